@@ -1,0 +1,160 @@
+//! What agents say to each other: messages, artifacts, and the parts both are made of (A2A specification 4.1).
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ArtifactId, Json, MessageId};
+
+/// Who speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Role {
+    /// The client.
+    User,
+    /// The agent.
+    Agent,
+}
+
+/// Bytes as standard base64 text, padded. They come in and go out that way on every wire we have, so nobody decodes them on the way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Base64(Arc<str>);
+
+impl Base64 {
+    /// Takes a text that the edge has checked, or has just made, to be standard padded base64.
+    pub fn from_checked(text: &str) -> Self {
+        Self(Arc::from(text))
+    }
+
+    /// The base64 text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What a part holds: exactly one of four things.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Content {
+    /// Plain text.
+    Text(Arc<str>),
+    /// Bytes, inline.
+    Raw(Base64),
+    /// Bytes, elsewhere.
+    Url(Arc<str>),
+    /// Any JSON value.
+    Data(Json),
+}
+
+/// One piece of a message or an artifact.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// The piece itself.
+    pub content: Content,
+    /// Its media type (RFC 6838), if said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media_type: Option<Arc<str>>,
+    /// Its file name, if it is a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filename: Option<Arc<str>>,
+    /// What else its author says of it: a JSON object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Json>,
+}
+
+impl Part {
+    /// A part that is only this content.
+    pub fn new(content: Content) -> Self {
+        Self { content, media_type: None, filename: None, metadata: None }
+    }
+
+    /// A part of plain text.
+    pub fn text(text: impl AsRef<str>) -> Self {
+        Self::new(Content::Text(Arc::from(text.as_ref())))
+    }
+
+    /// A part of JSON data.
+    pub fn data(json: Json) -> Self {
+        Self { media_type: Some(Arc::from("application/json")), ..Self::new(Content::Data(json)) }
+    }
+
+    /// The text, if this is a text.
+    pub fn as_text(&self) -> Option<&str> {
+        match &self.content {
+            Content::Text(text) => Some(text),
+            Content::Raw(_) | Content::Url(_) | Content::Data(_) => None,
+        }
+    }
+
+    /// The data, if this is data.
+    pub fn as_data(&self) -> Option<&Json> {
+        match &self.content {
+            Content::Data(json) => Some(json),
+            Content::Raw(_) | Content::Url(_) | Content::Text(_) => None,
+        }
+    }
+}
+
+/// One turn of a conversation. Its task and context are those of the task it stands in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// Chosen by its sender.
+    pub id: MessageId,
+    /// Who speaks.
+    pub role: Role,
+    /// At least one.
+    pub parts: Vec<Part>,
+    /// A JSON object; an extension's URI is a key of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Json>,
+    /// URIs of the extensions that shaped this message.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub extensions: Vec<Arc<str>>,
+    /// Ids of other tasks that the sender points at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reference_tasks: Vec<Arc<str>>,
+}
+
+impl Message {
+    /// What an agent says. The id tells the message apart within its task.
+    pub fn from_agent(id: MessageId, parts: Vec<Part>) -> Self {
+        Self { id, role: Role::Agent, parts, metadata: None, extensions: Vec::new(), reference_tasks: Vec::new() }
+    }
+
+    /// All text parts, one to a line.
+    pub fn text(&self) -> String {
+        self.parts.iter().filter_map(Part::as_text).collect::<Vec<_>>().join("\n")
+    }
+
+    /// The first data part.
+    pub fn data(&self) -> Option<&Json> {
+        self.parts.iter().find_map(Part::as_data)
+    }
+}
+
+/// Something a task has made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Artifact {
+    /// Unique in its task.
+    pub id: ArtifactId,
+    /// A name for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<Arc<str>>,
+    /// A sentence for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<Arc<str>>,
+    /// At least one.
+    pub parts: Vec<Part>,
+    /// A JSON object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Json>,
+    /// URIs of the extensions that shaped it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub extensions: Vec<Arc<str>>,
+}
+
+impl Artifact {
+    /// An artifact that is only these parts.
+    pub fn new(id: ArtifactId, parts: Vec<Part>) -> Self {
+        Self { id, name: None, description: None, parts, metadata: None, extensions: Vec::new() }
+    }
+}

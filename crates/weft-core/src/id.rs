@@ -1,0 +1,230 @@
+//! Names of things. Each is made only by its `parse` or `new`; past that nobody checks again.
+
+use std::{fmt, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::limits::ID_LENGTH_MAX;
+
+/// A text that cannot be the id it is meant to be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IdError {
+    /// Nothing where an id is needed.
+    #[error("{what} is empty")]
+    Empty {
+        /// Which id.
+        what: &'static str,
+    },
+    /// More than [`ID_LENGTH_MAX`] bytes.
+    #[error("{what} is longer than {ID_LENGTH_MAX} bytes")]
+    Long {
+        /// Which id.
+        what: &'static str,
+    },
+    /// A character that this id may not have.
+    #[error("{what} may not contain {found:?}")]
+    Character {
+        /// Which id.
+        what: &'static str,
+        /// The first character at fault.
+        found: char,
+    },
+}
+
+/// The characters that keep an id harmless in a log line, a header and a URL's path segment.
+fn printable(c: char) -> bool {
+    !c.is_control() && !c.is_whitespace()
+}
+
+fn agent_name(c: char) -> bool {
+    c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_'
+}
+
+fn check(what: &'static str, text: &str, allowed: fn(char) -> bool) -> Result<(), IdError> {
+    if text.is_empty() {
+        return Err(IdError::Empty { what });
+    }
+    if text.len() > ID_LENGTH_MAX {
+        return Err(IdError::Long { what });
+    }
+    match text.chars().find(|c| !allowed(*c)) {
+        Some(found) => Err(IdError::Character { what, found }),
+        None => Ok(()),
+    }
+}
+
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $allowed:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// Takes the text as an id, or says what is wrong with it.
+            pub fn parse(text: &str) -> Result<Self, IdError> {
+                check($what, text, $allowed)?;
+                Ok(Self(Arc::from(text)))
+            }
+
+            /// The id as its text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+text_id!(
+    /// An agent's name on its node: lower-case letters, digits, `-` and `_`.
+    AgentName, "an agent's name", agent_name
+);
+text_id!(
+    /// A2A's `contextId`, chosen by the client or made by the node; its meaning is scoped to tenant and owner.
+    ContextId, "a context id", printable
+);
+text_id!(
+    /// A2A's `messageId`, chosen by the sender.
+    MessageId, "a message id", printable
+);
+text_id!(
+    /// A2A's `artifactId`, unique in its task.
+    ArtifactId, "an artifact id", printable
+);
+text_id!(
+    /// A skill's id: for a wrapped MCP server the tool's name, letter for letter.
+    SkillId, "a skill id", |c| !c.is_control()
+);
+text_id!(
+    /// Who calls: the `sub` of a verified token.
+    Principal, "a principal", printable
+);
+text_id!(
+    /// Whose installation a caller belongs to; one node may serve several.
+    Tenant, "a tenant", printable
+);
+
+/// A task's id: a UUIDv7 made by the node, never by a client.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TaskId(Uuid);
+
+impl TaskId {
+    /// The id made from this UUID.
+    pub fn new(uuid: Uuid) -> Self {
+        Self(uuid)
+    }
+
+    /// Reads an id back. `None` for any text this node can never have given out: such a task is *not found*.
+    pub fn parse(text: &str) -> Option<Self> {
+        let canonical_length = 36;
+        if text.len() != canonical_length {
+            return None;
+        }
+        Uuid::try_parse(text).ok().map(Self)
+    }
+
+    /// The stream that keeps this task.
+    pub fn stream(&self) -> StreamId {
+        StreamId::task(self)
+    }
+
+    /// The sixteen bytes.
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        self.0.as_bytes()
+    }
+}
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_hyphenated().fmt(f)
+    }
+}
+
+impl fmt::Debug for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// One start of one process: the owner of the runs it began. A process that starts again is another runner.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RunnerId(Uuid);
+
+impl RunnerId {
+    /// The runner named by this UUID.
+    pub fn new(uuid: Uuid) -> Self {
+        Self(uuid)
+    }
+}
+
+impl fmt::Display for RunnerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_hyphenated().fmt(f)
+    }
+}
+
+impl fmt::Debug for RunnerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The name of a durable stream: opaque to the store, which only compares and orders it.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamId(Arc<[u8]>);
+
+impl StreamId {
+    /// A task's stream.
+    pub fn task(id: &TaskId) -> Self {
+        let mut bytes = [0; 17];
+        bytes[0] = b't';
+        bytes[1..].copy_from_slice(id.as_bytes());
+        Self(Arc::from(bytes))
+    }
+
+    /// A stream of these bytes. The first one tells its kind: `t` a task, `c` a context, `r` a runner.
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        Self(Arc::from(bytes))
+    }
+
+    /// The task that this stream keeps, if it keeps one.
+    pub fn as_task(&self) -> Option<TaskId> {
+        let uuid = self.0.strip_prefix(b"t")?;
+        Uuid::from_slice(uuid).ok().map(TaskId)
+    }
+
+    /// The id's bytes, at most [`ID_LENGTH_MAX`] and a kind.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Display for StreamId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.as_task() {
+            Some(task) => write!(f, "task/{task}"),
+            None => write!(f, "{}", self.0.escape_ascii()),
+        }
+    }
+}
+
+impl fmt::Debug for StreamId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}

@@ -1,0 +1,82 @@
+//! Every bound of a task, with its name and its reason. Each is met by a typed error, never by a silent cut.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// The longest id, in bytes: long enough for every scheme seen, short enough for a key and a log line.
+pub const ID_LENGTH_MAX: usize = 128;
+
+/// How often a call of a tool that may run again is made again because its server died under it.
+/// A server that dies three times over one request will die a fourth time.
+pub const ATTEMPTS_MAX: u32 = 3;
+
+/// How often a run may be taken over from a dead process before it counts as what kills them.
+/// A crash loop in the tests takes a task over a handful of times; this many in a row is the task's own doing.
+pub const TAKEOVERS_MAX: u32 = 64;
+
+/// The bounds that a node's operator may change. The defaults are these notes' starting numbers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Messages in one task's history.
+    pub history_max: usize,
+    /// Artifacts of one task.
+    pub artifacts_max: usize,
+    /// Records in one task's log; what is left is kept for its end.
+    pub events_max: u64,
+    /// Bytes of messages and artifacts that one task keeps.
+    pub task_bytes_max: usize,
+    /// Tasks that run or wait for a call slot, on this node.
+    pub tasks_open_max: usize,
+    /// Tasks kept, finished ones included; at the limit new ones are refused until retention has made room.
+    pub tasks_stored_max: usize,
+    /// How long a finished task is kept, in milliseconds.
+    pub retention_ms: u64,
+    /// How long one run may work, in milliseconds. Waiting for an answer does not count.
+    pub run_limit_ms: u64,
+    /// How long a question of a live MCP call is held open, in milliseconds.
+    pub ask_hold_max_ms: u64,
+    /// Tasks kept ready in memory.
+    pub hot_tasks_max: usize,
+    /// Bytes of tasks kept ready in memory.
+    pub hot_bytes_max: usize,
+    /// Subscribers of one task.
+    pub followers_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            history_max: 500,
+            artifacts_max: 1_000,
+            events_max: 10_000,
+            task_bytes_max: 64 << 20,
+            tasks_open_max: 10_000,
+            tasks_stored_max: 1_000_000,
+            retention_ms: 30 * 24 * 60 * 60 * 1_000,
+            run_limit_ms: 10 * 60 * 1_000,
+            ask_hold_max_ms: 10 * 60 * 1_000,
+            hot_tasks_max: 4_096,
+            hot_bytes_max: 16 << 20,
+            followers_max: 32,
+        }
+    }
+}
+
+impl Limits {
+    /// How long a finished task is kept.
+    pub fn retention(&self) -> Duration {
+        Duration::from_millis(self.retention_ms)
+    }
+
+    /// How long one run may work.
+    pub fn run_limit(&self) -> Duration {
+        Duration::from_millis(self.run_limit_ms)
+    }
+
+    /// How long a question of a live call is held open.
+    pub fn ask_hold_max(&self) -> Duration {
+        Duration::from_millis(self.ask_hold_max_ms)
+    }
+}

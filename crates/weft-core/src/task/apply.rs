@@ -1,0 +1,172 @@
+//! How each event changes the task: the one fold, for writing and for reading back.
+
+use std::sync::Arc;
+
+use super::{Call, Claim, Event, Generation, Ledger, QuestionKind, Settlement, State, Submitted, Task};
+use crate::{Artifact, Content, Message, Part, TaskId, Timestamp};
+
+impl Task {
+    /// The task as its first event makes it.
+    pub fn begin(id: TaskId, at: Timestamp, submitted: &Submitted) -> Self {
+        Self {
+            id,
+            version: 1,
+            generation: Generation(1),
+            tenant: submitted.tenant.clone(),
+            owner: submitted.owner.clone(),
+            agent: submitted.agent.clone(),
+            context: submitted.context.clone(),
+            state: State::Submitted,
+            status_at: at,
+            status_message: None,
+            status_metadata: None,
+            created_at: at,
+            bytes: size_of_parts(&submitted.message.parts),
+            history: vec![submitted.message.clone()],
+            artifacts: Vec::new(),
+            plan: submitted.plan.clone(),
+            claim: None,
+            epoch: 0,
+            ledger: Vec::new(),
+            question: None,
+            answers: Vec::new(),
+            trace: submitted.trace.clone(),
+        }
+    }
+
+    /// Folds a whole log, or `None` if it does not begin as a task does.
+    pub fn fold<'a>(id: TaskId, log: impl IntoIterator<Item = (Timestamp, &'a Event)>) -> Option<Self> {
+        let mut log = log.into_iter();
+        let (at, Event::Submitted(submitted)) = log.next()? else { return None };
+        let mut task = Self::begin(id, at, submitted);
+        for (at, event) in log {
+            task.apply(at, event);
+        }
+        Some(task)
+    }
+
+    /// Moves the task on by what has happened. Events come in their order, none left out.
+    pub fn apply(&mut self, at: Timestamp, event: &Event) {
+        self.version += 1;
+        if event.is_public() {
+            self.generation.0 += 1;
+        }
+        match event {
+            Event::Submitted(_) => unreachable!("decide refuses to submit a task that exists"),
+            Event::Started { claim } => self.start(at, *claim),
+            Event::Intended { call, attempt } => self.intend(*call, *attempt),
+            Event::Progressed { message, metadata } => {
+                self.set_status(at, State::Working, message.clone());
+                self.status_metadata.clone_from(metadata);
+            }
+            Event::Added { artifact, append, last_chunk: _ } => self.add(artifact, *append),
+            Event::Asked { question } => {
+                let state = match question.kind {
+                    QuestionKind::Authorization => State::AuthRequired,
+                    QuestionKind::Input | QuestionKind::Elicitation | QuestionKind::Outcome { .. } => {
+                        State::InputRequired
+                    }
+                };
+                self.set_status(at, state, Some(question.message.clone()));
+                self.remember(&question.message);
+                self.question = Some(question.clone());
+            }
+            Event::Replied { message, answer, resumed } => {
+                let question = self.question.take();
+                if let (Some(question), Some(answer)) = (question, answer) {
+                    self.answers.push((question, answer.clone()));
+                }
+                self.remember(message);
+                if !*resumed {
+                    self.claim = None;
+                }
+                let state = if *resumed { State::Working } else { State::Submitted };
+                self.set_status(at, state, None);
+            }
+            Event::Planned { call } => self.plan = Some(call.clone()),
+            Event::Settled { call, settlement } => self.settle(*call, *settlement),
+            Event::Released => {
+                self.claim = None;
+                self.set_status(at, State::Submitted, None);
+            }
+            Event::Ended { state, message, metadata } => {
+                self.set_status(at, *state, message.clone());
+                self.status_metadata.clone_from(metadata);
+                if let Some(message) = message {
+                    self.remember(message);
+                }
+                self.question = None;
+                self.answers = Vec::new();
+                // The claim stays: a late outcome is recognised by it.
+            }
+        }
+    }
+
+    fn start(&mut self, at: Timestamp, claim: Claim) {
+        self.claim = Some(claim);
+        self.epoch = claim.epoch;
+        self.set_status(at, State::Working, None);
+    }
+
+    fn intend(&mut self, call: super::CallId, attempt: u32) {
+        match self.ledger.iter_mut().find(|entry| entry.call == call) {
+            Some(entry) => {
+                entry.attempt = attempt;
+                entry.settlement = None;
+            }
+            None => {
+                let planned = self.plan.as_deref();
+                self.ledger.push(Ledger {
+                    call,
+                    skill: planned.and_then(|call: &Call| call.skill.clone()),
+                    effect: planned.map(|call| call.effect).unwrap_or_default(),
+                    attempt,
+                    settlement: None,
+                });
+            }
+        }
+    }
+
+    fn settle(&mut self, call: super::CallId, settlement: Settlement) {
+        if let Some(entry) = self.ledger.iter_mut().find(|entry| entry.call == call) {
+            entry.settlement = Some(settlement);
+        }
+    }
+
+    fn add(&mut self, artifact: &Arc<Artifact>, append: bool) {
+        self.bytes += size_of_parts(&artifact.parts);
+        match self.artifacts.iter_mut().find(|known| known.id == artifact.id) {
+            Some(known) if append => Arc::make_mut(known).parts.extend(artifact.parts.iter().cloned()),
+            Some(known) => *known = artifact.clone(),
+            None => self.artifacts.push(artifact.clone()),
+        }
+    }
+
+    fn remember(&mut self, message: &Arc<Message>) {
+        self.bytes += size_of_parts(&message.parts);
+        self.history.push(message.clone());
+    }
+
+    fn set_status(&mut self, at: Timestamp, state: State, message: Option<Arc<Message>>) {
+        // A clock that was set back does not make a task's status older: lists are ordered by it.
+        self.status_at = self.status_at.max(at);
+        self.state = state;
+        self.status_message = message;
+        self.status_metadata = None;
+    }
+}
+
+/// Roughly the bytes that these parts take.
+pub(super) fn size_of_parts(parts: &[Part]) -> usize {
+    parts
+        .iter()
+        .map(|part| {
+            let content = match &part.content {
+                Content::Text(text) | Content::Url(text) => text.len(),
+                Content::Raw(base64) => base64.as_str().len(),
+                Content::Data(json) => json.as_str().len(),
+            };
+            content + part.metadata.as_ref().map_or(0, |json| json.as_str().len())
+        })
+        .sum()
+}

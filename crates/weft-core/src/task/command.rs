@@ -1,0 +1,181 @@
+//! What can be asked of a task, and the ways in which it is refused.
+
+use std::sync::Arc;
+
+use super::{Call, Claim, Event, Question, Submitted};
+use crate::{Artifact, Json, Message, RunnerId};
+
+/// Something that somebody wants of a task.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// A caller: begin.
+    Submit(Submission),
+    /// The engine, with a free call slot in hand: run it.
+    Claim {
+        /// The process that holds the slot.
+        runner: RunnerId,
+    },
+    /// Reconcile: its process is dead.
+    TakeOver {
+        /// The process that holds a free call slot for it, if one does.
+        slot: Option<RunnerId>,
+    },
+    /// The run: so far I am.
+    Progress {
+        /// The run's claim.
+        claim: Claim,
+        /// In words.
+        message: Option<Arc<Message>>,
+        /// In numbers.
+        metadata: Option<Json>,
+    },
+    /// The run: this I made.
+    Add {
+        /// The run's claim.
+        claim: Claim,
+        /// The artifact, or parts to append.
+        artifact: Arc<Artifact>,
+        /// Whether to append.
+        append: bool,
+        /// Whether it is whole now.
+        last_chunk: bool,
+    },
+    /// The run: I need an answer.
+    Ask {
+        /// The run's claim.
+        claim: Claim,
+        /// To what.
+        question: Arc<Question>,
+    },
+    /// A caller: this is my answer.
+    Reply {
+        /// What was said.
+        message: Arc<Message>,
+        /// What the agent's `prepare` made of it.
+        plan: Plan,
+        /// Whether the run that asked is alive.
+        is_live: bool,
+        /// The process that holds a free call slot for it, if one does.
+        slot: Option<RunnerId>,
+    },
+    /// The run: it is over.
+    Finish {
+        /// The run's claim.
+        claim: Claim,
+        /// How.
+        outcome: Outcome,
+    },
+    /// A caller: stop.
+    Cancel,
+}
+
+/// A task to be.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// Its first event, but for the plan.
+    pub submitted: Submitted,
+    /// What the agent's `prepare` made of the message.
+    pub plan: Plan,
+    /// The process that holds a free call slot for it, if one does.
+    pub slot: Option<RunnerId>,
+}
+
+/// What an agent makes of a message before anything is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Plan {
+    /// This is to be called.
+    Call(Arc<Call>),
+    /// Something is missing; ask for it.
+    Ask(Arc<Question>),
+    /// This answers the question of a call.
+    Answer(Json),
+    /// This cannot be done, and asking would not help.
+    Reject(Fault),
+}
+
+/// Why something did not work, for the caller to read: in words, and as data for programs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// A stable word for it: `timed-out`, `server-died`, `bad-arguments` ...
+    pub code: &'static str,
+    /// What was being done, what went wrong, and what to do next.
+    pub text: String,
+    /// Details, as a JSON object.
+    pub data: Option<Json>,
+}
+
+impl Fault {
+    /// A fault without details.
+    pub fn new(code: &'static str, text: impl Into<String>) -> Self {
+        Self { code, text: text.into(), data: None }
+    }
+}
+
+/// How a run came to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It did what was asked.
+    Completed {
+        /// What it made, beside what was added before.
+        artifacts: Vec<Arc<Artifact>>,
+        /// What there is to say.
+        message: Option<Arc<Message>>,
+    },
+    /// The tool said no, in its own words.
+    Refused {
+        /// What it made all the same.
+        artifacts: Vec<Arc<Artifact>>,
+        /// Its words.
+        message: Arc<Message>,
+    },
+    /// It surely did not happen.
+    Failed(Fault),
+    /// The tool refused the request as such: unknown, or bad arguments.
+    Rejected(Fault),
+    /// Nobody can know whether it happened: the server died, hung or sent garbage.
+    Unknown {
+        /// What went wrong.
+        fault: Fault,
+        /// Whether another attempt could help and there is time for one.
+        again: bool,
+    },
+    /// Its question was not answered in time; it was declined, and the call has returned. The question stays open.
+    Declined,
+}
+
+/// Why a command does not apply.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// There is no such task.
+    #[error("the task does not exist")]
+    Absent,
+    /// There is one already.
+    #[error("the task exists")]
+    Present,
+    /// It has ended.
+    #[error("the task has ended")]
+    Ended,
+    /// It runs, or waits for its run, and takes no messages meanwhile.
+    #[error("the task is at work and takes no messages until it asks or ends")]
+    Busy,
+    /// Whoever speaks is not the run that owns it now.
+    #[error("another run owns the task")]
+    Fenced,
+    /// There is nothing to be done: it has been claimed, or its run is not lost.
+    #[error("there is nothing to be done")]
+    Idle,
+    /// The message does not answer what was asked.
+    #[error("the message does not answer the question: {0}")]
+    BadAnswer(String),
+    /// A bound is reached.
+    #[error("{what} would exceed {max}")]
+    Limit {
+        /// What is bounded: the name of the limit.
+        what: &'static str,
+        /// The bound.
+        max: u64,
+    },
+}
+
+/// What a command comes to.
+pub(super) type Decision = Result<Vec<Event>, Refused>;

@@ -1,0 +1,437 @@
+//! All the logic of a task: what a command comes to in each state. Nothing else decides (DESIGN section 3, invariant 1).
+
+use std::sync::Arc;
+
+use super::{
+    Call, CallId, Claim, Command, Event, Fault, Ledger, Outcome, Plan, Question, QuestionKind, Refused, Settlement,
+    State, Submission, Task,
+    command::Decision,
+};
+use crate::{
+    Artifact, ArtifactId, Json, Limits, Message, MessageId, Part, RunnerId, TaskId,
+    answer::{self, Verdict},
+    limits::{ATTEMPTS_MAX, TAKEOVERS_MAX},
+};
+
+/// Records kept free at the end of a full log, so that a task can always be asked about, cancelled and ended.
+const RESERVED_EVENTS: u64 = 32;
+
+/// What `command` comes to for the task `id`, which stands at `task`, if it exists.
+pub fn decide(id: &TaskId, task: Option<&Task>, command: Command, limits: &Limits) -> Decision {
+    match (task, command) {
+        (None, Command::Submit(submission)) => Ok(submit(id, submission)),
+        (Some(_), Command::Submit(_)) => Err(Refused::Present),
+        (None, _) => Err(Refused::Absent),
+        (Some(task), Command::Claim { runner }) => claim(task, runner),
+        (Some(task), Command::TakeOver { slot }) => take_over(task, slot),
+        (Some(task), Command::Progress { claim, message, metadata }) => {
+            own(task, claim)?;
+            room(task, limits)?;
+            Ok(vec![Event::Progressed { message, metadata }])
+        }
+        (Some(task), Command::Add { claim, artifact, append, last_chunk }) => {
+            own(task, claim)?;
+            room(task, limits)?;
+            fits(task, std::slice::from_ref(&artifact), limits)?;
+            Ok(vec![Event::Added { artifact, append, last_chunk }])
+        }
+        (Some(task), Command::Ask { claim, question }) => {
+            own(task, claim)?;
+            room(task, limits)?;
+            Ok(vec![Event::Asked { question }])
+        }
+        (Some(task), Command::Reply { message, plan, is_live, slot }) => {
+            reply(task, message, plan, is_live, slot, limits)
+        }
+        (Some(task), Command::Finish { claim, outcome }) => finish(task, claim, outcome, limits),
+        (Some(task), Command::Cancel) => cancel(task),
+    }
+}
+
+fn submit(id: &TaskId, submission: Submission) -> Vec<Event> {
+    let Submission { mut submitted, plan, slot } = submission;
+    match plan {
+        Plan::Call(call) => {
+            submitted.plan = Some(call);
+            let mut events = vec![Event::Submitted(Arc::new(submitted))];
+            if let Some(runner) = slot {
+                events.push(Event::Started { claim: Claim { runner, epoch: 1 } });
+                events.push(Event::Intended { call: CallId(1), attempt: 1 });
+            }
+            events
+        }
+        Plan::Ask(question) => vec![Event::Submitted(Arc::new(submitted)), Event::Asked { question }],
+        Plan::Reject(fault) => vec![Event::Submitted(Arc::new(submitted)), ended(id, 1, State::Rejected, &fault)],
+        // A task that does not exist has asked nothing; `prepare` must not say so.
+        Plan::Answer(_) => {
+            let fault = Fault::new("no-question", "there is no question to answer");
+            vec![Event::Submitted(Arc::new(submitted)), ended(id, 1, State::Rejected, &fault)]
+        }
+    }
+}
+
+fn claim(task: &Task, runner: RunnerId) -> Decision {
+    match task.state {
+        State::Submitted => Ok(begin(task, runner)),
+        State::Working | State::InputRequired | State::AuthRequired => Err(Refused::Idle),
+        State::Completed | State::Failed | State::Canceled | State::Rejected => Err(Refused::Ended),
+    }
+}
+
+/// The claim and the intent of the next call: a repetition of the one that is open, or a new one.
+fn begin(task: &Task, runner: RunnerId) -> Vec<Event> {
+    let (call, attempt) = match task.open_call() {
+        Some(open) => (open.call, open.attempt + 1),
+        None => (CallId(u32::try_from(task.ledger.len()).unwrap_or(u32::MAX).saturating_add(1)), 1),
+    };
+    vec![Event::Started { claim: Claim { runner, epoch: task.epoch + 1 } }, Event::Intended { call, attempt }]
+}
+
+fn take_over(task: &Task, slot: Option<RunnerId>) -> Decision {
+    match task.state {
+        State::Working => {}
+        State::Submitted | State::InputRequired | State::AuthRequired => return Err(Refused::Idle),
+        State::Completed | State::Failed | State::Canceled | State::Rejected => return Err(Refused::Ended),
+    }
+    let Some(open) = task.open_call() else {
+        return Ok(vec![Event::Released]);
+    };
+    if !open.effect.may_run_again() {
+        let fault = Fault::new("process-died", "the process that made the call died before it knew the outcome");
+        return Ok(vec![ask_outcome(task, 0, open, &fault)]);
+    }
+    if task.epoch >= TAKEOVERS_MAX {
+        let fault = Fault::new(
+            "taken-over-too-often",
+            format!("{TAKEOVERS_MAX} processes died while they ran this task; it is not tried again"),
+        );
+        let settled = Event::Settled { call: open.call, settlement: Settlement::Unknown };
+        return Ok(vec![settled, ended(&task.id, task.version + 1, State::Failed, &fault)]);
+    }
+    Ok(match slot {
+        Some(runner) => begin(task, runner),
+        None => vec![Event::Released],
+    })
+}
+
+fn reply(
+    task: &Task,
+    message: Arc<Message>,
+    plan: Plan,
+    is_live: bool,
+    slot: Option<RunnerId>,
+    limits: &Limits,
+) -> Decision {
+    match task.state {
+        State::InputRequired | State::AuthRequired => {}
+        State::Submitted | State::Working => return Err(Refused::Busy),
+        State::Completed | State::Failed | State::Canceled | State::Rejected => return Err(Refused::Ended),
+    }
+    let question = task.question.as_ref().expect("an interrupted task has a question: it is set by the same event");
+    if task.history.len() >= limits.history_max {
+        return Err(Refused::Limit { what: "history_max", max: limits.history_max as u64 });
+    }
+    match question.kind {
+        QuestionKind::Input => Ok(reply_input(task, message, plan, slot)),
+        QuestionKind::Elicitation | QuestionKind::Authorization => Ok(reply_call(task, message, plan, is_live, slot)),
+        QuestionKind::Outcome { call } => reply_outcome(task, message, call, slot),
+    }
+}
+
+/// Whatever is asked of the caller, this is how an answer that does not yet suffice goes on asking.
+fn ask_again(message: Arc<Message>, question: Arc<Question>, is_live: bool) -> Vec<Event> {
+    vec![Event::Replied { message, answer: None, resumed: is_live }, Event::Asked { question }]
+}
+
+fn reply_input(task: &Task, message: Arc<Message>, plan: Plan, slot: Option<RunnerId>) -> Vec<Event> {
+    let replied = |message| Event::Replied { message, answer: None, resumed: false };
+    match plan {
+        Plan::Call(call) => {
+            let mut events = vec![replied(message), Event::Planned { call }];
+            if let Some(runner) = slot {
+                events.extend(begin(task, runner));
+            }
+            events
+        }
+        Plan::Ask(question) => ask_again(message, question, false),
+        Plan::Reject(fault) => {
+            vec![replied(message), ended(&task.id, task.version + 1, State::Rejected, &fault)]
+        }
+        Plan::Answer(_) => {
+            let fault = Fault::new("no-question", "no call has asked anything");
+            vec![replied(message), ended(&task.id, task.version + 1, State::Rejected, &fault)]
+        }
+    }
+}
+
+fn reply_call(
+    task: &Task,
+    message: Arc<Message>,
+    plan: Plan,
+    is_live: bool,
+    slot: Option<RunnerId>,
+) -> Vec<Event> {
+    let answer = match plan {
+        Plan::Answer(answer) => answer,
+        Plan::Ask(question) => return ask_again(message, question, is_live),
+        Plan::Reject(fault) => {
+            return vec![
+                Event::Replied { message, answer: None, resumed: false },
+                ended(&task.id, task.version + 1, State::Rejected, &fault),
+            ];
+        }
+        // The agent took the answer for a new request, while a call of the old one is open. One thing at a time.
+        Plan::Call(_) => Json::of(&message.text()),
+    };
+    if is_live {
+        return vec![Event::Replied { message, answer: Some(answer), resumed: true }];
+    }
+    let mut events = vec![Event::Replied { message, answer: Some(answer), resumed: false }];
+    match task.ledger.last() {
+        Some(last) if !last.effect.may_run_again() => {
+            let fault = Fault::new(
+                "question-lost",
+                "the call that asked is gone, so the answer cannot reach it and its outcome is unknown",
+            );
+            events.push(ask_outcome(task, 1, last, &fault));
+        }
+        Some(_) | None => {
+            if let Some(runner) = slot {
+                events.extend(begin(task, runner));
+            }
+        }
+    }
+    events
+}
+
+fn reply_outcome(task: &Task, message: Arc<Message>, call: CallId, slot: Option<RunnerId>) -> Decision {
+    let Some(verdict) = Verdict::read(&message) else {
+        return Err(Refused::BadAnswer(
+            "say retry, happened or failed, as text or as data {\"outcome\": \"…\", \"result\": …}".to_owned(),
+        ));
+    };
+    let mut events = vec![Event::Replied { message, answer: None, resumed: false }];
+    match verdict {
+        Verdict::Retry => {
+            if let Some(runner) = slot {
+                events.extend(begin(task, runner));
+            }
+        }
+        Verdict::Happened(result) => {
+            events.push(Event::Settled { call, settlement: Settlement::SaidToHaveHappened });
+            if let Some(result) = result {
+                let artifact = Artifact::new(result_id(task, 0), vec![Part::data(result)]);
+                events.push(Event::Added { artifact: Arc::new(artifact), append: false, last_chunk: true });
+            }
+            events.push(Event::Ended { state: State::Completed, message: None, metadata: None });
+        }
+        Verdict::Failed => {
+            events.push(Event::Settled { call, settlement: Settlement::SaidToHaveFailed });
+            let fault = Fault::new("said-to-have-failed", "the caller says that the call did not happen");
+            events.push(ended(&task.id, task.version + 2, State::Failed, &fault));
+        }
+    }
+    Ok(events)
+}
+
+fn finish(task: &Task, claim: Claim, outcome: Outcome, limits: &Limits) -> Decision {
+    if task.state.is_terminal() {
+        // A cancel was first in the log. What the call came to is kept in the ledger and told to nobody.
+        return match task.open_call() {
+            Some(open) if task.claim == Some(claim) => {
+                Ok(vec![Event::Settled { call: open.call, settlement: Settlement::Late }])
+            }
+            Some(_) | None => Err(Refused::Ended),
+        };
+    }
+    if task.claim != Some(claim) {
+        return Err(Refused::Fenced);
+    }
+    let open = task.open_call().ok_or(Refused::Idle)?;
+    let settled = |settlement| Event::Settled { call: open.call, settlement };
+    if task.state.is_interrupted() {
+        return match outcome {
+            Outcome::Declined => Ok(vec![settled(Settlement::Declined)]),
+            outcome => end_while_asking(task, open, outcome, limits),
+        };
+    }
+    let events = match outcome {
+        Outcome::Completed { artifacts, message } => {
+            let mut events = vec![settled(Settlement::Done)];
+            match fits(task, &artifacts, limits) {
+                Ok(()) => {
+                    events.extend(artifacts.into_iter().map(added));
+                    events.push(Event::Ended { state: State::Completed, message, metadata: None });
+                }
+                Err(limit) => events.push(too_large(task, &limit)),
+            }
+            events
+        }
+        Outcome::Refused { artifacts, message } => {
+            let mut events = vec![settled(Settlement::Failed)];
+            match fits(task, &artifacts, limits) {
+                Ok(()) => {
+                    events.extend(artifacts.into_iter().map(added));
+                    events.push(Event::Ended { state: State::Failed, message: Some(message), metadata: None });
+                }
+                Err(limit) => events.push(too_large(task, &limit)),
+            }
+            events
+        }
+        Outcome::Failed(fault) => {
+            vec![settled(Settlement::Failed), ended(&task.id, task.version + 1, State::Failed, &fault)]
+        }
+        Outcome::Rejected(fault) => {
+            vec![settled(Settlement::Failed), ended(&task.id, task.version + 1, State::Rejected, &fault)]
+        }
+        Outcome::Unknown { fault, again } => unknown(task, open, &fault, again),
+        Outcome::Declined => vec![settled(Settlement::Declined), {
+            let fault = Fault::new("declined", "the call's question was declined");
+            ended(&task.id, task.version + 1, State::Failed, &fault)
+        }],
+    };
+    Ok(events)
+}
+
+/// A call came back although its question is unanswered: its server gave up waiting, or died.
+fn end_while_asking(task: &Task, open: &Ledger, outcome: Outcome, limits: &Limits) -> Decision {
+    let mut events = match outcome {
+        // The question outlives the call: an answer repeats the call, where it may run again.
+        Outcome::Unknown { .. } if open.effect.may_run_again() => {
+            return Ok(vec![Event::Settled { call: open.call, settlement: Settlement::Unknown }]);
+        }
+        Outcome::Unknown { fault, .. } => return Ok(unknown(task, open, &fault, false)),
+        Outcome::Completed { artifacts, message } => {
+            fits(task, &artifacts, limits)?;
+            let mut events = vec![Event::Settled { call: open.call, settlement: Settlement::Done }];
+            events.extend(artifacts.into_iter().map(added));
+            events.push(Event::Ended { state: State::Completed, message, metadata: None });
+            return Ok(events);
+        }
+        Outcome::Refused { message, .. } => {
+            vec![Event::Ended { state: State::Failed, message: Some(message), metadata: None }]
+        }
+        Outcome::Failed(fault) => vec![ended(&task.id, task.version + 1, State::Failed, &fault)],
+        Outcome::Rejected(fault) => vec![ended(&task.id, task.version + 1, State::Rejected, &fault)],
+        Outcome::Declined => vec![],
+    };
+    events.insert(0, Event::Settled { call: open.call, settlement: Settlement::Failed });
+    Ok(events)
+}
+
+fn unknown(task: &Task, open: &Ledger, fault: &Fault, again: bool) -> Vec<Event> {
+    if !open.effect.may_run_again() {
+        return vec![ask_outcome(task, 0, open, fault)];
+    }
+    let is_worth_another_attempt = again && open.attempt < ATTEMPTS_MAX && task.state == State::Working;
+    if is_worth_another_attempt {
+        return vec![Event::Intended { call: open.call, attempt: open.attempt + 1 }];
+    }
+    vec![
+        Event::Settled { call: open.call, settlement: Settlement::Unknown },
+        ended(&task.id, task.version + 1, State::Failed, fault),
+    ]
+}
+
+fn cancel(task: &Task) -> Decision {
+    if task.state.is_terminal() {
+        return Err(Refused::Ended);
+    }
+    let note = task.open_call().filter(|open| !open.effect.may_run_again()).map(|open| {
+        let text = format!(
+            "canceled while call {} was in flight; whether it had an effect is unknown here, see `weft task show`",
+            open.call.0
+        );
+        Arc::new(Message::from_agent(message_id(&task.id, task.version), vec![Part::text(text)]))
+    });
+    Ok(vec![Event::Ended { state: State::Canceled, message: note, metadata: None }])
+}
+
+/// Only the run that owns a working task may speak for it.
+fn own(task: &Task, claim: Claim) -> Result<(), Refused> {
+    match task.state {
+        State::Working if task.claim == Some(claim) => Ok(()),
+        State::Submitted | State::Working | State::InputRequired | State::AuthRequired => Err(Refused::Fenced),
+        State::Completed | State::Failed | State::Canceled | State::Rejected => Err(Refused::Ended),
+    }
+}
+
+fn room(task: &Task, limits: &Limits) -> Result<(), Refused> {
+    if task.version + RESERVED_EVENTS >= limits.events_max {
+        return Err(Refused::Limit { what: "events_max", max: limits.events_max });
+    }
+    Ok(())
+}
+
+fn fits(task: &Task, more: &[Arc<Artifact>], limits: &Limits) -> Result<(), Refused> {
+    let bytes = more.iter().map(|artifact| super::apply::size_of_parts(&artifact.parts)).sum::<usize>();
+    if task.bytes.saturating_add(bytes) > limits.task_bytes_max {
+        return Err(Refused::Limit { what: "task_bytes_max", max: limits.task_bytes_max as u64 });
+    }
+    if task.artifacts.len() + more.len() > limits.artifacts_max {
+        return Err(Refused::Limit { what: "artifacts_max", max: limits.artifacts_max as u64 });
+    }
+    Ok(())
+}
+
+fn too_large(task: &Task, limit: &Refused) -> Event {
+    let fault = Fault::new("result-too-large", format!("the call returned, but its result was not kept: {limit}"));
+    ended(&task.id, task.version + 1, State::Failed, &fault)
+}
+
+fn added(artifact: Arc<Artifact>) -> Event {
+    Event::Added { artifact, append: false, last_chunk: true }
+}
+
+/// The end of a task with a fault, said in words and as data: `{"code": …, …}`.
+fn ended(id: &TaskId, version: u64, state: State, fault: &Fault) -> Event {
+    Event::Ended { state, message: Some(Arc::new(fault_message(id, version, fault))), metadata: None }
+}
+
+fn fault_message(id: &TaskId, version: u64, fault: &Fault) -> Message {
+    let mut data = serde_json::Map::new();
+    data.insert("code".to_owned(), fault.code.into());
+    if let Some(details) = &fault.data {
+        data.insert("details".to_owned(), details.to_value());
+    }
+    let data = Json::from(&serde_json::Value::Object(data));
+    Message::from_agent(message_id(id, version), vec![Part::text(&fault.text), Part::data(data)])
+}
+
+/// The question that an unknown outcome becomes (DESIGN section 3, invariant 10).
+fn ask_outcome(task: &Task, offset: u64, open: &Ledger, fault: &Fault) -> Event {
+    let skill = open.skill.as_ref().map_or("the agent", |skill| skill.as_str());
+    let text = format!(
+        "Call {call} of {skill} may or may not have happened: {why}. It runs at most once, so say what to do: \
+         retry (make the call again), happened (it did; add its result if you know it) or failed (give up).",
+        call = open.call.0,
+        why = fault.text,
+    );
+    let data = Json::from(&serde_json::json!({
+        "type": "outcome", "code": fault.code, "call": open.call.0, "attempt": open.attempt,
+        "answers": ["retry", "happened", "failed"],
+    }));
+    let message = Message::from_agent(message_id(&task.id, task.version + offset), vec![Part::text(text), Part::data(data)]);
+    let question = Question {
+        kind: QuestionKind::Outcome { call: open.call },
+        message: Arc::new(message),
+        schema: Json::parse(answer::SCHEMA).ok(),
+    };
+    Event::Asked { question: Arc::new(question) }
+}
+
+/// Ids of what the core itself says or makes: the task's, and where in the log it stands.
+fn message_id(id: &TaskId, version: u64) -> MessageId {
+    MessageId::parse(&format!("{id}-{version}")).expect("a UUID and a number are short and printable")
+}
+
+fn result_id(task: &Task, more: usize) -> ArtifactId {
+    ArtifactId::parse(&format!("result-{}", task.artifacts.len() + more + 1)).expect("a word and a number")
+}
+
+impl Call {
+    /// A call without arguments: the agent reads the message itself.
+    pub fn of_message(effect: crate::Effect) -> Self {
+        Self { skill: None, arguments: None, effect }
+    }
+}

@@ -1,0 +1,150 @@
+//! What can have happened to a task. This is what the log keeps; its names are on disk.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Call, CallId, Claim, Question, State};
+use crate::{AgentName, Artifact, ContextId, Json, Message, Principal, Tenant};
+
+/// Something that has happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Event {
+    /// A caller's message became a task. Always the first.
+    Submitted(Arc<Submitted>),
+    /// A process took the run.
+    Started {
+        /// Which, and for the how-manieth time.
+        claim: Claim,
+    },
+    /// The call stands before us: durable before it is made.
+    Intended {
+        /// Which call.
+        call: CallId,
+        /// The how-manieth time it is made.
+        attempt: u32,
+    },
+    /// The run said how far it is.
+    Progressed {
+        /// In words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        message: Option<Arc<Message>>,
+        /// In numbers: a JSON object.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        metadata: Option<Json>,
+    },
+    /// The run made an artifact, or more of one.
+    Added {
+        /// The artifact, or the parts to append to the one of this id.
+        artifact: Arc<Artifact>,
+        /// Whether its parts go to the end of the artifact of this id.
+        #[serde(default, skip_serializing_if = "is_false")]
+        append: bool,
+        /// Whether this artifact is whole now.
+        #[serde(default, skip_serializing_if = "is_false")]
+        last_chunk: bool,
+    },
+    /// The task waits for its caller.
+    Asked {
+        /// For what.
+        question: Arc<Question>,
+    },
+    /// The caller answered.
+    Replied {
+        /// What it said.
+        message: Arc<Message>,
+        /// The answer to a call's question, checked.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        answer: Option<Json>,
+        /// Whether a run was alive to hear it: then the task works on; else it waits for a run.
+        #[serde(default, skip_serializing_if = "is_false")]
+        resumed: bool,
+    },
+    /// What is to be called is known now.
+    Planned {
+        /// It.
+        call: Arc<Call>,
+    },
+    /// What is known of a call's outcome.
+    Settled {
+        /// Which call.
+        call: CallId,
+        /// What.
+        settlement: Settlement,
+    },
+    /// The run was given back: its process is gone, and no other has a call slot free.
+    Released,
+    /// The end. Nothing public follows.
+    Ended {
+        /// One of the terminal states.
+        state: State,
+        /// What was said at the end.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        message: Option<Arc<Message>>,
+        /// A JSON object.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        metadata: Option<Json>,
+    },
+}
+
+/// The first event of a task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Submitted {
+    /// Whose installation.
+    pub tenant: Tenant,
+    /// Whose task.
+    pub owner: Principal,
+    /// Which agent's.
+    pub agent: AgentName,
+    /// In which context.
+    pub context: ContextId,
+    /// What was said.
+    pub message: Arc<Message>,
+    /// What is to be called, if that is clear already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Arc<Call>>,
+    /// The trace it began in: a W3C `traceparent`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<Arc<str>>,
+}
+
+/// What is known of a call's outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Settlement {
+    /// The tool answered, and the answer is in the log.
+    Done,
+    /// The tool, or what stands before it, said no.
+    Failed,
+    /// Nobody knows; the task's end or a question says so.
+    Unknown,
+    /// Its question was declined for want of an answer in time, and then it returned.
+    Declined,
+    /// The caller says that it happened.
+    SaidToHaveHappened,
+    /// The caller says that it failed.
+    SaidToHaveFailed,
+    /// It came to an end after the task had.
+    Late,
+}
+
+impl Event {
+    /// Whether the world is told: whether it has a generation of its own.
+    pub fn is_public(&self) -> bool {
+        match self {
+            Self::Submitted(_)
+            | Self::Started { .. }
+            | Self::Progressed { .. }
+            | Self::Added { .. }
+            | Self::Asked { .. }
+            | Self::Replied { .. }
+            | Self::Released
+            | Self::Ended { .. } => true,
+            Self::Intended { .. } | Self::Planned { .. } | Self::Settled { .. } => false,
+        }
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_false(value: &bool) -> bool {
+    !*value
+}

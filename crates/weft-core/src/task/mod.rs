@@ -1,0 +1,130 @@
+//! The task: A2A's unit of work, as a log of what happened to it.
+
+mod apply;
+mod command;
+mod decide;
+mod event;
+mod question;
+mod state;
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    AgentName, Artifact, ContextId, Effect, Json, Message, Principal, RunnerId, SkillId, TaskId, Tenant, Timestamp,
+};
+
+pub use command::{Command, Fault, Outcome, Plan, Refused, Submission};
+pub use decide::decide;
+pub use event::{Event, Settlement, Submitted};
+pub use question::{Question, QuestionKind};
+pub use state::State;
+
+/// How many of a task's events the world has been told. Gapless from 1; internal records have none of their own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Generation(pub u64);
+
+/// Which call of a task: 1 for its first. A call that is made again keeps its id, and so its key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CallId(pub u32);
+
+/// Who owns a run: a process, and the how-manieth claim of this task it is. A later epoch fences an earlier one off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// The process.
+    pub runner: RunnerId,
+    /// Goes up by one with each claim.
+    pub epoch: u32,
+}
+
+/// What is to be called, decided by the agent's `prepare` before anything is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Call {
+    /// The skill, where the agent has several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skill: Option<SkillId>,
+    /// Its checked arguments; an agent that reads the message itself has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arguments: Option<Json>,
+    /// What running it twice means.
+    pub effect: Effect,
+}
+
+/// One line of the effect ledger: a call that was intended, and what is known of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ledger {
+    /// Which call.
+    pub call: CallId,
+    /// Which skill.
+    pub skill: Option<SkillId>,
+    /// Its effect class at the time.
+    pub effect: Effect,
+    /// How often it was made.
+    pub attempt: u32,
+    /// What is known of its outcome; `None` while it is open.
+    pub settlement: Option<Settlement>,
+}
+
+/// A task as it stands after some prefix of its log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Task {
+    /// Its id.
+    pub id: TaskId,
+    /// How many records its log has.
+    pub version: u64,
+    /// How many of them the world has been told.
+    pub generation: Generation,
+    /// Whose installation.
+    pub tenant: Tenant,
+    /// Whose task.
+    pub owner: Principal,
+    /// Which agent's.
+    pub agent: AgentName,
+    /// In which context.
+    pub context: ContextId,
+    /// Where it stands.
+    pub state: State,
+    /// Since when.
+    pub status_at: Timestamp,
+    /// What was said when it came to stand there.
+    pub status_message: Option<Arc<Message>>,
+    /// What else the last status said: a JSON object.
+    pub status_metadata: Option<Json>,
+    /// When it was submitted.
+    pub created_at: Timestamp,
+    /// All messages of both sides, oldest first.
+    pub history: Vec<Arc<Message>>,
+    /// All it has made, in the order of appearance.
+    pub artifacts: Vec<Arc<Artifact>>,
+    /// What is to be called, once planned.
+    pub plan: Option<Arc<Call>>,
+    /// Who runs it, while somebody does.
+    pub claim: Option<Claim>,
+    /// How often it was claimed.
+    pub epoch: u32,
+    /// All calls, oldest first.
+    pub ledger: Vec<Ledger>,
+    /// What it waits for, while it does.
+    pub question: Option<Arc<Question>>,
+    /// Answers to questions of calls that may run again, so that the repetition need not ask again.
+    pub answers: Vec<(Arc<Question>, Json)>,
+    /// The trace that it began in: a W3C `traceparent`.
+    pub trace: Option<Arc<str>>,
+    /// Bytes of messages and artifacts, roughly: what `task_bytes_max` bounds.
+    pub bytes: usize,
+}
+
+impl Task {
+    /// The call whose intent has no outcome yet.
+    pub fn open_call(&self) -> Option<&Ledger> {
+        self.ledger.last().filter(|entry| entry.settlement.is_none())
+    }
+
+    /// Whether the task waits for its caller.
+    pub fn is_parked(&self) -> bool {
+        self.state.is_interrupted()
+    }
+}
