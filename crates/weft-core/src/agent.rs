@@ -4,6 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Effect, Json, SkillId};
 
+/// The name of our extension of A2A: it tells callers the schemas of skills, and its key in a message's metadata names the skill that
+/// is meant (DESIGN section 7). A breaking change is another name.
+pub const EXTENSION_URI: &str = "https://weft.dev/a2a/extensions/skills/v1";
+
 /// An agent's description: the part of an Agent Card that does not depend on where it is served (A2A specification 4.4.1).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Description {
