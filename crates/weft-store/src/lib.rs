@@ -6,13 +6,19 @@
 
 mod commit;
 mod error;
+mod memory;
+mod page_token;
 mod query;
 mod stream;
+mod wakes;
 
 use async_trait::async_trait;
 
-pub use commit::{Commit, Idempotency, Step};
+pub use commit::{
+    Commit, Idempotency, KEY_LENGTH_MAX, STEP_RECORDS_MAX, STEPS_MAX, STREAM_LENGTH_MAX, Step, TEXT_LENGTH_MAX,
+};
 pub use error::{CommitError, StoreError};
+pub use memory::Memory;
 pub use query::{Cursor, Listing, Query, Scope, Tail, TailEntry};
 pub use stream::{Cell, Key, Loaded, Page, Record, Summary, Version};
 pub use weft_core::{StreamId, Timestamp};
@@ -58,7 +64,8 @@ pub trait Store: std::fmt::Debug + Send + Sync + 'static {
     /// Returns once the log may have grown past `after`: perhaps early, at most [`WAKE_MAX`] late even if a hint is lost.
     async fn changed(&self, id: &StreamId, after: Version);
 
-    /// Keeps how far a named reader of a stream has come. A reader that never came far is not known.
+    /// Keeps how far a named reader of a stream has come. A reader that never came far is not known: a mark at zero
+    /// takes its name out again. A mark for a stream that does not exist is not kept.
     async fn mark(&self, id: &StreamId, reader: &str, at: Version) -> Result<(), StoreError>;
 
     /// The named readers of a stream and how far they have come, in the order of their names.

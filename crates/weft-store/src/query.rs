@@ -25,6 +25,21 @@ pub struct Query {
     pub page_token: Option<String>,
 }
 
+impl Query {
+    /// Whether this lists a stream of this summary.
+    pub fn matches(&self, summary: &Summary) -> bool {
+        fn is<T: PartialEq + ?Sized>(filter: Option<&T>, value: &T) -> bool {
+            filter.is_none_or(|filter| filter == value)
+        }
+        self.tenant == summary.tenant
+            && is(self.owner.as_deref(), &*summary.owner)
+            && is(self.agent.as_deref(), &*summary.agent)
+            && is(self.context.as_deref(), &*summary.context)
+            && is(self.state.as_ref(), &summary.state)
+            && self.status_since.is_none_or(|since| since <= summary.status_at)
+    }
+}
+
 /// One page of a list, newest status first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listing {
@@ -45,6 +60,17 @@ pub struct Scope {
     pub context: Option<String>,
 }
 
+impl Scope {
+    /// Whether a stream of this summary is in it. One without a summary is in the scope of all only.
+    pub fn covers(&self, summary: Option<&Summary>) -> bool {
+        let is = |filter: &Option<String>, value: fn(&Summary) -> &String| match filter {
+            None => true,
+            Some(filter) => summary.is_some_and(|summary| value(summary) == filter),
+        };
+        is(&self.tenant, |summary| &summary.tenant) && is(&self.context, |summary| &summary.context)
+    }
+}
+
 /// A place in the order of all commits. Zero is before the first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cursor(pub u64);
@@ -54,7 +80,8 @@ pub struct Cursor(pub u64);
 pub struct Tail {
     /// In the order of commits.
     pub entries: Vec<TailEntry>,
-    /// Where to go on: also moves past what the scope left out.
+    /// Where to go on: also moves past what the scope left out, so a tail without entries is the end only if this is
+    /// where it was asked from.
     pub next: Cursor,
 }
 
