@@ -5,6 +5,7 @@
 //! and keeps bytes. **The log is the truth, a wake-up is only a hint, every reader reads by cursor.**
 
 mod commit;
+pub mod crash;
 mod error;
 mod memory;
 mod page_token;

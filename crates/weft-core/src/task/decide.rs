@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Call, CallId, Claim, Command, Event, Fault, Ledger, Outcome, Plan, Question, QuestionKind, Refused, Settlement,
-    State, Submission, Task,
-    command::Decision,
+    State, Submission, Task, command::Decision,
 };
 use crate::{
     Artifact, ArtifactId, Json, Limits, Message, MessageId, Part, RunnerId, TaskId,
@@ -164,13 +163,7 @@ fn reply_input(task: &Task, message: Arc<Message>, plan: Plan, slot: Option<Runn
     }
 }
 
-fn reply_call(
-    task: &Task,
-    message: Arc<Message>,
-    plan: Plan,
-    is_live: bool,
-    slot: Option<RunnerId>,
-) -> Vec<Event> {
+fn reply_call(task: &Task, message: Arc<Message>, plan: Plan, is_live: bool, slot: Option<RunnerId>) -> Vec<Event> {
     let answer = match plan {
         Plan::Answer(answer) => answer,
         Plan::Ask(question) => return ask_again(message, question, is_live),
@@ -411,7 +404,8 @@ fn ask_outcome(task: &Task, offset: u64, open: &Ledger, fault: &Fault) -> Event 
         "type": "outcome", "code": fault.code, "call": open.call.0, "attempt": open.attempt,
         "answers": ["retry", "happened", "failed"],
     }));
-    let message = Message::from_agent(message_id(&task.id, task.version + offset), vec![Part::text(text), Part::data(data)]);
+    let message =
+        Message::from_agent(message_id(&task.id, task.version + offset), vec![Part::text(text), Part::data(data)]);
     let question = Question {
         kind: QuestionKind::Outcome { call: open.call },
         message: Arc::new(message),

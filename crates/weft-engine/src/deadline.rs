@@ -1,0 +1,71 @@
+//! When a run's time is up. The time stands still while the run waits for an answer.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::time::{Duration, Instant};
+
+/// Further away than any run lasts.
+const NEVER: Duration = Duration::from_secs(60 * 60 * 24 * 365);
+
+/// How soon a deadline that stands still is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+struct Hand {
+    due: Instant,
+    held_since: Option<Instant>,
+    holds: usize,
+}
+
+#[derive(Debug)]
+pub(crate) struct Deadline(Mutex<Hand>);
+
+/// While this lives, the deadline's time stands still.
+pub(crate) struct Hold(Arc<Deadline>);
+
+impl Deadline {
+    pub(crate) fn after(limit: Duration) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Hand { due: Instant::now() + limit, held_since: None, holds: 0 })))
+    }
+
+    pub(crate) fn instant(&self) -> Instant {
+        let hand = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if hand.held_since.is_some() { Instant::now() + NEVER } else { hand.due }
+    }
+
+    pub(crate) fn hold(self: &Arc<Self>) -> Hold {
+        let mut hand = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        hand.holds += 1;
+        hand.held_since.get_or_insert_with(Instant::now);
+        Hold(self.clone())
+    }
+
+    /// Returns when the time is up.
+    pub(crate) async fn passed(&self) {
+        loop {
+            let (due, is_held) = {
+                let hand = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+                (hand.due, hand.held_since.is_some())
+            };
+            if is_held {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            } else if due > Instant::now() {
+                tokio::time::sleep_until(due).await;
+            } else {
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        let mut hand = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        hand.holds -= 1;
+        if hand.holds == 0
+            && let Some(since) = hand.held_since.take()
+        {
+            hand.due += since.elapsed();
+        }
+    }
+}

@@ -1,0 +1,406 @@
+//! The commit loop: the one place that writes (DESIGN section 3, invariant 2).
+//!
+//! Commands for one task queue in its entry. Whoever finds nobody driving drives: it takes all that has queued up,
+//! decides it in turn, keeps it in one commit, makes it known, and answers everybody. What came in meanwhile is the
+//! next batch. Only another process, or a fault of the store, makes it load and decide again.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use tokio::sync::oneshot;
+use tracing::{debug, warn};
+use weft_core::{Command, Event, Generation, State, StreamId, Task, TaskId, Timestamp, decide};
+use weft_store::{Commit, CommitError, Record, Step, Summary, Version};
+
+use crate::{
+    EngineError, Told,
+    engine::Inner,
+    entry::{Entry, Queued, Report},
+    record,
+    runner::Launch,
+    slots::Permit,
+};
+
+/// Every conflict means that somebody else got a step done, so a writer that loses this often is one of a great many.
+const CONFLICTS_MAX: u32 = 32;
+
+/// The shortest time between two commits that carry nothing but progress.
+const PROGRESS_EVERY: Duration = Duration::from_millis(100);
+
+type Recent = VecDeque<Arc<Told>>;
+
+/// What a batch of commands came to.
+struct Decided {
+    task: Option<Task>,
+    records: Vec<Record>,
+    told: Vec<Arc<Told>>,
+    answers: Vec<Result<(), EngineError>>,
+}
+
+impl Inner {
+    /// Starts a future that the engine owns. It ends with the engine.
+    pub(crate) fn start<F>(self: &Arc<Self>, future: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.tracker.spawn(future);
+    }
+
+    /// Asks something of a task. Durable when this returns `Ok`, also if the future was dropped before.
+    pub(crate) async fn command(
+        self: &Arc<Self>,
+        entry: &Arc<Entry>,
+        command: Command,
+        permit: Option<Permit>,
+    ) -> Result<Arc<Task>, EngineError> {
+        let (sender, receiver) = oneshot::channel();
+        let queued = Queued { command, permit, idempotency: None, answer: Some(sender) };
+        if self.enqueue(entry, queued) {
+            self.start_driving(entry.clone());
+        }
+        receiver.await.unwrap_or_else(|_| Err(EngineError::Draining))
+    }
+
+    /// The same for a run, which owns its future and can drive itself.
+    pub(crate) async fn command_of_run(
+        self: &Arc<Self>,
+        entry: &Arc<Entry>,
+        command: Command,
+    ) -> Result<Arc<Task>, EngineError> {
+        let (sender, receiver) = oneshot::channel();
+        let queued = Queued { command, permit: None, idempotency: None, answer: Some(sender) };
+        if self.enqueue(entry, queued)
+            && let Some(launch) = self.drive(entry).await
+        {
+            self.start_run(launch);
+        }
+        receiver.await.unwrap_or_else(|_| Err(EngineError::Draining))
+    }
+
+    /// Takes the newest word of a run. It goes out with the next commit, or with one of its own in a while.
+    pub(crate) fn report(self: &Arc<Self>, entry: &Arc<Entry>, report: Report) {
+        let is_first = {
+            let mut state = entry.lock();
+            state.report = Some(report);
+            !std::mem::replace(&mut state.is_report_due, true)
+        };
+        if is_first {
+            let (engine, entry) = (self.clone(), entry.clone());
+            self.start(async move {
+                tokio::select! {
+                    biased;
+                    () = engine.stop.cancelled() => return,
+                    () = tokio::time::sleep(PROGRESS_EVERY) => {}
+                }
+                let is_driver = {
+                    let mut state = entry.lock();
+                    state.is_report_due = false;
+                    state.report.is_some() && !std::mem::replace(&mut state.is_driven, true)
+                };
+                if is_driver && let Some(launch) = engine.drive(&entry).await {
+                    engine.run(launch).await;
+                }
+            });
+        }
+    }
+
+    /// Whether the caller is to drive.
+    fn enqueue(&self, entry: &Entry, queued: Queued) -> bool {
+        let mut state = entry.lock();
+        state.queue.push_back(queued);
+        !std::mem::replace(&mut state.is_driven, true)
+    }
+
+    pub(crate) fn start_driving(self: &Arc<Self>, entry: Arc<Entry>) {
+        let engine = self.clone();
+        self.start(async move {
+            if let Some(launch) = engine.drive(&entry).await {
+                drop(entry);
+                engine.run(launch).await;
+            }
+        });
+    }
+
+    /// Decides and commits until the queue is empty. Gives the run that has come out of it, if one has.
+    ///
+    /// Its future must be owned by the engine: dropped in the middle, the task would take no more commands.
+    pub(crate) async fn drive(self: &Arc<Self>, entry: &Arc<Entry>) -> Option<Launch> {
+        let mut launch = None;
+        loop {
+            let batch = {
+                let mut state = entry.lock();
+                let report = state.report.take();
+                if state.queue.is_empty() && report.is_none() {
+                    state.is_driven = false;
+                    return launch;
+                }
+                let mut batch = std::mem::take(&mut state.queue);
+                if let Some(report) = report {
+                    batch.push_front(report.into());
+                }
+                batch
+            };
+            if let Some(next) = self.commit(entry, batch).await {
+                if let Some(earlier) = launch.replace(next) {
+                    self.start_run(earlier);
+                }
+            }
+        }
+    }
+
+    async fn commit(self: &Arc<Self>, entry: &Arc<Entry>, mut batch: VecDeque<Queued>) -> Option<Launch> {
+        for _ in 0..CONFLICTS_MAX {
+            let before = match self.state_of(entry).await {
+                Ok(before) => before,
+                Err(error) => {
+                    self.fail(entry, batch, &error);
+                    return None;
+                }
+            };
+            self.refresh(entry, &mut batch);
+            let now = self.world.now();
+            let decided = self.decide(&entry.id, before.as_deref(), &batch, now);
+            let Some(task) = decided.task else {
+                answer(batch, &decided.answers, before.as_ref());
+                return None;
+            };
+            let expected = Version(before.as_ref().map_or(0, |task| task.version));
+            let step = Step {
+                stream: entry.id.stream(),
+                expected,
+                records: decided.records,
+                cells: Vec::new(),
+                summary: Some(self.summary(&task)),
+            };
+            let idempotency = batch.iter_mut().find_map(|queued| queued.idempotency.clone());
+            let is_intent = task.open_call().is_some();
+            weft_store::crash::point(if is_intent { "intent-before" } else { "outcome-before" });
+            match self.store.commit(Commit { steps: vec![step], idempotency }).await {
+                Ok(()) => {
+                    weft_store::crash::point(if is_intent { "intent-after" } else { "outcome-after" });
+                    let task = Arc::new(task);
+                    self.count(before.as_deref().map(|task| task.state), task.state);
+                    entry.publish(task.clone(), decided.told);
+                    let launch = self.launch(entry, &task, &mut batch);
+                    answer(batch, &decided.answers, Some(&task));
+                    return launch;
+                }
+                Err(CommitError::Conflict { actual, .. }) => {
+                    debug!(task = %entry.id, ?expected, ?actual, "somebody else was first");
+                    entry.doubt();
+                }
+                Err(CommitError::Duplicate { stream, body_hash }) => {
+                    self.repeat(entry, batch, &stream, body_hash).await;
+                    return None;
+                }
+                Err(error) => {
+                    warn!(task = %entry.id, %error, "a commit failed");
+                    entry.doubt();
+                    self.fail(entry, batch, &error.into());
+                    return None;
+                }
+            }
+        }
+        let error = EngineError::Unavailable(format!("task {} is written too often", entry.id));
+        self.fail(entry, batch, &error);
+        None
+    }
+
+    async fn state_of(&self, entry: &Arc<Entry>) -> Result<Option<Arc<Task>>, EngineError> {
+        let is_new = {
+            let state = entry.lock();
+            if let Some(task) = &state.durable {
+                return Ok(Some(task.clone()));
+            }
+            state.is_new
+        };
+        if is_new { Ok(None) } else { self.load(entry).await }
+    }
+
+    /// What only this process knows, as of now: whether the run that asked is alive to hear an answer.
+    fn refresh(&self, entry: &Entry, batch: &mut VecDeque<Queued>) {
+        for queued in batch {
+            if let Command::Reply { is_live, .. } = &mut queued.command {
+                let state = entry.lock();
+                *is_live = state.live.is_some() && state.live == state.durable.as_ref().and_then(|task| task.claim);
+            }
+        }
+    }
+
+    fn decide(&self, id: &TaskId, before: Option<&Task>, batch: &VecDeque<Queued>, now: Timestamp) -> Decided {
+        let mut decided = Decided { task: None, records: Vec::new(), told: Vec::new(), answers: Vec::new() };
+        for queued in batch {
+            let state = decided.task.as_ref().or(before);
+            match decide(id, state, queued.command.clone(), &self.limits) {
+                Ok(events) => {
+                    for event in events {
+                        decided.take(id, before, now, event);
+                    }
+                    decided.answers.push(Ok(()));
+                }
+                Err(refused) => decided.answers.push(Err(refused.into())),
+            }
+        }
+        decided
+    }
+
+    fn summary(&self, task: &Task) -> Summary {
+        let due = match task.state {
+            State::Submitted | State::Working => Some(task.status_at),
+            State::InputRequired | State::AuthRequired => None,
+            State::Completed | State::Failed | State::Canceled | State::Rejected => {
+                Some(task.status_at.after(self.limits.retention()))
+            }
+        };
+        Summary {
+            tenant: task.tenant.as_str().to_owned(),
+            owner: task.owner.as_str().to_owned(),
+            agent: task.agent.as_str().to_owned(),
+            context: task.context.as_str().to_owned(),
+            state: task.state.code(),
+            status_at: task.status_at,
+            due,
+        }
+    }
+
+    /// Keeps the number of tasks that run or wait for it.
+    fn count(&self, before: Option<State>, after: State) {
+        let is_open = |state| matches!(state, State::Submitted | State::Working);
+        match (before.is_some_and(is_open), is_open(after)) {
+            (false, true) => {
+                self.open.fetch_add(1, Ordering::Relaxed);
+            }
+            (true, false) => {
+                self.open.fetch_sub(1, Ordering::Relaxed);
+            }
+            (true, true) | (false, false) => {}
+        }
+    }
+
+    /// What follows from a commit: a task that waits for its run stands in line, a run that was claimed begins.
+    fn launch(self: &Arc<Self>, entry: &Arc<Entry>, task: &Arc<Task>, batch: &mut VecDeque<Queued>) -> Option<Launch> {
+        let permit = batch.iter_mut().find_map(|queued| queued.permit.take());
+        match task.state {
+            State::Submitted => {
+                drop(permit);
+                self.line_up(task);
+                None
+            }
+            State::Working => {
+                let claim = task.claim.filter(|claim| claim.runner == self.runner)?;
+                let mut state = entry.lock();
+                if state.live == Some(claim) {
+                    return None;
+                }
+                // A claim is decided only with a slot in hand, and the slot came with the command.
+                let permit = permit?;
+                state.live = Some(claim);
+                drop(state);
+                Some(Launch { entry: entry.clone(), task: task.clone(), claim, permit })
+            }
+            State::InputRequired
+            | State::AuthRequired
+            | State::Completed
+            | State::Failed
+            | State::Canceled
+            | State::Rejected => None,
+        }
+    }
+
+    /// A request came again under its key: whoever waits gets the task that the first one made.
+    async fn repeat(
+        self: &Arc<Self>,
+        entry: &Arc<Entry>,
+        batch: VecDeque<Queued>,
+        stream: &StreamId,
+        body_hash: [u8; 32],
+    ) {
+        let is_same =
+            batch.iter().filter_map(|queued| queued.idempotency.as_ref()).all(|key| key.body_hash == body_hash);
+        let error = match stream.as_task() {
+            Some(first) if is_same => EngineError::Repeated(first),
+            Some(_) | None => EngineError::IdempotencyConflict,
+        };
+        self.fail(entry, batch, &error);
+    }
+
+    fn fail(&self, entry: &Arc<Entry>, batch: VecDeque<Queued>, error: &EngineError) {
+        let is_lost = entry.lock().is_new;
+        if is_lost {
+            self.hot.remove(&entry.id);
+            entry.lose(error.clone());
+        }
+        for queued in batch {
+            if let Some(waiting) = queued.answer {
+                // Whoever does not wait any more has been dropped.
+                let _ = waiting.send(Err(error.clone()));
+            }
+        }
+    }
+}
+
+impl Decided {
+    fn take(&mut self, id: &TaskId, before: Option<&Task>, now: Timestamp, event: Event) {
+        match (&mut self.task, before) {
+            (Some(task), _) => task.apply(now, &event),
+            (None, Some(before)) => self.task.insert(before.clone()).apply(now, &event),
+            (None, None) => self.task = Task::fold(*id, [(now, &event)]),
+        }
+        let task = self.task.as_ref().expect("a task that does not exist is decided to begin, and nothing else");
+        let generation = event.is_public().then_some(task.generation);
+        self.records.push(record::encode(now, generation, &event));
+        if let Some(generation) = generation {
+            self.told.push(Arc::new(Told { generation, at: now, event: Arc::new(event) }));
+        }
+    }
+}
+
+fn answer(batch: VecDeque<Queued>, answers: &[Result<(), EngineError>], task: Option<&Arc<Task>>) {
+    for (queued, outcome) in batch.into_iter().zip(answers) {
+        let Some(waiting) = queued.answer else { continue };
+        let answer = match (outcome, task) {
+            (Ok(()), Some(task)) => Ok(task.clone()),
+            (Err(error), _) => Err(error.clone()),
+            (Ok(()), None) => Err(EngineError::NotFound),
+        };
+        // Whoever does not wait any more has been dropped.
+        let _ = waiting.send(answer);
+    }
+}
+
+impl From<Report> for Queued {
+    fn from(report: Report) -> Self {
+        let Report { claim, message, metadata } = report;
+        let command = Command::Progress { claim, message, metadata };
+        Self { command, permit: None, idempotency: None, answer: None }
+    }
+}
+
+/// A task and its newest public events, from its whole log.
+pub(crate) fn fold(id: TaskId, records: &[Record]) -> Result<(Arc<Task>, Recent), EngineError> {
+    let kept = records.iter().map(record::decode).collect::<Result<Vec<_>, _>>()?;
+    let task = Task::fold(id, kept.iter().map(|kept| (kept.at, kept.event.as_ref())))
+        .ok_or_else(|| EngineError::Corrupt(format!("the log of task {id} does not begin as one")))?;
+    let told = |kept: record::Kept| {
+        let generation: Generation = kept.generation?;
+        Some(Arc::new(Told { generation, at: kept.at, event: kept.event }))
+    };
+    Ok((Arc::new(task), kept.into_iter().filter_map(told).collect()))
+}
+
+impl Inner {
+    /// A task and its newest public events, from the store.
+    pub(crate) async fn read(&self, stream: &StreamId) -> Result<Option<(Arc<Task>, Recent)>, EngineError> {
+        let Some(id) = stream.as_task() else { return Ok(None) };
+        match self.store.load(stream).await? {
+            Some(loaded) if loaded.trimmed > Version::ZERO => {
+                Err(EngineError::Corrupt(format!("the beginning of task {id} was trimmed away")))
+            }
+            Some(loaded) => fold(id, &loaded.records).map(Some),
+            None => Ok(None),
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! One run of one call, as its agent sees it: what to do, and how to say how it goes.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use weft_core::{
+    Artifact, Call, CallId, Claim, Command, Event, Json, Message, MessageId, Question, Role, State, Task, TaskId,
+};
+
+use crate::{
+    EngineError,
+    deadline::Deadline,
+    engine::Inner,
+    entry::{Entry, Report},
+    follow::Follower,
+};
+
+/// How long a canceled call may still come to its end, so that the ledger knows what became of it.
+pub const LATE_MAX: Duration = Duration::from_secs(5);
+
+/// A call in progress. Cheap to clone; every clone speaks for the same run.
+#[derive(Clone)]
+pub struct Run {
+    pub(crate) engine: Arc<Inner>,
+    pub(crate) entry: Arc<Entry>,
+    pub(crate) task: Arc<Task>,
+    pub(crate) claim: Claim,
+    pub(crate) call: CallId,
+    pub(crate) attempt: u32,
+    pub(crate) deadline: Arc<Deadline>,
+    pub(crate) canceled: CancellationToken,
+}
+
+/// Why a question has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unanswered {
+    /// Nobody answered within the time that a question is held open. The question stays; this call must end.
+    #[error("nobody answered in time")]
+    Expired,
+    /// The task has ended, or another run owns it.
+    #[error("the task no longer waits for this call")]
+    Over,
+}
+
+impl Run {
+    /// The task, as it stood when the call began.
+    pub fn task(&self) -> &Task {
+        &self.task
+    }
+
+    /// What to call.
+    ///
+    /// # Panics
+    /// Never: a run begins only after a plan.
+    pub fn call(&self) -> &Call {
+        self.task.plan.as_deref().expect("an intent is decided only for a planned call")
+    }
+
+    /// The newest message of the caller.
+    ///
+    /// # Panics
+    /// Never: a task begins with a message.
+    pub fn message(&self) -> &Message {
+        let mut said = self.task.history.iter().rev();
+        said.find(|message| message.role == Role::User).expect("a task begins with a message")
+    }
+
+    /// The same for every attempt of this call, and for no other call: the key that a keyed tool drops repeats by.
+    pub fn key(&self) -> String {
+        format!("{}/{}", self.task.id, self.call.0)
+    }
+
+    /// The how-manieth attempt this is, from 1.
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// When the run's time is up, as things stand: while a question waits for its answer, the time stands still.
+    pub fn deadline(&self) -> Instant {
+        self.deadline.instant()
+    }
+
+    /// The answer that was given when an earlier attempt of this call asked the same.
+    pub fn answer_to(&self, text: &str, schema: Option<&Json>) -> Option<Json> {
+        let same = |question: &Question| question.message.text() == text && question.schema.as_ref() == schema;
+        self.task.answers.iter().rev().find(|(question, _)| same(question)).map(|(_, answer)| answer.clone())
+    }
+
+    /// An id for a message that the agent says in this run. `what` tells it apart from the run's other messages.
+    ///
+    /// # Panics
+    /// If `what` is long or not printable.
+    pub fn message_id(&self, what: &str) -> MessageId {
+        let text = format!("{}-{}.{}-{what}", self.task.id, self.call.0, self.attempt);
+        MessageId::parse(&text).expect("a UUID, two numbers and a word")
+    }
+
+    /// Says how far the run is. Does not wait: it goes out with the next commit, and only the newest word does.
+    pub fn progress(&self, message: Option<Arc<Message>>, metadata: Option<Json>) {
+        self.engine.report(&self.entry, Report { claim: self.claim, message, metadata });
+    }
+
+    /// Adds an artifact, or more of one. Durable when this returns.
+    ///
+    /// # Errors
+    /// If the task has ended or grown to its limit: then the call should stop.
+    pub async fn add(&self, artifact: Arc<Artifact>, append: bool, last_chunk: bool) -> Result<(), EngineError> {
+        let command = Command::Add { claim: self.claim, artifact, append, last_chunk };
+        self.engine.command(&self.entry, command, None).await.map(drop)
+    }
+
+    /// Asks the task's caller, and waits for the answer: for at most `ask_hold_max`, in which the run's time stands still.
+    ///
+    /// # Errors
+    /// [`Unanswered`], and then the call should be brought to its end.
+    pub async fn ask(&self, question: Arc<Question>) -> Result<Json, Unanswered> {
+        let command = Command::Ask { claim: self.claim, question: question.clone() };
+        let asked = match self.engine.command(&self.entry, command, None).await {
+            Ok(task) => task,
+            Err(_) => return Err(Unanswered::Over),
+        };
+        let _hold = self.deadline.hold();
+        let mut follower = Follower::after(&self.engine, &self.entry, asked.generation);
+        let expiry = Instant::now() + self.engine.limits.ask_hold_max();
+        loop {
+            let told = tokio::select! {
+                biased;
+                () = self.canceled.cancelled() => return Err(Unanswered::Over),
+                told = follower.next() => told,
+                () = tokio::time::sleep_until(expiry) => return Err(Unanswered::Expired),
+            };
+            match told {
+                Ok(Some(told)) => match told.event.as_ref() {
+                    Event::Replied { answer: Some(answer), resumed: true, .. } => return Ok(answer.clone()),
+                    Event::Replied { resumed: false, .. } | Event::Ended { .. } | Event::Started { .. } => {
+                        return Err(Unanswered::Over);
+                    }
+                    Event::Submitted(_)
+                    | Event::Intended { .. }
+                    | Event::Progressed { .. }
+                    | Event::Added { .. }
+                    | Event::Asked { .. }
+                    | Event::Replied { .. }
+                    | Event::Planned { .. }
+                    | Event::Settled { .. }
+                    | Event::Released => {}
+                },
+                Ok(None) | Err(_) => return Err(Unanswered::Over),
+            }
+        }
+    }
+
+    /// Returns when the task was canceled. The agent should tell the other side, and may take [`LATE_MAX`] to learn
+    /// what became of the call.
+    pub async fn canceled(&self) {
+        self.canceled.cancelled().await;
+    }
+}
+
+impl std::fmt::Debug for Run {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Run").field("task", &self.task.id).field("call", &self.call).finish_non_exhaustive()
+    }
+}
+
+/// Whether the run of `claim` still owns `task`, and is to make another attempt.
+pub(crate) fn next_attempt(task: &Task, claim: Claim) -> Option<(CallId, u32)> {
+    if task.state != State::Working || task.claim != Some(claim) {
+        return None;
+    }
+    task.open_call().map(|open| (open.call, open.attempt))
+}
+
+/// The task's id, for those who only log.
+impl AsRef<TaskId> for Run {
+    fn as_ref(&self) -> &TaskId {
+        &self.task.id
+    }
+}
