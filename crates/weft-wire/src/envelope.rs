@@ -1,0 +1,176 @@
+//! JSON-RPC 2.0: what stands around every request and every answer (A2A specification section 9).
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Deserializer, de::IgnoredAny};
+use serde_json::{error::Category, value::RawValue};
+
+use crate::{
+    error::{Error, ErrorKind},
+    scan,
+    write::object,
+};
+
+/// The largest request body, in bytes. Whoever reads the body enforces it.
+pub const BODY_MAX: usize = 4 << 20;
+
+/// How deep a request may be nested: far more than any client needs, far less than any parser's stack.
+pub const JSON_DEPTH_MAX: usize = 64;
+
+/// The longest id of a request, in bytes: it is repeated in each event of a stream.
+pub const REQUEST_ID_LENGTH_MAX: usize = 256;
+
+/// A request's id, echoed letter for letter: a string, a number or null.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Id(Option<Box<str>>);
+
+impl Id {
+    /// The id of an answer to something that had no readable id.
+    pub const NULL: Self = Self(None);
+
+    /// The id as JSON.
+    pub fn as_json(&self) -> &str {
+        self.0.as_deref().unwrap_or("null")
+    }
+
+    fn read(raw: &RawValue) -> Result<Self, Error> {
+        let text = raw.get();
+        let is_allowed =
+            text == "null" || text.starts_with(['"', '-']) || text.starts_with(|c: char| c.is_ascii_digit());
+        if !is_allowed {
+            return Err(invalid("The id must be a string, a number or null"));
+        }
+        if text.len() > REQUEST_ID_LENGTH_MAX {
+            return Err(invalid(format!("The id is longer than {REQUEST_ID_LENGTH_MAX} bytes")));
+        }
+        Ok(if text == "null" { Self::NULL } else { Self(Some(Box::from(text))) })
+    }
+}
+
+impl From<u64> for Id {
+    fn from(number: u64) -> Self {
+        Self(Some(number.to_string().into()))
+    }
+}
+
+/// A request as it stands in its body: a call of a method that this crate may or may not know.
+#[derive(Clone, Debug)]
+pub struct Request<'a> {
+    /// To be echoed.
+    pub id: Id,
+    /// The method's name; each wire version knows its own.
+    pub method: Cow<'a, str>,
+    /// Its parameters, unread. `None` if they are missing or null.
+    pub params: Option<&'a RawValue>,
+}
+
+/// A body that is no request: the error to answer with, and the id to answer to.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{error}")]
+pub struct Refusal {
+    /// The id, as far as it could be read.
+    pub id: Id,
+    /// Why.
+    #[source]
+    pub error: Error,
+}
+
+/// The four members; each is looked at by itself, so that a bad one does not hide the id. Others are ignored; one given twice is refused.
+#[derive(Deserialize)]
+struct Members<'a> {
+    #[serde(borrow, default, deserialize_with = "given")]
+    jsonrpc: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "given")]
+    id: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "given")]
+    method: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "given")]
+    params: Option<&'a RawValue>,
+}
+
+/// A member that is there, even if it is null.
+fn given<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(from).map(Some)
+}
+
+/// Reads one request. Bytes that are not JSON, or JSON that no reader after us could take, are -32700; JSON that is no single
+/// request is -32600.
+pub fn parse(body: &[u8]) -> Result<Request<'_>, Refusal> {
+    let members = members(body).map_err(|error| Refusal { id: Id::NULL, error })?;
+    let id = match members.id {
+        Some(raw) => Id::read(raw).map_err(|error| Refusal { id: Id::NULL, error })?,
+        None => return Err(Refusal { id: Id::NULL, error: invalid("The id is missing: A2A has no notifications") }),
+    };
+    match call(&members) {
+        Ok((method, params)) => Ok(Request { id, method, params }),
+        Err(error) => Err(Refusal { id, error }),
+    }
+}
+
+fn members(body: &[u8]) -> Result<Members<'_>, Error> {
+    let text = std::str::from_utf8(body).map_err(|_| malformed("it is not UTF-8"))?;
+    scan::check(body).map_err(malformed)?;
+    // A struct can be read from an array, too: what is no object must not get that far.
+    let is_object = text.trim_ascii_start().starts_with('{');
+    if !is_object {
+        serde_json::from_str::<IgnoredAny>(text).map_err(malformed)?;
+        let is_batch = text.trim_ascii_start().starts_with('[');
+        return Err(invalid(if is_batch { "Batches are not supported" } else { "A request is a JSON object" }));
+    }
+    serde_json::from_str(text).map_err(|error| match error.classify() {
+        Category::Syntax | Category::Eof | Category::Io => malformed(error),
+        Category::Data => invalid(format!("The request cannot be read: {error}")),
+    })
+}
+
+fn call<'a>(members: &Members<'a>) -> Result<(Cow<'a, str>, Option<&'a RawValue>), Error> {
+    let version = members.jsonrpc.and_then(text);
+    if version.as_deref() != Some("2.0") {
+        return Err(invalid(r#"The member jsonrpc must be "2.0""#));
+    }
+    let Some(method) = members.method else { return Err(invalid("The method is missing")) };
+    let Some(method) = text(method) else { return Err(invalid("The method must be a string")) };
+    Ok((method, members.params.filter(|params| params.get() != "null")))
+}
+
+/// The text that this JSON is, if it is one; borrowed unless it has escapes.
+fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
+    let inner = raw.get().strip_prefix('"')?.strip_suffix('"')?;
+    if inner.contains('\\') { serde_json::from_str(raw.get()).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(inner)) }
+}
+
+fn malformed(cause: impl std::fmt::Display) -> Error {
+    Error::new(ErrorKind::Parse).with_message(format!("Invalid JSON payload: {cause}"))
+}
+
+fn invalid(message: impl Into<Cow<'static, str>>) -> Error {
+    Error::new(ErrorKind::InvalidRequest).with_message(message)
+}
+
+/// Writes an answer whose result is what `result` writes: exactly one JSON value.
+pub fn write_result<R>(out: &mut Vec<u8>, id: &Id, result: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+    object(out, |envelope| {
+        envelope.text("jsonrpc", "2.0");
+        envelope.field("id").extend_from_slice(id.as_json().as_bytes());
+        result(envelope.field("result"))
+    })
+}
+
+/// Writes an answer that says why there is no result.
+pub fn write_error(out: &mut Vec<u8>, id: &Id, error: &Error) {
+    object(out, |envelope| {
+        envelope.text("jsonrpc", "2.0");
+        envelope.field("id").extend_from_slice(id.as_json().as_bytes());
+        error.write(envelope.field("error"));
+    });
+}
+
+/// Writes a request with the parameters that `params` writes: exactly one JSON object.
+pub fn write_request(out: &mut Vec<u8>, id: u64, method: &str, params: impl FnOnce(&mut Vec<u8>)) {
+    object(out, |envelope| {
+        envelope.text("jsonrpc", "2.0");
+        envelope.number("id", id);
+        envelope.text("method", method);
+        params(envelope.field("params"));
+    });
+}

@@ -1,0 +1,291 @@
+//! Reading JSON into our types in one pass, with every fault named by its path.
+//!
+//! Serde's derived readers stop at the first fault. Here a wrong value is noted and passed over, so that one answer names them all; what
+//! serde reports itself is only what is not JSON.
+
+use std::{
+    borrow::Cow,
+    cell::{Cell, RefCell},
+    fmt,
+    marker::PhantomData,
+};
+
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use crate::{
+    error::{FieldViolation, VIOLATIONS_MAX},
+    scalar::{Kind, Name},
+};
+
+/// Who wrote what is read, and so how much is asked of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Author {
+    /// A client: what the specification requires must be there.
+    Client,
+    /// An agent that answers us: what can be read without it may be missing.
+    Agent,
+}
+
+/// All that was found wrong so far.
+#[derive(Debug)]
+pub(crate) struct Faults {
+    author: Author,
+    found: RefCell<Vec<FieldViolation>>,
+    is_full: Cell<bool>,
+}
+
+/// A place in what is read: a chain up to the root that costs nothing until something is wrong.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct At<'p> {
+    faults: &'p Faults,
+    above: Option<&'p At<'p>>,
+    step: Step,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Root,
+    Field(&'static str),
+    Index(usize),
+}
+
+/// What stood at a place.
+#[derive(Debug, Default)]
+pub(crate) enum Slot<T> {
+    /// Nothing, or null.
+    #[default]
+    Absent,
+    /// Something wrong, which has been noted.
+    Wrong,
+    /// This.
+    Given(T),
+}
+
+/// Something that can be read from JSON.
+pub(crate) trait Form<'de>: Sized {
+    /// Reads it, or notes what is wrong. An error is one of the JSON itself.
+    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Slot<Self>, D::Error>;
+}
+
+/// The fields of an object while they are read.
+pub(crate) trait Fields<'de>: Default {
+    /// What they make together.
+    type Whole;
+
+    /// Reads the value of the field of this name, in lowerCamelCase, or skips it if the name says nothing.
+    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error>;
+
+    /// Puts them together, once all have been read. `None` if they do not fit, which has been noted.
+    fn finish(self, at: &At<'_>) -> Option<Self::Whole>;
+}
+
+/// Reads a whole text; its faults come in the order of the text.
+pub(crate) fn read<'de, T: Form<'de>>(text: &'de str, author: Author) -> Result<T, Vec<FieldViolation>> {
+    let faults = Faults { author, found: RefCell::default(), is_full: Cell::new(false) };
+    let root = At { faults: &faults, above: None, step: Step::Root };
+    let mut json = serde_json::Deserializer::from_str(text);
+    let read = T::read(&mut json, &root).and_then(|slot| json.end().map(|()| slot));
+    let value = match read {
+        Ok(Slot::Given(value)) => Some(value),
+        Ok(Slot::Absent) => {
+            root.wrong("is missing");
+            None
+        }
+        Ok(Slot::Wrong) => None,
+        Err(error) => {
+            root.wrong(format!("cannot be read: {error}"));
+            None
+        }
+    };
+    match value {
+        Some(value) if faults.found.borrow().is_empty() => Ok(value),
+        Some(_) | None => Err(faults.found.into_inner()),
+    }
+}
+
+/// Reads a field's value.
+pub(crate) fn value<'de, T: Form<'de>, A: MapAccess<'de>>(
+    map: &mut A,
+    at: &At<'_>,
+    name: &'static str,
+) -> Result<Slot<T>, A::Error> {
+    map.next_value_seed(Seed(&at.field(name), PhantomData))
+}
+
+/// Passes over a field's value.
+pub(crate) fn skip<'de, A: MapAccess<'de>>(map: &mut A) -> Result<(), A::Error> {
+    map.next_value::<IgnoredAny>().map(|_| ())
+}
+
+/// Reads an object.
+pub(crate) fn object<'de, F: Fields<'de>, D: Deserializer<'de>>(
+    from: D,
+    at: &At<'_>,
+) -> Result<Slot<F::Whole>, D::Error> {
+    from.deserialize_any(ObjectVisitor::<F>(at, PhantomData))
+}
+
+impl<'p> At<'p> {
+    /// The field of this name.
+    pub(crate) fn field(&self, name: &'static str) -> At<'_> {
+        At { faults: self.faults, above: Some(self), step: Step::Field(name) }
+    }
+
+    /// The element at this index.
+    pub(crate) fn index(&self, index: usize) -> At<'_> {
+        At { faults: self.faults, above: Some(self), step: Step::Index(index) }
+    }
+
+    /// Notes what is wrong here.
+    pub(crate) fn wrong(&self, description: impl Into<String>) {
+        let mut found = self.faults.found.borrow_mut();
+        if found.len() < VIOLATIONS_MAX {
+            found.push(FieldViolation { field: self.to_string(), description: description.into() });
+        } else {
+            self.faults.is_full.set(true);
+        }
+    }
+
+    /// Whether the limit of faults is reached: nobody needs to look any further.
+    pub(crate) fn is_full(&self) -> bool {
+        self.faults.is_full.get()
+    }
+
+    /// Who wrote it.
+    pub(crate) fn author(&self) -> Author {
+        self.faults.author
+    }
+}
+
+impl fmt::Display for At<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(above) = self.above {
+            above.fmt(f)?;
+        }
+        match (self.step, self.above.map(|above| above.step)) {
+            (Step::Root, _) => Ok(()),
+            (Step::Field(name), None | Some(Step::Root)) => f.write_str(name),
+            (Step::Field(name), Some(Step::Field(_) | Step::Index(_))) => write!(f, ".{name}"),
+            (Step::Index(index), _) => write!(f, "[{index}]"),
+        }
+    }
+}
+
+impl<T> Slot<T> {
+    /// The value, if there is one.
+    pub(crate) fn optional(self) -> Option<T> {
+        match self {
+            Self::Given(value) => Some(value),
+            Self::Absent | Self::Wrong => None,
+        }
+    }
+
+    /// The value of a field that must be there.
+    pub(crate) fn required(self, at: &At<'_>, name: &'static str) -> Option<T> {
+        if let Self::Absent = self {
+            at.field(name).wrong("is required");
+        }
+        self.optional()
+    }
+
+    /// The value read further, or what is wrong with it.
+    pub(crate) fn parse<U, E: fmt::Display>(
+        self,
+        at: &At<'_>,
+        name: &'static str,
+        parse: impl FnOnce(T) -> Result<U, E>,
+    ) -> Slot<U> {
+        match self {
+            Self::Absent => Slot::Absent,
+            Self::Wrong => Slot::Wrong,
+            Self::Given(value) => match parse(value) {
+                Ok(value) => Slot::Given(value),
+                Err(error) => {
+                    at.field(name).wrong(format!("is wrong: {error}"));
+                    Slot::Wrong
+                }
+            },
+        }
+    }
+}
+
+struct Seed<'a, 'p, T>(&'a At<'p>, PhantomData<fn() -> T>);
+
+impl<'de, T: Form<'de>> DeserializeSeed<'de> for Seed<'_, '_, T> {
+    type Value = Slot<T>;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
+        T::read(from, self.0)
+    }
+}
+
+/// Visits what should be an object; whatever else it is, is noted.
+struct ObjectVisitor<'a, 'p, F>(&'a At<'p>, PhantomData<fn() -> F>);
+
+impl<'de, F: Fields<'de>> Visitor<'de> for ObjectVisitor<'_, '_, F> {
+    type Value = Slot<F::Whole>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut fields = F::default();
+        while let Some(Name(name)) = map.next_key()? {
+            fields.field(&camel(&name), &mut map, self.0)?;
+        }
+        Ok(fields.finish(self.0).map_or(Slot::Wrong, Slot::Given))
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Slot::Absent)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(self.no(Kind::Array))
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(self.no(Kind::Boolean))
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+        Ok(self.no(Kind::Number))
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+        Ok(self.no(Kind::Number))
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(self.no(Kind::Number))
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
+        Ok(self.no(Kind::Text))
+    }
+}
+
+impl<'de, F: Fields<'de>> ObjectVisitor<'_, '_, F> {
+    fn no(&self, kind: Kind) -> Slot<F::Whole> {
+        self.0.wrong(format!("must be an object, not {kind}"));
+        Slot::Wrong
+    }
+}
+
+/// ProtoJSON readers take a field by its JSON name and by its name in the proto file.
+fn camel(name: &str) -> Cow<'_, str> {
+    if !name.contains('_') {
+        return Cow::Borrowed(name);
+    }
+    let mut camel = String::with_capacity(name.len());
+    let mut words = name.split('_');
+    camel.extend(words.next());
+    for word in words {
+        let mut letters = word.chars();
+        camel.extend(letters.next().map(|first| first.to_ascii_uppercase()));
+        camel.push_str(letters.as_str());
+    }
+    Cow::Owned(camel)
+}

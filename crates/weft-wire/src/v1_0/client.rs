@@ -1,0 +1,232 @@
+//! The client's half: encoding requests, decoding answers and events.
+
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use super::{
+    Method,
+    names::state_name,
+    write::{self, Place},
+};
+use crate::{
+    envelope,
+    error::{ErrorKind, FieldViolation},
+    form::{self, Author, Form},
+    operation::{Configuration, ListParams, Operation, PushOperation, SendParams},
+    view::{PageView, Sent, StreamEvent, TaskView},
+    write::{Object, object},
+};
+
+/// Why an answer holds no result.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReplyError {
+    /// The agent said no.
+    #[error("{0}")]
+    Remote(RemoteError),
+    /// The agent's answer is not what the specification says it is.
+    #[error("the agent's answer could not be read: {0}")]
+    Malformed(String),
+}
+
+/// An error as an agent told it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct RemoteError {
+    /// The JSON-RPC code.
+    pub code: i64,
+    /// The reason of its `ErrorInfo`, if it has one.
+    pub reason: Option<String>,
+    /// What it says.
+    pub message: String,
+    /// What it advises: in the metadata of its `ErrorInfo`, if it is an agent of ours.
+    pub hint: Option<String>,
+    /// The fields it does not like.
+    pub violations: Vec<FieldViolation>,
+}
+
+impl RemoteError {
+    /// The class of the error, if it is one that we know.
+    pub fn kind(&self) -> Option<ErrorKind> {
+        ErrorKind::from_code(self.code)
+    }
+}
+
+/// Writes a request, envelope and all.
+pub fn write_request(out: &mut Vec<u8>, id: u64, operation: &Operation) {
+    let method = match operation {
+        Operation::Send(_) => Method::SendMessage,
+        Operation::SendStreaming(_) => Method::SendStreamingMessage,
+        Operation::Get(_) => Method::GetTask,
+        Operation::List(_) => Method::ListTasks,
+        Operation::Cancel(_) => Method::CancelTask,
+        Operation::Subscribe(_) => Method::SubscribeToTask,
+        Operation::ExtendedCard(_) => Method::GetExtendedAgentCard,
+        Operation::PushConfig(PushOperation::Create) => Method::CreateTaskPushNotificationConfig,
+        Operation::PushConfig(PushOperation::Get) => Method::GetTaskPushNotificationConfig,
+        Operation::PushConfig(PushOperation::List) => Method::ListTaskPushNotificationConfigs,
+        Operation::PushConfig(PushOperation::Delete) => Method::DeleteTaskPushNotificationConfig,
+    };
+    envelope::write_request(out, id, method.name(), |out| object(out, |params| write_params(params, operation)));
+}
+
+fn write_params(params: &mut Object<'_>, operation: &Operation) {
+    let tenant = match operation {
+        Operation::Send(send) | Operation::SendStreaming(send) => {
+            write_send(params, send);
+            &send.tenant
+        }
+        Operation::Get(get) => {
+            params.text("id", &get.id);
+            if let Some(length) = get.history_length {
+                params.number("historyLength", length);
+            }
+            &get.tenant
+        }
+        Operation::List(list) => {
+            write_list(params, list);
+            &list.tenant
+        }
+        Operation::Cancel(cancel) => {
+            params.text("id", &cancel.id);
+            params.raw_if_some("metadata", cancel.metadata.as_ref());
+            &cancel.tenant
+        }
+        Operation::Subscribe(subscribe) => {
+            params.text("id", &subscribe.id);
+            &subscribe.tenant
+        }
+        Operation::ExtendedCard(card) => &card.tenant,
+        Operation::PushConfig(_) => &None,
+    };
+    params.text_if_some("tenant", tenant.as_deref());
+}
+
+fn write_send(params: &mut Object<'_>, send: &SendParams) {
+    let place = Place { task: send.task.as_deref(), context: send.context.as_ref().map(|id| id.as_str()) };
+    write::message(params.field("message"), &send.message, place);
+    if send.configuration != Configuration::default() {
+        params.object("configuration", |configuration| {
+            if !send.configuration.accepted_output_modes.is_empty() {
+                configuration.texts("acceptedOutputModes", &send.configuration.accepted_output_modes);
+            }
+            if let Some(length) = send.configuration.history_length {
+                configuration.number("historyLength", length);
+            }
+            configuration.flag_if_set("returnImmediately", send.configuration.return_immediately);
+        });
+    }
+    params.raw_if_some("metadata", send.metadata.as_ref());
+}
+
+fn write_list(params: &mut Object<'_>, list: &ListParams) {
+    params.text_if_some("contextId", list.context.as_ref().map(|id| id.as_str()));
+    params.text_if_some("status", list.state.map(state_name));
+    params.number("pageSize", list.page_size);
+    params.text_if_some("pageToken", list.page_token.as_deref());
+    if let Some(length) = list.history_length {
+        params.number("historyLength", length);
+    }
+    if let Some(after) = list.status_timestamp_after {
+        params.text("statusTimestampAfter", &after.to_string());
+    }
+    params.flag_if_set("includeArtifacts", list.include_artifacts);
+}
+
+/// Reads the result out of an answer, or out of the data of one event of a stream.
+pub fn read_reply(body: &[u8]) -> Result<&RawValue, ReplyError> {
+    let reply: Reply<'_> = serde_json::from_slice(body).map_err(|error| ReplyError::Malformed(error.to_string()))?;
+    match (reply.result, reply.error) {
+        (_, Some(error)) => Err(ReplyError::Remote(error.into())),
+        (Some(result), None) => Ok(result),
+        (None, None) => Err(ReplyError::Malformed("it has neither a result nor an error".to_owned())),
+    }
+}
+
+/// Reads the result of `SendMessage`.
+pub fn read_sent(result: &RawValue) -> Result<Sent, ReplyError> {
+    read(result)
+}
+
+/// Reads the result of `GetTask` and of `CancelTask`.
+pub fn read_task(result: &RawValue) -> Result<TaskView, ReplyError> {
+    read(result)
+}
+
+/// Reads the result of `ListTasks`.
+pub fn read_page(result: &RawValue) -> Result<PageView, ReplyError> {
+    read(result)
+}
+
+/// Reads one event of a stream.
+pub fn read_event(result: &RawValue) -> Result<StreamEvent, ReplyError> {
+    read(result)
+}
+
+fn read<'de, T: Form<'de>>(result: &'de RawValue) -> Result<T, ReplyError> {
+    form::read(result.get(), Author::Agent).map_err(|faults| {
+        let faults: Vec<String> =
+            faults.iter().map(|fault| fault.to_string().replacen("params", "the result", 1)).collect();
+        ReplyError::Malformed(faults.join("; "))
+    })
+}
+
+#[derive(Deserialize)]
+struct Reply<'a> {
+    #[serde(borrow, default, deserialize_with = "given")]
+    result: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    error: Option<ReplyFault<'a>>,
+}
+
+fn given<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(from).map(Some)
+}
+
+#[derive(Deserialize)]
+struct ReplyFault<'a> {
+    #[serde(default)]
+    code: i64,
+    #[serde(default)]
+    message: String,
+    /// Of 1.0, an array of details; other agents put anything here.
+    #[serde(borrow, default)]
+    data: Option<&'a RawValue>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Detail {
+    reason: Option<String>,
+    metadata: Option<DetailMetadata>,
+    field_violations: Option<Vec<DetailViolation>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct DetailMetadata {
+    hint: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct DetailViolation {
+    field: String,
+    description: String,
+}
+
+impl From<ReplyFault<'_>> for RemoteError {
+    fn from(fault: ReplyFault<'_>) -> Self {
+        let details = fault.data.and_then(|data| serde_json::from_str::<Vec<&RawValue>>(data.get()).ok());
+        let mut error = Self { code: fault.code, message: fault.message, ..Self::default() };
+        for detail in details.into_iter().flatten() {
+            let Ok(detail) = serde_json::from_str::<Detail>(detail.get()) else { continue };
+            error.reason = error.reason.or(detail.reason);
+            error.hint = error.hint.or(detail.metadata.and_then(|metadata| metadata.hint));
+            let violations = detail.field_violations.into_iter().flatten();
+            error
+                .violations
+                .extend(violations.map(|DetailViolation { field, description }| FieldViolation { field, description }));
+        }
+        error
+    }
+}

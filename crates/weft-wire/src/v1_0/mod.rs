@@ -1,0 +1,21 @@
+//! A2A 1.0 over JSON: ProtoJSON of the package `lf.a2a.v1`, in camelCase, enums by name, oneofs as wrappers.
+
+pub mod card;
+mod card_view;
+pub mod client;
+mod names;
+mod read;
+mod read_task;
+mod read_task_request;
+pub mod request;
+pub mod response;
+mod write;
+
+pub use card_view::{CardError, CardView, ExtensionSkill, Interface, SkillView};
+pub use names::Method;
+
+/// What stands in the `A2A-Version` header and in cards.
+pub const VERSION: &str = "1.0";
+
+/// What cards call this binding.
+pub const BINDING: &str = "JSONRPC";

@@ -1,0 +1,11 @@
+//! The wire, tested from outside: tables of requests, golden files of answers, and properties of both.
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+mod card;
+mod client;
+mod envelope;
+mod fixture;
+mod golden;
+mod properties;
+mod requests;
+mod sse;
