@@ -184,6 +184,7 @@ impl Inner {
                     let task = Arc::new(task);
                     self.count(before.as_deref().map(|task| task.state), task.state);
                     entry.publish(task.clone(), decided.told);
+                    self.hot.weigh(entry, &task);
                     let launch = self.launch(entry, &task, &mut batch);
                     answer(batch, &decided.answers, Some(&task));
                     return launch;

@@ -446,6 +446,7 @@ impl Inner {
     /// Reads a task from the store into its entry.
     pub(crate) async fn load(&self, entry: &Arc<Entry>) -> Result<Option<Arc<Task>>, EngineError> {
         let Some((task, recent)) = self.read(&entry.id.stream()).await? else { return Ok(None) };
+        self.hot.weigh(entry, &task);
         entry.adopt(task, recent);
         Ok(entry.durable())
     }

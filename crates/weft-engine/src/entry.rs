@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicUsize},
 };
 
 use tokio::sync::{Notify, oneshot};
@@ -14,6 +14,9 @@ use crate::{EngineError, follow::Told, slots::Permit};
 /// How many of the newest public events are kept with a task; a follower that is further behind reads the store.
 const RECENT_MAX: usize = 32;
 
+/// What an entry weighs, its events, maps and counters and a small task included. Measured, roughly.
+pub(crate) const ENTRY_BYTES: usize = 2 << 10;
+
 /// One task in memory. Whoever holds it keeps it there.
 #[derive(Debug)]
 pub(crate) struct Entry {
@@ -23,6 +26,8 @@ pub(crate) struct Entry {
     pub(crate) changed: Notify,
     /// Hints that the task has ended, waits for its caller, or was not accepted.
     pub(crate) settled: Notify,
+    /// The bytes that the cache counts it with.
+    pub(crate) weight: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -68,7 +73,13 @@ pub(crate) struct Report {
 
 impl Entry {
     pub(crate) fn new(id: TaskId) -> Arc<Self> {
-        Arc::new(Self { id, state: Mutex::default(), changed: Notify::new(), settled: Notify::new() })
+        Arc::new(Self {
+            id,
+            state: Mutex::default(),
+            changed: Notify::new(),
+            settled: Notify::new(),
+            weight: AtomicUsize::new(ENTRY_BYTES),
+        })
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {

@@ -2,18 +2,15 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
 };
 
-use weft_core::{Limits, TaskId};
+use weft_core::{Limits, Task, TaskId};
 
-use crate::entry::Entry;
+use crate::entry::{ENTRY_BYTES, Entry};
 
-/// How many candidates one insertion looks at: the work of making room is spread, never done at once.
+/// How many candidates one change looks at: the work of making room is spread, never done at once.
 const LOOK_AT_MAX: usize = 8;
-
-/// What an entry weighs beside its task's messages and artifacts: events, maps and counters. Measured, roughly.
-const ENTRY_BYTES: usize = 2 << 10;
 
 #[derive(Debug)]
 pub(crate) struct Hot {
@@ -25,8 +22,8 @@ pub(crate) struct Hot {
 #[derive(Debug, Default)]
 struct State {
     entries: BTreeMap<TaskId, Arc<Entry>>,
-    /// Oldest first, each with the bytes it was counted with. An entry that is busy goes to the end when its turn comes.
-    line: VecDeque<(TaskId, usize)>,
+    /// Oldest first. An entry that is busy goes to the end when its turn comes.
+    line: VecDeque<TaskId>,
     bytes: usize,
 }
 
@@ -49,36 +46,52 @@ impl Hot {
         if let Some(known) = state.entries.get(&entry.id) {
             return known.clone();
         }
+        state.bytes += entry.weight.load(Ordering::Relaxed);
+        state.line.push_back(entry.id);
         state.entries.insert(entry.id, entry.clone());
-        state.line.push_back((entry.id, ENTRY_BYTES));
-        state.bytes += ENTRY_BYTES;
         state.make_room(self.entries_max, self.bytes_max);
         entry
     }
 
+    /// Counts an entry with what its task weighs now. Small tasks are counted with their entry.
+    pub(crate) fn weigh(&self, entry: &Entry, task: &Task) {
+        let weight = ENTRY_BYTES.max(task.bytes);
+        if entry.weight.load(Ordering::Relaxed) == weight {
+            return;
+        }
+        let mut state = self.lock();
+        let before = entry.weight.swap(weight, Ordering::Relaxed);
+        if state.entries.contains_key(&entry.id) {
+            state.bytes = state.bytes - before + weight;
+            state.make_room(self.entries_max, self.bytes_max);
+        }
+    }
+
     pub(crate) fn remove(&self, id: &TaskId) {
-        self.lock().entries.remove(id);
+        let mut state = self.lock();
+        state.drop_entry(id);
     }
 }
 
 impl State {
     fn make_room(&mut self, entries_max: usize, bytes_max: usize) {
         for _ in 0..LOOK_AT_MAX {
-            if self.entries.len() <= entries_max && self.bytes <= bytes_max {
+            // Ids of entries that were removed leave the line here too.
+            if self.line.len() <= entries_max && self.bytes <= bytes_max {
                 return;
             }
-            let Some((id, counted)) = self.line.pop_front() else { return };
-            self.bytes -= counted;
-            let Some(entry) = self.entries.get(&id) else { continue };
-            let weight = ENTRY_BYTES + entry.durable().map_or(0, |task| task.bytes);
-            // Its first turn tells what it really weighs; a heavy one has no second.
-            let was_weighed = counted == weight;
-            if entry.is_idle() && (was_weighed || self.bytes + weight > bytes_max || self.line.len() >= entries_max) {
-                self.entries.remove(&id);
-            } else {
-                self.line.push_back((id, weight));
-                self.bytes += weight;
+            let Some(id) = self.line.pop_front() else { return };
+            match self.entries.get(&id) {
+                Some(entry) if !entry.is_idle() => self.line.push_back(id),
+                Some(_) => self.drop_entry(&id),
+                None => {}
             }
+        }
+    }
+
+    fn drop_entry(&mut self, id: &TaskId) {
+        if let Some(entry) = self.entries.remove(id) {
+            self.bytes -= entry.weight.load(Ordering::Relaxed);
         }
     }
 }

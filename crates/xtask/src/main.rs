@@ -1,2 +1,66 @@
-//! Placeholder.
-fn main() {}
+//! The project's chores, so that one command does each: `cargo xtask test` installs what the tests need and runs them.
+
+mod run;
+mod tools;
+
+use std::{env, process::ExitCode};
+
+use anyhow::{Result, bail};
+
+use crate::run::{cargo, step};
+
+const HELP: &str = "\
+cargo xtask test          install what the tests need, build, run all tests
+cargo xtask test --long   the same with the long ones: 300 kills, 20,000 seeds
+cargo xtask tools         only install what the tests need, and print where
+cargo xtask lint          format, clippy and docs, warnings denied";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match chore(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn chore(arguments: &[&str]) -> Result<()> {
+    match arguments {
+        ["test"] => test(false),
+        ["test", "--long"] => test(true),
+        ["tools"] => {
+            println!("{}", tools::install()?.root.display());
+            Ok(())
+        }
+        ["lint"] => lint(),
+        [] | ["help" | "--help" | "-h"] => {
+            println!("{HELP}");
+            Ok(())
+        }
+        other => bail!("no chore `{}`; these there are:\n{HELP}", other.join(" ")),
+    }
+}
+
+/// All tests of all crates. The binary and the example are built first: the end-to-end tests run them as processes.
+fn test(is_long: bool) -> Result<()> {
+    let tools = step("tools", tools::install)?;
+    step("build", || cargo(&["build", "--workspace", "--all-targets"], &[]))?;
+    let mut environment = tools.environment();
+    if is_long {
+        environment.push(("WEFT_LONG".to_owned(), "1".to_owned()));
+        environment.push(("WEFT_SEEDS".to_owned(), "20000".to_owned()));
+    }
+    step("tests", || cargo(&["test", "--workspace"], &environment))
+}
+
+fn lint() -> Result<()> {
+    step("format", || cargo(&["fmt", "--all", "--check"], &[]))?;
+    step("clippy", || {
+        cargo(&["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"], &[])
+    })?;
+    let deny = [("RUSTDOCFLAGS".to_owned(), "--deny warnings".to_owned())];
+    step("docs", || cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"], &deny))
+}

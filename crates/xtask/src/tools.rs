@@ -1,0 +1,96 @@
+//! What the tests need beside Rust, installed below `target/tools` from PyPI and npm by their ordinary clients:
+//! real MCP servers that none of us wrote, the official A2A SDK of another language, and Helm's own library.
+//!
+//! Python (3.11 or newer) and Node (20 or newer) must be there. Everything has its exact version.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::run::{root, run};
+
+/// Real MCP servers from npm.
+const NPM: [&str; 3] = [
+    "@modelcontextprotocol/server-everything@2026.8.31",
+    "@modelcontextprotocol/server-filesystem@2026.8.31",
+    "@modelcontextprotocol/server-memory@2026.8.31",
+];
+
+/// Real MCP servers from PyPI: they share one MCP SDK, which is not the one that the A2A SDK wants, so they live apart.
+const PYPI_SERVERS: [&str; 2] = ["mcp-server-time==2026.10.19", "mcp-server-git==2026.10.19"];
+
+/// The official A2A SDK for Python, and what checks the chart.
+const PYPI_CLIENT: [&str; 4] = ["a2a-sdk==1.3.0", "httpx", "pyyaml", "cffi"];
+
+/// Helm's library in a wheel that says it wants Python 3.12, and runs on 3.11 through cffi.
+const HELM: &str = "helm-sdkpy==0.1.32";
+
+/// Where things are.
+pub(crate) struct Tools {
+    pub(crate) root: PathBuf,
+}
+
+impl Tools {
+    /// What the tests look for in their environment.
+    pub(crate) fn environment(&self) -> Vec<(String, String)> {
+        vec![("WEFT_TEST_TOOLS".to_owned(), self.root.display().to_string())]
+    }
+}
+
+/// Installs what is not there yet. What is there in the right version is left alone.
+pub(crate) fn install() -> Result<Tools> {
+    let tools = root().join("target/tools");
+    fs::create_dir_all(&tools)?;
+    once(&tools.join("npm"), &NPM.join("\n"), |folder| {
+        fs::write(folder.join("package.json"), "{\"private\":true}\n")?;
+        let npm = ["install", "--no-audit", "--no-fund", "--no-package-lock", "--loglevel=error"];
+        run(program("npm")?.args(npm).args(NPM).current_dir(folder))
+    })?;
+    once(&tools.join("servers"), &PYPI_SERVERS.join("\n"), |folder| venv(folder, &PYPI_SERVERS))?;
+    once(&tools.join("python"), &PYPI_CLIENT.join("\n"), |folder| venv(folder, &PYPI_CLIENT))?;
+    once(&tools.join("helm"), HELM, |folder| {
+        let pip = ["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"];
+        let wheel = ["--only-binary=:all:", "--python-version", "3.12", "--dest", ".", HELM];
+        run(program("python3")?.args(pip).args(wheel).current_dir(folder))?;
+        let unpack = "import glob,zipfile; [zipfile.ZipFile(f).extractall('.') for f in glob.glob('*.whl')]";
+        run(program("python3")?.args(["-c", unpack]).current_dir(folder))
+    })?;
+    Ok(Tools { root: tools })
+}
+
+/// Fills a folder once for each list of versions. A folder that was left half filled is filled again.
+fn once(folder: &Path, versions: &str, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let stamp = folder.join(".versions");
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == versions) {
+        return Ok(());
+    }
+    if folder.exists() {
+        fs::remove_dir_all(folder)?;
+    }
+    fs::create_dir_all(folder)?;
+    eprintln!("   installing {}", versions.replace('\n', ", "));
+    fill(folder)?;
+    fs::write(stamp, versions)?;
+    Ok(())
+}
+
+fn venv(folder: &Path, packages: &[&str]) -> Result<()> {
+    run(program("python3")?.args(["-m", "venv", "."]).current_dir(folder))
+        .context("python3 cannot make a virtual environment; on Debian: apt-get install python3-venv")?;
+    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
+    run(Command::new(folder.join("bin/python")).args(pip).args(packages))
+}
+
+/// A program that must be on the PATH.
+fn program(name: &str) -> Result<Command> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let is_there = std::env::split_paths(&path).any(|folder| folder.join(name).is_file());
+    if !is_there {
+        bail!("the tests need `{name}` on the PATH (Python 3.11 or newer, Node 20 or newer with npm)");
+    }
+    Ok(Command::new(name))
+}

@@ -1,0 +1,7 @@
+//! The binary as its users run it: real processes, real sockets, real MCP servers, real kills.
+
+#![allow(clippy::unwrap_used, reason = "a test: what cannot be unwrapped has failed")]
+
+mod crash;
+mod node;
+mod sdk;
