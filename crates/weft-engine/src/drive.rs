@@ -250,7 +250,8 @@ impl Inner {
 
     fn summary(&self, task: &Task) -> Summary {
         let due = match task.state {
-            State::Submitted | State::Working => Some(task.status_at),
+            // At once, whatever the clock says now or will say after a restart.
+            State::Submitted | State::Working => Some(Timestamp::default()),
             State::InputRequired | State::AuthRequired => None,
             State::Completed | State::Failed | State::Canceled | State::Rejected => {
                 Some(task.status_at.after(self.limits.retention()))

@@ -105,6 +105,8 @@ pub(crate) struct Inner {
     pub(crate) draining: AtomicBool,
     /// Everything ends.
     pub(crate) stop: CancellationToken,
+    /// Runs that are at work: those that wait for an answer do not count.
+    pub(crate) busy: AtomicUsize,
     /// Tasks that run or wait for a call slot.
     pub(crate) open: AtomicUsize,
     /// Tasks kept for the tenants seen, counted by reconcile.
@@ -137,6 +139,7 @@ impl Engine {
             tracker: TaskTracker::new(),
             draining: AtomicBool::new(false),
             stop: CancellationToken::new(),
+            busy: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
             stored: AtomicUsize::new(0),
             tenants: Mutex::default(),
@@ -342,7 +345,7 @@ impl Engine {
     /// # Errors
     /// The reason, for people.
     pub fn health(&self) -> Result<(), String> {
-        if self.inner.draining.load(Ordering::Relaxed) {
+        if self.inner.is_draining() {
             return Err("stopping: no new work is taken".to_owned());
         }
         self.inner.store.health()
@@ -354,13 +357,13 @@ impl Engine {
     }
 
     /// Takes no new work, lets runs come to their end for `grace`, stops the rest where it stands, and returns when
-    /// all of it has ended. What was stopped is taken up by the next start.
+    /// all of it has ended. Runs that wait for an answer are not waited for. What was stopped is taken up by the next start.
     pub async fn shutdown(&self, grace: Duration) {
         /// How often to look whether all runs have ended.
         const LOOK_AGAIN: Duration = Duration::from_millis(20);
         self.drain();
         let patience = tokio::time::Instant::now() + grace;
-        while self.inner.has_runs() && tokio::time::Instant::now() < patience {
+        while self.inner.busy.load(Ordering::Relaxed) > 0 && tokio::time::Instant::now() < patience {
             tokio::time::sleep(LOOK_AGAIN).await;
         }
         self.inner.stop.cancel();
@@ -402,9 +405,14 @@ impl fmt::Debug for Inner {
 }
 
 impl Inner {
+    /// Whether nothing new begins.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
     /// Whether there is room for one more task to run.
     fn admit(&self) -> Result<(), EngineError> {
-        if self.draining.load(Ordering::Relaxed) {
+        if self.is_draining() {
             return Err(EngineError::Draining);
         }
         if self.open.load(Ordering::Relaxed) >= self.limits.tasks_open_max {

@@ -81,7 +81,7 @@ impl Inner {
             let state = entry.lock();
             state.live.is_some() || state.is_driven
         };
-        if is_busy {
+        if is_busy || self.is_draining() {
             return;
         }
         let permit = self.seats.get(&task.agent).and_then(|seat| seat.slots.try_take(self));
@@ -98,7 +98,7 @@ impl Inner {
     /// Puts a submitted task in line for a call slot; runs the first of the line if one is free.
     pub(crate) fn line_up(self: &Arc<Self>, task: &Task) {
         let Some(seat) = self.seats.get(&task.agent) else { return };
-        if self.stop.is_cancelled() {
+        if self.is_draining() {
             return;
         }
         if let Some((first, permit)) = seat.slots.line_up(self, task.id) {
@@ -121,11 +121,6 @@ impl Inner {
                 Err(error) => warn!(task = %id, %error, "could not load a task that waits; trying again"),
             }
         });
-    }
-
-    /// Whether any run is alive.
-    pub(crate) fn has_runs(&self) -> bool {
-        self.seats.values().any(|seat| seat.slots.used() > 0)
     }
 
     /// Counts the tasks that run or wait, once, from the store.

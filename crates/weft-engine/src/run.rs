@@ -14,6 +14,7 @@ use crate::{
     engine::Inner,
     entry::{Entry, Report},
     follow::Follower,
+    runner::Idle,
 };
 
 /// How long a canceled call may still come to its end, so that the ledger knows what became of it.
@@ -121,6 +122,7 @@ impl Run {
             Err(_) => return Err(Unanswered::Over),
         };
         let _hold = self.deadline.hold();
+        let _idle = Idle::begin(&self.engine.busy);
         let mut follower = Follower::after(&self.engine, &self.entry, asked.generation);
         let expiry = Instant::now() + self.engine.limits.ask_hold_max();
         loop {

@@ -1,6 +1,13 @@
 //! One run: carries out the call of a claimed task, and brings its outcome into the log.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use futures::{FutureExt, future::BoxFuture};
 use tokio_util::sync::CancellationToken;
@@ -23,6 +30,38 @@ pub(crate) struct Launch {
     pub(crate) permit: Permit,
 }
 
+/// While this lives, a run is at work.
+pub(crate) struct Busy<'a>(&'a AtomicUsize);
+
+impl<'a> Busy<'a> {
+    fn begin(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// While this lives, a run waits for an answer and is not at work.
+pub(crate) struct Idle<'a>(&'a AtomicUsize);
+
+impl<'a> Idle<'a> {
+    pub(crate) fn begin(count: &'a AtomicUsize) -> Self {
+        count.fetch_sub(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Idle<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 /// How the work of a run ended.
 enum Over {
     /// With this.
@@ -42,6 +81,7 @@ impl Inner {
     pub(crate) async fn run(self: Arc<Self>, launch: Launch) {
         let Launch { entry, mut task, claim, permit } = launch;
         let deadline = Deadline::after(self.limits.run_limit());
+        let _busy = Busy::begin(&self.busy);
         while let Some((call, attempt)) = next_attempt(&task, claim) {
             debug!(task = %task.id, agent = %task.agent, call = call.0, attempt, "call begins");
             let outcome = match self.carry_out(&entry, &task, claim, call, attempt, &deadline).await {

@@ -62,10 +62,6 @@ impl Slots {
         Some((first, Permit { slots: self.clone(), engine: Arc::downgrade(engine) }))
     }
 
-    pub(crate) fn used(&self) -> usize {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).used
-    }
-
     fn retire(&self) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).used -= 1;
     }
@@ -88,7 +84,7 @@ impl Slots {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let engine = self.engine.upgrade().filter(|engine| !engine.stop.is_cancelled());
+        let engine = self.engine.upgrade().filter(|engine| !engine.is_draining());
         let Some(engine) = engine else {
             // Nothing begins any more. The line is left as it is; it is in the log.
             self.slots.retire();
