@@ -1,0 +1,122 @@
+//! Every bound of the HTTP edge, with its name and its reason. Each is met by an answer or a closed connection, never by a hang.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// The bounds that a node's operator may change. Times are in milliseconds, sizes in bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HttpLimits {
+    /// Bytes of a request's body; 413 beyond.
+    pub body_max: usize,
+    /// Bytes of a request's line and headers; 431 beyond.
+    pub header_bytes_max: usize,
+    /// Headers of a request; 431 beyond.
+    pub headers_max: usize,
+    /// Bytes of a request's path and query; 414 beyond.
+    pub url_max: usize,
+    /// From a request's first byte to the end of its headers; the connection is closed beyond.
+    pub header_read_ms: u64,
+    /// From the end of a request's headers to the end of its body; 408 beyond.
+    pub body_read_ms: u64,
+    /// How long a connection may do nothing between two requests; it is closed beyond.
+    pub idle_ms: u64,
+    /// Connections open at a time, all addresses together: behind a proxy all callers have one address. The next one waits in
+    /// the kernel's queue.
+    pub connections_max: usize,
+    /// Requests at work at a time, leaving out those that only wait; 503 beyond.
+    pub requests_max: usize,
+    /// Blocking sends that wait for their tasks; 503 beyond.
+    pub waits_max: usize,
+    /// Streams open at a time; 503 beyond.
+    pub streams_max: usize,
+    /// Streams of one caller open at a time; 429 beyond.
+    pub streams_per_caller_max: usize,
+    /// What a refused caller is told to wait.
+    pub retry_after_ms: u64,
+    /// How long a stream may be silent before a comment shows to proxies that it lives.
+    pub keep_alive_ms: u64,
+    /// How long a reader may take nothing while there is something for it; the connection is cut beyond. A stream resumes.
+    pub send_stall_ms: u64,
+    /// Bytes made ready for a connection that is not taking them; beyond, nothing is read from the log for it.
+    pub send_buffer_max: usize,
+    /// How long a stream lives before it is ended with a `retry:` hint, so that load can move.
+    pub stream_life_ms: u64,
+    /// What a client whose stream was ended by the server is told to wait before it resumes.
+    pub stream_retry_ms: u64,
+    /// How long a card may be taken from a cache.
+    pub card_age_ms: u64,
+    /// How long requests in flight may take once the server is told to stop. A wait that is not over then is answered with the
+    /// task as it stands.
+    pub drain_ms: u64,
+}
+
+impl Default for HttpLimits {
+    fn default() -> Self {
+        Self {
+            body_max: 4 << 20,
+            header_bytes_max: 32 << 10,
+            headers_max: 64,
+            url_max: 4 << 10,
+            header_read_ms: 10_000,
+            body_read_ms: 30_000,
+            idle_ms: 75_000,
+            connections_max: 4_096,
+            requests_max: 512,
+            waits_max: 4_096,
+            streams_max: 4_096,
+            streams_per_caller_max: 256,
+            retry_after_ms: 1_000,
+            keep_alive_ms: 15_000,
+            send_stall_ms: 30_000,
+            send_buffer_max: 256 << 10,
+            stream_life_ms: 60 * 60 * 1_000,
+            stream_retry_ms: 1_000,
+            card_age_ms: 60_000,
+            drain_ms: 20_000,
+        }
+    }
+}
+
+impl HttpLimits {
+    /// Time to send a request's headers.
+    pub fn header_read(&self) -> Duration {
+        Duration::from_millis(self.header_read_ms)
+    }
+
+    /// Time to send a request's body.
+    pub fn body_read(&self) -> Duration {
+        Duration::from_millis(self.body_read_ms)
+    }
+
+    /// Time between two requests of a connection.
+    pub fn idle(&self) -> Duration {
+        Duration::from_millis(self.idle_ms)
+    }
+
+    /// Time between two comments of a silent stream.
+    pub fn keep_alive(&self) -> Duration {
+        Duration::from_millis(self.keep_alive_ms)
+    }
+
+    /// Time that a reader may take nothing.
+    pub fn send_stall(&self) -> Duration {
+        Duration::from_millis(self.send_stall_ms)
+    }
+
+    /// Time that a stream lives.
+    pub fn stream_life(&self) -> Duration {
+        Duration::from_millis(self.stream_life_ms)
+    }
+
+    /// Time that requests in flight have when the server stops.
+    pub fn drain(&self) -> Duration {
+        Duration::from_millis(self.drain_ms)
+    }
+
+    /// What `Retry-After` says: whole seconds, at least one.
+    pub fn retry_after_secs(&self) -> u64 {
+        self.retry_after_ms.div_ceil(1_000).max(1)
+    }
+}

@@ -1,0 +1,20 @@
+//! Agents at their URLs: accepting, asking who calls and what they may, and answering.
+
+mod answer;
+mod auth;
+mod body;
+mod card;
+mod door;
+mod fault;
+mod held;
+mod listen;
+mod places;
+mod probe;
+mod router;
+mod rpc;
+mod site;
+mod socket;
+mod stream;
+
+pub use listen::serve;
+pub use site::{Mount, Site, SiteError, SiteSetup};

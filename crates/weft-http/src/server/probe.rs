@@ -1,0 +1,71 @@
+//! Whether the node lives and can take work, for those who look after it.
+
+use std::{fmt::Write as _, sync::Arc};
+
+use axum::{
+    extract::{RawQuery, State},
+    response::Response,
+};
+use http::StatusCode;
+use serde::Serialize;
+
+use super::{Site, answer};
+
+/// One thing that was looked at.
+#[derive(Serialize)]
+struct Check {
+    name: String,
+    ok: bool,
+    /// Whether the node is not ready without it.
+    required: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Report {
+    ready: bool,
+    checks: Vec<Check>,
+}
+
+/// The process answers; never about anything else.
+pub(super) async fn livez() -> Response {
+    answer::text(StatusCode::OK, "alive\n")
+}
+
+/// 200 if new work is taken, else 503; with `?verbose` also why.
+pub(super) async fn readyz(State(site): State<Arc<Site>>, RawQuery(query): RawQuery) -> Response {
+    let checks = checks(&site);
+    let ready = checks.iter().all(|check| check.ok || !check.required);
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let is_verbose = query.is_some_and(|query| query.split('&').any(|pair| pair.split('=').next() == Some("verbose")));
+    if is_verbose {
+        let report = Report { ready, checks };
+        return answer::json(status, serde_json::to_vec(&report).expect("a report is plain data"));
+    }
+    let mut text = if ready { "ready\n".to_owned() } else { String::new() };
+    for check in checks.iter().filter(|check| check.required && !check.ok) {
+        let reason = check.reason.as_deref().unwrap_or("failed");
+        writeln!(text, "{}: {reason}", check.name).expect("a String takes all that is written to it");
+    }
+    answer::text(status, text)
+}
+
+fn checks(site: &Site) -> Vec<Check> {
+    let check = |name: String, required: bool, result: Result<(), String>| Check {
+        name,
+        ok: result.is_ok(),
+        required,
+        reason: result.err(),
+    };
+    let listening = if site.stop.is_cancelled() { Err("the server is stopping".to_owned()) } else { Ok(()) };
+    let mut checks =
+        vec![check("listener".to_owned(), true, listening), check("store".to_owned(), true, site.engine.health())];
+    // An agent whose server is down keeps its tasks and starts it again: a node is not taken out for that.
+    for mounted in site.agents.values() {
+        if let Some(agent) = site.engine.agent(&mounted.name) {
+            checks.push(check(format!("agent/{}", mounted.name), false, agent.ready()));
+        }
+    }
+    checks
+}
