@@ -177,14 +177,14 @@ impl ErrorKind {
                 "METHOD_NOT_FOUND",
                 404,
                 "Method not found",
-                "A2A 1.0 has SendMessage, SendStreamingMessage, GetTask, ListTasks, CancelTask and SubscribeToTask.",
+                "Check the method's name and the A2A-Version header; the agent card lists the versions that are spoken.",
             ),
             Self::InvalidParams => (
                 -32602,
                 "INVALID_PARAMS",
                 400,
                 "Invalid parameters",
-                "Mend the fields that are listed and send it again.",
+                "Correct the fields that are listed and send it again.",
             ),
             Self::Internal => (
                 -32603,

@@ -172,6 +172,14 @@ impl fmt::Display for At<'_> {
 }
 
 impl<T> Slot<T> {
+    /// Whether something wrong stood there: then its place is not empty, and need not be noted again.
+    pub(crate) fn is_wrong(&self) -> bool {
+        match self {
+            Self::Wrong => true,
+            Self::Absent | Self::Given(_) => false,
+        }
+    }
+
     /// The value, if there is one.
     pub(crate) fn optional(self) -> Option<T> {
         match self {
@@ -182,10 +190,14 @@ impl<T> Slot<T> {
 
     /// The value of a field that must be there.
     pub(crate) fn required(self, at: &At<'_>, name: &'static str) -> Option<T> {
-        if let Self::Absent = self {
-            at.field(name).wrong("is required");
+        match self {
+            Self::Given(value) => Some(value),
+            Self::Wrong => None,
+            Self::Absent => {
+                at.field(name).wrong("is required");
+                None
+            }
         }
-        self.optional()
     }
 
     /// The value read further, or what is wrong with it.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use weft_core::{Json, agent::EXTENSION_URI};
 
-use super::{BINDING, VERSION};
+use super::{BINDING, is_version};
 
 /// A card that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -116,12 +116,9 @@ impl CardView {
 
     /// The first interface that this module can speak to, in the order of the card.
     pub fn endpoint(&self) -> Option<&Interface> {
-        self.supported_interfaces.iter().find(|interface| {
-            let version = interface.protocol_version.as_str();
-            // A patch number is not to matter, though nobody should write one (specification section 3.6).
-            let is_ours = version == VERSION || version.strip_prefix(VERSION).is_some_and(|rest| rest.starts_with('.'));
-            interface.protocol_binding == BINDING && is_ours
-        })
+        self.supported_interfaces
+            .iter()
+            .find(|interface| interface.protocol_binding == BINDING && is_version(&interface.protocol_version))
     }
 
     /// What our extension says of each skill; nothing if the agent is not one of ours.

@@ -19,3 +19,8 @@ pub const VERSION: &str = "1.0";
 
 /// What cards call this binding.
 pub const BINDING: &str = "JSONRPC";
+
+/// Whether this names 1.0. A patch number is not to matter, though nobody should write one (specification section 3.6).
+pub fn is_version(text: &str) -> bool {
+    text.strip_prefix(VERSION).is_some_and(|patch| patch.is_empty() || patch.starts_with('.'))
+}

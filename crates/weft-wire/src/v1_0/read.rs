@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde::de::{Deserializer, MapAccess};
-use weft_core::{Artifact, ArtifactId, Base64, Content, Json, Message, MessageId, Part, Role};
+use weft_core::{Artifact, ArtifactId, Base64, Content, ContextId, Json, Message, MessageId, Part, Role};
 
 use crate::{
     form::{At, Author, Fields, Form, Slot, object, skip, value},
@@ -62,6 +62,11 @@ impl<'de> Fields<'de> for MessageFields<'de> {
         let id = self.id.parse(at, "messageId", |id| MessageId::parse(&id.0)).required(at, "messageId");
         let role = self.role.required(at, "role");
         let parts = required_parts(self.parts, at);
+        let context = match at.author() {
+            Author::Client => self.context.parse(at, "contextId", |id| ContextId::parse(&id.0).map(|_| id)),
+            // An agent's own ids are its own business.
+            Author::Agent => self.context,
+        };
         Some(MessageView {
             message: Message {
                 id: id?,
@@ -72,7 +77,7 @@ impl<'de> Fields<'de> for MessageFields<'de> {
                 reference_tasks: shared(self.reference_tasks),
             },
             task_id: self.task.optional().map(Word::into_owned),
-            context_id: self.context.optional().map(Word::into_owned),
+            context_id: context.optional().map(Word::into_owned),
         })
     }
 }
@@ -194,8 +199,7 @@ fn content(
     data: Slot<Json>,
     at: &At<'_>,
 ) -> Option<Content> {
-    let is_wrong = matches!(text, Slot::Wrong) || matches!(raw, Slot::Wrong) || matches!(url, Slot::Wrong);
-    if is_wrong {
+    if text.is_wrong() || raw.is_wrong() || url.is_wrong() {
         return None;
     }
     let mut given = [

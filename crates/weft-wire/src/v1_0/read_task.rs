@@ -218,6 +218,13 @@ impl<'de> Fields<'de> for EventFields {
     }
 
     fn finish(self, at: &At<'_>) -> Option<StreamEvent> {
+        let is_wrong = self.task.is_wrong()
+            || self.message.is_wrong()
+            || self.status_update.is_wrong()
+            || self.artifact_update.is_wrong();
+        if is_wrong {
+            return None;
+        }
         let mut given = [
             self.task.optional().map(StreamEvent::Task),
             self.message.optional().map(StreamEvent::Message),

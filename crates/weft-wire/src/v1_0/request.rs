@@ -65,11 +65,10 @@ impl<'de> Fields<'de> for SendFields<'de> {
 
     fn finish(self, at: &At<'_>) -> Option<Box<SendParams>> {
         let MessageView { message, task_id, context_id } = self.message.required(at, "message")?;
-        let context = context_id.map_or(Slot::Absent, Slot::Given);
-        let context = context.parse(&at.field("message"), "contextId", |id| ContextId::parse(&id));
         Some(Box::new(SendParams {
             message,
-            context: context.optional(),
+            // A message of a client has a context id that can be one, or it is not read at all.
+            context: context_id.and_then(|id| ContextId::parse(&id).ok()),
             task: task_id,
             configuration: self.configuration.optional().unwrap_or_default(),
             metadata: self.metadata.optional().map(|object| object.0),

@@ -7,7 +7,7 @@ use weft_wire::v1_0::{
     card::{self, CARD_INLINE_MAX, CardContext, Security},
 };
 
-use crate::fixture::json;
+use crate::{fixture::json, golden::assert_no_snake_case};
 
 const CONTEXT: CardContext<'_> = CardContext {
     url: "https://mesh.example.com/agents/files/",
@@ -23,7 +23,7 @@ fn skill(id: &str) -> Skill {
         name: "Read a file".to_owned(),
         description: "Gives a file's \"text\".".to_owned(),
         tags: vec!["files".to_owned()],
-        examples: vec!["read_file path=a.txt".to_owned()],
+        examples: vec!["read-file path=a.txt".to_owned()],
         input: Some(json("{\n  \"type\": \"object\", \"properties\": {\"path\": {\"type\": \"string\"}}}")),
         output: Some(json(r#"{"type":"object","minProperties":1.0}"#)),
         effect: Effect::ReadOnly,
@@ -38,7 +38,7 @@ fn description() -> Description {
         documentation_url: Some("https://example.com/docs".to_owned()),
         provider: Some(("Example".to_owned(), "https://example.com".to_owned())),
         skills: vec![
-            skill("read_file"),
+            skill("read-file"),
             Skill {
                 examples: Vec::new(),
                 input: None,
@@ -54,17 +54,16 @@ fn description() -> Description {
 fn a_card_is_written_and_read_back() {
     let bytes = card::write(&description(), CONTEXT);
     assert_eq!(bytes, card::write(&description(), CONTEXT));
-    let pretty: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
-    assert!(pretty.is_object());
+    assert_no_snake_case(&serde_json::from_slice(&bytes).unwrap());
     expect_file!["../../golden/card.json"].assert_eq(&format!("{}\n", std::str::from_utf8(&bytes).unwrap()));
 
     let view = CardView::parse(&bytes).unwrap();
     assert_eq!(view.name, "files");
     assert_eq!(view.capabilities.streaming, Some(true));
     assert_eq!(view.endpoint().unwrap().url, CONTEXT.url);
-    assert_eq!(view.skills.iter().map(|skill| skill.id.as_str()).collect::<Vec<_>>(), ["read_file", "write \"it\""]);
+    assert_eq!(view.skills.iter().map(|skill| skill.id.as_str()).collect::<Vec<_>>(), ["read-file", "write \"it\""]);
     let skills = view.extension_skills();
-    let read = &skills["read_file"];
+    let read = &skills["read-file"];
     assert_eq!(read.effects.as_deref(), Some("read-only"));
     assert_eq!(read.output.as_ref().unwrap().as_str(), r#"{"type":"object","minProperties":1.0}"#);
     // Whoever has the card can check the hash against what the card holds.

@@ -88,12 +88,15 @@ fn what_other_agents_leave_out_is_forgiven() {
 
 #[test]
 fn what_cannot_be_read_is_named() {
-    expect![[r""]].assert_eq(&malformed("{}"));
-    expect![[r""]].assert_eq(&malformed(r#"{"task":{"id":"t","status":{"state":"DONE"}}}"#));
-    expect![[r""]].assert_eq(&malformed(r#"{"artifactUpdate":{"artifact":{"parts":[{}]}}}"#));
+    expect!["the result must have exactly one of task, message, statusUpdate and artifactUpdate"]
+        .assert_eq(&malformed("{}"));
+    expect!["task.status.state must be a task state such as TASK_STATE_WORKING"]
+        .assert_eq(&malformed(r#"{"task":{"id":"t","status":{"state":"DONE"}}}"#));
+    expect!["artifactUpdate.artifact.parts[0] must have one of text, raw, url and data; artifactUpdate.artifact.artifactId is required; artifactUpdate.taskId is required"].assert_eq(&malformed(r#"{"artifactUpdate":{"artifact":{"parts":[{}]}}}"#));
     let page =
         client::read_sent(serde_json::from_str(r#"{"statusUpdate":{"taskId":"t","status":{"state":1}}}"#).unwrap());
-    expect![[r""]].assert_eq(&page.unwrap_err().to_string());
+    expect!["the agent's answer could not be read: the result must have one of task and message"]
+        .assert_eq(&page.unwrap_err().to_string());
     for body in ["", "[]", "{}", "<html>", r#"{"result":1,"error":"x"}"#] {
         assert!(matches!(client::read_reply(body.as_bytes()), Err(ReplyError::Malformed(_))), "{body}");
     }

@@ -140,7 +140,19 @@ fn every_method_has_its_operation() {
             format!("{}: {operation}, {answer}", method.name())
         })
         .collect();
-    expect![[r""]].assert_eq(&names.join("\n"));
+    expect![[r#"
+        SendMessage: send, one answer
+        SendStreamingMessage: send streaming, a stream
+        GetTask: get, one answer
+        ListTasks: list, one answer
+        CancelTask: cancel, one answer
+        SubscribeToTask: subscribe, a stream
+        CreateTaskPushNotificationConfig: create push config, one answer
+        GetTaskPushNotificationConfig: get push config, one answer
+        ListTaskPushNotificationConfigs: list push configs, one answer
+        DeleteTaskPushNotificationConfig: delete push config, one answer
+        GetExtendedAgentCard: extended card, one answer"#]]
+    .assert_eq(&names.join("\n"));
     assert_eq!(Method::from_name("message/send"), None);
     assert_eq!(Method::from_name("sendMessage"), None);
 }
@@ -153,44 +165,89 @@ fn a_push_configuration_is_noticed() {
 
 #[test]
 fn all_that_is_missing_is_named() {
-    refused(Method::SendMessage, "{}", expect![[r""]]);
-    refused(Method::SendMessage, r#"{"message":{}}"#, expect![[r""]]);
-    refused(Method::SendMessage, r#"{"message":{"messageId":"","role":0,"parts":[]}}"#, expect![[r""]]);
+    refused(Method::SendMessage, "{}", expect!["message is required"]);
+    refused(
+        Method::SendMessage,
+        r#"{"message":{}}"#,
+        expect![[r#"
+        message.messageId is required
+        message.role is required
+        message.parts must have at least one part"#]],
+    );
+    refused(
+        Method::SendMessage,
+        r#"{"message":{"messageId":"","role":0,"parts":[]}}"#,
+        expect![[r#"
+        message.messageId is required
+        message.role is required
+        message.parts must have at least one part"#]],
+    );
     refused(
         Method::SendMessage,
         r#"{"message":{"messageId":"m","role":"ROLE_UNSPECIFIED","parts":null}}"#,
-        expect![[r""]],
+        expect![[r#"
+            message.role is required
+            message.parts must have at least one part"#]],
     );
-    refused(Method::GetTask, "{}", expect![[r""]]);
-    refused(Method::CancelTask, r#"{"id":null}"#, expect![[r""]]);
-    refused(Method::SubscribeToTask, r#"{"id":""}"#, expect![[r""]]);
+    refused(Method::GetTask, "{}", expect!["id is required"]);
+    refused(Method::CancelTask, r#"{"id":null}"#, expect!["id is required"]);
+    refused(Method::SubscribeToTask, r#"{"id":""}"#, expect!["id is required"]);
 }
 
 #[test]
 fn all_that_is_of_the_wrong_type_is_named() {
-    for params in ["[]", "1", "\"x\"", "true"] {
-        refused(Method::GetTask, params, expect![[r""]]);
-    }
+    refused(Method::GetTask, "[]", expect!["params must be an object, not an array"]);
+    refused(Method::GetTask, "1", expect!["params must be an object, not a number"]);
+    refused(Method::GetTask, "\"x\"", expect!["params must be an object, not a string"]);
+    refused(Method::GetTask, "true", expect!["params must be an object, not a boolean"]);
     refused(
         Method::SendMessage,
         r#"{"message":"hello","configuration":[],"metadata":[1],"tenant":{}}"#,
-        expect![[r""]],
+        expect![[r#"
+            message must be an object, not a string
+            configuration must be an object, not an array
+            metadata must be an object, not an array
+            tenant must be a string, not an object"#]],
     );
     refused(
         Method::SendMessage,
         r#"{"message":{"messageId":7,"contextId":[],"taskId":{},"role":"user","parts":{"text":"x"},"metadata":"x","extensions":"x","referenceTaskIds":[1,null,""]},
             "configuration":{"acceptedOutputModes":[7],"historyLength":"many","returnImmediately":"yes"}}"#,
-        expect![[r""]],
+        expect![[r#"
+            message.messageId must be a string, not a number
+            message.contextId must be a string, not an array
+            message.taskId must be a string, not an object
+            message.role must be ROLE_USER or ROLE_AGENT
+            message.parts must be an array, not an object
+            message.metadata must be an object, not a string
+            message.extensions must be an array, not a string
+            message.referenceTaskIds[0] must be a string, not a number
+            message.referenceTaskIds[1] may be neither null nor empty
+            message.referenceTaskIds[2] may be neither null nor empty
+            configuration.acceptedOutputModes[0] must be a string, not a number
+            configuration.historyLength must be an integer of 32 bits
+            configuration.returnImmediately must be true or false, not a string"#]],
     );
     refused(
         Method::ListTasks,
         r#"{"contextId":1,"status":"WORKING","statusTimestampAfter":"yesterday","pageSize":true,"pageToken":2,"includeArtifacts":1,"historyLength":[]}"#,
-        expect![[r""]],
+        expect![[r#"
+            contextId must be a string, not a number
+            status must be a task state such as TASK_STATE_WORKING
+            statusTimestampAfter must be a timestamp of RFC 3339, such as 2026-11-21T11:00:00Z
+            pageSize must be an integer, not a boolean
+            pageToken must be a string, not a number
+            includeArtifacts must be true or false, not a number
+            historyLength must be an integer, not an array"#]],
     );
     refused(
         Method::ListTasks,
         r#"{"status":9,"statusTimestampAfter":17,"pageSize":1.5,"historyLength":4294967296}"#,
-        expect![[r""]],
+        expect![[r#"
+            status must be a task state such as TASK_STATE_WORKING
+            statusTimestampAfter must be a timestamp in a string, not a number
+            pageSize must be an integer of 32 bits
+            historyLength must be an integer of 32 bits"#]],
     );
 }
 
@@ -202,7 +259,20 @@ fn a_part_has_exactly_one_content() {
             r#"[{},{"text":null},{"text":"a","url":"b"},{"text":"a","data":1},{"raw":"AA==","url":"b","data":null},{"text":5},
                 {"raw":"?"},{"raw":[]},null,"x",{"metadata":{}},{"text":"a","metadata":[],"mediaType":1}]"#,
         ),
-        expect![[r""]],
+        expect![[r#"
+            message.parts[0] must have one of text, raw, url and data
+            message.parts[1] must have one of text, raw, url and data
+            message.parts[2] must have only one of text, raw, url and data
+            message.parts[3] must have only one of text, raw, url and data
+            message.parts[4] must have only one of text, raw, url and data
+            message.parts[5].text must be a string, not a number
+            message.parts[6].raw must be base64: Invalid symbol 63, offset 0.
+            message.parts[7].raw must be base64 in a string, not an array
+            message.parts[8] may be neither null nor empty
+            message.parts[9] must be an object, not a string
+            message.parts[10] must have one of text, raw, url and data
+            message.parts[11].metadata must be an object, not an array
+            message.parts[11].mediaType must be a string, not a number"#]],
     );
 }
 
@@ -212,28 +282,48 @@ fn ids_have_their_limits() {
     refused(
         Method::SendMessage,
         &format!(r#"{{"message":{{"messageId":"{long}","contextId":"a b","role":1,"parts":[{{"text":""}}]}}}}"#),
-        expect![[r""]],
+        expect![[r#"
+            message.messageId is wrong: a message id is longer than 128 bytes
+            message.contextId is wrong: a context id may not contain ' '"#]],
     );
     refused(
         Method::SendMessage,
         r#"{"message":{"messageId":"m","contextId":"a\u0000b","role":1,"parts":[{"text":""}]}}"#,
-        expect![[r""]],
+        expect![[r#"message.contextId is wrong: a context id may not contain '\0'"#]],
     );
-    refused(Method::ListTasks, &format!(r#"{{"contextId":"{long}"}}"#), expect![[r""]]);
+    refused(
+        Method::ListTasks,
+        &format!(r#"{{"contextId":"{long}"}}"#),
+        expect!["contextId is wrong: a context id is longer than 128 bytes"],
+    );
 }
 
 #[test]
 fn numbers_have_their_limits() {
-    refused(Method::GetTask, r#"{"id":"t","historyLength":-1}"#, expect![[r""]]);
-    refused(Method::ListTasks, r#"{"pageSize":0,"historyLength":-5}"#, expect![[r""]]);
-    refused(Method::ListTasks, r#"{"pageSize":101}"#, expect![[r""]]);
-    refused(Method::ListTasks, r#"{"pageSize":"-1"}"#, expect![[r""]]);
+    refused(
+        Method::GetTask,
+        r#"{"id":"t","historyLength":-1}"#,
+        expect!["historyLength is wrong: it may not be negative"],
+    );
+    refused(
+        Method::ListTasks,
+        r#"{"pageSize":0,"historyLength":-5}"#,
+        expect![[r#"
+        pageSize is wrong: it must be between 1 and 100
+        historyLength is wrong: it may not be negative"#]],
+    );
+    refused(Method::ListTasks, r#"{"pageSize":101}"#, expect!["pageSize is wrong: it must be between 1 and 100"]);
+    refused(Method::ListTasks, r#"{"pageSize":"-1"}"#, expect!["pageSize is wrong: it must be between 1 and 100"]);
 }
 
 #[test]
 fn lists_have_their_limits() {
     let parts = vec![r#"{"text":"x"}"#; 1_001].join(",");
-    refused(Method::SendMessage, &with_parts(&format!("[{parts}]")), expect![[r""]]);
+    refused(
+        Method::SendMessage,
+        &with_parts(&format!("[{parts}]")),
+        expect!["message.parts must have at most 1000 elements, not 1001"],
+    );
     let faults = vec!["{}"; 50_000].join(",");
     let error = decode(Method::SendMessage, &with_parts(&format!("[{faults}]"))).unwrap_err();
     assert_eq!(error.violations().len(), weft_wire::error::VIOLATIONS_MAX);
