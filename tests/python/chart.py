@@ -1,0 +1,494 @@
+"""The chart, with Helm's own library and no cluster: lint, install, and what is installed.
+
+    PYTHONPATH=FOLDER_OF_HELM_SDKPY python chart.py CHART [WEFT]     checks; with the binary, also runs what is installed
+    python chart.py CHART --write-readme                             makes the README's table from values.yaml
+
+Helm renders, validates and installs into a Kubernetes API of some lines on loopback, which keeps what it is given. Then the
+objects are held against Pod Security "restricted" and our own promises. With WEFT, the pod's command is started as the
+kubelet would start it, its probes are asked, the test pod's command is run, and the pod is ended and started again.
+"""
+import asyncio
+import json
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import yaml
+
+NAMESPACE = "mesh"
+PATIENCE = 60
+
+# What the API has: group and version, plural, kind.
+RESOURCES = [
+    ("v1", "services", "Service"),
+    ("v1", "pods", "Pod"),
+    ("v1", "configmaps", "ConfigMap"),
+    ("v1", "secrets", "Secret"),
+    ("v1", "serviceaccounts", "ServiceAccount"),
+    ("v1", "persistentvolumeclaims", "PersistentVolumeClaim"),
+    ("apps/v1", "statefulsets", "StatefulSet"),
+    ("apps/v1", "deployments", "Deployment"),
+    ("networking.k8s.io/v1", "networkpolicies", "NetworkPolicy"),
+]
+
+
+class Api(BaseHTTPRequestHandler):
+    """A Kubernetes API that keeps objects by their path, and no more."""
+
+    protocol_version = "HTTP/1.1"
+    objects: dict = {}
+
+    def log_message(self, *_):
+        pass
+
+    def answer(self, body, code=200):
+        data = json.dumps(body).encode()
+        self.send_response(code)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def missing(self):
+        self.answer({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404}, 404)
+
+    def sent(self):
+        return json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}")
+
+    def do_GET(self):
+        path = self.path.split("?")[0].rstrip("/")
+        groups = sorted({group for group, _, _ in RESOURCES if "/" in group})
+        if path == "/version":
+            return self.answer({"major": "1", "minor": "34", "gitVersion": "v1.34.0"})
+        if path == "/api":
+            return self.answer({"kind": "APIVersions", "versions": ["v1"]})
+        if path == "/apis":
+            versions = [{"groupVersion": group, "version": group.split("/")[1]} for group in groups]
+            listed = [
+                {"name": version["groupVersion"].split("/")[0], "versions": [version], "preferredVersion": version}
+                for version in versions
+            ]
+            return self.answer({"kind": "APIGroupList", "apiVersion": "v1", "groups": listed})
+        group = path.removeprefix("/apis/").removeprefix("/api/")
+        if any(group == known for known, _, _ in RESOURCES):
+            verbs = ["create", "delete", "get", "list", "patch", "update"]
+            listed = [
+                {"name": plural, "singularName": "", "namespaced": True, "kind": kind, "verbs": verbs}
+                for known, plural, kind in RESOURCES
+                if known == group
+            ]
+            return self.answer(
+                {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group, "resources": listed}
+            )
+        if path in self.objects:
+            return self.answer(self.objects[path])
+        return self.missing()
+
+    def do_POST(self):
+        sent = self.sent()
+        path = f"{self.path.split('?')[0]}/{sent['metadata']['name']}"
+        sent["metadata"].setdefault("uid", path)
+        self.objects[path] = sent
+        self.answer(sent, 201)
+
+    def do_PATCH(self):
+        path = self.path.split("?")[0]
+        if path not in self.objects:
+            return self.missing()
+        self.answer(self.objects[path])
+
+    def do_DELETE(self):
+        self.sent()
+        found = self.objects.pop(self.path.split("?")[0], None)
+        return self.missing() if found is None else self.answer(found)
+
+
+class Helm:
+    """Helm's library, pointed at the API."""
+
+    def __init__(self, chart):
+        from helm_sdkpy import Configuration, Install, Lint, Uninstall
+
+        self.chart = str(chart)
+        self.actions = (Install, Uninstall, Lint)
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Api)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        cluster = {"name": "fake", "cluster": {"server": f"http://127.0.0.1:{server.server_port}"}}
+        context = {"name": "fake", "context": {"cluster": "fake", "user": "fake"}}
+        self.configuration = Configuration(
+            namespace=NAMESPACE,
+            kubeconfig=yaml.safe_dump({
+                "apiVersion": "v1",
+                "kind": "Config",
+                "clusters": [cluster],
+                "contexts": [context],
+                "users": [{"name": "fake", "user": {}}],
+                "current-context": "fake",
+            }),
+        )
+
+    def lint(self):
+        return asyncio.run(self.actions[2](self.configuration).run(self.chart))
+
+    def install(self, values, name="files"):
+        """Installs, hands over the release and what the API was given, and takes it away again."""
+        Api.objects.clear()
+        install, uninstall = self.actions[0](self.configuration), self.actions[1](self.configuration)
+        release = asyncio.run(install.run(name, self.chart, values=values, wait=False))
+        objects = {(kept["kind"], kept["metadata"]["name"]): kept for kept in Api.objects.values()}
+        asyncio.run(uninstall.run(name))
+        assert not Api.objects, f"uninstalling leaves {sorted(Api.objects)}"
+        return release, json.loads(json.dumps(objects_of(release, objects)))
+
+    def refusal(self, values):
+        try:
+            self.install(values)
+        except Exception as error:
+            return str(error)
+        raise AssertionError(f"these values are taken: {values}")
+
+
+def objects_of(release, installed):
+    """What was installed, and the hooks, which only `helm test` installs."""
+    hooks = [yaml.safe_load(hook["manifest"]) for hook in release.get("hooks") or []]
+    return list(installed.values()) + hooks
+
+
+def one(objects, kind, name):
+    [found] = [it for it in objects if it["kind"] == kind and it["metadata"]["name"] == name]
+    return found
+
+
+def pods(objects):
+    """The description of every pod, with a name for messages."""
+    for it in objects:
+        if it["kind"] == "Pod":
+            yield it["metadata"]["name"], it["spec"]
+        elif "template" in it.get("spec", {}):
+            yield it["metadata"]["name"], it["spec"]["template"]["spec"]
+
+
+def restricted(pod):
+    """What Pod Security "restricted" has against a pod, and what we add: a root folder that is read only, no token."""
+    faults = []
+    security = pod.get("securityContext", {})
+    for name in ("hostNetwork", "hostPID", "hostIPC"):
+        if pod.get(name):
+            faults.append(name)
+    if security.get("runAsNonRoot") is not True or security.get("runAsUser") == 0:
+        faults.append("may run as root")
+    if security.get("seccompProfile", {}).get("type") != "RuntimeDefault":
+        faults.append("seccompProfile")
+    allowed = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}
+    for volume in pod.get("volumes", []):
+        if not (set(volume) - {"name"}) <= allowed:
+            faults.append(f"volume {volume['name']}")
+    for container in pod["containers"] + pod.get("initContainers", []):
+        own = container.get("securityContext", {})
+        if own.get("allowPrivilegeEscalation") is not False:
+            faults.append(f"{container['name']}: allowPrivilegeEscalation")
+        if own.get("capabilities", {}).get("drop") != ["ALL"] or own["capabilities"].get("add"):
+            faults.append(f"{container['name']}: capabilities")
+        if own.get("privileged") or own.get("runAsUser") == 0 or own.get("runAsNonRoot") is False:
+            faults.append(f"{container['name']}: may run as root")
+        if own.get("readOnlyRootFilesystem") is not True:
+            faults.append(f"{container['name']}: its root folder can be written to")
+        if any(port.get("hostPort") for port in container.get("ports", [])):
+            faults.append(f"{container['name']}: hostPort")
+        if "memory" not in container.get("resources", {}).get("limits", {}):
+            faults.append(f"{container['name']}: no limit of memory")
+    if pod.get("automountServiceAccountToken") is not False:
+        faults.append("gets a token of the Kubernetes API")
+    if pod.get("enableServiceLinks") is not False:
+        faults.append("enableServiceLinks")
+    return faults
+
+
+def minimal(**more):
+    values = {"image": {"repository": "registry.example/files", "tag": "1"}, "agent": {"command": ["server"]}}
+    for path, value in more.items():
+        place = values
+        *parents, last = path.split("__")
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[last] = value
+    return values
+
+
+def check_lint(helm):
+    messages = helm.lint()["Messages"] or []
+    worst = [message for message in messages if message["Severity"] >= 2]
+    assert not worst, worst
+
+
+def check_objects(helm):
+    secrets = {"agent__existingSecret": "keys", "agent__secretKeys": ["API_KEY"], "agent__env": {"MODE": "a \"b\" $(C)"}}
+    release, objects = helm.install(minimal(agent__trustHints=True, agent__extraArgs=["--x=a b"], **secrets))
+    assert sorted((it["kind"], it["metadata"]["name"]) for it in objects) == [
+        ("Pod", "files-weft-test-card"),
+        ("Service", "files-weft"),
+        ("Service", "files-weft-pods"),
+        ("StatefulSet", "files-weft"),
+    ], objects
+    for name, pod in pods(objects):
+        assert not restricted(pod), (name, restricted(pod))
+
+    stateful = one(objects, "StatefulSet", "files-weft")["spec"]
+    labels = stateful["template"]["metadata"]["labels"]
+    for service in ("files-weft", "files-weft-pods"):
+        spec = one(objects, "Service", service)["spec"]
+        assert spec["selector"].items() <= labels.items(), (spec, labels)
+    test_labels = one(objects, "Pod", "files-weft-test-card")["metadata"]["labels"]
+    assert not stateful["selector"]["matchLabels"].items() <= test_labels.items(), "the service would find the test's pod"
+    assert one(objects, "Service", stateful["serviceName"])["spec"]["clusterIP"] == "None"
+    assert stateful["replicas"] == 1
+    [claim] = stateful["volumeClaimTemplates"]
+    assert claim["spec"]["accessModes"] == ["ReadWriteOnce"], claim
+    assert stateful["persistentVolumeClaimRetentionPolicy"] == {"whenDeleted": "Retain", "whenScaled": "Retain"}
+
+    pod = stateful["template"]["spec"]
+    assert pod["securityContext"]["fsGroupChangePolicy"] == "OnRootMismatch", pod
+    [agent] = pod["containers"]
+    mounts = {mount["name"]: mount["mountPath"] for mount in agent["volumeMounts"]}
+    assert mounts == {"data": "/data", "tmp": "/tmp"}, mounts
+    assert agent["command"] == ["weft"], agent
+    arguments = agent["args"]
+    split = arguments.index("--")
+    assert arguments[split + 1 :] == ["server"], arguments
+    assert arguments[:split] == [
+        "agent",
+        "--name=agent",
+        "--listen=0.0.0.0:7420",
+        "--public-url=http://files-weft.mesh.svc:7420",
+        "--data-dir=/data/weft",
+        "--trust-hints",
+        "--env=API_KEY",
+        "--env=MODE",
+        "--x=a b",
+    ], arguments
+    paths = {name: agent[name]["httpGet"]["path"] for name in ("startupProbe", "livenessProbe", "readinessProbe")}
+    assert paths == {"startupProbe": "/livez", "livenessProbe": "/livez", "readinessProbe": "/readyz"}, paths
+    assert agent["lifecycle"]["preStop"]["sleep"]["seconds"] < pod["terminationGracePeriodSeconds"]
+
+    # A secret stands nowhere: the pod names it, and the kubelet fills it in.
+    assert not [it for it in objects if it["kind"] in ("Secret", "ConfigMap")], objects
+    variables = {it["name"]: it for it in agent["env"]}
+    assert variables["API_KEY"] == {
+        "name": "API_KEY",
+        "valueFrom": {"secretKeyRef": {"name": "keys", "key": "API_KEY"}},
+    }, variables
+    assert variables["MODE"]["value"] == "a \"b\" $(C)", variables
+
+    notes = (release.get("info") or release).get("notes") or ""
+    assert "http://files-weft.mesh.svc:7420/.well-known/agent-card.json" in notes, notes
+    return release
+
+
+def check_variants(helm):
+    """Every value that is left out of the minimal ones, once."""
+    digest = "sha256:" + "0" * 64
+    _, objects = helm.install(minimal(
+        image__digest=digest,
+        imagePullSecrets=[{"name": "registry"}],
+        fullnameOverride="x" * 63,
+        agent__publicUrl="https://files.example.com/",
+        storage__className="fast",
+        podAnnotations={"a": "b"},
+        podLabels={"team": "one"},
+        nodeSelector={"disk": "ssd"},
+        tolerations=[{"key": "k", "operator": "Exists"}],
+        affinity={"nodeAffinity": {}},
+    ))
+    stateful = one(objects, "StatefulSet", "x" * 52)["spec"]
+    pod = stateful["template"]["spec"]
+    assert pod["containers"][0]["image"] == f"registry.example/files@{digest}"
+    assert "--public-url=https://files.example.com" in pod["containers"][0]["args"]
+    assert stateful["volumeClaimTemplates"][0]["spec"]["storageClassName"] == "fast"
+    assert pod["imagePullSecrets"] == [{"name": "registry"}] and pod["nodeSelector"] == {"disk": "ssd"}, pod
+    assert pod["tolerations"] and pod["affinity"], pod
+    assert stateful["template"]["metadata"]["labels"]["team"] == "one"
+    assert stateful["template"]["metadata"]["annotations"] == {"a": "b"}
+
+
+def check_refusals(helm):
+    for values, words in [
+        (minimal(replicas=2), ["replicas is 2", "one writer"]),
+        (minimal(agent__command=[]), ["agent.command is not set"]),
+        ({}, ["image.repository is not set", "agent.command is not set"]),
+        (minimal(image__tag=""), ["image.tag is not set"]),
+        (minimal(agent__comand=["x"]), ["/agent", "comand", "not allowed"]),
+        (minimal(surprise=1), ["surprise", "not allowed"]),
+        (minimal(agent__command="server"), ["/agent/command", "want array"]),
+        (minimal(agent__name="Files"), ["/agent/name", "does not match pattern"]),
+        (minimal(agent__env={"A": 1}), ["/agent/env/A", "want string"]),
+        (minimal(agent__secretKeys=["K"]), ["agent.existingSecret names no secret"]),
+        (minimal(agent__existingSecret="s"), ["agent.secretKeys none of its keys"]),
+        (minimal(agent__existingSecret="s", agent__secretKeys=["K"], agent__env={"K": "v"}), ["K is in agent.env"]),
+        (minimal(drain__gracePeriodSeconds=5), ["must be more than drain.preStopSeconds"]),
+        (minimal(runAsUser=0), ["/runAsUser"]),
+        (minimal(storage__engine="postgres"), ["/storage/engine"]),
+    ]:
+        refusal = helm.refusal(values)
+        for word in words:
+            assert word in refusal, f"{values}: {word!r} is not in: {refusal}"
+
+
+def documented(chart):
+    """The rows of the README's table: each value with its default and the comment above it."""
+    rows, path, comment = [], [], []
+    for line in (chart / "values.yaml").read_text().splitlines():
+        text = line.strip()
+        if text.startswith("# -- "):
+            comment = [text.removeprefix("# -- ")]
+        elif text.startswith("#") and comment:
+            comment.append(text.removeprefix("#").strip())
+        elif match := re.match(r"( *)([A-Za-z]+):(.*)$", line):
+            depth, default = len(match[1]) // 2, match[3].strip()
+            path = path[:depth] + [match[2]]
+            if comment:
+                rows.append((".".join(path), default or "see values.yaml", " ".join(comment)))
+            comment = []
+    return rows
+
+
+def leaves(values, path=()):
+    for key, value in values.items():
+        if isinstance(value, dict) and value and path + (key,) != ("resources",):
+            yield from leaves(value, path + (key,))
+        else:
+            yield ".".join(path + (key,))
+
+
+def readme_with_table(chart):
+    text = (chart / "README.md").read_text()
+    begin, end = "<!-- values: made from values.yaml -->\n", "<!-- end of values -->"
+    before, rest = text.split(begin)
+    rows = "".join(f"| `{name}` | `{default}` | {comment} |\n" for name, default, comment in documented(chart))
+    return before + begin + "\n| value | default | what it is |\n|---|---|---|\n" + rows + "\n" + end + rest.split(end)[1]
+
+
+def check_documents(chart):
+    values = yaml.safe_load((chart / "values.yaml").read_text())
+    names = [name for name, _, _ in documented(chart)]
+    assert names == list(leaves(values)), "each value has one comment that begins with --"
+    schema = json.loads((chart / "values.schema.json").read_text())
+    for name in names:
+        place = schema
+        for key in name.split("."):
+            assert key in place.get("properties", {}), f"the schema does not know {name}"
+            place = place["properties"][key]
+    assert (chart / "README.md").read_text() == readme_with_table(chart), "run this with --write-readme"
+
+
+class Kubelet:
+    """Runs the agent's container as a process, its volumes as folders."""
+
+    def __init__(self, objects, weft, folder):
+        self.container = next(pod for name, pod in pods(objects) if name == "files-weft")["containers"][0]
+        self.test = one(objects, "Pod", "files-weft-test-card")["spec"]["containers"][0]
+        self.weft, self.folder = weft, folder
+        self.port = self.container["ports"][0]["containerPort"]
+        for mount in self.container["volumeMounts"]:
+            (folder / mount["mountPath"].strip("/")).mkdir(exist_ok=True)
+
+    def here(self, text):
+        """What stands for the pod's folders and addresses on this machine."""
+        for mount in self.container["volumeMounts"]:
+            path = mount["mountPath"]
+            text = re.sub(rf"(^|=){path}(?=/|$)", rf"\g<1>{self.folder}{path}", text)
+        return text.replace("0.0.0.0", "127.0.0.1").replace("files-weft.mesh.svc", "127.0.0.1")
+
+    def command(self, container):
+        assert container["command"] == ["weft"], container
+        return [self.weft] + [self.here(argument) for argument in container["args"]]
+
+    def environment(self, container):
+        given = {it["name"]: self.here(it["value"]) for it in container["env"]}
+        return {"PATH": f"{pathlib.Path(self.weft).parent}:{os.environ['PATH']}", **given}
+
+    def start(self):
+        log = open(self.folder / "log", "ab")
+        return subprocess.Popen(
+            self.command(self.container),
+            env=self.environment(self.container),
+            cwd=self.here(self.container["workingDir"]),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+
+    def probe(self, name):
+        path = self.container[name]["httpGet"]["path"]
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=2) as answer:
+                return answer.status == 200
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def until_ready(self, process):
+        end = time.monotonic() + PATIENCE
+        while not (self.probe("startupProbe") and self.probe("livenessProbe") and self.probe("readinessProbe")):
+            assert process.poll() is None, f"ended with {process.returncode}: {(self.folder / 'log').read_text()}"
+            assert time.monotonic() < end, f"not ready: {(self.folder / 'log').read_text()}"
+            time.sleep(0.01)
+
+    def run_test(self):
+        environment = self.environment(self.test)
+        return subprocess.run(self.command(self.test), env=environment, capture_output=True, text=True, timeout=PATIENCE)
+
+
+def check_pod(helm, weft):
+    """The pod as it is described starts, is found alive and ready, answers its test, ends when told to, and starts again."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = ["weft", "demo-server", "notes", "/data/notes"]
+    _, objects = helm.install(minimal(agent__command=command, agent__env={"MODE": "test"}, service__port=port))
+    with tempfile.TemporaryDirectory() as folder:
+        kubelet = Kubelet(objects, weft, pathlib.Path(folder))
+        for _ in range(2):
+            process = kubelet.start()
+            try:
+                kubelet.until_ready(process)
+                card = kubelet.run_test()
+                assert card.returncode == 0 and "add_note" in card.stdout, card
+                process.send_signal(signal.SIGTERM)
+                assert process.wait(PATIENCE) == 0, (kubelet.folder / "log").read_text()
+            finally:
+                process.kill()
+                process.wait()
+        keys = list(pathlib.Path(folder, "data/weft").rglob("*.pem"))
+        assert keys and all(key.stat().st_mode & 0o777 == 0o600 for key in keys), keys
+
+
+def main():
+    chart = pathlib.Path(sys.argv[1])
+    if sys.argv[2:] == ["--write-readme"]:
+        (chart / "README.md").write_text(readme_with_table(chart))
+        return
+    if os.environ.get("HELM_DRIVER") != "memory":
+        # Helm's own store of releases would speak protobuf to the API. Its runtime reads the environment that the process
+        # was started with, so it is too late to change it here.
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | {"HELM_DRIVER": "memory"})
+    check_documents(chart)
+    helm = Helm(chart)
+    check_lint(helm)
+    check_objects(helm)
+    check_variants(helm)
+    check_refusals(helm)
+    for weft in sys.argv[2:]:
+        check_pod(helm, weft)
+    print("ok")
+
+
+main()
