@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// The longest id, in bytes: long enough for every scheme seen, short enough for a key and a log line.
 pub const ID_LENGTH_MAX: usize = 128;
 
-/// How often a call of a tool that may run again is made again because its server died under it.
+/// How often one run makes a call of a tool that may run again, because its server died under it.
 /// A server that dies three times over one request will die a fourth time.
 pub const ATTEMPTS_MAX: u32 = 3;
 

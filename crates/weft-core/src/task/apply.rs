@@ -105,6 +105,9 @@ impl Task {
     fn start(&mut self, at: Timestamp, claim: Claim) {
         self.claim = Some(claim);
         self.epoch = claim.epoch;
+        if let Some(last) = self.ledger.last_mut() {
+            last.tries = 0;
+        }
         self.set_status(at, State::Working, None);
     }
 
@@ -112,6 +115,7 @@ impl Task {
         match self.ledger.iter_mut().find(|entry| entry.call == call) {
             Some(entry) => {
                 entry.attempt = attempt;
+                entry.tries += 1;
                 entry.settlement = None;
             }
             None => {
@@ -121,6 +125,7 @@ impl Task {
                     skill: planned.and_then(|call: &Call| call.skill.clone()),
                     effect: planned.map(|call| call.effect).unwrap_or_default(),
                     attempt,
+                    tries: 1,
                     settlement: None,
                 });
             }

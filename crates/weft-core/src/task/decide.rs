@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Call, CallId, Claim, Command, Event, Fault, Ledger, Outcome, Plan, Question, QuestionKind, Refused, Settlement,
-    State, Submission, Task, command::Decision,
+    State, Submission, Task, apply::size_of_parts, command::Decision,
 };
 use crate::{
     Artifact, ArtifactId, Json, Limits, Message, MessageId, Part, RunnerId, TaskId,
@@ -77,13 +77,28 @@ fn claim(task: &Task, runner: RunnerId) -> Decision {
     }
 }
 
-/// The claim and the intent of the next call: a repetition of the one that is open, or a new one.
+/// The claim and the intent of the next call: a repetition of one that came to nothing certain, or a new one.
 fn begin(task: &Task, runner: RunnerId) -> Vec<Event> {
-    let (call, attempt) = match task.open_call() {
-        Some(open) => (open.call, open.attempt + 1),
+    // A repetition keeps its call's id, and so the key that a keyed tool drops repeats by.
+    let (call, attempt) = match task.ledger.last().filter(|last| is_uncertain(last)) {
+        Some(last) => (last.call, last.attempt + 1),
         None => (CallId(u32::try_from(task.ledger.len()).unwrap_or(u32::MAX).saturating_add(1)), 1),
     };
     vec![Event::Started { claim: Claim { runner, epoch: task.epoch + 1 } }, Event::Intended { call, attempt }]
+}
+
+/// Whether nobody knows that this call has had its effect, or that it never will.
+fn is_uncertain(call: &Ledger) -> bool {
+    match call.settlement {
+        None | Some(Settlement::Unknown | Settlement::Declined) => true,
+        Some(
+            Settlement::Done
+            | Settlement::Failed
+            | Settlement::SaidToHaveHappened
+            | Settlement::SaidToHaveFailed
+            | Settlement::Late,
+        ) => false,
+    }
 }
 
 fn take_over(task: &Task, slot: Option<RunnerId>) -> Decision {
@@ -130,16 +145,20 @@ fn reply(
     if task.history.len() >= limits.history_max {
         return Err(Refused::Limit { what: "history_max", max: limits.history_max as u64 });
     }
+    fits_bytes(task, size_of_parts(&message.parts), limits)?;
+    // Not the kind of the question but the ledger says what an answer can do: a task that has made a call is never
+    // planned anew, which would make the call again in silence, and one that has made none has no call to answer.
+    if task.ledger.is_empty() {
+        return Ok(reply_input(task, message, plan, slot));
+    }
     match question.kind {
-        QuestionKind::Input => Ok(reply_input(task, message, plan, slot)),
-        QuestionKind::Elicitation | QuestionKind::Authorization => Ok(reply_call(task, message, plan, is_live, slot)),
+        QuestionKind::Input | QuestionKind::Elicitation | QuestionKind::Authorization => {
+            // A run whose call has returned is alive for a moment more, but hears nothing.
+            let is_live = is_live && task.claim.is_some() && task.open_call().is_some();
+            Ok(reply_call(task, question, message, plan, is_live, slot))
+        }
         QuestionKind::Outcome { call } => reply_outcome(task, message, call, slot),
     }
-}
-
-/// Whatever is asked of the caller, this is how an answer that does not yet suffice goes on asking.
-fn ask_again(message: Arc<Message>, question: Arc<Question>, is_live: bool) -> Vec<Event> {
-    vec![Event::Replied { message, answer: None, resumed: is_live }, Event::Asked { question }]
 }
 
 fn reply_input(task: &Task, message: Arc<Message>, plan: Plan, slot: Option<RunnerId>) -> Vec<Event> {
@@ -152,7 +171,7 @@ fn reply_input(task: &Task, message: Arc<Message>, plan: Plan, slot: Option<Runn
             }
             events
         }
-        Plan::Ask(question) => ask_again(message, question, false),
+        Plan::Ask(question) => vec![replied(message), Event::Asked { question }],
         Plan::Reject(fault) => {
             vec![replied(message), ended(&task.id, task.version + 1, State::Rejected, &fault)]
         }
@@ -163,13 +182,25 @@ fn reply_input(task: &Task, message: Arc<Message>, plan: Plan, slot: Option<Runn
     }
 }
 
-fn reply_call(task: &Task, message: Arc<Message>, plan: Plan, is_live: bool, slot: Option<RunnerId>) -> Vec<Event> {
+fn reply_call(
+    task: &Task,
+    question: &Question,
+    message: Arc<Message>,
+    plan: Plan,
+    is_live: bool,
+    slot: Option<RunnerId>,
+) -> Vec<Event> {
     let answer = match plan {
         Plan::Answer(answer) => answer,
-        Plan::Ask(question) => return ask_again(message, question, is_live),
+        // In other words, but it is still the call that asks.
+        Plan::Ask(asked) => {
+            let question = Arc::new(Question { kind: question.kind, ..Question::clone(&asked) });
+            return vec![Event::Replied { message, answer: None, resumed: is_live }, Event::Asked { question }];
+        }
         Plan::Reject(fault) => {
             return vec![
-                Event::Replied { message, answer: None, resumed: false },
+                // The run keeps its claim, if it lives: what becomes of its call is kept in the ledger.
+                Event::Replied { message, answer: None, resumed: is_live },
                 ended(&task.id, task.version + 1, State::Rejected, &fault),
             ];
         }
@@ -213,7 +244,7 @@ fn reply_outcome(task: &Task, message: Arc<Message>, call: CallId, slot: Option<
         Verdict::Happened(result) => {
             events.push(Event::Settled { call, settlement: Settlement::SaidToHaveHappened });
             if let Some(result) = result {
-                let artifact = Artifact::new(result_id(task, 0), vec![Part::data(result)]);
+                let artifact = Artifact::new(result_id(task), vec![Part::data(result)]);
                 events.push(Event::Added { artifact: Arc::new(artifact), append: false, last_chunk: true });
             }
             events.push(Event::Ended { state: State::Completed, message: None, metadata: None });
@@ -241,89 +272,83 @@ fn finish(task: &Task, claim: Claim, outcome: Outcome, limits: &Limits) -> Decis
         return Err(Refused::Fenced);
     }
     let open = task.open_call().ok_or(Refused::Idle)?;
-    let settled = |settlement| Event::Settled { call: open.call, settlement };
-    if task.state.is_interrupted() {
-        return match outcome {
-            Outcome::Declined => Ok(vec![settled(Settlement::Declined)]),
-            outcome => end_while_asking(task, open, outcome, limits),
-        };
-    }
-    let events = match outcome {
+    Ok(match outcome {
         Outcome::Completed { artifacts, message } => {
-            let mut events = vec![settled(Settlement::Done)];
-            match fits(task, &artifacts, limits) {
-                Ok(()) => {
-                    events.extend(artifacts.into_iter().map(added));
-                    events.push(Event::Ended { state: State::Completed, message, metadata: None });
-                }
-                Err(limit) => events.push(too_large(task, &limit)),
-            }
-            events
+            returned(task, open, Settlement::Done, artifacts, (State::Completed, message), limits)
         }
         Outcome::Refused { artifacts, message } => {
-            let mut events = vec![settled(Settlement::Failed)];
-            match fits(task, &artifacts, limits) {
-                Ok(()) => {
-                    events.extend(artifacts.into_iter().map(added));
-                    events.push(Event::Ended { state: State::Failed, message: Some(message), metadata: None });
-                }
-                Err(limit) => events.push(too_large(task, &limit)),
-            }
-            events
+            returned(task, open, Settlement::Failed, artifacts, (State::Failed, Some(message)), limits)
         }
-        Outcome::Failed(fault) => {
-            vec![settled(Settlement::Failed), ended(&task.id, task.version + 1, State::Failed, &fault)]
-        }
-        Outcome::Rejected(fault) => {
-            vec![settled(Settlement::Failed), ended(&task.id, task.version + 1, State::Rejected, &fault)]
-        }
-        Outcome::Unknown { fault, again } => unknown(task, open, &fault, again),
-        Outcome::Declined => vec![settled(Settlement::Declined), {
-            let fault = Fault::new("declined", "the call's question was declined");
-            ended(&task.id, task.version + 1, State::Failed, &fault)
-        }],
-    };
-    Ok(events)
+        Outcome::Failed(fault) => failed(task, open, State::Failed, &fault),
+        Outcome::Rejected(fault) => failed(task, open, State::Rejected, &fault),
+        Outcome::Unknown { fault, again } => return unknown(task, open, &fault, again),
+        Outcome::Declined => return declined(task, open),
+    })
 }
 
-/// A call came back although its question is unanswered: its server gave up waiting, or died.
-fn end_while_asking(task: &Task, open: &Ledger, outcome: Outcome, limits: &Limits) -> Decision {
-    let mut events = match outcome {
+/// The call returned with something: that and the end, or the end alone if it is too much to keep.
+fn returned(
+    task: &Task,
+    open: &Ledger,
+    settlement: Settlement,
+    artifacts: Vec<Arc<Artifact>>,
+    (state, message): (State, Option<Arc<Message>>),
+    limits: &Limits,
+) -> Vec<Event> {
+    let mut events = vec![Event::Settled { call: open.call, settlement }];
+    match fits(task, &artifacts, limits) {
+        Ok(()) => {
+            events.extend(artifacts.into_iter().map(added));
+            events.push(Event::Ended { state, message, metadata: None });
+        }
+        Err(limit) => events.push(too_large(task, &limit)),
+    }
+    events
+}
+
+fn failed(task: &Task, open: &Ledger, state: State, fault: &Fault) -> Vec<Event> {
+    let settled = Event::Settled { call: open.call, settlement: Settlement::Failed };
+    vec![settled, ended(&task.id, task.version + 1, state, fault)]
+}
+
+/// The call's question was given up, and the call has returned.
+fn declined(task: &Task, open: &Ledger) -> Decision {
+    match task.question.as_ref().map(|question| question.kind) {
+        Some(QuestionKind::Input | QuestionKind::Elicitation | QuestionKind::Authorization) => {
+            Ok(vec![Event::Settled { call: open.call, settlement: Settlement::Declined }])
+        }
+        Some(QuestionKind::Outcome { .. }) => Err(Refused::Idle),
+        // The caller's answer was in the log already when the question was given up.
+        None => {
+            let fault = Fault::new("declined", "the call's question was declined before the answer reached it");
+            unknown(task, open, &fault, true)
+        }
+    }
+}
+
+fn unknown(task: &Task, open: &Ledger, fault: &Fault, again: bool) -> Decision {
+    match task.question.as_ref().map(|question| question.kind) {
         // The question outlives the call: an answer repeats the call, where it may run again.
-        Outcome::Unknown { .. } if open.effect.may_run_again() => {
+        Some(QuestionKind::Input | QuestionKind::Elicitation | QuestionKind::Authorization)
+            if open.effect.may_run_again() =>
+        {
             return Ok(vec![Event::Settled { call: open.call, settlement: Settlement::Unknown }]);
         }
-        Outcome::Unknown { fault, .. } => return Ok(unknown(task, open, &fault, false)),
-        Outcome::Completed { artifacts, message } => {
-            fits(task, &artifacts, limits)?;
-            let mut events = vec![Event::Settled { call: open.call, settlement: Settlement::Done }];
-            events.extend(artifacts.into_iter().map(added));
-            events.push(Event::Ended { state: State::Completed, message, metadata: None });
-            return Ok(events);
-        }
-        Outcome::Refused { message, .. } => {
-            vec![Event::Ended { state: State::Failed, message: Some(message), metadata: None }]
-        }
-        Outcome::Failed(fault) => vec![ended(&task.id, task.version + 1, State::Failed, &fault)],
-        Outcome::Rejected(fault) => vec![ended(&task.id, task.version + 1, State::Rejected, &fault)],
-        Outcome::Declined => vec![],
-    };
-    events.insert(0, Event::Settled { call: open.call, settlement: Settlement::Failed });
-    Ok(events)
-}
-
-fn unknown(task: &Task, open: &Ledger, fault: &Fault, again: bool) -> Vec<Event> {
+        // It was asked before, and that was kept although the store could not say so.
+        Some(QuestionKind::Outcome { .. }) => return Err(Refused::Idle),
+        Some(QuestionKind::Input | QuestionKind::Elicitation | QuestionKind::Authorization) | None => {}
+    }
     if !open.effect.may_run_again() {
-        return vec![ask_outcome(task, 0, open, fault)];
+        return Ok(vec![ask_outcome(task, 0, open, fault)]);
     }
-    let is_worth_another_attempt = again && open.attempt < ATTEMPTS_MAX && task.state == State::Working;
+    let is_worth_another_attempt = again && open.tries < ATTEMPTS_MAX;
     if is_worth_another_attempt {
-        return vec![Event::Intended { call: open.call, attempt: open.attempt + 1 }];
+        return Ok(vec![Event::Intended { call: open.call, attempt: open.attempt + 1 }]);
     }
-    vec![
+    Ok(vec![
         Event::Settled { call: open.call, settlement: Settlement::Unknown },
         ended(&task.id, task.version + 1, State::Failed, fault),
-    ]
+    ])
 }
 
 fn cancel(task: &Task) -> Decision {
@@ -357,12 +382,17 @@ fn room(task: &Task, limits: &Limits) -> Result<(), Refused> {
 }
 
 fn fits(task: &Task, more: &[Arc<Artifact>], limits: &Limits) -> Result<(), Refused> {
-    let bytes = more.iter().map(|artifact| super::apply::size_of_parts(&artifact.parts)).sum::<usize>();
-    if task.bytes.saturating_add(bytes) > limits.task_bytes_max {
-        return Err(Refused::Limit { what: "task_bytes_max", max: limits.task_bytes_max as u64 });
-    }
-    if task.artifacts.len() + more.len() > limits.artifacts_max {
+    fits_bytes(task, more.iter().map(|artifact| size_of_parts(&artifact.parts)).sum(), limits)?;
+    let is_new = |artifact: &&Arc<Artifact>| task.artifacts.iter().all(|known| known.id != artifact.id);
+    if task.artifacts.len() + more.iter().filter(is_new).count() > limits.artifacts_max {
         return Err(Refused::Limit { what: "artifacts_max", max: limits.artifacts_max as u64 });
+    }
+    Ok(())
+}
+
+fn fits_bytes(task: &Task, more: usize, limits: &Limits) -> Result<(), Refused> {
+    if task.bytes.saturating_add(more) > limits.task_bytes_max {
+        return Err(Refused::Limit { what: "task_bytes_max", max: limits.task_bytes_max as u64 });
     }
     Ok(())
 }
@@ -419,8 +449,8 @@ fn message_id(id: &TaskId, version: u64) -> MessageId {
     MessageId::parse(&format!("{id}-{version}")).expect("a UUID and a number are short and printable")
 }
 
-fn result_id(task: &Task, more: usize) -> ArtifactId {
-    ArtifactId::parse(&format!("result-{}", task.artifacts.len() + more + 1)).expect("a word and a number")
+fn result_id(task: &Task) -> ArtifactId {
+    ArtifactId::parse(&format!("result-{}", task.artifacts.len() + 1)).expect("a word and a number")
 }
 
 impl Call {

@@ -64,6 +64,8 @@ pub struct Ledger {
     pub effect: Effect,
     /// How often it was made.
     pub attempt: u32,
+    /// How many of those in the run that owns it now: what `ATTEMPTS_MAX` bounds. Processes that die do not count.
+    pub tries: u32,
     /// What is known of its outcome; `None` while it is open.
     pub settlement: Option<Settlement>,
 }
