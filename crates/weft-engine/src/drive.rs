@@ -61,7 +61,7 @@ impl Inner {
         if self.enqueue(entry, queued) {
             self.start_driving(entry.clone());
         }
-        receiver.await.unwrap_or_else(|_| Err(EngineError::Draining))
+        receiver.await.unwrap_or(Err(EngineError::Draining))
     }
 
     /// The same for a run, which owns its future and can drive itself.
@@ -77,7 +77,7 @@ impl Inner {
         {
             self.start_run(launch);
         }
-        receiver.await.unwrap_or_else(|_| Err(EngineError::Draining))
+        receiver.await.unwrap_or(Err(EngineError::Draining))
     }
 
     /// Takes the newest word of a run. It goes out with the next commit, or with one of its own in a while.
@@ -143,10 +143,10 @@ impl Inner {
                 }
                 batch
             };
-            if let Some(next) = self.commit(entry, batch).await {
-                if let Some(earlier) = launch.replace(next) {
-                    self.start_run(earlier);
-                }
+            if let Some(next) = self.commit(entry, batch).await
+                && let Some(earlier) = launch.replace(next)
+            {
+                self.start_run(earlier);
             }
         }
     }
