@@ -1,0 +1,278 @@
+//! The load: connections that each ask one thing at a time, as fast as they are answered.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use tokio::task::JoinSet;
+
+use crate::{
+    a2a::{self, Endpoint, Saying, Writer, cut},
+    events,
+    http::Connection,
+    process,
+    sample::{Latencies, Sample},
+};
+
+/// A connection that gets this many wrong answers gives up: something is broken, and the numbers are worth nothing.
+const ERRORS_MAX: u64 = 20;
+
+/// How long after the end of a measurement an answer may still be under way.
+const LATE_MAX: Duration = Duration::from_secs(20);
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub(crate) enum Work {
+    /// `SendMessage`, answered when the task is completed.
+    Send(Saying),
+    /// `SendStreamingMessage`.
+    Stream,
+    /// `GetTask` of one of these, at random.
+    Get(Arc<[String]>),
+    /// `ListTasks`: the first page, or the one after one of these tokens, at random.
+    List(Arc<[Option<String>]>),
+}
+
+/// How it is asked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    pub(crate) connections: usize,
+    /// Asked for this long before anything is counted.
+    pub(crate) warm_up: Duration,
+    pub(crate) window: Duration,
+}
+
+/// Puts the load on a server and says what came of it. `server` is the process whose time is counted.
+pub(crate) async fn measure(endpoint: &Endpoint, server: u32, work: &Work, shape: Shape) -> Result<Sample> {
+    let from = Instant::now() + shape.warm_up;
+    let until = from + shape.window;
+    let mut connections = JoinSet::new();
+    for number in 0..shape.connections {
+        let worker = Worker::new(endpoint, work, number).await?;
+        connections.spawn(worker.run(from, until));
+    }
+    let usage = || (process::time_of_tree(server), process::time_of_one(std::process::id()));
+    tokio::time::sleep_until(from.into()).await;
+    let (before, at) = (usage(), Instant::now());
+    tokio::time::sleep_until(until.into()).await;
+    let (after, seconds) = (usage(), at.elapsed().as_secs_f64());
+    let mut tally = Tally::default();
+    let gather = async {
+        while let Some(joined) = connections.join_next().await {
+            tally.merge(joined.context("a connection of the load panicked")?);
+        }
+        anyhow::Ok(())
+    };
+    tokio::time::timeout(LATE_MAX, gather).await.context("waiting for the last answers")??;
+    let right = tally.latencies.len();
+    let streams = matches!(work, Work::Stream).then_some(right as f64);
+    Ok(Sample {
+        per_second: right as f64 / shape.window.as_secs_f64(),
+        server_micros: after.0.saturating_sub(before.0).as_secs_f64() * 1e6 / right.max(1) as f64,
+        load_share: after.1.saturating_sub(before.1).as_secs_f64() / seconds,
+        latency: tally.latencies.quantiles(),
+        first_event: tally.first_events.quantiles(),
+        events_per_stream: streams.map(|streams| tally.events as f64 / streams.max(1.0)),
+        errors: tally.errors,
+        first_error: tally.first_error,
+    })
+}
+
+/// Makes `count` tasks with as many connections as help, and gives the ids of the last ones.
+pub(crate) async fn fill(endpoint: &Endpoint, saying: Saying, count: u64, keep: usize) -> Result<Vec<String>> {
+    const CONNECTIONS: usize = 64;
+    let next = Arc::new(AtomicU64::new(0));
+    let mut connections = JoinSet::new();
+    for number in 0..CONNECTIONS {
+        let mut worker = Worker::new(endpoint, &Work::Send(saying), number).await?;
+        let next = next.clone();
+        connections.spawn(async move {
+            let mut ids = Vec::new();
+            loop {
+                let mine = next.fetch_add(1, Ordering::Relaxed);
+                if mine >= count {
+                    return anyhow::Ok(ids);
+                }
+                let id = worker.send_and_look(saying).await?;
+                if mine + keep as u64 >= count {
+                    ids.push(id);
+                }
+            }
+        });
+    }
+    let mut ids = Vec::new();
+    while let Some(joined) = connections.join_next().await {
+        ids.extend(joined.context("a connection of the load panicked")?.context("making tasks")?);
+    }
+    Ok(ids)
+}
+
+/// The tokens of the pages of a list, the first page's `None` included, as far as `patience` goes.
+pub(crate) async fn page_tokens(endpoint: &Endpoint, patience: Duration) -> Result<Vec<Option<String>>> {
+    const PAGES_MAX: usize = 400;
+    let mut connection = Connection::open(endpoint.address).await?;
+    let mut writer = endpoint.writer();
+    let begin = Instant::now();
+    let mut tokens = vec![None];
+    while begin.elapsed() < patience && tokens.len() < PAGES_MAX {
+        let token = tokens.last().and_then(Option::as_deref);
+        let (status, body) = connection.exchange(writer.list(token)).await?;
+        ensure!(status == 200, "the status is {status}: {}", cut(body));
+        match a2a::page_of(body)?.next {
+            Some(next) => tokens.push(Some(next)),
+            None => break,
+        }
+    }
+    Ok(tokens)
+}
+
+/// One page, to see whether and what this server lists.
+pub(crate) async fn first_page(endpoint: &Endpoint) -> Result<a2a::Page> {
+    let mut connection = Connection::open(endpoint.address).await?;
+    let (status, body) = connection.exchange(endpoint.writer().list(None)).await?;
+    ensure!(status == 200, "the status is {status}: {}", cut(body));
+    a2a::page_of(body)
+}
+
+/// One connection and what it asks.
+#[derive(Debug)]
+struct Worker {
+    endpoint: Endpoint,
+    connection: Connection,
+    writer: Writer,
+    work: Work,
+    text: String,
+    number: usize,
+    asked: u64,
+    random: u64,
+}
+
+#[derive(Debug, Default)]
+struct Tally {
+    latencies: Latencies,
+    first_events: Latencies,
+    events: u64,
+    errors: u64,
+    first_error: Option<String>,
+}
+
+impl Tally {
+    fn merge(&mut self, other: Self) {
+        self.latencies.extend(other.latencies);
+        self.first_events.extend(other.first_events);
+        self.events += other.events;
+        self.errors += other.errors;
+        self.first_error = self.first_error.take().or(other.first_error);
+    }
+}
+
+impl Worker {
+    async fn new(endpoint: &Endpoint, work: &Work, number: usize) -> Result<Self> {
+        Ok(Self {
+            connection: Connection::open(endpoint.address).await?,
+            endpoint: endpoint.clone(),
+            writer: endpoint.writer(),
+            work: work.clone(),
+            text: String::new(),
+            number,
+            asked: 0,
+            // Any start but zero: the same one in each run, so that runs differ in nothing that we choose.
+            random: 0x9e37_79b9_7f4a_7c15 ^ ((number as u64 + 1) << 32),
+        })
+    }
+
+    async fn run(mut self, from: Instant, until: Instant) -> Tally {
+        let mut tally = Tally::default();
+        loop {
+            let start = Instant::now();
+            if start >= until || tally.errors >= ERRORS_MAX {
+                return tally;
+            }
+            let asked = self.ask().await;
+            let end = Instant::now();
+            match asked {
+                // Counted where it ended, as the rate is one of answers.
+                Ok(streamed) if (from..until).contains(&end) => {
+                    tally.latencies.add(end - start);
+                    if let Some(streamed) = streamed {
+                        tally.first_events.add(streamed.first_event);
+                        tally.events += streamed.events;
+                    }
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    tally.errors += 1;
+                    tally.first_error.get_or_insert_with(|| format!("{error:#}"));
+                    match Connection::open(self.endpoint.address).await {
+                        Ok(connection) => self.connection = connection,
+                        Err(_) => return tally,
+                    }
+                }
+            }
+        }
+    }
+
+    async fn ask(&mut self) -> Result<Option<events::Streamed>> {
+        match &self.work {
+            Work::Send(saying) => {
+                let saying = *saying;
+                // Looked at in full once; after that for its words, which costs less than the server's own work.
+                if self.asked == 0 {
+                    self.send_and_look(saying).await?;
+                    return Ok(None);
+                }
+                self.say_something_new();
+                let request = self.writer.send("SendMessage", saying, &self.text);
+                let (status, body) = self.connection.exchange(request).await?;
+                ensure!(status == 200 && a2a::is_echo(body, &self.text), "status {status}, no echo: {}", cut(body));
+                Ok(None)
+            }
+            Work::Stream => {
+                self.say_something_new();
+                let request = self.writer.send("SendStreamingMessage", Saying::Text, &self.text);
+                events::stream(&mut self.connection, request, &self.text).await.map(Some)
+            }
+            Work::Get(ids) => {
+                let id = &ids[pick(&mut self.random, ids.len())];
+                let (status, body) = self.connection.exchange(self.writer.get(id)).await?;
+                ensure!(status == 200 && a2a::is_echo(body, id), "status {status}, not the task: {}", cut(body));
+                Ok(None)
+            }
+            Work::List(tokens) => {
+                let token = &tokens[pick(&mut self.random, tokens.len())];
+                let (status, body) = self.connection.exchange(self.writer.list(token.as_deref())).await?;
+                let is_list = memchr::memmem::find(body, b"\"tasks\"").is_some();
+                ensure!(status == 200 && is_list, "status {status}, not a list: {}", cut(body));
+                Ok(None)
+            }
+        }
+    }
+
+    async fn send_and_look(&mut self, saying: Saying) -> Result<String> {
+        self.say_something_new();
+        let request = self.writer.send("SendMessage", saying, &self.text);
+        let (status, body) = self.connection.exchange(request).await?;
+        ensure!(status == 200, "the status is {status}: {}", cut(body));
+        a2a::task_of(body, &self.text)
+    }
+
+    fn say_something_new(&mut self) {
+        use std::fmt::Write as _;
+        self.asked += 1;
+        self.text.clear();
+        let _ = write!(self.text, "say-{:03}-{:010}-again", self.number, self.asked);
+    }
+}
+
+/// A number below `count`, by xorshift: good enough to spread, and next to free.
+fn pick(random: &mut u64, count: usize) -> usize {
+    *random ^= *random << 13;
+    *random ^= *random >> 7;
+    *random ^= *random << 17;
+    usize::try_from(*random % count as u64).expect("less than a length")
+}

@@ -1,0 +1,200 @@
+//! The benchmark: Weft's echo agent next to bare floors and to the official SDKs, in one run on one machine.
+//!
+//! How to run it and how to read what it prints: README.md beside this crate's manifest.
+
+mod a2a;
+mod commits;
+mod entrants;
+mod events;
+mod floor;
+mod http;
+mod load;
+mod machine;
+mod mcp;
+mod process;
+mod report;
+mod sample;
+mod server;
+mod suite;
+mod targets;
+mod yardsticks;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use tokio::{
+    runtime::{Builder, Runtime},
+    signal::unix::{SignalKind, signal},
+};
+
+use crate::{
+    entrants::Which,
+    process::Cores,
+    report::Report,
+    server::Place,
+    suite::{Findings, Settings, Suite},
+    yardsticks::Folders,
+};
+
+/// Measures Weft next to floors and to the official A2A SDKs.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: Run,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serves a floor, for looking at it by itself.
+    Floor {
+        /// Which.
+        #[command(subcommand)]
+        kind: Floor,
+    },
+    /// Serves the tool `echo` over MCP on standard input and output.
+    McpEcho,
+}
+
+#[derive(Debug, Subcommand)]
+enum Floor {
+    /// A bare handler that keeps tasks in a map.
+    Memory,
+    /// The same handler with the commits of Weft's echo agent, on the same store.
+    Sled {
+        /// Where the store is.
+        #[arg(long)]
+        data_dir: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Run {
+    /// How often everything is measured. The servers take turns.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// How long each measurement lasts, in seconds.
+    #[arg(long, default_value_t = 4.0)]
+    seconds: f64,
+    /// How long the load runs before anything is counted, in seconds.
+    #[arg(long, default_value_t = 1.0)]
+    warm_up: f64,
+    /// Among how many tasks to list: 100,000, or 5,000 when it is to be quick. Slow servers get a fifth.
+    #[arg(long)]
+    tasks: Option<u64>,
+    /// How often each server is started to see how long it takes.
+    #[arg(long, default_value_t = 10)]
+    starts: usize,
+    /// Two rounds of one second and few tasks: to see that it works, not to quote.
+    #[arg(long)]
+    quick: bool,
+    /// Measures only these.
+    #[arg(long, value_delimiter = ',', value_enum)]
+    only: Vec<Which>,
+    /// Takes the binaries and yardsticks as they are.
+    #[arg(long)]
+    no_build: bool,
+    /// What day it is, for the report.
+    #[arg(long)]
+    date: Option<String>,
+    /// How the report is written. Progress goes to standard error.
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// Tables in Markdown.
+    Text,
+    /// Every sample, for programs.
+    Json,
+}
+
+fn main() -> Result<ExitCode> {
+    let cli = Cli::parse();
+    match cli.command {
+        // As axum's own examples do, and as Weft does: as many threads as there are cores to run on.
+        Some(Command::Floor { kind }) => {
+            let runtime = Runtime::new().context("starting the runtime")?;
+            runtime.block_on(async {
+                match kind {
+                    Floor::Memory => floor::serve(None).await,
+                    Floor::Sled { data_dir } => floor::serve(Some(&data_dir)).await,
+                }
+            })?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Command::McpEcho) => {
+            single_threaded()?.block_on(mcp::serve())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        None => cli.run.go(),
+    }
+}
+
+fn single_threaded() -> Result<Runtime> {
+    Builder::new_current_thread().enable_all().build().context("starting the runtime")
+}
+
+impl Run {
+    fn go(self) -> Result<ExitCode> {
+        let folders = Folders::find()?;
+        let data = folders.target.join("bench-data");
+        std::fs::create_dir_all(&data).context("making the folder for data")?;
+        let (entrants, wrapped, missing) = entrants::prepare(&folders, &self.only, !self.no_build)?;
+        let settings = self.settings();
+        let machine = machine::Machine::look(&data, &folders.root);
+        let place = Place { cores: Cores::choose()?, folder: data };
+        // Before the runtime: all that this thread starts stays there.
+        Cores::pin(place.cores.load)?;
+        let servers = entrants.iter().map(|one| (one.recipe.name, one.recipe.title.clone())).collect();
+        let findings = Findings { problems: missing, ..Findings::default() };
+        let mut suite = Suite { settings, place, entrants, wrapped, findings };
+        let finished = single_threaded()?.block_on(async {
+            let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+            tokio::select! {
+                biased;
+                _ = interrupt.recv() => anyhow::Ok(false),
+                _ = terminate.recv() => Ok(false),
+                () = suite.run() => Ok(true),
+            }
+        })?;
+        if !finished {
+            eprintln!("interrupted: all servers are stopped");
+            return Ok(ExitCode::from(130));
+        }
+        let targets = targets::judge(&suite.findings);
+        let report = Report { date: self.date, machine, settings, servers, findings: suite.findings, targets };
+        match self.output {
+            Output::Text => print!("{}", report.text()),
+            Output::Json => println!("{}", serde_json::to_string_pretty(&report)?),
+        }
+        // A missed target is a result. A wrong answer makes the numbers worthless.
+        Ok(if report.findings.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    fn settings(&self) -> Settings {
+        let settings = Settings {
+            rounds: self.rounds,
+            window_seconds: self.seconds,
+            warm_up_seconds: self.warm_up,
+            tasks: self.tasks.unwrap_or(100_000),
+            starts: self.starts,
+            syncs: 300,
+        };
+        match self.quick {
+            false => settings,
+            true => Settings {
+                rounds: 2,
+                window_seconds: 1.0,
+                warm_up_seconds: 0.3,
+                tasks: self.tasks.unwrap_or(5_000),
+                starts: 3,
+                syncs: 100,
+            },
+        }
+    }
+}

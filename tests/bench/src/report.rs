@@ -1,0 +1,260 @@
+//! What was found, as tables for people.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use crate::{
+    machine::Machine,
+    sample::{Sample, Spread},
+    suite::{Findings, Measure, Settings},
+    targets::Verdict,
+};
+
+/// All of a run.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    /// As it was given on the command line.
+    pub(crate) date: Option<String>,
+    pub(crate) machine: Machine,
+    pub(crate) settings: Settings,
+    /// Names and titles, in the order of the columns.
+    pub(crate) servers: Vec<(&'static str, String)>,
+    pub(crate) findings: Findings,
+    pub(crate) targets: Vec<Verdict>,
+}
+
+impl Report {
+    /// The whole report in Markdown that also reads well as it stands.
+    pub(crate) fn text(&self) -> String {
+        let mut out = String::new();
+        self.heading(&mut out);
+        self.rounds(&mut out);
+        self.latencies(&mut out);
+        self.tool_calls(&mut out);
+        self.lists(&mut out);
+        self.starts_and_memory(&mut out);
+        self.verdicts(&mut out);
+        out
+    }
+
+    fn heading(&self, out: &mut String) {
+        let Machine { processor, cores, memory_gib, kernel, disk, load_before, versions } = &self.machine;
+        let Settings { rounds, window_seconds, warm_up_seconds, .. } = self.settings;
+        if let Some(date) = &self.date {
+            let _ = writeln!(out, "Measured on {date}.");
+        }
+        let _ = writeln!(
+            out,
+            "{processor}, {cores} cores, {memory_gib:.0} GiB, Linux {kernel}, {disk}; load before: {load_before}."
+        );
+        let _ = writeln!(
+            out,
+            "{rounds} rounds of {window_seconds} s after {warm_up_seconds} s of warm-up; the server on one core, the load on the other."
+        );
+        let _ = writeln!(out, "Medians of the rounds, with the least and the most in parentheses.\n");
+        for (program, version) in versions.iter().filter(|(_, version)| !version.is_empty()) {
+            let _ = writeln!(out, "- {program}: {version}");
+        }
+        for (name, title) in &self.servers {
+            let _ = writeln!(out, "- **{name}**: {title}");
+        }
+    }
+
+    fn rounds(&self, out: &mut String) {
+        self.by_server(out, "Right answers a second (connections at a time)", |sample| Some(sample.per_second), 0);
+        self.by_server(out, "Server processor time for each, µs", |sample| Some(sample.server_micros), 1);
+        let first_event = |sample: &Sample| sample.first_event.map(|quantiles| quantiles.p50);
+        self.by_server(out, "Time to the first event of a stream, p50, ms", first_event, 3);
+        self.by_server(out, "Events to a stream", |sample| sample.events_per_stream, 2);
+        self.by_server(out, "How busy the load generator was, of its core", |sample| Some(sample.load_share), 2);
+    }
+
+    fn latencies(&self, out: &mut String) {
+        self.by_server(out, "Waiting time, p50, ms", |sample| sample.latency.map(|quantiles| quantiles.p50), 3);
+        self.by_server(out, "Waiting time, p99, ms", |sample| sample.latency.map(|quantiles| quantiles.p99), 3);
+    }
+
+    fn by_server(&self, out: &mut String, title: &str, number: impl Fn(&Sample) -> Option<f64>, digits: usize) {
+        let mut rows = vec![self.header()];
+        for measure in Measure::ALL {
+            let cells: Vec<String> = self
+                .servers
+                .iter()
+                .map(|(server, _)| {
+                    let samples = self.findings.rounds.get(&(*server, measure)).into_iter().flatten();
+                    cell(Spread::of(samples.filter_map(&number)), digits)
+                })
+                .collect();
+            if cells.iter().any(|cell| cell != NOTHING) {
+                rows.push([measure.to_string()].into_iter().chain(cells).collect());
+            }
+        }
+        table(out, title, &rows);
+    }
+
+    fn header(&self) -> Vec<String> {
+        [String::new()].into_iter().chain(self.servers.iter().map(|(name, _)| (*name).to_owned())).collect()
+    }
+
+    fn tool_calls(&self, out: &mut String) {
+        let Findings { wrapped, direct, wrapped_commits, .. } = &self.findings;
+        let mut rows = vec![words(["calls at a time", "", "a second", "p50 ms", "p99 ms", "server µs"])];
+        for (who, samples) in [("direct rmcp", direct), ("through weft", wrapped)] {
+            for (calls, samples) in samples {
+                let of = |number: &dyn Fn(&Sample) -> Option<f64>, digits| {
+                    cell(Spread::of(samples.iter().filter_map(number)), digits)
+                };
+                rows.push(vec![
+                    calls.to_string(),
+                    who.to_owned(),
+                    of(&|sample| Some(sample.per_second), 0),
+                    of(&|sample| sample.latency.map(|quantiles| quantiles.p50), 3),
+                    of(&|sample| sample.latency.map(|quantiles| quantiles.p99), 3),
+                    of(&|sample| Some(sample.server_micros), 0),
+                ]);
+            }
+        }
+        table(out, "A tool call over stdio (weft's time includes its MCP server's)", &rows);
+        if let Some(commits) = wrapped_commits {
+            let _ = writeln!(
+                out,
+                "\nCommits on its path: {} ({}–{} of {} tasks).",
+                commits.usual, commits.least, commits.most, commits.tasks
+            );
+        }
+        if let Some(commits) = &self.findings.echo_commits {
+            let _ = writeln!(
+                out,
+                "Commits on the path of an echo: {} ({}–{} of {} tasks).",
+                commits.usual, commits.least, commits.most, commits.tasks
+            );
+        }
+    }
+
+    fn lists(&self, out: &mut String) {
+        let mut rows =
+            vec![words(["", "tasks", "first page p50 ms", "p99", "a later page p50 ms", "p99", "resident MB"])];
+        for (server, _) in &self.servers {
+            for filled in self.findings.filled.get(server).into_iter().flatten() {
+                let quantile = |sample: &Option<Sample>, p99: bool| {
+                    let quantiles = sample.as_ref().and_then(|sample| sample.latency);
+                    let number = quantiles.map(|quantiles| if p99 { quantiles.p99 } else { quantiles.p50 });
+                    number.map_or_else(|| NOTHING.to_owned(), |number| format!("{number:.3}"))
+                };
+                rows.push(vec![
+                    (*server).to_owned(),
+                    grouped(filled.tasks as f64, 0),
+                    quantile(&filled.first_page, false),
+                    quantile(&filled.first_page, true),
+                    quantile(&filled.later_page, false),
+                    quantile(&filled.later_page, true),
+                    format!("{:.1}", megabytes(filled.resident_bytes)),
+                ]);
+            }
+        }
+        table(out, "ListTasks, pages of 50, and memory by the number of finished tasks", &rows);
+    }
+
+    fn starts_and_memory(&self, out: &mut String) {
+        let mut rows = vec![words(["", "start to ready, ms", "resident idle, MB"])];
+        for (server, _) in &self.servers {
+            let starts = self.findings.start_millis.get(server).into_iter().flatten().copied();
+            let idle = self.findings.idle_bytes.get(server).into_iter().flatten().map(|bytes| megabytes(*bytes));
+            rows.push(vec![(*server).to_owned(), cell(Spread::of(starts), 1), cell(Spread::of(idle), 1)]);
+        }
+        table(out, "Start and memory", &rows);
+        if let Some(spread) = Spread::of(self.findings.start_filled_millis.iter().copied()) {
+            let tasks = grouped(self.settings.tasks as f64, 0);
+            let _ =
+                writeln!(out, "\nStart to ready of weft in a folder with {tasks} tasks: {} ms.", cell(Some(spread), 1));
+        }
+        if let Some(spread) = Spread::of(self.findings.syncs.iter().map(|synced| synced.p50)) {
+            let _ = writeln!(out, "One sync of the embedded engine, p50: {} ms.", cell(Some(spread), 3));
+        }
+    }
+
+    fn verdicts(&self, out: &mut String) {
+        let mut rows = vec![words(["target", "must be", "is", ""])];
+        for Verdict { what, bound, is, met } in &self.targets {
+            let mark = match met {
+                Some(true) => "ok",
+                Some(false) => "MISSED",
+                None => "",
+            };
+            rows.push(vec![what.clone(), bound.clone(), is.clone(), mark.to_owned()]);
+        }
+        table(out, "Targets", &rows);
+        for problem in &self.findings.problems {
+            let _ = writeln!(out, "\n! {problem}");
+        }
+    }
+}
+
+const NOTHING: &str = "–";
+
+fn cell(spread: Option<Spread>, digits: usize) -> String {
+    let Some(spread) = spread else { return NOTHING.to_owned() };
+    let number = |number| grouped(number, digits);
+    match spread.samples {
+        1 => number(spread.median),
+        _ => format!("{} ({}–{})", number(spread.median), number(spread.min), number(spread.max)),
+    }
+}
+
+pub(crate) fn megabytes(bytes: u64) -> f64 {
+    bytes as f64 / 1e6
+}
+
+/// A number with a comma between thousands.
+fn grouped(number: f64, digits: usize) -> String {
+    let text = format!("{number:.digits$}");
+    let (whole, fraction) = text.split_once('.').map_or((text.as_str(), None), |(whole, part)| (whole, Some(part)));
+    let mut out = String::new();
+    for (index, digit) in whole.chars().enumerate() {
+        let left = whole.len() - index;
+        if index > 0 && left % 3 == 0 && digit.is_ascii_digit() {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    if let Some(fraction) = fraction {
+        out.push('.');
+        out.push_str(fraction);
+    }
+    out
+}
+
+fn words<const N: usize>(words: [&str; N]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+/// A Markdown table whose columns are lined up; nothing at all if there is nothing in it.
+fn table(out: &mut String, title: &str, rows: &[Vec<String>]) {
+    let [header, body @ ..] = rows else { return };
+    if body.is_empty() {
+        return;
+    }
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
+    let widths: Vec<usize> = (0..header.len()).map(width).collect();
+    let dashes = widths.iter().map(|width| "-".repeat(*width)).collect();
+    let _ = writeln!(out, "\n### {title}\n");
+    for row in [header, &dashes].into_iter().chain(body) {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!(" {cell:<width$} |"));
+        let _ = writeln!(out, "|{}", cells.collect::<String>());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_grouped() {
+        let check = |number: f64, digits: usize, expected: &str| assert_eq!(grouped(number, digits), expected);
+        check(7.0, 0, "7");
+        check(999.4, 1, "999.4");
+        check(1_000.0, 0, "1,000");
+        check(1_234_567.0, 0, "1,234,567");
+    }
+}

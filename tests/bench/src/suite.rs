@@ -1,0 +1,322 @@
+//! What is measured, in which order.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use serde::Serialize;
+
+use crate::{
+    a2a::{PAGE_SIZE, Saying},
+    commits::{self, Commits},
+    floor::{Synced, measure_sync},
+    load::{self, Shape, Work},
+    mcp::Direct,
+    process::{self, Cores},
+    sample::Sample,
+    server::{Place, Recipe, Server},
+};
+
+/// How many tasks `GetTask` chooses from: the most recent ones.
+const RECENT: usize = 1_000;
+
+/// How long a server rests before its memory is looked at.
+const REST: Duration = Duration::from_millis(500);
+
+/// How thorough it is.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Settings {
+    pub(crate) rounds: usize,
+    pub(crate) window_seconds: f64,
+    pub(crate) warm_up_seconds: f64,
+    /// Tasks for the lists and the memory.
+    pub(crate) tasks: u64,
+    pub(crate) starts: usize,
+    pub(crate) syncs: usize,
+}
+
+impl Settings {
+    fn shape(self, connections: usize) -> Shape {
+        let warm_up = Duration::from_secs_f64(self.warm_up_seconds);
+        Shape { connections, warm_up, window: Duration::from_secs_f64(self.window_seconds) }
+    }
+}
+
+/// A server and what it takes part in.
+#[derive(Clone, Debug)]
+pub(crate) struct Entrant {
+    pub(crate) recipe: Recipe,
+    /// Whether it answers `GetTask`.
+    pub(crate) gets: bool,
+    /// What it is filled with for lists and memory is divided by this; `None`: it is not filled.
+    pub(crate) fill: Option<u64>,
+    /// Whether it is our agent: its commits are counted, and it is started again on what it kept.
+    pub(crate) is_ours: bool,
+}
+
+/// One thing that is measured in every round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Measure {
+    Send(usize),
+    Get(usize),
+    Stream(usize),
+}
+
+impl Measure {
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Send(1),
+        Self::Send(16),
+        Self::Send(64),
+        Self::Get(16),
+        Self::Get(64),
+        Self::Stream(1),
+        Self::Stream(16),
+    ];
+
+    fn connections(self) -> usize {
+        match self {
+            Self::Send(connections) | Self::Get(connections) | Self::Stream(connections) => connections,
+        }
+    }
+}
+
+impl std::fmt::Display for Measure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Send(connections) => write!(f, "SendMessage, {connections}"),
+            Self::Get(connections) => write!(f, "GetTask, {connections}"),
+            Self::Stream(connections) => write!(f, "stream, {connections}"),
+        }
+    }
+}
+
+/// A server among so many tasks.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Filled {
+    pub(crate) tasks: u64,
+    pub(crate) first_page: Option<Sample>,
+    pub(crate) later_page: Option<Sample>,
+    pub(crate) resident_bytes: u64,
+}
+
+/// What was found. The keys are the servers' names.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Findings {
+    #[serde(serialize_with = "by_name")]
+    pub(crate) rounds: BTreeMap<(&'static str, Measure), Vec<Sample>>,
+    pub(crate) idle_bytes: BTreeMap<&'static str, Vec<u64>>,
+    pub(crate) filled: BTreeMap<&'static str, Vec<Filled>>,
+    /// From the start of the process to its card, in milliseconds.
+    pub(crate) start_millis: BTreeMap<&'static str, Vec<f64>>,
+    /// The same in a folder with all the tasks; of ours only.
+    pub(crate) start_filled_millis: Vec<f64>,
+    /// One in each round.
+    pub(crate) syncs: Vec<Synced>,
+    /// Of the echo agent.
+    pub(crate) echo_commits: Option<Commits>,
+    /// A tool call through Weft, by calls at a time.
+    pub(crate) wrapped: BTreeMap<usize, Vec<Sample>>,
+    /// The same call made directly.
+    pub(crate) direct: BTreeMap<usize, Vec<Sample>>,
+    pub(crate) wrapped_commits: Option<Commits>,
+    /// What went wrong.
+    pub(crate) problems: Vec<String>,
+}
+
+fn by_name<S: serde::Serializer>(
+    rounds: &BTreeMap<(&'static str, Measure), Vec<Sample>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(rounds.iter().map(|((server, measure), samples)| (format!("{server}: {measure}"), samples)))
+}
+
+/// All that is measured, as far as it is asked for.
+#[derive(Debug)]
+pub(crate) struct Suite {
+    pub(crate) settings: Settings,
+    pub(crate) place: Place,
+    pub(crate) entrants: Vec<Entrant>,
+    /// Weft around our MCP server.
+    pub(crate) wrapped: Option<Recipe>,
+    pub(crate) findings: Findings,
+}
+
+impl Suite {
+    /// Measures everything. What fails is a problem in the findings, and the rest goes on.
+    pub(crate) async fn run(&mut self) {
+        for round in 0..self.settings.rounds {
+            self.sync();
+            // Another one first each time, so that none has the machine's best moment to itself.
+            let count = self.entrants.len();
+            for index in 0..count {
+                let entrant = self.entrants[(index + round) % count].clone();
+                let found = self.round(&entrant, round).await;
+                self.note(found, &format!("measuring {}", entrant.recipe.name));
+            }
+            let found = self.tool_calls(round).await;
+            self.note(found, "measuring tool calls");
+        }
+        for entrant in self.entrants.clone() {
+            let found = self.starts(&entrant).await;
+            self.note(found, &format!("starting {}", entrant.recipe.name));
+            let found = self.fill(&entrant).await;
+            self.note(found, &format!("filling {}", entrant.recipe.name));
+        }
+    }
+
+    fn note(&mut self, found: Result<()>, doing: &str) {
+        if let Err(error) = found {
+            let problem = format!("{doing}: {error:#}");
+            eprintln!("! {problem}");
+            self.findings.problems.push(problem);
+        }
+    }
+
+    fn sync(&mut self) {
+        // On the servers' core: there it happens.
+        let pinned = Cores::pin(self.place.cores.server);
+        let synced = pinned.and_then(|()| measure_sync(&self.place.folder, self.settings.syncs));
+        let back = Cores::pin(self.place.cores.load);
+        let found = synced.and_then(|synced| back.map(|()| self.findings.syncs.push(synced)));
+        self.note(found, "measuring a sync");
+    }
+
+    async fn round(&mut self, entrant: &Entrant, round: usize) -> Result<()> {
+        let name = entrant.recipe.name;
+        let server = Server::start(&entrant.recipe, &self.place).await?;
+        tokio::time::sleep(REST).await;
+        self.findings.idle_bytes.entry(name).or_default().push(process::resident(server.pid));
+        let mut recent: Arc<[String]> = Arc::from([]);
+        for measure in Measure::ALL {
+            let work = match measure {
+                Measure::Send(_) => Work::Send(Saying::Text),
+                Measure::Stream(_) => Work::Stream,
+                Measure::Get(_) if !entrant.gets => continue,
+                Measure::Get(_) => {
+                    if recent.is_empty() {
+                        recent = load::fill(&server.endpoint, Saying::Text, RECENT as u64, RECENT).await?.into();
+                    }
+                    Work::Get(recent.clone())
+                }
+            };
+            let shape = self.settings.shape(measure.connections());
+            let sample = load::measure(&server.endpoint, server.pid, &work, shape).await?;
+            say(round, name, &measure.to_string(), &sample);
+            self.complain(name, &measure.to_string(), &sample);
+            self.findings.rounds.entry((name, measure)).or_default().push(sample);
+        }
+        let data = server.stop().await?;
+        if let (true, None, Some(data)) = (entrant.is_ours, &self.findings.echo_commits, data) {
+            self.findings.echo_commits = Some(commits::count(data.path()).await?);
+        }
+        Ok(())
+    }
+
+    fn complain(&mut self, server: &str, measure: &str, sample: &Sample) {
+        if sample.errors > 0 {
+            let first = sample.first_error.as_deref().unwrap_or_default();
+            self.note(
+                Err(anyhow::anyhow!("{} wrong answers: {first}", sample.errors)),
+                &format!("{server}, {measure}"),
+            );
+        }
+    }
+
+    async fn tool_calls(&mut self, round: usize) -> Result<()> {
+        let Some(recipe) = self.wrapped.clone() else { return Ok(()) };
+        for calls in [1, 16] {
+            let shape = self.settings.shape(calls);
+            let direct = Direct::start(&self.place).await?;
+            let sample = direct.measure(shape).await?;
+            direct.stop().await?;
+            say(round, "direct", &format!("tool call, {calls}"), &sample);
+            self.findings.direct.entry(calls).or_default().push(sample);
+
+            let server = Server::start(&recipe, &self.place).await?;
+            let sample = load::measure(&server.endpoint, server.pid, &Work::Send(Saying::Call), shape).await?;
+            say(round, recipe.name, &format!("tool call, {calls}"), &sample);
+            self.complain(recipe.name, &format!("tool call, {calls}"), &sample);
+            self.findings.wrapped.entry(calls).or_default().push(sample);
+            let data = server.stop().await?;
+            if let (None, Some(data)) = (&self.findings.wrapped_commits, data) {
+                self.findings.wrapped_commits = Some(commits::count(data.path()).await?);
+            }
+        }
+        Ok(())
+    }
+
+    async fn starts(&mut self, entrant: &Entrant) -> Result<()> {
+        for _ in 0..self.settings.starts {
+            let server = Server::start(&entrant.recipe, &self.place).await?;
+            let took = server.ready_after.as_secs_f64() * 1e3;
+            self.findings.start_millis.entry(entrant.recipe.name).or_default().push(took);
+            server.stop().await?;
+        }
+        Ok(())
+    }
+
+    async fn fill(&mut self, entrant: &Entrant) -> Result<()> {
+        let Some(divisor) = entrant.fill else { return Ok(()) };
+        let name = entrant.recipe.name;
+        let server = Server::start(&entrant.recipe, &self.place).await?;
+        let goal = self.settings.tasks / divisor;
+        let mut made = 0;
+        for tasks in [goal / 100, goal / 10, goal].into_iter().filter(|tasks| *tasks > 0) {
+            load::fill(&server.endpoint, Saying::Text, tasks - made, 0).await?;
+            made = tasks;
+            let filled = self.lists(name, &server, tasks).await?;
+            self.findings.filled.entry(name).or_default().push(filled);
+        }
+        let mut data = server.stop().await?;
+        if !entrant.is_ours {
+            return Ok(());
+        }
+        for _ in 0..self.settings.starts {
+            let server = Server::start_in(&entrant.recipe, &self.place, data).await?;
+            self.findings.start_filled_millis.push(server.ready_after.as_secs_f64() * 1e3);
+            let total = load::first_page(&server.endpoint).await?.total;
+            ensure!(total == Some(goal), "after a restart there are {total:?} tasks of {goal}");
+            data = server.stop().await?;
+        }
+        Ok(())
+    }
+
+    async fn lists(&mut self, name: &'static str, server: &Server, tasks: u64) -> Result<Filled> {
+        let page = load::first_page(&server.endpoint).await;
+        // Idle: what the last requests left behind is done.
+        tokio::time::sleep(REST).await;
+        let resident_bytes = process::resident(server.pid);
+        let expected = PAGE_SIZE.min(usize::try_from(tasks)?);
+        // A server may not list at all: the Node SDK's store does not.
+        let listed = page.as_ref().map_or(0, |page| page.tasks);
+        if listed != expected {
+            let why = page.err().map(|error| format!("{error:#}")).unwrap_or_default();
+            eprintln!("  {name}: a page of {listed}, not {expected}, among {tasks} tasks; no lists. {why}");
+            return Ok(Filled { tasks, first_page: None, later_page: None, resident_bytes });
+        }
+        let shape = Shape { warm_up: Duration::from_millis(200), ..self.settings.shape(1) };
+        let first: Arc<[Option<String>]> = Arc::from([None]);
+        let first_page = load::measure(&server.endpoint, server.pid, &Work::List(first), shape).await?;
+        say(0, name, &format!("ListTasks among {tasks}"), &first_page);
+        self.complain(name, "ListTasks", &first_page);
+        let tokens = load::page_tokens(&server.endpoint, shape.window).await.context("walking through the list")?;
+        let later: Arc<[Option<String>]> = tokens.into_iter().filter(Option::is_some).collect();
+        let mut later_page = None;
+        if !later.is_empty() {
+            let sample = load::measure(&server.endpoint, server.pid, &Work::List(later), shape).await?;
+            self.complain(name, "ListTasks, a later page", &sample);
+            later_page = Some(sample);
+        }
+        Ok(Filled { tasks, first_page: Some(first_page), later_page, resident_bytes })
+    }
+}
+
+/// A line of progress, for whoever watches.
+fn say(round: usize, server: &str, measure: &str, sample: &Sample) {
+    let p50 = sample.latency.map_or(f64::NAN, |latency| latency.p50);
+    eprintln!(
+        "  round {}  {server:<12} {measure:<24} {:>9.0}/s  p50 {p50:.3} ms  {:.0} µs of the server",
+        round + 1,
+        sample.per_second,
+        sample.server_micros
+    );
+}
