@@ -3,6 +3,7 @@
 //! How to run it and how to read what it prints: README.md beside this crate's manifest.
 
 mod a2a;
+mod alone;
 mod commits;
 mod entrants;
 mod events;
@@ -55,6 +56,8 @@ enum Command {
         #[command(subcommand)]
         kind: Floor,
     },
+    /// Puts a load on a server that runs already.
+    Load(alone::Alone),
     /// Serves the tool `echo` over MCP on standard input and output.
     McpEcho,
 }
@@ -125,6 +128,10 @@ fn main() -> Result<ExitCode> {
                     Floor::Sled { data_dir } => floor::serve(Some(&data_dir)).await,
                 }
             })?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Command::Load(alone)) => {
+            single_threaded()?.block_on(alone.run())?;
             Ok(ExitCode::SUCCESS)
         }
         Some(Command::McpEcho) => {

@@ -111,9 +111,8 @@ impl Server {
         let mut lines = BufReader::new(stdout).lines();
         let address = listening(&mut lines).await?;
         let mut endpoint = Endpoint { address, path: "/".into(), token: None };
-        let card = card(&endpoint).await?;
+        find_path(&mut endpoint).await?;
         let ready_after = begin.elapsed();
-        endpoint.path = path_of(&card)?;
         endpoint.token = token(recipe, data.as_ref().map(TempDir::path)).await?;
         let mut output = JoinSet::new();
         output.spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
@@ -192,7 +191,12 @@ async fn listening(lines: &mut Lines<BufReader<ChildStdout>>) -> Result<SocketAd
     bail!("it ended before it listened")
 }
 
-/// Asks for the card until it is there.
+/// Asks for the card until it is there, and takes the path of its interface.
+pub(crate) async fn find_path(endpoint: &mut Endpoint) -> Result<()> {
+    endpoint.path = path_of(&card(endpoint).await?)?;
+    Ok(())
+}
+
 async fn card(endpoint: &Endpoint) -> Result<Vec<u8>> {
     let request = endpoint.get(CARD);
     loop {
