@@ -1,1 +1,40 @@
-//! Placeholder.
+//! Any MCP server as an agent: its tools become skills, its calls survive its deaths, and nothing of it outlives us.
+//!
+//! [`McpAgent`] is the agent. It keeps one server process alive (`supervise`), talks to it over a pipe (`transport`,
+//! `tap`, `session`), turns messages into checked calls (`resolve`, `arguments`, `schema`) and results into artifacts
+//! (`result`). [`exec_mcp`] is the small program that stands between us and the server, so that its whole tree dies
+//! with us. Knows MCP, and nothing of A2A's wire.
+
+mod agent;
+mod answer;
+mod arguments;
+mod breaker;
+mod call;
+mod catalog;
+mod config;
+mod exec;
+mod fields;
+mod handler;
+mod lane;
+mod listing;
+mod mailbox;
+mod message;
+mod process;
+mod procfs;
+mod question;
+mod resolve;
+mod result;
+mod schema;
+mod session;
+mod supervise;
+mod sweep;
+mod tap;
+mod transport;
+mod wish;
+
+pub use agent::McpAgent;
+pub use config::{Era, Launcher, McpConfig, McpLimits, SkillNotes};
+pub use exec::exec_mcp;
+
+/// What a log filter should say of the protocol library, which logs whole messages at `info`.
+pub const LOG_DIRECTIVE: &str = "rmcp=warn";

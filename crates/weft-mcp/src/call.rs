@@ -1,0 +1,426 @@
+//! One call of a tool, from the durable intent to its outcome. Nothing here waits without a bound.
+
+use std::{sync::Arc, time::Duration};
+
+use rmcp::model::RequestMetaObject;
+use tokio::time::Instant;
+use weft_core::{Call, Fault, Json, Message, Outcome, Part, Plan, Question, SkillId};
+use weft_engine::{LATE_MAX, Request, Run, Unanswered};
+
+use crate::{
+    catalog::Catalog,
+    fields::Fields,
+    mailbox::{Asked, Broken, Mail, Progress, Reply},
+    question::{Elicitation, is_same},
+    resolve::Resolver,
+    result::{self, CallResult, URL_REQUIRED},
+    session::{Exchange, Link},
+    supervise::Shared,
+};
+
+/// Rounds of question and answer that one call may take (2026-07-28): a server that asks without an end is broken.
+const ROUNDS_MAX: u32 = 10;
+
+/// Connections that may break under a request before the server has seen it.
+const SENDS_MAX: u32 = 5;
+
+/// The name in `_meta` under which a keyed tool finds the key to drop repeats by.
+const KEY: &str = "weft/idempotencyKey";
+
+/// What a run calls.
+struct Target {
+    tool: SkillId,
+    arguments: Json,
+}
+
+/// What is known after the server has spoken its last word on a request.
+enum Word {
+    Result(Json),
+    Error(crate::mailbox::RpcError),
+    /// The call is over without one.
+    Over(Outcome),
+    /// The server never saw the request.
+    NotSent(Broken),
+}
+
+/// Carries out a run. Dropped, the server is told that nobody waits any more.
+pub(crate) async fn carry_out(shared: &Shared, run: Run) -> Outcome {
+    let target = match find(shared, &run).await {
+        Ok(target) => target,
+        Err(outcome) => return outcome,
+    };
+    let place = tokio::select! {
+        biased;
+        () = run.canceled() => return canceled_before(),
+        () = time_is_up(&run) => return Outcome::Failed(Fault::new(
+            "server-busy",
+            format!("`{}` waited for its turn until its time was up. Nothing was called", target.tool),
+        )),
+        place = shared.lane.enter(target.tool.as_str()) => place,
+    };
+    let outcome = talk(shared, &run, &target).await;
+    drop(place);
+    outcome
+}
+
+/// What to call: as planned, or, if nothing was known of the tools then, as the message says.
+async fn find(shared: &Shared, run: &Run) -> Result<Target, Outcome> {
+    let call = run.call();
+    if let (Some(tool), Some(arguments)) = (&call.skill, &call.arguments) {
+        return Ok(Target { tool: tool.clone(), arguments: arguments.clone() });
+    }
+    // The tools are known with the first connection.
+    connected(shared, run).await?;
+    let catalog = shared.catalog().expect("a connection is made known with its tools");
+    let plan = resolve_late(shared, run, call, &catalog);
+    match plan {
+        Plan::Call(call) => match (&call.skill, &call.arguments) {
+            (Some(tool), Some(arguments)) => Ok(Target { tool: tool.clone(), arguments: arguments.clone() }),
+            _ => Err(Outcome::Failed(Fault::new("not-resolved", "the message could not be made a call"))),
+        },
+        // The answer is planned as a message of its own, with the tools known; this call ends here.
+        Plan::Ask(question) => match run.ask(question).await {
+            Ok(_) | Err(Unanswered::Expired | Unanswered::Over) => Err(Outcome::Declined),
+        },
+        Plan::Reject(fault) => Err(Outcome::Rejected(fault)),
+        Plan::Answer(_) => Err(Outcome::Failed(Fault::new("no-question", "there is no question to answer"))),
+    }
+}
+
+fn resolve_late(shared: &Shared, run: &Run, call: &Call, catalog: &Catalog) -> Plan {
+    let config = &shared.config;
+    let resolver = Resolver { agent: &config.name, extension: config.extension_uri, catalog };
+    resolver.plan(&Request {
+        message: run.message(),
+        skill: call.skill.as_ref(),
+        task: None,
+        question_id: run.message_id("input"),
+    })
+}
+
+async fn connected(shared: &Shared, run: &Run) -> Result<Arc<Link>, Outcome> {
+    tokio::select! {
+        biased;
+        () = run.canceled() => Err(canceled_before()),
+        link = shared.link(|| run.deadline()) => link.map_err(Outcome::Failed),
+    }
+}
+
+/// Calls, answers the server's questions, calls again where the era wants that.
+async fn talk(shared: &Shared, run: &Run, target: &Target) -> Outcome {
+    let mut answers = Fields::default();
+    let mut state = None;
+    let mut unsent = 0;
+    let mut round = 0;
+    loop {
+        let link = match connected(shared, run).await {
+            Ok(link) => link,
+            Err(outcome) => return outcome,
+        };
+        let mut params = Fields::default();
+        params.set("name", Json::of(target.tool.as_str()));
+        params.set("arguments", target.arguments.clone());
+        if !answers.is_empty() {
+            params.set("inputResponses", answers.to_json());
+        }
+        if let Some(state) = &state {
+            params.set("requestState", Json::clone(state));
+        }
+        let sent = link.send("tools/call", Some(target.tool.as_str()), params.to_json(), meta(run)).await;
+        let (word, was_passed_over) = match sent {
+            Err(broken) => (Word::NotSent(broken), false),
+            Ok(exchange) => {
+                let word = Listener::new(shared, run, target, &exchange).listen().await;
+                (word, link.tap.was_passed_over(exchange.serial))
+            }
+        };
+        let questions = match word {
+            Word::Over(outcome) => return outcome,
+            Word::NotSent(broken) => {
+                unsent += 1;
+                if unsent >= SENDS_MAX {
+                    let text = format!("the MCP server could not be reached: {broken}. Nothing was called");
+                    return Outcome::Failed(Fault::new("server-unavailable", text));
+                }
+                continue;
+            }
+            Word::Error(error) => match links(&error) {
+                Some(questions) => Questions { list: questions, state: None },
+                None => return result::failed(&error, run.message_id("refused")),
+            },
+            Word::Result(json) => match CallResult::read(&json) {
+                Err(why) => return unknown("bad-reply", target, &why, false),
+                Ok(result) if !result.is_question() => {
+                    return finished(shared, run, target, result, was_passed_over);
+                }
+                Ok(result) => match read_questions(&result) {
+                    Ok(list) => Questions { list, state: result.request_state },
+                    Err(what) => {
+                        let text = format!("`{}` asks for {what}, which is not offered to it", target.tool);
+                        return Outcome::Failed(Fault::new("unsupported-question", text));
+                    }
+                },
+            },
+        };
+        round += 1;
+        if round > ROUNDS_MAX {
+            let text = format!("`{}` asked {ROUNDS_MAX} times over and came to no end", target.tool);
+            return Outcome::Failed(Fault::new("too-many-rounds", text));
+        }
+        state = questions.state;
+        answers = Fields::default();
+        for (number, (key, asked)) in questions.list.iter().enumerate() {
+            let question = Arc::new(asked.ask(run.message_id(&format!("q{round}.{number}"))));
+            match put(run, question).await {
+                Ok(answer) if key.is_empty() && !is_accepted(&answer) => return declined_by_user(target),
+                Ok(_) if key.is_empty() => {}
+                Ok(answer) => answers.set(key, answer),
+                // Nothing is held on the other side: there is nobody to tell.
+                Err(Unanswered::Expired) => return Outcome::Declined,
+                Err(Unanswered::Over) => return canceled_before(),
+            }
+        }
+    }
+}
+
+/// What a server wants to know before a call is made again.
+struct Questions {
+    /// Each with the name that its answer goes under; without one, for an error that names addresses to visit.
+    list: Vec<(String, Elicitation)>,
+    state: Option<Json>,
+}
+
+fn read_questions(result: &CallResult) -> Result<Vec<(String, Elicitation)>, String> {
+    #[derive(serde::Deserialize)]
+    struct Input {
+        method: String,
+        #[serde(default)]
+        params: Option<Json>,
+    }
+    let mut list = Vec::new();
+    for (key, request) in result.input_requests.iter().flat_map(Fields::iter) {
+        let input = request.read::<Input>().map_err(|_| "something unreadable".to_owned())?;
+        let asked = input.params.as_ref().and_then(Elicitation::read);
+        match asked.filter(|_| input.method == "elicitation/create") {
+            Some(asked) => list.push((key.to_owned(), asked)),
+            None => return Err(format!("`{}`", input.method)),
+        }
+    }
+    Ok(list)
+}
+
+/// The addresses of an error that wants its user to visit them first (2025-11-25).
+fn links(error: &crate::mailbox::RpcError) -> Option<Vec<(String, Elicitation)>> {
+    #[derive(serde::Deserialize)]
+    struct Data {
+        elicitations: Vec<Json>,
+    }
+    let data = error.data.as_ref().filter(|_| error.code == URL_REQUIRED)?;
+    let data = data.read::<Data>().ok()?;
+    let list = data.elicitations.iter().filter_map(Elicitation::read).map(|asked| (String::new(), asked));
+    let list = list.collect::<Vec<_>>();
+    (!list.is_empty()).then_some(list)
+}
+
+fn is_accepted(answer: &Json) -> bool {
+    Fields::read(answer).and_then(|fields| fields.text("action")).as_deref() == Some("accept")
+}
+
+/// Asks the caller, unless an earlier attempt of this call has been answered the same question.
+async fn put(run: &Run, question: Arc<Question>) -> Result<Json, Unanswered> {
+    let before = run.task().answers.iter().rev().find(|(asked, _)| is_same(asked, &question));
+    if let Some((_, answer)) = before {
+        return Ok(answer.clone());
+    }
+    run.ask(question).await
+}
+
+fn finished(shared: &Shared, run: &Run, target: &Target, result: CallResult, was_passed_over: bool) -> Outcome {
+    if was_passed_over && run.call().effect.may_run_again() {
+        // It may be the result of a question that nobody was asked. Next time it runs alone, and the question has an owner.
+        let why = "the server asked something while several calls were in flight, and did not say for which";
+        return unknown("question-unattributed", target, why, true);
+    }
+    let catalog = shared.catalog();
+    let tool = catalog.as_deref().and_then(|catalog| catalog.get(target.tool.as_str()));
+    let note = was_passed_over.then(|| ("questionDeclined", Json::of(&true)));
+    result.outcome(tool, run.message_id("refused"), note)
+}
+
+/// What goes with every call beside its arguments. The progress token is the library's.
+fn meta(run: &Run) -> RequestMetaObject {
+    let mut meta = RequestMetaObject::new();
+    if run.call().effect == weft_core::Effect::Keyed {
+        meta.insert(KEY.to_owned(), run.key().into());
+    }
+    if let Some(trace) = &run.task().trace {
+        meta.insert("traceparent".to_owned(), trace.as_ref().into());
+    }
+    meta
+}
+
+/// Hears a call out: progress, questions, and the reply, or the end of somebody's patience.
+struct Listener<'a> {
+    run: &'a Run,
+    target: &'a Target,
+    exchange: &'a Exchange,
+    idle: Duration,
+    asked: u32,
+}
+
+impl<'a> Listener<'a> {
+    fn new(shared: &Shared, run: &'a Run, target: &'a Target, exchange: &'a Exchange) -> Self {
+        Self { run, target, exchange, idle: shared.config.limits.idle(), asked: 0 }
+    }
+
+    async fn listen(mut self) -> Word {
+        let mut last_sign = Instant::now();
+        loop {
+            let event = tokio::select! {
+                biased;
+                () = self.run.canceled() => Event::Canceled,
+                mail = self.exchange.mailbox.next() => Event::Mail(mail),
+                () = tokio::time::sleep_until(last_sign + self.idle) => Event::Idle,
+                () = time_is_up(self.run) => Event::TimeUp,
+            };
+            match event {
+                Event::Mail(Mail::Progress(progress)) => self.report(&progress),
+                Event::Mail(Mail::Alive) => {}
+                Event::Mail(Mail::Question(asked)) => {
+                    if let Some(word) = self.answer(asked).await {
+                        return word;
+                    }
+                }
+                Event::Mail(Mail::Reply(reply)) => return self.word(reply),
+                Event::Canceled => return Word::Over(self.late().await),
+                Event::Idle => {
+                    let why = format!("there was no sign of life for {:?}", self.idle);
+                    return Word::Over(unknown("timed-out", self.target, &why, false));
+                }
+                Event::TimeUp => {
+                    return Word::Over(unknown("timed-out", self.target, "its time was up", false));
+                }
+            }
+            last_sign = Instant::now();
+        }
+    }
+
+    fn word(&self, reply: Reply) -> Word {
+        match reply {
+            Reply::Result(json) => Word::Result(json),
+            Reply::Error(error) => Word::Error(error),
+            Reply::NotSent(broken) => Word::NotSent(broken),
+            Reply::Broken(Broken::Died(why)) => Word::Over(unknown("server-died", self.target, &why, true)),
+            Reply::Broken(Broken::Garbage(why)) => Word::Over(unknown("bad-reply", self.target, &why, false)),
+        }
+    }
+
+    fn report(&self, progress: &Progress) {
+        let mut numbers = Fields::default();
+        numbers.set("value", Json::of(&progress.value));
+        if let Some(total) = progress.total {
+            numbers.set("total", Json::of(&total));
+        }
+        let mut metadata = Fields::default();
+        metadata.set("progress", numbers.to_json());
+        let message = progress
+            .message
+            .as_deref()
+            .filter(|text| !text.is_empty())
+            .map(|text| Arc::new(Message::from_agent(self.run.message_id("progress"), vec![Part::text(text)])));
+        self.run.progress(message, Some(metadata.to_json()));
+    }
+
+    /// Puts a question of the server to the caller. Returns the call's last word if it comes first.
+    async fn answer(&mut self, asked: Asked) -> Option<Word> {
+        self.asked += 1;
+        let Some(elicitation) = Elicitation::read(&asked.params) else {
+            // Dropped: the server is told `cancel`.
+            return None;
+        };
+        let question = Arc::new(elicitation.ask(self.run.message_id(&format!("q{}", self.asked))));
+        let answer = {
+            let asking = put(self.run, question);
+            tokio::pin!(asking);
+            loop {
+                let event = tokio::select! {
+                    biased;
+                    answer = &mut asking => Ok(answer),
+                    mail = self.exchange.mailbox.next() => Err(mail),
+                };
+                match event {
+                    Ok(answer) => break answer,
+                    // The server has stopped waiting.
+                    Err(Mail::Reply(reply)) => return Some(self.word(reply)),
+                    // One at a time: whoever asks meanwhile is cancelled.
+                    Err(Mail::Question(_) | Mail::Progress(_) | Mail::Alive) => {}
+                }
+            }
+        };
+        match answer {
+            Ok(answer) => {
+                let _ = asked.answer.send(answer);
+                None
+            }
+            Err(Unanswered::Expired) => {
+                let _ = asked.answer.send(Json::from(&serde_json::json!({"action": "decline"})));
+                // What it comes to now was not decided by anybody. The question stays, and decides.
+                let _ = tokio::time::timeout(LATE_MAX, self.exchange.mailbox.replied()).await;
+                Some(Word::Over(Outcome::Declined))
+            }
+            Err(Unanswered::Over) => {
+                let _ = asked.answer.send(Json::from(&serde_json::json!({"action": "cancel"})));
+                Some(Word::Over(self.late().await))
+            }
+        }
+    }
+
+    /// The task was canceled: the server is told, and has a while to say what became of it.
+    async fn late(&self) -> Outcome {
+        self.exchange.cancel();
+        match tokio::time::timeout(LATE_MAX, self.exchange.mailbox.replied()).await {
+            Ok(reply) => match self.word(reply) {
+                Word::Result(json) => match CallResult::read(&json) {
+                    Ok(result) => result.outcome(None, self.run.message_id("refused"), None),
+                    Err(why) => unknown("bad-reply", self.target, &why, false),
+                },
+                Word::Error(error) => result::failed(&error, self.run.message_id("refused")),
+                Word::Over(outcome) => outcome,
+                Word::NotSent(_) => canceled_before(),
+            },
+            Err(_) => unknown("canceled", self.target, "it was canceled", false),
+        }
+    }
+}
+
+enum Event {
+    Mail(Mail),
+    Canceled,
+    Idle,
+    TimeUp,
+}
+
+/// Returns when the run's time is up. While a question waits, the time stands still, and this with it.
+async fn time_is_up(run: &Run) {
+    loop {
+        let deadline = run.deadline();
+        if deadline <= Instant::now() {
+            return;
+        }
+        tokio::time::sleep_until(deadline).await;
+    }
+}
+
+fn unknown(code: &'static str, target: &Target, why: &str, again: bool) -> Outcome {
+    let text = format!("the MCP server gave no result for `{}`: {why}", target.tool);
+    Outcome::Unknown { fault: Fault::new(code, text), again }
+}
+
+fn canceled_before() -> Outcome {
+    Outcome::Failed(Fault::new("canceled", "canceled before anything was called"))
+}
+
+fn declined_by_user(target: &Target) -> Outcome {
+    let text = format!("`{}` needs its user to visit an address first, and that was declined", target.tool);
+    Outcome::Failed(Fault::new("declined", text))
+}

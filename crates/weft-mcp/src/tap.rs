@@ -1,0 +1,322 @@
+//! What is in flight on one connection: whose reply, whose progress, whose question a message is.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+use rmcp::model::RequestId;
+use serde::Deserialize;
+use tokio::{sync::Notify, time::Instant};
+use tokio_util::sync::CancellationToken;
+use weft_core::Json;
+
+use crate::{
+    config::McpLimits,
+    lane::Lane,
+    mailbox::{Asked, Broken, Mailbox, Progress, Reply},
+    message,
+};
+
+/// Our request on its way to the transport: travels with it, and never on the wire.
+#[derive(Clone, Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) serial: u64,
+    /// Its parameters, without `_meta`: a JSON object.
+    pub(crate) params: Json,
+}
+
+/// See the module. Shared by the transport, the handler of the server's requests, and the calls.
+#[derive(Debug)]
+pub(crate) struct Tap {
+    limits: McpLimits,
+    lane: Arc<Lane>,
+    inner: Mutex<Inner>,
+    tools_changed: Notify,
+    ended: CancellationToken,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    serial: u64,
+    calls: BTreeMap<u64, Entry>,
+    /// Requests of the protocol library's own: startup and probe.
+    library: Vec<RequestId>,
+    /// Calls given up without a reply, which may still ask, and until when we think so.
+    ghosts: Vec<(i64, Instant)>,
+    /// Requests of the server that wait for our answer.
+    serving: Vec<RequestId>,
+    junk_lines: u64,
+    junk_bytes: u64,
+    broken: Option<Broken>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    mailbox: Arc<Mailbox>,
+    /// The tool, if it is a call of one.
+    tool: Option<String>,
+    id: Option<i64>,
+    token: Option<i64>,
+    /// A question that may have been this call's was declined, because nobody could tell.
+    was_passed_over: bool,
+}
+
+/// Whose a reply is.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// A call of ours, which has it now. The library is told only that it is over.
+    Call(i64),
+    /// The library's own request.
+    Library,
+    /// Nobody's: late, a duplicate, or made up.
+    Nobody,
+}
+
+impl Tap {
+    pub(crate) fn new(limits: McpLimits, lane: Arc<Lane>) -> Self {
+        Self { limits, lane, inner: Mutex::default(), tools_changed: Notify::new(), ended: CancellationToken::new() }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().expect("nobody panics while looking through what is in flight")
+    }
+
+    /// A new request. It must be taken out with [`Tap::leave`].
+    pub(crate) fn enter(&self, tool: Option<&str>) -> Result<(u64, Arc<Mailbox>), Broken> {
+        let mut inner = self.inner();
+        if let Some(broken) = &inner.broken {
+            return Err(broken.clone());
+        }
+        inner.serial += 1;
+        let serial = inner.serial;
+        let mailbox = Arc::new(Mailbox::default());
+        let tool = tool.map(str::to_owned);
+        let entry = Entry { mailbox: mailbox.clone(), tool, id: None, token: None, was_passed_over: false };
+        inner.calls.insert(serial, entry);
+        Ok((serial, mailbox))
+    }
+
+    /// The request goes out under this id and progress token.
+    pub(crate) fn sent(&self, serial: u64, id: i64, token: Option<i64>) {
+        if let Some(entry) = self.inner().calls.get_mut(&serial) {
+            entry.id = Some(id);
+            entry.token = token;
+        }
+    }
+
+    /// A request of the library's own goes out.
+    pub(crate) fn sent_by_library(&self, id: RequestId) {
+        self.inner().library.push(id);
+    }
+
+    /// The request is over for us. Returns its id if the server has it and has not replied: then it should be told.
+    pub(crate) fn leave(&self, serial: u64) -> Option<i64> {
+        let mut inner = self.inner();
+        let entry = inner.calls.remove(&serial)?;
+        let id = entry.id.filter(|_| inner.broken.is_none())?;
+        if entry.tool.is_some() {
+            inner.ghosts.push((id, Instant::now() + Duration::from_millis(self.limits.ghost_ms)));
+        }
+        Some(id)
+    }
+
+    /// The id of a request that the server has, and has not replied to.
+    pub(crate) fn id_of(&self, serial: u64) -> Option<i64> {
+        self.inner().calls.get(&serial)?.id
+    }
+
+    /// Whether a question that may have been this call's was declined.
+    pub(crate) fn was_passed_over(&self, serial: u64) -> bool {
+        self.inner().calls.get(&serial).is_some_and(|entry| entry.was_passed_over)
+    }
+
+    /// A reply has come. `None` as id: the server could not read it in our request.
+    pub(crate) fn reply(&self, id: Option<&RequestId>, reply: Reply) -> Owner {
+        let mut inner = self.inner();
+        if let Some(id) = id
+            && take(&mut inner.library, id)
+        {
+            return Owner::Library;
+        }
+        let number = match id {
+            Some(id) => number(id),
+            None => inner.only_one(),
+        };
+        let Some(number) = number else { return Owner::Nobody };
+        if id.is_some_and(|id| matches!(id, RequestId::String(_)))
+            && take(&mut inner.library, &RequestId::Number(number))
+        {
+            return Owner::Library;
+        }
+        if let Some(place) = inner.ghosts.iter().position(|(ghost, _)| *ghost == number) {
+            inner.ghosts.remove(place);
+            return Owner::Nobody;
+        }
+        let Some(entry) = inner.calls.values_mut().find(|entry| entry.id == Some(number)) else {
+            return Owner::Nobody;
+        };
+        // Only the first reply counts.
+        entry.id = None;
+        entry.token = None;
+        let is_too_deep =
+            matches!(&reply, Reply::Result(result) if message::is_deeper_than(result.as_str(), self.limits.depth_max));
+        let reply = if is_too_deep {
+            Reply::Broken(Broken::Garbage(format!("its result is nested deeper than {}", self.limits.depth_max)))
+        } else {
+            reply
+        };
+        entry.mailbox.reply(reply);
+        Owner::Call(number)
+    }
+
+    /// A line was too long to be read. If one call is in flight, it was its reply; else nobody can know whose.
+    pub(crate) fn too_long(&self) -> Owner {
+        let id = self.inner().only_one().map(RequestId::Number);
+        let text = format!("it wrote a line longer than {} bytes", self.limits.line_bytes_max);
+        match id {
+            Some(id) => self.reply(Some(&id), Reply::Broken(Broken::Garbage(text))),
+            None => Owner::Nobody,
+        }
+    }
+
+    /// Progress of some call, in wire order.
+    pub(crate) fn progress(&self, params: Option<&Json>) {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Params {
+            progress_token: RequestId,
+            progress: f64,
+            #[serde(default)]
+            total: Option<f64>,
+            #[serde(default)]
+            message: Option<String>,
+        }
+        let Some(params) = params.and_then(|params| params.read::<Params>().ok()) else { return };
+        let token = number(&params.progress_token);
+        let inner = self.inner();
+        let entry = inner.calls.values().find(|entry| entry.token.is_some() && entry.token == token);
+        if let Some(entry) = entry {
+            let Params { progress: value, total, message, .. } = params;
+            entry.mailbox.progress(Progress { value, total, message });
+        }
+    }
+
+    /// Hands a question to the call that it can only belong to. `Err` if there is no such call: then it is declined,
+    /// and every tool in flight runs alone from now on.
+    pub(crate) fn question(&self, asked: Asked) -> Result<(), Asked> {
+        let now = Instant::now();
+        let mut inner = self.inner();
+        inner.ghosts.retain(|(_, until)| *until > now);
+        let is_haunted = !inner.ghosts.is_empty();
+        let mut tools = inner.calls.values_mut().filter(|entry| entry.tool.is_some() && entry.id.is_some());
+        let Some(first) = tools.next() else { return Err(asked) };
+        let mut suspects = Vec::new();
+        for other in tools {
+            other.was_passed_over = true;
+            suspects.extend(other.tool.clone());
+        }
+        if suspects.is_empty() && !is_haunted {
+            first.mailbox.question(asked);
+            return Ok(());
+        }
+        first.was_passed_over = true;
+        suspects.extend(first.tool.clone());
+        self.lane.learn(suspects);
+        Err(asked)
+    }
+
+    /// A request of the server: `false` if it has this one already, or too many.
+    pub(crate) fn serve(&self, id: &RequestId) -> bool {
+        let mut inner = self.inner();
+        let is_fresh = inner.serving.len() < self.limits.server_requests_max && !inner.serving.contains(id);
+        if is_fresh {
+            inner.serving.push(id.clone());
+        }
+        is_fresh
+    }
+
+    /// A request of the server has its answer, or needs none any more.
+    pub(crate) fn served(&self, id: &RequestId) {
+        take(&mut self.inner().serving, id);
+    }
+
+    /// A line that could be read, and was somebody's.
+    pub(crate) fn good(&self) {
+        let mut inner = self.inner();
+        inner.junk_lines = 0;
+        inner.junk_bytes = 0;
+    }
+
+    /// A line that could not. Returns why it was one too many, if it was.
+    pub(crate) fn junk(&self, bytes: usize) -> Option<Broken> {
+        let mut inner = self.inner();
+        inner.junk_lines += 1;
+        inner.junk_bytes += bytes as u64;
+        let is_flood = inner.junk_lines > self.limits.junk_lines_max || inner.junk_bytes > self.limits.junk_bytes_max;
+        is_flood.then(|| {
+            let (lines, bytes) = (inner.junk_lines, inner.junk_bytes);
+            Broken::Garbage(format!("it wrote {lines} lines ({bytes} bytes) that are no message of ours to read"))
+        })
+    }
+
+    /// The tool list has changed, the server says.
+    pub(crate) fn change_tools(&self) {
+        self.tools_changed.notify_one();
+    }
+
+    /// Returns when the server has said that its tools changed. Many times are one time.
+    pub(crate) async fn tools_changed(&self) {
+        self.tools_changed.notified().await;
+    }
+
+    /// The connection is over: everybody is told. Only the first reason counts.
+    pub(crate) fn close(&self, broken: Broken) {
+        let mut inner = self.inner();
+        if inner.broken.is_some() {
+            return;
+        }
+        inner.broken = Some(broken.clone());
+        for entry in inner.calls.values() {
+            entry.mailbox.reply(match entry.id {
+                Some(_) => Reply::Broken(broken.clone()),
+                None => Reply::NotSent(broken.clone()),
+            });
+        }
+        self.ended.cancel();
+    }
+
+    /// Why the connection is over, if it is.
+    pub(crate) fn broken(&self) -> Option<Broken> {
+        self.inner().broken.clone()
+    }
+
+    /// Returns when the connection is over.
+    pub(crate) async fn ended(&self) {
+        self.ended.cancelled().await;
+    }
+}
+
+impl Inner {
+    /// The id of the one request of ours that is in flight, if it is exactly one.
+    fn only_one(&self) -> Option<i64> {
+        let mut ids = self.calls.values().filter_map(|entry| entry.id);
+        let only = ids.next().filter(|_| ids.next().is_none())?;
+        (self.library.is_empty() && self.ghosts.is_empty()).then_some(only)
+    }
+}
+
+/// Takes an id out of a list, if it is there.
+fn take(ids: &mut Vec<RequestId>, id: &RequestId) -> bool {
+    let place = ids.iter().position(|known| known == id);
+    place.map(|place| ids.swap_remove(place)).is_some()
+}
+
+/// An id or token as a number: ours are, and some servers send them back as text.
+fn number(id: &RequestId) -> Option<i64> {
+    match id {
+        RequestId::Number(number) => Some(*number),
+        RequestId::String(text) => text.parse().ok(),
+    }
+}
