@@ -233,7 +233,8 @@ def check_lint(helm):
 
 def check_objects(helm):
     secrets = {"agent__existingSecret": "keys", "agent__secretKeys": ["API_KEY"], "agent__env": {"MODE": "a \"b\" $(C)"}}
-    release, objects = helm.install(minimal(agent__trustHints=True, agent__extraArgs=["--x=a b"], **secrets))
+    more = {"agent__trustHints": True, "agent__use": "filesystem", "agent__extraArgs": ["--x=a b"]}
+    release, objects = helm.install(minimal(**more, **secrets))
     assert sorted((it["kind"], it["metadata"]["name"]) for it in objects) == [
         ("Pod", "files-weft-test-card"),
         ("Service", "files-weft"),
@@ -270,7 +271,8 @@ def check_objects(helm):
         "--name=agent",
         "--listen=0.0.0.0:7420",
         "--public-url=http://files-weft.mesh.svc:7420",
-        "--data-dir=/data/weft",
+        "--grace=50s",
+        "--use=filesystem",
         "--trust-hints",
         "--env=API_KEY",
         "--env=MODE",
@@ -334,7 +336,9 @@ def check_refusals(helm):
         (minimal(agent__secretKeys=["K"]), ["agent.existingSecret names no secret"]),
         (minimal(agent__existingSecret="s"), ["agent.secretKeys none of its keys"]),
         (minimal(agent__existingSecret="s", agent__secretKeys=["K"], agent__env={"K": "v"}), ["K is in agent.env"]),
-        (minimal(drain__gracePeriodSeconds=5), ["must be more than drain.preStopSeconds"]),
+        (minimal(agent__env={"HOME": "/"}), ["HOME is set by the chart"]),
+        (minimal(agent__existingSecret="s", agent__secretKeys=["WEFT_DATA"]), ["WEFT_DATA is set by the chart"]),
+        (minimal(drain__gracePeriodSeconds=14), ["must be at least 10 more than drain.preStopSeconds"]),
         (minimal(runAsUser=0), ["/runAsUser"]),
         (minimal(storage__engine="postgres"), ["/storage/engine"]),
     ]:
@@ -442,9 +446,10 @@ class Kubelet:
             assert time.monotonic() < end, f"not ready: {(self.folder / 'log').read_text()}"
             time.sleep(0.01)
 
-    def run_test(self):
-        environment = self.environment(self.test)
-        return subprocess.run(self.command(self.test), env=environment, capture_output=True, text=True, timeout=PATIENCE)
+    def run(self, container, command):
+        """A command in a container: the test's own, or what `kubectl exec` would run."""
+        environment = self.environment(container)
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE)
 
 
 def check_pod(helm, weft):
@@ -456,17 +461,20 @@ def check_pod(helm, weft):
     _, objects = helm.install(minimal(agent__command=command, agent__env={"MODE": "test"}, service__port=port))
     with tempfile.TemporaryDirectory() as folder:
         kubelet = Kubelet(objects, weft, pathlib.Path(folder))
-        for _ in range(2):
+        for start in ("first", "second"):
             process = kubelet.start()
             try:
                 kubelet.until_ready(process)
-                card = kubelet.run_test()
+                card = kubelet.run(kubelet.test, kubelet.command(kubelet.test))
                 assert card.returncode == 0 and "add_note" in card.stdout, card
+                called = kubelet.run(kubelet.container, [weft, "call", "agent.add_note", f"text={start}"])
+                assert called.returncode == 0 and f"noted: {start}" in called.stdout, called
                 process.send_signal(signal.SIGTERM)
                 assert process.wait(PATIENCE) == 0, (kubelet.folder / "log").read_text()
             finally:
                 process.kill()
                 process.wait()
+        assert pathlib.Path(folder, "data/notes/notes.txt").read_text() == "first\nsecond\n"
         keys = list(pathlib.Path(folder, "data/weft").rglob("*.pem"))
         assert keys and all(key.stat().st_mode & 0o777 == 0o600 for key in keys), keys
 
