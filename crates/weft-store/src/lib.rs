@@ -5,11 +5,14 @@
 //! and keeps bytes. **The log is the truth, a wake-up is only a hint, every reader reads by cursor.**
 
 mod commit;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod crash;
 mod error;
 mod memory;
 mod page_token;
 mod query;
+mod sled;
 mod stream;
 mod wakes;
 
@@ -21,6 +24,10 @@ pub use commit::{
 pub use error::{CommitError, StoreError};
 pub use memory::Memory;
 pub use query::{Cursor, Listing, Query, Scope, Tail, TailEntry};
+pub use sled::{
+    CACHE_BYTES, Counts, Durability, ExportError, FREE_SPACE_MIN, OpenError, Report, SledOptions, SledStore, check,
+    export,
+};
 pub use stream::{Cell, Key, Loaded, Page, Record, Summary, Version};
 pub use weft_core::{StreamId, Timestamp};
 
