@@ -12,6 +12,7 @@ mod places;
 mod probe;
 mod router;
 mod rpc;
+mod show;
 mod site;
 mod socket;
 mod stream;

@@ -58,7 +58,8 @@ fn checks(site: &Site) -> Vec<Check> {
         required,
         reason: result.err(),
     };
-    let listening = if site.stop.is_cancelled() { Err("the server is stopping".to_owned()) } else { Ok(()) };
+    let is_stopping = site.stop.is_cancelled() || site.is_retired();
+    let listening = if is_stopping { Err("the node is about to stop".to_owned()) } else { Ok(()) };
     let mut checks =
         vec![check("listener".to_owned(), true, listening), check("store".to_owned(), true, site.engine.health())];
     // An agent whose server is down keeps its tasks and starts it again: a node is not taken out for that.

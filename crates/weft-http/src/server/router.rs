@@ -13,7 +13,7 @@ use serde_json::json;
 use weft_core::SkillId;
 
 use super::{
-    answer, card, probe, rpc,
+    answer, card, probe, rpc, show,
     site::{Mount, Mounted, Site},
 };
 
@@ -42,6 +42,8 @@ fn agent(router: Router<Arc<Site>>, base: &str) -> Router<Arc<Site>> {
         .route(&format!("{base}/"), post(call))
         .route(&format!("{base}/skills/{{skill}}"), post(call))
         .route(&format!("{base}/skills/{{skill}}/"), post(call))
+        // Not of A2A: for the node's owner.
+        .route(&format!("{base}/weft/tasks/{{task}}"), get(show_task))
         .route(&format!("{base}/.well-known/agent-card.json"), get(show_card))
         // The path of A2A before 0.3, and of this project's plan.
         .route(&format!("{base}/.well-known/agent.json"), get(show_card))
@@ -61,6 +63,13 @@ async fn show_card(State(site): State<Arc<Site>>, place: RawPathParams, headers:
     match agent_at(&site, &place) {
         Some(agent) => card::answer(&site, agent, &headers),
         None => not_found().await,
+    }
+}
+
+async fn show_task(State(site): State<Arc<Site>>, place: RawPathParams, headers: HeaderMap) -> Response {
+    match (agent_at(&site, &place), named(&place, "task")) {
+        (Some(agent), Some(task)) => show::answer(&site, agent, task, &headers).await,
+        (Some(_) | None, _) => not_found().await,
     }
 }
 

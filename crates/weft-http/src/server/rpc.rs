@@ -109,7 +109,7 @@ async fn go_in(
 }
 
 /// The same for every reason, but for the challenge: whether there was a token at all is no secret.
-fn unauthenticated(rejected: &Rejected) -> Response {
+pub(super) fn unauthenticated(rejected: &Rejected) -> Response {
     let error = Error::new(ErrorKind::Unauthenticated).with_message(Rejected::PUBLIC);
     let mut response = answer::error(&Id::NULL, &error);
     let challenge = HeaderValue::from_static(rejected.challenge());

@@ -3,7 +3,10 @@
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -83,6 +86,8 @@ pub struct Site {
     pub(super) wait_max: Option<Duration>,
     pub(super) places: Places,
     pub(super) stop: CancellationToken,
+    /// Whether those who route to the node are to turn away.
+    is_retired: AtomicBool,
 }
 
 /// One agent at its place.
@@ -127,7 +132,17 @@ impl Site {
             is_version_required: setup.is_version_required,
             wait_max: setup.wait_max,
             stop: setup.stop,
+            is_retired: AtomicBool::new(false),
         }))
+    }
+
+    /// Says from now on that the node is not ready, and works all the same: those who route to it turn away before it stops.
+    pub fn retire(&self) {
+        self.is_retired.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_retired(&self) -> bool {
+        self.is_retired.load(Ordering::Relaxed)
     }
 
     /// The bounds it keeps.

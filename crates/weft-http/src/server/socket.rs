@@ -103,7 +103,7 @@ impl Socket {
         }
     }
 
-    /// There is nothing to read: sets the time until which there must be.
+    /// There is nothing to read, or nothing more to write: sets the time until which there must be something to read.
     fn starved(&mut self) {
         if !self.is_idle() {
             // The body of a request at work has a limit of its own, and a wait has none.
@@ -179,7 +179,15 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+        let this = self.get_mut();
+        ready!(Pin::new(&mut this.stream).poll_flush(cx))?;
+        // An answer ends with this, and hyper does not look for the next request again before something comes: so the
+        // idle time begins here.
+        this.starved();
+        match this.poll_deadline(cx) {
+            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending => Poll::Ready(Ok(())),
+        }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

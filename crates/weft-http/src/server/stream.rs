@@ -92,7 +92,7 @@ impl Events {
     /// All that has happened and will happen to the task, from its submission on.
     pub(super) fn whole(site: &Site, id: &Id, task: &Task, follower: Follower, selection: Selection) -> Self {
         let now = Instant::now();
-        let keep_alive = now + site.limits.keep_alive();
+        let ends = now + site.limits.stream_life();
         Self {
             id: id.clone(),
             task: task.id,
@@ -103,9 +103,9 @@ impl Events {
             ready: Vec::with_capacity(2 * EVENT_CAPACITY),
             is_over: false,
             limits: site.limits.clone(),
-            ends: now + site.limits.stream_life(),
+            ends,
             last_sent: now,
-            timer: Box::pin(sleep_until(keep_alive)),
+            timer: Box::pin(sleep_until(ends.min(now + site.limits.keep_alive()))),
             stopped: Box::pin(site.stop.clone().cancelled_owned()),
             _place: None,
         }

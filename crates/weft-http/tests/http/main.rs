@@ -1,0 +1,13 @@
+//! The server and the client over real sockets, on a real engine.
+#![expect(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
+
+mod bad_requests;
+mod cards;
+mod client;
+mod limits;
+mod methods;
+mod node;
+mod sockets;
+mod stop;
+mod streams;
+mod worker;

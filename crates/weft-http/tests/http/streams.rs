@@ -1,0 +1,127 @@
+//! Events: their order, their ids, and coming back for those that were missed.
+
+use serde_json::json;
+
+use crate::node::{Node, message, reply};
+
+#[tokio::test]
+async fn a_streamed_task_tells_all_from_its_submission_to_its_end() {
+    let node = Node::start().await;
+    node.worker.gate.add_permits(2);
+    let mut events = node.stream("SendStreamingMessage", &message("steps 2")).await;
+    let expected = ["1 task SUBMITTED", "2 WORKING", "3 artifact 1", "4 artifact 2 append lastChunk", "5 COMPLETED"];
+    assert_eq!(events.rest().await, expected);
+    let mut events = node.stream("SendStreamingMessage", &message("echo x")).await;
+    assert_eq!(events.rest().await, ["1 task SUBMITTED", "2 WORKING", "3 artifact x lastChunk", "4 COMPLETED"]);
+}
+
+#[tokio::test]
+async fn events_come_as_they_happen() {
+    let node = Node::start().await;
+    let mut events = node.stream("SendStreamingMessage", &message("steps 2")).await;
+    assert_eq!(events.short().await.unwrap(), "1 task SUBMITTED");
+    assert_eq!(events.short().await.unwrap(), "2 WORKING");
+    node.worker.gate.add_permits(1);
+    assert_eq!(events.short().await.unwrap(), "3 artifact 1");
+    node.worker.gate.add_permits(1);
+    assert_eq!(events.rest().await, ["4 artifact 2 append lastChunk", "5 COMPLETED"]);
+}
+
+#[tokio::test]
+async fn all_who_follow_hear_the_same() {
+    let node = Node::start().await;
+    let task = node.begin("steps 3").await;
+    let mut first = node.subscribe(&task, None).await;
+    let mut second = node.subscribe(&task, None).await;
+    let mut leaver = node.subscribe(&task, None).await;
+    assert_eq!(first.short().await.unwrap(), "2 task WORKING");
+    assert_eq!(second.short().await.unwrap(), "2 task WORKING");
+    assert_eq!(leaver.short().await.unwrap(), "2 task WORKING");
+    drop(leaver);
+    node.worker.gate.add_permits(3);
+    let expected = ["3 artifact 1", "4 artifact 2 append", "5 artifact 3 append lastChunk", "6 COMPLETED"];
+    assert_eq!(first.rest().await, expected);
+    assert_eq!(second.rest().await, expected);
+}
+
+#[tokio::test]
+async fn a_stream_stays_open_over_a_question() {
+    let node = Node::start().await;
+    let mut events = node.stream("SendStreamingMessage", &message("ask")).await;
+    assert_eq!(events.short().await.unwrap(), "1 task SUBMITTED");
+    assert_eq!(events.short().await.unwrap(), "2 INPUT_REQUIRED");
+    let task = node.result("ListTasks", json!({})).await["tasks"][0].take();
+    let mut late = node.subscribe(&task, None).await;
+    assert_eq!(late.short().await.unwrap(), "2 task INPUT_REQUIRED");
+    let mut answer = node.stream("SendStreamingMessage", &reply("that", &task)).await;
+    let answer = answer.rest().await;
+    assert!(answer[0].contains(" task "), "the task comes first: {answer:?}");
+    let rest = events.rest().await;
+    assert!(rest.iter().any(|event| event.contains("artifact that")), "{rest:?}");
+    assert!(rest.last().unwrap().contains("COMPLETED"), "{rest:?}");
+    assert_eq!(late.rest().await, rest);
+    assert!(answer.last().unwrap().contains("COMPLETED"), "{answer:?}");
+}
+
+#[tokio::test]
+async fn who_comes_back_hears_what_he_missed_and_only_that() {
+    let node = Node::start().await;
+    let mut events = node.stream("SendStreamingMessage", &message("steps 3")).await;
+    assert_eq!(events.short().await.unwrap(), "1 task SUBMITTED");
+    assert_eq!(events.short().await.unwrap(), "2 WORKING");
+    let task = node.result("ListTasks", json!({})).await["tasks"][0].take();
+    drop(events);
+    node.worker.gate.add_permits(1);
+    let mut events = node.subscribe(&task, Some("2")).await;
+    assert_eq!(events.short().await.unwrap(), "3 artifact 1");
+    drop(events);
+    node.worker.gate.add_permits(2);
+    let rest = ["4 artifact 2 append", "5 artifact 3 append lastChunk", "6 COMPLETED"];
+    assert_eq!(node.subscribe(&task, Some("3")).await.rest().await, rest);
+    // And again, now that it has ended.
+    assert_eq!(node.subscribe(&task, Some("3")).await.rest().await, rest);
+    assert_eq!(node.subscribe(&task, Some("6")).await.rest().await, Vec::<String>::new());
+    assert_eq!(node.subscribe(&task, Some("0")).await.rest().await.len(), 6);
+    assert_eq!(node.error_code("SubscribeToTask", json!({ "id": task["id"] })).await, -32004);
+}
+
+#[tokio::test]
+async fn a_cursor_of_nobody_gets_the_task_and_a_mark() {
+    let node = Node::start().await;
+    let done = node.send("echo x").await;
+    for cursor in ["99", "18446744073709551615", "99999999999999999999", "x", "-1"] {
+        assert_eq!(node.subscribe(&done, Some(cursor)).await.rest().await, ["4 task COMPLETED resync"], "{cursor}");
+    }
+    let busy = node.begin("steps 1").await;
+    let mut events = node.subscribe(&busy, Some("99")).await;
+    assert_eq!(events.short().await.unwrap(), "2 task WORKING resync");
+    node.worker.gate.add_permits(1);
+    assert_eq!(events.rest().await, ["3 artifact 1 lastChunk", "4 COMPLETED"]);
+}
+
+#[tokio::test]
+async fn a_silent_stream_shows_that_it_lives() {
+    let node = Node::limited(|limits| limits.keep_alive_ms = 20).await;
+    let task = node.begin("steps 1").await;
+    let mut response = node.request("SubscribeToTask", &json!({ "id": task["id"] })).send().await.unwrap();
+    let mut text = String::new();
+    while !text.contains(": alive\n\n: alive\n\n") {
+        text.push_str(std::str::from_utf8(&response.chunk().await.unwrap().unwrap()).unwrap());
+    }
+    node.worker.gate.add_permits(1);
+}
+
+#[tokio::test]
+async fn an_old_stream_ends_with_a_hint_to_come_back() {
+    let node = Node::limited(|limits| {
+        limits.stream_life_ms = 50;
+        limits.stream_retry_ms = 321;
+    })
+    .await;
+    let task = node.begin("steps 1").await;
+    let mut events = node.subscribe(&task, None).await;
+    assert_eq!(events.rest().await, ["2 task WORKING"]);
+    assert_eq!(events.retry(), Some(std::time::Duration::from_millis(321)));
+    node.worker.gate.add_permits(1);
+    assert_eq!(node.subscribe(&task, Some("2")).await.rest().await, ["3 artifact 1 lastChunk", "4 COMPLETED"]);
+}
