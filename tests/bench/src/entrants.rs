@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 
 use crate::{
-    server::{DATA, Recipe},
+    server::{CARD, DATA, Recipe, Token, URL},
     suite::Entrant,
     yardsticks::{self, Folders},
 };
@@ -30,6 +30,9 @@ pub(crate) enum Which {
     Wrapped,
 }
 
+/// Where Weft says that it can work: store, listener, and the MCP server it wraps.
+const READY: &str = "/readyz";
+
 /// How many times fewer tasks a slow server is filled with.
 const SLOW: u64 = 5;
 
@@ -39,7 +42,6 @@ pub(crate) type Prepared = (Vec<Entrant>, Option<Recipe>, Vec<String>);
 /// Builds and installs what is asked for; all if nothing is said.
 pub(crate) fn prepare(folders: &Folders, only: &[Which], build: bool) -> Result<Prepared> {
     let is_wanted = |which: Which| only.is_empty() || only.contains(&which);
-    let release = folders.target.join("release");
     let program = std::env::current_exe().context("finding this program")?;
     let ours: Vec<&str> = [(Which::Echo, "echo"), (Which::Wrapped, "weft")]
         .into_iter()
@@ -53,7 +55,7 @@ pub(crate) fn prepare(folders: &Folders, only: &[Which], build: bool) -> Result<
     let mut missing = Vec::new();
     for which in Which::value_variants().iter().copied().filter(|which| is_wanted(*which)) {
         let entrant = match which {
-            Which::Echo => Ok(echo(&release)),
+            Which::Echo => Ok(echo(folders)),
             Which::FloorMemory => Ok(floor_memory(&program)),
             Which::FloorSled => Ok(floor_sled(&program)),
             Which::Rust => yardsticks::rust(folders).map(|recipe| yardstick(recipe, 1)),
@@ -66,16 +68,17 @@ pub(crate) fn prepare(folders: &Folders, only: &[Which], build: bool) -> Result<
             Err(error) => missing.push(format!("{which:?} does not take part: {error:#}")),
         }
     }
-    Ok((entrants, is_wanted(Which::Wrapped).then(|| wrapped(&release, &program)), missing))
+    Ok((entrants, is_wanted(Which::Wrapped).then(|| wrapped(folders, &program)), missing))
 }
 
-fn echo(release: &Path) -> Entrant {
+fn echo(folders: &Folders) -> Entrant {
     let recipe = Recipe {
         name: "echo",
         title: "weft, examples/echo, durable on sled".to_owned(),
-        program: release.join("echo"),
-        arguments: words(&["--listen", "127.0.0.1:0", "--data-dir", DATA]),
-        token: Some((release.join("weft"), words(&["token", "mint", "--data-dir", DATA]))),
+        program: folders.binaries.join("echo"),
+        arguments: words(&["--listen", "127.0.0.1:0", "--data-dir", DATA, "--print-token"]),
+        token: Token::Printed,
+        ready: READY,
     };
     Entrant { recipe, gets: true, fill: Some(1), is_ours: true }
 }
@@ -86,7 +89,8 @@ fn floor_memory(program: &Path) -> Entrant {
         title: "a bare axum handler, in memory".to_owned(),
         program: program.to_owned(),
         arguments: words(&["floor", "memory"]),
-        token: None,
+        token: Token::None,
+        ready: CARD,
     };
     Entrant { recipe, gets: true, fill: None, is_ours: false }
 }
@@ -97,7 +101,8 @@ fn floor_sled(program: &Path) -> Entrant {
         title: "the same handler with echo's commits on weft's sled store".to_owned(),
         program: program.to_owned(),
         arguments: words(&["floor", "sled", "--data-dir", DATA]),
-        token: None,
+        token: Token::None,
+        ready: CARD,
     };
     Entrant { recipe, gets: false, fill: None, is_ours: false }
 }
@@ -107,15 +112,19 @@ fn yardstick(recipe: Recipe, divisor: u64) -> Entrant {
 }
 
 /// Weft around the MCP server of this program.
-fn wrapped(release: &Path, program: &Path) -> Recipe {
-    let weft = release.join("weft");
+fn wrapped(folders: &Folders, program: &Path) -> Recipe {
+    let weft = folders.binaries.join("weft");
     let mut arguments =
         words(&["agent", "--name", "bench", "--listen", "127.0.0.1:0", "--data-dir", DATA, "--trust-hints", "--"]);
     arguments.extend([program.display().to_string(), "mcp-echo".to_owned()]);
     Recipe {
         name: "wrapped",
         title: "weft agent around an MCP server over stdio".to_owned(),
-        token: Some((weft.clone(), words(&["token", "mint", "--data-dir", DATA]))),
+        token: Token::Minted(
+            weft.clone(),
+            words(&["token", "mint", "--data-dir", DATA, "--audience", URL, "--ttl", "10m"]),
+        ),
+        ready: READY,
         program: weft,
         arguments,
     }

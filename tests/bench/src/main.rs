@@ -20,7 +20,10 @@ mod suite;
 mod targets;
 mod yardsticks;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -142,6 +145,19 @@ fn main() -> Result<ExitCode> {
     }
 }
 
+/// A folder for this run's data, below `all`. What runs that are over have left there goes.
+fn data_folder(all: &Path) -> Result<PathBuf> {
+    let mine = all.join(std::process::id().to_string());
+    std::fs::create_dir_all(&mine).with_context(|| format!("making {}", mine.display()))?;
+    for entry in std::fs::read_dir(all).context("looking for what is left of earlier runs")?.flatten() {
+        let is_over = !Path::new("/proc").join(entry.file_name()).exists();
+        if is_over && entry.path().is_dir() {
+            std::fs::remove_dir_all(entry.path()).context("removing what is left of an earlier run")?;
+        }
+    }
+    Ok(mine)
+}
+
 fn single_threaded() -> Result<Runtime> {
     Builder::new_current_thread().enable_all().build().context("starting the runtime")
 }
@@ -149,8 +165,7 @@ fn single_threaded() -> Result<Runtime> {
 impl Run {
     fn go(self) -> Result<ExitCode> {
         let folders = Folders::find()?;
-        let data = folders.target.join("bench-data");
-        std::fs::create_dir_all(&data).context("making the folder for data")?;
+        let data = data_folder(&folders.target.join("bench-data"))?;
         let (entrants, wrapped, missing) = entrants::prepare(&folders, &self.only, !self.no_build)?;
         let settings = self.settings();
         let machine = machine::Machine::look(&data, &folders.root);

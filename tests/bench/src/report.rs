@@ -169,6 +169,17 @@ impl Report {
             let _ =
                 writeln!(out, "\nStart to ready of weft in a folder with {tasks} tasks: {} ms.", cell(Some(spread), 1));
         }
+        let Findings { wrapped_start_millis, wrapped_idle_bytes, wrapped_tree_bytes, .. } = &self.findings;
+        if let Some(starts) = Spread::of(wrapped_start_millis.iter().copied()) {
+            let megabytes = |bytes: &[u64]| cell(Spread::of(bytes.iter().map(|bytes| megabytes(*bytes))), 1);
+            let (alone, with_server) = (megabytes(wrapped_idle_bytes), megabytes(wrapped_tree_bytes));
+            let _ = writeln!(
+                out,
+                "\nStart to ready of `weft agent` and the MCP server in it: {} ms.",
+                cell(Some(starts), 1)
+            );
+            let _ = writeln!(out, "Resident, idle: {alone} MB; with the MCP server and its shim {with_server} MB.");
+        }
         if let Some(spread) = Spread::of(self.findings.syncs.iter().map(|synced| synced.p50)) {
             let _ = writeln!(out, "One sync of the embedded engine, p50: {} ms.", cell(Some(spread), 3));
         }

@@ -32,11 +32,11 @@ const START_MAX: Duration = Duration::from_secs(60);
 /// How long a server may take to stop before it is killed.
 const STOP_MAX: Duration = Duration::from_secs(15);
 
-/// Where an agent says what it is.
-const CARD: &str = "/.well-known/agent-card.json";
+/// Where an agent says what it is: all that tells whether a server of an SDK is ready.
+pub(crate) const CARD: &str = "/.well-known/agent-card.json";
 
 /// What every server here prints when it listens.
-const LISTENING: &str = "listening on http://";
+const LISTENING: &str = "listening on ";
 
 /// How to start a server.
 #[derive(Clone, Debug)]
@@ -48,12 +48,27 @@ pub(crate) struct Recipe {
     pub(crate) program: PathBuf,
     /// Its arguments. [`DATA`] stands for its data folder.
     pub(crate) arguments: Vec<String>,
-    /// How to get a token for it, if it wants one: a program, and its arguments with [`DATA`].
-    pub(crate) token: Option<(PathBuf, Vec<String>)>,
+    pub(crate) token: Token,
+    /// What is asked for until it answers with 200.
+    pub(crate) ready: &'static str,
+}
+
+/// How to get a token for a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Token {
+    /// It wants none.
+    None,
+    /// It prints one on a line of its own.
+    Printed,
+    /// This program prints one, with these arguments, in which [`DATA`] and [`URL`] stand for what they say.
+    Minted(PathBuf, Vec<String>),
 }
 
 /// What stands for the data folder in arguments.
 pub(crate) const DATA: &str = "{data}";
+
+/// What stands for the agent's URL in arguments.
+pub(crate) const URL: &str = "{url}";
 
 impl Recipe {
     fn is_durable(&self) -> bool {
@@ -75,7 +90,7 @@ pub(crate) struct Server {
     child: Child,
     pub(crate) pid: u32,
     pub(crate) endpoint: Endpoint,
-    /// From just before the start of its process to its card.
+    /// From just before the start of its process to the first sign that it is ready.
     pub(crate) ready_after: Duration,
     /// Its data folder, if it has one.
     pub(crate) data: Option<TempDir>,
@@ -109,11 +124,17 @@ impl Server {
         let pid = child.id().context("it ended at once")?;
         let stdout = child.stdout.take().expect("its output was asked for");
         let mut lines = BufReader::new(stdout).lines();
-        let address = listening(&mut lines).await?;
+        let url = listening(&mut lines).await?;
+        let address = address_in(&url)?;
         let mut endpoint = Endpoint { address, path: "/".into(), token: None };
-        find_path(&mut endpoint).await?;
+        await_ok(&endpoint, recipe.ready).await;
         let ready_after = begin.elapsed();
-        endpoint.token = token(recipe, data.as_ref().map(TempDir::path)).await?;
+        endpoint.token = match &recipe.token {
+            Token::None => None,
+            Token::Printed => Some(printed(&mut lines).await?),
+            Token::Minted(program, arguments) => Some(minted(program, arguments, &url, data.as_ref()).await?),
+        };
+        find_path(&mut endpoint).await?;
         let mut output = JoinSet::new();
         output.spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         Ok(Self { child, pid, endpoint, ready_after, data, _output: output })
@@ -181,41 +202,59 @@ fn log_file(recipe: &Recipe, place: &Place) -> PathBuf {
     place.folder.join(format!("{}.log", recipe.name))
 }
 
-async fn listening(lines: &mut Lines<BufReader<ChildStdout>>) -> Result<SocketAddr> {
-    while let Some(line) = lines.next_line().await.context("reading what it prints")? {
-        if let Some((_, rest)) = line.split_once(LISTENING) {
-            let address = rest.split(|c: char| c == '/' || c.is_whitespace()).next().unwrap_or_default();
-            return address.parse().with_context(|| format!("reading its address in {line:?}"));
-        }
-    }
-    bail!("it ended before it listened")
+/// The URL that it prints when it listens.
+async fn listening(lines: &mut Lines<BufReader<ChildStdout>>) -> Result<String> {
+    let line = line_after(lines, LISTENING).await?;
+    Ok(line.split_whitespace().next().unwrap_or_default().to_owned())
 }
 
-/// Asks for the card until it is there, and takes the path of its interface.
+async fn printed(lines: &mut Lines<BufReader<ChildStdout>>) -> Result<String> {
+    Ok(line_after(lines, "token ").await?.trim().to_owned())
+}
+
+/// What follows these words in the first line that begins with them.
+async fn line_after(lines: &mut Lines<BufReader<ChildStdout>>, words: &str) -> Result<String> {
+    while let Some(line) = lines.next_line().await.context("reading what it prints")? {
+        if let Some(rest) = line.trim_start().strip_prefix(words) {
+            return Ok(rest.to_owned());
+        }
+    }
+    bail!("it ended before it printed {words:?}")
+}
+
+fn address_in(url: &str) -> Result<SocketAddr> {
+    let host = url.split_once("://").map_or(url, |(_, rest)| rest).split('/').next().unwrap_or_default();
+    host.parse().with_context(|| format!("reading its address in {url:?}"))
+}
+
+/// Asks for the card, and takes the path of its interface.
 pub(crate) async fn find_path(endpoint: &mut Endpoint) -> Result<()> {
-    endpoint.path = path_of(&card(endpoint).await?)?;
+    endpoint.path = path_of(&await_ok(endpoint, CARD).await)?;
     Ok(())
 }
 
-async fn card(endpoint: &Endpoint) -> Result<Vec<u8>> {
-    let request = endpoint.get(CARD);
+/// Asks for this until it is there. Whoever waits sets the limit.
+async fn await_ok(endpoint: &Endpoint, path: &str) -> Vec<u8> {
+    let request = endpoint.get(path);
     loop {
         if let Ok(mut connection) = Connection::open(endpoint.address).await
-            && let Ok((200, card)) = connection.exchange(&request).await
+            && let Ok((200, body)) = connection.exchange(&request).await
         {
-            return Ok(card.to_vec());
+            return body.to_vec();
         }
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
 
-async fn token(recipe: &Recipe, data: Option<&Path>) -> Result<Option<String>> {
-    let Some((program, arguments)) = &recipe.token else { return Ok(None) };
+async fn minted(program: &Path, arguments: &[String], url: &str, data: Option<&TempDir>) -> Result<String> {
+    let data = data.map(TempDir::path);
+    let arguments = arguments.iter().map(|argument| if argument == URL { url.to_owned() } else { argument.clone() });
+    let arguments: Vec<String> = arguments.collect();
     let mut command = Command::new(program);
-    command.args(with_data(arguments, data)).stdin(Stdio::null());
+    command.args(with_data(&arguments, data)).stdin(Stdio::null());
     let output = command.kill_on_drop(true).output().await.context("minting a token")?;
     ensure!(output.status.success(), "minting a token: {}", String::from_utf8_lossy(&output.stderr));
     let token = String::from_utf8(output.stdout).context("reading the token")?.trim().to_owned();
     ensure!(!token.is_empty(), "minting a token: nothing was printed");
-    Ok(Some(token))
+    Ok(token)
 }

@@ -118,6 +118,12 @@ pub(crate) struct Findings {
     /// The same call made directly.
     pub(crate) direct: BTreeMap<usize, Vec<Sample>>,
     pub(crate) wrapped_commits: Option<Commits>,
+    /// From the start of `weft agent` until it and its MCP server are ready, in milliseconds.
+    pub(crate) wrapped_start_millis: Vec<f64>,
+    /// Of `weft agent` alone, idle.
+    pub(crate) wrapped_idle_bytes: Vec<u64>,
+    /// With its MCP server and what is between the two.
+    pub(crate) wrapped_tree_bytes: Vec<u64>,
     /// What went wrong.
     pub(crate) problems: Vec<String>,
 }
@@ -184,7 +190,7 @@ impl Suite {
         let name = entrant.recipe.name;
         let server = Server::start(&entrant.recipe, &self.place).await?;
         tokio::time::sleep(REST).await;
-        self.findings.idle_bytes.entry(name).or_default().push(process::resident(server.pid));
+        self.findings.idle_bytes.entry(name).or_default().push(process::resident(&[server.pid]));
         let mut recent: Arc<[String]> = Arc::from([]);
         for measure in Measure::ALL {
             let work = match measure {
@@ -232,6 +238,10 @@ impl Suite {
             self.findings.direct.entry(calls).or_default().push(sample);
 
             let server = Server::start(&recipe, &self.place).await?;
+            tokio::time::sleep(REST).await;
+            self.findings.wrapped_start_millis.push(server.ready_after.as_secs_f64() * 1e3);
+            self.findings.wrapped_idle_bytes.push(process::resident(&[server.pid]));
+            self.findings.wrapped_tree_bytes.push(process::resident(&process::tree(server.pid)));
             let sample = load::measure(&server.endpoint, server.pid, &Work::Send(Saying::Call), shape).await?;
             say(round, recipe.name, &format!("tool call, {calls}"), &sample);
             self.complain(recipe.name, &format!("tool call, {calls}"), &sample);
@@ -284,7 +294,7 @@ impl Suite {
         let page = load::first_page(&server.endpoint).await;
         // Idle: what the last requests left behind is done.
         tokio::time::sleep(REST).await;
-        let resident_bytes = process::resident(server.pid);
+        let resident_bytes = process::resident(&[server.pid]);
         let expected = PAGE_SIZE.min(usize::try_from(tasks)?);
         // A server may not list at all: the Node SDK's store does not.
         let listed = page.as_ref().map_or(0, |page| page.tasks);

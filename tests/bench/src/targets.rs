@@ -1,15 +1,13 @@
 //! What Weft must reach, and whether it does. Ratios of medians of one run; a missed one is reported, never hidden.
 
 use serde::Serialize;
+use weft_store::SledOptions;
 
 use crate::{
     report::megabytes,
     sample::{Sample, Spread},
     suite::{Filled, Findings, Measure},
 };
-
-/// What the store's own cache may hold, in MB: allowed beside the memory targets.
-pub(crate) const CACHE_MEGABYTES: f64 = 0.0;
 
 /// How much dearer a list may be among a hundred times the tasks and still count as flat: noise, not growth.
 const FLAT_MAX: f64 = 1.5;
@@ -106,11 +104,12 @@ fn starts_and_memory(findings: &Findings, verdicts: &mut Vec<Verdict>) {
     let full = findings.filled.get("echo").and_then(|filled| filled.last());
     let median_of = |spread: Option<Spread>| spread.map(|spread| spread.median);
     verdicts.push(Verdict::at_most("start to ready", 50.0, "ms", median_of(Spread::of(starts))));
-    let cache = CACHE_MEGABYTES;
-    let what = format!("resident memory, idle: 15 MB + the cache's {cache}");
+    // What the store's own cache may hold is allowed beside the targets.
+    let cache = megabytes(SledOptions::new("").cache_bytes);
+    let what = format!("resident memory, idle: 15 MB + the cache's {cache:.1}");
     verdicts.push(Verdict::at_most(&what, 15.0 + cache, "MB", median_of(Spread::of(idle))));
     let tasks = full.map_or_else(|| "all".to_owned(), |filled| filled.tasks.to_string());
-    let what = format!("resident memory with {tasks} finished tasks: 40 MB + the cache's {cache}");
+    let what = format!("resident memory with {tasks} finished tasks: 40 MB + the cache's {cache:.1}");
     verdicts.push(Verdict::at_most(&what, 40.0 + cache, "MB", full.map(|filled| megabytes(filled.resident_bytes))));
 }
 

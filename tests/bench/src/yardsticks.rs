@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-use crate::server::Recipe;
+use crate::server::{CARD, Recipe, Token};
 
 /// Where things are.
 #[derive(Clone, Debug)]
@@ -17,17 +17,21 @@ pub(crate) struct Folders {
     pub(crate) root: PathBuf,
     /// Cargo's target folder.
     pub(crate) target: PathBuf,
+    /// Where binaries built like this one are.
+    pub(crate) binaries: PathBuf,
 }
 
 impl Folders {
     /// As this program was built.
     pub(crate) fn find() -> Result<Self> {
         let program = std::env::current_exe().context("finding this program")?;
-        let profile = program.parent().context("this program is in no folder")?;
-        let target = profile.parent().context("this program is in no target folder")?.to_owned();
+        // A test is one folder deeper than a program.
+        let is_profile = |folder: &&Path| folder.file_name().is_some_and(|name| name != "deps");
+        let binaries = program.ancestors().skip(1).find(is_profile).context("this program is in no folder")?.to_owned();
+        let target = binaries.parent().context("this program is in no target folder")?.to_owned();
         let package = Path::new(env!("CARGO_MANIFEST_DIR"));
         let root = package.ancestors().nth(2).context("the package is not in tests/")?.to_owned();
-        Ok(Self { root, target })
+        Ok(Self { root, target, binaries })
     }
 
     fn source(&self, yardstick: &str) -> PathBuf {
@@ -55,7 +59,8 @@ pub(crate) fn rust(folders: &Folders) -> Result<Recipe> {
         ),
         program: cache.join("release/echo-on-a2a-server-lf"),
         arguments: Vec::new(),
-        token: None,
+        token: Token::None,
+        ready: CARD,
     })
 }
 
@@ -75,7 +80,8 @@ pub(crate) fn python(folders: &Folders) -> Result<Recipe> {
         title: format!("a2a-sdk {}, in memory", pinned(&requirements, "a2a-sdk", "==")?),
         program,
         arguments: vec![source.join("agent.py").display().to_string()],
-        token: None,
+        token: Token::None,
+        ready: CARD,
     })
 }
 
@@ -97,14 +103,19 @@ pub(crate) fn node(folders: &Folders) -> Result<Recipe> {
         title: format!("@a2a-js/sdk {}, in memory", pinned(&source.join("package.json"), "@a2a-js/sdk", ": \"")?),
         program: find("node").context("there is no node")?,
         arguments: vec![cache.join("agent.js").display().to_string()],
-        token: None,
+        token: Token::None,
+        ready: CARD,
     })
 }
 
 /// Builds binaries of the workspace as a user gets them.
 pub(crate) fn build(folders: &Folders, packages: &[&str]) -> Result<()> {
     let mut build = Command::new(cargo());
-    build.current_dir(&folders.root).args(["build", "--release", "--target-dir"]).arg(&folders.target);
+    build.current_dir(&folders.root).args(["build", "--target-dir"]).arg(&folders.target);
+    // As this program was: a debug build of it tries out debug builds of ours.
+    if folders.binaries.ends_with("release") {
+        build.arg("--release");
+    }
     for package in packages {
         build.args(["--package", package]);
     }

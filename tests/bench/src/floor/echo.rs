@@ -16,7 +16,7 @@ use weft_core::{
     AgentName, Artifact, ArtifactId, Call, CallId, Claim, ContextId, Effect, Event, Generation, Limits, Message,
     MessageId, Part, Principal, Role, RunnerId, State, TaskId, Tenant, Timestamp,
 };
-use weft_store::{Commit, Step, Store, Summary, Version};
+use weft_store::{Commit, SledOptions, SledStore, Step, Store, Summary, Version};
 
 /// What is read of a request: no more than is answered.
 #[derive(Debug, Deserialize)]
@@ -77,8 +77,8 @@ impl Keep {
 
 /// The store that Weft keeps its tasks in.
 pub(crate) fn open_store(folder: &Path) -> Result<Arc<dyn Store>> {
-    let _ = folder;
-    Ok(Arc::new(weft_store::Memory::new()))
+    let options = SledOptions::new(folder.join("store"));
+    Ok(Arc::new(SledStore::open(options).context("opening the store")?))
 }
 
 /// The echo agent with nothing around it.
@@ -197,7 +197,7 @@ impl Echo {
             agent: self.names.agent.clone(),
             context: ContextId::parse(context)?,
             message: Arc::new(message),
-            plan: Some(Arc::new(Call { skill: None, arguments: None, effect: Effect::ReadOnly })),
+            plan: Some(Arc::new(Call::of_message(Effect::ReadOnly))),
             trace: None,
         };
         Ok([

@@ -8,12 +8,10 @@ use std::{
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
+use weft_store::SledOptions;
 
-/// Keys in the batch: what a commit of three records writes, indices included.
-const KEYS: u64 = 8;
-
-/// Bytes in each value.
-const VALUE_SIZE: usize = 200;
+/// Bytes in the values of one batch: what the store writes for one commit of an echo, the heads and the bodies.
+const VALUE_SIZES: [usize; 2] = [200, 800];
 
 /// Syncs that are made before any is counted.
 const WARM_UP: usize = 20;
@@ -28,16 +26,16 @@ pub(crate) struct Synced {
 /// Measures `count` syncs one after the other, in a folder of their own below this one.
 pub(crate) fn measure(folder: &Path, count: usize) -> Result<Synced> {
     let folder = tempfile::tempdir_in(folder).context("making a folder")?;
-    // The engine flushes on our word alone, as it does under the store.
-    let open = sled::Config::new().path(folder.path()).flush_every_ms(None).open();
-    let db = open.context("opening the embedded engine")?;
+    // As the store has it, but that nothing flushes behind our back.
+    let config = sled::Config::new().path(folder.path()).cache_capacity(SledOptions::new("").cache_bytes);
+    let config = config.mode(sled::Mode::HighThroughput).flush_every_ms(None);
+    let db = config.open().context("opening the embedded engine")?;
     let data = File::open(folder.path().join("db")).context("opening the engine's data file")?;
-    let value = vec![b'x'; VALUE_SIZE];
     let mut took: Vec<Duration> = Vec::with_capacity(count);
     for round in 0..WARM_UP + count {
         let mut batch = sled::Batch::default();
-        for key in 0..KEYS {
-            batch.insert(&(round as u64 * KEYS + key).to_be_bytes(), value.as_slice());
+        for (kind, size) in VALUE_SIZES.into_iter().enumerate() {
+            batch.insert([&[u8::try_from(kind)?][..], &round.to_be_bytes()].concat(), vec![b'x'; size]);
         }
         let begin = Instant::now();
         db.apply_batch(batch).context("writing")?;
