@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test: what cannot be unwrapped has failed")]
 
+mod chart;
 mod crash;
+mod demo;
 mod node;
 mod sdk;

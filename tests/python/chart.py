@@ -407,9 +407,8 @@ class Kubelet:
 
     def here(self, text):
         """What stands for the pod's folders and addresses on this machine."""
-        for mount in self.container["volumeMounts"]:
-            path = mount["mountPath"]
-            text = re.sub(rf"(^|=){path}(?=/|$)", rf"\g<1>{self.folder}{path}", text)
+        paths = "|".join(mount["mountPath"] for mount in self.container["volumeMounts"])
+        text = re.sub(rf"(^|=)({paths})(?=/|$)", rf"\g<1>{self.folder}\g<2>", text)
         return text.replace("0.0.0.0", "127.0.0.1").replace("files-weft.mesh.svc", "127.0.0.1")
 
     def command(self, container):
@@ -446,6 +445,16 @@ class Kubelet:
             assert time.monotonic() < end, f"not ready: {(self.folder / 'log').read_text()}"
             time.sleep(0.01)
 
+    def until_skilled(self, skill):
+        """Runs the test pod. Its card has no skills before the MCP server has told them, which a ready node does not wait for."""
+        end = time.monotonic() + PATIENCE
+        while True:
+            card = self.run(self.test, self.command(self.test))
+            assert card.returncode == 0, card
+            if skill in card.stdout:
+                return
+            assert time.monotonic() < end, card
+
     def run(self, container, command):
         """A command in a container: the test's own, or what `kubectl exec` would run."""
         environment = self.environment(container)
@@ -465,8 +474,7 @@ def check_pod(helm, weft):
             process = kubelet.start()
             try:
                 kubelet.until_ready(process)
-                card = kubelet.run(kubelet.test, kubelet.command(kubelet.test))
-                assert card.returncode == 0 and "add_note" in card.stdout, card
+                kubelet.until_skilled("add_note")
                 called = kubelet.run(kubelet.container, [weft, "call", "agent.add_note", f"text={start}"])
                 assert called.returncode == 0 and f"noted: {start}" in called.stdout, called
                 process.send_signal(signal.SIGTERM)
@@ -495,7 +503,7 @@ def main():
     check_variants(helm)
     check_refusals(helm)
     for weft in sys.argv[2:]:
-        check_pod(helm, weft)
+        check_pod(helm, str(pathlib.Path(weft).resolve()))
     print("ok")
 
 
