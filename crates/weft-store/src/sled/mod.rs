@@ -169,6 +169,11 @@ impl SledStore {
         open::open(options)
     }
 
+    /// Why nothing will ever be accepted again by this process, if that is so; a disk that is full may get room again.
+    pub fn fault(&self) -> Option<&str> {
+        self.shared.fault.get().map(String::as_str)
+    }
+
     async fn ask<T>(
         &self,
         operation: impl FnOnce(oneshot::Sender<T>) -> Operation,
