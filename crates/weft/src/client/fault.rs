@@ -1,0 +1,73 @@
+//! What a failed call means for the one who typed it.
+
+use weft_http::client::ClientError;
+use weft_wire::{ErrorKind, v1_0::client::RemoteError};
+
+use crate::failure::{Code, Failure};
+
+/// The failure that an error of a call is. `is_anonymous`: nothing was shown to say who we are.
+pub(crate) fn of_client(error: ClientError, is_anonymous: bool) -> Failure {
+    match error {
+        ClientError::BadUrl(_) => Failure::of(Code::Usage, &error),
+        ClientError::Unreachable { .. } => {
+            Failure::of(Code::Unreachable, &error).hint("is the node running, and is this its address?")
+        }
+        // Something is there, and it is no card: the client tells the two apart in words only.
+        ClientError::NoCard { ref why, .. } if why.starts_with("the agent card is not") || why == "it is not JSON" => {
+            Failure::of(Code::CardInvalid, &error)
+        }
+        ClientError::NoCard { .. } => {
+            let hint = "a node with several agents has each at /agents/NAME; GET /agents lists them";
+            Failure::of(Code::CardNotFound, &error).hint(hint)
+        }
+        ClientError::Unauthorized { message, .. } if is_anonymous => Failure::new(Code::CredentialsMissing, message).hint(
+            "on the node's machine say --data-dir FOLDER; elsewhere --bearer TOKEN, made there with `weft token mint --audience URL`",
+        ),
+        ClientError::Unauthorized { message, hint } => Failure::new(Code::AuthFailed, message).hint(hint),
+        ClientError::Credentials { .. } => Failure::of(Code::CredentialsMissing, &error),
+        ClientError::Rpc(remote) => of_remote(&remote),
+        ClientError::Protocol(_) => Failure::of(Code::Internal, &error).hint("--debug shows what was said"),
+        ClientError::Timeout { .. } => Failure::of(Code::Timeout, &error),
+    }
+}
+
+fn of_remote(remote: &RemoteError) -> Failure {
+    let mut message = remote.message.clone();
+    for violation in &remote.violations {
+        message = format!("{message}; {violation}");
+    }
+    let code = match remote.kind() {
+        Some(ErrorKind::Unauthenticated | ErrorKind::PermissionDenied) => Code::AuthFailed,
+        Some(kind) => Code::Protocol(name(kind).to_owned()),
+        None => Code::Protocol(remote.reason.clone().unwrap_or_else(|| "InternalError".to_owned())),
+    };
+    let failure = Failure::new(code, message).a2a_code(remote.code);
+    match &remote.hint {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}
+
+/// The error's name in the protocol (A2A specification section 3.3.2; those of JSON-RPC as the SDKs spell them).
+fn name(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::TaskNotFound => "TaskNotFoundError",
+        ErrorKind::TaskNotCancelable => "TaskNotCancelableError",
+        ErrorKind::PushNotificationNotSupported => "PushNotificationNotSupportedError",
+        ErrorKind::UnsupportedOperation => "UnsupportedOperationError",
+        ErrorKind::ContentTypeNotSupported => "ContentTypeNotSupportedError",
+        ErrorKind::InvalidAgentResponse => "InvalidAgentResponseError",
+        ErrorKind::ExtendedAgentCardNotConfigured => "ExtendedAgentCardNotConfiguredError",
+        ErrorKind::ExtensionSupportRequired => "ExtensionSupportRequiredError",
+        ErrorKind::VersionNotSupported => "VersionNotSupportedError",
+        ErrorKind::Parse => "JSONParseError",
+        ErrorKind::InvalidRequest => "InvalidRequestError",
+        ErrorKind::MethodNotFound => "MethodNotFoundError",
+        ErrorKind::InvalidParams => "InvalidParamsError",
+        ErrorKind::Internal => "InternalError",
+        ErrorKind::Unauthenticated => "UnauthenticatedError",
+        ErrorKind::PermissionDenied => "PermissionDeniedError",
+        ErrorKind::ResourceExhausted => "ResourceExhaustedError",
+        ErrorKind::Unavailable => "UnavailableError",
+    }
+}

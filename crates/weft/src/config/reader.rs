@@ -1,0 +1,180 @@
+//! Taking a tree apart: what a setting must be, which settings there are, and all that is wrong with it, each with its place.
+
+use super::{
+    finding::{Finding, Place, Severity, Source},
+    nearest::nearest,
+    tree::{Key, Node, Value},
+    variables::Variables,
+};
+
+/// Reads one file's tree, and notes down what it finds.
+pub(crate) struct Reader<'a> {
+    source: &'a Source,
+    variables: &'a Variables,
+    pub(crate) findings: Vec<Finding>,
+}
+
+/// The settings of one map.
+#[derive(Debug)]
+pub(crate) struct Fields<'n> {
+    pub(crate) at: Place,
+    entries: Vec<(&'n Key, &'n Node)>,
+}
+
+impl<'n> Fields<'n> {
+    /// The setting of this name, if it says anything.
+    pub(crate) fn get(&self, name: &str) -> Option<&'n Node> {
+        self.entry(name).map(|(_, node)| node).filter(|node| !node.is_null())
+    }
+
+    /// The same with its key.
+    pub(crate) fn entry(&self, name: &str) -> Option<(&'n Key, &'n Node)> {
+        self.entries.iter().find(|(key, _)| key.text == name).copied()
+    }
+}
+
+impl<'a> Reader<'a> {
+    /// A reader of this file.
+    pub(crate) fn new(source: &'a Source, variables: &'a Variables) -> Self {
+        Self { source, variables, findings: Vec::new() }
+    }
+
+    /// The file.
+    pub(crate) fn source(&self) -> &'a Source {
+        self.source
+    }
+
+    /// Something that must be mended.
+    pub(crate) fn fault(&mut self, at: Place, message: impl Into<String>) {
+        self.findings.push(Finding::at(Severity::Error, self.source, at, message));
+    }
+
+    /// The same, with what to do about it.
+    pub(crate) fn fault_with_hint(&mut self, at: Place, message: impl Into<String>, hint: impl Into<String>) {
+        self.findings.push(Finding::at(Severity::Error, self.source, at, message).hint(hint));
+    }
+
+    /// Something that somebody should know.
+    pub(crate) fn note(&mut self, at: Place, message: impl Into<String>, hint: Option<String>) {
+        let finding = Finding::at(Severity::Note, self.source, at, message);
+        self.findings.push(Finding { hint, ..finding });
+    }
+
+    /// Named values, none of them twice. Nothing is an empty map.
+    pub(crate) fn entries<'n>(&mut self, node: &'n Node, what: &str) -> Vec<(&'n Key, &'n Node)> {
+        let entries = match &node.value {
+            Value::Map(entries) => entries,
+            Value::Null(_) => return Vec::new(),
+            Value::Flag(..) | Value::Number(_) | Value::Text(_) | Value::List(_) => {
+                self.fault(node.at, format!("{what} is a map, and here is {}", node.kind()));
+                return Vec::new();
+            }
+        };
+        let mut once: Vec<(&Key, &Node)> = Vec::new();
+        for (key, value) in entries {
+            if once.iter().any(|(known, _)| known.text == key.text) {
+                self.fault(key.at, format!("{:?} stands here twice", key.text));
+            } else {
+                once.push((key, value));
+            }
+        }
+        once
+    }
+
+    /// The settings of a map, of which only these are known.
+    pub(crate) fn fields<'n>(&mut self, node: &'n Node, what: &str, known: &[&str]) -> Fields<'n> {
+        let entries = self.entries(node, what);
+        for (key, _) in &entries {
+            if !known.contains(&key.text.as_str()) {
+                self.unknown(key, what, known);
+            }
+        }
+        Fields { at: node.at, entries }
+    }
+
+    /// The settings of a map of another program's, which may have more of them than we know; but not nearly ours.
+    pub(crate) fn foreign_fields<'n>(&mut self, node: &'n Node, what: &str, known: &[&str]) -> Fields<'n> {
+        let entries = self.entries(node, what);
+        for (key, _) in &entries {
+            let is_known = known.contains(&key.text.as_str());
+            if !is_known && nearest(&key.text, known).is_some() {
+                self.unknown(key, what, known);
+            }
+        }
+        Fields { at: node.at, entries }
+    }
+
+    fn unknown(&mut self, key: &Key, what: &str, known: &[&str]) {
+        let hint = match nearest(&key.text, known) {
+            Some(name) => format!("did you mean {name:?}?"),
+            None => format!("there is {}", known.join(", ")),
+        };
+        self.fault_with_hint(key.at, format!("{what} has no setting {:?}", key.text), hint);
+    }
+
+    /// A text, with its variables replaced.
+    pub(crate) fn text(&mut self, node: &Node, what: &str) -> Option<String> {
+        match &node.value {
+            Value::Text(text) => self.expanded(node.at, text),
+            Value::Null(_) | Value::Flag(..) | Value::Number(_) | Value::List(_) | Value::Map(_) => {
+                self.fault(node.at, format!("{what} is a text, and here is {}", node.kind()));
+                None
+            }
+        }
+    }
+
+    /// A text that may look like something else: a port in a variable, a number among a command's words.
+    pub(crate) fn word(&mut self, node: &Node, what: &str) -> Option<String> {
+        match node.as_written() {
+            Some(text) => self.expanded(node.at, text),
+            None => {
+                self.fault(node.at, format!("{what} is a text, and here is {}", node.kind()));
+                None
+            }
+        }
+    }
+
+    /// Words in order.
+    pub(crate) fn words(&mut self, node: &Node, what: &str) -> Vec<String> {
+        match &node.value {
+            Value::List(items) => items.iter().filter_map(|item| self.word(item, "one of its words")).collect(),
+            Value::Null(_) => Vec::new(),
+            Value::Flag(..) | Value::Number(_) | Value::Text(_) | Value::Map(_) => {
+                let hint = r#"write it as a list: ["one", "two"]"#;
+                self.fault_with_hint(node.at, format!("{what} is a list of words, and here is {}", node.kind()), hint);
+                Vec::new()
+            }
+        }
+    }
+
+    /// Yes or no.
+    pub(crate) fn flag(&mut self, node: &Node, what: &str) -> Option<bool> {
+        match &node.value {
+            Value::Flag(flag, _) => Some(*flag),
+            Value::Null(_) | Value::Number(_) | Value::Text(_) | Value::List(_) | Value::Map(_) => {
+                self.fault(node.at, format!("{what} is true or false, and here is {}", node.kind()));
+                None
+            }
+        }
+    }
+
+    /// A whole number, or whatever else is read from what was written.
+    pub(crate) fn parsed<T>(&mut self, node: &Node, what: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+        let text = self.word(node, what)?;
+        let value = parse(&text);
+        if value.is_none() {
+            self.fault(node.at, format!("{what} cannot be {text:?}"));
+        }
+        value
+    }
+
+    fn expanded(&mut self, at: Place, text: &str) -> Option<String> {
+        match self.variables.expand(text) {
+            Ok(text) => Some(text),
+            Err(unset) => {
+                self.fault_with_hint(at, unset.message, unset.hint);
+                None
+            }
+        }
+    }
+}

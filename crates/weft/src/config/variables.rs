@@ -1,0 +1,136 @@
+//! `${…}` in a configuration: the environment, and the places that editors know by name.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
+
+/// What the names stand for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Variables {
+    /// The environment.
+    pub(crate) environment: BTreeMap<String, String>,
+    /// `${workspaceFolder}`: the folder that the file belongs to.
+    pub(crate) workspace: PathBuf,
+    /// `${userHome}`.
+    pub(crate) home: Option<PathBuf>,
+    /// The ids that the file declares as inputs.
+    pub(crate) inputs: BTreeSet<String>,
+}
+
+/// A name that stands for nothing.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Unset {
+    pub(crate) message: String,
+    pub(crate) hint: String,
+}
+
+impl Variables {
+    /// The text with its variables replaced. `$${` stands for `${`.
+    pub(crate) fn expand(&self, text: &str) -> Result<String, Unset> {
+        let mut expanded = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some(at) = rest.find("${") {
+            if rest[..at].ends_with('$') {
+                expanded.push_str(&rest[..at]);
+                expanded.push('{');
+                rest = &rest[at + 2..];
+                continue;
+            }
+            expanded.push_str(&rest[..at]);
+            let inside = &rest[at + 2..];
+            let end = inside.find('}').ok_or_else(|| Unset {
+                message: format!("{text:?} has ${{ and no }}"),
+                hint: "write $${ for a ${ that is meant as such".to_owned(),
+            })?;
+            expanded.push_str(&self.value(&inside[..end])?);
+            rest = &inside[end + 1..];
+        }
+        expanded.push_str(rest);
+        Ok(expanded)
+    }
+
+    fn value(&self, reference: &str) -> Result<String, Unset> {
+        if let Some((kind, name)) = reference.split_once(':') {
+            return match kind {
+                "env" => self.environment_value(name),
+                "input" => Err(self.input(name)),
+                _ if name.starts_with('-') => {
+                    let value = self.environment.get(kind).filter(|value| !value.is_empty());
+                    Ok(value.cloned().unwrap_or_else(|| name[1..].to_owned()))
+                }
+                _ => Err(Unset {
+                    message: format!("${{{reference}}} is none of the variables known here"),
+                    hint: "there are ${NAME}, ${NAME:-default}, ${env:NAME}, ${workspaceFolder} and ${userHome}"
+                        .to_owned(),
+                }),
+            };
+        }
+        match reference {
+            "workspaceFolder" => Ok(self.workspace.display().to_string()),
+            "userHome" => self
+                .home
+                .as_ref()
+                .map(|home| home.display().to_string())
+                .ok_or_else(|| Unset { message: "${userHome} is not known".to_owned(), hint: "set HOME".to_owned() }),
+            "pathSeparator" | "/" => Ok("/".to_owned()),
+            name => self.environment_value(name),
+        }
+    }
+
+    fn environment_value(&self, name: &str) -> Result<String, Unset> {
+        self.environment.get(name).cloned().ok_or_else(|| Unset {
+            message: format!("the variable {name} is not set"),
+            hint: format!("set it (export {name}=…), or give a default: ${{{name}:-…}}"),
+        })
+    }
+
+    fn input(&self, id: &str) -> Unset {
+        let name: String =
+            id.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect();
+        let message = match self.inputs.contains(id) {
+            true => format!("${{input:{id}}} would ask a person, and there is nobody to ask"),
+            false => format!("${{input:{id}}} names an input that the file does not declare"),
+        };
+        Unset { message, hint: format!("write ${{env:{name}}} in its place, and set {name} before the start") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: Result<&str, &str>) {
+        let environment = [("A", "1"), ("EMPTY", "")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let variables = Variables {
+            environment: environment.into(),
+            workspace: PathBuf::from("/ws"),
+            home: Some(PathBuf::from("/home/u")),
+            inputs: ["key".to_owned()].into(),
+        };
+        let found = variables.expand(text);
+        match expected {
+            Ok(expected) => assert_eq!(found.as_deref(), Ok(expected), "{text}"),
+            Err(words) => {
+                let message = found.expect_err("a variable that is not there").message;
+                assert!(message.contains(words), "{text}: {message}");
+            }
+        }
+    }
+
+    #[test]
+    fn variables_are_replaced_in_every_dialect() {
+        check("plain $5 {x}", Ok("plain $5 {x}"));
+        check("${A}-${env:A}", Ok("1-1"));
+        check("${B:-two} ${EMPTY:-x} ${A:-no}", Ok("two x 1"));
+        check("${B:-}", Ok(""));
+        check("${workspaceFolder}/d ${userHome}", Ok("/ws/d /home/u"));
+        check("$${A}", Ok("${A}"));
+        check("${B}", Err("the variable B is not set"));
+        check("${env:B}", Err("the variable B is not set"));
+        check("${input:key}", Err("nobody to ask"));
+        check("${input:other}", Err("does not declare"));
+        check("${command:x}", Err("none of the variables"));
+        check("${A", Err("no }"));
+    }
+}

@@ -1,0 +1,13 @@
+//! A node: a store, keys, agents, an engine and a server, put together, run, and taken down in order.
+
+mod commands;
+mod run;
+mod running;
+mod say;
+mod start;
+mod stop;
+
+pub(crate) use commands::{agent, check, up};
+pub(crate) use run::{Plan, run};
+pub(crate) use running::Running;
+pub(crate) use start::{SHIM, STORE_FOLDER, of_store};

@@ -1,0 +1,136 @@
+//! Nodes that run on this machine, for the command line to find: each writes who it is into its data folder, and where
+//! that folder is into a folder of its user's.
+
+use std::{
+    collections::BTreeMap,
+    env, fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use nix::{errno::Errno, sys::signal::kill, unistd::Pid};
+use serde::{Deserialize, Serialize};
+
+use crate::config::DATA;
+
+/// Where a running node says who it is, in its data folder.
+const FILE: &str = "node.json";
+
+/// Nodes of one user that are looked at. Each is a process; nobody runs this many.
+const NODES_MAX: usize = 64;
+
+/// What a running node says of itself. There is no secret in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Running {
+    /// Its process.
+    pub(crate) pid: i32,
+    /// When that process was started, in the kernel's own count: tells it from a later one of the same number.
+    pub(crate) started: Option<u64>,
+    /// Its data folder.
+    pub(crate) data: PathBuf,
+    /// Where it listens.
+    pub(crate) listen: SocketAddr,
+    /// What it is reached at from this machine, such as `http://127.0.0.1:7420`.
+    pub(crate) url: String,
+    /// Its agents' URLs, by name; the one to prefer.
+    pub(crate) agents: BTreeMap<String, String>,
+    /// All the origins that tokens may be made for.
+    pub(crate) origins: Vec<String>,
+}
+
+/// A node's word that it runs; taken back when dropped.
+#[derive(Debug)]
+pub(crate) struct Announcement {
+    files: Vec<PathBuf>,
+}
+
+impl Running {
+    /// Says that this node runs. Whoever cannot write its user's folder is found by its data folder alone.
+    pub(crate) fn announce(&self) -> io::Result<Announcement> {
+        let file = self.data.join(FILE);
+        replace(&file, &serde_json::to_vec_pretty(self)?)?;
+        let mut files = vec![file];
+        if let Some(folder) = user_folder() {
+            let pointer = folder.join(self.pid.to_string());
+            let data = self.data.as_os_str().as_encoded_bytes();
+            if fs::create_dir_all(&folder).and_then(|()| replace(&pointer, data)).is_ok() {
+                files.push(pointer);
+            }
+        }
+        Ok(Announcement { files })
+    }
+
+    /// The node that runs on this data folder.
+    pub(crate) fn at(data: &Path) -> Option<Self> {
+        let running: Self = serde_json::from_slice(&fs::read(data.join(FILE)).ok()?).ok()?;
+        let folder = data.canonicalize().ok()?;
+        // A folder that was copied brings a file along that is not about it.
+        (running.data == folder && running.is_alive()).then_some(running)
+    }
+
+    /// All nodes of this user, the one of the working directory first.
+    pub(crate) fn all() -> Vec<Self> {
+        let mut nodes: Vec<Self> = Self::at(Path::new(DATA)).into_iter().collect();
+        for data in announced() {
+            if let Some(node) = Self::at(&data)
+                && !nodes.contains(&node)
+            {
+                nodes.push(node);
+            }
+        }
+        nodes
+    }
+
+    /// Whether a URL leads to this node.
+    pub(crate) fn is_at(&self, url: &str) -> bool {
+        self.origins.iter().any(|origin| {
+            url.strip_prefix(origin.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?', '#']))
+        })
+    }
+
+    fn is_alive(&self) -> bool {
+        let is_there = matches!(kill(Pid::from_raw(self.pid), None), Ok(()) | Err(Errno::EPERM));
+        is_there && (self.started.is_none() || self.started == started(self.pid))
+    }
+}
+
+impl Drop for Announcement {
+    fn drop(&mut self) {
+        for file in &self.files {
+            // What is left behind is recognised by its process, which is gone.
+            fs::remove_file(file).ok();
+        }
+    }
+}
+
+/// When a process was started, in clock ticks since the machine was: field 22 of its `stat`.
+pub(crate) fn started(pid: i32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The second field is a name in parentheses, which may have anything in it.
+    let (_, fields) = stat.rsplit_once(')')?;
+    fields.split_ascii_whitespace().nth(19)?.parse().ok()
+}
+
+fn replace(file: &Path, content: &[u8]) -> io::Result<()> {
+    let new = file.with_extension("new");
+    fs::write(&new, content)?;
+    fs::rename(&new, file)
+}
+
+/// The data folders that nodes of this user have announced.
+fn announced() -> Vec<PathBuf> {
+    let entries = user_folder().and_then(|folder| fs::read_dir(folder).ok());
+    let mut files: Vec<PathBuf> = entries.into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    files.sort();
+    let read = |file: &PathBuf| fs::read_to_string(file).ok().map(PathBuf::from);
+    files.iter().take(NODES_MAX).filter_map(read).collect()
+}
+
+/// A folder of the user's, gone when he logs out if there is one of that kind.
+fn user_folder() -> Option<PathBuf> {
+    let absolute = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    absolute("XDG_RUNTIME_DIR")
+        .or_else(|| absolute("XDG_STATE_HOME"))
+        .or_else(|| env::home_dir().map(|home| home.join(".local/state")))
+        .map(|folder| folder.join("weft/nodes"))
+}
