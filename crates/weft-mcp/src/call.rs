@@ -4,11 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use rmcp::model::RequestMetaObject;
 use tokio::time::Instant;
-use weft_core::{Call, Fault, Json, Message, Outcome, Part, Plan, Question, SkillId};
+use weft_core::{Fault, Json, Message, Outcome, Part, Plan, Question, QuestionKind, SkillId};
 use weft_engine::{LATE_MAX, Request, Run, Unanswered};
 
 use crate::{
-    catalog::Catalog,
     fields::Fields,
     mailbox::{Asked, Broken, Mail, Progress, Reply},
     question::{Elicitation, is_same},
@@ -72,30 +71,39 @@ async fn find(shared: &Shared, run: &Run) -> Result<Target, Outcome> {
     // The tools are known with the first connection.
     connected(shared, run).await?;
     let catalog = shared.catalog().expect("a connection is made known with its tools");
-    let plan = resolve_late(shared, run, call, &catalog);
-    match plan {
-        Plan::Call(call) => match (&call.skill, &call.arguments) {
-            (Some(tool), Some(arguments)) => Ok(Target { tool: tool.clone(), arguments: arguments.clone() }),
-            _ => Err(Outcome::Failed(Fault::new("not-resolved", "the message could not be made a call"))),
-        },
-        // The answer is planned as a message of its own, with the tools known; this call ends here.
-        Plan::Ask(question) => match run.ask(question).await {
-            Ok(_) | Err(Unanswered::Expired | Unanswered::Over) => Err(Outcome::Declined),
-        },
-        Plan::Reject(fault) => Err(Outcome::Rejected(fault)),
-        Plan::Answer(_) => Err(Outcome::Failed(Fault::new("no-question", "there is no question to answer"))),
-    }
-}
-
-fn resolve_late(shared: &Shared, run: &Run, call: &Call, catalog: &Catalog) -> Plan {
     let config = &shared.config;
-    let resolver = Resolver { agent: &config.name, extension: config.extension_uri, catalog };
-    resolver.plan(&Request {
+    let resolver = Resolver { agent: &config.name, extension: config.extension_uri, catalog: &catalog };
+    let mut plan = resolver.plan(&Request {
         message: run.message(),
         skill: call.skill.as_ref(),
         task: None,
         question_id: run.message_id("input"),
-    })
+    });
+    for round in 0..ROUNDS_MAX {
+        let question = match plan {
+            Plan::Call(call) => match (&call.skill, &call.arguments) {
+                (Some(tool), Some(arguments)) => {
+                    return Ok(Target { tool: tool.clone(), arguments: arguments.clone() });
+                }
+                _ => break,
+            },
+            // The call is in the ledger already: its question is answered as one of the call's own.
+            Plan::Ask(question) => Arc::new(Question { kind: QuestionKind::Elicitation, ..Question::clone(&question) }),
+            Plan::Reject(fault) => return Err(Outcome::Rejected(fault)),
+            Plan::Answer(_) => break,
+        };
+        let answer = match put(run, question.clone()).await {
+            Ok(answer) => Fields::read(&answer).unwrap_or_default(),
+            Err(Unanswered::Expired) => return Err(Outcome::Declined),
+            Err(Unanswered::Over) => return Err(canceled_before()),
+        };
+        let Some(content) = answer.get("content") else {
+            let text = "what was missing for a call was not given. Nothing was called";
+            return Err(Outcome::Rejected(Fault::new("declined", text)));
+        };
+        plan = resolver.complete(&question, content, &run.message_id(&format!("input{round}")));
+    }
+    Err(Outcome::Rejected(Fault::new("not-resolved", "the message could not be made a call. Nothing was called")))
 }
 
 async fn connected(shared: &Shared, run: &Run) -> Result<Arc<Link>, Outcome> {

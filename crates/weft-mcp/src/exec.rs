@@ -71,6 +71,10 @@ fn become_server(parent: &OsStr, program: &OsStr, arguments: &[OsString]) -> Exi
     if is_orphan {
         return ExitCode::FAILURE;
     }
+    // The first stage has blocked signals for itself, and `exec` would hand that on.
+    if let Err(error) = SigSet::empty().thread_set_mask() {
+        return fail(&format!("cannot give the server a clean signal mask: {error}"), 1);
+    }
     let error = Command::new(program).args(arguments).exec();
     let code = if error.kind() == std::io::ErrorKind::NotFound { NOT_FOUND } else { NOT_FOUND - 1 };
     fail(&format!("cannot run {}: {error}", program.to_string_lossy()), code)
@@ -110,7 +114,7 @@ fn guard(prefix: &[OsString], command: &[OsString]) -> ExitCode {
     }
 }
 
-/// The signals we wait for come as reads. The server gets a clean mask: `Command` sees to that.
+/// The signals we wait for come as reads. The second stage undoes the blocking for the server.
 fn listen() -> nix::Result<SignalFd> {
     let mut mask = SigSet::empty();
     for signal in [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {

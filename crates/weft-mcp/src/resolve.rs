@@ -141,6 +141,21 @@ impl Resolver<'_> {
         }
     }
 
+    /// A question of ours that was asked in the middle of a call, together with its checked answer.
+    pub(crate) fn complete(&self, question: &Question, content: &Json, id: &MessageId) -> Plan {
+        let memory = question.message.data().and_then(Fields::read).unwrap_or_default();
+        let mut fields = memory.get("arguments").and_then(Fields::read).unwrap_or_default();
+        let mut content = Fields::read(content).unwrap_or_default();
+        let skill = memory.text("skill").or_else(|| content.text("skill"));
+        let more = match memory.get("skill") {
+            Some(_) => content,
+            None => content.take("arguments").as_ref().and_then(Fields::read).unwrap_or_default(),
+        };
+        fields.merge(more);
+        let wish = Wish { skill, is_named: true, with: With::Data(fields.to_json()), asks: true };
+        self.fulfil(wish, Manner::AskAll, id)
+    }
+
     /// Adds what was said before the skill was known.
     fn add_known(&self, wish: &mut Wish, mut known: Fields) {
         let Some(tool) = wish.skill.as_deref().and_then(|name| self.catalog.get(name)) else { return };

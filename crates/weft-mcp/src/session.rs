@@ -130,13 +130,15 @@ pub(crate) struct Session {
 #[derive(Debug)]
 pub(crate) struct StartError {
     pub(crate) text: String,
-    /// The era it was spoken to in, where it matters: a server that keeps silent at the probe may be an old one.
+    /// It was waited for in vain.
+    is_timeout: bool,
+    /// It kept silent when it was asked for its era: it may be an old one that does not answer what it does not know.
     pub(crate) was_silent: bool,
 }
 
 impl From<io::Error> for StartError {
     fn from(error: io::Error) -> Self {
-        Self { text: error.to_string(), was_silent: false }
+        Self { text: error.to_string(), is_timeout: false, was_silent: false }
     }
 }
 
@@ -170,7 +172,7 @@ impl Session {
                 let status = server.stop(Duration::ZERO).await;
                 if let Some(Broken::Garbage(why)) = broken {
                     error.text = why;
-                } else if let Some(status) = status.filter(|_| broken.is_some()) {
+                } else if let Some(status) = status.filter(|_| !error.is_timeout) {
                     error.text = format!("it ended with {status} before it was ready");
                 }
                 if !tail.is_empty() {
@@ -217,10 +219,10 @@ async fn connect(
         Era::Legacy => false,
         Era::Auto => match timeout(patience, probe(&mut wire)).await {
             Ok(Ok(is_modern)) => is_modern,
-            Ok(Err(error)) => return Err(StartError { text: error, was_silent: false }),
+            Ok(Err(error)) => return Err(StartError { text: error, is_timeout: false, was_silent: false }),
             Err(_) => {
                 let text = format!("it did not answer its first request within {patience:?}");
-                return Err(StartError { text, was_silent: true });
+                return Err(StartError { text, is_timeout: true, was_silent: true });
             }
         },
     };
@@ -231,10 +233,13 @@ async fn connect(
     };
     match timeout(patience, Host { tap }.serve_with_lifecycle(wire, mode)).await {
         Ok(Ok(running)) => Ok(running),
-        Ok(Err(error)) => Err(StartError { text: format!("it could not be agreed with: {error}"), was_silent: false }),
+        Ok(Err(error)) => {
+            let text = format!("it could not be agreed with: {error}");
+            Err(StartError { text, is_timeout: false, was_silent: false })
+        }
         Err(_) => {
             let text = format!("it did not finish its handshake within {patience:?}");
-            Err(StartError { text, was_silent: false })
+            Err(StartError { text, is_timeout: true, was_silent: false })
         }
     }
 }

@@ -173,7 +173,7 @@ impl Shared {
         };
         let session = match started {
             Ok(session) => session,
-            Err(StartError { text, was_silent }) => {
+            Err(StartError { text, was_silent, .. }) => {
                 *era = if was_silent { Era::Legacy } else { config.era };
                 return Some(text);
             }

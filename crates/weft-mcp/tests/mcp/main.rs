@@ -1,0 +1,10 @@
+//! The agent against servers that behave and servers that do not, with a real engine above it.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod calls;
+mod conversation;
+mod faults;
+mod lab;
+mod questions;
+mod tree;
