@@ -115,6 +115,7 @@ fn an_interrupted_demo_leaves_nothing() {
     // In the middle of the fourth act an agent is dead and another one at work.
     let is_dead = |line: &String| line.contains("kill -9");
     assert!(lines.by_ref().map(Result::unwrap).any(|line| is_dead(&line)));
+    assert!(!left(folder.path()).is_empty(), "what runs is found");
     kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGINT).unwrap();
     let begin = Instant::now();
     let rest: Vec<String> = lines.map(Result::unwrap).collect();

@@ -118,6 +118,11 @@ impl Failure {
         Self { a2a_code: Some(code), ..self }
     }
 
+    /// Whether all of it has been said already.
+    pub(crate) fn is_told(&self) -> bool {
+        self.is_told
+    }
+
     /// Says it on standard error, and gives what the process is to end with.
     pub(crate) fn report(&self, format: Format) -> ExitCode {
         if !self.is_told {

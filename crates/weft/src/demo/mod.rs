@@ -45,7 +45,7 @@ pub(crate) async fn run(args: Args, format: Format) -> Result<ExitCode, Failure>
         interrupted = interruption() => interrupted.map(|()| None).map_err(|error| Failure::of(Code::Internal, &error)),
         played = acts::play(&mut stage, &mut teller) => played.map(Some),
     };
-    let logs = if played.is_err() { stage.logs() } else { String::new() };
+    let logs = if played.as_ref().is_err_and(|failure| !failure.is_told()) { stage.logs() } else { String::new() };
     let left = stage.clear(args.keep).await;
     match played {
         Ok(Some(())) => {

@@ -91,6 +91,7 @@ impl Teller {
         format!("{dim}{:5.1} s{dim:#}", self.begin.elapsed().as_secs_f64())
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the system's errors, of which one is none of ours")]
     fn tell(&self, line: &str, mut event: Value) -> Result<(), Failure> {
         let mut stdout = anstream::stdout().lock();
         let told = match self.format {
@@ -101,8 +102,11 @@ impl Teller {
                 writeln!(stdout, "{event}")
             }
         };
-        // A person who pipes this into `head` has seen enough; the demo need not go on for nobody.
-        told.and_then(|()| stdout.flush()).map_err(|error| broke(format!("nobody listens any more: {error}")))
+        told.and_then(|()| stdout.flush()).map_err(|error| match error.kind() {
+            // A person who pipes this into `head` has seen enough; the demo need not go on for nobody.
+            io::ErrorKind::BrokenPipe => Failure::told(Code::Internal, "nobody listens any more"),
+            _ => broken("telling it")(error),
+        })
     }
 }
 
