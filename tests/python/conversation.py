@@ -11,7 +11,6 @@ import uuid
 
 import httpx
 from a2a.client import A2ACardResolver, ClientConfig, ClientFactory
-from a2a.client.errors import A2AClientError
 from a2a.helpers.proto_helpers import get_data_parts, get_text_parts, new_data_part, new_text_part
 from a2a.types import (
     CancelTaskRequest,
@@ -23,6 +22,7 @@ from a2a.types import (
     SubscribeToTaskRequest,
     TaskState,
 )
+from a2a.utils.errors import TaskNotCancelableError, TaskNotFoundError
 
 COMPLETED = TaskState.TASK_STATE_COMPLETED
 INPUT_REQUIRED = TaskState.TASK_STATE_INPUT_REQUIRED
@@ -110,7 +110,7 @@ async def converse(card_url, token):
         try:
             await blocking.cancel_task(CancelTaskRequest(id=task.id))
             raise AssertionError("a task was canceled twice")
-        except A2AClientError as error:
+        except TaskNotCancelableError as error:
             print("  ", type(error).__name__, error)
 
         print("input-required: missing arguments")
@@ -133,14 +133,14 @@ async def converse(card_url, token):
             try:
                 await blocking.get_task(request)
                 raise AssertionError("a task was found that never was")
-            except A2AClientError as error:
+            except TaskNotFoundError as error:
                 print("  ", type(error).__name__, error)
     async with httpx.AsyncClient() as http:
         stranger = ClientFactory(ClientConfig(httpx_client=http, streaming=False)).create(card)
         try:
             await one(stranger, say(call("echo", message="hello")))
             raise AssertionError("somebody without a token was served")
-        except A2AClientError as error:
+        except A2AError as error:
             print("  ", type(error).__name__, error)
 
 

@@ -71,7 +71,11 @@ impl AgentConfig {
         let mut words = command.into_iter();
         let mut all_effects: BTreeMap<String, Effect> = BTreeMap::new();
         let mut skills = BTreeMap::new();
+        let mut interactive = interactive;
         for (tool, skill) in card.skills {
+            if skill.interactive {
+                interactive.push(tool.clone());
+            }
             all_effects.insert(tool.clone(), skill.effect.unwrap_or_default());
             let tags = card.tags.iter().cloned().chain(skill.tags).collect();
             let notes = SkillNotes { name: skill.name, description: skill.description, tags, examples: skill.examples };
@@ -98,15 +102,19 @@ impl AgentConfig {
     }
 }
 
-/// How the server is started. `None` if that is not said in a way that could work.
-pub(crate) fn server(reader: &mut Reader<'_>, fields: &Fields<'_>, env_file_key: &str) -> Option<AgentConfig> {
+/// How the server is started. Without a command that could work there is none; what else is said is read all the same,
+/// so that every mistake is found at once.
+pub(crate) fn server(reader: &mut Reader<'_>, fields: &Fields<'_>, env_file_key: &str) -> AgentConfig {
     let folder = reader.source().folder.clone();
     let mut command = match fields.get("command") {
         Some(node) => command_words(reader, node),
         None => {
-            let hint = r#"for example command: ["npx", "-y", "@scope/server"]"#;
-            reader.fault_with_hint(fields.at, "there is no command", hint);
-            return None;
+            // One that is nearly there has been told.
+            if !fields.has_near("command") {
+                let hint = r#"for example command: ["npx", "-y", "@scope/server"]"#;
+                reader.fault_with_hint(fields.at, "there is no command", hint);
+            }
+            Vec::new()
         }
     };
     if let Some(node) = fields.get("args") {
@@ -125,8 +133,7 @@ pub(crate) fn server(reader: &mut Reader<'_>, fields: &Fields<'_>, env_file_key:
     }
     let cwd = fields.get("cwd").and_then(|node| reader.text(node, "cwd"));
     let cwd = cwd.map_or_else(|| folder.clone(), |cwd| folder.join(cwd));
-    let is_startable = command.first().is_some_and(|program| !program.is_empty());
-    is_startable.then(|| AgentConfig { command, env, cwd, ..AgentConfig::default() })
+    AgentConfig { command, env, cwd, ..AgentConfig::default() }
 }
 
 fn command_words(reader: &mut Reader<'_>, node: &Node) -> Vec<String> {
@@ -136,14 +143,17 @@ fn command_words(reader: &mut Reader<'_>, node: &Node) -> Vec<String> {
             reader.words(node, "command")
         }
     };
-    match words.first() {
+    match words.first().map(String::as_str) {
         Some(program) if words.len() == 1 && program.contains(' ') && !std::path::Path::new(program).exists() => {
             let parts: Vec<String> = program.split_whitespace().map(|word| format!("{word:?}")).collect();
             let hint = format!("no shell splits it: write command: [{}]", parts.join(", "));
             reader.fault_with_hint(node.at, format!("{program:?} is one word with a space in it"), hint);
+            return Vec::new();
         }
-        Some(_) => {}
-        None => reader.fault(node.at, "command has no words"),
+        Some("") => reader.fault(node.at, "the command's first word is empty"),
+        // A word that cannot be read has been told.
+        None if !reader.has_fault_at_or_after(node.at) => reader.fault(node.at, "command has no words"),
+        Some(_) | None => {}
     }
     words
 }

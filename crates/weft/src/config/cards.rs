@@ -43,6 +43,8 @@ pub(crate) struct CardSkill {
     pub(crate) description: Option<String>,
     /// What running it twice means; nothing said is at-most-once.
     pub(crate) effect: Option<Effect>,
+    /// Whether it asks its user: then it runs alone, so that its questions are known to be its own.
+    pub(crate) interactive: bool,
     /// Words to find it by.
     pub(crate) tags: Vec<String>,
     /// Messages that it answers.
@@ -106,11 +108,12 @@ fn card(reader: &mut Reader<'_>, root: &Node) -> Card {
 }
 
 fn skill(reader: &mut Reader<'_>, node: &Node) -> CardSkill {
-    let fields = reader.fields(node, "a skill", &["name", "description", "effect", "tags", "examples"]);
+    let fields = reader.fields(node, "a skill", &["name", "description", "effect", "interactive", "tags", "examples"]);
     CardSkill {
         name: fields.get("name").and_then(|node| reader.text(node, "name")),
         description: fields.get("description").and_then(|node| reader.text(node, "description")),
         effect: fields.get("effect").and_then(|node| effect(reader, node)),
+        interactive: fields.get("interactive").and_then(|node| reader.flag(node, "interactive")).unwrap_or_default(),
         tags: fields.get("tags").map(|node| reader.words(node, "tags")).unwrap_or_default(),
         examples: fields.get("examples").map(|node| reader.words(node, "examples")).unwrap_or_default(),
     }
