@@ -164,6 +164,13 @@ impl Report {
             rows.push(vec![(*server).to_owned(), cell(Spread::of(starts), 1), cell(Spread::of(idle), 1)]);
         }
         table(out, "Start and memory", &rows);
+        if let Some(spread) = Spread::of(self.findings.start_again_millis.iter().copied()) {
+            let _ = writeln!(
+                out,
+                "\nStart to ready of weft in a folder that it has used before: {} ms.",
+                cell(Some(spread), 1)
+            );
+        }
         if let Some(spread) = Spread::of(self.findings.start_filled_millis.iter().copied()) {
             let tasks = grouped(self.settings.tasks as f64, 0);
             let _ =
