@@ -50,20 +50,19 @@ fn parse(arguments: &[OsString]) -> Result<Cli, ExitCode> {
         .map_err(|error| Failure::new(Code::Usage, error).report(format))?;
     let command = settings::apply(Cli::command(), &settings);
     let parsed = command.try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches));
-    parsed.map_err(|error| match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+    parsed.map_err(|error| {
+        let is_asked_for = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+        if is_asked_for {
             error.print().ok();
-            ExitCode::SUCCESS
+            return ExitCode::SUCCESS;
         }
-        _ if format == Format::Json => {
+        if format == Format::Json {
             let text = error.render().to_string();
             let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
-            Failure::new(Code::Usage, message).hint("weft --help").report(format)
+            return Failure::new(Code::Usage, message).hint("weft --help").report(format);
         }
-        _ => {
-            error.print().ok();
-            ExitCode::from(Code::Usage.exit())
-        }
+        error.print().ok();
+        ExitCode::from(Code::Usage.exit())
     })
 }
 

@@ -23,6 +23,9 @@ pub(crate) fn of_client(error: ClientError, is_anonymous: bool) -> Failure {
         ClientError::Unauthorized { message, .. } if is_anonymous => Failure::new(Code::CredentialsMissing, message).hint(
             "on the node's machine say --data-dir FOLDER; elsewhere --bearer TOKEN, made there with `weft token mint --audience URL`",
         ),
+        // What the agent advises is for programs that speak HTTP.
+        ClientError::Unauthorized { message, hint } if hint.contains("Authorization") => Failure::new(Code::AuthFailed, message)
+            .hint("use a token that is made for this agent's URL and has not expired: weft token mint --audience URL"),
         ClientError::Unauthorized { message, hint } => Failure::new(Code::AuthFailed, message).hint(hint),
         ClientError::Credentials { .. } => Failure::of(Code::CredentialsMissing, &error),
         ClientError::Rpc(remote) => of_remote(&remote),

@@ -118,7 +118,7 @@ fn is_said_in_text(part: &Part, parts: &[Part]) -> bool {
     let only = data.as_object().filter(|members| members.len() == 1).and_then(|members| members.values().next());
     parts.iter().filter_map(Part::as_text).any(|text| {
         let is_wrapped = only.and_then(Value::as_str) == Some(text);
-        is_wrapped || serde_json::from_str::<Value>(text).is_ok_and(|said| said == data)
+        is_wrapped || serde_json::from_str::<Value>(text).is_ok_and(|said| said == data || only == Some(&said))
     })
 }
 
@@ -173,13 +173,10 @@ fn pretty(json: &Json) -> String {
 /// What to do now, and a warning if the task did not go well: on standard error, since it is no result.
 pub(crate) fn aftermath(task: &TaskView, agent: Option<&str>) {
     let cyan = label();
-    let said = task.status.message.as_ref().map(Message::text).unwrap_or_default();
-    let said = printable(said.lines().next().unwrap_or_default());
     match task.status.state {
-        State::Failed | State::Rejected | State::Canceled => {
-            let why = if said.is_empty() { String::new() } else { format!(": {said}") };
-            anstream::eprintln!("{cyan}warning:{cyan:#} the task is {}{why}", task.status.state.as_str());
-        }
+        State::Failed => anstream::eprintln!("{cyan}warning:{cyan:#} the task failed{}", why(task)),
+        State::Rejected => anstream::eprintln!("{cyan}warning:{cyan:#} the task was rejected{}", why(task)),
+        State::Canceled => anstream::eprintln!("{cyan}warning:{cyan:#} the task was canceled{}", why(task)),
         State::InputRequired | State::AuthRequired => {
             anstream::eprintln!("{cyan}warning:{cyan:#} the task waits for an answer");
             let target = agent.map(|agent| format!(" -a {agent}")).unwrap_or_default();
@@ -191,4 +188,9 @@ pub(crate) fn aftermath(task: &TaskView, agent: Option<&str>) {
         }
         State::Submitted | State::Working | State::Completed => {}
     }
+}
+
+fn why(task: &TaskView) -> String {
+    let said = task.status.message.as_ref().map(Message::text).unwrap_or_default();
+    said.lines().next().map(|line| format!(": {}", printable(line))).unwrap_or_default()
 }

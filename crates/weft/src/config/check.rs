@@ -21,6 +21,10 @@ pub(crate) fn check(config: &Config, file: &str) -> Vec<Finding> {
 
 fn check_agent(name: &str, agent: &AgentConfig, file: &str) -> Vec<Finding> {
     let mut findings = Vec::new();
+    if agent.command.is_empty() {
+        // That has been told with its place.
+        return findings;
+    }
     if !agent.cwd.is_dir() {
         let message = format!("agent {name}: there is no folder {}", agent.cwd.display());
         findings.push(Finding::about(Severity::Error, file, message).hint("make it, or name another with cwd"));

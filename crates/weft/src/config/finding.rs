@@ -102,7 +102,7 @@ impl fmt::Display for Finding {
             0 => write!(f, "{}: {}", self.file, self.message)?,
             line => write!(f, "{}:{line}:{}: {}", self.file, self.column, self.message)?,
         }
-        if let Some(excerpt) = &self.excerpt {
+        if let Some(excerpt) = self.excerpt.as_ref().filter(|_| self.is_error()) {
             let number = self.line.to_string();
             let before: String = excerpt.chars().take(self.column.saturating_sub(1)).collect();
             // A tab moves the mark as far as it moves the line above it.

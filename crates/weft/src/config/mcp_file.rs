@@ -101,7 +101,7 @@ fn read_server(reader: &mut Reader<'_>, key: &Key, node: &Node) -> Option<AgentC
         reader.fault_with_hint(url.at, "servers over HTTP are not in this version yet", STDIO_HINT);
         return None;
     }
-    let mut config = agent::server(reader, &fields, "envFile")?;
+    let mut config = agent::server(reader, &fields, "envFile");
     if let Some(node) = fields.get("weft") {
         let ours = reader.fields(node, "weft", &AGENT_KEYS);
         agent::settings(reader, &ours, &mut config);

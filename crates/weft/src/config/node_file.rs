@@ -122,14 +122,12 @@ fn read_agents(reader: &mut Reader<'_>, node: &Node) -> BTreeMap<AgentName, Agen
             }
         };
         let config = read_agent(reader, node, &key.text);
-        if let Some((name, config)) = name.zip(config) {
-            agents.insert(name, config);
-        }
+        agents.extend(name.map(|name| (name, config)));
     }
     agents
 }
 
-fn read_agent(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<AgentConfig> {
+fn read_agent(reader: &mut Reader<'_>, node: &Node, name: &str) -> AgentConfig {
     let what = format!("agent {name}");
     let known: Vec<&str> = AGENT_KEYS.iter().copied().chain(["mcp", "a2a", "share"]).collect();
     let fields = reader.fields(node, &what, &known);
@@ -138,22 +136,27 @@ fn read_agent(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<AgentC
             reader.fault_with_hint(key.at, format!("{later:?} is not in this version yet"), "take it out");
         }
     }
-    let Some(server) = fields.get("mcp") else {
-        if fields.get("a2a").is_none() {
-            reader.fault_with_hint(
-                fields.at,
-                format!("{what} has no server"),
-                "say how to start it: mcp: { command: [npx, -y, \"@scope/server\"] }",
-            );
+    let mut config = match fields.get("mcp") {
+        Some(server) => read_server(reader, server),
+        None => {
+            if fields.get("a2a").is_none() && !fields.has_near("mcp") {
+                let hint = "say how to start it: mcp: { command: [npx, -y, \"@scope/server\"] }";
+                reader.fault_with_hint(fields.at, format!("{what} has no server"), hint);
+            }
+            AgentConfig::default()
         }
-        return None;
     };
-    let server_fields = reader.fields(server, "mcp", &SERVER_KEYS);
-    if let Some((key, _)) = server_fields.entry("url") {
-        reader.fault_with_hint(key.at, "servers over HTTP are not in this version yet", agent::STDIO_HINT);
-        return None;
-    }
-    let mut config = agent::server(reader, &server_fields, "env_file")?;
     agent::settings(reader, &fields, &mut config);
-    Some(config)
+    config
+}
+
+fn read_server(reader: &mut Reader<'_>, node: &Node) -> AgentConfig {
+    let fields = reader.fields(node, "mcp", &SERVER_KEYS);
+    match fields.entry("url") {
+        Some((key, _)) => {
+            reader.fault_with_hint(key.at, "servers over HTTP are not in this version yet", agent::STDIO_HINT);
+            AgentConfig::default()
+        }
+        None => agent::server(reader, &fields, "env_file"),
+    }
 }

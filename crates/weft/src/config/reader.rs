@@ -27,6 +27,11 @@ impl<'n> Fields<'n> {
         self.entry(name).map(|(_, node)| node).filter(|node| !node.is_null())
     }
 
+    /// Whether something stands there that looks like this name misspelt.
+    pub(crate) fn has_near(&self, name: &str) -> bool {
+        self.entries.iter().any(|(key, _)| key.text != name && nearest(&key.text, &[name]).is_some())
+    }
+
     /// The same with its key.
     pub(crate) fn entry(&self, name: &str) -> Option<(&'n Key, &'n Node)> {
         self.entries.iter().find(|(key, _)| key.text == name).copied()
@@ -52,6 +57,11 @@ impl<'a> Reader<'a> {
     /// The same, with what to do about it.
     pub(crate) fn fault_with_hint(&mut self, at: Place, message: impl Into<String>, hint: impl Into<String>) {
         self.findings.push(Finding::at(Severity::Error, self.source, at, message).hint(hint));
+    }
+
+    /// Whether something that must be mended was found from here on.
+    pub(crate) fn has_fault_at_or_after(&self, at: Place) -> bool {
+        self.findings.iter().any(|finding| (Place { line: finding.line, column: finding.column }) >= at)
     }
 
     /// Something that somebody should know.

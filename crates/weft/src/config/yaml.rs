@@ -19,17 +19,21 @@ pub(crate) fn parse(source: &Source) -> Result<Node, Finding> {
 fn fault(source: &Source, error: &serde_saphyr::Error) -> Finding {
     let place = error.location().map(place).unwrap_or_default();
     let text = error.without_snippet().to_string();
-    // The place is told apart from the words.
+    // The place is told apart from the words, and what to set in the reader is nothing to tell a user.
     let words = text.split(" at line ").next().unwrap_or(&text);
+    let words = words.split(", set ").next().unwrap_or(words);
     let finding = Finding::at(Severity::Error, source, place, format!("this is not YAML: {words}"));
-    match hint(finding.excerpt.as_deref().unwrap_or_default(), &source.text) {
+    match hint(words, finding.excerpt.as_deref().unwrap_or_default(), &source.text) {
         Some(hint) => finding.hint(hint),
         None => finding,
     }
 }
 
 /// What trips most people up.
-fn hint(line: &str, text: &str) -> Option<&'static str> {
+fn hint(words: &str, line: &str, text: &str) -> Option<&'static str> {
+    if words.contains("duplicate") {
+        return Some("take one of them out");
+    }
     let is_flow = |line: &str| line.contains('[') || line.contains('{') || line.trim_start().starts_with('-');
     let has_bare =
         |line: &str, what: &str| [" ", "[", ",", "{"].iter().any(|before| line.contains(&format!("{before}{what}")));
@@ -40,7 +44,8 @@ fn hint(line: &str, text: &str) -> Option<&'static str> {
     if is_bare(line) || text.lines().any(is_bare) {
         return Some(r#"put a word that begins with @ or has ${…} in quotes: ["npx", "-y", "@scope/package"]"#);
     }
-    line.contains(": ").then_some("put a text that has a colon followed by a space in quotes")
+    let is_second_colon = words.contains("mapping value") || line.matches(": ").count() > 1 && !is_flow(line);
+    is_second_colon.then_some("put a text that has a colon followed by a space in quotes")
 }
 
 fn place(location: Location) -> Place {

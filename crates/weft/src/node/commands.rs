@@ -157,7 +157,11 @@ pub(crate) fn check(output: Output, file: Option<PathBuf>) -> Result<(), Failure
     findings.extend(config::check(&config, &name));
     let errors = findings.iter().filter(|finding| finding.severity == Severity::Error).count();
     if output.is_json() {
-        let agents: Vec<&str> = config.agents.keys().map(AgentName::as_str).collect();
+        let agent = |(name, agent): (&AgentName, &AgentConfig)| {
+            let variables: Vec<&String> = agent.env.keys().collect();
+            serde_json::json!({ "name": name, "command": agent.command, "cwd": agent.cwd, "env": variables })
+        };
+        let agents: Vec<_> = config.agents.iter().map(agent).collect();
         output.json(&serde_json::json!({ "file": name, "ok": errors == 0, "agents": agents, "findings": findings }))?;
     } else {
         findings.iter().for_each(super::say::finding);

@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal};
 
-use comfy_table::{ContentArrangement, Table, presets::UTF8_HORIZONTAL_ONLY};
+use comfy_table::{Table, presets::NOTHING};
 
 use super::running::Running;
 use crate::{
@@ -21,14 +21,13 @@ pub(super) fn ready(output: Output, node: &Running) -> Result<(), Failure> {
         return node.agents.iter().try_for_each(|(name, url)| output.line(format_args!("agent {name} at {url}")));
     }
     let mut table = Table::new();
-    table.load_style(UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(["agent", "card"]);
+    table.load_style(NOTHING);
     for (name, url) in &node.agents {
-        table.add_row([name.clone(), format!("{url}/.well-known/agent-card.json")]);
+        table.add_row([format!(" agent {name}"), url.clone()]);
     }
     output.line(table)?;
     if let Some(name) = node.agents.keys().next() {
-        output.line(format_args!("try: weft card get {name}"))?;
+        output.line(format_args!("Try, in another terminal: weft card get {name}"))?;
     }
     Ok(())
 }

@@ -94,13 +94,13 @@ fn bind(address: SocketAddr) -> Result<TcpSocket, Failure> {
 
 fn in_use(address: SocketAddr, error: &io::Error) -> Failure {
     let failure = Failure::new(Code::Listen, format!("cannot listen at {address}: {error}"));
-    match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            failure.hint("another program listens there: name another address, such as --listen 127.0.0.1:0")
-        }
-        io::ErrorKind::PermissionDenied => failure.hint("take a port above 1023"),
-        _ => failure.hint("name an address of this machine, such as --listen 127.0.0.1:7420"),
+    if error.kind() == io::ErrorKind::AddrInUse {
+        return failure.hint("another program listens there: name another address, such as --listen 127.0.0.1:0");
     }
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        return failure.hint("take a port above 1023");
+    }
+    failure.hint("name an address of this machine, such as --listen 127.0.0.1:7420")
 }
 
 /// The data folder, made for its owner alone if it is not there.

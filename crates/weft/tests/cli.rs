@@ -1,0 +1,12 @@
+//! The program as it is typed: what it says, where, and what it ends with. Nothing here starts a node.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
+#[path = "cli/configuration.rs"]
+mod configuration;
+#[path = "cli/conventions.rs"]
+mod conventions;
+#[path = "cli/owner.rs"]
+mod owner;
+#[path = "cli/program.rs"]
+mod program;
