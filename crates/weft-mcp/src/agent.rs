@@ -68,7 +68,7 @@ impl Agent for McpAgent {
     }
 
     fn call_slots(&self) -> usize {
-        self.shared.config.call_slots
+        self.shared.config.call_slots.max(1)
     }
 
     fn ready(&self) -> Result<(), String> {

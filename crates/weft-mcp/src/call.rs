@@ -44,20 +44,32 @@ enum Word {
 
 /// Carries out a run. Dropped, the server is told that nobody waits any more.
 pub(crate) async fn carry_out(shared: &Shared, run: Run) -> Outcome {
-    let target = match find(shared, &run).await {
+    tokio::select! {
+        biased;
+        // The node stops, and drops this. What the call came to is not for a server that we end ourselves to say: its
+        // intent is kept, and the next life goes on from there.
+        () = shared.stopping() => tokio::time::sleep(LATE_MAX).await,
+        outcome = call(shared, &run) => return outcome,
+    }
+    let text = "the MCP server was stopped in the middle of the call";
+    Outcome::Unknown { fault: Fault::new("server-stopped", text), again: false }
+}
+
+async fn call(shared: &Shared, run: &Run) -> Outcome {
+    let target = match find(shared, run).await {
         Ok(target) => target,
         Err(outcome) => return outcome,
     };
     let place = tokio::select! {
         biased;
         () = run.canceled() => return canceled_before(),
-        () = time_is_up(&run) => return Outcome::Failed(Fault::new(
+        () = time_is_up(run) => return Outcome::Failed(Fault::new(
             "server-busy",
             format!("`{}` waited for its turn until its time was up. Nothing was called", target.tool),
         )),
         place = shared.lane.enter(target.tool.as_str()) => place,
     };
-    let outcome = talk(shared, &run, &target).await;
+    let outcome = talk(shared, run, &target).await;
     drop(place);
     outcome
 }

@@ -53,18 +53,21 @@ impl ClientHandler for Host {
             return Err(ErrorData::invalid_params("elicitation/create without parameters", None));
         };
         let (answer, answered) = oneshot::channel();
-        let result = match self.tap.question(Asked { params, answer }) {
-            Err(_) => serde_json::json!({"action": "decline"}),
+        let answer = match self.tap.question(Asked { params, answer }) {
+            Err(_) => action("decline"),
             Ok(()) => tokio::select! {
                 biased;
-                answer = answered => answer.as_ref().map_or_else(|_| cancel(), Json::to_value),
-                () = context.ct.cancelled() => cancel(),
+                answer = answered => answer.unwrap_or_else(|_| action("cancel")),
+                () = context.ct.cancelled() => action("cancel"),
             },
         };
-        Ok(CustomResult::new(result))
+        let result = CustomResult::new(answer.to_value());
+        // The library sorts the fields and changes numbers; the transport writes what was kept instead.
+        self.tap.answer(&context.id, answer);
+        Ok(result)
     }
 }
 
-fn cancel() -> serde_json::Value {
-    serde_json::json!({"action": "cancel"})
+fn action(word: &str) -> Json {
+    Json::from(&serde_json::json!({ "action": word }))
 }

@@ -66,11 +66,10 @@ impl Resolver<'_> {
 
     fn fulfil(&self, wish: Wish, manner: Manner, id: &MessageId) -> Plan {
         let Some(name) = wish.skill else {
-            let known = match &wish.with {
-                With::Data(data) => Fields::read(data),
-                With::Text(_) => None,
+            return match &wish.with {
+                With::Data(data) => self.ask_skill(Fields::read(data).as_ref(), None, id),
+                With::Text(text) => self.ask_skill(None, text.split_whitespace().next(), id),
             };
-            return self.ask_skill(known.as_ref(), None, id);
         };
         let Some(tool) = self.catalog.get(&name) else {
             return match manner {

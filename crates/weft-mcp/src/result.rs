@@ -72,8 +72,13 @@ impl CallResult {
             metadata.set("schemaValid", Json::of(&false));
             metadata.set("schemaErrors", resolve::errors(&violations));
         }
-        if let Some(meta) = self.meta.clone() {
-            metadata.set("_meta", meta);
+        if let Some(meta) = self.meta.as_ref().and_then(Fields::read) {
+            // What the protocol itself puts there says nothing of the result.
+            let own = meta.iter().filter(|(name, _)| !name.starts_with("io.modelcontextprotocol/"));
+            let own = own.map(|(name, value)| (name.to_owned(), value.clone())).collect::<Fields>();
+            if !own.is_empty() {
+                metadata.set("_meta", own.to_json());
+            }
         }
         if let Some((name, value)) = note {
             metadata.set(name, value);

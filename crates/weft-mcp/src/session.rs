@@ -1,6 +1,15 @@
 //! One life of a server: started, asked for its era, listed, spoken to, ended.
 
-use std::{io, path::Path, process::ExitStatus, sync::Arc, time::Duration};
+use std::{
+    io,
+    path::Path,
+    process::ExitStatus,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use rmcp::{
     RoleClient,
@@ -54,6 +63,8 @@ pub(crate) struct Exchange {
     link: Arc<Link>,
     pub(crate) serial: u64,
     pub(crate) mailbox: Arc<Mailbox>,
+    /// Whether the server was told already.
+    is_canceled: AtomicBool,
     // The library forgets its half when the reply's stand-in arrives, and grumbles if nobody is there to take it.
     _handle: RequestHandle<RoleClient>,
 }
@@ -61,19 +72,19 @@ pub(crate) struct Exchange {
 impl Exchange {
     /// Tells the server that nobody wants the result any more. The reply may still come.
     pub(crate) fn cancel(&self) {
-        if let Some(id) = self.link.tap.id_of(self.serial) {
-            // Full: the server takes nothing any more, and will be ended for it.
-            let _ = self.link.cancellations.try_send(id);
-        }
+        self.tell(self.link.tap.id_of(self.serial));
+    }
+
+    fn tell(&self, id: Option<i64>) {
+        let Some(id) = id.filter(|_| !self.is_canceled.swap(true, Ordering::Relaxed)) else { return };
+        // Full: the server takes nothing any more, and will be ended for it.
+        let _ = self.link.cancellations.try_send(id);
     }
 }
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        if let Some(id) = self.link.tap.leave(self.serial) {
-            // Full: the server takes nothing any more, and will be ended for it.
-            let _ = self.link.cancellations.try_send(id);
-        }
+        self.tell(self.link.tap.leave(self.serial));
     }
 }
 
@@ -96,7 +107,13 @@ impl Link {
             .send_request_with_option(ClientRequest::CustomRequest(request), PeerRequestOptions::no_options())
             .await;
         match sent {
-            Ok(handle) => Ok(Exchange { link: self.clone(), serial, mailbox, _handle: handle }),
+            Ok(handle) => Ok(Exchange {
+                link: self.clone(),
+                serial,
+                mailbox,
+                is_canceled: AtomicBool::new(false),
+                _handle: handle,
+            }),
             Err(error) => {
                 self.tap.leave(serial);
                 Err(Broken::Died(error.to_string()))

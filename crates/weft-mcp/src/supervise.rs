@@ -84,6 +84,11 @@ impl Shared {
         self.stop.cancel();
     }
 
+    /// Returns when the server is being stopped for good.
+    pub(crate) async fn stopping(&self) {
+        self.stop.cancelled().await;
+    }
+
     /// The newest tools, if there ever were any.
     pub(crate) fn catalog(&self) -> Option<Arc<Catalog>> {
         self.state().catalog.clone()
@@ -145,8 +150,7 @@ impl Shared {
 
     /// The whole life of the server, until [`Shared::stop`]. Returns when nothing of it is left.
     pub(crate) async fn live(self: Arc<Self>, tracker: TaskTracker) {
-        let folder = self.folder.clone();
-        let swept = tokio::task::spawn_blocking(move || sweep::sweep(&folder)).await.unwrap_or_default();
+        let swept = self.sweep().await;
         if swept > 0 {
             tracing::warn!(agent = self.config.name, processes = swept, "ended what an earlier life had left running");
         }
@@ -168,8 +172,13 @@ impl Shared {
         let begun = Instant::now();
         let started = tokio::select! {
             biased;
-            () = self.stop.cancelled() => return None,
-            started = Session::start(config, &self.launcher, &self.folder, *era, self.lane.clone(), tracker) => started,
+            () = self.stop.cancelled() => None,
+            started = Session::start(config, &self.launcher, &self.folder, *era, self.lane.clone(), tracker) => Some(started),
+        };
+        let Some(started) = started else {
+            // Its shim ends it, now that nobody holds the pipes. But whoever stops us wants to know that it has ended.
+            self.sweep().await;
+            return None;
         };
         let session = match started {
             Ok(session) => session,
@@ -276,10 +285,11 @@ impl Shared {
     /// After a death: the pause.
     async fn end(&self, breaker: &mut Breaker, why: String) -> Ending {
         let now = Instant::now();
+        let again = Stage::Starting(Some(why.clone()));
         let pause = match breaker.died(now, &self.config.limits, chance()) {
             Next::Restart(pause) => {
                 tracing::info!(agent = self.config.name, why, ?pause, "server is started again");
-                self.enter(Stage::Starting(Some(why)));
+                self.enter(again.clone());
                 pause
             }
             Next::Rest(pause) => {
@@ -293,9 +303,14 @@ impl Shared {
             () = self.stop.cancelled() => return Ending::Stop,
             () = tokio::time::sleep(pause) => {}
         }
-        let last = self.ready().err();
-        self.enter(Stage::Starting(last));
+        self.enter(again);
         Ending::Died
+    }
+
+    /// Ends what is written down as running, and says how many processes that were.
+    async fn sweep(&self) -> usize {
+        let folder = self.folder.clone();
+        tokio::task::spawn_blocking(move || sweep::sweep(&folder)).await.unwrap_or_default()
     }
 }
 

@@ -47,6 +47,8 @@ struct Inner {
     ghosts: Vec<(i64, Instant)>,
     /// Requests of the server that wait for our answer.
     serving: Vec<RequestId>,
+    /// Answers on their way to the transport, as they came.
+    answers: Vec<(RequestId, Json)>,
     junk_lines: u64,
     junk_bytes: u64,
     broken: Option<Broken>,
@@ -239,7 +241,22 @@ impl Tap {
 
     /// A request of the server has its answer, or needs none any more.
     pub(crate) fn served(&self, id: &RequestId) {
-        take(&mut self.inner().serving, id);
+        let mut inner = self.inner();
+        take(&mut inner.serving, id);
+        inner.answers.retain(|(known, _)| known != id);
+    }
+
+    /// Keeps the answer to a request of the server, so that it can be written as it came.
+    pub(crate) fn answer(&self, id: &RequestId, answer: Json) {
+        let mut inner = self.inner();
+        if inner.serving.contains(id) {
+            inner.answers.push((id.clone(), answer));
+        }
+    }
+
+    /// The answer to a request of the server, if one was kept.
+    pub(crate) fn answer_to(&self, id: &RequestId) -> Option<Json> {
+        self.inner().answers.iter().find(|(known, _)| known == id).map(|(_, answer)| answer.clone())
     }
 
     /// A line that could be read, and was somebody's.
@@ -318,5 +335,121 @@ fn number(id: &RequestId) -> Option<i64> {
     match id {
         RequestId::Number(number) => Some(*number),
         RequestId::String(text) => text.parse().ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::mailbox::Mail;
+
+    fn tap() -> Tap {
+        Tap::new(McpLimits::default(), Arc::new(Lane::new([])))
+    }
+
+    fn asked() -> (Asked, oneshot::Receiver<Json>) {
+        let (answer, answered) = oneshot::channel();
+        (Asked { params: Json::of(&()), answer }, answered)
+    }
+
+    /// A call of a tool that the server has.
+    fn call(tap: &Tap, tool: &str, id: i64) -> (u64, Arc<Mailbox>) {
+        let (serial, mailbox) = tap.enter(Some(tool)).unwrap();
+        tap.sent(serial, id, Some(id));
+        (serial, mailbox)
+    }
+
+    #[tokio::test]
+    async fn a_question_goes_to_the_only_call_it_can_belong_to() {
+        let tap = tap();
+        assert!(tap.question(asked().0).is_err(), "nothing is in flight");
+        let (serial, mailbox) = call(&tap, "a", 1);
+        tap.question(asked().0).unwrap();
+        assert!(matches!(mailbox.next().await, Mail::Question(_)));
+        assert!(!tap.was_passed_over(serial));
+    }
+
+    #[tokio::test]
+    async fn a_question_that_could_be_anybodys_is_nobodys() {
+        let tap = tap();
+        let (first, _) = call(&tap, "a", 1);
+        let (second, _) = call(&tap, "b", 2);
+        assert!(tap.question(asked().0).is_err());
+        assert!(tap.was_passed_over(first) && tap.was_passed_over(second));
+        // Both run alone from now on: while one does, the other waits.
+        let place = tap.lane.enter("a").await;
+        let mut waiting = std::pin::pin!(tap.lane.enter("b"));
+        assert!(futures_now(waiting.as_mut()).is_none());
+        drop(place);
+        waiting.await;
+    }
+
+    /// The result of a future that is ready at once.
+    fn futures_now<F: Future>(future: std::pin::Pin<&mut F>) -> Option<F::Output> {
+        match future.poll(&mut std::task::Context::from_waker(std::task::Waker::noop())) {
+            std::task::Poll::Ready(output) => Some(output),
+            std::task::Poll::Pending => None,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_was_given_up_may_still_ask_and_then_nobody_else_is() {
+        let tap = tap();
+        let (given_up, _) = call(&tap, "a", 1);
+        assert_eq!(tap.leave(given_up), Some(1));
+        let (serial, _) = call(&tap, "b", 2);
+        assert!(tap.question(asked().0).is_err());
+        assert!(tap.was_passed_over(serial));
+        tokio::time::advance(Duration::from_secs(61)).await;
+        tap.question(asked().0).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_late_reply_ends_the_haunting() {
+        let tap = tap();
+        let (given_up, _) = call(&tap, "a", 1);
+        tap.leave(given_up);
+        call(&tap, "b", 2);
+        assert_eq!(tap.reply(Some(&RequestId::Number(1)), Reply::Result(Json::of(&1))), Owner::Nobody);
+        tap.question(asked().0).unwrap();
+    }
+
+    #[tokio::test]
+    async fn replies_find_their_call_once() {
+        let tap = tap();
+        tap.sent_by_library(RequestId::Number(0));
+        let (serial, mailbox) = call(&tap, "a", 1);
+        let reply = |id: RequestId| tap.reply(Some(&id), Reply::Result(Json::of(&1)));
+        assert_eq!(reply(RequestId::Number(0)), Owner::Library);
+        assert_eq!(reply(RequestId::Number(0)), Owner::Nobody);
+        assert_eq!(reply(RequestId::Number(7)), Owner::Nobody);
+        assert_eq!(reply(RequestId::String("1".into())), Owner::Call(1));
+        assert_eq!(reply(RequestId::Number(1)), Owner::Nobody);
+        assert!(matches!(mailbox.replied().await, Reply::Result(_)));
+        assert_eq!(tap.leave(serial), None);
+    }
+
+    #[tokio::test]
+    async fn what_the_server_never_saw_is_told_from_what_it_may_have_done() {
+        let tap = tap();
+        let (_, sent) = call(&tap, "a", 1);
+        let (_, unsent) = tap.enter(Some("b")).unwrap();
+        tap.close(Broken::Died("gone".to_owned()));
+        assert!(matches!(sent.replied().await, Reply::Broken(_)));
+        assert!(matches!(unsent.replied().await, Reply::NotSent(_)));
+        assert!(tap.enter(None).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_junk_is_one_line_too_many() {
+        let limits = McpLimits { junk_lines_max: 3, junk_bytes_max: 100, ..McpLimits::default() };
+        let tap = Tap::new(limits, Arc::new(Lane::new([])));
+        assert!([1, 1, 1].iter().all(|bytes| tap.junk(*bytes).is_none()));
+        assert!(tap.junk(1).is_some());
+        tap.good();
+        assert!(tap.junk(100).is_none());
+        assert!(tap.junk(1).is_some());
     }
 }

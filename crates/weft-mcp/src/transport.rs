@@ -246,6 +246,12 @@ fn write(message: &ClientJsonRpcMessage, tap: &Tap) -> io::Result<Vec<u8>> {
         method: &'a str,
         params: Json,
     }
+    #[derive(Serialize)]
+    struct Response<'a> {
+        jsonrpc: &'static str,
+        id: &'a RequestId,
+        result: Json,
+    }
     let mut text = match message {
         JsonRpcMessage::Request(request) => match request.request.extensions().get::<Outgoing>() {
             Some(outgoing) => {
@@ -266,9 +272,11 @@ fn write(message: &ClientJsonRpcMessage, tap: &Tap) -> io::Result<Vec<u8>> {
                 serde_json::to_vec(message)?
             }
         },
-        JsonRpcMessage::Response(_) | JsonRpcMessage::Notification(_) | JsonRpcMessage::Error(_) => {
-            serde_json::to_vec(message)?
-        }
+        JsonRpcMessage::Response(response) => match tap.answer_to(&response.id) {
+            Some(result) => serde_json::to_vec(&Response { jsonrpc: "2.0", id: &response.id, result })?,
+            None => serde_json::to_vec(message)?,
+        },
+        JsonRpcMessage::Notification(_) | JsonRpcMessage::Error(_) => serde_json::to_vec(message)?,
     };
     text.push(b'\n');
     Ok(text)

@@ -40,6 +40,7 @@ async fn messages_become_calls() {
         (&["sum a=1", "x", "2"], sum),
         (&["sum", "no idea"], ["good", "input-required: That cannot be read as arguments of `sum`."]),
         (&["help"], ["good", "input-required: Which skill of `good`"]),
+        (&["smu a=1"], ["good", "input-required: Which skill of `good`, with which arguments? Did you mean `sum`?"]),
         (&["help", "sum", "a=1 b=2"], sum),
         (&["help", "sum a=1 b=2"], sum),
         (&[r#"data:{"a":1,"b":2}"#, "sum"], sum),

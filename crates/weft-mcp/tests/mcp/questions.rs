@@ -48,8 +48,8 @@ async fn a_schema_outside_of_the_usual_arrives_as_it_is() {
         schema.find(r#""z": {"type": ["integer", "null"]}"#) < schema.find(r#""a": {"type": "object""#),
         "{schema}"
     );
-    let done = lab.reply("good", &task.id, say(r#"data:{"z":null,"a":{"deep":[1]}}"#)).await;
-    assert_eq!(view(&done), r#"completed: {"action": "accept", "content": {"a": {"deep": [1]}, "z": null}}"#);
+    let done = lab.reply("good", &task.id, say(r#"data:{"z":null,"a":{"deep":[1.0]}}"#)).await;
+    assert_eq!(view(&done), r#"completed: {"action": "accept", "content": {"z": null, "a": {"deep": [1.0]}}}"#);
     lab.close().await;
 }
 

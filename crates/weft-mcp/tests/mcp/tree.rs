@@ -51,6 +51,15 @@ async fn a_shutdown_leaves_nothing_behind() {
 }
 
 #[tokio::test]
+async fn a_shutdown_in_the_middle_of_a_start_leaves_nothing_behind() {
+    let lab = Lab::new(&["boot-hangs"]).await;
+    let notes = lab.notes("boot-hangs");
+    until("the server has forked", || pids(&notes).len() == 4).await;
+    let _folder = lab.close().await;
+    assert_eq!(pids(&notes).iter().filter(|pid| is_alive(**pid)).count(), 0);
+}
+
+#[tokio::test]
 async fn a_server_that_dies_takes_its_children_along() {
     let lab = Lab::new(&["forks"]).await.ready().await;
     lab.send("forks", say("do")).await;
