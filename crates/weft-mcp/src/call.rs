@@ -1,19 +1,19 @@
 //! One call of a tool, from the durable intent to its outcome. Nothing here waits without a bound.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use rmcp::model::RequestMetaObject;
-use tokio::time::Instant;
-use weft_core::{Fault, Json, Message, Outcome, Part, Plan, Question, QuestionKind, SkillId};
+use weft_core::{Fault, Json, Outcome, Plan, Question, QuestionKind};
 use weft_engine::{LATE_MAX, Request, Run, Unanswered};
 
 use crate::{
     fields::Fields,
-    mailbox::{Asked, Broken, Mail, Progress, Reply},
-    question::{Elicitation, is_same},
+    listen::{Listener, Target, Word, canceled_before, put, time_is_up, unknown},
+    mailbox::RpcError,
+    question::Elicitation,
     resolve::Resolver,
     result::{self, CallResult, URL_REQUIRED},
-    session::{Exchange, Link},
+    session::Link,
     supervise::Shared,
 };
 
@@ -25,22 +25,6 @@ const SENDS_MAX: u32 = 5;
 
 /// The name in `_meta` under which a keyed tool finds the key to drop repeats by.
 const KEY: &str = "weft/idempotencyKey";
-
-/// What a run calls.
-struct Target {
-    tool: SkillId,
-    arguments: Json,
-}
-
-/// What is known after the server has spoken its last word on a request.
-enum Word {
-    Result(Json),
-    Error(crate::mailbox::RpcError),
-    /// The call is over without one.
-    Over(Outcome),
-    /// The server never saw the request.
-    NotSent(Broken),
-}
 
 /// Carries out a run. Dropped, the server is told that nobody waits any more.
 pub(crate) async fn carry_out(shared: &Shared, run: Run) -> Outcome {
@@ -230,7 +214,7 @@ fn read_questions(result: &CallResult) -> Result<Vec<(String, Elicitation)>, Str
 }
 
 /// The addresses of an error that wants its user to visit them first (2025-11-25).
-fn links(error: &crate::mailbox::RpcError) -> Option<Vec<(String, Elicitation)>> {
+fn links(error: &RpcError) -> Option<Vec<(String, Elicitation)>> {
     #[derive(serde::Deserialize)]
     struct Data {
         elicitations: Vec<Json>,
@@ -244,15 +228,6 @@ fn links(error: &crate::mailbox::RpcError) -> Option<Vec<(String, Elicitation)>>
 
 fn is_accepted(answer: &Json) -> bool {
     Fields::read(answer).and_then(|fields| fields.text("action")).as_deref() == Some("accept")
-}
-
-/// Asks the caller, unless an earlier attempt of this call has been answered the same question.
-async fn put(run: &Run, question: Arc<Question>) -> Result<Json, Unanswered> {
-    let before = run.task().answers.iter().rev().find(|(asked, _)| is_same(asked, &question));
-    if let Some((_, answer)) = before {
-        return Ok(answer.clone());
-    }
-    run.ask(question).await
 }
 
 fn finished(shared: &Shared, run: &Run, target: &Target, result: CallResult, was_passed_over: bool) -> Outcome {
@@ -277,167 +252,6 @@ fn meta(run: &Run) -> RequestMetaObject {
         meta.insert("traceparent".to_owned(), trace.as_ref().into());
     }
     meta
-}
-
-/// Hears a call out: progress, questions, and the reply, or the end of somebody's patience.
-struct Listener<'a> {
-    run: &'a Run,
-    target: &'a Target,
-    exchange: &'a Exchange,
-    idle: Duration,
-    asked: u32,
-}
-
-impl<'a> Listener<'a> {
-    fn new(shared: &Shared, run: &'a Run, target: &'a Target, exchange: &'a Exchange) -> Self {
-        Self { run, target, exchange, idle: shared.config.limits.idle(), asked: 0 }
-    }
-
-    async fn listen(mut self) -> Word {
-        let mut last_sign = Instant::now();
-        loop {
-            let event = tokio::select! {
-                biased;
-                () = self.run.canceled() => Event::Canceled,
-                mail = self.exchange.mailbox.next() => Event::Mail(mail),
-                () = tokio::time::sleep_until(last_sign + self.idle) => Event::Idle,
-                () = time_is_up(self.run) => Event::TimeUp,
-            };
-            match event {
-                Event::Mail(Mail::Progress(progress)) => self.report(&progress),
-                Event::Mail(Mail::Alive) => {}
-                Event::Mail(Mail::Question(asked)) => {
-                    if let Some(word) = self.answer(asked).await {
-                        return word;
-                    }
-                }
-                Event::Mail(Mail::Reply(reply)) => return self.word(reply),
-                Event::Canceled => return Word::Over(self.late().await),
-                Event::Idle => {
-                    let why = format!("there was no sign of life for {:?}", self.idle);
-                    return Word::Over(unknown("timed-out", self.target, &why, false));
-                }
-                Event::TimeUp => {
-                    return Word::Over(unknown("timed-out", self.target, "its time was up", false));
-                }
-            }
-            last_sign = Instant::now();
-        }
-    }
-
-    fn word(&self, reply: Reply) -> Word {
-        match reply {
-            Reply::Result(json) => Word::Result(json),
-            Reply::Error(error) => Word::Error(error),
-            Reply::NotSent(broken) => Word::NotSent(broken),
-            Reply::Broken(Broken::Died(why)) => Word::Over(unknown("server-died", self.target, &why, true)),
-            Reply::Broken(Broken::Garbage(why)) => Word::Over(unknown("bad-reply", self.target, &why, false)),
-        }
-    }
-
-    fn report(&self, progress: &Progress) {
-        let mut numbers = Fields::default();
-        numbers.set("value", Json::of(&progress.value));
-        if let Some(total) = progress.total {
-            numbers.set("total", Json::of(&total));
-        }
-        let mut metadata = Fields::default();
-        metadata.set("progress", numbers.to_json());
-        let message = progress
-            .message
-            .as_deref()
-            .filter(|text| !text.is_empty())
-            .map(|text| Arc::new(Message::from_agent(self.run.message_id("progress"), vec![Part::text(text)])));
-        self.run.progress(message, Some(metadata.to_json()));
-    }
-
-    /// Puts a question of the server to the caller. Returns the call's last word if it comes first.
-    async fn answer(&mut self, asked: Asked) -> Option<Word> {
-        self.asked += 1;
-        let Some(elicitation) = Elicitation::read(&asked.params) else {
-            // Dropped: the server is told `cancel`.
-            return None;
-        };
-        let question = Arc::new(elicitation.ask(self.run.message_id(&format!("q{}", self.asked))));
-        let answer = {
-            let asking = put(self.run, question);
-            tokio::pin!(asking);
-            loop {
-                let event = tokio::select! {
-                    biased;
-                    answer = &mut asking => Ok(answer),
-                    mail = self.exchange.mailbox.next() => Err(mail),
-                };
-                match event {
-                    Ok(answer) => break answer,
-                    // The server has stopped waiting.
-                    Err(Mail::Reply(reply)) => return Some(self.word(reply)),
-                    // One at a time: whoever asks meanwhile is cancelled.
-                    Err(Mail::Question(_) | Mail::Progress(_) | Mail::Alive) => {}
-                }
-            }
-        };
-        match answer {
-            Ok(answer) => {
-                let _ = asked.answer.send(answer);
-                None
-            }
-            Err(Unanswered::Expired) => {
-                let _ = asked.answer.send(Json::from(&serde_json::json!({"action": "decline"})));
-                // What it comes to now was not decided by anybody. The question stays, and decides.
-                let _ = tokio::time::timeout(LATE_MAX, self.exchange.mailbox.replied()).await;
-                Some(Word::Over(Outcome::Declined))
-            }
-            Err(Unanswered::Over) => {
-                let _ = asked.answer.send(Json::from(&serde_json::json!({"action": "cancel"})));
-                Some(Word::Over(self.late().await))
-            }
-        }
-    }
-
-    /// The task was canceled: the server is told, and has a while to say what became of it.
-    async fn late(&self) -> Outcome {
-        self.exchange.cancel();
-        match tokio::time::timeout(LATE_MAX, self.exchange.mailbox.replied()).await {
-            Ok(reply) => match self.word(reply) {
-                Word::Result(json) => match CallResult::read(&json) {
-                    Ok(result) => result.outcome(None, self.run.message_id("refused"), None),
-                    Err(why) => unknown("bad-reply", self.target, &why, false),
-                },
-                Word::Error(error) => result::failed(&error, self.run.message_id("refused")),
-                Word::Over(outcome) => outcome,
-                Word::NotSent(_) => canceled_before(),
-            },
-            Err(_) => unknown("canceled", self.target, "it was canceled", false),
-        }
-    }
-}
-
-enum Event {
-    Mail(Mail),
-    Canceled,
-    Idle,
-    TimeUp,
-}
-
-/// Returns when the run's time is up. While a question waits, the time stands still, and this with it.
-async fn time_is_up(run: &Run) {
-    loop {
-        let deadline = run.deadline();
-        if deadline <= Instant::now() {
-            return;
-        }
-        tokio::time::sleep_until(deadline).await;
-    }
-}
-
-fn unknown(code: &'static str, target: &Target, why: &str, again: bool) -> Outcome {
-    let text = format!("the MCP server gave no result for `{}`: {why}", target.tool);
-    Outcome::Unknown { fault: Fault::new(code, text), again }
-}
-
-fn canceled_before() -> Outcome {
-    Outcome::Failed(Fault::new("canceled", "canceled before anything was called"))
 }
 
 fn declined_by_user(target: &Target) -> Outcome {

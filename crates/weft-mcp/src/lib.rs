@@ -8,6 +8,7 @@
 mod agent;
 mod answer;
 mod arguments;
+mod block;
 mod breaker;
 mod call;
 mod catalog;
@@ -16,6 +17,8 @@ mod exec;
 mod fields;
 mod handler;
 mod lane;
+mod lines;
+mod listen;
 mod listing;
 mod mailbox;
 mod message;
