@@ -134,7 +134,7 @@ pub(crate) struct Place {
     /// Where to keep tasks and keys [default: ./weft-data]
     #[arg(long, value_name = "FOLDER", env = "WEFT_DATA", hide_env_values = true)]
     pub(crate) data_dir: Option<PathBuf>,
-    /// What callers know the node by, if not by its address, such as https://agents.example.com
+    /// What callers know the node by, if not by its address, such as `https://agents.example.com`
     #[arg(long, value_name = "URL", env = "WEFT_PUBLIC_URL", hide_env_values = true)]
     pub(crate) public_url: Option<String>,
     /// How long to go on taking work after a SIGTERM, so that those who route to the node can turn away
@@ -143,7 +143,7 @@ pub(crate) struct Place {
     /// How long running calls may take to end after a SIGTERM
     #[arg(long, value_name = "TIME", env = "WEFT_GRACE", hide_env_values = true, value_parser = duration)]
     pub(crate) grace: Option<Duration>,
-    /// Where to send traces, such as http://127.0.0.1:4318
+    /// Where to send traces, such as `http://127.0.0.1:4318`
     #[arg(long, value_name = "URL", env = "OTEL_EXPORTER_OTLP_ENDPOINT", hide_env_values = true)]
     pub(crate) otlp: Option<String>,
 }

@@ -1,10 +1,10 @@
 //! Logs on standard error: text for people on a terminal, JSON otherwise. And traces, if a collector is named.
 
+mod trace;
+
 use std::io::{self, IsTerminal};
 
-use opentelemetry::trace::TracerProvider;
-use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig};
-use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
+use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing_subscriber::{EnvFilter, Layer, Registry, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::failure::{Code, Failure};
@@ -17,9 +17,6 @@ const COMMAND_FILTER: &str = "off";
 
 /// What a command logs with `--debug`.
 const DEBUG_FILTER: &str = "debug,hyper=info,hyper_util=info,reqwest=debug,rustls=info,sled=info";
-
-/// Where a collector takes traces, below the address that is named.
-const TRACES_PATH: &str = "/v1/traces";
 
 /// Who is to be heard, and by whom.
 #[derive(Debug, Default)]
@@ -40,10 +37,10 @@ pub(crate) struct Open(Option<SdkTracerProvider>);
 
 /// Begins to log. Call it outside of any runtime.
 pub(crate) fn start(telemetry: &Telemetry<'_>) -> Result<Open, Failure> {
-    let provider = telemetry.otlp.map(provider).transpose()?;
+    let provider = telemetry.otlp.map(trace::provider).transpose()?;
     let traces = provider.as_ref().map(|provider| {
         let filter = EnvFilter::new("off,weft=debug,weft_http=debug,weft_engine=debug,weft_mcp=debug");
-        tracing_opentelemetry::layer().with_tracer(provider.tracer("weft")).with_filter(filter).boxed()
+        tracing_opentelemetry::layer().with_tracer(trace::tracer(provider)).with_filter(filter).boxed()
     });
     let is_seen = io::stderr().is_terminal();
     let log = tracing_subscriber::fmt::layer().with_writer(io::stderr);
@@ -75,20 +72,6 @@ fn filter(telemetry: &Telemetry<'_>) -> Result<EnvFilter, Failure> {
         Failure::new(Code::Usage, format!("{text:?} is no log filter: {error}"))
             .hint("write a level such as debug, or info,weft_engine=trace")
     })
-}
-
-fn provider(endpoint: &str) -> Result<SdkTracerProvider, Failure> {
-    let endpoint = endpoint.trim_end_matches('/');
-    let is_whole = endpoint.ends_with(TRACES_PATH);
-    let endpoint = if is_whole { endpoint.to_owned() } else { format!("{endpoint}{TRACES_PATH}") };
-    let exporter =
-        SpanExporter::builder().with_http().with_protocol(Protocol::HttpBinary).with_endpoint(&endpoint).build();
-    let exporter = exporter.map_err(|error| {
-        Failure::new(Code::Config, format!("traces cannot go to {endpoint}: {error}"))
-            .hint("name a collector's HTTP address, such as http://127.0.0.1:4318")
-    })?;
-    let resource = Resource::builder().with_service_name("weft").build();
-    Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build())
 }
 
 impl Open {

@@ -130,7 +130,7 @@ pub(crate) fn of_store(error: &OpenError) -> Failure {
         OpenError::InUse { .. } => Failure::of(Code::StoreBusy, error)
             .hint("another node runs on this data folder: stop it, or name another folder with --data-dir"),
         OpenError::Corrupt(_) => Failure::of(Code::StoreDamaged, error)
-            .hint("make a copy of the folder first; then `weft store check` says what is damaged, and `weft store export` saves what can be read"),
+            .hint("make a copy of the folder before anything else; then restore it from a backup, or start anew with another --data-dir"),
         OpenError::NewerFormat { .. } => Failure::of(Code::StoreDamaged, error).hint("run a newer weft on this data"),
         OpenError::Full { .. } => Failure::of(Code::Internal, error).hint("make room on the disk and start again"),
         OpenError::Io { .. } => Failure::of(Code::Internal, error),
