@@ -91,7 +91,8 @@ pub(crate) async fn run(output: Output, plan: Plan) -> Result<(), Failure> {
         }
         End::Server => Some(Failure::new(Code::Internal, "the server has ended by itself")),
     };
-    let lame_duck = if why.is_some() { Duration::ZERO } else { lame_duck };
+    // What cannot be kept need not come to its end.
+    let (lame_duck, grace) = if why.is_some() { (Duration::ZERO, Duration::ZERO) } else { (lame_duck, grace) };
     let down = stop::stop(stop::Stopping { engine, site: node.site, stop, lame_duck, grace }, server);
     tokio::select! {
         biased;
