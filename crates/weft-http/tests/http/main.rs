@@ -7,6 +7,7 @@ mod client;
 mod limits;
 mod methods;
 mod node;
+mod show;
 mod sockets;
 mod stop;
 mod streams;

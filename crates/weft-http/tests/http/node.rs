@@ -27,6 +27,7 @@ pub(crate) struct Node {
     pub(crate) worker: Arc<Worker>,
     pub(crate) keys: Arc<KeyRing>,
     pub(crate) stop: CancellationToken,
+    pub(crate) site: Arc<Site>,
     pub(crate) server: JoinSet<()>,
     pub(crate) http: reqwest::Client,
     _folder: TempDir,
@@ -88,9 +89,9 @@ impl Node {
         .unwrap();
         let url = format!("http://{address}{}", if form.is_root { "" } else { "/agents/worker" });
         let mut server = JoinSet::new();
-        server.spawn(serve(listener, site));
+        server.spawn(serve(listener, site.clone()));
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { address, url, engine, worker, keys, stop, server, http, _folder: folder }
+        Self { address, url, engine, worker, keys, stop, site, server, http, _folder: folder }
     }
 
     /// A token for the agent under test.
