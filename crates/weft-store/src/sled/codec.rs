@@ -1,6 +1,8 @@
 //! How heads, bodies, cells and the rest are written. Every value carries a checksum: sled has been seen to lose what
 //! it was given without a word, and what was lost must be found.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use weft_core::{StreamId, Timestamp};
 
@@ -32,7 +34,7 @@ pub(super) struct Head {
     /// How far the stream is trimmed after the step.
     pub(super) trimmed: u32,
     /// The stream's summary after the step.
-    pub(super) summary: Option<Summary>,
+    pub(super) summary: Option<Arc<Summary>>,
     /// Whether the stream has, or had, cells.
     pub(super) cells: bool,
     /// Whether the stream names, or named, blobs.
@@ -140,6 +142,37 @@ impl Body {
     }
 }
 
+/// Writes a chunk of heads, one by one.
+#[derive(Debug)]
+pub(super) struct HeadsWriter {
+    out: Writer,
+    count: u64,
+}
+
+impl HeadsWriter {
+    pub(super) fn new() -> Self {
+        let mut out = Writer::checked(4_096);
+        out.u64(0);
+        Self { out, count: 0 }
+    }
+
+    /// Takes a head that was written by [`Head::write`].
+    pub(super) fn push(&mut self, head: &[u8]) {
+        self.out.short(head);
+        self.count += 1;
+    }
+
+    /// How long the chunk would be with this much more.
+    pub(super) fn size_with(&self, size: usize) -> usize {
+        self.out.0.len() + size + 2
+    }
+
+    pub(super) fn finish(mut self) -> Vec<u8> {
+        self.out.0[4..12].copy_from_slice(&self.count.to_le_bytes());
+        self.out.finish()
+    }
+}
+
 impl Heads {
     pub(super) fn write(&self) -> Vec<u8> {
         let mut out = Writer::checked(self.entries.len() * 160 + 16);
@@ -171,16 +204,8 @@ impl Heads {
 }
 
 impl Head {
-    /// An upper bound of its length.
-    pub(super) fn size(&self) -> usize {
-        let texts = |summary: &Summary| {
-            summary.tenant.len() + summary.owner.len() + summary.agent.len() + summary.context.len() + 32
-        };
-        48 + self.stream.as_bytes().len() + self.summary.as_ref().map_or(0, texts)
-    }
-
-    fn write(&self) -> Vec<u8> {
-        let mut out = Writer(Vec::with_capacity(self.size()));
+    pub(super) fn write(&self) -> Vec<u8> {
+        let mut out = Writer(Vec::with_capacity(256));
         let (kind, count, place) = match self.change {
             Change::Grown { count, place } => (0, count, place),
             Change::Trimmed => (1, 0, Place { chunk: 0, at: 0 }),
@@ -274,6 +299,7 @@ pub(super) fn read_identity(bytes: &[u8]) -> Result<(u32, [u8; 16]), Damaged> {
 }
 
 /// Writes little-endian numbers and texts with their lengths.
+#[derive(Debug)]
 struct Writer(Vec<u8>);
 
 impl Writer {
@@ -425,7 +451,7 @@ impl<'a> Reader<'a> {
         let flags = self.u8()?;
         let (stream, born, version, trimmed) = (self.stream()?, self.u64()?, self.u32()?, self.u32()?);
         let (count, chunk, at) = (self.u32()?, self.u64()?, self.u16()?);
-        let summary = if flags & 8 == 0 { None } else { Some(self.summary()?) };
+        let summary = if flags & 8 == 0 { None } else { Some(Arc::new(self.summary()?)) };
         let change = if flags & 1 == 0 { Change::Grown { count, place: Place { chunk, at } } } else { Change::Trimmed };
         Some(Head { stream, born, version, trimmed, summary, cells: flags & 2 != 0, blobs: flags & 4 != 0, change })
     }

@@ -1,6 +1,6 @@
 //! One group of operations: decided in order, each on what the ones before it leave behind, and written as one.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use weft_core::StreamId;
 
@@ -8,7 +8,7 @@ use super::{
     Shared,
     blobs::Held,
     chunks::{self, CHUNK_MAX, Packing},
-    codec::{self, BlobName, Body, CellName, Change, Damaged, Head, Heads, Kept, Remembered, Value},
+    codec::{self, BlobName, Body, CellName, Change, Damaged, Head, HeadsWriter, Kept, Remembered, Value},
     index::{Index, StepAt},
     keys, read,
 };
@@ -29,7 +29,7 @@ pub(super) struct PreparedStep {
     pub(super) expected: Version,
     pub(super) records: Vec<Kept>,
     pub(super) cells: Vec<(Key, Option<Value>)>,
-    pub(super) summary: Option<Summary>,
+    pub(super) summary: Option<Arc<Summary>>,
 }
 
 impl Prepared {
@@ -62,8 +62,7 @@ pub(super) struct Group<'a> {
     /// The number of the next step.
     next: u64,
     bodies: Packing,
-    heads: Vec<(u64, Vec<Head>)>,
-    heads_size: usize,
+    heads: Vec<(u64, HeadsWriter)>,
     /// Whether one commit's heads lie in two chunks.
     divided: bool,
     /// All that is written or removed beside heads and bodies.
@@ -85,7 +84,15 @@ struct Seen {
     trimmed: u32,
     cells: bool,
     blobs: bool,
-    summary: Option<Summary>,
+    /// `None` while it is what the index says.
+    summary: Option<Option<Arc<Summary>>>,
+}
+
+impl Seen {
+    fn summary(&mut self, index: &Index, stream: &StreamId) -> Option<Arc<Summary>> {
+        let known = || index.get(stream).and_then(|entry| index.summary(entry)).map(Arc::new);
+        self.summary.get_or_insert_with(known).clone()
+    }
 }
 
 /// What the index learns.
@@ -129,7 +136,6 @@ impl<'a> Group<'a> {
             next: index.last + 1,
             bodies: Packing::default(),
             heads: Vec::new(),
-            heads_size: 0,
             divided: false,
             others: BTreeMap::new(),
             effects: Vec::new(),
@@ -183,6 +189,7 @@ impl<'a> Group<'a> {
 
     /// Drops records up to a version, and what cells were before it.
     pub(super) fn trim(&mut self, stream: &StreamId, before: Version) -> Result<(), Broken> {
+        let index = self.index;
         let Some(seen) = self.seen(stream) else { return Ok(()) };
         let to = u32::try_from(before.0).unwrap_or(u32::MAX).min(seen.version);
         if to <= seen.trimmed {
@@ -190,12 +197,13 @@ impl<'a> Group<'a> {
         }
         let (born, cells) = (seen.born, seen.cells);
         seen.trimmed = to;
+        let summary = seen.summary(index, stream);
         let head = Head {
             stream: stream.clone(),
             born,
             version: seen.version,
             trimmed: to,
-            summary: seen.summary.clone(),
+            summary,
             cells,
             blobs: seen.blobs,
             change: Change::Trimmed,
@@ -234,17 +242,12 @@ impl<'a> Group<'a> {
     /// The group as it is to be written. Chunks of heads come after the bodies that they name.
     pub(super) fn finish(self) -> Written {
         let mut in_order = self.bodies.finish();
-        let mut effects = self.effects;
-        for (first, heads) in self.heads {
-            let chunk = Heads { span: heads.len() as u64, entries: heads.into_iter().map(Some).collect() };
-            in_order.push((keys::heads(first), chunk.write()));
-        }
-        effects.shrink_to_fit();
+        in_order.extend(self.heads.into_iter().map(|(first, heads)| (keys::heads(first), heads.finish())));
         Written {
             in_order,
             others: self.others,
             divided: self.divided,
-            effects,
+            effects: self.effects,
             released: self.released,
             garbage: self.garbage,
             last: self.next - 1,
@@ -273,7 +276,7 @@ impl<'a> Group<'a> {
                     trimmed: entry.trimmed,
                     cells: entry.cells,
                     blobs: entry.blobs,
-                    summary: index.summary(entry),
+                    summary: None,
                 })
             })
             .as_mut()
@@ -289,7 +292,7 @@ impl<'a> Group<'a> {
             trimmed: 0,
             cells: false,
             blobs: false,
-            summary: None,
+            summary: Some(None),
         });
         let first = seen.version + 1;
         let count = step.records.len() as u32;
@@ -297,7 +300,7 @@ impl<'a> Group<'a> {
         let last = codec::version(seen.version);
         seen.cells |= !step.cells.is_empty();
         if step.summary.is_some() {
-            seen.summary = step.summary;
+            seen.summary = Some(step.summary);
         }
         let names = step.cells.iter().map(|(key, value)| CellName { key: key.clone(), there: value.is_some() });
         let body =
@@ -322,11 +325,11 @@ impl<'a> Group<'a> {
         }
         let place = self.bodies.add(number, &body.write());
         Head {
-            stream: step.stream,
+            stream: body.stream.clone(),
             born: seen.born,
             version: seen.version,
             trimmed: seen.trimmed,
-            summary: seen.summary.clone(),
+            summary: seen.summary(self.index, &body.stream),
             cells: seen.cells,
             blobs: seen.blobs,
             change: Change::Grown { count, place },
@@ -335,27 +338,24 @@ impl<'a> Group<'a> {
 
     /// Puts the heads of one commit side by side. Their numbers are the last ones given out.
     fn keep(&mut self, heads: Vec<Head>) {
-        let size: usize = heads.iter().map(Head::size).sum();
+        let written: Vec<Vec<u8>> = heads.iter().map(Head::write).collect();
+        let size = written.iter().map(|head| head.len() + 2).sum();
         let is_large = size > CHUNK_MAX;
         self.divided |= is_large;
-        let first = self.next - heads.len() as u64;
-        let mut fits = self.heads_size + size <= CHUNK_MAX;
-        for (number, head) in (first..).zip(heads) {
-            self.effects.push(Effect::Step(head.clone()));
-            let size = head.size();
-            if is_large {
-                fits = self.heads_size + size <= CHUNK_MAX;
-            }
+        let fits = |chunk: &HeadsWriter, size| chunk.size_with(size) <= CHUNK_MAX;
+        let mut together = self.heads.last().is_some_and(|(_, chunk)| fits(chunk, size));
+        for (number, head) in (self.next - heads.len() as u64..).zip(written) {
             match self.heads.last_mut() {
-                Some((_, chunk)) if fits => chunk.push(head),
+                Some((_, chunk)) if together || is_large && fits(chunk, head.len()) => chunk.push(&head),
                 Some(_) | None => {
-                    self.heads.push((number, vec![head]));
-                    self.heads_size = 0;
-                    fits = true;
+                    let mut chunk = HeadsWriter::new();
+                    chunk.push(&head);
+                    self.heads.push((number, chunk));
+                    together = !is_large;
                 }
             }
-            self.heads_size += size;
         }
+        self.effects.extend(heads.into_iter().map(Effect::Step));
     }
 
     /// Removes what each cell was before the value that it has at `to`, and that too if it is none.

@@ -4,9 +4,15 @@ use std::{
     fs::{self, File, TryLockError},
     io,
     path::Path,
+    thread,
+    time::{Duration, Instant},
 };
 
 use super::{OpenError, mark_file::sync_folder};
+
+/// How long a lock is waited for: a child that is being started has its parent's files open until it becomes another
+/// program, and a process that was killed a moment ago may not be quite gone.
+const WAIT: Duration = Duration::from_secs(1);
 
 /// Held for as long as a store is open. The lock goes with the process, however it ends.
 #[derive(Debug)]
@@ -16,10 +22,16 @@ impl Lock {
     pub(super) fn take(folder: &Path) -> Result<Self, OpenError> {
         let io = |source| OpenError::Io { doing: "opening the LOCK file", source };
         let file = File::options().create(true).truncate(false).write(true).open(folder.join("LOCK")).map_err(io)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self(file)),
-            Err(TryLockError::WouldBlock) => Err(OpenError::InUse { folder: folder.to_owned() }),
-            Err(TryLockError::Error(source)) => Err(OpenError::Io { doing: "locking the LOCK file", source }),
+        let begun = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Self(file)),
+                Err(TryLockError::WouldBlock) if begun.elapsed() < WAIT => thread::sleep(Duration::from_millis(10)),
+                Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { folder: folder.to_owned() }),
+                Err(TryLockError::Error(source)) => {
+                    return Err(OpenError::Io { doing: "locking the LOCK file", source });
+                }
+            }
         }
     }
 }

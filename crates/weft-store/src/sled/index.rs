@@ -171,8 +171,14 @@ impl Index {
         is(tenant, |listed| listed.tenant) && is(context, |listed| listed.context)
     }
 
-    /// Takes a step in: as it was committed, or as it is read back.
+    /// Takes a step in that has been committed.
     pub(super) fn apply(&mut self, head: &Head) {
+        let slot = self.apply_unlisted(head);
+        self.list(slot, head.summary.as_deref());
+    }
+
+    /// Takes a step in that is read back, but leaves it to [`Index::list`] to list the stream when all are there.
+    pub(super) fn apply_unlisted(&mut self, head: &Head) -> u32 {
         let slot = match self.by_id.get(&head.stream) {
             Some(slot) => *slot,
             None => self.begin(&head.stream, head.born),
@@ -197,7 +203,7 @@ impl Index {
             };
             entry.steps.0.drain(..kept);
         }
-        self.list(slot, head.summary.as_ref());
+        slot
     }
 
     /// Takes a stream out.
@@ -241,22 +247,28 @@ impl Index {
     }
 
     /// Lists a stream by its new summary instead of its old one.
-    fn list(&mut self, slot: u32, summary: Option<&Summary>) {
-        let entry = self.slots[slot as usize].as_ref().expect("a slot that is named is used");
-        let (old, born) = (entry.listed, entry.born);
-        if let (Some(old), Some(new)) = (old, summary)
-            && self.is(&old, new)
-        {
+    pub(super) fn list(&mut self, slot: u32, summary: Option<&Summary>) {
+        let entry = self.slots[slot as usize].as_mut().expect("a slot that is named is used");
+        let born = entry.born;
+        let old = entry.listed.take();
+        let new = match (&old, summary) {
+            (None, None) => None,
+            (Some(old), None) => {
+                for name in [old.tenant, old.owner, old.agent, old.context] {
+                    self.names.leave(name);
+                }
+                None
+            }
+            (old, Some(summary)) => Some(named(&mut self.names, old.as_ref(), summary)),
+        };
+        entry.listed = new;
+        if old == new {
             return;
         }
-        let new = summary.map(|summary| self.enter(summary));
         if let Some(old) = old {
             self.lists.remove(&old, born, slot);
             if let Some(due) = old.due {
                 self.due.remove(&(due, born, slot));
-            }
-            for name in [old.tenant, old.owner, old.agent, old.context] {
-                self.names.leave(name);
             }
         }
         if let Some(new) = new {
@@ -265,32 +277,21 @@ impl Index {
                 self.due.insert((due, born, slot));
             }
         }
-        self.slots[slot as usize].as_mut().expect("it was there before").listed = new;
     }
+}
 
-    fn is(&self, listed: &Listed, summary: &Summary) -> bool {
-        let Summary { tenant, owner, agent, context, state, status_at, due } = summary;
-        let is = |name, text: &String| self.names.text(name) == text;
-        listed.state == *state
-            && listed.status_at == status_at.as_millis()
-            && listed.due == due.map(Timestamp::as_millis)
-            && is(listed.tenant, tenant)
-            && is(listed.owner, owner)
-            && is(listed.agent, agent)
-            && is(listed.context, context)
-    }
-
-    fn enter(&mut self, summary: &Summary) -> Listed {
-        let tenant = self.names.enter(ROOT, &summary.tenant);
-        Listed {
-            tenant,
-            owner: self.names.enter(tenant, &summary.owner),
-            agent: self.names.enter(tenant, &summary.agent),
-            context: self.names.enter(tenant, &summary.context),
-            state: summary.state,
-            status_at: summary.status_at.as_millis(),
-            due: summary.due.map(Timestamp::as_millis),
-        }
+/// A summary with its texts' names, of which most are those that the stream had before.
+fn named(names: &mut Names, old: Option<&Listed>, summary: &Summary) -> Listed {
+    let Summary { tenant, owner, agent, context, state, status_at, due } = summary;
+    let tenant = names.change(ROOT, old.map(|old| old.tenant), tenant);
+    Listed {
+        tenant,
+        owner: names.change(tenant, old.map(|old| old.owner), owner),
+        agent: names.change(tenant, old.map(|old| old.agent), agent),
+        context: names.change(tenant, old.map(|old| old.context), context),
+        state: *state,
+        status_at: status_at.as_millis(),
+        due: due.map(Timestamp::as_millis),
     }
 }
 

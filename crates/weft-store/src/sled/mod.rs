@@ -437,7 +437,7 @@ fn prepare(commit: Commit, mut value: impl FnMut(Bytes) -> io::Result<Value>, he
             expected: step.expected,
             records,
             cells,
-            summary: step.summary,
+            summary: step.summary.map(Arc::new),
         });
     }
     Ok(Prepared { steps, idempotency: commit.idempotency, held })

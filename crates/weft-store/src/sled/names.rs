@@ -12,7 +12,7 @@ pub(super) const ROOT: Name = Name(u32::MAX);
 /// The texts by number. A text within one tenant is another one than the same text within another.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    known: BTreeMap<(Name, Arc<str>), Name>,
+    known: BTreeMap<Name, BTreeMap<Arc<str>, Name>>,
     slots: Vec<Slot>,
     free: Vec<Name>,
 }
@@ -26,21 +26,35 @@ struct Slot {
 
 impl Names {
     pub(super) fn find(&self, scope: Name, text: &str) -> Option<Name> {
-        // The map is asked with an owned text: a list asks for a handful of names.
-        self.known.get(&(scope, Arc::from(text))).copied()
+        self.known.get(&scope)?.get(text).copied()
     }
 
     pub(super) fn text(&self, name: Name) -> &str {
         &self.slots[name.0 as usize].text
     }
 
-    /// Uses a text once more.
-    pub(super) fn enter(&mut self, scope: Name, text: &str) -> Name {
-        let text: Arc<str> = Arc::from(text);
-        if let Some(name) = self.known.get(&(scope, text.clone())) {
-            self.slots[name.0 as usize].uses += 1;
-            return *name;
+    /// Uses a text in another one's place, if there was one. Nothing happens if it is the same.
+    pub(super) fn change(&mut self, scope: Name, old: Option<Name>, text: &str) -> Name {
+        if let Some(old) = old {
+            let slot = &self.slots[old.0 as usize];
+            if slot.scope == scope && *slot.text == *text {
+                return old;
+            }
         }
+        let new = self.enter(scope, text);
+        if let Some(old) = old {
+            self.leave(old);
+        }
+        new
+    }
+
+    /// Uses a text once more.
+    fn enter(&mut self, scope: Name, text: &str) -> Name {
+        if let Some(name) = self.find(scope, text) {
+            self.slots[name.0 as usize].uses += 1;
+            return name;
+        }
+        let text: Arc<str> = Arc::from(text);
         let slot = Slot { scope, text: text.clone(), uses: 1 };
         let name = match self.free.pop() {
             Some(name) => {
@@ -52,7 +66,7 @@ impl Names {
                 Name(u32::try_from(self.slots.len() - 1).expect("fewer names than streams"))
             }
         };
-        self.known.insert((scope, text), name);
+        self.known.entry(scope).or_default().insert(text, name);
         name
     }
 
@@ -60,9 +74,16 @@ impl Names {
     pub(super) fn leave(&mut self, name: Name) {
         let slot = &mut self.slots[name.0 as usize];
         slot.uses -= 1;
-        if slot.uses == 0 {
-            self.known.remove(&(slot.scope, std::mem::replace(&mut slot.text, Arc::from(""))));
-            self.free.push(name);
+        if slot.uses > 0 {
+            return;
         }
+        let text = std::mem::replace(&mut slot.text, Arc::from(""));
+        if let Some(within) = self.known.get_mut(&slot.scope) {
+            within.remove(&text);
+            if within.is_empty() {
+                self.known.remove(&slot.scope);
+            }
+        }
+        self.free.push(name);
     }
 }

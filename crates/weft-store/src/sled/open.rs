@@ -7,7 +7,6 @@ use std::{
     collections::BTreeMap,
     fs::{self, File},
     io::{self, Read},
-    panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::{Arc, OnceLock, RwLock, atomic::AtomicBool},
     thread,
@@ -67,12 +66,7 @@ pub(super) fn open(options: SledOptions) -> Result<SledStore, OpenError> {
         sweep: Sweep::new(garbage),
         oldest: keys::IDEMPOTENCY.to_vec(),
     };
-    let committing = shared.clone();
-    let committer = spawn("weft-store", move || {
-        if catch_unwind(AssertUnwindSafe(|| committer.run())).is_err() {
-            committing.fail(&io::Error::other("the committer panicked"));
-        }
-    })?;
+    let committer = spawn("weft-store", move || committer.run())?;
     let marker = spawn("weft-store-mark", move || marker.run(&stopped))?;
     Ok(SledStore { shared, operations: Some(operations), committer: Some(committer), marker: Some((stop, marker)) })
 }
@@ -253,6 +247,7 @@ fn read_index(tree: &::sled::Db) -> Result<(Index, u64), OpenError> {
     let mut index = Index::default();
     let mut garbage = forgotten.len() as u64;
     let mut next = 1;
+    let mut summaries = BTreeMap::new();
     for pair in tree.scan_prefix(keys::HEADS) {
         let (key, chunk) = pair.map_err(sled_error)?;
         let number = keys::number(&key).unwrap_or_default();
@@ -267,12 +262,15 @@ fn read_index(tree: &::sled::Db) -> Result<(Index, u64), OpenError> {
             let Some(head) = head else { continue };
             if forgotten.get(&head.stream).is_some_and(|last| number <= *last) {
                 garbage += 1;
-                index.remove(&head.stream);
             } else {
-                index.apply(&head);
+                let slot = index.apply_unlisted(&head);
+                summaries.insert(slot, head.summary);
             }
         }
         next = number + heads.span;
+    }
+    for (slot, summary) in summaries {
+        index.list(slot, summary.as_deref());
     }
     index.last = next - 1;
     Ok((index, garbage))

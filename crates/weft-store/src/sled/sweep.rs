@@ -33,7 +33,7 @@ enum Phase {
     Idle,
     /// Chunks of heads from this number on. `kept` is the last one that stays. `until`: the newest step at the start.
     Heads { from: u64, kept: Option<(u64, Heads)>, until: u64 },
-    /// The keys that say which streams were forgotten, up to the step `until`.
+    /// The keys that say which streams were forgotten, before the step `until`.
     Forgotten { until: u64 },
     /// Chunks of bodies from this number on.
     Bodies { from: u64, until: u64 },
@@ -132,7 +132,9 @@ fn forgotten(shared: &Shared, until: u64, budget: usize, written: &mut Written) 
     let mut removed = 0;
     for pair in shared.tree.scan_prefix(keys::FORGOTTEN) {
         let (key, value) = pair?;
-        if codec::read_number(&value)? > until || written.others.contains_key(&*key) {
+        // A stream that was forgotten after the sweep had begun has a number no less than that of its beginning: of such
+        // a one some heads may have been passed by while they were alive.
+        if codec::read_number(&value)? >= until || written.others.contains_key(&*key) {
             continue;
         }
         if removed == budget {
