@@ -35,10 +35,31 @@ pub(crate) fn asked(task: &TaskView) -> Asked {
         let pairs: Vec<String> = missing.iter().map(|name| format!("{name}=…")).collect();
         return Asked { fields: Vec::new(), answer: format!("'{}'", pairs.join(" ")) };
     }
+    if let Some(candidates) = data["candidates"].as_array().filter(|candidates| !candidates.is_empty()) {
+        return of_candidates(candidates);
+    }
     let schema = data.get("requestedSchema").or_else(|| data.get("schema")).unwrap_or(&Value::Null);
     match schema["properties"].as_object().filter(|properties| !properties.is_empty()) {
         Some(properties) => of_schema(schema, properties),
         None => Asked { fields: Vec::new(), answer: "'your answer'".to_owned() },
+    }
+}
+
+/// Skills to choose from, each with its arguments.
+fn of_candidates(candidates: &[Value]) -> Asked {
+    let typed = |candidate: &Value| {
+        let arguments = candidate.get("input").map(|schema| super::arguments::names(&Json::from(schema)));
+        let arguments = arguments.unwrap_or_default().into_iter().filter(|name| !name.ends_with('?'));
+        let pairs: Vec<String> = arguments.map(|name| format!(" {name}=…")).collect();
+        format!("{}{}", candidate["skill"].as_str().unwrap_or_default(), pairs.concat())
+    };
+    let field = |candidate: &Value| match candidate["description"].as_str().filter(|about| !about.is_empty()) {
+        Some(about) => format!("{}: {about}", typed(candidate)),
+        None => typed(candidate),
+    };
+    Asked {
+        fields: candidates.iter().take(FIELDS_MAX).map(field).collect(),
+        answer: format!("'{}'", typed(&candidates[0])),
     }
 }
 
@@ -136,6 +157,11 @@ mod tests {
         check(&json!({"type": "input", "missing": ["a", "b"]}), &[], "'a=… b=…'");
         check(&json!({"type": "authorization", "url": "https://x"}), &[], "done");
         check(&json!({}), &[], "'your answer'");
+        let candidates = json!([
+            {"skill": "read", "description": "Reads", "input": {"properties": {"path": {}, "head": {}}, "required": ["path"]}},
+            {"skill": "list", "description": ""}
+        ]);
+        check(&json!({"type": "input", "candidates": candidates}), &["read path=…: Reads", "list"], "'read path=…'");
         let schema = json!({"properties": {
             "n": {"type": "integer", "minimum": 1, "maximum": 9, "description": "How many"},
             "ok": {"type": "boolean"}, "pet": {"enum": ["cat", "dog"]}
