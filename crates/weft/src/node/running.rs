@@ -51,6 +51,7 @@ impl Running {
         replace(&file, &serde_json::to_vec_pretty(self)?)?;
         let mut files = vec![file];
         if let Some(folder) = user_folder() {
+            sweep(&folder);
             let pointer = folder.join(self.pid.to_string());
             let data = self.data.as_os_str().as_encoded_bytes();
             if fs::create_dir_all(&folder).and_then(|()| replace(&pointer, data)).is_ok() {
@@ -89,8 +90,7 @@ impl Running {
     }
 
     fn is_alive(&self) -> bool {
-        let is_there = matches!(kill(Pid::from_raw(self.pid), None), Ok(()) | Err(Errno::EPERM));
-        is_there && (self.started.is_none() || self.started == started(self.pid))
+        is_there(self.pid) && (self.started.is_none() || self.started == started(self.pid))
     }
 }
 
@@ -117,13 +117,32 @@ fn replace(file: &Path, content: &[u8]) -> io::Result<()> {
     fs::rename(&new, file)
 }
 
-/// The data folders that nodes of this user have announced.
+/// The data folders that living nodes of this user have announced.
 fn announced() -> Vec<PathBuf> {
-    let entries = user_folder().and_then(|folder| fs::read_dir(folder).ok());
-    let mut files: Vec<PathBuf> = entries.into_iter().flatten().flatten().map(|entry| entry.path()).collect();
-    files.sort();
-    let read = |file: &PathBuf| fs::read_to_string(file).ok().map(PathBuf::from);
-    files.iter().take(NODES_MAX).filter_map(read).collect()
+    let living = pointers(user_folder().as_deref()).into_iter().filter(|(pid, _)| is_there(*pid));
+    let read = |(_, file): (i32, PathBuf)| fs::read_to_string(file).ok().map(PathBuf::from);
+    living.take(NODES_MAX).filter_map(read).collect()
+}
+
+/// Takes away what nodes have left behind that were killed.
+fn sweep(folder: &Path) {
+    for (_, file) in pointers(Some(folder)).into_iter().filter(|(pid, _)| !is_there(*pid)) {
+        fs::remove_file(file).ok();
+    }
+}
+
+/// The files in which nodes have said where their data is, by their processes.
+fn pointers(folder: Option<&Path>) -> Vec<(i32, PathBuf)> {
+    let entries = folder.and_then(|folder| fs::read_dir(folder).ok()).into_iter().flatten().flatten();
+    let pointer = |entry: fs::DirEntry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path()));
+    let mut pointers: Vec<(i32, PathBuf)> = entries.filter_map(pointer).collect();
+    pointers.sort();
+    pointers
+}
+
+/// Whether a process has this number.
+fn is_there(pid: i32) -> bool {
+    matches!(kill(Pid::from_raw(pid), None), Ok(()) | Err(Errno::EPERM))
 }
 
 /// A folder of the user's, gone when he logs out if there is one of that kind.
