@@ -185,7 +185,7 @@ impl Inner {
                     self.count(before.as_deref().map(|task| task.state), task.state);
                     entry.publish(task.clone(), decided.told);
                     self.hot.weigh(entry, &task);
-                    let launch = self.launch(entry, &task, &mut batch);
+                    let launch = self.launch(entry, before.as_deref(), &task, &mut batch);
                     answer(batch, &decided.answers, Some(&task));
                     return launch;
                 }
@@ -268,22 +268,27 @@ impl Inner {
         }
     }
 
-    /// Keeps the number of tasks that run or wait for it.
+    /// Keeps the number of tasks that run or wait for it, until reconcile counts them again: a commit whose fate is not
+    /// known counts for nothing here.
     fn count(&self, before: Option<State>, after: State) {
         let is_open = |state| matches!(state, State::Submitted | State::Working);
-        match (before.is_some_and(is_open), is_open(after)) {
-            (false, true) => {
-                self.open.fetch_add(1, Ordering::Relaxed);
-            }
-            (true, false) => {
-                self.open.fetch_sub(1, Ordering::Relaxed);
-            }
-            (true, true) | (false, false) => {}
-        }
+        let change = |open: usize| match (before.is_some_and(is_open), is_open(after)) {
+            (false, true) => Some(open.saturating_add(1)),
+            (true, false) => Some(open.saturating_sub(1)),
+            (true, true) | (false, false) => None,
+        };
+        // Nothing to change is no error.
+        let _ = self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change);
     }
 
     /// What follows from a commit: a task that waits for its run stands in line, a run that was claimed begins.
-    fn launch(self: &Arc<Self>, entry: &Arc<Entry>, task: &Arc<Task>, batch: &mut VecDeque<Queued>) -> Option<Launch> {
+    fn launch(
+        self: &Arc<Self>,
+        entry: &Arc<Entry>,
+        before: Option<&Task>,
+        task: &Arc<Task>,
+        batch: &mut VecDeque<Queued>,
+    ) -> Option<Launch> {
         let permit = batch.iter_mut().find_map(|queued| queued.permit.take());
         match task.state {
             State::Submitted => {
@@ -293,14 +298,14 @@ impl Inner {
             }
             State::Working => {
                 let claim = task.claim.filter(|claim| claim.runner == self.runner)?;
-                let mut state = entry.lock();
-                if state.live == Some(claim) {
+                // Only a claim that is new begins a run. One that was there before had its run, which may be over by
+                // now: whether its call is made again is for `decide` to say.
+                if before.and_then(|before| before.claim) == Some(claim) {
                     return None;
                 }
                 // A claim is decided only with a slot in hand, and the slot came with the command.
                 let permit = permit?;
-                state.live = Some(claim);
-                drop(state);
+                entry.lock().live = Some(claim);
                 Some(Launch { entry: entry.clone(), task: task.clone(), claim, permit })
             }
             State::InputRequired

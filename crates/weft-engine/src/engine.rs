@@ -20,12 +20,15 @@ use weft_store::{Idempotency, Query, Store};
 use crate::{
     Agent, EngineError, Follower, Handle, Request, Resumed, World,
     entry::{Entry, Queued},
-    hot::Hot,
+    hot::{Hot, Place},
     slots::Slots,
 };
 
 /// How long an idempotency key is remembered.
 const IDEMPOTENCY_TTL: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A read is repeated only when a commit has overtaken it, so one that is repeated this often is very slow.
+const LOADS_MAX: u32 = 32;
 
 /// What an engine is made of.
 #[derive(Debug)]
@@ -144,8 +147,11 @@ impl Engine {
             stored: AtomicUsize::new(0),
             tenants: Mutex::default(),
         });
-        inner.count_open().await?;
-        inner.reconcile().await?;
+        if let Err(error) = inner.reconcile().await {
+            // The runs that it has begun must not go on beside those of a later engine on the same store.
+            inner.end().await;
+            return Err(error);
+        }
         inner.start(inner.clone().keep_reconciling());
         Ok(Self { inner })
     }
@@ -370,8 +376,7 @@ impl Engine {
         for seat in self.inner.seats.values() {
             seat.agent.shutdown().await;
         }
-        self.inner.tracker.close();
-        self.inner.tracker.wait().await;
+        self.inner.end().await;
     }
 
     /// The caller's task: tenant, owner and agent are part of the lookup (DESIGN section 3, invariant 7).
@@ -410,6 +415,13 @@ impl Inner {
         self.draining.load(Ordering::Relaxed)
     }
 
+    /// Stops all that the engine has started, and returns when it has ended.
+    async fn end(&self) {
+        self.stop.cancel();
+        self.tracker.close();
+        self.tracker.wait().await;
+    }
+
     /// Whether there is room for one more task to run.
     fn admit(&self) -> Result<(), EngineError> {
         if self.is_draining() {
@@ -440,23 +452,29 @@ impl Inner {
 
     /// The entry of a task that exists.
     pub(crate) async fn entry(self: &Arc<Self>, id: &TaskId) -> Result<Option<Arc<Entry>>, EngineError> {
-        if let Some(entry) = self.hot.get(id) {
-            let is_unborn = entry.lock().is_new;
-            return Ok((!is_unborn).then_some(entry));
-        }
-        let entry = Entry::new(*id);
-        if self.load(&entry).await?.is_none() {
+        let arriving = match self.hot.find(id) {
+            Place::Here(entry) => {
+                let is_unborn = entry.lock().is_new;
+                return Ok((!is_unborn).then_some(entry));
+            }
+            Place::Arriving(arriving) => arriving,
+        };
+        if self.load(&arriving.entry).await?.is_none() {
             return Ok(None);
         }
-        Ok(Some(self.hot.insert(entry)))
+        Ok(Some(self.hot.insert(arriving.entry.clone())))
     }
 
     /// Reads a task from the store into its entry.
     pub(crate) async fn load(&self, entry: &Arc<Entry>) -> Result<Option<Arc<Task>>, EngineError> {
-        let Some((task, recent)) = self.read(&entry.id.stream()).await? else { return Ok(None) };
-        self.hot.weigh(entry, &task);
-        entry.adopt(task, recent);
-        Ok(entry.durable())
+        for _ in 0..LOADS_MAX {
+            let Some((task, recent)) = self.read(&entry.id.stream()).await? else { return Ok(None) };
+            self.hot.weigh(entry, &task);
+            if let Some(known) = entry.adopt(task, recent) {
+                return Ok(Some(known));
+            }
+        }
+        Err(EngineError::Unavailable(format!("task {} changes faster than it can be read", entry.id)))
     }
 
     /// A task as it stands, without keeping it in memory.

@@ -34,6 +34,8 @@ pub(crate) struct Entry {
 pub(crate) struct State {
     /// What is durable, and so what readers see. `None`: to be loaded.
     pub(crate) durable: Option<Arc<Task>>,
+    /// The newest version that was ever known here: a reader never sees an older one after it.
+    pub(crate) seen: u64,
     /// The newest public events, the last of them the durable state's generation.
     pub(crate) recent: VecDeque<Arc<Told>>,
     /// What waits to be decided.
@@ -95,11 +97,15 @@ impl Entry {
         let is_settled = task.state.is_terminal() || task.state.is_interrupted();
         {
             let mut state = self.lock();
-            state.recent.extend(told);
-            let surplus = state.recent.len().saturating_sub(RECENT_MAX);
-            state.recent.drain(..surplus);
-            state.durable = Some(task);
             state.is_new = false;
+            // A reader who loaded it may have been faster, and has brought its events.
+            if state.durable.as_ref().is_none_or(|known| known.version < task.version) {
+                state.recent.extend(told);
+                let surplus = state.recent.len().saturating_sub(RECENT_MAX);
+                state.recent.drain(..surplus);
+                state.seen = task.version;
+                state.durable = Some(task);
+            }
         }
         self.changed.notify_waiters();
         if is_settled {
@@ -107,19 +113,25 @@ impl Entry {
         }
     }
 
-    /// Takes a state that was read from the store, unless a newer one is known.
-    pub(crate) fn adopt(&self, task: Arc<Task>, recent: VecDeque<Arc<Told>>) {
+    /// Takes a state that was read from the store, unless a newer one is known. Gives the newest, or `None` if this one
+    /// is older than what was known before: it was overtaken on its way.
+    pub(crate) fn adopt(&self, task: Arc<Task>, recent: VecDeque<Arc<Told>>) -> Option<Arc<Task>> {
         let mut state = self.lock();
-        let is_newer = state.durable.as_ref().is_none_or(|known| known.version < task.version);
-        if is_newer {
-            state.durable = Some(task);
-            state.recent = recent;
-            let surplus = state.recent.len().saturating_sub(RECENT_MAX);
-            state.recent.drain(..surplus);
-            drop(state);
-            self.changed.notify_waiters();
-            self.settled.notify_waiters();
+        if let Some(known) = state.durable.as_ref().filter(|known| known.version >= task.version) {
+            return Some(known.clone());
         }
+        if task.version < state.seen {
+            return None;
+        }
+        state.seen = task.version;
+        state.durable = Some(task.clone());
+        state.recent = recent;
+        let surplus = state.recent.len().saturating_sub(RECENT_MAX);
+        state.recent.drain(..surplus);
+        drop(state);
+        self.changed.notify_waiters();
+        self.settled.notify_waiters();
+        Some(task)
     }
 
     /// Forgets what is believed durable: the store knows better, and whoever waits looks there.

@@ -62,7 +62,11 @@ impl Handle {
             hinted.as_mut().enable();
             match look(entry) {
                 Look::Lost(EngineError::Repeated(first)) => {
-                    let entry = self.engine.entry(&first).await?.ok_or(EngineError::NotFound)?;
+                    // The first one's commit may be kept and not yet known: then it is waited for.
+                    let entry = match self.engine.hot.get(&first) {
+                        Some(entry) => entry,
+                        None => self.engine.entry(&first).await?.ok_or(EngineError::NotFound)?,
+                    };
                     let _ = self.first.set(entry);
                 }
                 Look::Lost(error) => return Err(error),

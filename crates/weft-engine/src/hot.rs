@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::Ordering},
 };
 
 use weft_core::{Limits, Task, TaskId};
@@ -19,9 +19,25 @@ pub(crate) struct Hot {
     state: Mutex<State>,
 }
 
+/// Where an entry is.
+pub(crate) enum Place<'a> {
+    /// In memory.
+    Here(Arc<Entry>),
+    /// On its way: to be loaded, then inserted.
+    Arriving(Arriving<'a>),
+}
+
+/// An entry that is being loaded, by one or several who look for it.
+pub(crate) struct Arriving<'a> {
+    hot: &'a Hot,
+    pub(crate) entry: Arc<Entry>,
+}
+
 #[derive(Debug, Default)]
 struct State {
     entries: BTreeMap<TaskId, Arc<Entry>>,
+    /// Those that are being loaded. A task has one entry at most: a second one would not hear of what the first commits.
+    arriving: BTreeMap<TaskId, Weak<Entry>>,
     /// Oldest first. An entry that is busy goes to the end when its turn comes.
     line: VecDeque<TaskId>,
     bytes: usize,
@@ -38,6 +54,16 @@ impl Hot {
 
     pub(crate) fn get(&self, id: &TaskId) -> Option<Arc<Entry>> {
         self.lock().entries.get(id).cloned()
+    }
+
+    pub(crate) fn find(&self, id: &TaskId) -> Place<'_> {
+        let mut state = self.lock();
+        if let Some(entry) = state.entries.get(id) {
+            return Place::Here(entry.clone());
+        }
+        let entry = state.arriving.get(id).and_then(Weak::upgrade).unwrap_or_else(|| Entry::new(*id));
+        state.arriving.insert(*id, Arc::downgrade(&entry));
+        Place::Arriving(Arriving { hot: self, entry })
     }
 
     /// The entry of this id: the one that is there, or this one.
@@ -70,6 +96,16 @@ impl Hot {
     pub(crate) fn remove(&self, id: &TaskId) {
         let mut state = self.lock();
         state.drop_entry(id);
+    }
+}
+
+impl Drop for Arriving<'_> {
+    fn drop(&mut self) {
+        let mut state = self.hot.lock();
+        let is_last = Arc::strong_count(&self.entry) == 1;
+        if is_last || state.entries.contains_key(&self.entry.id) {
+            state.arriving.remove(&self.entry.id);
+        }
     }
 }
 

@@ -36,10 +36,12 @@ impl Inner {
     pub(crate) async fn reconcile(self: &Arc<Self>) -> Result<(), EngineError> {
         let now = self.world.now();
         let mut forgotten = 0;
-        for (stream, summary) in self.store.due(now, self.limits.tasks_open_max + FORGET_MAX).await? {
+        let due = self.store.due(now, self.limits.tasks_open_max + FORGET_MAX).await?;
+        let is_open = |state| [State::Submitted, State::Working].iter().any(|open| open.code() == state);
+        self.open.store(due.iter().filter(|(_, summary)| is_open(summary.state)).count(), Ordering::Relaxed);
+        for (stream, summary) in due {
             let Some(id) = stream.as_task() else { continue };
-            let is_open = [State::Submitted, State::Working].iter().any(|state| state.code() == summary.state);
-            if is_open {
+            if is_open(summary.state) {
                 self.take_up(&id).await?;
             } else if forgotten < FORGET_MAX {
                 self.hot.remove(&id);
@@ -121,15 +123,6 @@ impl Inner {
                 Err(error) => warn!(task = %id, %error, "could not load a task that waits; trying again"),
             }
         });
-    }
-
-    /// Counts the tasks that run or wait, once, from the store.
-    pub(crate) async fn count_open(&self) -> Result<(), EngineError> {
-        let due = self.store.due(self.world.now(), usize::MAX).await?;
-        let is_open = |state| [State::Submitted, State::Working].iter().any(|open| open.code() == state);
-        let open = due.iter().filter(|(_, summary)| is_open(summary.state)).count();
-        self.open.store(open, Ordering::Relaxed);
-        Ok(())
     }
 
     async fn count_stored(&self) -> Result<(), EngineError> {

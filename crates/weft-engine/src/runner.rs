@@ -110,6 +110,9 @@ impl Inner {
         attempt: u32,
         deadline: &Arc<Deadline>,
     ) -> Over {
+        if self.stop.is_cancelled() {
+            return Over::Stopped;
+        }
         let Some(seat) = self.seats.get(&task.agent) else {
             let fault = Fault::new("unknown-agent", format!("this node has no agent {} any more", task.agent));
             return Over::Outcome(Outcome::Failed(fault));
@@ -133,7 +136,7 @@ impl Inner {
             biased;
             outcome = &mut work => Some(outcome),
             () = self.stop.cancelled() => return Over::Stopped,
-            () = is_taken_away(entry, claim) => None,
+            () = self.is_taken_away(entry, claim) => None,
             () = deadline.passed() => {
                 let text = format!("the run did not come to its end within {:?}", self.limits.run_limit());
                 return Over::Outcome(Outcome::Unknown { fault: Fault::new("timed-out", text), again: false });
@@ -184,25 +187,34 @@ impl Inner {
             }
         }
     }
-}
 
-/// Returns when the log says that the task is no longer this run's: it has ended, or another has claimed it.
-async fn is_taken_away(entry: &Entry, claim: Claim) {
-    loop {
-        let changed = entry.changed.notified();
-        tokio::pin!(changed);
-        changed.as_mut().enable();
-        let is_ours = match entry.durable() {
-            Some(task) => match task.state {
+    /// Returns when the log says that the task is no longer this run's: it has ended, or another has claimed it.
+    async fn is_taken_away(&self, entry: &Arc<Entry>, claim: Claim) {
+        loop {
+            let changed = entry.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            let task = match entry.durable() {
+                Some(task) => task,
+                // After a commit whose fate is not known, which may have been a cancel.
+                None => match self.load(entry).await {
+                    Ok(Some(task)) => task,
+                    Ok(None) => return,
+                    Err(error) => {
+                        debug!(task = %entry.id, %error, "a run cannot see whether it was canceled; trying again");
+                        tokio::time::sleep(RETRY_MAX).await;
+                        continue;
+                    }
+                },
+            };
+            let is_ours = match task.state {
                 State::Working | State::InputRequired | State::AuthRequired => task.claim == Some(claim),
                 State::Submitted | State::Completed | State::Failed | State::Canceled | State::Rejected => false,
-            },
-            // Not known now; it will be.
-            None => true,
-        };
-        if !is_ours {
-            return;
+            };
+            if !is_ours {
+                return;
+            }
+            changed.await;
         }
-        changed.await;
     }
 }
