@@ -11,7 +11,7 @@ use std::{
 
 use futures::{FutureExt, future::BoxFuture};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, warn};
+use tracing::{Instrument, debug, debug_span, error, warn};
 use weft_core::{CallId, Claim, Command, Fault, Outcome, State, Task};
 
 use crate::{
@@ -129,7 +129,10 @@ impl Inner {
             canceled: canceled.clone(),
         };
         weft_store::crash::point("call-before");
-        let work = AssertUnwindSafe(seat.agent.run(run)).catch_unwind();
+        // In the trace that the task began in, also when another process takes it up.
+        let span =
+            debug_span!("call", task = %task.id, agent = %task.agent, attempt, traceparent = task.trace.as_deref());
+        let work = AssertUnwindSafe(seat.agent.run(run)).catch_unwind().instrument(span);
         tokio::pin!(work);
         // The work first: most of it is done without waiting, and then there is no need to watch for anything else.
         let outcome = tokio::select! {
