@@ -8,24 +8,33 @@ use std::{
 
 use weft_store::crash;
 
-use crate::writer;
+use crate::writer::{self, Kind};
 
 /// How often a process is killed at a time of no meaning. Each opens what the one before left behind.
-const KILLS: u64 = 12;
+const KILLS: u64 = 8;
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_process_that_is_killed_loses_nothing() {
+async fn kill(kind: Kind) {
     let folder = tempfile::tempdir_in("/var/tmp").unwrap();
     let mut acked = [0; writer::CALLERS as usize];
     for kill in 0..KILLS {
         // Spread over opening and writing: a multiple of the golden section hits no rhythm.
         let lifetime = Duration::from_millis(30 + kill * 6_180 % 500);
-        writer::run(writer::start(folder.path(), None), Some(lifetime), &mut acked);
+        writer::run(writer::start(folder.path(), kind, None), Some(lifetime), &mut acked);
         if acked != [0; writer::CALLERS as usize] {
-            writer::verify(folder.path(), &acked).await;
+            writer::verify(folder.path(), kind, &acked).await;
         }
     }
     assert!(acked.iter().sum::<u64>() > 100, "nothing much was written: {acked:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_is_killed_loses_nothing() {
+    kill(Kind::Mixed).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_is_killed_while_it_writes_records_only_loses_nothing() {
+    kill(Kind::Plain).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -33,15 +42,16 @@ async fn a_process_that_dies_at_any_step_of_a_commit_loses_nothing() {
     let of_the_store = |point: &&&str| ["commit-", "sync-", "publish-"].iter().any(|kind| point.starts_with(kind));
     let points: Vec<_> = crash::POINTS.iter().filter(of_the_store).collect();
     assert_eq!(points.len(), 6);
-    let folder = tempfile::tempdir_in("/var/tmp").unwrap();
-    let mut acked = [0; writer::CALLERS as usize];
-    for point in points {
-        for nth in [1, 7] {
-            writer::run(writer::start(folder.path(), Some(&format!("{point}:{nth}"))), None, &mut acked);
-            writer::verify(folder.path(), &acked).await;
+    for (kind, nth) in [(Kind::Mixed, 1), (Kind::Plain, 5)] {
+        let folder = tempfile::tempdir_in("/var/tmp").unwrap();
+        let mut acked = [0; writer::CALLERS as usize];
+        for point in &points {
+            let child = writer::start(folder.path(), kind, Some(&format!("{point}:{nth}")));
+            writer::run(child, None, &mut acked);
+            writer::verify(folder.path(), kind, &acked).await;
         }
+        assert!(nth == 1 || acked.iter().sum::<u64>() > 20, "nothing much was written: {acked:?}");
     }
-    assert!(acked.iter().sum::<u64>() > 20, "nothing much was written: {acked:?}");
 }
 
 /// What the process asks of the kernel, in order: no answer goes out before the data it is about is synced.
