@@ -479,9 +479,13 @@ impl Inner {
 
     /// A task as it stands, without keeping it in memory.
     async fn peek(&self, stream: &StreamId) -> Result<Option<Arc<Task>>, EngineError> {
-        let known = stream.as_task().and_then(|id| self.hot.get(&id)).and_then(|entry| entry.durable());
-        match known {
-            Some(task) => Ok(Some(task)),
+        match stream.as_task().and_then(|id| self.hot.get(&id)) {
+            // As for everybody who asks for it: it is not there before its first commit is answered.
+            Some(entry) if entry.lock().is_new => Ok(None),
+            Some(entry) => match entry.durable() {
+                Some(task) => Ok(Some(task)),
+                None => self.load(&entry).await,
+            },
             None => Ok(self.read(stream).await?.map(|(task, _)| task)),
         }
     }

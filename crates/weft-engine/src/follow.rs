@@ -88,19 +88,23 @@ impl Follower {
     }
 
     async fn read_on(&mut self) -> Result<(), EngineError> {
+        // What is kept but not known here yet is not told yet: whoever was told it and asks would be shown less.
+        let known = self.entry.durable().map_or(self.cursor, |task| task.generation);
         match self.engine.store.read(&self.entry.id.stream(), self.version, PAGE).await? {
             Page::Trimmed { first } => self.version = Version(first.0 - 1),
             Page::Records(records) => {
                 if records.is_empty() {
                     return Err(EngineError::Corrupt(format!("task {} is shorter than it was", self.entry.id)));
                 }
-                self.version = self.version.plus(records.len());
                 for record in &records {
                     let kept = record::decode(record)?;
-                    let Some(generation) = kept.generation.filter(|generation| *generation > self.cursor) else {
-                        continue;
-                    };
-                    self.behind.push_back(Arc::new(Told { generation, at: kept.at, event: kept.event }));
+                    if kept.generation.is_some_and(|generation| generation > known) {
+                        break;
+                    }
+                    self.version = self.version.plus(1);
+                    if let Some(generation) = kept.generation.filter(|generation| *generation > self.cursor) {
+                        self.behind.push_back(Arc::new(Told { generation, at: kept.at, event: kept.event }));
+                    }
                 }
             }
         }
