@@ -6,4 +6,5 @@ mod chart;
 mod crash;
 mod demo;
 mod node;
+mod readme;
 mod sdk;

@@ -64,13 +64,10 @@ impl Node {
         }
     }
 
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     pub(crate) fn agent(&self, name: &str) -> Agent {
         let url = format!("{}/agents/{name}", self.url);
-        let minted = weft(&self.folder).args(["token", "mint", "--data-dir", "data", "--audience", &url]).output().unwrap();
+        let minted =
+            weft(&self.folder).args(["token", "mint", "--data-dir", "data", "--audience", &url]).output().unwrap();
         assert!(minted.status.success(), "{}", String::from_utf8_lossy(&minted.stderr));
         Agent { token: String::from_utf8(minted.stdout).unwrap().trim().to_owned(), url }
     }

@@ -10,7 +10,7 @@ import sys
 import uuid
 
 import httpx
-from a2a.client import A2ACardResolver, ClientConfig, ClientFactory
+from a2a.client import A2ACardResolver, A2AClientError, ClientConfig, ClientFactory
 from a2a.helpers.proto_helpers import get_data_parts, get_text_parts, new_data_part, new_text_part
 from a2a.types import (
     CancelTaskRequest,
@@ -140,7 +140,7 @@ async def converse(card_url, token):
         try:
             await one(stranger, say(call("echo", message="hello")))
             raise AssertionError("somebody without a token was served")
-        except A2AError as error:
+        except A2AClientError as error:
             print("  ", type(error).__name__, error)
 
 

@@ -35,6 +35,11 @@ impl McpAgent {
         Arc::new(Self { shared, tracker })
     }
 
+    /// Whether the tools are known: from the server, or from an earlier life.
+    pub fn knows_its_tools(&self) -> bool {
+        self.shared.catalog().is_some()
+    }
+
     /// Waits until the server can be called for the first time, and so its tools are known.
     ///
     /// # Errors

@@ -32,6 +32,11 @@ impl Lane {
         self.interactive.lock().expect("nobody panics while holding a few names")
     }
 
+    /// Whether this tool is known to ask.
+    pub(crate) fn is_interactive(&self, tool: &str) -> bool {
+        self.interactive().contains(tool)
+    }
+
     /// These tools were in flight when a question came: from now on each runs alone.
     pub(crate) fn learn(&self, tools: impl IntoIterator<Item = String>) {
         self.interactive().extend(tools);

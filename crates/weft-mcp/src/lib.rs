@@ -25,6 +25,7 @@ mod message;
 mod process;
 mod procfs;
 mod question;
+mod remembered;
 mod resolve;
 mod result;
 mod schema;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use weft_core::Json;
 
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
 pub(crate) const METHOD_NOT_FOUND: i64 = -32601;
 
 /// One tool as its server describes it.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RawTool {
     pub(crate) name: String,
@@ -34,7 +34,7 @@ pub(crate) struct RawTool {
 }
 
 /// What the server says of a tool's nature. Hints: they count only where the operator says so.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct Hints {
     pub(crate) title: Option<String>,
@@ -43,7 +43,7 @@ pub(crate) struct Hints {
 }
 
 /// How a tool can be called (2025-11-25).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct Execution {
     pub(crate) task_support: Option<String>,

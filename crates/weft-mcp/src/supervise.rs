@@ -17,6 +17,7 @@ use crate::{
     lane::Lane,
     listing,
     mailbox::Broken,
+    remembered::Remembered,
     session::{Link, Session, StartError},
     sweep,
 };
@@ -56,9 +57,14 @@ enum Stage {
 
 impl Shared {
     pub(crate) fn new(config: McpConfig, launcher: Launcher, folder: PathBuf) -> Self {
-        let description = Arc::new(catalog::describe(&config, None, Vec::new()));
         let lane = Arc::new(Lane::new(config.interactive.iter().cloned()));
-        let state = State { stage: Stage::Starting(None), catalog: None, description };
+        let remembered = Remembered::read(&config, &folder);
+        let catalog = remembered.map(|known| Arc::new(Catalog::new(&config, known.info.as_ref(), &known.tools, None)));
+        let description = match &catalog {
+            Some(catalog) => catalog.description.clone(),
+            None => Arc::new(catalog::describe(&config, None, Vec::new())),
+        };
+        let state = State { stage: Stage::Starting(None), catalog, description };
         Self {
             config,
             lane,
@@ -89,7 +95,7 @@ impl Shared {
         self.stop.cancelled().await;
     }
 
-    /// The newest tools, if there ever were any.
+    /// The newest tools, if there ever were any: in this life, or in an earlier one.
     pub(crate) fn catalog(&self) -> Option<Arc<Catalog>> {
         self.state().catalog.clone()
     }
@@ -195,7 +201,7 @@ impl Shared {
             listed = listing::read(&link, &config.limits) => listed.map_err(Some),
         };
         match listed {
-            Ok(tools) => self.publish(&link, &tools),
+            Ok(tools) => self.publish(&link, &tools).await,
             Err(why) => {
                 drop(link);
                 session.stop(if why.is_some() { Duration::ZERO } else { grace }).await;
@@ -263,13 +269,14 @@ impl Shared {
                 listed = listed => listed,
             };
             match listed {
-                Ok(tools) => self.publish(link, &tools),
+                Ok(tools) => self.publish(link, &tools).await,
                 Err(why) => tracing::warn!(agent = self.config.name, why, "the tools changed, but stay as they were"),
             }
         }
     }
 
-    fn publish(&self, link: &Link, tools: &[listing::RawTool]) {
+    async fn publish(&self, link: &Link, tools: &[listing::RawTool]) {
+        self.remember(Remembered::new(&self.config, link.info.as_deref(), tools)).await;
         let before = self.catalog();
         let catalog = Arc::new(Catalog::new(&self.config, link.info.as_deref(), tools, before.as_deref()));
         let description = catalog.description.clone();
@@ -280,6 +287,14 @@ impl Shared {
         }
         drop(state);
         self.changed.notify_waiters();
+    }
+
+    async fn remember(&self, remembered: Remembered) {
+        let folder = self.folder.clone();
+        let written = tokio::task::spawn_blocking(move || remembered.write(&folder)).await;
+        if let Ok(Err(error)) = written {
+            tracing::warn!(agent = self.config.name, %error, "the tools are not remembered for the next start");
+        }
     }
 
     /// After a death: the pause.

@@ -44,7 +44,7 @@ struct Inner {
     /// Requests of the protocol library's own: startup and probe.
     library: Vec<RequestId>,
     /// Calls given up without a reply, which may still ask, and until when we think so.
-    ghosts: Vec<(i64, Instant)>,
+    ghosts: Vec<Ghost>,
     /// Requests of the server that wait for our answer.
     serving: Vec<RequestId>,
     /// Answers on their way to the transport, as they came.
@@ -52,6 +52,14 @@ struct Inner {
     junk_lines: u64,
     junk_bytes: u64,
     broken: Option<Broken>,
+}
+
+/// A call given up without a reply.
+#[derive(Debug)]
+struct Ghost {
+    id: i64,
+    tool: String,
+    until: Instant,
 }
 
 #[derive(Debug)]
@@ -118,8 +126,9 @@ impl Tap {
         let mut inner = self.inner();
         let entry = inner.calls.remove(&serial)?;
         let id = entry.id.filter(|_| inner.broken.is_none())?;
-        if entry.tool.is_some() {
-            inner.ghosts.push((id, Instant::now() + Duration::from_millis(self.limits.ghost_ms)));
+        if let Some(tool) = entry.tool {
+            let until = Instant::now() + Duration::from_millis(self.limits.ghost_ms);
+            inner.ghosts.push(Ghost { id, tool, until });
         }
         Some(id)
     }
@@ -152,7 +161,7 @@ impl Tap {
         {
             return Owner::Library;
         }
-        if let Some(place) = inner.ghosts.iter().position(|(ghost, _)| *ghost == number) {
+        if let Some(place) = inner.ghosts.iter().position(|ghost| ghost.id == number) {
             inner.ghosts.remove(place);
             return Owner::Nobody;
         }
@@ -210,7 +219,8 @@ impl Tap {
     pub(crate) fn question(&self, asked: Asked) -> Result<(), Asked> {
         let now = Instant::now();
         let mut inner = self.inner();
-        inner.ghosts.retain(|(_, until)| *until > now);
+        inner.ghosts.retain(|ghost| ghost.until > now);
+        let ghosts_that_ask = inner.ghosts.iter().filter(|ghost| self.lane.is_interactive(&ghost.tool)).count();
         let is_haunted = !inner.ghosts.is_empty();
         let mut tools = inner.calls.values_mut().filter(|entry| entry.tool.is_some() && entry.id.is_some());
         let Some(first) = tools.next() else { return Err(asked) };
@@ -219,7 +229,10 @@ impl Tap {
             other.was_passed_over = true;
             suspects.extend(other.tool.clone());
         }
-        if suspects.is_empty() && !is_haunted {
+        // A tool that is known to ask, and runs alone, is asked for; an abandoned call of one that never asked is not.
+        let is_known_to_ask = first.tool.as_deref().is_some_and(|tool| self.lane.is_interactive(tool));
+        let is_surely_first = !is_haunted || (is_known_to_ask && ghosts_that_ask == 0);
+        if suspects.is_empty() && is_surely_first {
             first.mailbox.question(asked);
             return Ok(());
         }

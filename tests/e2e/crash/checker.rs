@@ -163,15 +163,18 @@ mod tests {
     use super::*;
 
     fn sound() -> History {
-        let acknowledged = |task: &str, tool, work: &str| Acknowledged {
-            task: task.to_owned(),
-            tool,
-            work: work.to_owned(),
-        };
+        let acknowledged =
+            |task: &str, tool, work: &str| Acknowledged { task: task.to_owned(), tool, work: work.to_owned() };
         let executed = |tool, work: &str| Execution { tool, work: work.to_owned() };
         let state = |state: &str| Some(format!("TASK_STATE_{state}"));
         let stream = vec![(1, state("SUBMITTED")), (2, state("WORKING")), (3, None), (4, state("COMPLETED"))];
-        let tasks = [("t1", "COMPLETED"), ("t2", "COMPLETED"), ("t3", "COMPLETED"), ("t4", "COMPLETED"), ("t5", "INPUT_REQUIRED")];
+        let tasks = [
+            ("t1", "COMPLETED"),
+            ("t2", "COMPLETED"),
+            ("t3", "COMPLETED"),
+            ("t4", "COMPLETED"),
+            ("t5", "INPUT_REQUIRED"),
+        ];
         History {
             acknowledged: vec![
                 acknowledged("t1", Tool::Look, "a"),
@@ -221,8 +224,11 @@ mod tests {
         assert_eq!(violations(|h| h.executions.push(h.executions[4].clone())), ["ExecutedTwice"]);
         assert_eq!(violations(|h| drop(h.heard[0].events.remove(1))), ["Gap"]);
         assert_eq!(violations(|h| drop(h.heard[0].events.remove(0))), ["Gap"]);
-        assert_eq!(violations(|h| h.heard[0].events.insert(1, (1, Some("TASK_STATE_SUBMITTED".to_owned())))), ["Repeated"]);
-        assert_eq!(violations(|h| h.heard[0].events.swap(1, 2)), ["Gap", "Gap", "Repeated"]);
+        assert_eq!(
+            violations(|h| h.heard[0].events.insert(1, (1, Some("TASK_STATE_SUBMITTED".to_owned())))),
+            ["Repeated"]
+        );
+        assert_eq!(violations(|h| h.heard[0].events.swap(1, 2)), ["Gap", "Repeated"]);
         assert_eq!(violations(|h| h.heard[1].events[1].1 = None), ["Disagree"]);
         assert_eq!(violations(|h| h.heard[0].events.push((5, Some("TASK_STATE_FAILED".to_owned())))), ["TwoEnds"]);
         assert_eq!(violations(|h| h.kills = 0), ["TooManyQuestions"]);

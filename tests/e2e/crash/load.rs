@@ -39,12 +39,7 @@ pub(crate) struct Load {
 impl Load {
     pub(crate) fn start(submitters: usize, subscribers: usize, seed: u64) -> Self {
         let http = reqwest::Client::builder().timeout(Duration::from_secs(40)).build().unwrap();
-        let mut load = Self {
-            shared: Arc::default(),
-            http,
-            submitters: JoinSet::new(),
-            subscribers: JoinSet::new(),
-        };
+        let mut load = Self { shared: Arc::default(), http, submitters: JoinSet::new(), subscribers: JoinSet::new() };
         for number in 0..submitters {
             let dice = StdRng::seed_from_u64(seed.wrapping_add(number as u64));
             load.submitters.spawn(submit(load.shared.clone(), load.http.clone(), number, dice));
@@ -73,7 +68,10 @@ impl Load {
     }
 
     /// Ends the load: waits until every task has settled, for `patience`, and tells what all have seen.
-    pub(crate) async fn finish(mut self, patience: Duration) -> (Vec<Acknowledged>, BTreeMap<String, String>, Vec<Heard>) {
+    pub(crate) async fn finish(
+        mut self,
+        patience: Duration,
+    ) -> (Vec<Acknowledged>, BTreeMap<String, String>, Vec<Heard>) {
         self.shared.submitted_enough.store(true, Ordering::Relaxed);
         while self.submitters.join_next().await.is_some() {}
         let end = Instant::now() + patience;

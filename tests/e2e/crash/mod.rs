@@ -53,7 +53,8 @@ const POINTS: [&str; 12] = [
 async fn nothing_acknowledged_is_lost_doubled_or_stuck() {
     let is_long = std::env::var_os("WEFT_LONG").is_some();
     let kills = if is_long { 300 } else { 20 };
-    let seed = std::env::var("WEFT_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| rand::rng().random());
+    let seed =
+        std::env::var("WEFT_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| rand::rng().random());
     eprintln!("crash loop: {kills} kills, WEFT_SEED={seed}");
     let mut dice = StdRng::seed_from_u64(seed);
     let folder = tempfile::tempdir().unwrap();
@@ -69,7 +70,8 @@ async fn nothing_acknowledged_is_lost_doubled_or_stuck() {
     let begin = Instant::now();
     let (acknowledged, tasks, heard) = load.finish(SETTLE).await;
     eprintln!("crash loop: {} acknowledged, settled in {:?}", acknowledged.len(), begin.elapsed());
-    let history = History { acknowledged, tasks, executions: executions(folder.path()), heard, kills, call_slots: CALL_SLOTS };
+    let history =
+        History { acknowledged, tasks, executions: executions(folder.path()), heard, kills, call_slots: CALL_SLOTS };
     report(&history);
     let violations = checker::check(&history);
     let first: Vec<String> = violations.iter().take(20).map(ToString::to_string).collect();
@@ -137,4 +139,3 @@ fn report(history: &History) {
         history.heard.iter().map(|heard| heard.events.len()).sum::<usize>(),
     );
 }
-

@@ -132,7 +132,10 @@ pub(crate) fn list(folder: &Path) -> Result<Vec<Name>, KeysError> {
 
 /// Makes a key and its file; durable, whole and closed to others from its first byte on.
 pub(crate) fn create_key(folder: &Path, created: Timestamp) -> Result<Name, KeysError> {
-    let pair = Ed25519KeyPair::generate().map_err(|_| KeysError::Generate)?;
+    // The seed comes from the system: the library's own generator takes a good part of a node's first start to get going.
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|_| KeysError::Generate)?;
+    let pair = Ed25519KeyPair::from_seed_unchecked(&seed).map_err(|_| KeysError::Generate)?;
     let kid = thumbprint(&URL_SAFE_NO_PAD.encode(pair.public_key().as_ref()));
     // Version 1 of PKCS#8: the one that OpenSSL reads and writes. In base64 it is exactly one line of PEM.
     let pkcs8 = pair.to_pkcs8v1().map_err(|_| KeysError::Generate)?;

@@ -8,11 +8,12 @@ use std::{
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use tokio::{
     net::{TcpListener, TcpSocket},
-    task::spawn_blocking,
+    task::{JoinSet, spawn_blocking},
 };
 use tokio_util::sync::CancellationToken;
 use weft_auth::{KEYS_FOLDER, KeyRing, Policy, Verifier, VerifierConfig};
@@ -55,7 +56,11 @@ pub(super) struct Node {
     pub(super) announcement: Option<Announcement>,
 }
 
-/// Starts a node. Servers are started in the background: none of them keeps the others, or the node, waiting.
+/// How long a node waits for servers whose tools it has never seen. Until they are known, a card has no skills, and a call
+/// counts as one that must not be made twice. A server that takes longer is served all the same.
+const FIRST_LISTING_MAX: Duration = Duration::from_secs(5);
+
+/// Starts a node. Servers start in the background: one that was here before keeps nobody waiting.
 pub(super) async fn start(output: Output, plan: Plan, stop: CancellationToken) -> Result<Node, Failure> {
     let Plan { node, agents, mount } = plan;
     // Taken first, so that an address in use is known before anything is begun; it listens at the very end.
@@ -64,7 +69,7 @@ pub(super) async fn start(output: Output, plan: Plan, stop: CancellationToken) -
     let world = Arc::new(SystemWorld);
     let (store, keys) = open(&data, world.now()).await?;
     // After the store: its folder's lock is the proof that no other node has started servers from here.
-    let agents = start_agents(agents, &data);
+    let agents = start_agents(agents, &data).await;
     let engine = Engine::open(Setup { store: store.clone(), agents, world, limits: node.limits.clone() });
     let engine = engine.await.map_err(|error| of_engine(&error))?;
     let listener = socket.listen(BACKLOG).map_err(|error| in_use(node.listen, &error))?;
@@ -155,14 +160,24 @@ fn of_engine(error: &EngineError) -> Failure {
     }
 }
 
-fn start_agents(agents: BTreeMap<AgentName, AgentConfig>, data: &Path) -> BTreeMap<AgentName, Arc<dyn Agent>> {
+async fn start_agents(agents: BTreeMap<AgentName, AgentConfig>, data: &Path) -> BTreeMap<AgentName, Arc<dyn Agent>> {
     let start = |(name, config): (AgentName, AgentConfig)| {
         let folder = data.join(AGENTS_FOLDER).join(name.as_str());
-        let agent: Arc<dyn Agent> =
-            McpAgent::start(config.into_mcp(name.as_str()), Launcher::this_program(SHIM), folder);
+        let agent = McpAgent::start(config.into_mcp(name.as_str()), Launcher::this_program(SHIM), folder);
         (name, agent)
     };
-    agents.into_iter().map(start).collect()
+    let agents: Vec<(AgentName, Arc<McpAgent>)> = agents.into_iter().map(start).collect();
+    let mut waits = JoinSet::new();
+    for (name, agent) in agents.iter().filter(|(_, agent)| !agent.knows_its_tools()) {
+        let (name, agent) = (name.clone(), agent.clone());
+        waits.spawn(async move {
+            if let Err(why) = agent.wait_ready(FIRST_LISTING_MAX).await {
+                tracing::warn!(agent = %name, why, "the tools are not known yet; the agent is served all the same");
+            }
+        });
+    }
+    waits.join_all().await;
+    agents.into_iter().map(|(name, agent)| (name, agent as Arc<dyn Agent>)).collect()
 }
 
 fn site(

@@ -1,0 +1,66 @@
+//! A server's newest tool list, kept in the agent's folder: an agent that starts again knows its tools, and what running
+//! them twice means, before its server is up.
+
+use std::{fs, io, path::Path};
+
+use rmcp::model::ServerPeerInfo;
+use serde::{Deserialize, Serialize};
+
+use crate::{config::McpConfig, listing::RawTool};
+
+const FILE: &str = "tools.json";
+
+/// What was learned of a server.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct Remembered {
+    /// What was started: of another program, these are not the tools.
+    command: Vec<String>,
+    pub(crate) info: Option<ServerPeerInfo>,
+    pub(crate) tools: Vec<RawTool>,
+}
+
+impl Remembered {
+    pub(crate) fn new(config: &McpConfig, info: Option<&ServerPeerInfo>, tools: &[RawTool]) -> Self {
+        Self { command: command(config), info: info.cloned(), tools: tools.to_vec() }
+    }
+
+    /// What was learned of this server in an earlier life. A file that cannot be read is as good as none.
+    pub(crate) fn read(config: &McpConfig, folder: &Path) -> Option<Self> {
+        let read: Self = serde_json::from_slice(&fs::read(folder.join(FILE)).ok()?).ok()?;
+        (read.command == command(config)).then_some(read)
+    }
+
+    /// Keeps it, whole or not at all. It need not survive a power cut: the server says it again.
+    pub(crate) fn write(&self, folder: &Path) -> io::Result<()> {
+        fs::create_dir_all(folder)?;
+        let fresh = folder.join(format!("{FILE}.new"));
+        fs::write(&fresh, serde_json::to_vec(self)?)?;
+        fs::rename(fresh, folder.join(FILE))
+    }
+}
+
+fn command(config: &McpConfig) -> Vec<String> {
+    std::iter::once(&config.command).chain(&config.args).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tools_are_remembered_for_the_same_command_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = |argument: &str| McpConfig::new("files", "server", &[argument]);
+        let tool: RawTool = serde_json::from_str(
+            r#"{"name":"look","inputSchema":{"type":"object","n":1.0},"annotations":{"readOnlyHint":true}}"#,
+        )
+        .unwrap();
+        assert!(Remembered::read(&config("a"), folder.path()).is_none());
+        Remembered::new(&config("a"), None, std::slice::from_ref(&tool)).write(folder.path()).unwrap();
+        let read = Remembered::read(&config("a"), folder.path()).unwrap();
+        assert_eq!(read.tools, [tool]);
+        assert!(Remembered::read(&config("b"), folder.path()).is_none());
+        fs::write(folder.path().join(FILE), "{").unwrap();
+        assert!(Remembered::read(&config("a"), folder.path()).is_none());
+    }
+}
