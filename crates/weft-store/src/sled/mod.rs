@@ -19,17 +19,14 @@ mod list;
 mod mark_file;
 mod names;
 mod open;
+mod options;
 mod ranked;
 mod read;
+mod shared;
 mod sweep;
+mod tail;
 
-use std::{
-    fs::File,
-    io,
-    path::{Path, PathBuf},
-    sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, atomic::AtomicBool},
-    thread::JoinHandle,
-};
+use std::{io, sync::Arc, thread::JoinHandle};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -38,96 +35,17 @@ use weft_core::{StreamId, Timestamp};
 
 use crate::{
     Cell, Commit, CommitError, Cursor, INLINE_MAX, KEY_LENGTH_MAX, Key, Listing, Loaded, Page, Query, Record, Scope,
-    Store, StoreError, Summary, Tail, Version, wakes::Wakes,
+    Store, StoreError, Summary, Tail, Version,
 };
 use blobs::{Blobs, Held};
 use codec::{Kept, Value};
 use committer::Operation;
 use group::{Prepared, PreparedStep};
-use index::Index;
 
 pub use check::{Report, check};
 pub use export::{Counts, ExportError, export};
-
-/// How much of the data sled keeps in memory, in bytes. Small: what is read again soon is in the kernel's cache too.
-pub const CACHE_BYTES: u64 = 8 << 20;
-
-/// With less room than this on the disk nothing more is accepted, in bytes. A disk that is really full cannot even be
-/// opened again by sled.
-pub const FREE_SPACE_MIN: u64 = 64 << 20;
-
-/// What an acknowledged commit survives.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Durability {
-    /// A power cut: the disk is told to finish before anybody is answered.
-    #[default]
-    Power,
-    /// The death of the process, not that of the machine.
-    Process,
-    /// Nothing: for tests that do not restart. What was written during the last moments may be gone.
-    None,
-}
-
-/// How a store is opened.
-#[derive(Clone, Debug)]
-pub struct SledOptions {
-    /// The folder; it is made if it is not there.
-    pub path: PathBuf,
-    /// How much of the data sled keeps in memory, in bytes. sled takes it as a wish.
-    pub cache_bytes: u64,
-    /// What an acknowledged commit survives.
-    pub durability: Durability,
-    /// With less room than this on the disk nothing more is accepted, in bytes.
-    pub free_space_min: u64,
-}
-
-impl SledOptions {
-    /// The defaults, in this folder.
-    pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self {
-            path: path.into(),
-            cache_bytes: CACHE_BYTES,
-            durability: Durability::default(),
-            free_space_min: FREE_SPACE_MIN,
-        }
-    }
-}
-
-/// Why a store was not opened. It is never opened half, and never as an empty one that was not.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// Another process, or this one, has it open.
-    #[error("the store in {} is in use by another process; one folder serves one process", folder.display())]
-    InUse {
-        /// Its folder.
-        folder: PathBuf,
-    },
-    /// It is damaged. A copy of the folder should be made before anything is tried.
-    #[error("the store is damaged: {0}")]
-    Corrupt(String),
-    /// It was written by a newer version of this program.
-    #[error("the store has format {found}; this program knows formats up to {known}")]
-    NewerFormat {
-        /// The number of its format.
-        found: u32,
-        /// The newest one that is known here.
-        known: u32,
-    },
-    /// The disk has no room left, and sled cannot be opened without some.
-    #[error("the disk has no room left for opening the store in {}", folder.display())]
-    Full {
-        /// Its folder.
-        folder: PathBuf,
-    },
-    /// The folder could not be read or written.
-    #[error("{doing}")]
-    Io {
-        /// What was being done.
-        doing: &'static str,
-        /// Why it failed.
-        source: io::Error,
-    },
-}
+pub use options::{CACHE_BYTES, Durability, FREE_SPACE_MIN, OpenError, SledOptions};
+use shared::Shared;
 
 /// Streams in a folder.
 ///
@@ -139,25 +57,6 @@ pub struct SledStore {
     operations: Option<mpsc::Sender<Operation>>,
     committer: Option<JoinHandle<()>>,
     marker: Option<(std::sync::mpsc::Sender<()>, JoinHandle<()>)>,
-}
-
-/// What the committer and the readers share.
-#[derive(Debug)]
-struct Shared {
-    tree: ::sled::Db,
-    /// A second handle of sled's data file, for the sync that sled does not make.
-    data: File,
-    index: RwLock<Index>,
-    wakes: Wakes,
-    blobs: Arc<Blobs>,
-    durability: Durability,
-    free_space_min: u64,
-    folder: PathBuf,
-    has_garbage: AtomicBool,
-    /// Why nothing is accepted any longer, for ever.
-    fault: OnceLock<String>,
-    /// Freed last.
-    _lock: heal::Lock,
 }
 
 impl SledStore {
@@ -311,7 +210,7 @@ impl Store for SledStore {
     }
 
     async fn tail(&self, scope: &Scope, after: Cursor, limit: usize) -> Result<Tail, StoreError> {
-        read::tail(&self.shared, scope, after, limit)
+        tail::tail(&self.shared, scope, after, limit)
     }
 
     async fn changed(&self, id: &StreamId, after: Version) {
@@ -361,64 +260,6 @@ impl Drop for SledStore {
             let _ = marker.join();
         }
     }
-}
-
-impl Shared {
-    fn index(&self) -> RwLockReadGuard<'_, Index> {
-        // A panic while the index is changed ends the committer; what readers see then is at most too old.
-        self.index.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn index_mut(&self) -> RwLockWriteGuard<'_, Index> {
-        self.index.write().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Says for ever that nothing can be kept.
-    fn fail(&self, error: &dyn std::error::Error) {
-        let mut text = error.to_string();
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            text = format!("{text}: {error}");
-            cause = error.source();
-        }
-        tracing::error!(error = text, "the store has stopped; the process must be started again");
-        // The first fault is the one to repair.
-        let _ = self.fault.set(text);
-    }
-
-    fn fault_text(&self) -> String {
-        self.fault.get().cloned().unwrap_or_else(|| "the store is closed".to_owned())
-    }
-
-    fn is_full(&self) -> bool {
-        match free_space(&self.folder) {
-            Ok(free) => free < self.free_space_min,
-            Err(error) => {
-                tracing::warn!(%error, "the room on the disk is not known");
-                false
-            }
-        }
-    }
-
-    fn full_text(&self) -> String {
-        format!("less than {} MiB are free on the disk", self.free_space_min >> 20)
-    }
-
-    /// Removes the files of blobs that have lost their last name by now.
-    fn remove_unnamed(&self, blobs: &[[u8; 32]]) {
-        for sha256 in blobs {
-            // What cannot be read may be a name.
-            if self.tree.scan_prefix(keys::blob(sha256)).next().is_none() {
-                self.blobs.remove(sha256);
-            }
-        }
-    }
-}
-
-/// How many bytes may still be written.
-fn free_space(folder: &Path) -> io::Result<u64> {
-    let disk = nix::sys::statvfs::statvfs(folder)?;
-    Ok(disk.blocks_available() * disk.fragment_size())
 }
 
 fn prepare(commit: Commit, mut value: impl FnMut(Bytes) -> io::Result<Value>, held: Vec<Held>) -> io::Result<Prepared> {

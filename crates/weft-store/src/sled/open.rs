@@ -22,11 +22,11 @@ use super::{
     blobs::Blobs,
     codec::{self, Heads},
     committer::{Committer, Marker, QUEUE_MAX},
-    free_space,
     heal::{self, Lock},
     index::Index,
     keys,
     mark_file::{Mark, sync_folder},
+    shared::free_space,
     sweep::Sweep,
 };
 use crate::wakes::Wakes;

@@ -15,13 +15,10 @@ use super::{
     index::{Entry, Index, StepAt},
     keys,
 };
-use crate::{Cursor, Key, Scope, StoreError, Summary, Tail, TailEntry, Version};
+use crate::{Key, StoreError, Summary, Version};
 
 /// How often a stream may change under a reader before he gives up: it would have to be trimmed that often meanwhile.
 const AGAIN_MAX: usize = 100;
-
-/// The most steps of others that one call of `tail` passes over.
-const TAIL_SCAN_MAX: u64 = 4_096;
 
 /// Why something could not be read.
 #[derive(Debug)]
@@ -39,7 +36,7 @@ impl Fail {
         }
     }
 
-    fn into_store(self) -> StoreError {
+    pub(super) fn into_store(self) -> StoreError {
         match self {
             Self::Missing(what) => StoreError::Corrupt(format!("{what} is missing or not what was written")),
             Self::Sled(error) => store_error(&error),
@@ -171,47 +168,6 @@ pub(super) fn marks(shared: &Shared, id: &StreamId) -> Result<Vec<(String, Versi
         Ok(marks)
     })?;
     Ok(found.map_or(Vec::new(), |(_, marks)| marks))
-}
-
-pub(super) fn tail(shared: &Shared, scope: &Scope, after: Cursor, limit: usize) -> Result<Tail, StoreError> {
-    let mut tail = Tail { entries: Vec::new(), next: after };
-    let last = shared.index().last;
-    if after.0 >= last || limit == 0 {
-        return Ok(tail);
-    }
-    let wanted = after.0 + 1;
-    let scan = || -> Result<(), Fail> {
-        let begins = keys::heads(0)..=keys::heads(wanted);
-        let Some(first) = shared.tree.range(begins).next_back().transpose()? else {
-            return Err(Fail::Missing("a chunk of heads"));
-        };
-        let later = shared.tree.range(keys::heads(wanted + 1)..=keys::heads(last));
-        for pair in std::iter::once(Ok(first)).chain(later) {
-            let (key, chunk) = pair?;
-            let heads = codec::Heads::read(&chunk)?;
-            let number = keys::number(&key).ok_or(Fail::Missing("a chunk of heads"))?;
-            let index = shared.index();
-            for (number, head) in (number..).zip(&heads.entries).skip_while(|(number, _)| *number < wanted) {
-                if tail.entries.len() == limit || number > last || number - after.0 > TAIL_SCAN_MAX {
-                    return Ok(());
-                }
-                tail.next = Cursor(number);
-                let Some(head) = head.as_ref().filter(|head| matches!(head.change, codec::Change::Grown { .. })) else {
-                    continue;
-                };
-                let known = index.get(&head.stream).filter(|entry| entry.born == head.born);
-                if known.is_some_and(|entry| index.covers(entry, scope.tenant.as_deref(), scope.context.as_deref())) {
-                    let entry = TailEntry { stream: head.stream.clone(), version: codec::version(head.version) };
-                    tail.entries.push(entry);
-                }
-            }
-            // What was swept away behind the chunk is passed over as well.
-            tail.next = Cursor(last.min(number + heads.span - 1).max(tail.next.0));
-        }
-        Ok(())
-    };
-    guarded(scan)?.map_err(Fail::into_store)?;
-    Ok(tail)
 }
 
 /// The bodies of some steps of a stream, each checked to be that step's.
@@ -392,7 +348,7 @@ fn again<T>(
 }
 
 /// sled panics where it meets damage: that is an answer too.
-fn guarded<T>(read: impl FnOnce() -> T) -> Result<T, StoreError> {
+pub(super) fn guarded<T>(read: impl FnOnce() -> T) -> Result<T, StoreError> {
     std::panic::catch_unwind(AssertUnwindSafe(read))
         .map_err(|_| StoreError::Corrupt("sled panicked while reading".to_owned()))
 }

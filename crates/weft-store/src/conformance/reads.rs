@@ -1,0 +1,53 @@
+//! What one stream gives back: its records by version, its cells as they were.
+
+use super::{append, cells, load, record, step, stream, with_cells};
+use crate::{Page, Record, Store, Version};
+
+/// Reading by version and limit.
+pub async fn pages_follow_a_version(store: &dyn Store) {
+    append(store, step("a", 0, &["1", "2", "3"])).await;
+    append(store, step("a", 3, &["4"])).await;
+    append(store, step("a", 4, &["5", "6"])).await;
+    let all = ["1", "2", "3", "4", "5", "6"];
+    for after in 0..9_usize {
+        for limit in 0..8 {
+            let expected: Vec<Record> = all.iter().skip(after).take(limit).map(|body| record(*body)).collect();
+            let page = store.read(&stream("a"), Version(after as u64), limit).await.unwrap();
+            assert_eq!(page, Page::Records(expected), "after {after}, {limit}");
+        }
+    }
+    let page = store.read(&stream("a"), Version(u64::MAX), usize::MAX).await.unwrap();
+    assert_eq!(page, Page::Records(Vec::new()));
+    assert_eq!(store.read(&stream("none"), Version::ZERO, 5).await.unwrap(), Page::Records(Vec::new()));
+}
+
+/// By version, by prefix, in the order of keys, without what was taken away.
+pub async fn cells_are_read_as_they_were(store: &dyn Store) {
+    append(store, with_cells(step("a", 0, &["1"]), &[("x/b", Some("b1")), ("x/a", Some("a1")), ("y", Some("y1"))]))
+        .await;
+    append(store, with_cells(step("a", 1, &["2", "3"]), &[("x/a", Some("a3")), ("y", None), ("x", Some("x3"))])).await;
+    append(store, with_cells(step("a", 3, &["4"]), &[("x/a", None), ("y", Some("y4")), ("x/a\0", Some("zero"))])).await;
+    append(store, with_cells(step("a0", 0, &["1"]), &[("x/a", Some("another stream's"))])).await;
+    let check = async |prefix: &str, at: u64, expected: &[&str]| {
+        assert_eq!(cells(store, "a", prefix, at).await, expected, "{prefix:?} at {at}");
+    };
+    check("", 0, &[]).await;
+    check("", 1, &["x/a@1=a1", "x/b@1=b1", "y@1=y1"]).await;
+    check("", 2, &["x/a@1=a1", "x/b@1=b1", "y@1=y1"]).await;
+    check("", 3, &["x@3=x3", "x/a@3=a3", "x/b@1=b1"]).await;
+    check("", 4, &["x@3=x3", "x/a\\x00@4=zero", "x/b@1=b1", "y@4=y4"]).await;
+    check("", u64::MAX, &["x@3=x3", "x/a\\x00@4=zero", "x/b@1=b1", "y@4=y4"]).await;
+    check("x/", 3, &["x/a@3=a3", "x/b@1=b1"]).await;
+    check("x/a", 4, &["x/a\\x00@4=zero"]).await;
+    check("z", 4, &[]).await;
+    assert_eq!(cells(store, "none", "", 9).await, Vec::<String>::new());
+    // One that is rewritten again and again, between two that are not.
+    append(store, with_cells(step("b", 0, &["1"]), &[("a", Some("first")), ("c", Some("last"))])).await;
+    for version in 1..100 {
+        let value = version.to_string();
+        append(store, with_cells(step("b", version, &["x"]), &[("b", Some(&value))])).await;
+    }
+    assert_eq!(cells(store, "b", "", 100).await, ["a@1=first", "b@100=99", "c@1=last"]);
+    assert_eq!(cells(store, "b", "", 50).await, ["a@1=first", "b@50=49", "c@1=last"]);
+    assert_eq!(load(store, "b").await.unwrap().cells.len(), 3);
+}

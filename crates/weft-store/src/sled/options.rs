@@ -1,0 +1,83 @@
+//! How a store is opened, and why it may not be.
+
+use std::{io, path::PathBuf};
+
+/// How much of the data sled keeps in memory, in bytes. Small: what is read again soon is in the kernel's cache too.
+pub const CACHE_BYTES: u64 = 8 << 20;
+
+/// With less room than this on the disk nothing more is accepted, in bytes. A disk that is really full cannot even be
+/// opened again by sled.
+pub const FREE_SPACE_MIN: u64 = 64 << 20;
+
+/// What an acknowledged commit survives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// A power cut: the disk is told to finish before anybody is answered.
+    #[default]
+    Power,
+    /// The death of the process, not that of the machine.
+    Process,
+    /// Nothing: for tests that do not restart. What was written during the last moments may be gone.
+    None,
+}
+
+/// How a store is opened.
+#[derive(Clone, Debug)]
+pub struct SledOptions {
+    /// The folder; it is made if it is not there.
+    pub path: PathBuf,
+    /// How much of the data sled keeps in memory, in bytes. sled takes it as a wish.
+    pub cache_bytes: u64,
+    /// What an acknowledged commit survives.
+    pub durability: Durability,
+    /// With less room than this on the disk nothing more is accepted, in bytes.
+    pub free_space_min: u64,
+}
+
+impl SledOptions {
+    /// The defaults, in this folder.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            cache_bytes: CACHE_BYTES,
+            durability: Durability::default(),
+            free_space_min: FREE_SPACE_MIN,
+        }
+    }
+}
+
+/// Why a store was not opened. It is never opened half, and never as an empty one that was not.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process, or this one, has it open.
+    #[error("the store in {} is in use by another process; one folder serves one process", folder.display())]
+    InUse {
+        /// Its folder.
+        folder: PathBuf,
+    },
+    /// It is damaged. A copy of the folder should be made before anything is tried.
+    #[error("the store is damaged: {0}")]
+    Corrupt(String),
+    /// It was written by a newer version of this program.
+    #[error("the store has format {found}; this program knows formats up to {known}")]
+    NewerFormat {
+        /// The number of its format.
+        found: u32,
+        /// The newest one that is known here.
+        known: u32,
+    },
+    /// The disk has no room left, and sled cannot be opened without some.
+    #[error("the disk has no room left for opening the store in {}", folder.display())]
+    Full {
+        /// Its folder.
+        folder: PathBuf,
+    },
+    /// The folder could not be read or written.
+    #[error("{doing}")]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// Why it failed.
+        source: io::Error,
+    },
+}

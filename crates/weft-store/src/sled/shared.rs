@@ -1,0 +1,88 @@
+//! What the committer and the readers share.
+
+use std::{
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, atomic::AtomicBool},
+};
+
+use super::{Durability, blobs::Blobs, heal, index::Index, keys};
+use crate::wakes::Wakes;
+
+/// An open store without its threads.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) tree: ::sled::Db,
+    /// A second handle of sled's data file, for the sync that sled does not make.
+    pub(super) data: File,
+    pub(super) index: RwLock<Index>,
+    pub(super) wakes: Wakes,
+    pub(super) blobs: Arc<Blobs>,
+    pub(super) durability: Durability,
+    pub(super) free_space_min: u64,
+    pub(super) folder: PathBuf,
+    pub(super) has_garbage: AtomicBool,
+    /// Why nothing is accepted any longer, for ever.
+    pub(super) fault: OnceLock<String>,
+    /// Freed last.
+    pub(super) _lock: heal::Lock,
+}
+
+impl Shared {
+    pub(super) fn index(&self) -> RwLockReadGuard<'_, Index> {
+        // A panic while the index is changed ends the committer; what readers see then is at most too old.
+        self.index.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn index_mut(&self) -> RwLockWriteGuard<'_, Index> {
+        self.index.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says for ever that nothing can be kept.
+    pub(super) fn fail(&self, error: &dyn std::error::Error) {
+        let mut text = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            text = format!("{text}: {error}");
+            cause = error.source();
+        }
+        tracing::error!(error = text, "the store has stopped; the process must be started again");
+        // The first fault is the one to repair.
+        let _ = self.fault.set(text);
+    }
+
+    pub(super) fn fault_text(&self) -> String {
+        self.fault.get().cloned().unwrap_or_else(|| "the store is closed".to_owned())
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        match free_space(&self.folder) {
+            Ok(free) => free < self.free_space_min,
+            Err(error) => {
+                tracing::warn!(%error, "the room on the disk is not known");
+                false
+            }
+        }
+    }
+
+    pub(super) fn full_text(&self) -> String {
+        format!("less than {} MiB are free on the disk", self.free_space_min >> 20)
+    }
+
+    /// Removes the files of blobs that have lost their last name by now.
+    pub(super) fn remove_unnamed(&self, blobs: &[[u8; 32]]) {
+        for sha256 in blobs {
+            // What cannot be read may be a name.
+            if self.tree.scan_prefix(keys::blob(sha256)).next().is_none() {
+                self.blobs.remove(sha256);
+            }
+        }
+    }
+}
+
+/// How many bytes may still be written.
+pub(super) fn free_space(folder: &Path) -> io::Result<u64> {
+    let disk = nix::sys::statvfs::statvfs(folder)?;
+    Ok(disk.blocks_available() * disk.fragment_size())
+}
