@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::debug;
 use weft_core::{
     Artifact, Call, CallId, Claim, Command, Event, Json, Message, MessageId, Question, Role, State, Task, TaskId,
 };
@@ -19,6 +20,9 @@ use crate::{
 
 /// How long a canceled call may still come to its end, so that the ledger knows what became of it.
 pub const LATE_MAX: Duration = Duration::from_secs(5);
+
+/// How soon a question that could not be kept, or followed, is looked after again.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// A call in progress. Cheap to clone; every clone speaks for the same run.
 #[derive(Clone)]
@@ -112,19 +116,18 @@ impl Run {
     }
 
     /// Asks the task's caller, and waits for the answer: for at most `ask_hold_max`, in which the run's time stands still.
+    /// A store that is away for a while is waited for: the question is in the log once, or not at all.
     ///
     /// # Errors
     /// [`Unanswered`], and then the call should be brought to its end.
     pub async fn ask(&self, question: Arc<Question>) -> Result<Json, Unanswered> {
-        let command = Command::Ask { claim: self.claim, question: question.clone() };
-        let asked = match self.engine.command(&self.entry, command, None).await {
-            Ok(task) => task,
-            Err(_) => return Err(Unanswered::Over),
-        };
+        let expiry = Instant::now() + self.engine.limits.ask_hold_max();
+        let before = self.entry.durable().map_or(self.task.generation, |task| task.generation);
+        let mut follower = Follower::after(&self.engine, &self.entry, before);
+        self.put(&question, expiry).await?;
         let _hold = self.deadline.hold();
         let _idle = Idle::begin(&self.engine.busy);
-        let mut follower = Follower::after(&self.engine, &self.entry, asked.generation);
-        let expiry = Instant::now() + self.engine.limits.ask_hold_max();
+        let mut is_asked = false;
         loop {
             let told = tokio::select! {
                 biased;
@@ -132,23 +135,55 @@ impl Run {
                 told = follower.next() => told,
                 () = tokio::time::sleep_until(expiry) => return Err(Unanswered::Expired),
             };
-            match told {
-                Ok(Some(told)) => match told.event.as_ref() {
-                    Event::Replied { answer: Some(answer), resumed: true, .. } => return Ok(answer.clone()),
-                    Event::Replied { resumed: false, .. } | Event::Ended { .. } | Event::Started { .. } => {
-                        return Err(Unanswered::Over);
-                    }
-                    Event::Submitted(_)
-                    | Event::Intended { .. }
-                    | Event::Progressed { .. }
-                    | Event::Added { .. }
-                    | Event::Asked { .. }
-                    | Event::Replied { .. }
-                    | Event::Planned { .. }
-                    | Event::Settled { .. }
-                    | Event::Released => {}
-                },
+            let told = match told {
+                Ok(Some(told)) => told,
+                Err(EngineError::Unavailable(_)) => {
+                    tokio::time::sleep(LOOK_AGAIN).await;
+                    continue;
+                }
                 Ok(None) | Err(_) => return Err(Unanswered::Over),
+            };
+            match told.event.as_ref() {
+                Event::Asked { question: asked } => is_asked |= *asked == question,
+                Event::Replied { answer: Some(answer), resumed: true, .. } if is_asked => return Ok(answer.clone()),
+                Event::Replied { resumed: false, .. } | Event::Ended { .. } | Event::Started { .. } if is_asked => {
+                    return Err(Unanswered::Over);
+                }
+                Event::Submitted(_)
+                | Event::Started { .. }
+                | Event::Intended { .. }
+                | Event::Progressed { .. }
+                | Event::Added { .. }
+                | Event::Replied { .. }
+                | Event::Planned { .. }
+                | Event::Settled { .. }
+                | Event::Released
+                | Event::Ended { .. } => {}
+            }
+        }
+    }
+
+    /// Brings a question into the log. After a commit whose fate is not known, the log says whether it is there.
+    async fn put(&self, question: &Arc<Question>, expiry: Instant) -> Result<(), Unanswered> {
+        loop {
+            let command = Command::Ask { claim: self.claim, question: question.clone() };
+            match self.engine.command(&self.entry, command, None).await {
+                Ok(_) => return Ok(()),
+                Err(EngineError::Unavailable(why)) => debug!(task = %self.task.id, why, "a question was not kept yet"),
+                Err(_) => return Err(Unanswered::Over),
+            }
+            loop {
+                tokio::select! {
+                    biased;
+                    () = self.canceled.cancelled() => return Err(Unanswered::Over),
+                    () = tokio::time::sleep_until(expiry) => return Err(Unanswered::Expired),
+                    () = tokio::time::sleep(LOOK_AGAIN) => {}
+                }
+                match self.engine.load(&self.entry).await {
+                    Ok(Some(task)) if has_asked(&task, question) => return Ok(()),
+                    Ok(_) => break,
+                    Err(_) => {}
+                }
             }
         }
     }
@@ -164,6 +199,12 @@ impl std::fmt::Debug for Run {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Run").field("task", &self.task.id).field("call", &self.call).finish_non_exhaustive()
     }
+}
+
+/// Whether this question stands in the log, open or answered.
+fn has_asked(task: &Task, question: &Question) -> bool {
+    let answered = task.answers.iter().map(|(question, _)| question);
+    task.question.iter().chain(answered).any(|asked| **asked == *question)
 }
 
 /// Whether the run of `claim` still owns `task`, and is to make another attempt.

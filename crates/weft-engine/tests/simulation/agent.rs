@@ -76,6 +76,11 @@ impl Drop for Entered {
     }
 }
 
+/// Whether the question ends with this word: its number.
+pub(crate) fn is_about(question: &Question, word: &str) -> bool {
+    question.message.text().split(' ').next_back() == Some(word)
+}
+
 fn effect_of(word: &str) -> Option<Effect> {
     let all = [Effect::ReadOnly, Effect::Idempotent, Effect::Keyed, Effect::AtMostOnce];
     all.into_iter().find(|effect| effect.as_str() == word)
@@ -87,7 +92,7 @@ impl Agent for Tool {
         Arc::default()
     }
 
-    /// Reads `call <effect>`, `answer …` and `reject`; of anything else it asks what is meant.
+    /// Reads `call <effect>`, `answer <number>` and `reject`; of anything else it asks what is meant.
     fn prepare(&self, request: &Request<'_>) -> Plan {
         let text = request.message.text();
         let mut words = text.split(' ');
@@ -95,7 +100,10 @@ impl Agent for Tool {
             (Some("call"), Some(word)) => {
                 Plan::Call(Arc::new(Call::of_message(effect_of(word).expect("a client knows the effects"))))
             }
-            (Some("answer"), _) => Plan::Answer(Json::of(&text)),
+            // What answers another question is no answer.
+            (Some("answer"), Some(word)) if request.question().is_some_and(|question| is_about(question, word)) => {
+                Plan::Answer(Json::of(&text))
+            }
             (Some("reject"), _) => Plan::Reject(Fault::new("bad-arguments", "no")),
             _ => {
                 let message = Message::from_agent(request.question_id.clone(), vec![Part::text("what?")]);
@@ -224,7 +232,7 @@ impl Tool {
         match answer {
             Ok(_) => None,
             Err(Unanswered::Expired) => Some((Returned::Declined, Outcome::Declined)),
-            Err(Unanswered::Over) => Some(unknown("canceled", false)),
+            Err(Unanswered::Over) => Some(unknown("over", false)),
         }
     }
 }

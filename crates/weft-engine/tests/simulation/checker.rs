@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use weft_core::{Effect, Event, QuestionKind, State, Task, TaskId, Timestamp, answer::Verdict, task::Settlement};
 
-use crate::history::{Execution, History, Logged, Moment, Returned};
+use crate::{
+    agent::is_about,
+    history::{Execution, History, Logged, Moment, Returned},
+};
 
 /// How long after a task's end its run may still be on its way out: `LATE_MAX`, and what slow commits and reads add.
 const LATE_MAX: u64 = 5_000 + 3_000;
@@ -31,6 +34,8 @@ pub(crate) enum Promise {
     SameForAll,
     /// A subscriber is told all, to the end.
     ToldAll,
+    /// An answer reaches the question that it was checked against.
+    Answered,
     /// An at-most-once call is made once, unless its caller says to retry; any call once for each intent.
     NotDoubled,
     /// What may run again does not fail for crashes.
@@ -69,7 +74,7 @@ pub(crate) fn check(history: &History) -> Vec<Violation> {
     judge.reads();
     for (task, log) in &history.logs {
         judge.log(*task, log);
-        judge.repeats(*task, log);
+        judge.words(*task, log);
         judge.failure(*task, log);
     }
     judge.subscribers();
@@ -237,8 +242,8 @@ impl Judge<'_> {
         }
     }
 
-    /// An at-most-once call is intended again only after its caller's word.
-    fn repeats(&mut self, task: TaskId, log: &[Logged]) {
+    /// Answers belong to their questions, and an at-most-once call is intended again only after its caller's word.
+    fn words(&mut self, task: TaskId, log: &[Logged]) {
         let mut words = 0;
         for (place, logged) in log.iter().enumerate() {
             let Some(before) = fold(task, &log[..place]) else { continue };
@@ -249,6 +254,12 @@ impl Judge<'_> {
                 && Verdict::read(message) == Some(Verdict::Retry)
             {
                 words += 1;
+            }
+            if let Event::Replied { answer: Some(answer), .. } = &logged.event
+                && let Some(number) = answer.to_value().as_str().and_then(|answer| answer.strip_prefix("answer "))
+                && !before.question.as_ref().is_some_and(|question| is_about(question, number))
+            {
+                self.accuse(Promise::Answered, format!("{task} takes answer {number} to another question"));
             }
             if matches!(logged.event, Event::Intended { .. }) && is_again {
                 if words == 0 {

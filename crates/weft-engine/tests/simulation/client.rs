@@ -255,12 +255,19 @@ impl Client {
             Some(QuestionKind::Outcome { .. }) => {
                 ["retry", "retry", "happened", "failed"][usize::try_from(self.scene.up_to(3)).unwrap()].to_owned()
             }
-            Some(_) => "answer yes".to_owned(),
+            Some(_) => format!("answer {}", number_of(&found)),
             None => self.call(),
         };
-        let mut message = said(&text);
+        // Some say it twice at once.
+        let times = if self.scene.happens(20) { 2 } else { 1 };
+        futures::future::join_all((0..times).map(|_| self.say(connection, task, &text))).await;
+    }
+
+    async fn say(&self, connection: &Connection, task: TaskId, text: &str) {
+        let mut message = said(text);
         let unique = format!("reply-{}-{}", self.number, self.scene.moment().step);
         message.id = MessageId::parse(&unique).unwrap();
+        let caller = caller(self.owner());
         let answer =
             connection.ask(&self.scene, connection.engine.reply(&caller, &agent(), &task, None, None, message)).await;
         self.scene.note(format_args!("client {} replies {text} to {task}: {}", self.number, print(&answer)));
@@ -347,6 +354,12 @@ impl Client {
         }
         self.scene.history().subscribers[index].told.push((told.generation.0, bytes, moment));
     }
+}
+
+/// The number of the question that is open.
+fn number_of(task: &Task) -> String {
+    let text = task.question.as_ref().map(|question| question.message.text()).unwrap_or_default();
+    text.split(' ').next_back().unwrap_or_default().to_owned()
 }
 
 fn said(text: &str) -> Message {
