@@ -58,9 +58,7 @@ fn test(is_long: bool) -> Result<()> {
 
 fn lint() -> Result<()> {
     step("format", || cargo(&["fmt", "--all", "--check"], &[]))?;
-    step("clippy", || {
-        cargo(&["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"], &[])
-    })?;
+    step("clippy", || cargo(&["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"], &[]))?;
     let deny = [("RUSTDOCFLAGS".to_owned(), "--deny warnings".to_owned())];
     step("docs", || cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"], &deny))
 }

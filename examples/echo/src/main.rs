@@ -25,7 +25,13 @@ impl Agent for Echo {
             output: None,
             effect: Effect::ReadOnly,
         };
-        Arc::new(Description { name, description, version: "1".to_owned(), skills: vec![skill], ..Description::default() })
+        Arc::new(Description {
+            name,
+            description,
+            version: "1".to_owned(),
+            skills: vec![skill],
+            ..Description::default()
+        })
     }
 
     fn prepare(&self, _request: &Request<'_>) -> Plan {

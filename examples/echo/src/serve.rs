@@ -39,7 +39,8 @@ async fn node(arguments: &Arguments, name: AgentName, agent: Arc<dyn Agent>) -> 
     let world = Arc::new(SystemWorld);
     let keys = Arc::new(KeyRing::open_or_create(&arguments.data_dir.join(KEYS_FOLDER), world.now())?);
     let store = Arc::new(SledStore::open(SledOptions::new(arguments.data_dir.join("store")))?);
-    let setup = Setup { store, agents: [(name.clone(), agent)].into(), world: world.clone(), limits: Limits::default() };
+    let setup =
+        Setup { store, agents: [(name.clone(), agent)].into(), world: world.clone(), limits: Limits::default() };
     let engine = Engine::open(setup).await?;
     let listener = tokio::net::TcpListener::bind(arguments.listen).await.context("binding the address")?;
     let stop = CancellationToken::new();
