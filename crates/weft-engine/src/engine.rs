@@ -259,6 +259,7 @@ impl Engine {
         let command = Command::Reply {
             message: Arc::new(message),
             plan,
+            seen: task.generation,
             // Whether the run is alive is looked up again when the command is decided.
             is_live: false,
             slot: permit.is_some().then_some(inner.runner),

@@ -29,6 +29,7 @@ impl Task {
             epoch: 0,
             ledger: Vec::new(),
             question: None,
+            asked: Generation::default(),
             answers: Vec::new(),
             trace: submitted.trace.clone(),
         }
@@ -70,6 +71,7 @@ impl Task {
                 self.set_status(at, state, Some(question.message.clone()));
                 self.remember(&question.message);
                 self.question = Some(question.clone());
+                self.asked = self.generation;
             }
             Event::Replied { message, answer, resumed } => {
                 let question = self.question.take();

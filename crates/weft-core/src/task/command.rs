@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Call, Claim, Event, Question, Submitted};
+use super::{Call, Claim, Event, Generation, Question, Submitted};
 use crate::{Artifact, Json, Message, RunnerId};
 
 /// Something that somebody wants of a task.
@@ -53,6 +53,8 @@ pub enum Command {
         message: Arc<Message>,
         /// What the agent's `prepare` made of it.
         plan: Plan,
+        /// How much of the task `prepare` saw: the answer was checked against the question that was open then.
+        seen: Generation,
         /// Whether the run that asked is alive.
         is_live: bool,
         /// The process that holds a free call slot for it, if one does.

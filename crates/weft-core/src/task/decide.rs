@@ -39,7 +39,10 @@ pub fn decide(id: &TaskId, task: Option<&Task>, command: Command, limits: &Limit
             room(task, limits)?;
             Ok(vec![Event::Asked { question }])
         }
-        (Some(task), Command::Reply { message, plan, is_live, slot }) => {
+        (Some(task), Command::Reply { message, plan, seen, is_live, slot }) => {
+            if task.question.is_some() && task.asked > seen {
+                return Err(Refused::BadAnswer("another question has been asked since".to_owned()));
+            }
             reply(task, message, plan, is_live, slot, limits)
         }
         (Some(task), Command::Finish { claim, outcome }) => finish(task, claim, outcome, limits),

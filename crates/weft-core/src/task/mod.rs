@@ -111,6 +111,8 @@ pub struct Task {
     pub ledger: Vec<Ledger>,
     /// What it waits for, while it does.
     pub question: Option<Arc<Question>>,
+    /// The generation of the newest question.
+    pub asked: Generation,
     /// Answers to questions of calls that may run again, so that the repetition need not ask again.
     pub answers: Vec<(Arc<Question>, Json)>,
     /// The trace that it began in: a W3C `traceparent`.

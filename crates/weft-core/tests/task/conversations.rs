@@ -131,6 +131,22 @@ fn an_answer_reaches_the_call_that_lives() {
     );
 }
 
+/// It was checked against the question before.
+#[test]
+fn an_answer_that_comes_late_does_not_answer_the_next_question() {
+    let said = [begin(Effect::AtMostOnce), elicit(), reply("42", Live), elicit(), Say::LateReply("42")];
+    check(
+        &said,
+        &expect![[r#"
+        Submitted Started(1) Intended(1.1) -> working
+        Asked(elicitation) -> input-required
+        Replied(answer resumed) -> working
+        Asked(elicitation) -> input-required
+        no: the message does not answer the question: another question has been asked since
+    "#]],
+    );
+}
+
 #[test]
 fn an_answer_repeats_the_call_that_is_gone() {
     let said = |effect| vec![begin(effect), elicit(), reply("42", Gone), reply("retry", Gone), finish(completed())];

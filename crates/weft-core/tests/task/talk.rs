@@ -3,9 +3,9 @@
 use std::{fmt::Write as _, sync::Arc};
 
 use weft_core::{
-    AgentName, Artifact, ArtifactId, Call, Claim, Command, ContextId, Effect, Event, Fault, Json, Limits, Message,
-    MessageId, Outcome, Part, Plan, Principal, Question, QuestionKind, Refused, Role, RunnerId, State, Submission,
-    Task, TaskId, Tenant, Timestamp, decide, task::Submitted,
+    AgentName, Artifact, ArtifactId, Call, Claim, Command, ContextId, Effect, Event, Fault, Generation, Json, Limits,
+    Message, MessageId, Outcome, Part, Plan, Principal, Question, QuestionKind, Refused, Role, RunnerId, State,
+    Submission, Task, TaskId, Tenant, Timestamp, decide, task::Submitted,
 };
 
 pub(crate) const EFFECTS: [Effect; 4] = [Effect::ReadOnly, Effect::Idempotent, Effect::Keyed, Effect::AtMostOnce];
@@ -41,6 +41,8 @@ pub(crate) enum Say {
     Add(By, &'static str, usize, bool),
     Ask(By, QuestionKind),
     Reply(&'static str, Plan, Run, Slot),
+    /// An answer to the question before the one that is open.
+    LateReply(&'static str),
     Finish(By, Outcome),
     Cancel,
 }
@@ -139,8 +141,16 @@ impl Say {
             Self::Reply(text, plan, run, slot) => Command::Reply {
                 message: message(text, number),
                 plan: plan.clone(),
+                seen: task.map_or_else(Generation::default, |task| task.generation),
                 is_live: *run == Run::Live,
                 slot: slot.runner(),
+            },
+            Self::LateReply(text) => Command::Reply {
+                message: message(text, number),
+                plan: answer(),
+                seen: task.map_or_else(Generation::default, |task| Generation(task.asked.0 - 1)),
+                is_live: true,
+                slot: None,
             },
             Self::Finish(by, outcome) => Command::Finish { claim: claim(*by), outcome: outcome.clone() },
             Self::Cancel => Command::Cancel,
