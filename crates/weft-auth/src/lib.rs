@@ -1,6 +1,6 @@
 //! Who are you, and what may you: the node's keys, tokens made with them, their verification, and policy.
 //!
-//! A token is a JWT (RFC 9068) signed with Ed25519. [`KeyRing`] holds a node's keys, [`mint`] makes a token with the
+//! A token is a JWT (RFC 9068) signed with Ed25519. [`KeyRing`] holds a node's keys, [`mint()`] makes a token with the
 //! current one, a [`Verifier`] turns a token into a [`weft_core::Caller`] or says why not, and [`Policy`] decides what
 //! that caller may do. Who can read the key folder is the node's owner (DESIGN section 9).
 

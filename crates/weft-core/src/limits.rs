@@ -57,7 +57,7 @@ impl Default for Limits {
             retention_ms: 30 * 24 * 60 * 60 * 1_000,
             run_limit_ms: 10 * 60 * 1_000,
             ask_hold_max_ms: 10 * 60 * 1_000,
-            hot_tasks_max: 4_096,
+            hot_tasks_max: 1_024,
             hot_bytes_max: 16 << 20,
             followers_max: 32,
         }

@@ -14,6 +14,9 @@ use super::{
 };
 use crate::Summary;
 
+/// Up to here a stream's steps grow one by one; beyond, as a vector does.
+const STEPS_FEW: usize = 8;
+
 /// All streams of a store.
 #[derive(Debug, Default)]
 pub(super) struct Index {
@@ -186,7 +189,11 @@ impl Index {
         let entry = self.slots[slot as usize].as_mut().expect("a slot that is named is used");
         match head.change {
             Change::Grown { count, place } => {
-                // The step may be older than the trim that is already known when it is read back.
+                // The step may be older than the trim that is already known when it is read back. Room for no more than that
+                // while there are few: most streams have two or three steps, and there are a great many streams.
+                if entry.steps.0.len() < STEPS_FEW {
+                    entry.steps.0.reserve_exact(1);
+                }
                 entry.steps.0.push(StepAt { first: head.version - count + 1, place });
             }
             Change::Trimmed => {}
