@@ -227,7 +227,7 @@ impl Resolver<'_> {
         }
         let candidates = tools.iter().map(|tool| Candidate {
             skill: tool.id.as_str(),
-            description: first_line(&tool.description),
+            description: first_sentence(&tool.description),
             input: (bytes <= CANDIDATE_SCHEMAS_MAX).then_some(&tool.input.json),
         });
         let near = unknown.map(|name| self.catalog.near(name)).unwrap_or_default();
@@ -323,6 +323,12 @@ impl Resolver<'_> {
 fn ask(id: &MessageId, text: String, data: &Fields, schema: Json) -> Plan {
     let message = Message::from_agent(id.clone(), vec![Part::text(text), Part::data(data.to_json())]);
     Plan::Ask(Arc::new(Question { kind: QuestionKind::Input, message: Arc::new(message), schema: Some(schema) }))
+}
+
+/// Enough to choose by: descriptions are written for models, and long.
+fn first_sentence(text: &str) -> &str {
+    let line = first_line(text);
+    line.find(". ").map_or(line, |end| &line[..=end])
 }
 
 fn first_line(text: &str) -> &str {
