@@ -10,16 +10,16 @@ use crate::{
 };
 
 /// How long after a task's end its run may still be on its way out: `LATE_MAX`, and what slow commits and reads add.
-const LATE_MAX: u64 = 5_000 + 3_000;
+const LATE_MAX: u64 = 5_000 + 8_000;
 
 /// How long a process must live on after a call has returned for its outcome to be kept for certain.
-const KEPT_WITHIN: u64 = 10_000;
+const KEPT_WITHIN: u64 = 20_000;
 
 /// How much of a run's time may go by between its calls.
-const TIMED_OUT: u64 = 2_000;
+const TIMED_OUT: u64 = 10_000;
 
 /// How long after the request to stop a commit that was on its way may still begin a run.
-const DRAINED_WITHIN: u64 = 1_000;
+const DRAINED_WITHIN: u64 = 5_000;
 
 /// What is promised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

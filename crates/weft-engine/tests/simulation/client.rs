@@ -98,19 +98,27 @@ impl Client {
             while !seen.is_terminal() || self.scene.calm.is_cancelled() {
                 self.scene.pause(if seen.is_terminal() { 60_000 } else { 1_500 }).await;
                 let connection = self.connect().await;
+                let mut is_certain = true;
                 if let Some(state) = self.look(&connection, task).await {
                     seen = state;
                 }
                 match self.scene.up_to(9) {
                     0 => self.list(&connection).await,
                     1 => self.pry(&connection, task).await,
-                    2 if self.scene.happens(self.scene.nature.cancel) => self.cancel(&connection, task).await,
+                    2 if self.scene.happens(self.scene.nature.cancel) => {
+                        is_certain = self.cancel(&connection, task).await;
+                    }
                     3 => {
                         subscribers.spawn(self.clone().subscribe(task));
                     }
                     4 => self.reply(&connection, task).await,
                     _ if seen.is_interrupted() => self.reply(&connection, task).await,
                     _ => {}
+                }
+                drop(connection);
+                if !is_certain && self.scene.happens(50) {
+                    // Some do not come back to ask what became of their cancel.
+                    self.scene.pause(40_000).await;
                 }
             }
         }
@@ -233,7 +241,8 @@ impl Client {
         self.scene.history().leaks.extend(leaks);
     }
 
-    async fn cancel(&self, connection: &Connection, task: TaskId) {
+    /// Whether it was acknowledged.
+    async fn cancel(&self, connection: &Connection, task: TaskId) -> bool {
         let answer =
             connection.ask(&self.scene, connection.engine.cancel(&caller(self.owner()), &agent(), &task)).await;
         self.scene.note(format_args!("client {} cancels {task}: {}", self.number, print(&answer)));
@@ -241,6 +250,7 @@ impl Client {
             let acknowledged = self.scene.moment();
             self.scene.history().said.push(Said { task, message: None, acknowledged });
         }
+        answer.is_ok()
     }
 
     /// Answers what is asked, mostly to the point.

@@ -20,9 +20,6 @@ use crate::{
     scene::{Process, Scene},
 };
 
-/// The longest that a slow commit or read takes on each side of its effect, in milliseconds.
-const SLOW_MAX: u64 = 300;
-
 #[derive(Debug)]
 pub(crate) struct Disk {
     scene: Arc<Scene>,
@@ -150,7 +147,7 @@ impl Access {
 
     async fn dawdle(&self, percent: u64) {
         if self.disk.scene.strikes(percent) {
-            self.disk.scene.pause(SLOW_MAX).await;
+            self.disk.scene.pause(self.disk.scene.nature.slow_max).await;
             self.process.alive().await;
         }
     }
@@ -171,7 +168,7 @@ impl Access {
         if scene.plant == Plant::AcksBeforeDurable && scene.happens(10) {
             let (disk, number) = (self.disk.clone(), self.disk.send(self.process.number, commit));
             scene.later(async move {
-                disk.scene.pause(SLOW_MAX).await;
+                disk.scene.pause(disk.scene.nature.slow_max).await;
                 disk.land(number);
             });
             return Ok(());
@@ -181,7 +178,7 @@ impl Access {
         }
         let number = self.disk.send(self.process.number, commit);
         if scene.strikes(nature.commit_slow) {
-            scene.pause(SLOW_MAX).await;
+            scene.pause(nature.slow_max).await;
         }
         let Some(result) = self.disk.land(number) else {
             return std::future::pending().await;

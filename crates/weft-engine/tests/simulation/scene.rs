@@ -57,6 +57,8 @@ pub(crate) struct Nature {
     pub(crate) commit_slow: u64,
     pub(crate) read_fails: u64,
     pub(crate) read_slow: u64,
+    /// The longest that something slow takes on each side of its effect.
+    pub(crate) slow_max: u64,
     pub(crate) yields: u64,
     /// How long a process lives at the most; zero: for as long as the chaos lasts.
     pub(crate) life_max: u64,
@@ -85,6 +87,7 @@ impl Nature {
             commit_slow: chance.rate(50),
             read_fails: chance.rate(20),
             read_slow: chance.rate(50),
+            slow_max: [30, 300, 1_500][usize::try_from(chance.up_to(2)).unwrap()],
             yields: chance.rate(60),
             life_max: [0, 300, 2_000, 8_000][usize::try_from(chance.up_to(3)).unwrap()],
             down_max: [0, 100, 3_000][usize::try_from(chance.up_to(2)).unwrap()],
@@ -100,7 +103,7 @@ impl Nature {
             impatience: chance.rate(20),
             asks: chance.rate(40),
             failures: chance.rate(40),
-            hangs: chance.rate(10),
+            hangs: chance.rate(25),
         }
     }
 }

@@ -38,7 +38,7 @@ const LOOKS_EVERY: Duration = Duration::from_secs(5);
 const TASKS_OPEN_MAX: usize = 12;
 
 /// How much longer than its grace a shutdown may take.
-const SHUTDOWN_SLACK: Duration = Duration::from_secs(2);
+const SHUTDOWN_SLACK: Duration = Duration::from_secs(10);
 
 thread_local! {
     /// Panics of this thread's world, if one is being lived.
