@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 use weft_core::{Command, State, Task, TaskId};
 use weft_store::Query;
 
@@ -42,7 +42,11 @@ impl Inner {
         for (stream, summary) in due {
             let Some(id) = stream.as_task() else { continue };
             if is_open(summary.state) {
-                self.take_up(&id).await?;
+                match self.take_up(&id).await {
+                    // One task that cannot be read keeps nobody else waiting. Whoever asks for it is told why.
+                    Err(EngineError::Corrupt(why)) => error!(task = %id, why, "a task cannot be taken up"),
+                    taken_up => taken_up?,
+                }
             } else if forgotten < FORGET_MAX {
                 self.hot.remove(&id);
                 self.store.forget(&stream).await?;
