@@ -1,6 +1,6 @@
 //! The key folder: who can read it, what a rotation does to tokens on their way, and the owner's way in.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test: what cannot be unwrapped has failed")]
 
 mod common;
 

@@ -14,6 +14,7 @@ use std::{
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use serde_json::Value;
+use weft_store::crash::POINTS;
 
 use crate::node::{DiedEarly, Node, log_of, repository};
 use checker::{Execution, History, Tool};
@@ -32,22 +33,6 @@ const SUBSCRIBERS: usize = 50;
 const SETTLE: Duration = Duration::from_secs(30);
 
 const ACKNOWLEDGED: usize = 10_000;
-
-/// Points at which a node kills itself: every one that it has, in turn.
-const POINTS: [&str; 12] = [
-    "intent-before",
-    "commit-before",
-    "commit-applied",
-    "sync-before",
-    "sync-after",
-    "publish-before",
-    "publish-after",
-    "intent-after",
-    "call-before",
-    "call-after",
-    "outcome-before",
-    "outcome-after",
-];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_acknowledged_is_lost_doubled_or_stuck() {
