@@ -11,8 +11,8 @@ pub const ID_LENGTH_MAX: usize = 128;
 /// A server that dies three times over one request will die a fourth time.
 pub const ATTEMPTS_MAX: u32 = 3;
 
-/// How often a run may be taken over from a dead process before it counts as what kills them.
-/// A crash loop in the tests takes a task over a handful of times; this many in a row is the task's own doing.
+/// How often in a row a call may be taken over from a dead process before it counts as what kills them.
+/// A crash loop in the tests takes a call over a handful of times; this many in a row is the call's own doing.
 pub const TAKEOVERS_MAX: u32 = 64;
 
 /// The bounds that a node's operator may change. The defaults are these notes' starting numbers.

@@ -75,6 +75,9 @@ impl Task {
             }
             Event::Replied { message, answer, resumed } => {
                 let question = self.question.take();
+                if let Some(last) = self.ledger.last_mut() {
+                    last.takeovers = 0;
+                }
                 if let (Some(question), Some(answer)) = (question, answer) {
                     self.answers.push((question, answer.clone()));
                 }
@@ -88,6 +91,7 @@ impl Task {
             Event::Planned { call } => self.plan = Some(call.clone()),
             Event::Settled { call, settlement } => self.settle(*call, *settlement),
             Event::Released => {
+                self.count_takeover();
                 self.claim = None;
                 self.set_status(at, State::Submitted, None);
             }
@@ -105,12 +109,22 @@ impl Task {
     }
 
     fn start(&mut self, at: Timestamp, claim: Claim) {
+        self.count_takeover();
         self.claim = Some(claim);
         self.epoch = claim.epoch;
         if let Some(last) = self.ledger.last_mut() {
             last.tries = 0;
         }
         self.set_status(at, State::Working, None);
+    }
+
+    /// A working task is released, or started anew, only because its process has died.
+    fn count_takeover(&mut self) {
+        if self.state == State::Working
+            && let Some(last) = self.ledger.last_mut()
+        {
+            last.takeovers += 1;
+        }
     }
 
     fn intend(&mut self, call: super::CallId, attempt: u32) {
@@ -128,6 +142,7 @@ impl Task {
                     effect: planned.map(|call| call.effect).unwrap_or_default(),
                     attempt,
                     tries: 1,
+                    takeovers: 0,
                     settlement: None,
                 });
             }

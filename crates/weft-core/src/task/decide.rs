@@ -117,10 +117,10 @@ fn take_over(task: &Task, slot: Option<RunnerId>) -> Decision {
         let fault = Fault::new("process-died", "the process that made the call died before it knew the outcome");
         return Ok(vec![ask_outcome(task, 0, open, &fault)]);
     }
-    if task.epoch >= TAKEOVERS_MAX {
+    if open.takeovers >= TAKEOVERS_MAX {
         let fault = Fault::new(
             "taken-over-too-often",
-            format!("{TAKEOVERS_MAX} processes died while they ran this task; it is not tried again"),
+            format!("{TAKEOVERS_MAX} processes in a row died while they ran this call; it is not tried again"),
         );
         let settled = Event::Settled { call: open.call, settlement: Settlement::Unknown };
         return Ok(vec![settled, ended(&task.id, task.version + 1, State::Failed, &fault)]);

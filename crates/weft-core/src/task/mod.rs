@@ -66,6 +66,9 @@ pub struct Ledger {
     pub attempt: u32,
     /// How many of those in the run that owns it now: what `ATTEMPTS_MAX` bounds. Processes that die do not count.
     pub tries: u32,
+    /// How often in a row it was taken over from a process that died: what `TAKEOVERS_MAX` bounds. An answer of the
+    /// caller begins the count anew, since the call got as far as to be answered.
+    pub takeovers: u32,
     /// What is known of its outcome; `None` while it is open.
     pub settlement: Option<Settlement>,
 }

@@ -547,16 +547,73 @@ fn a_run_that_was_taken_over_has_all_its_tries() {
     );
 }
 
+/// What becomes of a task with this past when its process dies so often, at the last two times.
+fn check_deaths(past: &[Say], death: &[Say], times: u32, expected: &Expect) {
+    let mut talk = Talk::after(past);
+    let lines = (0..times).map(|_| {
+        let said: Vec<_> = death.iter().map(|say| talk.print(say)).collect();
+        said.join("; ") + "\n"
+    });
+    let lines: Vec<_> = lines.collect();
+    expected.assert_eq(&lines[lines.len() - 2..].concat());
+}
+
 #[test]
-fn a_task_that_kills_processes_is_given_up() {
-    let taken_over = |times: u32| {
-        let mut talk = Talk::after(&[begin(Effect::Keyed)]);
-        (0..times).map(|_| talk.print(&Say::TakeOver(Slot::Free))).last().unwrap()
-    };
-    let last = format!("{}\n{}\n", taken_over(TAKEOVERS_MAX - 1), taken_over(TAKEOVERS_MAX));
-    expect![[r#"
-        Started(64) Intended(1.64) -> working
-        Settled(1 Unknown) Ended(failed: taken-over-too-often) -> failed
-    "#]]
-    .assert_eq(&last);
+fn a_call_that_kills_processes_is_given_up() {
+    check_deaths(
+        &[begin(Effect::Keyed)],
+        &[Say::TakeOver(Slot::Free)],
+        TAKEOVERS_MAX + 1,
+        &expect![[r#"
+            Started(65) Intended(1.65) -> working
+            Settled(1 Unknown) Ended(failed: taken-over-too-often) -> failed
+        "#]],
+    );
+    // Where it waits for a slot in between, it is counted no less and no more.
+    check_deaths(
+        &[begin(Effect::Keyed)],
+        &[Say::TakeOver(Slot::None), Say::Claim],
+        TAKEOVERS_MAX + 1,
+        &expect![[r#"
+            Released -> submitted; Started(65) Intended(1.65) -> working
+            Settled(1 Unknown) Ended(failed: taken-over-too-often) -> failed; no: the task has ended
+        "#]],
+    );
+    // What a call says before it kills its process does not save it.
+    check_deaths(
+        &[begin(Effect::Keyed)],
+        &[Say::Progress(Owner), Say::TakeOver(Slot::Free)],
+        TAKEOVERS_MAX + 1,
+        &expect![[r#"
+            Progressed -> working; Started(65) Intended(1.65) -> working
+            Progressed -> working; Settled(1 Unknown) Ended(failed: taken-over-too-often) -> failed
+        "#]],
+    );
+}
+
+/// A long conversation claims its task with every answer, and no process has died of it.
+#[test]
+fn a_conversation_is_not_mistaken_for_deaths() {
+    let round = || [finish(Outcome::Declined), reply("more", Gone)];
+    let rounds = (0..2 * TAKEOVERS_MAX).flat_map(|_| [elicit()].into_iter().chain(round()));
+    let past: Vec<_> = std::iter::once(begin(Effect::Idempotent)).chain(rounds).collect();
+    check_deaths(
+        &past,
+        &[Say::TakeOver(Slot::Free)],
+        2,
+        &expect![[r#"
+        Started(130) Intended(1.130) -> working
+        Started(131) Intended(1.131) -> working
+    "#]],
+    );
+    // A process that dies between two answers dies of something else each time.
+    check_deaths(
+        &[begin(Effect::Idempotent)],
+        &[Say::TakeOver(Slot::Free), elicit(), reply("more", Live)],
+        TAKEOVERS_MAX + 2,
+        &expect![[r#"
+            Started(66) Intended(1.66) -> working; Asked(elicitation) -> input-required; Replied(answer resumed) -> working
+            Started(67) Intended(1.67) -> working; Asked(elicitation) -> input-required; Replied(answer resumed) -> working
+        "#]],
+    );
 }
