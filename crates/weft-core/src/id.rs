@@ -1,6 +1,11 @@
 //! Names of things. Each is made only by its `parse` or `new`; past that nobody checks again.
 
-use std::{fmt, sync::Arc};
+use std::{
+    cmp::Ordering,
+    fmt,
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -184,9 +189,18 @@ impl fmt::Debug for RunnerId {
     }
 }
 
-/// The name of a durable stream: opaque to the store, which only compares and orders it.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct StreamId(Arc<[u8]>);
+/// The name of a durable stream: opaque to the store, which only compares and orders it, by its bytes.
+#[derive(Clone)]
+pub struct StreamId(Name);
+
+/// Ids up to this length stand where they are; a task's has 17 bytes.
+const INLINE_MAX: usize = 22;
+
+#[derive(Clone)]
+enum Name {
+    Short { length: u8, bytes: [u8; INLINE_MAX] },
+    Long(Arc<[u8]>),
+}
 
 impl StreamId {
     /// A task's stream.
@@ -194,23 +208,57 @@ impl StreamId {
         let mut bytes = [0; 17];
         bytes[0] = b't';
         bytes[1..].copy_from_slice(id.as_bytes());
-        Self(Arc::from(bytes))
+        Self::from_bytes(&bytes)
     }
 
     /// A stream of these bytes. The first one tells its kind: `t` a task, `c` a context, `r` a runner.
-    pub fn from_bytes(bytes: &[u8]) -> Self {
-        Self(Arc::from(bytes))
+    pub fn from_bytes(id: &[u8]) -> Self {
+        if id.len() > INLINE_MAX {
+            return Self(Name::Long(Arc::from(id)));
+        }
+        let mut bytes = [0; INLINE_MAX];
+        bytes[..id.len()].copy_from_slice(id);
+        Self(Name::Short { length: id.len() as u8, bytes })
     }
 
     /// The task that this stream keeps, if it keeps one.
     pub fn as_task(&self) -> Option<TaskId> {
-        let uuid = self.0.strip_prefix(b"t")?;
+        let uuid = self.as_bytes().strip_prefix(b"t")?;
         Uuid::from_slice(uuid).ok().map(TaskId)
     }
 
     /// The id's bytes, at most [`ID_LENGTH_MAX`] and a kind.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        match &self.0 {
+            Name::Short { length, bytes } => &bytes[..usize::from(*length)],
+            Name::Long(bytes) => bytes,
+        }
+    }
+}
+
+impl PartialEq for StreamId {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for StreamId {}
+
+impl PartialOrd for StreamId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for StreamId {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_bytes().cmp(other.as_bytes())
+    }
+}
+
+impl Hash for StreamId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
     }
 }
 
@@ -218,7 +266,7 @@ impl fmt::Display for StreamId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.as_task() {
             Some(task) => write!(f, "task/{task}"),
-            None => write!(f, "{}", self.0.escape_ascii()),
+            None => write!(f, "{}", self.as_bytes().escape_ascii()),
         }
     }
 }
@@ -226,5 +274,38 @@ impl fmt::Display for StreamId {
 impl fmt::Debug for StreamId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_stream_is_its_bytes_however_long_they_are(
+            ids in proptest::collection::vec(proptest::collection::vec(0u8..3, 0..2 * INLINE_MAX), 2),
+        ) {
+            let [a, b] = [StreamId::from_bytes(&ids[0]), StreamId::from_bytes(&ids[1])];
+            prop_assert_eq!(a.as_bytes(), &*ids[0]);
+            prop_assert_eq!(a.cmp(&b), ids[0].cmp(&ids[1]));
+            prop_assert_eq!(a == b, ids[0] == ids[1]);
+            let hash = BuildHasherDefault::<DefaultHasher>::default();
+            prop_assert_eq!(hash.hash_one(&a), hash.hash_one(&*ids[0]));
+            prop_assert_eq!(a.clone(), a);
+        }
+    }
+
+    #[test]
+    fn a_task_and_its_stream_lead_to_each_other_and_the_stream_is_small() {
+        let task = TaskId::new(Uuid::from_u128(0x0193_9f3c_7d2e_7000_8000_0000_0000_0001));
+        assert_eq!(task.stream().as_task(), Some(task));
+        assert_eq!(task.stream().to_string(), format!("task/{task}"));
+        assert_eq!(StreamId::from_bytes(b"t123").as_task(), None);
+        assert_eq!(size_of::<StreamId>(), 24);
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{
     OpenError, Shared, SledOptions,
     codec::{self, Value},
-    index::Entry,
+    entry::Entry,
     keys, open, read,
 };
 

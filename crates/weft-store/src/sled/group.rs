@@ -9,7 +9,8 @@ use super::{
     blobs::Held,
     chunks::{self, CHUNK_MAX, Packing},
     codec::{self, BlobName, Body, CellName, Change, Damaged, Head, HeadsWriter, Kept, Remembered, Value},
-    index::{Index, StepAt},
+    entry::StepAt,
+    index::Index,
     keys, read,
 };
 use crate::{CommitError, Idempotency, Key, Summary, Version};

@@ -2,158 +2,102 @@
 //!
 //! The index holds only what is durable: the committer changes it after the sync, so whoever reads by it never sees
 //! what a crash could take back. It is rebuilt from the heads when the store is opened.
-
-use std::collections::{BTreeMap, BTreeSet};
+//!
+//! A stream has a *slot*, and each way to find it is a list of slots that is sorted by what stands in them: four bytes a
+//! stream. So a slot leaves a list before what stands in it changes, and comes back after that.
 
 use weft_core::{StreamId, Timestamp};
 
 use super::{
-    codec::{Change, Head, Place},
+    codec::{Change, Head},
+    entry::{Entry, Listed, StepAt},
     names::{Name, Names, ROOT},
+    orders::{By, Order},
     ranked::Ranked,
 };
 use crate::Summary;
 
-/// Up to here a stream's steps grow one by one; beyond, as a vector does.
-const STEPS_FEW: usize = 8;
-
 /// All streams of a store.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    by_id: BTreeMap<StreamId, u32>,
-    slots: Vec<Option<Entry>>,
-    free: Vec<u32>,
+    slots: Slots,
     pub(super) names: Names,
-    pub(super) lists: Lists,
-    due: BTreeSet<(u64, u64, u32)>,
+    by_id: Ranked,
+    /// One for each [`By`].
+    orders: [Ranked; 4],
+    due: Ranked,
     /// The number of the newest step that is durable.
     pub(super) last: u64,
 }
 
-/// One stream.
-#[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) id: StreamId,
-    pub(super) born: u64,
-    pub(super) version: u32,
-    pub(super) trimmed: u32,
-    pub(super) cells: bool,
-    pub(super) blobs: bool,
-    pub(super) steps: Steps,
-    listed: Option<Listed>,
-}
-
-/// A summary whose texts are kept elsewhere.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Listed {
-    pub(super) tenant: Name,
-    pub(super) owner: Name,
-    pub(super) agent: Name,
-    pub(super) context: Name,
-    pub(super) state: u8,
-    status_at: u64,
-    due: Option<u64>,
-}
-
-/// Where a step's records lie.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct StepAt {
-    /// The version of its first record.
-    pub(super) first: u32,
-    pub(super) place: Place,
-}
-
-/// The steps of a stream that are not trimmed away, in order. Most streams are tasks of two or three.
-#[derive(Debug)]
-pub(super) struct Steps(Vec<StepAt>);
-
-/// The four orders in which streams are listed: by tenant, by agent, by owner and agent, by context, owner and agent;
-/// within each by state, and within that newest first.
+/// The streams by slot. A slot that has become free is used again.
 #[derive(Debug, Default)]
-pub(super) struct Lists {
-    pub(super) all: Ranked<Listing>,
-    pub(super) by_agent: Ranked<Listing>,
-    pub(super) by_owner: Ranked<Listing>,
-    pub(super) by_context: Ranked<Listing>,
+pub(super) struct Slots {
+    entries: Vec<Option<Entry>>,
+    free: Vec<u32>,
 }
 
-/// A stream's place in one of the orders.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Listing {
-    /// What the order is by; unused ones are zero.
-    pub(super) names: [Name; 3],
-    /// The state, and the time of the status counted down.
-    pub(super) when: When,
-    /// The number of the first step, counted down.
-    pub(super) born: u64,
-    pub(super) slot: u32,
-}
-
-/// A state in the upper eight bits, a time counted down in the others: of two in one state the newer one is less.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct When(u64);
-
-impl When {
-    const TIME: u64 = u64::MAX >> 8;
-
-    pub(super) fn new(state: u8, status_at: u64) -> Self {
-        Self(u64::from(state) << 56 | (Self::TIME - status_at.min(Self::TIME)))
+impl Slots {
+    pub(super) fn get(&self, slot: u32) -> &Entry {
+        self.entries[slot as usize].as_ref().expect("a slot that is named is used")
     }
 
-    /// A state at an [`When::age`].
-    pub(super) fn of_age(state: u8, age: u64) -> Self {
-        Self(u64::from(state) << 56 | age)
+    fn get_mut(&mut self, slot: u32) -> &mut Entry {
+        self.entries[slot as usize].as_mut().expect("a slot that is named is used")
     }
 
-    /// Before all of a state.
-    pub(super) fn first(state: u8) -> Self {
-        Self(u64::from(state) << 56)
+    fn add(&mut self, entry: Entry) -> u32 {
+        if let Some(slot) = self.free.pop() {
+            self.entries[slot as usize] = Some(entry);
+            return slot;
+        }
+        self.entries.push(Some(entry));
+        u32::try_from(self.entries.len() - 1).expect("fewer streams than a disk can hold")
     }
 
-    pub(super) fn state(self) -> u8 {
-        (self.0 >> 56) as u8
+    fn remove(&mut self, slot: u32) {
+        self.entries[slot as usize] = None;
+        self.free.push(slot);
     }
 
-    /// The time alone, counted down.
-    pub(super) fn age(self) -> u64 {
-        self.0 & Self::TIME
-    }
-}
-
-impl Steps {
-    /// The steps that hold records after `version`.
-    pub(super) fn after(&self, version: u32) -> &[StepAt] {
-        // The last step that begins at or before the first wanted record holds it.
-        let begun = self.0.partition_point(|step| step.first <= version.saturating_add(1));
-        &self.0[begun.saturating_sub(1)..]
-    }
-
-    pub(super) fn all(&self) -> &[StepAt] {
-        &self.0
+    /// What a stream that is due is sorted by.
+    fn due(&self, slot: u32) -> (u64, u64, u32) {
+        let entry = self.get(slot);
+        (entry.due().expect("what is sorted by it is due"), entry.born, slot)
     }
 }
 
 impl Index {
     pub(super) fn get(&self, id: &StreamId) -> Option<&Entry> {
-        self.slots[*self.by_id.get(id)? as usize].as_ref()
+        self.find(id).map(|slot| self.slots.get(slot))
+    }
+
+    fn find(&self, id: &StreamId) -> Option<u32> {
+        let slot = self.by_id.get(self.by_id.seek(|slot| self.slots.get(slot).id < *id))?;
+        (self.slots.get(slot).id == *id).then_some(slot)
     }
 
     pub(super) fn slot(&self, slot: u32) -> &Entry {
-        self.slots[slot as usize].as_ref().expect("what is listed is there")
+        self.slots.get(slot)
     }
 
     pub(super) fn len(&self) -> usize {
         self.by_id.len()
     }
 
+    /// All streams in the order of their ids.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {
-        self.by_id.values().map(|slot| self.slot(*slot))
+        self.by_id.iter().map(|slot| self.slots.get(slot))
+    }
+
+    pub(super) fn order(&self, by: By) -> Order<'_> {
+        Order { by, slots: &self.slots, ranked: &self.orders[by as usize] }
     }
 
     /// The summary of a stream, its texts put back.
     pub(super) fn summary(&self, entry: &Entry) -> Option<Summary> {
-        let listed = entry.listed.as_ref()?;
-        let text = |name| self.names.text(name).to_owned();
+        let listed = entry.listed()?;
+        let text = |name| self.names.text(name);
         Some(Summary {
             tenant: text(listed.tenant),
             owner: text(listed.owner),
@@ -167,170 +111,147 @@ impl Index {
 
     /// Whether a stream's tenant and context are these. `None` is any.
     pub(super) fn covers(&self, entry: &Entry, tenant: Option<&str>, context: Option<&str>) -> bool {
-        let is = |wanted: Option<&str>, name: fn(&Listed) -> Name| match wanted {
+        let listed = entry.listed();
+        let is = |wanted: Option<&str>, name: fn(Listed) -> Name| match wanted {
             None => true,
-            Some(wanted) => entry.listed.as_ref().is_some_and(|listed| self.names.text(name(listed)) == wanted),
+            Some(wanted) => listed.is_some_and(|listed| self.names.is(name(listed), wanted)),
         };
         is(tenant, |listed| listed.tenant) && is(context, |listed| listed.context)
     }
 
     /// Takes a step in that has been committed.
     pub(super) fn apply(&mut self, head: &Head) {
-        let slot = self.apply_unlisted(head);
-        self.list(slot, head.summary.as_deref());
+        let slot = self.find(&head.stream);
+        let slot = slot.unwrap_or_else(|| self.begin(&head.stream, head.born));
+        self.slots.get_mut(slot).apply(head);
+        let old = self.slots.get(slot).listed();
+        let new = self.named(old, head.summary.as_deref());
+        if old != new {
+            self.take_off_lists(slot);
+            self.slots.get_mut(slot).set_listed(new);
+            self.put_on_lists(slot);
+        }
     }
 
-    /// Takes a step in that is read back, but leaves it to [`Index::list`] to list the stream when all are there.
-    pub(super) fn apply_unlisted(&mut self, head: &Head) -> u32 {
-        let slot = match self.by_id.get(&head.stream) {
-            Some(slot) => *slot,
-            None => self.begin(&head.stream, head.born),
-        };
-        let entry = self.slots[slot as usize].as_mut().expect("a slot that is named is used");
-        match head.change {
-            Change::Grown { count, place } => {
-                // The step may be older than the trim that is already known when it is read back. Room for no more than that
-                // while there are few: most streams have two or three steps, and there are a great many streams.
-                if entry.steps.0.len() < STEPS_FEW {
-                    entry.steps.0.reserve_exact(1);
-                }
-                entry.steps.0.push(StepAt { first: head.version - count + 1, place });
-            }
-            Change::Trimmed => {}
+    /// Takes a step in that is read back, but leaves it to [`Index::sort`] to list the streams when all are there.
+    pub(super) fn apply_unsorted(&mut self, head: &Head) {
+        let slot = self.find(&head.stream);
+        let slot = slot.unwrap_or_else(|| self.begin(&head.stream, head.born));
+        self.slots.get_mut(slot).apply(head);
+        let new = self.named(self.slots.get(slot).listed(), head.summary.as_deref());
+        self.slots.get_mut(slot).set_listed(new);
+    }
+
+    /// Lists all streams.
+    pub(super) fn sort(&mut self) {
+        let slots = &self.slots;
+        let listed: Vec<u32> = self.by_id.iter().filter(|slot| slots.get(*slot).listed().is_some()).collect();
+        for by in By::ALL {
+            let mut sorted = listed.clone();
+            sorted.sort_unstable_by_key(|slot| by.listing(*slot, slots.get(*slot)));
+            self.orders[by as usize] = Ranked::from_sorted(&sorted);
         }
-        entry.version = head.version;
-        entry.cells |= head.cells;
-        entry.blobs |= head.blobs;
-        if head.trimmed > entry.trimmed {
-            entry.trimmed = head.trimmed;
-            let kept = if entry.trimmed == entry.version {
-                entry.steps.0.len()
-            } else {
-                entry.steps.0.len() - entry.steps.after(entry.trimmed).len()
-            };
-            entry.steps.0.drain(..kept);
-        }
-        slot
+        let mut due = listed;
+        due.retain(|slot| slots.get(*slot).due().is_some());
+        due.sort_unstable_by_key(|slot| slots.due(*slot));
+        self.due = Ranked::from_sorted(&due);
     }
 
     /// Takes a stream out.
     pub(super) fn remove(&mut self, id: &StreamId) {
-        if let Some(slot) = self.by_id.remove(id) {
-            self.list(slot, None);
-            self.slots[slot as usize] = None;
-            self.free.push(slot);
-        }
+        let Some(slot) = self.find(id) else { return };
+        self.take_off_lists(slot);
+        self.named(self.slots.get(slot).listed(), None);
+        let slots = &self.slots;
+        let was_there = self.by_id.remove(slot, |slot| slots.get(slot).id < *id);
+        assert!(was_there, "a stream that is found is there");
+        self.slots.remove(slot);
     }
 
     /// The streams that are due at or before `before`, earliest first.
     pub(super) fn due(&self, before: Timestamp) -> impl Iterator<Item = &Entry> {
-        let end = (before.as_millis(), u64::MAX, u32::MAX);
-        self.due.range(..=end).map(|(_, _, slot)| self.slot(*slot))
+        let is_due = move |entry: &&Entry| entry.due().is_some_and(|due| due <= before.as_millis());
+        self.due.iter().map(|slot| self.slots.get(slot)).take_while(is_due)
     }
 
     fn begin(&mut self, id: &StreamId, born: u64) -> u32 {
-        let entry = Entry {
-            id: id.clone(),
-            born,
-            version: 0,
-            trimmed: 0,
-            cells: false,
-            blobs: false,
-            steps: Steps(Vec::new()),
-            listed: None,
-        };
-        let slot = match self.free.pop() {
-            Some(slot) => {
-                self.slots[slot as usize] = Some(entry);
-                slot
-            }
-            None => {
-                self.slots.push(Some(entry));
-                u32::try_from(self.slots.len() - 1).expect("fewer streams than a disk can hold")
-            }
-        };
-        self.by_id.insert(id.clone(), slot);
+        let slot = self.slots.add(Entry::new(id.clone(), born));
+        let slots = &self.slots;
+        self.by_id.insert(slot, |slot| slots.get(slot).id < *id);
         slot
     }
 
-    /// Lists a stream by its new summary instead of its old one.
-    pub(super) fn list(&mut self, slot: u32, summary: Option<&Summary>) {
-        let entry = self.slots[slot as usize].as_mut().expect("a slot that is named is used");
-        let born = entry.born;
-        let old = entry.listed.take();
-        let new = match (&old, summary) {
-            (None, None) => None,
-            (Some(old), None) => {
-                for name in [old.tenant, old.owner, old.agent, old.context] {
-                    self.names.leave(name);
+    /// A summary with its texts' names, of which most are those that the stream had before; those that it has no longer
+    /// are let go.
+    fn named(&mut self, old: Option<Listed>, summary: Option<&Summary>) -> Option<Listed> {
+        let names = &mut self.names;
+        let Some(Summary { tenant, owner, agent, context, state, status_at, due }) = summary else {
+            if let Some(Listed { tenant, owner, agent, context, .. }) = old {
+                for name in [owner, agent, context, tenant] {
+                    names.leave(name);
                 }
-                None
             }
-            (old, Some(summary)) => Some(named(&mut self.names, old.as_ref(), summary)),
+            return None;
         };
-        entry.listed = new;
-        if old == new {
-            return;
-        }
-        if let Some(old) = old {
-            self.lists.remove(&old, born, slot);
-            if let Some(due) = old.due {
-                self.due.remove(&(due, born, slot));
+        let tenant = names.change(ROOT, old.map(|old| old.tenant), tenant);
+        Some(Listed {
+            tenant,
+            owner: names.change(tenant, old.map(|old| old.owner), owner),
+            agent: names.change(tenant, old.map(|old| old.agent), agent),
+            context: names.change(tenant, old.map(|old| old.context), context),
+            state: *state,
+            status_at: status_at.as_millis(),
+            due: due.map(Timestamp::as_millis),
+        })
+    }
+
+    fn put_on_lists(&mut self, slot: u32) {
+        let slots = &self.slots;
+        for by in By::ALL {
+            if let Some(place) = by.listing(slot, slots.get(slot)) {
+                let before = |slot| by.listing(slot, slots.get(slot)) < Some(place);
+                self.orders[by as usize].insert(slot, before);
             }
         }
-        if let Some(new) = new {
-            self.lists.insert(&new, born, slot);
-            if let Some(due) = new.due {
-                self.due.insert((due, born, slot));
+        if slots.get(slot).due().is_some() {
+            let place = slots.due(slot);
+            self.due.insert(slot, |slot| slots.due(slot) < place);
+        }
+    }
+
+    fn take_off_lists(&mut self, slot: u32) {
+        let slots = &self.slots;
+        for by in By::ALL {
+            if let Some(place) = by.listing(slot, slots.get(slot)) {
+                let before = |slot| by.listing(slot, slots.get(slot)) < Some(place);
+                let was_there = self.orders[by as usize].remove(slot, before);
+                assert!(was_there, "what is listed is in all four orders");
             }
+        }
+        if slots.get(slot).due().is_some() {
+            let place = slots.due(slot);
+            let was_there = self.due.remove(slot, |slot| slots.due(slot) < place);
+            assert!(was_there, "what is due is in the order of what is due");
         }
     }
 }
 
-/// A summary with its texts' names, of which most are those that the stream had before.
-fn named(names: &mut Names, old: Option<&Listed>, summary: &Summary) -> Listed {
-    let Summary { tenant, owner, agent, context, state, status_at, due } = summary;
-    let tenant = names.change(ROOT, old.map(|old| old.tenant), tenant);
-    Listed {
-        tenant,
-        owner: names.change(tenant, old.map(|old| old.owner), owner),
-        agent: names.change(tenant, old.map(|old| old.agent), agent),
-        context: names.change(tenant, old.map(|old| old.context), context),
-        state: *state,
-        status_at: status_at.as_millis(),
-        due: due.map(Timestamp::as_millis),
+impl Entry {
+    /// Takes a step in, all but its summary.
+    fn apply(&mut self, head: &Head) {
+        match head.change {
+            // The step may be older than the trim that is already known when it is read back.
+            Change::Grown { count, place } => self.steps.push(StepAt::new(head.version - count + 1, place)),
+            Change::Trimmed => {}
+        }
+        self.version = head.version;
+        self.cells |= head.cells;
+        self.blobs |= head.blobs;
+        if head.trimmed > self.trimmed {
+            self.trimmed = head.trimmed;
+            let all = self.steps.all().len();
+            let kept = if self.trimmed == self.version { 0 } else { self.steps.after(self.trimmed).len() };
+            self.steps.drop_first(all - kept);
+        }
     }
-}
-
-impl Lists {
-    fn insert(&mut self, listed: &Listed, born: u64, slot: u32) {
-        let [all, by_agent, by_owner, by_context] = places(listed, born, slot);
-        self.all.insert(all);
-        self.by_agent.insert(by_agent);
-        self.by_owner.insert(by_owner);
-        self.by_context.insert(by_context);
-    }
-
-    fn remove(&mut self, listed: &Listed, born: u64, slot: u32) {
-        let [all, by_agent, by_owner, by_context] = places(listed, born, slot);
-        let removed = [
-            self.all.remove(&all),
-            self.by_agent.remove(&by_agent),
-            self.by_owner.remove(&by_owner),
-            self.by_context.remove(&by_context),
-        ];
-        assert_eq!(removed, [true; 4], "what is listed is in all four orders");
-    }
-}
-
-fn places(listed: &Listed, born: u64, slot: u32) -> [Listing; 4] {
-    let Listed { tenant, owner, agent, context, state, status_at, due: _ } = *listed;
-    let zero = Name::default();
-    let place = |names| Listing { names, when: When::new(state, status_at), born: !born, slot };
-    [
-        place([tenant, zero, zero]),
-        place([agent, zero, zero]),
-        place([owner, agent, zero]),
-        place([context, owner, agent]),
-    ]
 }

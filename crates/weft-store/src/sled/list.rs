@@ -7,9 +7,10 @@ use std::{cmp::Reverse, collections::BinaryHeap};
 
 use super::{
     codec::version,
-    index::{Index, Listing as Place, When},
+    index::Index,
     names::{Name, ROOT},
-    ranked::{Position, Ranked},
+    orders::{By, Listing as Place, Order, When},
+    ranked::Position,
 };
 use crate::{Listing, Query, StoreError, page_token};
 
@@ -35,7 +36,7 @@ pub(super) fn list(index: &Index, query: &Query) -> Result<Listing, StoreError> 
     let Some(wanted) = wanted(index, query) else {
         return Ok(Listing { entries: Vec::new(), total: 0, next: None });
     };
-    let order = order(index, &wanted);
+    let order = index.order(wanted.by());
     let (total, runs) = runs(order, &wanted, query, after);
     let left: usize = runs.iter().map(|run| run.end - run.rank).sum();
     let page = merge(order, runs, query.page_size);
@@ -63,16 +64,17 @@ fn wanted(index: &Index, query: &Query) -> Option<Wanted> {
     Some(Wanted { tenant, owner: find(&query.owner)?, agent: find(&query.agent)?, context: find(&query.context)? })
 }
 
-fn order<'a>(index: &'a Index, wanted: &Wanted) -> &'a Ranked<Place> {
-    match wanted {
-        Wanted { context: Some(_), .. } => &index.lists.by_context,
-        Wanted { owner: Some(_), .. } => &index.lists.by_owner,
-        Wanted { agent: Some(_), .. } => &index.lists.by_agent,
-        Wanted { .. } => &index.lists.all,
-    }
-}
-
 impl Wanted {
+    /// The order in which what is wanted stands together.
+    fn by(&self) -> By {
+        match self {
+            Self { context: Some(_), .. } => By::Context,
+            Self { owner: Some(_), .. } => By::Owner,
+            Self { agent: Some(_), .. } => By::Agent,
+            Self { .. } => By::Tenant,
+        }
+    }
+
     /// The names that all matches in the order have first.
     fn beginning(&self) -> ([Name; 3], usize) {
         let zero = Name::default();
@@ -94,12 +96,12 @@ impl Wanted {
 }
 
 /// How many match in all, and what is left of each run after the page before.
-fn runs(order: &Ranked<Place>, wanted: &Wanted, query: &Query, after: Option<(u64, u64)>) -> (usize, Vec<Run>) {
+fn runs(order: Order<'_>, wanted: &Wanted, query: &Query, after: Option<(u64, u64)>) -> (usize, Vec<Run>) {
     let (beginning, fixed) = wanted.beginning();
     let at = |names, when, born| Place { names, when, born, slot: 0 };
     let (mut total, mut runs) = (0, Vec::new());
     let mut position = order.seek(&at(beginning, When::first(query.state.unwrap_or(0)), 0));
-    while let Some(Place { names, when, .. }) = order.get(position).copied() {
+    while let Some(Place { names, when, .. }) = order.get(position) {
         if names[..fixed] != beginning[..fixed] {
             break;
         }
@@ -136,7 +138,7 @@ fn runs(order: &Ranked<Place>, wanted: &Wanted, query: &Query, after: Option<(u6
 }
 
 /// The newest of all runs.
-fn merge(order: &Ranked<Place>, mut runs: Vec<Run>, count: usize) -> Vec<Place> {
+fn merge(order: Order<'_>, mut runs: Vec<Run>, count: usize) -> Vec<Place> {
     let key = |run: &Run| order.get(run.next).map(|place| (place.when.age(), place.born));
     let mut heads: BinaryHeap<_> =
         runs.iter().enumerate().filter_map(|(at, run)| Some(Reverse((key(run)?, at)))).collect();

@@ -10,6 +10,7 @@ mod check;
 mod chunks;
 mod codec;
 mod committer;
+mod entry;
 mod export;
 mod group;
 mod heal;
@@ -20,6 +21,7 @@ mod mark_file;
 mod names;
 mod open;
 mod options;
+mod orders;
 mod ranked;
 mod read;
 mod shared;
@@ -205,7 +207,7 @@ impl Store for SledStore {
 
     async fn due(&self, before: Timestamp, limit: usize) -> Result<Vec<(StreamId, Summary)>, StoreError> {
         let index = self.shared.index();
-        let summary = |entry: &index::Entry| index.summary(entry).expect("what is due has a summary");
+        let summary = |entry: &entry::Entry| index.summary(entry).expect("what is due has a summary");
         Ok(index.due(before).take(limit).map(|entry| (entry.id.clone(), summary(entry))).collect())
     }
 

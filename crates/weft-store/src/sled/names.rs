@@ -1,45 +1,66 @@
 //! Texts that many streams share, kept once: a tenant, an owner, an agent, a context.
 
-use std::{collections::BTreeMap, sync::Arc};
+use super::ranked::Ranked;
 
 /// A text's number, for as long as something names it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Name(pub(super) u32);
 
-/// Within nothing: the scope of tenants.
+/// Within nothing: the scope of tenants. No text has this number.
 pub(super) const ROOT: Name = Name(u32::MAX);
 
 /// The texts by number. A text within one tenant is another one than the same text within another.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    known: BTreeMap<Name, BTreeMap<Arc<str>, Name>>,
     slots: Vec<Slot>,
     free: Vec<Name>,
+    /// By scope and text.
+    known: Ranked,
 }
 
 #[derive(Debug)]
 struct Slot {
+    text: Text<Box<str>>,
     scope: Name,
-    text: Arc<str>,
     uses: u32,
 }
 
+/// A text. Most are the contexts of single tasks, and those are UUIDs, which are kept in less room.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Text<T> {
+    /// Written as UUIDs are: in lower case, with hyphens.
+    Uuid([u8; 16]),
+    Other(T),
+}
+
+/// Where a UUID's text has hyphens.
+const HYPHENS: [usize; 4] = [8, 13, 18, 23];
+const UUID_LENGTH: usize = 36;
+
 impl Names {
     pub(super) fn find(&self, scope: Name, text: &str) -> Option<Name> {
-        self.known.get(&scope)?.get(text).copied()
+        let text = Text::of(text);
+        let found = self.known.get(self.known.seek(|slot| is_before(&self.slots[slot as usize], scope, &text)))?;
+        let slot = &self.slots[found as usize];
+        (slot.scope == scope && slot.text.borrow() == text).then_some(Name(found))
     }
 
-    pub(super) fn text(&self, name: Name) -> &str {
-        &self.slots[name.0 as usize].text
+    pub(super) fn text(&self, name: Name) -> String {
+        self.slots[name.0 as usize].text.text()
+    }
+
+    /// Whether the text of this name is this one.
+    pub(super) fn is(&self, name: Name, text: &str) -> bool {
+        self.slots[name.0 as usize].text.borrow() == Text::of(text)
     }
 
     /// Uses a text in another one's place, if there was one. Nothing happens if it is the same.
     pub(super) fn change(&mut self, scope: Name, old: Option<Name>, text: &str) -> Name {
-        if let Some(old) = old {
-            let slot = &self.slots[old.0 as usize];
-            if slot.scope == scope && *slot.text == *text {
-                return old;
-            }
+        if let Some(old) = old
+            && self.slots[old.0 as usize].scope == scope
+            && self.is(old, text)
+        {
+            return old;
         }
         let new = self.enter(scope, text);
         if let Some(old) = old {
@@ -54,8 +75,7 @@ impl Names {
             self.slots[name.0 as usize].uses += 1;
             return name;
         }
-        let text: Arc<str> = Arc::from(text);
-        let slot = Slot { scope, text: text.clone(), uses: 1 };
+        let slot = Slot { text: Text::of(text).keep(), scope, uses: 1 };
         let name = match self.free.pop() {
             Some(name) => {
                 self.slots[name.0 as usize] = slot;
@@ -66,7 +86,8 @@ impl Names {
                 Name(u32::try_from(self.slots.len() - 1).expect("fewer names than streams"))
             }
         };
-        self.known.entry(scope).or_default().insert(text, name);
+        let text = Text::of(text);
+        self.known.insert(name.0, |slot| is_before(&self.slots[slot as usize], scope, &text));
         name
     }
 
@@ -77,13 +98,142 @@ impl Names {
         if slot.uses > 0 {
             return;
         }
-        let text = std::mem::replace(&mut slot.text, Arc::from(""));
-        if let Some(within) = self.known.get_mut(&slot.scope) {
-            within.remove(&text);
-            if within.is_empty() {
-                self.known.remove(&slot.scope);
+        let Slot { text, scope, .. } = &self.slots[name.0 as usize];
+        let text = text.borrow();
+        let was_known = self.known.remove(name.0, |slot| is_before(&self.slots[slot as usize], *scope, &text));
+        assert!(was_known, "what has a name is known");
+        self.slots[name.0 as usize].text = Text::Uuid([0; 16]);
+        self.free.push(name);
+    }
+}
+
+fn is_before(slot: &Slot, scope: Name, text: &Text<&str>) -> bool {
+    (slot.scope, &slot.text.borrow()) < (scope, text)
+}
+
+impl<'a> Text<&'a str> {
+    fn of(text: &'a str) -> Self {
+        read_uuid(text.as_bytes()).map_or(Self::Other(text), Self::Uuid)
+    }
+
+    fn keep(self) -> Text<Box<str>> {
+        match self {
+            Self::Uuid(bytes) => Text::Uuid(bytes),
+            Self::Other(text) => Text::Other(text.into()),
+        }
+    }
+}
+
+impl Text<Box<str>> {
+    fn borrow(&self) -> Text<&str> {
+        match self {
+            Self::Uuid(bytes) => Text::Uuid(*bytes),
+            Self::Other(text) => Text::Other(text),
+        }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self::Uuid(bytes) => write_uuid(bytes),
+            Self::Other(text) => text.to_string(),
+        }
+    }
+}
+
+/// The bytes of a UUID that is written as [`write_uuid`] writes it, to the letter.
+fn read_uuid(text: &[u8]) -> Option<[u8; 16]> {
+    if text.len() != UUID_LENGTH || HYPHENS.iter().any(|at| text[*at] != b'-') {
+        return None;
+    }
+    let digit = |digit: u8| match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    };
+    let mut digits = text.iter().enumerate().filter(|(at, _)| !HYPHENS.contains(at)).map(|(_, byte)| digit(*byte));
+    let mut bytes = [0; 16];
+    for byte in &mut bytes {
+        *byte = digits.next()?? << 4 | digits.next()??;
+    }
+    Some(bytes)
+}
+
+fn write_uuid(bytes: &[u8; 16]) -> String {
+    let mut text = String::with_capacity(UUID_LENGTH);
+    for byte in bytes {
+        if HYPHENS.contains(&text.len()) {
+            text.push('-');
+        }
+        for digit in [byte >> 4, byte & 15] {
+            text.push(char::from(b"0123456789abcdef"[usize::from(digit)]));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_uuid_takes_little_room_and_only_if_it_is_written_like_one() {
+        let check = |text: &str, is_uuid: bool| {
+            assert_eq!(matches!(Text::of(text), Text::Uuid(_)), is_uuid, "{text}");
+            assert_eq!(Text::of(text).keep().text(), text);
+        };
+        check("01939f3c-7d2e-7000-8000-0123456789ab", true);
+        check("ffffffff-ffff-ffff-ffff-ffffffffffff", true);
+        check("00000000-0000-0000-0000-000000000000", true);
+        check("01939F3c-7d2e-7000-8000-0123456789ab", false);
+        check("01939f3c-7d2e-7000-8000-0123456789a", false);
+        check("01939f3c-7d2e-7000-8000-0123456789ag", false);
+        check("01939f3c07d2e-7000-8000-0123456789ab", false);
+        check("01939f3c-7d2e-7000-8000-01234567-9ab", false);
+        check("01939f3c-7d2e-7000-8000-0123456789é", false);
+        check("", false);
+        assert_eq!(size_of::<Slot>(), 32);
+    }
+
+    proptest! {
+        #[test]
+        fn names_are_shared_and_freed(changes in proptest::collection::vec((0u32..3, 0usize..8, any::<bool>()), 1..400)) {
+            let texts: Vec<String> = (0..8u8)
+                .map(|text| if text % 2 == 0 { write_uuid(&[text; 16]) } else { format!("text {text}") })
+                .collect();
+            let mut names = Names::default();
+            let mut uses: BTreeMap<(Name, &str), (Name, u32)> = BTreeMap::new();
+            for (scope, text, enters) in changes {
+                let (scope, text) = (Name(u32::MAX - scope), &*texts[text]);
+                if enters {
+                    let name = names.change(scope, None, text);
+                    let (known, count) = uses.entry((scope, text)).or_insert((name, 0));
+                    prop_assert_eq!(*known, name);
+                    *count += 1;
+                } else if let Some((name, count)) = uses.get_mut(&(scope, text)) {
+                    prop_assert_eq!(names.change(scope, Some(*name), text), *name);
+                    names.leave(*name);
+                    *count -= 1;
+                    if *count == 0 {
+                        uses.remove(&(scope, text));
+                    }
+                }
+            }
+            prop_assert_eq!(names.known.len(), uses.len());
+            prop_assert_eq!(names.slots.len() - names.free.len(), uses.len());
+            for scope in 0..3 {
+                for text in &texts {
+                    let scope = Name(u32::MAX - scope);
+                    let name = uses.get(&(scope, &**text)).map(|(name, _)| *name);
+                    prop_assert_eq!(names.find(scope, text), name);
+                    if let Some(name) = name {
+                        prop_assert_eq!(&names.text(name), text);
+                    }
+                }
             }
         }
-        self.free.push(name);
     }
 }

@@ -247,7 +247,6 @@ fn read_index(tree: &::sled::Db) -> Result<(Index, u64), OpenError> {
     let mut index = Index::default();
     let mut garbage = forgotten.len() as u64;
     let mut next = 1;
-    let mut summaries = BTreeMap::new();
     for pair in tree.scan_prefix(keys::HEADS) {
         let (key, chunk) = pair.map_err(sled_error)?;
         let number = keys::number(&key).unwrap_or_default();
@@ -263,15 +262,12 @@ fn read_index(tree: &::sled::Db) -> Result<(Index, u64), OpenError> {
             if forgotten.get(&head.stream).is_some_and(|last| number <= *last) {
                 garbage += 1;
             } else {
-                let slot = index.apply_unlisted(&head);
-                summaries.insert(slot, head.summary);
+                index.apply_unsorted(&head);
             }
         }
         next = number + heads.span;
     }
-    for (slot, summary) in summaries {
-        index.list(slot, summary.as_deref());
-    }
+    index.sort();
     index.last = next - 1;
     Ok((index, garbage))
 }

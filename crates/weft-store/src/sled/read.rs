@@ -11,8 +11,9 @@ use weft_core::StreamId;
 use super::{
     Shared, chunks,
     codec::{self, BlobName, Body, Damaged, Kept, Place, Value},
+    entry::{Entry, StepAt},
     group::Broken,
-    index::{Entry, Index, StepAt},
+    index::Index,
     keys,
 };
 use crate::{Key, StoreError, Summary, Version};
@@ -174,13 +175,14 @@ pub(super) fn marks(shared: &Shared, id: &StreamId) -> Result<Vec<(String, Versi
 pub(super) fn bodies(shared: &Shared, id: &StreamId, born: u64, steps: &[StepAt]) -> Result<Vec<Body>, Fail> {
     let mut last: Option<(u64, IVec)> = None;
     let mut bodies = Vec::with_capacity(steps.len());
-    for StepAt { first, place } in steps {
+    for step in steps {
+        let place = step.place();
         let chunk = match last.take() {
             Some((number, chunk)) if number == place.chunk => chunk,
             Some(_) | None => chunk(shared, place.chunk)?,
         };
-        let body = body_at(&chunk, *place)?;
-        if body.stream != *id || body.born != born || body.first != *first {
+        let body = body_at(&chunk, place)?;
+        if body.stream != *id || body.born != born || body.first != step.first {
             return Err(Fail::Missing("a body"));
         }
         bodies.push(body);

@@ -205,7 +205,7 @@ fn is_needed(index: &Index, (stream, born, first, _): &(weft_core::StreamId, u64
     index.get(stream).filter(|entry| entry.born == *born).is_some_and(|entry| {
         let steps = entry.steps.all();
         let at = steps.partition_point(|step| step.first < *first);
-        steps.get(at).is_some_and(|step| step.first == *first && step.place == place)
+        steps.get(at).is_some_and(|step| step.first == *first && step.place() == place)
     })
 }
 
