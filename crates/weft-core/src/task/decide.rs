@@ -266,7 +266,7 @@ fn finish(task: &Task, claim: Claim, outcome: Outcome, limits: &Limits) -> Decis
         // A cancel was first in the log. What the call came to is kept in the ledger and told to nobody.
         return match task.open_call() {
             Some(open) if task.claim == Some(claim) => {
-                Ok(vec![Event::Settled { call: open.call, settlement: Settlement::Late }])
+                Ok(vec![Event::Settled { call: open.call, settlement: late(&outcome) }])
             }
             Some(_) | None => Err(Refused::Ended),
         };
@@ -287,6 +287,16 @@ fn finish(task: &Task, claim: Claim, outcome: Outcome, limits: &Limits) -> Decis
         Outcome::Unknown { fault, again } => return unknown(task, open, &fault, again),
         Outcome::Declined => return declined(task, open),
     })
+}
+
+/// What is known of a call that came to its end after its task had.
+fn late(outcome: &Outcome) -> Settlement {
+    match outcome {
+        Outcome::Completed { .. } => Settlement::Late,
+        Outcome::Refused { .. } | Outcome::Failed(_) | Outcome::Rejected(_) => Settlement::Failed,
+        Outcome::Unknown { .. } => Settlement::Unknown,
+        Outcome::Declined => Settlement::Declined,
+    }
 }
 
 /// The call returned with something: that and the end, or the end alone if it is too much to keep.

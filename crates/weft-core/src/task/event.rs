@@ -123,7 +123,7 @@ pub enum Settlement {
     SaidToHaveHappened,
     /// The caller says that it failed.
     SaidToHaveFailed,
-    /// It came to an end after the task had.
+    /// It did what was asked, but the task had ended before.
     Late,
 }
 

@@ -12,7 +12,7 @@ use crate::talk::{
     By::{Owner, Stranger},
     EFFECTS,
     Run::{Gone, Live},
-    Say, Slot, Talk, answer, asks, call, completed, failed, reject, unknown,
+    Say, Slot, Talk, answer, asks, call, completed, failed, refused, reject, unknown,
 };
 
 fn check(said: &[Say], expected: &Expect) {
@@ -379,14 +379,32 @@ fn cancel_while_a_call_is_open() {
             Submitted Started(1) Intended(1.1) -> working
             Asked(elicitation) -> input-required
             Ended(canceled) -> canceled
-            Settled(1 Late) -> canceled
+            Settled(1 Declined) -> canceled
         at-most-once
             Submitted Started(1) Intended(1.1) -> working
             Asked(elicitation) -> input-required
             Ended(canceled, with a note) -> canceled
-            Settled(1 Late) -> canceled
+            Settled(1 Declined) -> canceled
     "#]],
     );
+}
+
+/// The ledger says what is known, though nobody is told any more: whether the call was made, or may have been.
+#[test]
+fn what_a_call_comes_to_after_a_cancel() {
+    let mut lines = String::new();
+    for outcome in [completed(), refused(), failed(), unknown(true), Outcome::Declined] {
+        let mut talk = Talk::after(&[begin(Effect::AtMostOnce), Say::Cancel]);
+        writeln!(lines, "{}", talk.print(&finish(outcome))).unwrap();
+    }
+    expect![[r#"
+        Settled(1 Late) -> canceled
+        Settled(1 Failed) -> canceled
+        Settled(1 Failed) -> canceled
+        Settled(1 Unknown) -> canceled
+        Settled(1 Declined) -> canceled
+    "#]]
+    .assert_eq(&lines);
 }
 
 #[test]

@@ -350,8 +350,14 @@ fn every_command_in_every_state() {
                 no: the task exists
             claim | take over | take over, slot | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish of another | cancel
                 no: the task has ended
-            finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined
+            finish completed
                 Settled(1 Late) -> canceled
+            finish refused | finish failed | finish rejected
+                Settled(1 Failed) -> canceled
+            finish unknown | finish unknown, again
+                Settled(1 Unknown) -> canceled
+            finish declined
+                Settled(1 Declined) -> canceled
         rejected
             submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense
                 no: the task exists
