@@ -6,7 +6,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 use weft_core::{
-    Artifact, Call, CallId, Claim, Command, Event, Json, Message, MessageId, Question, Role, State, Task, TaskId,
+    Artifact, Call, CallId, Claim, Command, Event, Json, Message, MessageId, Question, Refused, Role, State, Task,
+    TaskId,
 };
 
 use crate::{
@@ -37,15 +38,18 @@ pub struct Run {
     pub(crate) canceled: CancellationToken,
 }
 
-/// Why a question has no answer.
+/// Why a question has no answer. In any case the call must end.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unanswered {
-    /// Nobody answered within the time that a question is held open. The question stays; this call must end.
+    /// Nobody answered within the time that a question is held open. The question stays.
     #[error("nobody answered in time")]
     Expired,
-    /// The task has ended, or another run owns it.
+    /// The task has ended, or another run owns it: what this one says of its call is for the ledger at most.
     #[error("the task no longer waits for this call")]
     Over,
+    /// The task is this run's, but takes no more questions: what this one says of its call decides.
+    #[error("the question could not be asked")]
+    NotAsked(#[source] EngineError),
 }
 
 impl Run {
@@ -170,7 +174,12 @@ impl Run {
             match self.engine.command(&self.entry, command, None).await {
                 Ok(_) => return Ok(()),
                 Err(EngineError::Unavailable(why)) => debug!(task = %self.task.id, why, "a question was not kept yet"),
-                Err(_) => return Err(Unanswered::Over),
+                Err(
+                    EngineError::Refused(Refused::Absent | Refused::Ended | Refused::Fenced) | EngineError::Draining,
+                ) => {
+                    return Err(Unanswered::Over);
+                }
+                Err(error) => return Err(Unanswered::NotAsked(error)),
             }
             loop {
                 tokio::select! {

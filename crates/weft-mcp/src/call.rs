@@ -8,7 +8,7 @@ use weft_engine::{LATE_MAX, Request, Run, Unanswered};
 
 use crate::{
     fields::Fields,
-    listen::{Listener, Target, Word, canceled_before, put, time_is_up, unknown},
+    listen::{Listener, Target, Word, canceled, canceled_before, not_asked, put, time_is_up, unknown},
     mailbox::RpcError,
     question::Elicitation,
     resolve::Resolver,
@@ -65,7 +65,11 @@ async fn find(shared: &Shared, run: &Run) -> Result<Target, Outcome> {
         return Ok(Target { tool: tool.clone(), arguments: arguments.clone() });
     }
     // The tools are known with the first connection.
-    connected(shared, run).await?;
+    match connected(shared, run).await {
+        Connected::Yes(_) => {}
+        Connected::Canceled => return Err(canceled_before()),
+        Connected::No(fault) => return Err(not_called(fault)),
+    }
     let catalog = shared.catalog().expect("a connection is made known with its tools");
     let config = &shared.config;
     let resolver = Resolver { agent: &config.name, extension: config.extension_uri, catalog: &catalog };
@@ -92,6 +96,10 @@ async fn find(shared: &Shared, run: &Run) -> Result<Target, Outcome> {
             Ok(answer) => Fields::read(&answer).unwrap_or_default(),
             Err(Unanswered::Expired) => return Err(Outcome::Declined),
             Err(Unanswered::Over) => return Err(canceled_before()),
+            Err(Unanswered::NotAsked(error)) => {
+                let text = format!("what was missing for a call could not be asked for: {error}");
+                return Err(not_called(Fault::new("not-asked", text)));
+            }
         };
         let Some(content) = answer.get("content") else {
             let text = "what was missing for a call was not given. Nothing was called";
@@ -102,11 +110,31 @@ async fn find(shared: &Shared, run: &Run) -> Result<Target, Outcome> {
     Err(Outcome::Rejected(Fault::new("not-resolved", "the message could not be made a call. Nothing was called")))
 }
 
-async fn connected(shared: &Shared, run: &Run) -> Result<Arc<Link>, Outcome> {
+/// What comes of waiting for a connection.
+enum Connected {
+    Yes(Arc<Link>),
+    No(Fault),
+    Canceled,
+}
+
+async fn connected(shared: &Shared, run: &Run) -> Connected {
     tokio::select! {
         biased;
-        () = run.canceled() => Err(canceled_before()),
-        link = shared.link(|| run.deadline()) => link.map_err(Outcome::Failed),
+        () = run.canceled() => Connected::Canceled,
+        link = shared.link(|| run.deadline()) => link.map_or_else(Connected::No, Connected::Yes),
+    }
+}
+
+/// There is no server for a call: it surely did not happen.
+fn not_called(fault: Fault) -> Outcome {
+    Outcome::Failed(Fault { text: format!("{}. Nothing was called", fault.text), ..fault })
+}
+
+/// There is no server for the next round of a call. What the rounds before it did, nobody but the server knows.
+fn unreachable(target: &Target, round: u32, fault: Fault) -> Outcome {
+    match round {
+        0 => not_called(fault),
+        _ => unknown(fault.code, target, &format!("it asked for more, and then {}", fault.text), false),
     }
 }
 
@@ -118,8 +146,9 @@ async fn talk(shared: &Shared, run: &Run, target: &Target) -> Outcome {
     let mut round = 0;
     loop {
         let link = match connected(shared, run).await {
-            Ok(link) => link,
-            Err(outcome) => return outcome,
+            Connected::Yes(link) => link,
+            Connected::Canceled => return canceled(target, round),
+            Connected::No(fault) => return unreachable(target, round, fault),
         };
         let mut params = Fields::default();
         params.set("name", Json::of(target.tool.as_str()));
@@ -134,7 +163,7 @@ async fn talk(shared: &Shared, run: &Run, target: &Target) -> Outcome {
         let (word, was_passed_over) = match sent {
             Err(broken) => (Word::NotSent(broken), false),
             Ok(exchange) => {
-                let word = Listener::new(shared, run, target, &exchange).listen().await;
+                let word = Listener::new(shared, run, target, round, &exchange).listen().await;
                 (word, link.tap.was_passed_over(exchange.serial))
             }
         };
@@ -143,8 +172,8 @@ async fn talk(shared: &Shared, run: &Run, target: &Target) -> Outcome {
             Word::NotSent(broken) => {
                 unsent += 1;
                 if unsent >= SENDS_MAX {
-                    let text = format!("the MCP server could not be reached: {broken}. Nothing was called");
-                    return Outcome::Failed(Fault::new("server-unavailable", text));
+                    let text = format!("the MCP server could not be reached: {broken}");
+                    return unreachable(target, round, Fault::new("server-unavailable", text));
                 }
                 continue;
             }
@@ -181,7 +210,8 @@ async fn talk(shared: &Shared, run: &Run, target: &Target) -> Outcome {
                 Ok(answer) => answers.set(key, answer),
                 // Nothing is held on the other side: there is nobody to tell.
                 Err(Unanswered::Expired) => return Outcome::Declined,
-                Err(Unanswered::Over) => return canceled_before(),
+                Err(Unanswered::Over) => return canceled(target, round),
+                Err(Unanswered::NotAsked(error)) => return not_asked(target, &error),
             }
         }
     }

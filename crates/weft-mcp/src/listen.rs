@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 use weft_core::{Fault, Json, Message, Outcome, Part, Question, SkillId};
-use weft_engine::{LATE_MAX, Run, Unanswered};
+use weft_engine::{EngineError, LATE_MAX, Run, Unanswered};
 
 use crate::{
     fields::Fields,
@@ -35,14 +35,15 @@ pub(crate) enum Word {
 pub(crate) struct Listener<'a> {
     run: &'a Run,
     target: &'a Target,
+    round: u32,
     exchange: &'a Exchange,
     idle: Duration,
     asked: u32,
 }
 
 impl<'a> Listener<'a> {
-    pub(crate) fn new(shared: &Shared, run: &'a Run, target: &'a Target, exchange: &'a Exchange) -> Self {
-        Self { run, target, exchange, idle: shared.config.limits.idle(), asked: 0 }
+    pub(crate) fn new(shared: &Shared, run: &'a Run, target: &'a Target, round: u32, exchange: &'a Exchange) -> Self {
+        Self { run, target, round, exchange, idle: shared.config.limits.idle(), asked: 0 }
     }
 
     pub(crate) async fn listen(mut self) -> Word {
@@ -144,6 +145,13 @@ impl<'a> Listener<'a> {
                 let _ = asked.answer.send(Json::from(&serde_json::json!({"action": "cancel"})));
                 Some(Word::Over(self.late().await))
             }
+            Err(Unanswered::NotAsked(error)) => {
+                let _ = asked.answer.send(Json::from(&serde_json::json!({"action": "cancel"})));
+                self.exchange.cancel();
+                // What it comes to now was not decided by anybody.
+                let _ = tokio::time::timeout(LATE_MAX, self.exchange.mailbox.replied()).await;
+                Some(Word::Over(not_asked(self.target, &error)))
+            }
         }
     }
 
@@ -158,7 +166,7 @@ impl<'a> Listener<'a> {
                 },
                 Word::Error(error) => result::failed(&error, self.run.message_id("refused")),
                 Word::Over(outcome) => outcome,
-                Word::NotSent(_) => canceled_before(),
+                Word::NotSent(_) => canceled(self.target, self.round),
             },
             Err(_) => unknown("canceled", self.target, "it was canceled", false),
         }
@@ -188,8 +196,22 @@ pub(crate) fn unknown(code: &'static str, target: &Target, why: &str, again: boo
     Outcome::Unknown { fault: Fault::new(code, text), again }
 }
 
+/// What a call comes to that was canceled while no request of it was at the server, `round` times after one had been.
+/// A task that is still at work never hears of it: it has ended, or is another run's.
+pub(crate) fn canceled(target: &Target, round: u32) -> Outcome {
+    match round {
+        0 => canceled_before(),
+        _ => unknown("canceled", target, "it was canceled when it had asked for more", false),
+    }
+}
+
 pub(crate) fn canceled_before() -> Outcome {
     Outcome::Failed(Fault::new("canceled", "canceled before anything was called"))
+}
+
+/// What a call comes to whose question its task has no room for.
+pub(crate) fn not_asked(target: &Target, error: &EngineError) -> Outcome {
+    unknown("not-asked", target, &format!("its question could not be asked: {error}"), false)
 }
 
 /// Asks the caller, unless an earlier attempt of this call has been answered the same question.

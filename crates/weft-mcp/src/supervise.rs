@@ -130,13 +130,12 @@ impl Shared {
                 Stage::Resting { why, until } => {
                     let seconds = until.saturating_duration_since(Instant::now()).as_secs() + 1;
                     let text = format!(
-                        "the MCP server of agent `{name}` dies too often and is left alone for {seconds} s: {why}. \
-                         Nothing was called; try again then"
+                        "the MCP server of agent `{name}` dies too often and is left alone for {seconds} s: {why}"
                     );
                     return Err(Fault::new("server-unavailable", text));
                 }
                 Stage::Stopped => {
-                    let text = format!("the MCP server of agent `{name}` is stopped. Nothing was called");
+                    let text = format!("the MCP server of agent `{name}` is stopped");
                     return Err(Fault::new("server-stopped", text));
                 }
             };
@@ -147,8 +146,7 @@ impl Shared {
             };
             if is_time_up {
                 let why = last.map(|why| format!(": {why}")).unwrap_or_default();
-                let text =
-                    format!("the MCP server of agent `{name}` did not get ready in time{why}. Nothing was called");
+                let text = format!("the MCP server of agent `{name}` did not get ready in time{why}");
                 return Err(Fault::new("server-not-ready", text));
             }
         }

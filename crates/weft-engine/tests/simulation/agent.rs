@@ -232,7 +232,7 @@ impl Tool {
         match answer {
             Ok(_) => None,
             Err(Unanswered::Expired) => Some((Returned::Declined, Outcome::Declined)),
-            Err(Unanswered::Over) => Some(unknown("over", false)),
+            Err(Unanswered::Over | Unanswered::NotAsked(_)) => Some(unknown("over", false)),
         }
     }
 }

@@ -29,6 +29,7 @@ pub(crate) const IDLE_MS: u64 = 1_500;
 pub(crate) struct Lab {
     pub(crate) engine: Engine,
     pub(crate) agents: BTreeMap<String, Arc<McpAgent>>,
+    store: Arc<Memory>,
     folder: TempDir,
 }
 
@@ -64,7 +65,16 @@ impl Lab {
     }
 
     pub(crate) async fn with(modes: &[&str], limits: Limits, change: impl Fn(&mut McpConfig)) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::on(Arc::new(Memory::new()), tempfile::tempdir().unwrap(), modes, limits, change).await
+    }
+
+    async fn on(
+        store: Arc<Memory>,
+        folder: TempDir,
+        modes: &[&str],
+        limits: Limits,
+        change: impl Fn(&mut McpConfig),
+    ) -> Self {
         let mut agents = BTreeMap::new();
         for mode in modes {
             let notes = folder.path().join(mode);
@@ -74,10 +84,17 @@ impl Lab {
             agents.insert((*mode).to_owned(), McpAgent::start(config, launcher(), notes.join("agent")));
         }
         let known = agents.iter().map(|(name, agent)| (name_of(name), agent.clone() as Arc<dyn Agent>));
-        let setup =
-            Setup { store: Arc::new(Memory::new()), agents: known.collect(), world: Arc::new(SystemWorld), limits };
+        let setup = Setup { store: store.clone(), agents: known.collect(), world: Arc::new(SystemWorld), limits };
         let engine = Engine::open(setup).await.unwrap();
-        Self { engine, agents, folder }
+        Self { engine, agents, store, folder }
+    }
+
+    /// Stops the node and starts it again, on what it has kept.
+    pub(crate) async fn restart(self, change: impl Fn(&mut McpConfig)) -> Self {
+        let (modes, store) = (self.agents.keys().cloned().collect::<Vec<_>>(), self.store.clone());
+        let folder = self.close().await;
+        let modes = modes.iter().map(String::as_str).collect::<Vec<_>>();
+        Self::on(store, folder, &modes, limits(), change).await
     }
 
     /// Waits until every server was listed.

@@ -6,5 +6,6 @@ mod calls;
 mod conversation;
 mod faults;
 mod lab;
+mod over;
 mod questions;
 mod tree;
