@@ -8,3 +8,4 @@ mod demo;
 mod node;
 mod readme;
 mod sdk;
+mod typed;

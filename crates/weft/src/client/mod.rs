@@ -4,6 +4,7 @@ mod arguments;
 mod card;
 mod fault;
 mod follow;
+mod list;
 pub(crate) mod parts;
 mod progress;
 mod question;

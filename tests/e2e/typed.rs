@@ -1,0 +1,112 @@
+//! What is typed at a node that runs: results, pages, credentials, and what each command ends with.
+
+use std::path::Path;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::node::{Node, weft};
+
+/// A node with agents of our own, and a home that nobody else uses.
+struct Place {
+    folder: TempDir,
+    _node: Node,
+}
+
+/// What came of a command.
+#[derive(Debug)]
+struct Ran {
+    code: i32,
+    out: String,
+    error: String,
+}
+
+impl Place {
+    fn with(agents: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let program = env!("CARGO_BIN_EXE_weft");
+        let mut config = "node: { listen: \"127.0.0.1:0\", data: ./data }\nagents:\n".to_owned();
+        for (name, server) in agents {
+            let command = format!("[{program:?}, demo-server, {server}, ./{name}]");
+            config.push_str(&format!("  {name}: {{ trust_hints: true, mcp: {{ command: {command} }} }}\n"));
+        }
+        std::fs::write(folder.path().join("weft.yaml"), config).unwrap();
+        let home = folder.path().join("home");
+        let node = Node::start(folder.path(), &[("HOME", home.to_str().unwrap())]).unwrap();
+        Self { folder, _node: node }
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ran {
+        let mut command = weft(self.path());
+        command.args(arguments).env("HOME", self.path().join("home")).env("WEFT_DATA", self.path().join("data"));
+        let output = command.output().unwrap();
+        Ran {
+            code: output.status.code().unwrap(),
+            out: String::from_utf8(output.stdout).unwrap(),
+            error: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// The document that a command prints.
+    fn document(&self, arguments: &[&str]) -> Value {
+        let ran = self.run(&[arguments, &["-o", "json"]].concat());
+        assert_eq!(ran.code, 0, "{arguments:?}: {ran:?}");
+        serde_json::from_str(&ran.out).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {ran:?}"))
+    }
+}
+
+fn ids(page: &Value) -> Vec<String> {
+    page["tasks"].as_array().unwrap().iter().map(|task| task["id"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn the_list_of_several_agents_comes_in_pages() {
+    let place = Place::with(&[("one", "notes"), ("two", "notes"), ("idle", "notes")]);
+    // The pages of the two do not end together.
+    for agent in ["one", "one", "two", "one", "two", "two", "two"] {
+        let ran = place.run(&["call", &format!("{agent}.list_notes")]);
+        assert_eq!(ran.code, 0, "{ran:?}");
+    }
+    let whole = place.document(&["task", "list"]);
+    let all = ids(&whole);
+    assert_eq!((all.len(), &whole["totalSize"], &whole["nextPageToken"]), (7, &Value::from(7), &Value::from("")));
+    for size in 1..=7 {
+        let size = size.to_string();
+        let (mut seen, mut token) = (Vec::new(), String::new());
+        loop {
+            let mut arguments = vec!["task", "list", "--page-size", &size];
+            if !token.is_empty() {
+                arguments.extend(["--page-token", &token]);
+            }
+            let page = place.document(&arguments);
+            assert_eq!((&page["totalSize"], page["pageSize"].to_string()), (&Value::from(7), size.clone()));
+            let shown = ids(&page);
+            assert!(!shown.is_empty() && shown.len().to_string() <= size, "{page}");
+            seen.extend(shown);
+            token = page["nextPageToken"].as_str().unwrap().to_owned();
+            if token.is_empty() {
+                break;
+            }
+        }
+        assert_eq!(seen, all, "pages of {size}");
+    }
+    // People are told what to type, programs that read line by line as well.
+    for arguments in
+        [&["task", "list", "--page-size", "5"][..], &["task", "list", "--page-size", "5", "-o", "json", "--stream"]]
+    {
+        let first = place.run(arguments);
+        let next = first.error.trim_start_matches("hint: there are more: weft ").trim();
+        assert!(next.starts_with("task list --page-size 5 --page-token "), "{first:?}");
+        let rest = place.run(&next.split(' ').collect::<Vec<_>>());
+        assert!(rest.out.ends_with("Total: 7\n") && rest.error.is_empty(), "{rest:?}");
+        assert_eq!(rest.out.matches("Task: ").count(), 2);
+    }
+    let one = place.document(&["task", "list", "-a", "one", "--page-size", "2"]);
+    let token = one["nextPageToken"].as_str().unwrap();
+    assert_eq!(place.run(&["task", "list", "--page-token", token]).code, 2, "of which agent?");
+    assert_eq!(ids(&place.document(&["task", "list", "-a", "one", "--page-token", token])).len(), 1);
+}
