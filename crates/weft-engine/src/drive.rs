@@ -35,8 +35,8 @@ type Recent = VecDeque<Arc<Told>>;
 /// What a batch of commands came to.
 struct Decided {
     task: Option<Task>,
-    records: Vec<Record>,
-    told: Vec<Arc<Told>>,
+    /// What has happened, each with its generation if the world is told.
+    events: Vec<(Option<Generation>, Event)>,
     answers: Vec<Result<(), EngineError>>,
 }
 
@@ -110,7 +110,7 @@ impl Inner {
     /// Whether the caller is to drive.
     fn enqueue(&self, entry: &Entry, queued: Queued) -> bool {
         let mut state = entry.lock();
-        state.queue.push_back(queued);
+        state.enqueue(queued);
         !std::mem::replace(&mut state.is_driven, true)
     }
 
@@ -171,7 +171,7 @@ impl Inner {
             let step = Step {
                 stream: entry.id.stream(),
                 expected,
-                records: decided.records,
+                records: record::encode(now, decided.events.iter().map(|(generation, event)| (*generation, event))),
                 cells: Vec::new(),
                 summary: Some(self.summary(&task)),
             };
@@ -183,7 +183,7 @@ impl Inner {
                     weft_store::crash::point(if is_intent { "intent-after" } else { "outcome-after" });
                     let task = Arc::new(task);
                     self.count(before.as_deref().map(|task| task.state), task.state);
-                    entry.publish(task.clone(), decided.told);
+                    entry.publish(task.clone(), told(now, decided.events));
                     self.hot.weigh(entry, &task);
                     let launch = self.launch(entry, before.as_deref(), &task, &mut batch);
                     answer(batch, &decided.answers, Some(&task));
@@ -232,11 +232,12 @@ impl Inner {
     }
 
     fn decide(&self, id: &TaskId, before: Option<&Task>, batch: &VecDeque<Queued>, now: Timestamp) -> Decided {
-        let mut decided = Decided { task: None, records: Vec::new(), told: Vec::new(), answers: Vec::new() };
+        let mut decided = Decided { task: None, events: Vec::new(), answers: Vec::with_capacity(batch.len()) };
         for queued in batch {
             let state = decided.task.as_ref().or(before);
             match decide(id, state, queued.command.clone(), &self.limits) {
                 Ok(events) => {
+                    decided.events.reserve_exact(events.len());
                     for event in events {
                         decided.take(id, before, now, event);
                     }
@@ -358,11 +359,18 @@ impl Decided {
         }
         let task = self.task.as_ref().expect("a task that does not exist is decided to begin, and nothing else");
         let generation = event.is_public().then_some(task.generation);
-        self.records.push(record::encode(now, generation, &event));
-        if let Some(generation) = generation {
-            self.told.push(Arc::new(Told { generation, at: now, event: Arc::new(event) }));
-        }
+        self.events.push((generation, event));
     }
+}
+
+/// The public ones of some events.
+fn told(
+    at: Timestamp,
+    events: impl IntoIterator<Item = (Option<Generation>, Event)>,
+) -> impl Iterator<Item = Arc<Told>> {
+    let told =
+        move |(generation, event): (Option<Generation>, _)| Some(Arc::new(Told { generation: generation?, at, event }));
+    events.into_iter().filter_map(told)
 }
 
 fn answer(batch: VecDeque<Queued>, answers: &[Result<(), EngineError>], task: Option<&Arc<Task>>) {
@@ -389,7 +397,7 @@ impl From<Report> for Queued {
 /// A task and its newest public events, from its whole log.
 pub(crate) fn fold(id: TaskId, records: &[Record]) -> Result<(Arc<Task>, Recent), EngineError> {
     let kept = records.iter().map(record::decode).collect::<Result<Vec<_>, _>>()?;
-    let task = Task::fold(id, kept.iter().map(|kept| (kept.at, kept.event.as_ref())))
+    let task = Task::fold(id, kept.iter().map(|kept| (kept.at, &kept.event)))
         .ok_or_else(|| EngineError::Corrupt(format!("the log of task {id} does not begin as one")))?;
     let told = |kept: record::Kept| {
         let generation: Generation = kept.generation?;

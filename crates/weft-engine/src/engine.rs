@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt,
+    fmt::{self, Write as _},
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -220,7 +220,7 @@ impl Engine {
             let mut state = entry.lock();
             state.is_new = true;
             state.is_driven = true;
-            state.queue.push_back(Queued { command, permit, idempotency, answer: None });
+            state.enqueue(Queued { command, permit, idempotency, answer: None });
         }
         let entry = inner.hot.insert(entry);
         inner.start_driving(entry.clone());
@@ -494,7 +494,9 @@ impl Inner {
 
 /// The id of a question's message: the task's, and where in the log the question will stand, roughly.
 fn question_id(id: &TaskId, version: u64) -> MessageId {
-    MessageId::parse(&format!("{id}-q{version}")).expect("a UUID and a number are short and printable")
+    let mut text = String::with_capacity(64);
+    write!(text, "{id}-q{version}").expect("a String takes all that is written to it");
+    MessageId::parse(&text).expect("a UUID and a number are short and printable")
 }
 
 fn new_context(uuid: &uuid::Uuid) -> ContextId {

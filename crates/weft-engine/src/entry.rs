@@ -73,6 +73,16 @@ pub(crate) struct Report {
     pub(crate) metadata: Option<Json>,
 }
 
+impl State {
+    /// Puts a command at the end of the queue. Room for no more than one at first: most queues never have a second.
+    pub(crate) fn enqueue(&mut self, queued: Queued) {
+        if self.queue.is_empty() {
+            self.queue.reserve_exact(1);
+        }
+        self.queue.push_back(queued);
+    }
+}
+
 impl Entry {
     pub(crate) fn new(id: TaskId) -> Arc<Self> {
         Arc::new(Self {

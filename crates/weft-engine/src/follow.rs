@@ -23,7 +23,7 @@ pub struct Told {
     /// When it happened.
     pub at: Timestamp,
     /// What happened.
-    pub event: Arc<Event>,
+    pub event: Event,
 }
 
 /// A reader of one task's public events, from its own cursor on. It cannot fall behind, and nobody waits for it.

@@ -1,7 +1,5 @@
 //! How an event is written in a record, and read back.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use weft_core::{Event, Generation, Timestamp};
@@ -11,6 +9,9 @@ use crate::EngineError;
 
 /// The format that this version writes: JSON, `{"at": …, "g": …, "event": {…}}`. A newer one is refused, never guessed.
 pub const FORMAT: u16 = 1;
+
+/// Room for what an ordinary commit says: one piece of memory for all its records, no larger than what is quick to get.
+const COMMIT_CAPACITY: usize = 1_000;
 
 #[derive(Serialize)]
 struct Line<'a> {
@@ -35,17 +36,27 @@ pub struct Kept {
     /// Which public event it is; `None` for an internal one.
     pub generation: Option<Generation>,
     /// It.
-    pub event: Arc<Event>,
+    pub event: Event,
 }
 
-/// The record of an event.
+/// The records of events that happen at once, in their order. Each comes with its generation, if it is public.
 ///
 /// # Panics
 /// If an event cannot be written as JSON, which would be a fault of its type.
-pub fn encode(at: Timestamp, generation: Option<Generation>, event: &Event) -> Record {
-    let mut body = Vec::with_capacity(256);
-    serde_json::to_writer(&mut body, &Line { at, g: generation, event }).expect("events have string keys");
-    Record { format: FORMAT, body: Bytes::from(body) }
+pub fn encode<'a>(
+    at: Timestamp,
+    events: impl ExactSizeIterator<Item = (Option<Generation>, &'a Event)>,
+) -> Vec<Record> {
+    let mut whole = Vec::with_capacity(COMMIT_CAPACITY);
+    let mut ends = Vec::with_capacity(events.len());
+    for (generation, event) in events {
+        serde_json::to_writer(&mut whole, &Line { at, g: generation, event }).expect("events have string keys");
+        ends.push(whole.len());
+    }
+    let whole = Bytes::from(whole);
+    let mut begin = 0;
+    let record = |end| Record { format: FORMAT, body: whole.slice(std::mem::replace(&mut begin, end)..end) };
+    ends.into_iter().map(record).collect()
 }
 
 /// Reads a record back.
@@ -61,5 +72,5 @@ pub fn decode(record: &Record) -> Result<Kept, EngineError> {
     }
     let read: Read = serde_json::from_slice(&record.body)
         .map_err(|error| EngineError::Corrupt(format!("a record cannot be read: {error}")))?;
-    Ok(Kept { at: read.at, generation: read.g, event: Arc::new(read.event) })
+    Ok(Kept { at: read.at, generation: read.g, event: read.event })
 }

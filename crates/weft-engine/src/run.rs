@@ -147,7 +147,7 @@ impl Run {
                 }
                 Ok(None) | Err(_) => return Err(Unanswered::Over),
             };
-            match told.event.as_ref() {
+            match &told.event {
                 Event::Asked { question: asked } => is_asked |= *asked == question,
                 Event::Replied { answer: Some(answer), resumed: true, .. } if is_asked => return Ok(answer.clone()),
                 Event::Replied { resumed: false, .. } | Event::Ended { .. } | Event::Started { .. } if is_asked => {

@@ -47,10 +47,12 @@ impl Commit {
         if self.steps.len() > STEPS_MAX {
             return malformed("too many steps");
         }
-        let mut streams: Vec<&StreamId> = self.steps.iter().map(|step| &step.stream).collect();
-        streams.sort_unstable();
-        if streams.windows(2).any(|pair| pair[0] == pair[1]) {
-            return malformed("two steps for one stream");
+        if self.steps.len() > 1 {
+            let mut streams: Vec<&StreamId> = self.steps.iter().map(|step| &step.stream).collect();
+            streams.sort_unstable();
+            if streams.windows(2).any(|pair| pair[0] == pair[1]) {
+                return malformed("two steps for one stream");
+            }
         }
         let long = |asked: &Idempotency| asked.scope.len().max(asked.key.len()) > TEXT_LENGTH_MAX;
         if self.idempotency.as_ref().is_some_and(long) {

@@ -55,7 +55,9 @@ fn submit(id: &TaskId, submission: Submission) -> Vec<Event> {
     match plan {
         Plan::Call(call) => {
             submitted.plan = Some(call);
-            let mut events = vec![Event::Submitted(Arc::new(submitted))];
+            // Claimed at once, as most are, it has three.
+            let mut events = Vec::with_capacity(3);
+            events.push(Event::Submitted(Arc::new(submitted)));
             if let Some(runner) = slot {
                 events.push(Event::Started { claim: Claim { runner, epoch: 1 } });
                 events.push(Event::Intended { call: CallId(1), attempt: 1 });
@@ -308,7 +310,8 @@ fn returned(
     (state, message): (State, Option<Arc<Message>>),
     limits: &Limits,
 ) -> Vec<Event> {
-    let mut events = vec![Event::Settled { call: open.call, settlement }];
+    let mut events = Vec::with_capacity(artifacts.len() + 2);
+    events.push(Event::Settled { call: open.call, settlement });
     match fits(task, &artifacts, limits) {
         Ok(()) => {
             events.extend(artifacts.into_iter().map(added));

@@ -357,7 +357,10 @@ impl Client {
 
     fn heard(&self, index: usize, told: &Told) {
         let moment = self.scene.moment();
-        let bytes = encode(told.at, Some(told.generation), &told.event).body.to_vec();
+        let [record] = &encode(told.at, [(Some(told.generation), &told.event)].into_iter())[..] else {
+            unreachable!("one record for one event")
+        };
+        let bytes = record.body.to_vec();
         self.scene.note(format_args!("subscriber {index} of client {} hears {}", self.number, told.generation.0));
         if self.scene.plant == Plant::SkipsAnEvent && self.scene.happens(3) {
             return;

@@ -111,7 +111,7 @@ impl Disk {
                 Logged {
                     durable,
                     generation: kept.generation.map(|generation| generation.0),
-                    event: kept.event.as_ref().clone(),
+                    event: kept.event.clone(),
                     bytes: record.body.to_vec(),
                 }
             });

@@ -195,7 +195,7 @@ impl Events {
         if told.generation <= self.told {
             return;
         }
-        if let Event::Submitted(submitted) = told.event.as_ref() {
+        if let Event::Submitted(submitted) = &told.event {
             self.write_task(&Task::begin(self.task, told.at, submitted));
         } else if response::is_update(&told.event) {
             self.begin(told.generation);

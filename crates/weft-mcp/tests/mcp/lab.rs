@@ -139,7 +139,7 @@ impl Lab {
         let (_, mut follower) = self.engine.follow(&caller(), &name_of(mode), &handle.id()).await.unwrap();
         let mut events = Vec::new();
         while let Some(told) = tokio::time::timeout(PATIENCE, follower.next()).await.unwrap().unwrap() {
-            events.push(told.event.as_ref().clone());
+            events.push(told.event.clone());
         }
         events
     }

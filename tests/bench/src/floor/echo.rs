@@ -226,8 +226,9 @@ impl Echo {
                 generation += 1;
                 Generation(generation)
             });
-            weft_engine::encode(at, public, event)
+            (public, event)
         });
+        let records = weft_engine::encode(at, records);
         let summary = Summary {
             tenant: self.names.tenant.as_str().to_owned(),
             owner: self.names.owner.as_str().to_owned(),
@@ -237,7 +238,6 @@ impl Echo {
             status_at: at,
             due: Some(if is_over { at.after(self.retention) } else { at }),
         };
-        let records = records.collect();
         Commit::of(Step { stream: id.stream(), expected, records, cells: Vec::new(), summary: Some(summary) })
     }
 }
@@ -312,7 +312,7 @@ mod tests {
         let id = TaskId::parse(answer["id"].as_str().unwrap()).unwrap();
         let loaded = store.load(&id.stream()).await.unwrap().unwrap();
         let kept: Vec<_> = loaded.records.iter().map(|record| weft_engine::decode(record).unwrap()).collect();
-        let task = Task::fold(id, kept.iter().map(|kept| (kept.at, kept.event.as_ref()))).unwrap();
+        let task = Task::fold(id, kept.iter().map(|kept| (kept.at, &kept.event))).unwrap();
         assert_eq!(task.state, State::Completed);
         assert_eq!(task.artifacts[0].parts[0].as_text(), Some(r#"say "it""#));
         assert_eq!(answer["artifacts"][0]["parts"][0]["text"], r#"say "it""#);
