@@ -13,7 +13,7 @@ use std::{
 use tokio::sync::oneshot;
 use tracing::{debug, warn};
 use weft_core::{Command, Event, Generation, State, StreamId, Task, TaskId, Timestamp, decide};
-use weft_store::{Commit, CommitError, Record, Step, Summary, Version};
+use weft_store::{Commit, CommitError, Loaded, Step, Summary, Version};
 
 use crate::{
     EngineError, Told,
@@ -394,28 +394,34 @@ impl From<Report> for Queued {
     }
 }
 
-/// A task and its newest public events, from its whole log.
-pub(crate) fn fold(id: TaskId, records: &[Record]) -> Result<(Arc<Task>, Recent), EngineError> {
-    let kept = records.iter().map(record::decode).collect::<Result<Vec<_>, _>>()?;
-    let task = Task::fold(id, kept.iter().map(|kept| (kept.at, &kept.event)))
-        .ok_or_else(|| EngineError::Corrupt(format!("the log of task {id} does not begin as one")))?;
-    let told = |kept: record::Kept| {
-        let generation: Generation = kept.generation?;
-        Some(Arc::new(Told { generation, at: kept.at, event: kept.event }))
-    };
-    Ok((Arc::new(task), kept.into_iter().filter_map(told).collect()))
+/// A task, from its whole log.
+pub(crate) fn fold(id: TaskId, loaded: &Loaded) -> Result<Arc<Task>, EngineError> {
+    fold_kept(id, &decode(id, loaded)?)
+}
+
+fn decode(id: TaskId, loaded: &Loaded) -> Result<Vec<record::Kept>, EngineError> {
+    if loaded.trimmed > Version::ZERO {
+        return Err(EngineError::Corrupt(format!("the beginning of task {id} was trimmed away")));
+    }
+    loaded.records.iter().map(record::decode).collect()
+}
+
+fn fold_kept(id: TaskId, kept: &[record::Kept]) -> Result<Arc<Task>, EngineError> {
+    let task = Task::fold(id, kept.iter().map(|kept| (kept.at, &kept.event)));
+    task.map(Arc::new).ok_or_else(|| EngineError::Corrupt(format!("the log of task {id} does not begin as one")))
 }
 
 impl Inner {
     /// A task and its newest public events, from the store.
     pub(crate) async fn read(&self, stream: &StreamId) -> Result<Option<(Arc<Task>, Recent)>, EngineError> {
         let Some(id) = stream.as_task() else { return Ok(None) };
-        match self.store.load(stream).await? {
-            Some(loaded) if loaded.trimmed > Version::ZERO => {
-                Err(EngineError::Corrupt(format!("the beginning of task {id} was trimmed away")))
-            }
-            Some(loaded) => fold(id, &loaded.records).map(Some),
-            None => Ok(None),
-        }
+        let Some(loaded) = self.store.load(stream).await? else { return Ok(None) };
+        let kept = decode(id, &loaded)?;
+        let task = fold_kept(id, &kept)?;
+        let told = |kept: record::Kept| {
+            let generation: Generation = kept.generation?;
+            Some(Arc::new(Told { generation, at: kept.at, event: kept.event }))
+        };
+        Ok(Some((task, kept.into_iter().filter_map(told).collect())))
     }
 }

@@ -19,6 +19,7 @@ use weft_store::{Idempotency, Query, Store};
 
 use crate::{
     Agent, EngineError, Follower, Handle, Request, Resumed, World,
+    drive::fold,
     entry::{Entry, Queued},
     hot::{Hot, Place},
     slots::Slots,
@@ -292,13 +293,9 @@ impl Engine {
             page_token: filter.page_token,
         };
         let listing = self.inner.store.list(&query).await?;
-        let mut tasks = Vec::with_capacity(listing.entries.len());
-        for (stream, _, _) in &listing.entries {
-            // One that was forgotten between the list and here is left out.
-            if let Some(task) = self.inner.peek(stream).await? {
-                tasks.push(task);
-            }
-        }
+        let streams: Vec<StreamId> = listing.entries.into_iter().map(|(stream, _, _)| stream).collect();
+        // One that was forgotten between the list and here is left out.
+        let tasks = self.inner.peek_all(&streams).await?.into_iter().flatten().collect();
         Ok(TaskList { tasks, total: listing.total, next: listing.next })
     }
 
@@ -478,17 +475,31 @@ impl Inner {
         Err(EngineError::Unavailable(format!("task {} changes faster than it can be read", entry.id)))
     }
 
-    /// A task as it stands, without keeping it in memory.
-    async fn peek(&self, stream: &StreamId) -> Result<Option<Arc<Task>>, EngineError> {
-        match stream.as_task().and_then(|id| self.hot.get(&id)) {
-            // As for everybody who asks for it: it is not there before its first commit is answered.
-            Some(entry) if entry.lock().is_new => Ok(None),
-            Some(entry) => match entry.durable() {
-                Some(task) => Ok(Some(task)),
-                None => self.load(&entry).await,
-            },
-            None => Ok(self.read(stream).await?.map(|(task, _)| task)),
+    /// Some tasks as they stand, without keeping them in memory.
+    async fn peek_all(&self, streams: &[StreamId]) -> Result<Vec<Option<Arc<Task>>>, EngineError> {
+        let mut tasks = vec![None; streams.len()];
+        let (mut cold, mut places) = (Vec::new(), Vec::new());
+        for (place, stream) in streams.iter().enumerate() {
+            match stream.as_task().and_then(|id| self.hot.get(&id)) {
+                // As for everybody who asks for it: it is not there before its first commit is answered.
+                Some(entry) if entry.lock().is_new => {}
+                Some(entry) => match entry.durable() {
+                    Some(task) => tasks[place] = Some(task),
+                    None => tasks[place] = self.load(&entry).await?,
+                },
+                None => {
+                    cold.push(stream.clone());
+                    places.push(place);
+                }
+            }
         }
+        let read = self.store.load_all(&cold).await?;
+        for ((place, stream), loaded) in places.into_iter().zip(&cold).zip(read) {
+            if let Some((id, loaded)) = stream.as_task().zip(loaded) {
+                tasks[place] = Some(fold(id, &loaded)?);
+            }
+        }
+        Ok(tasks)
     }
 }
 

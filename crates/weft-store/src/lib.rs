@@ -54,6 +54,16 @@ pub trait Store: std::fmt::Debug + Send + Sync + 'static {
     /// The stream's summary, its version, its newest cells and its records, or `None` if there is no such stream.
     async fn load(&self, id: &StreamId) -> Result<Option<Loaded>, StoreError>;
 
+    /// What [`Store::load`] says of each of these streams, in their order. A store that reads what lies together only
+    /// once does better than this. The streams are not all from one moment.
+    async fn load_all(&self, ids: &[StreamId]) -> Result<Vec<Option<Loaded>>, StoreError> {
+        let mut all = Vec::with_capacity(ids.len());
+        for id in ids {
+            all.push(self.load(id).await?);
+        }
+        Ok(all)
+    }
+
     /// At most `limit` records after version `after`, in order.
     async fn read(&self, id: &StreamId, after: Version, limit: usize) -> Result<Page, StoreError>;
 

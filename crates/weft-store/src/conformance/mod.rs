@@ -39,6 +39,7 @@ pub async fn all<F: AsyncFn() -> Arc<dyn Store>>(make: F) {
     large_values_come_back(&*make().await).await;
     pages_follow_a_version(&*make().await).await;
     cells_are_read_as_they_were(&*make().await).await;
+    streams_are_loaded_together_as_they_are_one_by_one(&*make().await).await;
     a_list_filters_orders_and_counts(&*make().await).await;
     a_list_is_read_page_by_page_while_it_changes(&*make().await).await;
     a_page_token_is_good_for_its_query_only(&*make().await).await;

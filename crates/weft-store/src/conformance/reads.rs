@@ -51,3 +51,30 @@ pub async fn cells_are_read_as_they_were(store: &dyn Store) {
     assert_eq!(cells(store, "b", "", 50).await, ["a@1=first", "b@50=49", "c@1=last"]);
     assert_eq!(load(store, "b").await.unwrap().cells.len(), 3);
 }
+
+/// Also those that are not there, are asked for twice, or have cells, large values, or only their end.
+pub async fn streams_are_loaded_together_as_they_are_one_by_one(store: &dyn Store) {
+    let large = "x".repeat(100_000);
+    let wide = "y".repeat(10_000);
+    for number in 0..60 {
+        let name = format!("s{number}");
+        append(store, step(&name, 0, &["1", &number.to_string()])).await;
+        if number % 7 == 0 {
+            append(store, step(&name, 2, &["3"])).await;
+        }
+    }
+    append(store, with_cells(step("cells", 0, &["1"]), &[("a", Some("a1")), ("b", Some("b1"))])).await;
+    append(store, step("large", 0, &["1", &large, &wide])).await;
+    append(store, step("trimmed", 0, &["1", "2", "3"])).await;
+    store.trim(&stream("trimmed"), Version(2)).await.unwrap();
+    let mut names: Vec<String> = (0..60).rev().map(|number| format!("s{number}")).collect();
+    names.extend(["cells", "none", "s1", "large", "trimmed", "s1"].map(str::to_owned));
+    let ids: Vec<_> = names.iter().map(|name| stream(name)).collect();
+    let all = store.load_all(&ids).await.unwrap();
+    assert_eq!(all.len(), ids.len());
+    for (name, loaded) in names.iter().zip(all) {
+        assert_eq!(loaded, load(store, name).await, "{name}");
+        assert_eq!(loaded.is_some(), name != "none");
+    }
+    assert_eq!(store.load_all(&[]).await.unwrap(), []);
+}

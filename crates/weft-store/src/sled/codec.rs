@@ -131,8 +131,9 @@ impl Body {
         out.finish()
     }
 
-    pub(super) fn read(bytes: &[u8]) -> Result<Self, Damaged> {
-        Reader::checked(bytes).and_then(|mut read| read.body()).ok_or(Damaged("a body"))
+    /// Reads a body. Its records stay where they are in `bytes`.
+    pub(super) fn read(bytes: &Bytes) -> Result<Self, Damaged> {
+        Reader::checked(bytes).and_then(|mut read| read.body(bytes)).ok_or(Damaged("a body"))
     }
 
     /// Whose body it is and its first version, without reading all of it or its checksum.
@@ -248,7 +249,7 @@ pub(super) fn write_cell(key: &[u8], value: Option<&Value>) -> Vec<u8> {
 pub(super) fn read_cell(key: &[u8], bytes: &[u8]) -> Result<Option<Value>, Damaged> {
     let cell = || {
         let mut read = Reader::checked_with(bytes, key)?;
-        if read.0 == [2] { Some(None) } else { Some(Some(read.value()?)) }
+        if read.0 == [2] { Some(None) } else { Some(Some(read.value(Bytes::copy_from_slice)?)) }
     };
     cell().ok_or(Damaged("a cell"))
 }
@@ -425,22 +426,25 @@ impl<'a> Reader<'a> {
         Some(StreamId::from_bytes(self.short()?))
     }
 
-    fn value(&mut self) -> Option<Value> {
+    /// `keep` is how an inline value is taken from what is read.
+    fn value(&mut self, keep: impl Fn(&[u8]) -> Bytes) -> Option<Value> {
         match self.u8()? {
             0 => {
                 let length = usize::try_from(self.u32()?).ok()?;
-                Some(Value::Inline(Bytes::copy_from_slice(self.take(length)?)))
+                Some(Value::Inline(keep(self.take(length)?)))
             }
             1 => Some(Value::Blob(BlobName { sha256: self.take(32)?.try_into().ok()?, length: self.u64()? })),
             _ => None,
         }
     }
 
-    fn body(&mut self) -> Option<Body> {
+    /// Reads a body that is part of `whole`.
+    fn body(&mut self, whole: &Bytes) -> Option<Body> {
         let (stream, born, first) = (self.stream()?, self.u64()?, self.u32()?);
         let count = self.u32()?;
-        let records =
-            (0..count).map(|_| Some(Kept { format: self.u16()?, value: self.value()? })).collect::<Option<_>>()?;
+        let keep = |value: &[u8]| whole.slice_ref(value);
+        let record = |_| Some(Kept { format: self.u16()?, value: self.value(keep)? });
+        let records = (0..count).map(record).collect::<Option<_>>()?;
         let count = self.u32()?;
         let cell = |_| Some(CellName { key: Key(Bytes::copy_from_slice(self.short()?)), there: self.u8()? == 1 });
         let cells = (0..count).map(cell).collect::<Option<_>>()?;

@@ -7,6 +7,7 @@ use weft_core::StreamId;
 use super::{
     Shared,
     blobs::Held,
+    bodies::{Chunks, bodies},
     chunks::{self, CHUNK_MAX, Packing},
     codec::{self, BlobName, Body, CellName, Change, Damaged, Head, HeadsWriter, Kept, Remembered, Value},
     entry::StepAt,
@@ -405,7 +406,9 @@ impl<'a> Group<'a> {
         let mut named: Vec<(BlobName, Version)> = Vec::new();
         if let Some(entry) = self.index.get(stream) {
             let steps: Vec<StepAt> = entry.steps.all().iter().filter(|step| step.first <= to).copied().collect();
-            for body in read::bodies(self.shared, stream, entry.born, &steps).map_err(read::Fail::into_broken)? {
+            for body in
+                bodies(self.shared, &mut Chunks::new(1), stream, entry.born, &steps).map_err(read::Fail::into_broken)?
+            {
                 for (version, record) in (body.first..=to).zip(&body.records) {
                     if let Value::Blob(blob) = record.value {
                         named.push((blob, codec::version(version)));

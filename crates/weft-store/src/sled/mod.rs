@@ -6,6 +6,7 @@
 //! ([`chunks`]). Damage is found by checksums of our own and by a mark beside the data ([`mark_file`]).
 
 mod blobs;
+mod bodies;
 mod check;
 mod chunks;
 mod codec;
@@ -126,6 +127,24 @@ impl SledStore {
         }
     }
 
+    /// A stream that was found, its large values read from their files.
+    async fn loaded(&self, id: &StreamId, found: read::Found) -> Result<Option<Loaded>, StoreError> {
+        let read::Found { view, cells, records } = found;
+        let found = async { Ok((self.found_cells(cells).await?, self.records(records).await?)) };
+        match found.await {
+            Ok((cells, records)) => Ok(Some(Loaded {
+                summary: view.summary,
+                version: codec::version(view.version),
+                cells,
+                trimmed: codec::version(view.trimmed),
+                records,
+            })),
+            // Its blobs went with it.
+            Err(StoreError::Corrupt(_)) if !self.still_there(id) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The values themselves, large ones read from their files.
     async fn values(&self, values: Vec<Value>) -> Result<Vec<Bytes>, StoreError> {
         if values.iter().all(|value| matches!(value, Value::Inline(_))) {
@@ -139,6 +158,13 @@ impl SledStore {
     }
 
     async fn records(&self, kept: Vec<Kept>) -> Result<Vec<Record>, StoreError> {
+        let inline = |record: &Kept| match &record.value {
+            Value::Inline(body) => Some(Record { format: record.format, body: body.clone() }),
+            Value::Blob(_) => None,
+        };
+        if let Some(records) = kept.iter().map(inline).collect() {
+            return Ok(records);
+        }
         let formats: Vec<u16> = kept.iter().map(|record| record.format).collect();
         let bodies = self.values(kept.into_iter().map(|record| record.value).collect()).await?;
         Ok(formats.into_iter().zip(bodies).map(|(format, body)| Record { format, body }).collect())
@@ -166,20 +192,21 @@ impl Store for SledStore {
     }
 
     async fn load(&self, id: &StreamId) -> Result<Option<Loaded>, StoreError> {
-        let Some(read::Found { view, cells, records }) = read::load(&self.shared, id)? else { return Ok(None) };
-        let found = async { Ok((self.found_cells(cells).await?, self.records(records).await?)) };
-        match found.await {
-            Ok((cells, records)) => Ok(Some(Loaded {
-                summary: view.summary,
-                version: codec::version(view.version),
-                cells,
-                trimmed: codec::version(view.trimmed),
-                records,
-            })),
-            // Its blobs went with it.
-            Err(StoreError::Corrupt(_)) if !self.still_there(id) => Ok(None),
-            Err(error) => Err(error),
+        match read::load(&self.shared, id)? {
+            Some(found) => self.loaded(id, found).await,
+            None => Ok(None),
         }
+    }
+
+    async fn load_all(&self, ids: &[StreamId]) -> Result<Vec<Option<Loaded>>, StoreError> {
+        let mut all = Vec::with_capacity(ids.len());
+        for (id, found) in ids.iter().zip(read::load_all(&self.shared, ids)?) {
+            all.push(match found {
+                Some(found) => self.loaded(id, found).await?,
+                None => None,
+            });
+        }
+        Ok(all)
     }
 
     async fn read(&self, id: &StreamId, after: Version, limit: usize) -> Result<Page, StoreError> {

@@ -9,8 +9,10 @@ use ::sled::IVec;
 use weft_core::StreamId;
 
 use super::{
-    Shared, chunks,
-    codec::{self, BlobName, Body, Damaged, Kept, Place, Value},
+    Shared,
+    bodies::{Chunks, bodies},
+    chunks,
+    codec::{self, BlobName, Body, Damaged, Kept, Value},
     entry::{Entry, StepAt},
     group::Broken,
     index::Index,
@@ -20,6 +22,9 @@ use crate::{Key, StoreError, Summary, Version};
 
 /// How often a stream may change under a reader before he gives up: it would have to be trimmed that often meanwhile.
 const AGAIN_MAX: usize = 100;
+
+/// How many chunks are kept at hand while several streams are read: as many as a page of a list lies in, about 200 KB.
+const CHUNKS_KEPT_MAX: usize = 64;
 
 /// Why something could not be read.
 #[derive(Debug)]
@@ -79,12 +84,17 @@ pub(super) struct View {
 }
 
 impl View {
-    fn of(index: &Index, entry: &Entry, steps: &[StepAt]) -> Self {
+    fn of_all(index: &Index, entry: &Entry) -> Self {
+        Self { summary: index.summary(entry), ..Self::of(entry, entry.steps.all()) }
+    }
+
+    /// Without its summary.
+    fn of(entry: &Entry, steps: &[StepAt]) -> Self {
         Self {
             born: entry.born,
             version: entry.version,
             trimmed: entry.trimmed,
-            summary: index.summary(entry),
+            summary: None,
             has_cells: entry.cells,
             steps: steps.to_vec(),
         }
@@ -115,13 +125,34 @@ pub(super) enum FoundPage {
 }
 
 pub(super) fn load(shared: &Shared, id: &StreamId) -> Result<Option<Found>, StoreError> {
-    let view = |index: &Index| index.get(id).map(|entry| View::of(index, entry, entry.steps.all()));
-    again(shared, id, view, |view| {
-        let bodies = bodies(shared, id, view.born, &view.steps)?;
-        let cells = if view.has_cells { all_cells(shared, id, view, &bodies)? } else { Vec::new() };
-        Ok((cells, records(view, bodies, view.trimmed, usize::MAX)?))
-    })
-    .map(|found| found.map(|(view, (cells, records))| Found { view, cells, records }))
+    let view = |index: &Index| index.get(id).map(|entry| View::of_all(index, entry));
+    again(shared, id, view, |view| all(shared, &mut Chunks::new(1), id, view))
+        .map(|found| found.map(|(view, (cells, records))| Found { view, cells, records }))
+}
+
+/// Several streams. What lies together is read once.
+pub(super) fn load_all(shared: &Shared, ids: &[StreamId]) -> Result<Vec<Option<Found>>, StoreError> {
+    let views: Vec<Option<View>> = {
+        let index = shared.index();
+        ids.iter().map(|id| index.get(id).map(|entry| View::of_all(&index, entry))).collect()
+    };
+    let mut chunks = Chunks::new(CHUNKS_KEPT_MAX);
+    let found = |(id, view): (&StreamId, Option<View>)| {
+        let Some(view) = view else { return Ok(None) };
+        match guarded(|| all(shared, &mut chunks, id, &view))? {
+            Ok((cells, records)) => Ok(Some(Found { view, cells, records })),
+            // Perhaps it is no longer what it was.
+            Err(_) => load(shared, id),
+        }
+    };
+    ids.iter().zip(views).map(found).collect()
+}
+
+/// The cells and records of a stream.
+fn all(shared: &Shared, chunks: &mut Chunks, id: &StreamId, view: &View) -> Result<(Vec<FoundCell>, Vec<Kept>), Fail> {
+    let bodies = bodies(shared, chunks, id, view.born, &view.steps)?;
+    let cells = if view.has_cells { all_cells(shared, id, view, &bodies)? } else { Vec::new() };
+    Ok((cells, records(view, bodies, view.trimmed, usize::MAX)?))
 }
 
 pub(super) fn page(shared: &Shared, id: &StreamId, after: Version, limit: usize) -> Result<FoundPage, StoreError> {
@@ -131,21 +162,21 @@ pub(super) fn page(shared: &Shared, id: &StreamId, after: Version, limit: usize)
             // Each step has a record, and the first one may have only one that is wanted.
             let steps =
                 if after < entry.version && limit > 0 { entry.steps.after(after.max(entry.trimmed)) } else { &[] };
-            View::of(index, entry, &steps[..steps.len().min(limit)])
+            View::of(entry, &steps[..steps.len().min(limit)])
         })
     };
     let found = again(shared, id, view, |view| {
         if after < view.trimmed {
             return Ok(FoundPage::Trimmed(view.trimmed + 1));
         }
-        let bodies = bodies(shared, id, view.born, &view.steps)?;
+        let bodies = bodies(shared, &mut Chunks::new(1), id, view.born, &view.steps)?;
         Ok(FoundPage::Records(records(view, bodies, after, limit)?))
     })?;
     Ok(found.map_or(FoundPage::Records(Vec::new()), |(_, page)| page))
 }
 
 pub(super) fn cells(shared: &Shared, id: &StreamId, prefix: &Key, at: Version) -> Result<Vec<FoundCell>, StoreError> {
-    let view = |index: &Index| index.get(id).map(|entry| View::of(index, entry, &[]));
+    let view = |index: &Index| index.get(id).map(|entry| View::of(entry, &[]));
     let found = again(shared, id, view, |view| {
         if view.has_cells {
             scan_cells(shared, id, prefix, at.min(codec::version(view.version)))
@@ -157,7 +188,7 @@ pub(super) fn cells(shared: &Shared, id: &StreamId, prefix: &Key, at: Version) -
 }
 
 pub(super) fn marks(shared: &Shared, id: &StreamId) -> Result<Vec<(String, Version)>, StoreError> {
-    let view = |index: &Index| index.get(id).map(|entry| View::of(index, entry, &[]));
+    let view = |index: &Index| index.get(id).map(|entry| View::of(entry, &[]));
     let beginning = keys::marks(id);
     let found = again(shared, id, view, |_| {
         let mut marks = Vec::new();
@@ -169,52 +200,6 @@ pub(super) fn marks(shared: &Shared, id: &StreamId) -> Result<Vec<(String, Versi
         Ok(marks)
     })?;
     Ok(found.map_or(Vec::new(), |(_, marks)| marks))
-}
-
-/// The bodies of some steps of a stream, each checked to be that step's.
-pub(super) fn bodies(shared: &Shared, id: &StreamId, born: u64, steps: &[StepAt]) -> Result<Vec<Body>, Fail> {
-    let mut last: Option<(u64, IVec)> = None;
-    let mut bodies = Vec::with_capacity(steps.len());
-    for step in steps {
-        let place = step.place();
-        let chunk = match last.take() {
-            Some((number, chunk)) if number == place.chunk => chunk,
-            Some(_) | None => chunk(shared, place.chunk)?,
-        };
-        let body = body_at(&chunk, place)?;
-        if body.stream != *id || body.born != born || body.first != step.first {
-            return Err(Fail::Missing("a body"));
-        }
-        bodies.push(body);
-        last = Some((place.chunk, chunk));
-    }
-    Ok(bodies)
-}
-
-fn body_at(chunk: &[u8], place: Place) -> Result<Body, Fail> {
-    let body = chunks::bodies(chunk).nth(usize::from(place.at)).flatten().filter(|body| !body.is_empty());
-    Ok(Body::read(body.ok_or(Fail::Missing("a body"))?)?)
-}
-
-/// A chunk of bodies with all its parts.
-pub(super) fn chunk(shared: &Shared, number: u64) -> Result<IVec, Fail> {
-    let key = keys::bodies(number);
-    let first = shared.tree.get(&key)?.ok_or(Fail::Missing("a chunk of bodies"))?;
-    let mut missing = chunks::missing(&first).ok_or(Fail::Missing("a chunk of bodies"))?;
-    if missing == 0 {
-        return Ok(first);
-    }
-    let mut whole = first.to_vec();
-    for part in 1.. {
-        let part = shared.tree.get(keys::part(&key, part))?.filter(|part| !part.is_empty());
-        let part = part.ok_or(Fail::Missing("a part of a body"))?;
-        whole.extend_from_slice(&part);
-        missing = missing.saturating_sub(part.len());
-        if missing == 0 {
-            break;
-        }
-    }
-    Ok(whole.into())
 }
 
 /// The blobs that cells of a stream name, at any version.
