@@ -1,6 +1,10 @@
 //! How a command fails: a code for programs, a sentence for people, what to do next, and an exit code.
 
-use std::{fmt, process::ExitCode};
+use std::{
+    fmt,
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
@@ -123,11 +127,13 @@ impl Failure {
         self.is_told
     }
 
-    /// Says it on standard error, and gives what the process is to end with.
+    /// Says it, and gives what the process is to end with. Programs find it where they would find the result (CLI
+    /// specification, appendix B), people on standard error.
     pub(crate) fn report(&self, format: Format) -> ExitCode {
         if !self.is_told {
             match format {
-                Format::Json => anstream::eprintln!("{}", self.envelope()),
+                // Whoever does not read any more does not want to know.
+                Format::Json => drop(writeln!(io::stdout(), "{}", self.envelope())),
                 Format::Text => self.print(),
             }
         }

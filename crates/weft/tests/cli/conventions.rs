@@ -37,12 +37,12 @@ fn exit_codes_say_whether_the_command_did_its_job() {
 fn errors_are_one_object_for_programs() {
     let check = |arguments: &[&str], code: &str, has_hint: bool| {
         let ran = Place::new().run(arguments);
-        let envelope: Value = serde_json::from_str(&ran.stderr).unwrap_or_else(|error| panic!("{error}: {ran:?}"));
+        let envelope: Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:?}"));
         let error = envelope["error"].as_object().unwrap();
         let names: Vec<&str> = error.keys().map(String::as_str).collect();
         assert_eq!(names, ["a2aCode", "code", "hint", "message"], "{arguments:?}");
         assert_eq!((&error["code"], error["hint"].is_string()), (&json!(code), has_hint), "{envelope}");
-        assert_eq!(ran.stdout, "", "{arguments:?}");
+        assert_eq!(ran.stderr, "", "{arguments:?}");
     };
     check(&["-o", "json", "nonsense"], "A2ACLI_ERR_USAGE", true);
     check(&["nonsense", "--output=json"], "A2ACLI_ERR_USAGE", true);
@@ -69,8 +69,10 @@ fn settings_come_from_flags_then_the_environment_then_files() {
     place.write("home/.config/a2a-cli/.env", "A2ACLI_AGENT_CARD=from-home\n");
     let is_json = |arguments: &[&str], environment: &[(&str, &str)]| {
         let ran = place.run_with(&[&["send", "hello"], arguments].concat(), environment);
-        assert!(ran.stderr.contains("from-home") || ran.stderr.contains("from-flag"), "{ran:?}");
-        ran.stderr.starts_with('{')
+        let is_json = ran.stdout.starts_with('{');
+        let said = if is_json { &ran.stdout } else { &ran.stderr };
+        assert!(said.contains("from-home") || said.contains("from-flag"), "{ran:?}");
+        is_json
     };
     assert!(is_json(&[], &[]), "the nearest .env");
     assert!(!is_json(&[], &[("A2ACLI_OUTPUT", "text")]), "the environment is above it");
