@@ -10,7 +10,7 @@ use crate::node::{Node, weft};
 /// A node with agents of our own, and a home that nobody else uses.
 struct Place {
     folder: TempDir,
-    _node: Node,
+    node: Node,
 }
 
 /// What came of a command.
@@ -33,7 +33,7 @@ impl Place {
         std::fs::write(folder.path().join("weft.yaml"), config).unwrap();
         let home = folder.path().join("home");
         let node = Node::start(folder.path(), &[("HOME", home.to_str().unwrap())]).unwrap();
-        Self { folder, _node: node }
+        Self { folder, node }
     }
 
     fn path(&self) -> &Path {
@@ -109,4 +109,53 @@ fn the_list_of_several_agents_comes_in_pages() {
     let token = one["nextPageToken"].as_str().unwrap();
     assert_eq!(place.run(&["task", "list", "--page-token", token]).code, 2, "of which agent?");
     assert_eq!(ids(&place.document(&["task", "list", "-a", "one", "--page-token", token])).len(), 1);
+}
+
+/// A card in a file, with a scheme of its own in place of the node's.
+fn card_with(place: &Place, agent: &str, scheme: &Value) -> String {
+    let mut card = place.document(&["card", "get", agent]);
+    card["securitySchemes"] = serde_json::json!({ "own": scheme });
+    let file = place.path().join("card.json");
+    std::fs::write(&file, card.to_string()).unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn credentials_go_where_the_card_says() {
+    let place = Place::with(&[("one", "notes")]);
+    let token = place.node.agent("one").token;
+    let key = format!("Bearer {token}");
+    let list = |reference: &str, flags: &[&str]| place.run(&[&["task", "list", "-a", reference], flags].concat());
+    // The node looks at one header, whatever a card calls it.
+    let scheme = |name: &str| serde_json::json!({"apiKeySecurityScheme": {"location": "header", "name": name}});
+    let card = card_with(&place, "one", &scheme("Authorization"));
+    for reference in [&card, "card.json", &format!("file://{card}")] {
+        let ran = list(reference, &["--api-key", &key]);
+        assert_eq!((ran.code, ran.error.as_str()), (0, ""), "{reference}: {ran:?}");
+    }
+    let wrong = list(&card, &["--api-key", "a-key-that-nobody-may-see", "--debug"]);
+    assert_eq!(wrong.code, 4, "{wrong:?}");
+    assert!(!wrong.error.contains("nobody-may-see"), "{wrong:?}");
+    // A card that asks for no key is shown none, but a token if there is one too.
+    let none = list("one", &["--api-key", &key]);
+    assert!(none.code == 4 && none.error.contains("its card asks for no API key\nhint: "), "{none:?}");
+    assert_eq!(list("one", &["--api-key", &key, "--bearer", &token]).code, 0);
+    let gone = list("file:///nowhere/card.json", &[]);
+    assert!(gone.code == 3 && gone.error.contains("/nowhere/card.json"), "{gone:?}");
+}
+
+#[test]
+fn service_parameters_go_with_each_request() {
+    let place = Place::with(&[("one", "notes")]);
+    let send = |flags: &[&str]| place.run(&[&["call", "one.list_notes", "-o", "json"], flags].concat());
+    let key = ["--svc-param", "Idempotency-Key:the-same", "--svc-param", "x-other=1"];
+    assert_eq!(send(&key).code, 0);
+    // Another message under the same key: the parameter counts, and not the key that each command makes for itself.
+    let again = send(&key);
+    assert!(again.code == 1 && again.out.contains("was used for another request"), "{again:?}");
+    let version = send(&["--svc-param", "a2a-version:9.9"]);
+    assert!(version.code == 1 && version.out.contains("VersionNotSupportedError"), "{version:?}");
+    assert_eq!(send(&["--svc-param", "nothing"]).code, 2);
+    let insecure = send(&["--insecure"]);
+    assert!(insecure.code == 0 && insecure.error.starts_with("warning: certificates are not checked"), "{insecure:?}");
 }

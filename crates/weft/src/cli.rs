@@ -8,6 +8,7 @@ use clap::{
 };
 use clap_complete::Shell;
 use weft_core::{AgentName, ContextId, State};
+use weft_http::client::ServiceParameter;
 
 use crate::{client::parts::Parts, config::parse_address, demo, output::Format};
 
@@ -43,9 +44,21 @@ pub(crate) struct Global {
     /// What results look like
     #[arg(short, long, global = true, value_enum, default_value_t, env = "A2ACLI_OUTPUT", hide_env = true)]
     pub(crate) output: Format,
-    /// Show a bearer token of yours instead of one made with the key of a node on this machine
+    /// Show a bearer token of yours instead of one made with the key of a node on this machine. Others on the machine
+    /// can see what is typed here: the variable is safer
     #[arg(long, global = true, value_name = "TOKEN", env = "A2ACLI_BEARER", hide_env_values = true)]
     pub(crate) bearer: Option<Secret>,
+    /// Show this API key, where the agent's card says. Others on the machine can see what is typed here: the variable
+    /// is safer
+    #[arg(long, global = true, value_name = "KEY", env = "A2ACLI_API_KEY", hide_env_values = true)]
+    pub(crate) api_key: Option<Secret>,
+    /// Send this service parameter, a header, with each request; may be repeated
+    #[arg(long, global = true, value_name = "NAME:VALUE", env = "A2ACLI_SVC_PARAM", hide_env_values = true)]
+    #[arg(value_parser = ServiceParameter::parse)]
+    pub(crate) svc_param: Vec<ServiceParameter>,
+    /// Believe any certificate. For trying things out only: whoever stands in between can read and change everything
+    #[arg(long, global = true, env = "A2ACLI_INSECURE", hide_env = true, value_parser = FalseyValueParser::new())]
+    pub(crate) insecure: bool,
     /// Show all of what is said, and not only its gist
     #[arg(long, global = true, env = "A2ACLI_VERBOSE", hide_env = true, value_parser = FalseyValueParser::new())]
     pub(crate) verbose: bool,
@@ -186,7 +199,7 @@ pub(crate) struct Agent {
 /// Which agent.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Target {
-    /// The agent: its URL, or its name on a node of this machine [default: the one there is]
+    /// The agent: its URL, its name on a node of this machine, or a file with its card [default: the one there is]
     #[arg(short, long = "agent-card", value_name = "AGENT", env = "A2ACLI_AGENT_CARD", hide_env_values = true)]
     #[arg(visible_alias = "agent")]
     pub(crate) agent: Option<String>,
@@ -210,7 +223,7 @@ pub(crate) struct Waiting {
 pub(crate) enum Card {
     /// Fetch a card and show it
     Get {
-        /// The agent: its URL, or its name on a node of this machine
+        /// The agent: its URL, its name on a node of this machine, or a file with its card
         url: Option<String>,
         #[command(flatten)]
         target: Target,

@@ -1,6 +1,12 @@
 //! From a URL that somebody typed to an agent that can be called.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    fs::File,
+    io::Read,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use reqwest::{StatusCode, Url, redirect};
 use weft_core::Json;
@@ -8,6 +14,7 @@ use weft_wire::v1_0::{BINDING, CardView, VERSION};
 
 use super::{
     Answer, Client, ClientError, ClientOptions,
+    credentials::Extras,
     http::{Endpoint, read_body, unreachable},
 };
 
@@ -23,19 +30,19 @@ const CARD_TIMEOUT: Duration = Duration::from_secs(5);
 /// Redirects in a row that are followed, within one origin.
 const REDIRECTS_MAX: usize = 3;
 
-pub(super) async fn connect(url: &str, options: ClientOptions) -> Result<Client, ClientError> {
-    let given = read_url(url)?;
-    let mut builder = reqwest::Client::builder()
-        .connect_timeout(options.connect_timeout)
-        .tcp_nodelay(true)
-        .redirect(redirect::Policy::custom(within_origin))
-        .user_agent(concat!("weft/", env!("CARGO_PKG_VERSION")));
-    if is_loopback(&given) {
-        // A proxy, which many a machine has configured, cannot reach what runs on this one.
-        builder = builder.no_proxy();
-    }
-    let http = builder.build().map_err(|source| ClientError::Unreachable { url: given.to_string(), source })?;
-    let (card_url, bytes) = fetch_card(&http, &given).await?;
+pub(super) async fn connect(reference: &str, options: ClientOptions) -> Result<Client, ClientError> {
+    let (http, card_url, bytes) = match local_file(reference) {
+        Some(path) => {
+            let (url, bytes) = read_file(&path)?;
+            (None, url, bytes)
+        }
+        None => {
+            let given = read_url(reference)?;
+            let http = http_client(&given, &options)?;
+            let (url, bytes) = fetch_card(&http, &given).await?;
+            (Some(http), url, bytes)
+        }
+    };
     let card = CardView::parse(&bytes).map_err(|error| {
         let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
         ClientError::NoCard { url: card_url.to_string(), why: format!("{error}: {cause}") }
@@ -43,10 +50,53 @@ pub(super) async fn connect(url: &str, options: ClientOptions) -> Result<Client,
     let json = std::str::from_utf8(&bytes).ok().and_then(|text| Json::parse(text).ok());
     let json = json.ok_or_else(|| no_card(&card_url, "it is not JSON"))?;
     let (endpoint_url, tenant) = endpoint(&card, &card_url, &options)?;
+    let http = http.map_or_else(|| http_client(&endpoint_url, &options), Ok)?;
+    let scheme = card.api_key();
+    let options = ClientOptions { credentials: options.credentials.for_card(scheme.as_ref()), ..options };
+    let extras = Extras::new(&options.parameters, &options.credentials, scheme, &endpoint_url)?;
     Ok(Client {
-        endpoint: Arc::new(Endpoint::new(http, endpoint_url, tenant, options)),
+        endpoint: Arc::new(Endpoint::new(http, endpoint_url, tenant, options, extras)),
         card: Arc::new(Answer { value: card, json }),
     })
+}
+
+fn http_client(near: &Url, options: &ClientOptions) -> Result<reqwest::Client, ClientError> {
+    let mut builder = reqwest::Client::builder()
+        .connect_timeout(options.connect_timeout)
+        .tcp_nodelay(true)
+        .redirect(redirect::Policy::custom(within_origin))
+        .user_agent(concat!("weft/", env!("CARGO_PKG_VERSION")));
+    if is_loopback(near) {
+        // A proxy, which many a machine has configured, cannot reach what runs on this one.
+        builder = builder.no_proxy();
+    }
+    if options.is_any_certificate_believed {
+        builder = builder.tls_danger_accept_invalid_certs(true);
+    }
+    builder.build().map_err(|source| ClientError::Unreachable { url: near.to_string(), source })
+}
+
+/// The file that is meant, if one is: `file://…`, or the path of one that is there.
+fn local_file(reference: &str) -> Option<PathBuf> {
+    match reference.strip_prefix("file://") {
+        Some(path) => Some(PathBuf::from(path)),
+        None => Some(PathBuf::from(reference)).filter(|path| path.is_file()),
+    }
+}
+
+/// The card in a file, and the file as a URL.
+fn read_file(path: &Path) -> Result<(Url, Vec<u8>), ClientError> {
+    let no_card = |why: String| ClientError::NoCard { url: path.display().to_string(), why };
+    let path = path.canonicalize().map_err(|error| no_card(error.to_string()))?;
+    let url = Url::from_file_path(&path).map_err(|()| no_card("it has no URL".to_owned()))?;
+    let file = File::open(&path).map_err(|error| no_card(error.to_string()))?;
+    let mut bytes = Vec::new();
+    let read = file.take(CARD_MAX as u64 + 1).read_to_end(&mut bytes);
+    read.map_err(|error| no_card(error.to_string()))?;
+    if bytes.len() > CARD_MAX {
+        return Err(no_card(format!("it has more than {CARD_MAX} bytes")));
+    }
+    Ok((url, bytes))
 }
 
 /// What was typed; without a scheme, it is https, or http on this machine.
@@ -114,7 +164,9 @@ fn endpoint(card: &CardView, card_url: &Url, options: &ClientOptions) -> Result<
     if !matches!(url.scheme(), "http" | "https") {
         return Err(wrong("that is neither http nor https"));
     }
-    if !options.is_other_origin_allowed && !is_same_origin(&url, card_url) {
+    // Whoever has the card in a file has seen where it leads.
+    let is_trusted = options.is_other_origin_allowed || card_url.scheme() == "file";
+    if !is_trusted && !is_same_origin(&url, card_url) {
         return Err(wrong("that is another origin than the card's, which must be allowed explicitly"));
     }
     Ok((url, interface.tenant.clone()))

@@ -33,8 +33,8 @@ pub enum ClientError {
         /// What to do about it.
         hint: String,
     },
-    /// No token could be made to show.
-    #[error("making a token for {url}")]
+    /// There is nothing to show it who calls.
+    #[error("getting credentials for {url}")]
     Credentials {
         /// For whom.
         url: String,

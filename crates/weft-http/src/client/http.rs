@@ -20,7 +20,7 @@ use weft_wire::{
     },
 };
 
-use super::{ClientError, ClientOptions, Credentials, SendOptions};
+use super::{ClientError, ClientOptions, Credentials, SendOptions, credentials::Extras};
 
 /// Bytes of an answer: more than the largest task that a node of ours keeps by default.
 const ANSWER_MAX: usize = 96 << 20;
@@ -42,13 +42,20 @@ pub(super) struct Endpoint {
     pub(super) tenant: Option<String>,
     pub(super) options: ClientOptions,
     http: reqwest::Client,
+    extras: Extras,
     next_id: AtomicU64,
     token: Mutex<Option<(String, Instant)>>,
 }
 
 impl Endpoint {
-    pub(super) fn new(http: reqwest::Client, url: Url, tenant: Option<String>, options: ClientOptions) -> Self {
-        Self { url, tenant, options, http, next_id: AtomicU64::new(1), token: Mutex::new(None) }
+    pub(super) fn new(
+        http: reqwest::Client,
+        url: Url,
+        tenant: Option<String>,
+        options: ClientOptions,
+        extras: Extras,
+    ) -> Self {
+        Self { url, tenant, options, http, extras, next_id: AtomicU64::new(1), token: Mutex::new(None) }
     }
 
     /// Calls, and gives the result as it came.
@@ -104,7 +111,7 @@ impl Endpoint {
         let build = |token: Option<String>| {
             let mut request = self
                 .http
-                .post(self.url.clone())
+                .post(self.extras.url(&self.url))
                 .header(header::CONTENT_TYPE, "application/json")
                 .header(header::ACCEPT, "application/json, text/event-stream")
                 .header("a2a-version", VERSION);
@@ -120,7 +127,9 @@ impl Endpoint {
                 request = with(request, name, value);
             }
             let authorization = token.map(|token| format!("Bearer {token}"));
-            with(request, "authorization", authorization.as_deref()).body(body.clone())
+            with(request, "authorization", authorization.as_deref())
+                .headers(self.extras.headers.clone())
+                .body(body.clone())
         };
         let send = async |token| build(token).send().await.map_err(|source| self.unreachable(timeout, source));
         let response = send(self.token()?).await?;
@@ -152,7 +161,7 @@ impl Endpoint {
     /// A token to show: the one that was made last, as long as it is good.
     fn token(&self) -> Result<Option<String>, ClientError> {
         let mint = match &self.options.credentials {
-            Credentials::None => return Ok(None),
+            Credentials::None | Credentials::ApiKey(..) => return Ok(None),
             Credentials::Bearer(token) => return Ok(Some(token.clone())),
             Credentials::Mint(mint) => mint,
         };
@@ -183,6 +192,7 @@ impl Endpoint {
         let hint = match (remote.and_then(|it| it.hint), &self.options.credentials) {
             (Some(hint), _) => hint,
             (None, Credentials::None) => "Send a bearer token.".to_owned(),
+            (None, Credentials::ApiKey(..)) => "Use an API key that the agent knows.".to_owned(),
             (None, Credentials::Bearer(_) | Credentials::Mint(_)) => {
                 format!("Use a token that is made for {} and has not expired.", self.url)
             }

@@ -1,11 +1,12 @@
 //! Calling an agent: finding its card, sending, following, coming back.
 
 mod connect;
+mod credentials;
 mod error;
 mod http;
 mod stream;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use weft_core::Json;
 use weft_wire::{
@@ -15,6 +16,7 @@ use weft_wire::{
     view::{PageView, Sent, TaskView},
 };
 
+pub use credentials::{Credentials, Mint, ServiceParameter};
 pub use error::ClientError;
 pub use stream::{Event, TaskStream};
 
@@ -25,6 +27,8 @@ use http::Endpoint;
 pub struct ClientOptions {
     /// How it shows who it is.
     pub credentials: Credentials,
+    /// What else goes with each request.
+    pub parameters: Vec<ServiceParameter>,
     /// For a connection to be made.
     pub connect_timeout: Duration,
     /// For the answer to a request that does not wait for a task.
@@ -37,45 +41,23 @@ pub struct ClientOptions {
     pub retries_max: u32,
     /// Whether the agent's card may send us, and our credentials, to another origin than its own.
     pub is_other_origin_allowed: bool,
+    /// Whether to believe any certificate: whoever stands in between can read and change everything.
+    pub is_any_certificate_believed: bool,
 }
 
 impl Default for ClientOptions {
     fn default() -> Self {
         Self {
             credentials: Credentials::None,
+            parameters: Vec::new(),
             connect_timeout: Duration::from_secs(5),
             timeout: Duration::from_secs(30),
             wait_timeout: None,
             silence_max: Duration::from_secs(60),
             retries_max: 12,
             is_other_origin_allowed: false,
+            is_any_certificate_believed: false,
         }
-    }
-}
-
-/// Makes a token for the agent at a URL.
-pub type Mint = dyn Fn(&str) -> Result<String, Box<dyn std::error::Error + Send + Sync>> + Send + Sync;
-
-/// How a client shows who it is.
-#[derive(Clone, Default)]
-pub enum Credentials {
-    /// It does not.
-    #[default]
-    None,
-    /// With this bearer token.
-    Bearer(String),
-    /// With bearer tokens that are made as they are needed: they are good for minutes, a stream may last for days.
-    Mint(Arc<Mint>),
-}
-
-/// What a token is, is nobody's business.
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::None => "None",
-            Self::Bearer(_) => "Bearer(…)",
-            Self::Mint(_) => "Mint(…)",
-        })
     }
 }
 
@@ -105,7 +87,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Fetches the card of the agent at `url`, its own or the card's, and gets ready to call it as the card says.
+    /// Fetches the card of the agent at `url`, its own or the card's, or reads it from a file, and gets ready to call it as the card says.
     ///
     /// # Errors
     /// If nobody answers there, or no card is to be had, or the card names nothing that we speak or nowhere that we may go.

@@ -28,6 +28,17 @@ pub struct CardView {
     pub capabilities: Capabilities,
     /// What it can do.
     pub skills: Vec<SkillView>,
+    /// How it wants to be shown who calls, by the schemes' names.
+    pub security_schemes: Option<Json>,
+}
+
+/// Where an agent looks for an API key.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct ApiKeyScheme {
+    /// `header`, `query` or `cookie`.
+    pub location: String,
+    /// The name of the header, of the query's parameter or of the cookie.
+    pub name: String,
 }
 
 /// One way to reach an agent.
@@ -119,6 +130,17 @@ impl CardView {
         self.supported_interfaces
             .iter()
             .find(|interface| interface.protocol_binding == BINDING && is_version(&interface.protocol_version))
+    }
+
+    /// Where the agent looks for an API key, if it takes one.
+    pub fn api_key(&self) -> Option<ApiKeyScheme> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Scheme {
+            api_key_security_scheme: Option<ApiKeyScheme>,
+        }
+        let schemes = self.security_schemes.as_ref()?.read::<BTreeMap<String, Json>>().ok()?;
+        schemes.values().find_map(|scheme| scheme.read::<Scheme>().ok()?.api_key_security_scheme)
     }
 
     /// What our extension says of each skill; nothing if the agent is not one of ours.

@@ -27,7 +27,8 @@ pub(crate) fn of_client(error: ClientError, is_anonymous: bool) -> Failure {
         ClientError::Unauthorized { message, hint } if hint.contains("Authorization") => Failure::new(Code::AuthFailed, message)
             .hint("use a token that is made for this agent's URL and has not expired: weft token mint --audience URL"),
         ClientError::Unauthorized { message, hint } => Failure::new(Code::AuthFailed, message).hint(hint),
-        ClientError::Credentials { .. } => Failure::of(Code::CredentialsMissing, &error),
+        ClientError::Credentials { .. } => Failure::of(Code::CredentialsMissing, &error)
+            .hint("`weft card get` shows what the agent takes; --bearer, --api-key and --data-dir say what to show it"),
         ClientError::Rpc(remote) => of_remote(&remote),
         ClientError::Protocol(_) => Failure::of(Code::Internal, &error).hint("--debug shows what was said"),
         ClientError::Timeout { .. } => Failure::of(Code::Timeout, &error),

@@ -14,8 +14,11 @@ mod send;
 mod show;
 mod task;
 
+use anstyle::{AnsiColor, Style};
+use weft_http::client::ServiceParameter;
+
 use crate::{
-    cli::{Call, Card, Global, Send, Task},
+    cli::{Call, Card, Global, Secret, Send, Task},
     failure::Failure,
     output::Output,
 };
@@ -26,13 +29,35 @@ pub(crate) use resolve::Resolver;
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
     output: Output,
-    bearer: Option<crate::cli::Secret>,
+    options: Options,
+}
+
+/// How agents are called, whichever it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    bearer: Option<Secret>,
+    api_key: Option<Secret>,
+    parameters: Vec<ServiceParameter>,
+    is_insecure: bool,
 }
 
 impl Client {
     /// As the options for every command say.
     pub(crate) fn new(global: &Global) -> Self {
-        Self { output: Output { format: global.output, is_verbose: global.verbose }, bearer: global.bearer.clone() }
+        if global.insecure {
+            let red = Style::new().bold().fg_color(Some(AnsiColor::Red.into()));
+            anstream::eprintln!(
+                "{red}warning:{red:#} certificates are not checked (--insecure): whoever stands in between can read \
+                 and change everything, credentials too"
+            );
+        }
+        let options = Options {
+            bearer: global.bearer.clone(),
+            api_key: global.api_key.clone(),
+            parameters: global.svc_param.clone(),
+            is_insecure: global.insecure,
+        };
+        Self { output: Output { format: global.output, is_verbose: global.verbose }, options }
     }
 
     /// `weft card …`
@@ -59,6 +84,6 @@ impl Client {
     }
 
     fn resolver(&self, target: crate::cli::Target) -> Resolver {
-        Resolver::new(target, self.bearer.clone())
+        Resolver::new(target, self.options.clone())
     }
 }

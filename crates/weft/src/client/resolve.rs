@@ -6,9 +6,9 @@ use weft_auth::owner_token;
 use weft_engine::{SystemWorld, World};
 use weft_http::client::{Client, ClientOptions, Credentials};
 
-use super::fault;
+use super::{Options, fault};
 use crate::{
-    cli::{Secret, Target},
+    cli::Target,
     failure::{Code, Failure},
     node::Running,
 };
@@ -20,26 +20,26 @@ pub(crate) struct Agent {
     pub(crate) url: String,
     /// Its name on its node, if the node runs on this machine.
     pub(crate) name: Option<String>,
-    credentials: Credentials,
+    client: ClientOptions,
 }
 
 /// Where agents are looked for.
 #[derive(Debug)]
 pub(crate) struct Resolver {
     target: Target,
-    bearer: Option<Secret>,
+    options: Options,
     nodes: Vec<Running>,
 }
 
 impl Resolver {
     /// Looks at what runs on this machine.
-    pub(crate) fn new(target: Target, bearer: Option<Secret>) -> Self {
+    pub(crate) fn new(target: Target, options: Options) -> Self {
         let nodes = match &target.data_dir {
             // One that is named and has a node is the only one meant; one that has none may hold the keys of a node elsewhere.
             Some(data) => Running::at(data).map_or_else(Running::all, |node| vec![node]),
             None => Running::all(),
         };
-        Self { target, bearer, nodes }
+        Self { target, options, nodes }
     }
 
     /// The one agent that is meant: the one that was named, or the only one there is.
@@ -73,7 +73,7 @@ impl Resolver {
     pub(crate) fn named(&self, text: &str) -> Result<Agent, Failure> {
         let is_place = text.contains([':', '/', '.']) || text == "localhost";
         if is_place {
-            return Ok(Agent { url: text.to_owned(), name: None, credentials: self.credentials(text) });
+            return Ok(Agent { url: text.to_owned(), name: None, client: self.client(text) });
         }
         let of_name = |agent: &Agent| agent.name.as_deref() == Some(text);
         let mut found: Vec<Agent> = self.all_agents().into_iter().filter(of_name).collect();
@@ -107,15 +107,28 @@ impl Resolver {
         let agent = |(name, url): (&String, &String)| Agent {
             url: url.clone(),
             name: Some(name.clone()),
-            credentials: self.credentials(url),
+            client: self.client(url),
         };
         node.agents.iter().map(agent).collect()
     }
 
-    /// A token of the caller's own, or one made with the key of the node that the URL leads to.
+    fn client(&self, url: &str) -> ClientOptions {
+        ClientOptions {
+            credentials: self.credentials(url),
+            parameters: self.options.parameters.clone(),
+            is_any_certificate_believed: self.options.is_insecure,
+            ..ClientOptions::default()
+        }
+    }
+
+    /// A key or a token of the caller's own, or a token made with the key of the node that the URL leads to.
     fn credentials(&self, url: &str) -> Credentials {
-        if let Some(bearer) = &self.bearer {
-            return Credentials::Bearer(bearer.0.clone());
+        let bearer = self.options.bearer.as_ref().map(|bearer| Credentials::Bearer(bearer.0.clone()));
+        if let Some(key) = &self.options.api_key {
+            return Credentials::ApiKey(key.0.clone(), Box::new(bearer.unwrap_or_default()));
+        }
+        if let Some(bearer) = bearer {
+            return bearer;
         }
         let with_scheme = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
         let node = self.nodes.iter().find(|node| node.is_at(&with_scheme)).map(|node| node.data.clone());
@@ -127,19 +140,18 @@ impl Resolver {
 impl Agent {
     /// Fetches its card.
     pub(crate) async fn connect(&self) -> Result<Client, Failure> {
-        let options = ClientOptions { credentials: self.credentials.clone(), ..ClientOptions::default() };
-        Client::connect(&self.url, options).await.map_err(|error| self.fault(error))
+        Client::connect(&self.url, self.client.clone()).await.map_err(|error| self.fault(error))
     }
 
     /// What went wrong with a call of it.
     pub(crate) fn fault(&self, error: weft_http::client::ClientError) -> Failure {
-        fault::of_client(error, matches!(self.credentials, Credentials::None))
+        fault::of_client(error, matches!(self.client.credentials, Credentials::None))
     }
 
     /// A token for a URL of its node, if one can be made or was given.
     pub(crate) fn token(&self, url: &str) -> Result<Option<String>, Failure> {
-        match &self.credentials {
-            Credentials::None => Ok(None),
+        match &self.client.credentials {
+            Credentials::None | Credentials::ApiKey(..) => Ok(None),
             Credentials::Bearer(token) => Ok(Some(token.clone())),
             Credentials::Mint(mint) => match mint(url) {
                 Ok(token) => Ok(Some(token)),
