@@ -121,6 +121,9 @@ pub(crate) enum Command {
     /// A node's data, while the node is not running
     #[command(subcommand)]
     Store(Store),
+    /// Settings: those of A2ACLI_* variables and .env files
+    #[command(subcommand)]
+    Config(Config),
     /// Print a completion script
     Completion {
         /// For which shell
@@ -410,6 +413,12 @@ pub(crate) enum Store {
     Check(DataDir),
     /// Write all of it to standard output, one JSON object to a line
     Export(DataDir),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Config {
+    /// Show each setting, its value and where that comes from: a flag, the environment, a file or the default
+    Show,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -20,9 +20,10 @@ mod telemetry;
 use std::{ffi::OsString, future::Future, path::PathBuf, process::ExitCode};
 
 use clap::{CommandFactory, FromArgMatches, error::ErrorKind};
-use cli::{Cli, Command, Global};
+use cli::{Cli, Command, Config, Global};
 use failure::{Code, Failure};
 use output::{Format, Output};
+use settings::Sources;
 use telemetry::Telemetry;
 use tokio::runtime::{Builder, Runtime};
 
@@ -33,23 +34,25 @@ fn main() -> ExitCode {
         return weft_mcp::exec_mcp(arguments.into_iter().skip(1));
     }
     weft_auth::install();
-    let Cli { global, command } = match parse(&arguments) {
-        Ok(cli) => cli,
+    let (Cli { global, command }, sources) = match parse(&arguments) {
+        Ok(parsed) => parsed,
         Err(exit) => return exit,
     };
-    match run(&global, command) {
+    match run(&global, command, &sources) {
         Ok(exit) => exit,
         Err(failure) => failure.report(global.output),
     }
 }
 
 /// Reads what was typed, with the settings of `.env` files as defaults. What cannot be read has been answered.
-fn parse(arguments: &[OsString]) -> Result<Cli, ExitCode> {
+fn parse(arguments: &[OsString]) -> Result<(Cli, Sources), ExitCode> {
     let format = typed_format(arguments);
     let settings = settings::from_files(after(arguments, "--config").map(PathBuf::from).as_deref())
         .map_err(|error| Failure::new(Code::Usage, error).report(format))?;
     let command = settings::apply(Cli::command(), &settings);
-    let parsed = command.try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches));
+    let parsed = command
+        .try_get_matches_from(arguments)
+        .and_then(|typed| Ok((Cli::from_arg_matches(&typed)?, Sources { typed, files: settings })));
     parsed.map_err(|error| {
         let is_asked_for = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
         if is_asked_for {
@@ -89,7 +92,7 @@ fn after(arguments: &[OsString], flag: &str) -> Option<String> {
     None
 }
 
-fn run(global: &Global, command: Command) -> Result<ExitCode, Failure> {
+fn run(global: &Global, command: Command, sources: &Sources) -> Result<ExitCode, Failure> {
     let output = Output { format: global.output, is_verbose: global.verbose };
     let client = || client::Client::new(global);
     let done = |result: Result<(), Failure>| result.map(|()| ExitCode::SUCCESS);
@@ -106,6 +109,7 @@ fn run(global: &Global, command: Command) -> Result<ExitCode, Failure> {
         Command::Token(token) => done(keys::token(output, token)),
         Command::Key(key) => done(keys::key(output, key)),
         Command::Store(command) => done(store::run(output, command)),
+        Command::Config(Config::Show) => done(settings::show(output, &Cli::command(), sources)),
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "weft", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)

@@ -7,7 +7,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::config::env_file;
+use clap::{Arg, ArgMatches, parser::ValueSource};
+use serde::Serialize;
+
+use crate::{
+    config::env_file,
+    failure::{Failure, label},
+    output::Output,
+};
 
 /// What a variable's name begins with to be a setting of the command line.
 const PREFIX: &str = "A2ACLI_";
@@ -19,7 +26,21 @@ const FILE_LENGTH_MAX: u64 = 64 << 10;
 const PARENTS_MAX: usize = 64;
 
 /// Settings by the names of their variables.
-pub(crate) type Settings = BTreeMap<String, String>;
+pub(crate) type Settings = BTreeMap<String, Setting>;
+
+/// What a file says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Setting {
+    value: String,
+    file: PathBuf,
+}
+
+/// What was typed, and what the files say beside it: for those who ask where a value comes from.
+#[derive(Debug)]
+pub(crate) struct Sources {
+    pub(crate) typed: ArgMatches,
+    pub(crate) files: Settings,
+}
 
 /// What the files say: the user's own, overlaid by the nearest `.env`, or by the file that `--config` names in its place.
 pub(crate) fn from_files(explicit: Option<&Path>) -> Result<Settings, String> {
@@ -42,7 +63,7 @@ pub(crate) fn apply(command: clap::Command, settings: &Settings) -> clap::Comman
     let command = command.mut_args(|arg| {
         let setting = arg.get_env().and_then(|name| settings.get(name.to_str()?)).cloned();
         match setting {
-            Some(value) => arg.default_value(value),
+            Some(Setting { value, .. }) => arg.default_value(value),
             None => arg,
         }
     });
@@ -66,5 +87,94 @@ fn read(path: &Path) -> Result<Settings, String> {
     let text = fs::read_to_string(path).map_err(|error| format!("reading {}: {error}", path.display()))?;
     let variables =
         env_file::parse(&text).map_err(|fault| format!("{}:{}: {}", path.display(), fault.line, fault.message))?;
-    Ok(variables.into_iter().filter(|(name, _)| name.starts_with(PREFIX)).collect())
+    let settings = variables.into_iter().filter(|(name, _)| name.starts_with(PREFIX));
+    Ok(settings.map(|(name, value)| (name, Setting { value, file: path.to_owned() })).collect())
+}
+
+/// One setting as it counts now.
+#[derive(Debug, Serialize)]
+struct Effective {
+    /// Its variable.
+    name: String,
+    flag: Option<String>,
+    value: Option<String>,
+    /// `flag`, `environment`, `file` or `default`.
+    source: &'static str,
+    /// Which file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<PathBuf>,
+}
+
+/// `weft config show`: each setting, its value, and where that comes from.
+pub(crate) fn show(output: Output, command: &clap::Command, sources: &Sources) -> Result<(), Failure> {
+    let mut args = BTreeMap::new();
+    collect(command, &mut args);
+    let settings: Vec<Effective> = args.values().map(|arg| effective(arg, sources)).collect();
+    if output.is_json() {
+        output.json(&serde_json::json!({ "settings": settings }))?;
+    } else {
+        for Effective { name, value, source, path, .. } in &settings {
+            let value = value.as_deref().unwrap_or("not set");
+            match path {
+                Some(path) => output.field(name, format_args!("{value} ({source} {})", path.display()))?,
+                None => output.field(name, format_args!("{value} ({source})"))?,
+            }
+        }
+    }
+    for (name, Setting { file, .. }) in sources.files.iter().filter(|(name, _)| !args.contains_key(*name)) {
+        let cyan = label();
+        anstream::eprintln!("{cyan}warning:{cyan:#} {}: there is no setting {name}", file.display());
+    }
+    Ok(())
+}
+
+/// The arguments that can be set by a variable, by its name. Several commands have the same one.
+fn collect<'a>(command: &'a clap::Command, args: &mut BTreeMap<String, &'a Arg>) {
+    for arg in command.get_arguments() {
+        let Some(name) = arg.get_env().and_then(|name| name.to_str()) else { continue };
+        let known = args.entry(name.to_owned()).or_insert(arg);
+        if known.get_default_values().is_empty() {
+            *known = arg;
+        }
+    }
+    command.get_subcommands().for_each(|subcommand| collect(subcommand, args));
+}
+
+fn effective(arg: &Arg, sources: &Sources) -> Effective {
+    let name = arg.get_env().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let typed = typed(&sources.typed, arg);
+    let (value, source, path) = match (typed, std::env::var(&name), sources.files.get(&name)) {
+        (Some(value), _, _) => (Some(value), "flag", None),
+        (None, Ok(value), _) => (Some(value), "environment", None),
+        (None, Err(_), Some(Setting { value, file })) => (Some(value.clone()), "file", Some(file.clone())),
+        (None, Err(_), None) => {
+            let default = arg.get_default_values().iter().map(|value| value.to_string_lossy()).collect::<Vec<_>>();
+            ((!default.is_empty()).then(|| default.join(" ")), "default", None)
+        }
+    };
+    let value = value.map(|value| shown(&name, value));
+    Effective { flag: arg.get_long().map(|long| format!("--{long}")), name, value, source, path }
+}
+
+/// What was typed for an argument, if it was. Those of every command are known to the command that was meant.
+fn typed(matches: &ArgMatches, arg: &Arg) -> Option<String> {
+    let mut matches = matches;
+    while let Some((_, inner)) = matches.subcommand() {
+        matches = inner;
+    }
+    let id = arg.get_id().as_str();
+    let is_known = matches.try_contains_id(id).is_ok();
+    if !is_known || matches.value_source(id) != Some(ValueSource::CommandLine) {
+        return None;
+    }
+    let words = matches.get_raw(id).into_iter().flatten().map(|word| word.to_string_lossy().into_owned());
+    Some(words.collect::<Vec<_>>().join(" "))
+}
+
+/// A value for eyes: credentials are none's business.
+fn shown(name: &str, value: String) -> String {
+    match name {
+        "A2ACLI_BEARER" | "A2ACLI_API_KEY" | "A2ACLI_SVC_PARAM" => "…".to_owned(),
+        _ => value,
+    }
 }

@@ -82,6 +82,38 @@ fn settings_come_from_flags_then_the_environment_then_files() {
 }
 
 #[test]
+fn settings_are_shown_with_where_they_come_from() {
+    let place = Place::new();
+    place.write(".env", "A2ACLI_TIMEOUT=5s\nA2ACLI_BEARER=a-token-that-nobody-may-see\nA2ACLI_TIMEUOT=1s\n");
+    place.write("home/.config/a2a-cli/.env", "A2ACLI_TIMEOUT=9s\nA2ACLI_HISTORY=3\n");
+    let environment = [("A2ACLI_AGENT_CARD", "http://a.example"), ("A2ACLI_HISTORY", "4")];
+    let ran = place.run_with(&["config", "show", "--verbose", "--api-key", "a-key-that-nobody-may-see"], &environment);
+    let check = |line: &str| assert!(ran.stdout.lines().any(|shown| shown == line), "{line}: {}", ran.stdout);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let root = place.path().canonicalize().unwrap();
+    check(&format!("A2ACLI_TIMEOUT: 5s (file {}/.env)", root.display()));
+    check(&format!("A2ACLI_BEARER: … (file {}/.env)", root.display()));
+    check("A2ACLI_API_KEY: … (flag)");
+    check("A2ACLI_VERBOSE: true (flag)");
+    check("A2ACLI_AGENT_CARD: http://a.example (environment)");
+    check("A2ACLI_HISTORY: 4 (environment)");
+    check("A2ACLI_OUTPUT: text (default)");
+    check("A2ACLI_CONTEXT_ID: not set (default)");
+    assert!(!format!("{ran:?}").contains("nobody-may-see"), "{ran:?}");
+    assert_eq!(ran.stderr, format!("warning: {}/.env: there is no setting A2ACLI_TIMEUOT\n", root.display()));
+
+    let ran = place.run_with(&["config", "show", "-o", "json", "--config", "home/.config/a2a-cli/.env"], &environment);
+    let document: Value = serde_json::from_str(&ran.stdout).unwrap();
+    let settings = document["settings"].as_array().unwrap();
+    let timeout = settings.iter().find(|setting| setting["name"] == "A2ACLI_TIMEOUT").unwrap();
+    let expected = json!({
+        "name": "A2ACLI_TIMEOUT", "flag": "--timeout", "value": "9s", "source": "file",
+        "path": "home/.config/a2a-cli/.env",
+    });
+    assert_eq!((ran.code, timeout), (0, &expected));
+}
+
+#[test]
 fn a_token_is_never_shown() {
     let secret = "a-token-that-nobody-may-see";
     let ran = Place::new().run(&["card", "get", "http://127.0.0.1:1", "--bearer", secret, "--debug", "--verbose"]);
@@ -106,7 +138,21 @@ fn help_names_every_command_and_hides_what_is_not_for_people() {
     let help = Place::new().run(&["--help"]).stdout;
     let commands = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
     let names: Vec<&str> = commands.lines().filter_map(|line| line.split_whitespace().next()).collect();
-    let expected =
-        ["up", "agent", "demo", "card", "send", "call", "task", "check", "token", "key", "store", "completion", "help"];
+    let expected = [
+        "up",
+        "agent",
+        "demo",
+        "card",
+        "send",
+        "call",
+        "task",
+        "check",
+        "token",
+        "key",
+        "store",
+        "config",
+        "completion",
+        "help",
+    ];
     assert_eq!(names, expected);
 }
