@@ -79,6 +79,36 @@ pub(crate) trait Fields<'de>: Default {
     fn finish(self, at: &At<'_>) -> Option<Self::Whole>;
 }
 
+/// What has values in it: an object or a list. Each reads its own kind; the other is passed over and noted.
+pub(crate) trait Nested<'de> {
+    /// What comes of it.
+    type Whole;
+
+    /// What it must be, for people.
+    const EXPECTED: &'static str;
+
+    /// What a null in its place is.
+    fn null() -> Slot<Self::Whole>;
+
+    /// Reads an object's fields.
+    fn map<A: MapAccess<'de>>(mut map: A, at: &At<'_>) -> Result<Slot<Self::Whole>, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Self::no(at, Kind::Object))
+    }
+
+    /// Reads a list's elements.
+    fn seq<A: SeqAccess<'de>>(mut seq: A, at: &At<'_>) -> Result<Slot<Self::Whole>, A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Self::no(at, Kind::Array))
+    }
+
+    /// Notes that it is something else.
+    fn no(at: &At<'_>, kind: Kind) -> Slot<Self::Whole> {
+        at.wrong(format!("must be {}, not {kind}", Self::EXPECTED));
+        Slot::Wrong
+    }
+}
+
 /// Reads a whole text; its faults come in the order of the text.
 pub(crate) fn read<'de, T: Form<'de>>(text: &'de str, author: Author) -> Result<T, Vec<FieldViolation>> {
     let faults = Faults { author, found: RefCell::default(), is_full: Cell::new(false) };
@@ -122,7 +152,15 @@ pub(crate) fn object<'de, F: Fields<'de>, D: Deserializer<'de>>(
     from: D,
     at: &At<'_>,
 ) -> Result<Slot<F::Whole>, D::Error> {
-    from.deserialize_any(ObjectVisitor::<F>(at, PhantomData))
+    nested::<Object<F>, D>(from, at)
+}
+
+/// Reads an object or a list, whichever it must be.
+pub(crate) fn nested<'de, N: Nested<'de>, D: Deserializer<'de>>(
+    from: D,
+    at: &At<'_>,
+) -> Result<Slot<N::Whole>, D::Error> {
+    from.deserialize_any(NestedVisitor::<N>(at, PhantomData))
 }
 
 impl<'p> At<'p> {
@@ -221,7 +259,8 @@ impl<T> Slot<T> {
     }
 }
 
-struct Seed<'a, 'p, T>(&'a At<'p>, PhantomData<fn() -> T>);
+/// Reads what stands at a place.
+pub(crate) struct Seed<'a, 'p, T>(pub(crate) &'a At<'p>, pub(crate) PhantomData<fn() -> T>);
 
 impl<'de, T: Form<'de>> DeserializeSeed<'de> for Seed<'_, '_, T> {
     type Value = Slot<T>;
@@ -231,58 +270,66 @@ impl<'de, T: Form<'de>> DeserializeSeed<'de> for Seed<'_, '_, T> {
     }
 }
 
-/// Visits what should be an object; whatever else it is, is noted.
-struct ObjectVisitor<'a, 'p, F>(&'a At<'p>, PhantomData<fn() -> F>);
+struct Object<F>(PhantomData<fn() -> F>);
 
-impl<'de, F: Fields<'de>> Visitor<'de> for ObjectVisitor<'_, '_, F> {
-    type Value = Slot<F::Whole>;
+impl<'de, F: Fields<'de>> Nested<'de> for Object<F> {
+    type Whole = F::Whole;
 
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
+    const EXPECTED: &'static str = "an object";
+
+    fn null() -> Slot<Self::Whole> {
+        Slot::Absent
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+    fn map<A: MapAccess<'de>>(mut map: A, at: &At<'_>) -> Result<Slot<Self::Whole>, A::Error> {
         let mut fields = F::default();
         while let Some(Name(name)) = map.next_key()? {
-            fields.field(&camel(&name), &mut map, self.0)?;
+            fields.field(&camel(&name), &mut map, at)?;
         }
-        Ok(fields.finish(self.0).map_or(Slot::Wrong, Slot::Given))
-    }
-
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(Slot::Absent)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(self.no(Kind::Array))
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-        Ok(self.no(Kind::Boolean))
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
-        Ok(self.no(Kind::Number))
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
-        Ok(self.no(Kind::Number))
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
-        Ok(self.no(Kind::Number))
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
-        Ok(self.no(Kind::Text))
+        Ok(fields.finish(at).map_or(Slot::Wrong, Slot::Given))
     }
 }
 
-impl<'de, F: Fields<'de>> ObjectVisitor<'_, '_, F> {
-    fn no(&self, kind: Kind) -> Slot<F::Whole> {
-        self.0.wrong(format!("must be an object, not {kind}"));
-        Slot::Wrong
+/// Visits what should be an object or a list; a simple value is noted.
+struct NestedVisitor<'a, 'p, N>(&'a At<'p>, PhantomData<fn() -> N>);
+
+impl<'de, N: Nested<'de>> Visitor<'de> for NestedVisitor<'_, '_, N> {
+    type Value = Slot<N::Whole>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(N::EXPECTED)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        N::map(map, self.0)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
+        N::seq(seq, self.0)
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(N::null())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(N::no(self.0, Kind::Boolean))
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+        Ok(N::no(self.0, Kind::Number))
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+        Ok(N::no(self.0, Kind::Number))
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(N::no(self.0, Kind::Number))
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
+        Ok(N::no(self.0, Kind::Text))
     }
 }
 
