@@ -162,16 +162,17 @@ impl Inner {
             };
             self.refresh(entry, &mut batch);
             let now = self.world.now();
-            let decided = self.decide(&entry.id, before.as_deref(), &batch, now);
-            let Some(task) = decided.task else {
-                answer(batch, &decided.answers, before.as_ref());
+            // Taken apart here, so that what is not needed does not lie in every future that waits for its commit.
+            let Decided { task, events, answers } = self.decide(&entry.id, before.as_deref(), &batch, now);
+            let Some(task) = task.map(Arc::new) else {
+                answer(batch, &answers, before.as_ref());
                 return None;
             };
             let expected = Version(before.as_ref().map_or(0, |task| task.version));
             let step = Step {
                 stream: entry.id.stream(),
                 expected,
-                records: record::encode(now, decided.events.iter().map(|(generation, event)| (*generation, event))),
+                records: record::encode(now, events.iter().map(|(generation, event)| (*generation, event))),
                 cells: Vec::new(),
                 summary: Some(self.summary(&task)),
             };
@@ -181,12 +182,11 @@ impl Inner {
             match self.store.commit(Commit { steps: vec![step], idempotency }).await {
                 Ok(()) => {
                     weft_store::crash::point(if is_intent { "intent-after" } else { "outcome-after" });
-                    let task = Arc::new(task);
                     self.count(before.as_deref().map(|task| task.state), task.state);
-                    entry.publish(task.clone(), told(now, decided.events));
+                    entry.publish(task.clone(), told(now, events));
                     self.hot.weigh(entry, &task);
                     let launch = self.launch(entry, before.as_deref(), &task, &mut batch);
-                    answer(batch, &decided.answers, Some(&task));
+                    answer(batch, &answers, Some(&task));
                     return launch;
                 }
                 Err(CommitError::Conflict { actual, .. }) => {

@@ -27,6 +27,7 @@ impl Packing {
         }
         if self.count == 0 {
             self.first = number;
+            self.bytes.reserve_exact(CHUNK_MAX.max(4 + body.len()));
         }
         append(&mut self.bytes, body);
         self.count += 1;
