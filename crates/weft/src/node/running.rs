@@ -105,10 +105,15 @@ impl Drop for Announcement {
 
 /// When a process was started, in clock ticks since the machine was: field 22 of its `stat`.
 pub(crate) fn started(pid: i32) -> Option<u64> {
+    field_of_stat(pid, 22)?.parse().ok()
+}
+
+/// A field of a process's `stat`, from the third on, as the kernel counts them.
+fn field_of_stat(pid: i32, number: usize) -> Option<String> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The second field is a name in parentheses, which may have anything in it.
     let (_, fields) = stat.rsplit_once(')')?;
-    fields.split_ascii_whitespace().nth(19)?.parse().ok()
+    fields.split_ascii_whitespace().nth(number - 3).map(str::to_owned)
 }
 
 fn replace(file: &Path, content: &[u8]) -> io::Result<()> {
@@ -140,9 +145,11 @@ fn pointers(folder: Option<&Path>) -> Vec<(i32, PathBuf)> {
     pointers
 }
 
-/// Whether a process has this number.
+/// Whether a process has this number. One that has ended has it until somebody asks how it ended, and in many a
+/// container nobody does.
 fn is_there(pid: i32) -> bool {
-    matches!(kill(Pid::from_raw(pid), None), Ok(()) | Err(Errno::EPERM))
+    let has_number = matches!(kill(Pid::from_raw(pid), None), Ok(()) | Err(Errno::EPERM));
+    has_number && field_of_stat(pid, 3).is_none_or(|state| state != "Z")
 }
 
 /// A folder of the user's, gone when he logs out if there is one of that kind.
@@ -152,4 +159,29 @@ fn user_folder() -> Option<PathBuf> {
         .or_else(|| absolute("XDG_STATE_HOME"))
         .or_else(|| env::home_dir().map(|home| home.join(".local/state")))
         .map(|folder| folder.join("weft/nodes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        process::Command,
+        thread::sleep,
+        time::{Duration, Instant},
+    };
+
+    use super::*;
+
+    #[test]
+    fn a_process_that_has_ended_is_gone_though_nobody_asked_how() {
+        assert!(is_there(i32::try_from(std::process::id()).unwrap()));
+        let mut child = Command::new("true").spawn().unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        let patience = Instant::now() + Duration::from_secs(30);
+        while is_there(pid) {
+            assert!(Instant::now() < patience, "it is still there");
+            sleep(Duration::from_millis(5));
+        }
+        assert!(kill(Pid::from_raw(pid), None).is_ok(), "its number is taken as long as nobody has asked");
+        child.wait().unwrap();
+    }
 }
