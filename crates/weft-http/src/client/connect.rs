@@ -130,7 +130,7 @@ fn card_urls(given: &Url) -> Vec<Url> {
 }
 
 async fn fetch_card(http: &reqwest::Client, given: &Url) -> Result<(Url, Vec<u8>), ClientError> {
-    let mut missing = ClientError::BadUrl(given.to_string());
+    let mut missing = None;
     for url in card_urls(given) {
         let request = http.get(url.clone()).header("accept", "application/json").timeout(CARD_TIMEOUT);
         let response = request.send().await.map_err(|source| unreachable(&url, CARD_TIMEOUT, source))?;
@@ -139,13 +139,14 @@ async fn fetch_card(http: &reqwest::Client, given: &Url) -> Result<(Url, Vec<u8>
             let body = read_body(response, CARD_MAX).await?;
             return Ok((url, body));
         }
-        missing = no_card(&url, &format!("it answers {status}"));
+        // Where it should be, and not where it was long ago.
+        missing.get_or_insert_with(|| no_card(&url, &format!("it answers {status}")));
         let is_worth_another_look = matches!(status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED);
         if !is_worth_another_look {
             break;
         }
     }
-    Err(missing)
+    Err(missing.unwrap_or_else(|| ClientError::BadUrl(given.to_string())))
 }
 
 fn endpoint(card: &CardView, card_url: &Url, options: &ClientOptions) -> Result<(Url, Option<String>), ClientError> {

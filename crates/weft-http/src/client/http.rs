@@ -108,6 +108,7 @@ impl Endpoint {
     ) -> Result<Response, ClientError> {
         let mut body = Vec::with_capacity(512);
         wire::write_request(&mut body, self.next_id.fetch_add(1, Ordering::Relaxed), operation);
+        tracing::debug!(url = %self.url, body = %String::from_utf8_lossy(&body), "request");
         let build = |token: Option<String>| {
             let mut request = self
                 .http
@@ -149,6 +150,7 @@ impl Endpoint {
     pub(super) async fn result(&self, response: Response, timeout: Option<Duration>) -> Result<Json, ClientError> {
         let status = response.status();
         let body = read_body_within(response, ANSWER_MAX, &self.url, timeout).await?;
+        tracing::debug!(%status, body = %String::from_utf8_lossy(&body), "answer");
         match wire::read_reply(&body) {
             Ok(result) => Ok(Json::from(result.to_owned())),
             Err(ReplyError::Malformed(_)) if !status.is_success() => {

@@ -130,6 +130,7 @@ impl TaskStream {
 
     /// Reads an event, unless it was given before.
     fn take(&mut self, event: SseEvent) -> Result<Option<Event>, ClientError> {
+        tracing::debug!(id = event.id, data = event.data, "event");
         let result = wire::read_reply(event.data.as_bytes())?;
         let answer = read(Json::from(result.to_owned()), wire::read_event)?;
         let is_whole = matches!(answer.value, StreamEvent::Task(_));
