@@ -153,6 +153,9 @@ fn service_parameters_go_with_each_request() {
     // Another message under the same key: the parameter counts, and not the key that each command makes for itself.
     let again = send(&key);
     assert!(again.code == 1 && again.out.contains("was used for another request"), "{again:?}");
+    let debug = send(&["--debug", "--svc-param", "x-secret:nobody-may-see"]);
+    assert!(debug.error.contains("SendStreamingMessage") && debug.error.contains("TASK_STATE_COMPLETED"), "{debug:?}");
+    assert!(!debug.error.contains("nobody-may-see") && !debug.error.contains("eyJ"), "{debug:?}");
     let version = send(&["--svc-param", "a2a-version:9.9"]);
     assert!(version.code == 1 && version.out.contains("VersionNotSupportedError"), "{version:?}");
     assert_eq!(send(&["--svc-param", "nothing"]).code, 2);

@@ -122,6 +122,13 @@ impl Failure {
         Self { a2a_code: Some(code), ..self }
     }
 
+    /// What is said, and what to do next.
+    #[cfg(test)]
+    pub(crate) fn sentence(&self) -> String {
+        let hint = self.hint.as_ref().map(|hint| format!(" -> {hint}")).unwrap_or_default();
+        format!("{}{hint}", self.message)
+    }
+
     /// Whether all of it has been said already.
     pub(crate) fn is_told(&self) -> bool {
         self.is_told

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::{Arg, ArgMatches, parser::ValueSource};
+use clap::{Arg, ArgAction, ArgMatches, parser::ValueSource};
 use serde::Serialize;
 
 use crate::{
@@ -149,7 +149,9 @@ fn effective(arg: &Arg, sources: &Sources) -> Effective {
         (None, Err(_), Some(Setting { value, file })) => (Some(value.clone()), "file", Some(file.clone())),
         (None, Err(_), None) => {
             let default = arg.get_default_values().iter().map(|value| value.to_string_lossy()).collect::<Vec<_>>();
-            ((!default.is_empty()).then(|| default.join(" ")), "default", None)
+            let is_switch = matches!(arg.get_action(), ArgAction::SetTrue);
+            let value = (!default.is_empty()).then(|| default.join(" "));
+            (value.or_else(|| is_switch.then(|| "false".to_owned())), "default", None)
         }
     };
     let value = value.map(|value| shown(&name, value));

@@ -37,6 +37,8 @@ fn check(output: Output, place: &DataDir) -> Result<(), Failure> {
     }
     match report.faults.len() {
         0 => Ok(()),
+        // The document has said it.
+        count if output.is_json() => Err(Failure::told(Code::StoreDamaged, format!("the store has {count} faults"))),
         count => Err(Failure::new(Code::StoreDamaged, format!("the store has {count} faults"))
             .hint("make a copy of the folder; `weft store export` saves what can be read")),
     }
@@ -66,6 +68,7 @@ fn export(place: &DataDir) -> Result<(), Failure> {
 fn hinted(failure: Failure, folder: &std::path::Path) -> Failure {
     match folder.exists() {
         true => failure,
-        false => failure.hint("name the node's data folder with --data-dir"),
+        false => Failure::new(Code::Internal, format!("there is no store at {}", folder.display()))
+            .hint("name the node's data folder with --data-dir"),
     }
 }

@@ -5,6 +5,14 @@ use weft_wire::{ErrorKind, v1_0::client::RemoteError};
 
 use crate::failure::{Code, Failure};
 
+/// What to type for what an agent's advice calls by its name in the protocol.
+const TYPED: [(&str, &str); 4] = [
+    ("ListTasks", "`weft task list`"),
+    ("GetTask", "`weft task get`"),
+    ("SubscribeToTask", "`weft task subscribe`"),
+    ("without a taskId", "without --task-id"),
+];
+
 /// The failure that an error of a call is. `is_anonymous`: nothing was shown to say who we are.
 pub(crate) fn of_client(error: ClientError, is_anonymous: bool) -> Failure {
     match error {
@@ -38,7 +46,10 @@ pub(crate) fn of_client(error: ClientError, is_anonymous: bool) -> Failure {
 fn of_remote(remote: &RemoteError) -> Failure {
     let mut message = remote.message.clone();
     for violation in &remote.violations {
-        message = format!("{message}; {violation}");
+        let violation = violation.to_string();
+        if !message.contains(&violation) {
+            message = format!("{message}; {violation}");
+        }
     }
     let code = match remote.kind() {
         Some(ErrorKind::Unauthenticated | ErrorKind::PermissionDenied) => Code::AuthFailed,
@@ -46,10 +57,21 @@ fn of_remote(remote: &RemoteError) -> Failure {
         None => Code::Protocol(remote.reason.clone().unwrap_or_else(|| "InternalError".to_owned())),
     };
     let failure = Failure::new(code, message).a2a_code(remote.code);
-    match &remote.hint {
-        Some(hint) => failure.hint(hint),
-        None => failure,
+    let hint = remote.hint.as_deref().map(typed);
+    let is_about_a_task = matches!(
+        remote.kind(),
+        Some(ErrorKind::TaskNotFound | ErrorKind::TaskNotCancelable | ErrorKind::UnsupportedOperation)
+    );
+    match (hint, is_about_a_task) {
+        (Some(hint), true) => failure.hint(format!("{hint} --debug shows what was said.")),
+        (None, true) => failure.hint("--debug shows what was said"),
+        (Some(hint), false) => failure.hint(hint),
+        (None, false) => failure,
     }
+}
+
+fn typed(hint: &str) -> String {
+    TYPED.iter().fold(hint.to_owned(), |hint, (name, command)| hint.replace(name, command))
 }
 
 /// The error's name in the protocol (A2A specification section 3.3.2; those of JSON-RPC as the SDKs spell them).
@@ -73,5 +95,44 @@ fn name(kind: ErrorKind) -> &'static str {
         ErrorKind::PermissionDenied => "PermissionDeniedError",
         ErrorKind::ResourceExhausted => "ResourceExhaustedError",
         ErrorKind::Unavailable => "UnavailableError",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weft_wire::FieldViolation;
+
+    use super::*;
+
+    fn check(code: i64, message: &str, hint: Option<&str>, violation: Option<&str>, expected: &str) {
+        let noted = |description: &str| FieldViolation { field: "x".to_owned(), description: description.to_owned() };
+        let remote = RemoteError {
+            code,
+            reason: None,
+            message: message.to_owned(),
+            hint: hint.map(str::to_owned),
+            violations: violation.map(noted).into_iter().collect(),
+        };
+        assert_eq!(of_remote(&remote).sentence(), expected);
+    }
+
+    #[test]
+    fn advice_is_what_can_be_typed_and_nothing_is_said_twice() {
+        check(
+            -32001,
+            "Task not found",
+            Some("Check the task's id; ListTasks shows your tasks."),
+            None,
+            "Task not found -> Check the task's id; `weft task list` shows your tasks. --debug shows what was said.",
+        );
+        check(-32004, "no", None, None, "no -> --debug shows what was said");
+        check(
+            -32602,
+            "Invalid parameters: x is odd",
+            Some("Mend it."),
+            Some("is odd"),
+            "Invalid parameters: x is odd -> Mend it.",
+        );
+        check(-32602, "Invalid parameters", None, Some("is odd"), "Invalid parameters; x is odd");
     }
 }

@@ -56,15 +56,16 @@ impl FromArgMatches for Parts {
             let values = matches.get_many::<String>(name).into_iter().flatten();
             found.extend(indices.zip(values).map(|(index, value)| (index, kind, value.clone())));
         }
-        found.sort();
-        let mut parts: Vec<(Kind, String)> = found.into_iter().map(|(_, kind, value)| (kind, value)).collect();
         let words: Vec<&str> =
             matches.get_many::<String>("message").into_iter().flatten().map(String::as_str).collect();
         if !words.is_empty() {
             let text = words.join(" ");
             let kind = if is_object(&text) { Kind::Data } else { Kind::Text };
-            parts.insert(0, (kind, text));
+            let place = matches.indices_of("message").into_iter().flatten().next().unwrap_or_default();
+            found.push((place, kind, text));
         }
+        found.sort();
+        let parts: Vec<(Kind, String)> = found.into_iter().map(|(_, kind, value)| (kind, value)).collect();
         let is_loose = |at: usize| at == 0 || parts[at - 1].0 == Kind::MediaType;
         if parts.iter().enumerate().any(|(at, (kind, _))| *kind == Kind::MediaType && is_loose(at)) {
             let message = "--media-type says what the part before it is, and there is none\n";

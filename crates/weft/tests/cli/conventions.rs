@@ -19,6 +19,8 @@ fn exit_codes_say_whether_the_command_did_its_job() {
     check(&["nonsense"], 2);
     check(&["send"], 2);
     check(&["send", "--media-type", "text/plain", "--text", "a"], 2);
+    check(&["send", "--media-type", "text/plain", "hello"], 2);
+    check(&["send", "hello", "--media-type", "text/plain"], 3);
     check(&["send", "hello", "--metadata", "[]", "-a", "http://127.0.0.1:1"], 2);
     check(&["call", "skill-without-agent"], 2);
     check(&["task", "list", "--state", "sleeping"], 2);
@@ -98,6 +100,7 @@ fn settings_are_shown_with_where_they_come_from() {
     check("A2ACLI_AGENT_CARD: http://a.example (environment)");
     check("A2ACLI_HISTORY: 4 (environment)");
     check("A2ACLI_OUTPUT: text (default)");
+    check("A2ACLI_INSECURE: false (default)");
     check("A2ACLI_CONTEXT_ID: not set (default)");
     assert!(!format!("{ran:?}").contains("nobody-may-see"), "{ran:?}");
     assert_eq!(ran.stderr, format!("warning: {}/.env: there is no setting A2ACLI_TIMEUOT\n", root.display()));
