@@ -50,12 +50,13 @@ impl Door<'_> {
     /// Lets the caller do it, or says why not. `place` is given back as soon as there is nothing to do but wait.
     pub(super) async fn answer(self, operation: Operation, place: Place) -> Result<Answer, Error> {
         match operation {
-            Operation::Send(params) => self.send(*params, place).await,
-            Operation::SendStreaming(params) => self.send_streaming(*params).await,
+            Operation::Send(params) => self.send(params, place).await,
+            Operation::SendStreaming(params) => self.send_streaming(params).await,
             Operation::Get(params) => self.get(params).await,
-            Operation::List(params) => self.list(params).await,
+            // Boxed, so that the far more frequent ones need not carry the room for it.
+            Operation::List(params) => Box::pin(self.list(params)).await,
             Operation::Cancel(params) => self.cancel(params).await,
-            Operation::Subscribe(params) => self.subscribe(params).await,
+            Operation::Subscribe(params) => Box::pin(self.subscribe(params)).await,
             Operation::ExtendedCard(_) => {
                 self.allow(Action::Get(self.agent), ErrorKind::PermissionDenied)?;
                 let error = Error::new(ErrorKind::UnsupportedOperation);
@@ -68,7 +69,7 @@ impl Door<'_> {
         }
     }
 
-    async fn send(self, params: SendParams, place: Place) -> Result<Answer, Error> {
+    async fn send(self, params: Box<SendParams>, place: Place) -> Result<Answer, Error> {
         self.allow_send(&params)?;
         let selection = Selection::history(params.configuration.history_length);
         if params.configuration.return_immediately {
@@ -85,7 +86,7 @@ impl Door<'_> {
         Ok(self.whole(|out| response::write_task_wrapped(out, &task, selection)))
     }
 
-    async fn send_streaming(self, params: SendParams) -> Result<Answer, Error> {
+    async fn send_streaming(self, params: Box<SendParams>) -> Result<Answer, Error> {
         self.allow_send(&params)?;
         let stream_place = self.stream_place()?;
         let is_new = params.task.is_none();
@@ -188,13 +189,14 @@ impl Door<'_> {
     }
 
     /// Begins a task, or answers one.
-    async fn submit(&self, params: SendParams) -> Result<Handle, Error> {
+    async fn submit(&self, params: Box<SendParams>) -> Result<Handle, Error> {
         let skill = self.skill.clone().or_else(|| skill_in(params.metadata.as_ref()));
         let engine = &self.site.engine;
         let result = match &params.task {
             Some(text) => {
                 let (id, context) = (task_id(text)?, params.context.as_ref());
-                engine.reply(self.caller, self.agent, &id, context, skill.as_ref(), params.message).await
+                let reply = engine.reply(self.caller, self.agent, &id, context, skill.as_ref(), params.message);
+                Box::pin(reply).await
             }
             None => {
                 let new = NewTask {
