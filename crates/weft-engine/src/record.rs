@@ -1,5 +1,7 @@
 //! How an event is written in a record, and read back.
 
+use std::fmt::Display;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use weft_core::{Event, Generation, Timestamp};
@@ -70,7 +72,9 @@ pub fn decode(record: &Record) -> Result<Kept, EngineError> {
             record.format
         )));
     }
-    let read: Read = serde_json::from_slice(&record.body)
-        .map_err(|error| EngineError::Corrupt(format!("a record cannot be read: {error}")))?;
+    let corrupt = |error: &dyn Display| EngineError::Corrupt(format!("a record cannot be read: {error}"));
+    // That it is text is looked at once, not again for each of its words.
+    let text = std::str::from_utf8(&record.body).map_err(|error| corrupt(&error))?;
+    let read: Read = serde_json::from_str(text).map_err(|error| corrupt(&error))?;
     Ok(Kept { at: read.at, generation: read.g, event: read.event })
 }

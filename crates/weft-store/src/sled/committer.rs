@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use weft_core::StreamId;
 
 use super::{
-    Durability, Shared, codec,
+    Durability, Shared, cache, codec,
     group::{Broken, Effect, Group, Prepared, Written},
     keys,
     mark_file::Mark,
@@ -127,7 +127,7 @@ impl Committer {
         if !written.is_empty() {
             self.write(&shared, &written)?;
         }
-        publish(&shared, written);
+        publish(&shared, &written);
         for answer in answers.drain(..) {
             // Whoever no longer waits has said so by going away.
             match answer {
@@ -136,6 +136,10 @@ impl Committer {
             }
         }
         crash::point("publish-after");
+        // Nobody waits for this.
+        for (key, _) in &written.in_order {
+            cache::settle(&shared.tree, key);
+        }
         Ok(())
     }
 
@@ -270,7 +274,7 @@ impl Operation {
 }
 
 /// Lets readers see a group, and wakes those who wait for it.
-fn publish(shared: &Shared, written: Written) {
+fn publish(shared: &Shared, written: &Written) {
     crash::point("publish-before");
     if !written.effects.is_empty() {
         let mut index = shared.index_mut();

@@ -7,6 +7,7 @@
 
 mod blobs;
 mod bodies;
+mod cache;
 mod check;
 mod chunks;
 mod codec;

@@ -20,6 +20,7 @@ use weft_core::StreamId;
 use super::{
     Durability, OpenError, Shared, SledOptions, SledStore,
     blobs::Blobs,
+    cache,
     codec::{self, Heads},
     committer::{Committer, Marker, QUEUE_MAX},
     heal::{self, Lock},
@@ -30,9 +31,6 @@ use super::{
     sweep::Sweep,
 };
 use crate::wakes::Wakes;
-
-/// How often sled's own thread flushes and collects its garbage, in milliseconds. Without that it never collects any.
-const FLUSH_EVERY_MS: u64 = 200;
 
 /// How long sled's lock may outlive our own: its threads let go of the file a little after the store was closed.
 const SLED_LOCK_WAIT: Duration = Duration::from_secs(5);
@@ -143,7 +141,9 @@ fn open_sled(options: &SledOptions, log: &Path) -> Result<::sled::Db, OpenError>
     let config = ::sled::Config::new()
         .path(log)
         .cache_capacity(options.cache_bytes)
-        .flush_every_ms(Some(FLUSH_EVERY_MS))
+        // The committer flushes what it writes. A thread of sled's own would sync an idle node's disk again and again;
+        // garbage is also collected by whoever writes.
+        .flush_every_ms(None)
         .mode(Mode::HighThroughput);
     let begun = Instant::now();
     loop {
@@ -254,6 +254,7 @@ fn read_index(tree: &::sled::Db) -> Result<(Index, u64), OpenError> {
             return Err(OpenError::Corrupt(format!("steps {next} and later are missing from its log")));
         }
         let heads = Heads::read(&chunk).map_err(damaged)?;
+        cache::settle(tree, &key);
         if heads.span < heads.entries.len() as u64 || heads.span == 0 {
             return Err(OpenError::Corrupt("a chunk of heads is not what was written".to_owned()));
         }

@@ -17,7 +17,7 @@ pub enum Durability {
     Power,
     /// The death of the process, not that of the machine.
     Process,
-    /// Nothing: for tests that do not restart. What was written during the last moments may be gone.
+    /// Nothing: for tests that do not restart. What was written since the store was opened may be gone.
     None,
 }
 

@@ -138,6 +138,37 @@ fn reads() {
     }
 }
 
+/// How large the data file becomes when tasks come and go, and a reader's mark moves all the time.
+#[test]
+#[ignore = "figures, not promises"]
+fn churn() {
+    const KEPT: u64 = 2_000;
+    let folder = tempfile::tempdir_in("/var/tmp").unwrap();
+    let options = SledOptions { durability: Durability::Process, ..SledOptions::new(folder.path()) };
+    let store = Arc::new(SledStore::open(options).unwrap());
+    runtime().block_on(async {
+        for round in 0..10 {
+            let mut running = tokio::task::JoinSet::new();
+            for caller in 0..64 {
+                let store = store.clone();
+                running.spawn(async move {
+                    for number in (round * 10_000 + caller..(round + 1) * 10_000).step_by(64) {
+                        task(&store, number).await;
+                        let id = |number: u64| stream(&format!("t0123456789{number:06}"));
+                        store.mark(&id(number), "reader", Version(5)).await.unwrap();
+                        if let Some(old) = number.checked_sub(KEPT) {
+                            store.forget(&id(old)).await.unwrap();
+                        }
+                    }
+                });
+            }
+            running.join_all().await;
+            let size = std::fs::metadata(folder.path().join("log/db")).unwrap().len();
+            println!("{} tasks have come, {KEPT} are kept: {} MiB of data", (round + 1) * 10_000, size >> 20);
+        }
+    });
+}
+
 #[async_trait::async_trait]
 trait AsyncWork: Sync {
     async fn run(&self, store: &SledStore, number: u64);
