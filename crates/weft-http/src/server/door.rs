@@ -48,7 +48,7 @@ pub(super) enum Answer {
 
 impl Door<'_> {
     /// Lets the caller do it, or says why not. `place` is given back as soon as there is nothing to do but wait.
-    pub(super) async fn answer(self, operation: Operation, place: Place) -> Result<Answer, Error> {
+    pub(super) async fn answer(&self, operation: Operation, place: Place) -> Result<Answer, Error> {
         match operation {
             Operation::Send(params) => self.send(params, place).await,
             Operation::SendStreaming(params) => self.send_streaming(params).await,
@@ -69,7 +69,7 @@ impl Door<'_> {
         }
     }
 
-    async fn send(self, params: Box<SendParams>, place: Place) -> Result<Answer, Error> {
+    async fn send(&self, params: Box<SendParams>, place: Place) -> Result<Answer, Error> {
         self.allow_send(&params)?;
         let selection = Selection::history(params.configuration.history_length);
         if params.configuration.return_immediately {
@@ -86,7 +86,7 @@ impl Door<'_> {
         Ok(self.whole(|out| response::write_task_wrapped(out, &task, selection)))
     }
 
-    async fn send_streaming(self, params: Box<SendParams>) -> Result<Answer, Error> {
+    async fn send_streaming(&self, params: Box<SendParams>) -> Result<Answer, Error> {
         self.allow_send(&params)?;
         let stream_place = self.stream_place()?;
         let is_new = params.task.is_none();
@@ -103,7 +103,7 @@ impl Door<'_> {
         Ok(Answer::Stream(Box::new(events.holding(stream_place))))
     }
 
-    async fn subscribe(self, params: SubscribeParams) -> Result<Answer, Error> {
+    async fn subscribe(&self, params: SubscribeParams) -> Result<Answer, Error> {
         self.allow(Action::Subscribe(self.agent), ErrorKind::TaskNotFound)?;
         let id = task_id(&params.id)?;
         let stream_place = self.stream_place()?;
@@ -134,7 +134,7 @@ impl Door<'_> {
         Ok(Answer::Stream(Box::new(events.holding(stream_place))))
     }
 
-    async fn get(self, params: GetParams) -> Result<Answer, Error> {
+    async fn get(&self, params: GetParams) -> Result<Answer, Error> {
         self.allow(Action::Get(self.agent), ErrorKind::TaskNotFound)?;
         let id = task_id(&params.id)?;
         let task = self.site.engine.get(self.caller, self.agent, &id).await;
@@ -143,7 +143,7 @@ impl Door<'_> {
         Ok(self.whole(|out| response::write_task(out, &task, selection)))
     }
 
-    async fn list(self, params: ListParams) -> Result<Answer, Error> {
+    async fn list(&self, params: ListParams) -> Result<Answer, Error> {
         self.allow(Action::List(self.agent), ErrorKind::PermissionDenied)?;
         let filter = Filter {
             context: params.context,
@@ -164,7 +164,7 @@ impl Door<'_> {
         Ok(self.whole(|out| response::write_page(out, page, selection)))
     }
 
-    async fn cancel(self, params: CancelParams) -> Result<Answer, Error> {
+    async fn cancel(&self, params: CancelParams) -> Result<Answer, Error> {
         self.allow(Action::Cancel(self.agent), ErrorKind::TaskNotFound)?;
         let id = task_id(&params.id)?;
         let task = self.site.engine.cancel(self.caller, self.agent, &id).await;
