@@ -160,6 +160,10 @@ impl Inner {
                     return None;
                 }
             };
+            if let Some(launch) = self.launch_doubted(entry, before.as_ref(), &mut batch) {
+                answer(batch, &[Ok(())], before.as_ref());
+                return Some(launch);
+            }
             self.refresh(entry, &mut batch);
             let now = self.world.now();
             // Taken apart here, so that what is not needed does not lie in every future that waits for its commit.
@@ -183,6 +187,7 @@ impl Inner {
                 Ok(()) => {
                     weft_store::crash::point(if is_intent { "intent-after" } else { "outcome-after" });
                     self.count(before.as_deref().map(|task| task.state), task.state);
+                    self.doubts.settle(&entry.id);
                     entry.publish(task.clone(), told(now, events));
                     self.hot.weigh(entry, &task);
                     let launch = self.launch(entry, before.as_deref(), &task, &mut batch);
@@ -199,6 +204,7 @@ impl Inner {
                 }
                 Err(error) => {
                     warn!(task = %entry.id, %error, "a commit failed");
+                    self.doubt(entry, before.as_deref(), &task);
                     entry.doubt();
                     self.fail(entry, batch, &error.into());
                     return None;
@@ -316,6 +322,38 @@ impl Inner {
             | State::Canceled
             | State::Rejected => None,
         }
+    }
+
+    /// A commit may have been kept or not. If it claims the task, no run begins for that now: should the claim be in the
+    /// log after all, its call has certainly not been made.
+    fn doubt(&self, entry: &Entry, before: Option<&Task>, task: &Task) {
+        let claim = task.claim.filter(|claim| claim.runner == self.runner);
+        if let Some(claim) = claim.filter(|_| before.and_then(|before| before.claim) != claim) {
+            self.doubts.note(entry.id, claim);
+        }
+    }
+
+    /// A task is to be taken over whose claim was in doubt and turns out to be in the log: its run begins now. Nothing is
+    /// lost, so nothing is asked, and nothing more is intended.
+    fn launch_doubted(
+        &self,
+        entry: &Arc<Entry>,
+        before: Option<&Arc<Task>>,
+        batch: &mut VecDeque<Queued>,
+    ) -> Option<Launch> {
+        let [Queued { command: Command::TakeOver { slot: Some(_) }, permit, .. }] = batch.make_contiguous() else {
+            return None;
+        };
+        let task = before.filter(|task| task.state == State::Working)?;
+        let mut state = entry.lock();
+        if state.live.is_some() {
+            return None;
+        }
+        let claim = task.claim.filter(|claim| self.doubts.take(&entry.id, *claim))?;
+        let permit = permit.take()?;
+        state.live = Some(claim);
+        drop(state);
+        Some(Launch { entry: entry.clone(), task: task.clone(), claim, permit })
     }
 
     /// A request came again under its key: whoever waits gets the task that the first one made.

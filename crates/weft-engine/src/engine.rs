@@ -19,6 +19,7 @@ use weft_store::{Idempotency, Query, Store};
 
 use crate::{
     Agent, EngineError, Follower, Handle, Request, Resumed, World,
+    doubts::Doubts,
     drive::fold,
     entry::{Entry, Queued},
     hot::{Hot, Place},
@@ -103,6 +104,8 @@ pub(crate) struct Inner {
     pub(crate) runner: RunnerId,
     pub(crate) seats: BTreeMap<AgentName, Seat>,
     pub(crate) hot: Hot,
+    /// Claims that may be in the log, and have no run.
+    pub(crate) doubts: Doubts,
     /// Owns every future that the engine starts.
     pub(crate) tracker: TaskTracker,
     /// No new work.
@@ -136,6 +139,7 @@ impl Engine {
         let inner = Arc::new(Inner {
             runner: RunnerId::new(world.uuid()),
             hot: Hot::new(&limits),
+            doubts: Doubts::default(),
             store,
             world,
             limits,

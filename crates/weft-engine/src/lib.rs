@@ -6,6 +6,7 @@
 
 mod agent;
 mod deadline;
+mod doubts;
 mod drive;
 mod engine;
 mod entry;

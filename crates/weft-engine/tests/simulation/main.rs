@@ -9,6 +9,7 @@ mod agent;
 mod checker;
 mod client;
 mod disk;
+mod doubt;
 mod faults;
 mod history;
 mod planted;
