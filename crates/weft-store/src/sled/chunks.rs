@@ -7,8 +7,8 @@
 use super::{codec::Place, keys};
 
 /// The longest value under one key, in bytes. Larger ones make fewer keys; but a node of 19, the most that a merge of two
-/// makes, must stay far below 128 KiB, and a cold read has to take a whole node in.
-pub(super) const CHUNK_MAX: usize = 3_000;
+/// makes, must stay far below 128 KiB, a cold read has to take a whole node in, and sled keeps hundreds of them in memory.
+pub(super) const CHUNK_MAX: usize = 2_400;
 
 /// Packs the bodies of a group, in the order of their numbers.
 #[derive(Debug, Default)]

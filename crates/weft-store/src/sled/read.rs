@@ -23,7 +23,7 @@ use crate::{Key, StoreError, Summary, Version};
 /// How often a stream may change under a reader before he gives up: it would have to be trimmed that often meanwhile.
 const AGAIN_MAX: usize = 100;
 
-/// How many chunks are kept at hand while several streams are read: as many as a page of a list lies in, about 200 KB.
+/// How many chunks are kept at hand while several streams are read: more than a page of a list lies in, about 150 KB.
 const CHUNKS_KEPT_MAX: usize = 64;
 
 /// Why something could not be read.
