@@ -265,10 +265,10 @@ impl Inner {
             }
         };
         Summary {
-            tenant: task.tenant.as_str().to_owned(),
-            owner: task.owner.as_str().to_owned(),
-            agent: task.agent.as_str().to_owned(),
-            context: task.context.as_str().to_owned(),
+            tenant: task.tenant.shared(),
+            owner: task.owner.shared(),
+            agent: task.agent.shared(),
+            context: task.context.shared(),
             state: task.state.code(),
             status_at: task.status_at,
             due,

@@ -31,7 +31,7 @@ impl Query {
         fn is<T: PartialEq + ?Sized>(filter: Option<&T>, value: &T) -> bool {
             filter.is_none_or(|filter| filter == value)
         }
-        self.tenant == summary.tenant
+        *self.tenant == *summary.tenant
             && is(self.owner.as_deref(), &*summary.owner)
             && is(self.agent.as_deref(), &*summary.agent)
             && is(self.context.as_deref(), &*summary.context)
@@ -63,7 +63,7 @@ pub struct Scope {
 impl Scope {
     /// Whether a stream of this summary is in it. One without a summary is in the scope of all only.
     pub fn covers(&self, summary: Option<&Summary>) -> bool {
-        let is = |filter: &Option<String>, value: fn(&Summary) -> &String| match filter {
+        let is = |filter: &Option<String>, value: fn(&Summary) -> &str| match filter {
             None => true,
             Some(filter) => summary.is_some_and(|summary| value(summary) == filter),
         };

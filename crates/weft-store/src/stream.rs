@@ -1,5 +1,7 @@
 //! What a stream is made of.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use weft_core::Timestamp;
@@ -48,13 +50,13 @@ pub struct Cell {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Summary {
     /// Whose installation.
-    pub tenant: String,
+    pub tenant: Arc<str>,
     /// Whose stream.
-    pub owner: String,
+    pub owner: Arc<str>,
     /// Which agent's.
-    pub agent: String,
+    pub agent: Arc<str>,
     /// Of which context.
-    pub context: String,
+    pub context: Arc<str>,
     /// A number for its state.
     pub state: u8,
     /// Since when it is in that state.

@@ -9,7 +9,7 @@ use crate::{Commit, Cursor, Page, Scope, Store, Summary, Version, WAKE_MAX};
 pub async fn a_tail_gives_commits_in_order_and_within_its_scope(store: &dyn Store) {
     let all = Scope::default();
     assert_eq!(tail(store, &all, Cursor(0), 10).await, (Vec::new(), Cursor(0)));
-    let other = Summary { tenant: "other".to_owned(), ..summary("x", 1, 1) };
+    let other = Summary { tenant: "other".into(), ..summary("x", 1, 1) };
     append(store, with_summary(step("a", 0, &["1", "2"]), summary("x", 1, 1))).await;
     append(store, with_summary(step("b", 0, &["1"]), summary("y", 1, 1))).await;
     append(store, step("plain", 0, &["1"])).await;

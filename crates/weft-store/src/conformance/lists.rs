@@ -13,10 +13,10 @@ fn listed() -> Vec<Listed> {
     let one = |name, tenant: &str, owner: &str, agent: &str, context: &str, state, status_at| Listed {
         name,
         summary: Summary {
-            tenant: tenant.to_owned(),
-            owner: owner.to_owned(),
-            agent: agent.to_owned(),
-            context: context.to_owned(),
+            tenant: tenant.into(),
+            owner: owner.into(),
+            agent: agent.into(),
+            context: context.into(),
             state,
             status_at: Timestamp::from_millis(status_at),
             due: None,
@@ -37,7 +37,7 @@ fn listed() -> Vec<Listed> {
 async fn keep_listed(store: &dyn Store) {
     for Listed { name, summary } in listed() {
         // First in another place, so that the old one is seen to be gone.
-        let before = Summary { state: 9, owner: "nobody".to_owned(), ..summary.clone() };
+        let before = Summary { state: 9, owner: "nobody".into(), ..summary.clone() };
         append(store, with_summary(step(name, 0, &["1"]), before)).await;
         append(store, with_summary(step(name, 1, &["2"]), summary)).await;
     }
@@ -57,7 +57,7 @@ pub async fn a_list_filters_orders_and_counts(store: &dyn Store) {
                     for state in [None, Some(0), Some(1), Some(2), Some(9), Some(255)] {
                         for since in [None, Some(0), Some(20), Some(21), Some(99)] {
                             let query = Query {
-                                tenant: tenant.to_owned(),
+                                tenant: tenant.into(),
                                 owner: owner.clone(),
                                 agent: agent.clone(),
                                 context: context.clone(),

@@ -70,10 +70,10 @@ pub fn record(body: impl Into<Bytes>) -> Record {
 #[must_use]
 pub fn summary(context: &str, state: u8, status_at: u64) -> Summary {
     Summary {
-        tenant: "acme".to_owned(),
-        owner: "ann".to_owned(),
-        agent: "echo".to_owned(),
-        context: context.to_owned(),
+        tenant: "acme".into(),
+        owner: "ann".into(),
+        agent: "echo".into(),
+        context: context.into(),
         state,
         status_at: Timestamp::from_millis(status_at),
         due: None,

@@ -418,8 +418,8 @@ impl<'a> Reader<'a> {
         self.take(usize::from(length))
     }
 
-    fn text(&mut self) -> Option<String> {
-        Some(std::str::from_utf8(self.short()?).ok()?.to_owned())
+    fn text(&mut self) -> Option<Arc<str>> {
+        Some(std::str::from_utf8(self.short()?).ok()?.into())
     }
 
     fn stream(&mut self) -> Option<StreamId> {

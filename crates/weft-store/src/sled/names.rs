@@ -1,5 +1,7 @@
 //! Texts that many streams share, kept once: a tenant, an owner, an agent, a context.
 
+use std::sync::Arc;
+
 use super::ranked::Ranked;
 
 /// A text's number, for as long as something names it.
@@ -20,7 +22,7 @@ pub(super) struct Names {
 
 #[derive(Debug)]
 struct Slot {
-    text: Text<Box<str>>,
+    text: Text<Arc<str>>,
     scope: Name,
     uses: u32,
 }
@@ -45,7 +47,7 @@ impl Names {
         (slot.scope == scope && slot.text.borrow() == text).then_some(Name(found))
     }
 
-    pub(super) fn text(&self, name: Name) -> String {
+    pub(super) fn text(&self, name: Name) -> Arc<str> {
         self.slots[name.0 as usize].text.text()
     }
 
@@ -116,7 +118,7 @@ impl<'a> Text<&'a str> {
         read_uuid(text.as_bytes()).map_or(Self::Other(text), Self::Uuid)
     }
 
-    fn keep(self) -> Text<Box<str>> {
+    fn keep(self) -> Text<Arc<str>> {
         match self {
             Self::Uuid(bytes) => Text::Uuid(bytes),
             Self::Other(text) => Text::Other(text.into()),
@@ -124,7 +126,7 @@ impl<'a> Text<&'a str> {
     }
 }
 
-impl Text<Box<str>> {
+impl Text<Arc<str>> {
     fn borrow(&self) -> Text<&str> {
         match self {
             Self::Uuid(bytes) => Text::Uuid(*bytes),
@@ -132,10 +134,10 @@ impl Text<Box<str>> {
         }
     }
 
-    fn text(&self) -> String {
+    fn text(&self) -> Arc<str> {
         match self {
-            Self::Uuid(bytes) => write_uuid(bytes),
-            Self::Other(text) => text.to_string(),
+            Self::Uuid(bytes) => write_uuid(bytes).into(),
+            Self::Other(text) => text.clone(),
         }
     }
 }
@@ -183,7 +185,7 @@ mod tests {
     fn a_uuid_takes_little_room_and_only_if_it_is_written_like_one() {
         let check = |text: &str, is_uuid: bool| {
             assert_eq!(matches!(Text::of(text), Text::Uuid(_)), is_uuid, "{text}");
-            assert_eq!(Text::of(text).keep().text(), text);
+            assert_eq!(*Text::of(text).keep().text(), *text);
         };
         check("01939f3c-7d2e-7000-8000-0123456789ab", true);
         check("ffffffff-ffff-ffff-ffff-ffffffffffff", true);
@@ -230,7 +232,7 @@ mod tests {
                     let name = uses.get(&(scope, &**text)).map(|(name, _)| *name);
                     prop_assert_eq!(names.find(scope, text), name);
                     if let Some(name) = name {
-                        prop_assert_eq!(&names.text(name), text);
+                        prop_assert_eq!(&*names.text(name), text);
                     }
                 }
             }

@@ -22,10 +22,10 @@ fn cpu() -> Duration {
 
 fn summary(number: u64, state: u8) -> Summary {
     Summary {
-        tenant: "default".to_owned(),
-        owner: format!("owner-{}", number % 10),
-        agent: format!("agent-{}", number % 5),
-        context: format!("01939f3c-7d2e-7000-8000-{number:012}"),
+        tenant: "default".into(),
+        owner: format!("owner-{}", number % 10).into(),
+        agent: format!("agent-{}", number % 5).into(),
+        context: format!("01939f3c-7d2e-7000-8000-{number:012}").into(),
         state,
         status_at: Timestamp::from_millis(1_795_000_000_000 + number),
         due: Some(Timestamp::from_millis(1_795_000_000_000 + number + 1_000_000)),

@@ -75,10 +75,10 @@ async fn commit(memory: &Memory, changes: Vec<Change>, key: Option<u8>, now: u64
         let text = |kind: &str, number: u8| format!("{kind}{number}");
         let summary =
             change.summary.filter(|_| !guards).map(|(owner, agent, context, state, status_at, due)| Summary {
-                tenant: "acme".to_owned(),
-                owner: text("o", owner),
-                agent: text("a", agent),
-                context: text("c", context),
+                tenant: "acme".into(),
+                owner: text("o", owner).into(),
+                agent: text("a", agent).into(),
+                context: text("c", context).into(),
                 state,
                 status_at: Timestamp::from_millis(status_at),
                 due: due.map(Timestamp::from_millis),
@@ -116,7 +116,7 @@ fn queries() -> Vec<Query> {
                 for state in [None, Some(1)] {
                     for since in [None, Some(3)] {
                         queries.push(Query {
-                            tenant: "acme".to_owned(),
+                            tenant: "acme".into(),
                             owner: owner.map(str::to_owned),
                             agent: agent.map(str::to_owned),
                             context: context.map(str::to_owned),

@@ -230,10 +230,10 @@ impl Echo {
         });
         let records = weft_engine::encode(at, records);
         let summary = Summary {
-            tenant: self.names.tenant.as_str().to_owned(),
-            owner: self.names.owner.as_str().to_owned(),
-            agent: self.names.agent.as_str().to_owned(),
-            context: context.to_owned(),
+            tenant: self.names.tenant.shared(),
+            owner: self.names.owner.shared(),
+            agent: self.names.agent.shared(),
+            context: context.into(),
             state: state.code(),
             status_at: at,
             due: Some(if is_over { at.after(self.retention) } else { at }),
