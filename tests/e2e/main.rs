@@ -5,6 +5,7 @@
 mod chart;
 mod crash;
 mod demo;
+mod foreign;
 mod node;
 mod readme;
 mod sdk;

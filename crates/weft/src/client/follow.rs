@@ -74,14 +74,26 @@ impl Follow<'_> {
     /// Follows a stream that is open until the task has ended or asks.
     pub(crate) async fn stream(&self, mut stream: TaskStream) -> Result<(), Failure> {
         let progress = (self.telling == Telling::Whole).then(|| Progress::new(self.output));
-        let mut known = None;
-        let events = self.events(&mut stream, progress.as_ref(), &mut known);
-        let last = self.within(events).await;
+        let last = self.within(self.stream_or_poll(&mut stream, progress.as_ref())).await;
         drop(progress);
         match last {
             Some(last) => self.conclude(last?).await,
             None => Err(self.timed_out(stream.task_id())),
         }
+    }
+
+    /// A wait does not need the stream: if that fails, the task is looked at instead (A2A CLI specification 9.3).
+    async fn stream_or_poll(&self, stream: &mut TaskStream, progress: Option<&Progress>) -> Result<Last, Failure> {
+        let mut known = None;
+        let failure = match self.events(stream, progress, &mut known).await {
+            Ok(last) => return Ok(last),
+            Err(failure) => failure,
+        };
+        let Some(id) = known.filter(|_| self.telling == Telling::Whole) else { return Err(failure) };
+        let Ok(answer) = self.client.get(&id, Some(0)).await else { return Err(failure) };
+        tracing::debug!(?failure, task = id, "the stream failed; looking again and again instead");
+        self.looks(answer.value, progress).await?;
+        Ok(Last::Task(id))
     }
 
     async fn events(
@@ -125,20 +137,7 @@ impl Follow<'_> {
     pub(crate) async fn poll(&self, task: TaskView) -> Result<(), Failure> {
         let progress = Progress::new(self.output);
         let id = task.id.clone();
-        let looks = async {
-            let mut task = task;
-            let mut pause = self.waiting.poll_interval.max(Duration::from_millis(50));
-            let longest = pause * BACKOFF_MAX;
-            while !is_settled(task.status.state) {
-                progress.say(&StreamEvent::Task(task));
-                tokio::time::sleep(pause).await;
-                pause = (pause + pause / 4).min(longest);
-                let answer = self.client.get(&id, Some(0)).await;
-                task = answer.map_err(|error| self.agent.fault(error))?.value;
-            }
-            Ok(())
-        };
-        let result = self.within(looks).await;
+        let result = self.within(self.looks(task, Some(&progress))).await;
         drop(progress);
         match result {
             Some(result) => {
@@ -147,6 +146,22 @@ impl Follow<'_> {
             }
             None => Err(self.timed_out(Some(&id))),
         }
+    }
+
+    async fn looks(&self, mut task: TaskView, progress: Option<&Progress>) -> Result<(), Failure> {
+        let id = task.id.clone();
+        let mut pause = self.waiting.poll_interval.max(Duration::from_millis(50));
+        let longest = pause * BACKOFF_MAX;
+        while !is_settled(task.status.state) {
+            if let Some(progress) = progress {
+                progress.say(&StreamEvent::Task(task));
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause + pause / 4).min(longest);
+            let answer = self.client.get(&id, Some(0)).await;
+            task = answer.map_err(|error| self.agent.fault(error))?.value;
+        }
+        Ok(())
     }
 
     /// Tells how it stands at the end.

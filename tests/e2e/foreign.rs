@@ -1,0 +1,122 @@
+//! The command line at an agent that is none of ours, and not at its best.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use serde_json::{Value, json};
+
+use crate::node::weft;
+
+/// An agent whose streams break after their first event, and that streams no task a second time.
+struct Foreign {
+    url: String,
+    /// How often it was asked how the task stands.
+    looks: Arc<AtomicUsize>,
+}
+
+/// How often the task is looked at before it is found completed.
+const LOOKS: usize = 3;
+
+impl Foreign {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let looks = Arc::new(AtomicUsize::new(0));
+        let (served, at) = (looks.clone(), url.clone());
+        // Ends with the test's process.
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                serve(stream, &at, &served);
+            }
+        });
+        Self { url, looks }
+    }
+}
+
+fn serve(mut stream: TcpStream, url: &str, looks: &AtomicUsize) {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let (mut line, mut length) = (String::new(), 0);
+    let mut is_get = None;
+    while reader.read_line(&mut line).is_ok_and(|read| read > 2) {
+        is_get.get_or_insert(line.starts_with("GET"));
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+        line.clear();
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).unwrap();
+    let (kind, answer) = match is_get {
+        Some(true) => ("application/json", card(url).to_string()),
+        Some(false) => answer(&serde_json::from_slice(&body).unwrap(), looks),
+        None => return,
+    };
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\nconnection: close\r\n\r\n");
+    // Whoever has gone does not read the answer.
+    let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(answer.as_bytes()));
+}
+
+fn card(url: &str) -> Value {
+    json!({
+        "name": "foreign",
+        "description": "Breaks its streams.",
+        "version": "1",
+        "supportedInterfaces": [{"url": url, "protocolBinding": "JSONRPC", "protocolVersion": "1.0"}],
+        "capabilities": {"streaming": true},
+        "defaultInputModes": ["text/plain"],
+        "defaultOutputModes": ["text/plain"],
+        "skills": [{"id": "echo", "name": "echo", "description": "Says it back.", "tags": ["echo"]}],
+    })
+}
+
+fn answer(request: &Value, looks: &AtomicUsize) -> (&'static str, String) {
+    let task = |state: &str| json!({"id": "t-1", "contextId": "c-1", "status": {"state": state}});
+    let result = |result: Value| json!({"jsonrpc": "2.0", "id": request["id"], "result": result}).to_string();
+    match request["method"].as_str().unwrap() {
+        "SendStreamingMessage" => {
+            let event = result(json!({"task": task("TASK_STATE_WORKING")}));
+            ("text/event-stream", format!("data: {event}\n\n"))
+        }
+        "GetTask" => {
+            let is_over = looks.fetch_add(1, Ordering::Relaxed) >= LOOKS;
+            let state = if is_over { "TASK_STATE_COMPLETED" } else { "TASK_STATE_WORKING" };
+            ("application/json", result(task(state)))
+        }
+        _ => {
+            let error = json!({"code": -32004, "message": "This operation is not supported"});
+            ("application/json", json!({"jsonrpc": "2.0", "id": request["id"], "error": error}).to_string())
+        }
+    }
+}
+
+#[test]
+fn a_wait_goes_on_without_the_stream() {
+    let agent = Foreign::start();
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = weft(folder.path());
+    command.args(["send", "-a", &agent.url, "hello", "--poll-interval", "50ms", "-o", "json"]);
+    let output = command.env("HOME", folder.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(result["task"]["status"]["state"], "TASK_STATE_COMPLETED");
+    assert!(agent.looks.load(Ordering::Relaxed) > LOOKS, "{said}");
+}
+
+#[test]
+fn a_stream_that_cannot_go_on_says_so() {
+    let agent = Foreign::start();
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = weft(folder.path());
+    command.args(["send", "-a", &agent.url, "hello", "--stream"]);
+    let output = command.env("HOME", folder.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_ne!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("does not stream task t-1"), "{said}");
+}
