@@ -19,6 +19,7 @@ mod reconcile;
 mod record;
 mod run;
 mod runner;
+mod shown;
 mod slots;
 mod world;
 

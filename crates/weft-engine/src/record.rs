@@ -66,6 +66,12 @@ pub fn encode<'a>(
 /// # Errors
 /// [`EngineError::Corrupt`] for a newer format and for a body that is none of ours.
 pub fn decode(record: &Record) -> Result<Kept, EngineError> {
+    let Read { at, g: generation, event } = read(record)?;
+    Ok(Kept { at, generation, event })
+}
+
+/// Reads a record's body, or what `T` is of it.
+pub(crate) fn read<'a, T: Deserialize<'a>>(record: &'a Record) -> Result<T, EngineError> {
     if record.format > FORMAT {
         return Err(EngineError::Corrupt(format!(
             "a record has format {}, this version reads up to {FORMAT}: run a newer weft on this data",
@@ -75,6 +81,5 @@ pub fn decode(record: &Record) -> Result<Kept, EngineError> {
     let corrupt = |error: &dyn Display| EngineError::Corrupt(format!("a record cannot be read: {error}"));
     // That it is text is looked at once, not again for each of its words.
     let text = std::str::from_utf8(&record.body).map_err(|error| corrupt(&error))?;
-    let read: Read = serde_json::from_str(text).map_err(|error| corrupt(&error))?;
-    Ok(Kept { at: read.at, generation: read.g, event: read.event })
+    serde_json::from_str(text).map_err(|error| corrupt(&error))
 }

@@ -443,8 +443,11 @@ impl<'a> Reader<'a> {
         let (stream, born, first) = (self.stream()?, self.u64()?, self.u32()?);
         let count = self.u32()?;
         let keep = |value: &[u8]| whole.slice_ref(value);
-        let record = |_| Some(Kept { format: self.u16()?, value: self.value(keep)? });
-        let records = (0..count).map(record).collect::<Option<_>>()?;
+        // No more room than there are bytes, whatever the count says.
+        let mut records = Vec::with_capacity((count as usize).min(whole.len()));
+        for _ in 0..count {
+            records.push(Kept { format: self.u16()?, value: self.value(keep)? });
+        }
         let count = self.u32()?;
         let cell = |_| Some(CellName { key: Key(Bytes::copy_from_slice(self.short()?)), there: self.u8()? == 1 });
         let cells = (0..count).map(cell).collect::<Option<_>>()?;
