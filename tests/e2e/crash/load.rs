@@ -61,8 +61,18 @@ impl Load {
         *self.shared.agent.lock().unwrap() = None;
     }
 
-    pub(crate) async fn submit_until(&self, enough: usize) {
-        while self.shared.count.load(Ordering::Relaxed) < enough {
+    /// Returns when so many are acknowledged. Panics if none is for `stall`.
+    pub(crate) async fn submit_until(&self, enough: usize, stall: Duration) {
+        let (mut last, mut since) = (0, Instant::now());
+        loop {
+            let count = self.shared.count.load(Ordering::Relaxed);
+            if count >= enough {
+                return;
+            }
+            if count > last {
+                (last, since) = (count, Instant::now());
+            }
+            assert!(since.elapsed() < stall, "nothing was acknowledged for {stall:?}, after {count} tasks");
             tokio::time::sleep(PAUSE).await;
         }
     }
