@@ -70,6 +70,13 @@ pub fn decode(record: &Record) -> Result<Kept, EngineError> {
     Ok(Kept { at, generation, event })
 }
 
+/// Whether this is an internal event's, if that can be seen without reading it: what is public has its generation before
+/// the event.
+pub(crate) fn is_seen_to_be_internal(record: &Record) -> bool {
+    let second = record.body.iter().position(|byte| *byte == b',').map(|comma| &record.body[comma + 1..]);
+    record.format == FORMAT && second.is_some_and(|second| second.starts_with(br#""event":"#))
+}
+
 /// Reads a record's body, or what `T` is of it.
 pub(crate) fn read<'a, T: Deserialize<'a>>(record: &'a Record) -> Result<T, EngineError> {
     if record.format > FORMAT {

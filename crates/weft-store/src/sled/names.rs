@@ -136,7 +136,7 @@ impl Text<Arc<str>> {
 
     fn text(&self) -> Arc<str> {
         match self {
-            Self::Uuid(bytes) => write_uuid(bytes).into(),
+            Self::Uuid(bytes) => write_uuid(bytes),
             Self::Other(text) => text.clone(),
         }
     }
@@ -160,17 +160,17 @@ fn read_uuid(text: &[u8]) -> Option<[u8; 16]> {
     Some(bytes)
 }
 
-fn write_uuid(bytes: &[u8; 16]) -> String {
-    let mut text = String::with_capacity(UUID_LENGTH);
+fn write_uuid(bytes: &[u8; 16]) -> Arc<str> {
+    let mut text = [b'-'; UUID_LENGTH];
+    let mut at = 0;
     for byte in bytes {
-        if HYPHENS.contains(&text.len()) {
-            text.push('-');
-        }
+        at += usize::from(HYPHENS.contains(&at));
         for digit in [byte >> 4, byte & 15] {
-            text.push(char::from(b"0123456789abcdef"[usize::from(digit)]));
+            text[at] = b"0123456789abcdef"[usize::from(digit)];
+            at += 1;
         }
     }
-    text
+    std::str::from_utf8(&text).expect("digits and hyphens are text").into()
 }
 
 #[cfg(test)]
@@ -204,7 +204,7 @@ mod tests {
         #[test]
         fn names_are_shared_and_freed(changes in proptest::collection::vec((0u32..3, 0usize..8, any::<bool>()), 1..400)) {
             let texts: Vec<String> = (0..8u8)
-                .map(|text| if text % 2 == 0 { write_uuid(&[text; 16]) } else { format!("text {text}") })
+                .map(|text| if text % 2 == 0 { write_uuid(&[text; 16]).to_string() } else { format!("text {text}") })
                 .collect();
             let mut names = Names::default();
             let mut uses: BTreeMap<(Name, &str), (Name, u32)> = BTreeMap::new();
