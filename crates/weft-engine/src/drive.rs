@@ -21,7 +21,6 @@ use crate::{
     entry::{Entry, Queued, Report},
     record,
     runner::Launch,
-    shown,
     slots::Permit,
 };
 
@@ -433,30 +432,16 @@ impl From<Report> for Queued {
     }
 }
 
-/// A task, from its whole log. `is_whole` is whether all of it is wanted, or of one that has ended only what lists show.
-pub(crate) fn fold(id: TaskId, loaded: &Loaded, is_whole: bool) -> Result<Arc<Task>, EngineError> {
-    let has_ended = |summary: &Summary| State::ALL.iter().any(|it| it.is_terminal() && it.code() == summary.state);
-    if is_whole || !loaded.summary.as_ref().is_some_and(has_ended) {
-        return fold_kept(id, &decode(id, loaded)?);
-    }
-    check_whole(id, loaded)?;
-    shown::fold(id, loaded).map(Arc::new)
+/// A task, from its whole log.
+pub(crate) fn fold(id: TaskId, loaded: &Loaded) -> Result<Arc<Task>, EngineError> {
+    fold_kept(id, &decode(id, loaded)?)
 }
 
 fn decode(id: TaskId, loaded: &Loaded) -> Result<Vec<record::Kept>, EngineError> {
-    check_whole(id, loaded)?;
-    let mut kept = Vec::with_capacity(loaded.records.len());
-    for record in &loaded.records {
-        kept.push(record::decode(record)?);
-    }
-    Ok(kept)
-}
-
-fn check_whole(id: TaskId, loaded: &Loaded) -> Result<(), EngineError> {
     if loaded.trimmed > Version::ZERO {
         return Err(EngineError::Corrupt(format!("the beginning of task {id} was trimmed away")));
     }
-    Ok(())
+    loaded.records.iter().map(record::decode).collect()
 }
 
 fn fold_kept(id: TaskId, kept: &[record::Kept]) -> Result<Arc<Task>, EngineError> {

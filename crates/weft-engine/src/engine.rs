@@ -69,8 +69,6 @@ pub struct Filter {
     pub state: Option<State>,
     /// With a status no older than this.
     pub status_since: Option<Timestamp>,
-    /// Whether their artifacts are wanted too.
-    pub artifacts: bool,
     /// How many at most.
     pub page_size: usize,
     /// Where the page before ended.
@@ -80,8 +78,7 @@ pub struct Filter {
 /// A page of tasks, newest status first.
 #[derive(Debug)]
 pub struct TaskList {
-    /// The page. Those that have ended may lack what lists do not show: calls and claims, and artifacts that were not
-    /// asked for.
+    /// The page.
     pub tasks: Vec<Arc<Task>>,
     /// How many there are in all.
     pub total: usize,
@@ -302,7 +299,7 @@ impl Engine {
         let listing = self.inner.store.list(&query).await?;
         let streams: Vec<StreamId> = listing.entries.into_iter().map(|(stream, _, _)| stream).collect();
         // One that was forgotten between the list and here is left out.
-        let tasks = self.inner.peek_all(&streams, filter.artifacts).await?.into_iter().flatten().collect();
+        let tasks = self.inner.peek_all(&streams).await?.into_iter().flatten().collect();
         Ok(TaskList { tasks, total: listing.total, next: listing.next })
     }
 
@@ -482,9 +479,8 @@ impl Inner {
         Err(EngineError::Unavailable(format!("task {} changes faster than it can be read", entry.id)))
     }
 
-    /// Some tasks as they stand, without keeping them in memory. Those that have ended may come as lists show them, or
-    /// whole.
-    async fn peek_all(&self, streams: &[StreamId], is_whole: bool) -> Result<Vec<Option<Arc<Task>>>, EngineError> {
+    /// Some tasks as they stand, without keeping them in memory.
+    async fn peek_all(&self, streams: &[StreamId]) -> Result<Vec<Option<Arc<Task>>>, EngineError> {
         let mut tasks = vec![None; streams.len()];
         let (mut cold, mut places) = (Vec::new(), Vec::new());
         for (place, stream) in streams.iter().enumerate() {
@@ -504,7 +500,7 @@ impl Inner {
         let read = self.store.load_all(&cold).await?;
         for ((place, stream), loaded) in places.into_iter().zip(&cold).zip(read) {
             if let Some((id, loaded)) = stream.as_task().zip(loaded) {
-                tasks[place] = Some(fold(id, &loaded, is_whole)?);
+                tasks[place] = Some(fold(id, &loaded)?);
             }
         }
         Ok(tasks)

@@ -19,7 +19,6 @@ mod reconcile;
 mod record;
 mod run;
 mod runner;
-mod shown;
 mod slots;
 mod world;
 

@@ -66,19 +66,6 @@ pub fn encode<'a>(
 /// # Errors
 /// [`EngineError::Corrupt`] for a newer format and for a body that is none of ours.
 pub fn decode(record: &Record) -> Result<Kept, EngineError> {
-    let Read { at, g: generation, event } = read(record)?;
-    Ok(Kept { at, generation, event })
-}
-
-/// Whether this is an internal event's, if that can be seen without reading it: what is public has its generation before
-/// the event.
-pub(crate) fn is_seen_to_be_internal(record: &Record) -> bool {
-    let second = record.body.iter().position(|byte| *byte == b',').map(|comma| &record.body[comma + 1..]);
-    record.format == FORMAT && second.is_some_and(|second| second.starts_with(br#""event":"#))
-}
-
-/// Reads a record's body, or what `T` is of it.
-pub(crate) fn read<'a, T: Deserialize<'a>>(record: &'a Record) -> Result<T, EngineError> {
     if record.format > FORMAT {
         return Err(EngineError::Corrupt(format!(
             "a record has format {}, this version reads up to {FORMAT}: run a newer weft on this data",
@@ -88,5 +75,6 @@ pub(crate) fn read<'a, T: Deserialize<'a>>(record: &'a Record) -> Result<T, Engi
     let corrupt = |error: &dyn Display| EngineError::Corrupt(format!("a record cannot be read: {error}"));
     // That it is text is looked at once, not again for each of its words.
     let text = std::str::from_utf8(&record.body).map_err(|error| corrupt(&error))?;
-    serde_json::from_str(text).map_err(|error| corrupt(&error))
+    let read: Read = serde_json::from_str(text).map_err(|error| corrupt(&error))?;
+    Ok(Kept { at: read.at, generation: read.g, event: read.event })
 }

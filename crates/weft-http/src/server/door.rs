@@ -149,7 +149,6 @@ impl Door<'_> {
             context: params.context,
             state: params.state,
             status_since: params.status_timestamp_after,
-            artifacts: params.include_artifacts,
             page_size: usize::try_from(params.page_size).unwrap_or(usize::MAX),
             page_token: params.page_token,
         };
