@@ -1,48 +1,48 @@
 {{/* The names of the objects. 52: a StatefulSet's pods get labels with "-0" and a hash, 63 at most in all. */}}
-{{- define "weft.name" -}}
+{{- define "bobbinet.name" -}}
 {{- $name := default .Chart.Name .Values.nameOverride -}}
 {{- $full := contains $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name) -}}
 {{- default $full .Values.fullnameOverride | trunc 52 | trimSuffix "-" -}}
 {{- end }}
 
 {{/* What the objects are found by. It never changes: a StatefulSet's selector cannot. */}}
-{{- define "weft.selector" -}}
+{{- define "bobbinet.selector" -}}
 app.kubernetes.io/name: {{ .Chart.Name }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
-{{- define "weft.labels" -}}
-{{ include "weft.selector" . }}
+{{- define "bobbinet.labels" -}}
+{{ include "bobbinet.selector" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 
-{{- define "weft.image" -}}
+{{- define "bobbinet.image" -}}
 {{- with .Values.image -}}
 {{- if .digest }}{{ .repository }}@{{ .digest }}{{ else }}{{ .repository }}:{{ .tag }}{{ end -}}
 {{- end -}}
 {{- end }}
 
 {{/* Where callers within the cluster find the agent. */}}
-{{- define "weft.clusterUrl" -}}
-http://{{ include "weft.name" . }}.{{ .Release.Namespace }}.svc:{{ .Values.service.port }}
+{{- define "bobbinet.clusterUrl" -}}
+http://{{ include "bobbinet.name" . }}.{{ .Release.Namespace }}.svc:{{ .Values.service.port }}
 {{- end }}
 
 {{/* What the agent's card says it is found at, and what tokens are made for. */}}
-{{- define "weft.url" -}}
-{{- default (include "weft.clusterUrl" .) .Values.agent.publicUrl | trimSuffix "/" -}}
+{{- define "bobbinet.url" -}}
+{{- default (include "bobbinet.clusterUrl" .) .Values.agent.publicUrl | trimSuffix "/" -}}
 {{- end }}
 
 {{/* Pod Security "restricted", and a root folder that cannot be written to. */}}
-{{- define "weft.containerSecurity" -}}
+{{- define "bobbinet.containerSecurity" -}}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
 capabilities:
   drop: [ALL]
 {{- end }}
 
-{{- define "weft.podSecurity" -}}
+{{- define "bobbinet.podSecurity" -}}
 runAsNonRoot: true
 runAsUser: {{ .Values.runAsUser }}
 runAsGroup: {{ .Values.runAsUser }}

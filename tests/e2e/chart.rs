@@ -11,7 +11,7 @@ fn what_the_chart_installs_is_restricted_and_runs() {
     let said = Command::new(tools().join("python/bin/python"))
         .arg(repository("tests/python/chart.py"))
         .arg(repository("helm"))
-        .arg(env!("CARGO_BIN_EXE_weft"))
+        .arg(env!("CARGO_BIN_EXE_bobbinet"))
         .env("PYTHONPATH", library)
         .output()
         .unwrap();

@@ -1,4 +1,4 @@
-//! `weft demo`, as a new user runs it: to its end, as JSON, interrupted; and the lines that it prints to be copied.
+//! `bobbinet demo`, as a new user runs it: to its end, as JSON, interrupted; and the lines that it prints to be copied.
 
 use std::{
     fs,
@@ -14,14 +14,14 @@ use nix::{
 };
 use serde_json::Value;
 
-use crate::node::{PATIENCE, weft};
+use crate::node::{PATIENCE, bobbinet};
 
 /// What is promised to whoever reads the README.
 const DEMO_MAX: Duration = Duration::from_secs(60);
 
 /// The demo in a folder of the test's: what it leaves behind can be found there, or by it.
 fn demo(folder: &Path) -> Command {
-    let mut command = weft(folder);
+    let mut command = bobbinet(folder);
     command.arg("demo").env("TMPDIR", folder);
     command
 }
@@ -79,18 +79,19 @@ fn the_demo_is_there_for_programs_and_its_lines_can_be_copied() {
 
 /// Types the lines. A person is slower than a machine and reads the id of the task; a shorter report does.
 fn by_hand(folder: &Path, lines: &str) {
-    let weft = env!("CARGO_BIN_EXE_weft");
+    let bobbinet = env!("CARGO_BIN_EXE_bobbinet");
     let mut script = "set -e\n".to_owned();
     for line in lines.replace("sections=60", "sections=6").replace(" ID", " \"$ID\"").lines() {
         script += &format!("{line}\n");
         match line {
             "start" => {
                 script +=
-                    &format!("until {weft} card get report >card 2>&1; do kill -0 $!; sleep 0.02; done; rm card\n")
+                    &format!("until {bobbinet} card get report >card 2>&1; do kill -0 $!; sleep 0.02; done; rm card\n")
             }
             _ if line.contains("task list") => {
-                script +=
-                    &format!("ID=$({weft} task list -a report -o json | sed -E 's/.*\"id\":\"([^\"]+)\".*/\\1/')\n");
+                script += &format!(
+                    "ID=$({bobbinet} task list -a report -o json | sed -E 's/.*\"id\":\"([^\"]+)\".*/\\1/')\n"
+                );
             }
             _ => {}
         }
@@ -104,7 +105,7 @@ fn by_hand(folder: &Path, lines: &str) {
     let (out, error) = (String::from_utf8_lossy(&typed.stdout), String::from_utf8_lossy(&typed.stderr));
     assert!(typed.status.success(), "{script}\n{out}\n{error}");
     assert!(out.contains("completed"), "{script}\n{out}\n{error}");
-    fs::remove_dir_all(folder.join("weft")).unwrap();
+    fs::remove_dir_all(folder.join("bobbinet")).unwrap();
 }
 
 #[test]

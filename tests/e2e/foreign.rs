@@ -11,7 +11,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::node::weft;
+use crate::node::bobbinet;
 
 /// An agent whose streams break after their first event, and that streams no task a second time.
 struct Foreign {
@@ -99,7 +99,7 @@ fn answer(request: &Value, looks: &AtomicUsize) -> (&'static str, String) {
 fn a_wait_goes_on_without_the_stream() {
     let agent = Foreign::start();
     let folder = tempfile::tempdir().unwrap();
-    let mut command = weft(folder.path());
+    let mut command = bobbinet(folder.path());
     command.args(["send", "-a", &agent.url, "hello", "--poll-interval", "50ms", "-o", "json"]);
     let output = command.env("HOME", folder.path()).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
@@ -113,7 +113,7 @@ fn a_wait_goes_on_without_the_stream() {
 fn a_stream_that_cannot_go_on_says_so() {
     let agent = Foreign::start();
     let folder = tempfile::tempdir().unwrap();
-    let mut command = weft(folder.path());
+    let mut command = bobbinet(folder.path());
     command.args(["send", "-a", &agent.url, "hello", "--stream"]);
     let output = command.env("HOME", folder.path()).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);

@@ -1,4 +1,4 @@
-//! A node under test: one `weft up` process on a port of its own choosing.
+//! A node under test: one `bobbinet up` process on a port of its own choosing.
 
 use std::{
     path::{Path, PathBuf},
@@ -13,7 +13,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Where `cargo xtask test` has put what the tests need.
 pub(crate) fn tools() -> PathBuf {
-    let root = std::env::var_os("WEFT_TEST_TOOLS").map(PathBuf::from);
+    let root = std::env::var_os("BOBBINET_TEST_TOOLS").map(PathBuf::from);
     root.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools"))
 }
 
@@ -23,8 +23,8 @@ pub(crate) fn repository(path: &str) -> PathBuf {
 }
 
 /// The binary under test, as a command in a clean working folder.
-pub(crate) fn weft(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_weft"));
+pub(crate) fn bobbinet(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bobbinet"));
     command.current_dir(folder).stdin(Stdio::null());
     command
 }
@@ -41,11 +41,11 @@ pub(crate) struct Node {
 pub(crate) struct DiedEarly(pub(crate) ExitStatus);
 
 impl Node {
-    /// Starts `weft up weft.yaml` in `folder` and waits until it is ready.
+    /// Starts `bobbinet up bobbinet.yaml` in `folder` and waits until it is ready.
     pub(crate) fn start(folder: &Path, environment: &[(&str, &str)]) -> Result<Self, DiedEarly> {
         let log = std::fs::File::options().create(true).append(true).open(folder.join("node.log")).unwrap();
-        let mut child = weft(folder)
-            .args(["up", "weft.yaml"])
+        let mut child = bobbinet(folder)
+            .args(["up", "bobbinet.yaml"])
             .envs(environment.iter().copied())
             .stdout(Stdio::null())
             .stderr(log)
@@ -67,7 +67,7 @@ impl Node {
     pub(crate) fn agent(&self, name: &str) -> Agent {
         let url = format!("{}/agents/{name}", self.url);
         let minted =
-            weft(&self.folder).args(["token", "mint", "--data-dir", "data", "--audience", &url]).output().unwrap();
+            bobbinet(&self.folder).args(["token", "mint", "--data-dir", "data", "--audience", &url]).output().unwrap();
         assert!(minted.status.success(), "{}", String::from_utf8_lossy(&minted.stderr));
         Agent { token: String::from_utf8(minted.stdout).unwrap().trim().to_owned(), url }
     }

@@ -1,4 +1,4 @@
-//! Every command of the README is run as it stands there. `cargo run -p weft -- …` is run as `weft …`, the binary under test;
+//! Every command of the README is run as it stands there. `cargo run -p bobbinet -- …` is run as `bobbinet …`, the binary under test;
 //! `cargo xtask test` is what runs this.
 
 use std::{
@@ -32,9 +32,9 @@ fn ports() -> [(&'static str, String); 2] {
 fn script(page: &str) -> String {
     let ports = ports();
     let mut script = String::from("set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\n");
-    script.push_str(&format!("export WEFT_LISTEN=127.0.0.1:{}\n", ports[0].1));
+    script.push_str(&format!("export BOBBINET_LISTEN=127.0.0.1:{}\n", ports[0].1));
     for command in blocks(page).into_iter().flatten() {
-        let mut command = command.replace("cargo run -p weft -- ", "weft ");
+        let mut command = command.replace("cargo run -p bobbinet -- ", "bobbinet ");
         let port = ports.iter().find(|(named, _)| command.contains(named)).unwrap_or(&ports[0]).1.clone();
         for (named, free) in &ports {
             command = command.replace(named, free);
@@ -68,7 +68,7 @@ fn every_command_of_the_readme_works() {
     // What `npx -y` would fetch is installed already, in the version that the tests use.
     std::os::unix::fs::symlink(tools().join("npm/node_modules"), folder.path().join("node_modules")).unwrap();
 
-    let binary = Path::new(env!("CARGO_BIN_EXE_weft")).parent().unwrap();
+    let binary = Path::new(env!("CARGO_BIN_EXE_bobbinet")).parent().unwrap();
     let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap());
     let ran = Command::new("bash")
         .args(["-c", &script(&page)])

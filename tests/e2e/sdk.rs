@@ -13,7 +13,7 @@ fn the_python_sdk_converses_with_a_wrapped_npm_server() {
         "node: {{ listen: \"127.0.0.1:0\", data: ./data }}\n\
          agents:\n  everything: {{ use: everything, mcp: {{ command: [{server:?}] }} }}\n"
     );
-    std::fs::write(folder.path().join("weft.yaml"), config).unwrap();
+    std::fs::write(folder.path().join("bobbinet.yaml"), config).unwrap();
     let node = Node::start(folder.path(), &[]).unwrap();
     let agent = node.agent("everything");
     let python = tools().join("python/bin/python");

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::node::{Node, weft};
+use crate::node::{Node, bobbinet};
 
 /// A node with agents of our own, and a home that nobody else uses.
 struct Place {
@@ -24,13 +24,13 @@ struct Ran {
 impl Place {
     fn with(agents: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let program = env!("CARGO_BIN_EXE_weft");
+        let program = env!("CARGO_BIN_EXE_bobbinet");
         let mut config = "node: { listen: \"127.0.0.1:0\", data: ./data }\nagents:\n".to_owned();
         for (name, server) in agents {
             let command = format!("[{program:?}, demo-server, {server}, ./{name}]");
             config.push_str(&format!("  {name}: {{ trust_hints: true, mcp: {{ command: {command} }} }}\n"));
         }
-        std::fs::write(folder.path().join("weft.yaml"), config).unwrap();
+        std::fs::write(folder.path().join("bobbinet.yaml"), config).unwrap();
         let home = folder.path().join("home");
         let node = Node::start(folder.path(), &[("HOME", home.to_str().unwrap())]).unwrap();
         Self { folder, node }
@@ -41,8 +41,8 @@ impl Place {
     }
 
     fn run(&self, arguments: &[&str]) -> Ran {
-        let mut command = weft(self.path());
-        command.args(arguments).env("HOME", self.path().join("home")).env("WEFT_DATA", self.path().join("data"));
+        let mut command = bobbinet(self.path());
+        command.args(arguments).env("HOME", self.path().join("home")).env("BOBBINET_DATA", self.path().join("data"));
         let output = command.output().unwrap();
         Ran {
             code: output.status.code().unwrap(),
@@ -99,7 +99,7 @@ fn the_list_of_several_agents_comes_in_pages() {
         [&["task", "list", "--page-size", "5"][..], &["task", "list", "--page-size", "5", "-o", "json", "--stream"]]
     {
         let first = place.run(arguments);
-        let next = first.error.trim_start_matches("hint: there are more: weft ").trim();
+        let next = first.error.trim_start_matches("hint: there are more: bobbinet ").trim();
         assert!(next.starts_with("task list --page-size 5 --page-token "), "{first:?}");
         let rest = place.run(&next.split(' ').collect::<Vec<_>>());
         assert!(rest.out.ends_with("Total: 7\n") && rest.error.is_empty(), "{rest:?}");

@@ -1,10 +1,10 @@
 """The chart, with Helm's own library and no cluster: lint, install, and what is installed.
 
-    PYTHONPATH=FOLDER_OF_HELM_SDKPY python chart.py CHART [WEFT]     checks; with the binary, also runs what is installed
+    PYTHONPATH=FOLDER_OF_HELM_SDKPY python chart.py CHART [BOBBINET]     checks; with the binary, also runs what is installed
     python chart.py CHART --write-readme                             makes the README's table from values.yaml
 
 Helm renders, validates and installs into a Kubernetes API of some lines on loopback, which keeps what it is given. Then the
-objects are held against Pod Security "restricted" and our own promises. With WEFT, the pod's command is started as the
+objects are held against Pod Security "restricted" and our own promises. With BOBBINET, the pod's command is started as the
 kubelet would start it, its probes are asked, the test pod's command is run, and the pod is ended and started again.
 """
 import asyncio
@@ -236,20 +236,20 @@ def check_objects(helm):
     more = {"agent__trustHints": True, "agent__use": "filesystem", "agent__extraArgs": ["--x=a b"]}
     release, objects = helm.install(minimal(**more, **secrets))
     assert sorted((it["kind"], it["metadata"]["name"]) for it in objects) == [
-        ("Pod", "files-weft-test-card"),
-        ("Service", "files-weft"),
-        ("Service", "files-weft-pods"),
-        ("StatefulSet", "files-weft"),
+        ("Pod", "files-bobbinet-test-card"),
+        ("Service", "files-bobbinet"),
+        ("Service", "files-bobbinet-pods"),
+        ("StatefulSet", "files-bobbinet"),
     ], objects
     for name, pod in pods(objects):
         assert not restricted(pod), (name, restricted(pod))
 
-    stateful = one(objects, "StatefulSet", "files-weft")["spec"]
+    stateful = one(objects, "StatefulSet", "files-bobbinet")["spec"]
     labels = stateful["template"]["metadata"]["labels"]
-    for service in ("files-weft", "files-weft-pods"):
+    for service in ("files-bobbinet", "files-bobbinet-pods"):
         spec = one(objects, "Service", service)["spec"]
         assert spec["selector"].items() <= labels.items(), (spec, labels)
-    test_labels = one(objects, "Pod", "files-weft-test-card")["metadata"]["labels"]
+    test_labels = one(objects, "Pod", "files-bobbinet-test-card")["metadata"]["labels"]
     assert not stateful["selector"]["matchLabels"].items() <= test_labels.items(), "the service would find the test's pod"
     assert one(objects, "Service", stateful["serviceName"])["spec"]["clusterIP"] == "None"
     assert stateful["replicas"] == 1
@@ -262,7 +262,7 @@ def check_objects(helm):
     [agent] = pod["containers"]
     mounts = {mount["name"]: mount["mountPath"] for mount in agent["volumeMounts"]}
     assert mounts == {"data": "/data", "tmp": "/tmp"}, mounts
-    assert agent["command"] == ["weft"], agent
+    assert agent["command"] == ["bobbinet"], agent
     arguments = agent["args"]
     split = arguments.index("--")
     assert arguments[split + 1 :] == ["server"], arguments
@@ -270,7 +270,7 @@ def check_objects(helm):
         "agent",
         "--name=agent",
         "--listen=0.0.0.0:7420",
-        "--public-url=http://files-weft.mesh.svc:7420",
+        "--public-url=http://files-bobbinet.mesh.svc:7420",
         "--grace=50s",
         "--use=filesystem",
         "--trust-hints",
@@ -292,7 +292,7 @@ def check_objects(helm):
     assert variables["MODE"]["value"] == "a \"b\" $(C)", variables
 
     notes = (release.get("info") or release).get("notes") or ""
-    assert "http://files-weft.mesh.svc:7420/.well-known/agent-card.json" in notes, notes
+    assert "http://files-bobbinet.mesh.svc:7420/.well-known/agent-card.json" in notes, notes
     return release
 
 
@@ -337,7 +337,7 @@ def check_refusals(helm):
         (minimal(agent__existingSecret="s"), ["agent.secretKeys none of its keys"]),
         (minimal(agent__existingSecret="s", agent__secretKeys=["K"], agent__env={"K": "v"}), ["K is in agent.env"]),
         (minimal(agent__env={"HOME": "/"}), ["HOME is set by the chart"]),
-        (minimal(agent__existingSecret="s", agent__secretKeys=["WEFT_DATA"]), ["WEFT_DATA is set by the chart"]),
+        (minimal(agent__existingSecret="s", agent__secretKeys=["BOBBINET_DATA"]), ["BOBBINET_DATA is set by the chart"]),
         (minimal(drain__gracePeriodSeconds=14), ["must be at least 10 more than drain.preStopSeconds"]),
         (minimal(runAsUser=0), ["/runAsUser"]),
         (minimal(storage__engine="postgres"), ["/storage/engine"]),
@@ -397,10 +397,10 @@ def check_documents(chart):
 class Kubelet:
     """Runs the agent's container as a process, its volumes as folders."""
 
-    def __init__(self, objects, weft, folder):
-        self.container = next(pod for name, pod in pods(objects) if name == "files-weft")["containers"][0]
-        self.test = one(objects, "Pod", "files-weft-test-card")["spec"]["containers"][0]
-        self.weft, self.folder = weft, folder
+    def __init__(self, objects, bobbinet, folder):
+        self.container = next(pod for name, pod in pods(objects) if name == "files-bobbinet")["containers"][0]
+        self.test = one(objects, "Pod", "files-bobbinet-test-card")["spec"]["containers"][0]
+        self.bobbinet, self.folder = bobbinet, folder
         self.port = self.container["ports"][0]["containerPort"]
         for mount in self.container["volumeMounts"]:
             (folder / mount["mountPath"].strip("/")).mkdir(exist_ok=True)
@@ -409,15 +409,15 @@ class Kubelet:
         """What stands for the pod's folders and addresses on this machine."""
         paths = "|".join(mount["mountPath"] for mount in self.container["volumeMounts"])
         text = re.sub(rf"(^|=)({paths})(?=/|$)", rf"\g<1>{self.folder}\g<2>", text)
-        return text.replace("0.0.0.0", "127.0.0.1").replace("files-weft.mesh.svc", "127.0.0.1")
+        return text.replace("0.0.0.0", "127.0.0.1").replace("files-bobbinet.mesh.svc", "127.0.0.1")
 
     def command(self, container):
-        assert container["command"] == ["weft"], container
-        return [self.weft] + [self.here(argument) for argument in container["args"]]
+        assert container["command"] == ["bobbinet"], container
+        return [self.bobbinet] + [self.here(argument) for argument in container["args"]]
 
     def environment(self, container):
         given = {it["name"]: self.here(it["value"]) for it in container["env"]}
-        return {"PATH": f"{pathlib.Path(self.weft).parent}:{os.environ['PATH']}", **given}
+        return {"PATH": f"{pathlib.Path(self.bobbinet).parent}:{os.environ['PATH']}", **given}
 
     def start(self):
         log = open(self.folder / "log", "ab")
@@ -461,21 +461,21 @@ class Kubelet:
         return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE)
 
 
-def check_pod(helm, weft):
+def check_pod(helm, bobbinet):
     """The pod as it is described starts, is found alive and ready, answers its test, ends when told to, and starts again."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = ["weft", "demo-server", "notes", "/data/notes"]
+    command = ["bobbinet", "demo-server", "notes", "/data/notes"]
     _, objects = helm.install(minimal(agent__command=command, agent__env={"MODE": "test"}, service__port=port))
     with tempfile.TemporaryDirectory() as folder:
-        kubelet = Kubelet(objects, weft, pathlib.Path(folder))
+        kubelet = Kubelet(objects, bobbinet, pathlib.Path(folder))
         for start in ("first", "second"):
             process = kubelet.start()
             try:
                 kubelet.until_ready(process)
                 kubelet.until_skilled("add_note")
-                called = kubelet.run(kubelet.container, [weft, "call", "agent.add_note", f"text={start}"])
+                called = kubelet.run(kubelet.container, [bobbinet, "call", "agent.add_note", f"text={start}"])
                 assert called.returncode == 0 and f"noted: {start}" in called.stdout, called
                 process.send_signal(signal.SIGTERM)
                 assert process.wait(PATIENCE) == 0, (kubelet.folder / "log").read_text()
@@ -483,7 +483,7 @@ def check_pod(helm, weft):
                 process.kill()
                 process.wait()
         assert pathlib.Path(folder, "data/notes/notes.txt").read_text() == "first\nsecond\n"
-        keys = list(pathlib.Path(folder, "data/weft").rglob("*.pem"))
+        keys = list(pathlib.Path(folder, "data/bobbinet").rglob("*.pem"))
         assert keys and all(key.stat().st_mode & 0o777 == 0o600 for key in keys), keys
 
 
@@ -502,8 +502,8 @@ def main():
     check_objects(helm)
     check_variants(helm)
     check_refusals(helm)
-    for weft in sys.argv[2:]:
-        check_pod(helm, str(pathlib.Path(weft).resolve()))
+    for bobbinet in sys.argv[2:]:
+        check_pod(helm, str(pathlib.Path(bobbinet).resolve()))
     print("ok")
 
 

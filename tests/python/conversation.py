@@ -2,8 +2,8 @@
 
     python conversation.py CARD_URL TOKEN
 
-Send, stream, get, list, cancel, subscribe, and two rounds of input-required: a question of Weft's for missing arguments,
-and an elicitation of the server's. Nothing here knows Weft; it ends with 0 if all is as A2A 1.0 says.
+Send, stream, get, list, cancel, subscribe, and two rounds of input-required: a question of Bobbinet's for missing arguments,
+and an elicitation of the server's. Nothing here knows Bobbinet; it ends with 0 if all is as A2A 1.0 says.
 """
 import asyncio
 import sys

@@ -50,8 +50,8 @@ fn test(is_long: bool) -> Result<()> {
     step("build", || cargo(&["build", "--workspace", "--all-targets"], &[]))?;
     let mut environment = tools.environment();
     if is_long {
-        environment.push(("WEFT_LONG".to_owned(), "1".to_owned()));
-        environment.push(("WEFT_SEEDS".to_owned(), "20000".to_owned()));
+        environment.push(("BOBBINET_LONG".to_owned(), "1".to_owned()));
+        environment.push(("BOBBINET_SEEDS".to_owned(), "20000".to_owned()));
     }
     step("tests", || cargo(&["test", "--workspace"], &environment))
 }

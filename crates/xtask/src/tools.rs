@@ -37,7 +37,7 @@ pub(crate) struct Tools {
 impl Tools {
     /// What the tests look for in their environment.
     pub(crate) fn environment(&self) -> Vec<(String, String)> {
-        vec![("WEFT_TEST_TOOLS".to_owned(), self.root.display().to_string())]
+        vec![("BOBBINET_TEST_TOOLS".to_owned(), self.root.display().to_string())]
     }
 }
 

@@ -5,8 +5,8 @@ mod serve;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use weft_core::{Artifact, ArtifactId, Call, Description, Effect, Outcome, Plan, Skill, SkillId};
-use weft_engine::{Agent, Request, Run};
+use bobbinet_core::{Artifact, ArtifactId, Call, Description, Effect, Outcome, Plan, Skill, SkillId};
+use bobbinet_engine::{Agent, Request, Run};
 
 #[derive(Debug)]
 struct Echo;

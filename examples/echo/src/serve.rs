@@ -3,14 +3,14 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context;
+use bobbinet_auth::{KEYS_FOLDER, KeyRing, Policy, Verifier, VerifierConfig, owner_token};
+use bobbinet_core::{AgentName, Limits};
+use bobbinet_engine::{Agent, Engine, Setup, SystemWorld, World};
+use bobbinet_http::{HttpLimits, Mount, Site, SiteSetup, serve};
+use bobbinet_store::{SledOptions, SledStore};
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use weft_auth::{KEYS_FOLDER, KeyRing, Policy, Verifier, VerifierConfig, owner_token};
-use weft_core::{AgentName, Limits};
-use weft_engine::{Agent, Engine, Setup, SystemWorld, World};
-use weft_http::{HttpLimits, Mount, Site, SiteSetup, serve};
-use weft_store::{SledOptions, SledStore};
 
 /// How long calls in flight may take once the node is told to stop.
 const GRACE: Duration = Duration::from_secs(25);

@@ -3,9 +3,9 @@
 use std::{collections::BTreeMap, path::Path};
 
 use anyhow::{Context, Result, ensure};
+use bobbinet_core::StreamId;
+use bobbinet_store::{Cursor, Scope, Store};
 use serde::Serialize;
-use weft_core::StreamId;
-use weft_store::{Cursor, Scope, Store};
 
 use crate::floor::open_store;
 
@@ -61,7 +61,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_floor_makes_two_commits_for_each_task() {
-        let store: Arc<dyn Store> = Arc::new(weft_store::Memory::new());
+        let store: Arc<dyn Store> = Arc::new(bobbinet_store::Memory::new());
         let echo = Echo::new(Keep::Store(store.clone()));
         let body = br#"{"jsonrpc":"2.0","id":1,"method":"SendMessage","params":{"message":{"messageId":"m","role":"ROLE_USER","parts":[{"text":"a"}]}}}"#;
         for _ in 0..3 {

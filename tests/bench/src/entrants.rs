@@ -26,11 +26,11 @@ pub(crate) enum Which {
     Python,
     /// The official JavaScript SDK.
     Node,
-    /// A tool call through `weft`, next to the same call made directly.
+    /// A tool call through `bobbinet`, next to the same call made directly.
     Wrapped,
 }
 
-/// Where Weft says that it can work: store, listener, and the MCP server it wraps.
+/// Where Bobbinet says that it can work: store, listener, and the MCP server it wraps.
 const READY: &str = "/readyz";
 
 /// How many times fewer tasks a slow server is filled with.
@@ -43,7 +43,7 @@ pub(crate) type Prepared = (Vec<Entrant>, Option<Recipe>, Vec<String>);
 pub(crate) fn prepare(folders: &Folders, only: &[Which], build: bool) -> Result<Prepared> {
     let is_wanted = |which: Which| only.is_empty() || only.contains(&which);
     let program = std::env::current_exe().context("finding this program")?;
-    let ours: Vec<&str> = [(Which::Echo, "echo"), (Which::Wrapped, "weft")]
+    let ours: Vec<&str> = [(Which::Echo, "echo"), (Which::Wrapped, "bobbinet")]
         .into_iter()
         .filter(|(which, _)| is_wanted(*which))
         .map(|(_, package)| package)
@@ -74,7 +74,7 @@ pub(crate) fn prepare(folders: &Folders, only: &[Which], build: bool) -> Result<
 fn echo(folders: &Folders) -> Entrant {
     let recipe = Recipe {
         name: "echo",
-        title: "weft, examples/echo, durable on sled".to_owned(),
+        title: "bobbinet, examples/echo, durable on sled".to_owned(),
         program: folders.binaries.join("echo"),
         arguments: words(&["--listen", "127.0.0.1:0", "--data-dir", DATA, "--print-token"]),
         token: Token::Printed,
@@ -98,7 +98,7 @@ fn floor_memory(program: &Path) -> Entrant {
 fn floor_sled(program: &Path) -> Entrant {
     let recipe = Recipe {
         name: "floor-sled",
-        title: "the same handler with echo's commits on weft's sled store".to_owned(),
+        title: "the same handler with echo's commits on bobbinet's sled store".to_owned(),
         program: program.to_owned(),
         arguments: words(&["floor", "sled", "--data-dir", DATA]),
         token: Token::None,
@@ -111,21 +111,21 @@ fn yardstick(recipe: Recipe, divisor: u64) -> Entrant {
     Entrant { recipe, gets: true, fill: Some(divisor), is_ours: false }
 }
 
-/// Weft around the MCP server of this program.
+/// Bobbinet around the MCP server of this program.
 fn wrapped(folders: &Folders, program: &Path) -> Recipe {
-    let weft = folders.binaries.join("weft");
+    let bobbinet = folders.binaries.join("bobbinet");
     let mut arguments =
         words(&["agent", "--name", "bench", "--listen", "127.0.0.1:0", "--data-dir", DATA, "--trust-hints", "--"]);
     arguments.extend([program.display().to_string(), "mcp-echo".to_owned()]);
     Recipe {
         name: "wrapped",
-        title: "weft agent around an MCP server over stdio".to_owned(),
+        title: "bobbinet agent around an MCP server over stdio".to_owned(),
         token: Token::Minted(
-            weft.clone(),
+            bobbinet.clone(),
             words(&["token", "mint", "--data-dir", DATA, "--audience", URL, "--ttl", "10m"]),
         ),
         ready: READY,
-        program: weft,
+        program: bobbinet,
         arguments,
     }
 }

@@ -39,7 +39,7 @@ impl Machine {
             load_before: read("/proc/loadavg").split(' ').next().unwrap_or_default().to_owned(),
             versions: vec![
                 (
-                    "weft".to_owned(),
+                    "bobbinet".to_owned(),
                     format!(
                         "{} {}",
                         env!("CARGO_PKG_VERSION"),

@@ -1,4 +1,4 @@
-//! The benchmark: Weft's echo agent next to bare floors and to the official SDKs, in one run on one machine.
+//! The benchmark: Bobbinet's echo agent next to bare floors and to the official SDKs, in one run on one machine.
 //!
 //! How to run it and how to read what it prints: README.md beside this crate's manifest.
 
@@ -41,7 +41,7 @@ use crate::{
     yardsticks::Folders,
 };
 
-/// Measures Weft next to floors and to the official A2A SDKs.
+/// Measures Bobbinet next to floors and to the official A2A SDKs.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Cli {
@@ -69,7 +69,7 @@ enum Command {
 enum Floor {
     /// A bare handler that keeps tasks in a map.
     Memory,
-    /// The same handler with the commits of Weft's echo agent, on the same store.
+    /// The same handler with the commits of Bobbinet's echo agent, on the same store.
     Sled {
         /// Where the store is.
         #[arg(long)]
@@ -122,7 +122,7 @@ enum Output {
 fn main() -> Result<ExitCode> {
     let cli = Cli::parse();
     match cli.command {
-        // As axum's own examples do, and as Weft does: as many threads as there are cores to run on.
+        // As axum's own examples do, and as Bobbinet does: as many threads as there are cores to run on.
         Some(Command::Floor { kind }) => {
             let runtime = Runtime::new().context("starting the runtime")?;
             runtime.block_on(async {

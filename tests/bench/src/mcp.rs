@@ -1,4 +1,4 @@
-//! One tool that says what was said, as an MCP server over stdio; and its call without Weft in between.
+//! One tool that says what was said, as an MCP server over stdio; and its call without Bobbinet in between.
 
 use std::{
     process::Stdio,

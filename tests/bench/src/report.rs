@@ -100,7 +100,7 @@ impl Report {
     fn tool_calls(&self, out: &mut String) {
         let Findings { wrapped, direct, wrapped_commits, .. } = &self.findings;
         let mut rows = vec![words(["calls at a time", "", "a second", "p50 ms", "p99 ms", "server µs"])];
-        for (who, samples) in [("direct rmcp", direct), ("through weft", wrapped)] {
+        for (who, samples) in [("direct rmcp", direct), ("through bobbinet", wrapped)] {
             for (calls, samples) in samples {
                 let of = |number: &dyn Fn(&Sample) -> Option<f64>, digits| {
                     cell(Spread::of(samples.iter().filter_map(number)), digits)
@@ -115,7 +115,7 @@ impl Report {
                 ]);
             }
         }
-        table(out, "A tool call over stdio (weft's time includes its MCP server's)", &rows);
+        table(out, "A tool call over stdio (bobbinet's time includes its MCP server's)", &rows);
         if let Some(commits) = wrapped_commits {
             let _ = writeln!(
                 out,
@@ -167,14 +167,17 @@ impl Report {
         if let Some(spread) = Spread::of(self.findings.start_again_millis.iter().copied()) {
             let _ = writeln!(
                 out,
-                "\nStart to ready of weft in a folder that it has used before: {} ms.",
+                "\nStart to ready of bobbinet in a folder that it has used before: {} ms.",
                 cell(Some(spread), 1)
             );
         }
         if let Some(spread) = Spread::of(self.findings.start_filled_millis.iter().copied()) {
             let tasks = grouped(self.settings.tasks as f64, 0);
-            let _ =
-                writeln!(out, "\nStart to ready of weft in a folder with {tasks} tasks: {} ms.", cell(Some(spread), 1));
+            let _ = writeln!(
+                out,
+                "\nStart to ready of bobbinet in a folder with {tasks} tasks: {} ms.",
+                cell(Some(spread), 1)
+            );
         }
         let Findings { wrapped_start_millis, wrapped_idle_bytes, wrapped_tree_bytes, .. } = &self.findings;
         if let Some(starts) = Spread::of(wrapped_start_millis.iter().copied()) {
@@ -182,7 +185,7 @@ impl Report {
             let (alone, with_server) = (megabytes(wrapped_idle_bytes), megabytes(wrapped_tree_bytes));
             let _ = writeln!(
                 out,
-                "\nStart to ready of `weft agent` and the MCP server in it: {} ms.",
+                "\nStart to ready of `bobbinet agent` and the MCP server in it: {} ms.",
                 cell(Some(starts), 1)
             );
             let _ = writeln!(out, "Resident, idle: {alone} MB; with the MCP server and its shim {with_server} MB.");

@@ -115,14 +115,14 @@ pub(crate) struct Findings {
     pub(crate) syncs: Vec<Synced>,
     /// Of the echo agent.
     pub(crate) echo_commits: Option<Commits>,
-    /// A tool call through Weft, by calls at a time.
+    /// A tool call through Bobbinet, by calls at a time.
     pub(crate) wrapped: BTreeMap<usize, Vec<Sample>>,
     /// The same call made directly.
     pub(crate) direct: BTreeMap<usize, Vec<Sample>>,
     pub(crate) wrapped_commits: Option<Commits>,
-    /// From the start of `weft agent` until it and its MCP server are ready, in milliseconds.
+    /// From the start of `bobbinet agent` until it and its MCP server are ready, in milliseconds.
     pub(crate) wrapped_start_millis: Vec<f64>,
-    /// Of `weft agent` alone, idle.
+    /// Of `bobbinet agent` alone, idle.
     pub(crate) wrapped_idle_bytes: Vec<u64>,
     /// With its MCP server and what is between the two.
     pub(crate) wrapped_tree_bytes: Vec<u64>,
@@ -143,7 +143,7 @@ pub(crate) struct Suite {
     pub(crate) settings: Settings,
     pub(crate) place: Place,
     pub(crate) entrants: Vec<Entrant>,
-    /// Weft around our MCP server.
+    /// Bobbinet around our MCP server.
     pub(crate) wrapped: Option<Recipe>,
     pub(crate) findings: Findings,
 }

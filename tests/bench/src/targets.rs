@@ -1,7 +1,7 @@
-//! What Weft must reach, and whether it does. Ratios of medians of one run; a missed one is reported, never hidden.
+//! What Bobbinet must reach, and whether it does. Ratios of medians of one run; a missed one is reported, never hidden.
 
+use bobbinet_store::SledOptions;
 use serde::Serialize;
-use weft_store::SledOptions;
 
 use crate::{
     report::megabytes,

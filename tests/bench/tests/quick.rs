@@ -6,7 +6,7 @@ use serde_json::Value;
 
 #[test]
 fn a_run_measures_without_a_wrong_answer_and_leaves_nothing_running() {
-    let mut run = Command::new(env!("CARGO_BIN_EXE_weft-bench"));
+    let mut run = Command::new(env!("CARGO_BIN_EXE_bobbinet-bench"));
     run.args(["--only", "floor-memory,floor-sled", "--no-build", "--rounds", "1", "--starts", "1"]);
     let child = run.args(["--seconds", "0.2", "--warm-up", "0.1", "-o", "json"]).stdout(std::process::Stdio::piped());
     let child = child.spawn().unwrap();

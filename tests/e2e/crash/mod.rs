@@ -1,7 +1,7 @@
 //! The crash loop: a node under load is killed again and again, at random and at every named point, and nothing that
 //! it acknowledged may be lost, doubled or stuck.
 //!
-//! Short by default: 20 kills, 10,000 acknowledged tasks. `WEFT_LONG=1`: 300 kills.
+//! Short by default: 20 kills, 10,000 acknowledged tasks. `BOBBINET_LONG=1`: 300 kills.
 
 mod checker;
 mod load;
@@ -12,9 +12,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bobbinet_store::crash::POINTS;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use serde_json::Value;
-use weft_store::crash::POINTS;
 
 use crate::node::{DiedEarly, Node, log_of, repository};
 use checker::{Execution, History, Tool};
@@ -40,11 +40,11 @@ const STALL: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_acknowledged_is_lost_doubled_or_stuck() {
-    let is_long = std::env::var_os("WEFT_LONG").is_some();
+    let is_long = std::env::var_os("BOBBINET_LONG").is_some();
     let kills = if is_long { 300 } else { 20 };
     let seed =
-        std::env::var("WEFT_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| rand::rng().random());
-    eprintln!("crash loop: {kills} kills, WEFT_SEED={seed}");
+        std::env::var("BOBBINET_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| rand::rng().random());
+    eprintln!("crash loop: {kills} kills, BOBBINET_SEED={seed}");
     let mut dice = StdRng::seed_from_u64(seed);
     let folder = tempfile::tempdir().unwrap();
     configure(folder.path());
@@ -72,7 +72,7 @@ async fn nothing_acknowledged_is_lost_doubled_or_stuck() {
 async fn one_life(folder: &Path, load: &Load, kill: usize, dice: &mut StdRng) {
     let point = POINTS.get(kill % (POINTS.len() + POINTS.len() / 2));
     let at = point.map(|point| format!("{point}:{}", dice.random_range(20..150)));
-    let environment: Vec<(&str, &str)> = at.iter().map(|at| ("WEFT_CRASH_AT", at.as_str())).collect();
+    let environment: Vec<(&str, &str)> = at.iter().map(|at| ("BOBBINET_CRASH_AT", at.as_str())).collect();
     let mut node = match Node::start(folder, &environment) {
         Ok(node) => node,
         // While it took up what the life before left.
@@ -102,7 +102,7 @@ fn configure(folder: &Path) {
          agents:\n  ledger:\n    mcp: {{ command: [python3, {server:?}, {ledger:?}] }}\n    slots: {CALL_SLOTS}\n    \
          effects: {{ look: read-only, set: idempotent, put: keyed, post: at-most-once }}\n"
     );
-    std::fs::write(folder.join("weft.yaml"), config).unwrap();
+    std::fs::write(folder.join("bobbinet.yaml"), config).unwrap();
 }
 
 fn executions(folder: &Path) -> Vec<Execution> {

@@ -8,15 +8,15 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use serde::Deserialize;
-use serde_json::value::RawValue;
-use uuid::Uuid;
-use weft_core::task::{Settlement, Submitted};
-use weft_core::{
+use bobbinet_core::task::{Settlement, Submitted};
+use bobbinet_core::{
     AgentName, Artifact, ArtifactId, Call, CallId, Claim, ContextId, Effect, Event, Generation, Limits, Message,
     MessageId, Part, Principal, Role, RunnerId, State, TaskId, Tenant, Timestamp,
 };
-use weft_store::{Commit, SledOptions, SledStore, Step, Store, Summary, Version};
+use bobbinet_store::{Commit, SledOptions, SledStore, Step, Store, Summary, Version};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use uuid::Uuid;
 
 /// What is read of a request: no more than is answered.
 #[derive(Debug, Deserialize)]
@@ -61,7 +61,7 @@ impl Request {
 pub(crate) enum Keep {
     /// In a map, as the JSON that `GetTask` answers.
     Memory(Mutex<BTreeMap<TaskId, Arc<str>>>),
-    /// In a store, with the commits of Weft's own echo agent.
+    /// In a store, with the commits of Bobbinet's own echo agent.
     Store(Arc<dyn Store>),
 }
 
@@ -75,7 +75,7 @@ impl Keep {
     }
 }
 
-/// The store that Weft keeps its tasks in.
+/// The store that Bobbinet keeps its tasks in.
 pub(crate) fn open_store(folder: &Path) -> Result<Arc<dyn Store>> {
     let options = SledOptions::new(folder.join("store"));
     Ok(Arc::new(SledStore::open(options).context("opening the store")?))
@@ -228,7 +228,7 @@ impl Echo {
             });
             (public, event)
         });
-        let records = weft_engine::encode(at, records);
+        let records = bobbinet_engine::encode(at, records);
         let summary = Summary {
             tenant: self.names.tenant.shared(),
             owner: self.names.owner.shared(),
@@ -274,7 +274,7 @@ fn now() -> Timestamp {
 
 #[cfg(test)]
 mod tests {
-    use weft_core::{Command, Outcome, Plan, Submission, Task, decide};
+    use bobbinet_core::{Command, Outcome, Plan, Submission, Task, decide};
 
     use super::*;
 
@@ -304,14 +304,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_kept_task_reads_back_as_completed() {
-        let store: Arc<dyn Store> = Arc::new(weft_store::Memory::new());
+        let store: Arc<dyn Store> = Arc::new(bobbinet_store::Memory::new());
         let echo = Echo::new(Keep::Store(store.clone()));
         let body = br#"{"jsonrpc":"2.0","id":7,"method":"SendMessage","params":{"message":{"messageId":"m","role":"ROLE_USER","parts":[{"text":"say \"it\""}]}}}"#;
         let request = Request::parse(body).unwrap();
         let answer: serde_json::Value = serde_json::from_str(&echo.run(&request).await.unwrap()).unwrap();
         let id = TaskId::parse(answer["id"].as_str().unwrap()).unwrap();
         let loaded = store.load(&id.stream()).await.unwrap().unwrap();
-        let kept: Vec<_> = loaded.records.iter().map(|record| weft_engine::decode(record).unwrap()).collect();
+        let kept: Vec<_> = loaded.records.iter().map(|record| bobbinet_engine::decode(record).unwrap()).collect();
         let task = Task::fold(id, kept.iter().map(|kept| (kept.at, &kept.event))).unwrap();
         assert_eq!(task.state, State::Completed);
         assert_eq!(task.artifacts[0].parts[0].as_text(), Some(r#"say "it""#));

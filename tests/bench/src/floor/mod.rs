@@ -15,8 +15,8 @@ use axum::{
     routing::{get, post},
     serve::ListenerExt,
 };
+use bobbinet_core::TaskId;
 use futures::{StreamExt, stream};
-use weft_core::TaskId;
 
 pub(crate) use self::echo::open_store;
 use self::echo::{Echo, Keep, Request};

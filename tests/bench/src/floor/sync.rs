@@ -7,8 +7,8 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use bobbinet_store::SledOptions;
 use serde::{Deserialize, Serialize};
-use weft_store::SledOptions;
 
 /// Bytes in the values of one batch: what the store writes for one commit of an echo, the heads and the bodies.
 const VALUE_SIZES: [usize; 2] = [200, 800];

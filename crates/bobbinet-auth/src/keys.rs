@@ -1,0 +1,266 @@
+//! A node's signing keys: Ed25519, one file each in a folder that only the node's owner can read.
+//!
+//! A file is PKCS#8 in PEM, named `<created, in milliseconds>-<key id>.pem`. The newest key signs, all of them verify, so
+//! a rotation breaks no token that is on its way. The folder is the truth: what another process adds or removes there is
+//! seen within [`REFRESH_INTERVAL`].
+
+mod file;
+
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use bobbinet_core::Timestamp;
+use serde_json::{Value, json};
+
+pub(crate) use file::Key;
+use file::Name;
+
+/// Keys in one folder. A token outlives its key's last use by minutes, so a handful is plenty; a hundred is a mistake.
+pub const KEYS_MAX: usize = 100;
+
+/// How long a change of the folder may go unnoticed by a running node.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Why the keys cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeysError {
+    /// The folder cannot be made, listed or synced.
+    #[error("opening the key folder {}", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A key file cannot be read or written.
+    #[error("reading or writing the key file {}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Others could put a key of theirs into the folder, and with it call themselves the owner.
+    #[error("others can write to the key folder (mode {mode:03o}): run `chmod 700 {}`", path.display())]
+    FolderOpen {
+        /// The folder.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// Others can read a private key.
+    #[error("others can read the key file (mode {mode:03o}): run `chmod 600 {}`", path.display())]
+    FileOpen {
+        /// The file.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// A file that holds something else than its name promises.
+    #[error("{} is not an Ed25519 key with the id in its name: move it out of the key folder", path.display())]
+    NotAKey {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A folder without a key.
+    #[error("there is no key in {}; a node makes one when it first starts", path.display())]
+    None {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// [`KEYS_MAX`] is reached.
+    #[error("there are {KEYS_MAX} keys in {} already: remove old ones", path.display())]
+    TooMany {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The system gave no randomness for a new key.
+    #[error("making an Ed25519 key")]
+    Generate,
+}
+
+/// What may be told about a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyDescription {
+    /// The key's id: its thumbprint (RFC 7638).
+    pub kid: String,
+    /// When it was made.
+    pub created: Timestamp,
+    /// Whether it is the one that signs.
+    pub is_current: bool,
+}
+
+/// The keys of one folder at one moment.
+pub(crate) struct Ring {
+    /// Grows with every change of the set of keys; what was verified under another one must be verified again.
+    pub(crate) generation: u64,
+    /// Oldest first.
+    keys: Vec<Arc<Key>>,
+}
+
+impl Ring {
+    /// The key with this id.
+    pub(crate) fn find(&self, kid: &str) -> Option<&Key> {
+        self.keys.iter().find(|key| key.name.kid == kid).map(Arc::as_ref)
+    }
+
+    fn named(&self, name: &Name) -> Option<&Arc<Key>> {
+        self.keys.iter().find(|key| key.name == *name)
+    }
+}
+
+/// A folder's keys, followed as the folder changes.
+pub struct KeyRing {
+    folder: PathBuf,
+    ring: RwLock<Arc<Ring>>,
+    /// One refresh at a time, so that a slower one cannot bring an older listing back.
+    refreshing: Mutex<()>,
+    /// When the folder was last looked at, in milliseconds.
+    refreshed: AtomicU64,
+}
+
+impl KeyRing {
+    /// The keys of a folder that a node has used before; [`KeysError::None`] if it holds none.
+    pub fn open(folder: &Path) -> Result<Self, KeysError> {
+        let ring = Self::read(folder)?;
+        if ring.snapshot().keys.is_empty() {
+            return Err(KeysError::None { path: folder.to_owned() });
+        }
+        Ok(ring)
+    }
+
+    /// The keys of a folder. On the first start the folder and a first key are made; both are durable on return.
+    pub fn open_or_create(folder: &Path, now: Timestamp) -> Result<Self, KeysError> {
+        file::create_folder(folder)?;
+        let ring = Self::read(folder)?;
+        if ring.snapshot().keys.is_empty() {
+            ring.new_key(now)?;
+        }
+        Ok(ring)
+    }
+
+    fn read(folder: &Path) -> Result<Self, KeysError> {
+        crate::install();
+        file::check_folder(folder)?;
+        let ring = Self {
+            folder: folder.to_owned(),
+            ring: RwLock::new(Arc::new(Ring { generation: 0, keys: Vec::new() })),
+            refreshing: Mutex::new(()),
+            refreshed: AtomicU64::new(0),
+        };
+        ring.refresh()?;
+        Ok(ring)
+    }
+
+    /// What keys there are, oldest first.
+    pub fn list(&self) -> Vec<KeyDescription> {
+        let ring = self.snapshot();
+        let newest = ring.keys.len().saturating_sub(1);
+        let describe = |(position, key): (usize, &Arc<Key>)| KeyDescription {
+            kid: key.name.kid.clone(),
+            created: key.name.created,
+            is_current: position == newest,
+        };
+        ring.keys.iter().enumerate().map(describe).collect()
+    }
+
+    /// Makes a key that signs from now on. The older ones still verify, here and in every process on this folder.
+    pub fn new_key(&self, now: Timestamp) -> Result<KeyDescription, KeysError> {
+        let ring = self.snapshot();
+        if ring.keys.len() >= KEYS_MAX {
+            return Err(KeysError::TooMany { path: self.folder.clone() });
+        }
+        // The newest key signs, so a clock that was set back must not make this one older than the last.
+        let after_last = ring.keys.last().map(|key| key.name.created.after(Duration::from_millis(1)));
+        let created = after_last.map_or(now, |after_last| now.max(after_last));
+        let name = file::create_key(&self.folder, created)?;
+        self.refresh()?;
+        Ok(KeyDescription { kid: name.kid, created: name.created, is_current: true })
+    }
+
+    /// The public keys as a JWK set (RFC 7517 section 5, RFC 8037 section 2), for anyone to read.
+    pub fn jwks(&self) -> Value {
+        let jwk = |key: &Arc<Key>| json!({ "kty": "OKP", "crv": "Ed25519", "x": key.x, "kid": key.name.kid, "alg": "EdDSA", "use": "sig" });
+        json!({ "keys": self.snapshot().keys.iter().map(jwk).collect::<Vec<_>>() })
+    }
+
+    /// Looks at the folder again. Keys that are gone are dropped even when a new file cannot be used, which is then
+    /// the error; it is tried again the next time.
+    pub fn refresh(&self) -> Result<(), KeysError> {
+        let _one = self.refreshing.lock().unwrap_or_else(PoisonError::into_inner);
+        let names = file::list(&self.folder)?;
+        let old = self.snapshot();
+        if old.keys.iter().map(|key| &key.name).eq(&names) {
+            return Ok(());
+        }
+        let mut keys = Vec::with_capacity(names.len());
+        let mut fault = None;
+        for name in names {
+            match old.named(&name) {
+                Some(key) => keys.push(key.clone()),
+                None => match Key::read(&self.folder, name) {
+                    Ok(key) => keys.push(Arc::new(key)),
+                    Err(error) => fault = Some(error),
+                },
+            }
+        }
+        let is_changed = !keys.iter().map(|key| &key.name).eq(old.keys.iter().map(|key| &key.name));
+        if is_changed {
+            let ring = Arc::new(Ring { generation: old.generation + 1, keys });
+            *self.ring.write().unwrap_or_else(PoisonError::into_inner) = ring;
+        }
+        fault.map_or(Ok(()), Err)
+    }
+
+    /// The keys as of now, at most [`REFRESH_INTERVAL`] behind the folder. A folder that cannot be listed leaves the
+    /// keys as they were: a node that is out of file handles must not lock its owner out.
+    pub(crate) fn at(&self, now: Timestamp) -> Arc<Ring> {
+        let refreshed = self.refreshed.load(Ordering::Relaxed);
+        let last = Timestamp::from_millis(refreshed);
+        let is_due = now < last || now >= last.after(REFRESH_INTERVAL);
+        let is_mine = || {
+            let (from, to) = (refreshed, now.as_millis());
+            self.refreshed.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        };
+        if is_due && is_mine() {
+            self.refresh_or_warn();
+        }
+        self.snapshot()
+    }
+
+    /// The keys after a look at the folder, for a key id that is not known yet.
+    pub(crate) fn refreshed(&self) -> Arc<Ring> {
+        self.refresh_or_warn();
+        self.snapshot()
+    }
+
+    fn refresh_or_warn(&self) {
+        if let Err(error) = self.refresh() {
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            tracing::warn!(%error, cause, "the key folder could not be read again");
+        }
+    }
+
+    /// The key that signs.
+    pub(crate) fn current(&self) -> Result<Arc<Key>, KeysError> {
+        self.snapshot().keys.last().cloned().ok_or_else(|| KeysError::None { path: self.folder.clone() })
+    }
+
+    fn snapshot(&self) -> Arc<Ring> {
+        self.ring.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Names the keys, never their contents.
+impl fmt::Debug for KeyRing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyRing").field("folder", &self.folder).field("keys", &self.list()).finish()
+    }
+}

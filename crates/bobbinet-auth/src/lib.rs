@@ -1,0 +1,29 @@
+//! Who are you, and what may you: the node's keys, tokens made with them, their verification, and policy.
+//!
+//! A token is a JWT (RFC 9068) signed with Ed25519. [`KeyRing`] holds a node's keys, [`mint()`] makes a token with the
+//! current one, a [`Verifier`] turns a token into a [`bobbinet_core::Caller`] or says why not, and [`Policy`] decides what
+//! that caller may do. Who can read the key folder is the node's owner (DESIGN section 9).
+
+mod cache;
+mod keys;
+mod mint;
+mod owner;
+mod policy;
+mod rejected;
+mod verify;
+
+pub use keys::{KEYS_MAX, KeyDescription, KeyRing, KeysError};
+pub use mint::{Claims, LIFETIME_DEFAULT, LIFETIME_MAX, MintError, mint};
+pub use owner::{KEYS_FOLDER, NODE_ISSUER, NODE_OWNER, NODE_TENANT, owner_token};
+pub use policy::{Denied, Operation, Policy};
+pub use rejected::{Rejected, bearer};
+pub use verify::{KEY_ID_LENGTH_MAX, TOKEN_LENGTH_MAX, Verifier, VerifierConfig};
+
+/// Chooses the cryptography of tokens for this process; calling it again changes nothing.
+///
+/// The token library panics at its first use when the features of some other crate leave its choice open, so the choice
+/// is made in words. [`KeyRing`] and [`Verifier`] call this; a program may call it first thing, too.
+pub fn install() {
+    // An error means that a provider stands already. It was chosen in words as well, and any of them will do.
+    jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default().ok();
+}

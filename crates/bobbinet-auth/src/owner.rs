@@ -1,0 +1,37 @@
+//! The node's owner: whoever can read its key folder.
+
+use std::path::Path;
+
+use bobbinet_core::{Principal, Tenant, Timestamp};
+
+use crate::{Claims, KeyRing, LIFETIME_DEFAULT, MintError, mint};
+
+/// The folder of a node's keys, in its data folder.
+pub const KEYS_FOLDER: &str = "keys";
+
+/// The issuer of tokens that a node signs with its own keys. Every node has the same: their keys tell them apart.
+pub const NODE_ISSUER: &str = "bobbinet:node";
+
+/// The subject of a token of the node's owner. It means that only under [`NODE_ISSUER`] and one of the node's own keys.
+pub const NODE_OWNER: &str = "node-owner";
+
+/// The tenant of the node's owner, and the only one until an operator names others.
+pub const NODE_TENANT: &str = "local";
+
+/// A token of the owner of the node with this data folder, for one audience and five minutes. How a program on the same
+/// machine, which can read the folder, calls the node without a word of configuration.
+///
+/// Fails with [`crate::KeysError::None`] if no node has used the folder yet: nothing is made here.
+pub fn owner_token(data: &Path, audience: &str, now: Timestamp) -> Result<String, MintError> {
+    let keys = KeyRing::open(&data.join(KEYS_FOLDER))?;
+    let claims = Claims {
+        issuer: NODE_ISSUER,
+        subject: &Principal::parse(NODE_OWNER).expect("a well-formed principal"),
+        tenant: &Tenant::parse(NODE_TENANT).expect("a well-formed tenant"),
+        audience,
+        scopes: &[],
+        now,
+        lifetime: LIFETIME_DEFAULT,
+    };
+    mint(&keys, &claims)
+}

@@ -1,0 +1,100 @@
+//! Why a request is not let in: in detail for the log, in one sentence for the one who asks.
+
+/// Why a token is refused. The text is for the log alone: told to a stranger, it would teach him to forge a better one.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejected {
+    /// There is no bearer token.
+    #[error("there is no bearer token")]
+    Missing,
+    /// Longer than [`crate::TOKEN_LENGTH_MAX`].
+    #[error("the token is {length} bytes long")]
+    Oversized {
+        /// Its length in bytes.
+        length: usize,
+    },
+    /// This part of it is not what RFC 7519 says, or is there twice.
+    #[error("the token's {0} is malformed")]
+    Malformed(&'static str),
+    /// The header has `jku`, `jwk`, `x5u` or `x5c`: a key that the sender chose is never used (RFC 8725 section 3.10).
+    #[error("the token brings its own key")]
+    KeyInHeader,
+    /// The header has `crit`: no extension is understood here (RFC 7515 section 4.1.11).
+    #[error("the token has a critical header")]
+    CriticalHeader,
+    /// `typ` is not `at+jwt`: a token made for another purpose (RFC 9068 section 4).
+    #[error("the token is not an access token")]
+    WrongType,
+    /// `alg` is not the one of the node's keys (RFC 8725 section 3.1).
+    #[error("the token's algorithm is not the key's")]
+    WrongAlgorithm,
+    /// No key of the node has this id.
+    #[error("no key has the id {kid}")]
+    UnknownKey {
+        /// The key id; its shape is checked.
+        kid: String,
+    },
+    /// The signature is not the key's over this content.
+    #[error("the signature does not match")]
+    BadSignature,
+    /// A claim that must be there is not.
+    #[error("the token has no {0}")]
+    MissingClaim(&'static str),
+    /// Another issuer's.
+    #[error("the token is of another issuer, {found:?}")]
+    WrongIssuer {
+        /// Its issuer.
+        found: String,
+    },
+    /// For another agent, or for several (RFC 8725 section 3.9).
+    #[error("the token is for {found:?}")]
+    WrongAudience {
+        /// For whom it is.
+        found: Vec<String>,
+    },
+    /// `iat` or `nbf` is in the future.
+    #[error("the token is not valid yet")]
+    NotYetValid,
+    /// `exp` is in the past.
+    #[error("the token has expired")]
+    Expired,
+    /// More time from `iat` to `exp` than is allowed.
+    #[error("the token lives too long, {seconds} s")]
+    LifetimeTooLong {
+        /// From `iat` to `exp`.
+        seconds: u64,
+    },
+}
+
+impl Rejected {
+    /// What the one who asked is told, whatever the reason.
+    pub const PUBLIC: &'static str = "a valid bearer token for this agent is needed";
+
+    /// The value of the `WWW-Authenticate` header of the 401 (RFC 6750 section 3).
+    pub fn challenge(&self) -> &'static str {
+        match self {
+            Self::Missing => r#"Bearer realm="bobbinet""#,
+            Self::Oversized { .. }
+            | Self::Malformed(_)
+            | Self::KeyInHeader
+            | Self::CriticalHeader
+            | Self::WrongType
+            | Self::WrongAlgorithm
+            | Self::UnknownKey { .. }
+            | Self::BadSignature
+            | Self::MissingClaim(_)
+            | Self::WrongIssuer { .. }
+            | Self::WrongAudience { .. }
+            | Self::NotYetValid
+            | Self::Expired
+            | Self::LifetimeTooLong { .. } => r#"Bearer realm="bobbinet", error="invalid_token""#,
+        }
+    }
+}
+
+/// The token in an `Authorization` header's value (RFC 6750 section 2.1). Another scheme counts as no token.
+pub fn bearer(authorization: Option<&str>) -> Result<&str, Rejected> {
+    match authorization.and_then(|value| value.trim().split_once(' ')) {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(token.trim_start()),
+        Some(_) | None => Err(Rejected::Missing),
+    }
+}

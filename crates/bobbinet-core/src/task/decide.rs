@@ -1,0 +1,477 @@
+//! All the logic of a task: what a command comes to in each state. Nothing else decides (DESIGN section 3, invariant 1).
+
+use std::sync::Arc;
+
+use super::{
+    Call, CallId, Claim, Command, Event, Fault, Ledger, Outcome, Plan, Question, QuestionKind, Refused, Settlement,
+    State, Submission, Task, apply::size_of_parts, command::Decision,
+};
+use crate::{
+    Artifact, ArtifactId, Json, Limits, Message, MessageId, Part, RunnerId, TaskId,
+    answer::{self, Verdict},
+    limits::{ATTEMPTS_MAX, TAKEOVERS_MAX},
+};
+
+/// Records kept free at the end of a full log, so that a task can always be asked about, cancelled and ended.
+const RESERVED_EVENTS: u64 = 32;
+
+/// What `command` comes to for the task `id`, which stands at `task`, if it exists.
+pub fn decide(id: &TaskId, task: Option<&Task>, command: Command, limits: &Limits) -> Decision {
+    match (task, command) {
+        (None, Command::Submit(submission)) => Ok(submit(id, submission)),
+        (Some(_), Command::Submit(_)) => Err(Refused::Present),
+        (None, _) => Err(Refused::Absent),
+        (Some(task), Command::Claim { runner }) => claim(task, runner),
+        (Some(task), Command::TakeOver { slot }) => take_over(task, slot),
+        (Some(task), Command::Progress { claim, message, metadata }) => {
+            own(task, claim)?;
+            room(task, limits)?;
+            Ok(vec![Event::Progressed { message, metadata }])
+        }
+        (Some(task), Command::Add { claim, artifact, append, last_chunk }) => {
+            own(task, claim)?;
+            room(task, limits)?;
+            fits(task, std::slice::from_ref(&artifact), limits)?;
+            Ok(vec![Event::Added { artifact, append, last_chunk }])
+        }
+        (Some(task), Command::Ask { claim, question }) => {
+            own(task, claim)?;
+            room(task, limits)?;
+            Ok(vec![Event::Asked { question }])
+        }
+        (Some(task), Command::Reply { message, plan, seen, is_live, slot }) => {
+            if task.question.is_some() && task.asked > seen {
+                return Err(Refused::BadAnswer("another question has been asked since".to_owned()));
+            }
+            reply(task, message, plan, is_live, slot, limits)
+        }
+        (Some(task), Command::Finish { claim, outcome }) => finish(task, claim, outcome, limits),
+        (Some(task), Command::Cancel) => cancel(task),
+    }
+}
+
+fn submit(id: &TaskId, submission: Submission) -> Vec<Event> {
+    let Submission { mut submitted, plan, slot } = submission;
+    match plan {
+        Plan::Call(call) => {
+            submitted.plan = Some(call);
+            // Claimed at once, as most are, it has three.
+            let mut events = Vec::with_capacity(3);
+            events.push(Event::Submitted(Arc::new(submitted)));
+            if let Some(runner) = slot {
+                events.push(Event::Started { claim: Claim { runner, epoch: 1 } });
+                events.push(Event::Intended { call: CallId(1), attempt: 1 });
+            }
+            events
+        }
+        Plan::Ask(question) => vec![Event::Submitted(Arc::new(submitted)), Event::Asked { question }],
+        Plan::Reject(fault) => vec![Event::Submitted(Arc::new(submitted)), ended(id, 1, State::Rejected, &fault)],
+        // A task that does not exist has asked nothing; `prepare` must not say so.
+        Plan::Answer(_) => {
+            let fault = Fault::new("no-question", "there is no question to answer");
+            vec![Event::Submitted(Arc::new(submitted)), ended(id, 1, State::Rejected, &fault)]
+        }
+    }
+}
+
+fn claim(task: &Task, runner: RunnerId) -> Decision {
+    match task.state {
+        State::Submitted => Ok(begin(task, runner)),
+        State::Working | State::InputRequired | State::AuthRequired => Err(Refused::Idle),
+        State::Completed | State::Failed | State::Canceled | State::Rejected => Err(Refused::Ended),
+    }
+}
+
+/// The claim and the intent of the next call: a repetition of one that came to nothing certain, or a new one.
+fn begin(task: &Task, runner: RunnerId) -> Vec<Event> {
+    // A repetition keeps its call's id, and so the key that a keyed tool drops repeats by.
+    let (call, attempt) = match task.ledger.last().filter(|last| is_uncertain(last)) {
+        Some(last) => (last.call, last.attempt + 1),
+        None => (CallId(u32::try_from(task.ledger.len()).unwrap_or(u32::MAX).saturating_add(1)), 1),
+    };
+    vec![Event::Started { claim: Claim { runner, epoch: task.epoch + 1 } }, Event::Intended { call, attempt }]
+}
+
+/// Whether nobody knows that this call has had its effect, or that it never will.
+fn is_uncertain(call: &Ledger) -> bool {
+    match call.settlement {
+        None | Some(Settlement::Unknown | Settlement::Declined) => true,
+        Some(
+            Settlement::Done
+            | Settlement::Failed
+            | Settlement::SaidToHaveHappened
+            | Settlement::SaidToHaveFailed
+            | Settlement::Late,
+        ) => false,
+    }
+}
+
+fn take_over(task: &Task, slot: Option<RunnerId>) -> Decision {
+    match task.state {
+        State::Working => {}
+        State::Submitted | State::InputRequired | State::AuthRequired => return Err(Refused::Idle),
+        State::Completed | State::Failed | State::Canceled | State::Rejected => return Err(Refused::Ended),
+    }
+    let Some(open) = task.open_call() else {
+        return Ok(vec![Event::Released]);
+    };
+    if !open.effect.may_run_again() {
+        let fault = Fault::new("process-died", "the process that made the call died before it knew the outcome");
+        return Ok(vec![ask_outcome(task, 0, open, &fault)]);
+    }
+    if open.takeovers >= TAKEOVERS_MAX {
+        let fault = Fault::new(
+            "taken-over-too-often",
+            format!("{TAKEOVERS_MAX} processes in a row died while they ran this call; it is not tried again"),
+        );
+        let settled = Event::Settled { call: open.call, settlement: Settlement::Unknown };
+        return Ok(vec![settled, ended(&task.id, task.version + 1, State::Failed, &fault)]);
+    }
+    Ok(match slot {
+        Some(runner) => begin(task, runner),
+        None => vec![Event::Released],
+    })
+}
+
+fn reply(
+    task: &Task,
+    message: Arc<Message>,
+    plan: Plan,
+    is_live: bool,
+    slot: Option<RunnerId>,
+    limits: &Limits,
+) -> Decision {
+    match task.state {
+        State::InputRequired | State::AuthRequired => {}
+        State::Submitted | State::Working => return Err(Refused::Busy),
+        State::Completed | State::Failed | State::Canceled | State::Rejected => return Err(Refused::Ended),
+    }
+    let question = task.question.as_ref().expect("an interrupted task has a question: it is set by the same event");
+    if task.history.len() >= limits.history_max {
+        return Err(Refused::Limit { what: "history_max", max: limits.history_max as u64 });
+    }
+    fits_bytes(task, size_of_parts(&message.parts), limits)?;
+    // Not the kind of the question but the ledger says what an answer can do: a task that has made a call is never
+    // planned anew, which would make the call again in silence, and one that has made none has no call to answer.
+    if task.ledger.is_empty() {
+        return Ok(reply_input(task, message, plan, slot));
+    }
+    match question.kind {
+        QuestionKind::Input | QuestionKind::Elicitation | QuestionKind::Authorization => {
+            // A run whose call has returned is alive for a moment more, but hears nothing.
+            let is_live = is_live && task.claim.is_some() && task.open_call().is_some();
+            Ok(reply_call(task, question, message, plan, is_live, slot))
+        }
+        QuestionKind::Outcome { call } => reply_outcome(task, message, call, slot),
+    }
+}
+
+fn reply_input(task: &Task, message: Arc<Message>, plan: Plan, slot: Option<RunnerId>) -> Vec<Event> {
+    let replied = |message| Event::Replied { message, answer: None, resumed: false };
+    match plan {
+        Plan::Call(call) => {
+            let mut events = vec![replied(message), Event::Planned { call }];
+            if let Some(runner) = slot {
+                events.extend(begin(task, runner));
+            }
+            events
+        }
+        Plan::Ask(question) => vec![replied(message), Event::Asked { question }],
+        Plan::Reject(fault) => {
+            vec![replied(message), ended(&task.id, task.version + 1, State::Rejected, &fault)]
+        }
+        Plan::Answer(_) => {
+            let fault = Fault::new("no-question", "no call has asked anything");
+            vec![replied(message), ended(&task.id, task.version + 1, State::Rejected, &fault)]
+        }
+    }
+}
+
+fn reply_call(
+    task: &Task,
+    question: &Question,
+    message: Arc<Message>,
+    plan: Plan,
+    is_live: bool,
+    slot: Option<RunnerId>,
+) -> Vec<Event> {
+    let answer = match plan {
+        Plan::Answer(answer) => answer,
+        // In other words, but it is still the call that asks.
+        Plan::Ask(asked) => {
+            let question = Arc::new(Question { kind: question.kind, ..Question::clone(&asked) });
+            return vec![Event::Replied { message, answer: None, resumed: is_live }, Event::Asked { question }];
+        }
+        Plan::Reject(fault) => {
+            return vec![
+                // The run keeps its claim, if it lives: what becomes of its call is kept in the ledger.
+                Event::Replied { message, answer: None, resumed: is_live },
+                ended(&task.id, task.version + 1, State::Rejected, &fault),
+            ];
+        }
+        // The agent took the answer for a new request, while a call of the old one is open. One thing at a time.
+        Plan::Call(_) => Json::of(&message.text()),
+    };
+    if is_live {
+        return vec![Event::Replied { message, answer: Some(answer), resumed: true }];
+    }
+    let mut events = vec![Event::Replied { message, answer: Some(answer), resumed: false }];
+    match task.ledger.last() {
+        Some(last) if !last.effect.may_run_again() => {
+            let fault = Fault::new(
+                "question-lost",
+                "the call that asked is gone, so the answer cannot reach it and its outcome is unknown",
+            );
+            events.push(ask_outcome(task, 1, last, &fault));
+        }
+        Some(_) | None => {
+            if let Some(runner) = slot {
+                events.extend(begin(task, runner));
+            }
+        }
+    }
+    events
+}
+
+fn reply_outcome(task: &Task, message: Arc<Message>, call: CallId, slot: Option<RunnerId>) -> Decision {
+    let Some(verdict) = Verdict::read(&message) else {
+        return Err(Refused::BadAnswer(
+            "say retry, happened or failed, as text or as data {\"outcome\": \"…\", \"result\": …}".to_owned(),
+        ));
+    };
+    let mut events = vec![Event::Replied { message, answer: None, resumed: false }];
+    match verdict {
+        Verdict::Retry => {
+            if let Some(runner) = slot {
+                events.extend(begin(task, runner));
+            }
+        }
+        Verdict::Happened(result) => {
+            events.push(Event::Settled { call, settlement: Settlement::SaidToHaveHappened });
+            if let Some(result) = result {
+                let artifact = Artifact::new(result_id(task), vec![Part::data(result)]);
+                events.push(Event::Added { artifact: Arc::new(artifact), append: false, last_chunk: true });
+            }
+            events.push(Event::Ended { state: State::Completed, message: None, metadata: None });
+        }
+        Verdict::Failed => {
+            events.push(Event::Settled { call, settlement: Settlement::SaidToHaveFailed });
+            let fault = Fault::new("said-to-have-failed", "the caller says that the call did not happen");
+            events.push(ended(&task.id, task.version + 2, State::Failed, &fault));
+        }
+    }
+    Ok(events)
+}
+
+fn finish(task: &Task, claim: Claim, outcome: Outcome, limits: &Limits) -> Decision {
+    if task.state.is_terminal() {
+        // A cancel was first in the log. What the call came to is kept in the ledger and told to nobody.
+        return match task.open_call() {
+            Some(open) if task.claim == Some(claim) => {
+                Ok(vec![Event::Settled { call: open.call, settlement: late(&outcome) }])
+            }
+            Some(_) | None => Err(Refused::Ended),
+        };
+    }
+    if task.claim != Some(claim) {
+        return Err(Refused::Fenced);
+    }
+    let open = task.open_call().ok_or(Refused::Idle)?;
+    Ok(match outcome {
+        Outcome::Completed { artifacts, message } => {
+            returned(task, open, Settlement::Done, artifacts, (State::Completed, message), limits)
+        }
+        Outcome::Refused { artifacts, message } => {
+            returned(task, open, Settlement::Failed, artifacts, (State::Failed, Some(message)), limits)
+        }
+        Outcome::Failed(fault) => failed(task, open, State::Failed, &fault),
+        Outcome::Rejected(fault) => failed(task, open, State::Rejected, &fault),
+        Outcome::Unknown { fault, again } => return unknown(task, open, &fault, again),
+        Outcome::Declined => return declined(task, open),
+    })
+}
+
+/// What is known of a call that came to its end after its task had.
+fn late(outcome: &Outcome) -> Settlement {
+    match outcome {
+        Outcome::Completed { .. } => Settlement::Late,
+        Outcome::Refused { .. } | Outcome::Failed(_) | Outcome::Rejected(_) => Settlement::Failed,
+        Outcome::Unknown { .. } => Settlement::Unknown,
+        Outcome::Declined => Settlement::Declined,
+    }
+}
+
+/// The call returned with something: that and the end, or the end alone if it is too much to keep.
+fn returned(
+    task: &Task,
+    open: &Ledger,
+    settlement: Settlement,
+    artifacts: Vec<Arc<Artifact>>,
+    (state, message): (State, Option<Arc<Message>>),
+    limits: &Limits,
+) -> Vec<Event> {
+    let mut events = Vec::with_capacity(artifacts.len() + 2);
+    events.push(Event::Settled { call: open.call, settlement });
+    match fits(task, &artifacts, limits) {
+        Ok(()) => {
+            events.extend(artifacts.into_iter().map(added));
+            events.push(Event::Ended { state, message, metadata: None });
+        }
+        Err(limit) => events.push(too_large(task, &limit)),
+    }
+    events
+}
+
+fn failed(task: &Task, open: &Ledger, state: State, fault: &Fault) -> Vec<Event> {
+    let settled = Event::Settled { call: open.call, settlement: Settlement::Failed };
+    vec![settled, ended(&task.id, task.version + 1, state, fault)]
+}
+
+/// The call's question was given up, and the call has returned.
+fn declined(task: &Task, open: &Ledger) -> Decision {
+    match task.question.as_ref().map(|question| question.kind) {
+        Some(QuestionKind::Input | QuestionKind::Elicitation | QuestionKind::Authorization) => {
+            Ok(vec![Event::Settled { call: open.call, settlement: Settlement::Declined }])
+        }
+        Some(QuestionKind::Outcome { .. }) => Err(Refused::Idle),
+        // The caller's answer was in the log already when the question was given up.
+        None => {
+            let fault = Fault::new("declined", "the call's question was declined before the answer reached it");
+            unknown(task, open, &fault, true)
+        }
+    }
+}
+
+fn unknown(task: &Task, open: &Ledger, fault: &Fault, again: bool) -> Decision {
+    match task.question.as_ref().map(|question| question.kind) {
+        // The question outlives the call: an answer repeats the call, where it may run again.
+        Some(QuestionKind::Input | QuestionKind::Elicitation | QuestionKind::Authorization)
+            if open.effect.may_run_again() =>
+        {
+            return Ok(vec![Event::Settled { call: open.call, settlement: Settlement::Unknown }]);
+        }
+        // It was asked before, and that was kept although the store could not say so.
+        Some(QuestionKind::Outcome { .. }) => return Err(Refused::Idle),
+        Some(QuestionKind::Input | QuestionKind::Elicitation | QuestionKind::Authorization) | None => {}
+    }
+    if !open.effect.may_run_again() {
+        return Ok(vec![ask_outcome(task, 0, open, fault)]);
+    }
+    let is_worth_another_attempt = again && open.tries < ATTEMPTS_MAX;
+    if is_worth_another_attempt {
+        return Ok(vec![Event::Intended { call: open.call, attempt: open.attempt + 1 }]);
+    }
+    Ok(vec![
+        Event::Settled { call: open.call, settlement: Settlement::Unknown },
+        ended(&task.id, task.version + 1, State::Failed, fault),
+    ])
+}
+
+fn cancel(task: &Task) -> Decision {
+    if task.state.is_terminal() {
+        return Err(Refused::Ended);
+    }
+    let note = task.open_call().filter(|open| !open.effect.may_run_again()).map(|open| {
+        let text = format!(
+            "canceled while call {} was in flight; whether it had an effect is unknown here, see `bobbinet task show`",
+            open.call.0
+        );
+        Arc::new(Message::from_agent(message_id(&task.id, task.version), vec![Part::text(text)]))
+    });
+    Ok(vec![Event::Ended { state: State::Canceled, message: note, metadata: None }])
+}
+
+/// Only the run that owns a working task may speak for it.
+fn own(task: &Task, claim: Claim) -> Result<(), Refused> {
+    match task.state {
+        State::Working if task.claim == Some(claim) => Ok(()),
+        State::Submitted | State::Working | State::InputRequired | State::AuthRequired => Err(Refused::Fenced),
+        State::Completed | State::Failed | State::Canceled | State::Rejected => Err(Refused::Ended),
+    }
+}
+
+fn room(task: &Task, limits: &Limits) -> Result<(), Refused> {
+    if task.version + RESERVED_EVENTS >= limits.events_max {
+        return Err(Refused::Limit { what: "events_max", max: limits.events_max });
+    }
+    Ok(())
+}
+
+fn fits(task: &Task, more: &[Arc<Artifact>], limits: &Limits) -> Result<(), Refused> {
+    fits_bytes(task, more.iter().map(|artifact| size_of_parts(&artifact.parts)).sum(), limits)?;
+    let is_new = |artifact: &&Arc<Artifact>| task.artifacts.iter().all(|known| known.id != artifact.id);
+    if task.artifacts.len() + more.iter().filter(is_new).count() > limits.artifacts_max {
+        return Err(Refused::Limit { what: "artifacts_max", max: limits.artifacts_max as u64 });
+    }
+    Ok(())
+}
+
+fn fits_bytes(task: &Task, more: usize, limits: &Limits) -> Result<(), Refused> {
+    if task.bytes.saturating_add(more) > limits.task_bytes_max {
+        return Err(Refused::Limit { what: "task_bytes_max", max: limits.task_bytes_max as u64 });
+    }
+    Ok(())
+}
+
+fn too_large(task: &Task, limit: &Refused) -> Event {
+    let fault = Fault::new("result-too-large", format!("the call returned, but its result was not kept: {limit}"));
+    ended(&task.id, task.version + 1, State::Failed, &fault)
+}
+
+fn added(artifact: Arc<Artifact>) -> Event {
+    Event::Added { artifact, append: false, last_chunk: true }
+}
+
+/// The end of a task with a fault, said in words and as data: `{"code": …, …}`.
+fn ended(id: &TaskId, version: u64, state: State, fault: &Fault) -> Event {
+    Event::Ended { state, message: Some(Arc::new(fault_message(id, version, fault))), metadata: None }
+}
+
+fn fault_message(id: &TaskId, version: u64, fault: &Fault) -> Message {
+    let mut data = serde_json::Map::new();
+    data.insert("code".to_owned(), fault.code.into());
+    if let Some(details) = &fault.data {
+        data.insert("details".to_owned(), details.to_value());
+    }
+    let data = Json::from(&serde_json::Value::Object(data));
+    Message::from_agent(message_id(id, version), vec![Part::text(&fault.text), Part::data(data)])
+}
+
+/// The question that an unknown outcome becomes (DESIGN section 3, invariant 10).
+fn ask_outcome(task: &Task, offset: u64, open: &Ledger, fault: &Fault) -> Event {
+    let skill = open.skill.as_ref().map_or("the agent", |skill| skill.as_str());
+    let text = format!(
+        "Call {call} of {skill} may or may not have happened: {why}. It runs at most once, so say what to do: \
+         retry (make the call again), happened (it did; add its result if you know it) or failed (give up).",
+        call = open.call.0,
+        why = fault.text,
+    );
+    let data = Json::from(&serde_json::json!({
+        "type": "outcome", "code": fault.code, "call": open.call.0, "attempt": open.attempt,
+        "answers": ["retry", "happened", "failed"],
+    }));
+    let message =
+        Message::from_agent(message_id(&task.id, task.version + offset), vec![Part::text(text), Part::data(data)]);
+    let question = Question {
+        kind: QuestionKind::Outcome { call: open.call },
+        message: Arc::new(message),
+        schema: Json::parse(answer::SCHEMA).ok(),
+    };
+    Event::Asked { question: Arc::new(question) }
+}
+
+/// Ids of what the core itself says or makes: the task's, and where in the log it stands.
+fn message_id(id: &TaskId, version: u64) -> MessageId {
+    MessageId::parse(&format!("{id}-{version}")).expect("a UUID and a number are short and printable")
+}
+
+fn result_id(task: &Task) -> ArtifactId {
+    ArtifactId::parse(&format!("result-{}", task.artifacts.len() + 1)).expect("a word and a number")
+}
+
+impl Call {
+    /// A call without arguments: the agent reads the message itself.
+    pub fn of_message(effect: crate::Effect) -> Self {
+        Self { skill: None, arguments: None, effect }
+    }
+}

@@ -1,0 +1,35 @@
+//! What an interrupted task waits for.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Json, Message, task::CallId};
+
+/// What a task asks its caller.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    /// Who asks, and so what an answer does.
+    pub kind: QuestionKind,
+    /// The question in words and data, for the status.
+    pub message: Arc<Message>,
+    /// JSON Schema of the answer, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<Json>,
+}
+
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum QuestionKind {
+    /// `prepare`: which skill, or which arguments. The answer is prepared together with what came before.
+    Input,
+    /// A call in flight. The answer goes to it, or, if it is gone, to its repetition.
+    Elicitation,
+    /// A call in flight that needs its user to authorise something elsewhere, at a URL.
+    Authorization,
+    /// Bobbinet: this call of an at-most-once tool has an unknown outcome. Answered by retry, happened or failed.
+    Outcome {
+        /// Which call.
+        call: CallId,
+    },
+}

@@ -1,0 +1,367 @@
+//! Every state and every command: what comes of it, as one table.
+
+use std::fmt::Write as _;
+
+use bobbinet_core::{Effect, Fault, Outcome, QuestionKind, State};
+use expect_test::{Expect, expect};
+
+use crate::talk::{
+    By::{Owner, Stranger},
+    Run::{Gone, Live},
+    Say, Slot, Talk, answer, asks, call, completed, failed, refused, reject, unknown,
+};
+
+/// Every place where a task can stand, with what is said to bring it there.
+fn places() -> Vec<(&'static str, Vec<Say>)> {
+    let once = || Say::Submit(call(Effect::AtMostOnce), Slot::Free);
+    let again = || Say::Submit(call(Effect::Idempotent), Slot::Free);
+    vec![
+        ("absent", vec![]),
+        ("submitted", vec![Say::Submit(call(Effect::AtMostOnce), Slot::None)]),
+        ("working, at-most-once", vec![once()]),
+        ("working, idempotent", vec![again()]),
+        ("input-required, to begin", vec![Say::Submit(asks(QuestionKind::Input), Slot::None)]),
+        ("input-required, at-most-once", vec![once(), Say::Ask(Owner, QuestionKind::Elicitation)]),
+        ("input-required, idempotent", vec![again(), Say::Ask(Owner, QuestionKind::Elicitation)]),
+        ("input-required, for an outcome", vec![once(), Say::TakeOver(Slot::None)]),
+        ("auth-required, idempotent", vec![again(), Say::Ask(Owner, QuestionKind::Authorization)]),
+        ("completed", vec![once(), Say::Finish(Owner, completed())]),
+        ("failed", vec![once(), Say::Finish(Owner, failed())]),
+        ("canceled, call in flight", vec![once(), Say::Cancel]),
+        ("rejected", vec![Say::Submit(reject(), Slot::None)]),
+    ]
+}
+
+fn commands() -> Vec<(&'static str, Say)> {
+    let reply = |text, plan, run| Say::Reply(text, plan, run, Slot::Free);
+    vec![
+        ("submit a call", Say::Submit(call(Effect::AtMostOnce), Slot::None)),
+        ("submit a call, slot", Say::Submit(call(Effect::AtMostOnce), Slot::Free)),
+        ("submit a question", Say::Submit(asks(QuestionKind::Input), Slot::None)),
+        ("submit an answer", Say::Submit(answer(), Slot::None)),
+        ("submit nonsense", Say::Submit(reject(), Slot::None)),
+        ("claim", Say::Claim),
+        ("take over", Say::TakeOver(Slot::None)),
+        ("take over, slot", Say::TakeOver(Slot::Free)),
+        ("progress", Say::Progress(Owner)),
+        ("progress of another", Say::Progress(Stranger)),
+        ("add", Say::Add(Owner, "a", 1, false)),
+        ("add of another", Say::Add(Stranger, "a", 1, false)),
+        ("ask", Say::Ask(Owner, QuestionKind::Elicitation)),
+        ("ask to authorize", Say::Ask(Owner, QuestionKind::Authorization)),
+        ("ask of another", Say::Ask(Stranger, QuestionKind::Elicitation)),
+        ("reply a call", reply("do it", call(Effect::AtMostOnce), Gone)),
+        ("reply a call, no slot", Say::Reply("do it", call(Effect::AtMostOnce), Gone, Slot::None)),
+        ("reply, live", reply("42", answer(), Live)),
+        ("reply, gone", reply("42", answer(), Gone)),
+        ("reply too little, live", reply("hm", asks(QuestionKind::Input), Live)),
+        ("reply too little, gone", reply("hm", asks(QuestionKind::Input), Gone)),
+        ("reply nonsense, live", reply("no", reject(), Live)),
+        ("reply retry", reply("retry", answer(), Gone)),
+        ("reply happened", reply(r#"{"outcome":"happened","result":1}"#, answer(), Gone)),
+        ("reply failed", reply("failed", answer(), Gone)),
+        ("finish completed", Say::Finish(Owner, completed())),
+        ("finish refused", Say::Finish(Owner, refused())),
+        ("finish failed", Say::Finish(Owner, failed())),
+        ("finish rejected", Say::Finish(Owner, Outcome::Rejected(Fault::new("unknown-tool", "none")))),
+        ("finish unknown", Say::Finish(Owner, unknown(false))),
+        ("finish unknown, again", Say::Finish(Owner, unknown(true))),
+        ("finish declined", Say::Finish(Owner, Outcome::Declined)),
+        ("finish of another", Say::Finish(Stranger, completed())),
+        ("cancel", Say::Cancel),
+    ]
+}
+
+fn check(expected: &Expect) {
+    let mut table = String::new();
+    for (place, said) in places() {
+        writeln!(table, "{place}").unwrap();
+        // What comes to the same is one line.
+        let mut lines: Vec<(String, Vec<&str>)> = Vec::new();
+        for (command, say) in commands() {
+            let came = Talk::after(&said).print(&say);
+            match lines.iter_mut().find(|(line, _)| *line == came) {
+                Some((_, commands)) => commands.push(command),
+                None => lines.push((came, vec![command])),
+            }
+        }
+        for (came, commands) in lines {
+            writeln!(table, "    {}\n        {came}", commands.join(" | ")).unwrap();
+        }
+    }
+    expected.assert_eq(&table);
+}
+
+#[test]
+fn the_places_are_all_states() {
+    let reached: Vec<_> =
+        places().iter().filter_map(|(_, said)| Talk::after(said).task.map(|task| task.state)).collect();
+    for state in State::ALL {
+        assert!(reached.contains(&state), "nothing in the table stands at {state:?}");
+    }
+}
+
+#[test]
+fn every_command_in_every_state() {
+    check(&expect![[r#"
+        absent
+            submit a call
+                Submitted -> submitted
+            submit a call, slot
+                Submitted Started(1) Intended(1.1) -> working
+            submit a question
+                Submitted Asked(input) -> input-required
+            submit an answer
+                Submitted Ended(rejected: no-question) -> rejected
+            submit nonsense
+                Submitted Ended(rejected: bad-arguments) -> rejected
+            claim | take over | take over, slot | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel
+                no: the task does not exist
+        submitted
+            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense
+                no: the task exists
+            claim
+                Started(1) Intended(1.1) -> working
+            take over | take over, slot
+                no: there is nothing to be done
+            progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another
+                no: another run owns the task
+            reply a call | reply a call, no slot | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed
+                no: the task is at work and takes no messages until it asks or ends
+            cancel
+                Ended(canceled) -> canceled
+        working, at-most-once
+            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense
+                no: the task exists
+            claim
+                no: there is nothing to be done
+            take over | take over, slot | finish unknown | finish unknown, again | finish declined
+                Asked(outcome of 1) -> input-required
+            progress
+                Progressed -> working
+            progress of another | add of another | ask of another | finish of another
+                no: another run owns the task
+            add
+                Added(a) -> working
+            ask
+                Asked(elicitation) -> input-required
+            ask to authorize
+                Asked(authorization) -> auth-required
+            reply a call | reply a call, no slot | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed
+                no: the task is at work and takes no messages until it asks or ends
+            finish completed
+                Settled(1 Done) Added(result) Ended(completed) -> completed
+            finish refused
+                Settled(1 Failed) Added(result) Ended(failed) -> failed
+            finish failed
+                Settled(1 Failed) Ended(failed: broken) -> failed
+            finish rejected
+                Settled(1 Failed) Ended(rejected: unknown-tool) -> rejected
+            cancel
+                Ended(canceled, with a note) -> canceled
+        working, idempotent
+            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense
+                no: the task exists
+            claim
+                no: there is nothing to be done
+            take over
+                Released -> submitted
+            take over, slot
+                Started(2) Intended(1.2) -> working
+            progress
+                Progressed -> working
+            progress of another | add of another | ask of another | finish of another
+                no: another run owns the task
+            add
+                Added(a) -> working
+            ask
+                Asked(elicitation) -> input-required
+            ask to authorize
+                Asked(authorization) -> auth-required
+            reply a call | reply a call, no slot | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed
+                no: the task is at work and takes no messages until it asks or ends
+            finish completed
+                Settled(1 Done) Added(result) Ended(completed) -> completed
+            finish refused
+                Settled(1 Failed) Added(result) Ended(failed) -> failed
+            finish failed
+                Settled(1 Failed) Ended(failed: broken) -> failed
+            finish rejected
+                Settled(1 Failed) Ended(rejected: unknown-tool) -> rejected
+            finish unknown
+                Settled(1 Unknown) Ended(failed: server-died) -> failed
+            finish unknown, again | finish declined
+                Intended(1.2) -> working
+            cancel
+                Ended(canceled) -> canceled
+        input-required, to begin
+            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense
+                no: the task exists
+            claim | take over | take over, slot
+                no: there is nothing to be done
+            progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another
+                no: another run owns the task
+            reply a call
+                Replied(released) Planned Started(1) Intended(1.1) -> working
+            reply a call, no slot
+                Replied(released) Planned -> submitted
+            reply, live | reply, gone | reply retry | reply happened | reply failed
+                Replied(released) Ended(rejected: no-question) -> rejected
+            reply too little, live | reply too little, gone
+                Replied(released) Asked(input) -> input-required
+            reply nonsense, live
+                Replied(released) Ended(rejected: bad-arguments) -> rejected
+            cancel
+                Ended(canceled) -> canceled
+        input-required, at-most-once
+            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense
+                no: the task exists
+            claim | take over | take over, slot
+                no: there is nothing to be done
+            progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish of another
+                no: another run owns the task
+            reply a call | reply a call, no slot | reply, gone | reply retry | reply happened | reply failed
+                Replied(answer released) Asked(outcome of 1) -> input-required
+            reply, live
+                Replied(answer resumed) -> working
+            reply too little, live
+                Replied(resumed) Asked(elicitation) -> input-required
+            reply too little, gone
+                Replied(released) Asked(elicitation) -> input-required
+            reply nonsense, live
+                Replied(resumed) Ended(rejected: bad-arguments) -> rejected
+            finish completed
+                Settled(1 Done) Added(result) Ended(completed) -> completed
+            finish refused
+                Settled(1 Failed) Added(result) Ended(failed) -> failed
+            finish failed
+                Settled(1 Failed) Ended(failed: broken) -> failed
+            finish rejected
+                Settled(1 Failed) Ended(rejected: unknown-tool) -> rejected
+            finish unknown | finish unknown, again
+                Asked(outcome of 1) -> input-required
+            finish declined
+                Settled(1 Declined) -> input-required
+            cancel
+                Ended(canceled, with a note) -> canceled
+        input-required, idempotent
+            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense
+                no: the task exists
+            claim | take over | take over, slot
+                no: there is nothing to be done
+            progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish of another
+                no: another run owns the task
+            reply a call | reply, gone | reply retry | reply happened | reply failed
+                Replied(answer released) Started(2) Intended(1.2) -> working
+            reply a call, no slot
+                Replied(answer released) -> submitted
+            reply, live
+                Replied(answer resumed) -> working
+            reply too little, live
+                Replied(resumed) Asked(elicitation) -> input-required
+            reply too little, gone
+                Replied(released) Asked(elicitation) -> input-required
+            reply nonsense, live
+                Replied(resumed) Ended(rejected: bad-arguments) -> rejected
+            finish completed
+                Settled(1 Done) Added(result) Ended(completed) -> completed
+            finish refused
+                Settled(1 Failed) Added(result) Ended(failed) -> failed
+            finish failed
+                Settled(1 Failed) Ended(failed: broken) -> failed
+            finish rejected
+                Settled(1 Failed) Ended(rejected: unknown-tool) -> rejected
+            finish unknown | finish unknown, again
+                Settled(1 Unknown) -> input-required
+            finish declined
+                Settled(1 Declined) -> input-required
+            cancel
+                Ended(canceled) -> canceled
+        input-required, for an outcome
+            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense
+                no: the task exists
+            claim | take over | take over, slot | finish unknown | finish unknown, again | finish declined
+                no: there is nothing to be done
+            progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish of another
+                no: another run owns the task
+            reply a call | reply a call, no slot | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live
+                no: the message does not answer the question: say retry, happened or failed, as text or as data {"outcome": "…", "result": …}
+            reply retry
+                Replied(released) Started(2) Intended(1.2) -> working
+            reply happened
+                Replied(released) Settled(1 SaidToHaveHappened) Added(result-1) Ended(completed) -> completed
+            reply failed
+                Replied(released) Settled(1 SaidToHaveFailed) Ended(failed: said-to-have-failed) -> failed
+            finish completed
+                Settled(1 Done) Added(result) Ended(completed) -> completed
+            finish refused
+                Settled(1 Failed) Added(result) Ended(failed) -> failed
+            finish failed
+                Settled(1 Failed) Ended(failed: broken) -> failed
+            finish rejected
+                Settled(1 Failed) Ended(rejected: unknown-tool) -> rejected
+            cancel
+                Ended(canceled, with a note) -> canceled
+        auth-required, idempotent
+            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense
+                no: the task exists
+            claim | take over | take over, slot
+                no: there is nothing to be done
+            progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish of another
+                no: another run owns the task
+            reply a call | reply, gone | reply retry | reply happened | reply failed
+                Replied(answer released) Started(2) Intended(1.2) -> working
+            reply a call, no slot
+                Replied(answer released) -> submitted
+            reply, live
+                Replied(answer resumed) -> working
+            reply too little, live
+                Replied(resumed) Asked(authorization) -> auth-required
+            reply too little, gone
+                Replied(released) Asked(authorization) -> auth-required
+            reply nonsense, live
+                Replied(resumed) Ended(rejected: bad-arguments) -> rejected
+            finish completed
+                Settled(1 Done) Added(result) Ended(completed) -> completed
+            finish refused
+                Settled(1 Failed) Added(result) Ended(failed) -> failed
+            finish failed
+                Settled(1 Failed) Ended(failed: broken) -> failed
+            finish rejected
+                Settled(1 Failed) Ended(rejected: unknown-tool) -> rejected
+            finish unknown | finish unknown, again
+                Settled(1 Unknown) -> auth-required
+            finish declined
+                Settled(1 Declined) -> auth-required
+            cancel
+                Ended(canceled) -> canceled
+        completed
+            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense
+                no: the task exists
+            claim | take over | take over, slot | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel
+                no: the task has ended
+        failed
+            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense
+                no: the task exists
+            claim | take over | take over, slot | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel
+                no: the task has ended
+        canceled, call in flight
+            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense
+                no: the task exists
+            claim | take over | take over, slot | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish of another | cancel
+                no: the task has ended
+            finish completed
+                Settled(1 Late) -> canceled
+            finish refused | finish failed | finish rejected
+                Settled(1 Failed) -> canceled
+            finish unknown | finish unknown, again
+                Settled(1 Unknown) -> canceled
+            finish declined
+                Settled(1 Declined) -> canceled
+        rejected
+            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense
+                no: the task exists
+            claim | take over | take over, slot | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel
+                no: the task has ended
+    "#]]);
+}

@@ -1,0 +1,251 @@
+//! A task that is talked to: what is said is short, what comes of it is printed.
+
+use std::{fmt::Write as _, sync::Arc};
+
+use bobbinet_core::{
+    AgentName, Artifact, ArtifactId, Call, Claim, Command, ContextId, Effect, Event, Fault, Generation, Json, Limits,
+    Message, MessageId, Outcome, Part, Plan, Principal, Question, QuestionKind, Refused, Role, RunnerId, State,
+    Submission, Task, TaskId, Tenant, Timestamp, decide, task::Submitted,
+};
+
+pub(crate) const EFFECTS: [Effect; 4] = [Effect::ReadOnly, Effect::Idempotent, Effect::Keyed, Effect::AtMostOnce];
+
+/// Whether the process that decides holds a free call slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Slot {
+    Free,
+    None,
+}
+
+/// Whether the run that asked is alive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Run {
+    Live,
+    Gone,
+}
+
+/// Whose claim a run speaks with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum By {
+    Owner,
+    Stranger,
+}
+
+/// What can be said to a task, without the names and numbers that do not matter.
+#[derive(Clone, Debug)]
+pub(crate) enum Say {
+    Submit(Plan, Slot),
+    Claim,
+    TakeOver(Slot),
+    Progress(By),
+    Add(By, &'static str, usize, bool),
+    Ask(By, QuestionKind),
+    Reply(&'static str, Plan, Run, Slot),
+    /// An answer to the question before the one that is open.
+    LateReply(&'static str),
+    Finish(By, Outcome),
+    Cancel,
+}
+
+/// A task, and all that has happened to it.
+#[derive(Debug)]
+pub(crate) struct Talk {
+    pub(crate) task: Option<Task>,
+    pub(crate) log: Vec<(Timestamp, Event)>,
+    pub(crate) limits: Limits,
+    said: u64,
+}
+
+impl Talk {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self { task: None, log: Vec::new(), limits, said: 0 }
+    }
+
+    /// A task that these were said to.
+    pub(crate) fn after(said: &[Say]) -> Self {
+        let mut talk = Self::new(Limits::default());
+        for say in said {
+            talk.say(say).unwrap_or_else(|refused| panic!("{say:?} was refused: {refused}"));
+        }
+        talk
+    }
+
+    /// Says it; gives what has happened, or why not.
+    pub(crate) fn say(&mut self, say: &Say) -> Result<Vec<Event>, Refused> {
+        self.said += 1;
+        let command = say.command(self.task.as_ref(), self.said);
+        let events = decide(&id(), self.task.as_ref(), command, &self.limits)?;
+        for event in &events {
+            let at = Timestamp::from_millis(self.said);
+            match &mut self.task {
+                Some(task) => task.apply(at, event),
+                None => self.task = Task::fold(id(), [(at, event)]),
+            }
+            self.log.push((at, event.clone()));
+        }
+        Ok(events)
+    }
+
+    /// Says it, and prints what came of it: `Started(1) Intended(1.1) -> working`.
+    pub(crate) fn print(&mut self, say: &Say) -> String {
+        match self.say(say) {
+            Ok(events) if events.is_empty() => format!("nothing -> {}", self.state()),
+            Ok(events) => {
+                let mut line = String::new();
+                for event in &events {
+                    write!(line, "{} ", name(event)).unwrap();
+                }
+                format!("{line}-> {}", self.state())
+            }
+            Err(refused) => format!("no: {refused}"),
+        }
+    }
+
+    pub(crate) fn state(&self) -> &'static str {
+        self.task.as_ref().map_or("absent", |task| task.state.as_str())
+    }
+}
+
+impl Say {
+    fn command(&self, task: Option<&Task>, number: u64) -> Command {
+        let claim = |by: By| {
+            let owner = task.and_then(|task| task.claim).unwrap_or(Claim { runner: runner(), epoch: 0 });
+            match by {
+                By::Owner => owner,
+                By::Stranger => Claim { epoch: owner.epoch + 1, ..owner },
+            }
+        };
+        match self {
+            Self::Submit(plan, slot) => Command::Submit(Submission {
+                submitted: Submitted {
+                    tenant: Tenant::parse("tenant").unwrap(),
+                    owner: Principal::parse("owner").unwrap(),
+                    agent: AgentName::parse("agent").unwrap(),
+                    context: ContextId::parse("context").unwrap(),
+                    message: message("go", number),
+                    plan: None,
+                    trace: None,
+                },
+                plan: plan.clone(),
+                slot: slot.runner(),
+            }),
+            Self::Claim => Command::Claim { runner: runner() },
+            Self::TakeOver(slot) => Command::TakeOver { slot: slot.runner() },
+            Self::Progress(by) => {
+                Command::Progress { claim: claim(*by), message: Some(message("half", number)), metadata: None }
+            }
+            Self::Add(by, id, bytes, append) => {
+                Command::Add { claim: claim(*by), artifact: artifact(id, *bytes), append: *append, last_chunk: !append }
+            }
+            Self::Ask(by, kind) => Command::Ask { claim: claim(*by), question: question(*kind) },
+            Self::Reply(text, plan, run, slot) => Command::Reply {
+                message: message(text, number),
+                plan: plan.clone(),
+                seen: task.map_or_else(Generation::default, |task| task.generation),
+                is_live: *run == Run::Live,
+                slot: slot.runner(),
+            },
+            Self::LateReply(text) => Command::Reply {
+                message: message(text, number),
+                plan: answer(),
+                seen: task.map_or_else(Generation::default, |task| Generation(task.asked.0 - 1)),
+                is_live: true,
+                slot: None,
+            },
+            Self::Finish(by, outcome) => Command::Finish { claim: claim(*by), outcome: outcome.clone() },
+            Self::Cancel => Command::Cancel,
+        }
+    }
+}
+
+impl Slot {
+    fn runner(self) -> Option<RunnerId> {
+        (self == Self::Free).then(runner)
+    }
+}
+
+fn id() -> TaskId {
+    TaskId::new(uuid::Uuid::from_u128(1))
+}
+
+fn runner() -> RunnerId {
+    RunnerId::new(uuid::Uuid::from_u128(2))
+}
+
+fn message(text: &str, number: u64) -> Arc<Message> {
+    let id = MessageId::parse(&format!("m{number}")).unwrap();
+    Arc::new(Message { role: Role::User, ..Message::from_agent(id, vec![Part::text(text)]) })
+}
+
+fn artifact(id: &str, bytes: usize) -> Arc<Artifact> {
+    Arc::new(Artifact::new(ArtifactId::parse(id).unwrap(), vec![Part::text("x".repeat(bytes))]))
+}
+
+pub(crate) fn call(effect: Effect) -> Plan {
+    Plan::Call(Arc::new(Call::of_message(effect)))
+}
+
+pub(crate) fn question(kind: QuestionKind) -> Arc<Question> {
+    Arc::new(Question { kind, message: message("which?", 0), schema: None })
+}
+
+pub(crate) fn asks(kind: QuestionKind) -> Plan {
+    Plan::Ask(question(kind))
+}
+
+pub(crate) fn answer() -> Plan {
+    Plan::Answer(Json::parse("42").unwrap())
+}
+
+pub(crate) fn reject() -> Plan {
+    Plan::Reject(Fault::new("bad-arguments", "no"))
+}
+
+pub(crate) fn completed() -> Outcome {
+    Outcome::Completed { artifacts: vec![artifact("result", 1)], message: None }
+}
+
+pub(crate) fn refused() -> Outcome {
+    Outcome::Refused { artifacts: vec![artifact("result", 1)], message: message("the tool says no", 0) }
+}
+
+pub(crate) fn unknown(again: bool) -> Outcome {
+    Outcome::Unknown { fault: Fault::new("server-died", "it died"), again }
+}
+
+pub(crate) fn failed() -> Outcome {
+    Outcome::Failed(Fault::new("broken", "it broke"))
+}
+
+/// An event in a word, with what tells it apart from others of its kind.
+fn name(event: &Event) -> String {
+    match event {
+        Event::Submitted(_) => "Submitted".to_owned(),
+        Event::Started { claim } => format!("Started({})", claim.epoch),
+        Event::Intended { call, attempt } => format!("Intended({}.{attempt})", call.0),
+        Event::Progressed { .. } => "Progressed".to_owned(),
+        Event::Added { artifact, append: false, .. } => format!("Added({})", artifact.id),
+        Event::Added { artifact, append: true, .. } => format!("Added({}+)", artifact.id),
+        Event::Asked { question } => match question.kind {
+            QuestionKind::Input => "Asked(input)".to_owned(),
+            QuestionKind::Elicitation => "Asked(elicitation)".to_owned(),
+            QuestionKind::Authorization => "Asked(authorization)".to_owned(),
+            QuestionKind::Outcome { call } => format!("Asked(outcome of {})", call.0),
+        },
+        Event::Replied { answer, resumed, .. } => {
+            let answer = answer.as_ref().map_or("", |_| "answer ");
+            format!("Replied({answer}{})", if *resumed { "resumed" } else { "released" })
+        }
+        Event::Planned { .. } => "Planned".to_owned(),
+        Event::Settled { call, settlement } => format!("Settled({} {settlement:?})", call.0),
+        Event::Released => "Released".to_owned(),
+        Event::Ended { state, message, .. } => {
+            let code = message
+                .as_ref()
+                .and_then(|message| message.data())
+                .map_or_else(String::new, |data| format!(": {}", data.to_value()["code"].as_str().unwrap_or_default()));
+            let note = if *state == State::Canceled && message.is_some() { ", with a note" } else { "" };
+            format!("Ended({}{code}{note})", state.as_str())
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! What the engine runs: anything that can plan a message and carry out a call.
+
+use std::{fmt, sync::Arc};
+
+use async_trait::async_trait;
+use bobbinet_core::{Description, Message, MessageId, Outcome, Plan, Question, SkillId, Task};
+
+use crate::run::Run;
+
+/// An agent: a wrapped MCP server, a flow, a handler.
+#[async_trait]
+pub trait Agent: fmt::Debug + Send + Sync + 'static {
+    /// What its card says, as of now.
+    fn describe(&self) -> Arc<Description>;
+
+    /// What to make of a message. Pure and quick: no I/O, no waiting; it reads only what the agent has cached.
+    fn prepare(&self, request: &Request<'_>) -> Plan;
+
+    /// How many calls it takes at a time. A task beyond that waits, submitted.
+    fn call_slots(&self) -> usize;
+
+    /// Whether it can take calls now, and why not if it cannot. For `/readyz`; tasks are accepted all the same.
+    fn ready(&self) -> Result<(), String>;
+
+    /// Carries out one call. Its intent is durable; what this returns becomes the task's outcome in one commit.
+    ///
+    /// The future is dropped when the run's time is up, when the node stops, or [`Run::canceled`] and its grace have
+    /// passed: the agent must then tell the other side to stop.
+    async fn run(&self, run: Run) -> Outcome;
+
+    /// Ends everything the agent has started. Returns when it has ended.
+    async fn shutdown(&self);
+}
+
+/// A message to be planned.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// What was said.
+    pub message: &'a Message,
+    /// The skill that the caller's URL named, if it did.
+    pub skill: Option<&'a SkillId>,
+    /// The task it belongs to, if it is an answer: with its history and its open question.
+    pub task: Option<&'a Task>,
+    /// An id for the message of a question, if the plan is to ask one.
+    pub question_id: MessageId,
+}
+
+impl Request<'_> {
+    /// The question that the message answers, if it does.
+    pub fn question(&self) -> Option<&Question> {
+        self.task.and_then(|task| task.question.as_deref())
+    }
+}

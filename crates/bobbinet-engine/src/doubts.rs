@@ -1,0 +1,57 @@
+//! Claims of this process that are in the log or not: the store could not say. No run was begun for them.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use bobbinet_core::{Claim, TaskId};
+
+/// How many are remembered. A store that is away for longer leaves more, and then none of them counts: what has lost its
+/// run is taken over as from a process that died.
+const DOUBTS_MAX: usize = 1_024;
+
+/// The newest claim in doubt of each task, until a commit for the task is known to be kept.
+#[derive(Debug, Default)]
+pub(crate) struct Doubts {
+    claims: Mutex<BTreeMap<TaskId, Claim>>,
+    /// Whether there may be any: hardly ever, and every commit asks.
+    is_any: AtomicBool,
+}
+
+impl Doubts {
+    /// The commit of this claim may have been kept.
+    pub(crate) fn note(&self, id: TaskId, claim: Claim) {
+        let mut claims = self.claims();
+        if claims.len() >= DOUBTS_MAX {
+            claims.clear();
+        }
+        claims.insert(id, claim);
+        self.is_any.store(true, Ordering::Relaxed);
+    }
+
+    /// A commit for the task was kept, and whoever made it knows what follows.
+    pub(crate) fn settle(&self, id: &TaskId) {
+        if self.is_any.load(Ordering::Relaxed) {
+            let mut claims = self.claims();
+            claims.remove(id);
+            self.is_any.store(!claims.is_empty(), Ordering::Relaxed);
+        }
+    }
+
+    /// Whether this claim was in doubt, and so has never had a run. It is in doubt no more.
+    pub(crate) fn take(&self, id: &TaskId, claim: Claim) -> bool {
+        let is_doubted = self.is_any.load(Ordering::Relaxed) && self.claims().get(id) == Some(&claim);
+        if is_doubted {
+            self.settle(id);
+        }
+        is_doubted
+    }
+
+    fn claims(&self) -> MutexGuard<'_, BTreeMap<TaskId, Claim>> {
+        self.claims.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

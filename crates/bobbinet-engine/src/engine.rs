@@ -1,0 +1,520 @@
+//! The engine's public face: what a caller can ask of the agents of a node.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::{self, Write as _},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use bobbinet_core::{
+    AgentName, Caller, Command, ContextId, Generation, Limits, Message, MessageId, Plan, RunnerId, SkillId, State,
+    StreamId, Submission, Task, TaskId, Tenant, Timestamp, task::Submitted,
+};
+use bobbinet_store::{Idempotency, Query, Store};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    Agent, EngineError, Follower, Handle, Request, Resumed, World,
+    doubts::Doubts,
+    drive::fold,
+    entry::{Entry, Queued},
+    hot::{Hot, Place},
+    slots::Slots,
+};
+
+/// How long an idempotency key is remembered.
+const IDEMPOTENCY_TTL: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A read is repeated only when a commit has overtaken it, so one that is repeated this often is very slow.
+const LOADS_MAX: u32 = 32;
+
+/// What an engine is made of.
+#[derive(Debug)]
+pub struct Setup {
+    /// Where everything is kept. It must be this process's alone.
+    pub store: Arc<dyn Store>,
+    /// By the names that callers use.
+    pub agents: BTreeMap<AgentName, Arc<dyn Agent>>,
+    /// Clock and ids.
+    pub world: Arc<dyn World>,
+    /// Bounds.
+    pub limits: Limits,
+}
+
+/// A message that is to become a task.
+#[derive(Debug)]
+pub struct NewTask {
+    /// What is said.
+    pub message: Message,
+    /// In which context; a new one if not said.
+    pub context: Option<ContextId>,
+    /// The skill that the caller's URL named, if it did.
+    pub skill: Option<SkillId>,
+    /// The trace it belongs to: a W3C `traceparent`.
+    pub trace: Option<Arc<str>>,
+    /// A key that makes a repetition of this request find the same task, and SHA-256 of what was asked.
+    pub idempotency: Option<(String, [u8; 32])>,
+}
+
+/// Which tasks to list. A field that is `None` does not filter.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Of this context.
+    pub context: Option<ContextId>,
+    /// In this state.
+    pub state: Option<State>,
+    /// With a status no older than this.
+    pub status_since: Option<Timestamp>,
+    /// How many at most.
+    pub page_size: usize,
+    /// Where the page before ended.
+    pub page_token: Option<String>,
+}
+
+/// A page of tasks, newest status first.
+#[derive(Debug)]
+pub struct TaskList {
+    /// The page.
+    pub tasks: Vec<Arc<Task>>,
+    /// How many there are in all.
+    pub total: usize,
+    /// Where the next page begins.
+    pub next: Option<String>,
+}
+
+/// Runs the tasks of one node. Cheap to clone.
+#[derive(Clone)]
+pub struct Engine {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Seat {
+    pub(crate) agent: Arc<dyn Agent>,
+    pub(crate) slots: Arc<Slots>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) world: Arc<dyn World>,
+    pub(crate) limits: Limits,
+    pub(crate) runner: RunnerId,
+    pub(crate) seats: BTreeMap<AgentName, Seat>,
+    pub(crate) hot: Hot,
+    /// Claims that may be in the log, and have no run.
+    pub(crate) doubts: Doubts,
+    /// Owns every future that the engine starts.
+    pub(crate) tracker: TaskTracker,
+    /// No new work.
+    pub(crate) draining: AtomicBool,
+    /// Everything ends.
+    pub(crate) stop: CancellationToken,
+    /// Runs that are at work: those that wait for an answer do not count.
+    pub(crate) busy: AtomicUsize,
+    /// Tasks that run or wait for a call slot.
+    pub(crate) open: AtomicUsize,
+    /// Tasks kept for the tenants seen, counted by reconcile.
+    pub(crate) stored: AtomicUsize,
+    /// The tenants that have submitted something to this process.
+    pub(crate) tenants: Mutex<BTreeSet<Tenant>>,
+}
+
+impl Engine {
+    /// Opens the engine on its store: takes up what was left, then looks again every second.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn open(setup: Setup) -> Result<Self, EngineError> {
+        let Setup { store, agents, world, limits } = setup;
+        let seats = agents
+            .into_iter()
+            .map(|(name, agent)| {
+                let slots = Slots::new(agent.call_slots());
+                (name, Seat { agent, slots })
+            })
+            .collect();
+        let inner = Arc::new(Inner {
+            runner: RunnerId::new(world.uuid()),
+            hot: Hot::new(&limits),
+            doubts: Doubts::default(),
+            store,
+            world,
+            limits,
+            seats,
+            tracker: TaskTracker::new(),
+            draining: AtomicBool::new(false),
+            stop: CancellationToken::new(),
+            busy: AtomicUsize::new(0),
+            open: AtomicUsize::new(0),
+            stored: AtomicUsize::new(0),
+            tenants: Mutex::default(),
+        });
+        if let Err(error) = inner.reconcile().await {
+            // The runs that it has begun must not go on beside those of a later engine on the same store.
+            inner.end().await;
+            return Err(error);
+        }
+        inner.start(inner.clone().keep_reconciling());
+        Ok(Self { inner })
+    }
+
+    /// The agent of this name.
+    pub fn agent(&self, name: &AgentName) -> Option<&Arc<dyn Agent>> {
+        self.inner.seats.get(name).map(|seat| &seat.agent)
+    }
+
+    /// All agents, by name.
+    pub fn agents(&self) -> impl Iterator<Item = (&AgentName, &Arc<dyn Agent>)> {
+        self.inner.seats.iter().map(|(name, seat)| (name, &seat.agent))
+    }
+
+    /// The bounds in force.
+    pub fn limits(&self) -> &Limits {
+        &self.inner.limits
+    }
+
+    /// The clock and ids in use.
+    pub fn world(&self) -> &Arc<dyn World> {
+        &self.inner.world
+    }
+
+    /// Makes a task of a message. Returns at once; the handle tells when it is durable and when it has settled.
+    ///
+    /// # Errors
+    /// If there is no such agent, or the node takes no more.
+    pub fn submit(&self, caller: &Caller, agent: &AgentName, new: NewTask) -> Result<Handle, EngineError> {
+        let inner = &self.inner;
+        let seat = inner.seats.get(agent).ok_or(EngineError::UnknownAgent)?;
+        inner.admit()?;
+        inner.know(&caller.tenant);
+        let now = inner.world.now();
+        let id = TaskId::new(inner.world.uuid());
+        let plan = seat.agent.prepare(&Request {
+            message: &new.message,
+            skill: new.skill.as_ref(),
+            task: None,
+            question_id: question_id(&id, 1),
+        });
+        let permit = match &plan {
+            Plan::Call(_) => seat.slots.try_take(inner),
+            Plan::Ask(_) | Plan::Answer(_) | Plan::Reject(_) => None,
+        };
+        let idempotency = new.idempotency.map(|(key, body_hash)| Idempotency {
+            scope: format!("{}\n{}\n{agent}", caller.tenant, caller.principal),
+            key,
+            body_hash,
+            expires: now.after(IDEMPOTENCY_TTL),
+            now,
+        });
+        let submitted = Submitted {
+            tenant: caller.tenant.clone(),
+            owner: caller.principal.clone(),
+            agent: agent.clone(),
+            context: new.context.unwrap_or_else(|| new_context(&inner.world.uuid())),
+            message: Arc::new(new.message),
+            plan: None,
+            trace: new.trace,
+        };
+        let slot = permit.is_some().then_some(inner.runner);
+        let command = Command::Submit(Submission { submitted, plan, slot });
+        let entry = Entry::new(id);
+        {
+            let mut state = entry.lock();
+            state.is_new = true;
+            state.is_driven = true;
+            state.enqueue(Queued { command, permit, idempotency, answer: None });
+        }
+        let entry = inner.hot.insert(entry);
+        inner.start_driving(entry.clone());
+        Ok(Handle { engine: inner.clone(), entry, since: Generation(0), first: OnceLock::new() })
+    }
+
+    /// Answers an interrupted task. Durable when this returns.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`] also for somebody else's task; [`EngineError::Refused`] if the task takes no message now.
+    pub async fn reply(
+        &self,
+        caller: &Caller,
+        agent: &AgentName,
+        id: &TaskId,
+        context: Option<&ContextId>,
+        skill: Option<&SkillId>,
+        message: Message,
+    ) -> Result<Handle, EngineError> {
+        let inner = &self.inner;
+        let (entry, task) = self.find(caller, agent, id).await?;
+        if context.is_some_and(|context| *context != task.context) {
+            return Err(EngineError::ContextMismatch);
+        }
+        let seat = inner.seats.get(agent).ok_or(EngineError::UnknownAgent)?;
+        if !task.state.is_terminal() {
+            inner.admit()?;
+        }
+        let plan = seat.agent.prepare(&Request {
+            message: &message,
+            skill,
+            task: Some(&task),
+            question_id: question_id(id, task.version + 1),
+        });
+        let permit = task.is_parked().then(|| seat.slots.try_take(inner)).flatten();
+        let command = Command::Reply {
+            message: Arc::new(message),
+            plan,
+            seen: task.generation,
+            // Whether the run is alive is looked up again when the command is decided.
+            is_live: false,
+            slot: permit.is_some().then_some(inner.runner),
+        };
+        inner.command(&entry, command, permit).await?;
+        Ok(Handle { engine: inner.clone(), entry, since: task.generation, first: OnceLock::new() })
+    }
+
+    /// A task as it stands.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`] also for somebody else's task.
+    pub async fn get(&self, caller: &Caller, agent: &AgentName, id: &TaskId) -> Result<Arc<Task>, EngineError> {
+        Ok(self.find(caller, agent, id).await?.1)
+    }
+
+    /// The caller's tasks; for the node's owner, everybody's of the tenant.
+    ///
+    /// # Errors
+    /// If the page token is none of this list's, or the store cannot be read.
+    pub async fn list(&self, caller: &Caller, agent: &AgentName, filter: Filter) -> Result<TaskList, EngineError> {
+        let query = Query {
+            tenant: caller.tenant.as_str().to_owned(),
+            owner: (!caller.is_owner).then(|| caller.principal.as_str().to_owned()),
+            agent: Some(agent.as_str().to_owned()),
+            context: filter.context.map(|context| context.as_str().to_owned()),
+            state: filter.state.map(State::code),
+            status_since: filter.status_since,
+            page_size: filter.page_size,
+            page_token: filter.page_token,
+        };
+        let listing = self.inner.store.list(&query).await?;
+        let streams: Vec<StreamId> = listing.entries.into_iter().map(|(stream, _, _)| stream).collect();
+        // One that was forgotten between the list and here is left out.
+        let tasks = self.inner.peek_all(&streams).await?.into_iter().flatten().collect();
+        Ok(TaskList { tasks, total: listing.total, next: listing.next })
+    }
+
+    /// Cancels a task: at once, if nothing else was first.
+    ///
+    /// # Errors
+    /// [`EngineError::Refused`] if it has ended.
+    pub async fn cancel(&self, caller: &Caller, agent: &AgentName, id: &TaskId) -> Result<Arc<Task>, EngineError> {
+        let (entry, _) = self.find(caller, agent, id).await?;
+        self.inner.command(&entry, Command::Cancel, None).await
+    }
+
+    /// A task as it stands, and a follower of what comes after that.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`] also for somebody else's task; [`EngineError::Limit`] if too many follow it.
+    pub async fn follow(
+        &self,
+        caller: &Caller,
+        agent: &AgentName,
+        id: &TaskId,
+    ) -> Result<(Arc<Task>, Follower), EngineError> {
+        let (entry, task) = self.find(caller, agent, id).await?;
+        self.inner.admit_follower(&entry)?;
+        let follower = Follower::after(&self.inner, &entry, task.generation);
+        Ok((task, follower))
+    }
+
+    /// Goes on after a cursor: with what came later and nothing else, also of a task that has ended.
+    ///
+    /// # Errors
+    /// As [`Engine::follow`].
+    pub async fn resume(
+        &self,
+        caller: &Caller,
+        agent: &AgentName,
+        id: &TaskId,
+        after: Generation,
+    ) -> Result<Resumed, EngineError> {
+        let (entry, task) = self.find(caller, agent, id).await?;
+        self.inner.admit_follower(&entry)?;
+        if after > task.generation {
+            let follower = Follower::after(&self.inner, &entry, task.generation);
+            return Ok(Resumed::Resync(task, follower));
+        }
+        Ok(Resumed::After(Follower::after(&self.inner, &entry, after)))
+    }
+
+    /// Whether the node can take work, and why not if it cannot.
+    ///
+    /// # Errors
+    /// The reason, for people.
+    pub fn health(&self) -> Result<(), String> {
+        if self.inner.is_draining() {
+            return Err("stopping: no new work is taken".to_owned());
+        }
+        self.inner.store.health()
+    }
+
+    /// Takes no new work from now on.
+    pub fn drain(&self) {
+        self.inner.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Takes no new work, lets runs come to their end for `grace`, stops the rest where it stands, and returns when
+    /// all of it has ended. Runs that wait for an answer are not waited for. What was stopped is taken up by the next start.
+    pub async fn shutdown(&self, grace: Duration) {
+        /// How often to look whether all runs have ended.
+        const LOOK_AGAIN: Duration = Duration::from_millis(20);
+        self.drain();
+        let patience = tokio::time::Instant::now() + grace;
+        while self.inner.busy.load(Ordering::Relaxed) > 0 && tokio::time::Instant::now() < patience {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        self.inner.stop.cancel();
+        for seat in self.inner.seats.values() {
+            seat.agent.shutdown().await;
+        }
+        self.inner.end().await;
+    }
+
+    /// The caller's task: tenant, owner and agent are part of the lookup (DESIGN section 3, invariant 7).
+    async fn find(
+        &self,
+        caller: &Caller,
+        agent: &AgentName,
+        id: &TaskId,
+    ) -> Result<(Arc<Entry>, Arc<Task>), EngineError> {
+        let entry = self.inner.entry(id).await?.ok_or(EngineError::NotFound)?;
+        let task = match entry.durable() {
+            Some(task) => task,
+            None => self.inner.load(&entry).await?.ok_or(EngineError::NotFound)?,
+        };
+        let is_theirs =
+            task.tenant == caller.tenant && task.agent == *agent && (caller.is_owner || task.owner == caller.principal);
+        if is_theirs { Ok((entry, task)) } else { Err(EngineError::NotFound) }
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("runner", &self.inner.runner).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("runner", &self.runner).finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    /// Whether nothing new begins.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Stops all that the engine has started, and returns when it has ended.
+    async fn end(&self) {
+        self.stop.cancel();
+        self.tracker.close();
+        self.tracker.wait().await;
+    }
+
+    /// Whether there is room for one more task to run.
+    fn admit(&self) -> Result<(), EngineError> {
+        if self.is_draining() {
+            return Err(EngineError::Draining);
+        }
+        if self.open.load(Ordering::Relaxed) >= self.limits.tasks_open_max {
+            return Err(EngineError::Limit { what: "tasks_open_max", max: self.limits.tasks_open_max as u64 });
+        }
+        if self.stored.load(Ordering::Relaxed) >= self.limits.tasks_stored_max {
+            return Err(EngineError::Limit { what: "tasks_stored_max", max: self.limits.tasks_stored_max as u64 });
+        }
+        Ok(())
+    }
+
+    fn know(&self, tenant: &Tenant) {
+        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        if !tenants.contains(tenant) {
+            tenants.insert(tenant.clone());
+        }
+    }
+
+    fn admit_follower(&self, entry: &Entry) -> Result<(), EngineError> {
+        if entry.lock().followers >= self.limits.followers_max {
+            return Err(EngineError::Limit { what: "followers_max", max: self.limits.followers_max as u64 });
+        }
+        Ok(())
+    }
+
+    /// The entry of a task that exists.
+    pub(crate) async fn entry(self: &Arc<Self>, id: &TaskId) -> Result<Option<Arc<Entry>>, EngineError> {
+        let arriving = match self.hot.find(id) {
+            Place::Here(entry) => {
+                let is_unborn = entry.lock().is_new;
+                return Ok((!is_unborn).then_some(entry));
+            }
+            Place::Arriving(arriving) => arriving,
+        };
+        if self.load(&arriving.entry).await?.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(self.hot.insert(arriving.entry.clone())))
+    }
+
+    /// Reads a task from the store into its entry.
+    pub(crate) async fn load(&self, entry: &Arc<Entry>) -> Result<Option<Arc<Task>>, EngineError> {
+        for _ in 0..LOADS_MAX {
+            let Some((task, recent)) = self.read(&entry.id.stream()).await? else { return Ok(None) };
+            self.hot.weigh(entry, &task);
+            if let Some(known) = entry.adopt(task, recent) {
+                return Ok(Some(known));
+            }
+        }
+        Err(EngineError::Unavailable(format!("task {} changes faster than it can be read", entry.id)))
+    }
+
+    /// Some tasks as they stand, without keeping them in memory.
+    async fn peek_all(&self, streams: &[StreamId]) -> Result<Vec<Option<Arc<Task>>>, EngineError> {
+        let mut tasks = vec![None; streams.len()];
+        let (mut cold, mut places) = (Vec::new(), Vec::new());
+        for (place, stream) in streams.iter().enumerate() {
+            match stream.as_task().and_then(|id| self.hot.get(&id)) {
+                // As for everybody who asks for it: it is not there before its first commit is answered.
+                Some(entry) if entry.lock().is_new => {}
+                Some(entry) => match entry.durable() {
+                    Some(task) => tasks[place] = Some(task),
+                    None => tasks[place] = self.load(&entry).await?,
+                },
+                None => {
+                    cold.push(stream.clone());
+                    places.push(place);
+                }
+            }
+        }
+        let read = self.store.load_all(&cold).await?;
+        for ((place, stream), loaded) in places.into_iter().zip(&cold).zip(read) {
+            if let Some((id, loaded)) = stream.as_task().zip(loaded) {
+                tasks[place] = Some(fold(id, &loaded)?);
+            }
+        }
+        Ok(tasks)
+    }
+}
+
+/// The id of a question's message: the task's, and where in the log the question will stand, roughly.
+fn question_id(id: &TaskId, version: u64) -> MessageId {
+    let mut text = String::with_capacity(64);
+    write!(text, "{id}-q{version}").expect("a String takes all that is written to it");
+    MessageId::parse(&text).expect("a UUID and a number are short and printable")
+}
+
+fn new_context(uuid: &uuid::Uuid) -> ContextId {
+    let mut buffer = uuid::Uuid::encode_buffer();
+    ContextId::parse(uuid.as_hyphenated().encode_lower(&mut buffer)).expect("a UUID is short and printable")
+}

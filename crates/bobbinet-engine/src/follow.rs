@@ -1,0 +1,119 @@
+//! Reading a task's log as it grows. A wake-up is a hint; what a follower tells comes from the log alone.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use bobbinet_core::{Event, Generation, Task, Timestamp};
+use bobbinet_store::{Page, Version};
+
+use crate::{
+    EngineError,
+    engine::Inner,
+    entry::{After, Entry},
+    record,
+};
+
+/// How many records a follower that is behind reads at a time.
+const PAGE: usize = 256;
+
+/// A public event, as it stands in the log.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// Which one it is: gapless from 1.
+    pub generation: Generation,
+    /// When it happened.
+    pub at: Timestamp,
+    /// What happened.
+    pub event: Event,
+}
+
+/// A reader of one task's public events, from its own cursor on. It cannot fall behind, and nobody waits for it.
+#[derive(Debug)]
+pub struct Follower {
+    engine: Arc<Inner>,
+    entry: Arc<Entry>,
+    cursor: Generation,
+    /// Where in the log it reads when memory has not enough.
+    version: Version,
+    /// Read from the store, not yet told.
+    behind: VecDeque<Arc<Told>>,
+}
+
+/// Where a reader that came back goes on.
+#[derive(Debug)]
+pub enum Resumed {
+    /// After its cursor.
+    After(Follower),
+    /// Its cursor is none of this log, or what follows it is gone: with the task as it stands, and what comes after that.
+    Resync(Arc<Task>, Follower),
+}
+
+impl Follower {
+    pub(crate) fn after(engine: &Arc<Inner>, entry: &Arc<Entry>, cursor: Generation) -> Self {
+        entry.lock().followers += 1;
+        Self { engine: engine.clone(), entry: entry.clone(), cursor, version: Version::ZERO, behind: VecDeque::new() }
+    }
+
+    /// The next public event, or `None` after the last one. Safe to drop at any time: nothing is skipped.
+    ///
+    /// # Errors
+    /// If the store fails where it must be read.
+    pub async fn next(&mut self) -> Result<Option<Arc<Told>>, EngineError> {
+        loop {
+            if let Some(told) = self.behind.pop_front() {
+                self.cursor = told.generation;
+                return Ok(Some(told));
+            }
+            let entry = self.entry.clone();
+            let changed = entry.changed.notified();
+            tokio::pin!(changed);
+            match entry.after(self.cursor) {
+                After::Told(told) => {
+                    self.cursor = told.generation;
+                    return Ok(Some(told));
+                }
+                After::Over => return Ok(None),
+                After::Behind => self.read_on().await?,
+                After::Unknown => {
+                    self.engine.load(&entry).await?.ok_or(EngineError::NotFound)?;
+                }
+                After::Wait => {
+                    // The waiter is in line from here on, so a change between the look and the wait is not missed.
+                    changed.as_mut().enable();
+                    if matches!(entry.after(self.cursor), After::Wait) {
+                        changed.await;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn read_on(&mut self) -> Result<(), EngineError> {
+        // What is kept but not known here yet is not told yet: whoever was told it and asks would be shown less.
+        let known = self.entry.durable().map_or(self.cursor, |task| task.generation);
+        match self.engine.store.read(&self.entry.id.stream(), self.version, PAGE).await? {
+            Page::Trimmed { first } => self.version = Version(first.0 - 1),
+            Page::Records(records) => {
+                if records.is_empty() {
+                    return Err(EngineError::Corrupt(format!("task {} is shorter than it was", self.entry.id)));
+                }
+                for record in &records {
+                    let kept = record::decode(record)?;
+                    if kept.generation.is_some_and(|generation| generation > known) {
+                        break;
+                    }
+                    self.version = self.version.plus(1);
+                    if let Some(generation) = kept.generation.filter(|generation| *generation > self.cursor) {
+                        self.behind.push_back(Arc::new(Told { generation, at: kept.at, event: kept.event }));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.entry.lock().followers -= 1;
+    }
+}

@@ -1,0 +1,99 @@
+//! A submitted task, for the one who submitted it.
+
+use std::sync::{Arc, OnceLock};
+
+use bobbinet_core::{Generation, Task, TaskId};
+use tokio::sync::Notify;
+
+use crate::{EngineError, engine::Inner, entry::Entry, follow::Follower};
+
+/// What a submission gives. Dropping it changes nothing: the task goes on.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    pub(crate) engine: Arc<Inner>,
+    pub(crate) entry: Arc<Entry>,
+    /// The generation that the caller's own message led to, at least: what is settled before it does not count.
+    pub(crate) since: Generation,
+    /// The task that an earlier request under the same idempotency key made.
+    pub(crate) first: OnceLock<Arc<Entry>>,
+}
+
+impl Handle {
+    /// The task's id: known for sure once it is accepted, since a repeated request gets the id of the first one.
+    pub fn id(&self) -> TaskId {
+        self.entry().id
+    }
+
+    fn entry(&self) -> &Arc<Entry> {
+        self.first.get().unwrap_or(&self.entry)
+    }
+
+    /// Returns when the task's first commit is durable.
+    ///
+    /// # Errors
+    /// If it was not kept, or nobody knows whether it was.
+    pub async fn accepted(&self) -> Result<Arc<Task>, EngineError> {
+        self.wait(|entry| &entry.changed, |_| true).await
+    }
+
+    /// Returns when the task has ended or waits for its caller.
+    ///
+    /// # Errors
+    /// If it was not kept, or nobody knows whether it was.
+    pub async fn settled(&self) -> Result<Arc<Task>, EngineError> {
+        self.wait(|entry| &entry.settled, |task| task.state.is_terminal() || task.state.is_interrupted()).await
+    }
+
+    /// Follows the task after what was there before the caller's message. To be used once it is accepted.
+    pub fn follow(&self) -> Follower {
+        Follower::after(&self.engine, self.entry(), self.since)
+    }
+
+    async fn wait(
+        &self,
+        hint: impl Fn(&Entry) -> &Notify,
+        is_it: impl Fn(&Task) -> bool,
+    ) -> Result<Arc<Task>, EngineError> {
+        loop {
+            let entry = self.entry();
+            let hinted = hint(entry).notified();
+            tokio::pin!(hinted);
+            // In line from here on, so that nothing is missed between the look and the wait.
+            hinted.as_mut().enable();
+            match look(entry) {
+                Look::Lost(EngineError::Repeated(first)) => {
+                    // The first one's commit may be kept and not yet known: then it is waited for.
+                    let entry = match self.engine.hot.get(&first) {
+                        Some(entry) => entry,
+                        None => self.engine.entry(&first).await?.ok_or(EngineError::NotFound)?,
+                    };
+                    let _ = self.first.set(entry);
+                }
+                Look::Lost(error) => return Err(error),
+                Look::Known(task) if task.generation > self.since && is_it(&task) => return Ok(task),
+                Look::Known(_) | Look::InFlight => hinted.await,
+                Look::Unknown => {
+                    self.engine.load(entry).await?.ok_or(EngineError::NotFound)?;
+                }
+            }
+        }
+    }
+}
+
+fn look(entry: &Entry) -> Look {
+    let state = entry.lock();
+    match (&state.lost, &state.durable) {
+        (Some(error), _) => Look::Lost(error.clone()),
+        (None, Some(task)) => Look::Known(task.clone()),
+        (None, None) if state.is_new => Look::InFlight,
+        (None, None) => Look::Unknown,
+    }
+}
+
+/// What is known of a submitted task.
+enum Look {
+    Lost(EngineError),
+    Known(Arc<Task>),
+    InFlight,
+    Unknown,
+}

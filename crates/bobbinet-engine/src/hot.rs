@@ -1,0 +1,133 @@
+//! The tasks that are kept ready in memory: those somebody is busy with, and the newest of the others, within bounds.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::Ordering},
+};
+
+use bobbinet_core::{Limits, Task, TaskId};
+
+use crate::entry::{ENTRY_BYTES, Entry};
+
+/// How many candidates one change looks at: the work of making room is spread, never done at once.
+const LOOK_AT_MAX: usize = 8;
+
+#[derive(Debug)]
+pub(crate) struct Hot {
+    entries_max: usize,
+    bytes_max: usize,
+    state: Mutex<State>,
+}
+
+/// Where an entry is.
+pub(crate) enum Place<'a> {
+    /// In memory.
+    Here(Arc<Entry>),
+    /// On its way: to be loaded, then inserted.
+    Arriving(Arriving<'a>),
+}
+
+/// An entry that is being loaded, by one or several who look for it.
+pub(crate) struct Arriving<'a> {
+    hot: &'a Hot,
+    pub(crate) entry: Arc<Entry>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    entries: BTreeMap<TaskId, Arc<Entry>>,
+    /// Those that are being loaded. A task has one entry at most: a second one would not hear of what the first commits.
+    arriving: BTreeMap<TaskId, Weak<Entry>>,
+    /// Oldest first. An entry that is busy goes to the end when its turn comes.
+    line: VecDeque<TaskId>,
+    bytes: usize,
+}
+
+impl Hot {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self { entries_max: limits.hot_tasks_max, bytes_max: limits.hot_bytes_max, state: Mutex::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn get(&self, id: &TaskId) -> Option<Arc<Entry>> {
+        self.lock().entries.get(id).cloned()
+    }
+
+    pub(crate) fn find(&self, id: &TaskId) -> Place<'_> {
+        let mut state = self.lock();
+        if let Some(entry) = state.entries.get(id) {
+            return Place::Here(entry.clone());
+        }
+        let entry = state.arriving.get(id).and_then(Weak::upgrade).unwrap_or_else(|| Entry::new(*id));
+        state.arriving.insert(*id, Arc::downgrade(&entry));
+        Place::Arriving(Arriving { hot: self, entry })
+    }
+
+    /// The entry of this id: the one that is there, or this one.
+    pub(crate) fn insert(&self, entry: Arc<Entry>) -> Arc<Entry> {
+        let mut state = self.lock();
+        if let Some(known) = state.entries.get(&entry.id) {
+            return known.clone();
+        }
+        state.bytes += entry.weight.load(Ordering::Relaxed);
+        state.line.push_back(entry.id);
+        state.entries.insert(entry.id, entry.clone());
+        state.make_room(self.entries_max, self.bytes_max);
+        entry
+    }
+
+    /// Counts an entry with what its task weighs now. Small tasks are counted with their entry.
+    pub(crate) fn weigh(&self, entry: &Entry, task: &Task) {
+        let weight = ENTRY_BYTES.max(task.bytes);
+        if entry.weight.load(Ordering::Relaxed) == weight {
+            return;
+        }
+        let mut state = self.lock();
+        let before = entry.weight.swap(weight, Ordering::Relaxed);
+        if state.entries.contains_key(&entry.id) {
+            state.bytes = state.bytes - before + weight;
+            state.make_room(self.entries_max, self.bytes_max);
+        }
+    }
+
+    pub(crate) fn remove(&self, id: &TaskId) {
+        let mut state = self.lock();
+        state.drop_entry(id);
+    }
+}
+
+impl Drop for Arriving<'_> {
+    fn drop(&mut self) {
+        let mut state = self.hot.lock();
+        let is_last = Arc::strong_count(&self.entry) == 1;
+        if is_last || state.entries.contains_key(&self.entry.id) {
+            state.arriving.remove(&self.entry.id);
+        }
+    }
+}
+
+impl State {
+    fn make_room(&mut self, entries_max: usize, bytes_max: usize) {
+        for _ in 0..LOOK_AT_MAX {
+            // Ids of entries that were removed leave the line here too.
+            if self.line.len() <= entries_max && self.bytes <= bytes_max {
+                return;
+            }
+            let Some(id) = self.line.pop_front() else { return };
+            match self.entries.get(&id) {
+                Some(entry) if !entry.is_idle() => self.line.push_back(id),
+                Some(_) => self.drop_entry(&id),
+                None => {}
+            }
+        }
+    }
+
+    fn drop_entry(&mut self, id: &TaskId) {
+        if let Some(entry) = self.entries.remove(id) {
+            self.bytes -= entry.weight.load(Ordering::Relaxed);
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! Runs tasks: one place that commits, one queue of commands for each stream, runs, followers, and `reconcile`, which
+//! is the only recovery there is.
+//!
+//! The engine knows neither HTTP nor MCP. It takes a [`bobbinet_store::Store`], some [`Agent`]s and a [`World`] that has
+//! the clock and the ids, so that all of it can run in simulated time.
+
+mod agent;
+mod deadline;
+mod doubts;
+mod drive;
+mod engine;
+mod entry;
+mod error;
+mod follow;
+mod handle;
+mod history;
+mod hot;
+mod reconcile;
+mod record;
+mod run;
+mod runner;
+mod slots;
+mod world;
+
+pub use agent::{Agent, Request};
+pub use engine::{Engine, Filter, NewTask, Setup, TaskList};
+pub use error::EngineError;
+pub use follow::{Follower, Resumed, Told};
+pub use handle::Handle;
+pub use record::{FORMAT, Kept, decode, encode};
+pub use run::{LATE_MAX, Run, Unanswered};
+pub use world::{SystemWorld, World};

@@ -1,0 +1,232 @@
+//! One run of one call, as its agent sees it: what to do, and how to say how it goes.
+
+use std::{sync::Arc, time::Duration};
+
+use bobbinet_core::{
+    Artifact, Call, CallId, Claim, Command, Event, Json, Message, MessageId, Question, Refused, Role, State, Task,
+    TaskId,
+};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use crate::{
+    EngineError,
+    deadline::Deadline,
+    engine::Inner,
+    entry::{Entry, Report},
+    follow::Follower,
+    runner::Idle,
+};
+
+/// How long a canceled call may still come to its end, so that the ledger knows what became of it.
+pub const LATE_MAX: Duration = Duration::from_secs(5);
+
+/// How soon a question that could not be kept, or followed, is looked after again.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// A call in progress. Cheap to clone; every clone speaks for the same run.
+#[derive(Clone)]
+pub struct Run {
+    pub(crate) engine: Arc<Inner>,
+    pub(crate) entry: Arc<Entry>,
+    pub(crate) task: Arc<Task>,
+    pub(crate) claim: Claim,
+    pub(crate) call: CallId,
+    pub(crate) attempt: u32,
+    pub(crate) deadline: Arc<Deadline>,
+    pub(crate) canceled: CancellationToken,
+}
+
+/// Why a question has no answer. In any case the call must end.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unanswered {
+    /// Nobody answered within the time that a question is held open. The question stays.
+    #[error("nobody answered in time")]
+    Expired,
+    /// The task has ended, or another run owns it: what this one says of its call is for the ledger at most.
+    #[error("the task no longer waits for this call")]
+    Over,
+    /// The task is this run's, but takes no more questions: what this one says of its call decides.
+    #[error("the question could not be asked")]
+    NotAsked(#[source] EngineError),
+}
+
+impl Run {
+    /// The task, as it stood when the call began.
+    pub fn task(&self) -> &Task {
+        &self.task
+    }
+
+    /// What to call.
+    ///
+    /// # Panics
+    /// Never: a run begins only after a plan.
+    pub fn call(&self) -> &Call {
+        self.task.plan.as_deref().expect("an intent is decided only for a planned call")
+    }
+
+    /// The newest message of the caller.
+    ///
+    /// # Panics
+    /// Never: a task begins with a message.
+    pub fn message(&self) -> &Message {
+        let mut said = self.task.history.iter().rev();
+        said.find(|message| message.role == Role::User).expect("a task begins with a message")
+    }
+
+    /// The same for every attempt of this call, and for no other call: the key that a keyed tool drops repeats by.
+    pub fn key(&self) -> String {
+        format!("{}/{}", self.task.id, self.call.0)
+    }
+
+    /// The how-manieth attempt this is, from 1.
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// When the run's time is up, as things stand: while a question waits for its answer, the time stands still.
+    pub fn deadline(&self) -> Instant {
+        self.deadline.instant()
+    }
+
+    /// The answer that was given when an earlier attempt of this call asked the same.
+    pub fn answer_to(&self, text: &str, schema: Option<&Json>) -> Option<Json> {
+        let same = |question: &Question| question.message.text() == text && question.schema.as_ref() == schema;
+        self.task.answers.iter().rev().find(|(question, _)| same(question)).map(|(_, answer)| answer.clone())
+    }
+
+    /// An id for a message that the agent says in this run. `what` tells it apart from the run's other messages.
+    ///
+    /// # Panics
+    /// If `what` is long or not printable.
+    pub fn message_id(&self, what: &str) -> MessageId {
+        let text = format!("{}-{}.{}-{what}", self.task.id, self.call.0, self.attempt);
+        MessageId::parse(&text).expect("a UUID, two numbers and a word")
+    }
+
+    /// Says how far the run is. Does not wait: it goes out with the next commit, and only the newest word does.
+    pub fn progress(&self, message: Option<Arc<Message>>, metadata: Option<Json>) {
+        self.engine.report(&self.entry, Report { claim: self.claim, message, metadata });
+    }
+
+    /// Adds an artifact, or more of one. Durable when this returns.
+    ///
+    /// # Errors
+    /// If the task has ended or grown to its limit: then the call should stop.
+    pub async fn add(&self, artifact: Arc<Artifact>, append: bool, last_chunk: bool) -> Result<(), EngineError> {
+        let command = Command::Add { claim: self.claim, artifact, append, last_chunk };
+        self.engine.command(&self.entry, command, None).await.map(drop)
+    }
+
+    /// Asks the task's caller, and waits for the answer: for at most `ask_hold_max`, in which the run's time stands still.
+    /// A store that is away for a while is waited for: the question is in the log once, or not at all.
+    ///
+    /// # Errors
+    /// [`Unanswered`], and then the call should be brought to its end.
+    pub async fn ask(&self, question: Arc<Question>) -> Result<Json, Unanswered> {
+        let expiry = Instant::now() + self.engine.limits.ask_hold_max();
+        let before = self.entry.durable().map_or(self.task.generation, |task| task.generation);
+        let mut follower = Follower::after(&self.engine, &self.entry, before);
+        self.put(&question, expiry).await?;
+        let _hold = self.deadline.hold();
+        let _idle = Idle::begin(&self.engine.busy);
+        let mut is_asked = false;
+        loop {
+            let told = tokio::select! {
+                biased;
+                () = self.canceled.cancelled() => return Err(Unanswered::Over),
+                told = follower.next() => told,
+                () = tokio::time::sleep_until(expiry) => return Err(Unanswered::Expired),
+            };
+            let told = match told {
+                Ok(Some(told)) => told,
+                Err(EngineError::Unavailable(_)) => {
+                    tokio::time::sleep(LOOK_AGAIN).await;
+                    continue;
+                }
+                Ok(None) | Err(_) => return Err(Unanswered::Over),
+            };
+            match &told.event {
+                Event::Asked { question: asked } => is_asked |= *asked == question,
+                Event::Replied { answer: Some(answer), resumed: true, .. } if is_asked => return Ok(answer.clone()),
+                Event::Replied { resumed: false, .. } | Event::Ended { .. } | Event::Started { .. } if is_asked => {
+                    return Err(Unanswered::Over);
+                }
+                Event::Submitted(_)
+                | Event::Started { .. }
+                | Event::Intended { .. }
+                | Event::Progressed { .. }
+                | Event::Added { .. }
+                | Event::Replied { .. }
+                | Event::Planned { .. }
+                | Event::Settled { .. }
+                | Event::Released
+                | Event::Ended { .. } => {}
+            }
+        }
+    }
+
+    /// Brings a question into the log. After a commit whose fate is not known, the log says whether it is there.
+    async fn put(&self, question: &Arc<Question>, expiry: Instant) -> Result<(), Unanswered> {
+        loop {
+            let command = Command::Ask { claim: self.claim, question: question.clone() };
+            match self.engine.command(&self.entry, command, None).await {
+                Ok(_) => return Ok(()),
+                Err(EngineError::Unavailable(why)) => debug!(task = %self.task.id, why, "a question was not kept yet"),
+                Err(
+                    EngineError::Refused(Refused::Absent | Refused::Ended | Refused::Fenced) | EngineError::Draining,
+                ) => {
+                    return Err(Unanswered::Over);
+                }
+                Err(error) => return Err(Unanswered::NotAsked(error)),
+            }
+            loop {
+                tokio::select! {
+                    biased;
+                    () = self.canceled.cancelled() => return Err(Unanswered::Over),
+                    () = tokio::time::sleep_until(expiry) => return Err(Unanswered::Expired),
+                    () = tokio::time::sleep(LOOK_AGAIN) => {}
+                }
+                match self.engine.load(&self.entry).await {
+                    Ok(Some(task)) if has_asked(&task, question) => return Ok(()),
+                    Ok(_) => break,
+                    Err(_) => {}
+                }
+            }
+        }
+    }
+
+    /// Returns when the task was canceled. The agent should tell the other side, and may take [`LATE_MAX`] to learn
+    /// what became of the call.
+    pub async fn canceled(&self) {
+        self.canceled.cancelled().await;
+    }
+}
+
+impl std::fmt::Debug for Run {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Run").field("task", &self.task.id).field("call", &self.call).finish_non_exhaustive()
+    }
+}
+
+/// Whether this question stands in the log, open or answered.
+fn has_asked(task: &Task, question: &Question) -> bool {
+    let answered = task.answers.iter().map(|(question, _)| question);
+    task.question.iter().chain(answered).any(|asked| **asked == *question)
+}
+
+/// Whether the run of `claim` still owns `task`, and is to make another attempt.
+pub(crate) fn next_attempt(task: &Task, claim: Claim) -> Option<(CallId, u32)> {
+    if task.state != State::Working || task.claim != Some(claim) {
+        return None;
+    }
+    task.open_call().map(|open| (open.call, open.attempt))
+}
+
+/// The task's id, for those who only log.
+impl AsRef<TaskId> for Run {
+    fn as_ref(&self) -> &TaskId {
+        &self.task.id
+    }
+}

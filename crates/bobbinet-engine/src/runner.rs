@@ -1,0 +1,223 @@
+//! One run: carries out the call of a claimed task, and brings its outcome into the log.
+
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use bobbinet_core::{CallId, Claim, Command, Fault, Outcome, State, Task};
+use futures::{FutureExt, future::BoxFuture};
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, debug, debug_span, error, warn};
+
+use crate::{
+    EngineError, LATE_MAX, Run, deadline::Deadline, engine::Inner, entry::Entry, run::next_attempt, slots::Permit,
+};
+
+/// How long the outcome of a call waits between two tries to keep it, at the most.
+const RETRY_MAX: Duration = Duration::from_secs(1);
+
+/// A run that is to begin: its claim is durable, and it holds a call slot.
+#[derive(Debug)]
+pub(crate) struct Launch {
+    pub(crate) entry: Arc<Entry>,
+    pub(crate) task: Arc<Task>,
+    pub(crate) claim: Claim,
+    pub(crate) permit: Permit,
+}
+
+/// While this lives, a run is at work.
+pub(crate) struct Busy<'a>(&'a AtomicUsize);
+
+impl<'a> Busy<'a> {
+    fn begin(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// While this lives, a run waits for an answer and is not at work.
+pub(crate) struct Idle<'a>(&'a AtomicUsize);
+
+impl<'a> Idle<'a> {
+    pub(crate) fn begin(count: &'a AtomicUsize) -> Self {
+        count.fetch_sub(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Idle<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// How the work of a run ended.
+enum Over {
+    /// With this.
+    Outcome(Outcome),
+    /// The engine stops; the next start takes the task up.
+    Stopped,
+}
+
+impl Inner {
+    /// Begins a run that is nobody else's future. Boxed by name: a run can lead to a run, and the compiler asks where that ends.
+    pub(crate) fn start_run(self: &Arc<Self>, launch: Launch) {
+        let run: BoxFuture<'static, ()> = Box::pin(self.clone().run(launch));
+        self.tracker.spawn(run);
+    }
+
+    /// Carries out the call, again if the log says so, until the task is no longer this run's.
+    pub(crate) async fn run(self: Arc<Self>, launch: Launch) {
+        let Launch { entry, mut task, claim, permit } = launch;
+        let deadline = Deadline::after(self.limits.run_limit());
+        let _busy = Busy::begin(&self.busy);
+        while let Some((call, attempt)) = next_attempt(&task, claim) {
+            debug!(task = %task.id, agent = %task.agent, call = call.0, attempt, "call begins");
+            let outcome = match self.carry_out(&entry, &task, claim, call, attempt, &deadline).await {
+                Over::Outcome(outcome) => outcome,
+                Over::Stopped => break,
+            };
+            match self.finish(&entry, claim, outcome).await {
+                Some(after) => task = after,
+                None => break,
+            }
+        }
+        let mut state = entry.lock();
+        if state.live == Some(claim) {
+            state.live = None;
+        }
+        drop(state);
+        drop(permit);
+    }
+
+    async fn carry_out(
+        self: &Arc<Self>,
+        entry: &Arc<Entry>,
+        task: &Arc<Task>,
+        claim: Claim,
+        call: CallId,
+        attempt: u32,
+        deadline: &Arc<Deadline>,
+    ) -> Over {
+        if self.stop.is_cancelled() {
+            return Over::Stopped;
+        }
+        let Some(seat) = self.seats.get(&task.agent) else {
+            let fault = Fault::new("unknown-agent", format!("this node has no agent {} any more", task.agent));
+            return Over::Outcome(Outcome::Failed(fault));
+        };
+        let canceled = CancellationToken::new();
+        let run = Run {
+            engine: self.clone(),
+            entry: entry.clone(),
+            task: task.clone(),
+            claim,
+            call,
+            attempt,
+            deadline: deadline.clone(),
+            canceled: canceled.clone(),
+        };
+        bobbinet_store::crash::point("call-before");
+        // In the trace that the task began in, also when another process takes it up.
+        let span =
+            debug_span!("call", task = %task.id, agent = %task.agent, attempt, traceparent = task.trace.as_deref());
+        let work = AssertUnwindSafe(seat.agent.run(run)).catch_unwind().instrument(span);
+        tokio::pin!(work);
+        // The work first: most of it is done without waiting, and then there is no need to watch for anything else.
+        let outcome = tokio::select! {
+            biased;
+            outcome = &mut work => Some(outcome),
+            () = self.stop.cancelled() => return Over::Stopped,
+            () = self.is_taken_away(entry, claim) => None,
+            () = deadline.passed() => {
+                let text = format!("the run did not come to its end within {:?}", self.limits.run_limit());
+                return Over::Outcome(Outcome::Unknown { fault: Fault::new("timed-out", text), again: false });
+            }
+        };
+        let outcome = match outcome {
+            Some(outcome) => outcome,
+            None => {
+                canceled.cancel();
+                tokio::select! {
+                    biased;
+                    outcome = &mut work => outcome,
+                    () = self.stop.cancelled() => return Over::Stopped,
+                    () = tokio::time::sleep(LATE_MAX) => {
+                        let fault = Fault::new("canceled", "the call did not say what became of it");
+                        Ok(Outcome::Unknown { fault, again: false })
+                    }
+                }
+            }
+        };
+        bobbinet_store::crash::point("call-after");
+        Over::Outcome(outcome.unwrap_or_else(|_| {
+            error!(task = %task.id, agent = %task.agent, "the agent panicked");
+            Outcome::Unknown { fault: Fault::new("agent-panicked", "the agent failed inside"), again: false }
+        }))
+    }
+
+    /// Keeps the outcome. The store may be away for a while; an outcome that is known must not be lost for that.
+    async fn finish(self: &Arc<Self>, entry: &Arc<Entry>, claim: Claim, outcome: Outcome) -> Option<Arc<Task>> {
+        let mut pause = Duration::from_millis(10);
+        loop {
+            let command = Command::Finish { claim, outcome: outcome.clone() };
+            match self.command_of_run(entry, command).await {
+                Ok(task) => return Some(task),
+                Err(EngineError::Unavailable(why)) => {
+                    warn!(task = %entry.id, why, "an outcome could not be kept yet");
+                    tokio::select! {
+                        biased;
+                        () = self.stop.cancelled() => return None,
+                        () = tokio::time::sleep(pause) => {}
+                    }
+                    pause = (pause * 2).min(RETRY_MAX);
+                }
+                Err(error) => {
+                    debug!(task = %entry.id, %error, "an outcome came too late");
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Returns when the log says that the task is no longer this run's: it has ended, or another has claimed it.
+    async fn is_taken_away(&self, entry: &Arc<Entry>, claim: Claim) {
+        loop {
+            let changed = entry.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            let task = match entry.durable() {
+                Some(task) => task,
+                // After a commit whose fate is not known, which may have been a cancel.
+                None => match self.load(entry).await {
+                    Ok(Some(task)) => task,
+                    Ok(None) => return,
+                    Err(error) => {
+                        debug!(task = %entry.id, %error, "a run cannot see whether it was canceled; trying again");
+                        tokio::time::sleep(RETRY_MAX).await;
+                        continue;
+                    }
+                },
+            };
+            let is_ours = match task.state {
+                State::Working | State::InputRequired | State::AuthRequired => task.claim == Some(claim),
+                State::Submitted | State::Completed | State::Failed | State::Canceled | State::Rejected => false,
+            };
+            if !is_ours {
+                return;
+            }
+            changed.await;
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! What the engine cannot decide for itself: what time it is, and which id is free.
+
+use std::{
+    fmt,
+    time::{Duration, UNIX_EPOCH},
+};
+
+use bobbinet_core::Timestamp;
+use uuid::Uuid;
+
+/// The clock and the source of ids.
+pub trait World: fmt::Debug + Send + Sync + 'static {
+    /// What time it is.
+    fn now(&self) -> Timestamp;
+    /// An id that nobody has, ordered by time: a UUIDv7 (RFC 9562).
+    fn uuid(&self) -> Uuid;
+}
+
+/// The machine's clock and randomness.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct SystemWorld;
+
+impl World for SystemWorld {
+    #[expect(clippy::disallowed_methods, reason = "this is the clock that all others ask")]
+    fn now(&self) -> Timestamp {
+        let since_epoch = std::time::SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        Timestamp::from_millis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    fn uuid(&self) -> Uuid {
+        Uuid::now_v7()
+    }
+}

@@ -1,0 +1,429 @@
+//! The judge: a pure function of a history, that finds what was promised (DESIGN section 8) and not kept.
+
+use std::collections::BTreeMap;
+
+use bobbinet_core::{Effect, Event, QuestionKind, State, Task, TaskId, Timestamp, answer::Verdict, task::Settlement};
+
+use crate::{
+    agent::is_about,
+    history::{Execution, History, Logged, Moment, Returned},
+};
+
+/// How long after a task's end its run may still be on its way out: `LATE_MAX`, and what slow commits and reads add.
+const LATE_MAX: u64 = 5_000 + 8_000;
+
+/// How long a process must live on after a call has returned for its outcome to be kept for certain.
+const KEPT_WITHIN: u64 = 20_000;
+
+/// How much of a run's time may go by between its calls.
+const TIMED_OUT: u64 = 10_000;
+
+/// How long after the request to stop a commit that was on its way may still begin a run.
+const DRAINED_WITHIN: u64 = 5_000;
+
+/// What is promised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Promise {
+    /// What was acknowledged is in the log, and was before it was acknowledged.
+    Durable,
+    /// A task ends once, and nothing public follows.
+    OneEnd,
+    /// Generations have no gap and no repetition, in the log and for each subscriber.
+    Gapless,
+    /// Every reader gets the same events, and never an older state after a newer one.
+    SameForAll,
+    /// A subscriber is told all, to the end.
+    ToldAll,
+    /// An answer reaches the question that it was checked against.
+    Answered,
+    /// An at-most-once call is made once, unless its caller says to retry; any call once for each intent.
+    NotDoubled,
+    /// What may run again does not fail for crashes.
+    Survives,
+    /// No task is nobody's.
+    Progress,
+    /// The same key, the same task.
+    OneForKey,
+    /// Somebody else's task is not found.
+    Private,
+    /// No run outlives its task; no two runs of one task; no more runs than slots; none begins while draining.
+    RunsBounded,
+    /// What a call came to is kept.
+    OutcomeKept,
+    /// Nothing breaks, nothing is left behind.
+    Clean,
+}
+
+/// A promise that was not kept.
+#[derive(Clone, Debug)]
+pub(crate) struct Violation {
+    pub(crate) promise: Promise,
+    pub(crate) detail: String,
+}
+
+struct Judge<'a> {
+    history: &'a History,
+    violations: Vec<Violation>,
+}
+
+/// All promises that were not kept.
+pub(crate) fn check(history: &History) -> Vec<Violation> {
+    let mut judge = Judge { history, violations: Vec::new() };
+    judge.submits();
+    judge.said();
+    judge.reads();
+    for (task, log) in &history.logs {
+        judge.log(*task, log);
+        judge.words(*task, log);
+        judge.failure(*task, log);
+    }
+    judge.subscribers();
+    judge.executions();
+    judge.slots();
+    judge.rest();
+    judge.violations
+}
+
+/// The record of the reply with this message.
+fn reply_of<'a>(log: &'a [Logged], id: &str) -> Option<&'a Logged> {
+    log.iter().find(|logged| matches!(&logged.event, Event::Replied { message, .. } if message.id.as_str() == id))
+}
+
+fn end_of(log: &[Logged]) -> Option<(&Logged, State)> {
+    log.iter().find_map(|logged| {
+        let Event::Ended { state, .. } = &logged.event else { return None };
+        Some((logged, *state))
+    })
+}
+
+fn holds(logged: &Logged, chunk: &str) -> bool {
+    let Event::Added { artifact, .. } = &logged.event else { return false };
+    artifact.parts.iter().any(|part| part.as_text() == Some(chunk))
+}
+
+fn is_of(log: &[Logged], tag: &str) -> bool {
+    let Some(Event::Submitted(submitted)) = log.first().map(|first| &first.event) else { return false };
+    submitted.message.text().split(' ').any(|word| word == tag)
+}
+
+fn fold(task: TaskId, log: &[Logged]) -> Option<Task> {
+    Task::fold(task, log.iter().map(|logged| (Timestamp::default(), &logged.event)))
+}
+
+impl History {
+    fn log_of(&self, task: TaskId) -> &[Logged] {
+        self.logs.get(&task).map_or(&[], Vec::as_slice)
+    }
+
+    fn lasted(&self, run: &Execution) -> u64 {
+        run.ended.unwrap_or(self.end).millis - run.began.millis
+    }
+}
+
+impl Judge<'_> {
+    fn accuse(&mut self, promise: Promise, detail: String) {
+        self.violations.push(Violation { promise, detail });
+    }
+
+    fn submits(&mut self) {
+        let history = self.history;
+        let mut by_tag: BTreeMap<&str, TaskId> = BTreeMap::new();
+        for submit in &history.submits {
+            let Some((task, acknowledged)) = submit.acknowledged else { continue };
+            match history.log_of(task).first() {
+                Some(first) if first.durable < acknowledged => {}
+                Some(_) => self.accuse(Promise::Durable, format!("{task} was acknowledged before it was durable")),
+                None => self.accuse(Promise::Durable, format!("{task} was acknowledged and is lost")),
+            }
+            let first = *by_tag.entry(&submit.tag).or_insert(task);
+            if submit.has_key && first != task {
+                self.accuse(Promise::OneForKey, format!("{} is {first} and {task}", submit.tag));
+            }
+            for list in &history.lists {
+                let is_there = list.tasks.contains(&task);
+                if list.owner == submit.owner && acknowledged < list.asked && !is_there {
+                    self.accuse(Promise::Durable, format!("{task} is missing in its owner's list"));
+                }
+            }
+        }
+        for submit in history.submits.iter().filter(|submit| submit.has_key) {
+            let kept = history.logs.values().filter(|log| is_of(log, &submit.tag)).count();
+            if kept > 1 {
+                self.accuse(Promise::OneForKey, format!("{} is {kept} tasks", submit.tag));
+            }
+        }
+    }
+
+    fn said(&mut self) {
+        let history = self.history;
+        for said in &history.said {
+            let log = history.log_of(said.task);
+            let found = match &said.message {
+                Some(message) => reply_of(log, message),
+                None => end_of(log).filter(|(_, state)| *state == State::Canceled).map(|(logged, _)| logged),
+            };
+            let what = said.message.as_deref().unwrap_or("a cancel");
+            match found {
+                Some(logged) if logged.durable < said.acknowledged => {}
+                Some(_) => self.accuse(Promise::Durable, format!("{what} to {} was acknowledged too early", said.task)),
+                None => self.accuse(Promise::Durable, format!("{what} to {} was acknowledged and is lost", said.task)),
+            }
+        }
+        for (task, text) in &history.added {
+            let times = history.log_of(*task).iter().filter(|logged| holds(logged, text)).count();
+            if times != 1 {
+                self.accuse(Promise::Durable, format!("{text} of {task} is kept {times} times"));
+            }
+        }
+    }
+
+    fn reads(&mut self) {
+        let history = self.history;
+        let mut known: BTreeMap<TaskId, Vec<(Moment, u64)>> = BTreeMap::new();
+        for read in &history.reads {
+            known.entry(read.task).or_default().push((read.answered, read.generation));
+        }
+        for subscriber in &history.subscribers {
+            let told = subscriber.told.iter().map(|(generation, _, heard)| (*heard, *generation));
+            known.entry(subscriber.task).or_default().extend(told);
+        }
+        for read in &history.reads {
+            let log = history.log_of(read.task);
+            let place = log.iter().find(|logged| logged.generation == Some(read.generation));
+            match place {
+                Some(logged) if logged.durable < read.answered => {}
+                Some(_) | None => {
+                    self.accuse(
+                        Promise::Durable,
+                        format!("{} was seen at {}, not durable", read.task, read.generation),
+                    );
+                }
+            }
+            let earlier = known[&read.task].iter().filter(|(answered, _)| *answered < read.asked);
+            if let Some(newest) = earlier.map(|(_, generation)| *generation).max().filter(|it| *it > read.generation) {
+                let detail = format!("{} was seen at {newest}, then at {}", read.task, read.generation);
+                self.accuse(Promise::SameForAll, detail);
+            }
+            let upto: Vec<_> = log
+                .iter()
+                .take_while(|logged| logged.generation.is_none_or(|it| it <= read.generation))
+                .cloned()
+                .collect();
+            let folded = fold(read.task, &upto);
+            if folded.is_some_and(|folded| folded.state != read.state) {
+                self.accuse(Promise::SameForAll, format!("{} was seen as {:?}", read.task, read.state));
+            }
+        }
+    }
+
+    fn log(&mut self, task: TaskId, log: &[Logged]) {
+        let mut expected = 1;
+        for generation in log.iter().filter_map(|logged| logged.generation) {
+            if generation != expected {
+                self.accuse(Promise::Gapless, format!("{task} has {generation} where {expected} belongs"));
+            }
+            expected = generation + 1;
+        }
+        if log.iter().any(|logged| logged.event.is_public() != logged.generation.is_some()) {
+            self.accuse(
+                Promise::Gapless,
+                format!("{task} has a generation where none belongs, or none where one does"),
+            );
+        }
+        let begins = log.iter().filter(|logged| matches!(logged.event, Event::Submitted(_))).count();
+        let ends = log.iter().filter(|logged| matches!(logged.event, Event::Ended { .. })).count();
+        let is_after_end = |logged: &&Logged| !matches!(logged.event, Event::Ended { .. });
+        let after = log.iter().skip_while(is_after_end).skip(1);
+        if begins != 1 || ends > 1 || after.into_iter().any(|logged| logged.event.is_public()) {
+            self.accuse(
+                Promise::OneEnd,
+                format!("{task} begins {begins} times, ends {ends} times, or goes on after it"),
+            );
+        }
+    }
+
+    /// Answers belong to their questions, and an at-most-once call is intended again only after its caller's word.
+    fn words(&mut self, task: TaskId, log: &[Logged]) {
+        let mut words = 0;
+        for (place, logged) in log.iter().enumerate() {
+            let Some(before) = fold(task, &log[..place]) else { continue };
+            let is_asked = before.question.as_ref().is_some_and(|it| matches!(it.kind, QuestionKind::Outcome { .. }));
+            let is_again = before.ledger.last().is_some_and(|last| last.effect == Effect::AtMostOnce);
+            if let Event::Replied { message, .. } = &logged.event
+                && is_asked
+                && Verdict::read(message) == Some(Verdict::Retry)
+            {
+                words += 1;
+            }
+            if let Event::Replied { answer: Some(answer), .. } = &logged.event
+                && let Some(number) = answer.to_value().as_str().and_then(|answer| answer.strip_prefix("answer "))
+                && !before.question.as_ref().is_some_and(|question| is_about(question, number))
+            {
+                self.accuse(Promise::Answered, format!("{task} takes answer {number} to another question"));
+            }
+            if matches!(logged.event, Event::Intended { .. }) && is_again {
+                if words == 0 {
+                    self.accuse(Promise::NotDoubled, format!("{task} intends its call again without a word"));
+                    return;
+                }
+                words -= 1;
+            }
+        }
+    }
+
+    /// What may run again fails only for what its tool said or did.
+    fn failure(&mut self, task: TaskId, log: &[Logged]) {
+        let Some(Event::Ended { state: State::Failed, message: Some(message), .. }) =
+            end_of(log).map(|(logged, _)| &logged.event)
+        else {
+            return;
+        };
+        let data = message.data().map(|data| data.to_value());
+        let code = data.as_ref().and_then(|data| data["code"].as_str()).unwrap_or("refused");
+        let history = self.history;
+        let runs: Vec<_> = history.executions.iter().filter(|run| run.task == task).collect();
+        let folded = fold(task, log);
+        let last = folded.as_ref().and_then(|folded| folded.ledger.last());
+        if last.is_none_or(|last| last.effect == Effect::AtMostOnce) {
+            return;
+        }
+        let returned = |how| runs.iter().any(|run| run.returned == Some(how));
+        let is_just = match code {
+            "refused" => returned(Returned::Refused),
+            "broken" => returned(Returned::Failed),
+            "agent-panicked" => returned(Returned::Panicked),
+            "declined" => returned(Returned::Declined),
+            // One run may make several calls within its time.
+            "timed-out" => runs.iter().map(|run| history.lasted(run)).sum::<u64>() + TIMED_OUT >= history.run_limit,
+            "server-died" | "canceled" => returned(Returned::Unknown),
+            _ => false,
+        };
+        if !is_just {
+            self.accuse(Promise::Survives, format!("{task} failed with {code}, and no tool said so"));
+        }
+    }
+
+    fn subscribers(&mut self) {
+        let history = self.history;
+        for (index, subscriber) in history.subscribers.iter().enumerate() {
+            let log = history.log_of(subscriber.task);
+            let Some(after) = subscriber.after else { continue };
+            let who = format!("subscriber {index} of {}", subscriber.task);
+            if subscriber.was_resynced {
+                self.accuse(Promise::ToldAll, format!("{who} had a good cursor and was resynced"));
+            }
+            let mut expected = after + 1;
+            for (generation, bytes, heard) in &subscriber.told {
+                if *generation != expected {
+                    self.accuse(Promise::Gapless, format!("{who} heard {generation} where {expected} belongs"));
+                }
+                expected = generation + 1;
+                match log.iter().find(|logged| logged.generation == Some(*generation)) {
+                    Some(logged) if logged.bytes != *bytes => {
+                        self.accuse(Promise::SameForAll, format!("{who} heard another {generation}"));
+                    }
+                    Some(logged) if logged.durable < *heard => {}
+                    Some(_) | None => {
+                        self.accuse(Promise::Durable, format!("{who} heard {generation}, not durable"));
+                    }
+                }
+            }
+            let last = log.iter().rev().find_map(|logged| logged.generation).unwrap_or(0);
+            let is_ended = end_of(log).is_some_and(|(end, _)| end.durable.millis + 30_000 < history.end.millis);
+            if (subscriber.is_over || is_ended) && expected <= last {
+                self.accuse(Promise::ToldAll, format!("{who} was told up to {} of {last}", expected - 1));
+            }
+            if subscriber.is_over && end_of(log).is_none() {
+                self.accuse(Promise::ToldAll, format!("{who} was told that it is over"));
+            }
+        }
+    }
+
+    fn executions(&mut self) {
+        let history = self.history;
+        let mut by_intent: BTreeMap<(TaskId, u32, u32), usize> = BTreeMap::new();
+        for (index, run) in history.executions.iter().enumerate() {
+            let who = format!("call {}.{} of {}", run.call, run.attempt, run.task);
+            let log = history.log_of(run.task);
+            let place = log.iter().position(|logged| {
+                matches!(&logged.event, Event::Intended { call, attempt }
+                    if call.0 == run.call && *attempt == run.attempt)
+            });
+            let intent = place.map(|place| &log[place]);
+            let is_first = place.is_some_and(|place| matches!(log[place - 1].event, Event::Started { .. }));
+            if intent.is_none_or(|intent| intent.durable > run.began) {
+                self.accuse(Promise::NotDoubled, format!("{who} was made without a durable intent"));
+            }
+            if by_intent.insert((run.task, run.call, run.attempt), index).is_some() {
+                self.accuse(Promise::NotDoubled, format!("{who} was made twice"));
+            }
+            let ended = run.ended.unwrap_or(history.end);
+            let is_beside =
+                |other: &Execution| other.task == run.task && other.began > run.began && other.began < ended;
+            if history.executions.iter().any(is_beside) {
+                self.accuse(Promise::RunsBounded, format!("{who} ran beside another of its task"));
+            }
+            if let Some((end, _)) = end_of(log)
+                && ended.millis > end.durable.millis + LATE_MAX
+            {
+                self.accuse(Promise::RunsBounded, format!("{who} outlived its task"));
+            }
+            if let (Some(drain), Some(intent)) = (history.drains.get(&run.process), intent)
+                && is_first
+                && intent.durable.millis > drain.millis + DRAINED_WITHIN
+            {
+                self.accuse(Promise::RunsBounded, format!("{who} began while its process was stopping"));
+            }
+            let lived_on = history.deaths.get(&run.process).map_or(history.end, |death| *death).millis;
+            let is_settled = log.iter().any(|logged| {
+                matches!(&logged.event, Event::Settled { call, settlement }
+                    if call.0 == run.call && matches!(settlement, Settlement::Done | Settlement::Late))
+            });
+            let has_returned = run.returned == Some(Returned::Completed);
+            if has_returned && lived_on > ended.millis + KEPT_WITHIN && !is_settled {
+                self.accuse(Promise::OutcomeKept, format!("{who} returned, and nobody knows"));
+            }
+        }
+    }
+
+    fn slots(&mut self) {
+        let mut changes: Vec<_> = Vec::new();
+        for run in &self.history.executions {
+            changes.push((run.began, run.process, 1));
+            changes.push((run.ended.unwrap_or(self.history.end), run.process, -1));
+        }
+        changes.sort_unstable();
+        let mut at_once: BTreeMap<u32, i32> = BTreeMap::new();
+        for (moment, process, change) in changes {
+            let count = at_once.entry(process).or_default();
+            *count += change;
+            if usize::try_from(*count).unwrap_or(0) > self.history.slots {
+                let detail = format!("process {process} had {count} calls in flight at {}", moment.millis);
+                self.accuse(Promise::RunsBounded, detail);
+                return;
+            }
+        }
+    }
+
+    fn rest(&mut self) {
+        let history = self.history;
+        if let Some((first, others)) = history.orphans.split_first() {
+            for task in first.iter().filter(|task| others.iter().all(|orphans| orphans.contains(task))) {
+                self.accuse(Promise::Progress, format!("{task} is nobody's, long after the last fault"));
+            }
+        }
+        for (task, log) in &history.logs {
+            let folded = fold(*task, log);
+            let is_stuck = folded.is_none_or(|folded| !folded.state.is_terminal() && !folded.state.is_interrupted());
+            if is_stuck {
+                self.accuse(Promise::Progress, format!("{task} has not ended"));
+            }
+        }
+        for (task, what) in &history.leaks {
+            self.accuse(Promise::Private, format!("a stranger may {what} {task}"));
+        }
+        for fault in &history.faults {
+            self.accuse(Promise::Clean, fault.clone());
+        }
+    }
+}

@@ -1,0 +1,388 @@
+//! Those who call: they submit, follow, answer, cancel, lose their connection and come back. What they saw is history.
+
+use std::sync::{Arc, Mutex};
+
+use bobbinet_core::{
+    AgentName, Caller, Generation, Message, MessageId, Part, Principal, QuestionKind, Role, State, Task, TaskId, Tenant,
+};
+use bobbinet_engine::{Engine, EngineError, Filter, Handle, NewTask, Resumed, Told, encode};
+use tokio::{
+    task::JoinSet,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    history::{List, Read, Said, Submit, Subscriber},
+    planted::Plant,
+    scene::{Process, Scene},
+};
+
+const OWNERS: [&str; 2] = ["ann", "bob"];
+
+/// The way to the process that runs now, if one does.
+pub(crate) type Door = Mutex<Option<Connection>>;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Connection {
+    pub(crate) process: Arc<Process>,
+    pub(crate) engine: Engine,
+}
+
+/// Why there was no answer.
+#[derive(Debug)]
+enum Trouble {
+    /// The process died, or the caller went away.
+    Lost,
+    Engine(EngineError),
+}
+
+#[derive(Clone)]
+pub(crate) struct Client {
+    pub(crate) scene: Arc<Scene>,
+    pub(crate) door: Arc<Door>,
+    pub(crate) number: u64,
+}
+
+pub(crate) fn agent() -> AgentName {
+    AgentName::parse("tool").unwrap()
+}
+
+fn caller(name: &str) -> Caller {
+    Caller {
+        principal: Principal::parse(name).unwrap(),
+        tenant: Tenant::parse("tenant").unwrap(),
+        is_owner: false,
+        scopes: Vec::new(),
+        chain: Vec::new(),
+    }
+}
+
+impl Connection {
+    async fn ask<T>(&self, scene: &Scene, work: impl Future<Output = Result<T, EngineError>>) -> Result<T, Trouble> {
+        let patience = if scene.happens(scene.nature.impatience) { scene.up_to(400) } else { 120_000 };
+        tokio::select! {
+            biased;
+            () = self.process.dead.cancelled() => Err(Trouble::Lost),
+            answer = work => answer.map_err(Trouble::Engine),
+            () = tokio::time::sleep(Duration::from_millis(patience)) => Err(Trouble::Lost),
+        }
+    }
+}
+
+impl Client {
+    fn owner(&self) -> &'static str {
+        OWNERS[usize::try_from(self.number).unwrap() % OWNERS.len()]
+    }
+
+    async fn connect(&self) -> Connection {
+        loop {
+            let connection = self.door.lock().unwrap().clone();
+            if let Some(connection) = connection {
+                return connection;
+            }
+            tokio::time::sleep(Duration::from_millis(20 + self.scene.up_to(200))).await;
+        }
+    }
+
+    /// Has one thing done after another, for as long as the world lasts.
+    pub(crate) async fn live(self) {
+        let mut subscribers = JoinSet::new();
+        self.scene.pause(self.scene.nature.chaos).await;
+        for round in 0.. {
+            let Some(task) = self.submit(round).await else { continue };
+            for _ in 0..self.scene.up_to(3) {
+                subscribers.spawn(self.clone().subscribe(task));
+            }
+            let mut seen = State::Submitted;
+            // All that is wanted is wanted in the chaos; in the calm it is only brought to its end.
+            while !seen.is_terminal() || self.scene.calm.is_cancelled() {
+                self.scene.pause(if seen.is_terminal() { 60_000 } else { 1_500 }).await;
+                let connection = self.connect().await;
+                let mut is_certain = true;
+                if let Some(state) = self.look(&connection, task).await {
+                    seen = state;
+                }
+                match self.scene.up_to(9) {
+                    0 => self.list(&connection).await,
+                    1 => self.pry(&connection, task).await,
+                    2 if self.scene.happens(self.scene.nature.cancel) => {
+                        is_certain = self.cancel(&connection, task).await;
+                    }
+                    3 => {
+                        subscribers.spawn(self.clone().subscribe(task));
+                    }
+                    4 => self.reply(&connection, task).await,
+                    _ if seen.is_interrupted() => self.reply(&connection, task).await,
+                    _ => {}
+                }
+                drop(connection);
+                if !is_certain && self.scene.happens(50) {
+                    // Some do not come back to ask what became of their cancel.
+                    self.scene.pause(40_000).await;
+                }
+            }
+        }
+    }
+
+    /// Submits until it is acknowledged, under a key if it has one; without one it may give up.
+    async fn submit(&self, number: u32) -> Option<TaskId> {
+        let scene = &self.scene;
+        let has_key = scene.happens(60);
+        let what = match scene.up_to(19) {
+            0 => "reject".to_owned(),
+            1..4 => "hm".to_owned(),
+            _ => self.call(),
+        };
+        for round in 0.. {
+            let thing = format!("#{}.{number}", self.number);
+            let tag = if has_key { thing } else { format!("{thing}.{round}") };
+            if let Some(task) = self.submit_once(&tag, &format!("{what} {tag}"), has_key).await {
+                return Some(task);
+            }
+            if !has_key && scene.happens(40) {
+                return None;
+            }
+            scene.pause(700).await;
+        }
+        None
+    }
+
+    /// Submits, perhaps the same twice at once.
+    async fn submit_once(&self, tag: &str, text: &str, has_key: bool) -> Option<TaskId> {
+        let scene = &self.scene;
+        let connection = self.connect().await;
+        let times = if has_key && scene.happens(30) { 2 } else { 1 };
+        let handles: Vec<_> =
+            (0..times).map(|_| self.begin(&connection.engine, text, has_key.then_some(tag))).collect();
+        let answers = handles.iter().map(|handle| async {
+            let handle = handle.as_ref().map_err(|error| Trouble::Engine(error.clone()))?;
+            connection.ask(scene, async { handle.accepted().await }).await
+        });
+        let mut acknowledged = None;
+        for answer in futures::future::join_all(answers).await {
+            scene.note(format_args!("client {} submits {text}: {}", self.number, print(&answer)));
+            if matches!(answer, Err(Trouble::Engine(EngineError::NotFound))) {
+                scene.history().faults.push(format!("what {tag} has made is not found"));
+            }
+            let task = answer.ok().map(|task| (task.id, scene.moment()));
+            let submit = Submit { tag: tag.to_owned(), owner: self.owner().to_owned(), has_key, acknowledged: task };
+            scene.history().submits.push(submit);
+            acknowledged = acknowledged.or(task);
+        }
+        acknowledged.map(|(task, _)| task)
+    }
+
+    fn call(&self) -> String {
+        let effects = ["read-only", "idempotent", "keyed", "at-most-once"];
+        format!("call {}", effects[usize::try_from(self.scene.up_to(3)).unwrap()])
+    }
+
+    pub(crate) fn begin(&self, engine: &Engine, text: &str, key: Option<&str>) -> Result<Handle, EngineError> {
+        let idempotency = key.map(|key| (key.to_owned(), [7; 32]));
+        let new = NewTask { message: said(text), context: None, skill: None, trace: None, idempotency };
+        engine.submit(&caller(self.owner()), &agent(), new)
+    }
+
+    async fn look(&self, connection: &Connection, task: TaskId) -> Option<State> {
+        let asked = self.scene.moment();
+        let caller = caller(self.owner());
+        let answer = connection.ask(&self.scene, connection.engine.get(&caller, &agent(), &task)).await;
+        match answer {
+            Ok(found) => {
+                self.saw(&found, asked);
+                Some(found.state)
+            }
+            Err(Trouble::Engine(EngineError::NotFound)) => {
+                self.scene.history().faults.push(format!("{task} is not found by its owner"));
+                None
+            }
+            Err(_) => None,
+        }
+    }
+
+    fn saw(&self, task: &Task, asked: crate::history::Moment) {
+        let answered = self.scene.moment();
+        let read = Read { task: task.id, asked, answered, generation: task.generation.0, state: task.state };
+        self.scene.history().reads.push(read);
+    }
+
+    async fn list(&self, connection: &Connection) {
+        let asked = self.scene.moment();
+        let caller = caller(self.owner());
+        let filter = Filter { page_size: 1_000, ..Filter::default() };
+        let listing = connection.ask(&self.scene, connection.engine.list(&caller, &agent(), filter)).await;
+        if let Ok(listing) = listing {
+            let tasks = listing.tasks.iter().map(|task| task.id).collect();
+            for task in &listing.tasks {
+                self.saw(task, asked);
+            }
+            let strangers = listing.tasks.iter().filter(|task| task.owner.as_str() != self.owner());
+            let leaks: Vec<_> = strangers.map(|task| (task.id, "list")).collect();
+            let mut history = self.scene.history();
+            history.leaks.extend(leaks);
+            history.lists.push(List { owner: self.owner().to_owned(), asked, tasks });
+        }
+    }
+
+    /// Somebody else tries the same.
+    async fn pry(&self, connection: &Connection, task: TaskId) {
+        let engine = &connection.engine;
+        let (eve, agent) = (caller("eve"), agent());
+        let seen = [
+            ("get", connection.ask(&self.scene, engine.get(&eve, &agent, &task)).await.is_ok()),
+            ("cancel", connection.ask(&self.scene, engine.cancel(&eve, &agent, &task)).await.is_ok()),
+            ("follow", connection.ask(&self.scene, engine.follow(&eve, &agent, &task)).await.is_ok()),
+            (
+                "reply",
+                connection.ask(&self.scene, engine.reply(&eve, &agent, &task, None, None, said("retry"))).await.is_ok(),
+            ),
+        ];
+        let leaks = seen.into_iter().filter(|(_, is_let_in)| *is_let_in).map(|(what, _)| (task, what));
+        self.scene.history().leaks.extend(leaks);
+    }
+
+    /// Whether it was acknowledged.
+    async fn cancel(&self, connection: &Connection, task: TaskId) -> bool {
+        let answer =
+            connection.ask(&self.scene, connection.engine.cancel(&caller(self.owner()), &agent(), &task)).await;
+        self.scene.note(format_args!("client {} cancels {task}: {}", self.number, print(&answer)));
+        if answer.is_ok() {
+            let acknowledged = self.scene.moment();
+            self.scene.history().said.push(Said { task, message: None, acknowledged });
+        }
+        answer.is_ok()
+    }
+
+    /// Answers what is asked, mostly to the point.
+    async fn reply(&self, connection: &Connection, task: TaskId) {
+        let caller = caller(self.owner());
+        let asked = connection.ask(&self.scene, connection.engine.get(&caller, &agent(), &task)).await;
+        let Ok(found) = asked else { return };
+        let text = match found.question.as_ref().map(|question| question.kind) {
+            _ if self.scene.happens(10) => "hm".to_owned(),
+            _ if self.scene.happens(3) => "reject".to_owned(),
+            Some(QuestionKind::Input) if found.ledger.is_empty() => self.call(),
+            Some(QuestionKind::Outcome { .. }) => {
+                ["retry", "retry", "happened", "failed"][usize::try_from(self.scene.up_to(3)).unwrap()].to_owned()
+            }
+            Some(_) => format!("answer {}", number_of(&found)),
+            None => self.call(),
+        };
+        // Some say it twice at once.
+        let times = if self.scene.happens(20) { 2 } else { 1 };
+        futures::future::join_all((0..times).map(|_| self.say(connection, task, &text))).await;
+    }
+
+    async fn say(&self, connection: &Connection, task: TaskId, text: &str) {
+        let mut message = said(text);
+        let unique = format!("reply-{}-{}", self.number, self.scene.moment().step);
+        message.id = MessageId::parse(&unique).unwrap();
+        let caller = caller(self.owner());
+        let answer =
+            connection.ask(&self.scene, connection.engine.reply(&caller, &agent(), &task, None, None, message)).await;
+        self.scene.note(format_args!("client {} replies {text} to {task}: {}", self.number, print(&answer)));
+        let Ok(handle) = answer else { return };
+        let acknowledged = self.scene.moment();
+        self.scene.history().said.push(Said { task, message: Some(unique), acknowledged });
+        let settled = connection.ask(&self.scene, async { handle.settled().await }).await;
+        if let Ok(found) = settled {
+            self.saw(&found, acknowledged);
+            if !(found.state.is_terminal() || found.state.is_interrupted()) {
+                self.scene.history().faults.push(format!("{task} was said to be settled and is {:?}", found.state));
+            }
+        }
+    }
+
+    /// Follows a task over deaths and disconnections, until it is told that this was all.
+    async fn subscribe(self, task: TaskId) {
+        let index = {
+            let subscriber = Subscriber { task, after: None, told: Vec::new(), is_over: false, was_resynced: false };
+            let mut history = self.scene.history();
+            history.subscribers.push(subscriber);
+            history.subscribers.len() - 1
+        };
+        let mut cursor = self.scene.happens(30).then_some(Generation(self.scene.up_to(1)));
+        self.scene.history().subscribers[index].after = cursor.map(|cursor| cursor.0);
+        while !self.follow(task, index, &mut cursor).await {
+            self.scene.pause(800).await;
+        }
+        self.scene.history().subscribers[index].is_over = true;
+    }
+
+    /// Follows for as long as one connection lasts. Whether this was all.
+    async fn follow(&self, task: TaskId, index: usize, cursor: &mut Option<Generation>) -> bool {
+        let connection = self.connect().await;
+        let (scene, engine, caller) = (&self.scene, &connection.engine, caller(self.owner()));
+        let opened = match *cursor {
+            None => {
+                let asked = scene.moment();
+                let followed = connection.ask(scene, engine.follow(&caller, &agent(), &task)).await;
+                followed.map(|(found, follower)| {
+                    self.saw(&found, asked);
+                    *cursor = Some(found.generation);
+                    scene.history().subscribers[index].after = Some(found.generation.0);
+                    follower
+                })
+            }
+            Some(after) => {
+                let resumed = connection.ask(scene, engine.resume(&caller, &agent(), &task, after)).await;
+                resumed.map(|resumed| match resumed {
+                    Resumed::After(follower) => follower,
+                    Resumed::Resync(_, follower) => {
+                        scene.history().subscribers[index].was_resynced = true;
+                        follower
+                    }
+                })
+            }
+        };
+        let Ok(mut follower) = opened else { return false };
+        let leaves = Instant::now() + Duration::from_millis(100 + scene.up_to(8_000));
+        loop {
+            let next = tokio::select! {
+                biased;
+                () = connection.process.dead.cancelled() => return false,
+                next = follower.next() => next,
+                () = tokio::time::sleep_until(leaves) => return false,
+            };
+            match next {
+                Ok(Some(told)) => {
+                    *cursor = Some(told.generation);
+                    self.heard(index, &told);
+                }
+                Ok(None) => return true,
+                Err(_) => return false,
+            }
+        }
+    }
+
+    fn heard(&self, index: usize, told: &Told) {
+        let moment = self.scene.moment();
+        let [record] = &encode(told.at, [(Some(told.generation), &told.event)].into_iter())[..] else {
+            unreachable!("one record for one event")
+        };
+        let bytes = record.body.to_vec();
+        self.scene.note(format_args!("subscriber {index} of client {} hears {}", self.number, told.generation.0));
+        if self.scene.plant == Plant::SkipsAnEvent && self.scene.happens(3) {
+            return;
+        }
+        self.scene.history().subscribers[index].told.push((told.generation.0, bytes, moment));
+    }
+}
+
+/// The number of the question that is open.
+fn number_of(task: &Task) -> String {
+    let text = task.question.as_ref().map(|question| question.message.text()).unwrap_or_default();
+    text.split(' ').next_back().unwrap_or_default().to_owned()
+}
+
+fn said(text: &str) -> Message {
+    Message { role: Role::User, ..Message::from_agent(MessageId::parse("said").unwrap(), vec![Part::text(text)]) }
+}
+
+fn print<T>(answer: &Result<T, Trouble>) -> String {
+    match answer {
+        Ok(_) => "done".to_owned(),
+        Err(Trouble::Lost) => "no answer".to_owned(),
+        Err(Trouble::Engine(error)) => error.to_string(),
+    }
+}

@@ -1,0 +1,209 @@
+//! The checker, checked: faults that are written into the history of an honest world, each of which it must name.
+
+use std::sync::Arc;
+
+use bobbinet_core::{Effect, Event, Json, Message, MessageId, Part, State};
+
+use crate::{
+    checker::{Promise, check},
+    history::{Execution, History, Logged, Moment, Read, Returned, Submit, Subscriber},
+    planted::Plant,
+    world::{catch_panics, live},
+};
+
+/// How many honest worlds are searched for one where a fault has its place.
+const WORLDS: u64 = 60;
+
+/// Writes a fault into a history, if there is a place for it.
+type Falsify = fn(&mut History) -> Option<()>;
+
+const FAULTS: [(&str, Promise, Falsify); 28] = [
+    ("an acknowledged task is lost", Promise::Durable, |history| {
+        let (task, _) = history.submits.iter().find_map(|submit| submit.acknowledged)?;
+        history.logs.remove(&task).map(drop)
+    }),
+    ("a task is acknowledged before it is durable", Promise::Durable, |history| {
+        let (task, acknowledged) = history.submits.iter().find_map(|submit| submit.acknowledged)?;
+        history.logs.get_mut(&task)?.first_mut()?.durable = after(acknowledged);
+        Some(())
+    }),
+    ("a list leaves a task out", Promise::Durable, |history| {
+        let list = history.lists.iter_mut().rev().find(|list| !list.tasks.is_empty())?;
+        list.tasks.clear();
+        Some(())
+    }),
+    ("an acknowledged reply is lost", Promise::Durable, |history| {
+        let said = history.said.iter().find(|said| said.message.is_some())?;
+        history.logs.get_mut(&said.task)?.retain(|logged| !matches!(logged.event, Event::Replied { .. }));
+        Some(())
+    }),
+    ("an acknowledged cancel did not win", Promise::Durable, |history| {
+        let said = history.said.iter().find(|said| said.message.is_none())?;
+        end_of(history.logs.get_mut(&said.task)?)?.event = ended(State::Completed, None);
+        Some(())
+    }),
+    ("a chunk is kept twice", Promise::Durable, |history| {
+        let (task, _) = history.added.first()?;
+        let log = history.logs.get_mut(task)?;
+        let added = log.iter().find(|logged| matches!(logged.event, Event::Added { .. }))?.clone();
+        log.push(added);
+        Some(())
+    }),
+    ("a state is shown before it is durable", Promise::Durable, |history| {
+        let read = history.reads.iter_mut().find(|read| read.generation > 1)?;
+        read.answered = Moment { step: 0, millis: 0 };
+        Some(())
+    }),
+    ("a task ends twice", Promise::OneEnd, |history| {
+        let log = ended_log(history)?;
+        let end = end_of(log)?.clone();
+        log.push(end);
+        Some(())
+    }),
+    ("something public follows the end", Promise::OneEnd, |history| {
+        let log = ended_log(history)?;
+        let mut more = end_of(log)?.clone();
+        more.event = Event::Progressed { message: None, metadata: None };
+        log.push(more);
+        Some(())
+    }),
+    ("a log skips a generation", Promise::Gapless, |history| {
+        let log = ended_log(history)?;
+        end_of(log)?.generation.as_mut().map(|generation| *generation += 1)
+    }),
+    ("a subscriber misses an event", Promise::Gapless, |history| {
+        told(history, 3)?.told.remove(1);
+        Some(())
+    }),
+    ("a subscriber hears an event twice", Promise::Gapless, |history| {
+        let told = &mut told(history, 1)?.told;
+        told.insert(0, told[0].clone());
+        Some(())
+    }),
+    ("a subscriber hears two events in the wrong order", Promise::Gapless, |history| {
+        told(history, 2)?.told.swap(0, 1);
+        Some(())
+    }),
+    ("a subscriber hears another event than the others", Promise::SameForAll, |history| {
+        told(history, 1)?.told[0].1.push(b' ');
+        Some(())
+    }),
+    ("a reader sees an older state after a newer one", Promise::SameForAll, |history| {
+        let read = *history.reads.iter().find(|read| read.generation > 1)?;
+        let asked = after(read.answered);
+        history.reads.push(Read { generation: 1, asked, answered: after(asked), ..read });
+        Some(())
+    }),
+    ("a subscriber is not told the end", Promise::ToldAll, |history| {
+        let is_over = |subscriber: &&mut Subscriber| subscriber.is_over && !subscriber.told.is_empty();
+        history.subscribers.iter_mut().find(is_over)?.told.pop().map(drop)
+    }),
+    ("a call is made twice for one intent", Promise::NotDoubled, |history| {
+        let run = history.executions.first()?;
+        let began = after(run.ended?);
+        let again = Execution { began, ended: Some(after(began)), ..run.clone() };
+        history.executions.push(again);
+        Some(())
+    }),
+    ("a call is made without an intent", Promise::NotDoubled, |history| {
+        history.executions.first_mut()?.attempt += 100;
+        Some(())
+    }),
+    ("a call is made before its intent is durable", Promise::NotDoubled, |history| {
+        history.executions.first_mut()?.began = Moment::default();
+        Some(())
+    }),
+    ("an at-most-once call is made again without a word", Promise::NotDoubled, |history| {
+        let is_retry =
+            |logged: &&mut Logged| matches!(&logged.event, Event::Replied { message, .. } if message.text() == "retry");
+        let retry = history.logs.values_mut().flatten().find(is_retry)?;
+        let message = Arc::new(Message::from_agent(MessageId::parse("word").unwrap(), vec![Part::text("perhaps")]));
+        retry.event = Event::Replied { message, answer: None, resumed: false };
+        Some(())
+    }),
+    ("what may run again fails for a crash", Promise::Survives, |history| {
+        let run = history.executions.iter().find(|run| run.effect == Effect::Keyed)?;
+        end_of(history.logs.get_mut(&run.task)?)?.event = ended(State::Failed, Some("process-died"));
+        Some(())
+    }),
+    ("a task never ends", Promise::Progress, |history| {
+        ended_log(history)?.retain(|logged| !matches!(logged.event, Event::Ended { .. } | Event::Asked { .. }));
+        Some(())
+    }),
+    ("a task is nobody's", Promise::Progress, |history| {
+        let task = *history.logs.keys().next()?;
+        history.orphans.iter_mut().for_each(|orphans| orphans.push(task));
+        Some(())
+    }),
+    ("one key makes two tasks", Promise::OneForKey, |history| {
+        let first = history.submits.iter().find(|submit| submit.has_key && submit.acknowledged.is_some())?;
+        let (task, moment) = first.acknowledged?;
+        let other = history.logs.keys().find(|other| **other != task)?;
+        let again = Submit { acknowledged: Some((*other, moment)), ..first.clone() };
+        history.submits.push(again);
+        Some(())
+    }),
+    ("a stranger sees a task", Promise::Private, |history| {
+        history.leaks.push((*history.logs.keys().next()?, "get"));
+        Some(())
+    }),
+    ("a run outlives its task", Promise::RunsBounded, |history| {
+        let end = history.end;
+        let run = history.executions.iter_mut().find(|run| run.returned == Some(Returned::Completed))?;
+        run.ended = Some(Moment { step: end.step, millis: end.millis + 60_000 });
+        Some(())
+    }),
+    ("there are more calls than slots", Promise::RunsBounded, |history| {
+        history.slots = 0;
+        history.executions.first().map(drop)
+    }),
+    ("what a call came to is lost", Promise::OutcomeKept, |history| {
+        let last = history.executions.last()?.process;
+        let is_last = |run: &&Execution| run.process == last && run.returned == Some(Returned::Completed);
+        let run = history.executions.iter().find(is_last)?;
+        history.logs.get_mut(&run.task)?.retain(|logged| !matches!(logged.event, Event::Settled { .. }));
+        history.end.millis += 60_000;
+        history.deaths.clear();
+        Some(())
+    }),
+];
+
+fn after(moment: Moment) -> Moment {
+    Moment { step: moment.step + 1, ..moment }
+}
+
+fn ended_log(history: &mut History) -> Option<&mut Vec<Logged>> {
+    history.logs.values_mut().find(|log| log.iter().any(|logged| matches!(logged.event, Event::Ended { .. })))
+}
+
+fn end_of(log: &mut [Logged]) -> Option<&mut Logged> {
+    log.iter_mut().find(|logged| matches!(logged.event, Event::Ended { .. }))
+}
+
+fn told(history: &mut History, times: usize) -> Option<&mut Subscriber> {
+    history.subscribers.iter_mut().find(|subscriber| subscriber.told.len() >= times)
+}
+
+fn ended(state: State, code: Option<&str>) -> Event {
+    let message = code.map(|code| {
+        let data = Json::of(&serde_json::json!({ "code": code }));
+        Arc::new(Message::from_agent(MessageId::parse("end").unwrap(), vec![Part::data(data)]))
+    });
+    Event::Ended { state, message, metadata: None }
+}
+
+#[test]
+fn the_checker_names_every_fault() {
+    catch_panics();
+    let honest = (0..WORLDS).map(|seed| live(seed, Plant::Nothing, false).history).collect::<Vec<_>>();
+    for (name, promise, falsify) in FAULTS {
+        let found = honest.iter().find_map(|history| {
+            let mut false_history = history.clone();
+            falsify(&mut false_history)?;
+            Some(check(&false_history))
+        });
+        let violations = found.unwrap_or_else(|| panic!("{name}: no world has a place for it"));
+        let named: Vec<_> = violations.iter().map(|violation| violation.promise).collect();
+        assert!(named.contains(&promise), "{name}: not {promise:?} but {named:?}");
+    }
+}

@@ -1,0 +1,93 @@
+//! The whole engine in simulated time: processes die, the store fails, callers come and go, and nothing that was
+//! promised may break. One seed is one transcript.
+//!
+//! `BOBBINET_SEED=n` lives through one world and prints its transcript; `BOBBINET_SEEDS=n` lives through that many.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
+
+mod agent;
+mod checker;
+mod client;
+mod disk;
+mod doubt;
+mod faults;
+mod history;
+mod planted;
+mod scene;
+mod world;
+
+use std::sync::{
+    Mutex,
+    atomic::{AtomicU64, Ordering},
+};
+
+use planted::Plant;
+use world::{Lived, catch_panics, live};
+
+/// How many worlds the normal tests live through.
+const SEEDS: u64 = 1_000;
+
+fn from_environment(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is a number, not {text}")))
+}
+
+fn print(seed: u64, lived: &Lived) -> String {
+    let broken: Vec<_> = lived
+        .violations
+        .iter()
+        .take(5)
+        .map(|violation| format!("  {:?}: {}", violation.promise, violation.detail))
+        .collect();
+    format!("BOBBINET_SEED={seed}\n{}", broken.join("\n"))
+}
+
+#[test]
+fn what_is_promised_holds_in_every_world() {
+    catch_panics();
+    if let Some(seed) = from_environment("BOBBINET_SEED") {
+        let lived = live(seed, Plant::Nothing, true);
+        println!("{}\nfingerprint {:016x}", lived.transcript.join("\n"), lived.fingerprint);
+        assert!(lived.violations.is_empty(), "{}", print(seed, &lived));
+        return;
+    }
+    let seeds = from_environment("BOBBINET_SEEDS").unwrap_or(SEEDS);
+    let (next, broken) = (AtomicU64::new(0), Mutex::new(Vec::new()));
+    let (tasks, runs, deaths) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds {
+                        return;
+                    }
+                    let lived = live(seed, Plant::Nothing, false);
+                    tasks.fetch_add(lived.history.logs.len() as u64, Ordering::Relaxed);
+                    deaths.fetch_add(lived.history.deaths.len() as u64, Ordering::Relaxed);
+                    runs.fetch_add(lived.history.executions.len() as u64, Ordering::Relaxed);
+                    if !lived.violations.is_empty() {
+                        let mut promises: Vec<_> = lived.violations.iter().map(|violation| violation.promise).collect();
+                        promises.sort_unstable();
+                        promises.dedup();
+                        println!("seed {seed}: {promises:?}");
+                        broken.lock().unwrap().push((seed, print(seed, &lived)));
+                    }
+                }
+            });
+        }
+    });
+    println!("{seeds} worlds: {tasks:?} tasks, {runs:?} runs, {deaths:?} processes");
+    let mut broken = broken.into_inner().unwrap();
+    broken.sort();
+    let shown: Vec<_> = broken.iter().take(10).map(|(_, text)| text.as_str()).collect();
+    assert!(broken.is_empty(), "{} of {seeds} worlds are broken:\n{}", broken.len(), shown.join("\n"));
+}
+
+#[test]
+fn one_seed_is_one_transcript() {
+    catch_panics();
+    for seed in 0..20 {
+        let once = live(seed, Plant::Nothing, false).fingerprint;
+        assert_eq!(once, live(seed, Plant::Nothing, false).fingerprint, "seed {seed} is not repeatable");
+    }
+}

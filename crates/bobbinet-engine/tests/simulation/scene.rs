@@ -1,0 +1,247 @@
+//! What everybody in one simulated world shares: chance, time, the transcript and the history.
+
+use std::{
+    fmt,
+    hash::{DefaultHasher, Hasher},
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use bobbinet_core::Timestamp;
+use bobbinet_engine::World;
+use tokio::{
+    task::JoinSet,
+    time::{Duration, Instant},
+};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::{
+    history::{History, Moment},
+    planted::Plant,
+};
+
+/// When every simulated world begins: in milliseconds since 1970.
+const BEGINNING: u64 = 1_795_258_800_000;
+
+/// The busiest of a thousand worlds has two thousand steps.
+const STEPS_MAX: u64 = 20_000;
+
+/// Chance by seed: SplitMix64, so that a seed means the same whatever the version of a library.
+#[derive(Debug)]
+struct Chance(u64);
+
+impl Chance {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    fn up_to(&mut self, max: u64) -> u64 {
+        self.next() % (max + 1)
+    }
+
+    /// A rate of its own for each seed, in percent; in a third of the worlds the thing never happens.
+    fn rate(&mut self, max: u64) -> u64 {
+        if self.up_to(2) == 0 { 0 } else { self.up_to(max) }
+    }
+}
+
+/// How this world treats those who live in it. Rates in percent, times in milliseconds.
+#[derive(Debug)]
+pub(crate) struct Nature {
+    pub(crate) commit_fails: u64,
+    pub(crate) commit_kept_but_failed: u64,
+    pub(crate) commit_slow: u64,
+    pub(crate) read_fails: u64,
+    pub(crate) read_slow: u64,
+    /// The longest that something slow takes on each side of its effect.
+    pub(crate) slow_max: u64,
+    pub(crate) yields: u64,
+    /// How long a process lives at the most; zero: for as long as the chaos lasts.
+    pub(crate) life_max: u64,
+    pub(crate) down_max: u64,
+    pub(crate) shutdown: u64,
+    pub(crate) clock_jump: u64,
+    pub(crate) chaos: u64,
+    pub(crate) slots: usize,
+    pub(crate) hot_tasks_max: usize,
+    pub(crate) run_limit: u64,
+    pub(crate) ask_hold: u64,
+    /// Who calls, each with one task at a time.
+    pub(crate) clients: u64,
+    pub(crate) cancel: u64,
+    pub(crate) impatience: u64,
+    pub(crate) asks: u64,
+    pub(crate) failures: u64,
+    pub(crate) hangs: u64,
+}
+
+impl Nature {
+    fn draw(chance: &mut Chance) -> Self {
+        Self {
+            commit_fails: chance.rate(20),
+            commit_kept_but_failed: chance.rate(20),
+            commit_slow: chance.rate(50),
+            read_fails: chance.rate(20),
+            read_slow: chance.rate(50),
+            slow_max: [30, 300, 1_500][usize::try_from(chance.up_to(2)).unwrap()],
+            yields: chance.rate(60),
+            life_max: [0, 300, 2_000, 8_000][usize::try_from(chance.up_to(3)).unwrap()],
+            down_max: [0, 100, 3_000][usize::try_from(chance.up_to(2)).unwrap()],
+            shutdown: chance.rate(60),
+            clock_jump: chance.rate(50),
+            chaos: 3_000 + chance.up_to(12_000),
+            slots: 1 + usize::try_from(chance.up_to(2)).unwrap(),
+            hot_tasks_max: [1, 2, 4_096][usize::try_from(chance.up_to(2)).unwrap()],
+            run_limit: 2_000 + chance.up_to(20_000),
+            ask_hold: 500 + chance.up_to(3_000),
+            clients: 1 + chance.up_to(7),
+            cancel: chance.rate(30),
+            impatience: chance.rate(20),
+            asks: chance.rate(40),
+            failures: chance.rate(40),
+            hangs: chance.rate(25),
+        }
+    }
+}
+
+/// What was said in this world: kept whole for a replay, else only its fingerprint.
+#[derive(Debug)]
+struct Transcript {
+    hasher: DefaultHasher,
+    lines: Option<Vec<String>>,
+}
+
+/// One simulated world.
+#[derive(Debug)]
+pub(crate) struct Scene {
+    pub(crate) nature: Nature,
+    pub(crate) plant: Plant,
+    /// No more faults from here on.
+    pub(crate) calm: CancellationToken,
+    start: Instant,
+    chance: Mutex<Chance>,
+    transcript: Mutex<Transcript>,
+    history: Mutex<History>,
+    /// What a planted fault does later.
+    later: Mutex<JoinSet<()>>,
+}
+
+impl Scene {
+    pub(crate) fn new(seed: u64, plant: Plant, keep_lines: bool) -> Arc<Self> {
+        let mut chance = Chance(seed.wrapping_mul(0x2545_F491_4F6C_DD1D));
+        let nature = Nature::draw(&mut chance);
+        let history = History { slots: nature.slots, run_limit: nature.run_limit, ..History::default() };
+        let lines = keep_lines.then(Vec::new);
+        let scene = Self {
+            nature,
+            plant,
+            calm: CancellationToken::new(),
+            start: Instant::now(),
+            chance: Mutex::new(chance),
+            transcript: Mutex::new(Transcript { hasher: DefaultHasher::new(), lines }),
+            history: Mutex::new(history),
+            later: Mutex::default(),
+        };
+        scene.note(format_args!("seed {seed}: {:?}", scene.nature));
+        Arc::new(scene)
+    }
+
+    pub(crate) fn up_to(&self, max: u64) -> u64 {
+        self.chance.lock().unwrap().up_to(max)
+    }
+
+    /// Whether something happens that happens so often: in percent.
+    pub(crate) fn happens(&self, percent: u64) -> bool {
+        percent > 0 && self.up_to(99) < percent
+    }
+
+    /// Whether a fault happens: never once all is calm.
+    pub(crate) fn strikes(&self, percent: u64) -> bool {
+        !self.calm.is_cancelled() && self.happens(percent)
+    }
+
+    pub(crate) async fn pause(&self, max: u64) {
+        tokio::time::sleep(Duration::from_millis(self.up_to(max))).await;
+    }
+
+    pub(crate) fn later(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.later.lock().unwrap().spawn(work);
+    }
+
+    pub(crate) fn millis(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis()).unwrap()
+    }
+
+    /// Now, and after all that was before.
+    pub(crate) fn moment(&self) -> Moment {
+        let mut history = self.history.lock().unwrap();
+        history.steps += 1;
+        let steps = history.steps;
+        drop(history);
+        assert!(steps < STEPS_MAX, "something goes round in circles");
+        Moment { step: steps, millis: self.millis() }
+    }
+
+    pub(crate) fn history(&self) -> MutexGuard<'_, History> {
+        self.history.lock().unwrap()
+    }
+
+    pub(crate) fn note(&self, line: fmt::Arguments<'_>) {
+        let line = format!("{:>7} {line}", self.millis());
+        let mut transcript = self.transcript.lock().unwrap();
+        transcript.hasher.write(line.as_bytes());
+        if let Some(lines) = &mut transcript.lines {
+            lines.push(line);
+        }
+    }
+
+    /// The fingerprint of all that was said, and all of it if it was kept.
+    pub(crate) fn transcript(&self) -> (u64, Vec<String>) {
+        let mut transcript = self.transcript.lock().unwrap();
+        (transcript.hasher.finish(), transcript.lines.take().unwrap_or_default())
+    }
+}
+
+/// One process: what it starts has no effect on anything once it is dead.
+///
+/// Its futures are not dropped but stand still for ever, which nobody can tell apart: all that they could reach (the
+/// store, the ledger, their callers) asks first whether the process is alive.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pub(crate) number: u32,
+    pub(crate) dead: CancellationToken,
+    /// It works on when it is dead: a planted fault.
+    pub(crate) is_zombie: bool,
+}
+
+impl Process {
+    /// Never returns in a dead process.
+    pub(crate) async fn alive(&self) {
+        if self.dead.is_cancelled() && !self.is_zombie {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// A process's clock and ids.
+#[derive(Debug)]
+pub(crate) struct Clock {
+    pub(crate) scene: Arc<Scene>,
+    /// How wrong its clock is: later than this by an hour at the most.
+    pub(crate) fast_by: u64,
+}
+
+impl World for Clock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(BEGINNING + self.scene.millis() + self.fast_by)
+    }
+
+    fn uuid(&self) -> Uuid {
+        let random = u128::from(self.scene.chance.lock().unwrap().next()).to_be_bytes();
+        uuid::Builder::from_unix_timestamp_millis(self.now().as_millis(), random[6..].try_into().unwrap()).into_uuid()
+    }
+}

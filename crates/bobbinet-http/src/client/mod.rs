@@ -1,0 +1,183 @@
+//! Calling an agent: finding its card, sending, following, coming back.
+
+mod connect;
+mod credentials;
+mod error;
+mod http;
+mod stream;
+
+use std::{sync::Arc, time::Duration};
+
+use bobbinet_core::Json;
+use bobbinet_wire::{
+    Operation,
+    operation::{CancelParams, GetParams, ListParams, SendParams, SubscribeParams},
+    v1_0::{CardView, client as wire},
+    view::{PageView, Sent, TaskView},
+};
+
+pub use credentials::{Credentials, Mint, ServiceParameter};
+pub use error::ClientError;
+pub use stream::{Event, TaskStream};
+
+use http::Endpoint;
+
+/// How a client behaves. The defaults suit a person at a terminal.
+#[derive(Clone, Debug)]
+pub struct ClientOptions {
+    /// How it shows who it is.
+    pub credentials: Credentials,
+    /// What else goes with each request.
+    pub parameters: Vec<ServiceParameter>,
+    /// For a connection to be made.
+    pub connect_timeout: Duration,
+    /// For the answer to a request that does not wait for a task.
+    pub timeout: Duration,
+    /// For the answer to a blocking send; `None` for as long as it takes.
+    pub wait_timeout: Option<Duration>,
+    /// How long a stream may be silent, without even a comment, before it counts as broken.
+    pub silence_max: Duration,
+    /// How often in a row a broken stream, or a send that may be repeated, is tried again before it is given up.
+    pub retries_max: u32,
+    /// Whether the agent's card may send us, and our credentials, to another origin than its own.
+    pub is_other_origin_allowed: bool,
+    /// Whether to believe any certificate: whoever stands in between can read and change everything.
+    pub is_any_certificate_believed: bool,
+}
+
+impl Default for ClientOptions {
+    fn default() -> Self {
+        Self {
+            credentials: Credentials::None,
+            parameters: Vec::new(),
+            connect_timeout: Duration::from_secs(5),
+            timeout: Duration::from_secs(30),
+            wait_timeout: None,
+            silence_max: Duration::from_secs(60),
+            retries_max: 12,
+            is_other_origin_allowed: false,
+            is_any_certificate_believed: false,
+        }
+    }
+}
+
+/// What goes with a message, beside its parameters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SendOptions {
+    /// Under this key the agent drops repeats, if it is one of ours: then the client itself repeats a send that broke.
+    pub idempotency_key: Option<String>,
+    /// The trace that the caller is in (W3C Trace Context).
+    pub traceparent: Option<String>,
+}
+
+/// An answer, read and as it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer<T> {
+    /// As it is to be used.
+    pub value: T,
+    /// As it came.
+    pub json: Json,
+}
+
+/// An agent that can be called. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Client {
+    endpoint: Arc<Endpoint>,
+    card: Arc<Answer<CardView>>,
+}
+
+impl Client {
+    /// Fetches the card of the agent at `url`, its own or the card's, or reads it from a file, and gets ready to call it as the card says.
+    ///
+    /// # Errors
+    /// If nobody answers there, or no card is to be had, or the card names nothing that we speak or nowhere that we may go.
+    pub async fn connect(url: &str, options: ClientOptions) -> Result<Self, ClientError> {
+        connect::connect(url, options).await
+    }
+
+    /// The agent's card.
+    pub fn card(&self) -> &Answer<CardView> {
+        &self.card
+    }
+
+    /// Where its requests go.
+    pub fn url(&self) -> &str {
+        self.endpoint.url.as_str()
+    }
+
+    /// Says something, and waits until the task has ended or asks, unless `params` say not to.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says. Unless there is an idempotency key, one that broke is not repeated.
+    pub async fn send(&self, params: SendParams, options: &SendOptions) -> Result<Answer<Sent>, ClientError> {
+        let timeout = match params.configuration.return_immediately {
+            true => Some(self.endpoint.options.timeout),
+            false => self.endpoint.options.wait_timeout,
+        };
+        let operation = Operation::Send(Box::new(SendParams { tenant: self.endpoint.tenant.clone(), ..params }));
+        let json = self.endpoint.call_with(&operation, timeout, options).await?;
+        read(json, wire::read_sent)
+    }
+
+    /// Says something, and hears all that follows.
+    ///
+    /// # Errors
+    /// As [`Client::send`]; once there is an event, the stream itself comes back after what breaks it.
+    pub async fn send_streaming(&self, params: SendParams, options: &SendOptions) -> Result<TaskStream, ClientError> {
+        let operation =
+            Operation::SendStreaming(Box::new(SendParams { tenant: self.endpoint.tenant.clone(), ..params }));
+        TaskStream::open(self.clone(), &operation, options).await
+    }
+
+    /// Shows a task.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says.
+    pub async fn get(&self, id: &str, history_length: Option<u32>) -> Result<Answer<TaskView>, ClientError> {
+        let params = GetParams { id: id.to_owned(), history_length, tenant: self.endpoint.tenant.clone() };
+        read(self.call(&Operation::Get(params)).await?, wire::read_task)
+    }
+
+    /// Shows a page of tasks.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says.
+    pub async fn list(&self, params: ListParams) -> Result<Answer<PageView>, ClientError> {
+        let params = ListParams { tenant: self.endpoint.tenant.clone(), ..params };
+        read(self.call(&Operation::List(params)).await?, wire::read_page)
+    }
+
+    /// Stops a task.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says.
+    pub async fn cancel(&self, id: &str) -> Result<Answer<TaskView>, ClientError> {
+        let params = CancelParams { id: id.to_owned(), metadata: None, tenant: self.endpoint.tenant.clone() };
+        read(self.call(&Operation::Cancel(params)).await?, wire::read_task)
+    }
+
+    /// Hears all that follows in a task: after the event with the id `after`, or after the task as it stands.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says.
+    pub async fn subscribe(&self, id: &str, after: Option<&str>) -> Result<TaskStream, ClientError> {
+        TaskStream::subscribe(self.clone(), id, after).await
+    }
+
+    fn subscription(&self, id: &str) -> Operation {
+        Operation::Subscribe(SubscribeParams { id: id.to_owned(), tenant: self.endpoint.tenant.clone() })
+    }
+
+    async fn call(&self, operation: &Operation) -> Result<Json, ClientError> {
+        self.endpoint.call(operation, Some(self.endpoint.options.timeout)).await
+    }
+}
+
+fn read<T>(
+    json: Json,
+    read: impl FnOnce(&serde_json::value::RawValue) -> Result<T, wire::ReplyError>,
+) -> Result<Answer<T>, ClientError> {
+    let raw = serde_json::from_str(json.as_str()).map_err(|error| ClientError::Protocol(error.to_string()))?;
+    let value = read(raw)?;
+    Ok(Answer { value, json })
+}

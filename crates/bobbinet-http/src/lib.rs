@@ -1,0 +1,17 @@
+//! A2A over HTTP: the server that agents are found and called at, and a client that calls one.
+//!
+//! The server is a [`Site`]: the agents of one engine, each at its URL, with their cards, their JSON-RPC endpoint and their
+//! streams; [`serve`] runs it on a listener until it is told to stop. The [`client`] sends, streams, resumes, gets,
+//! lists and cancels. Neither knows how a message looks as bytes: that is `bobbinet-wire`'s.
+
+pub mod client;
+mod limits;
+pub mod server;
+
+pub use client::{Client, ClientError, ClientOptions, Credentials, SendOptions, TaskStream};
+pub use limits::HttpLimits;
+pub use server::{Mount, Site, SiteError, SiteSetup, serve};
+
+/// Stands as `true` in the metadata of a task that a stream sends although it was asked to go on after an event: the event's id
+/// is none of this task's, or what followed it is gone. The reader takes the task as it stands and goes on from there.
+pub const RESYNC_KEY: &str = "urn:bobbinet:skills:v1/resync";

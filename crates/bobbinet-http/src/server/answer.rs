@@ -1,0 +1,75 @@
+//! Answers: what HTTP adds to what was written.
+
+use axum::{body::Body, response::Response};
+use bobbinet_wire::{Error, ErrorKind, Id, envelope};
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode, header};
+
+/// The media type of every JSON-RPC answer.
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// An answer with a JSON body.
+pub(super) fn json(status: StatusCode, body: impl Into<Bytes>) -> Response {
+    with_type(status, JSON, body)
+}
+
+/// An answer in plain text.
+pub(super) fn text(status: StatusCode, body: impl Into<Bytes>) -> Response {
+    with_type(status, HeaderValue::from_static("text/plain; charset=utf-8"), body)
+}
+
+/// An answer that is only its status and headers.
+pub(super) fn empty(status: StatusCode) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}
+
+fn with_type(status: StatusCode, media_type: HeaderValue, body: impl Into<Bytes>) -> Response {
+    let mut response = Response::new(Body::from(body.into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, media_type);
+    response
+}
+
+/// The answer to a request that failed, under the HTTP status that belongs to the error.
+pub(super) fn error(id: &Id, error: &Error) -> Response {
+    error_with_status(id, error, status_of(error.kind()))
+}
+
+/// The answer to a request that failed, under another HTTP status than its error's own.
+pub(super) fn error_with_status(id: &Id, error: &Error, status: StatusCode) -> Response {
+    let mut body = Vec::with_capacity(512);
+    envelope::write_error(&mut body, id, error);
+    let mut response = json(status, body);
+    if let Some(delay) = error.retry_after() {
+        let seconds = delay.as_secs().max(1);
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+/// JSON-RPC answers carry their errors under 200 (A2A specification section 9.5); what concerns the connection, the caller or
+/// the node, and not this request, is also for those between who read only the status.
+fn status_of(kind: ErrorKind) -> StatusCode {
+    match kind {
+        ErrorKind::Unauthenticated
+        | ErrorKind::PermissionDenied
+        | ErrorKind::ResourceExhausted
+        | ErrorKind::Unavailable => StatusCode::from_u16(kind.http_status()).unwrap_or(StatusCode::OK),
+        ErrorKind::TaskNotFound
+        | ErrorKind::TaskNotCancelable
+        | ErrorKind::PushNotificationNotSupported
+        | ErrorKind::UnsupportedOperation
+        | ErrorKind::ContentTypeNotSupported
+        | ErrorKind::InvalidAgentResponse
+        | ErrorKind::ExtendedAgentCardNotConfigured
+        | ErrorKind::ExtensionSupportRequired
+        | ErrorKind::VersionNotSupported
+        | ErrorKind::Parse
+        | ErrorKind::InvalidRequest
+        | ErrorKind::MethodNotFound
+        | ErrorKind::InvalidParams
+        | ErrorKind::Internal => StatusCode::OK,
+    }
+}

@@ -1,0 +1,122 @@
+//! What a caller is told when something fails, and what the log is told: the one table from the engine's errors to the wire's.
+
+use std::time::Duration;
+
+use bobbinet_auth::Denied;
+use bobbinet_core::Refused;
+use bobbinet_engine::EngineError;
+use bobbinet_wire::{Error, ErrorKind};
+
+use super::{body::BodyFault, places::Full};
+use crate::HttpLimits;
+
+/// What was being done to a task: the same refusal has another name when it meets a cancel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Doing {
+    /// Sending a message.
+    Send,
+    /// Reading.
+    Read,
+    /// Canceling.
+    Cancel,
+}
+
+/// What the caller reads. What is our fault goes into the log, with its cause; the caller is told that it is.
+pub(super) fn of_engine(error: EngineError, doing: Doing, limits: &HttpLimits) -> Error {
+    match error {
+        EngineError::NotFound => ErrorKind::TaskNotFound.into(),
+        EngineError::Refused(refused) => of_refused(refused, doing),
+        EngineError::ContextMismatch => {
+            Error::invalid_field("message.contextId", "must be the context of the task, or be left out")
+        }
+        EngineError::IdempotencyConflict => Error::new(ErrorKind::InvalidRequest)
+            .with_message("The Idempotency-Key was used for another request")
+            .with_hint("Use a new key for a new request."),
+        EngineError::Limit { what, max } => exhausted(what, max).with_retry_after(retry_after(limits)),
+        EngineError::BadPageToken => {
+            Error::invalid_field("pageToken", "must be the nextPageToken of the page before, with the same filters")
+        }
+        EngineError::Draining => unavailable(limits).with_message("The agent is stopping and takes no new work"),
+        EngineError::Unavailable(why) => {
+            tracing::error!(why, "the store is unavailable");
+            unavailable(limits)
+        }
+        EngineError::Corrupt(why) => {
+            tracing::error!(why, "the store is damaged");
+            ErrorKind::Internal.into()
+        }
+        EngineError::UnknownAgent | EngineError::Repeated(_) => {
+            tracing::error!(%error, "the engine told what is not for callers");
+            ErrorKind::Internal.into()
+        }
+    }
+}
+
+fn of_refused(refused: Refused, doing: Doing) -> Error {
+    match (refused, doing) {
+        (Refused::Absent, _) => ErrorKind::TaskNotFound.into(),
+        (Refused::Ended, Doing::Cancel) => ErrorKind::TaskNotCancelable.into(),
+        (Refused::Ended, Doing::Send | Doing::Read) => ended(),
+        (Refused::Busy, _) => Error::new(ErrorKind::UnsupportedOperation)
+            .with_message("The task is at work and takes no messages until it asks or ends")
+            .with_hint("Follow it with SubscribeToTask, or send a message without a taskId for a new task."),
+        (Refused::BadAnswer(why), _) => {
+            Error::invalid_field("message.parts", format!("must answer the question: {why}"))
+        }
+        (Refused::Limit { what, max }, _) => exhausted(what, max),
+        (refused @ (Refused::Present | Refused::Fenced | Refused::Idle), _) => {
+            tracing::error!(%refused, "a caller's command was refused as if it were a run's");
+            ErrorKind::Internal.into()
+        }
+    }
+}
+
+/// A task that has ended takes no message and has no stream.
+pub(super) fn ended() -> Error {
+    Error::new(ErrorKind::UnsupportedOperation)
+        .with_message("The task has ended")
+        .with_hint("GetTask shows how; a message without a taskId begins a new task.")
+}
+
+/// What policy said, to the one whom it concerns.
+pub(super) fn of_denied(denied: &Denied) -> Error {
+    Error::new(ErrorKind::PermissionDenied).with_message(denied.to_string()).with_metadata("rule", denied.rule)
+}
+
+/// There is no place for this request.
+pub(super) fn of_full(full: Full, limits: &HttpLimits) -> Error {
+    match full {
+        Full::Node(what) => unavailable(limits).with_metadata("limit", what),
+        Full::Caller(what) => {
+            Error::new(ErrorKind::ResourceExhausted).with_metadata("limit", what).with_retry_after(retry_after(limits))
+        }
+    }
+}
+
+/// The body could not be read.
+pub(super) fn of_body(fault: BodyFault, limits: &HttpLimits) -> Error {
+    let error = Error::new(ErrorKind::InvalidRequest);
+    match fault {
+        BodyFault::Large => error
+            .with_message(format!("The request body is larger than {} bytes", limits.body_max))
+            .with_hint("Send large content by URL."),
+        BodyFault::Slow => {
+            error.with_message(format!("The request body took longer than {} s", limits.body_read().as_secs_f64()))
+        }
+        BodyFault::Broken => error.with_message("The request body could not be read"),
+    }
+}
+
+fn exhausted(what: &'static str, max: u64) -> Error {
+    Error::new(ErrorKind::ResourceExhausted)
+        .with_message(format!("A limit is reached: {what} is {max}"))
+        .with_metadata("limit", what)
+}
+
+fn unavailable(limits: &HttpLimits) -> Error {
+    Error::new(ErrorKind::Unavailable).with_retry_after(retry_after(limits))
+}
+
+fn retry_after(limits: &HttpLimits) -> Duration {
+    Duration::from_secs(limits.retry_after_secs())
+}

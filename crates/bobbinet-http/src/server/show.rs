@@ -1,0 +1,136 @@
+//! A task's record, for the node's owner: what no operation of A2A tells. Its calls and what is known of their effects,
+//! who runs it, what it asks, and every line of its log.
+
+use std::sync::Arc;
+
+use axum::response::Response;
+use bobbinet_auth::Operation as Action;
+use bobbinet_core::{Event, Ledger, Question, QuestionKind, Task, TaskId, task::Settlement};
+use bobbinet_engine::{EngineError, Kept};
+use bobbinet_wire::{Error, Id};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde_json::{Value, json};
+
+use super::{
+    answer, auth,
+    fault::{self, Doing},
+    rpc,
+    site::{Mounted, Site},
+};
+
+/// Answers `GET …/bobbinet/tasks/ID`.
+pub(super) async fn answer(site: &Arc<Site>, agent: &Mounted, id: &str, headers: &HeaderMap) -> Response {
+    let caller = match auth::caller(site, agent, headers) {
+        Ok(caller) => caller,
+        Err(rejected) => return rpc::unauthenticated(&rejected),
+    };
+    // What somebody else may not see is not there.
+    let is_allowed = caller.is_owner && site.policy.allows(&caller, Action::Get(&agent.name)).is_ok();
+    let Some(id) = TaskId::parse(id).filter(|_| is_allowed) else { return not_found() };
+    let found = async {
+        let task = site.engine.get(&caller, &agent.name, &id).await?;
+        Ok::<_, EngineError>((task, site.engine.log(&caller, &agent.name, &id).await?))
+    };
+    match found.await {
+        Ok((task, log)) => {
+            let mut response = answer::json(StatusCode::OK, record(&task, &log).to_string());
+            response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            response
+        }
+        Err(EngineError::NotFound) => not_found(),
+        Err(error) => answer::error(&Id::NULL, &fault::of_engine(error, Doing::Read, &site.limits)),
+    }
+}
+
+fn not_found() -> Response {
+    let error: Error = bobbinet_wire::ErrorKind::TaskNotFound.into();
+    answer::error_with_status(&Id::NULL, &error, StatusCode::NOT_FOUND)
+}
+
+fn record(task: &Task, log: &[(u64, Kept)]) -> Value {
+    json!({
+        "id": task.id,
+        "contextId": task.context,
+        "agent": task.agent,
+        "tenant": task.tenant,
+        "owner": task.owner,
+        "state": task.state.as_str(),
+        "statusAt": task.status_at.to_string(),
+        "createdAt": task.created_at.to_string(),
+        "version": task.version,
+        "generation": task.generation.0,
+        "epoch": task.epoch,
+        "runner": task.claim.map(|claim| claim.runner),
+        "trace": task.trace,
+        "plan": task.plan,
+        "question": task.question.as_deref().map(question),
+        "calls": task.ledger.iter().map(call).collect::<Vec<_>>(),
+        "log": log.iter().map(|(version, kept)| line(*version, kept)).collect::<Vec<_>>(),
+    })
+}
+
+fn question(question: &Question) -> Value {
+    let kind = match question.kind {
+        QuestionKind::Input => "input",
+        QuestionKind::Elicitation => "elicitation",
+        QuestionKind::Authorization => "authorization",
+        QuestionKind::Outcome { .. } => "outcome",
+    };
+    json!({ "kind": kind, "text": question.message.text(), "schema": question.schema })
+}
+
+fn call(ledger: &Ledger) -> Value {
+    json!({
+        "call": ledger.call.0,
+        "skill": ledger.skill,
+        "effect": ledger.effect.as_str(),
+        "attempts": ledger.attempt,
+        "outcome": ledger.settlement.map(outcome),
+    })
+}
+
+fn outcome(settlement: Settlement) -> &'static str {
+    match settlement {
+        Settlement::Done => "done",
+        Settlement::Failed => "failed",
+        Settlement::Unknown => "unknown",
+        Settlement::Declined => "declined",
+        Settlement::SaidToHaveHappened => "said to have happened",
+        Settlement::SaidToHaveFailed => "said to have failed",
+        Settlement::Late => "late",
+    }
+}
+
+fn line(version: u64, kept: &Kept) -> Value {
+    json!({
+        "version": version,
+        "generation": kept.generation.map(|generation| generation.0),
+        "at": kept.at.to_string(),
+        "event": name(&kept.event),
+        "details": details(&kept.event),
+    })
+}
+
+fn name(event: &Event) -> &'static str {
+    match event {
+        Event::Submitted(_) => "submitted",
+        Event::Started { .. } => "started",
+        Event::Intended { .. } => "intended",
+        Event::Progressed { .. } => "progressed",
+        Event::Added { .. } => "added",
+        Event::Asked { .. } => "asked",
+        Event::Replied { .. } => "replied",
+        Event::Planned { .. } => "planned",
+        Event::Settled { .. } => "settled",
+        Event::Released => "released",
+        Event::Ended { .. } => "ended",
+    }
+}
+
+/// What the log says of the event, as it says it.
+fn details(event: &Event) -> Value {
+    match serde_json::to_value(event) {
+        Ok(Value::Object(tagged)) => tagged.into_iter().next().map_or(Value::Null, |(_, details)| details),
+        Ok(_) | Err(_) => Value::Null,
+    }
+}

@@ -1,0 +1,226 @@
+//! What a server serves: an engine's agents, each at its base path, and what they have in common.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use bobbinet_auth::{KeyRing, Policy, Verifier};
+use bobbinet_core::AgentName;
+use bobbinet_engine::Engine;
+use http::Uri;
+use tokio_util::sync::CancellationToken;
+
+use super::{card::Cards, places::Places};
+use crate::HttpLimits;
+
+/// Where the agents stand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mount {
+    /// One agent, at the root of the address.
+    Root(AgentName),
+    /// Each of the engine's agents at `/agents/NAME`.
+    EachByName,
+}
+
+/// What a site is made of.
+#[derive(Debug)]
+pub struct SiteSetup {
+    /// Runs the tasks.
+    pub engine: Engine,
+    /// The node's keys: their public halves are shown to anyone.
+    pub keys: Arc<KeyRing>,
+    /// Says who a caller is.
+    pub verifier: Verifier,
+    /// Says what a caller may do.
+    pub policy: Policy,
+    /// Where the agents stand.
+    pub mount: Mount,
+    /// The address that the listener is bound to.
+    pub listen: SocketAddr,
+    /// What callers know the node by, such as `https://agents.example.com`, if that is not its address: with a proxy
+    /// before it, it must be said. A path is kept: agents stand below it.
+    pub public_url: Option<String>,
+    /// Bounds.
+    pub limits: HttpLimits,
+    /// Whether a request must say that it speaks A2A 1.x. The specification takes a silent one for 0.3 (section 3.6.2),
+    /// which is not spoken here.
+    pub is_version_required: bool,
+    /// How long a blocking send waits before it is answered with the task as it stands; `None` for as long as it takes.
+    pub wait_max: Option<Duration>,
+    /// Told when the server is to stop: nothing more is accepted, streams and waits end.
+    pub stop: CancellationToken,
+}
+
+/// A setup that no site can be made of.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SiteError {
+    /// Not an absolute `http` or `https` URL without query.
+    #[error("the public URL {0:?} is not one like https://agents.example.com")]
+    PublicUrl(String),
+    /// The engine has no agent of this name.
+    #[error("there is no agent {0} to serve")]
+    NoAgent(AgentName),
+}
+
+/// Agents at their URLs. Served with [`super::serve`].
+#[derive(Debug)]
+pub struct Site {
+    pub(super) engine: Engine,
+    pub(super) keys: Arc<KeyRing>,
+    pub(super) verifier: Verifier,
+    pub(super) policy: Policy,
+    pub(super) mount: Mount,
+    pub(super) agents: BTreeMap<String, Mounted>,
+    /// Where callers find the node, without a slash at the end; `None` if only the request can tell.
+    pub(super) public_url: Option<String>,
+    /// Its address as a URL, for a request that does not say where it thinks it is.
+    pub(super) address: String,
+    pub(super) limits: HttpLimits,
+    pub(super) is_version_required: bool,
+    pub(super) wait_max: Option<Duration>,
+    pub(super) places: Places,
+    pub(super) stop: CancellationToken,
+    /// Whether those who route to the node are to turn away.
+    is_retired: AtomicBool,
+}
+
+/// One agent at its place.
+#[derive(Debug)]
+pub(super) struct Mounted {
+    pub(super) name: AgentName,
+    /// Its path below the node's URL: empty, or `/agents/NAME`.
+    pub(super) base: String,
+    /// The URLs that a token for it may name: those that it is reached at.
+    pub(super) audiences: Vec<String>,
+    pub(super) cards: Cards,
+}
+
+impl Site {
+    /// Puts the engine's agents at their places.
+    pub fn new(setup: SiteSetup) -> Result<Arc<Self>, SiteError> {
+        let public_url = setup.public_url.as_deref().map(checked_url).transpose()?;
+        let origins = origins(public_url.as_deref(), setup.listen);
+        let mounted = |name: &AgentName, base: String| {
+            let at = |origin: &String| [format!("{origin}{base}"), format!("{origin}{base}/")];
+            let audiences = origins.iter().flat_map(at).collect();
+            (name.to_string(), Mounted { name: name.clone(), base, audiences, cards: Cards::default() })
+        };
+        let agents = match &setup.mount {
+            Mount::Root(name) if setup.engine.agent(name).is_none() => return Err(SiteError::NoAgent(name.clone())),
+            Mount::Root(name) => BTreeMap::from([mounted(name, String::new())]),
+            Mount::EachByName => {
+                setup.engine.agents().map(|(name, _)| mounted(name, format!("/agents/{name}"))).collect()
+            }
+        };
+        Ok(Arc::new(Self {
+            places: Places::new(&setup.limits),
+            engine: setup.engine,
+            keys: setup.keys,
+            verifier: setup.verifier,
+            policy: setup.policy,
+            mount: setup.mount,
+            agents,
+            public_url,
+            address: format!("http://{}", setup.listen),
+            limits: setup.limits,
+            is_version_required: setup.is_version_required,
+            wait_max: setup.wait_max,
+            stop: setup.stop,
+            is_retired: AtomicBool::new(false),
+        }))
+    }
+
+    /// Says from now on that the node is not ready, and works all the same: those who route to it turn away before it stops.
+    pub fn retire(&self) {
+        self.is_retired.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_retired(&self) -> bool {
+        self.is_retired.load(Ordering::Relaxed)
+    }
+
+    /// The bounds it keeps.
+    pub fn limits(&self) -> &HttpLimits {
+        &self.limits
+    }
+
+    /// The URLs that a token for this agent may be made for; the first is the one to prefer.
+    pub fn audiences(&self, agent: &AgentName) -> &[String] {
+        self.agents.get(agent.as_str()).map_or(&[], |mounted| &mounted.audiences)
+    }
+
+    /// The agent at the root, if there is one.
+    pub(super) fn root(&self) -> Option<&Mounted> {
+        match &self.mount {
+            Mount::Root(name) => self.agents.get(name.as_str()),
+            Mount::EachByName => None,
+        }
+    }
+}
+
+fn checked_url(text: &str) -> Result<String, SiteError> {
+    let wrong = || SiteError::PublicUrl(text.to_owned());
+    let url: Uri = text.parse().map_err(|_| wrong())?;
+    let is_web = matches!(url.scheme_str(), Some("http" | "https"));
+    let has_host = url.authority().is_some_and(|authority| !authority.as_str().contains('@'));
+    if !is_web || !has_host || url.query().is_some() {
+        return Err(wrong());
+    }
+    Ok(text.trim_end_matches('/').to_owned())
+}
+
+/// Where the node can be reached: as configured, and on this machine by its address and, on loopback, by name.
+fn origins(public_url: Option<&str>, listen: SocketAddr) -> Vec<String> {
+    let port = listen.port();
+    let mut hosts = Vec::new();
+    let is_local = listen.ip().is_loopback() || listen.ip().is_unspecified();
+    match listen.ip() {
+        IpAddr::V4(ip) if !ip.is_unspecified() => hosts.push(ip.to_string()),
+        IpAddr::V6(ip) if !ip.is_unspecified() => hosts.push(format!("[{ip}]")),
+        IpAddr::V4(_) => hosts.push("127.0.0.1".to_owned()),
+        IpAddr::V6(_) => hosts.extend(["127.0.0.1".to_owned(), "[::1]".to_owned()]),
+    }
+    if is_local {
+        hosts.push("localhost".to_owned());
+    }
+    // A URL leaves out the port that its scheme implies.
+    let of_host = |host: &String| if port == 80 { format!("http://{host}") } else { format!("http://{host}:{port}") };
+    public_url.map(str::to_owned).into_iter().chain(hosts.iter().map(of_host)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(public_url: Option<&str>, listen: &str, expected: &[&str]) {
+        assert_eq!(origins(public_url, listen.parse().unwrap()), expected);
+    }
+
+    #[test]
+    fn a_node_is_known_by_its_addresses() {
+        check(None, "127.0.0.1:7420", &["http://127.0.0.1:7420", "http://localhost:7420"]);
+        check(None, "0.0.0.0:80", &["http://127.0.0.1", "http://localhost"]);
+        check(None, "[::]:7420", &["http://127.0.0.1:7420", "http://[::1]:7420", "http://localhost:7420"]);
+        check(Some("https://a.example"), "10.1.2.3:7420", &["https://a.example", "http://10.1.2.3:7420"]);
+    }
+
+    #[test]
+    fn a_public_url_is_an_origin_and_perhaps_a_path() {
+        for (text, expected) in [
+            ("https://a.example/", Some("https://a.example")),
+            ("https://a.example/mesh", Some("https://a.example/mesh")),
+            ("a.example", None),
+            ("ftp://a.example", None),
+            ("https://user@a.example", None),
+            ("https://a.example?x", None),
+        ] {
+            assert_eq!(checked_url(text).ok().as_deref(), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! A task's events as an event stream (A2A specification section 9.4.2), each with its generation as `id:`.
+//!
+//! A stream reads the log from its own cursor, and only when its connection takes what it has written: a slow reader holds up
+//! nobody, and one that comes back with `Last-Event-ID` gets what it missed. What the specification does not have is made so
+//! that a client of 1.0 need not know of it: ids, comments and `retry:` are part of every event stream, and a task that is sent
+//! again because the reader's cursor is none of ours says so under [`RESYNC_KEY`] in its metadata.
+
+use std::{convert::Infallible, fmt::Write as _, io::Write as _, pin::Pin, sync::Arc};
+
+use axum::{body::Body, response::Response};
+use bobbinet_core::{ContextId, Event, Generation, Json, Task, TaskId};
+use bobbinet_engine::{EngineError, Follower, Told};
+use bobbinet_wire::{
+    Id, envelope,
+    v1_0::response::{self, Selection},
+};
+use bytes::Bytes;
+use futures::{FutureExt, stream};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_util::sync::WaitForCancellationFutureOwned;
+
+use super::{
+    fault::{self, Doing},
+    places::StreamPlace,
+    site::Site,
+};
+use crate::{HttpLimits, RESYNC_KEY};
+
+/// Where a reader left off: the id of the last event it has.
+const LAST_EVENT_ID: &str = "last-event-id";
+
+/// Events that are ready go out together, in pieces of about this many bytes.
+const CHUNK: usize = 32 << 10;
+
+/// Room for an ordinary event.
+const EVENT_CAPACITY: usize = 768;
+
+/// Where a reader that comes back says it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cursor {
+    /// It has all up to this generation.
+    After(Generation),
+    /// It was told no such id by us.
+    Unreadable,
+}
+
+/// What the request's `Last-Event-ID` says. An empty one says nothing.
+pub(super) fn cursor(headers: &HeaderMap) -> Option<Cursor> {
+    let text = headers.get(LAST_EVENT_ID)?.to_str().unwrap_or("unreadable").trim();
+    if text.is_empty() {
+        return None;
+    }
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    let generation = is_number.then(|| text.parse().ok()).flatten().map(Generation);
+    Some(generation.map_or(Cursor::Unreadable, Cursor::After))
+}
+
+/// The events of one task, for one reader.
+#[derive(Debug)]
+pub(super) struct Events {
+    id: Id,
+    task: TaskId,
+    context: ContextId,
+    follower: Follower,
+    /// What the reader has been told already, in one piece.
+    told: Generation,
+    /// How much of the task is shown where the whole of it is.
+    selection: Selection,
+    /// Written, not yet taken.
+    ready: Vec<u8>,
+    is_over: bool,
+    limits: HttpLimits,
+    ends: Instant,
+    last_sent: Instant,
+    /// For the next comment, or the end of the stream's life. Set anew when it fires, not at each event.
+    timer: Pin<Box<Sleep>>,
+    stopped: Pin<Box<WaitForCancellationFutureOwned>>,
+    _place: Option<StreamPlace>,
+}
+
+/// What a stream has to say next.
+enum Next {
+    Told(Result<Option<Arc<Told>>, EngineError>),
+    /// That it is alive.
+    KeepAlive,
+    /// That it ends here, and that the reader should come back.
+    ComeBack,
+}
+
+impl Events {
+    /// All that has happened and will happen to the task, from its submission on.
+    pub(super) fn whole(site: &Site, id: &Id, task: &Task, follower: Follower, selection: Selection) -> Self {
+        let now = Instant::now();
+        let ends = now + site.limits.stream_life();
+        Self {
+            id: id.clone(),
+            task: task.id,
+            context: task.context.clone(),
+            follower,
+            told: Generation(0),
+            selection,
+            ready: Vec::with_capacity(2 * EVENT_CAPACITY),
+            is_over: false,
+            limits: site.limits.clone(),
+            ends,
+            last_sent: now,
+            timer: Box::pin(sleep_until(ends.min(now + site.limits.keep_alive()))),
+            stopped: Box::pin(site.stop.clone().cancelled_owned()),
+            _place: None,
+        }
+    }
+
+    /// What comes after the follower's cursor, and nothing else.
+    pub(super) fn after(site: &Site, id: &Id, task: &Task, follower: Follower) -> Self {
+        Self::whole(site, id, task, follower, Selection::ALL)
+    }
+
+    /// The task as it stands, then what comes after that.
+    pub(super) fn after_snapshot(site: &Site, id: &Id, task: &Task, follower: Follower, selection: Selection) -> Self {
+        let mut events = Self::whole(site, id, task, follower, selection);
+        events.write_task(task);
+        events
+    }
+
+    /// The same for a reader whose cursor is none of ours.
+    pub(super) fn resync(site: &Site, id: &Id, task: &Task, follower: Follower) -> Self {
+        let metadata = with_resync(task.status_metadata.as_ref());
+        let task = Task { status_metadata: Some(metadata), ..task.clone() };
+        Self::after_snapshot(site, id, &task, follower, Selection::ALL)
+    }
+
+    /// Keeps the stream's place until its last byte is out.
+    pub(super) fn holding(self, place: StreamPlace) -> Self {
+        Self { _place: Some(place), ..self }
+    }
+
+    /// The next bytes for the reader: all events that are there. Waits if none is. `None` at the end.
+    async fn next_chunk(&mut self) -> Option<Bytes> {
+        while !self.is_over && self.ready.len() < CHUNK {
+            let next = match self.follower.next().now_or_never() {
+                Some(told) => Next::Told(told),
+                None if self.ready.is_empty() => self.wait().await,
+                None => break,
+            };
+            self.write(next);
+        }
+        self.last_sent = Instant::now();
+        let chunk = std::mem::replace(&mut self.ready, Vec::with_capacity(EVENT_CAPACITY));
+        (!chunk.is_empty()).then(|| Bytes::from(chunk))
+    }
+
+    async fn wait(&mut self) -> Next {
+        loop {
+            tokio::select! {
+                biased;
+                () = self.stopped.as_mut() => return Next::ComeBack,
+                told = self.follower.next() => return Next::Told(told),
+                () = self.timer.as_mut() => {}
+            }
+            let now = Instant::now();
+            let keep_alive = self.last_sent + self.limits.keep_alive();
+            if now >= self.ends {
+                return Next::ComeBack;
+            }
+            let is_silent = now >= keep_alive;
+            let next = if is_silent { now + self.limits.keep_alive() } else { keep_alive };
+            self.timer.as_mut().reset(next.min(self.ends));
+            if is_silent {
+                return Next::KeepAlive;
+            }
+        }
+    }
+
+    fn write(&mut self, next: Next) {
+        match next {
+            Next::Told(Ok(Some(told))) => self.write_told(&told),
+            Next::Told(Ok(None)) => self.is_over = true,
+            Next::Told(Err(EngineError::Draining | EngineError::Unavailable(_))) | Next::ComeBack => {
+                write!(self.ready, "retry: {}\n\n", self.limits.stream_retry_ms).expect(WRITABLE);
+                self.is_over = true;
+            }
+            Next::Told(Err(error)) => {
+                let error = fault::of_engine(error, Doing::Read, &self.limits);
+                self.ready.extend_from_slice(b"data: ");
+                envelope::write_error(&mut self.ready, &self.id, &error);
+                self.ready.extend_from_slice(b"\n\n");
+                self.is_over = true;
+            }
+            Next::KeepAlive => self.ready.extend_from_slice(b": alive\n\n"),
+        }
+    }
+
+    fn write_told(&mut self, told: &Told) {
+        if told.generation <= self.told {
+            return;
+        }
+        if let Event::Submitted(submitted) = &told.event {
+            self.write_task(&Task::begin(self.task, told.at, submitted));
+        } else if response::is_update(&told.event) {
+            self.begin(told.generation);
+            let (task, context) = (&self.task, &self.context);
+            envelope::write_result(&mut self.ready, &self.id, |out| {
+                response::write_update(out, task, context, told.at, &told.event)
+            });
+            self.ready.extend_from_slice(b"\n\n");
+        }
+    }
+
+    fn write_task(&mut self, task: &Task) {
+        self.begin(task.generation);
+        let selection = self.selection;
+        envelope::write_result(&mut self.ready, &self.id, |out| response::write_task_wrapped(out, task, selection));
+        self.ready.extend_from_slice(b"\n\n");
+    }
+
+    fn begin(&mut self, generation: Generation) {
+        self.told = generation;
+        write!(self.ready, "id: {}\ndata: ", generation.0).expect(WRITABLE);
+    }
+}
+
+const WRITABLE: &str = "a Vec takes all that is written to it";
+
+/// The answer that carries the events.
+pub(super) fn response(events: Box<Events>) -> Response {
+    let chunks = stream::unfold(events, |mut events| async move {
+        let chunk = events.next_chunk().await?;
+        Some((Ok::<_, Infallible>(chunk), events))
+    });
+    let mut response = Response::new(Body::from_stream(chunks));
+    *response.status_mut() = StatusCode::OK;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // What tells nginx, and others after it, not to hold events back.
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
+}
+
+/// The metadata with our mark in it.
+fn with_resync(metadata: Option<&Json>) -> Json {
+    let others = metadata.map_or("", |metadata| metadata.as_str().trim());
+    let others = others.strip_prefix('{').and_then(|text| text.strip_suffix('}')).unwrap_or_default().trim();
+    let mut text = format!("{{\"{RESYNC_KEY}\":true");
+    if !others.is_empty() {
+        write!(text, ",{others}").expect("a String takes all that is written to it");
+    }
+    text.push('}');
+    Json::parse(&text).expect("an object with one more member is an object")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_is_a_generation_or_none_of_ours() {
+        let check = |text: &str, expected: Option<Cursor>| {
+            let headers =
+                HeaderMap::from_iter([(LAST_EVENT_ID.parse().unwrap(), HeaderValue::from_str(text).unwrap())]);
+            assert_eq!(cursor(&headers), expected, "{text:?}");
+        };
+        check("17", Some(Cursor::After(Generation(17))));
+        check("0", Some(Cursor::After(Generation(0))));
+        check("", None);
+        check("-1", Some(Cursor::Unreadable));
+        check("+1", Some(Cursor::Unreadable));
+        check("99999999999999999999", Some(Cursor::Unreadable));
+        check("a task", Some(Cursor::Unreadable));
+    }
+
+    #[test]
+    fn the_mark_joins_other_metadata() {
+        let check = |metadata: Option<&str>, expected: &str| {
+            let metadata = metadata.map(|text| Json::parse(text).unwrap());
+            assert_eq!(with_resync(metadata.as_ref()).as_str(), expected.replace("KEY", RESYNC_KEY));
+        };
+        check(None, r#"{"KEY":true}"#);
+        check(Some("{ }"), r#"{"KEY":true}"#);
+        check(Some(r#"{"progress": 0.5}"#), r#"{"KEY":true,"progress": 0.5}"#);
+    }
+}

@@ -1,0 +1,113 @@
+//! Cards, probes, keys: what anyone may see.
+
+use reqwest::{Response, StatusCode};
+use serde_json::{Value, json};
+
+use crate::node::{Form, Node};
+
+async fn get(node: &Node, path: &str) -> Response {
+    node.http.get(format!("http://{}{path}", node.address)).send().await.unwrap()
+}
+
+async fn card(node: &Node, path: &str) -> Value {
+    let response = get(node, path).await;
+    assert_eq!(response.status(), StatusCode::OK, "{path}");
+    response.json().await.unwrap()
+}
+
+#[tokio::test]
+async fn a_card_is_at_both_paths_and_cheap_to_ask_for_again() {
+    let node = Node::start().await;
+    let url = format!("{}/.well-known/agent-card.json", node.url);
+    let first = get(&node, "/.well-known/agent-card.json").await;
+    let etag = first.headers()["etag"].clone();
+    assert!(etag.to_str().unwrap().starts_with('"'), "a strong one: {etag:?}");
+    assert_eq!(first.headers()["cache-control"], "public, max-age=60");
+    assert_eq!(first.headers()["content-type"], "application/json");
+    assert!(first.headers()["last-modified"].to_str().unwrap().ends_with(" GMT"));
+    let body = first.bytes().await.unwrap();
+    let card: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(card["supportedInterfaces"][0]["url"], format!("{}/", node.url));
+    assert_eq!(get(&node, "/.well-known/agent.json").await.bytes().await.unwrap(), body);
+
+    for known in [etag.to_str().unwrap(), &format!("\"x\", W/{}", etag.to_str().unwrap()), "*"] {
+        let again = node.http.get(&url).header("if-none-match", known).send().await.unwrap();
+        assert_eq!((again.status(), &again.headers()["etag"]), (StatusCode::NOT_MODIFIED, &etag), "{known}");
+        assert_eq!(again.bytes().await.unwrap().len(), 0);
+    }
+    let other = node.http.get(&url).header("if-none-match", "\"x\"").send().await.unwrap();
+    assert_eq!(other.status(), StatusCode::OK);
+    let head = node.http.head(&url).send().await.unwrap();
+    assert_eq!((head.status(), &head.headers()["etag"]), (StatusCode::OK, &etag));
+}
+
+#[tokio::test]
+async fn a_card_says_where_its_reader_found_it_unless_it_is_told_better() {
+    let interface = |card: &Value| card["supportedInterfaces"][0]["url"].as_str().unwrap().to_owned();
+    let node = Node::start().await;
+    let from = async |host: &str| {
+        let request = node.http.get(format!("{}/.well-known/agent-card.json", node.url)).header("host", host);
+        interface(&request.send().await.unwrap().json().await.unwrap())
+    };
+    assert_eq!(from("bobbinet.example:8080").await, "http://bobbinet.example:8080/");
+    assert_eq!(from("user@bobbinet.example").await, format!("http://{}/", node.address));
+
+    let node =
+        Node::with(Form { public_url: Some("https://bobbinet.example/mesh"), is_root: false, ..Form::default() }).await;
+    let card = card(&node, "/agents/worker/.well-known/agent-card.json").await;
+    assert_eq!(interface(&card), "https://bobbinet.example/mesh/agents/worker");
+}
+
+#[tokio::test]
+async fn each_agent_of_a_node_has_its_place() {
+    let node = Node::with(Form { is_root: false, ..Form::default() }).await;
+    let list = card(&node, "/agents").await;
+    let names: Vec<&Value> = list["agents"].as_array().unwrap().iter().map(|agent| &agent["name"]).collect();
+    assert_eq!(names, [&json!("other"), &json!("worker")]);
+    assert_eq!(list["agents"][1]["card"], format!("{}/.well-known/agent-card.json", node.url));
+    for path in ["agent-card.json", "agent.json"] {
+        let card = card(&node, &format!("/agents/worker/.well-known/{path}")).await;
+        assert_eq!(card["supportedInterfaces"][0]["url"], node.url);
+    }
+    for path in ["/.well-known/agent-card.json", "/agents/nobody/.well-known/agent-card.json", "/nowhere"] {
+        assert_eq!(get(&node, path).await.status(), StatusCode::NOT_FOUND, "{path}");
+    }
+    let task = node.send("echo x").await;
+    for path in ["", "/", "/skills/echo"] {
+        let body = json!({ "jsonrpc": "2.0", "id": 7, "method": "GetTask", "params": { "id": task["id"] } });
+        let request = node.post(path).bearer_auth(node.token()).header("a2a-version", "1.0").body(body.to_string());
+        assert_eq!(crate::node::whole(request).await.1["result"]["id"], task["id"], "{path}");
+    }
+    // The other agent of this node does not know it, and takes no token that is not for it.
+    let other = node.url.replace("worker", "other");
+    let body = json!({ "jsonrpc": "2.0", "id": 7, "method": "GetTask", "params": { "id": task["id"] } }).to_string();
+    let ask = |token: String| {
+        let request = node.http.post(&other).header("content-type", "application/json").header("a2a-version", "1.0");
+        crate::node::whole(request.bearer_auth(token).body(body.clone()))
+    };
+    assert_eq!(ask(node.token()).await.0, StatusCode::UNAUTHORIZED);
+    let now = bobbinet_engine::World::now(&bobbinet_engine::SystemWorld);
+    let token = node.token_of(bobbinet_auth::NODE_OWNER, &other, now);
+    assert_eq!(ask(token).await.1["error"]["code"], -32001);
+}
+
+#[tokio::test]
+async fn probes_and_keys_are_public() {
+    let node = Node::start().await;
+    assert_eq!(get(&node, "/livez").await.status(), StatusCode::OK);
+    assert_eq!(get(&node, "/readyz").await.text().await.unwrap(), "ready\n");
+    let report = card(&node, "/readyz?verbose").await;
+    assert_eq!(report["ready"], true);
+    let names: Vec<&Value> = report["checks"].as_array().unwrap().iter().map(|check| &check["name"]).collect();
+    assert_eq!(names, [&json!("listener"), &json!("store"), &json!("agent/worker")]);
+    let keys = card(&node, "/.well-known/jwks.json").await;
+    assert_eq!(keys["keys"][0]["crv"], "Ed25519");
+
+    node.engine.drain();
+    let draining = get(&node, "/readyz").await;
+    assert_eq!(draining.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(draining.text().await.unwrap().starts_with("store: "));
+    let report: Value = get(&node, "/readyz?verbose").await.json().await.unwrap();
+    assert_eq!((&report["ready"], &report["checks"][1]["ok"]), (&json!(false), &json!(false)));
+    assert_eq!(get(&node, "/livez").await.status(), StatusCode::OK);
+}

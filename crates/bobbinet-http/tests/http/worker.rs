@@ -1,0 +1,116 @@
+//! The agent under test: what it does is said in the message, and when it goes on is said by the test.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bobbinet_core::{
+    Artifact, ArtifactId, Call, Description, Effect, Json, Message, Outcome, Part, Plan, Question, QuestionKind, Role,
+    Skill, SkillId,
+};
+use bobbinet_engine::{Agent, Request, Run};
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+
+/// - `echo TEXT` completes with TEXT.
+/// - `steps N SIZE` makes an artifact in N pieces of SIZE bytes, one for each permit of the gate.
+/// - `ask` asks for a text, and echoes it.
+/// - `reject` is refused.
+///
+/// By the URL of the skill `shout`, any text is echoed in capitals.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    pub(crate) gate: Semaphore,
+}
+
+impl Worker {
+    pub(crate) fn new() -> Self {
+        Self { gate: Semaphore::new(0) }
+    }
+}
+
+#[async_trait]
+impl Agent for Worker {
+    fn describe(&self) -> Arc<Description> {
+        let skill = |id: &str| Skill {
+            id: SkillId::parse(id).unwrap(),
+            name: id.to_owned(),
+            description: format!("{id} something"),
+            tags: vec!["test".to_owned()],
+            examples: Vec::new(),
+            input: None,
+            output: None,
+            effect: Effect::ReadOnly,
+        };
+        Arc::new(Description {
+            name: "worker".to_owned(),
+            description: "Does what the test says".to_owned(),
+            version: "1".to_owned(),
+            skills: vec![skill("echo"), skill("shout")],
+            ..Description::default()
+        })
+    }
+
+    fn prepare(&self, request: &Request<'_>) -> Plan {
+        let call = |arguments: Value| {
+            Plan::Call(Arc::new(Call {
+                skill: None,
+                arguments: Some(Json::from(&arguments)),
+                effect: Effect::ReadOnly,
+            }))
+        };
+        let text = request.message.text();
+        if request.skill.is_some_and(|skill| skill.as_str() == "shout") {
+            return call(json!({ "do": "echo", "text": text.to_uppercase() }));
+        }
+        if request.question().is_some() {
+            return call(json!({ "do": "echo", "text": text }));
+        }
+        let mut words = text.split(' ');
+        match words.next() {
+            Some("echo") => call(json!({ "do": "echo", "text": words.collect::<Vec<_>>().join(" ") })),
+            Some("steps") => {
+                let mut number = || words.next().and_then(|word| word.parse::<usize>().ok()).unwrap_or(1);
+                call(json!({ "do": "steps", "count": number(), "size": number() }))
+            }
+            Some("ask") => {
+                let message = Message::from_agent(request.question_id.clone(), vec![Part::text("What?")]);
+                assert_eq!(message.role, Role::Agent);
+                Plan::Ask(Arc::new(Question { kind: QuestionKind::Input, message: Arc::new(message), schema: None }))
+            }
+            _ => Plan::Reject(bobbinet_core::Fault::new("unknown", "nothing that the worker knows")),
+        }
+    }
+
+    fn call_slots(&self) -> usize {
+        64
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    async fn run(&self, run: Run) -> Outcome {
+        let arguments = run.call().arguments.as_ref().unwrap().to_value();
+        let artifact =
+            |text: String| Arc::new(Artifact::new(ArtifactId::parse("result").unwrap(), vec![Part::text(text)]));
+        if arguments["do"] == "echo" {
+            let text = arguments["text"].as_str().unwrap().to_owned();
+            return Outcome::Completed { artifacts: vec![artifact(text)], message: None };
+        }
+        let (count, size) = (arguments["count"].as_u64().unwrap(), arguments["size"].as_u64().unwrap());
+        for step in 1..=count {
+            tokio::select! {
+                biased;
+                () = run.canceled() => return Outcome::Failed(bobbinet_core::Fault::new("canceled", "told to stop")),
+                permit = self.gate.acquire() => permit.unwrap().forget(),
+            }
+            let text = step.to_string().repeat(usize::try_from(size).unwrap());
+            if run.add(artifact(text), step > 1, step == count).await.is_err() {
+                break;
+            }
+        }
+        Outcome::Completed { artifacts: Vec::new(), message: None }
+    }
+
+    async fn shutdown(&self) {}
+}

@@ -1,0 +1,98 @@
+//! The agent: one MCP server as the engine sees it.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use bobbinet_core::{Call, Description, Effect, Outcome, Plan};
+use bobbinet_engine::{Agent, Request, Run};
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+
+use crate::{
+    call,
+    config::{Launcher, McpConfig},
+    resolve::Resolver,
+    supervise::Shared,
+};
+
+/// An MCP server as an agent.
+#[derive(Debug)]
+pub struct McpAgent {
+    shared: Arc<Shared>,
+    tracker: TaskTracker,
+}
+
+impl McpAgent {
+    /// Starts the agent, and its server in the background: this does not wait for it. Must be called within a runtime.
+    ///
+    /// `folder` is the agent's own: what may be left running is written down there. What an earlier life has left
+    /// running is ended first.
+    pub fn start(config: McpConfig, launcher: Launcher, folder: PathBuf) -> Arc<Self> {
+        let shared = Arc::new(Shared::new(config, launcher, folder));
+        let tracker = TaskTracker::new();
+        tracker.spawn(shared.clone().live(tracker.clone()));
+        tracker.close();
+        Arc::new(Self { shared, tracker })
+    }
+
+    /// Whether the tools are known: from the server, or from an earlier life.
+    pub fn knows_its_tools(&self) -> bool {
+        self.shared.catalog().is_some()
+    }
+
+    /// Waits until the server can be called for the first time, and so its tools are known.
+    ///
+    /// # Errors
+    /// What was wrong, if the time is up or the server dies too often. It is tried all the same from then on.
+    pub async fn wait_ready(&self, patience: Duration) -> Result<(), String> {
+        let deadline = Instant::now() + patience;
+        self.shared.link(|| deadline).await.map(drop).map_err(|fault| fault.text)
+    }
+}
+
+#[async_trait]
+impl Agent for McpAgent {
+    fn describe(&self) -> Arc<Description> {
+        self.shared.description()
+    }
+
+    fn prepare(&self, request: &Request<'_>) -> Plan {
+        let config = &self.shared.config;
+        match self.shared.catalog() {
+            Some(catalog) => {
+                Resolver { agent: &config.name, extension: config.extension_uri, catalog: &catalog }.plan(request)
+            }
+            // Nothing is known of the tools yet. The call is made of the message when they are, and until then counts
+            // as the careful kind.
+            None => Plan::Call(Arc::new(Call {
+                skill: request.skill.cloned(),
+                arguments: None,
+                effect: Effect::AtMostOnce,
+            })),
+        }
+    }
+
+    fn call_slots(&self) -> usize {
+        self.shared.config.call_slots.max(1)
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        self.shared.ready()
+    }
+
+    async fn run(&self, run: Run) -> Outcome {
+        call::carry_out(&self.shared, run).await
+    }
+
+    async fn shutdown(&self) {
+        self.shared.stop();
+        self.tracker.wait().await;
+    }
+}
+
+/// An agent that is dropped takes its server with it, though nobody waits for that.
+impl Drop for McpAgent {
+    fn drop(&mut self) {
+        self.shared.stop();
+    }
+}

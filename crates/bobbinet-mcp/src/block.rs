@@ -1,0 +1,121 @@
+//! One content block of a result as a part. A block that nobody knows is kept whole.
+
+use std::sync::Arc;
+
+use base64::{
+    Engine as _, alphabet,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, general_purpose::STANDARD},
+};
+use bobbinet_core::{Base64, Content, Json, Part};
+use serde::Deserialize;
+
+use crate::fields::Fields;
+
+/// Both alphabets are read, padded or not; only the standard one is written.
+const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
+    .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+    .with_decode_allow_trailing_bits(true);
+
+/// A content block as a part.
+pub(crate) fn part(block: &Json) -> Part {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Block {
+        r#type: String,
+        #[serde(default)]
+        text: Option<Arc<str>>,
+        #[serde(default)]
+        data: Option<String>,
+        #[serde(default)]
+        mime_type: Option<Arc<str>>,
+        #[serde(default)]
+        resource: Option<Resource>,
+        #[serde(default)]
+        uri: Option<Arc<str>>,
+        #[serde(default)]
+        name: Option<Arc<str>>,
+    }
+    let unknown = || {
+        let kind = Fields::read(block).and_then(|fields| fields.text("type")).unwrap_or_default();
+        let mut metadata = Fields::default();
+        metadata.set("mcpType", Json::of(&kind));
+        Part { metadata: Some(metadata.to_json()), ..Part::data(block.clone()) }
+    };
+    let Ok(read) = block.read::<Block>() else { return unknown() };
+    let metadata = |names: &[&str]| {
+        let whole = Fields::read(block).unwrap_or_default();
+        let mut kept = Fields::default();
+        for name in names {
+            if let Some(value) = whole.get(name) {
+                kept.set(name, value.clone());
+            }
+        }
+        (!kept.is_empty()).then(|| kept.to_json())
+    };
+    match (read.r#type.as_str(), read.text, read.data.as_deref().and_then(base64), read.resource, read.uri) {
+        ("text", Some(text), ..) => {
+            Part { metadata: metadata(&["annotations", "_meta"]), ..Part::new(Content::Text(text)) }
+        }
+        ("image" | "audio", _, Some(bytes), ..) => Part {
+            media_type: read.mime_type,
+            metadata: metadata(&["annotations", "_meta"]),
+            ..Part::new(Content::Raw(bytes))
+        },
+        ("resource", _, _, Some(resource), _) => {
+            resource.part(metadata(&["annotations", "_meta"])).unwrap_or_else(unknown)
+        }
+        ("resource_link", _, _, _, Some(uri)) => Part {
+            media_type: read.mime_type,
+            filename: read.name,
+            metadata: metadata(&["title", "description", "size", "annotations", "_meta"]),
+            ..Part::new(Content::Url(uri))
+        },
+        _ => unknown(),
+    }
+}
+
+/// A resource that came with the result.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Resource {
+    #[serde(default)]
+    uri: Option<String>,
+    #[serde(default)]
+    mime_type: Option<Arc<str>>,
+    #[serde(default)]
+    text: Option<Arc<str>>,
+    #[serde(default)]
+    blob: Option<String>,
+}
+
+impl Resource {
+    fn part(self, around: Option<Json>) -> Option<Part> {
+        let content = match (self.text, self.blob) {
+            (Some(text), _) => Content::Text(text),
+            (None, Some(blob)) => Content::Raw(base64(&blob)?),
+            (None, None) => return None,
+        };
+        let mut metadata = around.as_ref().and_then(Fields::read).unwrap_or_default();
+        let mut filename = None;
+        if let Some(uri) = &self.uri {
+            metadata.set("uri", Json::of(uri));
+            filename =
+                uri.split(['?', '#']).next().and_then(|path| path.rsplit('/').next()).filter(|name| !name.is_empty());
+        }
+        let filename = filename.map(Arc::from);
+        let metadata = (!metadata.is_empty()).then(|| metadata.to_json());
+        Some(Part { media_type: self.mime_type, filename, metadata, ..Part::new(content) })
+    }
+}
+
+/// Bytes as standard base64. What is nearly that is made so; what is not base64 at all is `None`.
+fn base64(text: &str) -> Option<Base64> {
+    let is_standard = text.len().is_multiple_of(4) && STANDARD.decode(text).is_ok();
+    if is_standard {
+        return Some(Base64::from_checked(text));
+    }
+    let plain = text.chars().filter(|c| !c.is_ascii_whitespace()).collect::<String>();
+    let alphabet = if plain.contains(['-', '_']) { alphabet::URL_SAFE } else { alphabet::STANDARD };
+    let bytes = GeneralPurpose::new(&alphabet, LENIENT).decode(plain).ok()?;
+    Some(Base64::from_checked(&STANDARD.encode(bytes)))
+}

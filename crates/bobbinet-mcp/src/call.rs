@@ -1,0 +1,290 @@
+//! One call of a tool, from the durable intent to its outcome. Nothing here waits without a bound.
+
+use std::sync::Arc;
+
+use bobbinet_core::{Fault, Json, Outcome, Plan, Question, QuestionKind};
+use bobbinet_engine::{LATE_MAX, Request, Run, Unanswered};
+use rmcp::model::RequestMetaObject;
+
+use crate::{
+    fields::Fields,
+    listen::{Listener, Target, Word, canceled, canceled_before, not_asked, put, time_is_up, unknown},
+    mailbox::RpcError,
+    question::Elicitation,
+    resolve::Resolver,
+    result::{self, CallResult, URL_REQUIRED},
+    session::Link,
+    supervise::Shared,
+};
+
+/// Rounds of question and answer that one call may take (2026-07-28): a server that asks without an end is broken.
+const ROUNDS_MAX: u32 = 10;
+
+/// Connections that may break under a request before the server has seen it.
+const SENDS_MAX: u32 = 5;
+
+/// The name in `_meta` under which a keyed tool finds the key to drop repeats by.
+const KEY: &str = "bobbinet/idempotencyKey";
+
+/// Carries out a run. Dropped, the server is told that nobody waits any more.
+pub(crate) async fn carry_out(shared: &Shared, run: Run) -> Outcome {
+    tokio::select! {
+        biased;
+        // The node stops, and drops this. What the call came to is not for a server that we end ourselves to say: its
+        // intent is kept, and the next life goes on from there.
+        () = shared.stopping() => tokio::time::sleep(LATE_MAX).await,
+        outcome = call(shared, &run) => return outcome,
+    }
+    let text = "the MCP server was stopped in the middle of the call";
+    Outcome::Unknown { fault: Fault::new("server-stopped", text), again: false }
+}
+
+async fn call(shared: &Shared, run: &Run) -> Outcome {
+    let target = match find(shared, run).await {
+        Ok(target) => target,
+        Err(outcome) => return outcome,
+    };
+    let place = tokio::select! {
+        biased;
+        () = run.canceled() => return canceled_before(),
+        () = time_is_up(run) => return Outcome::Failed(Fault::new(
+            "server-busy",
+            format!("`{}` waited for its turn until its time was up. Nothing was called", target.tool),
+        )),
+        place = shared.lane.enter(target.tool.as_str()) => place,
+    };
+    let outcome = talk(shared, run, &target).await;
+    drop(place);
+    outcome
+}
+
+/// What to call: as planned, or, if nothing was known of the tools then, as the message says.
+async fn find(shared: &Shared, run: &Run) -> Result<Target, Outcome> {
+    let call = run.call();
+    if let (Some(tool), Some(arguments)) = (&call.skill, &call.arguments) {
+        return Ok(Target { tool: tool.clone(), arguments: arguments.clone() });
+    }
+    // The tools are known with the first connection.
+    match connected(shared, run).await {
+        Connected::Yes(_) => {}
+        Connected::Canceled => return Err(canceled_before()),
+        Connected::No(fault) => return Err(not_called(fault)),
+    }
+    let catalog = shared.catalog().expect("a connection is made known with its tools");
+    let config = &shared.config;
+    let resolver = Resolver { agent: &config.name, extension: config.extension_uri, catalog: &catalog };
+    let mut plan = resolver.plan(&Request {
+        message: run.message(),
+        skill: call.skill.as_ref(),
+        task: None,
+        question_id: run.message_id("input"),
+    });
+    for round in 0..ROUNDS_MAX {
+        let question = match plan {
+            Plan::Call(call) => match (&call.skill, &call.arguments) {
+                (Some(tool), Some(arguments)) => {
+                    return Ok(Target { tool: tool.clone(), arguments: arguments.clone() });
+                }
+                _ => break,
+            },
+            // The call is in the ledger already: its question is answered as one of the call's own.
+            Plan::Ask(question) => Arc::new(Question { kind: QuestionKind::Elicitation, ..Question::clone(&question) }),
+            Plan::Reject(fault) => return Err(Outcome::Rejected(fault)),
+            Plan::Answer(_) => break,
+        };
+        let answer = match put(run, question.clone()).await {
+            Ok(answer) => Fields::read(&answer).unwrap_or_default(),
+            Err(Unanswered::Expired) => return Err(Outcome::Declined),
+            Err(Unanswered::Over) => return Err(canceled_before()),
+            Err(Unanswered::NotAsked(error)) => {
+                let text = format!("what was missing for a call could not be asked for: {error}");
+                return Err(not_called(Fault::new("not-asked", text)));
+            }
+        };
+        let Some(content) = answer.get("content") else {
+            let text = "what was missing for a call was not given. Nothing was called";
+            return Err(Outcome::Rejected(Fault::new("declined", text)));
+        };
+        plan = resolver.complete(&question, content, &run.message_id(&format!("input{round}")));
+    }
+    Err(Outcome::Rejected(Fault::new("not-resolved", "the message could not be made a call. Nothing was called")))
+}
+
+/// What comes of waiting for a connection.
+enum Connected {
+    Yes(Arc<Link>),
+    No(Fault),
+    Canceled,
+}
+
+async fn connected(shared: &Shared, run: &Run) -> Connected {
+    tokio::select! {
+        biased;
+        () = run.canceled() => Connected::Canceled,
+        link = shared.link(|| run.deadline()) => link.map_or_else(Connected::No, Connected::Yes),
+    }
+}
+
+/// There is no server for a call: it surely did not happen.
+fn not_called(fault: Fault) -> Outcome {
+    Outcome::Failed(Fault { text: format!("{}. Nothing was called", fault.text), ..fault })
+}
+
+/// There is no server for the next round of a call. What the rounds before it did, nobody but the server knows.
+fn unreachable(target: &Target, round: u32, fault: Fault) -> Outcome {
+    match round {
+        0 => not_called(fault),
+        _ => unknown(fault.code, target, &format!("it asked for more, and then {}", fault.text), false),
+    }
+}
+
+/// Calls, answers the server's questions, calls again where the era wants that.
+async fn talk(shared: &Shared, run: &Run, target: &Target) -> Outcome {
+    let mut answers = Fields::default();
+    let mut state = None;
+    let mut unsent = 0;
+    let mut round = 0;
+    loop {
+        let link = match connected(shared, run).await {
+            Connected::Yes(link) => link,
+            Connected::Canceled => return canceled(target, round),
+            Connected::No(fault) => return unreachable(target, round, fault),
+        };
+        let mut params = Fields::default();
+        params.set("name", Json::of(target.tool.as_str()));
+        params.set("arguments", target.arguments.clone());
+        if !answers.is_empty() {
+            params.set("inputResponses", answers.to_json());
+        }
+        if let Some(state) = &state {
+            params.set("requestState", Json::clone(state));
+        }
+        let sent = link.send("tools/call", Some(target.tool.as_str()), params.to_json(), meta(run)).await;
+        let (word, was_passed_over) = match sent {
+            Err(broken) => (Word::NotSent(broken), false),
+            Ok(exchange) => {
+                let word = Listener::new(shared, run, target, round, &exchange).listen().await;
+                (word, link.tap.was_passed_over(exchange.serial))
+            }
+        };
+        let questions = match word {
+            Word::Over(outcome) => return outcome,
+            Word::NotSent(broken) => {
+                unsent += 1;
+                if unsent >= SENDS_MAX {
+                    let text = format!("the MCP server could not be reached: {broken}");
+                    return unreachable(target, round, Fault::new("server-unavailable", text));
+                }
+                continue;
+            }
+            Word::Error(error) => match links(&error) {
+                Some(questions) => Questions { list: questions, state: None },
+                None => return result::failed(&error, run.message_id("refused")),
+            },
+            Word::Result(json) => match CallResult::read(&json) {
+                Err(why) => return unknown("bad-reply", target, &why, false),
+                Ok(result) if !result.is_question() => {
+                    return finished(shared, run, target, result, was_passed_over);
+                }
+                Ok(result) => match read_questions(&result) {
+                    Ok(list) => Questions { list, state: result.request_state },
+                    Err(what) => {
+                        let text = format!("`{}` asks for {what}, which is not offered to it", target.tool);
+                        return Outcome::Failed(Fault::new("unsupported-question", text));
+                    }
+                },
+            },
+        };
+        round += 1;
+        if round > ROUNDS_MAX {
+            let text = format!("`{}` asked {ROUNDS_MAX} times over and came to no end", target.tool);
+            return Outcome::Failed(Fault::new("too-many-rounds", text));
+        }
+        state = questions.state;
+        answers = Fields::default();
+        for (number, (key, asked)) in questions.list.iter().enumerate() {
+            let question = Arc::new(asked.ask(run.message_id(&format!("q{round}.{number}"))));
+            match put(run, question).await {
+                Ok(answer) if key.is_empty() && !is_accepted(&answer) => return declined_by_user(target),
+                Ok(_) if key.is_empty() => {}
+                Ok(answer) => answers.set(key, answer),
+                // Nothing is held on the other side: there is nobody to tell.
+                Err(Unanswered::Expired) => return Outcome::Declined,
+                Err(Unanswered::Over) => return canceled(target, round),
+                Err(Unanswered::NotAsked(error)) => return not_asked(target, &error),
+            }
+        }
+    }
+}
+
+/// What a server wants to know before a call is made again.
+struct Questions {
+    /// Each with the name that its answer goes under; without one, for an error that names addresses to visit.
+    list: Vec<(String, Elicitation)>,
+    state: Option<Json>,
+}
+
+fn read_questions(result: &CallResult) -> Result<Vec<(String, Elicitation)>, String> {
+    #[derive(serde::Deserialize)]
+    struct Input {
+        method: String,
+        #[serde(default)]
+        params: Option<Json>,
+    }
+    let mut list = Vec::new();
+    for (key, request) in result.input_requests.iter().flat_map(Fields::iter) {
+        let input = request.read::<Input>().map_err(|_| "something unreadable".to_owned())?;
+        let asked = input.params.as_ref().and_then(Elicitation::read);
+        match asked.filter(|_| input.method == "elicitation/create") {
+            Some(asked) => list.push((key.to_owned(), asked)),
+            None => return Err(format!("`{}`", input.method)),
+        }
+    }
+    Ok(list)
+}
+
+/// The addresses of an error that wants its user to visit them first (2025-11-25).
+fn links(error: &RpcError) -> Option<Vec<(String, Elicitation)>> {
+    #[derive(serde::Deserialize)]
+    struct Data {
+        elicitations: Vec<Json>,
+    }
+    let data = error.data.as_ref().filter(|_| error.code == URL_REQUIRED)?;
+    let data = data.read::<Data>().ok()?;
+    let list = data.elicitations.iter().filter_map(Elicitation::read).map(|asked| (String::new(), asked));
+    let list = list.collect::<Vec<_>>();
+    (!list.is_empty()).then_some(list)
+}
+
+fn is_accepted(answer: &Json) -> bool {
+    Fields::read(answer).and_then(|fields| fields.text("action")).as_deref() == Some("accept")
+}
+
+fn finished(shared: &Shared, run: &Run, target: &Target, result: CallResult, was_passed_over: bool) -> Outcome {
+    if was_passed_over && run.call().effect.may_run_again() {
+        // It may be the result of a question that nobody was asked. Next time it runs alone, and the question has an owner.
+        let why = "the server asked something while several calls were in flight, and did not say for which";
+        return unknown("question-unattributed", target, why, true);
+    }
+    let catalog = shared.catalog();
+    let tool = catalog.as_deref().and_then(|catalog| catalog.get(target.tool.as_str()));
+    let note = was_passed_over.then(|| ("questionDeclined", Json::of(&true)));
+    result.outcome(tool, run.message_id("refused"), note)
+}
+
+/// What goes with every call beside its arguments. The progress token is the library's.
+fn meta(run: &Run) -> RequestMetaObject {
+    let mut meta = RequestMetaObject::new();
+    if run.call().effect == bobbinet_core::Effect::Keyed {
+        meta.insert(KEY.to_owned(), run.key().into());
+    }
+    if let Some(trace) = &run.task().trace {
+        meta.insert("traceparent".to_owned(), trace.as_ref().into());
+    }
+    meta
+}
+
+fn declined_by_user(target: &Target) -> Outcome {
+    let text = format!("`{}` needs its user to visit an address first, and that was declined", target.tool);
+    Outcome::Failed(Fault::new("declined", text))
+}

@@ -1,0 +1,283 @@
+//! What an agent can do, from its server's newest tool list: skills for the card, schemas for the checks.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bobbinet_core::{Description, Effect, Json, Skill, SkillId};
+use rmcp::model::ServerPeerInfo;
+use sha2::{Digest, Sha256};
+
+use crate::{
+    config::{McpConfig, SkillNotes},
+    listing::{Hints, RawTool},
+    schema::Schema,
+};
+
+/// Bytes of a server's instructions that become its description.
+const DESCRIPTION_MAX: usize = 2_000;
+
+/// A tool that can be called.
+#[derive(Debug)]
+pub(crate) struct Tool {
+    pub(crate) id: SkillId,
+    pub(crate) description: String,
+    pub(crate) effect: Effect,
+    pub(crate) input: Arc<Schema>,
+    pub(crate) output: Option<Arc<Schema>>,
+}
+
+/// See the module. A new listing is a new catalog.
+#[derive(Debug)]
+pub(crate) struct Catalog {
+    tools: BTreeMap<String, Tool>,
+    pub(crate) description: Arc<Description>,
+}
+
+impl Catalog {
+    /// The catalog of a listing. Schemas that did not change are not compiled again.
+    pub(crate) fn new(
+        config: &McpConfig,
+        info: Option<&ServerPeerInfo>,
+        listing: &[RawTool],
+        previous: Option<&Self>,
+    ) -> Self {
+        let mut tools = BTreeMap::new();
+        let mut skills = Vec::new();
+        for raw in listing {
+            let needs_task = raw.execution.as_ref().and_then(|it| it.task_support.as_deref()) == Some("required");
+            let id = match SkillId::parse(&raw.name) {
+                Ok(_) if needs_task => {
+                    tracing::warn!(
+                        agent = config.name,
+                        tool = raw.name,
+                        "a tool is left out: it runs only as an MCP task"
+                    );
+                    continue;
+                }
+                Ok(_) if tools.contains_key(&raw.name) => {
+                    tracing::warn!(
+                        agent = config.name,
+                        tool = raw.name,
+                        "a tool is left out: there is one of this name"
+                    );
+                    continue;
+                }
+                Ok(id) => id,
+                Err(error) => {
+                    tracing::warn!(agent = config.name, %error, "a tool is left out");
+                    continue;
+                }
+            };
+            let before = previous.and_then(|catalog| catalog.tools.get(&raw.name));
+            let tool = tool(config, &id, raw, before);
+            skills.push(skill(config, raw, &tool));
+            tools.insert(raw.name.clone(), tool);
+        }
+        let description = Arc::new(describe(config, info, skills));
+        Self { tools, description }
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&Tool> {
+        self.tools.get(name)
+    }
+
+    /// The only tool, if there is only one.
+    pub(crate) fn only(&self) -> Option<&Tool> {
+        self.tools.values().next().filter(|_| self.tools.len() == 1)
+    }
+
+    /// All tools, in the order of their names.
+    pub(crate) fn tools(&self) -> impl Iterator<Item = &Tool> {
+        self.tools.values()
+    }
+
+    /// Tools whose names look like this one, nearest first.
+    pub(crate) fn near(&self, name: &str) -> Vec<&str> {
+        const NEAR_MAX: usize = 3;
+        let wanted = name.to_lowercase();
+        let mut near = self
+            .tools
+            .keys()
+            .filter_map(|known| {
+                let candidate = known.to_lowercase();
+                let distance = distance(&wanted, &candidate);
+                let is_part = !wanted.is_empty() && (candidate.contains(&wanted) || wanted.contains(&candidate));
+                let is_near = is_part || distance * 3 <= wanted.chars().count().max(candidate.chars().count());
+                is_near.then_some((distance, known.as_str()))
+            })
+            .collect::<Vec<_>>();
+        near.sort_unstable();
+        near.into_iter().take(NEAR_MAX).map(|(_, name)| name).collect()
+    }
+}
+
+/// What is said of an agent before its server has said anything.
+pub(crate) fn describe(config: &McpConfig, info: Option<&ServerPeerInfo>, skills: Vec<Skill>) -> Description {
+    let server = info.and_then(|info| info.server_info.as_ref());
+    let name = config.title.clone().or_else(|| server.map(|it| it.title.clone().unwrap_or_else(|| it.name.clone())));
+    let description = config
+        .description
+        .clone()
+        .or_else(|| info.and_then(|info| info.instructions.as_deref()).map(shorten))
+        .or_else(|| server.and_then(|it| it.description.as_deref()).map(shorten))
+        .unwrap_or_else(|| format!("The tools of the MCP server `{}`.", config.name));
+    let version = config.version.clone().or_else(|| server.map(|it| it.version.clone()));
+    let hash = Sha256::digest(Json::of(&skills).as_str());
+    let hash = hash.iter().take(4).map(|byte| format!("{byte:02x}")).collect::<String>();
+    Description {
+        name: name.filter(|name| !name.trim().is_empty()).unwrap_or_else(|| config.name.clone()),
+        description,
+        version: format!("{}+{hash}", version.as_deref().unwrap_or("0")),
+        documentation_url: config.documentation_url.clone(),
+        provider: config.provider.clone(),
+        skills,
+    }
+}
+
+fn tool(config: &McpConfig, id: &SkillId, raw: &RawTool, before: Option<&Tool>) -> Tool {
+    let reuse = |json: &Json, before: Option<&Arc<Schema>>| match before.filter(|schema| schema.json == *json) {
+        Some(schema) => schema.clone(),
+        None => {
+            let schema = Schema::new(json.clone(), config.limits.schema_bytes_max);
+            if let Some(why) = &schema.unchecked {
+                tracing::warn!(agent = config.name, tool = %id, why, "a schema of this tool is not checked");
+            }
+            Arc::new(schema)
+        }
+    };
+    let anything = Json::from(&serde_json::json!({"type": "object"}));
+    let input = raw.input_schema.as_ref().unwrap_or(&anything);
+    Tool {
+        id: id.clone(),
+        description: raw.description.clone().unwrap_or_default(),
+        effect: effect(config, &raw.name, raw.annotations.as_ref()),
+        input: reuse(input, before.map(|tool| &tool.input)),
+        output: raw.output_schema.as_ref().map(|json| reuse(json, before.and_then(|tool| tool.output.as_ref()))),
+    }
+}
+
+/// The operator's word; else, where trusted, the server's; else the careful one.
+fn effect(config: &McpConfig, name: &str, hints: Option<&Hints>) -> Effect {
+    if let Some(effect) = config.effects.get(name) {
+        return *effect;
+    }
+    match hints.filter(|_| config.trust_hints) {
+        Some(Hints { read_only_hint: Some(true), .. }) => Effect::ReadOnly,
+        Some(Hints { idempotent_hint: Some(true), .. }) => Effect::Idempotent,
+        Some(_) | None => Effect::AtMostOnce,
+    }
+}
+
+fn skill(config: &McpConfig, raw: &RawTool, tool: &Tool) -> Skill {
+    let none = SkillNotes::default();
+    let notes = config.skills.get(&raw.name).unwrap_or(&none);
+    let title = raw.title.clone().or_else(|| raw.annotations.as_ref().and_then(|hints| hints.title.clone()));
+    let name = notes.name.clone().or(title).filter(|name| !name.trim().is_empty());
+    let description = notes.description.clone().or_else(|| raw.description.clone());
+    let mut tags = vec!["mcp".to_owned(), tool.effect.as_str().to_owned()];
+    tags.extend(notes.tags.iter().cloned());
+    Skill {
+        id: tool.id.clone(),
+        name: name.unwrap_or_else(|| raw.name.clone()),
+        description: description.filter(|text| !text.is_empty()).unwrap_or_else(|| format!("The tool `{}`.", raw.name)),
+        tags,
+        examples: notes.examples.clone(),
+        input: Some(tool.input.json.clone()),
+        output: tool.output.as_ref().map(|schema| schema.json.clone()),
+        effect: tool.effect,
+    }
+}
+
+fn shorten(text: &str) -> String {
+    match text.char_indices().nth(DESCRIPTION_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// How many characters must be changed, added, dropped, or swapped with their neighbour to make one text of the other.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b) = (a.chars().collect::<Vec<_>>(), b.chars().collect::<Vec<_>>());
+    let mut rows = vec![(0..=b.len()).collect::<Vec<_>>()];
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let above = &rows[i - 1];
+            let mut best = (above[j] + 1).min(row[j - 1] + 1).min(above[j - 1] + usize::from(a[i - 1] != b[j - 1]));
+            let is_swap = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
+            if is_swap {
+                best = best.min(rows[i - 2][j - 2] + 1);
+            }
+            row.push(best);
+        }
+        rows.push(row);
+    }
+    rows[a.len()][b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn raw(text: &str) -> RawTool {
+        serde_json::from_str(text).unwrap()
+    }
+
+    fn catalog(config: &McpConfig, tools: &[&str], previous: Option<&Catalog>) -> Catalog {
+        let listing = tools.iter().map(|text| raw(text)).collect::<Vec<_>>();
+        Catalog::new(config, None, &listing, previous)
+    }
+
+    #[test]
+    fn effects_are_the_operators_word_before_the_servers() {
+        let read = r#"{"name":"r","annotations":{"readOnlyHint":true}}"#;
+        let same = r#"{"name":"i","annotations":{"idempotentHint":true,"readOnlyHint":false}}"#;
+        let mut config = McpConfig::new("a", "x", &[]);
+        config.effects.insert("i".to_owned(), Effect::Keyed);
+        let check = |config: &McpConfig, expected: [Effect; 2]| {
+            let catalog = catalog(config, &[read, same], None);
+            assert_eq!(["r", "i"].map(|name| catalog.get(name).unwrap().effect), expected);
+        };
+        check(&config, [Effect::AtMostOnce, Effect::Keyed]);
+        config.trust_hints = true;
+        check(&config, [Effect::ReadOnly, Effect::Keyed]);
+        config.effects.clear();
+        check(&config, [Effect::ReadOnly, Effect::Idempotent]);
+    }
+
+    #[test]
+    fn the_version_changes_with_the_tools_and_schemas_are_kept() {
+        let config = McpConfig::new("a", "x", &[]);
+        let one = r#"{"name":"t","inputSchema":{"type":"object","required":["a"]}}"#;
+        let first = catalog(&config, &[one], None);
+        let same = catalog(&config, &[one], Some(&first));
+        let more = catalog(&config, &[one, r#"{"name":"u"}"#], Some(&same));
+        assert_eq!(first.description.version, same.description.version);
+        assert_ne!(first.description.version, more.description.version);
+        assert!(Arc::ptr_eq(&first.get("t").unwrap().input, &more.get("t").unwrap().input));
+        assert_eq!(more.description.skills.iter().map(|skill| skill.id.as_str()).collect::<Vec<_>>(), ["t", "u"]);
+    }
+
+    #[test]
+    fn what_cannot_be_a_skill_is_left_out() {
+        let config = McpConfig::new("a", "x", &[]);
+        let tools = [
+            r#"{"name":"a\nb"}"#,
+            r#"{"name":"t"}"#,
+            r#"{"name":"t"}"#,
+            r#"{"name":"k","execution":{"taskSupport":"required"}}"#,
+        ];
+        let catalog = catalog(&config, &tools, None);
+        assert_eq!(catalog.tools().map(|tool| tool.id.as_str()).collect::<Vec<_>>(), ["t"]);
+    }
+
+    #[test]
+    fn near_names_are_found() {
+        let config = McpConfig::new("a", "x", &[]);
+        let tools = ["read_file", "read_text_file", "write_file", "list"].map(|name| format!(r#"{{"name":"{name}"}}"#));
+        let catalog = catalog(&config, &tools.each_ref().map(String::as_str), None);
+        assert_eq!(catalog.near("raed_file"), ["read_file"]);
+        assert_eq!(catalog.near("LIST"), ["list"]);
+        assert_eq!(catalog.near("read"), ["read_file", "read_text_file"]);
+        assert_eq!(catalog.near("zzz"), [""; 0]);
+    }
+}

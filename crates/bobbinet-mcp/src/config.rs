@@ -1,0 +1,203 @@
+//! What is to be known of a server before it is started.
+
+use std::{collections::BTreeMap, ffi::OsString, path::PathBuf, time::Duration};
+
+use bobbinet_core::Effect;
+use serde::{Deserialize, Serialize};
+
+/// One MCP server, and how it is to be presented.
+#[derive(Clone, Debug)]
+pub struct McpConfig {
+    /// The agent's name, for descriptions and messages.
+    pub name: String,
+    /// The server's program, looked up in the `PATH` that the server gets.
+    pub command: String,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// Variables that it gets beside the few that every server gets (`PATH`, `HOME`, locale, `TMPDIR` …).
+    pub env: BTreeMap<String, String>,
+    /// Where it runs; our own working directory if not said.
+    pub cwd: Option<PathBuf>,
+    /// Which generation of the protocol it is spoken to in.
+    pub era: Era,
+    /// What it means to run each tool twice, by the operator's word.
+    pub effects: BTreeMap<String, Effect>,
+    /// Whether the server's own hints count for tools that `effects` does not name.
+    pub trust_hints: bool,
+    /// Tools known to ask their user: each runs alone.
+    pub interactive: Vec<String>,
+    /// The agent's name for people, instead of the server's.
+    pub title: Option<String>,
+    /// What the agent is for, instead of the server's instructions.
+    pub description: Option<String>,
+    /// The version, instead of the server's. A hash of the tools is added to it all the same.
+    pub version: Option<String>,
+    /// Where to read more.
+    pub documentation_url: Option<String>,
+    /// Who provides it, and their site.
+    pub provider: Option<(String, String)>,
+    /// What to say of single skills.
+    pub skills: BTreeMap<String, SkillNotes>,
+    /// How many calls the server takes at a time.
+    pub call_slots: usize,
+    /// The URI of the extension by which a message names its skill.
+    pub extension_uri: &'static str,
+    /// The bounds.
+    pub limits: McpLimits,
+}
+
+impl McpConfig {
+    /// How many calls a server takes at a time, if nobody says otherwise.
+    pub const CALL_SLOTS: usize = 8;
+
+    /// A server of which only the command is known.
+    pub fn new(name: &str, command: &str, args: &[&str]) -> Self {
+        Self {
+            name: name.to_owned(),
+            command: command.to_owned(),
+            args: args.iter().map(|&arg| arg.to_owned()).collect(),
+            env: BTreeMap::new(),
+            cwd: None,
+            era: Era::Auto,
+            effects: BTreeMap::new(),
+            trust_hints: false,
+            interactive: Vec::new(),
+            title: None,
+            description: None,
+            version: None,
+            documentation_url: None,
+            provider: None,
+            skills: BTreeMap::new(),
+            call_slots: Self::CALL_SLOTS,
+            extension_uri: "",
+            limits: McpLimits::default(),
+        }
+    }
+}
+
+/// Which generation of MCP a server is spoken to in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Era {
+    /// The server is asked first.
+    #[default]
+    Auto,
+    /// 2026-07-28: no handshake, every request stands alone.
+    Modern,
+    /// Up to 2025-11-25: `initialize` first. Some servers that speak both can ask their user only in this one.
+    Legacy,
+}
+
+/// What to say of one skill beside what the server says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SkillNotes {
+    /// A name for people, instead of the tool's title.
+    pub name: Option<String>,
+    /// What it does, instead of the tool's description.
+    pub description: Option<String>,
+    /// Words to find it by.
+    pub tags: Vec<String>,
+    /// Messages that it answers.
+    pub examples: Vec<String>,
+}
+
+/// The program that stands between us and a server: it is started as `program args… -- command…`.
+#[derive(Clone, Debug)]
+pub struct Launcher {
+    /// A program that calls [`exec_mcp`](crate::exec_mcp) with the arguments it was started with.
+    pub program: PathBuf,
+    /// What comes before `--`.
+    pub args: Vec<OsString>,
+}
+
+impl Launcher {
+    /// This very program, started with one more argument. It works also after its file was replaced or removed.
+    pub fn this_program(argument: &str) -> Self {
+        Self { program: PathBuf::from("/proc/self/exe"), args: vec![OsString::from(argument)] }
+    }
+}
+
+/// The bounds of a server. Times are in milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct McpLimits {
+    /// Bytes of one line of the server: one message. A longer one is dropped, and its call ended.
+    pub line_bytes_max: usize,
+    /// Lines that are no message, one after the other, before the server is ended.
+    pub junk_lines_max: u64,
+    /// Bytes that are no message, one after the other, before the server is ended.
+    pub junk_bytes_max: u64,
+    /// How deep a result may be nested. Readers on the way stop at 128, and a task is some levels around it.
+    pub depth_max: usize,
+    /// Requests of the server that wait for our answer.
+    pub server_requests_max: usize,
+    /// Pages of a tool listing.
+    pub list_pages_max: usize,
+    /// Tools of a listing.
+    pub list_tools_max: usize,
+    /// Bytes of a listing.
+    pub list_bytes_max: usize,
+    /// Bytes of one tool's schema; arguments are not checked against a larger one.
+    pub schema_bytes_max: usize,
+    /// How long a server may take to answer its first request, and each further one until it is ready.
+    pub start_patience_ms: u64,
+    /// How long a call may go without a sign of life: a result or progress.
+    pub idle_ms: u64,
+    /// How long a server has to end after its input was closed, and again after it was told to.
+    pub stop_grace_ms: u64,
+    /// The pause before the first restart; each further one doubles it.
+    pub restart_first_ms: u64,
+    /// The longest pause before a restart.
+    pub restart_max_ms: u64,
+    /// So many deaths within `deaths_within_ms` and the server is left alone for `rest_ms`: calls fail at once.
+    pub deaths_max: usize,
+    /// See `deaths_max`.
+    pub deaths_within_ms: u64,
+    /// How long a server that dies too often is left alone before one more attempt.
+    pub rest_ms: u64,
+    /// How long a listing must have been out of date before it is read again.
+    pub list_debounce_ms: u64,
+    /// How long after an abandoned call a question may still be its own, so that nobody else is asked it.
+    pub ghost_ms: u64,
+}
+
+impl Default for McpLimits {
+    fn default() -> Self {
+        Self {
+            line_bytes_max: 32 << 20,
+            junk_lines_max: 10_000,
+            junk_bytes_max: 32 << 20,
+            depth_max: 100,
+            server_requests_max: 64,
+            list_pages_max: 50,
+            list_tools_max: 1_000,
+            list_bytes_max: 4 << 20,
+            schema_bytes_max: 256 << 10,
+            start_patience_ms: 60_000,
+            idle_ms: 60_000,
+            stop_grace_ms: 2_000,
+            restart_first_ms: 200,
+            restart_max_ms: 30_000,
+            deaths_max: 5,
+            deaths_within_ms: 60_000,
+            rest_ms: 30_000,
+            list_debounce_ms: 250,
+            ghost_ms: 60_000,
+        }
+    }
+}
+
+impl McpLimits {
+    pub(crate) fn start_patience(&self) -> Duration {
+        Duration::from_millis(self.start_patience_ms)
+    }
+
+    pub(crate) fn idle(&self) -> Duration {
+        Duration::from_millis(self.idle_ms)
+    }
+
+    pub(crate) fn stop_grace(&self) -> Duration {
+        Duration::from_millis(self.stop_grace_ms)
+    }
+}

@@ -1,0 +1,73 @@
+//! What a server may ask of us: to answer a ping, and to ask a user. Nothing else is offered to it.
+
+use std::sync::Arc;
+
+use bobbinet_core::Json;
+use rmcp::{
+    ClientHandler, ErrorData, RoleClient,
+    model::{
+        ClientCapabilities, ClientConfig, CustomRequest, CustomResult, ElicitationCapability, ErrorCode,
+        FormElicitationCapability, Implementation, ProtocolVersion, UrlElicitationCapability,
+    },
+    service::RequestContext,
+};
+use tokio::sync::oneshot;
+
+use crate::{mailbox::Asked, tap::Tap, transport::Params};
+
+/// Our side of the protocol.
+#[derive(Debug)]
+pub(crate) struct Host {
+    pub(crate) tap: Arc<Tap>,
+}
+
+/// Who we say we are, and what we offer.
+pub(crate) fn introduce() -> ClientConfig {
+    let elicitation = ElicitationCapability::new()
+        .with_form(FormElicitationCapability::default())
+        .with_url(UrlElicitationCapability::default());
+    let mut capabilities = ClientCapabilities::default();
+    capabilities.elicitation = Some(elicitation);
+    let mut config = ClientConfig::new(capabilities, Implementation::new("bobbinet", env!("CARGO_PKG_VERSION")));
+    config.protocol_version = ProtocolVersion::V_2025_11_25;
+    config
+}
+
+impl ClientHandler for Host {
+    fn get_info(&self) -> ClientConfig {
+        introduce()
+    }
+
+    /// Every request but the ping arrives here (`transport`).
+    async fn on_custom_request(
+        &self,
+        request: CustomRequest,
+        context: RequestContext<RoleClient>,
+    ) -> Result<CustomResult, ErrorData> {
+        if request.method != "elicitation/create" {
+            return Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, request.method, None));
+        }
+        // The extensions were moved into the context on the way here.
+        let params = context.extensions.get::<Params>().and_then(|params| params.0.clone());
+        let Some(params) = params else {
+            return Err(ErrorData::invalid_params("elicitation/create without parameters", None));
+        };
+        let (answer, answered) = oneshot::channel();
+        let answer = match self.tap.question(Asked { params, answer }) {
+            Err(_) => action("decline"),
+            Ok(()) => tokio::select! {
+                biased;
+                answer = answered => answer.unwrap_or_else(|_| action("cancel")),
+                () = context.ct.cancelled() => action("cancel"),
+            },
+        };
+        let result = CustomResult::new(answer.to_value());
+        // The library sorts the fields and changes numbers; the transport writes what was kept instead.
+        self.tap.answer(&context.id, answer);
+        Ok(result)
+    }
+}
+
+fn action(word: &str) -> Json {
+    Json::from(&serde_json::json!({ "action": word }))
+}

@@ -1,0 +1,224 @@
+//! Hearing a call out: progress, the server's questions, and its last word, or the end of somebody's patience.
+
+use std::{sync::Arc, time::Duration};
+
+use bobbinet_core::{Fault, Json, Message, Outcome, Part, Question, SkillId};
+use bobbinet_engine::{EngineError, LATE_MAX, Run, Unanswered};
+use tokio::time::Instant;
+
+use crate::{
+    fields::Fields,
+    mailbox::{Asked, Broken, Mail, Progress, Reply, RpcError},
+    question::{Elicitation, is_same},
+    result::{self, CallResult},
+    session::Exchange,
+    supervise::Shared,
+};
+
+/// What a run calls.
+pub(crate) struct Target {
+    pub(crate) tool: SkillId,
+    pub(crate) arguments: Json,
+}
+
+/// What is known after the server has spoken its last word on a request.
+pub(crate) enum Word {
+    Result(Json),
+    Error(RpcError),
+    /// The call is over without one.
+    Over(Outcome),
+    /// The server never saw the request.
+    NotSent(Broken),
+}
+
+/// Hears a call out: progress, questions, and the reply, or the end of somebody's patience.
+pub(crate) struct Listener<'a> {
+    run: &'a Run,
+    target: &'a Target,
+    round: u32,
+    exchange: &'a Exchange,
+    idle: Duration,
+    asked: u32,
+}
+
+impl<'a> Listener<'a> {
+    pub(crate) fn new(shared: &Shared, run: &'a Run, target: &'a Target, round: u32, exchange: &'a Exchange) -> Self {
+        Self { run, target, round, exchange, idle: shared.config.limits.idle(), asked: 0 }
+    }
+
+    pub(crate) async fn listen(mut self) -> Word {
+        let mut last_sign = Instant::now();
+        loop {
+            let event = tokio::select! {
+                biased;
+                () = self.run.canceled() => Event::Canceled,
+                mail = self.exchange.mailbox.next() => Event::Mail(mail),
+                () = tokio::time::sleep_until(last_sign + self.idle) => Event::Idle,
+                () = time_is_up(self.run) => Event::TimeUp,
+            };
+            match event {
+                Event::Mail(Mail::Progress(progress)) => self.report(&progress),
+                Event::Mail(Mail::Alive) => {}
+                Event::Mail(Mail::Question(asked)) => {
+                    if let Some(word) = self.answer(asked).await {
+                        return word;
+                    }
+                }
+                Event::Mail(Mail::Reply(reply)) => return self.word(reply),
+                Event::Canceled => return Word::Over(self.late().await),
+                Event::Idle => {
+                    let why = format!("there was no sign of life for {:?}", self.idle);
+                    return Word::Over(unknown("timed-out", self.target, &why, false));
+                }
+                Event::TimeUp => {
+                    return Word::Over(unknown("timed-out", self.target, "its time was up", false));
+                }
+            }
+            last_sign = Instant::now();
+        }
+    }
+
+    fn word(&self, reply: Reply) -> Word {
+        match reply {
+            Reply::Result(json) => Word::Result(json),
+            Reply::Error(error) => Word::Error(error),
+            Reply::NotSent(broken) => Word::NotSent(broken),
+            Reply::Broken(Broken::Died(why)) => Word::Over(unknown("server-died", self.target, &why, true)),
+            Reply::Broken(Broken::Garbage(why)) => Word::Over(unknown("bad-reply", self.target, &why, false)),
+        }
+    }
+
+    fn report(&self, progress: &Progress) {
+        let mut numbers = Fields::default();
+        numbers.set("value", Json::of(&progress.value));
+        if let Some(total) = progress.total {
+            numbers.set("total", Json::of(&total));
+        }
+        let mut metadata = Fields::default();
+        metadata.set("progress", numbers.to_json());
+        let message = progress
+            .message
+            .as_deref()
+            .filter(|text| !text.is_empty())
+            .map(|text| Arc::new(Message::from_agent(self.run.message_id("progress"), vec![Part::text(text)])));
+        self.run.progress(message, Some(metadata.to_json()));
+    }
+
+    /// Puts a question of the server to the caller. Returns the call's last word if it comes first.
+    async fn answer(&mut self, asked: Asked) -> Option<Word> {
+        self.asked += 1;
+        let Some(elicitation) = Elicitation::read(&asked.params) else {
+            // Dropped: the server is told `cancel`.
+            return None;
+        };
+        let question = Arc::new(elicitation.ask(self.run.message_id(&format!("q{}", self.asked))));
+        let answer = {
+            let asking = put(self.run, question);
+            tokio::pin!(asking);
+            loop {
+                let event = tokio::select! {
+                    biased;
+                    answer = &mut asking => Ok(answer),
+                    mail = self.exchange.mailbox.next() => Err(mail),
+                };
+                match event {
+                    Ok(answer) => break answer,
+                    // The server has stopped waiting.
+                    Err(Mail::Reply(reply)) => return Some(self.word(reply)),
+                    // One at a time: whoever asks meanwhile is cancelled.
+                    Err(Mail::Question(_) | Mail::Progress(_) | Mail::Alive) => {}
+                }
+            }
+        };
+        match answer {
+            Ok(answer) => {
+                let _ = asked.answer.send(answer);
+                None
+            }
+            Err(Unanswered::Expired) => {
+                let _ = asked.answer.send(Json::from(&serde_json::json!({"action": "decline"})));
+                // What it comes to now was not decided by anybody. The question stays, and decides.
+                let _ = tokio::time::timeout(LATE_MAX, self.exchange.mailbox.replied()).await;
+                Some(Word::Over(Outcome::Declined))
+            }
+            Err(Unanswered::Over) => {
+                let _ = asked.answer.send(Json::from(&serde_json::json!({"action": "cancel"})));
+                Some(Word::Over(self.late().await))
+            }
+            Err(Unanswered::NotAsked(error)) => {
+                let _ = asked.answer.send(Json::from(&serde_json::json!({"action": "cancel"})));
+                self.exchange.cancel();
+                // What it comes to now was not decided by anybody.
+                let _ = tokio::time::timeout(LATE_MAX, self.exchange.mailbox.replied()).await;
+                Some(Word::Over(not_asked(self.target, &error)))
+            }
+        }
+    }
+
+    /// The task was canceled: the server is told, and has a while to say what became of it.
+    async fn late(&self) -> Outcome {
+        self.exchange.cancel();
+        match tokio::time::timeout(LATE_MAX, self.exchange.mailbox.replied()).await {
+            Ok(reply) => match self.word(reply) {
+                Word::Result(json) => match CallResult::read(&json) {
+                    Ok(result) => result.outcome(None, self.run.message_id("refused"), None),
+                    Err(why) => unknown("bad-reply", self.target, &why, false),
+                },
+                Word::Error(error) => result::failed(&error, self.run.message_id("refused")),
+                Word::Over(outcome) => outcome,
+                Word::NotSent(_) => canceled(self.target, self.round),
+            },
+            Err(_) => unknown("canceled", self.target, "it was canceled", false),
+        }
+    }
+}
+
+enum Event {
+    Mail(Mail),
+    Canceled,
+    Idle,
+    TimeUp,
+}
+
+/// Returns when the run's time is up. While a question waits, the time stands still, and this with it.
+pub(crate) async fn time_is_up(run: &Run) {
+    loop {
+        let deadline = run.deadline();
+        if deadline <= Instant::now() {
+            return;
+        }
+        tokio::time::sleep_until(deadline).await;
+    }
+}
+
+pub(crate) fn unknown(code: &'static str, target: &Target, why: &str, again: bool) -> Outcome {
+    let text = format!("the MCP server gave no result for `{}`: {why}", target.tool);
+    Outcome::Unknown { fault: Fault::new(code, text), again }
+}
+
+/// What a call comes to that was canceled while no request of it was at the server, `round` times after one had been.
+/// A task that is still at work never hears of it: it has ended, or is another run's.
+pub(crate) fn canceled(target: &Target, round: u32) -> Outcome {
+    match round {
+        0 => canceled_before(),
+        _ => unknown("canceled", target, "it was canceled when it had asked for more", false),
+    }
+}
+
+pub(crate) fn canceled_before() -> Outcome {
+    Outcome::Failed(Fault::new("canceled", "canceled before anything was called"))
+}
+
+/// What a call comes to whose question its task has no room for.
+pub(crate) fn not_asked(target: &Target, error: &EngineError) -> Outcome {
+    unknown("not-asked", target, &format!("its question could not be asked: {error}"), false)
+}
+
+/// Asks the caller, unless an earlier attempt of this call has been answered the same question.
+pub(crate) async fn put(run: &Run, question: Arc<Question>) -> Result<Json, Unanswered> {
+    let before = run.task().answers.iter().rev().find(|(asked, _)| is_same(asked, &question));
+    if let Some((_, answer)) = before {
+        return Ok(answer.clone());
+    }
+    run.ask(question).await
+}

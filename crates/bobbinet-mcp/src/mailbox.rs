@@ -1,0 +1,217 @@
+//! What the server has to say to one call of ours: put in by the transport in wire order, taken out by the call.
+//!
+//! Bounded by construction: only the newest progress is kept, a few questions, one reply.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    sync::{Mutex, MutexGuard},
+};
+
+use bobbinet_core::Json;
+use serde::Deserialize;
+use tokio::sync::{Notify, oneshot};
+
+/// Questions of one call that wait to be asked. A server that needs more at once is not talking to people.
+const QUESTIONS_MAX: usize = 8;
+
+/// How far a call is.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Progress {
+    pub(crate) value: f64,
+    pub(crate) total: Option<f64>,
+    pub(crate) message: Option<String>,
+}
+
+/// A question of the server in the middle of a call. Dropping it answers `cancel`.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    /// The parameters of `elicitation/create`.
+    pub(crate) params: Json,
+    /// Where the answer goes: `{"action": …, "content"?: …}`.
+    pub(crate) answer: oneshot::Sender<Json>,
+}
+
+/// A JSON-RPC error of the server.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) struct RpcError {
+    pub(crate) code: i64,
+    #[serde(default)]
+    pub(crate) message: String,
+    #[serde(default)]
+    pub(crate) data: Option<Json>,
+}
+
+/// Why there will be no reply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Broken {
+    /// The server, or its end of the pipe, is gone.
+    Died(String),
+    /// The server wrote what cannot be read.
+    Garbage(String),
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Died(text) | Self::Garbage(text) => f.write_str(text),
+        }
+    }
+}
+
+/// How an exchange with the server ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Reply {
+    Result(Json),
+    Error(RpcError),
+    /// The connection broke before the request was handed to it: the server has never seen it.
+    NotSent(Broken),
+    Broken(Broken),
+}
+
+/// One thing that the server said.
+#[derive(Debug)]
+pub(crate) enum Mail {
+    Progress(Progress),
+    /// Progress that says nothing new: a sign of life all the same.
+    Alive,
+    Question(Asked),
+    Reply(Reply),
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Mailbox {
+    inner: Mutex<Inner>,
+    bell: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    is_alive: bool,
+    progress: Option<Progress>,
+    last: Option<(f64, Option<String>)>,
+    questions: VecDeque<Asked>,
+    reply: Option<Reply>,
+}
+
+impl Mailbox {
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().expect("nobody panics while putting or taking mail")
+    }
+
+    /// Progress, unless it goes back or comes after the reply.
+    pub(crate) fn progress(&self, progress: Progress) {
+        {
+            let mut inner = self.inner();
+            if inner.reply.is_some() {
+                return;
+            }
+            inner.is_alive = true;
+            let is_new = inner.last.as_ref().is_none_or(|(value, message)| {
+                progress.value > *value || (progress.value == *value && progress.message != *message)
+            });
+            if is_new {
+                inner.last = Some((progress.value, progress.message.clone()));
+                inner.progress = Some(progress);
+            }
+        }
+        self.bell.notify_one();
+    }
+
+    /// A question; it is dropped, and so cancelled, if too many wait or the call has its reply.
+    pub(crate) fn question(&self, asked: Asked) {
+        {
+            let mut inner = self.inner();
+            if inner.reply.is_some() || inner.questions.len() >= QUESTIONS_MAX {
+                return;
+            }
+            inner.questions.push_back(asked);
+        }
+        self.bell.notify_one();
+    }
+
+    /// The reply. Only the first one counts.
+    pub(crate) fn reply(&self, reply: Reply) {
+        {
+            let mut inner = self.inner();
+            inner.questions.clear();
+            inner.reply.get_or_insert(reply);
+        }
+        self.bell.notify_one();
+    }
+
+    fn take(&self) -> Option<Mail> {
+        let mut inner = self.inner();
+        if let Some(progress) = inner.progress.take() {
+            inner.is_alive = false;
+            return Some(Mail::Progress(progress));
+        }
+        if let Some(asked) = inner.questions.pop_front() {
+            return Some(Mail::Question(asked));
+        }
+        if let Some(reply) = &inner.reply {
+            return Some(Mail::Reply(reply.clone()));
+        }
+        std::mem::take(&mut inner.is_alive).then_some(Mail::Alive)
+    }
+
+    /// The next mail: progress before questions, both before the reply, which stays. Nothing is lost by a drop.
+    pub(crate) async fn next(&self) -> Mail {
+        loop {
+            if let Some(mail) = self.take() {
+                return mail;
+            }
+            self.bell.notified().await;
+        }
+    }
+
+    /// The reply, when there is one.
+    pub(crate) async fn replied(&self) -> Reply {
+        loop {
+            match self.next().await {
+                Mail::Reply(reply) => return reply,
+                Mail::Progress(_) | Mail::Alive | Mail::Question(_) => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn progress(value: f64) -> Progress {
+        Progress { value, total: None, message: None }
+    }
+
+    #[tokio::test]
+    async fn progress_only_grows_and_ends_with_the_reply() {
+        let mailbox = Mailbox::default();
+        mailbox.progress(progress(1.0));
+        mailbox.progress(progress(3.0));
+        mailbox.progress(progress(2.0));
+        assert!(matches!(mailbox.next().await, Mail::Progress(newest) if newest == progress(3.0)));
+        mailbox.progress(progress(2.5));
+        assert!(matches!(mailbox.next().await, Mail::Alive));
+        mailbox.reply(Reply::Result(Json::of(&1)));
+        mailbox.reply(Reply::Result(Json::of(&2)));
+        mailbox.progress(progress(4.0));
+        assert!(matches!(mailbox.next().await, Mail::Reply(Reply::Result(first)) if first == Json::of(&1)));
+    }
+
+    #[tokio::test]
+    async fn questions_beyond_the_bound_are_cancelled() {
+        let mailbox = Mailbox::default();
+        let mut answers = Vec::new();
+        for _ in 0..=QUESTIONS_MAX {
+            let (answer, answered) = oneshot::channel();
+            mailbox.question(Asked { params: Json::of(&()), answer });
+            answers.push(answered);
+        }
+        let mut last = answers.pop().unwrap();
+        assert_eq!(last.try_recv(), Err(oneshot::error::TryRecvError::Closed));
+        let mut first = answers.remove(0);
+        assert_eq!(first.try_recv(), Err(oneshot::error::TryRecvError::Empty));
+    }
+}

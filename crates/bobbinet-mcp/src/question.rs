@@ -1,0 +1,66 @@
+//! A server's question to a user, as the question of a task.
+
+use std::sync::Arc;
+
+use bobbinet_core::{Json, Message, MessageId, Part, Question, QuestionKind};
+use serde::Deserialize;
+
+use crate::fields::Fields;
+
+/// What a server asks: the parameters of `elicitation/create`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Elicitation {
+    #[serde(default)]
+    mode: Option<String>,
+    #[serde(default)]
+    message: String,
+    #[serde(default)]
+    requested_schema: Option<Json>,
+    #[serde(default)]
+    url: Option<String>,
+}
+
+impl Elicitation {
+    /// Reads the parameters; whatever the schema is, it is kept as it came.
+    pub(crate) fn read(params: &Json) -> Option<Self> {
+        params.read().ok()
+    }
+
+    /// As a question with a message of this id.
+    pub(crate) fn ask(&self, id: MessageId) -> Question {
+        let mut data = Fields::default();
+        let is_link = self.mode.as_deref() == Some("url") || (self.url.is_some() && self.requested_schema.is_none());
+        let text = match self.url.as_deref().filter(|_| is_link) {
+            Some(url) => {
+                data.set("type", Json::of("authorization"));
+                data.set("message", Json::of(&self.message));
+                data.set("url", Json::of(url));
+                // The whole address, so that whoever opens it knows where it leads. Nobody opens it here.
+                format!("{}\n{url}", self.message)
+            }
+            None => {
+                data.set("type", Json::of("elicitation"));
+                data.set("message", Json::of(&self.message));
+                if let Some(schema) = &self.requested_schema {
+                    data.set("requestedSchema", schema.clone());
+                }
+                self.message.clone()
+            }
+        };
+        let kind = if is_link { QuestionKind::Authorization } else { QuestionKind::Elicitation };
+        let message = Message::from_agent(id, vec![Part::text(text), Part::data(data.to_json())]);
+        let schema = self.requested_schema.clone().filter(|_| !is_link);
+        Question { kind, message: Arc::new(message), schema }
+    }
+}
+
+/// Whether an earlier question asked the same. Its words may differ: an answer that did not fit is told so.
+pub(crate) fn is_same(asked: &Question, now: &Question) -> bool {
+    let essence = |question: &Question| {
+        let mut data = question.message.data().and_then(Fields::read).unwrap_or_default();
+        data.take("errors");
+        data.to_json()
+    };
+    asked.kind == now.kind && asked.schema == now.schema && essence(asked) == essence(now)
+}

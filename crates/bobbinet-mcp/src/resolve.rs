@@ -1,0 +1,356 @@
+//! From a message to a checked call, or to the question that is missing for one (DESIGN section 7, without a model).
+
+use std::sync::Arc;
+
+use bobbinet_core::{Call, Fault, Json, Message, MessageId, Part, Plan, Question, QuestionKind};
+use bobbinet_engine::Request;
+use serde::Serialize;
+
+use crate::{
+    answer, arguments,
+    arguments::Spoken,
+    catalog::{Catalog, Tool},
+    fields::Fields,
+    schema::Violation,
+    wish::{self, Wish, With},
+};
+
+/// Skills that are named to somebody who has to choose.
+const CANDIDATES_MAX: usize = 50;
+
+/// Bytes of the candidates' schemas that are told with them.
+const CANDIDATE_SCHEMAS_MAX: usize = 32 << 10;
+
+/// Everything that planning looks at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Resolver<'a> {
+    pub(crate) agent: &'a str,
+    pub(crate) extension: &'a str,
+    pub(crate) catalog: &'a Catalog,
+}
+
+/// How faults are met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Manner {
+    /// A program: told what is wrong.
+    Reject,
+    /// Somebody who speaks: asked for what is missing, told what is wrong.
+    AskMissing,
+    /// Somebody in the middle of answering: asked again, whatever is wrong.
+    AskAll,
+}
+
+impl Resolver<'_> {
+    /// What to make of a message.
+    pub(crate) fn plan(&self, request: &Request<'_>) -> Plan {
+        let Some(question) = request.question() else { return self.begin(request) };
+        match question.kind {
+            QuestionKind::Input => self.go_on(request, question),
+            QuestionKind::Elicitation | QuestionKind::Authorization => {
+                answer::plan(question, request.message, &request.question_id)
+            }
+            // Bobbinet's own question: the engine reads the verdict itself.
+            QuestionKind::Outcome { .. } => Plan::Answer(Json::of(&())),
+        }
+    }
+
+    fn wish(&self, request: &Request<'_>) -> Wish {
+        wish::read(request.message, request.skill.map(|skill| skill.as_str()), self.extension, self.catalog)
+    }
+
+    fn begin(&self, request: &Request<'_>) -> Plan {
+        let wish = self.wish(request);
+        let manner = if wish.asks { Manner::AskMissing } else { Manner::Reject };
+        self.fulfil(wish, manner, &request.question_id)
+    }
+
+    fn fulfil(&self, wish: Wish, manner: Manner, id: &MessageId) -> Plan {
+        let Some(name) = wish.skill else {
+            return match &wish.with {
+                With::Data(data) => self.ask_skill(Fields::read(data).as_ref(), None, id),
+                With::Text(text) => self.ask_skill(None, text.split_whitespace().next(), id),
+            };
+        };
+        let Some(tool) = self.catalog.get(&name) else {
+            return match manner {
+                Manner::AskAll => self.ask_skill(None, Some(&name), id),
+                Manner::Reject | Manner::AskMissing => Plan::Reject(self.unknown(&name)),
+            };
+        };
+        match wish.with {
+            With::Data(data) => self.check(tool, &data, manner, id),
+            With::Text(text) => match arguments::read(&text, &tool.input) {
+                Spoken::Arguments(fields) => self.check(tool, &fields.to_json(), manner, id),
+                Spoken::Unclear => self.ask_arguments(tool, &Fields::default(), &[], Some(&text), id),
+            },
+        }
+    }
+
+    /// The last step: the arguments against their schema.
+    fn check(&self, tool: &Tool, data: &Json, manner: Manner, id: &MessageId) -> Plan {
+        let Some(fields) = Fields::read(data) else {
+            let text = "the arguments must be a JSON object".to_owned();
+            return Plan::Reject(bad_arguments(tool, &[Violation { path: String::new(), text, is_missing: false }]));
+        };
+        let violations = tool.input.check(&data.to_value());
+        let is_only_missing = violations.iter().all(|it| it.is_missing && !it.path[1..].contains('/'));
+        let asks = match manner {
+            Manner::Reject => false,
+            Manner::AskMissing => is_only_missing,
+            Manner::AskAll => true,
+        };
+        if violations.is_empty() {
+            let arguments = Some(data.clone());
+            return Plan::Call(Arc::new(Call { skill: Some(tool.id.clone()), arguments, effect: tool.effect }));
+        }
+        if asks {
+            return self.ask_arguments(tool, &fields, &violations, None, id);
+        }
+        Plan::Reject(bad_arguments(tool, &violations))
+    }
+
+    /// A follow-up on a question of ours, taken together with what the question remembers.
+    fn go_on(&self, request: &Request<'_>, question: &Question) -> Plan {
+        let id = &request.question_id;
+        let memory = question.message.data().and_then(Fields::read).unwrap_or_default();
+        let known = memory.get("arguments").and_then(Fields::read).unwrap_or_default();
+        let asked = memory.text("skill");
+        let mut wish = self.wish(request);
+        let is_fresh = wish.is_named && wish.skill.as_deref().is_some_and(|name| self.catalog.get(name).is_some());
+        if is_fresh {
+            let continues = wish.skill == asked || asked.is_none();
+            if continues && !known.is_empty() {
+                self.add_known(&mut wish, known);
+            }
+            return self.fulfil(wish, Manner::AskAll, id);
+        }
+        let Some(tool) = asked.as_deref().and_then(|name| self.catalog.get(name)) else {
+            return self.ask_skill(Some(&known), Some(request.message.text().trim()), id);
+        };
+        let (fields, unclear) = match self.add_answer(tool, known.clone(), request.message) {
+            Some(fields) => (fields, None),
+            None => (known, Some(request.message.text())),
+        };
+        match unclear {
+            None => self.check(tool, &fields.to_json(), Manner::AskAll, id),
+            Some(text) => {
+                let violations = tool.input.check(&fields.to_json().to_value());
+                self.ask_arguments(tool, &fields, &violations, Some(&text), id)
+            }
+        }
+    }
+
+    /// A question of ours that was asked in the middle of a call, together with its checked answer.
+    pub(crate) fn complete(&self, question: &Question, content: &Json, id: &MessageId) -> Plan {
+        let memory = question.message.data().and_then(Fields::read).unwrap_or_default();
+        let mut fields = memory.get("arguments").and_then(Fields::read).unwrap_or_default();
+        let mut content = Fields::read(content).unwrap_or_default();
+        let skill = memory.text("skill").or_else(|| content.text("skill"));
+        let more = match memory.get("skill") {
+            Some(_) => content,
+            None => content.take("arguments").as_ref().and_then(Fields::read).unwrap_or_default(),
+        };
+        fields.merge(more);
+        let wish = Wish { skill, is_named: true, with: With::Data(fields.to_json()), asks: true };
+        self.fulfil(wish, Manner::AskAll, id)
+    }
+
+    /// Adds what was said before the skill was known.
+    fn add_known(&self, wish: &mut Wish, mut known: Fields) {
+        let Some(tool) = wish.skill.as_deref().and_then(|name| self.catalog.get(name)) else { return };
+        let more = match &wish.with {
+            With::Data(data) => Fields::read(data),
+            With::Text(text) => match arguments::read(text, &tool.input) {
+                Spoken::Arguments(fields) => Some(fields),
+                Spoken::Unclear => None,
+            },
+        };
+        if let Some(more) = more {
+            known.merge(more);
+            wish.with = With::Data(known.to_json());
+        }
+    }
+
+    /// What was asked for, from an answer: data, pairs, or, if only one thing is missing, that thing.
+    fn add_answer(&self, tool: &Tool, mut known: Fields, message: &Message) -> Option<Fields> {
+        let text = message.text();
+        let data = match message.data() {
+            Some(data) => Some(Fields::read(data)?),
+            None => arguments::object(&text),
+        };
+        if let Some(mut data) = data {
+            // The arguments alone, or in the form that the skill would be named in.
+            let inner = data.take("arguments").filter(|_| data.is_empty());
+            known.merge(inner.as_ref().and_then(Fields::read).unwrap_or(data));
+            return Some(known);
+        }
+        let missing = tool.input.required().into_iter().filter(|name| known.get(name).is_none()).collect::<Vec<_>>();
+        match (arguments::read(&text, &tool.input), missing.as_slice()) {
+            (Spoken::Arguments(fields), []) => known.merge(fields),
+            (Spoken::Arguments(fields), missing) if missing.iter().any(|name| fields.get(name).is_some()) => {
+                known.merge(fields);
+            }
+            (_, [only]) => known.set(only, arguments::typed(&tool.input, only, text.trim(), false)),
+            (Spoken::Arguments(_) | Spoken::Unclear, _) => return None,
+        }
+        Some(known)
+    }
+
+    fn unknown(&self, name: &str) -> Fault {
+        let near = self.catalog.near(name);
+        let hint = match near.as_slice() {
+            [] => String::new(),
+            near => {
+                format!("; did you mean {}?", near.iter().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(" or "))
+            }
+        };
+        let skills = self.catalog.tools().take(CANDIDATES_MAX).map(|tool| tool.id.as_str()).collect::<Vec<_>>();
+        let data = serde_json::json!({"skill": name, "near": near, "skills": skills});
+        let text = format!("agent `{}` has no skill `{name}`{hint}", self.agent);
+        Fault { data: Some(Json::from(&data)), ..Fault::new("unknown-skill", text) }
+    }
+
+    fn ask_skill(&self, known: Option<&Fields>, unknown: Option<&str>, id: &MessageId) -> Plan {
+        let tools = self.catalog.tools().take(CANDIDATES_MAX).collect::<Vec<_>>();
+        let names = tools.iter().map(|tool| tool.id.as_str()).collect::<Vec<_>>();
+        if names.is_empty() {
+            let text = format!("agent `{}` has no skills", self.agent);
+            return Plan::Reject(Fault::new("no-skills", text));
+        }
+        let bytes = tools.iter().map(|tool| tool.input.json.as_str().len()).sum::<usize>();
+        #[derive(Serialize)]
+        struct Candidate<'a> {
+            skill: &'a str,
+            description: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            input: Option<&'a Json>,
+        }
+        let candidates = tools.iter().map(|tool| Candidate {
+            skill: tool.id.as_str(),
+            description: first_sentence(&tool.description),
+            input: (bytes <= CANDIDATE_SCHEMAS_MAX).then_some(&tool.input.json),
+        });
+        let near = unknown.map(|name| self.catalog.near(name)).unwrap_or_default();
+        let mut data = Fields::default();
+        data.set("type", Json::of("input"));
+        data.set("candidates", Json::of(&candidates.collect::<Vec<_>>()));
+        if let Some(known) = known.filter(|known| !known.is_empty()) {
+            data.set("arguments", known.to_json());
+        }
+        let hint = match near.first() {
+            Some(near) => format!(" Did you mean `{near}`?"),
+            None => String::new(),
+        };
+        let text = format!(
+            "Which skill of `{}`, with which arguments?{hint} Say for example `{} name=value`, or send data \
+             {{\"skill\": …, \"arguments\": {{…}}}}. Skills: {}.",
+            self.agent,
+            near.first().unwrap_or(&names[0]),
+            names.join(", "),
+        );
+        let schema = serde_json::json!({"type": "object", "required": ["skill"], "properties": {
+            "skill": {"enum": names}, "arguments": {"type": "object"}}});
+        ask(id, text, &data, Json::from(&schema))
+    }
+
+    fn ask_arguments(
+        &self,
+        tool: &Tool,
+        known: &Fields,
+        violations: &[Violation],
+        unclear: Option<&str>,
+        id: &MessageId,
+    ) -> Plan {
+        let mut wanted = tool
+            .input
+            .required()
+            .into_iter()
+            .filter(|name| known.get(name).is_none())
+            .map(str::to_owned)
+            .collect::<Vec<_>>();
+        let mut wrong = Vec::new();
+        for violation in violations.iter().filter(|violation| !violation.is_missing) {
+            let name = violation.path.split('/').nth(1).unwrap_or_default().to_owned();
+            wrong.push(format!("{}: {}", if name.is_empty() { "the arguments" } else { &name }, violation.text));
+            if tool.input.has_property(&name) && !name.is_empty() && !wanted.contains(&name) {
+                wanted.push(name);
+            }
+        }
+        let mut text = match unclear {
+            Some(unclear) if !unclear.trim().is_empty() => {
+                format!("That cannot be read as arguments of `{}`. ", tool.id)
+            }
+            Some(_) | None => String::new(),
+        };
+        if !wrong.is_empty() {
+            text.push_str(&format!("That does not fit: {}. ", wrong.join("; ")));
+        }
+        text.push_str(&match wanted.as_slice() {
+            [] => format!("`{}` needs other arguments.", tool.id),
+            wanted => format!(
+                "`{}` needs {}.",
+                tool.id,
+                wanted.iter().map(|name| self.describe(tool, name)).collect::<Vec<_>>().join(", ")
+            ),
+        });
+        let mut data = Fields::default();
+        data.set("type", Json::of("input"));
+        data.set("skill", Json::of(tool.id.as_str()));
+        // A value that does not fit is not kept: the next answer is checked without it.
+        let mut kept = known.clone();
+        for name in &wanted {
+            kept.take(name);
+        }
+        data.set("arguments", kept.to_json());
+        data.set("missing", Json::of(&wanted));
+        if !violations.is_empty() {
+            data.set("errors", errors(violations));
+        }
+        let schema = if wanted.is_empty() { tool.input.json.clone() } else { tool.input.only(&wanted) };
+        ask(id, text, &data, schema)
+    }
+
+    fn describe(&self, tool: &Tool, name: &str) -> String {
+        let types = tool.input.types(name).into_iter().filter(|word| word != "null").collect::<Vec<_>>().join(" or ");
+        let types = if types.is_empty() { String::new() } else { format!(" ({types})") };
+        match tool.input.description(name).map(first_line).filter(|text| !text.is_empty()) {
+            Some(what) => format!("`{name}`{types}: {}", what.trim_end_matches('.')),
+            None => format!("`{name}`{types}"),
+        }
+    }
+}
+
+fn ask(id: &MessageId, text: String, data: &Fields, schema: Json) -> Plan {
+    let message = Message::from_agent(id.clone(), vec![Part::text(text), Part::data(data.to_json())]);
+    Plan::Ask(Arc::new(Question { kind: QuestionKind::Input, message: Arc::new(message), schema: Some(schema) }))
+}
+
+/// Enough to choose by: descriptions are written for models, and long.
+fn first_sentence(text: &str) -> &str {
+    let line = first_line(text);
+    line.find(". ").map_or(line, |end| &line[..=end])
+}
+
+fn first_line(text: &str) -> &str {
+    text.trim().lines().next().unwrap_or_default()
+}
+
+/// The fault of arguments that do not fit, with a JSON pointer to each place.
+pub(crate) fn bad_arguments(tool: &Tool, violations: &[Violation]) -> Fault {
+    let told = violations.iter().map(|it| format!("{}: {}", if it.path.is_empty() { "/" } else { &it.path }, it.text));
+    let text = format!("the arguments do not fit `{}`: {}", tool.id, told.collect::<Vec<_>>().join("; "));
+    let mut data = Fields::default();
+    data.set("skill", Json::of(tool.id.as_str()));
+    data.set("errors", errors(violations));
+    Fault { data: Some(data.to_json()), ..Fault::new("bad-arguments", text) }
+}
+
+/// `[{"path": "/a", "message": …}]`.
+pub(crate) fn errors(violations: &[Violation]) -> Json {
+    #[derive(Serialize)]
+    struct Error<'a> {
+        path: &'a str,
+        message: &'a str,
+    }
+    Json::of(&violations.iter().map(|it| Error { path: &it.path, message: &it.text }).collect::<Vec<_>>())
+}

@@ -1,0 +1,271 @@
+//! What a tool gave back, as artifacts and messages. Nothing is dropped for not being understood.
+
+use std::sync::Arc;
+
+use bobbinet_core::{Artifact, ArtifactId, Fault, Json, Message, MessageId, Outcome, Part};
+use serde::Deserialize;
+
+use crate::{block, catalog::Tool, fields::Fields, mailbox::RpcError, resolve};
+
+/// JSON-RPC's codes for a request that cannot be carried out as such.
+const INVALID_PARAMS: i64 = -32602;
+const METHOD_NOT_FOUND: i64 = -32601;
+const INVALID_REQUEST: i64 = -32600;
+const PARSE_ERROR: i64 = -32700;
+
+/// MCP's code for a call that needs its user to visit an address first (2025-11-25).
+pub(crate) const URL_REQUIRED: i64 = -32042;
+
+/// The result of `tools/call`, of either generation.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct CallResult {
+    #[serde(default)]
+    content: Vec<Json>,
+    #[serde(default)]
+    structured_content: Option<Json>,
+    #[serde(default)]
+    is_error: Option<bool>,
+    #[serde(default, rename = "_meta")]
+    meta: Option<Json>,
+    #[serde(default)]
+    result_type: Option<String>,
+    #[serde(default)]
+    pub(crate) input_requests: Option<Fields>,
+    #[serde(default)]
+    pub(crate) request_state: Option<Json>,
+}
+
+impl CallResult {
+    /// Reads a result; the error says why it is none.
+    pub(crate) fn read(json: &Json) -> Result<Self, String> {
+        json.read::<Self>().map_err(|error| format!("its result is not as the protocol has it: {error}"))
+    }
+
+    /// Whether it is a question instead (2026-07-28).
+    pub(crate) fn is_question(&self) -> bool {
+        self.result_type.as_deref() == Some("input_required")
+    }
+
+    /// What it comes to.
+    pub(crate) fn outcome(self, tool: Option<&Tool>, id: MessageId, note: Option<(&str, Json)>) -> Outcome {
+        if let Some(word) = self.result_type.as_deref().filter(|word| *word != "complete") {
+            let text = format!("the server answered with a result of the kind `{word}`, which was not offered to it");
+            return Outcome::Unknown { fault: Fault::new("bad-reply", text), again: false };
+        }
+        let is_error = self.is_error == Some(true);
+        let mut metadata = Fields::default();
+        let violations = match (&self.structured_content, tool.and_then(|tool| tool.output.as_ref())) {
+            (Some(json), Some(schema)) if !is_error => schema.check(&json.to_value()),
+            (Some(_) | None, _) => Vec::new(),
+        };
+        if !violations.is_empty() {
+            metadata.set("schemaValid", Json::of(&false));
+            metadata.set("schemaErrors", resolve::errors(&violations));
+        }
+        if let Some(meta) = self.meta.as_ref().and_then(Fields::read) {
+            // What the protocol itself puts there says nothing of the result.
+            let own = meta.iter().filter(|(name, _)| !name.starts_with("io.modelcontextprotocol/"));
+            let own = own.map(|(name, value)| (name.to_owned(), value.clone())).collect::<Fields>();
+            if !own.is_empty() {
+                metadata.set("_meta", own.to_json());
+            }
+        }
+        if let Some((name, value)) = note {
+            metadata.set(name, value);
+        }
+        let parts = self.parts();
+        let metadata = (!metadata.is_empty()).then(|| metadata.to_json());
+        if is_error {
+            return refused(parts, metadata, id);
+        }
+        let artifacts = match parts.is_empty() && metadata.is_none() {
+            true => Vec::new(),
+            false => {
+                let parts = if parts.is_empty() { vec![Part::text("")] } else { parts };
+                let id = ArtifactId::parse("result").expect("a word is an id");
+                vec![Arc::new(Artifact {
+                    name: tool.map(|tool| Arc::from(tool.id.as_str())),
+                    metadata,
+                    ..Artifact::new(id, parts)
+                })]
+            }
+        };
+        Outcome::Completed { artifacts, message: None }
+    }
+
+    /// The structured content first; its copy as text, which servers add for old clients, is dropped and marked.
+    fn parts(&self) -> Vec<Part> {
+        let mut blocks = self.content.iter().map(block::part).collect::<Vec<_>>();
+        let Some(structured) = &self.structured_content else { return blocks };
+        let value = structured.to_value();
+        let is_copy = |part: &Part| {
+            let Some(text) = part.as_text() else { return false };
+            serde_json::from_str::<serde_json::Value>(text).is_ok_and(|copy| copy == value)
+        };
+        let copy = blocks.iter().position(is_copy);
+        let mut metadata = Fields::default();
+        metadata.set("role", Json::of("structured"));
+        if let Some(copy) = copy {
+            blocks.remove(copy);
+            metadata.set("textCopy", Json::of(&true));
+        }
+        blocks.insert(0, Part { metadata: Some(metadata.to_json()), ..Part::data(structured.clone()) });
+        blocks
+    }
+}
+
+/// What a tool says when it says no.
+fn refused(parts: Vec<Part>, metadata: Option<Json>, id: MessageId) -> Outcome {
+    let words = parts.iter().filter_map(Part::as_text).collect::<Vec<_>>().join("\n");
+    // What the official TypeScript SDK makes of a request that is wrong as such.
+    for (prefix, code) in [("MCP error -32602", "bad-arguments"), ("MCP error -32601", "unknown-skill")] {
+        if words.starts_with(prefix) {
+            return Outcome::Rejected(Fault::new(code, words));
+        }
+    }
+    let parts =
+        if parts.is_empty() { vec![Part::text("the tool reported an error, without a word about it")] } else { parts };
+    let message = Message { metadata, ..Message::from_agent(id, parts) };
+    Outcome::Refused { artifacts: Vec::new(), message: Arc::new(message) }
+}
+
+/// What a JSON-RPC error comes to. It is an answer: the server has said no.
+pub(crate) fn failed(error: &RpcError, id: MessageId) -> Outcome {
+    let mut data = Fields::default();
+    data.set("code", Json::of(&error.code));
+    data.set("message", Json::of(&error.message));
+    if let Some(details) = &error.data {
+        data.set("data", details.clone());
+    }
+    let data = data.to_json();
+    let fault =
+        |code| Fault { data: Some(data.clone()), ..Fault::new(code, format!("the server refused: {}", error.message)) };
+    match error.code {
+        INVALID_PARAMS => Outcome::Rejected(fault("bad-arguments")),
+        METHOD_NOT_FOUND => Outcome::Rejected(fault("unknown-skill")),
+        INVALID_REQUEST | PARSE_ERROR => Outcome::Failed(fault("bad-request")),
+        code => {
+            let text = format!("{} (MCP error {code})", error.message);
+            let message = Message::from_agent(id, vec![Part::text(text), Part::data(data)]);
+            Outcome::Refused { artifacts: Vec::new(), message: Arc::new(message) }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use bobbinet_core::Content;
+
+    use super::*;
+    use crate::{catalog::Catalog, config::McpConfig};
+
+    fn outcome(text: &str, tool: Option<&Tool>) -> Outcome {
+        CallResult::read(&Json::parse(text).unwrap()).unwrap().outcome(tool, MessageId::parse("m").unwrap(), None)
+    }
+
+    fn say(part: &Part) -> String {
+        let content = match &part.content {
+            Content::Text(text) => format!("text {text}"),
+            Content::Raw(raw) => format!("raw {}", raw.as_str()),
+            Content::Url(url) => format!("url {url}"),
+            Content::Data(data) => format!("data {}", data.as_str()),
+        };
+        let extra = [
+            part.media_type.as_ref().filter(|_| part.as_data().is_none()).map(|it| it.to_string()),
+            part.filename.as_ref().map(|it| it.to_string()),
+            part.metadata.as_ref().map(|it| it.as_str().to_owned()),
+        ];
+        [Some(content)].into_iter().chain(extra).flatten().collect::<Vec<_>>().join(" | ")
+    }
+
+    fn check(text: &str, expected: &[&str]) {
+        let Outcome::Completed { artifacts, message: None } = outcome(text, None) else { panic!("{text}") };
+        let parts = artifacts.iter().flat_map(|artifact| &artifact.parts).map(say).collect::<Vec<_>>();
+        assert_eq!(parts, expected, "{text}");
+    }
+
+    #[test]
+    fn every_block_becomes_a_part_in_its_order() {
+        check(r#"{}"#, &[]);
+        check(
+            r#"{"content":[{"type":"text","text":"a","annotations":{"priority":1.0}},{"type":"text","text":"b"}]}"#,
+            &[r#"text a | {"annotations":{"priority":1.0}}"#, "text b"],
+        );
+        check(r#"{"content":[{"type":"image","data":"AAEC","mimeType":"image/png"}]}"#, &["raw AAEC | image/png"]);
+        check(r#"{"content":[{"type":"audio","data":"_-8","mimeType":"audio/wav"}]}"#, &["raw /+8= | audio/wav"]);
+        check(
+            r#"{"content":[{"type":"resource","resource":{"uri":"demo://x/a.txt?v=1","mimeType":"text/plain","text":"hi"}}]}"#,
+            &[r#"text hi | text/plain | a.txt | {"uri":"demo://x/a.txt?v=1"}"#],
+        );
+        check(
+            r#"{"content":[{"type":"resource","resource":{"uri":"u:b","blob":"AAEC"}}]}"#,
+            &[r#"raw AAEC | u:b | {"uri":"u:b"}"#],
+        );
+        check(
+            r#"{"content":[{"type":"resource_link","uri":"file:///a","name":"a","mimeType":"x/y","size":3}]}"#,
+            &[r#"url file:///a | x/y | a | {"size":3}"#],
+        );
+        check(
+            r#"{"content":[{"type":"hologram","z":[1.0]}]}"#,
+            &[r#"data {"type":"hologram","z":[1.0]} | {"mcpType":"hologram"}"#],
+        );
+        check(
+            r#"{"content":[{"type":"image","data":"?"},{"type":"text"},7]}"#,
+            &[
+                r#"data {"type":"image","data":"?"} | {"mcpType":"image"}"#,
+                r#"data {"type":"text"} | {"mcpType":"text"}"#,
+                r#"data 7 | {"mcpType":""}"#,
+            ],
+        );
+    }
+
+    #[test]
+    fn structured_content_comes_first_without_its_copy() {
+        let structured = r#"{"role":"structured","textCopy":true}"#;
+        check(
+            r#"{"content":[{"type":"text","text":"note"},{"type":"text","text":"{\"b\": 1, \"a\": 2.0}"}],"structuredContent":{"a":2.0,"b":1}}"#,
+            &[&format!(r#"data {{"a":2.0,"b":1}} | {structured}"#), "text note"],
+        );
+        check(
+            r#"{"content":[{"type":"text","text":"3"}],"structuredContent":{"result":3}}"#,
+            &[r#"data {"result":3} | {"role":"structured"}"#, "text 3"],
+        );
+    }
+
+    #[test]
+    fn a_result_that_does_not_fit_its_schema_is_marked() {
+        let listing =
+            serde_json::from_value(json!([{"name":"t","outputSchema":{"type":"object","required":["n"]}}])).unwrap();
+        let listing: Vec<crate::listing::RawTool> = listing;
+        let catalog = Catalog::new(&McpConfig::new("a", "x", &[]), None, &listing, None);
+        for (structured, is_marked) in [(r#"{"n":1}"#, false), (r#"{"m":1}"#, true)] {
+            let text = format!(r#"{{"content":[],"structuredContent":{structured}}}"#);
+            let Outcome::Completed { artifacts, .. } = outcome(&text, catalog.get("t")) else { panic!("{text}") };
+            assert_eq!(artifacts[0].metadata.is_some(), is_marked);
+            assert_eq!(artifacts[0].name.as_deref(), Some("t"));
+        }
+    }
+
+    #[test]
+    fn noes_are_told_apart() {
+        let refused = outcome(r#"{"content":[{"type":"text","text":"no such file"}],"isError":true}"#, None);
+        assert!(matches!(&refused, Outcome::Refused { message, .. } if message.text() == "no such file"));
+        let silent = outcome(r#"{"content":[],"isError":true}"#, None);
+        assert!(matches!(&silent, Outcome::Refused { message, .. } if !message.text().is_empty()));
+        let bad = outcome(r#"{"content":[{"type":"text","text":"MCP error -32602: bad"}],"isError":true}"#, None);
+        assert!(matches!(&bad, Outcome::Rejected(fault) if fault.code == "bad-arguments"));
+        assert!(matches!(outcome(r#"{"resultType":"task"}"#, None), Outcome::Unknown { again: false, .. }));
+        for (code, expected) in [(-32602, "bad-arguments"), (-32601, "unknown-skill")] {
+            let error = RpcError { code, message: "no".to_owned(), data: None };
+            assert!(
+                matches!(failed(&error, MessageId::parse("m").unwrap()), Outcome::Rejected(fault) if fault.code == expected)
+            );
+        }
+        let error = RpcError { code: -32603, message: "boom".to_owned(), data: Some(Json::of(&7)) };
+        let Outcome::Refused { message, .. } = failed(&error, MessageId::parse("m").unwrap()) else { panic!() };
+        assert_eq!(message.text(), "boom (MCP error -32603)");
+    }
+}

@@ -1,0 +1,287 @@
+//! The pipe to a server, line by line: bounded, in order, and nothing silently lost.
+//!
+//! Below the protocol library, which sees only its own handshake and the server's requests. Replies to our calls,
+//! progress and questions go straight to whom they belong (`tap`), with all values as they came.
+
+use std::{collections::VecDeque, io, sync::Arc, time::Duration};
+
+use bobbinet_core::Json;
+use rmcp::{
+    RoleClient,
+    model::{
+        CancelledNotification, CancelledNotificationParam, ClientJsonRpcMessage, CustomRequest, EmptyResult, ErrorData,
+        GetExtensions, GetMeta, JsonRpcMessage, PingRequest, RequestId, RequestMetaObject, ServerJsonRpcMessage,
+        ServerNotification, ServerRequest, ServerResult,
+    },
+    service::TxJsonRpcMessage,
+    transport::Transport,
+};
+use serde::{Deserialize, Serialize};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
+    sync::Mutex,
+};
+
+use crate::{
+    fields::Fields,
+    lines::{Lines, Read},
+    mailbox::Broken,
+    message::{self, Message},
+    tap::{Outgoing, Owner, Tap},
+};
+
+/// How long closing waits for a write that the server does not take.
+const CLOSE_WAIT: Duration = Duration::from_millis(200);
+
+/// The parameters of a server's request, as they came. Travels inside of us, beside the request.
+#[derive(Clone, Debug)]
+pub(crate) struct Params(pub(crate) Option<Json>);
+
+/// Both ends of the pipe.
+#[derive(Debug)]
+pub(crate) struct Wire<R, W> {
+    lines: Lines<R>,
+    writer: Arc<Mutex<Option<W>>>,
+    tap: Arc<Tap>,
+    /// Messages for the library that came on one line.
+    ready: VecDeque<ServerJsonRpcMessage>,
+}
+
+impl<R: AsyncRead + Unpin, W> Wire<R, W> {
+    pub(crate) fn new(reader: R, writer: W, line_bytes_max: usize, tap: Arc<Tap>) -> Self {
+        Self {
+            lines: Lines::new(reader, line_bytes_max),
+            writer: Arc::new(Mutex::new(Some(writer))),
+            tap,
+            ready: VecDeque::new(),
+        }
+    }
+}
+
+impl<R, W> Wire<R, W> {
+    /// Gives the line to whom it belongs. `false` if it is junk.
+    fn deal(&mut self) -> bool {
+        let line = std::mem::take(&mut self.lines.line);
+        let is_good = match message::read(&line) {
+            None => false,
+            Some(messages) => messages.into_iter().all(|message| self.deal_one(message)),
+        };
+        self.lines.give_back(line);
+        is_good
+    }
+
+    fn deal_one(&mut self, message: Message<'_>) -> bool {
+        match message {
+            Message::Request { id, method, params } => {
+                if !self.tap.serve(&id) {
+                    return false;
+                }
+                self.ready.push_back(request(id, method, params));
+                true
+            }
+            Message::Notification { method, params } => {
+                self.notified(&method, params.as_ref());
+                true
+            }
+            Message::Reply { id, reply, text } => match self.tap.reply(id.as_ref(), reply) {
+                Owner::Call(id) => {
+                    self.ready.push_back(stand_in(id));
+                    true
+                }
+                Owner::Library => {
+                    self.ready.push_back(typed(id, text));
+                    true
+                }
+                Owner::Nobody => false,
+            },
+        }
+    }
+
+    fn notified(&mut self, method: &str, params: Option<&Json>) {
+        match method {
+            "notifications/progress" => self.tap.progress(params),
+            "notifications/tools/list_changed" => self.tap.change_tools(),
+            "notifications/message" => {
+                tracing::debug!(params = params.map_or("", Json::as_str), "server's log message");
+            }
+            "notifications/cancelled" => {
+                #[derive(Deserialize)]
+                #[serde(rename_all = "camelCase")]
+                struct Canceled {
+                    request_id: RequestId,
+                }
+                let Some(params) = params.and_then(|params| params.read::<Canceled>().ok()) else { return };
+                self.tap.served(&params.request_id);
+                let params = CancelledNotificationParam::new(Some(params.request_id), None);
+                let notification = ServerNotification::CancelledNotification(CancelledNotification::new(params));
+                self.ready.push_back(JsonRpcMessage::notification(notification));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A request for the library to hand to our handler. Only the ping is typed: what others carry must arrive as it came.
+fn request(id: RequestId, method: String, params: Option<Json>) -> ServerJsonRpcMessage {
+    let request = if method == "ping" {
+        ServerRequest::PingRequest(PingRequest { method: Default::default(), extensions: Default::default() })
+    } else {
+        let mut custom = CustomRequest::new(method, None);
+        custom.extensions.insert(Params(params));
+        ServerRequest::CustomRequest(custom)
+    };
+    JsonRpcMessage::request(request, id)
+}
+
+/// What the library gets in place of a reply that is not for it, so that it forgets the request.
+fn stand_in(id: i64) -> ServerJsonRpcMessage {
+    JsonRpcMessage::response(ServerResult::EmptyResult(EmptyResult {}), RequestId::Number(id))
+}
+
+/// A reply to a request of the library's own.
+fn typed(id: Option<RequestId>, text: &str) -> ServerJsonRpcMessage {
+    serde_json::from_str(text).unwrap_or_else(|error| {
+        let error =
+            ErrorData::internal_error(format!("the server's reply is not as the protocol has it: {error}"), None);
+        JsonRpcMessage::error(error, id)
+    })
+}
+
+impl<R, W> Transport<RoleClient> for Wire<R, W>
+where
+    R: AsyncRead + Send + Unpin + 'static,
+    W: AsyncWrite + Send + Unpin + 'static,
+{
+    type Error = io::Error;
+
+    fn send(
+        &mut self,
+        message: TxJsonRpcMessage<RoleClient>,
+    ) -> impl Future<Output = Result<(), io::Error>> + Send + 'static {
+        // Written down before it is written out: the reply cannot be faster.
+        let text = write(&message, &self.tap);
+        let answered = match &message {
+            JsonRpcMessage::Response(response) => Some(response.id.clone()),
+            JsonRpcMessage::Error(error) => error.id.clone(),
+            JsonRpcMessage::Request(_) | JsonRpcMessage::Notification(_) => None,
+        };
+        let (writer, tap) = (self.writer.clone(), self.tap.clone());
+        async move {
+            let written = match writer.lock().await.as_mut() {
+                Some(writer) => put(writer, &text?).await,
+                None => Err(io::Error::new(io::ErrorKind::NotConnected, "the pipe is closed")),
+            };
+            if let Some(id) = answered {
+                tap.served(&id);
+            }
+            if written.is_err() {
+                tap.close(Broken::Died("it takes no more input".to_owned()));
+            }
+            written
+        }
+    }
+
+    async fn receive(&mut self) -> Option<ServerJsonRpcMessage> {
+        loop {
+            if let Some(message) = self.ready.pop_front() {
+                return Some(message);
+            }
+            if self.tap.broken().is_some() {
+                return None;
+            }
+            let (is_good, bytes) = match self.lines.next().await {
+                Read::Line => {
+                    let bytes = self.lines.line.len();
+                    (self.deal(), bytes)
+                }
+                Read::Long => match self.tap.too_long() {
+                    Owner::Call(id) => {
+                        self.ready.push_back(stand_in(id));
+                        (true, 0)
+                    }
+                    Owner::Library | Owner::Nobody => (false, self.lines.max),
+                },
+                Read::End => {
+                    self.tap.close(Broken::Died("it closed its output".to_owned()));
+                    return None;
+                }
+            };
+            if is_good {
+                self.tap.good();
+            } else if bytes > 0
+                && let Some(broken) = self.tap.junk(bytes)
+            {
+                self.tap.close(broken);
+            }
+        }
+    }
+
+    async fn close(&mut self) -> Result<(), io::Error> {
+        if let Ok(mut writer) = tokio::time::timeout(CLOSE_WAIT, self.writer.lock()).await {
+            writer.take();
+        }
+        Ok(())
+    }
+}
+
+impl<R, W> Drop for Wire<R, W> {
+    fn drop(&mut self) {
+        self.tap.close(Broken::Died("its connection was closed".to_owned()));
+    }
+}
+
+async fn put<W: AsyncWrite + Unpin>(writer: &mut W, text: &[u8]) -> io::Result<()> {
+    writer.write_all(text).await?;
+    writer.flush().await
+}
+
+/// The line to write. Our own requests keep their arguments as they came.
+fn write(message: &ClientJsonRpcMessage, tap: &Tap) -> io::Result<Vec<u8>> {
+    #[derive(Serialize)]
+    struct Request<'a> {
+        jsonrpc: &'static str,
+        id: &'a RequestId,
+        method: &'a str,
+        params: Json,
+    }
+    #[derive(Serialize)]
+    struct Response<'a> {
+        jsonrpc: &'static str,
+        id: &'a RequestId,
+        result: Json,
+    }
+    let mut text = match message {
+        JsonRpcMessage::Request(request) => match request.request.extensions().get::<Outgoing>() {
+            Some(outgoing) => {
+                let meta = request.request.get_meta();
+                let token = meta.get_progress_token().and_then(|token| match token.0 {
+                    RequestId::Number(number) => Some(number),
+                    RequestId::String(_) => None,
+                });
+                if let RequestId::Number(id) = request.id {
+                    tap.sent(outgoing.serial, id, token);
+                }
+                let params = with_meta(&outgoing.params, meta);
+                let method = request.request.method();
+                serde_json::to_vec(&Request { jsonrpc: "2.0", id: &request.id, method, params })?
+            }
+            None => {
+                tap.sent_by_library(request.id.clone());
+                serde_json::to_vec(message)?
+            }
+        },
+        JsonRpcMessage::Response(response) => match tap.answer_to(&response.id) {
+            Some(result) => serde_json::to_vec(&Response { jsonrpc: "2.0", id: &response.id, result })?,
+            None => serde_json::to_vec(message)?,
+        },
+        JsonRpcMessage::Notification(_) | JsonRpcMessage::Error(_) => serde_json::to_vec(message)?,
+    };
+    text.push(b'\n');
+    Ok(text)
+}
+
+fn with_meta(params: &Json, meta: &RequestMetaObject) -> Json {
+    let mut fields = Fields::read(params).unwrap_or_default();
+    fields.set("_meta", Json::of(meta));
+    fields.to_json()
+}

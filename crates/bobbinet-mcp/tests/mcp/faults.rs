@@ -1,0 +1,192 @@
+//! Servers that misbehave: every call ends, typed, in time; memory stays bounded; others do not notice.
+
+use std::{
+    cell::Cell,
+    fs,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use bobbinet_core::Effect;
+use bobbinet_engine::Agent;
+
+use crate::lab::{IDLE_MS, Lab, limits, say, view};
+
+/// What a call of `do` comes to at a server of each kind.
+const FAULTS: [(&str, &str); 21] = [
+    ("dies", "failed: server-died"),
+    ("dies-once", "completed: alive again"),
+    ("closes", "failed: server-died"),
+    ("hangs", "failed: timed-out"),
+    ("drips", "failed: timed-out"),
+    ("junk", "failed: bad-reply"),
+    ("junk-bytes", "failed: bad-reply"),
+    ("endless-line", "failed: bad-reply"),
+    ("long-line", "failed: bad-reply|failed: timed-out"),
+    ("deep", "failed: bad-reply"),
+    ("shape", "failed: bad-reply"),
+    ("wrong-ids", "failed: timed-out"),
+    ("no-id", "failed: bad-request"),
+    ("duplicates", "completed: first"),
+    ("string-ids", "completed: done"),
+    ("notifications", "completed: done"),
+    ("requests", "completed: done|failed: bad-reply"),
+    ("stderr", "completed: done"),
+    ("bom", "completed: done"),
+    ("chatty", "completed: done"),
+    ("block", r#"completed: {"type": "hologram", "beam": 1.5} beside it"#),
+];
+
+async fn check(mode: &str, expected: &str) {
+    let lab = Lab::new(&[mode, "good"]).await.ready().await;
+    let begun = Instant::now();
+    let call = lab.submit(mode, say("do"));
+    let others = async {
+        for number in 0..10 {
+            let neighbour = lab.send("good", say(&format!("echo text={number}"))).await;
+            assert_eq!(view(&neighbour), format!("completed: {number}"), "beside {mode}");
+        }
+    };
+    let (task, ()) = tokio::join!(crate::lab::settled(&call), others);
+    assert!(expected.split('|').any(|expected| view(&task) == expected), "{mode}: {}", view(&task));
+    // Three attempts at most, each within its patience and a second.
+    assert!(begun.elapsed() < 3 * Duration::from_millis(IDLE_MS + 1_000), "{mode}: {:?}", begun.elapsed());
+    let after = lab.send("good", say("echo text=after")).await;
+    assert_eq!(view(&after), "completed: after", "after {mode}");
+    println!("{mode}: {:?}", begun.elapsed());
+    lab.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_fault_of_a_server_ends_typed_and_in_time() {
+    for (mode, expected) in FAULTS {
+        check(mode, expected).await;
+    }
+}
+
+#[tokio::test]
+async fn an_effect_that_may_have_happened_becomes_a_question() {
+    let careful = |config: &mut bobbinet_mcp::McpConfig| {
+        config.effects.insert("do".to_owned(), Effect::AtMostOnce);
+    };
+    let lab = Lab::with(&["dies", "hangs"], limits(), careful).await.ready().await;
+    for (mode, code) in [("dies", "server-died"), ("hangs", "timed-out")] {
+        let task = lab.send(mode, say("do")).await;
+        assert_eq!(view(&task), format!("input-required: {code}"));
+        let task = lab.reply(mode, &task.id, say("failed")).await;
+        assert_eq!(view(&task), "failed: said-to-have-failed");
+    }
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_be_started_fails_calls_at_once() {
+    let lab = Lab::with(&["exits", "endless-pages", "many-tools", "silent"], limits(), |config| {
+        if config.name == "silent" {
+            config.limits.start_patience_ms = 400;
+        }
+    })
+    .await;
+    for (mode, why) in [
+        ("exits", "it ended with exit status: 0"),
+        ("endless-pages", "more than 50 pages"),
+        ("many-tools", "more than 1000 tools"),
+        ("silent", "within 400ms"),
+    ] {
+        let agent = &lab.agents[mode];
+        let not_ready = agent.wait_ready(Duration::from_secs(20)).await.unwrap_err();
+        assert!(not_ready.contains(why), "{mode}: {not_ready}");
+        assert!(agent.ready().unwrap_err().contains("dies too often"), "{mode}");
+        let begun = Instant::now();
+        let task = lab.send(mode, say("do")).await;
+        assert_eq!(view(&task), "failed: server-unavailable", "{mode}");
+        assert!(begun.elapsed() < Duration::from_secs(1), "{mode}");
+    }
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn a_program_that_is_not_there_is_named() {
+    let lab = Lab::with(&["good"], limits(), |config| config.command = "no-such-program".to_owned()).await;
+    let why = lab.agents["good"].wait_ready(Duration::from_secs(20)).await.unwrap_err();
+    assert!(why.contains("there is no program `no-such-program` to run"), "{why}");
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn a_server_that_was_left_alone_is_tried_again() {
+    let lab = Lab::with(&["exits-until"], limits(), |config| config.limits.rest_ms = 300).await;
+    let agent = &lab.agents["exits-until"];
+    agent.wait_ready(Duration::from_secs(20)).await.unwrap_err();
+    fs::write(lab.notes("exits-until").join("healed"), "").unwrap();
+    crate::lab::until("ready again", || agent.ready().is_ok()).await;
+    let task = lab.send("exits-until", say("do")).await;
+    assert_eq!(view(&task), "completed: done");
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn a_server_may_take_its_time_to_boot_and_calls_wait_for_it() {
+    let lab = Lab::new(&["slow-boot"]).await;
+    // Nothing is known of its tools when these are planned.
+    let call = lab.submit("slow-boot", say("sum a=1 b=2"));
+    let missing = lab.submit("slow-boot", say("sum a=1"));
+    let unknown = lab.submit("slow-boot", say(r#"data:{"skill":"gone","arguments":{}}"#));
+    assert_eq!(view(&crate::lab::settled(&call).await), r#"completed: {"sum": 3}"#);
+    assert_eq!(view(&crate::lab::settled(&unknown).await), "rejected: unknown-skill");
+    let missing = crate::lab::settled(&missing).await;
+    assert_eq!(view(&missing), "input-required: `sum` needs `b` (number).");
+    let task = lab.reply("slow-boot", &missing.id, say("41")).await;
+    assert_eq!(view(&task), r#"completed: {"sum": 42}"#);
+    lab.close().await;
+}
+
+/// Not a test of its own: what `memory_stays_bounded` runs, once for each server, in a process whose memory is only ours.
+#[tokio::test]
+async fn helper_that_measures_memory() {
+    let Ok(mode) = std::env::var("BOBBINET_TEST_MEMORY_OF") else { return };
+    let lab = Lab::new(&[&mode]).await.ready().await;
+    lab.send(&mode, say("echo text=x")).await;
+    let before = resident_kib();
+    let most = Cell::new(before);
+    let watch = async {
+        loop {
+            most.set(most.get().max(resident_kib()));
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        biased;
+        _ = lab.send(&mode, say("do")) => {}
+        () = watch => {}
+    }
+    println!("growth {} KiB", most.get() - before);
+    lab.close().await;
+}
+
+fn resident_kib() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_ascii_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn memory_stays_bounded() {
+    const GROWTH_MAX_KIB: u64 = 64 << 10;
+    for mode in ["junk", "junk-bytes", "endless-line", "long-line", "deep", "notifications", "requests", "stderr"] {
+        let run = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "faults::helper_that_measures_memory", "--nocapture", "--test-threads=1"])
+            .env("BOBBINET_TEST_MEMORY_OF", mode)
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&run.stdout);
+        let growth = text
+            .split("growth ")
+            .nth(1)
+            .and_then(|rest| rest.split(' ').next())
+            .unwrap_or_else(|| panic!("{mode}: {text}"));
+        let growth = growth.parse::<u64>().unwrap();
+        println!("{mode}: {growth} KiB");
+        assert!(growth <= GROWTH_MAX_KIB, "{mode}: {growth} KiB");
+    }
+}

@@ -1,0 +1,208 @@
+//! A node in small: an engine on a store in memory, one agent for each scripted server, one caller.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use bobbinet_core::{
+    AgentName, Caller, Effect, Event, Json, Limits, Message, MessageId, Part, Principal, Role, State, Task, TaskId,
+    Tenant,
+};
+use bobbinet_engine::{Agent, Engine, Handle, NewTask, Setup, SystemWorld};
+use bobbinet_mcp::{Launcher, McpAgent, McpConfig};
+use bobbinet_store::Memory;
+use tempfile::TempDir;
+
+/// The extension by which messages name their skill.
+pub(crate) const EXTENSION: &str = "https://example.com/skills";
+
+/// Longer than anything here takes; a test that waits so long has failed.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long a call may go without a sign of life here.
+pub(crate) const IDLE_MS: u64 = 1_500;
+
+pub(crate) struct Lab {
+    pub(crate) engine: Engine,
+    pub(crate) agents: BTreeMap<String, Arc<McpAgent>>,
+    store: Arc<Memory>,
+    folder: TempDir,
+}
+
+/// The shim of this crate as the launcher.
+pub(crate) fn launcher() -> Launcher {
+    Launcher { program: PathBuf::from(env!("CARGO_BIN_EXE_bobbinet-exec-mcp")), args: Vec::new() }
+}
+
+/// A scripted server with bounds that make a test short. Its tools may run again, but for `echo`.
+pub(crate) fn config(mode: &str, notes: &Path) -> McpConfig {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/bad_server.py");
+    let mut config = McpConfig::new(mode, "python3", &[script, mode, notes.to_str().unwrap()]);
+    config.extension_uri = EXTENSION;
+    for tool in ["do", "sum", "ask", "ask-odd", "ask-link"] {
+        config.effects.insert(tool.to_owned(), Effect::ReadOnly);
+    }
+    config.limits.idle_ms = IDLE_MS;
+    config.limits.start_patience_ms = 10_000;
+    config.limits.stop_grace_ms = 300;
+    config.limits.restart_first_ms = 20;
+    config.limits.list_debounce_ms = 50;
+    config
+}
+
+pub(crate) fn limits() -> Limits {
+    Limits { run_limit_ms: 20_000, ..Limits::default() }
+}
+
+impl Lab {
+    /// One agent for each mode, named after it.
+    pub(crate) async fn new(modes: &[&str]) -> Self {
+        Self::with(modes, limits(), |_| {}).await
+    }
+
+    pub(crate) async fn with(modes: &[&str], limits: Limits, change: impl Fn(&mut McpConfig)) -> Self {
+        Self::on(Arc::new(Memory::new()), tempfile::tempdir().unwrap(), modes, limits, change).await
+    }
+
+    async fn on(
+        store: Arc<Memory>,
+        folder: TempDir,
+        modes: &[&str],
+        limits: Limits,
+        change: impl Fn(&mut McpConfig),
+    ) -> Self {
+        let mut agents = BTreeMap::new();
+        for mode in modes {
+            let notes = folder.path().join(mode);
+            fs::create_dir_all(&notes).unwrap();
+            let mut config = config(mode, &notes);
+            change(&mut config);
+            agents.insert((*mode).to_owned(), McpAgent::start(config, launcher(), notes.join("agent")));
+        }
+        let known = agents.iter().map(|(name, agent)| (name_of(name), agent.clone() as Arc<dyn Agent>));
+        let setup = Setup { store: store.clone(), agents: known.collect(), world: Arc::new(SystemWorld), limits };
+        let engine = Engine::open(setup).await.unwrap();
+        Self { engine, agents, store, folder }
+    }
+
+    /// Stops the node and starts it again, on what it has kept.
+    pub(crate) async fn restart(self, change: impl Fn(&mut McpConfig)) -> Self {
+        let (modes, store) = (self.agents.keys().cloned().collect::<Vec<_>>(), self.store.clone());
+        let folder = self.close().await;
+        let modes = modes.iter().map(String::as_str).collect::<Vec<_>>();
+        Self::on(store, folder, &modes, limits(), change).await
+    }
+
+    /// Waits until every server was listed.
+    pub(crate) async fn ready(self) -> Self {
+        for agent in self.agents.values() {
+            agent.wait_ready(PATIENCE).await.unwrap();
+        }
+        self
+    }
+
+    /// The folder of a server's notes.
+    pub(crate) fn notes(&self, mode: &str) -> PathBuf {
+        self.folder.path().join(mode)
+    }
+
+    pub(crate) fn submit(&self, mode: &str, message: Message) -> Handle {
+        self.submit_traced(mode, message, None)
+    }
+
+    pub(crate) fn submit_traced(&self, mode: &str, message: Message, trace: Option<&str>) -> Handle {
+        let new = NewTask { message, context: None, skill: None, trace: trace.map(Arc::from), idempotency: None };
+        self.engine.submit(&caller(), &name_of(mode), new).unwrap()
+    }
+
+    /// Submits, and waits until the task ends or asks.
+    pub(crate) async fn send(&self, mode: &str, message: Message) -> Arc<Task> {
+        settled(&self.submit(mode, message)).await
+    }
+
+    pub(crate) async fn reply(&self, mode: &str, id: &TaskId, message: Message) -> Arc<Task> {
+        let replied = self.engine.reply(&caller(), &name_of(mode), id, None, None, message).await.unwrap();
+        settled(&replied).await
+    }
+
+    pub(crate) async fn get(&self, mode: &str, id: &TaskId) -> Arc<Task> {
+        self.engine.get(&caller(), &name_of(mode), id).await.unwrap()
+    }
+
+    /// Everything that was told of a task, until it ends.
+    pub(crate) async fn events(&self, mode: &str, handle: &Handle) -> Vec<Event> {
+        handle.accepted().await.unwrap();
+        let (_, mut follower) = self.engine.follow(&caller(), &name_of(mode), &handle.id()).await.unwrap();
+        let mut events = Vec::new();
+        while let Some(told) = tokio::time::timeout(PATIENCE, follower.next()).await.unwrap().unwrap() {
+            events.push(told.event.clone());
+        }
+        events
+    }
+
+    /// Ends it all; afterwards nothing of any server is alive.
+    pub(crate) async fn close(self) -> TempDir {
+        self.engine.shutdown(Duration::from_millis(100)).await;
+        for agent in self.agents.values() {
+            tokio::time::timeout(PATIENCE, agent.shutdown()).await.unwrap();
+        }
+        self.folder
+    }
+}
+
+pub(crate) fn name_of(agent: &str) -> AgentName {
+    AgentName::parse(agent).unwrap()
+}
+
+pub(crate) fn caller() -> Caller {
+    Caller {
+        principal: Principal::parse("ann").unwrap(),
+        tenant: Tenant::parse("main").unwrap(),
+        is_owner: true,
+        scopes: Vec::new(),
+        chain: Vec::new(),
+    }
+}
+
+pub(crate) async fn settled(handle: &Handle) -> Arc<Task> {
+    tokio::time::timeout(PATIENCE, handle.settled()).await.expect("a task ends or asks").unwrap()
+}
+
+/// A message: of data if it begins with `data:`, else of text.
+pub(crate) fn say(part: &str) -> Message {
+    let parts = match part.strip_prefix("data:") {
+        Some(data) => vec![Part::data(Json::parse(data).unwrap())],
+        None => vec![Part::text(part)],
+    };
+    Message { role: Role::User, ..Message::from_agent(MessageId::parse("m").unwrap(), parts) }
+}
+
+/// What there is to see of a task: its state, and its result, or the code and words of why there is none.
+pub(crate) fn view(task: &Arc<Task>) -> String {
+    let words = task.status_message.as_ref().map(|message| message.text()).unwrap_or_default();
+    let code = task
+        .status_message
+        .as_ref()
+        .and_then(|message| message.data().cloned())
+        .and_then(|data| data.to_value().get("code").and_then(|code| code.as_str().map(str::to_owned)));
+    let result = task.artifacts.iter().flat_map(|artifact| &artifact.parts).map(|part| match part.as_data() {
+        Some(data) => data.as_str().to_owned(),
+        None => part.as_text().unwrap_or("?").to_owned(),
+    });
+    let result = result.collect::<Vec<_>>().join(" ");
+    let said = if task.state == State::Completed { result } else { code.unwrap_or(words) };
+    format!("{}: {said}", task.state.as_str())
+}
+
+/// Looks at something again and again until it is so. It need not become so at once, but it must.
+pub(crate) async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = std::time::Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < PATIENCE, "never so: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}

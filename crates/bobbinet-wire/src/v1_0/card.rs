@@ -1,0 +1,171 @@
+//! The Agent Card of 1.0 (specification section 4.4): what an agent can do, where it is reached, and how to be let in.
+
+use std::fmt::Write as _;
+
+use bobbinet_core::{Description, Json, Skill, agent::EXTENSION_URI};
+use sha2::{Digest, Sha256};
+
+use super::{BINDING, VERSION};
+use crate::write::{Object, array, object, raw};
+
+/// The largest card that has the schemas of its skills inline, in bytes. A larger one has their hashes only: a card is read by whoever
+/// looks for an agent, schemas by whoever calls it.
+pub const CARD_INLINE_MAX: usize = 64 << 10;
+
+/// What every agent of ours reads and writes.
+const MODES: [&str; 2] = ["text/plain", "application/json"];
+
+/// What a skill with a schema of its result writes, best first.
+const MODES_STRUCTURED: [&str; 2] = ["application/json", "text/plain"];
+
+/// What a card says that depends on where its agent is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CardContext<'a> {
+    /// Where JSON-RPC requests go: an absolute URL.
+    pub url: &'a str,
+    /// Whether the streaming methods work.
+    pub streaming: bool,
+    /// Whether webhooks work.
+    pub push: bool,
+    /// Whether known callers get another card.
+    pub extended: bool,
+    /// What a caller must show.
+    pub security: Security,
+}
+
+/// What a caller must show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Security {
+    /// Nothing: only on a loopback address, and only if configured so.
+    Open,
+    /// A bearer token: a JWT.
+    BearerJwt,
+}
+
+/// Writes a card. The same description in the same place gives the same bytes, so that their hash can serve as an `ETag`.
+pub fn write(description: &Description, context: CardContext<'_>) -> Vec<u8> {
+    let inline = write_with(description, context, Schemas::Inline);
+    if inline.len() <= CARD_INLINE_MAX { inline } else { write_with(description, context, Schemas::Hashed) }
+}
+
+/// The SHA-256 of these bytes, in hexadecimal.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut hex, byte| {
+        write!(hex, "{byte:02x}").expect("a String takes all that is written to it");
+        hex
+    })
+}
+
+/// The hash of a skill's schemas as cards name it: of the text of `input`, a line feed if there are both, and the text of `output`, each
+/// as the card writes it. `None` if the skill has neither.
+pub fn schema_hash(input: Option<&Json>, output: Option<&Json>) -> Option<String> {
+    if input.is_none() && output.is_none() {
+        return None;
+    }
+    let mut text = Vec::new();
+    for schema in [input, output].into_iter().flatten() {
+        if !text.is_empty() {
+            text.push(b'\n');
+        }
+        raw(&mut text, schema);
+    }
+    Some(format!("sha256:{}", sha256_hex(&text)))
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Schemas {
+    Inline,
+    Hashed,
+}
+
+fn write_with(description: &Description, context: CardContext<'_>, schemas: Schemas) -> Vec<u8> {
+    let mut out = Vec::with_capacity(2_048);
+    object(&mut out, |card| {
+        card.text("name", &description.name);
+        card.text("description", &description.description);
+        array(card.field("supportedInterfaces"), [context.url], |out, url| {
+            object(out, |interface| {
+                interface.text("url", url);
+                interface.text("protocolBinding", BINDING);
+                interface.text("protocolVersion", VERSION);
+            });
+        });
+        if let Some((organization, url)) = &description.provider {
+            card.object("provider", |provider| {
+                provider.text("url", url);
+                provider.text("organization", organization);
+            });
+        }
+        card.text("version", &description.version);
+        card.text_if_some("documentationUrl", description.documentation_url.as_deref());
+        card.object("capabilities", |capabilities| {
+            capabilities.flag("streaming", context.streaming);
+            capabilities.flag("pushNotifications", context.push);
+            array(capabilities.field("extensions"), [description], |out, description| {
+                object(out, |extension| write_extension(extension, description, schemas));
+            });
+            capabilities.flag("extendedAgentCard", context.extended);
+        });
+        write_security(card, context.security);
+        card.texts("defaultInputModes", MODES);
+        card.texts("defaultOutputModes", MODES);
+        card.list("skills", &description.skills, |out, skill| object(out, |fields| write_skill(fields, skill)));
+    });
+    out
+}
+
+fn write_extension(extension: &mut Object<'_>, description: &Description, schemas: Schemas) {
+    extension.text("uri", EXTENSION_URI);
+    extension.text("description", "The schemas of each skill, and how a message names the skill it means.");
+    extension.flag("required", false);
+    extension.object("params", |params| {
+        params.object("skills", |skills| {
+            for skill in &description.skills {
+                object(skills.key(skill.id.as_str()), |fields| {
+                    if schemas == Schemas::Inline {
+                        fields.raw_if_some("input", skill.input.as_ref());
+                        fields.raw_if_some("output", skill.output.as_ref());
+                    }
+                    let hash = schema_hash(skill.input.as_ref(), skill.output.as_ref());
+                    fields.text_if_some("schemaHash", hash.as_deref());
+                    fields.text("effects", skill.effect.as_str());
+                });
+            }
+        });
+    });
+}
+
+fn write_security(card: &mut Object<'_>, security: Security) {
+    match security {
+        Security::Open => {}
+        Security::BearerJwt => {
+            card.object("securitySchemes", |schemes| {
+                schemes.object("bearer", |scheme| {
+                    scheme.object("httpAuthSecurityScheme", |http| {
+                        http.text("scheme", "Bearer");
+                        http.text("bearerFormat", "JWT");
+                    });
+                });
+            });
+            array(card.field("securityRequirements"), ["bearer"], |out, name| {
+                object(out, |requirement| {
+                    requirement.object("schemes", |schemes| {
+                        object(schemes.key(name), |scopes| scopes.texts("list", [""; 0]));
+                    });
+                });
+            });
+        }
+    }
+}
+
+fn write_skill(fields: &mut Object<'_>, skill: &Skill) {
+    fields.text("id", skill.id.as_str());
+    fields.text("name", &skill.name);
+    fields.text("description", &skill.description);
+    fields.texts("tags", &skill.tags);
+    if !skill.examples.is_empty() {
+        fields.texts("examples", &skill.examples);
+    }
+    fields.texts("inputModes", MODES);
+    fields.texts("outputModes", if skill.output.is_some() { MODES_STRUCTURED } else { MODES });
+}

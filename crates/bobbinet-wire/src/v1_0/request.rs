@@ -1,0 +1,176 @@
+//! Decoding the parameters of a request; every fault is named, not the first one only.
+
+use bobbinet_core::{ContextId, State, Timestamp};
+use serde::de::{Deserializer, IgnoredAny, MapAccess};
+use serde_json::value::RawValue;
+
+use super::Method;
+use crate::{
+    error::Error,
+    form::{self, At, Author, Fields, Form, Slot, object, skip, value},
+    operation::{Configuration, ListParams, Operation, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, PushOperation, SendParams},
+    scalar::{Struct, Word},
+    view::MessageView,
+};
+
+/// Reads what is asked. The error is [`InvalidParams`](crate::ErrorKind::InvalidParams), with all that is wrong.
+pub fn decode(method: Method, params: Option<&RawValue>) -> Result<Operation, Error> {
+    Ok(match method {
+        Method::SendMessage => Operation::Send(read(params)?),
+        Method::SendStreamingMessage => Operation::SendStreaming(read(params)?),
+        Method::GetTask => Operation::Get(read(params)?),
+        Method::ListTasks => Operation::List(read(params)?),
+        Method::CancelTask => Operation::Cancel(read(params)?),
+        Method::SubscribeToTask => Operation::Subscribe(read(params)?),
+        Method::GetExtendedAgentCard => Operation::ExtendedCard(read(params)?),
+        Method::CreateTaskPushNotificationConfig => Operation::PushConfig(PushOperation::Create),
+        Method::GetTaskPushNotificationConfig => Operation::PushConfig(PushOperation::Get),
+        Method::ListTaskPushNotificationConfigs => Operation::PushConfig(PushOperation::List),
+        Method::DeleteTaskPushNotificationConfig => Operation::PushConfig(PushOperation::Delete),
+    })
+}
+
+/// No parameters are the same as empty ones.
+fn read<'de, T: Form<'de>>(params: Option<&'de RawValue>) -> Result<T, Error> {
+    form::read(params.map_or("{}", RawValue::get), Author::Client).map_err(Error::invalid_params)
+}
+
+impl<'de> Form<'de> for Box<SendParams> {
+    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Slot<Self>, D::Error> {
+        object::<SendFields<'de>, D>(from, at)
+    }
+}
+
+#[derive(Default)]
+struct SendFields<'de> {
+    message: Slot<MessageView>,
+    configuration: Slot<Configuration>,
+    metadata: Slot<Struct>,
+    tenant: Slot<Word<'de>>,
+}
+
+impl<'de> Fields<'de> for SendFields<'de> {
+    type Whole = Box<SendParams>;
+
+    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
+        match name {
+            "message" => self.message = value(map, at, "message")?,
+            "configuration" => self.configuration = value(map, at, "configuration")?,
+            "metadata" => self.metadata = value(map, at, "metadata")?,
+            "tenant" => self.tenant = value(map, at, "tenant")?,
+            _ => skip(map)?,
+        }
+        Ok(())
+    }
+
+    fn finish(self, at: &At<'_>) -> Option<Box<SendParams>> {
+        let MessageView { message, task_id, context_id } = self.message.required(at, "message")?;
+        Some(Box::new(SendParams {
+            message,
+            // A message of a client has a context id that can be one, or it is not read at all.
+            context: context_id.and_then(|id| ContextId::parse(&id).ok()),
+            task: task_id,
+            configuration: self.configuration.optional().unwrap_or_default(),
+            metadata: self.metadata.optional().map(|object| object.0),
+            tenant: self.tenant.optional().map(Word::into_owned),
+        }))
+    }
+}
+
+impl<'de> Form<'de> for Configuration {
+    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Slot<Self>, D::Error> {
+        object::<ConfigurationFields<'de>, D>(from, at)
+    }
+}
+
+#[derive(Default)]
+struct ConfigurationFields<'de> {
+    accepted_output_modes: Slot<Vec<Word<'de>>>,
+    history_length: Slot<i32>,
+    return_immediately: Slot<bool>,
+    has_push_config: bool,
+}
+
+impl<'de> Fields<'de> for ConfigurationFields<'de> {
+    type Whole = Configuration;
+
+    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
+        match name {
+            "acceptedOutputModes" => self.accepted_output_modes = value(map, at, "acceptedOutputModes")?,
+            "historyLength" => self.history_length = value(map, at, "historyLength")?,
+            "returnImmediately" => self.return_immediately = value(map, at, "returnImmediately")?,
+            "taskPushNotificationConfig" => self.has_push_config = map.next_value::<Option<IgnoredAny>>()?.is_some(),
+            _ => skip(map)?,
+        }
+        Ok(())
+    }
+
+    fn finish(self, at: &At<'_>) -> Option<Configuration> {
+        let modes = self.accepted_output_modes.optional().unwrap_or_default();
+        Some(Configuration {
+            accepted_output_modes: modes.into_iter().map(Word::into_owned).collect(),
+            history_length: history_length(self.history_length, at),
+            return_immediately: self.return_immediately.optional().unwrap_or_default(),
+            has_push_config: self.has_push_config,
+        })
+    }
+}
+
+/// Zero is no history at all, nothing is all of it.
+pub(super) fn history_length(slot: Slot<i32>, at: &At<'_>) -> Option<u32> {
+    slot.parse(at, "historyLength", |length| u32::try_from(length).map_err(|_| "it may not be negative")).optional()
+}
+
+impl<'de> Form<'de> for ListParams {
+    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Slot<Self>, D::Error> {
+        object::<ListFields<'de>, D>(from, at)
+    }
+}
+
+#[derive(Default)]
+struct ListFields<'de> {
+    context: Slot<Word<'de>>,
+    state: Slot<State>,
+    status_timestamp_after: Slot<Timestamp>,
+    page_size: Slot<i32>,
+    page_token: Slot<Word<'de>>,
+    history_length: Slot<i32>,
+    include_artifacts: Slot<bool>,
+    tenant: Slot<Word<'de>>,
+}
+
+impl<'de> Fields<'de> for ListFields<'de> {
+    type Whole = ListParams;
+
+    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
+        match name {
+            "contextId" => self.context = value(map, at, "contextId")?,
+            "status" => self.state = value(map, at, "status")?,
+            "statusTimestampAfter" => self.status_timestamp_after = value(map, at, "statusTimestampAfter")?,
+            "pageSize" => self.page_size = value(map, at, "pageSize")?,
+            "pageToken" => self.page_token = value(map, at, "pageToken")?,
+            "historyLength" => self.history_length = value(map, at, "historyLength")?,
+            "includeArtifacts" => self.include_artifacts = value(map, at, "includeArtifacts")?,
+            "tenant" => self.tenant = value(map, at, "tenant")?,
+            _ => skip(map)?,
+        }
+        Ok(())
+    }
+
+    fn finish(self, at: &At<'_>) -> Option<ListParams> {
+        let page_size = self.page_size.parse(at, "pageSize", |size| match u32::try_from(size) {
+            Ok(size) if (1..=PAGE_SIZE_MAX).contains(&size) => Ok(size),
+            Ok(_) | Err(_) => Err(format!("it must be between 1 and {PAGE_SIZE_MAX}")),
+        });
+        Some(ListParams {
+            context: self.context.parse(at, "contextId", |id| ContextId::parse(&id.0)).optional(),
+            state: self.state.optional(),
+            status_timestamp_after: self.status_timestamp_after.optional(),
+            page_size: page_size.optional().unwrap_or(PAGE_SIZE_DEFAULT),
+            page_token: self.page_token.optional().map(Word::into_owned),
+            history_length: history_length(self.history_length, at),
+            include_artifacts: self.include_artifacts.optional().unwrap_or_default(),
+            tenant: self.tenant.optional().map(Word::into_owned),
+        })
+    }
+}

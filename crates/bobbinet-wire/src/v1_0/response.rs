@@ -1,0 +1,184 @@
+//! Encoding what is answered, straight from the core's types into the answer's bytes.
+
+use std::{io::Write as _, sync::Arc};
+
+use bobbinet_core::{ContextId, Event, Json, Message, QuestionKind, State, Task, TaskId, Timestamp};
+
+use super::{
+    names::state_name,
+    write::{self, Place},
+};
+use crate::write::{Object, array, object};
+
+/// How much of a task is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Selection {
+    /// How many messages of the history, the latest. `None` for all; 0 leaves the history out.
+    pub history_length: Option<u32>,
+    /// Whether artifacts are shown.
+    pub artifacts: bool,
+}
+
+impl Selection {
+    /// All there is.
+    pub const ALL: Self = Self { history_length: None, artifacts: true };
+
+    /// All but the older messages.
+    pub fn history(length: Option<u32>) -> Self {
+        Self { history_length: length, ..Self::ALL }
+    }
+}
+
+/// One page of a list of tasks.
+#[derive(Clone, Copy, Debug)]
+pub struct Page<'a> {
+    /// The page, in order.
+    pub tasks: &'a [Arc<Task>],
+    /// Where the next page begins; empty if there is none.
+    pub next_page_token: &'a str,
+    /// How many tasks a page may have.
+    pub page_size: u32,
+    /// How many match in all.
+    pub total_size: usize,
+}
+
+/// Writes a `Task`: the result of `GetTask` and `CancelTask`.
+pub fn write_task(out: &mut Vec<u8>, task: &Task, selection: Selection) {
+    let id = IdText::of(&task.id);
+    let place = Place { task: Some(id.as_str()), context: Some(task.context.as_str()) };
+    object(out, |fields| {
+        fields.text("id", id.as_str());
+        fields.text("contextId", task.context.as_str());
+        write_status(fields, task.state, task.status_message.as_deref(), task.status_at, place);
+        if selection.artifacts && !task.artifacts.is_empty() {
+            fields.list("artifacts", &task.artifacts, |out, artifact| write::artifact(out, artifact));
+        }
+        let history = latest(&task.history, selection.history_length);
+        if !history.is_empty() {
+            fields.list("history", history, |out, message| write::message(out, message, place));
+        }
+        fields.raw_if_some("metadata", task.status_metadata.as_ref());
+    });
+}
+
+/// Writes a task as the one thing that a message came to, or as a snapshot within a stream: both are `{"task": …}`.
+pub fn write_task_wrapped(out: &mut Vec<u8>, task: &Task, selection: Selection) {
+    object(out, |fields| write_task(fields.field("task"), task, selection));
+}
+
+/// Writes a page of tasks. What says how the page stands in the list is always there, also where it is empty or zero.
+pub fn write_page(out: &mut Vec<u8>, page: Page<'_>, selection: Selection) {
+    object(out, |fields| {
+        array(fields.field("tasks"), page.tasks, |out, task| write_task(out, task, selection));
+        fields.text("nextPageToken", page.next_page_token);
+        fields.number("pageSize", page.page_size);
+        fields.number("totalSize", page.total_size);
+    });
+}
+
+/// Writes an event of a stream that tells what has happened to a task. `false`, and nothing written, if [`is_update`] says that it
+/// does not stand by itself.
+pub fn write_update(out: &mut Vec<u8>, task_id: &TaskId, context_id: &ContextId, at: Timestamp, event: &Event) -> bool {
+    let id = IdText::of(task_id);
+    let place = Place { task: Some(id.as_str()), context: Some(context_id.as_str()) };
+    match event {
+        Event::Started { .. } => write_status_update(out, State::Working, None, None, at, place),
+        Event::Progressed { message, metadata } => {
+            write_status_update(out, State::Working, message.as_deref(), metadata.as_ref(), at, place);
+        }
+        Event::Asked { question } => {
+            let state = match question.kind {
+                QuestionKind::Authorization => State::AuthRequired,
+                QuestionKind::Input | QuestionKind::Elicitation | QuestionKind::Outcome { .. } => State::InputRequired,
+            };
+            write_status_update(out, state, Some(&question.message), None, at, place);
+        }
+        Event::Replied { resumed: true, .. } => write_status_update(out, State::Working, None, None, at, place),
+        Event::Replied { resumed: false, .. } | Event::Released => {
+            write_status_update(out, State::Submitted, None, None, at, place);
+        }
+        Event::Ended { state, message, metadata } => {
+            write_status_update(out, *state, message.as_deref(), metadata.as_ref(), at, place);
+        }
+        Event::Added { artifact, append, last_chunk } => object(out, |event| {
+            event.object("artifactUpdate", |update| {
+                write_place(update, place);
+                write::artifact(update.field("artifact"), artifact);
+                update.flag_if_set("append", *append);
+                update.flag_if_set("lastChunk", *last_chunk);
+            });
+        }),
+        Event::Submitted(_) | Event::Intended { .. } | Event::Planned { .. } | Event::Settled { .. } => return false,
+    }
+    true
+}
+
+/// Whether an event of the log is an event of the stream as it stands. A submission is not: there the whole task is sent. Nor is
+/// what the world is not told.
+pub fn is_update(event: &Event) -> bool {
+    match event {
+        Event::Submitted(_) => false,
+        Event::Started { .. }
+        | Event::Intended { .. }
+        | Event::Progressed { .. }
+        | Event::Added { .. }
+        | Event::Asked { .. }
+        | Event::Replied { .. }
+        | Event::Planned { .. }
+        | Event::Settled { .. }
+        | Event::Released
+        | Event::Ended { .. } => event.is_public(),
+    }
+}
+
+fn write_status_update(
+    out: &mut Vec<u8>,
+    state: State,
+    message: Option<&Message>,
+    metadata: Option<&Json>,
+    at: Timestamp,
+    place: Place<'_>,
+) {
+    object(out, |event| {
+        event.object("statusUpdate", |update| {
+            write_place(update, place);
+            write_status(update, state, message, at, place);
+            update.raw_if_some("metadata", metadata);
+        });
+    });
+}
+
+fn write_place(fields: &mut Object<'_>, place: Place<'_>) {
+    fields.text_if_some("taskId", place.task);
+    fields.text_if_some("contextId", place.context);
+}
+
+fn write_status(fields: &mut Object<'_>, state: State, message: Option<&Message>, at: Timestamp, place: Place<'_>) {
+    fields.object("status", |status| {
+        status.text("state", state_name(state));
+        if let Some(message) = message {
+            write::message(status.field("message"), message, place);
+        }
+        write!(status.field("timestamp"), "\"{at}\"").expect("a Vec takes all that is written to it");
+    });
+}
+
+fn latest<T>(history: &[T], length: Option<u32>) -> &[T] {
+    let length = length.map_or(usize::MAX, |length| usize::try_from(length).unwrap_or(usize::MAX));
+    &history[history.len().saturating_sub(length)..]
+}
+
+/// A task's id as text, on the stack: it is written with each message of the task.
+struct IdText([u8; 36]);
+
+impl IdText {
+    fn of(id: &TaskId) -> Self {
+        let mut text = [0; 36];
+        write!(text.as_mut_slice(), "{id}").expect("a task's id is 36 characters long");
+        Self(text)
+    }
+
+    fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("a task's id is hexadecimal digits and dashes")
+    }
+}

@@ -1,0 +1,57 @@
+//! Writing messages, artifacts and parts.
+
+use bobbinet_core::{Artifact, Content, Message, Part};
+
+use super::names::role_name;
+use crate::write::{object, raw, text};
+
+/// The task and the context that a message is written with: those it stands in.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place<'a> {
+    pub(super) task: Option<&'a str>,
+    pub(super) context: Option<&'a str>,
+}
+
+pub(super) fn message(out: &mut Vec<u8>, message: &Message, place: Place<'_>) {
+    object(out, |fields| {
+        fields.text("messageId", message.id.as_str());
+        fields.text_if_some("contextId", place.context);
+        fields.text_if_some("taskId", place.task);
+        fields.text("role", role_name(message.role));
+        fields.list("parts", &message.parts, part);
+        fields.raw_if_some("metadata", message.metadata.as_ref());
+        if !message.extensions.is_empty() {
+            fields.texts("extensions", &message.extensions);
+        }
+        if !message.reference_tasks.is_empty() {
+            fields.texts("referenceTaskIds", &message.reference_tasks);
+        }
+    });
+}
+
+pub(super) fn artifact(out: &mut Vec<u8>, artifact: &Artifact) {
+    object(out, |fields| {
+        fields.text("artifactId", artifact.id.as_str());
+        fields.text_if_some("name", artifact.name.as_deref());
+        fields.text_if_some("description", artifact.description.as_deref());
+        fields.list("parts", &artifact.parts, part);
+        fields.raw_if_some("metadata", artifact.metadata.as_ref());
+        if !artifact.extensions.is_empty() {
+            fields.texts("extensions", &artifact.extensions);
+        }
+    });
+}
+
+fn part(out: &mut Vec<u8>, part: &Part) {
+    object(out, |fields| {
+        match &part.content {
+            Content::Text(content) => text(fields.field("text"), content),
+            Content::Raw(base64) => fields.text("raw", base64.as_str()),
+            Content::Url(url) => fields.text("url", url),
+            Content::Data(json) => raw(fields.field("data"), json),
+        }
+        fields.text_if_some("mediaType", part.media_type.as_deref());
+        fields.text_if_some("filename", part.filename.as_deref());
+        fields.raw_if_some("metadata", part.metadata.as_ref());
+    });
+}

@@ -1,0 +1,127 @@
+//! Writing JSON straight into bytes: one pass, no trees, no copies.
+
+use std::io::Write as _;
+
+use bobbinet_core::Json;
+
+/// The fields of one JSON object, in the order in which they are written.
+#[derive(Debug)]
+pub(crate) struct Object<'a> {
+    out: &'a mut Vec<u8>,
+    is_empty: bool,
+}
+
+/// Writes one object.
+pub(crate) fn object<R>(out: &mut Vec<u8>, fields: impl FnOnce(&mut Object<'_>) -> R) -> R {
+    out.push(b'{');
+    let mut object = Object { out, is_empty: true };
+    let result = fields(&mut object);
+    object.out.push(b'}');
+    result
+}
+
+/// Writes one array.
+pub(crate) fn array<T>(out: &mut Vec<u8>, items: impl IntoIterator<Item = T>, mut item: impl FnMut(&mut Vec<u8>, T)) {
+    out.push(b'[');
+    let mut is_first = true;
+    for value in items {
+        if !is_first {
+            out.push(b',');
+        }
+        is_first = false;
+        item(out, value);
+    }
+    out.push(b']');
+}
+
+/// Writes one text, with quotes and escapes.
+pub(crate) fn text(out: &mut Vec<u8>, value: &str) {
+    serde_json::to_writer(out, value).expect("a Vec takes all that is written to it");
+}
+
+/// Writes a value that came as JSON. Always on one line, so that an event stream can carry it: in JSON, a line end outside an escape
+/// is nothing but white space.
+pub(crate) fn raw(out: &mut Vec<u8>, json: &Json) {
+    for line in json.as_str().split(['\n', '\r']) {
+        out.extend_from_slice(line.as_bytes());
+    }
+}
+
+/// Writes a number.
+pub(crate) fn number(out: &mut Vec<u8>, value: impl std::fmt::Display) {
+    write!(out, "{value}").expect("a Vec takes all that is written to it");
+}
+
+impl Object<'_> {
+    fn separate(&mut self) {
+        if !self.is_empty {
+            self.out.push(b',');
+        }
+        self.is_empty = false;
+    }
+
+    /// Begins a field of ours; its value is to be written next.
+    pub(crate) fn field(&mut self, name: &'static str) -> &mut Vec<u8> {
+        self.separate();
+        self.out.push(b'"');
+        self.out.extend_from_slice(name.as_bytes());
+        self.out.extend_from_slice(b"\":");
+        self.out
+    }
+
+    /// Begins a field whose name came from elsewhere.
+    pub(crate) fn key(&mut self, name: &str) -> &mut Vec<u8> {
+        self.separate();
+        text(self.out, name);
+        self.out.push(b':');
+        self.out
+    }
+
+    pub(crate) fn text(&mut self, name: &'static str, value: &str) {
+        text(self.field(name), value);
+    }
+
+    pub(crate) fn text_if_some(&mut self, name: &'static str, value: Option<&str>) {
+        if let Some(value) = value {
+            self.text(name, value);
+        }
+    }
+
+    pub(crate) fn texts(&mut self, name: &'static str, values: impl IntoIterator<Item = impl AsRef<str>>) {
+        array(self.field(name), values, |out, value| text(out, value.as_ref()));
+    }
+
+    pub(crate) fn raw_if_some(&mut self, name: &'static str, json: Option<&Json>) {
+        if let Some(json) = json {
+            raw(self.field(name), json);
+        }
+    }
+
+    pub(crate) fn flag(&mut self, name: &'static str, value: bool) {
+        self.field(name).extend_from_slice(if value { b"true" } else { b"false" });
+    }
+
+    /// Writes a flag only where it says something: `false` is what its absence means.
+    pub(crate) fn flag_if_set(&mut self, name: &'static str, value: bool) {
+        if value {
+            self.flag(name, true);
+        }
+    }
+
+    pub(crate) fn number(&mut self, name: &'static str, value: impl std::fmt::Display) {
+        number(self.field(name), value);
+    }
+
+    pub(crate) fn list<T>(
+        &mut self,
+        name: &'static str,
+        items: impl IntoIterator<Item = T>,
+        item: impl FnMut(&mut Vec<u8>, T),
+    ) {
+        array(self.field(name), items, item);
+    }
+
+    pub(crate) fn object<R>(&mut self, name: &'static str, fields: impl FnOnce(&mut Object<'_>) -> R) -> R {
+        object(self.field(name), fields)
+    }
+}

@@ -1,0 +1,119 @@
+//! Agent cards, written and read.
+
+use bobbinet_core::{Description, Effect, Skill, SkillId};
+use bobbinet_wire::v1_0::{
+    CardView,
+    card::{self, CARD_INLINE_MAX, CardContext, Security},
+};
+use expect_test::expect_file;
+
+use crate::{fixture::json, golden::assert_no_snake_case};
+
+const CONTEXT: CardContext<'_> = CardContext {
+    url: "https://mesh.example.com/agents/files/",
+    streaming: true,
+    push: false,
+    extended: false,
+    security: Security::BearerJwt,
+};
+
+fn skill(id: &str) -> Skill {
+    Skill {
+        id: SkillId::parse(id).unwrap(),
+        name: "Read a file".to_owned(),
+        description: "Gives a file's \"text\".".to_owned(),
+        tags: vec!["files".to_owned()],
+        examples: vec!["read-file path=a.txt".to_owned()],
+        input: Some(json("{\n  \"type\": \"object\", \"properties\": {\"path\": {\"type\": \"string\"}}}")),
+        output: Some(json(r#"{"type":"object","minProperties":1.0}"#)),
+        effect: Effect::ReadOnly,
+    }
+}
+
+fn description() -> Description {
+    Description {
+        name: "files".to_owned(),
+        description: "Files on a disk.".to_owned(),
+        version: "2.1.0".to_owned(),
+        documentation_url: Some("https://example.com/docs".to_owned()),
+        provider: Some(("Example".to_owned(), "https://example.com".to_owned())),
+        skills: vec![
+            skill("read-file"),
+            Skill {
+                examples: Vec::new(),
+                input: None,
+                output: None,
+                effect: Effect::AtMostOnce,
+                ..skill("write \"it\"")
+            },
+        ],
+    }
+}
+
+#[test]
+fn a_card_is_written_and_read_back() {
+    let bytes = card::write(&description(), CONTEXT);
+    assert_eq!(bytes, card::write(&description(), CONTEXT));
+    assert_no_snake_case(&serde_json::from_slice(&bytes).unwrap());
+    expect_file!["../../golden/card.json"].assert_eq(&format!("{}\n", std::str::from_utf8(&bytes).unwrap()));
+
+    let view = CardView::parse(&bytes).unwrap();
+    assert_eq!(view.name, "files");
+    assert_eq!(view.capabilities.streaming, Some(true));
+    assert_eq!(view.endpoint().unwrap().url, CONTEXT.url);
+    assert_eq!(view.skills.iter().map(|skill| skill.id.as_str()).collect::<Vec<_>>(), ["read-file", "write \"it\""]);
+    let skills = view.extension_skills();
+    let read = &skills["read-file"];
+    assert_eq!(read.effects.as_deref(), Some("read-only"));
+    assert_eq!(read.output.as_ref().unwrap().as_str(), r#"{"type":"object","minProperties":1.0}"#);
+    // Whoever has the card can check the hash against what the card holds.
+    assert_eq!(read.schema_hash, card::schema_hash(read.input.as_ref(), read.output.as_ref()));
+    assert_eq!(skills["write \"it\""].schema_hash, None);
+}
+
+#[test]
+fn an_open_agent_asks_for_nothing() {
+    let bytes = card::write(&description(), CardContext { security: Security::Open, ..CONTEXT });
+    assert!(!String::from_utf8(bytes).unwrap().contains("security"));
+}
+
+#[test]
+fn a_large_card_has_hashes_instead_of_schemas() {
+    let large = |count| Description {
+        skills: (0..count).map(|number| skill(&format!("skill-{number}"))).collect(),
+        ..description()
+    };
+    let size = |count| card::write(&large(count), CONTEXT).len();
+    let last_inline = (1..1_000).find(|count| size(count + 1) < size(*count)).unwrap();
+    assert!(size(last_inline) <= CARD_INLINE_MAX);
+    let skills = CardView::parse(&card::write(&large(last_inline + 1), CONTEXT)).unwrap().extension_skills();
+    let expected = card::schema_hash(skill("x").input.as_ref(), skill("x").output.as_ref());
+    assert_eq!(skills.len(), last_inline + 1);
+    assert!(
+        skills.values().all(|skill| skill.input.is_none() && skill.output.is_none() && skill.schema_hash == expected)
+    );
+}
+
+#[test]
+fn a_schema_hash_is_that_of_the_text() {
+    // printf '{"a":1}' | sha256sum
+    let expected = "sha256:015abd7f5cc57a2dd94b7590f04ad8084273905ee33ec5cebeae62276a97f862";
+    assert_eq!(card::schema_hash(Some(&json(r#"{"a":1}"#)), None).as_deref(), Some(expected));
+}
+
+#[test]
+fn the_first_interface_of_ours_is_taken() {
+    let pick = |interfaces: &str| {
+        let card = format!(r#"{{"name":"x","supportedInterfaces":{interfaces}}}"#);
+        CardView::parse(card.as_bytes()).unwrap().endpoint().map(|interface| interface.url.clone())
+    };
+    let grpc = r#"{"url":"g","protocolBinding":"GRPC","protocolVersion":"1.0"}"#;
+    let old = r#"{"url":"o","protocolBinding":"JSONRPC","protocolVersion":"0.3"}"#;
+    let ours = r#"{"url":"a","protocolBinding":"JSONRPC","protocolVersion":"1.0","tenant":"t"}"#;
+    let patch = r#"{"url":"b","protocolBinding":"JSONRPC","protocolVersion":"1.0.1"}"#;
+    let later = r#"{"url":"c","protocolBinding":"JSONRPC","protocolVersion":"1.00"}"#;
+    assert_eq!(pick(&format!("[{grpc},{old},{ours},{patch}]")).as_deref(), Some("a"));
+    assert_eq!(pick(&format!("[{later},{patch},{ours}]")).as_deref(), Some("b"));
+    assert_eq!(pick(&format!("[{grpc},{old},{later}]")), None);
+    assert!(CardView::parse(b"<html>").is_err());
+}

@@ -1,0 +1,220 @@
+//! Golden files: what goes over the wire, byte for byte. `UPDATE_EXPECT=1` writes them anew; look at the difference.
+
+use std::{sync::Arc, time::Duration};
+
+use bobbinet_core::{CallId, Event, Part, Question, QuestionKind, Role, State, task::Settlement};
+use bobbinet_wire::{
+    Error, ErrorKind, FieldViolation, Id, envelope,
+    operation::{Configuration, GetParams, ListParams, Operation, SendParams},
+    v1_0::{
+        client,
+        response::{self, Page, Selection},
+    },
+};
+use expect_test::{ExpectFile, expect_file};
+
+use crate::fixture::{
+    added, at, context_id, ended, full_message, full_task, json, message, small_task, started, submitted, task,
+    task_id, user_message,
+};
+
+/// Compares, and looks for what ProtoJSON never writes: names in snake_case, and null outside of data.
+fn check(bytes: &[u8], expected: ExpectFile) {
+    let text = std::str::from_utf8(bytes).unwrap();
+    assert!(!text.contains('\n'), "one line, so that an event stream can carry it");
+    assert_no_snake_case(&serde_json::from_str(text).unwrap());
+    expected.assert_eq(&format!("{text}\n"));
+}
+
+pub(crate) fn assert_no_snake_case(value: &serde_json::Value) {
+    match value {
+        serde_json::Value::Object(fields) => {
+            for (name, value) in fields {
+                assert!(!name.contains('_'), "{name} is not camelCase");
+                assert_no_snake_case(value);
+            }
+        }
+        serde_json::Value::Array(items) => items.iter().for_each(assert_no_snake_case),
+        serde_json::Value::Null
+        | serde_json::Value::Bool(_)
+        | serde_json::Value::Number(_)
+        | serde_json::Value::String(_) => {}
+    }
+}
+
+fn written(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut out = Vec::new();
+    write(&mut out);
+    out
+}
+
+#[test]
+fn tasks() {
+    let result = |task: &bobbinet_core::Task, selection| {
+        written(|out| envelope::write_result(out, &Id::from(7), |out| response::write_task(out, task, selection)))
+    };
+    check(&result(&small_task(), Selection::ALL), expect_file!["../../golden/task_small.json"]);
+    check(&result(&full_task(), Selection::ALL), expect_file!["../../golden/task_full.json"]);
+    check(&result(&full_task(), Selection::history(Some(1))), expect_file!["../../golden/task_history_1.json"]);
+    check(
+        &result(&full_task(), Selection { history_length: Some(0), artifacts: false }),
+        expect_file!["../../golden/task_bare.json"],
+    );
+    check(
+        &written(|out| response::write_task_wrapped(out, &small_task(), Selection::ALL)),
+        expect_file!["../../golden/task_wrapped.json"],
+    );
+}
+
+#[test]
+fn pages() {
+    let page = |tasks: &[Arc<bobbinet_core::Task>], next_page_token, total_size| {
+        let page = Page { tasks, next_page_token, page_size: 50, total_size };
+        written(|out| response::write_page(out, page, Selection { history_length: Some(0), artifacts: false }))
+    };
+    check(&page(&[], "", 0), expect_file!["../../golden/page_empty.json"]);
+    let tasks = [Arc::new(small_task()), Arc::new(full_task())];
+    check(&page(&tasks, "b64", 1234), expect_file!["../../golden/page.json"]);
+}
+
+#[test]
+fn updates() {
+    let words = || Some(Arc::new(message("m-3", Role::Agent, vec![Part::text("half way")])));
+    let question = |kind| {
+        let message = Arc::new(message("q-1", Role::Agent, vec![Part::text("which one?")]));
+        Event::Asked { question: Arc::new(Question { kind, message, schema: None }) }
+    };
+    let reply = |resumed| Event::Replied { message: Arc::new(user_message()), answer: None, resumed };
+    let cases = [
+        (started(), expect_file!["../../golden/update_started.json"]),
+        (
+            Event::Progressed { message: words(), metadata: Some(json(r#"{"progress":1,"total":2.0}"#)) },
+            expect_file!["../../golden/update_progressed.json"],
+        ),
+        (added(), expect_file!["../../golden/update_added.json"]),
+        (question(QuestionKind::Input), expect_file!["../../golden/update_asked.json"]),
+        (question(QuestionKind::Authorization), expect_file!["../../golden/update_authorization.json"]),
+        (reply(true), expect_file!["../../golden/update_resumed.json"]),
+        (reply(false), expect_file!["../../golden/update_replied.json"]),
+        (Event::Released, expect_file!["../../golden/update_released.json"]),
+        (ended(State::Failed), expect_file!["../../golden/update_ended.json"]),
+    ];
+    for (event, expected) in cases {
+        assert!(response::is_update(&event));
+        let mut out = Vec::new();
+        assert!(response::write_update(&mut out, &task_id(), &context_id(), at(5), &event));
+        check(&out, expected);
+    }
+}
+
+/// What an update says is what the task says after it.
+#[test]
+fn an_update_and_the_task_after_it_agree() {
+    let question = Arc::new(Question {
+        kind: QuestionKind::Authorization,
+        message: Arc::new(message("q-1", Role::Agent, vec![Part::text("sign in")])),
+        schema: None,
+    });
+    let events = [
+        submitted(user_message()),
+        started(),
+        Event::Progressed { message: None, metadata: Some(json(r#"{"progress":1}"#)) },
+        added(),
+        Event::Asked { question },
+        Event::Replied { message: Arc::new(full_message()), answer: None, resumed: false },
+        started(),
+        Event::Released,
+        started(),
+        ended(State::Failed),
+    ];
+    for length in 2..=events.len() {
+        let view = |task: &bobbinet_core::Task| {
+            let bytes =
+                written(|out| response::write_task(out, task, Selection { history_length: Some(0), artifacts: true }));
+            client::read_task(serde_json::from_slice(&bytes).unwrap()).unwrap()
+        };
+        let mut followed = view(&task(&events[..length - 1]));
+        let time = at(u64::try_from(length).unwrap() - 1);
+        let update = written(|out| {
+            assert!(response::write_update(out, &task_id(), &context_id(), time, &events[length - 1]));
+        });
+        followed.apply(client::read_event(serde_json::from_slice(&update).unwrap()).unwrap());
+        let mut expected = view(&task(&events[..length]));
+        if let Event::Added { .. } = events[length - 1] {
+            // An artifact does not touch the status, nor what came with it.
+            expected.metadata.clone_from(&followed.metadata);
+        }
+        assert_eq!(followed, expected, "after {:?}", events[length - 1]);
+    }
+}
+
+#[test]
+fn what_is_no_update_is_not_written() {
+    let silent = [
+        submitted(user_message()),
+        Event::Intended { call: CallId(1), attempt: 1 },
+        Event::Settled { call: CallId(1), settlement: Settlement::Done },
+    ];
+    for event in silent {
+        let mut out = Vec::new();
+        assert!(!response::is_update(&event));
+        assert!(!response::write_update(&mut out, &task_id(), &context_id(), at(0), &event));
+        assert!(out.is_empty());
+    }
+}
+
+#[test]
+fn raw_json_goes_out_on_one_line() {
+    let spread = message("m-1", Role::User, vec![Part::data(json("{\r\n  \"a\": [1.0,\n2]\n}"))]);
+    let bytes = written(|out| response::write_task(out, &task(&[submitted(spread)]), Selection::ALL));
+    assert!(String::from_utf8(bytes).unwrap().contains(r#"{"data":{  "a": [1.0,2]}"#));
+}
+
+#[test]
+fn errors() {
+    let error = |error: &Error| written(|out| envelope::write_error(out, &Id::NULL, error));
+    let violations = ["message.messageId", "message.parts[0]"]
+        .map(|field| FieldViolation { field: field.to_owned(), description: "is required".to_owned() });
+    check(&error(&Error::invalid_params(violations.to_vec())), expect_file!["../../golden/error_params.json"]);
+    let busy = Error::new(ErrorKind::Unavailable).with_retry_after(Duration::from_millis(1_500));
+    check(&error(&busy), expect_file!["../../golden/error_unavailable.json"]);
+    let missing = Error::new(ErrorKind::TaskNotFound).with_metadata("taskId", "t-\"1\"");
+    check(&error(&missing), expect_file!["../../golden/error_task.json"]);
+    let mut table = String::new();
+    for kind in ErrorKind::ALL {
+        assert_eq!(ErrorKind::from_code(i64::from(kind.code())), Some(kind), "each code is one kind's");
+        let line = String::from_utf8(written(|out| Error::new(kind).write(out))).unwrap();
+        table += &format!("{} {line}\n", kind.http_status());
+    }
+    expect_file!["../../golden/error_table.txt"].assert_eq(&table);
+}
+
+#[test]
+fn requests() {
+    let request = |operation: &Operation| written(|out| client::write_request(out, 1, operation));
+    let send = SendParams {
+        message: full_message(),
+        context: Some(context_id()),
+        task: Some(task_id().to_string()),
+        configuration: Configuration {
+            accepted_output_modes: vec!["text/plain".to_owned()],
+            history_length: Some(3),
+            return_immediately: true,
+            has_push_config: false,
+        },
+        metadata: Some(json(r#"{"k":1.0}"#)),
+        tenant: Some("acme".to_owned()),
+    };
+    check(&request(&Operation::SendStreaming(Box::new(send))), expect_file!["../../golden/request_send.json"]);
+    let get = GetParams { id: task_id().to_string(), history_length: Some(0), tenant: None };
+    check(&request(&Operation::Get(get)), expect_file!["../../golden/request_get.json"]);
+    let list = ListParams {
+        context: Some(context_id()),
+        state: Some(State::InputRequired),
+        status_timestamp_after: Some(at(0)),
+        include_artifacts: true,
+        page_token: Some("b64".to_owned()),
+        ..ListParams::default()
+    };
+    check(&request(&Operation::List(list)), expect_file!["../../golden/request_list.json"]);
+}

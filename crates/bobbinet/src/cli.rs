@@ -1,0 +1,447 @@
+//! What can be typed. The flags that the A2A project's CLI specification has are spelled as it spells them.
+
+use std::{ffi::OsString, fmt, net::SocketAddr, path::PathBuf, time::Duration};
+
+use bobbinet_core::{AgentName, ContextId, State};
+use bobbinet_http::client::ServiceParameter;
+use clap::{
+    ArgAction, Args, Parser, Subcommand,
+    builder::{FalseyValueParser, Styles, styling::AnsiColor},
+};
+use clap_complete::Shell;
+
+use crate::{client::parts::Parts, config::parse_address, demo, output::Format};
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+const EXAMPLES: &str = "\
+Examples:
+  bobbinet demo                                    see it survive a kill -9
+  bobbinet up mcp.json                             every server of the file becomes an agent
+  bobbinet agent --name files -- npx -y @modelcontextprotocol/server-filesystem ./docs
+  bobbinet call files.list_directory path=docs     call a tool of a node on this machine
+  bobbinet task list                               what became of it";
+
+/// Any MCP server becomes a durable A2A agent.
+#[derive(Debug, Parser)]
+#[command(name = "bobbinet", version, styles = STYLES, after_help = EXAMPLES, max_term_width = 110)]
+#[command(disable_version_flag = true, subcommand_required = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What goes with every command.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Options for every command")]
+pub(crate) struct Global {
+    /// What results look like
+    #[arg(short, long, global = true, value_enum, default_value_t, env = "A2ACLI_OUTPUT", hide_env = true)]
+    pub(crate) output: Format,
+    /// Show a bearer token of yours instead of one made with the key of a node on this machine. Others on the machine
+    /// can see what is typed here: the variable is safer
+    #[arg(long, global = true, value_name = "TOKEN", env = "A2ACLI_BEARER", hide_env_values = true)]
+    pub(crate) bearer: Option<Secret>,
+    /// Show this API key, where the agent's card says. Others on the machine can see what is typed here: the variable
+    /// is safer
+    #[arg(long, global = true, value_name = "KEY", env = "A2ACLI_API_KEY", hide_env_values = true)]
+    pub(crate) api_key: Option<Secret>,
+    /// Send this service parameter, a header, with each request; may be repeated
+    #[arg(long, global = true, value_name = "NAME:VALUE", env = "A2ACLI_SVC_PARAM", hide_env_values = true)]
+    #[arg(value_parser = ServiceParameter::parse)]
+    pub(crate) svc_param: Vec<ServiceParameter>,
+    /// Believe any certificate. For trying things out only: whoever stands in between can read and change everything
+    #[arg(long, global = true, env = "A2ACLI_INSECURE", hide_env = true, value_parser = FalseyValueParser::new())]
+    pub(crate) insecure: bool,
+    /// Show all of what is said, and not only its gist
+    #[arg(long, global = true, env = "A2ACLI_VERBOSE", hide_env = true, value_parser = FalseyValueParser::new())]
+    pub(crate) verbose: bool,
+    /// Tell on standard error how it is done
+    #[arg(long, global = true, env = "A2ACLI_DEBUG", hide_env = true, value_parser = FalseyValueParser::new())]
+    pub(crate) debug: bool,
+    /// Take A2ACLI_* settings from this file instead of the nearest .env
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// What to log, such as `debug` or `info,bobbinet_engine=trace`
+    #[arg(long, global = true, value_name = "FILTER", env = "BOBBINET_LOG", hide_env = true)]
+    pub(crate) log: Option<String>,
+    /// Print the version
+    #[arg(short = 'v', long, action = ArgAction::Version)]
+    version: Option<bool>,
+}
+
+/// A credential: it is never printed.
+#[derive(Clone)]
+pub(crate) struct Secret(pub(crate) String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a node: every MCP server of a file as an agent
+    Up(Up),
+    /// Run one MCP server as an agent, at the root of an address
+    Agent(Agent),
+    /// See tasks survive a kill -9, with three agents and an orchestrator
+    Demo(demo::Args),
+    /// Look at an agent's card
+    #[command(subcommand)]
+    Card(Card),
+    /// Send a message to an agent
+    Send(Box<Send>),
+    /// Call a skill with arguments
+    Call(Box<Call>),
+    /// Look at tasks, follow, answer and cancel them
+    #[command(subcommand)]
+    Task(Box<Task>),
+    /// Look for mistakes in a configuration without starting anything
+    Check(Check),
+    /// Tokens of a node's owner
+    #[command(subcommand)]
+    Token(Token),
+    /// A node's signing keys
+    #[command(subcommand)]
+    Key(Key),
+    /// A node's data, while the node is not running
+    #[command(subcommand)]
+    Store(Store),
+    /// Settings: those of A2ACLI_* variables and .env files
+    #[command(subcommand)]
+    Config(Config),
+    /// Print a completion script
+    Completion {
+        /// For which shell
+        shell: Shell,
+    },
+    /// The program between a node and a server, which ends with both
+    #[command(hide = true)]
+    ExecMcp {
+        /// What to run
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<OsString>,
+    },
+    /// One of the demo's MCP servers, on standard input and output
+    #[command(hide = true)]
+    DemoServer(demo::ServerArgs),
+}
+
+/// Where a node listens and keeps its data.
+#[derive(Debug, Args)]
+pub(crate) struct Place {
+    /// Where to listen [default: 127.0.0.1:7420]
+    #[arg(long, value_name = "ADDRESS", env = "BOBBINET_LISTEN", hide_env_values = true, value_parser = address)]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Where to keep tasks and keys [default: ./bobbinet-data]
+    #[arg(long, value_name = "FOLDER", env = "BOBBINET_DATA", hide_env_values = true)]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// What callers know the node by, if not by its address, such as `https://agents.example.com`
+    #[arg(long, value_name = "URL", env = "BOBBINET_PUBLIC_URL", hide_env_values = true)]
+    pub(crate) public_url: Option<String>,
+    /// How long to go on taking work after a SIGTERM, so that those who route to the node can turn away
+    #[arg(long, value_name = "TIME", env = "BOBBINET_LAME_DUCK", hide_env_values = true, value_parser = duration)]
+    pub(crate) lame_duck: Option<Duration>,
+    /// How long running calls may take to end after a SIGTERM
+    #[arg(long, value_name = "TIME", env = "BOBBINET_GRACE", hide_env_values = true, value_parser = duration)]
+    pub(crate) grace: Option<Duration>,
+    /// Where to send traces, such as `http://127.0.0.1:4318`
+    #[arg(long, value_name = "URL", env = "OTEL_EXPORTER_OTLP_ENDPOINT", hide_env_values = true)]
+    pub(crate) otlp: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Up {
+    /// A bobbinet.yaml or an mcp.json [default: the first that is there]
+    pub(crate) file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Agent {
+    /// The agent's name [default: after the command]
+    #[arg(long, env = "BOBBINET_NAME", hide_env_values = true, value_parser = AgentName::parse)]
+    pub(crate) name: Option<AgentName>,
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// A card that knows the server's tools: filesystem, memory, everything, or a file
+    #[arg(long = "use", value_name = "CARD", env = "BOBBINET_USE", hide_env_values = true)]
+    pub(crate) card: Option<String>,
+    /// Believe what the server says of its tools: which only read, and which may be repeated
+    #[arg(long, env = "BOBBINET_TRUST_HINTS", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub(crate) trust_hints: bool,
+    /// What the agent is for, in place of the server's own words
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) description: Option<String>,
+    /// Where the server runs [default: here]
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) cwd: Option<PathBuf>,
+    /// A variable for the server; with a name alone, the one that is set here
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    pub(crate) env: Vec<String>,
+    /// How the server is started
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<String>,
+}
+
+/// Which agent.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Target {
+    /// The agent: its URL, its name on a node of this machine, or a file with its card [default: the one there is]
+    #[arg(short, long = "agent-card", value_name = "AGENT", env = "A2ACLI_AGENT_CARD", hide_env_values = true)]
+    #[arg(visible_alias = "agent")]
+    pub(crate) agent: Option<String>,
+    /// The data folder of the node, if it is not found by itself
+    #[arg(long, value_name = "FOLDER", env = "BOBBINET_DATA", hide_env_values = true)]
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
+/// How to wait for a task.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Waiting {
+    /// How long to wait before giving up; the task goes on
+    #[arg(long, value_name = "TIME", env = "A2ACLI_TIMEOUT", hide_env = true, value_parser = duration)]
+    pub(crate) timeout: Option<Duration>,
+    /// How often to look, where an agent cannot stream
+    #[arg(long, value_name = "TIME", env = "A2ACLI_POLL_INTERVAL", hide_env = true, default_value = "2s", value_parser = duration)]
+    pub(crate) poll_interval: Duration,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Card {
+    /// Fetch a card and show it
+    Get {
+        /// The agent: its URL, its name on a node of this machine, or a file with its card
+        url: Option<String>,
+        #[command(flatten)]
+        target: Target,
+    },
+}
+
+/// How to send, and what to do then.
+#[derive(Debug, Args)]
+pub(crate) struct Delivery {
+    /// Follow what happens, as it happens
+    #[arg(long, conflicts_with = "is_async")]
+    pub(crate) stream: bool,
+    /// Do not wait for the task to end or to ask
+    #[arg(long = "async", visible_alias = "no-wait", env = "A2ACLI_ASYNC", hide_env = true, value_parser = FalseyValueParser::new())]
+    pub(crate) is_async: bool,
+    /// Wait for the task to end or to ask, which is the default
+    #[arg(long, conflicts_with = "is_async")]
+    pub(crate) wait: bool,
+    #[command(flatten)]
+    pub(crate) waiting: Waiting,
+    /// How many messages of the history to show
+    #[arg(long, value_name = "N", env = "A2ACLI_HISTORY", hide_env = true)]
+    pub(crate) history: Option<u32>,
+    /// A key under which a repetition of this request finds the same task
+    #[arg(long, value_name = "KEY")]
+    pub(crate) idempotency_key: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Send {
+    #[command(flatten)]
+    pub(crate) parts: Parts,
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// Go on with this task: answer what it asks
+    #[arg(long, value_name = "ID", env = "A2ACLI_TASK_ID", hide_env = true)]
+    pub(crate) task_id: Option<String>,
+    /// Group the message with what has this context
+    #[arg(long, value_name = "ID", env = "A2ACLI_CONTEXT_ID", hide_env = true, value_parser = ContextId::parse)]
+    pub(crate) context_id: Option<ContextId>,
+    /// A JSON object that goes with the message
+    #[arg(long, value_name = "JSON", env = "A2ACLI_METADATA", hide_env = true)]
+    pub(crate) metadata: Option<String>,
+    #[command(flatten)]
+    pub(crate) delivery: Delivery,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Call {
+    /// The skill: AGENT.SKILL, or only SKILL with -a
+    pub(crate) skill: String,
+    /// Its arguments: NAME=VALUE, or NAME:=JSON; or all of them as one JSON object
+    #[arg(value_name = "NAME=VALUE")]
+    pub(crate) arguments: Vec<String>,
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// Group the call with what has this context
+    #[arg(long, value_name = "ID", env = "A2ACLI_CONTEXT_ID", hide_env = true, value_parser = ContextId::parse)]
+    pub(crate) context_id: Option<ContextId>,
+    #[command(flatten)]
+    pub(crate) delivery: Delivery,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Task {
+    /// List tasks, the newest first
+    List(TaskList),
+    /// Show a task
+    Get {
+        /// Its id
+        id: String,
+        /// Wait until it has ended or asks
+        #[arg(long, visible_alias = "watch")]
+        wait: bool,
+        /// How many messages of the history to show
+        #[arg(long, value_name = "N", env = "A2ACLI_HISTORY", hide_env = true)]
+        history: Option<u32>,
+        #[command(flatten)]
+        waiting: Waiting,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Show all that a node of this machine knows of a task: its log, its calls and what is known of their effects
+    Show {
+        /// Its id
+        id: String,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Follow a task until it has ended or asks
+    Subscribe {
+        /// Its id
+        id: String,
+        /// Give each event as it comes
+        #[arg(long)]
+        stream: bool,
+        /// Go on after this event
+        #[arg(long, value_name = "EVENT")]
+        after: Option<String>,
+        #[command(flatten)]
+        waiting: Waiting,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Answer what a task asks
+    Reply {
+        /// Its id
+        id: String,
+        #[command(flatten)]
+        parts: Parts,
+        #[command(flatten)]
+        target: Target,
+        #[command(flatten)]
+        delivery: Delivery,
+    },
+    /// Cancel a task
+    Cancel {
+        /// Its id
+        id: String,
+        #[command(flatten)]
+        target: Target,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TaskList {
+    /// Only those in this state, such as working or input-required
+    #[arg(long, visible_alias = "status", value_parser = state)]
+    pub(crate) state: Option<State>,
+    /// Only those of this context
+    #[arg(long, value_name = "ID", env = "A2ACLI_CONTEXT_ID", hide_env = true, value_parser = ContextId::parse)]
+    pub(crate) context_id: Option<ContextId>,
+    /// How many at most
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) page_size: u32,
+    /// Where the page before ended
+    #[arg(long, value_name = "TOKEN")]
+    pub(crate) page_token: Option<String>,
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// One task to a line, with -o json
+    #[arg(long)]
+    pub(crate) stream: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// A bobbinet.yaml or an mcp.json [default: the first that is there]
+    pub(crate) file: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Token {
+    /// Make a token for one agent, and print it alone
+    Mint {
+        /// The agent that it is for, by its URL [default: the one agent of the node that runs here]
+        #[arg(long, value_name = "URL")]
+        audience: Option<String>,
+        /// Who it is for [default: the node's owner]
+        #[arg(long, value_name = "NAME")]
+        sub: Option<String>,
+        /// How long it is good for, at most 15 minutes
+        #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration)]
+        ttl: Duration,
+        /// The node's data folder
+        #[arg(long, value_name = "FOLDER", env = "BOBBINET_DATA", hide_env_values = true)]
+        data_dir: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Key {
+    /// List the keys, the oldest first
+    List(DataDir),
+    /// Make a key that signs from now on; the older ones go on verifying
+    New(DataDir),
+    /// Print the public keys as a JWK set
+    Jwks(DataDir),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Store {
+    /// Read all of it, and say what is damaged
+    Check(DataDir),
+    /// Write all of it to standard output, one JSON object to a line
+    Export(DataDir),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Config {
+    /// Show each setting, its value and where that comes from: a flag, the environment, a file or the default
+    Show,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct DataDir {
+    /// The node's data folder
+    #[arg(long, value_name = "FOLDER", env = "BOBBINET_DATA", hide_env_values = true, default_value = crate::config::DATA)]
+    pub(crate) data_dir: PathBuf,
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    parse_address(text).ok_or_else(|| "write an IP address and a port, such as 127.0.0.1:7420".to_owned())
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse::<u32>().map(|seconds| Duration::from_secs(seconds.into()));
+    seconds.or_else(|_| humantime::parse_duration(text)).map_err(|_| "write a time such as 500ms, 30s or 5m".to_owned())
+}
+
+fn state(text: &str) -> Result<State, String> {
+    let simple = text.to_lowercase().replace('_', "-");
+    let simple = simple.strip_prefix("task-state-").unwrap_or(&simple);
+    State::ALL.into_iter().find(|state| state.as_str() == simple).ok_or_else(|| {
+        let all = State::ALL.map(State::as_str).join(", ");
+        format!("there is {all}")
+    })
+}

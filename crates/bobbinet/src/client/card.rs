@@ -1,0 +1,91 @@
+//! `bobbinet card get`: who an agent is, and what it can do.
+
+use bobbinet_core::Json;
+use bobbinet_wire::v1_0::{CardView, ExtensionSkill};
+
+use super::resolve::Agent;
+use crate::{failure::Failure, output::Output};
+
+/// Fetches a card and shows it.
+pub(crate) async fn get(output: Output, agent: &Agent) -> Result<(), Failure> {
+    let client = agent.connect().await?;
+    let card = client.card();
+    if output.is_json() {
+        return output.raw(card.json.as_str());
+    }
+    show(output, &card.value, &card.json)
+}
+
+fn show(output: Output, card: &CardView, json: &Json) -> Result<(), Failure> {
+    output.field("Name", &card.name)?;
+    output.field("Description", &card.description)?;
+    output.field("Version", &card.version)?;
+    for interface in &card.supported_interfaces {
+        let Interface { url, binding, version } = Interface::of(interface);
+        output.field("Interface", format_args!("{url} ({binding} {version})"))?;
+    }
+    let capabilities = [
+        ("streaming", card.capabilities.streaming),
+        ("push notifications", card.capabilities.push_notifications),
+        ("extended card", card.capabilities.extended_agent_card),
+    ];
+    let has: Vec<&str> = capabilities.iter().filter(|(_, has)| *has == Some(true)).map(|(name, _)| *name).collect();
+    output.field("Capabilities", if has.is_empty() { "none".to_owned() } else { has.join(", ") })?;
+    output.field("Security", security(json))?;
+    let extension = card.extension_skills();
+    for skill in &card.skills {
+        output.field("Skill", &skill.id)?;
+        output.field("  Does", first_line(&skill.description))?;
+        if let Some(ours) = extension.get(&skill.id) {
+            show_extension(output, ours)?;
+        }
+        for example in skill.examples.iter().flatten() {
+            output.field("  Example", example)?;
+        }
+        if output.is_verbose {
+            output.field("  Tags", skill.tags.as_deref().unwrap_or_default().join(", "))?;
+        }
+    }
+    Ok(())
+}
+
+struct Interface<'a> {
+    url: &'a str,
+    binding: &'a str,
+    version: &'a str,
+}
+
+impl<'a> Interface<'a> {
+    fn of(interface: &'a bobbinet_wire::v1_0::Interface) -> Self {
+        Self { url: &interface.url, binding: &interface.protocol_binding, version: &interface.protocol_version }
+    }
+}
+
+fn show_extension(output: Output, skill: &ExtensionSkill) -> Result<(), Failure> {
+    if let Some(effects) = &skill.effects {
+        output.field("  Effect", effects)?;
+    }
+    match &skill.input {
+        Some(schema) if output.is_verbose => {
+            let pretty = serde_json::to_string_pretty(&schema.to_value()).unwrap_or_default();
+            output.block("  Arguments", &pretty)
+        }
+        Some(schema) => {
+            let names = super::arguments::names(schema);
+            if names.is_empty() { Ok(()) } else { output.field("  Arguments", names.join(", ")) }
+        }
+        None => Ok(()),
+    }
+}
+
+/// The names of the security schemes, whatever they are.
+fn security(json: &Json) -> String {
+    let card = json.to_value();
+    let schemes = card.get("securitySchemes").and_then(|schemes| schemes.as_object());
+    let names: Vec<&str> = schemes.into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
+}

@@ -1,0 +1,138 @@
+//! What a failed call means for the one who typed it.
+
+use bobbinet_http::client::ClientError;
+use bobbinet_wire::{ErrorKind, v1_0::client::RemoteError};
+
+use crate::failure::{Code, Failure};
+
+/// What to type for what an agent's advice calls by its name in the protocol.
+const TYPED: [(&str, &str); 4] = [
+    ("ListTasks", "`bobbinet task list`"),
+    ("GetTask", "`bobbinet task get`"),
+    ("SubscribeToTask", "`bobbinet task subscribe`"),
+    ("without a taskId", "without --task-id"),
+];
+
+/// The failure that an error of a call is. `is_anonymous`: nothing was shown to say who we are.
+pub(crate) fn of_client(error: ClientError, is_anonymous: bool) -> Failure {
+    match error {
+        ClientError::BadUrl(_) => Failure::of(Code::Usage, &error),
+        ClientError::Unreachable { .. } => {
+            Failure::of(Code::Unreachable, &error).hint("is the node running, and is this its address?")
+        }
+        // Something is there, and it is no card: the client tells the two apart in words only.
+        ClientError::NoCard { ref why, .. } if why.starts_with("the agent card is not") || why == "it is not JSON" => {
+            Failure::of(Code::CardInvalid, &error)
+        }
+        ClientError::NoCard { .. } => {
+            let hint = "a node with several agents has each at /agents/NAME; GET /agents lists them";
+            Failure::of(Code::CardNotFound, &error).hint(hint)
+        }
+        ClientError::Unauthorized { message, .. } if is_anonymous => Failure::new(Code::CredentialsMissing, message).hint(
+            "on the node's machine say --data-dir FOLDER; elsewhere --bearer TOKEN, made there with `bobbinet token mint --audience URL`",
+        ),
+        // What the agent advises is for programs that speak HTTP.
+        ClientError::Unauthorized { message, hint } if hint.contains("Authorization") => Failure::new(Code::AuthFailed, message)
+            .hint("use a token that is made for this agent's URL and has not expired: bobbinet token mint --audience URL"),
+        ClientError::Unauthorized { message, hint } => Failure::new(Code::AuthFailed, message).hint(hint),
+        ClientError::Credentials { .. } => Failure::of(Code::CredentialsMissing, &error)
+            .hint("`bobbinet card get` shows what the agent takes; --bearer, --api-key and --data-dir say what to show it"),
+        ClientError::Rpc(remote) => of_remote(&remote),
+        ClientError::Protocol(_) => Failure::of(Code::Internal, &error).hint("--debug shows what was said"),
+        ClientError::Timeout { .. } => Failure::of(Code::Timeout, &error),
+    }
+}
+
+fn of_remote(remote: &RemoteError) -> Failure {
+    let mut message = remote.message.clone();
+    for violation in &remote.violations {
+        let violation = violation.to_string();
+        if !message.contains(&violation) {
+            message = format!("{message}; {violation}");
+        }
+    }
+    let code = match remote.kind() {
+        Some(ErrorKind::Unauthenticated | ErrorKind::PermissionDenied) => Code::AuthFailed,
+        Some(kind) => Code::Protocol(name(kind).to_owned()),
+        None => Code::Protocol(remote.reason.clone().unwrap_or_else(|| "InternalError".to_owned())),
+    };
+    let failure = Failure::new(code, message).a2a_code(remote.code);
+    let hint = remote.hint.as_deref().map(typed);
+    let is_about_a_task = matches!(
+        remote.kind(),
+        Some(ErrorKind::TaskNotFound | ErrorKind::TaskNotCancelable | ErrorKind::UnsupportedOperation)
+    );
+    match (hint, is_about_a_task) {
+        (Some(hint), true) => failure.hint(format!("{hint} --debug shows what was said.")),
+        (None, true) => failure.hint("--debug shows what was said"),
+        (Some(hint), false) => failure.hint(hint),
+        (None, false) => failure,
+    }
+}
+
+fn typed(hint: &str) -> String {
+    TYPED.iter().fold(hint.to_owned(), |hint, (name, command)| hint.replace(name, command))
+}
+
+/// The error's name in the protocol (A2A specification section 3.3.2; those of JSON-RPC as the SDKs spell them).
+fn name(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::TaskNotFound => "TaskNotFoundError",
+        ErrorKind::TaskNotCancelable => "TaskNotCancelableError",
+        ErrorKind::PushNotificationNotSupported => "PushNotificationNotSupportedError",
+        ErrorKind::UnsupportedOperation => "UnsupportedOperationError",
+        ErrorKind::ContentTypeNotSupported => "ContentTypeNotSupportedError",
+        ErrorKind::InvalidAgentResponse => "InvalidAgentResponseError",
+        ErrorKind::ExtendedAgentCardNotConfigured => "ExtendedAgentCardNotConfiguredError",
+        ErrorKind::ExtensionSupportRequired => "ExtensionSupportRequiredError",
+        ErrorKind::VersionNotSupported => "VersionNotSupportedError",
+        ErrorKind::Parse => "JSONParseError",
+        ErrorKind::InvalidRequest => "InvalidRequestError",
+        ErrorKind::MethodNotFound => "MethodNotFoundError",
+        ErrorKind::InvalidParams => "InvalidParamsError",
+        ErrorKind::Internal => "InternalError",
+        ErrorKind::Unauthenticated => "UnauthenticatedError",
+        ErrorKind::PermissionDenied => "PermissionDeniedError",
+        ErrorKind::ResourceExhausted => "ResourceExhaustedError",
+        ErrorKind::Unavailable => "UnavailableError",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bobbinet_wire::FieldViolation;
+
+    use super::*;
+
+    fn check(code: i64, message: &str, hint: Option<&str>, violation: Option<&str>, expected: &str) {
+        let noted = |description: &str| FieldViolation { field: "x".to_owned(), description: description.to_owned() };
+        let remote = RemoteError {
+            code,
+            reason: None,
+            message: message.to_owned(),
+            hint: hint.map(str::to_owned),
+            violations: violation.map(noted).into_iter().collect(),
+        };
+        assert_eq!(of_remote(&remote).sentence(), expected);
+    }
+
+    #[test]
+    fn advice_is_what_can_be_typed_and_nothing_is_said_twice() {
+        check(
+            -32001,
+            "Task not found",
+            Some("Check the task's id; ListTasks shows your tasks."),
+            None,
+            "Task not found -> Check the task's id; `bobbinet task list` shows your tasks. --debug shows what was said.",
+        );
+        check(-32004, "no", None, None, "no -> --debug shows what was said");
+        check(
+            -32602,
+            "Invalid parameters: x is odd",
+            Some("Mend it."),
+            Some("is odd"),
+            "Invalid parameters: x is odd -> Mend it.",
+        );
+        check(-32602, "Invalid parameters", None, Some("is odd"), "Invalid parameters; x is odd");
+    }
+}

@@ -1,0 +1,230 @@
+//! `bobbinet task list`: the tasks of one agent, or of several put together, the newest first, page by page.
+
+use std::{cmp::Reverse, collections::BTreeMap};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use bobbinet_http::client::{Answer, Client as Connected};
+use bobbinet_wire::{
+    operation::{ListParams, PAGE_SIZE_DEFAULT},
+    view::{PageView, TaskView},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{Client, render, resolve::Agent};
+use crate::{
+    cli::TaskList,
+    failure::{Code, Failure, label},
+};
+
+/// Lists tasks.
+pub(super) async fn list(client: &Client, command: TaskList) -> Result<(), Failure> {
+    let TaskList { state, context_id, page_size, page_token, target, stream } = command;
+    let agents = client.resolver(target).all()?;
+    let filter = ListParams { context: context_id, state, page_size, ..ListParams::default() };
+    let more = match agents.as_slice() {
+        [agent] => {
+            let page = of_one(agent, ListParams { page_token, ..filter.clone() }).await?;
+            tell_one(client, agent, page, stream)?
+        }
+        agents => {
+            let page = of_several(agents, &filter, page_token.as_deref()).await?;
+            tell_several(client, page, &filter, stream)?
+        }
+    };
+    // A document says it itself.
+    if let Some(token) = more.filter(|_| stream || !client.output.is_json()) {
+        let agent = match agents.as_slice() {
+            [agent] => Some(agent.name.as_deref().unwrap_or(&agent.url)),
+            _ => None,
+        };
+        let cyan = label();
+        anstream::eprintln!("{cyan}hint:{cyan:#} there are more: {}", next_command(agent, &filter, &token));
+    }
+    Ok(())
+}
+
+async fn of_one(agent: &Agent, params: ListParams) -> Result<Answer<PageView>, Failure> {
+    let connected = agent.connect().await?;
+    connected.list(params).await.map_err(|error| agent.fault(error))
+}
+
+/// Says a page; gives where the next one begins.
+fn tell_one(client: &Client, agent: &Agent, page: Answer<PageView>, stream: bool) -> Result<Option<String>, Failure> {
+    let Answer { value, json } = page;
+    match (client.output.is_json(), stream) {
+        (true, true) => documents(&json.to_value()).iter().try_for_each(|task| client.output.json(task))?,
+        (true, false) => client.output.raw(json.as_str())?,
+        (false, _) => {
+            let entries = value.tasks.iter().map(|task| (agent, task));
+            tell(client, entries, value.total_size)?;
+        }
+    }
+    Ok(value.next_page_token.filter(|token| !token.is_empty()))
+}
+
+fn tell<'a>(
+    client: &Client,
+    tasks: impl IntoIterator<Item = (&'a Agent, &'a TaskView)>,
+    total: u64,
+) -> Result<(), Failure> {
+    for (agent, task) in tasks {
+        render::list_entry(client.output, agent.name.as_deref(), task)?;
+    }
+    client.output.field("Total", total)
+}
+
+/// A page of the tasks of several agents.
+struct Merged<'a> {
+    tasks: Vec<Entry<'a>>,
+    total: u64,
+    next: Option<String>,
+}
+
+struct Entry<'a> {
+    agent: &'a Agent,
+    task: TaskView,
+    json: Value,
+}
+
+/// The newest tasks of several agents together. Of each agent's page only what is newer than the others' counts; what
+/// is left of it begins the agent's next page.
+async fn of_several<'a>(agents: &'a [Agent], filter: &ListParams, token: Option<&str>) -> Result<Merged<'a>, Failure> {
+    let mut place = token.map_or_else(|| Ok(Place::default()), Place::read)?;
+    let (mut entries, mut total, mut read) = (Vec::new(), 0, Vec::new());
+    for agent in agents {
+        let connected = agent.connect().await?;
+        let has_ended = place.0.get(&agent.url).is_some_and(Option::is_none);
+        // Of one that has shown all it has, only the number is wanted.
+        let page_size = if has_ended { 1 } else { filter.page_size };
+        let params = ListParams { page_size, page_token: place.token_of(agent), ..filter.clone() };
+        let Answer { value, json } = connected.list(params).await.map_err(|error| agent.fault(error))?;
+        total += value.total_size;
+        if has_ended {
+            continue;
+        }
+        let next = value.next_page_token.filter(|token| !token.is_empty());
+        read.push(Read { agent, connected, next, tasks: value.tasks.len() });
+        let tasks = value.tasks.into_iter().zip(documents(&json.to_value()));
+        entries.extend(tasks.map(|(task, json)| Entry { agent, task, json }));
+    }
+    entries.sort_by_key(|entry| Reverse(entry.task.status.at));
+    entries.truncate(filter.page_size as usize);
+    let mut is_over = true;
+    for Read { agent, connected, next, tasks } in read {
+        let shown = entries.iter().filter(|entry| entry.agent.url == agent.url).count();
+        if shown == tasks {
+            is_over &= next.is_none();
+            place.0.insert(agent.url.clone(), next);
+            continue;
+        }
+        is_over = false;
+        if let Ok(page_size @ 1..) = u32::try_from(shown) {
+            let params = ListParams { page_size, page_token: place.token_of(agent), ..filter.clone() };
+            let page = connected.list(params).await.map_err(|error| agent.fault(error))?;
+            place.0.insert(agent.url.clone(), page.value.next_page_token);
+        }
+    }
+    Ok(Merged { tasks: entries, total, next: (!is_over).then(|| place.write()) })
+}
+
+/// An agent's page.
+struct Read<'a> {
+    agent: &'a Agent,
+    connected: Connected,
+    next: Option<String>,
+    tasks: usize,
+}
+
+fn tell_several(
+    client: &Client,
+    page: Merged<'_>,
+    filter: &ListParams,
+    stream: bool,
+) -> Result<Option<String>, Failure> {
+    let Merged { tasks, total, next } = page;
+    match (client.output.is_json(), stream) {
+        (true, true) => tasks.iter().try_for_each(|entry| client.output.json(&entry.json))?,
+        (true, false) => {
+            let tasks: Vec<Value> = tasks.into_iter().map(|entry| entry.json).collect();
+            client.output.json(&json!({
+                "tasks": tasks,
+                "nextPageToken": next.as_deref().unwrap_or_default(),
+                "pageSize": filter.page_size,
+                "totalSize": total,
+            }))?;
+        }
+        (false, _) => tell(client, tasks.iter().map(|entry| (entry.agent, &entry.task)), total)?,
+    }
+    Ok(next)
+}
+
+/// Where the next page of several agents begins: each agent's own token by its URL, `None` for one that has no more.
+/// One that is not in it begins with its newest task.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+struct Place(BTreeMap<String, Option<String>>);
+
+impl Place {
+    fn read(token: &str) -> Result<Self, Failure> {
+        let bytes = URL_SAFE_NO_PAD.decode(token).ok();
+        bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).ok_or_else(|| {
+            let failure = Failure::new(Code::Usage, "this page token is none of the list of several agents");
+            failure.hint("say which agent gave it: -a AGENT; or begin anew without it")
+        })
+    }
+
+    fn write(&self) -> String {
+        URL_SAFE_NO_PAD.encode(serde_json::to_vec(self).expect("texts by texts are JSON"))
+    }
+
+    fn token_of(&self, agent: &Agent) -> Option<String> {
+        self.0.get(&agent.url).cloned().flatten()
+    }
+}
+
+fn documents(page: &Value) -> Vec<Value> {
+    page["tasks"].as_array().cloned().unwrap_or_default()
+}
+
+/// What shows the next page of the same list.
+fn next_command(agent: Option<&str>, filter: &ListParams, token: &str) -> String {
+    let mut command = "bobbinet task list".to_owned();
+    let size = (filter.page_size != PAGE_SIZE_DEFAULT).then(|| filter.page_size.to_string());
+    let flags = [
+        ("-a", agent),
+        ("--state", filter.state.map(bobbinet_core::State::as_str)),
+        ("--context-id", filter.context.as_ref().map(bobbinet_core::ContextId::as_str)),
+        ("--page-size", size.as_deref()),
+        ("--page-token", Some(token)),
+    ];
+    for (flag, value) in flags {
+        if let Some(value) = value {
+            command = format!("{command} {flag} {value}");
+        }
+    }
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_in_several_lists_is_one_token() {
+        let place =
+            Place(BTreeMap::from([("http://a".to_owned(), Some("x".to_owned())), ("http://b".to_owned(), None)]));
+        assert_eq!(Place::read(&place.write()).unwrap(), place);
+        for other in ["", "!", "eyJ", "W10"] {
+            assert!(Place::read(other).is_err(), "{other}");
+        }
+    }
+
+    #[test]
+    fn the_next_page_is_of_the_same_list() {
+        let filter = ListParams { state: Some(bobbinet_core::State::Working), page_size: 3, ..ListParams::default() };
+        assert_eq!(next_command(None, &ListParams::default(), "t"), "bobbinet task list --page-token t");
+        let expected = "bobbinet task list -a a --state working --page-size 3 --page-token t";
+        assert_eq!(next_command(Some("a"), &filter, "t"), expected);
+    }
+}

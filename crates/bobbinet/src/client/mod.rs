@@ -1,0 +1,89 @@
+//! Talking to agents from the command line.
+
+mod arguments;
+mod card;
+mod fault;
+mod follow;
+mod list;
+pub(crate) mod parts;
+mod progress;
+mod question;
+mod render;
+mod resolve;
+mod send;
+mod show;
+mod task;
+
+use anstyle::{AnsiColor, Style};
+use bobbinet_http::client::ServiceParameter;
+
+use crate::{
+    cli::{Call, Card, Global, Secret, Send, Task},
+    failure::Failure,
+    output::Output,
+};
+
+pub(crate) use resolve::Resolver;
+
+/// What every command here goes by.
+#[derive(Clone, Debug)]
+pub(crate) struct Client {
+    output: Output,
+    options: Options,
+}
+
+/// How agents are called, whichever it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    bearer: Option<Secret>,
+    api_key: Option<Secret>,
+    parameters: Vec<ServiceParameter>,
+    is_insecure: bool,
+}
+
+impl Client {
+    /// As the options for every command say.
+    pub(crate) fn new(global: &Global) -> Self {
+        if global.insecure {
+            let red = Style::new().bold().fg_color(Some(AnsiColor::Red.into()));
+            anstream::eprintln!(
+                "{red}warning:{red:#} certificates are not checked (--insecure): whoever stands in between can read \
+                 and change everything, credentials too"
+            );
+        }
+        let options = Options {
+            bearer: global.bearer.clone(),
+            api_key: global.api_key.clone(),
+            parameters: global.svc_param.clone(),
+            is_insecure: global.insecure,
+        };
+        Self { output: Output { format: global.output, is_verbose: global.verbose }, options }
+    }
+
+    /// `bobbinet card …`
+    pub(crate) async fn card(&self, command: Card) -> Result<(), Failure> {
+        let Card::Get { url, mut target } = command;
+        target.agent = url.or(target.agent);
+        let agent = self.resolver(target).agent()?;
+        card::get(self.output, &agent).await
+    }
+
+    /// `bobbinet send …`
+    pub(crate) async fn send(&self, command: Send) -> Result<(), Failure> {
+        send::send(self, command).await
+    }
+
+    /// `bobbinet call …`
+    pub(crate) async fn call(&self, command: Call) -> Result<(), Failure> {
+        send::call(self, command).await
+    }
+
+    /// `bobbinet task …`
+    pub(crate) async fn task(&self, command: Task) -> Result<(), Failure> {
+        task::run(self, command).await
+    }
+
+    fn resolver(&self, target: crate::cli::Target) -> Resolver {
+        Resolver::new(target, self.options.clone())
+    }
+}

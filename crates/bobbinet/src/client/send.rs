@@ -1,0 +1,126 @@
+//! `bobbinet send` and `bobbinet call`: a message to an agent, and what comes of it.
+
+use bobbinet_core::{ContextId, Json, Message, MessageId, Part, Role, agent::EXTENSION_URI};
+use bobbinet_http::client::SendOptions;
+use bobbinet_wire::{
+    operation::{Configuration, SendParams},
+    view::Sent,
+};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{
+    Client, arguments,
+    follow::{Follow, Telling},
+    render,
+    resolve::Agent,
+};
+use crate::{
+    cli::{Call, Delivery, Send},
+    failure::{Code, Failure},
+};
+
+/// What is said, and where.
+#[derive(Debug)]
+pub(super) struct Saying {
+    pub(super) parts: Vec<Part>,
+    pub(super) task: Option<String>,
+    pub(super) context: Option<ContextId>,
+    /// Of the message: a JSON object.
+    pub(super) metadata: Option<Json>,
+    pub(super) extensions: Vec<&'static str>,
+}
+
+/// `bobbinet send`
+pub(super) async fn send(client: &Client, command: Send) -> Result<(), Failure> {
+    let Send { parts, target, task_id, context_id, metadata, delivery } = command;
+    let metadata = metadata.as_deref().map(object).transpose()?;
+    let parts = parts.into_parts()?;
+    let resolver = client.resolver(target);
+    let agent = match &task_id {
+        Some(task) => super::task::owner(&resolver, task).await?,
+        None => resolver.agent()?,
+    };
+    let saying = Saying { parts, task: task_id, context: context_id, metadata, extensions: Vec::new() };
+    say(client, &agent, saying, &delivery).await
+}
+
+/// `bobbinet call`
+pub(super) async fn call(client: &Client, command: Call) -> Result<(), Failure> {
+    let Call { skill, arguments, mut target, context_id, delivery } = command;
+    let skill = match (&target.agent, skill.split_once('.')) {
+        (None, Some((agent, skill))) => {
+            target.agent = Some(agent.to_owned());
+            skill.to_owned()
+        }
+        (Some(agent), Some((prefix, rest))) if agent == prefix => rest.to_owned(),
+        (Some(_), _) => skill,
+        (None, None) => {
+            let failure = Failure::new(Code::Usage, format!("{skill:?} names no agent"));
+            return Err(failure.hint(format!("write AGENT.{skill}, or -a AGENT {skill}")));
+        }
+    };
+    let agent = client.resolver(target).agent()?;
+    let connected = agent.connect().await?;
+    let ours = connected.card().value.extension_skills();
+    let schema = ours.get(&skill).and_then(|skill| skill.input.as_ref());
+    let arguments = arguments::parse(&arguments, schema)?;
+    // For an agent of ours the message names its skill by our extension; any other gets the form that most understand.
+    let (data, metadata, extensions) = match ours.is_empty() {
+        false => (arguments, Some(json!({ EXTENSION_URI: { "skill": skill } })), vec![EXTENSION_URI]),
+        true => (json!({ "skill": skill, "arguments": arguments }), None, Vec::new()),
+    };
+    let metadata = metadata.as_ref().map(Json::from);
+    let parts = vec![Part::data(Json::from(&data))];
+    say(client, &agent, Saying { parts, task: None, context: context_id, metadata, extensions }, &delivery).await
+}
+
+/// Sends, and waits or follows as is wanted.
+pub(super) async fn say(client: &Client, agent: &Agent, saying: Saying, delivery: &Delivery) -> Result<(), Failure> {
+    let connected = agent.connect().await?;
+    let is_new = saying.task.is_none();
+    let message = Message {
+        id: MessageId::parse(&Uuid::new_v4().to_string()).expect("a UUID is short and printable"),
+        role: Role::User,
+        parts: saying.parts,
+        metadata: saying.metadata,
+        extensions: saying.extensions.into_iter().map(Into::into).collect(),
+        reference_tasks: Vec::new(),
+    };
+    let configuration = Configuration {
+        history_length: delivery.history,
+        return_immediately: delivery.is_async,
+        ..Configuration::default()
+    };
+    let params =
+        SendParams { message, context: saying.context, task: saying.task, configuration, metadata: None, tenant: None };
+    // A key of its own makes a send that broke safe to repeat; an answer to a task is told apart by the task itself.
+    let key = delivery.idempotency_key.clone().or_else(|| is_new.then(|| Uuid::new_v4().to_string()));
+    let options = SendOptions { idempotency_key: key, traceparent: None };
+    if delivery.is_async {
+        let sent = connected.send(params, &options).await.map_err(|error| agent.fault(error))?;
+        return match (client.output.is_json(), sent.value) {
+            (true, _) => client.output.raw(sent.json.as_str()),
+            (false, Sent::Task(task)) => render::task(client.output, &task),
+            (false, Sent::Message(message)) => render::reply(client.output, &message),
+        };
+    }
+    let follow = Follow {
+        agent,
+        client: &connected,
+        output: client.output,
+        waiting: &delivery.waiting,
+        telling: if delivery.stream { Telling::Live } else { Telling::Whole },
+        history: delivery.history,
+        is_send: true,
+    };
+    follow.send(params, &options).await
+}
+
+fn object(text: &str) -> Result<Json, Failure> {
+    match Json::parse(text) {
+        Ok(json) if json.is_object() => Ok(json),
+        Ok(_) => Err(Failure::new(Code::Usage, "--metadata is a JSON object")),
+        Err(error) => Err(Failure::new(Code::Usage, format!("--metadata is not JSON: {error}"))),
+    }
+}

@@ -1,0 +1,249 @@
+//! One agent's settings, in whichever file they stand: how its server is started, and what is said of its tools.
+
+use std::{collections::BTreeMap, fmt, fs, path::PathBuf};
+
+use bobbinet_core::{Effect, agent::EXTENSION_URI};
+use bobbinet_mcp::{Era, McpConfig, McpLimits, SkillNotes};
+
+use super::{
+    cards::{self, Card},
+    env_file,
+    finding::Source,
+    limits::Bounds,
+    nearest::nearest,
+    reader::{Fields, Reader},
+    tree::{Node, Value},
+};
+
+/// What to do about a server that is not started by us.
+pub(crate) const STDIO_HINT: &str = "only servers that are started by a command (stdio) can be wrapped: take it out, or say disabled: true in an mcp.json";
+
+/// The settings of an agent beside how its server is started.
+pub(crate) const AGENT_KEYS: [&str; 9] =
+    ["use", "title", "description", "trust_hints", "effects", "interactive", "slots", "era", "limits"];
+
+/// One MCP server that becomes an agent.
+#[derive(Clone, Default)]
+pub(crate) struct AgentConfig {
+    /// The program and its arguments.
+    pub(crate) command: Vec<String>,
+    /// Variables beside the few that every server gets.
+    pub(crate) env: BTreeMap<String, String>,
+    /// Where it runs.
+    pub(crate) cwd: PathBuf,
+    /// What is known of it.
+    pub(crate) card: Option<Card>,
+    /// Its name for people.
+    pub(crate) title: Option<String>,
+    /// What it is for.
+    pub(crate) description: Option<String>,
+    /// Whether the server's own hints count.
+    pub(crate) trust_hints: bool,
+    /// What running a tool twice means, by the operator's word: above the card's.
+    pub(crate) effects: BTreeMap<String, Effect>,
+    /// Tools that ask their user.
+    pub(crate) interactive: Vec<String>,
+    /// How many calls it takes at a time.
+    pub(crate) slots: Option<usize>,
+    /// Which generation of the protocol it is spoken to in.
+    pub(crate) era: Era,
+    /// Its bounds.
+    pub(crate) limits: McpLimits,
+}
+
+/// Names variables, never their values: those are secrets as often as not.
+impl fmt::Debug for AgentConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AgentConfig")
+            .field("command", &self.command)
+            .field("env", &self.env.keys())
+            .field("cwd", &self.cwd)
+            .finish_non_exhaustive()
+    }
+}
+
+impl AgentConfig {
+    /// The same for the crate that runs the server.
+    pub(crate) fn into_mcp(self, name: &str) -> McpConfig {
+        let Self { command, env, cwd, card, title, description, trust_hints, effects, interactive, slots, era, limits } =
+            self;
+        let card = card.unwrap_or_default();
+        let mut words = command.into_iter();
+        let mut all_effects: BTreeMap<String, Effect> = BTreeMap::new();
+        let mut skills = BTreeMap::new();
+        let mut interactive = interactive;
+        for (tool, skill) in card.skills {
+            if skill.interactive {
+                interactive.push(tool.clone());
+            }
+            all_effects.insert(tool.clone(), skill.effect.unwrap_or_default());
+            let tags = card.tags.iter().cloned().chain(skill.tags).collect();
+            let notes = SkillNotes { name: skill.name, description: skill.description, tags, examples: skill.examples };
+            skills.insert(tool, notes);
+        }
+        all_effects.extend(effects);
+        McpConfig {
+            command: words.next().unwrap_or_default(),
+            args: words.collect(),
+            env,
+            cwd: Some(cwd),
+            era,
+            effects: all_effects,
+            trust_hints,
+            interactive,
+            title: title.or(card.name),
+            description: description.or(card.description),
+            skills,
+            call_slots: slots.unwrap_or(McpConfig::CALL_SLOTS),
+            extension_uri: EXTENSION_URI,
+            limits,
+            ..McpConfig::new(name, "", &[])
+        }
+    }
+}
+
+/// How the server is started. Without a command that could work there is none; what else is said is read all the same,
+/// so that every mistake is found at once.
+pub(crate) fn server(reader: &mut Reader<'_>, fields: &Fields<'_>, env_file_key: &str) -> AgentConfig {
+    let folder = reader.source().folder.clone();
+    let mut command = match fields.get("command") {
+        Some(node) => command_words(reader, node),
+        None => {
+            // One that is nearly there has been told.
+            if !fields.has_near("command") {
+                let hint = r#"for example command: ["npx", "-y", "@scope/server"]"#;
+                reader.fault_with_hint(fields.at, "there is no command", hint);
+            }
+            Vec::new()
+        }
+    };
+    if let Some(node) = fields.get("args") {
+        command.extend(reader.words(node, "args"));
+    }
+    let mut env = BTreeMap::new();
+    if let Some(node) = fields.get(env_file_key) {
+        env.extend(read_env_file(reader, node));
+    }
+    if let Some(node) = fields.get("env") {
+        for (key, node) in reader.entries(node, "env") {
+            // Nothing is an empty variable, as in a shell.
+            let value = if node.is_null() { Some(String::new()) } else { reader.word(node, "a variable") };
+            env.extend(value.map(|value| (key.text.clone(), value)));
+        }
+    }
+    let cwd = fields.get("cwd").and_then(|node| reader.text(node, "cwd"));
+    let cwd = cwd.map_or_else(|| folder.clone(), |cwd| folder.join(cwd));
+    AgentConfig { command, env, cwd, ..AgentConfig::default() }
+}
+
+fn command_words(reader: &mut Reader<'_>, node: &Node) -> Vec<String> {
+    let words = match &node.value {
+        Value::Text(_) => reader.text(node, "command").into_iter().collect(),
+        Value::Null(_) | Value::Flag(..) | Value::Number(_) | Value::List(_) | Value::Map(_) => {
+            reader.words(node, "command")
+        }
+    };
+    match words.first().map(String::as_str) {
+        Some(program) if words.len() == 1 && program.contains(' ') && !std::path::Path::new(program).exists() => {
+            let parts: Vec<String> = program.split_whitespace().map(|word| format!("{word:?}")).collect();
+            let hint = format!("no shell splits it: write command: [{}]", parts.join(", "));
+            reader.fault_with_hint(node.at, format!("{program:?} is one word with a space in it"), hint);
+            return Vec::new();
+        }
+        Some("") => reader.fault(node.at, "the command's first word is empty"),
+        // A word that cannot be read has been told.
+        None if !reader.has_fault_at_or_after(node.at) => reader.fault(node.at, "command has no words"),
+        Some(_) | None => {}
+    }
+    words
+}
+
+fn read_env_file(reader: &mut Reader<'_>, node: &Node) -> Vec<(String, String)> {
+    let Some(path) = reader.text(node, "the file of variables") else { return Vec::new() };
+    let path = reader.source().folder.join(path);
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) => {
+            reader.fault(node.at, format!("reading {}: {error}", path.display()));
+            return Vec::new();
+        }
+    };
+    env_file::parse(&text).unwrap_or_else(|fault| {
+        reader.fault(node.at, format!("{}:{}: {}", path.display(), fault.line, fault.message));
+        Vec::new()
+    })
+}
+
+/// What is said of the agent.
+pub(crate) fn settings(reader: &mut Reader<'_>, fields: &Fields<'_>, config: &mut AgentConfig) {
+    config.card = fields.get("use").and_then(|node| card(reader, node));
+    config.title = fields.get("title").and_then(|node| reader.text(node, "title"));
+    config.description = fields.get("description").and_then(|node| reader.text(node, "description"));
+    let trust_hints = fields.get("trust_hints").and_then(|node| reader.flag(node, "trust_hints"));
+    config.trust_hints = trust_hints.unwrap_or_default();
+    if let Some(node) = fields.get("effects") {
+        for (key, node) in reader.entries(node, "effects") {
+            config.effects.extend(cards::effect(reader, node).map(|effect| (key.text.clone(), effect)));
+        }
+    }
+    config.interactive = fields.get("interactive").map(|node| reader.words(node, "interactive")).unwrap_or_default();
+    let positive = |text: &str| text.parse().ok().filter(|slots| *slots > 0);
+    config.slots = fields.get("slots").and_then(|node| reader.parsed(node, "slots", positive));
+    let era = |text: &str| serde_json::from_value(serde_json::Value::from(text)).ok();
+    config.era = fields.get("era").and_then(|node| reader.parsed(node, "era", era)).unwrap_or_default();
+    if let Some(node) = fields.get("limits") {
+        let mut bounds = Bounds::of(&config.limits);
+        let known: Vec<String> = bounds.names().into_iter().map(str::to_owned).collect();
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
+        let entries = reader.fields(node, "limits", &known);
+        for name in &known {
+            if let Some(node) = entries.get(name) {
+                bounds.take(reader, name, node);
+            }
+        }
+        config.limits = bounds.into_limits();
+    }
+}
+
+/// The card that `use` names: a shipped one by its word, any other by its file.
+fn card(reader: &mut Reader<'_>, node: &Node) -> Option<Card> {
+    let text = reader.text(node, "use")?;
+    match find_card(&text, reader.source()) {
+        Ok(card) => Some(card),
+        Err(NoCard::Unknown { hint }) => {
+            reader.fault_with_hint(node.at, format!("there is no card {text:?}"), hint);
+            None
+        }
+        Err(NoCard::Faults(findings)) => {
+            reader.findings.extend(findings);
+            None
+        }
+    }
+}
+
+/// Why there is no card.
+pub(crate) enum NoCard {
+    /// Nothing goes by that name.
+    Unknown { hint: String },
+    /// Its file has faults.
+    Faults(Vec<super::finding::Finding>),
+}
+
+/// The card of this name, or of this file.
+pub(crate) fn find_card(text: &str, source: &Source) -> Result<Card, NoCard> {
+    let is_file = text.contains('/') || text.ends_with(".yaml") || text.ends_with(".yml");
+    if is_file {
+        let path = source.folder.join(text);
+        let content = fs::read_to_string(&path)
+            .map_err(|error| NoCard::Unknown { hint: format!("reading {}: {error}", path.display()) })?;
+        let folder = path.parent().map(PathBuf::from).unwrap_or_default();
+        let source = Source { name: path.display().to_string(), text: content, folder };
+        return cards::read(&source).map_err(NoCard::Faults);
+    }
+    cards::shipped(text).ok_or_else(|| NoCard::Unknown {
+        hint: match nearest(text, &cards::names()) {
+            Some(name) => format!("did you mean {name}?"),
+            None => format!("there is {}; or name a file, such as ./{text}.yaml", cards::names().join(", ")),
+        },
+    })
+}

@@ -1,0 +1,79 @@
+//! What can be wrong with a configuration that reads well: programs that are not there, an address that is taken.
+
+use std::{
+    env,
+    net::{SocketAddr, TcpListener},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use super::{AgentConfig, Config, Finding, Severity, cards};
+
+/// Looks at everything that a start would need, without starting anything.
+pub(crate) fn check(config: &Config, file: &str) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (name, agent) in &config.agents {
+        findings.extend(check_agent(name.as_str(), agent, file));
+    }
+    findings.extend(check_address(config.node.listen, file));
+    findings
+}
+
+fn check_agent(name: &str, agent: &AgentConfig, file: &str) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if agent.command.is_empty() {
+        // That has been told with its place.
+        return findings;
+    }
+    if !agent.cwd.is_dir() {
+        let message = format!("agent {name}: there is no folder {}", agent.cwd.display());
+        findings.push(Finding::about(Severity::Error, file, message).hint("make it, or name another with cwd"));
+    } else if program(agent).is_none() {
+        let command = agent.command.first().map(String::as_str).unwrap_or_default();
+        let message = format!("agent {name}: there is no program {command}");
+        findings.push(Finding::about(Severity::Error, file, message).hint(install_hint(command)));
+    }
+    findings.extend(suggestion(name, agent, file));
+    findings
+}
+
+/// A word on the shipped card that the agent could use and does not.
+pub(crate) fn suggestion(name: &str, agent: &AgentConfig, file: &str) -> Option<Finding> {
+    let is_told = agent.card.is_some() || agent.trust_hints || !agent.effects.is_empty();
+    let card = cards::suggested(&agent.command).filter(|_| !is_told)?;
+    let message =
+        format!("agent {name}: nothing is said of its tools, so each runs at most once, and asks after a crash");
+    let hint =
+        format!("the card {card} knows them: say `use: {card}` (in an mcp.json \"bobbinet\": {{\"use\": \"{card}\"}})");
+    Some(Finding::about(Severity::Note, file, message).hint(hint))
+}
+
+fn install_hint(command: &str) -> String {
+    match command {
+        "npx" | "node" | "npm" => "install Node.js, or name the program by its path".to_owned(),
+        "uvx" | "uv" => "install uv, or name the program by its path".to_owned(),
+        "docker" => "install Docker, or name another command".to_owned(),
+        _ => "install it, or name it by its path".to_owned(),
+    }
+}
+
+fn check_address(listen: SocketAddr, file: &str) -> Option<Finding> {
+    let error = TcpListener::bind(listen).err()?;
+    let message = format!("nothing can listen at {listen} now: {error}");
+    let hint = "a node may be running there already; or name another address with listen";
+    Some(Finding::about(Severity::Note, file, message).hint(hint))
+}
+
+/// The program that an agent's command starts, if it is there.
+pub(crate) fn program(agent: &AgentConfig) -> Option<PathBuf> {
+    let command = agent.command.first()?;
+    if command.contains('/') {
+        return Some(agent.cwd.join(command)).filter(|path| is_program(path));
+    }
+    let path = agent.env.get("PATH").map(Into::into).or_else(|| env::var_os("PATH"))?;
+    env::split_paths(&path).map(|folder| agent.cwd.join(folder).join(command)).find(|path| is_program(path))
+}
+
+fn is_program(path: &Path) -> bool {
+    path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+}

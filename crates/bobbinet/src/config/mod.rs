@@ -1,0 +1,182 @@
+//! What a node is to run: read from a `bobbinet.yaml` or an `mcp.json`, with the place of every mistake.
+
+mod agent;
+mod cards;
+mod check;
+pub(crate) mod env_file;
+mod finding;
+mod jsonc;
+mod limits;
+mod mcp_file;
+mod nearest;
+mod node_file;
+mod reader;
+mod tree;
+mod variables;
+mod yaml;
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use bobbinet_core::{AgentName, Limits};
+use bobbinet_http::HttpLimits;
+
+pub(crate) use agent::{AgentConfig, NoCard, find_card};
+pub(crate) use cards::Card;
+pub(crate) use check::{check, program, suggestion};
+pub(crate) use finding::{Finding, Severity, Source};
+pub(crate) use node_file::parse_address;
+
+use reader::Reader;
+use variables::Variables;
+
+/// Where a node listens if nobody says otherwise.
+pub(crate) const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 7420);
+
+/// Where a node keeps its data if nobody says otherwise: below the working directory.
+pub(crate) const DATA: &str = "bobbinet-data";
+
+/// How long a node in a pod goes on taking work after it was told to stop: so long the news takes to get around.
+pub(crate) const LAME_DUCK_IN_POD: Duration = Duration::from_secs(3);
+
+/// Files that are taken if none is named, the first that is there.
+const DEFAULT_FILES: [&str; 5] = ["bobbinet.yaml", "bobbinet.yml", "mcp.json", ".mcp.json", ".vscode/mcp.json"];
+
+/// Bytes of a configuration; a larger file is something else.
+const FILE_LENGTH_MAX: u64 = 1 << 20;
+
+/// A node and its agents.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Config {
+    pub(crate) node: NodeConfig,
+    pub(crate) agents: BTreeMap<AgentName, AgentConfig>,
+}
+
+/// A node.
+#[derive(Clone, Debug)]
+pub(crate) struct NodeConfig {
+    /// Where it listens.
+    pub(crate) listen: SocketAddr,
+    /// Where it keeps its data.
+    pub(crate) data: PathBuf,
+    /// What callers know it by, if that is not its address.
+    pub(crate) public_url: Option<String>,
+    /// Bounds of tasks.
+    pub(crate) limits: Limits,
+    /// Bounds of HTTP.
+    pub(crate) http: HttpLimits,
+    /// How long it goes on taking work after it has said that it is not ready, so that those who route to it can turn away.
+    pub(crate) lame_duck: Duration,
+    /// How long runs may take to come to their end when it stops.
+    pub(crate) grace: Duration,
+    /// Where traces go, if anywhere.
+    pub(crate) otlp: Option<String>,
+    /// Whether a request must say that it speaks A2A 1.x.
+    pub(crate) is_version_required: bool,
+    /// How long a blocking send waits at most.
+    pub(crate) wait_max: Option<Duration>,
+}
+
+impl Default for NodeConfig {
+    fn default() -> Self {
+        Self {
+            listen: LISTEN,
+            data: PathBuf::from(DATA),
+            public_url: None,
+            limits: Limits::default(),
+            // By then all runs have ended or were stopped, and there is nothing left to wait for.
+            http: HttpLimits { drain_ms: 1_000, ..HttpLimits::default() },
+            // Nobody routes to a node on a laptop. In a pod it is 3 s.
+            lame_duck: Duration::ZERO,
+            grace: Duration::from_secs(25),
+            otlp: None,
+            is_version_required: true,
+            wait_max: None,
+        }
+    }
+}
+
+/// What came of reading a file.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    /// What it says, as far as it can be read.
+    pub(crate) config: Config,
+    /// What is to be said of it.
+    pub(crate) findings: Vec<Finding>,
+}
+
+/// The file to read if none is named.
+pub(crate) fn default_file() -> Option<PathBuf> {
+    DEFAULT_FILES.iter().map(PathBuf::from).find(|path| path.is_file())
+}
+
+/// The names of [`default_file`]'s candidates, for a hint.
+pub(crate) fn default_files() -> String {
+    DEFAULT_FILES.join(", ")
+}
+
+/// Reads a configuration file and all that it refers to.
+pub(crate) fn read(path: &Path) -> Reading {
+    let name = path.display().to_string();
+    match read_text(path) {
+        Ok(text) => {
+            let source = Source { name, text, folder: workspace(path) };
+            read_source(&source, std::env::vars().collect())
+        }
+        Err(error) => {
+            let finding = Finding::about(Severity::Error, &name, format!("cannot be read: {error}"));
+            let hint = format!("name a file; without one it is the first there is of {}", default_files());
+            Reading { config: Config::default(), findings: vec![finding.hint(hint)] }
+        }
+    }
+}
+
+fn read_text(path: &Path) -> io::Result<String> {
+    let length = fs::metadata(path)?.len();
+    if length > FILE_LENGTH_MAX {
+        return Err(io::Error::other(format!("it is larger than {FILE_LENGTH_MAX} bytes")));
+    }
+    fs::read_to_string(path)
+}
+
+/// The folder that a file's relative paths start from: its own, or, for a file in an editor's folder, the one around that.
+fn workspace(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let folder = absolute.parent().unwrap_or(Path::new("/"));
+    let is_editors =
+        folder.file_name().is_some_and(|name| [".vscode", ".cursor", ".idea", ".roo"].iter().any(|it| name == *it));
+    match folder.parent() {
+        Some(parent) if is_editors => parent.to_owned(),
+        Some(_) | None => folder.to_owned(),
+    }
+}
+
+/// Reads a file's text. What begins with `{` is JSON with comments, anything else is YAML.
+pub(crate) fn read_source(source: &Source, environment: BTreeMap<String, String>) -> Reading {
+    let is_json = source.text.trim_start_matches('\u{feff}').trim_start().starts_with(['{', '/']);
+    let tree = if is_json { jsonc::parse(source) } else { yaml::parse(source) };
+    let root = match tree {
+        Ok(root) => root,
+        Err(finding) => return Reading { config: Config::default(), findings: vec![finding] },
+    };
+    let variables = Variables {
+        environment,
+        workspace: source.folder.clone(),
+        home: std::env::home_dir(),
+        inputs: mcp_file::inputs(&root),
+    };
+    let mut reader = Reader::new(source, &variables);
+    let config = if is_json && mcp_file::is_one(&root) {
+        mcp_file::read(&mut reader, &root)
+    } else {
+        node_file::read(&mut reader, &root)
+    };
+    let mut findings = reader.findings;
+    findings.sort_by_key(|finding| (finding.line, finding.column));
+    Reading { config, findings }
+}

@@ -1,0 +1,162 @@
+//! Our own `bobbinet.yaml`: a node and its agents. Unknown settings are refused.
+
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+
+use bobbinet_core::AgentName;
+
+use super::{
+    AgentConfig, Config,
+    agent::{self, AGENT_KEYS},
+    limits::Bounds,
+    reader::{Fields, Reader},
+    tree::Node,
+};
+
+const ROOT_KEYS: [&str; 4] = ["node", "agents", "policy", "flows"];
+const NODE_KEYS: [&str; 9] =
+    ["listen", "data", "public_url", "limits", "lame_duck", "grace", "otlp", "version_required", "wait_max"];
+const SERVER_KEYS: [&str; 6] = ["command", "args", "env", "env_file", "cwd", "url"];
+
+/// Reads the whole file; what cannot be read is a finding, and left at its default.
+pub(crate) fn read(reader: &mut Reader<'_>, root: &Node) -> Config {
+    let mut config = Config::default();
+    let fields = reader.fields(root, "the file", &ROOT_KEYS);
+    for later in ["policy", "flows"] {
+        if let Some((key, _)) = fields.entry(later) {
+            reader.fault_with_hint(key.at, format!("{later:?} is not in this version yet"), "take it out");
+        }
+    }
+    if let Some(node) = fields.get("node") {
+        read_node(reader, node, &mut config);
+    }
+    match fields.get("agents") {
+        Some(node) => config.agents = read_agents(reader, node),
+        None => {
+            let hint = "for example:\n    agents:\n      files:\n        use: filesystem\n        \
+                        mcp: { command: [npx, -y, \"@modelcontextprotocol/server-filesystem\", ./docs] }";
+            reader.fault_with_hint(fields.at, "there are no agents", hint);
+        }
+    }
+    config
+}
+
+fn read_node(reader: &mut Reader<'_>, node: &Node, config: &mut Config) {
+    let fields = reader.fields(node, "node", &NODE_KEYS);
+    let settings = &mut config.node;
+    if let Some(listen) = fields.get("listen").and_then(|node| address(reader, node)) {
+        settings.listen = listen;
+    }
+    if let Some(data) = fields.get("data").and_then(|node| reader.text(node, "data")) {
+        settings.data = reader.source().folder.join(data);
+    }
+    settings.public_url = fields.get("public_url").and_then(|node| reader.text(node, "public_url"));
+    settings.otlp = fields.get("otlp").and_then(|node| reader.text(node, "otlp"));
+    if let Some(lame_duck) = duration(reader, &fields, "lame_duck") {
+        settings.lame_duck = lame_duck;
+    }
+    if let Some(grace) = duration(reader, &fields, "grace") {
+        settings.grace = grace;
+    }
+    if let Some(flag) = fields.get("version_required").and_then(|node| reader.flag(node, "version_required")) {
+        settings.is_version_required = flag;
+    }
+    settings.wait_max = duration(reader, &fields, "wait_max");
+    if let Some(node) = fields.get("limits") {
+        let (mut tasks, mut http) = (Bounds::of(&settings.limits), Bounds::of(&settings.http));
+        let known: Vec<String> = tasks.names().into_iter().chain(http.names()).map(str::to_owned).collect();
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
+        let entries = reader.fields(node, "limits", &known);
+        for name in &known {
+            if let Some(node) = entries.get(name) {
+                tasks.take(reader, name, node);
+                http.take(reader, name, node);
+            }
+        }
+        settings.limits = tasks.into_limits();
+        settings.http = http.into_limits();
+    }
+}
+
+/// An address to listen at: with a port, and an IP address, since a name could be any.
+pub(crate) fn parse_address(text: &str) -> Option<SocketAddr> {
+    let text = text.strip_prefix("localhost").map_or_else(|| text.to_owned(), |rest| format!("127.0.0.1{rest}"));
+    let text = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text };
+    text.parse().ok()
+}
+
+fn address(reader: &mut Reader<'_>, node: &Node) -> Option<SocketAddr> {
+    let text = reader.word(node, "listen")?;
+    let address = parse_address(&text);
+    if address.is_none() {
+        let hint = "write an IP address and a port, such as 127.0.0.1:7420 or 0.0.0.0:7420";
+        reader.fault_with_hint(node.at, format!("{text:?} is no address to listen at"), hint);
+    }
+    address
+}
+
+fn duration(reader: &mut Reader<'_>, fields: &Fields<'_>, name: &str) -> Option<Duration> {
+    let node = fields.get(name)?;
+    let text = reader.word(node, name)?;
+    match humantime::parse_duration(&text) {
+        Ok(duration) => Some(duration),
+        Err(_) => {
+            reader.fault_with_hint(
+                node.at,
+                format!("{name} cannot be {text:?}"),
+                "write a time such as 500ms, 3s or 10m",
+            );
+            None
+        }
+    }
+}
+
+fn read_agents(reader: &mut Reader<'_>, node: &Node) -> BTreeMap<AgentName, AgentConfig> {
+    let mut agents = BTreeMap::new();
+    for (key, node) in reader.entries(node, "agents") {
+        let name = match AgentName::parse(&key.text) {
+            Ok(name) => Some(name),
+            Err(error) => {
+                let hint = "a name has lower-case letters, digits, - and _";
+                reader.fault_with_hint(key.at, error.to_string(), hint);
+                None
+            }
+        };
+        let config = read_agent(reader, node, &key.text);
+        agents.extend(name.map(|name| (name, config)));
+    }
+    agents
+}
+
+fn read_agent(reader: &mut Reader<'_>, node: &Node, name: &str) -> AgentConfig {
+    let what = format!("agent {name}");
+    let known: Vec<&str> = AGENT_KEYS.iter().copied().chain(["mcp", "a2a", "share"]).collect();
+    let fields = reader.fields(node, &what, &known);
+    for later in ["a2a", "share"] {
+        if let Some((key, _)) = fields.entry(later) {
+            reader.fault_with_hint(key.at, format!("{later:?} is not in this version yet"), "take it out");
+        }
+    }
+    let mut config = match fields.get("mcp") {
+        Some(server) => read_server(reader, server),
+        None => {
+            if fields.get("a2a").is_none() && !fields.has_near("mcp") {
+                let hint = "say how to start it: mcp: { command: [npx, -y, \"@scope/server\"] }";
+                reader.fault_with_hint(fields.at, format!("{what} has no server"), hint);
+            }
+            AgentConfig::default()
+        }
+    };
+    agent::settings(reader, &fields, &mut config);
+    config
+}
+
+fn read_server(reader: &mut Reader<'_>, node: &Node) -> AgentConfig {
+    let fields = reader.fields(node, "mcp", &SERVER_KEYS);
+    match fields.entry("url") {
+        Some((key, _)) => {
+            reader.fault_with_hint(key.at, "servers over HTTP are not in this version yet", agent::STDIO_HINT);
+            AgentConfig::default()
+        }
+        None => agent::server(reader, &fields, "env_file"),
+    }
+}

@@ -1,0 +1,91 @@
+//! The demo: three agents, an orchestrator, and a kill -9 on stage.
+
+mod acts;
+mod family;
+mod folder;
+mod orchestrator;
+mod stage;
+mod tell;
+
+use std::{io, process::ExitCode};
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{
+    demo_servers,
+    failure::{Code, Failure},
+    output::Format,
+};
+
+use stage::Stage;
+use tell::Teller;
+
+pub(crate) use demo_servers::Args as ServerArgs;
+
+/// What the process ends with when it was interrupted, as shells have it: 128 and the number of SIGINT.
+const INTERRUPTED: u8 = 130;
+
+/// How the demo is run.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Leave the folder with the tasks, notes and logs in place
+    #[arg(long)]
+    pub(crate) keep: bool,
+}
+
+/// Runs the demo from beginning to end. It looks at all that it claims; nothing of it is left running.
+///
+/// # Errors
+/// If something is not as it claims.
+pub(crate) async fn run(args: Args, format: Format) -> Result<ExitCode, Failure> {
+    let mut teller = Teller::new(format);
+    let mut stage = Stage::new().map_err(|error| Failure::of(Code::Internal, &error))?;
+    let played = tokio::select! {
+        biased;
+        interrupted = interruption() => interrupted.map(|()| None).map_err(|error| Failure::of(Code::Internal, &error)),
+        played = acts::play(&mut stage, &mut teller) => played.map(Some),
+    };
+    let logs = if played.as_ref().is_err_and(|failure| !failure.is_told()) { stage.logs() } else { String::new() };
+    let left = stage.clear(args.keep).await;
+    match played {
+        Ok(Some(())) => {
+            teller.check("no process of the demo is left", left.is_empty())?;
+            teller.end(args.keep.then(|| stage.folder()))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Ok(None) => Ok(ExitCode::from(INTERRUPTED)),
+        Err(failure) => {
+            if !logs.is_empty() {
+                anstream::eprintln!("{logs}");
+            }
+            Err(failure.hint(
+                "this is a fault of Bobbinet's, or the machine is very busy; --keep leaves the folder to look at",
+            ))
+        }
+    }
+}
+
+/// Is one of the demo's MCP servers until its standard input ends.
+///
+/// # Errors
+/// If its folder cannot be made, or its client does not speak MCP.
+pub(crate) async fn serve(args: ServerArgs) -> Result<ExitCode, Failure> {
+    match demo_servers::serve(args).await {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(error) => Err(Failure::of(Code::Internal, &error)),
+    }
+}
+
+/// Ctrl-C, or whatever else asks for an end.
+async fn interruption() -> io::Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    tokio::select! {
+        biased;
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        _ = hangup.recv() => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,195 @@
+//! `bobbinet up` and `bobbinet agent`: what was typed, as a plan.
+
+use std::{
+    collections::BTreeMap,
+    env,
+    path::{Path, PathBuf},
+};
+
+use bobbinet_core::AgentName;
+use bobbinet_http::Mount;
+
+use super::run::Plan;
+use crate::{
+    cli::{Agent, Place, Up},
+    config::{
+        self, AgentConfig, Config, Finding, NoCard, NodeConfig, Reading, Severity, Source, default_file, default_files,
+        find_card, program, suggestion,
+    },
+    failure::{Code, Failure, label},
+    output::Output,
+};
+
+/// The plan of `bobbinet up`.
+pub(crate) fn up(output: Output, command: Up) -> Result<Plan, Failure> {
+    let Up { file, place } = command;
+    let file = file.or_else(default_file).ok_or_else(|| {
+        let failure = Failure::new(Code::Usage, "there is no configuration here");
+        failure
+            .hint(format!("name a file: bobbinet up FILE; without one it is the first there is of {}", default_files()))
+    })?;
+    let Reading { mut config, mut findings } = config::read(&file);
+    over(&mut config.node, place);
+    let name = file.display().to_string();
+    findings.extend(config.agents.iter().filter_map(|(agent, config)| suggestion(agent.as_str(), config, &name)));
+    tell(output, &findings)?;
+    let Config { node, agents } = config;
+    Ok(Plan { node, agents, mount: Mount::EachByName })
+}
+
+/// The plan of `bobbinet agent`.
+pub(crate) fn agent(output: Output, command: Agent) -> Result<Plan, Failure> {
+    let Agent { name, place, card, trust_hints, description, cwd, env, command } = command;
+    let name = match name {
+        Some(name) => name,
+        None => name_of(&command),
+    };
+    let here = env::current_dir().map_err(|error| Failure::of(Code::Internal, &error))?;
+    let card = card.map(|text| find(output, &text, &here)).transpose()?;
+    let agent = AgentConfig {
+        command,
+        env: variables(&env)?,
+        cwd: cwd.map_or_else(|| here.clone(), |cwd| here.join(cwd)),
+        card,
+        description,
+        trust_hints,
+        ..AgentConfig::default()
+    };
+    if !agent.cwd.is_dir() {
+        return Err(Failure::new(Code::Usage, format!("there is no folder {}", agent.cwd.display())));
+    }
+    if program(&agent).is_none() {
+        let program = agent.command.first().map(String::as_str).unwrap_or_default();
+        return Err(Failure::new(Code::Usage, format!("there is no program {program}"))
+            .hint("name it by its path, or put its folder into PATH"));
+    }
+    tell(output, suggestion(name.as_str(), &agent, "bobbinet agent").as_slice())?;
+    let mut node = NodeConfig::default();
+    over(&mut node, place);
+    Ok(Plan { node, agents: BTreeMap::from([(name.clone(), agent)]), mount: Mount::Root(name) })
+}
+
+/// What was typed is above what the file says.
+fn over(node: &mut NodeConfig, place: Place) {
+    let Place { listen, data_dir, public_url, lame_duck, grace, otlp } = place;
+    node.listen = listen.unwrap_or(node.listen);
+    node.data = data_dir.unwrap_or_else(|| node.data.clone());
+    node.public_url = public_url.or(node.public_url.take());
+    // In a pod the address is taken out of the rotation a while after the pod was told to end.
+    let is_pod = env::var_os("KUBERNETES_SERVICE_HOST").is_some();
+    let default = if is_pod && node.lame_duck.is_zero() { config::LAME_DUCK_IN_POD } else { node.lame_duck };
+    node.lame_duck = lame_duck.unwrap_or(default);
+    node.grace = grace.unwrap_or(node.grace);
+    node.otlp = otlp.or(node.otlp.take());
+}
+
+fn find(output: Output, text: &str, here: &Path) -> Result<config::Card, Failure> {
+    let source = Source { name: "--use".to_owned(), text: String::new(), folder: here.to_owned() };
+    match find_card(text, &source) {
+        Ok(card) => Ok(card),
+        Err(NoCard::Unknown { hint }) => {
+            Err(Failure::new(Code::Usage, format!("there is no card {text:?}")).hint(hint))
+        }
+        Err(NoCard::Faults(findings)) => {
+            tell(output, &findings)?;
+            Err(Failure::told(Code::Config, "the card has faults"))
+        }
+    }
+}
+
+fn variables(typed: &[String]) -> Result<BTreeMap<String, String>, Failure> {
+    let variable = |text: &String| match text.split_once('=') {
+        Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+        None => match env::var(text) {
+            Ok(value) => Ok((text.clone(), value)),
+            Err(_) => Err(Failure::new(Code::Usage, format!("the variable {text} is not set"))
+                .hint(format!("set it, or write --env {text}=VALUE"))),
+        },
+    };
+    typed.iter().map(variable).collect()
+}
+
+/// A name after what is started: `npx -y @scope/server-files` is `files`.
+fn name_of(command: &[String]) -> AgentName {
+    let is_runner = |word: &&String| {
+        let program = Path::new(word.as_str()).file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        ["npx", "npm", "exec", "bunx", "uvx", "uv", "pipx", "run", "node", "python", "python3", "env", "sh", "bash"]
+            .contains(&program)
+    };
+    let word = command.iter().find(|word| !word.starts_with('-') && !is_runner(word) && !word.contains('='));
+    let path = PathBuf::from(word.map(String::as_str).unwrap_or_default());
+    let last = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let stem = last.split('@').find(|part| !part.is_empty()).unwrap_or_default();
+    let stem = [".py", ".js", ".mjs", ".ts"].iter().find_map(|suffix| stem.strip_suffix(suffix)).unwrap_or(stem);
+    let stem = ["mcp-server-", "server-", "mcp-"].iter().find_map(|prefix| stem.strip_prefix(prefix)).unwrap_or(stem);
+    let clean: String =
+        stem.to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' }).collect();
+    AgentName::parse(clean.trim_matches('-')).unwrap_or_else(|_| AgentName::parse("agent").expect("a well-formed name"))
+}
+
+/// Says what was found. What must be mended first is the failure.
+fn tell(output: Output, findings: &[Finding]) -> Result<(), Failure> {
+    let errors: Vec<&Finding> = findings.iter().filter(|finding| finding.is_error()).collect();
+    if output.is_json() && !errors.is_empty() {
+        let all: Vec<String> = errors.iter().map(|finding| finding.to_string()).collect();
+        return Err(Failure::new(Code::Config, all.join("\n")).hint("bobbinet check shows every mistake"));
+    }
+    for finding in findings {
+        super::say::finding(finding);
+    }
+    match errors.len() {
+        0 => Ok(()),
+        count => {
+            let cyan = label();
+            anstream::eprintln!("{cyan}{count} to mend{cyan:#}, and nothing was started");
+            Err(Failure::told(Code::Config, "the configuration has faults"))
+        }
+    }
+}
+
+/// `bobbinet check`
+pub(crate) fn check(output: Output, file: Option<PathBuf>) -> Result<(), Failure> {
+    let file = file.or_else(default_file).ok_or_else(|| {
+        let failure = Failure::new(Code::Usage, "there is no configuration here");
+        failure.hint(format!("name a file; without one it is the first there is of {}", default_files()))
+    })?;
+    let name = file.display().to_string();
+    let Reading { config, mut findings } = config::read(&file);
+    findings.extend(config::check(&config, &name));
+    let errors = findings.iter().filter(|finding| finding.severity == Severity::Error).count();
+    if output.is_json() {
+        let agent = |(name, agent): (&AgentName, &AgentConfig)| {
+            let variables: Vec<&String> = agent.env.keys().collect();
+            serde_json::json!({ "name": name, "command": agent.command, "cwd": agent.cwd, "env": variables })
+        };
+        let agents: Vec<_> = config.agents.iter().map(agent).collect();
+        output.json(&serde_json::json!({ "file": name, "ok": errors == 0, "agents": agents, "findings": findings }))?;
+    } else {
+        findings.iter().for_each(super::say::finding);
+        output.field("File", &name)?;
+        output.field("Agents", config.agents.keys().map(AgentName::as_str).collect::<Vec<_>>().join(", "))?;
+        output.field("Errors", errors)?;
+        output.field("Notes", findings.len() - errors)?;
+    }
+    if errors == 0 { Ok(()) } else { Err(Failure::told(Code::Config, "the configuration has faults")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check_name(command: &str, expected: &str) {
+        let words: Vec<String> = command.split(' ').map(str::to_owned).collect();
+        assert_eq!(name_of(&words).as_str(), expected, "{command}");
+    }
+
+    #[test]
+    fn an_agent_is_named_after_its_server() {
+        check_name("npx -y @modelcontextprotocol/server-filesystem ./docs", "filesystem");
+        check_name("npx -y @modelcontextprotocol/server-memory@2026.8.31", "memory");
+        check_name("uvx mcp-server-time", "time");
+        check_name("python3 ./My_Server.py --x", "my_server");
+        check_name("/opt/bin/everything", "everything");
+        check_name("python3 -m", "agent");
+    }
+}

@@ -1,0 +1,128 @@
+//! The life of a node: started, ready, told to stop, drained, gone.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use bobbinet_core::AgentName;
+use bobbinet_http::Mount;
+use bobbinet_store::SledStore;
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    time::{MissedTickBehavior, interval},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{start, stop};
+use crate::{
+    config::{AgentConfig, NodeConfig},
+    failure::{Code, Failure},
+    output::Output,
+};
+
+/// How often the store is asked how it is.
+const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What is to be run.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) node: NodeConfig,
+    pub(crate) agents: BTreeMap<AgentName, AgentConfig>,
+    /// Where the agents stand.
+    pub(crate) mount: Mount,
+}
+
+/// What ends a node.
+enum End {
+    /// It was told to.
+    Told,
+    /// Its store takes nothing any more.
+    Store(String),
+    /// Nobody serves any more.
+    Server,
+}
+
+/// Whoever may tell the process to end.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, Failure> {
+        let listen = |kind| signal(kind).map_err(|error| Failure::of(Code::Internal, &error));
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            biased;
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Runs a node until it is told to stop, and takes it down in order. A second signal ends it where it stands: what is
+/// durable is durable, and the next start goes on from there.
+pub(crate) async fn run(output: Output, plan: Plan) -> Result<(), Failure> {
+    let mut signals = Signals::listen()?;
+    let (lame_duck, grace) = (plan.node.lame_duck, plan.node.grace);
+    let stop = CancellationToken::new();
+    let node = tokio::select! {
+        biased;
+        () = signals.next() => return Ok(()),
+        node = start::start(output, plan, stop.clone()) => node?,
+    };
+    let mut server = Box::pin(bobbinet_http::serve(node.listener, node.site.clone()));
+    let engine = node.engine.clone();
+    let end = tokio::select! {
+        biased;
+        () = signals.next() => End::Told,
+        why = fault(&node.store) => End::Store(why),
+        () = &mut server => End::Server,
+    };
+    let why = match end {
+        End::Told => None,
+        End::Store(why) => {
+            tracing::error!(why, "the store takes nothing any more; ending");
+            Some(
+                Failure::new(Code::StoreDamaged, format!("the store takes nothing any more: {why}"))
+                    .hint("make a copy of the data folder, then look at it with `bobbinet store check`"),
+            )
+        }
+        End::Server => Some(Failure::new(Code::Internal, "the server has ended by itself")),
+    };
+    // What cannot be kept need not come to its end.
+    let (lame_duck, grace) = if why.is_some() { (Duration::ZERO, Duration::ZERO) } else { (lame_duck, grace) };
+    let down = stop::stop(stop::Stopping { engine, site: node.site, stop, lame_duck, grace }, server);
+    tokio::select! {
+        biased;
+        () = signals.next() => {
+            tracing::warn!("told twice: ending at once");
+            drop(node.announcement);
+            // Nothing is written behind anybody's back, so nothing is lost by not unwinding.
+            std::process::exit(1);
+        }
+        () = down => {}
+    }
+    drop(node.announcement);
+    // The store writes its mark and frees the folder when the last of its users lets it go.
+    drop(node.engine);
+    Arc::into_inner(node.store);
+    tracing::info!("stopped");
+    match why {
+        None => Ok(()),
+        Some(failure) => Err(failure),
+    }
+}
+
+/// Returns when the store will never take anything again, with the reason.
+async fn fault(store: &SledStore) -> String {
+    let mut ticks = interval(HEALTH_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Some(why) = store.fault() {
+            return why.to_owned();
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! Putting a node together, in the order in which the parts need each other. It listens only once it can work.
+
+use std::{
+    collections::BTreeMap,
+    fs::DirBuilder,
+    io,
+    net::SocketAddr,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use bobbinet_auth::{KEYS_FOLDER, KeyRing, Policy, Verifier, VerifierConfig};
+use bobbinet_core::AgentName;
+use bobbinet_engine::{Agent, Engine, EngineError, Setup, SystemWorld, World};
+use bobbinet_http::{Mount, Site, SiteSetup};
+use bobbinet_mcp::{Launcher, McpAgent};
+use bobbinet_store::{OpenError, SledOptions, SledStore};
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    task::{JoinSet, spawn_blocking},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    run::Plan,
+    running::{self, Announcement, Running},
+    say,
+};
+use crate::{
+    config::{AgentConfig, NodeConfig},
+    failure::{Code, Failure},
+    output::Output,
+};
+
+/// Where tasks are kept, in the data folder.
+pub(crate) const STORE_FOLDER: &str = "store";
+
+/// Where agents keep what is theirs, in the data folder.
+const AGENTS_FOLDER: &str = "agents";
+
+/// The hidden command that stands between us and a server.
+pub(crate) const SHIM: &str = "exec-mcp";
+
+/// Connections that the kernel holds until they are accepted.
+const BACKLOG: u32 = 1_024;
+
+/// A node that can work.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) store: Arc<SledStore>,
+    pub(super) engine: Engine,
+    pub(super) site: Arc<Site>,
+    pub(super) listener: TcpListener,
+    pub(super) announcement: Option<Announcement>,
+}
+
+/// How long a node waits for servers whose tools it has never seen. Until they are known, a card has no skills, and a call
+/// counts as one that must not be made twice. A server that takes longer is served all the same.
+const FIRST_LISTING_MAX: Duration = Duration::from_secs(5);
+
+/// Starts a node. Servers start in the background: one that was here before keeps nobody waiting.
+pub(super) async fn start(output: Output, plan: Plan, stop: CancellationToken) -> Result<Node, Failure> {
+    let Plan { node, agents, mount } = plan;
+    // Taken first, so that an address in use is known before anything is begun; it listens at the very end.
+    let socket = bind(node.listen)?;
+    let data = make_folder(&node.data)?;
+    let world = Arc::new(SystemWorld);
+    let (store, keys) = open(&data, world.now()).await?;
+    // After the store: its folder's lock is the proof that no other node has started servers from here.
+    let agents = start_agents(agents, &data).await;
+    let engine = Engine::open(Setup { store: store.clone(), agents, world, limits: node.limits.clone() });
+    let engine = engine.await.map_err(|error| of_engine(&error))?;
+    let listener = socket.listen(BACKLOG).map_err(|error| in_use(node.listen, &error))?;
+    let listen = listener.local_addr().map_err(|error| in_use(node.listen, &error))?;
+    let site = site(&node, mount, engine.clone(), keys, listen, stop)?;
+    let running = running(&engine, &site, &data, listen);
+    let announcement = match running.announce() {
+        Ok(announcement) => Some(announcement),
+        Err(error) => {
+            tracing::warn!(%error, "the command line on this machine will not find the node");
+            None
+        }
+    };
+    say::ready(output, &running)?;
+    tracing::info!(url = running.url, agents = running.agents.len(), data = %data.display(), "ready");
+    Ok(Node { store, engine, site, listener, announcement })
+}
+
+fn bind(address: SocketAddr) -> Result<TcpSocket, Failure> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+    let socket = socket.map_err(|error| Failure::of(Code::Listen, &error))?;
+    // A node that was just killed may leave connections behind that keep its address for a minute.
+    socket.set_reuseaddr(true).map_err(|error| Failure::of(Code::Listen, &error))?;
+    socket.bind(address).map_err(|error| in_use(address, &error))?;
+    Ok(socket)
+}
+
+fn in_use(address: SocketAddr, error: &io::Error) -> Failure {
+    let failure = Failure::new(Code::Listen, format!("cannot listen at {address}: {error}"));
+    if error.kind() == io::ErrorKind::AddrInUse {
+        return failure.hint("another program listens there: name another address, such as --listen 127.0.0.1:0");
+    }
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        return failure.hint("take a port above 1023");
+    }
+    failure.hint("name an address of this machine, such as --listen 127.0.0.1:7420")
+}
+
+/// The data folder, made for its owner alone if it is not there.
+fn make_folder(path: &Path) -> Result<PathBuf, Failure> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(path).and_then(|()| path.canonicalize());
+    made.map_err(|error| {
+        Failure::new(Code::Config, format!("the data folder {} cannot be made: {error}", path.display()))
+            .hint("name another with --data-dir")
+    })
+}
+
+/// Opens the store and the keys at the same time: each waits for the disk.
+async fn open(data: &Path, now: bobbinet_core::Timestamp) -> Result<(Arc<SledStore>, Arc<KeyRing>), Failure> {
+    let (store_folder, keys_folder) = (data.join(STORE_FOLDER), data.join(KEYS_FOLDER));
+    let store = spawn_blocking(move || SledStore::open(SledOptions::new(store_folder)));
+    let keys = spawn_blocking(move || KeyRing::open_or_create(&keys_folder, now));
+    let (store, keys) = tokio::join!(store, keys);
+    let died = |error| Failure::of(Code::Internal, &error);
+    let store = store.map_err(died)?.map_err(|error| of_store(&error))?;
+    let keys = keys.map_err(died)?.map_err(|error| Failure::of(Code::Config, &error))?;
+    Ok((Arc::new(store), Arc::new(keys)))
+}
+
+/// What a store that does not open means for the one who started the node.
+pub(crate) fn of_store(error: &OpenError) -> Failure {
+    match error {
+        OpenError::InUse { .. } => Failure::of(Code::StoreBusy, error)
+            .hint("another node runs on this data folder: stop it, or name another folder with --data-dir"),
+        OpenError::Corrupt(_) => Failure::of(Code::StoreDamaged, error)
+            .hint("make a copy of the folder before anything else; then restore it from a backup, or start anew with another --data-dir"),
+        OpenError::NewerFormat { .. } => Failure::of(Code::StoreDamaged, error).hint("run a newer bobbinet on this data"),
+        OpenError::Full { .. } => Failure::of(Code::Internal, error).hint("make room on the disk and start again"),
+        OpenError::Io { .. } => Failure::of(Code::Internal, error),
+    }
+}
+
+fn of_engine(error: &EngineError) -> Failure {
+    match error {
+        EngineError::Corrupt(_) => Failure::of(Code::StoreDamaged, error)
+            .hint("make a copy of the data folder, then run `bobbinet store check`"),
+        EngineError::NotFound
+        | EngineError::UnknownAgent
+        | EngineError::Refused(_)
+        | EngineError::ContextMismatch
+        | EngineError::IdempotencyConflict
+        | EngineError::Repeated(_)
+        | EngineError::Limit { .. }
+        | EngineError::Draining
+        | EngineError::Unavailable(_)
+        | EngineError::BadPageToken => Failure::of(Code::Internal, error),
+    }
+}
+
+async fn start_agents(agents: BTreeMap<AgentName, AgentConfig>, data: &Path) -> BTreeMap<AgentName, Arc<dyn Agent>> {
+    let start = |(name, config): (AgentName, AgentConfig)| {
+        let folder = data.join(AGENTS_FOLDER).join(name.as_str());
+        let agent = McpAgent::start(config.into_mcp(name.as_str()), Launcher::this_program(SHIM), folder);
+        (name, agent)
+    };
+    let agents: Vec<(AgentName, Arc<McpAgent>)> = agents.into_iter().map(start).collect();
+    let mut waits = JoinSet::new();
+    for (name, agent) in agents.iter().filter(|(_, agent)| !agent.knows_its_tools()) {
+        let (name, agent) = (name.clone(), agent.clone());
+        waits.spawn(async move {
+            if let Err(why) = agent.wait_ready(FIRST_LISTING_MAX).await {
+                tracing::warn!(agent = %name, why, "the tools are not known yet; the agent is served all the same");
+            }
+        });
+    }
+    waits.join_all().await;
+    agents.into_iter().map(|(name, agent)| (name, agent as Arc<dyn Agent>)).collect()
+}
+
+fn site(
+    node: &NodeConfig,
+    mount: Mount,
+    engine: Engine,
+    keys: Arc<KeyRing>,
+    listen: SocketAddr,
+    stop: CancellationToken,
+) -> Result<Arc<Site>, Failure> {
+    let setup = SiteSetup {
+        engine,
+        verifier: Verifier::new(VerifierConfig::default(), keys.clone()),
+        keys,
+        policy: Policy::owner_only(),
+        mount,
+        listen,
+        public_url: node.public_url.clone(),
+        limits: node.http.clone(),
+        is_version_required: node.is_version_required,
+        wait_max: node.wait_max,
+        stop,
+    };
+    Site::new(setup).map_err(|error| {
+        Failure::of(Code::Config, &error).hint("--public-url takes one like https://agents.example.com")
+    })
+}
+
+fn running(engine: &Engine, site: &Site, data: &Path, listen: SocketAddr) -> Running {
+    let pid = i32::try_from(std::process::id()).unwrap_or_default();
+    let host = match listen.ip() {
+        ip if ip.is_unspecified() => "127.0.0.1".to_owned(),
+        std::net::IpAddr::V6(ip) => format!("[{ip}]"),
+        std::net::IpAddr::V4(ip) => ip.to_string(),
+    };
+    // A URL leaves out the port that its scheme implies.
+    let url = if listen.port() == 80 { format!("http://{host}") } else { format!("http://{host}:{}", listen.port()) };
+    let agents: BTreeMap<String, String> = engine
+        .agents()
+        .filter_map(|(name, _)| {
+            let mut audiences = site.audiences(name).iter();
+            let local = audiences.clone().find(|audience| audience.starts_with(&url)).or_else(|| audiences.next())?;
+            Some((name.to_string(), local.clone()))
+        })
+        .collect();
+    let origins = engine.agents().flat_map(|(name, _)| site.audiences(name)).filter_map(|audience| origin(audience));
+    let origins: std::collections::BTreeSet<String> = origins.collect();
+    Running {
+        pid,
+        started: running::started(pid),
+        data: data.to_owned(),
+        listen,
+        url,
+        agents,
+        origins: origins.into_iter().collect(),
+    }
+}
+
+/// A URL's scheme, host and port.
+fn origin(url: &str) -> Option<String> {
+    let after_scheme = url.find("://")? + 3;
+    let end = url[after_scheme..].find('/').map_or(url.len(), |at| after_scheme + at);
+    Some(url[..end].to_owned())
+}

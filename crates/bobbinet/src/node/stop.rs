@@ -1,0 +1,42 @@
+//! Taking a node down without losing anything: not ready, no new work, runs to their end, then the connections.
+
+use std::{pin::Pin, sync::Arc, time::Duration};
+
+use bobbinet_engine::Engine;
+use bobbinet_http::Site;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+/// What is to be stopped, and how long each step may take.
+#[derive(Debug)]
+pub(super) struct Stopping {
+    pub(super) engine: Engine,
+    pub(super) site: Arc<Site>,
+    pub(super) stop: CancellationToken,
+    /// Not ready, but at work: those who route to the node need a moment to turn away.
+    pub(super) lame_duck: Duration,
+    /// For runs to come to their end.
+    pub(super) grace: Duration,
+}
+
+/// Returns when nothing of the node is running any more.
+pub(super) async fn stop<S: Future<Output = ()>>(stopping: Stopping, mut server: Pin<Box<S>>) {
+    let Stopping { engine, site, stop, lame_duck, grace } = stopping;
+    tracing::info!(?lame_duck, ?grace, "stopping; a second signal ends it at once");
+    site.retire();
+    let is_served = tokio::select! {
+        biased;
+        () = &mut server => false,
+        () = sleep(lame_duck) => true,
+    };
+    let work = async {
+        // From here on a new task is answered with 503, and what runs comes to its end or is taken up by the next start.
+        engine.shutdown(grace).await;
+        stop.cancel();
+    };
+    if is_served {
+        tokio::join!(work, server);
+    } else {
+        work.await;
+    }
+}

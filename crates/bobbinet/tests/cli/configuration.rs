@@ -1,0 +1,282 @@
+//! Configurations: every mistake with its line and what to do about it; an `mcp.json` in each of its dialects.
+
+use serde_json::{Value, json};
+
+use crate::program::Place;
+
+/// What `bobbinet check` finds in a file, as `LINE: MESSAGE -> HINT`, and its exit code.
+fn check(file: &str, text: &str, expected: &[&str]) {
+    let place = Place::new();
+    place.write(file, text);
+    let ran = place.run(&["check", file, "-o", "json"]);
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:?}"));
+    let errors: Vec<&Value> =
+        report["findings"].as_array().unwrap().iter().filter(|it| it["severity"] == "error").collect();
+    let told: Vec<String> = errors
+        .iter()
+        .map(|finding| {
+            let hint = finding["hint"]
+                .as_str()
+                .map(|hint| format!(" -> {}", hint.lines().next().unwrap()))
+                .unwrap_or_default();
+            format!("{}: {}{hint}", finding["line"], finding["message"].as_str().unwrap())
+        })
+        .collect();
+    assert_eq!(told, expected, "{text}");
+    assert_eq!(ran.code, if expected.is_empty() { 0 } else { 2 }, "{text}");
+}
+
+fn check_yaml(text: &str, expected: &[&str]) {
+    check("bobbinet.yaml", text, expected);
+}
+
+#[test]
+fn a_whole_configuration_has_no_faults() {
+    check_yaml(
+        r#"
+node:
+  listen: 127.0.0.1:0
+  data: ./data
+  public_url: https://agents.example.com
+  lame_duck: 3s
+  grace: 20s
+  wait_max: 1m
+  version_required: false
+  otlp: http://127.0.0.1:4318
+  limits: { run_limit: 10m, history_max: 100, body_max: 4MiB, drain_ms: 500 }
+agents:
+  files:
+    use: filesystem
+    mcp: { command: [ls, -l], cwd: ".", env: { PORT: 0777, EMPTY: , YES: yes } }
+  shell:
+    title: A shell
+    description: Runs
+    mcp: { command: sh, args: [-c, "true"] }
+    effects: { run: read-only, save: idempotent, pay: keyed, other: at-most-once }
+    trust_hints: true
+    interactive: [ask]
+    slots: 4
+    era: legacy
+    limits: { idle: 2m, line_bytes_max: 1MiB }
+"#,
+        &[],
+    );
+}
+
+#[test]
+fn unknown_settings_are_refused_wherever_they_stand() {
+    check_yaml(
+        "nod: {}\nagents: { a: { mcp: { command: [ls] } } }\n",
+        &[r#"1: the file has no setting "nod" -> did you mean "node"?"#],
+    );
+    check_yaml(
+        "node:\n  listne: 127.0.0.1:1\n  colour: red\nagents: { a: { mcp: { command: [ls] } } }\n",
+        &[
+            r#"2: node has no setting "listne" -> did you mean "listen"?"#,
+            r#"3: node has no setting "colour" -> there is listen, data, public_url, limits, lame_duck, grace, otlp, version_required, wait_max"#,
+        ],
+    );
+    check_yaml(
+        "agents:\n  a:\n    mcp: { comand: [ls] }\n    trustHints: true\n    limits: { idel: 1s }\n",
+        &[
+            r#"3: mcp has no setting "comand" -> did you mean "command"?"#,
+            r#"4: agent a has no setting "trustHints" -> did you mean "trust_hints"?"#,
+            r#"5: limits has no setting "idel" -> did you mean "idle"?"#,
+        ],
+    );
+}
+
+#[test]
+fn wrong_values_are_told_with_what_would_be_right() {
+    let agents = "agents: { a: { mcp: { command: [ls] } } }\n";
+    let in_node = |line: &str, expected: &str| check_yaml(&format!("node:\n  {line}\n{agents}"), &[expected]);
+    in_node(
+        "listen: localhost",
+        r#"2: "localhost" is no address to listen at -> write an IP address and a port, such as 127.0.0.1:7420 or 0.0.0.0:7420"#,
+    );
+    in_node("grace: soon", r#"2: grace cannot be "soon" -> write a time such as 500ms, 3s or 10m"#);
+    in_node("data: [a]", "2: data is a text, and here is a list");
+    in_node("version_required: 1", "2: version_required is true or false, and here is a number");
+    in_node("limits: { history_max: many }", r#"2: history_max cannot be "many""#);
+    let in_agent = |line: &str, expected: &str| {
+        check_yaml(&format!("agents:\n  a:\n    mcp: {{ command: [ls] }}\n    {line}\n"), &[expected]);
+    };
+    in_agent("use: filesytem", r#"4: there is no card "filesytem" -> did you mean filesystem?"#);
+    in_agent("effects: { x: readonly }", r#"4: "readonly" is no effect -> did you mean read-only?"#);
+    in_agent("slots: 0", r#"4: slots cannot be "0""#);
+    in_agent("era: old", r#"4: era cannot be "old""#);
+    in_agent("effects: [x]", "4: effects is a map, and here is a list");
+}
+
+#[test]
+fn an_agent_needs_a_server_that_can_be_started() {
+    check_yaml("node: {}\n", &["1: there are no agents -> for example:"]);
+    check_yaml(
+        "agents:\n  a: {}\n",
+        &[r#"2: agent a has no server -> say how to start it: mcp: { command: [npx, -y, "@scope/server"] }"#],
+    );
+    check_yaml(
+        "agents:\n  a:\n    mcp: {}\n",
+        &[r#"3: there is no command -> for example command: ["npx", "-y", "@scope/server"]"#],
+    );
+    check_yaml(
+        "agents:\n  a:\n    mcp: { command: npx -y thing }\n",
+        &[
+            r#"3: "npx -y thing" is one word with a space in it -> no shell splits it: write command: ["npx", "-y", "thing"]"#,
+        ],
+    );
+    check_yaml("agents:\n  a:\n    mcp: { command: [] }\n", &["3: command has no words"]);
+    check_yaml(
+        "agents:\n  A b:\n    mcp: { command: [ls] }\n",
+        &["2: an agent's name may not contain 'A' -> a name has lower-case letters, digits, - and _"],
+    );
+}
+
+#[test]
+fn what_is_not_there_yet_says_so() {
+    check_yaml(
+        "agents:\n  a:\n    mcp: { url: http://127.0.0.1:1 }\n  b:\n    a2a: https://b.example\npolicy: []\n",
+        &[
+            "3: servers over HTTP are not in this version yet -> only servers that are started by a command (stdio) can be wrapped: take it out, or say disabled: true in an mcp.json",
+            r#"5: "a2a" is not in this version yet -> take it out"#,
+            r#"6: "policy" is not in this version yet -> take it out"#,
+        ],
+    );
+}
+
+#[test]
+fn what_is_not_yaml_is_told_with_what_trips_most_people_up() {
+    check_yaml(
+        "agents:\n  a:\n    mcp: { command: [npx, -y, @scope/x] }\n",
+        &[
+            r#"3: this is not YAML: unexpected character: `@' -> put a word that begins with @ or has ${…} in quotes: ["npx", "-y", "@scope/package"]"#,
+        ],
+    );
+    check_yaml(
+        "agents:\n\ta: {}\n",
+        &[
+            "2: this is not YAML: tabs disallowed within this context (block indentation) -> YAML is indented by spaces, never by tabs",
+        ],
+    );
+    check_yaml(
+        "agents:\n  a: {}\n  a: {}\n",
+        &["3: this is not YAML: duplicate mapping key: a -> take one of them out"],
+    );
+    check_yaml(
+        "agents:\n  a:\n    description: one: two\n",
+        &[
+            "3: this is not YAML: mapping values are not allowed in this context -> put a text that has a colon followed by a space in quotes",
+        ],
+    );
+}
+
+#[test]
+fn variables_that_are_not_set_are_told() {
+    check_yaml(
+        "agents:\n  a:\n    mcp: { command: [ls, \"${BOBBINET_TEST_UNSET}\", \"${BOBBINET_TEST_UNSET:-x}\"] }\n",
+        &[
+            "3: the variable BOBBINET_TEST_UNSET is not set -> set it (export BOBBINET_TEST_UNSET=…), or give a default: ${BOBBINET_TEST_UNSET:-…}",
+        ],
+    );
+}
+
+/// The agents that come out of a file, with their commands and the names of their variables.
+fn agents(file: &str, text: &str, expected: &Value) {
+    let place = Place::new();
+    place.write(file, text);
+    place.write("server.env", "FROM_FILE=1\n");
+    let ran = place.run(&["check", file, "-o", "json"]);
+    let mut report: Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:?}"));
+    assert_eq!(report["ok"], true, "{report:#}");
+    let root = place.path().canonicalize().unwrap();
+    for agent in report["agents"].as_array_mut().unwrap() {
+        let cwd = place.path().join(agent["cwd"].as_str().unwrap()).canonicalize().unwrap();
+        agent["cwd"] = Value::from(cwd.strip_prefix(&root).unwrap().display().to_string());
+    }
+    assert_eq!(&report["agents"], expected, "{text}");
+}
+
+#[test]
+fn an_mcp_json_is_read_in_its_dialects() {
+    agents(
+        "mcp.json",
+        r#"{ "mcpServers": { "a": { "command": "ls", "args": ["-l", 3], "env": { "K": "v", "N": 1 }, "alwaysAllow": ["x"] } } }"#,
+        &json!([{ "name": "a", "command": ["ls", "-l", "3"], "cwd": "", "env": ["K", "N"] }]),
+    );
+    agents(
+        ".vscode/mcp.json",
+        r#"{
+            // comments, and commas at the end
+            "inputs": [{ "type": "promptString", "id": "key", "password": true, }],
+            "servers": { /* here too */ "a": { "type": "stdio", "command": "ls", "envFile": "${workspaceFolder}/server.env" }, },
+        }"#,
+        &json!([{ "name": "a", "command": ["ls"], "cwd": "", "env": ["FROM_FILE"] }]),
+    );
+    agents(
+        "claude.json",
+        r#"{ "globalShortcut": "", "mcpServers": {
+            "My Files": { "command": "ls", "bobbinet": { "use": "filesystem" } },
+            "off": { "command": "not-there", "disabled": true },
+            "far": { "type": "http", "url": "https://far.example/mcp", "disabled": true }
+        } }"#,
+        &json!([{ "name": "my-files", "command": ["ls"], "cwd": "", "env": [] }]),
+    );
+    agents(
+        "ours.json",
+        r#"{ "node": { "listen": "127.0.0.1:0" }, "agents": { "a": { "mcp": { "command": ["ls"] } } } }"#,
+        &json!([{ "name": "a", "command": ["ls"], "cwd": "", "env": [] }]),
+    );
+}
+
+#[test]
+fn an_mcp_json_with_mistakes_is_told_where() {
+    let check_json = |text: &str, expected: &[&str]| check("mcp.json", text, expected);
+    let http = "servers over HTTP are not in this version yet -> only servers that are started by a command (stdio) can be wrapped: take it out, or say disabled: true in an mcp.json";
+    check_json("{\n \"mcpServers\": {\n  \"a\": { \"url\": \"http://x\" } } }", &[&format!("3: {http}")]);
+    check_json("{ \"servers\": {\n \"a\": { \"type\": \"sse\", \"url\": \"http://x\" } } }", &[&format!("2: {http}")]);
+    check_json(
+        "{ \"mcpServers\": {\n \"a\": { \"comand\": \"ls\" } } }",
+        &[r#"2: server a has no setting "comand" -> did you mean "command"?"#],
+    );
+    check_json(
+        "{ \"inputs\": [{ \"id\": \"api-key\" }], \"servers\": {\n \"a\": { \"command\": \"ls\", \"env\": { \"K\": \"${input:api-key}\" } } } }",
+        &[
+            "2: ${input:api-key} would ask a person, and there is nobody to ask -> write ${env:API_KEY} in its place, and set API_KEY before the start",
+        ],
+    );
+    check_json(
+        "{ \"mcpServers\": {\n \"a\": { \"command\": \"ls\" }\n \"b\": {} } }",
+        &["2: this is not JSON: expected comma"],
+    );
+    check_json(
+        "{ \"mcpServers\": {\n \"a\": { \"command\": \"ls\" },\n \"a\": { \"command\": \"ls\" } } }",
+        &[r#"3: "a" stands here twice"#],
+    );
+    check_json(
+        "{ \"mcpServer\": {} }",
+        &[
+            r#"1: there are no servers -> an mcp.json has {"mcpServers": {…}} or {"servers": {…}}"#,
+            r#"1: the file has no setting "mcpServer" -> did you mean "mcpServers"?"#,
+        ],
+    );
+}
+
+#[test]
+fn programs_that_are_not_there_are_told_before_anything_is_started() {
+    let place = Place::new();
+    place.write("bobbinet.yaml", "agents:\n  a:\n    mcp: { command: [bobbinet-test-no-such-program] }\n");
+    let ran = place.run(&["check"]);
+    assert_eq!(ran.code, 2);
+    assert!(ran.stderr.contains("agent a: there is no program bobbinet-test-no-such-program"), "{}", ran.stderr);
+    assert!(ran.stdout.contains("Errors: 1\n"), "{}", ran.stdout);
+}
+
+#[test]
+fn a_node_is_not_started_from_a_configuration_with_faults() {
+    let place = Place::new();
+    place.write("bobbinet.yaml", "agents:\n  a:\n    mcp: { comand: [ls] }\n");
+    let ran = place.run(&["up"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (2, ""));
+    assert!(ran.stderr.contains("bobbinet.yaml:3:12: mcp has no setting \"comand\""), "{}", ran.stderr);
+    assert!(!place.path().join("bobbinet-data").exists(), "nothing was begun");
+}

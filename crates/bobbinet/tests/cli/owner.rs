@@ -1,0 +1,69 @@
+//! What the owner of a node can do with its key folder.
+
+use std::os::unix::fs::PermissionsExt;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde_json::Value;
+
+use crate::program::Place;
+
+fn mode(place: &Place, path: &str) -> u32 {
+    place.path().join(path).metadata().unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn keys_are_their_owners_alone() {
+    let place = Place::new();
+    for _ in 0..2 {
+        let ran = place.run(&["key", "new", "--data-dir", "data"]);
+        assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+    }
+    assert_eq!(mode(&place, "data/keys"), 0o700);
+    let files: Vec<_> =
+        std::fs::read_dir(place.path().join("data/keys")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(files.len(), 2);
+    for file in files {
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{}", file.display());
+    }
+    let listed = place.run(&["key", "list", "--data-dir", "data"]).stdout;
+    assert_eq!((listed.lines().count(), listed.matches("(signs)").count()), (2, 1), "{listed}");
+    let jwks: Value = serde_json::from_str(&place.run(&["key", "jwks", "--data-dir", "data"]).stdout).unwrap();
+    assert_eq!(jwks["keys"].as_array().unwrap().len(), 2);
+    assert!(jwks["keys"][0].get("d").is_none(), "public halves only");
+}
+
+#[test]
+fn a_token_is_printed_alone() {
+    let place = Place::new();
+    place.run(&["key", "new", "--data-dir", "data"]);
+    let url = "http://127.0.0.1:7420/agents/files";
+    let check = |arguments: &[&str], subject: &str, seconds: u64| {
+        let ran = place.run(&[&["token", "mint", "--data-dir", "data", "--audience", url], arguments].concat());
+        assert_eq!((ran.code, ran.stderr.as_str(), ran.stdout.lines().count()), (0, "", 1), "{ran:?}");
+        let parts: Vec<&str> = ran.stdout.trim_end().split('.').collect();
+        assert_eq!(parts.len(), 3, "a JWT and nothing else");
+        let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(parts[1]).unwrap()).unwrap();
+        assert_eq!((claims["aud"].as_str(), claims["sub"].as_str()), (Some(url), Some(subject)));
+        assert_eq!(claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap(), seconds);
+    };
+    check(&[], "node-owner", 300);
+    check(&["--sub", "somebody", "--ttl", "60s"], "somebody", 60);
+    check(&["-o", "json"], "node-owner", 300);
+    let ran = place.run(&["token", "mint", "--data-dir", "data", "--audience", url, "--ttl", "1h"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "no token lives longer than it may");
+    let ran = place.run(&["token", "mint", "--data-dir", "data"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "a token is for one agent");
+}
+
+#[test]
+fn looking_at_data_makes_none() {
+    let place = Place::new();
+    for arguments in
+        [&["key", "list"][..], &["store", "check"], &["store", "export"], &["token", "mint", "--audience", "x"]]
+    {
+        let ran = place.run(arguments);
+        assert_ne!(ran.code, 0, "{arguments:?}");
+        assert!(ran.stderr.contains("--data-dir"), "{arguments:?}: {}", ran.stderr);
+    }
+    assert!(!place.path().join("bobbinet-data").exists());
+}
