@@ -1,6 +1,7 @@
 //! Names of things. Each is made only by its `parse` or `new`; past that nobody checks again.
 
 use std::{
+    borrow::Borrow,
     cmp::Ordering,
     fmt,
     hash::{Hash, Hasher},
@@ -102,6 +103,13 @@ macro_rules! text_id {
             /// The id's text itself, not a copy of it.
             pub fn shared(&self) -> Arc<str> {
                 self.0.clone()
+            }
+        }
+
+        // Sorted, compared and hashed as its text, so that a map by ids can be asked with a text.
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
             }
         }
 

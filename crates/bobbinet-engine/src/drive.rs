@@ -300,7 +300,7 @@ impl Inner {
         match task.state {
             State::Submitted => {
                 drop(permit);
-                self.line_up(task);
+                self.line_up(task.agent.as_str(), task.id);
                 None
             }
             State::Working => {

@@ -388,14 +388,15 @@ impl Engine {
         agent: &AgentName,
         id: &TaskId,
     ) -> Result<(Arc<Entry>, Arc<Task>), EngineError> {
+        if !self.inner.is_theirs(caller, agent, id).await? {
+            return Err(EngineError::NotFound);
+        }
         let entry = self.inner.entry(id).await?.ok_or(EngineError::NotFound)?;
         let task = match entry.durable() {
             Some(task) => task,
             None => self.inner.load(&entry).await?.ok_or(EngineError::NotFound)?,
         };
-        let is_theirs =
-            task.tenant == caller.tenant && task.agent == *agent && (caller.is_owner || task.owner == caller.principal);
-        if is_theirs { Ok((entry, task)) } else { Err(EngineError::NotFound) }
+        Ok((entry, task))
     }
 }
 
@@ -450,6 +451,20 @@ impl Inner {
             return Err(EngineError::Limit { what: "followers_max", max: self.limits.followers_max as u64 });
         }
         Ok(())
+    }
+
+    /// Whether there is such a task and it is the caller's, told from memory alone: a stranger's task is not read, and
+    /// not brought to memory, so that asking for it takes as long as asking for one that nobody has.
+    async fn is_theirs(&self, caller: &Caller, agent: &AgentName, id: &TaskId) -> Result<bool, EngineError> {
+        let is_theirs = |tenant: &str, owner: &str, of: &str| {
+            let is_mine = caller.is_owner || owner == caller.principal.as_str();
+            tenant == caller.tenant.as_str() && of == agent.as_str() && is_mine
+        };
+        if let Some(task) = self.hot.get(id).and_then(|entry| entry.durable()) {
+            return Ok(is_theirs(task.tenant.as_str(), task.owner.as_str(), task.agent.as_str()));
+        }
+        let summary = self.store.summary(&id.stream()).await?;
+        Ok(summary.is_some_and(|of| is_theirs(&of.tenant, &of.owner, &of.agent)))
     }
 
     /// The entry of a task that exists.

@@ -41,7 +41,10 @@ impl Inner {
         self.open.store(due.iter().filter(|(_, summary)| is_open(summary.state)).count(), Ordering::Relaxed);
         for (stream, summary) in due {
             let Some(id) = stream.as_task() else { continue };
-            if is_open(summary.state) {
+            if summary.state == State::Submitted.code() {
+                // Its summary is all that the line needs: what waits for hours is not read every second.
+                self.line_up(&summary.agent, id);
+            } else if summary.state == State::Working.code() {
                 match self.take_up(&id).await {
                     // One task that cannot be read keeps nobody else waiting. Whoever asks for it is told why.
                     Err(EngineError::Corrupt(why)) => error!(task = %id, why, "a task cannot be taken up"),
@@ -59,7 +62,11 @@ impl Inner {
         self.count_stored().await
     }
 
+    /// Looks whether a working task has lost its run. Those whose run is alive are in memory.
     async fn take_up(self: &Arc<Self>, id: &TaskId) -> Result<(), EngineError> {
+        if self.is_draining() {
+            return Ok(());
+        }
         let Some(entry) = self.entry(id).await? else { return Ok(()) };
         let task = match entry.durable() {
             Some(task) => task,
@@ -68,15 +75,8 @@ impl Inner {
                 None => return Ok(()),
             },
         };
-        match task.state {
-            State::Submitted => self.line_up(&task),
-            State::Working => self.take_over(entry, &task),
-            State::InputRequired
-            | State::AuthRequired
-            | State::Completed
-            | State::Failed
-            | State::Canceled
-            | State::Rejected => {}
+        if task.state == State::Working {
+            self.take_over(entry, &task);
         }
         Ok(())
     }
@@ -87,7 +87,7 @@ impl Inner {
             let state = entry.lock();
             state.live.is_some() || state.is_driven
         };
-        if is_busy || self.is_draining() {
+        if is_busy {
             return;
         }
         let permit = self.seats.get(&task.agent).and_then(|seat| seat.slots.try_take(self));
@@ -102,12 +102,12 @@ impl Inner {
     }
 
     /// Puts a submitted task in line for a call slot; runs the first of the line if one is free.
-    pub(crate) fn line_up(self: &Arc<Self>, task: &Task) {
-        let Some(seat) = self.seats.get(&task.agent) else { return };
+    pub(crate) fn line_up(self: &Arc<Self>, agent: &str, id: TaskId) {
+        let Some(seat) = self.seats.get(agent) else { return };
         if self.is_draining() {
             return;
         }
-        if let Some((first, permit)) = seat.slots.line_up(self, task.id) {
+        if let Some((first, permit)) = seat.slots.line_up(self, id) {
             self.claim(first, permit);
         }
     }

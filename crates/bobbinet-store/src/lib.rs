@@ -51,6 +51,10 @@ pub trait Store: std::fmt::Debug + Send + Sync + 'static {
     /// not know whether it was kept, and must load again.
     async fn commit(&self, commit: Commit) -> Result<(), CommitError>;
 
+    /// What the store knows of a stream without reading it, or `None` if there is no such stream or it has no summary.
+    /// As quick for a stream that is there as for one that is not, so that whoever may not see it learns nothing.
+    async fn summary(&self, id: &StreamId) -> Result<Option<Summary>, StoreError>;
+
     /// The stream's summary, its version, its newest cells and its records, or `None` if there is no such stream.
     async fn load(&self, id: &StreamId) -> Result<Option<Loaded>, StoreError>;
 

@@ -77,6 +77,10 @@ impl Store for Memory {
         Ok(())
     }
 
+    async fn summary(&self, id: &StreamId) -> Result<Option<Summary>, StoreError> {
+        Ok(self.lock().streams.get(id).and_then(|stream| stream.summary.clone()))
+    }
+
     async fn load(&self, id: &StreamId) -> Result<Option<Loaded>, StoreError> {
         Ok(self.lock().streams.get(id).map(Stream::loaded))
     }

@@ -197,6 +197,10 @@ impl Store for Access {
         self.commit(commit).await
     }
 
+    async fn summary(&self, id: &StreamId) -> Result<Option<Summary>, StoreError> {
+        self.read(self.disk.memory.summary(id)).await
+    }
+
     async fn load(&self, id: &StreamId) -> Result<Option<Loaded>, StoreError> {
         let mut loaded = self.read(self.disk.memory.load(id)).await?;
         self.disk.scene.plant.age(&self.disk.scene, &mut loaded);

@@ -41,6 +41,10 @@ impl Store for Vague {
         if self.kept.contains(&number) { vague() } else { Ok(()) }
     }
 
+    async fn summary(&self, id: &StreamId) -> Result<Option<Summary>, StoreError> {
+        self.memory.summary(id).await
+    }
+
     async fn load(&self, id: &StreamId) -> Result<Option<Loaded>, StoreError> {
         self.memory.load(id).await
     }

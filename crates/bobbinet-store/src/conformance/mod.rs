@@ -37,6 +37,7 @@ pub async fn all<F: AsyncFn() -> Arc<dyn Store>>(make: F) {
     an_idempotency_key_is_good_for_one_commit(&*make().await).await;
     the_format_of_a_record_is_kept(&*make().await).await;
     large_values_come_back(&*make().await).await;
+    a_summary_is_the_newest_that_was_given(&*make().await).await;
     pages_follow_a_version(&*make().await).await;
     cells_are_read_as_they_were(&*make().await).await;
     streams_are_loaded_together_as_they_are_one_by_one(&*make().await).await;

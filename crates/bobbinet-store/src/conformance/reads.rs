@@ -1,7 +1,23 @@
 //! What one stream gives back: its records by version, its cells as they were.
 
-use super::{append, cells, load, record, step, stream, with_cells};
+use super::{append, cells, load, record, step, stream, summary, with_cells, with_summary};
 use crate::{Page, Record, Store, Version};
+
+/// Of a stream that is there, of one that has none, and of none.
+pub async fn a_summary_is_the_newest_that_was_given(store: &dyn Store) {
+    let first = summary("01939f3c-7d2e-7000-8000-0123456789ab", 1, 5);
+    append(store, with_summary(step("a", 0, &["1"]), first.clone())).await;
+    append(store, step("a", 1, &["2"])).await;
+    append(store, step("bare", 0, &["1"])).await;
+    assert_eq!(store.summary(&stream("a")).await.unwrap(), Some(first));
+    let second = summary("x", 2, 6);
+    append(store, with_summary(step("a", 2, &["3"]), second.clone())).await;
+    assert_eq!(store.summary(&stream("a")).await.unwrap(), Some(second));
+    assert_eq!(store.summary(&stream("bare")).await.unwrap(), None);
+    assert_eq!(store.summary(&stream("none")).await.unwrap(), None);
+    store.forget(&stream("a")).await.unwrap();
+    assert_eq!(store.summary(&stream("a")).await.unwrap(), None);
+}
 
 /// Reading by version and limit.
 pub async fn pages_follow_a_version(store: &dyn Store) {

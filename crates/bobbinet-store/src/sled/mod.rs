@@ -192,6 +192,11 @@ impl Store for SledStore {
         self.ask(|answer| Operation::Commit(prepared, answer), |text| Err(CommitError::Unavailable(text))).await
     }
 
+    async fn summary(&self, id: &StreamId) -> Result<Option<Summary>, StoreError> {
+        let index = self.shared.index();
+        Ok(index.get(id).and_then(|entry| index.summary(entry)))
+    }
+
     async fn load(&self, id: &StreamId) -> Result<Option<Loaded>, StoreError> {
         match read::load(&self.shared, id)? {
             Some(found) => self.loaded(id, found).await,

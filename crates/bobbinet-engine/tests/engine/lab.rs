@@ -1,0 +1,274 @@
+//! Engines that come and go on one store, and those who call them.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bobbinet_core::{
+    AgentName, Call, Caller, Description, Effect, Fault, Limits, Message, MessageId, Outcome, Part, Plan, Principal,
+    Question, QuestionKind, Role, State, StreamId, Task, TaskId, Tenant, Timestamp,
+};
+use bobbinet_engine::{Agent, Engine, EngineError, Handle, NewTask, Request, Run, Setup, World};
+use bobbinet_store::{
+    Cell, Commit, CommitError, Cursor, Key, Listing, Loaded, Memory, Page, Query, Scope, Store, StoreError, Summary,
+    Tail, Version,
+};
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+
+/// When the tests' clock begins.
+const BEGINNING: u64 = 1_795_258_800_000;
+
+/// What outlives an engine: the store, the clock, and what the tools have done.
+#[derive(Debug)]
+pub(crate) struct Lab {
+    pub(crate) store: Arc<Counting>,
+    pub(crate) clock: Arc<Clock>,
+    pub(crate) tool: Arc<Tool>,
+    pub(crate) limits: Limits,
+}
+
+impl Lab {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            store: Arc::default(),
+            clock: Arc::new(Clock(AtomicU64::new(BEGINNING))),
+            tool: Arc::new(Tool { gate: Semaphore::new(0), runs: AtomicUsize::new(0) }),
+            limits,
+        }
+    }
+
+    /// An engine with agents of these names, all of which are the one tool.
+    pub(crate) async fn open(&self, agents: &[&str]) -> Engine {
+        let agent = |name: &&str| (name_of(name), self.tool.clone() as Arc<dyn Agent>);
+        let setup = Setup {
+            store: self.store.clone(),
+            agents: agents.iter().map(agent).collect::<BTreeMap<_, _>>(),
+            world: self.clock.clone(),
+            limits: self.limits.clone(),
+        };
+        Engine::open(setup).await.unwrap()
+    }
+
+    /// Lets the tool return so often.
+    pub(crate) fn let_go(&self, times: usize) {
+        self.tool.gate.add_permits(times);
+    }
+
+    pub(crate) fn runs(&self) -> usize {
+        self.tool.runs.load(Ordering::SeqCst)
+    }
+
+    /// How often a log has been read since this was asked last.
+    pub(crate) fn reads(&self) -> usize {
+        self.store.reads.swap(0, Ordering::SeqCst)
+    }
+}
+
+pub(crate) fn name_of(agent: &str) -> AgentName {
+    AgentName::parse(agent).unwrap()
+}
+
+pub(crate) fn caller(name: &str) -> Caller {
+    caller_of("tenant", name)
+}
+
+pub(crate) fn caller_of(tenant: &str, name: &str) -> Caller {
+    Caller {
+        principal: Principal::parse(name).unwrap(),
+        tenant: Tenant::parse(tenant).unwrap(),
+        is_owner: false,
+        scopes: Vec::new(),
+        chain: Vec::new(),
+    }
+}
+
+pub(crate) fn said(id: &str, text: &str) -> Message {
+    let id = MessageId::parse(id).unwrap();
+    Message { role: Role::User, ..Message::from_agent(id, vec![Part::text(text)]) }
+}
+
+/// Begins a task of agent `tool`.
+pub(crate) fn begin(engine: &Engine, owner: &Caller, text: &str) -> Result<Handle, EngineError> {
+    let message = said("first", text);
+    let new = NewTask { message, context: None, skill: None, trace: None, idempotency: None };
+    engine.submit(owner, &name_of("tool"), new)
+}
+
+/// Begins a task that is kept when this returns.
+pub(crate) async fn kept(engine: &Engine, owner: &Caller, text: &str) -> Arc<Task> {
+    begin(engine, owner, text).unwrap().accepted().await.unwrap()
+}
+
+/// Waits until the task is in this state; in paused time that takes none.
+pub(crate) async fn until(engine: &Engine, owner: &Caller, agent: &str, id: &TaskId, state: State) -> Arc<Task> {
+    for _ in 0..1_000 {
+        let task = engine.get(owner, &name_of(agent), id).await.unwrap();
+        if task.state == state {
+            return task;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("{id} does not come to be {state:?}");
+}
+
+/// A clock that stands still until it is set.
+#[derive(Debug)]
+pub(crate) struct Clock(AtomicU64);
+
+impl Clock {
+    pub(crate) fn forward(&self, by: Duration) {
+        self.0.fetch_add(u64::try_from(by.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+}
+
+impl World for Clock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.0.load(Ordering::SeqCst))
+    }
+
+    fn uuid(&self) -> Uuid {
+        Uuid::now_v7()
+    }
+}
+
+/// - `ask` asks first, and works on any answer.
+/// - `work` may run again, and returns when the test lets it go.
+/// - `once` runs at most once, and never knows whether it did.
+/// - Anything else is refused.
+#[derive(Debug)]
+pub(crate) struct Tool {
+    gate: Semaphore,
+    runs: AtomicUsize,
+}
+
+#[async_trait]
+impl Agent for Tool {
+    fn describe(&self) -> Arc<Description> {
+        Arc::default()
+    }
+
+    fn prepare(&self, request: &Request<'_>) -> Plan {
+        let call = |effect| Plan::Call(Arc::new(Call::of_message(effect)));
+        if request.question().is_some() {
+            return call(Effect::Idempotent);
+        }
+        match request.message.text().as_str() {
+            "work" => call(Effect::Idempotent),
+            "once" => call(Effect::AtMostOnce),
+            "ask" => {
+                let message = Arc::new(Message::from_agent(request.question_id.clone(), vec![Part::text("what?")]));
+                Plan::Ask(Arc::new(Question { kind: QuestionKind::Input, message, schema: None }))
+            }
+            _ => Plan::Reject(Fault::new("unknown", "no")),
+        }
+    }
+
+    fn call_slots(&self) -> usize {
+        1
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    async fn run(&self, run: Run) -> Outcome {
+        self.runs.fetch_add(1, Ordering::SeqCst);
+        if run.call().effect == Effect::AtMostOnce {
+            return Outcome::Unknown { fault: Fault::new("server-died", "it died"), again: false };
+        }
+        tokio::select! {
+            biased;
+            () = run.canceled() => Outcome::Failed(Fault::new("canceled", "told to stop")),
+            permit = self.gate.acquire() => {
+                permit.unwrap().forget();
+                Outcome::Completed { artifacts: Vec::new(), message: None }
+            }
+        }
+    }
+
+    async fn shutdown(&self) {}
+}
+
+/// A store in memory that counts how often a log is read.
+#[derive(Debug, Default)]
+pub(crate) struct Counting {
+    memory: Memory,
+    reads: AtomicUsize,
+}
+
+impl Counting {
+    fn count(&self, reads: usize) -> &Memory {
+        self.reads.fetch_add(reads, Ordering::SeqCst);
+        &self.memory
+    }
+}
+
+#[async_trait]
+impl Store for Counting {
+    async fn commit(&self, commit: Commit) -> Result<(), CommitError> {
+        self.memory.commit(commit).await
+    }
+
+    async fn summary(&self, id: &StreamId) -> Result<Option<Summary>, StoreError> {
+        self.memory.summary(id).await
+    }
+
+    async fn load(&self, id: &StreamId) -> Result<Option<Loaded>, StoreError> {
+        self.count(1).load(id).await
+    }
+
+    async fn load_all(&self, ids: &[StreamId]) -> Result<Vec<Option<Loaded>>, StoreError> {
+        self.count(ids.len()).load_all(ids).await
+    }
+
+    async fn read(&self, id: &StreamId, after: Version, limit: usize) -> Result<Page, StoreError> {
+        self.count(1).read(id, after, limit).await
+    }
+
+    async fn cells(&self, id: &StreamId, prefix: &Key, at: Version) -> Result<Vec<Cell>, StoreError> {
+        self.memory.cells(id, prefix, at).await
+    }
+
+    async fn list(&self, query: &Query) -> Result<Listing, StoreError> {
+        self.memory.list(query).await
+    }
+
+    async fn due(&self, before: Timestamp, limit: usize) -> Result<Vec<(StreamId, Summary)>, StoreError> {
+        self.memory.due(before, limit).await
+    }
+
+    async fn tail(&self, scope: &Scope, after: Cursor, limit: usize) -> Result<Tail, StoreError> {
+        self.memory.tail(scope, after, limit).await
+    }
+
+    async fn changed(&self, id: &StreamId, after: Version) {
+        self.memory.changed(id, after).await;
+    }
+
+    async fn mark(&self, id: &StreamId, reader: &str, at: Version) -> Result<(), StoreError> {
+        self.memory.mark(id, reader, at).await
+    }
+
+    async fn marks(&self, id: &StreamId) -> Result<Vec<(String, Version)>, StoreError> {
+        self.memory.marks(id).await
+    }
+
+    async fn trim(&self, id: &StreamId, before: Version) -> Result<(), StoreError> {
+        self.memory.trim(id, before).await
+    }
+
+    async fn forget(&self, id: &StreamId) -> Result<(), StoreError> {
+        self.memory.forget(id).await
+    }
+
+    fn health(&self) -> Result<(), String> {
+        Ok(())
+    }
+}

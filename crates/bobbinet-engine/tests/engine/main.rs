@@ -1,0 +1,6 @@
+//! The engine by itself, on a store that counts how often it is asked, with agents that do what they are told.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
+
+mod lab;
+mod reads;

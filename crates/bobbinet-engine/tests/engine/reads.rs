@@ -1,0 +1,58 @@
+//! What is not read: the logs of tasks that only wait, and those of strangers.
+
+use std::time::Duration;
+
+use bobbinet_core::{Limits, State};
+use bobbinet_engine::EngineError;
+
+use crate::lab::{Lab, caller, kept, name_of, said, until};
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_waits_in_line_is_not_read_until_its_turn() {
+    const WAITING: usize = 40;
+    let lab = Lab::new(Limits { hot_tasks_max: 1, ..Limits::default() });
+    let (engine, ann) = (lab.open(&["tool"]).await, caller("ann"));
+    let mut tasks = Vec::new();
+    for _ in 0..=WAITING {
+        tasks.push(kept(&engine, &ann, "work").await.id);
+    }
+    lab.reads();
+    // Reconcile looks ten times.
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(lab.reads(), 0, "the line goes by summaries");
+    engine.shutdown(Duration::ZERO).await;
+    drop(engine);
+    lab.reads();
+    let engine = lab.open(&["tool"]).await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert!(lab.reads() <= 3, "after a restart, only what runs is read");
+    lab.let_go(WAITING + 1);
+    for task in &tasks {
+        until(&engine, &ann, "tool", task, State::Completed).await;
+    }
+    engine.shutdown(Duration::ZERO).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_strangers_task_is_not_read_and_not_brought_to_memory() {
+    let lab = Lab::new(Limits { hot_tasks_max: 1, ..Limits::default() });
+    let (engine, ann, eve, tool) = (lab.open(&["tool"]).await, caller("ann"), caller("eve"), name_of("tool"));
+    let cold = kept(&engine, &ann, "ask").await.id;
+    let hot = kept(&engine, &ann, "ask").await.id;
+    let none = bobbinet_core::TaskId::new(uuid::Uuid::now_v7());
+    lab.reads();
+    for id in [cold, hot, none] {
+        let not_found = Some(EngineError::NotFound);
+        assert_eq!(engine.get(&eve, &tool, &id).await.err(), not_found);
+        assert_eq!(engine.cancel(&eve, &tool, &id).await.err(), not_found);
+        assert_eq!(engine.log(&eve, &tool, &id).await.err(), not_found);
+        assert_eq!(engine.follow(&eve, &tool, &id).await.err(), not_found);
+        assert_eq!(engine.resume(&eve, &tool, &id, Default::default()).await.err(), not_found);
+        assert_eq!(engine.reply(&eve, &tool, &id, None, None, said("m", "x")).await.err(), not_found);
+    }
+    assert_eq!(lab.reads(), 0, "asking for it is as quick as asking for none");
+    // It was not brought to memory either: its owner is the one who reads it.
+    assert_eq!(engine.get(&ann, &tool, &cold).await.unwrap().state, State::InputRequired);
+    assert_eq!(lab.reads(), 1);
+    engine.shutdown(Duration::ZERO).await;
+}
