@@ -26,6 +26,6 @@ pub use json::Json;
 pub use limits::Limits;
 pub use task::{
     Call, CallId, Claim, Command, Event, Fault, Generation, Ledger, Outcome, Plan, Question, QuestionKind, Refused,
-    State, Submission, Task, decide,
+    RequestKey, Said, State, Submission, Task, decide,
 };
 pub use time::Timestamp;

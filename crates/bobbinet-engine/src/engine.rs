@@ -11,8 +11,8 @@ use std::{
 };
 
 use bobbinet_core::{
-    AgentName, Caller, Command, ContextId, Generation, Limits, Message, MessageId, Plan, RunnerId, SkillId, State,
-    StreamId, Submission, Task, TaskId, Tenant, Timestamp, task::Submitted,
+    AgentName, Caller, Command, ContextId, Generation, Limits, Message, MessageId, Plan, Refused, RequestKey, RunnerId,
+    Said, SkillId, State, StreamId, Submission, Task, TaskId, Tenant, Timestamp, task::Submitted,
 };
 use bobbinet_store::{Idempotency, Query, Store};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -57,6 +57,20 @@ pub struct NewTask {
     /// The trace it belongs to: a W3C `traceparent`.
     pub trace: Option<Arc<str>>,
     /// A key that makes a repetition of this request find the same task, and SHA-256 of what was asked.
+    pub idempotency: Option<(String, [u8; 32])>,
+}
+
+/// A message that answers an interrupted task.
+#[derive(Debug)]
+pub struct Reply {
+    /// What is said.
+    pub message: Message,
+    /// The context that the caller believes the task to be in, if it says so.
+    pub context: Option<ContextId>,
+    /// The skill that the caller's URL named, if it did.
+    pub skill: Option<SkillId>,
+    /// A key that makes a repetition of this request count once, and SHA-256 of what was asked. Where there is none, the
+    /// message's id does that within the task.
     pub idempotency: Option<(String, [u8; 32])>,
 }
 
@@ -229,10 +243,11 @@ impl Engine {
         }
         let entry = inner.hot.insert(entry);
         inner.start_driving(entry.clone());
-        Ok(Handle { engine: inner.clone(), entry, since: Generation(0), first: OnceLock::new() })
+        Ok(self.handle(entry, Generation(0)))
     }
 
-    /// Answers an interrupted task. Durable when this returns.
+    /// Answers an interrupted task. Durable when this returns. An answer that comes again counts once, and the repeat gets
+    /// what the first one got.
     ///
     /// # Errors
     /// [`EngineError::NotFound`] also for somebody else's task; [`EngineError::Refused`] if the task takes no message now.
@@ -241,36 +256,54 @@ impl Engine {
         caller: &Caller,
         agent: &AgentName,
         id: &TaskId,
-        context: Option<&ContextId>,
-        skill: Option<&SkillId>,
-        message: Message,
+        reply: Reply,
     ) -> Result<Handle, EngineError> {
         let inner = &self.inner;
+        let Reply { message, context, skill, idempotency } = reply;
         let (entry, task) = self.find(caller, agent, id).await?;
-        if context.is_some_and(|context| *context != task.context) {
+        if context.is_some_and(|context| context != task.context) {
             return Err(EngineError::ContextMismatch);
+        }
+        let said = Said { message: Arc::new(message), key: idempotency.map(request_key) };
+        match task.check_new(&said) {
+            Ok(()) => {}
+            Err(Refused::Repeated { first }) => return Ok(self.handle_after(entry, first)),
+            Err(refused) => return Err(refused.into()),
         }
         let seat = inner.seats.get(agent).ok_or(EngineError::UnknownAgent)?;
         if !task.state.is_terminal() {
             inner.admit()?;
         }
         let plan = seat.agent.prepare(&Request {
-            message: &message,
-            skill,
+            message: &said.message,
+            skill: skill.as_ref(),
             task: Some(&task),
             question_id: question_id(id, task.version + 1),
         });
         let permit = task.is_parked().then(|| seat.slots.try_take(inner)).flatten();
         let command = Command::Reply {
-            message: Arc::new(message),
+            said,
             plan,
             seen: task.generation,
             // Whether the run is alive is looked up again when the command is decided.
             is_live: false,
             slot: permit.is_some().then_some(inner.runner),
         };
-        inner.command(&entry, command, permit).await?;
-        Ok(Handle { engine: inner.clone(), entry, since: task.generation, first: OnceLock::new() })
+        match inner.command(&entry, command, permit).await {
+            Ok(_) => Ok(self.handle(entry, task.generation)),
+            // The same was said twice at once.
+            Err(EngineError::Refused(Refused::Repeated { first })) => Ok(self.handle_after(entry, first)),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn handle(&self, entry: Arc<Entry>, since: Generation) -> Handle {
+        Handle { engine: self.inner.clone(), entry, since, first: OnceLock::new() }
+    }
+
+    /// For one whose words stand in the log at `first`.
+    fn handle_after(&self, entry: Arc<Entry>, first: Generation) -> Handle {
+        self.handle(entry, Generation(first.0 - 1))
     }
 
     /// A task as it stands.
@@ -520,6 +553,14 @@ impl Inner {
         }
         Ok(tasks)
     }
+}
+
+fn request_key((key, body_hash): (String, [u8; 32])) -> Arc<RequestKey> {
+    let mut digits = String::with_capacity(2 * body_hash.len());
+    for byte in body_hash {
+        write!(digits, "{byte:02x}").expect("a String takes all that is written to it");
+    }
+    Arc::new(RequestKey { key: key.into(), body_hash: digits.into() })
 }
 
 /// The id of a question's message: the task's, and where in the log the question will stand, roughly.

@@ -23,7 +23,7 @@ mod slots;
 mod world;
 
 pub use agent::{Agent, Request};
-pub use engine::{Engine, Filter, NewTask, Setup, TaskList};
+pub use engine::{Engine, Filter, NewTask, Reply, Setup, TaskList};
 pub use error::EngineError;
 pub use follow::{Follower, Resumed, Told};
 pub use handle::Handle;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Call, Claim, Event, Generation, Ledger, QuestionKind, Settlement, State, Submitted, Task};
+use super::{Call, Claim, Counted, Event, Generation, Ledger, QuestionKind, Said, Settlement, State, Submitted, Task};
 use crate::{Artifact, Content, Message, Part, TaskId, Timestamp};
 
 impl Task {
@@ -31,6 +31,7 @@ impl Task {
             question: None,
             asked: Generation::default(),
             answers: Vec::new(),
+            counted: Vec::new(),
             trace: submitted.trace.clone(),
         }
     }
@@ -73,7 +74,7 @@ impl Task {
                 self.question = Some(question.clone());
                 self.asked = self.generation;
             }
-            Event::Replied { message, answer, resumed } => {
+            Event::Replied { message, answer, resumed, key } => {
                 let question = self.question.take();
                 if let Some(last) = self.ledger.last_mut() {
                     last.takeovers = 0;
@@ -82,6 +83,8 @@ impl Task {
                     self.answers.push((question, answer.clone()));
                 }
                 self.remember(message);
+                let said = Said { message: message.clone(), key: key.clone() };
+                self.counted.push(Counted { said, generation: self.generation });
                 if !*resumed {
                     self.claim = None;
                 }

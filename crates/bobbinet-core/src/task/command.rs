@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Call, Claim, Event, Generation, Question, Submitted};
+use super::{Call, Claim, Event, Generation, Question, Said, Submitted};
 use crate::{Artifact, Json, Message, RunnerId};
 
 /// Something that somebody wants of a task.
@@ -50,7 +50,7 @@ pub enum Command {
     /// A caller: this is my answer.
     Reply {
         /// What was said.
-        message: Arc<Message>,
+        said: Said,
         /// What the agent's `prepare` made of it.
         plan: Plan,
         /// How much of the task `prepare` saw: the answer was checked against the question that was open then.
@@ -166,6 +166,18 @@ pub enum Refused {
     /// There is nothing to be done: it has been claimed, or its run is not lost.
     #[error("there is nothing to be done")]
     Idle,
+    /// The same answer has counted already. Whoever repeats it is told what came of the first.
+    #[error("the answer was given before")]
+    Repeated {
+        /// Where in the log it stands.
+        first: Generation,
+    },
+    /// Another answer was given under the same key.
+    #[error("the key was used for another answer")]
+    KeyReused,
+    /// Another answer to the task has the same message id.
+    #[error("the message's id was used for another answer")]
+    IdReused,
     /// The message does not answer what was asked.
     #[error("the message does not answer the question: {0}")]
     BadAnswer(String),

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Call, CallId, Claim, Command, Event, Fault, Ledger, Outcome, Plan, Question, QuestionKind, Refused, Settlement,
-    State, Submission, Task, apply::size_of_parts, command::Decision,
+    Call, CallId, Claim, Command, Event, Fault, Ledger, Outcome, Plan, Question, QuestionKind, Refused, Said,
+    Settlement, State, Submission, Task, apply::size_of_parts, command::Decision,
 };
 use crate::{
     Artifact, ArtifactId, Json, Limits, Message, MessageId, Part, RunnerId, TaskId,
@@ -39,11 +39,12 @@ pub fn decide(id: &TaskId, task: Option<&Task>, command: Command, limits: &Limit
             room(task, limits)?;
             Ok(vec![Event::Asked { question }])
         }
-        (Some(task), Command::Reply { message, plan, seen, is_live, slot }) => {
+        (Some(task), Command::Reply { said, plan, seen, is_live, slot }) => {
+            task.check_new(&said)?;
             if task.question.is_some() && task.asked > seen {
                 return Err(Refused::BadAnswer("another question has been asked since".to_owned()));
             }
-            reply(task, message, plan, is_live, slot, limits)
+            reply(task, said, plan, is_live, slot, limits)
         }
         (Some(task), Command::Finish { claim, outcome }) => finish(task, claim, outcome, limits),
         (Some(task), Command::Cancel) => cancel(task),
@@ -133,14 +134,7 @@ fn take_over(task: &Task, slot: Option<RunnerId>) -> Decision {
     })
 }
 
-fn reply(
-    task: &Task,
-    message: Arc<Message>,
-    plan: Plan,
-    is_live: bool,
-    slot: Option<RunnerId>,
-    limits: &Limits,
-) -> Decision {
+fn reply(task: &Task, said: Said, plan: Plan, is_live: bool, slot: Option<RunnerId>, limits: &Limits) -> Decision {
     match task.state {
         State::InputRequired | State::AuthRequired => {}
         State::Submitted | State::Working => return Err(Refused::Busy),
@@ -150,39 +144,39 @@ fn reply(
     if task.history.len() >= limits.history_max {
         return Err(Refused::Limit { what: "history_max", max: limits.history_max as u64 });
     }
-    fits_bytes(task, size_of_parts(&message.parts), limits)?;
+    fits_bytes(task, size_of_parts(&said.message.parts), limits)?;
     // Not the kind of the question but the ledger says what an answer can do: a task that has made a call is never
     // planned anew, which would make the call again in silence, and one that has made none has no call to answer.
     if task.ledger.is_empty() {
-        return Ok(reply_input(task, message, plan, slot));
+        return Ok(reply_input(task, said, plan, slot));
     }
     match question.kind {
         QuestionKind::Input | QuestionKind::Elicitation | QuestionKind::Authorization => {
             // A run whose call has returned is alive for a moment more, but hears nothing.
             let is_live = is_live && task.claim.is_some() && task.open_call().is_some();
-            Ok(reply_call(task, question, message, plan, is_live, slot))
+            Ok(reply_call(task, question, said, plan, is_live, slot))
         }
-        QuestionKind::Outcome { call } => reply_outcome(task, message, call, slot),
+        QuestionKind::Outcome { call } => reply_outcome(task, said, call, slot),
     }
 }
 
-fn reply_input(task: &Task, message: Arc<Message>, plan: Plan, slot: Option<RunnerId>) -> Vec<Event> {
-    let replied = |message| Event::Replied { message, answer: None, resumed: false };
+fn reply_input(task: &Task, said: Said, plan: Plan, slot: Option<RunnerId>) -> Vec<Event> {
+    let replied = said.replied(None, false);
     match plan {
         Plan::Call(call) => {
-            let mut events = vec![replied(message), Event::Planned { call }];
+            let mut events = vec![replied, Event::Planned { call }];
             if let Some(runner) = slot {
                 events.extend(begin(task, runner));
             }
             events
         }
-        Plan::Ask(question) => vec![replied(message), Event::Asked { question }],
+        Plan::Ask(question) => vec![replied, Event::Asked { question }],
         Plan::Reject(fault) => {
-            vec![replied(message), ended(&task.id, task.version + 1, State::Rejected, &fault)]
+            vec![replied, ended(&task.id, task.version + 1, State::Rejected, &fault)]
         }
         Plan::Answer(_) => {
             let fault = Fault::new("no-question", "no call has asked anything");
-            vec![replied(message), ended(&task.id, task.version + 1, State::Rejected, &fault)]
+            vec![replied, ended(&task.id, task.version + 1, State::Rejected, &fault)]
         }
     }
 }
@@ -190,7 +184,7 @@ fn reply_input(task: &Task, message: Arc<Message>, plan: Plan, slot: Option<Runn
 fn reply_call(
     task: &Task,
     question: &Question,
-    message: Arc<Message>,
+    said: Said,
     plan: Plan,
     is_live: bool,
     slot: Option<RunnerId>,
@@ -200,22 +194,22 @@ fn reply_call(
         // In other words, but it is still the call that asks.
         Plan::Ask(asked) => {
             let question = Arc::new(Question { kind: question.kind, ..Question::clone(&asked) });
-            return vec![Event::Replied { message, answer: None, resumed: is_live }, Event::Asked { question }];
+            return vec![said.replied(None, is_live), Event::Asked { question }];
         }
         Plan::Reject(fault) => {
             return vec![
                 // The run keeps its claim, if it lives: what becomes of its call is kept in the ledger.
-                Event::Replied { message, answer: None, resumed: is_live },
+                said.replied(None, is_live),
                 ended(&task.id, task.version + 1, State::Rejected, &fault),
             ];
         }
         // The agent took the answer for a new request, while a call of the old one is open. One thing at a time.
-        Plan::Call(_) => Json::of(&message.text()),
+        Plan::Call(_) => Json::of(&said.message.text()),
     };
     if is_live {
-        return vec![Event::Replied { message, answer: Some(answer), resumed: true }];
+        return vec![said.replied(Some(answer), true)];
     }
-    let mut events = vec![Event::Replied { message, answer: Some(answer), resumed: false }];
+    let mut events = vec![said.replied(Some(answer), false)];
     match task.ledger.last() {
         Some(last) if !last.effect.may_run_again() => {
             let fault = Fault::new(
@@ -233,13 +227,13 @@ fn reply_call(
     events
 }
 
-fn reply_outcome(task: &Task, message: Arc<Message>, call: CallId, slot: Option<RunnerId>) -> Decision {
-    let Some(verdict) = Verdict::read(&message) else {
+fn reply_outcome(task: &Task, said: Said, call: CallId, slot: Option<RunnerId>) -> Decision {
+    let Some(verdict) = Verdict::read(&said.message) else {
         return Err(Refused::BadAnswer(
             "say retry, happened or failed, as text or as data {\"outcome\": \"…\", \"result\": …}".to_owned(),
         ));
     };
-    let mut events = vec![Event::Replied { message, answer: None, resumed: false }];
+    let mut events = vec![said.replied(None, false)];
     match verdict {
         Verdict::Retry => {
             if let Some(runner) = slot {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Call, CallId, Claim, Question, State};
+use super::{Call, CallId, Claim, Question, RequestKey, State};
 use crate::{AgentName, Artifact, ContextId, Json, Message, Principal, Tenant};
 
 /// Something that has happened.
@@ -59,6 +59,9 @@ pub enum Event {
         /// Whether a run was alive to hear it: then the task works on; else it waits for a run.
         #[serde(default, skip_serializing_if = "is_false")]
         resumed: bool,
+        /// The key under which it was said, if its caller chose one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<Arc<RequestKey>>,
     },
     /// What is to be called is known now.
     Planned {

@@ -5,6 +5,7 @@ mod command;
 mod decide;
 mod event;
 mod question;
+mod said;
 mod state;
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ pub use command::{Command, Fault, Outcome, Plan, Refused, Submission};
 pub use decide::decide;
 pub use event::{Event, Settlement, Submitted};
 pub use question::{Question, QuestionKind};
+pub use said::{Counted, RequestKey, Said};
 pub use state::State;
 
 /// How many of a task's events the world has been told. Gapless from 1; internal records have none of their own.
@@ -118,6 +120,8 @@ pub struct Task {
     pub asked: Generation,
     /// Answers to questions of calls that may run again, so that the repetition need not ask again.
     pub answers: Vec<(Arc<Question>, Json)>,
+    /// The answers that it has been given, so that one that comes again is known. As many as `history_max` at the most.
+    pub counted: Vec<Counted>,
     /// The trace that it began in: a W3C `traceparent`.
     pub trace: Option<Arc<str>>,
     /// Bytes of messages and artifacts, roughly: what `task_bytes_max` bounds.

@@ -4,7 +4,7 @@ use std::{fmt::Write as _, sync::Arc};
 
 use bobbinet_core::{
     AgentName, Artifact, ArtifactId, Call, Claim, Command, ContextId, Effect, Event, Fault, Generation, Json, Limits,
-    Message, MessageId, Outcome, Part, Plan, Principal, Question, QuestionKind, Refused, Role, RunnerId, State,
+    Message, MessageId, Outcome, Part, Plan, Principal, Question, QuestionKind, Refused, Role, RunnerId, Said, State,
     Submission, Task, TaskId, Tenant, Timestamp, decide, task::Submitted,
 };
 
@@ -139,14 +139,14 @@ impl Say {
             }
             Self::Ask(by, kind) => Command::Ask { claim: claim(*by), question: question(*kind) },
             Self::Reply(text, plan, run, slot) => Command::Reply {
-                message: message(text, number),
+                said: said(text, number),
                 plan: plan.clone(),
                 seen: task.map_or_else(Generation::default, |task| task.generation),
                 is_live: *run == Run::Live,
                 slot: slot.runner(),
             },
             Self::LateReply(text) => Command::Reply {
-                message: message(text, number),
+                said: said(text, number),
                 plan: answer(),
                 seen: task.map_or_else(Generation::default, |task| Generation(task.asked.0 - 1)),
                 is_live: true,
@@ -175,6 +175,10 @@ fn runner() -> RunnerId {
 fn message(text: &str, number: u64) -> Arc<Message> {
     let id = MessageId::parse(&format!("m{number}")).unwrap();
     Arc::new(Message { role: Role::User, ..Message::from_agent(id, vec![Part::text(text)]) })
+}
+
+fn said(text: &str, number: u64) -> Said {
+    Said { message: message(text, number), key: None }
 }
 
 fn artifact(id: &str, bytes: usize) -> Arc<Artifact> {

@@ -14,7 +14,7 @@ use bobbinet_core::{
     AgentName, Call, Caller, Description, Effect, Fault, Limits, Message, MessageId, Outcome, Part, Plan, Principal,
     Question, QuestionKind, Role, State, StreamId, Task, TaskId, Tenant, Timestamp,
 };
-use bobbinet_engine::{Agent, Engine, EngineError, Handle, NewTask, Request, Run, Setup, World};
+use bobbinet_engine::{Agent, Engine, EngineError, Handle, NewTask, Reply, Request, Run, Setup, World};
 use bobbinet_store::{
     Cell, Commit, CommitError, Cursor, Key, Listing, Loaded, Memory, Page, Query, Scope, Store, StoreError, Summary,
     Tail, Version,
@@ -92,6 +92,12 @@ pub(crate) fn caller_of(tenant: &str, name: &str) -> Caller {
 pub(crate) fn said(id: &str, text: &str) -> Message {
     let id = MessageId::parse(id).unwrap();
     Message { role: Role::User, ..Message::from_agent(id, vec![Part::text(text)]) }
+}
+
+/// An answer, said under a key if there is one.
+pub(crate) fn answer(id: &str, text: &str, key: Option<&str>) -> Reply {
+    let idempotency = key.map(|key| (key.to_owned(), [u8::try_from(text.len()).unwrap(); 32]));
+    Reply { message: said(id, text), context: None, skill: None, idempotency }
 }
 
 /// Begins a task of agent `tool`.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bobbinet_core::{Limits, State};
 use bobbinet_engine::EngineError;
 
-use crate::lab::{Lab, caller, kept, name_of, said, until};
+use crate::lab::{Lab, answer, caller, kept, name_of, until};
 
 #[tokio::test(start_paused = true)]
 async fn a_task_that_waits_in_line_is_not_read_until_its_turn() {
@@ -48,7 +48,7 @@ async fn a_strangers_task_is_not_read_and_not_brought_to_memory() {
         assert_eq!(engine.log(&eve, &tool, &id).await.err(), not_found);
         assert_eq!(engine.follow(&eve, &tool, &id).await.err(), not_found);
         assert_eq!(engine.resume(&eve, &tool, &id, Default::default()).await.err(), not_found);
-        assert_eq!(engine.reply(&eve, &tool, &id, None, None, said("m", "x")).await.err(), not_found);
+        assert_eq!(engine.reply(&eve, &tool, &id, answer("m", "x", None)).await.err(), not_found);
     }
     assert_eq!(lab.reads(), 0, "asking for it is as quick as asking for none");
     // It was not brought to memory either: its owner is the one who reads it.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use bobbinet_core::{
     AgentName, Caller, Generation, Message, MessageId, Part, Principal, QuestionKind, Role, State, Task, TaskId, Tenant,
 };
-use bobbinet_engine::{Engine, EngineError, Filter, Handle, NewTask, Resumed, Told, encode};
+use bobbinet_engine::{Engine, EngineError, Filter, Handle, NewTask, Reply, Resumed, Told, encode};
 use tokio::{
     task::JoinSet,
     time::{Duration, Instant},
@@ -234,7 +234,7 @@ impl Client {
             ("follow", connection.ask(&self.scene, engine.follow(&eve, &agent, &task)).await.is_ok()),
             (
                 "reply",
-                connection.ask(&self.scene, engine.reply(&eve, &agent, &task, None, None, said("retry"))).await.is_ok(),
+                connection.ask(&self.scene, engine.reply(&eve, &agent, &task, answer(said("retry")))).await.is_ok(),
             ),
         ];
         let leaks = seen.into_iter().filter(|(_, is_let_in)| *is_let_in).map(|(what, _)| (task, what));
@@ -279,7 +279,7 @@ impl Client {
         message.id = MessageId::parse(&unique).unwrap();
         let caller = caller(self.owner());
         let answer =
-            connection.ask(&self.scene, connection.engine.reply(&caller, &agent(), &task, None, None, message)).await;
+            connection.ask(&self.scene, connection.engine.reply(&caller, &agent(), &task, answer(message))).await;
         self.scene.note(format_args!("client {} replies {text} to {task}: {}", self.number, print(&answer)));
         let Ok(handle) = answer else { return };
         let acknowledged = self.scene.moment();
@@ -377,6 +377,10 @@ fn number_of(task: &Task) -> String {
 
 fn said(text: &str) -> Message {
     Message { role: Role::User, ..Message::from_agent(MessageId::parse("said").unwrap(), vec![Part::text(text)]) }
+}
+
+fn answer(message: Message) -> Reply {
+    Reply { message, context: None, skill: None, idempotency: None }
 }
 
 fn print<T>(answer: &Result<T, Trouble>) -> String {

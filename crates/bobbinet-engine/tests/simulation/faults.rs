@@ -118,7 +118,7 @@ const FAULTS: [(&str, Promise, Falsify); 28] = [
             |logged: &&mut Logged| matches!(&logged.event, Event::Replied { message, .. } if message.text() == "retry");
         let retry = history.logs.values_mut().flatten().find(is_retry)?;
         let message = Arc::new(Message::from_agent(MessageId::parse("word").unwrap(), vec![Part::text("perhaps")]));
-        retry.event = Event::Replied { message, answer: None, resumed: false };
+        retry.event = Event::Replied { message, answer: None, resumed: false, key: None };
         Some(())
     }),
     ("what may run again fails for a crash", Promise::Survives, |history| {

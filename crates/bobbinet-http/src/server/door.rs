@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, future::pending, sync::Arc};
 
 use bobbinet_auth::Operation as Action;
 use bobbinet_core::{AgentName, Caller, Json, SkillId, Task, TaskId};
-use bobbinet_engine::{EngineError, Filter, Handle, NewTask, Resumed};
+use bobbinet_engine::{EngineError, Filter, Handle, NewTask, Reply, Resumed};
 use bobbinet_wire::{
     EXTENSION_URI, Error, ErrorKind, Id, Operation, envelope,
     operation::{CancelParams, GetParams, ListParams, SendParams, SubscribeParams},
@@ -194,9 +194,14 @@ impl Door<'_> {
         let engine = &self.site.engine;
         let result = match &params.task {
             Some(text) => {
-                let (id, context) = (task_id(text)?, params.context.as_ref());
-                let reply = engine.reply(self.caller, self.agent, &id, context, skill.as_ref(), params.message);
-                Box::pin(reply).await
+                let id = task_id(text)?;
+                let reply = Reply {
+                    message: params.message,
+                    context: params.context,
+                    skill,
+                    idempotency: self.idempotency.clone(),
+                };
+                Box::pin(engine.reply(self.caller, self.agent, &id, reply)).await
             }
             None => {
                 let new = NewTask {

@@ -29,9 +29,7 @@ pub(super) fn of_engine(error: EngineError, doing: Doing, limits: &HttpLimits) -
         EngineError::ContextMismatch => {
             Error::invalid_field("message.contextId", "must be the context of the task, or be left out")
         }
-        EngineError::IdempotencyConflict => Error::new(ErrorKind::InvalidRequest)
-            .with_message("The Idempotency-Key was used for another request")
-            .with_hint("Use a new key for a new request."),
+        EngineError::IdempotencyConflict => key_reused(),
         EngineError::Limit { what, max } => exhausted(what, max).with_retry_after(retry_after(limits)),
         EngineError::BadPageToken => {
             Error::invalid_field("pageToken", "must be the nextPageToken of the page before, with the same filters")
@@ -64,11 +62,22 @@ fn of_refused(refused: Refused, doing: Doing) -> Error {
             Error::invalid_field("message.parts", format!("must answer the question: {why}"))
         }
         (Refused::Limit { what, max }, _) => exhausted(what, max),
-        (refused @ (Refused::Present | Refused::Fenced | Refused::Idle), _) => {
+        (Refused::KeyReused, _) => key_reused(),
+        (Refused::IdReused, _) => Error::invalid_field(
+            "message.messageId",
+            "was used for another answer to this task: a new one needs an id of its own",
+        ),
+        (refused @ (Refused::Present | Refused::Fenced | Refused::Idle | Refused::Repeated { .. }), _) => {
             tracing::error!(%refused, "a caller's command was refused as if it were a run's");
             ErrorKind::Internal.into()
         }
     }
+}
+
+fn key_reused() -> Error {
+    Error::new(ErrorKind::InvalidRequest)
+        .with_message("The Idempotency-Key was used for another request")
+        .with_hint("Use a new key for a new request.")
 }
 
 /// A task that has ended takes no message and has no stream.

@@ -27,7 +27,7 @@ const VERSION: &str = "a2a-version";
 const EXTENSIONS: HeaderName = HeaderName::from_static("a2a-extensions");
 /// The same in 0.3.
 const EXTENSIONS_OLD: HeaderName = HeaderName::from_static("x-a2a-extensions");
-/// Drops repeats of a send that begins a task.
+/// Drops repeats of a send, whether it begins a task or answers one.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// The trace that the caller is in (W3C Trace Context).
 const TRACEPARENT: &str = "traceparent";

@@ -76,6 +76,40 @@ async fn a_question_is_answered_in_its_task_and_context() {
 }
 
 #[tokio::test]
+async fn an_answer_that_comes_again_gets_what_the_first_one_got() {
+    let node = Node::start().await;
+    let asked = node.send("ask").await;
+    let said = async |text: &str, id: &str, key: Option<&str>| {
+        let mut params = reply(text, &asked);
+        params["message"]["messageId"] = json!(id);
+        let request = node.request("SendMessage", &params);
+        let (_, answer) = whole(match key {
+            Some(key) => request.header("idempotency-key", key),
+            None => request,
+        })
+        .await;
+        match answer["error"]["code"].as_i64() {
+            Some(code) => code.to_string(),
+            None => result_text(&answer["result"]["task"]).to_owned(),
+        }
+    };
+    assert_eq!(said("that", "a", Some("k")).await, "that");
+    assert_eq!(said("that", "a", Some("k")).await, "that", "by its key");
+    assert_eq!(said("that", "a", None).await, "that", "by its message's id");
+    assert_eq!(said("this", "b", Some("k")).await, "-32600", "the key is another answer's");
+    assert_eq!(said("this", "a", None).await, "-32602", "the message's id is another answer's");
+    assert_eq!(said("this", "b", None).await, "-32004", "a new one: the task has ended");
+    let mut events = node
+        .stream("SendStreamingMessage", &{
+            let mut params = reply("that", &asked);
+            params["message"]["messageId"] = json!("a");
+            params
+        })
+        .await;
+    assert_eq!(events.rest().await, ["6 task COMPLETED"]);
+}
+
+#[tokio::test]
 async fn a_skill_has_a_url_of_its_own() {
     let node = Node::start().await;
     let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "SendMessage", "params": message("hello") });

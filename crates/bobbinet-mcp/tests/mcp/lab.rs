@@ -12,7 +12,7 @@ use bobbinet_core::{
     AgentName, Caller, Effect, Event, Json, Limits, Message, MessageId, Part, Principal, Role, State, Task, TaskId,
     Tenant,
 };
-use bobbinet_engine::{Agent, Engine, Handle, NewTask, Setup, SystemWorld};
+use bobbinet_engine::{Agent, Engine, Handle, NewTask, Reply, Setup, SystemWorld, World};
 use bobbinet_mcp::{Launcher, McpAgent, McpConfig};
 use bobbinet_store::Memory;
 use tempfile::TempDir;
@@ -125,7 +125,11 @@ impl Lab {
     }
 
     pub(crate) async fn reply(&self, mode: &str, id: &TaskId, message: Message) -> Arc<Task> {
-        let replied = self.engine.reply(&caller(), &name_of(mode), id, None, None, message).await.unwrap();
+        // One message after the other has an id of its own: the same id again would be the same answer.
+        let id_of_its_own = MessageId::parse(&SystemWorld.uuid().to_string()).unwrap();
+        let message = Message { id: id_of_its_own, ..message };
+        let answer = Reply { message, context: None, skill: None, idempotency: None };
+        let replied = self.engine.reply(&caller(), &name_of(mode), id, answer).await.unwrap();
         settled(&replied).await
     }
 

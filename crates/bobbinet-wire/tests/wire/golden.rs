@@ -84,7 +84,7 @@ fn updates() {
         let message = Arc::new(message("q-1", Role::Agent, vec![Part::text("which one?")]));
         Event::Asked { question: Arc::new(Question { kind, message, schema: None }) }
     };
-    let reply = |resumed| Event::Replied { message: Arc::new(user_message()), answer: None, resumed };
+    let reply = |resumed| Event::Replied { message: Arc::new(user_message()), answer: None, resumed, key: None };
     let cases = [
         (started(), expect_file!["../../golden/update_started.json"]),
         (
@@ -121,7 +121,7 @@ fn an_update_and_the_task_after_it_agree() {
         Event::Progressed { message: None, metadata: Some(json(r#"{"progress":1}"#)) },
         added(),
         Event::Asked { question },
-        Event::Replied { message: Arc::new(full_message()), answer: None, resumed: false },
+        Event::Replied { message: Arc::new(full_message()), answer: None, resumed: false, key: None },
         started(),
         Event::Released,
         started(),

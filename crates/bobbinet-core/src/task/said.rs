@@ -1,0 +1,65 @@
+//! An answer as its caller said it, told apart from the others of its task, so that one that comes again counts once.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Event, Generation, Refused, Task};
+use crate::{Json, Message};
+
+/// A caller's message to a task, with the key under which it was said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// What.
+    pub message: Arc<Message>,
+    /// Under which key, if its caller chose one.
+    pub key: Option<Arc<RequestKey>>,
+}
+
+/// An `Idempotency-Key`, and what was asked under it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestKey {
+    /// As the caller chose it.
+    pub key: Arc<str>,
+    /// SHA-256 of what was asked, in hexadecimal: another request under the same key is refused.
+    pub body_hash: Arc<str>,
+}
+
+/// An answer that has counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counted {
+    /// It.
+    pub said: Said,
+    /// Where in the log it stands.
+    pub generation: Generation,
+}
+
+impl Task {
+    /// Whether this answer has not counted yet. It is known by its key, and where it has none by its message's id.
+    ///
+    /// # Errors
+    /// [`Refused::Repeated`] if it is the same again; [`Refused::KeyReused`] or [`Refused::IdReused`] if it is another
+    /// one under a name that is taken.
+    pub fn check_new(&self, said: &Said) -> Result<(), Refused> {
+        let mut counted = self.counted.iter();
+        let (first, is_same, taken) = match &said.key {
+            Some(asked) => {
+                let known = |first: &&Counted| first.said.key.as_ref().is_some_and(|key| key.key == asked.key);
+                let Some(first) = counted.find(known) else { return Ok(()) };
+                (first, first.said.key == said.key, Refused::KeyReused)
+            }
+            None => {
+                let Some(first) = counted.find(|first| first.said.message.id == said.message.id) else { return Ok(()) };
+                (first, first.said.message.parts == said.message.parts, Refused::IdReused)
+            }
+        };
+        Err(if is_same { Refused::Repeated { first: first.generation } } else { taken })
+    }
+}
+
+impl Said {
+    /// That it was said.
+    pub(super) fn replied(self, answer: Option<Json>, resumed: bool) -> Event {
+        Event::Replied { message: self.message, answer, resumed, key: self.key }
+    }
+}
