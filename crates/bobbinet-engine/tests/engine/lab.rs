@@ -128,12 +128,6 @@ pub(crate) async fn until(engine: &Engine, owner: &Caller, agent: &str, id: &Tas
 #[derive(Debug)]
 pub(crate) struct Clock(AtomicU64);
 
-impl Clock {
-    pub(crate) fn forward(&self, by: Duration) {
-        self.0.fetch_add(u64::try_from(by.as_millis()).unwrap(), Ordering::SeqCst);
-    }
-}
-
 impl World for Clock {
     fn now(&self) -> Timestamp {
         Timestamp::from_millis(self.0.load(Ordering::SeqCst))
