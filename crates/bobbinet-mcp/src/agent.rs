@@ -67,6 +67,7 @@ impl Agent for McpAgent {
             None => Plan::Call(Arc::new(Call {
                 skill: request.skill.cloned(),
                 arguments: None,
+                converted: Vec::new(),
                 effect: Effect::AtMostOnce,
             })),
         }

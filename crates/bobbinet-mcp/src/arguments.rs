@@ -7,6 +7,9 @@ use crate::{
     schema::{Schema, type_of},
 };
 
+/// Pairs that a text may consist of. One of more is no list of arguments that somebody wrote.
+const PAIRS_MAX: usize = 1_000;
+
 /// One `name=value`.
 #[derive(Debug, PartialEq, Eq)]
 struct Pair<'a> {
@@ -87,7 +90,7 @@ fn pairs(text: &str) -> Option<Vec<Pair<'_>>> {
         let (name, after) = rest.split_at(end);
         let after = after.strip_prefix('=')?;
         let is_name = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'));
-        if !is_name {
+        if !is_name || pairs.len() == PAIRS_MAX {
             return None;
         }
         let (value, is_quoted, after) = value(after)?;
@@ -187,5 +190,7 @@ mod tests {
         check(&sum, "1 2", "unclear");
         check(&sum, "a=1 and b=2", "unclear");
         check(&json!({}), "x=1 y=z", r#"{"x":1,"y":"z"}"#);
+        check(&json!({}), &"x=1 ".repeat(PAIRS_MAX), r#"{"x":1}"#);
+        check(&json!({}), &"x=1 ".repeat(PAIRS_MAX + 1), "unclear");
     }
 }

@@ -7,12 +7,14 @@ use bobbinet_engine::{LATE_MAX, Request, Run, Unanswered};
 use rmcp::model::RequestMetaObject;
 
 use crate::{
+    checking,
     fields::Fields,
     listen::{Listener, Target, Word, canceled, canceled_before, not_asked, put, time_is_up, unknown},
     mailbox::RpcError,
     question::Elicitation,
-    resolve::Resolver,
+    resolve::{self, Resolver},
     result::{self, CallResult, URL_REQUIRED},
+    schema::Work,
     session::Link,
     supervise::Shared,
 };
@@ -62,7 +64,8 @@ async fn call(shared: &Shared, run: &Run) -> Outcome {
 async fn find(shared: &Shared, run: &Run) -> Result<Target, Outcome> {
     let call = run.call();
     if let (Some(tool), Some(arguments)) = (&call.skill, &call.arguments) {
-        return Ok(Target { tool: tool.clone(), arguments: arguments.clone() });
+        let target = Target { tool: tool.clone(), arguments: arguments.clone() };
+        return checked(shared, target).await;
     }
     // The tools are known with the first connection.
     match connected(shared, run).await {
@@ -83,7 +86,8 @@ async fn find(shared: &Shared, run: &Run) -> Result<Target, Outcome> {
         let question = match plan {
             Plan::Call(call) => match (&call.skill, &call.arguments) {
                 (Some(tool), Some(arguments)) => {
-                    return Ok(Target { tool: tool.clone(), arguments: arguments.clone() });
+                    let target = Target { tool: tool.clone(), arguments: arguments.clone() };
+                    return checked(shared, target).await;
                 }
                 _ => break,
             },
@@ -108,6 +112,22 @@ async fn find(shared: &Shared, run: &Run) -> Result<Target, Outcome> {
         plan = resolver.complete(&question, content, &run.message_id(&format!("input{round}")));
     }
     Err(Outcome::Rejected(Fault::new("not-resolved", "the message could not be made a call. Nothing was called")))
+}
+
+/// A call whose arguments were too much work to check while it was planned is checked before it is made.
+async fn checked(shared: &Shared, target: Target) -> Result<Target, Outcome> {
+    let catalog = shared.catalog();
+    let Some(tool) = catalog.as_deref().and_then(|catalog| catalog.get(target.tool.as_str())) else {
+        return Ok(target);
+    };
+    if tool.input.work(target.arguments.as_str().len()) == Work::Light {
+        return Ok(target);
+    }
+    let violations = checking::check(&tool.input, &target.arguments).await;
+    match violations.as_slice() {
+        [] => Ok(target),
+        violations => Err(Outcome::Rejected(resolve::bad_arguments(tool, violations))),
+    }
 }
 
 /// What comes of waiting for a connection.
@@ -181,10 +201,10 @@ async fn talk(shared: &Shared, run: &Run, target: &Target) -> Outcome {
                 Some(questions) => Questions { list: questions, state: None },
                 None => return result::failed(&error, run.message_id("refused")),
             },
-            Word::Result(json) => match CallResult::read(&json) {
+            Word::Result(json) => match CallResult::read_apart(json).await {
                 Err(why) => return unknown("bad-reply", target, &why, false),
                 Ok(result) if !result.is_question() => {
-                    return finished(shared, run, target, result, was_passed_over);
+                    return finished(shared, run, target, result, was_passed_over).await;
                 }
                 Ok(result) => match read_questions(&result) {
                     Ok(list) => Questions { list, state: result.request_state },
@@ -260,7 +280,7 @@ fn is_accepted(answer: &Json) -> bool {
     Fields::read(answer).and_then(|fields| fields.text("action")).as_deref() == Some("accept")
 }
 
-fn finished(shared: &Shared, run: &Run, target: &Target, result: CallResult, was_passed_over: bool) -> Outcome {
+async fn finished(shared: &Shared, run: &Run, target: &Target, result: CallResult, was_passed_over: bool) -> Outcome {
     if was_passed_over && run.call().effect.may_run_again() {
         // It may be the result of a question that nobody was asked. Next time it runs alone, and the question has an owner.
         let why = "the server asked something while several calls were in flight, and did not say for which";
@@ -268,8 +288,20 @@ fn finished(shared: &Shared, run: &Run, target: &Target, result: CallResult, was
     }
     let catalog = shared.catalog();
     let tool = catalog.as_deref().and_then(|catalog| catalog.get(target.tool.as_str()));
-    let note = was_passed_over.then(|| ("questionDeclined", Json::of(&true)));
-    result.outcome(tool, run.message_id("refused"), note)
+    let mut notes = Fields::default();
+    if was_passed_over {
+        notes.set("questionDeclined", Json::of(&true));
+    }
+    let converted = &run.call().converted;
+    if !converted.is_empty() {
+        notes.set("converted", Json::of(converted));
+    }
+    let violations = match (result.structured(), tool.and_then(|tool| tool.output.as_ref())) {
+        (Some(json), Some(schema)) => checking::check(schema, json).await,
+        (Some(_) | None, _) => Vec::new(),
+    };
+    let (tool, id) = (tool.map(|tool| tool.id.clone()), run.message_id("refused"));
+    checking::apart(result.bytes, move || result.outcome(tool.as_ref(), &violations, id, notes)).await
 }
 
 /// What goes with every call beside its arguments. The progress token is the library's.

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     config::{McpConfig, SkillNotes},
     listing::{Hints, RawTool},
+    message,
     schema::Schema,
 };
 
@@ -93,13 +94,18 @@ impl Catalog {
     /// Tools whose names look like this one, nearest first.
     pub(crate) fn near(&self, name: &str) -> Vec<&str> {
         const NEAR_MAX: usize = 3;
+        const NAME_COMPARED_MAX: usize = 256;
+        // Nothing so long is meant for a name: comparing takes time by the product of the lengths.
+        if name.len() > NAME_COMPARED_MAX {
+            return Vec::new();
+        }
         let wanted = name.to_lowercase();
         let mut near = self
             .tools
             .keys()
             .filter_map(|known| {
                 let candidate = known.to_lowercase();
-                let distance = distance(&wanted, &candidate);
+                let distance = strsim::osa_distance(&wanted, &candidate);
                 let is_part = !wanted.is_empty() && (candidate.contains(&wanted) || wanted.contains(&candidate));
                 let is_near = is_part || distance * 3 <= wanted.chars().count().max(candidate.chars().count());
                 is_near.then_some((distance, known.as_str()))
@@ -188,30 +194,7 @@ fn skill(config: &McpConfig, raw: &RawTool, tool: &Tool) -> Skill {
 }
 
 fn shorten(text: &str) -> String {
-    match text.char_indices().nth(DESCRIPTION_MAX) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
-}
-
-/// How many characters must be changed, added, dropped, or swapped with their neighbour to make one text of the other.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b) = (a.chars().collect::<Vec<_>>(), b.chars().collect::<Vec<_>>());
-    let mut rows = vec![(0..=b.len()).collect::<Vec<_>>()];
-    for i in 1..=a.len() {
-        let mut row = vec![i];
-        for j in 1..=b.len() {
-            let above = &rows[i - 1];
-            let mut best = (above[j] + 1).min(row[j - 1] + 1).min(above[j - 1] + usize::from(a[i - 1] != b[j - 1]));
-            let is_swap = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
-            if is_swap {
-                best = best.min(rows[i - 2][j - 2] + 1);
-            }
-            row.push(best);
-        }
-        rows.push(row);
-    }
-    rows[a.len()][b.len()]
+    message::shorten(text, DESCRIPTION_MAX).into_owned()
 }
 
 #[cfg(test)]
@@ -279,5 +262,7 @@ mod tests {
         assert_eq!(catalog.near("LIST"), ["list"]);
         assert_eq!(catalog.near("read"), ["read_file", "read_text_file"]);
         assert_eq!(catalog.near("zzz"), [""; 0]);
+        // What is too long to be a name is compared with none.
+        assert_eq!(catalog.near(&format!("read_file{}", "x".repeat(300))), [""; 0]);
     }
 }

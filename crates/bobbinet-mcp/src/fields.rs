@@ -1,17 +1,16 @@
 //! A JSON object taken apart one level deep: its fields in their order, their values as they came.
 
-use std::fmt;
+use std::collections::BTreeSet;
 
 use bobbinet_core::Json;
-use serde::{
-    Deserialize, Deserializer, Serialize, Serializer,
-    de::{MapAccess, Visitor},
-    ser::SerializeMap,
-};
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
 
-/// See the module. Of a name that comes twice the last value counts, as with most readers.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Fields(Vec<(String, Json)>);
+/// See the module. Of a name that comes twice the last value counts, as with most readers. Names are found by their hash:
+/// a server or a caller says how many there are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Fields(IndexMap<String, Json>);
 
 impl Fields {
     /// Takes an object apart; `None` if it is none.
@@ -20,7 +19,7 @@ impl Fields {
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&Json> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value)
+        self.0.get(name)
     }
 
     /// The value of a field that is a text.
@@ -30,23 +29,25 @@ impl Fields {
 
     /// Takes a field out.
     pub(crate) fn take(&mut self, name: &str) -> Option<Json> {
-        let place = self.0.iter().position(|(known, _)| known == name)?;
-        Some(self.0.remove(place).1)
+        self.0.shift_remove(name)
+    }
+
+    /// Takes all of these out.
+    pub(crate) fn take_all(&mut self, names: &BTreeSet<&str>) {
+        self.0.retain(|name, _| !names.contains(name.as_str()));
     }
 
     /// Adds a field, or gives it another value.
     pub(crate) fn set(&mut self, name: &str, value: Json) {
-        match self.0.iter_mut().find(|(known, _)| known == name) {
-            Some((_, known)) => *known = value,
-            None => self.0.push((name.to_owned(), value)),
+        match self.0.get_mut(name) {
+            Some(known) => *known = value,
+            None => drop(self.0.insert(name.to_owned(), value)),
         }
     }
 
     /// Adds all fields of another object; its values count.
     pub(crate) fn merge(&mut self, other: Self) {
-        for (name, value) in other.0 {
-            self.set(&name, value);
-        }
+        self.0.extend(other.0);
     }
 
     /// The fields in their order.
@@ -69,38 +70,6 @@ impl FromIterator<(String, Json)> for Fields {
     }
 }
 
-impl Serialize for Fields {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (name, value) in &self.0 {
-            map.serialize_entry(name, value)?;
-        }
-        map.end()
-    }
-}
-
-impl<'de> Deserialize<'de> for Fields {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reader;
-        impl<'de> Visitor<'de> for Reader {
-            type Value = Fields;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
-                let mut fields = Fields::default();
-                while let Some((name, value)) = map.next_entry::<String, Json>()? {
-                    fields.set(&name, value);
-                }
-                Ok(fields)
-            }
-        }
-        deserializer.deserialize_map(Reader)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,5 +84,7 @@ mod tests {
         assert_eq!(fields.take("n"), Some(Json::of(&())));
         assert_eq!(fields.to_json().as_str(), r#"{"z":1.0,"a":2,"c":"3"}"#);
         assert_eq!(Fields::read(&Json::parse("[1]").unwrap()), None);
+        let twice = Fields::read(&Json::parse(r#"{"a":1,"b":2,"a":3}"#).unwrap()).unwrap();
+        assert_eq!(twice.to_json().as_str(), r#"{"a":3,"b":2}"#);
     }
 }

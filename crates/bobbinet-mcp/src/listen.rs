@@ -161,7 +161,7 @@ impl<'a> Listener<'a> {
         match tokio::time::timeout(LATE_MAX, self.exchange.mailbox.replied()).await {
             Ok(reply) => match self.word(reply) {
                 Word::Result(json) => match CallResult::read(&json) {
-                    Ok(result) => result.outcome(None, self.run.message_id("refused"), None),
+                    Ok(result) => result.outcome(None, &[], self.run.message_id("refused"), Fields::default()),
                     Err(why) => unknown("bad-reply", self.target, &why, false),
                 },
                 Word::Error(error) => result::failed(&error, self.run.message_id("refused")),

@@ -2,6 +2,8 @@
 //!
 //! Not by way of the protocol library's typed messages: those lose what they do not know, and change numbers.
 
+use std::borrow::Cow;
+
 use bobbinet_core::Json;
 use rmcp::model::RequestId;
 use serde::Deserialize;
@@ -59,6 +61,14 @@ fn read_one(text: &str) -> Option<Message<'_>> {
             };
             Some(Message::Reply { id, reply, text })
         }
+    }
+}
+
+/// The beginning of a text, where it is longer than so many characters.
+pub(crate) fn shorten(text: &str, max: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(max) {
+        Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
+        None => Cow::Borrowed(text),
     }
 }
 

@@ -10,7 +10,9 @@ use crate::{
     answer, arguments,
     arguments::Spoken,
     catalog::{Catalog, Tool},
+    convert,
     fields::Fields,
+    message,
     schema::Violation,
     wish::{self, Wish, With},
 };
@@ -20,6 +22,9 @@ const CANDIDATES_MAX: usize = 50;
 
 /// Bytes of the candidates' schemas that are told with them.
 const CANDIDATE_SCHEMAS_MAX: usize = 32 << 10;
+
+/// Characters of a skill's name that is told back to whoever said it.
+const NAME_SHOWN_MAX: usize = 200;
 
 /// Everything that planning looks at.
 #[derive(Clone, Copy, Debug)]
@@ -92,7 +97,15 @@ impl Resolver<'_> {
             let text = "the arguments must be a JSON object".to_owned();
             return Plan::Reject(bad_arguments(tool, &[Violation { path: String::new(), text, is_missing: false }]));
         };
-        let violations = tool.input.check(&data.to_value());
+        // What takes long is checked when the call is made, away from the threads that serve everybody.
+        let Some(found) = tool.input.check_light(data) else { return call(tool, data.clone(), Vec::new()) };
+        let (fields, violations, converted) = match convert::to_fit(&tool.input, &fields) {
+            Some((fields, converted)) if !found.is_empty() => {
+                let violations = tool.input.check_light(&fields.to_json()).unwrap_or_default();
+                (fields, violations, converted)
+            }
+            Some(_) | None => (fields, found, Vec::new()),
+        };
         let is_only_missing = violations.iter().all(|it| it.is_missing && !it.path[1..].contains('/'));
         let asks = match manner {
             Manner::Reject => false,
@@ -100,8 +113,8 @@ impl Resolver<'_> {
             Manner::AskAll => true,
         };
         if violations.is_empty() {
-            let arguments = Some(data.clone());
-            return Plan::Call(Arc::new(Call { skill: Some(tool.id.clone()), arguments, effect: tool.effect }));
+            let arguments = if converted.is_empty() { data.clone() } else { fields.to_json() };
+            return call(tool, arguments, converted);
         }
         if asks {
             return self.ask_arguments(tool, &fields, &violations, None, id);
@@ -134,7 +147,7 @@ impl Resolver<'_> {
         match unclear {
             None => self.check(tool, &fields.to_json(), Manner::AskAll, id),
             Some(text) => {
-                let violations = tool.input.check(&fields.to_json().to_value());
+                let violations = tool.input.check_light(&fields.to_json()).unwrap_or_default();
                 self.ask_arguments(tool, &fields, &violations, Some(&text), id)
             }
         }
@@ -205,6 +218,7 @@ impl Resolver<'_> {
             }
         };
         let skills = self.catalog.tools().take(CANDIDATES_MAX).map(|tool| tool.id.as_str()).collect::<Vec<_>>();
+        let name = message::shorten(name, NAME_SHOWN_MAX);
         let data = serde_json::json!({"skill": name, "near": near, "skills": skills});
         let text = format!("agent `{}` has no skill `{name}`{hint}", self.agent);
         Fault { data: Some(Json::from(&data)), ..Fault::new("unknown-skill", text) }
@@ -298,9 +312,7 @@ impl Resolver<'_> {
         data.set("skill", Json::of(tool.id.as_str()));
         // A value that does not fit is not kept: the next answer is checked without it.
         let mut kept = known.clone();
-        for name in &wanted {
-            kept.take(name);
-        }
+        kept.take_all(&wanted.iter().map(String::as_str).collect());
         data.set("arguments", kept.to_json());
         data.set("missing", Json::of(&wanted));
         if !violations.is_empty() {
@@ -318,6 +330,11 @@ impl Resolver<'_> {
             None => format!("`{name}`{types}"),
         }
     }
+}
+
+fn call(tool: &Tool, arguments: Json, converted: Vec<String>) -> Plan {
+    let skill = Some(tool.id.clone());
+    Plan::Call(Arc::new(Call { skill, arguments: Some(arguments), converted, effect: tool.effect }))
 }
 
 fn ask(id: &MessageId, text: String, data: &Fields, schema: Json) -> Plan {

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use bobbinet_core::{Artifact, ArtifactId, Fault, Json, Message, MessageId, Outcome, Part};
+use bobbinet_core::{Artifact, ArtifactId, Fault, Json, Message, MessageId, Outcome, Part, SkillId};
 use serde::Deserialize;
 
-use crate::{block, catalog::Tool, fields::Fields, mailbox::RpcError, resolve};
+use crate::{block, checking, fields::Fields, mailbox::RpcError, resolve, schema::Violation};
 
 /// JSON-RPC's codes for a request that cannot be carried out as such.
 const INVALID_PARAMS: i64 = -32602;
@@ -15,6 +15,9 @@ const PARSE_ERROR: i64 = -32700;
 
 /// MCP's code for a call that needs its user to visit an address first (2025-11-25).
 pub(crate) const URL_REQUIRED: i64 = -32042;
+
+/// Content blocks that become parts of their own. What comes after them is kept as it came, in one part.
+const BLOCKS_MAX: usize = 10_000;
 
 /// The result of `tools/call`, of either generation.
 #[derive(Debug, Deserialize)]
@@ -34,12 +37,21 @@ pub(crate) struct CallResult {
     pub(crate) input_requests: Option<Fields>,
     #[serde(default)]
     pub(crate) request_state: Option<Json>,
+    /// Bytes of all of it.
+    #[serde(skip)]
+    pub(crate) bytes: usize,
 }
 
 impl CallResult {
     /// Reads a result; the error says why it is none.
     pub(crate) fn read(json: &Json) -> Result<Self, String> {
-        json.read::<Self>().map_err(|error| format!("its result is not as the protocol has it: {error}"))
+        let result = json.read::<Self>().map(|result| Self { bytes: json.as_str().len(), ..result });
+        result.map_err(|error| format!("its result is not as the protocol has it: {error}"))
+    }
+
+    /// The same, where a large one keeps nobody waiting.
+    pub(crate) async fn read_apart(json: Json) -> Result<Self, String> {
+        checking::apart(json.as_str().len(), move || Self::read(&json)).await
     }
 
     /// Whether it is a question instead (2026-07-28).
@@ -47,21 +59,28 @@ impl CallResult {
         self.result_type.as_deref() == Some("input_required")
     }
 
-    /// What it comes to.
-    pub(crate) fn outcome(self, tool: Option<&Tool>, id: MessageId, note: Option<(&str, Json)>) -> Outcome {
+    /// What is to be checked against the tool's output schema.
+    pub(crate) fn structured(&self) -> Option<&Json> {
+        self.structured_content.as_ref().filter(|_| self.is_error != Some(true))
+    }
+
+    /// What it comes to, with what is wrong with its structured content, and what else there is to say of it.
+    pub(crate) fn outcome(
+        self,
+        tool: Option<&SkillId>,
+        violations: &[Violation],
+        id: MessageId,
+        notes: Fields,
+    ) -> Outcome {
         if let Some(word) = self.result_type.as_deref().filter(|word| *word != "complete") {
             let text = format!("the server answered with a result of the kind `{word}`, which was not offered to it");
             return Outcome::Unknown { fault: Fault::new("bad-reply", text), again: false };
         }
         let is_error = self.is_error == Some(true);
         let mut metadata = Fields::default();
-        let violations = match (&self.structured_content, tool.and_then(|tool| tool.output.as_ref())) {
-            (Some(json), Some(schema)) if !is_error => schema.check(&json.to_value()),
-            (Some(_) | None, _) => Vec::new(),
-        };
         if !violations.is_empty() {
             metadata.set("schemaValid", Json::of(&false));
-            metadata.set("schemaErrors", resolve::errors(&violations));
+            metadata.set("schemaErrors", resolve::errors(violations));
         }
         if let Some(meta) = self.meta.as_ref().and_then(Fields::read) {
             // What the protocol itself puts there says nothing of the result.
@@ -71,9 +90,7 @@ impl CallResult {
                 metadata.set("_meta", own.to_json());
             }
         }
-        if let Some((name, value)) = note {
-            metadata.set(name, value);
-        }
+        metadata.merge(notes);
         let parts = self.parts();
         let metadata = (!metadata.is_empty()).then(|| metadata.to_json());
         if is_error {
@@ -85,7 +102,7 @@ impl CallResult {
                 let parts = if parts.is_empty() { vec![Part::text("")] } else { parts };
                 let id = ArtifactId::parse("result").expect("a word is an id");
                 vec![Arc::new(Artifact {
-                    name: tool.map(|tool| Arc::from(tool.id.as_str())),
+                    name: tool.map(|tool| Arc::from(tool.as_str())),
                     metadata,
                     ..Artifact::new(id, parts)
                 })]
@@ -96,7 +113,11 @@ impl CallResult {
 
     /// The structured content first; its copy as text, which servers add for old clients, is dropped and marked.
     fn parts(&self) -> Vec<Part> {
-        let mut blocks = self.content.iter().map(block::part).collect::<Vec<_>>();
+        let mut blocks = self.content.iter().take(BLOCKS_MAX).map(block::part).collect::<Vec<_>>();
+        if let Some(rest) = self.content.get(BLOCKS_MAX..).filter(|rest| !rest.is_empty()) {
+            let metadata = Some(Json::from(&serde_json::json!({"mcpType": "content"})));
+            blocks.push(Part { metadata, ..Part::data(Json::of(rest)) });
+        }
         let Some(structured) = &self.structured_content else { return blocks };
         let value = structured.to_value();
         let is_copy = |part: &Part| {
@@ -160,10 +181,16 @@ mod tests {
     use bobbinet_core::Content;
 
     use super::*;
-    use crate::{catalog::Catalog, config::McpConfig};
+    use crate::{
+        catalog::{Catalog, Tool},
+        config::McpConfig,
+    };
 
     fn outcome(text: &str, tool: Option<&Tool>) -> Outcome {
-        CallResult::read(&Json::parse(text).unwrap()).unwrap().outcome(tool, MessageId::parse("m").unwrap(), None)
+        let result = CallResult::read(&Json::parse(text).unwrap()).unwrap();
+        let violations = result.structured().zip(tool.and_then(|tool| tool.output.as_ref()));
+        let violations = violations.map(|(json, schema)| schema.check(&json.to_value())).unwrap_or_default();
+        result.outcome(tool.map(|tool| &tool.id), &violations, MessageId::parse("m").unwrap(), Fields::default())
     }
 
     fn say(part: &Part) -> String {
@@ -220,6 +247,24 @@ mod tests {
                 r#"data 7 | {"mcpType":""}"#,
             ],
         );
+    }
+
+    #[test]
+    fn however_much_there_is_it_is_kept_in_time() {
+        crate::checking::in_good_time(|| {
+            let keys = (0..1_000_000).map(|n| format!(r#""k{n}":{n}"#)).collect::<Vec<_>>().join(",");
+            let wide = format!(r#"{{"content":[{{"type":"odd",{keys}}}],"_meta":{{{keys}}}}}"#);
+            let Outcome::Completed { artifacts, .. } = outcome(&wide, None) else { panic!("a wide block is no fault") };
+            assert_eq!(artifacts[0].parts.len(), 1);
+        });
+        let many = vec![r#"{"type":"text","text":"x"}"#; BLOCKS_MAX + 3].join(",");
+        let Outcome::Completed { artifacts, .. } = outcome(&format!(r#"{{"content":[{many}]}}"#), None) else {
+            panic!("many blocks are no fault")
+        };
+        let parts = &artifacts[0].parts;
+        assert_eq!(parts.len(), BLOCKS_MAX + 1);
+        let rest = parts[BLOCKS_MAX].as_data().unwrap();
+        assert_eq!(rest.as_str().matches("text\":").count(), 3);
     }
 
     #[test]

@@ -14,8 +14,35 @@ const DEPTH_MAX: usize = 64;
 /// How often one value may come to be checked at most: references can make a small schema endlessly much work.
 const WEIGHT_MAX: u64 = 10_000;
 
-/// How often a pattern may go back on itself before it counts as not matching.
-const BACKTRACK_MAX: usize = 100_000;
+/// How often a pattern may go back on itself before it counts as not matching. Only patterns with look-around or
+/// back-references do so at all; every other is matched in time that grows with the text alone.
+const BACKTRACK_MAX: usize = 10_000;
+
+/// Bytes of a compiled pattern: what one character of a text can cost.
+const PATTERN_BYTES_MAX: usize = 256 << 10;
+
+/// What a pattern counts for beside the schemas that are checked: so much dearer it may be, character by character.
+const PATTERN_WEIGHT: u64 = 1_000;
+
+/// The same for patterns that go back on themselves.
+const BACKTRACKING_WEIGHT: u64 = 10_000;
+
+/// Bytes times weight that are checked at once, on a thread that serves everybody: a few milliseconds at the worst.
+const LIGHT_WORK_MAX: u64 = 4 << 20;
+
+/// Bytes times weight that are checked at all: some seconds on a thread of their own.
+const WORK_MAX: u64 = 1 << 30;
+
+/// How much work a check is, by the size of the value and what the schema makes of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// Done at once.
+    Light,
+    /// Not for a thread that serves everybody.
+    Heavy,
+    /// More than is done: the value counts as fitting, and the server checks it itself.
+    TooMuch,
+}
 
 /// Faults that are told of one value. Nobody mends more at a time.
 const VIOLATIONS_MAX: usize = 20;
@@ -30,6 +57,8 @@ pub(crate) struct Schema {
     pub(crate) json: Json,
     value: Value,
     validator: Option<Validator>,
+    /// What one byte of a value may cost.
+    weight: u64,
     /// Why nothing is checked, if nothing is.
     pub(crate) unchecked: Option<String>,
 }
@@ -54,19 +83,38 @@ impl Schema {
             Err(format!("it is nested deeper than {DEPTH_MAX}"))
         } else if json.as_str().len() > bytes_max {
             Err(format!("it is longer than {bytes_max} bytes"))
-        } else if heaviest(&value) > WEIGHT_MAX {
-            Err(format!("one value would be checked more than {WEIGHT_MAX} times"))
         } else {
-            compile(&value)
+            match heaviest(&value) {
+                weight if weight > WEIGHT_MAX => {
+                    Err(format!("one value would be checked more than {WEIGHT_MAX} times"))
+                }
+                weight => {
+                    compile(&value).map(|(validator, backtracks)| (validator, weight + patterns(&value, backtracks)))
+                }
+            }
         };
-        let (validator, unchecked) = match compiled {
-            Ok(validator) => (Some(validator), None),
-            Err(why) => (None, Some(why)),
+        let (validator, weight, unchecked) = match compiled {
+            Ok((validator, weight)) => (Some(validator), weight, None),
+            Err(why) => (None, 0, Some(why)),
         };
-        Self { json, value, validator, unchecked }
+        Self { json, value, validator, weight, unchecked }
     }
 
-    /// What is wrong with a value. Empty: nothing.
+    /// How much work it is to check a value whose JSON has so many bytes.
+    pub(crate) fn work(&self, bytes: usize) -> Work {
+        match self.weight.saturating_mul(bytes as u64) {
+            ..=LIGHT_WORK_MAX => Work::Light,
+            work if work <= WORK_MAX => Work::Heavy,
+            _ => Work::TooMuch,
+        }
+    }
+
+    /// What is wrong with a value, where that is soon known. `None`: it is not.
+    pub(crate) fn check_light(&self, json: &Json) -> Option<Vec<Violation>> {
+        (self.work(json.as_str().len()) == Work::Light).then(|| self.check(&json.to_value()))
+    }
+
+    /// What is wrong with a value. Empty: nothing. How long that may take, [`Schema::work`] says.
     pub(crate) fn check(&self, value: &Value) -> Vec<Violation> {
         let Some(validator) = &self.validator else { return Vec::new() };
         validator.iter_errors(value).take(VIOLATIONS_MAX).map(|error| violation(&error)).collect()
@@ -83,10 +131,14 @@ impl Schema {
         properties.into_iter().flatten().map(|(name, schema)| (name.as_str(), schema))
     }
 
+    /// What a property must be like, as far as the schema says so by the property's name.
+    pub(crate) fn property(&self, name: &str) -> Option<&Value> {
+        self.root().get("properties")?.get(name)
+    }
+
     /// Whether a property is named, or any may be there because none is.
     pub(crate) fn has_property(&self, name: &str) -> bool {
-        let mut properties = self.properties().peekable();
-        properties.peek().is_none() || properties.any(|(known, _)| known == name)
+        self.property(name).is_some() || self.properties().next().is_none()
     }
 
     /// The properties that must be there.
@@ -98,10 +150,26 @@ impl Schema {
     /// The types that a property may have: JSON Schema's words. Empty if any may be there.
     pub(crate) fn types(&self, property: &str) -> BTreeSet<String> {
         let mut types = BTreeSet::new();
-        if let Some((_, schema)) = self.properties().find(|(name, _)| *name == property) {
+        if let Some(schema) = self.property(property) {
             collect_types(&self.value, schema, &mut types, DEPTH_MAX);
         }
         types
+    }
+
+    /// The types that a part of this schema wants. Empty if any may be there.
+    pub(crate) fn types_of(&self, part: &Value) -> BTreeSet<String> {
+        let mut types = BTreeSet::new();
+        collect_types(&self.value, part, &mut types, DEPTH_MAX);
+        types
+    }
+
+    /// What the schema's part says of the values inside: of a property of this name, or, without a name, of an item.
+    pub(crate) fn inside<'a>(&'a self, part: &'a Value, name: Option<&str>) -> Option<&'a Value> {
+        let part = follow(&self.value, part);
+        match name {
+            Some(name) => part.get("properties")?.get(name),
+            None => part.get("items").filter(|items| items.is_object()),
+        }
     }
 
     /// The property that plain text can only be meant for: the one that is required, or the only one there is, if it
@@ -119,15 +187,14 @@ impl Schema {
 
     /// What a property is for, by its own words.
     pub(crate) fn description(&self, property: &str) -> Option<&str> {
-        let (_, schema) = self.properties().find(|(name, _)| *name == property)?;
-        schema.get("description")?.as_str()
+        self.property(property)?.get("description")?.as_str()
     }
 
     /// The schema of these properties alone, all of them required.
     pub(crate) fn only(&self, names: &[String]) -> Json {
         let root = self.root();
         let mut properties = serde_json::Map::new();
-        for (name, schema) in self.properties().filter(|(name, _)| names.iter().any(|wanted| wanted == name)) {
+        for (name, schema) in names.iter().filter_map(|name| Some((name, self.property(name)?))) {
             properties.insert(name.to_owned(), schema.clone());
         }
         let mut part = serde_json::json!({"type": "object", "properties": properties, "required": names});
@@ -140,13 +207,16 @@ impl Schema {
     }
 }
 
-fn compile(schema: &Value) -> Result<Validator, String> {
+/// The validator of a schema, and whether its patterns go back on themselves.
+fn compile(schema: &Value) -> Result<(Validator, bool), String> {
+    let linear = || PatternOptions::regex().size_limit(PATTERN_BYTES_MAX);
+    let backtracking = || PatternOptions::fancy_regex().backtrack_limit(BACKTRACK_MAX).size_limit(PATTERN_BYTES_MAX);
     let build = |schema: &Value| {
-        jsonschema::options()
-            .offline()
-            .with_pattern_options(PatternOptions::fancy_regex().backtrack_limit(BACKTRACK_MAX))
-            .build(schema)
-            .map_err(|error| shorten(&error.to_string()))
+        let first = jsonschema::options().offline().with_pattern_options(linear()).build(schema);
+        first.map(|validator| (validator, false)).or_else(|_| {
+            let second = jsonschema::options().offline().with_pattern_options(backtracking()).build(schema);
+            second.map(|validator| (validator, true)).map_err(|error| shorten(&error.to_string()))
+        })
     };
     build(schema).or_else(|why| {
         // A dialect that nobody knows is read as the newest: most say the same.
@@ -169,15 +239,12 @@ fn violation(error: &ValidationError<'_>) -> Violation {
 }
 
 /// A name as a JSON pointer writes it (RFC 6901).
-fn escape(name: &str) -> String {
+pub(crate) fn escape(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }
 
 fn shorten(text: &str) -> String {
-    match text.char_indices().nth(VIOLATION_TEXT_MAX) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
+    message::shorten(text, VIOLATION_TEXT_MAX).into_owned()
 }
 
 /// The schema that a local reference points to, if `schema` is one.
@@ -229,6 +296,26 @@ pub(crate) fn type_of(value: &Value) -> &'static str {
         Value::Array(_) => "array",
         Value::Object(_) => "object",
     }
+}
+
+/// What the patterns of a schema add to its weight. They are counted wherever they stand: too many rather than too few.
+fn patterns(schema: &Value, backtracks: bool) -> u64 {
+    let each = if backtracks { BACKTRACKING_WEIGHT } else { PATTERN_WEIGHT };
+    let mut weight = 0_u64;
+    let mut next = vec![schema];
+    while let Some(part) = next.pop() {
+        match part {
+            Value::Object(fields) => {
+                let own = u64::from(fields.get("pattern").is_some_and(Value::is_string));
+                let names = fields.get("patternProperties").and_then(Value::as_object).map_or(0, serde_json::Map::len);
+                weight = weight.saturating_add(each.saturating_mul(own.saturating_add(names as u64)));
+                next.extend(fields.values());
+            }
+            Value::Array(items) => next.extend(items),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+    weight
 }
 
 /// How many schemas the heaviest subschema applies to one and the same value.

@@ -466,6 +466,6 @@ fn result_id(task: &Task) -> ArtifactId {
 impl Call {
     /// A call without arguments: the agent reads the message itself.
     pub fn of_message(effect: crate::Effect) -> Self {
-        Self { skill: None, arguments: None, effect }
+        Self { skill: None, arguments: None, converted: Vec::new(), effect }
     }
 }

@@ -51,6 +51,9 @@ pub struct Call {
     /// Its checked arguments; an agent that reads the message itself has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arguments: Option<Json>,
+    /// JSON pointers (RFC 6901) to the arguments that came as text and were made what the skill's schema wants, without loss.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub converted: Vec<String>,
     /// What running it twice means.
     pub effect: Effect,
 }

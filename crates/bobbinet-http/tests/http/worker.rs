@@ -55,6 +55,7 @@ impl Agent for Worker {
             Plan::Call(Arc::new(Call {
                 skill: None,
                 arguments: Some(Json::from(&arguments)),
+                converted: Vec::new(),
                 effect: Effect::ReadOnly,
             }))
         };

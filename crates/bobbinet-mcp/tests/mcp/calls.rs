@@ -25,6 +25,30 @@ async fn arguments_and_results_keep_every_value_as_it_came() {
 }
 
 #[tokio::test]
+async fn a_text_that_means_a_number_is_one_and_the_result_says_so() {
+    let lab = Lab::new(&["good"]).await.ready().await;
+    let task = lab.send("good", say(r#"data:{"skill":"sum","arguments":{"a":"0.10","b":2}}"#)).await;
+    assert_eq!(view(&task), r#"completed: {"sum": 2.1}"#);
+    assert_eq!(task.artifacts[0].metadata.as_ref().unwrap().as_str(), r#"{"converted":["/a"]}"#);
+    assert_eq!(
+        view(&lab.send("good", say(r#"data:{"skill":"sum","a":"ten","b":2}"#)).await),
+        "rejected: bad-arguments"
+    );
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn arguments_that_are_much_work_to_check_are_checked_before_the_server_sees_them() {
+    let lab = Lab::new(&["good"]).await.ready().await;
+    let long = "x".repeat(5 << 20);
+    let task = lab.send("good", say(&format!(r#"data:{{"skill":"sum","arguments":{{"a":"{long}","b":2}}}}"#))).await;
+    assert_eq!(view(&task), "rejected: bad-arguments");
+    let task = lab.send("good", say(&format!(r#"data:{{"skill":"echo","arguments":{{"text":"{long}"}}}}"#))).await;
+    assert_eq!(task.state, State::Completed);
+    lab.close().await;
+}
+
+#[tokio::test]
 async fn a_keyed_tool_gets_its_key_and_the_trace_goes_along() {
     let lab = Lab::with(&["good"], limits(), |config| {
         config.effects.insert("raw".to_owned(), Effect::Keyed);

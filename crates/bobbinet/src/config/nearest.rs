@@ -1,41 +1,27 @@
 //! Which known word somebody meant.
 
+/// Bytes of a word that is compared with others.
+const WRITTEN_MAX: usize = 256;
+
 /// The word that is nearest to what was written, if one is near enough: a letter wrong, left out, too many or swapped for
 /// every three.
 pub(crate) fn nearest<'k>(written: &str, known: &[&'k str]) -> Option<&'k str> {
+    // Comparing takes time by the product of the lengths, and nothing so long is meant for a word that we know.
+    if written.len() > WRITTEN_MAX {
+        return None;
+    }
     let wanted = simple(written);
     known
         .iter()
-        .map(|word| (distance(&wanted, &simple(word)), *word))
+        .map(|word| (strsim::osa_distance(&wanted, &simple(word)), *word))
         .filter(|(distance, word)| *distance <= (word.len().min(written.len()) / 3).max(1) && word.len() > 1)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, word)| word)
 }
 
 /// `publicUrl`, `public-url` and `public_url` are one word.
-fn simple(word: &str) -> Vec<char> {
+fn simple(word: &str) -> String {
     word.chars().filter(|c| !matches!(c, '_' | '-' | ' ')).flat_map(char::to_lowercase).collect()
-}
-
-/// How many letters must be changed, put in, taken out or swapped with their neighbour.
-fn distance(a: &[char], b: &[char]) -> usize {
-    let width = b.len() + 1;
-    let mut table = vec![0; (a.len() + 1) * width];
-    for i in 0..=a.len() {
-        for j in 0..=b.len() {
-            table[i * width + j] = if i == 0 || j == 0 {
-                i + j
-            } else {
-                let is_same = a[i - 1] == b[j - 1];
-                let changed = table[(i - 1) * width + j - 1] + usize::from(!is_same);
-                let moved = table[(i - 1) * width + j].min(table[i * width + j - 1]) + 1;
-                let is_swap = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
-                let swapped = if is_swap { table[(i - 2) * width + j - 2] + 1 } else { usize::MAX };
-                changed.min(moved).min(swapped)
-            };
-        }
-    }
-    table[a.len() * width + b.len()]
 }
 
 #[cfg(test)]
@@ -55,5 +41,6 @@ mod tests {
         check("trustHints", Some("trust_hints"));
         check("colour", None);
         check("headers", None);
+        check(&format!("public_url{}", "_".repeat(WRITTEN_MAX)), None);
     }
 }
