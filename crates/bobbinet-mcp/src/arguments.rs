@@ -1,9 +1,12 @@
 //! Arguments written as text: `path=a.txt limit=3 tags=["x"]`, typed by the schema of the tool.
 
+use std::borrow::Cow;
+
 use bobbinet_core::Json;
 
 use crate::{
     fields::Fields,
+    salvage,
     schema::{Schema, type_of},
 };
 
@@ -62,7 +65,9 @@ pub(crate) fn object(text: &str) -> Option<Fields> {
     if !text.starts_with('{') {
         return None;
     }
-    Fields::read(&Json::parse(text).ok()?)
+    // What a person or a model writes as JSON in a text was checked by nobody yet.
+    let text = if salvage::has_surrogate(text) { Cow::Owned(salvage::mend(text)) } else { Cow::Borrowed(text) };
+    Fields::read(&Json::parse(&text).ok()?)
 }
 
 /// The value of a property, from its text: a number where the schema says number, and so on. What fits no type stays

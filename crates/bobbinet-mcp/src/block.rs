@@ -35,6 +35,9 @@ pub(crate) fn part(block: &Json) -> Part {
         #[serde(default)]
         name: Option<Arc<str>>,
     }
+    if let Ok(text) = block.read::<Arc<str>>() {
+        return Part::new(Content::Text(text));
+    }
     let unknown = || {
         let kind = Fields::read(block).and_then(|fields| fields.text("type")).unwrap_or_default();
         let mut metadata = Fields::default();

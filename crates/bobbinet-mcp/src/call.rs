@@ -9,7 +9,7 @@ use rmcp::model::RequestMetaObject;
 use crate::{
     checking,
     fields::Fields,
-    listen::{Listener, Target, Word, canceled, canceled_before, not_asked, put, time_is_up, unknown},
+    listen::{Listener, Target, Word, canceled, canceled_before, not_asked, put, time_is_up, unknown, unreadable},
     mailbox::RpcError,
     question::Elicitation,
     resolve::{self, Resolver},
@@ -202,7 +202,7 @@ async fn talk(shared: &Shared, run: &Run, target: &Target) -> Outcome {
                 None => return result::failed(&error, run.message_id("refused")),
             },
             Word::Result(json) => match CallResult::read_apart(json).await {
-                Err(why) => return unknown("bad-reply", target, &why, false),
+                Err(why) => return unreadable(target, run.call().effect, &why),
                 Ok(result) if !result.is_question() => {
                     return finished(shared, run, target, result, was_passed_over).await;
                 }

@@ -30,6 +30,7 @@ mod question;
 mod remembered;
 mod resolve;
 mod result;
+mod salvage;
 mod schema;
 mod session;
 mod supervise;

@@ -1,6 +1,10 @@
-//! Lines of a stream, none longer than a bound, none lost when a read is dropped.
+//! Lines of a stream, none longer than a bound, none lost when a read is dropped. Of a longer one it is found out whose
+//! reply it was.
 
+use rmcp::model::RequestId;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+
+use crate::salvage::Scan;
 
 /// A line buffer that has grown beyond this is given back, so that one large result does not stay in memory.
 const BUFFER_KEPT: usize = 1 << 20;
@@ -13,15 +17,29 @@ pub(crate) struct Lines<R> {
     pub(crate) line: Vec<u8>,
     pub(crate) max: usize,
     is_whole: bool,
-    is_skipping: bool,
+    /// What is known of the line that is being skipped because it is too long.
+    skipped: Option<Skipped>,
+}
+
+#[derive(Debug)]
+struct Skipped {
+    scan: Scan,
+    /// Bytes since something was last said of it.
+    bytes: usize,
+    /// Whether it was told whose it was.
+    is_told: bool,
+    /// Whether it was told that there is such a line.
+    is_known: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Read {
     /// A line is in `line`.
     Line,
-    /// A line was too long. It is skipped.
-    Long,
+    /// A line is too long, and skipped. It was the reply to these requests, as far as can be seen.
+    Long(Vec<RequestId>),
+    /// Of the same line, as much again has come as a line may have.
+    Longer,
     /// There is no more.
     End,
 }
@@ -33,7 +51,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
             line: Vec::new(),
             max,
             is_whole: false,
-            is_skipping: false,
+            skipped: None,
         }
     }
 
@@ -47,22 +65,26 @@ impl<R: AsyncRead + Unpin> Lines<R> {
                     let end = bytes.iter().position(|&byte| byte == b'\n');
                     let part = &bytes[..end.unwrap_or(bytes.len())];
                     let taken = end.map_or(bytes.len(), |end| end + 1);
-                    let is_too_long = !self.is_skipping && self.line.len() + part.len() > self.max;
+                    let is_too_long = self.skipped.is_none() && self.line.len() + part.len() > self.max;
                     if is_too_long {
-                        self.line = Vec::new();
-                        self.is_skipping = end.is_none();
-                        (taken, Some(Read::Long))
-                    } else if self.is_skipping {
-                        self.is_skipping = end.is_none();
-                        (taken, None)
+                        let mut scan = Scan::default();
+                        scan.read(&std::mem::take(&mut self.line));
+                        self.skipped = Some(Skipped { scan, bytes: 0, is_told: false, is_known: false });
+                    }
+                    let read = if self.skipped.is_some() {
+                        skip(&mut self.skipped, part, end.is_some(), self.max)
                     } else {
                         self.line.extend_from_slice(part);
-                        (taken, end.map(|_| Read::Line))
-                    }
+                        end.map(|_| Read::Line)
+                    };
+                    (taken, read)
                 }
                 // The end, or an error, which is one too. What came without a line's end may still be a message.
-                Ok(_) | Err(_) if self.line.is_empty() => return Read::End,
-                Ok(_) | Err(_) => (0, Some(Read::Line)),
+                Ok(_) | Err(_) => match self.skipped.is_some() {
+                    true => (0, skip(&mut self.skipped, &[], true, self.max)),
+                    false if self.line.is_empty() => return Read::End,
+                    false => (0, Some(Read::Line)),
+                },
             };
             self.reader.consume(taken);
             match read {
@@ -75,6 +97,35 @@ impl<R: AsyncRead + Unpin> Lines<R> {
             }
         }
     }
+}
+
+/// Passes over a piece of a line that is too long. Returns what is to be said of it now.
+fn skip(skipped: &mut Option<Skipped>, part: &[u8], is_end: bool, max: usize) -> Option<Read> {
+    let known = skipped.as_mut()?;
+    known.bytes += part.len();
+    if !known.is_told {
+        known.scan.read(part);
+        if let Some(id) = known.scan.certain() {
+            known.is_told = true;
+            if is_end {
+                *skipped = None;
+            }
+            return Some(Read::Long(vec![id]));
+        }
+    }
+    if is_end {
+        let known = skipped.take().filter(|known| !known.is_told)?;
+        let ids = known.scan.finish();
+        let is_news = !known.is_known || !ids.is_empty();
+        return is_news.then_some(Read::Long(ids));
+    }
+    let is_in_vain = known.scan.is_in_vain() && !known.is_known;
+    if known.bytes <= max && !is_in_vain {
+        return None;
+    }
+    known.bytes = 0;
+    let is_known = std::mem::replace(&mut known.is_known, true) || known.is_told;
+    Some(if is_known { Read::Longer } else { Read::Long(Vec::new()) })
 }
 
 impl<R> Lines<R> {
@@ -96,7 +147,10 @@ mod tests {
         loop {
             match lines.next().await {
                 Read::Line => found.push(String::from_utf8(lines.line.clone()).unwrap()),
-                Read::Long => found.push("LONG".to_owned()),
+                Read::Long(ids) => {
+                    found.push(format!("LONG{}", ids.iter().map(|id| format!(" {id}")).collect::<String>()))
+                }
+                Read::Longer => found.push("LONGER".to_owned()),
                 Read::End => break,
             }
         }
@@ -111,7 +165,18 @@ mod tests {
         check(b"a\nlast", &["a", "last"]).await;
         check(b"12345678\n", &["12345678"]).await;
         check(b"123456789\nb\n", &["LONG", "b"]).await;
-        check(&[b"x".repeat(200_000), b"\nb\n".to_vec()].concat(), &["LONG", "b"]).await;
-        check(&b"x".repeat(200_000), &["LONG"]).await;
+        // A buffer at a time, and said again for each.
+        check(&[b"x".repeat(150_000), b"\nb\n".to_vec()].concat(), &["LONG", "LONGER", "b"]).await;
+        check(&b"x".repeat(60_000), &["LONG"]).await;
+    }
+
+    #[tokio::test]
+    async fn of_a_long_line_it_is_known_whose_reply_it_was() {
+        check(br#"{"jsonrpc":"2.0","id":5,"result":{"text":"long"}}"#, &["LONG 5"]).await;
+        check(b"{\"result\":{\"text\":\"long\"},\"jsonrpc\":\"2.0\",\"id\":5}\nb\n", &["LONG 5", "b"]).await;
+        check(b"{\"id\":5,\"method\":\"elicitation/create\"}\nb\n", &["LONG", "b"]).await;
+        let long = [br#"{"id":5,"result":""#.as_slice(), &b"x".repeat(200_000), b"\"}\nb\n"].concat();
+        let mut lines = Lines::new(long.as_slice(), 8);
+        assert_eq!(lines.next().await, Read::Long(vec![RequestId::Number(5)]), "at once");
     }
 }

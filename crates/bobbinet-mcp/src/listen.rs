@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bobbinet_core::{Fault, Json, Message, Outcome, Part, Question, SkillId};
+use bobbinet_core::{Effect, Fault, Json, Message, Outcome, Part, Question, SkillId};
 use bobbinet_engine::{EngineError, LATE_MAX, Run, Unanswered};
 use tokio::time::Instant;
 
@@ -82,6 +82,7 @@ impl<'a> Listener<'a> {
         match reply {
             Reply::Result(json) => Word::Result(json),
             Reply::Error(error) => Word::Error(error),
+            Reply::Unreadable(why) => Word::Over(unreadable(self.target, self.run.call().effect, &why)),
             Reply::NotSent(broken) => Word::NotSent(broken),
             Reply::Broken(Broken::Died(why)) => Word::Over(unknown("server-died", self.target, &why, true)),
             Reply::Broken(Broken::Garbage(why)) => Word::Over(unknown("bad-reply", self.target, &why, false)),
@@ -162,7 +163,7 @@ impl<'a> Listener<'a> {
             Ok(reply) => match self.word(reply) {
                 Word::Result(json) => match CallResult::read(&json) {
                     Ok(result) => result.outcome(None, &[], self.run.message_id("refused"), Fields::default()),
-                    Err(why) => unknown("bad-reply", self.target, &why, false),
+                    Err(why) => unreadable(self.target, self.run.call().effect, &why),
                 },
                 Word::Error(error) => result::failed(&error, self.run.message_id("refused")),
                 Word::Over(outcome) => outcome,
@@ -194,6 +195,19 @@ pub(crate) async fn time_is_up(run: &Run) {
 pub(crate) fn unknown(code: &'static str, target: &Target, why: &str, again: bool) -> Outcome {
     let text = format!("the MCP server gave no result for `{}`: {why}", target.tool);
     Outcome::Unknown { fault: Fault::new(code, text), again }
+}
+
+/// What a call comes to that was answered, with something that nobody can read. It is over, so nobody is asked.
+pub(crate) fn unreadable(target: &Target, effect: Effect, why: &str) -> Outcome {
+    let may_have_acted = match effect {
+        Effect::ReadOnly => "",
+        Effect::Idempotent | Effect::Keyed | Effect::AtMostOnce => {
+            ". It may have acted all the same: look before you call it again"
+        }
+    };
+    let text =
+        format!("the MCP server answered `{}`, but its answer cannot be read: {why}{may_have_acted}", target.tool);
+    Outcome::Unreadable(Fault::new("bad-reply", text))
 }
 
 /// What a call comes to that was canceled while no request of it was at the server, `round` times after one had been.

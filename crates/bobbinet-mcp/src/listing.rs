@@ -76,6 +76,7 @@ pub(crate) async fn read(link: &Arc<Link>, limits: &McpLimits) -> Result<Vec<Raw
                 return Err(format!("it did not list its tools: {} ({})", error.message, error.code));
             }
             Ok(Reply::NotSent(broken) | Reply::Broken(broken)) => return Err(broken.to_string()),
+            Ok(Reply::Unreadable(why)) => return Err(why),
             Ok(Reply::Result(page)) => page,
         };
         bytes += page.as_str().len();

@@ -9,8 +9,9 @@ use std::{
 };
 
 use bobbinet_core::Json;
-use serde::Deserialize;
 use tokio::sync::{Notify, oneshot};
+
+use crate::{fields::Fields, salvage};
 
 /// Questions of one call that wait to be asked. A server that needs more at once is not talking to people.
 const QUESTIONS_MAX: usize = 8;
@@ -33,13 +34,29 @@ pub(crate) struct Asked {
 }
 
 /// A JSON-RPC error of the server.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RpcError {
+    /// 0, which stands for nothing, if it gave none that is a number.
     pub(crate) code: i64,
-    #[serde(default)]
     pub(crate) message: String,
-    #[serde(default)]
     pub(crate) data: Option<Json>,
+}
+
+impl RpcError {
+    /// Reads an error in whatever form it comes: it is the server's no all the same.
+    pub(crate) fn read(json: &Json) -> Self {
+        let words = |json: &Json| json.read::<String>().unwrap_or_else(|_| json.as_str().to_owned());
+        let Some(fields) = Fields::read(json) else { return Self { code: 0, message: words(json), data: None } };
+        let mut message = fields.get("message").map(words).unwrap_or_default();
+        let code = match fields.get("code").map(words) {
+            None => 0,
+            Some(text) => salvage::number(text.trim()).unwrap_or_else(|| {
+                message = format!("{text}: {message}");
+                0
+            }),
+        };
+        Self { code, message, data: fields.get("data").cloned() }
+    }
 }
 
 /// Why there will be no reply.
@@ -64,6 +81,8 @@ impl fmt::Display for Broken {
 pub(crate) enum Reply {
     Result(Json),
     Error(RpcError),
+    /// The server has answered, with what nobody can read: for this reason.
+    Unreadable(String),
     /// The connection broke before the request was handed to it: the server has never seen it.
     NotSent(Broken),
     Broken(Broken),

@@ -93,6 +93,9 @@ impl Resolver<'_> {
 
     /// The last step: the arguments against their schema.
     fn check(&self, tool: &Tool, data: &Json, manner: Manner, id: &MessageId) -> Plan {
+        if wish::is_nothing(data) {
+            return self.check(tool, &Fields::default().to_json(), manner, id);
+        }
         let Some(fields) = Fields::read(data) else {
             let text = "the arguments must be a JSON object".to_owned();
             return Plan::Reject(bad_arguments(tool, &[Violation { path: String::new(), text, is_missing: false }]));

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use bobbinet_core::{Artifact, ArtifactId, Fault, Json, Message, MessageId, Outcome, Part, SkillId};
-use serde::Deserialize;
 
 use crate::{block, checking, fields::Fields, mailbox::RpcError, resolve, schema::Violation};
 
@@ -19,34 +18,47 @@ pub(crate) const URL_REQUIRED: i64 = -32042;
 /// Content blocks that become parts of their own. What comes after them is kept as it came, in one part.
 const BLOCKS_MAX: usize = 10_000;
 
-/// The result of `tools/call`, of either generation.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+/// The result of `tools/call`, of any generation, in whatever form it can be read.
+#[derive(Debug, Default)]
 pub(crate) struct CallResult {
-    #[serde(default)]
     content: Vec<Json>,
-    #[serde(default)]
     structured_content: Option<Json>,
-    #[serde(default)]
     is_error: Option<bool>,
-    #[serde(default, rename = "_meta")]
     meta: Option<Json>,
-    #[serde(default)]
     result_type: Option<String>,
-    #[serde(default)]
     pub(crate) input_requests: Option<Fields>,
-    #[serde(default)]
     pub(crate) request_state: Option<Json>,
     /// Bytes of all of it.
-    #[serde(skip)]
     pub(crate) bytes: usize,
 }
 
 impl CallResult {
-    /// Reads a result; the error says why it is none.
+    /// Reads a result. What is not as the protocol has it is content all the same; the error says why a question,
+    /// which must be understood to be asked, is none.
     pub(crate) fn read(json: &Json) -> Result<Self, String> {
-        let result = json.read::<Self>().map(|result| Self { bytes: json.as_str().len(), ..result });
-        result.map_err(|error| format!("its result is not as the protocol has it: {error}"))
+        let Some(fields) = Fields::read(json) else {
+            return Ok(Self { content: content(json), bytes: json.as_str().len(), ..Self::default() });
+        };
+        let get = |name: &str| fields.get(name).filter(|value| value.as_str() != "null");
+        // The first revision had one value of any kind in place of a content.
+        let mut content = get("content").map(content).unwrap_or_default();
+        content.extend(get("toolResult").filter(|_| get("content").is_none()).map(content_of_one));
+        let input_requests = match get("inputRequests") {
+            Some(requests) => {
+                Some(Fields::read(requests).ok_or("it asks for something, but not in the form of requests by name")?)
+            }
+            None => None,
+        };
+        Ok(Self {
+            content,
+            structured_content: get("structuredContent").cloned(),
+            is_error: get("isError").and_then(flag),
+            meta: get("_meta").cloned(),
+            result_type: get("resultType").map(|word| word.read().unwrap_or_else(|_| word.as_str().to_owned())),
+            input_requests,
+            request_state: get("requestState").cloned(),
+            bytes: json.as_str().len(),
+        })
     }
 
     /// The same, where a large one keeps nobody waiting.
@@ -136,6 +148,31 @@ impl CallResult {
     }
 }
 
+/// The blocks of a content: a list of them, or one alone, or a text.
+fn content(json: &Json) -> Vec<Json> {
+    if json.as_str() == "null" {
+        return Vec::new();
+    }
+    json.read::<Vec<Json>>().unwrap_or_else(|_| vec![content_of_one(json)])
+}
+
+/// One block; a text is made one.
+fn content_of_one(json: &Json) -> Json {
+    match json.read::<String>() {
+        Ok(text) => Json::from(&serde_json::json!({"type": "text", "text": text})),
+        Err(_) => json.clone(),
+    }
+}
+
+/// Yes or no, as servers write it.
+fn flag(json: &Json) -> Option<bool> {
+    match json.as_str() {
+        "true" | "\"true\"" | "1" => Some(true),
+        "false" | "\"false\"" | "0" => Some(false),
+        _ => None,
+    }
+}
+
 /// What a tool says when it says no.
 fn refused(parts: Vec<Part>, metadata: Option<Json>, id: MessageId) -> Outcome {
     let words = parts.iter().filter_map(Part::as_text).collect::<Vec<_>>().join("\n");
@@ -167,7 +204,12 @@ pub(crate) fn failed(error: &RpcError, id: MessageId) -> Outcome {
         METHOD_NOT_FOUND => Outcome::Rejected(fault("unknown-skill")),
         INVALID_REQUEST | PARSE_ERROR => Outcome::Failed(fault("bad-request")),
         code => {
-            let text = format!("{} (MCP error {code})", error.message);
+            let text = match code {
+                0 => error.message.clone(),
+                code => format!("{} (MCP error {code})", error.message),
+            };
+            let text =
+                if text.is_empty() { "the server reported an error, without a word about it".to_owned() } else { text };
             let message = Message::from_agent(id, vec![Part::text(text), Part::data(data)]);
             Outcome::Refused { artifacts: Vec::new(), message: Arc::new(message) }
         }
@@ -265,6 +307,22 @@ mod tests {
         assert_eq!(parts.len(), BLOCKS_MAX + 1);
         let rest = parts[BLOCKS_MAX].as_data().unwrap();
         assert_eq!(rest.as_str().matches("text\":").count(), 3);
+    }
+
+    #[test]
+    fn what_can_be_read_of_a_result_is_its_content() {
+        check("null", &[]);
+        check(r#"{"content":null}"#, &[]);
+        check(r#""done""#, &["text done"]);
+        check("[1]", &[r#"data 1 | {"mcpType":""}"#]);
+        check(r#"{"content":"done"}"#, &["text done"]);
+        check(r#"{"content":{"type":"text","text":"done"}}"#, &["text done"]);
+        check(r#"{"content":["done",{"type":"text","text":"and done"}]}"#, &["text done", "text and done"]);
+        check(r#"{"toolResult":"done"}"#, &["text done"]);
+        check(r#"{"toolResult":{"n":1}}"#, &[r#"data {"n":1} | {"mcpType":""}"#]);
+        check(r#"{"content":[],"isError":null,"resultType":null,"structuredContent":null}"#, &[]);
+        assert!(matches!(outcome(r#"{"content":"no","isError":"true"}"#, None), Outcome::Refused { .. }));
+        assert!(CallResult::read(&Json::parse(r#"{"inputRequests":[1]}"#).unwrap()).is_err());
     }
 
     #[test]

@@ -41,6 +41,8 @@ pub(crate) struct Tap {
 struct Inner {
     serial: u64,
     calls: BTreeMap<u64, Entry>,
+    /// The newest id that a request of ours went out under. They only grow.
+    newest: Option<i64>,
     /// Requests of the protocol library's own: startup and probe.
     library: Vec<RequestId>,
     /// Calls given up without a reply, which may still ask, and until when we think so.
@@ -80,7 +82,9 @@ pub(crate) enum Owner {
     Call(i64),
     /// The library's own request.
     Library,
-    /// Nobody's: late, a duplicate, or made up.
+    /// A request's of ours that nobody waits for any more: abandoned, or answered before.
+    Late,
+    /// Nobody's: made up.
     Nobody,
 }
 
@@ -110,7 +114,9 @@ impl Tap {
 
     /// The request goes out under this id and progress token.
     pub(crate) fn sent(&self, serial: u64, id: i64, token: Option<i64>) {
-        if let Some(entry) = self.inner().calls.get_mut(&serial) {
+        let mut inner = self.inner();
+        inner.newest = inner.newest.max(Some(id));
+        if let Some(entry) = inner.calls.get_mut(&serial) {
             entry.id = Some(id);
             entry.token = token;
         }
@@ -161,12 +167,10 @@ impl Tap {
         {
             return Owner::Library;
         }
-        if let Some(place) = inner.ghosts.iter().position(|ghost| ghost.id == number) {
-            inner.ghosts.remove(place);
-            return Owner::Nobody;
-        }
+        inner.ghosts.retain(|ghost| ghost.id != number);
+        let was_sent = inner.newest.is_some_and(|newest| (0..=newest).contains(&number));
         let Some(entry) = inner.calls.values_mut().find(|entry| entry.id == Some(number)) else {
-            return Owner::Nobody;
+            return if was_sent { Owner::Late } else { Owner::Nobody };
         };
         // Only the first reply counts.
         entry.id = None;
@@ -174,7 +178,7 @@ impl Tap {
         let is_too_deep =
             matches!(&reply, Reply::Result(result) if message::is_deeper_than(result.as_str(), self.limits.depth_max));
         let reply = if is_too_deep {
-            Reply::Broken(Broken::Garbage(format!("its result is nested deeper than {}", self.limits.depth_max)))
+            Reply::Unreadable(format!("its result is nested deeper than {}", self.limits.depth_max))
         } else {
             reply
         };
@@ -182,14 +186,10 @@ impl Tap {
         Owner::Call(number)
     }
 
-    /// A line was too long to be read. If one call is in flight, it was its reply; else nobody can know whose.
-    pub(crate) fn too_long(&self) -> Owner {
-        let id = self.inner().only_one().map(RequestId::Number);
+    /// A line was too long to be read: the reply to this request, or else, if one call is in flight, to that.
+    pub(crate) fn too_long(&self, id: Option<&RequestId>) -> Owner {
         let text = format!("it wrote a line longer than {} bytes", self.limits.line_bytes_max);
-        match id {
-            Some(id) => self.reply(Some(&id), Reply::Broken(Broken::Garbage(text))),
-            None => Owner::Nobody,
-        }
+        self.reply(id, Reply::Unreadable(text))
     }
 
     /// Progress of some call, in wire order.
@@ -425,7 +425,7 @@ mod tests {
         let (given_up, _) = call(&tap, "a", 1);
         tap.leave(given_up);
         call(&tap, "b", 2);
-        assert_eq!(tap.reply(Some(&RequestId::Number(1)), Reply::Result(Json::of(&1))), Owner::Nobody);
+        assert_eq!(tap.reply(Some(&RequestId::Number(1)), Reply::Result(Json::of(&1))), Owner::Late);
         tap.question(asked().0).unwrap();
     }
 
@@ -436,10 +436,10 @@ mod tests {
         let (serial, mailbox) = call(&tap, "a", 1);
         let reply = |id: RequestId| tap.reply(Some(&id), Reply::Result(Json::of(&1)));
         assert_eq!(reply(RequestId::Number(0)), Owner::Library);
-        assert_eq!(reply(RequestId::Number(0)), Owner::Nobody);
+        assert_eq!(reply(RequestId::Number(0)), Owner::Late);
         assert_eq!(reply(RequestId::Number(7)), Owner::Nobody);
         assert_eq!(reply(RequestId::String("1".into())), Owner::Call(1));
-        assert_eq!(reply(RequestId::Number(1)), Owner::Nobody);
+        assert_eq!(reply(RequestId::Number(1)), Owner::Late);
         assert!(matches!(mailbox.replied().await, Reply::Result(_)));
         assert_eq!(tap.leave(serial), None);
     }

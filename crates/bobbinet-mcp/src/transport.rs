@@ -27,6 +27,7 @@ use crate::{
     lines::{Lines, Read},
     mailbox::Broken,
     message::{self, Message},
+    salvage,
     tap::{Outgoing, Owner, Tap},
 };
 
@@ -36,6 +37,16 @@ const CLOSE_WAIT: Duration = Duration::from_millis(200);
 /// The parameters of a server's request, as they came. Travels inside of us, beside the request.
 #[derive(Clone, Debug)]
 pub(crate) struct Params(pub(crate) Option<Json>);
+
+/// What a line was worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Worth {
+    /// Nothing that could be read was anybody's.
+    Junk,
+    /// A reply to a call that nobody waits for any more. The server is right to send it.
+    Late,
+    Good,
+}
 
 /// Both ends of the pipe.
 #[derive(Debug)]
@@ -59,42 +70,58 @@ impl<R: AsyncRead + Unpin, W> Wire<R, W> {
 }
 
 impl<R, W> Wire<R, W> {
-    /// Gives the line to whom it belongs. `false` if it is junk.
-    fn deal(&mut self) -> bool {
+    /// Gives what a line says to whom it belongs, each message by itself.
+    fn deal(&mut self) -> Worth {
         let line = std::mem::take(&mut self.lines.line);
-        let is_good = match message::read(&line) {
-            None => false,
-            Some(messages) => messages.into_iter().all(|message| self.deal_one(message)),
-        };
+        let worth = message::read(&line, |messages| {
+            // Of several, none is dropped for another's sake, and the best counts for the line.
+            let worths = messages.into_iter().map(|message| message.map_or(Worth::Junk, |it| self.deal_one(it)));
+            worths.fold(Worth::Junk, Worth::max)
+        });
         self.lines.give_back(line);
-        is_good
+        worth
     }
 
-    fn deal_one(&mut self, message: Message<'_>) -> bool {
+    fn deal_one(&mut self, message: Message<'_>) -> Worth {
         match message {
             Message::Request { id, method, params } => {
                 if !self.tap.serve(&id) {
-                    return false;
+                    return Worth::Junk;
                 }
                 self.ready.push_back(request(id, method, params));
-                true
+                Worth::Good
             }
             Message::Notification { method, params } => {
                 self.notified(&method, params.as_ref());
-                true
+                Worth::Good
             }
-            Message::Reply { id, reply, text } => match self.tap.reply(id.as_ref(), reply) {
-                Owner::Call(id) => {
-                    self.ready.push_back(stand_in(id));
-                    true
-                }
-                Owner::Library => {
-                    self.ready.push_back(typed(id, text));
-                    true
-                }
-                Owner::Nobody => false,
-            },
+            Message::Reply { id, reply, text } => {
+                let owner = self.tap.reply(id.as_ref(), reply);
+                self.replied(owner, id, text)
+            }
         }
+    }
+
+    /// Tells the library of a reply, in whatever way it needs to know.
+    fn replied(&mut self, owner: Owner, id: Option<RequestId>, text: &str) -> Worth {
+        match owner {
+            Owner::Call(id) => self.ready.push_back(stand_in(id)),
+            Owner::Library => self.ready.push_back(typed(id, text)),
+            Owner::Late => return Worth::Late,
+            Owner::Nobody => return Worth::Junk,
+        }
+        Worth::Good
+    }
+
+    /// A line was too long to be read: it ends the calls whose reply it was.
+    fn deal_long(&mut self, ids: Vec<RequestId>) -> Worth {
+        let ids = if ids.is_empty() { vec![None] } else { ids.into_iter().map(Some).collect() };
+        let mut worth = Worth::Junk;
+        for id in ids {
+            let owner = self.tap.too_long(id.as_ref());
+            worth = worth.max(self.replied(owner, id, ""));
+        }
+        worth
     }
 
     fn notified(&mut self, method: &str, params: Option<&Json>) {
@@ -189,29 +216,26 @@ where
             if self.tap.broken().is_some() {
                 return None;
             }
-            let (is_good, bytes) = match self.lines.next().await {
+            let (worth, bytes) = match self.lines.next().await {
                 Read::Line => {
                     let bytes = self.lines.line.len();
                     (self.deal(), bytes)
                 }
-                Read::Long => match self.tap.too_long() {
-                    Owner::Call(id) => {
-                        self.ready.push_back(stand_in(id));
-                        (true, 0)
-                    }
-                    Owner::Library | Owner::Nobody => (false, self.lines.max),
-                },
+                Read::Long(ids) => (self.deal_long(ids), self.lines.max),
+                Read::Longer => (Worth::Junk, self.lines.max),
                 Read::End => {
                     self.tap.close(Broken::Died("it closed its output".to_owned()));
                     return None;
                 }
             };
-            if is_good {
-                self.tap.good();
-            } else if bytes > 0
-                && let Some(broken) = self.tap.junk(bytes)
-            {
-                self.tap.close(broken);
+            match worth {
+                Worth::Good => self.tap.good(),
+                Worth::Late => {}
+                Worth::Junk => {
+                    if let Some(broken) = self.tap.junk(bytes) {
+                        self.tap.close(broken);
+                    }
+                }
             }
         }
     }
@@ -276,6 +300,12 @@ fn write(message: &ClientJsonRpcMessage, tap: &Tap) -> io::Result<Vec<u8>> {
         },
         JsonRpcMessage::Notification(_) | JsonRpcMessage::Error(_) => serde_json::to_vec(message)?,
     };
+    // Half of a surrogate pair can come in a text that a caller writes JSON in, and many a reader breaks on it.
+    if let Ok(written) = std::str::from_utf8(&text)
+        && salvage::has_surrogate(written)
+    {
+        text = salvage::mend(written).into_bytes();
+    }
     text.push(b'\n');
     Ok(text)
 }

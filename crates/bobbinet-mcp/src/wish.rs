@@ -38,8 +38,7 @@ pub(crate) fn read(message: &Message, url: Option<&str>, extension: &str, catalo
     let text = message.text();
     let data = message.data().cloned();
     let is_program = data.is_some();
-    let data =
-        data.or_else(|| arguments::object(&text).map(|_| Json::parse(text.trim()).unwrap_or_else(|_| Json::of(&text))));
+    let data = data.or_else(|| arguments::object(&text).map(|fields| fields.to_json()));
     let asks = match note.as_ref().and_then(|note| note.text("onIncomplete")).as_deref() {
         Some("ask") => true,
         Some("reject") => false,
@@ -86,7 +85,7 @@ fn form(data: &Json, catalog: &Catalog) -> Option<(String, Json)> {
     let mut fields = Fields::read(data)?;
     let arguments_word = ARGUMENT_WORDS
         .into_iter()
-        .find(|word| fields.get(word).is_some_and(|value| value.is_object() || value.as_str() == "null"));
+        .find(|word| fields.get(word).is_some_and(|value| value.is_object() || is_nothing(value)));
     for word in SKILL_WORDS {
         let Some(skill) = fields.text(word) else { continue };
         let is_known = catalog.get(&skill).is_some();
@@ -107,13 +106,24 @@ fn form(data: &Json, catalog: &Catalog) -> Option<(String, Json)> {
     None
 }
 
+/// Whether a value stands for no arguments: some languages write an empty object as an empty list.
+pub(crate) fn is_nothing(value: &Json) -> bool {
+    value.as_str() == "null" || value.read::<Vec<Json>>().is_ok_and(|list| list.is_empty())
+}
+
 /// `read_file path=a.txt` or `/read_file {"path": "a.txt"}`: the skill, and the rest.
 fn spoken(text: &str, catalog: &Catalog) -> Option<(String, String)> {
     let text = text.trim();
     let text = text.strip_prefix('/').filter(|rest| !rest.is_empty()).unwrap_or(text);
-    let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
-    catalog.get(word)?;
-    Some((word.to_owned(), rest.trim().to_owned()))
+    if let Some((name, rest)) = text.strip_prefix('"').and_then(|text| text.split_once('"'))
+        && catalog.get(name).is_some()
+    {
+        return Some((name.to_owned(), rest.trim().to_owned()));
+    }
+    // A name may have spaces in it, and begin as another does: the longest is meant.
+    let names = catalog.tools().map(|tool| tool.id.as_str()).filter(|name| without_name(text, name).is_some());
+    let name = names.max_by_key(|name| name.len())?;
+    Some((name.to_owned(), without_name(text, name)?.to_owned()))
 }
 
 fn without_name<'a>(text: &'a str, name: &str) -> Option<&'a str> {
@@ -175,6 +185,13 @@ mod tests {
         check(&two, None, None, r#"{"skill":"sum","args":{"a":1}}"#, r#"sum data {"a":1} asks"#);
         check(&two, None, None, "read path=a.txt", r#"read text "path=a.txt" asks"#);
         check(&two, None, None, "/sum {\"a\":1}", r#"sum text "{\"a\":1}" asks"#);
+        let spaced = ["read file", "read", "read file twice"];
+        check(&spaced, None, None, "read file path=a.txt", r#"read file text "path=a.txt" asks"#);
+        check(&spaced, None, None, "read  path=a.txt", r#"read text "path=a.txt" asks"#);
+        check(&spaced, None, None, "/read file twice", r#"read file twice text "" asks"#);
+        check(&spaced, None, None, "\"read file\" twice", r#"read file text "twice" asks"#);
+        check(&two, None, None, r#"data:{"skill":"sum","arguments":[]}"#, "sum data {} rejects");
+        check(&two, None, None, r#"data:{"name":"sum","args":[ ]}"#, "sum data {} rejects");
         check(&two, None, None, "what can you do?", r#"- text "what can you do?" asks"#);
         check(&two, None, None, r#"data:{"a":1}"#, r#"- data {"a":1} rejects"#);
     }

@@ -141,6 +141,8 @@ pub enum Outcome {
         /// Whether another attempt could help and there is time for one.
         again: bool,
     },
+    /// The call was answered, with something that nobody can read: it is over, and whether it happened is not known.
+    Unreadable(Fault),
     /// Its question was not answered in time; it was declined, and the call has returned. The question stays open.
     Declined,
 }

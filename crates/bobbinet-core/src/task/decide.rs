@@ -280,6 +280,10 @@ fn finish(task: &Task, claim: Claim, outcome: Outcome, limits: &Limits) -> Decis
         }
         Outcome::Failed(fault) => failed(task, open, State::Failed, &fault),
         Outcome::Rejected(fault) => failed(task, open, State::Rejected, &fault),
+        Outcome::Unreadable(fault) => {
+            let settled = Event::Settled { call: open.call, settlement: Settlement::Unknown };
+            vec![settled, ended(&task.id, task.version + 1, State::Failed, &fault)]
+        }
         Outcome::Unknown { fault, again } => return unknown(task, open, &fault, again),
         Outcome::Declined => return declined(task, open),
     })
@@ -290,7 +294,7 @@ fn late(outcome: &Outcome) -> Settlement {
     match outcome {
         Outcome::Completed { .. } => Settlement::Late,
         Outcome::Refused { .. } | Outcome::Failed(_) | Outcome::Rejected(_) => Settlement::Failed,
-        Outcome::Unknown { .. } => Settlement::Unknown,
+        Outcome::Unknown { .. } | Outcome::Unreadable(_) => Settlement::Unknown,
         Outcome::Declined => Settlement::Declined,
     }
 }

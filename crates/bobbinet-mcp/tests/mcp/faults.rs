@@ -64,6 +64,70 @@ async fn every_fault_of_a_server_ends_typed_and_in_time() {
     }
 }
 
+/// What an answer comes to that is not as the protocol has it. Each comes at once: here nobody is waited for.
+const ODD_REPLIES: [(&str, &str); 17] = [
+    ("code-text", "failed: boom (MCP error -32603)"),
+    ("code-float", "failed: boom (MCP error -32603)"),
+    ("error-text", "failed: boom"),
+    ("result-null", "completed: "),
+    ("no-outcome", "failed: bad-reply"),
+    ("nan", r#"completed: {"n":null} NaN"#),
+    ("not-utf8", "completed: a\u{fffd}b"),
+    ("surrogate", "completed: a\u{fffd}b"),
+    ("truncated", "failed: bad-reply"),
+    ("single-quotes", "failed: bad-reply"),
+    ("content-null", "completed: "),
+    ("content-text", "completed: done"),
+    ("content-object", "completed: done"),
+    ("tool-result", "completed: done"),
+    ("float-id", "completed: done"),
+    ("batch", "completed: done"),
+    ("long-and-id-last", "failed: bad-reply"),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_line_with_the_id_of_a_call_ends_it_at_once() {
+    for (mode, expected) in ODD_REPLIES {
+        let patient = |config: &mut bobbinet_mcp::McpConfig| {
+            // Longer than the test: whoever waits for a sign of life has failed.
+            config.limits.idle_ms = 600_000;
+            config.effects.insert("do".to_owned(), Effect::AtMostOnce);
+            config.effects.insert("ask".to_owned(), Effect::AtMostOnce);
+        };
+        let lab = Lab::with(&[mode], limits(), patient).await.ready().await;
+        // Beside another call in flight: its own id, and nothing else, says whose a reply is.
+        let beside = lab.send(mode, say("ask")).await;
+        let task = lab.send(mode, say("do")).await;
+        assert_eq!(view(&task), expected, "{mode}");
+        if expected == "failed: bad-reply" {
+            let words = task.status_message.as_ref().unwrap().text();
+            assert!(words.contains("It may have acted all the same"), "{mode}: {words}");
+            assert_eq!(task.ledger[0].settlement, Some(bobbinet_core::task::Settlement::Unknown), "{mode}");
+        }
+        let beside = lab.reply(mode, &beside.id, say("Ann")).await;
+        assert!(view(&beside).contains("Ann"), "{mode}: {}", view(&beside));
+        lab.close().await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_read_has_answered_unreadably_is_not_said_to_have_acted() {
+    let lab = Lab::new(&["truncated"]).await.ready().await;
+    let task = lab.send("truncated", say("do")).await;
+    let words = task.status_message.as_ref().unwrap().text();
+    assert!(words.contains("cannot be read") && !words.contains("acted"), "{words}");
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn what_goes_to_a_server_is_text_that_it_can_read() {
+    let lab = Lab::new(&["good"]).await.ready().await;
+    let task = lab.send("good", say(r#"{"skill":"raw","arguments":{"a":"x\ud800y","b":"\ud83d\ude00"}}"#)).await;
+    let line = task.artifacts[0].parts[0].as_text().unwrap();
+    assert!(line.contains(r#""arguments":{"a":"x\ufffdy","b":"\ud83d\ude00"}"#), "{line}");
+    lab.close().await;
+}
+
 #[tokio::test]
 async fn an_effect_that_may_have_happened_becomes_a_question() {
     let careful = |config: &mut bobbinet_mcp::McpConfig| {
