@@ -7,6 +7,7 @@ mod crash;
 mod demo;
 mod foreign;
 mod node;
+mod once;
 mod readme;
 mod sdk;
 mod typed;

@@ -111,6 +111,15 @@ fn the_list_of_several_agents_comes_in_pages() {
     assert_eq!(ids(&place.document(&["task", "list", "-a", "one", "--page-token", token])).len(), 1);
 }
 
+#[test]
+fn the_same_command_under_the_same_key_is_done_once() {
+    let place = Place::with(&[("one", "notes")]);
+    let typed = ["send", "-a", "one", "list_notes", "--idempotency-key", "k-1"];
+    let (first, again) = (place.document(&typed), place.document(&typed));
+    assert_eq!(first["task"]["id"], again["task"]["id"]);
+    assert_eq!(place.document(&["task", "list"])["totalSize"], 1);
+}
+
 /// A card in a file, with a scheme of its own in place of the node's.
 fn card_with(place: &Place, agent: &str, scheme: &Value) -> String {
     let mut card = place.document(&["card", "get", agent]);

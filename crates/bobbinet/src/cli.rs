@@ -3,7 +3,7 @@
 use std::{ffi::OsString, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use bobbinet_core::{AgentName, ContextId, State};
-use bobbinet_http::client::ServiceParameter;
+use bobbinet_http::client::{Origin, ServiceParameter};
 use clap::{
     ArgAction, Args, Parser, Subcommand,
     builder::{FalseyValueParser, Styles, styling::AnsiColor},
@@ -56,6 +56,9 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "NAME:VALUE", env = "A2ACLI_SVC_PARAM", hide_env_values = true)]
     #[arg(value_parser = ServiceParameter::parse)]
     pub(crate) svc_param: Vec<ServiceParameter>,
+    /// Call the agent at this origin, such as https://agents.example.com, and not where its card says. It gets your credentials
+    #[arg(long, global = true, value_name = "URL", value_parser = Origin::parse)]
+    pub(crate) origin: Option<Origin>,
     /// Believe any certificate. For trying things out only: whoever stands in between can read and change everything
     #[arg(long, global = true, env = "A2ACLI_INSECURE", hide_env = true, value_parser = FalseyValueParser::new())]
     pub(crate) insecure: bool,

@@ -29,6 +29,8 @@ pub(crate) enum Code {
     AuthFailed,
     /// `--timeout` is over.
     Timeout,
+    /// A message was sent, and what became of it is unknown: it may have been carried out.
+    OutcomeUnknown,
     /// Anything else.
     Internal,
     /// A failure that the protocol has a name for, such as `TaskNotFoundError`.
@@ -54,6 +56,7 @@ impl Code {
             Self::CredentialsMissing => "A2ACLI_ERR_CREDENTIALS_MISSING",
             Self::AuthFailed => "A2ACLI_ERR_AUTH_FAILED",
             Self::Timeout => "A2ACLI_ERR_TIMEOUT",
+            Self::OutcomeUnknown => "BOBBINET_ERR_OUTCOME_UNKNOWN",
             Self::Internal => "A2ACLI_ERR_INTERNAL",
             Self::Protocol(name) => name,
             Self::Config => "BOBBINET_ERR_CONFIG",
@@ -63,7 +66,8 @@ impl Code {
         }
     }
 
-    /// What the process ends with: 0 to 5 as the CLI specification has it (section 11.6), 65 for damaged data as sysexits has it.
+    /// What the process ends with: 0 to 5 as the CLI specification has it (section 11.6), 65 for damaged data as sysexits has it,
+    /// and 76, which is its "remote error in protocol", where nobody knows what was done.
     pub(crate) fn exit(&self) -> u8 {
         match self {
             Self::Usage | Self::Config => 2,
@@ -71,6 +75,7 @@ impl Code {
             Self::CredentialsMissing | Self::AuthFailed => 4,
             Self::Timeout => 5,
             Self::StoreDamaged => 65,
+            Self::OutcomeUnknown => 76,
             Self::CardInvalid | Self::Internal | Self::Protocol(_) | Self::StoreBusy | Self::Listen => 1,
         }
     }
@@ -147,6 +152,15 @@ impl Failure {
         ExitCode::from(self.code.exit())
     }
 
+    /// Says it of something that did its job all the same, on standard error.
+    pub(crate) fn warn(&self) {
+        let cyan = label();
+        anstream::eprintln!("{cyan}warning:{cyan:#} {}", self.message);
+        if let Some(hint) = &self.hint {
+            anstream::eprintln!("{cyan}hint:{cyan:#} {hint}");
+        }
+    }
+
     /// The error envelope (CLI specification, appendix B).
     fn envelope(&self) -> String {
         let Self { code, message, hint, a2a_code, is_told: _ } = self;
@@ -210,6 +224,7 @@ mod tests {
         check(Code::Timeout, "A2ACLI_ERR_TIMEOUT", 5);
         check(Code::Internal, "A2ACLI_ERR_INTERNAL", 1);
         check(Code::Protocol("TaskNotFoundError".to_owned()), "TaskNotFoundError", 1);
+        check(Code::OutcomeUnknown, "BOBBINET_ERR_OUTCOME_UNKNOWN", 76);
         check(Code::StoreDamaged, "BOBBINET_ERR_STORE_DAMAGED", 65);
     }
 

@@ -23,8 +23,8 @@ const NPM: [&str; 3] = [
 /// Real MCP servers from PyPI: they share one MCP SDK, which is not the one that the A2A SDK wants, so they live apart.
 const PYPI_SERVERS: [&str; 2] = ["mcp-server-time==2026.10.19", "mcp-server-git==2026.10.19"];
 
-/// The official A2A SDK for Python, and what checks the chart.
-const PYPI_CLIENT: [&str; 4] = ["a2a-sdk==1.3.0", "httpx", "pyyaml", "cffi"];
+/// The official A2A SDK for Python, as client and as server, and what checks the chart.
+const PYPI_CLIENT: [&str; 5] = ["a2a-sdk[http-server]==1.3.0", "httpx", "uvicorn", "pyyaml", "cffi"];
 
 /// Helm's library in a wheel that says it wants Python 3.12, and runs on 3.11 through cffi.
 const HELM: &str = "helm-sdkpy==0.1.32";

@@ -3,6 +3,7 @@
 use std::{
     fs::File,
     io::Read,
+    net::IpAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -10,12 +11,16 @@ use std::{
 
 use bobbinet_core::Json;
 use bobbinet_wire::v1_0::{BINDING, CardView, VERSION};
-use reqwest::{StatusCode, Url, redirect};
+use reqwest::{
+    Response, StatusCode, Url,
+    header::{self, HeaderMap, HeaderValue},
+    redirect,
+};
 
 use super::{
-    Answer, Client, ClientError, ClientOptions,
-    credentials::Extras,
-    http::{Endpoint, read_body, unreachable},
+    Answer, Client, ClientError, ClientOptions, Credentials, Detour, Origin, body,
+    credentials::{self, Extras},
+    http::{Endpoint, media_type, read_body, unreachable},
 };
 
 /// Where cards are, as of 0.3 and 1.0, and before.
@@ -30,34 +35,73 @@ const CARD_TIMEOUT: Duration = Duration::from_secs(5);
 /// Redirects in a row that are followed, within one origin.
 const REDIRECTS_MAX: usize = 3;
 
+/// The header that most who look for an API key look for it in. A card behind a key cannot say which, since it is behind it.
+const API_KEY_HEADER: &str = "x-api-key";
+
+/// Where requests to an agent go.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Route {
+    pub(super) url: Url,
+    /// To be said in each request, if the card does.
+    pub(super) tenant: Option<String>,
+    /// That it is not where the card says.
+    pub(super) detour: Option<Detour>,
+}
+
 pub(super) async fn connect(reference: &str, options: ClientOptions) -> Result<Client, ClientError> {
-    let (http, card_url, bytes) = match local_file(reference) {
+    let (near, card_url, card) = find(reference, &options).await?;
+    let mut route = endpoint(&card.value, &card_url, &options)?;
+    let detour = route.detour.take();
+    let http = match near {
+        // Whether there is a proxy in between depends on where requests go.
+        Some((http, given)) if is_loopback(&given) == is_loopback(&route.url) => http,
+        Some(_) | None => http_client(&route.url, &options)?,
+    };
+    let scheme = card.value.api_key();
+    let options = ClientOptions { credentials: options.credentials.for_card(scheme.as_ref()), ..options };
+    let extras = Extras::new(&options.parameters, &options.credentials, scheme, &route.url)?;
+    Ok(Client {
+        endpoint: Arc::new(Endpoint::new(http, route, &card.value, options, extras)),
+        card: Arc::new(card),
+        detour,
+    })
+}
+
+/// The card alone, whatever it says of where its agent is.
+pub(super) async fn card(reference: &str, options: &ClientOptions) -> Result<Answer<CardView>, ClientError> {
+    find(reference, options).await.map(|(_, _, card)| card)
+}
+
+type Near = Option<(reqwest::Client, Url)>;
+
+async fn find(reference: &str, options: &ClientOptions) -> Result<(Near, Url, Answer<CardView>), ClientError> {
+    let (near, card_url, bytes) = match local_file(reference) {
         Some(path) => {
             let (url, bytes) = read_file(&path)?;
             (None, url, bytes)
         }
         None => {
             let given = read_url(reference)?;
-            let http = http_client(&given, &options)?;
-            let (url, bytes) = fetch_card(&http, &given).await?;
-            (Some(http), url, bytes)
+            let http = http_client(&given, options)?;
+            let (url, bytes) = fetch_card(&http, &given, options).await?;
+            (Some((http, given)), url, bytes)
         }
     };
-    let card = CardView::parse(&bytes).map_err(|error| {
-        let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-        ClientError::NoCard { url: card_url.to_string(), why: format!("{error}: {cause}") }
+    let card = read_card(&card_url, body::without_mark(&bytes))?;
+    Ok((near, card_url, card))
+}
+
+fn read_card(url: &Url, bytes: &[u8]) -> Result<Answer<CardView>, ClientError> {
+    let bad = |why: String| ClientError::BadCard { url: url.to_string(), why };
+    let value = CardView::parse(bytes).map_err(|error| {
+        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+        bad(format!("{error}{cause}"))
     })?;
-    let json = std::str::from_utf8(&bytes).ok().and_then(|text| Json::parse(text).ok());
-    let json = json.ok_or_else(|| no_card(&card_url, "it is not JSON"))?;
-    let (endpoint_url, tenant) = endpoint(&card, &card_url, &options)?;
-    let http = http.map_or_else(|| http_client(&endpoint_url, &options), Ok)?;
-    let scheme = card.api_key();
-    let options = ClientOptions { credentials: options.credentials.for_card(scheme.as_ref()), ..options };
-    let extras = Extras::new(&options.parameters, &options.credentials, scheme, &endpoint_url)?;
-    Ok(Client {
-        endpoint: Arc::new(Endpoint::new(http, endpoint_url, tenant, options, extras)),
-        card: Arc::new(Answer { value: card, json }),
-    })
+    let json = std::str::from_utf8(bytes).ok().and_then(|text| Json::parse(text).ok());
+    let json = json.ok_or_else(|| bad("it is not JSON".to_owned()))?;
+    let is_one =
+        ["name", "skills", "supportedInterfaces", "url"].iter().any(|field| json.to_value().get(field).is_some());
+    if is_one { Ok(Answer { value, json }) } else { Err(bad("it has nothing that an agent card has".to_owned())) }
 }
 
 fn http_client(near: &Url, options: &ClientOptions) -> Result<reqwest::Client, ClientError> {
@@ -96,6 +140,9 @@ fn read_file(path: &Path) -> Result<(Url, Vec<u8>), ClientError> {
     if bytes.len() > CARD_MAX {
         return Err(no_card(format!("it has more than {CARD_MAX} bytes")));
     }
+    if let Some(what) = body::fault(&bytes, "") {
+        return Err(ClientError::BadCard { url: path.display().to_string(), why: format!("it is {what}") });
+    }
     Ok((url, bytes))
 }
 
@@ -129,15 +176,25 @@ fn card_urls(given: &Url) -> Vec<Url> {
     CARD_PATHS.iter().filter_map(|path| base.join(path).ok()).collect()
 }
 
-async fn fetch_card(http: &reqwest::Client, given: &Url) -> Result<(Url, Vec<u8>), ClientError> {
+async fn fetch_card(
+    http: &reqwest::Client,
+    given: &Url,
+    options: &ClientOptions,
+) -> Result<(Url, Vec<u8>), ClientError> {
     let mut missing = None;
     for url in card_urls(given) {
-        let request = http.get(url.clone()).header("accept", "application/json").timeout(CARD_TIMEOUT);
-        let response = request.send().await.map_err(|source| unreachable(&url, CARD_TIMEOUT, source))?;
+        let response = get_card(http, &url, given, options).await?;
         let status = response.status();
         if status.is_success() {
+            let media_type = media_type(&response);
             let body = read_body(response, CARD_MAX).await?;
-            return Ok((url, body));
+            return match body::fault(&body, &media_type) {
+                None => Ok((url, body)),
+                Some(what) => Err(no_card(&url, &format!("there is {what}"))),
+            };
+        }
+        if is_challenge(status) {
+            return Err(unauthorized(&url, &response, &options.credentials));
         }
         // Where it should be, and not where it was long ago.
         missing.get_or_insert_with(|| no_card(&url, &format!("it answers {status}")));
@@ -149,28 +206,140 @@ async fn fetch_card(http: &reqwest::Client, given: &Url) -> Result<(Url, Vec<u8>
     Err(missing.unwrap_or_else(|| ClientError::BadUrl(given.to_string())))
 }
 
-fn endpoint(card: &CardView, card_url: &Url, options: &ClientOptions) -> Result<(Url, Option<String>), ClientError> {
-    let Some(interface) = card.endpoint() else {
-        let offered: Vec<String> = card
-            .supported_interfaces
-            .iter()
-            .map(|interface| format!("{} {}", interface.protocol_binding, interface.protocol_version))
-            .collect();
-        let offered = if offered.is_empty() { "no interface".to_owned() } else { offered.join(", ") };
-        let why = format!("{card_url} offers {offered}; this client speaks {BINDING} {VERSION}");
-        return Err(ClientError::Protocol(why));
+/// Asks for a card as anybody, since cards are for everybody; where they are not, again with all that there is to show. That goes to
+/// the origin that was typed alone: no redirect leads out of it.
+async fn get_card(
+    http: &reqwest::Client,
+    url: &Url,
+    given: &Url,
+    options: &ClientOptions,
+) -> Result<Response, ClientError> {
+    let ask = async |headers: HeaderMap| {
+        let request = http.get(url.clone()).header(header::ACCEPT, "application/json").headers(headers);
+        let sent = request.timeout(CARD_TIMEOUT).send().await;
+        sent.map_err(|source| unreachable(url, CARD_TIMEOUT, source))
     };
-    let wrong = |why: &str| ClientError::Protocol(format!("{card_url} sends callers to {}: {why}", interface.url));
+    let response = ask(HeaderMap::new()).await?;
+    // Some lead those whom they do not know to a page where they can sign in.
+    if !is_challenge(response.status()) && !response.status().is_redirection() {
+        return Ok(response);
+    }
+    let shown = shown_for_card(given, options)?;
+    if shown.is_empty() { Ok(response) } else { ask(shown).await }
+}
+
+fn is_challenge(status: StatusCode) -> bool {
+    matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+}
+
+/// What is shown to see a card that is not for everybody.
+fn shown_for_card(given: &Url, options: &ClientOptions) -> Result<HeaderMap, ClientError> {
+    let unfit = |_| ClientError::Credentials { url: given.to_string(), source: "it does not fit a header".into() };
+    let mut headers = HeaderMap::new();
+    let mut credentials = &options.credentials;
+    if let Credentials::ApiKey(key, otherwise) = credentials {
+        headers.insert(API_KEY_HEADER, credentials::secret(HeaderValue::from_str(key).map_err(unfit)?));
+        credentials = otherwise;
+    }
+    if let Some(token) = credentials.token_for(agent_of(given).as_str())? {
+        let value = HeaderValue::from_str(&format!("Bearer {token}")).map_err(unfit)?;
+        headers.insert(header::AUTHORIZATION, credentials::secret(value));
+    }
+    for parameter in &options.parameters {
+        parameter.put(&mut headers);
+    }
+    Ok(headers)
+}
+
+/// The agent's own URL, where its card's was given.
+fn agent_of(given: &Url) -> Url {
+    let mut url = given.clone();
+    let base = CARD_PATHS.iter().find_map(|path| given.path().strip_suffix(path));
+    if let Some(base) = base.map(str::to_owned) {
+        url.set_path(&base);
+    }
+    url
+}
+
+fn unauthorized(url: &Url, response: &Response, credentials: &Credentials) -> ClientError {
+    let scheme = response.headers().get(header::WWW_AUTHENTICATE).and_then(|value| value.to_str().ok());
+    let scheme = scheme
+        .and_then(|value| value.split([' ', ',']).next())
+        .filter(|scheme| !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'));
+    let asks = scheme.map(|scheme| format!(", and asks for {scheme}")).unwrap_or_default();
+    let message = format!("the agent card at {url} is not for everybody: it answers {}{asks}", response.status());
+    let hint = match credentials {
+        Credentials::None => "show who you are: a bearer token, an API key, or the header that it wants",
+        Credentials::Bearer(_) | Credentials::Mint(_) | Credentials::ApiKey(..) => {
+            "it does not take what it was shown: check that this is for this agent and has not expired"
+        }
+    };
+    ClientError::Unauthorized { message, hint: hint.to_owned() }
+}
+
+fn endpoint(card: &CardView, card_url: &Url, options: &ClientOptions) -> Result<Route, ClientError> {
+    let Some(interface) = card.endpoint() else { return Err(no_interface(card, card_url)) };
+    let wrong = |why: &str| ClientError::BadCard {
+        url: card_url.to_string(),
+        why: format!("it sends callers to {:?}, and {why}", interface.url),
+    };
     let url = card_url.join(&interface.url).map_err(|_| wrong("that is not a URL"))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(wrong("that is neither http nor https"));
     }
-    // Whoever has the card in a file has seen where it leads.
-    let is_trusted = options.is_other_origin_allowed || card_url.scheme() == "file";
-    if !is_trusted && !is_same_origin(&url, card_url) {
-        return Err(wrong("that is another origin than the card's, which must be allowed explicitly"));
+    let tenant = interface.tenant.clone();
+    if let Some(origin) = &options.origin {
+        return Ok(Route { url: origin.of(&url), tenant, detour: None });
     }
-    Ok((url, interface.tenant.clone()))
+    let is_file = card_url.scheme() == "file";
+    if is_nowhere(&url, card_url) {
+        // What a server is bound to is no address to call; whoever forgot to say where it is has it where its card is.
+        let Some(origin) = Origin::of_url(card_url) else {
+            return Err(wrong("nothing can be called there: say at which origin it is (--origin)"));
+        };
+        let there = origin.of(&url);
+        let detour = Detour { card: url.to_string(), there: there.to_string() };
+        return Ok(Route { url: there, tenant, detour: Some(detour) });
+    }
+    // Whoever has the card in a file has seen where it leads.
+    if !options.is_other_origin_allowed && !is_file && !is_same_origin(&url, card_url) {
+        return Err(ClientError::OtherOrigin {
+            card: card_url.to_string(),
+            origin: url.origin().ascii_serialization(),
+            card_origin: card_url.origin().ascii_serialization(),
+            url: url.to_string(),
+        });
+    }
+    Ok(Route { url, tenant, detour: None })
+}
+
+fn no_interface(card: &CardView, card_url: &Url) -> ClientError {
+    let offered: Vec<String> = card
+        .supported_interfaces
+        .iter()
+        .map(|interface| format!("A2A {} over {}", interface.protocol_version, interface.protocol_binding))
+        .collect();
+    let offered = match (&card.older, offered.is_empty()) {
+        (_, false) => offered.join(", "),
+        (Some(older), true) => older.to_string(),
+        (None, true) => "nothing: its card has no supportedInterfaces".to_owned(),
+    };
+    let ours = format!("A2A {VERSION} over {BINDING}");
+    ClientError::NoInterface { url: card_url.to_string(), offered, ours }
+}
+
+/// Whether nobody can be called there: an address that only servers are bound to, or this machine, if the card is not from it.
+fn is_nowhere(url: &Url, card_url: &Url) -> bool {
+    let is_far = matches!(card_url.scheme(), "http" | "https") && !is_loopback(card_url) && !is_unspecified(card_url);
+    is_unspecified(url) || (is_far && is_loopback(url))
+}
+
+fn is_unspecified(url: &Url) -> bool {
+    ip(url).is_some_and(|ip| ip.is_unspecified())
+}
+
+fn ip(url: &Url) -> Option<IpAddr> {
+    url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').parse().ok()
 }
 
 fn within_origin(attempt: redirect::Attempt<'_>) -> redirect::Action {
@@ -186,8 +355,7 @@ fn is_same_origin(one: &Url, other: &Url) -> bool {
 
 pub(super) fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
-    let ip = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
-    host == "localhost" || host.ends_with(".localhost") || ip.is_ok_and(|ip| ip.is_loopback())
+    host == "localhost" || host.ends_with(".localhost") || ip(url).is_some_and(|ip| ip.is_loopback())
 }
 
 fn no_card(url: &Url, why: &str) -> ClientError {
@@ -229,7 +397,7 @@ mod tests {
             let card = CardView::parse(card.as_bytes()).unwrap();
             let card_url = Url::parse("http://127.0.0.1:7420/.well-known/agent-card.json").unwrap();
             let options = ClientOptions { is_other_origin_allowed: is_allowed, ..ClientOptions::default() };
-            let url = endpoint(&card, &card_url, &options).ok().map(|(url, _)| url.to_string());
+            let url = endpoint(&card, &card_url, &options).ok().map(|route| route.url.to_string());
             assert_eq!(url.as_deref(), expected, "{interface}");
         };
         check("http://127.0.0.1:7420/", false, Some("http://127.0.0.1:7420/"));
@@ -240,5 +408,26 @@ mod tests {
         check("http://elsewhere.example:7420/", false, None);
         check("http://elsewhere.example/", true, Some("http://elsewhere.example/"));
         check("file:///etc/passwd", true, None);
+    }
+
+    #[test]
+    fn an_address_that_nobody_can_call_is_that_of_the_card() {
+        let check = |card_url: &str, interface: &str, expected: Option<&str>| {
+            let card = format!(
+                r#"{{"supportedInterfaces":[{{"url":"{interface}","protocolBinding":"JSONRPC","protocolVersion":"1.0"}}]}}"#
+            );
+            let card = CardView::parse(card.as_bytes()).unwrap();
+            let route = endpoint(&card, &Url::parse(card_url).unwrap(), &ClientOptions::default());
+            let found = route.ok().map(|route| (route.url.to_string(), route.detour.is_some()));
+            let is_detour = expected.is_some();
+            assert_eq!(found, expected.map(|url| (url.to_owned(), is_detour)), "{card_url} {interface}");
+        };
+        let far = "https://a.example/.well-known/agent-card.json";
+        check(far, "http://0.0.0.0:8000/rpc", Some("https://a.example/rpc"));
+        check(far, "http://localhost:8000/rpc", Some("https://a.example/rpc"));
+        check(far, "http://127.0.0.1/", Some("https://a.example/"));
+        check("http://127.0.0.1:1/card.json", "http://[::]:2/", Some("http://127.0.0.1:1/"));
+        check("http://127.0.0.1:1/card.json", "http://localhost:2/", None);
+        check("file:///tmp/card.json", "http://0.0.0.0:2/", None);
     }
 }

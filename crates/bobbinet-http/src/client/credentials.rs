@@ -32,6 +32,17 @@ pub enum Credentials {
 }
 
 impl Credentials {
+    /// A bearer token for the agent at a URL, if there is one or can be made.
+    pub(super) fn token_for(&self, url: &str) -> Result<Option<String>, ClientError> {
+        match self {
+            Self::None | Self::ApiKey(..) => Ok(None),
+            Self::Bearer(token) => Ok(Some(token.clone())),
+            Self::Mint(mint) => {
+                mint(url).map(Some).map_err(|source| ClientError::Credentials { url: url.to_owned(), source })
+            }
+        }
+    }
+
     /// Those that the agent of a card is shown.
     pub(super) fn for_card(self, scheme: Option<&ApiKeyScheme>) -> Self {
         match self {
@@ -75,6 +86,10 @@ impl ServiceParameter {
         Ok(Self { name, value })
     }
 
+    pub(super) fn put(&self, headers: &mut HeaderMap) {
+        headers.append(&self.name, secret(self.value.clone()));
+    }
+
     /// Its name, in lower case. The value may be a secret.
     pub fn name(&self) -> &str {
         self.name.as_str()
@@ -111,8 +126,8 @@ impl Extras {
         endpoint: &Url,
     ) -> Result<Self, ClientError> {
         let mut extras = Self::default();
-        for ServiceParameter { name, value } in parameters {
-            extras.headers.append(name, secret(value.clone()));
+        for parameter in parameters {
+            parameter.put(&mut extras.headers);
         }
         if let Credentials::ApiKey(key, _) = credentials {
             let wrong = |why: &str| ClientError::Credentials { url: endpoint.to_string(), source: why.into() };
@@ -146,7 +161,7 @@ impl Extras {
 }
 
 /// One that is not shown where requests are logged.
-fn secret(mut value: HeaderValue) -> HeaderValue {
+pub(super) fn secret(mut value: HeaderValue) -> HeaderValue {
     value.set_sensitive(true);
     value
 }

@@ -1,6 +1,15 @@
 //! Why a call came to nothing: a variant for each thing that its caller would do differently.
 
-use bobbinet_wire::v1_0::client::{RemoteError, ReplyError};
+use bobbinet_wire::{
+    ErrorKind,
+    v1_0::client::{RemoteError, ReplyError},
+};
+
+/// What proxies answer while an agent is away or busy (RFC 9110, section 15.6; RFC 6585, section 4).
+const PASSING_STATUS: [u16; 4] = [429, 502, 503, 504];
+
+/// The one refusal that may come after the request was sent on (RFC 9110, section 15.5.9).
+const REQUEST_TIMEOUT: u16 = 408;
 
 /// Why a call came to nothing.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +34,36 @@ pub enum ClientError {
         /// What was there instead.
         why: String,
     },
+    /// There is a card, and it cannot be used.
+    #[error("the agent card at {url} cannot be used: {why}")]
+    BadCard {
+        /// Where it is.
+        url: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The card is one of an agent that cannot be spoken to in our version and binding of A2A.
+    #[error("the agent of {url} speaks {offered}, and this client {ours}")]
+    NoInterface {
+        /// Where the card is.
+        url: String,
+        /// What its agent speaks.
+        offered: String,
+        /// What we speak.
+        ours: String,
+    },
+    /// The card sends its callers to another origin than its own, and nobody has said that it may.
+    #[error("the agent card at {card} sends callers to {url}, which is another origin than its own")]
+    OtherOrigin {
+        /// Where the card is.
+        card: String,
+        /// Where it leads.
+        url: String,
+        /// The origin where it leads.
+        origin: String,
+        /// The origin of the card.
+        card_origin: String,
+    },
     /// The agent does not let us in.
     #[error("{message}")]
     Unauthorized {
@@ -41,6 +80,29 @@ pub enum ClientError {
         /// What went wrong.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The request was sent, and nothing came back that tells what became of it: it may have been carried out.
+    #[error("the outcome is unknown: the message was sent to {url}, and no answer to it came back")]
+    OutcomeUnknown {
+        /// Where it was sent.
+        url: String,
+        /// The task that the message was for, if it said one.
+        task: Option<String>,
+        /// The key under which the agent does the same message only once, if it says that it does.
+        key: Option<String>,
+        /// What came in place of an answer.
+        #[source]
+        source: Box<ClientError>,
+    },
+    /// Something answers, and not as an agent does: a proxy, a web page.
+    #[error("{url} answers {status} with {what}, and not as an A2A agent does")]
+    NotAnAgent {
+        /// Who.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+        /// What it says.
+        what: String,
     },
     /// The agent said no.
     #[error("{0}")]
@@ -63,19 +125,53 @@ impl ClientError {
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::Timeout { .. } => true,
+            Self::NotAnAgent { status, .. } => PASSING_STATUS.contains(status),
             Self::Rpc(error) => is_passing(error),
             Self::BadUrl(_)
             | Self::NoCard { .. }
+            | Self::BadCard { .. }
+            | Self::NoInterface { .. }
+            | Self::OtherOrigin { .. }
             | Self::Unauthorized { .. }
             | Self::Credentials { .. }
+            | Self::OutcomeUnknown { .. }
             | Self::Protocol(_) => false,
+        }
+    }
+
+    /// Whether the agent says that it does not stream, or not this task: it may be asked in another way.
+    pub fn is_no_stream(&self) -> bool {
+        let Self::Rpc(error) = self else { return false };
+        matches!(error.kind(), Some(ErrorKind::UnsupportedOperation | ErrorKind::MethodNotFound))
+    }
+
+    /// Whether nothing of the request has left this machine: then it may be sent again, whatever it does.
+    pub(super) fn is_unsent(&self) -> bool {
+        matches!(self, Self::Unreachable { source, .. } if source.is_connect())
+    }
+
+    /// Whether the request may have been carried out all the same: it was sent, and no agent has said what became of it.
+    pub(super) fn leaves_outcome_open(&self) -> bool {
+        match self {
+            Self::Unreachable { source, .. } => !source.is_connect() && !source.is_builder(),
+            // An answer that cannot be read may well be that of work that was done.
+            Self::Timeout { .. } | Self::Protocol(_) | Self::OutcomeUnknown { .. } => true,
+            // A proxy that gave up waiting has sent the request on; one that wants something else first has not.
+            Self::NotAnAgent { status, .. } => !(300..500).contains(status) || *status == REQUEST_TIMEOUT,
+            Self::Rpc(_)
+            | Self::BadUrl(_)
+            | Self::NoCard { .. }
+            | Self::BadCard { .. }
+            | Self::NoInterface { .. }
+            | Self::OtherOrigin { .. }
+            | Self::Unauthorized { .. }
+            | Self::Credentials { .. } => false,
         }
     }
 }
 
 fn is_passing(error: &RemoteError) -> bool {
-    use bobbinet_wire::ErrorKind::{ResourceExhausted, Unavailable};
-    error.kind().is_some_and(|kind| kind == Unavailable || kind == ResourceExhausted)
+    matches!(error.kind(), Some(ErrorKind::Unavailable | ErrorKind::ResourceExhausted))
 }
 
 impl From<ReplyError> for ClientError {

@@ -13,14 +13,14 @@ use bobbinet_core::Json;
 use bobbinet_wire::{
     Operation,
     v1_0::{
-        VERSION,
+        CardView, VERSION,
         client::{self as wire, ReplyError},
     },
 };
 use reqwest::{RequestBuilder, Response, StatusCode, Url, header};
 use tokio::time::{Instant, sleep};
 
-use super::{ClientError, ClientOptions, Credentials, SendOptions, credentials::Extras};
+use super::{ClientError, ClientOptions, Credentials, SendOptions, body, connect::Route, credentials::Extras};
 
 /// Bytes of an answer: more than the largest task that a node of ours keeps by default.
 const ANSWER_MAX: usize = 96 << 20;
@@ -28,7 +28,7 @@ const ANSWER_MAX: usize = 96 << 20;
 /// How long a token that was made is shown: it is good for five minutes, and a clock may be off.
 const TOKEN_AGE_MAX: Duration = Duration::from_secs(120);
 
-/// The first pause before another try; each is twice the last.
+/// The first pause before another try; each is twice the last, give or take chance, so that many callers do not come back at once.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 
 /// The longest pause before another try.
@@ -40,6 +40,8 @@ pub(super) struct Endpoint {
     pub(super) url: Url,
     /// To be said in each request, if the card does.
     pub(super) tenant: Option<String>,
+    /// Whether the agent says that it does a message under the same key only once.
+    honours_keys: bool,
     pub(super) options: ClientOptions,
     http: reqwest::Client,
     extras: Extras,
@@ -50,12 +52,15 @@ pub(super) struct Endpoint {
 impl Endpoint {
     pub(super) fn new(
         http: reqwest::Client,
-        url: Url,
-        tenant: Option<String>,
+        route: Route,
+        card: &CardView,
         options: ClientOptions,
         extras: Extras,
     ) -> Self {
-        Self { url, tenant, options, http, extras, next_id: AtomicU64::new(1), token: Mutex::new(None) }
+        let Route { url, tenant, detour: _ } = route;
+        let honours_keys = card.honours_idempotency_keys();
+        let (next_id, token) = (AtomicU64::new(1), Mutex::new(None));
+        Self { url, tenant, honours_keys, options, http, extras, next_id, token }
     }
 
     /// Calls, and gives the result as it came.
@@ -64,37 +69,67 @@ impl Endpoint {
         self.result(response, timeout).await
     }
 
-    /// The same for a send, which is repeated after what passes if the agent can tell that it is a repeat.
+    /// The same for a send, which is repeated where that cannot do the work twice.
     pub(super) async fn call_with(
         &self,
         operation: &Operation,
         timeout: Option<Duration>,
         options: &SendOptions,
     ) -> Result<Json, ClientError> {
-        self.repeat(options, || async {
+        self.repeat(operation, options, || async {
             let response = self.request(operation, timeout, options, None).await?;
             self.result(response, timeout).await
         })
         .await
     }
 
-    /// Tries until it works, is refused for good, or was tried too often. Without a key, once.
+    /// Tries to send until it works, is refused for good, or was tried too often. What was sent is sent again only to an agent whose
+    /// card says that it does the same message once; what was not, to any.
     pub(super) async fn repeat<T, F: Future<Output = Result<T, ClientError>>>(
         &self,
+        operation: &Operation,
         options: &SendOptions,
         attempt: impl Fn() -> F,
     ) -> Result<T, ClientError> {
-        let retries_max = if options.idempotency_key.is_some() { self.options.retries_max } else { 0 };
+        let is_done_once = self.key(options).is_some();
         let mut retries = 0;
+        let mut is_open = false;
         loop {
-            match attempt().await {
-                Err(error) if error.is_passing() && retries < retries_max => {
-                    tracing::debug!(error = &error as &dyn std::error::Error, retries, "trying again");
-                    sleep(pause(retries)).await;
-                    retries += 1;
-                }
-                result => return result,
+            let error = match attempt().await {
+                Ok(result) => return Ok(result),
+                Err(error) => error,
+            };
+            is_open |= error.leaves_outcome_open();
+            let may_be_repeated = error.is_unsent() || (is_done_once && error.is_passing());
+            if !may_be_repeated || retries == self.options.retries_max {
+                // After a try whose outcome is open only the agent's own word closes it.
+                let is_answered = matches!(error, ClientError::Rpc(_)) && !error.is_passing();
+                let is_unknown = is_open && !is_answered;
+                return Err(if is_unknown { self.outcome_unknown(operation, options, error) } else { error });
             }
+            tracing::debug!(error = &error as &dyn std::error::Error, retries, "trying again");
+            sleep(pause(retries)).await;
+            retries += 1;
+        }
+    }
+
+    /// The key under which the agent does this message only once, if there is one and it says that it does.
+    pub(super) fn key<'o>(&self, options: &'o SendOptions) -> Option<&'o str> {
+        options.idempotency_key.as_deref().filter(|_| self.honours_keys)
+    }
+
+    /// The error of a send that may have been carried out.
+    pub(super) fn outcome_unknown(
+        &self,
+        operation: &Operation,
+        options: &SendOptions,
+        source: ClientError,
+    ) -> ClientError {
+        ClientError::OutcomeUnknown {
+            url: self.url.to_string(),
+            task: task_of(operation).map(str::to_owned),
+            key: self.key(options).map(str::to_owned),
+            source: Box::new(source),
         }
     }
 
@@ -149,12 +184,21 @@ impl Endpoint {
     /// The result in an answer, or why there is none.
     pub(super) async fn result(&self, response: Response, timeout: Option<Duration>) -> Result<Json, ClientError> {
         let status = response.status();
+        let media_type = media_type(&response);
         let body = read_body_within(response, ANSWER_MAX, &self.url, timeout).await?;
         tracing::debug!(%status, body = %String::from_utf8_lossy(&body), "answer");
         match wire::read_reply(&body) {
             Ok(result) => Ok(Json::from(result.to_owned())),
-            Err(ReplyError::Malformed(_)) if !status.is_success() => {
-                Err(ClientError::Protocol(format!("{} answers {status}, and not as an A2A agent does", self.url)))
+            Err(ReplyError::Malformed(why)) => {
+                let url = self.url.to_string();
+                match (body::fault(&body, &media_type), status.is_success()) {
+                    (Some(what), _) => Err(ClientError::NotAnAgent { url, status: status.as_u16(), what }),
+                    (None, false) => {
+                        let what = "JSON that is no answer".to_owned();
+                        Err(ClientError::NotAnAgent { url, status: status.as_u16(), what })
+                    }
+                    (None, true) => Err(ReplyError::Malformed(why).into()),
+                }
             }
             Err(error) => Err(error.into()),
         }
@@ -162,21 +206,19 @@ impl Endpoint {
 
     /// A token to show: the one that was made last, as long as it is good.
     fn token(&self) -> Result<Option<String>, ClientError> {
-        let mint = match &self.options.credentials {
-            Credentials::None | Credentials::ApiKey(..) => return Ok(None),
-            Credentials::Bearer(token) => return Ok(Some(token.clone())),
-            Credentials::Mint(mint) => mint,
-        };
+        let credentials = &self.options.credentials;
+        if !matches!(credentials, Credentials::Mint(_)) {
+            return credentials.token_for(self.url.as_str());
+        }
         let mut kept = self.token.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((token, made)) = &*kept
             && made.elapsed() < TOKEN_AGE_MAX
         {
             return Ok(Some(token.clone()));
         }
-        let url = self.url.to_string();
-        let token = mint(&url).map_err(|source| ClientError::Credentials { url, source })?;
-        *kept = Some((token.clone(), Instant::now()));
-        Ok(Some(token))
+        let token = credentials.token_for(self.url.as_str())?;
+        *kept = token.clone().map(|token| (token, Instant::now()));
+        Ok(token)
     }
 
     /// Drops the token that was made last; whether there was one, and a new one may do better.
@@ -216,7 +258,27 @@ fn with(request: RequestBuilder, name: &str, value: Option<&str>) -> RequestBuil
 
 /// How long to wait before the try after so many in vain.
 pub(super) fn pause(retries: u32) -> Duration {
-    PAUSE_MIN.saturating_mul(2_u32.saturating_pow(retries)).min(PAUSE_MAX)
+    let longest = PAUSE_MIN.saturating_mul(2_u32.saturating_pow(retries)).min(PAUSE_MAX);
+    longest.mul_f64(fastrand::f64().midpoint(1.0))
+}
+
+/// The task that a message is for, if it says one.
+fn task_of(operation: &Operation) -> Option<&str> {
+    match operation {
+        Operation::Send(send) | Operation::SendStreaming(send) => send.task.as_deref(),
+        Operation::Get(_)
+        | Operation::List(_)
+        | Operation::Cancel(_)
+        | Operation::Subscribe(_)
+        | Operation::ExtendedCard(_)
+        | Operation::PushConfig(_) => None,
+    }
+}
+
+/// What an answer says that it is, in lower case and without parameters.
+pub(super) fn media_type(response: &Response) -> String {
+    let value = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
 /// No answer: nobody there, or not in time.

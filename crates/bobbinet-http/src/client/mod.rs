@@ -1,9 +1,11 @@
 //! Calling an agent: finding its card, sending, following, coming back.
 
+mod body;
 mod connect;
 mod credentials;
 mod error;
 mod http;
+mod origin;
 mod stream;
 
 use std::{sync::Arc, time::Duration};
@@ -18,6 +20,7 @@ use bobbinet_wire::{
 
 pub use credentials::{Credentials, Mint, ServiceParameter};
 pub use error::ClientError;
+pub use origin::{Detour, Origin};
 pub use stream::{Event, TaskStream};
 
 use http::Endpoint;
@@ -39,6 +42,8 @@ pub struct ClientOptions {
     pub silence_max: Duration,
     /// How often in a row a broken stream, or a send that may be repeated, is tried again before it is given up.
     pub retries_max: u32,
+    /// Where the agent is called, at the path that its card says, if not where its card says.
+    pub origin: Option<Origin>,
     /// Whether the agent's card may send us, and our credentials, to another origin than its own.
     pub is_other_origin_allowed: bool,
     /// Whether to believe any certificate: whoever stands in between can read and change everything.
@@ -55,6 +60,7 @@ impl Default for ClientOptions {
             wait_timeout: None,
             silence_max: Duration::from_secs(60),
             retries_max: 12,
+            origin: None,
             is_other_origin_allowed: false,
             is_any_certificate_believed: false,
         }
@@ -64,8 +70,11 @@ impl Default for ClientOptions {
 /// What goes with a message, beside its parameters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SendOptions {
-    /// Under this key the agent drops repeats, if it is one of ours: then the client itself repeats a send that broke.
+    /// Under this key the agent drops repeats, if its card says so: then the client itself repeats a send that broke.
     pub idempotency_key: Option<String>,
+    /// Whether to wait for the answer of a send that does not wait for the task as long as for one that does: an agent may
+    /// know of no other way than to answer when all is done.
+    pub is_patient: bool,
     /// The trace that the caller is in (W3C Trace Context).
     pub traceparent: Option<String>,
 }
@@ -84,6 +93,7 @@ pub struct Answer<T> {
 pub struct Client {
     endpoint: Arc<Endpoint>,
     card: Arc<Answer<CardView>>,
+    detour: Option<Detour>,
 }
 
 impl Client {
@@ -93,6 +103,19 @@ impl Client {
     /// If nobody answers there, or no card is to be had, or the card names nothing that we speak or nowhere that we may go.
     pub async fn connect(url: &str, options: ClientOptions) -> Result<Self, ClientError> {
         connect::connect(url, options).await
+    }
+
+    /// Fetches the card of the agent at `url`, or reads it from a file, whether the agent can be called or not.
+    ///
+    /// # Errors
+    /// If nobody answers there, or no card is to be had.
+    pub async fn card_at(url: &str, options: &ClientOptions) -> Result<Answer<CardView>, ClientError> {
+        connect::card(url, options).await
+    }
+
+    /// That the agent is called elsewhere than its card says, if it is.
+    pub fn detour(&self) -> Option<&Detour> {
+        self.detour.as_ref()
     }
 
     /// The agent's card.
@@ -108,9 +131,10 @@ impl Client {
     /// Says something, and waits until the task has ended or asks, unless `params` say not to.
     ///
     /// # Errors
-    /// As [`ClientError`] says. Unless there is an idempotency key, one that broke is not repeated.
+    /// As [`ClientError`] says. One that was sent and broke is repeated only under a key, and only if the agent's card says that keys
+    /// are honoured; else it is [`ClientError::OutcomeUnknown`].
     pub async fn send(&self, params: SendParams, options: &SendOptions) -> Result<Answer<Sent>, ClientError> {
-        let timeout = match params.configuration.return_immediately {
+        let timeout = match params.configuration.return_immediately && !options.is_patient {
             true => Some(self.endpoint.options.timeout),
             false => self.endpoint.options.wait_timeout,
         };
@@ -126,7 +150,7 @@ impl Client {
     pub async fn send_streaming(&self, params: SendParams, options: &SendOptions) -> Result<TaskStream, ClientError> {
         let operation =
             Operation::SendStreaming(Box::new(SendParams { tenant: self.endpoint.tenant.clone(), ..params }));
-        TaskStream::open(self.clone(), &operation, options).await
+        TaskStream::open(self.clone(), operation, options).await
     }
 
     /// Shows a task.

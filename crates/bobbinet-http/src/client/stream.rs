@@ -4,15 +4,19 @@ use std::{collections::VecDeque, time::Duration};
 
 use bobbinet_core::{Json, State};
 use bobbinet_wire::{
-    ErrorKind, Operation,
+    Operation,
     sse::{SseEvent, SseParser},
     v1_0::client as wire,
-    view::StreamEvent,
+    view::{StreamEvent, TaskView},
 };
-use reqwest::{Response, header};
-use tokio::time::{sleep, timeout};
+use reqwest::Response;
+use tokio::time::{Instant, sleep, timeout};
 
-use super::{Client, ClientError, SendOptions, http::pause, read};
+use super::{
+    Answer, Client, ClientError, SendOptions,
+    http::{media_type, pause},
+    read,
+};
 
 /// One event of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,63 +29,95 @@ pub struct Event {
     pub json: Json,
 }
 
+/// How long a connection must have lasted for its end to be nothing odd: proxies cut streams, and servers are restarted. Ends that come
+/// sooner, without anything new in between, count as one row of tries.
+const STEADY_MIN: Duration = Duration::from_secs(10);
+
 /// The events of one task. What breaks the stream before the task has ended is mended: it goes on after the last event
-/// that was given, and gives each event once, as far as the agent numbers them.
+/// that was given, and gives each event once, as far as the agent numbers them. Of an agent that does not, the task as it stands is
+/// asked for first, and given if it has changed.
 #[derive(Debug)]
 pub struct TaskStream {
     client: Client,
+    /// What began the stream, if it is a send.
+    opening: Option<Opening>,
     /// The connection, while there is one.
     response: Option<Response>,
+    connected: Instant,
     parser: SseParser,
     ready: VecDeque<SseEvent>,
     task: Option<String>,
+    /// The state that was told last.
+    state: Option<State>,
+    /// The task as it was last given whole.
+    snapshot: Option<TaskView>,
     last_id: Option<String>,
     /// The last event that was given before this connection.
     resumed_after: Option<String>,
     /// What the agent wants us to wait before we come back.
     retry: Option<Duration>,
-    /// How often it was tried in vain since something came.
+    /// How often it was tried in vain since something new came.
     retries: u32,
+    /// Whether nothing has come since the task was looked at.
+    has_looked: bool,
     is_over: bool,
 }
 
+/// A message that was sent to begin a stream.
+#[derive(Debug)]
+struct Opening {
+    operation: Operation,
+    options: SendOptions,
+}
+
+/// How a connection came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// The agent closed it, as it does when it has said all.
+    Closed,
+    /// It broke, or was silent for too long.
+    Broken,
+}
+
 impl TaskStream {
-    pub(super) async fn open(
-        client: Client,
-        operation: &Operation,
-        options: &SendOptions,
-    ) -> Result<Self, ClientError> {
-        let endpoint = client.endpoint.clone();
-        let response = endpoint
-            .repeat(options, || async {
-                let response = endpoint.request(operation, None, options, None).await?;
-                as_events(&client, response).await
-            })
-            .await?;
-        Ok(Self::new(client, response))
+    pub(super) async fn open(client: Client, operation: Operation, options: &SendOptions) -> Result<Self, ClientError> {
+        let opening = Opening { operation, options: options.clone() };
+        let opened = open(&client, &opening).await?;
+        let mut stream = Self::new(client, opened);
+        stream.opening = Some(opening);
+        Ok(stream)
     }
 
     pub(super) async fn subscribe(client: Client, id: &str, after: Option<&str>) -> Result<Self, ClientError> {
         let operation = client.subscription(id);
         let response = client.endpoint.request(&operation, None, &SendOptions::default(), after).await?;
         let response = as_events(&client, response).await?;
-        let mut stream = Self::new(client, response);
+        let mut stream = Self::new(client, Opened::Events(response));
         stream.task = Some(id.to_owned());
         stream.last_id = after.map(str::to_owned);
         Ok(stream)
     }
 
-    fn new(client: Client, response: Response) -> Self {
+    fn new(client: Client, opened: Opened) -> Self {
+        let (response, ready) = match opened {
+            Opened::Events(response) => (Some(response), VecDeque::new()),
+            Opened::Whole(event) => (None, VecDeque::from([event])),
+        };
         Self {
             client,
-            response: Some(response),
+            opening: None,
+            response,
+            connected: Instant::now(),
             parser: SseParser::new(),
-            ready: VecDeque::new(),
+            ready,
             task: None,
+            state: None,
+            snapshot: None,
             last_id: None,
             resumed_after: None,
             retry: None,
             retries: 0,
+            has_looked: false,
             is_over: false,
         }
     }
@@ -120,10 +156,16 @@ impl TaskStream {
             if self.is_over {
                 return Ok(None);
             }
-            if !self.receive().await?
-                && let Some(last) = self.come_back().await?
-            {
-                return Ok(Some(last));
+            let Some(end) = self.receive().await? else { continue };
+            if self.has_said_all(end) {
+                self.is_over = true;
+                return Ok(None);
+            }
+            if self.connected.elapsed() >= STEADY_MIN {
+                self.retries = 0;
+            }
+            if let Some(event) = self.come_back().await? {
+                return Ok(Some(event));
             }
         }
     }
@@ -137,6 +179,12 @@ impl TaskStream {
         if !is_whole && is_known(event.id.as_deref(), self.resumed_after.as_deref()) {
             return Ok(None);
         }
+        self.last_id = event.id.or(self.last_id.take());
+        Ok(self.give(answer))
+    }
+
+    /// What is told next, unless it is a task that has been told just so.
+    fn give(&mut self, answer: Answer<StreamEvent>) -> Option<Event> {
         if let Some(task) = answer.value.task_id() {
             self.task.get_or_insert_with(|| task.to_owned());
         }
@@ -145,50 +193,110 @@ impl TaskStream {
             None => matches!(answer.value, StreamEvent::Message(_)),
         };
         self.is_over |= is_last;
-        self.last_id = event.id.or(self.last_id.take());
-        Ok(Some(Event { id: self.last_id.clone(), value: answer.value, json: answer.json }))
+        self.state = answer.value.state().or(self.state);
+        if let StreamEvent::Task(task) = &answer.value {
+            let is_new = self.snapshot.as_ref() != Some(task);
+            if !is_new && !is_last {
+                return None;
+            }
+            self.snapshot = Some(task.clone());
+        }
+        self.retries = 0;
+        self.has_looked = false;
+        Some(Event { id: self.last_id.clone(), value: answer.value, json: answer.json })
     }
 
-    /// Takes what comes next over the connection; `false` if it has ended.
-    async fn receive(&mut self) -> Result<bool, ClientError> {
-        let Some(response) = &mut self.response else { return Ok(false) };
-        let chunk = timeout(self.client.endpoint.options.silence_max, response.chunk()).await;
-        let chunk = match chunk {
-            Ok(Ok(Some(chunk))) => chunk,
-            Ok(Ok(None)) | Ok(Err(_)) | Err(_) => {
-                self.retry = self.parser.retry();
-                self.response = None;
-                return Ok(false);
-            }
+    /// Takes what comes next over the connection; its end, if it has ended.
+    async fn receive(&mut self) -> Result<Option<End>, ClientError> {
+        let Some(response) = &mut self.response else { return Ok(Some(End::Broken)) };
+        let is_repeatable = self.opening.as_ref().is_none_or(|opening| opening.key(&self.client).is_some());
+        let chunk = match self.task.is_some() || is_repeatable {
+            true => timeout(self.client.endpoint.options.silence_max, response.chunk()).await,
+            // As long as the task has no name there is nothing that could be done about silence.
+            false => Ok(response.chunk().await),
         };
-        self.retries = 0;
+        let (chunk, end) = match chunk {
+            Ok(Ok(Some(chunk))) => (chunk, None),
+            Ok(Ok(None)) => (Default::default(), Some(End::Closed)),
+            Ok(Err(_)) | Err(_) => (Default::default(), Some(End::Broken)),
+        };
+        if end.is_some() {
+            self.retry = self.parser.retry();
+            self.response = None;
+            return Ok(end);
+        }
         let events = self.parser.feed(&chunk).map_err(|error| ClientError::Protocol(error.to_string()))?;
         self.ready.extend(events);
-        Ok(true)
+        Ok(None)
     }
 
-    /// Connects again and goes on. If the agent does not stream a task that has ended, the task is the last event.
+    /// Whether the end of the connection is that of what there is to tell: the stream of a message ends when its task asks (A2A
+    /// specification, section 11.7), and agents that close a subscription then would close the next one at once.
+    fn has_said_all(&self, end: End) -> bool {
+        let asks = self.state == Some(State::InputRequired) && self.opening.is_some();
+        let waits = self.state.is_some_and(State::is_interrupted);
+        asks || (waits && end == End::Closed && !self.is_numbered())
+    }
+
+    /// Whether the agent says with each event where to go on after it.
+    fn is_numbered(&self) -> bool {
+        self.last_id.is_some()
+    }
+
+    /// Connects again and goes on, or gives the task as it stands, if that is all that is to be had.
     async fn come_back(&mut self) -> Result<Option<Event>, ClientError> {
-        let Some(task) = self.task.clone() else {
-            let why = "the stream ended before its first event";
-            return Err(ClientError::Protocol(format!("{}: {why}", self.client.url())));
-        };
+        let Some(task) = self.task.clone() else { return self.begin_again().await.map(|()| None) };
         let operation = self.client.subscription(&task);
         loop {
-            let wait = self.retry.take().unwrap_or_default().max(pause(self.retries));
-            self.retries += 1;
-            sleep(wait).await;
-            match self.connect(&operation).await {
-                Ok(()) => return Ok(None),
-                Err(ClientError::Rpc(error)) if error.kind() == Some(ErrorKind::UnsupportedOperation) => {
-                    return self.last(&task).await;
-                }
+            self.wait().await.map_err(|()| {
+                let why = format!("the stream of task {task} ends again and again, and nothing new comes of it");
+                ClientError::Protocol(format!("{}: {why}", self.client.url()))
+            })?;
+            let result = match self.is_numbered() || self.has_looked {
+                true => self.connect(&operation).await.map(|()| None),
+                false => match self.look(&task).await {
+                    Ok(None) => self.connect(&operation).await.map(|()| None),
+                    looked => looked,
+                },
+            };
+            match result {
+                Ok(event) => return Ok(event),
+                Err(error) if error.is_no_stream() => return self.last(&task).await,
                 Err(error) if error.is_passing() && self.retries <= self.client.endpoint.options.retries_max => {
                     tracing::debug!(error = &error as &dyn std::error::Error, retries = self.retries, "trying again");
                 }
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Waits before another try, unless there were too many.
+    async fn wait(&mut self) -> Result<(), ()> {
+        if self.retries > self.client.endpoint.options.retries_max {
+            return Err(());
+        }
+        let wait = self.retry.take().unwrap_or_default().max(pause(self.retries));
+        self.retries += 1;
+        sleep(wait).await;
+        Ok(())
+    }
+
+    /// Sends again what has begun no stream yet, if that cannot do the work twice.
+    async fn begin_again(&mut self) -> Result<(), ClientError> {
+        let broken = || ClientError::Protocol("the stream ended before its first event".to_owned());
+        let waited = self.wait().await;
+        let Some(opening) = &self.opening else { return Err(broken()) };
+        if waited.is_err() || opening.key(&self.client).is_none() {
+            let endpoint = &self.client.endpoint;
+            return Err(endpoint.outcome_unknown(&opening.operation, &opening.options, broken()));
+        }
+        match open(&self.client, opening).await? {
+            Opened::Events(response) => self.response = Some(response),
+            Opened::Whole(event) => self.ready.push_back(event),
+        }
+        self.connected = Instant::now();
+        self.parser = SseParser::new();
+        Ok(())
     }
 
     async fn connect(&mut self, operation: &Operation) -> Result<(), ClientError> {
@@ -200,31 +308,72 @@ impl TaskStream {
             .await
             .unwrap_or_else(|_| Err(ClientError::Timeout { url: self.client.url().to_owned(), seconds }))?;
         self.response = Some(as_events(&self.client, response).await?);
+        self.connected = Instant::now();
         self.parser = SseParser::new();
         self.resumed_after = self.last_id.clone();
+        self.has_looked = false;
         Ok(())
     }
 
-    async fn last(&mut self, task: &str) -> Result<Option<Event>, ClientError> {
+    /// The task as it stands, if that is news.
+    async fn look(&mut self, task: &str) -> Result<Option<Event>, ClientError> {
         let answer = self.client.get(task, None).await?;
-        let is_over = answer.value.status.state.is_terminal();
-        if !is_over {
-            let state = answer.value.status.state;
-            let why = format!("the agent does not stream task {task}, which is {}", State::as_str(state));
-            return Err(ClientError::Protocol(why));
-        }
-        self.is_over = true;
         let json = Json::parse(&format!("{{\"task\":{}}}", answer.json.as_str()));
         let json = json.map_err(|error| ClientError::Protocol(error.to_string()))?;
-        Ok(Some(Event { id: None, value: StreamEvent::Task(answer.value), json }))
+        let event = self.give(Answer { value: StreamEvent::Task(answer.value), json });
+        self.has_looked = true;
+        self.is_over |= self.has_said_all(End::Closed);
+        Ok(event)
     }
+
+    /// What an agent that does not stream a task has to tell of it in the end.
+    async fn last(&mut self, task: &str) -> Result<Option<Event>, ClientError> {
+        let event = self.look(task).await?;
+        let state = self.state.map_or("unknown", State::as_str);
+        if !self.is_over {
+            let why = format!("the agent does not stream task {task}, which is {state}");
+            return Err(ClientError::Protocol(why));
+        }
+        Ok(event)
+    }
+}
+
+impl Opening {
+    fn key(&self, client: &Client) -> Option<&str> {
+        client.endpoint.key(&self.options)
+    }
+}
+
+/// What a message that begins a stream is answered with.
+enum Opened {
+    /// A stream, as it should be.
+    Events(Response),
+    /// All there is to say, as if it had not been asked for a stream.
+    Whole(SseEvent),
+}
+
+async fn open(client: &Client, opening: &Opening) -> Result<Opened, ClientError> {
+    let Opening { operation, options } = opening;
+    let endpoint = &client.endpoint;
+    let attempt = || async {
+        let response = endpoint.request(operation, None, options, None).await?;
+        if is_stream(&response) {
+            return Ok(Opened::Events(response));
+        }
+        let result = endpoint.result(response, None).await?;
+        let data = format!("{{\"result\":{}}}", result.as_str());
+        Ok(Opened::Whole(SseEvent { data, ..SseEvent::default() }))
+    };
+    endpoint.repeat(operation, options, attempt).await
+}
+
+fn is_stream(response: &Response) -> bool {
+    response.status().is_success() && media_type(response) == "text/event-stream"
 }
 
 /// The answer, if it is an event stream; else the error that it says.
 async fn as_events(client: &Client, response: Response) -> Result<Response, ClientError> {
-    let media_type = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let is_stream = media_type.is_some_and(|value| value.trim_start().starts_with("text/event-stream"));
-    if is_stream && response.status().is_success() {
+    if is_stream(&response) {
         return Ok(response);
     }
     let timeout = client.endpoint.options.timeout;

@@ -4,11 +4,15 @@
 mod bad_requests;
 mod cards;
 mod client;
+mod foreign;
 mod limits;
 mod methods;
 mod node;
+mod reached;
+mod repeats;
 mod show;
 mod sockets;
 mod stop;
 mod streams;
+mod streams_end;
 mod worker;

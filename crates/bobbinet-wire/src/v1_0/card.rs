@@ -18,6 +18,10 @@ const MODES: [&str; 2] = ["text/plain", "application/json"];
 /// What a skill with a schema of its result writes, best first.
 const MODES_STRUCTURED: [&str; 2] = ["application/json", "text/plain"];
 
+/// What our extension is, for people who read cards.
+const EXTENSION_DESCRIPTION: &str = "The schemas of each skill, how a message names the skill it means, and whether a \
+    message that is sent again under the same Idempotency-Key header is done only once.";
+
 /// What a card says that depends on where its agent is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CardContext<'a> {
@@ -116,9 +120,10 @@ fn write_with(description: &Description, context: CardContext<'_>, schemas: Sche
 
 fn write_extension(extension: &mut Object<'_>, description: &Description, schemas: Schemas) {
     extension.text("uri", EXTENSION_URI);
-    extension.text("description", "The schemas of each skill, and how a message names the skill it means.");
+    extension.text("description", EXTENSION_DESCRIPTION);
     extension.flag("required", false);
     extension.object("params", |params| {
+        params.flag("idempotencyKeys", true);
         params.object("skills", |skills| {
             for skill in &description.skills {
                 object(skills.key(skill.id.as_str()), |fields| {

@@ -1,6 +1,6 @@
 //! Reading an Agent Card, as a client of the agent needs it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use bobbinet_core::{Json, agent::EXTENSION_URI};
 use serde::Deserialize;
@@ -30,6 +30,30 @@ pub struct CardView {
     pub skills: Vec<SkillView>,
     /// How it wants to be shown who calls, by the schemes' names.
     pub security_schemes: Option<Json>,
+    /// Where it is reached in a version of A2A before 1.0, if the card says so as cards did then.
+    #[serde(skip)]
+    pub older: Option<OlderInterface>,
+}
+
+/// Where and how an agent is reached, as a card before A2A 1.0 says it. It is told to people only.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OlderInterface {
+    /// Where.
+    pub url: String,
+    /// In which version; cards before 0.2.5 do not say.
+    #[serde(default)]
+    pub protocol_version: Option<String>,
+    /// In which binding; without a word it is JSON-RPC.
+    #[serde(default)]
+    pub preferred_transport: Option<String>,
+}
+
+impl fmt::Display for OlderInterface {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let version = self.protocol_version.as_deref().unwrap_or("0.2");
+        write!(f, "A2A {version} over {}", self.preferred_transport.as_deref().unwrap_or(BINDING))
+    }
 }
 
 /// Where an agent looks for an API key.
@@ -114,15 +138,18 @@ pub struct ExtensionSkill {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 struct ExtensionParams {
+    idempotency_keys: bool,
     skills: BTreeMap<String, ExtensionSkill>,
 }
 
 impl CardView {
     /// Reads a card.
     pub fn parse(bytes: &[u8]) -> Result<Self, CardError> {
-        serde_json::from_slice(bytes).map_err(CardError)
+        let card: Self = serde_json::from_slice(bytes).map_err(CardError)?;
+        let older = card.supported_interfaces.is_empty().then(|| serde_json::from_slice(bytes).ok()).flatten();
+        Ok(Self { older, ..card })
     }
 
     /// The first interface that this module can speak to, in the order of the card.
@@ -145,11 +172,20 @@ impl CardView {
 
     /// What our extension says of each skill; nothing if the agent is not one of ours.
     pub fn extension_skills(&self) -> BTreeMap<String, ExtensionSkill> {
+        self.extension().skills
+    }
+
+    /// Whether a message that is sent again under the same `Idempotency-Key` is done only once. A2A 1.0 knows no such key, so an agent
+    /// that does not say so in our extension is taken to do it again.
+    pub fn honours_idempotency_keys(&self) -> bool {
+        self.extension().idempotency_keys
+    }
+
+    fn extension(&self) -> ExtensionParams {
         let extensions = self.capabilities.extensions.iter().flatten();
         extensions
             .filter(|extension| extension.uri == EXTENSION_URI)
             .find_map(|extension| extension.params.as_ref()?.read::<ExtensionParams>().ok())
             .unwrap_or_default()
-            .skills
     }
 }

@@ -11,7 +11,7 @@ pub mod request;
 pub mod response;
 mod write;
 
-pub use card_view::{ApiKeyScheme, CardError, CardView, ExtensionSkill, Interface, SkillView};
+pub use card_view::{ApiKeyScheme, CardError, CardView, ExtensionSkill, Interface, OlderInterface, SkillView};
 pub use names::Method;
 
 /// What stands in the `A2A-Version` header and in cards.

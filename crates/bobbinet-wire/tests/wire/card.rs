@@ -62,6 +62,7 @@ fn a_card_is_written_and_read_back() {
     assert_eq!(view.capabilities.streaming, Some(true));
     assert_eq!(view.endpoint().unwrap().url, CONTEXT.url);
     assert_eq!(view.skills.iter().map(|skill| skill.id.as_str()).collect::<Vec<_>>(), ["read-file", "write \"it\""]);
+    assert!(view.honours_idempotency_keys());
     let skills = view.extension_skills();
     let read = &skills["read-file"];
     assert_eq!(read.effects.as_deref(), Some("read-only"));
@@ -69,6 +70,19 @@ fn a_card_is_written_and_read_back() {
     // Whoever has the card can check the hash against what the card holds.
     assert_eq!(read.schema_hash, card::schema_hash(read.input.as_ref(), read.output.as_ref()));
     assert_eq!(skills["write \"it\""].schema_hash, None);
+}
+
+#[test]
+fn only_a_card_that_says_so_is_of_an_agent_that_honours_keys() {
+    let check = |extensions: &str, expected: bool| {
+        let card = format!(r#"{{"capabilities":{{"extensions":{extensions}}}}}"#);
+        let card = CardView::parse(card.as_bytes()).unwrap();
+        assert_eq!(card.honours_idempotency_keys(), expected, "{extensions}");
+    };
+    check(r#"[{"uri":"urn:bobbinet:skills:v1","params":{"idempotencyKeys":true}}]"#, true);
+    check(r#"[{"uri":"urn:bobbinet:skills:v1","params":{"skills":{}}}]"#, false);
+    check(r#"[{"uri":"urn:example:other","params":{"idempotencyKeys":true}}]"#, false);
+    check("[]", false);
 }
 
 #[test]

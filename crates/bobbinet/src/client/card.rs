@@ -8,12 +8,16 @@ use crate::{failure::Failure, output::Output};
 
 /// Fetches a card and shows it.
 pub(crate) async fn get(output: Output, agent: &Agent) -> Result<(), Failure> {
-    let client = agent.connect().await?;
-    let card = client.card();
-    if output.is_json() {
-        return output.raw(card.json.as_str());
+    let (card, why_not) = agent.card().await?;
+    match output.is_json() {
+        true => output.raw(card.json.as_str())?,
+        false => show(output, &card.value, &card.json)?,
     }
-    show(output, &card.value, &card.json)
+    // The card is what was asked for, and there it is; that its agent cannot be called is good to know.
+    if let Some(why) = why_not {
+        why.warn();
+    }
+    Ok(())
 }
 
 fn show(output: Output, card: &CardView, json: &Json) -> Result<(), Failure> {
@@ -23,6 +27,9 @@ fn show(output: Output, card: &CardView, json: &Json) -> Result<(), Failure> {
     for interface in &card.supported_interfaces {
         let Interface { url, binding, version } = Interface::of(interface);
         output.field("Interface", format_args!("{url} ({binding} {version})"))?;
+    }
+    if let Some(older) = &card.older {
+        output.field("Interface", format_args!("{} ({older})", older.url))?;
     }
     let capabilities = [
         ("streaming", card.capabilities.streaming),

@@ -13,23 +13,45 @@ const TYPED: [(&str, &str); 4] = [
     ("without a taskId", "without --task-id"),
 ];
 
-/// The failure that an error of a call is. `is_anonymous`: nothing was shown to say who we are.
-pub(crate) fn of_client(error: ClientError, is_anonymous: bool) -> Failure {
+/// Whom a call was for, and how.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Called<'a> {
+    /// What `-a` takes.
+    pub(crate) target: &'a str,
+    /// Whether nothing was shown to say who we are.
+    pub(crate) is_anonymous: bool,
+}
+
+/// The failure that an error of a call is.
+pub(crate) fn of_client(error: ClientError, called: Called<'_>) -> Failure {
+    let Called { target, is_anonymous } = called;
     match error {
         ClientError::BadUrl(_) => Failure::of(Code::Usage, &error),
         ClientError::Unreachable { .. } => {
             Failure::of(Code::Unreachable, &error).hint("is the node running, and is this its address?")
         }
-        // Something is there, and it is no card: the client tells the two apart in words only.
-        ClientError::NoCard { ref why, .. } if why.starts_with("the agent card is not") || why == "it is not JSON" => {
-            Failure::of(Code::CardInvalid, &error)
-        }
+        ClientError::BadCard { .. } => Failure::of(Code::CardInvalid, &error),
+        ClientError::NoInterface { .. } => Failure::of(Code::CardInvalid, &error)
+            .hint("`bobbinet card get` shows what the card says; whoever runs the agent can tell where it speaks A2A 1.0"),
+        ClientError::OtherOrigin { ref origin, ref card_origin, .. } => Failure::of(Code::CardInvalid, &error).hint(format!(
+            "if you trust it with what you send and with your credentials, say --origin {origin}; to call the agent where its card is, say --origin {card_origin}"
+        )),
         ClientError::NoCard { .. } => {
             let hint = "a node with several agents has each at /agents/NAME; GET /agents lists them";
             Failure::of(Code::CardNotFound, &error).hint(hint)
         }
+        ClientError::OutcomeUnknown { ref task, ref key, .. } => {
+            let hint = match (key, task) {
+                (Some(key), _) => format!("send the same again with --idempotency-key {key}: the agent does it only once"),
+                (None, Some(task)) => format!("look before you send it again: bobbinet task get {task} -a {target}"),
+                (None, None) => format!("look before you send it again: bobbinet task list -a {target}"),
+            };
+            Failure::of(Code::OutcomeUnknown, &error).hint(hint)
+        }
+        ClientError::NotAnAgent { .. } => Failure::of(Code::Unreachable, &error)
+            .hint("is there a proxy or a login in between? --debug shows what was said"),
         ClientError::Unauthorized { message, .. } if is_anonymous => Failure::new(Code::CredentialsMissing, message).hint(
-            "on the node's machine say --data-dir FOLDER; elsewhere --bearer TOKEN, made there with `bobbinet token mint --audience URL`",
+            "on the node's machine say --data-dir FOLDER; elsewhere --bearer TOKEN, made there with `bobbinet token mint --audience URL`, or --api-key KEY",
         ),
         // What the agent advises is for programs that speak HTTP.
         ClientError::Unauthorized { message, hint } if hint.contains("Authorization") => Failure::new(Code::AuthFailed, message)

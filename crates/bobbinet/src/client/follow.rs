@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use bobbinet_core::State;
-use bobbinet_http::client::{Client, Event, SendOptions, TaskStream};
+use bobbinet_core::{Json, State};
+use bobbinet_http::client::{Answer, Client, Event, SendOptions, TaskStream};
 use bobbinet_wire::{
     operation::SendParams,
     view::{Sent, StreamEvent, TaskView},
@@ -12,12 +12,21 @@ use bobbinet_wire::{
 use super::{progress::Progress, render, resolve::Agent};
 use crate::{
     cli::Waiting,
-    failure::{Code, Failure},
+    failure::{Code, Failure, label},
     output::Output,
 };
 
 /// How far the pause between two looks grows, as a multiple of the first.
 const BACKOFF_MAX: u32 = 8;
+
+/// The shortest pause between two looks.
+const POLL_INTERVAL_MIN: Duration = Duration::from_millis(50);
+
+/// How often a look is repeated after what passes; the pause doubles from one to the next, to a minute and a half in all.
+const LOOKS_MAX: u32 = 8;
+
+/// The first pause before a look is repeated.
+const LOOK_PAUSE: Duration = Duration::from_millis(350);
 
 /// How the end of it is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,10 +51,29 @@ pub(crate) struct Follow<'a> {
     pub(crate) is_send: bool,
 }
 
+/// A task as it stands, and the event that tells it so.
+#[derive(Debug)]
+pub(crate) struct Stand {
+    task: TaskView,
+    /// As a stream tells it: `{"task": …}`.
+    event: Json,
+}
+
+impl Stand {
+    /// That of a task which was looked at.
+    pub(crate) fn of(answer: Answer<TaskView>) -> Result<Self, Failure> {
+        let Answer { value, json } = answer;
+        let event = Json::parse(&format!("{{\"task\":{}}}", json.as_str()));
+        Ok(Self { task: value, event: event.map_err(|error| Failure::of(Code::Internal, &error))? })
+    }
+}
+
 /// What came last.
 enum Last {
-    /// A task of this id has ended, or asks.
+    /// A task of this id has ended, or asks, and its stream has told so.
     Task(String),
+    /// The same, and it was looked at.
+    Looked(String),
     /// An answer without a task, which has been told.
     Message,
 }
@@ -55,20 +83,57 @@ impl Follow<'_> {
     pub(crate) async fn send(&self, params: SendParams, options: &SendOptions) -> Result<(), Failure> {
         let can_stream = self.client.card().value.capabilities.streaming == Some(true);
         if can_stream {
-            let opened = self.client.send_streaming(params, options).await;
-            return self.stream(opened.map_err(|error| self.agent.fault(error))?).await;
+            match self.client.send_streaming(params.clone(), options).await {
+                // Such a refusal comes before anything is done.
+                Err(error) if error.is_no_stream() => {
+                    self.tell_no_stream("the agent does not stream, whatever its card says")
+                }
+                opened => return self.stream(opened.map_err(|error| self.agent.fault(error))?).await,
+            }
+        } else {
+            self.tell_no_stream("the agent does not stream");
         }
+        self.send_and_look(params, options).await
+    }
+
+    /// Sends without a stream, and looks again and again. Not as a blocking send: that may take longer than a connection lasts.
+    async fn send_and_look(&self, params: SendParams, options: &SendOptions) -> Result<(), Failure> {
         let configuration =
             bobbinet_wire::operation::Configuration { return_immediately: true, ..params.configuration };
-        let sent = self.client.send(SendParams { configuration, ..params }, options).await;
+        let options = SendOptions { is_patient: true, ..options.clone() };
+        let sending = self.client.send(SendParams { configuration, ..params }, &options);
+        let sent = self.within(sending).await.ok_or_else(|| self.timed_out(None))?;
         let sent = sent.map_err(|error| self.agent.fault(error))?;
         match sent.value {
-            Sent::Task(task) => self.poll(task).await,
-            Sent::Message(message) if self.output.is_json() => {
-                drop(message);
-                self.output.raw(sent.json.as_str())
-            }
+            Sent::Task(task) => self.poll(Stand { task, event: sent.json }).await,
+            Sent::Message(_) if self.output.is_json() => self.output.raw(sent.json.as_str()),
             Sent::Message(message) => render::reply(self.output, &message),
+        }
+    }
+
+    /// Follows a task that is there already: by its stream, or, if there is none, by looking again and again.
+    pub(crate) async fn subscribe(&self, id: &str, after: Option<&str>) -> Result<(), Failure> {
+        let can_stream = self.client.card().value.capabilities.streaming != Some(false);
+        if can_stream {
+            match self.client.subscribe(id, after).await {
+                Ok(stream) => return self.stream(stream).await,
+                // It does not stream, or no task that has ended.
+                Err(error) if error.is_no_stream() => {}
+                Err(error) => return Err(self.agent.fault(error)),
+            }
+        }
+        let stand = self.look(id).await?;
+        if !is_settled(stand.task.status.state) {
+            self.tell_no_stream("the agent does not stream this task");
+        }
+        self.poll(stand).await
+    }
+
+    /// Tells whoever wants to see things happen that they will see less of it.
+    fn tell_no_stream(&self, why: &str) {
+        if self.telling == Telling::Live {
+            let (cyan, every) = (label(), humantime::format_duration(self.poll_interval()));
+            anstream::eprintln!("{cyan}note:{cyan:#} {why}: looking how the task stands every {every} and more");
         }
     }
 
@@ -83,18 +148,19 @@ impl Follow<'_> {
         }
     }
 
-    /// A wait does not need the stream: if that fails, the task is looked at instead (A2A CLI specification 9.3).
+    /// Nobody needs the stream: if that fails, the task is looked at instead (A2A CLI specification 9.3).
     async fn stream_or_poll(&self, stream: &mut TaskStream, progress: Option<&Progress>) -> Result<Last, Failure> {
         let mut known = None;
         let failure = match self.events(stream, progress, &mut known).await {
             Ok(last) => return Ok(last),
             Err(failure) => failure,
         };
-        let Some(id) = known.filter(|_| self.telling == Telling::Whole) else { return Err(failure) };
-        let Ok(answer) = self.client.get(&id, Some(0)).await else { return Err(failure) };
+        let Some(id) = known else { return Err(failure) };
+        let Ok(stand) = self.look(&id).await else { return Err(failure) };
         tracing::debug!(?failure, task = id, "the stream failed; looking again and again instead");
-        self.looks(answer.value, progress).await?;
-        Ok(Last::Task(id))
+        self.tell_no_stream("the stream has failed");
+        self.looks(stand, progress).await?;
+        Ok(Last::Looked(id))
     }
 
     async fn events(
@@ -135,42 +201,78 @@ impl Follow<'_> {
     }
 
     /// Looks again and again until the task has ended or asks.
-    pub(crate) async fn poll(&self, task: TaskView) -> Result<(), Failure> {
-        let progress = Progress::new(self.output);
-        let id = task.id.clone();
-        let result = self.within(self.looks(task, Some(&progress))).await;
+    pub(crate) async fn poll(&self, stand: Stand) -> Result<(), Failure> {
+        let progress = (self.telling == Telling::Whole).then(|| Progress::new(self.output));
+        let id = stand.task.id.clone();
+        let result = self.within(self.looks(stand, progress.as_ref())).await;
         drop(progress);
         match result {
             Some(result) => {
                 result?;
-                self.conclude(Last::Task(id)).await
+                self.conclude(Last::Looked(id)).await
             }
             None => Err(self.timed_out(Some(&id))),
         }
     }
 
-    async fn looks(&self, mut task: TaskView, progress: Option<&Progress>) -> Result<(), Failure> {
-        let id = task.id.clone();
-        let mut pause = self.waiting.poll_interval.max(Duration::from_millis(50));
+    async fn looks(&self, mut stand: Stand, progress: Option<&Progress>) -> Result<(), Failure> {
+        let id = stand.task.id.clone();
+        let mut pause = self.poll_interval();
         let longest = pause * BACKOFF_MAX;
-        while !is_settled(task.status.state) {
+        let mut told = None;
+        while !is_settled(stand.task.status.state) {
+            let Stand { task, event: json } = stand;
+            let status = task.status.clone();
+            let event = Event { id: None, value: StreamEvent::Task(task), json };
+            if self.telling == Telling::Live && told.as_ref() != Some(&status) {
+                self.tell(&event)?;
+                told = Some(status);
+            }
             if let Some(progress) = progress {
-                progress.say(&StreamEvent::Task(task));
+                progress.say(&event.value);
             }
             tokio::time::sleep(pause).await;
             pause = (pause + pause / 4).min(longest);
-            let answer = self.client.get(&id, Some(0)).await;
-            task = answer.map_err(|error| self.agent.fault(error))?.value;
+            stand = self.look(&id).await?;
         }
         Ok(())
     }
 
+    async fn look(&self, id: &str) -> Result<Stand, Failure> {
+        Stand::of(self.read(id, Some(0)).await?)
+    }
+
+    /// Reads a task. Reading does nothing twice, so what passes is waited for.
+    async fn read(&self, id: &str, history: Option<u32>) -> Result<Answer<TaskView>, Failure> {
+        let mut pause = LOOK_PAUSE;
+        for _ in 0..LOOKS_MAX {
+            match self.client.get(id, history).await {
+                Err(error) if error.is_passing() => {
+                    tracing::debug!(error = &error as &dyn std::error::Error, task = id, "looking again");
+                    tokio::time::sleep(pause).await;
+                    pause *= 2;
+                }
+                result => return result.map_err(|error| self.agent.fault(error)),
+            }
+        }
+        self.client.get(id, history).await.map_err(|error| self.agent.fault(error))
+    }
+
+    fn poll_interval(&self) -> Duration {
+        self.waiting.poll_interval.max(POLL_INTERVAL_MIN)
+    }
+
     /// Tells how it stands at the end.
     async fn conclude(&self, last: Last) -> Result<(), Failure> {
-        let Last::Task(id) = last else { return Ok(()) };
-        let answer = self.client.get(&id, self.history).await.map_err(|error| self.agent.fault(error))?;
-        if self.telling == Telling::Whole {
-            match (self.output.is_json(), self.is_send) {
+        let (id, is_told) = match last {
+            Last::Task(id) => (id, self.telling == Telling::Live),
+            Last::Looked(id) => (id, false),
+            Last::Message => return Ok(()),
+        };
+        let answer = self.read(&id, self.history).await?;
+        if !is_told {
+            let is_event = self.is_send || self.telling == Telling::Live;
+            match (self.output.is_json(), is_event) {
                 (true, true) => self.output.raw(&format!("{{\"task\":{}}}", answer.json.as_str()))?,
                 (true, false) => self.output.raw(answer.json.as_str())?,
                 (false, _) => render::task(self.output, &answer.value)?,
@@ -195,7 +297,11 @@ impl Follow<'_> {
                 Failure::new(Code::Timeout, format!("task {task} has not ended within {seconds} s; it goes on"))
                     .hint(format!("bobbinet task get --wait {task} -a {target}"))
             }
-            None => Failure::new(Code::Timeout, format!("no answer within {seconds} s")),
+            None => {
+                let message = format!("no answer within {seconds} s: whether it is carried out is unknown");
+                Failure::new(Code::Timeout, message)
+                    .hint(format!("look before you send it again: bobbinet task list -a {target}"))
+            }
         }
     }
 }

@@ -15,7 +15,7 @@ mod show;
 mod task;
 
 use anstyle::{AnsiColor, Style};
-use bobbinet_http::client::ServiceParameter;
+use bobbinet_http::client::{Origin, ServiceParameter};
 
 use crate::{
     cli::{Call, Card, Global, Secret, Send, Task},
@@ -38,6 +38,7 @@ pub(crate) struct Options {
     bearer: Option<Secret>,
     api_key: Option<Secret>,
     parameters: Vec<ServiceParameter>,
+    origin: Option<Origin>,
     is_insecure: bool,
 }
 
@@ -55,6 +56,7 @@ impl Client {
             bearer: global.bearer.clone(),
             api_key: global.api_key.clone(),
             parameters: global.svc_param.clone(),
+            origin: global.origin.clone(),
             is_insecure: global.insecure,
         };
         Self { output: Output { format: global.output, is_verbose: global.verbose }, options }

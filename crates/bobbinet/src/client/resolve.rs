@@ -4,13 +4,15 @@ use std::{path::Path, sync::Arc};
 
 use bobbinet_auth::owner_token;
 use bobbinet_engine::{SystemWorld, World};
-use bobbinet_http::client::{Client, ClientOptions, Credentials};
+use bobbinet_http::client::{Answer, Client, ClientError, ClientOptions, Credentials};
+use bobbinet_wire::v1_0::CardView;
 
 use super::{Options, fault};
 use crate::{
     cli::Target,
-    failure::{Code, Failure},
+    failure::{Code, Failure, label},
     node::Running,
+    output::printable,
 };
 
 /// An agent that somebody means.
@@ -118,6 +120,7 @@ impl Resolver {
         ClientOptions {
             credentials: self.credentials(url),
             parameters: self.options.parameters.clone(),
+            origin: self.options.origin.clone(),
             is_any_certificate_believed: self.options.is_insecure,
             ..ClientOptions::default()
         }
@@ -142,12 +145,35 @@ impl Resolver {
 impl Agent {
     /// Fetches its card.
     pub(crate) async fn connect(&self) -> Result<Client, Failure> {
-        Client::connect(&self.url, self.client.clone()).await.map_err(|error| self.fault(error))
+        let client = Client::connect(&self.url, self.client.clone()).await.map_err(|error| self.fault(error))?;
+        if let Some(detour) = client.detour() {
+            let cyan = label();
+            anstream::eprintln!("{cyan}warning:{cyan:#} {}", printable(&detour.to_string()));
+        }
+        Ok(client)
+    }
+
+    /// Fetches its card alone, and says why it cannot be called, if it cannot.
+    pub(crate) async fn card(&self) -> Result<(Answer<CardView>, Option<Failure>), Failure> {
+        match Client::connect(&self.url, self.client.clone()).await {
+            Ok(client) => Ok((client.card().clone(), None)),
+            Err(
+                why @ (ClientError::NoInterface { .. }
+                | ClientError::OtherOrigin { .. }
+                | ClientError::Credentials { .. }),
+            ) => {
+                let card = Client::card_at(&self.url, &self.client).await.map_err(|error| self.fault(error))?;
+                Ok((card, Some(self.fault(why))))
+            }
+            Err(error) => Err(self.fault(error)),
+        }
     }
 
     /// What went wrong with a call of it.
-    pub(crate) fn fault(&self, error: bobbinet_http::client::ClientError) -> Failure {
-        fault::of_client(error, matches!(self.client.credentials, Credentials::None))
+    pub(crate) fn fault(&self, error: ClientError) -> Failure {
+        let target = self.name.as_deref().unwrap_or(&self.url);
+        let is_anonymous = matches!(self.client.credentials, Credentials::None);
+        fault::of_client(error, fault::Called { target, is_anonymous })
     }
 
     /// A token for a URL of its node, if one can be made or was given.

@@ -78,9 +78,13 @@ pub(super) async fn call(client: &Client, command: Call) -> Result<(), Failure> 
 /// Sends, and waits or follows as is wanted.
 pub(super) async fn say(client: &Client, agent: &Agent, saying: Saying, delivery: &Delivery) -> Result<(), Failure> {
     let connected = agent.connect().await?;
-    let is_new = saying.task.is_none();
+    // A key of its own makes a send that broke safe to repeat, if the agent says that it honours keys. The message goes by the same
+    // name, so that the same command under the same key is the same message.
+    let key = delivery.idempotency_key.clone().unwrap_or_else(|| Uuid::new_v4().to_string());
+    let id = MessageId::parse(&key)
+        .map_err(|error| Failure::of(Code::Usage, &error).hint("--idempotency-key takes what has no blanks"))?;
     let message = Message {
-        id: MessageId::parse(&Uuid::new_v4().to_string()).expect("a UUID is short and printable"),
+        id,
         role: Role::User,
         parts: saying.parts,
         metadata: saying.metadata,
@@ -94,9 +98,7 @@ pub(super) async fn say(client: &Client, agent: &Agent, saying: Saying, delivery
     };
     let params =
         SendParams { message, context: saying.context, task: saying.task, configuration, metadata: None, tenant: None };
-    // A key of its own makes a send that broke safe to repeat; an answer to a task is told apart by the task itself.
-    let key = delivery.idempotency_key.clone().or_else(|| is_new.then(|| Uuid::new_v4().to_string()));
-    let options = SendOptions { idempotency_key: key, traceparent: None };
+    let options = SendOptions { idempotency_key: Some(key), ..SendOptions::default() };
     if delivery.is_async {
         let sent = connected.send(params, &options).await.map_err(|error| agent.fault(error))?;
         return match (client.output.is_json(), sent.value) {

@@ -44,7 +44,10 @@ async fn fetch(agent: &Agent, base: &str, id: &str) -> Result<Value, Failure> {
         }
     }
     match status {
-        reqwest::StatusCode::OK => serde_json::from_slice(&body).map_err(|error| Failure::of(Code::Internal, &error)),
+        reqwest::StatusCode::OK => serde_json::from_slice(&body).map_err(|_| {
+            let failure = Failure::new(Code::Internal, format!("what is at {url} is no task's record"));
+            failure.hint("only agents of a bobbinet node have one; `bobbinet task get` shows a task of any agent")
+        }),
         reqwest::StatusCode::UNAUTHORIZED | reqwest::StatusCode::FORBIDDEN => {
             let failure = Failure::new(Code::AuthFailed, "a task's record is shown to the node's owner alone");
             Err(failure.hint("run this on the node's machine, as the user who can read its data folder"))

@@ -5,7 +5,7 @@ use bobbinet_wire::{ErrorKind, view::TaskView};
 
 use super::{
     Client,
-    follow::{Follow, Telling},
+    follow::{Follow, Stand, Telling},
     render,
     resolve::{Agent, Resolver},
     send::{Saying, say},
@@ -23,7 +23,7 @@ pub(super) async fn run(client: &Client, command: Task) -> Result<(), Failure> {
             let (agent, connected, task) = find(&client.resolver(target), &id, history).await?;
             if wait {
                 let follow = follow(client, &agent, &connected, &waiting, Telling::Whole, history);
-                return follow.poll(task.value).await;
+                return follow.poll(Stand::of(task)?).await;
             }
             tell(client, &agent, &task)
         }
@@ -36,8 +36,7 @@ pub(super) async fn run(client: &Client, command: Task) -> Result<(), Failure> {
             let connected = agent.connect().await?;
             let telling = if stream { Telling::Live } else { Telling::Whole };
             let follow = follow(client, &agent, &connected, &waiting, telling, None);
-            let stream = connected.subscribe(&id, after.as_deref()).await.map_err(|error| agent.fault(error))?;
-            follow.stream(stream).await
+            follow.subscribe(&id, after.as_deref()).await
         }
         Task::Reply { id, parts, target, delivery } => {
             let parts = parts.into_parts()?;
