@@ -171,6 +171,9 @@ pub(crate) struct Place {
 pub(crate) struct Up {
     /// A bobbinet.yaml or an mcp.json [default: the first that is there]
     pub(crate) file: Option<PathBuf>,
+    /// Start nothing if one of the servers of an mcp.json cannot be started, in place of leaving it out
+    #[arg(long)]
+    pub(crate) strict: bool,
     #[command(flatten)]
     pub(crate) place: Place,
 }
@@ -379,6 +382,9 @@ pub(crate) struct TaskList {
 pub(crate) struct Check {
     /// A bobbinet.yaml or an mcp.json [default: the first that is there]
     pub(crate) file: Option<PathBuf>,
+    /// Take a server of an mcp.json that cannot be started for an error, and not for a warning
+    #[arg(long)]
+    pub(crate) strict: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -145,6 +145,8 @@ fn command_words(reader: &mut Reader<'_>, node: &Node) -> Vec<String> {
     };
     match words.first().map(String::as_str) {
         Some(program) if words.len() == 1 && program.contains(' ') && !std::path::Path::new(program).exists() => {
+            // As it was written: a variable in it may be a secret.
+            let program = node.as_written().unwrap_or("the command");
             let parts: Vec<String> = program.split_whitespace().map(|word| format!("{word:?}")).collect();
             let hint = format!("no shell splits it: write command: [{}]", parts.join(", "));
             reader.fault_with_hint(node.at, format!("{program:?} is one word with a space in it"), hint);

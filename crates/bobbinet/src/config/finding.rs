@@ -4,6 +4,8 @@ use std::{fmt, path::PathBuf};
 
 use serde::Serialize;
 
+use super::excerpt::Excerpt;
+
 /// A configuration file as it was read.
 #[derive(Clone, Debug)]
 pub(crate) struct Source {
@@ -37,6 +39,8 @@ impl Place {
 pub(crate) enum Severity {
     /// The configuration cannot be used.
     Error,
+    /// Part of it cannot, and is left out.
+    Warning,
     /// It can, and somebody should know something.
     Note,
 }
@@ -53,9 +57,9 @@ pub(crate) struct Finding {
     pub(crate) message: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) hint: Option<String>,
-    /// The line of the file that it is about.
+    /// The line of the file that it is about, without its values.
     #[serde(skip)]
-    pub(crate) excerpt: Option<String>,
+    pub(crate) excerpt: Option<Box<Excerpt>>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
@@ -66,7 +70,6 @@ fn is_zero(number: &usize) -> bool {
 impl Finding {
     /// A finding at a place of a file.
     pub(crate) fn at(severity: Severity, source: &Source, place: Place, message: impl Into<String>) -> Self {
-        let excerpt = place.line.checked_sub(1).and_then(|index| source.text.lines().nth(index));
         Self {
             severity,
             file: source.name.clone(),
@@ -74,7 +77,7 @@ impl Finding {
             column: place.column,
             message: message.into(),
             hint: None,
-            excerpt: excerpt.map(|line| line.trim_end().to_owned()),
+            excerpt: Excerpt::of(&source.text, place).map(Box::new),
         }
     }
 
@@ -102,9 +105,14 @@ impl fmt::Display for Finding {
             0 => write!(f, "{}: {}", self.file, self.message)?,
             line => write!(f, "{}:{line}:{}: {}", self.file, self.column, self.message)?,
         }
-        if let Some(excerpt) = self.excerpt.as_ref().filter(|_| self.is_error()) {
+        let is_shown = match self.severity {
+            Severity::Error | Severity::Warning => true,
+            Severity::Note => false,
+        };
+        if let Some(excerpt) = self.excerpt.as_ref().filter(|_| is_shown) {
+            let Excerpt { line: excerpt, column } = &**excerpt;
             let number = self.line.to_string();
-            let before: String = excerpt.chars().take(self.column.saturating_sub(1)).collect();
+            let before: String = excerpt.chars().take(column.saturating_sub(1)).collect();
             // A tab moves the mark as far as it moves the line above it.
             let indent: String = before.chars().map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
             write!(f, "\n  {number} | {excerpt}\n  {} | {indent}^", " ".repeat(number.len()))?;

@@ -1,100 +1,230 @@
-//! An `mcp.json` of another program, in its dialects: `{"mcpServers": …}` of Claude, Cursor, Cline and many more, and
-//! `{"servers": …, "inputs": …}` of VS Code. The file is theirs: it is only read, and settings that we do not know are
-//! passed over, unless they look like a slip of the pen.
+//! An `mcp.json` of another program, in its dialects: what a host calls the map of its servers, and what it calls what is in it. The
+//! file is theirs: it is only read, and settings that we do not know are passed over, unless they look like a slip of the pen. A
+//! server that cannot be started is left out with a warning, as it would be by its host; with `--strict` it is an error.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    slice,
+};
 
 use bobbinet_core::AgentName;
+use bobbinet_wire::v1_0::card::sha256_hex;
 
 use super::{
     AgentConfig, Config,
     agent::{self, AGENT_KEYS, STDIO_HINT},
-    reader::Reader,
+    finding::Place,
+    reader::{Fields, Reader},
     tree::{Key, Node, Value},
 };
 
-const ROOT_KEYS: [&str; 3] = ["mcpServers", "servers", "inputs"];
+/// What the hosts call the map of their servers, most of them first: Claude, Cursor, Windsurf, Cline, Gemini CLI, Copilot CLI, Kiro,
+/// Roo Code and LM Studio; VS Code and Visual Studio; Zed; Codex, as JSON.
+const ROOTS: [&str; 4] = ["mcpServers", "servers", "context_servers", "mcp_servers"];
+
+/// What some call the map around it, or, where there is none, the map itself: the settings of VS Code; OpenCode and Crush; Goose.
+const OUTER_ROOTS: [&str; 3] = ["mcp", "augment.advanced", "extensions"];
+
+/// The end of what others call it in settings that have the names of all programs in one map: VS Code, Amp, Zencoder.
+const ROOT_ENDS: [&str; 2] = ["mcp.servers", ".mcpServers"];
+
 /// What we read of a server, and what many files have that is near to it in spelling but not in meaning.
-const SERVER_KEYS: [&str; 14] = [
+const SERVER_KEYS: [&str; 16] = [
     "type", "command", "args", "env", "envFile", "cwd", "url", "headers", "disabled", "enabled", "bobbinet", "dev",
-    "timeout", "tools",
+    "timeout", "tools", "name", "id",
 ];
+
+/// What else the hosts call what we read of a server: Goose, OpenCode, Warp, Gemini CLI, Windsurf, Cline, Cherry Studio.
+const ALIASES: [(&str, &str); 22] = [
+    ("cmd", "command"),
+    ("arguments", "args"),
+    ("environment", "env"),
+    ("envs", "env"),
+    ("env_vars", "env"),
+    ("env_file", "envFile"),
+    ("working_directory", "cwd"),
+    ("workingDirectory", "cwd"),
+    ("workingDir", "cwd"),
+    ("httpUrl", "url"),
+    ("http_url", "url"),
+    ("serverUrl", "url"),
+    ("server_url", "url"),
+    ("baseUrl", "url"),
+    ("uri", "url"),
+    ("transport", "type"),
+    ("transportType", "type"),
+    ("isActive", "enabled"),
+    ("is_active", "enabled"),
+    ("active", "enabled"),
+    ("disable", "disabled"),
+    ("isDisabled", "disabled"),
+];
+
+/// The same in the map that Zed once had in place of a command.
+const COMMAND_ALIASES: [(&str, &str); 1] = [("path", "command")];
+
+/// How much of a server's name is an agent's: it is part of every URL of it.
+const NAME_LENGTH_MAX: usize = 64;
+
+/// How many digits of a name's hash tell it from others: enough for the servers of one file.
+const HASH_LENGTH: usize = 8;
+
+/// What is done about a server that cannot be started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Strictness {
+    /// It is left out with a warning.
+    Lenient,
+    /// Nothing is started.
+    Strict,
+}
+
+/// The servers of a file, in its order.
+struct Servers<'n> {
+    at: Place,
+    entries: Vec<(Key, &'n Node)>,
+}
+
+impl<'n> Servers<'n> {
+    /// Those of a whole file, wherever its host has them.
+    fn find(root: &'n Node) -> Option<Self> {
+        Self::named(root).or_else(|| Self::of(root).filter(Self::has_one))
+    }
+
+    /// Those that stand under a name that says so.
+    fn named(root: &'n Node) -> Option<Self> {
+        let of_end = |(key, node): &'n (Key, Node)| {
+            ROOT_ENDS.iter().any(|end| key.text.ends_with(end)).then(|| Self::of(node)).flatten()
+        };
+        let outer = |name: &&str| {
+            let node = root.get(name)?;
+            let inner = ROOTS.iter().find_map(|name| node.get(name)).and_then(Self::of);
+            inner.or_else(|| Self::of(node).filter(Self::has_one))
+        };
+        let direct = ROOTS.iter().find_map(|name| root.get(name)).and_then(Self::of);
+        direct.or_else(|| root.entries().iter().find_map(of_end)).or_else(|| OUTER_ROOTS.iter().find_map(outer))
+    }
+
+    /// Those of a map by their names, or of a list whose items say theirs.
+    fn of(node: &'n Node) -> Option<Self> {
+        let named = |(index, node): (usize, &'n Node)| {
+            let name = node.get("name").or_else(|| node.get("id")).and_then(Node::as_written);
+            let text = name.map_or_else(|| format!("server-{}", index + 1), str::to_owned);
+            (Key { at: node.at, text }, node)
+        };
+        let entries = match &node.value {
+            Value::Map(entries) => entries.iter().map(|(key, node)| (key.clone(), node)).collect(),
+            Value::List(items) => items.iter().enumerate().map(named).collect(),
+            Value::Null(_) => Vec::new(),
+            Value::Flag(..) | Value::Number(_) | Value::Text(_) => return None,
+        };
+        Some(Self { at: node.at, entries })
+    }
+
+    /// Whether there is something in it that could be nothing else than a server.
+    fn has_one(&self) -> bool {
+        let names = ["command", "cmd", "url", "httpUrl", "serverUrl"];
+        self.entries.iter().any(|(_, node)| names.iter().any(|name| node.get(name).is_some()))
+    }
+}
 
 /// The ids of the inputs that a VS Code file declares.
 pub(crate) fn inputs(root: &Node) -> BTreeSet<String> {
-    let Value::Map(entries) = &root.value else { return BTreeSet::new() };
-    let inputs = entries.iter().find(|(key, _)| key.text == "inputs").map(|(_, node)| &node.value);
-    let Some(Value::List(inputs)) = inputs else { return BTreeSet::new() };
-    let id = |node: &Node| match &node.value {
-        Value::Map(entries) => {
-            entries.iter().find(|(key, _)| key.text == "id").and_then(|(_, id)| id.as_written()).map(str::to_owned)
-        }
-        Value::Null(_) | Value::Flag(..) | Value::Number(_) | Value::Text(_) | Value::List(_) => None,
-    };
-    inputs.iter().filter_map(id).collect()
+    let all = slice::from_ref(root).iter().chain(root.get("mcp"));
+    let lists = all.filter_map(|node| match node.get("inputs").map(|inputs| &inputs.value) {
+        Some(Value::List(inputs)) => Some(inputs),
+        Some(_) | None => None,
+    });
+    lists.flatten().filter_map(|input| input.get("id")?.as_written().map(str::to_owned)).collect()
 }
 
-/// Whether a tree is an `mcp.json` and not a `bobbinet.yaml` written in JSON.
+/// Whether a tree is an `mcp.json` and not a `bobbinet.yaml` written in JSON. Settings of other programs may have a `node` too.
 pub(crate) fn is_one(root: &Node) -> bool {
-    match &root.value {
-        Value::Map(entries) => !entries.iter().any(|(key, _)| key.text == "agents" || key.text == "node"),
-        Value::Null(_) | Value::Flag(..) | Value::Number(_) | Value::Text(_) | Value::List(_) => false,
-    }
+    let is_ours = root.get("agents").is_some() || (root.get("node").is_some() && Servers::named(root).is_none());
+    !is_ours && matches!(root.value, Value::Map(_) | Value::List(_))
+}
+
+/// Whether a tree can be nothing else: a file that is YAML and has its servers where a host has them.
+pub(crate) fn is_certainly_one(root: &Node) -> bool {
+    is_one(root) && Servers::named(root).is_some_and(|servers| servers.has_one())
 }
 
 /// Reads the whole file.
-pub(crate) fn read(reader: &mut Reader<'_>, root: &Node) -> Config {
+pub(crate) fn read(reader: &mut Reader<'_>, root: &Node, strictness: Strictness) -> Config {
     let mut config = Config::default();
-    let fields = reader.foreign_fields(root, "the file", &ROOT_KEYS);
-    let servers = fields.entry("mcpServers").or_else(|| fields.entry("servers"));
-    let Some((_, servers)) = servers else {
-        reader.fault_with_hint(
-            fields.at,
-            "there are no servers",
-            r#"an mcp.json has {"mcpServers": {…}} or {"servers": {…}}"#,
-        );
+    let Some(servers) = Servers::find(root) else {
+        let known = [ROOTS.as_slice(), &["inputs"]].concat();
+        let at = if root.is_map() { reader.foreign_fields(root, "the file", &known, &[]).at } else { root.at };
+        let hint = r#"an mcp.json has {"mcpServers": {…}} or {"servers": {…}}"#;
+        reader.fault_with_hint(at, "there are no servers", hint);
         return config;
     };
-    for (key, node) in reader.entries(servers, "servers") {
-        let Some(agent) = read_server(reader, key, node) else { continue };
-        let Some(name) = agent_name(reader, key) else { continue };
-        if config.agents.contains_key(&name) {
-            reader.fault_with_hint(
-                key.at,
-                format!("another server is the agent {name} already"),
-                "give one of them another name",
-            );
+    let mut left_out = 0;
+    for (index, (key, node)) in servers.entries.iter().enumerate() {
+        if is_comment(reader, key, node) {
             continue;
         }
-        config.agents.insert(name, agent);
+        let since = reader.findings.len();
+        let what = format!("server {}", key.text);
+        // Of two of one name the hosts take the last.
+        let is_repeated = servers.entries[index + 1..].iter().any(|(other, _)| other.text == key.text);
+        if is_repeated {
+            reader.fault(key.at, format!("{:?} stands here twice", key.text));
+        }
+        let agent = read_server(reader, key, node, &what);
+        if strictness == Strictness::Lenient && reader.excuse(since, &what) {
+            left_out += 1;
+            continue;
+        }
+        if let Some(agent) = agent {
+            let name = agent_name(reader, key, &servers, &config.agents);
+            config.agents.insert(name, agent);
+        }
     }
     let has_errors = reader.findings.iter().any(super::finding::Finding::is_error);
     if config.agents.is_empty() && !has_errors {
-        reader.fault(servers.at, "there is no server to start");
+        let why = if left_out == 0 { "there is no server to start" } else { "there is no server that can be started" };
+        reader.fault(servers.at, why);
     }
     config
 }
 
-fn read_server(reader: &mut Reader<'_>, key: &Key, node: &Node) -> Option<AgentConfig> {
-    let what = format!("server {}", key.text);
-    let fields = reader.foreign_fields(node, &what, &SERVER_KEYS);
+/// Whether it is none, but a word to people, or a server that was taken out as people take things out of JSON.
+fn is_comment(reader: &mut Reader<'_>, key: &Key, node: &Node) -> bool {
+    let is_comment = key.is_comment();
+    if is_comment && node.is_map() {
+        reader.note(key.at, format!("{:?} is taken as a comment, and left out", key.text), None);
+    }
+    is_comment
+}
+
+fn read_server(reader: &mut Reader<'_>, key: &Key, node: &Node, what: &str) -> Option<AgentConfig> {
+    let fields = fields_of(reader, node, what);
+    if !node.is_map() && !node.is_null() {
+        // That has been told.
+        return None;
+    }
     let is_off = |reader: &mut Reader<'_>, name: &str, when: bool| {
-        fields.get(name).and_then(|node| reader.flag(node, name)).is_some_and(|flag| flag == when)
+        fields.get(name).and_then(|node| flag(reader, node, name)).is_some_and(|flag| flag == when)
     };
     if is_off(reader, "disabled", true) || is_off(reader, "enabled", false) {
         reader.note(key.at, format!("{what} is disabled, and left out"), None);
         return None;
     }
-    let kind = fields.get("type").and_then(|node| Some((reader.text(node, "type")?, node.at)));
-    match kind.as_ref().map(|(kind, at)| (kind.as_str(), *at)) {
-        None | Some(("stdio" | "local", _)) => {}
-        Some(("http" | "sse" | "streamable-http" | "streamableHttp" | "ws" | "remote", at)) => {
-            reader.fault_with_hint(at, "servers over HTTP are not in this version yet", STDIO_HINT);
-            return None;
-        }
-        Some((kind, at)) => {
-            reader.fault_with_hint(at, format!("{kind:?} is no type of server"), "there is stdio, http and sse");
-            return None;
+    if let Some((node, kind)) = fields.get("type").and_then(|node| Some((node, reader.text(node, "type")?))) {
+        match Kind::of(&kind) {
+            Some(Kind::Stdio) => {}
+            Some(Kind::Http) => {
+                reader.fault_with_hint(node.at, "servers over HTTP are not in this version yet", STDIO_HINT);
+                return None;
+            }
+            None => {
+                reader.fault_with_hint(
+                    node.at,
+                    format!("{kind:?} is no type of server"),
+                    "there is stdio, http and sse",
+                );
+                return None;
+            }
         }
     }
     if let Some((url, _)) = fields.entry("url").filter(|_| fields.get("command").is_none()) {
@@ -109,22 +239,72 @@ fn read_server(reader: &mut Reader<'_>, key: &Key, node: &Node) -> Option<AgentC
     Some(config)
 }
 
-/// A server's name as an agent's, which is part of a URL.
-fn agent_name(reader: &mut Reader<'_>, key: &Key) -> Option<AgentName> {
-    if let Ok(name) = AgentName::parse(&key.text) {
-        return Some(name);
-    }
-    let replaced = key.text.to_lowercase();
-    let replaced =
-        replaced.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' }).collect::<String>();
-    match AgentName::parse(replaced.trim_matches('-')) {
-        Ok(name) => {
-            reader.note(key.at, format!("server {:?} is the agent {name}", key.text), None);
-            Some(name)
-        }
-        Err(error) => {
-            reader.fault_with_hint(key.at, error.to_string(), "a name has lower-case letters, digits, - and _");
-            None
+/// The settings of a server. Where a map stands in place of a command (Zed) or of a transport (Continue), they are in that.
+fn fields_of<'n>(reader: &mut Reader<'_>, node: &'n Node, what: &str) -> Fields<'n> {
+    let mut fields = reader.foreign_fields(node, what, &SERVER_KEYS, &ALIASES);
+    for (name, aliases) in [("command", COMMAND_ALIASES.as_slice()), ("transport", &ALIASES)] {
+        if let Some(inner) = fields.get(name).filter(|inner| inner.is_map()) {
+            let known = ["command", "path", "args", "env", "type", "url", "headers"];
+            let inner = reader.foreign_fields(inner, what, &known, &[]);
+            fields = fields.unfolded(name, inner).also_called(aliases);
         }
     }
+    fields
+}
+
+/// Yes or no, in quotes too.
+fn flag(reader: &mut Reader<'_>, node: &Node, what: &str) -> Option<bool> {
+    match node.as_written().filter(|_| matches!(node.value, Value::Text(_))) {
+        Some("true") => Some(true),
+        Some("false") => Some(false),
+        Some(_) | None => reader.flag(node, what),
+    }
+}
+
+/// How a server is reached.
+enum Kind {
+    Stdio,
+    Http,
+}
+
+impl Kind {
+    /// By the word for it, which hosts write in many ways: `streamable-http`, `streamableHttp`, `STREAMABLE_HTTP`.
+    fn of(word: &str) -> Option<Self> {
+        let simple: String = word.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
+        match simple.as_str() {
+            "stdio" | "local" | "command" | "process" => Some(Self::Stdio),
+            "http" | "https" | "sse" | "streamablehttp" | "httpstream" | "httpstreamable" | "streaming" | "ws"
+            | "websocket" | "remote" | "url" => Some(Self::Http),
+            _ => None,
+        }
+    }
+}
+
+/// A server's name as an agent's, which is part of a URL. There is one for every name, and always the same, as long as no other server
+/// of the file is called so.
+fn agent_name(
+    reader: &mut Reader<'_>,
+    key: &Key,
+    servers: &Servers<'_>,
+    taken: &BTreeMap<AgentName, AgentConfig>,
+) -> AgentName {
+    let written = AgentName::parse(&key.text).ok().filter(|name| name.as_str().len() <= NAME_LENGTH_MAX);
+    if let Some(name) = written.filter(|name| !taken.contains_key(name)) {
+        return name;
+    }
+    let is_kept = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let simple: String = key.text.to_lowercase().chars().map(|c| if is_kept(c) { c } else { '-' }).collect();
+    let simple: String = simple.trim_matches('-').chars().take(NAME_LENGTH_MAX - HASH_LENGTH - 1).collect();
+    let hash = &sha256_hex(key.text.as_bytes())[..HASH_LENGTH];
+    let is_free = |name: &AgentName| {
+        let is_of_another = servers.entries.iter().any(|(other, _)| other.text == name.as_str());
+        !taken.contains_key(name) && !is_of_another
+    };
+    let simple = if simple.chars().any(is_kept) { simple } else { "server".to_owned() };
+    let plain = AgentName::parse(&simple).ok().filter(|name| name.as_str() != "server" && is_free(name));
+    let name = plain.unwrap_or_else(|| {
+        AgentName::parse(&format!("{simple}-{hash}")).expect("letters, digits, - and _, and not many of them")
+    });
+    reader.note(key.at, format!("server {:?} is the agent {name}", key.text), None);
+    name
 }

@@ -4,6 +4,7 @@ mod agent;
 mod cards;
 mod check;
 pub(crate) mod env_file;
+mod excerpt;
 mod finding;
 mod jsonc;
 mod limits;
@@ -30,6 +31,7 @@ pub(crate) use agent::{AgentConfig, NoCard, find_card};
 pub(crate) use cards::Card;
 pub(crate) use check::{check, program, suggestion};
 pub(crate) use finding::{Finding, Severity, Source};
+pub(crate) use mcp_file::Strictness;
 pub(crate) use node_file::parse_address;
 
 use reader::Reader;
@@ -121,12 +123,12 @@ pub(crate) fn default_files() -> String {
 }
 
 /// Reads a configuration file and all that it refers to.
-pub(crate) fn read(path: &Path) -> Reading {
+pub(crate) fn read(path: &Path, strictness: Strictness) -> Reading {
     let name = path.display().to_string();
     match read_text(path) {
         Ok(text) => {
             let source = Source { name, text, folder: workspace(path) };
-            read_source(&source, std::env::vars().collect())
+            read_source(&source, std::env::vars().collect(), strictness)
         }
         Err(error) => {
             let finding = Finding::about(Severity::Error, &name, format!("cannot be read: {error}"));
@@ -144,37 +146,54 @@ fn read_text(path: &Path) -> io::Result<String> {
     fs::read_to_string(path)
 }
 
+/// Folders that belong to a program, in the folder that they are about.
+const EDITORS: [&str; 14] = [
+    ".vscode",
+    ".vs",
+    ".cursor",
+    ".idea",
+    ".roo",
+    ".gemini",
+    ".zed",
+    ".windsurf",
+    ".kiro",
+    ".claude",
+    ".junie",
+    ".continue",
+    ".trae",
+    ".amazonq",
+];
+
 /// The folder that a file's relative paths start from: its own, or, for a file in an editor's folder, the one around that.
 fn workspace(path: &Path) -> PathBuf {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let folder = absolute.parent().unwrap_or(Path::new("/"));
-    let is_editors =
-        folder.file_name().is_some_and(|name| [".vscode", ".cursor", ".idea", ".roo"].iter().any(|it| name == *it));
-    match folder.parent() {
-        Some(parent) if is_editors => parent.to_owned(),
-        Some(_) | None => folder.to_owned(),
-    }
+    let is_editors = |folder: &&Path| folder.file_name().is_some_and(|name| EDITORS.iter().any(|it| name == *it));
+    // `.vscode/mcp.json`, and `.kiro/settings/mcp.json`.
+    let editors = folder.ancestors().take(2).find(is_editors);
+    editors.and_then(Path::parent).unwrap_or(folder).to_owned()
 }
 
-/// Reads a file's text. What begins with `{` is JSON with comments, anything else is YAML.
-pub(crate) fn read_source(source: &Source, environment: BTreeMap<String, String>) -> Reading {
-    let is_json = source.text.trim_start_matches('\u{feff}').trim_start().starts_with(['{', '/']);
+/// Reads a file's text. What begins with `{` or `[` is JSON with comments, anything else is YAML.
+pub(crate) fn read_source(source: &Source, environment: BTreeMap<String, String>, strictness: Strictness) -> Reading {
+    let is_json = source.text.trim_start_matches('\u{feff}').trim_start().starts_with(['{', '[', '/']);
     let tree = if is_json { jsonc::parse(source) } else { yaml::parse(source) };
     let root = match tree {
         Ok(root) => root,
         Err(finding) => return Reading { config: Config::default(), findings: vec![finding] },
     };
+    let is_foreign = if is_json { mcp_file::is_one(&root) } else { mcp_file::is_certainly_one(&root) };
     let variables = Variables {
         environment,
         workspace: source.folder.clone(),
         home: std::env::home_dir(),
         inputs: mcp_file::inputs(&root),
+        is_foreign,
     };
     let mut reader = Reader::new(source, &variables);
-    let config = if is_json && mcp_file::is_one(&root) {
-        mcp_file::read(&mut reader, &root)
-    } else {
-        node_file::read(&mut reader, &root)
+    let config = match is_foreign {
+        true => mcp_file::read(&mut reader, &root, strictness),
+        false => node_file::read(&mut reader, &root),
     };
     let mut findings = reader.findings;
     findings.sort_by_key(|finding| (finding.line, finding.column));

@@ -19,6 +19,8 @@ pub(crate) struct Reader<'a> {
 pub(crate) struct Fields<'n> {
     pub(crate) at: Place,
     entries: Vec<(&'n Key, &'n Node)>,
+    /// What else settings are called: another word, and the one that is asked for.
+    aliases: &'static [(&'static str, &'static str)],
 }
 
 impl<'n> Fields<'n> {
@@ -34,7 +36,22 @@ impl<'n> Fields<'n> {
 
     /// The same with its key.
     pub(crate) fn entry(&self, name: &str) -> Option<(&'n Key, &'n Node)> {
-        self.entries.iter().find(|(key, _)| key.text == name).copied()
+        let of_name = |name: &str| self.entries.iter().find(|(key, _)| key.text == name).copied();
+        of_name(name).or_else(|| {
+            let others = self.aliases.iter().filter(|(_, meant)| *meant == name);
+            others.map(|(other, _)| *other).find_map(of_name)
+        })
+    }
+
+    /// The same settings, which go by these other names.
+    pub(crate) fn also_called(self, aliases: &'static [(&'static str, &'static str)]) -> Self {
+        Self { aliases, ..self }
+    }
+
+    /// The same settings with those of a map that stands in place of one of them.
+    pub(crate) fn unfolded(self, name: &str, inner: Fields<'n>) -> Self {
+        let others = self.entries.into_iter().filter(|(key, _)| key.text != name);
+        Self { entries: inner.entries.into_iter().chain(others).collect(), ..self }
     }
 }
 
@@ -99,19 +116,39 @@ impl<'a> Reader<'a> {
                 self.unknown(key, what, known);
             }
         }
-        Fields { at: node.at, entries }
+        Fields { at: node.at, entries, aliases: &[] }
     }
 
-    /// The settings of a map of another program's, which may have more of them than we know; but not nearly ours.
-    pub(crate) fn foreign_fields<'n>(&mut self, node: &'n Node, what: &str, known: &[&str]) -> Fields<'n> {
-        let entries = self.entries(node, what);
-        for (key, _) in &entries {
-            let is_known = known.contains(&key.text.as_str());
-            if !is_known && nearest(&key.text, known).is_some() {
+    /// The settings of a map of another program's, which may have more of them than we know, under other names too. One that is
+    /// nearly one of these is a slip of the pen, unless that one is there as well.
+    pub(crate) fn foreign_fields<'n>(
+        &mut self,
+        node: &'n Node,
+        what: &str,
+        known: &[&str],
+        aliases: &'static [(&'static str, &'static str)],
+    ) -> Fields<'n> {
+        let fields = Fields { at: node.at, entries: self.entries(node, what), aliases };
+        for (key, _) in &fields.entries {
+            let is_known = known.contains(&key.text.as_str()) || aliases.iter().any(|(other, _)| key.text == *other);
+            let meant = nearest(&key.text, known).filter(|meant| fields.entry(meant).is_none());
+            if !is_known && !key.is_comment() && meant.is_some() {
                 self.unknown(key, what, known);
             }
         }
-        Fields { at: node.at, entries }
+        fields
+    }
+
+    /// Takes back what was found since there were so many findings, for the sake of the rest of the file: what must be mended is a
+    /// warning then. Whether there was any.
+    pub(crate) fn excuse(&mut self, since: usize, what: &str) -> bool {
+        let mut has_faults = false;
+        for finding in self.findings[since..].iter_mut().filter(|finding| finding.is_error()) {
+            finding.severity = Severity::Warning;
+            finding.message = format!("{what} is left out: {}", finding.message);
+            has_faults = true;
+        }
+        has_faults
     }
 
     fn unknown(&mut self, key: &Key, what: &str, known: &[&str]) {
@@ -173,7 +210,7 @@ impl<'a> Reader<'a> {
         let text = self.word(node, what)?;
         let value = parse(&text);
         if value.is_none() {
-            self.fault(node.at, format!("{what} cannot be {text:?}"));
+            self.fault(node.at, format!("{what} cannot be {:?}", node.as_written().unwrap_or_default()));
         }
         value
     }

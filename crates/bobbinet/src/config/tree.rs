@@ -33,7 +33,32 @@ pub(crate) struct Key {
     pub(crate) text: String,
 }
 
+impl Key {
+    /// Whether it names no setting, but begins as people begin what is for other people.
+    pub(crate) fn is_comment(&self) -> bool {
+        self.text.starts_with(['_', '$', '/', '#']) || matches!(self.text.as_str(), "comment" | "comments" | "note")
+    }
+}
+
 impl Node {
+    /// Its named values, if it is a map.
+    pub(crate) fn entries(&self) -> &[(Key, Node)] {
+        match &self.value {
+            Value::Map(entries) => entries,
+            Value::Null(_) | Value::Flag(..) | Value::Number(_) | Value::Text(_) | Value::List(_) => &[],
+        }
+    }
+
+    /// The value of this name, if it is a map that has one.
+    pub(crate) fn get(&self, name: &str) -> Option<&Node> {
+        self.entries().iter().find(|(key, _)| key.text == name).map(|(_, node)| node)
+    }
+
+    /// Whether it is a map.
+    pub(crate) fn is_map(&self) -> bool {
+        matches!(self.value, Value::Map(_))
+    }
+
     /// What it is, in a word.
     pub(crate) fn kind(&self) -> &'static str {
         match self.value {

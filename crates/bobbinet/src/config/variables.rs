@@ -16,6 +16,8 @@ pub(crate) struct Variables {
     pub(crate) home: Option<PathBuf>,
     /// The ids that the file declares as inputs.
     pub(crate) inputs: BTreeSet<String>,
+    /// Whether the file is another program's: then `$NAME` and `{env:NAME}` are variables too, as Gemini CLI and OpenCode have them.
+    pub(crate) is_foreign: bool,
 }
 
 /// A name that stands for nothing.
@@ -26,10 +28,17 @@ pub(crate) struct Unset {
 }
 
 impl Variables {
-    /// The text with its variables replaced. `$${` stands for `${`.
+    /// The text with its variables replaced, and with the home folder for a `~` before it. `$${` stands for `${`.
     pub(crate) fn expand(&self, text: &str) -> Result<String, Unset> {
-        let mut expanded = String::with_capacity(text.len());
-        let mut rest = text;
+        let (mut expanded, mut rest) = match (text.strip_prefix('~'), &self.home) {
+            (Some(rest), Some(home)) if rest.is_empty() || rest.starts_with('/') => (home.display().to_string(), rest),
+            _ => (String::with_capacity(text.len()), text),
+        };
+        if self.is_foreign
+            && let Some(name) = bare_name(text)
+        {
+            return self.environment_value(name);
+        }
         while let Some(at) = rest.find("${") {
             if rest[..at].ends_with('$') {
                 expanded.push_str(&rest[..at]);
@@ -40,7 +49,8 @@ impl Variables {
             expanded.push_str(&rest[..at]);
             let inside = &rest[at + 2..];
             let end = inside.find('}').ok_or_else(|| Unset {
-                message: format!("{text:?} has ${{ and no }}"),
+                // The text itself may be a secret.
+                message: "there is a ${ here and no }".to_owned(),
                 hint: "write $${ for a ${ that is meant as such".to_owned(),
             })?;
             expanded.push_str(&self.value(&inside[..end])?);
@@ -67,7 +77,14 @@ impl Variables {
             };
         }
         match reference {
-            "workspaceFolder" => Ok(self.workspace.display().to_string()),
+            "workspaceFolderBasename" => {
+                Ok(self.workspace.file_name().unwrap_or_default().to_string_lossy().into_owned())
+            }
+            // Claude Code sets these for the servers of a project or of a plugin, whose file is in its folder.
+            "CLAUDE_PROJECT_DIR" | "CLAUDE_PLUGIN_ROOT" if !self.environment.contains_key(reference) => {
+                Ok(self.workspace.display().to_string())
+            }
+            "workspaceFolder" | "workspaceRoot" | "cwd" => Ok(self.workspace.display().to_string()),
             "userHome" => self
                 .home
                 .as_ref()
@@ -96,6 +113,15 @@ impl Variables {
     }
 }
 
+/// The name in `$NAME` or `{env:NAME}`, if that is all there is.
+fn bare_name(text: &str) -> Option<&str> {
+    let braced = text.strip_prefix("{env:").and_then(|rest| rest.strip_suffix('}'));
+    let name = braced.or_else(|| text.strip_prefix('$'))?;
+    let is_word = name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
+    let is_name = is_word && !name.is_empty() && !name.starts_with(|c: char| c.is_ascii_digit());
+    (is_name || (braced.is_some() && !name.is_empty())).then_some(name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,6 +133,7 @@ mod tests {
             workspace: PathBuf::from("/ws"),
             home: Some(PathBuf::from("/home/u")),
             inputs: ["key".to_owned()].into(),
+            is_foreign: true,
         };
         let found = variables.expand(text);
         match expected {
@@ -126,6 +153,16 @@ mod tests {
         check("${B:-}", Ok(""));
         check("${workspaceFolder}/d ${userHome}", Ok("/ws/d /home/u"));
         check("$${A}", Ok("${A}"));
+        check("${workspaceFolderBasename} ${cwd}", Ok("ws /ws"));
+        check("${CLAUDE_PROJECT_DIR}/x", Ok("/ws/x"));
+        check("~/docs", Ok("/home/u/docs"));
+        check("~", Ok("/home/u"));
+        check("~other/x a~/b", Ok("~other/x a~/b"));
+        check("$A", Ok("1"));
+        check("{env:A}", Ok("1"));
+        check("$5", Ok("$5"));
+        check("$A and {env:A}", Ok("$A and {env:A}"));
+        check("$B", Err("the variable B is not set"));
         check("${B}", Err("the variable B is not set"));
         check("${env:B}", Err("the variable B is not set"));
         check("${input:key}", Err("nobody to ask"));

@@ -23,7 +23,8 @@ fn fault(source: &Source, error: &serde_saphyr::Error) -> Finding {
     let words = text.split(" at line ").next().unwrap_or(&text);
     let words = words.split(", set ").next().unwrap_or(words);
     let finding = Finding::at(Severity::Error, source, place, format!("this is not YAML: {words}"));
-    match hint(words, finding.excerpt.as_deref().unwrap_or_default(), &source.text) {
+    let line = place.line.checked_sub(1).and_then(|index| source.text.lines().nth(index)).unwrap_or_default();
+    match hint(words, line, &source.text) {
         Some(hint) => finding.hint(hint),
         None => finding,
     }

@@ -11,10 +11,10 @@ use bobbinet_http::Mount;
 
 use super::run::Plan;
 use crate::{
-    cli::{Agent, Place, Up},
+    cli::{Agent, Check, Place, Up},
     config::{
-        self, AgentConfig, Config, Finding, NoCard, NodeConfig, Reading, Severity, Source, default_file, default_files,
-        find_card, program, suggestion,
+        self, AgentConfig, Config, Finding, NoCard, NodeConfig, Reading, Severity, Source, Strictness, default_file,
+        default_files, find_card, program, suggestion,
     },
     failure::{Code, Failure, label},
     output::Output,
@@ -22,19 +22,23 @@ use crate::{
 
 /// The plan of `bobbinet up`.
 pub(crate) fn up(output: Output, command: Up) -> Result<Plan, Failure> {
-    let Up { file, place } = command;
+    let Up { file, strict, place } = command;
     let file = file.or_else(default_file).ok_or_else(|| {
         let failure = Failure::new(Code::Usage, "there is no configuration here");
         failure
             .hint(format!("name a file: bobbinet up FILE; without one it is the first there is of {}", default_files()))
     })?;
-    let Reading { mut config, mut findings } = config::read(&file);
+    let Reading { mut config, mut findings } = config::read(&file, strictness(strict));
     over(&mut config.node, place);
     let name = file.display().to_string();
     findings.extend(config.agents.iter().filter_map(|(agent, config)| suggestion(agent.as_str(), config, &name)));
     tell(output, &findings)?;
     let Config { node, agents } = config;
     Ok(Plan { node, agents, mount: Mount::EachByName })
+}
+
+fn strictness(strict: bool) -> Strictness {
+    if strict { Strictness::Strict } else { Strictness::Lenient }
 }
 
 /// The plan of `bobbinet agent`.
@@ -148,15 +152,17 @@ fn tell(output: Output, findings: &[Finding]) -> Result<(), Failure> {
 }
 
 /// `bobbinet check`
-pub(crate) fn check(output: Output, file: Option<PathBuf>) -> Result<(), Failure> {
+pub(crate) fn check(output: Output, command: Check) -> Result<(), Failure> {
+    let Check { file, strict } = command;
     let file = file.or_else(default_file).ok_or_else(|| {
         let failure = Failure::new(Code::Usage, "there is no configuration here");
         failure.hint(format!("name a file; without one it is the first there is of {}", default_files()))
     })?;
     let name = file.display().to_string();
-    let Reading { config, mut findings } = config::read(&file);
+    let Reading { config, mut findings } = config::read(&file, strictness(strict));
     findings.extend(config::check(&config, &name));
-    let errors = findings.iter().filter(|finding| finding.severity == Severity::Error).count();
+    let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
+    let (errors, warnings, notes) = (count(Severity::Error), count(Severity::Warning), count(Severity::Note));
     if output.is_json() {
         let agent = |(name, agent): (&AgentName, &AgentConfig)| {
             let variables: Vec<&String> = agent.env.keys().collect();
@@ -169,7 +175,8 @@ pub(crate) fn check(output: Output, file: Option<PathBuf>) -> Result<(), Failure
         output.field("File", &name)?;
         output.field("Agents", config.agents.keys().map(AgentName::as_str).collect::<Vec<_>>().join(", "))?;
         output.field("Errors", errors)?;
-        output.field("Notes", findings.len() - errors)?;
+        output.field("Warnings", warnings)?;
+        output.field("Notes", notes)?;
     }
     if errors == 0 { Ok(()) } else { Err(Failure::told(Code::Config, "the configuration has faults")) }
 }

@@ -38,6 +38,10 @@ pub(super) fn finding(finding: &Finding) {
     let red = cyan.fg_color(Some(anstyle::AnsiColor::Red.into()));
     match finding.severity {
         Severity::Error => anstream::eprintln!("{red}error:{red:#} {finding}"),
+        Severity::Warning => {
+            let yellow = cyan.fg_color(Some(anstyle::AnsiColor::Yellow.into()));
+            anstream::eprintln!("{yellow}warning:{yellow:#} {finding}");
+        }
         Severity::Note => anstream::eprintln!("{cyan}note:{cyan:#} {finding}"),
     }
 }

@@ -4,11 +4,11 @@ use serde_json::{Value, json};
 
 use crate::program::Place;
 
-/// What `bobbinet check` finds in a file, as `LINE: MESSAGE -> HINT`, and its exit code.
+/// What `bobbinet check --strict` finds in a file, as `LINE: MESSAGE -> HINT`, and its exit code.
 fn check(file: &str, text: &str, expected: &[&str]) {
     let place = Place::new();
     place.write(file, text);
-    let ran = place.run(&["check", file, "-o", "json"]);
+    let ran = place.run(&["check", file, "--strict", "-o", "json"]);
     let report: Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:?}"));
     let errors: Vec<&Value> =
         report["findings"].as_array().unwrap().iter().filter(|it| it["severity"] == "error").collect();
@@ -250,7 +250,7 @@ fn an_mcp_json_with_mistakes_is_told_where() {
     );
     check_json(
         "{ \"mcpServers\": {\n \"a\": { \"command\": \"ls\" },\n \"a\": { \"command\": \"ls\" } } }",
-        &[r#"3: "a" stands here twice"#],
+        &[r#"2: "a" stands here twice"#],
     );
     check_json(
         "{ \"mcpServer\": {} }",
@@ -259,6 +259,173 @@ fn an_mcp_json_with_mistakes_is_told_where() {
             r#"1: the file has no setting "mcpServer" -> did you mean "mcpServers"?"#,
         ],
     );
+}
+
+/// The agents that a file comes to, and what is warned of, as `LINE: MESSAGE`.
+fn lenient(text: &str, names: &[&str], warnings: &[&str]) {
+    let place = Place::new();
+    place.write("mcp.json", text);
+    let ran = place.run(&["check", "mcp.json", "-o", "json"]);
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:?}"));
+    assert_eq!((ran.code, &report["ok"]), (0, &json!(true)), "{report:#}");
+    let found: Vec<&str> =
+        report["agents"].as_array().unwrap().iter().map(|agent| agent["name"].as_str().unwrap()).collect();
+    assert_eq!(found, names, "{text}");
+    let told: Vec<String> = report["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|finding| finding["severity"] == "warning")
+        .map(|finding| format!("{}: {}", finding["line"], finding["message"].as_str().unwrap()))
+        .collect();
+    assert_eq!(told, warnings, "{text}");
+}
+
+#[test]
+fn one_server_that_cannot_be_started_does_not_stop_the_others() {
+    let with = |server: &str| {
+        format!("{{ \"mcpServers\": {{\n \"good\": {{ \"command\": \"ls\" }},\n \"bad\": {server} }} }}")
+    };
+    let check_bad =
+        |server: &str, why: &str| lenient(&with(server), &["good"], &[&format!("3: server bad is left out: {why}")]);
+    let http = "servers over HTTP are not in this version yet";
+    for server in [
+        r#"{ "url": "http://x" }"#,
+        r#"{ "httpUrl": "http://x" }"#,
+        r#"{ "serverUrl": "http://x" }"#,
+        r#"{ "type": "streamableHttp", "url": "http://x" }"#,
+        r#"{ "transport": "streamable-http", "url": "http://x" }"#,
+        r#"{ "type": "sse", "url": "http://x" }"#,
+    ] {
+        check_bad(server, http);
+    }
+    check_bad(
+        r#"{ "command": "ls", "env": { "K": "${BOBBINET_TEST_UNSET}" } }"#,
+        "the variable BOBBINET_TEST_UNSET is not set",
+    );
+    check_bad(
+        r#"{ "command": "ls", "env": { "K": "$BOBBINET_TEST_UNSET" } }"#,
+        "the variable BOBBINET_TEST_UNSET is not set",
+    );
+    check_bad("{}", "there is no command");
+    check_bad("7", "server bad is a map, and here is a number");
+    lenient(
+        "{ \"mcpServers\": {\n \"a\": { \"command\": \"no\" },\n \"a\": { \"command\": \"ls\" } } }",
+        &["a"],
+        &[r#"2: server a is left out: "a" stands here twice"#],
+    );
+    let place = Place::new();
+    place.write("mcp.json", r#"{ "mcpServers": { "bad": { "url": "http://x" } } }"#);
+    let ran = place.run(&["up", "mcp.json"]);
+    assert_eq!(ran.code, 2);
+    assert!(ran.stderr.contains("there is no server that can be started"), "{}", ran.stderr);
+    place.write("mcp.json", &with(r#"{ "url": "http://x" }"#));
+    let ran = place.run(&["up", "mcp.json", "--strict"]);
+    assert_eq!(ran.code, 2, "{}", ran.stderr);
+}
+
+#[test]
+fn what_people_write_beside_servers_is_passed_over() {
+    lenient(
+        r##"{ "$schema": "x", "_comment": "mine", "mcpServers": {
+            "_comment": "these", "//": "are mine", "#x": 1, "_old": { "command": "gone" },
+            "a": { "_comment": "a list", "description": "Lists", "comment": "x", "command": "ls", "trust": true, "autoApprove": [] },
+            "b": { "command": "ls", "disabled": "false" }, "c": { "command": "x", "disabled": "true" },
+            "d": { "command": "x", "isActive": false }, "e": { "command": "x", "enabled": false }
+        } }"##,
+        &["a", "b"],
+        &[],
+    );
+}
+
+#[test]
+fn the_servers_of_every_host_are_found() {
+    let expected = json!([{ "name": "a", "command": ["ls", "-l"], "cwd": "", "env": ["K"] }]);
+    let server = r#"{ "a": { "command": "ls", "args": ["-l"], "env": { "K": "v" } } }"#;
+    for text in [
+        format!(r#"{{ "mcpServers": {server} }}"#),
+        format!(r#"{{ "servers": {server}, "inputs": [] }}"#),
+        format!(r#"{{ "context_servers": {server}, "node": {{ "path": "/usr/bin/node" }}, "theme": "One Dark" }}"#),
+        format!(r#"{{ "mcp_servers": {server} }}"#),
+        format!(r#"{{ "editor.fontSize": 12, "mcp": {{ "inputs": [], "servers": {server} }} }}"#),
+        format!(r#"{{ "mcp.servers": {server} }}"#),
+        format!(r#"{{ "mcp": {server} }}"#),
+        format!(r#"{{ "amp.mcpServers": {server} }}"#),
+        format!(r#"{{ "mcp": {{ "allowed": ["a"] }}, "mcpServers": {server} }}"#),
+        server.to_owned(),
+        r#"{ "mcpServers": [{ "name": "a", "command": "ls", "args": ["-l"], "env": { "K": "v" } }] }"#.to_owned(),
+        r#"[{ "name": "a", "command": "ls", "args": ["-l"], "env": { "K": "v" } }]"#.to_owned(),
+        r#"{ "context_servers": { "a": { "source": "custom", "command": { "path": "ls", "args": ["-l"], "env": { "K": "v" } } } } }"#.to_owned(),
+        r#"{ "mcp": { "a": { "type": "local", "command": ["ls", "-l"], "environment": { "K": "v" }, "enabled": true } } }"#.to_owned(),
+        r#"{ "mcpServers": { "a": { "transport": { "type": "stdio", "command": "ls", "args": ["-l"], "env": { "K": "v" } } } } }"#.to_owned(),
+    ] {
+        agents("some.json", &text, &expected);
+    }
+    agents("some.yaml", "mcpServers:\n  a:\n    command: ls\n    args: [-l]\n    env: { K: v }\n", &expected);
+    agents(
+        "goose.yaml",
+        "extensions:\n  a: { type: stdio, cmd: ls, args: [-l], envs: { K: v }, enabled: true }\n",
+        &expected,
+    );
+}
+
+#[test]
+fn every_server_has_a_name_that_is_its_own() {
+    let named = |key: &str| format!(r#""{key}": {{ "command": "ls" }}"#);
+    let names = |keys: &[&str], expected: &[&str]| {
+        let servers: Vec<String> = keys.iter().map(|key| named(key)).collect();
+        lenient(&format!("{{ \"mcpServers\": {{ {} }} }}", servers.join(",\n")), expected, &[]);
+    };
+    // printf '文件' | sha256sum
+    names(&["文件"], &["server-39932f24"]);
+    names(&["My Files"], &["my-files"]);
+    names(&["My Files", "my-files"], &["my-files", "my-files-a1acceda"]);
+    names(&["@scope/Files", "!!!"], &["scope-files", "server-e84c538e"]);
+}
+
+#[test]
+fn no_value_of_a_variable_or_a_header_is_ever_shown() {
+    const SECRET: &str = "sk-live-4711";
+    let place = Place::new();
+    let faulty = [
+        format!(
+            "{{ \"mcpServers\": {{ \"a\": {{ \"url\": \"http://x\", \"headers\": {{ \"Authorization\": \"Bearer {SECRET}\" }} }} }} }}"
+        ),
+        format!("{{ \"mcpServers\": {{ \"a\": {{ \"comand\": \"x\", \"env\": {{ \"TOKEN\": \"{SECRET}\" }} }} }} }}"),
+        format!(
+            "{{ \"mcpServers\": {{ \"a\": {{ \"command\": \"ls\", \"env\": {{ \"TOKEN\": \"{SECRET}${{x\" }} }} }} }}"
+        ),
+        format!(
+            "{{ \"mcpServers\": {{ \"a\": {{ \"command\": \"ls\", \"env\": {{ \"TOKEN\": [\"{SECRET}\"] }} }} }} }}"
+        ),
+        format!("{{ \"mcpServers\": {{ \"a\": {{ \"command\": \"ls\", \"env\": {{ \"TOKEN\": \"{SECRET} }} }} }} }}"),
+        format!("{{ \"mcpServers\": {{ \"a\": {{ \"command\": \"ls\", \"env\": {{ \"TOKEN\": {SECRET} }} }} }} }}"),
+        format!("{{ \"mcpServers\": {{ \"a\": {{ \"command\": \"ls\", \"env\": {{ \"TOKEN\" \"{SECRET}\" }} }} }} }}"),
+        format!("agents:\n  a:\n    mcp: {{ comand: [ls], env: {{ TOKEN: {SECRET} }} }}\n"),
+        format!("agents:\n  a:\n    mcp:\n      command: [ls]\n      env: {{ TOKEN: [{SECRET}] }}\n"),
+        format!("agents:\n  a:\n    mcp:\n      command: [ls]\n      env: {{ TOKEN: @{SECRET} }}\n"),
+        format!("agents:\n  a:\n    mcp:\n      command: [ls]\n      env:\n        TOKEN: one: {SECRET}\n"),
+        format!("agents:\n  a:\n    mcp:\n      command: [ls]\n      env:\n\t    TOKEN: {SECRET}\n"),
+        format!("agents:\n  a:\n    mcp:\n      command: [ls]\n      env:\n        TOKEN: *{SECRET}\n"),
+        format!("agents:\n  a:\n    mcp:\n      command: [ls]\n      env:\n        TOKEN: \"{SECRET}\\q\"\n"),
+        format!(
+            "{{ \"mcpServers\": {{ \"a\": {{ \"command\": \"ls\", \"env\": {{ \"TOKEN\": \"\\x{SECRET}\" }} }} }} }}"
+        ),
+    ];
+    for text in faulty {
+        place.write("some.json", &text);
+        for arguments in [
+            ["check", "some.json", "--strict", "-o", "text"],
+            ["check", "some.json", "--strict", "-o", "json"],
+            ["up", "some.json", "--strict", "-o", "text"],
+            ["up", "some.json", "--strict", "-o", "json"],
+        ] {
+            let ran = place.run(&arguments);
+            let said = format!("{}{}", ran.stdout, ran.stderr);
+            assert_eq!(ran.code, 2, "{text}\n{said}");
+            assert!(!said.contains(SECRET), "{text}\n{said}");
+        }
+    }
 }
 
 #[test]
