@@ -6,6 +6,7 @@ mod chart;
 mod crash;
 mod demo;
 mod foreign;
+mod guarded;
 mod node;
 mod once;
 mod readme;

@@ -72,6 +72,10 @@ impl Node {
         Agent { token: String::from_utf8(minted.stdout).unwrap().trim().to_owned(), url }
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// SIGKILL, and wait until the process is gone.
     pub(crate) fn kill(mut self) -> ExitStatus {
         // It may have died by itself already.

@@ -42,6 +42,8 @@ pub struct McpConfig {
     pub call_slots: usize,
     /// The URI of the extension by which a message names its skill.
     pub extension_uri: &'static str,
+    /// Whether it is kept from seeing this node's keys and store.
+    pub isolation: Isolation,
     /// The bounds.
     pub limits: McpLimits,
 }
@@ -70,6 +72,7 @@ impl McpConfig {
             skills: BTreeMap::new(),
             call_slots: Self::CALL_SLOTS,
             extension_uri: "",
+            isolation: Isolation::Auto,
             limits: McpLimits::default(),
         }
     }
@@ -86,6 +89,19 @@ pub enum Era {
     Modern,
     /// Up to 2025-11-25: `initialize` first. Some servers that speak both can ask their user only in this one.
     Legacy,
+}
+
+/// Whether a server is kept from seeing what is the node's own: its keys, its store, what it keeps of its agents.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Isolation {
+    /// Where the system permits it; where not, the log says so.
+    #[default]
+    Auto,
+    /// A server that cannot be kept from it is not started.
+    Required,
+    /// Not: for a server that needs rights which isolation takes, or that is to work on the node's own folder.
+    Off,
 }
 
 /// What to say of one skill beside what the server says.
@@ -109,12 +125,14 @@ pub struct Launcher {
     pub program: PathBuf,
     /// What comes before `--`.
     pub args: Vec<OsString>,
+    /// Folders that servers must not see, each with the whole of its path. Without any, nothing is hidden.
+    pub hidden: Vec<PathBuf>,
 }
 
 impl Launcher {
     /// This very program, started with one more argument. It works also after its file was replaced or removed.
-    pub fn this_program(argument: &str) -> Self {
-        Self { program: PathBuf::from("/proc/self/exe"), args: vec![OsString::from(argument)] }
+    pub fn this_program(argument: &str, hidden: Vec<PathBuf>) -> Self {
+        Self { program: PathBuf::from("/proc/self/exe"), args: vec![OsString::from(argument)], hidden }
     }
 }
 

@@ -11,6 +11,7 @@ use std::{
     fs::File,
     io::Write,
     os::{fd::AsFd, unix::process::CommandExt},
+    path::PathBuf,
     process::{Child, Command, ExitCode, ExitStatus},
     time::{Duration, Instant},
 };
@@ -26,10 +27,25 @@ use nix::{
     unistd::{Pid, dup2_stdin, dup2_stdout, getpid, getppid, setsid},
 };
 
-use crate::procfs;
+use crate::{isolation, procfs, sweep::MARK};
 
 /// The argument that makes the shim become the server, if its parent is still the one named.
 const DIE_WITH: &str = "--die-with";
+
+/// The argument before each folder that the server must not see.
+pub(crate) const HIDE: &str = "--hide";
+
+/// The argument before the word that says whether a server may start that cannot be kept from seeing them.
+pub(crate) const ISOLATION: &str = "--isolation";
+
+/// That word.
+pub(crate) const REQUIRED: &str = "required";
+
+/// How the line begins, after the mark, that tells with what the server is isolated.
+pub(crate) const ISOLATED: &str = "isolated by";
+
+/// How it begins where it is not.
+pub(crate) const NOT_ISOLATED: &str = "not isolated:";
 
 /// How long the tree has to end by itself after it was told to.
 const GRACE: Duration = Duration::from_millis(1_500);
@@ -57,13 +73,17 @@ pub fn exec_mcp(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         return fail("usage: exec-mcp -- COMMAND [ARGUMENT]...", 2);
     };
     match prefix {
-        [.., flag, parent] if flag == DIE_WITH => become_server(parent, program, arguments),
+        [prefix @ .., flag, parent] if flag == DIE_WITH => become_server(prefix, parent, program, arguments),
         prefix => guard(prefix, command),
     }
 }
 
-/// The second stage: dies with the shim, and becomes the server.
-fn become_server(parent: &OsStr, program: &OsStr, arguments: &[OsString]) -> ExitCode {
+/// The second stage: dies with the shim, sees no more than it should, and becomes the server.
+fn become_server(prefix: &[OsString], parent: &OsStr, program: &OsStr, arguments: &[OsString]) -> ExitCode {
+    if let Err(why) = isolate(prefix) {
+        return fail(&format!("the server is not started: isolation is required, and {why}"), 1);
+    }
+    // After that, for a change of rights would undo it.
     if let Err(error) = prctl::set_pdeathsig(Signal::SIGKILL) {
         return fail(&format!("cannot bind the server's life to ours: {error}"), 1);
     }
@@ -78,6 +98,28 @@ fn become_server(parent: &OsStr, program: &OsStr, arguments: &[OsString]) -> Exi
     let error = Command::new(program).args(arguments).exec();
     let code = if error.kind() == std::io::ErrorKind::NotFound { NOT_FOUND } else { NOT_FOUND - 1 };
     fail(&format!("cannot run {}: {error}", program.to_string_lossy()), code)
+}
+
+/// Hides what is to be hidden, and tells the node on standard error, before the server can write there.
+fn isolate(prefix: &[OsString]) -> Result<(), String> {
+    let values = |flag: &str| {
+        let pairs = prefix.iter().zip(prefix.iter().skip(1));
+        pairs.filter(|(name, _)| **name == flag).map(|(_, value)| value.clone()).collect::<Vec<_>>()
+    };
+    let hidden = values(HIDE).into_iter().map(PathBuf::from).collect::<Vec<_>>();
+    if hidden.is_empty() {
+        return Ok(());
+    }
+    let is_required = values(ISOLATION).iter().any(|word| word == REQUIRED);
+    let found = isolation::hide(&hidden);
+    let told = match &found {
+        Ok(means) => format!("{ISOLATED} {}", means.as_str()),
+        Err(why) => format!("{NOT_ISOLATED} {why}"),
+    };
+    // Whoever knows the mark is not the server yet.
+    let mark = std::env::var(MARK).unwrap_or_default();
+    let _ = writeln!(std::io::stderr(), "{mark} {told}");
+    found.map(drop).or_else(|why| if is_required { Err(why) } else { Ok(()) })
 }
 
 /// The first stage: starts the second, and waits for one of the reasons to end it all.

@@ -18,6 +18,7 @@ mod convert;
 mod exec;
 mod fields;
 mod handler;
+mod isolation;
 mod lane;
 mod lines;
 mod listen;
@@ -40,8 +41,9 @@ mod transport;
 mod wish;
 
 pub use agent::McpAgent;
-pub use config::{Era, Launcher, McpConfig, McpLimits, SkillNotes};
+pub use config::{Era, Isolation, Launcher, McpConfig, McpLimits, SkillNotes};
 pub use exec::exec_mcp;
+pub use sweep::adopt_orphans;
 
 /// What a log filter should say of the protocol library, which logs whole messages at `info`.
 pub const LOG_DIRECTIVE: &str = "rmcp=warn";

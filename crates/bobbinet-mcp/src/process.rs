@@ -2,9 +2,11 @@
 
 use std::{
     collections::VecDeque,
-    env, io,
+    env,
+    ffi::OsString,
+    io,
     os::unix::ffi::OsStrExt,
-    path::Path,
+    path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     sync::{Arc, Mutex},
     time::Duration,
@@ -20,7 +22,8 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    config::{Launcher, McpConfig},
+    config::{Isolation, Launcher, McpConfig},
+    exec::{HIDE, ISOLATION, NOT_ISOLATED, REQUIRED},
     procfs,
     sweep::{self, MARK, Record},
 };
@@ -33,6 +36,9 @@ const TAIL_LINES: usize = 20;
 
 /// Bytes that are kept of one line of standard error.
 const TAIL_LINE_BYTES: usize = 512;
+
+/// How long a server whose process has ended is still listened to: what it wrote last is in the pipe.
+const LAST_LINES: Duration = Duration::from_millis(500);
 
 /// How long the shim has beyond the grace it gives the server.
 const SHIM_MARGIN: Duration = Duration::from_secs(2);
@@ -87,6 +93,7 @@ impl Server {
         command
             .arg0("bobbinet-exec-mcp")
             .args(&launcher.args)
+            .args(hiding(config.isolation, &launcher.hidden))
             .arg("--")
             .arg(&config.command)
             .args(&config.args)
@@ -100,15 +107,20 @@ impl Server {
         if let Some(folder) = &config.cwd {
             command.current_dir(folder);
         }
-        let mut shim = command.spawn()?;
-        let pid = shim.id().and_then(|pid| i32::try_from(pid).ok()).unwrap_or_default();
+        let (mut shim, pid) = {
+            let mut shims = sweep::shims();
+            let shim = command.spawn()?;
+            let pid = shim.id().and_then(|pid| i32::try_from(pid).ok()).unwrap_or_default();
+            shims.insert(pid);
+            (shim, pid)
+        };
         let record = Record::write(folder, &mark, Some(pid))?;
         let missing = || io::Error::other("the process has no pipes");
         let stdin = shim.stdin.take().ok_or_else(missing)?;
         let stdout = shim.stdout.take().ok_or_else(missing)?;
         let stderr = shim.stderr.take().ok_or_else(missing)?;
         let tail = Arc::new(Tail::default());
-        let stderr = tracker.spawn(read_stderr(config.name.clone(), stderr, tail.clone()));
+        let stderr = tracker.spawn(read_stderr(config.name.clone(), mark, stderr, tail.clone()));
         Ok((Self { shim, pid, record: Some(record), tail, stderr }, stdin, stdout))
     }
 
@@ -120,6 +132,13 @@ impl Server {
     /// What it last wrote to its standard error.
     pub(crate) fn tail(&self) -> &Tail {
         &self.tail
+    }
+
+    /// Returns when its process has ended, and what it had still written had its time to be read. Its output may stay open
+    /// beyond that: whoever else holds it.
+    pub(crate) async fn ended(&mut self) {
+        let _ = self.shim.wait().await;
+        tokio::time::sleep(LAST_LINES).await;
     }
 
     /// Ends the server and all that it started. Its standard input must be closed: a polite server ends at that.
@@ -151,6 +170,7 @@ impl Server {
 /// A server that is dropped instead of stopped loses its lifeline, and its shim ends it. Its record stays for the sweep.
 impl Drop for Server {
     fn drop(&mut self) {
+        sweep::shims().remove(&self.pid);
         self.stderr.abort();
     }
 }
@@ -179,10 +199,36 @@ fn is_runnable(command: &str, search: &std::ffi::OsStr, folder: Option<&Path>) -
     env::split_paths(search).any(|folder| folder.join(command).is_file())
 }
 
+/// What the shim is told to hide, and how much that matters.
+fn hiding(isolation: Isolation, hidden: &[PathBuf]) -> Vec<OsString> {
+    let mut words = match isolation {
+        Isolation::Off => return Vec::new(),
+        Isolation::Auto => Vec::new(),
+        Isolation::Required => vec![ISOLATION.into(), REQUIRED.into()],
+    };
+    words.extend(hidden.iter().flat_map(|folder| [HIDE.into(), folder.clone().into_os_string()]));
+    words
+}
+
+/// Whether a first line of standard error is the shim's, on isolation: it begins with the mark that nobody else knows yet.
+fn is_told(name: &str, mark: &str, line: &[u8]) -> bool {
+    let Some(told) = std::str::from_utf8(line).ok().and_then(|line| line.strip_prefix(mark)) else { return false };
+    match told.trim_start().strip_prefix(NOT_ISOLATED) {
+        Some(why) => tracing::warn!(
+            agent = name,
+            "not isolated: the MCP server could read this node's keys and store:{why}. Say `isolation: required` to start \
+             no such server, or `isolation: off` if that is how it should be"
+        ),
+        None => tracing::debug!(agent = name, "the MCP server is{told}"),
+    }
+    true
+}
+
 /// Reads standard error to its end: a server that cannot write would stop.
-async fn read_stderr(name: String, stderr: ChildStderr, tail: Arc<Tail>) {
+async fn read_stderr(name: String, mark: String, stderr: ChildStderr, tail: Arc<Tail>) {
     let mut stderr = BufReader::new(stderr);
     let mut line = Vec::new();
+    let mut is_first = true;
     loop {
         let (taken, is_whole) = match stderr.fill_buf().await {
             Ok(bytes) if !bytes.is_empty() => match bytes.iter().position(|&byte| byte == b'\n') {
@@ -192,7 +238,9 @@ async fn read_stderr(name: String, stderr: ChildStderr, tail: Arc<Tail>) {
             Ok(_) | Err(_) => break,
         };
         stderr.consume(taken);
-        if is_whole {
+        if is_whole && std::mem::take(&mut is_first) && is_told(&name, &mark, &line) {
+            line.clear();
+        } else if is_whole {
             say(&name, &tail, &mut line);
         }
     }

@@ -205,6 +205,11 @@ impl Session {
         self.server.pid()
     }
 
+    /// Returns when the server's process has ended, even if others hold its output open.
+    pub(crate) async fn ended(&mut self) {
+        self.server.ended().await;
+    }
+
     /// What the server last wrote to its standard error.
     pub(crate) fn last_words(&self) -> String {
         self.server.tail().text()

@@ -184,7 +184,7 @@ impl Shared {
             self.sweep().await;
             return None;
         };
-        let session = match started {
+        let mut session = match started {
             Ok(session) => session,
             Err(StartError { text, was_silent, .. }) => {
                 *era = if was_silent { Era::Legacy } else { config.era };
@@ -213,7 +213,7 @@ impl Shared {
         let millis = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::info!(agent = config.name, pid = session.pid(), tools, millis, ?era, "server is up");
         self.enter(Stage::Up(link.clone()));
-        let is_over = self.attend(&link).await;
+        let is_over = self.attend(&link, &mut session).await;
         // Nobody is sent to it any more from here on.
         if !matches!(is_over, Ending::Stop) {
             self.enter(Stage::Starting(None));
@@ -246,13 +246,14 @@ impl Shared {
     }
 
     /// Looks after a session: reads the tools again when they change. Returns when it is over.
-    async fn attend(&self, link: &Arc<Link>) -> Ending {
+    async fn attend(&self, link: &Arc<Link>, session: &mut Session) -> Ending {
         let debounce = Duration::from_millis(self.config.limits.list_debounce_ms);
         loop {
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return Ending::Stop,
                 () = link.tap.ended() => return Ending::Died,
+                () = session.ended() => return Ending::Died,
                 () = link.tap.tools_changed() => {}
             }
             let listed = async {

@@ -3,12 +3,24 @@
 //! The shim ends its tree even when we are killed. This is for the day when somebody kills the shim too.
 
 use std::{
+    collections::BTreeSet,
     fs, io,
     path::{Path, PathBuf},
+    sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
-use nix::sys::signal::Signal;
+use nix::{
+    sys::{
+        prctl,
+        signal::Signal,
+        wait::{WaitPidFlag, waitpid},
+    },
+    unistd::Pid,
+};
 
 use crate::procfs;
 
@@ -17,6 +29,51 @@ pub(crate) const MARK: &str = "BOBBINET_MCP_TREE";
 
 /// How long we go on killing what does not die.
 const SWEEP_MAX: Duration = Duration::from_secs(5);
+
+/// Whether whoever loses his parent becomes a child of ours.
+static ADOPTS: AtomicBool = AtomicBool::new(false);
+
+/// The shims that we have started. A child of ours that is none of them was adopted.
+static SHIMS: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
+
+/// Makes this process the new parent of what a server leaves behind whose shim was killed, so that it can be found and ended
+/// even where it has changed its session and its environment.
+///
+/// For a program that starts no other children than servers: any other would be taken for such.
+///
+/// # Errors
+/// What the system says. Then only those are found that still carry their mark.
+pub fn adopt_orphans() -> io::Result<()> {
+    prctl::set_child_subreaper(true)?;
+    ADOPTS.store(true, Ordering::Relaxed);
+    Ok(())
+}
+
+/// The shims, for as long as nobody else may start or end one.
+pub(crate) fn shims() -> MutexGuard<'static, BTreeSet<i32>> {
+    SHIMS.lock().expect("nobody panics while holding a few numbers")
+}
+
+/// Ends whom we have adopted, and all who came of them. Blocks.
+fn end_adopted() {
+    if !ADOPTS.load(Ordering::Relaxed) {
+        return;
+    }
+    let known = shims();
+    let us = std::process::id().cast_signed();
+    end(|| {
+        let all = procfs::all();
+        let adopted = all.iter().filter(|process| process.parent == us && !known.contains(&process.pid));
+        let mut found = Vec::new();
+        for process in adopted {
+            // The dead among them wait for us to take note.
+            let _ = waitpid(Pid::from_raw(process.pid), Some(WaitPidFlag::WNOHANG));
+            found.extend(procfs::descendants(process.pid, &all));
+            found.extend((!process.is_zombie).then_some(process.pid));
+        }
+        found
+    });
+}
 
 /// A server's tree, on disk for as long as it may live.
 #[derive(Debug)]
@@ -46,6 +103,7 @@ impl Record {
     /// Ends whatever is left of the tree, and forgets it. Blocks for some milliseconds.
     pub(crate) fn close(self) {
         end_marked(&self.mark);
+        end_adopted();
         let _ = fs::remove_file(&self.path);
     }
 }

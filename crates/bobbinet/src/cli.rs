@@ -4,6 +4,7 @@ use std::{ffi::OsString, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use bobbinet_core::{AgentName, ContextId, State};
 use bobbinet_http::client::{Origin, ServiceParameter};
+use bobbinet_mcp::Isolation;
 use clap::{
     ArgAction, Args, Parser, Subcommand,
     builder::{FalseyValueParser, Styles, styling::AnsiColor},
@@ -200,6 +201,9 @@ pub(crate) struct Agent {
     /// A variable for the server; with a name alone, the one that is set here
     #[arg(long, value_name = "NAME[=VALUE]")]
     pub(crate) env: Vec<String>,
+    /// Whether the server is kept from seeing this node's keys and store: auto, required or off
+    #[arg(long, value_name = "WORD", env = "BOBBINET_ISOLATION", hide_env_values = true, value_parser = isolation)]
+    pub(crate) isolation: Option<Isolation>,
     /// How the server is started
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub(crate) command: Vec<String>,
@@ -444,6 +448,11 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 fn duration(text: &str) -> Result<Duration, String> {
     let seconds = text.parse::<u32>().map(|seconds| Duration::from_secs(seconds.into()));
     seconds.or_else(|_| humantime::parse_duration(text)).map_err(|_| "write a time such as 500ms, 30s or 5m".to_owned())
+}
+
+fn isolation(text: &str) -> Result<Isolation, String> {
+    let word = serde_json::Value::from(text.to_lowercase());
+    serde_json::from_value(word).map_err(|_| "there is auto, required and off".to_owned())
 }
 
 fn state(text: &str) -> Result<State, String> {

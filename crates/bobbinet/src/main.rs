@@ -33,6 +33,8 @@ fn main() -> ExitCode {
         // Before any thread is started: the shim blocks signals for its only one.
         return bobbinet_mcp::exec_mcp(arguments.into_iter().skip(1));
     }
+    // At once: no other program of the same user may read our memory or our environment, a wrapped server least of all.
+    nix::sys::prctl::set_dumpable(false).ok();
     bobbinet_auth::install();
     let (Cli { global, command }, sources) = match parse(&arguments) {
         Ok(parsed) => parsed,

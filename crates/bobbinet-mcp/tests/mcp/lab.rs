@@ -35,7 +35,7 @@ pub(crate) struct Lab {
 
 /// The shim of this crate as the launcher.
 pub(crate) fn launcher() -> Launcher {
-    Launcher { program: PathBuf::from(env!("CARGO_BIN_EXE_bobbinet-exec-mcp")), args: Vec::new() }
+    Launcher { program: PathBuf::from(env!("CARGO_BIN_EXE_bobbinet-exec-mcp")), args: Vec::new(), hidden: Vec::new() }
 }
 
 /// A scripted server with bounds that make a test short. Its tools may run again, but for `echo`.

@@ -5,6 +5,7 @@
 mod calls;
 mod conversation;
 mod faults;
+mod isolation;
 mod lab;
 mod over;
 mod questions;

@@ -71,22 +71,42 @@ async fn a_server_that_dies_takes_its_children_along() {
     lab.close().await;
 }
 
+#[tokio::test]
+async fn a_shim_that_is_killed_strands_nobody_while_we_live() {
+    for mode in ["boot-forks", "boot-forks-unmarked"] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut victim = victim(mode, folder.path()).await;
+        let pids = pids(folder.path());
+        assert!(pids.iter().all(|pid| is_alive(*pid)), "{mode}");
+        kill(Pid::from_raw(shim(folder.path())), Signal::SIGKILL).unwrap();
+        until("the tree of a shim that was killed", || !pids.iter().any(|pid| is_alive(*pid))).await;
+        // And a new one is started in its place.
+        until("the next server", || shim_of(folder.path()).is_some_and(is_alive)).await;
+        victim.kill().unwrap();
+        victim.wait().unwrap();
+    }
+}
+
 /// Not a test of its own: a process of ours that is killed by the tests below.
 #[tokio::test]
 async fn helper_that_is_killed() {
     let Ok(notes) = std::env::var("BOBBINET_TEST_KILLED_IN") else { return };
     let notes = Path::new(&notes);
-    let agent = McpAgent::start(lab::config("boot-forks", notes), lab::launcher(), notes.join("agent"));
+    let mode = std::env::var("BOBBINET_TEST_MODE").unwrap();
+    // As a node does, which has no other children.
+    bobbinet_mcp::adopt_orphans().unwrap();
+    let agent = McpAgent::start(lab::config(&mode, notes), lab::launcher(), notes.join("agent"));
     agent.wait_ready(PATIENCE).await.unwrap();
     println!("ready");
     std::future::pending::<()>().await;
 }
 
 /// A process of ours with a server that has forked, up and running.
-async fn victim(notes: &Path) -> Child {
+async fn victim(mode: &str, notes: &Path) -> Child {
     let mut victim = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "tree::helper_that_is_killed", "--nocapture"])
         .env("BOBBINET_TEST_KILLED_IN", notes)
+        .env("BOBBINET_TEST_MODE", mode)
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -97,14 +117,18 @@ async fn victim(notes: &Path) -> Child {
 }
 
 fn shim(notes: &Path) -> i32 {
-    let record = fs::read_to_string(notes.join("agent/server.pid")).unwrap();
-    record.split(' ').nth(1).unwrap().parse().unwrap()
+    shim_of(notes).unwrap()
+}
+
+fn shim_of(notes: &Path) -> Option<i32> {
+    let record = fs::read_to_string(notes.join("agent/server.pid")).ok()?;
+    record.split(' ').nth(1)?.parse().ok()
 }
 
 #[tokio::test]
 async fn nothing_is_left_when_we_are_killed() {
     let folder = tempfile::tempdir().unwrap();
-    let mut victim = victim(folder.path()).await;
+    let mut victim = victim("boot-forks", folder.path()).await;
     let shim = shim(folder.path());
     let pids = pids(folder.path());
     assert!(pids.iter().all(|pid| is_alive(*pid)) && is_alive(shim));
@@ -117,7 +141,7 @@ async fn nothing_is_left_when_we_are_killed() {
 #[tokio::test]
 async fn what_is_left_when_the_shim_is_killed_too_is_swept_at_the_next_start() {
     let folder = tempfile::tempdir().unwrap();
-    let mut victim = victim(folder.path()).await;
+    let mut victim = victim("boot-forks", folder.path()).await;
     let shim = shim(folder.path());
     let pids = pids(folder.path());
     // Stopped first, so that neither sees the other die.

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt, fs, path::PathBuf};
 
 use bobbinet_core::{Effect, agent::EXTENSION_URI};
-use bobbinet_mcp::{Era, McpConfig, McpLimits, SkillNotes};
+use bobbinet_mcp::{Era, Isolation, McpConfig, McpLimits, SkillNotes};
 
 use super::{
     cards::{self, Card},
@@ -19,8 +19,8 @@ use super::{
 pub(crate) const STDIO_HINT: &str = "only servers that are started by a command (stdio) can be wrapped: take it out, or say disabled: true in an mcp.json";
 
 /// The settings of an agent beside how its server is started.
-pub(crate) const AGENT_KEYS: [&str; 9] =
-    ["use", "title", "description", "trust_hints", "effects", "interactive", "slots", "era", "limits"];
+pub(crate) const AGENT_KEYS: [&str; 10] =
+    ["use", "title", "description", "trust_hints", "effects", "interactive", "slots", "era", "isolation", "limits"];
 
 /// One MCP server that becomes an agent.
 #[derive(Clone, Default)]
@@ -47,6 +47,8 @@ pub(crate) struct AgentConfig {
     pub(crate) slots: Option<usize>,
     /// Which generation of the protocol it is spoken to in.
     pub(crate) era: Era,
+    /// Whether it is kept from seeing the node's keys and store.
+    pub(crate) isolation: Isolation,
     /// Its bounds.
     pub(crate) limits: McpLimits,
 }
@@ -65,8 +67,21 @@ impl fmt::Debug for AgentConfig {
 impl AgentConfig {
     /// The same for the crate that runs the server.
     pub(crate) fn into_mcp(self, name: &str) -> McpConfig {
-        let Self { command, env, cwd, card, title, description, trust_hints, effects, interactive, slots, era, limits } =
-            self;
+        let Self {
+            command,
+            env,
+            cwd,
+            card,
+            title,
+            description,
+            trust_hints,
+            effects,
+            interactive,
+            slots,
+            era,
+            isolation,
+            limits,
+        } = self;
         let card = card.unwrap_or_default();
         let mut words = command.into_iter();
         let mut all_effects: BTreeMap<String, Effect> = BTreeMap::new();
@@ -88,6 +103,7 @@ impl AgentConfig {
             env,
             cwd: Some(cwd),
             era,
+            isolation,
             effects: all_effects,
             trust_hints,
             interactive,
@@ -193,6 +209,9 @@ pub(crate) fn settings(reader: &mut Reader<'_>, fields: &Fields<'_>, config: &mu
     config.slots = fields.get("slots").and_then(|node| reader.parsed(node, "slots", positive));
     let era = |text: &str| serde_json::from_value(serde_json::Value::from(text)).ok();
     config.era = fields.get("era").and_then(|node| reader.parsed(node, "era", era)).unwrap_or_default();
+    let isolation = |text: &str| serde_json::from_value(serde_json::Value::from(text)).ok();
+    config.isolation =
+        fields.get("isolation").and_then(|node| reader.parsed(node, "isolation", isolation)).unwrap_or_default();
     if let Some(node) = fields.get("limits") {
         let mut bounds = Bounds::of(&config.limits);
         let known: Vec<String> = bounds.names().into_iter().map(str::to_owned).collect();

@@ -43,7 +43,7 @@ fn strictness(strict: bool) -> Strictness {
 
 /// The plan of `bobbinet agent`.
 pub(crate) fn agent(output: Output, command: Agent) -> Result<Plan, Failure> {
-    let Agent { name, place, card, trust_hints, description, cwd, env, command } = command;
+    let Agent { name, place, card, trust_hints, description, cwd, env, isolation, command } = command;
     let name = match name {
         Some(name) => name,
         None => name_of(&command),
@@ -57,6 +57,7 @@ pub(crate) fn agent(output: Output, command: Agent) -> Result<Plan, Failure> {
         card,
         description,
         trust_hints,
+        isolation: isolation.unwrap_or_default(),
         ..AgentConfig::default()
     };
     if !agent.cwd.is_dir() {

@@ -44,12 +44,18 @@ enum End {
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    /// Heard so that it does not end us without a word: the write that a limit forbids fails, and says so.
+    _file_too_large: Signal,
 }
 
 impl Signals {
     fn listen() -> Result<Self, Failure> {
         let listen = |kind| signal(kind).map_err(|error| Failure::of(Code::Internal, &error));
-        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            _file_too_large: listen(SignalKind::from_raw(nix::libc::SIGXFSZ))?,
+        })
     }
 
     async fn next(&mut self) {
@@ -65,6 +71,9 @@ impl Signals {
 /// durable is durable, and the next start goes on from there.
 pub(crate) async fn run(output: Output, plan: Plan) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
+    if let Err(error) = bobbinet_mcp::adopt_orphans() {
+        tracing::warn!(%error, "a server's process that leaves everything behind may stay when its guardian is killed");
+    }
     let (lame_duck, grace) = (plan.node.lame_duck, plan.node.grace);
     let stop = CancellationToken::new();
     let node = tokio::select! {

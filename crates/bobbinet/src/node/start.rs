@@ -160,9 +160,12 @@ fn of_engine(error: &EngineError) -> Failure {
 }
 
 async fn start_agents(agents: BTreeMap<AgentName, AgentConfig>, data: &Path) -> BTreeMap<AgentName, Arc<dyn Agent>> {
+    // What servers must not see though they run as the same user. The agents' folder has to be there to be covered.
+    let hidden = [KEYS_FOLDER, STORE_FOLDER, AGENTS_FOLDER].map(|folder| data.join(folder)).to_vec();
     let start = |(name, config): (AgentName, AgentConfig)| {
         let folder = data.join(AGENTS_FOLDER).join(name.as_str());
-        let agent = McpAgent::start(config.into_mcp(name.as_str()), Launcher::this_program(SHIM), folder);
+        let agent =
+            McpAgent::start(config.into_mcp(name.as_str()), Launcher::this_program(SHIM, hidden.clone()), folder);
         (name, agent)
     };
     let agents: Vec<(AgentName, Arc<McpAgent>)> = agents.into_iter().map(start).collect();

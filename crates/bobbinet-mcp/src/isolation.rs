@@ -1,0 +1,191 @@
+//! What a server must not see though it runs as the same user as we do: this node's keys, its store, what other agents keep.
+//!
+//! By a mount namespace, in which an empty folder covers each of them; where the system permits none, by Landlock, which
+//! can only grant and therefore leaves out what lies beside them in one of the server's own working folders. Both are for
+//! good: a server can take neither back, nor can what it starts. Called by the shim, in the process that becomes the server.
+//!
+//! Not hidden: the network, and everything else that belongs to the same user.
+
+use std::{
+    collections::BTreeSet,
+    env, fs,
+    path::{Path, PathBuf},
+};
+
+use caps::{CapSet, Capability};
+use landlock::{
+    ABI, Access, AccessFs, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus,
+    path_beneath_rules,
+};
+use nix::{
+    mount::{MsFlags, mount},
+    sched::{CloneFlags, unshare},
+    unistd::{getgid, getuid},
+};
+
+/// With what the system lets us hide it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Means {
+    Mounts,
+    Landlock,
+}
+
+impl Means {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Mounts => "a mount namespace",
+            Self::Landlock => "Landlock",
+        }
+    }
+}
+
+/// The rights by which the superuser could undo it, or look past it. A server that is no superuser has none of them.
+const TAKEN: [Capability; 12] = [
+    Capability::CAP_SYS_ADMIN,
+    Capability::CAP_SYS_PTRACE,
+    Capability::CAP_SYS_MODULE,
+    Capability::CAP_SYS_RAWIO,
+    Capability::CAP_SYS_BOOT,
+    Capability::CAP_MKNOD,
+    Capability::CAP_DAC_READ_SEARCH,
+    Capability::CAP_SYSLOG,
+    Capability::CAP_MAC_ADMIN,
+    Capability::CAP_MAC_OVERRIDE,
+    Capability::CAP_BPF,
+    Capability::CAP_PERFMON,
+];
+
+/// The first version of Landlock that does not forbid to move files between folders.
+const LANDLOCK: ABI = ABI::V2;
+
+/// Hides these folders from this process and all that it starts, for good. The error says why neither way can be gone.
+///
+/// The process must have one thread only.
+pub(crate) fn hide(folders: &[PathBuf]) -> Result<Means, String> {
+    let by_mounts = match by_mounts(folders) {
+        Ok(()) => return Ok(Means::Mounts),
+        Err(why) => why,
+    };
+    by_landlock(folders, &working_folders()).map(|()| Means::Landlock).map_err(|why| format!("{by_mounts}; {why}"))
+}
+
+/// Where a server makes files and folders of its own.
+fn working_folders() -> Vec<PathBuf> {
+    let variables = ["HOME", "TMPDIR"].iter().filter_map(env::var_os).map(PathBuf::from);
+    let folders = env::current_dir().into_iter().chain(variables).filter_map(|folder| folder.canonicalize().ok());
+    // Nobody makes anything in the root folder itself, though containers start there.
+    folders.filter(|folder| folder != Path::new("/")).collect()
+}
+
+fn by_mounts(folders: &[PathBuf]) -> Result<(), String> {
+    let no =
+        |what: &str, error: &dyn std::fmt::Display| format!("a mount namespace is not permitted ({what}: {error})");
+    if unshare(CloneFlags::CLONE_NEWNS).is_err() {
+        let (user, group) = (getuid(), getgid());
+        let flags = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS;
+        unshare(flags).map_err(|error| no("unshare", &error))?;
+        // The same names inside as outside. Who gives up the right to change groups may say so himself.
+        fs::write("/proc/self/setgroups", "deny").map_err(|error| no("setgroups", &error))?;
+        fs::write("/proc/self/uid_map", format!("{user} {user} 1")).map_err(|error| no("uid_map", &error))?;
+        fs::write("/proc/self/gid_map", format!("{group} {group} 1")).map_err(|error| no("gid_map", &error))?;
+    }
+    let nothing = None::<&str>;
+    // What is mounted outside later still appears inside, and never the other way round.
+    mount(nothing, "/", nothing, MsFlags::MS_REC | MsFlags::MS_SLAVE, nothing).map_err(|error| no("mount", &error))?;
+    let flags = MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    for folder in folders {
+        let cover = mount(Some("tmpfs"), folder, Some("tmpfs"), flags, Some("size=4k,mode=0000"));
+        cover.map_err(|error| no(&folder.display().to_string(), &error))?;
+    }
+    // A working folder that lies below a cover must be looked up again, or it would be a way around it.
+    env::current_dir().and_then(env::set_current_dir).map_err(|error| no("the working folder", &error))?;
+    give_up_rights().map_err(|error| no("capabilities", &error))
+}
+
+/// What is not in the bounding set is not given to anybody at `exec`, not to the superuser either.
+fn give_up_rights() -> Result<(), caps::errors::CapsError> {
+    for right in TAKEN {
+        if caps::has_cap(None, CapSet::Bounding, right)? {
+            caps::drop(None, CapSet::Bounding, right)?;
+        }
+    }
+    caps::clear(None, CapSet::Ambient)?;
+    caps::clear(None, CapSet::Inheritable)
+}
+
+fn by_landlock(folders: &[PathBuf], working: &[PathBuf]) -> Result<(), String> {
+    let shared = working.iter().find(|works| folders.iter().any(|folder| folder.starts_with(works)));
+    if let Some(shared) = shared {
+        return Err(format!("Landlock cannot hide what lies below the server's own folder {}", shared.display()));
+    }
+    let all = AccessFs::from_all(LANDLOCK);
+    let (granted, above) = around(folders).map_err(|error| format!("the folders around cannot be read: {error}"))?;
+    let enforced = Ruleset::default()
+        .set_compatibility(CompatLevel::HardRequirement)
+        .handle_access(all)
+        .and_then(Ruleset::create)
+        .and_then(|rules| rules.add_rules(path_beneath_rules(granted, all)))
+        .and_then(|rules| rules.add_rules(path_beneath_rules(above, AccessFs::ReadDir)))
+        .and_then(|rules| rules.restrict_self());
+    match enforced {
+        Ok(status) if status.ruleset != RulesetStatus::NotEnforced => Ok(()),
+        Ok(_) => Err("Landlock is not there".to_owned()),
+        Err(error) => Err(format!("Landlock is not there: {error}")),
+    }
+}
+
+/// Everything but these folders: all that lies beside them and beside the folders above them, which may be listed.
+fn around(folders: &[PathBuf]) -> std::io::Result<(Vec<PathBuf>, BTreeSet<PathBuf>)> {
+    let above: BTreeSet<PathBuf> =
+        folders.iter().flat_map(|folder| folder.ancestors().skip(1)).map(Path::to_owned).collect();
+    let mut granted = Vec::new();
+    for folder in &above {
+        for entry in fs::read_dir(folder)? {
+            let path = entry?.path();
+            let is_hidden = folders.contains(&path) || above.contains(&path);
+            // A link is followed by what it leads to, which has a place of its own in all this.
+            if !is_hidden && !path.is_symlink() {
+                granted.push(path);
+            }
+        }
+    }
+    Ok((granted, above))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Landlock binds a thread, so a test can be bound by it; where the kernel has none there is nothing to see.
+    #[test]
+    fn landlock_hides_a_folder_and_nothing_else() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path().canonicalize().unwrap();
+        for name in ["data/keys", "data/own", "work"] {
+            fs::create_dir_all(root.join(name)).unwrap();
+            fs::write(root.join(name).join("file"), "words").unwrap();
+        }
+        let keys = root.join("data/keys");
+        let inside = |keys: PathBuf, working: Vec<PathBuf>| {
+            let root = root.clone();
+            let bound = move || {
+                by_landlock(&[keys], &working)?;
+                let read = |name: &str| fs::read_to_string(root.join(name)).is_ok();
+                let moved = fs::rename(root.join("work/file"), root.join("data/own/moved")).is_ok();
+                Ok::<_, String>((
+                    read("data/keys/file"),
+                    fs::write(root.join("data/keys/new"), "").is_ok(),
+                    read("data/own/file"),
+                    moved,
+                ))
+            };
+            std::thread::spawn(bound).join().unwrap()
+        };
+        let below = inside(keys.clone(), vec![root.join("data")]);
+        assert!(below.unwrap_err().contains("own folder"));
+        match inside(keys, vec![root.join("work")]) {
+            Ok(seen) => assert_eq!(seen, (false, false, true, true)),
+            Err(why) => assert!(why.contains("not there"), "{why}"),
+        }
+    }
+}
