@@ -15,6 +15,8 @@ pub const ATTEMPTS_MAX: u32 = 3;
 /// A crash loop in the tests takes a call over a handful of times; this many in a row is the call's own doing.
 pub const TAKEOVERS_MAX: u32 = 64;
 
+const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+
 /// The bounds that a node's operator may change. The defaults are these notes' starting numbers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -27,10 +29,29 @@ pub struct Limits {
     pub events_max: u64,
     /// Bytes of messages and artifacts that one task keeps.
     pub task_bytes_max: usize,
-    /// Tasks that run or wait for a call slot, on this node.
+    /// Tasks that run or wait for a call slot, on this node. At this limit, and at each of those that follow, new tasks are
+    /// refused. An answer to a task never is: it may bring more to run than there may be new ones.
     pub tasks_open_max: usize,
-    /// Tasks kept, finished ones included; at the limit new ones are refused until retention has made room.
+    /// The same of one tenant's.
+    pub tasks_open_per_tenant_max: usize,
+    /// The same of one owner's: with room left for the others of its tenant.
+    pub tasks_open_per_owner_max: usize,
+    /// Tasks that wait for their callers, on this node. Those at work when it is reached may still ask.
+    pub tasks_parked_max: usize,
+    /// The same of one tenant's.
+    pub tasks_parked_per_tenant_max: usize,
+    /// The same of one owner's.
+    pub tasks_parked_per_owner_max: usize,
+    /// Finished tasks that are kept, on this node, until retention makes room.
     pub tasks_stored_max: usize,
+    /// The same of one tenant's.
+    pub tasks_stored_per_tenant_max: usize,
+    /// The same of one owner's.
+    pub tasks_stored_per_owner_max: usize,
+    /// How long a task waits for an answer of its caller, in milliseconds. Then it fails, saying so.
+    pub question_life_ms: u64,
+    /// How long a task waits for its agent, which is no longer configured, to come back, in milliseconds. Then it fails.
+    pub unserved_life_ms: u64,
     /// How long a finished task is kept, in milliseconds.
     pub retention_ms: u64,
     /// How long one run may work, in milliseconds. Waiting for an answer does not count.
@@ -52,9 +73,19 @@ impl Default for Limits {
             artifacts_max: 1_000,
             events_max: 10_000,
             task_bytes_max: 64 << 20,
-            tasks_open_max: 10_000,
+            // An owner who is alone on a node can use nine tenths of what one tenant has, and nobody can use all of it.
+            tasks_open_max: 100_000,
+            tasks_open_per_tenant_max: 10_000,
+            tasks_open_per_owner_max: 9_000,
+            tasks_parked_max: 1_000_000,
+            tasks_parked_per_tenant_max: 100_000,
+            tasks_parked_per_owner_max: 10_000,
             tasks_stored_max: 1_000_000,
-            retention_ms: 30 * 24 * 60 * 60 * 1_000,
+            tasks_stored_per_tenant_max: 900_000,
+            tasks_stored_per_owner_max: 810_000,
+            question_life_ms: 30 * DAY_MS,
+            unserved_life_ms: 7 * DAY_MS,
+            retention_ms: 30 * DAY_MS,
             run_limit_ms: 10 * 60 * 1_000,
             ask_hold_max_ms: 10 * 60 * 1_000,
             hot_tasks_max: 1_024,
@@ -68,6 +99,16 @@ impl Limits {
     /// How long a finished task is kept.
     pub fn retention(&self) -> Duration {
         Duration::from_millis(self.retention_ms)
+    }
+
+    /// How long a task waits for an answer.
+    pub fn question_life(&self) -> Duration {
+        Duration::from_millis(self.question_life_ms)
+    }
+
+    /// How long a task waits for an agent that is not configured.
+    pub fn unserved_life(&self) -> Duration {
+        Duration::from_millis(self.unserved_life_ms)
     }
 
     /// How long one run may work.

@@ -4,11 +4,7 @@
 //! decides it in turn, keeps it in one commit, makes it known, and answers everybody. What came in meanwhile is the
 //! next batch. Only another process, or a fault of the store, makes it load and decide again.
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bobbinet_core::{Command, Event, Generation, State, StreamId, Task, TaskId, Timestamp, decide};
 use bobbinet_store::{Commit, CommitError, Loaded, Step, Summary, Version};
@@ -17,6 +13,7 @@ use tracing::{debug, warn};
 
 use crate::{
     EngineError, Told,
+    accounts::Kind,
     engine::Inner,
     entry::{Entry, Queued, Report},
     record,
@@ -183,10 +180,13 @@ impl Inner {
             let idempotency = batch.iter_mut().find_map(|queued| queued.idempotency.clone());
             let is_intent = task.open_call().is_some();
             bobbinet_store::crash::point(if is_intent { "intent-before" } else { "outcome-before" });
-            match self.store.commit(Commit { steps: vec![step], idempotency }).await {
+            let on_its_way = self.accounts.commit_begins();
+            let committed = self.store.commit(Commit { steps: vec![step], idempotency }).await;
+            match committed {
                 Ok(()) => {
                     bobbinet_store::crash::point(if is_intent { "intent-after" } else { "outcome-after" });
-                    self.count(before.as_deref().map(|task| task.state), task.state);
+                    self.count(entry, before.as_deref(), &task);
+                    drop(on_its_way);
                     self.doubts.settle(&entry.id);
                     entry.publish(task.clone(), told(now, events));
                     self.hot.weigh(entry, &task);
@@ -205,6 +205,7 @@ impl Inner {
                 Err(error) => {
                     warn!(task = %entry.id, %error, "a commit failed");
                     self.doubt(entry, before.as_deref(), &task);
+                    self.accounts.doubt();
                     entry.doubt();
                     self.fail(entry, batch, &error.into());
                     return None;
@@ -258,8 +259,9 @@ impl Inner {
     fn summary(&self, task: &Task) -> Summary {
         let due = match task.state {
             // At once, whatever the clock says now or will say after a restart.
+            State::Submitted if task.is_unserved => Some(task.status_at.after(self.limits.unserved_life())),
             State::Submitted | State::Working => Some(Timestamp::default()),
-            State::InputRequired | State::AuthRequired => None,
+            State::InputRequired | State::AuthRequired => Some(task.status_at.after(self.limits.question_life())),
             State::Completed | State::Failed | State::Canceled | State::Rejected => {
                 Some(task.status_at.after(self.limits.retention()))
             }
@@ -275,17 +277,17 @@ impl Inner {
         }
     }
 
-    /// Keeps the number of tasks that run or wait for it, until reconcile counts them again: a commit whose fate is not
-    /// known counts for nothing here.
-    fn count(&self, before: Option<State>, after: State) {
-        let is_open = |state| matches!(state, State::Submitted | State::Working);
-        let change = |open: usize| match (before.is_some_and(is_open), is_open(after)) {
-            (false, true) => Some(open.saturating_add(1)),
-            (true, false) => Some(open.saturating_sub(1)),
-            (true, true) | (false, false) => None,
+    /// Counts the task as what it is now.
+    fn count(&self, entry: &Entry, before: Option<&Task>, after: &Task) {
+        let account = entry.account.get_or_init(|| self.accounts.of(&after.tenant, &after.owner));
+        let kind = |task: &Task| Kind::of(task.state, self.seats.contains_key(&task.agent));
+        let Some(before) = before else {
+            if let Some(admitted) = entry.lock().admitted.take() {
+                self.accounts.settle(account, admitted, kind(after));
+            }
+            return;
         };
-        // Nothing to change is no error.
-        let _ = self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change);
+        self.accounts.change(account, kind(before), kind(after));
     }
 
     /// What follows from a commit: a task that waits for its run stands in line, a run that was claimed begins.
@@ -374,7 +376,13 @@ impl Inner {
     }
 
     fn fail(&self, entry: &Arc<Entry>, batch: VecDeque<Queued>, error: &EngineError) {
-        let is_lost = entry.lock().is_new;
+        let (is_lost, admitted) = {
+            let mut state = entry.lock();
+            (state.is_new, state.admitted.take())
+        };
+        if let Some((account, admitted)) = entry.account.get().zip(admitted) {
+            self.accounts.settle(account, admitted, None);
+        }
         if is_lost {
             self.hot.remove(&entry.id);
             entry.lose(error.clone());

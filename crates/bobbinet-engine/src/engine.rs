@@ -4,26 +4,28 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::{self, Write as _},
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use bobbinet_core::{
-    AgentName, Caller, Command, ContextId, Generation, Limits, Message, MessageId, Plan, Refused, RequestKey, RunnerId,
-    Said, SkillId, State, StreamId, Submission, Task, TaskId, Tenant, Timestamp, task::Submitted,
+    AgentName, Caller, Command, ContextId, Fault, Generation, Limits, Message, MessageId, Plan, QuestionKind, Refused,
+    RequestKey, RunnerId, Said, SkillId, State, StreamId, Submission, Task, TaskId, Timestamp, task::Submitted,
 };
 use bobbinet_store::{Idempotency, Query, Store};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     Agent, EngineError, Follower, Handle, Request, Resumed, World,
+    accounts::{Accounts, Kind},
     doubts::Doubts,
     drive::fold,
     entry::{Entry, Queued},
     hot::{Hot, Place},
     slots::Slots,
+    unserved,
 };
 
 /// How long an idempotency key is remembered.
@@ -128,12 +130,10 @@ pub(crate) struct Inner {
     pub(crate) stop: CancellationToken,
     /// Runs that are at work: those that wait for an answer do not count.
     pub(crate) busy: AtomicUsize,
-    /// Tasks that run or wait for a call slot.
-    pub(crate) open: AtomicUsize,
-    /// Tasks kept for the tenants seen, counted by reconcile.
-    pub(crate) stored: AtomicUsize,
-    /// The tenants that have submitted something to this process.
-    pub(crate) tenants: Mutex<BTreeSet<Tenant>>,
+    /// How many tasks each owner and each tenant has.
+    pub(crate) accounts: Accounts,
+    /// Agents that are not configured, and of which there were tasks when the engine was opened.
+    pub(crate) unserved: BTreeSet<AgentName>,
 }
 
 impl Engine {
@@ -150,7 +150,9 @@ impl Engine {
                 (name, Seat { agent, slots })
             })
             .collect();
+        let census = store.census().await?;
         let inner = Arc::new(Inner {
+            unserved: unserved::agents(&census, &seats),
             runner: RunnerId::new(world.uuid()),
             hot: Hot::new(&limits),
             doubts: Doubts::default(),
@@ -162,11 +164,11 @@ impl Engine {
             draining: AtomicBool::new(false),
             stop: CancellationToken::new(),
             busy: AtomicUsize::new(0),
-            open: AtomicUsize::new(0),
-            stored: AtomicUsize::new(0),
-            tenants: Mutex::default(),
+            accounts: Accounts::default(),
         });
-        if let Err(error) = inner.reconcile().await {
+        inner.accounts.recount(&census, inner.accounts.moment(), |agent| inner.seats.contains_key(agent));
+        inner.tell_of_unserved(&census);
+        if let Err(error) = inner.begin(&census).await {
             // The runs that it has begun must not go on beside those of a later engine on the same store.
             inner.end().await;
             return Err(error);
@@ -183,6 +185,12 @@ impl Engine {
     /// All agents, by name.
     pub fn agents(&self) -> impl Iterator<Item = (&AgentName, &Arc<dyn Agent>)> {
         self.inner.seats.iter().map(|(name, seat)| (name, &seat.agent))
+    }
+
+    /// The agents that are not configured, and of which there were tasks when the engine was opened. They take no new
+    /// tasks; those that they left can be read and canceled, by this name and by that of every agent that is there.
+    pub fn unserved(&self) -> impl Iterator<Item = &AgentName> {
+        self.inner.unserved.iter()
     }
 
     /// The bounds in force.
@@ -202,8 +210,9 @@ impl Engine {
     pub fn submit(&self, caller: &Caller, agent: &AgentName, new: NewTask) -> Result<Handle, EngineError> {
         let inner = &self.inner;
         let seat = inner.seats.get(agent).ok_or(EngineError::UnknownAgent)?;
-        inner.admit()?;
-        inner.know(&caller.tenant);
+        if inner.is_draining() {
+            return Err(EngineError::Draining);
+        }
         let now = inner.world.now();
         let id = TaskId::new(inner.world.uuid());
         let plan = seat.agent.prepare(&Request {
@@ -212,6 +221,13 @@ impl Engine {
             task: None,
             question_id: question_id(&id, 1),
         });
+        let kind = match &plan {
+            Plan::Call(_) => Kind::Open,
+            Plan::Ask(_) => Kind::Parked,
+            Plan::Answer(_) | Plan::Reject(_) => Kind::Finished,
+        };
+        let account = inner.accounts.of(&caller.tenant, &caller.principal);
+        inner.accounts.admit(&account, kind, &inner.limits)?;
         let permit = match &plan {
             Plan::Call(_) => seat.slots.try_take(inner),
             Plan::Ask(_) | Plan::Answer(_) | Plan::Reject(_) => None,
@@ -235,9 +251,11 @@ impl Engine {
         let slot = permit.is_some().then_some(inner.runner);
         let command = Command::Submit(Submission { submitted, plan, slot });
         let entry = Entry::new(id);
+        let _ = entry.account.set(account);
         {
             let mut state = entry.lock();
             state.is_new = true;
+            state.admitted = Some(kind);
             state.is_driven = true;
             state.enqueue(Queued { command, permit, idempotency, answer: None });
         }
@@ -246,8 +264,8 @@ impl Engine {
         Ok(self.handle(entry, Generation(0)))
     }
 
-    /// Answers an interrupted task. Durable when this returns. An answer that comes again counts once, and the repeat gets
-    /// what the first one got.
+    /// Answers an interrupted task. Durable when this returns. No bound of the node refuses an answer. One that comes again
+    /// counts once, and the repeat gets what the first one got.
     ///
     /// # Errors
     /// [`EngineError::NotFound`] also for somebody else's task; [`EngineError::Refused`] if the task takes no message now.
@@ -270,17 +288,22 @@ impl Engine {
             Err(Refused::Repeated { first }) => return Ok(self.handle_after(entry, first)),
             Err(refused) => return Err(refused.into()),
         }
-        let seat = inner.seats.get(agent).ok_or(EngineError::UnknownAgent)?;
-        if !task.state.is_terminal() {
-            inner.admit()?;
+        if inner.is_draining() && !task.state.is_terminal() {
+            return Err(EngineError::Draining);
         }
-        let plan = seat.agent.prepare(&Request {
-            message: &said.message,
-            skill: skill.as_ref(),
-            task: Some(&task),
-            question_id: question_id(id, task.version + 1),
-        });
-        let permit = task.is_parked().then(|| seat.slots.try_take(inner)).flatten();
+        let seat = inner.seats.get(&task.agent);
+        let plan = match seat {
+            Some(seat) => seat.agent.prepare(&Request {
+                message: &said.message,
+                skill: skill.as_ref(),
+                task: Some(&task),
+                question_id: question_id(id, task.version + 1),
+            }),
+            // What became of a call, its caller may say without the agent, and no plan is asked for then.
+            None if asks_for_outcome(&task) => Plan::Reject(Fault::new("unknown-agent", "this node has no such agent")),
+            None => return Err(EngineError::UnknownAgent),
+        };
+        let permit = seat.filter(|_| task.is_parked()).and_then(|seat| seat.slots.try_take(inner));
         let command = Command::Reply {
             said,
             plan,
@@ -458,27 +481,6 @@ impl Inner {
         self.tracker.wait().await;
     }
 
-    /// Whether there is room for one more task to run.
-    fn admit(&self) -> Result<(), EngineError> {
-        if self.is_draining() {
-            return Err(EngineError::Draining);
-        }
-        if self.open.load(Ordering::Relaxed) >= self.limits.tasks_open_max {
-            return Err(EngineError::Limit { what: "tasks_open_max", max: self.limits.tasks_open_max as u64 });
-        }
-        if self.stored.load(Ordering::Relaxed) >= self.limits.tasks_stored_max {
-            return Err(EngineError::Limit { what: "tasks_stored_max", max: self.limits.tasks_stored_max as u64 });
-        }
-        Ok(())
-    }
-
-    fn know(&self, tenant: &Tenant) {
-        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
-        if !tenants.contains(tenant) {
-            tenants.insert(tenant.clone());
-        }
-    }
-
     fn admit_follower(&self, entry: &Entry) -> Result<(), EngineError> {
         if entry.lock().followers >= self.limits.followers_max {
             return Err(EngineError::Limit { what: "followers_max", max: self.limits.followers_max as u64 });
@@ -491,7 +493,9 @@ impl Inner {
     async fn is_theirs(&self, caller: &Caller, agent: &AgentName, id: &TaskId) -> Result<bool, EngineError> {
         let is_theirs = |tenant: &str, owner: &str, of: &str| {
             let is_mine = caller.is_owner || owner == caller.principal.as_str();
-            tenant == caller.tenant.as_str() && of == agent.as_str() && is_mine
+            // A task whose agent is gone has no URL of its own any more: it is found at every other.
+            let is_here = of == agent.as_str() || !self.seats.contains_key(of);
+            tenant == caller.tenant.as_str() && is_here && is_mine
         };
         if let Some(task) = self.hot.get(id).and_then(|entry| entry.durable()) {
             return Ok(is_theirs(task.tenant.as_str(), task.owner.as_str(), task.agent.as_str()));
@@ -553,6 +557,11 @@ impl Inner {
         }
         Ok(tasks)
     }
+}
+
+/// Whether the task waits to hear what became of a call.
+fn asks_for_outcome(task: &Task) -> bool {
+    task.question.as_ref().is_some_and(|question| matches!(question.kind, QuestionKind::Outcome { .. }))
 }
 
 fn request_key((key, body_hash): (String, [u8; 32])) -> Arc<RequestKey> {

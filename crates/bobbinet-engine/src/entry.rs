@@ -2,14 +2,19 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicUsize},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, atomic::AtomicUsize},
 };
 
 use bobbinet_core::{Claim, Command, Generation, Json, Message, Task, TaskId};
 use bobbinet_store::Idempotency;
 use tokio::sync::{Notify, oneshot};
 
-use crate::{EngineError, follow::Told, slots::Permit};
+use crate::{
+    EngineError,
+    accounts::{Account, Kind},
+    follow::Told,
+    slots::Permit,
+};
 
 /// How many of the newest public events are kept with a task; a follower that is further behind reads the store.
 const RECENT_MAX: usize = 32;
@@ -28,6 +33,8 @@ pub(crate) struct Entry {
     pub(crate) settled: Notify,
     /// The bytes that the cache counts it with.
     pub(crate) weight: AtomicUsize,
+    /// Where it is counted, once it is.
+    pub(crate) account: OnceLock<Arc<Account>>,
 }
 
 #[derive(Debug, Default)]
@@ -50,6 +57,8 @@ pub(crate) struct State {
     pub(crate) live: Option<Claim>,
     /// Whether its first commit is still on its way.
     pub(crate) is_new: bool,
+    /// What it was admitted as, until its first commit is decided.
+    pub(crate) admitted: Option<Kind>,
     /// Why its submission was not kept.
     pub(crate) lost: Option<EngineError>,
     /// How many follow it.
@@ -91,6 +100,7 @@ impl Entry {
             changed: Notify::new(),
             settled: Notify::new(),
             weight: AtomicUsize::new(ENTRY_BYTES),
+            account: OnceLock::new(),
         })
     }
 

@@ -4,6 +4,7 @@
 //! The engine knows neither HTTP nor MCP. It takes a [`bobbinet_store::Store`], some [`Agent`]s and a [`World`] that has
 //! the clock and the ids, so that all of it can run in simulated time.
 
+mod accounts;
 mod agent;
 mod deadline;
 mod doubts;
@@ -20,6 +21,7 @@ mod record;
 mod run;
 mod runner;
 mod slots;
+mod unserved;
 mod world;
 
 pub use agent::{Agent, Request};

@@ -1,22 +1,38 @@
 //! Recovery is the normal path run again: a look at what is due, at the start and every second (DESIGN section 3,
 //! invariant 4). There is no other recovery code.
 
-use std::{
-    sync::{Arc, PoisonError, atomic::Ordering},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use bobbinet_core::{Command, State, Task, TaskId};
-use bobbinet_store::Query;
+use bobbinet_core::{Command, Principal, State, StreamId, Task, TaskId, Tenant, Timestamp};
+use bobbinet_store::Summary;
 use tracing::{error, info, warn};
 
-use crate::{EngineError, engine::Inner, entry::Entry, slots::Permit};
+use crate::{EngineError, accounts::Kind, engine::Inner, entry::Entry, slots::Permit};
 
 /// How often to look.
 const EVERY: Duration = Duration::from_secs(1);
 
 /// How many finished tasks one look drops, so that it stays short.
 const FORGET_MAX: usize = 1_024;
+
+/// How many tasks one look tells that their time is up, or that their agent is gone.
+const ACTS_MAX: usize = 1_024;
+
+/// What one look has done, so that it stays short.
+#[derive(Debug, Default)]
+struct Looked {
+    acts: usize,
+    forgotten: usize,
+}
+
+impl Looked {
+    fn act(&mut self, act: impl FnOnce()) {
+        if self.acts < ACTS_MAX {
+            self.acts += 1;
+            act();
+        }
+    }
+}
 
 impl Inner {
     pub(crate) async fn keep_reconciling(self: Arc<Self>) {
@@ -32,34 +48,93 @@ impl Inner {
         }
     }
 
-    /// Looks at what is due: runs what waits, takes over what has lost its process, forgets what was kept long enough.
+    /// Looks at what is due: runs what waits, takes over what has lost its process, ends what waited too long, forgets what
+    /// was kept long enough.
     pub(crate) async fn reconcile(self: &Arc<Self>) -> Result<(), EngineError> {
+        self.keep_accounts().await?;
         let now = self.world.now();
-        let mut forgotten = 0;
-        let due = self.store.due(now, self.limits.tasks_open_max + FORGET_MAX).await?;
-        let is_open = |state| [State::Submitted, State::Working].iter().any(|open| open.code() == state);
-        self.open.store(due.iter().filter(|(_, summary)| is_open(summary.state)).count(), Ordering::Relaxed);
-        for (stream, summary) in due {
+        let mut looked = Looked::default();
+        // What is open is due at once, and stands before all that is over.
+        let limit = self.accounts.open().max(self.limits.tasks_open_max) + FORGET_MAX;
+        for (stream, summary) in self.store.due(now, limit).await? {
             let Some(id) = stream.as_task() else { continue };
-            if summary.state == State::Submitted.code() {
+            let Some(state) = State::ALL.into_iter().find(|state| state.code() == summary.state) else { continue };
+            match state {
                 // Its summary is all that the line needs: what waits for hours is not read every second.
-                self.line_up(&summary.agent, id);
-            } else if summary.state == State::Working.code() {
-                match self.take_up(&id).await {
+                State::Submitted if self.seats.contains_key(&*summary.agent) => self.wait_in_line(id, &summary),
+                State::Submitted => looked.act(|| self.without_agent(id, &summary)),
+                State::InputRequired | State::AuthRequired => looked.act(|| self.expire(id, &summary)),
+                State::Working => match self.take_up(&id).await {
                     // One task that cannot be read keeps nobody else waiting. Whoever asks for it is told why.
                     Err(EngineError::Corrupt(why)) => error!(task = %id, why, "a task cannot be taken up"),
                     taken_up => taken_up?,
+                },
+                State::Completed | State::Failed | State::Canceled | State::Rejected => {
+                    if looked.forgotten < FORGET_MAX {
+                        self.forget(&stream, &id, &summary).await?;
+                        looked.forgotten += 1;
+                    }
                 }
-            } else if forgotten < FORGET_MAX {
-                self.hot.remove(&id);
-                self.store.forget(&stream).await?;
-                forgotten += 1;
             }
         }
-        if forgotten > 0 {
-            info!(forgotten, "dropped tasks that were kept long enough");
+        if looked.forgotten > 0 {
+            info!(forgotten = looked.forgotten, "dropped tasks that were kept long enough");
         }
-        self.count_stored().await
+        Ok(())
+    }
+
+    /// Counts the tasks again if a commit is in doubt, and forgets who has none.
+    async fn keep_accounts(&self) -> Result<(), EngineError> {
+        if self.accounts.is_doubtful() {
+            let moment = self.accounts.moment();
+            let census = self.store.census().await?;
+            self.accounts.recount(&census, moment, |agent| self.seats.contains_key(agent));
+        }
+        self.accounts.prune();
+        Ok(())
+    }
+
+    async fn forget(&self, stream: &StreamId, id: &TaskId, summary: &Summary) -> Result<(), EngineError> {
+        self.hot.remove(id);
+        if let Err(error) = self.store.forget(stream).await {
+            self.accounts.doubt();
+            return Err(error.into());
+        }
+        if let (Ok(tenant), Ok(owner)) = (Tenant::parse(&summary.tenant), Principal::parse(&summary.owner)) {
+            self.accounts.change(&self.accounts.of(&tenant, &owner), Some(Kind::Finished), None);
+        }
+        Ok(())
+    }
+
+    /// A submitted task of an agent that is there. It has a time only if its agent was gone, and nobody has said since
+    /// that it is back.
+    fn wait_in_line(self: &Arc<Self>, id: TaskId, summary: &Summary) {
+        if summary.due == Some(Timestamp::default()) {
+            self.line_up(&summary.agent, id);
+        } else {
+            self.tell(id, Command::Serve);
+        }
+    }
+
+    /// What a task waits for has not come in time.
+    pub(crate) fn expire(self: &Arc<Self>, id: TaskId, summary: &Summary) {
+        self.tell(id, Command::Expire { since: summary.status_at });
+    }
+
+    /// Says something to a task, for which nobody waits: what was not kept is said again at the next look.
+    pub(crate) fn tell(self: &Arc<Self>, id: TaskId, command: Command) {
+        let engine = self.clone();
+        self.start(async move {
+            let told = async {
+                let Some(entry) = engine.entry(&id).await? else { return Ok(()) };
+                engine.command(&entry, command, None).await.map(drop)
+            };
+            match told.await {
+                // It has moved on meanwhile.
+                Ok(()) | Err(EngineError::Refused(_)) => {}
+                Err(error) => warn!(task = %id, %error, "could not say to a task what it is due to hear; trying again"),
+            }
+        });
     }
 
     /// Looks whether a working task has lost its run. Those whose run is alive are in memory.
@@ -127,16 +202,5 @@ impl Inner {
                 Err(error) => warn!(task = %id, %error, "could not load a task that waits; trying again"),
             }
         });
-    }
-
-    async fn count_stored(&self) -> Result<(), EngineError> {
-        let tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let mut stored = 0;
-        for tenant in tenants {
-            let query = Query { tenant: tenant.as_str().to_owned(), ..Query::default() };
-            stored += self.store.list(&query).await?.total;
-        }
-        self.stored.store(stored, Ordering::Relaxed);
-        Ok(())
     }
 }

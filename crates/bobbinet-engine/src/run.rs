@@ -162,6 +162,7 @@ impl Run {
                 | Event::Planned { .. }
                 | Event::Settled { .. }
                 | Event::Released
+                | Event::Unserved { .. }
                 | Event::Ended { .. } => {}
             }
         }

@@ -9,6 +9,10 @@ use bobbinet_core::TaskId;
 
 use crate::engine::Inner;
 
+/// How many tasks stand in one agent's line in memory. Those beyond wait in the log, and reconcile puts them in line as it
+/// gets shorter.
+const LINE_MAX: usize = 10_000;
+
 #[derive(Debug)]
 pub(crate) struct Slots {
     max: usize,
@@ -30,6 +34,15 @@ pub(crate) struct Permit {
     engine: Weak<Inner>,
 }
 
+impl State {
+    /// Puts a task at the end of the line, unless it stands there or the line is as long as it may be.
+    fn stand(&mut self, id: TaskId) {
+        if self.line.len() < LINE_MAX && self.in_line.insert(id) {
+            self.line.push_back(id);
+        }
+    }
+}
+
 impl Slots {
     pub(crate) fn new(max: usize) -> Arc<Self> {
         Arc::new(Self { max: max.max(1), state: Mutex::default() })
@@ -49,9 +62,7 @@ impl Slots {
     /// Puts a task at the end of the line, unless it stands there. Gives the first in the line, with a slot, if one is free.
     pub(crate) fn line_up(self: &Arc<Self>, engine: &Arc<Inner>, id: TaskId) -> Option<(TaskId, Permit)> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.in_line.insert(id) {
-            state.line.push_back(id);
-        }
+        state.stand(id);
         if state.used >= self.max {
             return None;
         }
@@ -94,5 +105,23 @@ impl Drop for Permit {
             let permit = Self { slots: self.slots.clone(), engine: self.engine.clone() };
             engine.claim(next, permit);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn a_line_has_an_end() {
+        let mut state = State::default();
+        for _ in 0..2 {
+            for number in 0..=LINE_MAX as u128 {
+                state.stand(TaskId::new(Uuid::from_u128(number)));
+            }
+        }
+        assert_eq!((state.line.len(), state.in_line.len()), (LINE_MAX, LINE_MAX));
     }
 }

@@ -24,7 +24,7 @@ pub use commit::{
 };
 pub use error::{CommitError, StoreError};
 pub use memory::Memory;
-pub use query::{Cursor, Listing, Query, Scope, Tail, TailEntry};
+pub use query::{Census, Cursor, Listing, Query, Scope, Tail, TailEntry};
 pub use sled::{
     CACHE_BYTES, Counts, Durability, ExportError, FREE_SPACE_MIN, OpenError, Report, SledOptions, SledStore, check,
     export,
@@ -76,6 +76,10 @@ pub trait Store: std::fmt::Debug + Send + Sync + 'static {
 
     /// Summaries that match, newest status first, with the exact number of all that match.
     async fn list(&self, query: &Query) -> Result<Listing, StoreError>;
+
+    /// How many streams there are of each owner, agent and state, in no particular order. The node's view: it is asked at
+    /// the start and after faults, never for a caller.
+    async fn census(&self) -> Result<Vec<Census>, StoreError>;
 
     /// Streams whose summary has a `due` at or before `before`, earliest first.
     async fn due(&self, before: Timestamp, limit: usize) -> Result<Vec<(StreamId, Summary)>, StoreError>;

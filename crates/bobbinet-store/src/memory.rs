@@ -14,8 +14,8 @@ use bobbinet_core::{StreamId, Timestamp};
 use bytes::Bytes;
 
 use crate::{
-    Cell, Commit, CommitError, Cursor, Idempotency, Key, Listing, Loaded, Page, Query, Record, Scope, Step, Store,
-    StoreError, Summary, Tail, TailEntry, Version, page_token, wakes::Wakes,
+    Cell, Census, Commit, CommitError, Cursor, Idempotency, Key, Listing, Loaded, Page, Query, Record, Scope, Step,
+    Store, StoreError, Summary, Tail, TailEntry, Version, page_token, wakes::Wakes,
 };
 
 /// Keeps streams for as long as it lives.
@@ -114,6 +114,17 @@ impl Store for Memory {
         let entries =
             page.iter().map(|(_, id, version, summary)| ((*id).clone(), *version, (*summary).clone())).collect();
         Ok(Listing { entries, total, next })
+    }
+
+    async fn census(&self) -> Result<Vec<Census>, StoreError> {
+        let mut counts: BTreeMap<_, usize> = BTreeMap::new();
+        for Summary { tenant, owner, agent, state, .. } in
+            self.lock().streams.values().filter_map(|stream| stream.summary.clone())
+        {
+            *counts.entry((tenant, owner, agent, state)).or_default() += 1;
+        }
+        let line = |((tenant, owner, agent, state), count)| Census { tenant, owner, agent, state, count };
+        Ok(counts.into_iter().map(line).collect())
     }
 
     async fn due(&self, before: Timestamp, limit: usize) -> Result<Vec<(StreamId, Summary)>, StoreError> {

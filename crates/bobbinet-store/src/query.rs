@@ -1,5 +1,7 @@
 //! Questions over many streams.
 
+use std::sync::Arc;
+
 use bobbinet_core::{StreamId, Timestamp};
 
 use crate::{Summary, Version};
@@ -49,6 +51,21 @@ pub struct Listing {
     pub total: usize,
     /// Where the next page begins, if there is one. Opaque.
     pub next: Option<String>,
+}
+
+/// How many streams of one owner, of one agent and in one state there are.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Census {
+    /// Whose installation.
+    pub tenant: Arc<str>,
+    /// Whose.
+    pub owner: Arc<str>,
+    /// Which agent's.
+    pub agent: Arc<str>,
+    /// In which state.
+    pub state: u8,
+    /// So many.
+    pub count: usize,
 }
 
 /// Whose commits to follow.

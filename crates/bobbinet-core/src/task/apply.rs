@@ -28,6 +28,7 @@ impl Task {
             claim: None,
             epoch: 0,
             ledger: Vec::new(),
+            is_unserved: false,
             question: None,
             asked: Generation::default(),
             answers: Vec::new(),
@@ -97,6 +98,11 @@ impl Task {
                 self.count_takeover();
                 self.claim = None;
                 self.set_status(at, State::Submitted, None);
+            }
+            Event::Unserved { message } => {
+                self.claim = None;
+                self.set_status(at, State::Submitted, Some(message.clone()));
+                self.is_unserved = true;
             }
             Event::Ended { state, message, metadata } => {
                 self.set_status(at, *state, message.clone());
@@ -176,6 +182,7 @@ impl Task {
         // A clock that was set back does not make a task's status older: lists are ordered by it.
         self.status_at = self.status_at.max(at);
         self.state = state;
+        self.is_unserved = false;
         self.status_message = message;
         self.status_metadata = None;
     }

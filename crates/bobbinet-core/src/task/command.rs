@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Call, Claim, Event, Generation, Question, Said, Submitted};
-use crate::{Artifact, Json, Message, RunnerId};
+use crate::{Artifact, Json, Message, RunnerId, Timestamp};
 
 /// Something that somebody wants of a task.
 #[derive(Clone, Debug)]
@@ -69,6 +69,15 @@ pub enum Command {
     },
     /// A caller: stop.
     Cancel,
+    /// Reconcile: its agent is not configured on this node any more.
+    Unserve,
+    /// The engine, as it opens: its agent is configured again.
+    Serve,
+    /// Reconcile: what it waits for, an answer or its agent, has not come in time.
+    Expire {
+        /// Since when it waits, as reconcile saw it: what it waits for since another time has a time of its own.
+        since: Timestamp,
+    },
 }
 
 /// A task to be.

@@ -1,13 +1,13 @@
 //! All the logic of a task: what a command comes to in each state. Nothing else decides (DESIGN section 3, invariant 1).
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     Call, CallId, Claim, Command, Event, Fault, Ledger, Outcome, Plan, Question, QuestionKind, Refused, Said,
     Settlement, State, Submission, Task, apply::size_of_parts, command::Decision,
 };
 use crate::{
-    Artifact, ArtifactId, Json, Limits, Message, MessageId, Part, RunnerId, TaskId,
+    Artifact, ArtifactId, Json, Limits, Message, MessageId, Part, RunnerId, TaskId, Timestamp,
     answer::{self, Verdict},
     limits::{ATTEMPTS_MAX, TAKEOVERS_MAX},
 };
@@ -48,6 +48,10 @@ pub fn decide(id: &TaskId, task: Option<&Task>, command: Command, limits: &Limit
         }
         (Some(task), Command::Finish { claim, outcome }) => finish(task, claim, outcome, limits),
         (Some(task), Command::Cancel) => cancel(task),
+        (Some(task), Command::Unserve) => unserve(task, limits),
+        (Some(task), Command::Serve) if task.is_unserved => Ok(vec![Event::Released]),
+        (Some(_), Command::Serve) => Err(Refused::Idle),
+        (Some(task), Command::Expire { since }) => expire(task, since, limits),
     }
 }
 
@@ -377,6 +381,65 @@ fn cancel(task: &Task) -> Decision {
         Arc::new(Message::from_agent(message_id(&task.id, task.version), vec![Part::text(text)]))
     });
     Ok(vec![Event::Ended { state: State::Canceled, message: note, metadata: None }])
+}
+
+/// It stands in line, and there is nobody whom it could wait for. What works is taken over first.
+fn unserve(task: &Task, limits: &Limits) -> Decision {
+    match task.state {
+        State::Submitted if !task.is_unserved => {}
+        State::Submitted | State::Working | State::InputRequired | State::AuthRequired => return Err(Refused::Idle),
+        State::Completed | State::Failed | State::Canceled | State::Rejected => return Err(Refused::Ended),
+    }
+    let text = format!(
+        "this node has no agent {} any more: the task waits {} for it to come back, and then fails; until then it can be \
+         read and canceled, at the URL of any agent of the node",
+        task.agent,
+        in_words(limits.unserved_life()),
+    );
+    let data = Json::from(&serde_json::json!({ "code": "unknown-agent" }));
+    let message = Message::from_agent(message_id(&task.id, task.version), vec![Part::text(text), Part::data(data)]);
+    Ok(vec![Event::Unserved { message: Arc::new(message) }])
+}
+
+/// What it waits for has not come in time.
+fn expire(task: &Task, since: Timestamp, limits: &Limits) -> Decision {
+    if task.state.is_terminal() {
+        return Err(Refused::Ended);
+    }
+    if task.status_at != since {
+        return Err(Refused::Idle);
+    }
+    let fault = match &task.question {
+        Some(_) => {
+            let mut text = format!("nobody answered its question within {}", in_words(limits.question_life()));
+            if let Some(open) = task.open_call().filter(|open| !open.effect.may_run_again()) {
+                let note = format!("; whether call {} had an effect is not known", open.call.0);
+                text.push_str(&note);
+            }
+            Fault::new("question-expired", text)
+        }
+        None if task.is_unserved => Fault::new(
+            "unknown-agent",
+            format!("agent {} was not configured on this node for {}", task.agent, in_words(limits.unserved_life())),
+        ),
+        None => return Err(Refused::Idle),
+    };
+    // The call whose outcome was asked for is over. One that asks itself may be alive: it is told, and has its last word.
+    let unknown = match task.question.as_ref().map(|question| question.kind) {
+        Some(QuestionKind::Outcome { call }) => Some(Event::Settled { call, settlement: Settlement::Unknown }),
+        Some(QuestionKind::Input | QuestionKind::Elicitation | QuestionKind::Authorization) | None => None,
+    };
+    let end = ended(&task.id, task.version + u64::from(unknown.is_some()), State::Failed, &fault);
+    Ok(unknown.into_iter().chain([end]).collect())
+}
+
+/// A time in the largest unit that it is whole in: `30 days`.
+fn in_words(time: Duration) -> String {
+    let millis = time.as_millis();
+    let units = [("day", 86_400_000), ("hour", 3_600_000), ("minute", 60_000), ("second", 1_000)];
+    let whole = units.into_iter().find(|(_, unit)| millis >= *unit && millis.is_multiple_of(*unit));
+    let (unit, count) = whole.map_or(("millisecond", millis), |(name, unit)| (name, millis / unit));
+    if count == 1 { format!("1 {unit}") } else { format!("{count} {unit}s") }
 }
 
 /// Only the run that owns a working task may speak for it.

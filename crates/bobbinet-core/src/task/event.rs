@@ -77,6 +77,11 @@ pub enum Event {
     },
     /// The run was given back: its process is gone, and no other has a call slot free.
     Released,
+    /// Its agent is not configured on the node any more: it waits for it to come back.
+    Unserved {
+        /// That, in words.
+        message: Arc<Message>,
+    },
     /// The end. Nothing public follows.
     Ended {
         /// One of the terminal states.
@@ -141,6 +146,7 @@ impl Event {
             | Self::Asked { .. }
             | Self::Replied { .. }
             | Self::Released
+            | Self::Unserved { .. }
             | Self::Ended { .. } => true,
             Self::Intended { .. } | Self::Planned { .. } | Self::Settled { .. } => false,
         }

@@ -117,6 +117,8 @@ pub struct Task {
     pub epoch: u32,
     /// All calls, oldest first.
     pub ledger: Vec<Ledger>,
+    /// Whether it waits for an agent that is not configured.
+    pub is_unserved: bool,
     /// What it waits for, while it does.
     pub question: Option<Arc<Question>>,
     /// The generation of the newest question.

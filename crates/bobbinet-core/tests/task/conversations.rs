@@ -389,6 +389,50 @@ fn cancel_while_a_call_is_open() {
     );
 }
 
+#[test]
+fn a_question_whose_time_is_up_while_a_call_is_open() {
+    check_effects(
+        |effect| vec![begin(effect), elicit(), Say::Expire(Owner), finish(completed())],
+        &expect![[r#"
+        read-only, idempotent, keyed, at-most-once
+            Submitted Started(1) Intended(1.1) -> working
+            Asked(elicitation) -> input-required
+            Ended(failed: question-expired) -> failed
+            Settled(1 Late) -> failed
+    "#]],
+    );
+}
+
+#[test]
+fn an_agent_that_goes_and_comes_back() {
+    check(
+        &[
+            Say::Submit(call(Effect::Idempotent), Slot::None),
+            Say::Unserve,
+            Say::Unserve,
+            Say::Serve,
+            Say::Serve,
+            Say::Claim,
+            Say::Unserve,
+            Say::TakeOver(Slot::None),
+            Say::Unserve,
+            Say::Expire(Owner),
+        ],
+        &expect![[r#"
+        Submitted -> submitted
+        Unserved -> submitted
+        no: there is nothing to be done
+        Released -> submitted
+        no: there is nothing to be done
+        Started(1) Intended(1.1) -> working
+        no: there is nothing to be done
+        Released -> submitted
+        Unserved -> submitted
+        Ended(failed: unknown-agent) -> failed
+    "#]],
+    );
+}
+
 /// The ledger says what is known, though nobody is told any more: whether the call was made, or may have been.
 #[test]
 fn what_a_call_comes_to_after_a_cancel() {

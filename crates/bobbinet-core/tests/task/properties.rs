@@ -62,6 +62,9 @@ fn say() -> impl Strategy<Value = Say> {
         8 => (text(), plan(), run, slot()).prop_map(|(text, plan, run, slot)| Say::Reply(text, plan, run, slot)),
         4 => (by(), outcome()).prop_map(|(by, outcome)| Say::Finish(by, outcome)),
         1 => Just(Say::Cancel),
+        1 => Just(Say::Unserve),
+        1 => Just(Say::Serve),
+        1 => by().prop_map(Say::Expire),
     ]
 }
 

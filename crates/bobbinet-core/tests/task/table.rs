@@ -18,6 +18,7 @@ fn places() -> Vec<(&'static str, Vec<Say>)> {
     vec![
         ("absent", vec![]),
         ("submitted", vec![Say::Submit(call(Effect::AtMostOnce), Slot::None)]),
+        ("submitted, without its agent", vec![Say::Submit(call(Effect::AtMostOnce), Slot::None), Say::Unserve]),
         ("working, at-most-once", vec![once()]),
         ("working, idempotent", vec![again()]),
         ("input-required, to begin", vec![Say::Submit(asks(QuestionKind::Input), Slot::None)]),
@@ -69,6 +70,10 @@ fn commands() -> Vec<(&'static str, Say)> {
         ("finish declined", Say::Finish(Owner, Outcome::Declined)),
         ("finish of another", Say::Finish(Stranger, completed())),
         ("cancel", Say::Cancel),
+        ("its agent is gone", Say::Unserve),
+        ("its agent is back", Say::Serve),
+        ("its time is up", Say::Expire(Owner)),
+        ("the time of another wait is up", Say::Expire(Stranger)),
     ]
 }
 
@@ -115,14 +120,14 @@ fn every_command_in_every_state() {
                 Submitted Ended(rejected: no-question) -> rejected
             submit nonsense
                 Submitted Ended(rejected: bad-arguments) -> rejected
-            claim | take over | take over, slot | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel
+            claim | take over | take over, slot | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel | its agent is gone | its agent is back | its time is up | the time of another wait is up
                 no: the task does not exist
         submitted
             submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense
                 no: the task exists
             claim
                 Started(1) Intended(1.1) -> working
-            take over | take over, slot
+            take over | take over, slot | its agent is back | its time is up | the time of another wait is up
                 no: there is nothing to be done
             progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another
                 no: another run owns the task
@@ -130,10 +135,29 @@ fn every_command_in_every_state() {
                 no: the task is at work and takes no messages until it asks or ends
             cancel
                 Ended(canceled) -> canceled
-        working, at-most-once
+            its agent is gone
+                Unserved -> submitted
+        submitted, without its agent
             submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense
                 no: the task exists
             claim
+                Started(1) Intended(1.1) -> working
+            take over | take over, slot | its agent is gone | the time of another wait is up
+                no: there is nothing to be done
+            progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another
+                no: another run owns the task
+            reply a call | reply a call, no slot | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed
+                no: the task is at work and takes no messages until it asks or ends
+            cancel
+                Ended(canceled) -> canceled
+            its agent is back
+                Released -> submitted
+            its time is up
+                Ended(failed: unknown-agent) -> failed
+        working, at-most-once
+            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense
+                no: the task exists
+            claim | its agent is gone | its agent is back | its time is up | the time of another wait is up
                 no: there is nothing to be done
             take over | take over, slot | finish unknown | finish unknown, again | finish declined
                 Asked(outcome of 1) -> input-required
@@ -162,7 +186,7 @@ fn every_command_in_every_state() {
         working, idempotent
             submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense
                 no: the task exists
-            claim
+            claim | its agent is gone | its agent is back | its time is up | the time of another wait is up
                 no: there is nothing to be done
             take over
                 Released -> submitted
@@ -197,7 +221,7 @@ fn every_command_in_every_state() {
         input-required, to begin
             submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense
                 no: the task exists
-            claim | take over | take over, slot
+            claim | take over | take over, slot | its agent is gone | its agent is back | the time of another wait is up
                 no: there is nothing to be done
             progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another
                 no: another run owns the task
@@ -213,10 +237,12 @@ fn every_command_in_every_state() {
                 Replied(released) Ended(rejected: bad-arguments) -> rejected
             cancel
                 Ended(canceled) -> canceled
+            its time is up
+                Ended(failed: question-expired) -> failed
         input-required, at-most-once
             submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense
                 no: the task exists
-            claim | take over | take over, slot
+            claim | take over | take over, slot | its agent is gone | its agent is back | the time of another wait is up
                 no: there is nothing to be done
             progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish of another
                 no: another run owns the task
@@ -244,10 +270,12 @@ fn every_command_in_every_state() {
                 Settled(1 Declined) -> input-required
             cancel
                 Ended(canceled, with a note) -> canceled
+            its time is up
+                Ended(failed: question-expired) -> failed
         input-required, idempotent
             submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense
                 no: the task exists
-            claim | take over | take over, slot
+            claim | take over | take over, slot | its agent is gone | its agent is back | the time of another wait is up
                 no: there is nothing to be done
             progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish of another
                 no: another run owns the task
@@ -277,10 +305,12 @@ fn every_command_in_every_state() {
                 Settled(1 Declined) -> input-required
             cancel
                 Ended(canceled) -> canceled
+            its time is up
+                Ended(failed: question-expired) -> failed
         input-required, for an outcome
             submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense
                 no: the task exists
-            claim | take over | take over, slot | finish unknown | finish unknown, again | finish declined
+            claim | take over | take over, slot | finish unknown | finish unknown, again | finish declined | its agent is gone | its agent is back | the time of another wait is up
                 no: there is nothing to be done
             progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish of another
                 no: another run owns the task
@@ -302,10 +332,12 @@ fn every_command_in_every_state() {
                 Settled(1 Failed) Ended(rejected: unknown-tool) -> rejected
             cancel
                 Ended(canceled, with a note) -> canceled
+            its time is up
+                Settled(1 Unknown) Ended(failed: question-expired) -> failed
         auth-required, idempotent
             submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense
                 no: the task exists
-            claim | take over | take over, slot
+            claim | take over | take over, slot | its agent is gone | its agent is back | the time of another wait is up
                 no: there is nothing to be done
             progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish of another
                 no: another run owns the task
@@ -335,20 +367,26 @@ fn every_command_in_every_state() {
                 Settled(1 Declined) -> auth-required
             cancel
                 Ended(canceled) -> canceled
+            its time is up
+                Ended(failed: question-expired) -> failed
         completed
             submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense
                 no: the task exists
-            claim | take over | take over, slot | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel
+            claim | take over | take over, slot | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel | its agent is gone | its time is up | the time of another wait is up
                 no: the task has ended
+            its agent is back
+                no: there is nothing to be done
         failed
             submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense
                 no: the task exists
-            claim | take over | take over, slot | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel
+            claim | take over | take over, slot | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel | its agent is gone | its time is up | the time of another wait is up
                 no: the task has ended
+            its agent is back
+                no: there is nothing to be done
         canceled, call in flight
             submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense
                 no: the task exists
-            claim | take over | take over, slot | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish of another | cancel
+            claim | take over | take over, slot | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish of another | cancel | its agent is gone | its time is up | the time of another wait is up
                 no: the task has ended
             finish completed
                 Settled(1 Late) -> canceled
@@ -358,10 +396,14 @@ fn every_command_in_every_state() {
                 Settled(1 Unknown) -> canceled
             finish declined
                 Settled(1 Declined) -> canceled
+            its agent is back
+                no: there is nothing to be done
         rejected
             submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense
                 no: the task exists
-            claim | take over | take over, slot | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel
+            claim | take over | take over, slot | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel | its agent is gone | its time is up | the time of another wait is up
                 no: the task has ended
+            its agent is back
+                no: there is nothing to be done
     "#]]);
 }

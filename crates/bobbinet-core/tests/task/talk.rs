@@ -45,6 +45,10 @@ pub(crate) enum Say {
     LateReply(&'static str),
     Finish(By, Outcome),
     Cancel,
+    Unserve,
+    Serve,
+    /// Since the newest status, or since another time.
+    Expire(By),
 }
 
 /// A task, and all that has happened to it.
@@ -154,6 +158,12 @@ impl Say {
             },
             Self::Finish(by, outcome) => Command::Finish { claim: claim(*by), outcome: outcome.clone() },
             Self::Cancel => Command::Cancel,
+            Self::Unserve => Command::Unserve,
+            Self::Serve => Command::Serve,
+            Self::Expire(by) => {
+                let since = task.map_or_else(Timestamp::default, |task| task.status_at);
+                Command::Expire { since: if *by == By::Owner { since } else { Timestamp::MAX } }
+            }
         }
     }
 }
@@ -243,6 +253,7 @@ fn name(event: &Event) -> String {
         Event::Planned { .. } => "Planned".to_owned(),
         Event::Settled { call, settlement } => format!("Settled({} {settlement:?})", call.0),
         Event::Released => "Released".to_owned(),
+        Event::Unserved { .. } => "Unserved".to_owned(),
         Event::Ended { state, message, .. } => {
             let code = message
                 .as_ref()

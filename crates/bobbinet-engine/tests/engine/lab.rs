@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -16,8 +16,8 @@ use bobbinet_core::{
 };
 use bobbinet_engine::{Agent, Engine, EngineError, Handle, NewTask, Reply, Request, Run, Setup, World};
 use bobbinet_store::{
-    Cell, Commit, CommitError, Cursor, Key, Listing, Loaded, Memory, Page, Query, Scope, Store, StoreError, Summary,
-    Tail, Version,
+    Cell, Census, Commit, CommitError, Cursor, Key, Listing, Loaded, Memory, Page, Query, Scope, Store, StoreError,
+    Summary, Tail, Version,
 };
 use tokio::sync::Semaphore;
 use uuid::Uuid;
@@ -102,9 +102,13 @@ pub(crate) fn answer(id: &str, text: &str, key: Option<&str>) -> Reply {
 
 /// Begins a task of agent `tool`.
 pub(crate) fn begin(engine: &Engine, owner: &Caller, text: &str) -> Result<Handle, EngineError> {
+    begin_at("tool", engine, owner, text)
+}
+
+pub(crate) fn begin_at(agent: &str, engine: &Engine, owner: &Caller, text: &str) -> Result<Handle, EngineError> {
     let message = said("first", text);
     let new = NewTask { message, context: None, skill: None, trace: None, idempotency: None };
-    engine.submit(owner, &name_of("tool"), new)
+    engine.submit(owner, &name_of(agent), new)
 }
 
 /// Begins a task that is kept when this returns.
@@ -127,6 +131,12 @@ pub(crate) async fn until(engine: &Engine, owner: &Caller, agent: &str, id: &Tas
 /// A clock that stands still until it is set.
 #[derive(Debug)]
 pub(crate) struct Clock(AtomicU64);
+
+impl Clock {
+    pub(crate) fn forward(&self, by: Duration) {
+        self.0.fetch_add(u64::try_from(by.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+}
 
 impl World for Clock {
     fn now(&self) -> Timestamp {
@@ -201,9 +211,15 @@ impl Agent for Tool {
 pub(crate) struct Counting {
     memory: Memory,
     reads: AtomicUsize,
+    is_vague: AtomicBool,
 }
 
 impl Counting {
+    /// From now on, or no longer, it keeps commits and cannot say so.
+    pub(crate) fn be_vague(&self, is_vague: bool) {
+        self.is_vague.store(is_vague, Ordering::SeqCst);
+    }
+
     fn count(&self, reads: usize) -> &Memory {
         self.reads.fetch_add(reads, Ordering::SeqCst);
         &self.memory
@@ -213,7 +229,11 @@ impl Counting {
 #[async_trait]
 impl Store for Counting {
     async fn commit(&self, commit: Commit) -> Result<(), CommitError> {
-        self.memory.commit(commit).await
+        self.memory.commit(commit).await?;
+        match self.is_vague.load(Ordering::SeqCst) {
+            true => Err(CommitError::Unavailable("a simulated fault".to_owned())),
+            false => Ok(()),
+        }
     }
 
     async fn summary(&self, id: &StreamId) -> Result<Option<Summary>, StoreError> {
@@ -238,6 +258,10 @@ impl Store for Counting {
 
     async fn list(&self, query: &Query) -> Result<Listing, StoreError> {
         self.memory.list(query).await
+    }
+
+    async fn census(&self) -> Result<Vec<Census>, StoreError> {
+        self.memory.census().await
     }
 
     async fn due(&self, before: Timestamp, limit: usize) -> Result<Vec<(StreamId, Summary)>, StoreError> {

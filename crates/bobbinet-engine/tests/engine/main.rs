@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
+mod admission;
 mod answers;
 mod lab;
 mod reads;
+mod waits;

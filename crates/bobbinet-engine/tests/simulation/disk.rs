@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use bobbinet_core::{StreamId, TaskId, Timestamp};
 use bobbinet_engine::decode;
 use bobbinet_store::{
-    Cell, Commit, CommitError, Cursor, Key, Listing, Loaded, Memory, Page, Query, Scope, Store, StoreError, Summary,
-    Tail, Version,
+    Cell, Census, Commit, CommitError, Cursor, Key, Listing, Loaded, Memory, Page, Query, Scope, Store, StoreError,
+    Summary, Tail, Version,
 };
 use futures::FutureExt;
 
@@ -219,6 +219,10 @@ impl Store for Access {
         let owner = query.owner.clone().filter(|_| self.disk.scene.plant != Plant::ListsEverybody);
         let query = Query { owner, ..query.clone() };
         self.read(self.disk.memory.list(&query)).await
+    }
+
+    async fn census(&self) -> Result<Vec<Census>, StoreError> {
+        self.read(self.disk.memory.census()).await
     }
 
     async fn due(&self, before: Timestamp, limit: usize) -> Result<Vec<(StreamId, Summary)>, StoreError> {

@@ -16,8 +16,8 @@ use bobbinet_core::{
 };
 use bobbinet_engine::{Agent, Engine, NewTask, Request, Run, Setup, SystemWorld, decode};
 use bobbinet_store::{
-    Cell, Commit, CommitError, Cursor, Key, Listing, Loaded, Memory, Page, Query, Scope, Store, StoreError, Summary,
-    Tail, Version,
+    Cell, Census, Commit, CommitError, Cursor, Key, Listing, Loaded, Memory, Page, Query, Scope, Store, StoreError,
+    Summary, Tail, Version,
 };
 
 /// Keeps the commits of these numbers, from 1, or not, and cannot say so.
@@ -59,6 +59,10 @@ impl Store for Vague {
 
     async fn list(&self, query: &Query) -> Result<Listing, StoreError> {
         self.memory.list(query).await
+    }
+
+    async fn census(&self) -> Result<Vec<Census>, StoreError> {
+        self.memory.census().await
     }
 
     async fn due(&self, before: Timestamp, limit: usize) -> Result<Vec<(StreamId, Summary)>, StoreError> {

@@ -30,7 +30,9 @@ pub(super) fn of_engine(error: EngineError, doing: Doing, limits: &HttpLimits) -
             Error::invalid_field("message.contextId", "must be the context of the task, or be left out")
         }
         EngineError::IdempotencyConflict => key_reused(),
-        EngineError::Limit { what, max } => exhausted(what, max).with_retry_after(retry_after(limits)),
+        EngineError::Limit { what, max } => {
+            exhausted(what, max).with_retry_after(retry_after(limits)).with_hint(way_out(what))
+        }
         EngineError::BadPageToken => {
             Error::invalid_field("pageToken", "must be the nextPageToken of the page before, with the same filters")
         }
@@ -43,7 +45,10 @@ pub(super) fn of_engine(error: EngineError, doing: Doing, limits: &HttpLimits) -
             tracing::error!(why, "the store is damaged");
             ErrorKind::Internal.into()
         }
-        EngineError::UnknownAgent | EngineError::Repeated(_) => {
+        EngineError::UnknownAgent => Error::new(ErrorKind::UnsupportedOperation)
+            .with_message("This node has no such agent any more")
+            .with_hint("The tasks that it has left can be read and canceled; ask the node's operator about the agent."),
+        EngineError::Repeated(_) => {
             tracing::error!(%error, "the engine told what is not for callers");
             ErrorKind::Internal.into()
         }
@@ -114,6 +119,17 @@ pub(super) fn of_body(fault: BodyFault, limits: &HttpLimits) -> Error {
         }
         BodyFault::Broken => error.with_message("The request body could not be read"),
     }
+}
+
+/// What whoever meets this bound of tasks can do about it.
+fn way_out(what: &str) -> &'static str {
+    if what.starts_with("tasks_parked") {
+        return "Answer or cancel tasks that wait for an answer; ListTasks with the status TASK_STATE_INPUT_REQUIRED shows yours.";
+    }
+    if what.starts_with("tasks_stored") {
+        return "Finished tasks are kept for a while; wait until some are dropped, or ask the agent's operator for more room.";
+    }
+    "Wait before you try again."
 }
 
 fn exhausted(what: &'static str, max: u64) -> Error {

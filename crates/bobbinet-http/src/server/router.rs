@@ -50,7 +50,7 @@ fn agent(router: Router<Arc<Site>>, base: &str) -> Router<Arc<Site>> {
 }
 
 async fn call(State(site): State<Arc<Site>>, place: RawPathParams, request: Request) -> Response {
-    let Some(agent) = agent_at(&site, &place) else { return not_found().await };
+    let Some(agent) = known_at(&site, &place) else { return not_found().await };
     let skill = match named(&place, "skill").map(SkillId::parse) {
         Some(Ok(skill)) => Some(skill),
         Some(Err(_)) => return not_found().await,
@@ -67,7 +67,7 @@ async fn show_card(State(site): State<Arc<Site>>, place: RawPathParams, headers:
 }
 
 async fn show_task(State(site): State<Arc<Site>>, place: RawPathParams, headers: HeaderMap) -> Response {
-    match (agent_at(&site, &place), named(&place, "task")) {
+    match (known_at(&site, &place), named(&place, "task")) {
         (Some(agent), Some(task)) => show::answer(&site, agent, task, &headers).await,
         (Some(_) | None, _) => not_found().await,
     }
@@ -96,6 +96,14 @@ async fn not_found() -> Response {
 
 fn named<'a>(place: &'a RawPathParams, what: &str) -> Option<&'a str> {
     place.iter().find(|(name, _)| *name == what).map(|(_, value)| value)
+}
+
+/// Also an agent that is not there any more: its tasks are.
+fn known_at<'a>(site: &'a Site, place: &RawPathParams) -> Option<&'a Mounted> {
+    match named(place, "agent") {
+        Some(name) => site.known(name),
+        None => site.root(),
+    }
 }
 
 fn agent_at<'a>(site: &'a Site, place: &RawPathParams) -> Option<&'a Mounted> {

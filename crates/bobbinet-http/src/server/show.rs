@@ -123,6 +123,7 @@ fn name(event: &Event) -> &'static str {
         Event::Planned { .. } => "planned",
         Event::Settled { .. } => "settled",
         Event::Released => "released",
+        Event::Unserved { .. } => "unserved",
         Event::Ended { .. } => "ended",
     }
 }

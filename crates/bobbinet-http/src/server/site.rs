@@ -77,6 +77,8 @@ pub struct Site {
     pub(super) policy: Policy,
     pub(super) mount: Mount,
     pub(super) agents: BTreeMap<String, Mounted>,
+    /// Where agents stood that are not configured any more: for those whose tasks they have left.
+    unserved: BTreeMap<String, Mounted>,
     /// Where callers find the node, without a slash at the end; `None` if only the request can tell.
     pub(super) public_url: Option<String>,
     /// Its address as a URL, for a request that does not say where it thinks it is.
@@ -118,6 +120,10 @@ impl Site {
                 setup.engine.agents().map(|(name, _)| mounted(name, format!("/agents/{name}"))).collect()
             }
         };
+        let unserved = match &setup.mount {
+            Mount::Root(_) => BTreeMap::new(),
+            Mount::EachByName => setup.engine.unserved().map(|name| mounted(name, format!("/agents/{name}"))).collect(),
+        };
         Ok(Arc::new(Self {
             places: Places::new(&setup.limits),
             engine: setup.engine,
@@ -126,6 +132,7 @@ impl Site {
             policy: setup.policy,
             mount: setup.mount,
             agents,
+            unserved,
             public_url,
             address: format!("http://{}", setup.listen),
             limits: setup.limits,
@@ -153,6 +160,11 @@ impl Site {
     /// The URLs that a token for this agent may be made for; the first is the one to prefer.
     pub fn audiences(&self, agent: &AgentName) -> &[String] {
         self.agents.get(agent.as_str()).map_or(&[], |mounted| &mounted.audiences)
+    }
+
+    /// The agent of this name, also one that is only known by the tasks that it has left.
+    pub(super) fn known(&self, name: &str) -> Option<&Mounted> {
+        self.agents.get(name).or_else(|| self.unserved.get(name))
     }
 
     /// The agent at the root, if there is one.

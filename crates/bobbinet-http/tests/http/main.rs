@@ -15,4 +15,5 @@ mod sockets;
 mod stop;
 mod streams;
 mod streams_end;
+mod unserved;
 mod worker;

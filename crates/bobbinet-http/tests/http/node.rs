@@ -39,11 +39,13 @@ pub(crate) struct Form {
     pub(crate) is_root: bool,
     pub(crate) public_url: Option<&'static str>,
     pub(crate) wait_max: Option<Duration>,
+    /// What the node finds in its folder.
+    pub(crate) store: Arc<Memory>,
 }
 
 impl Default for Form {
     fn default() -> Self {
-        Self { limits: HttpLimits::default(), is_root: true, public_url: None, wait_max: None }
+        Self { limits: HttpLimits::default(), is_root: true, public_url: None, wait_max: None, store: Arc::default() }
     }
 }
 
@@ -67,8 +69,8 @@ impl Node {
             (name("worker"), worker.clone() as Arc<dyn Agent>),
             (name("other"), Arc::new(Worker::new()) as Arc<dyn Agent>),
         ]);
-        let store = Arc::new(Memory::new());
-        let engine = Engine::open(Setup { store, agents, world: Arc::new(SystemWorld), limits: Limits::default() });
+        let engine =
+            Engine::open(Setup { store: form.store, agents, world: Arc::new(SystemWorld), limits: Limits::default() });
         let engine = engine.await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

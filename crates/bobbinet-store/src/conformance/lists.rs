@@ -1,7 +1,7 @@
 //! What is found over many streams: lists, their pages, and what is due.
 
 use super::{append, step, stream, summary, with_summary};
-use crate::{Query, Store, StoreError, StreamId, Summary, Timestamp};
+use crate::{Census, Query, Store, StoreError, StreamId, Summary, Timestamp};
 
 struct Listed {
     name: &'static str,
@@ -42,6 +42,36 @@ async fn keep_listed(store: &dyn Store) {
         append(store, with_summary(step(name, 1, &["2"]), summary)).await;
     }
     append(store, step("unlisted", 0, &["1"])).await;
+}
+
+/// One line for each owner, agent and state that occur, and none for what was there before.
+pub async fn a_census_counts_what_is_listed(store: &dyn Store) {
+    assert_eq!(store.census().await.unwrap(), []);
+    keep_listed(store).await;
+    let line = |tenant: &str, owner: &str, agent: &str, state, count| Census {
+        tenant: tenant.into(),
+        owner: owner.into(),
+        agent: agent.into(),
+        state,
+        count,
+    };
+    let mut census = store.census().await.unwrap();
+    census.sort_unstable();
+    let expected = [
+        line("acme", "ann", "echo", 1, 1),
+        line("acme", "ann", "echo", 2, 2),
+        line("acme", "ann", "time", 255, 1),
+        line("acme", "bob", "echo", 2, 1),
+        line("acme", "bob", "time", 0, 1),
+        line("acme", "echo", "ann", 1, 1),
+        line("other", "ann", "echo", 1, 1),
+    ];
+    assert_eq!(census, expected);
+    for number in 0..1_000 {
+        append(store, with_summary(step(&format!("m{number}"), 0, &["1"]), summary("many", 3, number))).await;
+    }
+    let many = line("acme", "ann", "echo", 3, 1_000);
+    assert!(store.census().await.unwrap().contains(&many));
 }
 
 /// Every combination of filters against the obvious answer.

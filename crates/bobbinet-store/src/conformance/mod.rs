@@ -42,6 +42,7 @@ pub async fn all<F: AsyncFn() -> Arc<dyn Store>>(make: F) {
     cells_are_read_as_they_were(&*make().await).await;
     streams_are_loaded_together_as_they_are_one_by_one(&*make().await).await;
     a_list_filters_orders_and_counts(&*make().await).await;
+    a_census_counts_what_is_listed(&*make().await).await;
     a_list_is_read_page_by_page_while_it_changes(&*make().await).await;
     a_page_token_is_good_for_its_query_only(&*make().await).await;
     due_streams_come_earliest_first(&*make().await).await;

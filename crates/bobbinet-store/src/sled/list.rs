@@ -12,7 +12,7 @@ use super::{
     orders::{By, Listing as Place, Order, When},
     ranked::Position,
 };
-use crate::{Listing, Query, StoreError, page_token};
+use crate::{Census, Listing, Query, StoreError, page_token};
 
 /// Entries of one order that all match and are newest first.
 struct Run {
@@ -52,6 +52,33 @@ pub(super) fn list(index: &Index, query: &Query) -> Result<Listing, StoreError> 
     let last = page.last().zip(entries.last()).filter(|_| more);
     let next = last.map(|(place, (_, _, summary))| page_token::write(query, summary.status_at, !place.born));
     Ok(Listing { entries, total, next })
+}
+
+/// Counts the runs of the order by owner and agent: as many steps as there are runs, however long they are.
+pub(super) fn census(index: &Index) -> Vec<Census> {
+    let order = index.order(By::Owner);
+    let first = |names, state| Place { names, when: When::first(state), born: 0, slot: 0 };
+    let mut census = Vec::new();
+    let mut position = order.seek(&first([Name::default(); 3], 0));
+    while let Some(Place { names, when, slot, .. }) = order.get(position) {
+        let [owner, agent, none] = names;
+        let rest = match when.state().checked_add(1) {
+            Some(next) => first(names, next),
+            None => first([owner, Name(agent.0 + 1), none], 0),
+        };
+        let next = order.seek(&rest);
+        let tenant = index.slot(slot).listed().expect("what is in an order is listed").tenant;
+        let text = |name| index.names.text(name);
+        census.push(Census {
+            tenant: text(tenant),
+            owner: text(owner),
+            agent: text(agent),
+            state: when.state(),
+            count: order.rank(next) - order.rank(position),
+        });
+        position = next;
+    }
+    census
 }
 
 /// `None` if a text of the query is nobody's, so that nothing matches.

@@ -38,8 +38,8 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    Cell, Commit, CommitError, Cursor, INLINE_MAX, KEY_LENGTH_MAX, Key, Listing, Loaded, Page, Query, Record, Scope,
-    Store, StoreError, Summary, Tail, Version,
+    Cell, Census, Commit, CommitError, Cursor, INLINE_MAX, KEY_LENGTH_MAX, Key, Listing, Loaded, Page, Query, Record,
+    Scope, Store, StoreError, Summary, Tail, Version,
 };
 use blobs::{Blobs, Held};
 use codec::{Kept, Value};
@@ -236,6 +236,10 @@ impl Store for SledStore {
 
     async fn list(&self, query: &Query) -> Result<Listing, StoreError> {
         list::list(&self.shared.index(), query)
+    }
+
+    async fn census(&self) -> Result<Vec<Census>, StoreError> {
+        Ok(list::census(&self.shared.index()))
     }
 
     async fn due(&self, before: Timestamp, limit: usize) -> Result<Vec<(StreamId, Summary)>, StoreError> {

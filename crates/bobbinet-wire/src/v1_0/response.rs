@@ -97,6 +97,7 @@ pub fn write_update(out: &mut Vec<u8>, task_id: &TaskId, context_id: &ContextId,
         Event::Replied { resumed: false, .. } | Event::Released => {
             write_status_update(out, State::Submitted, None, None, at, place);
         }
+        Event::Unserved { message } => write_status_update(out, State::Submitted, Some(message), None, at, place),
         Event::Ended { state, message, metadata } => {
             write_status_update(out, *state, message.as_deref(), metadata.as_ref(), at, place);
         }
@@ -127,6 +128,7 @@ pub fn is_update(event: &Event) -> bool {
         | Event::Planned { .. }
         | Event::Settled { .. }
         | Event::Released
+        | Event::Unserved { .. }
         | Event::Ended { .. } => event.is_public(),
     }
 }

@@ -1,0 +1,112 @@
+//! Tasks of agents that are not configured any more. They wait for their agent to come back, are there for their owners
+//! meanwhile, and end when that takes too long.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use bobbinet_core::{AgentName, Command, State, TaskId, Timestamp};
+use bobbinet_store::{Census, Query, Summary};
+use futures::{TryStreamExt, stream};
+use tracing::warn;
+
+use crate::{
+    EngineError,
+    engine::{Inner, Seat},
+};
+
+/// How many tasks are told at a time that their agent is back.
+const AT_A_TIME: usize = 64;
+
+/// How many waiting tasks are listed at a time.
+const PAGE: usize = 1_000;
+
+/// The agents that have tasks and are not configured.
+pub(crate) fn agents(census: &[Census], seats: &BTreeMap<AgentName, Seat>) -> BTreeSet<AgentName> {
+    let names = census.iter().filter(|line| !seats.contains_key(&*line.agent));
+    names.filter_map(|line| AgentName::parse(&line.agent).ok()).collect()
+}
+
+impl Inner {
+    /// Says once, for whoever reads the log, whose tasks wait for an agent that is not there.
+    pub(crate) fn tell_of_unserved(&self, census: &[Census]) {
+        for agent in &self.unserved {
+            let count = |states: &[State]| -> usize {
+                let is_of = |line: &&Census| {
+                    *line.agent == *agent.as_str() && states.iter().any(|state| state.code() == line.state)
+                };
+                census.iter().filter(is_of).map(|line| line.count).sum()
+            };
+            let open = count(&[State::Submitted, State::Working]);
+            let parked = count(&[State::InputRequired, State::AuthRequired]);
+            if open + parked > 0 {
+                warn!(
+                    %agent, open, parked,
+                    "the store has tasks of an agent that is not configured: their owners can read and cancel them, at the \
+                     URL of any agent of this node; configure it again to have them done, else they fail when their time is \
+                     up (unserved_life, question_life)"
+                );
+            }
+        }
+    }
+
+    /// Takes up what was left: first what has its agent back.
+    pub(crate) async fn begin(self: &Arc<Self>, census: &[Census]) -> Result<(), EngineError> {
+        self.welcome_back(census).await?;
+        self.reconcile().await
+    }
+
+    /// Tells those that waited for an agent which is configured again.
+    async fn welcome_back(self: &Arc<Self>, census: &[Census]) -> Result<(), EngineError> {
+        let is_waiting =
+            |line: &&Census| line.state == State::Submitted.code() && self.seats.contains_key(&*line.agent);
+        let agents: BTreeSet<_> = census.iter().filter(is_waiting).map(|line| (&line.tenant, &line.agent)).collect();
+        for (tenant, agent) in agents {
+            let waiting = self.unserved_of(tenant, agent).await?;
+            let told = stream::iter(waiting.into_iter().map(Ok)).try_for_each_concurrent(AT_A_TIME, |id| async move {
+                let Some(entry) = self.entry(&id).await? else { return Ok(()) };
+                match self.command(&entry, Command::Serve, None).await {
+                    Ok(_) | Err(EngineError::Refused(_)) => Ok(()),
+                    Err(error) => Err(error),
+                }
+            });
+            told.await?;
+        }
+        Ok(())
+    }
+
+    async fn unserved_of(&self, tenant: &str, agent: &str) -> Result<Vec<TaskId>, EngineError> {
+        let mut query = Query {
+            tenant: tenant.to_owned(),
+            agent: Some(agent.to_owned()),
+            state: Some(State::Submitted.code()),
+            page_size: PAGE,
+            ..Query::default()
+        };
+        let mut waiting = Vec::new();
+        loop {
+            let page = self.store.list(&query).await?;
+            // What is not due at once has been told that its agent is gone.
+            let is_unserved = |summary: &Summary| summary.due != Some(Timestamp::default());
+            let unserved = page.entries.iter().filter(|(_, _, summary)| is_unserved(summary));
+            waiting.extend(unserved.filter_map(|(stream, _, _)| stream.as_task()));
+            query.page_token = page.next;
+            if query.page_token.is_none() {
+                return Ok(waiting);
+            }
+        }
+    }
+
+    /// A submitted task whose agent is not there: it is told so, and once its time is up it ends.
+    pub(crate) fn without_agent(self: &Arc<Self>, id: TaskId, summary: &Summary) {
+        if self.is_draining() {
+            return;
+        }
+        if summary.due == Some(Timestamp::default()) {
+            self.tell(id, Command::Unserve);
+        } else {
+            self.expire(id, summary);
+        }
+    }
+}
