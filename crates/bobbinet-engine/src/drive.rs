@@ -202,6 +202,10 @@ impl Inner {
                     self.repeat(entry, batch, &stream, body_hash).await;
                     return None;
                 }
+                Err(full @ CommitError::Full { .. }) => {
+                    self.fail(entry, batch, &full.into());
+                    return None;
+                }
                 Err(error) => {
                     warn!(task = %entry.id, %error, "a commit failed");
                     self.doubt(entry, before.as_deref(), &task);

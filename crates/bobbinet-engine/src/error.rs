@@ -61,6 +61,7 @@ impl From<CommitError> for EngineError {
         match error {
             CommitError::Unavailable(why) => Self::Unavailable(why),
             CommitError::Corrupt(why) => Self::Corrupt(why),
+            CommitError::Full { what, max } => Self::Limit { what, max: max as u64 },
             CommitError::Malformed(why) => Self::Corrupt(why.to_owned()),
             CommitError::Duplicate { .. } => Self::IdempotencyConflict,
             CommitError::Conflict { stream, .. } => Self::Unavailable(format!("{stream} is written too often")),

@@ -20,6 +20,12 @@ pub const STREAM_LENGTH_MAX: usize = 512;
 /// The longest text in a summary, and the longest scope or key of an idempotency, in bytes.
 pub const TEXT_LENGTH_MAX: usize = 1_024;
 
+/// How many idempotency keys a store remembers at a time: at a hundred bytes each, a hundred megabytes on the disk.
+pub const IDEMPOTENCY_KEYS_MAX: usize = 1_000_000;
+
+/// Which part of them one scope may have, so that nobody has all of them.
+pub const IDEMPOTENCY_SCOPE_SHARE: usize = 2;
+
 /// One or several steps, kept whole or not at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commit {

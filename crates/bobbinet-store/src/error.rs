@@ -23,6 +23,14 @@ pub enum CommitError {
         /// What was asked then.
         body_hash: [u8; 32],
     },
+    /// A bound of the store is reached. Nothing was kept.
+    #[error("{what} is reached: {max}")]
+    Full {
+        /// Which.
+        what: &'static str,
+        /// The bound.
+        max: usize,
+    },
     /// The store cannot keep anything now. Whether this was kept is not known.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),

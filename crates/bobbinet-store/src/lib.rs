@@ -20,7 +20,8 @@ use async_trait::async_trait;
 
 pub use bobbinet_core::{StreamId, Timestamp};
 pub use commit::{
-    Commit, Idempotency, KEY_LENGTH_MAX, STEP_RECORDS_MAX, STEPS_MAX, STREAM_LENGTH_MAX, Step, TEXT_LENGTH_MAX,
+    Commit, IDEMPOTENCY_KEYS_MAX, IDEMPOTENCY_SCOPE_SHARE, Idempotency, KEY_LENGTH_MAX, STEP_RECORDS_MAX, STEPS_MAX,
+    STREAM_LENGTH_MAX, Step, TEXT_LENGTH_MAX,
 };
 pub use error::{CommitError, StoreError};
 pub use memory::Memory;
@@ -47,7 +48,7 @@ pub trait Store: std::fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// [`CommitError::Conflict`] if a stream is not where the writer saw it; nothing is kept then.
-    /// [`CommitError::Duplicate`] if the idempotency key is known. After [`CommitError::Unavailable`] the writer does
+    /// [`CommitError::Duplicate`] if the idempotency key is known, [`CommitError::Full`] if there is no room for a new one. After [`CommitError::Unavailable`] the writer does
     /// not know whether it was kept, and must load again.
     async fn commit(&self, commit: Commit) -> Result<(), CommitError>;
 

@@ -14,8 +14,9 @@ use bobbinet_core::{StreamId, Timestamp};
 use bytes::Bytes;
 
 use crate::{
-    Cell, Census, Commit, CommitError, Cursor, Idempotency, Key, Listing, Loaded, Page, Query, Record, Scope, Step,
-    Store, StoreError, Summary, Tail, TailEntry, Version, page_token, wakes::Wakes,
+    Cell, Census, Commit, CommitError, Cursor, IDEMPOTENCY_KEYS_MAX, IDEMPOTENCY_SCOPE_SHARE, Idempotency, Key,
+    Listing, Loaded, Page, Query, Record, Scope, Step, Store, StoreError, Summary, Tail, TailEntry, Version,
+    page_token, wakes::Wakes,
 };
 
 /// Keeps streams for as long as it lives.
@@ -25,10 +26,11 @@ pub struct Memory {
     wakes: Wakes,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Kept {
     streams: BTreeMap<StreamId, Stream>,
     idempotency: BTreeMap<(String, String), Remembered>,
+    idempotency_keys_max: usize,
     log: BTreeMap<u64, (StreamId, Version)>,
     /// The number of the last step of the last commit, in the order of all.
     last: u64,
@@ -59,6 +61,13 @@ impl Memory {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty store that remembers so many idempotency keys.
+    #[must_use]
+    pub fn with_idempotency_keys_max(idempotency_keys_max: usize) -> Self {
+        let kept = Mutex::new(Kept { idempotency_keys_max, ..Kept::default() });
+        Self { kept, wakes: Wakes::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
@@ -200,6 +209,18 @@ impl Store for Memory {
     }
 }
 
+impl Default for Kept {
+    fn default() -> Self {
+        Self {
+            streams: BTreeMap::new(),
+            idempotency: BTreeMap::new(),
+            idempotency_keys_max: IDEMPOTENCY_KEYS_MAX,
+            log: BTreeMap::new(),
+            last: 0,
+        }
+    }
+}
+
 impl Kept {
     fn commit(&mut self, commit: Commit) -> Result<(), CommitError> {
         if let Some(asked) = &commit.idempotency {
@@ -210,6 +231,9 @@ impl Kept {
             if actual != step.expected {
                 return Err(CommitError::Conflict { stream: step.stream.clone(), actual });
             }
+        }
+        if let Some(asked) = &commit.idempotency {
+            self.check_room(asked)?;
         }
         if let (Some(Idempotency { scope, key, body_hash, expires, now: _ }), Some(first)) =
             (commit.idempotency, commit.steps.first())
@@ -231,6 +255,21 @@ impl Kept {
             }
             Some(_) | None => Ok(()),
         }
+    }
+
+    fn check_room(&mut self, asked: &Idempotency) -> Result<(), CommitError> {
+        let (max, share) = (self.idempotency_keys_max, self.idempotency_keys_max / IDEMPOTENCY_SCOPE_SHARE);
+        if self.idempotency.len() < share {
+            return Ok(());
+        }
+        self.idempotency.retain(|_, known| known.expires >= asked.now);
+        if self.idempotency.len() >= max {
+            return Err(CommitError::Full { what: "idempotency_keys_max", max });
+        }
+        if self.idempotency.keys().filter(|(scope, _)| *scope == asked.scope).count() >= share {
+            return Err(CommitError::Full { what: "idempotency_keys_per_scope_max", max: share });
+        }
+        Ok(())
     }
 
     fn append(&mut self, step: Step) {

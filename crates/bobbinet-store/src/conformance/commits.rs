@@ -10,6 +10,51 @@ use crate::{
     STREAM_LENGTH_MAX, Step, Store, TEXT_LENGTH_MAX, Timestamp, Version,
 };
 
+/// A commit of one step under this key, which expires ten milliseconds later.
+async fn keep(store: &dyn Store, scope: &str, key: &str, now: u64) -> Result<(), CommitError> {
+    let idempotency = Idempotency {
+        scope: scope.to_owned(),
+        key: key.to_owned(),
+        body_hash: [1; 32],
+        expires: Timestamp::from_millis(now + 10),
+        now: Timestamp::from_millis(now),
+    };
+    let name = format!("{scope} {key} {now}");
+    store.commit(Commit { steps: vec![step(&name, 0, &["1"])], idempotency: Some(idempotency) }).await
+}
+
+/// Whether there is no room for one more key of this scope.
+pub async fn is_out_of_keys(store: &dyn Store, scope: &str, now: u64) -> bool {
+    matches!(keep(store, scope, "one more", now).await, Err(CommitError::Full { .. }))
+}
+
+/// For a store that remembers four keys: of one scope two, and of all four, until they expire.
+pub async fn idempotency_keys_have_a_bound(store: &dyn Store) {
+    let full = |what, max| Err(CommitError::Full { what, max });
+    let of_scope = || full("idempotency_keys_per_scope_max", 2);
+    for scope in ["ann", "bob"] {
+        keep(store, scope, "1", 0).await.unwrap();
+        keep(store, scope, "2", 0).await.unwrap();
+        if scope == "ann" {
+            assert_eq!(keep(store, "ann", "3", 0).await, of_scope());
+        }
+    }
+    let known = keep(store, "ann", "2", 1).await;
+    assert!(matches!(known, Err(CommitError::Duplicate { .. })), "what is known is no new one: {known:?}");
+    assert_eq!(keep(store, "carol", "1", 1).await, full("idempotency_keys_max", 4));
+    // Those that have expired make room, if not for the first who asks.
+    let mut patience = 10;
+    while keep(store, "carol", "1", 12).await.is_err() {
+        patience -= 1;
+        assert!(patience > 0, "there is no room for another key");
+    }
+    keep(store, "ann", "3", 12).await.unwrap();
+    // The same again, once it has expired, is no second one.
+    keep(store, "ann", "3", 23).await.unwrap();
+    keep(store, "ann", "4", 23).await.unwrap();
+    assert_eq!(keep(store, "ann", "5", 23).await, of_scope());
+}
+
 /// What was committed is there, all of it.
 pub async fn a_commit_is_read_back(store: &dyn Store) {
     assert_eq!(load(store, "a").await, None);

@@ -214,6 +214,7 @@ impl Committer {
             }
             let is_expired = codec::read_remembered(&known)?.expires.as_millis() < written.now;
             if is_expired && !written.others.contains_key(&*key) {
+                shared.key_counts().remove(&key);
                 written.others.insert(key.to_vec(), None);
             }
         }

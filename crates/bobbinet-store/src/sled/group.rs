@@ -16,6 +16,9 @@ use super::{
 };
 use crate::{CommitError, Idempotency, Key, Summary, Version};
 
+/// How many times more old idempotency keys are looked at when there is no room for a new one.
+const KEYS_LOOKED_AT_WHEN_FULL: usize = 64;
+
 /// A commit whose large values are already blobs.
 #[derive(Debug)]
 pub(super) struct Prepared {
@@ -150,10 +153,15 @@ impl<'a> Group<'a> {
 
     /// Takes a commit in, or says why not. Then it has changed nothing.
     pub(super) fn commit(&mut self, commit: Prepared) -> Result<Result<(), CommitError>, Broken> {
-        if let Some(asked) = &commit.idempotency
-            && let Some(known) = self.known(asked)?
-        {
-            return Ok(Err(CommitError::Duplicate { stream: known.stream, body_hash: known.body_hash }));
+        let mut is_new_key = false;
+        if let Some(asked) = &commit.idempotency {
+            match self.known(asked)? {
+                Some(known) if known.expires >= asked.now => {
+                    return Ok(Err(CommitError::Duplicate { stream: known.stream, body_hash: known.body_hash }));
+                }
+                Some(_) => {}
+                None => is_new_key = true,
+            }
         }
         for step in &commit.steps {
             let actual = self.seen(&step.stream).map_or(0, |seen| seen.version);
@@ -165,9 +173,22 @@ impl<'a> Group<'a> {
                 return Ok(Err(CommitError::Malformed("more records than a stream can have")));
             }
         }
+        if let Some(asked) = commit.idempotency.as_ref().filter(|_| is_new_key) {
+            let room = self.shared.key_counts().check_room(&keys::idempotency(&asked.scope, &asked.key));
+            if let Err(full) = room {
+                // Room is made for the next one.
+                self.asked += KEYS_LOOKED_AT_WHEN_FULL;
+                self.now = self.now.max(asked.now.as_millis());
+                return Ok(Err(full));
+            }
+        }
         if let Some(Idempotency { scope, key, body_hash, expires, now }) = commit.idempotency {
             let known = Remembered { stream: commit.steps[0].stream.clone(), body_hash, expires };
-            self.others.insert(keys::idempotency(&scope, &key), Some(codec::write_remembered(&known)));
+            let key = keys::idempotency(&scope, &key);
+            if is_new_key {
+                self.shared.key_counts().add(&key);
+            }
+            self.others.insert(key, Some(codec::write_remembered(&known)));
             self.asked += 1;
             self.now = self.now.max(now.as_millis());
         }
@@ -258,13 +279,13 @@ impl<'a> Group<'a> {
         }
     }
 
+    /// What is remembered under this key, also what has expired by now.
     fn known(&self, asked: &Idempotency) -> Result<Option<Remembered>, Broken> {
         let key = keys::idempotency(&asked.scope, &asked.key);
-        let known = match self.others.get(&key) {
+        Ok(match self.others.get(&key) {
             Some(pending) => pending.as_deref().map(codec::read_remembered).transpose()?,
             None => self.shared.tree.get(key)?.map(|known| codec::read_remembered(&known)).transpose()?,
-        };
-        Ok(known.filter(|known| known.expires >= asked.now))
+        })
     }
 
     fn seen(&mut self, stream: &StreamId) -> Option<&mut Seen> {

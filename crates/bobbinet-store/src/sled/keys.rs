@@ -125,6 +125,12 @@ pub(super) fn idempotency(scope: &str, key: &str) -> Vec<u8> {
     [&*sized(IDEMPOTENCY, scope.as_bytes()), key.as_bytes()].concat()
 }
 
+/// What all keys of one scope begin with, of one of them.
+pub(super) fn idempotency_scope(key: &[u8]) -> &[u8] {
+    let length = key.get(1..3).map_or(0, |length| usize::from(u16::from_be_bytes([length[0], length[1]])));
+    key.get(..3 + length).unwrap_or(key)
+}
+
 /// All references to a blob begin like this.
 pub(super) fn blob(sha256: &[u8; 32]) -> Vec<u8> {
     [BLOBS, sha256].concat()

@@ -17,6 +17,7 @@ mod export;
 mod group;
 mod heal;
 mod index;
+mod key_counts;
 mod keys;
 mod list;
 mod mark_file;

@@ -8,7 +8,7 @@ use std::{
     fs::{self, File},
     io::{self, Read},
     path::Path,
-    sync::{Arc, OnceLock, RwLock, atomic::AtomicBool},
+    sync::{Arc, Mutex, OnceLock, RwLock, atomic::AtomicBool},
     thread,
     time::{Duration, Instant},
 };
@@ -25,6 +25,7 @@ use super::{
     committer::{Committer, Marker, QUEUE_MAX},
     heal::{self, Lock},
     index::Index,
+    key_counts::KeyCounts,
     keys,
     mark_file::{Mark, sync_folder},
     shared::free_space,
@@ -121,7 +122,9 @@ fn recover_here(options: &SledOptions) -> Result<Recovered, OpenError> {
         Some(Ok(_) | Err(_)) => true,
     };
     blobs.sweep(is_named).map_err(io("removing leftovers of blobs"))?;
+    let key_counts = KeyCounts::of(&tree, options.idempotency_keys_max).map_err(sled_error)?;
     let shared = Shared {
+        key_counts: Mutex::new(key_counts),
         tree,
         data,
         index: RwLock::new(index),

@@ -2,6 +2,8 @@
 
 use std::{io, path::PathBuf};
 
+use crate::IDEMPOTENCY_KEYS_MAX;
+
 /// How much of the data sled keeps in memory, in bytes. Small: what is read again soon is in the kernel's cache too.
 pub const CACHE_BYTES: u64 = 8 << 20;
 
@@ -32,6 +34,8 @@ pub struct SledOptions {
     pub durability: Durability,
     /// With less room than this on the disk nothing more is accepted, in bytes.
     pub free_space_min: u64,
+    /// How many idempotency keys are remembered at a time.
+    pub idempotency_keys_max: usize,
 }
 
 impl SledOptions {
@@ -42,6 +46,7 @@ impl SledOptions {
             cache_bytes: CACHE_BYTES,
             durability: Durability::default(),
             free_space_min: FREE_SPACE_MIN,
+            idempotency_keys_max: IDEMPOTENCY_KEYS_MAX,
         }
     }
 }

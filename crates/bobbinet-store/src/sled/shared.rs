@@ -4,10 +4,12 @@ use std::{
     fs::File,
     io,
     path::{Path, PathBuf},
-    sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, atomic::AtomicBool},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, atomic::AtomicBool,
+    },
 };
 
-use super::{Durability, blobs::Blobs, heal, index::Index, keys};
+use super::{Durability, blobs::Blobs, heal, index::Index, key_counts::KeyCounts, keys};
 use crate::wakes::Wakes;
 
 /// An open store without its threads.
@@ -22,6 +24,7 @@ pub(super) struct Shared {
     pub(super) durability: Durability,
     pub(super) free_space_min: u64,
     pub(super) folder: PathBuf,
+    pub(super) key_counts: Mutex<KeyCounts>,
     pub(super) has_garbage: AtomicBool,
     /// Why nothing is accepted any longer, for ever.
     pub(super) fault: OnceLock<String>,
@@ -37,6 +40,11 @@ impl Shared {
 
     pub(super) fn index_mut(&self) -> RwLockWriteGuard<'_, Index> {
         self.index.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn key_counts(&self) -> MutexGuard<'_, KeyCounts> {
+        // A panic of the committer is the store's fault for ever: nobody counts any more.
+        self.key_counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Says for ever that nothing can be kept.

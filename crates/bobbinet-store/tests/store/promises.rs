@@ -7,6 +7,7 @@ use bobbinet_store::{Durability, Memory, SledOptions, SledStore, Store, conforma
 #[tokio::test(start_paused = true)]
 async fn the_memory_store_keeps_the_promises() {
     conformance::all(async || Arc::new(Memory::new()) as Arc<dyn Store>).await;
+    conformance::idempotency_keys_have_a_bound(&Memory::with_idempotency_keys_max(4)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -19,4 +20,12 @@ async fn the_sled_store_keeps_the_promises() {
         Arc::new(SledStore::open(options).unwrap()) as Arc<dyn Store>
     };
     conformance::all(make).await;
+    let folder = tempfile::tempdir().unwrap();
+    let options =
+        || SledOptions { durability: Durability::Process, idempotency_keys_max: 4, ..SledOptions::new(folder.path()) };
+    conformance::idempotency_keys_have_a_bound(&SledStore::open(options()).unwrap()).await;
+    // Two are left of a scope that may have two: they are counted when it is opened.
+    let store = SledStore::open(options()).unwrap();
+    assert!(conformance::is_out_of_keys(&store, "ann", 22).await);
+    assert!(!conformance::is_out_of_keys(&store, "bob", 22).await);
 }
