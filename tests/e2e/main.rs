@@ -5,6 +5,7 @@
 mod chart;
 mod crash;
 mod demo;
+mod edge;
 mod foreign;
 mod guarded;
 mod node;

@@ -22,9 +22,24 @@ pub struct HttpLimits {
     pub body_read_ms: u64,
     /// How long a connection may do nothing between two requests; it is closed beyond.
     pub idle_ms: u64,
-    /// Connections open at a time, all addresses together: behind a proxy all callers have one address. The next one waits in
-    /// the kernel's queue.
+    /// How long a caller that has sent its last byte, and may be gone, is answered while there is nothing to write to it; the
+    /// connection is cut beyond.
+    pub half_close_ms: u64,
+    /// How long what a refused sender goes on sending is read and thrown away, so that it gets to read why.
+    pub linger_ms: u64,
+    /// Connections open at a time, all addresses together. One beyond is told 503, or answered if it asks a probe's question.
     pub connections_max: usize,
+    /// Connections of one address open at a time (an IPv6 network of 64 bits counts as one), but for the proxies that are
+    /// named; 429 beyond.
+    pub connections_per_address_max: usize,
+    /// Connections beyond the others, for probes alone: one question each. When all are taken, the oldest makes room.
+    pub probe_connections_max: usize,
+    /// From the begin of such a connection to the end of its question; it is closed beyond.
+    pub probe_read_ms: u64,
+    /// Requests of one HTTP/2 connection at work at a time, streams included; further ones wait for their turn.
+    pub requests_per_connection_max: u32,
+    /// Bytes of bodies that an HTTP/2 connection, and each request of it, may have sent before anybody has read them.
+    pub receive_window: usize,
     /// Requests at work at a time, leaving out those that only wait; 503 beyond.
     pub requests_max: usize,
     /// Blocking sends that wait for their tasks; 503 beyond.
@@ -62,7 +77,14 @@ impl Default for HttpLimits {
             header_read_ms: 10_000,
             body_read_ms: 30_000,
             idle_ms: 75_000,
+            half_close_ms: 30_000,
+            linger_ms: 2_000,
             connections_max: 4_096,
+            connections_per_address_max: 1_024,
+            probe_connections_max: 16,
+            probe_read_ms: 1_000,
+            requests_per_connection_max: 128,
+            receive_window: 256 << 10,
             requests_max: 512,
             waits_max: 4_096,
             streams_max: 4_096,
@@ -93,6 +115,16 @@ impl HttpLimits {
     /// Time between two requests of a connection.
     pub fn idle(&self) -> Duration {
         Duration::from_millis(self.idle_ms)
+    }
+
+    /// Time that a caller who has sent its last byte is answered while there is nothing to write.
+    pub fn half_close(&self) -> Duration {
+        Duration::from_millis(self.half_close_ms)
+    }
+
+    /// Time that a refused sender is read from.
+    pub fn linger(&self) -> Duration {
+        Duration::from_millis(self.linger_ms)
     }
 
     /// Time between two comments of a silent stream.

@@ -20,6 +20,7 @@ use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
         prctl,
+        resource::{Resource, getrlimit, setrlimit},
         signal::{SigSet, Signal},
         signalfd::{SfdFlags, SignalFd},
         wait::{WaitPidFlag, WaitStatus, waitpid},
@@ -27,7 +28,7 @@ use nix::{
     unistd::{Pid, dup2_stdin, dup2_stdout, getpid, getppid, setsid},
 };
 
-use crate::{isolation, procfs, sweep::MARK};
+use crate::{config::OPEN_FILES, isolation, procfs, sweep::MARK};
 
 /// The argument that makes the shim become the server, if its parent is still the one named.
 const DIE_WITH: &str = "--die-with";
@@ -78,8 +79,18 @@ pub fn exec_mcp(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
+/// Gives the server the limit of open files that it would have without us. One that is not told, or refused, stays as it is.
+fn limit_open_files(prefix: &[OsString]) {
+    let max = prefix.iter().skip_while(|arg| *arg != OPEN_FILES).nth(1).and_then(|text| text.to_str()?.parse().ok());
+    let hard = getrlimit(Resource::RLIMIT_NOFILE).map(|(_, hard)| hard);
+    if let (Some(max), Ok(hard)) = (max, hard) {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard.min(max), hard);
+    }
+}
+
 /// The second stage: dies with the shim, sees no more than it should, and becomes the server.
 fn become_server(prefix: &[OsString], parent: &OsStr, program: &OsStr, arguments: &[OsString]) -> ExitCode {
+    limit_open_files(prefix);
     if let Err(why) = isolate(prefix) {
         return fail(&format!("the server is not started: isolation is required, and {why}"), 1);
     }

@@ -10,8 +10,14 @@ use clap::{
     builder::{FalseyValueParser, Styles, styling::AnsiColor},
 };
 use clap_complete::Shell;
+use ipnet::IpNet;
 
-use crate::{client::parts::Parts, config::parse_address, demo, output::Format};
+use crate::{
+    client::parts::Parts,
+    config::{parse_address, parse_network},
+    demo,
+    output::Format,
+};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -157,6 +163,12 @@ pub(crate) struct Place {
     /// What callers know the node by, if not by its address, such as `https://agents.example.com`
     #[arg(long, value_name = "URL", env = "BOBBINET_PUBLIC_URL", hide_env_values = true)]
     pub(crate) public_url: Option<String>,
+    /// A proxy before the node, or a network of them such as 10.0.0.0/8: it stands for many callers; may be repeated
+    #[arg(long, value_name = "ADDRESS", env = "BOBBINET_PROXY", hide_env_values = true, value_delimiter = ',', value_parser = network)]
+    pub(crate) proxy: Vec<IpNet>,
+    /// Let pages of this origin call the agents from a browser, such as `https://ui.example.com`; may be repeated
+    #[arg(long, value_name = "ORIGIN", env = "BOBBINET_CORS", hide_env_values = true, value_delimiter = ',')]
+    pub(crate) cors: Vec<String>,
     /// How long to go on taking work after a SIGTERM, so that those who route to the node can turn away
     #[arg(long, value_name = "TIME", env = "BOBBINET_LAME_DUCK", hide_env_values = true, value_parser = duration)]
     pub(crate) lame_duck: Option<Duration>,
@@ -443,6 +455,10 @@ pub(crate) struct DataDir {
 
 fn address(text: &str) -> Result<SocketAddr, String> {
     parse_address(text).ok_or_else(|| "write an IP address and a port, such as 127.0.0.1:7420".to_owned())
+}
+
+fn network(text: &str) -> Result<IpNet, String> {
+    parse_network(text).ok_or_else(|| "write an IP address, or a network such as 10.0.0.0/8".to_owned())
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -1,16 +1,13 @@
 //! Reading a request's body within its bounds.
 
-use axum::body::Body;
+use axum::{body::Body, response::Response};
 use bytes::{Bytes, BytesMut};
+use http::{HeaderValue, header};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use tokio::time::timeout;
 
 use crate::HttpLimits;
-
-/// How many times the largest body is read and thrown away after a refusal, so that the sender gets to read the answer
-/// instead of a reset connection.
-const DISCARD_FACTOR: u64 = 8;
 
 /// Why there is no body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,21 +21,16 @@ pub(super) enum BodyFault {
 }
 
 /// The whole body.
-pub(super) async fn read(mut body: Body, limits: &HttpLimits) -> Result<Bytes, BodyFault> {
-    let result = timeout(limits.body_read(), collect(&mut body, limits.body_max)).await.unwrap_or(Err(BodyFault::Slow));
-    if result == Err(BodyFault::Large) {
-        discard(body, limits).await;
-    }
-    result
+pub(super) async fn read(body: &mut Body, limits: &HttpLimits) -> Result<Bytes, BodyFault> {
+    timeout(limits.body_read(), collect(body, limits.body_max)).await.unwrap_or(Err(BodyFault::Slow))
 }
 
-/// Reads what the sender is still sending, within bounds, and forgets it.
-pub(super) async fn discard(mut body: Body, limits: &HttpLimits) {
-    let length_max = limits.body_max as u64 * DISCARD_FACTOR;
-    if body.is_end_stream() || body.size_hint().lower() > length_max {
-        return;
+/// A refusal that is told before the body is in: the rest of it is not waited for, so the connection is of no more use.
+pub(super) fn refused(body: &Body, mut response: Response) -> Response {
+    if !body.is_end_stream() {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    drop(timeout(limits.body_read(), forget(&mut body, length_max)).await);
+    response
 }
 
 async fn collect(body: &mut Body, length_max: usize) -> Result<Bytes, BodyFault> {
@@ -74,16 +66,6 @@ async fn next(body: &mut Body) -> Result<Option<Bytes>, BodyFault> {
             }
             Some(Err(_)) => return Err(BodyFault::Broken),
             None => return Ok(None),
-        }
-    }
-}
-
-async fn forget(body: &mut Body, length_max: u64) {
-    let mut length = 0;
-    while let Ok(Some(piece)) = next(body).await {
-        length += piece.len() as u64;
-        if length > length_max {
-            return;
         }
     }
 }

@@ -1,26 +1,45 @@
 //! Accepting connections and serving each until it ends: hyper driven directly, for it sets no bound by itself and
 //! `axum::serve` leaves it at that.
 
-use std::{convert::Infallible, io, pin::pin, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    io,
+    net::{IpAddr, SocketAddr},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{Router, body::Body, extract::Request, response::Response};
-use http::StatusCode;
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use bobbinet_wire::Id;
+use futures::future::{Either, ready};
+use http::{HeaderValue, header};
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::service_fn,
+};
 use hyper_util::rt::TokioIo;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
-    task::JoinSet,
-    time::sleep,
+    task::{AbortHandle, JoinSet},
+    time::{Instant, sleep},
 };
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
 use super::{
-    Site, answer,
+    Site, answer, fault,
+    gate::{Entry, Gate},
     held::Held,
-    router,
-    socket::{InRequest, Socket},
+    pace::Pace,
+    places::Full,
+    probe, router, shape,
+    site::Reached,
+    socket::{Activity, InRequest, Socket},
+    tasks::Tasks,
 };
 use crate::HttpLimits;
 
@@ -30,22 +49,30 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How much longer than `drain` a connection may take to write its last answer once the server is told to stop.
 const LAST_WRITE_MAX: Duration = Duration::from_secs(2);
 
+/// How often the log is told that connections are turned away: an attack would fill it.
+const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
+
 /// Serves `site` on `listener` until its `stop` is told, then ends in order: nothing more is accepted, requests in flight get their
 /// answers, streams end with a `retry:` hint, waits end after the limit `drain`. Returns when every connection has ended.
 ///
 /// Dropping the future cuts all connections.
 pub async fn serve(listener: TcpListener, site: Arc<Site>) {
-    let stop = site.stop.clone();
     let limits = site.limits().clone();
-    let places = Arc::new(Semaphore::new(limits.connections_max));
-    let server = Server { router: router::router(site), limits, stop };
+    let gate = Gate::new(&limits, &site.proxies);
+    let server = Server { stop: site.stop.clone(), site: site.clone(), router: router::router(site), limits };
     let mut connections = JoinSet::new();
-    while let Some((stream, place)) = next(&listener, &places, &server.stop, &mut connections).await {
+    let mut doorstep = Doorstep::new(server.limits.probe_connections_max);
+    while let Some((stream, peer)) = next(&listener, &server.stop, &mut connections).await {
         let server = server.clone();
-        connections.spawn(async move {
-            server.connection(stream).await;
-            drop(place);
-        });
+        match gate.enter(peer.ip()) {
+            Ok(entry) => drop(connections.spawn(server.connection(stream, entry))),
+            Err(full) => {
+                doorstep.complain(full, peer.ip());
+                if let Some(place) = doorstep.place().await {
+                    doorstep.visitors.push_back(connections.spawn(server.turn_away(stream, full, place)));
+                }
+            }
+        }
     }
     drop(listener);
     let all_ended = async { while connections.join_next().await.is_some() {} };
@@ -56,24 +83,18 @@ pub async fn serve(listener: TcpListener, site: Arc<Site>) {
     }
 }
 
-/// The next connection and its place among the many, or `None` when it is time to stop. The place is taken first, so that
-/// a connection beyond the limit is never accepted.
+/// The next connection, or `None` when it is time to stop.
 async fn next(
     listener: &TcpListener,
-    places: &Arc<Semaphore>,
     stop: &CancellationToken,
     connections: &mut JoinSet<()>,
-) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+) -> Option<(TcpStream, SocketAddr)> {
     loop {
         while connections.try_join_next().is_some() {}
-        let accepted = async {
-            let place = places.clone().acquire_owned().await.expect("nobody closes the semaphore");
-            listener.accept().await.map(|(stream, _)| (stream, place))
-        };
         let accepted = tokio::select! {
             biased;
             () = stop.cancelled() => return None,
-            accepted = accepted => accepted,
+            accepted = listener.accept() => accepted,
         };
         match accepted {
             Ok(accepted) => return Some(accepted),
@@ -94,32 +115,90 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
+/// Connections for which there is no place: they are heard, for a probe may be among them, and soon sent away.
+struct Doorstep {
+    max: usize,
+    places: Arc<Semaphore>,
+    /// The oldest first. Each stays until a newer one needs its place: a probe says what it wants at once.
+    visitors: VecDeque<AbortHandle>,
+    complained: Option<Instant>,
+}
+
+impl Doorstep {
+    fn new(max: usize) -> Self {
+        let places = Arc::new(Semaphore::new(max.min(Semaphore::MAX_PERMITS)));
+        Self { max, places, visitors: VecDeque::new(), complained: None }
+    }
+
+    /// A place, made free if need be; `None` where there is none at all. Waits until whoever had it is gone: a connection
+    /// takes a descriptor until then, and they may be few.
+    async fn place(&mut self) -> Option<OwnedSemaphorePermit> {
+        if self.max == 0 {
+            return None;
+        }
+        if self.visitors.len() >= self.max {
+            self.visitors.retain(|visitor| !visitor.is_finished());
+        }
+        let is_full = self.visitors.len() >= self.max;
+        if is_full && let Some(oldest) = self.visitors.pop_front() {
+            oldest.abort();
+        }
+        self.places.clone().acquire_owned().await.ok()
+    }
+
+    fn complain(&mut self, full: Full, peer: IpAddr) {
+        let now = Instant::now();
+        if self.complained.is_some_and(|last| now - last < COMPLAINT_INTERVAL) {
+            return;
+        }
+        self.complained = Some(now);
+        match full {
+            Full::Node(limit) => tracing::warn!(limit, %peer, "connections are turned away: all places are taken"),
+            Full::Caller(limit) => tracing::warn!(
+                limit,
+                %peer,
+                "connections of an address are turned away: if it is a proxy, name it in `proxies`, else raise the limit"
+            ),
+        }
+    }
+}
+
 #[derive(Clone)]
 struct Server {
+    site: Arc<Site>,
     router: Router,
     limits: HttpLimits,
     stop: CancellationToken,
 }
 
 impl Server {
-    async fn connection(self, stream: TcpStream) {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "cannot turn off Nagle's algorithm");
+    async fn connection(self, stream: TcpStream, entry: Entry) {
+        let reached = self.site.reached(&stream);
+        let (mut socket, activity) = socket(stream, &self.limits);
+        let is_http2 = tokio::select! {
+            biased;
+            is_http2 = socket.is_http2() => is_http2,
+            () = self.stop.cancelled() => return,
+        };
+        let result = match is_http2 {
+            Ok(false) => self.http1(socket, activity, reached).await,
+            Ok(true) => self.http2(socket, activity, reached).await,
+            Err(error) => return tracing::debug!(%error, "a connection ended before its first request"),
+        };
+        if let Err(error) = result {
+            tracing::debug!(error = &error as &dyn std::error::Error, "connection ended");
         }
-        let (socket, activity) = Socket::new(stream, &self.limits);
+        drop(entry);
+    }
+
+    async fn http1(self, socket: Socket, activity: Arc<Activity>, reached: Option<Reached>) -> hyper::Result<()> {
         let (router, limits) = (self.router, self.limits.clone());
         let service = service_fn(move |request: hyper::Request<Incoming>| {
             let in_request = InRequest::begin(&activity);
-            let mut router = router.clone();
-            let refusal = refusal(&request, &limits);
-            async move {
-                if let Some(status) = refusal {
-                    return Ok(held(answer::empty(status), in_request));
-                }
-                let request: Request = request.map(Body::new);
-                let response = router.call(request).await.unwrap_or_else(|never: Infallible| match never {});
-                Ok::<_, Infallible>(held(response, in_request))
-            }
+            let is_seen = activity.take_head();
+            let refusal = if is_seen { refusal(&request, &limits) } else { Some(unseen()) };
+            let response = respond(refusal, &router, request, reached);
+            async move { Ok::<_, Infallible>(held(response.await, in_request)) }
         });
         let connection = http1::Builder::new()
             // The socket keeps the time; see there.
@@ -128,27 +207,147 @@ impl Server {
             .max_buf_size(self.limits.send_buffer_max.max(self.limits.header_bytes_max))
             .serve_connection(TokioIo::new(socket), service);
         let mut connection = pin!(connection);
-        let result = tokio::select! {
+        tokio::select! {
             biased;
             result = connection.as_mut() => result,
             () = self.stop.cancelled() => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
-        };
-        if let Err(error) = result {
-            tracing::debug!(error = &error as &dyn std::error::Error, "connection ended");
         }
+    }
+
+    /// The same bounds, under the names that HTTP/2 has for them.
+    async fn http2(self, socket: Socket, activity: Arc<Activity>, reached: Option<Reached>) -> hyper::Result<()> {
+        let (router, limits) = (self.router, self.limits.clone());
+        let pace = Arc::new(Pace::default());
+        let paces = pace.clone();
+        let service = service_fn(move |request: hyper::Request<Incoming>| {
+            let in_request = InRequest::begin(&activity);
+            let refusal = refusal(&request, &limits);
+            let response = respond(refusal, &router, request, reached);
+            let paces = paces.clone();
+            async move {
+                let mut response = response.await;
+                // Which says nothing here (RFC 9113 section 8.2.2).
+                response.headers_mut().remove(header::CONNECTION);
+                Ok::<_, Infallible>(held(response, in_request).map(|body| paces.watch(body)))
+            }
+        });
+        let number = |size: usize| u32::try_from(size).unwrap_or(u32::MAX);
+        let tasks = Tasks::default();
+        let connection = http2::Builder::new(tasks.handle())
+            .max_concurrent_streams(self.limits.requests_per_connection_max)
+            .max_header_list_size(number(self.limits.header_bytes_max))
+            .max_send_buf_size(self.limits.send_buffer_max)
+            .initial_stream_window_size(number(self.limits.receive_window))
+            .initial_connection_window_size(number(self.limits.receive_window))
+            .serve_connection(TokioIo::new(socket), service);
+        let mut connection = pin!(connection);
+        let mut stalled = pin!(pace.stalled(self.limits.send_stall()));
+        let result = tokio::select! {
+            biased;
+            result = connection.as_mut() => result,
+            () = stalled.as_mut() => return Ok(()),
+            () = self.stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                tokio::select! {
+                    biased;
+                    result = connection.as_mut() => result,
+                    () = stalled.as_mut() => return Ok(()),
+                }
+            }
+        };
+        tasks.ended().await;
+        result
+    }
+
+    /// Hears one question of a connection for which there is no place, and answers it if it is a probe's.
+    async fn turn_away(self, stream: TcpStream, full: Full, place: OwnedSemaphorePermit) {
+        let limits = HttpLimits {
+            header_read_ms: self.limits.probe_read_ms,
+            half_close_ms: self.limits.probe_read_ms,
+            linger_ms: self.limits.probe_read_ms,
+            send_stall_ms: self.limits.probe_read_ms,
+            ..self.limits
+        };
+        let (socket, activity) = socket(stream, &limits);
+        let (router, bounds) = (self.router, limits.clone());
+        let service = service_fn(move |request: hyper::Request<Incoming>| {
+            let in_request = InRequest::begin(&activity);
+            let refusal = refusal(&request, &bounds).or_else(|| {
+                let is_probe = probe::PATHS.contains(&request.uri().path());
+                (!is_probe).then(|| closing(answer::error(&Id::NULL, &fault::of_full(full, &bounds))))
+            });
+            let response = respond(refusal, &router, request, None);
+            async move { Ok::<_, Infallible>(held(response.await, in_request)) }
+        });
+        let connection = http1::Builder::new()
+            .header_read_timeout(None)
+            .keep_alive(false)
+            .max_header_size(limits.header_bytes_max)
+            .serve_connection(TokioIo::new(socket), service);
+        tokio::select! {
+            biased;
+            // However it ends, it was sent away.
+            _ = connection => {}
+            () = self.stop.cancelled() => {}
+        }
+        drop(place);
     }
 }
 
-/// Why a request is not looked at: hyper parses up to a hundred headers and a long path without asking.
-fn refusal(request: &hyper::Request<Incoming>, limits: &HttpLimits) -> Option<StatusCode> {
-    let url_length = request.uri().path_and_query().map_or(0, |text| text.as_str().len());
-    if url_length > limits.url_max {
-        return Some(StatusCode::URI_TOO_LONG);
+fn socket(stream: TcpStream, limits: &HttpLimits) -> (Socket, Arc<Activity>) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "cannot turn off Nagle's algorithm");
     }
-    (request.headers().len() > limits.headers_max).then_some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
+    Socket::new(stream, limits)
+}
+
+/// Answers with the refusal, if there is one; else with what the request's URL names.
+fn respond(
+    refusal: Option<Response>,
+    router: &Router,
+    request: hyper::Request<Incoming>,
+    reached: Option<Reached>,
+) -> impl Future<Output = Response> + use<> {
+    match refusal {
+        Some(refusal) => Either::Left(ready(refusal)),
+        None => Either::Right(call(router, request, reached)),
+    }
+}
+
+/// Leads a request to what its URL names.
+fn call(
+    router: &Router,
+    request: hyper::Request<Incoming>,
+    reached: Option<Reached>,
+) -> impl Future<Output = Response> + use<> {
+    let mut request: Request = request.map(Body::new);
+    router::simplify(&mut request);
+    if let Some(reached) = reached {
+        request.extensions_mut().insert(reached);
+    }
+    let response = router.clone().call(request);
+    async move { response.await.unwrap_or_else(|never: Infallible| match never {}) }
+}
+
+/// The answer to a request that is not looked at, if there is something wrong with its form.
+fn refusal(request: &hyper::Request<Incoming>, limits: &HttpLimits) -> Option<Response> {
+    let (status, text) = shape::refusal(request, limits)?;
+    Some(closing(answer::text(status, format!("{text}\n"))))
+}
+
+/// The answer to a request whose head went by unseen.
+fn unseen() -> Response {
+    let text = "a request may follow one whose body is chunked only when that one is answered\n";
+    closing(answer::text(http::StatusCode::BAD_REQUEST, text))
+}
+
+/// The last answer of its connection: what the caller is still sending is not waited for.
+fn closing(mut response: Response) -> Response {
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 /// The connection is at work until the last byte of the response, not of its headers.

@@ -11,6 +11,9 @@ use serde::Serialize;
 
 use super::{Site, answer};
 
+/// Where probes ask. They are heard when nobody else is.
+pub(super) const PATHS: [&str; 2] = ["/livez", "/readyz"];
+
 /// One thing that was looked at.
 #[derive(Serialize)]
 struct Check {

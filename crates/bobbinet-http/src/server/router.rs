@@ -1,6 +1,6 @@
 //! Which URL is what.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -9,8 +9,9 @@ use axum::{
     routing::{get, post},
 };
 use bobbinet_core::SkillId;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
-use serde_json::json;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use serde_json::{Value, json};
+use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::{
     answer, card, probe, rpc, show,
@@ -20,8 +21,15 @@ use super::{
 /// How long the node's public keys may be taken from a cache: a rotation must get around.
 const KEYS_CACHE: HeaderValue = HeaderValue::from_static("public, max-age=300");
 
+/// Where a card is, below an agent's URL: as A2A 1.0 has it (section 8.2), and as it was before 0.3.
+const CARDS: [&str; 2] = ["/.well-known/agent-card.json", "/.well-known/agent.json"];
+
+/// How long a browser may go on without asking again what a page may do.
+const PREFLIGHT_AGE: Duration = Duration::from_secs(600);
+
 /// All URLs of a site.
 pub(super) fn router(site: Arc<Site>) -> Router {
+    let cors = cors(&site.cors);
     let router = Router::new()
         .route("/livez", get(probe::livez))
         .route("/readyz", get(probe::readyz))
@@ -29,24 +37,78 @@ pub(super) fn router(site: Arc<Site>) -> Router {
     let router = match &site.mount {
         Mount::Root(_) => agent(router, ""),
         Mount::EachByName => {
+            let mut router = router.route("/agents", get(list)).route("/agents/", get(list));
+            // Where a reader looks that takes the node for an agent, or joins a path to `/agents/NAME` as to a page.
+            for base in ["", "/agents"] {
+                for card in CARDS {
+                    router = router.route(&format!("{base}{card}"), get(show_any_card));
+                }
+            }
             let base = "/agents/{agent}";
-            agent(router.route("/agents", get(list)).route("/agents/", get(list)), base).route(base, post(call))
+            agent(router, base).route(base, post(call))
         }
     };
-    router.fallback(not_found).with_state(site)
+    let router = router.fallback(not_found).with_state(site);
+    match cors {
+        Some(cors) => router.layer(cors),
+        None => router,
+    }
+}
+
+/// What pages of other origins may do (Fetch standard, section 3.2), if there are any that may do anything. Tokens come in a header
+/// that a page sets itself, never by themselves as cookies do, so every origin is no more than every page that has a token.
+fn cors(origins: &[HeaderValue]) -> Option<CorsLayer> {
+    let allowed = match origins {
+        [] => return None,
+        _ if origins.iter().any(|origin| origin == "*") => AllowOrigin::any(),
+        _ => AllowOrigin::list(origins.iter().cloned()),
+    };
+    let sent =
+        ["authorization", "content-type", "a2a-version", "a2a-extensions", "x-a2a-extensions", "idempotency-key"];
+    let sent = sent.into_iter().chain(["last-event-id", "traceparent", "if-none-match"]);
+    let read = ["a2a-extensions", "x-a2a-extensions", "www-authenticate", "retry-after", "etag"];
+    let cors = CorsLayer::new()
+        .allow_origin(allowed)
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers(sent.map(HeaderName::from_static).collect::<Vec<_>>())
+        .expose_headers(read.map(HeaderName::from_static))
+        .max_age(PREFLIGHT_AGE);
+    Some(cors)
+}
+
+/// Makes `//` in a path what it was meant to be: whoever joins a base that ends in a slash and a path that begins with one.
+pub(super) fn simplify<B>(request: &mut http::Request<B>) {
+    let uri = request.uri();
+    if !uri.path().contains("//") {
+        return;
+    }
+    let path = uri.path().split('/').filter(|segment| !segment.is_empty());
+    let mut text = path.fold(String::with_capacity(uri.path().len()), |text, segment| text + "/" + segment);
+    if uri.path().ends_with('/') {
+        text.push('/');
+    }
+    if let Some(query) = uri.query() {
+        text.push('?');
+        text.push_str(query);
+    }
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = text.parse().ok().or(parts.path_and_query);
+    if let Ok(simple) = Uri::from_parts(parts) {
+        *request.uri_mut() = simple;
+    }
 }
 
 /// The URLs of one agent, with and without a slash at the end: some clients add one to what the card says.
 fn agent(router: Router<Arc<Site>>, base: &str) -> Router<Arc<Site>> {
+    let [card, old_card] = CARDS.map(|card| format!("{base}{card}"));
     router
         .route(&format!("{base}/"), post(call))
         .route(&format!("{base}/skills/{{skill}}"), post(call))
         .route(&format!("{base}/skills/{{skill}}/"), post(call))
         // Not of A2A: for the node's owner.
         .route(&format!("{base}/bobbinet/tasks/{{task}}"), get(show_task))
-        .route(&format!("{base}/.well-known/agent-card.json"), get(show_card))
-        // The path of A2A before 0.3, and of this project's plan.
-        .route(&format!("{base}/.well-known/agent.json"), get(show_card))
+        .route(&card, get(show_card))
+        .route(&old_card, get(show_card))
 }
 
 async fn call(State(site): State<Arc<Site>>, place: RawPathParams, request: Request) -> Response {
@@ -59,11 +121,27 @@ async fn call(State(site): State<Arc<Site>>, place: RawPathParams, request: Requ
     rpc::answer(&site, agent, skill, request).await
 }
 
-async fn show_card(State(site): State<Arc<Site>>, place: RawPathParams, headers: HeaderMap) -> Response {
+async fn show_card(State(site): State<Arc<Site>>, place: RawPathParams, request: Request) -> Response {
     match agent_at(&site, &place) {
-        Some(agent) => card::answer(&site, agent, &headers),
+        Some(agent) => card::answer(&site, agent, &request),
         None => not_found().await,
     }
+}
+
+/// The card of the one agent there is; where there are several, which ones.
+async fn show_any_card(State(site): State<Arc<Site>>, request: Request) -> Response {
+    let mut agents = site.agents.values();
+    if let (Some(agent), None) = (agents.next(), agents.next()) {
+        return card::answer(&site, agent, &request);
+    }
+    let origin = site.origin(&request);
+    let text = format!("this node has {} agents, each with a card of its own", site.agents.len());
+    let help = json!({ "error": text, "agents": entries(&site, origin) });
+    let mut response = answer::json(StatusCode::NOT_FOUND, help.to_string());
+    if let Ok(link) = HeaderValue::try_from(format!("<{origin}/agents>; rel=\"index\"")) {
+        response.headers_mut().insert(header::LINK, link);
+    }
+    response
 }
 
 async fn show_task(State(site): State<Arc<Site>>, place: RawPathParams, headers: HeaderMap) -> Response {
@@ -74,14 +152,18 @@ async fn show_task(State(site): State<Arc<Site>>, place: RawPathParams, headers:
 }
 
 /// The agents of the node, by name: what their cards say is for everybody, so that they are there is, too.
-async fn list(State(site): State<Arc<Site>>, headers: HeaderMap) -> Response {
-    let origin = card::origin(&site, &headers);
+async fn list(State(site): State<Arc<Site>>, request: Request) -> Response {
+    let agents = entries(&site, site.origin(&request));
+    answer::json(StatusCode::OK, json!({ "agents": agents }).to_string())
+}
+
+/// Each agent with a URL that its card is found below, however the two are joined.
+fn entries(site: &Site, origin: &str) -> Vec<Value> {
     let entry = |mounted: &Mounted| {
         let url = format!("{origin}{}", mounted.base);
-        json!({ "name": mounted.name.as_str(), "url": url, "card": format!("{url}/.well-known/agent-card.json") })
+        json!({ "name": mounted.name.as_str(), "url": format!("{url}/"), "card": format!("{url}{}", CARDS[0]) })
     };
-    let agents: Vec<_> = site.agents.values().map(entry).collect();
-    answer::json(StatusCode::OK, json!({ "agents": agents }).to_string())
+    site.agents.values().map(entry).collect()
 }
 
 async fn keys(State(site): State<Arc<Site>>) -> Response {

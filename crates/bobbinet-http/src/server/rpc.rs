@@ -47,28 +47,37 @@ pub(super) async fn answer(site: &Arc<Site>, agent: &Mounted, skill: Option<Skil
     response
 }
 
-async fn answer_to(site: &Arc<Site>, agent: &Mounted, skill: Option<SkillId>, parts: &Parts, body: Body) -> Response {
+async fn answer_to(
+    site: &Arc<Site>,
+    agent: &Mounted,
+    skill: Option<SkillId>,
+    parts: &Parts,
+    mut body: Body,
+) -> Response {
     let limits = &site.limits;
-    let place = match site.places.request() {
-        Ok(place) => place,
-        Err(full) => return answer::error(&Id::NULL, &fault::of_full(full, limits)),
-    };
+    // Who is not known takes no place from those who are, however slowly he sends.
     let caller = match auth::caller(site, agent, &parts.headers) {
         Ok(caller) => caller,
-        Err(rejected) => {
-            body::discard(body, limits).await;
-            return unauthenticated(&rejected);
+        Err(rejected) => return body::refused(&body, unauthenticated(&rejected)),
+    };
+    let place = match site.places.request() {
+        Ok(place) => place,
+        Err(full) => return body::refused(&body, answer::error(&Id::NULL, &fault::of_full(full, limits))),
+    };
+    if let Some(coding) = coding(&parts.headers) {
+        return body::refused(&body, encoded(coding));
+    }
+    if !is_json(&parts.headers) {
+        return body::refused(&body, answer::error(&Id::NULL, &ErrorKind::ContentTypeNotSupported.into()));
+    }
+    let text = match body::read(&mut body, limits).await {
+        Ok(text) => text,
+        Err(reason) => {
+            let error = fault::of_body(reason, limits);
+            return body::refused(&body, answer::error_with_status(&Id::NULL, &error, status_of(reason)));
         }
     };
-    if !is_json(&parts.headers) {
-        body::discard(body, limits).await;
-        return answer::error(&Id::NULL, &ErrorKind::ContentTypeNotSupported.into());
-    }
-    let body = match body::read(body, limits).await {
-        Ok(body) => body,
-        Err(reason) => return answer::error_with_status(&Id::NULL, &fault::of_body(reason, limits), status_of(reason)),
-    };
-    let call = match envelope::parse(&body) {
+    let call = match envelope::parse(&text) {
         Ok(call) => call,
         Err(refusal) => return answer::error(&refusal.id, &refusal.error),
     };
@@ -123,6 +132,23 @@ fn status_of(reason: BodyFault) -> StatusCode {
         BodyFault::Slow => StatusCode::REQUEST_TIMEOUT,
         BodyFault::Broken => StatusCode::BAD_REQUEST,
     }
+}
+
+/// What the body is encoded with, if it is: `identity` is no encoding (RFC 9110 section 12.5.3).
+fn coding(headers: &HeaderMap) -> Option<&HeaderValue> {
+    let is_none = |value: &&HeaderValue| value.is_empty() || value.as_bytes().eq_ignore_ascii_case(b"identity");
+    headers.get_all(header::CONTENT_ENCODING).iter().find(|value| !is_none(value))
+}
+
+/// The answer to a body that would have to be decoded, with what is taken instead (RFC 9110 section 15.5.16).
+fn encoded(coding: &HeaderValue) -> Response {
+    let message = format!("The request body is encoded as {coding:?}, and only a plain one is read");
+    let error = Error::new(ErrorKind::ContentTypeNotSupported)
+        .with_message(message)
+        .with_hint("Send the body as it is, without Content-Encoding.");
+    let mut response = answer::error_with_status(&Id::NULL, &error, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    response.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    response
 }
 
 /// Whether the body says that it is JSON: `application/json`, or a media type built on it such as `application/a2a+json`.

@@ -24,6 +24,10 @@ pub(super) async fn answer(site: &Arc<Site>, agent: &Mounted, id: &str, headers:
         Ok(caller) => caller,
         Err(rejected) => return rpc::unauthenticated(&rejected),
     };
+    let _place = match site.places.request() {
+        Ok(place) => place,
+        Err(full) => return answer::error(&Id::NULL, &fault::of_full(full, &site.limits)),
+    };
     // What somebody else may not see is not there.
     let is_allowed = caller.is_owner && site.policy.allows(&caller, Action::Get(&agent.name)).is_ok();
     let Some(id) = TaskId::parse(id).filter(|_| is_allowed) else { return not_found() };

@@ -13,7 +13,9 @@ use std::{
 use bobbinet_auth::{KeyRing, Policy, Verifier};
 use bobbinet_core::AgentName;
 use bobbinet_engine::Engine;
-use http::Uri;
+use http::{HeaderValue, Request, Uri, header, uri::Authority};
+use ipnet::IpNet;
+use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 use super::{card::Cards, places::Places};
@@ -43,9 +45,16 @@ pub struct SiteSetup {
     pub mount: Mount,
     /// The address that the listener is bound to.
     pub listen: SocketAddr,
+    /// Where a listener on every address is reached, as far as is known.
+    pub addresses: Vec<IpAddr>,
     /// What callers know the node by, such as `https://agents.example.com`, if that is not its address: with a proxy
     /// before it, it must be said. A path is kept: agents stand below it.
     pub public_url: Option<String>,
+    /// Proxies before the node: each stands for many callers, so no share of the connections is measured out to it.
+    pub proxies: Vec<IpNet>,
+    /// Origins whose pages may call the agents from a browser, such as `https://ui.example.com`; `*` for every one. Without any,
+    /// browsers let no page of another origin read an answer.
+    pub cors: Vec<String>,
     /// Bounds.
     pub limits: HttpLimits,
     /// Whether a request must say that it speaks A2A 1.x. The specification takes a silent one for 0.3 (section 3.6.2),
@@ -63,6 +72,9 @@ pub enum SiteError {
     /// Not an absolute `http` or `https` URL without query.
     #[error("the public URL {0:?} is not one like https://agents.example.com")]
     PublicUrl(String),
+    /// Not an origin as browsers send it.
+    #[error("the origin {0:?} is not one like https://ui.example.com, without a path, and not *")]
+    Cors(String),
     /// The engine has no agent of this name.
     #[error("there is no agent {0} to serve")]
     NoAgent(AgentName),
@@ -81,8 +93,13 @@ pub struct Site {
     unserved: BTreeMap<String, Mounted>,
     /// Where callers find the node, without a slash at the end; `None` if only the request can tell.
     pub(super) public_url: Option<String>,
-    /// Its address as a URL, for a request that does not say where it thinks it is.
-    pub(super) address: String,
+    /// All that the node is reached at: cards name nothing else, and tokens may be for any of them. The first is the one to
+    /// prefer.
+    pub(super) origins: Vec<String>,
+    /// Whether it depends on the connection by which address the node is reached.
+    is_everywhere: bool,
+    pub(super) proxies: Vec<IpNet>,
+    pub(super) cors: Vec<HeaderValue>,
     pub(super) limits: HttpLimits,
     pub(super) is_version_required: bool,
     pub(super) wait_max: Option<Duration>,
@@ -91,6 +108,10 @@ pub struct Site {
     /// Whether those who route to the node are to turn away.
     is_retired: AtomicBool,
 }
+
+/// The address that a connection was made to, where the node listens at every one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reached(SocketAddr);
 
 /// One agent at its place.
 #[derive(Debug)]
@@ -107,7 +128,8 @@ impl Site {
     /// Puts the engine's agents at their places.
     pub fn new(setup: SiteSetup) -> Result<Arc<Self>, SiteError> {
         let public_url = setup.public_url.as_deref().map(checked_url).transpose()?;
-        let origins = origins(public_url.as_deref(), setup.listen);
+        let cors = setup.cors.iter().map(|text| checked_origin(text)).collect::<Result<Vec<_>, _>>()?;
+        let origins = origins(public_url.as_deref(), setup.listen, &setup.addresses);
         let mounted = |name: &AgentName, base: String| {
             let at = |origin: &String| [format!("{origin}{base}"), format!("{origin}{base}/")];
             let audiences = origins.iter().flat_map(at).collect();
@@ -134,7 +156,10 @@ impl Site {
             agents,
             unserved,
             public_url,
-            address: format!("http://{}", setup.listen),
+            origins,
+            is_everywhere: setup.listen.ip().is_unspecified(),
+            proxies: setup.proxies,
+            cors,
             limits: setup.limits,
             is_version_required: setup.is_version_required,
             wait_max: setup.wait_max,
@@ -167,6 +192,36 @@ impl Site {
         self.agents.get(name).or_else(|| self.unserved.get(name))
     }
 
+    /// Which of its addresses a connection was made to, where that says more than the configuration.
+    pub(super) fn reached(&self, stream: &TcpStream) -> Option<Reached> {
+        let is_known = !self.is_everywhere || self.public_url.is_some();
+        if is_known {
+            return None;
+        }
+        stream.local_addr().ok().map(Reached)
+    }
+
+    /// Where the caller finds the node: as configured, else as it has just found it. What a request says of that counts only if
+    /// it is one of the node's own names: a card is read by others, and its tokens go where it says.
+    pub(super) fn origin<B>(&self, request: &Request<B>) -> &str {
+        if let Some(url) = &self.public_url {
+            return url;
+        }
+        let host = request.headers().get(header::HOST).and_then(|value| value.to_str().ok());
+        let host = request.uri().authority().map(Authority::as_str).or(host);
+        let is_at = |origin: &&String, host: &str| {
+            origin.strip_prefix("http://").is_some_and(|known| known.eq_ignore_ascii_case(host.trim_end_matches(":80")))
+        };
+        let named = host.and_then(|host| self.origins.iter().find(|origin| is_at(origin, host)));
+        let reached = || {
+            let Reached(address) = request.extensions().get::<Reached>()?;
+            let host = SocketAddr::new(address.ip().to_canonical(), address.port()).to_string();
+            self.origins.iter().find(|origin| is_at(origin, &host))
+        };
+        let origin = named.or_else(reached).or_else(|| self.origins.first());
+        origin.map_or("", String::as_str)
+    }
+
     /// The agent at the root, if there is one.
     pub(super) fn root(&self) -> Option<&Mounted> {
         match &self.mount {
@@ -187,8 +242,24 @@ fn checked_url(text: &str) -> Result<String, SiteError> {
     Ok(text.trim_end_matches('/').to_owned())
 }
 
-/// Where the node can be reached: as configured, and on this machine by its address and, on loopback, by name.
-fn origins(public_url: Option<&str>, listen: SocketAddr) -> Vec<String> {
+/// An origin as a browser names it (RFC 6454 section 6.2), or `*`.
+fn checked_origin(text: &str) -> Result<HeaderValue, SiteError> {
+    let wrong = || SiteError::Cors(text.to_owned());
+    let url: Uri = text.parse().map_err(|_| wrong())?;
+    let is_origin = text == "*"
+        || url.authority().is_some_and(|authority| {
+            let scheme = url.scheme_str().unwrap_or_default();
+            text.eq_ignore_ascii_case(&format!("{scheme}://{authority}")) && !authority.as_str().contains('@')
+        });
+    if !is_origin {
+        return Err(wrong());
+    }
+    HeaderValue::from_str(&text.to_ascii_lowercase()).map_err(|_| wrong())
+}
+
+/// Where the node can be reached: as configured, on this machine by its address and, on loopback, by name, and, where it listens
+/// at every address, by those that are known.
+fn origins(public_url: Option<&str>, listen: SocketAddr, addresses: &[IpAddr]) -> Vec<String> {
     let port = listen.port();
     let mut hosts = Vec::new();
     let is_local = listen.ip().is_loopback() || listen.ip().is_unspecified();
@@ -201,6 +272,15 @@ fn origins(public_url: Option<&str>, listen: SocketAddr) -> Vec<String> {
     if is_local {
         hosts.push("localhost".to_owned());
     }
+    if listen.ip().is_unspecified() {
+        let is_served = |ip: &&IpAddr| listen.is_ipv6() || ip.is_ipv4();
+        let host = |ip: &IpAddr| if ip.is_ipv6() { format!("[{ip}]") } else { ip.to_string() };
+        for host in addresses.iter().filter(is_served).map(host) {
+            if !hosts.contains(&host) {
+                hosts.push(host);
+            }
+        }
+    }
     // A URL leaves out the port that its scheme implies.
     let of_host = |host: &String| if port == 80 { format!("http://{host}") } else { format!("http://{host}:{port}") };
     public_url.map(str::to_owned).into_iter().chain(hosts.iter().map(of_host)).collect()
@@ -211,15 +291,33 @@ mod tests {
     use super::*;
 
     fn check(public_url: Option<&str>, listen: &str, expected: &[&str]) {
-        assert_eq!(origins(public_url, listen.parse().unwrap()), expected);
+        let addresses = ["127.0.0.1".parse().unwrap(), "10.1.2.3".parse().unwrap(), "fd00::1".parse().unwrap()];
+        assert_eq!(origins(public_url, listen.parse().unwrap(), &addresses), expected);
     }
 
     #[test]
     fn a_node_is_known_by_its_addresses() {
         check(None, "127.0.0.1:7420", &["http://127.0.0.1:7420", "http://localhost:7420"]);
-        check(None, "0.0.0.0:80", &["http://127.0.0.1", "http://localhost"]);
-        check(None, "[::]:7420", &["http://127.0.0.1:7420", "http://[::1]:7420", "http://localhost:7420"]);
+        check(None, "0.0.0.0:80", &["http://127.0.0.1", "http://localhost", "http://10.1.2.3"]);
+        let everywhere = ["127.0.0.1:7420", "[::1]:7420", "localhost:7420", "10.1.2.3:7420", "[fd00::1]:7420"];
+        check(None, "[::]:7420", &everywhere.map(|host| format!("http://{host}")).each_ref().map(String::as_str));
         check(Some("https://a.example"), "10.1.2.3:7420", &["https://a.example", "http://10.1.2.3:7420"]);
+    }
+
+    #[test]
+    fn an_origin_has_no_path() {
+        for (text, expected) in [
+            ("https://UI.example", Some("https://ui.example")),
+            ("http://127.0.0.1:3000", Some("http://127.0.0.1:3000")),
+            ("*", Some("*")),
+            ("https://ui.example/", None),
+            ("https://user@ui.example", None),
+            ("ui.example", None),
+            ("null", None),
+            ("", None),
+        ] {
+            assert_eq!(checked_origin(text).ok(), expected.map(HeaderValue::from_static), "{text}");
+        }
     }
 
     #[test]

@@ -167,6 +167,15 @@ async fn headers_that_are_wrong() {
     };
     check(&node, "text", of_type(Some("text/plain")), StatusCode::OK, -32005).await;
     check(&node, "no type", of_type(None), StatusCode::OK, -32005).await;
+    for coding in ["gzip", "br", "identity, gzip"] {
+        let request = bare().header("a2a-version", "1.0").header("content-encoding", coding);
+        let response = request.try_clone().unwrap().send().await.unwrap();
+        assert_eq!(response.headers()["accept-encoding"], "identity");
+        let answer = check(&node, coding, request, StatusCode::UNSUPPORTED_MEDIA_TYPE, -32005).await;
+        assert!(answer["error"]["message"].as_str().unwrap().contains(coding), "{answer}");
+    }
+    let (status, _) = whole(bare().header("a2a-version", "1.0").header("content-encoding", "Identity")).await;
+    assert_eq!(status, StatusCode::OK);
 
     let response = node.http.get(format!("{}/", node.url)).send().await.unwrap();
     assert_eq!(

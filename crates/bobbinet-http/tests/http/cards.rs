@@ -49,8 +49,13 @@ async fn a_card_says_where_its_reader_found_it_unless_it_is_told_better() {
         let request = node.http.get(format!("{}/.well-known/agent-card.json", node.url)).header("host", host);
         interface(&request.send().await.unwrap().json().await.unwrap())
     };
-    assert_eq!(from("bobbinet.example:8080").await, "http://bobbinet.example:8080/");
-    assert_eq!(from("user@bobbinet.example").await, format!("http://{}/", node.address));
+    let own = format!("http://{}/", node.address);
+    let by_name = format!("localhost:{}", node.address.port());
+    assert_eq!(from(&by_name).await, format!("http://{by_name}/"));
+    assert_eq!(from(&by_name.to_uppercase()).await, format!("http://{by_name}/"));
+    for stranger in ["bobbinet.example:8080", "localhost:1", "localhost"] {
+        assert_eq!(from(stranger).await, own, "{stranger}: a card names only where the agent's tokens are taken");
+    }
 
     let node =
         Node::with(Form { public_url: Some("https://bobbinet.example/mesh"), is_root: false, ..Form::default() }).await;
@@ -69,7 +74,7 @@ async fn each_agent_of_a_node_has_its_place() {
         let card = card(&node, &format!("/agents/worker/.well-known/{path}")).await;
         assert_eq!(card["supportedInterfaces"][0]["url"], node.url);
     }
-    for path in ["/.well-known/agent-card.json", "/agents/nobody/.well-known/agent-card.json", "/nowhere"] {
+    for path in ["/agents/nobody/.well-known/agent-card.json", "/nowhere"] {
         assert_eq!(get(&node, path).await.status(), StatusCode::NOT_FOUND, "{path}");
     }
     let task = node.send("echo x").await;
@@ -89,6 +94,73 @@ async fn each_agent_of_a_node_has_its_place() {
     let now = bobbinet_engine::World::now(&bobbinet_engine::SystemWorld);
     let token = node.token_of(bobbinet_auth::NODE_OWNER, &other, now);
     assert_eq!(ask(token).await.1["error"]["code"], -32001);
+}
+
+/// Where the resolvers of SDKs look, given the URLs that a node says of itself: some join a path to the URL as a page's
+/// link, some put the two behind each other with a slash too many, some take the origin alone.
+#[tokio::test]
+async fn every_way_to_join_a_url_and_the_cards_path_leads_to_a_card() {
+    let node = Node::with(Form { is_root: false, ..Form::default() }).await;
+    let list = card(&node, "/agents").await;
+    let url = list["agents"][1]["url"].as_str().unwrap().to_owned();
+    let file = ".well-known/agent-card.json";
+    let joined = reqwest::Url::parse(&url).unwrap().join(file).unwrap();
+    for url in [joined.to_string(), format!("{}/{file}", url.trim_end_matches('/')), format!("{url}/{file}")] {
+        let card: Value = node.http.get(&url).send().await.unwrap().json().await.unwrap();
+        assert_eq!(card["supportedInterfaces"][0]["url"], node.url, "{url}");
+    }
+
+    // Where it cannot be told which one is meant, the way on is told to people and programs.
+    for path in ["/.well-known/agent-card.json", "//.well-known/agent.json", "/agents/.well-known/agent-card.json"] {
+        let response = get(&node, path).await;
+        assert_eq!(response.status(), StatusCode::NOT_FOUND, "{path}");
+        assert_eq!(response.headers()["link"], format!("<http://{}/agents>; rel=\"index\"", node.address));
+        let help: Value = response.json().await.unwrap();
+        assert_eq!(help["agents"], list["agents"], "{path}");
+        assert!(help["error"].as_str().unwrap().contains("2 agents"), "{help}");
+    }
+
+    let only = Node::with(Form { is_root: false, has_other: false, ..Form::default() }).await;
+    for base in ["", "/", "/agents", "/agents/worker/"] {
+        let card = card(&only, &format!("{base}/{file}")).await;
+        assert_eq!(card["supportedInterfaces"][0]["url"], only.url, "{base}");
+    }
+    let root = Node::start().await;
+    assert_eq!(get(&root, "//.well-known/agent-card.json?x=//").await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn pages_of_named_origins_may_call_from_a_browser_and_no_others() {
+    let preflight = async |node: &Node, origin: &str| {
+        let request = node.http.request(reqwest::Method::OPTIONS, format!("{}/", node.url)).header("origin", origin);
+        let request = request.header("access-control-request-method", "POST");
+        request.header("access-control-request-headers", "authorization,a2a-version").send().await.unwrap()
+    };
+    let allowed = |response: &Response| {
+        response.headers().get("access-control-allow-origin").map(|value| value.to_str().unwrap().to_owned())
+    };
+    let node = Node::start().await;
+    assert_eq!(allowed(&preflight(&node, "https://ui.example").await), None);
+
+    let node = Node::with(Form { cors: vec!["https://ui.example"], ..Form::default() }).await;
+    let response = preflight(&node, "https://ui.example").await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(allowed(&response).as_deref(), Some("https://ui.example"));
+    let headers = response.headers()["access-control-allow-headers"].to_str().unwrap();
+    assert!(["authorization", "content-type", "a2a-version"].iter().all(|name| headers.contains(name)), "{headers}");
+    assert!(response.headers()["access-control-allow-methods"].to_str().unwrap().contains("POST"));
+    assert_eq!(allowed(&preflight(&node, "https://evil.example").await), None);
+    // An answer, and a refusal: a page has to be able to read why.
+    for token in [Some(node.token()), None] {
+        let mut request = node.post("/").header("origin", "https://ui.example").header("a2a-version", "1.0");
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        assert_eq!(allowed(&request.body("{}").send().await.unwrap()).as_deref(), Some("https://ui.example"));
+    }
+
+    let node = Node::with(Form { cors: vec!["*"], ..Form::default() }).await;
+    assert_eq!(allowed(&preflight(&node, "https://any.example").await).as_deref(), Some("*"));
 }
 
 #[tokio::test]

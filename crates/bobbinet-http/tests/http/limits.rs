@@ -1,7 +1,5 @@
 //! What is beyond a limit is told so; what is within it goes on.
 
-use std::time::Duration;
-
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tokio::{
@@ -58,7 +56,11 @@ async fn a_wait_takes_no_place_from_those_who_ask() {
 
 #[tokio::test]
 async fn a_caller_has_so_many_streams_and_gets_them_back() {
-    let node = Node::limited(|limits| limits.streams_per_caller_max = 1).await;
+    let node = Node::limited(|limits| {
+        limits.streams_per_caller_max = 1;
+        limits.half_close_ms = 100;
+    })
+    .await;
     let task = node.begin("steps 1").await;
     let events = node.subscribe(&task, None).await;
     let params = json!({ "id": task["id"] });
@@ -88,24 +90,6 @@ async fn a_task_has_so_many_followers() {
     for mut follower in followers {
         assert_eq!(follower.rest().await.last().unwrap(), "4 COMPLETED");
     }
-}
-
-#[tokio::test]
-async fn a_connection_too_many_waits_for_its_turn() {
-    const ASK: &[u8] = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n";
-    let node = Node::limited(|limits| limits.connections_max = 1).await;
-    let mut answer = [0; 12];
-    let mut first = TcpStream::connect(node.address).await.unwrap();
-    first.write_all(ASK).await.unwrap();
-    first.read_exact(&mut answer).await.unwrap();
-    assert_eq!(&answer, b"HTTP/1.1 200");
-    let mut second = TcpStream::connect(node.address).await.unwrap();
-    second.write_all(ASK).await.unwrap();
-    let early = timeout(Duration::from_millis(100), second.read(&mut answer)).await;
-    assert!(early.is_err(), "it is not served while the first is there");
-    drop(first);
-    timeout(PATIENCE, second.read_exact(&mut answer)).await.unwrap().unwrap();
-    assert_eq!(&answer, b"HTTP/1.1 200");
 }
 
 #[tokio::test]

@@ -4,7 +4,10 @@
 mod bad_requests;
 mod cards;
 mod client;
+mod connections;
 mod foreign;
+mod framing;
+mod http2;
 mod limits;
 mod methods;
 mod node;

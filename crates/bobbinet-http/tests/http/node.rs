@@ -37,7 +37,11 @@ pub(crate) struct Node {
 pub(crate) struct Form {
     pub(crate) limits: HttpLimits,
     pub(crate) is_root: bool,
+    /// Whether it has a second agent.
+    pub(crate) has_other: bool,
     pub(crate) public_url: Option<&'static str>,
+    pub(crate) cors: Vec<&'static str>,
+    pub(crate) proxies: Vec<&'static str>,
     pub(crate) wait_max: Option<Duration>,
     /// What the node finds in its folder.
     pub(crate) store: Arc<Memory>,
@@ -45,7 +49,16 @@ pub(crate) struct Form {
 
 impl Default for Form {
     fn default() -> Self {
-        Self { limits: HttpLimits::default(), is_root: true, public_url: None, wait_max: None, store: Arc::default() }
+        Self {
+            limits: HttpLimits::default(),
+            is_root: true,
+            has_other: true,
+            public_url: None,
+            cors: Vec::new(),
+            proxies: Vec::new(),
+            wait_max: None,
+            store: Arc::default(),
+        }
     }
 }
 
@@ -65,10 +78,9 @@ impl Node {
         let keys = Arc::new(KeyRing::open_or_create(&folder.path().join("keys"), SystemWorld.now()).unwrap());
         let worker = Arc::new(Worker::new());
         let name = |text: &str| AgentName::parse(text).unwrap();
-        let agents: BTreeMap<AgentName, Arc<dyn Agent>> = BTreeMap::from([
-            (name("worker"), worker.clone() as Arc<dyn Agent>),
-            (name("other"), Arc::new(Worker::new()) as Arc<dyn Agent>),
-        ]);
+        let mut agents: BTreeMap<AgentName, Arc<dyn Agent>> =
+            BTreeMap::from([(name("worker"), worker.clone() as Arc<dyn Agent>)]);
+        agents.extend(form.has_other.then(|| (name("other"), Arc::new(Worker::new()) as Arc<dyn Agent>)));
         let engine =
             Engine::open(Setup { store: form.store, agents, world: Arc::new(SystemWorld), limits: Limits::default() });
         let engine = engine.await.unwrap();
@@ -82,6 +94,9 @@ impl Node {
             policy: Policy::owner_only(),
             mount: if form.is_root { Mount::Root(name("worker")) } else { Mount::EachByName },
             listen: address,
+            addresses: Vec::new(),
+            proxies: form.proxies.iter().map(|text| text.parse().unwrap()).collect(),
+            cors: form.cors.iter().map(|text| (*text).to_owned()).collect(),
             public_url: form.public_url.map(str::to_owned),
             limits: form.limits,
             is_version_required: true,

@@ -26,13 +26,14 @@ use std::{
 
 use bobbinet_core::{AgentName, Limits};
 use bobbinet_http::HttpLimits;
+use ipnet::IpNet;
 
 pub(crate) use agent::{AgentConfig, NoCard, find_card};
 pub(crate) use cards::Card;
 pub(crate) use check::{check, program, suggestion};
 pub(crate) use finding::{Finding, Severity, Source};
 pub(crate) use mcp_file::Strictness;
-pub(crate) use node_file::parse_address;
+pub(crate) use node_file::{parse_address, parse_network};
 
 use reader::Reader;
 use variables::Variables;
@@ -68,6 +69,10 @@ pub(crate) struct NodeConfig {
     pub(crate) data: PathBuf,
     /// What callers know it by, if that is not its address.
     pub(crate) public_url: Option<String>,
+    /// Proxies before it, which stand for many callers each.
+    pub(crate) proxies: Vec<IpNet>,
+    /// Origins whose pages may call its agents from a browser.
+    pub(crate) cors: Vec<String>,
     /// Bounds of tasks.
     pub(crate) limits: Limits,
     /// Bounds of HTTP.
@@ -90,6 +95,8 @@ impl Default for NodeConfig {
             listen: LISTEN,
             data: PathBuf::from(DATA),
             public_url: None,
+            proxies: Vec::new(),
+            cors: Vec::new(),
             limits: Limits::default(),
             // By then all runs have ended or were stopped, and there is nothing left to wait for.
             http: HttpLimits { drain_ms: 1_000, ..HttpLimits::default() },

@@ -1,8 +1,13 @@
 //! Our own `bobbinet.yaml`: a node and its agents. Unknown settings are refused.
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use bobbinet_core::AgentName;
+use ipnet::IpNet;
 
 use super::{
     AgentConfig, Config,
@@ -13,8 +18,19 @@ use super::{
 };
 
 const ROOT_KEYS: [&str; 4] = ["node", "agents", "policy", "flows"];
-const NODE_KEYS: [&str; 9] =
-    ["listen", "data", "public_url", "limits", "lame_duck", "grace", "otlp", "version_required", "wait_max"];
+const NODE_KEYS: [&str; 11] = [
+    "listen",
+    "data",
+    "public_url",
+    "proxies",
+    "cors",
+    "limits",
+    "lame_duck",
+    "grace",
+    "otlp",
+    "version_required",
+    "wait_max",
+];
 const SERVER_KEYS: [&str; 6] = ["command", "args", "env", "env_file", "cwd", "url"];
 
 /// Reads the whole file; what cannot be read is a finding, and left at its default.
@@ -50,6 +66,13 @@ fn read_node(reader: &mut Reader<'_>, node: &Node, config: &mut Config) {
         settings.data = reader.source().folder.join(data);
     }
     settings.public_url = fields.get("public_url").and_then(|node| reader.text(node, "public_url"));
+    if let Some(node) = fields.get("proxies") {
+        let texts = reader.words(node, "proxies");
+        settings.proxies = texts.iter().filter_map(|text| network(reader, node, text)).collect();
+    }
+    if let Some(node) = fields.get("cors") {
+        settings.cors = reader.words(node, "cors");
+    }
     settings.otlp = fields.get("otlp").and_then(|node| reader.text(node, "otlp"));
     if let Some(lame_duck) = duration(reader, &fields, "lame_duck") {
         settings.lame_duck = lame_duck;
@@ -82,6 +105,20 @@ pub(crate) fn parse_address(text: &str) -> Option<SocketAddr> {
     let text = text.strip_prefix("localhost").map_or_else(|| text.to_owned(), |rest| format!("127.0.0.1{rest}"));
     let text = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text };
     text.parse().ok()
+}
+
+/// The addresses of a proxy: one, or a network such as `10.0.0.0/8`.
+pub(crate) fn parse_network(text: &str) -> Option<IpNet> {
+    text.parse().ok().or_else(|| Some(IpNet::from(text.parse::<IpAddr>().ok()?)))
+}
+
+fn network(reader: &mut Reader<'_>, node: &Node, text: &str) -> Option<IpNet> {
+    let network = parse_network(text);
+    if network.is_none() {
+        let hint = "write an IP address, or a network such as 10.0.0.0/8";
+        reader.fault_with_hint(node.at, format!("{text:?} is no address of a proxy"), hint);
+    }
+    network
 }
 
 fn address(reader: &mut Reader<'_>, node: &Node) -> Option<SocketAddr> {

@@ -76,10 +76,12 @@ pub(crate) fn agent(output: Output, command: Agent) -> Result<Plan, Failure> {
 
 /// What was typed is above what the file says.
 fn over(node: &mut NodeConfig, place: Place) {
-    let Place { listen, data_dir, public_url, lame_duck, grace, otlp } = place;
+    let Place { listen, data_dir, public_url, proxy, cors, lame_duck, grace, otlp } = place;
     node.listen = listen.unwrap_or(node.listen);
     node.data = data_dir.unwrap_or_else(|| node.data.clone());
     node.public_url = public_url.or(node.public_url.take());
+    node.proxies = if proxy.is_empty() { std::mem::take(&mut node.proxies) } else { proxy };
+    node.cors = if cors.is_empty() { std::mem::take(&mut node.cors) } else { cors };
     // In a pod the address is taken out of the rotation a while after the pod was told to end.
     let is_pod = env::var_os("KUBERNETES_SERVICE_HOST").is_some();
     let default = if is_pod && node.lame_duck.is_zero() { config::LAME_DUCK_IN_POD } else { node.lame_duck };

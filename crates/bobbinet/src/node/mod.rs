@@ -1,6 +1,7 @@
 //! A node: a store, keys, agents, an engine and a server, put together, run, and taken down in order.
 
 mod commands;
+mod descriptors;
 mod run;
 mod running;
 mod say;

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fs::DirBuilder,
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -14,9 +14,10 @@ use std::{
 use bobbinet_auth::{KEYS_FOLDER, KeyRing, Policy, Verifier, VerifierConfig};
 use bobbinet_core::AgentName;
 use bobbinet_engine::{Agent, Engine, EngineError, Setup, SystemWorld, World};
-use bobbinet_http::{Mount, Site, SiteSetup};
+use bobbinet_http::{Mount, Site, SiteError, SiteSetup};
 use bobbinet_mcp::{Launcher, McpAgent};
 use bobbinet_store::{OpenError, SledOptions, SledStore};
+use nix::{ifaddrs::getifaddrs, sys::socket::SockaddrStorage};
 use tokio::{
     net::{TcpListener, TcpSocket},
     task::{JoinSet, spawn_blocking},
@@ -24,6 +25,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    descriptors,
     run::Plan,
     running::{self, Announcement, Running},
     say,
@@ -42,6 +44,9 @@ const AGENTS_FOLDER: &str = "agents";
 
 /// The hidden command that stands between us and a server.
 pub(crate) const SHIM: &str = "exec-mcp";
+
+/// Addresses of this machine that are looked at: one with more routes packets for others.
+const ADDRESSES_MAX: usize = 32;
 
 /// Connections that the kernel holds until they are accepted.
 const BACKLOG: u32 = 1_024;
@@ -62,14 +67,19 @@ const FIRST_LISTING_MAX: Duration = Duration::from_secs(5);
 
 /// Starts a node. Servers start in the background: one that was here before keeps nobody waiting.
 pub(super) async fn start(output: Output, plan: Plan, stop: CancellationToken) -> Result<Node, Failure> {
-    let Plan { node, agents, mount } = plan;
+    let Plan { mut node, agents, mount } = plan;
+    let descriptors = descriptors::raise();
+    node.http = descriptors.share(&node.http, agents.len());
     // Taken first, so that an address in use is known before anything is begun; it listens at the very end.
     let socket = bind(node.listen)?;
     let data = make_folder(&node.data)?;
     let world = Arc::new(SystemWorld);
     let (store, keys) = open(&data, world.now()).await?;
     // After the store: its folder's lock is the proof that no other node has started servers from here.
-    let agents = start_agents(agents, &data).await;
+    // What servers must not see though they run as the same user. The agents' folder has to be there to be covered.
+    let hidden = [KEYS_FOLDER, STORE_FOLDER, AGENTS_FOLDER].map(|folder| data.join(folder)).to_vec();
+    let launcher = Launcher::this_program(SHIM, hidden).with_open_files(descriptors.before);
+    let agents = start_agents(agents, launcher, &data).await;
     let engine = Engine::open(Setup { store: store.clone(), agents, world, limits: node.limits.clone() });
     let engine = engine.await.map_err(|error| of_engine(&error))?;
     let listener = socket.listen(BACKLOG).map_err(|error| in_use(node.listen, &error))?;
@@ -83,6 +93,13 @@ pub(super) async fn start(output: Output, plan: Plan, stop: CancellationToken) -
             None
         }
     };
+    if listen.ip().is_unspecified() && node.public_url.is_none() {
+        tracing::warn!(
+            %listen,
+            "the node cannot know which URL others reach it at: a card names the address of this machine that it was asked at; \
+             behind a proxy, in a container or under a name, say it: --public-url https://agents.example.com"
+        );
+    }
     say::ready(output, &running)?;
     tracing::info!(url = running.url, agents = running.agents.len(), data = %data.display(), "ready");
     Ok(Node { store, engine, site, listener, announcement })
@@ -159,13 +176,14 @@ fn of_engine(error: &EngineError) -> Failure {
     }
 }
 
-async fn start_agents(agents: BTreeMap<AgentName, AgentConfig>, data: &Path) -> BTreeMap<AgentName, Arc<dyn Agent>> {
-    // What servers must not see though they run as the same user. The agents' folder has to be there to be covered.
-    let hidden = [KEYS_FOLDER, STORE_FOLDER, AGENTS_FOLDER].map(|folder| data.join(folder)).to_vec();
+async fn start_agents(
+    agents: BTreeMap<AgentName, AgentConfig>,
+    launcher: Launcher,
+    data: &Path,
+) -> BTreeMap<AgentName, Arc<dyn Agent>> {
     let start = |(name, config): (AgentName, AgentConfig)| {
         let folder = data.join(AGENTS_FOLDER).join(name.as_str());
-        let agent =
-            McpAgent::start(config.into_mcp(name.as_str()), Launcher::this_program(SHIM, hidden.clone()), folder);
+        let agent = McpAgent::start(config.into_mcp(name.as_str()), launcher.clone(), folder);
         (name, agent)
     };
     let agents: Vec<(AgentName, Arc<McpAgent>)> = agents.into_iter().map(start).collect();
@@ -197,23 +215,44 @@ fn site(
         policy: Policy::owner_only(),
         mount,
         listen,
+        addresses: addresses(),
         public_url: node.public_url.clone(),
+        proxies: node.proxies.clone(),
+        cors: node.cors.clone(),
         limits: node.http.clone(),
         is_version_required: node.is_version_required,
         wait_max: node.wait_max,
         stop,
     };
     Site::new(setup).map_err(|error| {
-        Failure::of(Code::Config, &error).hint("--public-url takes one like https://agents.example.com")
+        let failure = Failure::of(Code::Config, &error);
+        match error {
+            SiteError::PublicUrl(_) => failure.hint("--public-url takes one like https://agents.example.com"),
+            SiteError::Cors(_) => {
+                failure.hint("--cors takes what a browser sends as Origin: a scheme, a host, perhaps a port")
+            }
+            SiteError::NoAgent(_) => failure,
+        }
     })
+}
+
+/// The addresses of this machine that others can write into a URL: none that needs the name of an interface.
+fn addresses() -> Vec<IpAddr> {
+    let interfaces = getifaddrs().into_iter().flatten().filter_map(|interface| interface.address);
+    let address = |address: SockaddrStorage| {
+        let v4 = address.as_sockaddr_in().map(|address| IpAddr::from(address.ip()));
+        v4.or_else(|| address.as_sockaddr_in6().map(|address| IpAddr::from(address.ip())))
+    };
+    let is_of_link = |ip: &IpAddr| matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
+    interfaces.filter_map(address).filter(|ip| !is_of_link(ip)).take(ADDRESSES_MAX).collect()
 }
 
 fn running(engine: &Engine, site: &Site, data: &Path, listen: SocketAddr) -> Running {
     let pid = i32::try_from(std::process::id()).unwrap_or_default();
     let host = match listen.ip() {
         ip if ip.is_unspecified() => "127.0.0.1".to_owned(),
-        std::net::IpAddr::V6(ip) => format!("[{ip}]"),
-        std::net::IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+        IpAddr::V4(ip) => ip.to_string(),
     };
     // A URL leaves out the port that its scheme implies.
     let url = if listen.port() == 80 { format!("http://{host}") } else { format!("http://{host}:{}", listen.port()) };
@@ -221,7 +260,10 @@ fn running(engine: &Engine, site: &Site, data: &Path, listen: SocketAddr) -> Run
         .agents()
         .filter_map(|(name, _)| {
             let mut audiences = site.audiences(name).iter();
-            let local = audiences.clone().find(|audience| audience.starts_with(&url)).or_else(|| audiences.next())?;
+            let local = audiences
+                .clone()
+                .find(|audience| audience.starts_with(&url) && audience.ends_with('/'))
+                .or_else(|| audiences.next())?;
             Some((name.to_string(), local.clone()))
         })
         .collect();
