@@ -10,7 +10,7 @@ use std::{
     fmt, io,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError, RwLock,
+        Arc, Mutex, PoisonError, RwLock, TryLockError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -27,6 +27,10 @@ pub const KEYS_MAX: usize = 100;
 
 /// How long a change of the folder may go unnoticed by a running node.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How soon the folder is looked at again for key ids that are not known. A key that was just made signs at once, and whoever
+/// makes up key ids is nobody yet: for him the folder is not listed each time.
+pub const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Why the keys cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +66,12 @@ pub enum KeysError {
         path: PathBuf,
         /// Its permissions.
         mode: u32,
+    },
+    /// A file that the folder's owner has not put there, or no file at all.
+    #[error("{} is no file of the one whom the key folder belongs to: move it out of the key folder", path.display())]
+    NotOwn {
+        /// The file.
+        path: PathBuf,
     },
     /// A file that holds something else than its name promises.
     #[error("{} is not an Ed25519 key with the id in its name: move it out of the key folder", path.display())]
@@ -120,10 +130,12 @@ impl Ring {
 pub struct KeyRing {
     folder: PathBuf,
     ring: RwLock<Arc<Ring>>,
-    /// One refresh at a time, so that a slower one cannot bring an older listing back.
-    refreshing: Mutex<()>,
+    /// One refresh at a time, so that a slower one cannot bring an older listing back. It holds the last complaint.
+    refreshing: Mutex<Option<String>>,
     /// When the folder was last looked at, in milliseconds.
     refreshed: AtomicU64,
+    /// When it was last looked at for a key id that was not known.
+    looked: AtomicU64,
 }
 
 impl KeyRing {
@@ -152,8 +164,9 @@ impl KeyRing {
         let ring = Self {
             folder: folder.to_owned(),
             ring: RwLock::new(Arc::new(Ring { generation: 0, keys: Vec::new() })),
-            refreshing: Mutex::new(()),
+            refreshing: Mutex::new(None),
             refreshed: AtomicU64::new(0),
+            looked: AtomicU64::new(0),
         };
         ring.refresh()?;
         Ok(ring)
@@ -192,23 +205,30 @@ impl KeyRing {
     }
 
     /// Looks at the folder again. Keys that are gone are dropped even when a new file cannot be used, which is then
-    /// the error; it is tried again the next time.
+    /// the error; it is tried again the next time. A folder into which others can write gives no new keys.
     pub fn refresh(&self) -> Result<(), KeysError> {
         let _one = self.refreshing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.look()
+    }
+
+    /// With the lock of `refreshing` held.
+    fn look(&self) -> Result<(), KeysError> {
         let names = file::list(&self.folder)?;
         let old = self.snapshot();
         if old.keys.iter().map(|key| &key.name).eq(&names) {
             return Ok(());
         }
+        let owner = file::check_folder(&self.folder);
         let mut keys = Vec::with_capacity(names.len());
         let mut fault = None;
         for name in names {
-            match old.named(&name) {
-                Some(key) => keys.push(key.clone()),
-                None => match Key::read(&self.folder, name) {
+            match (old.named(&name), &owner) {
+                (Some(key), _) => keys.push(key.clone()),
+                (None, Ok(owner)) => match Key::read(&self.folder, *owner, name) {
                     Ok(key) => keys.push(Arc::new(key)),
                     Err(error) => fault = Some(error),
                 },
+                (None, Err(_)) => {}
             }
         }
         let is_changed = !keys.iter().map(|key| &key.name).eq(old.keys.iter().map(|key| &key.name));
@@ -216,36 +236,41 @@ impl KeyRing {
             let ring = Arc::new(Ring { generation: old.generation + 1, keys });
             *self.ring.write().unwrap_or_else(PoisonError::into_inner) = ring;
         }
-        fault.map_or(Ok(()), Err)
+        owner.map(drop).and(fault.map_or(Ok(()), Err))
     }
 
     /// The keys as of now, at most [`REFRESH_INTERVAL`] behind the folder. A folder that cannot be listed leaves the
     /// keys as they were: a node that is out of file handles must not lock its owner out.
     pub(crate) fn at(&self, now: Timestamp) -> Arc<Ring> {
-        let refreshed = self.refreshed.load(Ordering::Relaxed);
-        let last = Timestamp::from_millis(refreshed);
-        let is_due = now < last || now >= last.after(REFRESH_INTERVAL);
-        let is_mine = || {
-            let (from, to) = (refreshed, now.as_millis());
-            self.refreshed.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed).is_ok()
-        };
-        if is_due && is_mine() {
+        if is_turn(&self.refreshed, now, REFRESH_INTERVAL) {
             self.refresh_or_warn();
         }
         self.snapshot()
     }
 
-    /// The keys after a look at the folder, for a key id that is not known yet.
-    pub(crate) fn refreshed(&self) -> Arc<Ring> {
-        self.refresh_or_warn();
+    /// The keys for a key id that is not known: after a look at the folder, unless there was one within [`LOOK_INTERVAL`].
+    pub(crate) fn refreshed(&self, now: Timestamp) -> Arc<Ring> {
+        if is_turn(&self.looked, now, LOOK_INTERVAL) {
+            self.refresh_or_warn();
+        }
         self.snapshot()
     }
 
+    /// Waits for nobody: whoever looks already looks for all.
     fn refresh_or_warn(&self) {
-        if let Err(error) = self.refresh() {
-            let cause = std::error::Error::source(&error).map(ToString::to_string);
-            tracing::warn!(%error, cause, "the key folder could not be read again");
+        let mut complaint = match self.refreshing.try_lock() {
+            Ok(complaint) => complaint,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return,
+        };
+        let now = self.look().err().map(|error| {
+            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+            format!("{error}{cause}")
+        });
+        if let Some(why) = now.as_ref().filter(|_| now != *complaint) {
+            tracing::warn!(why, "the key folder cannot be used as it is now: no new keys are taken from it");
         }
+        *complaint = now;
     }
 
     /// The key that signs.
@@ -256,6 +281,14 @@ impl KeyRing {
     fn snapshot(&self) -> Arc<Ring> {
         self.ring.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+/// Whether so much time is over since somebody's last turn, or the clock was set back, and the turn is the caller's.
+fn is_turn(last: &AtomicU64, now: Timestamp, interval: Duration) -> bool {
+    let before = last.load(Ordering::Relaxed);
+    let last_turn = Timestamp::from_millis(before);
+    let is_due = now < last_turn || now >= last_turn.after(interval);
+    is_due && last.compare_exchange(before, now.as_millis(), Ordering::Relaxed, Ordering::Relaxed).is_ok()
 }
 
 /// Names the keys, never their contents.

@@ -12,7 +12,7 @@ mod policy;
 mod rejected;
 mod verify;
 
-pub use keys::{KEYS_MAX, KeyDescription, KeyRing, KeysError};
+pub use keys::{KEYS_MAX, KeyDescription, KeyRing, KeysError, LOOK_INTERVAL};
 pub use mint::{Claims, LIFETIME_DEFAULT, LIFETIME_MAX, MintError, mint};
 pub use owner::{KEYS_FOLDER, NODE_ISSUER, NODE_OWNER, NODE_TENANT, owner_token};
 pub use policy::{Denied, Operation, Policy};

@@ -62,6 +62,13 @@ impl Policy {
         Self(Rule::OwnerOnly)
     }
 
+    /// The rule by which this caller may do nothing at all, if there is one.
+    pub fn shuts_out(&self, caller: &Caller) -> Option<&'static str> {
+        match self.0 {
+            Rule::OwnerOnly => (!caller.is_owner).then_some("owner-only"),
+        }
+    }
+
     /// Whether this caller may do this.
     pub fn allows(&self, caller: &Caller, operation: Operation<'_>) -> Result<(), Denied> {
         match self.0 {

@@ -84,7 +84,7 @@ impl Verifier {
     fn verify_in_full(&self, token: &str, mut ring: Arc<Ring>, now: Timestamp) -> Result<Arc<Verified>, Rejected> {
         let unsigned = Unsigned::parse(token)?;
         if ring.find(&unsigned.kid).is_none() {
-            ring = self.keys.refreshed();
+            ring = self.keys.refreshed(now);
         }
         let Some(key) = ring.find(&unsigned.kid) else {
             return Err(Rejected::UnknownKey { kid: unsigned.kid });

@@ -7,10 +7,10 @@ mod common;
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
 use bobbinet_auth::{
-    Claims, KEYS_FOLDER, KEYS_MAX, KeyRing, KeysError, LIFETIME_MAX, MintError, NODE_ISSUER, Operation, Policy, mint,
-    owner_token,
+    Claims, KEYS_FOLDER, KEYS_MAX, KeyRing, KeysError, LIFETIME_MAX, LOOK_INTERVAL, MintError, NODE_ISSUER, Operation,
+    Policy, mint, owner_token,
 };
-use bobbinet_core::{AgentName, Principal, Tenant};
+use bobbinet_core::{AgentName, Principal, Tenant, Timestamp};
 use common::{AGENT, Node, at, claims};
 use serde_json::json;
 
@@ -126,6 +126,59 @@ fn a_bad_file_in_a_running_nodes_folder_keeps_no_removed_key_alive() {
     assert!(node.keys.refresh().is_err());
     assert!(node.verifier.verify(&token, &[AGENT], at(1)).is_err());
     assert_eq!(node.keys.list(), []);
+}
+
+/// Whatever the ids are that a stranger makes up, the folder is listed so often and no more.
+#[test]
+fn a_key_id_that_nobody_knows_is_looked_for_now_and_then() {
+    let node = Node::start();
+    let at_millis = |millis: u64| Timestamp::from_millis(at(0).as_millis() + millis);
+    let made_up = node.token(node.header(json!({ "kid": "made-up" })), claims(json!({})));
+    assert!(node.verifier.verify(&made_up, &[AGENT], at(0)).is_err());
+    KeyRing::open(&node.data.path().join(KEYS_FOLDER)).unwrap().new_key(at(0)).unwrap();
+    let token = owner_token(node.data.path(), AGENT, at(0)).unwrap();
+    let interval = u64::try_from(LOOK_INTERVAL.as_millis()).unwrap();
+    for (millis, is_known) in [(0, false), (interval - 1, false), (interval, true)] {
+        assert!(node.verifier.verify(&made_up, &[AGENT], at_millis(millis)).is_err());
+        assert_eq!(node.verifier.verify(&token, &[AGENT], at_millis(millis)).is_ok(), is_known, "after {millis} ms");
+    }
+}
+
+#[test]
+fn a_key_that_is_planted_while_the_node_runs_is_not_taken() {
+    let (node, mallory) = (Node::start(), Node::start());
+    let folder = node.data.path().join(KEYS_FOLDER);
+    let theirs = mallory.file(&mallory.kid());
+    let planted = folder.join(theirs.file_name().unwrap());
+    let token = mallory.token(mallory.header(json!({})), claims(json!({})));
+    let own = owner_token(node.data.path(), AGENT, at(0)).unwrap();
+    let mut second = 0;
+    let mut is_taken = || {
+        second += 1;
+        assert!(node.verifier.verify(&own, &[AGENT], at(second)).is_ok(), "the node's own key goes on");
+        node.verifier.verify(&token, &[AGENT], at(second)).is_ok()
+    };
+    // Into a folder that was opened to others after the start.
+    for mode in [0o777, 0o770, 0o702] {
+        set_mode(&folder, mode);
+        fs::copy(&theirs, &planted).unwrap();
+        assert!(!is_taken(), "{mode:o}");
+        fs::remove_file(&planted).unwrap();
+    }
+    set_mode(&folder, 0o700);
+    std::os::unix::fs::symlink(&theirs, &planted).unwrap();
+    assert!(!is_taken(), "a link");
+    fs::remove_file(&planted).unwrap();
+    assert!(std::process::Command::new("mkfifo").args(["-m", "600"]).arg(&planted).status().unwrap().success());
+    assert!(!is_taken(), "a pipe, which nobody waits for");
+    fs::remove_file(&planted).unwrap();
+    fs::copy(&theirs, &planted).unwrap();
+    // Only who may give files away can try: the file of another user.
+    if std::os::unix::fs::chown(&planted, Some(12_345), None).is_ok() {
+        assert!(!is_taken(), "another user's");
+        std::os::unix::fs::chown(&planted, Some(0), None).unwrap();
+    }
+    assert!(is_taken(), "what the owner himself puts there is a key of his");
 }
 
 #[test]

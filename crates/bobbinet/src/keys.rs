@@ -2,14 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use bobbinet_auth::{Claims, KEYS_FOLDER, KeyRing, KeysError, MintError, NODE_ISSUER, NODE_OWNER, NODE_TENANT, mint};
-use bobbinet_core::{Principal, Tenant};
+use bobbinet_auth::{
+    Claims, KEYS_FOLDER, KeyRing, KeysError, MintError, NODE_ISSUER, NODE_OWNER, NODE_TENANT, Policy, mint,
+};
+use bobbinet_core::{Caller, Principal, Tenant};
 use bobbinet_engine::{SystemWorld, World};
 
 use crate::{
     cli::{DataDir, Key, Token},
     config::DATA,
-    failure::{Code, Failure},
+    failure::{Code, Failure, label},
     node::Running,
     output::Output,
 };
@@ -38,6 +40,16 @@ pub(crate) fn token(output: Output, command: Token) -> Result<(), Failure> {
         MintError::Lifetime { .. } => Failure::of(Code::Usage, &error),
         MintError::Keys(_) | MintError::Sign(_) => Failure::of(Code::Internal, &error),
     })?;
+    let tenant = Tenant::parse(NODE_TENANT).expect("a well-formed tenant");
+    let is_owner = subject.as_str() == NODE_OWNER;
+    let caller = Caller { principal: subject.clone(), tenant, is_owner, scopes: Vec::new(), chain: Vec::new() };
+    if let Some(rule) = Policy::owner_only().shuts_out(&caller) {
+        let cyan = label();
+        anstream::eprintln!(
+            "{cyan}note:{cyan:#} the node will refuse whatever is asked with this token: by its rule {rule:?} only {NODE_OWNER} \
+             may do anything; leave --sub out for a token of the owner's"
+        );
+    }
     // Alone, whatever the format: it goes into a variable or a header.
     output.line(token)
 }
@@ -115,6 +127,7 @@ fn of_keys(error: &KeysError, data: &Path) -> Failure {
         | KeysError::FolderOpen { .. }
         | KeysError::FileOpen { .. }
         | KeysError::NotAKey { .. }
+        | KeysError::NotOwn { .. }
         | KeysError::TooMany { .. }
         | KeysError::Generate => failure,
     }

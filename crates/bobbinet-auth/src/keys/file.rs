@@ -2,8 +2,8 @@
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    io::{self, Read, Write},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -52,11 +52,20 @@ pub(crate) struct Key {
 }
 
 impl Key {
-    /// Reads the key of this name, if only its owner can.
-    pub(crate) fn read(folder: &Path, name: Name) -> Result<Self, KeysError> {
+    /// Reads the key of this name, if it is a file of the folder's owner, or of the system's, that only he can read. Anything
+    /// else that stands there under the name was put there by somebody else; a pipe would keep its reader waiting.
+    pub(crate) fn read(folder: &Path, owner: Owner, name: Name) -> Result<Self, KeysError> {
         let path = name.path(folder);
         let file_error = |source| KeysError::File { path: path.clone(), source };
-        let metadata = fs::metadata(&path).map_err(file_error)?;
+        let found = fs::symlink_metadata(&path).map_err(file_error)?;
+        if !found.is_file() || !owner.may_have_made(&found) {
+            return Err(KeysError::NotOwn { path });
+        }
+        let file = File::open(&path).map_err(file_error)?;
+        let metadata = file.metadata().map_err(file_error)?;
+        if (metadata.dev(), metadata.ino()) != (found.dev(), found.ino()) {
+            return Err(KeysError::NotOwn { path });
+        }
         let mode = metadata.permissions().mode() & 0o777;
         if mode & 0o077 != 0 {
             return Err(KeysError::FileOpen { path, mode });
@@ -64,7 +73,8 @@ impl Key {
         if metadata.len() > FILE_LENGTH_MAX {
             return Err(KeysError::NotAKey { path });
         }
-        let pem = fs::read(&path).map_err(file_error)?;
+        let mut pem = Vec::new();
+        file.take(FILE_LENGTH_MAX).read_to_end(&mut pem).map_err(file_error)?;
         Self::parse(&pem, name).ok_or(KeysError::NotAKey { path })
     }
 
@@ -97,13 +107,24 @@ pub(crate) fn create_folder(folder: &Path) -> Result<(), KeysError> {
     }
 }
 
+/// The user whom a key folder belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Owner(u32);
+
+impl Owner {
+    /// The system's own user may put a file wherever he likes.
+    fn may_have_made(self, file: &fs::Metadata) -> bool {
+        file.uid() == self.0 || file.uid() == 0
+    }
+}
+
 /// Refuses a folder into which others can write. One that is not there has no key.
-pub(crate) fn check_folder(folder: &Path) -> Result<(), KeysError> {
+pub(crate) fn check_folder(folder: &Path) -> Result<Owner, KeysError> {
     let path = folder.to_owned();
     match fs::metadata(folder) {
         Ok(metadata) => match metadata.permissions().mode() & 0o777 {
             mode if mode & 0o022 != 0 => Err(KeysError::FolderOpen { path, mode }),
-            _ => Ok(()),
+            _ => Ok(Owner(metadata.uid())),
         },
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(KeysError::None { path }),
         Err(source) => Err(KeysError::Folder { path, source }),
