@@ -11,7 +11,7 @@ use std::{
 use serde::{Deserialize, Deserializer, Serialize, de::Visitor};
 use uuid::Uuid;
 
-use crate::limits::ID_LENGTH_MAX;
+use crate::limits::{AGENT_NAME_LENGTH_MAX, ID_LENGTH_MAX};
 
 /// A text that cannot be the id it is meant to be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -22,11 +22,21 @@ pub enum IdError {
         /// Which id.
         what: &'static str,
     },
-    /// More than [`ID_LENGTH_MAX`] bytes.
-    #[error("{what} is longer than {ID_LENGTH_MAX} bytes")]
+    /// More characters than there is room for.
+    #[error("{what} is longer than {max} characters")]
     Long {
         /// Which id.
         what: &'static str,
+        /// How many it may have.
+        max: usize,
+    },
+    /// Something that leads elsewhere in a URL.
+    #[error("{what} may not have the path segment {segment:?}")]
+    Path {
+        /// Which id.
+        what: &'static str,
+        /// The segment.
+        segment: String,
     },
     /// A character that this id may not have.
     #[error("{what} may not contain {found:?}")]
@@ -38,26 +48,57 @@ pub enum IdError {
     },
 }
 
-/// The characters that keep an id harmless in a log line, a header and a URL's path segment.
-fn printable(c: char) -> bool {
-    !c.is_control() && !c.is_whitespace()
+/// Any text at all: what comes from a caller is his own, and is shown to nobody as anything else.
+fn any(_: &'static str, _: &str) -> Result<(), IdError> {
+    Ok(())
 }
 
-fn agent_name(c: char) -> bool {
-    c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_'
+/// A text for people to read: one line, and what it looks like.
+fn plain(what: &'static str, text: &str) -> Result<(), IdError> {
+    forbid(what, text, |c| c.is_control() || is_deceptive(c))
 }
 
-fn check(what: &'static str, text: &str, allowed: fn(char) -> bool) -> Result<(), IdError> {
-    if text.is_empty() {
-        return Err(IdError::Empty { what });
+fn agent_name(what: &'static str, text: &str) -> Result<(), IdError> {
+    bounded(what, text, AGENT_NAME_LENGTH_MAX)?;
+    forbid(what, text, |c| !(c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_'))
+}
+
+/// A plain text that stands in a URL, where `..` would lead elsewhere.
+fn skill(what: &'static str, text: &str) -> Result<(), IdError> {
+    plain(what, text)?;
+    match text.split(['/', '\\']).find(|segment| matches!(*segment, "." | "..")) {
+        Some(segment) => Err(IdError::Path { what, segment: segment.to_owned() }),
+        None => Ok(()),
     }
-    if text.len() > ID_LENGTH_MAX {
-        return Err(IdError::Long { what });
-    }
-    match text.chars().find(|c| !allowed(*c)) {
+}
+
+/// Characters that are not seen, or that make others seen in another order: bidirectional marks, zero-width ones, tags
+/// (Unicode's category Cf, and its line and paragraph separators).
+fn is_deceptive(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+        | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+fn forbid(what: &'static str, text: &str, forbidden: impl Fn(char) -> bool) -> Result<(), IdError> {
+    match text.chars().find(|c| forbidden(*c)) {
         Some(found) => Err(IdError::Character { what, found }),
         None => Ok(()),
     }
+}
+
+fn bounded(what: &'static str, text: &str, max: usize) -> Result<(), IdError> {
+    // Most are so short that their bytes need not be told apart.
+    let is_long = text.len() > max && text.chars().nth(max).is_some();
+    if is_long { Err(IdError::Long { what, max }) } else { Ok(()) }
+}
+
+fn check(what: &'static str, text: &str, rule: fn(&'static str, &str) -> Result<(), IdError>) -> Result<(), IdError> {
+    if text.is_empty() {
+        return Err(IdError::Empty { what });
+    }
+    bounded(what, text, ID_LENGTH_MAX)?;
+    rule(what, text)
 }
 
 /// Reads a text into its place at once: tasks are read back by the thousand, and each has a dozen ids.
@@ -76,7 +117,7 @@ impl Visitor<'_> for SharedText {
 }
 
 macro_rules! text_id {
-    ($(#[$doc:meta])* $name:ident, $what:literal, $allowed:expr) => {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $rule:expr) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
         #[serde(transparent)]
@@ -91,7 +132,7 @@ macro_rules! text_id {
         impl $name {
             /// Takes the text as an id, or says what is wrong with it.
             pub fn parse(text: &str) -> Result<Self, IdError> {
-                check($what, text, $allowed)?;
+                check($what, text, $rule)?;
                 Ok(Self(Arc::from(text)))
             }
 
@@ -133,27 +174,27 @@ text_id!(
 );
 text_id!(
     /// A2A's `contextId`, chosen by the client or made by the node; its meaning is scoped to tenant and owner.
-    ContextId, "a context id", printable
+    ContextId, "a context id", any
 );
 text_id!(
     /// A2A's `messageId`, chosen by the sender.
-    MessageId, "a message id", printable
+    MessageId, "a message id", any
 );
 text_id!(
     /// A2A's `artifactId`, unique in its task.
-    ArtifactId, "an artifact id", printable
+    ArtifactId, "an artifact id", any
 );
 text_id!(
     /// A skill's id: for a wrapped MCP server the tool's name, letter for letter.
-    SkillId, "a skill id", |c| !c.is_control()
+    SkillId, "a skill id", skill
 );
 text_id!(
     /// Who calls: the `sub` of a verified token.
-    Principal, "a principal", printable
+    Principal, "a principal", plain
 );
 text_id!(
     /// Whose installation a caller belongs to; one node may serve several.
-    Tenant, "a tenant", printable
+    Tenant, "a tenant", plain
 );
 
 /// A task's id: a UUIDv7 made by the node, never by a client.
@@ -332,6 +373,45 @@ mod tests {
             prop_assert_eq!(hash.hash_one(&a), hash.hash_one(&*ids[0]));
             prop_assert_eq!(a.clone(), a);
         }
+    }
+
+    fn wrong<T: fmt::Debug>(parsed: Result<T, IdError>) -> Option<String> {
+        parsed.err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_id_of_a_callers_is_any_text_of_a_bounded_number_of_characters() {
+        let longest = "\u{1f980}".repeat(ID_LENGTH_MAX);
+        for text in [" ", "a b", "line\nline", "\0", "urn:x:y/../z", "\u{202e}txt", "\u{4e16}\u{754c}", &longest] {
+            assert_eq!(ContextId::parse(text).unwrap().as_str(), text);
+            assert_eq!(MessageId::parse(text).unwrap().as_str(), text);
+            assert_eq!(ArtifactId::parse(text).unwrap().as_str(), text);
+        }
+        let long = format!("{longest}x");
+        assert_eq!(wrong(ContextId::parse(&long)).unwrap(), "a context id is longer than 512 characters");
+        assert_eq!(wrong(MessageId::parse("")).unwrap(), "a message id is empty");
+    }
+
+    #[test]
+    fn what_people_read_is_what_it_looks_like() {
+        let longest = "\u{e9}".repeat(ID_LENGTH_MAX);
+        for text in ["read_file", "a tool with spaces", "ns/tool.v1", "a..b", "...", "\u{8aad}\u{3080}", &longest] {
+            assert_eq!(wrong(SkillId::parse(text)), None, "{text}");
+            assert_eq!(wrong(Principal::parse(text)), None, "{text}");
+        }
+        for text in
+            ["a\nb", "a\u{1b}[2J", "a\u{85}b", "a\u{202e}b", "a\u{2066}b", "a\u{200b}b", "\u{feff}a", "a\u{e0041}"]
+        {
+            for error in [wrong(SkillId::parse(text)), wrong(Principal::parse(text)), wrong(Tenant::parse(text))] {
+                assert!(error.is_some_and(|error| error.contains("may not contain")), "{text:?}");
+            }
+        }
+        for text in ["..", ".", "../x", "a/../b", "a/..", "a\\..\\b", "./a"] {
+            let error = wrong(SkillId::parse(text)).unwrap();
+            assert!(error.contains("path segment"), "{text}: {error}");
+        }
+        assert_eq!(wrong(AgentName::parse(&"a".repeat(128))), None);
+        assert!(wrong(AgentName::parse(&"a".repeat(129))).unwrap().contains("longer than 128"));
     }
 
     #[test]

@@ -4,8 +4,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// The longest id, in bytes: long enough for every scheme seen, short enough for a key and a log line.
-pub const ID_LENGTH_MAX: usize = 128;
+/// The longest id, in characters, so that a name in any script has the same room: long enough for URLs and for ids made of
+/// several, short enough to stand in an index for each task. The specification says only that an id is a text.
+pub const ID_LENGTH_MAX: usize = 512;
+
+/// The longest name of an agent, in characters, all of them ASCII: it names a folder too, and 255 bytes are the most for that.
+pub const AGENT_NAME_LENGTH_MAX: usize = 128;
 
 /// How often one run makes a call of a tool that may run again, because its server died under it.
 /// A server that dies three times over one request will die a fourth time.

@@ -17,8 +17,9 @@ pub const KEY_LENGTH_MAX: usize = 512;
 /// The longest id of a stream in bytes: an id of the core with its kind, and room for a tenant and an owner before it.
 pub const STREAM_LENGTH_MAX: usize = 512;
 
-/// The longest text in a summary, and the longest scope or key of an idempotency, in bytes.
-pub const TEXT_LENGTH_MAX: usize = 1_024;
+/// The longest text in a summary, and the longest scope or key of an idempotency, in bytes: two of the core's longest ids in the
+/// script that takes the most, and an agent's name.
+pub const TEXT_LENGTH_MAX: usize = 8 << 10;
 
 /// How many idempotency keys a store remembers at a time: at a hundred bytes each, a hundred megabytes on the disk.
 pub const IDEMPOTENCY_KEYS_MAX: usize = 1_000_000;

@@ -1,6 +1,6 @@
 //! Parameters: what is taken leniently, and how each fault is named.
 
-use bobbinet_core::{Content, Role, State};
+use bobbinet_core::{Content, ContextId, Role, State};
 use bobbinet_wire::{
     ErrorKind,
     operation::{ListParams, Operation, PushOperation, SendParams},
@@ -278,24 +278,31 @@ fn a_part_has_exactly_one_content() {
 
 #[test]
 fn ids_have_their_limits() {
-    let long = "x".repeat(129);
+    let long = "\u{4e16}".repeat(513);
     refused(
         Method::SendMessage,
-        &format!(r#"{{"message":{{"messageId":"{long}","contextId":"a b","role":1,"parts":[{{"text":""}}]}}}}"#),
-        expect![[r#"
-            message.messageId is wrong: a message id is longer than 128 bytes
-            message.contextId is wrong: a context id may not contain ' '"#]],
-    );
-    refused(
-        Method::SendMessage,
-        r#"{"message":{"messageId":"m","contextId":"a\u0000b","role":1,"parts":[{"text":""}]}}"#,
-        expect![[r#"message.contextId is wrong: a context id may not contain '\0'"#]],
+        &format!(r#"{{"message":{{"messageId":"{long}","contextId":"","role":1,"parts":[{{"text":""}}]}}}}"#),
+        expect!["message.messageId is wrong: a message id is longer than 512 characters"],
     );
     refused(
         Method::ListTasks,
         &format!(r#"{{"contextId":"{long}"}}"#),
-        expect!["contextId is wrong: a context id is longer than 128 bytes"],
+        expect!["contextId is wrong: a context id is longer than 512 characters"],
     );
+}
+
+/// The specification says of an id that it is a text.
+#[test]
+fn an_id_is_any_text() {
+    let long = "\u{4e16}".repeat(512);
+    for id in [" ", "Jane's trip", r"a\u0000b", r"line\nline", "https://a.example/?b=c", &long] {
+        let text =
+            format!(r#"{{"message":{{"messageId":"{id}","contextId":"{id}","role":1,"parts":[{{"text":""}}]}}}}"#);
+        let params = send(&text);
+        let expected: String = serde_json::from_str(&format!("\"{id}\"")).unwrap();
+        let context = params.context.as_ref().map(ContextId::as_str);
+        assert_eq!((params.message.id.as_str(), context), (expected.as_str(), Some(expected.as_str())));
+    }
 }
 
 #[test]
