@@ -82,7 +82,7 @@ pub enum ClientError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The request was sent, and nothing came back that tells what became of it: it may have been carried out.
-    #[error("the outcome is unknown: the message was sent to {url}, and no answer to it came back")]
+    #[error("the outcome is unknown: the message was sent to {url}, and no answer that can be read came back")]
     OutcomeUnknown {
         /// Where it was sent.
         url: String,

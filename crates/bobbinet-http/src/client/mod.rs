@@ -140,7 +140,7 @@ impl Client {
         };
         let operation = Operation::Send(Box::new(SendParams { tenant: self.endpoint.tenant.clone(), ..params }));
         let json = self.endpoint.call_with(&operation, timeout, options).await?;
-        read(json, wire::read_sent)
+        read(json, wire::read_sent).map_err(|error| self.endpoint.outcome_unknown(&operation, options, error))
     }
 
     /// Says something, and hears all that follows.

@@ -140,10 +140,22 @@ impl TaskStream {
     /// If the agent says that something is wrong, or cannot be reached any more.
     pub async fn next(&mut self) -> Result<Option<Event>, ClientError> {
         let result = self.advance().await;
-        if result.is_err() {
+        result.map_err(|error| {
             self.is_over = true;
+            self.outcome_of(error)
+        })
+    }
+
+    /// The error of a message that was sent and has come to no task yet, if what became of it is open.
+    fn outcome_of(&self, error: ClientError) -> ClientError {
+        let is_told = matches!(error, ClientError::OutcomeUnknown { .. });
+        let is_open = self.task.is_none() && !is_told && error.leaves_outcome_open();
+        match &self.opening {
+            Some(Opening { operation, options }) if is_open => {
+                self.client.endpoint.outcome_unknown(operation, options, error)
+            }
+            Some(_) | None => error,
         }
-        result
     }
 
     async fn advance(&mut self) -> Result<Option<Event>, ClientError> {

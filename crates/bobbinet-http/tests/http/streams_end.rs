@@ -24,11 +24,14 @@ async fn opened(agent: &Foreign, retries_max: u32) -> TaskStream {
 }
 
 async fn states(stream: &mut TaskStream) -> Result<Vec<State>, ClientError> {
-    let mut states = Vec::new();
-    while let Some(event) = timeout(PATIENCE, stream.next()).await.expect("a stream has an end")? {
-        states.extend(event.value.state());
-    }
-    Ok(states)
+    let all = async {
+        let mut states = Vec::new();
+        while let Some(event) = stream.next().await? {
+            states.extend(event.value.state());
+        }
+        Ok(states)
+    };
+    timeout(PATIENCE, all).await.expect("a stream has an end")
 }
 
 #[tokio::test]

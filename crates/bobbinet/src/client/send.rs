@@ -1,7 +1,7 @@
 //! `bobbinet send` and `bobbinet call`: a message to an agent, and what comes of it.
 
 use bobbinet_core::{ContextId, Json, Message, MessageId, Part, Role, agent::EXTENSION_URI};
-use bobbinet_http::client::SendOptions;
+use bobbinet_http::client::{Client as Connected, SendOptions};
 use bobbinet_wire::{
     operation::{Configuration, SendParams},
     view::Sent,
@@ -42,7 +42,8 @@ pub(super) async fn send(client: &Client, command: Send) -> Result<(), Failure> 
         None => resolver.agent()?,
     };
     let saying = Saying { parts, task: task_id, context: context_id, metadata, extensions: Vec::new() };
-    say(client, &agent, saying, &delivery).await
+    let connected = agent.connect().await?;
+    say(client, &agent, &connected, saying, &delivery).await
 }
 
 /// `bobbinet call`
@@ -72,12 +73,18 @@ pub(super) async fn call(client: &Client, command: Call) -> Result<(), Failure> 
     };
     let metadata = metadata.as_ref().map(Json::from);
     let parts = vec![Part::data(Json::from(&data))];
-    say(client, &agent, Saying { parts, task: None, context: context_id, metadata, extensions }, &delivery).await
+    say(client, &agent, &connected, Saying { parts, task: None, context: context_id, metadata, extensions }, &delivery)
+        .await
 }
 
 /// Sends, and waits or follows as is wanted.
-pub(super) async fn say(client: &Client, agent: &Agent, saying: Saying, delivery: &Delivery) -> Result<(), Failure> {
-    let connected = agent.connect().await?;
+pub(super) async fn say(
+    client: &Client,
+    agent: &Agent,
+    connected: &Connected,
+    saying: Saying,
+    delivery: &Delivery,
+) -> Result<(), Failure> {
     // A key of its own makes a send that broke safe to repeat, if the agent says that it honours keys. The message goes by the same
     // name, so that the same command under the same key is the same message.
     let key = delivery.idempotency_key.clone().unwrap_or_else(|| Uuid::new_v4().to_string());
@@ -109,7 +116,7 @@ pub(super) async fn say(client: &Client, agent: &Agent, saying: Saying, delivery
     }
     let follow = Follow {
         agent,
-        client: &connected,
+        client: connected,
         output: client.output,
         waiting: &delivery.waiting,
         telling: if delivery.stream { Telling::Live } else { Telling::Whole },

@@ -42,7 +42,8 @@ pub(super) async fn run(client: &Client, command: Task) -> Result<(), Failure> {
             let parts = parts.into_parts()?;
             let agent = owner(&client.resolver(target), &id).await?;
             let saying = Saying { parts, task: Some(id), context: None, metadata: None, extensions: Vec::new() };
-            say(client, &agent, saying, &delivery).await
+            let connected = agent.connect().await?;
+            say(client, &agent, &connected, saying, &delivery).await
         }
         Task::Cancel { id, target } => {
             let agent = owner(&client.resolver(target), &id).await?;
