@@ -260,7 +260,7 @@ impl Inner {
         decided
     }
 
-    fn summary(&self, task: &Task) -> Summary {
+    pub(crate) fn summary(&self, task: &Task) -> Summary {
         let due = match task.state {
             // At once, whatever the clock says now or will say after a restart.
             State::Submitted if task.is_unserved => Some(task.status_at.after(self.limits.unserved_life())),

@@ -334,7 +334,11 @@ impl Engine {
     /// # Errors
     /// [`EngineError::NotFound`] also for somebody else's task.
     pub async fn get(&self, caller: &Caller, agent: &AgentName, id: &TaskId) -> Result<Arc<Task>, EngineError> {
-        Ok(self.find(caller, agent, id).await?.1)
+        match self.find(caller, agent, id).await {
+            Ok((_, task)) => Ok(task),
+            Err(EngineError::Corrupt(why)) => self.inner.view_damaged(id, why).await,
+            Err(error) => Err(error),
+        }
     }
 
     /// The caller's tasks; for the node's owner, everybody's of the tenant.
@@ -364,8 +368,11 @@ impl Engine {
     /// # Errors
     /// [`EngineError::Refused`] if it has ended.
     pub async fn cancel(&self, caller: &Caller, agent: &AgentName, id: &TaskId) -> Result<Arc<Task>, EngineError> {
-        let (entry, _) = self.find(caller, agent, id).await?;
-        self.inner.command(&entry, Command::Cancel, None).await
+        match self.find(caller, agent, id).await {
+            Ok((entry, _)) => self.inner.command(&entry, Command::Cancel, None).await,
+            Err(EngineError::Corrupt(why)) => self.inner.cancel_damaged(id, why).await,
+            Err(error) => Err(error),
+        }
     }
 
     /// A task as it stands, and a follower of what comes after that.
@@ -541,7 +548,7 @@ impl Inner {
                 Some(entry) if entry.lock().is_new => {}
                 Some(entry) => match entry.durable() {
                     Some(task) => tasks[place] = Some(task),
-                    None => tasks[place] = self.load(&entry).await?,
+                    None => tasks[place] = self.or_damaged(stream, self.load(&entry).await).await?,
                 },
                 None => {
                     cold.push(stream.clone());
@@ -549,13 +556,29 @@ impl Inner {
                 }
             }
         }
-        let read = self.store.load_all(&cold).await?;
+        let read = self.store.load_all(&cold).await;
         for ((place, stream), loaded) in places.into_iter().zip(&cold).zip(read) {
-            if let Some((id, loaded)) = stream.as_task().zip(loaded) {
-                tasks[place] = Some(fold(id, &loaded)?);
-            }
+            let Some(id) = stream.as_task() else { continue };
+            let folded = match loaded {
+                Ok(loaded) => loaded.map(|loaded| fold(id, &loaded)).transpose(),
+                Err(error) => Err(error.into()),
+            };
+            tasks[place] = self.or_damaged(stream, folded).await?;
         }
         Ok(tasks)
+    }
+
+    /// A task that was read, or in the place of one that cannot be what is still known of it: one damaged task keeps nobody
+    /// from the others of its list.
+    async fn or_damaged(
+        &self,
+        stream: &StreamId,
+        read: Result<Option<Arc<Task>>, EngineError>,
+    ) -> Result<Option<Arc<Task>>, EngineError> {
+        match (read, stream.as_task()) {
+            (Err(EngineError::Corrupt(why)), Some(id)) => self.view_damaged(&id, why).await.map(Some),
+            (read, _) => read,
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod accounts;
 mod agent;
+mod damaged;
 mod deadline;
 mod doubts;
 mod drive;

@@ -3,13 +3,24 @@
 use bobbinet_core::{StreamId, Timestamp};
 use bytes::Bytes;
 
-use crate::{CommitError, Key, Record, Summary, Version};
+use crate::{CommitError, INLINE_MAX, Key, Record, Summary, Version};
 
 /// The most steps that one commit may have.
 pub const STEPS_MAX: usize = 256;
 
 /// The most records that one step may have. More is more commits.
 pub const STEP_RECORDS_MAX: usize = 4_096;
+
+/// The most bytes that one commit may have in its log: records, cells and their names, those that are kept as blobs not
+/// counted. Four times what a whole task may hold. More is more commits, and there is no value that a store has to take
+/// apart into more than its parts have numbers.
+pub const COMMIT_BYTES_MAX: usize = 64 << 20;
+
+/// What a record or a cell takes beside its value, at most, in bytes.
+const VALUE_OVERHEAD: usize = 64;
+
+/// The highest version that a stream may have.
+pub const VERSION_MAX: u64 = u32::MAX as u64;
 
 /// The longest name of a cell, and of a reader, in bytes.
 pub const KEY_LENGTH_MAX: usize = 512;
@@ -65,7 +76,11 @@ impl Commit {
         if self.idempotency.as_ref().is_some_and(long) {
             return malformed("an idempotency key that is too long");
         }
-        self.steps.iter().find_map(Step::fault).map_or(Ok(()), malformed)
+        if let Some(fault) = self.steps.iter().find_map(Step::fault) {
+            return malformed(fault);
+        }
+        let bytes = self.steps.iter().map(Step::bytes).fold(0, usize::saturating_add);
+        if bytes > COMMIT_BYTES_MAX { malformed("more bytes than one commit may have") } else { Ok(()) }
     }
 }
 
@@ -85,6 +100,15 @@ pub struct Step {
 }
 
 impl Step {
+    /// About how many bytes it adds to the log, and no fewer than it does.
+    fn bytes(&self) -> usize {
+        let value = |value: &Bytes| if value.len() > INLINE_MAX { 0 } else { value.len() };
+        let records = self.records.iter().map(|record| value(&record.body) + VALUE_OVERHEAD);
+        let cells =
+            self.cells.iter().map(|(key, cell)| 3 * key.0.len() + cell.as_ref().map_or(0, value) + VALUE_OVERHEAD);
+        records.chain(cells).fold(VALUE_OVERHEAD + self.stream.as_bytes().len(), usize::saturating_add)
+    }
+
     fn fault(&self) -> Option<&'static str> {
         if self.stream.as_bytes().is_empty() {
             return Some("a stream without an id");
@@ -98,7 +122,7 @@ impl Step {
         if self.records.len() > STEP_RECORDS_MAX {
             return Some("too many records in one step");
         }
-        if self.expected.0.checked_add(self.records.len() as u64).is_none() {
+        if self.expected.0.checked_add(self.records.len() as u64).is_none_or(|version| version > VERSION_MAX) {
             return Some("a version beyond the last one");
         }
         if self.cells.iter().any(|(key, _)| key.0.len() > KEY_LENGTH_MAX) {

@@ -20,15 +20,15 @@ use async_trait::async_trait;
 
 pub use bobbinet_core::{StreamId, Timestamp};
 pub use commit::{
-    Commit, IDEMPOTENCY_KEYS_MAX, IDEMPOTENCY_SCOPE_SHARE, Idempotency, KEY_LENGTH_MAX, STEP_RECORDS_MAX, STEPS_MAX,
-    STREAM_LENGTH_MAX, Step, TEXT_LENGTH_MAX,
+    COMMIT_BYTES_MAX, Commit, IDEMPOTENCY_KEYS_MAX, IDEMPOTENCY_SCOPE_SHARE, Idempotency, KEY_LENGTH_MAX,
+    STEP_RECORDS_MAX, STEPS_MAX, STREAM_LENGTH_MAX, Step, TEXT_LENGTH_MAX, VERSION_MAX,
 };
 pub use error::{CommitError, StoreError};
 pub use memory::Memory;
 pub use query::{Census, Cursor, Listing, Query, Scope, Tail, TailEntry};
 pub use sled::{
-    CACHE_BYTES, Counts, Durability, ExportError, FREE_SPACE_MIN, OpenError, Report, SledOptions, SledStore, check,
-    export,
+    CACHE_BYTES, Counts, Durability, ExportError, FREE_SPACE_MIN, OpenError, Report, SledOptions, SledStore, Tear,
+    check, export, make_folder, salvage,
 };
 pub use stream::{Cell, Key, Loaded, Page, Record, Summary, Version};
 
@@ -59,14 +59,14 @@ pub trait Store: std::fmt::Debug + Send + Sync + 'static {
     /// The stream's summary, its version, its newest cells and its records, or `None` if there is no such stream.
     async fn load(&self, id: &StreamId) -> Result<Option<Loaded>, StoreError>;
 
-    /// What [`Store::load`] says of each of these streams, in their order. A store that reads what lies together only
-    /// once does better than this. The streams are not all from one moment.
-    async fn load_all(&self, ids: &[StreamId]) -> Result<Vec<Option<Loaded>>, StoreError> {
+    /// What [`Store::load`] says of each of these streams, in their order: one that is damaged says so for itself alone.
+    /// A store that reads what lies together only once does better than this. The streams are not all from one moment.
+    async fn load_all(&self, ids: &[StreamId]) -> Vec<Result<Option<Loaded>, StoreError>> {
         let mut all = Vec::with_capacity(ids.len());
         for id in ids {
-            all.push(self.load(id).await?);
+            all.push(self.load(id).await);
         }
-        Ok(all)
+        all
     }
 
     /// At most `limit` records after version `after`, in order.

@@ -14,9 +14,9 @@ use bobbinet_core::{StreamId, Timestamp};
 use bytes::Bytes;
 
 use crate::{
-    Cell, Census, Commit, CommitError, Cursor, IDEMPOTENCY_KEYS_MAX, IDEMPOTENCY_SCOPE_SHARE, Idempotency, Key,
-    Listing, Loaded, Page, Query, Record, Scope, Step, Store, StoreError, Summary, Tail, TailEntry, Version,
-    page_token, wakes::Wakes,
+    Cell, Census, Commit, CommitError, Cursor, IDEMPOTENCY_KEYS_MAX, IDEMPOTENCY_SCOPE_SHARE, Idempotency,
+    KEY_LENGTH_MAX, Key, Listing, Loaded, Page, Query, Record, Scope, Step, Store, StoreError, Summary, Tail,
+    TailEntry, Version, page_token, wakes::Wakes,
 };
 
 /// Keeps streams for as long as it lives.
@@ -172,6 +172,9 @@ impl Store for Memory {
     }
 
     async fn mark(&self, id: &StreamId, reader: &str, at: Version) -> Result<(), StoreError> {
+        if reader.len() > KEY_LENGTH_MAX {
+            return Err(StoreError::Unavailable("the reader's name is too long".to_owned()));
+        }
         if let Some(stream) = self.lock().streams.get_mut(id) {
             if at == Version::ZERO {
                 stream.marks.remove(reader);

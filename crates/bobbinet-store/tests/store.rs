@@ -9,11 +9,21 @@ mod damage;
 mod figures;
 #[path = "store/full.rs"]
 mod full;
+#[path = "store/gone.rs"]
+mod gone;
 #[path = "store/model.rs"]
 mod model;
+#[path = "store/needs.rs"]
+mod needs;
 #[path = "store/promises.rs"]
 mod promises;
 #[path = "store/reopen.rs"]
 mod reopen;
+#[path = "store/salvage.rs"]
+mod salvage;
+#[path = "store/tears.rs"]
+mod tears;
+#[path = "store/threads.rs"]
+mod threads;
 #[path = "store/writer.rs"]
 mod writer;

@@ -437,7 +437,16 @@ pub(crate) enum Store {
     /// Read all of it, and say what is damaged
     Check(DataDir),
     /// Write all of it to standard output, one JSON object to a line
-    Export(DataDir),
+    Export(Export),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    #[command(flatten)]
+    pub(crate) place: DataDir,
+    /// Go on where something is damaged, say so in a line of its own, and read a store that does not open from a copy
+    #[arg(long)]
+    pub(crate) salvage: bool,
 }
 
 #[derive(Debug, Subcommand)]

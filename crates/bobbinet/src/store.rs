@@ -2,10 +2,12 @@
 
 use std::io::{self, BufWriter, Write};
 
+use bobbinet_store::{OpenError, Tear};
+
 use crate::{
     cli::{DataDir, Store},
     failure::{Code, Failure},
-    node::{STORE_FOLDER, of_store},
+    node::{STORE_FOLDER, of_store, store_options},
     output::Output,
 };
 
@@ -13,17 +15,20 @@ use crate::{
 pub(crate) fn run(output: Output, command: Store) -> Result<(), Failure> {
     match command {
         Store::Check(place) => check(output, &place),
-        Store::Export(place) => export(&place),
+        Store::Export(what) => export(&what.place, what.salvage),
     }
 }
 
 fn check(output: Output, place: &DataDir) -> Result<(), Failure> {
     let folder = place.data_dir.join(STORE_FOLDER);
-    let report = bobbinet_store::check(&folder).map_err(|error| hinted(of_store(&error), &folder))?;
+    let report = bobbinet_store::check(store_options(&place.data_dir)).map_err(|error| unopened(&error, &folder))?;
     if output.is_json() {
         output.json(&serde_json::json!({
             "folder": folder, "ok": report.faults.is_empty(), "streams": report.streams, "records": report.records,
             "cells": report.cells, "blobs": report.blobs, "last": report.last, "faults": report.faults,
+            "torn": report.torn.iter().map(|tear| serde_json::json!({
+                "bytes": tear.bytes, "after": tear.after, "newest": tear.newest,
+            })).collect::<Vec<_>>(),
         }))?;
     } else {
         output.field("Folder", folder.display())?;
@@ -32,6 +37,12 @@ fn check(output: Output, place: &DataDir) -> Result<(), Failure> {
         output.field("Cells", report.cells)?;
         output.field("Blobs", report.blobs)?;
         output.field("Last", report.last)?;
+        report.torn.iter().try_for_each(|Tear { bytes, after, .. }| {
+            output.field(
+                "Torn",
+                format!("{bytes} bytes after group {after}, which could not be read when the store was opened"),
+            )
+        })?;
         report.faults.iter().try_for_each(|fault| output.field("Fault", fault))?;
         output.field("Faults", report.faults.len())?;
     }
@@ -40,24 +51,34 @@ fn check(output: Output, place: &DataDir) -> Result<(), Failure> {
         // The document has said it.
         count if output.is_json() => Err(Failure::told(Code::StoreDamaged, format!("the store has {count} faults"))),
         count => Err(Failure::new(Code::StoreDamaged, format!("the store has {count} faults"))
-            .hint("make a copy of the folder; `bobbinet store export` saves what can be read")),
+            .hint("make a copy of the folder; `bobbinet store export --salvage` saves what can be read")),
     }
 }
 
-fn export(place: &DataDir) -> Result<(), Failure> {
+fn export(place: &DataDir, is_salvage: bool) -> Result<(), Failure> {
     let folder = place.data_dir.join(STORE_FOLDER);
     let mut out = BufWriter::new(io::stdout().lock());
-    let written = bobbinet_store::export(&folder, &mut out).and_then(|counts| {
+    let options = store_options(&place.data_dir);
+    let written = match is_salvage {
+        true => bobbinet_store::salvage(options, &mut out),
+        false => bobbinet_store::export(options, &mut out),
+    };
+    let written = written.and_then(|counts| {
         out.flush()?;
         Ok(counts)
     });
     match written {
         Ok(counts) => {
             anstream::eprintln!("{} streams, {} records, {} cells", counts.streams, counts.records, counts.cells);
-            Ok(())
+            match counts.damaged {
+                0 => Ok(()),
+                count => Err(Failure::new(Code::StoreDamaged, format!("{count} things could not be read"))
+                    .hint("each is named in a line `damaged` of the export")),
+            }
         }
-        Err(bobbinet_store::ExportError::Open(error)) => Err(hinted(of_store(&error), &folder)),
-        Err(error @ bobbinet_store::ExportError::Read { .. }) => Err(Failure::of(Code::StoreDamaged, &error)),
+        Err(bobbinet_store::ExportError::Open(error)) => Err(unopened(&error, &folder)),
+        Err(error @ bobbinet_store::ExportError::Read { .. }) => Err(Failure::of(Code::StoreDamaged, &error)
+            .hint("with --salvage it goes on with what can be read, and says what cannot")),
         Err(bobbinet_store::ExportError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
             Err(Failure::told(Code::Internal, "nobody reads standard output"))
         }
@@ -65,10 +86,11 @@ fn export(place: &DataDir) -> Result<(), Failure> {
     }
 }
 
-fn hinted(failure: Failure, folder: &std::path::Path) -> Failure {
-    match folder.exists() {
-        true => failure,
-        false => Failure::new(Code::Internal, format!("there is no store at {}", folder.display()))
-            .hint("name the node's data folder with --data-dir"),
+fn unopened(error: &OpenError, folder: &std::path::Path) -> Failure {
+    let is_none = matches!(error, OpenError::Io { .. }) && !folder.exists();
+    if !is_none {
+        return of_store(error);
     }
+    Failure::new(Code::Internal, format!("there is no store at {}", folder.display()))
+        .hint("name the node's data folder with --data-dir")
 }

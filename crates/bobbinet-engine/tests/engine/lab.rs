@@ -1,9 +1,9 @@
 //! Engines that come and go on one store, and those who call them.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -212,12 +212,24 @@ pub(crate) struct Counting {
     memory: Memory,
     reads: AtomicUsize,
     is_vague: AtomicBool,
+    /// The logs that cannot be read.
+    damaged: Mutex<BTreeSet<StreamId>>,
 }
 
 impl Counting {
     /// From now on, or no longer, it keeps commits and cannot say so.
     pub(crate) fn be_vague(&self, is_vague: bool) {
         self.is_vague.store(is_vague, Ordering::SeqCst);
+    }
+
+    /// From now on the log of this stream cannot be read.
+    pub(crate) fn damage(&self, id: StreamId) {
+        self.damaged.lock().unwrap().insert(id);
+    }
+
+    fn check(&self, id: &StreamId) -> Result<(), StoreError> {
+        let is_damaged = self.damaged.lock().unwrap().contains(id);
+        if is_damaged { Err(StoreError::Corrupt("a blob is missing".to_owned())) } else { Ok(()) }
     }
 
     fn count(&self, reads: usize) -> &Memory {
@@ -241,11 +253,16 @@ impl Store for Counting {
     }
 
     async fn load(&self, id: &StreamId) -> Result<Option<Loaded>, StoreError> {
+        self.check(id)?;
         self.count(1).load(id).await
     }
 
-    async fn load_all(&self, ids: &[StreamId]) -> Result<Vec<Option<Loaded>>, StoreError> {
-        self.count(ids.len()).load_all(ids).await
+    async fn load_all(&self, ids: &[StreamId]) -> Vec<Result<Option<Loaded>, StoreError>> {
+        let mut all = self.count(ids.len()).load_all(ids).await;
+        for (id, loaded) in ids.iter().zip(&mut all) {
+            self.check(id).map_or_else(|error| *loaded = Err(error), |()| {});
+        }
+        all
     }
 
     async fn read(&self, id: &StreamId, after: Version, limit: usize) -> Result<Page, StoreError> {

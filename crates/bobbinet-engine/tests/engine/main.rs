@@ -4,6 +4,8 @@
 
 mod admission;
 mod answers;
+mod damaged;
+mod golden;
 mod lab;
 mod reads;
 mod waits;

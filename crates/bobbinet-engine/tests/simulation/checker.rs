@@ -350,7 +350,8 @@ impl Judge<'_> {
                     if call.0 == run.call && *attempt == run.attempt)
             });
             let intent = place.map(|place| &log[place]);
-            let is_first = place.is_some_and(|place| matches!(log[place - 1].event, Event::Started { .. }));
+            let before = place.and_then(|place| place.checked_sub(1)).map(|before| &log[before].event);
+            let is_first = matches!(before, Some(Event::Started { .. }));
             if intent.is_none_or(|intent| intent.durable > run.began) {
                 self.accuse(Promise::NotDoubled, format!("{who} was made without a durable intent"));
             }

@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use super::{append, bodies, conflict, guard, key, load, record, step, stream, summary, with_cells, with_summary};
 use crate::{
-    Cell, Commit, CommitError, INLINE_MAX, Idempotency, KEY_LENGTH_MAX, Key, Page, Record, STEP_RECORDS_MAX,
-    STREAM_LENGTH_MAX, Step, Store, TEXT_LENGTH_MAX, Timestamp, Version,
+    COMMIT_BYTES_MAX, Cell, Commit, CommitError, INLINE_MAX, Idempotency, KEY_LENGTH_MAX, Key, Page, Record,
+    STEP_RECORDS_MAX, STREAM_LENGTH_MAX, Step, Store, Summary, TEXT_LENGTH_MAX, Timestamp, VERSION_MAX, Version,
 };
 
 /// A commit of one step under this key, which expires ten milliseconds later.
@@ -159,6 +159,9 @@ pub async fn malformed_commits_are_refused(store: &dyn Store) {
         ("a summary without a record", commit(vec![with_summary(guard("a", 0), summary("x", 1, 1))])),
         ("a long summary", commit(vec![with_summary(step("a", 0, &["x"]), summary(&text, 1, 1))])),
         ("too many records", commit(vec![step("a", 0, &vec!["x"; STEP_RECORDS_MAX + 1])])),
+        ("too many bytes", commit(vec![of_bytes(STEP_RECORDS_MAX, COMMIT_BYTES_MAX / STEP_RECORDS_MAX)])),
+        ("too many bytes in many cells", commit(vec![with_many_cells(COMMIT_BYTES_MAX / 64)])),
+        ("a version beyond the last one", commit(vec![step("a", VERSION_MAX, &["x"])])),
         ("too many steps", commit((0..=crate::STEPS_MAX).map(|at| step(&format!("a{at}"), 0, &["x"])).collect())),
         (
             "a long idempotency key",
@@ -173,6 +176,56 @@ pub async fn malformed_commits_are_refused(store: &dyn Store) {
         with_cells(step(&"s".repeat(STREAM_LENGTH_MAX), 0, &["x"]), &[(&long[1..], Some("v")), ("", Some("w"))]);
     append(store, with_summary(longest, summary(&text[1..], 1, 1))).await;
     assert_eq!(load(store, &"s".repeat(STREAM_LENGTH_MAX)).await.unwrap().cells.len(), 2);
+}
+
+/// A step of so many records of so many bytes each.
+fn of_bytes(records: usize, bytes: usize) -> Step {
+    let value = Bytes::from(vec![b'x'; bytes]);
+    Step { records: vec![record(value); records], ..step("a", 0, &[]) }
+}
+
+fn with_many_cells(count: usize) -> Step {
+    let cell = |at: usize| (Key(Bytes::copy_from_slice(&at.to_be_bytes())), None);
+    Step { cells: (0..count).map(cell).collect(), ..step("a", 0, &["x"]) }
+}
+
+/// What passes the check is kept: the largest commit, and the longest of everything at once.
+pub async fn the_largest_commits_are_kept(store: &dyn Store) {
+    let bytes = COMMIT_BYTES_MAX / STEP_RECORDS_MAX - 128;
+    store.commit(Commit::of(of_bytes(STEP_RECORDS_MAX, bytes))).await.unwrap();
+    let records = load(store, "a").await.unwrap().records;
+    assert_eq!((records.len(), records.last().map(|record| record.body.len())), (STEP_RECORDS_MAX, Some(bytes)));
+    let text = "t".repeat(TEXT_LENGTH_MAX);
+    let one = |at: usize| {
+        let name = format!("{at:0width$}", width = STREAM_LENGTH_MAX);
+        let long = Summary {
+            tenant: text.as_str().into(),
+            owner: text.as_str().into(),
+            agent: text.as_str().into(),
+            context: text.as_str().into(),
+            ..summary("", 255, u64::MAX)
+        };
+        let keys = [vec![0; KEY_LENGTH_MAX], vec![0xff; KEY_LENGTH_MAX]];
+        let cells = keys.map(|key| (Key(key.into()), Some(Bytes::from(vec![1; crate::INLINE_MAX]))));
+        Step { cells: cells.to_vec(), ..with_summary(step(&name, 0, &["x"]), long) }
+    };
+    let asked = Idempotency { scope: text.clone(), ..idempotency(&text, 1, u64::MAX, 1) };
+    let steps: Vec<Step> = (0..crate::STEPS_MAX).map(one).collect();
+    store.commit(Commit { steps, idempotency: Some(asked) }).await.unwrap();
+    let last = format!("{:0width$}", crate::STEPS_MAX - 1, width = STREAM_LENGTH_MAX);
+    assert_eq!(load(store, &last).await.unwrap().cells.len(), 2);
+    // A name that nothing can have is that of nothing.
+    let nothing = stream(&"s".repeat(100_000));
+    assert_eq!(store.load(&nothing).await, Ok(None));
+    assert_eq!(store.marks(&nothing).await, Ok(Vec::new()));
+    assert_eq!(store.cells(&nothing, &Key::default(), Version(1)).await, Ok(Vec::new()));
+    assert_eq!(store.mark(&nothing, "web", Version(1)).await, Ok(()));
+    assert_eq!(store.trim(&nothing, Version(1)).await, Ok(()));
+    assert_eq!(store.forget(&nothing).await, Ok(()));
+    let prefix = Key(vec![0; 100_000].into());
+    assert_eq!(store.cells(&stream(&last), &prefix, Version(1)).await, Ok(Vec::new()));
+    store.mark(&stream(&last), &"r".repeat(KEY_LENGTH_MAX + 1), Version(1)).await.unwrap_err();
+    store.mark(&stream(&last), &"r".repeat(KEY_LENGTH_MAX), Version(1)).await.unwrap();
 }
 
 fn idempotency(key: &str, body: u8, expires: u64, now: u64) -> Idempotency {

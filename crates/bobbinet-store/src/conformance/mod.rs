@@ -34,6 +34,7 @@ pub async fn all<F: AsyncFn() -> Arc<dyn Store>>(make: F) {
     several_streams_change_together_or_not_at_all(&*make().await).await;
     of_many_writers_one_wins(make().await).await;
     malformed_commits_are_refused(&*make().await).await;
+    the_largest_commits_are_kept(&*make().await).await;
     an_idempotency_key_is_good_for_one_commit(&*make().await).await;
     the_format_of_a_record_is_kept(&*make().await).await;
     large_values_come_back(&*make().await).await;

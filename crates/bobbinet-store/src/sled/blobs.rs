@@ -7,6 +7,7 @@ use std::{
     collections::BTreeMap,
     fs::{self, File},
     io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -17,7 +18,10 @@ use std::{
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-use super::{codec::BlobName, mark_file::sync_folder};
+use super::{
+    codec::BlobName,
+    folder::{self, sync_folder},
+};
 
 /// The most files that are looked at for leftovers when the store is opened.
 const SWEEP_MAX: usize = 10_000;
@@ -43,8 +47,14 @@ pub(super) struct Held {
 
 impl Blobs {
     pub(super) fn open(folder: PathBuf, synced: bool) -> io::Result<Self> {
-        fs::create_dir_all(&folder)?;
+        folder::make(&folder, synced)?;
         Ok(Self { folder, synced, held: Mutex::default(), next: AtomicU64::new(0) })
+    }
+
+    /// Whether there is any blob in a folder: that what cannot be read is none is not said.
+    pub(super) fn has_any(folder: &Path) -> bool {
+        let files = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        files(folder).any(|folder| files(&folder).any(|file| sha256_of(&file).is_some()))
     }
 
     /// Keeps a value. When this returns it survives what the store's durability says.
@@ -58,13 +68,10 @@ impl Blobs {
             self.sync(folder)?;
             return Ok(held);
         }
-        if !folder.exists() {
-            fs::create_dir_all(folder)?;
-            self.sync(&self.folder)?;
-        }
+        folder::make(folder, self.synced)?;
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let temporary = folder.join(format!("{number}{TEMPORARY}"));
-        let mut file = File::create(&temporary)?;
+        let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
         file.write_all(value)?;
         if self.synced {
             file.sync_all()?;

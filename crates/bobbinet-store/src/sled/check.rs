@@ -1,12 +1,12 @@
 //! Reads everything in a store and says what is not as it was written.
 
-use std::path::Path;
-
 use super::{
-    OpenError, Shared, SledOptions,
+    OpenError, Shared, SledOptions, Tear,
     codec::{self, Value},
     entry::Entry,
-    keys, open, read,
+    keys,
+    open::{self, Recovered},
+    read,
 };
 
 /// What is in a store, and what is wrong with it.
@@ -22,6 +22,8 @@ pub struct Report {
     pub blobs: u64,
     /// The number of the last step.
     pub last: u64,
+    /// What of the log's end could not be read when the store was opened, this time or before, oldest first.
+    pub torn: Vec<Tear>,
     /// What is not as it was written, in words.
     pub faults: Vec<String>,
 }
@@ -31,11 +33,12 @@ pub struct Report {
 ///
 /// # Errors
 /// [`OpenError`] if it cannot even be opened.
-pub fn check(path: &Path) -> Result<Report, OpenError> {
-    is_there(path)?;
-    let shared = open::recover(SledOptions::new(path))?.shared;
+pub fn check(options: impl Into<SledOptions>) -> Result<Report, OpenError> {
+    let options = options.into();
+    is_there(&options)?;
+    let Recovered { shared, mark, .. } = open::recover(options)?;
     let index = shared.index();
-    let mut report = Report { streams: index.len() as u64, last: index.last, ..Report::default() };
+    let mut report = Report { streams: index.len() as u64, last: index.last, torn: mark.tears, ..Report::default() };
     for entry in index.iter() {
         check_stream(&shared, entry, &mut report);
     }
@@ -45,9 +48,12 @@ pub fn check(path: &Path) -> Result<Report, OpenError> {
 }
 
 /// To look at a store must not make one.
-pub(super) fn is_there(path: &Path) -> Result<(), OpenError> {
-    if path.join("LOCK").exists() {
+pub(super) fn is_there(options: &SledOptions) -> Result<(), OpenError> {
+    if options.path.join("LOCK").exists() {
         return Ok(());
+    }
+    if open::witness_path(options).exists() {
+        return Err(OpenError::Corrupt("all of its files are gone".to_owned()));
     }
     Err(OpenError::Io { doing: "looking for a store in the folder", source: std::io::ErrorKind::NotFound.into() })
 }

@@ -6,10 +6,13 @@ use std::sync::Arc;
 use bobbinet_core::{StreamId, Timestamp};
 use bytes::Bytes;
 
+use super::stamp::{self, Stamp};
 use crate::{Key, Summary, Version};
 
 /// The number of the format of all values. A store with a higher one is refused.
-pub(super) const FORMAT: u32 = 1;
+///
+/// 2: chunks of heads say which group wrote them. 1 was never released.
+pub(super) const FORMAT: u32 = 2;
 
 /// What is written is not what is read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -101,6 +104,8 @@ pub(super) struct Remembered {
 /// A chunk of heads. Those that are no longer needed are `None`, so that the numbers of the others stay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Heads {
+    /// Which group wrote them first.
+    pub(super) stamp: Stamp,
     /// How many numbers from this chunk's to the next one's, so that a chunk that is missing is noticed.
     pub(super) span: u64,
     pub(super) entries: Vec<Option<Head>>,
@@ -153,6 +158,7 @@ pub(super) struct HeadsWriter {
 impl HeadsWriter {
     pub(super) fn new() -> Self {
         let mut out = Writer::checked(4_096);
+        out.0.extend_from_slice(&[0; stamp::LENGTH]);
         out.u64(0);
         Self { out, count: 0 }
     }
@@ -168,15 +174,18 @@ impl HeadsWriter {
         self.out.0.len() + size + 2
     }
 
-    pub(super) fn finish(mut self) -> Vec<u8> {
-        self.out.0[4..12].copy_from_slice(&self.count.to_le_bytes());
+    pub(super) fn finish(mut self, stamp: Stamp) -> Vec<u8> {
+        let span = 4 + stamp::LENGTH;
+        self.out.0[4..span].copy_from_slice(stamp.as_bytes());
+        self.out.0[span..span + 8].copy_from_slice(&self.count.to_le_bytes());
         self.out.finish()
     }
 }
 
 impl Heads {
     pub(super) fn write(&self) -> Vec<u8> {
-        let mut out = Writer::checked(self.entries.len() * 160 + 16);
+        let mut out = Writer::checked(self.entries.len() * 160 + 32);
+        out.0.extend_from_slice(self.stamp.as_bytes());
         out.u64(self.span);
         for entry in &self.entries {
             match entry {
@@ -190,6 +199,7 @@ impl Heads {
     pub(super) fn read(bytes: &[u8]) -> Result<Self, Damaged> {
         let heads = || {
             let mut read = Reader::checked(bytes)?;
+            let stamp = Stamp::from_bytes(read.take(stamp::LENGTH)?.try_into().ok()?);
             let span = read.u64()?;
             let mut entries = Vec::new();
             while !read.0.is_empty() {
@@ -198,7 +208,7 @@ impl Heads {
                     head => Some(Reader(head).head()?),
                 });
             }
-            Some(Self { span, entries })
+            Some(Self { stamp, span, entries })
         };
         heads().ok_or(Damaged("a chunk of heads"))
     }
@@ -281,6 +291,23 @@ pub(super) fn write_number(number: u64) -> Vec<u8> {
 
 pub(super) fn read_number(bytes: &[u8]) -> Result<u64, Damaged> {
     Reader::checked(bytes).and_then(|mut read| read.u64()).ok_or(Damaged("a number"))
+}
+
+/// What a group without heads says of itself: its stamp, and the number of the last step until then.
+pub(super) fn write_group(stamp: Stamp, last: u64) -> Vec<u8> {
+    let mut out = Writer::checked(24);
+    out.0.extend_from_slice(stamp.as_bytes());
+    out.u64(last);
+    out.finish()
+}
+
+pub(super) fn read_group(bytes: &[u8]) -> Result<(Stamp, u64), Damaged> {
+    let group = || {
+        let mut read = Reader::checked(bytes)?;
+        let stamp = Stamp::from_bytes(read.take(stamp::LENGTH)?.try_into().ok()?);
+        Some((stamp, read.u64()?))
+    };
+    group().ok_or(Damaged("the number of the last group"))
 }
 
 /// What the store is: the number of its format, and sixteen bytes that no other store has.

@@ -5,7 +5,6 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    path::PathBuf,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
@@ -19,6 +18,7 @@ use super::{
     group::{Broken, Effect, Group, Prepared, Written},
     keys,
     mark_file::Mark,
+    shared::Gone,
     sweep::{self, Sweep},
 };
 use crate::{CommitError, StoreError, Version, crash};
@@ -34,6 +34,9 @@ pub(super) const QUEUE_MAX: usize = 4_096;
 
 /// How often the `MARK` file is written, if the log has grown.
 const MARK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often to look whether the store's files are still there.
+const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How many old idempotency keys are looked at for each new one: they go faster than they come.
 const IDEMPOTENCY_PER_NEW: usize = 2;
@@ -65,6 +68,8 @@ enum Fatal {
     Write(#[source] ::sled::Error),
     #[error("syncing a group")]
     Sync(#[source] std::io::Error),
+    #[error(transparent)]
+    Gone(#[from] Gone),
 }
 
 /// What the thread owns.
@@ -83,6 +88,10 @@ impl Committer {
         let mut waiting = Vec::with_capacity(GROUP_MAX);
         let mut answers = Vec::with_capacity(GROUP_MAX);
         while let Some(first) = self.operations.blocking_recv() {
+            if self.shared.fault.get().is_some() {
+                // Somebody else has found it. Those who wait are told by the end of their channels.
+                return;
+            }
             self.take(first, &mut waiting);
             let group = AssertUnwindSafe(|| self.group(&mut waiting, &mut answers));
             let failed: Option<Box<dyn std::error::Error>> = match catch_unwind(group) {
@@ -193,6 +202,7 @@ impl Committer {
         self.sweep.note(written.garbage);
         self.remove_expired(shared, &mut written)?;
         written.released.append(&mut unused);
+        written.seal(&shared.identity);
         drop(index);
         drop(held);
         Ok(written)
@@ -224,6 +234,7 @@ impl Committer {
     /// Writes a group and makes it durable.
     fn write(&self, shared: &Shared, written: &Written) -> Result<(), Fatal> {
         crash::point("commit-before");
+        shared.is_data_named()?;
         // What a reader could still find by the index is taken from the index first: to see a stream gone a moment
         // before that is durable harms nobody, to find half of it would look like damage.
         let forgotten = written.effects.iter().filter_map(|effect| match effect {
@@ -286,54 +297,77 @@ fn publish(shared: &Shared, written: &Written) {
             }
         }
         index.last = written.last;
+        index.group = written.number;
         drop(index);
         shared.wakes.hint(written.effects.iter().map(|effect| match effect {
             Effect::Step(head) => &head.stream,
             Effect::Forgotten(stream) => stream,
         }));
+    } else if !written.is_empty() {
+        shared.index_mut().group = written.number;
     }
     shared.remove_unnamed(&written.released);
 }
 
-/// Writes the `MARK` file while the store is open, and reminds the committer of the garbage.
+/// Writes the `MARK` file while the store is open, looks whether its files are still there, and reminds the committer of
+/// the garbage.
 ///
 /// It has a thread of its own, so that no commit waits for the two syncs of a mark.
 #[derive(Debug)]
 pub(super) struct Marker {
     pub(super) shared: Arc<Shared>,
-    pub(super) folder: PathBuf,
-    pub(super) identity: [u8; 16],
+    /// What the file says.
+    pub(super) mark: Mark,
     pub(super) committer: mpsc::WeakSender<Operation>,
 }
 
 impl Marker {
     /// Works until `stop` is dropped, then writes the last mark.
-    pub(super) fn run(self, stop: &std::sync::mpsc::Receiver<()>) {
-        let mut written = self.shared.index().last;
+    pub(super) fn run(mut self, stop: &std::sync::mpsc::Receiver<()>) {
+        let mut marked = Instant::now();
         loop {
-            let begun = Instant::now();
-            let is_over = stop.recv_timeout(MARK_INTERVAL) != Err(std::sync::mpsc::RecvTimeoutError::Timeout);
-            let last = self.shared.index().last;
-            if last > written {
-                match self.write(last) {
-                    Ok(()) => written = last,
-                    Err(error) => tracing::warn!(%error, late = ?begun.elapsed(), "the MARK file could not be written"),
+            let is_over = stop.recv_timeout(WATCH_INTERVAL) != Err(std::sync::mpsc::RecvTimeoutError::Timeout);
+            if self.shared.fault.get().is_none()
+                && let Err(error) = self.shared.are_files_there()
+            {
+                self.shared.fail(&error);
+            }
+            if self.shared.fault.get().is_some_and(|_| !self.shared.is_ours()) {
+                // What lies there now is another's, or nobody's, and is not to look like ours.
+                return;
+            }
+            if is_over || marked.elapsed() >= MARK_INTERVAL {
+                let late = marked.elapsed();
+                marked = Instant::now();
+                if let Err(error) = self.write() {
+                    tracing::warn!(%error, ?late, "the MARK file could not be written");
+                }
+                if !is_over
+                    && self.shared.has_garbage.load(Ordering::Relaxed)
+                    && let Some(committer) = self.committer.upgrade()
+                {
+                    // A full queue has better things to do.
+                    let _ = committer.try_send(Operation::Tick);
                 }
             }
             if is_over {
                 return;
             }
-            if self.shared.has_garbage.load(Ordering::Relaxed)
-                && let Some(committer) = self.committer.upgrade()
-            {
-                // A full queue has better things to do.
-                let _ = committer.try_send(Operation::Tick);
-            }
         }
     }
 
-    fn write(&self, last: u64) -> std::io::Result<()> {
-        let mark = Mark { identity: self.identity, last };
-        mark.write(&self.folder, self.shared.durability == Durability::Power)
+    /// Writes the mark if the log has grown.
+    fn write(&mut self) -> std::io::Result<()> {
+        let (last, group) = {
+            let index = self.shared.index();
+            (index.last, index.group)
+        };
+        if last <= self.mark.last && group <= self.mark.group.max(self.mark.opened) {
+            return Ok(());
+        }
+        let mark = Mark { last, group, ..self.mark.clone() };
+        mark.write(&self.shared.folder, self.shared.durability == Durability::Power)?;
+        self.mark = mark;
+        Ok(())
     }
 }

@@ -1,16 +1,13 @@
 //! Writes a store as lines of JSON, so that its data can be read without it.
 
-use std::{
-    io::{self, Write},
-    path::Path,
-};
+use std::io::{self, Write};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{OpenError, Shared, SledOptions, check, codec::Value, open, read};
+use super::{OpenError, SledOptions, check, open, read, whole};
 use crate::{StoreError, Summary};
 
 /// How much was written.
@@ -24,6 +21,14 @@ pub struct Counts {
     pub cells: u64,
     /// Readers' marks.
     pub marks: u64,
+    /// Lines that say that something could not be read. An export has none; it ends at the first.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub damaged: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Why an export was not finished.
@@ -48,7 +53,7 @@ pub enum ExportError {
 /// One line. What is not text is in base64.
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Line<'a> {
+pub(super) enum Line<'a> {
     Stream {
         id: String,
         name: String,
@@ -70,6 +75,10 @@ enum Line<'a> {
         reader: &'a str,
         at: u64,
     },
+    /// Something that could not be read: of the store, or of the stream before.
+    Damaged {
+        what: String,
+    },
     /// The last line: an export without it was cut off.
     Counts(Counts),
 }
@@ -77,14 +86,14 @@ enum Line<'a> {
 /// JSON as it is, or anything.
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Body {
+pub(super) enum Body {
     Json(Box<RawValue>),
     Base64(String),
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Text {
+pub(super) enum Text {
     Text(String),
     Base64(String),
 }
@@ -94,9 +103,10 @@ enum Text {
 ///
 /// # Errors
 /// [`ExportError`]; what was written until then ends without the line of counts.
-pub fn export(path: &Path, mut writer: impl Write) -> Result<Counts, ExportError> {
-    check::is_there(path)?;
-    let shared = open::recover(SledOptions::new(path))?.shared;
+pub fn export(options: impl Into<SledOptions>, mut writer: impl Write) -> Result<Counts, ExportError> {
+    let options = options.into();
+    check::is_there(&options)?;
+    let shared = open::recover(options)?.shared;
     let mut counts = Counts::default();
     for entry in shared.index().iter() {
         let failed = |source| ExportError::Read { stream: entry.id.to_string(), source };
@@ -112,12 +122,12 @@ pub fn export(path: &Path, mut writer: impl Write) -> Result<Counts, ExportError
         write_line(&mut writer, &stream)?;
         for (version, record) in (u64::from(found.view.trimmed) + 1..).zip(found.records) {
             counts.records += 1;
-            let body = body(value(&shared, record.value).map_err(failed)?);
+            let body = body(whole::value(&shared, record.value).map_err(failed)?);
             write_line(&mut writer, &Line::Record { version, format: record.format, body })?;
         }
         for cell in found.cells {
             counts.cells += 1;
-            let value = body(value(&shared, cell.value).map_err(failed)?);
+            let value = body(whole::value(&shared, cell.value).map_err(failed)?);
             write_line(&mut writer, &Line::Cell { key: text(&cell.key.0), version: cell.version.0, value })?;
         }
         for (reader, at) in read::marks(&shared, &entry.id).map_err(failed)? {
@@ -130,19 +140,12 @@ pub fn export(path: &Path, mut writer: impl Write) -> Result<Counts, ExportError
     Ok(counts)
 }
 
-fn write_line(writer: &mut impl Write, line: &Line<'_>) -> io::Result<()> {
+pub(super) fn write_line(writer: &mut impl Write, line: &Line<'_>) -> io::Result<()> {
     serde_json::to_writer(&mut *writer, line)?;
     writer.write_all(b"\n")
 }
 
-fn value(shared: &Shared, value: Value) -> Result<Bytes, StoreError> {
-    match value {
-        Value::Inline(bytes) => Ok(bytes),
-        Value::Blob(name) => shared.blobs.read(&name).map_err(|error| StoreError::Corrupt(format!("a blob: {error}"))),
-    }
-}
-
-fn body(value: Bytes) -> Body {
+pub(super) fn body(value: Bytes) -> Body {
     // A line break can stand in JSON only between its words; it would cut the line here.
     let json = std::str::from_utf8(&value).ok().filter(|text| !text.contains(['\n', '\r']));
     match json.and_then(|text| RawValue::from_string(text.to_owned()).ok()) {
@@ -151,7 +154,7 @@ fn body(value: Bytes) -> Body {
     }
 }
 
-fn text(key: &[u8]) -> Text {
+pub(super) fn text(key: &[u8]) -> Text {
     match std::str::from_utf8(key) {
         Ok(text) => Text::Text(text.to_owned()),
         Err(_) => Text::Base64(STANDARD.encode(key)),

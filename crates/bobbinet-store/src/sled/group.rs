@@ -13,6 +13,7 @@ use super::{
     entry::StepAt,
     index::Index,
     keys, read,
+    stamp::Stamp,
 };
 use crate::{CommitError, Idempotency, Key, Summary, Version};
 
@@ -121,6 +122,10 @@ pub(super) struct Written {
     pub(super) released: Vec<[u8; 32]>,
     pub(super) garbage: u64,
     pub(super) last: u64,
+    /// The group's number.
+    pub(super) number: u64,
+    /// Whether it has heads of its own, which carry its number.
+    has_heads: bool,
     pub(super) asked: usize,
     pub(super) now: u64,
 }
@@ -129,6 +134,14 @@ impl Written {
     /// Whether there is nothing to keep.
     pub(super) fn is_empty(&self) -> bool {
         self.in_order.is_empty() && self.others.is_empty()
+    }
+
+    /// Sees to it that something of the group carries its number. To be called when all of it is there.
+    pub(super) fn seal(&mut self, identity: &[u8; 16]) {
+        if !self.has_heads && !self.others.is_empty() {
+            let value = codec::write_group(Stamp::end(identity, self.number), self.last);
+            self.others.insert(keys::GROUP.to_vec(), Some(value));
+        }
     }
 }
 
@@ -265,8 +278,16 @@ impl<'a> Group<'a> {
     /// The group as it is to be written. Chunks of heads come after the bodies that they name.
     pub(super) fn finish(self) -> Written {
         let mut in_order = self.bodies.finish();
-        in_order.extend(self.heads.into_iter().map(|(first, heads)| (keys::heads(first), heads.finish())));
+        let (identity, number) = (&self.shared.identity, self.index.group + 1);
+        let (has_heads, mut left) = (!self.heads.is_empty(), self.heads.len());
+        for (first, heads) in self.heads {
+            left -= 1;
+            let stamp = if left == 0 { Stamp::end(identity, number) } else { Stamp::new(identity, number) };
+            in_order.push((keys::heads(first), heads.finish(stamp)));
+        }
         Written {
+            number,
+            has_heads,
             in_order,
             others: self.others,
             divided: self.divided,

@@ -3,12 +3,13 @@
 use std::{
     fs::{self, File, TryLockError},
     io,
+    os::unix::fs::OpenOptionsExt,
     path::Path,
     thread,
     time::{Duration, Instant},
 };
 
-use super::{OpenError, mark_file::sync_folder};
+use super::{OpenError, folder::sync_folder};
 
 /// How long a lock is waited for: a child that is being started has its parent's files open until it becomes another
 /// program, and a process that was killed a moment ago may not be quite gone.
@@ -21,7 +22,13 @@ pub(super) struct Lock(#[expect(dead_code, reason = "the lock is held by keeping
 impl Lock {
     pub(super) fn take(folder: &Path) -> Result<Self, OpenError> {
         let io = |source| OpenError::Io { doing: "opening the LOCK file", source };
-        let file = File::options().create(true).truncate(false).write(true).open(folder.join("LOCK")).map_err(io)?;
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(folder.join("LOCK"))
+            .map_err(io)?;
         let begun = Instant::now();
         loop {
             match file.try_lock() {

@@ -28,6 +28,8 @@ pub(super) struct Index {
     due: Ranked,
     /// The number of the newest step that is durable.
     pub(super) last: u64,
+    /// The number of the newest group that is durable.
+    pub(super) group: u64,
 }
 
 /// The streams by slot. A slot that has become free is used again.

@@ -15,6 +15,11 @@ pub(super) struct KeyCounts {
 }
 
 impl KeyCounts {
+    /// None, where none will be added.
+    pub(super) fn none() -> Self {
+        Self { max: 0, all: 0, scopes: BTreeMap::new() }
+    }
+
     /// Counts those in the tree.
     pub(super) fn of(tree: &::sled::Db, max: usize) -> Result<Self, ::sled::Error> {
         let mut counts = Self { max, all: 0, scopes: BTreeMap::new() };

@@ -3,6 +3,7 @@
 //! | key | value |
 //! |---|---|
 //! | `v` | the number of the store's format and the store's identity |
+//! | `g` | the newest group that had no heads, and the number of the last step until then |
 //! | `h` number | *heads*: what the index knows of some consecutive steps; the number is the first one's |
 //! | `l` number \[part\] | *bodies* of some steps; the number is the first one's |
 //! | `x` stream | the number of the last step when the stream was forgotten |
@@ -16,6 +17,7 @@ use bobbinet_core::StreamId;
 use crate::{Key, Version};
 
 pub(super) const FORMAT: &[u8] = b"v";
+pub(super) const GROUP: &[u8] = b"g";
 pub(super) const HEADS: &[u8] = b"h";
 pub(super) const BODIES: &[u8] = b"l";
 pub(super) const FORGOTTEN: &[u8] = b"x";

@@ -1,4 +1,4 @@
-//! The `MARK` file: which store this is, and how far its log had come a moment ago.
+//! The `MARK` file: which store this is, how far its log had come a moment ago, and what it has lost.
 //!
 //! It lies beside the data, not in it. sled opens a file that was cut off as if nothing had ever been behind the cut;
 //! a log that ends before its mark shows that.
@@ -6,21 +6,47 @@
 use std::{
     fs::{self, File},
     io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
     path::Path,
 };
 
-use super::OpenError;
+use super::{Durability, OpenError, folder::sync_folder};
 
 const NAME: &str = "MARK";
 const NEW: &str = "MARK.new";
+const BEGINNING: &str = "bobbinet-store 2 ";
+const OLD_BEGINNING: &str = "bobbinet-store 1 ";
+
+/// How many tears are remembered: the newest ones, since each is told when it is found.
+const TEARS_MAX: usize = 16;
 
 /// What the file says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Mark {
     /// The sixteen bytes that the data begins with as well.
     pub(super) identity: [u8; 16],
     /// The number of a step that the log must have reached.
     pub(super) last: u64,
+    /// The number of a group that the log must have reached.
+    pub(super) group: u64,
+    /// The number from which groups were counted on when the store was opened.
+    pub(super) opened: u64,
+    /// What everything survives that was written since the store was opened.
+    pub(super) durability: Durability,
+    /// What of the log's end could not be read when the store was opened, oldest first.
+    pub(super) tears: Vec<Tear>,
+}
+
+/// An end of the log that could not be read, and so was dropped: what was being written when the process or the power
+/// failed, or the work of a sick disk in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tear {
+    /// The number of the last group that is whole before it.
+    pub after: u64,
+    /// The highest number of a group of which anything was seen in it or behind it.
+    pub newest: u64,
+    /// How many bytes were dropped.
+    pub bytes: u64,
 }
 
 impl Mark {
@@ -34,15 +60,23 @@ impl Mark {
             }
             Err(source) => return Err(OpenError::Io { doing: "reading the MARK file", source }),
         };
+        if text.starts_with(OLD_BEGINNING) {
+            return Err(OpenError::OlderFormat { found: 1 });
+        }
         let mark =
             parse(&text).ok_or_else(|| OpenError::Corrupt("the MARK file is not what was written".to_owned()))?;
         Ok(Some(mark))
     }
 
+    /// Whether there is such a file.
+    pub(super) fn is_there(folder: &Path) -> bool {
+        folder.join(NAME).exists()
+    }
+
     /// Replaces the file. When this returns, the new one survives a power cut if `synced`, else a killed process.
     pub(super) fn write(&self, folder: &Path, synced: bool) -> io::Result<()> {
         let new = folder.join(NEW);
-        let mut file = File::create(&new)?;
+        let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
         file.write_all(self.text().as_bytes())?;
         if synced {
             file.sync_all()?;
@@ -51,16 +85,23 @@ impl Mark {
         if synced { sync_folder(folder) } else { Ok(()) }
     }
 
-    fn text(&self) -> String {
-        let identity: String = self.identity.iter().map(|byte| format!("{byte:02x}")).collect();
-        let line = format!("bobbinet-store 1 {identity} {}", self.last);
+    /// Remembers a tear.
+    pub(super) fn note(&mut self, tear: Tear) {
+        if self.tears.len() == TEARS_MAX {
+            self.tears.remove(0);
+        }
+        self.tears.push(tear);
+    }
+
+    pub(super) fn text(&self) -> String {
+        let Self { identity, last, group, opened, durability, tears } = self;
+        let identity: String = identity.iter().map(|byte| format!("{byte:02x}")).collect();
+        let tears: Vec<String> =
+            tears.iter().map(|Tear { after, newest, bytes }| format!("{after}:{newest}:{bytes}")).collect();
+        let tears = if tears.is_empty() { "-".to_owned() } else { tears.join(",") };
+        let line = format!("{BEGINNING}{identity} {last} {group} {opened} {} {tears}", durability.word());
         format!("{line} {:08x}\n", crc32fast::hash(line.as_bytes()))
     }
-}
-
-/// Makes what was created, renamed or removed in a folder survive a power cut.
-pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
 }
 
 fn parse(text: &str) -> Option<Mark> {
@@ -68,7 +109,8 @@ fn parse(text: &str) -> Option<Mark> {
     if checksum != format!("{:08x}", crc32fast::hash(line.as_bytes())) {
         return None;
     }
-    let (identity, last) = line.strip_prefix("bobbinet-store 1 ")?.split_once(' ')?;
+    let words: Vec<&str> = line.strip_prefix(BEGINNING)?.split(' ').collect();
+    let [identity, last, group, opened, durability, tears] = words[..] else { return None };
     if identity.len() != 32 || !identity.is_ascii() {
         return None;
     }
@@ -76,23 +118,57 @@ fn parse(text: &str) -> Option<Mark> {
     for (at, byte) in bytes.iter_mut().enumerate() {
         *byte = u8::from_str_radix(&identity[2 * at..2 * at + 2], 16).ok()?;
     }
-    Some(Mark { identity: bytes, last: last.parse().ok()? })
+    Some(Mark {
+        identity: bytes,
+        last: last.parse().ok()?,
+        group: group.parse().ok()?,
+        opened: opened.parse().ok()?,
+        durability: Durability::from_word(durability)?,
+        tears: if tears == "-" { Vec::new() } else { tears.split(',').map(tear).collect::<Option<_>>()? },
+    })
+}
+
+fn tear(text: &str) -> Option<Tear> {
+    let (after, rest) = text.split_once(':')?;
+    let (newest, bytes) = rest.split_once(':')?;
+    Some(Tear { after: after.parse().ok()?, newest: newest.parse().ok()?, bytes: bytes.parse().ok()? })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn mark() -> Mark {
+        Mark {
+            identity: *b"0123456789abcdef",
+            last: 42,
+            group: 17,
+            opened: 16,
+            durability: Durability::Power,
+            tears: vec![Tear { after: 7, newest: 8, bytes: 900 }, Tear { after: 15, newest: 15, bytes: 1 }],
+        }
+    }
+
     #[test]
     fn a_mark_is_read_back_and_a_changed_one_is_refused() {
-        let mark = Mark { identity: *b"0123456789abcdef", last: 42 };
-        assert_eq!(parse(&mark.text()), Some(mark));
-        let text = mark.text();
-        for at in 0..text.len() {
-            let mut changed = text.clone().into_bytes();
-            changed[at] ^= 1;
-            assert_eq!(String::from_utf8(changed).ok().and_then(|text| parse(&text)), None, "changed at {at}");
-            assert_eq!(parse(&text[..at]), None, "cut at {at}");
+        for mark in [mark(), Mark { tears: Vec::new(), durability: Durability::None, ..mark() }] {
+            assert_eq!(parse(&mark.text()), Some(mark.clone()));
+            let text = mark.text();
+            for at in 0..text.len() {
+                let mut changed = text.clone().into_bytes();
+                changed[at] ^= 1;
+                assert_eq!(String::from_utf8(changed).ok().and_then(|text| parse(&text)), None, "changed at {at}");
+                assert_eq!(parse(&text[..at]), None, "cut at {at}");
+            }
         }
+    }
+
+    #[test]
+    fn only_the_newest_tears_are_remembered() {
+        let mut mark = mark();
+        for after in 100..200 {
+            mark.note(Tear { after, newest: after, bytes: 1 });
+        }
+        assert_eq!((mark.tears.len(), mark.tears[0].after, mark.tears[15].after), (TEARS_MAX, 184, 199));
     }
 }

@@ -14,6 +14,9 @@ mod codec;
 mod committer;
 mod entry;
 mod export;
+mod folder;
+#[cfg(test)]
+mod golden;
 mod group;
 mod heal;
 mod index;
@@ -27,9 +30,14 @@ mod options;
 mod orders;
 mod ranked;
 mod read;
+mod readers;
+mod salvage;
+mod scan;
 mod shared;
+mod stamp;
 mod sweep;
 mod tail;
+mod whole;
 
 use std::{io, sync::Arc, thread::JoinHandle};
 
@@ -42,14 +50,18 @@ use crate::{
     Cell, Census, Commit, CommitError, Cursor, INLINE_MAX, KEY_LENGTH_MAX, Key, Listing, Loaded, Page, Query, Record,
     Scope, Store, StoreError, Summary, Tail, Version,
 };
-use blobs::{Blobs, Held};
+use blobs::Held;
 use codec::{Kept, Value};
 use committer::Operation;
 use group::{Prepared, PreparedStep};
+use readers::Readers;
 
 pub use check::{Report, check};
 pub use export::{Counts, ExportError, export};
+pub use folder::make as make_folder;
+pub use mark_file::Tear;
 pub use options::{CACHE_BYTES, Durability, FREE_SPACE_MIN, OpenError, SledOptions};
+pub use salvage::salvage;
 use shared::Shared;
 
 /// Streams in a folder.
@@ -58,6 +70,7 @@ use shared::Shared;
 #[derive(Debug)]
 pub struct SledStore {
     shared: Arc<Shared>,
+    readers: Readers,
     /// `None` only while it is being dropped.
     operations: Option<mpsc::Sender<Operation>>,
     committer: Option<JoinHandle<()>>,
@@ -129,59 +142,12 @@ impl SledStore {
         }
     }
 
-    /// A stream that was found, its large values read from their files.
-    async fn loaded(&self, id: &StreamId, found: read::Found) -> Result<Option<Loaded>, StoreError> {
-        let read::Found { view, cells, records } = found;
-        let found = async { Ok((self.found_cells(cells).await?, self.records(records).await?)) };
-        match found.await {
-            Ok((cells, records)) => Ok(Some(Loaded {
-                summary: view.summary,
-                version: codec::version(view.version),
-                cells,
-                trimmed: codec::version(view.trimmed),
-                records,
-            })),
-            // Its blobs went with it.
-            Err(StoreError::Corrupt(_)) if !self.still_there(id) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// The values themselves, large ones read from their files.
-    async fn values(&self, values: Vec<Value>) -> Result<Vec<Bytes>, StoreError> {
-        if values.iter().all(|value| matches!(value, Value::Inline(_))) {
-            return read_values(&self.shared.blobs, values);
-        }
-        let blobs = self.shared.blobs.clone();
-        match tokio::task::spawn_blocking(move || read_values(&blobs, values)).await {
-            Ok(values) => values,
-            Err(error) => Err(StoreError::Unavailable(format!("a blob could not be read: {error}"))),
-        }
-    }
-
-    async fn records(&self, kept: Vec<Kept>) -> Result<Vec<Record>, StoreError> {
-        let inline = |record: &Kept| match &record.value {
-            Value::Inline(body) => Some(Record { format: record.format, body: body.clone() }),
-            Value::Blob(_) => None,
-        };
-        if let Some(records) = kept.iter().map(inline).collect() {
-            return Ok(records);
-        }
-        let formats: Vec<u16> = kept.iter().map(|record| record.format).collect();
-        let bodies = self.values(kept.into_iter().map(|record| record.value).collect()).await?;
-        Ok(formats.into_iter().zip(bodies).map(|(format, body)| Record { format, body }).collect())
-    }
-
-    async fn found_cells(&self, found: Vec<read::FoundCell>) -> Result<Vec<Cell>, StoreError> {
-        let (names, values): (Vec<_>, Vec<_>) =
-            found.into_iter().map(|cell| ((cell.key, cell.version), cell.value)).unzip();
-        let values = self.values(values).await?;
-        Ok(names.into_iter().zip(values).map(|((key, version), value)| Cell { key, version, value }).collect())
-    }
-
-    /// Whether a stream is still what it was when something of it could not be found.
-    fn still_there(&self, id: &StreamId) -> bool {
-        self.shared.index().get(id).is_some()
+    /// Reads something that may lie on the disk only, on a thread that may wait for it.
+    async fn read_disk<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.readers.read(self.shared.clone(), read).await
     }
 }
 
@@ -199,40 +165,37 @@ impl Store for SledStore {
     }
 
     async fn load(&self, id: &StreamId) -> Result<Option<Loaded>, StoreError> {
-        match read::load(&self.shared, id)? {
-            Some(found) => self.loaded(id, found).await,
-            None => Ok(None),
+        if self.shared.index().get(id).is_none() {
+            return Ok(None);
         }
+        let id = id.clone();
+        self.read_disk(move |shared| whole::load(shared, &id)).await
     }
 
-    async fn load_all(&self, ids: &[StreamId]) -> Result<Vec<Option<Loaded>>, StoreError> {
-        let mut all = Vec::with_capacity(ids.len());
-        for (id, found) in ids.iter().zip(read::load_all(&self.shared, ids)?) {
-            all.push(match found {
-                Some(found) => self.loaded(id, found).await?,
-                None => None,
-            });
+    async fn load_all(&self, ids: &[StreamId]) -> Vec<Result<Option<Loaded>, StoreError>> {
+        if ids.is_empty() {
+            return Vec::new();
         }
-        Ok(all)
+        let (count, ids) = (ids.len(), ids.to_vec());
+        let read = self.read_disk(move |shared| Ok(whole::load_all(shared, &ids))).await;
+        read.unwrap_or_else(|error| vec![Err(error); count])
     }
 
     async fn read(&self, id: &StreamId, after: Version, limit: usize) -> Result<Page, StoreError> {
-        match read::page(&self.shared, id, after, limit)? {
-            read::FoundPage::Records(records) => match self.records(records).await {
-                Ok(records) => Ok(Page::Records(records)),
-                Err(StoreError::Corrupt(_)) if !self.still_there(id) => Ok(Page::Records(Vec::new())),
-                Err(error) => Err(error),
-            },
-            read::FoundPage::Trimmed(first) => Ok(Page::Trimmed { first: codec::version(first) }),
+        let is_empty = |entry: &entry::Entry| codec::version(entry.version) <= after;
+        if limit == 0 || self.shared.index().get(id).is_none_or(is_empty) {
+            return Ok(Page::Records(Vec::new()));
         }
+        let id = id.clone();
+        self.read_disk(move |shared| whole::page(shared, &id, after, limit)).await
     }
 
     async fn cells(&self, id: &StreamId, prefix: &Key, at: Version) -> Result<Vec<Cell>, StoreError> {
-        let found = read::cells(&self.shared, id, prefix, at)?;
-        match self.found_cells(found).await {
-            Err(StoreError::Corrupt(_)) if !self.still_there(id) => Ok(Vec::new()),
-            cells => cells,
+        if self.shared.index().get(id).is_none_or(|entry| !entry.cells) {
+            return Ok(Vec::new());
         }
+        let (id, prefix) = (id.clone(), prefix.clone());
+        self.read_disk(move |shared| whole::cells(shared, &id, &prefix, at)).await
     }
 
     async fn list(&self, query: &Query) -> Result<Listing, StoreError> {
@@ -250,7 +213,11 @@ impl Store for SledStore {
     }
 
     async fn tail(&self, scope: &Scope, after: Cursor, limit: usize) -> Result<Tail, StoreError> {
-        tail::tail(&self.shared, scope, after, limit)
+        if limit == 0 || after.0 >= self.shared.index().last {
+            return Ok(Tail { entries: Vec::new(), next: after });
+        }
+        let scope = scope.clone();
+        self.read_disk(move |shared| tail::tail(shared, &scope, after, limit)).await
     }
 
     async fn changed(&self, id: &StreamId, after: Version) {
@@ -267,7 +234,11 @@ impl Store for SledStore {
     }
 
     async fn marks(&self, id: &StreamId) -> Result<Vec<(String, Version)>, StoreError> {
-        read::marks(&self.shared, id)
+        if self.shared.index().get(id).is_none() {
+            return Ok(Vec::new());
+        }
+        let id = id.clone();
+        self.read_disk(move |shared| read::marks(shared, &id)).await
     }
 
     async fn trim(&self, id: &StreamId, before: Version) -> Result<(), StoreError> {
@@ -322,18 +293,4 @@ fn prepare(commit: Commit, mut value: impl FnMut(Bytes) -> io::Result<Value>, he
         });
     }
     Ok(Prepared { steps, idempotency: commit.idempotency, held })
-}
-
-fn read_values(blobs: &Blobs, values: Vec<Value>) -> Result<Vec<Bytes>, StoreError> {
-    let read = |value| match value {
-        Value::Inline(bytes) => Ok(bytes),
-        Value::Blob(name) => blobs.read(&name).map_err(|error| {
-            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) {
-                StoreError::Corrupt("a blob is missing or not what was written".to_owned())
-            } else {
-                StoreError::Unavailable(format!("a blob could not be read: {error}"))
-            }
-        }),
-    };
-    values.into_iter().map(read).collect()
 }

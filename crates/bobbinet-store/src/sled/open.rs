@@ -1,13 +1,15 @@
 //! Opens a store, or says why not.
 //!
-//! In this order: our own lock, a half-written snapshot put right, sled, whether it is our data and all of it, the index,
-//! leftovers of blobs, the threads. sled panics when it meets damage, so all of it happens on a thread of its own.
+//! In this order: our own lock, whether there has been a store, what sled would drop, a half-written snapshot put right,
+//! sled, whether it is our data and all of it, the index, leftovers of blobs, the threads. sled panics when it meets
+//! damage, so all of it happens on a thread of its own.
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
-    io::{self, Read},
-    path::Path,
+    fs::File,
+    io::{self, Read, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, OnceLock, RwLock, atomic::AtomicBool},
     thread,
     time::{Duration, Instant},
@@ -23,12 +25,16 @@ use super::{
     cache,
     codec::{self, Heads},
     committer::{Committer, Marker, QUEUE_MAX},
+    folder::{self, sync_folder},
     heal::{self, Lock},
     index::Index,
     key_counts::KeyCounts,
     keys,
-    mark_file::{Mark, sync_folder},
+    mark_file::{Mark, Tear},
+    readers::Readers,
+    scan,
     shared::free_space,
+    stamp::Stamp,
     sweep::Sweep,
 };
 use crate::wakes::Wakes;
@@ -43,7 +49,8 @@ const OPEN_SPACE_MIN: u64 = 2 << 20;
 #[derive(Debug)]
 pub(super) struct Recovered {
     pub(super) shared: Shared,
-    pub(super) identity: [u8; 16],
+    /// What the `MARK` file says.
+    pub(super) mark: Mark,
     /// Steps of forgotten streams that are still there.
     pub(super) garbage: u64,
 }
@@ -53,12 +60,11 @@ pub(super) fn open(options: SledOptions) -> Result<SledStore, OpenError> {
     if options.durability == Durability::None {
         tracing::warn!("the store's durability is none: what it acknowledges does not survive");
     }
-    let folder = options.path.clone();
-    let Recovered { shared, identity, garbage } = recover(options)?;
+    let Recovered { shared, mark, garbage } = recover(options)?;
     let shared = Arc::new(shared);
     let (operations, receiver) = mpsc::channel(QUEUE_MAX);
     let (stop, stopped) = std::sync::mpsc::channel();
-    let marker = Marker { shared: shared.clone(), folder, identity, committer: operations.downgrade() };
+    let marker = Marker { shared: shared.clone(), mark, committer: operations.downgrade() };
     let committer = Committer {
         shared: shared.clone(),
         operations: receiver,
@@ -67,12 +73,25 @@ pub(super) fn open(options: SledOptions) -> Result<SledStore, OpenError> {
     };
     let committer = spawn("bobbinet-store", move || committer.run())?;
     let marker = spawn("bobbinet-store-mark", move || marker.run(&stopped))?;
-    Ok(SledStore { shared, operations: Some(operations), committer: Some(committer), marker: Some((stop, marker)) })
+    Ok(SledStore {
+        shared,
+        readers: Readers::default(),
+        operations: Some(operations),
+        committer: Some(committer),
+        marker: Some((stop, marker)),
+    })
 }
 
 /// Opens a store without its threads.
 pub(super) fn recover(options: SledOptions) -> Result<Recovered, OpenError> {
-    let recovering = spawn("bobbinet-store-open", move || recover_here(&options))?;
+    apart(move || recover_here(&options))
+}
+
+/// Does something in which sled may panic.
+pub(super) fn apart<T: Send + 'static>(
+    open: impl FnOnce() -> Result<T, OpenError> + Send + 'static,
+) -> Result<T, OpenError> {
+    let recovering = spawn("bobbinet-store-open", open)?;
     recovering.join().unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
         Err(OpenError::Corrupt(format!("opening it ended in a panic: {}", text.unwrap_or("without a word"))))
@@ -91,31 +110,40 @@ fn spawn<T: Send + 'static>(
 
 fn recover_here(options: &SledOptions) -> Result<Recovered, OpenError> {
     let folder = &options.path;
+    let synced = options.durability == Durability::Power;
     let io = |doing| move |source| OpenError::Io { doing, source };
-    fs::create_dir_all(folder).map_err(io("making the store's folder"))?;
+    folder::make(folder, synced).map_err(io("making the store's folder"))?;
     let lock = Lock::take(folder)?;
     let mark = Mark::read(folder)?;
     let log = folder.join("log");
-    if mark.is_some() && !log.join("db").exists() {
-        return Err(OpenError::Corrupt("its data file is gone".to_owned()));
-    }
+    has_been_none(options, &log, mark.as_ref())?;
     if free_space(folder).map_err(io("asking how much room the disk has"))? < OPEN_SPACE_MIN {
         return Err(OpenError::Full { folder: folder.clone() });
     }
-    fs::create_dir_all(&log).map_err(io("making the store's folder"))?;
+    folder::make(&log, synced).map_err(io("making the store's folder"))?;
     heal::snapshots(&log).map_err(io("putting a half-written snapshot right"))?;
+    let mark = mark.map(|mark| look_before(options, &log, mark)).transpose()?;
     let tree = open_sled(options, &log)?;
+    folder::close_files(&log).map_err(io("closing the store's files to others"))?;
     let data = File::open(log.join("db")).map_err(io("opening the data file a second time"))?;
     let identity = identify(options, &tree, &data, mark.as_ref())?;
-    let (index, garbage) = read_index(&tree)?;
-    if let Some(mark) = mark
-        && index.last < mark.last
-    {
-        let Index { last, .. } = index;
-        return Err(OpenError::Corrupt(format!("its log ends at step {last}, but had come to step {}", mark.last)));
+    let refuse = &mut |fault| Err(OpenError::Corrupt(fault));
+    let (mut index, garbage) = read_index(&tree, Some(&identity), refuse)?;
+    if let Some(mark) = &mark {
+        reaches(&index, mark)?;
     }
-    let blobs = Blobs::open(folder.join("blobs"), options.durability == Durability::Power)
-        .map_err(io("making the folder of blobs"))?;
+    let mut mark = mark.unwrap_or_else(|| new_mark(options, identity));
+    if mark.durability != Durability::Power && synced {
+        // From now on the data is said to survive a power cut, and that is said of what was there before too.
+        data.sync_all().map_err(io("syncing the store"))?;
+    }
+    (mark.last, mark.group, mark.durability) = (index.last, index.group, options.durability);
+    // What was torn has used numbers up; those of what comes now are higher, so that they are told apart for ever.
+    index.group = mark.tears.iter().map(|tear| tear.newest).fold(index.group.max(mark.opened), u64::max);
+    mark.opened = index.group;
+    let blobs = Blobs::open(folder.join("blobs"), synced).map_err(io("making the folder of blobs"))?;
+    mark.write(folder, synced).map_err(io("writing the MARK file"))?;
+    witness(options).map_err(io("writing the file that says that there is a store"))?;
     let is_named = |sha256: &[u8; 32]| match tree.scan_prefix(keys::blob(sha256)).next() {
         None => false,
         // What cannot be read may be a name.
@@ -127,6 +155,7 @@ fn recover_here(options: &SledOptions) -> Result<Recovered, OpenError> {
         key_counts: Mutex::new(key_counts),
         tree,
         data,
+        identity,
         index: RwLock::new(index),
         wakes: Wakes::default(),
         blobs: Arc::new(blobs),
@@ -137,10 +166,120 @@ fn recover_here(options: &SledOptions) -> Result<Recovered, OpenError> {
         fault: OnceLock::new(),
         _lock: lock,
     };
-    Ok(Recovered { shared, identity, garbage })
+    Ok(Recovered { shared, mark, garbage })
 }
 
-fn open_sled(options: &SledOptions, log: &Path) -> Result<::sled::Db, OpenError> {
+/// Where it is said that there has been a store.
+pub(super) fn witness_path(options: &SledOptions) -> PathBuf {
+    options.witness.clone().unwrap_or_else(|| options.path.join("WITNESS"))
+}
+
+/// Says that there has been a store. Only once there is a mark: a process that ends before that has lost nothing, and the
+/// next one begins anew.
+fn witness(options: &SledOptions) -> io::Result<()> {
+    let path = witness_path(options);
+    if path.exists() {
+        return Ok(());
+    }
+    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+    let text = format!(
+        "There is a bobbinet store in {}. If that is gone, it is not begun anew unless this file is removed.\n",
+        options.path.display()
+    );
+    file.write_all(text.as_bytes())?;
+    if options.durability == Durability::Power {
+        file.sync_all()?;
+        sync_folder(path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))?;
+    }
+    Ok(())
+}
+
+/// Refuses a folder that has lost its store: an empty one in its place would look healthy.
+fn has_been_none(options: &SledOptions, log: &Path, mark: Option<&Mark>) -> Result<(), OpenError> {
+    let has_data = log.join("db").exists();
+    let corrupt = |text: String| Err(OpenError::Corrupt(text));
+    match mark {
+        Some(_) if has_data => Ok(()),
+        Some(_) => corrupt("its data file is gone".to_owned()),
+        None => {
+            let witness = witness_path(options);
+            if witness.exists() {
+                let gone = if has_data { "its MARK file is" } else { "its MARK file and its log are" };
+                let text = "to begin an empty store in its place, remove";
+                return corrupt(format!("{gone} gone; {text} {} as well", witness.display()));
+            }
+            let blobs = options.path.join("blobs");
+            if !has_data && Blobs::has_any(&blobs) {
+                let text = "there are large values of a store whose MARK file and log are gone";
+                return corrupt(format!("{text}; to begin an empty one in its place, remove {}", blobs.display()));
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Reads the log before sled does. Gives the mark with what is known now: sled erases what it would show.
+fn look_before(options: &SledOptions, log: &Path, mut mark: Mark) -> Result<Mark, OpenError> {
+    let io = |doing| move |source| OpenError::Io { doing, source };
+    let found = scan::scan(log, &mark.identity, mark.opened).map_err(io("reading the log"))?;
+    if !found.is_torn() {
+        return Ok(mark);
+    }
+    let (whole, newest, dropped) = (found.whole, found.newest, found.dropped);
+    let is_synced = options.durability == Durability::Power;
+    let was_synced = mark.durability == Durability::Power;
+    if was_synced && found.is_damage() {
+        return Err(OpenError::Corrupt(format!(
+            "{dropped} bytes of its log cannot be read after group {whole}, and there are later ones up to group {newest}, \
+             which were begun only when those were safe on the disk"
+        )));
+    }
+    if whole < mark.group {
+        let text = format!("cannot be read after group {whole}, but had been written to group {}", mark.group);
+        return Err(OpenError::Corrupt(format!("{dropped} bytes of its log {text}")));
+    }
+    // Where several groups may be torn, as without a sync of each, sled does what it can.
+    let behind =
+        if found.is_damage() { Some(Vec::new()) } else { scan::behind(log, &found).map_err(io("reading the log"))? };
+    let Some(behind) = behind else {
+        return Err(OpenError::Corrupt(format!(
+            "{dropped} bytes of its log cannot be read after group {whole}, and sled would not end there"
+        )));
+    };
+    if was_synced {
+        mark.group = mark.group.max(newest.saturating_sub(1));
+    }
+    tracing::warn!(
+        bytes = dropped,
+        after = whole,
+        newest,
+        "the end of the store's log cannot be read and is dropped: what was being written when the process or the power \
+         failed, or a fault of the disk in the last that was"
+    );
+    mark.note(Tear { after: whole, newest, bytes: dropped });
+    // Before it is erased: whoever opens the store next would not know.
+    mark.write(&options.path, is_synced).map_err(io("writing the MARK file"))?;
+    scan::erase(log, &behind).map_err(io("cutting the log where it was torn"))?;
+    Ok(mark)
+}
+
+/// Whether all is there that was once said to be.
+fn reaches(index: &Index, mark: &Mark) -> Result<(), OpenError> {
+    let Index { last, group, .. } = index;
+    if *last < mark.last {
+        return Err(OpenError::Corrupt(format!("its log ends at step {last}, but had come to step {}", mark.last)));
+    }
+    if *group < mark.group {
+        return Err(OpenError::Corrupt(format!("its log ends at group {group}, but had come to group {}", mark.group)));
+    }
+    Ok(())
+}
+
+fn new_mark(options: &SledOptions, identity: [u8; 16]) -> Mark {
+    Mark { identity, last: 0, group: 0, opened: 0, durability: options.durability, tears: Vec::new() }
+}
+
+pub(super) fn open_sled(options: &SledOptions, log: &Path) -> Result<::sled::Db, OpenError> {
     let config = ::sled::Config::new()
         .path(log)
         .cache_capacity(options.cache_bytes)
@@ -185,12 +324,6 @@ fn from_io(options: &SledOptions, source: io::Error) -> OpenError {
 /// Whose data this is. An empty folder becomes a store; a folder that lost its data does not.
 fn identify(options: &SledOptions, tree: &::sled::Db, data: &File, mark: Option<&Mark>) -> Result<[u8; 16], OpenError> {
     let corrupt = |text: &str| Err(OpenError::Corrupt(text.to_owned()));
-    let begin = |identity: [u8; 16], last: u64| {
-        let synced = options.durability == Durability::Power;
-        Mark { identity, last }
-            .write(&options.path, synced)
-            .map_err(|source| OpenError::Io { doing: "writing the MARK file", source })
-    };
     let known = tree.get(keys::FORMAT).map_err(sled_error)?;
     match (known, mark) {
         (None, Some(_)) => corrupt("its data file is empty"),
@@ -200,12 +333,14 @@ fn identify(options: &SledOptions, tree: &::sled::Db, data: &File, mark: Option<
             tree.insert(keys::FORMAT, codec::write_identity(codec::FORMAT, &identity)).map_err(sled_error)?;
             tree.flush().map_err(sled_error)?;
             let sync = || {
+                if options.durability != Durability::Power {
+                    return Ok(());
+                }
                 data.sync_all()?;
                 sync_folder(&options.path.join("log"))?;
                 sync_folder(&options.path)
             };
             sync().map_err(|source| OpenError::Io { doing: "syncing a new store", source })?;
-            begin(identity, 0)?;
             Ok(identity)
         }
         (Some(known), mark) => {
@@ -214,11 +349,14 @@ fn identify(options: &SledOptions, tree: &::sled::Db, data: &File, mark: Option<
             if format > codec::FORMAT {
                 return Err(OpenError::NewerFormat { found: format, known: codec::FORMAT });
             }
+            if format < codec::FORMAT {
+                return Err(OpenError::OlderFormat { found: format });
+            }
             match mark {
                 Some(mark) if mark.identity != identity => corrupt("its MARK file is that of another store"),
                 Some(_) => Ok(identity),
                 // The process ended between the first key and the first mark.
-                None if tree.scan_prefix(keys::HEADS).next().is_none() => begin(identity, 0).map(|()| identity),
+                None if tree.scan_prefix(keys::HEADS).next().is_none() => Ok(identity),
                 None => corrupt("its MARK file is gone"),
             }
         }
@@ -238,28 +376,52 @@ fn random() -> io::Result<[u8; 16]> {
     Ok(bytes)
 }
 
-/// Reads all heads in order: each chunk says where the next one begins, so that none is missing unnoticed.
-fn read_index(tree: &::sled::Db) -> Result<(Index, u64), OpenError> {
-    let damaged = |error: codec::Damaged| OpenError::Corrupt(error.to_string());
+/// Reads all heads in order: each chunk says where the next one begins, so that none is missing unnoticed. What is wrong is
+/// said to `fault`, which ends it or has it go on with what can be read.
+pub(super) fn read_index(
+    tree: &::sled::Db,
+    identity: Option<&[u8; 16]>,
+    fault: &mut dyn FnMut(String) -> Result<(), OpenError>,
+) -> Result<(Index, u64), OpenError> {
     let mut forgotten: BTreeMap<StreamId, u64> = BTreeMap::new();
     for pair in tree.scan_prefix(keys::FORGOTTEN) {
         let (key, number) = pair.map_err(sled_error)?;
         let stream = StreamId::from_bytes(&key[keys::FORGOTTEN.len()..]);
-        forgotten.insert(stream, codec::read_number(&number).map_err(damaged)?);
+        match codec::read_number(&number) {
+            Ok(number) => drop(forgotten.insert(stream, number)),
+            Err(error) => fault(error.to_string())?,
+        }
     }
     let mut index = Index::default();
+    let mut last_without = 0;
+    if let Some(group) = tree.get(keys::GROUP).map_err(sled_error)? {
+        match codec::read_group(&group) {
+            Ok((stamp, last)) => (index.group, last_without) = (stamp.group(), last),
+            Err(error) => fault(error.to_string())?,
+        }
+    }
     let mut garbage = forgotten.len() as u64;
     let mut next = 1;
     for pair in tree.scan_prefix(keys::HEADS) {
         let (key, chunk) = pair.map_err(sled_error)?;
         let number = keys::number(&key).unwrap_or_default();
         if number != next {
-            return Err(OpenError::Corrupt(format!("steps {next} and later are missing from its log")));
+            fault(format!("steps {next} and later are missing from its log"))?;
         }
-        let heads = Heads::read(&chunk).map_err(damaged)?;
+        let heads = match Heads::read(&chunk) {
+            Ok(heads) => heads,
+            Err(error) => {
+                fault(error.to_string())?;
+                continue;
+            }
+        };
         cache::settle(tree, &key);
+        if identity.is_some_and(|identity| Stamp::read(identity, heads.stamp.as_bytes()).is_none()) {
+            fault("a chunk of heads is that of another store".to_owned())?;
+        }
+        index.group = index.group.max(heads.stamp.group());
         if heads.span < heads.entries.len() as u64 || heads.span == 0 {
-            return Err(OpenError::Corrupt("a chunk of heads is not what was written".to_owned()));
+            fault("a chunk of heads is not what was written".to_owned())?;
         }
         for (number, head) in (number..).zip(heads.entries) {
             let Some(head) = head else { continue };
@@ -273,5 +435,8 @@ fn read_index(tree: &::sled::Db) -> Result<(Index, u64), OpenError> {
     }
     index.sort();
     index.last = next - 1;
+    if index.last < last_without {
+        fault(format!("its log ends at step {}, but had come to step {last_without}", index.last))?;
+    }
     Ok((index, garbage))
 }

@@ -1,6 +1,9 @@
 //! How a store is opened, and why it may not be.
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use crate::IDEMPOTENCY_KEYS_MAX;
 
@@ -23,6 +26,21 @@ pub enum Durability {
     None,
 }
 
+impl Durability {
+    /// How it is called in the `MARK` file.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Power => "power",
+            Self::Process => "process",
+            Self::None => "none",
+        }
+    }
+
+    pub(super) fn from_word(word: &str) -> Option<Self> {
+        [Self::Power, Self::Process, Self::None].into_iter().find(|durability| durability.word() == word)
+    }
+}
+
 /// How a store is opened.
 #[derive(Clone, Debug)]
 pub struct SledOptions {
@@ -36,6 +54,9 @@ pub struct SledOptions {
     pub free_space_min: u64,
     /// How many idempotency keys are remembered at a time.
     pub idempotency_keys_max: usize,
+    /// The file that says that there has been a store, so that one whose files are gone does not begin anew as an empty
+    /// one. `None`: it lies in the store's own folder. Elsewhere it also outlives that.
+    pub witness: Option<PathBuf>,
 }
 
 impl SledOptions {
@@ -47,7 +68,14 @@ impl SledOptions {
             durability: Durability::default(),
             free_space_min: FREE_SPACE_MIN,
             idempotency_keys_max: IDEMPOTENCY_KEYS_MAX,
+            witness: None,
         }
+    }
+}
+
+impl<P: AsRef<Path> + ?Sized> From<&P> for SledOptions {
+    fn from(path: &P) -> Self {
+        Self::new(path.as_ref())
     }
 }
 
@@ -63,6 +91,12 @@ pub enum OpenError {
     /// It is damaged. A copy of the folder should be made before anything is tried.
     #[error("the store is damaged: {0}")]
     Corrupt(String),
+    /// It was written by a version of this program that was never released.
+    #[error("the store has format {found}, which no released version wrote; this program begins at format 2")]
+    OlderFormat {
+        /// The number of its format.
+        found: u32,
+    },
     /// It was written by a newer version of this program.
     #[error("the store has format {found}; this program knows formats up to {known}")]
     NewerFormat {

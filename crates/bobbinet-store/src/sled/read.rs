@@ -131,7 +131,7 @@ pub(super) fn load(shared: &Shared, id: &StreamId) -> Result<Option<Found>, Stor
 }
 
 /// Several streams. What lies together is read once.
-pub(super) fn load_all(shared: &Shared, ids: &[StreamId]) -> Result<Vec<Option<Found>>, StoreError> {
+pub(super) fn load_all(shared: &Shared, ids: &[StreamId]) -> Vec<Result<Option<Found>, StoreError>> {
     let views: Vec<Option<View>> = {
         let index = shared.index();
         ids.iter().map(|id| index.get(id).map(|entry| View::of_all(&index, entry))).collect()
@@ -189,8 +189,9 @@ pub(super) fn cells(shared: &Shared, id: &StreamId, prefix: &Key, at: Version) -
 
 pub(super) fn marks(shared: &Shared, id: &StreamId) -> Result<Vec<(String, Version)>, StoreError> {
     let view = |index: &Index| index.get(id).map(|entry| View::of(entry, &[]));
-    let beginning = keys::marks(id);
     let found = again(shared, id, view, |_| {
+        // Only of a stream that is there: others may be called anything.
+        let beginning = keys::marks(id);
         let mut marks = Vec::new();
         for pair in shared.tree.scan_prefix(&beginning) {
             let (key, value) = pair?;

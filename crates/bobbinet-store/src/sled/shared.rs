@@ -1,15 +1,16 @@
 //! What the committer and the readers share.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, atomic::AtomicBool,
     },
 };
 
-use super::{Durability, blobs::Blobs, heal, index::Index, key_counts::KeyCounts, keys};
+use super::{Durability, blobs::Blobs, heal, index::Index, key_counts::KeyCounts, keys, mark_file::Mark};
 use crate::wakes::Wakes;
 
 /// An open store without its threads.
@@ -18,6 +19,8 @@ pub(super) struct Shared {
     pub(super) tree: ::sled::Db,
     /// A second handle of sled's data file, for the sync that sled does not make.
     pub(super) data: File,
+    /// The sixteen bytes that no other store has.
+    pub(super) identity: [u8; 16],
     pub(super) index: RwLock<Index>,
     pub(super) wakes: Wakes,
     pub(super) blobs: Arc<Blobs>,
@@ -64,6 +67,41 @@ impl Shared {
         self.fault.get().cloned().unwrap_or_else(|| "the store is closed".to_owned())
     }
 
+    /// Whether the files that are written to are those that a later start will find.
+    ///
+    /// # Errors
+    /// [`Gone`], with what is not there any more.
+    pub(super) fn are_files_there(&self) -> Result<(), Gone> {
+        let db = self.folder.join("log/db");
+        let is_data = match (fs::metadata(&db), self.data.metadata()) {
+            (Ok(there), Ok(open)) => (there.dev(), there.ino()) == (open.dev(), open.ino()),
+            (Err(error), _) | (_, Err(error)) => error.kind() != io::ErrorKind::NotFound,
+        };
+        if !is_data {
+            return Err(Gone(db));
+        }
+        if !Mark::is_there(&self.folder) {
+            return Err(Gone(self.folder.join("MARK")));
+        }
+        Ok(())
+    }
+
+    /// Whether the data file still has a name. Asked before each group, so it asks nothing of the disk.
+    ///
+    /// # Errors
+    /// [`Gone`] if it has none: what is written to it then goes with this process.
+    pub(super) fn is_data_named(&self) -> Result<(), Gone> {
+        match self.data.metadata() {
+            Ok(open) if open.nlink() == 0 => Err(Gone(self.folder.join("log/db"))),
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Whether the folder is still that of this store.
+    pub(super) fn is_ours(&self) -> bool {
+        self.are_files_there().is_ok()
+    }
+
     pub(super) fn is_full(&self) -> bool {
         match free_space(&self.folder) {
             Ok(free) => free < self.free_space_min,
@@ -88,6 +126,11 @@ impl Shared {
         }
     }
 }
+
+/// A file of an open store was deleted or replaced.
+#[derive(Debug, thiserror::Error)]
+#[error("{} was deleted or replaced while the store was in use, and what is written now would be lost", .0.display())]
+pub(super) struct Gone(PathBuf);
 
 /// How many bytes may still be written.
 pub(super) fn free_space(folder: &Path) -> io::Result<u64> {

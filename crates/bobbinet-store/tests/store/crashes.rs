@@ -8,7 +8,12 @@ use std::{
 
 use bobbinet_store::crash;
 
-use crate::writer::{self, Kind};
+use crate::{
+    needs::missing,
+    writer::{self, Kind},
+};
+
+const SYNCS: &str = "that an answer follows the sync of what it is about";
 
 /// How often a process is killed at a time of no meaning. Each opens what the one before left behind.
 const KILLS: u64 = 8;
@@ -71,12 +76,12 @@ fn an_answer_follows_the_sync_of_what_it_is_about() {
         .stderr(Stdio::null())
         .status();
     if let Err(error) = child {
-        println!("SKIPPED: strace cannot be run here: {error}");
+        missing(SYNCS, &format!("strace cannot be run ({error}); as root, `cargo xtask tools` installs it"));
         return;
     }
     let trace = fs::read_to_string(&trace).unwrap();
     if !trace.contains("fdatasync") && !trace.contains("pwrite64") {
-        println!("SKIPPED: strace may not trace here: {trace}");
+        missing(SYNCS, &format!("strace may not trace here: {trace}"));
         return;
     }
     let (mut written, mut synced, mut answers) = (false, false, 0);

@@ -10,18 +10,18 @@ use bobbinet_store::{
 
 use crate::reopen::tree;
 
-const STREAMS: u64 = 150;
+pub(crate) const STREAMS: u64 = 150;
 
-fn options(folder: &Path) -> SledOptions {
+pub(crate) fn options(folder: &Path) -> SledOptions {
     SledOptions { durability: Durability::Process, ..SledOptions::new(folder) }
 }
 
-fn name(number: u64) -> StreamId {
+pub(crate) fn name(number: u64) -> StreamId {
     stream(&format!("t{number:04}"))
 }
 
 /// A closed store, and what is in it.
-async fn whole(folder: &Path) -> Vec<Loaded> {
+pub(crate) async fn whole(folder: &Path) -> Vec<Loaded> {
     let store = SledStore::open(options(folder)).unwrap();
     for number in 0..STREAMS {
         let first = Step {
@@ -41,7 +41,7 @@ async fn whole(folder: &Path) -> Vec<Loaded> {
     loaded
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
@@ -147,7 +147,7 @@ async fn a_file_that_is_gone_or_anothers_is_refused() {
         ("no log", Box::new(|store| fs::remove_dir_all(store.join("log")).unwrap())),
         ("no mark", Box::new(remove("MARK"))),
         ("another's mark", Box::new(from_other("MARK"))),
-        ("half a mark", Box::new(|store| fs::write(store.join("MARK"), "bobbinet-store 1 0123").unwrap())),
+        ("half a mark", Box::new(|store| fs::write(store.join("MARK"), "bobbinet-store 2 0123").unwrap())),
         ("an empty mark", Box::new(|store| fs::write(store.join("MARK"), "").unwrap())),
     ];
     for (what, harm) in harms {
@@ -194,6 +194,14 @@ async fn what_is_lost_within_is_named() {
     fs::remove_file(&blob).unwrap();
     assert_eq!(look(&damaged, &expected, "a blob").await, Found::Partly);
     assert_eq!(check(&damaged).unwrap().faults.len(), 1);
+    // Of those that are read together, each says for itself whether it is there.
+    let store = SledStore::open(options(&damaged)).unwrap();
+    let ids: Vec<StreamId> = (0..STREAMS).map(name).collect();
+    let all = store.load_all(&ids).await;
+    assert_eq!(all.iter().filter(|loaded| matches!(loaded, Err(StoreError::Corrupt(_)))).count(), 1);
+    for (loaded, expected) in all.iter().zip(&expected) {
+        assert!(loaded.as_ref().is_ok_and(|loaded| loaded.as_ref() == Some(expected)) || loaded.is_err());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -238,8 +246,8 @@ async fn a_newer_format_is_refused_and_left_alone() {
     data.insert("v", newer).unwrap();
     drop(data);
     let error = SledStore::open(options(folder.path())).unwrap_err();
-    assert!(matches!(error, OpenError::NewerFormat { found: 2, known: 1 }), "{error:?}");
-    assert_eq!(error.to_string(), "the store has format 2; this program knows formats up to 1");
+    assert!(matches!(error, OpenError::NewerFormat { found: 3, known: 2 }), "{error:?}");
+    assert_eq!(error.to_string(), "the store has format 3; this program knows formats up to 2");
     let data = tree(folder.path());
     data.insert("v", known).unwrap();
     drop(data);

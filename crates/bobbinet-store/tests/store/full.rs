@@ -7,23 +7,43 @@ use bobbinet_store::{
     conformance::{record, step, stream},
 };
 
+use crate::needs::missing;
+
 /// A small disk of its own for as long as this lives.
 struct Disk(tempfile::TempDir);
 
+/// Set where the test runs again, where it may mount.
+const INSIDE: &str = "BOBBINET_TEST_MAY_MOUNT";
+
 impl Disk {
-    /// `None`, loudly, where nothing may be mounted.
-    fn mount(megabytes: u32) -> Option<Self> {
+    /// A disk, or `None` where nothing may be mounted. Then `test` is run again by this, in a mount namespace of its own in
+    /// which its user is root, as most machines let everybody have one.
+    fn mount(megabytes: u32, test: &str) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let size = format!("size={megabytes}m");
         let mount =
             Command::new("mount").args(["-t", "tmpfs", "-o", &size, "bobbinet-test"]).arg(folder.path()).output();
-        match mount {
-            Ok(output) if output.status.success() => Some(Self(folder)),
-            other => {
-                println!("SKIPPED: no disk can be mounted here: {other:?}");
-                None
-            }
+        let why = match mount {
+            Ok(output) if output.status.success() => return Some(Self(folder)),
+            Ok(output) => String::from_utf8_lossy(&output.stderr).into_owned(),
+            Err(error) => error.to_string(),
+        };
+        assert!(std::env::var_os(INSIDE).is_none(), "not even in a mount namespace of its own: {why}");
+        let may = Command::new("unshare").args(["--user", "--map-root-user", "--mount", "true"]).output();
+        if !may.is_ok_and(|output| output.status.success()) {
+            missing("a disk without room", &format!("nothing can be mounted here: {why}"));
+            return None;
         }
+        let inside = Command::new("unshare")
+            .args(["--user", "--map-root-user", "--mount"])
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", "--nocapture", &format!("full::{test}")])
+            .env(INSIDE, "1")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&inside.stdout).into_owned() + &String::from_utf8_lossy(&inside.stderr);
+        assert!(inside.status.success() && said.contains("1 passed"), "{said}");
+        None
     }
 
     fn path(&self) -> &Path {
@@ -67,7 +87,7 @@ async fn fill(store: &SledStore, from: u64) -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_little_room_nothing_is_accepted_until_there_is_more() {
-    let Some(disk) = Disk::mount(96) else { return };
+    let Some(disk) = Disk::mount(96, "with_little_room_nothing_is_accepted_until_there_is_more") else { return };
     fs::write(disk.path().join("ballast"), vec![1; 24 << 20]).unwrap();
     let store = SledStore::open(options(&disk.path().join("store"), 32 << 20)).unwrap();
     let kept = fill(&store, 0).await;
@@ -90,7 +110,10 @@ async fn with_little_room_nothing_is_accepted_until_there_is_more() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_a_disk_that_is_really_full_the_store_stops_and_nothing_acknowledged_is_lost() {
-    let Some(disk) = Disk::mount(40) else { return };
+    let Some(disk) = Disk::mount(40, "on_a_disk_that_is_really_full_the_store_stops_and_nothing_acknowledged_is_lost")
+    else {
+        return;
+    };
     let folder = disk.path().join("store");
     fs::write(disk.path().join("ballast"), vec![1; 16 << 20]).unwrap();
     let store = SledStore::open(options(&folder, 0)).unwrap();
@@ -116,7 +139,7 @@ async fn on_a_disk_that_is_really_full_the_store_stops_and_nothing_acknowledged_
 
 #[tokio::test]
 async fn without_room_to_open_it_says_so() {
-    let Some(disk) = Disk::mount(8) else { return };
+    let Some(disk) = Disk::mount(8, "without_room_to_open_it_says_so") else { return };
     fs::write(disk.path().join("ballast"), vec![1; 7 << 20]).unwrap();
     let folder = disk.path().join("store");
     let error = SledStore::open(options(&folder, 0)).unwrap_err();

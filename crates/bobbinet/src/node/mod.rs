@@ -11,4 +11,4 @@ mod stop;
 pub(crate) use commands::{agent, check, up};
 pub(crate) use run::{Plan, run};
 pub(crate) use running::Running;
-pub(crate) use start::{SHIM, STORE_FOLDER, of_store};
+pub(crate) use start::{SHIM, STORE_FOLDER, of_store, store_options};

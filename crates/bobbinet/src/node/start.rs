@@ -39,6 +39,9 @@ use crate::{
 /// Where tasks are kept, in the data folder.
 pub(crate) const STORE_FOLDER: &str = "store";
 
+/// The file that says that there has been a store, in the data folder.
+const WITNESS: &str = "store.witness";
+
 /// Where agents keep what is theirs, in the data folder.
 const AGENTS_FOLDER: &str = "agents";
 
@@ -79,7 +82,7 @@ pub(super) async fn start(output: Output, plan: Plan, stop: CancellationToken) -
     // What servers must not see though they run as the same user. The agents' folder has to be there to be covered.
     let hidden = [KEYS_FOLDER, STORE_FOLDER, AGENTS_FOLDER].map(|folder| data.join(folder)).to_vec();
     let launcher = Launcher::this_program(SHIM, hidden).with_open_files(descriptors.before);
-    let agents = start_agents(agents, launcher, &data).await;
+    let agents = start_agents(agents, launcher, &data).await?;
     let engine = Engine::open(Setup { store: store.clone(), agents, world, limits: node.limits.clone() });
     let engine = engine.await.map_err(|error| of_engine(&error))?;
     let listener = socket.listen(BACKLOG).map_err(|error| in_use(node.listen, &error))?;
@@ -127,7 +130,7 @@ fn in_use(address: SocketAddr, error: &io::Error) -> Failure {
 
 /// The data folder, made for its owner alone if it is not there.
 fn make_folder(path: &Path) -> Result<PathBuf, Failure> {
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(path).and_then(|()| path.canonicalize());
+    let made = bobbinet_store::make_folder(path, true).and_then(|()| path.canonicalize());
     made.map_err(|error| {
         Failure::new(Code::Config, format!("the data folder {} cannot be made: {error}", path.display()))
             .hint("name another with --data-dir")
@@ -136,8 +139,8 @@ fn make_folder(path: &Path) -> Result<PathBuf, Failure> {
 
 /// Opens the store and the keys at the same time: each waits for the disk.
 async fn open(data: &Path, now: bobbinet_core::Timestamp) -> Result<(Arc<SledStore>, Arc<KeyRing>), Failure> {
-    let (store_folder, keys_folder) = (data.join(STORE_FOLDER), data.join(KEYS_FOLDER));
-    let store = spawn_blocking(move || SledStore::open(SledOptions::new(store_folder)));
+    let (store_options, keys_folder) = (store_options(data), data.join(KEYS_FOLDER));
+    let store = spawn_blocking(move || SledStore::open(store_options));
     let keys = spawn_blocking(move || KeyRing::open_or_create(&keys_folder, now));
     let (store, keys) = tokio::join!(store, keys);
     let died = |error| Failure::of(Code::Internal, &error);
@@ -146,13 +149,20 @@ async fn open(data: &Path, now: bobbinet_core::Timestamp) -> Result<(Arc<SledSto
     Ok((Arc::new(store), Arc::new(keys)))
 }
 
+/// How the store of a data folder is opened. That there has been one is said beside it, so that a node whose store is
+/// deleted, or lies on a disk that is not mounted, does not begin anew.
+pub(crate) fn store_options(data: &Path) -> SledOptions {
+    SledOptions { witness: Some(data.join(WITNESS)), ..SledOptions::new(data.join(STORE_FOLDER)) }
+}
+
 /// What a store that does not open means for the one who started the node.
 pub(crate) fn of_store(error: &OpenError) -> Failure {
     match error {
         OpenError::InUse { .. } => Failure::of(Code::StoreBusy, error)
             .hint("another node runs on this data folder: stop it, or name another folder with --data-dir"),
         OpenError::Corrupt(_) => Failure::of(Code::StoreDamaged, error)
-            .hint("make a copy of the folder before anything else; then restore it from a backup, or start anew with another --data-dir"),
+            .hint("make a copy of the folder before anything else; `bobbinet store export --salvage` saves what can be read; then restore it from a backup, or start anew with another --data-dir"),
+        OpenError::OlderFormat { .. } => Failure::of(Code::StoreDamaged, error).hint("start anew with another --data-dir"),
         OpenError::NewerFormat { .. } => Failure::of(Code::StoreDamaged, error).hint("run a newer bobbinet on this data"),
         OpenError::Full { .. } => Failure::of(Code::Internal, error).hint("make room on the disk and start again"),
         OpenError::Io { .. } => Failure::of(Code::Internal, error),
@@ -176,13 +186,35 @@ fn of_engine(error: &EngineError) -> Failure {
     }
 }
 
+/// An agent's own folder: made for the node's owner alone, and never somewhere else than it seems to be. Whoever may make a
+/// link there would have the server work, and the node write, where that leads.
+fn agent_folder(data: &Path, name: &AgentName) -> Result<PathBuf, Failure> {
+    let folder = data.join(AGENTS_FOLDER).join(name.as_str());
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(&folder).and_then(|()| folder.symlink_metadata());
+    match made {
+        Ok(metadata) if metadata.is_symlink() => {
+            Err(Failure::new(Code::Config, format!("the folder of agent {name}, {}, is a link", folder.display()))
+                .hint("move what it leads to here, or name another data folder with --data-dir"))
+        }
+        Ok(_) => Ok(folder),
+        Err(error) => {
+            let what = format!("the folder of agent {name}, {}, cannot be made: {error}", folder.display());
+            Err(Failure::new(Code::Config, what).hint("name another data folder with --data-dir"))
+        }
+    }
+}
+
 async fn start_agents(
     agents: BTreeMap<AgentName, AgentConfig>,
     launcher: Launcher,
     data: &Path,
-) -> BTreeMap<AgentName, Arc<dyn Agent>> {
+) -> Result<BTreeMap<AgentName, Arc<dyn Agent>>, Failure> {
+    let mut folders = BTreeMap::new();
+    for name in agents.keys() {
+        folders.insert(name.clone(), agent_folder(data, name)?);
+    }
     let start = |(name, config): (AgentName, AgentConfig)| {
-        let folder = data.join(AGENTS_FOLDER).join(name.as_str());
+        let folder = folders.remove(&name).unwrap_or_else(|| data.join(AGENTS_FOLDER).join(name.as_str()));
         let agent = McpAgent::start(config.into_mcp(name.as_str()), launcher.clone(), folder);
         (name, agent)
     };
@@ -197,7 +229,7 @@ async fn start_agents(
         });
     }
     waits.join_all().await;
-    agents.into_iter().map(|(name, agent)| (name, agent as Arc<dyn Agent>)).collect()
+    Ok(agents.into_iter().map(|(name, agent)| (name, agent as Arc<dyn Agent>)).collect())
 }
 
 fn site(
@@ -285,4 +317,28 @@ fn origin(url: &str) -> Option<String> {
     let after_scheme = url.find("://")? + 3;
     let end = url[after_scheme..].find('/').map_or(url.len(), |at| after_scheme + at);
     Some(url[..end].to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    #[test]
+    fn an_agents_folder_is_no_link_and_its_owners_alone() {
+        let data = tempfile::tempdir().unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        let name = |name| AgentName::parse(name).unwrap();
+        let folder = agent_folder(data.path(), &name("files")).unwrap();
+        assert_eq!(folder.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(agent_folder(data.path(), &name("files")).unwrap(), folder);
+        symlink(elsewhere.path(), data.path().join("agents/linked")).unwrap();
+        symlink(elsewhere.path().join("none"), data.path().join("agents/dangling")).unwrap();
+        for planted in ["linked", "dangling"] {
+            let failure = agent_folder(data.path(), &name(planted)).unwrap_err();
+            assert!(format!("{failure:?}").contains("link") || planted == "dangling", "{planted}: {failure:?}");
+        }
+        assert_eq!(elsewhere.path().read_dir().unwrap().count(), 0);
+    }
 }
