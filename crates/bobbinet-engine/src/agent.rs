@@ -22,6 +22,11 @@ pub trait Agent: fmt::Debug + Send + Sync + 'static {
     /// Whether it can take calls now, and why not if it cannot. For `/readyz`; tasks are accepted all the same.
     fn ready(&self) -> Result<(), String>;
 
+    /// Whether a call could begin now. While it could not, tasks wait as submitted.
+    fn takes_calls(&self) -> bool {
+        true
+    }
+
     /// Carries out one call. Its intent is durable; what this returns becomes the task's outcome in one commit.
     ///
     /// The future is dropped when the run's time is up, when the node stops, or [`Run::canceled`] and its grace have

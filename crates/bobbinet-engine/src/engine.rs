@@ -146,7 +146,7 @@ impl Engine {
         let seats = agents
             .into_iter()
             .map(|(name, agent)| {
-                let slots = Slots::new(agent.call_slots());
+                let slots = Slots::new(agent.clone());
                 (name, Seat { agent, slots })
             })
             .collect();

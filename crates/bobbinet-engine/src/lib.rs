@@ -31,5 +31,5 @@ pub use error::EngineError;
 pub use follow::{Follower, Resumed, Told};
 pub use handle::Handle;
 pub use record::{FORMAT, Kept, decode, encode};
-pub use run::{LATE_MAX, Run, Unanswered};
+pub use run::{Aside, LATE_MAX, Run, Unanswered};
 pub use world::{SystemWorld, World};

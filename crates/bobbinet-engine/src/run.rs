@@ -17,6 +17,7 @@ use crate::{
     entry::{Entry, Report},
     follow::Follower,
     runner::Idle,
+    slots::Lent,
 };
 
 /// How long a canceled call may still come to its end, so that the ledger knows what became of it.
@@ -131,6 +132,7 @@ impl Run {
         self.put(&question, expiry).await?;
         let _hold = self.deadline.hold();
         let _idle = Idle::begin(&self.engine.busy);
+        let _aside = self.step_aside();
         let mut is_asked = false;
         loop {
             let told = tokio::select! {
@@ -198,10 +200,29 @@ impl Run {
         }
     }
 
+    /// Lends the run's call slot while it waits for its turn: whoever waits is in nobody's way.
+    pub fn step_aside(&self) -> Aside {
+        let seat = self.engine.seats.get(&self.task.agent);
+        Aside(seat.and_then(|seat| seat.slots.lend(&self.engine)))
+    }
+
     /// Returns when the task was canceled. The agent should tell the other side, and may take [`LATE_MAX`] to learn
     /// what became of the call.
     pub async fn canceled(&self) {
         self.canceled.cancelled().await;
+    }
+}
+
+/// A run's slot is lent. Dropped, it is taken back, though there be none free.
+#[derive(Debug)]
+pub struct Aside(Option<Lent>);
+
+impl Aside {
+    /// Takes the slot back once there is a free one.
+    pub async fn come_back(self) {
+        if let Some(lent) = self.0 {
+            lent.take_back().await;
+        }
     }
 }
 

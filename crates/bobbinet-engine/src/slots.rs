@@ -6,8 +6,13 @@ use std::{
 };
 
 use bobbinet_core::TaskId;
+use tokio::sync::Notify;
 
-use crate::engine::Inner;
+use crate::{Agent, engine::Inner};
+
+/// Slots of calls that wait, for their callers or for one another, which are lent meanwhile. Calls beyond that wait with
+/// their slots.
+const LENT_MAX: usize = 32;
 
 /// How many tasks stand in one agent's line in memory. Those beyond wait in the log, and reconcile puts them in line as it
 /// gets shorter.
@@ -15,13 +20,19 @@ const LINE_MAX: usize = 10_000;
 
 #[derive(Debug)]
 pub(crate) struct Slots {
+    agent: Arc<dyn Agent>,
     max: usize,
     state: Mutex<State>,
+    /// A slot was given back that somebody wants to have back.
+    freed: Notify,
 }
 
 #[derive(Debug, Default)]
 struct State {
     used: usize,
+    lent: usize,
+    /// Those that have lent theirs, and want it back.
+    wanted: usize,
     line: VecDeque<TaskId>,
     /// The same ids, to keep one from standing in the line twice.
     in_line: BTreeSet<TaskId>,
@@ -44,15 +55,16 @@ impl State {
 }
 
 impl Slots {
-    pub(crate) fn new(max: usize) -> Arc<Self> {
-        Arc::new(Self { max: max.max(1), state: Mutex::default() })
+    pub(crate) fn new(agent: Arc<dyn Agent>) -> Arc<Self> {
+        let max = agent.call_slots().max(1);
+        Arc::new(Self { agent, max, state: Mutex::default(), freed: Notify::new() })
     }
 
     /// A slot, if one is free and nobody waits for it.
     pub(crate) fn try_take(self: &Arc<Self>, engine: &Arc<Inner>) -> Option<Permit> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_free = state.used < self.max && state.line.is_empty();
-        if !is_free {
+        let is_free = state.used < self.max && state.line.is_empty() && state.wanted == 0;
+        if !is_free || !self.agent.takes_calls() {
             return None;
         }
         state.used += 1;
@@ -63,7 +75,7 @@ impl Slots {
     pub(crate) fn line_up(self: &Arc<Self>, engine: &Arc<Inner>, id: TaskId) -> Option<(TaskId, Permit)> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.stand(id);
-        if state.used >= self.max {
+        if state.used >= self.max || state.wanted > 0 || !self.agent.takes_calls() {
             return None;
         }
         let first = state.line.pop_front()?;
@@ -73,6 +85,21 @@ impl Slots {
         Some((first, Permit { slots: self.clone(), engine: Arc::downgrade(engine) }))
     }
 
+    /// Lends the slot of a call that waits. Where what this gives is dropped instead of taken back, the agent may have more
+    /// calls than slots for a while: nobody who has an answer waits for others.
+    pub(crate) fn lend(self: &Arc<Self>, engine: &Arc<Inner>) -> Option<Lent> {
+        {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            if state.lent >= LENT_MAX {
+                return None;
+            }
+            state.lent += 1;
+        }
+        // Dropped at once: to whoever is next.
+        drop(Permit { slots: self.clone(), engine: Arc::downgrade(engine) });
+        Some(Lent { slots: self.clone(), is_back: false })
+    }
+
     fn retire(&self) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).used -= 1;
     }
@@ -80,15 +107,82 @@ impl Slots {
     /// Gives a slot back. The one who has waited longest keeps it.
     fn give_back(&self) -> Option<TaskId> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        match state.line.pop_front() {
+        let is_free = state.used <= self.max && state.wanted == 0 && self.agent.takes_calls();
+        match is_free.then(|| state.line.pop_front()).flatten() {
             Some(next) => {
                 state.in_line.remove(&next);
                 Some(next)
             }
             None => {
                 state.used -= 1;
+                if state.wanted > 0 {
+                    self.freed.notify_one();
+                }
                 None
             }
+        }
+    }
+}
+
+/// A slot that is lent. Dropped, it is taken back, whether it is free or not.
+#[derive(Debug)]
+pub(crate) struct Lent {
+    slots: Arc<Slots>,
+    is_back: bool,
+}
+
+impl Lent {
+    /// Takes the slot back once there is a free one: before any task that waits in line for its first.
+    pub(crate) async fn take_back(mut self) {
+        let slots = self.slots.clone();
+        let _wanted = Wanted::begin(&slots);
+        loop {
+            let mut freed = std::pin::pin!(slots.freed.notified());
+            freed.as_mut().enable();
+            if self.try_take_back() {
+                return;
+            }
+            freed.await;
+        }
+    }
+
+    fn try_take_back(&mut self) -> bool {
+        let mut state = self.slots.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.used < self.slots.max {
+            state.lent -= 1;
+            state.used += 1;
+            self.is_back = true;
+        }
+        self.is_back
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if !self.is_back {
+            let mut state = self.slots.state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.lent -= 1;
+            state.used += 1;
+        }
+    }
+}
+
+/// While this lives, no task in line gets a slot.
+struct Wanted(Arc<Slots>);
+
+impl Wanted {
+    fn begin(slots: &Arc<Slots>) -> Self {
+        slots.state.lock().unwrap_or_else(PoisonError::into_inner).wanted += 1;
+        Self(slots.clone())
+    }
+}
+
+impl Drop for Wanted {
+    fn drop(&mut self) {
+        let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.wanted -= 1;
+        if state.wanted > 0 && state.used < self.0.max {
+            self.0.freed.notify_one();
         }
     }
 }

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::{
+    beside::Beside,
     call,
     config::{Launcher, McpConfig},
     resolve::Resolver,
@@ -19,6 +20,7 @@ use crate::{
 #[derive(Debug)]
 pub struct McpAgent {
     shared: Arc<Shared>,
+    beside: Arc<Beside>,
     tracker: TaskTracker,
 }
 
@@ -28,11 +30,12 @@ impl McpAgent {
     /// `folder` is the agent's own: what may be left running is written down there. What an earlier life has left
     /// running is ended first.
     pub fn start(config: McpConfig, launcher: Launcher, folder: PathBuf) -> Arc<Self> {
-        let shared = Arc::new(Shared::new(config, launcher, folder));
         let tracker = TaskTracker::new();
+        let beside = Beside::start(&config, &launcher, &folder, &tracker);
+        let shared = Arc::new(Shared::new(config, launcher, folder));
         tracker.spawn(shared.clone().live(tracker.clone()));
         tracker.close();
-        Arc::new(Self { shared, tracker })
+        Arc::new(Self { shared, beside, tracker })
     }
 
     /// Whether the tools are known: from the server, or from an earlier life.
@@ -46,7 +49,7 @@ impl McpAgent {
     /// What was wrong, if the time is up or the server dies too often. It is tried all the same from then on.
     pub async fn wait_ready(&self, patience: Duration) -> Result<(), String> {
         let deadline = Instant::now() + patience;
-        self.shared.link(|| deadline).await.map(drop).map_err(|fault| fault.text)
+        self.shared.link_unless_resting(|| deadline).await.map(drop).map_err(|fault| fault.text)
     }
 }
 
@@ -81,11 +84,16 @@ impl Agent for McpAgent {
         self.shared.ready()
     }
 
+    fn takes_calls(&self) -> bool {
+        self.shared.takes_calls()
+    }
+
     async fn run(&self, run: Run) -> Outcome {
-        call::carry_out(&self.shared, run).await
+        call::carry_out(&self.shared, &self.beside, run).await
     }
 
     async fn shutdown(&self) {
+        self.beside.stop();
         self.shared.stop();
         self.tracker.wait().await;
     }
@@ -94,6 +102,7 @@ impl Agent for McpAgent {
 /// An agent that is dropped takes its server with it, though nobody waits for that.
 impl Drop for McpAgent {
     fn drop(&mut self) {
+        self.beside.stop();
         self.shared.stop();
     }
 }

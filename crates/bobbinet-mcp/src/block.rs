@@ -34,6 +34,10 @@ pub(crate) fn part(block: &Json) -> Part {
         uri: Option<Arc<str>>,
         #[serde(default)]
         name: Option<Arc<str>>,
+        #[serde(default)]
+        message: Option<Arc<str>>,
+        #[serde(default)]
+        error: Option<Arc<str>>,
     }
     if let Ok(text) = block.read::<Arc<str>>() {
         return Part::new(Content::Text(text));
@@ -55,12 +59,19 @@ pub(crate) fn part(block: &Json) -> Part {
         }
         (!kept.is_empty()).then(|| kept.to_json())
     };
-    match (read.r#type.as_str(), read.text, read.data.as_deref().and_then(base64), read.resource, read.uri) {
+    let data = read.data.as_deref().map(without_url);
+    let (named_type, data) = data.map_or((None, None), |(media_type, data)| (media_type, base64(data)));
+    match (read.r#type.as_str(), read.text, data, read.resource, read.uri) {
+        // Not of the protocol, but what some servers say in place of `isError`.
+        ("error", text, ..) => match text.or(read.message).or(read.error) {
+            Some(text) => Part::new(Content::Text(text)),
+            None => unknown(),
+        },
         ("text", Some(text), ..) => {
             Part { metadata: metadata(&["annotations", "_meta"]), ..Part::new(Content::Text(text)) }
         }
         ("image" | "audio", _, Some(bytes), ..) => Part {
-            media_type: read.mime_type,
+            media_type: read.mime_type.or(named_type),
             metadata: metadata(&["annotations", "_meta"]),
             ..Part::new(Content::Raw(bytes))
         },
@@ -109,6 +120,26 @@ impl Resource {
         let metadata = (!metadata.is_empty()).then(|| metadata.to_json());
         Some(Part { media_type: self.mime_type, filename, metadata, ..Part::new(content) })
     }
+}
+
+/// Whether a block says that the tool has failed.
+pub(crate) fn is_error(block: &Json) -> bool {
+    #[derive(Deserialize)]
+    struct Kind {
+        r#type: String,
+    }
+    // Hardly any block has the word in it.
+    block.as_str().contains("\"error\"") && block.read::<Kind>().is_ok_and(|kind| kind.r#type == "error")
+}
+
+/// The base64 in a `data:` URL with its media type (RFC 2397), or the text as it is.
+fn without_url(text: &str) -> (Option<Arc<str>>, &str) {
+    let is_url = text.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"));
+    let Some((head, data)) = text.get(5..).filter(|_| is_url).and_then(|rest| rest.split_once(',')) else {
+        return (None, text);
+    };
+    let media_type = head.split(';').next().filter(|it| !it.is_empty()).map(Arc::from);
+    (media_type, data)
 }
 
 /// Bytes as standard base64. What is nearly that is made so; what is not base64 at all is `None`.

@@ -17,7 +17,7 @@ pub(crate) struct Breaker {
 pub(crate) enum Next {
     /// Start it again after this pause; who calls meanwhile waits.
     Restart(Duration),
-    /// It dies too often. One more attempt after this pause; who calls meanwhile is told at once.
+    /// It dies too often. One more attempt after this pause; who calls meanwhile waits, within a bound.
     Rest(Duration),
 }
 
@@ -35,9 +35,18 @@ impl Breaker {
         if self.deaths.len() >= limits.deaths_max {
             return Next::Rest(Duration::from_millis(limits.rest_ms));
         }
-        let doublings = u32::try_from(self.deaths.len() - 1).unwrap_or(u32::MAX).min(16);
+        Next::Restart(self.pause(limits, chance))
+    }
+
+    /// The server has died under a call that is known for that: it says nothing of the server, which is started again.
+    pub(crate) fn died_as_foreseen(&self, limits: &McpLimits, chance: f64) -> Next {
+        Next::Restart(self.pause(limits, chance))
+    }
+
+    fn pause(&self, limits: &McpLimits, chance: f64) -> Duration {
+        let doublings = u32::try_from(self.deaths.len().saturating_sub(1)).unwrap_or(u32::MAX).min(16);
         let pause = limits.restart_first_ms.saturating_mul(1 << doublings).min(limits.restart_max_ms);
-        Next::Restart(Duration::from_millis(pause).mul_f64(0.75 + chance / 2.0))
+        Duration::from_millis(pause).mul_f64(0.75 + chance / 2.0)
     }
 }
 
@@ -59,5 +68,8 @@ mod tests {
         assert_eq!(die(35), rest);
         // It has lived for long enough.
         assert_eq!(die(200), restart(200));
+        // What was foreseen does not count.
+        assert!([(); 100].iter().all(|()| breaker.died_as_foreseen(&limits, 0.5) == restart(200)));
+        assert_eq!(breaker.died(begin + Duration::from_secs(201), &limits, 0.5), restart(400));
     }
 }

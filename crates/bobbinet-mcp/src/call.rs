@@ -1,14 +1,18 @@
 //! One call of a tool, from the durable intent to its outcome. Nothing here waits without a bound.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use bobbinet_core::{Fault, Json, Outcome, Plan, Question, QuestionKind};
+use bobbinet_core::{Effect, Fault, Json, Message, Outcome, Part, Plan, Question, QuestionKind};
 use bobbinet_engine::{LATE_MAX, Request, Run, Unanswered};
 use rmcp::model::RequestMetaObject;
+use tokio::time::Instant;
 
 use crate::{
+    beside::Beside,
+    blame::{Deed, Standing},
     checking,
     fields::Fields,
+    lane::{Guest, Manner, Owner, Place},
     listen::{Listener, Target, Word, canceled, canceled_before, not_asked, put, time_is_up, unknown, unreadable},
     mailbox::RpcError,
     question::Elicitation,
@@ -17,6 +21,7 @@ use crate::{
     schema::Work,
     session::Link,
     supervise::Shared,
+    tap::Seat,
 };
 
 /// Rounds of question and answer that one call may take (2026-07-28): a server that asks without an end is broken.
@@ -29,35 +34,141 @@ const SENDS_MAX: u32 = 5;
 const KEY: &str = "bobbinet/idempotencyKey";
 
 /// Carries out a run. Dropped, the server is told that nobody waits any more.
-pub(crate) async fn carry_out(shared: &Shared, run: Run) -> Outcome {
+pub(crate) async fn carry_out(shared: &Arc<Shared>, beside: &Arc<Beside>, run: Run) -> Outcome {
     tokio::select! {
         biased;
         // The node stops, and drops this. What the call came to is not for a server that we end ourselves to say: its
         // intent is kept, and the next life goes on from there.
         () = shared.stopping() => tokio::time::sleep(LATE_MAX).await,
-        outcome = call(shared, &run) => return outcome,
+        outcome = call(shared, beside, &run) => return outcome,
     }
     let text = "the MCP server was stopped in the middle of the call";
     Outcome::Unknown { fault: Fault::new("server-stopped", text), again: false }
 }
 
-async fn call(shared: &Shared, run: &Run) -> Outcome {
+async fn call(shared: &Arc<Shared>, beside: &Arc<Beside>, run: &Run) -> Outcome {
     let target = match find(shared, run).await {
         Ok(target) => target,
         Err(outcome) => return outcome,
     };
-    let place = tokio::select! {
-        biased;
-        () = run.canceled() => return canceled_before(),
-        () = time_is_up(run) => return Outcome::Failed(Fault::new(
-            "server-busy",
-            format!("`{}` waited for its turn until its time was up. Nothing was called", target.tool),
-        )),
-        place = shared.lane.enter(target.tool.as_str()) => place,
-    };
-    let outcome = talk(shared, run, &target).await;
-    drop(place);
-    outcome
+    let deed = Deed::of(target.tool.as_str(), &target.arguments);
+    let caller = Caller { shared, beside, run, target: &target, deed };
+    caller.talk().await
+}
+
+/// A run on its way to a server.
+struct Caller<'a> {
+    shared: &'a Arc<Shared>,
+    beside: &'a Arc<Beside>,
+    run: &'a Run,
+    target: &'a Target,
+    deed: Deed,
+}
+
+/// Where one request of a call is made.
+struct Stand {
+    /// The process: the first one, or one beside it.
+    server: Arc<Shared>,
+    link: Arc<Link>,
+    place: Place,
+    owner: Owner,
+}
+
+impl Caller<'_> {
+    /// A connection, and a place in its server's lane, when it is the call's turn.
+    async fn stand(&self, round: u32) -> Result<Stand, Outcome> {
+        loop {
+            let link = self.connected(self.shared, round).await?;
+            let guest = self.guest(&link)?;
+            if let Ok(place) = self.shared.lane.try_enter(&guest) {
+                return Ok(Stand { server: self.shared.clone(), link, place, owner: guest.owner });
+            }
+            let (server, place) = match self.beside.enter(&guest) {
+                Some(found) => found,
+                None => (self.shared.clone(), self.wait(&guest, round).await?),
+            };
+            // It may have been restarted, or is only being started, and more may be known of the call.
+            let link = self.connected(&server, round).await?;
+            let is_as_thought = self.guest(&link)?.manner == guest.manner;
+            if is_as_thought {
+                return Ok(Stand { server, link, place, owner: guest.owner });
+            }
+        }
+    }
+
+    /// What is known of the call's manners.
+    fn guest(&self, link: &Link) -> Result<Guest, Outcome> {
+        let (config, run, tool) = (&self.shared.config, self.run, self.target.tool.as_str());
+        let says = |list: &[String]| list.iter().any(|known| known == tool);
+        let asks = says(&config.interactive);
+        let is_silent = link.is_modern() || (!asks && (config.is_silent || says(&config.silent)));
+        let manner = match self.shared.lane.blame.standing(Instant::now(), self.deed) {
+            Standing::Convicted(deaths, rest) => return Err(self.deadly(deaths, rest)),
+            Standing::Suspect => Manner::Deadly,
+            Standing::Good if is_silent => Manner::Silent,
+            // What it came to before may be the result of a question that nobody was asked.
+            Standing::Good if asks || run.attempt() > 1 => Manner::Asks,
+            Standing::Good => match run.call().effect {
+                Effect::ReadOnly => Manner::Reads,
+                Effect::Idempotent | Effect::Keyed | Effect::AtMostOnce => Manner::Unknown,
+            },
+        };
+        Ok(Guest { owner: Owner::of(run.task()), tool: tool.to_owned(), manner })
+    }
+
+    /// Waits for the call's turn; its task says why, and others have its slot.
+    async fn wait(&self, guest: &Guest, round: u32) -> Result<Place, Outcome> {
+        let say = |why: String| {
+            let message = Message::from_agent(self.run.message_id("waits"), vec![Part::text(why)]);
+            self.run.progress(Some(Arc::new(message)), None);
+        };
+        let spot = self.shared.lane.line_up(guest);
+        let turn = async {
+            loop {
+                let aside = self.run.step_aside();
+                spot.turn(say).await;
+                // A place is never held by somebody who waits for a slot.
+                aside.come_back().await;
+                if let Some(place) = spot.enter() {
+                    return place;
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.run.canceled() => Err(canceled(self.target, round)),
+            () = time_is_up(self.run) => Err(unreachable(self.target, round, Fault::new(
+                "server-busy",
+                format!("`{}` waited for its turn until its time was up", self.target.tool),
+            ))),
+            place = turn => {
+                self.run.progress(None, None);
+                Ok(place)
+            }
+        }
+    }
+
+    async fn connected(&self, server: &Shared, round: u32) -> Result<Arc<Link>, Outcome> {
+        match connected(server, self.run).await {
+            Connected::Yes(link) => Ok(link),
+            Connected::Canceled => Err(canceled(self.target, round)),
+            Connected::No(fault) => Err(unreachable(self.target, round, fault)),
+        }
+    }
+
+    /// A call that has killed its server too often is not made.
+    fn deadly(&self, deaths: u32, rest: Duration) -> Outcome {
+        let tool = &self.target.tool;
+        let text = format!(
+            "the MCP server has died {deaths} times while it worked on `{tool}` with these arguments and on nothing else. \
+             It is not called so again for {} s",
+            rest.as_secs() + 1
+        );
+        match self.run.attempt() {
+            1 => not_called(Fault::new("kills-server", text)),
+            _ => unknown("kills-server", self.target, &text, false),
+        }
+    }
 }
 
 /// What to call: as planned, or, if nothing was known of the tools then, as the message says.
@@ -158,80 +269,88 @@ fn unreachable(target: &Target, round: u32, fault: Fault) -> Outcome {
     }
 }
 
-/// Calls, answers the server's questions, calls again where the era wants that.
-async fn talk(shared: &Shared, run: &Run, target: &Target) -> Outcome {
-    let mut answers = Fields::default();
-    let mut state = None;
-    let mut unsent = 0;
-    let mut round = 0;
-    loop {
-        let link = match connected(shared, run).await {
-            Connected::Yes(link) => link,
-            Connected::Canceled => return canceled(target, round),
-            Connected::No(fault) => return unreachable(target, round, fault),
-        };
-        let mut params = Fields::default();
-        params.set("name", Json::of(target.tool.as_str()));
-        params.set("arguments", target.arguments.clone());
-        if !answers.is_empty() {
-            params.set("inputResponses", answers.to_json());
-        }
-        if let Some(state) = &state {
-            params.set("requestState", Json::clone(state));
-        }
-        let sent = link.send("tools/call", Some(target.tool.as_str()), params.to_json(), meta(run)).await;
-        let (word, was_passed_over) = match sent {
-            Err(broken) => (Word::NotSent(broken), false),
-            Ok(exchange) => {
-                let word = Listener::new(shared, run, target, round, &exchange).listen().await;
-                (word, link.tap.was_passed_over(exchange.serial))
+impl Caller<'_> {
+    /// Calls, answers the server's questions, calls again where the era wants that.
+    async fn talk(&self) -> Outcome {
+        let (run, target) = (self.run, self.target);
+        let mut answers = Fields::default();
+        let mut state = None;
+        let mut unsent = 0;
+        let mut round = 0;
+        loop {
+            let Stand { server, link, place, owner } = match self.stand(round).await {
+                Ok(stand) => stand,
+                Err(outcome) => return outcome,
+            };
+            let mut params = Fields::default();
+            params.set("name", Json::of(target.tool.as_str()));
+            params.set("arguments", target.arguments.clone());
+            if !answers.is_empty() {
+                params.set("inputResponses", answers.to_json());
             }
-        };
-        let questions = match word {
-            Word::Over(outcome) => return outcome,
-            Word::NotSent(broken) => {
-                unsent += 1;
-                if unsent >= SENDS_MAX {
-                    let text = format!("the MCP server could not be reached: {broken}");
-                    return unreachable(target, round, Fault::new("server-unavailable", text));
-                }
-                continue;
+            if let Some(state) = &state {
+                params.set("requestState", Json::clone(state));
             }
-            Word::Error(error) => match links(&error) {
-                Some(questions) => Questions { list: questions, state: None },
-                None => return result::failed(&error, run.message_id("refused")),
-            },
-            Word::Result(json) => match CallResult::read_apart(json).await {
-                Err(why) => return unreadable(target, run.call().effect, &why),
-                Ok(result) if !result.is_question() => {
-                    return finished(shared, run, target, result, was_passed_over).await;
+            let seat = Seat { ticket: place.ticket, owner, deed: self.deed };
+            let sent = link.send("tools/call", Some(seat), params.to_json(), meta(run)).await;
+            let (word, was_passed_over) = match sent {
+                Err(broken) => (Word::NotSent(broken), false),
+                Ok(exchange) => {
+                    let word = Listener::new(&server, run, target, round, &exchange).listen().await;
+                    (word, link.tap.was_passed_over(exchange.serial))
                 }
-                Ok(result) => match read_questions(&result) {
-                    Ok(list) => Questions { list, state: result.request_state },
-                    Err(what) => {
-                        let text = format!("`{}` asks for {what}, which is not offered to it", target.tool);
-                        return Outcome::Failed(Fault::new("unsupported-question", text));
+            };
+            // Nobody is kept out while the caller of an answered request is asked for more.
+            drop(place);
+            if link.tap.broken().is_none() {
+                server.lane.blame.lived(self.deed);
+            }
+            let questions = match word {
+                Word::Over(outcome) => return outcome,
+                Word::NotSent(broken) => {
+                    unsent += 1;
+                    if unsent >= SENDS_MAX {
+                        let text = format!("the MCP server could not be reached: {broken}");
+                        return unreachable(target, round, Fault::new("server-unavailable", text));
                     }
+                    continue;
+                }
+                Word::Error(error) => match links(&error) {
+                    Some(questions) => Questions { list: questions, state: None },
+                    None => return result::failed(&error, run.message_id("refused")),
                 },
-            },
-        };
-        round += 1;
-        if round > ROUNDS_MAX {
-            let text = format!("`{}` asked {ROUNDS_MAX} times over and came to no end", target.tool);
-            return Outcome::Failed(Fault::new("too-many-rounds", text));
-        }
-        state = questions.state;
-        answers = Fields::default();
-        for (number, (key, asked)) in questions.list.iter().enumerate() {
-            let question = Arc::new(asked.ask(run.message_id(&format!("q{round}.{number}"))));
-            match put(run, question).await {
-                Ok(answer) if key.is_empty() && !is_accepted(&answer) => return declined_by_user(target),
-                Ok(_) if key.is_empty() => {}
-                Ok(answer) => answers.set(key, answer),
-                // Nothing is held on the other side: there is nobody to tell.
-                Err(Unanswered::Expired) => return Outcome::Declined,
-                Err(Unanswered::Over) => return canceled(target, round),
-                Err(Unanswered::NotAsked(error)) => return not_asked(target, &error),
+                Word::Result(json) => match CallResult::read_apart(json).await {
+                    Err(why) => return unreadable(target, run.call().effect, &why),
+                    Ok(result) if !result.is_question() => {
+                        return finished(&server, run, target, result, was_passed_over).await;
+                    }
+                    Ok(result) => match read_questions(&result) {
+                        Ok(list) => Questions { list, state: result.request_state },
+                        Err(what) => {
+                            let text = format!("`{}` asks for {what}, which is not offered to it", target.tool);
+                            return Outcome::Failed(Fault::new("unsupported-question", text));
+                        }
+                    },
+                },
+            };
+            round += 1;
+            if round > ROUNDS_MAX {
+                let text = format!("`{}` asked {ROUNDS_MAX} times over and came to no end", target.tool);
+                return Outcome::Failed(Fault::new("too-many-rounds", text));
+            }
+            state = questions.state;
+            answers = Fields::default();
+            for (number, (key, asked)) in questions.list.iter().enumerate() {
+                let question = Arc::new(asked.ask(run.message_id(&format!("q{round}.{number}"))));
+                match put(run, question).await {
+                    Ok(answer) if key.is_empty() && !is_accepted(&answer) => return declined_by_user(target),
+                    Ok(_) if key.is_empty() => {}
+                    Ok(answer) => answers.set(key, answer),
+                    // Nothing is held on the other side: there is nobody to tell.
+                    Err(Unanswered::Expired) => return Outcome::Declined,
+                    Err(Unanswered::Over) => return canceled(target, round),
+                    Err(Unanswered::NotAsked(error)) => return not_asked(target, &error),
+                }
             }
         }
     }
@@ -307,7 +426,7 @@ async fn finished(shared: &Shared, run: &Run, target: &Target, result: CallResul
 /// What goes with every call beside its arguments. The progress token is the library's.
 fn meta(run: &Run) -> RequestMetaObject {
     let mut meta = RequestMetaObject::new();
-    if run.call().effect == bobbinet_core::Effect::Keyed {
+    if run.call().effect == Effect::Keyed {
         meta.insert(KEY.to_owned(), run.key().into());
     }
     if let Some(trace) = &run.task().trace {

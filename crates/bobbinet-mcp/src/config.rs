@@ -26,6 +26,13 @@ pub struct McpConfig {
     pub trust_hints: bool,
     /// Tools known to ask their user: each runs alone.
     pub interactive: Vec<String>,
+    /// Tools that are declared never to ask: their calls run beside all others.
+    pub silent: Vec<String>,
+    /// Whether none but those of `interactive` are declared to ask: then all others count as `silent`.
+    pub is_silent: bool,
+    /// Whether the server keeps nothing between two calls, in memory or in files: only then may several of its processes
+    /// serve calls at the same time.
+    pub stateless: bool,
     /// The agent's name for people, instead of the server's.
     pub title: Option<String>,
     /// What the agent is for, instead of the server's instructions.
@@ -64,6 +71,9 @@ impl McpConfig {
             effects: BTreeMap::new(),
             trust_hints: false,
             interactive: Vec::new(),
+            silent: Vec::new(),
+            is_silent: false,
+            stateless: false,
             title: None,
             description: None,
             version: None,
@@ -177,12 +187,18 @@ pub struct McpLimits {
     pub restart_first_ms: u64,
     /// The longest pause before a restart.
     pub restart_max_ms: u64,
-    /// So many deaths within `deaths_within_ms` and the server is left alone for `rest_ms`: calls fail at once.
+    /// So many deaths within `deaths_within_ms` and the server is left alone for `rest_ms`. Deaths under a call that is
+    /// known for them do not count.
     pub deaths_max: usize,
     /// See `deaths_max`.
     pub deaths_within_ms: u64,
     /// How long a server that dies too often is left alone before one more attempt.
     pub rest_ms: u64,
+    /// How long calls wait for a server that is left alone, counted from when it was last up: tasks stay submitted. After
+    /// that they fail at once, until it is up again.
+    pub rest_wait_ms: u64,
+    /// How long a question is held open once a call of another caller has to wait for its answer.
+    pub hold_for_others_ms: u64,
     /// How long a listing must have been out of date before it is read again.
     pub list_debounce_ms: u64,
     /// How long after an abandoned call a question may still be its own, so that nobody else is asked it.
@@ -209,6 +225,9 @@ impl Default for McpLimits {
             deaths_max: 5,
             deaths_within_ms: 60_000,
             rest_ms: 30_000,
+            // Enough for some attempts to bring it up.
+            rest_wait_ms: 120_000,
+            hold_for_others_ms: 60_000,
             list_debounce_ms: 250,
             ghost_ms: 60_000,
         }

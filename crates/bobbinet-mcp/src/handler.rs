@@ -13,7 +13,7 @@ use rmcp::{
 };
 use tokio::sync::oneshot;
 
-use crate::{mailbox::Asked, tap::Tap, transport::Params};
+use crate::{tap::Tap, transport::Params};
 
 /// Our side of the protocol.
 #[derive(Debug)]
@@ -53,9 +53,9 @@ impl ClientHandler for Host {
             return Err(ErrorData::invalid_params("elicitation/create without parameters", None));
         };
         let (answer, answered) = oneshot::channel();
-        let answer = match self.tap.question(Asked { params, answer }) {
-            Err(_) => action("decline"),
-            Ok(()) => tokio::select! {
+        let answer = match self.tap.question(params, answer) {
+            false => action("decline"),
+            true => tokio::select! {
                 biased;
                 answer = answered => answer.unwrap_or_else(|_| action("cancel")),
                 () = context.ct.cancelled() => action("cancel"),

@@ -1,59 +1,658 @@
-//! Who may call at the same time as whom. A question of a server names no call, so a tool that asks runs alone.
+//! Who may call at the same time as whom, and whose a question is.
+//!
+//! Up to 2025-11-25 a question that comes over a pipe names no call. So it is known whose it is only if one call can have
+//! asked it. Between the calls of one owner a mistake shows nobody what is not theirs. Across owners nothing is guessed:
+//! a call that may ask is kept apart from everybody else's.
 
 use std::{
-    collections::BTreeSet,
-    sync::{Mutex, MutexGuard},
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
 };
 
-use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use bobbinet_core::Task;
+use tokio::{sync::Notify, time::Instant};
 
-/// The lane of one server, and the tools known to ask.
-#[derive(Debug)]
-pub(crate) struct Lane {
-    interactive: Mutex<BTreeSet<String>>,
-    // Fair: a tool that needs the lane alone gets it before calls that came later.
-    road: RwLock<()>,
+use crate::{blame::Blame, config::McpConfig};
+
+/// How long an answer is kept back until calls of others are over that were let in while it was waited for. They are
+/// reads, and short; after that, what the call asks next may be anybody's and is declined.
+const RESUME_MAX: Duration = Duration::from_secs(10);
+
+/// Questions that wait for their answers at a time, on one server. Each more is declined.
+const QUESTIONS_MAX: usize = 48;
+
+/// Whose a call is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Owner(Arc<str>);
+
+impl Owner {
+    pub(crate) fn of(task: &Task) -> Self {
+        Self(format!("{}\n{}", task.tenant, task.owner).into())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn named(name: &str) -> Self {
+        Self(name.into())
+    }
 }
 
-/// A place on the road, while it is held. Held, not read.
+/// What is known of the call's manners.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Manner {
+    /// It never asks: by the operator's word, or because its era has other means.
+    Silent,
+    /// It only reads, and is not known to ask.
+    Reads,
+    /// Nothing.
+    Unknown,
+    /// It is known to ask.
+    Asks,
+    /// The server has died under it: it runs alone, so that it takes nobody with it.
+    Deadly,
+}
+
+/// A call at the door.
+#[derive(Clone, Debug)]
+pub(crate) struct Guest {
+    pub(crate) owner: Owner,
+    pub(crate) tool: String,
+    pub(crate) manner: Manner,
+}
+
+/// Why a call has to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// Somebody's call waits for the answer to its question.
+    Question,
+    /// One that may ask is at work, or this one may ask.
+    Asks,
+    /// This one may ask, and so may a call of somebody else that was given up.
+    GivenUp,
+    /// One under which the server has died, or this one.
+    Deadly,
+}
+
+impl Why {
+    /// For the status of the task that waits: nothing of anybody else's call.
+    pub(crate) fn words(self, hold: Duration) -> String {
+        let why = match self {
+            Self::Question => format!(
+                "another caller's call waits for an answer, and the MCP server does not say whose its questions are. \
+                 That answer is waited for, but for no longer than {hold:?}"
+            ),
+            Self::Asks => {
+                "a call that may ask its caller runs without others beside it, since the MCP server does not say \
+                 whose its questions are"
+                    .to_owned()
+            }
+            Self::GivenUp => {
+                "another caller's call was given up and may still ask, and the MCP server does not say whose its \
+                 questions are. That is over within a minute"
+                    .to_owned()
+            }
+            Self::Deadly => "the MCP server has died under a call, which is now made alone".to_owned(),
+        };
+        format!("waiting for its turn: {why}")
+    }
+}
+
+/// The calls of one server.
 #[derive(Debug)]
-#[expect(dead_code, reason = "guards are kept for what their drop does")]
-pub(crate) enum Place<'a> {
-    Among(RwLockReadGuard<'a, ()>),
-    Alone(RwLockWriteGuard<'a, ()>),
+pub(crate) struct Lane {
+    /// Under which calls the server has died.
+    pub(crate) blame: Blame,
+    /// Tools that are known to ask: by the operator's word, or because they have.
+    asking: Mutex<BTreeSet<String>>,
+    inner: Mutex<Inner>,
+    changed: Notify,
+    hold: Duration,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    next: u64,
+    /// Those that wait, in the order they came.
+    line: Vec<(u64, Guest)>,
+    inside: BTreeMap<u64, Inside>,
+}
+
+/// A call that was let in.
+#[derive(Debug)]
+struct Inside {
+    guest: Guest,
+    /// Its questions that wait for their answers.
+    questions: usize,
+    /// It has its answer, and waits until it may go on.
+    is_resuming: bool,
+    /// Since when a call of somebody else waits for its questions.
+    in_the_way_since: Option<Instant>,
+    /// Until when it may still ask although nobody waits for it any more.
+    given_up_until: Option<Instant>,
+}
+
+impl Inside {
+    fn waits_for_answer(&self) -> bool {
+        self.questions > 0 && !self.is_resuming
+    }
+}
+
+/// Whether a call can be let in.
+enum Door {
+    Open,
+    Closed(Why),
 }
 
 impl Lane {
-    pub(crate) fn new(interactive: impl IntoIterator<Item = String>) -> Self {
-        Self { interactive: Mutex::new(interactive.into_iter().collect()), road: RwLock::new(()) }
+    pub(crate) fn of(config: &McpConfig) -> Self {
+        let limits = &config.limits;
+        Self {
+            blame: Blame::new(Duration::from_millis(limits.deaths_within_ms)),
+            asking: Mutex::new(config.interactive.iter().cloned().collect()),
+            inner: Mutex::default(),
+            changed: Notify::new(),
+            hold: Duration::from_millis(limits.hold_for_others_ms),
+        }
     }
 
-    fn interactive(&self) -> MutexGuard<'_, BTreeSet<String>> {
-        self.interactive.lock().expect("nobody panics while holding a few names")
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().expect("nobody panics while looking who is in whose way")
+    }
+
+    fn asking(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.asking.lock().expect("nobody panics while holding a few names")
     }
 
     /// Whether this tool is known to ask.
-    pub(crate) fn is_interactive(&self, tool: &str) -> bool {
-        self.interactive().contains(tool)
+    pub(crate) fn is_asking(&self, tool: &str) -> bool {
+        self.asking().contains(tool)
     }
 
-    /// These tools were in flight when a question came: from now on each runs alone.
-    pub(crate) fn learn(&self, tools: impl IntoIterator<Item = String>) {
-        self.interactive().extend(tools);
+    fn change(&self, mut inner: MutexGuard<'_, Inner>) {
+        inner.look_who_is_in_the_way();
+        drop(inner);
+        self.changed.notify_waiters();
     }
 
-    /// Waits until the tool may be called.
-    pub(crate) async fn enter(&self, tool: &str) -> Place<'_> {
-        let is_interactive = self.interactive().contains(tool);
-        if is_interactive {
-            return Place::Alone(self.road.write().await);
+    /// Lets a call in if that can be done now.
+    pub(crate) fn try_enter(self: &Arc<Self>, guest: &Guest) -> Result<Place, Why> {
+        let guest = self.informed(guest);
+        let mut inner = self.inner();
+        match inner.door(&guest, None) {
+            Door::Closed(why) => Err(why),
+            Door::Open => {
+                let ticket = inner.let_in(guest);
+                self.change(inner);
+                Ok(Place { lane: self.clone(), ticket })
+            }
         }
-        let place = self.road.read().await;
-        // It may have been learned while this call waited.
-        if self.interactive().contains(tool) {
-            drop(place);
-            return Place::Alone(self.road.write().await);
+    }
+
+    /// Puts a call at the end of the line.
+    pub(crate) fn line_up(self: &Arc<Self>, guest: &Guest) -> Spot {
+        let guest = self.informed(guest);
+        let mut inner = self.inner();
+        let ticket = inner.ticket();
+        inner.line.push((ticket, guest));
+        self.change(inner);
+        Spot { lane: self.clone(), ticket }
+    }
+
+    /// The guest, with what was learned of its tool while it waited.
+    fn informed(&self, guest: &Guest) -> Guest {
+        let manner = match guest.manner {
+            Manner::Reads | Manner::Unknown if self.is_asking(&guest.tool) => Manner::Asks,
+            Manner::Silent | Manner::Reads | Manner::Unknown | Manner::Asks | Manner::Deadly => guest.manner,
+        };
+        Guest { manner, ..guest.clone() }
+    }
+
+    /// Whose a question is: of those calls that are at the server, the one that can have asked it. `Err` has those that
+    /// can, if nobody knows which: the owners of several calls, or nobody.
+    pub(crate) fn whose(self: &Arc<Self>, at_server: &[u64]) -> Result<Question, Vec<u64>> {
+        let mut inner = self.inner();
+        inner.forget_old(Instant::now());
+        let may_ask = |inside: &Inside| inside.guest.manner != Manner::Silent;
+        let is_full = inner.inside.values().map(|inside| inside.questions).sum::<usize>() >= QUESTIONS_MAX;
+        let suspects = inner.inside.iter().filter(|(ticket, inside)| {
+            may_ask(inside) && (inside.given_up_until.is_some() || at_server.contains(ticket))
+        });
+        let owners = suspects.clone().map(|(_, inside)| &inside.guest.owner).collect::<BTreeSet<_>>();
+        let live = suspects.filter(|(_, inside)| inside.given_up_until.is_none()).collect::<Vec<_>>();
+        let at_work = live.iter().filter(|(_, inside)| inside.questions == 0);
+        let known_to_ask = at_work.clone().filter(|(_, inside)| inside.guest.manner == Manner::Asks);
+        // Of one owner's calls: one that does not wait for an answer already; of several, one that is known to ask; else
+        // the newest, since questions come early. Whichever it is, its owner gets the question.
+        let chosen = match (at_work.clone().count(), known_to_ask.clone().count()) {
+            (0, _) => live.last(),
+            (1, _) => at_work.clone().next_back(),
+            (_, 0) => at_work.clone().next_back(),
+            _ => known_to_ask.clone().next_back(),
+        };
+        let chosen = chosen.map(|(ticket, _)| **ticket).filter(|_| owners.len() == 1 && !is_full);
+        let Some(ticket) = chosen else {
+            let passed_over = live.iter().map(|(ticket, _)| **ticket).collect::<Vec<_>>();
+            // Reads are not learned from a suspicion: one caller could keep everybody else's apart for good.
+            let suspected =
+                live.iter().filter(|(_, inside)| inside.guest.manner == Manner::Unknown && owners.len() > 1);
+            let tools = suspected.map(|(_, inside)| inside.guest.tool.clone()).collect::<Vec<_>>();
+            self.asking().extend(tools);
+            return Err(passed_over);
+        };
+        let inside = inner.inside.get_mut(&ticket).expect("it was found there");
+        inside.questions += 1;
+        if inside.guest.manner != Manner::Deadly {
+            inside.guest.manner = Manner::Asks;
         }
-        Place::Among(place)
+        let tool = inside.guest.tool.clone();
+        self.asking().insert(tool);
+        self.change(inner);
+        Ok(Question { lane: self.clone(), ticket })
+    }
+
+    /// Nobody waits for the call any more, but it may still ask.
+    pub(crate) fn give_up(&self, ticket: u64, until: Instant) {
+        let mut inner = self.inner();
+        if let Some(inside) = inner.inside.get_mut(&ticket) {
+            inside.given_up_until = Some(until);
+            inside.questions = 0;
+        }
+        self.change(inner);
+    }
+
+    /// A call that was given up is over after all.
+    pub(crate) fn forget(&self, ticket: u64) {
+        let mut inner = self.inner();
+        inner.inside.remove(&ticket);
+        self.change(inner);
+    }
+
+    /// Whether nobody is inside, and nobody waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        let mut inner = self.inner();
+        inner.forget_old(Instant::now());
+        inner.inside.is_empty() && inner.line.is_empty()
+    }
+}
+
+impl Inner {
+    fn ticket(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    fn let_in(&mut self, guest: Guest) -> u64 {
+        let ticket = self.ticket();
+        let inside = Inside { guest, questions: 0, is_resuming: false, in_the_way_since: None, given_up_until: None };
+        self.inside.insert(ticket, inside);
+        ticket
+    }
+
+    fn forget_old(&mut self, now: Instant) {
+        self.inside.retain(|_, inside| inside.given_up_until.is_none_or(|until| until > now));
+    }
+
+    /// Whether the guest can be let in: nobody inside keeps it out, and it is not the turn of somebody before it in line.
+    fn door(&mut self, guest: &Guest, place: Option<u64>) -> Door {
+        self.forget_old(Instant::now());
+        if let Some(why) = self.inside.values().find_map(|inside| keeps_out(inside, guest)) {
+            return Door::Closed(why);
+        }
+        for (ticket, earlier) in &self.line {
+            if place == Some(*ticket) {
+                break;
+            }
+            let Some(why) = keep_apart(earlier, guest) else { continue };
+            // Whoever waits for people, or for what nobody knows the end of, is overtaken.
+            let waits_for_people = self.inside.values().any(|inside| {
+                let is_slow = inside.waits_for_answer() || inside.given_up_until.is_some();
+                is_slow && keeps_out(inside, earlier).is_some()
+            });
+            if !waits_for_people {
+                return Door::Closed(why);
+            }
+        }
+        Door::Open
+    }
+
+    fn look_who_is_in_the_way(&mut self) {
+        let now = Instant::now();
+        for inside in self.inside.values_mut() {
+            let is_in_the_way = inside.waits_for_answer()
+                && self.line.iter().any(|(_, guest)| {
+                    guest.owner != inside.guest.owner && keeps_out(inside, guest) == Some(Why::Question)
+                });
+            inside.in_the_way_since = is_in_the_way.then(|| inside.in_the_way_since.unwrap_or(now));
+        }
+    }
+}
+
+/// Whether a call that is inside keeps another one out.
+fn keeps_out(inside: &Inside, guest: &Guest) -> Option<Why> {
+    let is_others = inside.guest.owner != guest.owner;
+    if inside.given_up_until.is_some() {
+        let may_be_mistaken = is_others && inside.guest.manner != Manner::Silent;
+        return (may_be_mistaken && guest.manner == Manner::Asks).then_some(Why::GivenUp);
+    }
+    if inside.waits_for_answer() {
+        let is_let_by = match guest.manner {
+            Manner::Silent | Manner::Reads => true,
+            Manner::Unknown | Manner::Asks | Manner::Deadly => false,
+        };
+        return (is_others && !is_let_by).then_some(Why::Question);
+    }
+    keep_apart(&inside.guest, guest)
+}
+
+/// Whether two calls cannot be at work at the same time.
+fn keep_apart(one: &Guest, other: &Guest) -> Option<Why> {
+    let is = |manner| one.manner == manner || other.manner == manner;
+    if is(Manner::Deadly) {
+        return Some(Why::Deadly);
+    }
+    (is(Manner::Asks) && !is(Manner::Silent)).then_some(Why::Asks)
+}
+
+async fn sleep_until_or_never(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// A spot in the line. Dropped, it is given up.
+#[derive(Debug)]
+pub(crate) struct Spot {
+    lane: Arc<Lane>,
+    ticket: u64,
+}
+
+impl Spot {
+    /// Returns when the call can be let in. `wait` hears why it waits, each time that this changes.
+    pub(crate) async fn turn(&self, mut wait: impl FnMut(String)) {
+        let mut told = None;
+        loop {
+            let mut changed = std::pin::pin!(self.lane.changed.notified());
+            changed.as_mut().enable();
+            let (why, look_again) = match self.look() {
+                Ok(_) => return,
+                Err(closed) => closed,
+            };
+            if told.replace(why) != Some(why) {
+                wait(why.words(self.lane.hold));
+            }
+            tokio::select! {
+                biased;
+                () = changed => {}
+                () = sleep_until_or_never(look_again) => {}
+            }
+        }
+    }
+
+    /// Lets the call in, if that can still be done.
+    pub(crate) fn enter(&self) -> Option<Place> {
+        let (mut inner, guest) = self.look().ok()?;
+        inner.line.retain(|(ticket, _)| *ticket != self.ticket);
+        let ticket = inner.let_in(guest);
+        self.lane.change(inner);
+        Some(Place { lane: self.lane.clone(), ticket })
+    }
+
+    /// Whether the call can be let in, or why not, and when to look again although nothing has changed.
+    fn look(&self) -> Result<(MutexGuard<'_, Inner>, Guest), (Why, Option<Instant>)> {
+        let mut inner = self.lane.inner();
+        let place = inner.line.iter().position(|(ticket, _)| *ticket == self.ticket);
+        let place = place.expect("it stands in line until it is let in, and is not asked for after that");
+        let guest = self.lane.informed(&inner.line[place].1);
+        if guest.manner != inner.line[place].1.manner {
+            // It may be in need of other things now.
+            inner.line[place].1 = guest.clone();
+            inner.look_who_is_in_the_way();
+            self.lane.changed.notify_waiters();
+        }
+        match inner.door(&guest, Some(self.ticket)) {
+            Door::Open => Ok((inner, guest)),
+            Door::Closed(why) => Err((why, inner.inside.values().filter_map(|inside| inside.given_up_until).min())),
+        }
+    }
+}
+
+impl Drop for Spot {
+    fn drop(&mut self) {
+        let mut inner = self.lane.inner();
+        inner.line.retain(|(ticket, _)| *ticket != self.ticket);
+        self.lane.change(inner);
+    }
+}
+
+/// A call that was let in, while it runs. Dropped, it is over, unless it was given up before.
+#[derive(Debug)]
+pub(crate) struct Place {
+    lane: Arc<Lane>,
+    pub(crate) ticket: u64,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut inner = self.lane.inner();
+        let is_over = inner.inside.get(&self.ticket).is_some_and(|inside| inside.given_up_until.is_none());
+        if is_over {
+            inner.inside.remove(&self.ticket);
+        }
+        self.lane.change(inner);
+    }
+}
+
+/// A question of a call that waits for its answer. Dropped, it does not any more.
+#[derive(Debug)]
+pub(crate) struct Question {
+    lane: Arc<Lane>,
+    pub(crate) ticket: u64,
+}
+
+impl Question {
+    /// Returns when others have waited long enough for the answer.
+    pub(crate) async fn hold_over(&self) {
+        loop {
+            let mut changed = std::pin::pin!(self.lane.changed.notified());
+            changed.as_mut().enable();
+            let since = self.lane.inner().inside.get(&self.ticket).and_then(|inside| inside.in_the_way_since);
+            let until = since.map(|since| since + self.lane.hold);
+            if until.is_some_and(|until| until <= Instant::now()) {
+                return;
+            }
+            tokio::select! {
+                biased;
+                () = changed => {}
+                () = sleep_until_or_never(until) => {}
+            }
+        }
+    }
+
+    /// Waits until the call may go on with its answer: until calls of others that were let in meanwhile are over.
+    pub(crate) async fn resume(&self) {
+        let until = Instant::now() + RESUME_MAX;
+        loop {
+            let mut changed = std::pin::pin!(self.lane.changed.notified());
+            changed.as_mut().enable();
+            if self.may_go_on() {
+                return;
+            }
+            tokio::select! {
+                biased;
+                () = changed => {}
+                () = tokio::time::sleep_until(until) => return,
+            }
+        }
+    }
+
+    fn may_go_on(&self) -> bool {
+        let mut inner = self.lane.inner();
+        inner.forget_old(Instant::now());
+        let Some(own) = inner.inside.get_mut(&self.ticket) else { return true };
+        let is_news = !std::mem::replace(&mut own.is_resuming, true);
+        let guest = own.guest.clone();
+        let is_held_up = inner.inside.iter().any(|(ticket, other)| {
+            let is_at_work = *ticket != self.ticket && other.questions == 0;
+            is_at_work && keeps_out(other, &guest).is_some()
+        });
+        if is_news {
+            self.lane.change(inner);
+        }
+        !is_held_up
+    }
+}
+
+impl Drop for Question {
+    fn drop(&mut self) {
+        let mut inner = self.lane.inner();
+        if let Some(inside) = inner.inside.get_mut(&self.ticket) {
+            inside.questions = inside.questions.saturating_sub(1);
+            inside.is_resuming = false;
+        }
+        self.lane.change(inner);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lane() -> Arc<Lane> {
+        Arc::new(Lane::of(&McpConfig::new("a", "x", &[])))
+    }
+
+    async fn line_up(lane: &Arc<Lane>, guest: &Guest, wait: impl FnMut(String)) -> Place {
+        let spot = lane.line_up(guest);
+        spot.turn(wait).await;
+        spot.enter().unwrap()
+    }
+
+    fn guest(owner: &str, manner: Manner) -> Guest {
+        Guest { owner: Owner::named(owner), tool: format!("{owner}-{manner:?}"), manner }
+    }
+
+    fn enter(lane: &Arc<Lane>, owner: &str, manner: Manner) -> Result<Place, Why> {
+        lane.try_enter(&guest(owner, manner))
+    }
+
+    #[test]
+    fn who_is_let_in_beside_whom() {
+        use Manner::{Asks, Deadly, Reads, Silent, Unknown};
+        let lane = lane();
+        let check = |inside: &str, expected: &[(&str, Manner, Option<Why>)]| {
+            for (owner, manner, why) in expected {
+                let entered = enter(&lane, owner, *manner);
+                assert_eq!(entered.err(), *why, "{owner} {manner:?} beside {inside}");
+            }
+        };
+        let unknown = enter(&lane, "ann", Unknown).unwrap();
+        check(
+            "one of which nothing is known",
+            &[
+                ("bob", Reads, None),
+                ("bob", Unknown, None),
+                ("bob", Silent, None),
+                ("bob", Asks, Some(Why::Asks)),
+                ("ann", Asks, Some(Why::Asks)),
+                ("ann", Deadly, Some(Why::Deadly)),
+            ],
+        );
+        let question = lane.whose(&[unknown.ticket]).unwrap();
+        check(
+            "an open question",
+            &[
+                ("bob", Reads, None),
+                ("bob", Silent, None),
+                ("bob", Unknown, Some(Why::Question)),
+                ("bob", Asks, Some(Why::Question)),
+                ("ann", Reads, None),
+                ("ann", Unknown, None),
+                ("ann", Asks, None),
+            ],
+        );
+        drop(question);
+        check("one that has asked before", &[("bob", Reads, Some(Why::Asks)), ("bob", Silent, None)]);
+        lane.give_up(unknown.ticket, Instant::now() + Duration::from_secs(60));
+        drop(unknown);
+        check(
+            "one that was given up",
+            &[("bob", Reads, None), ("bob", Unknown, None), ("bob", Asks, Some(Why::GivenUp)), ("ann", Asks, None)],
+        );
+    }
+
+    #[test]
+    fn a_question_is_whose_it_can_be_and_across_owners_nobodys() {
+        let lane = lane();
+        let tickets = |places: &[&Place]| places.iter().map(|place| place.ticket).collect::<Vec<_>>();
+        let [first, second] = [(); 2].map(|()| enter(&lane, "ann", Manner::Unknown).unwrap());
+        assert_eq!(lane.whose(&[]).unwrap_err(), [0; 0], "nothing is at the server");
+        let one = lane.whose(&tickets(&[&first])).unwrap();
+        assert_eq!(one.ticket, first.ticket);
+        // The first waits for its answer, so this one is the second's.
+        let two = lane.whose(&tickets(&[&first, &second])).unwrap();
+        assert_eq!(two.ticket, second.ticket);
+        let others = enter(&lane, "bob", Manner::Reads).unwrap();
+        let all = tickets(&[&first, &second, &others]);
+        assert_eq!(lane.whose(&all).unwrap_err(), all, "a read that was thought not to ask may have asked");
+        let silent = enter(&lane, "eve", Manner::Silent).unwrap();
+        drop((one, two, first, second));
+        let only = lane.whose(&tickets(&[&others, &silent])).unwrap();
+        assert_eq!(only.ticket, others.ticket);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_question_that_others_wait_for_is_let_go_of_after_a_while() {
+        let lane = lane();
+        let asker = enter(&lane, "ann", Manner::Unknown).unwrap();
+        let question = lane.whose(&[asker.ticket]).unwrap();
+        let hour = Duration::from_secs(3_600);
+        assert!(tokio::time::timeout(hour, question.hold_over()).await.is_err(), "nobody waits");
+        let begun = Instant::now();
+        let words = Mutex::new(Vec::new());
+        let waiting_guest = guest("bob", Manner::Unknown);
+        let mut waiting = std::pin::pin!(line_up(&lane, &waiting_guest, |why| words.lock().unwrap().push(why)));
+        tokio::select! {
+            biased;
+            _ = &mut waiting => panic!("it must wait"),
+            () = question.hold_over() => {}
+        }
+        assert_eq!(begun.elapsed().as_secs(), 60);
+        drop((question, asker));
+        waiting.await;
+        let words = words.lock().unwrap().clone();
+        assert!(
+            matches!(words.as_slice(), [why] if why.contains("another caller's call waits for an answer")),
+            "{words:?}"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_waits_for_reads_of_others_that_were_let_in_and_no_more_are() {
+        let lane = lane();
+        let asker = enter(&lane, "ann", Manner::Asks).unwrap();
+        let question = lane.whose(&[asker.ticket]).unwrap();
+        let read = enter(&lane, "bob", Manner::Reads).unwrap();
+        let resume = question.resume();
+        let mut resume = std::pin::pin!(resume);
+        assert!(tokio::time::timeout(Duration::from_secs(1), resume.as_mut()).await.is_err());
+        assert_eq!(enter(&lane, "bob", Manner::Reads).unwrap_err(), Why::Asks);
+        drop(read);
+        tokio::time::timeout(Duration::from_secs(1), resume).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_for_people_is_overtaken_and_whoever_waits_for_a_call_is_not() {
+        let lane = lane();
+        let asker = enter(&lane, "ann", Manner::Unknown).unwrap();
+        let question = lane.whose(&[asker.ticket]).unwrap();
+        let patient = guest("bob", Manner::Asks);
+        let mut patient = std::pin::pin!(line_up(&lane, &patient, |_| {}));
+        assert!(tokio::time::timeout(Duration::from_secs(1), patient.as_mut()).await.is_err());
+        let read = enter(&lane, "eve", Manner::Reads).unwrap();
+        drop((question, asker));
+        assert_eq!(enter(&lane, "eve", Manner::Reads).unwrap_err(), Why::Asks, "it is the other's turn now");
+        drop(read);
+        patient.await;
     }
 }

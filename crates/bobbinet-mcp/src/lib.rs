@@ -8,6 +8,8 @@
 mod agent;
 mod answer;
 mod arguments;
+mod beside;
+mod blame;
 mod block;
 mod breaker;
 mod call;
@@ -25,6 +27,7 @@ mod listen;
 mod listing;
 mod mailbox;
 mod message;
+mod pace;
 mod process;
 mod procfs;
 mod question;

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::{
     fields::Fields,
     mailbox::{Asked, Broken, Mail, Progress, Reply, RpcError},
-    question::{Elicitation, is_same},
+    question::{Elicitation, is_same, with_note},
     result::{self, CallResult},
     session::Exchange,
     supervise::Shared,
@@ -38,12 +38,15 @@ pub(crate) struct Listener<'a> {
     round: u32,
     exchange: &'a Exchange,
     idle: Duration,
+    /// How long a question is held open once others wait for it.
+    hold: Duration,
     asked: u32,
 }
 
 impl<'a> Listener<'a> {
     pub(crate) fn new(shared: &Shared, run: &'a Run, target: &'a Target, round: u32, exchange: &'a Exchange) -> Self {
-        Self { run, target, round, exchange, idle: shared.config.limits.idle(), asked: 0 }
+        let hold = Duration::from_millis(shared.config.limits.hold_for_others_ms);
+        Self { run, target, round, exchange, idle: shared.config.limits.idle(), hold, asked: 0 }
     }
 
     pub(crate) async fn listen(mut self) -> Word {
@@ -113,47 +116,67 @@ impl<'a> Listener<'a> {
             return None;
         };
         let question = Arc::new(elicitation.ask(self.run.message_id(&format!("q{}", self.asked))));
-        let answer = {
+        let said = {
             let asking = put(self.run, question);
             tokio::pin!(asking);
-            loop {
-                let event = tokio::select! {
-                    biased;
-                    answer = &mut asking => Ok(answer),
-                    mail = self.exchange.mailbox.next() => Err(mail),
-                };
-                match event {
-                    Ok(answer) => break answer,
-                    // The server has stopped waiting.
-                    Err(Mail::Reply(reply)) => return Some(self.word(reply)),
-                    // One at a time: whoever asks meanwhile is cancelled.
-                    Err(Mail::Question(_) | Mail::Progress(_) | Mail::Alive) => {}
-                }
+            tokio::select! {
+                biased;
+                answer = &mut asking => Said::Answer(answer),
+                // The server has stopped waiting. What else it asks meanwhile is asked after this.
+                reply = self.exchange.mailbox.replied_meanwhile() => return Some(self.word(reply)),
+                () = asked.open.hold_over() => Said::Nothing,
             }
+        };
+        let answer = match said {
+            Said::Answer(answer) => answer,
+            Said::Nothing => return Some(self.let_go(asked, &elicitation).await),
         };
         match answer {
             Ok(answer) => {
+                asked.open.resume().await;
                 let _ = asked.answer.send(answer);
                 None
             }
             Err(Unanswered::Expired) => {
-                let _ = asked.answer.send(Json::from(&serde_json::json!({"action": "decline"})));
-                // What it comes to now was not decided by anybody. The question stays, and decides.
-                let _ = tokio::time::timeout(LATE_MAX, self.exchange.mailbox.replied()).await;
+                self.decline(asked).await;
                 Some(Word::Over(Outcome::Declined))
             }
             Err(Unanswered::Over) => {
-                let _ = asked.answer.send(Json::from(&serde_json::json!({"action": "cancel"})));
+                let _ = asked.answer.send(action("cancel"));
                 Some(Word::Over(self.late().await))
             }
             Err(Unanswered::NotAsked(error)) => {
-                let _ = asked.answer.send(Json::from(&serde_json::json!({"action": "cancel"})));
+                let _ = asked.answer.send(action("cancel"));
                 self.exchange.cancel();
                 // What it comes to now was not decided by anybody.
                 let _ = tokio::time::timeout(LATE_MAX, self.exchange.mailbox.replied()).await;
                 Some(Word::Over(not_asked(self.target, &error)))
             }
         }
+    }
+
+    /// Others have waited for the answer long enough: the call is brought to its end, and the question says so.
+    async fn let_go(&self, asked: Asked, elicitation: &Elicitation) -> Word {
+        self.decline(asked).await;
+        let then = if self.run.call().effect.may_run_again() {
+            "An answer makes the call again and goes to it"
+        } else {
+            "An answer cannot reach the call any more: whether it has acted is not known, and you will be asked what to do"
+        };
+        let note = format!(
+            "Calls of others had to wait for this answer, so after {:?} the MCP server was told `decline`, and the call is over. {then}.",
+            self.hold
+        );
+        let again = elicitation.ask(self.run.message_id(&format!("q{}-again", self.asked)));
+        Word::Over(Outcome::LetGo { question: Arc::new(with_note(&again, &note)) })
+    }
+
+    /// Declines a question, and gives the call a while to end: what it comes to was not decided by anybody.
+    async fn decline(&self, asked: Asked) {
+        let Asked { answer, open, .. } = asked;
+        let _ = answer.send(action("decline"));
+        let _ = tokio::time::timeout(LATE_MAX, self.exchange.mailbox.replied()).await;
+        drop(open);
     }
 
     /// The task was canceled: the server is told, and has a while to say what became of it.
@@ -172,6 +195,17 @@ impl<'a> Listener<'a> {
             Err(_) => unknown("canceled", self.target, "it was canceled", false),
         }
     }
+}
+
+/// What comes of a question.
+enum Said {
+    Answer(Result<Json, Unanswered>),
+    /// There was no more time for one.
+    Nothing,
+}
+
+fn action(word: &str) -> Json {
+    Json::from(&serde_json::json!({ "action": word }))
 }
 
 enum Event {

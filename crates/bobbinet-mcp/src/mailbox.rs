@@ -11,7 +11,7 @@ use std::{
 use bobbinet_core::Json;
 use tokio::sync::{Notify, oneshot};
 
-use crate::{fields::Fields, salvage};
+use crate::{fields::Fields, lane, salvage};
 
 /// Questions of one call that wait to be asked. A server that needs more at once is not talking to people.
 const QUESTIONS_MAX: usize = 8;
@@ -31,6 +31,8 @@ pub(crate) struct Asked {
     pub(crate) params: Json,
     /// Where the answer goes: `{"action": …, "content"?: …}`.
     pub(crate) answer: oneshot::Sender<Json>,
+    /// While this lives, the call waits for the answer.
+    pub(crate) open: lane::Question,
 }
 
 /// A JSON-RPC error of the server.
@@ -160,13 +162,13 @@ impl Mailbox {
         self.bell.notify_one();
     }
 
-    fn take(&self) -> Option<Mail> {
+    fn take(&self, with_questions: bool) -> Option<Mail> {
         let mut inner = self.inner();
         if let Some(progress) = inner.progress.take() {
             inner.is_alive = false;
             return Some(Mail::Progress(progress));
         }
-        if let Some(asked) = inner.questions.pop_front() {
+        if let Some(asked) = with_questions.then(|| inner.questions.pop_front()).flatten() {
             return Some(Mail::Question(asked));
         }
         if let Some(reply) = &inner.reply {
@@ -178,10 +180,21 @@ impl Mailbox {
     /// The next mail: progress before questions, both before the reply, which stays. Nothing is lost by a drop.
     pub(crate) async fn next(&self) -> Mail {
         loop {
-            if let Some(mail) = self.take() {
+            if let Some(mail) = self.take(true) {
                 return mail;
             }
             self.bell.notified().await;
+        }
+    }
+
+    /// The reply, when there is one; questions are kept for later.
+    pub(crate) async fn replied_meanwhile(&self) -> Reply {
+        loop {
+            match self.take(false) {
+                Some(Mail::Reply(reply)) => return reply,
+                Some(Mail::Progress(_) | Mail::Alive | Mail::Question(_)) => {}
+                None => self.bell.notified().await,
+            }
         }
     }
 
@@ -198,7 +211,13 @@ impl Mailbox {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::{
+        config::McpConfig,
+        lane::{Guest, Lane, Manner, Owner},
+    };
 
     fn progress(value: f64) -> Progress {
         Progress { value, total: None, message: None }
@@ -221,11 +240,15 @@ mod tests {
 
     #[tokio::test]
     async fn questions_beyond_the_bound_are_cancelled() {
+        let lane = Arc::new(Lane::of(&McpConfig::new("a", "x", &[])));
+        let guest = Guest { owner: Owner::named("ann"), tool: "t".to_owned(), manner: Manner::Unknown };
+        let place = lane.try_enter(&guest).unwrap();
         let mailbox = Mailbox::default();
         let mut answers = Vec::new();
         for _ in 0..=QUESTIONS_MAX {
             let (answer, answered) = oneshot::channel();
-            mailbox.question(Asked { params: Json::of(&()), answer });
+            let open = lane.whose(&[place.ticket]).unwrap();
+            mailbox.question(Asked { params: Json::of(&()), answer, open });
             answers.push(answered);
         }
         let mut last = answers.pop().unwrap();

@@ -55,6 +55,15 @@ impl Elicitation {
     }
 }
 
+/// The same question, with something said before its words.
+pub(crate) fn with_note(question: &Question, note: &str) -> Question {
+    let text = format!("{note}\n{}", question.message.text());
+    let data = question.message.data().cloned().map(Part::data);
+    let parts = std::iter::once(Part::text(text)).chain(data).collect();
+    let message = Arc::new(Message::from_agent(question.message.id.clone(), parts));
+    Question { kind: question.kind, message, schema: question.schema.clone() }
+}
+
 /// Whether an earlier question asked the same. Its words may differ: an answer that did not fit is told so.
 pub(crate) fn is_same(asked: &Question, now: &Question) -> bool {
     let essence = |question: &Question| {

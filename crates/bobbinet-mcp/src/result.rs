@@ -49,10 +49,11 @@ impl CallResult {
             }
             None => None,
         };
+        let is_error = get("isError").and_then(flag);
         Ok(Self {
+            is_error: is_error.or(content.iter().take(BLOCKS_MAX).any(block::is_error).then_some(true)),
             content,
             structured_content: get("structuredContent").cloned(),
-            is_error: get("isError").and_then(flag),
             meta: get("_meta").cloned(),
             result_type: get("resultType").map(|word| word.read().unwrap_or_else(|_| word.as_str().to_owned())),
             input_requests,
@@ -322,6 +323,13 @@ mod tests {
         check(r#"{"toolResult":{"n":1}}"#, &[r#"data {"n":1} | {"mcpType":""}"#]);
         check(r#"{"content":[],"isError":null,"resultType":null,"structuredContent":null}"#, &[]);
         assert!(matches!(outcome(r#"{"content":"no","isError":"true"}"#, None), Outcome::Refused { .. }));
+        let error = outcome(r#"{"content":[{"type":"error","message":"no such file"}]}"#, None);
+        assert!(matches!(&error, Outcome::Refused { message, .. } if message.text() == "no such file"), "{error:?}");
+        check(r#"{"content":[{"type":"error","text":"odd"}],"isError":false}"#, &["text odd"]);
+        check(
+            r#"{"content":[{"type":"image","data":"data:image/png;base64,AAEC"},{"type":"audio","data":"DATA:audio/ogg;base64,AAEC","mimeType":"audio/wav"}]}"#,
+            &["raw AAEC | image/png", "raw AAEC | audio/wav"],
+        );
         assert!(CallResult::read(&Json::parse(r#"{"inputRequests":[1]}"#).unwrap()).is_err());
     }
 

@@ -35,7 +35,7 @@ use crate::{
     lane::Lane,
     mailbox::{Broken, Mailbox, Reply},
     process::Server,
-    tap::{Outgoing, Tap},
+    tap::{Outgoing, Seat, Tap},
     transport::Wire,
 };
 
@@ -93,11 +93,11 @@ impl Link {
     pub(crate) async fn send(
         self: &Arc<Self>,
         method: &str,
-        tool: Option<&str>,
+        seat: Option<Seat>,
         params: Json,
         meta: RequestMetaObject,
     ) -> Result<Exchange, Broken> {
-        let (serial, mailbox) = self.tap.enter(tool)?;
+        let (serial, mailbox) = self.tap.enter(seat)?;
         // The parameters travel beside the request, so that they go out as they came in.
         let mut request = CustomRequest::new(method, None);
         request.extensions_mut().insert(Outgoing { serial, params });
@@ -129,8 +129,8 @@ impl Link {
         }
     }
 
-    /// Whether the server speaks the era without a handshake.
-    fn is_modern(&self) -> bool {
+    /// Whether the server speaks the era without a handshake: its questions name their calls.
+    pub(crate) fn is_modern(&self) -> bool {
         self.info.as_ref().is_some_and(|info| !info.protocol_version.has_initialize())
     }
 }

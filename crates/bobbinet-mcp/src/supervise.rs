@@ -17,6 +17,7 @@ use crate::{
     lane::Lane,
     listing,
     mailbox::Broken,
+    pace::Pace,
     remembered::Remembered,
     session::{Link, Session, StartError},
     sweep,
@@ -39,6 +40,10 @@ struct State {
     stage: Stage,
     catalog: Option<Arc<Catalog>>,
     description: Arc<Description>,
+    /// Since when it was not up, if it was left alone since.
+    down_since: Option<Instant>,
+    /// Whether it has died under a call that was known for that.
+    was_foreseen: bool,
 }
 
 /// Where the server stands.
@@ -55,16 +60,31 @@ enum Stage {
     Stopped,
 }
 
+impl State {
+    /// Until when calls wait for a server that is left alone, if it is.
+    fn waits_until(&self, config: &McpConfig) -> Option<Instant> {
+        Some(self.down_since? + Duration::from_millis(config.limits.rest_wait_ms))
+    }
+}
+
+/// What a server that is left alone means to whoever wants a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rest {
+    IsWaitedOut,
+    IsTheEnd,
+}
+
 impl Shared {
     pub(crate) fn new(config: McpConfig, launcher: Launcher, folder: PathBuf) -> Self {
-        let lane = Arc::new(Lane::new(config.interactive.iter().cloned()));
+        let lane = Arc::new(Lane::of(&config));
         let remembered = Remembered::read(&config, &folder);
         let catalog = remembered.map(|known| Arc::new(Catalog::new(&config, known.info.as_ref(), &known.tools, None)));
         let description = match &catalog {
             Some(catalog) => catalog.description.clone(),
             None => Arc::new(catalog::describe(&config, None, Vec::new())),
         };
-        let state = State { stage: Stage::Starting(None), catalog, description };
+        let stage = Stage::Starting(None);
+        let state = State { stage, catalog, description, down_since: None, was_foreseen: false };
         Self {
             config,
             lane,
@@ -117,23 +137,43 @@ impl Shared {
         }
     }
 
+    /// Whether a call could go to the server, or would fail at once. While the server is left alone, calls wait.
+    pub(crate) fn takes_calls(&self) -> bool {
+        self.state().waits_until(&self.config).is_none_or(|until| until <= Instant::now())
+    }
+
     /// Waits for a connection until `deadline`, or says why there is none. Safe to drop.
     pub(crate) async fn link(&self, deadline: impl Fn() -> Instant) -> Result<Arc<Link>, Fault> {
+        self.find_link(deadline, Rest::IsWaitedOut).await
+    }
+
+    /// The same, but a server that is left alone is not waited for.
+    pub(crate) async fn link_unless_resting(&self, deadline: impl Fn() -> Instant) -> Result<Arc<Link>, Fault> {
+        self.find_link(deadline, Rest::IsTheEnd).await
+    }
+
+    async fn find_link(&self, deadline: impl Fn() -> Instant, rest: Rest) -> Result<Arc<Link>, Fault> {
         let name = &self.config.name;
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
             changed.as_mut().enable();
-            let last = match self.state().stage.clone() {
+            let (stage, waited_for) = {
+                let state = self.state();
+                let until = state.waits_until(&self.config).filter(|until| *until > Instant::now());
+                (state.stage.clone(), until.filter(|_| rest == Rest::IsWaitedOut))
+            };
+            let mut look_again = deadline();
+            let last = match stage {
                 Stage::Up(link) if link.tap.broken().is_none() => return Ok(link),
                 Stage::Up(_) => None,
                 Stage::Starting(last) => last,
-                Stage::Resting { why, until } => {
-                    let seconds = until.saturating_duration_since(Instant::now()).as_secs() + 1;
-                    let text = format!(
-                        "the MCP server of agent `{name}` dies too often and is left alone for {seconds} s: {why}"
-                    );
-                    return Err(Fault::new("server-unavailable", text));
-                }
+                Stage::Resting { why, until } => match waited_for {
+                    Some(until) => {
+                        look_again = look_again.min(until);
+                        Some(why)
+                    }
+                    None => return Err(self.left_alone(&why, until)),
+                },
                 Stage::Stopped => {
                     let text = format!("the MCP server of agent `{name}` is stopped");
                     return Err(Fault::new("server-stopped", text));
@@ -142,7 +182,7 @@ impl Shared {
             let is_time_up = tokio::select! {
                 biased;
                 () = changed => false,
-                () = tokio::time::sleep_until(deadline()) => true,
+                () = tokio::time::sleep_until(look_again) => deadline() <= Instant::now(),
             };
             if is_time_up {
                 let why = last.map(|why| format!(": {why}")).unwrap_or_default();
@@ -150,6 +190,13 @@ impl Shared {
                 return Err(Fault::new("server-not-ready", text));
             }
         }
+    }
+
+    fn left_alone(&self, why: &str, until: Instant) -> Fault {
+        let seconds = until.saturating_duration_since(Instant::now()).as_secs() + 1;
+        let name = &self.config.name;
+        let text = format!("the MCP server of agent `{name}` dies too often and is left alone for {seconds} s: {why}");
+        Fault::new("server-unavailable", text)
     }
 
     /// The whole life of the server, until [`Shared::stop`]. Returns when nothing of it is left.
@@ -212,6 +259,7 @@ impl Shared {
         let tools = self.catalog().map_or(0, |catalog| catalog.tools().count());
         let millis = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::info!(agent = config.name, pid = session.pid(), tools, millis, ?era, "server is up");
+        self.state().down_since = None;
         self.enter(Stage::Up(link.clone()));
         let is_over = self.attend(&link, &mut session).await;
         // Nobody is sent to it any more from here on.
@@ -219,6 +267,9 @@ impl Shared {
             self.enter(Stage::Starting(None));
         }
         let broken = link.tap.broken();
+        // Its process may be seen to have ended before its pipe is: the calls that it has died under are told now.
+        link.tap.close(Broken::Died("it ended".to_owned()));
+        self.state().was_foreseen = link.tap.was_foreseen();
         drop(link);
         match is_over {
             Ending::Stop => {
@@ -247,7 +298,7 @@ impl Shared {
 
     /// Looks after a session: reads the tools again when they change. Returns when it is over.
     async fn attend(&self, link: &Arc<Link>, session: &mut Session) -> Ending {
-        let debounce = Duration::from_millis(self.config.limits.list_debounce_ms);
+        let mut pace = Pace::new(Duration::from_millis(self.config.limits.list_debounce_ms));
         loop {
             tokio::select! {
                 biased;
@@ -256,9 +307,10 @@ impl Shared {
                 () = session.ended() => return Ending::Died,
                 () = link.tap.tools_changed() => {}
             }
+            let pause = pace.pause(Instant::now());
             let listed = async {
                 // Some servers register their tools one by one, with a message for each.
-                tokio::time::sleep(debounce).await;
+                tokio::time::sleep(pause).await;
                 listing::read(link, &self.config.limits).await
             };
             let listed = tokio::select! {
@@ -267,6 +319,7 @@ impl Shared {
                 () = link.tap.ended() => return Ending::Died,
                 listed = listed => listed,
             };
+            pace.read(Instant::now());
             match listed {
                 Ok(tools) => self.publish(link, &tools).await,
                 Err(why) => tracing::warn!(agent = self.config.name, why, "the tools changed, but stay as they were"),
@@ -300,7 +353,12 @@ impl Shared {
     async fn end(&self, breaker: &mut Breaker, why: String) -> Ending {
         let now = Instant::now();
         let again = Stage::Starting(Some(why.clone()));
-        let pause = match breaker.died(now, &self.config.limits, chance()) {
+        let was_foreseen = std::mem::take(&mut self.state().was_foreseen);
+        let next = match was_foreseen {
+            true => breaker.died_as_foreseen(&self.config.limits, chance()),
+            false => breaker.died(now, &self.config.limits, chance()),
+        };
+        let pause = match next {
             Next::Restart(pause) => {
                 tracing::info!(agent = self.config.name, why, ?pause, "server is started again");
                 self.enter(again.clone());
@@ -308,6 +366,7 @@ impl Shared {
             }
             Next::Rest(pause) => {
                 tracing::error!(agent = self.config.name, why, ?pause, "server dies too often and is left alone");
+                self.state().down_since.get_or_insert(now);
                 self.enter(Stage::Resting { why, until: now + pause });
                 pause
             }

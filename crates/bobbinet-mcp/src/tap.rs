@@ -9,12 +9,16 @@ use std::{
 use bobbinet_core::Json;
 use rmcp::model::RequestId;
 use serde::Deserialize;
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    sync::{Notify, oneshot},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    blame::Deed,
     config::McpLimits,
-    lane::Lane,
+    lane::{Lane, Owner as CallOwner},
     mailbox::{Asked, Broken, Mailbox, Progress, Reply},
     message,
 };
@@ -25,6 +29,14 @@ pub(crate) struct Outgoing {
     pub(crate) serial: u64,
     /// Its parameters, without `_meta`: a JSON object.
     pub(crate) params: Json,
+}
+
+/// A call of a tool: where it stands in the lane, whose it is, and what it does.
+#[derive(Clone, Debug)]
+pub(crate) struct Seat {
+    pub(crate) ticket: u64,
+    pub(crate) owner: CallOwner,
+    pub(crate) deed: Deed,
 }
 
 /// See the module. Shared by the transport, the handler of the server's requests, and the calls.
@@ -45,7 +57,7 @@ struct Inner {
     newest: Option<i64>,
     /// Requests of the protocol library's own: startup and probe.
     library: Vec<RequestId>,
-    /// Calls given up without a reply, which may still ask, and until when we think so.
+    /// Calls given up without a reply, which may still ask or be replied to, and until when we think so.
     ghosts: Vec<Ghost>,
     /// Requests of the server that wait for our answer.
     serving: Vec<RequestId>,
@@ -54,21 +66,23 @@ struct Inner {
     junk_lines: u64,
     junk_bytes: u64,
     broken: Option<Broken>,
+    /// Whether it broke under a call that was known for that.
+    was_foreseen: bool,
 }
 
 /// A call given up without a reply.
 #[derive(Debug)]
 struct Ghost {
     id: i64,
-    tool: String,
+    seat: Seat,
     until: Instant,
 }
 
 #[derive(Debug)]
 struct Entry {
     mailbox: Arc<Mailbox>,
-    /// The tool, if it is a call of one.
-    tool: Option<String>,
+    /// Where it sits, if it is a call of a tool.
+    seat: Option<Seat>,
     id: Option<i64>,
     token: Option<i64>,
     /// A question that may have been this call's was declined, because nobody could tell.
@@ -98,7 +112,7 @@ impl Tap {
     }
 
     /// A new request. It must be taken out with [`Tap::leave`].
-    pub(crate) fn enter(&self, tool: Option<&str>) -> Result<(u64, Arc<Mailbox>), Broken> {
+    pub(crate) fn enter(&self, seat: Option<Seat>) -> Result<(u64, Arc<Mailbox>), Broken> {
         let mut inner = self.inner();
         if let Some(broken) = &inner.broken {
             return Err(broken.clone());
@@ -106,8 +120,7 @@ impl Tap {
         inner.serial += 1;
         let serial = inner.serial;
         let mailbox = Arc::new(Mailbox::default());
-        let tool = tool.map(str::to_owned);
-        let entry = Entry { mailbox: mailbox.clone(), tool, id: None, token: None, was_passed_over: false };
+        let entry = Entry { mailbox: mailbox.clone(), seat, id: None, token: None, was_passed_over: false };
         inner.calls.insert(serial, entry);
         Ok((serial, mailbox))
     }
@@ -132,9 +145,12 @@ impl Tap {
         let mut inner = self.inner();
         let entry = inner.calls.remove(&serial)?;
         let id = entry.id.filter(|_| inner.broken.is_none())?;
-        if let Some(tool) = entry.tool {
-            let until = Instant::now() + Duration::from_millis(self.limits.ghost_ms);
-            inner.ghosts.push(Ghost { id, tool, until });
+        if let Some(seat) = entry.seat {
+            let now = Instant::now();
+            let until = now + Duration::from_millis(self.limits.ghost_ms);
+            self.lane.give_up(seat.ticket, until);
+            inner.ghosts.retain(|ghost| ghost.until > now);
+            inner.ghosts.push(Ghost { id, seat, until });
         }
         Some(id)
     }
@@ -167,7 +183,9 @@ impl Tap {
         {
             return Owner::Library;
         }
-        inner.ghosts.retain(|ghost| ghost.id != number);
+        if let Some(place) = inner.ghosts.iter().position(|ghost| ghost.id == number) {
+            self.lane.forget(inner.ghosts.remove(place).seat.ticket);
+        }
         let was_sent = inner.newest.is_some_and(|newest| (0..=newest).contains(&number));
         let Some(entry) = inner.calls.values_mut().find(|entry| entry.id == Some(number)) else {
             return if was_sent { Owner::Late } else { Owner::Nobody };
@@ -194,52 +212,36 @@ impl Tap {
 
     /// Progress of some call, in wire order.
     pub(crate) fn progress(&self, params: Option<&Json>) {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Params {
-            progress_token: RequestId,
-            progress: f64,
-            #[serde(default)]
-            total: Option<f64>,
-            #[serde(default)]
-            message: Option<String>,
-        }
-        let Some(params) = params.and_then(|params| params.read::<Params>().ok()) else { return };
+        let Some(params) = params.and_then(read_progress) else { return };
         let token = number(&params.progress_token);
         let inner = self.inner();
         let entry = inner.calls.values().find(|entry| entry.token.is_some() && entry.token == token);
         if let Some(entry) = entry {
-            let Params { progress: value, total, message, .. } = params;
+            let Told { progress: value, total, message, .. } = params;
             entry.mailbox.progress(Progress { value, total, message });
         }
     }
 
-    /// Hands a question to the call that it can only belong to. `Err` if there is no such call: then it is declined,
-    /// and every tool in flight runs alone from now on.
-    pub(crate) fn question(&self, asked: Asked) -> Result<(), Asked> {
-        let now = Instant::now();
+    /// Hands a question to the call that asks it. `false` if nobody knows which that is: then it is to be declined.
+    pub(crate) fn question(&self, params: Json, answer: oneshot::Sender<Json>) -> bool {
         let mut inner = self.inner();
-        inner.ghosts.retain(|ghost| ghost.until > now);
-        let ghosts_that_ask = inner.ghosts.iter().filter(|ghost| self.lane.is_interactive(&ghost.tool)).count();
-        let is_haunted = !inner.ghosts.is_empty();
-        let mut tools = inner.calls.values_mut().filter(|entry| entry.tool.is_some() && entry.id.is_some());
-        let Some(first) = tools.next() else { return Err(asked) };
-        let mut suspects = Vec::new();
-        for other in tools {
-            other.was_passed_over = true;
-            suspects.extend(other.tool.clone());
+        let at_server = inner.calls.values().filter(|entry| entry.id.is_some());
+        let tickets = at_server.filter_map(|entry| Some(entry.seat.as_ref()?.ticket)).collect::<Vec<_>>();
+        match self.lane.whose(&tickets) {
+            Ok(open) => {
+                let entry = inner.calls.values().find(|entry| entry.ticket() == Some(open.ticket));
+                if let Some(entry) = entry {
+                    entry.mailbox.question(Asked { params, answer, open });
+                }
+                entry.is_some()
+            }
+            Err(passed_over) => {
+                for entry in inner.calls.values_mut() {
+                    entry.was_passed_over |= entry.ticket().is_some_and(|ticket| passed_over.contains(&ticket));
+                }
+                false
+            }
         }
-        // A tool that is known to ask, and runs alone, is asked for; an abandoned call of one that never asked is not.
-        let is_known_to_ask = first.tool.as_deref().is_some_and(|tool| self.lane.is_interactive(tool));
-        let is_surely_first = !is_haunted || (is_known_to_ask && ghosts_that_ask == 0);
-        if suspects.is_empty() && is_surely_first {
-            first.mailbox.question(asked);
-            return Ok(());
-        }
-        first.was_passed_over = true;
-        suspects.extend(first.tool.clone());
-        self.lane.learn(suspects);
-        Err(asked)
     }
 
     /// A request of the server: `false` if it has this one already, or too many.
@@ -308,6 +310,12 @@ impl Tap {
             return;
         }
         inner.broken = Some(broken.clone());
+        let at_server = inner.calls.values().filter(|entry| entry.id.is_some());
+        let deeds = at_server.filter_map(|entry| Some(entry.seat.as_ref()?.deed)).collect::<Vec<_>>();
+        inner.was_foreseen = self.lane.blame.died(Instant::now(), &deeds);
+        for ghost in std::mem::take(&mut inner.ghosts) {
+            self.lane.forget(ghost.seat.ticket);
+        }
         for entry in inner.calls.values() {
             entry.mailbox.reply(match entry.id {
                 Some(_) => Reply::Broken(broken.clone()),
@@ -322,18 +330,32 @@ impl Tap {
         self.inner().broken.clone()
     }
 
+    /// Whether it was over because of a call that was known for that.
+    pub(crate) fn was_foreseen(&self) -> bool {
+        self.inner().was_foreseen
+    }
+
     /// Returns when the connection is over.
     pub(crate) async fn ended(&self) {
         self.ended.cancelled().await;
     }
 }
 
+impl Entry {
+    fn ticket(&self) -> Option<u64> {
+        self.seat.as_ref().map(|seat| seat.ticket)
+    }
+}
+
 impl Inner {
-    /// The id of the one request of ours that is in flight, if it is exactly one.
+    /// The id of the one request of ours that is in flight, if it is exactly one, and nobody else's was given up lately.
     fn only_one(&self) -> Option<i64> {
-        let mut ids = self.calls.values().filter_map(|entry| entry.id);
-        let only = ids.next().filter(|_| ids.next().is_none())?;
-        (self.library.is_empty() && self.ghosts.is_empty()).then_some(only)
+        let now = Instant::now();
+        let mut at_server = self.calls.values().filter(|entry| entry.id.is_some());
+        let only = at_server.next().filter(|_| at_server.next().is_none() && self.library.is_empty())?;
+        let owner = only.seat.as_ref().map(|seat| &seat.owner);
+        let is_haunted = self.ghosts.iter().any(|ghost| ghost.until > now && Some(&ghost.seat.owner) != owner);
+        only.id.filter(|_| !is_haunted)
     }
 }
 
@@ -341,6 +363,38 @@ impl Inner {
 fn take(ids: &mut Vec<RequestId>, id: &RequestId) -> bool {
     let place = ids.iter().position(|known| known == id);
     place.map(|place| ids.swap_remove(place)).is_some()
+}
+
+/// The parameters of `notifications/progress`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Told<N = f64, T = String> {
+    progress_token: RequestId,
+    progress: N,
+    #[serde(default = "Option::default")]
+    total: Option<N>,
+    #[serde(default = "Option::default")]
+    message: Option<T>,
+}
+
+/// Progress in whatever form it comes: some servers write numbers as text, and more. It is a sign of life all the same.
+fn read_progress(params: &Json) -> Option<Told> {
+    if let Ok(told) = params.read::<Told>() {
+        return Some(told);
+    }
+    let odd = params.read::<Told<Json, Json>>().ok()?;
+    Some(Told {
+        progress_token: odd.progress_token,
+        progress: read_number(&odd.progress).unwrap_or_default(),
+        total: odd.total.as_ref().and_then(read_number),
+        message: odd.message.and_then(|message| message.read().ok()),
+    })
+}
+
+/// A number, also one that is written as a text.
+fn read_number(json: &Json) -> Option<f64> {
+    let number = json.read::<f64>().ok().or_else(|| json.read::<String>().ok()?.trim().parse().ok());
+    number.filter(|number| number.is_finite())
 }
 
 /// An id or token as a number: ours are, and some servers send them back as text.
@@ -353,104 +407,144 @@ fn number(id: &RequestId) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::sync::oneshot;
-
     use super::*;
-    use crate::mailbox::Mail;
+    use crate::{
+        config::McpConfig,
+        lane::{Guest, Manner, Place},
+        mailbox::{Mail, RpcError},
+    };
+
+    fn tap_with(limits: McpLimits) -> Tap {
+        Tap::new(limits, Arc::new(Lane::of(&McpConfig::new("a", "x", &[]))))
+    }
 
     fn tap() -> Tap {
-        Tap::new(McpLimits::default(), Arc::new(Lane::new([])))
+        tap_with(McpLimits::default())
     }
 
-    fn asked() -> (Asked, oneshot::Receiver<Json>) {
-        let (answer, answered) = oneshot::channel();
-        (Asked { params: Json::of(&()), answer }, answered)
+    fn asks(tap: &Tap) -> bool {
+        tap.question(Json::of(&()), oneshot::channel().0)
     }
 
-    /// A call of a tool that the server has.
-    fn call(tap: &Tap, tool: &str, id: i64) -> (u64, Arc<Mailbox>) {
-        let (serial, mailbox) = tap.enter(Some(tool)).unwrap();
+    struct Called {
+        serial: u64,
+        mailbox: Arc<Mailbox>,
+        _place: Place,
+    }
+
+    /// A call of a tool of its own that the server has.
+    fn call(tap: &Tap, owner: &str, id: i64) -> Called {
+        let tool = format!("tool-{id}");
+        let guest = Guest { owner: CallOwner::named(owner), tool: tool.clone(), manner: Manner::Unknown };
+        let place = tap.lane.try_enter(&guest).unwrap();
+        let seat = Seat { ticket: place.ticket, owner: guest.owner, deed: Deed::of(&tool, &Json::of(&())) };
+        let (serial, mailbox) = tap.enter(Some(seat)).unwrap();
         tap.sent(serial, id, Some(id));
-        (serial, mailbox)
+        Called { serial, mailbox, _place: place }
     }
 
     #[tokio::test]
     async fn a_question_goes_to_the_only_call_it_can_belong_to() {
         let tap = tap();
-        assert!(tap.question(asked().0).is_err(), "nothing is in flight");
-        let (serial, mailbox) = call(&tap, "a", 1);
-        tap.question(asked().0).unwrap();
-        assert!(matches!(mailbox.next().await, Mail::Question(_)));
-        assert!(!tap.was_passed_over(serial));
+        assert!(!asks(&tap), "nothing is in flight");
+        let only = call(&tap, "ann", 1);
+        assert!(asks(&tap));
+        assert!(matches!(only.mailbox.next().await, Mail::Question(_)));
+        assert!(!tap.was_passed_over(only.serial));
     }
 
     #[tokio::test]
-    async fn a_question_that_could_be_anybodys_is_nobodys() {
+    async fn a_question_that_could_be_of_several_owners_is_nobodys() {
         let tap = tap();
-        let (first, _) = call(&tap, "a", 1);
-        let (second, _) = call(&tap, "b", 2);
-        assert!(tap.question(asked().0).is_err());
-        assert!(tap.was_passed_over(first) && tap.was_passed_over(second));
-        // Both run alone from now on: while one does, the other waits.
-        let place = tap.lane.enter("a").await;
-        let mut waiting = std::pin::pin!(tap.lane.enter("b"));
-        assert!(futures_now(waiting.as_mut()).is_none());
-        drop(place);
-        waiting.await;
-    }
-
-    /// The result of a future that is ready at once.
-    fn futures_now<F: Future>(future: std::pin::Pin<&mut F>) -> Option<F::Output> {
-        match future.poll(&mut std::task::Context::from_waker(std::task::Waker::noop())) {
-            std::task::Poll::Ready(output) => Some(output),
-            std::task::Poll::Pending => None,
-        }
+        let calls = [call(&tap, "ann", 1), call(&tap, "bob", 2)];
+        assert!(!asks(&tap));
+        assert!(calls.iter().all(|call| tap.was_passed_over(call.serial)));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_call_that_was_given_up_may_still_ask_and_then_nobody_else_is() {
+    async fn a_call_that_was_given_up_is_no_suspect_to_its_owner_and_to_others_for_a_while() {
         let tap = tap();
-        let (given_up, _) = call(&tap, "a", 1);
-        assert_eq!(tap.leave(given_up), Some(1));
-        let (serial, _) = call(&tap, "b", 2);
-        assert!(tap.question(asked().0).is_err());
-        assert!(tap.was_passed_over(serial));
+        let given_up = call(&tap, "ann", 1);
+        assert_eq!(tap.leave(given_up.serial), Some(1));
+        drop(given_up);
+        let own = call(&tap, "ann", 2);
+        assert!(asks(&tap));
+        let reply = Reply::Error(RpcError { code: -32_700, message: "what?".to_owned(), data: None });
+        assert_eq!(tap.reply(None, reply.clone()), Owner::Call(2), "nor is a reply without an id its");
+        drop(own);
+        let others = call(&tap, "bob", 3);
+        assert!(!asks(&tap));
+        assert!(tap.was_passed_over(others.serial));
+        assert_eq!(tap.reply(None, reply.clone()), Owner::Nobody);
         tokio::time::advance(Duration::from_secs(61)).await;
-        tap.question(asked().0).unwrap();
+        assert!(asks(&tap));
+        assert_eq!(tap.reply(None, reply), Owner::Call(3));
     }
 
     #[tokio::test]
-    async fn a_late_reply_ends_the_haunting() {
+    async fn a_late_reply_ends_the_haunting_and_is_no_junk() {
         let tap = tap();
-        let (given_up, _) = call(&tap, "a", 1);
-        tap.leave(given_up);
-        call(&tap, "b", 2);
+        let given_up = call(&tap, "ann", 1);
+        tap.leave(given_up.serial);
+        drop(given_up);
+        let _others = call(&tap, "bob", 2);
         assert_eq!(tap.reply(Some(&RequestId::Number(1)), Reply::Result(Json::of(&1))), Owner::Late);
-        tap.question(asked().0).unwrap();
+        assert!(asks(&tap));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_that_were_given_up_are_forgotten() {
+        let tap = tap();
+        for id in 0..1_000 {
+            let given_up = call(&tap, "ann", id);
+            tap.leave(given_up.serial);
+            drop(given_up);
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        assert!(tap.inner().ghosts.len() <= 61, "{}", tap.inner().ghosts.len());
+        tokio::time::advance(Duration::from_secs(61)).await;
+        assert!(tap.lane.is_empty());
+    }
+
+    #[tokio::test]
+    async fn progress_is_read_in_whatever_form_it_comes() {
+        let tap = tap();
+        let only = call(&tap, "ann", 1);
+        for (text, expected) in [
+            (r#"{"progressToken":1,"progress":1,"total":"4"}"#, (1.0, Some(4.0), None)),
+            (r#"{"progressToken":"1","progress":"2.5","total":null,"message":"half"}"#, (2.5, None, Some("half"))),
+            (r#"{"progressToken":1,"progress":3,"total":"many","message":7}"#, (3.0, None, None)),
+        ] {
+            tap.progress(Some(&Json::parse(text).unwrap()));
+            let Mail::Progress(progress) = only.mailbox.next().await else { panic!("{text}") };
+            assert_eq!((progress.value, progress.total, progress.message.as_deref()), expected, "{text}");
+        }
+        tap.progress(Some(&Json::parse(r#"{"progressToken":1,"progress":{}}"#).unwrap()));
+        assert!(matches!(only.mailbox.next().await, Mail::Alive));
     }
 
     #[tokio::test]
     async fn replies_find_their_call_once() {
         let tap = tap();
         tap.sent_by_library(RequestId::Number(0));
-        let (serial, mailbox) = call(&tap, "a", 1);
+        let only = call(&tap, "ann", 1);
         let reply = |id: RequestId| tap.reply(Some(&id), Reply::Result(Json::of(&1)));
         assert_eq!(reply(RequestId::Number(0)), Owner::Library);
         assert_eq!(reply(RequestId::Number(0)), Owner::Late);
         assert_eq!(reply(RequestId::Number(7)), Owner::Nobody);
         assert_eq!(reply(RequestId::String("1".into())), Owner::Call(1));
         assert_eq!(reply(RequestId::Number(1)), Owner::Late);
-        assert!(matches!(mailbox.replied().await, Reply::Result(_)));
-        assert_eq!(tap.leave(serial), None);
+        assert!(matches!(only.mailbox.replied().await, Reply::Result(_)));
+        assert_eq!(tap.leave(only.serial), None);
     }
 
     #[tokio::test]
     async fn what_the_server_never_saw_is_told_from_what_it_may_have_done() {
         let tap = tap();
-        let (_, sent) = call(&tap, "a", 1);
-        let (_, unsent) = tap.enter(Some("b")).unwrap();
+        let sent = call(&tap, "ann", 1);
+        let (_, unsent) = tap.enter(None).unwrap();
         tap.close(Broken::Died("gone".to_owned()));
-        assert!(matches!(sent.replied().await, Reply::Broken(_)));
+        assert!(matches!(sent.mailbox.replied().await, Reply::Broken(_)));
         assert!(matches!(unsent.replied().await, Reply::NotSent(_)));
         assert!(tap.enter(None).is_err());
     }
@@ -458,7 +552,7 @@ mod tests {
     #[tokio::test]
     async fn a_flood_of_junk_is_one_line_too_many() {
         let limits = McpLimits { junk_lines_max: 3, junk_bytes_max: 100, ..McpLimits::default() };
-        let tap = Tap::new(limits, Arc::new(Lane::new([])));
+        let tap = tap_with(limits);
         assert!([1, 1, 1].iter().all(|bytes| tap.junk(*bytes).is_none()));
         assert!(tap.junk(1).is_some());
         tap.good();

@@ -154,6 +154,11 @@ pub enum Outcome {
     Unreadable(Fault),
     /// Its question was not answered in time; it was declined, and the call has returned. The question stays open.
     Declined,
+    /// The same, but because others had to wait for it: it is asked anew, in words that say so.
+    LetGo {
+        /// The question, with those words.
+        question: Arc<Question>,
+    },
 }
 
 /// Why a command does not apply.

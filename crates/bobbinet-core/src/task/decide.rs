@@ -290,6 +290,7 @@ fn finish(task: &Task, claim: Claim, outcome: Outcome, limits: &Limits) -> Decis
         }
         Outcome::Unknown { fault, again } => return unknown(task, open, &fault, again),
         Outcome::Declined => return declined(task, open),
+        Outcome::LetGo { question } => return let_go(task, open, question),
     })
 }
 
@@ -299,7 +300,7 @@ fn late(outcome: &Outcome) -> Settlement {
         Outcome::Completed { .. } => Settlement::Late,
         Outcome::Refused { .. } | Outcome::Failed(_) | Outcome::Rejected(_) => Settlement::Failed,
         Outcome::Unknown { .. } | Outcome::Unreadable(_) => Settlement::Unknown,
-        Outcome::Declined => Settlement::Declined,
+        Outcome::Declined | Outcome::LetGo { .. } => Settlement::Declined,
     }
 }
 
@@ -342,6 +343,16 @@ fn declined(task: &Task, open: &Ledger) -> Decision {
             unknown(task, open, &fault, true)
         }
     }
+}
+
+/// The same, for the sake of others: the question stays, and says so.
+fn let_go(task: &Task, open: &Ledger, question: Arc<Question>) -> Decision {
+    let is_open = task.question.as_ref().is_some_and(|asked| asked.kind == question.kind);
+    let mut events = declined(task, open)?;
+    if is_open {
+        events.push(Event::Asked { question });
+    }
+    Ok(events)
 }
 
 fn unknown(task: &Task, open: &Ledger, fault: &Fault, again: bool) -> Decision {

@@ -45,6 +45,7 @@ impl Entered {
             effect: run.call().effect,
             process: process.number,
             began,
+            asked: None,
             ended: None,
             returned: None,
         };
@@ -54,6 +55,11 @@ impl Entered {
         let index = history.executions.len() - 1;
         drop(history);
         Self { scene, process, index }
+    }
+
+    fn asks(&self) {
+        let now = self.scene.moment();
+        self.scene.history().executions[self.index].asked.get_or_insert(now);
     }
 
     fn returned(&self, returned: Returned) {
@@ -126,7 +132,7 @@ impl Agent for Tool {
             drop(Entered::enter(self, &run));
         }
         let entered = Entered::enter(self, &run);
-        let outcome = self.work(&run).await;
+        let outcome = self.work(&run, &entered).await;
         self.process.alive().await;
         let (returned, outcome) = outcome.unwrap_or_else(|| {
             entered.returned(Returned::Panicked);
@@ -144,10 +150,10 @@ impl Agent for Tool {
 
 impl Tool {
     /// Some work, and how it ended. `None`: with a panic.
-    async fn work(&self, run: &Run) -> Option<(Returned, Outcome)> {
+    async fn work(&self, run: &Run, entered: &Entered) -> Option<(Returned, Outcome)> {
         let is_stubborn = self.scene.happens(30);
         for act in 0..self.scene.up_to(4) {
-            if let Some(over) = self.act(run, act).await {
+            if let Some(over) = self.act(run, entered, act).await {
                 return Some(over);
             }
             self.process.alive().await;
@@ -184,9 +190,9 @@ impl Tool {
     }
 
     /// One thing that a tool does on the way; gives its end if that was it.
-    async fn act(&self, run: &Run, number: u64) -> Option<(Returned, Outcome)> {
+    async fn act(&self, run: &Run, entered: &Entered, number: u64) -> Option<(Returned, Outcome)> {
         if self.scene.happens(self.scene.nature.asks) {
-            return self.ask(run, number).await;
+            return self.ask(run, entered, number).await;
         }
         match self.scene.up_to(9) {
             0..3 => {
@@ -219,7 +225,7 @@ impl Tool {
         None
     }
 
-    async fn ask(&self, run: &Run, number: u64) -> Option<(Returned, Outcome)> {
+    async fn ask(&self, run: &Run, entered: &Entered, number: u64) -> Option<(Returned, Outcome)> {
         let text = format!("{ASKED} {number}");
         if run.answer_to(&text, None).is_some() {
             return None;
@@ -227,6 +233,7 @@ impl Tool {
         let kind = if self.scene.happens(20) { QuestionKind::Authorization } else { QuestionKind::Elicitation };
         let id = MessageId::parse(&format!("{}-{number}", run.message_id("ask"))).unwrap();
         let message = Arc::new(Message::from_agent(id, vec![Part::text(text)]));
+        entered.asks();
         let answer = run.ask(Arc::new(Question { kind, message, schema: None })).await;
         self.process.alive().await;
         match answer {

@@ -46,7 +46,7 @@ pub(crate) enum Promise {
     OneForKey,
     /// Somebody else's task is not found.
     Private,
-    /// No run outlives its task; no two runs of one task; no more runs than slots; none begins while draining.
+    /// No run outlives its task; no two runs of one task; no more runs than slots, but for those that asked; none begins while draining.
     RunsBounded,
     /// What a call came to is kept.
     OutcomeKept,
@@ -391,7 +391,7 @@ impl Judge<'_> {
         let mut changes: Vec<_> = Vec::new();
         for run in &self.history.executions {
             changes.push((run.began, run.process, 1));
-            changes.push((run.ended.unwrap_or(self.history.end), run.process, -1));
+            changes.push((run.asked.or(run.ended).unwrap_or(self.history.end), run.process, -1));
         }
         changes.sort_unstable();
         let mut at_once: BTreeMap<u32, i32> = BTreeMap::new();

@@ -84,6 +84,8 @@ pub(crate) struct Execution {
     pub(crate) effect: Effect,
     pub(crate) process: u32,
     pub(crate) began: Moment,
+    /// When it first asked its caller: from then on its slot may be another's.
+    pub(crate) asked: Option<Moment>,
     pub(crate) ended: Option<Moment>,
     pub(crate) returned: Option<Returned>,
 }

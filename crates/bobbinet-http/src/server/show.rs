@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::response::Response;
 use bobbinet_auth::Operation as Action;
-use bobbinet_core::{Event, Ledger, Question, QuestionKind, Task, TaskId, task::Settlement};
+use bobbinet_core::{Event, Ledger, Question, QuestionKind, State, Task, TaskId, task::Settlement};
 use bobbinet_engine::{EngineError, Kept};
 use bobbinet_wire::{Error, Id};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -37,13 +37,23 @@ pub(super) async fn answer(site: &Arc<Site>, agent: &Mounted, id: &str, headers:
     };
     match found.await {
         Ok((task, log)) => {
-            let mut response = answer::json(StatusCode::OK, record(&task, &log).to_string());
+            let mut record = record(&task, &log);
+            if let Some(why) = waits(site, &task) {
+                record["statusText"] = why.into();
+            }
+            let mut response = answer::json(StatusCode::OK, record.to_string());
             response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
             response
         }
         Err(EngineError::NotFound) => not_found(),
         Err(error) => answer::error(&Id::NULL, &fault::of_engine(error, Doing::Read, &site.limits)),
     }
+}
+
+/// Why a task that has not begun does not begin, as of now, where its agent says so.
+fn waits(site: &Site, task: &Task) -> Option<String> {
+    let agent = site.engine.agent(&task.agent).filter(|_| task.state == State::Submitted)?;
+    agent.ready().err().map(|why| format!("waiting for its agent: {why}"))
 }
 
 fn not_found() -> Response {
@@ -60,6 +70,7 @@ fn record(task: &Task, log: &[(u64, Kept)]) -> Value {
         "owner": task.owner,
         "state": task.state.as_str(),
         "statusAt": task.status_at.to_string(),
+        "statusText": task.status_message.as_ref().map(|message| message.text()),
         "createdAt": task.created_at.to_string(),
         "version": task.version,
         "generation": task.generation.0,

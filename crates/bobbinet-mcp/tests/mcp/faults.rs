@@ -190,6 +190,58 @@ async fn a_server_that_was_left_alone_is_tried_again() {
 }
 
 #[tokio::test]
+async fn while_a_server_is_left_alone_tasks_wait_as_submitted_and_not_for_ever() {
+    for (rest_wait_ms, expected) in [(20_000, "completed: done"), (1_500, "failed: server-unavailable")] {
+        let lab = Lab::with(&["exits-until"], limits(), |config| {
+            config.limits.rest_ms = 500;
+            config.limits.rest_wait_ms = rest_wait_ms;
+        });
+        let lab = lab.await;
+        lab.agents["exits-until"].wait_ready(Duration::from_secs(20)).await.unwrap_err();
+        let call = lab.submit("exits-until", say("do"));
+        assert_eq!(call.accepted().await.unwrap().state, bobbinet_core::State::Submitted);
+        if expected.starts_with("completed") {
+            fs::write(lab.notes("exits-until").join("healed"), "").unwrap();
+        }
+        assert_eq!(view(&crate::lab::settled(&call).await), expected);
+        lab.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_whose_list_changes_at_each_reading_is_read_ever_less_often() {
+    let lab = Lab::new(&["list-loop"]).await.ready().await;
+    let lists = || fs::read_to_string(lab.notes("list-loop").join("listed")).unwrap_or_default().lines().count();
+    let begun = Instant::now();
+    crate::lab::until("it was read five times", || lists() >= 5).await;
+    // 50, 100, 200 and 400 ms apart, where it was 50 each time.
+    assert!(begun.elapsed() > Duration::from_millis(600), "{:?}", begun.elapsed());
+    assert_eq!(view(&lab.send("list-loop", say("sum a=1 b=2")).await), r#"completed: {"sum": 3}"#);
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn a_call_that_kills_its_server_again_and_again_fails_alone() {
+    let lab = Lab::new(&["poison"]).await.ready().await;
+    let begun = Instant::now();
+    for number in 0..4 {
+        let poison = lab.submit("poison", say(r#"data:{"skill":"do","arguments":{"poison":true}}"#));
+        // Beside it, and after it: they may be called again, and are.
+        let others = [lab.submit("poison", say("sum a=1 b=1")), lab.submit("poison", say("sum a=1 b=2"))];
+        let task = crate::lab::settled(&poison).await;
+        let expected = if number == 0 { "failed: server-died" } else { "failed: kills-server" };
+        assert_eq!(view(&task), expected, "{number}");
+        for (sum, other) in [2, 3].into_iter().zip(&others) {
+            assert_eq!(view(&crate::lab::settled(other).await), format!(r#"completed: {{"sum": {sum}}}"#), "{number}");
+        }
+    }
+    // More deaths than it takes to be left alone, and it never was.
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    assert_eq!(view(&lab.send("poison", say("do")).await), "completed: done");
+    lab.close().await;
+}
+
+#[tokio::test]
 async fn a_server_may_take_its_time_to_boot_and_calls_wait_for_it() {
     let lab = Lab::new(&["slow-boot"]).await;
     // Nothing is known of its tools when these are planned.

@@ -51,6 +51,8 @@ pub(crate) fn config(mode: &str, notes: &Path) -> McpConfig {
     config.limits.stop_grace_ms = 300;
     config.limits.restart_first_ms = 20;
     config.limits.list_debounce_ms = 50;
+    // Nobody waits here for a server that is left alone, unless that is what a test is about.
+    config.limits.rest_wait_ms = 0;
     config
 }
 
@@ -114,6 +116,32 @@ impl Lab {
         self.submit_traced(mode, message, None)
     }
 
+    /// The same for somebody else than usual.
+    pub(crate) fn submit_as(&self, who: &str, mode: &str, message: Message) -> Handle {
+        let new = NewTask { message, context: None, skill: None, trace: None, idempotency: None };
+        self.engine.submit(&caller_named(who), &name_of(mode), new).unwrap()
+    }
+
+    pub(crate) async fn send_as(&self, who: &str, mode: &str, message: Message) -> Arc<Task> {
+        settled(&self.submit_as(who, mode, message)).await
+    }
+
+    /// What the task's status says, once it says that.
+    pub(crate) async fn until_status(&self, mode: &str, id: &TaskId, words: &str) -> Arc<Task> {
+        let looking = async {
+            loop {
+                // It may not be known yet.
+                let task = self.engine.get(&caller(), &name_of(mode), id).await;
+                let says = |task: &Arc<Task>| task.status_message.as_ref().is_some_and(|it| it.text().contains(words));
+                if let Some(task) = task.ok().filter(says) {
+                    return task;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, looking).await.unwrap_or_else(|_| panic!("never said: {words}"))
+    }
+
     pub(crate) fn submit_traced(&self, mode: &str, message: Message, trace: Option<&str>) -> Handle {
         let new = NewTask { message, context: None, skill: None, trace: trace.map(Arc::from), idempotency: None };
         self.engine.submit(&caller(), &name_of(mode), new).unwrap()
@@ -163,8 +191,12 @@ pub(crate) fn name_of(agent: &str) -> AgentName {
 }
 
 pub(crate) fn caller() -> Caller {
+    caller_named("ann")
+}
+
+pub(crate) fn caller_named(who: &str) -> Caller {
     Caller {
-        principal: Principal::parse("ann").unwrap(),
+        principal: Principal::parse(who).unwrap(),
         tenant: Tenant::parse("main").unwrap(),
         is_owner: true,
         scopes: Vec::new(),

@@ -77,6 +77,10 @@ fn print(output: Output, record: &Value) -> Result<(), Failure> {
             output.field(label, value)?;
         }
     }
+    // What it waits for, or why it has ended. A question is shown below.
+    if let Some(words) = record["statusText"].as_str().filter(|_| record["question"].is_null()) {
+        output.block("Says", words)?;
+    }
     if let Some(plan) = record["plan"].as_object() {
         let skill = plan.get("skill").and_then(Value::as_str).unwrap_or("the message itself");
         output.field("Plan", format_args!("{skill} ({})", plain(&record["plan"]["effect"]).unwrap_or_default()))?;

@@ -19,8 +19,19 @@ use super::{
 pub(crate) const STDIO_HINT: &str = "only servers that are started by a command (stdio) can be wrapped: take it out, or say disabled: true in an mcp.json";
 
 /// The settings of an agent beside how its server is started.
-pub(crate) const AGENT_KEYS: [&str; 10] =
-    ["use", "title", "description", "trust_hints", "effects", "interactive", "slots", "era", "isolation", "limits"];
+pub(crate) const AGENT_KEYS: [&str; 11] = [
+    "use",
+    "title",
+    "description",
+    "trust_hints",
+    "effects",
+    "interactive",
+    "stateless",
+    "slots",
+    "era",
+    "isolation",
+    "limits",
+];
 
 /// One MCP server that becomes an agent.
 #[derive(Clone, Default)]
@@ -41,8 +52,10 @@ pub(crate) struct AgentConfig {
     pub(crate) trust_hints: bool,
     /// What running a tool twice means, by the operator's word: above the card's.
     pub(crate) effects: BTreeMap<String, Effect>,
-    /// Tools that ask their user.
-    pub(crate) interactive: Vec<String>,
+    /// Tools that ask their user; an empty list says that none does.
+    pub(crate) interactive: Option<Vec<String>>,
+    /// Whether the server keeps nothing between two calls, so that several of its processes can serve them.
+    pub(crate) stateless: Option<bool>,
     /// How many calls it takes at a time.
     pub(crate) slots: Option<usize>,
     /// Which generation of the protocol it is spoken to in.
@@ -76,20 +89,24 @@ impl AgentConfig {
             description,
             trust_hints,
             effects,
-            interactive,
             slots,
             era,
             isolation,
             limits,
+            ..
         } = self;
         let card = card.unwrap_or_default();
+        let is_silent = self.interactive.as_ref().map_or(card.interactive == Some(false), Vec::is_empty);
         let mut words = command.into_iter();
         let mut all_effects: BTreeMap<String, Effect> = BTreeMap::new();
         let mut skills = BTreeMap::new();
-        let mut interactive = interactive;
+        let mut interactive = self.interactive.unwrap_or_default();
+        let mut silent = Vec::new();
         for (tool, skill) in card.skills {
-            if skill.interactive {
-                interactive.push(tool.clone());
+            match skill.interactive {
+                Some(true) => interactive.push(tool.clone()),
+                Some(false) => silent.push(tool.clone()),
+                None => {}
             }
             all_effects.insert(tool.clone(), skill.effect.unwrap_or_default());
             let tags = card.tags.iter().cloned().chain(skill.tags).collect();
@@ -107,6 +124,9 @@ impl AgentConfig {
             effects: all_effects,
             trust_hints,
             interactive,
+            silent,
+            is_silent,
+            stateless: self.stateless.unwrap_or(card.stateless),
             title: title.or(card.name),
             description: description.or(card.description),
             skills,
@@ -204,7 +224,8 @@ pub(crate) fn settings(reader: &mut Reader<'_>, fields: &Fields<'_>, config: &mu
             config.effects.extend(cards::effect(reader, node).map(|effect| (key.text.clone(), effect)));
         }
     }
-    config.interactive = fields.get("interactive").map(|node| reader.words(node, "interactive")).unwrap_or_default();
+    config.interactive = fields.get("interactive").map(|node| reader.words(node, "interactive"));
+    config.stateless = fields.get("stateless").and_then(|node| reader.flag(node, "stateless"));
     let positive = |text: &str| text.parse().ok().filter(|slots| *slots > 0);
     config.slots = fields.get("slots").and_then(|node| reader.parsed(node, "slots", positive));
     let era = |text: &str| serde_json::from_value(serde_json::Value::from(text)).ok();
@@ -267,4 +288,28 @@ pub(crate) fn find_card(text: &str, source: &Source) -> Result<Card, NoCard> {
             None => format!("there is {}; or name a file, such as ./{text}.yaml", cards::names().join(", ")),
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_asks_and_what_keeps_nothing_is_the_operators_word_before_the_cards() {
+        let of = |interactive: Option<&[&str]>, card: &str| {
+            let words = interactive.map(|words| words.iter().map(|&word| word.to_owned()).collect());
+            let card = cards::shipped(card).map(|card| Card { stateless: true, ..card });
+            let config = AgentConfig { interactive: words, card, ..AgentConfig::default() }.into_mcp("a");
+            (config.is_silent, config.interactive, config.stateless)
+        };
+        let asks = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
+        assert_eq!(of(None, ""), (false, asks(&[]), false), "nothing is known");
+        assert_eq!(of(Some(&[]), ""), (true, asks(&[]), false), "none asks");
+        assert_eq!(of(Some(&["t"]), ""), (false, asks(&["t"]), false));
+        assert_eq!(of(None, "filesystem"), (true, asks(&[]), true));
+        assert_eq!(of(Some(&["t"]), "filesystem"), (false, asks(&["t"]), true));
+        assert_eq!(of(None, "everything"), (false, asks(&["trigger-elicitation-request"]), true));
+        let config = AgentConfig { stateless: Some(false), card: cards::shipped("memory"), ..AgentConfig::default() };
+        assert!(!config.into_mcp("a").stateless);
+    }
 }

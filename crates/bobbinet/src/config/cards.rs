@@ -30,6 +30,10 @@ pub(crate) struct Card {
     pub(crate) packages: Vec<String>,
     /// Words to find any of its skills by.
     pub(crate) tags: Vec<String>,
+    /// Whether any of its tools asks its user, beside those that say so themselves. `false`: none does.
+    pub(crate) interactive: Option<bool>,
+    /// Whether the server keeps nothing between two calls, so that several of its processes can serve them.
+    pub(crate) stateless: bool,
     /// By the tools' names.
     pub(crate) skills: BTreeMap<String, CardSkill>,
 }
@@ -43,8 +47,9 @@ pub(crate) struct CardSkill {
     pub(crate) description: Option<String>,
     /// What running it twice means; nothing said is at-most-once.
     pub(crate) effect: Option<Effect>,
-    /// Whether it asks its user: then it runs alone, so that its questions are known to be its own.
-    pub(crate) interactive: bool,
+    /// Whether it asks its user: then it runs apart from other callers' calls, so that its questions are known to be its own.
+    /// `false`: it never does. Nothing said: not known.
+    pub(crate) interactive: Option<bool>,
     /// Words to find it by.
     pub(crate) tags: Vec<String>,
     /// Messages that it answers.
@@ -96,13 +101,19 @@ pub(crate) fn read(source: &Source) -> Result<Card, Vec<Finding>> {
 }
 
 fn card(reader: &mut Reader<'_>, root: &Node) -> Card {
-    let fields = reader.fields(root, "a card", &["name", "description", "packages", "tags", "skills"]);
+    let fields = reader.fields(
+        root,
+        "a card",
+        &["name", "description", "packages", "tags", "interactive", "stateless", "skills"],
+    );
     let skills = fields.get("skills").map(|node| reader.entries(node, "skills")).unwrap_or_default();
     Card {
         name: fields.get("name").and_then(|node| reader.text(node, "name")),
         description: fields.get("description").and_then(|node| reader.text(node, "description")),
         packages: fields.get("packages").map(|node| reader.words(node, "packages")).unwrap_or_default(),
         tags: fields.get("tags").map(|node| reader.words(node, "tags")).unwrap_or_default(),
+        interactive: fields.get("interactive").and_then(|node| reader.flag(node, "interactive")),
+        stateless: fields.get("stateless").and_then(|node| reader.flag(node, "stateless")).unwrap_or_default(),
         skills: skills.into_iter().map(|(key, node)| (key.text.clone(), skill(reader, node))).collect(),
     }
 }
@@ -113,7 +124,7 @@ fn skill(reader: &mut Reader<'_>, node: &Node) -> CardSkill {
         name: fields.get("name").and_then(|node| reader.text(node, "name")),
         description: fields.get("description").and_then(|node| reader.text(node, "description")),
         effect: fields.get("effect").and_then(|node| effect(reader, node)),
-        interactive: fields.get("interactive").and_then(|node| reader.flag(node, "interactive")).unwrap_or_default(),
+        interactive: fields.get("interactive").and_then(|node| reader.flag(node, "interactive")),
         tags: fields.get("tags").map(|node| reader.words(node, "tags")).unwrap_or_default(),
         examples: fields.get("examples").map(|node| reader.words(node, "examples")).unwrap_or_default(),
     }
