@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use bobbinet_core::{Caller, Principal, Tenant, Timestamp};
+use bobbinet_core::{Caller, Principal, Tenant, Timestamp, json::strict};
 use jsonwebtoken::Algorithm;
 use serde::{
     Deserialize, Deserializer,
@@ -209,12 +209,13 @@ fn is_key_id(kid: &str) -> bool {
     (1..=KEY_ID_LENGTH_MAX).contains(&kid.len()) && kid.bytes().all(is_allowed)
 }
 
-/// Reads a JSON object. Serde refuses a member that is there twice, and here also an array in an object's place.
+/// Reads a JSON object that all readers take for the same: with no member twice, also where we do not look. Nor is it an array.
 fn decode<T: DeserializeOwned>(part: &str, what: &'static str) -> Result<T, Rejected> {
     let json = URL_SAFE_NO_PAD.decode(part).map_err(|_| Rejected::Malformed(what))?;
     if !json.trim_ascii_start().starts_with(b"{") {
         return Err(Rejected::Malformed(what));
     }
+    strict::check(&json).map_err(|_| Rejected::Malformed(what))?;
     serde_json::from_slice(&json).map_err(|_| Rejected::Malformed(what))
 }
 

@@ -215,9 +215,18 @@ fn what_is_no_token_is_refused() {
         (signed(&format!("{ours}{ours}"), "{}"), header.clone()),
         (signed(&twice(&node.header(json!({})), "alg"), "{}"), header.clone()),
         (signed(&twice(&node.header(json!({})), "kid"), "{}"), header.clone()),
+        (signed(&twice(&node.header(json!({ "x": {} })), "x"), "{}"), header.clone()),
         (signed(&ours.replacen('{', r#"{"crit":null,"#, 1), "{}"), Err(Rejected::CriticalHeader)),
         (signed(&ours, &twice(&claims(json!({})), "aud")), payload.clone()),
         (signed(&ours, &twice(&claims(json!({})), "sub")), payload.clone()),
+        (signed(&ours, &twice(&claims(json!({ "groups": [] })), "groups")), payload.clone()),
+        (
+            signed(
+                &ours,
+                &claims(json!({ "act": 1 })).to_string().replace("\"act\":1", r#""act":{"sub":"x","\u0073ub":"y"}"#),
+            ),
+            payload.clone(),
+        ),
         (signed(&ours, &deep), payload.clone()),
         (signed(&ours, r#"["bobbinet:node","node-owner"]"#), payload.clone()),
         (signed(&ours, "\u{feff}{}"), payload.clone()),

@@ -32,7 +32,7 @@ impl Verdict {
         let form = message
             .data()
             .and_then(|data| data.read::<Form>().ok())
-            .or_else(|| serde_json::from_str::<Form>(&text).ok())
+            .or_else(|| Json::parse_strict(&text).ok()?.read::<Form>().ok())
             .unwrap_or_else(|| Form { outcome: text.trim().to_owned(), result: None });
         match form.outcome.to_ascii_lowercase().as_str() {
             "retry" => Some(Self::Retry),
@@ -65,5 +65,7 @@ mod tests {
         );
         check(data(r#"{"outcome":"maybe"}"#), None);
         check(vec![Part::text("who knows")], None);
+        // Whoever reads the result after us may take the other one.
+        check(vec![Part::text(r#"{"outcome":"happened","result":{"n":1,"n":2}}"#)], None);
     }
 }

@@ -1,5 +1,8 @@
 //! JSON that passes through: kept as the text that came, so that numbers and the order of keys survive.
 
+pub mod line;
+pub mod strict;
+
 use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -14,6 +17,15 @@ impl Json {
     /// Takes a text that must be one JSON value.
     pub fn parse(text: &str) -> Result<Self, serde_json::Error> {
         serde_json::from_str::<Box<RawValue>>(text).map(Self::from)
+    }
+
+    /// The same, if any two readers would take it for the same.
+    ///
+    /// # Errors
+    /// Also for a text that is JSON, but one of the kinds that [`strict::StrictFault`] names.
+    pub fn parse_strict(text: &str) -> Result<Self, serde_json::Error> {
+        strict::check(text.as_bytes()).map_err(serde::de::Error::custom)?;
+        Self::parse(text)
     }
 
     /// The JSON of a value of ours.

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::{self, Write as _},
+    panic::{self, AssertUnwindSafe},
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -113,6 +114,17 @@ pub(crate) struct Seat {
     pub(crate) slots: Arc<Slots>,
 }
 
+impl Seat {
+    /// What the agent makes of a message. One over which it panics is refused, and told of in the log: nothing that a caller
+    /// says ends a request without an answer.
+    fn prepare(&self, request: &Request<'_>) -> Plan {
+        panic::catch_unwind(AssertUnwindSafe(|| self.agent.prepare(request))).unwrap_or_else(|_| {
+            tracing::error!(message = %request.message.id, "the agent panicked over a message");
+            Plan::Reject(Fault::new("agent-panicked", "the agent failed inside when it read the message"))
+        })
+    }
+}
+
 pub(crate) struct Inner {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) world: Arc<dyn World>,
@@ -215,7 +227,7 @@ impl Engine {
         }
         let now = inner.world.now();
         let id = TaskId::new(inner.world.uuid());
-        let plan = seat.agent.prepare(&Request {
+        let plan = seat.prepare(&Request {
             message: &new.message,
             skill: new.skill.as_ref(),
             task: None,
@@ -293,7 +305,7 @@ impl Engine {
         }
         let seat = inner.seats.get(&task.agent);
         let plan = match seat {
-            Some(seat) => seat.agent.prepare(&Request {
+            Some(seat) => seat.prepare(&Request {
                 message: &said.message,
                 skill: skill.as_ref(),
                 task: Some(&task),

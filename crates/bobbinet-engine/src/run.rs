@@ -67,13 +67,14 @@ impl Run {
         self.task.plan.as_deref().expect("an intent is decided only for a planned call")
     }
 
-    /// The newest message of the caller.
+    /// The newest message of the caller: the first one of all, if none says that it is the user's.
     ///
     /// # Panics
     /// Never: a task begins with a message.
     pub fn message(&self) -> &Message {
-        let mut said = self.task.history.iter().rev();
-        said.find(|message| message.role == Role::User).expect("a task begins with a message")
+        let said = &self.task.history;
+        let of_user = said.iter().rev().find(|message| message.role == Role::User);
+        of_user.or(said.first()).expect("a task's first event gives it its first message")
     }
 
     /// The same for every attempt of this call, and for no other call: the key that a keyed tool drops repeats by.

@@ -59,7 +59,7 @@ pub(crate) fn read(text: &str, schema: &Schema) -> Spoken {
     }
 }
 
-/// The text as a JSON object, if it is one.
+/// The text as a JSON object, if it is one that every reader takes for the same: what is checked here is read again by the server.
 pub(crate) fn object(text: &str) -> Option<Fields> {
     let text = text.trim();
     if !text.starts_with('{') {
@@ -67,7 +67,7 @@ pub(crate) fn object(text: &str) -> Option<Fields> {
     }
     // What a person or a model writes as JSON in a text was checked by nobody yet.
     let text = if salvage::has_surrogate(text) { Cow::Owned(salvage::mend(text)) } else { Cow::Borrowed(text) };
-    Fields::read(&Json::parse(&text).ok()?)
+    Fields::read(&Json::parse_strict(&text).ok()?)
 }
 
 /// The value of a property, from its text: a number where the schema says number, and so on. What fits no type stays
@@ -78,7 +78,7 @@ pub(crate) fn typed(schema: &Schema, property: &str, text: &str, is_quoted: bool
     if is_quoted && may_be_text {
         return Json::of(text);
     }
-    let as_json = Json::parse(text.trim()).ok().filter(|json| {
+    let as_json = Json::parse_strict(text.trim()).ok().filter(|json| {
         let word = type_of(&json.to_value());
         let is_wanted = types.contains(word) || (word == "integer" && types.contains("number"));
         is_wanted || (types.is_empty() && word != "string")
@@ -182,6 +182,9 @@ mod tests {
         );
         check(&file, r#"free=1 path=null"#, r#"{"free":1,"path":"null"}"#);
         check(&file, r#"{"path": "x", "n": 1.0}"#, r#"{"path":"x","n":1.0}"#);
+        // A server may take the other of the two.
+        check(&file, r#"path=x filter={"a":1,"a":2}"#, r#"{"path":"x","filter":"{\"a\":1,\"a\":2}"}"#);
+        check(&file, r#"{"path":"x","path":"y"}"#, r#"{"path":"{\"path\":\"x\",\"path\":\"y\"}"}"#);
         check(&file, "", "{}");
         check(&file, "docs/a.txt", r#"{"path":"docs/a.txt"}"#);
         check(&file, "unknown=1", r#"{"path":"unknown=1"}"#);

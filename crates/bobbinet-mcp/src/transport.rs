@@ -5,7 +5,7 @@
 
 use std::{collections::VecDeque, io, sync::Arc, time::Duration};
 
-use bobbinet_core::Json;
+use bobbinet_core::{Json, json::line};
 use rmcp::{
     RoleClient,
     model::{
@@ -306,6 +306,8 @@ fn write(message: &ClientJsonRpcMessage, tap: &Tap) -> io::Result<Vec<u8>> {
     {
         text = salvage::mend(written).into_bytes();
     }
+    // One message is one line (MCP, stdio transport), however its reader splits lines.
+    line::escape_from(&mut text, 0);
     text.push(b'\n');
     Ok(text)
 }

@@ -2,25 +2,28 @@
 
 use std::borrow::Cow;
 
+use bobbinet_core::json::{
+    line,
+    strict::{self, StrictFault},
+};
 use serde::{Deserialize, Deserializer, de::IgnoredAny};
 use serde_json::{error::Category, value::RawValue};
 
 use crate::{
     error::{Error, ErrorKind},
-    scan,
     write::object,
 };
 
 /// The largest request body, in bytes. Whoever reads the body enforces it.
 pub const BODY_MAX: usize = 4 << 20;
 
-/// How deep a request may be nested: far more than any client needs, far less than any parser's stack.
-pub const JSON_DEPTH_MAX: usize = 64;
+/// How deep a request may be nested.
+pub const JSON_DEPTH_MAX: usize = strict::DEPTH_MAX;
 
 /// The longest id of a request, in bytes: it is repeated in each event of a stream.
 pub const REQUEST_ID_LENGTH_MAX: usize = 256;
 
-/// A request's id, echoed letter for letter: a string, a number or null.
+/// A request's id, echoed letter for letter, but for letters that could end a line: a string, a number or null.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Id(Option<Box<str>>);
 
@@ -43,7 +46,7 @@ impl Id {
         if text.len() > REQUEST_ID_LENGTH_MAX {
             return Err(invalid(format!("The id is longer than {REQUEST_ID_LENGTH_MAX} bytes")));
         }
-        Ok(if text == "null" { Self::NULL } else { Self(Some(Box::from(text))) })
+        Ok(if text == "null" { Self::NULL } else { Self(Some(Box::from(line::of(text)))) })
     }
 }
 
@@ -94,22 +97,34 @@ fn given<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, D:
 }
 
 /// Reads one request. Bytes that are not JSON, or JSON that no reader after us could take, are -32700; JSON that is no single
-/// request is -32600.
+/// request, or that two readers could take for two requests, is -32600.
 pub fn parse(body: &[u8]) -> Result<Request<'_>, Refusal> {
-    let members = members(body).map_err(|error| Refusal { id: Id::NULL, error })?;
+    let (members, ambiguity) = members(body).map_err(|error| Refusal { id: Id::NULL, error })?;
     let id = match members.id {
         Some(raw) => Id::read(raw).map_err(|error| Refusal { id: Id::NULL, error })?,
         None => return Err(Refusal { id: Id::NULL, error: invalid("The id is missing: A2A has no notifications") }),
     };
+    if let Some(error) = ambiguity {
+        return Err(Refusal { id, error });
+    }
     match call(&members) {
         Ok((method, params)) => Ok(Request { id, method, params }),
         Err(error) => Err(Refusal { id, error }),
     }
 }
 
-fn members(body: &[u8]) -> Result<Members<'_>, Error> {
+/// The members, and what is wrong with the whole if they can be read all the same: then there may be an id to answer to.
+fn members(body: &[u8]) -> Result<(Members<'_>, Option<Error>), Error> {
     let text = std::str::from_utf8(body).map_err(|_| malformed("it is not UTF-8"))?;
-    scan::check(body).map_err(malformed)?;
+    let ambiguity = match strict::check(body) {
+        Ok(()) => None,
+        Err(fault @ (StrictFault::Twice(_) | StrictFault::Names)) => {
+            Some(invalid(format!("The request cannot be read: {fault}")).with_hint("Give each object every name once."))
+        }
+        Err(fault @ (StrictFault::Deep | StrictFault::Surrogate | StrictFault::Number)) => {
+            return Err(malformed(fault));
+        }
+    };
     // A struct can be read from an array, too: what is no object must not get that far.
     let is_object = text.trim_ascii_start().starts_with('{');
     if !is_object {
@@ -117,10 +132,11 @@ fn members(body: &[u8]) -> Result<Members<'_>, Error> {
         let is_batch = text.trim_ascii_start().starts_with('[');
         return Err(invalid(if is_batch { "Batches are not supported" } else { "A request is a JSON object" }));
     }
-    serde_json::from_str(text).map_err(|error| match error.classify() {
+    let members = serde_json::from_str(text).map_err(|error| match error.classify() {
         Category::Syntax | Category::Eof | Category::Io => malformed(error),
         Category::Data => invalid(format!("The request cannot be read: {error}")),
-    })
+    })?;
+    Ok((members, ambiguity))
 }
 
 fn call<'a>(members: &Members<'a>) -> Result<(Cow<'a, str>, Option<&'a RawValue>), Error> {

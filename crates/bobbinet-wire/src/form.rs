@@ -22,7 +22,7 @@ use crate::{
 pub(crate) enum Author {
     /// A client: what the specification requires must be there.
     Client,
-    /// An agent that answers us: what can be read without it may be missing.
+    /// An agent that answers us: what can be read without it may be missing, or be of a kind that only later versions know.
     Agent,
 }
 
@@ -111,35 +111,56 @@ pub(crate) trait Nested<'de> {
 
 /// Reads a whole text; its faults come in the order of the text.
 pub(crate) fn read<'de, T: Form<'de>>(text: &'de str, author: Author) -> Result<T, Vec<FieldViolation>> {
+    let missing = || vec![FieldViolation { field: String::new(), description: "is missing".to_owned() }];
+    read_optional(text, author)?.ok_or_else(missing)
+}
+
+/// The same for what may also be nothing.
+pub(crate) fn read_optional<'de, T: Form<'de>>(
+    text: &'de str,
+    author: Author,
+) -> Result<Option<T>, Vec<FieldViolation>> {
     let faults = Faults { author, found: RefCell::default(), is_full: Cell::new(false) };
     let root = At { faults: &faults, above: None, step: Step::Root };
     let mut json = serde_json::Deserializer::from_str(text);
     let read = T::read(&mut json, &root).and_then(|slot| json.end().map(|()| slot));
     let value = match read {
         Ok(Slot::Given(value)) => Some(value),
-        Ok(Slot::Absent) => {
-            root.wrong("is missing");
-            None
-        }
-        Ok(Slot::Wrong) => None,
+        Ok(Slot::Absent | Slot::Wrong) => None,
         Err(error) => {
             root.wrong(format!("cannot be read: {error}"));
             None
         }
     };
-    match value {
-        Some(value) if faults.found.borrow().is_empty() => Ok(value),
-        Some(_) | None => Err(faults.found.into_inner()),
-    }
+    let found = faults.found.into_inner();
+    if found.is_empty() { Ok(value) } else { Err(found) }
 }
 
-/// Reads a field's value.
-pub(crate) fn value<'de, T: Form<'de>, A: MapAccess<'de>>(
+/// All faults in one sentence; `root` is what the whole text is called.
+pub(crate) fn tell(faults: &[FieldViolation], root: &str) -> String {
+    let tell = |fault: &FieldViolation| match fault.field.as_str() {
+        "" => format!("{root} {}", fault.description),
+        field => format!("{field} {}", fault.description),
+    };
+    faults.iter().map(tell).collect::<Vec<_>>().join("; ")
+}
+
+/// Reads a field's value into its slot. The same name twice never gets this far; both of a field's names do, and readers differ in
+/// which of the two counts.
+pub(crate) fn read_field<'de, T: Form<'de>, A: MapAccess<'de>>(
+    slot: &mut Slot<T>,
     map: &mut A,
     at: &At<'_>,
     name: &'static str,
-) -> Result<Slot<T>, A::Error> {
-    map.next_value_seed(Seed(&at.field(name), PhantomData))
+) -> Result<(), A::Error> {
+    let place = at.field(name);
+    let is_again = !matches!(slot, Slot::Absent) && at.author() == Author::Client;
+    *slot = map.next_value_seed(Seed(&place, PhantomData))?;
+    if is_again {
+        place.wrong("is given twice");
+        *slot = Slot::Wrong;
+    }
+    Ok(())
 }
 
 /// Passes over a field's value.

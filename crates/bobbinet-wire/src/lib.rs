@@ -7,7 +7,6 @@
 pub mod envelope;
 pub mod error;
 pub mod operation;
-mod scan;
 pub mod sse;
 pub mod v1_0;
 pub mod view;

@@ -9,7 +9,7 @@ use crate::form::{At, Author, Form, Nested, Seed, Slot, nested};
 /// How many elements a list in a request may have: a part takes eleven bytes on the wire, and ten times as many in memory.
 pub(crate) const LIST_LENGTH_MAX: usize = 1_000;
 
-/// Null is an empty list, as everywhere in ProtoJSON; a null in a list is a fault.
+/// Null is an empty list, as everywhere in ProtoJSON; a null in a client's list is a fault, in an agent's it is nothing.
 impl<'de, T: Form<'de>> Form<'de> for Vec<T> {
     fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Slot<Self>, D::Error> {
         nested::<Self, D>(from, at)
@@ -38,6 +38,7 @@ impl<'de, T: Form<'de>> Nested<'de> for Vec<T> {
             match seq.next_element_seed(Seed(&place, PhantomData))? {
                 None => return Ok(if is_whole { Slot::Given(elements) } else { Slot::Wrong }),
                 Some(Slot::Given(element)) => elements.push(element),
+                Some(Slot::Absent) if at.author() == Author::Agent => {}
                 Some(Slot::Absent) => {
                     place.wrong("may be neither null nor empty");
                     is_whole = false;

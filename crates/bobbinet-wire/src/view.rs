@@ -66,7 +66,7 @@ pub enum StreamEvent {
 /// A task's new status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StatusUpdate {
-    /// Which task.
+    /// Which task; empty if the agent does not say.
     pub task_id: String,
     /// Its context.
     pub context_id: Option<String>,
@@ -79,7 +79,7 @@ pub struct StatusUpdate {
 /// A task's new artifact, or more of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArtifactUpdate {
-    /// Which task.
+    /// Which task; empty if the agent does not say.
     pub task_id: String,
     /// Its context.
     pub context_id: Option<String>,
@@ -105,14 +105,15 @@ pub struct PageView {
 }
 
 impl StreamEvent {
-    /// The task it is about.
+    /// The task it is about, if it says so.
     pub fn task_id(&self) -> Option<&str> {
-        match self {
-            Self::Task(task) => Some(&task.id),
+        let id = match self {
+            Self::Task(task) => Some(task.id.as_str()),
             Self::Message(message) => message.task_id.as_deref(),
-            Self::StatusUpdate(update) => Some(&update.task_id),
-            Self::ArtifactUpdate(update) => Some(&update.task_id),
-        }
+            Self::StatusUpdate(update) => Some(update.task_id.as_str()),
+            Self::ArtifactUpdate(update) => Some(update.task_id.as_str()),
+        };
+        id.filter(|id| !id.is_empty())
     }
 
     /// The state that the task is in now, if the event says so.

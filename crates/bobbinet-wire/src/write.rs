@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use bobbinet_core::Json;
+use bobbinet_core::{Json, json::line};
 
 /// The fields of one JSON object, in the order in which they are written.
 #[derive(Debug)]
@@ -34,17 +34,16 @@ pub(crate) fn array<T>(out: &mut Vec<u8>, items: impl IntoIterator<Item = T>, mu
     out.push(b']');
 }
 
-/// Writes one text, with quotes and escapes.
+/// Writes one text, with quotes and escapes. Always on one line, so that an event stream can carry it.
 pub(crate) fn text(out: &mut Vec<u8>, value: &str) {
-    serde_json::to_writer(out, value).expect("a Vec takes all that is written to it");
+    let begin = out.len();
+    serde_json::to_writer(&mut *out, value).expect("a Vec takes all that is written to it");
+    line::escape_from(out, begin);
 }
 
-/// Writes a value that came as JSON. Always on one line, so that an event stream can carry it: in JSON, a line end outside an escape
-/// is nothing but white space.
+/// Writes a value that came as JSON. Always on one line, too.
 pub(crate) fn raw(out: &mut Vec<u8>, json: &Json) {
-    for line in json.as_str().split(['\n', '\r']) {
-        out.extend_from_slice(line.as_bytes());
-    }
+    line::push(out, json.as_str());
 }
 
 /// Writes a number.

@@ -187,6 +187,8 @@ impl TaskStream {
         tracing::debug!(id = event.id, data = event.data, "event");
         let result = wire::read_reply(event.data.as_bytes())?;
         let answer = read(Json::from(result.to_owned()), wire::read_event)?;
+        let Some(value) = answer.value else { return Ok(None) };
+        let answer = Answer { value, json: answer.json };
         let is_whole = matches!(answer.value, StreamEvent::Task(_));
         if !is_whole && is_known(event.id.as_deref(), self.resumed_after.as_deref()) {
             return Ok(None);

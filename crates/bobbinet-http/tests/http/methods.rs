@@ -25,6 +25,28 @@ async fn a_blocking_send_answers_with_the_whole_task() {
 }
 
 #[tokio::test]
+async fn nothing_that_a_caller_says_makes_an_agent_panic() {
+    let node = Node::start().await;
+    for role in [json!("ROLE_AGENT"), json!(2), json!("ROLE_USER")] {
+        let mut params = message("back there");
+        params["message"]["role"] = role.clone();
+        let task = node.result("SendMessage", params).await["task"].take();
+        assert_eq!((state(&task), result_text(&task)), ("TASK_STATE_COMPLETED", "back there"), "{role}");
+        assert_eq!(task["history"][0]["role"], "ROLE_USER", "whoever sends is the user");
+    }
+    let task = node.send("ask").await;
+    let mut answer = reply("that", &task);
+    answer["message"]["role"] = json!("ROLE_AGENT");
+    let task = node.result("SendMessage", answer).await["task"].take();
+    assert_eq!((state(&task), result_text(&task)), ("TASK_STATE_COMPLETED", "that"));
+    // An agent that panics all the same has refused the message, and everybody is answered.
+    let task = node.send("panic").await;
+    assert_eq!(state(&task), "TASK_STATE_REJECTED");
+    assert_eq!(task["status"]["message"]["parts"][1]["data"]["code"], "agent-panicked");
+    node.send("echo x").await;
+}
+
+#[tokio::test]
 async fn a_send_that_shall_not_wait_does_not() {
     let node = Node::start().await;
     let task = node.begin("steps 1").await;

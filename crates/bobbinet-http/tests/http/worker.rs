@@ -15,6 +15,8 @@ use tokio::sync::Semaphore;
 /// - `steps N SIZE` makes an artifact in N pieces of SIZE bytes, one for each permit of the gate.
 /// - `ask` asks for a text, and echoes it.
 /// - `reject` is refused.
+/// - `back` completes with the whole message, as the run sees it.
+/// - `panic` makes it panic when it plans.
 ///
 /// By the URL of the skill `shout`, any text is echoed in capitals.
 #[derive(Debug)]
@@ -69,6 +71,8 @@ impl Agent for Worker {
         let mut words = text.split(' ');
         match words.next() {
             Some("echo") => call(json!({ "do": "echo", "text": words.collect::<Vec<_>>().join(" ") })),
+            Some("back") => call(json!({ "do": "back" })),
+            Some("panic") => panic!("as the message says"),
             Some("steps") => {
                 let mut number = || words.next().and_then(|word| word.parse::<usize>().ok()).unwrap_or(1);
                 call(json!({ "do": "steps", "count": number(), "size": number() }))
@@ -97,6 +101,9 @@ impl Agent for Worker {
         if arguments["do"] == "echo" {
             let text = arguments["text"].as_str().unwrap().to_owned();
             return Outcome::Completed { artifacts: vec![artifact(text)], message: None };
+        }
+        if arguments["do"] == "back" {
+            return Outcome::Completed { artifacts: vec![artifact(run.message().text())], message: None };
         }
         let (count, size) = (arguments["count"].as_u64().unwrap(), arguments["size"].as_u64().unwrap());
         for step in 1..=count {

@@ -15,6 +15,12 @@ async fn arguments_and_results_keep_every_value_as_it_came() {
     let line = task.artifacts[0].parts[0].as_text().unwrap();
     assert!(line.contains(&format!(r#""arguments":{arguments}"#)), "{line}");
     assert!(line.contains(r#""progressToken":"#) && !line.contains("bobbinet/idempotencyKey"), "{line}");
+    // One message is one line, however its reader splits lines.
+    let task = lab
+        .send("good", say("data:{\"skill\":\"raw\",\"arguments\":{\"a\":\n\r [1],\"b\":\"x\u{2028}y\u{85}\"}}"))
+        .await;
+    let line = task.artifacts[0].parts[0].as_text().unwrap();
+    assert!(line.contains(r#""arguments":{"a": [1],"b":"x\u2028y\u0085"}"#), "{line}");
     let task = lab.send("good", say(r#"data:{"skill":"sum","arguments":{"a":0.10,"b":2}}"#)).await;
     assert_eq!(view(&task), r#"completed: {"sum": 2.1}"#);
     assert_eq!(

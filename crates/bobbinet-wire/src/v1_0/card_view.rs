@@ -1,20 +1,42 @@
-//! Reading an Agent Card, as a client of the agent needs it.
+//! Reading an Agent Card, as a client of the agent needs it: as leniently as ProtoJSON, in which null is as good as nothing.
 
 use std::{collections::BTreeMap, fmt};
 
-use bobbinet_core::{Json, agent::EXTENSION_URI};
-use serde::Deserialize;
+use bobbinet_core::{
+    Json,
+    agent::EXTENSION_URI,
+    json::strict::{self, StrictFault},
+};
+use serde::{
+    Deserialize,
+    de::{Deserializer, MapAccess},
+};
 
 use super::{BINDING, is_version};
+use crate::{
+    error::FieldViolation,
+    form::{self, At, Author, Fields, Form, Slot, object, read_field, skip},
+    scalar::{Struct, Word},
+};
 
 /// A card that cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("the agent card is not one of A2A")]
-pub struct CardError(#[source] serde_json::Error);
+pub struct CardError(#[source] CardFault);
+
+/// Why it cannot.
+#[derive(Debug, thiserror::Error)]
+enum CardFault {
+    #[error("it is not UTF-8")]
+    Encoding,
+    #[error(transparent)]
+    Strict(#[from] StrictFault),
+    #[error("{}", form::tell(.0, "it"))]
+    Fields(Vec<FieldViolation>),
+}
 
 /// A card, as far as a client needs it. What a card should have but has not, is empty here.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CardView {
     /// The agent's name for people.
     pub name: String,
@@ -31,21 +53,17 @@ pub struct CardView {
     /// How it wants to be shown who calls, by the schemes' names.
     pub security_schemes: Option<Json>,
     /// Where it is reached in a version of A2A before 1.0, if the card says so as cards did then.
-    #[serde(skip)]
     pub older: Option<OlderInterface>,
 }
 
 /// Where and how an agent is reached, as a card before A2A 1.0 says it. It is told to people only.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OlderInterface {
     /// Where.
     pub url: String,
     /// In which version; cards before 0.2.5 do not say.
-    #[serde(default)]
     pub protocol_version: Option<String>,
     /// In which binding; without a word it is JSON-RPC.
-    #[serde(default)]
     pub preferred_transport: Option<String>,
 }
 
@@ -66,8 +84,7 @@ pub struct ApiKeyScheme {
 }
 
 /// One way to reach an agent.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Interface {
     /// Where.
     pub url: String,
@@ -80,8 +97,7 @@ pub struct Interface {
 }
 
 /// What of the protocol an agent can do.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Capabilities {
     /// Whether it streams.
     pub streaming: Option<bool>,
@@ -94,8 +110,7 @@ pub struct Capabilities {
 }
 
 /// Something an agent adds to the protocol.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Extension {
     /// Its name.
     pub uri: String,
@@ -104,8 +119,7 @@ pub struct Extension {
 }
 
 /// One thing that an agent can do.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SkillView {
     /// Its id.
     pub id: String,
@@ -145,11 +159,18 @@ struct ExtensionParams {
 }
 
 impl CardView {
-    /// Reads a card.
+    /// Reads a card. One that two readers could take for two different ones is refused: whoever checks it, and whoever pins or
+    /// shows it, must see the same.
+    ///
+    /// # Errors
+    /// If it is no JSON object, or a field of it cannot be read; the source names all such fields.
     pub fn parse(bytes: &[u8]) -> Result<Self, CardError> {
-        let card: Self = serde_json::from_slice(bytes).map_err(CardError)?;
-        let older = card.supported_interfaces.is_empty().then(|| serde_json::from_slice(bytes).ok()).flatten();
-        Ok(Self { older, ..card })
+        let read = || {
+            let text = std::str::from_utf8(bytes).map_err(|_| CardFault::Encoding)?;
+            strict::check(bytes)?;
+            form::read(text, Author::Agent).map_err(CardFault::Fields)
+        };
+        read().map_err(CardError)
     }
 
     /// The first interface that this module can speak to, in the order of the card.
@@ -187,5 +208,226 @@ impl CardView {
             .filter(|extension| extension.uri == EXTENSION_URI)
             .find_map(|extension| extension.params.as_ref()?.read::<ExtensionParams>().ok())
             .unwrap_or_default()
+    }
+}
+
+impl<'de> Form<'de> for CardView {
+    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Slot<Self>, D::Error> {
+        object::<CardFields<'de>, D>(from, at)
+    }
+}
+
+#[derive(Default)]
+struct CardFields<'de> {
+    name: Slot<Word<'de>>,
+    description: Slot<Word<'de>>,
+    version: Slot<Word<'de>>,
+    supported_interfaces: Slot<Vec<Interface>>,
+    capabilities: Slot<Capabilities>,
+    skills: Slot<Vec<SkillView>>,
+    security_schemes: Slot<Struct>,
+    /// As cards had it before 1.0.
+    url: Slot<Word<'de>>,
+    protocol_version: Slot<Word<'de>>,
+    preferred_transport: Slot<Word<'de>>,
+}
+
+impl<'de> Fields<'de> for CardFields<'de> {
+    type Whole = CardView;
+
+    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
+        match name {
+            "name" => read_field(&mut self.name, map, at, "name")?,
+            "description" => read_field(&mut self.description, map, at, "description")?,
+            "version" => read_field(&mut self.version, map, at, "version")?,
+            "supportedInterfaces" => read_field(&mut self.supported_interfaces, map, at, "supportedInterfaces")?,
+            "capabilities" => read_field(&mut self.capabilities, map, at, "capabilities")?,
+            "skills" => read_field(&mut self.skills, map, at, "skills")?,
+            "securitySchemes" => read_field(&mut self.security_schemes, map, at, "securitySchemes")?,
+            "url" => read_field(&mut self.url, map, at, "url")?,
+            "protocolVersion" => read_field(&mut self.protocol_version, map, at, "protocolVersion")?,
+            "preferredTransport" => read_field(&mut self.preferred_transport, map, at, "preferredTransport")?,
+            _ => skip(map)?,
+        }
+        Ok(())
+    }
+
+    fn finish(self, _: &At<'_>) -> Option<CardView> {
+        let supported_interfaces = self.supported_interfaces.optional().unwrap_or_default();
+        let older = self.url.optional().filter(|_| supported_interfaces.is_empty()).map(|url| OlderInterface {
+            url: url.into_owned(),
+            protocol_version: self.protocol_version.optional().map(Word::into_owned),
+            preferred_transport: self.preferred_transport.optional().map(Word::into_owned),
+        });
+        Some(CardView {
+            name: text(self.name),
+            description: text(self.description),
+            version: text(self.version),
+            supported_interfaces,
+            older,
+            capabilities: self.capabilities.optional().unwrap_or_default(),
+            skills: self.skills.optional().unwrap_or_default(),
+            security_schemes: self.security_schemes.optional().map(|object| object.0),
+        })
+    }
+}
+
+fn text(slot: Slot<Word<'_>>) -> String {
+    slot.optional().map(Word::into_owned).unwrap_or_default()
+}
+
+fn texts(slot: Slot<Vec<Word<'_>>>) -> Option<Vec<String>> {
+    slot.optional().map(|words| words.into_iter().map(Word::into_owned).collect())
+}
+
+impl<'de> Form<'de> for Interface {
+    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Slot<Self>, D::Error> {
+        object::<InterfaceFields<'de>, D>(from, at)
+    }
+}
+
+#[derive(Default)]
+struct InterfaceFields<'de> {
+    url: Slot<Word<'de>>,
+    protocol_binding: Slot<Word<'de>>,
+    protocol_version: Slot<Word<'de>>,
+    tenant: Slot<Word<'de>>,
+}
+
+impl<'de> Fields<'de> for InterfaceFields<'de> {
+    type Whole = Interface;
+
+    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
+        match name {
+            "url" => read_field(&mut self.url, map, at, "url")?,
+            "protocolBinding" => read_field(&mut self.protocol_binding, map, at, "protocolBinding")?,
+            "protocolVersion" => read_field(&mut self.protocol_version, map, at, "protocolVersion")?,
+            "tenant" => read_field(&mut self.tenant, map, at, "tenant")?,
+            _ => skip(map)?,
+        }
+        Ok(())
+    }
+
+    fn finish(self, _: &At<'_>) -> Option<Interface> {
+        Some(Interface {
+            url: text(self.url),
+            protocol_binding: text(self.protocol_binding),
+            protocol_version: text(self.protocol_version),
+            tenant: self.tenant.optional().map(Word::into_owned),
+        })
+    }
+}
+
+impl<'de> Form<'de> for Capabilities {
+    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Slot<Self>, D::Error> {
+        object::<CapabilitiesFields, D>(from, at)
+    }
+}
+
+#[derive(Default)]
+struct CapabilitiesFields {
+    streaming: Slot<bool>,
+    push_notifications: Slot<bool>,
+    extended_agent_card: Slot<bool>,
+    extensions: Slot<Vec<Extension>>,
+}
+
+impl<'de> Fields<'de> for CapabilitiesFields {
+    type Whole = Capabilities;
+
+    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
+        match name {
+            "streaming" => read_field(&mut self.streaming, map, at, "streaming")?,
+            "pushNotifications" => read_field(&mut self.push_notifications, map, at, "pushNotifications")?,
+            "extendedAgentCard" => read_field(&mut self.extended_agent_card, map, at, "extendedAgentCard")?,
+            "extensions" => read_field(&mut self.extensions, map, at, "extensions")?,
+            _ => skip(map)?,
+        }
+        Ok(())
+    }
+
+    fn finish(self, _: &At<'_>) -> Option<Capabilities> {
+        Some(Capabilities {
+            streaming: self.streaming.optional(),
+            push_notifications: self.push_notifications.optional(),
+            extended_agent_card: self.extended_agent_card.optional(),
+            extensions: self.extensions.optional(),
+        })
+    }
+}
+
+impl<'de> Form<'de> for Extension {
+    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Slot<Self>, D::Error> {
+        object::<ExtensionFields<'de>, D>(from, at)
+    }
+}
+
+#[derive(Default)]
+struct ExtensionFields<'de> {
+    uri: Slot<Word<'de>>,
+    params: Slot<Struct>,
+}
+
+impl<'de> Fields<'de> for ExtensionFields<'de> {
+    type Whole = Extension;
+
+    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
+        match name {
+            "uri" => read_field(&mut self.uri, map, at, "uri")?,
+            "params" => read_field(&mut self.params, map, at, "params")?,
+            _ => skip(map)?,
+        }
+        Ok(())
+    }
+
+    fn finish(self, _: &At<'_>) -> Option<Extension> {
+        Some(Extension { uri: text(self.uri), params: self.params.optional().map(|object| object.0) })
+    }
+}
+
+impl<'de> Form<'de> for SkillView {
+    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Slot<Self>, D::Error> {
+        object::<SkillFields<'de>, D>(from, at)
+    }
+}
+
+#[derive(Default)]
+struct SkillFields<'de> {
+    id: Slot<Word<'de>>,
+    name: Slot<Word<'de>>,
+    description: Slot<Word<'de>>,
+    tags: Slot<Vec<Word<'de>>>,
+    examples: Slot<Vec<Word<'de>>>,
+    input_modes: Slot<Vec<Word<'de>>>,
+    output_modes: Slot<Vec<Word<'de>>>,
+}
+
+impl<'de> Fields<'de> for SkillFields<'de> {
+    type Whole = SkillView;
+
+    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
+        match name {
+            "id" => read_field(&mut self.id, map, at, "id")?,
+            "name" => read_field(&mut self.name, map, at, "name")?,
+            "description" => read_field(&mut self.description, map, at, "description")?,
+            "tags" => read_field(&mut self.tags, map, at, "tags")?,
+            "examples" => read_field(&mut self.examples, map, at, "examples")?,
+            "inputModes" => read_field(&mut self.input_modes, map, at, "inputModes")?,
+            "outputModes" => read_field(&mut self.output_modes, map, at, "outputModes")?,
+            _ => skip(map)?,
+        }
+        Ok(())
+    }
+
+    fn finish(self, _: &At<'_>) -> Option<SkillView> {
+        Some(SkillView {
+            id: text(self.id),
+            name: text(self.name),
+            description: text(self.description),
+            tags: texts(self.tags),
+            examples: texts(self.examples),
+            input_modes: texts(self.input_modes),
+            output_modes: texts(self.output_modes),
+        })
     }
 }

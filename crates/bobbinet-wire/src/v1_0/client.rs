@@ -157,17 +157,17 @@ pub fn read_page(result: &RawValue) -> Result<PageView, ReplyError> {
     read(result)
 }
 
-/// Reads one event of a stream.
-pub fn read_event(result: &RawValue) -> Result<StreamEvent, ReplyError> {
-    read(result)
+/// Reads one event of a stream; `None` if it is of no kind that is known here.
+pub fn read_event(result: &RawValue) -> Result<Option<StreamEvent>, ReplyError> {
+    form::read_optional(result.get(), Author::Agent).map_err(|faults| malformed(&faults))
 }
 
 fn read<'de, T: Form<'de>>(result: &'de RawValue) -> Result<T, ReplyError> {
-    form::read(result.get(), Author::Agent).map_err(|faults| {
-        let faults: Vec<String> =
-            faults.iter().map(|fault| fault.to_string().replacen("params", "the result", 1)).collect();
-        ReplyError::Malformed(faults.join("; "))
-    })
+    form::read(result.get(), Author::Agent).map_err(|faults| malformed(&faults))
+}
+
+fn malformed(faults: &[FieldViolation]) -> ReplyError {
+    ReplyError::Malformed(form::tell(faults, "the result"))
 }
 
 #[derive(Deserialize)]
@@ -185,9 +185,9 @@ fn given<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, D:
 #[derive(Deserialize)]
 struct ReplyFault<'a> {
     #[serde(default)]
-    code: i64,
+    code: Option<i64>,
     #[serde(default)]
-    message: String,
+    message: Option<String>,
     /// Of 1.0, an array of details; other agents put anything here.
     #[serde(borrow, default)]
     data: Option<&'a RawValue>,
@@ -210,22 +210,24 @@ struct DetailMetadata {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct DetailViolation {
-    field: String,
-    description: String,
+    field: Option<String>,
+    description: Option<String>,
 }
 
 impl From<ReplyFault<'_>> for RemoteError {
     fn from(fault: ReplyFault<'_>) -> Self {
         let details = fault.data.and_then(|data| serde_json::from_str::<Vec<&RawValue>>(data.get()).ok());
-        let mut error = Self { code: fault.code, message: fault.message, ..Self::default() };
+        let (code, message) = (fault.code.unwrap_or_default(), fault.message.unwrap_or_default());
+        let mut error = Self { code, message, ..Self::default() };
         for detail in details.into_iter().flatten() {
             let Ok(detail) = serde_json::from_str::<Detail>(detail.get()) else { continue };
             error.reason = error.reason.or(detail.reason);
             error.hint = error.hint.or(detail.metadata.and_then(|metadata| metadata.hint));
             let violations = detail.field_violations.into_iter().flatten();
-            error
-                .violations
-                .extend(violations.map(|DetailViolation { field, description }| FieldViolation { field, description }));
+            error.violations.extend(violations.map(|DetailViolation { field, description }| FieldViolation {
+                field: field.unwrap_or_default(),
+                description: description.unwrap_or_default(),
+            }));
         }
         error
     }

@@ -4,7 +4,7 @@ use bobbinet_core::{Role, State};
 use serde::de::Deserializer;
 
 use crate::{
-    form::{At, Form, Slot},
+    form::{At, Author, Form, Slot},
     scalar::Scalar,
 };
 
@@ -130,7 +130,8 @@ fn role_number(role: Role) -> i64 {
     }
 }
 
-/// By name or by number; the number 0 and its name are what proto3 writes for none.
+/// By name or by number; the number 0 and its name are what proto3 writes for none, as is a value that a later version may know when
+/// an agent says it.
 impl<'de> Form<'de> for State {
     fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Slot<Self>, D::Error> {
         let by_number = |number| State::ALL.into_iter().find(|state| state_number(*state) == number);
@@ -165,11 +166,12 @@ fn read_enum<'de, T, D: Deserializer<'de>>(
         Scalar::Text(name) => by_name(name),
         Scalar::Null | Scalar::Boolean(_) | Scalar::Float(_) | Scalar::Nested(_) => return Ok(scalar.no(at, expected)),
     };
-    Ok(found.map_or_else(
-        || {
+    Ok(match found {
+        Some(value) => Slot::Given(value),
+        None if at.author() == Author::Agent => Slot::Absent,
+        None => {
             at.wrong(format!("must be {expected}"));
             Slot::Wrong
-        },
-        Slot::Given,
-    ))
+        }
+    })
 }

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use bobbinet_core::{Artifact, ArtifactId, Base64, Content, ContextId, Json, Message, MessageId, Part, Role};
+use bobbinet_core::{Artifact, ArtifactId, Base64, Content, ContextId, IdError, Json, Message, MessageId, Part, Role};
 use serde::de::{Deserializer, MapAccess};
 
+use super::card::sha256_hex;
 use crate::{
-    form::{At, Author, Fields, Form, Slot, object, skip, value},
+    form::{At, Author, Fields, Form, Slot, object, read_field, skip},
     scalar::{Struct, Text, Word},
     view::MessageView,
 };
@@ -45,22 +46,28 @@ impl<'de> Fields<'de> for MessageFields<'de> {
 
     fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
         match name {
-            "messageId" => self.id = value(map, at, "messageId")?,
-            "contextId" => self.context = value(map, at, "contextId")?,
-            "taskId" => self.task = value(map, at, "taskId")?,
-            "role" => self.role = value(map, at, "role")?,
-            "parts" => self.parts = value(map, at, "parts")?,
-            "metadata" => self.metadata = value(map, at, "metadata")?,
-            "extensions" => self.extensions = value(map, at, "extensions")?,
-            "referenceTaskIds" => self.reference_tasks = value(map, at, "referenceTaskIds")?,
+            "messageId" => read_field(&mut self.id, map, at, "messageId")?,
+            "contextId" => read_field(&mut self.context, map, at, "contextId")?,
+            "taskId" => read_field(&mut self.task, map, at, "taskId")?,
+            "role" => read_field(&mut self.role, map, at, "role")?,
+            "parts" => read_field(&mut self.parts, map, at, "parts")?,
+            "metadata" => read_field(&mut self.metadata, map, at, "metadata")?,
+            "extensions" => read_field(&mut self.extensions, map, at, "extensions")?,
+            "referenceTaskIds" => read_field(&mut self.reference_tasks, map, at, "referenceTaskIds")?,
             _ => skip(map)?,
         }
         Ok(())
     }
 
     fn finish(self, at: &At<'_>) -> Option<MessageView> {
-        let id = self.id.parse(at, "messageId", |id| MessageId::parse(&id.0)).required(at, "messageId");
-        let role = self.role.required(at, "role");
+        let id = own_id(self.id, at, "messageId", MessageId::parse);
+        let role = match at.author() {
+            // Whoever sends us a message is the user of its task, whatever the message says: agents that call agents have been seen
+            // to say ROLE_AGENT, and the servers of the official SDKs take that.
+            Author::Client => self.role.required(at, "role").map(|_| Role::User),
+            Author::Agent if self.role.is_wrong() => None,
+            Author::Agent => Some(self.role.optional().unwrap_or(Role::Agent)),
+        };
         let parts = required_parts(self.parts, at);
         let context = match at.author() {
             Author::Client => self.context.parse(at, "contextId", |id| ContextId::parse(&id.0).map(|_| id)),
@@ -103,19 +110,19 @@ impl<'de> Fields<'de> for ArtifactFields<'de> {
 
     fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
         match name {
-            "artifactId" => self.id = value(map, at, "artifactId")?,
-            "name" => self.name = value(map, at, "name")?,
-            "description" => self.description = value(map, at, "description")?,
-            "parts" => self.parts = value(map, at, "parts")?,
-            "metadata" => self.metadata = value(map, at, "metadata")?,
-            "extensions" => self.extensions = value(map, at, "extensions")?,
+            "artifactId" => read_field(&mut self.id, map, at, "artifactId")?,
+            "name" => read_field(&mut self.name, map, at, "name")?,
+            "description" => read_field(&mut self.description, map, at, "description")?,
+            "parts" => read_field(&mut self.parts, map, at, "parts")?,
+            "metadata" => read_field(&mut self.metadata, map, at, "metadata")?,
+            "extensions" => read_field(&mut self.extensions, map, at, "extensions")?,
             _ => skip(map)?,
         }
         Ok(())
     }
 
     fn finish(self, at: &At<'_>) -> Option<Artifact> {
-        let id = self.id.parse(at, "artifactId", |id| ArtifactId::parse(&id.0)).required(at, "artifactId");
+        let id = own_id(self.id, at, "artifactId", ArtifactId::parse);
         let parts = required_parts(self.parts, at);
         Some(Artifact {
             id: id?,
@@ -127,6 +134,24 @@ impl<'de> Fields<'de> for ArtifactFields<'de> {
         })
     }
 }
+
+/// An id that its sender has chosen. Of an agent any text will do, and none: what is no id of ours is told apart by its hash.
+fn own_id<T>(
+    id: Slot<Word<'_>>,
+    at: &At<'_>,
+    name: &'static str,
+    parse: impl Fn(&str) -> Result<T, IdError>,
+) -> Option<T> {
+    match (id, at.author()) {
+        (id, Author::Client) => id.parse(at, name, |id| parse(&id.0)).required(at, name),
+        (Slot::Wrong, Author::Agent) => None,
+        (Slot::Absent, Author::Agent) => parse(UNNAMED).ok(),
+        (Slot::Given(id), Author::Agent) => parse(&id.0).or_else(|_| parse(&sha256_hex(id.0.as_bytes()))).ok(),
+    }
+}
+
+/// The id of what an agent gave none.
+const UNNAMED: &str = "unnamed";
 
 /// The specification wants at least one part; agents that stream text have been seen to send none.
 fn required_parts(parts: Slot<Vec<Part>>, at: &At<'_>) -> Option<Vec<Part>> {
@@ -146,9 +171,14 @@ fn shared(words: Slot<Vec<Word<'_>>>) -> Vec<Arc<str>> {
     words.optional().unwrap_or_default().into_iter().map(|word| Arc::from(word.0)).collect()
 }
 
+/// A part of an agent in which nothing stands that is known here is nothing.
 impl<'de> Form<'de> for Part {
     fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Slot<Self>, D::Error> {
-        object::<PartFields<'de>, D>(from, at)
+        Ok(match object::<PartFields<'de>, D>(from, at)? {
+            Slot::Given(Some(part)) => Slot::Given(part),
+            Slot::Given(None) | Slot::Absent => Slot::Absent,
+            Slot::Wrong => Slot::Wrong,
+        })
     }
 }
 
@@ -164,41 +194,41 @@ struct PartFields<'de> {
 }
 
 impl<'de> Fields<'de> for PartFields<'de> {
-    type Whole = Part;
+    type Whole = Option<Part>;
 
     fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
         match name {
-            "text" => self.text = value(map, at, "text")?,
-            "raw" => self.raw = value(map, at, "raw")?,
-            "url" => self.url = value(map, at, "url")?,
-            "data" => self.data = value(map, at, "data")?,
-            "mediaType" => self.media_type = value(map, at, "mediaType")?,
-            "filename" => self.filename = value(map, at, "filename")?,
-            "metadata" => self.metadata = value(map, at, "metadata")?,
+            "text" => read_field(&mut self.text, map, at, "text")?,
+            "raw" => read_field(&mut self.raw, map, at, "raw")?,
+            "url" => read_field(&mut self.url, map, at, "url")?,
+            "data" => read_field(&mut self.data, map, at, "data")?,
+            "mediaType" => read_field(&mut self.media_type, map, at, "mediaType")?,
+            "filename" => read_field(&mut self.filename, map, at, "filename")?,
+            "metadata" => read_field(&mut self.metadata, map, at, "metadata")?,
             _ => skip(map)?,
         }
         Ok(())
     }
 
-    fn finish(self, at: &At<'_>) -> Option<Part> {
+    fn finish(self, at: &At<'_>) -> Option<Option<Part>> {
         let content = content(self.text, self.raw, self.url, self.data, at)?;
-        Some(Part {
-            content,
-            media_type: self.media_type.optional().map(|media_type| Arc::from(media_type.0)),
-            filename: self.filename.optional().map(|filename| Arc::from(filename.0)),
-            metadata: self.metadata.optional().map(|object| object.0),
-        })
+        let media_type = self.media_type.optional().map(|media_type| Arc::from(media_type.0));
+        let filename = self.filename.optional().map(|filename| Arc::from(filename.0));
+        let metadata = self.metadata.optional().map(|object| object.0);
+        let says_something = content.is_some() || media_type.is_some() || filename.is_some() || metadata.is_some();
+        let content = content.unwrap_or_else(|| Content::Text(Arc::from("")));
+        Some(says_something.then_some(Part { content, media_type, filename, metadata }))
     }
 }
 
-/// Exactly one of the four.
+/// Exactly one of the four; of an agent's, perhaps none.
 fn content(
     text: Slot<Text<'_>>,
     raw: Slot<Base64>,
     url: Slot<Word<'_>>,
     data: Slot<Json>,
     at: &At<'_>,
-) -> Option<Content> {
+) -> Option<Option<Content>> {
     if text.is_wrong() || raw.is_wrong() || url.is_wrong() {
         return None;
     }
@@ -215,7 +245,8 @@ fn content(
     let is_null = data.as_ref().is_some_and(|data| data.as_str() == "null");
     let data = data.filter(|_| !is_null || first.is_none()).map(Content::Data);
     match (first, second, data) {
-        (Some(content), None, None) | (None, None, Some(content)) => Some(content),
+        (Some(content), None, None) | (None, None, Some(content)) => Some(Some(content)),
+        (None, _, None) if at.author() == Author::Agent => Some(None),
         (None, _, None) => {
             at.wrong("must have one of text, raw, url and data");
             None

@@ -4,7 +4,7 @@ use bobbinet_core::{Artifact, Message, State, Timestamp};
 use serde::de::{Deserializer, MapAccess};
 
 use crate::{
-    form::{At, Fields, Form, Slot, object, skip, value},
+    form::{At, Fields, Form, Slot, object, read_field, skip},
     scalar::{Struct, Word},
     view::{ArtifactUpdate, MessageView, PageView, Sent, StatusUpdate, StatusView, StreamEvent, TaskView},
 };
@@ -30,12 +30,12 @@ impl<'de> Fields<'de> for TaskFields<'de> {
 
     fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
         match name {
-            "id" => self.id = value(map, at, "id")?,
-            "contextId" => self.context_id = value(map, at, "contextId")?,
-            "status" => self.status = value(map, at, "status")?,
-            "history" => self.history = value(map, at, "history")?,
-            "artifacts" => self.artifacts = value(map, at, "artifacts")?,
-            "metadata" => self.metadata = value(map, at, "metadata")?,
+            "id" => read_field(&mut self.id, map, at, "id")?,
+            "contextId" => read_field(&mut self.context_id, map, at, "contextId")?,
+            "status" => read_field(&mut self.status, map, at, "status")?,
+            "history" => read_field(&mut self.history, map, at, "history")?,
+            "artifacts" => read_field(&mut self.artifacts, map, at, "artifacts")?,
+            "metadata" => read_field(&mut self.metadata, map, at, "metadata")?,
             _ => skip(map)?,
         }
         Ok(())
@@ -43,7 +43,7 @@ impl<'de> Fields<'de> for TaskFields<'de> {
 
     fn finish(self, at: &At<'_>) -> Option<TaskView> {
         let id = self.id.required(at, "id");
-        let status = self.status.required(at, "status");
+        let status = status(self.status);
         Some(TaskView {
             id: id?.into_owned(),
             context_id: self.context_id.optional().map(Word::into_owned),
@@ -73,17 +73,26 @@ impl<'de> Fields<'de> for StatusFields {
 
     fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
         match name {
-            "state" => self.state = value(map, at, "state")?,
-            "message" => self.message = value(map, at, "message")?,
-            "timestamp" => self.at = value(map, at, "timestamp")?,
+            "state" => read_field(&mut self.state, map, at, "state")?,
+            "message" => read_field(&mut self.message, map, at, "message")?,
+            "timestamp" => read_field(&mut self.at, map, at, "timestamp")?,
             _ => skip(map)?,
         }
         Ok(())
     }
 
-    fn finish(self, at: &At<'_>) -> Option<StatusView> {
-        let state = self.state.required(at, "state")?;
+    fn finish(self, _: &At<'_>) -> Option<StatusView> {
+        // A state that is not known here has not been seen to end or to ask anything, so whoever waits goes on waiting.
+        let state = if self.state.is_wrong() { return None } else { self.state.optional().unwrap_or(State::Working) };
         Some(StatusView { state, message: self.message.optional(), at: self.at.optional() })
+    }
+}
+
+fn status(slot: Slot<StatusView>) -> Option<StatusView> {
+    match slot {
+        Slot::Given(status) => Some(status),
+        Slot::Absent => Some(StatusView { state: State::Working, message: None, at: None }),
+        Slot::Wrong => None,
     }
 }
 
@@ -106,22 +115,20 @@ impl<'de> Fields<'de> for StatusUpdateFields<'de> {
 
     fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
         match name {
-            "taskId" => self.task_id = value(map, at, "taskId")?,
-            "contextId" => self.context_id = value(map, at, "contextId")?,
-            "status" => self.status = value(map, at, "status")?,
-            "metadata" => self.metadata = value(map, at, "metadata")?,
+            "taskId" => read_field(&mut self.task_id, map, at, "taskId")?,
+            "contextId" => read_field(&mut self.context_id, map, at, "contextId")?,
+            "status" => read_field(&mut self.status, map, at, "status")?,
+            "metadata" => read_field(&mut self.metadata, map, at, "metadata")?,
             _ => skip(map)?,
         }
         Ok(())
     }
 
-    fn finish(self, at: &At<'_>) -> Option<StatusUpdate> {
-        let task_id = self.task_id.required(at, "taskId");
-        let status = self.status.required(at, "status");
+    fn finish(self, _: &At<'_>) -> Option<StatusUpdate> {
         Some(StatusUpdate {
-            task_id: task_id?.into_owned(),
+            task_id: self.task_id.optional().map(Word::into_owned).unwrap_or_default(),
             context_id: self.context_id.optional().map(Word::into_owned),
-            status: status?,
+            status: status(self.status)?,
             metadata: self.metadata.optional().map(|object| object.0),
         })
     }
@@ -148,24 +155,23 @@ impl<'de> Fields<'de> for ArtifactUpdateFields<'de> {
 
     fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
         match name {
-            "taskId" => self.task_id = value(map, at, "taskId")?,
-            "contextId" => self.context_id = value(map, at, "contextId")?,
-            "artifact" => self.artifact = value(map, at, "artifact")?,
-            "append" => self.append = value(map, at, "append")?,
-            "lastChunk" => self.last_chunk = value(map, at, "lastChunk")?,
-            "metadata" => self.metadata = value(map, at, "metadata")?,
+            "taskId" => read_field(&mut self.task_id, map, at, "taskId")?,
+            "contextId" => read_field(&mut self.context_id, map, at, "contextId")?,
+            "artifact" => read_field(&mut self.artifact, map, at, "artifact")?,
+            "append" => read_field(&mut self.append, map, at, "append")?,
+            "lastChunk" => read_field(&mut self.last_chunk, map, at, "lastChunk")?,
+            "metadata" => read_field(&mut self.metadata, map, at, "metadata")?,
             _ => skip(map)?,
         }
         Ok(())
     }
 
     fn finish(self, at: &At<'_>) -> Option<ArtifactUpdate> {
-        let task_id = self.task_id.required(at, "taskId");
-        let artifact = self.artifact.required(at, "artifact");
+        let artifact = self.artifact.required(at, "artifact")?;
         Some(ArtifactUpdate {
-            task_id: task_id?.into_owned(),
+            task_id: self.task_id.optional().map(Word::into_owned).unwrap_or_default(),
             context_id: self.context_id.optional().map(Word::into_owned),
-            artifact: artifact?,
+            artifact,
             append: self.append.optional().unwrap_or_default(),
             last_chunk: self.last_chunk.optional().unwrap_or_default(),
             metadata: self.metadata.optional().map(|object| object.0),
@@ -173,9 +179,14 @@ impl<'de> Fields<'de> for ArtifactUpdateFields<'de> {
     }
 }
 
+/// An event in which nothing stands that is known here is nothing: a later version may have more kinds.
 impl<'de> Form<'de> for StreamEvent {
     fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Slot<Self>, D::Error> {
-        object::<EventFields, D>(from, at)
+        Ok(match object::<EventFields, D>(from, at)? {
+            Slot::Given(Some(event)) => Slot::Given(event),
+            Slot::Given(None) | Slot::Absent => Slot::Absent,
+            Slot::Wrong => Slot::Wrong,
+        })
     }
 }
 
@@ -185,11 +196,10 @@ impl<'de> Form<'de> for Sent {
         Ok(match StreamEvent::read(from, at)? {
             Slot::Given(StreamEvent::Task(task)) => Slot::Given(Self::Task(task)),
             Slot::Given(StreamEvent::Message(message)) => Slot::Given(Self::Message(message)),
-            Slot::Given(StreamEvent::StatusUpdate(_) | StreamEvent::ArtifactUpdate(_)) => {
+            Slot::Given(StreamEvent::StatusUpdate(_) | StreamEvent::ArtifactUpdate(_)) | Slot::Absent => {
                 at.wrong("must have one of task and message");
                 Slot::Wrong
             }
-            Slot::Absent => Slot::Absent,
             Slot::Wrong => Slot::Wrong,
         })
     }
@@ -204,20 +214,20 @@ struct EventFields {
 }
 
 impl<'de> Fields<'de> for EventFields {
-    type Whole = StreamEvent;
+    type Whole = Option<StreamEvent>;
 
     fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
         match name {
-            "task" => self.task = value(map, at, "task")?,
-            "message" => self.message = value(map, at, "message")?,
-            "statusUpdate" => self.status_update = value(map, at, "statusUpdate")?,
-            "artifactUpdate" => self.artifact_update = value(map, at, "artifactUpdate")?,
+            "task" => read_field(&mut self.task, map, at, "task")?,
+            "message" => read_field(&mut self.message, map, at, "message")?,
+            "statusUpdate" => read_field(&mut self.status_update, map, at, "statusUpdate")?,
+            "artifactUpdate" => read_field(&mut self.artifact_update, map, at, "artifactUpdate")?,
             _ => skip(map)?,
         }
         Ok(())
     }
 
-    fn finish(self, at: &At<'_>) -> Option<StreamEvent> {
+    fn finish(self, at: &At<'_>) -> Option<Option<StreamEvent>> {
         let is_wrong = self.task.is_wrong()
             || self.message.is_wrong()
             || self.status_update.is_wrong()
@@ -234,9 +244,10 @@ impl<'de> Fields<'de> for EventFields {
         .into_iter()
         .flatten();
         match (given.next(), given.next()) {
-            (Some(event), None) => Some(event),
-            (None | Some(_), _) => {
-                at.wrong("must have exactly one of task, message, statusUpdate and artifactUpdate");
+            (Some(event), None) => Some(Some(event)),
+            (None, _) => Some(None),
+            (Some(_), Some(_)) => {
+                at.wrong("must have only one of task, message, statusUpdate and artifactUpdate");
                 None
             }
         }
@@ -261,9 +272,9 @@ impl<'de> Fields<'de> for PageFields<'de> {
 
     fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
         match name {
-            "tasks" => self.tasks = value(map, at, "tasks")?,
-            "nextPageToken" => self.next_page_token = value(map, at, "nextPageToken")?,
-            "totalSize" => self.total_size = value(map, at, "totalSize")?,
+            "tasks" => read_field(&mut self.tasks, map, at, "tasks")?,
+            "nextPageToken" => read_field(&mut self.next_page_token, map, at, "nextPageToken")?,
+            "totalSize" => read_field(&mut self.total_size, map, at, "totalSize")?,
             _ => skip(map)?,
         }
         Ok(())

@@ -4,7 +4,7 @@ use serde::de::{Deserializer, MapAccess};
 
 use super::request::history_length;
 use crate::{
-    form::{At, Fields, Form, Slot, object, skip, value},
+    form::{At, Fields, Form, Slot, object, read_field, skip},
     operation::{CancelParams, ExtendedCardParams, GetParams, SubscribeParams},
     scalar::{Struct, Word},
 };
@@ -27,9 +27,9 @@ impl<'de> Fields<'de> for GetFields<'de> {
 
     fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
         match name {
-            "id" => self.id = value(map, at, "id")?,
-            "historyLength" => self.history_length = value(map, at, "historyLength")?,
-            "tenant" => self.tenant = value(map, at, "tenant")?,
+            "id" => read_field(&mut self.id, map, at, "id")?,
+            "historyLength" => read_field(&mut self.history_length, map, at, "historyLength")?,
+            "tenant" => read_field(&mut self.tenant, map, at, "tenant")?,
             _ => skip(map)?,
         }
         Ok(())
@@ -60,9 +60,9 @@ impl<'de> Fields<'de> for CancelFields<'de> {
 
     fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
         match name {
-            "id" => self.id = value(map, at, "id")?,
-            "metadata" => self.metadata = value(map, at, "metadata")?,
-            "tenant" => self.tenant = value(map, at, "tenant")?,
+            "id" => read_field(&mut self.id, map, at, "id")?,
+            "metadata" => read_field(&mut self.metadata, map, at, "metadata")?,
+            "tenant" => read_field(&mut self.tenant, map, at, "tenant")?,
             _ => skip(map)?,
         }
         Ok(())
@@ -94,8 +94,8 @@ impl<'de> Fields<'de> for SubscribeFields<'de> {
 
     fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
         match name {
-            "id" => self.id = value(map, at, "id")?,
-            "tenant" => self.tenant = value(map, at, "tenant")?,
+            "id" => read_field(&mut self.id, map, at, "id")?,
+            "tenant" => read_field(&mut self.tenant, map, at, "tenant")?,
             _ => skip(map)?,
         }
         Ok(())
@@ -123,7 +123,7 @@ impl<'de> Fields<'de> for ExtendedCardFields<'de> {
 
     fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
         match name {
-            "tenant" => self.tenant = value(map, at, "tenant")?,
+            "tenant" => read_field(&mut self.tenant, map, at, "tenant")?,
             _ => skip(map)?,
         }
         Ok(())

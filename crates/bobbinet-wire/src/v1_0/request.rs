@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use super::Method;
 use crate::{
     error::Error,
-    form::{self, At, Author, Fields, Form, Slot, object, skip, value},
+    form::{self, At, Author, Fields, Form, Slot, object, read_field, skip},
     operation::{Configuration, ListParams, Operation, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, PushOperation, SendParams},
     scalar::{Struct, Word},
     view::MessageView,
@@ -54,10 +54,10 @@ impl<'de> Fields<'de> for SendFields<'de> {
 
     fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
         match name {
-            "message" => self.message = value(map, at, "message")?,
-            "configuration" => self.configuration = value(map, at, "configuration")?,
-            "metadata" => self.metadata = value(map, at, "metadata")?,
-            "tenant" => self.tenant = value(map, at, "tenant")?,
+            "message" => read_field(&mut self.message, map, at, "message")?,
+            "configuration" => read_field(&mut self.configuration, map, at, "configuration")?,
+            "metadata" => read_field(&mut self.metadata, map, at, "metadata")?,
+            "tenant" => read_field(&mut self.tenant, map, at, "tenant")?,
             _ => skip(map)?,
         }
         Ok(())
@@ -96,9 +96,9 @@ impl<'de> Fields<'de> for ConfigurationFields<'de> {
 
     fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
         match name {
-            "acceptedOutputModes" => self.accepted_output_modes = value(map, at, "acceptedOutputModes")?,
-            "historyLength" => self.history_length = value(map, at, "historyLength")?,
-            "returnImmediately" => self.return_immediately = value(map, at, "returnImmediately")?,
+            "acceptedOutputModes" => read_field(&mut self.accepted_output_modes, map, at, "acceptedOutputModes")?,
+            "historyLength" => read_field(&mut self.history_length, map, at, "historyLength")?,
+            "returnImmediately" => read_field(&mut self.return_immediately, map, at, "returnImmediately")?,
             "taskPushNotificationConfig" => self.has_push_config = map.next_value::<Option<IgnoredAny>>()?.is_some(),
             _ => skip(map)?,
         }
@@ -144,14 +144,14 @@ impl<'de> Fields<'de> for ListFields<'de> {
 
     fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
         match name {
-            "contextId" => self.context = value(map, at, "contextId")?,
-            "status" => self.state = value(map, at, "status")?,
-            "statusTimestampAfter" => self.status_timestamp_after = value(map, at, "statusTimestampAfter")?,
-            "pageSize" => self.page_size = value(map, at, "pageSize")?,
-            "pageToken" => self.page_token = value(map, at, "pageToken")?,
-            "historyLength" => self.history_length = value(map, at, "historyLength")?,
-            "includeArtifacts" => self.include_artifacts = value(map, at, "includeArtifacts")?,
-            "tenant" => self.tenant = value(map, at, "tenant")?,
+            "contextId" => read_field(&mut self.context, map, at, "contextId")?,
+            "status" => read_field(&mut self.state, map, at, "status")?,
+            "statusTimestampAfter" => read_field(&mut self.status_timestamp_after, map, at, "statusTimestampAfter")?,
+            "pageSize" => read_field(&mut self.page_size, map, at, "pageSize")?,
+            "pageToken" => read_field(&mut self.page_token, map, at, "pageToken")?,
+            "historyLength" => read_field(&mut self.history_length, map, at, "historyLength")?,
+            "includeArtifacts" => read_field(&mut self.include_artifacts, map, at, "includeArtifacts")?,
+            "tenant" => read_field(&mut self.tenant, map, at, "tenant")?,
             _ => skip(map)?,
         }
         Ok(())

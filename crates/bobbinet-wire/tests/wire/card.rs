@@ -5,7 +5,7 @@ use bobbinet_wire::v1_0::{
     CardView,
     card::{self, CARD_INLINE_MAX, CardContext, Security},
 };
-use expect_test::expect_file;
+use expect_test::{expect, expect_file};
 
 use crate::{fixture::json, golden::assert_no_snake_case};
 
@@ -129,5 +129,34 @@ fn the_first_interface_of_ours_is_taken() {
     assert_eq!(pick(&format!("[{grpc},{old},{ours},{patch}]")).as_deref(), Some("a"));
     assert_eq!(pick(&format!("[{later},{patch},{ours}]")).as_deref(), Some("b"));
     assert_eq!(pick(&format!("[{grpc},{old},{later}]")), None);
-    assert!(CardView::parse(b"<html>").is_err());
+}
+
+#[test]
+fn null_in_a_card_is_as_good_as_nothing() {
+    let nulls = CardView::parse(
+        br#"{"name":null,"description":null,"version":null,"supportedInterfaces":[null,{"url":null,"protocolBinding":null,
+            "protocolVersion":null,"tenant":null}],"capabilities":{"streaming":null,"extensions":[{"uri":null,"params":null}]},
+            "skills":[{"id":"s","name":null,"tags":null,"examples":[null,""],"inputModes":null}],"securitySchemes":null,
+            "defaultInputModes":null,"defaultOutputModes":null,"provider":null,"signatures":null,"later":{"x":1}}"#,
+    );
+    let nulls = nulls.unwrap();
+    assert_eq!((nulls.name.as_str(), nulls.supported_interfaces.len(), nulls.skills[0].id.as_str()), ("", 1, "s"));
+    assert_eq!((nulls.capabilities.streaming, &nulls.skills[0].tags), (None, &Some(Vec::new())));
+    for empty in [&br#"{"skills":null,"supportedInterfaces":null,"capabilities":null}"#[..], b"{}"] {
+        assert_eq!(CardView::parse(empty).unwrap(), CardView::default());
+    }
+}
+
+#[test]
+fn what_cannot_be_read_of_a_card_is_named() {
+    let why = |card: &str| {
+        let error = CardView::parse(card.as_bytes()).unwrap_err();
+        std::error::Error::source(&error).unwrap().to_string()
+    };
+    expect!["supportedInterfaces[0].url must be a string, not a number; skills[1].tags must be an array, not a string"]
+        .assert_eq(&why(r#"{"supportedInterfaces":[{"url":7}],"skills":[{},{"tags":"x"}]}"#));
+    expect!["it must be an object, not an array"].assert_eq(&why("[]"));
+    expect!["it cannot be read: expected value at line 1 column 1"].assert_eq(&why("<html>"));
+    expect![[r#"an object in it has the name "url" twice"#]]
+        .assert_eq(&why(r#"{"supportedInterfaces":[{"url":"a","url":"b"}]}"#));
 }

@@ -29,6 +29,8 @@ fn a_request_is_read_and_its_id_kept_letter_for_letter() {
     good(r#"{"jsonrpc":"2.0","id":-1.50e3,"method":"GetTask"}"#, "-1.50e3", "GetTask", None);
     good(r#"{"jsonrpc":"2.0","id":null,"method":"","params":null}"#, "null", "", None);
     good(r#"{"jsonrpc":"2.0","id":9007199254740993,"method":"m","params":{}}"#, "9007199254740993", "m", Some("{}"));
+    // It stands in each line of a stream.
+    good("{\"jsonrpc\":\"2.0\",\"id\":\"a\u{2028}b\u{85}\",\"method\":\"m\"}", r#""a\u2028b\u0085""#, "m", None);
 }
 
 #[test]
@@ -43,6 +45,10 @@ fn what_is_not_json_is_a_parse_error_without_an_id() {
     bad(r#"{"jsonrpc":"2.0","id":1,"method":"m","params":{"x":1e999}}"#, ErrorKind::Parse, "null");
     bad(r#"{"jsonrpc":"2.0","id":1,"method":"m","params":{"x":"\ud800"}}"#, ErrorKind::Parse, "null");
     bad("[".repeat(2_000_000), ErrorKind::Parse, "null");
+    for twice in [r#"{"a":1,"a":1}"#, r#"{"message":{"metadata":{"x":{"b":1,"c":2,"\u0062":3}}}}"#, r#"[{"":1,"":2}]"#]
+    {
+        bad(format!(r#"{{"jsonrpc":"2.0","id":1,"method":"m","params":{twice}}}"#), ErrorKind::InvalidRequest, "1");
+    }
 }
 
 #[test]

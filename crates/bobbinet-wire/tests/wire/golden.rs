@@ -138,7 +138,7 @@ fn an_update_and_the_task_after_it_agree() {
         let update = written(|out| {
             assert!(response::write_update(out, &task_id(), &context_id(), time, &events[length - 1]));
         });
-        followed.apply(client::read_event(serde_json::from_slice(&update).unwrap()).unwrap());
+        followed.apply(client::read_event(serde_json::from_slice(&update).unwrap()).unwrap().unwrap());
         let mut expected = view(&task(&events[..length]));
         if let Event::Added { .. } = events[length - 1] {
             // An artifact does not touch the status, nor what came with it.

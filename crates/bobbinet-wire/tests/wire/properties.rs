@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bobbinet_core::{Base64, Content, ContextId, Json, Message, MessageId, Part, Role, State, Timestamp};
+use bobbinet_core::{Base64, Content, ContextId, Json, Message, MessageId, Part, Role, State, Timestamp, json::line};
 use bobbinet_wire::{
     ErrorKind, envelope,
     error::VIOLATIONS_MAX,
@@ -16,6 +16,16 @@ use proptest::prelude::*;
 use serde_json::value::RawValue;
 
 use crate::fixture::{STUBBORN, small_task, submitted, task};
+
+/// What Python's `str.splitlines` takes for the end of a line.
+const LINE_ENDS: [char; 10] =
+    ['\n', '\r', '\u{b}', '\u{c}', '\u{1c}', '\u{1d}', '\u{1e}', '\u{85}', '\u{2028}', '\u{2029}'];
+
+/// A text with line ends of all kinds in it.
+fn lines() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![any::<String>(), prop::sample::select(LINE_ENDS.to_vec()).prop_map(String::from)];
+    prop::collection::vec(piece, 0..4).prop_map(|pieces| pieces.concat())
+}
 
 /// JSON as text, with the names that the decoder knows and the values that it may stumble over.
 fn json_text() -> impl Strategy<Value = String> {
@@ -64,7 +74,7 @@ fn json_text() -> impl Strategy<Value = String> {
         "",
         "_",
         "__a_",
-        "\\u0069d",
+        "\\u0074itle",
         "ä",
     ]);
     let scalar = prop_oneof![
@@ -80,23 +90,27 @@ fn json_text() -> impl Strategy<Value = String> {
         any::<f64>()
             .prop_filter("JSON has finite numbers", |number| number.is_finite())
             .prop_map(|number| format!("{number:e}")),
-        any::<String>().prop_map(|text| serde_json::to_string(&text).unwrap()),
+        lines().prop_map(|text| serde_json::to_string(&text).unwrap()),
     ];
     scalar.prop_recursive(6, 64, 8, move |inner| {
-        let field = (names.clone(), inner.clone()).prop_map(|(name, value)| format!("\"{name}\":{value}"));
+        let fields = prop::collection::btree_map(names.clone(), inner.clone(), 0..8).prop_map(|fields| {
+            let fields: Vec<String> = fields.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
+            format!("{{{}}}", fields.join(","))
+        });
         prop_oneof![
-            3 => prop::collection::vec(field, 0..8).prop_map(|fields| format!("{{{}}}", fields.join(","))),
+            3 => fields,
             1 => prop::collection::vec(inner, 0..4).prop_map(|items| format!("[ {} ]", items.join(" ,"))),
         ]
     })
 }
 
+/// As it comes back: on one line.
 fn json() -> impl Strategy<Value = Json> {
-    prop_oneof![Just(STUBBORN.to_owned()), json_text()].prop_map(|text| Json::parse(&text).unwrap())
+    prop_oneof![Just(STUBBORN.to_owned()), json_text()].prop_map(|text| Json::parse(&line::of(&text)).unwrap())
 }
 
 fn object() -> impl Strategy<Value = Json> {
-    json_text().prop_map(|text| Json::parse(&format!("{{\"k\": {text}}}")).unwrap())
+    json_text().prop_map(|text| Json::parse(&line::of(&format!("{{\"k\": {text}}}"))).unwrap())
 }
 
 fn word() -> impl Strategy<Value = String> {
@@ -109,13 +123,18 @@ fn shared() -> impl Strategy<Value = Arc<str>> {
 
 fn part() -> impl Strategy<Value = Part> {
     let content = prop_oneof![
-        any::<String>().prop_map(|text| Content::Text(Arc::from(text))),
+        lines().prop_map(|text| Content::Text(Arc::from(text))),
         shared().prop_map(Content::Url),
         "([A-Za-z0-9+/]{4}){0,5}".prop_map(|text| Content::Raw(Base64::from_checked(&text))),
         json().prop_map(Content::Data),
     ];
     (content, prop::option::of(shared()), prop::option::of(shared()), prop::option::of(object()))
         .prop_map(|(content, media_type, filename, metadata)| Part { content, media_type, filename, metadata })
+}
+
+/// What a client says: it is the user, or is taken for it.
+fn said() -> impl Strategy<Value = Message> {
+    message().prop_map(|message| Message { role: Role::User, ..message })
 }
 
 fn message() -> impl Strategy<Value = Message> {
@@ -154,14 +173,7 @@ fn send() -> impl Strategy<Value = SendParams> {
             has_push_config: false,
         },
     );
-    (
-        message(),
-        context(),
-        prop::option::of(word()),
-        configuration,
-        prop::option::of(object()),
-        prop::option::of(word()),
-    )
+    (said(), context(), prop::option::of(word()), configuration, prop::option::of(object()), prop::option::of(word()))
         .prop_map(|(message, context, task, configuration, metadata, tenant)| SendParams {
             message,
             context,
@@ -248,6 +260,16 @@ proptest! {
         let mut body = Vec::new();
         client::write_request(&mut body, 1, &operation);
         prop_assert_eq!(decode(&body), Ok(operation));
+    }
+
+    #[test]
+    fn what_is_written_is_one_line_for_every_reader(mut message in message(), json in json_text()) {
+        message.parts.push(Part::data(Json::parse(&format!(" [\n{json},\r\n{json}]")).unwrap()));
+        let task = task(&[submitted(message)]);
+        let mut out = Vec::new();
+        response::write_task(&mut out, &task, Selection::ALL);
+        let text = String::from_utf8(out).unwrap();
+        prop_assert!(!text.contains(LINE_ENDS), "{:?}", text);
     }
 
     #[test]

@@ -61,7 +61,26 @@ fn null_and_the_empty_text_are_absence_and_unknown_fields_are_nothing() {
     );
     let bare = send(r#"{"message":{"messageId":"m","role":2,"parts":[{"text":""}]}}"#);
     assert_eq!(nulls, bare);
-    assert_eq!(nulls.message.role, Role::Agent);
+}
+
+#[test]
+fn whoever_sends_is_the_user() {
+    for role in [r#""ROLE_USER""#, r#""ROLE_AGENT""#, "1", "2"] {
+        let message = send(&format!(r#"{{"message":{{"messageId":"m","role":{role},"parts":[{{"text":"x"}}]}}}}"#));
+        assert_eq!(message.message.role, Role::User, "{role}");
+    }
+}
+
+#[test]
+fn a_field_under_both_of_its_names_is_refused() {
+    refused(
+        Method::SendMessage,
+        r#"{"message":{"message_id":"a","messageId":"b","role":1,"parts":[],"parts":[{"text":"a","media_type":"a/b","mediaType":"c/d"}]}}"#,
+        expect![[r#"
+            message.messageId is given twice
+            message.parts[0].mediaType is given twice
+            message.parts is given twice"#]],
+    );
 }
 
 #[test]
