@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+/// The shortest time between two comments of a silent stream: more would be work for nothing.
+const KEEP_ALIVE_MIN: Duration = Duration::from_millis(10);
+
 /// The bounds that a node's operator may change. Times are in milliseconds, sizes in bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -50,7 +53,8 @@ pub struct HttpLimits {
     pub streams_per_caller_max: usize,
     /// What a refused caller is told to wait.
     pub retry_after_ms: u64,
-    /// How long a stream may be silent before a comment shows to proxies that it lives.
+    /// How long a stream may be silent before a comment shows that it lives: to proxies, and to clients that wait for five seconds
+    /// and no longer, as httpx does if it is told nothing else.
     pub keep_alive_ms: u64,
     /// How long a reader may take nothing while there is something for it; the connection is cut beyond. A stream resumes.
     pub send_stall_ms: u64,
@@ -90,7 +94,7 @@ impl Default for HttpLimits {
             streams_max: 4_096,
             streams_per_caller_max: 256,
             retry_after_ms: 1_000,
-            keep_alive_ms: 15_000,
+            keep_alive_ms: 3_000,
             send_stall_ms: 30_000,
             send_buffer_max: 256 << 10,
             stream_life_ms: 60 * 60 * 1_000,
@@ -129,7 +133,7 @@ impl HttpLimits {
 
     /// Time between two comments of a silent stream.
     pub fn keep_alive(&self) -> Duration {
-        Duration::from_millis(self.keep_alive_ms)
+        Duration::from_millis(self.keep_alive_ms).max(KEEP_ALIVE_MIN)
     }
 
     /// Time that a reader may take nothing.

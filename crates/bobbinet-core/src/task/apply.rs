@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Call, Claim, Counted, Event, Generation, Ledger, QuestionKind, Said, Settlement, State, Submitted, Task};
+use super::{Call, Claim, Counted, Event, Generation, Ledger, Said, Settlement, State, Submitted, Task};
 use crate::{Artifact, Content, Message, Part, TaskId, Timestamp};
 
 impl Task {
@@ -64,13 +64,7 @@ impl Task {
             }
             Event::Added { artifact, append, last_chunk: _ } => self.add(artifact, *append),
             Event::Asked { question } => {
-                let state = match question.kind {
-                    QuestionKind::Authorization => State::AuthRequired,
-                    QuestionKind::Input | QuestionKind::Elicitation | QuestionKind::Outcome { .. } => {
-                        State::InputRequired
-                    }
-                };
-                self.set_status(at, state, Some(question.message.clone()));
+                self.set_status(at, question.kind.state(), Some(question.message.clone()));
                 self.remember(&question.message);
                 self.question = Some(question.clone());
                 self.asked = self.generation;

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Json, Message, task::CallId};
+use crate::{
+    Json, Message,
+    task::{CallId, State},
+};
 
 /// What a task asks its caller.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,4 +35,14 @@ pub enum QuestionKind {
         /// Which call.
         call: CallId,
     },
+}
+
+impl QuestionKind {
+    /// The state of a task that waits for the answer.
+    pub fn state(self) -> State {
+        match self {
+            Self::Authorization => State::AuthRequired,
+            Self::Input | Self::Elicitation | Self::Outcome { .. } => State::InputRequired,
+        }
+    }
 }

@@ -96,9 +96,9 @@ impl Door<'_> {
         let follower = handle.follow();
         let events = if is_new {
             // Its first event is the task itself.
-            Events::whole(self.site, self.id, &task, follower, selection)
+            Events::begun(self.site, self.id, &task, follower, selection)
         } else {
-            Events::after_snapshot(self.site, self.id, &task, follower, selection)
+            Events::answered(self.site, self.id, &task, follower, selection)
         };
         Ok(Answer::Stream(Box::new(events.holding(stream_place))))
     }
@@ -128,7 +128,7 @@ impl Door<'_> {
                 if task.state.is_terminal() {
                     return Err(fault::ended());
                 }
-                Events::after_snapshot(site, self.id, &task, follower, Selection::ALL)
+                Events::after_snapshot(site, self.id, &task, follower)
             }
         };
         Ok(Answer::Stream(Box::new(events.holding(stream_place))))

@@ -8,7 +8,7 @@
 use std::{convert::Infallible, fmt::Write as _, io::Write as _, pin::Pin, sync::Arc};
 
 use axum::{body::Body, response::Response};
-use bobbinet_core::{ContextId, Event, Generation, Json, Task, TaskId};
+use bobbinet_core::{ContextId, Event, Generation, Json, State, Task, TaskId};
 use bobbinet_engine::{EngineError, Follower, Told};
 use bobbinet_wire::{
     Id, envelope,
@@ -56,6 +56,20 @@ pub(super) fn cursor(headers: &HeaderMap) -> Option<Cursor> {
     Some(generation.map_or(Cursor::Unreadable, Cursor::After))
 }
 
+/// Says that a silent stream is alive. A comment: every reader of event streams passes over it.
+const ALIVE: Bytes = Bytes::from_static(b": alive\n\n");
+
+/// Until when a stream goes on, if nothing cuts it short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Until {
+    /// The task's end: of a subscription.
+    End,
+    /// The task's end or its next question to the caller: of a message that was sent, which has its answer then (A2A
+    /// specification section 11.7). A caller who sends in turns would wait for ever otherwise. What is authorised elsewhere goes
+    /// on without another message, so that question ends no stream.
+    Question,
+}
+
 /// The events of one task, for one reader.
 #[derive(Debug)]
 pub(super) struct Events {
@@ -69,6 +83,7 @@ pub(super) struct Events {
     selection: Selection,
     /// Written, not yet taken.
     ready: Vec<u8>,
+    until: Until,
     is_over: bool,
     limits: HttpLimits,
     ends: Instant,
@@ -89,8 +104,19 @@ enum Next {
 }
 
 impl Events {
-    /// All that has happened and will happen to the task, from its submission on.
-    pub(super) fn whole(site: &Site, id: &Id, task: &Task, follower: Follower, selection: Selection) -> Self {
+    /// What a message comes to that has begun a task: all that happens to it from its submission on, until it asks.
+    pub(super) fn begun(site: &Site, id: &Id, task: &Task, follower: Follower, selection: Selection) -> Self {
+        Self { until: Until::Question, ..Self::new(site, id, task, follower, selection) }
+    }
+
+    /// What a message comes to that has answered a task: the task as it stands, then what comes after that, until it asks.
+    pub(super) fn answered(site: &Site, id: &Id, task: &Task, follower: Follower, selection: Selection) -> Self {
+        let mut events = Self::begun(site, id, task, follower, selection);
+        events.write_task(task);
+        events
+    }
+
+    fn new(site: &Site, id: &Id, task: &Task, follower: Follower, selection: Selection) -> Self {
         let now = Instant::now();
         let ends = now + site.limits.stream_life();
         Self {
@@ -100,7 +126,8 @@ impl Events {
             follower,
             told: Generation(0),
             selection,
-            ready: Vec::with_capacity(2 * EVENT_CAPACITY),
+            ready: Vec::new(),
+            until: Until::End,
             is_over: false,
             limits: site.limits.clone(),
             ends,
@@ -113,12 +140,12 @@ impl Events {
 
     /// What comes after the follower's cursor, and nothing else.
     pub(super) fn after(site: &Site, id: &Id, task: &Task, follower: Follower) -> Self {
-        Self::whole(site, id, task, follower, Selection::ALL)
+        Self::new(site, id, task, follower, Selection::ALL)
     }
 
     /// The task as it stands, then what comes after that.
-    pub(super) fn after_snapshot(site: &Site, id: &Id, task: &Task, follower: Follower, selection: Selection) -> Self {
-        let mut events = Self::whole(site, id, task, follower, selection);
+    pub(super) fn after_snapshot(site: &Site, id: &Id, task: &Task, follower: Follower) -> Self {
+        let mut events = Self::new(site, id, task, follower, Selection::ALL);
         events.write_task(task);
         events
     }
@@ -127,7 +154,7 @@ impl Events {
     pub(super) fn resync(site: &Site, id: &Id, task: &Task, follower: Follower) -> Self {
         let metadata = with_resync(task.status_metadata.as_ref());
         let task = Task { status_metadata: Some(metadata), ..task.clone() };
-        Self::after_snapshot(site, id, &task, follower, Selection::ALL)
+        Self::after_snapshot(site, id, &task, follower)
     }
 
     /// Keeps the stream's place until its last byte is out.
@@ -146,8 +173,8 @@ impl Events {
             self.write(next);
         }
         self.last_sent = Instant::now();
-        let chunk = std::mem::replace(&mut self.ready, Vec::with_capacity(EVENT_CAPACITY));
-        (!chunk.is_empty()).then(|| Bytes::from(chunk))
+        let chunk = std::mem::take(&mut self.ready);
+        (!chunk.is_empty()).then(|| if chunk == ALIVE { ALIVE } else { Bytes::from(chunk) })
     }
 
     async fn wait(&mut self) -> Next {
@@ -159,12 +186,12 @@ impl Events {
                 () = self.timer.as_mut() => {}
             }
             let now = Instant::now();
-            let keep_alive = self.last_sent + self.limits.keep_alive();
             if now >= self.ends {
                 return Next::ComeBack;
             }
-            let is_silent = now >= keep_alive;
-            let next = if is_silent { now + self.limits.keep_alive() } else { keep_alive };
+            let due = self.last_sent + self.limits.keep_alive();
+            let is_silent = now >= due;
+            let next = if is_silent { now + self.limits.keep_alive() } else { due };
             self.timer.as_mut().reset(next.min(self.ends));
             if is_silent {
                 return Next::KeepAlive;
@@ -187,7 +214,7 @@ impl Events {
                 self.ready.extend_from_slice(b"\n\n");
                 self.is_over = true;
             }
-            Next::KeepAlive => self.ready.extend_from_slice(b": alive\n\n"),
+            Next::KeepAlive => self.ready.extend_from_slice(&ALIVE),
         }
     }
 
@@ -204,6 +231,7 @@ impl Events {
                 response::write_update(out, task, context, told.at, &told.event)
             });
             self.ready.extend_from_slice(b"\n\n");
+            self.is_over |= self.until == Until::Question && is_question(&told.event);
         }
     }
 
@@ -212,12 +240,19 @@ impl Events {
         let selection = self.selection;
         envelope::write_result(&mut self.ready, &self.id, |out| response::write_task_wrapped(out, task, selection));
         self.ready.extend_from_slice(b"\n\n");
+        self.is_over |= self.until == Until::Question && task.state == State::InputRequired;
     }
 
     fn begin(&mut self, generation: Generation) {
         self.told = generation;
+        self.ready.reserve(EVENT_CAPACITY);
         write!(self.ready, "id: {}\ndata: ", generation.0).expect(WRITABLE);
     }
+}
+
+/// Whether the task waits for another message of its caller now.
+fn is_question(event: &Event) -> bool {
+    matches!(event, Event::Asked { question } if question.kind.state() == State::InputRequired)
 }
 
 const WRITABLE: &str = "a Vec takes all that is written to it";

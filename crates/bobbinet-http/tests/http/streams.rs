@@ -1,6 +1,9 @@
 //! Events: their order, their ids, and coming back for those that were missed.
 
-use serde_json::json;
+use std::time::Duration;
+
+use bobbinet_http::HttpLimits;
+use serde_json::{Value, json};
 
 use crate::node::{Node, message, reply};
 
@@ -45,22 +48,50 @@ async fn all_who_follow_hear_the_same() {
 }
 
 #[tokio::test]
-async fn a_stream_stays_open_over_a_question() {
+async fn the_stream_of_a_message_ends_with_the_question_and_a_subscription_does_not() {
     let node = Node::start().await;
     let mut events = node.stream("SendStreamingMessage", &message("ask")).await;
-    assert_eq!(events.short().await.unwrap(), "1 task SUBMITTED");
-    assert_eq!(events.short().await.unwrap(), "2 INPUT_REQUIRED");
+    assert_eq!(events.rest().await, ["1 task SUBMITTED", "2 INPUT_REQUIRED"]);
+    assert_eq!(events.retry(), None, "nobody is told to come back");
     let task = node.result("ListTasks", json!({})).await["tasks"][0].take();
-    let mut late = node.subscribe(&task, None).await;
-    assert_eq!(late.short().await.unwrap(), "2 task INPUT_REQUIRED");
-    let mut answer = node.stream("SendStreamingMessage", &reply("that", &task)).await;
-    let answer = answer.rest().await;
+    let mut subscription = node.subscribe(&task, None).await;
+    assert_eq!(subscription.short().await.unwrap(), "2 task INPUT_REQUIRED");
+    // Who comes back after what the closed stream told, hears what follows, and over the next question.
+    let mut resumed = node.subscribe(&task, Some("2")).await;
+    let answer = node.stream("SendStreamingMessage", &reply("that", &task)).await.rest().await;
     assert!(answer[0].contains(" task "), "the task comes first: {answer:?}");
-    let rest = events.rest().await;
+    assert!(answer.last().unwrap().contains("COMPLETED"), "{answer:?}");
+    let rest = subscription.rest().await;
     assert!(rest.iter().any(|event| event.contains("artifact that")), "{rest:?}");
     assert!(rest.last().unwrap().contains("COMPLETED"), "{rest:?}");
-    assert_eq!(late.rest().await, rest);
+    assert_eq!(resumed.rest().await, rest);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_asked_about_again_ends_its_stream_too() {
+    let node = Node::start().await;
+    let task = node.send("ask").await;
+    let mut subscription = node.subscribe(&task, None).await;
+    assert_eq!(subscription.short().await.unwrap(), "2 task INPUT_REQUIRED");
+    let again = node.stream("SendStreamingMessage", &reply("ask again", &task)).await.rest().await;
+    assert!(again.last().unwrap().ends_with("INPUT_REQUIRED"), "{again:?}");
+    assert!(again.len() <= 3, "{again:?}");
+    let answer = node.stream("SendStreamingMessage", &reply("that", &task)).await.rest().await;
     assert!(answer.last().unwrap().contains("COMPLETED"), "{answer:?}");
+    let rest = subscription.rest().await;
+    assert!(rest.iter().filter(|event| event.ends_with("INPUT_REQUIRED")).count() == 1, "{rest:?}");
+    assert!(rest.last().unwrap().contains("COMPLETED"), "{rest:?}");
+}
+
+#[tokio::test]
+async fn what_is_authorised_elsewhere_goes_on_in_its_stream() {
+    let node = Node::start().await;
+    let mut events = node.stream("SendStreamingMessage", &message("visit")).await;
+    assert_eq!(events.short().await.unwrap(), "1 task SUBMITTED");
+    assert_eq!(events.short().await.unwrap(), "2 AUTH_REQUIRED");
+    let task = node.result("ListTasks", json!({})).await["tasks"][0].take();
+    node.result("SendMessage", reply("done", &task)).await;
+    assert!(events.rest().await.last().unwrap().contains("COMPLETED"));
 }
 
 #[tokio::test]
@@ -111,6 +142,36 @@ async fn a_silent_stream_shows_that_it_lives() {
     node.worker.gate.add_permits(1);
 }
 
+/// The most used HTTP client of Python gives a connection up that says nothing for so long, unless it is told otherwise.
+const HTTPX_TIMEOUT: Duration = Duration::from_secs(5);
+
+#[test]
+fn no_stream_is_silent_for_as_long_as_a_client_waits() {
+    let keep_alive = HttpLimits::default().keep_alive();
+    assert!(keep_alive + Duration::from_secs(1) < HTTPX_TIMEOUT, "{keep_alive:?} leaves no time on the way");
+    // However small the number is that an operator writes, a silent stream is no busy one.
+    assert!(HttpLimits { keep_alive_ms: 0, ..HttpLimits::default() }.keep_alive() > Duration::ZERO);
+}
+
+#[tokio::test]
+async fn line_ends_of_all_kinds_stay_within_an_event() {
+    const ENDS: &str = "a\nb\rc\u{b}d\u{c}e\u{1c}f\u{1d}g\u{1e}h\u{85}i\u{2028}j\u{2029}k";
+    let node = Node::start().await;
+    let mut params = message(&format!("echo {ENDS}"));
+    params["message"]["metadata"] = json!({ ENDS: [ENDS] });
+    let body = json!({ "jsonrpc": "2.0", "id": ENDS, "method": "SendStreamingMessage", "params": params });
+    let request = node.post("/").bearer_auth(node.token()).header("a2a-version", "1.0").body(body.to_string());
+    let text = request.send().await.unwrap().text().await.unwrap();
+    let others: Vec<char> = text.chars().filter(|c| *c != '\n' && ENDS.contains(*c) && !c.is_alphabetic()).collect();
+    assert!(others.is_empty(), "{others:?} in {text:?}");
+    let data: Vec<&str> = text.split('\n').filter_map(|line| line.strip_prefix("data: ")).collect();
+    let events: Vec<Value> = data.iter().map(|data| serde_json::from_str(data).unwrap()).collect();
+    assert!(events.iter().all(|event| event["id"] == ENDS));
+    assert!(data.concat().matches("\\u2028").count() > 3, "{data:?}");
+    let artifact = events.iter().find_map(|event| event["result"]["artifactUpdate"]["artifact"].as_object());
+    assert_eq!(artifact.unwrap()["parts"][0]["text"], ENDS);
+}
+
 #[tokio::test]
 async fn an_old_stream_ends_with_a_hint_to_come_back() {
     let node = Node::limited(|limits| {
@@ -121,7 +182,7 @@ async fn an_old_stream_ends_with_a_hint_to_come_back() {
     let task = node.begin("steps 1").await;
     let mut events = node.subscribe(&task, None).await;
     assert_eq!(events.rest().await, ["2 task WORKING"]);
-    assert_eq!(events.retry(), Some(std::time::Duration::from_millis(321)));
+    assert_eq!(events.retry(), Some(Duration::from_millis(321)));
     node.worker.gate.add_permits(1);
     assert_eq!(node.subscribe(&task, Some("2")).await.rest().await, ["3 artifact 1 lastChunk", "4 COMPLETED"]);
 }

@@ -13,7 +13,8 @@ use tokio::sync::Semaphore;
 
 /// - `echo TEXT` completes with TEXT.
 /// - `steps N SIZE` makes an artifact in N pieces of SIZE bytes, one for each permit of the gate.
-/// - `ask` asks for a text, and echoes it.
+/// - `ask` asks for a text, and echoes it; asked to `ask` again, it does.
+/// - `visit` asks its user to authorise something elsewhere, and echoes what is said then.
 /// - `reject` is refused.
 /// - `back` completes with the whole message, as the run sees it.
 /// - `panic` makes it panic when it plans.
@@ -65,7 +66,7 @@ impl Agent for Worker {
         if request.skill.is_some_and(|skill| skill.as_str() == "shout") {
             return call(json!({ "do": "echo", "text": text.to_uppercase() }));
         }
-        if request.question().is_some() {
+        if request.question().is_some() && !text.starts_with("ask") {
             return call(json!({ "do": "echo", "text": text }));
         }
         let mut words = text.split(' ');
@@ -77,10 +78,11 @@ impl Agent for Worker {
                 let mut number = || words.next().and_then(|word| word.parse::<usize>().ok()).unwrap_or(1);
                 call(json!({ "do": "steps", "count": number(), "size": number() }))
             }
-            Some("ask") => {
+            Some(word @ ("ask" | "visit")) => {
                 let message = Message::from_agent(request.question_id.clone(), vec![Part::text("What?")]);
                 assert_eq!(message.role, Role::Agent);
-                Plan::Ask(Arc::new(Question { kind: QuestionKind::Input, message: Arc::new(message), schema: None }))
+                let kind = if word == "ask" { QuestionKind::Input } else { QuestionKind::Authorization };
+                Plan::Ask(Arc::new(Question { kind, message: Arc::new(message), schema: None }))
             }
             _ => Plan::Reject(bobbinet_core::Fault::new("unknown", "nothing that the worker knows")),
         }

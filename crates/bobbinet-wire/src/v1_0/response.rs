@@ -2,7 +2,7 @@
 
 use std::{io::Write as _, sync::Arc};
 
-use bobbinet_core::{ContextId, Event, Json, Message, QuestionKind, State, Task, TaskId, Timestamp};
+use bobbinet_core::{ContextId, Event, Json, Message, State, Task, TaskId, Timestamp};
 
 use super::{
     names::state_name,
@@ -87,11 +87,7 @@ pub fn write_update(out: &mut Vec<u8>, task_id: &TaskId, context_id: &ContextId,
             write_status_update(out, State::Working, message.as_deref(), metadata.as_ref(), at, place);
         }
         Event::Asked { question } => {
-            let state = match question.kind {
-                QuestionKind::Authorization => State::AuthRequired,
-                QuestionKind::Input | QuestionKind::Elicitation | QuestionKind::Outcome { .. } => State::InputRequired,
-            };
-            write_status_update(out, state, Some(&question.message), None, at, place);
+            write_status_update(out, question.kind.state(), Some(&question.message), None, at, place);
         }
         Event::Replied { resumed: true, .. } => write_status_update(out, State::Working, None, None, at, place),
         Event::Replied { resumed: false, .. } | Event::Released => {
