@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use bobbinet_core::{Artifact, ArtifactId, Fault, Json, Message, MessageId, Outcome, Part, SkillId};
+use bobbinet_core::{
+    Artifact, ArtifactId, Fault, Json, Message, MessageId, Outcome, Part, SkillId,
+    json::strict::{self, StrictFault},
+};
 
 use crate::{block, checking, fields::Fields, mailbox::RpcError, resolve, schema::Violation};
 
@@ -133,6 +136,11 @@ impl CallResult {
         }
         let Some(structured) = &self.structured_content else { return blocks };
         let value = structured.to_value();
+        // What was checked is what is handed on: of a name that an object has twice, readers take the one or the other.
+        let structured = match strict::check(structured.as_str().as_bytes()) {
+            Err(StrictFault::Twice(_)) => &Json::from(&value),
+            Ok(()) | Err(_) => structured,
+        };
         let is_copy = |part: &Part| {
             let Some(text) = part.as_text() else { return false };
             serde_json::from_str::<serde_json::Value>(text).is_ok_and(|copy| copy == value)
@@ -340,6 +348,7 @@ mod tests {
             r#"{"content":[{"type":"text","text":"note"},{"type":"text","text":"{\"b\": 1, \"a\": 2.0}"}],"structuredContent":{"a":2.0,"b":1}}"#,
             &[&format!(r#"data {{"a":2.0,"b":1}} | {structured}"#), "text note"],
         );
+        check(r#"{"structuredContent":{"n":{"a":1,"a":2}}}"#, &[r#"data {"n":{"a":2}} | {"role":"structured"}"#]);
         check(
             r#"{"content":[{"type":"text","text":"3"}],"structuredContent":{"result":3}}"#,
             &[r#"data {"result":3} | {"role":"structured"}"#, "text 3"],
