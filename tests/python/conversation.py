@@ -98,6 +98,27 @@ async def converse(card_url, token):
         progress = [event for event in events if event.HasField("status_update")]
         assert len(progress) >= 4, events
 
+        print("stream: line ends within a text, and a question")
+        ends = "a\u0085b\u2028c\u2029d\x0be\x1cf\r\ng"
+        events = [event async for event in streaming.send_message(say(call("echo", message=ends)))]
+        echoed = [text for event in events if event.HasField("artifact_update")
+                  for text in get_text_parts(event.artifact_update.artifact.parts)]
+        assert any(ends in text for text in echoed), echoed
+        # The turn is over when the task asks: without an end of the stream this would wait for ever.
+        events = [event async for event in streaming.send_message(say(new_text_part("get-sum a=1")))]
+        assert states(events)[-1] == "TASK_STATE_INPUT_REQUIRED", states(events)
+        answer = say(new_data_part({"b": 2}, media_type="application/json"), task=events[0].task)
+        events = [event async for event in streaming.send_message(answer)]
+        assert states(events)[-1] == "TASK_STATE_COMPLETED", states(events)
+
+        print("stream: silent for longer than the HTTP client waits")
+        async with httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}) as impatient:
+            assert impatient.timeout.read == 5, impatient.timeout
+            patient = ClientFactory(ClientConfig(httpx_client=impatient, streaming=True)).create(card)
+            slow = call("trigger-long-running-operation", duration=8, steps=1)
+            events = [event async for event in patient.send_message(say(slow))]
+            assert states(events)[-1] == "TASK_STATE_COMPLETED", states(events)
+
         print("subscribe, cancel")
         task = await one(blocking, say(call("trigger-long-running-operation", duration=30, steps=30), at_once=True))
         subscription = streaming.subscribe(SubscribeToTaskRequest(id=task.id))

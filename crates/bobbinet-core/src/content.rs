@@ -30,6 +30,11 @@ impl Base64 {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The text itself, not a copy of it.
+    pub fn shared(&self) -> &Arc<str> {
+        &self.0
+    }
 }
 
 /// What a part holds: exactly one of four things.
@@ -61,7 +66,25 @@ pub struct Part {
     pub metadata: Option<Json>,
 }
 
+/// What a part takes beside its content, roughly: its place in memory and what is written around it.
+const PART_OVERHEAD: usize = 64;
+
+fn length_of<T: AsRef<str>>(texts: &[T]) -> usize {
+    texts.iter().map(|text| text.as_ref().len()).sum()
+}
+
 impl Part {
+    /// Roughly the bytes it takes.
+    pub fn bytes(&self) -> usize {
+        let content = match &self.content {
+            Content::Text(text) | Content::Url(text) => text.len(),
+            Content::Raw(base64) => base64.as_str().len(),
+            Content::Data(json) => json.as_str().len(),
+        };
+        let words = [&self.media_type, &self.filename].into_iter().flatten().map(|word| word.len()).sum::<usize>();
+        content + words + self.metadata.as_ref().map_or(0, |json| json.as_str().len()) + PART_OVERHEAD
+    }
+
     /// A part that is only this content.
     pub fn new(content: Content) -> Self {
         Self { content, media_type: None, filename: None, metadata: None }
@@ -115,6 +138,13 @@ pub struct Message {
 }
 
 impl Message {
+    /// Roughly the bytes it takes.
+    pub fn bytes(&self) -> usize {
+        let parts: usize = self.parts.iter().map(Part::bytes).sum();
+        let metadata = self.metadata.as_ref().map_or(0, |json| json.as_str().len());
+        parts + metadata + length_of(&self.extensions) + length_of(&self.reference_tasks)
+    }
+
     /// What an agent says. The id tells the message apart within its task.
     pub fn from_agent(id: MessageId, parts: Vec<Part>) -> Self {
         Self { id, role: Role::Agent, parts, metadata: None, extensions: Vec::new(), reference_tasks: Vec::new() }
@@ -153,8 +183,52 @@ pub struct Artifact {
 }
 
 impl Artifact {
+    /// Roughly the bytes it takes.
+    pub fn bytes(&self) -> usize {
+        let parts: usize = self.parts.iter().map(Part::bytes).sum();
+        let words = [&self.name, &self.description].into_iter().flatten().map(|word| word.len()).sum::<usize>();
+        parts + words + self.metadata.as_ref().map_or(0, |json| json.as_str().len()) + length_of(&self.extensions)
+    }
+
     /// An artifact that is only these parts.
     pub fn new(id: ArtifactId, parts: Vec<Part>) -> Self {
         Self { id, name: None, description: None, parts, metadata: None, extensions: Vec::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_that_its_author_sizes_counts() {
+        let text: Arc<str> = Arc::from("x".repeat(1_000));
+        let json = || Some(Json::of(&*text));
+        let bare = Part::new(Content::Text(Arc::from("")));
+        let parts = [
+            Part { media_type: Some(text.clone()), ..bare.clone() },
+            Part { filename: Some(text.clone()), ..bare.clone() },
+            Part { metadata: json(), ..bare.clone() },
+            Part::new(Content::Raw(Base64::from_checked(&text))),
+            Part::new(Content::Url(text.clone())),
+        ];
+        assert!(parts.iter().all(|part| part.bytes() > 1_000), "{parts:?}");
+        let message = Message::from_agent(MessageId::parse("m").unwrap(), vec![bare.clone()]);
+        let artifact = Artifact::new(ArtifactId::parse("a").unwrap(), vec![bare; 20]);
+        let messages = [
+            Message { metadata: json(), ..message.clone() },
+            Message { extensions: vec![text.clone()], ..message.clone() },
+            Message { reference_tasks: vec![text.clone()], ..message },
+        ];
+        assert!(messages.iter().all(|message| message.bytes() > 1_000), "{messages:?}");
+        let artifacts = [
+            Artifact { name: Some(text.clone()), ..artifact.clone() },
+            Artifact { description: Some(text.clone()), ..artifact.clone() },
+            Artifact { metadata: json(), ..artifact.clone() },
+            Artifact { extensions: vec![text.clone()], ..artifact.clone() },
+            // Twenty parts of nothing are not nothing.
+            artifact,
+        ];
+        assert!(artifacts.iter().all(|artifact| artifact.bytes() > 1_000), "{artifacts:?}");
     }
 }

@@ -16,6 +16,7 @@ use bobbinet_core::{
     RequestKey, RunnerId, Said, SkillId, State, StreamId, Submission, Task, TaskId, Timestamp, task::Submitted,
 };
 use bobbinet_store::{Idempotency, Query, Store};
+use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -34,6 +35,9 @@ const IDEMPOTENCY_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A read is repeated only when a commit has overtaken it, so one that is repeated this often is very slow.
 const LOADS_MAX: u32 = 32;
+
+/// How many followers read from the store at the same time: each may have read 64 MiB before it has seen that it is so much.
+const COLD_READS_MAX: usize = 4;
 
 /// What an engine is made of.
 #[derive(Debug)]
@@ -136,6 +140,8 @@ pub(crate) struct Inner {
     pub(crate) doubts: Doubts,
     /// Owns every future that the engine starts.
     pub(crate) tracker: TaskTracker,
+    /// Followers that read from the store at the same time.
+    pub(crate) cold_reads: Semaphore,
     /// No new work.
     pub(crate) draining: AtomicBool,
     /// Everything ends.
@@ -173,6 +179,7 @@ impl Engine {
             limits,
             seats,
             tracker: TaskTracker::new(),
+            cold_reads: Semaphore::new(COLD_READS_MAX),
             draining: AtomicBool::new(false),
             stop: CancellationToken::new(),
             busy: AtomicUsize::new(0),

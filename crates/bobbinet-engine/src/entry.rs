@@ -1,12 +1,12 @@
 //! A task that is kept ready in memory: its durable state, its newest events, and the commands that wait to be decided.
 
 use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, atomic::AtomicUsize},
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak, atomic::AtomicUsize},
 };
 
 use bobbinet_core::{Claim, Command, Generation, Json, Message, Task, TaskId};
-use bobbinet_store::Idempotency;
+use bobbinet_store::{Idempotency, Version};
 use tokio::sync::{Notify, oneshot};
 
 use crate::{
@@ -63,6 +63,8 @@ pub(crate) struct State {
     pub(crate) lost: Option<EngineError>,
     /// How many follow it.
     pub(crate) followers: usize,
+    /// Large events that were read from the store for a follower who has not taken them yet: others get the same ones.
+    lent: BTreeMap<Generation, (Version, Weak<Told>)>,
 }
 
 /// A command in its queue, with what it holds and who waits for it.
@@ -185,6 +187,24 @@ impl Entry {
         }
         let index = usize::try_from(generation.0 + 1 - first.0).unwrap_or(usize::MAX);
         state.recent.get(index).cloned().map_or(After::Behind, After::Told)
+    }
+
+    /// The event that follows `generation` and where in the log it stands, if another reader holds it.
+    pub(crate) fn lent_after(&self, generation: Generation) -> Option<(Version, Arc<Told>)> {
+        let state = self.lock();
+        let (version, lent) = state.lent.get(&Generation(generation.0 + 1))?;
+        Some((*version, lent.upgrade()?))
+    }
+
+    /// An event that was read from the store: this one, or the same one that another reader holds.
+    pub(crate) fn lend(&self, version: Version, told: Arc<Told>) -> Arc<Told> {
+        let mut state = self.lock();
+        state.lent.retain(|_, (_, lent)| lent.strong_count() > 0);
+        if let Some(known) = state.lent.get(&told.generation).and_then(|(_, lent)| lent.upgrade()) {
+            return known;
+        }
+        state.lent.insert(told.generation, (version, Arc::downgrade(&told)));
+        told
     }
 
     /// Whether nobody but the cache has anything to do with it.

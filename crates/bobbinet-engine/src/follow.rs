@@ -12,8 +12,14 @@ use crate::{
     record,
 };
 
-/// How many records a follower that is behind reads at a time.
+/// How many records a follower that is behind reads at a time, as long as they are small.
 const PAGE: usize = 256;
+
+/// How many it reads first, and again after it has met a large one.
+const PAGE_MIN: usize = 8;
+
+/// Bytes of records that a follower keeps for itself until it tells them. What is larger alone is shared with all who read it.
+const BEHIND_MAX: usize = 256 << 10;
 
 /// A public event, as it stands in the log.
 #[derive(Clone, Debug)]
@@ -36,6 +42,10 @@ pub struct Follower {
     version: Version,
     /// Read from the store, not yet told.
     behind: VecDeque<Arc<Told>>,
+    /// How many records to read next.
+    page: usize,
+    /// The large event that was told last: as long as its reader is at it, others get the same one.
+    at: Option<Arc<Told>>,
 }
 
 /// Where a reader that came back goes on.
@@ -50,7 +60,15 @@ pub enum Resumed {
 impl Follower {
     pub(crate) fn after(engine: &Arc<Inner>, entry: &Arc<Entry>, cursor: Generation) -> Self {
         entry.lock().followers += 1;
-        Self { engine: engine.clone(), entry: entry.clone(), cursor, version: Version::ZERO, behind: VecDeque::new() }
+        Self {
+            engine: engine.clone(),
+            entry: entry.clone(),
+            cursor,
+            version: Version::ZERO,
+            behind: VecDeque::new(),
+            page: PAGE_MIN,
+            at: None,
+        }
     }
 
     /// The next public event, or `None` after the last one. Safe to drop at any time: nothing is skipped.
@@ -58,9 +76,11 @@ impl Follower {
     /// # Errors
     /// If the store fails where it must be read.
     pub async fn next(&mut self) -> Result<Option<Arc<Told>>, EngineError> {
+        self.at = None;
         loop {
             if let Some(told) = self.behind.pop_front() {
                 self.cursor = told.generation;
+                self.at = Some(told.clone());
                 return Ok(Some(told));
             }
             let entry = self.entry.clone();
@@ -88,22 +108,43 @@ impl Follower {
     }
 
     async fn read_on(&mut self) -> Result<(), EngineError> {
+        // Few at a time, so that many slow readers of one large event find it with the first of them.
+        let _turn = self.engine.cold_reads.acquire().await;
+        if let Some((version, told)) = self.entry.lent_after(self.cursor) {
+            self.version = version;
+            self.behind.push_back(told);
+            return Ok(());
+        }
         // What is kept but not known here yet is not told yet: whoever was told it and asks would be shown less.
         let known = self.entry.durable().map_or(self.cursor, |task| task.generation);
-        match self.engine.store.read(&self.entry.id.stream(), self.version, PAGE).await? {
+        match self.engine.store.read(&self.entry.id.stream(), self.version, self.page).await? {
             Page::Trimmed { first } => self.version = Version(first.0 - 1),
             Page::Records(records) => {
                 if records.is_empty() {
                     return Err(EngineError::Corrupt(format!("task {} is shorter than it was", self.entry.id)));
                 }
+                let mut bytes = 0;
+                self.page = PAGE;
                 for record in &records {
+                    let is_large = record.body.len() > BEHIND_MAX;
+                    bytes += record.body.len();
+                    // The rest is read again when it is wanted.
+                    if bytes > BEHIND_MAX && !self.behind.is_empty() {
+                        self.page = PAGE_MIN;
+                        break;
+                    }
                     let kept = record::decode(record)?;
                     if kept.generation.is_some_and(|generation| generation > known) {
                         break;
                     }
                     self.version = self.version.plus(1);
                     if let Some(generation) = kept.generation.filter(|generation| *generation > self.cursor) {
-                        self.behind.push_back(Arc::new(Told { generation, at: kept.at, event: kept.event }));
+                        let told = Arc::new(Told { generation, at: kept.at, event: kept.event });
+                        self.behind.push_back(if is_large { self.entry.lend(self.version, told) } else { told });
+                    }
+                    if is_large && !self.behind.is_empty() {
+                        self.page = 1;
+                        break;
                     }
                 }
             }

@@ -51,6 +51,11 @@ pub struct HttpLimits {
     pub streams_max: usize,
     /// Streams of one caller open at a time; 429 beyond.
     pub streams_per_caller_max: usize,
+    /// Bytes of tasks in one page of a list. The page ends before the task that would be more; a single task may be.
+    pub page_bytes_max: usize,
+    /// Bytes of large answers that are made, or not yet taken by their readers, all connections together; who finds no room waits a
+    /// little, then 503.
+    pub unsent_bytes_max: usize,
     /// What a refused caller is told to wait.
     pub retry_after_ms: u64,
     /// How long a stream may be silent before a comment shows that it lives: to proxies, and to clients that wait for five seconds
@@ -93,6 +98,8 @@ impl Default for HttpLimits {
             waits_max: 4_096,
             streams_max: 4_096,
             streams_per_caller_max: 256,
+            page_bytes_max: 4 << 20,
+            unsent_bytes_max: 256 << 20,
             retry_after_ms: 1_000,
             keep_alive_ms: 3_000,
             send_stall_ms: 30_000,

@@ -11,7 +11,7 @@ use serde_json::{error::Category, value::RawValue};
 
 use crate::{
     error::{Error, ErrorKind},
-    write::object,
+    write::{Sink, object},
 };
 
 /// The largest request body, in bytes. Whoever reads the body enforces it.
@@ -164,10 +164,10 @@ fn invalid(message: impl Into<Cow<'static, str>>) -> Error {
 }
 
 /// Writes an answer whose result is what `result` writes: exactly one JSON value.
-pub fn write_result<R>(out: &mut Vec<u8>, id: &Id, result: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+pub fn write_result<S: Sink, R>(out: &mut S, id: &Id, result: impl FnOnce(&mut S) -> R) -> R {
     object(out, |envelope| {
         envelope.text("jsonrpc", "2.0");
-        envelope.field("id").extend_from_slice(id.as_json().as_bytes());
+        envelope.field("id").bytes().extend_from_slice(id.as_json().as_bytes());
         result(envelope.field("result"))
     })
 }

@@ -13,6 +13,7 @@ pub mod view;
 
 mod form;
 mod list;
+pub mod pieces;
 mod scalar;
 mod write;
 
@@ -20,3 +21,5 @@ pub use bobbinet_core::agent::EXTENSION_URI;
 pub use envelope::{Id, Refusal, Request};
 pub use error::{Error, ErrorKind, FieldViolation};
 pub use operation::Operation;
+pub use pieces::Pieces;
+pub use write::Sink;

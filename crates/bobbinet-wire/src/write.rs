@@ -1,37 +1,60 @@
 //! Writing JSON straight into bytes: one pass, no trees, no copies.
 
-use std::io::Write as _;
+use std::{io::Write as _, sync::Arc};
 
 use bobbinet_core::{Json, json::line};
 
+/// What JSON is written to.
+pub trait Sink {
+    /// Where the next bytes go.
+    fn bytes(&mut self) -> &mut Vec<u8>;
+
+    /// Writes a text that may be large, and that others hold too.
+    fn shared_text(&mut self, value: &Arc<str>) {
+        text(self.bytes(), value);
+    }
+
+    /// Writes a value that came as JSON, may be large, and that others hold too.
+    fn shared_raw(&mut self, json: &Json) {
+        raw(self.bytes(), json);
+    }
+}
+
+/// All of it in one piece.
+impl Sink for Vec<u8> {
+    fn bytes(&mut self) -> &mut Vec<u8> {
+        self
+    }
+}
+
 /// The fields of one JSON object, in the order in which they are written.
 #[derive(Debug)]
-pub(crate) struct Object<'a> {
-    out: &'a mut Vec<u8>,
+pub(crate) struct Object<'a, S = Vec<u8>> {
+    out: &'a mut S,
     is_empty: bool,
 }
 
 /// Writes one object.
-pub(crate) fn object<R>(out: &mut Vec<u8>, fields: impl FnOnce(&mut Object<'_>) -> R) -> R {
-    out.push(b'{');
+pub(crate) fn object<S: Sink, R>(out: &mut S, fields: impl FnOnce(&mut Object<'_, S>) -> R) -> R {
+    out.bytes().push(b'{');
     let mut object = Object { out, is_empty: true };
     let result = fields(&mut object);
-    object.out.push(b'}');
+    object.out.bytes().push(b'}');
     result
 }
 
 /// Writes one array.
-pub(crate) fn array<T>(out: &mut Vec<u8>, items: impl IntoIterator<Item = T>, mut item: impl FnMut(&mut Vec<u8>, T)) {
-    out.push(b'[');
+pub(crate) fn array<S: Sink, T>(out: &mut S, items: impl IntoIterator<Item = T>, mut item: impl FnMut(&mut S, T)) {
+    out.bytes().push(b'[');
     let mut is_first = true;
     for value in items {
         if !is_first {
-            out.push(b',');
+            out.bytes().push(b',');
         }
         is_first = false;
         item(out, value);
     }
-    out.push(b']');
+    out.bytes().push(b']');
 }
 
 /// Writes one text, with quotes and escapes. Always on one line, so that an event stream can carry it.
@@ -51,33 +74,35 @@ pub(crate) fn number(out: &mut Vec<u8>, value: impl std::fmt::Display) {
     write!(out, "{value}").expect("a Vec takes all that is written to it");
 }
 
-impl Object<'_> {
+impl<S: Sink> Object<'_, S> {
     fn separate(&mut self) {
         if !self.is_empty {
-            self.out.push(b',');
+            self.out.bytes().push(b',');
         }
         self.is_empty = false;
     }
 
     /// Begins a field of ours; its value is to be written next.
-    pub(crate) fn field(&mut self, name: &'static str) -> &mut Vec<u8> {
+    pub(crate) fn field(&mut self, name: &'static str) -> &mut S {
         self.separate();
-        self.out.push(b'"');
-        self.out.extend_from_slice(name.as_bytes());
-        self.out.extend_from_slice(b"\":");
+        let out = self.out.bytes();
+        out.push(b'"');
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(b"\":");
         self.out
     }
 
     /// Begins a field whose name came from elsewhere.
-    pub(crate) fn key(&mut self, name: &str) -> &mut Vec<u8> {
+    pub(crate) fn key(&mut self, name: &str) -> &mut S {
         self.separate();
-        text(self.out, name);
-        self.out.push(b':');
+        let out = self.out.bytes();
+        text(out, name);
+        out.push(b':');
         self.out
     }
 
     pub(crate) fn text(&mut self, name: &'static str, value: &str) {
-        text(self.field(name), value);
+        text(self.field(name).bytes(), value);
     }
 
     pub(crate) fn text_if_some(&mut self, name: &'static str, value: Option<&str>) {
@@ -87,17 +112,17 @@ impl Object<'_> {
     }
 
     pub(crate) fn texts(&mut self, name: &'static str, values: impl IntoIterator<Item = impl AsRef<str>>) {
-        array(self.field(name), values, |out, value| text(out, value.as_ref()));
+        array(self.field(name), values, |out, value| text(out.bytes(), value.as_ref()));
     }
 
     pub(crate) fn raw_if_some(&mut self, name: &'static str, json: Option<&Json>) {
         if let Some(json) = json {
-            raw(self.field(name), json);
+            self.field(name).shared_raw(json);
         }
     }
 
     pub(crate) fn flag(&mut self, name: &'static str, value: bool) {
-        self.field(name).extend_from_slice(if value { b"true" } else { b"false" });
+        self.field(name).bytes().extend_from_slice(if value { b"true" } else { b"false" });
     }
 
     /// Writes a flag only where it says something: `false` is what its absence means.
@@ -108,19 +133,19 @@ impl Object<'_> {
     }
 
     pub(crate) fn number(&mut self, name: &'static str, value: impl std::fmt::Display) {
-        number(self.field(name), value);
+        number(self.field(name).bytes(), value);
     }
 
     pub(crate) fn list<T>(
         &mut self,
         name: &'static str,
         items: impl IntoIterator<Item = T>,
-        item: impl FnMut(&mut Vec<u8>, T),
+        item: impl FnMut(&mut S, T),
     ) {
         array(self.field(name), items, item);
     }
 
-    pub(crate) fn object<R>(&mut self, name: &'static str, fields: impl FnOnce(&mut Object<'_>) -> R) -> R {
+    pub(crate) fn object<R>(&mut self, name: &'static str, fields: impl FnOnce(&mut Object<'_, S>) -> R) -> R {
         object(self.field(name), fields)
     }
 }

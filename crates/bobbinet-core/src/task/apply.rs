@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Call, Claim, Counted, Event, Generation, Ledger, Said, Settlement, State, Submitted, Task};
-use crate::{Artifact, Content, Message, Part, TaskId, Timestamp};
+use crate::{Artifact, Message, TaskId, Timestamp};
 
 impl Task {
     /// The task as its first event makes it.
@@ -21,7 +21,7 @@ impl Task {
             status_message: None,
             status_metadata: None,
             created_at: at,
-            bytes: size_of_parts(&submitted.message.parts),
+            bytes: submitted.message.bytes(),
             history: vec![submitted.message.clone()],
             artifacts: Vec::new(),
             plan: submitted.plan.clone(),
@@ -159,7 +159,7 @@ impl Task {
     }
 
     fn add(&mut self, artifact: &Arc<Artifact>, append: bool) {
-        self.bytes += size_of_parts(&artifact.parts);
+        self.bytes += artifact.bytes();
         match self.artifacts.iter_mut().find(|known| known.id == artifact.id) {
             Some(known) if append => Arc::make_mut(known).parts.extend(artifact.parts.iter().cloned()),
             Some(known) => *known = artifact.clone(),
@@ -168,7 +168,7 @@ impl Task {
     }
 
     fn remember(&mut self, message: &Arc<Message>) {
-        self.bytes += size_of_parts(&message.parts);
+        self.bytes += message.bytes();
         self.history.push(message.clone());
     }
 
@@ -180,19 +180,4 @@ impl Task {
         self.status_message = message;
         self.status_metadata = None;
     }
-}
-
-/// Roughly the bytes that these parts take.
-pub(super) fn size_of_parts(parts: &[Part]) -> usize {
-    parts
-        .iter()
-        .map(|part| {
-            let content = match &part.content {
-                Content::Text(text) | Content::Url(text) => text.len(),
-                Content::Raw(base64) => base64.as_str().len(),
-                Content::Data(json) => json.as_str().len(),
-            };
-            content + part.metadata.as_ref().map_or(0, |json| json.as_str().len())
-        })
-        .sum()
 }

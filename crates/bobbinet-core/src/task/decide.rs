@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     Call, CallId, Claim, Command, Event, Fault, Ledger, Outcome, Plan, Question, QuestionKind, Refused, Said,
-    Settlement, State, Submission, Task, apply::size_of_parts, command::Decision,
+    Settlement, State, Submission, Task, command::Decision,
 };
 use crate::{
     Artifact, ArtifactId, Json, Limits, Message, MessageId, Part, RunnerId, TaskId, Timestamp,
@@ -148,7 +148,7 @@ fn reply(task: &Task, said: Said, plan: Plan, is_live: bool, slot: Option<Runner
     if task.history.len() >= limits.history_max {
         return Err(Refused::Limit { what: "history_max", max: limits.history_max as u64 });
     }
-    fits_bytes(task, size_of_parts(&said.message.parts), limits)?;
+    fits_bytes(task, said.message.bytes(), limits)?;
     // Not the kind of the question but the ledger says what an answer can do: a task that has made a call is never
     // planned anew, which would make the call again in silence, and one that has made none has no call to answer.
     if task.ledger.is_empty() {
@@ -470,7 +470,7 @@ fn room(task: &Task, limits: &Limits) -> Result<(), Refused> {
 }
 
 fn fits(task: &Task, more: &[Arc<Artifact>], limits: &Limits) -> Result<(), Refused> {
-    fits_bytes(task, more.iter().map(|artifact| size_of_parts(&artifact.parts)).sum(), limits)?;
+    fits_bytes(task, more.iter().map(|artifact| artifact.bytes()).sum(), limits)?;
     let is_new = |artifact: &&Arc<Artifact>| task.artifacts.iter().all(|known| known.id != artifact.id);
     if task.artifacts.len() + more.iter().filter(is_new).count() > limits.artifacts_max {
         return Err(Refused::Limit { what: "artifacts_max", max: limits.artifacts_max as u64 });

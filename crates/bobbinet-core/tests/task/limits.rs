@@ -101,13 +101,13 @@ fn artifacts_max() {
 
 #[test]
 fn task_bytes_max() {
-    // "go" and two artifacts of ten bytes.
-    let limits = || [21, 22, 23].map(|task_bytes_max| Limits { task_bytes_max, ..Limits::default() });
+    // "go" and two artifacts of ten bytes, and 64 for each of their parts.
+    let limits = || [213, 214, 215].map(|task_bytes_max| Limits { task_bytes_max, ..Limits::default() });
     check(
         limits(),
         &[begin(), add("a", false), add("b", false)],
         &expect![[r#"
-        no: task_bytes_max would exceed 21
+        no: task_bytes_max would exceed 213
         Added(b) -> working
         Added(b) -> working
     "#]],
@@ -116,7 +116,7 @@ fn task_bytes_max() {
         limits(),
         &[begin(), add("a", false), add("a", true)],
         &expect![[r#"
-        no: task_bytes_max would exceed 21
+        no: task_bytes_max would exceed 213
         Added(a+) -> working
         Added(a+) -> working
     "#]],
@@ -127,7 +127,7 @@ fn task_bytes_max() {
         limits(),
         &[begin(), elicit(), answer],
         &expect![[r#"
-        no: task_bytes_max would exceed 21
+        no: task_bytes_max would exceed 213
         Replied(answer released) -> submitted
         Replied(answer released) -> submitted
     "#]],

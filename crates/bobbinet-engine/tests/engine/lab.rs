@@ -11,8 +11,8 @@ use std::{
 
 use async_trait::async_trait;
 use bobbinet_core::{
-    AgentName, Call, Caller, Description, Effect, Fault, Limits, Message, MessageId, Outcome, Part, Plan, Principal,
-    Question, QuestionKind, Role, State, StreamId, Task, TaskId, Tenant, Timestamp,
+    AgentName, Artifact, ArtifactId, Call, Caller, Description, Effect, Fault, Limits, Message, MessageId, Outcome,
+    Part, Plan, Principal, Question, QuestionKind, Role, State, StreamId, Task, TaskId, Tenant, Timestamp,
 };
 use bobbinet_engine::{Agent, Engine, EngineError, Handle, NewTask, Reply, Request, Run, Setup, World};
 use bobbinet_store::{
@@ -150,6 +150,7 @@ impl World for Clock {
 
 /// - `ask` asks first, and works on any answer.
 /// - `work` may run again, and returns when the test lets it go.
+/// - `many …` adds forty artifacts and completes.
 /// - `once` runs at most once, and never knows whether it did.
 /// - Anything else is refused.
 #[derive(Debug)]
@@ -172,6 +173,7 @@ impl Agent for Tool {
         match request.message.text().as_str() {
             "work" => call(Effect::Idempotent),
             "once" => call(Effect::AtMostOnce),
+            text if text.starts_with("many") => call(Effect::Idempotent),
             "ask" => {
                 let message = Arc::new(Message::from_agent(request.question_id.clone(), vec![Part::text("what?")]));
                 Plan::Ask(Arc::new(Question { kind: QuestionKind::Input, message, schema: None }))
@@ -192,6 +194,13 @@ impl Agent for Tool {
         self.runs.fetch_add(1, Ordering::SeqCst);
         if run.call().effect == Effect::AtMostOnce {
             return Outcome::Unknown { fault: Fault::new("server-died", "it died"), again: false };
+        }
+        if run.message().text().starts_with("many") {
+            for number in 0..40 {
+                let id = ArtifactId::parse(&format!("a-{number}")).unwrap();
+                run.add(Arc::new(Artifact::new(id, vec![Part::text("x")])), false, true).await.unwrap();
+            }
+            return Outcome::Completed { artifacts: Vec::new(), message: None };
         }
         tokio::select! {
             biased;

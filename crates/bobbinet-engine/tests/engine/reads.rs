@@ -1,9 +1,9 @@
 //! What is not read: the logs of tasks that only wait, and those of strangers.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use bobbinet_core::{Limits, State};
-use bobbinet_engine::EngineError;
+use bobbinet_core::{Generation, Limits, State};
+use bobbinet_engine::{EngineError, Resumed};
 
 use crate::lab::{Lab, answer, caller, kept, name_of, until};
 
@@ -54,5 +54,37 @@ async fn a_strangers_task_is_not_read_and_not_brought_to_memory() {
     // It was not brought to memory either: its owner is the one who reads it.
     assert_eq!(engine.get(&ann, &tool, &cold).await.unwrap().state, State::InputRequired);
     assert_eq!(lab.reads(), 1);
+    engine.shutdown(Duration::ZERO).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn slow_readers_of_one_large_event_hold_it_together() {
+    let lab = Lab::new(Limits::default());
+    let (engine, ann, tool) = (lab.open(&["tool"]).await, caller("ann"), name_of("tool"));
+    let id = kept(&engine, &ann, &format!("many {}", "x".repeat(1 << 20))).await.id;
+    until(&engine, &ann, "tool", &id, State::Completed).await;
+    let reader = async || match engine.resume(&ann, &tool, &id, Generation(0)).await.unwrap() {
+        Resumed::After(follower) => follower,
+        Resumed::Resync(..) => panic!("the cursor is good"),
+    };
+    // So far back that memory has it no more; each reader stands at it for as long as it takes.
+    let mut readers = [reader().await, reader().await, reader().await];
+    let mut first = Vec::new();
+    for reader in &mut readers {
+        first.push(reader.next().await.unwrap().unwrap());
+    }
+    assert!(first.iter().all(|told| Arc::ptr_eq(told, &first[0])), "one event, not three");
+    drop(first);
+    let mut late = reader().await;
+    lab.reads();
+    assert!(late.next().await.unwrap().is_some());
+    assert_eq!(lab.reads(), 0, "others hold it");
+    for (mut reader, name) in readers.into_iter().chain([late]).zip(["a", "b", "c", "late"]) {
+        let mut generations = vec![1];
+        while let Some(told) = reader.next().await.unwrap() {
+            generations.push(told.generation.0);
+        }
+        assert_eq!(generations, (1..=43).collect::<Vec<_>>(), "{name}");
+    }
     engine.shutdown(Duration::ZERO).await;
 }

@@ -1,9 +1,17 @@
 //! Answers: what HTTP adds to what was written.
 
+use std::convert::Infallible;
+
 use axum::{body::Body, response::Response};
-use bobbinet_wire::{Error, ErrorKind, Id, envelope};
+use bobbinet_wire::{Error, ErrorKind, Id, Pieces, envelope};
 use bytes::Bytes;
+use futures::stream;
 use http::{HeaderValue, StatusCode, header};
+
+use super::places::Room;
+
+/// Large answers become bytes in pieces of about this many.
+const CHUNK: usize = 64 << 10;
 
 /// The media type of every JSON-RPC answer.
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -11,6 +19,20 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// An answer with a JSON body.
 pub(super) fn json(status: StatusCode, body: impl Into<Bytes>) -> Response {
     with_type(status, JSON, body)
+}
+
+/// An answer with a JSON body that may be large, and what is let go with its last byte.
+pub(super) fn pieces(mut pieces: Pieces, room: Option<Room>) -> Response {
+    if room.is_none() {
+        return json(StatusCode::OK, pieces.next(usize::MAX).unwrap_or_default());
+    }
+    let chunks = stream::unfold((pieces, room), |(mut pieces, room)| async move {
+        let chunk = pieces.next(CHUNK)?;
+        Some((Ok::<_, Infallible>(Bytes::from(chunk)), (pieces, room)))
+    });
+    let mut response = Response::new(Body::from_stream(chunks));
+    response.headers_mut().insert(header::CONTENT_TYPE, JSON);
+    response
 }
 
 /// An answer in plain text.

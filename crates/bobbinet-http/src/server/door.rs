@@ -7,21 +7,30 @@ use bobbinet_auth::Operation as Action;
 use bobbinet_core::{AgentName, Caller, Json, SkillId, Task, TaskId};
 use bobbinet_engine::{EngineError, Filter, Handle, NewTask, Reply, Resumed};
 use bobbinet_wire::{
-    EXTENSION_URI, Error, ErrorKind, Id, Operation, envelope,
+    EXTENSION_URI, Error, ErrorKind, Id, Operation, Pieces, Sink, envelope,
     operation::{CancelParams, GetParams, ListParams, SendParams, SubscribeParams},
-    v1_0::response::{self, Selection},
+    v1_0::response::{self, Listed, Selection},
 };
 use tokio::time::sleep;
 
 use super::{
     fault::{self, Doing},
-    places::Place,
+    places::{Place, Room},
     site::Site,
     stream::{Cursor, Events},
 };
 
 /// Room for an answer of an ordinary task.
 const ANSWER_CAPACITY: usize = 1 << 10;
+
+/// An answer of more bytes is counted as long as its reader has not taken it.
+const LARGE: usize = 64 << 10;
+
+/// How many tasks of a page are read before anything is known of their size.
+const LIST_STEP: usize = 10;
+
+/// How many are read at a time after that, if all before them were small: with the first ones, a page of the usual size.
+const LIST_STEP_MAX: usize = 40;
 
 /// A caller before one agent, with what its request's headers say.
 pub(super) struct Door<'a> {
@@ -38,10 +47,17 @@ pub(super) struct Door<'a> {
     pub(super) cursor: Option<Cursor>,
 }
 
+/// The tasks of a page, and where the next one begins.
+struct Page {
+    tasks: Listed,
+    next: Option<String>,
+    total: usize,
+}
+
 /// What comes of a request.
 pub(super) enum Answer {
-    /// A whole JSON-RPC answer.
-    Whole(Vec<u8>),
+    /// A whole JSON-RPC answer, and the room that it takes until it is out if it is large.
+    Whole(Pieces, Option<Room>),
     /// One after the other.
     Stream(Box<Events>),
 }
@@ -75,7 +91,7 @@ impl Door<'_> {
         if params.configuration.return_immediately {
             let handle = self.submit(params).await?;
             let task = handle.accepted().await.map_err(|error| self.fault(error, Doing::Send))?;
-            return Ok(self.whole(|out| response::write_task_wrapped(out, &task, selection)));
+            return Ok(self.done(|out| response::write_task_wrapped(out, &task, selection)).await);
         }
         // The place to wait in is taken before anything is done: once the task is kept, there is no refusing.
         let waiting = self.site.places.wait().map_err(|full| fault::of_full(full, &self.site.limits))?;
@@ -83,7 +99,7 @@ impl Door<'_> {
         drop(place);
         let task = self.wait(&handle).await.map_err(|error| self.fault(error, Doing::Send))?;
         drop(waiting);
-        Ok(self.whole(|out| response::write_task_wrapped(out, &task, selection)))
+        Ok(self.done(|out| response::write_task_wrapped(out, &task, selection)).await)
     }
 
     async fn send_streaming(&self, params: Box<SendParams>) -> Result<Answer, Error> {
@@ -140,28 +156,76 @@ impl Door<'_> {
         let task = self.site.engine.get(self.caller, self.agent, &id).await;
         let task = task.map_err(|error| self.fault(error, Doing::Read))?;
         let selection = Selection::history(params.history_length);
-        Ok(self.whole(|out| response::write_task(out, &task, selection)))
+        self.whole(|out| response::write_task(out, &task, selection)).await
     }
 
     async fn list(&self, params: ListParams) -> Result<Answer, Error> {
         self.allow(Action::List(self.agent), ErrorKind::PermissionDenied)?;
-        let filter = Filter {
-            context: params.context,
-            state: params.state,
-            status_since: params.status_timestamp_after,
-            page_size: usize::try_from(params.page_size).unwrap_or(usize::MAX),
-            page_token: params.page_token,
-        };
-        let list = self.site.engine.list(self.caller, self.agent, filter).await;
-        let list = list.map_err(|error| self.fault(error, Doing::Read))?;
-        let page = response::Page {
-            tasks: &list.tasks,
-            next_page_token: list.next.as_deref().unwrap_or_default(),
-            page_size: params.page_size,
-            total_size: list.total,
-        };
-        let selection = Selection { history_length: params.history_length, artifacts: params.include_artifacts };
-        Ok(self.whole(|out| response::write_page(out, page, selection)))
+        let room = self.room(self.site.limits.page_bytes_max).await?;
+        let (page_size, selection) = (
+            params.page_size,
+            Selection { history_length: params.history_length, artifacts: params.include_artifacts },
+        );
+        let page = self.page(params, selection).await?;
+        let mut body = Pieces::default();
+        envelope::write_result(&mut body, self.id, |out| {
+            let page = response::Page {
+                tasks: &page.tasks,
+                next_page_token: page.next.as_deref().unwrap_or_default(),
+                page_size,
+                total_size: page.total,
+            };
+            response::write_page(out.bytes(), page);
+        });
+        let length = body.len();
+        Ok(Answer::Whole(body, (length > LARGE).then(|| room.shrink(length))))
+    }
+
+    /// Reads a page a few tasks at a time, and ends it before the task that would make it too large: who lists does not know what
+    /// the tasks weigh, and a hundred of them can be more than there is memory.
+    async fn page(&self, params: ListParams, selection: Selection) -> Result<Page, Error> {
+        let bytes_max = self.site.limits.page_bytes_max;
+        let mut page = Page { tasks: Listed::default(), next: params.page_token, total: 0 };
+        let mut left = usize::try_from(params.page_size).unwrap_or(usize::MAX);
+        let mut step = LIST_STEP;
+        let mut is_first = true;
+        while left > 0 {
+            let count = step.min(left);
+            let filter = Filter {
+                context: params.context.clone(),
+                state: params.state,
+                status_since: params.status_timestamp_after,
+                page_size: count,
+                page_token: page.next.clone(),
+            };
+            let list = self.site.engine.list(self.caller, self.agent, filter).await;
+            let list = list.map_err(|error| self.fault(error, Doing::Read))?;
+            let before = page.tasks.len();
+            for task in &list.tasks {
+                page.tasks.push(task, selection);
+            }
+            if page.tasks.len() > bytes_max && !(is_first && count == 1) {
+                page.tasks.truncate(before);
+                if count == 1 {
+                    return Ok(page);
+                }
+                // One of these is too much. Which one is seen when they are read one by one.
+                step = 1;
+                continue;
+            }
+            if is_first {
+                page.total = list.total;
+                is_first = false;
+            }
+            left -= count;
+            page.next = list.next;
+            if page.next.is_none() {
+                break;
+            }
+            let heaviest = list.tasks.iter().map(|task| task.bytes).max().unwrap_or_default();
+            step = if step > 1 && heaviest <= LARGE { LIST_STEP_MAX } else { 1 };
+        }
+        Ok(page)
     }
 
     async fn cancel(&self, params: CancelParams) -> Result<Answer, Error> {
@@ -169,7 +233,7 @@ impl Door<'_> {
         let id = task_id(&params.id)?;
         let task = self.site.engine.cancel(self.caller, self.agent, &id).await;
         let task = task.map_err(|error| self.fault(error, Doing::Cancel))?;
-        Ok(self.whole(|out| response::write_task(out, &task, Selection::ALL)))
+        Ok(self.done(|out| response::write_task(out, &task, Selection::ALL)).await)
     }
 
     /// Whoever names a task and may not touch it learns nothing of it, not even that it is there.
@@ -255,10 +319,31 @@ impl Door<'_> {
         fault::of_engine(error, doing, &self.site.limits)
     }
 
-    fn whole(&self, result: impl FnOnce(&mut Vec<u8>)) -> Answer {
-        let mut out = Vec::with_capacity(ANSWER_CAPACITY);
+    async fn room(&self, bytes: usize) -> Result<Room, Error> {
+        self.site.places.room(bytes).await.map_err(|full| fault::of_full(full, &self.site.limits))
+    }
+
+    /// The answer to a read. A large one is refused if there is no room for it.
+    async fn whole(&self, result: impl FnOnce(&mut Pieces)) -> Result<Answer, Error> {
+        let out = self.written(result);
+        let length = out.len();
+        let room = if length > LARGE { Some(self.room(length).await?) } else { None };
+        Ok(Answer::Whole(out, room))
+    }
+
+    /// The answer to what has been done: there is no refusing it any more.
+    async fn done(&self, result: impl FnOnce(&mut Pieces)) -> Answer {
+        let out = self.written(result);
+        let length = out.len();
+        let room = if length > LARGE { self.room(length).await.ok() } else { None };
+        Answer::Whole(out, room)
+    }
+
+    fn written(&self, result: impl FnOnce(&mut Pieces)) -> Pieces {
+        let mut out = Pieces::default();
+        out.bytes().reserve(ANSWER_CAPACITY);
         envelope::write_result(&mut out, self.id, result);
-        Answer::Whole(out)
+        out
     }
 }
 

@@ -3,10 +3,14 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use bobbinet_core::{Caller, Principal, Tenant};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
 
 use crate::HttpLimits;
 
@@ -17,6 +21,8 @@ pub(super) struct Places {
     waits: Arc<Semaphore>,
     streams: Arc<Semaphore>,
     streams_of: Arc<StreamsOf>,
+    unsent: Arc<Semaphore>,
+    unsent_max: usize,
 }
 
 /// One of the places, given back when dropped.
@@ -29,6 +35,26 @@ pub(super) struct StreamPlace {
     _place: OwnedSemaphorePermit,
     streams_of: Arc<StreamsOf>,
     key: (Tenant, Principal),
+}
+
+/// Room for bytes that wait for their reader, in steps of a kibibyte; given back when dropped.
+#[derive(Debug)]
+pub(super) struct Room(OwnedSemaphorePermit);
+
+impl Room {
+    /// Keeps room for so many bytes, and gives the rest back.
+    pub(super) fn shrink(mut self, bytes: usize) -> Self {
+        let surplus = self.0.num_permits().saturating_sub(kibibytes(bytes));
+        drop(self.0.split(surplus));
+        self
+    }
+}
+
+/// How long an answer waits for room among those that are not taken yet.
+const ROOM_WAIT: Duration = Duration::from_secs(5);
+
+fn kibibytes(bytes: usize) -> usize {
+    bytes.div_ceil(1 << 10)
 }
 
 /// Why there is no place.
@@ -54,6 +80,8 @@ impl Places {
             waits: places(limits.waits_max),
             streams: places(limits.streams_max),
             streams_of: Arc::new(StreamsOf { max: limits.streams_per_caller_max, open: Mutex::default() }),
+            unsent: places(kibibytes(limits.unsent_bytes_max).max(1)),
+            unsent_max: kibibytes(limits.unsent_bytes_max).max(1),
         }
     }
 
@@ -65,6 +93,13 @@ impl Places {
     /// A place to wait in for a task.
     pub(super) fn wait(&self) -> Result<Place, Full> {
         self.waits.clone().try_acquire_owned().map(Place).map_err(|_| Full::Node("waits_max"))
+    }
+
+    /// Room for so many bytes of an answer; all there is, for more than that.
+    pub(super) async fn room(&self, bytes: usize) -> Result<Room, Full> {
+        let count = u32::try_from(kibibytes(bytes).min(self.unsent_max)).unwrap_or(u32::MAX);
+        let room = timeout(ROOM_WAIT, self.unsent.clone().acquire_many_owned(count)).await;
+        room.ok().and_then(Result::ok).map(Room).ok_or(Full::Node("unsent_bytes_max"))
     }
 
     /// A place for one stream of this caller.

@@ -34,6 +34,9 @@ const TRACEPARENT: &str = "traceparent";
 /// Bytes of an idempotency key: room for any UUID or hash in hexadecimal, and a prefix.
 const IDEMPOTENCY_KEY_LENGTH_MAX: usize = 128;
 
+/// How much is shown of the name of a method that does not exist, in characters: more than any that does.
+const METHOD_SHOWN_MAX: usize = 64;
+
 /// Answers a request to an agent, or to one skill of it.
 pub(super) async fn answer(site: &Arc<Site>, agent: &Mounted, skill: Option<SkillId>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
@@ -82,7 +85,7 @@ async fn answer_to(
         Err(refusal) => return answer::error(&refusal.id, &refusal.error),
     };
     match go_in(site, agent, skill, parts, &caller, &call, place).await {
-        Ok(Answer::Whole(body)) => answer::json(StatusCode::OK, body),
+        Ok(Answer::Whole(body, room)) => answer::pieces(body, room),
         Ok(Answer::Stream(events)) => stream::response(events),
         Err(error) => answer::error(&call.id, &error),
     }
@@ -99,7 +102,8 @@ async fn go_in(
 ) -> Result<Answer, Error> {
     check_version(parts, site.is_version_required)?;
     let Some(method) = v1_0::Method::from_name(&call.method) else {
-        let message = format!("A2A {} has no method {:?}", v1_0::VERSION, call.method);
+        let name: String = call.method.chars().take(METHOD_SHOWN_MAX).collect();
+        let message = format!("A2A {} has no method {name:?}", v1_0::VERSION);
         return Err(Error::new(ErrorKind::MethodNotFound).with_message(message));
     };
     let operation = v1_0::request::decode(method, call.params)?;

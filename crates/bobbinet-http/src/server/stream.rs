@@ -11,7 +11,7 @@ use axum::{body::Body, response::Response};
 use bobbinet_core::{ContextId, Event, Generation, Json, State, Task, TaskId};
 use bobbinet_engine::{EngineError, Follower, Told};
 use bobbinet_wire::{
-    Id, envelope,
+    Id, Pieces, Sink, envelope,
     v1_0::response::{self, Selection},
 };
 use bytes::Bytes;
@@ -57,7 +57,7 @@ pub(super) fn cursor(headers: &HeaderMap) -> Option<Cursor> {
 }
 
 /// Says that a silent stream is alive. A comment: every reader of event streams passes over it.
-const ALIVE: Bytes = Bytes::from_static(b": alive\n\n");
+const ALIVE: &[u8] = b": alive\n\n";
 
 /// Until when a stream goes on, if nothing cuts it short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,8 +81,8 @@ pub(super) struct Events {
     told: Generation,
     /// How much of the task is shown where the whole of it is.
     selection: Selection,
-    /// Written, not yet taken.
-    ready: Vec<u8>,
+    /// Written, not yet taken; of what is large, only as much as is taken.
+    ready: Pieces,
     until: Until,
     is_over: bool,
     limits: HttpLimits,
@@ -126,7 +126,7 @@ impl Events {
             follower,
             told: Generation(0),
             selection,
-            ready: Vec::new(),
+            ready: Pieces::default(),
             until: Until::End,
             is_over: false,
             limits: site.limits.clone(),
@@ -162,7 +162,8 @@ impl Events {
         Self { _place: Some(place), ..self }
     }
 
-    /// The next bytes for the reader: all events that are there. Waits if none is. `None` at the end.
+    /// The next bytes for the reader: all events that are there. Waits if none is. `None` at the end. Behind something large, no
+    /// more is read until it is out: one such event is the most that a slow reader holds, together with all others who read it.
     async fn next_chunk(&mut self) -> Option<Bytes> {
         while !self.is_over && self.ready.len() < CHUNK {
             let next = match self.follower.next().now_or_never() {
@@ -173,8 +174,7 @@ impl Events {
             self.write(next);
         }
         self.last_sent = Instant::now();
-        let chunk = std::mem::take(&mut self.ready);
-        (!chunk.is_empty()).then(|| if chunk == ALIVE { ALIVE } else { Bytes::from(chunk) })
+        self.ready.next(CHUNK).map(Bytes::from)
     }
 
     async fn wait(&mut self) -> Next {
@@ -204,17 +204,17 @@ impl Events {
             Next::Told(Ok(Some(told))) => self.write_told(&told),
             Next::Told(Ok(None)) => self.is_over = true,
             Next::Told(Err(EngineError::Draining | EngineError::Unavailable(_))) | Next::ComeBack => {
-                write!(self.ready, "retry: {}\n\n", self.limits.stream_retry_ms).expect(WRITABLE);
+                write!(self.ready.bytes(), "retry: {}\n\n", self.limits.stream_retry_ms).expect(WRITABLE);
                 self.is_over = true;
             }
             Next::Told(Err(error)) => {
                 let error = fault::of_engine(error, Doing::Read, &self.limits);
-                self.ready.extend_from_slice(b"data: ");
-                envelope::write_error(&mut self.ready, &self.id, &error);
-                self.ready.extend_from_slice(b"\n\n");
+                self.ready.bytes().extend_from_slice(b"data: ");
+                envelope::write_error(self.ready.bytes(), &self.id, &error);
+                self.ready.bytes().extend_from_slice(b"\n\n");
                 self.is_over = true;
             }
-            Next::KeepAlive => self.ready.extend_from_slice(&ALIVE),
+            Next::KeepAlive => self.ready.bytes().extend_from_slice(ALIVE),
         }
     }
 
@@ -230,7 +230,7 @@ impl Events {
             envelope::write_result(&mut self.ready, &self.id, |out| {
                 response::write_update(out, task, context, told.at, &told.event)
             });
-            self.ready.extend_from_slice(b"\n\n");
+            self.ready.bytes().extend_from_slice(b"\n\n");
             self.is_over |= self.until == Until::Question && is_question(&told.event);
         }
     }
@@ -239,14 +239,14 @@ impl Events {
         self.begin(task.generation);
         let selection = self.selection;
         envelope::write_result(&mut self.ready, &self.id, |out| response::write_task_wrapped(out, task, selection));
-        self.ready.extend_from_slice(b"\n\n");
+        self.ready.bytes().extend_from_slice(b"\n\n");
         self.is_over |= self.until == Until::Question && task.state == State::InputRequired;
     }
 
     fn begin(&mut self, generation: Generation) {
         self.told = generation;
-        self.ready.reserve(EVENT_CAPACITY);
-        write!(self.ready, "id: {}\ndata: ", generation.0).expect(WRITABLE);
+        self.ready.bytes().reserve(EVENT_CAPACITY);
+        write!(self.ready.bytes(), "id: {}\ndata: ", generation.0).expect(WRITABLE);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Encoding what is answered, straight from the core's types into the answer's bytes.
 
-use std::{io::Write as _, sync::Arc};
+use std::io::Write as _;
 
 use bobbinet_core::{ContextId, Event, Json, Message, State, Task, TaskId, Timestamp};
 
@@ -8,7 +8,7 @@ use super::{
     names::state_name,
     write::{self, Place},
 };
-use crate::write::{Object, array, object};
+use crate::write::{Object, Sink, object};
 
 /// How much of a task is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,11 +29,40 @@ impl Selection {
     }
 }
 
+/// The tasks of a page, as they are written, one after the other: until there are enough, or enough bytes of them.
+#[derive(Clone, Debug, Default)]
+pub struct Listed(Vec<u8>);
+
+impl Listed {
+    /// Adds a task.
+    pub fn push(&mut self, task: &Task, selection: Selection) {
+        if !self.0.is_empty() {
+            self.0.push(b',');
+        }
+        write_task(&mut self.0, task, selection);
+    }
+
+    /// How many bytes there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is no task.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Takes out what was added since there were so many bytes.
+    pub fn truncate(&mut self, length: usize) {
+        self.0.truncate(length);
+    }
+}
+
 /// One page of a list of tasks.
 #[derive(Clone, Copy, Debug)]
 pub struct Page<'a> {
     /// The page, in order.
-    pub tasks: &'a [Arc<Task>],
+    pub tasks: &'a Listed,
     /// Where the next page begins; empty if there is none.
     pub next_page_token: &'a str,
     /// How many tasks a page may have.
@@ -43,7 +72,7 @@ pub struct Page<'a> {
 }
 
 /// Writes a `Task`: the result of `GetTask` and `CancelTask`.
-pub fn write_task(out: &mut Vec<u8>, task: &Task, selection: Selection) {
+pub fn write_task(out: &mut impl Sink, task: &Task, selection: Selection) {
     let id = IdText::of(&task.id);
     let place = Place { task: Some(id.as_str()), context: Some(task.context.as_str()) };
     object(out, |fields| {
@@ -62,14 +91,17 @@ pub fn write_task(out: &mut Vec<u8>, task: &Task, selection: Selection) {
 }
 
 /// Writes a task as the one thing that a message came to, or as a snapshot within a stream: both are `{"task": …}`.
-pub fn write_task_wrapped(out: &mut Vec<u8>, task: &Task, selection: Selection) {
+pub fn write_task_wrapped(out: &mut impl Sink, task: &Task, selection: Selection) {
     object(out, |fields| write_task(fields.field("task"), task, selection));
 }
 
 /// Writes a page of tasks. What says how the page stands in the list is always there, also where it is empty or zero.
-pub fn write_page(out: &mut Vec<u8>, page: Page<'_>, selection: Selection) {
+pub fn write_page(out: &mut Vec<u8>, page: Page<'_>) {
     object(out, |fields| {
-        array(fields.field("tasks"), page.tasks, |out, task| write_task(out, task, selection));
+        let tasks = fields.field("tasks");
+        tasks.push(b'[');
+        tasks.extend_from_slice(&page.tasks.0);
+        tasks.push(b']');
         fields.text("nextPageToken", page.next_page_token);
         fields.number("pageSize", page.page_size);
         fields.number("totalSize", page.total_size);
@@ -78,7 +110,13 @@ pub fn write_page(out: &mut Vec<u8>, page: Page<'_>, selection: Selection) {
 
 /// Writes an event of a stream that tells what has happened to a task. `false`, and nothing written, if [`is_update`] says that it
 /// does not stand by itself.
-pub fn write_update(out: &mut Vec<u8>, task_id: &TaskId, context_id: &ContextId, at: Timestamp, event: &Event) -> bool {
+pub fn write_update(
+    out: &mut impl Sink,
+    task_id: &TaskId,
+    context_id: &ContextId,
+    at: Timestamp,
+    event: &Event,
+) -> bool {
     let id = IdText::of(task_id);
     let place = Place { task: Some(id.as_str()), context: Some(context_id.as_str()) };
     match event {
@@ -130,7 +168,7 @@ pub fn is_update(event: &Event) -> bool {
 }
 
 fn write_status_update(
-    out: &mut Vec<u8>,
+    out: &mut impl Sink,
     state: State,
     message: Option<&Message>,
     metadata: Option<&Json>,
@@ -146,18 +184,24 @@ fn write_status_update(
     });
 }
 
-fn write_place(fields: &mut Object<'_>, place: Place<'_>) {
+fn write_place<S: Sink>(fields: &mut Object<'_, S>, place: Place<'_>) {
     fields.text_if_some("taskId", place.task);
     fields.text_if_some("contextId", place.context);
 }
 
-fn write_status(fields: &mut Object<'_>, state: State, message: Option<&Message>, at: Timestamp, place: Place<'_>) {
+fn write_status<S: Sink>(
+    fields: &mut Object<'_, S>,
+    state: State,
+    message: Option<&Message>,
+    at: Timestamp,
+    place: Place<'_>,
+) {
     fields.object("status", |status| {
         status.text("state", state_name(state));
         if let Some(message) = message {
             write::message(status.field("message"), message, place);
         }
-        write!(status.field("timestamp"), "\"{at}\"").expect("a Vec takes all that is written to it");
+        write!(status.field("timestamp").bytes(), "\"{at}\"").expect("a Vec takes all that is written to it");
     });
 }
 

@@ -3,7 +3,7 @@
 use bobbinet_core::{Artifact, Content, Message, Part};
 
 use super::names::role_name;
-use crate::write::{object, raw, text};
+use crate::write::{Sink, object};
 
 /// The task and the context that a message is written with: those it stands in.
 #[derive(Clone, Copy, Debug)]
@@ -12,7 +12,7 @@ pub(super) struct Place<'a> {
     pub(super) context: Option<&'a str>,
 }
 
-pub(super) fn message(out: &mut Vec<u8>, message: &Message, place: Place<'_>) {
+pub(super) fn message(out: &mut impl Sink, message: &Message, place: Place<'_>) {
     object(out, |fields| {
         fields.text("messageId", message.id.as_str());
         fields.text_if_some("contextId", place.context);
@@ -29,7 +29,7 @@ pub(super) fn message(out: &mut Vec<u8>, message: &Message, place: Place<'_>) {
     });
 }
 
-pub(super) fn artifact(out: &mut Vec<u8>, artifact: &Artifact) {
+pub(super) fn artifact(out: &mut impl Sink, artifact: &Artifact) {
     object(out, |fields| {
         fields.text("artifactId", artifact.id.as_str());
         fields.text_if_some("name", artifact.name.as_deref());
@@ -42,13 +42,13 @@ pub(super) fn artifact(out: &mut Vec<u8>, artifact: &Artifact) {
     });
 }
 
-fn part(out: &mut Vec<u8>, part: &Part) {
+fn part(out: &mut impl Sink, part: &Part) {
     object(out, |fields| {
         match &part.content {
-            Content::Text(content) => text(fields.field("text"), content),
-            Content::Raw(base64) => fields.text("raw", base64.as_str()),
-            Content::Url(url) => fields.text("url", url),
-            Content::Data(json) => raw(fields.field("data"), json),
+            Content::Text(text) => fields.field("text").shared_text(text),
+            Content::Raw(base64) => fields.field("raw").shared_text(base64.shared()),
+            Content::Url(url) => fields.field("url").shared_text(url),
+            Content::Data(json) => fields.field("data").shared_raw(json),
         }
         fields.text_if_some("mediaType", part.media_type.as_deref());
         fields.text_if_some("filename", part.filename.as_deref());

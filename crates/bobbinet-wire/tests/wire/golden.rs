@@ -8,7 +8,7 @@ use bobbinet_wire::{
     operation::{Configuration, GetParams, ListParams, Operation, SendParams},
     v1_0::{
         client,
-        response::{self, Page, Selection},
+        response::{self, Listed, Page, Selection},
     },
 };
 use expect_test::{ExpectFile, expect_file};
@@ -69,8 +69,15 @@ fn tasks() {
 #[test]
 fn pages() {
     let page = |tasks: &[Arc<bobbinet_core::Task>], next_page_token, total_size| {
-        let page = Page { tasks, next_page_token, page_size: 50, total_size };
-        written(|out| response::write_page(out, page, Selection { history_length: Some(0), artifacts: false }))
+        let mut listed = Listed::default();
+        for task in tasks {
+            let length = listed.len();
+            listed.push(task, Selection::ALL);
+            listed.truncate(length);
+            listed.push(task, Selection { history_length: Some(0), artifacts: false });
+        }
+        let page = Page { tasks: &listed, next_page_token, page_size: 50, total_size };
+        written(|out| response::write_page(out, page))
     };
     check(&page(&[], "", 0), expect_file!["../../golden/page_empty.json"]);
     let tasks = [Arc::new(small_task()), Arc::new(full_task())];
