@@ -51,6 +51,11 @@ impl Entered {
         };
         scene.note(format_args!("process {} calls {key}.{} {:?}", process.number, run.attempt(), execution.effect));
         let mut history = scene.history();
+        // A run that has asked may have lent its slot, and make its call again beside whoever has it now.
+        let has_asked = history.executions.iter().any(|earlier| {
+            earlier.task == execution.task && earlier.process == execution.process && earlier.asked.is_some()
+        });
+        let execution = Execution { asked: has_asked.then_some(began), ..execution };
         history.executions.push(execution);
         let index = history.executions.len() - 1;
         drop(history);
