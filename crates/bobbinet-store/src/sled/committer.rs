@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     Durability, Shared, cache, codec,
+    fault::SledError,
     group::{Broken, Effect, Group, Prepared, Written},
     keys,
     mark_file::Mark,
@@ -65,7 +66,7 @@ enum Fatal {
     #[error(transparent)]
     Broken(#[from] Broken),
     #[error("writing a group")]
-    Write(#[source] ::sled::Error),
+    Write(#[source] SledError),
     #[error("syncing a group")]
     Sync(#[source] std::io::Error),
     #[error(transparent)]
@@ -247,7 +248,7 @@ impl Committer {
         if written.others.is_empty() && !written.divided {
             // Any beginning of this leaves the store whole, and a batch would cost sled a second write to the disk.
             for (key, value) in &written.in_order {
-                shared.tree.insert(key, &**value).map_err(Fatal::Write)?;
+                shared.tree.insert(key, &**value).map_err(|error| Fatal::Write(error.into()))?;
             }
         } else {
             let mut batch = Batch::default();
@@ -260,11 +261,11 @@ impl Committer {
                     None => batch.remove(&**key),
                 }
             }
-            shared.tree.apply_batch(batch).map_err(Fatal::Write)?;
+            shared.tree.apply_batch(batch).map_err(|error| Fatal::Write(error.into()))?;
         }
         crash::point("commit-applied");
         if shared.durability != Durability::None {
-            shared.tree.flush().map_err(Fatal::Write)?;
+            shared.tree.flush().map_err(|error| Fatal::Write(error.into()))?;
         }
         crash::point("sync-before");
         if shared.durability == Durability::Power {

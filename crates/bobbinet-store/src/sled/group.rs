@@ -11,6 +11,7 @@ use super::{
     chunks::{self, CHUNK_MAX, Packing},
     codec::{self, BlobName, Body, CellName, Change, Damaged, Head, HeadsWriter, Kept, Remembered, Value},
     entry::StepAt,
+    fault::SledError,
     index::Index,
     keys, read,
     stamp::Stamp,
@@ -54,9 +55,15 @@ impl Prepared {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Broken {
     #[error("reading what a commit depends on")]
-    Sled(#[from] ::sled::Error),
+    Sled(#[source] SledError),
     #[error("reading what a commit depends on")]
     Damaged(#[from] Damaged),
+}
+
+impl From<::sled::Error> for Broken {
+    fn from(error: ::sled::Error) -> Self {
+        Self::Sled(error.into())
+    }
 }
 
 /// What a group will write, and what the index will learn when that is durable.

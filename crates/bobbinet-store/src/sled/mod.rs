@@ -14,6 +14,7 @@ mod codec;
 mod committer;
 mod entry;
 mod export;
+mod fault;
 mod folder;
 #[cfg(test)]
 mod golden;

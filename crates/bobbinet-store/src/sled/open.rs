@@ -25,6 +25,7 @@ use super::{
     cache,
     codec::{self, Heads},
     committer::{Committer, Marker, QUEUE_MAX},
+    fault::SledError,
     folder::{self, sync_folder},
     heal::{self, Lock},
     index::Index,
@@ -294,7 +295,7 @@ pub(super) fn open_sled(options: &SledOptions, log: &Path) -> Result<::sled::Db,
             Err(error) => error,
         };
         let ::sled::Error::Io(source) = error else {
-            return Err(OpenError::Corrupt(format!("sled says: {error}")));
+            return Err(OpenError::Corrupt(SledError::from(error).to_string()));
         };
         // sled gives its lock's error this form.
         let is_locked = source.kind() == io::ErrorKind::Other && source.to_string().contains("acquire lock");
@@ -367,7 +368,7 @@ fn sled_error(error: ::sled::Error) -> OpenError {
     if let ::sled::Error::Io(source) = error {
         return OpenError::Io { doing: "reading the store's beginning", source };
     }
-    OpenError::Corrupt(format!("sled says: {error}"))
+    OpenError::Corrupt(SledError::from(error).to_string())
 }
 
 fn random() -> io::Result<[u8; 16]> {

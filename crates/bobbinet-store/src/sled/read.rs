@@ -14,6 +14,7 @@ use super::{
     chunks,
     codec::{self, BlobName, Body, Damaged, Kept, Value},
     entry::{Entry, StepAt},
+    fault::SledError,
     group::Broken,
     index::Index,
     keys,
@@ -38,14 +39,14 @@ impl Fail {
     pub(super) fn into_broken(self) -> Broken {
         match self {
             Self::Missing(what) => Broken::Damaged(Damaged(what)),
-            Self::Sled(error) => Broken::Sled(error),
+            Self::Sled(error) => Broken::Sled(error.into()),
         }
     }
 
     pub(super) fn into_store(self) -> StoreError {
         match self {
             Self::Missing(what) => StoreError::Corrupt(format!("{what} is missing or not what was written")),
-            Self::Sled(error) => store_error(&error),
+            Self::Sled(error) => store_error(error),
         }
     }
 }
@@ -63,13 +64,10 @@ impl From<Damaged> for Fail {
 }
 
 /// What sled's error means to the one who asks.
-pub(super) fn store_error(error: &::sled::Error) -> StoreError {
-    match error {
-        ::sled::Error::Corruption { .. } | ::sled::Error::ReportableBug(_) => StoreError::Corrupt(error.to_string()),
-        ::sled::Error::Io(_) | ::sled::Error::Unsupported(_) | ::sled::Error::CollectionNotFound(_) => {
-            StoreError::Unavailable(error.to_string())
-        }
-    }
+pub(super) fn store_error(error: ::sled::Error) -> StoreError {
+    let is_damage = matches!(error, ::sled::Error::Corruption { .. } | ::sled::Error::ReportableBug(_));
+    let told = SledError::from(error).to_string();
+    if is_damage { StoreError::Corrupt(told) } else { StoreError::Unavailable(told) }
 }
 
 /// A stream as the index has it, with the steps that a reader wants.
