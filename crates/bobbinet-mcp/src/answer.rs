@@ -6,7 +6,7 @@ use bobbinet_core::{Json, Message, MessageId, Part, Plan, Question, QuestionKind
 use serde_json::Value;
 
 use crate::{
-    arguments,
+    arguments::{self, Spoken, Unclear},
     fields::Fields,
     resolve,
     schema::{Schema, Violation},
@@ -78,14 +78,14 @@ fn spoken(schema: &Schema, text: &str, said: &str) -> Result<Json, Vec<Violation
             let value = match said {
                 "yes" | "y" if is_yes_or_no => Json::of(&true),
                 "no" | "n" if is_yes_or_no => Json::of(&false),
-                _ => match pair(schema, text) {
+                _ => match pair(schema, text)? {
                     Some(pairs) => return Ok(pairs.to_json()),
                     None => arguments::typed(schema, only, text, false),
                 },
             };
             fields.set(only, value);
         }
-        _ => match pair(schema, text) {
+        _ => match pair(schema, text)? {
             Some(pairs) => fields = pairs,
             None if said == "accept" && schema.check(&Value::Object(serde_json::Map::new())).is_empty() => {}
             None => {
@@ -100,13 +100,18 @@ fn spoken(schema: &Schema, text: &str, said: &str) -> Result<Json, Vec<Violation
     Ok(fields.to_json())
 }
 
-/// The text as `name=value` pairs of properties that there are.
-fn pair(schema: &Schema, text: &str) -> Option<Fields> {
+/// The text as `name=value` pairs of properties that there are, if it looks like them. What only begins so is neither
+/// those nor a value.
+fn pair(schema: &Schema, text: &str) -> Result<Option<Fields>, Vec<Violation>> {
     let begins_so =
         schema.properties().any(|(name, _)| text.strip_prefix(name).is_some_and(|rest| rest.starts_with('=')));
     match arguments::read(text, schema) {
-        arguments::Spoken::Arguments(fields) if begins_so => Some(fields),
-        arguments::Spoken::Arguments(_) | arguments::Spoken::Unclear => None,
+        Spoken::Arguments(fields) if begins_so => Ok(Some(fields)),
+        Spoken::Unclear(why @ (Unclear::Half(_) | Unclear::Twice(_))) => {
+            let text = why.advice(text).trim_end().trim_end_matches('.').to_owned();
+            Err(vec![Violation { path: String::new(), text, is_missing: false }])
+        }
+        Spoken::Arguments(_) | Spoken::Unclear(Unclear::Words | Unclear::Unknown(_)) => Ok(None),
     }
 }
 
@@ -174,6 +179,8 @@ mod tests {
         let name = json!({"type":"object","properties":{"name":{"type":"string"}},"required":["name"]});
         check(&name, "Ann", r#"{"action":"accept","content":{"name":"Ann"}}"#);
         check(&name, "name=Ann", r#"{"action":"accept","content":{"name":"Ann"}}"#);
+        check(&name, "name=Ann Lee", "again 1");
+        check(&name, "Ann Lee", r#"{"action":"accept","content":{"name":"Ann Lee"}}"#);
         check(&name, " Decline ", r#"{"action":"decline"}"#);
         check(&name, r#"data:{"action":"cancel"}"#, r#"{"action":"cancel"}"#);
         check(&name, r#"data:{"name":"Ann"}"#, r#"{"action":"accept","content":{"name":"Ann"}}"#);

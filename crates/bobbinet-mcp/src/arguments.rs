@@ -28,8 +28,45 @@ pub(crate) enum Spoken {
     /// These arguments; perhaps none.
     Arguments(Fields),
     /// It cannot be read as arguments of this tool.
-    Unclear,
+    Unclear(Unclear),
 }
+
+/// Why a text is no arguments of a tool. What looks like arguments and is not quite is never taken for something else:
+/// a tool would run with what nobody meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Unclear {
+    /// Nothing in it looks like arguments.
+    Words,
+    /// It begins like the argument of this name, and cannot be read on as arguments: a value with spaces that is not
+    /// quoted, as a rule.
+    Half(String),
+    /// It gives an argument of this name, which the tool does not have.
+    Unknown(String),
+    /// It gives this argument twice.
+    Twice(String),
+}
+
+impl Unclear {
+    /// What to do about it, as a sentence to go on from; empty where there is nothing to say.
+    pub(crate) fn advice(&self, text: &str) -> String {
+        match self {
+            Self::Words => String::new(),
+            Self::Half(name) => {
+                let value = text.split_once('=').map(|(_, value)| value.trim()).unwrap_or_default();
+                let is_short = value.chars().count() <= QUOTED_MAX && !value.contains(['"', '\'', '\\', '\n', '=']);
+                let value = if is_short && !value.is_empty() { value } else { "…" };
+                format!("A value with spaces stands in quotation marks: {name}=\"{value}\". ")
+            }
+            Self::Unknown(name) => format!(
+                "It has no argument `{name}`; a text that looks like one stands in quotation marks, behind its argument's name. "
+            ),
+            Self::Twice(name) => format!("`{name}` is given twice. "),
+        }
+    }
+}
+
+/// Characters of a value that is said again in the advice to quote it.
+const QUOTED_MAX: usize = 80;
 
 /// Reads a text as the arguments of a tool: a JSON object, `name=value` pairs, or, where the tool can take one text
 /// only, that text.
@@ -41,13 +78,14 @@ pub(crate) fn read(text: &str, schema: &Schema) -> Spoken {
     if let Some(fields) = object(text) {
         return Spoken::Arguments(fields);
     }
-    let named = pairs(text).filter(|pairs| pairs.iter().all(|pair| schema.has_property(pair.name)));
-    if let Some(pairs) = named {
-        let mut fields = Fields::default();
-        for pair in pairs {
-            fields.set(pair.name, typed(schema, pair.name, &pair.value, pair.is_quoted));
-        }
-        return Spoken::Arguments(fields);
+    if let Some(pairs) = pairs(text) {
+        return match named(&pairs, schema) {
+            Ok(fields) => Spoken::Arguments(fields),
+            Err(unclear) => Spoken::Unclear(unclear),
+        };
+    }
+    if let Some(name) = begins_like(text).filter(|name| schema.has_property(name)) {
+        return Spoken::Unclear(Unclear::Half(name.to_owned()));
     }
     match schema.only_text() {
         Some(name) => {
@@ -55,8 +93,36 @@ pub(crate) fn read(text: &str, schema: &Schema) -> Spoken {
             fields.set(name, Json::of(text));
             Spoken::Arguments(fields)
         }
-        None => Spoken::Unclear,
+        None => Spoken::Unclear(Unclear::Words),
     }
+}
+
+/// The pairs as arguments, each of which the tool has.
+fn named(pairs: &[Pair<'_>], schema: &Schema) -> Result<Fields, Unclear> {
+    let mut fields = Fields::default();
+    for pair in pairs {
+        if !schema.has_property(pair.name) {
+            return Err(Unclear::Unknown(pair.name.to_owned()));
+        }
+        if fields.get(pair.name).is_some() {
+            return Err(Unclear::Twice(pair.name.to_owned()));
+        }
+        fields.set(pair.name, typed(schema, pair.name, &pair.value, pair.is_quoted));
+    }
+    Ok(fields)
+}
+
+/// The name that a text begins with, if it begins like an argument: `name=`, `name =`, `name:=`.
+fn begins_like(text: &str) -> Option<&str> {
+    let (name, rest) = text.split_at(text.find(|c: char| !is_of_a_name(c)).unwrap_or(text.len()));
+    let rest = rest.trim_start();
+    let is_argument = !name.is_empty() && (rest.starts_with('=') || rest.starts_with(":="));
+    is_argument.then_some(name)
+}
+
+/// What the name of an argument is made of, in text.
+fn is_of_a_name(c: char) -> bool {
+    c.is_alphanumeric() || matches!(c, '_' | '-' | '.')
 }
 
 /// The text as a JSON object, if it is one that every reader takes for the same: what is checked here is read again by the server.
@@ -94,8 +160,7 @@ fn pairs(text: &str) -> Option<Vec<Pair<'_>>> {
         let end = rest.find(|c: char| c == '=' || c.is_whitespace())?;
         let (name, after) = rest.split_at(end);
         let after = after.strip_prefix('=')?;
-        let is_name = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'));
-        if !is_name || pairs.len() == PAIRS_MAX {
+        if name.is_empty() || !name.chars().all(is_of_a_name) || pairs.len() == PAIRS_MAX {
             return None;
         }
         let (value, is_quoted, after) = value(after)?;
@@ -159,7 +224,7 @@ mod tests {
         let schema = Schema::new(Json::from(schema), 1 << 20);
         let found = match read(text, &schema) {
             Spoken::Arguments(fields) => fields.to_json().as_str().to_owned(),
-            Spoken::Unclear => "unclear".to_owned(),
+            Spoken::Unclear(why) => format!("{why:?}"),
         };
         assert_eq!(found, expected, "{text}");
     }
@@ -187,18 +252,39 @@ mod tests {
         check(&file, r#"{"path":"x","path":"y"}"#, r#"{"path":"{\"path\":\"x\",\"path\":\"y\"}"}"#);
         check(&file, "", "{}");
         check(&file, "docs/a.txt", r#"{"path":"docs/a.txt"}"#);
-        check(&file, "unknown=1", r#"{"path":"unknown=1"}"#);
-        check(&file, r#"path="unclosed"#, r#"{"path":"path=\"unclosed"}"#);
+        check(&file, "what is in docs/a.txt?x=1", r#"{"path":"what is in docs/a.txt?x=1"}"#);
+    }
+
+    #[test]
+    fn what_looks_like_arguments_is_never_taken_for_a_text() {
+        let echo = json!({"properties":{"message":{"type":"string"},"loud":{"type":"boolean"}},"required":["message"]});
+        check(&echo, "message=hello world", r#"Half("message")"#);
+        check(&echo, "message = hello", r#"Half("message")"#);
+        check(&echo, r#"message:="hello""#, r#"Half("message")"#);
+        check(&echo, r#"message="unclosed"#, r#"Half("message")"#);
+        check(&echo, "loud=true hello", r#"Half("loud")"#);
+        check(&echo, "mesage=hello", r#"Unknown("mesage")"#);
+        check(&echo, "message=a message=b", r#"Twice("message")"#);
+        check(&echo, r#"message="hello world" loud=true"#, r#"{"message":"hello world","loud":true}"#);
+        check(&echo, "hello message=world", r#"{"message":"hello message=world"}"#);
+        check(&echo, "messages = none", r#"{"message":"messages = none"}"#);
+        let advice = |text: &str| Unclear::Half("message".to_owned()).advice(text);
+        let expected = "A value with spaces stands in quotation marks: message=\"hello world\". ";
+        assert_eq!(advice("message=hello world"), expected);
+        assert!(advice("message=say \"x\" to").contains("message=\"…\""));
     }
 
     #[test]
     fn what_could_mean_several_things_is_unclear() {
         let sum = json!({"properties":{"a":{"type":"number"},"b":{"type":"number"}},"required":["a","b"]});
         check(&sum, "a=1 b=2.50", r#"{"a":1,"b":2.50}"#);
-        check(&sum, "1 2", "unclear");
-        check(&sum, "a=1 and b=2", "unclear");
+        check(&sum, "1 2", "Words");
+        check(&sum, "a=1 and b=2", r#"Half("a")"#);
         check(&json!({}), "x=1 y=z", r#"{"x":1,"y":"z"}"#);
-        check(&json!({}), &"x=1 ".repeat(PAIRS_MAX), r#"{"x":1}"#);
-        check(&json!({}), &"x=1 ".repeat(PAIRS_MAX + 1), "unclear");
+        let many = |count: usize| (0..count).map(|n| format!("x{n}=1 ")).collect::<String>();
+        let Spoken::Arguments(_) = read(&many(PAIRS_MAX), &Schema::new(Json::from(&json!({})), 1 << 20)) else {
+            panic!("so many are read")
+        };
+        check(&json!({}), &many(PAIRS_MAX + 1), r#"Half("x0")"#);
     }
 }

@@ -106,14 +106,25 @@ impl Catalog {
             .filter_map(|known| {
                 let candidate = known.to_lowercase();
                 let distance = strsim::osa_distance(&wanted, &candidate);
-                let is_part = !wanted.is_empty() && (candidate.contains(&wanted) || wanted.contains(&candidate));
-                let is_near = is_part || distance * 3 <= wanted.chars().count().max(candidate.chars().count());
+                let is_part = is_part(&wanted, &candidate) || is_part(&candidate, &wanted);
+                let is_near = is_part || distance * 3 <= wanted.chars().count().min(candidate.chars().count());
                 is_near.then_some((distance, known.as_str()))
             })
             .collect::<Vec<_>>();
         near.sort_unstable();
         near.into_iter().take(NEAR_MAX).map(|(_, name)| name).collect()
     }
+}
+
+/// Whether a name is some of the words of another: `read` of `read_file`, and not of `bread`; a letter or two of it is
+/// in too many.
+fn is_part(part: &str, whole: &str) -> bool {
+    const PART_MIN: usize = 3;
+    let is_between = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric());
+    part.chars().count() >= PART_MIN
+        && whole.match_indices(part).any(|(at, _)| {
+            is_between(whole[..at].chars().next_back()) && is_between(whole[at + part.len()..].chars().next())
+        })
 }
 
 /// What is said of an agent before its server has said anything.
@@ -261,8 +272,12 @@ mod tests {
         assert_eq!(catalog.near("raed_file"), ["read_file"]);
         assert_eq!(catalog.near("LIST"), ["list"]);
         assert_eq!(catalog.near("read"), ["read_file", "read_text_file"]);
-        assert_eq!(catalog.near("zzz"), [""; 0]);
         // What is too long to be a name is compared with none.
         assert_eq!(catalog.near(&format!("read_file{}", "x".repeat(300))), [""; 0]);
+        assert_eq!(catalog.near("read the list"), ["list"]);
+        // What has only some letters in common was not meant.
+        for far in ["zzz", "", "e", "ea", "at", "bread", "enlist", "lost_it", "what", "d_f"] {
+            assert_eq!(catalog.near(far), [""; 0], "{far}");
+        }
     }
 }

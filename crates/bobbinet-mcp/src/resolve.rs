@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::{
     answer, arguments,
-    arguments::Spoken,
+    arguments::{Spoken, Unclear},
     catalog::{Catalog, Tool},
     convert,
     fields::Fields,
@@ -86,7 +86,7 @@ impl Resolver<'_> {
             With::Data(data) => self.check(tool, &data, manner, id),
             With::Text(text) => match arguments::read(&text, &tool.input) {
                 Spoken::Arguments(fields) => self.check(tool, &fields.to_json(), manner, id),
-                Spoken::Unclear => self.ask_arguments(tool, &Fields::default(), &[], Some(&text), id),
+                Spoken::Unclear(why) => self.ask_arguments(tool, &Fields::default(), &[], Some((&text, &why)), id),
             },
         }
     }
@@ -143,15 +143,11 @@ impl Resolver<'_> {
         let Some(tool) = asked.as_deref().and_then(|name| self.catalog.get(name)) else {
             return self.ask_skill(Some(&known), Some(request.message.text().trim()), id);
         };
-        let (fields, unclear) = match self.add_answer(tool, known.clone(), request.message) {
-            Some(fields) => (fields, None),
-            None => (known, Some(request.message.text())),
-        };
-        match unclear {
-            None => self.check(tool, &fields.to_json(), Manner::AskAll, id),
-            Some(text) => {
-                let violations = tool.input.check_light(&fields.to_json()).unwrap_or_default();
-                self.ask_arguments(tool, &fields, &violations, Some(&text), id)
+        match self.add_answer(tool, known.clone(), request.message) {
+            Ok(fields) => self.check(tool, &fields.to_json(), Manner::AskAll, id),
+            Err(why) => {
+                let violations = tool.input.check_light(&known.to_json()).unwrap_or_default();
+                self.ask_arguments(tool, &known, &violations, Some((&request.message.text(), &why)), id)
             }
         }
     }
@@ -178,7 +174,7 @@ impl Resolver<'_> {
             With::Data(data) => Fields::read(data),
             With::Text(text) => match arguments::read(text, &tool.input) {
                 Spoken::Arguments(fields) => Some(fields),
-                Spoken::Unclear => None,
+                Spoken::Unclear(_) => None,
             },
         };
         if let Some(more) = more {
@@ -188,28 +184,28 @@ impl Resolver<'_> {
     }
 
     /// What was asked for, from an answer: data, pairs, or, if only one thing is missing, that thing.
-    fn add_answer(&self, tool: &Tool, mut known: Fields, message: &Message) -> Option<Fields> {
+    fn add_answer(&self, tool: &Tool, mut known: Fields, message: &Message) -> Result<Fields, Unclear> {
         let text = message.text();
         let data = match message.data() {
-            Some(data) => Some(Fields::read(data)?),
+            Some(data) => Some(Fields::read(data).ok_or(Unclear::Words)?),
             None => arguments::object(&text),
         };
         if let Some(mut data) = data {
             // The arguments alone, or in the form that the skill would be named in.
             let inner = data.take("arguments").filter(|_| data.is_empty());
             known.merge(inner.as_ref().and_then(Fields::read).unwrap_or(data));
-            return Some(known);
+            return Ok(known);
         }
         let missing = tool.input.required().into_iter().filter(|name| known.get(name).is_none()).collect::<Vec<_>>();
         match (arguments::read(&text, &tool.input), missing.as_slice()) {
-            (Spoken::Arguments(fields), []) => known.merge(fields),
-            (Spoken::Arguments(fields), missing) if missing.iter().any(|name| fields.get(name).is_some()) => {
-                known.merge(fields);
+            // Other arguments than what was asked for, too: that is asked for again.
+            (Spoken::Arguments(fields), _) => known.merge(fields),
+            (Spoken::Unclear(Unclear::Words | Unclear::Unknown(_)), [only]) => {
+                known.set(only, arguments::typed(&tool.input, only, text.trim(), false));
             }
-            (_, [only]) => known.set(only, arguments::typed(&tool.input, only, text.trim(), false)),
-            (Spoken::Arguments(_) | Spoken::Unclear, _) => return None,
+            (Spoken::Unclear(why), _) => return Err(why),
         }
-        Some(known)
+        Ok(known)
     }
 
     fn unknown(&self, name: &str) -> Fault {
@@ -275,7 +271,7 @@ impl Resolver<'_> {
         tool: &Tool,
         known: &Fields,
         violations: &[Violation],
-        unclear: Option<&str>,
+        unclear: Option<(&str, &Unclear)>,
         id: &MessageId,
     ) -> Plan {
         let mut wanted = tool
@@ -294,8 +290,8 @@ impl Resolver<'_> {
             }
         }
         let mut text = match unclear {
-            Some(unclear) if !unclear.trim().is_empty() => {
-                format!("That cannot be read as arguments of `{}`. ", tool.id)
+            Some((said, why)) if !said.trim().is_empty() => {
+                format!("That cannot be read as arguments of `{}`. {}", tool.id, why.advice(said))
             }
             Some(_) | None => String::new(),
         };
