@@ -8,6 +8,7 @@ mod demo;
 mod edge;
 mod foreign;
 mod guarded;
+mod hostile;
 mod node;
 mod once;
 mod readme;

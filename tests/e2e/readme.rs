@@ -1,86 +1,91 @@
-//! Every command of the README is run as it stands there. `cargo run -p bobbinet -- …` is run as `bobbinet …`, the binary under test;
-//! `cargo xtask test` is what runs this.
+//! The README's shell blocks, pasted into one shell in their order, with nothing added and nothing waited for.
+//!
+//! Two things differ from a reader's machine: `cargo` is a script, which runs `cargo run -p bobbinet -- …` as the binary under
+//! test and is done with everything else (`cargo xtask test` is what runs this); and the port that the page names is a
+//! free one.
 
 use std::{
+    io::Write,
+    os::unix::{fs::PermissionsExt, process::CommandExt},
     path::Path,
     process::{Command, Stdio},
+    time::{Duration, Instant},
 };
 
-use crate::node::{repository, tools};
+use nix::{
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
+};
 
-/// The lines that begin with `$ ` in the `console` blocks of a page, block by block.
-fn blocks(page: &str) -> Vec<Vec<String>> {
-    let mut blocks = Vec::new();
+use crate::node::{PATIENCE, repository, tools};
+
+/// The `sh` blocks of a page, one after the other, as they stand there.
+fn blocks(page: &str) -> String {
+    let mut text = String::new();
     let mut lines = page.lines();
-    while lines.by_ref().any(|line| line == "```console") {
-        let block = lines.by_ref().take_while(|line| *line != "```");
-        let commands = block.filter_map(|line| line.strip_prefix("$ ")).map(str::to_owned);
-        blocks.push(commands.collect());
-    }
-    blocks
-}
-
-/// The ports that the page names, each with a free one to take its place.
-fn ports() -> [(&'static str, String); 2] {
-    ["7420", "7431"].map(|named| {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        (named, free.to_string())
-    })
-}
-
-/// One script of all blocks: what runs in the background is waited for until it listens, and ended at the end.
-fn script(page: &str) -> String {
-    let ports = ports();
-    let mut script = String::from("set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\n");
-    script.push_str(&format!("export BOBBINET_LISTEN=127.0.0.1:{}\n", ports[0].1));
-    for command in blocks(page).into_iter().flatten() {
-        let mut command = command.replace("cargo run -p bobbinet -- ", "bobbinet ");
-        let port = ports.iter().find(|(named, _)| command.contains(named)).unwrap_or(&ports[0]).1.clone();
-        for (named, free) in &ports {
-            command = command.replace(named, free);
-        }
-        script.push_str(&format!("echo {}\n{command}\n", shell_quote(&format!("$ {command}"))));
-        if command.ends_with('&') {
-            // A node listens once it can work.
-            script.push_str(&format!(
-                "for _ in $(seq 600); do (: </dev/tcp/127.0.0.1/{port}) 2>/dev/null && break; sleep 0.1; done\n"
-            ));
+    while lines.by_ref().any(|line| line == "```sh") {
+        for line in lines.by_ref().take_while(|line| *line != "```") {
+            text.push_str(line);
+            text.push('\n');
         }
     }
-    script
+    text
 }
 
-fn shell_quote(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
+fn free_port() -> String {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string()
 }
 
 #[test]
-fn every_command_of_the_readme_works() {
+fn the_blocks_of_the_readme_work_when_pasted() {
     let folder = tempfile::tempdir().unwrap();
-    let home = tempfile::tempdir().unwrap();
-    let docs = folder.path().join("docs");
-    std::fs::create_dir(&docs).unwrap();
-    std::fs::write(docs.join("a.txt"), "what the README reads\n").unwrap();
-    let servers = r#"{ "mcpServers": { "files": { "command": "npx", "args": ["-y", "@modelcontextprotocol/server-filesystem", "./docs"] } } }"#;
-    std::fs::write(folder.path().join("mcp.json"), servers).unwrap();
-    let page = std::fs::read_to_string(repository("README.md")).unwrap();
-    assert!(page.contains(servers), "the test's mcp.json is the README's");
+    let bin = folder.path().join("bin");
+    std::fs::create_dir(&bin).unwrap();
+    let cargo = "#!/bin/sh\ncase \"$*\" in \"run -p bobbinet -- \"*) shift 4; exec bobbinet \"$@\";; esac\n";
+    std::fs::write(bin.join("cargo"), cargo).unwrap();
+    std::fs::set_permissions(bin.join("cargo"), std::fs::Permissions::from_mode(0o755)).unwrap();
     // What `npx -y` would fetch is installed already, in the version that the tests use.
     std::os::unix::fs::symlink(tools().join("npm/node_modules"), folder.path().join("node_modules")).unwrap();
+    let page = std::fs::read_to_string(repository("README.md")).unwrap();
+    assert!(!page.contains("```console"), "a block with prompts cannot be pasted");
+    let (node, agent) = (free_port(), free_port());
+    let script = blocks(&page).replace("7420", &node).replace("7431", &agent);
 
     let binary = Path::new(env!("CARGO_BIN_EXE_bobbinet")).parent().unwrap();
-    let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap());
-    let ran = Command::new("bash")
-        .args(["-c", &script(&page)])
+    let path = format!("{}:{}:{}", bin.display(), binary.display(), std::env::var("PATH").unwrap());
+    let (out, error) = (folder.path().join("out"), folder.path().join("error"));
+    let mut shell = Command::new("bash")
+        .args(["-e", "-o", "pipefail"])
         .current_dir(folder.path())
         .env("PATH", path)
-        .env("XDG_RUNTIME_DIR", home.path())
-        .stdin(Stdio::null())
-        .output()
+        .env("HOME", folder.path())
+        .env("XDG_RUNTIME_DIR", folder.path().join("run"))
+        .env("BOBBINET_LISTEN", format!("127.0.0.1:{node}"))
+        .process_group(0)
+        .stdin(Stdio::piped())
+        .stdout(std::fs::File::create(&out).unwrap())
+        .stderr(std::fs::File::create(&error).unwrap())
+        .spawn()
         .unwrap();
-    let out = String::from_utf8_lossy(&ran.stdout);
-    assert!(ran.status.success(), "{out}\n{}", String::from_utf8_lossy(&ran.stderr));
-    for expected in ["a.txt", "what the README reads", "Ada", "read_text_file", "completed"] {
-        assert!(out.contains(expected), "{expected:?} is not in:\n{out}");
+    shell.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+    let status = shell.wait().unwrap();
+    let group = Pid::from_raw(i32::try_from(shell.id()).unwrap());
+    let (out, error) = (std::fs::read_to_string(out).unwrap(), std::fs::read_to_string(error).unwrap());
+    // The last block ends what the others have begun. What goes on all the same is not left to go on.
+    let patience = Instant::now() + PATIENCE;
+    while killpg(group, None).is_ok() {
+        if Instant::now() > patience {
+            killpg(group, Signal::SIGKILL).unwrap();
+            panic!("something goes on after the last block:\n{out}\n{error}");
+        }
+        if !status.success() {
+            // What is gone need not be told.
+            let _ = killpg(group, Signal::SIGTERM);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(status.success(), "{script}\n{out}\n{error}");
+    for expected in ["a.txt", "what the agent reads", "Ada", "read_text_file", "completed", "TOOL"] {
+        assert!(out.contains(expected), "{expected:?} is not in:\n{out}\n{error}");
     }
 }

@@ -171,3 +171,221 @@ fn service_parameters_go_with_each_request() {
     let insecure = send(&["--insecure"]);
     assert!(insecure.code == 0 && insecure.error.starts_with("warning: certificates are not checked"), "{insecure:?}");
 }
+
+/// What a command comes to in a folder, with a home that is shared.
+fn run_in(folder: &Path, home: &Path, arguments: &[&str]) -> Ran {
+    let mut command = bobbinet(folder);
+    let output = command.args(arguments).env("HOME", home).env_remove("XDG_RUNTIME_DIR").output().unwrap();
+    Ran {
+        code: output.status.code().unwrap(),
+        out: String::from_utf8(output.stdout).unwrap(),
+        error: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+#[test]
+fn a_name_means_the_node_of_this_folder_and_no_other() {
+    let root = tempfile::tempdir().unwrap();
+    let home = root.path().join("home");
+    let start = |name: &str| {
+        let folder = root.path().join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        let program = env!("CARGO_BIN_EXE_bobbinet");
+        let config = format!(
+            "node: {{ listen: \"127.0.0.1:0\", data: ./data }}\nagents:\n  \
+             files: {{ mcp: {{ command: [{program:?}, demo-server, notes, ./notes] }} }}\n"
+        );
+        std::fs::write(folder.join("bobbinet.yaml"), config).unwrap();
+        let environment = [("HOME", home.to_str().unwrap()), ("XDG_RUNTIME_DIR", "")];
+        (Node::start(&folder, &environment).unwrap(), folder)
+    };
+    let ((mine, here), (other, there)) = (start("mine"), start("other"));
+    let (there, other_url) = (there.canonicalize().unwrap(), other.agent("files").url);
+    let add =
+        |folder: &Path, flags: &[&str]| run_in(folder, &home, &[&["call", "files.add_note", "text=x"], flags].concat());
+    let ran = add(&here, &["--verbose"]);
+    let said = format!("note: using the node of {}", here.canonicalize().unwrap().display());
+    assert!(ran.code == 0 && ran.error.contains(&said), "{ran:?}");
+    assert_eq!(mine.stop().code(), Some(0));
+    // The other folder's node has an agent of this name, and is not written to.
+    for arguments in [
+        &["call", "files.add_note", "text=y"][..],
+        &["send", "-a", "files", "add_note text=y"],
+        &["send", "add_note text=y"],
+        &["token", "mint", "-a", "files"],
+        &["token", "mint"],
+    ] {
+        let ran = run_in(&here, &home, arguments);
+        assert_eq!((ran.code, ran.out.as_str()), (3, ""), "{arguments:?}: {ran:?}");
+        assert!(ran.error.contains(there.to_str().unwrap()) && ran.error.contains("http://127.0.0.1:"), "{ran:?}");
+    }
+    assert_eq!(std::fs::read_to_string(there.join("notes")).unwrap_or_default(), "");
+    // Named by its URL or its data folder, it is meant.
+    let by_url = run_in(&here, &home, &["call", "add_note", "text=z", "-a", &other_url]);
+    assert_eq!(by_url.code, 0, "{by_url:?}");
+    assert_eq!(add(&here, &["--data-dir", there.join("data").to_str().unwrap()]).code, 0);
+    let gone = add(&here, &["--data-dir", "nowhere"]);
+    assert!(gone.code == 3 && gone.error.contains("no node is running on nowhere"), "{gone:?}");
+    // Two of a name in one folder are told apart by their URLs alone.
+    let program = env!("CARGO_BIN_EXE_bobbinet");
+    let second = bobbinet(&there)
+        .args(["agent", "--name", "files", "--listen", "127.0.0.1:0", "--data-dir", "second", "--", program])
+        .args(["demo-server", "notes", "./second-notes"])
+        .env("HOME", &home)
+        .env_remove("XDG_RUNTIME_DIR")
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let second = Ending(second);
+    // It is waited for, as it has said that it starts, or the command is quicker and finds one only.
+    let patience = std::time::Instant::now() + crate::node::PATIENCE;
+    while !there.join("second/node.json").exists() {
+        assert!(std::time::Instant::now() < patience, "the second node does not start");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let ambiguous = add(&there, &[]);
+    assert!(ambiguous.code == 2 && ambiguous.error.matches("http://127.0.0.1:").count() >= 2, "{ambiguous:?}");
+    drop(second);
+}
+
+/// A process that is ended with the test.
+struct Ending(std::process::Child);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_token_is_minted_for_the_agent_that_is_named() {
+    let place = Place::with(&[("one", "notes"), ("two", "notes")]);
+    let minted = place.run(&["token", "mint", "-a", "two"]);
+    assert_eq!((minted.code, minted.error.as_str()), (0, ""), "{minted:?}");
+    let token = minted.out.trim();
+    let list = |agent: &str| place.run(&["task", "list", "-a", agent, "--bearer", token]).code;
+    assert_eq!((list("two"), list("one")), (0, 4));
+    let url = place.node.agent("one").url;
+    assert_eq!(place.run(&["token", "mint", "-a", &url]).code, 0);
+    let which = place.run(&["token", "mint"]);
+    assert!(which.code == 2 && which.error.contains("-a one"), "{which:?}");
+    let stranger = place.run(&["token", "mint", "-a", "one", "--sub", "somebody"]);
+    assert!(stranger.code == 0 && stranger.error.contains("will refuse"), "{stranger:?}");
+}
+
+#[test]
+fn scripts_are_told_how_a_task_ended_and_people_in_a_table() {
+    let place = Place::with(&[("one", "notes")]);
+    let code = |arguments: &[&str]| place.run(&[arguments, &["--fail"]].concat()).code;
+    assert_eq!(code(&["call", "one.list_notes"]), 0);
+    assert_eq!(code(&["call", "one.read_note", "number=7"]), 10);
+    assert_eq!(code(&["call", "one.read_note", "number:=\"x\""]), 11);
+    assert_eq!(code(&["send", "-a", "one", "what is there?"]), 13);
+    assert_eq!(place.run(&["call", "one.read_note", "number=7"]).code, 0, "it did its job");
+    let asks = ids(&place.document(&["task", "list", "--state", "input-required"]));
+    assert_eq!(code(&["task", "get", &asks[0]]), 13);
+    assert_eq!(code(&["task", "get", &asks[0], "--wait", "-o", "json"]), 13);
+    assert_eq!(place.run(&["task", "cancel", &asks[0]]).code, 0);
+    assert_eq!(code(&["task", "get", &asks[0]]), 12);
+    let table = place.run(&["task", "list", "-o", "table"]);
+    let lines: Vec<&str> = table.out.lines().collect();
+    assert!(lines[0].contains("STATE") && lines[0].contains("TOOL"), "{table:?}");
+    assert_eq!((lines.len(), lines[6]), (7, "Total: 5"), "{table:?}");
+    assert!(lines[5].contains("completed") && lines[5].contains(" list_notes "), "{table:?}");
+    // What only looks like arguments is asked about, with what to type.
+    let half = place.run(&["send", "-a", "one", "add_note text=hello world"]);
+    assert!(half.out.contains(r#"text="hello world""#) && half.out.contains("input-required"), "{half:?}");
+    assert_eq!(std::fs::read_to_string(place.path().join("one")).unwrap_or_default(), "", "nothing was noted");
+}
+
+#[test]
+fn ctrl_c_ends_the_waiting_and_says_how_to_come_back() {
+    let place = Place::with(&[("one", "report")]);
+    let mut command = bobbinet(place.path());
+    command.args(["call", "one.make_report", "topic=x", "sections=1000"]);
+    command.env("HOME", place.path().join("home")).env("BOBBINET_DATA", place.path().join("data"));
+    let child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
+    let patience = std::time::Instant::now() + crate::node::PATIENCE;
+    let id = loop {
+        let tasks = ids(&place.document(&["task", "list", "--state", "working"]));
+        if let [id] = tasks.as_slice() {
+            break id.clone();
+        }
+        assert!(std::time::Instant::now() < patience, "no task begins");
+    };
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    assert!(said.contains("goes on") && said.contains("bobbinet task"), "{said}");
+    assert_eq!(place.document(&["task", "get", &id])["status"]["state"], "TASK_STATE_WORKING");
+}
+
+#[test]
+fn two_signals_within_a_second_are_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = env!("CARGO_BIN_EXE_bobbinet");
+    let config = format!(
+        "node: {{ listen: \"127.0.0.1:0\", data: ./data, lame_duck: 1500ms }}\nagents:\n  \
+         one: {{ mcp: {{ command: [{program:?}, demo-server, notes, ./one] }} }}\n"
+    );
+    std::fs::write(folder.path().join("bobbinet.yaml"), config).unwrap();
+    let mut node = Node::start(folder.path(), &[]).unwrap();
+    for signal in [nix::sys::signal::Signal::SIGINT, nix::sys::signal::Signal::SIGTERM] {
+        node.signal(signal);
+    }
+    let status = node.wait_for_death(crate::node::PATIENCE).expect("the node ends");
+    let log = crate::node::log_of(folder.path());
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(log.contains("\"stopped\"") && !log.contains("told twice"), "{log}");
+}
+
+#[test]
+fn a_node_listens_while_its_servers_start_and_commands_wait_for_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = env!("CARGO_BIN_EXE_bobbinet");
+    let server = format!("until [ -e go ]; do sleep 0.02; done; exec '{program}' demo-server notes ./one");
+    let config = format!(
+        "node: {{ listen: \"127.0.0.1:0\", data: ./data }}\nagents:\n  one: {{ mcp: {{ command: [sh, -c, {server:?}] }} }}\n"
+    );
+    std::fs::write(folder.path().join("bobbinet.yaml"), config).unwrap();
+    let node = Node::start(folder.path(), &[]).unwrap();
+    let ready = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let response = reqwest::get(format!("{}/readyz?verbose", node.url)).await.unwrap();
+            (response.status().as_u16(), response.json::<Value>().await.unwrap())
+        })
+    };
+    let is_starting =
+        |report: &Value| report["checks"].as_array().unwrap().iter().any(|check| check["starting"] == true);
+    // It is not ready at first; then it is though the agent is not: others may be.
+    let patience = std::time::Instant::now() + crate::node::PATIENCE;
+    loop {
+        let (status, report) = ready();
+        assert!(is_starting(&report), "{report}");
+        if status == 200 {
+            break;
+        }
+        assert!(std::time::Instant::now() < patience, "{report}");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    let mut command = bobbinet(folder.path());
+    command.args(["card", "get", "one", "--debug"]).stdout(std::process::Stdio::piped());
+    let log = std::fs::File::create(folder.path().join("card.log")).unwrap();
+    let card = command.env("BOBBINET_DATA", folder.path().join("data")).stderr(log).spawn().unwrap();
+    // It has seen a card without skills, and waits.
+    while !std::fs::read_to_string(folder.path().join("card.log")).unwrap().contains("is starting") {
+        assert!(std::time::Instant::now() < patience, "the command does not wait");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    std::fs::write(folder.path().join("go"), "").unwrap();
+    let output = card.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && said.contains("Skill: list_notes"), "{said}");
+    let (status, report) = ready();
+    assert!(status == 200 && !is_starting(&report), "{report}");
+}

@@ -13,6 +13,7 @@ pub mod id;
 pub mod json;
 pub mod limits;
 pub mod task;
+pub mod text;
 pub mod time;
 
 pub use agent::{Description, Skill};

@@ -1,6 +1,6 @@
 //! What the engine runs: anything that can plan a message and carry out a call.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bobbinet_core::{Description, Message, MessageId, Outcome, Plan, Question, SkillId, Task};
@@ -25,6 +25,16 @@ pub trait Agent: fmt::Debug + Send + Sync + 'static {
     /// Whether a call could begin now. While it could not, tasks wait as submitted.
     fn takes_calls(&self) -> bool {
         true
+    }
+
+    /// Whether it is on its way for the first time: what it can do is not known yet, and may be in a moment.
+    fn is_starting(&self) -> bool {
+        false
+    }
+
+    /// Returns when it is not starting any more, after `patience` at the latest. Safe to drop.
+    async fn started(&self, patience: Duration) {
+        let _ = patience;
     }
 
     /// Carries out one call. Its intent is durable; what this returns becomes the task's outcome in one commit.

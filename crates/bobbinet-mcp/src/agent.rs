@@ -38,11 +38,6 @@ impl McpAgent {
         Arc::new(Self { shared, beside, tracker })
     }
 
-    /// Whether the tools are known: from the server, or from an earlier life.
-    pub fn knows_its_tools(&self) -> bool {
-        self.shared.catalog().is_some()
-    }
-
     /// Waits until the server can be called for the first time, and so its tools are known.
     ///
     /// # Errors
@@ -86,6 +81,20 @@ impl Agent for McpAgent {
 
     fn takes_calls(&self) -> bool {
         self.shared.takes_calls()
+    }
+
+    fn is_starting(&self) -> bool {
+        self.shared.is_starting()
+    }
+
+    async fn started(&self, patience: Duration) {
+        let deadline = Instant::now() + patience;
+        // What was wrong is said by `ready`, and by every call.
+        while self.shared.is_starting() && Instant::now() < deadline {
+            if self.shared.link(|| deadline).await.is_err() {
+                return;
+            }
+        }
     }
 
     async fn run(&self, run: Run) -> Outcome {

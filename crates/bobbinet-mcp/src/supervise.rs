@@ -142,6 +142,12 @@ impl Shared {
         self.state().waits_until(&self.config).is_none_or(|until| until <= Instant::now())
     }
 
+    /// Whether it is starting, and was never up: in no earlier life either.
+    pub(crate) fn is_starting(&self) -> bool {
+        let state = self.state();
+        state.catalog.is_none() && matches!(state.stage, Stage::Starting(_))
+    }
+
     /// Waits for a connection until `deadline`, or says why there is none. Safe to drop.
     pub(crate) async fn link(&self, deadline: impl Fn() -> Instant) -> Result<Arc<Link>, Fault> {
         self.find_link(deadline, Rest::IsWaitedOut).await

@@ -11,6 +11,7 @@ use clap::{
 };
 use clap_complete::Shell;
 use ipnet::IpNet;
+use tokio::time::Instant;
 
 use crate::{
     client::parts::Parts,
@@ -30,12 +31,12 @@ Examples:
   bobbinet demo                                    see it survive a kill -9
   bobbinet up mcp.json                             every server of the file becomes an agent
   bobbinet agent --name files -- npx -y @modelcontextprotocol/server-filesystem ./docs
-  bobbinet call files.list_directory path=docs     call a tool of a node on this machine
-  bobbinet task list                               what became of it";
+  bobbinet call files.list_directory path=.        call a tool of the node that was started in this folder
+  bobbinet task list -o table                      what became of it";
 
 /// Any MCP server becomes a durable A2A agent.
 #[derive(Debug, Parser)]
-#[command(name = "bobbinet", version, styles = STYLES, after_help = EXAMPLES, max_term_width = 110)]
+#[command(name = "bobbinet", version, styles = STYLES, after_long_help = EXAMPLES, max_term_width = 110)]
 #[command(disable_version_flag = true, subcommand_required = true, arg_required_else_help = true)]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -53,33 +54,54 @@ pub(crate) struct Global {
     pub(crate) output: Format,
     /// Show a bearer token of yours instead of one made with the key of a node on this machine. Others on the machine
     /// can see what is typed here: the variable is safer
-    #[arg(long, global = true, value_name = "TOKEN", env = "A2ACLI_BEARER", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        hide_short_help = true,
+        value_name = "TOKEN",
+        env = "A2ACLI_BEARER",
+        hide_env_values = true
+    )]
     pub(crate) bearer: Option<Secret>,
     /// Show this API key, where the agent's card says. Others on the machine can see what is typed here: the variable
     /// is safer
-    #[arg(long, global = true, value_name = "KEY", env = "A2ACLI_API_KEY", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        hide_short_help = true,
+        value_name = "KEY",
+        env = "A2ACLI_API_KEY",
+        hide_env_values = true
+    )]
     pub(crate) api_key: Option<Secret>,
     /// Send this service parameter, a header, with each request; may be repeated
-    #[arg(long, global = true, value_name = "NAME:VALUE", env = "A2ACLI_SVC_PARAM", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        hide_short_help = true,
+        value_name = "NAME:VALUE",
+        env = "A2ACLI_SVC_PARAM",
+        hide_env_values = true
+    )]
     #[arg(value_parser = ServiceParameter::parse)]
     pub(crate) svc_param: Vec<ServiceParameter>,
     /// Call the agent at this origin, such as https://agents.example.com, and not where its card says. It gets your credentials
     #[arg(long, global = true, value_name = "URL", value_parser = Origin::parse)]
     pub(crate) origin: Option<Origin>,
     /// Believe any certificate. For trying things out only: whoever stands in between can read and change everything
-    #[arg(long, global = true, env = "A2ACLI_INSECURE", hide_env = true, value_parser = FalseyValueParser::new())]
+    #[arg(long, global = true, hide_short_help = true, env = "A2ACLI_INSECURE", hide_env = true, value_parser = FalseyValueParser::new())]
     pub(crate) insecure: bool,
     /// Show all of what is said, and not only its gist
     #[arg(long, global = true, env = "A2ACLI_VERBOSE", hide_env = true, value_parser = FalseyValueParser::new())]
     pub(crate) verbose: bool,
     /// Tell on standard error how it is done
-    #[arg(long, global = true, env = "A2ACLI_DEBUG", hide_env = true, value_parser = FalseyValueParser::new())]
+    #[arg(long, global = true, hide_short_help = true, env = "A2ACLI_DEBUG", hide_env = true, value_parser = FalseyValueParser::new())]
     pub(crate) debug: bool,
     /// Take A2ACLI_* settings from this file instead of the nearest .env
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, hide_short_help = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// What to log, such as `debug` or `info,bobbinet_engine=trace`
-    #[arg(long, global = true, value_name = "FILTER", env = "BOBBINET_LOG", hide_env = true)]
+    #[arg(long, global = true, hide_short_help = true, value_name = "FILTER", env = "BOBBINET_LOG", hide_env = true)]
     pub(crate) log: Option<String>,
     /// Print the version
     #[arg(short = 'v', long, action = ArgAction::Version)]
@@ -240,8 +262,29 @@ pub(crate) struct Waiting {
     #[arg(long, value_name = "TIME", env = "A2ACLI_TIMEOUT", hide_env = true, value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
     /// How often to look, where an agent cannot stream
-    #[arg(long, value_name = "TIME", env = "A2ACLI_POLL_INTERVAL", hide_env = true, default_value = "2s", value_parser = duration)]
+    #[arg(long, value_name = "TIME", hide_short_help = true, env = "A2ACLI_POLL_INTERVAL", hide_env = true, default_value = "2s", value_parser = duration)]
     pub(crate) poll_interval: Duration,
+}
+
+impl Waiting {
+    /// When to give up, counted from now.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.timeout.map(|timeout| Instant::now() + timeout)
+    }
+}
+
+/// What to do with what a task comes to.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Ending {
+    /// Say by the exit code how the task stands
+    ///
+    /// 0 completed, 10 failed, 11 rejected, 12 canceled, 13 not ended: it asks, or is at work. Without this the exit
+    /// code says only whether the command did its job.
+    #[arg(long)]
+    pub(crate) fail: bool,
+    /// Write the files that the task has made into this folder; nothing is overwritten
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) save: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -265,15 +308,17 @@ pub(crate) struct Delivery {
     #[arg(long = "async", visible_alias = "no-wait", env = "A2ACLI_ASYNC", hide_env = true, value_parser = FalseyValueParser::new())]
     pub(crate) is_async: bool,
     /// Wait for the task to end or to ask, which is the default
-    #[arg(long, conflicts_with = "is_async")]
+    #[arg(long, conflicts_with = "is_async", hide_short_help = true)]
     pub(crate) wait: bool,
     #[command(flatten)]
     pub(crate) waiting: Waiting,
+    #[command(flatten)]
+    pub(crate) ending: Ending,
     /// How many messages of the history to show
     #[arg(long, value_name = "N", env = "A2ACLI_HISTORY", hide_env = true)]
     pub(crate) history: Option<u32>,
     /// A key under which a repetition of this request finds the same task
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", hide_short_help = true)]
     pub(crate) idempotency_key: Option<String>,
 }
 
@@ -290,7 +335,7 @@ pub(crate) struct Send {
     #[arg(long, value_name = "ID", env = "A2ACLI_CONTEXT_ID", hide_env = true, value_parser = ContextId::parse)]
     pub(crate) context_id: Option<ContextId>,
     /// A JSON object that goes with the message
-    #[arg(long, value_name = "JSON", env = "A2ACLI_METADATA", hide_env = true)]
+    #[arg(long, value_name = "JSON", env = "A2ACLI_METADATA", hide_env = true, hide_short_help = true)]
     pub(crate) metadata: Option<String>,
     #[command(flatten)]
     pub(crate) delivery: Delivery,
@@ -329,6 +374,8 @@ pub(crate) enum Task {
         #[command(flatten)]
         waiting: Waiting,
         #[command(flatten)]
+        ending: Ending,
+        #[command(flatten)]
         target: Target,
     },
     /// Show all that a node of this machine knows of a task: its log, its calls and what is known of their effects
@@ -350,6 +397,8 @@ pub(crate) enum Task {
         after: Option<String>,
         #[command(flatten)]
         waiting: Waiting,
+        #[command(flatten)]
+        ending: Ending,
         #[command(flatten)]
         target: Target,
     },
@@ -407,8 +456,8 @@ pub(crate) struct Check {
 pub(crate) enum Token {
     /// Make a token for one agent, and print it alone
     Mint {
-        /// The agent that it is for, by its URL [default: the one agent of the node that runs here]
-        #[arg(long, value_name = "URL")]
+        /// The URL that it is for, if not that of the agent
+        #[arg(long, value_name = "URL", conflicts_with = "agent")]
         audience: Option<String>,
         /// Who it is for [default: the node's owner]
         #[arg(long, value_name = "NAME")]
@@ -416,9 +465,8 @@ pub(crate) enum Token {
         /// How long it is good for, at most 15 minutes
         #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration)]
         ttl: Duration,
-        /// The node's data folder
-        #[arg(long, value_name = "FOLDER", env = "BOBBINET_DATA", hide_env_values = true)]
-        data_dir: Option<PathBuf>,
+        #[command(flatten)]
+        target: Target,
     },
 }
 

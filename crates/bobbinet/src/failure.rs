@@ -6,10 +6,10 @@ use std::{
     process::ExitCode,
 };
 
-use anstyle::{AnsiColor, Style};
+use bobbinet_core::{State, text};
 use serde::Serialize;
 
-use crate::output::Format;
+use crate::output::{Format, Remark, remark};
 
 /// What went wrong, as programs tell it apart. The names and exit codes are those of the A2A project's CLI
 /// specification (appendix D); what is ours alone has a prefix of its own.
@@ -43,6 +43,10 @@ pub(crate) enum Code {
     StoreDamaged,
     /// The node cannot listen at its address.
     Listen,
+    /// The person has ended the waiting.
+    Interrupted,
+    /// The command did its job, and the task stands so: asked for with `--fail`.
+    Task(State),
 }
 
 impl Code {
@@ -63,11 +67,14 @@ impl Code {
             Self::StoreBusy => "BOBBINET_ERR_STORE_BUSY",
             Self::StoreDamaged => "BOBBINET_ERR_STORE_DAMAGED",
             Self::Listen => "BOBBINET_ERR_LISTEN",
+            Self::Interrupted => "BOBBINET_ERR_INTERRUPTED",
+            Self::Task(_) => "BOBBINET_ERR_TASK",
         }
     }
 
-    /// What the process ends with: 0 to 5 as the CLI specification has it (section 11.6), 65 for damaged data as sysexits has it,
-    /// and 76, which is its "remote error in protocol", where nobody knows what was done.
+    /// What the process ends with: 0 to 5 as the CLI specification has it (section 11.6), 65 for damaged data as sysexits
+    /// has it, and 76, which is its "remote error in protocol", where nobody knows what was done; 130 for Ctrl-C as shells
+    /// have it, and with `--fail` how the task stands.
     pub(crate) fn exit(&self) -> u8 {
         match self {
             Self::Usage | Self::Config => 2,
@@ -76,6 +83,12 @@ impl Code {
             Self::Timeout => 5,
             Self::StoreDamaged => 65,
             Self::OutcomeUnknown => 76,
+            Self::Interrupted => 130,
+            Self::Task(State::Completed) => 0,
+            Self::Task(State::Failed) => 10,
+            Self::Task(State::Rejected) => 11,
+            Self::Task(State::Canceled) => 12,
+            Self::Task(State::Submitted | State::Working | State::InputRequired | State::AuthRequired) => 13,
             Self::CardInvalid | Self::Internal | Self::Protocol(_) | Self::StoreBusy | Self::Listen => 1,
         }
     }
@@ -145,8 +158,8 @@ impl Failure {
         if !self.is_told {
             match format {
                 // Whoever does not read any more does not want to know.
-                Format::Json => drop(writeln!(io::stdout(), "{}", self.envelope())),
-                Format::Text => self.print(),
+                Format::Json => drop(writeln!(io::stdout(), "{}", text::json(&self.envelope()))),
+                Format::Text | Format::Table => self.print(),
             }
         }
         ExitCode::from(self.code.exit())
@@ -154,10 +167,9 @@ impl Failure {
 
     /// Says it of something that did its job all the same, on standard error.
     pub(crate) fn warn(&self) {
-        let cyan = label();
-        anstream::eprintln!("{cyan}warning:{cyan:#} {}", self.message);
+        remark(Remark::Warning, &self.message);
         if let Some(hint) = &self.hint {
-            anstream::eprintln!("{cyan}hint:{cyan:#} {hint}");
+            remark(Remark::Hint, hint);
         }
     }
 
@@ -170,10 +182,9 @@ impl Failure {
     }
 
     fn print(&self) {
-        let (red, cyan) = (Style::new().bold().fg_color(Some(AnsiColor::Red.into())), label());
-        anstream::eprintln!("{red}error:{red:#} {}", self.message);
+        remark(Remark::Error, &self.message);
         if let Some(hint) = &self.hint {
-            anstream::eprintln!("{cyan}hint:{cyan:#} {hint}");
+            remark(Remark::Hint, hint);
         }
     }
 }
@@ -185,11 +196,6 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
-
-/// How labels on standard error look where colours are wanted.
-pub(crate) fn label() -> Style {
-    Style::new().bold().fg_color(Some(AnsiColor::Cyan.into()))
-}
 
 /// An error and its causes, one after the other, none of them twice.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
@@ -225,6 +231,7 @@ mod tests {
         check(Code::Internal, "A2ACLI_ERR_INTERNAL", 1);
         check(Code::Protocol("TaskNotFoundError".to_owned()), "TaskNotFoundError", 1);
         check(Code::OutcomeUnknown, "BOBBINET_ERR_OUTCOME_UNKNOWN", 76);
+        check(Code::Interrupted, "BOBBINET_ERR_INTERRUPTED", 130);
         check(Code::StoreDamaged, "BOBBINET_ERR_STORE_DAMAGED", 65);
     }
 

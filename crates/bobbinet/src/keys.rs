@@ -1,6 +1,9 @@
 //! `bobbinet token` and `bobbinet key`: what the node's owner can do with its key folder.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use bobbinet_auth::{
     Claims, KEYS_FOLDER, KeyRing, KeysError, MintError, NODE_ISSUER, NODE_OWNER, NODE_TENANT, Policy, mint,
@@ -9,68 +12,49 @@ use bobbinet_core::{Caller, Principal, Tenant};
 use bobbinet_engine::{SystemWorld, World};
 
 use crate::{
-    cli::{DataDir, Key, Token},
+    cli::{DataDir, Key},
     config::DATA,
-    failure::{Code, Failure, label},
-    node::Running,
-    output::Output,
+    failure::{Code, Failure},
+    output::{Output, Remark, remark},
 };
 
-/// `bobbinet token`
-pub(crate) fn token(output: Output, command: Token) -> Result<(), Failure> {
-    let Token::Mint { audience, sub, ttl, data_dir } = command;
-    let data = data_dir.unwrap_or_else(|| PathBuf::from(DATA));
-    let audience = match audience {
-        Some(audience) => audience,
-        None => only_agent(&data)?,
-    };
-    let subject = sub.as_deref().unwrap_or(NODE_OWNER);
-    let subject = Principal::parse(subject).map_err(|error| Failure::of(Code::Usage, &error))?;
+/// A token for one agent, made with the keys of this data folder.
+pub(crate) fn mint_token(
+    output: Output,
+    audience: &str,
+    subject: Option<&str>,
+    lifetime: Duration,
+    data: Option<PathBuf>,
+) -> Result<(), Failure> {
+    let data = data.unwrap_or_else(|| PathBuf::from(DATA));
+    let subject = subject.unwrap_or(NODE_OWNER);
+    let principal = Principal::parse(subject).map_err(|error| Failure::of(Code::Usage, &error))?;
     let keys = KeyRing::open(&data.join(KEYS_FOLDER)).map_err(|error| of_keys(&error, &data))?;
     let claims = Claims {
         issuer: NODE_ISSUER,
-        subject: &subject,
+        subject: &principal,
         tenant: &Tenant::parse(NODE_TENANT).expect("a well-formed tenant"),
-        audience: &audience,
+        audience,
         scopes: &[],
         now: SystemWorld.now(),
-        lifetime: ttl,
+        lifetime,
     };
     let token = mint(&keys, &claims).map_err(|error| match &error {
         MintError::Lifetime { .. } => Failure::of(Code::Usage, &error),
         MintError::Keys(_) | MintError::Sign(_) => Failure::of(Code::Internal, &error),
     })?;
     let tenant = Tenant::parse(NODE_TENANT).expect("a well-formed tenant");
-    let is_owner = subject.as_str() == NODE_OWNER;
-    let caller = Caller { principal: subject.clone(), tenant, is_owner, scopes: Vec::new(), chain: Vec::new() };
+    let is_owner = subject == NODE_OWNER;
+    let caller = Caller { principal: principal.clone(), tenant, is_owner, scopes: Vec::new(), chain: Vec::new() };
     if let Some(rule) = Policy::owner_only().shuts_out(&caller) {
-        let cyan = label();
-        anstream::eprintln!(
-            "{cyan}note:{cyan:#} the node will refuse whatever is asked with this token: by its rule {rule:?} only {NODE_OWNER} \
-             may do anything; leave --sub out for a token of the owner's"
+        let text = format!(
+            "the node will refuse whatever is asked with this token: by its rule {rule:?} only {NODE_OWNER} may do anything; \
+             leave --sub out for a token of the owner's"
         );
+        remark(Remark::Note, text);
     }
     // Alone, whatever the format: it goes into a variable or a header.
     output.line(token)
-}
-
-/// The URL of the one agent of the node that runs on this folder.
-fn only_agent(data: &Path) -> Result<String, Failure> {
-    let Some(node) = Running::at(data) else {
-        let failure = Failure::new(Code::Usage, format!("no node runs on {}", data.display()));
-        return Err(failure.hint("say for which agent: --audience URL"));
-    };
-    let mut urls: Vec<&String> = node.agents.values().collect();
-    match (urls.pop(), urls.is_empty()) {
-        (Some(url), true) => Ok(url.clone()),
-        (_, _) => {
-            let names: Vec<&str> = node.agents.keys().map(String::as_str).collect();
-            let failure =
-                Failure::new(Code::Usage, format!("a token is for one agent, and there are {}", names.join(", ")));
-            let first = node.agents.values().next().map_or(node.url.as_str(), String::as_str);
-            Err(failure.hint(format!("say which: --audience {first}")))
-        }
-    }
 }
 
 /// `bobbinet key`

@@ -14,11 +14,13 @@ mod keys;
 mod node;
 mod output;
 mod settings;
+mod shell;
 mod store;
 mod telemetry;
 
-use std::{ffi::OsString, future::Future, path::PathBuf, process::ExitCode};
+use std::{ffi::OsString, future::Future, io::Write, path::PathBuf, process::ExitCode};
 
+use bobbinet_core::text;
 use clap::{CommandFactory, FromArgMatches, error::ErrorKind};
 use cli::{Cli, Command, Config, Global};
 use failure::{Code, Failure};
@@ -58,7 +60,7 @@ fn parse(arguments: &[OsString]) -> Result<(Cli, Sources), ExitCode> {
     parsed.map_err(|error| {
         let is_asked_for = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
         if is_asked_for {
-            error.print().ok();
+            print(&error);
             return ExitCode::SUCCESS;
         }
         if format == Format::Json {
@@ -66,9 +68,23 @@ fn parse(arguments: &[OsString]) -> Result<(Cli, Sources), ExitCode> {
             let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
             return Failure::new(Code::Usage, message).hint("bobbinet --help").report(format);
         }
-        error.print().ok();
+        print(&error);
         ExitCode::from(Code::Usage.exit())
     })
+}
+
+/// Prints help, or what is wrong with what was typed. A `.env` file's words may be in either: then it has no colours.
+fn print(error: &clap::Error) {
+    let text = error.render().to_string();
+    let fit = text::lines(&text);
+    // Whoever does not read any more does not want to know.
+    if fit == text {
+        error.print().ok();
+    } else if error.use_stderr() {
+        write!(anstream::stderr(), "{fit}").ok();
+    } else {
+        write!(std::io::stdout(), "{fit}").ok();
+    }
 }
 
 /// The format that was asked for, for errors in the rest of what was typed.
@@ -108,7 +124,7 @@ fn run(global: &Global, command: Command, sources: &Sources) -> Result<ExitCode,
         Command::Call(call) => done(block_on(global, client().call(*call))?),
         Command::Task(task) => done(block_on(global, client().task(*task))?),
         Command::Check(check) => done(node::check(output, check)),
-        Command::Token(token) => done(keys::token(output, token)),
+        Command::Token(token) => done(block_on(global, client().token(token))?),
         Command::Key(key) => done(keys::key(output, key)),
         Command::Store(command) => done(store::run(output, command)),
         Command::Config(Config::Show) => done(settings::show(output, &Cli::command(), sources)),

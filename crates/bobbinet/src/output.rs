@@ -4,10 +4,12 @@
 //! specification section 11.2). Neither form has a control sequence, terminal or not, so that a pipe sees what a person sees.
 
 use std::{
-    fmt::Display,
+    fmt::{self, Display},
     io::{self, Write},
 };
 
+use anstyle::{AnsiColor, Style};
+use bobbinet_core::text;
 use serde::Serialize;
 
 use crate::failure::{Code, Failure};
@@ -20,6 +22,8 @@ pub(crate) enum Format {
     Text,
     /// The protocol's own types as JSON
     Json,
+    /// Lists as tables, all else as text
+    Table,
 }
 
 /// Standard output.
@@ -40,32 +44,33 @@ impl Output {
         self.format == Format::Json
     }
 
-    /// One line as it is.
+    /// One line.
     pub(crate) fn line(self, line: impl Display) -> Printed {
-        written(writeln!(io::stdout(), "{line}"))
+        written(writeln!(io::stdout(), "{}", text::lines(&line.to_string())))
     }
 
     /// One field. Line breaks in the value would begin lines that are no fields, so they become spaces.
     pub(crate) fn field(self, label: &str, value: impl Display) -> Printed {
-        self.line(format_args!("{label}: {}", printable(&value.to_string()).replace('\n', " ")))
+        self.line(format_args!("{label}: {}", text::line(&value.to_string())))
     }
 
     /// Lines that belong together.
     pub(crate) fn block(self, label: &str, content: &str) -> Printed {
-        let content = printable(content);
+        let content = text::lines(content);
         written(writeln!(io::stdout(), "{label}:\n{}\n", content.trim_end_matches('\n')))
     }
 
     /// A document for programs, on one line.
     pub(crate) fn json<T: Serialize + ?Sized>(self, document: &T) -> Printed {
-        let text = serde_json::to_string(document).map_err(|error| Failure::of(Code::Internal, &error))?;
-        self.line(text)
+        let document = serde_json::to_string(document).map_err(|error| Failure::of(Code::Internal, &error))?;
+        self.raw(&document)
     }
 
-    /// A document for programs that is one already, unchanged.
+    /// A document for programs that is one already: the same document, on one line.
     pub(crate) fn raw(self, document: &str) -> Printed {
         // A stream's documents are one to a line, and JSON has line breaks only between tokens.
-        self.line(document.replace(['\n', '\r'], ""))
+        let document = text::json(document).replace(['\n', '\r'], "");
+        written(writeln!(io::stdout(), "{document}"))
     }
 }
 
@@ -79,10 +84,76 @@ fn written(result: io::Result<()>) -> Printed {
     }
 }
 
-/// Another's words without control characters, so that an agent cannot write to the terminal what it likes.
-pub(crate) fn printable(text: &str) -> String {
-    let keep = |c: char| !c.is_control() || c == '\n' || c == '\t';
-    text.chars().map(|c| if keep(c) { c } else { '\u{fffd}' }).collect()
+/// What a line on standard error is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Remark {
+    /// Why it did not work.
+    Error,
+    /// What goes less well than it might.
+    Warning,
+    /// What is good to know.
+    Note,
+    /// What to do next.
+    Hint,
+}
+
+impl Remark {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Error => "error:",
+            Self::Warning => "warning:",
+            Self::Note => "note:",
+            Self::Hint => "hint:",
+        }
+    }
+}
+
+/// Says something to the person, on standard error: what is said is no result. Whoever's words are in it, it is fit to
+/// be shown.
+pub(crate) fn remark(what: Remark, text: impl Display) {
+    let color = if what == Remark::Error { AnsiColor::Red } else { AnsiColor::Cyan };
+    let style = Style::new().bold().fg_color(Some(color.into()));
+    say(format_args!("{style}{}{style:#} ", what.label()), &text.to_string());
+}
+
+/// Says something without a label, below what was said before.
+pub(crate) fn add(text: impl Display) {
+    say(format_args!("  "), &text.to_string());
+}
+
+fn say(before: fmt::Arguments<'_>, text: &str) {
+    // Whoever does not listen any more does not want to know.
+    drop(writeln!(anstream::stderr().lock(), "{before}{}", text::lines(text)));
+}
+
+/// Writes documents, each so that it is fit to be shown. Line by line: what follows the last line break waits for more.
+#[derive(Debug)]
+pub(crate) struct Documents<W: Write> {
+    out: W,
+    rest: Vec<u8>,
+}
+
+impl<W: Write> Documents<W> {
+    pub(crate) fn new(out: W) -> Self {
+        Self { out, rest: Vec::new() }
+    }
+}
+
+impl<W: Write> Write for Documents<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.rest.extend_from_slice(bytes);
+        if let Some(end) = self.rest.iter().rposition(|byte| *byte == b'\n') {
+            let lines: Vec<u8> = self.rest.drain(..=end).collect();
+            self.out.write_all(text::json(&String::from_utf8_lossy(&lines)).as_bytes())?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let rest = std::mem::take(&mut self.rest);
+        self.out.write_all(text::json(&String::from_utf8_lossy(&rest)).as_bytes())?;
+        self.out.flush()
+    }
 }
 
 #[cfg(test)]
@@ -90,7 +161,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_agent_cannot_control_the_terminal() {
-        assert_eq!(printable("a\u{1b}[31mb\tc\nd\u{9b}e"), "a\u{fffd}[31mb\tc\nd\u{fffd}e");
+    fn documents_are_fit_to_be_shown_wherever_they_are_cut() {
+        let mut out = Vec::new();
+        let mut documents = Documents::new(&mut out);
+        for byte in "{\"a\":\"\u{9b}ü\"}\n[\"\u{202e}\"]".bytes() {
+            documents.write_all(&[byte]).unwrap();
+        }
+        documents.flush().unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), "{\"a\":\"\\u009bü\"}\n[\"\\u202e\"]");
     }
 }

@@ -12,8 +12,8 @@ use serde::Serialize;
 
 use crate::{
     config::env_file,
-    failure::{Failure, label},
-    output::Output,
+    failure::Failure,
+    output::{Output, Remark, remark},
 };
 
 /// What a variable's name begins with to be a setting of the command line.
@@ -122,8 +122,7 @@ pub(crate) fn show(output: Output, command: &clap::Command, sources: &Sources) -
         }
     }
     for (name, Setting { file, .. }) in sources.files.iter().filter(|(name, _)| !args.contains_key(*name)) {
-        let cyan = label();
-        anstream::eprintln!("{cyan}warning:{cyan:#} {}: there is no setting {name}", file.display());
+        remark(Remark::Warning, format_args!("{}: there is no setting {name}", file.display()));
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use crate::{
     cli::{DataDir, Store},
     failure::{Code, Failure},
     node::{STORE_FOLDER, of_store, store_options},
-    output::Output,
+    output::{Documents, Output, Remark, remark},
 };
 
 /// `bobbinet store check` and `bobbinet store export`
@@ -57,7 +57,7 @@ fn check(output: Output, place: &DataDir) -> Result<(), Failure> {
 
 fn export(place: &DataDir, is_salvage: bool) -> Result<(), Failure> {
     let folder = place.data_dir.join(STORE_FOLDER);
-    let mut out = BufWriter::new(io::stdout().lock());
+    let mut out = Documents::new(BufWriter::new(io::stdout().lock()));
     let options = store_options(&place.data_dir);
     let written = match is_salvage {
         true => bobbinet_store::salvage(options, &mut out),
@@ -69,7 +69,8 @@ fn export(place: &DataDir, is_salvage: bool) -> Result<(), Failure> {
     });
     match written {
         Ok(counts) => {
-            anstream::eprintln!("{} streams, {} records, {} cells", counts.streams, counts.records, counts.cells);
+            let (streams, records, cells) = (counts.streams, counts.records, counts.cells);
+            remark(Remark::Note, format_args!("{streams} streams, {records} records, {cells} cells"));
             match counts.damaged {
                 0 => Ok(()),
                 count => Err(Failure::new(Code::StoreDamaged, format!("{count} things could not be read"))

@@ -1,9 +1,11 @@
 //! Logs on standard error: text for people on a terminal, JSON otherwise. And traces, if a collector is named.
 
+mod lines;
 mod trace;
 
 use std::io::{self, IsTerminal};
 
+use lines::{Lines, Shape};
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing_subscriber::{EnvFilter, Layer, Registry, layer::SubscriberExt, util::SubscriberInitExt};
 
@@ -43,10 +45,16 @@ pub(crate) fn start(telemetry: &Telemetry<'_>) -> Result<Open, Failure> {
         tracing_opentelemetry::layer().with_tracer(trace::tracer(provider)).with_filter(filter).boxed()
     });
     let is_seen = io::stderr().is_terminal();
-    let log = tracing_subscriber::fmt::layer().with_writer(io::stderr);
-    let log = match is_seen || !telemetry.is_node {
-        true => log.with_ansi(is_seen && has_colours()).with_target(telemetry.is_debug).boxed(),
-        false => log.json().flatten_event(true).boxed(),
+    let is_colored = is_seen && has_colours();
+    let shape = match (is_seen || !telemetry.is_node, is_colored) {
+        (true, true) => Shape::Colored,
+        (true, false) => Shape::Plain,
+        (false, _) => Shape::Json,
+    };
+    let log = tracing_subscriber::fmt::layer().with_writer(Lines(shape));
+    let log = match shape {
+        Shape::Colored | Shape::Plain => log.with_ansi(is_colored).with_target(telemetry.is_debug).boxed(),
+        Shape::Json => log.json().flatten_event(true).boxed(),
     };
     let layers: Vec<Box<dyn Layer<Registry> + Send + Sync>> =
         traces.into_iter().chain([log.with_filter(filter(telemetry)?).boxed()]).collect();

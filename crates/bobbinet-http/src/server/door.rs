@@ -268,6 +268,7 @@ impl Door<'_> {
                 Box::pin(engine.reply(self.caller, self.agent, &id, reply)).await
             }
             None => {
+                self.site.await_start(self.agent).await;
                 let new = NewTask {
                     message: params.message,
                     context: params.context,

@@ -21,6 +21,9 @@ struct Check {
     ok: bool,
     /// Whether the node is not ready without it.
     required: bool,
+    /// Whether it is on its way for the first time: whoever waits for it does not wait in vain yet.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    starting: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
 }
@@ -59,16 +62,20 @@ fn checks(site: &Site) -> Vec<Check> {
         name,
         ok: result.is_ok(),
         required,
+        starting: false,
         reason: result.err(),
     };
     let is_stopping = site.stop.is_cancelled() || site.is_retired();
     let listening = if is_stopping { Err("the node is about to stop".to_owned()) } else { Ok(()) };
     let mut checks =
         vec![check("listener".to_owned(), true, listening), check("store".to_owned(), true, site.engine.health())];
-    // An agent whose server is down keeps its tasks and starts it again: a node is not taken out for that.
+    // An agent whose server is down keeps its tasks and starts it again: a node is not taken out for that. One whose
+    // server was never up is waited for, for a moment: nobody knows yet what it can do.
     for mounted in site.agents.values() {
         if let Some(agent) = site.engine.agent(&mounted.name) {
-            checks.push(check(format!("agent/{}", mounted.name), false, agent.ready()));
+            let starting = agent.is_starting();
+            let is_required = starting && site.is_young();
+            checks.push(Check { starting, ..check(format!("agent/{}", mounted.name), is_required, agent.ready()) });
         }
     }
     checks

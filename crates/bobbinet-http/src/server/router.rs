@@ -123,7 +123,10 @@ async fn call(State(site): State<Arc<Site>>, place: RawPathParams, request: Requ
 
 async fn show_card(State(site): State<Arc<Site>>, place: RawPathParams, request: Request) -> Response {
     match agent_at(&site, &place) {
-        Some(agent) => card::answer(&site, agent, &request),
+        Some(agent) => {
+            site.await_start(&agent.name).await;
+            card::answer(&site, agent, &request)
+        }
         None => not_found().await,
     }
 }

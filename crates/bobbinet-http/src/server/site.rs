@@ -15,11 +15,15 @@ use bobbinet_core::AgentName;
 use bobbinet_engine::Engine;
 use http::{HeaderValue, Request, Uri, header, uri::Authority};
 use ipnet::IpNet;
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{card::Cards, places::Places};
 use crate::HttpLimits;
+
+/// How long a request waits for an agent that is starting, and how long a node is not ready for such agents: less than
+/// the five seconds after which the most used client library gives up.
+const START_WAIT_MAX: Duration = Duration::from_secs(3);
 
 /// Where the agents stand.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,6 +111,8 @@ pub struct Site {
     pub(super) stop: CancellationToken,
     /// Whether those who route to the node are to turn away.
     is_retired: AtomicBool,
+    /// Since when it is there.
+    begun: Instant,
 }
 
 /// The address that a connection was made to, where the node listens at every one.
@@ -165,6 +171,7 @@ impl Site {
             wait_max: setup.wait_max,
             stop: setup.stop,
             is_retired: AtomicBool::new(false),
+            begun: Instant::now(),
         }))
     }
 
@@ -175,6 +182,19 @@ impl Site {
 
     pub(super) fn is_retired(&self) -> bool {
         self.is_retired.load(Ordering::Relaxed)
+    }
+
+    /// Waits a moment for an agent that was never seen before: until it has started its card has no skills, and a call
+    /// of it is one that must not be made twice. One that takes longer is served all the same. Safe to drop.
+    pub(super) async fn await_start(&self, name: &AgentName) {
+        if let Some(agent) = self.engine.agent(name).filter(|agent| agent.is_starting()) {
+            agent.started(START_WAIT_MAX).await;
+        }
+    }
+
+    /// Whether agents that were never seen before are still given time to start.
+    pub(super) fn is_young(&self) -> bool {
+        self.begun.elapsed() < START_WAIT_MAX
     }
 
     /// The bounds it keeps.

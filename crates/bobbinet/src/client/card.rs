@@ -4,14 +4,14 @@ use bobbinet_core::Json;
 use bobbinet_wire::v1_0::{CardView, ExtensionSkill};
 
 use super::resolve::Agent;
-use crate::{failure::Failure, output::Output};
+use crate::{failure::Failure, output::Output, shell::Typed};
 
 /// Fetches a card and shows it.
 pub(crate) async fn get(output: Output, agent: &Agent) -> Result<(), Failure> {
     let (card, why_not) = agent.card().await?;
     match output.is_json() {
         true => output.raw(card.json.as_str())?,
-        false => show(output, &card.value, &card.json)?,
+        false => show(output, agent.reference(), &card.value, &card.json)?,
     }
     // The card is what was asked for, and there it is; that its agent cannot be called is good to know.
     if let Some(why) = why_not {
@@ -20,7 +20,7 @@ pub(crate) async fn get(output: Output, agent: &Agent) -> Result<(), Failure> {
     Ok(())
 }
 
-fn show(output: Output, card: &CardView, json: &Json) -> Result<(), Failure> {
+fn show(output: Output, agent: &str, card: &CardView, json: &Json) -> Result<(), Failure> {
     output.field("Name", &card.name)?;
     output.field("Description", &card.description)?;
     output.field("Version", &card.version)?;
@@ -47,7 +47,8 @@ fn show(output: Output, card: &CardView, json: &Json) -> Result<(), Failure> {
             show_extension(output, ours)?;
         }
         for example in skill.examples.iter().flatten() {
-            output.field("  Example", example)?;
+            // As it can be typed.
+            output.field("  Example", Typed::new("bobbinet send").flag("-a", agent).words(&[example]))?;
         }
         if output.is_verbose {
             output.field("  Tags", skill.tags.as_deref().unwrap_or_default().join(", "))?;

@@ -3,7 +3,10 @@
 use bobbinet_http::client::ClientError;
 use bobbinet_wire::{ErrorKind, v1_0::client::RemoteError};
 
-use crate::failure::{Code, Failure};
+use crate::{
+    failure::{Code, Failure},
+    shell::{Typed, quoted},
+};
 
 /// What to type for what an agent's advice calls by its name in the protocol.
 const TYPED: [(&str, &str); 4] = [
@@ -34,7 +37,9 @@ pub(crate) fn of_client(error: ClientError, called: Called<'_>) -> Failure {
         ClientError::NoInterface { .. } => Failure::of(Code::CardInvalid, &error)
             .hint("`bobbinet card get` shows what the card says; whoever runs the agent can tell where it speaks A2A 1.0"),
         ClientError::OtherOrigin { ref origin, ref card_origin, .. } => Failure::of(Code::CardInvalid, &error).hint(format!(
-            "if you trust it with what you send and with your credentials, say --origin {origin}; to call the agent where its card is, say --origin {card_origin}"
+            "if you trust it with what you send and with your credentials, say --origin {}; to call the agent where its card is, say --origin {}",
+            quoted(&origin.to_string()),
+            quoted(&card_origin.to_string()),
         )),
         ClientError::NoCard { .. } => {
             let hint = "a node with several agents has each at /agents/NAME; GET /agents lists them";
@@ -42,20 +47,27 @@ pub(crate) fn of_client(error: ClientError, called: Called<'_>) -> Failure {
         }
         ClientError::OutcomeUnknown { ref task, ref key, .. } => {
             let hint = match (key, task) {
-                (Some(key), _) => format!("send the same again with --idempotency-key {key}: the agent does it only once"),
-                (None, Some(task)) => format!("look before you send it again: bobbinet task get {task} -a {target}"),
-                (None, None) => format!("look before you send it again: bobbinet task list -a {target}"),
+                (Some(key), _) => {
+                    format!("send the same again with --idempotency-key={}: the agent does it only once", quoted(key))
+                }
+                (None, Some(task)) => {
+                    let get = Typed::new("bobbinet task get").flag("-a", target).words(&[task]);
+                    format!("look before you send it again: {get}")
+                }
+                (None, None) => {
+                    format!("look before you send it again: {}", Typed::new("bobbinet task list").flag("-a", target))
+                }
             };
             Failure::of(Code::OutcomeUnknown, &error).hint(hint)
         }
         ClientError::NotAnAgent { .. } => Failure::of(Code::Unreachable, &error)
             .hint("is there a proxy or a login in between? --debug shows what was said"),
         ClientError::Unauthorized { message, .. } if is_anonymous => Failure::new(Code::CredentialsMissing, message).hint(
-            "on the node's machine say --data-dir FOLDER; elsewhere --bearer TOKEN, made there with `bobbinet token mint --audience URL`, or --api-key KEY",
+            "on the node's machine say --data-dir FOLDER; elsewhere --bearer TOKEN, made there with `bobbinet token mint -a AGENT`, or --api-key KEY",
         ),
         // What the agent advises is for programs that speak HTTP.
         ClientError::Unauthorized { message, hint } if hint.contains("Authorization") => Failure::new(Code::AuthFailed, message)
-            .hint("use a token that is made for this agent's URL and has not expired: bobbinet token mint --audience URL"),
+            .hint("use a token that is made for this agent's URL and has not expired: bobbinet token mint -a AGENT"),
         ClientError::Unauthorized { message, hint } => Failure::new(Code::AuthFailed, message).hint(hint),
         ClientError::Credentials { .. } => Failure::of(Code::CredentialsMissing, &error)
             .hint("`bobbinet card get` shows what the agent takes; --bearer, --api-key and --data-dir say what to show it"),

@@ -1,6 +1,6 @@
 //! Waiting for a task, or following it, in whichever way its agent offers.
 
-use std::time::Duration;
+use std::{cell::RefCell, future::pending, time::Duration};
 
 use bobbinet_core::{Json, State};
 use bobbinet_http::client::{Answer, Client, Event, SendOptions, TaskStream};
@@ -8,12 +8,14 @@ use bobbinet_wire::{
     operation::SendParams,
     view::{Sent, StreamEvent, TaskView},
 };
+use tokio::time::{Instant, sleep_until};
 
 use super::{progress::Progress, render, resolve::Agent};
 use crate::{
-    cli::Waiting,
-    failure::{Code, Failure, label},
-    output::Output,
+    cli::{Ending, Waiting},
+    failure::{Code, Failure},
+    output::{Output, Remark, remark},
+    shell::Typed,
 };
 
 /// How far the pause between two looks grows, as a multiple of the first.
@@ -44,6 +46,9 @@ pub(crate) struct Follow<'a> {
     pub(crate) client: &'a Client,
     pub(crate) output: Output,
     pub(crate) waiting: &'a Waiting,
+    pub(crate) ending: &'a Ending,
+    /// When to give up, as `waiting` says.
+    pub(crate) deadline: Option<Instant>,
     pub(crate) telling: Telling,
     /// How many messages of the history to show at the end.
     pub(crate) history: Option<u32>,
@@ -68,6 +73,9 @@ impl Stand {
     }
 }
 
+/// The task that is followed, once it is known.
+type Known = RefCell<Option<String>>;
+
 /// What came last.
 enum Last {
     /// A task of this id has ended, or asks, and its stream has told so.
@@ -83,7 +91,7 @@ impl Follow<'_> {
     pub(crate) async fn send(&self, params: SendParams, options: &SendOptions) -> Result<(), Failure> {
         let can_stream = self.client.card().value.capabilities.streaming == Some(true);
         if can_stream {
-            match self.client.send_streaming(params.clone(), options).await {
+            match self.within(&Known::default(), self.client.send_streaming(params.clone(), options)).await? {
                 // Such a refusal comes before anything is done.
                 Err(error) if error.is_no_stream() => {
                     self.tell_no_stream("the agent does not stream, whatever its card says")
@@ -102,7 +110,7 @@ impl Follow<'_> {
             bobbinet_wire::operation::Configuration { return_immediately: true, ..params.configuration };
         let options = SendOptions { is_patient: true, ..options.clone() };
         let sending = self.client.send(SendParams { configuration, ..params }, &options);
-        let sent = self.within(sending).await.ok_or_else(|| self.timed_out(None))?;
+        let sent = self.within(&Known::default(), sending).await?;
         let sent = sent.map_err(|error| self.agent.fault(error))?;
         match sent.value {
             Sent::Task(task) => self.poll(Stand { task, event: sent.json }).await,
@@ -132,30 +140,33 @@ impl Follow<'_> {
     /// Tells whoever wants to see things happen that they will see less of it.
     fn tell_no_stream(&self, why: &str) {
         if self.telling == Telling::Live {
-            let (cyan, every) = (label(), humantime::format_duration(self.poll_interval()));
-            anstream::eprintln!("{cyan}note:{cyan:#} {why}: looking how the task stands every {every} and more");
+            let every = humantime::format_duration(self.poll_interval());
+            remark(Remark::Note, format_args!("{why}: looking how the task stands every {every} and more"));
         }
     }
 
     /// Follows a stream that is open until the task has ended or asks.
     pub(crate) async fn stream(&self, mut stream: TaskStream) -> Result<(), Failure> {
         let progress = (self.telling == Telling::Whole).then(|| Progress::new(self.output));
-        let last = self.within(self.stream_or_poll(&mut stream, progress.as_ref())).await;
+        let known = RefCell::new(stream.task_id().map(str::to_owned));
+        let last = self.within(&known, self.stream_or_poll(&mut stream, progress.as_ref(), &known)).await;
         drop(progress);
-        match last {
-            Some(last) => self.conclude(last?).await,
-            None => Err(self.timed_out(stream.task_id())),
-        }
+        self.conclude(last??).await
     }
 
     /// Nobody needs the stream: if that fails, the task is looked at instead (A2A CLI specification 9.3).
-    async fn stream_or_poll(&self, stream: &mut TaskStream, progress: Option<&Progress>) -> Result<Last, Failure> {
-        let mut known = None;
-        let failure = match self.events(stream, progress, &mut known).await {
+    async fn stream_or_poll(
+        &self,
+        stream: &mut TaskStream,
+        progress: Option<&Progress>,
+        known: &Known,
+    ) -> Result<Last, Failure> {
+        let failure = match self.events(stream, progress, known).await {
             Ok(last) => return Ok(last),
             Err(failure) => failure,
         };
-        let Some(id) = known else { return Err(failure) };
+        let id = known.borrow().clone();
+        let Some(id) = id else { return Err(failure) };
         let Ok(stand) = self.look(&id).await else { return Err(failure) };
         tracing::debug!(?failure, task = id, "the stream failed; looking again and again instead");
         self.tell_no_stream("the stream has failed");
@@ -167,24 +178,28 @@ impl Follow<'_> {
         &self,
         stream: &mut TaskStream,
         progress: Option<&Progress>,
-        known: &mut Option<String>,
+        known: &Known,
     ) -> Result<Last, Failure> {
         while let Some(event) = stream.next().await.map_err(|error| self.agent.fault(error))? {
-            if known.is_none() {
-                *known = event.value.task_id().map(str::to_owned);
+            if known.borrow().is_none() {
+                known.replace(event.value.task_id().map(str::to_owned));
             }
             if let Some(progress) = progress {
                 progress.say(&event.value);
             }
             self.tell(&event)?;
             let is_settled = event.value.state().is_some_and(|state| state.is_terminal() || state.is_interrupted());
-            match (&event.value, known.clone()) {
+            match (&event.value, known.borrow().clone()) {
                 (StreamEvent::Message(_), None) => return Ok(Last::Message),
                 (_, Some(task)) if is_settled => return Ok(Last::Task(task)),
                 (_, Some(_) | None) => {}
             }
         }
-        known.clone().map(Last::Task).ok_or_else(|| Failure::new(Code::Internal, "the stream ended without a task"))
+        known
+            .borrow()
+            .clone()
+            .map(Last::Task)
+            .ok_or_else(|| Failure::new(Code::Internal, "the stream ended without a task"))
     }
 
     /// Tells an event as it happens. A message without a task is the whole result in any case.
@@ -204,15 +219,11 @@ impl Follow<'_> {
     pub(crate) async fn poll(&self, stand: Stand) -> Result<(), Failure> {
         let progress = (self.telling == Telling::Whole).then(|| Progress::new(self.output));
         let id = stand.task.id.clone();
-        let result = self.within(self.looks(stand, progress.as_ref())).await;
+        let known = RefCell::new(Some(id.clone()));
+        let result = self.within(&known, self.looks(stand, progress.as_ref())).await;
         drop(progress);
-        match result {
-            Some(result) => {
-                result?;
-                self.conclude(Last::Looked(id)).await
-            }
-            None => Err(self.timed_out(Some(&id))),
-        }
+        result??;
+        self.conclude(Last::Looked(id)).await
     }
 
     async fn looks(&self, mut stand: Stand, progress: Option<&Progress>) -> Result<(), Failure> {
@@ -278,31 +289,70 @@ impl Follow<'_> {
                 (false, _) => render::task(self.output, &answer.value)?,
             }
         }
-        render::aftermath(&answer.value, self.agent.name.as_deref().or(Some(&self.agent.url)));
-        Ok(())
+        render::aftermath(&answer.value, Some(self.agent.reference()));
+        self.ending.apply(self.output, &answer.value)
     }
 
-    async fn within<T>(&self, work: impl Future<Output = T>) -> Option<T> {
-        match self.waiting.timeout {
-            Some(timeout) => tokio::time::timeout(timeout, work).await.ok(),
-            None => Some(work.await),
+    /// Does the work, unless the time is up before, or the person has enough of it: neither ends the task.
+    async fn within<T>(&self, known: &Known, work: impl Future<Output = T>) -> Result<T, Failure> {
+        let limit = async {
+            match self.deadline {
+                Some(deadline) => sleep_until(deadline).await,
+                None => pending().await,
+            }
+        };
+        let is_interrupted = tokio::select! {
+            biased;
+            () = interrupted() => true,
+            done = work => return Ok(done),
+            () = limit => false,
+        };
+        let task = known.borrow();
+        Err(if is_interrupted { self.interrupted(task.as_deref()) } else { self.timed_out(task.as_deref()) })
+    }
+
+    /// Ctrl-C ends the waiting and nothing else.
+    fn interrupted(&self, task: Option<&str>) -> Failure {
+        let typed = |command| Typed::new(command).flag("-a", self.agent.reference());
+        match task {
+            Some(task) => {
+                let (get, cancel) = (typed("bobbinet task get --wait"), typed("bobbinet task cancel"));
+                Failure::new(Code::Interrupted, format!("not waiting any more; task {task} goes on")).hint(format!(
+                    "come back with {}, or end it with {}",
+                    get.words(&[task]),
+                    cancel.words(&[task])
+                ))
+            }
+            None => {
+                let text = "not waiting any more; whether the agent has taken the message is not known";
+                let look = typed("bobbinet task list");
+                Failure::new(Code::Interrupted, text).hint(format!("look before you send it again: {look}"))
+            }
         }
     }
 
     fn timed_out(&self, task: Option<&str>) -> Failure {
         let seconds = self.waiting.timeout.unwrap_or_default().as_secs_f64();
-        let target = self.agent.name.as_deref().unwrap_or(&self.agent.url);
+        let typed = |command| Typed::new(command).flag("-a", self.agent.reference());
         match task {
             Some(task) => {
                 Failure::new(Code::Timeout, format!("task {task} has not ended within {seconds} s; it goes on"))
-                    .hint(format!("bobbinet task get --wait {task} -a {target}"))
+                    .hint(typed("bobbinet task get --wait").words(&[task]))
             }
             None => {
                 let message = format!("no answer within {seconds} s: whether it is carried out is unknown");
                 Failure::new(Code::Timeout, message)
-                    .hint(format!("look before you send it again: bobbinet task list -a {target}"))
+                    .hint(format!("look before you send it again: {}", typed("bobbinet task list")))
             }
         }
+    }
+}
+
+/// Returns when the person has typed Ctrl-C.
+async fn interrupted() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        // Nobody can be heard; then the signal ends the process as it would without us.
+        pending::<()>().await;
     }
 }
 

@@ -3,25 +3,37 @@
 use std::{cmp::Reverse, collections::BTreeMap};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use bobbinet_core::{Json, Role, agent::EXTENSION_URI, text};
 use bobbinet_http::client::{Answer, Client as Connected};
 use bobbinet_wire::{
     operation::{ListParams, PAGE_SIZE_DEFAULT},
     view::{PageView, TaskView},
 };
+use comfy_table::{Table, presets::NOTHING};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Client, render, resolve::Agent};
 use crate::{
     cli::TaskList,
-    failure::{Code, Failure, label},
+    failure::{Code, Failure},
+    output::{Format, Remark, remark},
+    shell::Typed,
 };
+
+/// How much of a task's history is looked at for the tool that it was begun for: most have a question or two.
+const HISTORY_FOR_TOOL: u32 = 8;
+
+/// Characters of a tool's name in a table: a message's first word may be anything.
+const TOOL_LENGTH_MAX: usize = 40;
 
 /// Lists tasks.
 pub(super) async fn list(client: &Client, command: TaskList) -> Result<(), Failure> {
     let TaskList { state, context_id, page_size, page_token, target, stream } = command;
-    let agents = client.resolver(target).all()?;
-    let filter = ListParams { context: context_id, state, page_size, ..ListParams::default() };
+    let agents = client.resolver(target).await.all()?;
+    // The tool's name is in what was said first.
+    let history_length = (client.output.format == Format::Table).then_some(HISTORY_FOR_TOOL);
+    let filter = ListParams { context: context_id, state, page_size, history_length, ..ListParams::default() };
     let more = match agents.as_slice() {
         [agent] => {
             let page = of_one(agent, ListParams { page_token, ..filter.clone() }).await?;
@@ -35,11 +47,10 @@ pub(super) async fn list(client: &Client, command: TaskList) -> Result<(), Failu
     // A document says it itself.
     if let Some(token) = more.filter(|_| stream || !client.output.is_json()) {
         let agent = match agents.as_slice() {
-            [agent] => Some(agent.name.as_deref().unwrap_or(&agent.url)),
+            [agent] => Some(agent.reference()),
             _ => None,
         };
-        let cyan = label();
-        anstream::eprintln!("{cyan}hint:{cyan:#} there are more: {}", next_command(agent, &filter, &token));
+        remark(Remark::Hint, format_args!("there are more: {}", next_command(agent, &filter, &token)));
     }
     Ok(())
 }
@@ -68,10 +79,49 @@ fn tell<'a>(
     tasks: impl IntoIterator<Item = (&'a Agent, &'a TaskView)>,
     total: u64,
 ) -> Result<(), Failure> {
+    if client.output.format == Format::Table {
+        client.output.line(table(tasks))?;
+        return client.output.field("Total", total);
+    }
     for (agent, task) in tasks {
         render::list_entry(client.output, agent.name.as_deref(), task)?;
     }
     client.output.field("Total", total)
+}
+
+/// One task to a line. It is as wide as it is, so that each line is one whatever the terminal.
+fn table<'a>(tasks: impl IntoIterator<Item = (&'a Agent, &'a TaskView)>) -> Table {
+    let mut table = Table::new();
+    table.load_style(NOTHING).set_header(["TASK", "STATE", "AGENT", "TOOL", "SINCE"]);
+    for (agent, task) in tasks {
+        let since = task.status.at.map(|at| at.to_string()).unwrap_or_default();
+        let agent = agent.name.as_deref().unwrap_or(&agent.url);
+        let tool = tool(task).unwrap_or_else(|| "-".to_owned());
+        table.add_row(
+            [&task.id, task.status.state.as_str(), agent, &tool, &since].map(|cell| text::line(cell).into_owned()),
+        );
+    }
+    table
+}
+
+/// The tool that a task was begun for, if the first message that is shown says so: in our extension's words, in a data
+/// part, or as the first word of a text.
+fn tool(task: &TaskView) -> Option<String> {
+    let asked = task.history.iter().find(|message| message.role == Role::User)?;
+    let named = |value: &Value| {
+        ["skill", "skillId", "tool", "name"].iter().find_map(|word| Some(value.get(word)?.as_str()?.to_owned()))
+    };
+    let note = asked.metadata.as_ref().map(Json::to_value).unwrap_or_default();
+    let by_note = note.get(EXTENSION_URI).and_then(|note| note.as_str().map(str::to_owned).or_else(|| named(note)));
+    let by_data = || asked.parts.iter().find_map(|part| named(&part.as_data()?.to_value()));
+    let by_text = || {
+        let said = asked.text();
+        if said.trim_start().starts_with('{') {
+            return serde_json::from_str(&said).ok().as_ref().and_then(named);
+        }
+        said.split_whitespace().next().map(|word| word.trim_start_matches('/').to_owned())
+    };
+    by_note.or_else(by_data).or_else(by_text).map(|name| name.chars().take(TOOL_LENGTH_MAX).collect())
 }
 
 /// A page of the tasks of several agents.
@@ -189,7 +239,7 @@ fn documents(page: &Value) -> Vec<Value> {
 
 /// What shows the next page of the same list.
 fn next_command(agent: Option<&str>, filter: &ListParams, token: &str) -> String {
-    let mut command = "bobbinet task list".to_owned();
+    let mut command = Typed::new("bobbinet task list");
     let size = (filter.page_size != PAGE_SIZE_DEFAULT).then(|| filter.page_size.to_string());
     let flags = [
         ("-a", agent),
@@ -200,14 +250,17 @@ fn next_command(agent: Option<&str>, filter: &ListParams, token: &str) -> String
     ];
     for (flag, value) in flags {
         if let Some(value) = value {
-            command = format!("{command} {flag} {value}");
+            command = command.flag(flag, value);
         }
     }
-    command
+    command.into()
 }
 
 #[cfg(test)]
 mod tests {
+    use bobbinet_core::{Message, MessageId, Part};
+    use bobbinet_wire::view::StatusView;
+
     use super::*;
 
     #[test]
@@ -218,6 +271,28 @@ mod tests {
         for other in ["", "!", "eyJ", "W10"] {
             assert!(Place::read(other).is_err(), "{other}");
         }
+    }
+
+    #[test]
+    fn a_task_is_shown_with_the_tool_it_was_begun_for() {
+        let check = |part: Part, metadata: Option<&Value>, expected: &str| {
+            let message = Message::from_agent(MessageId::parse("m").unwrap(), vec![part]);
+            let message = Message { role: Role::User, metadata: metadata.map(Json::from), ..message };
+            let task = TaskView {
+                id: "t".to_owned(),
+                context_id: None,
+                status: StatusView { state: bobbinet_core::State::Working, message: None, at: None },
+                history: vec![message],
+                artifacts: Vec::new(),
+                metadata: None,
+            };
+            assert_eq!(tool(&task).as_deref(), Some(expected));
+        };
+        let data = |value: &Value| Part::data(Json::from(value));
+        check(data(&json!({"path": "a"})), Some(&json!({ EXTENSION_URI: {"skill": "read"} })), "read");
+        check(data(&json!({"tool": "read", "args": {}})), None, "read");
+        check(Part::text("/read path=a"), None, "read");
+        check(Part::text(r#"{"skill": "read"}"#), None, "read");
     }
 
     #[test]

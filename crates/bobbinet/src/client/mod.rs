@@ -1,6 +1,7 @@
 //! Talking to agents from the command line.
 
 mod arguments;
+mod brief;
 mod card;
 mod fault;
 mod follow;
@@ -8,19 +9,22 @@ mod list;
 pub(crate) mod parts;
 mod progress;
 mod question;
+mod readiness;
 mod render;
 mod resolve;
+mod save;
 mod send;
 mod show;
 mod task;
 
-use anstyle::{AnsiColor, Style};
 use bobbinet_http::client::{Origin, ServiceParameter};
 
 use crate::{
-    cli::{Call, Card, Global, Secret, Send, Task},
+    cli::{Call, Card, Global, Secret, Send, Target, Task, Token},
     failure::Failure,
-    output::Output,
+    keys,
+    node::Running,
+    output::{Output, Remark, remark},
 };
 
 pub(crate) use resolve::Resolver;
@@ -46,11 +50,9 @@ impl Client {
     /// As the options for every command say.
     pub(crate) fn new(global: &Global) -> Self {
         if global.insecure {
-            let red = Style::new().bold().fg_color(Some(AnsiColor::Red.into()));
-            anstream::eprintln!(
-                "{red}warning:{red:#} certificates are not checked (--insecure): whoever stands in between can read \
-                 and change everything, credentials too"
-            );
+            let text = "certificates are not checked (--insecure): whoever stands in between can read and change \
+                        everything, credentials too";
+            remark(Remark::Warning, text);
         }
         let options = Options {
             bearer: global.bearer.clone(),
@@ -66,8 +68,25 @@ impl Client {
     pub(crate) async fn card(&self, command: Card) -> Result<(), Failure> {
         let Card::Get { url, mut target } = command;
         target.agent = url.or(target.agent);
-        let agent = self.resolver(target).agent()?;
+        let agent = self.resolver(target).await.agent()?;
         card::get(self.output, &agent).await
+    }
+
+    /// `bobbinet token …`
+    pub(crate) async fn token(&self, command: Token) -> Result<(), Failure> {
+        let Token::Mint { audience, sub, ttl, target } = command;
+        let (audience, data) = match audience {
+            Some(audience) => {
+                let data = target.data_dir.or_else(|| Running::of(&audience).map(|node| node.data));
+                (audience, data)
+            }
+            None => {
+                let data = target.data_dir.clone();
+                let agent = self.resolver(target).await.agent()?;
+                (agent.url_with_scheme(), agent.data().or(data))
+            }
+        };
+        keys::mint_token(self.output, &audience, sub.as_deref(), ttl, data)
     }
 
     /// `bobbinet send …`
@@ -85,7 +104,7 @@ impl Client {
         task::run(self, command).await
     }
 
-    fn resolver(&self, target: crate::cli::Target) -> Resolver {
-        Resolver::new(target, self.options.clone())
+    async fn resolver(&self, target: Target) -> Resolver {
+        Resolver::new(target, self.options.clone(), self.output).await
     }
 }

@@ -59,7 +59,7 @@ impl FromArgMatches for Parts {
         let words: Vec<&str> =
             matches.get_many::<String>("message").into_iter().flatten().map(String::as_str).collect();
         if !words.is_empty() {
-            let text = words.join(" ");
+            let text = joined(&words);
             let kind = if is_object(&text) { Kind::Data } else { Kind::Text };
             let place = matches.indices_of("message").into_iter().flatten().next().unwrap_or_default();
             found.push((place, kind, text));
@@ -102,6 +102,28 @@ impl Parts {
         }
         Ok(parts)
     }
+}
+
+/// The words as one text. A shell has taken away the quotation marks of `text="two words"`: where there are other words
+/// beside it they are put back, so that the value stays one.
+fn joined(words: &[&str]) -> String {
+    let word = |word: &&str| match word.split_once('=') {
+        Some((name, value)) if words.len() > 1 && is_name(name) && is_several(value) => {
+            let value = value.replace('\\', r"\\").replace('"', r#"\""#).replace('\n', r"\n").replace('\t', r"\t");
+            format!("{name}=\"{value}\"")
+        }
+        Some(_) | None => (*word).to_owned(),
+    };
+    words.iter().map(word).collect::<Vec<_>>().join(" ")
+}
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))
+}
+
+/// Whether a value would be taken for more than one: it has spaces, and neither quotation marks around it nor is it JSON.
+fn is_several(value: &str) -> bool {
+    value.contains(char::is_whitespace) && !value.starts_with(['"', '\'', '[', '{'])
 }
 
 fn is_object(text: &str) -> bool {
@@ -192,6 +214,10 @@ mod tests {
     #[test]
     fn parts_keep_the_order_in_which_they_were_typed() {
         check(&["hello", "there"], "text hello there -");
+        check(&["echo", "message=hello world", "n=1"], r#"text echo message="hello world" n=1 -"#);
+        check(&["echo", r#"m=say "x" \ y"#, "a=[1, 2]"], r#"text echo m="say \"x\" \\ y" a=[1, 2] -"#);
+        check(&["echo message=hello world"], "text echo message=hello world -");
+        check(&["what is 1 + 1 = 2", "so"], "text what is 1 + 1 = 2 so -");
         check(&[r#"{"ok":true}"#], r#"data {"ok":true} application/json"#);
         check(
             &["--data", "[1]", "--text", "a", "--media-type", "text/x", "--text", "b"],

@@ -2,11 +2,12 @@
 
 use std::{io::IsTerminal, time::Duration};
 
+use bobbinet_core::text;
 use bobbinet_wire::view::StreamEvent;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::render;
-use crate::output::{Output, printable};
+use crate::output::Output;
 
 /// How often the line moves.
 const TICK: Duration = Duration::from_millis(120);
@@ -27,9 +28,14 @@ impl Progress {
         Self(bar)
     }
 
+    /// Says what is waited for.
+    pub(crate) fn wait(&self, what: &str) {
+        self.0.set_message(text::line(what).into_owned());
+    }
+
     /// Says what has happened.
     pub(crate) fn say(&self, event: &StreamEvent) {
-        let text = match event {
+        let said = match event {
             StreamEvent::Task(task) => format!("{} {}", task.id, task.status.state.as_str()),
             StreamEvent::StatusUpdate(update) => {
                 let said = update.status.message.as_ref().map(bobbinet_core::Message::text).unwrap_or_default();
@@ -39,7 +45,7 @@ impl Progress {
             }
             StreamEvent::ArtifactUpdate(_) | StreamEvent::Message(_) => return,
         };
-        self.0.set_message(printable(&text));
+        self.0.set_message(text::line(&said).into_owned());
     }
 }
 

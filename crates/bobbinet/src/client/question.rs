@@ -2,7 +2,7 @@
 
 use bobbinet_core::Json;
 use bobbinet_wire::view::TaskView;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// The fields that are shown; a question with more of them is shown whole with `-o json`.
 const FIELDS_MAX: usize = 40;
@@ -12,7 +12,7 @@ const FIELDS_MAX: usize = 40;
 pub(crate) struct Asked {
     /// One line for each field of the answer.
     pub(crate) fields: Vec<String>,
-    /// An answer to fill in, as it is typed.
+    /// An answer to fill in: a text to quote, as nobody knows what is in it.
     pub(crate) answer: String,
 }
 
@@ -32,8 +32,7 @@ pub(crate) fn asked(task: &TaskView) -> Asked {
     }
     let missing = texts("missing");
     if !missing.is_empty() {
-        let pairs: Vec<String> = missing.iter().map(|name| format!("{name}=…")).collect();
-        return Asked { fields: Vec::new(), answer: format!("'{}'", pairs.join(" ")) };
+        return Asked { fields: Vec::new(), answer: to_fill_in(&missing) };
     }
     if let Some(candidates) = data["candidates"].as_array().filter(|candidates| !candidates.is_empty()) {
         return of_candidates(candidates);
@@ -41,26 +40,44 @@ pub(crate) fn asked(task: &TaskView) -> Asked {
     let schema = data.get("requestedSchema").or_else(|| data.get("schema")).unwrap_or(&Value::Null);
     match schema["properties"].as_object().filter(|properties| !properties.is_empty()) {
         Some(properties) => of_schema(schema, properties),
-        None => Asked { fields: Vec::new(), answer: "'your answer'".to_owned() },
+        None => Asked { fields: Vec::new(), answer: "your answer".to_owned() },
     }
 }
 
 /// Skills to choose from, each with its arguments.
 fn of_candidates(candidates: &[Value]) -> Asked {
     let typed = |candidate: &Value| {
-        let arguments = candidate.get("input").map(|schema| super::arguments::names(&Json::from(schema)));
-        let arguments = arguments.unwrap_or_default().into_iter().filter(|name| !name.ends_with('?'));
-        let pairs: Vec<String> = arguments.map(|name| format!(" {name}=…")).collect();
-        format!("{}{}", candidate["skill"].as_str().unwrap_or_default(), pairs.concat())
+        let skill = candidate["skill"].as_str().unwrap_or_default();
+        let required = candidate["input"]["required"].as_array().into_iter().flatten();
+        let names: Vec<&str> = required.filter_map(Value::as_str).collect();
+        match (names.as_slice(), names.iter().chain([&skill]).all(|name| is_plain(name))) {
+            ([], true) => skill.to_owned(),
+            (names, true) => format!("{skill} {}", to_fill_in(names)),
+            (names, false) => json!({ "skill": skill, "arguments": members(names) }).to_string(),
+        }
     };
     let field = |candidate: &Value| match candidate["description"].as_str().filter(|about| !about.is_empty()) {
         Some(about) => format!("{}: {about}", typed(candidate)),
         None => typed(candidate),
     };
-    Asked {
-        fields: candidates.iter().take(FIELDS_MAX).map(field).collect(),
-        answer: format!("'{}'", typed(&candidates[0])),
+    Asked { fields: candidates.iter().take(FIELDS_MAX).map(field).collect(), answer: typed(&candidates[0]) }
+}
+
+/// Arguments to fill in: `a=… b=…`, or JSON where a name would not be read as one.
+fn to_fill_in(names: &[&str]) -> String {
+    if names.iter().all(|name| is_plain(name)) {
+        return names.iter().map(|name| format!("{name}=…")).collect::<Vec<_>>().join(" ");
     }
+    members(names).to_string()
+}
+
+fn members(names: &[&str]) -> Value {
+    names.iter().map(|name| ((*name).to_owned(), Value::from("…"))).collect::<Map<_, _>>().into()
+}
+
+/// Whether an agent of ours reads it as a name in text.
+fn is_plain(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))
 }
 
 fn of_schema(schema: &Value, properties: &Map<String, Value>) -> Asked {
@@ -75,10 +92,7 @@ fn of_schema(schema: &Value, properties: &Map<String, Value>) -> Asked {
         .filter(|(name, _)| is_wanted(name))
         .map(|(name, schema)| (name.clone(), example(schema)))
         .collect();
-    Asked {
-        fields: names.iter().take(FIELDS_MAX).map(field).collect(),
-        answer: format!("'{}'", Value::Object(example)),
-    }
+    Asked { fields: names.iter().take(FIELDS_MAX).map(field).collect(), answer: Value::Object(example).to_string() }
 }
 
 /// `name (integer, 1 to 100, or leave it out): Your favorite integer`
@@ -128,11 +142,9 @@ fn example(schema: &Value) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use bobbinet_core::{Message, MessageId, Part, State};
     use bobbinet_wire::view::StatusView;
-    use serde_json::json;
-
-    use super::*;
 
     fn check(data: &Value, fields: &[&str], answer: &str) {
         let message = Message::from_agent(MessageId::parse("m").unwrap(), vec![Part::data(Json::from(data))]);
@@ -154,14 +166,18 @@ mod tests {
     #[test]
     fn a_question_says_what_to_type() {
         check(&json!({"type": "outcome", "answers": ["retry", "happened"]}), &["one of: retry, happened"], "retry");
-        check(&json!({"type": "input", "missing": ["a", "b"]}), &[], "'a=… b=…'");
+        check(&json!({"type": "input", "missing": ["a", "b"]}), &[], "a=… b=…");
+        check(&json!({"type": "input", "missing": ["a'; touch x; '"]}), &[], r#"{"a'; touch x; '":"…"}"#);
         check(&json!({"type": "authorization", "url": "https://x"}), &[], "done");
-        check(&json!({}), &[], "'your answer'");
+        check(&json!({}), &[], "your answer");
         let candidates = json!([
             {"skill": "read", "description": "Reads", "input": {"properties": {"path": {}, "head": {}}, "required": ["path"]}},
             {"skill": "list", "description": ""}
         ]);
-        check(&json!({"type": "input", "candidates": candidates}), &["read path=…: Reads", "list"], "'read path=…'");
+        check(&json!({"type": "input", "candidates": candidates}), &["read path=…: Reads", "list"], "read path=…");
+        let odd = json!([{"skill": "my tool", "input": {"required": ["a b"]}}]);
+        let answer = r#"{"arguments":{"a b":"…"},"skill":"my tool"}"#;
+        check(&json!({"type": "input", "candidates": odd}), &[answer], answer);
         let schema = json!({"properties": {
             "n": {"type": "integer", "minimum": 1, "maximum": 9, "description": "How many"},
             "ok": {"type": "boolean"}, "pet": {"enum": ["cat", "dog"]}
@@ -173,7 +189,7 @@ mod tests {
                 "n (integer, at least 1, at most 9, may be left out): How many",
                 "pet (one of cat, dog, may be left out)",
             ],
-            r#"'{"ok":true}'"#,
+            r#"{"ok":true}"#,
         );
     }
 }

@@ -1,13 +1,19 @@
 //! Tasks, messages and cards as text: fields first, then what does not fit a line.
 
-use bobbinet_core::{Artifact, Content, Json, Message, Part, Role, State};
+use std::borrow::Cow;
+
+use bobbinet_core::{Artifact, Content, Json, Message, Part, Role, State, text};
 use bobbinet_wire::view::{ArtifactUpdate, MessageView, StatusUpdate, StreamEvent, TaskView};
 use serde_json::Value;
 
-use super::question::{self, Asked};
+use super::{
+    brief::brief,
+    question::{self, Asked},
+};
 use crate::{
-    failure::{Failure, label},
-    output::{Output, printable},
+    failure::Failure,
+    output::{Output, Remark, add, remark},
+    shell::Typed,
 };
 
 type Printed = Result<(), Failure>;
@@ -126,8 +132,8 @@ fn is_said_in_text(part: &Part, parts: &[Part]) -> bool {
 fn message(output: Output, label: &str, message: &Message) -> Printed {
     for part in &message.parts {
         match part.as_text() {
-            Some(text) if !text.contains('\n') => output.field(label, text)?,
-            Some(text) => output.block(label, text)?,
+            Some(text) if !text.contains('\n') => output.field(label, seen(output, text))?,
+            Some(text) => output.block(label, &seen(output, text))?,
             None if output.is_verbose || !is_machine_made(part) => self::part(output, part)?,
             None => {}
         }
@@ -145,14 +151,19 @@ fn is_machine_made(part: &Part) -> bool {
 fn part(output: Output, part: &Part) -> Printed {
     let media_type = part.media_type.as_deref();
     match &part.content {
-        Content::Text(text) => output.block("Text", text),
-        Content::Data(json) => output.block("Data", &pretty(json)),
+        Content::Text(text) => output.block("Text", &seen(output, text)),
+        Content::Data(json) => output.block("Data", &seen(output, &pretty(json))),
         Content::Url(url) => {
-            output.field("URL", url)?;
+            output.field("URL", seen(output, url))?;
             file(output, part, media_type, None)
         }
         Content::Raw(base64) => file(output, part, media_type, Some(base64.as_str())),
     }
+}
+
+/// What is shown of a text: with `--verbose` all of it.
+fn seen(output: Output, text: &str) -> Cow<'_, str> {
+    if output.is_verbose { Cow::Borrowed(text) } else { brief(text) }
 }
 
 fn file(output: Output, part: &Part, media_type: Option<&str>, base64: Option<&str>) -> Printed {
@@ -172,25 +183,28 @@ fn pretty(json: &Json) -> String {
 
 /// What to do now, and a warning if the task did not go well: on standard error, since it is no result.
 pub(crate) fn aftermath(task: &TaskView, agent: Option<&str>) {
-    let cyan = label();
     match task.status.state {
-        State::Failed => anstream::eprintln!("{cyan}warning:{cyan:#} the task failed{}", why(task)),
-        State::Rejected => anstream::eprintln!("{cyan}warning:{cyan:#} the task was rejected{}", why(task)),
-        State::Canceled => anstream::eprintln!("{cyan}warning:{cyan:#} the task was canceled{}", why(task)),
+        State::Failed => remark(Remark::Warning, format_args!("the task failed{}", why(task))),
+        State::Rejected => remark(Remark::Warning, format_args!("the task was rejected{}", why(task))),
+        State::Canceled => remark(Remark::Warning, format_args!("the task was canceled{}", why(task))),
         State::InputRequired | State::AuthRequired => {
-            anstream::eprintln!("{cyan}warning:{cyan:#} the task waits for an answer");
-            let target = agent.map(|agent| format!(" -a {agent}")).unwrap_or_default();
+            remark(Remark::Warning, "the task waits for an answer");
             let Asked { fields, answer } = question::asked(task);
-            for field in fields {
-                anstream::eprintln!("  {}", printable(&field));
-            }
-            anstream::eprintln!("{cyan}hint:{cyan:#} bobbinet task reply {}{target} {}", task.id, printable(&answer));
+            fields.iter().for_each(add);
+            remark(Remark::Hint, reply_command(&task.id, agent, &answer));
         }
         State::Submitted | State::Working | State::Completed => {}
     }
 }
 
+/// The command that answers a task. Its words are the agent's and the server's, so each is quoted.
+fn reply_command(task: &str, agent: Option<&str>, answer: &str) -> Typed {
+    let command = Typed::new("bobbinet task reply");
+    let command = agent.into_iter().fold(command, |command, agent| command.flag("-a", agent));
+    command.words(&[task, answer])
+}
+
 fn why(task: &TaskView) -> String {
     let said = task.status.message.as_ref().map(Message::text).unwrap_or_default();
-    said.lines().next().map(|line| format!(": {}", printable(line))).unwrap_or_default()
+    said.lines().next().map(|line| format!(": {}", text::line(line))).unwrap_or_default()
 }

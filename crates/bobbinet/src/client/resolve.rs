@@ -1,27 +1,53 @@
 //! Which agent is meant, and how to show it who we are.
+//!
+//! A name means an agent of the node of the working folder, never one of another folder's node: the same name there may
+//! be the same tools on other files. What is meant elsewhere is named by its URL, or by its node's data folder.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    net::{TcpStream, ToSocketAddrs},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use bobbinet_auth::owner_token;
 use bobbinet_engine::{SystemWorld, World};
 use bobbinet_http::client::{Answer, Client, ClientError, ClientOptions, Credentials};
 use bobbinet_wire::v1_0::CardView;
+use tokio::time::{Instant, sleep};
 
-use super::{Options, fault};
+use super::{Options, fault, progress::Progress, readiness};
 use crate::{
     cli::Target,
-    failure::{Code, Failure, label},
-    node::Running,
-    output::printable,
+    failure::{Code, Failure},
+    node::{Running, Whose, is_starting},
+    output::{Output, Remark, remark},
+    shell::quoted,
 };
+
+/// How long a node that is not there is waited for though nobody has said that it starts: a command that was typed right
+/// behind `bobbinet up &` may be quicker than that.
+const UNANNOUNCED_MAX: Duration = Duration::from_secs(1);
+
+/// How long a node that has said that it starts is waited for: a large store takes its time to open.
+const START_MAX: Duration = Duration::from_secs(60);
+
+/// How often it is looked whether a node is there.
+const LOOK_INTERVAL: Duration = Duration::from_millis(25);
+
+/// How long a connection within this machine may take.
+const CONNECT_MAX: Duration = Duration::from_millis(250);
 
 /// An agent that somebody means.
 #[derive(Clone, Debug)]
 pub(crate) struct Agent {
     /// Its URL, or its card's.
     pub(crate) url: String,
-    /// Its name on its node, if the node runs on this machine.
+    /// Its name on its node, if it was found on a node of this machine.
     pub(crate) name: Option<String>,
+    /// The node of this machine that it is on.
+    pub(super) node: Option<Running>,
+    output: Output,
     client: ClientOptions,
 }
 
@@ -30,90 +56,150 @@ pub(crate) struct Agent {
 pub(crate) struct Resolver {
     target: Target,
     options: Options,
+    output: Output,
     nodes: Vec<Running>,
 }
 
 impl Resolver {
-    /// Looks at what runs on this machine.
-    pub(crate) fn new(target: Target, options: Options) -> Self {
-        let nodes = match &target.data_dir {
-            // One that is named and has a node is the only one meant; one that has none may hold the keys of a node elsewhere.
-            Some(data) => Running::at(data).map_or_else(Running::all, |node| vec![node]),
-            None => Running::all(),
-        };
-        Self { target, options, nodes }
+    /// Looks at what runs on this machine, and waits a moment for what is just being started.
+    pub(crate) async fn new(target: Target, options: Options, output: Output) -> Self {
+        let begun = Instant::now();
+        let mut progress = None;
+        loop {
+            let nodes = nodes(&target);
+            let waited = begun.elapsed();
+            let is_awaited = waited < UNANNOUNCED_MAX || waited < START_MAX && is_starting(&whose(&target));
+            if is_found(&target, &nodes) || !is_awaited {
+                return Self { target, options, output, nodes };
+            }
+            progress.get_or_insert_with(|| Progress::new(output)).wait("waiting for a node that starts");
+            sleep(LOOK_INTERVAL).await;
+        }
     }
 
     /// The one agent that is meant: the one that was named, or the only one there is.
     pub(crate) fn agent(&self) -> Result<Agent, Failure> {
-        match &self.target.agent {
-            Some(text) => self.named(text),
+        let agent = match &self.target.agent {
+            Some(text) => self.named(text)?,
             None => {
-                let mut agents = self.agents();
+                let mut agents = self.agents_of(&self.meant()?);
                 if agents.len() > 1 {
                     let names: Vec<&str> = agents.iter().filter_map(|agent| agent.name.as_deref()).collect();
                     let failure = Failure::new(Code::Usage, format!("which agent? There are {}", names.join(", ")));
-                    return Err(failure.hint(format!("say which: -a {}", names[0])));
+                    return Err(failure.hint(format!("say which: -a {}", agents[0].reference())));
                 }
-                agents.pop().ok_or_else(nobody)
+                agents.pop().ok_or_else(nobody)?
             }
-        }
+        };
+        self.tell_nodes(agent.node.as_slice());
+        Ok(agent)
     }
 
-    /// All agents that may be meant: the one that was named, or all there are.
+    /// All agents that may be meant: the one that was named, or all of the nodes of the working folder; where it has no
+    /// node, all there are. For what is told apart by more than an agent's name.
     pub(crate) fn all(&self) -> Result<Vec<Agent>, Failure> {
-        match &self.target.agent {
-            Some(text) => Ok(vec![self.named(text)?]),
-            None => {
-                let agents = self.agents();
-                if agents.is_empty() { Err(nobody()) } else { Ok(agents) }
-            }
+        if self.target.agent.is_some() {
+            return Ok(vec![self.agent()?]);
         }
+        let here = self.meant().unwrap_or_default();
+        let (nodes, is_elsewhere) = match (here.is_empty(), &self.target.data_dir) {
+            (true, None) => (self.nodes.iter().collect(), true),
+            (_, _) => (here, false),
+        };
+        let agents = self.agents_of(&nodes);
+        if agents.is_empty() {
+            return Err(nobody());
+        }
+        let nodes: Vec<Running> = nodes.into_iter().cloned().collect();
+        if is_elsewhere {
+            nodes.iter().for_each(|node| remark(Remark::Note, format_args!("asking the node of {}", place(node))));
+        } else {
+            self.tell_nodes(&nodes);
+        }
+        Ok(agents)
     }
 
     /// The agent of this name or URL.
-    pub(crate) fn named(&self, text: &str) -> Result<Agent, Failure> {
-        let is_place = text.contains([':', '/', '.']) || text == "localhost";
-        if is_place {
-            return Ok(Agent { url: text.to_owned(), name: None, client: self.client(text) });
-        }
-        let of_name = |agent: &Agent| agent.name.as_deref() == Some(text);
-        let mut found: Vec<Agent> = self.all_agents().into_iter().filter(of_name).collect();
-        if found.is_empty() {
-            let names: Vec<String> = self.all_agents().into_iter().filter_map(|agent| agent.name).collect();
-            let failure = Failure::new(Code::CardNotFound, format!("no node on this machine has an agent {text:?}"));
-            return Err(match names.is_empty() {
-                true => {
-                    failure.hint("no node is running here: start one with `bobbinet up`, or name the agent by its URL")
-                }
-                false => failure.hint(format!("there is {}; or name the agent by its URL", names.join(", "))),
+    fn named(&self, text: &str) -> Result<Agent, Failure> {
+        if is_place(text) {
+            let node = self.nodes.iter().find(|node| node.is_at(&with_scheme(text)));
+            return Ok(Agent {
+                url: text.to_owned(),
+                name: None,
+                node: node.cloned(),
+                output: self.output,
+                client: self.client(text),
             });
         }
-        // The node of the working directory comes first.
-        Ok(found.swap_remove(0))
+        let here = match self.meant() {
+            Err(failure) if self.target.data_dir.is_some() => return Err(failure),
+            meant => meant.unwrap_or_default(),
+        };
+        let mut found = self.agents_of(&here);
+        found.retain(|agent| agent.name.as_deref() == Some(text));
+        if found.len() > 1 {
+            let places: Vec<String> = found.iter().map(at).collect();
+            let text = format!("several nodes of this folder have an agent {text:?}: {}", places.join("; "));
+            return Err(Failure::new(Code::Usage, text).hint(format!("say which: -a {}", quoted(&found[0].url))));
+        }
+        found.pop().ok_or_else(|| self.unknown(text, &here))
     }
 
-    /// The agents of the node of the working directory, if one runs there; else those of all nodes.
-    fn agents(&self) -> Vec<Agent> {
-        let is_here =
-            |node: &&Running| Path::new(crate::config::DATA).canonicalize().is_ok_and(|data| data == node.data);
-        match self.nodes.iter().find(is_here) {
-            Some(node) => self.agents_of(node),
-            None => self.all_agents(),
+    /// There is no such agent here; perhaps elsewhere.
+    fn unknown(&self, text: &str, here: &[&Running]) -> Failure {
+        let others: Vec<&Running> = self.nodes.iter().filter(|node| !here.contains(node)).collect();
+        let mut elsewhere = self.agents_of(&others);
+        elsewhere.retain(|agent| agent.name.as_deref() == Some(text));
+        if let Some(first) = elsewhere.first() {
+            let places: Vec<String> = elsewhere.iter().map(at).collect();
+            let failure = Failure::new(
+                Code::CardNotFound,
+                format!("no node of this folder has an agent {text:?}, and elsewhere there is: {}", places.join("; ")),
+            );
+            return failure.hint(format!("if that is the one you mean, say so: -a {}", quoted(&first.url)));
+        }
+        let names: Vec<String> = self.agents_of(here).into_iter().filter_map(|agent| agent.name).collect();
+        let failure = Failure::new(Code::CardNotFound, format!("no node on this machine has an agent {text:?}"));
+        match names.is_empty() {
+            true => failure.hint("no node is running here: start one with `bobbinet up`, or name the agent by its URL"),
+            false => failure.hint(format!("there is {}; or name the agent by its URL", names.join(", "))),
         }
     }
 
-    fn all_agents(&self) -> Vec<Agent> {
-        self.nodes.iter().flat_map(|node| self.agents_of(node)).collect()
+    /// The nodes that a name is looked for on: that of the data folder that was named, else those of the working folder.
+    fn meant(&self) -> Result<Vec<&Running>, Failure> {
+        let is_meant = |node: &&Running| match &self.target.data_dir {
+            Some(data) => data.canonicalize().is_ok_and(|data| data == node.data),
+            None => node.is_here(),
+        };
+        let meant: Vec<&Running> = self.nodes.iter().filter(is_meant).collect();
+        match (meant.is_empty(), &self.target.data_dir, self.nodes.first()) {
+            (false, _, _) => Ok(meant),
+            (true, Some(data), _) => {
+                Err(Failure::new(Code::Unreachable, format!("no node is running on {}", data.display()))
+                    .hint("start it with `bobbinet up`, or leave --data-dir (BOBBINET_DATA) out"))
+            }
+            (true, None, None) => Err(nobody()),
+            (true, None, Some(_)) => {
+                let places: Vec<String> = self.nodes.iter().map(place).collect();
+                let text =
+                    format!("no node is running in this folder; elsewhere there is that of {}", places.join("; "));
+                Err(Failure::new(Code::Unreachable, text)
+                    .hint("start one here with `bobbinet up`, or name an agent by its URL: -a URL"))
+            }
+        }
     }
 
-    fn agents_of(&self, node: &Running) -> Vec<Agent> {
-        let agent = |(name, url): (&String, &String)| Agent {
+    fn agents_of(&self, nodes: &[&Running]) -> Vec<Agent> {
+        let agents = nodes.iter().flat_map(|node| node.agents.iter().map(move |(name, url)| (*node, name, url)));
+        let agent = |(node, name, url): (&Running, &String, &String)| Agent {
             url: url.clone(),
             name: Some(name.clone()),
+            node: Some(node.clone()),
+            output: self.output,
             client: self.client(url),
         };
-        node.agents.iter().map(agent).collect()
+        agents.map(agent).collect()
     }
 
     fn client(&self, url: &str) -> ClientOptions {
@@ -135,27 +221,46 @@ impl Resolver {
         if let Some(bearer) = bearer {
             return bearer;
         }
-        let with_scheme = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
-        let node = self.nodes.iter().find(|node| node.is_at(&with_scheme)).map(|node| node.data.clone());
+        let node = self.nodes.iter().find(|node| node.is_at(&with_scheme(url))).map(|node| node.data.clone());
         let Some(data) = node.or_else(|| self.target.data_dir.clone()) else { return Credentials::None };
         Credentials::Mint(Arc::new(move |audience| Ok(owner_token(&data, audience, SystemWorld.now())?)))
+    }
+
+    /// Says which nodes are used, to whoever wants to know all.
+    fn tell_nodes(&self, nodes: &[Running]) {
+        if self.output.is_verbose {
+            nodes.iter().for_each(|node| remark(Remark::Note, format_args!("using the node of {}", place(node))));
+        }
     }
 }
 
 impl Agent {
-    /// Fetches its card.
+    /// Fetches its card. One whose server is on its way for the first time is waited for: until it is up, nobody knows
+    /// what it can do.
     pub(crate) async fn connect(&self) -> Result<Client, Failure> {
-        let client = Client::connect(&self.url, self.client.clone()).await.map_err(|error| self.fault(error))?;
+        let client = self.started().await.map_err(|error| self.fault(error))?;
         if let Some(detour) = client.detour() {
-            let cyan = label();
-            anstream::eprintln!("{cyan}warning:{cyan:#} {}", printable(&detour.to_string()));
+            remark(Remark::Warning, detour);
         }
         Ok(client)
     }
 
+    async fn started(&self) -> Result<Client, ClientError> {
+        let fetch = || Client::connect(&self.url, self.client.clone());
+        let client = fetch().await?;
+        let Some(node) = self.node.as_ref().filter(|_| client.card().value.skills.is_empty()) else {
+            return Ok(client);
+        };
+        let is_waited_for = match self.name.as_deref().or_else(|| node.agent_at(&with_scheme(&self.url))) {
+            Some(name) => readiness::wait(node, name, self.output).await,
+            None => false,
+        };
+        if is_waited_for { fetch().await } else { Ok(client) }
+    }
+
     /// Fetches its card alone, and says why it cannot be called, if it cannot.
     pub(crate) async fn card(&self) -> Result<(Answer<CardView>, Option<Failure>), Failure> {
-        match Client::connect(&self.url, self.client.clone()).await {
+        match self.started().await {
             Ok(client) => Ok((client.card().clone(), None)),
             Err(
                 why @ (ClientError::NoInterface { .. }
@@ -169,9 +274,15 @@ impl Agent {
         }
     }
 
+    /// What it is called in a command that is typed in the same folder.
+    pub(crate) fn reference(&self) -> &str {
+        let is_here = self.node.as_ref().is_some_and(Running::is_here);
+        self.name.as_deref().filter(|_| is_here).unwrap_or(&self.url)
+    }
+
     /// What went wrong with a call of it.
     pub(crate) fn fault(&self, error: ClientError) -> Failure {
-        let target = self.name.as_deref().unwrap_or(&self.url);
+        let target = self.reference();
         let is_anonymous = matches!(self.client.credentials, Credentials::None);
         fault::of_client(error, fault::Called { target, is_anonymous })
     }
@@ -187,9 +298,109 @@ impl Agent {
             },
         }
     }
+
+    /// Its URL, as a token for it names it.
+    pub(crate) fn url_with_scheme(&self) -> String {
+        with_scheme(&self.url)
+    }
+
+    /// The data folder of its node, if that is on this machine.
+    pub(crate) fn data(&self) -> Option<PathBuf> {
+        self.node.as_ref().map(|node| node.data.clone())
+    }
+}
+
+/// The nodes that may be meant. A data folder that is named and has a node is the only one meant; one that has none may
+/// hold the keys of a node elsewhere.
+fn nodes(target: &Target) -> Vec<Running> {
+    let named = target.data_dir.as_deref().and_then(Running::at);
+    named.map_or_else(Running::all, |node| vec![node])
+}
+
+fn whose(target: &Target) -> Whose {
+    match (&target.agent, &target.data_dir) {
+        (Some(agent), _) if is_place(agent) => Whose::Anyone,
+        (_, Some(data)) => Whose::Data(data.clone()),
+        (_, None) => Whose::Here,
+    }
+}
+
+/// Whether what is meant is there, so that nobody need wait for a node.
+fn is_found(target: &Target, nodes: &[Running]) -> bool {
+    let is_meant = |node: &&Running| target.data_dir.is_some() || node.is_here();
+    match target.agent.as_deref() {
+        Some(place) if is_place(place) => {
+            let url = with_scheme(place);
+            nodes.iter().any(|node| node.is_at(&url)) || !is_local(&url) || is_listening(&url)
+        }
+        Some(name) => nodes.iter().filter(is_meant).any(|node| node.agents.contains_key(name)),
+        None => nodes.iter().any(|node| is_meant(&node)),
+    }
+}
+
+/// Whether it is a URL or a file, and no name.
+fn is_place(text: &str) -> bool {
+    text.contains([':', '/', '.']) || text == "localhost"
+}
+
+fn with_scheme(url: &str) -> String {
+    if url.contains("://") { url.to_owned() } else { format!("http://{url}") }
+}
+
+/// Host and port of a URL.
+fn authority(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split(['/', '?', '#']).next().unwrap_or_default()
+}
+
+/// Whether a URL leads to this machine, where a node may be about to start. A file with a card leads nowhere.
+fn is_local(url: &str) -> bool {
+    let authority = authority(url);
+    let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
+    let is_file = url.starts_with("file:") || Path::new(url.trim_start_matches("http://")).is_file();
+    !is_file && (host == "localhost" || host == "[::1]" || host.starts_with("127."))
+}
+
+fn is_listening(url: &str) -> bool {
+    let authority = authority(url);
+    let with_port = if authority.ends_with(']') || !authority.contains(':') {
+        format!("{authority}:80")
+    } else {
+        authority.to_owned()
+    };
+    let addresses = with_port.to_socket_addrs().into_iter().flatten();
+    addresses.into_iter().any(|address| TcpStream::connect_timeout(&address, CONNECT_MAX).is_ok())
+}
+
+/// A node, for a person: whose it is, and where.
+fn place(node: &Running) -> String {
+    let folder = if node.folder.as_os_str().is_empty() { &node.data } else { &node.folder };
+    format!("{} at {}", folder.display(), node.url)
+}
+
+fn at(agent: &Agent) -> String {
+    let folder = agent.node.as_ref().map(|node| format!("that of {} ", node.folder.display())).unwrap_or_default();
+    format!("{folder}at {}", agent.url)
 }
 
 fn nobody() -> Failure {
     Failure::new(Code::Unreachable, "no node is running on this machine")
         .hint("start one with `bobbinet up FILE`, or name an agent: -a https://agents.example.com/agents/files")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_on_this_machine_is_waited_for() {
+        let check = |url: &str, expected: bool| assert_eq!(is_local(&with_scheme(url)), expected, "{url}");
+        check("http://127.0.0.1:7420/agents/files", true);
+        check("localhost:7420", true);
+        check("http://[::1]:7420", true);
+
+        check("https://agents.example.com/127.0.0.1", false);
+        check("10.0.0.1:7420", false);
+        check("file:///nowhere/card.json", false);
+    }
 }

@@ -36,7 +36,7 @@ pub(super) async fn send(client: &Client, command: Send) -> Result<(), Failure> 
     let Send { parts, target, task_id, context_id, metadata, delivery } = command;
     let metadata = metadata.as_deref().map(object).transpose()?;
     let parts = parts.into_parts()?;
-    let resolver = client.resolver(target);
+    let resolver = client.resolver(target).await;
     let agent = match &task_id {
         Some(task) => super::task::owner(&resolver, task).await?,
         None => resolver.agent()?,
@@ -61,7 +61,7 @@ pub(super) async fn call(client: &Client, command: Call) -> Result<(), Failure> 
             return Err(failure.hint(format!("write AGENT.{skill}, or -a AGENT {skill}")));
         }
     };
-    let agent = client.resolver(target).agent()?;
+    let agent = client.resolver(target).await.agent()?;
     let connected = agent.connect().await?;
     let ours = connected.card().value.extension_skills();
     let schema = ours.get(&skill).and_then(|skill| skill.input.as_ref());
@@ -108,10 +108,14 @@ pub(super) async fn say(
     let options = SendOptions { idempotency_key: Some(key), ..SendOptions::default() };
     if delivery.is_async {
         let sent = connected.send(params, &options).await.map_err(|error| agent.fault(error))?;
-        return match (client.output.is_json(), sent.value) {
-            (true, _) => client.output.raw(sent.json.as_str()),
-            (false, Sent::Task(task)) => render::task(client.output, &task),
-            (false, Sent::Message(message)) => render::reply(client.output, &message),
+        match (client.output.is_json(), &sent.value) {
+            (true, _) => client.output.raw(sent.json.as_str())?,
+            (false, Sent::Task(task)) => render::task(client.output, task)?,
+            (false, Sent::Message(message)) => render::reply(client.output, message)?,
+        }
+        return match &sent.value {
+            Sent::Task(task) => delivery.ending.apply(client.output, task),
+            Sent::Message(_) => Ok(()),
         };
     }
     let follow = Follow {
@@ -119,6 +123,8 @@ pub(super) async fn say(
         client: connected,
         output: client.output,
         waiting: &delivery.waiting,
+        ending: &delivery.ending,
+        deadline: delivery.waiting.deadline(),
         telling: if delivery.stream { Telling::Live } else { Telling::Whole },
         history: delivery.history,
         is_send: true,

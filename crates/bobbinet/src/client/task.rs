@@ -12,41 +12,42 @@ use super::{
     show,
 };
 use crate::{
-    cli::{Task, Waiting},
+    cli::{Ending, Task, Waiting},
     failure::{Code, Failure},
 };
 
 pub(super) async fn run(client: &Client, command: Task) -> Result<(), Failure> {
     match command {
         Task::List(list) => super::list::list(client, list).await,
-        Task::Get { id, wait, history, waiting, target } => {
-            let (agent, connected, task) = find(&client.resolver(target), &id, history).await?;
+        Task::Get { id, wait, history, waiting, ending, target } => {
+            let (agent, connected, task) = find(&client.resolver(target).await, &id, history).await?;
             if wait {
-                let follow = follow(client, &agent, &connected, &waiting, Telling::Whole, history);
+                let follow = follow(client, &agent, &connected, (&waiting, &ending), Telling::Whole, history);
                 return follow.poll(Stand::of(task)?).await;
             }
-            tell(client, &agent, &task)
+            tell(client, &agent, &task)?;
+            ending.apply(client.output, &task.value)
         }
         Task::Show { id, target } => {
-            let agent = owner(&client.resolver(target), &id).await?;
+            let agent = owner(&client.resolver(target).await, &id).await?;
             show::show(client.output, &agent, &id).await
         }
-        Task::Subscribe { id, stream, after, waiting, target } => {
-            let agent = owner(&client.resolver(target), &id).await?;
+        Task::Subscribe { id, stream, after, waiting, ending, target } => {
+            let agent = owner(&client.resolver(target).await, &id).await?;
             let connected = agent.connect().await?;
             let telling = if stream { Telling::Live } else { Telling::Whole };
-            let follow = follow(client, &agent, &connected, &waiting, telling, None);
+            let follow = follow(client, &agent, &connected, (&waiting, &ending), telling, None);
             follow.subscribe(&id, after.as_deref()).await
         }
         Task::Reply { id, parts, target, delivery } => {
             let parts = parts.into_parts()?;
-            let agent = owner(&client.resolver(target), &id).await?;
+            let agent = owner(&client.resolver(target).await, &id).await?;
             let saying = Saying { parts, task: Some(id), context: None, metadata: None, extensions: Vec::new() };
             let connected = agent.connect().await?;
             say(client, &agent, &connected, saying, &delivery).await
         }
         Task::Cancel { id, target } => {
-            let agent = owner(&client.resolver(target), &id).await?;
+            let agent = owner(&client.resolver(target).await, &id).await?;
             let connected = agent.connect().await?;
             let task = connected.cancel(&id).await.map_err(|error| agent.fault(error))?;
             tell(client, &agent, &task)
@@ -60,7 +61,7 @@ fn tell(client: &Client, agent: &Agent, task: &Answer<TaskView>) -> Result<(), F
     } else {
         render::task(client.output, &task.value)?;
     }
-    render::aftermath(&task.value, agent.name.as_deref());
+    render::aftermath(&task.value, Some(agent.reference()));
     Ok(())
 }
 
@@ -68,11 +69,12 @@ fn follow<'a>(
     client: &Client,
     agent: &'a Agent,
     connected: &'a Connected,
-    waiting: &'a Waiting,
+    (waiting, ending): (&'a Waiting, &'a Ending),
     telling: Telling,
     history: Option<u32>,
 ) -> Follow<'a> {
-    Follow { agent, client: connected, output: client.output, waiting, telling, history, is_send: false }
+    let (output, deadline) = (client.output, waiting.deadline());
+    Follow { agent, client: connected, output, waiting, ending, deadline, telling, history, is_send: false }
 }
 
 /// The agent that has this task. Where several may have it, each is asked: a task's id does not name its agent.

@@ -96,9 +96,14 @@ impl Variables {
     }
 
     fn environment_value(&self, name: &str) -> Result<String, Unset> {
+        // A file's words are advised to nobody as a part of a command, unless they can be nothing but a name.
+        let is_name = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         self.environment.get(name).cloned().ok_or_else(|| Unset {
             message: format!("the variable {name} is not set"),
-            hint: format!("set it (export {name}=…), or give a default: ${{{name}:-…}}"),
+            hint: match is_name {
+                true => format!("set it (export {name}=…), or give a default: ${{{name}:-…}}"),
+                false => "a variable's name has letters, digits and _ only".to_owned(),
+            },
         })
     }
 

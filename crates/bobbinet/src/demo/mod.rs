@@ -14,7 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::{
     demo_servers,
     failure::{Code, Failure},
-    output::Format,
+    output::{Format, add},
 };
 
 use stage::Stage;
@@ -56,7 +56,7 @@ pub(crate) async fn run(args: Args, format: Format) -> Result<ExitCode, Failure>
         Ok(None) => Ok(ExitCode::from(INTERRUPTED)),
         Err(failure) => {
             if !logs.is_empty() {
-                anstream::eprintln!("{logs}");
+                add(logs);
             }
             Err(failure.hint(
                 "this is a fault of Bobbinet's, or the machine is very busy; --keep leaves the folder to look at",

@@ -7,12 +7,13 @@ use std::{
 };
 
 use anstyle::{AnsiColor, Style};
+use bobbinet_core::text;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
 use crate::{
     failure::{Code, Failure, chain},
-    output::{Format, printable},
+    output::Format,
 };
 
 /// How often the bar moves by itself.
@@ -42,7 +43,7 @@ impl Teller {
 
     /// Something that happened.
     pub(super) fn say(&self, text: &str) -> Result<(), Failure> {
-        let text = printable(text);
+        let text = text::lines(text);
         self.tell(
             &format!("{}    {}", self.time(), text.replace('\n', "\n           ")),
             json!({"event": "said", "text": text}),
@@ -61,7 +62,7 @@ impl Teller {
 
     /// Lines as they are: a log, or something to copy.
     pub(super) fn show(&self, what: &str, lines: &str) -> Result<(), Failure> {
-        let lines = printable(lines);
+        let lines = text::lines(lines);
         let indented = lines.trim_end().replace('\n', "\n         ");
         self.tell(&format!("\n         {indented}"), json!({"event": "shown", "what": what, "text": lines}))
     }
@@ -95,11 +96,11 @@ impl Teller {
     fn tell(&self, line: &str, mut event: Value) -> Result<(), Failure> {
         let mut stdout = anstream::stdout().lock();
         let told = match self.format {
-            Format::Text => writeln!(stdout, "{line}"),
+            Format::Text | Format::Table => writeln!(stdout, "{line}"),
             Format::Json => {
                 event["step"] = json!(self.step);
                 event["seconds"] = json!(self.begin.elapsed().as_secs_f64());
-                writeln!(stdout, "{event}")
+                writeln!(stdout, "{}", text::json(&event.to_string()))
             }
         };
         told.and_then(|()| stdout.flush()).map_err(|error| match error.kind() {
@@ -117,7 +118,7 @@ pub(super) struct Bar(ProgressBar);
 impl Bar {
     pub(super) fn at(&self, part: u64, text: &str) {
         self.0.set_position(part);
-        self.0.set_message(printable(text));
+        self.0.set_message(text::line(text).into_owned());
     }
 }
 

@@ -16,8 +16,8 @@ use crate::{
         self, AgentConfig, Config, Finding, NoCard, NodeConfig, Reading, Severity, Source, Strictness, default_file,
         default_files, find_card, program, suggestion,
     },
-    failure::{Code, Failure, label},
-    output::Output,
+    failure::{Code, Failure},
+    output::{Output, Remark, remark},
 };
 
 /// The plan of `bobbinet up`.
@@ -147,8 +147,7 @@ fn tell(output: Output, findings: &[Finding]) -> Result<(), Failure> {
     match errors.len() {
         0 => Ok(()),
         count => {
-            let cyan = label();
-            anstream::eprintln!("{cyan}{count} to mend{cyan:#}, and nothing was started");
+            remark(Remark::Error, format_args!("{count} to mend, and nothing was started"));
             Err(Failure::told(Code::Config, "the configuration has faults"))
         }
     }

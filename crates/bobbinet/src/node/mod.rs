@@ -10,5 +10,5 @@ mod stop;
 
 pub(crate) use commands::{agent, check, up};
 pub(crate) use run::{Plan, run};
-pub(crate) use running::Running;
+pub(crate) use running::{Running, Whose, is_starting};
 pub(crate) use start::{SHIM, STORE_FOLDER, of_store, store_options};

@@ -7,11 +7,11 @@ use bobbinet_http::Mount;
 use bobbinet_store::SledStore;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    time::{MissedTickBehavior, interval},
+    time::{Instant, MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{start, stop};
+use super::{running::Announcement, start, stop};
 use crate::{
     config::{AgentConfig, NodeConfig},
     failure::{Code, Failure},
@@ -40,12 +40,16 @@ enum End {
     Server,
 }
 
+/// Signals that come within this time are one: a terminal and whoever stands in between both pass on the same Ctrl-C.
+const SIGNALS_TOGETHER: Duration = Duration::from_secs(1);
+
 /// Whoever may tell the process to end.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
     /// Heard so that it does not end us without a word: the write that a limit forbids fails, and says so.
     _file_too_large: Signal,
+    last: Option<Instant>,
 }
 
 impl Signals {
@@ -55,14 +59,23 @@ impl Signals {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
             _file_too_large: listen(SignalKind::from_raw(nix::libc::SIGXFSZ))?,
+            last: None,
         })
     }
 
+    /// Returns when the process is told to end, once more than [`SIGNALS_TOGETHER`] after the last time. Safe to drop.
     async fn next(&mut self) {
-        tokio::select! {
-            biased;
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+        loop {
+            tokio::select! {
+                biased;
+                _ = self.terminate.recv() => {}
+                _ = self.interrupt.recv() => {}
+            }
+            let is_same = self.last.is_some_and(|last| last.elapsed() < SIGNALS_TOGETHER);
+            if !is_same {
+                self.last = Some(Instant::now());
+                return;
+            }
         }
     }
 }
@@ -74,12 +87,13 @@ pub(crate) async fn run(output: Output, plan: Plan) -> Result<(), Failure> {
     if let Err(error) = bobbinet_mcp::adopt_orphans() {
         tracing::warn!(%error, "a server's process that leaves everything behind may stay when its guardian is killed");
     }
+    let announcement = Announcement::begin(&plan.node.data);
     let (lame_duck, grace) = (plan.node.lame_duck, plan.node.grace);
     let stop = CancellationToken::new();
     let node = tokio::select! {
         biased;
         () = signals.next() => return Ok(()),
-        node = start::start(output, plan, stop.clone()) => node?,
+        node = start::start(output, plan, announcement, stop.clone()) => node?,
     };
     let mut server = Box::pin(bobbinet_http::serve(node.listener, node.site.clone()));
     let engine = node.engine.clone();
@@ -102,6 +116,8 @@ pub(crate) async fn run(output: Output, plan: Plan) -> Result<(), Failure> {
     };
     // What cannot be kept need not come to its end.
     let (lame_duck, grace) = if why.is_some() { (Duration::ZERO, Duration::ZERO) } else { (lame_duck, grace) };
+    let mut starts = node.starts;
+    starts.shutdown().await;
     let down = stop::stop(stop::Stopping { engine, site: node.site, stop, lame_duck, grace }, server);
     tokio::select! {
         biased;

@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     env, fs, io,
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::{self, Path, PathBuf},
 };
 
 use nix::{errno::Errno, sys::signal::kill, unistd::Pid};
@@ -28,6 +28,8 @@ pub(crate) struct Running {
     pub(crate) started: Option<u64>,
     /// Its data folder.
     pub(crate) data: PathBuf,
+    /// The folder that it was started in: whoever works there means this node.
+    pub(crate) folder: PathBuf,
     /// Where it listens.
     pub(crate) listen: SocketAddr,
     /// What it is reached at from this machine, such as `http://127.0.0.1:7420`.
@@ -38,29 +40,72 @@ pub(crate) struct Running {
     pub(crate) origins: Vec<String>,
 }
 
-/// A node's word that it runs; taken back when dropped.
+/// A node's word that it starts or runs; taken back when dropped.
 #[derive(Debug)]
 pub(crate) struct Announcement {
     files: Vec<PathBuf>,
 }
 
-impl Running {
-    /// Says that this node runs. Whoever cannot write its user's folder is found by its data folder alone.
-    pub(crate) fn announce(&self) -> io::Result<Announcement> {
-        let file = self.data.join(FILE);
-        replace(&file, &serde_json::to_vec_pretty(self)?)?;
-        let mut files = vec![file];
-        if let Some(folder) = user_folder() {
+/// Where the data of a node is, in a file of its user's that is named after its process.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Pointer {
+    /// When the process was started.
+    started: Option<u64>,
+    data: PathBuf,
+    folder: PathBuf,
+}
+
+impl Announcement {
+    /// Says that a node is about to run: whoever calls it waits for it. Whoever cannot write his user's folder is found
+    /// by his data folder alone, once he runs.
+    pub(crate) fn begin(data: &Path) -> Self {
+        let written = user_folder().and_then(|folder| {
             sweep(&folder);
-            let pointer = folder.join(self.pid.to_string());
-            let data = self.data.as_os_str().as_encoded_bytes();
-            if fs::create_dir_all(&folder).and_then(|()| replace(&pointer, data)).is_ok() {
-                files.push(pointer);
-            }
-        }
-        Ok(Announcement { files })
+            let file = folder.join(std::process::id().to_string());
+            let started = started(i32::try_from(std::process::id()).ok()?);
+            let pointer = Pointer { started, data: path::absolute(data).ok()?, folder: here()? };
+            let text = serde_json::to_vec(&pointer).ok()?;
+            fs::create_dir_all(&folder).and_then(|()| replace(&file, &text)).ok().map(|()| file)
+        });
+        Self { files: written.into_iter().collect() }
     }
 
+    /// Says that the node runs.
+    pub(crate) fn ready(&mut self, running: &Running) -> io::Result<()> {
+        let file = running.data.join(FILE);
+        replace(&file, &serde_json::to_vec_pretty(running)?)?;
+        self.files.push(file);
+        Ok(())
+    }
+}
+
+/// Whose node is meant where none is named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// That of this data folder.
+    Data(PathBuf),
+    /// Those of the working folder.
+    Here,
+    /// Any of this user's.
+    Anyone,
+}
+
+/// Whether such a node is starting, and does not say yet where it is.
+pub(crate) fn is_starting(whose: &Whose) -> bool {
+    let is_meant = |pointer: &Pointer| match whose {
+        Whose::Data(data) => path::absolute(data).is_ok_and(|data| data == pointer.data),
+        Whose::Here => here().is_some_and(|here| here == pointer.folder),
+        Whose::Anyone => true,
+    };
+    announced().iter().any(|pointer| is_meant(pointer) && Running::at(&pointer.data).is_none())
+}
+
+/// The working folder.
+pub(crate) fn here() -> Option<PathBuf> {
+    env::current_dir().and_then(|folder| folder.canonicalize()).ok()
+}
+
+impl Running {
     /// The node that runs on this data folder.
     pub(crate) fn at(data: &Path) -> Option<Self> {
         let running: Self = serde_json::from_slice(&fs::read(data.join(FILE)).ok()?).ok()?;
@@ -72,7 +117,7 @@ impl Running {
     /// All nodes of this user, the one of the working directory first.
     pub(crate) fn all() -> Vec<Self> {
         let mut nodes: Vec<Self> = Self::at(Path::new(DATA)).into_iter().collect();
-        for data in announced() {
+        for Pointer { data, .. } in announced() {
             if let Some(node) = Self::at(&data)
                 && !nodes.contains(&node)
             {
@@ -80,6 +125,27 @@ impl Running {
             }
         }
         nodes
+    }
+
+    /// The node that a URL leads to.
+    pub(crate) fn of(url: &str) -> Option<Self> {
+        Self::all().into_iter().find(|node| node.is_at(url))
+    }
+
+    /// Whether it belongs to the working folder: it was started there, or its data is where a node's is by default.
+    pub(crate) fn is_here(&self) -> bool {
+        let is_default = || Path::new(DATA).canonicalize().is_ok_and(|data| data == self.data);
+        here().is_some_and(|here| here == self.folder) || is_default()
+    }
+
+    /// The agent that a URL leads to, by the path of its URL.
+    pub(crate) fn agent_at(&self, url: &str) -> Option<&str> {
+        let path = |url: &str| {
+            let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+            rest.split_once('/').map(|(_, path)| path.trim_end_matches('/').to_owned()).unwrap_or_default()
+        };
+        let agents = self.is_at(url).then_some(&self.agents)?;
+        agents.iter().find(|(_, own)| path(own) == path(url)).map(|(name, _)| name.as_str())
     }
 
     /// Whether a URL leads to this node.
@@ -122,10 +188,13 @@ fn replace(file: &Path, content: &[u8]) -> io::Result<()> {
     fs::rename(&new, file)
 }
 
-/// The data folders that living nodes of this user have announced.
-fn announced() -> Vec<PathBuf> {
+/// What living nodes of this user have announced.
+fn announced() -> Vec<Pointer> {
     let living = pointers(user_folder().as_deref()).into_iter().filter(|(pid, _)| is_there(*pid));
-    let read = |(_, file): (i32, PathBuf)| fs::read_to_string(file).ok().map(PathBuf::from);
+    let read = |(pid, file): (i32, PathBuf)| {
+        let pointer: Pointer = serde_json::from_slice(&fs::read(file).ok()?).ok()?;
+        (pointer.started.is_none() || pointer.started == started(pid)).then_some(pointer)
+    };
     living.take(NODES_MAX).filter_map(read).collect()
 }
 

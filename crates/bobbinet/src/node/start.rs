@@ -50,6 +50,8 @@ pub(crate) const SHIM: &str = "exec-mcp";
 
 /// Addresses of this machine that are looked at: one with more routes packets for others.
 const ADDRESSES_MAX: usize = 32;
+/// How often it is said that an agent is still starting.
+const START_TOLD_EVERY: Duration = Duration::from_secs(30);
 
 /// Connections that the kernel holds until they are accepted.
 const BACKLOG: u32 = 1_024;
@@ -61,15 +63,19 @@ pub(super) struct Node {
     pub(super) engine: Engine,
     pub(super) site: Arc<Site>,
     pub(super) listener: TcpListener,
-    pub(super) announcement: Option<Announcement>,
+    pub(super) announcement: Announcement,
+    /// Tell how the start of each agent ends that was never seen before.
+    pub(super) starts: JoinSet<()>,
 }
 
-/// How long a node waits for servers whose tools it has never seen. Until they are known, a card has no skills, and a call
-/// counts as one that must not be made twice. A server that takes longer is served all the same.
-const FIRST_LISTING_MAX: Duration = Duration::from_secs(5);
-
-/// Starts a node. Servers start in the background: one that was here before keeps nobody waiting.
-pub(super) async fn start(output: Output, plan: Plan, stop: CancellationToken) -> Result<Node, Failure> {
+/// Starts a node. Servers start in the background: nobody waits for them but those who call an agent that was never seen
+/// before, and they a moment only.
+pub(super) async fn start(
+    output: Output,
+    plan: Plan,
+    mut announcement: Announcement,
+    stop: CancellationToken,
+) -> Result<Node, Failure> {
     let Plan { mut node, agents, mount } = plan;
     let descriptors = descriptors::raise();
     node.http = descriptors.share(&node.http, agents.len());
@@ -82,20 +88,16 @@ pub(super) async fn start(output: Output, plan: Plan, stop: CancellationToken) -
     // What servers must not see though they run as the same user. The agents' folder has to be there to be covered.
     let hidden = [KEYS_FOLDER, STORE_FOLDER, AGENTS_FOLDER].map(|folder| data.join(folder)).to_vec();
     let launcher = Launcher::this_program(SHIM, hidden).with_open_files(descriptors.before);
-    let agents = start_agents(agents, launcher, &data).await?;
+    let agents = start_agents(agents, &launcher, &data)?;
     let engine = Engine::open(Setup { store: store.clone(), agents, world, limits: node.limits.clone() });
     let engine = engine.await.map_err(|error| of_engine(&error))?;
     let listener = socket.listen(BACKLOG).map_err(|error| in_use(node.listen, &error))?;
     let listen = listener.local_addr().map_err(|error| in_use(node.listen, &error))?;
     let site = site(&node, mount, engine.clone(), keys, listen, stop)?;
     let running = running(&engine, &site, &data, listen);
-    let announcement = match running.announce() {
-        Ok(announcement) => Some(announcement),
-        Err(error) => {
-            tracing::warn!(%error, "the command line on this machine will not find the node");
-            None
-        }
-    };
+    if let Err(error) = announcement.ready(&running) {
+        tracing::warn!(%error, "the command line on this machine will not find the node");
+    }
     if listen.ip().is_unspecified() && node.public_url.is_none() {
         tracing::warn!(
             %listen,
@@ -103,9 +105,31 @@ pub(super) async fn start(output: Output, plan: Plan, stop: CancellationToken) -
              behind a proxy, in a container or under a name, say it: --public-url https://agents.example.com"
         );
     }
-    say::ready(output, &running)?;
+    let starting: Vec<&AgentName> =
+        engine.agents().filter(|(_, agent)| agent.is_starting()).map(|(name, _)| name).collect();
+    say::ready(output, &running, &starting)?;
+    let starts = starts(&engine, &starting);
     tracing::info!(url = running.url, agents = running.agents.len(), data = %data.display(), "ready");
-    Ok(Node { store, engine, site, listener, announcement })
+    Ok(Node { store, engine, site, listener, announcement, starts })
+}
+
+/// Says of each agent that is starting when it has started.
+fn starts(engine: &Engine, starting: &[&AgentName]) -> JoinSet<()> {
+    let mut starts = JoinSet::new();
+    for name in starting {
+        let Some(agent) = engine.agent(name).cloned() else { continue };
+        let name = (*name).clone();
+        starts.spawn(async move {
+            while agent.is_starting() {
+                agent.started(START_TOLD_EVERY).await;
+                match agent.ready() {
+                    Ok(()) => tracing::info!(agent = %name, "the agent has started"),
+                    Err(why) => tracing::warn!(agent = %name, why, "the agent has not started yet"),
+                }
+            }
+        });
+    }
+    starts
 }
 
 fn bind(address: SocketAddr) -> Result<TcpSocket, Failure> {
@@ -204,9 +228,9 @@ fn agent_folder(data: &Path, name: &AgentName) -> Result<PathBuf, Failure> {
     }
 }
 
-async fn start_agents(
+fn start_agents(
     agents: BTreeMap<AgentName, AgentConfig>,
-    launcher: Launcher,
+    launcher: &Launcher,
     data: &Path,
 ) -> Result<BTreeMap<AgentName, Arc<dyn Agent>>, Failure> {
     let mut folders = BTreeMap::new();
@@ -216,20 +240,9 @@ async fn start_agents(
     let start = |(name, config): (AgentName, AgentConfig)| {
         let folder = folders.remove(&name).unwrap_or_else(|| data.join(AGENTS_FOLDER).join(name.as_str()));
         let agent = McpAgent::start(config.into_mcp(name.as_str()), launcher.clone(), folder);
-        (name, agent)
+        (name, agent as Arc<dyn Agent>)
     };
-    let agents: Vec<(AgentName, Arc<McpAgent>)> = agents.into_iter().map(start).collect();
-    let mut waits = JoinSet::new();
-    for (name, agent) in agents.iter().filter(|(_, agent)| !agent.knows_its_tools()) {
-        let (name, agent) = (name.clone(), agent.clone());
-        waits.spawn(async move {
-            if let Err(why) = agent.wait_ready(FIRST_LISTING_MAX).await {
-                tracing::warn!(agent = %name, why, "the tools are not known yet; the agent is served all the same");
-            }
-        });
-    }
-    waits.join_all().await;
-    Ok(agents.into_iter().map(|(name, agent)| (name, agent as Arc<dyn Agent>)).collect())
+    Ok(agents.into_iter().map(start).collect())
 }
 
 fn site(
@@ -305,6 +318,7 @@ fn running(engine: &Engine, site: &Site, data: &Path, listen: SocketAddr) -> Run
         pid,
         started: running::started(pid),
         data: data.to_owned(),
+        folder: running::here().unwrap_or_default(),
         listen,
         url,
         agents,

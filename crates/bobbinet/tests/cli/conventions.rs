@@ -136,6 +136,42 @@ fn nothing_controls_a_terminal_that_is_none() {
     }
 }
 
+/// Characters that a terminal obeys, or that a person does not see or reads in another order.
+const UNFIT: [char; 6] = ['\u{1b}', '\u{7}', '\u{9b}', '\u{202e}', '\u{200b}', '\u{2028}'];
+
+#[test]
+fn what_stands_in_a_file_controls_no_terminal() {
+    let place = Place::new();
+    let evil: String = UNFIT.iter().collect();
+    place
+        .write("bobbinet.yaml", &format!("agents:\n  a:\n    mcp: {{ comand: [\"x{evil}\"] }}\n    use: \"{evil}\"\n"));
+    place.write("mcp.json", &format!("{{ \"mcpServers\": {{ \"a\": {{ \"command\": \"no{evil}\" }} }} }}"));
+    place.write(&format!("{evil}.json"), "{");
+    place.write("evil.env", &format!("A2ACLI_OUTPUT=\"{evil}\"\nA2ACLI_{evil}=1\n"));
+    place.write("more.env", &format!("A2ACLI_TIMEOUT=1s\nA2ACLI_AGENT_CARD=\"{evil}\"\n"));
+    let named = format!("{evil}.json");
+    for arguments in [
+        &["check"][..],
+        &["check", "mcp.json"],
+        &["check", &named],
+        &["check", "-o", "json"],
+        &["check", "mcp.json", "-o", "json"],
+        &["up", "bobbinet.yaml"],
+        &["--config", "evil.env", "task", "list"],
+        &["--config", "more.env", "config", "show"],
+        &["--config", "more.env", "config", "show", "-o", "json"],
+        &["--config", "more.env", "task", "list"],
+        &["--config", "more.env", "task", "list", "-o", "json", "--debug"],
+        &["--config", "more.env", "send", "--help"],
+        &["call", &evil],
+        &["card", "get", &format!("http://127.0.0.1:1/{evil}")],
+    ] {
+        let ran = place.run(arguments);
+        let said = format!("{}{}", ran.stdout, ran.stderr);
+        assert!(!said.is_empty() && !said.contains(UNFIT), "{arguments:?}: {ran:?}");
+    }
+}
+
 #[test]
 fn help_names_every_command_and_hides_what_is_not_for_people() {
     let help = Place::new().run(&["--help"]).stdout;

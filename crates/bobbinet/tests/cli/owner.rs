@@ -55,7 +55,7 @@ fn a_token_is_printed_alone() {
     let ran = place.run(&["token", "mint", "--data-dir", "data", "--audience", url, "--ttl", "1h"]);
     assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "no token lives longer than it may");
     let ran = place.run(&["token", "mint", "--data-dir", "data"]);
-    assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "a token is for one agent");
+    assert_eq!((ran.code, ran.stdout.as_str()), (3, ""), "a token is for one agent, and no node says for which");
 }
 
 #[test]
