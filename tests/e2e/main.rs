@@ -13,4 +13,5 @@ mod node;
 mod once;
 mod readme;
 mod sdk;
+mod servers;
 mod typed;

@@ -43,9 +43,14 @@ pub(crate) struct DiedEarly(pub(crate) ExitStatus);
 impl Node {
     /// Starts `bobbinet up bobbinet.yaml` in `folder` and waits until it is ready.
     pub(crate) fn start(folder: &Path, environment: &[(&str, &str)]) -> Result<Self, DiedEarly> {
+        Self::run(folder, &["up", "bobbinet.yaml"], environment)
+    }
+
+    /// Starts the binary with these arguments in `folder`, its data in `data`, and waits until it listens.
+    pub(crate) fn run(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Result<Self, DiedEarly> {
         let log = std::fs::File::options().create(true).append(true).open(folder.join("node.log")).unwrap();
         let mut child = bobbinet(folder)
-            .args(["up", "bobbinet.yaml"])
+            .args(arguments)
             .envs(environment.iter().copied())
             .stdout(Stdio::null())
             .stderr(log)

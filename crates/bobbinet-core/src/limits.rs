@@ -90,7 +90,8 @@ impl Default for Limits {
             question_life_ms: 30 * DAY_MS,
             unserved_life_ms: 7 * DAY_MS,
             retention_ms: 30 * DAY_MS,
-            run_limit_ms: 10 * 60 * 1_000,
+            // Durable work may take hours; an MCP server's silence has a bound of its own.
+            run_limit_ms: DAY_MS,
             ask_hold_max_ms: 10 * 60 * 1_000,
             hot_tasks_max: 1_024,
             hot_bytes_max: 16 << 20,

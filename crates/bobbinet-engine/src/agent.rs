@@ -27,6 +27,12 @@ pub trait Agent: fmt::Debug + Send + Sync + 'static {
         true
     }
 
+    /// Whether it could take calls at any time since the node was started. One that never could may be set up wrongly, and a
+    /// node that has no other agent is of no use yet.
+    fn has_started(&self) -> bool {
+        true
+    }
+
     /// Whether it is on its way for the first time: what it can do is not known yet, and may be in a moment.
     fn is_starting(&self) -> bool {
         false

@@ -83,6 +83,10 @@ impl Agent for McpAgent {
         self.shared.takes_calls()
     }
 
+    fn has_started(&self) -> bool {
+        self.shared.was_up()
+    }
+
     fn is_starting(&self) -> bool {
         self.shared.is_starting()
     }

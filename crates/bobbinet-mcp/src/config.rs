@@ -14,7 +14,7 @@ pub struct McpConfig {
     pub command: String,
     /// Its arguments.
     pub args: Vec<String>,
-    /// Variables that it gets beside the few that every server gets (`PATH`, `HOME`, locale, `TMPDIR` …).
+    /// Variables that it gets beside those that every server gets (`process::ENVIRONMENT`: `PATH`, proxies, locale …).
     pub env: BTreeMap<String, String>,
     /// Where it runs; our own working directory if not said.
     pub cwd: Option<PathBuf>,
@@ -45,6 +45,8 @@ pub struct McpConfig {
     pub provider: Option<(String, String)>,
     /// What to say of single skills.
     pub skills: BTreeMap<String, SkillNotes>,
+    /// How long calls of single tools may go without a word of the server, instead of `limits.idle_ms`.
+    pub timeouts: BTreeMap<String, Duration>,
     /// How many calls the server takes at a time.
     pub call_slots: usize,
     /// The URI of the extension by which a message names its skill.
@@ -80,11 +82,17 @@ impl McpConfig {
             documentation_url: None,
             provider: None,
             skills: BTreeMap::new(),
+            timeouts: BTreeMap::new(),
             call_slots: Self::CALL_SLOTS,
             extension_uri: "",
             isolation: Isolation::Auto,
             limits: McpLimits::default(),
         }
+    }
+
+    /// How long a call of this tool may go without a word of the server.
+    pub(crate) fn idle(&self, tool: &str) -> Duration {
+        self.timeouts.get(tool).copied().unwrap_or(Duration::from_millis(self.limits.idle_ms))
     }
 }
 
@@ -177,9 +185,12 @@ pub struct McpLimits {
     pub list_bytes_max: usize,
     /// Bytes of one tool's schema; arguments are not checked against a larger one.
     pub schema_bytes_max: usize,
-    /// How long a server may take to answer its first request, and each further one until it is ready.
+    /// How long a server that is starting may go without a sign of life: something that it writes, processor time that it
+    /// uses, a process that it starts. Also how long it may take to list its tools.
     pub start_patience_ms: u64,
-    /// How long a call may go without a sign of life: a result or progress.
+    /// How long a start may take at all, and how long a call waits for a server to be ready.
+    pub start_limit_ms: u64,
+    /// How long a call may go without a word of the server: a result, progress or a question.
     pub idle_ms: u64,
     /// How long a server has to end after its input was closed, and again after it was told to.
     pub stop_grace_ms: u64,
@@ -218,7 +229,10 @@ impl Default for McpLimits {
             list_bytes_max: 4 << 20,
             schema_bytes_max: 256 << 10,
             start_patience_ms: 60_000,
-            idle_ms: 60_000,
+            // A first start through a package runner, over a slow line.
+            start_limit_ms: 15 * 60 * 1_000,
+            // Durable work takes minutes, and most servers say nothing meanwhile.
+            idle_ms: 60 * 60 * 1_000,
             stop_grace_ms: 2_000,
             restart_first_ms: 200,
             restart_max_ms: 30_000,
@@ -239,8 +253,8 @@ impl McpLimits {
         Duration::from_millis(self.start_patience_ms)
     }
 
-    pub(crate) fn idle(&self) -> Duration {
-        Duration::from_millis(self.idle_ms)
+    pub(crate) fn start_limit(&self) -> Duration {
+        Duration::from_millis(self.start_limit_ms)
     }
 
     pub(crate) fn stop_grace(&self) -> Duration {

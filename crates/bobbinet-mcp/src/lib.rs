@@ -1,7 +1,7 @@
 //! Any MCP server as an agent: its tools become skills, its calls survive its deaths, and nothing of it outlives us.
 //!
-//! [`McpAgent`] is the agent. It keeps one server process alive (`supervise`), talks to it over a pipe (`transport`,
-//! `tap`, `session`), turns messages into checked calls (`resolve`, `arguments`, `schema`) and results into artifacts
+//! [`McpAgent`] is the agent. It keeps one server process alive (`supervise`), talks to it over a pipe (`handshake`,
+//! `transport`, `tap`, `session`), turns messages into checked calls (`resolve`, `arguments`, `schema`) and results into artifacts
 //! (`result`). [`exec_mcp`] is the small program that stands between us and the server, so that its whole tree dies
 //! with us. Knows MCP, and nothing of A2A's wire.
 
@@ -20,6 +20,7 @@ mod convert;
 mod exec;
 mod fields;
 mod handler;
+mod handshake;
 mod isolation;
 mod lane;
 mod lines;
@@ -30,6 +31,7 @@ mod message;
 mod pace;
 mod process;
 mod procfs;
+mod pulse;
 mod question;
 mod remembered;
 mod resolve;

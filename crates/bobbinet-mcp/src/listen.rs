@@ -46,7 +46,8 @@ pub(crate) struct Listener<'a> {
 impl<'a> Listener<'a> {
     pub(crate) fn new(shared: &Shared, run: &'a Run, target: &'a Target, round: u32, exchange: &'a Exchange) -> Self {
         let hold = Duration::from_millis(shared.config.limits.hold_for_others_ms);
-        Self { run, target, round, exchange, idle: shared.config.limits.idle(), hold, asked: 0 }
+        let idle = shared.config.idle(target.tool.as_str());
+        Self { run, target, round, exchange, idle, hold, asked: 0 }
     }
 
     pub(crate) async fn listen(mut self) -> Word {

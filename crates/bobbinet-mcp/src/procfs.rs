@@ -16,6 +16,8 @@ pub(crate) struct Process {
     pub(crate) is_zombie: bool,
     /// When it began, in clock ticks since boot. With the pid it names a process for good.
     pub(crate) started: u64,
+    /// The processor time that it has used, and its children that are gone, in clock ticks.
+    pub(crate) ticks: u64,
 }
 
 /// All processes that can be seen.
@@ -34,9 +36,13 @@ fn parse(pid: i32, stat: &str) -> Option<Process> {
     let mut fields = stat[stat.rfind(')')? + 1..].split_ascii_whitespace();
     let is_zombie = matches!(fields.next()?, "Z" | "X");
     let parent = fields.next()?.parse().ok()?;
-    // The parent is field 4 of proc(5), the start time field 22.
-    let started = fields.nth(17)?.parse().ok()?;
-    Some(Process { pid, parent, is_zombie, started })
+    // The parent is field 4 of proc(5), the times used are fields 14 to 17, the start time is field 22.
+    let mut ticks = 0_u64;
+    for field in [fields.nth(9)?, fields.next()?, fields.next()?, fields.next()?] {
+        ticks = ticks.saturating_add(field.parse().unwrap_or(0));
+    }
+    let started = fields.nth(4)?.parse().ok()?;
+    Some(Process { pid, parent, is_zombie, started, ticks })
 }
 
 /// The living descendants of the process `of`, nearest first.
@@ -76,17 +82,17 @@ mod tests {
 
     #[test]
     fn a_process_is_read_whatever_its_name() {
-        let rest = "S 7 1 1 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 4711 1 1";
+        let rest = "S 7 1 1 0 -1 4194560 1 0 0 0 30 4 5 3 20 0 1 0 4711 1 1";
         for name in ["(sh)", "(a b)", "(x) R 1 (y)"] {
             let process = parse(9, &format!("9 {name} {rest}")).unwrap();
-            assert_eq!(process, Process { pid: 9, parent: 7, is_zombie: false, started: 4711 });
+            assert_eq!(process, Process { pid: 9, parent: 7, is_zombie: false, started: 4711, ticks: 42 });
         }
         assert_eq!(parse(9, "9 (sh"), None);
     }
 
     #[test]
     fn descendants_are_found_at_every_depth() {
-        let process = |pid, parent| Process { pid, parent, is_zombie: pid == 5, started: 0 };
+        let process = |pid, parent| Process { pid, parent, is_zombie: pid == 5, started: 0, ticks: 0 };
         let all = [process(2, 1), process(3, 2), process(4, 3), process(5, 2), process(6, 5), process(7, 1)];
         let mut found = descendants(2, &all);
         found.sort_unstable();

@@ -6,7 +6,10 @@ use std::{fs, io, path::Path};
 use rmcp::model::ServerPeerInfo;
 use serde::{Deserialize, Serialize};
 
-use crate::{config::McpConfig, listing::RawTool};
+use crate::{
+    config::{Era, McpConfig},
+    listing::RawTool,
+};
 
 const FILE: &str = "tools.json";
 
@@ -28,6 +31,12 @@ impl Remembered {
     pub(crate) fn read(config: &McpConfig, folder: &Path) -> Option<Self> {
         let read: Self = serde_json::from_slice(&fs::read(folder.join(FILE)).ok()?).ok()?;
         (read.command == command(config)).then_some(read)
+    }
+
+    /// The era that the server was spoken to in, which need not be asked for again: some servers end at that question.
+    pub(crate) fn era(&self) -> Option<Era> {
+        let version = &self.info.as_ref()?.protocol_version;
+        Some(if version.has_initialize() { Era::Legacy } else { Era::Modern })
     }
 
     /// Keeps it, whole or not at all. It need not survive a power cut: the server says it again.

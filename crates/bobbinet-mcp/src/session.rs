@@ -15,38 +15,27 @@ use bobbinet_core::Json;
 use rmcp::{
     RoleClient,
     model::{
-        CancelledNotification, CancelledNotificationParam, ClientJsonRpcMessage, ClientNotification, ClientRequest,
-        CustomRequest, DiscoverRequest, DiscoverRequestParams, GetExtensions, GetMeta, ProtocolVersion, RequestId,
-        RequestMetaObject, ServerJsonRpcMessage, ServerPeerInfo, ServerResult,
+        CancelledNotification, CancelledNotificationParam, ClientNotification, ClientRequest, CustomRequest,
+        GetExtensions, GetMeta, RequestId, RequestMetaObject, ServerPeerInfo,
     },
-    service::{ClientLifecycleMode, ClientServiceExt, Peer, PeerRequestOptions, RequestHandle, RunningService},
-    transport::Transport,
+    service::{Peer, PeerRequestOptions, RequestHandle, RunningService},
 };
-use tokio::{
-    process::{ChildStdin, ChildStdout},
-    sync::mpsc,
-    time::timeout,
-};
+use tokio::{sync::mpsc, time::timeout};
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    config::{Era, Launcher, McpConfig},
-    handler::{Host, introduce},
+    config::{Launcher, McpConfig},
+    handler::Host,
+    handshake::{self, Opening, Refusal},
     lane::Lane,
     mailbox::{Broken, Mailbox, Reply},
-    process::Server,
+    process::{Server, Tail},
     tap::{Outgoing, Seat, Tap},
     transport::Wire,
 };
 
 /// Cancellations that wait to be written. More than there are calls at a time.
 const CANCELLATIONS_MAX: usize = 256;
-
-/// The id of our own first question to a server. The library's ids are numbers.
-const PROBE: &str = "bobbinet-era";
-
-/// The error codes by which a server of the new era refuses (2026-07-28): it is one all the same.
-const MODERN_REFUSALS: [i32; 3] = [-32_022, -32_021, -32_020];
 
 /// A connection that calls go through. Shared by all of them.
 #[derive(Debug)]
@@ -146,33 +135,46 @@ pub(crate) struct Session {
 /// Why a session could not begin.
 #[derive(Debug)]
 pub(crate) struct StartError {
+    /// The reason, and below it what the server said at last.
     pub(crate) text: String,
-    /// It was waited for in vain.
-    is_timeout: bool,
-    /// It kept silent when it was asked for its era: it may be an old one that does not answer what it does not know.
-    pub(crate) was_silent: bool,
+    /// Whether there was a process at all.
+    pub(crate) was_started: bool,
+    /// The version to propose in its next life.
+    pub(crate) version: Option<&'static str>,
 }
 
 impl From<io::Error> for StartError {
     fn from(error: io::Error) -> Self {
-        Self { text: error.to_string(), is_timeout: false, was_silent: false }
+        Self { text: error.to_string(), was_started: false, version: None }
     }
 }
 
 impl Session {
-    /// Starts a server and brings it to where it can be called. Everything is bounded by the limits' patience.
+    /// Starts a server and brings it to where it can be called. It is waited for as long as it shows life, within the
+    /// limits' bounds.
     pub(crate) async fn start(
         config: &McpConfig,
         launcher: &Launcher,
         folder: &Path,
-        era: Era,
+        opening: &Opening,
         lane: Arc<Lane>,
         tracker: &TaskTracker,
     ) -> Result<Self, StartError> {
-        let (server, stdin, stdout) = Server::start(config, launcher, folder, tracker)?;
+        let (mut server, stdin, stdout) = Server::start(config, launcher, folder, tracker)?;
         let tap = Arc::new(Tap::new(config.limits.clone(), lane));
-        match connect(config, era, tap.clone(), stdin, stdout).await {
-            Ok(running) => {
+        let tail = server.tail().clone();
+        let mut wire = Wire::new(stdout, stdin, config.limits.line_bytes_max, tap.clone()).with_tail(tail.clone());
+        let (patience, limit) = (config.limits.start_patience(), config.limits.start_limit());
+        let agreed = tokio::select! {
+            biased;
+            agreed = handshake::agree(&mut wire, opening, server.pulse()) => agreed,
+            text = server.pulse().given_up(server.pid(), patience, limit) => {
+                Err(Refusal { text, version: None, is_gone: false })
+            }
+        };
+        match agreed {
+            Ok(info) => {
+                let running = rmcp::service::serve_directly(Host { tap: tap.clone() }, wire, Some(info));
                 let (cancellations, canceled) = mpsc::channel(CANCELLATIONS_MAX);
                 let peer = running.peer().clone();
                 tracker.spawn(tell(peer.clone(), canceled, tap.clone()));
@@ -183,19 +185,15 @@ impl Session {
                 }
                 Ok(Self { link, running, server })
             }
-            Err(mut error) => {
-                let broken = tap.broken();
-                let tail = server.tail().text();
-                let status = server.stop(Duration::ZERO).await;
-                if let Some(Broken::Garbage(why)) = broken {
-                    error.text = why;
-                } else if let Some(status) = status.filter(|_| !error.is_timeout) {
-                    error.text = format!("it ended with {status} before it was ready");
+            Err(Refusal { mut text, version, is_gone }) => {
+                // Its own reason for ending, before we end it.
+                let status = if is_gone { server.own_end().await } else { None };
+                drop(wire);
+                server.stop(Duration::ZERO).await;
+                if let Some(status) = status {
+                    text = format!("it ended with {status} before it was ready");
                 }
-                if !tail.is_empty() {
-                    tracing::warn!(agent = config.name, why = error.text, "server's last words:\n{tail}");
-                }
-                Err(error)
+                Err(StartError { text: tail.explain(&text).await, was_started: true, version })
             }
         }
     }
@@ -210,9 +208,14 @@ impl Session {
         self.server.ended().await;
     }
 
-    /// What the server last wrote to its standard error.
-    pub(crate) fn last_words(&self) -> String {
-        self.server.tail().text()
+    /// Where the server's last words are.
+    pub(crate) fn tail(&self) -> &Arc<Tail> {
+        self.server.tail()
+    }
+
+    /// How the server has ended by itself, if it does so within a moment.
+    pub(crate) async fn own_end(&mut self) -> Option<ExitStatus> {
+        self.server.own_end().await
     }
 
     /// Ends the session: input closed, then told, then killed. Returns when nothing of the server is left.
@@ -223,71 +226,6 @@ impl Session {
         // Closes the pipe, after the library has had its chance to write what it still has.
         let _ = timeout(grace.max(Duration::from_secs(1)), running.cancel()).await;
         server.stop(grace).await
-    }
-}
-
-/// Brings the connection up. Dropped, it is closed, and the shim ends the server.
-async fn connect(
-    config: &McpConfig,
-    era: Era,
-    tap: Arc<Tap>,
-    stdin: ChildStdin,
-    stdout: ChildStdout,
-) -> Result<RunningService<RoleClient, Host>, StartError> {
-    let patience = config.limits.start_patience();
-    let mut wire = Wire::new(stdout, stdin, config.limits.line_bytes_max, tap.clone());
-    let is_modern = match era {
-        Era::Modern => true,
-        Era::Legacy => false,
-        Era::Auto => match timeout(patience, probe(&mut wire)).await {
-            Ok(Ok(is_modern)) => is_modern,
-            Ok(Err(error)) => return Err(StartError { text: error, is_timeout: false, was_silent: false }),
-            Err(_) => {
-                let text = format!("it did not answer its first request within {patience:?}");
-                return Err(StartError { text, is_timeout: true, was_silent: true });
-            }
-        },
-    };
-    let mode = if is_modern {
-        ClientLifecycleMode::Discover { preferred_versions: vec![ProtocolVersion::V_2026_07_28] }
-    } else {
-        ClientLifecycleMode::Initialize
-    };
-    match timeout(patience, Host { tap }.serve_with_lifecycle(wire, mode)).await {
-        Ok(Ok(running)) => Ok(running),
-        Ok(Err(error)) => {
-            let text = format!("it could not be agreed with: {error}");
-            Err(StartError { text, is_timeout: false, was_silent: false })
-        }
-        Err(_) => {
-            let text = format!("it did not finish its handshake within {patience:?}");
-            Err(StartError { text, is_timeout: true, was_silent: false })
-        }
-    }
-}
-
-/// Asks a server for its era: whatever is not an answer of the new one means the old one.
-///
-/// Not the library's own probe: its patience is ten seconds, and a server that needs eleven is then lost for good.
-async fn probe<T: Transport<RoleClient>>(wire: &mut T) -> Result<bool, String> {
-    let me = introduce();
-    let mut discover = DiscoverRequest::new(DiscoverRequestParams {});
-    let meta = RequestMetaObject::with_client_context(ProtocolVersion::V_2026_07_28, me.client_info, me.capabilities);
-    discover.extensions.insert(meta);
-    let id = RequestId::String(PROBE.into());
-    let request = ClientJsonRpcMessage::request(ClientRequest::DiscoverRequest(discover), id.clone());
-    wire.send(request).await.map_err(|error| error.to_string())?;
-    loop {
-        match wire.receive().await {
-            None => return Err("it closed its output before it answered".to_owned()),
-            Some(ServerJsonRpcMessage::Response(response)) if response.id == id => {
-                return Ok(matches!(response.result, ServerResult::DiscoverResult(_)));
-            }
-            Some(ServerJsonRpcMessage::Error(error)) if error.id.as_ref().is_none_or(|it| *it == id) => {
-                return Ok(MODERN_REFUSALS.contains(&error.error.code.0));
-            }
-            Some(_) => {}
-        }
     }
 }
 

@@ -14,14 +14,22 @@ use crate::{
     breaker::{Breaker, Next},
     catalog::{self, Catalog},
     config::{Era, Launcher, McpConfig},
+    handshake::Opening,
     lane::Lane,
-    listing,
+    listing::{self, Listing},
     mailbox::Broken,
     pace::Pace,
+    process::headline,
     remembered::Remembered,
     session::{Link, Session, StartError},
     sweep,
 };
+
+/// How soon a server that failed over the list of its tools is asked again; each further time after twice as long.
+const LIST_RETRY_FIRST: Duration = Duration::from_secs(1);
+
+/// The longest time between two such questions.
+const LIST_RETRY_MAX: Duration = Duration::from_secs(60);
 
 /// What the agent and the task that keeps its server alive have in common.
 #[derive(Debug)]
@@ -44,6 +52,12 @@ struct State {
     down_since: Option<Instant>,
     /// Whether it has died under a call that was known for that.
     was_foreseen: bool,
+    /// Whether it was up at least once in this life of the node.
+    was_up: bool,
+    /// The era that it was spoken to in, in an earlier life.
+    known_era: Option<Era>,
+    /// What was last said of its listing.
+    notes: Vec<String>,
 }
 
 /// Where the server stands.
@@ -78,13 +92,23 @@ impl Shared {
     pub(crate) fn new(config: McpConfig, launcher: Launcher, folder: PathBuf) -> Self {
         let lane = Arc::new(Lane::of(&config));
         let remembered = Remembered::read(&config, &folder);
+        let known_era = remembered.as_ref().and_then(Remembered::era);
         let catalog = remembered.map(|known| Arc::new(Catalog::new(&config, known.info.as_ref(), &known.tools, None)));
         let description = match &catalog {
             Some(catalog) => catalog.description.clone(),
             None => Arc::new(catalog::describe(&config, None, Vec::new())),
         };
         let stage = Stage::Starting(None);
-        let state = State { stage, catalog, description, down_since: None, was_foreseen: false };
+        let state = State {
+            stage,
+            catalog,
+            description,
+            down_since: None,
+            was_foreseen: false,
+            was_up: false,
+            known_era,
+            notes: Vec::new(),
+        };
         Self {
             config,
             lane,
@@ -124,14 +148,14 @@ impl Shared {
         self.state().description.clone()
     }
 
-    /// Whether the server can be called, and why not if it cannot.
+    /// Whether the server can be called, and why not if it cannot: in words that say nothing of its own.
     pub(crate) fn ready(&self) -> Result<(), String> {
         match &self.state().stage {
             Stage::Up(_) => Ok(()),
             Stage::Starting(None) => Err("the MCP server is starting".to_owned()),
-            Stage::Starting(Some(why)) => Err(format!("the MCP server is starting again: {why}")),
+            Stage::Starting(Some(why)) => Err(format!("the MCP server is starting again: {}", headline(why))),
             Stage::Resting { why, .. } => {
-                Err(format!("the MCP server dies too often and is left alone for now: {why}"))
+                Err(format!("the MCP server dies too often and is left alone for now: {}", headline(why)))
             }
             Stage::Stopped => Err("the MCP server is stopped".to_owned()),
         }
@@ -148,6 +172,11 @@ impl Shared {
         state.catalog.is_none() && matches!(state.stage, Stage::Starting(_))
     }
 
+    /// Whether the server was up at least once.
+    pub(crate) fn was_up(&self) -> bool {
+        self.state().was_up
+    }
+
     /// Waits for a connection until `deadline`, or says why there is none. Safe to drop.
     pub(crate) async fn link(&self, deadline: impl Fn() -> Instant) -> Result<Arc<Link>, Fault> {
         self.find_link(deadline, Rest::IsWaitedOut).await
@@ -160,6 +189,9 @@ impl Shared {
 
     async fn find_link(&self, deadline: impl Fn() -> Instant, rest: Rest) -> Result<Arc<Link>, Fault> {
         let name = &self.config.name;
+        // A call waits no longer than a start may take.
+        let limit = Instant::now() + self.config.limits.start_limit();
+        let deadline = || deadline().min(limit);
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
             changed.as_mut().enable();
@@ -212,10 +244,34 @@ impl Shared {
             tracing::warn!(agent = self.config.name, processes = swept, "ended what an earlier life had left running");
         }
         let mut breaker = Breaker::default();
-        // The era that worked is not asked for again; a server that kept silent is taken for an old one once.
-        let mut era = self.config.era;
+        let known = self.state().known_era;
+        let mut opening = first_opening(self.config.era, known);
+        let mut was_doubted = false;
         loop {
-            let Some(why) = self.live_once(&mut era, &tracker).await else { break };
+            let why = match self.live_once(&mut opening, &tracker).await {
+                Life::Stopped => break,
+                Life::Unanswered(error) => {
+                    let tried = opening.clone();
+                    opening = next_opening(self.config.era, &tried, &error);
+                    // The question for its era may be all that it died of. Greeted in another way at once, it is not counted.
+                    let is_doubtful = tried.era == Era::Auto && opening.era == Era::Legacy;
+                    if is_doubtful && !std::mem::replace(&mut was_doubted, true) {
+                        tracing::info!(
+                            agent = self.config.name,
+                            why = error.text,
+                            "server is started again, as an old one"
+                        );
+                        self.enter(Stage::Starting(Some(error.text)));
+                        continue;
+                    }
+                    tracing::warn!(agent = self.config.name, why = error.text, "server could not be started");
+                    error.text
+                }
+                Life::Died(why) => {
+                    was_doubted = false;
+                    why
+                }
+            };
             if matches!(self.end(&mut breaker, why).await, Ending::Stop) {
                 break;
             }
@@ -223,99 +279,113 @@ impl Shared {
         self.enter(Stage::Stopped);
     }
 
-    /// One life. Returns why it ended, or `None` if it was to.
-    async fn live_once(&self, era: &mut Era, tracker: &TaskTracker) -> Option<String> {
+    /// One life. The opening becomes the one that worked.
+    async fn live_once(&self, opening: &mut Opening, tracker: &TaskTracker) -> Life {
         let config = &self.config;
         let begun = Instant::now();
         let started = tokio::select! {
             biased;
             () = self.stop.cancelled() => None,
-            started = Session::start(config, &self.launcher, &self.folder, *era, self.lane.clone(), tracker) => Some(started),
+            started = Session::start(config, &self.launcher, &self.folder, opening, self.lane.clone(), tracker) => Some(started),
         };
         let Some(started) = started else {
             // Its shim ends it, now that nobody holds the pipes. But whoever stops us wants to know that it has ended.
             self.sweep().await;
-            return None;
+            return Life::Stopped;
         };
         let mut session = match started {
             Ok(session) => session,
-            Err(StartError { text, was_silent, .. }) => {
-                *era = if was_silent { Era::Legacy } else { config.era };
-                return Some(text);
-            }
+            Err(error) => return Life::Unanswered(error),
         };
         let grace = config.limits.stop_grace();
         let link = session.link.clone();
         let listed = tokio::select! {
             biased;
-            () = self.stop.cancelled() => Err(None),
-            listed = listing::read(&link, &config.limits) => listed.map_err(Some),
+            () = self.stop.cancelled() => None,
+            listed = listing::read(&link, &config.limits) => Some(listed),
         };
-        match listed {
-            Ok(tools) => self.publish(&link, &tools).await,
-            Err(why) => {
+        let is_cut_off = match listed {
+            Some(Ok(listing)) => self.take_in(&link, listing).await,
+            Some(Err(_)) => {
                 drop(link);
-                session.stop(if why.is_some() { Duration::ZERO } else { grace }).await;
-                return why;
+                return Life::Died(self.bury(session, None).await);
             }
-        }
+            None => {
+                drop(link);
+                session.stop(grace).await;
+                return Life::Stopped;
+            }
+        };
         if let Some(info) = link.info.as_deref() {
-            *era = if info.protocol_version.has_initialize() { Era::Legacy } else { Era::Modern };
+            let era = if info.protocol_version.has_initialize() { Era::Legacy } else { Era::Modern };
+            *opening = first_opening(config.era, Some(era));
         }
         let tools = self.catalog().map_or(0, |catalog| catalog.tools().count());
         let millis = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let era = opening.era;
         tracing::info!(agent = config.name, pid = session.pid(), tools, millis, ?era, "server is up");
-        self.state().down_since = None;
+        {
+            let mut state = self.state();
+            state.down_since = None;
+            state.was_up = true;
+        }
         self.enter(Stage::Up(link.clone()));
-        let is_over = self.attend(&link, &mut session).await;
+        let is_over = self.attend(&link, &mut session, is_cut_off).await;
         // Nobody is sent to it any more from here on.
         if !matches!(is_over, Ending::Stop) {
             self.enter(Stage::Starting(None));
         }
         let broken = link.tap.broken();
         // Its process may be seen to have ended before its pipe is: the calls that it has died under are told now.
-        link.tap.close(Broken::Died("it ended".to_owned()));
+        if broken.is_none() {
+            let why = match is_over {
+                Ending::Stop => "it ended".to_owned(),
+                Ending::Died => session.tail().explain("it ended").await,
+            };
+            link.tap.close(Broken::Died(why));
+        }
         self.state().was_foreseen = link.tap.was_foreseen();
         drop(link);
         match is_over {
             Ending::Stop => {
                 session.stop(grace).await;
-                None
+                Life::Stopped
             }
-            Ending::Died => {
-                let words = session.last_words();
-                let status = session.stop(Duration::ZERO).await;
-                let why = match (broken, status) {
-                    (Some(Broken::Garbage(why)), _) => why,
-                    (_, Some(status)) => format!("it ended with {status}"),
-                    (Some(Broken::Died(why)), None) => why,
-                    (None, None) => "it ended".to_owned(),
-                };
-                tracing::warn!(
-                    agent = config.name,
-                    why,
-                    "server died{}{words}",
-                    if words.is_empty() { "" } else { "; its last words:\n" }
-                );
-                Some(why)
-            }
+            Ending::Died => Life::Died(self.bury(session, broken).await),
         }
     }
 
+    /// Ends what is left of a server that is over, and says why it is: its own end before what we noticed of it.
+    async fn bury(&self, mut session: Session, broken: Option<Broken>) -> String {
+        let tail = session.tail().clone();
+        let why = match broken {
+            Some(Broken::Garbage(why)) => why,
+            Some(Broken::Died(_)) | None => match session.own_end().await {
+                Some(status) => format!("it ended with {status}"),
+                None => broken.map_or("it ended".to_owned(), |broken| headline(&broken.to_string()).to_owned()),
+            },
+        };
+        session.stop(Duration::ZERO).await;
+        let why = tail.explain(&why).await;
+        tracing::warn!(agent = self.config.name, why, "server died");
+        why
+    }
+
     /// Looks after a session: reads the tools again when they change. Returns when it is over.
-    async fn attend(&self, link: &Arc<Link>, session: &mut Session) -> Ending {
+    async fn attend(&self, link: &Arc<Link>, session: &mut Session, is_cut_off: bool) -> Ending {
         let mut pace = Pace::new(Duration::from_millis(self.config.limits.list_debounce_ms));
+        let mut retry = is_cut_off.then_some(LIST_RETRY_FIRST);
         loop {
-            tokio::select! {
+            let pause = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return Ending::Stop,
                 () = link.tap.ended() => return Ending::Died,
                 () = session.ended() => return Ending::Died,
-                () = link.tap.tools_changed() => {}
-            }
-            let pause = pace.pause(Instant::now());
-            let listed = async {
                 // Some servers register their tools one by one, with a message for each.
+                () = link.tap.tools_changed() => pace.pause(Instant::now()),
+                () = sleep_or_never(retry) => Duration::ZERO,
+            };
+            let listed = async {
                 tokio::time::sleep(pause).await;
                 listing::read(link, &self.config.limits).await
             };
@@ -327,10 +397,34 @@ impl Shared {
             };
             pace.read(Instant::now());
             match listed {
-                Ok(tools) => self.publish(link, &tools).await,
-                Err(why) => tracing::warn!(agent = self.config.name, why, "the tools changed, but stay as they were"),
+                Ok(listing) => {
+                    let is_cut_off = self.take_in(link, listing).await;
+                    let next = retry.map_or(LIST_RETRY_FIRST, |pause| (pause * 2).min(LIST_RETRY_MAX));
+                    retry = is_cut_off.then_some(next);
+                }
+                Err(_) => return Ending::Died,
             }
         }
+    }
+
+    /// Makes a listing known, and what was left out of it, once. Returns whether the server should be asked again.
+    async fn take_in(&self, link: &Link, listing: Listing) -> bool {
+        let Listing { tools, notes, is_cut_off } = listing;
+        let is_new = {
+            let mut state = self.state();
+            let is_new = state.notes != notes;
+            state.notes.clone_from(&notes);
+            is_new
+        };
+        if is_new && !notes.is_empty() {
+            let notes = notes.join("; ");
+            tracing::warn!(agent = self.config.name, notes, "not all that the server lists is taken");
+        }
+        // What was known is better than a part of what there is.
+        if !is_cut_off || self.catalog().is_none() {
+            self.publish(link, &tools).await;
+        }
+        is_cut_off
     }
 
     async fn publish(&self, link: &Link, tools: &[listing::RawTool]) {
@@ -366,12 +460,18 @@ impl Shared {
         };
         let pause = match next {
             Next::Restart(pause) => {
-                tracing::info!(agent = self.config.name, why, ?pause, "server is started again");
+                tracing::info!(agent = self.config.name, why = headline(&why), ?pause, "server is started again");
                 self.enter(again.clone());
                 pause
             }
             Next::Rest(pause) => {
-                tracing::error!(agent = self.config.name, why, ?pause, "server dies too often and is left alone");
+                let headline = headline(&why);
+                tracing::error!(
+                    agent = self.config.name,
+                    why = headline,
+                    ?pause,
+                    "server dies too often and is left alone"
+                );
                 self.state().down_since.get_or_insert(now);
                 self.enter(Stage::Resting { why, until: now + pause });
                 pause
@@ -393,6 +493,50 @@ impl Shared {
     }
 }
 
+/// How a server is spoken to at first: as the operator says, else as an old one if it was one the last time, else it is asked.
+fn first_opening(configured: Era, known: Option<Era>) -> Opening {
+    let era = match (configured, known) {
+        (Era::Auto, Some(Era::Legacy)) => Era::Legacy,
+        // One of the new era is asked what it speaks all the same, and that costs nothing.
+        (Era::Auto, Some(Era::Auto | Era::Modern) | None) => Era::Auto,
+        (Era::Modern | Era::Legacy, _) => configured,
+    };
+    Opening { era, version: None }
+}
+
+/// How a server is spoken to after it did not get ready: one that was asked for its era is greeted as an old one, one that was
+/// greeted is asked.
+fn next_opening(configured: Era, tried: &Opening, error: &StartError) -> Opening {
+    if !error.was_started {
+        return tried.clone();
+    }
+    let era = match (configured, tried.era) {
+        (Era::Auto, Era::Auto) => Era::Legacy,
+        (Era::Auto, Era::Legacy | Era::Modern) => Era::Auto,
+        (Era::Modern | Era::Legacy, _) => configured,
+    };
+    // What an old one hints at is for its next greeting, also if it is asked in between.
+    let version = if tried.era == Era::Auto { tried.version } else { error.version };
+    Opening { era, version }
+}
+
+async fn sleep_or_never(pause: Option<Duration>) {
+    match pause {
+        Some(pause) => tokio::time::sleep(pause).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// How a life of a server ended.
+enum Life {
+    /// It was to.
+    Stopped,
+    /// It did not get ready.
+    Unanswered(StartError),
+    /// It was ready, and is no more.
+    Died(String),
+}
+
 /// Whether things go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ending {
@@ -405,4 +549,28 @@ fn chance() -> f64 {
     use std::hash::{BuildHasher, RandomState};
     let random = RandomState::new().hash_one(std::process::id());
     f64::from((random >> 32) as u32) / f64::from(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_does_not_get_ready_is_spoken_to_in_the_other_way() {
+        let error = |was_started, version| StartError { text: String::new(), was_started, version };
+        let opening = |era, version| Opening { era, version };
+        let check = |configured, tried: Opening, error: StartError, expected: Opening| {
+            assert_eq!(next_opening(configured, &tried, &error), expected, "{configured:?} {tried:?}");
+        };
+        let old = Some("2024-11-05");
+        check(Era::Auto, opening(Era::Auto, None), error(true, old), opening(Era::Legacy, None));
+        check(Era::Auto, opening(Era::Legacy, None), error(true, old), opening(Era::Auto, old));
+        check(Era::Auto, opening(Era::Auto, old), error(true, None), opening(Era::Legacy, old));
+        check(Era::Auto, opening(Era::Auto, old), error(false, None), opening(Era::Auto, old));
+        check(Era::Legacy, opening(Era::Legacy, None), error(true, old), opening(Era::Legacy, old));
+        check(Era::Modern, opening(Era::Modern, None), error(true, None), opening(Era::Modern, None));
+        assert_eq!(first_opening(Era::Auto, Some(Era::Legacy)).era, Era::Legacy);
+        assert_eq!(first_opening(Era::Auto, Some(Era::Modern)).era, Era::Auto);
+        assert_eq!(first_opening(Era::Modern, Some(Era::Legacy)).era, Era::Modern);
+    }
 }

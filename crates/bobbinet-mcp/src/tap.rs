@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     blame::Deed,
     config::McpLimits,
+    handshake::FIRST_ID,
     lane::{Lane, Owner as CallOwner},
     mailbox::{Asked, Broken, Mailbox, Progress, Reply},
     message,
@@ -128,7 +129,8 @@ impl Tap {
     /// The request goes out under this id and progress token.
     pub(crate) fn sent(&self, serial: u64, id: i64, token: Option<i64>) {
         let mut inner = self.inner();
-        inner.newest = inner.newest.max(Some(id));
+        // The ids of the handshake are far above all others.
+        inner.newest = inner.newest.max(Some(id).filter(|id| *id < FIRST_ID));
         if let Some(entry) = inner.calls.get_mut(&serial) {
             entry.id = Some(id);
             entry.token = token;

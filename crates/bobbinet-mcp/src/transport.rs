@@ -27,6 +27,7 @@ use crate::{
     lines::{Lines, Read},
     mailbox::Broken,
     message::{self, Message},
+    process::Tail,
     salvage,
     tap::{Outgoing, Owner, Tap},
 };
@@ -56,6 +57,8 @@ pub(crate) struct Wire<R, W> {
     tap: Arc<Tap>,
     /// Messages for the library that came on one line.
     ready: VecDeque<ServerJsonRpcMessage>,
+    /// Where the server's last words are, if it has a standard error.
+    tail: Arc<Tail>,
 }
 
 impl<R: AsyncRead + Unpin, W> Wire<R, W> {
@@ -65,6 +68,39 @@ impl<R: AsyncRead + Unpin, W> Wire<R, W> {
             writer: Arc::new(Mutex::new(Some(writer))),
             tap,
             ready: VecDeque::new(),
+            tail: Arc::default(),
+        }
+    }
+
+    /// The same, for a server whose last words are kept there.
+    pub(crate) fn with_tail(mut self, tail: Arc<Tail>) -> Self {
+        self.tail = tail;
+        self
+    }
+}
+
+impl<R, W> Wire<R, W> {
+    /// What is in flight.
+    pub(crate) fn tap(&self) -> &Arc<Tap> {
+        &self.tap
+    }
+
+    /// Gives back messages that were received, to be received again before all others.
+    pub(crate) fn keep(&mut self, messages: Vec<ServerJsonRpcMessage>) {
+        for message in messages.into_iter().rev() {
+            self.ready.push_front(message);
+        }
+    }
+}
+
+impl<R, W: AsyncWrite + Unpin> Wire<R, W> {
+    /// Writes a message that is not the library's.
+    pub(crate) async fn put(&self, message: &serde_json::Value) -> io::Result<()> {
+        let mut text = serde_json::to_vec(message)?;
+        text.push(b'\n');
+        match self.writer.lock().await.as_mut() {
+            Some(writer) => put(writer, &text).await,
+            None => Err(io::Error::new(io::ErrorKind::NotConnected, "the pipe is closed")),
         }
     }
 }
@@ -224,7 +260,8 @@ where
                 Read::Long(ids) => (self.deal_long(ids), self.lines.max),
                 Read::Longer => (Worth::Junk, self.lines.max),
                 Read::End => {
-                    self.tap.close(Broken::Died("it closed its output".to_owned()));
+                    let why = self.tail.explain("it closed its output").await;
+                    self.tap.close(Broken::Died(why));
                     return None;
                 }
             };

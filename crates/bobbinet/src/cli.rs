@@ -4,7 +4,7 @@ use std::{ffi::OsString, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use bobbinet_core::{AgentName, ContextId, State};
 use bobbinet_http::client::{Origin, ServiceParameter};
-use bobbinet_mcp::Isolation;
+use bobbinet_mcp::{Era, Isolation};
 use clap::{
     ArgAction, Args, Parser, Subcommand,
     builder::{FalseyValueParser, Styles, styling::AnsiColor},
@@ -229,6 +229,17 @@ pub(crate) struct Agent {
     /// What the agent is for, in place of the server's own words
     #[arg(long, value_name = "TEXT")]
     pub(crate) description: Option<String>,
+    /// Which generation of MCP to speak with the server: modern (2026-07-28), legacy (with a handshake), or auto, which finds
+    /// out and remembers it in the data folder
+    #[arg(long, value_name = "ERA", default_value = "auto", env = "BOBBINET_ERA", hide_env_values = true)]
+    #[arg(value_parser = era)]
+    pub(crate) era: Era,
+    /// How long a call may go without a word of the server: a result, progress or a question [default: 1h]
+    #[arg(long, value_name = "TIME", env = "BOBBINET_IDLE", hide_env_values = true, value_parser = positive_duration)]
+    pub(crate) idle: Option<Duration>,
+    /// How long the server may take to start, instead of as long as it shows life and 15m at most
+    #[arg(long, value_name = "TIME", env = "BOBBINET_START_TIMEOUT", hide_env_values = true, value_parser = positive_duration)]
+    pub(crate) start_timeout: Option<Duration>,
     /// Where the server runs [default: here]
     #[arg(long, value_name = "FOLDER")]
     pub(crate) cwd: Option<PathBuf>,
@@ -526,6 +537,17 @@ fn duration(text: &str) -> Result<Duration, String> {
 fn isolation(text: &str) -> Result<Isolation, String> {
     let word = serde_json::Value::from(text.to_lowercase());
     serde_json::from_value(word).map_err(|_| "there is auto, required and off".to_owned())
+}
+
+fn positive_duration(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err("write a time that is longer than none, such as 30s or 5m".to_owned()),
+        time => Ok(time),
+    }
+}
+
+fn era(text: &str) -> Result<Era, String> {
+    serde_json::from_value(serde_json::Value::from(text)).map_err(|_| "there is auto, modern and legacy".to_owned())
 }
 
 fn state(text: &str) -> Result<State, String> {

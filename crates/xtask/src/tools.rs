@@ -23,6 +23,9 @@ const NPM: [&str; 3] = [
 /// Real MCP servers from PyPI: they share one MCP SDK, which is not the one that the A2A SDK wants, so they live apart.
 const PYPI_SERVERS: [&str; 2] = ["mcp-server-time==2026.10.19", "mcp-server-git==2026.10.19"];
 
+/// A real MCP server in a wheel that was built with an early Rust SDK: it ends at any first request but `initialize`.
+const RUST_SDK_SERVER: [&str; 1] = ["es-mcp==0.2.2"];
+
 /// The official A2A SDK for Python, as client and as server, and what checks the chart.
 const PYPI_CLIENT: [&str; 5] = ["a2a-sdk[http-server]==1.3.0", "httpx", "uvicorn", "pyyaml", "cffi"];
 
@@ -51,6 +54,7 @@ pub(crate) fn install() -> Result<Tools> {
         run(program("npm")?.args(npm).args(NPM).current_dir(folder))
     })?;
     once(&tools.join("servers"), &PYPI_SERVERS.join("\n"), |folder| venv(folder, &PYPI_SERVERS))?;
+    once(&tools.join("rust-sdk"), &RUST_SDK_SERVER.join("\n"), |folder| venv(folder, &RUST_SDK_SERVER))?;
     once(&tools.join("python"), &PYPI_CLIENT.join("\n"), |folder| venv(folder, &PYPI_CLIENT))?;
     once(&tools.join("helm"), HELM, |folder| {
         let pip = ["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"];

@@ -9,7 +9,7 @@ use axum::{
 use http::StatusCode;
 use serde::Serialize;
 
-use super::{Site, answer};
+use super::{Mount, Site, answer};
 
 /// Where probes ask. They are heard when nobody else is.
 pub(super) const PATHS: [&str; 2] = ["/livez", "/readyz"];
@@ -70,11 +70,13 @@ fn checks(site: &Site) -> Vec<Check> {
     let mut checks =
         vec![check("listener".to_owned(), true, listening), check("store".to_owned(), true, site.engine.health())];
     // An agent whose server is down keeps its tasks and starts it again: a node is not taken out for that. One whose
-    // server was never up is waited for, for a moment: nobody knows yet what it can do.
+    // server was never up is waited for, for a moment: nobody knows yet what it can do. And a node whose only server never
+    // started is of no use yet, and may be set up wrongly.
+    let is_alone = matches!(site.mount, Mount::Root(_));
     for mounted in site.agents.values() {
         if let Some(agent) = site.engine.agent(&mounted.name) {
             let starting = agent.is_starting();
-            let is_required = starting && site.is_young();
+            let is_required = (starting && site.is_young()) || (is_alone && !agent.has_started());
             checks.push(Check { starting, ..check(format!("agent/{}", mounted.name), is_required, agent.ready()) });
         }
     }

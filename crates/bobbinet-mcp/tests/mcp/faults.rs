@@ -145,27 +145,120 @@ async fn an_effect_that_may_have_happened_becomes_a_question() {
 
 #[tokio::test]
 async fn a_server_that_cannot_be_started_fails_calls_at_once() {
-    let lab = Lab::with(&["exits", "endless-pages", "many-tools", "silent"], limits(), |config| {
+    let lab = Lab::with(&["exits", "silent", "refuses-to-start"], limits(), |config| {
+        config.env.insert("API_KEY".to_owned(), "hunter22".to_owned());
         if config.name == "silent" {
-            config.limits.start_patience_ms = 400;
+            config.limits.start_patience_ms = 700;
         }
     })
     .await;
     for (mode, why) in [
-        ("exits", "it ended with exit status: 0"),
-        ("endless-pages", "more than 50 pages"),
-        ("many-tools", "more than 1000 tools"),
-        ("silent", "within 400ms"),
+        ("exits", "it ended with exit status: 0 before it was ready. Its last words:\nI will not"),
+        ("silent", "it showed no sign of life for 700ms"),
+        // Not the status of our own signal; and nothing of what it was entrusted with.
+        (
+            "refuses-to-start",
+            "it refused the handshake: log in first (-32000). Its last words:\nAPI_KEY … is not valid",
+        ),
     ] {
         let agent = &lab.agents[mode];
         let not_ready = agent.wait_ready(Duration::from_secs(20)).await.unwrap_err();
         assert!(not_ready.contains(why), "{mode}: {not_ready}");
-        assert!(agent.ready().unwrap_err().contains("dies too often"), "{mode}");
+        // A probe that anybody may ask is not told what the server said.
+        let ready = agent.ready().unwrap_err();
+        assert!(ready.contains("dies too often") && !ready.contains("last words"), "{mode}: {ready}");
+        assert!(!agent.has_started(), "{mode}");
         let begun = Instant::now();
         let task = lab.send(mode, say("do")).await;
         assert_eq!(view(&task), "failed: server-unavailable", "{mode}");
+        let words = task.status_message.as_ref().unwrap().text();
+        assert_eq!(words.matches(why).count(), 1, "{mode}: {words}");
         assert!(begun.elapsed() < Duration::from_secs(1), "{mode}");
     }
+    lab.close().await;
+}
+
+/// How the server was spoken to first in each of its lives.
+fn greetings(lab: &Lab, mode: &str) -> String {
+    fs::read_to_string(lab.notes(mode).join("greeted")).unwrap_or_default().replace('\n', " ").trim().to_owned()
+}
+
+#[tokio::test]
+async fn a_server_that_takes_no_question_for_its_era_is_greeted_and_that_is_remembered() {
+    let modes = ["only-greetings", "silent-to-questions", "null-to-questions", "integer-ids", "speaks-older"];
+    let begun = Instant::now();
+    let lab = Lab::with(&modes, limits(), |config| config.limits.start_patience_ms = 60_000).await.ready().await;
+    assert!(begun.elapsed() < Duration::from_secs(15), "a few seconds each, and all at once: {:?}", begun.elapsed());
+    for mode in modes {
+        assert!(lab.agents[mode].has_started());
+        assert_eq!(view(&lab.send(mode, say("do")).await), "completed: done", "{mode}");
+        let lives = if mode == "only-greetings" { "server/discover initialize" } else { "server/discover" };
+        assert_eq!(greetings(&lab, mode), lives, "{mode}");
+    }
+    let lab = lab.restart(|_| {}).await.ready().await;
+    for mode in modes {
+        assert!(greetings(&lab, mode).ends_with(" initialize"), "{mode}: {}", greetings(&lab, mode));
+        assert_eq!(view(&lab.send(mode, say("do")).await), "completed: done", "{mode}");
+    }
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn a_server_that_is_at_work_is_waited_for() {
+    let patient = |config: &mut bobbinet_mcp::McpConfig| config.limits.start_patience_ms = 1_000;
+    let lab = Lab::with(&["busy-boot"], limits(), patient).await;
+    lab.agents["busy-boot"].wait_ready(Duration::from_secs(30)).await.unwrap();
+    assert_eq!(greetings(&lab, "busy-boot"), "server/discover", "in its first life");
+    lab.close().await;
+
+    let hurried = |config: &mut bobbinet_mcp::McpConfig| config.limits.start_limit_ms = 1_000;
+    let lab = Lab::with(&["busy-boot"], limits(), hurried).await;
+    crate::lab::until("it was given up", || {
+        lab.agents["busy-boot"].ready().is_err_and(|why| why.contains("it was not ready within 1s"))
+    })
+    .await;
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn what_is_odd_in_a_list_of_tools_costs_only_itself() {
+    let lab = Lab::new(&["endless-pages", "many-tools", "odd-tools", "lists-later"]).await.ready().await;
+    for (mode, tools) in [("endless-pages", 50), ("many-tools", 1_000), ("odd-tools", 2)] {
+        assert_eq!(lab.agents[mode].describe().skills.len(), tools, "{mode}");
+    }
+    assert_eq!(view(&lab.send("odd-tools", say("do")).await), "completed: done");
+    // It was asked again, in the same life.
+    let agent = &lab.agents["lists-later"];
+    crate::lab::until("its tools are known", || !agent.describe().skills.is_empty()).await;
+    assert_eq!(greetings(&lab, "lists-later"), "server/discover");
+    assert_eq!(view(&lab.send("lists-later", say("do")).await), "completed: done");
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn a_call_may_take_as_long_as_its_tool_is_given() {
+    let lab = Lab::with(&["hangs"], limits(), |config| {
+        config.limits.idle_ms = 3_600_000;
+        config.timeouts.insert("do".to_owned(), Duration::from_millis(300));
+    })
+    .await
+    .ready()
+    .await;
+    assert_eq!(view(&lab.send("hangs", say("do")).await), "failed: timed-out");
+    assert_eq!(bobbinet_mcp::McpLimits::default().idle_ms, 60 * 60 * 1_000);
+    assert_eq!(bobbinet_core::Limits::default().run_limit_ms, 24 * 60 * 60 * 1_000);
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn the_last_words_of_a_server_that_dies_under_a_call_are_told_once() {
+    let careful = |config: &mut bobbinet_mcp::McpConfig| {
+        config.effects.insert("do".to_owned(), Effect::AtMostOnce);
+    };
+    let lab = Lab::with(&["dies-loudly"], limits(), careful).await.ready().await;
+    let task = lab.send("dies-loudly", say("do")).await;
+    let words = task.status_message.as_ref().unwrap().text();
+    assert_eq!(words.matches("out of memory").count(), 1, "{words}");
     lab.close().await;
 }
 

@@ -1,6 +1,6 @@
 //! One agent's settings, in whichever file they stand: how its server is started, and what is said of its tools.
 
-use std::{collections::BTreeMap, fmt, fs, path::PathBuf};
+use std::{collections::BTreeMap, fmt, fs, path::PathBuf, time::Duration};
 
 use bobbinet_core::{Effect, agent::EXTENSION_URI};
 use bobbinet_mcp::{Era, Isolation, McpConfig, McpLimits, SkillNotes};
@@ -19,7 +19,7 @@ use super::{
 pub(crate) const STDIO_HINT: &str = "only servers that are started by a command (stdio) can be wrapped: take it out, or say disabled: true in an mcp.json";
 
 /// The settings of an agent beside how its server is started.
-pub(crate) const AGENT_KEYS: [&str; 11] = [
+pub(crate) const AGENT_KEYS: [&str; 13] = [
     "use",
     "title",
     "description",
@@ -30,6 +30,8 @@ pub(crate) const AGENT_KEYS: [&str; 11] = [
     "slots",
     "era",
     "isolation",
+    "timeout",
+    "timeouts",
     "limits",
 ];
 
@@ -62,6 +64,8 @@ pub(crate) struct AgentConfig {
     pub(crate) era: Era,
     /// Whether it is kept from seeing the node's keys and store.
     pub(crate) isolation: Isolation,
+    /// How long calls of single tools may go without a word of the server.
+    pub(crate) timeouts: BTreeMap<String, Duration>,
     /// Its bounds.
     pub(crate) limits: McpLimits,
 }
@@ -80,21 +84,8 @@ impl fmt::Debug for AgentConfig {
 impl AgentConfig {
     /// The same for the crate that runs the server.
     pub(crate) fn into_mcp(self, name: &str) -> McpConfig {
-        let Self {
-            command,
-            env,
-            cwd,
-            card,
-            title,
-            description,
-            trust_hints,
-            effects,
-            slots,
-            era,
-            isolation,
-            limits,
-            ..
-        } = self;
+        let Self { command, env, cwd, card, title, description, trust_hints, effects, .. } = self;
+        let Self { slots, era, isolation, timeouts, limits, .. } = self;
         let card = card.unwrap_or_default();
         let is_silent = self.interactive.as_ref().map_or(card.interactive == Some(false), Vec::is_empty);
         let mut words = command.into_iter();
@@ -102,6 +93,7 @@ impl AgentConfig {
         let mut skills = BTreeMap::new();
         let mut interactive = self.interactive.unwrap_or_default();
         let mut silent = Vec::new();
+        let mut all_timeouts = BTreeMap::new();
         for (tool, skill) in card.skills {
             match skill.interactive {
                 Some(true) => interactive.push(tool.clone()),
@@ -109,11 +101,13 @@ impl AgentConfig {
                 None => {}
             }
             all_effects.insert(tool.clone(), skill.effect.unwrap_or_default());
+            all_timeouts.extend(skill.timeout.map(|timeout| (tool.clone(), timeout)));
             let tags = card.tags.iter().cloned().chain(skill.tags).collect();
             let notes = SkillNotes { name: skill.name, description: skill.description, tags, examples: skill.examples };
             skills.insert(tool, notes);
         }
         all_effects.extend(effects);
+        all_timeouts.extend(timeouts);
         McpConfig {
             command: words.next().unwrap_or_default(),
             args: words.collect(),
@@ -130,6 +124,7 @@ impl AgentConfig {
             title: title.or(card.name),
             description: description.or(card.description),
             skills,
+            timeouts: all_timeouts,
             call_slots: slots.unwrap_or(McpConfig::CALL_SLOTS),
             extension_uri: EXTENSION_URI,
             limits,
@@ -233,6 +228,11 @@ pub(crate) fn settings(reader: &mut Reader<'_>, fields: &Fields<'_>, config: &mu
     let isolation = |text: &str| serde_json::from_value(serde_json::Value::from(text)).ok();
     config.isolation =
         fields.get("isolation").and_then(|node| reader.parsed(node, "isolation", isolation)).unwrap_or_default();
+    if let Some(node) = fields.get("timeouts") {
+        for (key, node) in reader.entries(node, "timeouts") {
+            config.timeouts.extend(cards::timeout(reader, node).map(|timeout| (key.text.clone(), timeout)));
+        }
+    }
     if let Some(node) = fields.get("limits") {
         let mut bounds = Bounds::of(&config.limits);
         let known: Vec<String> = bounds.names().into_iter().map(str::to_owned).collect();
@@ -245,6 +245,14 @@ pub(crate) fn settings(reader: &mut Reader<'_>, fields: &Fields<'_>, config: &mu
         }
         config.limits = bounds.into_limits();
     }
+    if let Some(timeout) = fields.get("timeout").and_then(|node| cards::timeout(reader, node)) {
+        config.limits.idle_ms = whole_millis(timeout);
+    }
+}
+
+/// A time as the bounds have it.
+pub(crate) fn whole_millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The card that `use` names: a shipped one by its word, any other by its file.

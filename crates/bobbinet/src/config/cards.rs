@@ -1,6 +1,6 @@
 //! Agent cards as data: what is known of a server that it does not say itself, or cannot be trusted on.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use bobbinet_core::Effect;
 
@@ -50,6 +50,8 @@ pub(crate) struct CardSkill {
     /// Whether it asks its user: then it runs apart from other callers' calls, so that its questions are known to be its own.
     /// `false`: it never does. Nothing said: not known.
     pub(crate) interactive: Option<bool>,
+    /// How long a call of it may go without a word of the server.
+    pub(crate) timeout: Option<Duration>,
     /// Words to find it by.
     pub(crate) tags: Vec<String>,
     /// Messages that it answers.
@@ -119,15 +121,28 @@ fn card(reader: &mut Reader<'_>, root: &Node) -> Card {
 }
 
 fn skill(reader: &mut Reader<'_>, node: &Node) -> CardSkill {
-    let fields = reader.fields(node, "a skill", &["name", "description", "effect", "interactive", "tags", "examples"]);
+    let known = ["name", "description", "effect", "interactive", "timeout", "tags", "examples"];
+    let fields = reader.fields(node, "a skill", &known);
     CardSkill {
         name: fields.get("name").and_then(|node| reader.text(node, "name")),
         description: fields.get("description").and_then(|node| reader.text(node, "description")),
         effect: fields.get("effect").and_then(|node| effect(reader, node)),
         interactive: fields.get("interactive").and_then(|node| reader.flag(node, "interactive")),
+        timeout: fields.get("timeout").and_then(|node| timeout(reader, node)),
         tags: fields.get("tags").map(|node| reader.words(node, "tags")).unwrap_or_default(),
         examples: fields.get("examples").map(|node| reader.words(node, "examples")).unwrap_or_default(),
     }
+}
+
+/// How long a call may go without a word of the server.
+pub(crate) fn timeout(reader: &mut Reader<'_>, node: &Node) -> Option<Duration> {
+    let text = reader.word(node, "timeout")?;
+    let time = humantime::parse_duration(&text).ok().filter(|time| !time.is_zero());
+    if time.is_none() {
+        let hint = "write a time such as 30s, 10m or 2h";
+        reader.fault_with_hint(node.at, format!("timeout cannot be {text:?}"), hint);
+    }
+    time
 }
 
 /// One of the four effect classes.

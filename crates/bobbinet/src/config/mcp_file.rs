@@ -5,6 +5,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     slice,
+    time::Duration,
 };
 
 use bobbinet_core::AgentName;
@@ -232,6 +233,18 @@ fn read_server(reader: &mut Reader<'_>, key: &Key, node: &Node, what: &str) -> O
         return None;
     }
     let mut config = agent::server(reader, &fields, "envFile");
+    if let Some(node) = fields.get("timeout") {
+        match node.as_written().and_then(host_timeout) {
+            Some(timeout) => {
+                config.limits.idle_ms = agent::whole_millis(timeout);
+                reader.note(node.at, format!("a call of {what} may go {timeout:?} without a word of it"), None);
+            }
+            None => {
+                let hint = "write a number: up to 3600 in seconds, above that in milliseconds".to_owned();
+                reader.note(node.at, format!("the timeout of {what} cannot be read, and is passed over"), Some(hint));
+            }
+        }
+    }
     if let Some(node) = fields.get("bobbinet") {
         let ours = reader.fields(node, "bobbinet", &AGENT_KEYS);
         agent::settings(reader, &ours, &mut config);
@@ -250,6 +263,17 @@ fn fields_of<'n>(reader: &mut Reader<'_>, node: &'n Node, what: &str) -> Fields<
         }
     }
     fields
+}
+
+/// The largest `timeout` that is in seconds: Cline and Roo Code take up to an hour of them.
+const SECONDS_MAX: f64 = 3_600.0;
+
+/// A `timeout` of another program's. Cline and Roo Code mean seconds, from 1 to 3,600; Claude Code, Gemini CLI, Copilot, Amazon Q
+/// and others mean milliseconds, of which so few would be no time for a tool.
+fn host_timeout(text: &str) -> Option<Duration> {
+    let number = text.parse::<f64>().ok().filter(|number| *number > 0.0)?;
+    let seconds = if number <= SECONDS_MAX { number } else { number / 1_000.0 };
+    Duration::try_from_secs_f64(seconds).ok().filter(|time| !time.is_zero())
 }
 
 /// Yes or no, in quotes too.
@@ -307,4 +331,21 @@ fn agent_name(
     });
     reader.note(key.at, format!("server {:?} is the agent {name}", key.text), None);
     name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_is_in_the_unit_of_its_host() {
+        for (text, expected) in
+            [("60", 60_000), ("3600", 3_600_000), ("0.5", 500), ("5000", 5_000), ("600000", 600_000)]
+        {
+            assert_eq!(host_timeout(text), Some(Duration::from_millis(expected)), "{text}");
+        }
+        for text in ["0", "-1", "NaN", "inf", "soon", "1e300", "1e-300"] {
+            assert_eq!(host_timeout(text), None, "{text}");
+        }
+    }
 }

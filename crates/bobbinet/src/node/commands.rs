@@ -8,13 +8,14 @@ use std::{
 
 use bobbinet_core::AgentName;
 use bobbinet_http::Mount;
+use bobbinet_mcp::McpLimits;
 
 use super::run::Plan;
 use crate::{
     cli::{Agent, Check, Place, Up},
     config::{
         self, AgentConfig, Config, Finding, NoCard, NodeConfig, Reading, Severity, Source, Strictness, default_file,
-        default_files, find_card, program, suggestion,
+        default_files, find_card, program, suggestion, whole_millis,
     },
     failure::{Code, Failure},
     output::{Output, Remark, remark},
@@ -43,13 +44,22 @@ fn strictness(strict: bool) -> Strictness {
 
 /// The plan of `bobbinet agent`.
 pub(crate) fn agent(output: Output, command: Agent) -> Result<Plan, Failure> {
-    let Agent { name, place, card, trust_hints, description, cwd, env, isolation, command } = command;
+    let Agent { era, idle, start_timeout, isolation, .. } = command;
+    let Agent { name, place, card, trust_hints, description, cwd, env, command, .. } = command;
     let name = match name {
         Some(name) => name,
         None => name_of(&command),
     };
     let here = env::current_dir().map_err(|error| Failure::of(Code::Internal, &error))?;
     let card = card.map(|text| find(output, &text, &here)).transpose()?;
+    let mut limits = McpLimits::default();
+    if let Some(idle) = idle {
+        limits.idle_ms = whole_millis(idle);
+    }
+    if let Some(timeout) = start_timeout {
+        limits.start_patience_ms = whole_millis(timeout);
+        limits.start_limit_ms = limits.start_patience_ms;
+    }
     let agent = AgentConfig {
         command,
         env: variables(&env)?,
@@ -58,6 +68,8 @@ pub(crate) fn agent(output: Output, command: Agent) -> Result<Plan, Failure> {
         description,
         trust_hints,
         isolation: isolation.unwrap_or_default(),
+        era,
+        limits,
         ..AgentConfig::default()
     };
     if !agent.cwd.is_dir() {

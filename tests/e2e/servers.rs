@@ -1,0 +1,66 @@
+//! MCP servers as `bobbinet agent` starts them: published ones without a flag, and one that cannot start.
+
+use std::{path::Path, time::Instant};
+
+use serde_json::Value;
+
+use crate::node::{Node, PATIENCE, log_of, tools};
+
+/// One server as an agent, in a folder of its own.
+fn agent(folder: &Path, options: &[&str], command: &[&str]) -> Node {
+    let own = ["agent", "--name", "it", "--listen", "127.0.0.1:0", "--data-dir", "data"];
+    Node::run(folder, &[&own[..], options, &["--"], command].concat(), &[]).unwrap()
+}
+
+/// Asks `/readyz` until it answers as it is wanted.
+async fn readiness(node: &Node, folder: &Path, what: &str, is_wanted: impl Fn(u16, &str) -> bool) {
+    let begun = Instant::now();
+    loop {
+        let answer = reqwest::get(format!("{}/readyz?verbose", node.url)).await.unwrap();
+        let (status, text) = (answer.status().as_u16(), answer.text().await.unwrap());
+        if is_wanted(status, &text) {
+            return;
+        }
+        assert!(begun.elapsed() < PATIENCE, "never {what}: {status} {text}\n{}", log_of(folder));
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
+async fn skills(node: &Node) -> Vec<String> {
+    let card = reqwest::get(format!("{}/.well-known/agent-card.json", node.url)).await.unwrap();
+    let card: Value = card.json().await.unwrap();
+    card["skills"].as_array().unwrap().iter().map(|skill| skill["id"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Made with the Rust SDK of 2025-07, which ends at any first request that it does not know. It needs no Elasticsearch to list
+/// its tools.
+#[tokio::test]
+async fn a_published_server_that_ends_at_a_question_starts_without_a_flag() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = tools().join("rust-sdk/bin/es-mcp");
+    let node = agent(folder.path(), &["--env", "ES_URL=http://127.0.0.1:9"], &[program.to_str().unwrap(), "stdio"]);
+    readiness(&node, folder.path(), "ready", |status, _| status == 200).await;
+    assert!(skills(&node).await.contains(&"list_indices".to_owned()), "{:?}", skills(&node).await);
+    node.stop();
+    // It is known from then on.
+    let log = log_of(folder.path());
+    let node = agent(folder.path(), &["--env", "ES_URL=http://127.0.0.1:9"], &[program.to_str().unwrap(), "stdio"]);
+    readiness(&node, folder.path(), "ready again", |status, _| status == 200).await;
+    node.stop();
+    let again = log_of(folder.path())[log.len()..].to_owned();
+    assert!(log.contains("as an old one") && !again.contains("as an old one"), "{log}\n{again}");
+}
+
+#[tokio::test]
+async fn an_agent_whose_only_server_never_started_is_not_ready() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = agent(folder.path(), &[], &["python3", "-c", "raise SystemExit('no key, no service')"]);
+    readiness(&node, folder.path(), "left alone", |status, text| {
+        assert_eq!(status, 503, "{text}");
+        assert!(!text.contains("no key"), "what the server said is for its owner: {text}");
+        text.contains("dies too often")
+    })
+    .await;
+    assert!(log_of(folder.path()).contains("no key, no service"));
+    node.stop();
+}
