@@ -40,6 +40,7 @@ impl Entered {
         let call = key.rsplit('/').next().and_then(|call| call.parse().ok()).expect("a key ends with the call");
         let execution = Execution {
             task: run.task().id,
+            agent: run.task().agent.clone(),
             call,
             attempt: run.attempt(),
             effect: run.call().effect,

@@ -1,12 +1,15 @@
 //! The judge: a pure function of a history, that finds what was promised (DESIGN section 8) and not kept.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bobbinet_core::{Effect, Event, QuestionKind, State, Task, TaskId, Timestamp, answer::Verdict, task::Settlement};
+use tokio::time::Duration;
 
 use crate::{
     agent::is_about,
-    history::{Execution, History, Logged, Moment, Returned},
+    client::{MARK, agent},
+    history::{Execution, Forgotten, History, Logged, Moment, Read, Refusal, Returned, Wanted},
+    scene::BEGINNING,
 };
 
 /// How long after a task's end its run may still be on its way out: `LATE_MAX`, and what slow commits and reads add.
@@ -20,6 +23,9 @@ const TIMED_OUT: u64 = 10_000;
 
 /// How long after the request to stop a commit that was on its way may still begin a run.
 const DRAINED_WITHIN: u64 = 5_000;
+
+/// How long after its time a task that has ended may still be there.
+const DROPPED_WITHIN: u64 = 60_000;
 
 /// What is promised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,6 +56,12 @@ pub(crate) enum Promise {
     RunsBounded,
     /// What a call came to is kept.
     OutcomeKept,
+    /// The same answer counts once, and whoever says it again gets what the first got.
+    Once,
+    /// A task that has ended is there for as long as it is kept, and not for longer.
+    Kept,
+    /// A task whose agent is gone waits for it as long as is said, and ends for nothing else.
+    Waits,
     /// Nothing breaks, nothing is left behind.
     Clean,
 }
@@ -76,7 +88,11 @@ pub(crate) fn check(history: &History) -> Vec<Violation> {
         judge.log(*task, log);
         judge.words(*task, log);
         judge.failure(*task, log);
+        judge.once(*task, log);
+        judge.waits(*task, log);
+        judge.kept(*task, log);
     }
+    judge.missing();
     judge.subscribers();
     judge.executions();
     judge.slots();
@@ -84,9 +100,23 @@ pub(crate) fn check(history: &History) -> Vec<Violation> {
     judge.violations
 }
 
-/// The record of the reply with this message.
-fn reply_of<'a>(log: &'a [Logged], id: &str) -> Option<&'a Logged> {
-    log.iter().find(|logged| matches!(&logged.event, Event::Replied { message, .. } if message.id.as_str() == id))
+/// What the message of a reply is marked with.
+pub(crate) fn mark_of(event: &Event) -> Option<String> {
+    let Event::Replied { message, .. } = event else { return None };
+    message.metadata.as_ref()?.to_value()[MARK].as_str().map(ToOwned::to_owned)
+}
+
+/// The record of the reply with this mark.
+fn reply_of<'a>(log: &'a [Logged], mark: &str) -> Option<&'a Logged> {
+    log.iter().find(|logged| mark_of(&logged.event).as_deref() == Some(mark))
+}
+
+/// As what an ended task failed.
+pub(crate) fn code_of(log: &[Logged]) -> Option<String> {
+    let (end, _) = end_of(log)?;
+    let Event::Ended { state: State::Failed, message: Some(message), .. } = &end.event else { return None };
+    let data = message.data().map(|data| data.to_value());
+    Some(data.as_ref().and_then(|data| data["code"].as_str()).unwrap_or("refused").to_owned())
 }
 
 fn end_of(log: &[Logged]) -> Option<(&Logged, State)> {
@@ -107,12 +137,22 @@ fn is_of(log: &[Logged], tag: &str) -> bool {
 }
 
 fn fold(task: TaskId, log: &[Logged]) -> Option<Task> {
-    Task::fold(task, log.iter().map(|logged| (Timestamp::default(), &logged.event)))
+    Task::fold(task, log.iter().map(|logged| (logged.at, &logged.event)))
 }
 
 impl History {
     fn log_of(&self, task: TaskId) -> &[Logged] {
         self.logs.get(&task).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether a task was dropped before that.
+    fn is_forgotten(&self, task: TaskId, moment: Moment) -> bool {
+        self.forgotten.get(&task).is_some_and(|forgotten| forgotten.moment < moment)
+    }
+
+    /// What a process's clock said, had it not been set since the process started.
+    fn clock(&self, process: u32, moment: Moment) -> Timestamp {
+        Timestamp::from_millis(BEGINNING + moment.millis + self.clocks.get(&process).copied().unwrap_or_default())
     }
 
     fn lasted(&self, run: &Execution) -> u64 {
@@ -140,8 +180,9 @@ impl Judge<'_> {
                 self.accuse(Promise::OneForKey, format!("{} is {first} and {task}", submit.tag));
             }
             for list in &history.lists {
-                let is_there = list.tasks.contains(&task);
-                if list.owner == submit.owner && acknowledged < list.asked && !is_there {
+                let is_of = list.owner == submit.owner && list.agent == submit.agent;
+                let is_there = list.tasks.contains(&task) || history.is_forgotten(task, list.answered);
+                if is_of && acknowledged < list.asked && !is_there {
                     self.accuse(Promise::Durable, format!("{task} is missing in its owner's list"));
                 }
             }
@@ -273,13 +314,7 @@ impl Judge<'_> {
 
     /// What may run again fails only for what its tool said or did.
     fn failure(&mut self, task: TaskId, log: &[Logged]) {
-        let Some(Event::Ended { state: State::Failed, message: Some(message), .. }) =
-            end_of(log).map(|(logged, _)| &logged.event)
-        else {
-            return;
-        };
-        let data = message.data().map(|data| data.to_value());
-        let code = data.as_ref().and_then(|data| data["code"].as_str()).unwrap_or("refused");
+        let Some(code) = code_of(log) else { return };
         let history = self.history;
         let runs: Vec<_> = history.executions.iter().filter(|run| run.task == task).collect();
         let folded = fold(task, log);
@@ -288,7 +323,7 @@ impl Judge<'_> {
             return;
         }
         let returned = |how| runs.iter().any(|run| run.returned == Some(how));
-        let is_just = match code {
+        let is_just = match code.as_str() {
             "refused" => returned(Returned::Refused),
             "broken" => returned(Returned::Failed),
             "agent-panicked" => returned(Returned::Panicked),
@@ -296,10 +331,90 @@ impl Judge<'_> {
             // One run may make several calls within its time.
             "timed-out" => runs.iter().map(|run| history.lasted(run)).sum::<u64>() + TIMED_OUT >= history.run_limit,
             "server-died" | "canceled" => returned(Returned::Unknown),
+            // See `waits`.
+            "unknown-agent" => true,
             _ => false,
         };
         if !is_just {
             self.accuse(Promise::Survives, format!("{task} failed with {code}, and no tool said so"));
+        }
+    }
+
+    fn once(&mut self, task: TaskId, log: &[Logged]) {
+        let mut marks = BTreeSet::new();
+        for mark in log.iter().filter_map(|logged| mark_of(&logged.event)) {
+            if !marks.insert(mark.clone()) {
+                self.accuse(Promise::Once, format!("{mark} counts twice in {task}"));
+            }
+        }
+        let history = self.history;
+        for refusal in history.refusals.iter().filter(|refusal| refusal.task == task) {
+            if reply_of(log, &refusal.message).is_some_and(|reply| reply.durable < refusal.asked) {
+                let Refusal { message, why, .. } = refusal;
+                self.accuse(Promise::Once, format!("{message} to {task} has counted, and again it is refused: {why}"));
+            }
+        }
+        for said in history.said.iter().filter(|said| said.task == task) {
+            let place = said.message.as_deref().and_then(|mark| reply_of(log, mark)).and_then(|reply| reply.generation);
+            if let (Some(place), Some(got), Some(mark)) = (place, said.got, &said.message)
+                && got < place
+            {
+                self.accuse(Promise::Once, format!("{mark} is {place} of {task}, and was answered with {got}"));
+            }
+        }
+    }
+
+    /// A task ends for want of its agent only in a process that lacks it, and after its time.
+    fn waits(&mut self, task: TaskId, log: &[Logged]) {
+        let history = self.history;
+        let Some((end, _)) = end_of(log).filter(|_| code_of(log).as_deref() == Some("unknown-agent")) else { return };
+        let Some(Event::Submitted(submitted)) = log.first().map(|first| &first.event) else { return };
+        let is_absent = history.absent.get(&end.process).is_some_and(|absent| agent(*absent) == submitted.agent);
+        let unserved = log.iter().rev().find(|logged| matches!(logged.event, Event::Unserved { .. }));
+        let life = Duration::from_millis(history.unserved_life);
+        if !is_absent || unserved.is_none_or(|unserved| end.at < unserved.at.after(life)) {
+            self.accuse(Promise::Waits, format!("{task} did not wait for its agent"));
+        }
+    }
+
+    fn kept(&mut self, task: TaskId, log: &[Logged]) {
+        let history = self.history;
+        let retention = Duration::from_millis(history.retention);
+        let until = end_of(log).and_then(|_| fold(task, log)).map(|folded| folded.status_at.after(retention));
+        match (history.forgotten.get(&task), until) {
+            (Some(_), None) => self.accuse(Promise::Kept, format!("{task} is forgotten and had not ended")),
+            (Some(Forgotten { moment, process }), Some(until)) => {
+                if history.clock(*process, *moment) < until {
+                    self.accuse(Promise::Kept, format!("{task} is forgotten before its time"));
+                }
+                let is_late = |read: &&Read| read.task == task && read.asked > *moment;
+                if history.reads.iter().any(|read| is_late(&read)) {
+                    self.accuse(Promise::Kept, format!("{task} is forgotten and shown"));
+                }
+            }
+            (None, Some(until)) => {
+                let last = history.clocks.keys().next_back().copied().unwrap_or_default();
+                if history.clock(last, history.end) > until.after(Duration::from_millis(DROPPED_WITHIN)) {
+                    self.accuse(Promise::Kept, format!("{task} is there long after its time"));
+                }
+            }
+            (None, None) => {}
+        }
+    }
+
+    fn missing(&mut self) {
+        let history = self.history;
+        for (wanted, answered) in &history.missing {
+            let is_gone = match wanted {
+                Wanted::Task(task) => history.is_forgotten(*task, *answered),
+                Wanted::Tag(tag) => {
+                    let mut made = history.logs.iter().filter(|(_, log)| is_of(log, tag));
+                    made.any(|(task, _)| history.is_forgotten(*task, *answered))
+                }
+            };
+            if !is_gone {
+                self.accuse(Promise::Kept, format!("{wanted:?} is not found, and not forgotten"));
+            }
         }
     }
 
@@ -329,7 +444,9 @@ impl Judge<'_> {
                 }
             }
             let last = log.iter().rev().find_map(|logged| logged.generation).unwrap_or(0);
-            let is_ended = end_of(log).is_some_and(|(end, _)| end.durable.millis + 30_000 < history.end.millis);
+            let is_forgotten = history.forgotten.contains_key(&subscriber.task);
+            let is_ended =
+                !is_forgotten && end_of(log).is_some_and(|(end, _)| end.durable.millis + 30_000 < history.end.millis);
             if (subscriber.is_over || is_ended) && expected <= last {
                 self.accuse(Promise::ToldAll, format!("{who} was told up to {} of {last}", expected - 1));
             }
@@ -381,7 +498,9 @@ impl Judge<'_> {
                     if call.0 == run.call && matches!(settlement, Settlement::Done | Settlement::Late))
             });
             let has_returned = run.returned == Some(Returned::Completed);
-            if has_returned && lived_on > ended.millis + KEPT_WITHIN && !is_settled {
+            let is_forgotten =
+                history.forgotten.get(&run.task).is_some_and(|it| it.moment.millis < ended.millis + KEPT_WITHIN);
+            if has_returned && lived_on > ended.millis + KEPT_WITHIN && !is_settled && !is_forgotten {
                 self.accuse(Promise::OutcomeKept, format!("{who} returned, and nobody knows"));
             }
         }
@@ -390,16 +509,16 @@ impl Judge<'_> {
     fn slots(&mut self) {
         let mut changes: Vec<_> = Vec::new();
         for run in &self.history.executions {
-            changes.push((run.began, run.process, 1));
-            changes.push((run.asked.or(run.ended).unwrap_or(self.history.end), run.process, -1));
+            changes.push((run.began, (run.process, &run.agent), 1));
+            changes.push((run.asked.or(run.ended).unwrap_or(self.history.end), (run.process, &run.agent), -1));
         }
         changes.sort_unstable();
-        let mut at_once: BTreeMap<u32, i32> = BTreeMap::new();
-        for (moment, process, change) in changes {
-            let count = at_once.entry(process).or_default();
+        let mut at_once: BTreeMap<_, i32> = BTreeMap::new();
+        for (moment, seat, change) in changes {
+            let count = at_once.entry(seat).or_default();
             *count += change;
             if usize::try_from(*count).unwrap_or(0) > self.history.slots {
-                let detail = format!("process {process} had {count} calls in flight at {}", moment.millis);
+                let detail = format!("{seat:?} had {count} calls in flight at {}", moment.millis);
                 self.accuse(Promise::RunsBounded, detail);
                 return;
             }

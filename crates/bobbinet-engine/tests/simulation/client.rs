@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use bobbinet_core::{
-    AgentName, Caller, Generation, Message, MessageId, Part, Principal, QuestionKind, Role, State, Task, TaskId, Tenant,
+    AgentName, Caller, Generation, Json, Message, MessageId, Part, Principal, QuestionKind, Role, State, Task, TaskId,
+    Tenant,
 };
 use bobbinet_engine::{Engine, EngineError, Filter, Handle, NewTask, Reply, Resumed, Told, encode};
 use tokio::{
@@ -12,10 +13,13 @@ use tokio::{
 };
 
 use crate::{
-    history::{List, Read, Said, Submit, Subscriber},
+    history::{List, Moment, Read, Refusal, Said, Submit, Subscriber, Wanted},
     planted::Plant,
     scene::{Process, Scene},
 };
+
+/// The key of a message's metadata that tells what was meant to be said once.
+pub(crate) const MARK: &str = "said";
 
 const OWNERS: [&str; 2] = ["ann", "bob"];
 
@@ -36,15 +40,26 @@ enum Trouble {
     Engine(EngineError),
 }
 
+/// Something that is said to a task, once or more than once.
+struct Words {
+    text: String,
+    /// What its messages are marked with.
+    mark: String,
+    /// Whether it has a key. If not, it is known by its message's id.
+    has_key: bool,
+}
+
 #[derive(Clone)]
 pub(crate) struct Client {
     pub(crate) scene: Arc<Scene>,
     pub(crate) door: Arc<Door>,
     pub(crate) number: u64,
+    /// The agent that it has to do with at the moment.
+    pub(crate) agent: u64,
 }
 
-pub(crate) fn agent() -> AgentName {
-    AgentName::parse("tool").unwrap()
+pub(crate) fn agent(number: u64) -> AgentName {
+    AgentName::parse(&format!("tool-{number}")).unwrap()
 }
 
 fn caller(name: &str) -> Caller {
@@ -85,10 +100,11 @@ impl Client {
     }
 
     /// Has one thing done after another, for as long as the world lasts.
-    pub(crate) async fn live(self) {
+    pub(crate) async fn live(mut self) {
         let mut subscribers = JoinSet::new();
         self.scene.pause(self.scene.nature.chaos).await;
         for round in 0.. {
+            self.agent = self.scene.up_to(self.scene.nature.agents - 1);
             let Some(task) = self.submit(round).await else { continue };
             for _ in 0..self.scene.up_to(3) {
                 subscribers.spawn(self.clone().subscribe(task));
@@ -98,9 +114,15 @@ impl Client {
             while !seen.is_terminal() || self.scene.calm.is_cancelled() {
                 self.scene.pause(if seen.is_terminal() { 60_000 } else { 1_500 }).await;
                 let connection = self.connect().await;
-                let mut is_certain = true;
-                if let Some(state) = self.look(&connection, task).await {
-                    seen = state;
+                let (mut is_certain, mut replied) = (true, Vec::new());
+                match self.look(&connection, task).await {
+                    Ok(state) => seen = state,
+                    Err(Trouble::Engine(EngineError::NotFound)) if self.scene.calm.is_cancelled() => {
+                        // Nothing more is wanted; what it subscribed to goes on.
+                        return std::future::pending().await;
+                    }
+                    Err(Trouble::Engine(EngineError::NotFound)) => break,
+                    Err(_) => {}
                 }
                 match self.scene.up_to(9) {
                     0 => self.list(&connection).await,
@@ -111,11 +133,14 @@ impl Client {
                     3 => {
                         subscribers.spawn(self.clone().subscribe(task));
                     }
-                    4 => self.reply(&connection, task).await,
-                    _ if seen.is_interrupted() => self.reply(&connection, task).await,
+                    4 => replied = self.reply(&connection, task).await,
+                    _ if seen.is_interrupted() => replied = self.reply(&connection, task).await,
                     _ => {}
                 }
                 drop(connection);
+                for words in replied {
+                    self.say_again(task, &words).await;
+                }
                 if !is_certain && self.scene.happens(50) {
                     // Some do not come back to ask what became of their cancel.
                     self.scene.pause(40_000).await;
@@ -136,10 +161,14 @@ impl Client {
         for round in 0.. {
             let thing = format!("#{}.{number}", self.number);
             let tag = if has_key { thing } else { format!("{thing}.{round}") };
-            if let Some(task) = self.submit_once(&tag, &format!("{what} {tag}"), has_key).await {
-                return Some(task);
-            }
-            if !has_key && scene.happens(40) {
+            let is_over = match self.submit_once(&tag, &format!("{what} {tag}"), has_key).await {
+                Ok(task) => return Some(task),
+                // It was made, and kept for as long as it is.
+                Err(Trouble::Engine(EngineError::NotFound)) => true,
+                Err(Trouble::Engine(EngineError::UnknownAgent)) => scene.happens(40),
+                Err(_) => !has_key && scene.happens(40),
+            };
+            if is_over {
                 return None;
             }
             scene.pause(700).await;
@@ -148,7 +177,7 @@ impl Client {
     }
 
     /// Submits, perhaps the same twice at once.
-    async fn submit_once(&self, tag: &str, text: &str, has_key: bool) -> Option<TaskId> {
+    async fn submit_once(&self, tag: &str, text: &str, has_key: bool) -> Result<TaskId, Trouble> {
         let scene = &self.scene;
         let connection = self.connect().await;
         let times = if has_key && scene.happens(30) { 2 } else { 1 };
@@ -158,18 +187,19 @@ impl Client {
             let handle = handle.as_ref().map_err(|error| Trouble::Engine(error.clone()))?;
             connection.ask(scene, async { handle.accepted().await }).await
         });
-        let mut acknowledged = None;
+        let mut came_to = Err(Trouble::Lost);
         for answer in futures::future::join_all(answers).await {
             scene.note(format_args!("client {} submits {text}: {}", self.number, print(&answer)));
             if matches!(answer, Err(Trouble::Engine(EngineError::NotFound))) {
-                scene.history().faults.push(format!("what {tag} has made is not found"));
+                let now = scene.moment();
+                scene.history().missing.push((Wanted::Tag(tag.to_owned()), now));
             }
-            let task = answer.ok().map(|task| (task.id, scene.moment()));
-            let submit = Submit { tag: tag.to_owned(), owner: self.owner().to_owned(), has_key, acknowledged: task };
-            scene.history().submits.push(submit);
-            acknowledged = acknowledged.or(task);
+            let acknowledged = answer.as_ref().ok().map(|task| (task.id, scene.moment()));
+            let (tag, owner) = (tag.to_owned(), self.owner().to_owned());
+            scene.history().submits.push(Submit { tag, owner, agent: self.agent, has_key, acknowledged });
+            came_to = came_to.or(answer.map(|task| task.id));
         }
-        acknowledged.map(|(task, _)| task)
+        came_to
     }
 
     fn call(&self) -> String {
@@ -180,27 +210,33 @@ impl Client {
     pub(crate) fn begin(&self, engine: &Engine, text: &str, key: Option<&str>) -> Result<Handle, EngineError> {
         let idempotency = key.map(|key| (key.to_owned(), [7; 32]));
         let new = NewTask { message: said(text), context: None, skill: None, trace: None, idempotency };
-        engine.submit(&caller(self.owner()), &agent(), new)
+        engine.submit(&caller(self.owner()), &self.agent(), new)
     }
 
-    async fn look(&self, connection: &Connection, task: TaskId) -> Option<State> {
-        let asked = self.scene.moment();
-        let caller = caller(self.owner());
-        let answer = connection.ask(&self.scene, connection.engine.get(&caller, &agent(), &task)).await;
-        match answer {
-            Ok(found) => {
-                self.saw(&found, asked);
-                Some(found.state)
-            }
-            Err(Trouble::Engine(EngineError::NotFound)) => {
-                self.scene.history().faults.push(format!("{task} is not found by its owner"));
-                None
-            }
-            Err(_) => None,
+    fn agent(&self) -> AgentName {
+        agent(self.agent)
+    }
+
+    /// Notes that a task was said not to be there.
+    fn heed<T>(&self, task: TaskId, answer: &Result<T, Trouble>) {
+        if let Err(Trouble::Engine(EngineError::NotFound)) = answer {
+            let now = self.scene.moment();
+            self.scene.history().missing.push((Wanted::Task(task), now));
         }
     }
 
-    fn saw(&self, task: &Task, asked: crate::history::Moment) {
+    async fn look(&self, connection: &Connection, task: TaskId) -> Result<State, Trouble> {
+        let asked = self.scene.moment();
+        let caller = caller(self.owner());
+        let answer = connection.ask(&self.scene, connection.engine.get(&caller, &self.agent(), &task)).await;
+        self.heed(task, &answer);
+        answer.map(|found| {
+            self.saw(&found, asked);
+            found.state
+        })
+    }
+
+    fn saw(&self, task: &Task, asked: Moment) {
         let answered = self.scene.moment();
         let read = Read { task: task.id, asked, answered, generation: task.generation.0, state: task.state };
         self.scene.history().reads.push(read);
@@ -210,8 +246,9 @@ impl Client {
         let asked = self.scene.moment();
         let caller = caller(self.owner());
         let filter = Filter { page_size: 1_000, ..Filter::default() };
-        let listing = connection.ask(&self.scene, connection.engine.list(&caller, &agent(), filter)).await;
+        let listing = connection.ask(&self.scene, connection.engine.list(&caller, &self.agent(), filter)).await;
         if let Ok(listing) = listing {
+            let answered = self.scene.moment();
             let tasks = listing.tasks.iter().map(|task| task.id).collect();
             for task in &listing.tasks {
                 self.saw(task, asked);
@@ -220,14 +257,14 @@ impl Client {
             let leaks: Vec<_> = strangers.map(|task| (task.id, "list")).collect();
             let mut history = self.scene.history();
             history.leaks.extend(leaks);
-            history.lists.push(List { owner: self.owner().to_owned(), asked, tasks });
+            history.lists.push(List { owner: self.owner().to_owned(), agent: self.agent, asked, answered, tasks });
         }
     }
 
     /// Somebody else tries the same.
     async fn pry(&self, connection: &Connection, task: TaskId) {
         let engine = &connection.engine;
-        let (eve, agent) = (caller("eve"), agent());
+        let (eve, agent) = (caller("eve"), self.agent());
         let seen = [
             ("get", connection.ask(&self.scene, engine.get(&eve, &agent, &task)).await.is_ok()),
             ("cancel", connection.ask(&self.scene, engine.cancel(&eve, &agent, &task)).await.is_ok()),
@@ -239,25 +276,44 @@ impl Client {
         ];
         let leaks = seen.into_iter().filter(|(_, is_let_in)| *is_let_in).map(|(what, _)| (task, what));
         self.scene.history().leaks.extend(leaks);
+        self.look_elsewhere(connection, task).await;
+    }
+
+    /// Its owner asks for it at the next agent: there it is to be found only while its own is gone.
+    async fn look_elsewhere(&self, connection: &Connection, task: TaskId) {
+        let next = (self.agent + 1) % self.scene.nature.agents;
+        if next == self.agent {
+            return;
+        }
+        let asked = if self.scene.plant == Plant::MixesAgents { self.agent } else { next };
+        let caller = caller(self.owner());
+        let answer = connection.ask(&self.scene, connection.engine.get(&caller, &agent(asked), &task)).await;
+        if connection.process.absent == Some(self.agent) {
+            self.heed(task, &answer);
+        } else if answer.is_ok() {
+            self.scene.history().leaks.push((task, "get at another agent"));
+        }
     }
 
     /// Whether it was acknowledged.
     async fn cancel(&self, connection: &Connection, task: TaskId) -> bool {
         let answer =
-            connection.ask(&self.scene, connection.engine.cancel(&caller(self.owner()), &agent(), &task)).await;
+            connection.ask(&self.scene, connection.engine.cancel(&caller(self.owner()), &self.agent(), &task)).await;
         self.scene.note(format_args!("client {} cancels {task}: {}", self.number, print(&answer)));
+        self.heed(task, &answer);
         if answer.is_ok() {
             let acknowledged = self.scene.moment();
-            self.scene.history().said.push(Said { task, message: None, acknowledged });
+            self.scene.history().said.push(Said { task, message: None, acknowledged, got: None });
         }
         answer.is_ok()
     }
 
-    /// Answers what is asked, mostly to the point.
-    async fn reply(&self, connection: &Connection, task: TaskId) {
+    /// Answers what is asked, mostly to the point. Gives what was said.
+    async fn reply(&self, connection: &Connection, task: TaskId) -> Vec<Words> {
         let caller = caller(self.owner());
-        let asked = connection.ask(&self.scene, connection.engine.get(&caller, &agent(), &task)).await;
-        let Ok(found) = asked else { return };
+        let asked = connection.ask(&self.scene, connection.engine.get(&caller, &self.agent(), &task)).await;
+        self.heed(task, &asked);
+        let Ok(found) = asked else { return Vec::new() };
         let text = match found.question.as_ref().map(|question| question.kind) {
             _ if self.scene.happens(10) => "hm".to_owned(),
             _ if self.scene.happens(3) => "reject".to_owned(),
@@ -268,25 +324,71 @@ impl Client {
             Some(_) => format!("answer {}", number_of(&found)),
             None => self.call(),
         };
-        // Some say it twice at once.
-        let times = if self.scene.happens(20) { 2 } else { 1 };
-        futures::future::join_all((0..times).map(|_| self.say(connection, task, &text))).await;
+        // Some say it twice at once, and mean it.
+        let times = if self.scene.happens(10) { 2 } else { 1 };
+        futures::future::join_all((0..times).map(|_| self.say(connection, task, &text))).await
     }
 
-    async fn say(&self, connection: &Connection, task: TaskId, text: &str) {
+    /// Says something, perhaps twice at once.
+    async fn say(&self, connection: &Connection, task: TaskId, text: &str) -> Words {
+        let scene = &self.scene;
+        let mark = format!("reply-{}-{}", self.number, scene.moment().step);
+        let words = Words { text: text.to_owned(), mark, has_key: scene.happens(50) };
+        let times = if scene.happens(scene.nature.repeats) { 2 } else { 1 };
+        let at_once = (0..times).map(|copy| self.say_once(connection, task, &words, copy));
+        futures::future::join_all(at_once).await;
+        words
+    }
+
+    /// Says it again later, because there was no answer or for no reason.
+    async fn say_again(&self, task: TaskId, words: &Words) {
+        for copy in 2..4 {
+            if self.scene.happens(self.scene.nature.repeats) {
+                self.scene.pause(3_000).await;
+                let connection = self.connect().await;
+                self.say_once(&connection, task, words, copy).await;
+            }
+        }
+    }
+
+    async fn say_once(&self, connection: &Connection, task: TaskId, words: &Words, copy: u32) {
+        let Words { text, mark, has_key } = words;
         let mut message = said(text);
-        let unique = format!("reply-{}-{}", self.number, self.scene.moment().step);
-        message.id = MessageId::parse(&unique).unwrap();
+        let is_anew = self.scene.plant == Plant::AnswersAnew && copy > 0;
+        let name = if is_anew { format!("{mark}-again-{copy}") } else { mark.clone() };
+        let id = if *has_key { format!("{name}-copy-{copy}") } else { name.clone() };
+        message.id = MessageId::parse(&id).unwrap();
+        message.metadata = Some(Json::of(&serde_json::json!({ MARK: mark })));
+        let idempotency = has_key.then(|| (name, [7; 32]));
+        let reply = Reply { message, context: None, skill: None, idempotency };
+        let asked = self.scene.moment();
         let caller = caller(self.owner());
-        let answer =
-            connection.ask(&self.scene, connection.engine.reply(&caller, &agent(), &task, answer(message))).await;
-        self.scene.note(format_args!("client {} replies {text} to {task}: {}", self.number, print(&answer)));
-        let Ok(handle) = answer else { return };
+        let answer = connection.ask(&self.scene, connection.engine.reply(&caller, &self.agent(), &task, reply)).await;
+        let number = self.number;
+        self.scene.note(format_args!("client {number} replies {text} ({id}) to {task}: {}", print(&answer)));
+        self.heed(task, &answer);
+        let handle = match answer {
+            Ok(handle) => handle,
+            Err(Trouble::Engine(
+                why @ (EngineError::Refused(_) | EngineError::UnknownAgent | EngineError::Draining),
+            )) => {
+                let refusal = Refusal { task, message: mark.clone(), asked, why: why.to_string() };
+                self.scene.history().refusals.push(refusal);
+                return;
+            }
+            Err(_) => return,
+        };
         let acknowledged = self.scene.moment();
-        self.scene.history().said.push(Said { task, message: Some(unique), acknowledged });
+        let place = {
+            let mut history = self.scene.history();
+            history.said.push(Said { task, message: Some(mark.clone()), acknowledged, got: None });
+            history.said.len() - 1
+        };
         let settled = connection.ask(&self.scene, async { handle.settled().await }).await;
+        self.heed(task, &settled);
         if let Ok(found) = settled {
             self.saw(&found, acknowledged);
+            self.scene.history().said[place].got = Some(found.generation.0);
             if !(found.state.is_terminal() || found.state.is_interrupted()) {
                 self.scene.history().faults.push(format!("{task} was said to be settled and is {:?}", found.state));
             }
@@ -303,20 +405,24 @@ impl Client {
         };
         let mut cursor = self.scene.happens(30).then_some(Generation(self.scene.up_to(1)));
         self.scene.history().subscribers[index].after = cursor.map(|cursor| cursor.0);
-        while !self.follow(task, index, &mut cursor).await {
-            self.scene.pause(800).await;
+        loop {
+            match self.follow(task, index, &mut cursor).await {
+                Followed::ToTheEnd => break,
+                Followed::Forgotten => return,
+                Followed::ForNow => self.scene.pause(800).await,
+            }
         }
         self.scene.history().subscribers[index].is_over = true;
     }
 
-    /// Follows for as long as one connection lasts. Whether this was all.
-    async fn follow(&self, task: TaskId, index: usize, cursor: &mut Option<Generation>) -> bool {
+    /// Follows for as long as one connection lasts.
+    async fn follow(&self, task: TaskId, index: usize, cursor: &mut Option<Generation>) -> Followed {
         let connection = self.connect().await;
         let (scene, engine, caller) = (&self.scene, &connection.engine, caller(self.owner()));
         let opened = match *cursor {
             None => {
                 let asked = scene.moment();
-                let followed = connection.ask(scene, engine.follow(&caller, &agent(), &task)).await;
+                let followed = connection.ask(scene, engine.follow(&caller, &self.agent(), &task)).await;
                 followed.map(|(found, follower)| {
                     self.saw(&found, asked);
                     *cursor = Some(found.generation);
@@ -325,7 +431,7 @@ impl Client {
                 })
             }
             Some(after) => {
-                let resumed = connection.ask(scene, engine.resume(&caller, &agent(), &task, after)).await;
+                let resumed = connection.ask(scene, engine.resume(&caller, &self.agent(), &task, after)).await;
                 resumed.map(|resumed| match resumed {
                     Resumed::After(follower) => follower,
                     Resumed::Resync(_, follower) => {
@@ -335,22 +441,31 @@ impl Client {
                 })
             }
         };
-        let Ok(mut follower) = opened else { return false };
+        self.heed(task, &opened);
+        let mut follower = match opened {
+            Ok(follower) => follower,
+            Err(Trouble::Engine(EngineError::NotFound)) => return Followed::Forgotten,
+            Err(_) => return Followed::ForNow,
+        };
         let leaves = Instant::now() + Duration::from_millis(100 + scene.up_to(8_000));
         loop {
             let next = tokio::select! {
                 biased;
-                () = connection.process.dead.cancelled() => return false,
+                () = connection.process.dead.cancelled() => return Followed::ForNow,
                 next = follower.next() => next,
-                () = tokio::time::sleep_until(leaves) => return false,
+                () = tokio::time::sleep_until(leaves) => return Followed::ForNow,
             };
             match next {
                 Ok(Some(told)) => {
                     *cursor = Some(told.generation);
                     self.heard(index, &told);
                 }
-                Ok(None) => return true,
-                Err(_) => return false,
+                Ok(None) => return Followed::ToTheEnd,
+                Err(error) => {
+                    let is_forgotten = error == EngineError::NotFound;
+                    self.heed::<()>(task, &Err(Trouble::Engine(error)));
+                    return if is_forgotten { Followed::Forgotten } else { Followed::ForNow };
+                }
             }
         }
     }
@@ -367,6 +482,16 @@ impl Client {
         }
         self.scene.history().subscribers[index].told.push((told.generation.0, bytes, moment));
     }
+}
+
+/// How far following came.
+enum Followed {
+    /// That was all.
+    ToTheEnd,
+    /// There is nothing any more.
+    Forgotten,
+    /// It goes on with the next connection.
+    ForNow,
 }
 
 /// The number of the question that is open.

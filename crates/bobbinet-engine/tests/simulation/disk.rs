@@ -15,7 +15,7 @@ use bobbinet_store::{
 use futures::FutureExt;
 
 use crate::{
-    history::{Logged, Moment},
+    history::{Forgotten, Logged, Moment},
     planted::Plant,
     scene::{Process, Scene},
 };
@@ -32,8 +32,10 @@ struct State {
     last_flight: u64,
     /// Commits that are on their way to the disk, with the process that sent them.
     in_flight: BTreeMap<u64, (u32, Commit)>,
-    /// Since when each record is durable.
-    durable: BTreeMap<StreamId, Vec<Moment>>,
+    /// Since when each record is durable, and who kept it.
+    durable: BTreeMap<StreamId, Vec<(Moment, u32)>>,
+    /// The logs of tasks that were forgotten.
+    forgotten: BTreeMap<TaskId, Vec<Logged>>,
 }
 
 /// One process's access.
@@ -80,7 +82,7 @@ impl Disk {
                     let body = String::from_utf8_lossy(&record.body);
                     self.scene.note(format_args!("process {process} keeps {stream} {body}"));
                 }
-                state.durable.entry(stream).or_default().extend(records.iter().map(|_| moment));
+                state.durable.entry(stream).or_default().extend(records.iter().map(|_| (moment, process)));
             }
         }
         result
@@ -102,22 +104,40 @@ impl Disk {
     /// All tasks' logs.
     pub(crate) async fn logs(&self) -> BTreeMap<TaskId, Vec<Logged>> {
         let streams: Vec<_> = self.state.lock().unwrap().durable.keys().cloned().collect();
-        let mut logs = BTreeMap::new();
+        let mut logs = self.state.lock().unwrap().forgotten.clone();
         for stream in streams {
-            let Some(loaded) = self.memory.load(&stream).await.unwrap() else { continue };
-            let durable = self.state.lock().unwrap().durable[&stream].clone();
-            let log = loaded.records.iter().zip(durable).map(|(record, durable)| {
-                let kept = decode(record).unwrap();
-                Logged {
-                    durable,
-                    generation: kept.generation.map(|generation| generation.0),
-                    event: kept.event.clone(),
-                    bytes: record.body.to_vec(),
-                }
-            });
-            logs.insert(stream.as_task().unwrap(), log.collect());
+            let Some(log) = self.log(&stream).await else { continue };
+            logs.insert(stream.as_task().unwrap(), log);
         }
         logs
+    }
+
+    async fn log(&self, stream: &StreamId) -> Option<Vec<Logged>> {
+        let loaded = self.memory.load(stream).await.unwrap()?;
+        let durable = self.state.lock().unwrap().durable[stream].clone();
+        let log = loaded.records.iter().zip(durable).map(|(record, (durable, process))| {
+            let kept = decode(record).unwrap();
+            Logged {
+                durable,
+                process,
+                at: kept.at,
+                generation: kept.generation.map(|generation| generation.0),
+                event: kept.event.clone(),
+                bytes: record.body.to_vec(),
+            }
+        });
+        Some(log.collect())
+    }
+
+    /// A process drops a task. What stood in its log is remembered here alone, for the checker.
+    async fn forget(&self, process: u32, stream: &StreamId) -> Result<(), StoreError> {
+        if let (Some(task), Some(log)) = (stream.as_task(), self.log(stream).await) {
+            self.scene.note(format_args!("process {process} forgets {stream}"));
+            let moment = self.scene.moment();
+            self.scene.history().forgotten.insert(task, Forgotten { moment, process });
+            self.state.lock().unwrap().forgotten.insert(task, log);
+        }
+        self.memory.forget(stream).await
     }
 
     /// Where each task stands.
@@ -218,7 +238,11 @@ impl Store for Access {
     async fn list(&self, query: &Query) -> Result<Listing, StoreError> {
         let owner = query.owner.clone().filter(|_| self.disk.scene.plant != Plant::ListsEverybody);
         let query = Query { owner, ..query.clone() };
-        self.read(self.disk.memory.list(&query)).await
+        let mut listing = self.read(self.disk.memory.list(&query)).await?;
+        if self.disk.scene.plant == Plant::NoWelcome && query.state.is_some() {
+            listing.entries.clear();
+        }
+        Ok(listing)
     }
 
     async fn census(&self) -> Result<Vec<Census>, StoreError> {
@@ -226,8 +250,10 @@ impl Store for Access {
     }
 
     async fn due(&self, before: Timestamp, limit: usize) -> Result<Vec<(StreamId, Summary)>, StoreError> {
-        let due = self.read(self.disk.memory.due(before, limit)).await?;
-        Ok(if self.disk.scene.plant == Plant::NothingIsDue { Vec::new() } else { due })
+        let plant = self.disk.scene.plant;
+        let mut due = self.read(self.disk.memory.due(plant.hasten(before), limit)).await?;
+        due.retain(|(_, summary)| plant.lets_through(summary, before));
+        Ok(due)
     }
 
     async fn tail(&self, scope: &Scope, after: Cursor, limit: usize) -> Result<Tail, StoreError> {
@@ -252,7 +278,7 @@ impl Store for Access {
     }
 
     async fn forget(&self, id: &StreamId) -> Result<(), StoreError> {
-        self.read(self.disk.memory.forget(id)).await
+        self.read(self.disk.forget(self.process.number, id)).await
     }
 
     fn health(&self) -> Result<(), String> {

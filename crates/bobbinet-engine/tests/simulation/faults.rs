@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bobbinet_core::{Effect, Event, Json, Message, MessageId, Part, State};
 
 use crate::{
-    checker::{Promise, check},
-    history::{Execution, History, Logged, Moment, Read, Returned, Submit, Subscriber},
+    checker::{Promise, check, code_of, mark_of},
+    history::{Execution, Forgotten, History, Logged, Moment, Read, Refusal, Returned, Submit, Subscriber, Wanted},
     planted::Plant,
     world::{catch_panics, live},
 };
@@ -17,7 +17,7 @@ const WORLDS: u64 = 60;
 /// Writes a fault into a history, if there is a place for it.
 type Falsify = fn(&mut History) -> Option<()>;
 
-const FAULTS: [(&str, Promise, Falsify); 28] = [
+const FAULTS: [(&str, Promise, Falsify); 39] = [
     ("an acknowledged task is lost", Promise::Durable, |history| {
         let (task, _) = history.submits.iter().find_map(|submit| submit.acknowledged)?;
         history.logs.remove(&task).map(drop)
@@ -164,6 +164,72 @@ const FAULTS: [(&str, Promise, Falsify); 28] = [
         history.logs.get_mut(&run.task)?.retain(|logged| !matches!(logged.event, Event::Settled { .. }));
         history.end.millis += 60_000;
         history.deaths.clear();
+        history.forgotten.clear();
+        Some(())
+    }),
+    ("an answer counts twice", Promise::Once, |history| {
+        let is_marked = |logged: &&Logged| mark_of(&logged.event).is_some();
+        let log = history.logs.values_mut().find(|log| log.iter().any(|logged| is_marked(&logged)))?;
+        let again = log.iter().find(is_marked)?.clone();
+        log.push(again);
+        Some(())
+    }),
+    ("an answer that has counted is refused when it comes again", Promise::Once, |history| {
+        let said = history.said.iter().find(|said| said.message.is_some())?;
+        let (task, message, asked) = (said.task, said.message.clone()?, after(history.end));
+        history.refusals.push(Refusal { task, message, asked, why: "busy".to_owned() });
+        Some(())
+    }),
+    ("an answer is answered with what was there before it", Promise::Once, |history| {
+        history.said.iter_mut().find(|said| said.message.is_some() && said.got.is_some())?.got = Some(0);
+        Some(())
+    }),
+    ("a task is forgotten before its time", Promise::Kept, |history| {
+        let (task, process, moment) = history.logs.iter_mut().find_map(|(task, log)| {
+            let end = end_of(log)?;
+            Some((*task, end.process, end.durable))
+        })?;
+        history.forgotten.insert(task, Forgotten { moment, process });
+        Some(())
+    }),
+    ("a task is forgotten that has not ended", Promise::Kept, |history| {
+        let task = *history.forgotten.keys().next()?;
+        history.logs.get_mut(&task)?.retain(|logged| !matches!(logged.event, Event::Ended { .. }));
+        Some(())
+    }),
+    ("a task is not forgotten", Promise::Kept, |history| {
+        let first = *history.forgotten.keys().next()?;
+        history.forgotten.remove(&first)?;
+        // Longer than the fastest of its clocks was fast.
+        history.end.millis += 2 * 3_600_000;
+        Some(())
+    }),
+    ("a task is not found before it is forgotten", Promise::Kept, |history| {
+        let (task, forgotten) = history.forgotten.first_key_value()?;
+        let missing = (Wanted::Task(*task), forgotten.moment);
+        history.missing.push(missing);
+        Some(())
+    }),
+    ("what a request has made is not found before it is forgotten", Promise::Kept, |history| {
+        let submit = history.submits.iter().find(|submit| submit.has_key && submit.acknowledged.is_some())?;
+        let missing = (Wanted::Tag(submit.tag.clone()), submit.acknowledged?.1);
+        history.missing.push(missing);
+        Some(())
+    }),
+    ("a task is shown that was forgotten", Promise::Kept, |history| {
+        let read = *history.reads.iter().find(|read| history.forgotten.contains_key(&read.task))?;
+        let asked = after(history.end);
+        history.reads.push(Read { asked, answered: after(asked), ..read });
+        Some(())
+    }),
+    ("a task does not wait for its agent", Promise::Waits, |history| {
+        history.logs.values().find(|log| code_of(log).as_deref() == Some("unknown-agent"))?;
+        history.unserved_life += 1_000_000_000;
+        Some(())
+    }),
+    ("a task ends for want of an agent that is there", Promise::Waits, |history| {
+        history.logs.values().find(|log| code_of(log).as_deref() == Some("unknown-agent"))?;
+        history.absent.clear();
         Some(())
     }),
 ];

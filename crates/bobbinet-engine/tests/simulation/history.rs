@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bobbinet_core::{Effect, Event, State, TaskId};
+use bobbinet_core::{AgentName, Effect, Event, State, TaskId, Timestamp};
 
 /// A point in the order of everything, and the simulated time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,6 +17,8 @@ pub(crate) struct Submit {
     /// In the message, to find its tasks by.
     pub(crate) tag: String,
     pub(crate) owner: String,
+    /// Of which agent: its number.
+    pub(crate) agent: u64,
     /// The idempotency key.
     pub(crate) has_key: bool,
     /// The task and when it was acknowledged.
@@ -37,16 +39,45 @@ pub(crate) struct Read {
 #[derive(Clone, Debug)]
 pub(crate) struct Said {
     pub(crate) task: TaskId,
-    /// The reply's message; `None` for a cancel.
+    /// What the reply's message is marked with, however often it is said; `None` for a cancel.
     pub(crate) message: Option<String>,
     pub(crate) acknowledged: Moment,
+    /// The generation that its caller was shown when the task had settled.
+    pub(crate) got: Option<u64>,
+}
+
+/// A reply that was said and refused.
+#[derive(Clone, Debug)]
+pub(crate) struct Refusal {
+    pub(crate) task: TaskId,
+    /// What its message is marked with.
+    pub(crate) message: String,
+    pub(crate) asked: Moment,
+    pub(crate) why: String,
+}
+
+/// What a caller asked for and was told that it is not there.
+#[derive(Clone, Debug)]
+pub(crate) enum Wanted {
+    Task(TaskId),
+    /// What was made of a request.
+    Tag(String),
+}
+
+/// A task that was dropped: when, and by which process.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Forgotten {
+    pub(crate) moment: Moment,
+    pub(crate) process: u32,
 }
 
 /// A list that a caller got.
 #[derive(Clone, Debug)]
 pub(crate) struct List {
     pub(crate) owner: String,
+    pub(crate) agent: u64,
     pub(crate) asked: Moment,
+    pub(crate) answered: Moment,
     pub(crate) tasks: Vec<TaskId>,
 }
 
@@ -79,6 +110,7 @@ pub(crate) enum Returned {
 #[derive(Clone, Debug)]
 pub(crate) struct Execution {
     pub(crate) task: TaskId,
+    pub(crate) agent: AgentName,
     pub(crate) call: u32,
     pub(crate) attempt: u32,
     pub(crate) effect: Effect,
@@ -95,6 +127,10 @@ pub(crate) struct Execution {
 pub(crate) struct Logged {
     /// Since when it is durable.
     pub(crate) durable: Moment,
+    /// Which process kept it.
+    pub(crate) process: u32,
+    /// What that process's clock said.
+    pub(crate) at: Timestamp,
     pub(crate) generation: Option<u64>,
     pub(crate) event: Event,
     pub(crate) bytes: Vec<u8>,
@@ -109,9 +145,14 @@ pub(crate) struct History {
     pub(crate) steps: u64,
     pub(crate) slots: usize,
     pub(crate) run_limit: u64,
+    pub(crate) retention: u64,
+    pub(crate) unserved_life: u64,
     pub(crate) submits: Vec<Submit>,
     pub(crate) reads: Vec<Read>,
     pub(crate) said: Vec<Said>,
+    pub(crate) refusals: Vec<Refusal>,
+    /// What was not found, and when that was said.
+    pub(crate) missing: Vec<(Wanted, Moment)>,
     pub(crate) lists: Vec<List>,
     pub(crate) subscribers: Vec<Subscriber>,
     pub(crate) executions: Vec<Execution>,
@@ -119,6 +160,11 @@ pub(crate) struct History {
     pub(crate) added: Vec<(TaskId, String)>,
     /// What a stranger got to see of a task.
     pub(crate) leaks: Vec<(TaskId, &'static str)>,
+    /// How fast each process's clock was when it started.
+    pub(crate) clocks: BTreeMap<u32, u64>,
+    /// Which agent each process did not have.
+    pub(crate) absent: BTreeMap<u32, u64>,
+    pub(crate) forgotten: BTreeMap<TaskId, Forgotten>,
     /// When each process died or stopped.
     pub(crate) deaths: BTreeMap<u32, Moment>,
     /// When each process that was asked to stop was asked.
@@ -127,6 +173,7 @@ pub(crate) struct History {
     pub(crate) faults: Vec<String>,
     /// Looked for every second, from 30 s after the last fault on.
     pub(crate) orphans: Vec<Vec<Orphan>>,
+    /// Also of those that were forgotten.
     pub(crate) logs: BTreeMap<TaskId, Vec<Logged>>,
     pub(crate) end: Moment,
 }

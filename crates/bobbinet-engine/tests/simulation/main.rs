@@ -1,7 +1,8 @@
 //! The whole engine in simulated time: processes die, the store fails, callers come and go, and nothing that was
 //! promised may break. One seed is one transcript.
 //!
-//! `BOBBINET_SEED=n` lives through one world and prints its transcript; `BOBBINET_SEEDS=n` lives through that many.
+//! `BOBBINET_SEED=n` lives through one world and prints its transcript; `BOBBINET_SEEDS=n` lives through that many. The
+//! first is 0, so that everybody tests the same; with `BOBBINET_LONG` set it is another each day.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
@@ -27,6 +28,16 @@ use world::{Lived, catch_panics, live};
 /// How many worlds the normal tests live through.
 const SEEDS: u64 = 1_000;
 
+/// More than any run lives through: the worlds of one day are none of another's.
+const SEEDS_PER_DAY: u64 = 1_000_000;
+
+/// The first world of today.
+#[expect(clippy::disallowed_methods, reason = "which worlds are lived through is no world's business")]
+fn todays_first() -> u64 {
+    let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    since_epoch.as_secs() / (24 * 60 * 60) * SEEDS_PER_DAY
+}
+
 fn from_environment(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is a number, not {text}")))
 }
@@ -51,14 +62,16 @@ fn what_is_promised_holds_in_every_world() {
         return;
     }
     let seeds = from_environment("BOBBINET_SEEDS").unwrap_or(SEEDS);
-    let (next, broken) = (AtomicU64::new(0), Mutex::new(Vec::new()));
+    let first = if std::env::var_os("BOBBINET_LONG").is_some() { todays_first() } else { 0 };
+    println!("{seeds} worlds from BOBBINET_SEED={first} on");
+    let (next, broken) = (AtomicU64::new(first), Mutex::new(Vec::new()));
     let (tasks, runs, deaths) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= seeds {
+                    if seed >= first + seeds {
                         return;
                     }
                     let lived = live(seed, Plant::Nothing, false);
@@ -80,7 +93,7 @@ fn what_is_promised_holds_in_every_world() {
     let mut broken = broken.into_inner().unwrap();
     broken.sort();
     let shown: Vec<_> = broken.iter().take(10).map(|(_, text)| text.as_str()).collect();
-    assert!(broken.is_empty(), "{} of {seeds} worlds are broken:\n{}", broken.len(), shown.join("\n"));
+    assert!(broken.is_empty(), "{} of {seeds} worlds from {first} on are broken:\n{}", broken.len(), shown.join("\n"));
 }
 
 #[test]

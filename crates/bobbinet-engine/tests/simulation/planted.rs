@@ -1,8 +1,11 @@
 //! Planted faults: worlds that break a promise, to see that they are found out.
 
-use bobbinet_store::{Commit, Loaded, Version};
+use bobbinet_core::{State, Timestamp};
+use bobbinet_store::{Commit, Loaded, Summary, Version};
+use tokio::time::Duration;
 
 use crate::{
+    checker::Promise,
     scene::Scene,
     world::{catch_panics, live},
 };
@@ -38,22 +41,41 @@ pub(crate) enum Plant {
     OneSlotTooMany,
     /// An event does not arrive.
     SkipsAnEvent,
+    /// The tasks of an agent are found at another.
+    MixesAgents,
+    /// An agent that is back is not told what waited for it.
+    NoWelcome,
+    /// What waits for an agent that is gone ends before its time.
+    GivesUpEarly,
+    /// What has ended is dropped before its time.
+    ForgetsEarly,
+    /// What has ended is never dropped.
+    ForgetsNothing,
+    /// An answer that is said again counts as another.
+    AnswersAnew,
 }
 
-const PLANTS: [Plant; 13] = [
-    Plant::LosesCommits,
-    Plant::AcksBeforeDurable,
-    Plant::KeepsTwice,
-    Plant::SwapsRecords,
-    Plant::TearsCommits,
-    Plant::ReadsOldState,
-    Plant::ForgetsKeys,
-    Plant::IgnoresVersions,
-    Plant::ListsEverybody,
-    Plant::NothingIsDue,
-    Plant::CallsTwice,
-    Plant::OneSlotTooMany,
-    Plant::SkipsAnEvent,
+/// Each with a promise that it breaks; it may break others too.
+const PLANTS: [(Plant, Promise); 19] = [
+    (Plant::LosesCommits, Promise::Durable),
+    (Plant::AcksBeforeDurable, Promise::Durable),
+    (Plant::KeepsTwice, Promise::Gapless),
+    (Plant::SwapsRecords, Promise::Gapless),
+    (Plant::TearsCommits, Promise::Durable),
+    (Plant::ReadsOldState, Promise::SameForAll),
+    (Plant::ForgetsKeys, Promise::OneForKey),
+    (Plant::IgnoresVersions, Promise::NotDoubled),
+    (Plant::ListsEverybody, Promise::Private),
+    (Plant::NothingIsDue, Promise::Progress),
+    (Plant::CallsTwice, Promise::NotDoubled),
+    (Plant::OneSlotTooMany, Promise::RunsBounded),
+    (Plant::SkipsAnEvent, Promise::Gapless),
+    (Plant::MixesAgents, Promise::Private),
+    (Plant::NoWelcome, Promise::Progress),
+    (Plant::GivesUpEarly, Promise::Waits),
+    (Plant::ForgetsEarly, Promise::Kept),
+    (Plant::ForgetsNothing, Promise::Kept),
+    (Plant::AnswersAnew, Promise::Once),
 ];
 
 impl Plant {
@@ -74,6 +96,22 @@ impl Plant {
         }
     }
 
+    /// Until when it is asked what is due.
+    pub(crate) fn hasten(self, before: Timestamp) -> Timestamp {
+        let is_hasty = matches!(self, Self::GivesUpEarly | Self::ForgetsEarly);
+        if is_hasty { before.after(Duration::from_secs(60 * 24 * 60 * 60)) } else { before }
+    }
+
+    /// Whether something is said to be due.
+    pub(crate) fn lets_through(self, summary: &Summary, before: Timestamp) -> bool {
+        let is_over = State::ALL.into_iter().any(|state| state.is_terminal() && state.code() == summary.state);
+        let is_due = summary.due.is_some_and(|due| due <= before);
+        let is_waiting = summary.state == State::Submitted.code();
+        let is_hidden = self == Self::NothingIsDue || (self == Self::ForgetsNothing && is_over);
+        let is_early = (self == Self::ForgetsEarly && is_over) || (self == Self::GivesUpEarly && is_waiting);
+        !is_hidden && (is_due || is_early)
+    }
+
     /// What becomes of a state on its way from the disk.
     pub(crate) fn age(self, scene: &Scene, loaded: &mut Option<Loaded>) {
         if let (Self::ReadsOldState, true, Some(loaded)) = (self, scene.happens(20), loaded) {
@@ -85,14 +123,15 @@ impl Plant {
 }
 
 /// How many worlds a planted fault may hide in.
-const WORLDS: u64 = 40;
+const WORLDS: u64 = 60;
 
 #[test]
 fn a_world_that_breaks_a_promise_is_found_out() {
     catch_panics();
-    for plant in PLANTS {
-        let found = (0..WORLDS).find_map(|seed| live(seed, plant, false).violations.into_iter().next());
+    for (plant, promise) in PLANTS {
+        let broken = |seed| live(seed, plant, false).violations.into_iter().find(|found| found.promise == promise);
+        let found = (0..WORLDS).find_map(broken);
         println!("{plant:?}: {found:?}");
-        assert!(found.is_some(), "{plant:?} is not found in {WORLDS} worlds");
+        assert!(found.is_some(), "{plant:?} is not found to break {promise:?} in {WORLDS} worlds");
     }
 }

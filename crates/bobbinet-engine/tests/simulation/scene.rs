@@ -21,7 +21,13 @@ use crate::{
 };
 
 /// When every simulated world begins: in milliseconds since 1970.
-const BEGINNING: u64 = 1_795_258_800_000;
+pub(crate) const BEGINNING: u64 = 1_795_258_800_000;
+
+/// Longer than any world lasts, whatever its clocks say.
+const WEEK: u64 = 7 * 24 * 3_600_000;
+
+/// As long as a finished task is kept where nothing else is said.
+const MONTH: u64 = 30 * 24 * 3_600_000;
 
 /// The busiest of a thousand worlds has two thousand steps.
 const STEPS_MAX: u64 = 20_000;
@@ -66,6 +72,14 @@ pub(crate) struct Nature {
     pub(crate) shutdown: u64,
     pub(crate) clock_jump: u64,
     pub(crate) chaos: u64,
+    /// How many agents there are, each with so many slots.
+    pub(crate) agents: u64,
+    /// How often a process lacks one of them.
+    pub(crate) absences: u64,
+    /// Whether one is gone for good in the end.
+    pub(crate) stays_gone: bool,
+    pub(crate) unserved_life: u64,
+    pub(crate) retention: u64,
     pub(crate) slots: usize,
     pub(crate) hot_tasks_max: usize,
     pub(crate) run_limit: u64,
@@ -74,6 +88,8 @@ pub(crate) struct Nature {
     pub(crate) clients: u64,
     pub(crate) cancel: u64,
     pub(crate) impatience: u64,
+    /// How often an answer is said again, under its name.
+    pub(crate) repeats: u64,
     pub(crate) asks: u64,
     pub(crate) failures: u64,
     pub(crate) hangs: u64,
@@ -81,7 +97,17 @@ pub(crate) struct Nature {
 
 impl Nature {
     fn draw(chance: &mut Chance) -> Self {
+        let agents = 1 + chance.up_to(2);
+        let stays_gone = agents > 1 && chance.up_to(3) == 0;
+        let unserved_life = if stays_gone || chance.up_to(1) == 0 { 500 + chance.up_to(8_000) } else { WEEK };
+        let retention = if chance.up_to(2) == 0 { MONTH } else { 1_000 + chance.up_to(20_000) };
         Self {
+            agents,
+            absences: chance.rate(60),
+            stays_gone,
+            unserved_life,
+            retention,
+            repeats: chance.rate(60),
             commit_fails: chance.rate(20),
             commit_kept_but_failed: chance.rate(20),
             commit_slow: chance.rate(50),
@@ -92,7 +118,8 @@ impl Nature {
             life_max: [0, 300, 2_000, 8_000][usize::try_from(chance.up_to(3)).unwrap()],
             down_max: [0, 100, 3_000][usize::try_from(chance.up_to(2)).unwrap()],
             shutdown: chance.rate(60),
-            clock_jump: chance.rate(50),
+            // What is to end within this world must not wait for an hour that was seen once.
+            clock_jump: if stays_gone { 0 } else { chance.rate(50) },
             chaos: 3_000 + chance.up_to(12_000),
             slots: 1 + usize::try_from(chance.up_to(2)).unwrap(),
             hot_tasks_max: [1, 2, 4_096][usize::try_from(chance.up_to(2)).unwrap()],
@@ -134,7 +161,13 @@ impl Scene {
     pub(crate) fn new(seed: u64, plant: Plant, keep_lines: bool) -> Arc<Self> {
         let mut chance = Chance(seed.wrapping_mul(0x2545_F491_4F6C_DD1D));
         let nature = Nature::draw(&mut chance);
-        let history = History { slots: nature.slots, run_limit: nature.run_limit, ..History::default() };
+        let history = History {
+            slots: nature.slots,
+            run_limit: nature.run_limit,
+            retention: nature.retention,
+            unserved_life: nature.unserved_life,
+            ..History::default()
+        };
         let lines = keep_lines.then(Vec::new);
         let scene = Self {
             nature,
@@ -213,6 +246,8 @@ impl Scene {
 #[derive(Debug)]
 pub(crate) struct Process {
     pub(crate) number: u32,
+    /// The agent that is not configured.
+    pub(crate) absent: Option<u64>,
     pub(crate) dead: CancellationToken,
     /// It works on when it is dead: a planted fault.
     pub(crate) is_zombie: bool,

@@ -2,7 +2,6 @@
 
 use std::{
     cell::RefCell,
-    collections::BTreeMap,
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex, Weak},
 };
@@ -111,15 +110,20 @@ impl World {
     async fn live(mut self) {
         let mut clients = JoinSet::new();
         for number in 1..=self.scene.nature.clients {
-            let client = Client { scene: self.scene.clone(), door: self.door.clone(), number };
+            let client = Client { scene: self.scene.clone(), door: self.door.clone(), number, agent: 0 };
             clients.spawn(client.live());
         }
         let running = self.chaos().await;
         self.scene.note(format_args!("calm"));
         self.scene.calm.cancel();
         let running = match running {
-            Some(running) => running,
-            None => self.start().await.expect("nothing kills a process in the calm"),
+            Some(running) if running.process.absent == self.absent() => running,
+            other => {
+                if let Some(other) = other {
+                    self.stop(other, Duration::ZERO).await;
+                }
+                self.start().await.expect("nothing kills a process in the calm")
+            }
         };
         tokio::time::sleep(SETTLES_WITHIN).await;
         // What is between two of its steps is nobody's for a moment: only what stays so is an orphan.
@@ -167,14 +171,31 @@ impl World {
         }
     }
 
+    /// Which agent the next process is to lack.
+    fn absent(&self) -> Option<u64> {
+        let nature = &self.scene.nature;
+        if self.scene.calm.is_cancelled() {
+            return nature.stays_gone.then_some(nature.agents - 1);
+        }
+        self.scene.happens(nature.absences).then(|| self.scene.up_to(nature.agents - 1))
+    }
+
     /// Starts a process. `None` if it died before it was ready.
     async fn start(&mut self) -> Option<Running> {
         self.processes += 1;
         let number = self.processes;
         let is_zombie = self.scene.plant == Plant::IgnoresVersions;
-        let process = Arc::new(Process { number, dead: CancellationToken::new(), is_zombie });
+        let absent = self.absent();
+        let process = Arc::new(Process { number, absent, dead: CancellationToken::new(), is_zombie });
         let fast_by = if self.scene.strikes(self.scene.nature.clock_jump) { self.scene.up_to(3_600_000) } else { 0 };
-        self.scene.note(format_args!("process {number} starts, its clock fast by {fast_by}"));
+        self.scene.note(format_args!("process {number} starts without {absent:?}, its clock fast by {fast_by}"));
+        {
+            let mut history = self.scene.history();
+            history.clocks.insert(number, fast_by);
+            if let Some(absent) = absent {
+                history.absent.insert(number, absent);
+            }
+        }
         let dies_after = if self.scene.strikes(10) { self.scene.up_to(500) } else { 120_000 };
         let dies_at = Instant::now() + Duration::from_millis(dies_after);
         loop {
@@ -209,12 +230,17 @@ impl World {
         let tool: Arc<dyn Agent> = Arc::new(Tool { scene: self.scene.clone(), process: process.clone() });
         Setup {
             store: access,
-            agents: BTreeMap::from([(agent(), tool)]),
+            agents: (0..nature.agents)
+                .filter(|number| process.absent != Some(*number))
+                .map(|number| (agent(number), tool.clone()))
+                .collect(),
             world: Arc::new(Clock { scene: self.scene.clone(), fast_by }),
             limits: Limits {
                 run_limit_ms: nature.run_limit,
                 ask_hold_max_ms: nature.ask_hold,
                 hot_tasks_max: nature.hot_tasks_max,
+                retention_ms: nature.retention,
+                unserved_life_ms: nature.unserved_life,
                 tasks_open_max: TASKS_OPEN_MAX,
                 ..Limits::default()
             },
@@ -277,7 +303,7 @@ impl World {
 
     /// When all has ended there is room for more.
     async fn submit_one_more(&self, running: &Running) {
-        let client = Client { scene: self.scene.clone(), door: self.door.clone(), number: 0 };
+        let client = Client { scene: self.scene.clone(), door: self.door.clone(), number: 0, agent: 0 };
         if let Err(error) = client.begin(&running.engine, "reject", None) {
             self.scene.history().faults.push(format!("nothing is at work, and a submission is refused: {error}"));
         }
@@ -294,14 +320,15 @@ impl World {
         let summaries = self.disk.summaries().await;
         let mut history = self.scene.history();
         let of_this = |run: &&crate::history::Execution| run.process == running.process.number && run.ended.is_none();
-        let at_work: Vec<_> = history.executions.iter().filter(of_this).map(|run| run.task).collect();
-        let is_full = at_work.len() >= self.scene.nature.slots;
+        let at_work: Vec<_> = history.executions.iter().filter(of_this).collect();
         let orphans = summaries.iter().filter(|(task, summary)| {
-            let is_waiting = summary.state == State::Submitted.code() && !is_full;
-            let is_ownerless = summary.state == State::Working.code() && !at_work.contains(task);
+            let beside = at_work.iter().filter(|run| run.agent.as_str() == &*summary.agent).count();
+            let is_waiting = summary.state == State::Submitted.code() && beside < self.scene.nature.slots;
+            let is_ownerless = summary.state == State::Working.code() && !at_work.iter().any(|run| run.task == *task);
             is_waiting || is_ownerless
         });
         let orphans = orphans.map(|(task, _)| *task).collect();
+        drop(at_work);
         history.orphans.push(orphans);
     }
 }
