@@ -16,8 +16,8 @@ pub const AGENT_NAME_LENGTH_MAX: usize = 128;
 pub const ATTEMPTS_MAX: u32 = 3;
 
 /// How often in a row a call may be taken over from a dead process before it counts as what kills them.
-/// A crash loop in the tests takes a call over a handful of times; this many in a row is the call's own doing.
-pub const TAKEOVERS_MAX: u32 = 64;
+/// Whatever else ails a node does not meet the same call four times, with pauses in between.
+pub const TAKEOVERS_MAX: u32 = 3;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 

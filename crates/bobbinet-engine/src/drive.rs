@@ -19,6 +19,7 @@ use crate::{
     record,
     runner::Launch,
     slots::Permit,
+    watched::watched,
 };
 
 /// Every conflict means that somebody else got a step done, so a writer that loses this often is one of a great many.
@@ -43,7 +44,7 @@ impl Inner {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        self.tracker.spawn(future);
+        self.tracker.spawn(watched("engine", future));
     }
 
     /// Asks something of a task. Durable when this returns `Ok`, also if the future was dropped before.
@@ -58,7 +59,15 @@ impl Inner {
         if self.enqueue(entry, queued) {
             self.start_driving(entry.clone());
         }
-        receiver.await.unwrap_or(Err(EngineError::Draining))
+        receiver.await.unwrap_or_else(|_| Err(self.unanswered()))
+    }
+
+    /// Why nobody answers a command: the engine ends, or whoever drove the task has panicked.
+    pub(crate) fn unanswered(&self) -> EngineError {
+        if self.is_draining() || self.stop.is_cancelled() {
+            return EngineError::Draining;
+        }
+        EngineError::Unavailable("this node failed inside; what was asked may or may not have been kept".to_owned())
     }
 
     /// The same for a run, which owns its future and can drive itself.
@@ -69,12 +78,13 @@ impl Inner {
     ) -> Result<Arc<Task>, EngineError> {
         let (sender, receiver) = oneshot::channel();
         let queued = Queued { command, permit: None, idempotency: None, answer: Some(sender) };
+        // What fails inside here must not take the run along, which knows what its call came to.
         if self.enqueue(entry, queued)
-            && let Some(launch) = self.drive(entry).await
+            && let Some(Some(launch)) = watched("commit", self.drive(entry)).await
         {
             self.start_run(launch);
         }
-        receiver.await.unwrap_or(Err(EngineError::Draining))
+        receiver.await.unwrap_or_else(|_| Err(self.unanswered()))
     }
 
     /// Takes the newest word of a run. It goes out with the next commit, or with one of its own in a while.
@@ -126,12 +136,14 @@ impl Inner {
     /// Its future must be owned by the engine: dropped in the middle, the task would take no more commands.
     pub(crate) async fn drive(self: &Arc<Self>, entry: &Arc<Entry>) -> Option<Launch> {
         let mut launch = None;
+        let mut driving = Driving { engine: self, entry, is_over: false };
         loop {
             let batch = {
                 let mut state = entry.lock();
                 let report = state.report.take();
                 if state.queue.is_empty() && report.is_none() {
                     state.is_driven = false;
+                    driving.is_over = true;
                     return launch;
                 }
                 let mut batch = std::mem::take(&mut state.queue);
@@ -397,6 +409,30 @@ impl Inner {
                 let _ = waiting.send(Err(error.clone()));
             }
         }
+    }
+}
+
+/// Whoever drives a task. Dropped in the middle, by a panic or with the engine, it leaves the task as one that nobody drives:
+/// what waits is answered, and the next who asks loads what is durable.
+struct Driving<'a> {
+    engine: &'a Inner,
+    entry: &'a Arc<Entry>,
+    is_over: bool,
+}
+
+impl Drop for Driving<'_> {
+    fn drop(&mut self) {
+        if self.is_over {
+            return;
+        }
+        let queue = {
+            let mut state = self.entry.lock();
+            state.is_driven = false;
+            state.report = None;
+            std::mem::take(&mut state.queue)
+        };
+        self.engine.fail(self.entry, queue, &self.engine.unanswered());
+        self.entry.doubt();
     }
 }
 

@@ -138,6 +138,11 @@ pub(crate) struct Inner {
     pub(crate) hot: Hot,
     /// Claims that may be in the log, and have no run.
     pub(crate) doubts: Doubts,
+    /// When it was opened, by the clock, and by the time that only passes.
+    pub(crate) opened: Timestamp,
+    pub(crate) opened_at: Duration,
+    /// Whether it was said that the clock went forward by itself.
+    pub(crate) has_stepped: AtomicBool,
     /// Owns every future that the engine starts.
     pub(crate) tracker: TaskTracker,
     /// Followers that read from the store at the same time.
@@ -174,6 +179,9 @@ impl Engine {
             runner: RunnerId::new(world.uuid()),
             hot: Hot::new(&limits),
             doubts: Doubts::default(),
+            opened: world.now(),
+            opened_at: world.monotonic(),
+            has_stepped: AtomicBool::new(false),
             store,
             world,
             limits,

@@ -120,6 +120,11 @@ impl Follower {
         match self.engine.store.read(&self.entry.id.stream(), self.version, self.page).await? {
             Page::Trimmed { first } => self.version = Version(first.0 - 1),
             Page::Records(records) => {
+                if records.is_empty() && self.engine.store.summary(&self.entry.id.stream()).await?.is_none() {
+                    // It was kept long enough, and is forgotten.
+                    self.entry.doubt();
+                    return Err(EngineError::NotFound);
+                }
                 if records.is_empty() {
                     return Err(EngineError::Corrupt(format!("task {} is shorter than it was", self.entry.id)));
                 }

@@ -23,6 +23,7 @@ mod run;
 mod runner;
 mod slots;
 mod unserved;
+mod watched;
 mod world;
 
 pub use agent::{Agent, Request};
@@ -32,4 +33,5 @@ pub use follow::{Follower, Resumed, Told};
 pub use handle::Handle;
 pub use record::{FORMAT, Kept, decode, encode};
 pub use run::{Aside, LATE_MAX, Run, Unanswered};
+pub use watched::{panics, watched};
 pub use world::{SystemWorld, World};

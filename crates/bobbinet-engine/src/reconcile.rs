@@ -1,16 +1,26 @@
 //! Recovery is the normal path run again: a look at what is due, at the start and every second (DESIGN section 3,
 //! invariant 4). There is no other recovery code.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use bobbinet_core::{Command, Principal, State, StreamId, Task, TaskId, Tenant, Timestamp};
 use bobbinet_store::Summary;
 use tracing::{error, info, warn};
 
-use crate::{EngineError, accounts::Kind, engine::Inner, entry::Entry, slots::Permit};
+use crate::{EngineError, accounts::Kind, engine::Inner, entry::Entry, slots::Permit, watched::watched};
 
 /// How often to look.
 const EVERY: Duration = Duration::from_secs(1);
+
+/// How long after its start a node leaves a call alone that a process died of already, by how many did: the first time it may
+/// have been anything's doing. `bobbinet_core::limits::TAKEOVERS_MAX` ends it.
+const TAKEOVER_PAUSES: [Duration; 3] = [Duration::ZERO, Duration::from_secs(2), Duration::from_secs(8)];
+
+/// How far the clock may run ahead of the time that passes before that is worth a word.
+const STEP_MAX: Duration = Duration::from_secs(60);
 
 /// How many finished tasks one look drops, so that it stays short.
 const FORGET_MAX: usize = 1_024;
@@ -42,7 +52,8 @@ impl Inner {
                 () = self.stop.cancelled() => return,
                 () = tokio::time::sleep(EVERY) => {}
             }
-            if let Err(error) = self.reconcile().await {
+            // One look that fails inside is not the last: nobody else looks.
+            if let Some(Err(error)) = watched("reconcile", self.reconcile()).await {
                 warn!(%error, "could not look what is due; trying again");
             }
         }
@@ -52,7 +63,7 @@ impl Inner {
     /// was kept long enough.
     pub(crate) async fn reconcile(self: &Arc<Self>) -> Result<(), EngineError> {
         self.keep_accounts().await?;
-        let now = self.world.now();
+        let now = self.lasting_now();
         let mut looked = Looked::default();
         // What is open is due at once, and stands before all that is over.
         let limit = self.accounts.open().max(self.limits.tasks_open_max) + FORGET_MAX;
@@ -156,13 +167,40 @@ impl Inner {
         Ok(())
     }
 
+    /// What time it is for whatever ends by itself: by the clock, but never later than the time that has passed since the
+    /// engine was opened allows. A clock that is set forward, by mistake perhaps, makes nothing old at one blow.
+    fn lasting_now(&self) -> Timestamp {
+        let now = self.world.now();
+        let lasting = self.opened.after(self.up_for());
+        if now.since(lasting) > STEP_MAX && !self.has_stepped.swap(true, Ordering::Relaxed) {
+            let ahead = now.since(lasting);
+            warn!(
+                ?ahead,
+                "the clock went forward further than time has passed; until the next start nothing is dropped for it"
+            );
+        }
+        now.min(lasting)
+    }
+
+    fn up_for(&self) -> Duration {
+        self.world.monotonic().saturating_sub(self.opened_at)
+    }
+
+    /// Whether a call that its processes died of is left alone for a while yet: others get theirs done in the meantime, and
+    /// what ails the node may pass.
+    fn is_spaced(&self, task: &Task) -> bool {
+        let takeovers = task.open_call().or(task.ledger.last()).map_or(0, |call| call.takeovers);
+        let pause = TAKEOVER_PAUSES.get(takeovers as usize).copied().unwrap_or_default();
+        self.up_for() < pause
+    }
+
     /// Takes over a working task whose run is not alive. The store is this process's alone, so every other is dead.
     fn take_over(self: &Arc<Self>, entry: Arc<Entry>, task: &Task) {
         let is_busy = {
             let state = entry.lock();
             state.live.is_some() || state.is_driven
         };
-        if is_busy {
+        if is_busy || self.is_spaced(task) {
             return;
         }
         let permit = self.seats.get(&task.agent).and_then(|seat| seat.slots.try_take(self));
@@ -192,6 +230,8 @@ impl Inner {
         let engine = self.clone();
         self.start(async move {
             match engine.entry(&id).await {
+                // Its turn comes again with the next look.
+                Ok(Some(entry)) if entry.durable().is_some_and(|task| engine.is_spaced(&task)) => {}
                 Ok(Some(entry)) => {
                     let command = Command::Claim { runner: engine.runner };
                     if let Err(error) = engine.command(&entry, command, Some(permit)).await {

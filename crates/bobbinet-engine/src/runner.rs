@@ -16,6 +16,7 @@ use tracing::{Instrument, debug, debug_span, error, warn};
 
 use crate::{
     EngineError, LATE_MAX, Run, deadline::Deadline, engine::Inner, entry::Entry, run::next_attempt, slots::Permit,
+    watched::watched,
 };
 
 /// How long the outcome of a call waits between two tries to keep it, at the most.
@@ -43,6 +44,21 @@ impl<'a> Busy<'a> {
 impl Drop for Busy<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// While this lives, a claim has its run in this process: nobody takes the task over.
+struct Live {
+    entry: Arc<Entry>,
+    claim: Claim,
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        let mut state = self.entry.lock();
+        if state.live == Some(self.claim) {
+            state.live = None;
+        }
     }
 }
 
@@ -74,7 +90,7 @@ impl Inner {
     /// Begins a run that is nobody else's future. Boxed by name: a run can lead to a run, and the compiler asks where that ends.
     pub(crate) fn start_run(self: &Arc<Self>, launch: Launch) {
         let run: BoxFuture<'static, ()> = Box::pin(self.clone().run(launch));
-        self.tracker.spawn(run);
+        self.tracker.spawn(watched("run", run));
     }
 
     /// Carries out the call, again if the log says so, until the task is no longer this run's.
@@ -82,22 +98,25 @@ impl Inner {
         let Launch { entry, mut task, claim, permit } = launch;
         let deadline = Deadline::after(self.limits.run_limit());
         let _busy = Busy::begin(&self.busy);
+        let live = Live { entry: entry.clone(), claim };
         while let Some((call, attempt)) = next_attempt(&task, claim) {
             debug!(task = %task.id, agent = %task.agent, call = call.0, attempt, "call begins");
             let outcome = match self.carry_out(&entry, &task, claim, call, attempt, &deadline).await {
                 Over::Outcome(outcome) => outcome,
-                Over::Stopped => break,
+                Over::Stopped => {
+                    let released = self.command_of_run(&entry, Command::Release { claim }).await;
+                    if let Err(error) = released {
+                        debug!(task = %task.id, %error, "left to be taken over");
+                    }
+                    break;
+                }
             };
             match self.finish(&entry, claim, outcome).await {
                 Some(after) => task = after,
                 None => break,
             }
         }
-        let mut state = entry.lock();
-        if state.live == Some(claim) {
-            state.live = None;
-        }
-        drop(state);
+        drop(live);
         drop(permit);
     }
 

@@ -2,7 +2,8 @@
 
 use std::{
     fmt,
-    time::{Duration, UNIX_EPOCH},
+    sync::OnceLock,
+    time::{Duration, Instant, UNIX_EPOCH},
 };
 
 use bobbinet_core::Timestamp;
@@ -12,6 +13,8 @@ use uuid::Uuid;
 pub trait World: fmt::Debug + Send + Sync + 'static {
     /// What time it is.
     fn now(&self) -> Timestamp;
+    /// How much time has passed since some moment: it only passes, whatever the clock is set to.
+    fn monotonic(&self) -> Duration;
     /// An id that nobody has, ordered by time: a UUIDv7 (RFC 9562).
     fn uuid(&self) -> Uuid;
 }
@@ -25,6 +28,11 @@ impl World for SystemWorld {
     fn now(&self) -> Timestamp {
         let since_epoch = std::time::SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         Timestamp::from_millis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    fn monotonic(&self) -> Duration {
+        static BEGINNING: OnceLock<Instant> = OnceLock::new();
+        BEGINNING.get_or_init(Instant::now).elapsed()
     }
 
     fn uuid(&self) -> Uuid {

@@ -121,10 +121,10 @@ impl Task {
         self.set_status(at, State::Working, None);
     }
 
-    /// A working task is released, or started anew, only because its process has died.
+    /// A working task is started anew, or released with its call open, only because its process has died.
     fn count_takeover(&mut self) {
         if self.state == State::Working
-            && let Some(last) = self.ledger.last_mut()
+            && let Some(last) = self.ledger.last_mut().filter(|last| last.settlement.is_none())
         {
             last.takeovers += 1;
         }

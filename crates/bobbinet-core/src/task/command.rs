@@ -67,6 +67,11 @@ pub enum Command {
         /// How.
         outcome: Outcome,
     },
+    /// The run, whose process is told to stop: the next process goes on with it.
+    Release {
+        /// The run's claim.
+        claim: Claim,
+    },
     /// A caller: stop.
     Cancel,
     /// Reconcile: its agent is not configured on this node any more.

@@ -47,6 +47,7 @@ pub fn decide(id: &TaskId, task: Option<&Task>, command: Command, limits: &Limit
             reply(task, said, plan, is_live, slot, limits)
         }
         (Some(task), Command::Finish { claim, outcome }) => finish(task, claim, outcome, limits),
+        (Some(task), Command::Release { claim }) => release(task, claim),
         (Some(task), Command::Cancel) => cancel(task),
         (Some(task), Command::Unserve) => unserve(task, limits),
         (Some(task), Command::Serve) if task.is_unserved => Ok(vec![Event::Released]),
@@ -108,6 +109,19 @@ fn is_uncertain(call: &Ledger) -> bool {
             | Settlement::SaidToHaveFailed
             | Settlement::Late,
         ) => false,
+    }
+}
+
+/// A call that may run again waits for its next process. It has killed none, so nothing is counted against it.
+fn release(task: &Task, claim: Claim) -> Decision {
+    own(task, claim)?;
+    match task.open_call() {
+        Some(open) if open.effect.may_run_again() => {
+            let settled = Event::Settled { call: open.call, settlement: Settlement::Unknown };
+            Ok(vec![settled, Event::Released])
+        }
+        // What becomes of any other, whoever finds it will ask.
+        Some(_) | None => Err(Refused::Idle),
     }
 }
 

@@ -627,7 +627,7 @@ fn a_call_that_kills_processes_is_given_up() {
         &[Say::TakeOver(Slot::Free)],
         TAKEOVERS_MAX + 1,
         &expect![[r#"
-            Started(65) Intended(1.65) -> working
+            Started(4) Intended(1.4) -> working
             Settled(1 Unknown) Ended(failed: taken-over-too-often) -> failed
         "#]],
     );
@@ -637,7 +637,7 @@ fn a_call_that_kills_processes_is_given_up() {
         &[Say::TakeOver(Slot::None), Say::Claim],
         TAKEOVERS_MAX + 1,
         &expect![[r#"
-            Released -> submitted; Started(65) Intended(1.65) -> working
+            Released -> submitted; Started(4) Intended(1.4) -> working
             Settled(1 Unknown) Ended(failed: taken-over-too-often) -> failed; no: the task has ended
         "#]],
     );
@@ -647,7 +647,7 @@ fn a_call_that_kills_processes_is_given_up() {
         &[Say::Progress(Owner), Say::TakeOver(Slot::Free)],
         TAKEOVERS_MAX + 1,
         &expect![[r#"
-            Progressed -> working; Started(65) Intended(1.65) -> working
+            Progressed -> working; Started(4) Intended(1.4) -> working
             Progressed -> working; Settled(1 Unknown) Ended(failed: taken-over-too-often) -> failed
         "#]],
     );
@@ -664,8 +664,8 @@ fn a_conversation_is_not_mistaken_for_deaths() {
         &[Say::TakeOver(Slot::Free)],
         2,
         &expect![[r#"
-        Started(130) Intended(1.130) -> working
-        Started(131) Intended(1.131) -> working
+        Started(8) Intended(1.8) -> working
+        Started(9) Intended(1.9) -> working
     "#]],
     );
     // A process that dies between two answers dies of something else each time.
@@ -674,8 +674,8 @@ fn a_conversation_is_not_mistaken_for_deaths() {
         &[Say::TakeOver(Slot::Free), elicit(), reply("more", Live)],
         TAKEOVERS_MAX + 2,
         &expect![[r#"
-            Started(66) Intended(1.66) -> working; Asked(elicitation) -> input-required; Replied(answer resumed) -> working
-            Started(67) Intended(1.67) -> working; Asked(elicitation) -> input-required; Replied(answer resumed) -> working
+            Started(5) Intended(1.5) -> working; Asked(elicitation) -> input-required; Replied(answer resumed) -> working
+            Started(6) Intended(1.6) -> working; Asked(elicitation) -> input-required; Replied(answer resumed) -> working
         "#]],
     );
 }

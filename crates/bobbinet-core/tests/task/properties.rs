@@ -55,6 +55,7 @@ fn say() -> impl Strategy<Value = Say> {
         1 => (plan(), slot()).prop_map(|(plan, slot)| Say::Submit(plan, slot)),
         4 => Just(Say::Claim),
         4 => slot().prop_map(Say::TakeOver),
+        2 => by().prop_map(Say::Release),
         2 => by().prop_map(Say::Progress),
         2 => (by(), proptest::sample::select(vec!["a", "b"]), 0..9usize, any::<bool>())
             .prop_map(|(by, id, bytes, append)| Say::Add(by, id, bytes, append)),

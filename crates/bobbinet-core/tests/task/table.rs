@@ -44,6 +44,8 @@ fn commands() -> Vec<(&'static str, Say)> {
         ("claim", Say::Claim),
         ("take over", Say::TakeOver(Slot::None)),
         ("take over, slot", Say::TakeOver(Slot::Free)),
+        ("release", Say::Release(Owner)),
+        ("release of another", Say::Release(Stranger)),
         ("progress", Say::Progress(Owner)),
         ("progress of another", Say::Progress(Stranger)),
         ("add", Say::Add(Owner, "a", 1, false)),
@@ -120,7 +122,7 @@ fn every_command_in_every_state() {
                 Submitted Ended(rejected: no-question) -> rejected
             submit nonsense
                 Submitted Ended(rejected: bad-arguments) -> rejected
-            claim | take over | take over, slot | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel | its agent is gone | its agent is back | its time is up | the time of another wait is up
+            claim | take over | take over, slot | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel | its agent is gone | its agent is back | its time is up | the time of another wait is up
                 no: the task does not exist
         submitted
             submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense
@@ -129,7 +131,7 @@ fn every_command_in_every_state() {
                 Started(1) Intended(1.1) -> working
             take over | take over, slot | its agent is back | its time is up | the time of another wait is up
                 no: there is nothing to be done
-            progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another
+            release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another
                 no: another run owns the task
             reply a call | reply a call, no slot | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed
                 no: the task is at work and takes no messages until it asks or ends
@@ -144,7 +146,7 @@ fn every_command_in_every_state() {
                 Started(1) Intended(1.1) -> working
             take over | take over, slot | its agent is gone | the time of another wait is up
                 no: there is nothing to be done
-            progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another
+            release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another
                 no: another run owns the task
             reply a call | reply a call, no slot | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed
                 no: the task is at work and takes no messages until it asks or ends
@@ -157,14 +159,14 @@ fn every_command_in_every_state() {
         working, at-most-once
             submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense
                 no: the task exists
-            claim | its agent is gone | its agent is back | its time is up | the time of another wait is up
+            claim | release | its agent is gone | its agent is back | its time is up | the time of another wait is up
                 no: there is nothing to be done
             take over | take over, slot | finish unknown | finish unknown, again | finish declined
                 Asked(outcome of 1) -> input-required
+            release of another | progress of another | add of another | ask of another | finish of another
+                no: another run owns the task
             progress
                 Progressed -> working
-            progress of another | add of another | ask of another | finish of another
-                no: another run owns the task
             add
                 Added(a) -> working
             ask
@@ -192,10 +194,12 @@ fn every_command_in_every_state() {
                 Released -> submitted
             take over, slot
                 Started(2) Intended(1.2) -> working
+            release
+                Settled(1 Unknown) Released -> submitted
+            release of another | progress of another | add of another | ask of another | finish of another
+                no: another run owns the task
             progress
                 Progressed -> working
-            progress of another | add of another | ask of another | finish of another
-                no: another run owns the task
             add
                 Added(a) -> working
             ask
@@ -223,7 +227,7 @@ fn every_command_in_every_state() {
                 no: the task exists
             claim | take over | take over, slot | its agent is gone | its agent is back | the time of another wait is up
                 no: there is nothing to be done
-            progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another
+            release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another
                 no: another run owns the task
             reply a call
                 Replied(released) Planned Started(1) Intended(1.1) -> working
@@ -244,7 +248,7 @@ fn every_command_in_every_state() {
                 no: the task exists
             claim | take over | take over, slot | its agent is gone | its agent is back | the time of another wait is up
                 no: there is nothing to be done
-            progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish of another
+            release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish of another
                 no: another run owns the task
             reply a call | reply a call, no slot | reply, gone | reply retry | reply happened | reply failed
                 Replied(answer released) Asked(outcome of 1) -> input-required
@@ -277,7 +281,7 @@ fn every_command_in_every_state() {
                 no: the task exists
             claim | take over | take over, slot | its agent is gone | its agent is back | the time of another wait is up
                 no: there is nothing to be done
-            progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish of another
+            release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish of another
                 no: another run owns the task
             reply a call | reply, gone | reply retry | reply happened | reply failed
                 Replied(answer released) Started(2) Intended(1.2) -> working
@@ -312,7 +316,7 @@ fn every_command_in_every_state() {
                 no: the task exists
             claim | take over | take over, slot | finish unknown | finish unknown, again | finish declined | its agent is gone | its agent is back | the time of another wait is up
                 no: there is nothing to be done
-            progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish of another
+            release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish of another
                 no: another run owns the task
             reply a call | reply a call, no slot | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live
                 no: the message does not answer the question: say retry, happened or failed, as text or as data {"outcome": "…", "result": …}
@@ -339,7 +343,7 @@ fn every_command_in_every_state() {
                 no: the task exists
             claim | take over | take over, slot | its agent is gone | its agent is back | the time of another wait is up
                 no: there is nothing to be done
-            progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish of another
+            release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish of another
                 no: another run owns the task
             reply a call | reply, gone | reply retry | reply happened | reply failed
                 Replied(answer released) Started(2) Intended(1.2) -> working
@@ -372,21 +376,21 @@ fn every_command_in_every_state() {
         completed
             submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense
                 no: the task exists
-            claim | take over | take over, slot | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel | its agent is gone | its time is up | the time of another wait is up
+            claim | take over | take over, slot | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel | its agent is gone | its time is up | the time of another wait is up
                 no: the task has ended
             its agent is back
                 no: there is nothing to be done
         failed
             submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense
                 no: the task exists
-            claim | take over | take over, slot | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel | its agent is gone | its time is up | the time of another wait is up
+            claim | take over | take over, slot | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel | its agent is gone | its time is up | the time of another wait is up
                 no: the task has ended
             its agent is back
                 no: there is nothing to be done
         canceled, call in flight
             submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense
                 no: the task exists
-            claim | take over | take over, slot | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish of another | cancel | its agent is gone | its time is up | the time of another wait is up
+            claim | take over | take over, slot | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish of another | cancel | its agent is gone | its time is up | the time of another wait is up
                 no: the task has ended
             finish completed
                 Settled(1 Late) -> canceled
@@ -401,7 +405,7 @@ fn every_command_in_every_state() {
         rejected
             submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense
                 no: the task exists
-            claim | take over | take over, slot | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel | its agent is gone | its time is up | the time of another wait is up
+            claim | take over | take over, slot | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel | its agent is gone | its time is up | the time of another wait is up
                 no: the task has ended
             its agent is back
                 no: there is nothing to be done

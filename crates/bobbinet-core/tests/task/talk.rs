@@ -37,6 +37,7 @@ pub(crate) enum Say {
     Submit(Plan, Slot),
     Claim,
     TakeOver(Slot),
+    Release(By),
     Progress(By),
     Add(By, &'static str, usize, bool),
     Ask(By, QuestionKind),
@@ -134,6 +135,7 @@ impl Say {
                 slot: slot.runner(),
             }),
             Self::Claim => Command::Claim { runner: runner() },
+            Self::Release(by) => Command::Release { claim: claim(*by) },
             Self::TakeOver(slot) => Command::TakeOver { slot: slot.runner() },
             Self::Progress(by) => {
                 Command::Progress { claim: claim(*by), message: Some(message("half", number)), metadata: None }

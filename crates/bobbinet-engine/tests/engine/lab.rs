@@ -38,7 +38,7 @@ impl Lab {
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
             store: Arc::default(),
-            clock: Arc::new(Clock(AtomicU64::new(BEGINNING))),
+            clock: Arc::new(Clock { shown: AtomicU64::new(BEGINNING), passed: AtomicU64::new(0) }),
             tool: Arc::new(Tool { gate: Semaphore::new(0), runs: AtomicUsize::new(0) }),
             limits,
         }
@@ -130,17 +130,34 @@ pub(crate) async fn until(engine: &Engine, owner: &Caller, agent: &str, id: &Tas
 
 /// A clock that stands still until it is set.
 #[derive(Debug)]
-pub(crate) struct Clock(AtomicU64);
+pub(crate) struct Clock {
+    /// What it shows.
+    shown: AtomicU64,
+    /// How much time has passed.
+    passed: AtomicU64,
+}
 
 impl Clock {
-    pub(crate) fn forward(&self, by: Duration) {
-        self.0.fetch_add(u64::try_from(by.as_millis()).unwrap(), Ordering::SeqCst);
+    /// Lets time pass, and the clock with it.
+    pub(crate) fn forward(&self, time: Duration) {
+        let millis = u64::try_from(time.as_millis()).unwrap();
+        self.shown.fetch_add(millis, Ordering::SeqCst);
+        self.passed.fetch_add(millis, Ordering::SeqCst);
+    }
+
+    /// Sets the clock forward, though no time has passed.
+    pub(crate) fn step(&self, time: Duration) {
+        self.shown.fetch_add(u64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
     }
 }
 
 impl World for Clock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_millis(self.0.load(Ordering::SeqCst))
+        Timestamp::from_millis(self.shown.load(Ordering::SeqCst))
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::from_millis(self.passed.load(Ordering::SeqCst))
     }
 
     fn uuid(&self) -> Uuid {
@@ -148,7 +165,7 @@ impl World for Clock {
     }
 }
 
-/// - `ask` asks first, and works on any answer.
+/// - `ask` asks first, and works on any answer but another `ask`.
 /// - `work` may run again, and returns when the test lets it go.
 /// - `many …` adds forty artifacts and completes.
 /// - `once` runs at most once, and never knows whether it did.
@@ -167,7 +184,7 @@ impl Agent for Tool {
 
     fn prepare(&self, request: &Request<'_>) -> Plan {
         let call = |effect| Plan::Call(Arc::new(Call::of_message(effect)));
-        if request.question().is_some() {
+        if request.question().is_some() && request.message.text() != "ask" {
             return call(Effect::Idempotent);
         }
         match request.message.text().as_str() {
@@ -223,7 +240,17 @@ pub(crate) struct Counting {
     is_vague: AtomicBool,
     /// The logs that cannot be read.
     damaged: Mutex<BTreeSet<StreamId>>,
+    /// Whether the next commit panics: before it is kept, or after.
+    pub(crate) panics: AtomicUsize,
+    /// Whether nothing is kept.
+    pub(crate) is_away: AtomicBool,
 }
+
+/// The commit panics before it is kept.
+pub(crate) const BEFORE: usize = 1;
+
+/// The commit panics when it is kept.
+pub(crate) const AFTER: usize = 2;
 
 impl Counting {
     /// From now on, or no longer, it keeps commits and cannot say so.
@@ -250,7 +277,13 @@ impl Counting {
 #[async_trait]
 impl Store for Counting {
     async fn commit(&self, commit: Commit) -> Result<(), CommitError> {
+        if self.is_away.load(Ordering::SeqCst) {
+            return Err(CommitError::Unavailable("it is away".to_owned()));
+        }
+        let panics = self.panics.swap(0, Ordering::SeqCst);
+        assert!(panics != BEFORE, "a store that breaks before it keeps");
         self.memory.commit(commit).await?;
+        assert!(panics != AFTER, "a store that breaks when it has kept");
         match self.is_vague.load(Ordering::SeqCst) {
             true => Err(CommitError::Unavailable("a simulated fault".to_owned())),
             false => Ok(()),

@@ -5,6 +5,7 @@
 mod admission;
 mod answers;
 mod damaged;
+mod faults;
 mod golden;
 mod lab;
 mod reads;

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bobbinet_core::{Effect, Event, QuestionKind, State, Task, TaskId, Timestamp, answer::Verdict, task::Settlement};
+use bobbinet_core::{
+    Effect, Event, QuestionKind, State, Task, TaskId, Timestamp, answer::Verdict, limits::TAKEOVERS_MAX,
+    task::Settlement,
+};
 use tokio::time::Duration;
 
 use crate::{
@@ -330,6 +333,8 @@ impl Judge<'_> {
             "declined" => returned(Returned::Declined),
             // One run may make several calls within its time.
             "timed-out" => runs.iter().map(|run| history.lasted(run)).sum::<u64>() + TIMED_OUT >= history.run_limit,
+            // One process ran it first, and so many took it over.
+            "taken-over-too-often" => runs.len() > TAKEOVERS_MAX as usize,
             "server-died" | "canceled" => returned(Returned::Unknown),
             // See `waits`.
             "unknown-agent" => true,

@@ -275,6 +275,10 @@ impl World for Clock {
         Timestamp::from_millis(BEGINNING + self.scene.millis() + self.fast_by)
     }
 
+    fn monotonic(&self) -> Duration {
+        Duration::from_millis(self.scene.millis())
+    }
+
     fn uuid(&self) -> Uuid {
         let random = u128::from(self.scene.chance.lock().unwrap().next()).to_be_bytes();
         uuid::Builder::from_unix_timestamp_millis(self.now().as_millis(), random[6..].try_into().unwrap()).into_uuid()
