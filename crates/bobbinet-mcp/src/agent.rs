@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bobbinet_core::{Call, Description, Effect, Outcome, Plan};
-use bobbinet_engine::{Agent, Request, Run};
+use bobbinet_engine::{Agent, Request, Run, watched};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
@@ -33,7 +33,7 @@ impl McpAgent {
         let tracker = TaskTracker::new();
         let beside = Beside::start(&config, &launcher, &folder, &tracker);
         let shared = Arc::new(Shared::new(config, launcher, folder));
-        tracker.spawn(shared.clone().live(tracker.clone()));
+        tracker.spawn(keep(shared.clone(), tracker.clone()));
         tracker.close();
         Arc::new(Self { shared, beside, tracker })
     }
@@ -45,6 +45,13 @@ impl McpAgent {
     pub async fn wait_ready(&self, patience: Duration) -> Result<(), String> {
         let deadline = Instant::now() + patience;
         self.shared.link_unless_resting(|| deadline).await.map(drop).map_err(|fault| fault.text)
+    }
+}
+
+/// Lives for the agent. A life that fails inside is followed by another: nobody else starts the server.
+pub(crate) async fn keep(shared: Arc<Shared>, tracker: TaskTracker) {
+    while watched("MCP server", shared.clone().live(tracker.clone())).await.is_none() {
+        tokio::time::sleep(shared.config.limits.restart_first()).await;
     }
 }
 

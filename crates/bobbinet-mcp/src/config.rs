@@ -257,6 +257,10 @@ impl McpLimits {
         Duration::from_millis(self.start_limit_ms)
     }
 
+    pub(crate) fn restart_first(&self) -> Duration {
+        Duration::from_millis(self.restart_first_ms)
+    }
+
     pub(crate) fn stop_grace(&self) -> Duration {
         Duration::from_millis(self.stop_grace_ms)
     }

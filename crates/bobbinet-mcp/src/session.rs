@@ -12,6 +12,7 @@ use std::{
 };
 
 use bobbinet_core::Json;
+use bobbinet_engine::watched;
 use rmcp::{
     RoleClient,
     model::{
@@ -177,11 +178,11 @@ impl Session {
                 let running = rmcp::service::serve_directly(Host { tap: tap.clone() }, wire, Some(info));
                 let (cancellations, canceled) = mpsc::channel(CANCELLATIONS_MAX);
                 let peer = running.peer().clone();
-                tracker.spawn(tell(peer.clone(), canceled, tap.clone()));
+                tracker.spawn(watched("MCP cancellations", tell(peer.clone(), canceled, tap.clone())));
                 let info = peer.peer_info();
                 let link = Arc::new(Link { peer, tap, cancellations, info });
                 if link.is_modern() {
-                    tracker.spawn(listen(link.clone()));
+                    tracker.spawn(watched("MCP subscription", listen(link.clone())));
                 }
                 Ok(Self { link, running, server })
             }

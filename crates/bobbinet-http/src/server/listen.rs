@@ -12,6 +12,7 @@ use std::{
 };
 
 use axum::{Router, body::Body, extract::Request, response::Response};
+use bobbinet_engine::watched;
 use bobbinet_wire::Id;
 use futures::future::{Either, ready};
 use http::{HeaderValue, header};
@@ -65,11 +66,13 @@ pub async fn serve(listener: TcpListener, site: Arc<Site>) {
     while let Some((stream, peer)) = next(&listener, &server.stop, &mut connections).await {
         let server = server.clone();
         match gate.enter(peer.ip()) {
-            Ok(entry) => drop(connections.spawn(server.connection(stream, entry))),
+            Ok(entry) => drop(connections.spawn(watched("connection", server.connection(stream, entry)))),
             Err(full) => {
                 doorstep.complain(full, peer.ip());
                 if let Some(place) = doorstep.place().await {
-                    doorstep.visitors.push_back(connections.spawn(server.turn_away(stream, full, place)));
+                    doorstep
+                        .visitors
+                        .push_back(connections.spawn(watched("connection", server.turn_away(stream, full, place))));
                 }
             }
         }
@@ -87,7 +90,7 @@ pub async fn serve(listener: TcpListener, site: Arc<Site>) {
 async fn next(
     listener: &TcpListener,
     stop: &CancellationToken,
-    connections: &mut JoinSet<()>,
+    connections: &mut JoinSet<Option<()>>,
 ) -> Option<(TcpStream, SocketAddr)> {
     loop {
         while connections.try_join_next().is_some() {}

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bobbinet_engine::watched;
 use hyper::rt::Executor;
 use tokio::task::JoinSet;
 
@@ -11,7 +12,7 @@ pub(super) struct Tasks(Handle);
 
 /// What hyper spawns with.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Handle(Arc<Mutex<JoinSet<()>>>);
+pub(super) struct Handle(Arc<Mutex<JoinSet<Option<()>>>>);
 
 impl Tasks {
     /// What hyper spawns with.
@@ -33,7 +34,7 @@ impl Drop for Tasks {
 }
 
 impl Handle {
-    fn lock(&self) -> MutexGuard<'_, JoinSet<()>> {
+    fn lock(&self) -> MutexGuard<'_, JoinSet<Option<()>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -42,6 +43,6 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Handle {
     fn execute(&self, request: F) {
         let mut tasks = self.lock();
         while tasks.try_join_next().is_some() {}
-        tasks.spawn(request);
+        tasks.spawn(watched("request", request));
     }
 }
