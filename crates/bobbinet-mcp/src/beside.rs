@@ -10,9 +10,11 @@ use std::{
     time::Duration,
 };
 
+use bobbinet_engine::watched;
 use tokio_util::task::TaskTracker;
 
 use crate::{
+    agent::keep,
     config::{Launcher, McpConfig},
     lane::{Guest, Place},
     supervise::Shared,
@@ -55,7 +57,7 @@ impl Beside {
             list: Mutex::default(),
         });
         if config.stateless {
-            tracker.spawn(beside.clone().open());
+            tracker.spawn(watched("MCP server", beside.clone().open()));
         }
         beside
     }
@@ -93,8 +95,8 @@ impl Beside {
         let shared = Arc::new(Shared::new(self.config.clone(), self.launcher.clone(), self.folder_of(number)));
         let place = shared.lane.try_enter(guest).ok()?;
         tracing::info!(agent = self.config.name, number, "one more process, since a question is open");
-        self.tracker.spawn(shared.clone().live(self.tracker.clone()));
-        self.tracker.spawn(self.clone().look_after(number, shared.clone()));
+        self.tracker.spawn(keep(shared.clone(), self.tracker.clone()));
+        self.tracker.spawn(watched("MCP server", self.clone().look_after(number, shared.clone())));
         list.push((number, shared.clone()));
         Some((shared, place))
     }
