@@ -15,8 +15,7 @@ async fn a_damaged_task_is_listed_and_read_as_damaged_and_can_be_ended() {
     let parked = kept(&engine, &ann, "ask").await.id;
     let whole = kept(&engine, &ann, "ask").await.id;
     // Its process dies, so that nothing of it is in memory.
-    engine.shutdown(Duration::ZERO).await;
-    drop(engine);
+    lab.kill(engine).await;
     for id in [working, parked] {
         lab.store.damage(id.stream());
     }

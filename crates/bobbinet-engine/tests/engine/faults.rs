@@ -3,7 +3,7 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use bobbinet_core::{Generation, Limits, State};
-use bobbinet_engine::{Engine, EngineError, Resumed, panics};
+use bobbinet_engine::{EngineError, Resumed, panics};
 
 use crate::lab::{AFTER, BEFORE, Lab, answer, begin, caller, kept, name_of, until};
 
@@ -102,7 +102,7 @@ async fn a_call_that_kills_its_processes_is_taken_over_three_times_and_not_at_on
     let task = kept(&engine, &ann, "work").await;
     runs(&lab, 1).await;
     for (deaths, pause) in [(1, 0), (2, 2), (3, 8)] {
-        dies(&lab, engine).await;
+        lab.kill(engine).await;
         engine = lab.open(&["tool"]).await;
         if pause > 0 {
             tokio::time::sleep(Duration::from_secs(3)).await;
@@ -111,7 +111,7 @@ async fn a_call_that_kills_its_processes_is_taken_over_three_times_and_not_at_on
         }
         runs(&lab, deaths + 1).await;
     }
-    dies(&lab, engine).await;
+    lab.kill(engine).await;
     let engine = lab.open(&["tool"]).await;
     let ended = until(&engine, &ann, "tool", &task.id, State::Failed).await;
     assert!(ended.status_message.as_ref().unwrap().text().contains("3 processes in a row died"));
@@ -144,11 +144,4 @@ async fn runs(lab: &Lab, times: usize) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("it ran {} times and not {times}", lab.runs());
-}
-
-/// A process dies: what it would still write is not kept.
-async fn dies(lab: &Lab, engine: Engine) {
-    lab.store.is_away.store(true, Ordering::SeqCst);
-    engine.shutdown(Duration::ZERO).await;
-    lab.store.is_away.store(false, Ordering::SeqCst);
 }

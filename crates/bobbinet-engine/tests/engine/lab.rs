@@ -56,6 +56,13 @@ impl Lab {
         Engine::open(setup).await.unwrap()
     }
 
+    /// The process of this engine dies: what it would still write is not kept.
+    pub(crate) async fn kill(&self, engine: Engine) {
+        self.store.is_away.store(true, Ordering::SeqCst);
+        engine.shutdown(Duration::ZERO).await;
+        self.store.is_away.store(false, Ordering::SeqCst);
+    }
+
     /// Lets the tool return so often.
     pub(crate) fn let_go(&self, times: usize) {
         self.tool.gate.add_permits(times);
