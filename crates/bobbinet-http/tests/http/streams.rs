@@ -76,7 +76,10 @@ async fn an_answer_that_is_asked_about_again_ends_its_stream_too() {
     let again = node.stream("SendStreamingMessage", &reply("ask again", &task)).await.rest().await;
     assert!(again.last().unwrap().ends_with("INPUT_REQUIRED"), "{again:?}");
     assert!(again.len() <= 3, "{again:?}");
-    let answer = node.stream("SendStreamingMessage", &reply("that", &task)).await.rest().await;
+    // Another message, so another id: under the first one's it would be the same answer again.
+    let mut that = reply("that", &task);
+    that["message"]["messageId"] = json!("m-2");
+    let answer = node.stream("SendStreamingMessage", &that).await.rest().await;
     assert!(answer.last().unwrap().contains("COMPLETED"), "{answer:?}");
     let rest = subscription.rest().await;
     assert!(rest.iter().filter(|event| event.ends_with("INPUT_REQUIRED")).count() == 1, "{rest:?}");
