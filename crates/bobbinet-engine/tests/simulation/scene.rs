@@ -99,11 +99,11 @@ impl Nature {
     fn draw(chance: &mut Chance) -> Self {
         let agents = 1 + chance.up_to(2);
         let stays_gone = agents > 1 && chance.up_to(3) == 0;
-        let unserved_life = if stays_gone || chance.up_to(1) == 0 { 500 + chance.up_to(8_000) } else { WEEK };
+        let unserved_life = if stays_gone || chance.up_to(2) == 0 { 500 + chance.up_to(8_000) } else { WEEK };
         let retention = if chance.up_to(2) == 0 { MONTH } else { 1_000 + chance.up_to(20_000) };
         Self {
             agents,
-            absences: chance.rate(60),
+            absences: [0, 30, 70][usize::try_from(chance.up_to(2)).unwrap()],
             stays_gone,
             unserved_life,
             retention,
