@@ -56,7 +56,7 @@ impl Inner {
     ) -> Result<Arc<Task>, EngineError> {
         let (sender, receiver) = oneshot::channel();
         let queued = Queued { command, permit, idempotency: None, answer: Some(sender) };
-        if self.enqueue(entry, queued) {
+        if entry.enqueue(queued) {
             self.start_driving(entry.clone());
         }
         receiver.await.unwrap_or_else(|_| Err(self.unanswered()))
@@ -78,9 +78,7 @@ impl Inner {
     ) -> Result<Arc<Task>, EngineError> {
         let (sender, receiver) = oneshot::channel();
         let queued = Queued { command, permit: None, idempotency: None, answer: Some(sender) };
-        // What fails inside here must not take the run along, which knows what its call came to.
-        if self.enqueue(entry, queued)
-            && let Some(Some(launch)) = watched("commit", self.drive(entry)).await
+            let Some(batch) = entry.take_batch(|| driving.is_over = true) else { return launch };
         {
             self.start_run(launch);
         }
@@ -114,13 +112,6 @@ impl Inner {
         }
     }
 
-    /// Whether the caller is to drive.
-    fn enqueue(&self, entry: &Entry, queued: Queued) -> bool {
-        let mut state = entry.lock();
-        state.enqueue(queued);
-        !std::mem::replace(&mut state.is_driven, true)
-    }
-
     pub(crate) fn start_driving(self: &Arc<Self>, entry: Arc<Entry>) {
         let engine = self.clone();
         self.start(async move {
@@ -138,6 +129,7 @@ impl Inner {
         let mut launch = None;
         let mut driving = Driving { engine: self, entry, is_over: false };
         loop {
+<<<<<<< HEAD
             let batch = {
                 let mut state = entry.lock();
                 let report = state.report.take();
@@ -152,6 +144,9 @@ impl Inner {
                 }
                 batch
             };
+=======
+            let Some(batch) = entry.take_batch(|| ()) else { return launch };
+>>>>>>> 0077640 (The locking of live tasks is tested in many orders of its steps: what is queued is driven, who follows is woken, a task has one entry)
             if let Some(next) = self.commit(entry, batch).await
                 && let Some(earlier) = launch.replace(next)
             {

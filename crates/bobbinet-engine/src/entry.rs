@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak, atomic::AtomicUsize},
+    sync::{Arc, OnceLock, PoisonError, Weak, atomic::AtomicUsize},
 };
 
 use bobbinet_core::{Claim, Command, Generation, Json, Message, Task, TaskId};
@@ -14,6 +14,7 @@ use crate::{
     accounts::{Account, Kind},
     follow::Told,
     slots::Permit,
+    sync::{Mutex, MutexGuard},
 };
 
 /// How many of the newest public events are kept with a task; a follower that is further behind reads the store.
@@ -108,6 +109,30 @@ impl Entry {
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a command in its queue. Whether whoever did so is to drive it.
+    pub(crate) fn enqueue(&self, queued: Queued) -> bool {
+        let mut state = self.lock();
+        state.enqueue(queued);
+        !std::mem::replace(&mut state.is_driven, true)
+    }
+
+    /// What the one who drives is to decide next, the newest word of the run first. `None` when there is nothing: nobody
+    /// drives from then on, and `ends` is called before anybody else can.
+    pub(crate) fn take_batch<T>(&self, ends: impl FnOnce() -> T) -> Option<VecDeque<Queued>> {
+        let mut state = self.lock();
+        let report = state.report.take();
+        if state.queue.is_empty() && report.is_none() {
+            state.is_driven = false;
+            ends();
+            return None;
+        }
+        let mut batch = std::mem::take(&mut state.queue);
+        if let Some(report) = report {
+            batch.push_front(report.into());
+        }
+        Some(batch)
     }
 
     pub(crate) fn durable(&self) -> Option<Arc<Task>> {
@@ -205,6 +230,23 @@ impl Entry {
         }
         state.lent.insert(told.generation, (version, Arc::downgrade(&told)));
         told
+    }
+
+    /// What follows `generation`; waits until there is something to say.
+    pub(crate) async fn next(&self, generation: Generation) -> After {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            match self.after(generation) {
+                After::Wait => {}
+                found @ (After::Told(_) | After::Over | After::Behind | After::Unknown) => return found,
+            }
+            // The waiter is in line from here on, so a change between the look and the wait is not missed.
+            changed.as_mut().enable();
+            if matches!(self.after(generation), After::Wait) {
+                changed.await;
+            }
+        }
     }
 
     /// Whether nobody but the cache has anything to do with it.

@@ -84,9 +84,7 @@ impl Follower {
                 return Ok(Some(told));
             }
             let entry = self.entry.clone();
-            let changed = entry.changed.notified();
-            tokio::pin!(changed);
-            match entry.after(self.cursor) {
+            match entry.next(self.cursor).await {
                 After::Told(told) => {
                     self.cursor = told.generation;
                     return Ok(Some(told));
@@ -96,13 +94,8 @@ impl Follower {
                 After::Unknown => {
                     self.engine.load(&entry).await?.ok_or(EngineError::NotFound)?;
                 }
-                After::Wait => {
-                    // The waiter is in line from here on, so a change between the look and the wait is not missed.
-                    changed.as_mut().enable();
-                    if matches!(entry.after(self.cursor), After::Wait) {
-                        changed.await;
-                    }
-                }
+                // It has waited; there is something by now.
+                After::Wait => {}
             }
         }
     }

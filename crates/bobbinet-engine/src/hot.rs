@@ -2,12 +2,15 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::Ordering},
+    sync::{Arc, PoisonError, Weak, atomic::Ordering},
 };
 
 use bobbinet_core::{Limits, Task, TaskId};
 
-use crate::entry::{ENTRY_BYTES, Entry};
+use crate::{
+    entry::{ENTRY_BYTES, Entry},
+    sync::{Mutex, MutexGuard},
+};
 
 /// How many candidates one change looks at: the work of making room is spread, never done at once.
 const LOOK_AT_MAX: usize = 8;

@@ -17,11 +17,14 @@ mod follow;
 mod handle;
 mod history;
 mod hot;
+#[cfg(test)]
+mod interleaved;
 mod reconcile;
 mod record;
 mod run;
 mod runner;
 mod slots;
+mod sync;
 mod unserved;
 mod watched;
 mod world;

@@ -1,0 +1,178 @@
+//! The locking of live tasks, in many orders of its steps: threads stop and go on wherever a lock is taken or given back.
+//! What is found says how to see it again.
+
+use std::{
+    collections::BTreeMap,
+    ptr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use bobbinet_core::{
+    AgentName, Command, ContextId, Event, Generation, Limits, Message, MessageId, Part, Principal, State, Task, TaskId,
+    Tenant, Timestamp, task::Submitted,
+};
+use shuttle::{
+    future::block_on,
+    sync::Mutex,
+    thread::{self, JoinHandle},
+};
+use uuid::Uuid;
+
+use crate::{
+    Told,
+    entry::{After, Entry, Queued},
+    hot::{Hot, Place},
+};
+
+/// How many orders each test goes through.
+const ORDERS: usize = 500;
+
+/// In how many places at most a thread is stopped, where that is what is varied.
+const STOPS: usize = 3;
+
+fn in_many_orders(test: fn()) {
+    shuttle::check_random(test, ORDERS);
+    shuttle::check_pct(test, ORDERS, STOPS);
+}
+
+fn id(number: u128) -> TaskId {
+    TaskId::new(Uuid::from_u128(number))
+}
+
+fn join<T>(threads: Vec<JoinHandle<T>>) -> Vec<T> {
+    threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+}
+
+/// A command that says which one it is.
+fn queued(number: u64) -> Queued {
+    let command = Command::Expire { since: Timestamp::from_millis(number) };
+    Queued { command, permit: None, idempotency: None, answer: None }
+}
+
+#[test]
+fn what_is_queued_is_driven_once_and_by_one_at_a_time() {
+    in_many_orders(|| {
+        let (entry, drivers) = (Entry::new(id(1)), Arc::new(AtomicUsize::new(0)));
+        let threads = (0..3).map(|number| {
+            let (entry, drivers) = (entry.clone(), drivers.clone());
+            thread::spawn(move || {
+                let mut driven = Vec::new();
+                for command in 0..2 {
+                    if entry.enqueue(queued(number * 2 + command)) {
+                        assert_eq!(drivers.fetch_add(1, Ordering::SeqCst), 0, "two drive");
+                        loop {
+                            thread::yield_now();
+                            let Some(batch) = entry.take_batch(|| drivers.fetch_sub(1, Ordering::SeqCst)) else {
+                                break;
+                            };
+                            driven.extend(batch.into_iter().map(|queued| {
+                                let Command::Expire { since } = queued.command else { panic!("{queued:?}") };
+                                since.as_millis()
+                            }));
+                        }
+                    }
+                }
+                driven
+            })
+        });
+        let mut driven = join(threads.collect()).concat();
+        driven.sort_unstable();
+        assert_eq!(driven, [0, 1, 2, 3, 4, 5], "something is queued and nobody drives, or it was driven twice");
+        assert_eq!(drivers.load(Ordering::SeqCst), 0);
+    });
+}
+
+/// A task's whole life: each of its states with the event that led to it.
+fn life() -> Vec<(Arc<Task>, Arc<Told>)> {
+    let message = Message::from_agent(MessageId::parse("m").unwrap(), vec![Part::text("hello")]);
+    let submitted = Submitted {
+        tenant: Tenant::parse("tenant").unwrap(),
+        owner: Principal::parse("ann").unwrap(),
+        agent: AgentName::parse("tool").unwrap(),
+        context: ContextId::parse("c").unwrap(),
+        message: Arc::new(message),
+        plan: None,
+        trace: None,
+    };
+    let progressed = || Event::Progressed { message: None, metadata: None };
+    let end = Event::Ended { state: State::Completed, message: None, metadata: None };
+    let events = [Event::Submitted(Arc::new(submitted)), progressed(), progressed(), end];
+    let at = Timestamp::default();
+    let state = |count: usize| Task::fold(id(1), events[..count].iter().map(|event| (at, event))).unwrap();
+    let told = |count: usize| Told { generation: Generation(count as u64), at, event: events[count - 1].clone() };
+    (1..=events.len()).map(|count| (Arc::new(state(count)), Arc::new(told(count)))).collect()
+}
+
+#[test]
+fn a_follower_hears_all_and_is_never_left_asleep() {
+    in_many_orders(|| {
+        let entry = Entry::new(id(1));
+        let mut life = life();
+        let (first, told) = life.remove(0);
+        entry.publish(first, [told]);
+        let followers = (0..2).map(|_| {
+            let entry = entry.clone();
+            thread::spawn(move || {
+                let mut heard = 1;
+                loop {
+                    match block_on(entry.next(Generation(heard))) {
+                        After::Told(told) => {
+                            assert_eq!(told.generation.0, heard + 1);
+                            heard += 1;
+                        }
+                        After::Over => return heard,
+                        found @ (After::Wait | After::Behind | After::Unknown) => panic!("{found:?}"),
+                    }
+                }
+            })
+        });
+        let followers = followers.collect();
+        for (task, told) in life {
+            entry.publish(task, [told]);
+        }
+        assert_eq!(join(followers), [4, 4]);
+    });
+}
+
+#[test]
+fn a_task_has_one_entry_at_most() {
+    /// Finds or brings a task as the engine does; every third time what is read for it cannot be read.
+    fn find(hot: &Hot, task: TaskId, is_broken: bool) -> Option<Arc<Entry>> {
+        match hot.find(&task) {
+            Place::Here(entry) => Some(entry),
+            Place::Arriving(_) if is_broken => None,
+            Place::Arriving(arriving) => {
+                thread::yield_now();
+                Some(hot.insert(arriving.entry.clone()))
+            }
+        }
+    }
+
+    in_many_orders(|| {
+        let limits = Limits { hot_tasks_max: 1, ..Limits::default() };
+        let hot = Arc::new(Hot::new(&limits));
+        let held: Arc<Mutex<BTreeMap<TaskId, Vec<Arc<Entry>>>>> = Arc::default();
+        let threads = (0..3).map(|number: usize| {
+            let (hot, held) = (hot.clone(), held.clone());
+            thread::spawn(move || {
+                for round in 0..3 {
+                    let task = id(1 + (round % 2) as u128);
+                    let Some(entry) = find(&hot, task, (number + round).is_multiple_of(3)) else { continue };
+                    {
+                        let mut held = held.lock().unwrap();
+                        let others = held.entry(task).or_default();
+                        assert!(others.iter().all(|other| ptr::eq(&**other, &*entry)), "a task has two entries");
+                        others.push(entry.clone());
+                    }
+                    thread::yield_now();
+                    held.lock().unwrap().get_mut(&task).unwrap().pop();
+                    drop(entry);
+                }
+            })
+        });
+        join(threads.collect());
+    });
+}
