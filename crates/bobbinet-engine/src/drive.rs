@@ -78,7 +78,9 @@ impl Inner {
     ) -> Result<Arc<Task>, EngineError> {
         let (sender, receiver) = oneshot::channel();
         let queued = Queued { command, permit: None, idempotency: None, answer: Some(sender) };
-            let Some(batch) = entry.take_batch(|| driving.is_over = true) else { return launch };
+        // What fails inside here must not take the run along, which knows what its call came to.
+        if entry.enqueue(queued)
+            && let Some(Some(launch)) = watched("commit", self.drive(entry)).await
         {
             self.start_run(launch);
         }
@@ -129,24 +131,7 @@ impl Inner {
         let mut launch = None;
         let mut driving = Driving { engine: self, entry, is_over: false };
         loop {
-<<<<<<< HEAD
-            let batch = {
-                let mut state = entry.lock();
-                let report = state.report.take();
-                if state.queue.is_empty() && report.is_none() {
-                    state.is_driven = false;
-                    driving.is_over = true;
-                    return launch;
-                }
-                let mut batch = std::mem::take(&mut state.queue);
-                if let Some(report) = report {
-                    batch.push_front(report.into());
-                }
-                batch
-            };
-=======
-            let Some(batch) = entry.take_batch(|| ()) else { return launch };
->>>>>>> 0077640 (The locking of live tasks is tested in many orders of its steps: what is queued is driven, who follows is woken, a task has one entry)
+            let Some(batch) = entry.take_batch(|| driving.is_over = true) else { return launch };
             if let Some(next) = self.commit(entry, batch).await
                 && let Some(earlier) = launch.replace(next)
             {

@@ -56,12 +56,14 @@ pub(crate) enum Plant {
     ForgetsEarly,
     /// What has ended is never dropped.
     ForgetsNothing,
+    /// What time has passed is taken from a clock that is set.
+    ClockLeaps,
     /// An answer that is said again counts as another.
     AnswersAnew,
 }
 
 /// Each with the promise that it is there to break. What spoils the store breaks many, whichever is the first.
-const PLANTS: [(Plant, Option<Promise>); 19] = [
+const PLANTS: [(Plant, Option<Promise>); 20] = [
     (Plant::LosesCommits, None),
     (Plant::AcksBeforeDurable, None),
     (Plant::KeepsTwice, None),
@@ -80,6 +82,7 @@ const PLANTS: [(Plant, Option<Promise>); 19] = [
     (Plant::GivesUpEarly, Some(Promise::Waits)),
     (Plant::ForgetsEarly, Some(Promise::Kept)),
     (Plant::ForgetsNothing, Some(Promise::Kept)),
+    (Plant::ClockLeaps, Some(Promise::Kept)),
     (Plant::AnswersAnew, Some(Promise::Once)),
 ];
 

@@ -3,7 +3,10 @@
 use std::{
     fmt,
     hash::{DefaultHasher, Hasher},
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use bobbinet_core::Timestamp;
@@ -71,6 +74,8 @@ pub(crate) struct Nature {
     pub(crate) down_max: u64,
     pub(crate) shutdown: u64,
     pub(crate) clock_jump: u64,
+    /// How often the clock of a process is set forward while it runs.
+    pub(crate) clock_set: u64,
     pub(crate) chaos: u64,
     /// How many agents there are, each with so many slots.
     pub(crate) agents: u64,
@@ -120,6 +125,7 @@ impl Nature {
             shutdown: chance.rate(60),
             // What is to end within this world must not wait for an hour that was seen once.
             clock_jump: if stays_gone { 0 } else { chance.rate(50) },
+            clock_set: if stays_gone { 0 } else { chance.rate(50) },
             chaos: 3_000 + chance.up_to(12_000),
             slots: 1 + usize::try_from(chance.up_to(2)).unwrap(),
             hot_tasks_max: [1, 2, 4_096][usize::try_from(chance.up_to(2)).unwrap()],
@@ -248,6 +254,8 @@ pub(crate) struct Process {
     pub(crate) number: u32,
     /// The agent that is not configured.
     pub(crate) absent: Option<u64>,
+    /// By how much its clock was set forward since it was ready.
+    pub(crate) set_by: AtomicU64,
     pub(crate) dead: CancellationToken,
     /// It works on when it is dead: a planted fault.
     pub(crate) is_zombie: bool,
@@ -266,17 +274,22 @@ impl Process {
 #[derive(Debug)]
 pub(crate) struct Clock {
     pub(crate) scene: Arc<Scene>,
+    pub(crate) process: Arc<Process>,
     /// How wrong its clock is: later than this by an hour at the most.
     pub(crate) fast_by: u64,
 }
 
 impl World for Clock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_millis(BEGINNING + self.scene.millis() + self.fast_by)
+        Timestamp::from_millis(
+            BEGINNING + self.scene.millis() + self.fast_by + self.process.set_by.load(Ordering::Relaxed),
+        )
     }
 
     fn monotonic(&self) -> Duration {
-        Duration::from_millis(self.scene.millis())
+        let set_by =
+            if self.scene.plant == Plant::ClockLeaps { self.process.set_by.load(Ordering::Relaxed) } else { 0 };
+        Duration::from_millis(self.scene.millis() + set_by)
     }
 
     fn uuid(&self) -> Uuid {

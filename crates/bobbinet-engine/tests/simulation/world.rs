@@ -3,7 +3,10 @@
 use std::{
     cell::RefCell,
     panic::AssertUnwindSafe,
-    sync::{Arc, Mutex, Weak},
+    sync::{
+        Arc, Mutex, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use bobbinet_core::{Limits, State};
@@ -29,6 +32,9 @@ const SETTLES_WITHIN: Duration = Duration::from_secs(30);
 
 /// How long a world goes on after that at the most: even the longest line of hanging calls comes to its end.
 const GOES_ON: Duration = Duration::from_secs(600);
+
+/// How far a clock is set forward at the most, in milliseconds: less than an idempotency key is remembered.
+const CLOCK_SET_MAX: u64 = 20 * 3_600_000;
 
 /// How often to look whether it is quiet.
 const LOOKS_EVERY: Duration = Duration::from_secs(5);
@@ -186,7 +192,13 @@ impl World {
         let number = self.processes;
         let is_zombie = self.scene.plant == Plant::IgnoresVersions;
         let absent = self.absent();
-        let process = Arc::new(Process { number, absent, dead: CancellationToken::new(), is_zombie });
+        let process = Arc::new(Process {
+            number,
+            absent,
+            set_by: AtomicU64::default(),
+            dead: CancellationToken::new(),
+            is_zombie,
+        });
         let fast_by = if self.scene.strikes(self.scene.nature.clock_jump) { self.scene.up_to(3_600_000) } else { 0 };
         self.scene.note(format_args!("process {number} starts without {absent:?}, its clock fast by {fast_by}"));
         {
@@ -213,7 +225,13 @@ impl World {
             match opened {
                 Ok(engine) => {
                     *self.door.lock().unwrap() = Some(Connection { process: process.clone(), engine: engine.clone() });
-                    self.scene.note(format_args!("process {number} is ready"));
+                    let set_by = if self.scene.strikes(self.scene.nature.clock_set) {
+                        self.scene.up_to(CLOCK_SET_MAX)
+                    } else {
+                        0
+                    };
+                    process.set_by.store(set_by, Ordering::Relaxed);
+                    self.scene.note(format_args!("process {number} is ready, its clock set forward by {set_by}"));
                     return Some(Running { process, engine, access: is_held });
                 }
                 Err(error) => {
@@ -234,7 +252,7 @@ impl World {
                 .filter(|number| process.absent != Some(*number))
                 .map(|number| (agent(number), tool.clone()))
                 .collect(),
-            world: Arc::new(Clock { scene: self.scene.clone(), fast_by }),
+            world: Arc::new(Clock { scene: self.scene.clone(), process: process.clone(), fast_by }),
             limits: Limits {
                 run_limit_ms: nature.run_limit,
                 ask_hold_max_ms: nature.ask_hold,
