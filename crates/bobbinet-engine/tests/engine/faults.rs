@@ -18,7 +18,7 @@ async fn a_task_whose_commit_panics_is_nobodys_and_is_loaded_again() {
         lab.store.panics.store(when, Ordering::SeqCst);
         let answered = engine.reply(&ann, &tool, &task.id, answer("a", "work", None)).await;
         assert!(matches!(answered, Err(EngineError::Unavailable(_))), "{when}: {answered:?}");
-        assert_eq!(panics(), before + 1, "it is counted");
+        assert!(panics() > before, "it is counted; others in this process are too");
         // The same answer again: kept now, or kept already, and the task comes to its end either way.
         lab.let_go(1);
         engine.reply(&ann, &tool, &task.id, answer("a", "work", None)).await.unwrap();
