@@ -7,14 +7,14 @@ use std::{
 
 use bobbinet_core::{Claim, Command, Generation, Json, Message, Task, TaskId};
 use bobbinet_store::{Idempotency, Version};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 
 use crate::{
     EngineError,
     accounts::{Account, Kind},
     follow::Told,
     slots::Permit,
-    sync::{Mutex, MutexGuard},
+    sync::{Mutex, MutexGuard, Notify},
 };
 
 /// How many of the newest public events are kept with a task; a follower that is further behind reads the store.

@@ -3,9 +3,8 @@
 use std::sync::{Arc, OnceLock};
 
 use bobbinet_core::{Generation, Task, TaskId};
-use tokio::sync::Notify;
 
-use crate::{EngineError, engine::Inner, entry::Entry, follow::Follower};
+use crate::{EngineError, engine::Inner, entry::Entry, follow::Follower, sync::Notify};
 
 /// What a submission gives. Dropping it changes nothing: the task goes on.
 #[derive(Clone, Debug)]

@@ -119,6 +119,7 @@ impl Client {
                     Ok(state) => seen = state,
                     Err(Trouble::Engine(EngineError::NotFound)) if self.scene.calm.is_cancelled() => {
                         // Nothing more is wanted; what it subscribed to goes on.
+                        drop(connection);
                         return std::future::pending().await;
                     }
                     Err(Trouble::Engine(EngineError::NotFound)) => break,
