@@ -510,6 +510,8 @@ impl Inner {
 
     /// Stops all that the engine has started, and returns when it has ended.
     async fn end(&self) {
+        // What is released for it must not begin again, also where nobody has asked for work to be refused.
+        self.draining.store(true, Ordering::Relaxed);
         self.stop.cancel();
         self.tracker.close();
         self.tracker.wait().await;
