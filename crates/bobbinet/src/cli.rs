@@ -85,7 +85,7 @@ pub(crate) struct Global {
     )]
     #[arg(value_parser = ServiceParameter::parse)]
     pub(crate) svc_param: Vec<ServiceParameter>,
-    /// Call the agent at this origin, such as https://agents.example.com, and not where its card says. It gets your credentials
+    /// Call the agent at this scheme, host and port, and not where its card says. It gets your credentials
     #[arg(long, global = true, value_name = "URL", value_parser = Origin::parse)]
     pub(crate) origin: Option<Origin>,
     /// Believe any certificate. For trying things out only: whoever stands in between can read and change everything
