@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{Summary, Version, wakes::Wakes};
 
-/// Writes all that can be read of the store in a folder, in the lines of [`super::export`], and a line for each thing that
+/// Writes all that can be read of the store in a folder, in the lines of [`super::export()`], and a line for each thing that
 /// cannot be read. The store must not be open.
 ///
 /// # Errors
