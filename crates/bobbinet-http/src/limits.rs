@@ -56,6 +56,9 @@ pub struct HttpLimits {
     /// Bytes of large answers that are made, or not yet taken by their readers, all connections together; who finds no room waits a
     /// little, then 503.
     pub unsent_bytes_max: usize,
+    /// Bytes of that for the answers of one caller, so that one who reads slowly leaves room for others; 429 beyond. A single answer
+    /// may be larger, if the caller has no other.
+    pub unsent_bytes_per_caller_max: usize,
     /// What a refused caller is told to wait.
     pub retry_after_ms: u64,
     /// How long a stream may be silent before a comment shows that it lives: to proxies, and to clients that wait for five seconds
@@ -100,6 +103,7 @@ impl Default for HttpLimits {
             streams_per_caller_max: 256,
             page_bytes_max: 4 << 20,
             unsent_bytes_max: 256 << 20,
+            unsent_bytes_per_caller_max: 64 << 20,
             retry_after_ms: 1_000,
             keep_alive_ms: 3_000,
             send_stall_ms: 30_000,

@@ -21,7 +21,8 @@ pub struct Pieces {
 
 #[derive(Debug)]
 enum Piece {
-    Bytes(Vec<u8>),
+    /// What was written at once, and how far it has been taken.
+    Bytes(Vec<u8>, usize),
     /// The inside of a text, and how far it has been written.
     Text(Arc<str>, usize),
     /// A value, and how far it has been written.
@@ -52,7 +53,7 @@ impl Sink for Pieces {
 
 impl Pieces {
     fn push(&mut self, piece: Piece) {
-        self.pieces.push_back(Piece::Bytes(std::mem::take(&mut self.tail)));
+        self.pieces.push_back(Piece::Bytes(std::mem::take(&mut self.tail), 0));
         self.pieces.push_back(piece);
     }
 
@@ -64,7 +65,7 @@ impl Pieces {
     /// Roughly the bytes that are left: escapes are not counted before they are written.
     pub fn len(&self) -> usize {
         let left = |piece: &Piece| match piece {
-            Piece::Bytes(bytes) => bytes.len(),
+            Piece::Bytes(bytes, from) => bytes.len() - from,
             Piece::Text(text, from) => text.len() - from,
             Piece::Raw(json, from) => json.as_str().len() - from,
         };
@@ -78,20 +79,26 @@ impl Pieces {
 
     /// The next bytes: about `length` of them, or all there are. `None` if all have been taken.
     pub fn next(&mut self, length: usize) -> Option<Vec<u8>> {
-        if self.pieces.is_empty() {
+        if self.pieces.is_empty() && self.tail.len() <= length {
             return (!self.tail.is_empty()).then(|| std::mem::take(&mut self.tail));
         }
         let mut out = Vec::new();
         while out.len() < length {
             let left = length - out.len();
             let is_done = match self.pieces.front_mut() {
-                None => {
+                None if self.tail.len() <= left => {
                     out.append(&mut self.tail);
                     break;
                 }
-                Some(Piece::Bytes(bytes)) => {
-                    out.append(bytes);
-                    true
+                None => {
+                    self.pieces.push_back(Piece::Bytes(std::mem::take(&mut self.tail), 0));
+                    false
+                }
+                Some(Piece::Bytes(bytes, from)) => {
+                    let end = from.saturating_add(left).min(bytes.len());
+                    out.extend_from_slice(&bytes[*from..end]);
+                    *from = end;
+                    end == bytes.len()
                 }
                 Some(Piece::Text(text, from)) => {
                     let piece = cut(text, *from, left);
@@ -162,6 +169,30 @@ mod tests {
             }
             assert!(pieces.is_empty());
             assert_eq!(all, whole, "pieces of {length}");
+        }
+    }
+
+    #[test]
+    fn what_was_written_at_once_is_taken_a_piece_at_a_time_too() {
+        const LENGTH: usize = 64 << 10;
+        let written: Vec<u8> = (0..=u8::MAX).cycle().take(10 * LENGTH + 1).collect();
+        let large: Arc<str> = Arc::from("x".repeat(SHARED_MIN));
+        for is_before_something_large in [false, true] {
+            let mut pieces = Pieces::default();
+            pieces.bytes().extend_from_slice(&written);
+            let mut whole = written.clone();
+            if is_before_something_large {
+                pieces.shared_text(&large);
+                whole.extend(format!("\"{large}\"").bytes());
+            }
+            let mut all = Vec::new();
+            while let Some(piece) = pieces.next(LENGTH) {
+                assert!((1..=LENGTH).contains(&piece.len()), "{}", piece.len());
+                all.extend(piece);
+                assert_eq!(pieces.len(), whole.len() - all.len());
+            }
+            assert!(pieces.is_empty());
+            assert!(all == whole, "{is_before_something_large}");
         }
     }
 

@@ -102,10 +102,7 @@ impl Endpoint {
             is_open |= error.leaves_outcome_open();
             let may_be_repeated = error.is_unsent() || (is_done_once && error.is_passing());
             if !may_be_repeated || retries == self.options.retries_max {
-                // After a try whose outcome is open only the agent's own word closes it.
-                let is_answered = matches!(error, ClientError::Rpc(_)) && !error.is_passing();
-                let is_unknown = is_open && !is_answered;
-                return Err(if is_unknown { self.outcome_unknown(operation, options, error) } else { error });
+                return Err(if is_open { self.still_open(operation, options, error) } else { error });
             }
             tracing::debug!(error = &error as &dyn std::error::Error, retries, "trying again");
             sleep(pause(retries)).await;
@@ -116,6 +113,13 @@ impl Endpoint {
     /// The key under which the agent does this message only once, if there is one and it says that it does.
     pub(super) fn key<'o>(&self, options: &'o SendOptions) -> Option<&'o str> {
         options.idempotency_key.as_deref().filter(|_| self.honours_keys)
+    }
+
+    /// The error of a send that was tried before, with an outcome that is open: only the agent's own word closes it.
+    pub(super) fn still_open(&self, operation: &Operation, options: &SendOptions, error: ClientError) -> ClientError {
+        let is_told = matches!(error, ClientError::OutcomeUnknown { .. });
+        let is_answered = matches!(error, ClientError::Rpc(_)) && !error.is_passing();
+        if is_told || is_answered { error } else { self.outcome_unknown(operation, options, error) }
     }
 
     /// The error of a send that may have been carried out.

@@ -304,7 +304,11 @@ impl TaskStream {
             let endpoint = &self.client.endpoint;
             return Err(endpoint.outcome_unknown(&opening.operation, &opening.options, broken()));
         }
-        match open(&self.client, opening).await? {
+        // The stream that broke had begun: whatever stands in the way of this one says nothing of what the message came to.
+        let opened = open(&self.client, opening)
+            .await
+            .map_err(|error| self.client.endpoint.still_open(&opening.operation, &opening.options, error))?;
+        match opened {
             Opened::Events(response) => self.response = Some(response),
             Opened::Whole(event) => self.ready.push_back(event),
         }

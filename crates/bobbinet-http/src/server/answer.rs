@@ -21,9 +21,10 @@ pub(super) fn json(status: StatusCode, body: impl Into<Bytes>) -> Response {
     with_type(status, JSON, body)
 }
 
-/// An answer with a JSON body that may be large, and what is let go with its last byte.
+/// An answer with a JSON body that may be large, and what is let go with its last byte. A large one becomes bytes as it is read,
+/// also if there was no room for it.
 pub(super) fn pieces(mut pieces: Pieces, room: Option<Room>) -> Response {
-    if room.is_none() {
+    if room.is_none() && pieces.len() <= CHUNK {
         return json(StatusCode::OK, pieces.next(usize::MAX).unwrap_or_default());
     }
     let chunks = stream::unfold((pieces, room), |(mut pieces, room)| async move {
@@ -93,5 +94,27 @@ fn status_of(kind: ErrorKind) -> StatusCode {
         | ErrorKind::MethodNotFound
         | ErrorKind::InvalidParams
         | ErrorKind::Internal => StatusCode::OK,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bobbinet_wire::Sink;
+    use futures::StreamExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_large_answer_is_never_one_buffer_with_room_or_without() {
+        let mut large = Pieces::default();
+        large.bytes().resize(10 * CHUNK, b' ');
+        let mut chunks = pieces(large, None).into_body().into_data_stream();
+        let mut taken = 0;
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk.unwrap();
+            assert!(chunk.len() <= CHUNK, "{}", chunk.len());
+            taken += chunk.len();
+        }
+        assert_eq!(taken, 10 * CHUNK);
     }
 }

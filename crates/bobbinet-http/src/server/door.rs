@@ -26,10 +26,10 @@ const ANSWER_CAPACITY: usize = 1 << 10;
 /// An answer of more bytes is counted as long as its reader has not taken it.
 const LARGE: usize = 64 << 10;
 
-/// How many tasks of a page are read before anything is known of their size.
-const LIST_STEP: usize = 10;
+/// How many more tasks of a page are read at a time than the time before, as long as all have been small.
+const LIST_GROWTH: usize = 4;
 
-/// How many are read at a time after that, if all before them were small: with the first ones, a page of the usual size.
+/// How many are read at a time at the most.
 const LIST_STEP_MAX: usize = 40;
 
 /// A caller before one agent, with what its request's headers say.
@@ -68,10 +68,10 @@ impl Door<'_> {
         match operation {
             Operation::Send(params) => self.send(params, place).await,
             Operation::SendStreaming(params) => self.send_streaming(params).await,
-            Operation::Get(params) => self.get(params).await,
+            Operation::Get(params) => self.get(params, place).await,
             // Boxed, so that the far more frequent ones need not carry the room for it.
-            Operation::List(params) => Box::pin(self.list(params)).await,
-            Operation::Cancel(params) => self.cancel(params).await,
+            Operation::List(params) => Box::pin(self.list(params, place)).await,
+            Operation::Cancel(params) => self.cancel(params, place).await,
             Operation::Subscribe(params) => Box::pin(self.subscribe(params)).await,
             Operation::ExtendedCard(_) => {
                 self.allow(Action::Get(self.agent), ErrorKind::PermissionDenied)?;
@@ -91,6 +91,7 @@ impl Door<'_> {
         if params.configuration.return_immediately {
             let handle = self.submit(params).await?;
             let task = handle.accepted().await.map_err(|error| self.fault(error, Doing::Send))?;
+            drop(place);
             return Ok(self.done(|out| response::write_task_wrapped(out, &task, selection)).await);
         }
         // The place to wait in is taken before anything is done: once the task is kept, there is no refusing.
@@ -150,18 +151,18 @@ impl Door<'_> {
         Ok(Answer::Stream(Box::new(events.holding(stream_place))))
     }
 
-    async fn get(&self, params: GetParams) -> Result<Answer, Error> {
+    async fn get(&self, params: GetParams, place: Place) -> Result<Answer, Error> {
         self.allow(Action::Get(self.agent), ErrorKind::TaskNotFound)?;
         let id = task_id(&params.id)?;
         let task = self.site.engine.get(self.caller, self.agent, &id).await;
         let task = task.map_err(|error| self.fault(error, Doing::Read))?;
         let selection = Selection::history(params.history_length);
+        drop(place);
         self.whole(|out| response::write_task(out, &task, selection)).await
     }
 
-    async fn list(&self, params: ListParams) -> Result<Answer, Error> {
+    async fn list(&self, params: ListParams, place: Place) -> Result<Answer, Error> {
         self.allow(Action::List(self.agent), ErrorKind::PermissionDenied)?;
-        let room = self.room(self.site.limits.page_bytes_max).await?;
         let (page_size, selection) = (
             params.page_size,
             Selection { history_length: params.history_length, artifacts: params.include_artifacts },
@@ -177,8 +178,9 @@ impl Door<'_> {
             };
             response::write_page(out.bytes(), page);
         });
-        let length = body.len();
-        Ok(Answer::Whole(body, (length > LARGE).then(|| room.shrink(length))))
+        drop(place);
+        let room = self.room(body.len()).await?;
+        Ok(Answer::Whole(body, room))
     }
 
     /// Reads a page a few tasks at a time, and ends it before the task that would make it too large: who lists does not know what
@@ -187,7 +189,9 @@ impl Door<'_> {
         let bytes_max = self.site.limits.page_bytes_max;
         let mut page = Page { tasks: Listed::default(), next: params.page_token, total: 0 };
         let mut left = usize::try_from(params.page_size).unwrap_or(usize::MAX);
-        let mut step = LIST_STEP;
+        // Nothing is known of their size yet, and one may be as large as a task can be.
+        let mut step = 1;
+        let mut is_light = true;
         let mut is_first = true;
         while left > 0 {
             let count = step.min(left);
@@ -203,6 +207,9 @@ impl Door<'_> {
             let before = page.tasks.len();
             for task in &list.tasks {
                 page.tasks.push(task, selection);
+                if page.tasks.len() > bytes_max {
+                    break;
+                }
             }
             if page.tasks.len() > bytes_max && !(is_first && count == 1) {
                 page.tasks.truncate(before);
@@ -210,6 +217,7 @@ impl Door<'_> {
                     return Ok(page);
                 }
                 // One of these is too much. Which one is seen when they are read one by one.
+                is_light = false;
                 step = 1;
                 continue;
             }
@@ -219,20 +227,22 @@ impl Door<'_> {
             }
             left -= count;
             page.next = list.next;
-            if page.next.is_none() {
+            if page.next.is_none() || page.tasks.len() > bytes_max {
                 break;
             }
             let heaviest = list.tasks.iter().map(|task| task.bytes).max().unwrap_or_default();
-            step = if step > 1 && heaviest <= LARGE { LIST_STEP_MAX } else { 1 };
+            is_light &= heaviest <= LARGE;
+            step = next_step(step, is_light);
         }
         Ok(page)
     }
 
-    async fn cancel(&self, params: CancelParams) -> Result<Answer, Error> {
+    async fn cancel(&self, params: CancelParams, place: Place) -> Result<Answer, Error> {
         self.allow(Action::Cancel(self.agent), ErrorKind::TaskNotFound)?;
         let id = task_id(&params.id)?;
         let task = self.site.engine.cancel(self.caller, self.agent, &id).await;
         let task = task.map_err(|error| self.fault(error, Doing::Cancel))?;
+        drop(place);
         Ok(self.done(|out| response::write_task(out, &task, Selection::ALL)).await)
     }
 
@@ -320,23 +330,26 @@ impl Door<'_> {
         fault::of_engine(error, doing, &self.site.limits)
     }
 
-    async fn room(&self, bytes: usize) -> Result<Room, Error> {
-        self.site.places.room(bytes).await.map_err(|full| fault::of_full(full, &self.site.limits))
+    /// Room for an answer, if it is large. Whoever calls has given back his request's place: there is nothing to do but wait.
+    async fn room(&self, bytes: usize) -> Result<Option<Room>, Error> {
+        if bytes <= LARGE {
+            return Ok(None);
+        }
+        let room = self.site.places.room(self.caller, bytes).await;
+        room.map(Some).map_err(|full| fault::of_full(full, &self.site.limits))
     }
 
     /// The answer to a read. A large one is refused if there is no room for it.
     async fn whole(&self, result: impl FnOnce(&mut Pieces)) -> Result<Answer, Error> {
         let out = self.written(result);
-        let length = out.len();
-        let room = if length > LARGE { Some(self.room(length).await?) } else { None };
+        let room = self.room(out.len()).await?;
         Ok(Answer::Whole(out, room))
     }
 
     /// The answer to what has been done: there is no refusing it any more.
     async fn done(&self, result: impl FnOnce(&mut Pieces)) -> Answer {
         let out = self.written(result);
-        let length = out.len();
-        let room = if length > LARGE { self.room(length).await.ok() } else { None };
+        let room = self.room(out.len()).await.ok().flatten();
         Answer::Whole(out, room)
     }
 
@@ -346,6 +359,11 @@ impl Door<'_> {
         envelope::write_result(&mut out, self.id, result);
         out
     }
+}
+
+/// How many tasks are read next, after so many, and if all so far have been small.
+fn next_step(step: usize, is_light: bool) -> usize {
+    if is_light { (step * LIST_GROWTH).min(LIST_STEP_MAX) } else { 1 }
 }
 
 /// A text that is no id of ours names no task.
@@ -359,4 +377,16 @@ fn skill_in(metadata: Option<&Json>) -> Option<SkillId> {
     let ours = metadata.read::<BTreeMap<String, Json>>().ok()?.remove(EXTENSION_URI)?;
     let skill = ours.read::<BTreeMap<String, Json>>().ok()?.remove("skill")?;
     SkillId::parse(&skill.read::<String>().ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_tasks_are_read_at_a_time_as_long_as_all_are_small() {
+        let steps = std::iter::successors(Some(1), |step| Some(next_step(*step, true)));
+        assert_eq!(steps.take(5).collect::<Vec<_>>(), [1, 4, 16, 40, 40]);
+        assert_eq!(next_step(40, false), 1);
+    }
 }

@@ -84,6 +84,8 @@ pub(super) struct Events {
     /// Written, not yet taken; of what is large, only as much as is taken.
     ready: Pieces,
     until: Until,
+    /// The first question that can end the stream: what was asked before has been answered already, and is told as what it is.
+    asks_from: Generation,
     is_over: bool,
     limits: HttpLimits,
     ends: Instant,
@@ -128,6 +130,7 @@ impl Events {
             selection,
             ready: Pieces::default(),
             until: Until::End,
+            asks_from: asks_from(task),
             is_over: false,
             limits: site.limits.clone(),
             ends,
@@ -231,7 +234,8 @@ impl Events {
                 response::write_update(out, task, context, told.at, &told.event)
             });
             self.ready.bytes().extend_from_slice(b"\n\n");
-            self.is_over |= self.until == Until::Question && is_question(&told.event);
+            let is_open = told.generation >= self.asks_from && is_question(&told.event);
+            self.is_over |= self.until == Until::Question && is_open;
         }
     }
 
@@ -247,6 +251,14 @@ impl Events {
         self.told = generation;
         self.ready.bytes().reserve(EVENT_CAPACITY);
         write!(self.ready.bytes(), "id: {}\ndata: ", generation.0).expect(WRITABLE);
+    }
+}
+
+/// The question that the task waits with now, or whichever comes next.
+fn asks_from(task: &Task) -> Generation {
+    match task.question {
+        Some(_) => task.asked,
+        None => Generation(task.generation.0 + 1),
     }
 }
 

@@ -1,6 +1,9 @@
 //! What is large is cut, counted or handed on in pieces; nobody's memory goes by what others do not read.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -76,7 +79,9 @@ async fn answers_that_nobody_takes_are_bounded_and_harm_no_small_ones() {
     let (status, answer) = whole(node.request("GetTask", &params)).await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(answer["error"]["data"][0]["metadata"]["limit"], "unsent_bytes_max");
-    // What is small needs none, nor does what has been done already.
+    // What is small needs none, also of a list, nor does what has been done already.
+    let (status, list) = whole(node.request("ListTasks", &json!({}))).await;
+    assert_eq!((status, &list["result"]["totalSize"]), (StatusCode::OK, &json!(1)));
     node.send("echo small").await;
     drop(slow);
     let room = async {
@@ -89,6 +94,68 @@ async fn answers_that_nobody_takes_are_bounded_and_harm_no_small_ones() {
     };
     let again = timeout(PATIENCE, room).await.expect("the room is given back");
     assert_eq!(again["result"], task);
+}
+
+/// Asks for a task and reads no more of the answer than its status.
+async fn read_slowly(node: &Node, params: &Value) -> TcpStream {
+    let mut slow = TcpStream::connect(node.address).await.unwrap();
+    slow.write_all(&node.raw("GetTask", params)).await.unwrap();
+    let mut first = [0; 12];
+    slow.read_exact(&mut first).await.unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200");
+    slow
+}
+
+#[tokio::test]
+async fn a_caller_has_so_much_room_for_what_he_does_not_read() {
+    const STEPS: usize = 8;
+    const SIZE: usize = 2 << 20;
+    let node = Node::limited(|limits| {
+        limits.unsent_bytes_max = 2 << 20;
+        limits.unsent_bytes_per_caller_max = 1 << 20;
+    })
+    .await;
+    node.worker.gate.add_permits(STEPS);
+    let task = node.send(&format!("steps {STEPS} {SIZE}")).await;
+    let params = json!({ "id": task["id"] });
+    let _slow = read_slowly(&node, &params).await;
+    let (status, answer) = whole(node.request("GetTask", &params)).await;
+    assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(answer["error"]["data"][0]["metadata"]["limit"], "unsent_bytes_per_caller_max");
+    // What is small needs none.
+    node.send("echo small").await;
+}
+
+#[tokio::test]
+async fn who_waits_for_room_keeps_no_place_from_those_who_ask_for_little() {
+    const SIZE: usize = 12 << 20;
+    let node = Node::limited(|limits| {
+        limits.unsent_bytes_max = 1 << 20;
+        limits.requests_max = 1;
+    })
+    .await;
+    node.worker.gate.add_permits(1);
+    let task = node.send(&format!("steps 1 {SIZE}")).await;
+    let params = json!({ "id": task["id"] });
+    let _slow = read_slowly(&node, &params).await;
+    let is_over = AtomicBool::new(false);
+    let waiting = async {
+        // Until it is refused for want of room, and not because the other one is at work.
+        while whole(node.request("GetTask", &params)).await.1["error"]["data"][0]["metadata"]["limit"]
+            != "unsent_bytes_max"
+        {}
+        is_over.store(true, Ordering::Relaxed);
+    };
+    let asking = async {
+        let mut refused_in_a_row = 0;
+        while !is_over.load(Ordering::Relaxed) {
+            let (status, _) = whole(node.request("ListTasks", &json!({}))).await;
+            refused_in_a_row = if status == StatusCode::OK { 0 } else { refused_in_a_row + 1 };
+            assert!(refused_in_a_row < 50, "who waits for room has the only place");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(PATIENCE, async { tokio::join!(waiting, asking) }).await.expect("the wait for room has an end");
 }
 
 #[tokio::test]

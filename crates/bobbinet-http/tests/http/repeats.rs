@@ -86,6 +86,30 @@ async fn a_stream_without_an_event_is_begun_again_under_a_key_alone() {
 }
 
 #[tokio::test]
+async fn a_stream_that_broke_and_cannot_be_begun_again_leaves_its_outcome_open() {
+    let begun_again = |answer: fn() -> Does| async move {
+        let agent = Foreign::start(keyed, move |asked| match asked.number {
+            0 => Does::Stream(Vec::new()),
+            _ => answer(),
+        });
+        let agent = agent.await;
+        let client = Client::connect(&agent.url, hasty()).await.unwrap();
+        let mut stream = client.send_streaming(says("pay 100"), &under("k")).await.unwrap();
+        let error = stream.next().await.unwrap_err();
+        assert_eq!(agent.count("SendStreamingMessage"), 2, "{error:?}");
+        error
+    };
+    for status in [|| Does::Says(404, "text/html", "<html>".to_owned()), || Does::Says(401, "text/html", String::new())]
+    {
+        let error = begun_again(status).await;
+        assert!(matches!(error, ClientError::OutcomeUnknown { key: Some(_), .. }), "{error:?}");
+    }
+    // What the agent itself says of the message closes it.
+    let error = begun_again(|| Does::Error(-32602)).await;
+    assert!(matches!(error, ClientError::Rpc(_)), "{error:?}");
+}
+
+#[tokio::test]
 async fn an_answer_to_a_task_is_as_any_message() {
     let does = |asked: &Asked| match asked.number {
         0 => Does::HangsUp,

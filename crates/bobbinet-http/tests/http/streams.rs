@@ -5,7 +5,7 @@ use std::time::Duration;
 use bobbinet_http::HttpLimits;
 use serde_json::{Value, json};
 
-use crate::node::{Node, message, reply};
+use crate::node::{Events, Node, message, reply};
 
 #[tokio::test]
 async fn a_streamed_task_tells_all_from_its_submission_to_its_end() {
@@ -84,6 +84,29 @@ async fn an_answer_that_is_asked_about_again_ends_its_stream_too() {
     let rest = subscription.rest().await;
     assert!(rest.iter().filter(|event| event.ends_with("INPUT_REQUIRED")).count() == 1, "{rest:?}");
     assert!(rest.last().unwrap().contains("COMPLETED"), "{rest:?}");
+}
+
+#[tokio::test]
+async fn a_message_that_comes_again_is_streamed_past_the_questions_that_were_answered() {
+    let node = Node::start().await;
+    let params = message("ask");
+    let again = async || {
+        let request = node.request("SendStreamingMessage", &params).header("idempotency-key", "k");
+        Events::open(request).await.rest().await
+    };
+    assert_eq!(again().await, ["1 task SUBMITTED", "2 INPUT_REQUIRED"]);
+    assert_eq!(again().await, ["1 task SUBMITTED", "2 INPUT_REQUIRED"], "the question is open");
+    let task = node.result("ListTasks", json!({})).await["tasks"][0].take();
+    node.result("SendMessage", reply("ask again", &task)).await;
+    let told = again().await;
+    let questions = told.iter().filter(|event| event.ends_with("INPUT_REQUIRED")).count();
+    assert_eq!(questions, 2, "one that was answered, and the one that is open: {told:?}");
+    assert!(told.last().unwrap().ends_with("INPUT_REQUIRED"), "{told:?}");
+    let mut that = reply("that", &task);
+    that["message"]["messageId"] = json!("m-2");
+    node.result("SendMessage", that).await;
+    let told = again().await;
+    assert!(told.last().unwrap().contains("COMPLETED"), "{told:?}");
 }
 
 #[tokio::test]
