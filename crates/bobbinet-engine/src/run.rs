@@ -204,7 +204,7 @@ impl Run {
     /// Lends the run's call slot while it waits for its turn: whoever waits is in nobody's way.
     pub fn step_aside(&self) -> Aside {
         let seat = self.engine.seats.get(&self.task.agent);
-        Aside(seat.and_then(|seat| seat.slots.lend(&self.engine)))
+        Aside(seat.map(|seat| seat.slots.lend(&self.engine)))
     }
 
     /// Returns when the task was canceled. The agent should tell the other side, and may take [`LATE_MAX`] to learn

@@ -10,8 +10,8 @@ use tokio::sync::Notify;
 
 use crate::{Agent, engine::Inner};
 
-/// Slots of calls that wait, for their callers or for one another, which are lent meanwhile. Calls beyond that wait with
-/// their slots.
+/// Slots of calls that wait, for their callers or for one another, which are lent to new tasks meanwhile. Calls beyond that
+/// wait with their slots: no new task begins on those, but whoever wants a lent one back goes on as if they were free.
 const LENT_MAX: usize = 32;
 
 /// How many tasks stand in one agent's line in memory. Those beyond wait in the log, and reconcile puts them in line as it
@@ -31,6 +31,8 @@ pub(crate) struct Slots {
 struct State {
     used: usize,
     lent: usize,
+    /// Of those used: of calls that wait, and were not lent since enough are.
+    idle: usize,
     /// Those that have lent theirs, and want it back.
     wanted: usize,
     line: VecDeque<TaskId>,
@@ -51,6 +53,11 @@ impl State {
         if self.line.len() < LINE_MAX && self.in_line.insert(id) {
             self.line.push_back(id);
         }
+    }
+
+    /// Whether one more that has waited may go on. Nobody waits for those that wait themselves.
+    fn has_room(&self, max: usize) -> bool {
+        self.used.saturating_sub(self.idle) < max
     }
 }
 
@@ -87,21 +94,40 @@ impl Slots {
 
     /// Lends the slot of a call that waits. Where what this gives is dropped instead of taken back, the agent may have more
     /// calls than slots for a while: nobody who has an answer waits for others.
-    pub(crate) fn lend(self: &Arc<Self>, engine: &Arc<Inner>) -> Option<Lent> {
-        {
+    pub(crate) fn lend(self: &Arc<Self>, engine: &Arc<Inner>) -> Lent {
+        self.lend_for(&Arc::downgrade(engine))
+    }
+
+    fn lend_for(self: &Arc<Self>, engine: &Weak<Inner>) -> Lent {
+        let is_kept = {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            if state.lent >= LENT_MAX {
-                return None;
+            let is_kept = state.lent >= LENT_MAX;
+            if is_kept {
+                state.idle += 1;
+                self.tell_of_room(&state);
+            } else {
+                state.lent += 1;
             }
-            state.lent += 1;
+            is_kept
+        };
+        if !is_kept {
+            // Dropped at once: to whoever is next.
+            drop(Permit { slots: self.clone(), engine: engine.clone() });
         }
-        // Dropped at once: to whoever is next.
-        drop(Permit { slots: self.clone(), engine: Arc::downgrade(engine) });
-        Some(Lent { slots: self.clone(), is_back: false })
+        Lent { slots: self.clone(), is_kept, is_back: false }
     }
 
     fn retire(&self) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).used -= 1;
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.used -= 1;
+        self.tell_of_room(&state);
+    }
+
+    /// Wakes one that wants its slot back, if there is room.
+    fn tell_of_room(&self, state: &State) {
+        if state.wanted > 0 && state.has_room(self.max) {
+            self.freed.notify_one();
+        }
     }
 
     /// Gives a slot back. The one who has waited longest keeps it.
@@ -115,9 +141,7 @@ impl Slots {
             }
             None => {
                 state.used -= 1;
-                if state.wanted > 0 {
-                    self.freed.notify_one();
-                }
+                self.tell_of_room(&state);
                 None
             }
         }
@@ -128,6 +152,8 @@ impl Slots {
 #[derive(Debug)]
 pub(crate) struct Lent {
     slots: Arc<Slots>,
+    /// Enough were lent: no new task has this one.
+    is_kept: bool,
     is_back: bool,
 }
 
@@ -148,12 +174,20 @@ impl Lent {
 
     fn try_take_back(&mut self) -> bool {
         let mut state = self.slots.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.used < self.slots.max {
-            state.lent -= 1;
-            state.used += 1;
+        if state.has_room(self.slots.max) {
+            self.put_back(&mut state);
             self.is_back = true;
         }
         self.is_back
+    }
+
+    fn put_back(&self, state: &mut State) {
+        if self.is_kept {
+            state.idle -= 1;
+        } else {
+            state.lent -= 1;
+            state.used += 1;
+        }
     }
 }
 
@@ -161,8 +195,7 @@ impl Drop for Lent {
     fn drop(&mut self) {
         if !self.is_back {
             let mut state = self.slots.state.lock().unwrap_or_else(PoisonError::into_inner);
-            state.lent -= 1;
-            state.used += 1;
+            self.put_back(&mut state);
         }
     }
 }
@@ -181,9 +214,7 @@ impl Drop for Wanted {
     fn drop(&mut self) {
         let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.wanted -= 1;
-        if state.wanted > 0 && state.used < self.0.max {
-            self.0.freed.notify_one();
-        }
+        self.0.tell_of_room(&state);
     }
 }
 
@@ -204,9 +235,78 @@ impl Drop for Permit {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use bobbinet_core::{Description, Outcome, Plan};
     use uuid::Uuid;
 
     use super::*;
+    use crate::{Request, Run};
+
+    /// An agent of one slot, of which nothing is asked but that.
+    #[derive(Debug)]
+    struct Nobody;
+
+    #[async_trait::async_trait]
+    impl Agent for Nobody {
+        fn describe(&self) -> Arc<Description> {
+            unreachable!("nobody asks")
+        }
+
+        fn prepare(&self, _: &Request<'_>) -> Plan {
+            unreachable!("nobody asks")
+        }
+
+        fn call_slots(&self) -> usize {
+            1
+        }
+
+        fn ready(&self) -> Result<(), String> {
+            Ok(())
+        }
+
+        async fn run(&self, _: Run) -> Outcome {
+            unreachable!("nobody asks")
+        }
+
+        async fn shutdown(&self) {}
+    }
+
+    /// Whether the loan is taken back once this was done.
+    async fn is_taken_back_after(slots: &Arc<Slots>, loan: Lent, deed: impl FnOnce()) -> bool {
+        let mut back = std::pin::pin!(loan.take_back());
+        let soon = Duration::from_secs(1);
+        assert!(tokio::time::timeout(soon, back.as_mut()).await.is_err(), "{:?}", slots.state);
+        deed();
+        tokio::time::timeout(soon, back).await.is_ok()
+    }
+
+    fn with(state: State) -> Arc<Slots> {
+        Arc::new(Slots { state: Mutex::new(state), ..Arc::into_inner(Slots::new(Arc::new(Nobody))).unwrap() })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slot_that_becomes_free_while_nothing_begins_any_more_goes_to_whoever_wants_one_back() {
+        let slots = with(State { used: 1, lent: 1, ..State::default() });
+        let loan = Lent { slots: slots.clone(), is_kept: false, is_back: false };
+        // Of an engine that is gone.
+        let permit = Permit { slots: slots.clone(), engine: Weak::new() };
+        assert!(is_taken_back_after(&slots, loan, || drop(permit)).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_the_slot_of_a_call_that_waits_itself() {
+        let slots = with(State { used: 1, lent: LENT_MAX, ..State::default() });
+        let loan = Lent { slots: slots.clone(), is_kept: false, is_back: false };
+        let kept = std::cell::OnceCell::new();
+        let wait = || kept.set(slots.lend_for(&Weak::new())).unwrap();
+        assert!(is_taken_back_after(&slots, loan, wait).await);
+        // It goes on when the other has given its own back, and takes no second slot.
+        let permit = Permit { slots: slots.clone(), engine: Weak::new() };
+        assert!(is_taken_back_after(&slots, kept.into_inner().unwrap(), || drop(permit)).await);
+        let state = slots.state.lock().unwrap();
+        assert_eq!((state.used, state.lent, state.idle, state.wanted), (1, LENT_MAX - 1, 0, 0));
+    }
 
     #[test]
     fn a_line_has_an_end() {

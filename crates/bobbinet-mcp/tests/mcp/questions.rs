@@ -150,6 +150,42 @@ async fn an_open_question_holds_up_only_those_who_must_wait_and_they_see_why() {
 }
 
 #[tokio::test]
+async fn more_calls_in_line_than_slots_are_lent_all_come_to_their_end() {
+    /// More than the engine lends slots.
+    const CALLS: usize = 40;
+    let lab = Lab::with(&["good"], limits(), |config| {
+        config.call_slots = 1;
+        config.interactive = vec!["ask".to_owned(), "echo".to_owned()];
+    });
+    let lab = lab.await.ready().await;
+    let asked = lab.send("good", say("ask")).await;
+    assert_eq!(view(&asked), QUESTION);
+    let calls = (0..CALLS).map(|_| lab.submit_as("bob", "good", say("echo text=mine"))).collect::<Vec<_>>();
+    // One slot is lent by the call that asked, 31 by those in line behind it, and one is kept by the last of these.
+    let waiting = async {
+        loop {
+            let mut count = 0;
+            for call in &calls {
+                let task = lab.engine.get(&caller_named("bob"), &name_of("good"), &call.id()).await;
+                count += usize::from(task.is_ok_and(|task| task.status_message.is_some()));
+            }
+            if count >= 32 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.expect("they wait for their turn");
+    let done = lab.reply("good", &asked.id, say("Ann")).await;
+    assert!(view(&done).contains("Ann"), "{}", view(&done));
+    for call in &calls {
+        let task = tokio::time::timeout(PATIENCE, settled(call)).await.expect("it comes to its end");
+        assert_eq!(view(&task), "completed: mine");
+    }
+    lab.close().await;
+}
+
+#[tokio::test]
 async fn a_question_that_others_wait_for_is_let_go_of_and_its_task_says_so() {
     for effect in [Effect::ReadOnly, Effect::AtMostOnce] {
         let lab = Lab::with(&["good"], limits(), |config| {
