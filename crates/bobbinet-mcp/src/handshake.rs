@@ -62,6 +62,8 @@ pub(crate) struct Opening {
     pub(crate) era: Era,
     /// The version to propose in a handshake, if not the newest.
     pub(crate) version: Option<&'static str>,
+    /// Lives in a row that ended over a handshake in the newest version.
+    pub(crate) ends: u32,
 }
 
 /// Why there is no agreement.
@@ -433,7 +435,7 @@ mod tests {
     }
 
     fn auto() -> Opening {
-        Opening { era: Era::Auto, version: None }
+        Opening { era: Era::Auto, version: None, ends: 0 }
     }
 
     fn result(id: i64, result: &str) -> Option<String> {
@@ -488,7 +490,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_refused_version_is_tried_once_more_with_another() {
-        let legacy = Opening { era: Era::Legacy, version: None };
+        let legacy = Opening { era: Era::Legacy, version: None, ends: 0 };
         for (message, expected) in [
             (
                 "supported: 2024-10-07, 2025-03-26",
@@ -515,7 +517,7 @@ mod tests {
         let (agreed, _) = check(&auto(), |_, _, _| None).await;
         let refusal = agreed.unwrap_err();
         assert_eq!((refusal.is_gone, refusal.text.as_str()), (true, "it closed its output before it was ready"));
-        let modern = Opening { era: Era::Modern, version: None };
+        let modern = Opening { era: Era::Modern, version: None, ends: 0 };
         let (agreed, said) = check(&modern, |_, id, _| error(&id.to_string(), -32_601, "what?")).await;
         assert_eq!(agreed.unwrap_err().text, "it refused to say what it speaks: what? (-32601)");
         assert_eq!(said, "server/discover");

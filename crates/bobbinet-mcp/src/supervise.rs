@@ -28,6 +28,10 @@ use crate::{
 /// How soon a server that failed over the list of its tools is asked again; each further time after twice as long.
 const LIST_RETRY_FIRST: Duration = Duration::from_secs(1);
 
+/// A server that ends over the handshake in the newest version so often in a row is greeted in the version that it hints at.
+/// Once says nothing of versions: it may end of anything, and an older version has less to offer.
+const NEWEST_ENDS_MAX: u32 = 2;
+
 /// The longest time between two such questions.
 const LIST_RETRY_MAX: Duration = Duration::from_secs(60);
 
@@ -501,7 +505,7 @@ fn first_opening(configured: Era, known: Option<Era>) -> Opening {
         (Era::Auto, Some(Era::Auto | Era::Modern) | None) => Era::Auto,
         (Era::Modern | Era::Legacy, _) => configured,
     };
-    Opening { era, version: None }
+    Opening { era, version: None, ends: 0 }
 }
 
 /// How a server is spoken to after it did not get ready: one that was asked for its era is greeted as an old one, one that was
@@ -516,8 +520,13 @@ fn next_opening(configured: Era, tried: &Opening, error: &StartError) -> Opening
         (Era::Modern | Era::Legacy, _) => configured,
     };
     // What an old one hints at is for its next greeting, also if it is asked in between.
-    let version = if tried.era == Era::Auto { tried.version } else { error.version };
-    Opening { era, version }
+    let (version, ends) = match (tried.era, error.version) {
+        (Era::Auto, _) => (tried.version, tried.ends),
+        (Era::Legacy | Era::Modern, None) => (None, 0),
+        (Era::Legacy | Era::Modern, Some(_)) if tried.ends + 1 < NEWEST_ENDS_MAX => (None, tried.ends + 1),
+        (Era::Legacy | Era::Modern, Some(hint)) => (Some(hint), 0),
+    };
+    Opening { era, version, ends }
 }
 
 async fn sleep_or_never(pause: Option<Duration>) {
@@ -558,17 +567,23 @@ mod tests {
     #[test]
     fn a_server_that_does_not_get_ready_is_spoken_to_in_the_other_way() {
         let error = |was_started, version| StartError { text: String::new(), was_started, version };
-        let opening = |era, version| Opening { era, version };
+        let opening = |era, version, ends| Opening { era, version, ends };
         let check = |configured, tried: Opening, error: StartError, expected: Opening| {
             assert_eq!(next_opening(configured, &tried, &error), expected, "{configured:?} {tried:?}");
         };
         let old = Some("2024-11-05");
-        check(Era::Auto, opening(Era::Auto, None), error(true, old), opening(Era::Legacy, None));
-        check(Era::Auto, opening(Era::Legacy, None), error(true, old), opening(Era::Auto, old));
-        check(Era::Auto, opening(Era::Auto, old), error(true, None), opening(Era::Legacy, old));
-        check(Era::Auto, opening(Era::Auto, old), error(false, None), opening(Era::Auto, old));
-        check(Era::Legacy, opening(Era::Legacy, None), error(true, old), opening(Era::Legacy, old));
-        check(Era::Modern, opening(Era::Modern, None), error(true, None), opening(Era::Modern, None));
+        let [auto, legacy, modern] = [Era::Auto, Era::Legacy, Era::Modern];
+        check(auto, opening(auto, None, 0), error(true, old), opening(legacy, None, 0));
+        // One end is no reason for an older version; a second one in a row is, whatever was asked in between.
+        check(auto, opening(legacy, None, 0), error(true, old), opening(auto, None, 1));
+        check(auto, opening(auto, None, 1), error(true, old), opening(legacy, None, 1));
+        check(auto, opening(legacy, None, 1), error(true, old), opening(auto, old, 0));
+        check(auto, opening(legacy, None, 1), error(true, None), opening(auto, None, 0));
+        check(auto, opening(auto, old, 0), error(true, None), opening(legacy, old, 0));
+        check(auto, opening(auto, old, 0), error(false, None), opening(auto, old, 0));
+        check(legacy, opening(legacy, None, 0), error(true, old), opening(legacy, None, 1));
+        check(legacy, opening(legacy, None, 1), error(true, old), opening(legacy, old, 0));
+        check(modern, opening(modern, None, 0), error(true, None), opening(modern, None, 0));
         assert_eq!(first_opening(Era::Auto, Some(Era::Legacy)).era, Era::Legacy);
         assert_eq!(first_opening(Era::Auto, Some(Era::Modern)).era, Era::Auto);
         assert_eq!(first_opening(Era::Modern, Some(Era::Legacy)).era, Era::Modern);
