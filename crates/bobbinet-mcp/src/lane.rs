@@ -48,7 +48,8 @@ pub(crate) enum Manner {
     Unknown,
     /// It is known to ask.
     Asks,
-    /// The server has died under it: it runs alone, so that it takes nobody with it.
+    /// The server has died under it: it runs alone, so that it takes nobody with it. That is over, in line and inside,
+    /// after as long as the death is held against it: a long call does not keep everybody out to its end.
     Deadly,
 }
 
@@ -107,20 +108,31 @@ pub(crate) struct Lane {
     inner: Mutex<Inner>,
     changed: Notify,
     hold: Duration,
+    /// How long a call is [`Manner::Deadly`].
+    deadly_for: Duration,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
     next: u64,
     /// Those that wait, in the order they came.
-    line: Vec<(u64, Guest)>,
+    line: Vec<Waiting>,
     inside: BTreeMap<u64, Inside>,
+}
+
+/// A call that waits.
+#[derive(Debug)]
+struct Waiting {
+    ticket: u64,
+    guest: Guest,
+    since: Instant,
 }
 
 /// A call that was let in.
 #[derive(Debug)]
 struct Inside {
     guest: Guest,
+    since: Instant,
     /// Its questions that wait for their answers.
     questions: usize,
     /// It has its answer, and waits until it may go on.
@@ -146,17 +158,26 @@ enum Door {
 impl Lane {
     pub(crate) fn of(config: &McpConfig) -> Self {
         let limits = &config.limits;
+        let deadly_for = Duration::from_millis(limits.deaths_within_ms);
         Self {
-            blame: Blame::new(Duration::from_millis(limits.deaths_within_ms)),
+            blame: Blame::new(deadly_for),
             asking: Mutex::new(config.interactive.iter().cloned().collect()),
             inner: Mutex::default(),
             changed: Notify::new(),
             hold: Duration::from_millis(limits.hold_for_others_ms),
+            deadly_for,
         }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().expect("nobody panics while looking who is in whose way")
+        let mut inner = self.inner.lock().expect("nobody panics while looking who is in whose way");
+        let now = Instant::now();
+        for (guest, since) in inner.guests() {
+            if guest.manner == Manner::Deadly && since + self.deadly_for <= now {
+                guest.manner = if self.is_asking(&guest.tool) { Manner::Asks } else { Manner::Unknown };
+            }
+        }
+        inner
     }
 
     fn asking(&self) -> MutexGuard<'_, BTreeSet<String>> {
@@ -178,7 +199,7 @@ impl Lane {
     pub(crate) fn try_enter(self: &Arc<Self>, guest: &Guest) -> Result<Place, Why> {
         let guest = self.informed(guest);
         let mut inner = self.inner();
-        match inner.door(&guest, None) {
+        match inner.door(&guest, None, self.hold) {
             Door::Closed(why) => Err(why),
             Door::Open => {
                 let ticket = inner.let_in(guest);
@@ -193,7 +214,7 @@ impl Lane {
         let guest = self.informed(guest);
         let mut inner = self.inner();
         let ticket = inner.ticket();
-        inner.line.push((ticket, guest));
+        inner.line.push(Waiting { ticket, guest, since: Instant::now() });
         self.change(inner);
         Spot { lane: self.clone(), ticket }
     }
@@ -283,7 +304,14 @@ impl Inner {
 
     fn let_in(&mut self, guest: Guest) -> u64 {
         let ticket = self.ticket();
-        let inside = Inside { guest, questions: 0, is_resuming: false, in_the_way_since: None, given_up_until: None };
+        let inside = Inside {
+            guest,
+            since: Instant::now(),
+            questions: 0,
+            is_resuming: false,
+            in_the_way_since: None,
+            given_up_until: None,
+        };
         self.inside.insert(ticket, inside);
         ticket
     }
@@ -292,23 +320,39 @@ impl Inner {
         self.inside.retain(|_, inside| inside.given_up_until.is_none_or(|until| until > now));
     }
 
+    /// All calls, and since when they are where they are.
+    fn guests(&mut self) -> impl Iterator<Item = (&mut Guest, Instant)> {
+        let line = self.line.iter_mut().map(|waiting| (&mut waiting.guest, waiting.since));
+        line.chain(self.inside.values_mut().map(|inside| (&mut inside.guest, inside.since)))
+    }
+
+    /// When the next call may be let in although nothing has changed, if time does that.
+    fn next_lapse(&mut self, deadly_for: Duration) -> Option<Instant> {
+        let given_up = self.inside.values().filter_map(|inside| inside.given_up_until).min();
+        let deadly = self.guests().filter(|(guest, _)| guest.manner == Manner::Deadly);
+        let deadly = deadly.map(|(_, since)| since + deadly_for).min();
+        given_up.into_iter().chain(deadly).min()
+    }
+
     /// Whether the guest can be let in: nobody inside keeps it out, and it is not the turn of somebody before it in line.
-    fn door(&mut self, guest: &Guest, place: Option<u64>) -> Door {
-        self.forget_old(Instant::now());
+    fn door(&mut self, guest: &Guest, place: Option<u64>, hold: Duration) -> Door {
+        let now = Instant::now();
+        self.forget_old(now);
         if let Some(why) = self.inside.values().find_map(|inside| keeps_out(inside, guest)) {
             return Door::Closed(why);
         }
-        for (ticket, earlier) in &self.line {
+        for Waiting { ticket, guest: earlier, since } in &self.line {
             if place == Some(*ticket) {
                 break;
             }
             let Some(why) = keep_apart(earlier, guest) else { continue };
-            // Whoever waits for people, or for what nobody knows the end of, is overtaken.
+            // Whoever waits for people, or for what nobody knows the end of, is overtaken, but not for ever: each call that
+            // overtakes may ask a question of its own.
             let waits_for_people = self.inside.values().any(|inside| {
                 let is_slow = inside.waits_for_answer() || inside.given_up_until.is_some();
                 is_slow && keeps_out(inside, earlier).is_some()
             });
-            if !waits_for_people {
+            if !waits_for_people || *since + hold <= now {
                 return Door::Closed(why);
             }
         }
@@ -319,7 +363,7 @@ impl Inner {
         let now = Instant::now();
         for inside in self.inside.values_mut() {
             let is_in_the_way = inside.waits_for_answer()
-                && self.line.iter().any(|(_, guest)| {
+                && self.line.iter().any(|Waiting { guest, .. }| {
                     guest.owner != inside.guest.owner && keeps_out(inside, guest) == Some(Why::Question)
                 });
             inside.in_the_way_since = is_in_the_way.then(|| inside.in_the_way_since.unwrap_or(now));
@@ -392,7 +436,7 @@ impl Spot {
     /// Lets the call in, if that can still be done.
     pub(crate) fn enter(&self) -> Option<Place> {
         let (mut inner, guest) = self.look().ok()?;
-        inner.line.retain(|(ticket, _)| *ticket != self.ticket);
+        inner.line.retain(|waiting| waiting.ticket != self.ticket);
         let ticket = inner.let_in(guest);
         self.lane.change(inner);
         Some(Place { lane: self.lane.clone(), ticket })
@@ -401,18 +445,18 @@ impl Spot {
     /// Whether the call can be let in, or why not, and when to look again although nothing has changed.
     fn look(&self) -> Result<(MutexGuard<'_, Inner>, Guest), (Why, Option<Instant>)> {
         let mut inner = self.lane.inner();
-        let place = inner.line.iter().position(|(ticket, _)| *ticket == self.ticket);
+        let place = inner.line.iter().position(|waiting| waiting.ticket == self.ticket);
         let place = place.expect("it stands in line until it is let in, and is not asked for after that");
-        let guest = self.lane.informed(&inner.line[place].1);
-        if guest.manner != inner.line[place].1.manner {
+        let guest = self.lane.informed(&inner.line[place].guest);
+        if guest.manner != inner.line[place].guest.manner {
             // It may be in need of other things now.
-            inner.line[place].1 = guest.clone();
+            inner.line[place].guest = guest.clone();
             inner.look_who_is_in_the_way();
             self.lane.changed.notify_waiters();
         }
-        match inner.door(&guest, Some(self.ticket)) {
+        match inner.door(&guest, Some(self.ticket), self.lane.hold) {
             Door::Open => Ok((inner, guest)),
-            Door::Closed(why) => Err((why, inner.inside.values().filter_map(|inside| inside.given_up_until).min())),
+            Door::Closed(why) => Err((why, inner.next_lapse(self.lane.deadly_for))),
         }
     }
 }
@@ -420,7 +464,7 @@ impl Spot {
 impl Drop for Spot {
     fn drop(&mut self) {
         let mut inner = self.lane.inner();
-        inner.line.retain(|(ticket, _)| *ticket != self.ticket);
+        inner.line.retain(|waiting| waiting.ticket != self.ticket);
         self.lane.change(inner);
     }
 }
@@ -653,6 +697,41 @@ mod tests {
         drop((question, asker));
         assert_eq!(enter(&lane, "eve", Manner::Reads).unwrap_err(), Why::Asks, "it is the other's turn now");
         drop(read);
+        patient.await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_killed_its_server_runs_alone_for_a_while_and_not_to_its_end() {
+        let lane = lane();
+        let long = enter(&lane, "ann", Manner::Unknown).unwrap();
+        let (deadly, other) = (guest("ann", Manner::Deadly), guest("bob", Manner::Unknown));
+        let begun = Instant::now();
+        // Nothing happens that would make them look: each waits for its time alone.
+        let waiting = async { tokio::join!(line_up(&lane, &deadly, |_| {}), line_up(&lane, &other, |_| {})) };
+        let minutes = Duration::from_secs(600);
+        let places = tokio::time::timeout(minutes, waiting).await.expect("in line, it is over");
+        assert_eq!(begun.elapsed().as_secs(), lane.deadly_for.as_secs());
+        drop((long, places));
+        let inside = enter(&lane, "ann", Manner::Deadly).unwrap();
+        assert_eq!(enter(&lane, "bob", Manner::Reads).unwrap_err(), Why::Deadly);
+        tokio::time::timeout(minutes, line_up(&lane, &other, |_| {})).await.expect("inside, it is over");
+        drop(inside);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_for_people_is_overtaken_for_no_longer_than_a_question_is_held() {
+        let lane = lane();
+        let asker = enter(&lane, "ann", Manner::Asks).unwrap();
+        let question = lane.whose(&[asker.ticket]).unwrap();
+        let patient = guest("bob", Manner::Asks);
+        let mut patient = std::pin::pin!(line_up(&lane, &patient, |_| {}));
+        assert!(tokio::time::timeout(lane.hold - Duration::from_secs(1), patient.as_mut()).await.is_err());
+        let second = enter(&lane, "ann", Manner::Asks).unwrap();
+        let another = lane.whose(&[second.ticket]).unwrap();
+        assert!(tokio::time::timeout(Duration::from_secs(1), patient.as_mut()).await.is_err());
+        drop((question, asker));
+        assert_eq!(enter(&lane, "ann", Manner::Asks).unwrap_err(), Why::Asks, "it is the other's turn after these");
+        drop((another, second));
         patient.await;
     }
 }
