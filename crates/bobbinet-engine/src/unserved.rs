@@ -9,7 +9,7 @@ use std::{
 use bobbinet_core::{AgentName, Command, State, TaskId, Timestamp};
 use bobbinet_store::{Census, Query, Summary};
 use futures::{TryStreamExt, stream};
-use tracing::warn;
+use tracing::{error, warn};
 
 use crate::{
     EngineError,
@@ -65,9 +65,17 @@ impl Inner {
         for (tenant, agent) in agents {
             let waiting = self.unserved_of(tenant, agent).await?;
             let told = stream::iter(waiting.into_iter().map(Ok)).try_for_each_concurrent(AT_A_TIME, |id| async move {
-                let Some(entry) = self.entry(&id).await? else { return Ok(()) };
-                match self.command(&entry, Command::Serve, None).await {
-                    Ok(_) | Err(EngineError::Refused(_)) => Ok(()),
+                let served = async {
+                    let Some(entry) = self.entry(&id).await? else { return Ok(()) };
+                    self.command(&entry, Command::Serve, None).await.map(drop)
+                };
+                match served.await {
+                    Ok(()) | Err(EngineError::Refused(_)) => Ok(()),
+                    // One that cannot be read keeps no other from being served, and no node from starting.
+                    Err(EngineError::Corrupt(why)) => {
+                        error!(task = %id, why, "a task cannot be told that its agent is back");
+                        Ok(())
+                    }
                     Err(error) => Err(error),
                 }
             });

@@ -33,6 +33,9 @@ use crate::{config::OPEN_FILES, isolation, procfs, sweep::MARK};
 /// The argument that makes the shim become the server, if its parent is still the one named.
 const DIE_WITH: &str = "--die-with";
 
+/// The argument that makes the shim try to hide the folders by mounts, and end.
+const TRY: &str = "--try-isolation";
+
 /// The argument before each folder that the server must not see.
 pub(crate) const HIDE: &str = "--hide";
 
@@ -74,6 +77,10 @@ pub fn exec_mcp(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         return fail("usage: exec-mcp -- COMMAND [ARGUMENT]...", 2);
     };
     match prefix {
+        [prefix @ .., flag] if flag == TRY => match isolation::try_mounts(&values(prefix, HIDE)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(why) => fail(&why, 1),
+        },
         [prefix @ .., flag, parent] if flag == DIE_WITH => become_server(prefix, parent, program, arguments),
         prefix => guard(prefix, command),
     }
@@ -113,16 +120,12 @@ fn become_server(prefix: &[OsString], parent: &OsStr, program: &OsStr, arguments
 
 /// Hides what is to be hidden, and tells the node on standard error, before the server can write there.
 fn isolate(prefix: &[OsString]) -> Result<(), String> {
-    let values = |flag: &str| {
-        let pairs = prefix.iter().zip(prefix.iter().skip(1));
-        pairs.filter(|(name, _)| **name == flag).map(|(_, value)| value.clone()).collect::<Vec<_>>()
-    };
-    let hidden = values(HIDE).into_iter().map(PathBuf::from).collect::<Vec<_>>();
+    let hidden = values(prefix, HIDE);
     if hidden.is_empty() {
         return Ok(());
     }
-    let is_required = values(ISOLATION).iter().any(|word| word == REQUIRED);
-    let found = isolation::hide(&hidden);
+    let is_required = values(prefix, ISOLATION).iter().any(|word| word.as_os_str() == REQUIRED);
+    let found = isolation::hide(&hidden, || try_out(prefix));
     let told = match &found {
         Ok(means) => format!("{ISOLATED} {}", means.as_str()),
         Err(why) => format!("{NOT_ISOLATED} {why}"),
@@ -131,6 +134,23 @@ fn isolate(prefix: &[OsString]) -> Result<(), String> {
     let mark = std::env::var(MARK).unwrap_or_default();
     let _ = writeln!(std::io::stderr(), "{mark} {told}");
     found.map(drop).or_else(|why| if is_required { Err(why) } else { Ok(()) })
+}
+
+/// What follows a flag, each time it is there.
+fn values(prefix: &[OsString], flag: &str) -> Vec<PathBuf> {
+    let pairs = prefix.iter().zip(prefix.iter().skip(1));
+    pairs.filter(|(name, _)| **name == flag).map(|(_, value)| PathBuf::from(value)).collect()
+}
+
+/// Whether a process that is good for nothing else could hide the folders by mounts.
+fn try_out(prefix: &[OsString]) -> Result<(), String> {
+    let tried = Command::new("/proc/self/exe").args(prefix).args([TRY, "--", "-"]).output();
+    let tried = tried.map_err(|error| format!("a mount namespace could not be tried: {error}"))?;
+    if tried.status.success() {
+        return Ok(());
+    }
+    let why = String::from_utf8_lossy(&tried.stderr);
+    Err(why.trim().trim_start_matches("bobbinet exec-mcp: ").to_owned())
 }
 
 /// The first stage: starts the second, and waits for one of the reasons to end it all.

@@ -60,9 +60,10 @@ const LANDLOCK: ABI = ABI::V2;
 
 /// Hides these folders from this process and all that it starts, for good. The error says why neither way can be gone.
 ///
-/// The process must have one thread only.
-pub(crate) fn hide(folders: &[PathBuf]) -> Result<Means, String> {
-    let by_mounts = match by_mounts(folders) {
+/// The process must have one thread only. `is_permitted` is whether another process could do it by mounts: half of it, as some
+/// systems permit, would leave this one a stranger to its own files.
+pub(crate) fn hide(folders: &[PathBuf], is_permitted: impl FnOnce() -> Result<(), String>) -> Result<Means, String> {
+    let by_mounts = match is_permitted().and_then(|()| by_mounts(folders)) {
         Ok(()) => return Ok(Means::Mounts),
         Err(why) => why,
     };
@@ -75,6 +76,11 @@ fn working_folders() -> Vec<PathBuf> {
     let folders = env::current_dir().into_iter().chain(variables).filter_map(|folder| folder.canonicalize().ok());
     // Nobody makes anything in the root folder itself, though containers start there.
     folders.filter(|folder| folder != Path::new("/")).collect()
+}
+
+/// The same by mounts alone, for a process that is only to see whether that works.
+pub(crate) fn try_mounts(folders: &[PathBuf]) -> Result<(), String> {
+    by_mounts(folders)
 }
 
 fn by_mounts(folders: &[PathBuf]) -> Result<(), String> {

@@ -102,12 +102,14 @@ impl Resolver<'_> {
         };
         // What takes long is checked when the call is made, away from the threads that serve everybody.
         let Some(found) = tool.input.check_light(data) else { return call(tool, data.clone(), Vec::new()) };
-        let (fields, violations, converted) = match convert::to_fit(&tool.input, &fields) {
-            Some((fields, converted)) if !found.is_empty() => {
+        // Arguments that fit, as most do, are not looked at again.
+        let better = if found.is_empty() { None } else { convert::to_fit(&tool.input, &fields) };
+        let (fields, violations, converted) = match better {
+            Some((fields, converted)) => {
                 let violations = tool.input.check_light(&fields.to_json()).unwrap_or_default();
                 (fields, violations, converted)
             }
-            Some(_) | None => (fields, found, Vec::new()),
+            None => (fields, found, Vec::new()),
         };
         let is_only_missing = violations.iter().all(|it| it.is_missing && !it.path[1..].contains('/'));
         let asks = match manner {

@@ -59,13 +59,20 @@ fn end_adopted() {
     if !ADOPTS.load(Ordering::Relaxed) {
         return;
     }
-    let known = shims();
     let us = std::process::id().cast_signed();
+    // Nobody starts a shim while they are told apart; they are ended without keeping anybody from it.
+    let adopted: Vec<_> = {
+        let known = shims();
+        let all = procfs::all().into_iter();
+        all.filter(|process| process.parent == us && !known.contains(&process.pid)).collect()
+    };
     end(|| {
         let all = procfs::all();
-        let adopted = all.iter().filter(|process| process.parent == us && !known.contains(&process.pid));
+        let is_adopted = |process: &&procfs::Process| {
+            adopted.iter().any(|adopted| adopted.pid == process.pid && adopted.started == process.started)
+        };
         let mut found = Vec::new();
-        for process in adopted {
+        for process in all.iter().filter(is_adopted) {
             // The dead among them wait for us to take note.
             let _ = waitpid(Pid::from_raw(process.pid), Some(WaitPidFlag::WNOHANG));
             found.extend(procfs::descendants(process.pid, &all));

@@ -198,7 +198,7 @@ impl Committer {
             }
         }
         let mut written = group.finish();
-        self.sweep.step(shared, &index, budget, &mut written)?;
+        self.sweep.step(shared, &index, budget, &mut written);
         // Only after that: to the index of this moment it is not garbage yet.
         self.sweep.note(written.garbage);
         self.remove_expired(shared, &mut written)?;

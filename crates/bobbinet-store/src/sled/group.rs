@@ -455,17 +455,24 @@ impl<'a> Group<'a> {
         let mut named: Vec<(BlobName, Version)> = Vec::new();
         if let Some(entry) = self.index.get(stream) {
             let steps: Vec<StepAt> = entry.steps.all().iter().filter(|step| step.first <= to).copied().collect();
-            for body in
-                bodies(self.shared, &mut Chunks::new(1), stream, entry.born, &steps).map_err(read::Fail::into_broken)?
-            {
-                for (version, record) in (body.first..=to).zip(&body.records) {
-                    if let Value::Blob(blob) = record.value {
-                        named.push((blob, codec::version(version)));
+            let mut find = || {
+                for body in bodies(self.shared, &mut Chunks::new(1), stream, entry.born, &steps)? {
+                    for (version, record) in (body.first..=to).zip(&body.records) {
+                        if let Value::Blob(blob) = record.value {
+                            named.push((blob, codec::version(version)));
+                        }
                     }
                 }
-            }
-            if to == u32::MAX {
-                named.extend(read::cell_blobs(self.shared, stream).map_err(read::Fail::into_broken)?);
+                if to == u32::MAX {
+                    named.extend(read::cell_blobs(self.shared, stream)?);
+                }
+                Ok(())
+            };
+            // What is damaged must be possible to forget. Blobs that cannot be told any more stay, and cost room.
+            let found = read::guarded(&mut find)
+                .and_then(|found: Result<(), read::Fail>| found.map_err(read::Fail::into_store));
+            if let Err(error) = found {
+                tracing::warn!(%stream, %error, "a damaged stream is forgotten; its large values stay in the folder of blobs");
             }
         }
         for (blob, version) in named {

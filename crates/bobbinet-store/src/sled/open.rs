@@ -125,7 +125,10 @@ fn recover_here(options: &SledOptions) -> Result<Recovered, OpenError> {
     heal::snapshots(&log).map_err(io("putting a half-written snapshot right"))?;
     let mark = mark.map(|mark| look_before(options, &log, mark)).transpose()?;
     let tree = open_sled(options, &log)?;
-    folder::close_files(&log).map_err(io("closing the store's files to others"))?;
+    // Only a file's owner may: a volume whose files are of another user id is served all the same.
+    if let Err(error) = folder::close_files(&log) {
+        tracing::warn!(folder = %log.display(), %error, "the store's files could not be closed to others");
+    }
     let data = File::open(log.join("db")).map_err(io("opening the data file a second time"))?;
     let identity = identify(options, &tree, &data, mark.as_ref())?;
     let refuse = &mut |fault| Err(OpenError::Corrupt(fault));
@@ -190,7 +193,10 @@ fn witness(options: &SledOptions) -> io::Result<()> {
     file.write_all(text.as_bytes())?;
     if options.durability == Durability::Power {
         file.sync_all()?;
-        sync_folder(path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))?;
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if let Err(error) = sync_folder(parent) {
+            tracing::warn!(folder = %parent.display(), %error, "the folder of the store's witness could not be synced");
+        }
     }
     Ok(())
 }
@@ -247,8 +253,10 @@ fn look_before(options: &SledOptions, log: &Path, mut mark: Mark) -> Result<Mark
             "{dropped} bytes of its log cannot be read after group {whole}, and sled would not end there"
         )));
     };
-    if was_synced {
-        mark.group = mark.group.max(newest.saturating_sub(1));
+    // The group before the newest was safe before that was begun, if there was one since the opening: numbers up to `opened`
+    // are the mark's own, and one of them may have been burnt by an earlier tear.
+    if was_synced && newest > mark.opened + 1 {
+        mark.group = mark.group.max(newest - 1);
     }
     tracing::warn!(
         bytes = dropped,

@@ -15,7 +15,6 @@ use super::{
     codec::{self, BlobName, Body, Damaged, Kept, Value},
     entry::{Entry, StepAt},
     fault::SledError,
-    group::Broken,
     index::Index,
     keys,
 };
@@ -36,13 +35,6 @@ pub(super) enum Fail {
 }
 
 impl Fail {
-    pub(super) fn into_broken(self) -> Broken {
-        match self {
-            Self::Missing(what) => Broken::Damaged(Damaged(what)),
-            Self::Sled(error) => Broken::Sled(error.into()),
-        }
-    }
-
     pub(super) fn into_store(self) -> StoreError {
         match self {
             Self::Missing(what) => StoreError::Corrupt(format!("{what} is missing or not what was written")),

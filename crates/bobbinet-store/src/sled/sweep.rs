@@ -55,27 +55,25 @@ impl Sweep {
     }
 
     /// Looks at some chunks and adds to a group what becomes of them.
-    pub(super) fn step(
-        &mut self,
-        shared: &Shared,
-        index: &Index,
-        budget: usize,
-        written: &mut Written,
-    ) -> Result<(), Broken> {
+    pub(super) fn step(&mut self, shared: &Shared, index: &Index, budget: usize, written: &mut Written) {
         if matches!(self.phase, Phase::Idle) {
             if self.garbage == 0 {
-                return Ok(());
+                return;
             }
             self.garbage = 0;
             self.phase = Phase::Heads { from: 0, kept: None, until: index.last };
         }
-        self.phase = match std::mem::take(&mut self.phase) {
-            Phase::Idle => Phase::Idle,
-            Phase::Heads { from, kept, until } => heads(shared, index, (from, kept, until), budget, written)?,
-            Phase::Forgotten { until } => forgotten(shared, until, budget, written)?,
-            Phase::Bodies { from, until } => bodies(shared, index, (from, until), budget, written)?,
+        let swept = match std::mem::take(&mut self.phase) {
+            Phase::Idle => Ok(Phase::Idle),
+            Phase::Heads { from, kept, until } => heads(shared, index, (from, kept, until), budget, written),
+            Phase::Forgotten { until } => forgotten(shared, until, budget, written),
+            Phase::Bodies { from, until } => bodies(shared, index, (from, until), budget, written),
         };
-        Ok(())
+        // What is damaged is in nobody's way: it is swept around, and read only by who asks for it.
+        self.phase = swept.unwrap_or_else(|error| {
+            tracing::warn!(error = &error as &dyn std::error::Error, "garbage is left where the store is damaged");
+            Phase::Idle
+        });
     }
 }
 
