@@ -64,7 +64,7 @@ impl Verifier {
 
     /// Who sends this token to the agent that goes by these names, each a URL. The token must be for exactly one of
     /// them. A reason not to let it in is for the log; see [`Rejected::PUBLIC`].
-    pub fn verify(&self, token: &str, audience: &[&str], now: Timestamp) -> Result<Arc<Caller>, Rejected> {
+    pub fn verify(&self, token: &str, audience: &[impl AsRef<str>], now: Timestamp) -> Result<Arc<Caller>, Rejected> {
         if token.len() > TOKEN_LENGTH_MAX {
             return Err(Rejected::Oversized { length: token.len() });
         }
@@ -74,7 +74,7 @@ impl Verifier {
             None => self.verify_in_full(token, ring, now)?,
         };
         verified.times.check(&self.config, now)?;
-        match audience.contains(&verified.audience.as_str()) {
+        match audience.iter().any(|name| name.as_ref() == verified.audience) {
             true => Ok(verified.caller.clone()),
             false => Err(Rejected::WrongAudience { found: vec![verified.audience.clone()] }),
         }

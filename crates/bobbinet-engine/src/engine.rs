@@ -15,7 +15,7 @@ use bobbinet_core::{
     AgentName, Caller, Command, ContextId, Fault, Generation, Limits, Message, MessageId, Plan, QuestionKind, Refused,
     RequestKey, RunnerId, Said, SkillId, State, StreamId, Submission, Task, TaskId, Timestamp, task::Submitted,
 };
-use bobbinet_store::{Idempotency, Query, Store};
+use bobbinet_store::{Idempotency, Listing, Query, Store};
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -92,6 +92,8 @@ pub struct Filter {
     pub status_since: Option<Timestamp>,
     /// How many at most.
     pub page_size: usize,
+    /// How many bytes of them at most, as [`Task::bytes`] counts: the page ends with the task that reaches it.
+    pub bytes_max: usize,
     /// Where the page before ended.
     pub page_token: Option<String>,
 }
@@ -103,8 +105,23 @@ pub struct TaskList {
     pub tasks: Vec<Arc<Task>>,
     /// How many there are in all.
     pub total: usize,
-    /// Where the next page begins.
-    pub next: Option<String>,
+    listing: Listing,
+    /// Which entry of the listing each task is.
+    places: Vec<usize>,
+    /// How many of the entries were looked at.
+    read: usize,
+}
+
+impl TaskList {
+    /// Where the next page begins; `None` if there is none.
+    pub fn next(&self) -> Option<String> {
+        self.listing.next_after(self.read)
+    }
+
+    /// Where a page begins that has this task first, which must not be the first of this page.
+    pub fn next_before(&self, task: usize) -> Option<String> {
+        self.listing.next_after(*self.places.get(task)?)
+    }
 }
 
 /// Runs the tasks of one node. Cheap to clone.
@@ -384,10 +401,9 @@ impl Engine {
             page_token: filter.page_token,
         };
         let listing = self.inner.store.list(&query).await?;
-        let streams: Vec<StreamId> = listing.entries.into_iter().map(|(stream, _, _)| stream).collect();
-        // One that was forgotten between the list and here is left out.
-        let tasks = self.inner.peek_all(&streams).await?.into_iter().flatten().collect();
-        Ok(TaskList { tasks, total: listing.total, next: listing.next })
+        let mut list = TaskList { tasks: Vec::new(), total: listing.total, listing, places: Vec::new(), read: 0 };
+        self.inner.read_list(&mut list, filter.bytes_max).await?;
+        Ok(list)
     }
 
     /// Cancels a task: at once, if nothing else was first.
@@ -478,7 +494,17 @@ impl Engine {
         agent: &AgentName,
         id: &TaskId,
     ) -> Result<(Arc<Entry>, Arc<Task>), EngineError> {
-        if !self.inner.is_theirs(caller, agent, id).await? {
+        if let Some(entry) = self.inner.hot.get(id)
+            && let Some(task) = entry.durable()
+        {
+            let is_theirs =
+                self.inner.is_theirs(caller, agent, [task.tenant.as_str(), task.owner.as_str(), task.agent.as_str()]);
+            return if is_theirs { Ok((entry, task)) } else { Err(EngineError::NotFound) };
+        }
+        // A stranger's task is not read, and not brought to memory, so that asking for it takes as long as asking for one that
+        // nobody has.
+        let summary = self.inner.store.summary(&id.stream()).await?.ok_or(EngineError::NotFound)?;
+        if !self.inner.is_theirs(caller, agent, [&summary.tenant, &summary.owner, &summary.agent]) {
             return Err(EngineError::NotFound);
         }
         let entry = self.inner.entry(id).await?.ok_or(EngineError::NotFound)?;
@@ -524,20 +550,12 @@ impl Inner {
         Ok(())
     }
 
-    /// Whether there is such a task and it is the caller's, told from memory alone: a stranger's task is not read, and
-    /// not brought to memory, so that asking for it takes as long as asking for one that nobody has.
-    async fn is_theirs(&self, caller: &Caller, agent: &AgentName, id: &TaskId) -> Result<bool, EngineError> {
-        let is_theirs = |tenant: &str, owner: &str, of: &str| {
-            let is_mine = caller.is_owner || owner == caller.principal.as_str();
-            // A task whose agent is gone has no URL of its own any more: it is found at every other.
-            let is_here = of == agent.as_str() || !self.seats.contains_key(of);
-            tenant == caller.tenant.as_str() && is_here && is_mine
-        };
-        if let Some(task) = self.hot.get(id).and_then(|entry| entry.durable()) {
-            return Ok(is_theirs(task.tenant.as_str(), task.owner.as_str(), task.agent.as_str()));
-        }
-        let summary = self.store.summary(&id.stream()).await?;
-        Ok(summary.is_some_and(|of| is_theirs(&of.tenant, &of.owner, &of.agent)))
+    /// Whether a task of this tenant, owner and agent is the caller's to ask for.
+    fn is_theirs(&self, caller: &Caller, agent: &AgentName, [tenant, owner, of]: [&str; 3]) -> bool {
+        let is_mine = caller.is_owner || owner == caller.principal.as_str();
+        // A task whose agent is gone has no URL of its own any more: it is found at every other.
+        let is_here = of == agent.as_str() || !self.seats.contains_key(of);
+        tenant == caller.tenant.as_str() && is_here && is_mine
     }
 
     /// The entry of a task that exists.
@@ -567,8 +585,29 @@ impl Inner {
         Err(EngineError::Unavailable(format!("task {} changes faster than it can be read", entry.id)))
     }
 
-    /// Some tasks as they stand, without keeping them in memory.
-    async fn peek_all(&self, streams: &[StreamId]) -> Result<Vec<Option<Arc<Task>>>, EngineError> {
+    /// Reads the tasks of a list in their order until they are enough bytes: what they weigh is known when they are read.
+    async fn read_list(&self, list: &mut TaskList, bytes_max: usize) -> Result<(), EngineError> {
+        let mut bytes = 0;
+        while list.read < list.listing.entries.len() && bytes < bytes_max {
+            let entries = &list.listing.entries[list.read..];
+            let streams: Vec<StreamId> = entries.iter().map(|(stream, _, _)| stream.clone()).collect();
+            for task in self.peek(&streams, bytes_max - bytes).await? {
+                list.read += 1;
+                // One that was forgotten between the list and here is left out.
+                let Some(task) = task else { continue };
+                bytes += task.bytes;
+                list.tasks.push(task);
+                list.places.push(list.read - 1);
+                if bytes >= bytes_max {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Some tasks as they stand, without keeping them in memory: the first ones, until so many bytes are read.
+    async fn peek(&self, streams: &[StreamId], bytes_max: usize) -> Result<Vec<Option<Arc<Task>>>, EngineError> {
         let mut tasks = vec![None; streams.len()];
         let (mut cold, mut places) = (Vec::new(), Vec::new());
         for (place, stream) in streams.iter().enumerate() {
@@ -585,7 +624,10 @@ impl Inner {
                 }
             }
         }
-        let read = self.store.load_all(&cold).await;
+        let read = self.store.load_all(&cold, bytes_max).await;
+        if let Some(end) = places.get(read.len()) {
+            tasks.truncate(*end);
+        }
         for ((place, stream), loaded) in places.into_iter().zip(&cold).zip(read) {
             let Some(id) = stream.as_task() else { continue };
             let folded = match loaded {

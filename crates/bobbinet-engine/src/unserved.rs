@@ -99,7 +99,7 @@ impl Inner {
             let is_unserved = |summary: &Summary| summary.due != Some(Timestamp::default());
             let unserved = page.entries.iter().filter(|(_, _, summary)| is_unserved(summary));
             waiting.extend(unserved.filter_map(|(stream, _, _)| stream.as_task()));
-            query.page_token = page.next;
+            query.page_token = page.next();
             if query.page_token.is_none() {
                 return Ok(waiting);
             }

@@ -59,12 +59,18 @@ pub trait Store: std::fmt::Debug + Send + Sync + 'static {
     /// The stream's summary, its version, its newest cells and its records, or `None` if there is no such stream.
     async fn load(&self, id: &StreamId) -> Result<Option<Loaded>, StoreError>;
 
-    /// What [`Store::load`] says of each of these streams, in their order: one that is damaged says so for itself alone.
-    /// A store that reads what lies together only once does better than this. The streams are not all from one moment.
-    async fn load_all(&self, ids: &[StreamId]) -> Vec<Result<Option<Loaded>, StoreError>> {
-        let mut all = Vec::with_capacity(ids.len());
+    /// What [`Store::load`] says of each of these streams, in their order: one that is damaged says so for itself alone. Ends with the
+    /// one that makes it `bytes_max` or more in all ([`Loaded::bytes`]), so the first is always there. A store that reads what lies
+    /// together only once does better than this. The streams are not all from one moment.
+    async fn load_all(&self, ids: &[StreamId], bytes_max: usize) -> Vec<Result<Option<Loaded>, StoreError>> {
+        let (mut all, mut bytes) = (Vec::with_capacity(ids.len()), 0);
         for id in ids {
-            all.push(self.load(id).await);
+            let loaded = self.load(id).await;
+            bytes += loaded.as_ref().ok().and_then(Option::as_ref).map_or(0, Loaded::bytes);
+            all.push(loaded);
+            if bytes >= bytes_max {
+                break;
+            }
         }
         all
     }

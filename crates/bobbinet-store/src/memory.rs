@@ -117,12 +117,11 @@ impl Store for Memory {
         let total = matching.len();
         let rest = matching.iter().filter(|(place, ..)| after.is_none_or(|after| *place > after));
         let page: Vec<_> = rest.clone().take(query.page_size).collect();
-        let more = rest.count() > page.len();
-        let next =
-            page.last().filter(|_| more).map(|((status_at, born), ..)| page_token::write(query, status_at.0, born.0));
+        let has_more = rest.count() > page.len();
+        let borns = page.iter().map(|((_, born), ..)| born.0).collect();
         let entries =
             page.iter().map(|(_, id, version, summary)| ((*id).clone(), *version, (*summary).clone())).collect();
-        Ok(Listing { entries, total, next })
+        Ok(Listing { entries, total, filters: page_token::filters(query), borns, has_more })
     }
 
     async fn census(&self) -> Result<Vec<Census>, StoreError> {

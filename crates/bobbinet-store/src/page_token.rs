@@ -18,13 +18,18 @@ pub(crate) type Place = (Reverse<Timestamp>, Reverse<u64>);
 const FILTERS_LENGTH: usize = 8;
 const LENGTH: usize = FILTERS_LENGTH + 8 + 8;
 
-/// The token of a page of `query` that ended with the stream of this status and this first commit.
-pub(crate) fn write(query: &Query, status_at: Timestamp, born: u64) -> String {
-    let mut bytes = Vec::with_capacity(LENGTH);
-    bytes.extend_from_slice(&filters(query));
-    bytes.extend_from_slice(&status_at.as_millis().to_be_bytes());
-    bytes.extend_from_slice(&born.to_be_bytes());
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+/// A short hash of all that a query filters by.
+pub(crate) type Filters = [u8; FILTERS_LENGTH];
+
+/// The token of a page of a query that ended with the stream of this status and this first commit.
+pub(crate) fn write(filters: Filters, status_at: Timestamp, born: u64) -> String {
+    let mut text = String::with_capacity(2 * LENGTH);
+    for byte in filters.into_iter().chain(status_at.as_millis().to_be_bytes()).chain(born.to_be_bytes()) {
+        for digit in [byte >> 4, byte & 0xf] {
+            text.push(char::from_digit(u32::from(digit), 16).unwrap_or_default());
+        }
+    }
+    text
 }
 
 /// The place after which the page that `query` asks for begins; `None` for the first page.
@@ -56,8 +61,8 @@ fn from_hex(token: &str) -> Option<[u8; LENGTH]> {
     Some(bytes)
 }
 
-/// A short hash of all that a query filters by. The size of the page is not part of it: it may change from page to page.
-fn filters(query: &Query) -> [u8; FILTERS_LENGTH] {
+/// What a query filters by. The size of the page is not part of it: it may change from page to page.
+pub(crate) fn filters(query: &Query) -> Filters {
     let mut hash = Sha256::new();
     let mut text = |value: Option<&str>| match value {
         None => hash.update([0]),

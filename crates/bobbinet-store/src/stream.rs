@@ -80,6 +80,14 @@ pub struct Loaded {
     pub records: Vec<Record>,
 }
 
+impl Loaded {
+    /// How many bytes its records and cells have.
+    pub fn bytes(&self) -> usize {
+        let records = self.records.iter().map(|record| record.body.len());
+        records.chain(self.cells.iter().map(|cell| cell.key.0.len() + cell.value.len())).sum()
+    }
+}
+
 /// Some records of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Page {

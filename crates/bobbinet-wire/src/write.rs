@@ -59,6 +59,13 @@ pub(crate) fn array<S: Sink, T>(out: &mut S, items: impl IntoIterator<Item = T>,
 
 /// Writes one text, with quotes and escapes. Always on one line, so that an event stream can carry it.
 pub(crate) fn text(out: &mut Vec<u8>, value: &str) {
+    if line::is_plain(value) {
+        out.reserve(value.len() + 2);
+        out.push(b'"');
+        out.extend_from_slice(value.as_bytes());
+        out.push(b'"');
+        return;
+    }
     let begin = out.len();
     serde_json::to_writer(&mut *out, value).expect("a Vec takes all that is written to it");
     line::escape_from(out, begin);
@@ -75,6 +82,7 @@ pub(crate) fn number(out: &mut Vec<u8>, value: impl std::fmt::Display) {
 }
 
 impl<S: Sink> Object<'_, S> {
+    #[inline]
     fn separate(&mut self) {
         if !self.is_empty {
             self.out.bytes().push(b',');
@@ -83,9 +91,11 @@ impl<S: Sink> Object<'_, S> {
     }
 
     /// Begins a field of ours; its value is to be written next.
+    #[inline]
     pub(crate) fn field(&mut self, name: &'static str) -> &mut S {
         self.separate();
         let out = self.out.bytes();
+        out.reserve(name.len() + 3);
         out.push(b'"');
         out.extend_from_slice(name.as_bytes());
         out.extend_from_slice(b"\":");

@@ -40,16 +40,30 @@ fn push_escaped(out: &mut Vec<u8>, mut rest: &[u8]) {
     out.extend_from_slice(rest);
 }
 
+/// Whether a text is written in JSON as it is, between quotation marks: ASCII without quotes, backslashes and control characters,
+/// as nearly all ids and most words are.
+pub fn is_plain(text: &str) -> bool {
+    let is_special = |byte: u8| !(b' '..0x80).contains(&byte) || byte == b'"' || byte == b'\\';
+    text.as_bytes().chunks(SPAN).all(|span| !span.iter().fold(false, |found, byte| found | is_special(*byte)))
+}
+
+/// So many bytes are looked at together, without asking after each: the compiler makes vector instructions of that.
+const SPAN: usize = 128;
+
 /// Where the next end of a line is.
 fn next_end(text: &[u8]) -> Option<usize> {
-    let mut from = 0;
-    loop {
-        let at = from + text[from..].iter().position(|byte| matches!(byte, b'\n' | b'\r' | 0xC2 | 0xE2))?;
-        if end_at(&text[at..]).0 > 0 {
+    let may_end = |byte: u8| matches!(byte, b'\n' | b'\r' | 0xC2 | 0xE2);
+    for (number, span) in text.chunks(SPAN).enumerate() {
+        if !span.iter().fold(false, |found, byte| found | may_end(*byte)) {
+            continue;
+        }
+        let begin = number * SPAN;
+        let is_end = |at: &usize| may_end(text[*at]) && end_at(&text[*at..]).0 > 0;
+        if let Some(at) = (begin..begin + span.len()).find(is_end) {
             return Some(at);
         }
-        from = at + 1;
     }
+    None
 }
 
 /// How many bytes of the end of a line stand at the beginning, and what is written instead.
@@ -89,5 +103,27 @@ mod tests {
             assert_eq!(&out[begin..], line.as_bytes());
         }
         assert!(matches!(of(r#"{"ä":"€ — “ä”"}"#), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn an_end_is_found_wherever_it_stands() {
+        for length in 0..3 * SPAN {
+            let before = "x".repeat(length);
+            for end in ["\n", "\u{85}", "\u{2028}"] {
+                assert_eq!(next_end(format!("{before}{end}ä").as_bytes()), Some(length), "{end:?}");
+            }
+            assert_eq!(next_end(format!("{before}ä€").as_bytes()), None);
+        }
+    }
+
+    #[test]
+    fn a_plain_text_is_its_own_json() {
+        for byte in 0..=u8::MAX {
+            for length in [0, 1, SPAN - 1, SPAN, 2 * SPAN] {
+                let text = format!("{}{}", "x".repeat(length), char::from(byte));
+                let is_same = byte.is_ascii() && serde_json::to_string(&text).unwrap() == format!("\"{text}\"");
+                assert_eq!(is_plain(&text), is_same, "{text:?}");
+            }
+        }
     }
 }

@@ -18,6 +18,9 @@ const PLAIN_NUMBER_LENGTH_MAX: usize = 300;
 /// An object with no more names than this is looked through for each of them; one with more is sorted once, at its end.
 const FEW_NAMES: usize = 16;
 
+/// So much of a text is looked through byte by byte.
+const SHORT: usize = 16;
+
 /// How much of a name is shown that comes twice, in characters.
 const NAME_SHOWN_MAX: usize = 64;
 
@@ -44,7 +47,7 @@ pub enum StrictFault {
 /// Finds what would be kept as JSON here and be read otherwise later, or not at all. Whether the text is JSON at all is the parser's
 /// business.
 pub fn check(text: &[u8]) -> Result<(), StrictFault> {
-    let mut open = Open::default();
+    let mut open = Open { levels: Vec::with_capacity(8), names: Vec::with_capacity(FEW_NAMES) };
     let mut rest = text;
     while let [byte, tail @ ..] = rest {
         rest = tail;
@@ -69,7 +72,6 @@ pub fn check(text: &[u8]) -> Result<(), StrictFault> {
 }
 
 /// The objects and arrays that are open at a place, and the names that the objects have so far.
-#[derive(Default)]
 struct Open<'a> {
     levels: Vec<Level>,
     names: Vec<Cow<'a, [u8]>>,
@@ -117,9 +119,9 @@ impl<'a> Open<'a> {
     fn name(&mut self, written: &'a [u8]) -> Result<(), StrictFault> {
         let Some(Level { begin: Some(begin), expects_name }) = self.levels.last_mut() else { return Ok(()) };
         *expects_name = false;
-        let name = match memchr::memchr(b'\\', written) {
-            None => Cow::Borrowed(written),
-            Some(_) => Cow::Owned(unescaped(written)),
+        let name = match written.contains(&b'\\') {
+            false => Cow::Borrowed(written),
+            true => Cow::Owned(unescaped(written)),
         };
         let known = &self.names[*begin..];
         if known.len() < FEW_NAMES && known.contains(&name) {
@@ -145,7 +147,7 @@ fn unescaped(written: &[u8]) -> Vec<u8> {
 
 /// What comes after the text whose opening quote has been read.
 fn after_text(mut rest: &[u8]) -> Result<&[u8], StrictFault> {
-    while let Some(at) = memchr::memchr2(b'"', b'\\', rest) {
+    while let Some(at) = next_mark(rest) {
         rest = match &rest[at..] {
             [b'"', tail @ ..] => return Ok(tail),
             [b'\\', b'u', tail @ ..] => after_unicode(tail)?,
@@ -154,6 +156,13 @@ fn after_text(mut rest: &[u8]) -> Result<&[u8], StrictFault> {
         };
     }
     Ok(&[])
+}
+
+/// Where the next quotation mark or backslash is. Most texts are shorter than it takes to begin a search by vectors.
+fn next_mark(text: &[u8]) -> Option<usize> {
+    let (near, far) = text.split_at(text.len().min(SHORT));
+    let mark = near.iter().position(|byte| matches!(byte, b'"' | b'\\'));
+    mark.or_else(|| memchr::memchr2(b'"', b'\\', far).map(|at| near.len() + at))
 }
 
 /// What comes after an escape, or a pair of escapes, whose `\u` has been read.

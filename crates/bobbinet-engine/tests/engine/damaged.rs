@@ -20,7 +20,7 @@ async fn a_damaged_task_is_listed_and_read_as_damaged_and_can_be_ended() {
         lab.store.damage(id.stream());
     }
     let engine = lab.open(&["tool"]).await;
-    let page = Filter { page_size: 10, ..Filter::default() };
+    let page = Filter { page_size: 10, bytes_max: usize::MAX, ..Filter::default() };
     let list = engine.list(&ann, &tool, page.clone()).await.unwrap();
     assert_eq!((list.tasks.len(), list.total), (3, 3), "one damaged task keeps nobody from the others");
     for (id, state, is_damaged) in

@@ -306,8 +306,8 @@ impl Store for Counting {
         self.count(1).load(id).await
     }
 
-    async fn load_all(&self, ids: &[StreamId]) -> Vec<Result<Option<Loaded>, StoreError>> {
-        let mut all = self.count(ids.len()).load_all(ids).await;
+    async fn load_all(&self, ids: &[StreamId], bytes_max: usize) -> Vec<Result<Option<Loaded>, StoreError>> {
+        let mut all = self.count(ids.len()).load_all(ids, bytes_max).await;
         for (id, loaded) in ids.iter().zip(&mut all) {
             self.check(id).map_or_else(|error| *loaded = Err(error), |()| {});
         }

@@ -246,7 +246,7 @@ impl Client {
     async fn list(&self, connection: &Connection) {
         let asked = self.scene.moment();
         let caller = caller(self.owner());
-        let filter = Filter { page_size: 1_000, ..Filter::default() };
+        let filter = Filter { page_size: 1_000, bytes_max: usize::MAX, ..Filter::default() };
         let listing = connection.ask(&self.scene, connection.engine.list(&caller, &self.agent(), filter)).await;
         if let Ok(listing) = listing {
             let answered = self.scene.moment();

@@ -26,12 +26,6 @@ const ANSWER_CAPACITY: usize = 1 << 10;
 /// An answer of more bytes is counted as long as its reader has not taken it.
 const LARGE: usize = 64 << 10;
 
-/// How many more tasks of a page are read at a time than the time before, as long as all have been small.
-const LIST_GROWTH: usize = 4;
-
-/// How many are read at a time at the most.
-const LIST_STEP_MAX: usize = 40;
-
 /// A caller before one agent, with what its request's headers say.
 pub(super) struct Door<'a> {
     pub(super) site: &'a Arc<Site>,
@@ -183,56 +177,44 @@ impl Door<'_> {
         Ok(Answer::Whole(body, room))
     }
 
-    /// Reads a page a few tasks at a time, and ends it before the task that would make it too large: who lists does not know what
-    /// the tasks weigh, and a hundred of them can be more than there is memory.
+    /// Reads a page, and ends it before the task that would make it too large: who lists does not know what the tasks weigh. They
+    /// weigh more in memory than what is shown of them, so one page may be read in several goes.
     async fn page(&self, params: ListParams, selection: Selection) -> Result<Page, Error> {
         let bytes_max = self.site.limits.page_bytes_max;
         let mut page = Page { tasks: Listed::default(), next: params.page_token, total: 0 };
         let mut left = usize::try_from(params.page_size).unwrap_or(usize::MAX);
-        // Nothing is known of their size yet, and one may be as large as a task can be.
-        let mut step = 1;
-        let mut is_light = true;
         let mut is_first = true;
         while left > 0 {
-            let count = step.min(left);
             let filter = Filter {
                 context: params.context.clone(),
                 state: params.state,
                 status_since: params.status_timestamp_after,
-                page_size: count,
+                page_size: left,
+                bytes_max,
                 page_token: page.next.clone(),
             };
             let list = self.site.engine.list(self.caller, self.agent, filter).await;
             let list = list.map_err(|error| self.fault(error, Doing::Read))?;
-            let before = page.tasks.len();
-            for task in &list.tasks {
-                page.tasks.push(task, selection);
-                if page.tasks.len() > bytes_max {
-                    break;
-                }
-            }
-            if page.tasks.len() > bytes_max && !(is_first && count == 1) {
-                page.tasks.truncate(before);
-                if count == 1 {
-                    return Ok(page);
-                }
-                // One of these is too much. Which one is seen when they are read one by one.
-                is_light = false;
-                step = 1;
-                continue;
-            }
             if is_first {
                 page.total = list.total;
-                is_first = false;
             }
-            left -= count;
-            page.next = list.next;
-            if page.next.is_none() || page.tasks.len() > bytes_max {
+            for (place, task) in list.tasks.iter().enumerate() {
+                let before = page.tasks.len();
+                page.tasks.push(task, selection);
+                if page.tasks.len() > bytes_max && before > 0 {
+                    page.tasks.truncate(before);
+                    if place > 0 {
+                        page.next = list.next_before(place);
+                    }
+                    return Ok(page);
+                }
+            }
+            is_first = false;
+            left = left.saturating_sub(list.tasks.len());
+            page.next = list.next();
+            if page.next.is_none() {
                 break;
             }
-            let heaviest = list.tasks.iter().map(|task| task.bytes).max().unwrap_or_default();
-            is_light &= heaviest <= LARGE;
-            step = next_step(step, is_light);
         }
         Ok(page)
     }
@@ -361,11 +343,6 @@ impl Door<'_> {
     }
 }
 
-/// How many tasks are read next, after so many, and if all so far have been small.
-fn next_step(step: usize, is_light: bool) -> usize {
-    if is_light { (step * LIST_GROWTH).min(LIST_STEP_MAX) } else { 1 }
-}
-
 /// A text that is no id of ours names no task.
 fn task_id(text: &str) -> Result<TaskId, Error> {
     TaskId::parse(text).ok_or_else(|| ErrorKind::TaskNotFound.into())
@@ -377,16 +354,4 @@ fn skill_in(metadata: Option<&Json>) -> Option<SkillId> {
     let ours = metadata.read::<BTreeMap<String, Json>>().ok()?.remove(EXTENSION_URI)?;
     let skill = ours.read::<BTreeMap<String, Json>>().ok()?.remove("skill")?;
     SkillId::parse(&skill.read::<String>().ok()?).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn more_tasks_are_read_at_a_time_as_long_as_all_are_small() {
-        let steps = std::iter::successors(Some(1), |step| Some(next_step(*step, true)));
-        assert_eq!(steps.take(5).collect::<Vec<_>>(), [1, 4, 16, 40, 40]);
-        assert_eq!(next_step(40, false), 1);
-    }
 }

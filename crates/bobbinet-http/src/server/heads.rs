@@ -4,7 +4,7 @@
 //! before us that takes the other is then told one request where we see two (RFC 9112 sections 2.2, 6.3 and 11.2). So the bytes
 //! are looked at before hyper gets them, and what is ambiguous is made into something that is none: hyper answers it with 400.
 
-use memchr::memchr;
+use memchr::memchr_iter;
 
 /// Bytes of a line that are kept when it comes in pieces: the longest name that is looked for, and a length.
 const LINE_KEPT: usize = 64;
@@ -86,18 +86,21 @@ impl Heads {
                 }
                 State::Chunked | State::Refused | State::Other => return heads,
                 State::Between | State::Head => {
-                    let Some(length) = memchr(b'\n', &bytes[at..]) else {
-                        self.keep(&bytes[at..]);
-                        return heads;
-                    };
-                    let end = at + length;
-                    let is_head_over = self.end_line(&bytes[at..end]);
+                    let begin = at;
+                    let mut ends = memchr_iter(b'\n', &bytes[begin..]);
+                    while matches!(self.state, State::Between | State::Head) {
+                        let Some(length) = ends.next() else {
+                            self.keep(&bytes[at..]);
+                            return heads;
+                        };
+                        let end = begin + length;
+                        heads += usize::from(self.end_line(&bytes[at..end]));
+                        at = end + 1;
+                    }
                     if self.state == State::Refused {
-                        bytes[end] = REFUSED;
+                        bytes[at - 1] = REFUSED;
                         return heads;
                     }
-                    heads += usize::from(is_head_over);
-                    at = end + 1;
                 }
             }
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::{body::Body, extract::Request, response::Response};
 use bobbinet_auth::Rejected;
 use bobbinet_core::{Caller, SkillId};
-use bobbinet_wire::{EXTENSION_URI, Error, ErrorKind, Id, Request as Call, envelope, v1_0};
+use bobbinet_wire::{EXTENSION_URI, Error, ErrorKind, Id, Operation, Request as Call, envelope, v1_0};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts};
 use sha2::{Digest, Sha256};
 use tracing::Instrument;
@@ -108,15 +108,17 @@ async fn go_in(
     };
     let operation = v1_0::request::decode(method, call.params)?;
     tracing::debug!(method = method.name(), principal = %caller.principal, "request");
+    let is_send = matches!(operation, Operation::Send(_) | Operation::SendStreaming(_));
+    let is_subscription = matches!(operation, Operation::Subscribe(_));
     let door = Door {
         site,
         agent: &agent.name,
         caller,
         id: &call.id,
         skill,
-        trace: traceparent(&parts.headers).map(Arc::from),
-        idempotency: idempotency(&parts.headers, call)?,
-        cursor: stream::cursor(&parts.headers),
+        trace: is_send.then(|| traceparent(&parts.headers)).flatten().map(Arc::from),
+        idempotency: if is_send { idempotency(&parts.headers, call)? } else { None },
+        cursor: if is_subscription { stream::cursor(&parts.headers) } else { None },
     };
     door.answer(operation, place).await
 }
@@ -157,7 +159,11 @@ fn encoded(coding: &HeaderValue) -> Response {
 
 /// Whether the body says that it is JSON: `application/json`, or a media type built on it such as `application/a2a+json`.
 fn is_json(headers: &HeaderMap) -> bool {
-    let Some(value) = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return false };
+    let Some(value) = headers.get(header::CONTENT_TYPE) else { return false };
+    if value == "application/json" {
+        return true;
+    }
+    let Ok(value) = value.to_str() else { return false };
     let media_type = value.split(';').next().unwrap_or_default().trim();
     let Some((kind, subtype)) = media_type.split_once('/') else { return false };
     let ends_in_json =
@@ -167,7 +173,11 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 /// Any 1.x will do: the patch number has no say, and what 1.1 adds may be left out. Nothing said means 0.3 (section 3.6.2).
 fn check_version(parts: &Parts, is_required: bool) -> Result<(), Error> {
-    let header = parts.headers.get(VERSION).map(|value| value.to_str().unwrap_or("unreadable"));
+    let header = parts.headers.get(VERSION);
+    if header.is_some_and(|value| value == v1_0::VERSION) {
+        return Ok(());
+    }
+    let header = header.map(|value| value.to_str().unwrap_or("unreadable"));
     let version = header.or_else(|| version_in_query(parts.uri.query()?)).map(str::trim).unwrap_or_default();
     let is_ours = version.split('.').next() == Some("1") && version.split('.').all(is_number);
     if is_ours || (version.is_empty() && !is_required) {
@@ -195,6 +205,10 @@ fn version_in_query(query: &str) -> Option<&str> {
 
 /// Echoes the extensions that the caller asked for and that are spoken here.
 fn name_extensions(request: &HeaderMap, response: &mut HeaderMap) {
+    // Most ask for none, and to look up one after the other takes longer.
+    if !request.keys().any(|name| *name == EXTENSIONS || *name == EXTENSIONS_OLD) {
+        return;
+    }
     for name in [EXTENSIONS, EXTENSIONS_OLD] {
         let asked = request.get_all(&name).iter().filter_map(|value| value.to_str().ok());
         if asked.flat_map(|value| value.split(',')).any(|uri| uri.trim() == EXTENSION_URI) {

@@ -86,11 +86,15 @@ pub async fn streams_are_loaded_together_as_they_are_one_by_one(store: &dyn Stor
     let mut names: Vec<String> = (0..60).rev().map(|number| format!("s{number}")).collect();
     names.extend(["cells", "none", "s1", "large", "trimmed", "s1"].map(str::to_owned));
     let ids: Vec<_> = names.iter().map(|name| stream(name)).collect();
-    let all: Vec<_> = store.load_all(&ids).await.into_iter().map(Result::unwrap).collect();
+    let all: Vec<_> = store.load_all(&ids, usize::MAX).await.into_iter().map(Result::unwrap).collect();
     assert_eq!(all.len(), ids.len());
     for (name, loaded) in names.iter().zip(all) {
         assert_eq!(loaded, load(store, name).await, "{name}");
         assert_eq!(loaded.is_some(), name != "none");
     }
-    assert_eq!(store.load_all(&[]).await, []);
+    assert_eq!(store.load_all(&[], 1).await, []);
+    // As many as make so many bytes, whole ones: "s59" and "s58" have three each, "large" more than all that comes before it.
+    for (bytes_max, expected) in [(0, 1), (1, 1), (3, 1), (4, 2), (6, 2), (7, 3), (large.len(), 64), (usize::MAX, 66)] {
+        assert_eq!(store.load_all(&ids, bytes_max).await.len(), expected, "{bytes_max} bytes");
+    }
 }

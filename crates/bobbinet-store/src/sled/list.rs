@@ -34,7 +34,8 @@ pub(super) fn list(index: &Index, query: &Query) -> Result<Listing, StoreError> 
     let after = page_token::read(query)?
         .map(|(Reverse(status_at), Reverse(born))| (When::new(0, status_at.as_millis()).age(), !born));
     let Some(wanted) = wanted(index, query) else {
-        return Ok(Listing { entries: Vec::new(), total: 0, next: None });
+        let filters = page_token::filters(query);
+        return Ok(Listing { entries: Vec::new(), total: 0, filters, borns: Vec::new(), has_more: false });
     };
     let order = index.order(wanted.by());
     let (total, runs) = runs(order, &wanted, query, after);
@@ -48,10 +49,8 @@ pub(super) fn list(index: &Index, query: &Query) -> Result<Listing, StoreError> 
             (entry.id.clone(), version(entry.version), summary)
         })
         .collect();
-    let more = left > page.len();
-    let last = page.last().zip(entries.last()).filter(|_| more);
-    let next = last.map(|(place, (_, _, summary))| page_token::write(query, summary.status_at, !place.born));
-    Ok(Listing { entries, total, next })
+    let borns = page.iter().map(|place| !place.born).collect();
+    Ok(Listing { entries, total, filters: page_token::filters(query), borns, has_more: left > page.len() })
 }
 
 /// Counts the runs of the order by owner and agent: as many steps as there are runs, however long they are.

@@ -173,12 +173,12 @@ impl Store for SledStore {
         self.read_disk(move |shared| whole::load(shared, &id)).await
     }
 
-    async fn load_all(&self, ids: &[StreamId]) -> Vec<Result<Option<Loaded>, StoreError>> {
+    async fn load_all(&self, ids: &[StreamId], bytes_max: usize) -> Vec<Result<Option<Loaded>, StoreError>> {
         if ids.is_empty() {
             return Vec::new();
         }
         let (count, ids) = (ids.len(), ids.to_vec());
-        let read = self.read_disk(move |shared| Ok(whole::load_all(shared, &ids))).await;
+        let read = self.read_disk(move |shared| Ok(whole::load_all(shared, &ids, bytes_max))).await;
         read.unwrap_or_else(|error| vec![Err(error); count])
     }
 

@@ -120,14 +120,14 @@ pub(super) fn load(shared: &Shared, id: &StreamId) -> Result<Option<Found>, Stor
         .map(|found| found.map(|(view, (cells, records))| Found { view, cells, records }))
 }
 
-/// Several streams. What lies together is read once.
-pub(super) fn load_all(shared: &Shared, ids: &[StreamId]) -> Vec<Result<Option<Found>, StoreError>> {
+/// Several streams, each when its turn comes. What lies together is read once.
+pub(super) fn load_all(shared: &Shared, ids: &[StreamId]) -> impl Iterator<Item = Result<Option<Found>, StoreError>> {
     let views: Vec<Option<View>> = {
         let index = shared.index();
         ids.iter().map(|id| index.get(id).map(|entry| View::of_all(&index, entry))).collect()
     };
     let mut chunks = Chunks::new(CHUNKS_KEPT_MAX);
-    let found = |(id, view): (&StreamId, Option<View>)| {
+    let found = move |(id, view): (&StreamId, Option<View>)| {
         let Some(view) = view else { return Ok(None) };
         match guarded(|| all(shared, &mut chunks, id, &view))? {
             Ok((cells, records)) => Ok(Some(Found { view, cells, records })),
@@ -135,7 +135,7 @@ pub(super) fn load_all(shared: &Shared, ids: &[StreamId]) -> Vec<Result<Option<F
             Err(_) => load(shared, id),
         }
     };
-    ids.iter().zip(views).map(found).collect()
+    ids.iter().zip(views).map(found)
 }
 
 /// The cells and records of a stream.

@@ -16,13 +16,18 @@ pub(super) fn load(shared: &Shared, id: &StreamId) -> Result<Option<Loaded>, Sto
     read::load(shared, id)?.map_or(Ok(None), |found| loaded(shared, id, found))
 }
 
-/// Several streams. One that is damaged keeps none of the others.
-pub(super) fn load_all(shared: &Shared, ids: &[StreamId]) -> Vec<Result<Option<Loaded>, StoreError>> {
-    let loaded = |(id, found): (&StreamId, Result<Option<Found>, StoreError>)| match found? {
-        Some(found) => loaded(shared, id, found),
-        None => Ok(None),
-    };
-    ids.iter().zip(read::load_all(shared, ids)).map(loaded).collect()
+/// Several streams, until they are enough bytes. One that is damaged keeps none of the others.
+pub(super) fn load_all(shared: &Shared, ids: &[StreamId], bytes_max: usize) -> Vec<Result<Option<Loaded>, StoreError>> {
+    let (mut all, mut bytes) = (Vec::with_capacity(ids.len()), 0);
+    for (id, found) in ids.iter().zip(read::load_all(shared, ids)) {
+        let loaded = found.and_then(|found| found.map_or(Ok(None), |found| loaded(shared, id, found)));
+        bytes += loaded.as_ref().ok().and_then(Option::as_ref).map_or(0, Loaded::bytes);
+        all.push(loaded);
+        if bytes >= bytes_max {
+            break;
+        }
+    }
+    all
 }
 
 pub(super) fn page(shared: &Shared, id: &StreamId, after: Version, limit: usize) -> Result<Page, StoreError> {

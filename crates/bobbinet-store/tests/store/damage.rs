@@ -197,7 +197,7 @@ async fn what_is_lost_within_is_named() {
     // Of those that are read together, each says for itself whether it is there.
     let store = SledStore::open(options(&damaged)).unwrap();
     let ids: Vec<StreamId> = (0..STREAMS).map(name).collect();
-    let all = store.load_all(&ids).await;
+    let all = store.load_all(&ids, usize::MAX).await;
     assert_eq!(all.iter().filter(|loaded| matches!(loaded, Err(StoreError::Corrupt(_)))).count(), 1);
     for (loaded, expected) in all.iter().zip(&expected) {
         assert!(loaded.as_ref().is_ok_and(|loaded| loaded.as_ref() == Some(expected)) || loaded.is_err());

@@ -123,7 +123,7 @@ fn reads() {
                 println!("  {what}: {:.1} µs", begun.elapsed().as_secs_f64() * 1e6 / f64::from(TIMES));
             };
             let all = Query { tenant: "default".to_owned(), page_size: 50, ..Query::default() };
-            let second = store.list(&all).await.unwrap().next;
+            let second = store.list(&all).await.unwrap().next();
             time("load", &Load).await;
             time("list all", &List(all.clone())).await;
             time("list all, second page", &List(Query { page_token: second, ..all.clone() })).await;

@@ -35,7 +35,7 @@ fn what_may_wait_for_the_disk_leaves_the_threads_that_serve_everybody() {
     let (scope, prefix) = (Scope::default(), Key::default());
     let on_disk = [
         threads(|| store.load(&id)),
-        threads(|| store.load_all(std::slice::from_ref(&id))),
+        threads(|| store.load_all(std::slice::from_ref(&id), 1)),
         threads(|| store.read(&id, Version(1), 10)),
         threads(|| store.cells(&id, &prefix, Version(2))),
         threads(|| store.marks(&id)),
@@ -46,7 +46,7 @@ fn what_may_wait_for_the_disk_leaves_the_threads_that_serve_everybody() {
     let all = Query { tenant: "acme".to_owned(), page_size: 10, ..Query::default() };
     let in_memory = [
         threads(|| store.load(&none)),
-        threads(|| store.load_all(&[])),
+        threads(|| store.load_all(&[], 1)),
         threads(|| store.read(&id, Version(2), 10)),
         threads(|| store.read(&none, Version(0), 10)),
         threads(|| store.cells(&none, &prefix, Version(2))),
