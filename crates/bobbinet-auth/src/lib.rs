@@ -15,7 +15,7 @@ mod verify;
 pub use keys::{KEYS_MAX, KeyDescription, KeyRing, KeysError, LOOK_INTERVAL};
 pub use mint::{Claims, LIFETIME_DEFAULT, LIFETIME_MAX, MintError, mint};
 pub use owner::{KEYS_FOLDER, NODE_ISSUER, NODE_OWNER, NODE_TENANT, owner_token};
-pub use policy::{Denied, Operation, Policy};
+pub use policy::{Action, Denied, Policy, Rules};
 pub use rejected::{Rejected, bearer};
 pub use verify::{KEY_ID_LENGTH_MAX, TOKEN_LENGTH_MAX, Verifier, VerifierConfig};
 

@@ -1,14 +1,16 @@
 //! What a caller may do. Asked before anything is read (DESIGN section 3, invariant 7).
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
-use bobbinet_core::{AgentName, Caller, Principal};
+use bobbinet_core::{AgentName, Call, Caller, Principal};
 
 /// What somebody wants to do, and to which agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Operation<'a> {
+pub enum Action<'a> {
     /// To send a message: to begin a task, or to go on with one.
     Send(&'a AgentName),
+    /// To have this called: asked once the message is planned, and before anything is kept.
+    Call(&'a AgentName, &'a Call),
     /// To read a task.
     Get(&'a AgentName),
     /// To list tasks.
@@ -19,10 +21,12 @@ pub enum Operation<'a> {
     Subscribe(&'a AgentName),
 }
 
-impl fmt::Display for Operation<'_> {
+impl fmt::Display for Action<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Send(agent) => write!(f, "send to {agent}"),
+            Self::Call(agent, Call { skill: Some(skill), .. }) => write!(f, "call {skill} of {agent}"),
+            Self::Call(agent, Call { skill: None, .. }) => write!(f, "call {agent}"),
             Self::Get(agent) => write!(f, "get a task of {agent}"),
             Self::List(agent) => write!(f, "list tasks of {agent}"),
             Self::Cancel(agent) => write!(f, "cancel a task of {agent}"),
@@ -34,7 +38,7 @@ impl fmt::Display for Operation<'_> {
 /// A refusal: it names the rule, and what would be allowed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{principal} may not {operation}: by the rule {rule:?} only the node's owner may, with a token from `bobbinet token mint` \
+    "{principal} may not {action}: by the rule {rule:?} only the node's owner may, with a token from `bobbinet token mint` \
      on the node's machine"
 )]
 pub struct Denied {
@@ -43,41 +47,66 @@ pub struct Denied {
     /// Who asked.
     pub principal: Principal,
     /// For what, in words.
-    pub operation: String,
+    pub action: String,
+}
+
+/// Decides what callers may do. Quick and pure: it is asked before anything is read, and again with a call's arguments.
+pub trait Rules: fmt::Debug + Send + Sync + 'static {
+    /// Whether this caller may do this.
+    ///
+    /// # Errors
+    /// Why not.
+    fn allows(&self, caller: &Caller, action: Action<'_>) -> Result<(), Denied>;
+
+    /// The rule by which this caller may do nothing at all, if there is one.
+    fn shuts_out(&self, caller: &Caller) -> Option<&'static str>;
 }
 
 /// The rules of a node.
 #[derive(Clone, Debug)]
-pub struct Policy(Rule);
+pub struct Policy(Arc<dyn Rules>);
 
-/// The rules there are. Lines of CEL over caller, agent, skill and arguments will be another.
-#[derive(Clone, Debug)]
-enum Rule {
-    OwnerOnly,
+#[derive(Debug)]
+struct OwnerOnly;
+
+impl OwnerOnly {
+    const NAME: &'static str = "owner-only";
+}
+
+impl Rules for OwnerOnly {
+    fn allows(&self, caller: &Caller, action: Action<'_>) -> Result<(), Denied> {
+        if caller.is_owner {
+            return Ok(());
+        }
+        Err(Denied { rule: Self::NAME, principal: caller.principal.clone(), action: action.to_string() })
+    }
+
+    fn shuts_out(&self, caller: &Caller) -> Option<&'static str> {
+        (!caller.is_owner).then_some(Self::NAME)
+    }
 }
 
 impl Policy {
+    /// These rules.
+    pub fn new(rules: impl Rules) -> Self {
+        Self(Arc::new(rules))
+    }
+
     /// The node's owner may do everything, anybody else nothing.
     pub fn owner_only() -> Self {
-        Self(Rule::OwnerOnly)
+        Self::new(OwnerOnly)
     }
 
     /// The rule by which this caller may do nothing at all, if there is one.
     pub fn shuts_out(&self, caller: &Caller) -> Option<&'static str> {
-        match self.0 {
-            Rule::OwnerOnly => (!caller.is_owner).then_some("owner-only"),
-        }
+        self.0.shuts_out(caller)
     }
 
     /// Whether this caller may do this.
-    pub fn allows(&self, caller: &Caller, operation: Operation<'_>) -> Result<(), Denied> {
-        match self.0 {
-            Rule::OwnerOnly if caller.is_owner => Ok(()),
-            Rule::OwnerOnly => Err(Denied {
-                rule: "owner-only",
-                principal: caller.principal.clone(),
-                operation: operation.to_string(),
-            }),
-        }
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn allows(&self, caller: &Caller, action: Action<'_>) -> Result<(), Denied> {
+        self.0.allows(caller, action)
     }
 }

@@ -7,7 +7,7 @@ mod common;
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
 use bobbinet_auth::{
-    Claims, KEYS_FOLDER, KEYS_MAX, KeyRing, KeysError, LIFETIME_MAX, LOOK_INTERVAL, MintError, NODE_ISSUER, Operation,
+    Action, Claims, KEYS_FOLDER, KEYS_MAX, KeyRing, KeysError, LIFETIME_MAX, LOOK_INTERVAL, MintError, NODE_ISSUER,
     Policy, mint, owner_token,
 };
 use bobbinet_core::{AgentName, Principal, Tenant, Timestamp};
@@ -251,11 +251,11 @@ fn the_owner_may_do_everything_and_nobody_else_anything() {
         let token = node.token(node.header(json!({})), claims(json!({ "sub": subject })));
         let caller = node.verifier.verify(&token, &[AGENT], at(0)).unwrap();
         for operation in [
-            Operation::Send(&agent),
-            Operation::Get(&agent),
-            Operation::List(&agent),
-            Operation::Cancel(&agent),
-            Operation::Subscribe(&agent),
+            Action::Send(&agent),
+            Action::Get(&agent),
+            Action::List(&agent),
+            Action::Cancel(&agent),
+            Action::Subscribe(&agent),
         ] {
             match policy.allows(&caller, operation) {
                 Ok(()) => assert!(is_allowed),

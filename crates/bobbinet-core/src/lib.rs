@@ -12,6 +12,7 @@ pub mod effect;
 pub mod id;
 pub mod json;
 pub mod limits;
+pub mod operation;
 pub mod task;
 pub mod text;
 pub mod time;
@@ -25,6 +26,7 @@ pub use id::{
 };
 pub use json::Json;
 pub use limits::Limits;
+pub use operation::{Operation, Selection};
 pub use task::{
     Call, CallId, Claim, Command, Event, Fault, Generation, Ledger, Outcome, Plan, Question, QuestionKind, Refused,
     RequestKey, Said, State, Submission, Task, decide,

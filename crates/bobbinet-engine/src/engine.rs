@@ -81,6 +81,48 @@ pub struct Reply {
     pub idempotency: Option<(String, [u8; 32])>,
 }
 
+/// A message that is to begin a task, and what its agent makes of it.
+#[derive(Debug)]
+pub struct PlannedTask {
+    id: TaskId,
+    agent: AgentName,
+    new: NewTask,
+    plan: Plan,
+}
+
+impl PlannedTask {
+    /// What the agent makes of it.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+}
+
+/// A message to a task, and what its agent makes of it.
+#[derive(Debug)]
+pub struct PlannedReply(Planned);
+
+#[derive(Debug)]
+enum Planned {
+    New {
+        entry: Arc<Entry>,
+        task: Arc<Task>,
+        said: Said,
+        plan: Plan,
+    },
+    /// It has come before.
+    Repeat(Handle),
+}
+
+impl PlannedReply {
+    /// What the agent makes of it; `None` if it has come before, and counts no second time.
+    pub fn plan(&self) -> Option<&Plan> {
+        match &self.0 {
+            Planned::New { plan, .. } => Some(plan),
+            Planned::Repeat(_) => None,
+        }
+    }
+}
+
 /// Which tasks to list. A field that is `None` does not filter.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
@@ -247,17 +289,16 @@ impl Engine {
         &self.inner.world
     }
 
-    /// Makes a task of a message. Returns at once; the handle tells when it is durable and when it has settled.
+    /// Asks the agent what it makes of a message that is to begin a task. Nothing is kept, and nothing is promised.
     ///
     /// # Errors
     /// If there is no such agent, or the node takes no more.
-    pub fn submit(&self, caller: &Caller, agent: &AgentName, new: NewTask) -> Result<Handle, EngineError> {
+    pub fn plan(&self, agent: &AgentName, new: NewTask) -> Result<PlannedTask, EngineError> {
         let inner = &self.inner;
         let seat = inner.seats.get(agent).ok_or(EngineError::UnknownAgent)?;
         if inner.is_draining() {
             return Err(EngineError::Draining);
         }
-        let now = inner.world.now();
         let id = TaskId::new(inner.world.uuid());
         let plan = seat.prepare(&Request {
             message: &new.message,
@@ -265,6 +306,26 @@ impl Engine {
             task: None,
             question_id: question_id(&id, 1),
         });
+        Ok(PlannedTask { id, agent: agent.clone(), new, plan })
+    }
+
+    /// Makes a task of a message: [`Engine::plan`] and [`Engine::submit_planned`] in one.
+    ///
+    /// # Errors
+    /// As those two.
+    pub fn submit(&self, caller: &Caller, agent: &AgentName, new: NewTask) -> Result<Handle, EngineError> {
+        self.submit_planned(caller, self.plan(agent, new)?)
+    }
+
+    /// Makes a task of a message as it was planned. Returns at once; the handle tells when it is durable and when it has settled.
+    ///
+    /// # Errors
+    /// If the node takes no more.
+    pub fn submit_planned(&self, caller: &Caller, planned: PlannedTask) -> Result<Handle, EngineError> {
+        let inner = &self.inner;
+        let PlannedTask { id, agent, new, plan } = planned;
+        let seat = inner.seats.get(&agent).ok_or(EngineError::UnknownAgent)?;
+        let now = inner.world.now();
         let kind = match &plan {
             Plan::Call(_) => Kind::Open,
             Plan::Ask(_) => Kind::Parked,
@@ -286,7 +347,7 @@ impl Engine {
         let submitted = Submitted {
             tenant: caller.tenant.clone(),
             owner: caller.principal.clone(),
-            agent: agent.clone(),
+            agent,
             context: new.context.unwrap_or_else(|| new_context(&inner.world.uuid())),
             message: Arc::new(new.message),
             plan: None,
@@ -308,18 +369,17 @@ impl Engine {
         Ok(self.handle(entry, Generation(0)))
     }
 
-    /// Answers an interrupted task. Durable when this returns. No bound of the node refuses an answer. One that comes again
-    /// counts once, and the repeat gets what the first one got.
+    /// Asks a task's agent what it makes of a message to it. Nothing is kept yet.
     ///
     /// # Errors
     /// [`EngineError::NotFound`] also for somebody else's task; [`EngineError::Refused`] if the task takes no message now.
-    pub async fn reply(
+    pub async fn plan_reply(
         &self,
         caller: &Caller,
         agent: &AgentName,
         id: &TaskId,
         reply: Reply,
-    ) -> Result<Handle, EngineError> {
+    ) -> Result<PlannedReply, EngineError> {
         let inner = &self.inner;
         let Reply { message, context, skill, idempotency } = reply;
         let (entry, task) = self.find(caller, agent, id).await?;
@@ -329,14 +389,15 @@ impl Engine {
         let said = Said { message: Arc::new(message), key: idempotency.map(request_key) };
         match task.check_new(&said) {
             Ok(()) => {}
-            Err(Refused::Repeated { first }) => return Ok(self.handle_after(entry, first)),
+            Err(Refused::Repeated { first }) => {
+                return Ok(PlannedReply(Planned::Repeat(self.handle_after(entry, first))));
+            }
             Err(refused) => return Err(refused.into()),
         }
         if inner.is_draining() && !task.state.is_terminal() {
             return Err(EngineError::Draining);
         }
-        let seat = inner.seats.get(&task.agent);
-        let plan = match seat {
+        let plan = match inner.seats.get(&task.agent) {
             Some(seat) => seat.prepare(&Request {
                 message: &said.message,
                 skill: skill.as_ref(),
@@ -347,6 +408,35 @@ impl Engine {
             None if asks_for_outcome(&task) => Plan::Reject(Fault::new("unknown-agent", "this node has no such agent")),
             None => return Err(EngineError::UnknownAgent),
         };
+        Ok(PlannedReply(Planned::New { entry, task, said, plan }))
+    }
+
+    /// Answers an interrupted task: [`Engine::plan_reply`] and [`Engine::reply_planned`] in one.
+    ///
+    /// # Errors
+    /// As those two.
+    pub async fn reply(
+        &self,
+        caller: &Caller,
+        agent: &AgentName,
+        id: &TaskId,
+        reply: Reply,
+    ) -> Result<Handle, EngineError> {
+        self.reply_planned(self.plan_reply(caller, agent, id, reply).await?).await
+    }
+
+    /// Answers an interrupted task as it was planned. Durable when this returns. No bound of the node refuses an answer. One that
+    /// comes again counts once, and the repeat gets what the first one got.
+    ///
+    /// # Errors
+    /// [`EngineError::Refused`] if the task takes no message any more.
+    pub async fn reply_planned(&self, planned: PlannedReply) -> Result<Handle, EngineError> {
+        let inner = &self.inner;
+        let (entry, task, said, plan) = match planned.0 {
+            Planned::New { entry, task, said, plan } => (entry, task, said, plan),
+            Planned::Repeat(handle) => return Ok(handle),
+        };
+        let seat = inner.seats.get(&task.agent);
         let permit = seat.filter(|_| task.is_parked()).and_then(|seat| seat.slots.try_take(inner));
         let command = Command::Reply {
             said,

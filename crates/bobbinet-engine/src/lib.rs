@@ -30,7 +30,7 @@ mod watched;
 mod world;
 
 pub use agent::{Agent, Request};
-pub use engine::{Engine, Filter, NewTask, Reply, Setup, TaskList};
+pub use engine::{Engine, Filter, NewTask, PlannedReply, PlannedTask, Reply, Setup, TaskList};
 pub use error::EngineError;
 pub use follow::{Follower, Resumed, Told};
 pub use handle::Handle;

@@ -43,14 +43,6 @@ pub struct HttpLimits {
     pub requests_per_connection_max: u32,
     /// Bytes of bodies that an HTTP/2 connection, and each request of it, may have sent before anybody has read them.
     pub receive_window: usize,
-    /// Requests at work at a time, leaving out those that only wait; 503 beyond.
-    pub requests_max: usize,
-    /// Blocking sends that wait for their tasks; 503 beyond.
-    pub waits_max: usize,
-    /// Streams open at a time; 503 beyond.
-    pub streams_max: usize,
-    /// Streams of one caller open at a time; 429 beyond.
-    pub streams_per_caller_max: usize,
     /// Bytes of tasks in one page of a list. The page ends before the task that would be more; a single task may be.
     pub page_bytes_max: usize,
     /// Bytes of large answers that are made, or not yet taken by their readers, all connections together; who finds no room waits a
@@ -97,10 +89,6 @@ impl Default for HttpLimits {
             probe_read_ms: 1_000,
             requests_per_connection_max: 128,
             receive_window: 256 << 10,
-            requests_max: 512,
-            waits_max: 4_096,
-            streams_max: 4_096,
-            streams_per_caller_max: 256,
             page_bytes_max: 4 << 20,
             unsent_bytes_max: 256 << 20,
             unsent_bytes_per_caller_max: 64 << 20,

@@ -6,6 +6,7 @@ use anyhow::Context;
 use bobbinet_auth::{KEYS_FOLDER, KeyRing, Policy, Verifier, VerifierConfig, owner_token};
 use bobbinet_core::{AgentName, Limits};
 use bobbinet_engine::{Agent, Engine, Setup, SystemWorld, World};
+use bobbinet_gateway::{Gateway, GatewayLimits, GatewaySetup};
 use bobbinet_http::{HttpLimits, Mount, Site, SiteSetup, serve};
 use bobbinet_store::{SledOptions, SledStore};
 use clap::Parser;
@@ -44,20 +45,27 @@ async fn node(arguments: &Arguments, name: AgentName, agent: Arc<dyn Agent>) -> 
     let engine = Engine::open(setup).await?;
     let listener = tokio::net::TcpListener::bind(arguments.listen).await.context("binding the address")?;
     let stop = CancellationToken::new();
-    let site = Site::new(SiteSetup {
+    let limits = HttpLimits::default();
+    let gateway = Gateway::new(GatewaySetup {
         engine: engine.clone(),
+        policy: Policy::owner_only(),
+        limits: GatewayLimits::default(),
+        wait_max: None,
+        drain: limits.drain(),
+        stop: stop.clone(),
+    });
+    let site = Site::new(SiteSetup {
+        gateway,
         keys: keys.clone(),
         verifier: Verifier::new(VerifierConfig::default(), keys),
-        policy: Policy::owner_only(),
         mount: Mount::Root(name.clone()),
         listen: listener.local_addr()?,
         addresses: Vec::new(),
         public_url: None,
         proxies: Vec::new(),
         cors: Vec::new(),
-        limits: HttpLimits::default(),
+        limits,
         is_version_required: true,
-        wait_max: None,
         stop: stop.clone(),
     })?;
     let url = site.audiences(&name)[0].clone();

@@ -9,13 +9,10 @@ use std::{
     time::Duration,
 };
 
-use bobbinet_core::Json;
-use bobbinet_wire::{
-    Operation,
-    v1_0::{
-        CardView, VERSION,
-        client::{self as wire, ReplyError},
-    },
+use bobbinet_core::{Json, operation::Operation};
+use bobbinet_wire::v1_0::{
+    CardView, VERSION,
+    client::{self as wire, ReplyError},
 };
 use reqwest::{RequestBuilder, Response, StatusCode, Url, header};
 use tokio::time::{Instant, sleep};

@@ -10,10 +10,11 @@ mod stream;
 
 use std::{sync::Arc, time::Duration};
 
-use bobbinet_core::Json;
+use bobbinet_core::{
+    Json,
+    operation::{CancelParams, GetParams, ListParams, Operation, SendParams, SubscribeParams},
+};
 use bobbinet_wire::{
-    Operation,
-    operation::{CancelParams, GetParams, ListParams, SendParams, SubscribeParams},
     v1_0::{CardView, client as wire},
     view::{PageView, Sent, TaskView},
 };

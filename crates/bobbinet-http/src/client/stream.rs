@@ -2,9 +2,8 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use bobbinet_core::{Json, State};
+use bobbinet_core::{Json, State, operation::Operation};
 use bobbinet_wire::{
-    Operation,
     sse::{SseEvent, SseParser},
     v1_0::client as wire,
     view::{StreamEvent, TaskView},

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures::stream;
 use http::{HeaderValue, StatusCode, header};
 
-use super::places::Room;
+use super::unsent::Room;
 
 /// Large answers become bytes in pieces of about this many.
 const CHUNK: usize = 64 << 10;

@@ -31,11 +31,11 @@ struct Card {
 
 /// The card, or 304 to one who has it.
 pub(super) fn answer<B>(site: &Site, agent: &Mounted, request: &Request<B>) -> Response {
-    let Some(runs) = site.engine.agent(&agent.name) else {
+    let Some(runs) = site.gateway.agent(&agent.name) else {
         return answer::text(StatusCode::NOT_FOUND, "there is nothing here\n");
     };
     let origin = site.origin(request).to_owned();
-    let card = agent.cards.get(runs.describe(), origin, &agent.base, site.engine.world().now());
+    let card = agent.cards.get(runs.describe(), origin, &agent.base, site.gateway.now());
     let is_known = request
         .headers()
         .get_all(header::IF_NONE_MATCH)

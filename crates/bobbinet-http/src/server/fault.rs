@@ -1,31 +1,37 @@
-//! What a caller is told when something fails, and what the log is told: the one table from the engine's errors to the wire's.
+//! What a caller is told when something fails, and what the log is told: the one table from the gateway's errors to the wire's.
 
 use std::time::Duration;
 
 use bobbinet_auth::Denied;
 use bobbinet_core::Refused;
 use bobbinet_engine::EngineError;
+use bobbinet_gateway::{Full, GatewayError, Unsupported};
 use bobbinet_wire::{Error, ErrorKind};
 
-use super::{body::BodyFault, places::Full};
+use super::body::BodyFault;
 use crate::HttpLimits;
 
-/// What was being done to a task: the same refusal has another name when it meets a cancel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Doing {
-    /// Sending a message.
-    Send,
-    /// Reading.
-    Read,
-    /// Canceling.
-    Cancel,
+/// What the caller reads.
+pub(super) fn of_gateway(error: GatewayError, limits: &HttpLimits) -> Error {
+    match error {
+        GatewayError::Denied(denied) => of_denied(&denied),
+        GatewayError::NotFound => ErrorKind::TaskNotFound.into(),
+        GatewayError::Full(full) => of_full(full, limits),
+        GatewayError::Ended => ended(),
+        GatewayError::Unsupported(Unsupported::PushNotifications) => ErrorKind::PushNotificationNotSupported.into(),
+        GatewayError::Unsupported(Unsupported::ExtendedCard) => Error::new(ErrorKind::UnsupportedOperation)
+            .with_message("The agent has no extended card")
+            .with_hint("Use the public card."),
+        GatewayError::Cancel(EngineError::Refused(Refused::Ended)) => ErrorKind::TaskNotCancelable.into(),
+        GatewayError::Engine(error) | GatewayError::Cancel(error) => of_engine(error, limits),
+    }
 }
 
-/// What the caller reads. What is our fault goes into the log, with its cause; the caller is told that it is.
-pub(super) fn of_engine(error: EngineError, doing: Doing, limits: &HttpLimits) -> Error {
+/// What is our fault goes into the log, with its cause; the caller is told that it is.
+pub(super) fn of_engine(error: EngineError, limits: &HttpLimits) -> Error {
     match error {
         EngineError::NotFound => ErrorKind::TaskNotFound.into(),
-        EngineError::Refused(refused) => of_refused(refused, doing),
+        EngineError::Refused(refused) => of_refused(refused),
         EngineError::ContextMismatch => {
             Error::invalid_field("message.contextId", "must be the context of the task, or be left out")
         }
@@ -55,24 +61,21 @@ pub(super) fn of_engine(error: EngineError, doing: Doing, limits: &HttpLimits) -
     }
 }
 
-fn of_refused(refused: Refused, doing: Doing) -> Error {
-    match (refused, doing) {
-        (Refused::Absent, _) => ErrorKind::TaskNotFound.into(),
-        (Refused::Ended, Doing::Cancel) => ErrorKind::TaskNotCancelable.into(),
-        (Refused::Ended, Doing::Send | Doing::Read) => ended(),
-        (Refused::Busy, _) => Error::new(ErrorKind::UnsupportedOperation)
+fn of_refused(refused: Refused) -> Error {
+    match refused {
+        Refused::Absent => ErrorKind::TaskNotFound.into(),
+        Refused::Ended => ended(),
+        Refused::Busy => Error::new(ErrorKind::UnsupportedOperation)
             .with_message("The task is at work and takes no messages until it asks or ends")
             .with_hint("Follow it with SubscribeToTask, or send a message without a taskId for a new task."),
-        (Refused::BadAnswer(why), _) => {
-            Error::invalid_field("message.parts", format!("must answer the question: {why}"))
-        }
-        (Refused::Limit { what, max }, _) => exhausted(what, max),
-        (Refused::KeyReused, _) => key_reused(),
-        (Refused::IdReused, _) => Error::invalid_field(
+        Refused::BadAnswer(why) => Error::invalid_field("message.parts", format!("must answer the question: {why}")),
+        Refused::Limit { what, max } => exhausted(what, max),
+        Refused::KeyReused => key_reused(),
+        Refused::IdReused => Error::invalid_field(
             "message.messageId",
             "was used for another answer to this task: a new one needs an id of its own",
         ),
-        (refused @ (Refused::Present | Refused::Fenced | Refused::Idle | Refused::Repeated { .. }), _) => {
+        refused @ (Refused::Present | Refused::Fenced | Refused::Idle | Refused::Repeated { .. }) => {
             tracing::error!(%refused, "a caller's command was refused as if it were a run's");
             ErrorKind::Internal.into()
         }
@@ -86,14 +89,14 @@ fn key_reused() -> Error {
 }
 
 /// A task that has ended takes no message and has no stream.
-pub(super) fn ended() -> Error {
+fn ended() -> Error {
     Error::new(ErrorKind::UnsupportedOperation)
         .with_message("The task has ended")
         .with_hint("GetTask shows how; a message without a taskId begins a new task.")
 }
 
 /// What policy said, to the one whom it concerns.
-pub(super) fn of_denied(denied: &Denied) -> Error {
+fn of_denied(denied: &Denied) -> Error {
     Error::new(ErrorKind::PermissionDenied).with_message(denied.to_string()).with_metadata("rule", denied.rule)
 }
 

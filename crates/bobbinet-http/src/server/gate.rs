@@ -6,10 +6,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use bobbinet_gateway::Full;
 use ipnet::IpNet;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::places::Full;
 use crate::HttpLimits;
 
 /// The part of an IPv6 address that one subscriber is given as a whole.

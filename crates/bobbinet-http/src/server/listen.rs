@@ -13,6 +13,7 @@ use std::{
 
 use axum::{Router, body::Body, extract::Request, response::Response};
 use bobbinet_engine::watched;
+use bobbinet_gateway::Full;
 use bobbinet_wire::Id;
 use futures::future::{Either, ready};
 use http::{HeaderValue, header};
@@ -36,7 +37,6 @@ use super::{
     gate::{Entry, Gate},
     held::Held,
     pace::Pace,
-    places::Full,
     probe, router, shape,
     site::Reached,
     socket::{Activity, InRequest, Socket},

@@ -3,15 +3,14 @@
 mod answer;
 mod auth;
 mod body;
+mod call;
 mod card;
-mod door;
 mod fault;
 mod gate;
 mod heads;
 mod held;
 mod listen;
 mod pace;
-mod places;
 mod probe;
 mod router;
 mod rpc;
@@ -21,6 +20,7 @@ mod site;
 mod socket;
 mod stream;
 mod tasks;
+mod unsent;
 
 pub use listen::serve;
 pub use site::{Mount, Site, SiteError, SiteSetup};

@@ -68,13 +68,13 @@ fn checks(site: &Site) -> Vec<Check> {
     let is_stopping = site.stop.is_cancelled() || site.is_retired();
     let listening = if is_stopping { Err("the node is about to stop".to_owned()) } else { Ok(()) };
     let mut checks =
-        vec![check("listener".to_owned(), true, listening), check("store".to_owned(), true, site.engine.health())];
+        vec![check("listener".to_owned(), true, listening), check("store".to_owned(), true, site.gateway.health())];
     // An agent whose server is down keeps its tasks and starts it again: a node is not taken out for that. One whose
     // server was never up is waited for, for a moment: nobody knows yet what it can do. And a node whose only server never
     // started is of no use yet, and may be set up wrongly.
     let is_alone = matches!(site.mount, Mount::Root(_));
     for mounted in site.agents.values() {
-        if let Some(agent) = site.engine.agent(&mounted.name) {
+        if let Some(agent) = site.gateway.agent(&mounted.name) {
             let starting = agent.is_starting();
             let is_required = (starting && site.is_young()) || (is_alone && !agent.has_started());
             checks.push(Check { starting, ..check(format!("agent/{}", mounted.name), is_required, agent.ready()) });

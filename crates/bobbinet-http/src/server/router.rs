@@ -124,7 +124,7 @@ async fn call(State(site): State<Arc<Site>>, place: RawPathParams, request: Requ
 async fn show_card(State(site): State<Arc<Site>>, place: RawPathParams, request: Request) -> Response {
     match agent_at(&site, &place) {
         Some(agent) => {
-            site.await_start(&agent.name).await;
+            site.gateway.await_start(&agent.name).await;
             card::answer(&site, agent, &request)
         }
         None => not_found().await,

@@ -1,12 +1,13 @@
-//! One JSON-RPC request, from its headers to its answer: who calls is settled first, then the body is read, then the door is
+//! One JSON-RPC request, from its headers to its answer: who calls is settled first, then the body is read, then the gateway is
 //! asked.
 
 use std::sync::Arc;
 
 use axum::{body::Body, extract::Request, response::Response};
 use bobbinet_auth::Rejected;
-use bobbinet_core::{Caller, SkillId};
-use bobbinet_wire::{EXTENSION_URI, Error, ErrorKind, Id, Operation, Request as Call, envelope, v1_0};
+use bobbinet_core::{Caller, SkillId, operation::Operation};
+use bobbinet_gateway::{Place, RequestContext};
+use bobbinet_wire::{EXTENSION_URI, Error, ErrorKind, Id, Request as RpcRequest, envelope, v1_0};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts};
 use sha2::{Digest, Sha256};
 use tracing::Instrument;
@@ -14,9 +15,8 @@ use tracing::Instrument;
 use super::{
     answer, auth,
     body::{self, BodyFault},
-    door::{Answer, Door},
+    call::{self, Answer, Call},
     fault,
-    places::Place,
     site::{Mounted, Site},
     stream,
 };
@@ -63,7 +63,7 @@ async fn answer_to(
         Ok(caller) => caller,
         Err(rejected) => return body::refused(&body, unauthenticated(&rejected)),
     };
-    let place = match site.places.request() {
+    let place = match site.gateway.admit() {
         Ok(place) => place,
         Err(full) => return body::refused(&body, answer::error(&Id::NULL, &fault::of_full(full, limits))),
     };
@@ -80,14 +80,14 @@ async fn answer_to(
             return body::refused(&body, answer::error_with_status(&Id::NULL, &error, status_of(reason)));
         }
     };
-    let call = match envelope::parse(&text) {
-        Ok(call) => call,
+    let request = match envelope::parse(&text) {
+        Ok(request) => request,
         Err(refusal) => return answer::error(&refusal.id, &refusal.error),
     };
-    match go_in(site, agent, skill, parts, &caller, &call, place).await {
+    match go_in(site, agent, skill, parts, &caller, &request, place).await {
         Ok(Answer::Whole(body, room)) => answer::pieces(body, room),
         Ok(Answer::Stream(events)) => stream::response(events),
-        Err(error) => answer::error(&call.id, &error),
+        Err(error) => answer::error(&request.id, &error),
     }
 }
 
@@ -97,30 +97,28 @@ async fn go_in(
     skill: Option<SkillId>,
     parts: &Parts,
     caller: &Caller,
-    call: &Call<'_>,
+    request: &RpcRequest<'_>,
     place: Place,
 ) -> Result<Answer, Error> {
     check_version(parts, site.is_version_required)?;
-    let Some(method) = v1_0::Method::from_name(&call.method) else {
-        let name: String = call.method.chars().take(METHOD_SHOWN_MAX).collect();
+    let Some(method) = v1_0::Method::from_name(&request.method) else {
+        let name: String = request.method.chars().take(METHOD_SHOWN_MAX).collect();
         let message = format!("A2A {} has no method {name:?}", v1_0::VERSION);
         return Err(Error::new(ErrorKind::MethodNotFound).with_message(message));
     };
-    let operation = v1_0::request::decode(method, call.params)?;
+    let operation = v1_0::request::decode(method, request.params)?;
     tracing::debug!(method = method.name(), principal = %caller.principal, "request");
     let is_send = matches!(operation, Operation::Send(_) | Operation::SendStreaming(_));
     let is_subscription = matches!(operation, Operation::Subscribe(_));
-    let door = Door {
-        site,
-        agent: &agent.name,
+    let context = RequestContext {
         caller,
-        id: &call.id,
-        skill,
+        agent: &agent.name,
+        skill: skill.or_else(|| call::skill_in(&operation)),
         trace: is_send.then(|| traceparent(&parts.headers)).flatten().map(Arc::from),
-        idempotency: if is_send { idempotency(&parts.headers, call)? } else { None },
-        cursor: if is_subscription { stream::cursor(&parts.headers) } else { None },
+        idempotency: if is_send { idempotency(&parts.headers, request)? } else { None },
     };
-    door.answer(operation, place).await
+    let resume = if is_subscription { stream::cursor(&parts.headers) } else { None };
+    Call { site, id: &request.id, context, resume }.answer(operation, place).await
 }
 
 /// The same for every reason, but for the challenge: whether there was a token at all is no secret.
@@ -218,7 +216,7 @@ fn name_extensions(request: &HeaderMap, response: &mut HeaderMap) {
 }
 
 /// The key that drops repeats, and what it stands for: the method and its parameters, letter for letter.
-fn idempotency(headers: &HeaderMap, call: &Call<'_>) -> Result<Option<(String, [u8; 32])>, Error> {
+fn idempotency(headers: &HeaderMap, request: &RpcRequest<'_>) -> Result<Option<(String, [u8; 32])>, Error> {
     let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
     let is_key = |key: &&str| {
         !key.is_empty() && key.len() <= IDEMPOTENCY_KEY_LENGTH_MAX && key.bytes().all(|byte| byte.is_ascii_graphic())
@@ -228,9 +226,9 @@ fn idempotency(headers: &HeaderMap, call: &Call<'_>) -> Result<Option<(String, [
         return Err(Error::new(ErrorKind::InvalidRequest).with_message(message));
     };
     let mut hash = Sha256::new();
-    hash.update(call.method.as_bytes());
+    hash.update(request.method.as_bytes());
     hash.update([0]);
-    hash.update(call.params.map_or("", |params| params.get()));
+    hash.update(request.params.map_or("", |params| params.get()));
     Ok(Some((key.to_owned(), hash.finalize().into())))
 }
 

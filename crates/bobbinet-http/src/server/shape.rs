@@ -72,7 +72,11 @@ fn is_host(host: &[u8]) -> bool {
     }
     let Ok(authority) = Authority::try_from(host) else { return false };
     let (text, name) = (authority.as_str(), authority.host());
-    text.strip_prefix(name).is_some_and(|port| port.is_empty() || port == ":" || authority.port_u16().is_some())
+    let is_number = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    text.strip_prefix(name).is_some_and(|port| match port.strip_prefix(':') {
+        Some(port) => port.is_empty() || (is_number(port) && authority.port_u16().is_some()),
+        None => port.is_empty(),
+    })
 }
 
 /// Whether it is written as nearly every host is, which is seen faster than a whole grammar is gone through.

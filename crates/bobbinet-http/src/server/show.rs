@@ -4,17 +4,15 @@
 use std::sync::Arc;
 
 use axum::response::Response;
-use bobbinet_auth::Operation as Action;
-use bobbinet_core::{Event, Ledger, Question, QuestionKind, State, Task, TaskId, task::Settlement};
+use bobbinet_core::{Event, Ledger, Question, QuestionKind, Task, task::Settlement};
 use bobbinet_engine::{EngineError, Kept};
+use bobbinet_gateway::{GatewayError, RequestContext, TaskRecord};
 use bobbinet_wire::{Error, Id};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
 use super::{
-    answer, auth,
-    fault::{self, Doing},
-    rpc,
+    answer, auth, fault, rpc,
     site::{Mounted, Site},
 };
 
@@ -24,36 +22,25 @@ pub(super) async fn answer(site: &Arc<Site>, agent: &Mounted, id: &str, headers:
         Ok(caller) => caller,
         Err(rejected) => return rpc::unauthenticated(&rejected),
     };
-    let _place = match site.places.request() {
+    let _place = match site.gateway.admit() {
         Ok(place) => place,
         Err(full) => return answer::error(&Id::NULL, &fault::of_full(full, &site.limits)),
     };
-    // What somebody else may not see is not there.
-    let is_allowed = caller.is_owner && site.policy.allows(&caller, Action::Get(&agent.name)).is_ok();
-    let Some(id) = TaskId::parse(id).filter(|_| is_allowed) else { return not_found() };
-    let found = async {
-        let task = site.engine.get(&caller, &agent.name, &id).await?;
-        Ok::<_, EngineError>((task, site.engine.log(&caller, &agent.name, &id).await?))
-    };
-    match found.await {
-        Ok((task, log)) => {
+    let context = RequestContext { caller: &caller, agent: &agent.name, skill: None, trace: None, idempotency: None };
+    match site.gateway.record(&context, id).await {
+        Ok(TaskRecord { task, log, waits }) => {
             let mut record = record(&task, &log);
-            if let Some(why) = waits(site, &task) {
+            if let Some(why) = waits {
                 record["statusText"] = why.into();
             }
             let mut response = answer::json(StatusCode::OK, record.to_string());
             response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
             response
         }
-        Err(EngineError::NotFound) => not_found(),
-        Err(error) => answer::error(&Id::NULL, &fault::of_engine(error, Doing::Read, &site.limits)),
+        // What somebody else may not see is not there.
+        Err(GatewayError::NotFound | GatewayError::Engine(EngineError::NotFound)) => not_found(),
+        Err(error) => answer::error(&Id::NULL, &fault::of_gateway(error, &site.limits)),
     }
-}
-
-/// Why a task that has not begun does not begin, as of now, where its agent says so.
-fn waits(site: &Site, task: &Task) -> Option<String> {
-    let agent = site.engine.agent(&task.agent).filter(|_| task.state == State::Submitted)?;
-    agent.ready().err().map(|why| format!("waiting for its agent: {why}"))
 }
 
 fn not_found() -> Response {

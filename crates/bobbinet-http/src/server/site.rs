@@ -7,23 +7,18 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
 };
 
-use bobbinet_auth::{KeyRing, Policy, Verifier};
+use bobbinet_auth::{KeyRing, Verifier};
 use bobbinet_core::AgentName;
-use bobbinet_engine::Engine;
+use bobbinet_gateway::{Gateway, START_WAIT_MAX};
 use http::{HeaderValue, Request, Uri, header, uri::Authority};
 use ipnet::IpNet;
 use tokio::{net::TcpStream, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{card::Cards, places::Places};
+use super::{card::Cards, unsent::Unsent};
 use crate::HttpLimits;
-
-/// How long a request waits for an agent that is starting, and how long a node is not ready for such agents: less than
-/// the five seconds after which the most used client library gives up.
-const START_WAIT_MAX: Duration = Duration::from_secs(3);
 
 /// Where the agents stand.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,14 +32,12 @@ pub enum Mount {
 /// What a site is made of.
 #[derive(Debug)]
 pub struct SiteSetup {
-    /// Runs the tasks.
-    pub engine: Engine,
+    /// Does what callers ask for.
+    pub gateway: Arc<Gateway>,
     /// The node's keys: their public halves are shown to anyone.
     pub keys: Arc<KeyRing>,
     /// Says who a caller is.
     pub verifier: Verifier,
-    /// Says what a caller may do.
-    pub policy: Policy,
     /// Where the agents stand.
     pub mount: Mount,
     /// The address that the listener is bound to.
@@ -64,8 +57,6 @@ pub struct SiteSetup {
     /// Whether a request must say that it speaks A2A 1.x. The specification takes a silent one for 0.3 (section 3.6.2),
     /// which is not spoken here.
     pub is_version_required: bool,
-    /// How long a blocking send waits before it is answered with the task as it stands; `None` for as long as it takes.
-    pub wait_max: Option<Duration>,
     /// Told when the server is to stop: nothing more is accepted, streams and waits end.
     pub stop: CancellationToken,
 }
@@ -87,10 +78,9 @@ pub enum SiteError {
 /// Agents at their URLs. Served with [`super::serve`].
 #[derive(Debug)]
 pub struct Site {
-    pub(super) engine: Engine,
+    pub(super) gateway: Arc<Gateway>,
     pub(super) keys: Arc<KeyRing>,
     pub(super) verifier: Verifier,
-    pub(super) policy: Policy,
     pub(super) mount: Mount,
     pub(super) agents: BTreeMap<String, Mounted>,
     /// Where agents stood that are not configured any more: for those whose tasks they have left.
@@ -106,8 +96,7 @@ pub struct Site {
     pub(super) cors: Vec<HeaderValue>,
     pub(super) limits: HttpLimits,
     pub(super) is_version_required: bool,
-    pub(super) wait_max: Option<Duration>,
-    pub(super) places: Places,
+    pub(super) unsent: Unsent,
     pub(super) stop: CancellationToken,
     /// Whether those who route to the node are to turn away.
     is_retired: AtomicBool,
@@ -131,7 +120,7 @@ pub(super) struct Mounted {
 }
 
 impl Site {
-    /// Puts the engine's agents at their places.
+    /// Puts the gateway's agents at their places.
     pub fn new(setup: SiteSetup) -> Result<Arc<Self>, SiteError> {
         let public_url = setup.public_url.as_deref().map(checked_url).transpose()?;
         let cors = setup.cors.iter().map(|text| checked_origin(text)).collect::<Result<Vec<_>, _>>()?;
@@ -142,22 +131,21 @@ impl Site {
             (name.to_string(), Mounted { name: name.clone(), base, audiences, cards: Cards::default() })
         };
         let agents = match &setup.mount {
-            Mount::Root(name) if setup.engine.agent(name).is_none() => return Err(SiteError::NoAgent(name.clone())),
+            Mount::Root(name) if setup.gateway.agent(name).is_none() => return Err(SiteError::NoAgent(name.clone())),
             Mount::Root(name) => BTreeMap::from([mounted(name, String::new())]),
-            Mount::EachByName => {
-                setup.engine.agents().map(|(name, _)| mounted(name, format!("/agents/{name}"))).collect()
-            }
+            Mount::EachByName => setup.gateway.agents().map(|name| mounted(name, format!("/agents/{name}"))).collect(),
         };
         let unserved = match &setup.mount {
             Mount::Root(_) => BTreeMap::new(),
-            Mount::EachByName => setup.engine.unserved().map(|name| mounted(name, format!("/agents/{name}"))).collect(),
+            Mount::EachByName => {
+                setup.gateway.unserved().map(|name| mounted(name, format!("/agents/{name}"))).collect()
+            }
         };
         Ok(Arc::new(Self {
-            places: Places::new(&setup.limits),
-            engine: setup.engine,
+            unsent: Unsent::new(&setup.limits),
+            gateway: setup.gateway,
             keys: setup.keys,
             verifier: setup.verifier,
-            policy: setup.policy,
             mount: setup.mount,
             agents,
             unserved,
@@ -168,7 +156,6 @@ impl Site {
             cors,
             limits: setup.limits,
             is_version_required: setup.is_version_required,
-            wait_max: setup.wait_max,
             stop: setup.stop,
             is_retired: AtomicBool::new(false),
             begun: Instant::now(),
@@ -182,14 +169,6 @@ impl Site {
 
     pub(super) fn is_retired(&self) -> bool {
         self.is_retired.load(Ordering::Relaxed)
-    }
-
-    /// Waits a moment for an agent that was never seen before: until it has started its card has no skills, and a call
-    /// of it is one that must not be made twice. One that takes longer is served all the same. Safe to drop.
-    pub(super) async fn await_start(&self, name: &AgentName) {
-        if let Some(agent) = self.engine.agent(name).filter(|agent| agent.is_starting()) {
-            agent.started(START_WAIT_MAX).await;
-        }
     }
 
     /// Whether agents that were never seen before are still given time to start.

@@ -5,26 +5,20 @@
 //! that a client of 1.0 need not know of it: ids, comments and `retry:` are part of every event stream, and a task that is sent
 //! again because the reader's cursor is none of ours says so under [`RESYNC_KEY`] in its metadata.
 
-use std::{convert::Infallible, fmt::Write as _, io::Write as _, pin::Pin, sync::Arc};
+use std::{convert::Infallible, fmt::Write as _, io::Write as _, pin::Pin};
 
 use axum::{body::Body, response::Response};
-use bobbinet_core::{ContextId, Event, Generation, Json, State, Task, TaskId};
-use bobbinet_engine::{EngineError, Follower, Told};
-use bobbinet_wire::{
-    Id, Pieces, Sink, envelope,
-    v1_0::response::{self, Selection},
-};
+use bobbinet_core::{Generation, Json, Selection, Task};
+use bobbinet_engine::{EngineError, Told};
+use bobbinet_gateway::{Resume, StreamItem, TaskStream};
+use bobbinet_wire::{Id, Pieces, Sink, envelope, v1_0::response};
 use bytes::Bytes;
 use futures::{FutureExt, stream};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use super::{
-    fault::{self, Doing},
-    places::StreamPlace,
-    site::Site,
-};
+use super::{fault, site::Site};
 use crate::{HttpLimits, RESYNC_KEY};
 
 /// Where a reader left off: the id of the last event it has.
@@ -36,56 +30,29 @@ const CHUNK: usize = 32 << 10;
 /// Room for an ordinary event.
 const EVENT_CAPACITY: usize = 768;
 
-/// Where a reader that comes back says it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cursor {
-    /// It has all up to this generation.
-    After(Generation),
-    /// It was told no such id by us.
-    Unreadable,
-}
-
 /// What the request's `Last-Event-ID` says. An empty one says nothing.
-pub(super) fn cursor(headers: &HeaderMap) -> Option<Cursor> {
+pub(super) fn cursor(headers: &HeaderMap) -> Option<Resume> {
     let text = headers.get(LAST_EVENT_ID)?.to_str().unwrap_or("unreadable").trim();
     if text.is_empty() {
         return None;
     }
     let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
     let generation = is_number.then(|| text.parse().ok()).flatten().map(Generation);
-    Some(generation.map_or(Cursor::Unreadable, Cursor::After))
+    Some(generation.map_or(Resume::Unreadable, Resume::After))
 }
 
 /// Says that a silent stream is alive. A comment: every reader of event streams passes over it.
 const ALIVE: &[u8] = b": alive\n\n";
 
-/// Until when a stream goes on, if nothing cuts it short.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Until {
-    /// The task's end: of a subscription.
-    End,
-    /// The task's end or its next question to the caller: of a message that was sent, which has its answer then (A2A
-    /// specification section 11.7). A caller who sends in turns would wait for ever otherwise. What is authorised elsewhere goes
-    /// on without another message, so that question ends no stream.
-    Question,
-}
-
 /// The events of one task, for one reader.
 #[derive(Debug)]
 pub(super) struct Events {
     id: Id,
-    task: TaskId,
-    context: ContextId,
-    follower: Follower,
-    /// What the reader has been told already, in one piece.
-    told: Generation,
+    stream: TaskStream,
     /// How much of the task is shown where the whole of it is.
     selection: Selection,
     /// Written, not yet taken; of what is large, only as much as is taken.
     ready: Pieces,
-    until: Until,
-    /// The first question that can end the stream: what was asked before has been answered already, and is told as what it is.
-    asks_from: Generation,
     is_over: bool,
     limits: HttpLimits,
     ends: Instant,
@@ -93,12 +60,11 @@ pub(super) struct Events {
     /// For the next comment, or the end of the stream's life. Set anew when it fires, not at each event.
     timer: Pin<Box<Sleep>>,
     stopped: Pin<Box<WaitForCancellationFutureOwned>>,
-    _place: Option<StreamPlace>,
 }
 
 /// What a stream has to say next.
 enum Next {
-    Told(Result<Option<Arc<Told>>, EngineError>),
+    Told(Result<Option<StreamItem>, EngineError>),
     /// That it is alive.
     KeepAlive,
     /// That it ends here, and that the reader should come back.
@@ -106,70 +72,29 @@ enum Next {
 }
 
 impl Events {
-    /// What a message comes to that has begun a task: all that happens to it from its submission on, until it asks.
-    pub(super) fn begun(site: &Site, id: &Id, task: &Task, follower: Follower, selection: Selection) -> Self {
-        Self { until: Until::Question, ..Self::new(site, id, task, follower, selection) }
-    }
-
-    /// What a message comes to that has answered a task: the task as it stands, then what comes after that, until it asks.
-    pub(super) fn answered(site: &Site, id: &Id, task: &Task, follower: Follower, selection: Selection) -> Self {
-        let mut events = Self::begun(site, id, task, follower, selection);
-        events.write_task(task);
-        events
-    }
-
-    fn new(site: &Site, id: &Id, task: &Task, follower: Follower, selection: Selection) -> Self {
+    /// What the stream tells, as the answer to this request.
+    pub(super) fn new(site: &Site, id: &Id, stream: TaskStream, selection: Selection) -> Self {
         let now = Instant::now();
         let ends = now + site.limits.stream_life();
         Self {
             id: id.clone(),
-            task: task.id,
-            context: task.context.clone(),
-            follower,
-            told: Generation(0),
+            stream,
             selection,
             ready: Pieces::default(),
-            until: Until::End,
-            asks_from: asks_from(task),
             is_over: false,
             limits: site.limits.clone(),
             ends,
             last_sent: now,
             timer: Box::pin(sleep_until(ends.min(now + site.limits.keep_alive()))),
             stopped: Box::pin(site.stop.clone().cancelled_owned()),
-            _place: None,
         }
-    }
-
-    /// What comes after the follower's cursor, and nothing else.
-    pub(super) fn after(site: &Site, id: &Id, task: &Task, follower: Follower) -> Self {
-        Self::new(site, id, task, follower, Selection::ALL)
-    }
-
-    /// The task as it stands, then what comes after that.
-    pub(super) fn after_snapshot(site: &Site, id: &Id, task: &Task, follower: Follower) -> Self {
-        let mut events = Self::new(site, id, task, follower, Selection::ALL);
-        events.write_task(task);
-        events
-    }
-
-    /// The same for a reader whose cursor is none of ours.
-    pub(super) fn resync(site: &Site, id: &Id, task: &Task, follower: Follower) -> Self {
-        let metadata = with_resync(task.status_metadata.as_ref());
-        let task = Task { status_metadata: Some(metadata), ..task.clone() };
-        Self::after_snapshot(site, id, &task, follower)
-    }
-
-    /// Keeps the stream's place until its last byte is out.
-    pub(super) fn holding(self, place: StreamPlace) -> Self {
-        Self { _place: Some(place), ..self }
     }
 
     /// The next bytes for the reader: all events that are there. Waits if none is. `None` at the end. Behind something large, no
     /// more is read until it is out: one such event is the most that a slow reader holds, together with all others who read it.
     async fn next_chunk(&mut self) -> Option<Bytes> {
         while !self.is_over && self.ready.len() < CHUNK {
-            let next = match self.follower.next().now_or_never() {
+            let next = match self.stream.next().now_or_never() {
                 Some(told) => Next::Told(told),
                 None if self.ready.is_empty() => self.wait().await,
                 None => break,
@@ -185,7 +110,7 @@ impl Events {
             tokio::select! {
                 biased;
                 () = self.stopped.as_mut() => return Next::ComeBack,
-                told = self.follower.next() => return Next::Told(told),
+                told = self.stream.next() => return Next::Told(told),
                 () = self.timer.as_mut() => {}
             }
             let now = Instant::now();
@@ -204,14 +129,19 @@ impl Events {
 
     fn write(&mut self, next: Next) {
         match next {
-            Next::Told(Ok(Some(told))) => self.write_told(&told),
+            Next::Told(Ok(Some(StreamItem::Event(told)))) => self.write_told(&told),
+            Next::Told(Ok(Some(StreamItem::Task { task, is_resync: false }))) => self.write_task(&task),
+            Next::Told(Ok(Some(StreamItem::Task { task, is_resync: true }))) => {
+                let metadata = with_resync(task.status_metadata.as_ref());
+                self.write_task(&Task { status_metadata: Some(metadata), ..Task::clone(&task) });
+            }
             Next::Told(Ok(None)) => self.is_over = true,
             Next::Told(Err(EngineError::Draining | EngineError::Unavailable(_))) | Next::ComeBack => {
                 write!(self.ready.bytes(), "retry: {}\n\n", self.limits.stream_retry_ms).expect(WRITABLE);
                 self.is_over = true;
             }
             Next::Told(Err(error)) => {
-                let error = fault::of_engine(error, Doing::Read, &self.limits);
+                let error = fault::of_engine(error, &self.limits);
                 self.ready.bytes().extend_from_slice(b"data: ");
                 envelope::write_error(self.ready.bytes(), &self.id, &error);
                 self.ready.bytes().extend_from_slice(b"\n\n");
@@ -222,21 +152,12 @@ impl Events {
     }
 
     fn write_told(&mut self, told: &Told) {
-        if told.generation <= self.told {
-            return;
-        }
-        if let Event::Submitted(submitted) = &told.event {
-            self.write_task(&Task::begin(self.task, told.at, submitted));
-        } else if response::is_update(&told.event) {
-            self.begin(told.generation);
-            let (task, context) = (&self.task, &self.context);
-            envelope::write_result(&mut self.ready, &self.id, |out| {
-                response::write_update(out, task, context, told.at, &told.event)
-            });
-            self.ready.bytes().extend_from_slice(b"\n\n");
-            let is_open = told.generation >= self.asks_from && is_question(&told.event);
-            self.is_over |= self.until == Until::Question && is_open;
-        }
+        self.begin(told.generation);
+        let (task, context) = (self.stream.task(), self.stream.context());
+        envelope::write_result(&mut self.ready, &self.id, |out| {
+            response::write_update(out, task, context, told.at, &told.event)
+        });
+        self.ready.bytes().extend_from_slice(b"\n\n");
     }
 
     fn write_task(&mut self, task: &Task) {
@@ -244,27 +165,12 @@ impl Events {
         let selection = self.selection;
         envelope::write_result(&mut self.ready, &self.id, |out| response::write_task_wrapped(out, task, selection));
         self.ready.bytes().extend_from_slice(b"\n\n");
-        self.is_over |= self.until == Until::Question && task.state == State::InputRequired;
     }
 
     fn begin(&mut self, generation: Generation) {
-        self.told = generation;
         self.ready.bytes().reserve(EVENT_CAPACITY);
         write!(self.ready.bytes(), "id: {}\ndata: ", generation.0).expect(WRITABLE);
     }
-}
-
-/// The question that the task waits with now, or whichever comes next.
-fn asks_from(task: &Task) -> Generation {
-    match task.question {
-        Some(_) => task.asked,
-        None => Generation(task.generation.0 + 1),
-    }
-}
-
-/// Whether the task waits for another message of its caller now.
-fn is_question(event: &Event) -> bool {
-    matches!(event, Event::Asked { question } if question.kind.state() == State::InputRequired)
 }
 
 const WRITABLE: &str = "a Vec takes all that is written to it";
@@ -303,18 +209,18 @@ mod tests {
 
     #[test]
     fn a_cursor_is_a_generation_or_none_of_ours() {
-        let check = |text: &str, expected: Option<Cursor>| {
+        let check = |text: &str, expected: Option<Resume>| {
             let headers =
                 HeaderMap::from_iter([(LAST_EVENT_ID.parse().unwrap(), HeaderValue::from_str(text).unwrap())]);
             assert_eq!(cursor(&headers), expected, "{text:?}");
         };
-        check("17", Some(Cursor::After(Generation(17))));
-        check("0", Some(Cursor::After(Generation(0))));
+        check("17", Some(Resume::After(Generation(17))));
+        check("0", Some(Resume::After(Generation(0))));
         check("", None);
-        check("-1", Some(Cursor::Unreadable));
-        check("+1", Some(Cursor::Unreadable));
-        check("99999999999999999999", Some(Cursor::Unreadable));
-        check("a task", Some(Cursor::Unreadable));
+        check("-1", Some(Resume::Unreadable));
+        check("+1", Some(Resume::Unreadable));
+        check("99999999999999999999", Some(Resume::Unreadable));
+        check("a task", Some(Resume::Unreadable));
     }
 
     #[test]

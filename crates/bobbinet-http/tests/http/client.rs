@@ -2,15 +2,15 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use bobbinet_core::{Message, MessageId, Part, Role, State};
+use bobbinet_core::{
+    Message, MessageId, Part, Role, State,
+    operation::{Configuration, ListParams, SendParams},
+};
 use bobbinet_http::{
     Client, ClientError, ClientOptions, Credentials, SendOptions,
     client::{Event, TaskStream},
 };
-use bobbinet_wire::{
-    operation::{Configuration, ListParams, SendParams},
-    view::{Sent, StreamEvent, TaskView},
-};
+use bobbinet_wire::view::{Sent, StreamEvent, TaskView};
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},

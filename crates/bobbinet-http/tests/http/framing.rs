@@ -63,7 +63,7 @@ async fn a_head_behind_a_body_is_looked_at_too() {
 
 #[tokio::test]
 async fn who_is_not_known_takes_no_place_and_is_not_waited_for() {
-    let node = Node::limited(|limits| limits.requests_max = 1).await;
+    let node = Node::limited_by(|_, limits| limits.requests_max = 1).await;
     let slow = post("Host: x\r\nContent-Length: 100\r\n");
     let mut strangers = Vec::new();
     for _ in 0..4 {
@@ -140,9 +140,9 @@ async fn a_caller_that_has_sent_its_last_byte_is_answered() {
 
 #[tokio::test]
 async fn a_caller_who_is_gone_gives_his_place_back() {
-    let node = Node::limited(|limits| {
+    let node = Node::limited_by(|limits, admission| {
         limits.half_close_ms = 50;
-        limits.waits_max = 1;
+        admission.waits_max = 1;
     })
     .await;
     drop(after(node.address, &node.raw("SendMessage", &message("steps 1"))).await);

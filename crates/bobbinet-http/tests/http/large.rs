@@ -129,9 +129,9 @@ async fn a_caller_has_so_much_room_for_what_he_does_not_read() {
 #[tokio::test]
 async fn who_waits_for_room_keeps_no_place_from_those_who_ask_for_little() {
     const SIZE: usize = 12 << 20;
-    let node = Node::limited(|limits| {
+    let node = Node::limited_by(|limits, admission| {
         limits.unsent_bytes_max = 1 << 20;
-        limits.requests_max = 1;
+        admission.requests_max = 1;
     })
     .await;
     node.worker.gate.add_permits(1);

@@ -22,22 +22,22 @@ async fn refusal(node: &Node, method: &str, params: Value) -> (StatusCode, Strin
 #[tokio::test]
 async fn requests_waits_and_streams_are_counted_apart() {
     let unavailable = |limit: &str| (StatusCode::SERVICE_UNAVAILABLE, limit.to_owned());
-    let node = Node::limited(|limits| limits.requests_max = 0).await;
+    let node = Node::limited_by(|_, limits| limits.requests_max = 0).await;
     assert_eq!(refusal(&node, "ListTasks", json!({})).await, unavailable("requests_max"));
 
-    let node = Node::limited(|limits| limits.waits_max = 0).await;
+    let node = Node::limited_by(|_, limits| limits.waits_max = 0).await;
     assert_eq!(refusal(&node, "SendMessage", message("echo")).await, unavailable("waits_max"));
     assert_eq!(node.result("ListTasks", json!({})).await["totalSize"], 0);
     node.begin("echo").await;
 
-    let node = Node::limited(|limits| limits.streams_max = 0).await;
+    let node = Node::limited_by(|_, limits| limits.streams_max = 0).await;
     assert_eq!(refusal(&node, "SendStreamingMessage", message("echo")).await, unavailable("streams_max"));
     node.send("echo").await;
 }
 
 #[tokio::test]
 async fn a_wait_takes_no_place_from_those_who_ask() {
-    let node = Node::limited(|limits| limits.requests_max = 1).await;
+    let node = Node::limited_by(|_, limits| limits.requests_max = 1).await;
     let waiting = node.send("steps 1");
     let asking = async {
         // It has been sent, and its place given back, once its task can be seen.
@@ -56,8 +56,8 @@ async fn a_wait_takes_no_place_from_those_who_ask() {
 
 #[tokio::test]
 async fn a_caller_has_so_many_streams_and_gets_them_back() {
-    let node = Node::limited(|limits| {
-        limits.streams_per_caller_max = 1;
+    let node = Node::limited_by(|limits, admission| {
+        admission.streams_per_caller_max = 1;
         limits.half_close_ms = 100;
     })
     .await;
@@ -96,9 +96,9 @@ async fn a_task_has_so_many_followers() {
 async fn a_reader_who_takes_nothing_is_cut_and_holds_up_nobody() {
     const STEPS: usize = 9;
     const SIZE: usize = 2 << 20;
-    let node = Node::limited(|limits| {
+    let node = Node::limited_by(|limits, admission| {
         limits.send_stall_ms = 100;
-        limits.streams_per_caller_max = 1;
+        admission.streams_per_caller_max = 1;
     })
     .await;
     let mut slow = TcpStream::connect(node.address).await.unwrap();

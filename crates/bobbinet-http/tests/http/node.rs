@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 use bobbinet_auth::{Claims, KeyRing, NODE_ISSUER, NODE_OWNER, NODE_TENANT, Policy, Verifier, VerifierConfig, mint};
 use bobbinet_core::{AgentName, Limits, Principal, Tenant, Timestamp};
 use bobbinet_engine::{Agent, Engine, Setup, SystemWorld, World};
+use bobbinet_gateway::{Gateway, GatewayLimits, GatewaySetup};
 use bobbinet_http::{HttpLimits, Mount, Site, SiteSetup, serve};
 use bobbinet_store::Memory;
 use bobbinet_wire::sse::{SseEvent, SseParser};
@@ -36,6 +37,8 @@ pub(crate) struct Node {
 /// How a test wants its node.
 pub(crate) struct Form {
     pub(crate) limits: HttpLimits,
+    /// How much may be at work at a time.
+    pub(crate) admission: GatewayLimits,
     pub(crate) is_root: bool,
     /// Whether it has a second agent.
     pub(crate) has_other: bool,
@@ -51,6 +54,7 @@ impl Default for Form {
     fn default() -> Self {
         Self {
             limits: HttpLimits::default(),
+            admission: GatewayLimits::default(),
             is_root: true,
             has_other: true,
             public_url: None,
@@ -73,6 +77,12 @@ impl Node {
         Self::with(form).await
     }
 
+    pub(crate) async fn limited_by(limit: impl FnOnce(&mut HttpLimits, &mut GatewayLimits)) -> Self {
+        let mut form = Form::default();
+        limit(&mut form.limits, &mut form.admission);
+        Self::with(form).await
+    }
+
     pub(crate) async fn with(form: Form) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let keys = Arc::new(KeyRing::open_or_create(&folder.path().join("keys"), SystemWorld.now()).unwrap());
@@ -87,11 +97,18 @@ impl Node {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let site = Site::new(SiteSetup {
+        let gateway = Gateway::new(GatewaySetup {
             engine: engine.clone(),
+            policy: Policy::owner_only(),
+            limits: form.admission,
+            wait_max: form.wait_max,
+            drain: form.limits.drain(),
+            stop: stop.clone(),
+        });
+        let site = Site::new(SiteSetup {
+            gateway,
             keys: keys.clone(),
             verifier: Verifier::new(VerifierConfig::default(), keys.clone()),
-            policy: Policy::owner_only(),
             mount: if form.is_root { Mount::Root(name("worker")) } else { Mount::EachByName },
             listen: address,
             addresses: Vec::new(),
@@ -100,7 +117,6 @@ impl Node {
             public_url: form.public_url.map(str::to_owned),
             limits: form.limits,
             is_version_required: true,
-            wait_max: form.wait_max,
             stop: stop.clone(),
         })
         .unwrap();

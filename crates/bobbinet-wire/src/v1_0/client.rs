@@ -12,10 +12,10 @@ use crate::{
     envelope,
     error::{ErrorKind, FieldViolation},
     form::{self, Author, Form},
-    operation::{Configuration, ListParams, Operation, PushOperation, SendParams},
     view::{PageView, Sent, StreamEvent, TaskView},
     write::{Object, object},
 };
+use bobbinet_core::operation::{Configuration, ListParams, Operation, PushOperation, SendParams};
 
 /// Why an answer holds no result.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

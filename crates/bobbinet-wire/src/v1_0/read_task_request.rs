@@ -5,9 +5,9 @@ use serde::de::{Deserializer, MapAccess};
 use super::request::history_length;
 use crate::{
     form::{At, Fields, Form, Slot, object, read_field, skip},
-    operation::{CancelParams, ExtendedCardParams, GetParams, SubscribeParams},
     scalar::{Struct, Word},
 };
+use bobbinet_core::operation::{CancelParams, ExtendedCardParams, GetParams, SubscribeParams};
 
 impl<'de> Form<'de> for GetParams {
     fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Slot<Self>, D::Error> {

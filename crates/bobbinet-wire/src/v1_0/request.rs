@@ -1,6 +1,9 @@
 //! Decoding the parameters of a request; every fault is named, not the first one only.
 
-use bobbinet_core::{ContextId, State, Timestamp};
+use bobbinet_core::{
+    ContextId, State, Timestamp,
+    operation::{Configuration, ListParams, Operation, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, PushOperation, SendParams},
+};
 use serde::de::{Deserializer, IgnoredAny, MapAccess};
 use serde_json::value::RawValue;
 
@@ -8,7 +11,6 @@ use super::Method;
 use crate::{
     error::Error,
     form::{self, At, Author, Fields, Form, Slot, object, read_field, skip},
-    operation::{Configuration, ListParams, Operation, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, PushOperation, SendParams},
     scalar::{Struct, Word},
     view::MessageView,
 };

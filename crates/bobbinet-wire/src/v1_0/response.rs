@@ -2,32 +2,13 @@
 
 use std::io::Write as _;
 
-use bobbinet_core::{ContextId, Event, Json, Message, State, Task, TaskId, Timestamp};
+use bobbinet_core::{ContextId, Event, Json, Message, Selection, State, Task, TaskId, Timestamp};
 
 use super::{
     names::state_name,
     write::{self, Place},
 };
 use crate::write::{Object, Sink, object};
-
-/// How much of a task is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Selection {
-    /// How many messages of the history, the latest. `None` for all; 0 leaves the history out.
-    pub history_length: Option<u32>,
-    /// Whether artifacts are shown.
-    pub artifacts: bool,
-}
-
-impl Selection {
-    /// All there is.
-    pub const ALL: Self = Self { history_length: None, artifacts: true };
-
-    /// All but the older messages.
-    pub fn history(length: Option<u32>) -> Self {
-        Self { history_length: length, ..Self::ALL }
-    }
-}
 
 /// The tasks of a page, as they are written, one after the other: until there are enough, or enough bytes of them.
 #[derive(Clone, Debug, Default)]

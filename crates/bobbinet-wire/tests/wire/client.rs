@@ -1,11 +1,11 @@
 //! What a client makes of answers.
 
-use bobbinet_core::{Role, State};
+use bobbinet_core::{Role, State, operation::Selection};
 use bobbinet_wire::{
     Error, ErrorKind, Id, envelope,
     v1_0::{
         client::{self, ReplyError},
-        response::{self, Selection},
+        response,
     },
     view::{Sent, StreamEvent},
 };

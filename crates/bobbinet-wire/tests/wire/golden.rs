@@ -2,13 +2,16 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bobbinet_core::{CallId, Event, Part, Question, QuestionKind, Role, State, task::Settlement};
+use bobbinet_core::{
+    CallId, Event, Part, Question, QuestionKind, Role, State,
+    operation::{Configuration, GetParams, ListParams, Operation, Selection, SendParams},
+    task::Settlement,
+};
 use bobbinet_wire::{
     Error, ErrorKind, FieldViolation, Id, envelope,
-    operation::{Configuration, GetParams, ListParams, Operation, SendParams},
     v1_0::{
         client,
-        response::{self, Listed, Page, Selection},
+        response::{self, Listed, Page},
     },
 };
 use expect_test::{ExpectFile, expect_file};

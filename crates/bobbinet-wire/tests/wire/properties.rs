@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
-use bobbinet_core::{Base64, Content, ContextId, Json, Message, MessageId, Part, Role, State, Timestamp, json::line};
+use bobbinet_core::{
+    Base64, Content, ContextId, Json, Message, MessageId, Part, Role, State, Timestamp,
+    json::line,
+    operation::{
+        CancelParams, Configuration, GetParams, ListParams, Operation, Selection, SendParams, SubscribeParams,
+    },
+};
 use bobbinet_wire::{
     ErrorKind, envelope,
     error::VIOLATIONS_MAX,
-    operation::{CancelParams, Configuration, GetParams, ListParams, Operation, SendParams, SubscribeParams},
-    v1_0::{
-        CardView, Method, client, request,
-        response::{self, Selection},
-    },
+    v1_0::{CardView, Method, client, request, response},
 };
 use proptest::prelude::*;
 use serde_json::value::RawValue;

@@ -1,9 +1,11 @@
 //! Parameters: what is taken leniently, and how each fault is named.
 
-use bobbinet_core::{Content, ContextId, Role, State};
+use bobbinet_core::{
+    Content, ContextId, Role, State,
+    operation::{ListParams, Operation, PushOperation, SendParams},
+};
 use bobbinet_wire::{
     ErrorKind,
-    operation::{ListParams, Operation, PushOperation, SendParams},
     v1_0::{Method, request},
 };
 use expect_test::{Expect, expect};

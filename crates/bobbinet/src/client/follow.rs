@@ -2,12 +2,9 @@
 
 use std::{cell::RefCell, future::pending, time::Duration};
 
-use bobbinet_core::{Json, State};
+use bobbinet_core::{Json, State, operation::SendParams};
 use bobbinet_http::client::{Answer, Client, Event, SendOptions, TaskStream};
-use bobbinet_wire::{
-    operation::SendParams,
-    view::{Sent, StreamEvent, TaskView},
-};
+use bobbinet_wire::view::{Sent, StreamEvent, TaskView};
 use tokio::time::{Instant, sleep_until};
 
 use super::{progress::Progress, render, resolve::Agent};
@@ -107,7 +104,7 @@ impl Follow<'_> {
     /// Sends without a stream, and looks again and again. Not as a blocking send: that may take longer than a connection lasts.
     async fn send_and_look(&self, params: SendParams, options: &SendOptions) -> Result<(), Failure> {
         let configuration =
-            bobbinet_wire::operation::Configuration { return_immediately: true, ..params.configuration };
+            bobbinet_core::operation::Configuration { return_immediately: true, ..params.configuration };
         let options = SendOptions { is_patient: true, ..options.clone() };
         let sending = self.client.send(SendParams { configuration, ..params }, &options);
         let sent = self.within(&Known::default(), sending).await?;

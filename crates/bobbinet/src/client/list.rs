@@ -3,12 +3,14 @@
 use std::{cmp::Reverse, collections::BTreeMap};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use bobbinet_core::{Json, Role, agent::EXTENSION_URI, text};
-use bobbinet_http::client::{Answer, Client as Connected};
-use bobbinet_wire::{
+use bobbinet_core::{
+    Json, Role,
+    agent::EXTENSION_URI,
     operation::{ListParams, PAGE_SIZE_DEFAULT},
-    view::{PageView, TaskView},
+    text,
 };
+use bobbinet_http::client::{Answer, Client as Connected};
+use bobbinet_wire::view::{PageView, TaskView};
 use comfy_table::{Table, presets::NOTHING};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};

@@ -1,11 +1,12 @@
 //! `bobbinet send` and `bobbinet call`: a message to an agent, and what comes of it.
 
-use bobbinet_core::{ContextId, Json, Message, MessageId, Part, Role, agent::EXTENSION_URI};
-use bobbinet_http::client::{Client as Connected, SendOptions};
-use bobbinet_wire::{
+use bobbinet_core::{
+    ContextId, Json, Message, MessageId, Part, Role,
+    agent::EXTENSION_URI,
     operation::{Configuration, SendParams},
-    view::Sent,
 };
+use bobbinet_http::client::{Client as Connected, SendOptions};
+use bobbinet_wire::view::Sent;
 use serde_json::json;
 use uuid::Uuid;
 

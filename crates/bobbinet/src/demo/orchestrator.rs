@@ -3,13 +3,13 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use bobbinet_auth::owner_token;
-use bobbinet_core::{Artifact, Json, Message, MessageId, Part, Role};
+use bobbinet_core::{
+    Artifact, Json, Message, MessageId, Part, Role,
+    operation::{Configuration, SendParams},
+};
 use bobbinet_engine::{SystemWorld, World};
 use bobbinet_http::client::{Client, ClientOptions, Credentials, SendOptions};
-use bobbinet_wire::{
-    operation::{Configuration, SendParams},
-    view::{Sent, TaskView},
-};
+use bobbinet_wire::view::{Sent, TaskView};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 

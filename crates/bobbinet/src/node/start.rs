@@ -14,6 +14,7 @@ use std::{
 use bobbinet_auth::{KEYS_FOLDER, KeyRing, Policy, Verifier, VerifierConfig};
 use bobbinet_core::AgentName;
 use bobbinet_engine::{Agent, Engine, EngineError, Setup, SystemWorld, World};
+use bobbinet_gateway::{Gateway, GatewayLimits, GatewaySetup};
 use bobbinet_http::{Mount, Site, SiteError, SiteSetup};
 use bobbinet_mcp::{Launcher, McpAgent};
 use bobbinet_store::{OpenError, SledOptions, SledStore};
@@ -253,11 +254,18 @@ fn site(
     listen: SocketAddr,
     stop: CancellationToken,
 ) -> Result<Arc<Site>, Failure> {
-    let setup = SiteSetup {
+    let gateway = Gateway::new(GatewaySetup {
         engine,
+        policy: Policy::owner_only(),
+        limits: GatewayLimits::default(),
+        wait_max: node.wait_max,
+        drain: node.http.drain(),
+        stop: stop.clone(),
+    });
+    let setup = SiteSetup {
+        gateway,
         verifier: Verifier::new(VerifierConfig::default(), keys.clone()),
         keys,
-        policy: Policy::owner_only(),
         mount,
         listen,
         addresses: addresses(),
@@ -266,7 +274,6 @@ fn site(
         cors: node.cors.clone(),
         limits: node.http.clone(),
         is_version_required: node.is_version_required,
-        wait_max: node.wait_max,
         stop,
     };
     Site::new(setup).map_err(|error| {

@@ -1,8 +1,8 @@
 //! Act 4: an agent is killed in mid-task, and whoever listens hears every event once.
 
-use bobbinet_core::{Message, State};
+use bobbinet_core::{Message, State, operation::ListParams};
 use bobbinet_http::client::{Client, Event, SendOptions, TaskStream};
-use bobbinet_wire::{operation::ListParams, view::StreamEvent};
+use bobbinet_wire::view::StreamEvent;
 use serde_json::json;
 
 use crate::{

@@ -1,6 +1,6 @@
 //! What a caller can ask of an agent, in any version of A2A (specification section 3.1). Made by decoding, or by a client to be encoded.
 
-use bobbinet_core::{ContextId, Json, Message, State, Timestamp};
+use crate::{ContextId, Json, Message, State, Timestamp};
 
 /// How many tasks a page has if nobody says how many (specification section 3.1.4).
 pub const PAGE_SIZE_DEFAULT: u32 = 50;
@@ -8,7 +8,7 @@ pub const PAGE_SIZE_DEFAULT: u32 = 50;
 /// The largest page of tasks (specification section 3.1.4).
 pub const PAGE_SIZE_MAX: u32 = 100;
 
-/// One request, decoded: all that the wire can check has been checked.
+/// One request, decoded: all that can be checked without the task has been checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Operation {
     /// Say something, and hear how it ends.
@@ -144,4 +144,37 @@ pub struct SubscribeParams {
 pub struct ExtendedCardParams {
     /// As the agent's card gave it to the caller.
     pub tenant: Option<String>,
+}
+
+/// How much of a task is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Selection {
+    /// How many messages of the history, the latest. `None` for all; 0 leaves the history out.
+    pub history_length: Option<u32>,
+    /// Whether artifacts are shown.
+    pub artifacts: bool,
+}
+
+impl Selection {
+    /// All there is.
+    pub const ALL: Self = Self { history_length: None, artifacts: true };
+
+    /// All but the older messages.
+    pub fn history(length: Option<u32>) -> Self {
+        Self { history_length: length, ..Self::ALL }
+    }
+}
+
+impl SendParams {
+    /// How much of the task the caller wants to see.
+    pub fn selection(&self) -> Selection {
+        Selection::history(self.configuration.history_length)
+    }
+}
+
+impl ListParams {
+    /// How much of each task the caller wants to see.
+    pub fn selection(&self) -> Selection {
+        Selection { history_length: self.history_length, artifacts: self.include_artifacts }
+    }
 }

@@ -1,0 +1,366 @@
+//! Every operation, in one order: policy, limits, the engine.
+
+use std::{future::pending, sync::Arc, time::Duration};
+
+use bobbinet_auth::{Action, Policy};
+use bobbinet_core::{
+    AgentName, Caller, Plan, SkillId, State, Task, TaskId, Timestamp,
+    operation::{CancelParams, GetParams, ListParams, SendParams, SubscribeParams},
+};
+use bobbinet_engine::{Agent, Engine, Handle, Kept, NewTask, Reply, Resumed};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Full, GatewayError, GatewayLimits, Place, Resume, TaskPages, TaskStream, Unsupported,
+    admission::{Admission, StreamPlace},
+};
+
+/// How long a request waits for an agent that is starting: less than the five seconds after which the most used client library
+/// gives up.
+pub const START_WAIT_MAX: Duration = Duration::from_secs(3);
+
+/// What a gateway is made of.
+#[derive(Debug)]
+pub struct GatewaySetup {
+    /// Runs the tasks.
+    pub engine: Engine,
+    /// Says what a caller may do.
+    pub policy: Policy,
+    /// How much may be at work at a time.
+    pub limits: GatewayLimits,
+    /// How long a blocking send waits before it is answered with the task as it stands; `None` for as long as it takes.
+    pub wait_max: Option<Duration>,
+    /// How long it still waits once the node is told to stop.
+    pub drain: Duration,
+    /// Told when the node is to stop.
+    pub stop: CancellationToken,
+}
+
+/// The door to the agents of one node.
+#[derive(Debug)]
+pub struct Gateway {
+    engine: Engine,
+    policy: Policy,
+    admission: Admission,
+    wait_max: Option<Duration>,
+    drain: Duration,
+    stop: CancellationToken,
+}
+
+/// Who asks, which agent, and what came with the request beside the operation.
+#[derive(Clone, Debug)]
+pub struct RequestContext<'a> {
+    /// Who.
+    pub caller: &'a Caller,
+    /// Whom.
+    pub agent: &'a AgentName,
+    /// The skill that the request names outside of its message.
+    pub skill: Option<SkillId>,
+    /// The trace that the caller is in (W3C Trace Context's `traceparent`).
+    pub trace: Option<Arc<str>>,
+    /// A key that drops repeats, and a hash of what it stands for.
+    pub idempotency: Option<(String, [u8; 32])>,
+}
+
+/// All that is known of a task, for the node's owner.
+#[derive(Debug)]
+pub struct TaskRecord {
+    /// As it stands.
+    pub task: Arc<Task>,
+    /// Every line of its log, with the version that it led to.
+    pub log: Vec<(u64, Kept)>,
+    /// Why it has not begun, where its agent says so.
+    pub waits: Option<String>,
+}
+
+/// Whether somebody who is denied may know that there is something to be denied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Denial {
+    Told,
+    /// Whoever names a task and may not touch it learns nothing of it, not even that it is there.
+    NotFound,
+}
+
+impl Gateway {
+    /// A gateway to the engine's agents.
+    pub fn new(setup: GatewaySetup) -> Arc<Self> {
+        let GatewaySetup { engine, policy, limits, wait_max, drain, stop } = setup;
+        Arc::new(Self { engine, policy, admission: Admission::new(&limits), wait_max, drain, stop })
+    }
+
+    /// A place for one request, to be taken before its body is read.
+    ///
+    /// # Errors
+    /// If all are taken.
+    pub fn admit(&self) -> Result<Place, Full> {
+        self.admission.request()
+    }
+
+    /// The agents of the node, by name.
+    pub fn agents(&self) -> impl Iterator<Item = &AgentName> {
+        self.engine.agents().map(|(name, _)| name)
+    }
+
+    /// The agent of this name.
+    pub fn agent(&self, name: &AgentName) -> Option<&Arc<dyn Agent>> {
+        self.engine.agent(name)
+    }
+
+    /// Agents that are not configured any more and have left tasks.
+    pub fn unserved(&self) -> impl Iterator<Item = &AgentName> {
+        self.engine.unserved()
+    }
+
+    /// The time, as the engine knows it.
+    pub fn now(&self) -> Timestamp {
+        self.engine.world().now()
+    }
+
+    /// Whether the node can take work.
+    ///
+    /// # Errors
+    /// Why not, for people.
+    pub fn health(&self) -> Result<(), String> {
+        self.engine.health()
+    }
+
+    /// Waits a moment for an agent that was never seen before: until it has started its card has no skills, and a call
+    /// of it is one that must not be made twice. One that takes longer is served all the same. Safe to drop.
+    pub async fn await_start(&self, name: &AgentName) {
+        if let Some(agent) = self.engine.agent(name).filter(|agent| agent.is_starting()) {
+            agent.started(START_WAIT_MAX).await;
+        }
+    }
+
+    /// Says something to an agent, and returns the task when it has ended or asks, or at once if the caller wants that. `place` is
+    /// given back as soon as there is nothing to do but wait.
+    ///
+    /// # Errors
+    /// If it is not allowed, or not kept.
+    pub async fn send(
+        &self,
+        context: &RequestContext<'_>,
+        params: Box<SendParams>,
+        place: Place,
+    ) -> Result<Arc<Task>, GatewayError> {
+        self.allow_send(context, &params)?;
+        if params.configuration.return_immediately {
+            let handle = self.submit(context, params).await?;
+            return Ok(handle.accepted().await?);
+        }
+        // The place to wait in is taken before anything is done: once the task is kept, there is no refusing.
+        let _waiting = self.admission.wait()?;
+        let handle = self.submit(context, params).await?;
+        drop(place);
+        self.wait(context, &handle).await
+    }
+
+    /// Says something to an agent, and returns all that follows, until the task ends or asks.
+    ///
+    /// # Errors
+    /// If it is not allowed, or not kept.
+    pub async fn send_streaming(
+        &self,
+        context: &RequestContext<'_>,
+        params: Box<SendParams>,
+    ) -> Result<TaskStream, GatewayError> {
+        self.allow_send(context, &params)?;
+        let place = self.stream_place(context)?;
+        let is_new = params.task.is_none();
+        let handle = self.submit(context, params).await?;
+        let task = handle.accepted().await?;
+        let follower = handle.follow();
+        // A new task's first event is the task itself.
+        Ok(if is_new { TaskStream::begun(&task, follower, place) } else { TaskStream::answered(task, follower, place) })
+    }
+
+    /// Follows a task: from where a reader was that comes back, else from the task as it stands.
+    ///
+    /// # Errors
+    /// [`GatewayError::Ended`] for a task that has ended, unless the reader comes back for what it missed.
+    pub async fn subscribe(
+        &self,
+        context: &RequestContext<'_>,
+        params: SubscribeParams,
+        resume: Option<Resume>,
+    ) -> Result<TaskStream, GatewayError> {
+        self.allow(context, Action::Subscribe(context.agent), Denial::NotFound)?;
+        let id = task_id(&params.id)?;
+        let place = self.stream_place(context)?;
+        let (engine, caller, agent) = (&self.engine, context.caller, context.agent);
+        Ok(match resume {
+            Some(Resume::After(generation)) => match engine.resume(caller, agent, &id, generation).await? {
+                Resumed::After(follower) => TaskStream::after(&*engine.get(caller, agent, &id).await?, follower, place),
+                Resumed::Resync(task, follower) => TaskStream::resync(task, follower, place),
+            },
+            Some(Resume::Unreadable) => {
+                let (task, follower) = engine.follow(caller, agent, &id).await?;
+                TaskStream::resync(task, follower, place)
+            }
+            None => {
+                let (task, follower) = engine.follow(caller, agent, &id).await?;
+                if task.state.is_terminal() {
+                    return Err(GatewayError::Ended);
+                }
+                TaskStream::after_snapshot(task, follower, place)
+            }
+        })
+    }
+
+    /// Shows a task.
+    ///
+    /// # Errors
+    /// [`GatewayError::NotFound`] also for somebody else's.
+    pub async fn get(&self, context: &RequestContext<'_>, params: &GetParams) -> Result<Arc<Task>, GatewayError> {
+        self.allow(context, Action::Get(context.agent), Denial::NotFound)?;
+        Ok(self.engine.get(context.caller, context.agent, &task_id(&params.id)?).await?)
+    }
+
+    /// Shows many tasks: one page, to be read in goes.
+    ///
+    /// # Errors
+    /// If it is not allowed.
+    pub fn list<'a>(&'a self, context: &RequestContext<'a>, params: ListParams) -> Result<TaskPages<'a>, GatewayError> {
+        self.allow(context, Action::List(context.agent), Denial::Told)?;
+        Ok(TaskPages::new(&self.engine, context.caller, context.agent, params))
+    }
+
+    /// Stops a task.
+    ///
+    /// # Errors
+    /// [`GatewayError::Cancel`] if it has ended.
+    pub async fn cancel(&self, context: &RequestContext<'_>, params: &CancelParams) -> Result<Arc<Task>, GatewayError> {
+        self.allow(context, Action::Cancel(context.agent), Denial::NotFound)?;
+        let id = task_id(&params.id)?;
+        self.engine.cancel(context.caller, context.agent, &id).await.map_err(GatewayError::Cancel)
+    }
+
+    /// Why something that is not spoken here is not done: those who may not ask the agent at all are told only that.
+    pub fn refuse(&self, context: &RequestContext<'_>, what: Unsupported) -> GatewayError {
+        let denied = self.allow(context, Action::Get(context.agent), Denial::Told).err();
+        denied.unwrap_or(GatewayError::Unsupported(what))
+    }
+
+    /// What no operation of A2A tells of a task: its calls and its log. For the node's owner alone.
+    ///
+    /// # Errors
+    /// [`GatewayError::NotFound`] for anybody else.
+    pub async fn record(&self, context: &RequestContext<'_>, id: &str) -> Result<TaskRecord, GatewayError> {
+        self.allow(context, Action::Get(context.agent), Denial::NotFound)?;
+        if !context.caller.is_owner {
+            return Err(GatewayError::NotFound);
+        }
+        let id = task_id(id)?;
+        let task = self.engine.get(context.caller, context.agent, &id).await?;
+        let log = self.engine.log(context.caller, context.agent, &id).await?;
+        let agent = self.engine.agent(&task.agent).filter(|_| task.state == State::Submitted);
+        let waits = agent.and_then(|agent| agent.ready().err()).map(|why| format!("waiting for its agent: {why}"));
+        Ok(TaskRecord { task, log, waits })
+    }
+
+    fn allow_send(&self, context: &RequestContext<'_>, params: &SendParams) -> Result<(), GatewayError> {
+        self.allow(context, Action::Send(context.agent), denial_of(params))?;
+        match params.configuration.has_push_config {
+            true => Err(GatewayError::Unsupported(Unsupported::PushNotifications)),
+            false => Ok(()),
+        }
+    }
+
+    fn allow(&self, context: &RequestContext<'_>, action: Action<'_>, denial: Denial) -> Result<(), GatewayError> {
+        let Err(denied) = self.policy.allows(context.caller, action) else { return Ok(()) };
+        tracing::debug!(principal = %denied.principal, rule = denied.rule, action = denied.action, "denied");
+        Err(match denial {
+            Denial::Told => GatewayError::Denied(denied),
+            Denial::NotFound => GatewayError::NotFound,
+        })
+    }
+
+    /// Once it is known what is to be called, and with which arguments, policy is asked about that. Nothing is kept before.
+    fn allow_plan(
+        &self,
+        context: &RequestContext<'_>,
+        plan: Option<&Plan>,
+        denial: Denial,
+    ) -> Result<(), GatewayError> {
+        match plan {
+            Some(Plan::Call(call)) => self.allow(context, Action::Call(context.agent, call), denial),
+            Some(Plan::Ask(_) | Plan::Answer(_) | Plan::Reject(_)) | None => Ok(()),
+        }
+    }
+
+    /// Begins a task, or answers one.
+    async fn submit(&self, context: &RequestContext<'_>, params: Box<SendParams>) -> Result<Handle, GatewayError> {
+        let denial = denial_of(&params);
+        let (skill, idempotency) = (context.skill.clone(), context.idempotency.clone());
+        match &params.task {
+            Some(text) => {
+                let id = task_id(text)?;
+                let reply = Reply { message: params.message, context: params.context, skill, idempotency };
+                let answered = async {
+                    let planned = self.engine.plan_reply(context.caller, context.agent, &id, reply).await?;
+                    self.allow_plan(context, planned.plan(), denial)?;
+                    Ok(self.engine.reply_planned(planned).await?)
+                };
+                // Boxed, so that the far more frequent ones need not carry the room for it.
+                Box::pin(answered).await
+            }
+            None => {
+                self.await_start(context.agent).await;
+                let new = NewTask {
+                    message: params.message,
+                    context: params.context,
+                    skill,
+                    trace: context.trace.clone(),
+                    idempotency,
+                };
+                let planned = self.engine.plan(context.agent, new)?;
+                self.allow_plan(context, Some(planned.plan()), denial)?;
+                Ok(self.engine.submit_planned(context.caller, planned)?)
+            }
+        }
+    }
+
+    /// Until the task has ended or asks; or, where there is a limit or the node stops, the task as it stands then.
+    async fn wait(&self, context: &RequestContext<'_>, handle: &Handle) -> Result<Arc<Task>, GatewayError> {
+        let settled = tokio::select! {
+            biased;
+            settled = handle.settled() => Some(settled),
+            () = self.wait_is_over() => None,
+        };
+        Ok(match settled {
+            Some(settled) => settled?,
+            None => {
+                let id = handle.accepted().await?.id;
+                self.engine.get(context.caller, context.agent, &id).await?
+            }
+        })
+    }
+
+    async fn wait_is_over(&self) {
+        let limit = async {
+            match self.wait_max {
+                Some(wait_max) => sleep(wait_max).await,
+                None => pending().await,
+            }
+        };
+        let stopped = async {
+            self.stop.cancelled().await;
+            sleep(self.drain).await;
+        };
+        tokio::select! { biased; () = limit => {}, () = stopped => {} }
+    }
+
+    fn stream_place(&self, context: &RequestContext<'_>) -> Result<StreamPlace, GatewayError> {
+        Ok(self.admission.stream(context.caller)?)
+    }
+}
+
+fn denial_of(params: &SendParams) -> Denial {
+    if params.task.is_some() { Denial::NotFound } else { Denial::Told }
+}
+
+/// A text that is no id of ours names no task.
+fn task_id(text: &str) -> Result<TaskId, GatewayError> {
+    TaskId::parse(text).ok_or(GatewayError::NotFound)
+}

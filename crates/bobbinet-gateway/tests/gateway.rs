@@ -1,0 +1,227 @@
+//! What every binding can rely on: policy is asked first, and again with what is to be called; nothing is kept before.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bobbinet_auth::{Action, Denied, Policy, Rules};
+use bobbinet_core::{
+    AgentName, Call, Caller, Content, Description, Effect, Json, Limits, Message, MessageId, Outcome, Part, Plan,
+    Principal, Question, QuestionKind, Role, SkillId, State, Tenant,
+    operation::{Configuration, GetParams, ListParams, SendParams, SubscribeParams},
+};
+use bobbinet_engine::{Agent, Engine, Request, Run, Setup, SystemWorld};
+use bobbinet_gateway::{Gateway, GatewayError, GatewayLimits, GatewaySetup, RequestContext, StreamItem};
+use bobbinet_store::Memory;
+use tokio_util::sync::CancellationToken;
+
+/// Calls `say` with what it is told; asks first if it is told `ask`.
+#[derive(Debug)]
+struct Parrot;
+
+fn text_of(message: &Message) -> &str {
+    match &message.parts[0].content {
+        Content::Text(text) => text,
+        Content::Raw(_) | Content::Url(_) | Content::Data(_) => "",
+    }
+}
+
+fn message(id: &str, role: Role, text: &str) -> Message {
+    Message {
+        id: MessageId::parse(id).unwrap(),
+        role,
+        parts: vec![Part::new(Content::Text(text.into()))],
+        metadata: None,
+        extensions: Vec::new(),
+        reference_tasks: Vec::new(),
+    }
+}
+
+#[async_trait]
+impl Agent for Parrot {
+    fn describe(&self) -> Arc<Description> {
+        Arc::default()
+    }
+
+    fn prepare(&self, request: &Request<'_>) -> Plan {
+        let text = text_of(request.message);
+        if text == "ask" {
+            let question = message(request.question_id.as_str(), Role::Agent, "say what?");
+            return Plan::Ask(Arc::new(Question {
+                kind: QuestionKind::Input,
+                message: Arc::new(question),
+                schema: None,
+            }));
+        }
+        let mut call = Call::of_message(Effect::ReadOnly);
+        call.skill = Some(SkillId::parse("say").unwrap());
+        call.arguments = Some(Json::of(&text));
+        Plan::Call(Arc::new(call))
+    }
+
+    fn call_slots(&self) -> usize {
+        4
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    async fn run(&self, _run: Run) -> Outcome {
+        Outcome::Completed { artifacts: Vec::new(), message: None }
+    }
+
+    async fn shutdown(&self) {}
+}
+
+/// Everybody may do everything, but for saying some things; remembers what it was asked.
+#[derive(Clone, Debug, Default)]
+struct Decent {
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Rules for Decent {
+    fn allows(&self, caller: &Caller, action: Action<'_>) -> Result<(), Denied> {
+        self.asked.lock().unwrap().push(action.to_string());
+        let is_rude = matches!(action, Action::Call(_, call) if call.arguments == Some(Json::of(&"rude")));
+        if is_rude {
+            return Err(Denied { rule: "decent", principal: caller.principal.clone(), action: action.to_string() });
+        }
+        Ok(())
+    }
+
+    fn shuts_out(&self, _caller: &Caller) -> Option<&'static str> {
+        None
+    }
+}
+
+struct Node {
+    gateway: Arc<Gateway>,
+    engine: Engine,
+    rules: Decent,
+    agent: AgentName,
+    caller: Caller,
+}
+
+impl Node {
+    async fn start(limits: GatewayLimits) -> Self {
+        let agent = AgentName::parse("parrot").unwrap();
+        let setup = Setup {
+            store: Arc::new(Memory::default()),
+            agents: [(agent.clone(), Arc::new(Parrot) as Arc<dyn Agent>)].into(),
+            world: Arc::new(SystemWorld),
+            limits: Limits::default(),
+        };
+        let engine = Engine::open(setup).await.unwrap();
+        let rules = Decent::default();
+        let gateway = Gateway::new(GatewaySetup {
+            engine: engine.clone(),
+            policy: Policy::new(rules.clone()),
+            limits,
+            wait_max: None,
+            drain: Duration::ZERO,
+            stop: CancellationToken::new(),
+        });
+        let caller = Caller {
+            principal: Principal::parse("ann").unwrap(),
+            tenant: Tenant::parse("here").unwrap(),
+            is_owner: false,
+            scopes: Vec::new(),
+            chain: Vec::new(),
+        };
+        Self { gateway, engine, rules, agent, caller }
+    }
+
+    fn context(&self) -> RequestContext<'_> {
+        RequestContext { caller: &self.caller, agent: &self.agent, skill: None, trace: None, idempotency: None }
+    }
+
+    async fn send(&self, id: &str, text: &str, task: Option<String>) -> Result<Arc<bobbinet_core::Task>, GatewayError> {
+        let place = self.gateway.admit().unwrap();
+        self.gateway.send(&self.context(), Box::new(params(id, text, task)), place).await
+    }
+
+    async fn count(&self) -> usize {
+        let mut pages = self.gateway.list(&self.context(), ListParams::default()).unwrap();
+        pages.next(usize::MAX).await.unwrap().unwrap().total
+    }
+}
+
+fn params(id: &str, text: &str, task: Option<String>) -> SendParams {
+    SendParams {
+        message: message(id, Role::User, text),
+        context: None,
+        task,
+        configuration: Configuration::default(),
+        metadata: None,
+        tenant: None,
+    }
+}
+
+#[tokio::test]
+async fn policy_sees_what_is_to_be_called_before_anything_is_kept() {
+    let node = Node::start(GatewayLimits::default()).await;
+    let denied = node.send("m1", "rude", None).await.unwrap_err();
+    let GatewayError::Denied(denied) = denied else { panic!("{denied:?}") };
+    assert_eq!((denied.rule, denied.action.as_str()), ("decent", "call say of parrot"));
+    assert_eq!(*node.rules.asked.lock().unwrap(), ["send to parrot", "call say of parrot"]);
+    assert_eq!(node.count().await, 0, "nothing is kept of what is denied");
+
+    assert_eq!(node.send("m2", "hello", None).await.unwrap().state, State::Completed);
+    assert_eq!(node.count().await, 1);
+    node.engine.shutdown(Duration::ZERO).await;
+}
+
+#[tokio::test]
+async fn an_answer_that_is_denied_leaves_its_question_open() {
+    let node = Node::start(GatewayLimits::default()).await;
+    let asked = node.send("m1", "ask", None).await.unwrap();
+    assert_eq!(asked.state, State::InputRequired);
+    let id = asked.id.to_string();
+    assert_eq!(node.send("m2", "rude", Some(id.clone())).await.unwrap_err(), GatewayError::NotFound);
+    let seen = node.gateway.get(&node.context(), &GetParams { id: id.clone(), ..GetParams::default() }).await.unwrap();
+    assert_eq!((seen.state, seen.version), (State::InputRequired, asked.version));
+    assert_eq!(node.send("m3", "hello", Some(id)).await.unwrap().state, State::Completed);
+    node.engine.shutdown(Duration::ZERO).await;
+}
+
+#[tokio::test]
+async fn a_repeat_is_no_second_call_and_policy_is_not_asked_about_one() {
+    let node = Node::start(GatewayLimits::default()).await;
+    let id = node.send("m1", "ask", None).await.unwrap().id.to_string();
+    assert_eq!(node.send("m2", "hello", Some(id.clone())).await.unwrap().state, State::Completed);
+    node.rules.asked.lock().unwrap().clear();
+    assert_eq!(node.send("m2", "hello", Some(id)).await.unwrap().state, State::Completed);
+    assert_eq!(*node.rules.asked.lock().unwrap(), ["send to parrot"]);
+    node.engine.shutdown(Duration::ZERO).await;
+}
+
+#[tokio::test]
+async fn a_stream_of_a_message_ends_with_the_next_question_and_a_subscription_does_not() {
+    let node = Node::start(GatewayLimits { streams_per_caller_max: 1, ..GatewayLimits::default() }).await;
+    let context = node.context();
+    let sent = node.gateway.send_streaming(&context, Box::new(params("m1", "ask", None)));
+    let mut stream = sent.await.unwrap();
+    let Some(StreamItem::Task { task, is_resync: false }) = stream.next().await.unwrap() else { panic!() };
+    assert_eq!(task.state, State::Submitted, "the task as it began");
+    assert!(matches!(stream.next().await.unwrap(), Some(StreamItem::Event(_))), "the question");
+    assert!(stream.next().await.unwrap().is_none());
+
+    let subscribe = || SubscribeParams { id: task.id.to_string(), ..SubscribeParams::default() };
+    let full = node.gateway.subscribe(&node.context(), subscribe(), None).await.unwrap_err();
+    assert!(matches!(full, GatewayError::Full(_)), "the place is held as long as the stream: {full:?}");
+    drop(stream);
+    let mut stream = node.gateway.subscribe(&node.context(), subscribe(), None).await.unwrap();
+    assert!(
+        matches!(stream.next().await.unwrap(), Some(StreamItem::Task { task, .. }) if task.state == State::InputRequired)
+    );
+    node.send("m2", "hello", Some(task.id.to_string())).await.unwrap();
+    let mut events = 0;
+    while stream.next().await.unwrap().is_some() {
+        events += 1;
+    }
+    assert!(events >= 2, "working, and the end: {events}");
+    node.engine.shutdown(Duration::ZERO).await;
+}

@@ -1,0 +1,180 @@
+//! One call over JSON-RPC in A2A 1.0: the gateway does what is asked, and its answer is written.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bobbinet_core::{
+    Json, Operation, Selection, SkillId, Task,
+    operation::{ListParams, SendParams},
+};
+use bobbinet_gateway::{GatewayError, Place, RequestContext, Resume, Unsupported};
+use bobbinet_wire::{
+    EXTENSION_URI, Error, Id, Pieces, Sink, envelope,
+    v1_0::response::{self, Listed},
+};
+
+use super::{fault, site::Site, stream::Events, unsent::Room};
+
+/// Room for an answer of an ordinary task.
+const ANSWER_CAPACITY: usize = 1 << 10;
+
+/// An answer of more bytes is counted as long as its reader has not taken it.
+const LARGE: usize = 64 << 10;
+
+/// A request that has been read, at its site.
+pub(super) struct Call<'a> {
+    pub(super) site: &'a Arc<Site>,
+    /// The request's.
+    pub(super) id: &'a Id,
+    pub(super) context: RequestContext<'a>,
+    /// Where a stream is to go on.
+    pub(super) resume: Option<Resume>,
+}
+
+/// What comes of a request.
+pub(super) enum Answer {
+    /// A whole JSON-RPC answer, and the room that it takes until it is out if it is large.
+    Whole(Pieces, Option<Room>),
+    /// One after the other.
+    Stream(Box<Events>),
+}
+
+/// The tasks of a page, and where the next one begins.
+struct Page {
+    tasks: Listed,
+    next: Option<String>,
+    total: usize,
+}
+
+impl Call<'_> {
+    /// Does it, or says why not. `place` is given back as soon as there is nothing to do but wait.
+    pub(super) async fn answer(&self, operation: Operation, place: Place) -> Result<Answer, Error> {
+        let (gateway, context) = (&self.site.gateway, &self.context);
+        match operation {
+            Operation::Send(params) => {
+                let selection = params.selection();
+                let task = gateway.send(context, params, place).await.map_err(|error| self.fault(error))?;
+                Ok(self.done(|out| response::write_task_wrapped(out, &task, selection)).await)
+            }
+            Operation::SendStreaming(params) => self.send_streaming(params).await,
+            Operation::Get(params) => {
+                let task = gateway.get(context, &params).await.map_err(|error| self.fault(error))?;
+                drop(place);
+                self.show(&task, Selection::history(params.history_length)).await
+            }
+            // Boxed, so that the far more frequent ones need not carry the room for it.
+            Operation::List(params) => Box::pin(self.list(params, place)).await,
+            Operation::Cancel(params) => {
+                let task = gateway.cancel(context, &params).await.map_err(|error| self.fault(error))?;
+                drop(place);
+                Ok(self.done(|out| response::write_task(out, &task, Selection::ALL)).await)
+            }
+            Operation::Subscribe(params) => {
+                let followed = Box::pin(gateway.subscribe(context, params, self.resume)).await;
+                let stream = followed.map_err(|error| self.fault(error))?;
+                Ok(Answer::Stream(Box::new(Events::new(self.site, self.id, stream, Selection::ALL))))
+            }
+            Operation::ExtendedCard(_) => Err(self.refusal(Unsupported::ExtendedCard)),
+            Operation::PushConfig(_) => Err(self.refusal(Unsupported::PushNotifications)),
+        }
+    }
+
+    async fn send_streaming(&self, params: Box<SendParams>) -> Result<Answer, Error> {
+        let selection = params.selection();
+        let sent = self.site.gateway.send_streaming(&self.context, params).await;
+        let stream = sent.map_err(|error| self.fault(error))?;
+        Ok(Answer::Stream(Box::new(Events::new(self.site, self.id, stream, selection))))
+    }
+
+    async fn list(&self, params: ListParams, place: Place) -> Result<Answer, Error> {
+        let page_size = params.page_size;
+        let page = self.page(params).await?;
+        let mut body = Pieces::default();
+        envelope::write_result(&mut body, self.id, |out| {
+            let page = response::Page {
+                tasks: &page.tasks,
+                next_page_token: page.next.as_deref().unwrap_or_default(),
+                page_size,
+                total_size: page.total,
+            };
+            response::write_page(out.bytes(), page);
+        });
+        drop(place);
+        let room = self.room(body.len()).await?;
+        Ok(Answer::Whole(body, room))
+    }
+
+    /// Writes a page, and ends it before the task that would make it too large: who lists does not know what the tasks weigh.
+    async fn page(&self, params: ListParams) -> Result<Page, Error> {
+        let bytes_max = self.site.limits.page_bytes_max;
+        let selection = params.selection();
+        let mut page = Page { tasks: Listed::default(), next: None, total: 0 };
+        let mut pages = self.site.gateway.list(&self.context, params).map_err(|error| self.fault(error))?;
+        let mut is_first = true;
+        loop {
+            page.next = pages.token().map(str::to_owned);
+            let Some(list) = pages.next(bytes_max).await.map_err(|error| self.fault(error))? else { return Ok(page) };
+            if is_first {
+                page.total = list.total;
+                is_first = false;
+            }
+            for (place, task) in list.tasks.iter().enumerate() {
+                let before = page.tasks.len();
+                page.tasks.push(task, selection);
+                if page.tasks.len() > bytes_max && before > 0 {
+                    page.tasks.truncate(before);
+                    if place > 0 {
+                        page.next = list.next_before(place);
+                    }
+                    return Ok(page);
+                }
+            }
+        }
+    }
+
+    fn fault(&self, error: GatewayError) -> Error {
+        fault::of_gateway(error, &self.site.limits)
+    }
+
+    fn refusal(&self, what: Unsupported) -> Error {
+        self.fault(self.site.gateway.refuse(&self.context, what))
+    }
+
+    /// Room for an answer, if it is large. Whoever calls has given back his request's place: there is nothing to do but wait.
+    async fn room(&self, bytes: usize) -> Result<Option<Room>, Error> {
+        if bytes <= LARGE {
+            return Ok(None);
+        }
+        let room = self.site.unsent.room(self.context.caller, bytes).await;
+        room.map(Some).map_err(|full| fault::of_full(full, &self.site.limits))
+    }
+
+    /// The answer to a read. A large one is refused if there is no room for it.
+    async fn show(&self, task: &Task, selection: Selection) -> Result<Answer, Error> {
+        let out = self.written(|out| response::write_task(out, task, selection));
+        let room = self.room(out.len()).await?;
+        Ok(Answer::Whole(out, room))
+    }
+
+    /// The answer to what has been done: there is no refusing it any more.
+    async fn done(&self, result: impl FnOnce(&mut Pieces)) -> Answer {
+        let out = self.written(result);
+        let room = self.room(out.len()).await.ok().flatten();
+        Answer::Whole(out, room)
+    }
+
+    fn written(&self, result: impl FnOnce(&mut Pieces)) -> Pieces {
+        let mut out = Pieces::default();
+        out.bytes().reserve(ANSWER_CAPACITY);
+        envelope::write_result(&mut out, self.id, result);
+        out
+    }
+}
+
+/// The skill that the request's own metadata names under our extension; the agent reads the message's.
+pub(super) fn skill_in(operation: &Operation) -> Option<SkillId> {
+    let (Operation::Send(params) | Operation::SendStreaming(params)) = operation else { return None };
+    let metadata = params.metadata.as_ref().filter(|metadata| metadata.as_str().contains(EXTENSION_URI))?;
+    let ours = metadata.read::<BTreeMap<String, Json>>().ok()?.remove(EXTENSION_URI)?;
+    let skill = ours.read::<BTreeMap<String, Json>>().ok()?.remove("skill")?;
+    SkillId::parse(&skill.read::<String>().ok()?).ok()
+}
