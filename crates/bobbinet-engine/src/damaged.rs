@@ -55,13 +55,13 @@ impl Inner {
                 expected,
                 records: record::encode(now, [(None, &ended)].into_iter()),
                 cells: Vec::new(),
-                summary: Some(self.summary(&task)),
+                summary: Some(crate::task_live::summary(&task, &self.limits)),
             };
             match self.store.commit(Commit::of(step)).await {
                 Ok(()) => {
                     // What it was counted as is looked up in the store.
                     self.accounts.doubt();
-                    self.hot.remove(id);
+                    self.tasks.cache.remove(id);
                     warn!(task = %id, why, "a task that cannot be read was canceled");
                     return Ok(Arc::new(task));
                 }

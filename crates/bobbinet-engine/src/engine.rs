@@ -16,28 +16,22 @@ use bobbinet_core::{
     RequestKey, RunnerId, Said, SkillId, State, StreamId, Submission, Task, TaskId, Timestamp, task::Submitted,
 };
 use bobbinet_store::{Idempotency, Listing, Query, Store};
-use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     Agent, EngineError, Follower, Handle, Request, Resumed, World,
     accounts::{Accounts, Kind},
     doubts::Doubts,
-    drive::fold,
-    entry::{Entry, Queued},
-    hot::{Hot, Place},
+    kinds::Kinds,
+    live::{Live, Queued},
     slots::Slots,
+    streams::{Streams, fold},
+    task_live::{LiveTask, TaskHeld},
     unserved,
 };
 
 /// How long an idempotency key is remembered.
 const IDEMPOTENCY_TTL: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// A read is repeated only when a commit has overtaken it, so one that is repeated this often is very slow.
-const LOADS_MAX: u32 = 32;
-
-/// How many followers read from the store at the same time: each may have read 64 MiB before it has seen that it is so much.
-const COLD_READS_MAX: usize = 4;
 
 /// What an engine is made of.
 #[derive(Debug)]
@@ -104,7 +98,7 @@ pub struct PlannedReply(Planned);
 #[derive(Debug)]
 enum Planned {
     New {
-        entry: Arc<Entry>,
+        entry: Arc<LiveTask>,
         task: Arc<Task>,
         said: Said,
         plan: Plan,
@@ -194,7 +188,10 @@ pub(crate) struct Inner {
     pub(crate) limits: Limits,
     pub(crate) runner: RunnerId,
     pub(crate) seats: BTreeMap<AgentName, Seat>,
-    pub(crate) hot: Hot,
+    /// All tasks: where they are kept ready, read and committed.
+    pub(crate) tasks: Arc<Streams<Task>>,
+    /// Other kinds of aggregates.
+    pub(crate) kinds: Kinds,
     /// Claims that may be in the log, and have no run.
     pub(crate) doubts: Doubts,
     /// When it was opened, by the clock, and by the time that only passes.
@@ -204,8 +201,6 @@ pub(crate) struct Inner {
     pub(crate) has_stepped: AtomicBool,
     /// Owns every future that the engine starts.
     pub(crate) tracker: TaskTracker,
-    /// Followers that read from the store at the same time.
-    pub(crate) cold_reads: Semaphore,
     /// No new work.
     pub(crate) draining: AtomicBool,
     /// Everything ends.
@@ -236,7 +231,8 @@ impl Engine {
         let inner = Arc::new(Inner {
             unserved: unserved::agents(&census, &seats),
             runner: RunnerId::new(world.uuid()),
-            hot: Hot::new(&limits),
+            tasks: Arc::new(Streams::new(store.clone(), world.clone(), &limits)),
+            kinds: Kinds::default(),
             doubts: Doubts::default(),
             opened: world.now(),
             opened_at: world.monotonic(),
@@ -246,7 +242,6 @@ impl Engine {
             limits,
             seats,
             tracker: TaskTracker::new(),
-            cold_reads: Semaphore::new(COLD_READS_MAX),
             draining: AtomicBool::new(false),
             stop: CancellationToken::new(),
             busy: AtomicUsize::new(0),
@@ -355,16 +350,16 @@ impl Engine {
         };
         let slot = permit.is_some().then_some(inner.runner);
         let command = Command::Submit(Submission { submitted, plan, slot });
-        let entry = Entry::new(id);
-        let _ = entry.account.set(account);
+        let entry: Arc<LiveTask> = Live::new(id);
         {
             let mut state = entry.lock();
             state.is_new = true;
-            state.admitted = Some(kind);
+            state.beside.account = Some(account);
+            state.beside.admitted = Some(kind);
             state.is_driven = true;
-            state.enqueue(Queued { command, permit, idempotency, answer: None });
+            state.enqueue(Queued { command, held: TaskHeld(permit), idempotency, answer: None });
         }
-        let entry = inner.hot.insert(entry);
+        let entry = inner.tasks.cache.insert(entry);
         inner.start_driving(entry.clone());
         Ok(self.handle(entry, Generation(0)))
     }
@@ -454,12 +449,12 @@ impl Engine {
         }
     }
 
-    fn handle(&self, entry: Arc<Entry>, since: Generation) -> Handle {
+    fn handle(&self, entry: Arc<LiveTask>, since: Generation) -> Handle {
         Handle { engine: self.inner.clone(), entry, since, first: OnceLock::new() }
     }
 
     /// For one whose words stand in the log at `first`.
-    fn handle_after(&self, entry: Arc<Entry>, first: Generation) -> Handle {
+    fn handle_after(&self, entry: Arc<LiveTask>, first: Generation) -> Handle {
         self.handle(entry, Generation(first.0 - 1))
     }
 
@@ -520,7 +515,7 @@ impl Engine {
     ) -> Result<(Arc<Task>, Follower), EngineError> {
         let (entry, task) = self.find(caller, agent, id).await?;
         self.inner.admit_follower(&entry)?;
-        let follower = Follower::after(&self.inner, &entry, task.generation);
+        let follower = Follower::after(&self.inner.tasks, &entry, task.generation);
         Ok((task, follower))
     }
 
@@ -538,10 +533,10 @@ impl Engine {
         let (entry, task) = self.find(caller, agent, id).await?;
         self.inner.admit_follower(&entry)?;
         if after > task.generation {
-            let follower = Follower::after(&self.inner, &entry, task.generation);
+            let follower = Follower::after(&self.inner.tasks, &entry, task.generation);
             return Ok(Resumed::Resync(task, follower));
         }
-        Ok(Resumed::After(Follower::after(&self.inner, &entry, after)))
+        Ok(Resumed::After(Follower::after(&self.inner.tasks, &entry, after)))
     }
 
     /// Whether the node can take work, and why not if it cannot.
@@ -583,8 +578,8 @@ impl Engine {
         caller: &Caller,
         agent: &AgentName,
         id: &TaskId,
-    ) -> Result<(Arc<Entry>, Arc<Task>), EngineError> {
-        if let Some(entry) = self.inner.hot.get(id)
+    ) -> Result<(Arc<LiveTask>, Arc<Task>), EngineError> {
+        if let Some(entry) = self.inner.tasks.cache.get(id)
             && let Some(task) = entry.durable()
         {
             let is_theirs =
@@ -597,10 +592,10 @@ impl Engine {
         if !self.inner.is_theirs(caller, agent, [&summary.tenant, &summary.owner, &summary.agent]) {
             return Err(EngineError::NotFound);
         }
-        let entry = self.inner.entry(id).await?.ok_or(EngineError::NotFound)?;
+        let entry = self.inner.tasks.find(id).await?.ok_or(EngineError::NotFound)?;
         let task = match entry.durable() {
             Some(task) => task,
-            None => self.inner.load(&entry).await?.ok_or(EngineError::NotFound)?,
+            None => self.inner.tasks.load(&entry).await?.ok_or(EngineError::NotFound)?,
         };
         Ok((entry, task))
     }
@@ -633,7 +628,7 @@ impl Inner {
         self.tracker.wait().await;
     }
 
-    fn admit_follower(&self, entry: &Entry) -> Result<(), EngineError> {
+    fn admit_follower(&self, entry: &LiveTask) -> Result<(), EngineError> {
         if entry.lock().followers >= self.limits.followers_max {
             return Err(EngineError::Limit { what: "followers_max", max: self.limits.followers_max as u64 });
         }
@@ -646,33 +641,6 @@ impl Inner {
         // A task whose agent is gone has no URL of its own any more: it is found at every other.
         let is_here = of == agent.as_str() || !self.seats.contains_key(of);
         tenant == caller.tenant.as_str() && is_here && is_mine
-    }
-
-    /// The entry of a task that exists.
-    pub(crate) async fn entry(self: &Arc<Self>, id: &TaskId) -> Result<Option<Arc<Entry>>, EngineError> {
-        let arriving = match self.hot.find(id) {
-            Place::Here(entry) => {
-                let is_unborn = entry.lock().is_new;
-                return Ok((!is_unborn).then_some(entry));
-            }
-            Place::Arriving(arriving) => arriving,
-        };
-        if self.load(&arriving.entry).await?.is_none() {
-            return Ok(None);
-        }
-        Ok(Some(self.hot.insert(arriving.entry.clone())))
-    }
-
-    /// Reads a task from the store into its entry.
-    pub(crate) async fn load(&self, entry: &Arc<Entry>) -> Result<Option<Arc<Task>>, EngineError> {
-        for _ in 0..LOADS_MAX {
-            let Some((task, recent)) = self.read(&entry.id.stream()).await? else { return Ok(None) };
-            self.hot.weigh(entry, &task);
-            if let Some(known) = entry.adopt(task, recent) {
-                return Ok(Some(known));
-            }
-        }
-        Err(EngineError::Unavailable(format!("task {} changes faster than it can be read", entry.id)))
     }
 
     /// Reads the tasks of a list in their order until they are enough bytes: what they weigh is known when they are read.
@@ -701,12 +669,12 @@ impl Inner {
         let mut tasks = vec![None; streams.len()];
         let (mut cold, mut places) = (Vec::new(), Vec::new());
         for (place, stream) in streams.iter().enumerate() {
-            match stream.as_task().and_then(|id| self.hot.get(&id)) {
+            match stream.as_task().and_then(|id| self.tasks.cache.get(&id)) {
                 // As for everybody who asks for it: it is not there before its first commit is answered.
                 Some(entry) if entry.lock().is_new => {}
                 Some(entry) => match entry.durable() {
                     Some(task) => tasks[place] = Some(task),
-                    None => tasks[place] = self.or_damaged(stream, self.load(&entry).await).await?,
+                    None => tasks[place] = self.or_damaged(stream, self.tasks.load(&entry).await).await?,
                 },
                 None => {
                     cold.push(stream.clone());
@@ -721,7 +689,7 @@ impl Inner {
         for ((place, stream), loaded) in places.into_iter().zip(&cold).zip(read) {
             let Some(id) = stream.as_task() else { continue };
             let folded = match loaded {
-                Ok(loaded) => loaded.map(|loaded| fold(id, &loaded)).transpose(),
+                Ok(loaded) => loaded.map(|loaded| fold(&id, &loaded)).transpose(),
                 Err(error) => Err(error.into()),
             };
             tasks[place] = self.or_damaged(stream, folded).await?;

@@ -1,15 +1,15 @@
-//! Reading a task's log as it grows. A wake-up is a hint; what a follower tells comes from the log alone.
+//! Reading a log as it grows. A wake-up is a hint; what a follower tells comes from the log alone.
 
 use std::{collections::VecDeque, sync::Arc};
 
-use bobbinet_core::{Event, Generation, Task, Timestamp};
+use bobbinet_core::{Generation, Task, Timestamp};
 use bobbinet_store::{Page, Version};
 
 use crate::{
-    EngineError,
-    engine::Inner,
-    entry::{After, Entry},
+    Aggregate, EngineError,
+    live::{After, Live},
     record,
+    streams::Streams,
 };
 
 /// How many records a follower that is behind reads at a time, as long as they are small.
@@ -23,29 +23,29 @@ const BEHIND_MAX: usize = 256 << 10;
 
 /// A public event, as it stands in the log.
 #[derive(Clone, Debug)]
-pub struct Told {
+pub struct PublicEvent<A: Aggregate = Task> {
     /// Which one it is: gapless from 1.
     pub generation: Generation,
     /// When it happened.
     pub at: Timestamp,
     /// What happened.
-    pub event: Event,
+    pub event: A::Event,
 }
 
-/// A reader of one task's public events, from its own cursor on. It cannot fall behind, and nobody waits for it.
+/// A reader of one aggregate's public events, from its own cursor on. It cannot fall behind, and nobody waits for it.
 #[derive(Debug)]
-pub struct Follower {
-    engine: Arc<Inner>,
-    entry: Arc<Entry>,
+pub struct Follower<A: Aggregate = Task> {
+    streams: Arc<Streams<A>>,
+    live: Arc<Live<A>>,
     cursor: Generation,
     /// Where in the log it reads when memory has not enough.
     version: Version,
     /// Read from the store, not yet told.
-    behind: VecDeque<Arc<Told>>,
+    behind: VecDeque<Arc<PublicEvent<A>>>,
     /// How many records to read next.
     page: usize,
     /// The large event that was told last: as long as its reader is at it, others get the same one.
-    at: Option<Arc<Told>>,
+    at: Option<Arc<PublicEvent<A>>>,
 }
 
 /// Where a reader that came back goes on.
@@ -57,12 +57,12 @@ pub enum Resumed {
     Resync(Arc<Task>, Follower),
 }
 
-impl Follower {
-    pub(crate) fn after(engine: &Arc<Inner>, entry: &Arc<Entry>, cursor: Generation) -> Self {
-        entry.lock().followers += 1;
+impl<A: Aggregate> Follower<A> {
+    pub(crate) fn after(streams: &Arc<Streams<A>>, live: &Arc<Live<A>>, cursor: Generation) -> Self {
+        live.lock().followers += 1;
         Self {
-            engine: engine.clone(),
-            entry: entry.clone(),
+            streams: streams.clone(),
+            live: live.clone(),
             cursor,
             version: Version::ZERO,
             behind: VecDeque::new(),
@@ -75,7 +75,7 @@ impl Follower {
     ///
     /// # Errors
     /// If the store fails where it must be read.
-    pub async fn next(&mut self) -> Result<Option<Arc<Told>>, EngineError> {
+    pub async fn next(&mut self) -> Result<Option<Arc<PublicEvent<A>>>, EngineError> {
         self.at = None;
         loop {
             if let Some(told) = self.behind.pop_front() {
@@ -83,8 +83,8 @@ impl Follower {
                 self.at = Some(told.clone());
                 return Ok(Some(told));
             }
-            let entry = self.entry.clone();
-            match entry.next(self.cursor).await {
+            let live = self.live.clone();
+            match live.next(self.cursor).await {
                 After::Told(told) => {
                     self.cursor = told.generation;
                     return Ok(Some(told));
@@ -92,7 +92,7 @@ impl Follower {
                 After::Over => return Ok(None),
                 After::Behind => self.read_on().await?,
                 After::Unknown => {
-                    self.engine.load(&entry).await?.ok_or(EngineError::NotFound)?;
+                    self.streams.load(&live).await?.ok_or(EngineError::NotFound)?;
                 }
                 // It has waited; there is something by now.
                 After::Wait => {}
@@ -102,24 +102,24 @@ impl Follower {
 
     async fn read_on(&mut self) -> Result<(), EngineError> {
         // Few at a time, so that many slow readers of one large event find it with the first of them.
-        let _turn = self.engine.cold_reads.acquire().await;
-        if let Some((version, told)) = self.entry.lent_after(self.cursor) {
+        let _turn = self.streams.cold_reads.acquire().await;
+        if let Some((version, told)) = self.live.lent_after(self.cursor) {
             self.version = version;
             self.behind.push_back(told);
             return Ok(());
         }
         // What is kept but not known here yet is not told yet: whoever was told it and asks would be shown less.
-        let known = self.entry.durable().map_or(self.cursor, |task| task.generation);
-        match self.engine.store.read(&self.entry.id.stream(), self.version, self.page).await? {
+        let known = self.live.durable().map_or(self.cursor, |durable| durable.generation());
+        match self.streams.store.read(&A::stream(&self.live.id), self.version, self.page).await? {
             Page::Trimmed { first } => self.version = Version(first.0 - 1),
             Page::Records(records) => {
-                if records.is_empty() && self.engine.store.summary(&self.entry.id.stream()).await?.is_none() {
+                if records.is_empty() && self.streams.store.summary(&A::stream(&self.live.id)).await?.is_none() {
                     // It was kept long enough, and is forgotten.
-                    self.entry.doubt();
+                    self.live.doubt();
                     return Err(EngineError::NotFound);
                 }
                 if records.is_empty() {
-                    return Err(EngineError::Corrupt(format!("task {} is shorter than it was", self.entry.id)));
+                    return Err(EngineError::Corrupt(format!("{} is shorter than it was", self.live.id)));
                 }
                 let mut bytes = 0;
                 self.page = PAGE;
@@ -131,14 +131,14 @@ impl Follower {
                         self.page = PAGE_MIN;
                         break;
                     }
-                    let kept = record::decode(record)?;
+                    let kept = record::decode::<A::Event>(record)?;
                     if kept.generation.is_some_and(|generation| generation > known) {
                         break;
                     }
                     self.version = self.version.plus(1);
                     if let Some(generation) = kept.generation.filter(|generation| *generation > self.cursor) {
-                        let told = Arc::new(Told { generation, at: kept.at, event: kept.event });
-                        self.behind.push_back(if is_large { self.entry.lend(self.version, told) } else { told });
+                        let told = Arc::new(PublicEvent { generation, at: kept.at, event: kept.event });
+                        self.behind.push_back(if is_large { self.live.lend(self.version, told) } else { told });
                     }
                     if is_large && !self.behind.is_empty() {
                         self.page = 1;
@@ -151,8 +151,8 @@ impl Follower {
     }
 }
 
-impl Drop for Follower {
+impl<A: Aggregate> Drop for Follower<A> {
     fn drop(&mut self) {
-        self.entry.lock().followers -= 1;
+        self.live.lock().followers -= 1;
     }
 }

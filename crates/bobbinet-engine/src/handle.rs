@@ -4,17 +4,17 @@ use std::sync::{Arc, OnceLock};
 
 use bobbinet_core::{Generation, Task, TaskId};
 
-use crate::{EngineError, engine::Inner, entry::Entry, follow::Follower, sync::Notify};
+use crate::{EngineError, engine::Inner, follow::Follower, sync::Notify, task_live::LiveTask};
 
 /// What a submission gives. Dropping it changes nothing: the task goes on.
 #[derive(Clone, Debug)]
 pub struct Handle {
     pub(crate) engine: Arc<Inner>,
-    pub(crate) entry: Arc<Entry>,
+    pub(crate) entry: Arc<LiveTask>,
     /// The generation that the caller's own message led to, at least: what is settled before it does not count.
     pub(crate) since: Generation,
     /// The task that an earlier request under the same idempotency key made.
-    pub(crate) first: OnceLock<Arc<Entry>>,
+    pub(crate) first: OnceLock<Arc<LiveTask>>,
 }
 
 impl Handle {
@@ -23,7 +23,7 @@ impl Handle {
         self.entry().id
     }
 
-    fn entry(&self) -> &Arc<Entry> {
+    fn entry(&self) -> &Arc<LiveTask> {
         self.first.get().unwrap_or(&self.entry)
     }
 
@@ -45,12 +45,12 @@ impl Handle {
 
     /// Follows the task after what was there before the caller's message. To be used once it is accepted.
     pub fn follow(&self) -> Follower {
-        Follower::after(&self.engine, self.entry(), self.since)
+        Follower::after(&self.engine.tasks, self.entry(), self.since)
     }
 
     async fn wait(
         &self,
-        hint: impl Fn(&Entry) -> &Notify,
+        hint: impl Fn(&LiveTask) -> &Notify,
         is_it: impl Fn(&Task) -> bool,
     ) -> Result<Arc<Task>, EngineError> {
         loop {
@@ -62,9 +62,9 @@ impl Handle {
             match look(entry) {
                 Look::Lost(EngineError::Repeated(first)) => {
                     // The first one's commit may be kept and not yet known: then it is waited for.
-                    let entry = match self.engine.hot.get(&first) {
+                    let entry = match self.engine.tasks.cache.get(&first) {
                         Some(entry) => entry,
-                        None => self.engine.entry(&first).await?.ok_or(EngineError::NotFound)?,
+                        None => self.engine.tasks.find(&first).await?.ok_or(EngineError::NotFound)?,
                     };
                     let _ = self.first.set(entry);
                 }
@@ -72,14 +72,14 @@ impl Handle {
                 Look::Known(task) if task.generation > self.since && is_it(&task) => return Ok(task),
                 Look::Known(_) | Look::InFlight => hinted.await,
                 Look::Unknown => {
-                    self.engine.load(entry).await?.ok_or(EngineError::NotFound)?;
+                    self.engine.tasks.load(entry).await?.ok_or(EngineError::NotFound)?;
                 }
             }
         }
     }
 }
 
-fn look(entry: &Entry) -> Look {
+fn look(entry: &LiveTask) -> Look {
     let state = entry.lock();
     match (&state.lost, &state.durable) {
         (Some(error), _) => Look::Lost(error.clone()),

@@ -14,6 +14,7 @@ use bobbinet_core::{
     AgentName, Command, ContextId, Event, Generation, Limits, Message, MessageId, Part, Principal, State, Task, TaskId,
     Tenant, Timestamp, task::Submitted,
 };
+use futures::FutureExt;
 use shuttle::{
     future::block_on,
     sync::Mutex,
@@ -22,9 +23,11 @@ use shuttle::{
 use uuid::Uuid;
 
 use crate::{
-    Told,
-    entry::{After, Entry, Queued},
-    hot::{Hot, Place},
+    PublicEvent,
+    cache::{Cache, Place},
+    live::{After, Live, Queued},
+    streams::Drive,
+    task_live::{LiveTask, TaskHeld},
 };
 
 /// How many orders each test goes through.
@@ -47,15 +50,15 @@ fn join<T>(threads: Vec<JoinHandle<T>>) -> Vec<T> {
 }
 
 /// A command that says which one it is.
-fn queued(number: u64) -> Queued {
+fn queued(number: u64) -> Queued<Task> {
     let command = Command::Expire { since: Timestamp::from_millis(number) };
-    Queued { command, permit: None, idempotency: None, answer: None }
+    Queued { command, held: TaskHeld::default(), idempotency: None, answer: None }
 }
 
 #[test]
 fn what_is_queued_is_driven_once_and_by_one_at_a_time() {
     in_many_orders(|| {
-        let (entry, drivers) = (Entry::new(id(1)), Arc::new(AtomicUsize::new(0)));
+        let (entry, drivers) = (Live::new(id(1)), Arc::new(AtomicUsize::new(0)));
         let threads = (0..3).map(|number| {
             let (entry, drivers) = (entry.clone(), drivers.clone());
             thread::spawn(move || {
@@ -85,8 +88,75 @@ fn what_is_queued_is_driven_once_and_by_one_at_a_time() {
     });
 }
 
+/// Decides what is queued, as the commit loop does, and counts who is at it.
+#[derive(Clone, Debug, Default)]
+struct Driver {
+    at_it: Arc<AtomicUsize>,
+    driven: Arc<AtomicUsize>,
+}
+
+impl Driver {
+    fn enter(&self) {
+        assert_eq!(self.at_it.fetch_add(1, Ordering::SeqCst), 0, "two decide");
+    }
+
+    fn leave(&self) {
+        self.at_it.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Drive<Task> for Driver {
+    fn start_driving(&self, live: Arc<LiveTask>) {
+        self.enter();
+        loop {
+            thread::yield_now();
+            if live.has_turns() {
+                self.leave();
+                if live.hand_over() {
+                    return;
+                }
+                self.enter();
+            }
+            let Some(batch) = live.take_batch(|| self.leave()) else { return };
+            self.driven.fetch_add(batch.len(), Ordering::SeqCst);
+        }
+    }
+}
+
+#[test]
+fn a_transaction_gets_its_turn_and_leaves_nobody_waiting() {
+    in_many_orders(|| {
+        let (live, driver): (Arc<LiveTask>, _) = (Live::new(id(1)), Driver::default());
+        let turns = Arc::new(AtomicUsize::new(0));
+        let threads = (0..4).map(|number| {
+            let (live, driver, turns) = (live.clone(), driver.clone(), turns.clone());
+            thread::spawn(move || {
+                if number % 2 == 0 {
+                    if live.enqueue(queued(number)) {
+                        driver.start_driving(live.clone());
+                    }
+                    return;
+                }
+                if number == 3 {
+                    // One that does not wait for its turn, which may have come all the same.
+                    drop(live.turn(Arc::new(driver.clone())).now_or_never());
+                }
+                let turn = block_on(live.turn(Arc::new(driver.clone()))).expect("whoever decides hands over");
+                driver.enter();
+                turns.fetch_add(1, Ordering::SeqCst);
+                thread::yield_now();
+                driver.leave();
+                drop(turn);
+            })
+        });
+        join(threads.collect());
+        assert_eq!((turns.load(Ordering::SeqCst), driver.driven.load(Ordering::SeqCst)), (2, 2));
+        assert!(!live.lock().is_driven);
+    });
+}
+
 /// A task's whole life: each of its states with the event that led to it.
-fn life() -> Vec<(Arc<Task>, Arc<Told>)> {
+fn life() -> Vec<(Arc<Task>, Arc<PublicEvent>)> {
     let message = Message::from_agent(MessageId::parse("m").unwrap(), vec![Part::text("hello")]);
     let submitted = Submitted {
         tenant: Tenant::parse("tenant").unwrap(),
@@ -102,14 +172,15 @@ fn life() -> Vec<(Arc<Task>, Arc<Told>)> {
     let events = [Event::Submitted(Arc::new(submitted)), progressed(), progressed(), end];
     let at = Timestamp::default();
     let state = |count: usize| Task::fold(id(1), events[..count].iter().map(|event| (at, event))).unwrap();
-    let told = |count: usize| Told { generation: Generation(count as u64), at, event: events[count - 1].clone() };
+    let told =
+        |count: usize| PublicEvent { generation: Generation(count as u64), at, event: events[count - 1].clone() };
     (1..=events.len()).map(|count| (Arc::new(state(count)), Arc::new(told(count)))).collect()
 }
 
 #[test]
 fn a_follower_hears_all_and_is_never_left_asleep() {
     in_many_orders(|| {
-        let entry = Entry::new(id(1));
+        let entry = Live::new(id(1));
         let mut life = life();
         let (first, told) = life.remove(0);
         entry.publish(first, [told]);
@@ -140,7 +211,7 @@ fn a_follower_hears_all_and_is_never_left_asleep() {
 #[test]
 fn a_task_has_one_entry_at_most() {
     /// Finds or brings a task as the engine does; every third time what is read for it cannot be read.
-    fn find(hot: &Hot, task: TaskId, is_broken: bool) -> Option<Arc<Entry>> {
+    fn find(hot: &Cache<Task>, task: TaskId, is_broken: bool) -> Option<Arc<LiveTask>> {
         match hot.find(&task) {
             Place::Here(entry) => Some(entry),
             Place::Arriving(_) if is_broken => None,
@@ -153,8 +224,8 @@ fn a_task_has_one_entry_at_most() {
 
     in_many_orders(|| {
         let limits = Limits { hot_tasks_max: 1, ..Limits::default() };
-        let hot = Arc::new(Hot::new(&limits));
-        let held: Arc<Mutex<BTreeMap<TaskId, Vec<Arc<Entry>>>>> = Arc::default();
+        let hot = Arc::new(Cache::new(&limits));
+        let held: Arc<Mutex<BTreeMap<TaskId, Vec<Arc<LiveTask>>>>> = Arc::default();
         let threads = (0..3).map(|number: usize| {
             let (hot, held) = (hot.clone(), held.clone());
             thread::spawn(move || {

@@ -6,35 +6,43 @@
 
 mod accounts;
 mod agent;
+mod aggregate;
+mod cache;
 mod damaged;
 mod deadline;
 mod doubts;
 mod drive;
 mod engine;
-mod entry;
 mod error;
 mod follow;
 mod handle;
 mod history;
-mod hot;
 #[cfg(test)]
 mod interleaved;
+mod kinds;
+mod live;
 mod reconcile;
 mod record;
 mod run;
 mod runner;
 mod slots;
+mod streams;
 mod sync;
+mod task_live;
+mod transaction;
 mod unserved;
 mod watched;
 mod world;
 
 pub use agent::{Agent, Request};
+pub use aggregate::{Aggregate, LiveState};
 pub use engine::{Engine, Filter, NewTask, PlannedReply, PlannedTask, Reply, Setup, TaskList};
 pub use error::EngineError;
-pub use follow::{Follower, Resumed, Told};
+pub use follow::{Follower, PublicEvent, Resumed};
 pub use handle::Handle;
+pub use kinds::Aggregates;
 pub use record::{FORMAT, Kept, decode, encode};
 pub use run::{Aside, LATE_MAX, Run, Unanswered};
+pub use transaction::Transaction;
 pub use watched::{panics, watched};
 pub use world::{SystemWorld, World};

@@ -10,7 +10,7 @@ use bobbinet_core::{Command, Principal, State, StreamId, Task, TaskId, Tenant, T
 use bobbinet_store::Summary;
 use tracing::{error, info, warn};
 
-use crate::{EngineError, accounts::Kind, engine::Inner, entry::Entry, slots::Permit, watched::watched};
+use crate::{EngineError, accounts::Kind, engine::Inner, slots::Permit, task_live::LiveTask, watched::watched};
 
 /// How often to look.
 const EVERY: Duration = Duration::from_secs(1);
@@ -68,7 +68,10 @@ impl Inner {
         // What is open is due at once, and stands before all that is over.
         let limit = self.accounts.open().max(self.limits.tasks_open_max) + FORGET_MAX;
         for (stream, summary) in self.store.due(now, limit).await? {
-            let Some(id) = stream.as_task() else { continue };
+            let Some(id) = stream.as_task() else {
+                self.kinds.wake(self, &stream, &summary);
+                continue;
+            };
             let Some(state) = State::ALL.into_iter().find(|state| state.code() == summary.state) else { continue };
             match state {
                 // Its summary is all that the line needs: what waits for hours is not read every second.
@@ -106,7 +109,7 @@ impl Inner {
     }
 
     async fn forget(&self, stream: &StreamId, id: &TaskId, summary: &Summary) -> Result<(), EngineError> {
-        self.hot.remove(id);
+        self.tasks.cache.remove(id);
         if let Err(error) = self.store.forget(stream).await {
             self.accounts.doubt();
             return Err(error.into());
@@ -137,7 +140,7 @@ impl Inner {
         let engine = self.clone();
         self.start(async move {
             let told = async {
-                let Some(entry) = engine.entry(&id).await? else { return Ok(()) };
+                let Some(entry) = engine.tasks.find(&id).await? else { return Ok(()) };
                 engine.command(&entry, command, None).await.map(drop)
             };
             match told.await {
@@ -153,10 +156,10 @@ impl Inner {
         if self.is_draining() {
             return Ok(());
         }
-        let Some(entry) = self.entry(id).await? else { return Ok(()) };
+        let Some(entry) = self.tasks.find(id).await? else { return Ok(()) };
         let task = match entry.durable() {
             Some(task) => task,
-            None => match self.load(&entry).await? {
+            None => match self.tasks.load(&entry).await? {
                 Some(task) => task,
                 None => return Ok(()),
             },
@@ -195,10 +198,10 @@ impl Inner {
     }
 
     /// Takes over a working task whose run is not alive. The store is this process's alone, so every other is dead.
-    fn take_over(self: &Arc<Self>, entry: Arc<Entry>, task: &Task) {
+    fn take_over(self: &Arc<Self>, entry: Arc<LiveTask>, task: &Task) {
         let is_busy = {
             let state = entry.lock();
-            state.live.is_some() || state.is_driven
+            state.beside.claim.is_some() || state.is_driven
         };
         if is_busy || self.is_spaced(task) {
             return;
@@ -229,7 +232,7 @@ impl Inner {
     pub(crate) fn claim(self: &Arc<Self>, id: TaskId, permit: Permit) {
         let engine = self.clone();
         self.start(async move {
-            match engine.entry(&id).await {
+            match engine.tasks.find(&id).await {
                 // Its turn comes again with the next look.
                 Ok(Some(entry)) if entry.durable().is_some_and(|task| engine.is_spaced(&task)) => {}
                 Ok(Some(entry)) => {

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use bobbinet_core::{Event, Generation, Timestamp};
 use bobbinet_store::Record;
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::EngineError;
 
@@ -16,38 +16,38 @@ pub const FORMAT: u16 = 1;
 const COMMIT_CAPACITY: usize = 1_000;
 
 #[derive(Serialize)]
-struct Line<'a> {
+struct Line<'a, E> {
     at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     g: Option<Generation>,
-    event: &'a Event,
+    event: &'a E,
 }
 
 #[derive(Deserialize)]
-struct Read {
+struct Read<E> {
     at: Timestamp,
     g: Option<Generation>,
-    event: Event,
+    event: E,
 }
 
 /// An event as it was kept.
 #[derive(Clone, Debug)]
-pub struct Kept {
+pub struct Kept<E = Event> {
     /// When it happened.
     pub at: Timestamp,
     /// Which public event it is; `None` for an internal one.
     pub generation: Option<Generation>,
     /// It.
-    pub event: Event,
+    pub event: E,
 }
 
 /// The records of events that happen at once, in their order. Each comes with its generation, if it is public.
 ///
 /// # Panics
 /// If an event cannot be written as JSON, which would be a fault of its type.
-pub fn encode<'a>(
+pub fn encode<'a, E: Serialize + 'a>(
     at: Timestamp,
-    events: impl ExactSizeIterator<Item = (Option<Generation>, &'a Event)>,
+    events: impl ExactSizeIterator<Item = (Option<Generation>, &'a E)>,
 ) -> Vec<Record> {
     let mut whole = Vec::with_capacity(COMMIT_CAPACITY);
     let mut ends = Vec::with_capacity(events.len());
@@ -65,7 +65,7 @@ pub fn encode<'a>(
 ///
 /// # Errors
 /// [`EngineError::Corrupt`] for a newer format and for a body that is none of ours.
-pub fn decode(record: &Record) -> Result<Kept, EngineError> {
+pub fn decode<E: DeserializeOwned>(record: &Record) -> Result<Kept<E>, EngineError> {
     if record.format > FORMAT {
         return Err(EngineError::Corrupt(format!(
             "a record has format {}, this version reads up to {FORMAT}: run a newer bobbinet on this data",
@@ -75,6 +75,6 @@ pub fn decode(record: &Record) -> Result<Kept, EngineError> {
     let corrupt = |error: &dyn Display| EngineError::Corrupt(format!("a record cannot be read: {error}"));
     // That it is text is looked at once, not again for each of its words.
     let text = std::str::from_utf8(&record.body).map_err(|error| corrupt(&error))?;
-    let read: Read = serde_json::from_str(text).map_err(|error| corrupt(&error))?;
+    let read: Read<E> = serde_json::from_str(text).map_err(|error| corrupt(&error))?;
     Ok(Kept { at: read.at, generation: read.g, event: read.event })
 }

@@ -14,10 +14,10 @@ use crate::{
     EngineError,
     deadline::Deadline,
     engine::Inner,
-    entry::{Entry, Report},
     follow::Follower,
     runner::Idle,
     slots::Lent,
+    task_live::{LiveTask, Report},
 };
 
 /// How long a canceled call may still come to its end, so that the ledger knows what became of it.
@@ -30,7 +30,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 #[derive(Clone)]
 pub struct Run {
     pub(crate) engine: Arc<Inner>,
-    pub(crate) entry: Arc<Entry>,
+    pub(crate) entry: Arc<LiveTask>,
     pub(crate) task: Arc<Task>,
     pub(crate) claim: Claim,
     pub(crate) call: CallId,
@@ -129,7 +129,7 @@ impl Run {
     pub async fn ask(&self, question: Arc<Question>) -> Result<Json, Unanswered> {
         let expiry = Instant::now() + self.engine.limits.ask_hold_max();
         let before = self.entry.durable().map_or(self.task.generation, |task| task.generation);
-        let mut follower = Follower::after(&self.engine, &self.entry, before);
+        let mut follower = Follower::after(&self.engine.tasks, &self.entry, before);
         self.put(&question, expiry).await?;
         let _hold = self.deadline.hold();
         let _idle = Idle::begin(&self.engine.busy);
@@ -192,7 +192,7 @@ impl Run {
                     () = tokio::time::sleep_until(expiry) => return Err(Unanswered::Expired),
                     () = tokio::time::sleep(LOOK_AGAIN) => {}
                 }
-                match self.engine.load(&self.entry).await {
+                match self.engine.tasks.load(&self.entry).await {
                     Ok(Some(task)) if has_asked(&task, question) => return Ok(()),
                     Ok(_) => break,
                     Err(_) => {}

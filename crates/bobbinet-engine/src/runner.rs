@@ -15,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, debug_span, error, warn};
 
 use crate::{
-    EngineError, LATE_MAX, Run, deadline::Deadline, engine::Inner, entry::Entry, run::next_attempt, slots::Permit,
-    watched::watched,
+    EngineError, LATE_MAX, Run, deadline::Deadline, engine::Inner, run::next_attempt, slots::Permit,
+    task_live::LiveTask, watched::watched,
 };
 
 /// How long the outcome of a call waits between two tries to keep it, at the most.
@@ -25,7 +25,7 @@ const RETRY_MAX: Duration = Duration::from_secs(1);
 /// A run that is to begin: its claim is durable, and it holds a call slot.
 #[derive(Debug)]
 pub(crate) struct Launch {
-    pub(crate) entry: Arc<Entry>,
+    pub(crate) entry: Arc<LiveTask>,
     pub(crate) task: Arc<Task>,
     pub(crate) claim: Claim,
     pub(crate) permit: Permit,
@@ -49,15 +49,15 @@ impl Drop for Busy<'_> {
 
 /// While this lives, a claim has its run in this process: nobody takes the task over.
 struct Live {
-    entry: Arc<Entry>,
+    entry: Arc<LiveTask>,
     claim: Claim,
 }
 
 impl Drop for Live {
     fn drop(&mut self) {
         let mut state = self.entry.lock();
-        if state.live == Some(self.claim) {
-            state.live = None;
+        if state.beside.claim == Some(self.claim) {
+            state.beside.claim = None;
         }
     }
 }
@@ -122,7 +122,7 @@ impl Inner {
 
     async fn carry_out(
         self: &Arc<Self>,
-        entry: &Arc<Entry>,
+        entry: &Arc<LiveTask>,
         task: &Arc<Task>,
         claim: Claim,
         call: CallId,
@@ -187,7 +187,7 @@ impl Inner {
     }
 
     /// Keeps the outcome. The store may be away for a while; an outcome that is known must not be lost for that.
-    async fn finish(self: &Arc<Self>, entry: &Arc<Entry>, claim: Claim, outcome: Outcome) -> Option<Arc<Task>> {
+    async fn finish(self: &Arc<Self>, entry: &Arc<LiveTask>, claim: Claim, outcome: Outcome) -> Option<Arc<Task>> {
         let mut pause = Duration::from_millis(10);
         loop {
             let command = Command::Finish { claim, outcome: outcome.clone() };
@@ -211,7 +211,7 @@ impl Inner {
     }
 
     /// Returns when the log says that the task is no longer this run's: it has ended, or another has claimed it.
-    async fn is_taken_away(&self, entry: &Arc<Entry>, claim: Claim) {
+    async fn is_taken_away(&self, entry: &Arc<LiveTask>, claim: Claim) {
         loop {
             let changed = entry.changed.notified();
             tokio::pin!(changed);
@@ -219,7 +219,7 @@ impl Inner {
             let task = match entry.durable() {
                 Some(task) => task,
                 // After a commit whose fate is not known, which may have been a cancel.
-                None => match self.load(entry).await {
+                None => match self.tasks.load(entry).await {
                     Ok(Some(task)) => task,
                     Ok(None) => return,
                     Err(error) => {

@@ -66,7 +66,7 @@ impl Inner {
             let waiting = self.unserved_of(tenant, agent).await?;
             let told = stream::iter(waiting.into_iter().map(Ok)).try_for_each_concurrent(AT_A_TIME, |id| async move {
                 let served = async {
-                    let Some(entry) = self.entry(&id).await? else { return Ok(()) };
+                    let Some(entry) = self.tasks.find(&id).await? else { return Ok(()) };
                     self.command(&entry, Command::Serve, None).await.map(drop)
                 };
                 match served.await {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bobbinet_core::{ContextId, Event, Generation, State, Task, TaskId};
-use bobbinet_engine::{EngineError, Follower, Told};
+use bobbinet_engine::{EngineError, Follower, PublicEvent};
 
 use crate::admission::StreamPlace;
 
@@ -38,7 +38,7 @@ pub enum StreamItem {
         is_resync: bool,
     },
     /// What has happened next.
-    Event(Arc<Told>),
+    Event(Arc<PublicEvent>),
 }
 
 /// The events of one task, for one reader. It reads the log from its own cursor, and only when it is asked: a slow reader holds

@@ -1,5 +1,7 @@
 //! What every binding can rely on: policy is asked first, and again with what is to be called; nothing is kept before.
 
+#![allow(clippy::unwrap_used, reason = "a test: what cannot be unwrapped has failed")]
+
 use std::{
     sync::{Arc, Mutex},
     time::Duration,

@@ -122,7 +122,7 @@ fn every_record_that_was_written_is_read() {
     assert_eq!(lines.clone().count(), events.len());
     for ((number, event), line) in (1..).zip(events).zip(lines) {
         let body = line.split_once(' ').unwrap().1.as_bytes().to_vec().into();
-        let kept = decode(&Record { format: FORMAT, body }).unwrap();
+        let kept = decode::<Event>(&Record { format: FORMAT, body }).unwrap();
         assert_eq!(kept.at, Timestamp::from_millis(1_795_258_800_123));
         assert_eq!(kept.generation, event.is_public().then_some(Generation(number)));
         assert_eq!(kept.event, event);

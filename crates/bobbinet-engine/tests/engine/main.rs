@@ -4,6 +4,7 @@
 
 mod admission;
 mod answers;
+mod counter;
 mod damaged;
 mod faults;
 mod golden;

@@ -6,7 +6,7 @@ use bobbinet_core::{
     AgentName, Caller, Generation, Json, Message, MessageId, Part, Principal, QuestionKind, Role, State, Task, TaskId,
     Tenant,
 };
-use bobbinet_engine::{Engine, EngineError, Filter, Handle, NewTask, Reply, Resumed, Told, encode};
+use bobbinet_engine::{Engine, EngineError, Filter, Handle, NewTask, PublicEvent, Reply, Resumed, encode};
 use tokio::{
     task::JoinSet,
     time::{Duration, Instant},
@@ -471,7 +471,7 @@ impl Client {
         }
     }
 
-    fn heard(&self, index: usize, told: &Told) {
+    fn heard(&self, index: usize, told: &PublicEvent) {
         let moment = self.scene.moment();
         let [record] = &encode(told.at, [(Some(told.generation), &told.event)].into_iter())[..] else {
             unreachable!("one record for one event")

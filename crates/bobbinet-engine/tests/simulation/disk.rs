@@ -116,7 +116,7 @@ impl Disk {
         let loaded = self.memory.load(stream).await.unwrap()?;
         let durable = self.state.lock().unwrap().durable[stream].clone();
         let log = loaded.records.iter().zip(durable).map(|(record, (durable, process))| {
-            let kept = decode(record).unwrap();
+            let kept = decode::<bobbinet_core::Event>(record).unwrap();
             Logged {
                 durable,
                 process,

@@ -163,7 +163,8 @@ async fn check(tasks: usize, kept: &'static [usize], lost: &'static [usize], exp
             came_to.push("nothing");
             continue;
         };
-        let events: Vec<_> = loaded.records.iter().map(|record| decode(record).unwrap().event.clone()).collect();
+        let events: Vec<_> =
+            loaded.records.iter().map(|record| decode::<Event>(record).unwrap().event.clone()).collect();
         let intents = events.iter().filter(|event| matches!(event, Event::Intended { .. })).count();
         assert_eq!(intents, 1, "{events:?}");
         let end =

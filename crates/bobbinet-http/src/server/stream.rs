@@ -9,7 +9,7 @@ use std::{convert::Infallible, fmt::Write as _, io::Write as _, pin::Pin};
 
 use axum::{body::Body, response::Response};
 use bobbinet_core::{Generation, Json, Selection, Task};
-use bobbinet_engine::{EngineError, Told};
+use bobbinet_engine::{EngineError, PublicEvent};
 use bobbinet_gateway::{Resume, StreamItem, TaskStream};
 use bobbinet_wire::{Id, Pieces, Sink, envelope, v1_0::response};
 use bytes::Bytes;
@@ -151,7 +151,7 @@ impl Events {
         }
     }
 
-    fn write_told(&mut self, told: &Told) {
+    fn write_told(&mut self, told: &PublicEvent) {
         self.begin(told.generation);
         let (task, context) = (self.stream.task(), self.stream.context());
         envelope::write_result(&mut self.ready, &self.id, |out| {

@@ -1,93 +1,96 @@
-//! A task that is kept ready in memory: its durable state, its newest events, and the commands that wait to be decided.
+//! An aggregate that is kept ready in memory: its durable state, its newest events, and the commands that wait to be decided.
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{Arc, OnceLock, PoisonError, Weak, atomic::AtomicUsize},
+    sync::{Arc, PoisonError, Weak, atomic::AtomicUsize},
 };
 
-use bobbinet_core::{Claim, Command, Generation, Json, Message, Task, TaskId};
+use bobbinet_core::Generation;
 use bobbinet_store::{Idempotency, Version};
 use tokio::sync::oneshot;
 
 use crate::{
-    EngineError,
-    accounts::{Account, Kind},
-    follow::Told,
-    slots::Permit,
+    Aggregate, EngineError, PublicEvent,
+    aggregate::LiveState,
+    streams::{Drive, Turn},
     sync::{Mutex, MutexGuard, Notify},
 };
 
 /// How many of the newest public events are kept with a task; a follower that is further behind reads the store.
 const RECENT_MAX: usize = 32;
 
-/// What an entry weighs, its events, maps and counters and a small task included. Measured, roughly.
-pub(crate) const ENTRY_BYTES: usize = 2 << 10;
+/// What one weighs, its events, maps and counters and a small state included. Measured for tasks, roughly.
+pub(crate) const LIVE_BYTES: usize = 2 << 10;
 
-/// One task in memory. Whoever holds it keeps it there.
+/// One aggregate in memory. Whoever holds it keeps it there.
 #[derive(Debug)]
-pub(crate) struct Entry {
-    pub(crate) id: TaskId,
-    state: Mutex<State>,
+pub(crate) struct Live<A: Aggregate> {
+    pub(crate) id: A::Id,
+    state: Mutex<State<A>>,
     /// Hints that the durable state has changed.
     pub(crate) changed: Notify,
-    /// Hints that the task has ended, waits for its caller, or was not accepted.
+    /// Hints that it has come to rest, or was not accepted.
     pub(crate) settled: Notify,
     /// The bytes that the cache counts it with.
     pub(crate) weight: AtomicUsize,
-    /// Where it is counted, once it is.
-    pub(crate) account: OnceLock<Arc<Account>>,
 }
 
-#[derive(Debug, Default)]
-pub(crate) struct State {
+#[derive(Debug)]
+pub(crate) struct State<A: Aggregate> {
     /// What is durable, and so what readers see. `None`: to be loaded.
-    pub(crate) durable: Option<Arc<Task>>,
+    pub(crate) durable: Option<Arc<A>>,
     /// The newest version that was ever known here: a reader never sees an older one after it.
     pub(crate) seen: u64,
     /// The newest public events, the last of them the durable state's generation.
-    pub(crate) recent: VecDeque<Arc<Told>>,
+    pub(crate) recent: VecDeque<Arc<PublicEvent<A>>>,
     /// What waits to be decided.
-    pub(crate) queue: VecDeque<Queued>,
+    pub(crate) queue: VecDeque<Queued<A>>,
+    /// Transactions that wait to decide: each gets its turn before the queue goes on.
+    pub(crate) turns: VecDeque<(oneshot::Sender<Turn<A>>, Arc<dyn Drive<A>>)>,
     /// Whether somebody decides and commits the queue.
     pub(crate) is_driven: bool,
-    /// The newest word of the run, not yet in a commit.
-    pub(crate) report: Option<Report>,
-    /// Whether a reporter sleeps until the next report is due.
-    pub(crate) is_report_due: bool,
-    /// The claim of the run that is alive in this process.
-    pub(crate) live: Option<Claim>,
     /// Whether its first commit is still on its way.
     pub(crate) is_new: bool,
-    /// What it was admitted as, until its first commit is decided.
-    pub(crate) admitted: Option<Kind>,
-    /// Why its submission was not kept.
+    /// Why its first commit was not kept.
     pub(crate) lost: Option<EngineError>,
     /// How many follow it.
     pub(crate) followers: usize,
     /// Large events that were read from the store for a follower who has not taken them yet: others get the same ones.
-    lent: BTreeMap<Generation, (Version, Weak<Told>)>,
+    lent: BTreeMap<Generation, (Version, Weak<PublicEvent<A>>)>,
+    /// What this process alone knows of it.
+    pub(crate) beside: A::Live,
+}
+
+impl<A: Aggregate> Default for State<A> {
+    fn default() -> Self {
+        Self {
+            durable: None,
+            seen: 0,
+            recent: VecDeque::new(),
+            queue: VecDeque::new(),
+            turns: VecDeque::new(),
+            is_driven: false,
+            is_new: false,
+            lost: None,
+            followers: 0,
+            lent: BTreeMap::new(),
+            beside: A::Live::default(),
+        }
+    }
 }
 
 /// A command in its queue, with what it holds and who waits for it.
 #[derive(Debug)]
-pub(crate) struct Queued {
-    pub(crate) command: Command,
-    pub(crate) permit: Option<Permit>,
+pub(crate) struct Queued<A: Aggregate> {
+    pub(crate) command: A::Command,
+    pub(crate) held: A::Held,
     pub(crate) idempotency: Option<Idempotency>,
-    pub(crate) answer: Option<oneshot::Sender<Result<Arc<Task>, EngineError>>>,
+    pub(crate) answer: Option<oneshot::Sender<Result<Arc<A>, EngineError>>>,
 }
 
-/// How far a run says it is.
-#[derive(Debug)]
-pub(crate) struct Report {
-    pub(crate) claim: Claim,
-    pub(crate) message: Option<Arc<Message>>,
-    pub(crate) metadata: Option<Json>,
-}
-
-impl State {
+impl<A: Aggregate> State<A> {
     /// Puts a command at the end of the queue. Room for no more than one at first: most queues never have a second.
-    pub(crate) fn enqueue(&mut self, queued: Queued) {
+    pub(crate) fn enqueue(&mut self, queued: Queued<A>) {
         if self.queue.is_empty() {
             self.queue.reserve_exact(1);
         }
@@ -95,63 +98,104 @@ impl State {
     }
 }
 
-impl Entry {
-    pub(crate) fn new(id: TaskId) -> Arc<Self> {
+impl<A: Aggregate> Live<A> {
+    pub(crate) fn new(id: A::Id) -> Arc<Self> {
         Arc::new(Self {
             id,
             state: Mutex::default(),
             changed: Notify::new(),
             settled: Notify::new(),
-            weight: AtomicUsize::new(ENTRY_BYTES),
-            account: OnceLock::new(),
+            weight: AtomicUsize::new(LIVE_BYTES),
         })
     }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State<A>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Puts a command in its queue. Whether whoever did so is to drive it.
-    pub(crate) fn enqueue(&self, queued: Queued) -> bool {
+    pub(crate) fn enqueue(&self, queued: Queued<A>) -> bool {
         let mut state = self.lock();
         state.enqueue(queued);
         !std::mem::replace(&mut state.is_driven, true)
     }
 
-    /// What the one who drives is to decide next, the newest word of the run first. `None` when there is nothing: nobody
-    /// drives from then on, and `ends` is called before anybody else can.
-    pub(crate) fn take_batch<T>(&self, ends: impl FnOnce() -> T) -> Option<VecDeque<Queued>> {
+    /// The right to decide, once nobody else has it. `None` if nobody will give it any more.
+    pub(crate) async fn turn(self: &Arc<Self>, driver: Arc<dyn Drive<A>>) -> Option<Turn<A>> {
+        let waiting = {
+            let mut state = self.lock();
+            if std::mem::replace(&mut state.is_driven, true) {
+                let (sender, receiver) = oneshot::channel();
+                state.turns.push_back((sender, driver.clone()));
+                Some(receiver)
+            } else {
+                None
+            }
+        };
+        match waiting {
+            Some(receiver) => receiver.await.ok(),
+            None => Some(Turn::new(self.clone(), driver)),
+        }
+    }
+
+    /// Gives the right to decide to the transaction that has waited longest, if one does.
+    pub(crate) fn hand_over(self: &Arc<Self>) -> bool {
+        loop {
+            let Some((waiting, driver)) = self.lock().turns.pop_front() else { return false };
+            match waiting.send(Turn::new(self.clone(), driver)) {
+                Ok(()) => return true,
+                // It has been dropped, and we still have the right ourselves.
+                Err(turn) => turn.forget(),
+            }
+        }
+    }
+
+    /// Nobody decides any more. Whether somebody must, after all.
+    pub(crate) fn release(&self) -> bool {
         let mut state = self.lock();
-        let report = state.report.take();
-        if state.queue.is_empty() && report.is_none() {
+        state.is_driven = !state.queue.is_empty() || !state.turns.is_empty();
+        state.is_driven
+    }
+
+    /// Whether transactions wait for their turn.
+    pub(crate) fn has_turns(&self) -> bool {
+        !self.lock().turns.is_empty()
+    }
+
+    /// What the one who drives is to decide next, what has not been queued first. `None` when there is nothing: nobody
+    /// drives from then on, and `ends` is called before anybody else can.
+    pub(crate) fn take_batch<T>(&self, ends: impl FnOnce() -> T) -> Option<VecDeque<Queued<A>>> {
+        let mut state = self.lock();
+        let word = state.beside.take_word();
+        if state.queue.is_empty() && word.is_none() && state.turns.is_empty() {
             state.is_driven = false;
             ends();
             return None;
         }
         let mut batch = std::mem::take(&mut state.queue);
-        if let Some(report) = report {
-            batch.push_front(report.into());
+        if let Some((command, held)) = word {
+            batch.push_front(Queued { command, held, idempotency: None, answer: None });
         }
         Some(batch)
     }
 
-    pub(crate) fn durable(&self) -> Option<Arc<Task>> {
+    pub(crate) fn durable(&self) -> Option<Arc<A>> {
         self.lock().durable.clone()
     }
 
     /// Makes a newer durable state known, with the public events that led to it.
-    pub(crate) fn publish(&self, task: Arc<Task>, told: impl IntoIterator<Item = Arc<Told>>) {
-        let is_settled = task.state.is_terminal() || task.state.is_interrupted();
+    pub(crate) fn publish(&self, newer: Arc<A>, told: impl IntoIterator<Item = Arc<PublicEvent<A>>>) {
+        let is_settled = newer.is_settled();
         {
             let mut state = self.lock();
             state.is_new = false;
             // A reader who loaded it may have been faster, and has brought its events.
-            if state.durable.as_ref().is_none_or(|known| known.version < task.version) {
+            if state.durable.as_ref().is_none_or(|known| known.version() < newer.version()) {
                 state.recent.extend(told);
                 let surplus = state.recent.len().saturating_sub(RECENT_MAX);
                 state.recent.drain(..surplus);
-                state.seen = task.version;
-                state.durable = Some(task);
+                state.seen = newer.version();
+                state.durable = Some(newer);
             }
         }
         self.changed.notify_waiters();
@@ -162,23 +206,23 @@ impl Entry {
 
     /// Takes a state that was read from the store, unless a newer one is known. Gives the newest, or `None` if this one
     /// is older than what was known before: it was overtaken on its way.
-    pub(crate) fn adopt(&self, task: Arc<Task>, recent: VecDeque<Arc<Told>>) -> Option<Arc<Task>> {
+    pub(crate) fn adopt(&self, read: Arc<A>, recent: VecDeque<Arc<PublicEvent<A>>>) -> Option<Arc<A>> {
         let mut state = self.lock();
-        if let Some(known) = state.durable.as_ref().filter(|known| known.version >= task.version) {
+        if let Some(known) = state.durable.as_ref().filter(|known| known.version() >= read.version()) {
             return Some(known.clone());
         }
-        if task.version < state.seen {
+        if read.version() < state.seen {
             return None;
         }
-        state.seen = task.version;
-        state.durable = Some(task.clone());
+        state.seen = read.version();
+        state.durable = Some(read.clone());
         state.recent = recent;
         let surplus = state.recent.len().saturating_sub(RECENT_MAX);
         state.recent.drain(..surplus);
         drop(state);
         self.changed.notify_waiters();
         self.settled.notify_waiters();
-        Some(task)
+        Some(read)
     }
 
     /// Forgets what is believed durable: the store knows better, and whoever waits looks there.
@@ -192,7 +236,7 @@ impl Entry {
         self.settled.notify_waiters();
     }
 
-    /// The submission was not kept.
+    /// Its first commit was not kept.
     pub(crate) fn lose(&self, error: EngineError) {
         self.lock().lost = Some(error);
         self.changed.notify_waiters();
@@ -200,11 +244,11 @@ impl Entry {
     }
 
     /// What follows `generation`, as far as memory has it.
-    pub(crate) fn after(&self, generation: Generation) -> After {
+    pub(crate) fn after(&self, generation: Generation) -> After<A> {
         let state = self.lock();
-        let Some(task) = &state.durable else { return After::Unknown };
-        if task.generation <= generation {
-            return if task.state.is_terminal() { After::Over } else { After::Wait };
+        let Some(durable) = &state.durable else { return After::Unknown };
+        if durable.generation() <= generation {
+            return if durable.is_over() { After::Over } else { After::Wait };
         }
         let first = state.recent.front().map_or(Generation(u64::MAX), |told| told.generation);
         if first.0 > generation.0 + 1 {
@@ -215,14 +259,14 @@ impl Entry {
     }
 
     /// The event that follows `generation` and where in the log it stands, if another reader holds it.
-    pub(crate) fn lent_after(&self, generation: Generation) -> Option<(Version, Arc<Told>)> {
+    pub(crate) fn lent_after(&self, generation: Generation) -> Option<(Version, Arc<PublicEvent<A>>)> {
         let state = self.lock();
         let (version, lent) = state.lent.get(&Generation(generation.0 + 1))?;
         Some((*version, lent.upgrade()?))
     }
 
     /// An event that was read from the store: this one, or the same one that another reader holds.
-    pub(crate) fn lend(&self, version: Version, told: Arc<Told>) -> Arc<Told> {
+    pub(crate) fn lend(&self, version: Version, told: Arc<PublicEvent<A>>) -> Arc<PublicEvent<A>> {
         let mut state = self.lock();
         state.lent.retain(|_, (_, lent)| lent.strong_count() > 0);
         if let Some(known) = state.lent.get(&told.generation).and_then(|(_, lent)| lent.upgrade()) {
@@ -233,7 +277,7 @@ impl Entry {
     }
 
     /// What follows `generation`; waits until there is something to say.
-    pub(crate) async fn next(&self, generation: Generation) -> After {
+    pub(crate) async fn next(&self, generation: Generation) -> After<A> {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
@@ -257,9 +301,9 @@ impl Entry {
 
 /// What a follower finds.
 #[derive(Debug)]
-pub(crate) enum After {
+pub(crate) enum After<A: Aggregate> {
     /// The next event.
-    Told(Arc<Told>),
+    Told(Arc<PublicEvent<A>>),
     /// Nothing yet.
     Wait,
     /// Nothing any more.

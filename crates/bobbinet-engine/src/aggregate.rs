@@ -1,0 +1,142 @@
+//! What lives as one stream: a state, decided by a pure function, folded from its log.
+
+use std::fmt::{Debug, Display};
+
+use bobbinet_core::{Command, Event, Generation, Limits, StreamId, Task, TaskId, Timestamp, decide};
+use bobbinet_store::Summary;
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{
+    EngineError,
+    task_live::{self, TaskHeld, TaskLive},
+};
+
+/// A kind of stream. One commit loop, one cache and one kind of follower serve all kinds; what differs is here.
+pub trait Aggregate: Clone + Debug + Send + Sync + Sized + 'static {
+    /// What names one.
+    type Id: Copy + Ord + Debug + Display + Send + Sync + 'static;
+    /// What can be asked of one.
+    type Command: Clone + Debug + Send + Sync + 'static;
+    /// What can happen to one. Kept in its log as JSON.
+    type Event: Clone + Debug + Serialize + DeserializeOwned + Send + Sync + 'static;
+    /// What a command holds while it waits to be decided: a call slot, say.
+    type Held: Default + Debug + Send + 'static;
+    /// What this process alone knows of one that is in memory.
+    type Live: LiveState<Self>;
+
+    /// The stream that keeps it.
+    fn stream(id: &Self::Id) -> StreamId;
+
+    /// The one that this stream keeps, if it keeps one of this kind.
+    fn id_of(stream: &StreamId) -> Option<Self::Id>;
+
+    /// What is said to one that is due ([`Summary::due`]), if anything.
+    fn when_due(summary: &Summary) -> Option<Self::Command> {
+        let _ = summary;
+        None
+    }
+
+    /// All its logic. Pure: no I/O, no clock, no randomness (DESIGN section 3, invariant 1).
+    ///
+    /// # Errors
+    /// Why nothing happens.
+    fn decide(
+        id: &Self::Id,
+        state: Option<&Self>,
+        command: Self::Command,
+        limits: &Limits,
+    ) -> Result<Vec<Self::Event>, EngineError>;
+
+    /// The state after the first event; `None` if that is not how one begins.
+    fn begin(id: &Self::Id, at: Timestamp, event: &Self::Event) -> Option<Self>;
+
+    /// Folds a further event into the state.
+    fn apply(&mut self, at: Timestamp, event: &Self::Event);
+
+    /// How many events it has had.
+    fn version(&self) -> u64;
+
+    /// How many of them are public.
+    fn generation(&self) -> Generation;
+
+    /// Whether followers are told of it.
+    fn is_public(event: &Self::Event) -> bool;
+
+    /// Whether nothing will happen to it any more: its followers end then.
+    fn is_over(&self) -> bool;
+
+    /// Whether whoever waits for it to come to rest need wait no longer.
+    fn is_settled(&self) -> bool;
+
+    /// Roughly the bytes it takes in memory.
+    fn bytes(&self) -> usize;
+
+    /// What the store lists and wakes it by.
+    fn summary(&self, limits: &Limits) -> Summary;
+}
+
+/// What this process alone knows of a live aggregate.
+pub trait LiveState<A: Aggregate>: Default + Debug + Send + 'static {
+    /// Takes what is to be said and has not been queued: it is decided before what has.
+    fn take_word(&mut self) -> Option<(A::Command, A::Held)> {
+        None
+    }
+}
+
+impl<A: Aggregate> LiveState<A> for () {}
+
+impl Aggregate for Task {
+    type Id = TaskId;
+    type Command = Command;
+    type Event = Event;
+    type Held = TaskHeld;
+    type Live = TaskLive;
+
+    fn stream(id: &TaskId) -> StreamId {
+        id.stream()
+    }
+
+    fn id_of(stream: &StreamId) -> Option<TaskId> {
+        stream.as_task()
+    }
+
+    fn decide(id: &TaskId, state: Option<&Self>, command: Command, limits: &Limits) -> Result<Vec<Event>, EngineError> {
+        Ok(decide(id, state, command, limits)?)
+    }
+
+    fn begin(id: &TaskId, at: Timestamp, event: &Event) -> Option<Self> {
+        Self::fold(*id, [(at, event)])
+    }
+
+    fn apply(&mut self, at: Timestamp, event: &Event) {
+        Self::apply(self, at, event);
+    }
+
+    fn version(&self) -> u64 {
+        self.version
+    }
+
+    fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    fn is_public(event: &Event) -> bool {
+        event.is_public()
+    }
+
+    fn is_over(&self) -> bool {
+        self.state.is_terminal()
+    }
+
+    fn is_settled(&self) -> bool {
+        self.state.is_terminal() || self.state.is_interrupted()
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn summary(&self, limits: &Limits) -> Summary {
+        task_live::summary(self, limits)
+    }
+}

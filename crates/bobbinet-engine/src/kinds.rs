@@ -1,0 +1,191 @@
+//! Kinds of aggregates other than tasks: registered once, then asked like tasks are.
+
+use std::{
+    any::{Any, TypeId},
+    collections::{BTreeMap, VecDeque},
+    fmt::Debug,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use bobbinet_core::{Generation, StreamId};
+use bobbinet_store::Summary;
+use tokio::sync::oneshot;
+use tracing::warn;
+
+use crate::{
+    Aggregate, Engine, EngineError, Follower,
+    engine::Inner,
+    live::{Live, Queued},
+    streams::{Drive, Hooks, Streams, Turn},
+};
+
+/// The aggregates of one kind, on one engine. Cheap to clone.
+#[derive(Debug)]
+pub struct Aggregates<A: Aggregate> {
+    pub(crate) engine: Arc<Inner>,
+    pub(crate) streams: Arc<Streams<A>>,
+}
+
+impl<A: Aggregate> Clone for Aggregates<A> {
+    fn clone(&self) -> Self {
+        Self { engine: self.engine.clone(), streams: self.streams.clone() }
+    }
+}
+
+/// The kinds that an engine knows, beside tasks.
+#[derive(Debug, Default)]
+pub(crate) struct Kinds(Mutex<BTreeMap<TypeId, Arc<dyn Kind>>>);
+
+/// A kind, whatever its type.
+trait Kind: Debug + Send + Sync {
+    /// The streams of it, to be told apart by their type again.
+    fn streams(&self) -> Arc<dyn Any + Send + Sync>;
+
+    /// Tells a stream of this kind that it is due. Whether it is of this kind.
+    fn wake(&self, engine: &Arc<Inner>, stream: &StreamId, summary: &Summary) -> bool;
+}
+
+#[derive(Debug)]
+struct Of<A: Aggregate>(Arc<Streams<A>>);
+
+impl<A: Aggregate> Kind for Of<A> {
+    fn streams(&self) -> Arc<dyn Any + Send + Sync> {
+        self.0.clone()
+    }
+
+    fn wake(&self, engine: &Arc<Inner>, stream: &StreamId, summary: &Summary) -> bool {
+        let Some(id) = A::id_of(stream) else { return false };
+        if let Some(command) = A::when_due(summary) {
+            let aggregates = Aggregates { engine: engine.clone(), streams: self.0.clone() };
+            engine.start(async move {
+                match aggregates.command(&id, command).await {
+                    // It has moved on meanwhile.
+                    Ok(_) | Err(EngineError::Refused(_) | EngineError::Draining) => {}
+                    Err(error) => warn!(%id, %error, "could not say what is due; trying again"),
+                }
+            });
+        }
+        true
+    }
+}
+
+impl Kinds {
+    fn of<A: Aggregate>(&self, engine: &Inner) -> Arc<Streams<A>> {
+        let mut kinds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let streams = || Arc::new(Streams::new(engine.store.clone(), engine.world.clone(), &engine.limits));
+        let kind = kinds.entry(TypeId::of::<A>()).or_insert_with(|| Arc::new(Of::<A>(streams())));
+        kind.streams().downcast().unwrap_or_else(|_| unreachable!("each kind is filed under its type"))
+    }
+
+    /// Tells a stream that is no task's that it is due.
+    pub(crate) fn wake(&self, engine: &Arc<Inner>, stream: &StreamId, summary: &Summary) {
+        let kinds: Vec<_> = self.0.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        // One of a kind that nobody has registered sleeps on.
+        let _ = kinds.iter().any(|kind| kind.wake(engine, stream, summary));
+    }
+}
+
+impl Engine {
+    /// The aggregates of a kind. Registers it the first time: from then on those that are due are told so.
+    pub fn aggregates<A: Aggregate>(&self) -> Aggregates<A> {
+        Aggregates { engine: self.inner.clone(), streams: self.inner.kinds.of(&self.inner) }
+    }
+}
+
+impl<A: Aggregate> Aggregates<A> {
+    /// Asks something of one, which begins with that if it does not exist. Durable when this returns `Ok`, also if the future was
+    /// dropped before.
+    ///
+    /// # Errors
+    /// If it is refused, or not kept.
+    pub async fn command(&self, id: &A::Id, command: A::Command) -> Result<Arc<A>, EngineError> {
+        if self.engine.is_draining() {
+            return Err(EngineError::Draining);
+        }
+        let live = self.live(id).await?;
+        let (sender, receiver) = oneshot::channel();
+        let queued = Queued { command, held: A::Held::default(), idempotency: None, answer: Some(sender) };
+        if live.enqueue(queued) {
+            self.start_driving(live);
+        }
+        receiver.await.unwrap_or_else(|_| Err(self.engine.unanswered()))
+    }
+
+    /// One as it stands.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub async fn get(&self, id: &A::Id) -> Result<Option<Arc<A>>, EngineError> {
+        let Some(live) = self.streams.find(id).await? else { return Ok(None) };
+        match live.durable() {
+            Some(state) => Ok(Some(state)),
+            None => self.streams.load(&live).await,
+        }
+    }
+
+    /// What happens to one after this event.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`] if it does not exist.
+    pub async fn follow(&self, id: &A::Id, after: Generation) -> Result<Follower<A>, EngineError> {
+        let live = self.streams.find(id).await?.ok_or(EngineError::NotFound)?;
+        Ok(Follower::after(&self.streams, &live, after))
+    }
+
+    /// Its place in memory, whether it exists or not.
+    pub(crate) async fn live(&self, id: &A::Id) -> Result<Arc<Live<A>>, EngineError> {
+        if let Some(live) = self.streams.find(id).await? {
+            return Ok(live);
+        }
+        let live = Live::new(*id);
+        live.lock().is_new = true;
+        Ok(self.streams.cache.insert(live))
+    }
+
+    /// Waits until nobody else decides about it.
+    pub(crate) async fn turn(&self, live: &Arc<Live<A>>) -> Result<Turn<A>, EngineError> {
+        let turn = live.turn(Arc::new(self.clone()));
+        turn.await.ok_or_else(|| self.engine.unanswered())
+    }
+}
+
+impl<A: Aggregate> Drive<A> for Aggregates<A> {
+    fn start_driving(&self, live: Arc<Live<A>>) {
+        let aggregates = self.clone();
+        self.engine.start(async move {
+            aggregates.streams.drive(&live, &aggregates).await;
+        });
+    }
+}
+
+/// Nothing follows from a commit but what its followers are told.
+impl<A: Aggregate> Hooks<A> for Aggregates<A> {
+    type Next = ();
+    type OnItsWay<'a> = ();
+
+    fn prepare(&self, _: &Arc<Live<A>>, _: Option<&Arc<A>>, _: &mut VecDeque<Queued<A>>) -> Option<()> {
+        None
+    }
+
+    fn begin(&self, _: &A) {}
+
+    fn kept(&self, _: &Live<A>, _: Option<&A>, _: &A, (): ()) {}
+
+    fn next(&self, _: &Arc<Live<A>>, _: Option<&A>, _: &Arc<A>, _: &mut VecDeque<Queued<A>>) -> Option<()> {
+        None
+    }
+
+    fn start(&self, (): ()) {}
+
+    fn doubt(&self, _: &Live<A>, _: Option<&A>, _: &A) {}
+
+    fn failed(&self, _: &Live<A>, _: bool) {}
+
+    fn unanswered(&self) -> EngineError {
+        self.engine.unanswered()
+    }
+
+    fn repeated(&self, _: &StreamId) -> Option<EngineError> {
+        None
+    }
+}

@@ -1,0 +1,447 @@
+//! The commit loop, and all else that is alike for every kind of aggregate: the one place that writes (DESIGN section 3, invariant 2).
+//!
+//! Commands for one aggregate queue with it. Whoever finds nobody driving drives: it takes all that has queued up,
+//! decides it in turn, keeps it in one commit, makes it known, and answers everybody. What came in meanwhile is the
+//! next batch. Only another process, or a fault of the store, makes it load and decide again.
+
+use std::{
+    collections::VecDeque,
+    fmt::{self, Debug},
+    sync::Arc,
+};
+
+use bobbinet_core::{Generation, Limits, StreamId, Timestamp};
+use bobbinet_store::{Commit, CommitError, Loaded, Step, Store, Version};
+use tokio::sync::{Semaphore, oneshot};
+use tracing::{debug, warn};
+
+use crate::{
+    Aggregate, EngineError, PublicEvent, World,
+    cache::{Cache, Place},
+    live::{Live, Queued},
+    record::{self, Kept},
+};
+
+/// Every conflict means that somebody else got a step done, so a writer that loses this often is one of a great many.
+const CONFLICTS_MAX: u32 = 32;
+
+/// A read is repeated only when a commit has overtaken it, so one that is repeated this often is very slow.
+const LOADS_MAX: u32 = 32;
+
+/// How many followers read from the store at the same time: each may have read 64 MiB before it has seen that it is so much.
+const COLD_READS_MAX: usize = 4;
+
+/// All aggregates of one kind.
+pub(crate) struct Streams<A: Aggregate> {
+    pub(crate) store: Arc<dyn Store>,
+    world: Arc<dyn World>,
+    limits: Limits,
+    pub(crate) cache: Cache<A>,
+    /// Followers that read from the store at the same time.
+    pub(crate) cold_reads: Semaphore,
+}
+
+/// What a kind does around its commits.
+pub(crate) trait Hooks<A: Aggregate>: Send + Sync {
+    /// What a commit can lead to, beside itself: a task's run.
+    type Next: Send;
+    /// What is held while a commit is on its way.
+    type OnItsWay<'a>: Send
+    where
+        Self: 'a;
+
+    /// Looks at a batch before it is decided; what it gives is done instead.
+    fn prepare(
+        &self,
+        live: &Arc<Live<A>>,
+        before: Option<&Arc<A>>,
+        batch: &mut VecDeque<Queued<A>>,
+    ) -> Option<Self::Next>;
+
+    /// A commit begins that leads to this state.
+    fn begin(&self, after: &A) -> Self::OnItsWay<'_>;
+
+    /// It is durable, and nobody has been told yet.
+    fn kept(&self, live: &Live<A>, before: Option<&A>, after: &A, on_its_way: Self::OnItsWay<'_>);
+
+    /// It is durable and known: what follows from it.
+    fn next(
+        &self,
+        live: &Arc<Live<A>>,
+        before: Option<&A>,
+        after: &Arc<A>,
+        batch: &mut VecDeque<Queued<A>>,
+    ) -> Option<Self::Next>;
+
+    /// What has come of an earlier commit of the same driver is begun apart.
+    fn start(&self, next: Self::Next);
+
+    /// A commit that leads to this state may have been kept or not.
+    fn doubt(&self, live: &Live<A>, before: Option<&A>, after: &A);
+
+    /// Nothing was kept of a batch. `is_lost`: nor will there be such an aggregate.
+    fn failed(&self, live: &Live<A>, is_lost: bool);
+
+    /// Why nobody answers a command.
+    fn unanswered(&self) -> EngineError;
+
+    /// What whoever repeats a request is told, whose first time made this stream.
+    fn repeated(&self, first: &StreamId) -> Option<EngineError>;
+}
+
+/// What some commands came to.
+#[derive(Debug)]
+pub(crate) struct Decided<A: Aggregate> {
+    pub(crate) state: Option<A>,
+    /// What has happened, each with its generation if the world is told.
+    pub(crate) events: Vec<(Option<Generation>, A::Event)>,
+    pub(crate) answers: Vec<Result<(), EngineError>>,
+}
+
+/// Starts to decide what waits for an aggregate.
+pub(crate) trait Drive<A: Aggregate>: Debug + Send + Sync {
+    /// In a future that the engine owns. The caller has the right to decide, and gives it away.
+    fn start_driving(&self, live: Arc<Live<A>>);
+}
+
+/// The right to decide about an aggregate. Dropped, it goes to whoever waits.
+#[derive(Debug)]
+pub(crate) struct Turn<A: Aggregate> {
+    pub(crate) live: Arc<Live<A>>,
+    /// Decides what waits then; `None` once the right is somebody else's.
+    driver: Option<Arc<dyn Drive<A>>>,
+}
+
+impl<A: Aggregate> Turn<A> {
+    pub(crate) fn new(live: Arc<Live<A>>, driver: Arc<dyn Drive<A>>) -> Self {
+        Self { live, driver: Some(driver) }
+    }
+
+    /// Drops it without giving the right to anybody.
+    pub(crate) fn forget(mut self) {
+        self.driver = None;
+    }
+}
+
+impl<A: Aggregate> Drop for Turn<A> {
+    fn drop(&mut self) {
+        if let Some(driver) = self.driver.take().filter(|_| self.live.release()) {
+            driver.start_driving(self.live.clone());
+        }
+    }
+}
+
+type Recent<A> = VecDeque<Arc<PublicEvent<A>>>;
+
+impl<A: Aggregate> Streams<A> {
+    pub(crate) fn new(store: Arc<dyn Store>, world: Arc<dyn World>, limits: &Limits) -> Self {
+        Self {
+            store,
+            world,
+            limits: limits.clone(),
+            cache: Cache::new(limits),
+            cold_reads: Semaphore::new(COLD_READS_MAX),
+        }
+    }
+
+    /// The one of this id, if it exists.
+    pub(crate) async fn find(&self, id: &A::Id) -> Result<Option<Arc<Live<A>>>, EngineError> {
+        let arriving = match self.cache.find(id) {
+            Place::Here(live) => {
+                let is_unborn = live.lock().is_new;
+                return Ok((!is_unborn).then_some(live));
+            }
+            Place::Arriving(arriving) => arriving,
+        };
+        if self.load(&arriving.entry).await?.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(self.cache.insert(arriving.entry.clone())))
+    }
+
+    /// Reads one from the store into its place in memory.
+    pub(crate) async fn load(&self, live: &Arc<Live<A>>) -> Result<Option<Arc<A>>, EngineError> {
+        for _ in 0..LOADS_MAX {
+            let Some((state, recent)) = self.read(&live.id).await? else { return Ok(None) };
+            self.cache.weigh(live, &state);
+            if let Some(known) = live.adopt(state, recent) {
+                return Ok(Some(known));
+            }
+        }
+        Err(EngineError::Unavailable(format!("{} changes faster than it can be read", live.id)))
+    }
+
+    /// One and its newest public events, from the store.
+    pub(crate) async fn read(&self, id: &A::Id) -> Result<Option<(Arc<A>, Recent<A>)>, EngineError> {
+        let Some(loaded) = self.store.load(&A::stream(id)).await? else { return Ok(None) };
+        let kept = decode::<A>(id, &loaded)?;
+        let state = fold_kept(id, &kept)?;
+        let told = |kept: Kept<A::Event>| {
+            let generation: Generation = kept.generation?;
+            Some(Arc::new(PublicEvent { generation, at: kept.at, event: kept.event }))
+        };
+        Ok(Some((state, kept.into_iter().filter_map(told).collect())))
+    }
+
+    /// Decides and commits until the queue is empty. Gives what has come out of it, if anything has.
+    ///
+    /// Its future must be owned by the engine: dropped in the middle, the aggregate would take no more commands.
+    pub(crate) async fn drive<H: Hooks<A>>(&self, live: &Arc<Live<A>>, hooks: &H) -> Option<H::Next> {
+        let mut next = None;
+        let mut driving = Driving { streams: self, live, hooks, is_over: false };
+        loop {
+            if live.has_turns() && live.hand_over() {
+                driving.is_over = true;
+                return next;
+            }
+            let Some(batch) = live.take_batch(|| driving.is_over = true) else { return next };
+            if let Some(newer) = self.commit(live, hooks, batch).await
+                && let Some(earlier) = next.replace(newer)
+            {
+                hooks.start(earlier);
+            }
+        }
+    }
+
+    async fn commit<H: Hooks<A>>(
+        &self,
+        live: &Arc<Live<A>>,
+        hooks: &H,
+        mut batch: VecDeque<Queued<A>>,
+    ) -> Option<H::Next> {
+        for _ in 0..CONFLICTS_MAX {
+            let before = match self.state_of(live).await {
+                Ok(before) => before,
+                Err(error) => {
+                    self.fail(live, hooks, batch, &error);
+                    return None;
+                }
+            };
+            if let Some(next) = hooks.prepare(live, before.as_ref(), &mut batch) {
+                answer(batch, &[Ok(())], before.as_ref());
+                return Some(next);
+            }
+            let now = self.world.now();
+            // Taken apart here, so that what is not needed does not lie in every future that waits for its commit.
+            let commands = batch.iter().map(|queued| &queued.command);
+            let decided = self.decide(&live.id, before.as_deref(), commands, now);
+            let step = decided.step(&live.id, before.as_deref(), now, &self.limits);
+            let Decided { state, events, answers } = decided;
+            let (Some(after), Some(step)) = (state.map(Arc::new), step) else {
+                answer(batch, &answers, before.as_ref());
+                return None;
+            };
+            let idempotency = batch.iter_mut().find_map(|queued| queued.idempotency.clone());
+            let on_its_way = hooks.begin(&after);
+            let committed = self.store.commit(Commit { steps: vec![step], idempotency }).await;
+            match committed {
+                Ok(()) => {
+                    hooks.kept(live, before.as_deref(), &after, on_its_way);
+                    live.publish(after.clone(), told(now, events));
+                    self.cache.weigh(live, &after);
+                    let next = hooks.next(live, before.as_deref(), &after, &mut batch);
+                    answer(batch, &answers, Some(&after));
+                    return next;
+                }
+                Err(CommitError::Conflict { actual, .. }) => {
+                    debug!(id = %live.id, ?actual, "somebody else was first");
+                    if actual > Version::ZERO {
+                        live.lock().is_new = false;
+                    }
+                    live.doubt();
+                }
+                Err(CommitError::Duplicate { stream, body_hash }) => {
+                    self.repeat(live, hooks, batch, &stream, body_hash);
+                    return None;
+                }
+                Err(full @ CommitError::Full { .. }) => {
+                    self.fail(live, hooks, batch, &full.into());
+                    return None;
+                }
+                Err(error) => {
+                    warn!(id = %live.id, %error, "a commit failed");
+                    hooks.doubt(live, before.as_deref(), &after);
+                    live.doubt();
+                    self.fail(live, hooks, batch, &error.into());
+                    return None;
+                }
+            }
+        }
+        let error = EngineError::Unavailable(format!("{} is written too often", live.id));
+        self.fail(live, hooks, batch, &error);
+        None
+    }
+
+    /// The bounds in force.
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub(crate) async fn state_of(&self, live: &Arc<Live<A>>) -> Result<Option<Arc<A>>, EngineError> {
+        let is_new = {
+            let state = live.lock();
+            if let Some(durable) = &state.durable {
+                return Ok(Some(durable.clone()));
+            }
+            state.is_new
+        };
+        if is_new { Ok(None) } else { self.load(live).await }
+    }
+
+    pub(crate) fn decide<'a>(
+        &self,
+        id: &A::Id,
+        before: Option<&A>,
+        commands: impl ExactSizeIterator<Item = &'a A::Command>,
+        now: Timestamp,
+    ) -> Decided<A> {
+        let mut decided = Decided { state: None, events: Vec::new(), answers: Vec::with_capacity(commands.len()) };
+        for command in commands {
+            let state = decided.state.as_ref().or(before);
+            match A::decide(id, state, command.clone(), &self.limits) {
+                Ok(events) => {
+                    decided.events.reserve_exact(events.len());
+                    for event in events {
+                        decided.take(id, before, now, event);
+                    }
+                    decided.answers.push(Ok(()));
+                }
+                Err(refused) => decided.answers.push(Err(refused)),
+            }
+        }
+        decided
+    }
+
+    /// A request came again under its key: whoever waits gets what the first one made.
+    fn repeat<H: Hooks<A>>(
+        &self,
+        live: &Arc<Live<A>>,
+        hooks: &H,
+        batch: VecDeque<Queued<A>>,
+        stream: &StreamId,
+        body_hash: [u8; 32],
+    ) {
+        let is_same =
+            batch.iter().filter_map(|queued| queued.idempotency.as_ref()).all(|key| key.body_hash == body_hash);
+        let first = hooks.repeated(stream).filter(|_| is_same);
+        self.fail(live, hooks, batch, &first.unwrap_or(EngineError::IdempotencyConflict));
+    }
+
+    fn fail<H: Hooks<A>>(&self, live: &Arc<Live<A>>, hooks: &H, batch: VecDeque<Queued<A>>, error: &EngineError) {
+        let is_lost = live.lock().is_new;
+        hooks.failed(live, is_lost);
+        if is_lost {
+            self.cache.remove(&live.id);
+            live.lose(error.clone());
+        }
+        for queued in batch {
+            if let Some(waiting) = queued.answer {
+                // Whoever does not wait any more has been dropped.
+                let _ = waiting.send(Err(error.clone()));
+            }
+        }
+    }
+}
+
+impl<A: Aggregate> Debug for Streams<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Streams").finish_non_exhaustive()
+    }
+}
+
+/// Whoever drives an aggregate. Dropped in the middle, by a panic or with the engine, it leaves it as one that nobody drives:
+/// what waits is answered, and the next who asks loads what is durable.
+struct Driving<'a, A: Aggregate, H: Hooks<A>> {
+    streams: &'a Streams<A>,
+    live: &'a Arc<Live<A>>,
+    hooks: &'a H,
+    is_over: bool,
+}
+
+impl<A: Aggregate, H: Hooks<A>> Drop for Driving<'_, A, H> {
+    fn drop(&mut self) {
+        if self.is_over {
+            return;
+        }
+        let queue = {
+            let mut state = self.live.lock();
+            state.is_driven = false;
+            // Dropped, not said: who said it goes on, or is gone too.
+            drop(crate::aggregate::LiveState::<A>::take_word(&mut state.beside));
+            state.turns.clear();
+            std::mem::take(&mut state.queue)
+        };
+        self.streams.fail(self.live, self.hooks, queue, &self.hooks.unanswered());
+        self.live.doubt();
+    }
+}
+
+impl<A: Aggregate> Decided<A> {
+    /// What is to be kept of it; `None` if nothing has happened.
+    pub(crate) fn step(&self, id: &A::Id, before: Option<&A>, now: Timestamp, limits: &Limits) -> Option<Step> {
+        let after = self.state.as_ref()?;
+        Some(Step {
+            stream: A::stream(id),
+            expected: Version(before.map_or(0, A::version)),
+            records: record::encode(now, self.events.iter().map(|(generation, event)| (*generation, event))),
+            cells: Vec::new(),
+            summary: Some(after.summary(limits)),
+        })
+    }
+
+    fn take(&mut self, id: &A::Id, before: Option<&A>, now: Timestamp, event: A::Event) {
+        match (&mut self.state, before) {
+            (Some(state), _) => state.apply(now, &event),
+            (None, Some(before)) => self.state.insert(before.clone()).apply(now, &event),
+            (None, None) => self.state = A::begin(id, now, &event),
+        }
+        let state = self.state.as_ref().expect("what does not exist is decided to begin, and nothing else");
+        let generation = A::is_public(&event).then_some(state.generation());
+        self.events.push((generation, event));
+    }
+}
+
+/// The public ones of some events.
+pub(crate) fn told<A: Aggregate>(
+    at: Timestamp,
+    events: impl IntoIterator<Item = (Option<Generation>, A::Event)>,
+) -> impl Iterator<Item = Arc<PublicEvent<A>>> {
+    let told = move |(generation, event): (Option<Generation>, _)| {
+        Some(Arc::new(PublicEvent { generation: generation?, at, event }))
+    };
+    events.into_iter().filter_map(told)
+}
+
+fn answer<A: Aggregate>(batch: VecDeque<Queued<A>>, answers: &[Result<(), EngineError>], state: Option<&Arc<A>>) {
+    for (queued, outcome) in batch.into_iter().zip(answers) {
+        let Some(waiting): Option<oneshot::Sender<_>> = queued.answer else { continue };
+        let answer = match (outcome, state) {
+            (Ok(()), Some(state)) => Ok(state.clone()),
+            (Err(error), _) => Err(error.clone()),
+            (Ok(()), None) => Err(EngineError::NotFound),
+        };
+        // Whoever does not wait any more has been dropped.
+        let _ = waiting.send(answer);
+    }
+}
+
+/// An aggregate, from its whole log.
+pub(crate) fn fold<A: Aggregate>(id: &A::Id, loaded: &Loaded) -> Result<Arc<A>, EngineError> {
+    fold_kept(id, &decode::<A>(id, loaded)?)
+}
+
+fn decode<A: Aggregate>(id: &A::Id, loaded: &Loaded) -> Result<Vec<Kept<A::Event>>, EngineError> {
+    if loaded.trimmed > Version::ZERO {
+        return Err(EngineError::Corrupt(format!("the beginning of {id} was trimmed away")));
+    }
+    loaded.records.iter().map(record::decode).collect()
+}
+
+fn fold_kept<A: Aggregate>(id: &A::Id, kept: &[Kept<A::Event>]) -> Result<Arc<A>, EngineError> {
+    let mut log = kept.iter();
+    let mut state = log.next().and_then(|first| A::begin(id, first.at, &first.event));
+    if let Some(state) = &mut state {
+        log.for_each(|kept| state.apply(kept.at, &kept.event));
+    }
+    state.map(Arc::new).ok_or_else(|| EngineError::Corrupt(format!("the log of {id} does not begin as one")))
+}

@@ -1,0 +1,284 @@
+//! A second kind of aggregate: a counter, through the same commit loop, cache, followers and reconcile as tasks.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use bobbinet_core::{Generation, Limits, Refused, StreamId, Timestamp};
+use bobbinet_engine::{Aggregate, Aggregates, Engine, EngineError, Transaction};
+use bobbinet_store::Summary;
+use serde::{Deserialize, Serialize};
+
+use crate::lab::{Lab, begin, caller};
+
+/// A number that is added to, or put if it is what the writer saw.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Counter {
+    value: i64,
+    version: u64,
+    generation: Generation,
+    at: Timestamp,
+    /// Whether it goes back to zero when it is due.
+    is_lent: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct CounterId(u8);
+
+impl fmt::Display for CounterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "counter {}", self.0)
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Command {
+    Add(i64),
+    PutIf { seen: i64, value: i64 },
+    Lend,
+    Return,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Event {
+    Is(i64),
+    /// Nobody is told.
+    Lent,
+    Returned,
+}
+
+const LENT_FOR: Duration = Duration::from_secs(10);
+
+impl Aggregate for Counter {
+    type Id = CounterId;
+    type Command = Command;
+    type Event = Event;
+    type Held = ();
+    type Live = ();
+
+    fn stream(id: &CounterId) -> StreamId {
+        StreamId::from_bytes(&[b'n', id.0])
+    }
+
+    fn id_of(stream: &StreamId) -> Option<CounterId> {
+        match stream.as_bytes() {
+            [b'n', id] => Some(CounterId(*id)),
+            _ => None,
+        }
+    }
+
+    fn when_due(_summary: &Summary) -> Option<Command> {
+        Some(Command::Return)
+    }
+
+    fn decide(
+        _id: &CounterId,
+        state: Option<&Self>,
+        command: Command,
+        _limits: &Limits,
+    ) -> Result<Vec<Event>, EngineError> {
+        let value = state.map_or(0, |state| state.value);
+        match command {
+            Command::Add(more) => Ok(vec![Event::Is(value + more)]),
+            Command::PutIf { seen, value: new } if seen == value => Ok(vec![Event::Is(new)]),
+            Command::PutIf { .. } => Err(Refused::Busy.into()),
+            Command::Lend => Ok(vec![Event::Lent]),
+            Command::Return if state.is_some_and(|state| state.is_lent) => Ok(vec![Event::Returned]),
+            Command::Return => Err(Refused::Idle.into()),
+        }
+    }
+
+    fn begin(_id: &CounterId, at: Timestamp, event: &Event) -> Option<Self> {
+        let mut counter = Self { value: 0, version: 0, generation: Generation(0), at, is_lent: false };
+        counter.apply(at, event);
+        Some(counter)
+    }
+
+    fn apply(&mut self, at: Timestamp, event: &Event) {
+        self.version += 1;
+        self.at = at;
+        self.generation.0 += u64::from(Self::is_public(event));
+        match event {
+            Event::Is(value) => self.value = *value,
+            Event::Lent => self.is_lent = true,
+            Event::Returned => (self.value, self.is_lent) = (0, false),
+        }
+    }
+
+    fn version(&self) -> u64 {
+        self.version
+    }
+
+    fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    fn is_public(event: &Event) -> bool {
+        !matches!(event, Event::Lent)
+    }
+
+    fn is_over(&self) -> bool {
+        false
+    }
+
+    fn is_settled(&self) -> bool {
+        true
+    }
+
+    fn bytes(&self) -> usize {
+        size_of::<Self>()
+    }
+
+    fn summary(&self, _limits: &Limits) -> Summary {
+        Summary {
+            tenant: "tenant".into(),
+            owner: "ann".into(),
+            agent: "counters".into(),
+            context: "c".into(),
+            state: 200,
+            status_at: self.at,
+            due: self.is_lent.then(|| self.at.after(LENT_FOR)),
+        }
+    }
+}
+
+async fn add(counters: &Aggregates<Counter>, id: u8, more: i64) -> i64 {
+    counters.command(&CounterId(id), Command::Add(more)).await.unwrap().value
+}
+
+async fn value(engine: &Engine, id: u8) -> Option<i64> {
+    engine.aggregates::<Counter>().get(&CounterId(id)).await.unwrap().map(|counter| counter.value)
+}
+
+#[tokio::test]
+async fn another_kind_is_decided_kept_followed_and_read_back_like_tasks() {
+    let lab = Lab::new(Limits::default());
+    let engine = lab.open(&["tool"]).await;
+    let counters = engine.aggregates::<Counter>();
+    assert_eq!(value(&engine, 1).await, None);
+    assert_eq!(counters.follow(&CounterId(1), Generation(0)).await.err(), Some(EngineError::NotFound));
+    let put = |seen, value| Command::PutIf { seen, value };
+    assert_eq!(counters.command(&CounterId(1), put(3, 4)).await, Err(Refused::Busy.into()));
+    assert_eq!(value(&engine, 1).await, None, "what is refused does not begin one");
+    let adds = (0..50).map(|_| add(&counters, 1, 2));
+    let mut values = futures::future::join_all(adds).await;
+    values.sort_unstable();
+    // Several of one batch are answered with what all of it came to.
+    assert_eq!((values.last(), value(&engine, 1).await), (Some(&100), Some(100)));
+    assert_eq!(counters.command(&CounterId(1), put(100, 7)).await.unwrap().value, 7);
+    assert_eq!(counters.command(&CounterId(1), put(100, 8)).await, Err(Refused::Busy.into()));
+    counters.command(&CounterId(1), Command::Lend).await.unwrap();
+
+    let mut follower = counters.follow(&CounterId(1), Generation(48)).await.unwrap();
+    for expected in [Generation(49), Generation(50), Generation(51)] {
+        assert_eq!(follower.next().await.unwrap().unwrap().generation, expected);
+    }
+    let more = async {
+        let told = follower.next().await.unwrap().unwrap();
+        assert!(matches!(told.event, Event::Is(8)), "{told:?}");
+    };
+    tokio::join!(more, add(&counters, 1, 1));
+
+    lab.kill(engine).await;
+    let engine = lab.open(&["tool"]).await;
+    assert_eq!(value(&engine, 1).await, Some(8), "folded from its log");
+    let mut follower = engine.aggregates::<Counter>().follow(&CounterId(1), Generation(0)).await.unwrap();
+    for expected in 1..=52 {
+        assert_eq!(follower.next().await.unwrap().unwrap().generation, Generation(expected));
+    }
+    engine.shutdown(Duration::ZERO).await;
+}
+
+#[tokio::test]
+async fn what_two_processes_write_is_decided_again() {
+    let lab = Lab::new(Limits::default());
+    let (one, two) = (lab.open(&["tool"]).await, lab.open(&["tool"]).await);
+    let of = |engine: &Engine| engine.aggregates::<Counter>();
+    for round in 0..10 {
+        let (one, two) = (of(&one), of(&two));
+        tokio::join!(add(&one, 1, 1), add(&two, 1, 1), add(&two, 2 + round, 1), add(&one, 2 + round, 1));
+    }
+    for engine in [&one, &two] {
+        // What another process has written is seen once it is asked for anew.
+        of(engine).command(&CounterId(1), Command::Add(0)).await.unwrap();
+        assert_eq!(value(engine, 1).await, Some(20));
+    }
+    assert_eq!(of(&one).command(&CounterId(2), Command::Add(0)).await.unwrap().value, 2);
+    one.shutdown(Duration::ZERO).await;
+    two.shutdown(Duration::ZERO).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_due_is_told_so() {
+    let lab = Lab::new(Limits::default());
+    let engine = lab.open(&["tool"]).await;
+    let counters = engine.aggregates::<Counter>();
+    add(&counters, 1, 5).await;
+    counters.command(&CounterId(1), Command::Lend).await.unwrap();
+    let mut follower = counters.follow(&CounterId(1), Generation(1)).await.unwrap();
+    lab.clock.forward(LENT_FOR + Duration::from_secs(1));
+    let told = follower.next().await.unwrap().unwrap();
+    assert!(matches!(told.event, Event::Returned), "{told:?}");
+    assert_eq!(value(&engine, 1).await, Some(0));
+    engine.shutdown(Duration::ZERO).await;
+}
+
+#[tokio::test]
+async fn a_transaction_is_whole_and_two_never_wait_for_each_other() {
+    let lab = Lab::new(Limits::default());
+    let engine = Arc::new(lab.open(&["tool"]).await);
+    let counters = engine.aggregates::<Counter>();
+    let transfer = |from: u8, to: u8, count: i64| {
+        let counters = engine.aggregates::<Counter>();
+        Transaction::default().with(&counters, CounterId(from), Command::Add(-count)).with(
+            &counters,
+            CounterId(to),
+            Command::Add(count),
+        )
+    };
+    add(&counters, 1, 100).await;
+    engine.transact(transfer(1, 2, 30)).await.unwrap();
+    assert_eq!((value(&engine, 1).await, value(&engine, 2).await), (Some(70), Some(30)));
+
+    // What one part refuses, none does.
+    let put = Command::PutIf { seen: 1, value: 2 };
+    let refused = transfer(1, 2, 1).with(&counters, CounterId(3), put);
+    assert_eq!(engine.transact(refused).await, Err(Refused::Busy.into()));
+    assert_eq!((value(&engine, 1).await, value(&engine, 3).await), (Some(70), None));
+    // Nor does one that is not kept.
+    lab.store.is_away.store(true, std::sync::atomic::Ordering::SeqCst);
+    assert!(engine.transact(transfer(1, 2, 5)).await.is_err());
+    lab.store.is_away.store(false, std::sync::atomic::Ordering::SeqCst);
+    assert_eq!((value(&engine, 1).await, value(&engine, 2).await), (Some(70), Some(30)));
+
+    // In both directions at once, with others who ask for the same ones, and some who do not wait.
+    let both = (0..40).map(|round| {
+        let (engine, counters) = (engine.clone(), counters.clone());
+        let transfer = if round % 2 == 0 { transfer(1, 2, 1) } else { transfer(2, 1, 1) };
+        async move {
+            if round % 5 == 0 {
+                let _ = futures::FutureExt::now_or_never(engine.transact(Transaction::default().with(
+                    &counters,
+                    CounterId(1),
+                    Command::Add(0),
+                )));
+            }
+            engine.transact(transfer).await.unwrap();
+            add(&counters, 1, 0).await;
+        }
+    });
+    let all = tokio::time::timeout(Duration::from_secs(20), futures::future::join_all(both));
+    all.await.expect("nobody waits for ever");
+    assert_eq!((value(&engine, 1).await, value(&engine, 2).await), (Some(70), Some(30)));
+    engine.shutdown(Duration::ZERO).await;
+}
+
+#[tokio::test]
+async fn tasks_and_other_kinds_do_not_meet() {
+    let lab = Lab::new(Limits::default());
+    let engine = lab.open(&["tool"]).await;
+    add(&engine.aggregates::<Counter>(), 1, 1).await;
+    lab.let_go(1);
+    let task = begin(&engine, &caller("ann"), "work").unwrap().settled().await.unwrap();
+    assert!(engine.aggregates::<Counter>().get(&CounterId(7)).await.unwrap().is_none());
+    assert!(task.state.is_terminal());
+    engine.shutdown(Duration::ZERO).await;
+}
