@@ -204,6 +204,13 @@ async fn a_server_that_takes_no_question_for_its_era_is_greeted_and_that_is_reme
 }
 
 #[tokio::test]
+async fn an_end_over_the_question_for_its_era_is_not_counted_against_a_server() {
+    let lab = Lab::with(&["only-greetings"], limits(), |config| config.limits.deaths_max = 1).await.ready().await;
+    assert_eq!(greetings(&lab, "only-greetings"), "server/discover initialize");
+    lab.close().await;
+}
+
+#[tokio::test]
 async fn a_server_that_is_at_work_is_waited_for() {
     let patient = |config: &mut bobbinet_mcp::McpConfig| config.limits.start_patience_ms = 1_000;
     let lab = Lab::with(&["busy-boot"], limits(), patient).await;

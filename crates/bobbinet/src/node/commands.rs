@@ -197,7 +197,14 @@ pub(crate) fn check(output: Output, command: Check) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
+    use bobbinet_mcp::Era;
+    use clap::Parser;
+
     use super::*;
+    use crate::{
+        cli::{Cli, Command},
+        output::Format,
+    };
 
     fn check_name(command: &str, expected: &str) {
         let words: Vec<String> = command.split(' ').map(str::to_owned).collect();
@@ -212,5 +219,31 @@ mod tests {
         check_name("python3 ./My_Server.py --x", "my_server");
         check_name("/opt/bin/everything", "everything");
         check_name("python3 -m", "agent");
+    }
+
+    #[test]
+    fn what_is_typed_of_a_server_is_how_it_is_run() {
+        let planned = |flags: &[&str]| {
+            let words = [&["bobbinet", "agent"], flags, &["--", "ls"]].concat();
+            let Command::Agent(command) = Cli::try_parse_from(words).unwrap().command else {
+                panic!("another command")
+            };
+            let mut agents = agent(Output { format: Format::Text, is_verbose: false }, command).unwrap().agents;
+            let (name, config) = agents.pop_first().unwrap();
+            config.into_mcp(name.as_str())
+        };
+        let of = |flags: &[&str]| {
+            let config = planned(flags);
+            let limits = &config.limits;
+            (config.era, limits.idle_ms, limits.start_patience_ms, limits.start_limit_ms)
+        };
+        let usual = McpLimits::default();
+        let start = (usual.start_patience_ms, usual.start_limit_ms);
+        assert_eq!(of(&[]), (Era::Auto, usual.idle_ms, start.0, start.1));
+        assert_eq!(of(&["--era", "legacy"]), (Era::Legacy, usual.idle_ms, start.0, start.1));
+        assert_eq!(of(&["--idle", "90s"]), (Era::Auto, 90_000, start.0, start.1));
+        // Said so, it is all the time there is, however much life the server shows.
+        assert_eq!(of(&["--start-timeout", "2m"]), (Era::Auto, usual.idle_ms, 120_000, 120_000));
+        assert!(Cli::try_parse_from(["bobbinet", "agent", "--idle", "0s", "--", "ls"]).is_err());
     }
 }
