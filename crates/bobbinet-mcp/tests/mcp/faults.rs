@@ -251,7 +251,10 @@ async fn a_call_may_take_as_long_as_its_tool_is_given() {
     .await
     .ready()
     .await;
-    assert_eq!(view(&lab.send("hangs", say("do")).await), "failed: timed-out");
+    let task = lab.send("hangs", say("do")).await;
+    assert_eq!(view(&task), "failed: timed-out");
+    let words = task.status_message.as_ref().unwrap().text();
+    assert!(words.contains("no sign of life for 300ms"), "not the run's own end: {words}");
     assert_eq!(bobbinet_mcp::McpLimits::default().idle_ms, 60 * 60 * 1_000);
     assert_eq!(bobbinet_core::Limits::default().run_limit_ms, 24 * 60 * 60 * 1_000);
     lab.close().await;

@@ -320,4 +320,36 @@ mod tests {
         let config = AgentConfig { stateless: Some(false), card: cards::shipped("memory"), ..AgentConfig::default() };
         assert!(!config.into_mcp("a").stateless);
     }
+
+    /// How long calls of `read`, `write` and any other tool may go without a word, as these files say it.
+    fn patience(file: &str, text: &str, card: &str) -> [Duration; 3] {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(file), text).unwrap();
+        std::fs::write(folder.path().join("card.yaml"), card).unwrap();
+        let read = crate::config::read(&folder.path().join(file), crate::config::Strictness::Strict);
+        let faults = read.findings.iter().filter(|finding| finding.is_error()).collect::<Vec<_>>();
+        assert!(faults.is_empty(), "{text}: {faults:?}");
+        let (name, config) = read.config.agents.into_iter().next().unwrap();
+        let config = config.into_mcp(name.as_str());
+        ["read", "write", "other"]
+            .map(|tool| config.timeouts.get(tool).copied().unwrap_or(Duration::from_millis(config.limits.idle_ms)))
+    }
+
+    #[test]
+    fn a_call_may_take_as_long_as_the_operator_says_of_it() {
+        let minutes = |minutes: [u64; 3]| minutes.map(|minutes| Duration::from_secs(60 * minutes));
+        let card = "name: A card\nskills: { read: { timeout: 2m }, write: { timeout: 3m } }\n";
+        let node = |settings: &str| format!("agents: {{ a: {{ mcp: {{ command: [ls] }}, {settings} }} }}\n");
+        let check = |settings: &str, expected| {
+            assert_eq!(patience("bobbinet.yaml", &node(settings), card), minutes(expected), "{settings}");
+        };
+        check("slots: 1", [60, 60, 60]);
+        check("timeout: 5m", [5, 5, 5]);
+        check("timeout: 5m, timeouts: { write: 7m }", [5, 7, 5]);
+        check("use: ./card.yaml", [2, 3, 60]);
+        check("use: ./card.yaml, timeout: 5m, timeouts: { write: 7m }", [2, 7, 5]);
+        // A host's file says it in milliseconds, and some hosts in seconds.
+        let host = r#"{ "mcpServers": { "a": { "command": "ls", "timeout": 120000 } } }"#;
+        assert_eq!(patience("mcp.json", host, card), minutes([2, 2, 2]));
+    }
 }
