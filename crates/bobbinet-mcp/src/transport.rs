@@ -354,3 +354,26 @@ fn with_meta(params: &Json, meta: &RequestMetaObject) -> Json {
     fields.set("_meta", Json::of(meta));
     fields.to_json()
 }
+
+#[cfg(test)]
+mod tests {
+    use rmcp::model::ClientRequest;
+
+    use super::*;
+    use crate::{
+        config::{McpConfig, McpLimits},
+        lane::Lane,
+    };
+
+    #[test]
+    fn what_is_written_is_one_line_of_json_that_every_reader_reads() {
+        let tap = Tap::new(McpLimits::default(), Arc::new(Lane::of(&McpConfig::new("a", "x", &[]))));
+        let mut request = CustomRequest::new("tools/call", None);
+        let params = Json::parse("{\"a\":\n\"x\\ud800\u{2028}\",\"b\":\"\\ud83d\\ude00\"}").unwrap();
+        request.extensions_mut().insert(Outgoing { serial: 1, params });
+        let message = JsonRpcMessage::request(ClientRequest::CustomRequest(request), RequestId::Number(7));
+        let line = String::from_utf8(write(&message, &tap).unwrap()).unwrap();
+        let expected = r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"a":"x\ufffd\u2028","b":"\ud83d\ude00","_meta":{}}}"#;
+        assert_eq!(line, format!("{expected}\n"));
+    }
+}
