@@ -243,6 +243,26 @@ async fn what_is_odd_in_a_list_of_tools_costs_only_itself() {
 }
 
 #[tokio::test]
+async fn a_server_that_does_not_list_its_tools_is_left_alive() {
+    let lab =
+        Lab::with(&["lists-never"], limits(), |config| config.limits.start_patience_ms = 2_000).await.ready().await;
+    assert!(lab.agents["lists-never"].describe().skills.is_empty());
+    assert_eq!(greetings(&lab, "lists-never"), "server/discover");
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn tools_that_were_known_are_not_lost_over_a_list_that_fails() {
+    let lab = Lab::new(&["lists-once"]).await.ready().await;
+    let known = lab.agents["lists-once"].describe().skills.len();
+    assert!(known > 1, "{known}");
+    let lab = lab.restart(|_| {}).await.ready().await;
+    assert_eq!(lab.agents["lists-once"].describe().skills.len(), known);
+    assert_eq!(view(&lab.send("lists-once", say("do")).await), "completed: done");
+    lab.close().await;
+}
+
+#[tokio::test]
 async fn a_call_may_take_as_long_as_its_tool_is_given() {
     let lab = Lab::with(&["hangs"], limits(), |config| {
         config.limits.idle_ms = 3_600_000;
