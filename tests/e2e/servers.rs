@@ -64,3 +64,34 @@ async fn an_agent_whose_only_server_never_started_is_not_ready() {
     assert!(log_of(folder.path()).contains("no key, no service"));
     node.stop();
 }
+
+#[tokio::test]
+async fn a_server_gets_what_it_needs_of_the_environment_and_what_is_withheld_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = ["agent", "--name", "it", "--listen", "127.0.0.1:0", "--data-dir", "data", "--"];
+    let server = ["sh", "-c", "env > seen.new; mv seen.new seen; exec sleep 600"];
+    let set = [
+        ("HTTPS_PROXY", "http://proxy.example:3128"),
+        ("NODE_EXTRA_CA_CERTS", "/etc/ca.pem"),
+        ("LC_MESSAGES", "C"),
+        ("XDG_CACHE_HOME", "/tmp/cache"),
+        ("PIP_INDEX_URL", "https://somebody:hunter22@packages.example"),
+    ];
+    let node = Node::run(folder.path(), &[&own[..], &server].concat(), &set).unwrap();
+    let begun = Instant::now();
+    let seen = loop {
+        if let Ok(seen) = std::fs::read_to_string(folder.path().join("seen")) {
+            break seen;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{}", log_of(folder.path()));
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    };
+    for (name, value) in &set[..4] {
+        assert!(seen.lines().any(|line| line == format!("{name}={value}")), "{name}: {seen}");
+    }
+    assert!(!seen.contains("PIP_INDEX_URL"), "{seen}");
+    // It is not missing in silence, and its value stays where it is.
+    let log = log_of(folder.path());
+    assert!(log.contains("PIP_INDEX_URL") && !log.contains("hunter22"), "{log}");
+    node.stop();
+}
