@@ -273,7 +273,7 @@ mod tests {
         assert_eq!(catalog.near("LIST"), ["list"]);
         assert_eq!(catalog.near("read"), ["read_file", "read_text_file"]);
         // What is too long to be a name is compared with none.
-        assert_eq!(catalog.near(&format!("read_file{}", "x".repeat(300))), [""; 0]);
+        assert_eq!(catalog.near(&format!("read_file {}", "x".repeat(300))), [""; 0]);
         assert_eq!(catalog.near("read the list"), ["list"]);
         // What has only some letters in common was not meant.
         for far in ["zzz", "", "e", "ea", "at", "bread", "enlist", "lost_it", "what", "d_f"] {
