@@ -209,5 +209,8 @@ mod tests {
         }
         assert!(taken > 1 << 20);
         assert_eq!(Arc::strong_count(&large), 1);
+        let mut pieces = Pieces::default();
+        pieces.shared_raw(&Json::of(&*large));
+        assert!(pieces.is_shared(), "nor is a value copied");
     }
 }

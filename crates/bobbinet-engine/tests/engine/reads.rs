@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bobbinet_core::{Generation, Limits, State};
-use bobbinet_engine::{EngineError, Resumed};
+use bobbinet_engine::{EngineError, Filter, Resumed};
 
 use crate::lab::{Lab, answer, caller, kept, name_of, until};
 
@@ -55,6 +55,33 @@ async fn a_strangers_task_is_not_read_and_not_brought_to_memory() {
     assert_eq!(engine.get(&ann, &tool, &cold).await.unwrap().state, State::InputRequired);
     assert_eq!(lab.reads(), 1);
     engine.shutdown(Duration::ZERO).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_is_read_no_further_than_its_bytes() {
+    const TASKS: usize = 9;
+    // Whether they are in memory or have to be read.
+    for hot_tasks_max in [1, TASKS] {
+        let lab = Lab::new(Limits { hot_tasks_max, ..Limits::default() });
+        let (engine, ann, tool) = (lab.open(&["tool"]).await, caller("ann"), name_of("tool"));
+        for _ in 0..TASKS {
+            kept(&engine, &ann, &format!("no {}", "x".repeat(10_000))).await;
+        }
+        let (mut pages, mut page_token) = (Vec::new(), None);
+        loop {
+            let filter = Filter { page_size: TASKS, bytes_max: 25_000, page_token, ..Filter::default() };
+            let list = engine.list(&ann, &tool, filter).await.unwrap();
+            assert_eq!(list.total, TASKS);
+            pages.push(list.tasks.len());
+            page_token = list.next();
+            if page_token.is_none() {
+                break;
+            }
+        }
+        // A page ends with the task that fills it.
+        assert_eq!(pages, [3, 3, 3], "{hot_tasks_max} in memory");
+        engine.shutdown(Duration::ZERO).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

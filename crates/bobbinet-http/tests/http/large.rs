@@ -1,7 +1,10 @@
 //! What is large is cut, counted or handed on in pieces; nobody's memory goes by what others do not read.
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -177,6 +180,30 @@ async fn a_large_event_comes_whole_to_each_of_its_readers() {
         }
         assert_eq!(reader.rest().await, ["5 COMPLETED"]);
     }
+}
+
+#[tokio::test]
+async fn a_reader_that_takes_nothing_holds_no_more_than_it_is_being_sent() {
+    /// More than what lies between the two ends of a connection.
+    const STEPS: usize = 5;
+    const SIZE: usize = 2 << 20;
+    let node = Node::start().await;
+    let task = node.begin(&format!("steps {} {SIZE}", STEPS + 1)).await;
+    node.worker.gate.add_permits(STEPS);
+    let mut reader = node.subscribe(&task, Some("2")).await;
+    for _ in 0..STEPS {
+        reader.next().await.unwrap();
+    }
+    let last = node.worker.added.lock().unwrap().last().unwrap().clone();
+    let holders = Arc::strong_count(&last);
+    let request = String::from_utf8(node.raw("SubscribeToTask", &json!({ "id": task["id"] }))).unwrap();
+    let request = request.replacen("\r\n", "\r\nLast-Event-ID: 2\r\n", 1);
+    let mut slow = TcpStream::connect(node.address).await.unwrap();
+    slow.write_all(request.as_bytes()).await.unwrap();
+    let mut some = vec![0; 64 << 10];
+    slow.read_exact(&mut some).await.unwrap();
+    assert!(some.starts_with(b"HTTP/1.1 200") && some.ends_with(b"1111"), "it is at the first of them");
+    assert_eq!(Arc::strong_count(&last), holders, "the last one is nothing to it yet");
 }
 
 #[tokio::test]

@@ -1,11 +1,11 @@
 //! The agent under test: what it does is said in the message, and when it goes on is said by the test.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bobbinet_core::{
-    Artifact, ArtifactId, Call, Description, Effect, Json, Message, Outcome, Part, Plan, Question, QuestionKind, Role,
-    Skill, SkillId,
+    Artifact, ArtifactId, Call, Content, Description, Effect, Json, Message, Outcome, Part, Plan, Question,
+    QuestionKind, Role, Skill, SkillId,
 };
 use bobbinet_engine::{Agent, Request, Run};
 use serde_json::{Value, json};
@@ -23,11 +23,13 @@ use tokio::sync::Semaphore;
 #[derive(Debug)]
 pub(crate) struct Worker {
     pub(crate) gate: Semaphore,
+    /// What its steps have added, shared with all who hold it.
+    pub(crate) added: Mutex<Vec<Arc<str>>>,
 }
 
 impl Worker {
     pub(crate) fn new() -> Self {
-        Self { gate: Semaphore::new(0) }
+        Self { gate: Semaphore::new(0), added: Mutex::default() }
     }
 }
 
@@ -114,8 +116,11 @@ impl Agent for Worker {
                 () = run.canceled() => return Outcome::Failed(bobbinet_core::Fault::new("canceled", "told to stop")),
                 permit = self.gate.acquire() => permit.unwrap().forget(),
             }
-            let text = step.to_string().repeat(usize::try_from(size).unwrap());
-            if run.add(artifact(text), step > 1, step == count).await.is_err() {
+            let piece = artifact(step.to_string().repeat(usize::try_from(size).unwrap()));
+            if let Content::Text(text) = &piece.parts[0].content {
+                self.added.lock().unwrap().push(text.clone());
+            }
+            if run.add(piece, step > 1, step == count).await.is_err() {
                 break;
             }
         }
