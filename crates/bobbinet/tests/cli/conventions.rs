@@ -164,6 +164,7 @@ fn what_stands_in_a_file_controls_no_terminal() {
         &["--config", "more.env", "task", "list", "-o", "json", "--debug"],
         &["--config", "more.env", "send", "--help"],
         &["call", &evil],
+        &["card", "get", "files", "--data-dir", &evil],
         &["card", "get", &format!("http://127.0.0.1:1/{evil}")],
     ] {
         let ran = place.run(arguments);
