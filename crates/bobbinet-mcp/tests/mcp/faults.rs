@@ -332,6 +332,18 @@ async fn while_a_server_is_left_alone_tasks_wait_as_submitted_and_not_for_ever()
 }
 
 #[tokio::test]
+async fn a_call_that_is_to_be_made_again_waits_for_a_server_that_is_left_alone() {
+    let lab = Lab::with(&["dies-once"], limits(), |config| {
+        config.limits.deaths_max = 1;
+        config.limits.rest_ms = 300;
+        config.limits.rest_wait_ms = 20_000;
+    });
+    let lab = lab.await.ready().await;
+    assert_eq!(view(&lab.send("dies-once", say("do")).await), "completed: alive again");
+    lab.close().await;
+}
+
+#[tokio::test]
 async fn a_server_whose_list_changes_at_each_reading_is_read_ever_less_often() {
     let lab = Lab::new(&["list-loop"]).await.ready().await;
     let lists = || fs::read_to_string(lab.notes("list-loop").join("listed")).unwrap_or_default().lines().count();
@@ -345,7 +357,8 @@ async fn a_server_whose_list_changes_at_each_reading_is_read_ever_less_often() {
 
 #[tokio::test]
 async fn a_call_that_kills_its_server_again_and_again_fails_alone() {
-    let lab = Lab::new(&["poison"]).await.ready().await;
+    // Only the first of its deaths says anything of the server.
+    let lab = Lab::with(&["poison"], limits(), |config| config.limits.deaths_max = 2).await.ready().await;
     let begun = Instant::now();
     for number in 0..4 {
         let poison = lab.submit("poison", say(r#"data:{"skill":"do","arguments":{"poison":true}}"#));
