@@ -196,3 +196,19 @@ fn help_names_every_command_and_hides_what_is_not_for_people() {
     ];
     assert_eq!(names, expected);
 }
+
+#[test]
+fn short_help_fits_on_a_screen_and_the_long_one_has_all() {
+    /// Lines that are looked over at once.
+    const LINES_MAX: usize = 40;
+    let commands =
+        [&["send"][..], &["call"], &["task", "get"], &["task", "list"], &["task", "reply"], &["up"], &["agent"]];
+    for command in commands {
+        let [short, long] = ["-h", "--help"].map(|flag| Place::new().run(&[command, &[flag]].concat()).stdout);
+        let lines = short.lines().count();
+        assert!(lines <= LINES_MAX && lines < long.lines().count() / 2, "{command:?}: {short}");
+        for rare in ["--insecure", "--svc-param", "--api-key", "--debug", "--log"] {
+            assert!(!short.contains(rare) && long.contains(rare), "{command:?} {rare}: {short}");
+        }
+    }
+}
