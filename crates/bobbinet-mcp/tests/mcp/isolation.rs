@@ -4,6 +4,7 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use bobbinet_engine::Agent;
@@ -112,4 +113,44 @@ async fn a_server_that_must_be_isolated_is_not_started_where_it_cannot_be() {
     agent.wait_ready(crate::lab::PATIENCE).await.unwrap_err();
     assert!(!Path::new(&scene.path("work/started")).exists());
     agent.shutdown().await;
+}
+
+/// Where a namespace can be had and its user's names cannot be written into it, as some systems permit it: what follows runs so.
+const BY_HALF: &str =
+    "mount -o remount,bind,ro,nosuid,nodev,noexec /proc && exec setpriv --bounding-set=-all --inh-caps=-all \"$@\"";
+
+fn by_half() -> Launcher {
+    let words = ["--map-root-user", "--mount", "sh", "-c", BY_HALF, "sh"].map(Into::into).to_vec();
+    let args = words.into_iter().chain([launcher().program.into_os_string()]).collect();
+    Launcher { program: PathBuf::from("unshare"), args, hidden: Vec::new() }
+}
+
+#[tokio::test]
+async fn where_isolation_is_permitted_by_half_a_server_is_no_stranger_to_itself() {
+    let half = by_half();
+    let mut trial = Command::new(&half.program);
+    let is_there = trial.args(&half.args[..half.args.len() - 1]).arg("true").status().is_ok_and(|it| it.success());
+    if !is_there {
+        // No namespace at all: nothing to see.
+        return;
+    }
+    let mut users = Vec::new();
+    for isolation in [Isolation::Off, Isolation::Auto] {
+        let scene = Scene::new();
+        let mut launcher = half.clone();
+        launcher.hidden = vec![scene.path("secret")];
+        let mut config = McpConfig::new("looks", "sh", &["-c", "id -u > user; echo > done; sleep 60"]);
+        let work = scene.path("work");
+        config.cwd = Some(work.clone());
+        for name in ["HOME", "TMPDIR"] {
+            config.env.insert(name.to_owned(), work.display().to_string());
+        }
+        config.isolation = isolation;
+        config.limits.stop_grace_ms = 50;
+        let agent = McpAgent::start(config, launcher, scene.path("agent"));
+        until("the server has looked", || work.join("done").exists()).await;
+        agent.shutdown().await;
+        users.push(fs::read_to_string(work.join("user")).unwrap());
+    }
+    assert_eq!(users[0], users[1], "it is who it is without isolation");
 }
