@@ -77,7 +77,7 @@ pub fn exec_mcp(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         return fail("usage: exec-mcp -- COMMAND [ARGUMENT]...", 2);
     };
     match prefix {
-        [prefix @ .., flag] if flag == TRY => match isolation::try_mounts(&values(prefix, HIDE)) {
+        [prefix @ .., flag] if flag == TRY => match isolation::by_mounts(&values(prefix, HIDE)) {
             Ok(()) => ExitCode::SUCCESS,
             Err(why) => fail(&why, 1),
         },

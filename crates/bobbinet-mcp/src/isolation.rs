@@ -78,12 +78,8 @@ fn working_folders() -> Vec<PathBuf> {
     folders.filter(|folder| folder != Path::new("/")).collect()
 }
 
-/// The same by mounts alone, for a process that is only to see whether that works.
-pub(crate) fn try_mounts(folders: &[PathBuf]) -> Result<(), String> {
-    by_mounts(folders)
-}
-
-fn by_mounts(folders: &[PathBuf]) -> Result<(), String> {
+/// The same by mounts alone. A process that it fails in may be a stranger to its own files, and is good for nothing else.
+pub(crate) fn by_mounts(folders: &[PathBuf]) -> Result<(), String> {
     let no =
         |what: &str, error: &dyn std::fmt::Display| format!("a mount namespace is not permitted ({what}: {error})");
     if unshare(CloneFlags::CLONE_NEWNS).is_err() {
