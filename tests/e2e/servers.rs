@@ -4,7 +4,7 @@ use std::{path::Path, time::Instant};
 
 use serde_json::Value;
 
-use crate::node::{Node, PATIENCE, log_of, tools};
+use crate::node::{Node, PATIENCE, log_of, repository, tools};
 
 /// One server as an agent, in a folder of its own.
 fn agent(folder: &Path, options: &[&str], command: &[&str]) -> Node {
@@ -94,4 +94,20 @@ async fn a_server_gets_what_it_needs_of_the_environment_and_what_is_withheld_is_
     let log = log_of(folder.path());
     assert!(log.contains("PIP_INDEX_URL") && !log.contains("hunter22"), "{log}");
     node.stop();
+}
+
+#[tokio::test]
+async fn what_is_odd_in_a_list_is_told_once_however_often_it_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = repository("crates/bobbinet-mcp/tests/fixtures/bad_server.py");
+    let node = agent(folder.path(), &[], &["python3", script.to_str().unwrap(), "list-loop", "."]);
+    let lists = || std::fs::read_to_string(folder.path().join("listed")).unwrap_or_default().lines().count();
+    let begun = Instant::now();
+    while lists() < 4 {
+        assert!(begun.elapsed() < PATIENCE, "{}", log_of(folder.path()));
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    node.stop();
+    let log = log_of(folder.path());
+    assert_eq!(log.matches("1 of its tools have no name").count(), 1, "{log}");
 }
