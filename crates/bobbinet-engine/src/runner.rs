@@ -16,7 +16,7 @@ use tracing::{Instrument, debug, debug_span, error, warn};
 
 use crate::{
     EngineError, LATE_MAX, Run, deadline::Deadline, engine::Inner, run::next_attempt, slots::Permit,
-    task_live::LiveTask, watched::watched,
+    task_live::LiveTask,
 };
 
 /// How long the outcome of a call waits between two tries to keep it, at the most.
@@ -90,7 +90,7 @@ impl Inner {
     /// Begins a run that is nobody else's future. Boxed by name: a run can lead to a run, and the compiler asks where that ends.
     pub(crate) fn start_run(self: &Arc<Self>, launch: Launch) {
         let run: BoxFuture<'static, ()> = Box::pin(self.clone().run(launch));
-        self.tracker.spawn(watched("run", run));
+        self.start(run);
     }
 
     /// Carries out the call, again if the log says so, until the task is no longer this run's.

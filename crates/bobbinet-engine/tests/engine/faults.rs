@@ -9,7 +9,7 @@ use crate::lab::{AFTER, BEFORE, Lab, answer, begin, caller, kept, name_of, until
 
 #[tokio::test(start_paused = true)]
 async fn a_task_whose_commit_panics_is_nobodys_and_is_loaded_again() {
-    for when in [BEFORE, AFTER] {
+    for (when, is_repeated) in [(BEFORE, true), (AFTER, true), (AFTER, false)] {
         let lab = Lab::new(Limits::default());
         let engine = lab.open(&["tool"]).await;
         let (ann, tool) = (caller("ann"), name_of("tool"));
@@ -19,9 +19,12 @@ async fn a_task_whose_commit_panics_is_nobodys_and_is_loaded_again() {
         let answered = engine.reply(&ann, &tool, &task.id, answer("a", "work", None)).await;
         assert!(matches!(answered, Err(EngineError::Unavailable(_))), "{when}: {answered:?}");
         assert!(panics() > before, "it is counted; others in this process are too");
-        // The same answer again: kept now, or kept already, and the task comes to its end either way.
+        // The same answer again: kept now, or kept already, and the task comes to its end either way. So it does if it was kept
+        // already and nobody says it again.
         lab.let_go(1);
-        engine.reply(&ann, &tool, &task.id, answer("a", "work", None)).await.unwrap();
+        if is_repeated {
+            engine.reply(&ann, &tool, &task.id, answer("a", "work", None)).await.unwrap();
+        }
         until(&engine, &ann, "tool", &task.id, State::Completed).await;
         assert_eq!(lab.runs(), 1);
         engine.shutdown(Duration::ZERO).await;
@@ -53,6 +56,21 @@ async fn an_outcome_whose_commit_panics_is_kept_all_the_same() {
     lab.let_go(1);
     until(&engine, &ann, "tool", &task.id, State::Completed).await;
     assert_eq!(lab.runs(), 1);
+    engine.shutdown(Duration::ZERO).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_at_what_is_due_that_panics_is_not_the_last() {
+    let lab = Lab::new(Limits { retention_ms: 60_000, ..Limits::default() });
+    let engine = lab.open(&["tool"]).await;
+    let (ann, tool) = (caller("ann"), name_of("tool"));
+    let task = kept(&engine, &ann, "no").await;
+    let before = panics();
+    lab.store.panics_over_due.store(true, Ordering::SeqCst);
+    lab.clock.forward(Duration::from_secs(61));
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert!(!lab.store.panics_over_due.load(Ordering::SeqCst) && panics() > before, "it has failed, and is counted");
+    assert_eq!(engine.get(&ann, &tool, &task.id).await.unwrap_err(), EngineError::NotFound);
     engine.shutdown(Duration::ZERO).await;
 }
 

@@ -247,6 +247,8 @@ pub(crate) struct Counting {
     is_vague: AtomicBool,
     /// The logs that cannot be read.
     damaged: Mutex<BTreeSet<StreamId>>,
+    /// Whether the next look at what is due panics.
+    pub(crate) panics_over_due: AtomicBool,
     /// Whether the next commit panics: before it is kept, or after.
     pub(crate) panics: AtomicUsize,
     /// Whether nothing is kept.
@@ -331,6 +333,7 @@ impl Store for Counting {
     }
 
     async fn due(&self, before: Timestamp, limit: usize) -> Result<Vec<(StreamId, Summary)>, StoreError> {
+        assert!(!self.panics_over_due.swap(false, Ordering::SeqCst), "a store that breaks when it is looked at");
         self.memory.due(before, limit).await
     }
 

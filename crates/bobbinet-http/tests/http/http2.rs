@@ -1,5 +1,8 @@
 //! HTTP/2 with prior knowledge on the same port: the same answers within the same bounds.
 
+use std::sync::atomic::Ordering;
+
+use bobbinet_engine::panics;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
@@ -148,4 +151,23 @@ async fn a_silent_connection_ends_and_a_server_that_stops_ends_in_order() {
     let told = text(stream).await;
     assert!(told.contains("retry: "), "{told}");
     timeout(PATIENCE, node.server.join_next()).await.expect("it returns").unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_request_that_fails_inside_is_counted_and_harms_no_other() {
+    let node = Node::start().await;
+    let card = format!("{}/.well-known/agent-card.json", node.url);
+    let mut client = Client::connect(&node, WIDE).await;
+    node.worker.is_broken.store(true, Ordering::SeqCst);
+    let before = panics();
+    let request = Request::get(&card).body(Full::new(Bytes::new())).unwrap();
+    let answer = timeout(PATIENCE, client.sender.send_request(request)).await.expect("an end in time");
+    assert!(answer.is_err() && panics() > before, "{answer:?}");
+    let (before, answer) = (panics(), node.http.get(&card).send().await);
+    assert!(answer.is_err() && panics() > before, "over HTTP/1.1: {answer:?}");
+    // The connection goes on, and so does the node.
+    node.worker.is_broken.store(false, Ordering::SeqCst);
+    let answer = client.ask(Request::get(&card), Bytes::new()).await;
+    assert_eq!(answer.status(), 200);
+    assert_eq!(node.http.get(&card).send().await.unwrap().status(), 200);
 }

@@ -1,6 +1,9 @@
 //! The agent under test: what it does is said in the message, and when it goes on is said by the test.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, Ordering},
+};
 
 use async_trait::async_trait;
 use bobbinet_core::{
@@ -25,17 +28,20 @@ pub(crate) struct Worker {
     pub(crate) gate: Semaphore,
     /// What its steps have added, shared with all who hold it.
     pub(crate) added: Mutex<Vec<Arc<str>>>,
+    /// Whether it panics when it is asked what it is.
+    pub(crate) is_broken: AtomicBool,
 }
 
 impl Worker {
     pub(crate) fn new() -> Self {
-        Self { gate: Semaphore::new(0), added: Mutex::default() }
+        Self { gate: Semaphore::new(0), added: Mutex::default(), is_broken: AtomicBool::new(false) }
     }
 }
 
 #[async_trait]
 impl Agent for Worker {
     fn describe(&self) -> Arc<Description> {
+        assert!(!self.is_broken.load(Ordering::SeqCst), "as the test says");
         let skill = |id: &str| Skill {
             id: SkillId::parse(id).unwrap(),
             name: id.to_owned(),
