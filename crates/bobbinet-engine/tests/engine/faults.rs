@@ -5,7 +5,7 @@ use std::{sync::atomic::Ordering, time::Duration};
 use bobbinet_core::{Generation, Limits, State};
 use bobbinet_engine::{EngineError, Resumed, panics};
 
-use crate::lab::{AFTER, BEFORE, Lab, answer, begin, caller, kept, name_of, until};
+use crate::lab::{AFTER, BEFORE, Lab, answer, begin, begin_at, caller, kept, name_of, until};
 
 #[tokio::test(start_paused = true)]
 async fn a_task_whose_commit_panics_is_nobodys_and_is_loaded_again() {
@@ -71,6 +71,32 @@ async fn a_look_at_what_is_due_that_panics_is_not_the_last() {
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert!(!lab.store.panics_over_due.load(Ordering::SeqCst) && panics() > before, "it has failed, and is counted");
     assert_eq!(engine.get(&ann, &tool, &task.id).await.unwrap_err(), EngineError::NotFound);
+    engine.shutdown(Duration::ZERO).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_fails_does_not_begin_again_what_it_gives_back() {
+    let lab = Lab::new(Limits::default());
+    let (ann, agents) = (caller("ann"), ["tool", "other"]);
+    let engine = lab.open(&agents).await;
+    let (first, next) = (kept(&engine, &ann, "work").await, kept(&engine, &ann, "work").await);
+    let last = begin_at("other", &engine, &ann, "work").unwrap().accepted().await.unwrap();
+    lab.kill(engine).await;
+    // The first is taken over, the next waits for its slot, the last cannot be read.
+    lab.store.withhold(last.id.stream());
+    lab.commits();
+    let failed = lab.try_open(&agents).await;
+    assert!(matches!(failed, Err(EngineError::Unavailable(_))), "{failed:?}");
+    let commits = lab.commits();
+    assert!((1..=3).contains(&commits), "taken over and given back: {commits}");
+    lab.store.mend();
+    lab.let_go(3);
+    let engine = lab.open(&agents).await;
+    // A call that a process has died of is left alone for a while.
+    lab.clock.forward(Duration::from_secs(2));
+    for (task, agent) in [(first, "tool"), (next, "tool"), (last, "other")] {
+        until(&engine, &ann, agent, &task.id, State::Completed).await;
+    }
     engine.shutdown(Duration::ZERO).await;
 }
 

@@ -1,7 +1,7 @@
 //! Engines that come and go on one store, and those who call them.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
@@ -46,6 +46,11 @@ impl Lab {
 
     /// An engine with agents of these names, all of which are the one tool.
     pub(crate) async fn open(&self, agents: &[&str]) -> Engine {
+        self.try_open(agents).await.unwrap()
+    }
+
+    /// The same where it may fail.
+    pub(crate) async fn try_open(&self, agents: &[&str]) -> Result<Engine, EngineError> {
         let agent = |name: &&str| (name_of(name), self.tool.clone() as Arc<dyn Agent>);
         let setup = Setup {
             store: self.store.clone(),
@@ -53,7 +58,7 @@ impl Lab {
             world: self.clock.clone(),
             limits: self.limits.clone(),
         };
-        Engine::open(setup).await.unwrap()
+        Engine::open(setup).await
     }
 
     /// The process of this engine dies: what it would still write is not kept.
@@ -70,6 +75,11 @@ impl Lab {
 
     pub(crate) fn runs(&self) -> usize {
         self.tool.runs.load(Ordering::SeqCst)
+    }
+
+    /// How many commits there were since this was asked last.
+    pub(crate) fn commits(&self) -> usize {
+        self.store.commits.swap(0, Ordering::SeqCst)
     }
 
     /// How often a log has been read since this was asked last.
@@ -244,9 +254,10 @@ impl Agent for Tool {
 pub(crate) struct Counting {
     memory: Memory,
     reads: AtomicUsize,
+    commits: AtomicUsize,
     is_vague: AtomicBool,
-    /// The logs that cannot be read.
-    damaged: Mutex<BTreeSet<StreamId>>,
+    /// The logs that cannot be read, and why not.
+    unread: Mutex<BTreeMap<StreamId, StoreError>>,
     /// Whether the next look at what is due panics.
     pub(crate) panics_over_due: AtomicBool,
     /// Whether the next commit panics: before it is kept, or after.
@@ -261,6 +272,9 @@ pub(crate) const BEFORE: usize = 1;
 /// The commit panics when it is kept.
 pub(crate) const AFTER: usize = 2;
 
+/// No test commits so often: what goes on for ever ends here.
+const COMMITS_MAX: usize = 1_000;
+
 impl Counting {
     /// From now on, or no longer, it keeps commits and cannot say so.
     pub(crate) fn be_vague(&self, is_vague: bool) {
@@ -269,12 +283,21 @@ impl Counting {
 
     /// From now on the log of this stream cannot be read.
     pub(crate) fn damage(&self, id: StreamId) {
-        self.damaged.lock().unwrap().insert(id);
+        self.unread.lock().unwrap().insert(id, StoreError::Corrupt("a blob is missing".to_owned()));
+    }
+
+    /// The log of this stream cannot be read for a while.
+    pub(crate) fn withhold(&self, id: StreamId) {
+        self.unread.lock().unwrap().insert(id, StoreError::Unavailable("the disk does not answer".to_owned()));
+    }
+
+    /// All logs can be read again.
+    pub(crate) fn mend(&self) {
+        self.unread.lock().unwrap().clear();
     }
 
     fn check(&self, id: &StreamId) -> Result<(), StoreError> {
-        let is_damaged = self.damaged.lock().unwrap().contains(id);
-        if is_damaged { Err(StoreError::Corrupt("a blob is missing".to_owned())) } else { Ok(()) }
+        self.unread.lock().unwrap().get(id).cloned().map_or(Ok(()), Err)
     }
 
     fn count(&self, reads: usize) -> &Memory {
@@ -288,6 +311,9 @@ impl Store for Counting {
     async fn commit(&self, commit: Commit) -> Result<(), CommitError> {
         if self.is_away.load(Ordering::SeqCst) {
             return Err(CommitError::Unavailable("it is away".to_owned()));
+        }
+        if self.commits.fetch_add(1, Ordering::SeqCst) >= COMMITS_MAX {
+            return Err(CommitError::Unavailable("nobody commits so often".to_owned()));
         }
         let panics = self.panics.swap(0, Ordering::SeqCst);
         assert!(panics != BEFORE, "a store that breaks before it keeps");
