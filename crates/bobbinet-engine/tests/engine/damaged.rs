@@ -5,7 +5,7 @@ use std::time::Duration;
 use bobbinet_core::{Limits, Refused, State};
 use bobbinet_engine::{EngineError, Filter};
 
-use crate::lab::{Lab, caller, kept, name_of};
+use crate::lab::{Lab, caller, kept, name_of, until};
 
 #[tokio::test(start_paused = true)]
 async fn a_damaged_task_is_listed_and_read_as_damaged_and_can_be_ended() {
@@ -50,5 +50,35 @@ async fn a_damaged_task_is_listed_and_read_as_damaged_and_can_be_ended() {
     assert_eq!(engine.get(&ann, &tool, &parked).await.err(), Some(EngineError::NotFound));
     // Its question's time is up as well by now; what came of that can be read.
     assert!(!engine.get(&ann, &tool, &whole).await.unwrap().history.is_empty());
+    engine.shutdown(Duration::ZERO).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_damaged_task_keeps_no_node_from_starting_when_its_agent_comes_back() {
+    let lab = Lab::new(Limits::default());
+    let (ann, tool) = (caller("ann"), name_of("tool"));
+    let engine = lab.open(&["tool"]).await;
+    let mut tasks = Vec::new();
+    for _ in 0..3 {
+        tasks.push(kept(&engine, &ann, "work").await.id);
+    }
+    engine.shutdown(Duration::ZERO).await;
+    // They are told that it is gone, and one of them can then no longer be told that it is back.
+    let engine = lab.open(&["other"]).await;
+    for task in &tasks {
+        until(&engine, &ann, "other", task, State::Submitted).await;
+    }
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    engine.shutdown(Duration::ZERO).await;
+    let damaged = tasks.remove(1);
+    lab.store.damage(damaged.stream());
+    lab.let_go(2);
+    let engine = lab.open(&["tool"]).await;
+    for task in &tasks {
+        until(&engine, &ann, "tool", task, State::Completed).await;
+    }
+    let read = engine.get(&ann, &tool, &damaged).await.unwrap();
+    assert!(read.status_message.as_ref().unwrap().text().contains("damaged"));
+    assert_eq!(engine.cancel(&ann, &tool, &damaged).await.unwrap().state, State::Canceled);
     engine.shutdown(Duration::ZERO).await;
 }
