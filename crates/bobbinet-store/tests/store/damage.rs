@@ -253,3 +253,45 @@ async fn a_newer_format_is_refused_and_left_alone() {
     drop(data);
     assert_eq!(look(folder.path(), &expected, "its own format").await, Found::Harmless);
 }
+
+/// The key of the bodies of one step of [`whole`], each of which was a group of its own.
+fn bodies(step: u64) -> Vec<u8> {
+    [b"l", &step.to_be_bytes()[..]].concat()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_stream_can_be_forgotten() {
+    // Every fiftieth stream names a blob in its second step.
+    const DAMAGED: u64 = 50;
+    let folder = tempfile::tempdir().unwrap();
+    let mut expected = whole(folder.path()).await;
+    let data = tree(folder.path());
+    assert!(data.remove(bodies(2 * DAMAGED + 2)).unwrap().is_some());
+    data.flush().unwrap();
+    drop(data);
+    let blobs = || fs::read_dir(folder.path().join("blobs")).unwrap().map(|entry| entry.unwrap().path());
+    let count = || blobs().map(|folder| fs::read_dir(folder).unwrap().count()).sum::<usize>();
+    assert_eq!(count(), 3);
+    let store = SledStore::open(options(folder.path())).unwrap();
+    assert!(matches!(store.load(&name(DAMAGED)).await, Err(StoreError::Corrupt(_))));
+    for number in [DAMAGED, DAMAGED + 50] {
+        store.forget(&name(number)).await.unwrap();
+        assert_eq!(store.load(&name(number)).await.unwrap(), None);
+    }
+    // Which one was the damaged one's nobody knows any more; the other's is gone.
+    assert_eq!(count(), 2);
+    // It goes on, and nobody else has lost anything.
+    store.commit(Commit::of(step("t0050", 0, &["anew"]))).await.unwrap();
+    assert_eq!((store.health(), store.fault()), (Ok(()), None));
+    drop(store);
+    let store = SledStore::open(options(folder.path())).unwrap();
+    assert_eq!(store.load(&name(DAMAGED)).await.unwrap().unwrap().records, [record("anew")]);
+    assert_eq!(store.load(&name(DAMAGED + 50)).await.unwrap(), None);
+    for gone in [DAMAGED + 50, DAMAGED] {
+        expected.remove(gone as usize);
+    }
+    let others = (0..STREAMS).filter(|number| ![DAMAGED, DAMAGED + 50].contains(number));
+    for (number, expected) in others.zip(&expected) {
+        assert_eq!(store.load(&name(number)).await.unwrap().as_ref(), Some(expected), "stream {number}");
+    }
+}
