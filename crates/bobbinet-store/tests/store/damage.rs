@@ -295,3 +295,26 @@ async fn a_damaged_stream_can_be_forgotten() {
         assert_eq!(store.load(&name(number)).await.unwrap().as_ref(), Some(expected), "stream {number}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_forgotten_is_swept_up_around_damage() {
+    const DAMAGED: u64 = 1;
+    let folder = tempfile::tempdir().unwrap();
+    whole(folder.path()).await;
+    let data = tree(folder.path());
+    data.insert(bodies(2 * DAMAGED + 2), b"x").unwrap();
+    data.flush().unwrap();
+    drop(data);
+    let store = SledStore::open(options(folder.path())).unwrap();
+    // Each that is forgotten has a few chunks looked at: by the last, all of heads and then some of bodies.
+    for number in (0..STREAMS).filter(|number| *number != DAMAGED) {
+        store.forget(&name(number)).await.unwrap();
+    }
+    assert!(matches!(store.load(&name(DAMAGED)).await, Err(StoreError::Corrupt(_))));
+    store.commit(Commit::of(step("another", 0, &["x"]))).await.unwrap();
+    assert_eq!((store.health(), store.fault()), (Ok(()), None));
+    drop(store);
+    let data = tree(folder.path());
+    assert!(data.get(bodies(1)).unwrap().is_none(), "the sweep has come to the damage");
+    assert!(data.get(bodies(2 * DAMAGED + 2)).unwrap().is_some());
+}
