@@ -7,7 +7,7 @@ use bobbinet_core::{AgentName, Limits, Principal, Tenant, Timestamp};
 use bobbinet_engine::{Agent, Engine, Setup, SystemWorld, World};
 use bobbinet_gateway::{Gateway, GatewayLimits, GatewaySetup};
 use bobbinet_http::{HttpLimits, Mount, Site, SiteSetup, serve};
-use bobbinet_store::Memory;
+use bobbinet_store::{Memory, Store};
 use bobbinet_wire::sse::{SseEvent, SseParser};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
@@ -47,7 +47,7 @@ pub(crate) struct Form {
     pub(crate) proxies: Vec<&'static str>,
     pub(crate) wait_max: Option<Duration>,
     /// What the node finds in its folder.
-    pub(crate) store: Arc<Memory>,
+    pub(crate) store: Arc<dyn Store>,
 }
 
 impl Default for Form {
@@ -61,7 +61,7 @@ impl Default for Form {
             cors: Vec::new(),
             proxies: Vec::new(),
             wait_max: None,
-            store: Arc::default(),
+            store: Arc::new(Memory::default()),
         }
     }
 }

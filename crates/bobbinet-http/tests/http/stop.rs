@@ -1,12 +1,13 @@
 //! Callers who go, and a server that goes.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use bobbinet_store::{SledOptions, SledStore};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
 
-use crate::node::{Node, PATIENCE, message};
+use crate::node::{Form, Node, PATIENCE, message};
 
 #[tokio::test]
 async fn a_task_does_not_care_who_has_left() {
@@ -86,4 +87,24 @@ async fn a_draining_node_takes_no_new_work_and_answers_the_rest() {
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(response.headers()["retry-after"], "1");
     assert_eq!(node.result("GetTask", json!({ "id": task["id"] })).await["id"], task["id"]);
+}
+
+#[tokio::test]
+async fn a_node_whose_store_is_gone_takes_nothing_more_and_is_not_ready() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Arc::new(SledStore::open(SledOptions::new(folder.path())).unwrap());
+    let node = Node::with(Form { store, ..Form::default() }).await;
+    node.send("echo x").await;
+    node.assert_ready().await;
+    std::fs::remove_dir_all(folder.path()).unwrap();
+    let response = node.request("SendMessage", &message("echo y")).send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let probe = async |path: &str| {
+        let probe = node.http.get(format!("http://{}{path}", node.address)).send().await.unwrap();
+        (probe.status(), probe.text().await.unwrap())
+    };
+    let (status, why) = probe("/readyz").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(why.starts_with("store: ") && why.contains("deleted or replaced"), "{why}");
+    assert_eq!(probe("/livez").await.0, StatusCode::OK);
 }

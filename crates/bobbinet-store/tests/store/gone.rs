@@ -91,6 +91,29 @@ async fn a_first_start_that_was_cut_short_is_begun_again() {
     }
 }
 
+#[test]
+fn a_first_start_that_cannot_write_its_mark_is_begun_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let in_the_way = folder.path().join("MARK.new");
+    fs::create_dir(&in_the_way).unwrap();
+    let error = SledStore::open(options(folder.path())).unwrap_err();
+    assert!(matches!(error, OpenError::Io { doing: "writing the MARK file", .. }), "{error:?}");
+    // Nothing says yet that there has been a store.
+    fs::remove_dir(in_the_way).unwrap();
+    drop(SledStore::open(options(folder.path())).unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_acknowledged_that_is_written_to_a_file_without_a_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SledStore::open(options(folder.path())).unwrap();
+    store.commit(Commit::of(step("a", 0, &["x"]))).await.unwrap();
+    fs::remove_file(folder.path().join("log/db")).unwrap();
+    // At once, and not when somebody looks the next time.
+    let refused = store.commit(Commit::of(step("a", 1, &["x"]))).await;
+    assert!(matches!(refused, Err(CommitError::Unavailable(_))), "{refused:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_whose_files_go_while_it_is_open_stops_within_a_second() {
     type Harm = fn(&Path);
