@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Duration,
 };
@@ -14,6 +15,7 @@ use crate::{
 };
 
 const SYNCS: &str = "that an answer follows the sync of what it is about";
+const FOLDERS: &str = "that a new folder is synced into its parent";
 
 /// How often a process is killed at a time of no meaning. Each opens what the one before left behind.
 const KILLS: u64 = 8;
@@ -59,31 +61,39 @@ async fn a_process_that_dies_at_any_step_of_a_commit_loses_nothing() {
     }
 }
 
-/// What the process asks of the kernel, in order: no answer goes out before the data it is about is synced.
-#[test]
-fn an_answer_follows_the_sync_of_what_it_is_about() {
-    let folder = tempfile::tempdir_in("/var/tmp").unwrap();
-    let trace = folder.path().join("trace");
+/// What a child with one caller asks of the kernel until it dies at a point, in order. `None` where that cannot be traced, which
+/// has been said.
+fn trace(what: &str, folder: &Path, calls: &str, crash_at: &str) -> Option<String> {
+    let trace = folder.join("trace");
     let child = Command::new("strace")
-        .args(["-f", "-y", "-qq", "-s", "16", "-e", "trace=write,pwrite64,fdatasync", "-o"])
+        .args(["-f", "-y", "-qq", "-s", "256", "-e", &format!("trace={calls}"), "-o"])
         .arg(&trace)
         .arg(std::env::current_exe().unwrap())
         .args(["--ignored", "--exact", "--nocapture", "writer::child"])
-        .env(writer::FOLDER, folder.path().join("store"))
+        .env(writer::FOLDER, folder.join("new/store"))
         .env(writer::ALONE, "1")
-        .env("BOBBINET_CRASH_AT", "publish-after:60")
+        .env("BOBBINET_CRASH_AT", crash_at)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status();
     if let Err(error) = child {
-        missing(SYNCS, &format!("strace cannot be run ({error}); as root, `cargo xtask tools` installs it"));
-        return;
+        missing(what, &format!("strace cannot be run ({error}); as root, `cargo xtask tools` installs it"));
+        return None;
     }
     let trace = fs::read_to_string(&trace).unwrap();
-    if !trace.contains("fdatasync") && !trace.contains("pwrite64") {
-        missing(SYNCS, &format!("strace may not trace here: {trace}"));
-        return;
+    if !trace.contains("sync(") {
+        missing(what, &format!("strace may not trace here: {trace}"));
+        return None;
     }
+    Some(trace)
+}
+
+/// No answer goes out before the data it is about is synced.
+#[test]
+fn an_answer_follows_the_sync_of_what_it_is_about() {
+    let folder = tempfile::tempdir_in("/var/tmp").unwrap();
+    let calls = "write,pwrite64,fdatasync";
+    let Some(trace) = trace(SYNCS, folder.path(), calls, "publish-after:60") else { return };
     let (mut written, mut synced, mut answers) = (false, false, 0);
     for line in trace.lines() {
         // A call that another thread interrupts has two lines; the second one is when it ended.
@@ -100,4 +110,31 @@ fn an_answer_follows_the_sync_of_what_it_is_about() {
         }
     }
     assert!(answers > 50, "only {answers} answers were traced");
+}
+
+/// Where what a line of a trace names in quotes, or between angle brackets, lies.
+fn path_in(line: &str, begin: char, end: char) -> Option<PathBuf> {
+    Some(line.split_once(begin)?.1.split_once(end)?.0.into())
+}
+
+/// A power cut takes no folder away that has something acknowledged in it: those of the store, those on the way to it, those of
+/// large values.
+#[test]
+fn each_new_folder_is_synced_into_its_parent() {
+    let folder = tempfile::tempdir_in("/var/tmp").unwrap();
+    let calls = "?mkdir,mkdirat,fsync";
+    // By then there was a large value.
+    let Some(trace) = trace(FOLDERS, folder.path(), calls, "publish-after:30") else { return };
+    let mut made: Vec<PathBuf> = Vec::new();
+    for line in trace.lines() {
+        if line.contains("mkdir") && line.ends_with("= 0") {
+            made.extend(path_in(line, '"', '"').filter(|path| path.starts_with(folder.path())));
+        } else if line.contains("fsync") {
+            let synced = path_in(line, '<', '>').unwrap();
+            made.retain(|path| path.parent() != Some(&*synced));
+        }
+    }
+    assert!(made.is_empty(), "not synced: {made:?}");
+    let blobs = fs::read_dir(folder.path().join("new/store/blobs")).unwrap();
+    assert!(blobs.count() > 0, "there are folders of all kinds");
 }
