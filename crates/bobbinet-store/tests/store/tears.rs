@@ -337,6 +337,16 @@ async fn without_a_sync_of_each_group_a_tear_of_many_is_told_and_not_refused() {
     for number in 500..600 {
         group(&store, number, 300).await;
     }
+    // The number of no group that was torn is given out again: what is left of one somewhere can be told from what is new.
+    let again = folder.path().join("again");
+    copy(&torn, &again);
+    let mut db = fs::read(again.join("log/db")).unwrap();
+    let used = db.iter().rposition(|byte| *byte != 0).unwrap();
+    db[used - 10] ^= 1;
+    fs::write(again.join("log/db"), db).unwrap();
+    let report = check(options(&again, Durability::Power)).unwrap();
+    let [first, second] = report.torn[..] else { panic!("{:?}", report.torn) };
+    assert!(second.after > first.newest, "{first:?}, {second:?}");
     let damaged = folder.path().join("damaged");
     copy(&torn, &damaged);
     let mut db = fs::read(damaged.join("log/db")).unwrap();
