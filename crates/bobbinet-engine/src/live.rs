@@ -46,7 +46,7 @@ pub(crate) struct State<A: Aggregate> {
     /// What waits to be decided.
     pub(crate) queue: VecDeque<Queued<A>>,
     /// Transactions that wait to decide: each gets its turn before the queue goes on.
-    pub(crate) turns: VecDeque<(oneshot::Sender<Turn<A>>, Arc<dyn Drive<A>>)>,
+    pub(crate) turns: VecDeque<Waiting<A>>,
     /// Whether somebody decides and commits the queue.
     pub(crate) is_driven: bool,
     /// Whether its first commit is still on its way.
@@ -77,6 +77,13 @@ impl<A: Aggregate> Default for State<A> {
             beside: A::Live::default(),
         }
     }
+}
+
+/// A transaction that waits for its turn.
+#[derive(Debug)]
+pub(crate) struct Waiting<A: Aggregate> {
+    sender: oneshot::Sender<Turn<A>>,
+    driver: Arc<dyn Drive<A>>,
 }
 
 /// A command in its queue, with what it holds and who waits for it.
@@ -126,7 +133,7 @@ impl<A: Aggregate> Live<A> {
             let mut state = self.lock();
             if std::mem::replace(&mut state.is_driven, true) {
                 let (sender, receiver) = oneshot::channel();
-                state.turns.push_back((sender, driver.clone()));
+                state.turns.push_back(Waiting { sender, driver: driver.clone() });
                 Some(receiver)
             } else {
                 None
@@ -141,8 +148,8 @@ impl<A: Aggregate> Live<A> {
     /// Gives the right to decide to the transaction that has waited longest, if one does.
     pub(crate) fn hand_over(self: &Arc<Self>) -> bool {
         loop {
-            let Some((waiting, driver)) = self.lock().turns.pop_front() else { return false };
-            match waiting.send(Turn::new(self.clone(), driver)) {
+            let Some(Waiting { sender, driver }) = self.lock().turns.pop_front() else { return false };
+            match sender.send(Turn::new(self.clone(), driver)) {
                 Ok(()) => return true,
                 // It has been dropped, and we still have the right ourselves.
                 Err(turn) => turn.forget(),
