@@ -66,8 +66,13 @@ async fn a_server_that_dies_takes_its_children_along() {
     let pids = pids(&lab.notes("forks"));
     kill(Pid::from_raw(server(&lab.notes("forks"))), Signal::SIGKILL).unwrap();
     all_end("the children of a dead server", &pids).await;
-    let again = lab.send("forks", say("echo text=again")).await;
-    assert_eq!(lab::view(&again), "completed: again");
+    let again = || lab.send("forks", say("echo text=again"));
+    let mut told = again().await;
+    if lab::view(&told) == "input-required: server-died" {
+        // It came to the old one's pipe before its end was noticed, and nobody knows whether it was read.
+        told = again().await;
+    }
+    assert_eq!(lab::view(&told), "completed: again");
     lab.close().await;
 }
 
