@@ -16,11 +16,14 @@ use std::{
     time::Duration,
 };
 
+use async_trait::async_trait;
 use bobbinet_core::Timestamp;
 use serde_json::{Value, json};
 
 pub(crate) use file::Key;
 use file::Name;
+
+use crate::{KeySet, VerifyingKey};
 
 /// Keys in one folder. A token outlives its key's last use by minutes, so a handful is plenty; a hundred is a mistake.
 pub const KEYS_MAX: usize = 100;
@@ -108,16 +111,16 @@ pub struct KeyDescription {
 }
 
 /// The keys of one folder at one moment.
-pub(crate) struct Ring {
+struct Ring {
     /// Grows with every change of the set of keys; what was verified under another one must be verified again.
-    pub(crate) generation: u64,
+    generation: u64,
     /// Oldest first.
     keys: Vec<Arc<Key>>,
 }
 
 impl Ring {
     /// The key with this id.
-    pub(crate) fn find(&self, kid: &str) -> Option<&Key> {
+    fn find(&self, kid: &str) -> Option<&Key> {
         self.keys.iter().find(|key| key.name.kid == kid).map(Arc::as_ref)
     }
 
@@ -241,7 +244,7 @@ impl KeyRing {
 
     /// The keys as of now, at most [`REFRESH_INTERVAL`] behind the folder. A folder that cannot be listed leaves the
     /// keys as they were: a node that is out of file handles must not lock its owner out.
-    pub(crate) fn at(&self, now: Timestamp) -> Arc<Ring> {
+    fn at(&self, now: Timestamp) -> Arc<Ring> {
         if is_turn(&self.refreshed, now, REFRESH_INTERVAL) {
             self.refresh_or_warn();
         }
@@ -249,7 +252,7 @@ impl KeyRing {
     }
 
     /// The keys for a key id that is not known: after a look at the folder, unless there was one within [`LOOK_INTERVAL`].
-    pub(crate) fn refreshed(&self, now: Timestamp) -> Arc<Ring> {
+    fn refreshed(&self, now: Timestamp) -> Arc<Ring> {
         if is_turn(&self.looked, now, LOOK_INTERVAL) {
             self.refresh_or_warn();
         }
@@ -280,6 +283,19 @@ impl KeyRing {
 
     fn snapshot(&self) -> Arc<Ring> {
         self.ring.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[async_trait]
+impl KeySet for KeyRing {
+    fn generation(&self, now: Timestamp) -> u64 {
+        self.at(now).generation
+    }
+
+    async fn find(&self, kid: &str, now: Timestamp) -> Option<Arc<VerifyingKey>> {
+        let known = self.at(now);
+        let key = known.find(kid).map(|key| key.verifying.clone());
+        key.or_else(|| self.refreshed(now).find(kid).map(|key| key.verifying.clone()))
     }
 }
 

@@ -1,10 +1,11 @@
 //! Who are you, and what may you: the node's keys, tokens made with them, their verification, and policy.
 //!
-//! A token is a JWT (RFC 9068) signed with Ed25519. [`KeyRing`] holds a node's keys, [`mint()`] makes a token with the
-//! current one, a [`Verifier`] turns a token into a [`bobbinet_core::Caller`] or says why not, and [`Policy`] decides what
+//! A token is a JWT (RFC 9068); the node signs its own with Ed25519. [`KeyRing`] holds a node's keys, [`mint()`] makes a token with the
+//! current one, a [`Verifier`] turns a token of one of its [`Issuer`]s into a [`bobbinet_core::Caller`] or says why not, and [`Policy`] decides what
 //! that caller may do. Who can read the key folder is the node's owner (DESIGN section 9).
 
 mod cache;
+mod issuer;
 mod keys;
 mod mint;
 mod owner;
@@ -12,6 +13,7 @@ mod policy;
 mod rejected;
 mod verify;
 
+pub use issuer::{Algorithm, Issuer, KeySet, VerifyingKey};
 pub use keys::{KEYS_MAX, KeyDescription, KeyRing, KeysError, LOOK_INTERVAL};
 pub use mint::{Claims, LIFETIME_DEFAULT, LIFETIME_MAX, MintError, mint};
 pub use owner::{KEYS_FOLDER, NODE_ISSUER, NODE_OWNER, NODE_TENANT, owner_token};

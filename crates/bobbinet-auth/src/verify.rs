@@ -1,20 +1,15 @@
 //! From a token to a caller: everything that RFC 8725 and RFC 9068 ask for and a JWT library leaves to its user.
 
-use std::{sync::Arc, time::Duration};
+use std::{str::FromStr, sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bobbinet_core::{Caller, Principal, Tenant, Timestamp, json::strict};
-use jsonwebtoken::Algorithm;
 use serde::{
     Deserialize, Deserializer,
     de::{DeserializeOwned, IgnoredAny},
 };
 
-use crate::{
-    KeyRing, LIFETIME_MAX, NODE_ISSUER, NODE_OWNER, Rejected,
-    cache::Cache,
-    keys::{Key, Ring},
-};
+use crate::{Algorithm, Issuer, LIFETIME_MAX, Rejected, VerifyingKey, cache::Cache};
 
 /// Bytes of a token: a dozen times the length of ours, and looked at before anything is decoded.
 pub const TOKEN_LENGTH_MAX: usize = 8 << 10;
@@ -25,8 +20,6 @@ pub const KEY_ID_LENGTH_MAX: usize = 128;
 /// What a verifier goes by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifierConfig {
-    /// The one issuer there is: [`NODE_ISSUER`].
-    pub issuer: String,
     /// The most time from `iat` to `exp`.
     pub lifetime_max: Duration,
     /// How far the clocks of two machines may differ.
@@ -37,12 +30,7 @@ pub struct VerifierConfig {
 
 impl Default for VerifierConfig {
     fn default() -> Self {
-        Self {
-            issuer: NODE_ISSUER.to_owned(),
-            lifetime_max: LIFETIME_MAX,
-            leeway: Duration::from_secs(30),
-            cached_tokens_max: 4_096,
-        }
+        Self { lifetime_max: LIFETIME_MAX, leeway: Duration::from_secs(30), cached_tokens_max: 4_096 }
     }
 }
 
@@ -50,28 +38,35 @@ impl Default for VerifierConfig {
 #[derive(Debug)]
 pub struct Verifier {
     config: VerifierConfig,
-    keys: Arc<KeyRing>,
+    issuers: Vec<Issuer>,
     cache: Cache<Verified>,
 }
 
 impl Verifier {
-    /// A verifier that trusts these keys.
-    pub fn new(config: VerifierConfig, keys: Arc<KeyRing>) -> Self {
+    /// A verifier that takes the tokens of these issuers.
+    pub fn new(config: VerifierConfig, issuers: Vec<Issuer>) -> Self {
         crate::install();
         let cache = Cache::new(config.cached_tokens_max);
-        Self { config, keys, cache }
+        Self { config, issuers, cache }
     }
 
     /// Who sends this token to the agent that goes by these names, each a URL. The token must be for exactly one of
     /// them. A reason not to let it in is for the log; see [`Rejected::PUBLIC`].
-    pub fn verify(&self, token: &str, audience: &[impl AsRef<str>], now: Timestamp) -> Result<Arc<Caller>, Rejected> {
+    ///
+    /// A token that was verified before is looked up in memory; for one that was not, an issuer's keys may have to be asked for.
+    pub async fn verify(
+        &self,
+        token: &str,
+        audience: &[impl AsRef<str>],
+        now: Timestamp,
+    ) -> Result<Arc<Caller>, Rejected> {
         if token.len() > TOKEN_LENGTH_MAX {
             return Err(Rejected::Oversized { length: token.len() });
         }
-        let ring = self.keys.at(now);
-        let verified = match self.cache.get(token, ring.generation, now) {
+        let verified = match self.cache.get(token, self.generation(now), now) {
             Some(verified) => verified,
-            None => self.verify_in_full(token, ring, now)?,
+            // Boxed, so that the far more frequent ones need not carry the room for it.
+            None => Box::pin(self.verify_in_full(token, now)).await?,
         };
         verified.times.check(&self.config, now)?;
         match audience.iter().any(|name| name.as_ref() == verified.audience) {
@@ -80,46 +75,61 @@ impl Verifier {
         }
     }
 
-    /// Checks all of a token but for which agent of this node it is, and keeps what it found.
-    fn verify_in_full(&self, token: &str, mut ring: Arc<Ring>, now: Timestamp) -> Result<Arc<Verified>, Rejected> {
-        let unsigned = Unsigned::parse(token)?;
-        if ring.find(&unsigned.kid).is_none() {
-            ring = self.keys.refreshed(now);
-        }
-        let Some(key) = ring.find(&unsigned.kid) else {
-            return Err(Rejected::UnknownKey { kid: unsigned.kid });
-        };
-        let verified = Arc::new(self.read(unsigned.signed_by(key)?)?);
-        verified.times.check(&self.config, now)?;
-        self.cache.insert(token, ring.generation, now, verified.times.end(), verified.clone());
-        Ok(verified)
+    /// Grows with every change of any issuer's keys.
+    fn generation(&self, now: Timestamp) -> u64 {
+        self.issuers.iter().map(|issuer| issuer.keys.generation(now)).sum()
     }
 
-    /// What signed claims say, if all that is needed is there and of the right issuer.
-    fn read(&self, claims: Claims) -> Result<Verified, Rejected> {
-        let issuer = required("iss", claims.iss)?;
-        if issuer != self.config.issuer {
-            return Err(Rejected::WrongIssuer { found: issuer });
+    /// Checks all of a token but for which agent of this node it is, and keeps what it found.
+    async fn verify_in_full(&self, token: &str, now: Timestamp) -> Result<Arc<Verified>, Rejected> {
+        let unsigned = Unsigned::parse(token)?;
+        // What it says of its issuer chooses the keys, and is believed only if one of them has signed it.
+        let claims: Claims = decode(unsigned.payload, "payload")?;
+        let Some(issuer) = self.issuers.iter().find(|issuer| claims.iss.as_ref() == Some(&issuer.name)) else {
+            return Err(Rejected::WrongIssuer { found: required("iss", claims.iss)? });
+        };
+        if !issuer.algorithms.contains(&unsigned.algorithm) {
+            return Err(Rejected::WrongAlgorithm);
         }
-        required("jti", claims.jti)?;
-        let audience = required("aud", claims.aud)?.one()?;
-        let times = Times {
-            issued: required("iat", claims.iat)?,
-            not_before: required("nbf", claims.nbf)?,
-            expires: required("exp", claims.exp)?,
+        let generation = self.generation(now);
+        let Some(key) = issuer.keys.find(&unsigned.kid, now).await else {
+            return Err(Rejected::UnknownKey { kid: unsigned.kid });
         };
-        let subject = required("sub", claims.sub)?;
-        let tenant = required("tenant", claims.tenant)?;
-        let caller = Caller {
-            principal: Principal::parse(&subject).map_err(|_| Rejected::Malformed("sub"))?,
-            tenant: Tenant::parse(&tenant).map_err(|_| Rejected::Malformed("tenant"))?,
-            // The issuer is the node itself, and the signature is by a key of its own.
-            is_owner: subject == NODE_OWNER,
-            scopes: claims.scope.unwrap_or_default().split_ascii_whitespace().map(str::to_owned).collect(),
-            chain: Vec::new(),
-        };
-        Ok(Verified { audience, times, caller: Arc::new(caller) })
+        unsigned.check_signature(&key)?;
+        let verified = Arc::new(read(issuer, claims)?);
+        verified.times.check(&self.config, now)?;
+        // A key that came or went meanwhile may have been this one: then it is looked for again the next time.
+        if self.generation(now) == generation {
+            self.cache.insert(token, generation, now, verified.times.end(), verified.clone());
+        }
+        Ok(verified)
     }
+}
+
+/// What signed claims of this issuer say, if all that is needed is there.
+fn read(issuer: &Issuer, claims: Claims) -> Result<Verified, Rejected> {
+    required("jti", claims.jti)?;
+    let audience = required("aud", claims.aud)?.one()?;
+    let times = Times {
+        issued: required("iat", claims.iat)?,
+        not_before: required("nbf", claims.nbf)?,
+        expires: required("exp", claims.exp)?,
+    };
+    let subject = required("sub", claims.sub)?;
+    let tenant = match &issuer.tenant {
+        Some(tenant) => tenant.clone(),
+        None => Tenant::parse(&required("tenant", claims.tenant)?).map_err(|_| Rejected::Malformed("tenant"))?,
+    };
+    let principal = format!("{}{subject}", issuer.prefix);
+    let caller = Caller {
+        principal: Principal::parse(&principal).map_err(|_| Rejected::Malformed("sub"))?,
+        tenant,
+        // By issuer and subject: another issuer may have a subject of that name.
+        is_owner: issuer.owner.as_ref() == Some(&subject),
+        scopes: claims.scope.unwrap_or_default().split_ascii_whitespace().map(str::to_owned).collect(),
+        chain: Vec::new(),
+    };
+    Ok(Verified { audience, times, caller: Arc::new(caller) })
 }
 
 /// What is left to check of a token with a good signature each time that it is used.
@@ -166,6 +176,7 @@ fn instant(seconds: u64) -> Timestamp {
 /// A token whose shape and header are right; whether anything in it is true is open.
 struct Unsigned<'a> {
     kid: String,
+    algorithm: Algorithm,
     message: &'a str,
     payload: &'a str,
     signature: &'a str,
@@ -186,19 +197,21 @@ impl<'a> Unsigned<'a> {
         if !header.typ.as_deref().is_some_and(is_access_token) {
             return Err(Rejected::WrongType);
         }
-        // All of the node's keys are Ed25519, so the algorithm is settled before a key is looked for.
-        if header.alg.as_deref() != Some("EdDSA") {
-            return Err(Rejected::WrongAlgorithm);
-        }
+        // `none` is no algorithm, and neither is one that nobody here knows.
+        let algorithm = header.alg.as_deref().and_then(|alg| Algorithm::from_str(alg).ok());
+        let algorithm = algorithm.ok_or(Rejected::WrongAlgorithm)?;
         let kid = header.kid.filter(|kid| is_key_id(kid)).ok_or(Rejected::Malformed("kid"))?;
-        Ok(Self { kid, message, payload, signature })
+        Ok(Self { kid, algorithm, message, payload, signature })
     }
 
-    /// The claims, if this key signed them.
-    fn signed_by(self, key: &Key) -> Result<Claims, Rejected> {
+    /// Whether this key has signed it, with the algorithm that is the key's.
+    fn check_signature(&self, key: &VerifyingKey) -> Result<(), Rejected> {
+        if key.algorithm != self.algorithm {
+            return Err(Rejected::WrongAlgorithm);
+        }
         let message = self.message.as_bytes();
-        match jsonwebtoken::crypto::verify(self.signature, message, &key.verifying, Algorithm::EdDSA) {
-            Ok(true) => decode(self.payload, "payload"),
+        match jsonwebtoken::crypto::verify(self.signature, message, &key.key, key.algorithm) {
+            Ok(true) => Ok(()),
             Ok(false) | Err(_) => Err(Rejected::BadSignature),
         }
     }

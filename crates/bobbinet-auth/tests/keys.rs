@@ -80,7 +80,7 @@ fn nothing_prints_a_private_key() {
     let node = Node::start();
     let pem = fs::read_to_string(node.file(&node.kid())).unwrap();
     let secret = pem.lines().nth(1).unwrap();
-    node.verifier.verify(&owner_token(node.data.path(), AGENT, at(0)).unwrap(), &[AGENT], at(0)).unwrap();
+    node.verify(&owner_token(node.data.path(), AGENT, at(0)).unwrap(), &[AGENT], at(0)).unwrap();
     let printed = format!("{:?} {:?} {}", node.keys, node.verifier, node.keys.jwks());
     assert!(printed.contains(&node.kid()));
     assert!(!printed.contains(&secret[secret.len() - 43..]) && !printed.contains("eyJ"), "{printed}");
@@ -105,7 +105,7 @@ fn a_rotation_breaks_no_token_on_its_way() {
     let made = other.new_key(common::at(0)).unwrap();
     let after = owner_token(node.data.path(), AGENT, at(0)).unwrap();
     for token in [&before, &after, &before, &after] {
-        assert!(node.verifier.verify(token, &[AGENT], at(0)).unwrap().is_owner);
+        assert!(node.verify(token, &[AGENT], at(0)).unwrap().is_owner);
     }
     let header = |token: &str| jsonwebtoken::decode_header(token).unwrap().kid.unwrap();
     assert_ne!(header(&before), header(&after));
@@ -121,10 +121,10 @@ fn a_bad_file_in_a_running_nodes_folder_keeps_no_removed_key_alive() {
     let file = node.file(&kid);
     fs::write(file.with_file_name("1-bad.pem"), "junk").unwrap();
     assert!(node.keys.refresh().is_err());
-    node.verifier.verify(&token, &[AGENT], at(1)).unwrap();
+    node.verify(&token, &[AGENT], at(1)).unwrap();
     fs::remove_file(file).unwrap();
     assert!(node.keys.refresh().is_err());
-    assert!(node.verifier.verify(&token, &[AGENT], at(1)).is_err());
+    assert!(node.verify(&token, &[AGENT], at(1)).is_err());
     assert_eq!(node.keys.list(), []);
 }
 
@@ -134,13 +134,13 @@ fn a_key_id_that_nobody_knows_is_looked_for_now_and_then() {
     let node = Node::start();
     let at_millis = |millis: u64| Timestamp::from_millis(at(0).as_millis() + millis);
     let made_up = node.token(node.header(json!({ "kid": "made-up" })), claims(json!({})));
-    assert!(node.verifier.verify(&made_up, &[AGENT], at(0)).is_err());
+    assert!(node.verify(&made_up, &[AGENT], at(0)).is_err());
     KeyRing::open(&node.data.path().join(KEYS_FOLDER)).unwrap().new_key(at(0)).unwrap();
     let token = owner_token(node.data.path(), AGENT, at(0)).unwrap();
     let interval = u64::try_from(LOOK_INTERVAL.as_millis()).unwrap();
     for (millis, is_known) in [(0, false), (interval - 1, false), (interval, true)] {
-        assert!(node.verifier.verify(&made_up, &[AGENT], at_millis(millis)).is_err());
-        assert_eq!(node.verifier.verify(&token, &[AGENT], at_millis(millis)).is_ok(), is_known, "after {millis} ms");
+        assert!(node.verify(&made_up, &[AGENT], at_millis(millis)).is_err());
+        assert_eq!(node.verify(&token, &[AGENT], at_millis(millis)).is_ok(), is_known, "after {millis} ms");
     }
 }
 
@@ -155,8 +155,8 @@ fn a_key_that_is_planted_while_the_node_runs_is_not_taken() {
     let mut second = 0;
     let mut is_taken = || {
         second += 1;
-        assert!(node.verifier.verify(&own, &[AGENT], at(second)).is_ok(), "the node's own key goes on");
-        node.verifier.verify(&token, &[AGENT], at(second)).is_ok()
+        assert!(node.verify(&own, &[AGENT], at(second)).is_ok(), "the node's own key goes on");
+        node.verify(&token, &[AGENT], at(second)).is_ok()
     };
     // Into a folder that was opened to others after the start.
     for mode in [0o777, 0o770, 0o702] {
@@ -216,7 +216,7 @@ fn a_token_lives_a_second_at_least_and_fifteen_minutes_at_most() {
         match mint(&node.keys, &claims) {
             Ok(token) => {
                 assert!(is_fine, "{lifetime:?}");
-                let caller = node.verifier.verify(&token, &[AGENT], at(0)).unwrap();
+                let caller = node.verify(&token, &[AGENT], at(0)).unwrap();
                 assert_eq!((caller.principal.as_str(), caller.is_owner), ("crypto", false));
                 assert_eq!(caller.scopes, ["read", "write"]);
             }
@@ -249,7 +249,7 @@ fn the_owner_may_do_everything_and_nobody_else_anything() {
     let policy = Policy::owner_only();
     for (subject, is_allowed) in [("node-owner", true), ("crypto", false)] {
         let token = node.token(node.header(json!({})), claims(json!({ "sub": subject })));
-        let caller = node.verifier.verify(&token, &[AGENT], at(0)).unwrap();
+        let caller = node.verify(&token, &[AGENT], at(0)).unwrap();
         for operation in [
             Action::Send(&agent),
             Action::Get(&agent),

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use bobbinet_auth::{KEYS_FOLDER, KeyRing, Policy, Verifier, VerifierConfig, owner_token};
+use bobbinet_auth::{Issuer, KEYS_FOLDER, KeyRing, Policy, Verifier, VerifierConfig, owner_token};
 use bobbinet_core::{AgentName, Limits};
 use bobbinet_engine::{Agent, Engine, Setup, SystemWorld, World};
 use bobbinet_gateway::{Gateway, GatewayLimits, GatewaySetup};
@@ -57,7 +57,7 @@ async fn node(arguments: &Arguments, name: AgentName, agent: Arc<dyn Agent>) -> 
     let site = Site::new(SiteSetup {
         gateway,
         keys: keys.clone(),
-        verifier: Verifier::new(VerifierConfig::default(), keys),
+        verifier: Verifier::new(VerifierConfig::default(), vec![Issuer::node(keys)]),
         mount: Mount::Root(name.clone()),
         listen: listener.local_addr()?,
         addresses: Vec::new(),

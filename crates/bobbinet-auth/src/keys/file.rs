@@ -5,6 +5,7 @@ use std::{
     io::{self, Read, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use aws_lc_rs::{
@@ -20,6 +21,7 @@ use jsonwebtoken::{DecodingKey, EncodingKey};
 use uuid::Uuid;
 
 use super::{KEYS_MAX, KeysError};
+use crate::{Algorithm, VerifyingKey};
 
 /// Bytes of a key file: an Ed25519 key takes 119, and nothing else belongs here.
 const FILE_LENGTH_MAX: u64 = 4 << 10;
@@ -48,7 +50,7 @@ pub(crate) struct Key {
     /// The public half as a JWK has it.
     pub(crate) x: String,
     pub(crate) signing: EncodingKey,
-    pub(crate) verifying: DecodingKey,
+    pub(crate) verifying: Arc<VerifyingKey>,
 }
 
 impl Key {
@@ -84,7 +86,8 @@ impl Key {
         let public = pair.public_key().as_ref();
         let x = URL_SAFE_NO_PAD.encode(public);
         let is_named_right = thumbprint(&x) == name.kid;
-        is_named_right.then(|| Self { name, x, signing, verifying: DecodingKey::from_ed_der(public) })
+        let verifying = VerifyingKey::new(Algorithm::EdDSA, DecodingKey::from_ed_der(public))?;
+        is_named_right.then(|| Self { name, x, signing, verifying: Arc::new(verifying) })
     }
 }
 

@@ -3,8 +3,9 @@
 use std::{path::PathBuf, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use bobbinet_auth::{KEYS_FOLDER, KeyRing, Verifier, VerifierConfig};
-use bobbinet_core::Timestamp;
+use bobbinet_auth::{Issuer, KEYS_FOLDER, KeyRing, Rejected, Verifier, VerifierConfig};
+use bobbinet_core::{Caller, Timestamp};
+use futures::FutureExt;
 use jsonwebtoken::{Algorithm, EncodingKey};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -28,8 +29,18 @@ impl Node {
     pub(crate) fn start() -> Self {
         let data = tempfile::tempdir().unwrap();
         let keys = Arc::new(KeyRing::open_or_create(&data.path().join(KEYS_FOLDER), at(0)).unwrap());
-        let verifier = Verifier::new(VerifierConfig::default(), keys.clone());
+        let verifier = Verifier::new(VerifierConfig::default(), vec![Issuer::node(keys.clone())]);
         Self { data, keys, verifier }
+    }
+
+    /// Asks the verifier. Keys in a folder are there at once, so there is nothing to wait for.
+    pub(crate) fn verify(
+        &self,
+        token: &str,
+        audience: &[impl AsRef<str>],
+        now: Timestamp,
+    ) -> Result<Arc<Caller>, Rejected> {
+        self.verifier.verify(token, audience, now).now_or_never().unwrap()
     }
 
     pub(crate) fn kid(&self) -> String {

@@ -9,10 +9,13 @@ use http::{HeaderMap, header};
 use super::site::{Mounted, Site};
 
 /// The caller that the request's token names. The reason why there is none is for the log alone.
-pub(super) fn caller(site: &Site, agent: &Mounted, headers: &HeaderMap) -> Result<Arc<Caller>, Rejected> {
+pub(super) async fn caller(site: &Site, agent: &Mounted, headers: &HeaderMap) -> Result<Arc<Caller>, Rejected> {
     let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let now = site.gateway.now();
-    let result = bearer(authorization).and_then(|token| site.verifier.verify(token, &agent.audiences, now));
+    let result = match bearer(authorization) {
+        Ok(token) => site.verifier.verify(token, &agent.audiences, now).await,
+        Err(rejected) => Err(rejected),
+    };
     if let Err(rejected) = &result {
         tracing::debug!(agent = %agent.name, reason = %rejected, "refused a caller");
     }

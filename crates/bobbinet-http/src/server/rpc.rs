@@ -59,7 +59,7 @@ async fn answer_to(
 ) -> Response {
     let limits = &site.limits;
     // Who is not known takes no place from those who are, however slowly he sends.
-    let caller = match auth::caller(site, agent, &parts.headers) {
+    let caller = match auth::caller(site, agent, &parts.headers).await {
         Ok(caller) => caller,
         Err(rejected) => return body::refused(&body, unauthenticated(&rejected)),
     };

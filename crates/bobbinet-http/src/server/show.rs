@@ -18,7 +18,7 @@ use super::{
 
 /// Answers `GET …/bobbinet/tasks/ID`.
 pub(super) async fn answer(site: &Arc<Site>, agent: &Mounted, id: &str, headers: &HeaderMap) -> Response {
-    let caller = match auth::caller(site, agent, headers) {
+    let caller = match auth::caller(site, agent, headers).await {
         Ok(caller) => caller,
         Err(rejected) => return rpc::unauthenticated(&rejected),
     };

@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
-use bobbinet_auth::{Claims, KeyRing, NODE_ISSUER, NODE_OWNER, NODE_TENANT, Policy, Verifier, VerifierConfig, mint};
+use bobbinet_auth::{
+    Claims, Issuer, KeyRing, NODE_ISSUER, NODE_OWNER, NODE_TENANT, Policy, Verifier, VerifierConfig, mint,
+};
 use bobbinet_core::{AgentName, Limits, Principal, Tenant, Timestamp};
 use bobbinet_engine::{Agent, Engine, Setup, SystemWorld, World};
 use bobbinet_gateway::{Gateway, GatewayLimits, GatewaySetup};
@@ -108,7 +110,7 @@ impl Node {
         let site = Site::new(SiteSetup {
             gateway,
             keys: keys.clone(),
-            verifier: Verifier::new(VerifierConfig::default(), keys.clone()),
+            verifier: Verifier::new(VerifierConfig::default(), vec![Issuer::node(keys.clone())]),
             mount: if form.is_root { Mount::Root(name("worker")) } else { Mount::EachByName },
             listen: address,
             addresses: Vec::new(),

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use bobbinet_auth::{KEYS_FOLDER, KeyRing, Policy, Verifier, VerifierConfig};
+use bobbinet_auth::{Issuer, KEYS_FOLDER, KeyRing, Policy, Verifier, VerifierConfig};
 use bobbinet_core::AgentName;
 use bobbinet_engine::{Agent, Engine, EngineError, Setup, SystemWorld, World};
 use bobbinet_gateway::{Gateway, GatewayLimits, GatewaySetup};
@@ -264,7 +264,7 @@ fn site(
     });
     let setup = SiteSetup {
         gateway,
-        verifier: Verifier::new(VerifierConfig::default(), keys.clone()),
+        verifier: Verifier::new(VerifierConfig::default(), vec![Issuer::node(keys.clone())]),
         keys,
         mount,
         listen,

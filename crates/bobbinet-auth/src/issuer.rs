@@ -1,0 +1,85 @@
+//! Who signs tokens, with which keys, and how much of what they say is believed.
+
+use std::{fmt, sync::Arc};
+
+use async_trait::async_trait;
+use bobbinet_core::{Tenant, Timestamp};
+use jsonwebtoken::DecodingKey;
+
+pub use jsonwebtoken::Algorithm;
+
+use crate::{KeyRing, NODE_ISSUER, NODE_OWNER};
+
+/// A key that signatures are checked with, for one algorithm: a key that served two could be tricked into the weaker one (RFC 8725
+/// section 3.1).
+pub struct VerifyingKey {
+    pub(crate) algorithm: Algorithm,
+    pub(crate) key: DecodingKey,
+}
+
+impl VerifyingKey {
+    /// `None` for an algorithm whose key would be a secret of both sides: such a key is nobody's signature.
+    pub fn new(algorithm: Algorithm, key: DecodingKey) -> Option<Self> {
+        match algorithm {
+            Algorithm::ES256
+            | Algorithm::ES384
+            | Algorithm::RS256
+            | Algorithm::RS384
+            | Algorithm::RS512
+            | Algorithm::PS256
+            | Algorithm::PS384
+            | Algorithm::PS512
+            | Algorithm::EdDSA => Some(Self { algorithm, key }),
+            // Those with a shared secret, and what nobody here knows.
+            Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 | _ => None,
+        }
+    }
+}
+
+/// Without the key.
+impl fmt::Debug for VerifyingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VerifyingKey").field("algorithm", &self.algorithm).finish_non_exhaustive()
+    }
+}
+
+/// The public keys of an issuer: in a folder, in a file, or somewhere that must be asked.
+#[async_trait]
+pub trait KeySet: fmt::Debug + Send + Sync + 'static {
+    /// Grows with every change of the set; what was verified under another one must be verified again. Quick: asked for every token.
+    fn generation(&self, now: Timestamp) -> u64;
+
+    /// The key with this id. May ask elsewhere for one that is not known, within bounds of its own.
+    async fn find(&self, kid: &str, now: Timestamp) -> Option<Arc<VerifyingKey>>;
+}
+
+/// One whose tokens are taken.
+#[derive(Clone, Debug)]
+pub struct Issuer {
+    /// What its tokens have as `iss`.
+    pub name: String,
+    /// What it signs with.
+    pub keys: Arc<dyn KeySet>,
+    /// The algorithms that it may use; a token of any other is refused before a key is looked for.
+    pub algorithms: Vec<Algorithm>,
+    /// The subject who is the node's owner, if one is. Another issuer's subject of that name is somebody else.
+    pub owner: Option<String>,
+    /// What its subjects' principals begin with, so that two issuers' subjects of one name are two. Empty for the node itself.
+    pub prefix: String,
+    /// The tenant of all its subjects; `None` if each token says its own.
+    pub tenant: Option<Tenant>,
+}
+
+impl Issuer {
+    /// The node itself, with its own keys.
+    pub fn node(keys: Arc<KeyRing>) -> Self {
+        Self {
+            name: NODE_ISSUER.to_owned(),
+            keys,
+            algorithms: vec![Algorithm::EdDSA],
+            owner: Some(NODE_OWNER.to_owned()),
+            prefix: String::new(),
+            tenant: None,
+        }
+    }
+}
