@@ -5,7 +5,7 @@ use std::{
     fmt::{self, Write as _},
     panic::{self, AssertUnwindSafe},
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -199,6 +199,8 @@ pub(crate) struct Inner {
     pub(crate) opened_at: Duration,
     /// Whether it was said that the clock went forward by itself.
     pub(crate) has_stepped: AtomicBool,
+    /// Tasks whose damage was told of.
+    pub(crate) damage_told: Mutex<BTreeSet<TaskId>>,
     /// Owns every future that the engine starts.
     pub(crate) tracker: TaskTracker,
     /// No new work.
@@ -233,6 +235,7 @@ impl Engine {
             runner: RunnerId::new(world.uuid()),
             tasks: Arc::new(Streams::new(store.clone(), world.clone(), &limits)),
             kinds: Kinds::default(),
+            damage_told: Mutex::default(),
             doubts: Doubts::default(),
             opened: world.now(),
             opened_at: world.monotonic(),

@@ -2,7 +2,7 @@
 //! invariant 4). There is no other recovery code.
 
 use std::{
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
@@ -27,6 +27,9 @@ const FORGET_MAX: usize = 1_024;
 
 /// How many tasks one look tells that their time is up, or that their agent is gone.
 const ACTS_MAX: usize = 1_024;
+
+/// Of how many damaged tasks it is remembered that they were told of; further ones are found by `bobbinet store check`.
+const DAMAGE_TOLD_MAX: usize = 1_024;
 
 /// What one look has done, so that it stays short.
 #[derive(Debug, Default)]
@@ -80,12 +83,15 @@ impl Inner {
                 State::InputRequired | State::AuthRequired => looked.act(|| self.expire(id, &summary)),
                 State::Working => match self.take_up(&id).await {
                     // One task that cannot be read keeps nobody else waiting. Whoever asks for it is told why.
-                    Err(EngineError::Corrupt(why)) => error!(task = %id, why, "a task cannot be taken up"),
+                    Err(EngineError::Corrupt(why)) => self.tell_damage(id, &why, "a task cannot be taken up"),
                     taken_up => taken_up?,
                 },
                 State::Completed | State::Failed | State::Canceled | State::Rejected => {
                     if looked.forgotten < FORGET_MAX {
-                        self.forget(&stream, &id, &summary).await?;
+                        match self.forget(&stream, &id, &summary).await {
+                            Err(EngineError::Corrupt(why)) => self.tell_damage(id, &why, "a task cannot be forgotten"),
+                            forgotten => forgotten?,
+                        }
                         looked.forgotten += 1;
                     }
                 }
@@ -106,6 +112,14 @@ impl Inner {
         }
         self.accounts.prune();
         Ok(())
+    }
+
+    /// Says once what each look finds anew.
+    fn tell_damage(&self, id: TaskId, why: &str, what: &'static str) {
+        let mut told = self.damage_told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.len() < DAMAGE_TOLD_MAX && told.insert(id) {
+            error!(task = %id, why, "{what}");
+        }
     }
 
     async fn forget(&self, stream: &StreamId, id: &TaskId, summary: &Summary) -> Result<(), EngineError> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bobbinet_core::{Limits, Refused, State};
 use bobbinet_engine::{EngineError, Filter};
 
-use crate::lab::{Lab, caller, kept, name_of, until};
+use crate::lab::{Lab, begin, caller, kept, name_of, until};
 
 #[tokio::test(start_paused = true)]
 async fn a_damaged_task_is_listed_and_read_as_damaged_and_can_be_ended() {
@@ -80,5 +80,27 @@ async fn a_damaged_task_keeps_no_node_from_starting_when_its_agent_comes_back() 
     let read = engine.get(&ann, &tool, &damaged).await.unwrap();
     assert!(read.status_message.as_ref().unwrap().text().contains("damaged"));
     assert_eq!(engine.cancel(&ann, &tool, &damaged).await.unwrap().state, State::Canceled);
+    engine.shutdown(Duration::ZERO).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_cannot_be_forgotten_keeps_no_other_from_it() {
+    let lab = Lab::new(Limits::default());
+    let (engine, ann, tool) = (lab.open(&["tool"]).await, caller("ann"), name_of("tool"));
+    lab.let_go(3);
+    let mut tasks = Vec::new();
+    for _ in 0..3 {
+        tasks.push(begin(&engine, &ann, "work").unwrap().settled().await.unwrap().id);
+    }
+    // The oldest of them is looked at first.
+    *lab.store.stuck.lock().unwrap() = Some(tasks[0].stream());
+    lab.clock.forward(Limits::default().retention() + Duration::from_secs(1));
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    for (id, is_there) in tasks.iter().zip([true, false, false]) {
+        assert_eq!(engine.get(&ann, &tool, id).await.is_ok(), is_there, "{id}");
+    }
+    *lab.store.stuck.lock().unwrap() = None;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(engine.get(&ann, &tool, &tasks[0]).await.err(), Some(EngineError::NotFound));
     engine.shutdown(Duration::ZERO).await;
 }

@@ -258,6 +258,8 @@ pub(crate) struct Counting {
     is_vague: AtomicBool,
     /// The logs that cannot be read, and why not.
     unread: Mutex<BTreeMap<StreamId, StoreError>>,
+    /// A stream that cannot be forgotten.
+    pub(crate) stuck: Mutex<Option<StreamId>>,
     /// Whether the next look at what is due panics.
     pub(crate) panics_over_due: AtomicBool,
     /// Whether the next commit panics: before it is kept, or after.
@@ -384,6 +386,9 @@ impl Store for Counting {
     }
 
     async fn forget(&self, id: &StreamId) -> Result<(), StoreError> {
+        if self.stuck.lock().unwrap().as_ref() == Some(id) {
+            return Err(StoreError::Corrupt("its marks cannot be read".to_owned()));
+        }
         self.memory.forget(id).await
     }
 

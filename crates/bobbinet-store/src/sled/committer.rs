@@ -57,7 +57,7 @@ pub(super) enum Operation {
 #[derive(Debug)]
 enum Answer {
     Commit(oneshot::Sender<Result<(), CommitError>>, Result<(), CommitError>),
-    Store(oneshot::Sender<Result<(), StoreError>>),
+    Store(oneshot::Sender<Result<(), StoreError>>, Result<(), StoreError>),
 }
 
 /// Why the committer cannot go on.
@@ -142,7 +142,7 @@ impl Committer {
             // Whoever no longer waits has said so by going away.
             match answer {
                 Answer::Commit(answer, result) => drop(answer.send(result)),
-                Answer::Store(answer) => drop(answer.send(Ok(()))),
+                Answer::Store(answer, result) => drop(answer.send(result)),
             }
         }
         crash::point("publish-after");
@@ -182,17 +182,17 @@ impl Committer {
                 }
                 Operation::Mark(stream, reader, at, answer) => {
                     group.mark(&stream, &reader, at);
-                    answers.push(Answer::Store(answer));
+                    answers.push(Answer::Store(answer, Ok(())));
                 }
                 Operation::Trim(stream, before, answer) => {
                     group.trim(&stream, before)?;
                     budget += sweep::CHUNKS_PER_REMOVAL;
-                    answers.push(Answer::Store(answer));
+                    answers.push(Answer::Store(answer, Ok(())));
                 }
                 Operation::Forget(stream, answer) => {
-                    group.forget(&stream)?;
+                    let result = group.forget(&stream)?;
                     budget += sweep::CHUNKS_PER_REMOVAL;
-                    answers.push(Answer::Store(answer));
+                    answers.push(Answer::Store(answer, result));
                 }
                 Operation::Tick => budget += sweep::CHUNKS_PER_TICK,
             }

@@ -16,7 +16,7 @@ use super::{
     keys, read,
     stamp::Stamp,
 };
-use crate::{CommitError, Idempotency, Key, Summary, Version};
+use crate::{CommitError, Idempotency, Key, StoreError, Summary, Version};
 
 /// How many times more old idempotency keys are looked at when there is no room for a new one.
 const KEYS_LOOKED_AT_WHEN_FULL: usize = 64;
@@ -58,6 +58,8 @@ pub(super) enum Broken {
     Sled(#[source] SledError),
     #[error("reading what a commit depends on")]
     Damaged(#[from] Damaged),
+    #[error("reading what a commit depends on: {0}")]
+    Unreadable(String),
 }
 
 impl From<::sled::Error> for Broken {
@@ -264,22 +266,37 @@ impl<'a> Group<'a> {
         Ok(())
     }
 
-    /// Drops a stream. Its bodies stay where they are until they are swept up.
-    pub(super) fn forget(&mut self, stream: &StreamId) -> Result<(), Broken> {
-        let Some(seen) = self.seen(stream) else { return Ok(()) };
+    /// Drops a stream, or says why not: then it has changed nothing. Its bodies stay where they are until they are swept up.
+    pub(super) fn forget(&mut self, stream: &StreamId) -> Result<Result<(), StoreError>, Broken> {
+        let Some(seen) = self.seen(stream) else { return Ok(Ok(())) };
         let Seen { cells, blobs, .. } = *seen;
+        let mut beginnings = vec![keys::marks(stream)];
+        beginnings.extend(cells.then(|| keys::cells(stream)));
+        let mut removed = Vec::new();
+        for beginning in &beginnings {
+            match self.kept(beginning) {
+                Ok(kept) => removed.extend(kept),
+                // What would stay could be taken for a later stream's: this one stays, and keeps nobody else.
+                Err(damage @ StoreError::Corrupt(_)) => return Ok(Err(damage)),
+                Err(error @ (StoreError::Unavailable(_) | StoreError::BadPageToken)) => {
+                    return Err(Broken::Unreadable(error.to_string()));
+                }
+            }
+        }
         if blobs {
             self.release(stream, u32::MAX)?;
         }
-        if cells {
-            self.remove_all(&keys::cells(stream))?;
+        self.others.extend(removed.into_iter().map(|key| (key, None)));
+        for beginning in beginnings {
+            for (_, value) in self.others.range_mut(beginning.clone()..keys::after(&beginning)) {
+                *value = None;
+            }
         }
-        self.remove_all(&keys::marks(stream))?;
         self.others.insert(keys::forgotten(stream), Some(codec::write_number(self.next - 1)));
         self.garbage += 1 + self.index.get(stream).map_or(0, |entry| entry.steps.all().len() as u64);
         self.effects.push(Effect::Forgotten(stream.clone()));
         self.seen.insert(stream.clone(), None);
-        Ok(())
+        Ok(Ok(()))
     }
 
     /// The group as it is to be written. Chunks of heads come after the bodies that they name.
@@ -439,15 +456,11 @@ impl<'a> Group<'a> {
         Ok(())
     }
 
-    /// Removes all keys that begin like this, those that this group has written as well.
-    fn remove_all(&mut self, beginning: &[u8]) -> Result<(), Broken> {
-        for key in self.shared.tree.scan_prefix(beginning).keys() {
-            self.others.insert(key?.to_vec(), None);
-        }
-        for (_, value) in self.others.range_mut(beginning.to_vec()..keys::after(beginning)) {
-            *value = None;
-        }
-        Ok(())
+    /// All keys in the tree that begin like this.
+    fn kept(&self, beginning: &[u8]) -> Result<Vec<Vec<u8>>, StoreError> {
+        let scan = self.shared.tree.scan_prefix(beginning).keys();
+        let keys = || scan.map(|key| key.map(|key| key.to_vec())).collect::<Result<_, _>>();
+        read::guarded(keys)?.map_err(read::store_error)
     }
 
     /// Takes the stream's name off the blobs of records up to `to`, and off those of cells if all of it goes.
