@@ -329,7 +329,7 @@ fn two_signals_within_a_second_are_one() {
     let folder = tempfile::tempdir().unwrap();
     let program = env!("CARGO_BIN_EXE_bobbinet");
     let config = format!(
-        "node: {{ listen: \"127.0.0.1:0\", data: ./data, lame_duck: 1500ms }}\nagents:\n  \
+        "node: {{ listen: \"127.0.0.1:0\", data: ./data, pre_stop_delay: 1500ms }}\nagents:\n  \
          one: {{ mcp: {{ command: [{program:?}, demo-server, notes, ./one] }} }}\n"
     );
     std::fs::write(folder.path().join("bobbinet.yaml"), config).unwrap();

@@ -17,7 +17,7 @@ pub trait Agent: fmt::Debug + Send + Sync + 'static {
     fn prepare(&self, request: &Request<'_>) -> Plan;
 
     /// How many calls it takes at a time. A task beyond that waits, submitted.
-    fn call_slots(&self) -> usize;
+    fn max_concurrency(&self) -> usize;
 
     /// Whether it can take calls now, and why not if it cannot. For `/readyz`; tasks are accepted all the same.
     fn ready(&self) -> Result<(), String>;

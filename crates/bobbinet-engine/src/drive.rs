@@ -134,7 +134,7 @@ impl Inner {
         if state.beside.claim.is_some() {
             return None;
         }
-        let claim = task.claim.filter(|claim| self.doubts.take(&live.id, *claim))?;
+        let claim = task.claim.filter(|claim| self.uncertain.take(&live.id, *claim))?;
         let permit = held.0.take()?;
         state.beside.claim = Some(claim);
         drop(state);
@@ -173,7 +173,7 @@ impl Hooks<Task> for Arc<Inner> {
         bobbinet_store::crash::point(if after.open_call().is_some() { "intent-after" } else { "outcome-after" });
         self.count(live, before, after);
         drop(on_its_way);
-        self.doubts.settle(&live.id);
+        self.uncertain.settle(&live.id);
     }
 
     /// A task that waits for its run stands in line, a run that was claimed begins.
@@ -222,7 +222,7 @@ impl Hooks<Task> for Arc<Inner> {
         self.accounts.doubt();
         let claim = after.claim.filter(|claim| claim.runner == self.runner);
         if let Some(claim) = claim.filter(|_| before.and_then(|before| before.claim) != claim) {
-            self.doubts.note(live.id, claim);
+            self.uncertain.note(live.id, claim);
         }
     }
 

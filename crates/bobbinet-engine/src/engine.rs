@@ -21,12 +21,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     Agent, EngineError, Follower, Handle, Request, Resumed, World,
     accounts::{Accounts, Kind},
-    doubts::Doubts,
     kinds::Kinds,
     live::{Live, Queued},
     slots::Slots,
     streams::{Streams, fold},
     task_live::{LiveTask, TaskHeld},
+    uncertain::UncertainClaims,
     unserved,
 };
 
@@ -166,12 +166,12 @@ pub struct Engine {
     pub(crate) inner: Arc<Inner>,
 }
 
-pub(crate) struct Seat {
+pub(crate) struct RegisteredAgent {
     pub(crate) agent: Arc<dyn Agent>,
     pub(crate) slots: Arc<Slots>,
 }
 
-impl Seat {
+impl RegisteredAgent {
     /// What the agent makes of a message. One over which it panics is refused, and told of in the log: nothing that a caller
     /// says ends a request without an answer.
     fn prepare(&self, request: &Request<'_>) -> Plan {
@@ -187,13 +187,13 @@ pub(crate) struct Inner {
     pub(crate) world: Arc<dyn World>,
     pub(crate) limits: Limits,
     pub(crate) runner: RunnerId,
-    pub(crate) seats: BTreeMap<AgentName, Seat>,
+    pub(crate) seats: BTreeMap<AgentName, RegisteredAgent>,
     /// All tasks: where they are kept ready, read and committed.
     pub(crate) tasks: Arc<Streams<Task>>,
     /// Other kinds of aggregates.
     pub(crate) kinds: Kinds,
     /// Claims that may be in the log, and have no run.
-    pub(crate) doubts: Doubts,
+    pub(crate) uncertain: UncertainClaims,
     /// When it was opened, by the clock, and by the time that only passes.
     pub(crate) opened: Timestamp,
     pub(crate) opened_at: Duration,
@@ -226,7 +226,7 @@ impl Engine {
             .into_iter()
             .map(|(name, agent)| {
                 let slots = Slots::new(agent.clone());
-                (name, Seat { agent, slots })
+                (name, RegisteredAgent { agent, slots })
             })
             .collect();
         let census = store.census().await?;
@@ -236,7 +236,7 @@ impl Engine {
             tasks: Arc::new(Streams::new(store.clone(), world.clone(), &limits)),
             kinds: Kinds::default(),
             damage_told: Mutex::default(),
-            doubts: Doubts::default(),
+            uncertain: UncertainClaims::default(),
             opened: world.now(),
             opened_at: world.monotonic(),
             has_stepped: AtomicBool::new(false),

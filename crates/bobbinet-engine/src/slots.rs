@@ -63,7 +63,7 @@ impl State {
 
 impl Slots {
     pub(crate) fn new(agent: Arc<dyn Agent>) -> Arc<Self> {
-        let max = agent.call_slots().max(1);
+        let max = agent.max_concurrency().max(1);
         Arc::new(Self { agent, max, state: Mutex::default(), freed: Notify::new() })
     }
 
@@ -257,7 +257,7 @@ mod tests {
             unreachable!("nobody asks")
         }
 
-        fn call_slots(&self) -> usize {
+        fn max_concurrency(&self) -> usize {
             1
         }
 

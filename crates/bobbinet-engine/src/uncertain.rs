@@ -16,13 +16,13 @@ const DOUBTS_MAX: usize = 1_024;
 
 /// The newest claim in doubt of each task, until a commit for the task is known to be kept.
 #[derive(Debug, Default)]
-pub(crate) struct Doubts {
+pub(crate) struct UncertainClaims {
     claims: Mutex<BTreeMap<TaskId, Claim>>,
     /// Whether there may be any: hardly ever, and every commit asks.
     is_any: AtomicBool,
 }
 
-impl Doubts {
+impl UncertainClaims {
     /// The commit of this claim may have been kept.
     pub(crate) fn note(&self, id: TaskId, claim: Claim) {
         let mut claims = self.claims();

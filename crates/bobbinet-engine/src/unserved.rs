@@ -13,7 +13,7 @@ use tracing::{error, warn};
 
 use crate::{
     EngineError,
-    engine::{Inner, Seat},
+    engine::{Inner, RegisteredAgent},
 };
 
 /// How many tasks are told at a time that their agent is back.
@@ -23,7 +23,7 @@ const AT_A_TIME: usize = 64;
 const PAGE: usize = 1_000;
 
 /// The agents that have tasks and are not configured.
-pub(crate) fn agents(census: &[Census], seats: &BTreeMap<AgentName, Seat>) -> BTreeSet<AgentName> {
+pub(crate) fn agents(census: &[Census], seats: &BTreeMap<AgentName, RegisteredAgent>) -> BTreeSet<AgentName> {
     let names = census.iter().filter(|line| !seats.contains_key(&*line.agent));
     names.filter_map(|line| AgentName::parse(&line.agent).ok()).collect()
 }

@@ -63,7 +63,7 @@ impl Agent for Parrot {
         Plan::Call(Arc::new(call))
     }
 
-    fn call_slots(&self) -> usize {
+    fn max_concurrency(&self) -> usize {
         4
     }
 

@@ -78,8 +78,8 @@ impl Agent for McpAgent {
         }
     }
 
-    fn call_slots(&self) -> usize {
-        self.shared.config.call_slots.max(1)
+    fn max_concurrency(&self) -> usize {
+        self.shared.config.max_concurrency.max(1)
     }
 
     fn ready(&self) -> Result<(), String> {

@@ -12,6 +12,7 @@ use crate::{
     blame::{Deed, Standing},
     checking,
     fields::Fields,
+    in_flight::Seat,
     lane::{Guest, Manner, Owner, Place},
     listen::{Listener, Target, Word, canceled, canceled_before, not_asked, put, time_is_up, unknown, unreadable},
     mailbox::RpcError,
@@ -21,7 +22,6 @@ use crate::{
     schema::Work,
     session::Link,
     supervise::Shared,
-    tap::Seat,
 };
 
 /// Rounds of question and answer that one call may take (2026-07-28): a server that asks without an end is broken.
@@ -297,12 +297,12 @@ impl Caller<'_> {
                 Err(broken) => (Word::NotSent(broken), false),
                 Ok(exchange) => {
                     let word = Listener::new(&server, run, target, round, &exchange).listen().await;
-                    (word, link.tap.was_passed_over(exchange.serial))
+                    (word, link.in_flight.was_passed_over(exchange.serial))
                 }
             };
             // Nobody is kept out while the caller of an answered request is asked for more.
             drop(place);
-            if link.tap.broken().is_none() {
+            if link.in_flight.broken().is_none() {
                 server.lane.blame.lived(self.deed);
             }
             let questions = match word {

@@ -19,7 +19,7 @@ pub struct McpConfig {
     /// Where it runs; our own working directory if not said.
     pub cwd: Option<PathBuf>,
     /// Which generation of the protocol it is spoken to in.
-    pub era: Era,
+    pub era: ProtocolEra,
     /// What it means to run each tool twice, by the operator's word.
     pub effects: BTreeMap<String, Effect>,
     /// Whether the server's own hints count for tools that `effects` does not name.
@@ -48,7 +48,7 @@ pub struct McpConfig {
     /// How long calls of single tools may go without a word of the server, instead of `limits.idle_ms`.
     pub timeouts: BTreeMap<String, Duration>,
     /// How many calls the server takes at a time.
-    pub call_slots: usize,
+    pub max_concurrency: usize,
     /// The URI of the extension by which a message names its skill.
     pub extension_uri: &'static str,
     /// Whether it is kept from seeing this node's keys and store.
@@ -59,7 +59,7 @@ pub struct McpConfig {
 
 impl McpConfig {
     /// How many calls a server takes at a time, if nobody says otherwise.
-    pub const CALL_SLOTS: usize = 8;
+    pub const MAX_CONCURRENCY: usize = 8;
 
     /// A server of which only the command is known.
     pub fn new(name: &str, command: &str, args: &[&str]) -> Self {
@@ -69,7 +69,7 @@ impl McpConfig {
             args: args.iter().map(|&arg| arg.to_owned()).collect(),
             env: BTreeMap::new(),
             cwd: None,
-            era: Era::Auto,
+            era: ProtocolEra::Auto,
             effects: BTreeMap::new(),
             trust_hints: false,
             interactive: Vec::new(),
@@ -83,7 +83,7 @@ impl McpConfig {
             provider: None,
             skills: BTreeMap::new(),
             timeouts: BTreeMap::new(),
-            call_slots: Self::CALL_SLOTS,
+            max_concurrency: Self::MAX_CONCURRENCY,
             extension_uri: "",
             isolation: Isolation::Auto,
             limits: McpLimits::default(),
@@ -99,7 +99,7 @@ impl McpConfig {
 /// Which generation of MCP a server is spoken to in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Era {
+pub enum ProtocolEra {
     /// The server is asked first.
     #[default]
     Auto,

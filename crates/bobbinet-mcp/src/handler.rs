@@ -13,12 +13,12 @@ use rmcp::{
 };
 use tokio::sync::oneshot;
 
-use crate::{tap::Tap, transport::Params};
+use crate::{in_flight::InFlight, transport::Params};
 
 /// Our side of the protocol.
 #[derive(Debug)]
 pub(crate) struct Host {
-    pub(crate) tap: Arc<Tap>,
+    pub(crate) in_flight: Arc<InFlight>,
 }
 
 /// Who we say we are, and what we offer.
@@ -53,7 +53,7 @@ impl ClientHandler for Host {
             return Err(ErrorData::invalid_params("elicitation/create without parameters", None));
         };
         let (answer, answered) = oneshot::channel();
-        let answer = match self.tap.question(params, answer) {
+        let answer = match self.in_flight.question(params, answer) {
             false => action("decline"),
             true => tokio::select! {
                 biased;
@@ -63,7 +63,7 @@ impl ClientHandler for Host {
         };
         let result = CustomResult::new(answer.to_value());
         // The library sorts the fields and changes numbers; the transport writes what was kept instead.
-        self.tap.answer(&context.id, answer);
+        self.in_flight.answer(&context.id, answer);
         Ok(result)
     }
 }

@@ -20,13 +20,13 @@ use tokio::{
 };
 
 use crate::{
-    config::Era,
+    config::ProtocolEra,
     fields::Fields,
     handler::introduce,
+    in_flight::InFlight,
     mailbox::{Broken, Mailbox, Reply, RpcError},
     process::headline,
     pulse::Pulse,
-    tap::Tap,
     transport::Wire,
 };
 
@@ -59,7 +59,7 @@ const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
 /// How a server is spoken to first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Opening {
-    pub(crate) era: Era,
+    pub(crate) era: ProtocolEra,
     /// The version to propose in a handshake, if not the newest.
     pub(crate) version: Option<&'static str>,
     /// Lives in a row that ended over a handshake in the newest version.
@@ -81,12 +81,12 @@ pub(crate) struct Refusal {
 struct Asking {
     serial: u64,
     mailbox: Arc<Mailbox>,
-    tap: Arc<Tap>,
+    in_flight: Arc<InFlight>,
 }
 
 impl Drop for Asking {
     fn drop(&mut self) {
-        self.tap.leave(self.serial);
+        self.in_flight.leave(self.serial);
     }
 }
 
@@ -147,8 +147,8 @@ where
 {
     async fn run(&mut self) -> Result<ServerPeerInfo, Refusal> {
         let mut discover = match self.opening.era {
-            Era::Auto | Era::Modern => Some(self.discover().await?),
-            Era::Legacy => None,
+            ProtocolEra::Auto | ProtocolEra::Modern => Some(self.discover().await?),
+            ProtocolEra::Legacy => None,
         };
         if discover.is_none() {
             self.initialize(self.opening.version.unwrap_or(LEGACY[0])).await?;
@@ -160,11 +160,11 @@ where
                     match (discovered(reply), self.opening.era) {
                         (Discovery::Modern(info), _) => return Ok(*info),
                         (Discovery::Gone(broken), _) => return Err(self.broken(&broken)),
-                        (Discovery::Legacy(_), Era::Auto) if self.tried.is_empty() => {
+                        (Discovery::Legacy(_), ProtocolEra::Auto) if self.tried.is_empty() => {
                             self.initialize(self.opening.version.unwrap_or(LEGACY[0])).await?;
                         }
                         // It was greeted already. What it says to that counts.
-                        (Discovery::Legacy(_), Era::Auto) => {
+                        (Discovery::Legacy(_), ProtocolEra::Auto) => {
                             if let Some((error, _)) = self.refusal.take() {
                                 self.propose_another(&error).await?;
                             }
@@ -213,7 +213,7 @@ where
 
     async fn hear(&mut self, discover: Option<&Asking>) -> Heard {
         // It is asked in both ways only where nobody knows better, and once.
-        let may_greet = self.opening.era == Era::Auto && self.tried.is_empty();
+        let may_greet = self.opening.era == ProtocolEra::Auto && self.tried.is_empty();
         let refused_at = self.refusal.as_ref().map(|(_, at)| *at);
         tokio::select! {
             biased;
@@ -255,12 +255,12 @@ where
     }
 
     async fn ask(&mut self, method: &str, params: Value) -> Result<Asking, Refusal> {
-        let tap = self.wire.tap().clone();
-        let (serial, mailbox) = tap.enter(None).map_err(|broken| self.broken(&broken))?;
-        let asking = Asking { serial, mailbox, tap };
+        let in_flight = self.wire.in_flight().clone();
+        let (serial, mailbox) = in_flight.enter(None).map_err(|broken| self.broken(&broken))?;
+        let asking = Asking { serial, mailbox, in_flight };
         let id = self.next_id;
         self.next_id += 1;
-        asking.tap.sent(serial, id, None);
+        asking.in_flight.sent(serial, id, None);
         self.put(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params})).await?;
         Ok(asking)
     }
@@ -407,8 +407,9 @@ mod tests {
     ) -> (Result<ServerPeerInfo, Refusal>, String) {
         let (ours, theirs) = duplex(1 << 16);
         let (input, output) = tokio::io::split(ours);
-        let tap = Arc::new(Tap::new(McpLimits::default(), Arc::new(Lane::of(&McpConfig::new("a", "x", &[])))));
-        let mut wire = Wire::new(input, output, 1 << 20, tap);
+        let in_flight =
+            Arc::new(InFlight::new(McpLimits::default(), Arc::new(Lane::of(&McpConfig::new("a", "x", &[])))));
+        let mut wire = Wire::new(input, output, 1 << 20, in_flight);
         let mut methods = Vec::new();
         let server = async {
             let (input, mut output) = tokio::io::split::<DuplexStream>(theirs);
@@ -435,7 +436,7 @@ mod tests {
     }
 
     fn auto() -> Opening {
-        Opening { era: Era::Auto, version: None, ends: 0 }
+        Opening { era: ProtocolEra::Auto, version: None, ends: 0 }
     }
 
     fn result(id: i64, result: &str) -> Option<String> {
@@ -490,7 +491,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_refused_version_is_tried_once_more_with_another() {
-        let legacy = Opening { era: Era::Legacy, version: None, ends: 0 };
+        let legacy = Opening { era: ProtocolEra::Legacy, version: None, ends: 0 };
         for (message, expected) in [
             (
                 "supported: 2024-10-07, 2025-03-26",
@@ -517,7 +518,7 @@ mod tests {
         let (agreed, _) = check(&auto(), |_, _, _| None).await;
         let refusal = agreed.unwrap_err();
         assert_eq!((refusal.is_gone, refusal.text.as_str()), (true, "it closed its output before it was ready"));
-        let modern = Opening { era: Era::Modern, version: None, ends: 0 };
+        let modern = Opening { era: ProtocolEra::Modern, version: None, ends: 0 };
         let (agreed, said) = check(&modern, |_, id, _| error(&id.to_string(), -32_601, "what?")).await;
         assert_eq!(agreed.unwrap_err().text, "it refused to say what it speaks: what? (-32601)");
         assert_eq!(said, "server/discover");

@@ -42,7 +42,7 @@ pub(crate) struct Seat {
 
 /// See the module. Shared by the transport, the handler of the server's requests, and the calls.
 #[derive(Debug)]
-pub(crate) struct Tap {
+pub(crate) struct InFlight {
     limits: McpLimits,
     lane: Arc<Lane>,
     inner: Mutex<Inner>,
@@ -59,7 +59,7 @@ struct Inner {
     /// Requests of the protocol library's own: startup and probe.
     library: Vec<RequestId>,
     /// Calls given up without a reply, which may still ask or be replied to, and until when we think so.
-    ghosts: Vec<Ghost>,
+    abandoned: Vec<AbandonedCall>,
     /// Requests of the server that wait for our answer.
     serving: Vec<RequestId>,
     /// Answers on their way to the transport, as they came.
@@ -73,7 +73,7 @@ struct Inner {
 
 /// A call given up without a reply.
 #[derive(Debug)]
-struct Ghost {
+struct AbandonedCall {
     id: i64,
     seat: Seat,
     until: Instant,
@@ -103,7 +103,7 @@ pub(crate) enum Owner {
     Nobody,
 }
 
-impl Tap {
+impl InFlight {
     pub(crate) fn new(limits: McpLimits, lane: Arc<Lane>) -> Self {
         Self { limits, lane, inner: Mutex::default(), tools_changed: Notify::new(), ended: CancellationToken::new() }
     }
@@ -112,7 +112,7 @@ impl Tap {
         self.inner.lock().expect("nobody panics while looking through what is in flight")
     }
 
-    /// A new request. It must be taken out with [`Tap::leave`].
+    /// A new request. It must be taken out with [`InFlight::leave`].
     pub(crate) fn enter(&self, seat: Option<Seat>) -> Result<(u64, Arc<Mailbox>), Broken> {
         let mut inner = self.inner();
         if let Some(broken) = &inner.broken {
@@ -151,8 +151,8 @@ impl Tap {
             let now = Instant::now();
             let until = now + Duration::from_millis(self.limits.ghost_ms);
             self.lane.give_up(seat.ticket, until);
-            inner.ghosts.retain(|ghost| ghost.until > now);
-            inner.ghosts.push(Ghost { id, seat, until });
+            inner.abandoned.retain(|abandoned| abandoned.until > now);
+            inner.abandoned.push(AbandonedCall { id, seat, until });
         }
         Some(id)
     }
@@ -185,8 +185,8 @@ impl Tap {
         {
             return Owner::Library;
         }
-        if let Some(place) = inner.ghosts.iter().position(|ghost| ghost.id == number) {
-            self.lane.forget(inner.ghosts.remove(place).seat.ticket);
+        if let Some(place) = inner.abandoned.iter().position(|abandoned| abandoned.id == number) {
+            self.lane.forget(inner.abandoned.remove(place).seat.ticket);
         }
         let was_sent = inner.newest.is_some_and(|newest| (0..=newest).contains(&number));
         let Some(entry) = inner.calls.values_mut().find(|entry| entry.id == Some(number)) else {
@@ -315,8 +315,8 @@ impl Tap {
         let at_server = inner.calls.values().filter(|entry| entry.id.is_some());
         let deeds = at_server.filter_map(|entry| Some(entry.seat.as_ref()?.deed)).collect::<Vec<_>>();
         inner.was_foreseen = self.lane.blame.died(Instant::now(), &deeds);
-        for ghost in std::mem::take(&mut inner.ghosts) {
-            self.lane.forget(ghost.seat.ticket);
+        for abandoned in std::mem::take(&mut inner.abandoned) {
+            self.lane.forget(abandoned.seat.ticket);
         }
         for entry in inner.calls.values() {
             entry.mailbox.reply(match entry.id {
@@ -356,7 +356,8 @@ impl Inner {
         let mut at_server = self.calls.values().filter(|entry| entry.id.is_some());
         let only = at_server.next().filter(|_| at_server.next().is_none() && self.library.is_empty())?;
         let owner = only.seat.as_ref().map(|seat| &seat.owner);
-        let is_haunted = self.ghosts.iter().any(|ghost| ghost.until > now && Some(&ghost.seat.owner) != owner);
+        let is_haunted =
+            self.abandoned.iter().any(|abandoned| abandoned.until > now && Some(&abandoned.seat.owner) != owner);
         only.id.filter(|_| !is_haunted)
     }
 }
@@ -416,16 +417,16 @@ mod tests {
         mailbox::{Mail, RpcError},
     };
 
-    fn tap_with(limits: McpLimits) -> Tap {
-        Tap::new(limits, Arc::new(Lane::of(&McpConfig::new("a", "x", &[]))))
+    fn tap_with(limits: McpLimits) -> InFlight {
+        InFlight::new(limits, Arc::new(Lane::of(&McpConfig::new("a", "x", &[]))))
     }
 
-    fn tap() -> Tap {
+    fn in_flight() -> InFlight {
         tap_with(McpLimits::default())
     }
 
-    fn asks(tap: &Tap) -> bool {
-        tap.question(Json::of(&()), oneshot::channel().0)
+    fn asks(in_flight: &InFlight) -> bool {
+        in_flight.question(Json::of(&()), oneshot::channel().0)
     }
 
     struct Called {
@@ -435,130 +436,130 @@ mod tests {
     }
 
     /// A call of a tool of its own that the server has.
-    fn call(tap: &Tap, owner: &str, id: i64) -> Called {
+    fn call(in_flight: &InFlight, owner: &str, id: i64) -> Called {
         let tool = format!("tool-{id}");
         let guest = Guest { owner: CallOwner::named(owner), tool: tool.clone(), manner: Manner::Unknown };
-        let place = tap.lane.try_enter(&guest).unwrap();
+        let place = in_flight.lane.try_enter(&guest).unwrap();
         let seat = Seat { ticket: place.ticket, owner: guest.owner, deed: Deed::of(&tool, &Json::of(&())) };
-        let (serial, mailbox) = tap.enter(Some(seat)).unwrap();
-        tap.sent(serial, id, Some(id));
+        let (serial, mailbox) = in_flight.enter(Some(seat)).unwrap();
+        in_flight.sent(serial, id, Some(id));
         Called { serial, mailbox, _place: place }
     }
 
     #[tokio::test]
     async fn a_question_goes_to_the_only_call_it_can_belong_to() {
-        let tap = tap();
-        assert!(!asks(&tap), "nothing is in flight");
-        let only = call(&tap, "ann", 1);
-        assert!(asks(&tap));
+        let in_flight = in_flight();
+        assert!(!asks(&in_flight), "nothing is in flight");
+        let only = call(&in_flight, "ann", 1);
+        assert!(asks(&in_flight));
         assert!(matches!(only.mailbox.next().await, Mail::Question(_)));
-        assert!(!tap.was_passed_over(only.serial));
+        assert!(!in_flight.was_passed_over(only.serial));
     }
 
     #[tokio::test]
     async fn a_question_that_could_be_of_several_owners_is_nobodys() {
-        let tap = tap();
-        let calls = [call(&tap, "ann", 1), call(&tap, "bob", 2)];
-        assert!(!asks(&tap));
-        assert!(calls.iter().all(|call| tap.was_passed_over(call.serial)));
+        let in_flight = in_flight();
+        let calls = [call(&in_flight, "ann", 1), call(&in_flight, "bob", 2)];
+        assert!(!asks(&in_flight));
+        assert!(calls.iter().all(|call| in_flight.was_passed_over(call.serial)));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_call_that_was_given_up_is_no_suspect_to_its_owner_and_to_others_for_a_while() {
-        let tap = tap();
-        let given_up = call(&tap, "ann", 1);
-        assert_eq!(tap.leave(given_up.serial), Some(1));
+        let in_flight = in_flight();
+        let given_up = call(&in_flight, "ann", 1);
+        assert_eq!(in_flight.leave(given_up.serial), Some(1));
         drop(given_up);
-        let own = call(&tap, "ann", 2);
-        assert!(asks(&tap));
+        let own = call(&in_flight, "ann", 2);
+        assert!(asks(&in_flight));
         let reply = Reply::Error(RpcError { code: -32_700, message: "what?".to_owned(), data: None });
-        assert_eq!(tap.reply(None, reply.clone()), Owner::Call(2), "nor is a reply without an id its");
+        assert_eq!(in_flight.reply(None, reply.clone()), Owner::Call(2), "nor is a reply without an id its");
         drop(own);
-        let others = call(&tap, "bob", 3);
-        assert!(!asks(&tap));
-        assert!(tap.was_passed_over(others.serial));
-        assert_eq!(tap.reply(None, reply.clone()), Owner::Nobody);
+        let others = call(&in_flight, "bob", 3);
+        assert!(!asks(&in_flight));
+        assert!(in_flight.was_passed_over(others.serial));
+        assert_eq!(in_flight.reply(None, reply.clone()), Owner::Nobody);
         tokio::time::advance(Duration::from_secs(61)).await;
-        assert!(asks(&tap));
-        assert_eq!(tap.reply(None, reply), Owner::Call(3));
+        assert!(asks(&in_flight));
+        assert_eq!(in_flight.reply(None, reply), Owner::Call(3));
     }
 
     #[tokio::test]
     async fn a_late_reply_ends_the_haunting_and_is_no_junk() {
-        let tap = tap();
-        let given_up = call(&tap, "ann", 1);
-        tap.leave(given_up.serial);
+        let in_flight = in_flight();
+        let given_up = call(&in_flight, "ann", 1);
+        in_flight.leave(given_up.serial);
         drop(given_up);
-        let _others = call(&tap, "bob", 2);
-        assert_eq!(tap.reply(Some(&RequestId::Number(1)), Reply::Result(Json::of(&1))), Owner::Late);
-        assert!(asks(&tap));
+        let _others = call(&in_flight, "bob", 2);
+        assert_eq!(in_flight.reply(Some(&RequestId::Number(1)), Reply::Result(Json::of(&1))), Owner::Late);
+        assert!(asks(&in_flight));
     }
 
     #[tokio::test(start_paused = true)]
     async fn calls_that_were_given_up_are_forgotten() {
-        let tap = tap();
+        let in_flight = in_flight();
         for id in 0..1_000 {
-            let given_up = call(&tap, "ann", id);
-            tap.leave(given_up.serial);
+            let given_up = call(&in_flight, "ann", id);
+            in_flight.leave(given_up.serial);
             drop(given_up);
             tokio::time::advance(Duration::from_secs(1)).await;
         }
-        assert!(tap.inner().ghosts.len() <= 61, "{}", tap.inner().ghosts.len());
+        assert!(in_flight.inner().abandoned.len() <= 61, "{}", in_flight.inner().abandoned.len());
         tokio::time::advance(Duration::from_secs(61)).await;
-        assert!(tap.lane.is_empty());
+        assert!(in_flight.lane.is_empty());
     }
 
     #[tokio::test]
     async fn progress_is_read_in_whatever_form_it_comes() {
-        let tap = tap();
-        let only = call(&tap, "ann", 1);
+        let in_flight = in_flight();
+        let only = call(&in_flight, "ann", 1);
         for (text, expected) in [
             (r#"{"progressToken":1,"progress":1,"total":"4"}"#, (1.0, Some(4.0), None)),
             (r#"{"progressToken":"1","progress":"2.5","total":null,"message":"half"}"#, (2.5, None, Some("half"))),
             (r#"{"progressToken":1,"progress":3,"total":"many","message":7}"#, (3.0, None, None)),
         ] {
-            tap.progress(Some(&Json::parse(text).unwrap()));
+            in_flight.progress(Some(&Json::parse(text).unwrap()));
             let Mail::Progress(progress) = only.mailbox.next().await else { panic!("{text}") };
             assert_eq!((progress.value, progress.total, progress.message.as_deref()), expected, "{text}");
         }
-        tap.progress(Some(&Json::parse(r#"{"progressToken":1,"progress":{}}"#).unwrap()));
+        in_flight.progress(Some(&Json::parse(r#"{"progressToken":1,"progress":{}}"#).unwrap()));
         assert!(matches!(only.mailbox.next().await, Mail::Alive));
     }
 
     #[tokio::test]
     async fn replies_find_their_call_once() {
-        let tap = tap();
-        tap.sent_by_library(RequestId::Number(0));
-        let only = call(&tap, "ann", 1);
-        let reply = |id: RequestId| tap.reply(Some(&id), Reply::Result(Json::of(&1)));
+        let in_flight = in_flight();
+        in_flight.sent_by_library(RequestId::Number(0));
+        let only = call(&in_flight, "ann", 1);
+        let reply = |id: RequestId| in_flight.reply(Some(&id), Reply::Result(Json::of(&1)));
         assert_eq!(reply(RequestId::Number(0)), Owner::Library);
         assert_eq!(reply(RequestId::Number(0)), Owner::Late);
         assert_eq!(reply(RequestId::Number(7)), Owner::Nobody);
         assert_eq!(reply(RequestId::String("1".into())), Owner::Call(1));
         assert_eq!(reply(RequestId::Number(1)), Owner::Late);
         assert!(matches!(only.mailbox.replied().await, Reply::Result(_)));
-        assert_eq!(tap.leave(only.serial), None);
+        assert_eq!(in_flight.leave(only.serial), None);
     }
 
     #[tokio::test]
     async fn what_the_server_never_saw_is_told_from_what_it_may_have_done() {
-        let tap = tap();
-        let sent = call(&tap, "ann", 1);
-        let (_, unsent) = tap.enter(None).unwrap();
-        tap.close(Broken::Died("gone".to_owned()));
+        let in_flight = in_flight();
+        let sent = call(&in_flight, "ann", 1);
+        let (_, unsent) = in_flight.enter(None).unwrap();
+        in_flight.close(Broken::Died("gone".to_owned()));
         assert!(matches!(sent.mailbox.replied().await, Reply::Broken(_)));
         assert!(matches!(unsent.replied().await, Reply::NotSent(_)));
-        assert!(tap.enter(None).is_err());
+        assert!(in_flight.enter(None).is_err());
     }
 
     #[tokio::test]
     async fn a_flood_of_junk_is_one_line_too_many() {
         let limits = McpLimits { junk_lines_max: 3, junk_bytes_max: 100, ..McpLimits::default() };
-        let tap = tap_with(limits);
-        assert!([1, 1, 1].iter().all(|bytes| tap.junk(*bytes).is_none()));
-        assert!(tap.junk(1).is_some());
-        tap.good();
-        assert!(tap.junk(100).is_none());
-        assert!(tap.junk(1).is_some());
+        let in_flight = tap_with(limits);
+        assert!([1, 1, 1].iter().all(|bytes| in_flight.junk(*bytes).is_none()));
+        assert!(in_flight.junk(1).is_some());
+        in_flight.good();
+        assert!(in_flight.junk(100).is_none());
+        assert!(in_flight.junk(1).is_some());
     }
 }

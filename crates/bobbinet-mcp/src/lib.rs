@@ -1,7 +1,7 @@
 //! Any MCP server as an agent: its tools become skills, its calls survive its deaths, and nothing of it outlives us.
 //!
 //! [`McpAgent`] is the agent. It keeps one server process alive (`supervise`), talks to it over a pipe (`handshake`,
-//! `transport`, `tap`, `session`), turns messages into checked calls (`resolve`, `arguments`, `schema`) and results into artifacts
+//! `transport`, `in_flight`, `session`), turns messages into checked calls (`resolve`, `arguments`, `schema`) and results into artifacts
 //! (`result`). [`exec_mcp`] is the small program that stands between us and the server, so that its whole tree dies
 //! with us. Knows MCP, and nothing of A2A's wire.
 
@@ -21,6 +21,7 @@ mod exec;
 mod fields;
 mod handler;
 mod handshake;
+mod in_flight;
 mod isolation;
 mod lane;
 mod lines;
@@ -39,14 +40,13 @@ mod result;
 mod salvage;
 mod schema;
 mod session;
+mod skill_request;
 mod supervise;
 mod sweep;
-mod tap;
 mod transport;
-mod wish;
 
 pub use agent::McpAgent;
-pub use config::{Era, Isolation, Launcher, McpConfig, McpLimits, SkillNotes};
+pub use config::{Isolation, Launcher, McpConfig, McpLimits, ProtocolEra, SkillNotes};
 pub use exec::exec_mcp;
 pub use sweep::adopt_orphans;
 

@@ -7,7 +7,7 @@ use rmcp::model::ServerPeerInfo;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    config::{Era, McpConfig},
+    config::{McpConfig, ProtocolEra},
     listing::RawTool,
 };
 
@@ -34,9 +34,9 @@ impl Remembered {
     }
 
     /// The era that the server was spoken to in, which need not be asked for again: some servers end at that question.
-    pub(crate) fn era(&self) -> Option<Era> {
+    pub(crate) fn era(&self) -> Option<ProtocolEra> {
         let version = &self.info.as_ref()?.protocol_version;
-        Some(if version.has_initialize() { Era::Legacy } else { Era::Modern })
+        Some(if version.has_initialize() { ProtocolEra::Legacy } else { ProtocolEra::Modern })
     }
 
     /// Keeps it, whole or not at all. It need not survive a power cut: the server says it again.

@@ -14,7 +14,7 @@ use crate::{
     fields::Fields,
     message,
     schema::Violation,
-    wish::{self, Wish, With},
+    skill_request::{self, SkillRequest, With},
 };
 
 /// Skills that are named to somebody who has to choose.
@@ -59,19 +59,19 @@ impl Resolver<'_> {
         }
     }
 
-    fn wish(&self, request: &Request<'_>) -> Wish {
-        wish::read(request.message, request.skill.map(|skill| skill.as_str()), self.extension, self.catalog)
+    fn skill_request(&self, request: &Request<'_>) -> SkillRequest {
+        skill_request::read(request.message, request.skill.map(|skill| skill.as_str()), self.extension, self.catalog)
     }
 
     fn begin(&self, request: &Request<'_>) -> Plan {
-        let wish = self.wish(request);
-        let manner = if wish.asks { Manner::AskMissing } else { Manner::Reject };
-        self.fulfil(wish, manner, &request.question_id)
+        let skill_request = self.skill_request(request);
+        let manner = if skill_request.asks { Manner::AskMissing } else { Manner::Reject };
+        self.fulfil(skill_request, manner, &request.question_id)
     }
 
-    fn fulfil(&self, wish: Wish, manner: Manner, id: &MessageId) -> Plan {
-        let Some(name) = wish.skill else {
-            return match &wish.with {
+    fn fulfil(&self, skill_request: SkillRequest, manner: Manner, id: &MessageId) -> Plan {
+        let Some(name) = skill_request.skill else {
+            return match &skill_request.with {
                 With::Data(data) => self.ask_skill(Fields::read(data).as_ref(), None, id),
                 With::Text(text) => self.ask_skill(None, text.split_whitespace().next(), id),
             };
@@ -82,7 +82,7 @@ impl Resolver<'_> {
                 Manner::Reject | Manner::AskMissing => Plan::Reject(self.unknown(&name)),
             };
         };
-        match wish.with {
+        match skill_request.with {
             With::Data(data) => self.check(tool, &data, manner, id),
             With::Text(text) => match arguments::read(&text, &tool.input) {
                 Spoken::Arguments(fields) => self.check(tool, &fields.to_json(), manner, id),
@@ -93,7 +93,7 @@ impl Resolver<'_> {
 
     /// The last step: the arguments against their schema.
     fn check(&self, tool: &Tool, data: &Json, manner: Manner, id: &MessageId) -> Plan {
-        if wish::is_nothing(data) {
+        if skill_request::is_nothing(data) {
             return self.check(tool, &Fields::default().to_json(), manner, id);
         }
         let Some(fields) = Fields::read(data) else {
@@ -133,14 +133,15 @@ impl Resolver<'_> {
         let memory = question.message.data().and_then(Fields::read).unwrap_or_default();
         let known = memory.get("arguments").and_then(Fields::read).unwrap_or_default();
         let asked = memory.text("skill");
-        let mut wish = self.wish(request);
-        let is_fresh = wish.is_named && wish.skill.as_deref().is_some_and(|name| self.catalog.get(name).is_some());
+        let mut skill_request = self.skill_request(request);
+        let is_fresh = skill_request.is_named
+            && skill_request.skill.as_deref().is_some_and(|name| self.catalog.get(name).is_some());
         if is_fresh {
-            let continues = wish.skill == asked || asked.is_none();
+            let continues = skill_request.skill == asked || asked.is_none();
             if continues && !known.is_empty() {
-                self.add_known(&mut wish, known);
+                self.add_known(&mut skill_request, known);
             }
-            return self.fulfil(wish, Manner::AskAll, id);
+            return self.fulfil(skill_request, Manner::AskAll, id);
         }
         let Some(tool) = asked.as_deref().and_then(|name| self.catalog.get(name)) else {
             return self.ask_skill(Some(&known), Some(request.message.text().trim()), id);
@@ -165,14 +166,14 @@ impl Resolver<'_> {
             None => content.take("arguments").as_ref().and_then(Fields::read).unwrap_or_default(),
         };
         fields.merge(more);
-        let wish = Wish { skill, is_named: true, with: With::Data(fields.to_json()), asks: true };
-        self.fulfil(wish, Manner::AskAll, id)
+        let skill_request = SkillRequest { skill, is_named: true, with: With::Data(fields.to_json()), asks: true };
+        self.fulfil(skill_request, Manner::AskAll, id)
     }
 
     /// Adds what was said before the skill was known.
-    fn add_known(&self, wish: &mut Wish, mut known: Fields) {
-        let Some(tool) = wish.skill.as_deref().and_then(|name| self.catalog.get(name)) else { return };
-        let more = match &wish.with {
+    fn add_known(&self, skill_request: &mut SkillRequest, mut known: Fields) {
+        let Some(tool) = skill_request.skill.as_deref().and_then(|name| self.catalog.get(name)) else { return };
+        let more = match &skill_request.with {
             With::Data(data) => Fields::read(data),
             With::Text(text) => match arguments::read(text, &tool.input) {
                 Spoken::Arguments(fields) => Some(fields),
@@ -181,7 +182,7 @@ impl Resolver<'_> {
         };
         if let Some(more) = more {
             known.merge(more);
-            wish.with = With::Data(known.to_json());
+            skill_request.with = With::Data(known.to_json());
         }
     }
 

@@ -28,10 +28,10 @@ use crate::{
     config::{Launcher, McpConfig},
     handler::Host,
     handshake::{self, Opening, Refusal},
+    in_flight::{InFlight, Outgoing, Seat},
     lane::Lane,
     mailbox::{Broken, Mailbox, Reply},
     process::{Server, Tail},
-    tap::{Outgoing, Seat, Tap},
     transport::Wire,
 };
 
@@ -42,7 +42,7 @@ const CANCELLATIONS_MAX: usize = 256;
 #[derive(Debug)]
 pub(crate) struct Link {
     peer: Peer<RoleClient>,
-    pub(crate) tap: Arc<Tap>,
+    pub(crate) in_flight: Arc<InFlight>,
     cancellations: mpsc::Sender<i64>,
     pub(crate) info: Option<Arc<ServerPeerInfo>>,
 }
@@ -62,7 +62,7 @@ pub(crate) struct Exchange {
 impl Exchange {
     /// Tells the server that nobody wants the result any more. The reply may still come.
     pub(crate) fn cancel(&self) {
-        self.tell(self.link.tap.id_of(self.serial));
+        self.tell(self.link.in_flight.id_of(self.serial));
     }
 
     fn tell(&self, id: Option<i64>) {
@@ -74,7 +74,7 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        self.tell(self.link.tap.leave(self.serial));
+        self.tell(self.link.in_flight.leave(self.serial));
     }
 }
 
@@ -87,7 +87,7 @@ impl Link {
         params: Json,
         meta: RequestMetaObject,
     ) -> Result<Exchange, Broken> {
-        let (serial, mailbox) = self.tap.enter(seat)?;
+        let (serial, mailbox) = self.in_flight.enter(seat)?;
         // The parameters travel beside the request, so that they go out as they came in.
         let mut request = CustomRequest::new(method, None);
         request.extensions_mut().insert(Outgoing { serial, params });
@@ -105,7 +105,7 @@ impl Link {
                 _handle: handle,
             }),
             Err(error) => {
-                self.tap.leave(serial);
+                self.in_flight.leave(serial);
                 Err(Broken::Died(error.to_string()))
             }
         }
@@ -162,9 +162,10 @@ impl Session {
         tracker: &TaskTracker,
     ) -> Result<Self, StartError> {
         let (mut server, stdin, stdout) = Server::start(config, launcher, folder, tracker)?;
-        let tap = Arc::new(Tap::new(config.limits.clone(), lane));
+        let in_flight = Arc::new(InFlight::new(config.limits.clone(), lane));
         let tail = server.tail().clone();
-        let mut wire = Wire::new(stdout, stdin, config.limits.line_bytes_max, tap.clone()).with_tail(tail.clone());
+        let mut wire =
+            Wire::new(stdout, stdin, config.limits.line_bytes_max, in_flight.clone()).with_tail(tail.clone());
         let (patience, limit) = (config.limits.start_patience(), config.limits.start_limit());
         let agreed = tokio::select! {
             biased;
@@ -175,12 +176,12 @@ impl Session {
         };
         match agreed {
             Ok(info) => {
-                let running = rmcp::service::serve_directly(Host { tap: tap.clone() }, wire, Some(info));
+                let running = rmcp::service::serve_directly(Host { in_flight: in_flight.clone() }, wire, Some(info));
                 let (cancellations, canceled) = mpsc::channel(CANCELLATIONS_MAX);
                 let peer = running.peer().clone();
-                tracker.spawn(watched("MCP cancellations", tell(peer.clone(), canceled, tap.clone())));
+                tracker.spawn(watched("MCP cancellations", tell(peer.clone(), canceled, in_flight.clone())));
                 let info = peer.peer_info();
-                let link = Arc::new(Link { peer, tap, cancellations, info });
+                let link = Arc::new(Link { peer, in_flight, cancellations, info });
                 if link.is_modern() {
                     tracker.spawn(watched("MCP subscription", listen(link.clone())));
                 }
@@ -222,7 +223,7 @@ impl Session {
     /// Ends the session: input closed, then told, then killed. Returns when nothing of the server is left.
     pub(crate) async fn stop(self, grace: Duration) -> Option<ExitStatus> {
         let Self { link, running, server } = self;
-        link.tap.close(Broken::Died("it was ended".to_owned()));
+        link.in_flight.close(Broken::Died("it was ended".to_owned()));
         drop(link);
         // Closes the pipe, after the library has had its chance to write what it still has.
         let _ = timeout(grace.max(Duration::from_secs(1)), running.cancel()).await;
@@ -231,11 +232,11 @@ impl Session {
 }
 
 /// Tells the server of calls that nobody waits for any more, until the connection is over.
-async fn tell(peer: Peer<RoleClient>, mut canceled: mpsc::Receiver<i64>, tap: Arc<Tap>) {
+async fn tell(peer: Peer<RoleClient>, mut canceled: mpsc::Receiver<i64>, in_flight: Arc<InFlight>) {
     loop {
         let id = tokio::select! {
             biased;
-            () = tap.ended() => return,
+            () = in_flight.ended() => return,
             id = canceled.recv() => match id {
                 Some(id) => id,
                 None => return,
@@ -252,17 +253,17 @@ async fn tell(peer: Peer<RoleClient>, mut canceled: mpsc::Receiver<i64>, tap: Ar
 
 /// Subscribes to changes of the tool list, where the era knows no such message without being asked (2026-07-28).
 ///
-/// The changes themselves come through the tap. The reply comes only when the subscription is over.
+/// The changes themselves come through what reads along (`in_flight`). The reply comes only when the subscription is over.
 async fn listen(link: Arc<Link>) {
     let offers = link.info.as_ref().and_then(|info| info.capabilities.tools.as_ref()?.list_changed) == Some(true);
     if !offers {
         return;
     }
     let params = Json::from(&serde_json::json!({"notifications": {"toolsListChanged": true}}));
-    let tap = link.tap.clone();
+    let in_flight = link.in_flight.clone();
     tokio::select! {
         biased;
-        () = tap.ended() => {}
+        () = in_flight.ended() => {}
         _ = link.request("subscriptions/listen", params) => {}
     }
 }

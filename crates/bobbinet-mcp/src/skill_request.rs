@@ -12,7 +12,7 @@ const ARGUMENT_WORDS: [&str; 5] = ["arguments", "args", "params", "parameters", 
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Wish {
+pub(crate) struct SkillRequest {
     /// The skill's name, perhaps of none that there is.
     pub(crate) skill: Option<String>,
     /// Whether the message itself said so, and not only the circumstances.
@@ -33,7 +33,7 @@ pub(crate) enum With {
 }
 
 /// Reads a message in the order of DESIGN section 7: the extension, a data part that names its skill, the URL, text.
-pub(crate) fn read(message: &Message, url: Option<&str>, extension: &str, catalog: &Catalog) -> Wish {
+pub(crate) fn read(message: &Message, url: Option<&str>, extension: &str, catalog: &Catalog) -> SkillRequest {
     let note = note(message, extension);
     let text = message.text();
     let data = message.data().cloned();
@@ -61,7 +61,7 @@ pub(crate) fn read(message: &Message, url: Option<&str>, extension: &str, catalo
             None => (only(catalog), false, With::Text(text)),
         },
     };
-    Wish { skill, is_named, with, asks }
+    SkillRequest { skill, is_named, with, asks }
 }
 
 /// What the message says under the extension's URI: an object, or the skill's name alone.
@@ -153,13 +153,13 @@ mod tests {
         let metadata = metadata.map(|note| Json::parse(&format!(r#"{{"{EXTENSION}":{note}}}"#)).unwrap());
         let message =
             Message { role: Role::User, metadata, ..Message::from_agent(MessageId::parse("m").unwrap(), parts) };
-        let wish = read(&message, url, EXTENSION, &catalog(skills));
-        let with = match wish.with {
+        let skill_request = read(&message, url, EXTENSION, &catalog(skills));
+        let with = match skill_request.with {
             With::Data(data) => format!("data {}", data.as_str()),
             With::Text(text) => format!("text {text:?}"),
         };
-        let how = if wish.asks { "asks" } else { "rejects" };
-        assert_eq!(format!("{} {with} {how}", wish.skill.as_deref().unwrap_or("-")), expected, "{part}");
+        let how = if skill_request.asks { "asks" } else { "rejects" };
+        assert_eq!(format!("{} {with} {how}", skill_request.skill.as_deref().unwrap_or("-")), expected, "{part}");
     }
 
     #[test]

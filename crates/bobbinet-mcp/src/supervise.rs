@@ -13,7 +13,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     breaker::{Breaker, Next},
     catalog::{self, Catalog},
-    config::{Era, Launcher, McpConfig},
+    config::{Launcher, McpConfig, ProtocolEra},
     handshake::Opening,
     lane::Lane,
     listing::{self, Listing},
@@ -59,7 +59,7 @@ struct State {
     /// Whether it was up at least once in this life of the node.
     was_up: bool,
     /// The era that it was spoken to in, in an earlier life.
-    known_era: Option<Era>,
+    known_era: Option<ProtocolEra>,
     /// What was last said of its listing.
     notes: Vec<String>,
 }
@@ -206,7 +206,7 @@ impl Shared {
             };
             let mut look_again = deadline();
             let last = match stage {
-                Stage::Up(link) if link.tap.broken().is_none() => return Ok(link),
+                Stage::Up(link) if link.in_flight.broken().is_none() => return Ok(link),
                 Stage::Up(_) => None,
                 Stage::Starting(last) => last,
                 Stage::Resting { why, until } => match waited_for {
@@ -258,7 +258,7 @@ impl Shared {
                     let tried = opening.clone();
                     opening = next_opening(self.config.era, &tried, &error);
                     // The question for its era may be all that it died of. Greeted in another way at once, it is not counted.
-                    let is_doubtful = tried.era == Era::Auto && opening.era == Era::Legacy;
+                    let is_doubtful = tried.era == ProtocolEra::Auto && opening.era == ProtocolEra::Legacy;
                     if is_doubtful && !std::mem::replace(&mut was_doubted, true) {
                         tracing::info!(
                             agent = self.config.name,
@@ -321,7 +321,7 @@ impl Shared {
             }
         };
         if let Some(info) = link.info.as_deref() {
-            let era = if info.protocol_version.has_initialize() { Era::Legacy } else { Era::Modern };
+            let era = if info.protocol_version.has_initialize() { ProtocolEra::Legacy } else { ProtocolEra::Modern };
             *opening = first_opening(config.era, Some(era));
         }
         let tools = self.catalog().map_or(0, |catalog| catalog.tools().count());
@@ -339,16 +339,16 @@ impl Shared {
         if !matches!(is_over, Ending::Stop) {
             self.enter(Stage::Starting(None));
         }
-        let broken = link.tap.broken();
+        let broken = link.in_flight.broken();
         // Its process may be seen to have ended before its pipe is: the calls that it has died under are told now.
         if broken.is_none() {
             let why = match is_over {
                 Ending::Stop => "it ended".to_owned(),
                 Ending::Died => session.tail().explain("it ended").await,
             };
-            link.tap.close(Broken::Died(why));
+            link.in_flight.close(Broken::Died(why));
         }
-        self.state().was_foreseen = link.tap.was_foreseen();
+        self.state().was_foreseen = link.in_flight.was_foreseen();
         drop(link);
         match is_over {
             Ending::Stop => {
@@ -383,10 +383,10 @@ impl Shared {
             let pause = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return Ending::Stop,
-                () = link.tap.ended() => return Ending::Died,
+                () = link.in_flight.ended() => return Ending::Died,
                 () = session.ended() => return Ending::Died,
                 // Some servers register their tools one by one, with a message for each.
-                () = link.tap.tools_changed() => pace.pause(Instant::now()),
+                () = link.in_flight.tools_changed() => pace.pause(Instant::now()),
                 () = sleep_or_never(retry) => Duration::ZERO,
             };
             let listed = async {
@@ -396,7 +396,7 @@ impl Shared {
             let listed = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return Ending::Stop,
-                () = link.tap.ended() => return Ending::Died,
+                () = link.in_flight.ended() => return Ending::Died,
                 listed = listed => listed,
             };
             pace.read(Instant::now());
@@ -498,33 +498,35 @@ impl Shared {
 }
 
 /// How a server is spoken to at first: as the operator says, else as an old one if it was one the last time, else it is asked.
-fn first_opening(configured: Era, known: Option<Era>) -> Opening {
+fn first_opening(configured: ProtocolEra, known: Option<ProtocolEra>) -> Opening {
     let era = match (configured, known) {
-        (Era::Auto, Some(Era::Legacy)) => Era::Legacy,
+        (ProtocolEra::Auto, Some(ProtocolEra::Legacy)) => ProtocolEra::Legacy,
         // One of the new era is asked what it speaks all the same, and that costs nothing.
-        (Era::Auto, Some(Era::Auto | Era::Modern) | None) => Era::Auto,
-        (Era::Modern | Era::Legacy, _) => configured,
+        (ProtocolEra::Auto, Some(ProtocolEra::Auto | ProtocolEra::Modern) | None) => ProtocolEra::Auto,
+        (ProtocolEra::Modern | ProtocolEra::Legacy, _) => configured,
     };
     Opening { era, version: None, ends: 0 }
 }
 
 /// How a server is spoken to after it did not get ready: one that was asked for its era is greeted as an old one, one that was
 /// greeted is asked.
-fn next_opening(configured: Era, tried: &Opening, error: &StartError) -> Opening {
+fn next_opening(configured: ProtocolEra, tried: &Opening, error: &StartError) -> Opening {
     if !error.was_started {
         return tried.clone();
     }
     let era = match (configured, tried.era) {
-        (Era::Auto, Era::Auto) => Era::Legacy,
-        (Era::Auto, Era::Legacy | Era::Modern) => Era::Auto,
-        (Era::Modern | Era::Legacy, _) => configured,
+        (ProtocolEra::Auto, ProtocolEra::Auto) => ProtocolEra::Legacy,
+        (ProtocolEra::Auto, ProtocolEra::Legacy | ProtocolEra::Modern) => ProtocolEra::Auto,
+        (ProtocolEra::Modern | ProtocolEra::Legacy, _) => configured,
     };
     // What an old one hints at is for its next greeting, also if it is asked in between.
     let (version, ends) = match (tried.era, error.version) {
-        (Era::Auto, _) => (tried.version, tried.ends),
-        (Era::Legacy | Era::Modern, None) => (None, 0),
-        (Era::Legacy | Era::Modern, Some(_)) if tried.ends + 1 < NEWEST_ENDS_MAX => (None, tried.ends + 1),
-        (Era::Legacy | Era::Modern, Some(hint)) => (Some(hint), 0),
+        (ProtocolEra::Auto, _) => (tried.version, tried.ends),
+        (ProtocolEra::Legacy | ProtocolEra::Modern, None) => (None, 0),
+        (ProtocolEra::Legacy | ProtocolEra::Modern, Some(_)) if tried.ends + 1 < NEWEST_ENDS_MAX => {
+            (None, tried.ends + 1)
+        }
+        (ProtocolEra::Legacy | ProtocolEra::Modern, Some(hint)) => (Some(hint), 0),
     };
     Opening { era, version, ends }
 }
@@ -572,7 +574,7 @@ mod tests {
             assert_eq!(next_opening(configured, &tried, &error), expected, "{configured:?} {tried:?}");
         };
         let old = Some("2024-11-05");
-        let [auto, legacy, modern] = [Era::Auto, Era::Legacy, Era::Modern];
+        let [auto, legacy, modern] = [ProtocolEra::Auto, ProtocolEra::Legacy, ProtocolEra::Modern];
         check(auto, opening(auto, None, 0), error(true, old), opening(legacy, None, 0));
         // One end is no reason for an older version; a second one in a row is, whatever was asked in between.
         check(auto, opening(legacy, None, 0), error(true, old), opening(auto, None, 1));
@@ -584,8 +586,8 @@ mod tests {
         check(legacy, opening(legacy, None, 0), error(true, old), opening(legacy, None, 1));
         check(legacy, opening(legacy, None, 1), error(true, old), opening(legacy, old, 0));
         check(modern, opening(modern, None, 0), error(true, None), opening(modern, None, 0));
-        assert_eq!(first_opening(Era::Auto, Some(Era::Legacy)).era, Era::Legacy);
-        assert_eq!(first_opening(Era::Auto, Some(Era::Modern)).era, Era::Auto);
-        assert_eq!(first_opening(Era::Modern, Some(Era::Legacy)).era, Era::Modern);
+        assert_eq!(first_opening(ProtocolEra::Auto, Some(ProtocolEra::Legacy)).era, ProtocolEra::Legacy);
+        assert_eq!(first_opening(ProtocolEra::Auto, Some(ProtocolEra::Modern)).era, ProtocolEra::Auto);
+        assert_eq!(first_opening(ProtocolEra::Modern, Some(ProtocolEra::Legacy)).era, ProtocolEra::Modern);
     }
 }

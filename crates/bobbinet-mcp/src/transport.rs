@@ -1,7 +1,7 @@
 //! The pipe to a server, line by line: bounded, in order, and nothing silently lost.
 //!
 //! Below the protocol library, which sees only its own handshake and the server's requests. Replies to our calls,
-//! progress and questions go straight to whom they belong (`tap`), with all values as they came.
+//! progress and questions go straight to whom they belong (`in_flight`), with all values as they came.
 
 use std::{collections::VecDeque, io, sync::Arc, time::Duration};
 
@@ -24,12 +24,12 @@ use tokio::{
 
 use crate::{
     fields::Fields,
+    in_flight::{InFlight, Outgoing, Owner},
     lines::{Lines, Read},
     mailbox::Broken,
     message::{self, Message},
     process::Tail,
     salvage,
-    tap::{Outgoing, Owner, Tap},
 };
 
 /// How long closing waits for a write that the server does not take.
@@ -54,7 +54,7 @@ enum Worth {
 pub(crate) struct Wire<R, W> {
     lines: Lines<R>,
     writer: Arc<Mutex<Option<W>>>,
-    tap: Arc<Tap>,
+    in_flight: Arc<InFlight>,
     /// Messages for the library that came on one line.
     ready: VecDeque<ServerJsonRpcMessage>,
     /// Where the server's last words are, if it has a standard error.
@@ -62,11 +62,11 @@ pub(crate) struct Wire<R, W> {
 }
 
 impl<R: AsyncRead + Unpin, W> Wire<R, W> {
-    pub(crate) fn new(reader: R, writer: W, line_bytes_max: usize, tap: Arc<Tap>) -> Self {
+    pub(crate) fn new(reader: R, writer: W, line_bytes_max: usize, in_flight: Arc<InFlight>) -> Self {
         Self {
             lines: Lines::new(reader, line_bytes_max),
             writer: Arc::new(Mutex::new(Some(writer))),
-            tap,
+            in_flight,
             ready: VecDeque::new(),
             tail: Arc::default(),
         }
@@ -81,8 +81,8 @@ impl<R: AsyncRead + Unpin, W> Wire<R, W> {
 
 impl<R, W> Wire<R, W> {
     /// What is in flight.
-    pub(crate) fn tap(&self) -> &Arc<Tap> {
-        &self.tap
+    pub(crate) fn in_flight(&self) -> &Arc<InFlight> {
+        &self.in_flight
     }
 
     /// Gives back messages that were received, to be received again before all others.
@@ -121,7 +121,7 @@ impl<R, W> Wire<R, W> {
     fn deal_one(&mut self, message: Message<'_>) -> Worth {
         match message {
             Message::Request { id, method, params } => {
-                if !self.tap.serve(&id) {
+                if !self.in_flight.serve(&id) {
                     return Worth::Junk;
                 }
                 self.ready.push_back(request(id, method, params));
@@ -132,7 +132,7 @@ impl<R, W> Wire<R, W> {
                 Worth::Good
             }
             Message::Reply { id, reply, text } => {
-                let owner = self.tap.reply(id.as_ref(), reply);
+                let owner = self.in_flight.reply(id.as_ref(), reply);
                 self.replied(owner, id, text)
             }
         }
@@ -154,7 +154,7 @@ impl<R, W> Wire<R, W> {
         let ids = if ids.is_empty() { vec![None] } else { ids.into_iter().map(Some).collect() };
         let mut worth = Worth::Junk;
         for id in ids {
-            let owner = self.tap.too_long(id.as_ref());
+            let owner = self.in_flight.too_long(id.as_ref());
             worth = worth.max(self.replied(owner, id, ""));
         }
         worth
@@ -162,8 +162,8 @@ impl<R, W> Wire<R, W> {
 
     fn notified(&mut self, method: &str, params: Option<&Json>) {
         match method {
-            "notifications/progress" => self.tap.progress(params),
-            "notifications/tools/list_changed" => self.tap.change_tools(),
+            "notifications/progress" => self.in_flight.progress(params),
+            "notifications/tools/list_changed" => self.in_flight.change_tools(),
             "notifications/message" => {
                 tracing::debug!(params = params.map_or("", Json::as_str), "server's log message");
             }
@@ -174,7 +174,7 @@ impl<R, W> Wire<R, W> {
                     request_id: RequestId,
                 }
                 let Some(params) = params.and_then(|params| params.read::<Canceled>().ok()) else { return };
-                self.tap.served(&params.request_id);
+                self.in_flight.served(&params.request_id);
                 let params = CancelledNotificationParam::new(Some(params.request_id), None);
                 let notification = ServerNotification::CancelledNotification(CancelledNotification::new(params));
                 self.ready.push_back(JsonRpcMessage::notification(notification));
@@ -222,23 +222,23 @@ where
         message: TxJsonRpcMessage<RoleClient>,
     ) -> impl Future<Output = Result<(), io::Error>> + Send + 'static {
         // Written down before it is written out: the reply cannot be faster.
-        let text = write(&message, &self.tap);
+        let text = write(&message, &self.in_flight);
         let answered = match &message {
             JsonRpcMessage::Response(response) => Some(response.id.clone()),
             JsonRpcMessage::Error(error) => error.id.clone(),
             JsonRpcMessage::Request(_) | JsonRpcMessage::Notification(_) => None,
         };
-        let (writer, tap) = (self.writer.clone(), self.tap.clone());
+        let (writer, in_flight) = (self.writer.clone(), self.in_flight.clone());
         async move {
             let written = match writer.lock().await.as_mut() {
                 Some(writer) => put(writer, &text?).await,
                 None => Err(io::Error::new(io::ErrorKind::NotConnected, "the pipe is closed")),
             };
             if let Some(id) = answered {
-                tap.served(&id);
+                in_flight.served(&id);
             }
             if written.is_err() {
-                tap.close(Broken::Died("it takes no more input".to_owned()));
+                in_flight.close(Broken::Died("it takes no more input".to_owned()));
             }
             written
         }
@@ -249,7 +249,7 @@ where
             if let Some(message) = self.ready.pop_front() {
                 return Some(message);
             }
-            if self.tap.broken().is_some() {
+            if self.in_flight.broken().is_some() {
                 return None;
             }
             let (worth, bytes) = match self.lines.next().await {
@@ -261,16 +261,16 @@ where
                 Read::Longer => (Worth::Junk, self.lines.max),
                 Read::End => {
                     let why = self.tail.explain("it closed its output").await;
-                    self.tap.close(Broken::Died(why));
+                    self.in_flight.close(Broken::Died(why));
                     return None;
                 }
             };
             match worth {
-                Worth::Good => self.tap.good(),
+                Worth::Good => self.in_flight.good(),
                 Worth::Late => {}
                 Worth::Junk => {
-                    if let Some(broken) = self.tap.junk(bytes) {
-                        self.tap.close(broken);
+                    if let Some(broken) = self.in_flight.junk(bytes) {
+                        self.in_flight.close(broken);
                     }
                 }
             }
@@ -287,7 +287,7 @@ where
 
 impl<R, W> Drop for Wire<R, W> {
     fn drop(&mut self) {
-        self.tap.close(Broken::Died("its connection was closed".to_owned()));
+        self.in_flight.close(Broken::Died("its connection was closed".to_owned()));
     }
 }
 
@@ -297,7 +297,7 @@ async fn put<W: AsyncWrite + Unpin>(writer: &mut W, text: &[u8]) -> io::Result<(
 }
 
 /// The line to write. Our own requests keep their arguments as they came.
-fn write(message: &ClientJsonRpcMessage, tap: &Tap) -> io::Result<Vec<u8>> {
+fn write(message: &ClientJsonRpcMessage, in_flight: &InFlight) -> io::Result<Vec<u8>> {
     #[derive(Serialize)]
     struct Request<'a> {
         jsonrpc: &'static str,
@@ -320,18 +320,18 @@ fn write(message: &ClientJsonRpcMessage, tap: &Tap) -> io::Result<Vec<u8>> {
                     RequestId::String(_) => None,
                 });
                 if let RequestId::Number(id) = request.id {
-                    tap.sent(outgoing.serial, id, token);
+                    in_flight.sent(outgoing.serial, id, token);
                 }
                 let params = with_meta(&outgoing.params, meta);
                 let method = request.request.method();
                 serde_json::to_vec(&Request { jsonrpc: "2.0", id: &request.id, method, params })?
             }
             None => {
-                tap.sent_by_library(request.id.clone());
+                in_flight.sent_by_library(request.id.clone());
                 serde_json::to_vec(message)?
             }
         },
-        JsonRpcMessage::Response(response) => match tap.answer_to(&response.id) {
+        JsonRpcMessage::Response(response) => match in_flight.answer_to(&response.id) {
             Some(result) => serde_json::to_vec(&Response { jsonrpc: "2.0", id: &response.id, result })?,
             None => serde_json::to_vec(message)?,
         },
@@ -367,12 +367,12 @@ mod tests {
 
     #[test]
     fn what_is_written_is_one_line_of_json_that_every_reader_reads() {
-        let tap = Tap::new(McpLimits::default(), Arc::new(Lane::of(&McpConfig::new("a", "x", &[]))));
+        let in_flight = InFlight::new(McpLimits::default(), Arc::new(Lane::of(&McpConfig::new("a", "x", &[]))));
         let mut request = CustomRequest::new("tools/call", None);
         let params = Json::parse("{\"a\":\n\"x\\ud800\u{2028}\",\"b\":\"\\ud83d\\ude00\"}").unwrap();
         request.extensions_mut().insert(Outgoing { serial: 1, params });
         let message = JsonRpcMessage::request(ClientRequest::CustomRequest(request), RequestId::Number(7));
-        let line = String::from_utf8(write(&message, &tap).unwrap()).unwrap();
+        let line = String::from_utf8(write(&message, &in_flight).unwrap()).unwrap();
         let expected = r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"a":"x\ufffd\u2028","b":"\ud83d\ude00","_meta":{}}}"#;
         assert_eq!(line, format!("{expected}\n"));
     }

@@ -4,7 +4,7 @@ use std::{ffi::OsString, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use bobbinet_core::{AgentName, ContextId, State};
 use bobbinet_http::client::{Origin, ServiceParameter};
-use bobbinet_mcp::{Era, Isolation};
+use bobbinet_mcp::{Isolation, ProtocolEra};
 use clap::{
     ArgAction, Args, Parser, Subcommand,
     builder::{FalseyValueParser, Styles, styling::AnsiColor},
@@ -193,7 +193,7 @@ pub(crate) struct Place {
     pub(crate) cors: Vec<String>,
     /// How long to go on taking work after a SIGTERM, so that those who route to the node can turn away
     #[arg(long, value_name = "TIME", env = "BOBBINET_LAME_DUCK", hide_env_values = true, value_parser = duration)]
-    pub(crate) lame_duck: Option<Duration>,
+    pub(crate) pre_stop_delay: Option<Duration>,
     /// How long running calls may take to end after a SIGTERM
     #[arg(long, value_name = "TIME", env = "BOBBINET_GRACE", hide_env_values = true, value_parser = duration)]
     pub(crate) grace: Option<Duration>,
@@ -233,7 +233,7 @@ pub(crate) struct Agent {
     /// out and remembers it in the data folder
     #[arg(long, value_name = "ERA", default_value = "auto", env = "BOBBINET_ERA", hide_env_values = true)]
     #[arg(value_parser = era)]
-    pub(crate) era: Era,
+    pub(crate) era: ProtocolEra,
     /// How long a call may go without a word of the server: a result, progress or a question [default: 1h]
     #[arg(long, value_name = "TIME", env = "BOBBINET_IDLE", hide_env_values = true, value_parser = positive_duration)]
     pub(crate) idle: Option<Duration>,
@@ -546,7 +546,7 @@ fn positive_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-fn era(text: &str) -> Result<Era, String> {
+fn era(text: &str) -> Result<ProtocolEra, String> {
     serde_json::from_value(serde_json::Value::from(text)).map_err(|_| "there is auto, modern and legacy".to_owned())
 }
 

@@ -38,7 +38,7 @@ impl Agent for Echo {
         Plan::Call(Arc::new(Call::of_message(Effect::ReadOnly)))
     }
 
-    fn call_slots(&self) -> usize {
+    fn max_concurrency(&self) -> usize {
         1_024
     }
 

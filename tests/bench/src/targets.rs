@@ -32,8 +32,8 @@ impl Verdict {
         Self::new(what, format!("≤ {}", number(bound)), is.map(number), is.map(|is| is <= bound))
     }
 
-    fn reported(what: &str, wish: &str, is: Option<String>) -> Self {
-        Self::new(what, wish.to_owned(), is, None)
+    fn reported(what: &str, skill_request: &str, is: Option<String>) -> Self {
+        Self::new(what, skill_request.to_owned(), is, None)
     }
 
     fn new(what: &str, bound: String, is: Option<String>, met: Option<bool>) -> Self {

@@ -64,7 +64,7 @@ pub(crate) struct History {
     pub(crate) executions: Vec<Execution>,
     pub(crate) heard: Vec<Heard>,
     pub(crate) kills: usize,
-    pub(crate) call_slots: usize,
+    pub(crate) max_concurrency: usize,
 }
 
 /// A promise that was not kept.
@@ -123,7 +123,7 @@ pub(crate) fn check(history: &History) -> BTreeSet<Violation> {
             }
         }
     }
-    let bound = history.kills * history.call_slots;
+    let bound = history.kills * history.max_concurrency;
     if questions > bound {
         found.insert(Violation::TooManyQuestions { questions, bound });
     }
@@ -196,7 +196,7 @@ mod tests {
                 Heard { task: "t1".to_owned(), events: stream },
             ],
             kills: 1,
-            call_slots: 1,
+            max_concurrency: 1,
         }
     }
 

@@ -21,7 +21,7 @@ use checker::{Execution, History, Tool};
 use load::Load;
 
 /// Calls that the agent takes at a time.
-const CALL_SLOTS: usize = 8;
+const MAX_CONCURRENCY: usize = 8;
 
 /// How many clients submit at the same time.
 const SUBMITTERS: usize = 24;
@@ -59,8 +59,14 @@ async fn nothing_acknowledged_is_lost_doubled_or_stuck() {
     let begin = Instant::now();
     let (acknowledged, tasks, heard) = load.finish(SETTLE).await;
     eprintln!("crash loop: {} acknowledged, settled in {:?}", acknowledged.len(), begin.elapsed());
-    let history =
-        History { acknowledged, tasks, executions: executions(folder.path()), heard, kills, call_slots: CALL_SLOTS };
+    let history = History {
+        acknowledged,
+        tasks,
+        executions: executions(folder.path()),
+        heard,
+        kills,
+        max_concurrency: MAX_CONCURRENCY,
+    };
     report(&history);
     let violations = checker::check(&history);
     let first: Vec<String> = violations.iter().take(20).map(ToString::to_string).collect();
@@ -99,7 +105,7 @@ fn configure(folder: &Path) {
     let ledger = folder.join("ledger.jsonl");
     let config = format!(
         "node: {{ listen: \"127.0.0.1:0\", data: ./data }}\n\
-         agents:\n  ledger:\n    mcp: {{ command: [python3, {server:?}, {ledger:?}] }}\n    slots: {CALL_SLOTS}\n    \
+         agents:\n  ledger:\n    mcp: {{ command: [python3, {server:?}, {ledger:?}] }}\n    slots: {MAX_CONCURRENCY}\n    \
          effects: {{ look: read-only, set: idempotent, put: keyed, post: at-most-once }}\n"
     );
     std::fs::write(folder.join("bobbinet.yaml"), config).unwrap();

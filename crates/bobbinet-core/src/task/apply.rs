@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Call, Claim, Counted, Event, Generation, Ledger, Said, Settlement, State, Submitted, Task};
+use super::{Call, CallOutcome, CallRecord, Claim, Counted, Event, Generation, Said, State, Submitted, Task};
 use crate::{Artifact, Message, TaskId, Timestamp};
 
 impl Task {
@@ -139,7 +139,7 @@ impl Task {
             }
             None => {
                 let planned = self.plan.as_deref();
-                self.ledger.push(Ledger {
+                self.ledger.push(CallRecord {
                     call,
                     skill: planned.and_then(|call: &Call| call.skill.clone()),
                     effect: planned.map(|call| call.effect).unwrap_or_default(),
@@ -152,7 +152,7 @@ impl Task {
         }
     }
 
-    fn settle(&mut self, call: super::CallId, settlement: Settlement) {
+    fn settle(&mut self, call: super::CallId, settlement: CallOutcome) {
         if let Some(entry) = self.ledger.iter_mut().find(|entry| entry.call == call) {
             entry.settlement = Some(settlement);
         }

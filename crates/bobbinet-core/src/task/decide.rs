@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Call, CallId, Claim, Command, Event, Fault, Ledger, Outcome, Plan, Question, QuestionKind, Refused, Said,
-    Settlement, State, Submission, Task, command::Decision,
+    Call, CallId, CallOutcome, CallRecord, Claim, Command, Event, Fault, Outcome, Plan, Question, QuestionKind,
+    Refused, Said, State, Submission, Task, command::Decision,
 };
 use crate::{
     Artifact, ArtifactId, Json, Limits, Message, MessageId, Part, RunnerId, TaskId, Timestamp,
@@ -99,15 +99,15 @@ fn begin(task: &Task, runner: RunnerId) -> Vec<Event> {
 }
 
 /// Whether nobody knows that this call has had its effect, or that it never will.
-fn is_uncertain(call: &Ledger) -> bool {
+fn is_uncertain(call: &CallRecord) -> bool {
     match call.settlement {
-        None | Some(Settlement::Unknown | Settlement::Declined) => true,
+        None | Some(CallOutcome::Unknown | CallOutcome::Declined) => true,
         Some(
-            Settlement::Done
-            | Settlement::Failed
-            | Settlement::SaidToHaveHappened
-            | Settlement::SaidToHaveFailed
-            | Settlement::Late,
+            CallOutcome::Done
+            | CallOutcome::Failed
+            | CallOutcome::SaidToHaveHappened
+            | CallOutcome::SaidToHaveFailed
+            | CallOutcome::Late,
         ) => false,
     }
 }
@@ -117,7 +117,7 @@ fn release(task: &Task, claim: Claim) -> Decision {
     own(task, claim)?;
     match task.open_call() {
         Some(open) if open.effect.may_run_again() => {
-            let settled = Event::Settled { call: open.call, settlement: Settlement::Unknown };
+            let settled = Event::Settled { call: open.call, settlement: CallOutcome::Unknown };
             Ok(vec![settled, Event::Released])
         }
         // What becomes of any other, whoever finds it will ask.
@@ -143,7 +143,7 @@ fn take_over(task: &Task, slot: Option<RunnerId>) -> Decision {
             "taken-over-too-often",
             format!("{TAKEOVERS_MAX} processes in a row died while they ran this call; it is not tried again"),
         );
-        let settled = Event::Settled { call: open.call, settlement: Settlement::Unknown };
+        let settled = Event::Settled { call: open.call, settlement: CallOutcome::Unknown };
         return Ok(vec![settled, ended(&task.id, task.version + 1, State::Failed, &fault)]);
     }
     Ok(match slot {
@@ -259,7 +259,7 @@ fn reply_outcome(task: &Task, said: Said, call: CallId, slot: Option<RunnerId>) 
             }
         }
         Verdict::Happened(result) => {
-            events.push(Event::Settled { call, settlement: Settlement::SaidToHaveHappened });
+            events.push(Event::Settled { call, settlement: CallOutcome::SaidToHaveHappened });
             if let Some(result) = result {
                 let artifact = Artifact::new(result_id(task), vec![Part::data(result)]);
                 events.push(Event::Added { artifact: Arc::new(artifact), append: false, last_chunk: true });
@@ -267,7 +267,7 @@ fn reply_outcome(task: &Task, said: Said, call: CallId, slot: Option<RunnerId>) 
             events.push(Event::Ended { state: State::Completed, message: None, metadata: None });
         }
         Verdict::Failed => {
-            events.push(Event::Settled { call, settlement: Settlement::SaidToHaveFailed });
+            events.push(Event::Settled { call, settlement: CallOutcome::SaidToHaveFailed });
             let fault = Fault::new("said-to-have-failed", "the caller says that the call did not happen");
             events.push(ended(&task.id, task.version + 2, State::Failed, &fault));
         }
@@ -291,15 +291,15 @@ fn finish(task: &Task, claim: Claim, outcome: Outcome, limits: &Limits) -> Decis
     let open = task.open_call().ok_or(Refused::Idle)?;
     Ok(match outcome {
         Outcome::Completed { artifacts, message } => {
-            returned(task, open, Settlement::Done, artifacts, (State::Completed, message), limits)
+            returned(task, open, CallOutcome::Done, artifacts, (State::Completed, message), limits)
         }
         Outcome::Refused { artifacts, message } => {
-            returned(task, open, Settlement::Failed, artifacts, (State::Failed, Some(message)), limits)
+            returned(task, open, CallOutcome::Failed, artifacts, (State::Failed, Some(message)), limits)
         }
         Outcome::Failed(fault) => failed(task, open, State::Failed, &fault),
         Outcome::Rejected(fault) => failed(task, open, State::Rejected, &fault),
         Outcome::Unreadable(fault) => {
-            let settled = Event::Settled { call: open.call, settlement: Settlement::Unknown };
+            let settled = Event::Settled { call: open.call, settlement: CallOutcome::Unknown };
             vec![settled, ended(&task.id, task.version + 1, State::Failed, &fault)]
         }
         Outcome::Unknown { fault, again } => return unknown(task, open, &fault, again),
@@ -309,20 +309,20 @@ fn finish(task: &Task, claim: Claim, outcome: Outcome, limits: &Limits) -> Decis
 }
 
 /// What is known of a call that came to its end after its task had.
-fn late(outcome: &Outcome) -> Settlement {
+fn late(outcome: &Outcome) -> CallOutcome {
     match outcome {
-        Outcome::Completed { .. } => Settlement::Late,
-        Outcome::Refused { .. } | Outcome::Failed(_) | Outcome::Rejected(_) => Settlement::Failed,
-        Outcome::Unknown { .. } | Outcome::Unreadable(_) => Settlement::Unknown,
-        Outcome::Declined | Outcome::LetGo { .. } => Settlement::Declined,
+        Outcome::Completed { .. } => CallOutcome::Late,
+        Outcome::Refused { .. } | Outcome::Failed(_) | Outcome::Rejected(_) => CallOutcome::Failed,
+        Outcome::Unknown { .. } | Outcome::Unreadable(_) => CallOutcome::Unknown,
+        Outcome::Declined | Outcome::LetGo { .. } => CallOutcome::Declined,
     }
 }
 
 /// The call returned with something: that and the end, or the end alone if it is too much to keep.
 fn returned(
     task: &Task,
-    open: &Ledger,
-    settlement: Settlement,
+    open: &CallRecord,
+    settlement: CallOutcome,
     artifacts: Vec<Arc<Artifact>>,
     (state, message): (State, Option<Arc<Message>>),
     limits: &Limits,
@@ -339,16 +339,16 @@ fn returned(
     events
 }
 
-fn failed(task: &Task, open: &Ledger, state: State, fault: &Fault) -> Vec<Event> {
-    let settled = Event::Settled { call: open.call, settlement: Settlement::Failed };
+fn failed(task: &Task, open: &CallRecord, state: State, fault: &Fault) -> Vec<Event> {
+    let settled = Event::Settled { call: open.call, settlement: CallOutcome::Failed };
     vec![settled, ended(&task.id, task.version + 1, state, fault)]
 }
 
 /// The call's question was given up, and the call has returned.
-fn declined(task: &Task, open: &Ledger) -> Decision {
+fn declined(task: &Task, open: &CallRecord) -> Decision {
     match task.question.as_ref().map(|question| question.kind) {
         Some(QuestionKind::Input | QuestionKind::Elicitation | QuestionKind::Authorization) => {
-            Ok(vec![Event::Settled { call: open.call, settlement: Settlement::Declined }])
+            Ok(vec![Event::Settled { call: open.call, settlement: CallOutcome::Declined }])
         }
         Some(QuestionKind::Outcome { .. }) => Err(Refused::Idle),
         // The caller's answer was in the log already when the question was given up.
@@ -360,7 +360,7 @@ fn declined(task: &Task, open: &Ledger) -> Decision {
 }
 
 /// The same, for the sake of others: the question stays, and says so.
-fn let_go(task: &Task, open: &Ledger, question: Arc<Question>) -> Decision {
+fn let_go(task: &Task, open: &CallRecord, question: Arc<Question>) -> Decision {
     let is_open = task.question.as_ref().is_some_and(|asked| asked.kind == question.kind);
     let mut events = declined(task, open)?;
     if is_open {
@@ -369,13 +369,13 @@ fn let_go(task: &Task, open: &Ledger, question: Arc<Question>) -> Decision {
     Ok(events)
 }
 
-fn unknown(task: &Task, open: &Ledger, fault: &Fault, again: bool) -> Decision {
+fn unknown(task: &Task, open: &CallRecord, fault: &Fault, again: bool) -> Decision {
     match task.question.as_ref().map(|question| question.kind) {
         // The question outlives the call: an answer repeats the call, where it may run again.
         Some(QuestionKind::Input | QuestionKind::Elicitation | QuestionKind::Authorization)
             if open.effect.may_run_again() =>
         {
-            return Ok(vec![Event::Settled { call: open.call, settlement: Settlement::Unknown }]);
+            return Ok(vec![Event::Settled { call: open.call, settlement: CallOutcome::Unknown }]);
         }
         // It was asked before, and that was kept although the store could not say so.
         Some(QuestionKind::Outcome { .. }) => return Err(Refused::Idle),
@@ -389,7 +389,7 @@ fn unknown(task: &Task, open: &Ledger, fault: &Fault, again: bool) -> Decision {
         return Ok(vec![Event::Intended { call: open.call, attempt: open.attempt + 1 }]);
     }
     Ok(vec![
-        Event::Settled { call: open.call, settlement: Settlement::Unknown },
+        Event::Settled { call: open.call, settlement: CallOutcome::Unknown },
         ended(&task.id, task.version + 1, State::Failed, fault),
     ])
 }
@@ -451,7 +451,7 @@ fn expire(task: &Task, since: Timestamp, limits: &Limits) -> Decision {
     };
     // The call whose outcome was asked for is over. One that asks itself may be alive: it is told, and has its last word.
     let unknown = match task.question.as_ref().map(|question| question.kind) {
-        Some(QuestionKind::Outcome { call }) => Some(Event::Settled { call, settlement: Settlement::Unknown }),
+        Some(QuestionKind::Outcome { call }) => Some(Event::Settled { call, settlement: CallOutcome::Unknown }),
         Some(QuestionKind::Input | QuestionKind::Elicitation | QuestionKind::Authorization) | None => None,
     };
     let end = ended(&task.id, task.version + u64::from(unknown.is_some()), State::Failed, &fault);
@@ -524,7 +524,7 @@ fn fault_message(id: &TaskId, version: u64, fault: &Fault) -> Message {
 }
 
 /// The question that an unknown outcome becomes (DESIGN section 3, invariant 10).
-fn ask_outcome(task: &Task, offset: u64, open: &Ledger, fault: &Fault) -> Event {
+fn ask_outcome(task: &Task, offset: u64, open: &CallRecord, fault: &Fault) -> Event {
     let skill = open.skill.as_ref().map_or("the agent", |skill| skill.as_str());
     let text = format!(
         "Call {call} of {skill} may or may not have happened: {why}. It runs at most once, so say what to do: \

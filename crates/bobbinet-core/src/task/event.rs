@@ -73,7 +73,7 @@ pub enum Event {
         /// Which call.
         call: CallId,
         /// What.
-        settlement: Settlement,
+        settlement: CallOutcome,
     },
     /// The run was given back: its process is gone, and no other has a call slot free.
     Released,
@@ -118,7 +118,7 @@ pub struct Submitted {
 
 /// What is known of a call's outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Settlement {
+pub enum CallOutcome {
     /// The tool answered, and the answer is in the log.
     Done,
     /// The tool, or what stands before it, said no.

@@ -18,7 +18,7 @@ use crate::{
 
 pub use command::{Command, Fault, Outcome, Plan, Refused, Submission};
 pub use decide::decide;
-pub use event::{Event, Settlement, Submitted};
+pub use event::{CallOutcome, Event, Submitted};
 pub use question::{Question, QuestionKind};
 pub use said::{Counted, RequestKey, Said};
 pub use state::State;
@@ -60,7 +60,7 @@ pub struct Call {
 
 /// One line of the effect ledger: a call that was intended, and what is known of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ledger {
+pub struct CallRecord {
     /// Which call.
     pub call: CallId,
     /// Which skill.
@@ -75,7 +75,7 @@ pub struct Ledger {
     /// caller begins the count anew, since the call got as far as to be answered.
     pub takeovers: u32,
     /// What is known of its outcome; `None` while it is open.
-    pub settlement: Option<Settlement>,
+    pub settlement: Option<CallOutcome>,
 }
 
 /// A task as it stands after some prefix of its log.
@@ -116,7 +116,7 @@ pub struct Task {
     /// How often it was claimed.
     pub epoch: u32,
     /// All calls, oldest first.
-    pub ledger: Vec<Ledger>,
+    pub ledger: Vec<CallRecord>,
     /// Whether it waits for an agent that is not configured.
     pub is_unserved: bool,
     /// What it waits for, while it does.
@@ -135,7 +135,7 @@ pub struct Task {
 
 impl Task {
     /// The call whose intent has no outcome yet.
-    pub fn open_call(&self) -> Option<&Ledger> {
+    pub fn open_call(&self) -> Option<&CallRecord> {
         self.ledger.last().filter(|entry| entry.settlement.is_none())
     }
 

@@ -6,7 +6,7 @@ use std::{fmt::Write, sync::Arc};
 use bobbinet_core::{
     AgentName, Artifact, ArtifactId, Call, CallId, Claim, ContextId, Effect, Event, Generation, Json, Part, Principal,
     Question, QuestionKind, RequestKey, RunnerId, SkillId, State, Tenant, Timestamp,
-    task::{Settlement, Submitted},
+    task::{CallOutcome, Submitted},
 };
 use bobbinet_engine::{FORMAT, decode, encode};
 use bobbinet_store::Record;
@@ -70,13 +70,13 @@ fn events() -> Vec<Event> {
         Event::Ended { state: State::Completed, message: Some(message()), metadata: Some(json("{}")) },
     ];
     let settlements = [
-        Settlement::Done,
-        Settlement::Failed,
-        Settlement::Unknown,
-        Settlement::Declined,
-        Settlement::SaidToHaveHappened,
-        Settlement::SaidToHaveFailed,
-        Settlement::Late,
+        CallOutcome::Done,
+        CallOutcome::Failed,
+        CallOutcome::Unknown,
+        CallOutcome::Declined,
+        CallOutcome::SaidToHaveHappened,
+        CallOutcome::SaidToHaveFailed,
+        CallOutcome::Late,
     ];
     events.extend(settlements.map(|settlement| Event::Settled { call: CallId(1), settlement }));
     let ends = [State::Completed, State::Failed, State::Canceled, State::Rejected];

@@ -216,7 +216,7 @@ impl Agent for Tool {
         }
     }
 
-    fn call_slots(&self) -> usize {
+    fn max_concurrency(&self) -> usize {
         1
     }
 

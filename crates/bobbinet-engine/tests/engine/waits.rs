@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use bobbinet_core::{Caller, Limits, State, Task, TaskId, task::Settlement};
+use bobbinet_core::{Caller, Limits, State, Task, TaskId, task::CallOutcome};
 use bobbinet_engine::{Engine, EngineError};
 
 use crate::lab::{Lab, answer, begin, begin_at, caller, kept, name_of, until};
@@ -53,7 +53,7 @@ async fn a_question_that_nobody_answers_ends_its_task() {
     assert_eq!(state(&engine, &ann, "tool", &unknown).await, State::InputRequired);
     days(&lab, 29).await;
     let ended = engine.get(&ann, &name_of("tool"), &unknown).await.unwrap();
-    assert_eq!((ended.state, ended.ledger[0].settlement), (State::Failed, Some(Settlement::Unknown)));
+    assert_eq!((ended.state, ended.ledger[0].settlement), (State::Failed, Some(CallOutcome::Unknown)));
     assert!(words(&ended).1.ends_with("whether call 1 had an effect is not known"), "{:?}", words(&ended));
     engine.shutdown(Duration::ZERO).await;
 }

@@ -124,7 +124,7 @@ impl Agent for Tool {
         }
     }
 
-    fn call_slots(&self) -> usize {
+    fn max_concurrency(&self) -> usize {
         self.scene.nature.slots + usize::from(self.scene.plant == Plant::OneSlotTooMany)
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bobbinet_core::{
     Effect, Event, QuestionKind, State, Task, TaskId, Timestamp, answer::Verdict, limits::TAKEOVERS_MAX,
-    task::Settlement,
+    task::CallOutcome,
 };
 use tokio::time::Duration;
 
@@ -500,7 +500,7 @@ impl Judge<'_> {
             let lived_on = history.deaths.get(&run.process).map_or(history.end, |death| *death).millis;
             let is_settled = log.iter().any(|logged| {
                 matches!(&logged.event, Event::Settled { call, settlement }
-                    if call.0 == run.call && matches!(settlement, Settlement::Done | Settlement::Late))
+                    if call.0 == run.call && matches!(settlement, CallOutcome::Done | CallOutcome::Late))
             });
             let has_returned = run.returned == Some(Returned::Completed);
             let is_forgotten =

@@ -112,7 +112,7 @@ impl Agent for Once {
         Plan::Call(Arc::new(Call::of_message(Effect::AtMostOnce)))
     }
 
-    fn call_slots(&self) -> usize {
+    fn max_concurrency(&self) -> usize {
         1
     }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use axum::response::Response;
-use bobbinet_core::{Event, Ledger, Question, QuestionKind, Task, task::Settlement};
+use bobbinet_core::{CallRecord, Event, Question, QuestionKind, Task, task::CallOutcome};
 use bobbinet_engine::{EngineError, Kept};
 use bobbinet_gateway::{GatewayError, RequestContext, TaskRecord};
 use bobbinet_wire::{Error, Id};
@@ -81,7 +81,7 @@ fn question(question: &Question) -> Value {
     json!({ "kind": kind, "text": question.message.text(), "schema": question.schema })
 }
 
-fn call(ledger: &Ledger) -> Value {
+fn call(ledger: &CallRecord) -> Value {
     json!({
         "call": ledger.call.0,
         "skill": ledger.skill,
@@ -91,15 +91,15 @@ fn call(ledger: &Ledger) -> Value {
     })
 }
 
-fn outcome(settlement: Settlement) -> &'static str {
+fn outcome(settlement: CallOutcome) -> &'static str {
     match settlement {
-        Settlement::Done => "done",
-        Settlement::Failed => "failed",
-        Settlement::Unknown => "unknown",
-        Settlement::Declined => "declined",
-        Settlement::SaidToHaveHappened => "said to have happened",
-        Settlement::SaidToHaveFailed => "said to have failed",
-        Settlement::Late => "late",
+        CallOutcome::Done => "done",
+        CallOutcome::Failed => "failed",
+        CallOutcome::Unknown => "unknown",
+        CallOutcome::Declined => "declined",
+        CallOutcome::SaidToHaveHappened => "said to have happened",
+        CallOutcome::SaidToHaveFailed => "said to have failed",
+        CallOutcome::Late => "late",
     }
 }
 

@@ -96,7 +96,7 @@ impl Agent for Worker {
         }
     }
 
-    fn call_slots(&self) -> usize {
+    fn max_concurrency(&self) -> usize {
         64
     }
 

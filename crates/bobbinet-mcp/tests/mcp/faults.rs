@@ -102,7 +102,7 @@ async fn every_line_with_the_id_of_a_call_ends_it_at_once() {
         if expected == "failed: bad-reply" {
             let words = task.status_message.as_ref().unwrap().text();
             assert!(words.contains("It may have acted all the same"), "{mode}: {words}");
-            assert_eq!(task.ledger[0].settlement, Some(bobbinet_core::task::Settlement::Unknown), "{mode}");
+            assert_eq!(task.ledger[0].settlement, Some(bobbinet_core::task::CallOutcome::Unknown), "{mode}");
         }
         let beside = lab.reply(mode, &beside.id, say("Ann")).await;
         assert!(view(&beside).contains("Ann"), "{mode}: {}", view(&beside));

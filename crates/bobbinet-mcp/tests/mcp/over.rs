@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bobbinet_core::{Effect, Limits, State, Task, task::Settlement};
+use bobbinet_core::{Effect, Limits, State, Task, task::CallOutcome};
 use bobbinet_engine::Handle;
 use bobbinet_mcp::McpConfig;
 
@@ -37,7 +37,7 @@ async fn at_the_server(lab: &Lab, mode: &str) {
 }
 
 /// What the ledger says of a call that is canceled where it stands.
-async fn check_canceled(mode: &str, message: &str, expected: Settlement) {
+async fn check_canceled(mode: &str, message: &str, expected: CallOutcome) {
     let lab = Lab::with(&[mode], limits(), tools(Effect::AtMostOnce)).await;
     let lab = if mode == "silent" { lab } else { lab.ready().await };
     let call = lab.submit(mode, say(message));
@@ -56,14 +56,14 @@ async fn check_canceled(mode: &str, message: &str, expected: Settlement) {
 async fn the_ledger_says_what_became_of_a_call_that_was_canceled() {
     tokio::join!(
         // Its server never came up: it was surely not made.
-        check_canceled("silent", "do", Settlement::Failed),
+        check_canceled("silent", "do", CallOutcome::Failed),
         // The server has seen it, and keeps nothing while it waits for more.
-        check_canceled("modern", "ask", Settlement::Unknown),
+        check_canceled("modern", "ask", CallOutcome::Unknown),
         // The server is told, and says what it has done.
-        check_canceled("good", "ask", Settlement::Late),
-        check_canceled("slow", "do", Settlement::Late),
+        check_canceled("good", "ask", CallOutcome::Late),
+        check_canceled("slow", "do", CallOutcome::Late),
         // The server is told, and says nothing.
-        check_canceled("hangs", "do", Settlement::Unknown),
+        check_canceled("hangs", "do", CallOutcome::Unknown),
     );
 }
 
@@ -96,7 +96,7 @@ async fn without_room_to_ask_what_is_meant_nothing_is_called() {
     let task = lab.send("slow-boot", say("sum")).await;
     assert_eq!(view(&task), "failed: not-asked");
     assert!(task.status_message.as_ref().unwrap().text().ends_with("Nothing was called"));
-    assert_eq!(task.ledger[0].settlement, Some(Settlement::Failed));
+    assert_eq!(task.ledger[0].settlement, Some(CallOutcome::Failed));
     lab.close().await;
 }
 

@@ -136,7 +136,7 @@ async fn a_large_late_reply_is_no_junk() {
 #[tokio::test]
 async fn an_open_question_holds_up_only_those_who_must_wait_and_they_see_why() {
     // One slot: whoever waits lends it.
-    let lab = Lab::with(&["good"], limits(), |config| config.call_slots = 1).await.ready().await;
+    let lab = Lab::with(&["good"], limits(), |config| config.max_concurrency = 1).await.ready().await;
     let first = lab.send("good", say("ask")).await;
     assert_eq!(view(&first), QUESTION);
     assert_eq!(view(&lab.send_as("bob", "good", say("sum a=1 b=2")).await), r#"completed: {"sum": 3}"#);
@@ -161,7 +161,7 @@ async fn more_calls_in_line_than_slots_are_lent_all_come_to_their_end() {
     /// More than the engine lends slots.
     const CALLS: usize = 40;
     let lab = Lab::with(&["good"], limits(), |config| {
-        config.call_slots = 1;
+        config.max_concurrency = 1;
         config.interactive = vec!["ask".to_owned(), "echo".to_owned()];
     });
     let lab = lab.await.ready().await;

@@ -4,7 +4,7 @@ use bobbinet_core::StreamId;
 
 use super::{
     codec::Place,
-    names::{Name, ROOT},
+    interner::{Name, ROOT},
 };
 
 /// One stream.

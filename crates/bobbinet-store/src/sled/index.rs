@@ -11,9 +11,9 @@ use bobbinet_core::{StreamId, Timestamp};
 use super::{
     codec::{Change, Head},
     entry::{Entry, Listed, StepAt},
-    names::{Name, Names, ROOT},
+    interner::{Interner, Name, ROOT},
     orders::{By, Order},
-    ranked::Ranked,
+    ranked::RankedList,
 };
 use crate::Summary;
 
@@ -21,11 +21,11 @@ use crate::Summary;
 #[derive(Debug, Default)]
 pub(super) struct Index {
     slots: Slots,
-    pub(super) names: Names,
-    by_id: Ranked,
+    pub(super) names: Interner,
+    by_id: RankedList,
     /// One for each [`By`].
-    orders: [Ranked; 4],
-    due: Ranked,
+    orders: [RankedList; 4],
+    due: RankedList,
     /// The number of the newest step that is durable.
     pub(super) last: u64,
     /// The number of the newest group that is durable.
@@ -151,12 +151,12 @@ impl Index {
         for by in By::ALL {
             let mut sorted = listed.clone();
             sorted.sort_unstable_by_key(|slot| by.listing(*slot, slots.get(*slot)));
-            self.orders[by as usize] = Ranked::from_sorted(&sorted);
+            self.orders[by as usize] = RankedList::from_sorted(&sorted);
         }
         let mut due = listed;
         due.retain(|slot| slots.get(*slot).due().is_some());
         due.sort_unstable_by_key(|slot| slots.due(*slot));
-        self.due = Ranked::from_sorted(&due);
+        self.due = RankedList::from_sorted(&due);
     }
 
     /// Takes a stream out.

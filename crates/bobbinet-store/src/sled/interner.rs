@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::ranked::Ranked;
+use super::ranked::RankedList;
 
 /// A text's number, for as long as something names it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -13,11 +13,11 @@ pub(super) const ROOT: Name = Name(u32::MAX);
 
 /// The texts by number. A text within one tenant is another one than the same text within another.
 #[derive(Debug, Default)]
-pub(super) struct Names {
+pub(super) struct Interner {
     slots: Vec<Slot>,
     free: Vec<Name>,
     /// By scope and text.
-    known: Ranked,
+    known: RankedList,
 }
 
 #[derive(Debug)]
@@ -39,7 +39,7 @@ enum Text<T> {
 const HYPHENS: [usize; 4] = [8, 13, 18, 23];
 const UUID_LENGTH: usize = 36;
 
-impl Names {
+impl Interner {
     pub(super) fn find(&self, scope: Name, text: &str) -> Option<Name> {
         let text = Text::of(text);
         let found = self.known.get(self.known.seek(|slot| is_before(&self.slots[slot as usize], scope, &text)))?;
@@ -206,7 +206,7 @@ mod tests {
             let texts: Vec<String> = (0..8u8)
                 .map(|text| if text % 2 == 0 { write_uuid(&[text; 16]).to_string() } else { format!("text {text}") })
                 .collect();
-            let mut names = Names::default();
+            let mut names = Interner::default();
             let mut uses: BTreeMap<(Name, &str), (Name, u32)> = BTreeMap::new();
             for (scope, text, enters) in changes {
                 let (scope, text) = (Name(u32::MAX - scope), &*texts[text]);

@@ -8,7 +8,7 @@ use std::{cmp::Reverse, collections::BinaryHeap};
 use super::{
     codec::version,
     index::Index,
-    names::{Name, ROOT},
+    interner::{Name, ROOT},
     orders::{By, Listing as Place, Order, When},
     ranked::Position,
 };

@@ -4,8 +4,8 @@
 use super::{
     entry::Entry,
     index::Slots,
-    names::Name,
-    ranked::{Position, Ranked},
+    interner::Name,
+    ranked::{Position, RankedList},
 };
 
 /// Which order.
@@ -82,7 +82,7 @@ impl When {
 pub(super) struct Order<'a> {
     pub(super) by: By,
     pub(super) slots: &'a Slots,
-    pub(super) ranked: &'a Ranked,
+    pub(super) ranked: &'a RankedList,
 }
 
 impl Order<'_> {

@@ -13,7 +13,7 @@ const CHUNK_MAX: usize = 256;
 const CHUNK_MIN: usize = CHUNK_MAX / 4;
 
 #[derive(Default)]
-pub(super) struct Ranked {
+pub(super) struct RankedList {
     chunks: Vec<Vec<u32>>,
     /// The last slot of each chunk, side by side, so that a search looks into one chunk only.
     lasts: Vec<u32>,
@@ -28,13 +28,13 @@ pub(super) struct Position {
     at: usize,
 }
 
-impl fmt::Debug for Ranked {
+impl fmt::Debug for RankedList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} chunks", self.chunks.len())
     }
 }
 
-impl Ranked {
+impl RankedList {
     /// The list of slots that are sorted already.
     pub(super) fn from_sorted(slots: &[u32]) -> Self {
         let chunks: Vec<Vec<u32>> = slots.chunks(CHUNK_MAX).map(<[u32]>::to_vec).collect();
@@ -183,7 +183,7 @@ mod tests {
             changes in proptest::collection::vec((any::<bool>(), 0u32..3000), 1..6000),
             asked in 0u32..3000,
         ) {
-            let (mut ranked, mut model) = (Ranked::default(), BTreeSet::new());
+            let (mut ranked, mut model) = (RankedList::default(), BTreeSet::new());
             for (insert, slot) in changes {
                 let before = |other| key(other) < key(slot);
                 if !insert {
@@ -194,7 +194,7 @@ mod tests {
             }
             let sorted: Vec<u32> = model.iter().map(|(_, slot)| *slot).collect();
             prop_assert_eq!(ranked.len(), sorted.len());
-            for ranked in [&ranked, &Ranked::from_sorted(&sorted)] {
+            for ranked in [&ranked, &RankedList::from_sorted(&sorted)] {
                 prop_assert_eq!(&ranked.iter().collect::<Vec<_>>(), &sorted);
                 let mut position = ranked.seek(|slot| key(slot) < key(asked));
                 prop_assert_eq!(ranked.rank(position), model.range(..(key(asked), 0)).count());
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn new_slots_at_one_place_leave_full_chunks() {
-        let mut ranked = Ranked::default();
+        let mut ranked = RankedList::default();
         for slot in (0..100_000u32).rev() {
             ranked.insert(slot, |other| other < slot);
         }

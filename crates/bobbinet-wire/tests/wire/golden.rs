@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bobbinet_core::{
     CallId, Event, Part, Question, QuestionKind, Role, State,
     operation::{Configuration, GetParams, ListParams, Operation, Selection, SendParams},
-    task::Settlement,
+    task::CallOutcome,
 };
 use bobbinet_wire::{
     Error, ErrorKind, FieldViolation, Id, envelope,
@@ -163,7 +163,7 @@ fn what_is_no_update_is_not_written() {
     let silent = [
         submitted(user_message()),
         Event::Intended { call: CallId(1), attempt: 1 },
-        Event::Settled { call: CallId(1), settlement: Settlement::Done },
+        Event::Settled { call: CallId(1), settlement: CallOutcome::Done },
     ];
     for event in silent {
         let mut out = Vec::new();

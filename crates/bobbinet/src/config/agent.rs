@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt, fs, path::PathBuf, time::Duration};
 
 use bobbinet_core::{Effect, agent::EXTENSION_URI};
-use bobbinet_mcp::{Era, Isolation, McpConfig, McpLimits, SkillNotes};
+use bobbinet_mcp::{Isolation, McpConfig, McpLimits, ProtocolEra, SkillNotes};
 
 use super::{
     cards::{self, Card},
@@ -61,7 +61,7 @@ pub(crate) struct AgentConfig {
     /// How many calls it takes at a time.
     pub(crate) slots: Option<usize>,
     /// Which generation of the protocol it is spoken to in.
-    pub(crate) era: Era,
+    pub(crate) era: ProtocolEra,
     /// Whether it is kept from seeing the node's keys and store.
     pub(crate) isolation: Isolation,
     /// How long calls of single tools may go without a word of the server.
@@ -125,7 +125,7 @@ impl AgentConfig {
             description: description.or(card.description),
             skills,
             timeouts: all_timeouts,
-            call_slots: slots.unwrap_or(McpConfig::CALL_SLOTS),
+            max_concurrency: slots.unwrap_or(McpConfig::MAX_CONCURRENCY),
             extension_uri: EXTENSION_URI,
             limits,
             ..McpConfig::new(name, "", &[])

@@ -45,7 +45,7 @@ pub(crate) const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4A
 pub(crate) const DATA: &str = "bobbinet-data";
 
 /// How long a node in a pod goes on taking work after it was told to stop: so long the news takes to get around.
-pub(crate) const LAME_DUCK_IN_POD: Duration = Duration::from_secs(3);
+pub(crate) const PRE_STOP_DELAY_IN_POD: Duration = Duration::from_secs(3);
 
 /// Files that are taken if none is named, the first that is there.
 const DEFAULT_FILES: [&str; 5] = ["bobbinet.yaml", "bobbinet.yml", "mcp.json", ".mcp.json", ".vscode/mcp.json"];
@@ -78,7 +78,7 @@ pub(crate) struct NodeConfig {
     /// Bounds of HTTP.
     pub(crate) http: HttpLimits,
     /// How long it goes on taking work after it has said that it is not ready, so that those who route to it can turn away.
-    pub(crate) lame_duck: Duration,
+    pub(crate) pre_stop_delay: Duration,
     /// How long runs may take to come to their end when it stops.
     pub(crate) grace: Duration,
     /// Where traces go, if anywhere.
@@ -101,7 +101,7 @@ impl Default for NodeConfig {
             // By then all runs have ended or were stopped, and there is nothing left to wait for.
             http: HttpLimits { drain_ms: 1_000, ..HttpLimits::default() },
             // Nobody routes to a node on a laptop. In a pod it is 3 s.
-            lame_duck: Duration::ZERO,
+            pre_stop_delay: Duration::ZERO,
             grace: Duration::from_secs(25),
             otlp: None,
             is_version_required: true,

@@ -25,7 +25,7 @@ const NODE_KEYS: [&str; 11] = [
     "proxies",
     "cors",
     "limits",
-    "lame_duck",
+    "pre_stop_delay",
     "grace",
     "otlp",
     "version_required",
@@ -74,8 +74,8 @@ fn read_node(reader: &mut Reader<'_>, node: &Node, config: &mut Config) {
         settings.cors = reader.words(node, "cors");
     }
     settings.otlp = fields.get("otlp").and_then(|node| reader.text(node, "otlp"));
-    if let Some(lame_duck) = duration(reader, &fields, "lame_duck") {
-        settings.lame_duck = lame_duck;
+    if let Some(pre_stop_delay) = duration(reader, &fields, "pre_stop_delay") {
+        settings.pre_stop_delay = pre_stop_delay;
     }
     if let Some(grace) = duration(reader, &fields, "grace") {
         settings.grace = grace;

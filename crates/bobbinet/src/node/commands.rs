@@ -88,7 +88,7 @@ pub(crate) fn agent(output: Output, command: Agent) -> Result<Plan, Failure> {
 
 /// What was typed is above what the file says.
 fn over(node: &mut NodeConfig, place: Place) {
-    let Place { listen, data_dir, public_url, proxy, cors, lame_duck, grace, otlp } = place;
+    let Place { listen, data_dir, public_url, proxy, cors, pre_stop_delay, grace, otlp } = place;
     node.listen = listen.unwrap_or(node.listen);
     node.data = data_dir.unwrap_or_else(|| node.data.clone());
     node.public_url = public_url.or(node.public_url.take());
@@ -96,8 +96,9 @@ fn over(node: &mut NodeConfig, place: Place) {
     node.cors = if cors.is_empty() { std::mem::take(&mut node.cors) } else { cors };
     // In a pod the address is taken out of the rotation a while after the pod was told to end.
     let is_pod = env::var_os("KUBERNETES_SERVICE_HOST").is_some();
-    let default = if is_pod && node.lame_duck.is_zero() { config::LAME_DUCK_IN_POD } else { node.lame_duck };
-    node.lame_duck = lame_duck.unwrap_or(default);
+    let default =
+        if is_pod && node.pre_stop_delay.is_zero() { config::PRE_STOP_DELAY_IN_POD } else { node.pre_stop_delay };
+    node.pre_stop_delay = pre_stop_delay.unwrap_or(default);
     node.grace = grace.unwrap_or(node.grace);
     node.otlp = otlp.or(node.otlp.take());
 }
@@ -197,7 +198,7 @@ pub(crate) fn check(output: Output, command: Check) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
-    use bobbinet_mcp::Era;
+    use bobbinet_mcp::ProtocolEra;
     use clap::Parser;
 
     use super::*;
@@ -239,11 +240,11 @@ mod tests {
         };
         let usual = McpLimits::default();
         let start = (usual.start_patience_ms, usual.start_limit_ms);
-        assert_eq!(of(&[]), (Era::Auto, usual.idle_ms, start.0, start.1));
-        assert_eq!(of(&["--era", "legacy"]), (Era::Legacy, usual.idle_ms, start.0, start.1));
-        assert_eq!(of(&["--idle", "90s"]), (Era::Auto, 90_000, start.0, start.1));
+        assert_eq!(of(&[]), (ProtocolEra::Auto, usual.idle_ms, start.0, start.1));
+        assert_eq!(of(&["--era", "legacy"]), (ProtocolEra::Legacy, usual.idle_ms, start.0, start.1));
+        assert_eq!(of(&["--idle", "90s"]), (ProtocolEra::Auto, 90_000, start.0, start.1));
         // Said so, it is all the time there is, however much life the server shows.
-        assert_eq!(of(&["--start-timeout", "2m"]), (Era::Auto, usual.idle_ms, 120_000, 120_000));
+        assert_eq!(of(&["--start-timeout", "2m"]), (ProtocolEra::Auto, usual.idle_ms, 120_000, 120_000));
         assert!(Cli::try_parse_from(["bobbinet", "agent", "--idle", "0s", "--", "ls"]).is_err());
     }
 }

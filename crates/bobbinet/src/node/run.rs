@@ -88,7 +88,7 @@ pub(crate) async fn run(output: Output, plan: Plan) -> Result<(), Failure> {
         tracing::warn!(%error, "a server's process that leaves everything behind may stay when its guardian is killed");
     }
     let announcement = Announcement::begin(&plan.node.data);
-    let (lame_duck, grace) = (plan.node.lame_duck, plan.node.grace);
+    let (pre_stop_delay, grace) = (plan.node.pre_stop_delay, plan.node.grace);
     let stop = CancellationToken::new();
     let node = tokio::select! {
         biased;
@@ -115,10 +115,11 @@ pub(crate) async fn run(output: Output, plan: Plan) -> Result<(), Failure> {
         End::Server => Some(Failure::new(Code::Internal, "the server has ended by itself")),
     };
     // What cannot be kept need not come to its end.
-    let (lame_duck, grace) = if why.is_some() { (Duration::ZERO, Duration::ZERO) } else { (lame_duck, grace) };
+    let (pre_stop_delay, grace) =
+        if why.is_some() { (Duration::ZERO, Duration::ZERO) } else { (pre_stop_delay, grace) };
     let mut starts = node.starts;
     starts.shutdown().await;
-    let down = stop::stop(stop::Stopping { engine, site: node.site, stop, lame_duck, grace }, server);
+    let down = stop::stop(stop::Stopping { engine, site: node.site, stop, pre_stop_delay, grace }, server);
     tokio::select! {
         biased;
         () = signals.next() => {

@@ -14,20 +14,20 @@ pub(super) struct Stopping {
     pub(super) site: Arc<Site>,
     pub(super) stop: CancellationToken,
     /// Not ready, but at work: those who route to the node need a moment to turn away.
-    pub(super) lame_duck: Duration,
+    pub(super) pre_stop_delay: Duration,
     /// For runs to come to their end.
     pub(super) grace: Duration,
 }
 
 /// Returns when nothing of the node is running any more.
 pub(super) async fn stop<S: Future<Output = ()>>(stopping: Stopping, mut server: Pin<Box<S>>) {
-    let Stopping { engine, site, stop, lame_duck, grace } = stopping;
-    tracing::info!(?lame_duck, ?grace, "stopping; a second signal ends it at once");
+    let Stopping { engine, site, stop, pre_stop_delay, grace } = stopping;
+    tracing::info!(?pre_stop_delay, ?grace, "stopping; a second signal ends it at once");
     site.retire();
     let is_served = tokio::select! {
         biased;
         () = &mut server => false,
-        () = sleep(lame_duck) => true,
+        () = sleep(pre_stop_delay) => true,
     };
     let work = async {
         // From here on a new task is answered with 503, and what runs comes to its end or is taken up by the next start.

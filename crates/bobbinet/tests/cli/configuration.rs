@@ -40,7 +40,7 @@ node:
   public_url: https://agents.example.com
   proxies: [10.0.0.0/8, 192.0.2.1, "::1"]
   cors: ["https://ui.example.com"]
-  lame_duck: 3s
+  pre_stop_delay: 3s
   grace: 20s
   wait_max: 1m
   version_required: false
@@ -75,7 +75,7 @@ fn unknown_settings_are_refused_wherever_they_stand() {
         "node:\n  listne: 127.0.0.1:1\n  colour: red\nagents: { a: { mcp: { command: [ls] } } }\n",
         &[
             r#"2: node has no setting "listne" -> did you mean "listen"?"#,
-            r#"3: node has no setting "colour" -> there is listen, data, public_url, proxies, cors, limits, lame_duck, grace, otlp, version_required, wait_max"#,
+            r#"3: node has no setting "colour" -> there is listen, data, public_url, proxies, cors, limits, pre_stop_delay, grace, otlp, version_required, wait_max"#,
         ],
     );
     check_yaml(

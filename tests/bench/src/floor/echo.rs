@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use bobbinet_core::task::{Settlement, Submitted};
+use bobbinet_core::task::{CallOutcome, Submitted};
 use bobbinet_core::{
     AgentName, Artifact, ArtifactId, Call, CallId, Claim, ContextId, Effect, Event, Generation, Limits, Message,
     MessageId, Part, Principal, Role, RunnerId, State, TaskId, Tenant, Timestamp,
@@ -86,13 +86,13 @@ pub(crate) fn open_store(folder: &Path) -> Result<Arc<dyn Store>> {
 pub(crate) struct Echo {
     keep: Keep,
     runner: RunnerId,
-    names: Names,
+    names: Interner,
     /// How long a finished task is kept: its due time is part of what is written.
     retention: Duration,
 }
 
 #[derive(Clone, Debug)]
-struct Names {
+struct Interner {
     tenant: Tenant,
     owner: Principal,
     agent: AgentName,
@@ -101,7 +101,7 @@ struct Names {
 
 impl Echo {
     pub(crate) fn new(keep: Keep) -> Self {
-        let names = Names {
+        let names = Interner {
             tenant: Tenant::parse("default").expect("a fixed name"),
             owner: Principal::parse("owner").expect("a fixed name"),
             agent: AgentName::parse("echo").expect("a fixed name"),
@@ -210,7 +210,7 @@ impl Echo {
     fn second_events(&self, text: &str) -> [Event; 3] {
         let artifact = Arc::new(Artifact::new(self.names.artifact.clone(), vec![Part::text(text)]));
         [
-            Event::Settled { call: CallId(1), settlement: Settlement::Done },
+            Event::Settled { call: CallId(1), settlement: CallOutcome::Done },
             Event::Added { artifact, append: false, last_chunk: true },
             Event::Ended { state: State::Completed, message: None, metadata: None },
         ]
