@@ -192,7 +192,7 @@ pub(crate) struct Place {
     #[arg(long, value_name = "ORIGIN", env = "BOBBINET_CORS", hide_env_values = true, value_delimiter = ',')]
     pub(crate) cors: Vec<String>,
     /// How long to go on taking work after a SIGTERM, so that those who route to the node can turn away
-    #[arg(long, value_name = "TIME", env = "BOBBINET_LAME_DUCK", hide_env_values = true, value_parser = duration)]
+    #[arg(long, value_name = "TIME", env = "BOBBINET_PRE_STOP_DELAY", hide_env_values = true, value_parser = duration)]
     pub(crate) pre_stop_delay: Option<Duration>,
     /// How long running calls may take to end after a SIGTERM
     #[arg(long, value_name = "TIME", env = "BOBBINET_GRACE", hide_env_values = true, value_parser = duration)]
