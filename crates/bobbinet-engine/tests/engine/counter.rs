@@ -1,10 +1,10 @@
 //! A second kind of aggregate: a counter, through the same commit loop, cache, followers and reconcile as tasks.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use bobbinet_core::{Generation, Limits, Refused, StreamId, Timestamp};
-use bobbinet_engine::{Aggregate, Aggregates, Engine, EngineError, Transaction};
-use bobbinet_store::Summary;
+use bobbinet_engine::{Aggregate, Aggregates, Engine, EngineError, Setup, SystemWorld, Transaction};
+use bobbinet_store::{SledOptions, SledStore, Summary};
 use serde::{Deserialize, Serialize};
 
 use crate::lab::{Lab, begin, caller};
@@ -269,6 +269,39 @@ async fn a_transaction_is_whole_and_two_never_wait_for_each_other() {
     all.await.expect("nobody waits for ever");
     assert_eq!((value(&engine, 1).await, value(&engine, 2).await), (Some(70), Some(30)));
     engine.shutdown(Duration::ZERO).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_kind_lasts_on_the_embedded_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = async || {
+        let store = SledStore::open(SledOptions::new(folder.path().join("store"))).unwrap();
+        let setup = Setup {
+            store: Arc::new(store),
+            agents: BTreeMap::new(),
+            world: Arc::new(SystemWorld),
+            limits: Limits::default(),
+        };
+        Engine::open(setup).await.unwrap()
+    };
+    for round in 1..=3 {
+        let engine = open().await;
+        let counters = engine.aggregates::<Counter>();
+        add(&counters, 1, 10).await;
+        let transfer = Transaction::default().with(&counters, CounterId(1), Command::Add(-4)).with(
+            &counters,
+            CounterId(2),
+            Command::Add(4),
+        );
+        engine.transact(transfer).await.unwrap();
+        assert_eq!((value(&engine, 1).await, value(&engine, 2).await), (Some(6 * round), Some(4 * round)));
+        let mut follower = counters.follow(&CounterId(1), Generation(0)).await.unwrap();
+        for expected in 1..=2 * u64::try_from(round).unwrap() {
+            assert_eq!(follower.next().await.unwrap().unwrap().generation, Generation(expected));
+        }
+        drop(follower);
+        engine.shutdown(Duration::ZERO).await;
+    }
 }
 
 #[tokio::test]
