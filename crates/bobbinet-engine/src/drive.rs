@@ -226,7 +226,7 @@ impl Hooks<Task> for Arc<Inner> {
         }
     }
 
-    fn failed(&self, live: &LiveTask, _is_lost: bool) {
+    fn failed(&self, live: &LiveTask) {
         let (account, admitted) = {
             let mut state = live.lock();
             (state.beside.account.clone(), state.beside.admitted.take())

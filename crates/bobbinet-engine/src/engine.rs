@@ -128,7 +128,7 @@ pub struct Filter {
     pub status_since: Option<Timestamp>,
     /// How many at most.
     pub page_size: usize,
-    /// How many bytes of them at most, as [`Task::bytes`] counts: the page ends with the task that reaches it.
+    /// How many bytes of them at most, as [`Task::bytes`] counts: the page ends with the task that reaches it, and so has one at least.
     pub bytes_max: usize,
     /// Where the page before ended.
     pub page_token: Option<String>,
@@ -649,10 +649,10 @@ impl Inner {
     /// Reads the tasks of a list in their order until they are enough bytes: what they weigh is known when they are read.
     async fn read_list(&self, list: &mut TaskList, bytes_max: usize) -> Result<(), EngineError> {
         let mut bytes = 0;
-        while list.read < list.listing.entries.len() && bytes < bytes_max {
+        while list.read < list.listing.entries.len() && (bytes < bytes_max || list.read == 0) {
             let entries = &list.listing.entries[list.read..];
             let streams: Vec<StreamId> = entries.iter().map(|(stream, _, _)| stream.clone()).collect();
-            for task in self.peek(&streams, bytes_max - bytes).await? {
+            for task in self.peek(&streams, bytes_max.saturating_sub(bytes)).await? {
                 list.read += 1;
                 // One that was forgotten between the list and here is left out.
                 let Some(task) = task else { continue };

@@ -179,7 +179,7 @@ impl<A: Aggregate> Hooks<A> for Aggregates<A> {
 
     fn doubt(&self, _: &Live<A>, _: Option<&A>, _: &A) {}
 
-    fn failed(&self, _: &Live<A>, _: bool) {}
+    fn failed(&self, _: &Live<A>) {}
 
     fn unanswered(&self) -> EngineError {
         self.engine.unanswered()

@@ -157,20 +157,13 @@ impl<A: Aggregate> Live<A> {
         }
     }
 
-    /// Nobody decides any more. Whether somebody must, after all.
-    pub(crate) fn release(&self) -> bool {
-        let mut state = self.lock();
-        state.is_driven = !state.queue.is_empty() || !state.turns.is_empty();
-        state.is_driven
-    }
-
     /// Whether transactions wait for their turn.
     pub(crate) fn has_turns(&self) -> bool {
         !self.lock().turns.is_empty()
     }
 
-    /// What the one who drives is to decide next, what has not been queued first. `None` when there is nothing: nobody
-    /// drives from then on, and `ends` is called before anybody else can.
+    /// What the one who drives is to decide next, what has not been queued first; nothing, if a transaction waits
+    /// for its turn. `None` when nobody waits at all: nobody drives from then on, and `ends` is called before anybody else can.
     pub(crate) fn take_batch<T>(&self, ends: impl FnOnce() -> T) -> Option<VecDeque<Queued<A>>> {
         let mut state = self.lock();
         let word = state.beside.take_word();

@@ -79,8 +79,8 @@ pub(crate) trait Hooks<A: Aggregate>: Send + Sync {
     /// A commit that leads to this state may have been kept or not.
     fn doubt(&self, live: &Live<A>, before: Option<&A>, after: &A);
 
-    /// Nothing was kept of a batch. `is_lost`: nor will there be such an aggregate.
-    fn failed(&self, live: &Live<A>, is_lost: bool);
+    /// Nothing was kept of a batch.
+    fn failed(&self, live: &Live<A>);
 
     /// Why nobody answers a command.
     fn unanswered(&self) -> EngineError;
@@ -125,7 +125,8 @@ impl<A: Aggregate> Turn<A> {
 
 impl<A: Aggregate> Drop for Turn<A> {
     fn drop(&mut self) {
-        if let Some(driver) = self.driver.take().filter(|_| self.live.release()) {
+        // Also if nothing seems to wait: a run's newest word may, and whoever drives finds out.
+        if let Some(driver) = self.driver.take() {
             driver.start_driving(self.live.clone());
         }
     }
@@ -195,6 +196,10 @@ impl<A: Aggregate> Streams<A> {
                 return next;
             }
             let Some(batch) = live.take_batch(|| driving.is_over = true) else { return next };
+            if batch.is_empty() {
+                // A transaction has come to wait since the look for one.
+                continue;
+            }
             if let Some(newer) = self.commit(live, hooks, batch).await
                 && let Some(earlier) = next.replace(newer)
             {
@@ -228,6 +233,10 @@ impl<A: Aggregate> Streams<A> {
             let step = decided.step(&live.id, before.as_deref(), now, &self.limits);
             let Decided { state, events, answers } = decided;
             let (Some(after), Some(step)) = (state.map(Arc::new), step) else {
+                if before.is_none() {
+                    // There is still none, and another process may make one: nobody is told so from memory.
+                    self.cache.remove(&live.id);
+                }
                 answer(batch, &answers, before.as_ref());
                 return None;
             };
@@ -329,7 +338,7 @@ impl<A: Aggregate> Streams<A> {
 
     fn fail<H: Hooks<A>>(&self, live: &Arc<Live<A>>, hooks: &H, batch: VecDeque<Queued<A>>, error: &EngineError) {
         let is_lost = live.lock().is_new;
-        hooks.failed(live, is_lost);
+        hooks.failed(live);
         if is_lost {
             self.cache.remove(&live.id);
             live.lose(error.clone());

@@ -70,6 +70,9 @@ impl Engine {
     /// # Errors
     /// The first refusal, or why it was not kept. [`EngineError::Unavailable`] may mean that it was kept after all.
     pub async fn transact(&self, transaction: Transaction) -> Result<(), EngineError> {
+        if self.inner.is_draining() {
+            return Err(EngineError::Draining);
+        }
         let mut parts = transaction.parts;
         parts.sort_by_key(|part| part.stream());
         if parts.windows(2).any(|pair| pair[0].stream() == pair[1].stream()) {
@@ -115,6 +118,15 @@ async fn commit(store: &dyn Store, world: &dyn World, parts: &mut [Box<dyn Part>
         }
     }
     Err(EngineError::Unavailable("what a transaction changes is written too often".to_owned()))
+}
+
+/// One that was to begin and has not: there is still none, and another process may make one.
+impl<A: Aggregate> Drop for Change<A> {
+    fn drop(&mut self) {
+        if let Some(turn) = self.turn.as_ref().filter(|turn| turn.live.lock().is_new) {
+            self.aggregates.streams.cache.remove(&turn.live.id);
+        }
+    }
 }
 
 impl<A: Aggregate> Change<A> {

@@ -206,6 +206,26 @@ async fn what_two_processes_write_is_decided_again() {
     two.shutdown(Duration::ZERO).await;
 }
 
+#[tokio::test]
+async fn what_was_refused_here_and_made_elsewhere_is_found_here() {
+    let lab = Lab::new(Limits::default());
+    let (one, two) = (lab.open(&["tool"]).await, lab.open(&["tool"]).await);
+    let (here, there) = (one.aggregates::<Counter>(), two.aggregates::<Counter>());
+    let put = || Command::PutIf { seen: 1, value: 2 };
+    assert_eq!(here.command(&CounterId(1), put()).await, Err(Refused::Busy.into()));
+    let refused = Transaction::default().with(&here, CounterId(2), put());
+    assert_eq!(one.transact(refused).await, Err(Refused::Busy.into()));
+    for id in [1, 2] {
+        add(&there, id, 5).await;
+        assert_eq!(value(&one, id).await, Some(5), "counter {id}");
+    }
+    one.shutdown(Duration::ZERO).await;
+    // An engine that stops begins nothing.
+    let late = Transaction::default().with(&here, CounterId(3), Command::Add(1));
+    assert_eq!(one.transact(late).await, Err(EngineError::Draining));
+    two.shutdown(Duration::ZERO).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn one_that_is_due_is_told_so() {
     let lab = Lab::new(Limits::default());
