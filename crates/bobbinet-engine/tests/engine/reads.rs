@@ -80,6 +80,10 @@ async fn a_page_is_read_no_further_than_its_bytes() {
         }
         // A page ends with the task that fills it.
         assert_eq!(pages, [3, 3, 3], "{hot_tasks_max} in memory");
+        // And has one at least, however little there is room for.
+        let least = Filter { page_size: TASKS, bytes_max: 0, ..Filter::default() };
+        let list = engine.list(&ann, &tool, least).await.unwrap();
+        assert_eq!((list.tasks.len(), list.next().is_some()), (1, true));
         engine.shutdown(Duration::ZERO).await;
     }
 }
