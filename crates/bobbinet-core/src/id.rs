@@ -250,6 +250,14 @@ impl RunnerId {
     pub fn new(uuid: Uuid) -> Self {
         Self(uuid)
     }
+
+    /// The stream that keeps its lease, on a store that several processes share.
+    pub fn stream(&self) -> StreamId {
+        let mut bytes = [0; 17];
+        bytes[0] = b'r';
+        bytes[1..].copy_from_slice(self.0.as_bytes());
+        StreamId::from_bytes(&bytes)
+    }
 }
 
 impl fmt::Display for RunnerId {
@@ -300,6 +308,12 @@ impl StreamId {
     pub fn as_task(&self) -> Option<TaskId> {
         let uuid = self.as_bytes().strip_prefix(b"t")?;
         Uuid::from_slice(uuid).ok().map(TaskId)
+    }
+
+    /// The runner whose lease this stream keeps, if it keeps one.
+    pub fn as_runner(&self) -> Option<RunnerId> {
+        let uuid = self.as_bytes().strip_prefix(b"r")?;
+        Uuid::from_slice(uuid).ok().map(RunnerId)
     }
 
     /// The id's bytes, at most [`ID_LENGTH_MAX`] and a kind.

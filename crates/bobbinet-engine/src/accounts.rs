@@ -7,8 +7,9 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use bobbinet_core::{Limits, Principal, State, Tenant};
@@ -94,6 +95,8 @@ pub(crate) struct Accounts {
     on_their_way: AtomicUsize,
     /// Goes up with each change, so that one that came during a count of the store is seen.
     changes: AtomicUsize,
+    /// When they were taken from a shared store, in milliseconds of the time that passes.
+    counted_at: AtomicU64,
 }
 
 /// While this lives, a commit is on its way.
@@ -159,6 +162,16 @@ impl Accounts {
 
     pub(crate) fn is_doubtful(&self) -> bool {
         self.is_doubtful.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is time to count again what others change too. Then it is not, for so long.
+    pub(crate) fn is_time(&self, now: Duration, every: Duration) -> bool {
+        let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        let is_time = u128::from(now - self.counted_at.load(Ordering::Relaxed).min(now)) >= every.as_millis();
+        if is_time {
+            self.counted_at.store(now, Ordering::Relaxed);
+        }
+        is_time
     }
 
     pub(crate) fn commit_begins(&self) -> OnItsWay<'_> {

@@ -24,6 +24,9 @@ pub trait Aggregate: Clone + Debug + Send + Sync + Sized + 'static {
     /// What this process alone knows of one that is in memory.
     type Live: LiveState<Self>;
 
+    /// Whether each of its events says all that is to be known, so that its log may be read from anywhere.
+    const CAN_BE_TRIMMED: bool = false;
+
     /// The stream that keeps it.
     fn stream(id: &Self::Id) -> StreamId;
 

@@ -30,7 +30,7 @@ impl Inner {
     pub(crate) async fn view_damaged(&self, id: &TaskId, why: String) -> Result<Arc<Task>, EngineError> {
         warn!(task = %id, why, "a task cannot be read");
         let summary = self.store.summary(&id.stream()).await?;
-        let task = summary.and_then(|summary| view(id, &summary, DAMAGED));
+        let task = summary.and_then(|(_, summary)| view(id, &summary, DAMAGED));
         task.map(Arc::new).ok_or(EngineError::Corrupt(why))
     }
 
@@ -42,7 +42,7 @@ impl Inner {
     pub(crate) async fn cancel_damaged(&self, id: &TaskId, why: String) -> Result<Arc<Task>, EngineError> {
         let mut expected = Version::ZERO;
         for _ in 0..CONFLICTS_MAX {
-            let Some(summary) = self.store.summary(&id.stream()).await? else { return Err(EngineError::NotFound) };
+            let Some((_, summary)) = self.store.summary(&id.stream()).await? else { return Err(EngineError::NotFound) };
             let Some(task) = view(id, &summary, CANCELED) else { return Err(EngineError::Corrupt(why)) };
             if task.state.is_terminal() {
                 return Err(Refused::Ended.into());

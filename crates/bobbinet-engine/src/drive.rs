@@ -117,51 +117,23 @@ impl Inner {
             (None, None) => {}
         }
     }
-
-    /// A task is to be taken over whose claim was in doubt and turns out to be in the log: its run begins now. Nothing is
-    /// lost, so nothing is asked, and nothing more is intended.
-    fn launch_doubted(
-        &self,
-        live: &Arc<LiveTask>,
-        before: Option<&Arc<Task>>,
-        batch: &mut VecDeque<Queued<Task>>,
-    ) -> Option<Launch> {
-        let [Queued { command: Command::TakeOver { slot: Some(_) }, held, .. }] = batch.make_contiguous() else {
-            return None;
-        };
-        let task = before.filter(|task| task.state == State::Working)?;
-        let mut state = live.lock();
-        if state.beside.claim.is_some() {
-            return None;
-        }
-        let claim = task.claim.filter(|claim| self.uncertain.take(&live.id, *claim))?;
-        let permit = held.0.take()?;
-        state.beside.claim = Some(claim);
-        drop(state);
-        Some(Launch { entry: live.clone(), task: task.clone(), claim, permit })
-    }
 }
 
 impl Hooks<Task> for Arc<Inner> {
     type Next = Launch;
     type OnItsWay<'a> = OnItsWay<'a>;
 
-    fn prepare(
-        &self,
-        live: &Arc<LiveTask>,
-        before: Option<&Arc<Task>>,
-        batch: &mut VecDeque<Queued<Task>>,
-    ) -> Option<Launch> {
-        let launch = self.launch_doubted(live, before, batch);
-        // What only this process knows, as of now: whether the run that asked is alive to hear an answer.
+    fn prepare(&self, live: &LiveTask, batch: &mut VecDeque<Queued<Task>>) {
         for queued in batch {
             if let Command::Reply { is_live, .. } = &mut queued.command {
+                // Whether the run that asked is alive to hear an answer.
                 let state = live.lock();
                 let claim = state.durable.as_ref().and_then(|task| task.claim);
-                *is_live = state.beside.claim.is_some() && state.beside.claim == claim;
+                let is_here = state.beside.claim.is_some() && state.beside.claim == claim;
+                let is_there = |claim| !self.runners.is_own(claim) && self.runners.may_live(claim);
+                *is_live = is_here || claim.is_some_and(is_there);
             }
         }
-        launch
     }
 
     fn begin(&self, after: &Task) -> OnItsWay<'_> {
@@ -192,7 +164,7 @@ impl Hooks<Task> for Arc<Inner> {
                 None
             }
             State::Working => {
-                let claim = after.claim.filter(|claim| claim.runner == self.runner)?;
+                let claim = after.claim.filter(|claim| self.runners.is_own(*claim))?;
                 // Only a claim that is new begins a run. One that was there before had its run, which may be over by
                 // now: whether its call is made again is for `decide` to say.
                 if before.and_then(|before| before.claim) == Some(claim) {
@@ -220,7 +192,7 @@ impl Hooks<Task> for Arc<Inner> {
     /// made.
     fn doubt(&self, live: &LiveTask, before: Option<&Task>, after: &Task) {
         self.accounts.doubt();
-        let claim = after.claim.filter(|claim| claim.runner == self.runner);
+        let claim = after.claim.filter(|claim| self.runners.is_own(*claim));
         if let Some(claim) = claim.filter(|_| before.and_then(|before| before.claim) != claim) {
             self.uncertain.note(live.id, claim);
         }

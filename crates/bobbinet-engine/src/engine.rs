@@ -15,7 +15,7 @@ use bobbinet_core::{
     AgentName, Caller, Command, ContextId, Fault, Generation, Limits, Message, MessageId, Plan, QuestionKind, Refused,
     RequestKey, RunnerId, Said, SkillId, State, StreamId, Submission, Task, TaskId, Timestamp, task::Submitted,
 };
-use bobbinet_store::{Idempotency, Listing, Query, Store};
+use bobbinet_store::{Idempotency, Listing, Query, Store, Version};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -23,6 +23,7 @@ use crate::{
     accounts::{Accounts, Kind},
     kinds::Kinds,
     live::{Live, Queued},
+    runners::Runners,
     slots::Slots,
     streams::{Streams, fold},
     task_live::{LiveTask, TaskHeld},
@@ -36,7 +37,7 @@ const IDEMPOTENCY_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 /// What an engine is made of.
 #[derive(Debug)]
 pub struct Setup {
-    /// Where everything is kept. It must be this process's alone.
+    /// Where everything is kept: this process's alone, or, if [`Store::is_shared`], also that of others.
     pub store: Arc<dyn Store>,
     /// By the names that callers use.
     pub agents: BTreeMap<AgentName, Arc<dyn Agent>>,
@@ -186,7 +187,8 @@ pub(crate) struct Inner {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) world: Arc<dyn World>,
     pub(crate) limits: Limits,
-    pub(crate) runner: RunnerId,
+    /// This process and others, as owners of runs.
+    pub(crate) runners: Runners,
     pub(crate) seats: BTreeMap<AgentName, RegisteredAgent>,
     /// All tasks: where they are kept ready, read and committed.
     pub(crate) tasks: Arc<Streams<Task>>,
@@ -232,7 +234,10 @@ impl Engine {
         let census = store.census().await?;
         let inner = Arc::new(Inner {
             unserved: unserved::agents(&census, &seats),
-            runner: RunnerId::new(world.uuid()),
+            runners: Runners::new(
+                RunnerId::new(world.uuid()),
+                store.is_shared().then(|| Arc::new(Streams::new(store.clone(), world.clone(), &limits))),
+            ),
             tasks: Arc::new(Streams::new(store.clone(), world.clone(), &limits)),
             kinds: Kinds::default(),
             damage_told: Mutex::default(),
@@ -252,7 +257,11 @@ impl Engine {
         });
         inner.accounts.recount(&census, inner.accounts.moment(), |agent| inner.seats.contains_key(agent));
         inner.tell_of_unserved(&census);
-        if let Err(error) = inner.begin(&census).await {
+        let begun = async {
+            inner.begin_term().await?;
+            inner.begin(&census).await
+        };
+        if let Err(error) = begun.await {
             // The runs that it has begun must not go on beside those of a later engine on the same store.
             inner.end().await;
             return Err(error);
@@ -351,7 +360,7 @@ impl Engine {
             plan: None,
             trace: new.trace,
         };
-        let slot = permit.is_some().then_some(inner.runner);
+        let slot = permit.is_some().then(|| inner.runners.own());
         let command = Command::Submit(Submission { submitted, plan, slot });
         let entry: Arc<LiveTask> = Live::new(id);
         {
@@ -442,7 +451,7 @@ impl Engine {
             seen: task.generation,
             // Whether the run is alive is looked up again when the command is decided.
             is_live: false,
-            slot: permit.is_some().then_some(inner.runner),
+            slot: permit.is_some().then(|| inner.runners.own()),
         };
         match inner.command(&entry, command, permit).await {
             Ok(_) => Ok(self.handle(entry, task.generation)),
@@ -582,7 +591,8 @@ impl Engine {
         agent: &AgentName,
         id: &TaskId,
     ) -> Result<(Arc<LiveTask>, Arc<Task>), EngineError> {
-        if let Some(entry) = self.inner.tasks.cache.get(id)
+        if !self.inner.store.is_shared()
+            && let Some(entry) = self.inner.tasks.cache.get(id)
             && let Some(task) = entry.durable()
         {
             let is_theirs =
@@ -591,28 +601,25 @@ impl Engine {
         }
         // A stranger's task is not read, and not brought to memory, so that asking for it takes as long as asking for one that
         // nobody has.
-        let summary = self.inner.store.summary(&id.stream()).await?.ok_or(EngineError::NotFound)?;
+        let (version, summary) = self.inner.store.summary(&id.stream()).await?.ok_or(EngineError::NotFound)?;
         if !self.inner.is_theirs(caller, agent, [&summary.tenant, &summary.owner, &summary.agent]) {
             return Err(EngineError::NotFound);
         }
         let entry = self.inner.tasks.find(id).await?.ok_or(EngineError::NotFound)?;
-        let task = match entry.durable() {
-            Some(task) => task,
-            None => self.inner.tasks.load(&entry).await?.ok_or(EngineError::NotFound)?,
-        };
+        let task = self.inner.tasks.at_least(&entry, version).await?.ok_or(EngineError::NotFound)?;
         Ok((entry, task))
     }
 }
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Engine").field("runner", &self.inner.runner).finish_non_exhaustive()
+        f.debug_struct("Engine").field("runner", &self.inner.runners.own()).finish_non_exhaustive()
     }
 }
 
 impl fmt::Debug for Inner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Engine").field("runner", &self.runner).finish_non_exhaustive()
+        f.debug_struct("Engine").field("runner", &self.runners.own()).finish_non_exhaustive()
     }
 }
 
@@ -623,12 +630,13 @@ impl Inner {
     }
 
     /// Stops all that the engine has started, and returns when it has ended.
-    async fn end(&self) {
+    async fn end(self: &Arc<Self>) {
         // What is released for it must not begin again, also where nobody has asked for work to be refused.
         self.draining.store(true, Ordering::Relaxed);
         self.stop.cancel();
         self.tracker.close();
         self.tracker.wait().await;
+        self.end_term().await;
     }
 
     fn admit_follower(&self, entry: &LiveTask) -> Result<(), EngineError> {
@@ -651,7 +659,7 @@ impl Inner {
         let mut bytes = 0;
         while list.read < list.listing.entries.len() && (bytes < bytes_max || list.read == 0) {
             let entries = &list.listing.entries[list.read..];
-            let streams: Vec<StreamId> = entries.iter().map(|(stream, _, _)| stream.clone()).collect();
+            let streams: Vec<_> = entries.iter().map(|(stream, version, _)| (stream.clone(), *version)).collect();
             for task in self.peek(&streams, bytes_max.saturating_sub(bytes)).await? {
                 list.read += 1;
                 // One that was forgotten between the list and here is left out.
@@ -667,18 +675,22 @@ impl Inner {
         Ok(())
     }
 
-    /// Some tasks as they stand, without keeping them in memory: the first ones, until so many bytes are read.
-    async fn peek(&self, streams: &[StreamId], bytes_max: usize) -> Result<Vec<Option<Arc<Task>>>, EngineError> {
+    /// Some tasks as they stand, at the versions that the store has told at least, without keeping them in memory: the first ones,
+    /// until so many bytes are read.
+    async fn peek(
+        &self,
+        streams: &[(StreamId, Version)],
+        bytes_max: usize,
+    ) -> Result<Vec<Option<Arc<Task>>>, EngineError> {
         let mut tasks = vec![None; streams.len()];
         let (mut cold, mut places) = (Vec::new(), Vec::new());
-        for (place, stream) in streams.iter().enumerate() {
+        for (place, (stream, version)) in streams.iter().enumerate() {
             match stream.as_task().and_then(|id| self.tasks.cache.get(&id)) {
                 // As for everybody who asks for it: it is not there before its first commit is answered.
                 Some(entry) if entry.lock().is_new => {}
-                Some(entry) => match entry.durable() {
-                    Some(task) => tasks[place] = Some(task),
-                    None => tasks[place] = self.or_damaged(stream, self.tasks.load(&entry).await).await?,
-                },
+                Some(entry) => {
+                    tasks[place] = self.or_damaged(stream, self.tasks.at_least(&entry, *version).await).await?;
+                }
                 None => {
                     cold.push(stream.clone());
                     places.push(place);

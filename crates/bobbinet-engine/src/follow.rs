@@ -84,7 +84,9 @@ impl<A: Aggregate> Follower<A> {
                 return Ok(Some(told));
             }
             let live = self.live.clone();
-            match live.next(self.cursor).await {
+            let changed = live.changed.notified();
+            tokio::pin!(changed);
+            match live.look(self.cursor, changed.as_mut()) {
                 After::Told(told) => {
                     self.cursor = told.generation;
                     return Ok(Some(told));
@@ -94,8 +96,7 @@ impl<A: Aggregate> Follower<A> {
                 After::Unknown => {
                     self.streams.load(&live).await?.ok_or(EngineError::NotFound)?;
                 }
-                // It has waited; there is something by now.
-                After::Wait => {}
+                After::Wait => self.streams.wait(&live, changed).await?,
             }
         }
     }

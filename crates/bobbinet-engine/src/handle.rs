@@ -70,7 +70,7 @@ impl Handle {
                 }
                 Look::Lost(error) => return Err(error),
                 Look::Known(task) if task.generation > self.since && is_it(&task) => return Ok(task),
-                Look::Known(_) | Look::InFlight => hinted.await,
+                Look::Known(_) | Look::InFlight => self.engine.tasks.wait(entry, hinted).await?,
                 Look::Unknown => {
                     self.engine.tasks.load(entry).await?.ok_or(EngineError::NotFound)?;
                 }

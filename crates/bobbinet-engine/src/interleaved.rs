@@ -189,13 +189,16 @@ fn a_follower_hears_all_and_is_never_left_asleep() {
             thread::spawn(move || {
                 let mut heard = 1;
                 loop {
-                    match block_on(entry.next(Generation(heard))) {
+                    let changed = entry.changed.notified();
+                    tokio::pin!(changed);
+                    match entry.look(Generation(heard), changed.as_mut()) {
                         After::Told(told) => {
                             assert_eq!(told.generation.0, heard + 1);
                             heard += 1;
                         }
                         After::Over => return heard,
-                        found @ (After::Wait | After::Behind | After::Unknown) => panic!("{found:?}"),
+                        After::Wait => block_on(changed),
+                        found @ (After::Behind | After::Unknown) => panic!("{found:?}"),
                     }
                 }
             })

@@ -111,6 +111,17 @@ impl<A: Aggregate> Aggregates<A> {
         receiver.await.unwrap_or_else(|_| Err(self.engine.unanswered()))
     }
 
+    /// The same for a future that the engine owns, which decides itself; also while the engine stops.
+    pub(crate) async fn say(&self, id: &A::Id, command: A::Command) -> Result<Arc<A>, EngineError> {
+        let live = self.live(id).await?;
+        let (sender, receiver) = oneshot::channel();
+        let queued = Queued { command, held: A::Held::default(), idempotency: None, answer: Some(sender) };
+        if live.enqueue(queued) {
+            self.streams.drive(&live, self).await;
+        }
+        receiver.await.unwrap_or_else(|_| Err(self.engine.unanswered()))
+    }
+
     /// One as it stands.
     ///
     /// # Errors
@@ -163,9 +174,7 @@ impl<A: Aggregate> Hooks<A> for Aggregates<A> {
     type Next = ();
     type OnItsWay<'a> = ();
 
-    fn prepare(&self, _: &Arc<Live<A>>, _: Option<&Arc<A>>, _: &mut VecDeque<Queued<A>>) -> Option<()> {
-        None
-    }
+    fn prepare(&self, _: &Live<A>, _: &mut VecDeque<Queued<A>>) {}
 
     fn begin(&self, _: &A) {}
 

@@ -19,11 +19,13 @@ mod history;
 #[cfg(test)]
 mod interleaved;
 mod kinds;
+mod lease;
 mod live;
 mod reconcile;
 mod record;
 mod run;
 mod runner;
+mod runners;
 mod slots;
 mod streams;
 mod sync;

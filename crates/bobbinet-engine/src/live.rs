@@ -2,12 +2,13 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    pin::Pin,
     sync::{Arc, PoisonError, Weak, atomic::AtomicUsize},
 };
 
 use bobbinet_core::Generation;
 use bobbinet_store::{Idempotency, Version};
-use tokio::sync::oneshot;
+use tokio::sync::{futures::Notified, oneshot};
 
 use crate::{
     Aggregate, EngineError, PublicEvent,
@@ -185,19 +186,46 @@ impl<A: Aggregate> Live<A> {
 
     /// Makes a newer durable state known, with the public events that led to it.
     pub(crate) fn publish(&self, newer: Arc<A>, told: impl IntoIterator<Item = Arc<PublicEvent<A>>>) {
+        // A reader who loaded it may have been faster, and has brought its events.
+        let is_newer = |durable: Option<&Arc<A>>| durable.is_none_or(|known| known.version() < newer.version());
+        self.publish_if(is_newer, newer.clone(), told);
+        self.hint(newer.is_settled());
+    }
+
+    /// Makes known what another process has written after the state that was `known`, unless more is known by now. Whether it was.
+    pub(crate) fn extend(
+        &self,
+        known: &Arc<A>,
+        newer: Arc<A>,
+        told: impl IntoIterator<Item = Arc<PublicEvent<A>>>,
+    ) -> bool {
         let is_settled = newer.is_settled();
-        {
-            let mut state = self.lock();
-            state.is_new = false;
-            // A reader who loaded it may have been faster, and has brought its events.
-            if state.durable.as_ref().is_none_or(|known| known.version() < newer.version()) {
-                state.recent.extend(told);
-                let surplus = state.recent.len().saturating_sub(RECENT_MAX);
-                state.recent.drain(..surplus);
-                state.seen = newer.version();
-                state.durable = Some(newer);
-            }
+        let is_taken =
+            self.publish_if(|durable| durable.is_some_and(|durable| Arc::ptr_eq(durable, known)), newer, told);
+        self.hint(is_settled);
+        is_taken
+    }
+
+    fn publish_if(
+        &self,
+        is_next: impl FnOnce(Option<&Arc<A>>) -> bool,
+        newer: Arc<A>,
+        told: impl IntoIterator<Item = Arc<PublicEvent<A>>>,
+    ) -> bool {
+        let mut state = self.lock();
+        state.is_new = false;
+        if !is_next(state.durable.as_ref()) {
+            return false;
         }
+        state.recent.extend(told);
+        let surplus = state.recent.len().saturating_sub(RECENT_MAX);
+        state.recent.drain(..surplus);
+        state.seen = newer.version();
+        state.durable = Some(newer);
+        true
+    }
+
+    fn hint(&self, is_settled: bool) {
         self.changed.notify_waiters();
         if is_settled {
             self.settled.notify_waiters();
@@ -276,20 +304,15 @@ impl<A: Aggregate> Live<A> {
         told
     }
 
-    /// What follows `generation`; waits until there is something to say.
-    pub(crate) async fn next(&self, generation: Generation) -> After<A> {
-        loop {
-            let changed = self.changed.notified();
-            tokio::pin!(changed);
-            match self.after(generation) {
-                After::Wait => {}
-                found @ (After::Told(_) | After::Over | After::Behind | After::Unknown) => return found,
+    /// What follows `generation`. If nothing does yet, `changed` is in line for the hint that something may.
+    pub(crate) fn look(&self, generation: Generation, changed: Pin<&mut Notified<'_>>) -> After<A> {
+        match self.after(generation) {
+            // Looked at again once it is in line, so that a change in between is not missed.
+            After::Wait => {
+                changed.enable();
+                self.after(generation)
             }
-            // The waiter is in line from here on, so a change between the look and the wait is not missed.
-            changed.as_mut().enable();
-            if matches!(self.after(generation), After::Wait) {
-                changed.await;
-            }
+            found @ (After::Told(_) | After::Over | After::Behind | After::Unknown) => found,
         }
     }
 

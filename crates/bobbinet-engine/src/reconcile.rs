@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use bobbinet_core::{Command, Principal, State, StreamId, Task, TaskId, Tenant, Timestamp};
+use bobbinet_core::{Claim, Command, Principal, State, StreamId, Task, TaskId, Tenant, Timestamp};
 use bobbinet_store::Summary;
 use tracing::{error, info, warn};
 
@@ -18,6 +18,9 @@ const EVERY: Duration = Duration::from_secs(1);
 /// How long after its start a node leaves a call alone that a process died of already, by how many did: the first time it may
 /// have been anything's doing. `bobbinet_core::limits::TAKEOVERS_MAX` ends it.
 const TAKEOVER_PAUSES: [Duration; 3] = [Duration::ZERO, Duration::from_secs(2), Duration::from_secs(8)];
+
+/// How often the tasks on a shared store are counted anew.
+const COUNT_EVERY: Duration = Duration::from_secs(30);
 
 /// How far the clock may run ahead of the time that passes before that is worth a word.
 const STEP_MAX: Duration = Duration::from_secs(60);
@@ -36,6 +39,14 @@ const DAMAGE_TOLD_MAX: usize = 1_024;
 struct Looked {
     acts: usize,
     forgotten: usize,
+}
+
+/// A claim whose run is lost.
+#[derive(Clone, Copy, Debug)]
+struct Lost {
+    claim: Claim,
+    /// Whether it may have made its call.
+    has_run: bool,
 }
 
 impl Looked {
@@ -72,7 +83,10 @@ impl Inner {
         let limit = self.accounts.open().max(self.limits.tasks_open_max) + FORGET_MAX;
         for (stream, summary) in self.store.due(now, limit).await? {
             let Some(id) = stream.as_task() else {
-                self.kinds.wake(self, &stream, &summary);
+                match stream.as_runner() {
+                    Some(runner) => self.look_at_lease(runner).await?,
+                    None => self.kinds.wake(self, &stream, &summary),
+                }
                 continue;
             };
             let Some(state) = State::ALL.into_iter().find(|state| state.code() == summary.state) else { continue };
@@ -105,7 +119,9 @@ impl Inner {
 
     /// Counts the tasks again if a commit is in doubt, and forgets who has none.
     async fn keep_accounts(&self) -> Result<(), EngineError> {
-        if self.accounts.is_doubtful() {
+        // What other processes have begun and ended is known only to the store.
+        let is_stale = self.store.is_shared() && self.accounts.is_time(self.world.monotonic(), COUNT_EVERY);
+        if self.accounts.is_doubtful() || is_stale {
             let moment = self.accounts.moment();
             let census = self.store.census().await?;
             self.accounts.recount(&census, moment, |agent| self.seats.contains_key(agent));
@@ -178,8 +194,10 @@ impl Inner {
                 None => return Ok(()),
             },
         };
-        if task.state == State::Working {
-            self.take_over(entry, &task);
+        if let Some(claim) = task.claim.filter(|_| task.state == State::Working)
+            && let Some(lost) = self.lost(&entry, claim).await?
+        {
+            self.take_over(entry, &task, lost);
         }
         Ok(())
     }
@@ -211,22 +229,33 @@ impl Inner {
         self.up_for() < pause
     }
 
-    /// Takes over a working task whose run is not alive. The store is this process's alone, so every other is dead.
-    fn take_over(self: &Arc<Self>, entry: Arc<LiveTask>, task: &Task) {
+    /// Whether the run of a claim is lost, and how.
+    async fn lost(self: &Arc<Self>, entry: &LiveTask, claim: Claim) -> Result<Option<Lost>, EngineError> {
+        if !self.runners.is_own(claim) {
+            return Ok(self.is_dead(claim.runner).await?.then_some(Lost { claim, has_run: true }));
+        }
         let is_busy = {
             let state = entry.lock();
             state.beside.claim.is_some() || state.is_driven
         };
-        if is_busy || self.is_spaced(task) {
+        Ok((!is_busy).then(|| Lost { claim, has_run: !self.uncertain.has(&entry.id, claim) }))
+    }
+
+    /// Takes over a working task whose run is lost.
+    fn take_over(self: &Arc<Self>, entry: Arc<LiveTask>, task: &Task, lost: Lost) {
+        if self.is_spaced(task) {
             return;
         }
+        let Lost { claim, has_run } = lost;
         let permit = self.seats.get(&task.agent).and_then(|seat| seat.slots.try_take(self));
-        let slot = permit.is_some().then_some(self.runner);
+        let slot = permit.is_some().then(|| self.runners.own());
         info!(task = %task.id, agent = %task.agent, "taking over from a process that is gone");
         let engine = self.clone();
         self.start(async move {
-            if let Err(error) = engine.command(&entry, Command::TakeOver { slot }, permit).await {
-                warn!(task = %entry.id, %error, "could not take a task over; trying again");
+            match engine.command(&entry, Command::TakeOver { claim, has_run, slot }, permit).await {
+                // Another process was first, or the run has had its last word after all.
+                Ok(_) | Err(EngineError::Refused(_)) => {}
+                Err(error) => warn!(task = %entry.id, %error, "could not take a task over; trying again"),
             }
         });
     }
@@ -250,7 +279,7 @@ impl Inner {
                 // Its turn comes again with the next look.
                 Ok(Some(entry)) if entry.durable().is_some_and(|task| engine.is_spaced(&task)) => {}
                 Ok(Some(entry)) => {
-                    let command = Command::Claim { runner: engine.runner };
+                    let command = Command::Claim { runner: engine.runners.own() };
                     if let Err(error) = engine.command(&entry, command, Some(permit)).await {
                         tracing::debug!(task = %id, %error, "not claimed");
                     }

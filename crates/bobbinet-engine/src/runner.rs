@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, debug_span, error, warn};
 
 use crate::{
-    EngineError, LATE_MAX, Run, deadline::Deadline, engine::Inner, run::next_attempt, slots::Permit,
+    EngineError, LATE_MAX, Run, deadline::Deadline, engine::Inner, run::next_attempt, runners::Term, slots::Permit,
     task_live::LiveTask,
 };
 
@@ -82,7 +82,7 @@ impl Drop for Idle<'_> {
 enum Over {
     /// With this.
     Outcome(Outcome),
-    /// The engine stops; the next start takes the task up.
+    /// The engine stops, or is taken for dead: whoever finds the task takes it up.
     Stopped,
 }
 
@@ -99,9 +99,11 @@ impl Inner {
         let deadline = Deadline::after(self.limits.run_limit());
         let _busy = Busy::begin(&self.busy);
         let live = Live { entry: entry.clone(), claim };
+        let term = self.runners.term_of(claim);
         while let Some((call, attempt)) = next_attempt(&task, claim) {
             debug!(task = %task.id, agent = %task.agent, call = call.0, attempt, "call begins");
-            let outcome = match self.carry_out(&entry, &task, claim, call, attempt, &deadline).await {
+            let Some(term) = &term else { break };
+            let outcome = match self.carry_out(&entry, &task, term, claim, call, attempt, &deadline).await {
                 Over::Outcome(outcome) => outcome,
                 Over::Stopped => {
                     let released = self.command_of_run(&entry, Command::Release { claim }).await;
@@ -124,12 +126,13 @@ impl Inner {
         self: &Arc<Self>,
         entry: &Arc<LiveTask>,
         task: &Arc<Task>,
+        term: &Term,
         claim: Claim,
         call: CallId,
         attempt: u32,
         deadline: &Arc<Deadline>,
     ) -> Over {
-        if self.stop.is_cancelled() {
+        if self.stop.is_cancelled() || !self.may_begin(term).await {
             return Over::Stopped;
         }
         let Some(seat) = self.seats.get(&task.agent) else {
@@ -158,6 +161,7 @@ impl Inner {
             biased;
             outcome = &mut work => Some(outcome),
             () = self.stop.cancelled() => return Over::Stopped,
+            () = term.fenced.cancelled() => return Over::Stopped,
             () = self.is_taken_away(entry, claim) => None,
             () = deadline.passed() => {
                 let text = format!("the run did not come to its end within {:?}", self.limits.run_limit());
@@ -236,7 +240,10 @@ impl Inner {
             if !is_ours {
                 return;
             }
-            changed.await;
+            if let Err(error) = self.tasks.wait(entry, changed).await {
+                debug!(task = %entry.id, %error, "a run cannot see whether it was canceled; trying again");
+                tokio::time::sleep(RETRY_MAX).await;
+            }
         }
     }
 }

@@ -71,7 +71,7 @@ impl Slots {
     pub(crate) fn try_take(self: &Arc<Self>, engine: &Arc<Inner>) -> Option<Permit> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let is_free = state.used < self.max && state.line.is_empty() && state.wanted == 0;
-        if !is_free || !self.agent.takes_calls() {
+        if !is_free || !self.agent.takes_calls() || !engine.may_claim() {
             return None;
         }
         state.used += 1;
@@ -82,7 +82,7 @@ impl Slots {
     pub(crate) fn line_up(self: &Arc<Self>, engine: &Arc<Inner>, id: TaskId) -> Option<(TaskId, Permit)> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.stand(id);
-        if state.used >= self.max || state.wanted > 0 || !self.agent.takes_calls() {
+        if state.used >= self.max || state.wanted > 0 || !self.agent.takes_calls() || !engine.may_claim() {
             return None;
         }
         let first = state.line.pop_front()?;
@@ -226,6 +226,10 @@ impl Drop for Permit {
             self.slots.retire();
             return;
         };
+        if !engine.may_claim() {
+            self.slots.retire();
+            return;
+        }
         if let Some(next) = self.slots.give_back() {
             let permit = Self { slots: self.slots.clone(), engine: self.engine.clone() };
             engine.claim(next, permit);

@@ -11,7 +11,7 @@ use std::{
 };
 
 use bobbinet_core::{Generation, Limits, StreamId, Timestamp};
-use bobbinet_store::{Commit, CommitError, Loaded, Step, Store, Version};
+use bobbinet_store::{Commit, CommitError, Loaded, Page, Step, Store, Version};
 use tokio::sync::{Semaphore, oneshot};
 use tracing::{debug, warn};
 
@@ -31,6 +31,9 @@ const LOADS_MAX: u32 = 32;
 /// How many followers read from the store at the same time: each may have read 64 MiB before it has seen that it is so much.
 const COLD_READS_MAX: usize = 4;
 
+/// How many records are read at a time of what another process has written.
+const CATCH_UP_PAGE: usize = 64;
+
 /// All aggregates of one kind.
 pub(crate) struct Streams<A: Aggregate> {
     pub(crate) store: Arc<dyn Store>,
@@ -39,6 +42,10 @@ pub(crate) struct Streams<A: Aggregate> {
     pub(crate) cache: Cache<A>,
     /// Followers that read from the store at the same time.
     pub(crate) cold_reads: Semaphore,
+    /// Whether other processes write to the store, so that memory may be behind it.
+    is_shared: bool,
+    /// Those that catch up with what another process has written.
+    catching_up: Semaphore,
 }
 
 /// What a kind does around its commits.
@@ -50,13 +57,8 @@ pub(crate) trait Hooks<A: Aggregate>: Send + Sync {
     where
         Self: 'a;
 
-    /// Looks at a batch before it is decided; what it gives is done instead.
-    fn prepare(
-        &self,
-        live: &Arc<Live<A>>,
-        before: Option<&Arc<A>>,
-        batch: &mut VecDeque<Queued<A>>,
-    ) -> Option<Self::Next>;
+    /// Adds to commands what only this process knows, as of now.
+    fn prepare(&self, live: &Live<A>, batch: &mut VecDeque<Queued<A>>);
 
     /// A commit begins that leads to this state.
     fn begin(&self, after: &A) -> Self::OnItsWay<'_>;
@@ -137,20 +139,23 @@ type Recent<A> = VecDeque<Arc<PublicEvent<A>>>;
 impl<A: Aggregate> Streams<A> {
     pub(crate) fn new(store: Arc<dyn Store>, world: Arc<dyn World>, limits: &Limits) -> Self {
         Self {
+            is_shared: store.is_shared(),
             store,
             world,
             limits: limits.clone(),
             cache: Cache::new(limits),
             cold_reads: Semaphore::new(COLD_READS_MAX),
+            catching_up: Semaphore::new(COLD_READS_MAX),
         }
     }
 
-    /// The one of this id, if it exists.
+    /// The one of this id, if it exists: as new as the store when it was asked.
     pub(crate) async fn find(&self, id: &A::Id) -> Result<Option<Arc<Live<A>>>, EngineError> {
         let arriving = match self.cache.find(id) {
             Place::Here(live) => {
                 let is_unborn = live.lock().is_new;
-                return Ok((!is_unborn).then_some(live));
+                let is_there = !is_unborn && (!self.is_shared || self.catch_up(&live).await?);
+                return Ok(is_there.then_some(live));
             }
             Place::Arriving(arriving) => arriving,
         };
@@ -172,16 +177,82 @@ impl<A: Aggregate> Streams<A> {
         Err(EngineError::Unavailable(format!("{} changes faster than it can be read", live.id)))
     }
 
+    /// One as it stands at this version of its stream, at least, which the store has told.
+    pub(crate) async fn at_least(&self, live: &Arc<Live<A>>, version: Version) -> Result<Option<Arc<A>>, EngineError> {
+        loop {
+            match live.durable() {
+                Some(known) if known.version() >= version.0 => return Ok(Some(known)),
+                // Only another process can have brought it there.
+                Some(known) => self.read_on(live, known).await?,
+                None => return self.load(live).await,
+            }
+        }
+    }
+
+    /// Waits for a hint that one has changed: ours, or on a store with other writers also the store's.
+    pub(crate) async fn wait(&self, live: &Arc<Live<A>>, hinted: impl Future<Output = ()>) -> Result<(), EngineError> {
+        if !self.is_shared {
+            hinted.await;
+            return Ok(());
+        }
+        let known = live.durable().map_or(0, |known| known.version());
+        let stream = A::stream(&live.id);
+        tokio::select! {
+            biased;
+            () = hinted => Ok(()),
+            () = self.store.changed(&stream, Version(known)) => self.catch_up(live).await.map(drop),
+        }
+    }
+
+    /// Takes in what other processes have written. Whether it is there.
+    async fn catch_up(&self, live: &Arc<Live<A>>) -> Result<bool, EngineError> {
+        if live.durable().is_none() {
+            // Whoever wants it loads the newest.
+            return Ok(true);
+        }
+        // Of many who were woken by the same change, the first ones read it.
+        let _turn = self.catching_up.acquire().await;
+        match self.store.summary(&A::stream(&live.id)).await? {
+            Some((version, _)) => self.at_least(live, version).await.map(|state| state.is_some()),
+            None => {
+                self.cache.remove(&live.id);
+                live.doubt();
+                Ok(false)
+            }
+        }
+    }
+
+    /// Reads what follows the state that is known.
+    async fn read_on(&self, live: &Live<A>, known: Arc<A>) -> Result<(), EngineError> {
+        let page = self.store.read(&A::stream(&live.id), Version(known.version()), CATCH_UP_PAGE).await?;
+        let records = match page {
+            Page::Records(records) if !records.is_empty() => records,
+            // It was trimmed that far, or is gone.
+            Page::Records(_) | Page::Trimmed { .. } => {
+                live.doubt();
+                return Ok(());
+            }
+        };
+        let mut newer = A::clone(&known);
+        let mut told = Vec::new();
+        for record in &records {
+            let kept = record::decode::<A::Event>(record)?;
+            newer.apply(kept.at, &kept.event);
+            told.extend(kept.told());
+        }
+        let newer = Arc::new(newer);
+        if live.extend(&known, newer.clone(), told) {
+            self.cache.weigh(live, &newer);
+        }
+        Ok(())
+    }
+
     /// One and its newest public events, from the store.
     pub(crate) async fn read(&self, id: &A::Id) -> Result<Option<(Arc<A>, Recent<A>)>, EngineError> {
         let Some(loaded) = self.store.load(&A::stream(id)).await? else { return Ok(None) };
         let kept = decode::<A>(id, &loaded)?;
         let state = fold_kept(id, &kept)?;
-        let told = |kept: Kept<A::Event>| {
-            let generation: Generation = kept.generation?;
-            Some(Arc::new(PublicEvent { generation, at: kept.at, event: kept.event }))
-        };
-        Ok(Some((state, kept.into_iter().filter_map(told).collect())))
+        Ok(Some((state, kept.into_iter().filter_map(Kept::told).collect())))
     }
 
     /// Decides and commits until the queue is empty. Gives what has come out of it, if anything has.
@@ -222,10 +293,7 @@ impl<A: Aggregate> Streams<A> {
                     return None;
                 }
             };
-            if let Some(next) = hooks.prepare(live, before.as_ref(), &mut batch) {
-                answer(batch, &[Ok(())], before.as_ref());
-                return Some(next);
-            }
+            hooks.prepare(live, &mut batch);
             let now = self.world.now();
             // Taken apart here, so that what is not needed does not lie in every future that waits for its commit.
             let commands = batch.iter().map(|queued| &queued.command);
@@ -439,8 +507,15 @@ pub(crate) fn fold<A: Aggregate>(id: &A::Id, loaded: &Loaded) -> Result<Arc<A>, 
     fold_kept(id, &decode::<A>(id, loaded)?)
 }
 
+impl<E> Kept<E> {
+    /// What followers are told of it.
+    fn told<A: Aggregate<Event = E>>(self) -> Option<Arc<PublicEvent<A>>> {
+        Some(Arc::new(PublicEvent { generation: self.generation?, at: self.at, event: self.event }))
+    }
+}
+
 fn decode<A: Aggregate>(id: &A::Id, loaded: &Loaded) -> Result<Vec<Kept<A::Event>>, EngineError> {
-    if loaded.trimmed > Version::ZERO {
+    if loaded.trimmed > Version::ZERO && !A::CAN_BE_TRIMMED {
         return Err(EngineError::Corrupt(format!("the beginning of {id} was trimmed away")));
     }
     loaded.records.iter().map(record::decode).collect()

@@ -42,13 +42,9 @@ impl UncertainClaims {
         }
     }
 
-    /// Whether this claim was in doubt, and so has never had a run. It is in doubt no more.
-    pub(crate) fn take(&self, id: &TaskId, claim: Claim) -> bool {
-        let is_doubted = self.is_any.load(Ordering::Relaxed) && self.claims().get(id) == Some(&claim);
-        if is_doubted {
-            self.settle(id);
-        }
-        is_doubted
+    /// Whether this claim is in doubt, and so has never had a run.
+    pub(crate) fn has(&self, id: &TaskId, claim: Claim) -> bool {
+        self.is_any.load(Ordering::Relaxed) && self.claims().get(id) == Some(&claim)
     }
 
     fn claims(&self) -> MutexGuard<'_, BTreeMap<TaskId, Claim>> {

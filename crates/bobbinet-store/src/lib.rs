@@ -52,9 +52,13 @@ pub trait Store: std::fmt::Debug + Send + Sync + 'static {
     /// not know whether it was kept, and must load again.
     async fn commit(&self, commit: Commit) -> Result<(), CommitError>;
 
-    /// What the store knows of a stream without reading it, or `None` if there is no such stream or it has no summary.
+    /// Whether other processes may write to it while this one has it open. Where none can, whoever else has claimed something is
+    /// dead, and what this process knows is the newest there is.
+    fn is_shared(&self) -> bool;
+
+    /// What the store knows of a stream without reading it, and its version, or `None` if there is no such stream or it has no summary.
     /// As quick for a stream that is there as for one that is not, so that whoever may not see it learns nothing.
-    async fn summary(&self, id: &StreamId) -> Result<Option<Summary>, StoreError>;
+    async fn summary(&self, id: &StreamId) -> Result<Option<(Version, Summary)>, StoreError>;
 
     /// The stream's summary, its version, its newest cells and its records, or `None` if there is no such stream.
     async fn load(&self, id: &StreamId) -> Result<Option<Loaded>, StoreError>;

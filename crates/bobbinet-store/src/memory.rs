@@ -24,6 +24,7 @@ use crate::{
 pub struct Memory {
     kept: Mutex<Kept>,
     wakes: Wakes,
+    is_shared: bool,
 }
 
 #[derive(Debug)]
@@ -63,11 +64,17 @@ impl Memory {
         Self::default()
     }
 
+    /// An empty store for several engines at a time.
+    #[must_use]
+    pub fn shared() -> Self {
+        Self { is_shared: true, ..Self::default() }
+    }
+
     /// An empty store that remembers so many idempotency keys.
     #[must_use]
     pub fn with_idempotency_keys_max(idempotency_keys_max: usize) -> Self {
         let kept = Mutex::new(Kept { idempotency_keys_max, ..Kept::default() });
-        Self { kept, wakes: Wakes::default() }
+        Self { kept, ..Self::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
@@ -86,8 +93,12 @@ impl Store for Memory {
         Ok(())
     }
 
-    async fn summary(&self, id: &StreamId) -> Result<Option<Summary>, StoreError> {
-        Ok(self.lock().streams.get(id).and_then(|stream| stream.summary.clone()))
+    fn is_shared(&self) -> bool {
+        self.is_shared
+    }
+
+    async fn summary(&self, id: &StreamId) -> Result<Option<(Version, Summary)>, StoreError> {
+        Ok(self.lock().streams.get(id).and_then(|stream| Some((stream.version, stream.summary.clone()?))))
     }
 
     async fn load(&self, id: &StreamId) -> Result<Option<Loaded>, StoreError> {

@@ -15,8 +15,12 @@ pub enum Command {
         /// The process that holds the slot.
         runner: RunnerId,
     },
-    /// Reconcile: its process is dead.
+    /// Reconcile: the run that owns it is lost.
     TakeOver {
+        /// The claim of that run.
+        claim: Claim,
+        /// Whether it may have made its call. It has not if the process that claimed the task was never told so.
+        has_run: bool,
         /// The process that holds a free call slot for it, if one does.
         slot: Option<RunnerId>,
     },

@@ -22,7 +22,7 @@ pub fn decide(id: &TaskId, task: Option<&Task>, command: Command, limits: &Limit
         (Some(_), Command::Submit(_)) => Err(Refused::Present),
         (None, _) => Err(Refused::Absent),
         (Some(task), Command::Claim { runner }) => claim(task, runner),
-        (Some(task), Command::TakeOver { slot }) => take_over(task, slot),
+        (Some(task), Command::TakeOver { claim, has_run, slot }) => take_over(task, claim, has_run, slot),
         (Some(task), Command::Progress { claim, message, metadata }) => {
             own(task, claim)?;
             room(task, limits)?;
@@ -101,7 +101,7 @@ fn begin(task: &Task, runner: RunnerId) -> Vec<Event> {
 /// Whether nobody knows that this call has had its effect, or that it never will.
 fn is_uncertain(call: &CallRecord) -> bool {
     match call.settlement {
-        None | Some(CallOutcome::Unknown | CallOutcome::Declined) => true,
+        None | Some(CallOutcome::Unknown | CallOutcome::NotMade | CallOutcome::Declined) => true,
         Some(
             CallOutcome::Done
             | CallOutcome::Failed
@@ -125,15 +125,24 @@ fn release(task: &Task, claim: Claim) -> Decision {
     }
 }
 
-fn take_over(task: &Task, slot: Option<RunnerId>) -> Decision {
+fn take_over(task: &Task, claim: Claim, has_run: bool, slot: Option<RunnerId>) -> Decision {
     match task.state {
-        State::Working => {}
-        State::Submitted | State::InputRequired | State::AuthRequired => return Err(Refused::Idle),
+        // Another may have taken it over since it was looked at.
+        State::Working if task.claim == Some(claim) => {}
+        State::Working | State::Submitted | State::InputRequired | State::AuthRequired => return Err(Refused::Idle),
         State::Completed | State::Failed | State::Canceled | State::Rejected => return Err(Refused::Ended),
     }
     let Some(open) = task.open_call() else {
         return Ok(vec![Event::Released]);
     };
+    if !has_run {
+        let mut events = vec![Event::Settled { call: open.call, settlement: CallOutcome::NotMade }];
+        match slot {
+            Some(runner) => events.extend(begin(task, runner)),
+            None => events.push(Event::Released),
+        }
+        return Ok(events);
+    }
     if !open.effect.may_run_again() {
         let fault = Fault::new("process-died", "the process that made the call died before it knew the outcome");
         return Ok(vec![ask_outcome(task, 0, open, &fault)]);

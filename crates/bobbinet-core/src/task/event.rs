@@ -125,6 +125,8 @@ pub enum CallOutcome {
     Failed,
     /// Nobody knows; the task's end or a question says so.
     Unknown,
+    /// The run that was to make it never began.
+    NotMade,
     /// Its question was declined for want of an answer in time, and then it returned.
     Declined,
     /// The caller says that it happened.

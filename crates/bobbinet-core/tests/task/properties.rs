@@ -1,6 +1,9 @@
 //! What holds after any sequence of commands.
 
-use bobbinet_core::{Effect, Event, Fault, Generation, Limits, Outcome, Plan, QuestionKind, State, Task, task::CallId};
+use bobbinet_core::{
+    Effect, Event, Fault, Generation, Limits, Outcome, Plan, QuestionKind, State, Task,
+    task::{CallId, CallOutcome},
+};
 use proptest::{collection::vec, prelude::*};
 
 use crate::talk::{By, EFFECTS, Run, Say, Slot, Talk, answer, asks, call, completed, failed, refused, reject, unknown};
@@ -55,6 +58,8 @@ fn say() -> impl Strategy<Value = Say> {
         1 => (plan(), slot()).prop_map(|(plan, slot)| Say::Submit(plan, slot)),
         4 => Just(Say::Claim),
         4 => slot().prop_map(Say::TakeOver),
+        1 => slot().prop_map(Say::TakeOverUnrun),
+        1 => Just(Say::LateTakeOver),
         2 => by().prop_map(Say::Release),
         2 => by().prop_map(Say::Progress),
         2 => (by(), proptest::sample::select(vec!["a", "b"]), 0..9usize, any::<bool>())
@@ -104,6 +109,8 @@ impl Repeats {
         if is_about_outcome && matches!(say, Say::Reply("retry", ..)) {
             self.allowed += 1;
         }
+        let not_made = |event: &Event| matches!(event, Event::Settled { settlement: CallOutcome::NotMade, .. });
+        self.allowed += usize::from(events.iter().any(not_made));
         let last = before.and_then(|task| task.ledger.last());
         let is_again = last.is_some_and(|last| last.effect == Effect::AtMostOnce);
         if is_again && events.iter().any(|event| matches!(event, Event::Intended { .. })) {

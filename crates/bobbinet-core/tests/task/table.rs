@@ -44,6 +44,9 @@ fn commands() -> Vec<(&'static str, Say)> {
         ("claim", Say::Claim),
         ("take over", Say::TakeOver(Slot::None)),
         ("take over, slot", Say::TakeOver(Slot::Free)),
+        ("take over what never ran", Say::TakeOverUnrun(Slot::None)),
+        ("take over what never ran, slot", Say::TakeOverUnrun(Slot::Free)),
+        ("take over too late", Say::LateTakeOver),
         ("release", Say::Release(Owner)),
         ("release of another", Say::Release(Stranger)),
         ("progress", Say::Progress(Owner)),
@@ -122,14 +125,14 @@ fn every_command_in_every_state() {
                 Submitted Ended(rejected: no-question) -> rejected
             submit nonsense
                 Submitted Ended(rejected: bad-arguments) -> rejected
-            claim | take over | take over, slot | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel | its agent is gone | its agent is back | its time is up | the time of another wait is up
+            claim | take over | take over, slot | take over what never ran | take over what never ran, slot | take over too late | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel | its agent is gone | its agent is back | its time is up | the time of another wait is up
                 no: the task does not exist
         submitted
             submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense
                 no: the task exists
             claim
                 Started(1) Intended(1.1) -> working
-            take over | take over, slot | its agent is back | its time is up | the time of another wait is up
+            take over | take over, slot | take over what never ran | take over what never ran, slot | take over too late | its agent is back | its time is up | the time of another wait is up
                 no: there is nothing to be done
             release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another
                 no: another run owns the task
@@ -144,7 +147,7 @@ fn every_command_in_every_state() {
                 no: the task exists
             claim
                 Started(1) Intended(1.1) -> working
-            take over | take over, slot | its agent is gone | the time of another wait is up
+            take over | take over, slot | take over what never ran | take over what never ran, slot | take over too late | its agent is gone | the time of another wait is up
                 no: there is nothing to be done
             release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another
                 no: another run owns the task
@@ -159,10 +162,14 @@ fn every_command_in_every_state() {
         working, at-most-once
             submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense
                 no: the task exists
-            claim | release | its agent is gone | its agent is back | its time is up | the time of another wait is up
+            claim | take over too late | release | its agent is gone | its agent is back | its time is up | the time of another wait is up
                 no: there is nothing to be done
             take over | take over, slot | finish unknown | finish unknown, again | finish declined
                 Asked(outcome of 1) -> input-required
+            take over what never ran
+                Settled(1 NotMade) Released -> submitted
+            take over what never ran, slot
+                Settled(1 NotMade) Started(2) Intended(1.2) -> working
             release of another | progress of another | add of another | ask of another | finish of another
                 no: another run owns the task
             progress
@@ -188,12 +195,16 @@ fn every_command_in_every_state() {
         working, idempotent
             submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense
                 no: the task exists
-            claim | its agent is gone | its agent is back | its time is up | the time of another wait is up
+            claim | take over too late | its agent is gone | its agent is back | its time is up | the time of another wait is up
                 no: there is nothing to be done
             take over
                 Released -> submitted
             take over, slot
                 Started(2) Intended(1.2) -> working
+            take over what never ran
+                Settled(1 NotMade) Released -> submitted
+            take over what never ran, slot
+                Settled(1 NotMade) Started(2) Intended(1.2) -> working
             release
                 Settled(1 Unknown) Released -> submitted
             release of another | progress of another | add of another | ask of another | finish of another
@@ -225,7 +236,7 @@ fn every_command_in_every_state() {
         input-required, to begin
             submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense
                 no: the task exists
-            claim | take over | take over, slot | its agent is gone | its agent is back | the time of another wait is up
+            claim | take over | take over, slot | take over what never ran | take over what never ran, slot | take over too late | its agent is gone | its agent is back | the time of another wait is up
                 no: there is nothing to be done
             release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another
                 no: another run owns the task
@@ -246,7 +257,7 @@ fn every_command_in_every_state() {
         input-required, at-most-once
             submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense
                 no: the task exists
-            claim | take over | take over, slot | its agent is gone | its agent is back | the time of another wait is up
+            claim | take over | take over, slot | take over what never ran | take over what never ran, slot | take over too late | its agent is gone | its agent is back | the time of another wait is up
                 no: there is nothing to be done
             release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish of another
                 no: another run owns the task
@@ -279,7 +290,7 @@ fn every_command_in_every_state() {
         input-required, idempotent
             submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense
                 no: the task exists
-            claim | take over | take over, slot | its agent is gone | its agent is back | the time of another wait is up
+            claim | take over | take over, slot | take over what never ran | take over what never ran, slot | take over too late | its agent is gone | its agent is back | the time of another wait is up
                 no: there is nothing to be done
             release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish of another
                 no: another run owns the task
@@ -314,7 +325,7 @@ fn every_command_in_every_state() {
         input-required, for an outcome
             submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense
                 no: the task exists
-            claim | take over | take over, slot | finish unknown | finish unknown, again | finish declined | its agent is gone | its agent is back | the time of another wait is up
+            claim | take over | take over, slot | take over what never ran | take over what never ran, slot | take over too late | finish unknown | finish unknown, again | finish declined | its agent is gone | its agent is back | the time of another wait is up
                 no: there is nothing to be done
             release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish of another
                 no: another run owns the task
@@ -341,7 +352,7 @@ fn every_command_in_every_state() {
         auth-required, idempotent
             submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense
                 no: the task exists
-            claim | take over | take over, slot | its agent is gone | its agent is back | the time of another wait is up
+            claim | take over | take over, slot | take over what never ran | take over what never ran, slot | take over too late | its agent is gone | its agent is back | the time of another wait is up
                 no: there is nothing to be done
             release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish of another
                 no: another run owns the task
@@ -376,21 +387,21 @@ fn every_command_in_every_state() {
         completed
             submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense
                 no: the task exists
-            claim | take over | take over, slot | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel | its agent is gone | its time is up | the time of another wait is up
+            claim | take over | take over, slot | take over what never ran | take over what never ran, slot | take over too late | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel | its agent is gone | its time is up | the time of another wait is up
                 no: the task has ended
             its agent is back
                 no: there is nothing to be done
         failed
             submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense
                 no: the task exists
-            claim | take over | take over, slot | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel | its agent is gone | its time is up | the time of another wait is up
+            claim | take over | take over, slot | take over what never ran | take over what never ran, slot | take over too late | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel | its agent is gone | its time is up | the time of another wait is up
                 no: the task has ended
             its agent is back
                 no: there is nothing to be done
         canceled, call in flight
             submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense
                 no: the task exists
-            claim | take over | take over, slot | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish of another | cancel | its agent is gone | its time is up | the time of another wait is up
+            claim | take over | take over, slot | take over what never ran | take over what never ran, slot | take over too late | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish of another | cancel | its agent is gone | its time is up | the time of another wait is up
                 no: the task has ended
             finish completed
                 Settled(1 Late) -> canceled
@@ -405,7 +416,7 @@ fn every_command_in_every_state() {
         rejected
             submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense
                 no: the task exists
-            claim | take over | take over, slot | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel | its agent is gone | its time is up | the time of another wait is up
+            claim | take over | take over, slot | take over what never ran | take over what never ran, slot | take over too late | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel | its agent is gone | its time is up | the time of another wait is up
                 no: the task has ended
             its agent is back
                 no: there is nothing to be done

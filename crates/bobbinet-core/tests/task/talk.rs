@@ -37,6 +37,10 @@ pub(crate) enum Say {
     Submit(Plan, Slot),
     Claim,
     TakeOver(Slot),
+    /// Of a run that never began.
+    TakeOverUnrun(Slot),
+    /// Of a claim that is no longer the task's.
+    LateTakeOver,
     Release(By),
     Progress(By),
     Add(By, &'static str, usize, bool),
@@ -136,7 +140,11 @@ impl Say {
             }),
             Self::Claim => Command::Claim { runner: runner() },
             Self::Release(by) => Command::Release { claim: claim(*by) },
-            Self::TakeOver(slot) => Command::TakeOver { slot: slot.runner() },
+            Self::TakeOver(slot) => Command::TakeOver { claim: claim(By::Owner), has_run: true, slot: slot.runner() },
+            Self::TakeOverUnrun(slot) => {
+                Command::TakeOver { claim: claim(By::Owner), has_run: false, slot: slot.runner() }
+            }
+            Self::LateTakeOver => Command::TakeOver { claim: claim(By::Stranger), has_run: true, slot: None },
             Self::Progress(by) => {
                 Command::Progress { claim: claim(*by), message: Some(message("half", number)), metadata: None }
             }

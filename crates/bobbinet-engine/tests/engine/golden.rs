@@ -73,6 +73,7 @@ fn events() -> Vec<Event> {
         CallOutcome::Done,
         CallOutcome::Failed,
         CallOutcome::Unknown,
+        CallOutcome::NotMade,
         CallOutcome::Declined,
         CallOutcome::SaidToHaveHappened,
         CallOutcome::SaidToHaveFailed,

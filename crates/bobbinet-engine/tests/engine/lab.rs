@@ -39,8 +39,32 @@ impl Lab {
         Self {
             store: Arc::default(),
             clock: Arc::new(Clock { shown: AtomicU64::new(BEGINNING), passed: AtomicU64::new(0) }),
-            tool: Arc::new(Tool { gate: Semaphore::new(0), runs: AtomicUsize::new(0) }),
+            tool: Arc::default(),
             limits,
+        }
+    }
+
+    /// One whose store is shared with those of [`Lab::beside`].
+    pub(crate) fn shared(limits: Limits) -> Self {
+        Self { store: Counting::of(Arc::new(Memory::shared())), ..Self::new(limits) }
+    }
+
+    /// Another machine: the same clock, its own way to the same store, and its own tool.
+    pub(crate) fn beside(&self) -> Self {
+        let store = Counting::of(self.store.memory.clone());
+        Self { store, clock: self.clock.clone(), ..Self::new(self.limits.clone()) }
+    }
+
+    /// How many calls of the tool were dropped before they returned.
+    pub(crate) fn dropped(&self) -> usize {
+        self.tool.dropped.load(Ordering::SeqCst)
+    }
+
+    /// Lets so many seconds pass, for clocks and for whoever sleeps.
+    pub(crate) async fn pass(&self, seconds: u32) {
+        for _ in 0..seconds {
+            self.clock.forward(Duration::from_secs(1));
+            tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }
 
@@ -191,6 +215,22 @@ impl World for Clock {
 pub(crate) struct Tool {
     gate: Semaphore,
     runs: AtomicUsize,
+    dropped: AtomicUsize,
+}
+
+impl Default for Tool {
+    fn default() -> Self {
+        Self { gate: Semaphore::new(0), runs: AtomicUsize::new(0), dropped: AtomicUsize::new(0) }
+    }
+}
+
+/// A call at work. Dropped before it returns, it is counted.
+struct AtWork<'a>(Option<&'a AtomicUsize>);
+
+impl Drop for AtWork<'_> {
+    fn drop(&mut self) {
+        self.0.map(|dropped| dropped.fetch_add(1, Ordering::SeqCst));
+    }
 }
 
 #[async_trait]
@@ -236,14 +276,17 @@ impl Agent for Tool {
             }
             return Outcome::Completed { artifacts: Vec::new(), message: None };
         }
-        tokio::select! {
+        let mut at_work = AtWork(Some(&self.dropped));
+        let outcome = tokio::select! {
             biased;
             () = run.canceled() => Outcome::Failed(Fault::new("canceled", "told to stop")),
             permit = self.gate.acquire() => {
                 permit.unwrap().forget();
                 Outcome::Completed { artifacts: Vec::new(), message: None }
             }
-        }
+        };
+        at_work.0 = None;
+        outcome
     }
 
     async fn shutdown(&self) {}
@@ -252,7 +295,7 @@ impl Agent for Tool {
 /// A store in memory that counts how often a log is read.
 #[derive(Debug, Default)]
 pub(crate) struct Counting {
-    memory: Memory,
+    memory: Arc<Memory>,
     reads: AtomicUsize,
     commits: AtomicUsize,
     is_vague: AtomicBool,
@@ -275,9 +318,13 @@ pub(crate) const BEFORE: usize = 1;
 pub(crate) const AFTER: usize = 2;
 
 /// No test commits so often: what goes on for ever ends here.
-const COMMITS_MAX: usize = 1_000;
+const COMMITS_MAX: usize = 10_000;
 
 impl Counting {
+    fn of(memory: Arc<Memory>) -> Arc<Self> {
+        Arc::new(Self { memory, ..Self::default() })
+    }
+
     /// From now on, or no longer, it keeps commits and cannot say so.
     pub(crate) fn be_vague(&self, is_vague: bool) {
         self.is_vague.store(is_vague, Ordering::SeqCst);
@@ -327,7 +374,11 @@ impl Store for Counting {
         }
     }
 
-    async fn summary(&self, id: &StreamId) -> Result<Option<Summary>, StoreError> {
+    fn is_shared(&self) -> bool {
+        self.memory.is_shared()
+    }
+
+    async fn summary(&self, id: &StreamId) -> Result<Option<(Version, Summary)>, StoreError> {
         self.memory.summary(id).await
     }
 

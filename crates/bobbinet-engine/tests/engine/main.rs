@@ -10,4 +10,5 @@ mod faults;
 mod golden;
 mod lab;
 mod reads;
+mod shared;
 mod waits;

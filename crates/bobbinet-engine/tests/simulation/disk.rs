@@ -217,7 +217,11 @@ impl Store for Access {
         self.commit(commit).await
     }
 
-    async fn summary(&self, id: &StreamId) -> Result<Option<Summary>, StoreError> {
+    fn is_shared(&self) -> bool {
+        self.disk.memory.is_shared()
+    }
+
+    async fn summary(&self, id: &StreamId) -> Result<Option<(Version, Summary)>, StoreError> {
         self.read(self.disk.memory.summary(id)).await
     }
 

@@ -41,7 +41,11 @@ impl Store for Vague {
         if self.kept.contains(&number) { vague() } else { Ok(()) }
     }
 
-    async fn summary(&self, id: &StreamId) -> Result<Option<Summary>, StoreError> {
+    fn is_shared(&self) -> bool {
+        self.memory.is_shared()
+    }
+
+    async fn summary(&self, id: &StreamId) -> Result<Option<(Version, Summary)>, StoreError> {
         self.memory.summary(id).await
     }
 

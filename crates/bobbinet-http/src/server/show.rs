@@ -96,6 +96,7 @@ fn outcome(settlement: CallOutcome) -> &'static str {
         CallOutcome::Done => "done",
         CallOutcome::Failed => "failed",
         CallOutcome::Unknown => "unknown",
+        CallOutcome::NotMade => "not made",
         CallOutcome::Declined => "declined",
         CallOutcome::SaidToHaveHappened => "said to have happened",
         CallOutcome::SaidToHaveFailed => "said to have failed",

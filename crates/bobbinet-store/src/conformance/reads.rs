@@ -9,10 +9,10 @@ pub async fn a_summary_is_the_newest_that_was_given(store: &dyn Store) {
     append(store, with_summary(step("a", 0, &["1"]), first.clone())).await;
     append(store, step("a", 1, &["2"])).await;
     append(store, step("bare", 0, &["1"])).await;
-    assert_eq!(store.summary(&stream("a")).await.unwrap(), Some(first));
+    assert_eq!(store.summary(&stream("a")).await.unwrap(), Some((Version(2), first)));
     let second = summary("x", 2, 6);
     append(store, with_summary(step("a", 2, &["3"]), second.clone())).await;
-    assert_eq!(store.summary(&stream("a")).await.unwrap(), Some(second));
+    assert_eq!(store.summary(&stream("a")).await.unwrap(), Some((Version(3), second)));
     assert_eq!(store.summary(&stream("bare")).await.unwrap(), None);
     assert_eq!(store.summary(&stream("none")).await.unwrap(), None);
     store.forget(&stream("a")).await.unwrap();

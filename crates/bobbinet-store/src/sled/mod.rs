@@ -160,9 +160,15 @@ impl Store for SledStore {
         self.ask(|answer| Operation::Commit(prepared, answer), |text| Err(CommitError::Unavailable(text))).await
     }
 
-    async fn summary(&self, id: &StreamId) -> Result<Option<Summary>, StoreError> {
+    /// The folder's lock keeps every other process out.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    async fn summary(&self, id: &StreamId) -> Result<Option<(Version, Summary)>, StoreError> {
         let index = self.shared.index();
-        Ok(index.get(id).and_then(|entry| index.summary(entry)))
+        let entry = index.get(id);
+        Ok(entry.and_then(|entry| Some((codec::version(entry.version), index.summary(entry)?))))
     }
 
     async fn load(&self, id: &StreamId) -> Result<Option<Loaded>, StoreError> {

@@ -1,0 +1,229 @@
+//! Which process runs what: this one's name, and whether others are alive.
+//!
+//! On a store of this process alone every other runner is dead, and nothing is written. On one that is shared each runner has a
+//! lease ([`crate::lease`]). A runner whose lease was ended by another is fenced off: it stops its calls, its claims are taken over,
+//! and the process goes on under a new name.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use bobbinet_core::{Claim, Refused, RunnerId};
+use bobbinet_store::Version;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use crate::{
+    EngineError,
+    engine::Inner,
+    kinds::Aggregates,
+    lease::{LEASE_LIFE, Lease, LeaseCommand, RENEW_EVERY},
+    streams::Streams,
+};
+
+/// How often a lease is renewed before its log is cut.
+const TRIM_EVERY: u64 = 64;
+
+/// How soon a call looks again whether it may begin, while the lease is not renewed.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// This process as a runner, until it is fenced off.
+#[derive(Clone, Debug)]
+pub(crate) struct Term {
+    pub(crate) runner: RunnerId,
+    /// Cancelled when others may take over what it runs.
+    pub(crate) fenced: CancellationToken,
+}
+
+impl Term {
+    fn new(runner: RunnerId) -> Self {
+        Self { runner, fenced: CancellationToken::new() }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Runners {
+    term: Mutex<Term>,
+    /// `None` where no other process writes to the store.
+    leases: Option<Leases>,
+}
+
+#[derive(Debug)]
+struct Leases {
+    streams: Arc<Streams<Lease>>,
+    /// Until when this process's own lasts, by the time that passes.
+    lasts_until: Mutex<Duration>,
+    /// Other runners: the version that was seen last, and since when.
+    watched: Mutex<BTreeMap<RunnerId, (u64, Duration)>>,
+}
+
+impl Runners {
+    /// `leases` where the store is shared.
+    pub(crate) fn new(runner: RunnerId, leases: Option<Arc<Streams<Lease>>>) -> Self {
+        let leases = leases.map(|streams| Leases { streams, lasts_until: Mutex::default(), watched: Mutex::default() });
+        Self { term: Mutex::new(Term::new(runner)), leases }
+    }
+
+    /// This process, as it stands.
+    pub(crate) fn own(&self) -> RunnerId {
+        lock(&self.term).runner
+    }
+
+    pub(crate) fn is_own(&self, claim: Claim) -> bool {
+        claim.runner == self.own()
+    }
+
+    /// Under which this claim was made; `None` if that is over.
+    pub(crate) fn term_of(&self, claim: Claim) -> Option<Term> {
+        let term = lock(&self.term);
+        (term.runner == claim.runner && !term.fenced.is_cancelled()).then(|| term.clone())
+    }
+
+    /// Whether the owner of a claim of another process may be there to hear what its task is told.
+    pub(crate) fn may_live(&self, claim: Claim) -> bool {
+        let Some(leases) = &self.leases else { return false };
+        let known = leases.streams.cache.get(&claim.runner).and_then(|lease| lease.durable());
+        known.is_none_or(|lease| !lease.has_ended)
+    }
+}
+
+impl Inner {
+    /// Whether this process may take tasks: its lease lasts.
+    pub(crate) fn may_claim(&self) -> bool {
+        self.runners.leases.as_ref().is_none_or(|leases| self.world.monotonic() < *lock(&leases.lasts_until))
+    }
+
+    /// Waits until a call may begin under this term. Whether it may at all.
+    pub(crate) async fn may_begin(&self, term: &Term) -> bool {
+        while !term.fenced.is_cancelled() && !self.may_claim() {
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return false,
+                () = term.fenced.cancelled() => {}
+                () = tokio::time::sleep(LOOK_AGAIN) => {}
+            }
+        }
+        !term.fenced.is_cancelled()
+    }
+
+    /// Begins to be a runner: durable before anything is claimed.
+    pub(crate) async fn begin_term(self: &Arc<Self>) -> Result<(), EngineError> {
+        let Some(leases) = &self.runners.leases else { return Ok(()) };
+        self.renew(leases, self.runners.own()).await?;
+        self.start(self.clone().keep_renewing());
+        Ok(())
+    }
+
+    /// Others need not wait for this process.
+    pub(crate) async fn end_term(self: &Arc<Self>) {
+        let Some(leases) = &self.runners.leases else { return };
+        let end = LeaseCommand::End { seen: None };
+        if let Err(error) = self.leases(leases).say(&self.runners.own(), end).await {
+            debug!(%error, "the lease is left to run out");
+        }
+    }
+
+    fn leases(self: &Arc<Self>, leases: &Leases) -> Aggregates<Lease> {
+        Aggregates { engine: self.clone(), streams: leases.streams.clone() }
+    }
+
+    async fn keep_renewing(self: Arc<Self>) {
+        let Some(leases) = &self.runners.leases else { return };
+        loop {
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return,
+                () = tokio::time::sleep(RENEW_EVERY) => {}
+            }
+            let renewed = match self.renew(leases, self.runners.own()).await {
+                Err(EngineError::Refused(Refused::Ended)) => self.begin_anew(leases).await,
+                renewed => renewed,
+            };
+            if let Err(error) = renewed {
+                warn!(%error, "the lease of this process could not be renewed; trying again");
+            }
+        }
+    }
+
+    async fn renew(self: &Arc<Self>, leases: &Leases, runner: RunnerId) -> Result<(), EngineError> {
+        let begun = self.world.monotonic();
+        let lease = self.leases(leases).say(&runner, LeaseCommand::Renew).await?;
+        *lock(&leases.lasts_until) = begun + LEASE_LIFE;
+        let version = crate::Aggregate::version(&*lease);
+        if version.is_multiple_of(TRIM_EVERY)
+            && let Err(error) = self.store.trim(&runner.stream(), Version(version - 1)).await
+        {
+            debug!(%error, "the log of the lease is cut later");
+        }
+        Ok(())
+    }
+
+    /// Another process has taken this one for dead, as it was away for too long.
+    async fn begin_anew(self: &Arc<Self>, leases: &Leases) -> Result<(), EngineError> {
+        let before = lock(&self.runners.term).clone();
+        if !before.fenced.is_cancelled() {
+            warn!(
+                runner = %before.runner,
+                "this process was away for longer than its lease, and others take over its tasks: their calls are stopped here"
+            );
+            before.fenced.cancel();
+        }
+        let term = Term::new(RunnerId::new(self.world.uuid()));
+        self.renew(leases, term.runner).await?;
+        *lock(&self.runners.term) = term;
+        Ok(())
+    }
+
+    /// Whether another runner is dead, and so what it has claimed is anybody's. Where there are leases, one that was not renewed for
+    /// long enough is ended first.
+    pub(crate) async fn is_dead(self: &Arc<Self>, runner: RunnerId) -> Result<bool, EngineError> {
+        let Some(leases) = &self.runners.leases else { return Ok(true) };
+        let lease = self.leases(leases).get(&runner).await?;
+        let Some(lease) = lease.filter(|lease| !lease.has_ended) else {
+            lock(&leases.watched).remove(&runner);
+            return Ok(true);
+        };
+        let seen = crate::Aggregate::version(&*lease);
+        let now = self.world.monotonic();
+        let since = {
+            let mut watched = lock(&leases.watched);
+            let known = watched.entry(runner).or_insert((seen, now));
+            if known.0 != seen {
+                *known = (seen, now);
+            }
+            known.1
+        };
+        if now.saturating_sub(since) < LEASE_LIFE {
+            return Ok(false);
+        }
+        match self.leases(leases).say(&runner, LeaseCommand::End { seen: Some(seen) }).await {
+            Ok(_) => {
+                info!(%runner, "a process has not renewed its lease, and is taken for dead");
+                lock(&leases.watched).remove(&runner);
+                Ok(true)
+            }
+            // It was renewed after all, or another was first to end it: the next look sees which.
+            Err(EngineError::Refused(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A lease that is due: of a runner that is gone, and that no task may name any more.
+    pub(crate) async fn look_at_lease(self: &Arc<Self>, runner: RunnerId) -> Result<(), EngineError> {
+        let Some(leases) = &self.runners.leases else { return Ok(()) };
+        let lease = self.leases(leases).get(&runner).await?;
+        if lease.is_some_and(|lease| lease.has_ended) {
+            leases.streams.cache.remove(&runner);
+            self.store.forget(&runner.stream()).await?;
+        } else if runner != self.runners.own() {
+            self.is_dead(runner).await?;
+        }
+        Ok(())
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
