@@ -68,6 +68,10 @@ pub struct Limits {
     pub hot_bytes_max: usize,
     /// Subscribers of one task.
     pub followers_max: usize,
+    /// Tasks that the run of one task may begin.
+    pub children_max: usize,
+    /// Tasks that may be begun beneath one, in all: by its run, by theirs, and so on.
+    pub descendants_max: u32,
 }
 
 impl Default for Limits {
@@ -96,6 +100,8 @@ impl Default for Limits {
             hot_tasks_max: 1_024,
             hot_bytes_max: 16 << 20,
             followers_max: 32,
+            children_max: 1_000,
+            descendants_max: 4_096,
         }
     }
 }

@@ -43,6 +43,12 @@ pub trait Agent: fmt::Debug + Send + Sync + 'static {
         let _ = patience;
     }
 
+    /// Whether its runs begin tasks of other agents ([`Run::begin_child`]): then who asks is kept with its tasks, as policy is asked
+    /// about each of those.
+    fn begins_tasks(&self) -> bool {
+        false
+    }
+
     /// Carries out one call. Its intent is durable; what this returns becomes the task's outcome in one commit.
     ///
     /// The future is dropped when the run's time is up, when the node stops, or [`Run::canceled`] and its grace have

@@ -87,6 +87,8 @@ pub(crate) fn view(id: &TaskId, summary: &Summary, text: &str) -> Option<Task> {
         message: message.clone(),
         plan: None,
         trace: None,
+        parent: None,
+        caller: None,
     }));
     let mut task = Task::fold(*id, [(*status_at, &submitted)])?;
     task.state = State::ALL.into_iter().find(|known| known.code() == *state)?;

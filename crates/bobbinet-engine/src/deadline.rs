@@ -13,6 +13,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 struct Hand {
     due: Instant,
+    /// When it is up even while it stands still.
+    end: Instant,
     held_since: Option<Instant>,
     holds: usize,
 }
@@ -24,13 +26,16 @@ pub(crate) struct Deadline(Mutex<Hand>);
 pub(crate) struct Hold(Arc<Deadline>);
 
 impl Deadline {
-    pub(crate) fn after(limit: Duration) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Hand { due: Instant::now() + limit, held_since: None, holds: 0 })))
+    /// So much of the run's own time, and not later than so long from now in any case.
+    pub(crate) fn after(limit: Duration, end: Option<Duration>) -> Arc<Self> {
+        let now = Instant::now();
+        let end = now + end.unwrap_or(NEVER).min(NEVER);
+        Arc::new(Self(Mutex::new(Hand { due: now + limit, end, held_since: None, holds: 0 })))
     }
 
     pub(crate) fn instant(&self) -> Instant {
         let hand = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if hand.held_since.is_some() { Instant::now() + NEVER } else { hand.due }
+        if hand.held_since.is_some() { hand.end } else { hand.due.min(hand.end) }
     }
 
     pub(crate) fn hold(self: &Arc<Self>) -> Hold {
@@ -45,10 +50,11 @@ impl Deadline {
         loop {
             let (due, is_held) = {
                 let hand = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-                (hand.due, hand.held_since.is_some())
+                let is_held = hand.held_since.is_some();
+                (if is_held { hand.end } else { hand.due.min(hand.end) }, is_held)
             };
-            if is_held {
-                tokio::time::sleep(LOOK_AGAIN).await;
+            if is_held && due > Instant::now() {
+                tokio::time::sleep_until(due.min(Instant::now() + LOOK_AGAIN)).await;
             } else if due > Instant::now() {
                 tokio::time::sleep_until(due).await;
             } else {

@@ -175,12 +175,11 @@ impl Hooks<Task> for Arc<Inner> {
                 live.lock().beside.claim = Some(claim);
                 Some(Launch { entry: live.clone(), task: after.clone(), claim, permit })
             }
-            State::InputRequired
-            | State::AuthRequired
-            | State::Completed
-            | State::Failed
-            | State::Canceled
-            | State::Rejected => None,
+            State::Failed | State::Canceled | State::Rejected => {
+                self.cancel_children(after);
+                None
+            }
+            State::InputRequired | State::AuthRequired | State::Completed => None,
         }
     }
 

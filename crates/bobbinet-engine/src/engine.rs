@@ -13,7 +13,8 @@ use std::{
 
 use bobbinet_core::{
     AgentName, Caller, Command, ContextId, Fault, Generation, Limits, Message, MessageId, Plan, QuestionKind, Refused,
-    RequestKey, RunnerId, Said, SkillId, State, StreamId, Submission, Task, TaskId, Timestamp, task::Submitted,
+    RequestKey, RunnerId, Said, SkillId, State, StreamId, Submission, Task, TaskId, Timestamp,
+    task::{Parent, Submitted},
 };
 use bobbinet_store::{Idempotency, Listing, Query, Store, Version};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -83,6 +84,8 @@ pub struct PlannedTask {
     agent: AgentName,
     new: NewTask,
     plan: Plan,
+    /// Whose child it is to be, if a run begins it.
+    pub(crate) parent: Option<Arc<Parent>>,
 }
 
 impl PlannedTask {
@@ -301,19 +304,23 @@ impl Engine {
     /// # Errors
     /// If there is no such agent, or the node takes no more.
     pub fn plan(&self, agent: &AgentName, new: NewTask) -> Result<PlannedTask, EngineError> {
+        self.plan_as(TaskId::new(self.inner.world.uuid()), agent, new)
+    }
+
+    /// The same for a task that is to have this id.
+    pub(crate) fn plan_as(&self, id: TaskId, agent: &AgentName, new: NewTask) -> Result<PlannedTask, EngineError> {
         let inner = &self.inner;
         let seat = inner.seats.get(agent).ok_or(EngineError::UnknownAgent)?;
         if inner.is_draining() {
             return Err(EngineError::Draining);
         }
-        let id = TaskId::new(inner.world.uuid());
         let plan = seat.prepare(&Request {
             message: &new.message,
             skill: new.skill.as_ref(),
             task: None,
             question_id: question_id(&id, 1),
         });
-        Ok(PlannedTask { id, agent: agent.clone(), new, plan })
+        Ok(PlannedTask { id, agent: agent.clone(), new, plan, parent: None })
     }
 
     /// Makes a task of a message: [`Engine::plan`] and [`Engine::submit_planned`] in one.
@@ -330,7 +337,7 @@ impl Engine {
     /// If the node takes no more.
     pub fn submit_planned(&self, caller: &Caller, planned: PlannedTask) -> Result<Handle, EngineError> {
         let inner = &self.inner;
-        let PlannedTask { id, agent, new, plan } = planned;
+        let PlannedTask { id, agent, new, plan, parent } = planned;
         let seat = inner.seats.get(&agent).ok_or(EngineError::UnknownAgent)?;
         let now = inner.world.now();
         let kind = match &plan {
@@ -359,6 +366,8 @@ impl Engine {
             message: Arc::new(new.message),
             plan: None,
             trace: new.trace,
+            parent,
+            caller: seat.agent.begins_tasks().then(|| Arc::new(caller.clone())),
         };
         let slot = permit.is_some().then(|| inner.runners.own());
         let command = Command::Submit(Submission { submitted, plan, slot });
@@ -461,7 +470,7 @@ impl Engine {
         }
     }
 
-    fn handle(&self, entry: Arc<LiveTask>, since: Generation) -> Handle {
+    pub(crate) fn handle(&self, entry: Arc<LiveTask>, since: Generation) -> Handle {
         Handle { engine: self.inner.clone(), entry, since, first: OnceLock::new() }
     }
 

@@ -166,6 +166,8 @@ fn life() -> Vec<(Arc<Task>, Arc<PublicEvent>)> {
         message: Arc::new(message),
         plan: None,
         trace: None,
+        parent: None,
+        caller: None,
     };
     let progressed = || Event::Progressed { message: None, metadata: None };
     let end = Event::Ended { state: State::Completed, message: None, metadata: None };

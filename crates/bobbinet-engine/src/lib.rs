@@ -8,6 +8,7 @@ mod accounts;
 mod agent;
 mod aggregate;
 mod cache;
+mod children;
 mod damaged;
 mod deadline;
 mod drive;
@@ -38,6 +39,7 @@ mod world;
 
 pub use agent::{Agent, Request};
 pub use aggregate::{Aggregate, LiveState};
+pub use children::{ChildError, NewChild};
 pub use engine::{Engine, Filter, NewTask, PlannedReply, PlannedTask, Reply, Setup, TaskList};
 pub use error::EngineError;
 pub use follow::{Follower, PublicEvent, Resumed};

@@ -196,6 +196,7 @@ impl Inner {
         };
         if let Some(claim) = task.claim.filter(|_| task.state == State::Working)
             && let Some(lost) = self.lost(&entry, claim).await?
+            && !self.cancel_orphan(&task).await?
         {
             self.take_over(entry, &task, lost);
         }
@@ -275,9 +276,7 @@ impl Inner {
     pub(crate) fn claim(self: &Arc<Self>, id: TaskId, permit: Permit) {
         let engine = self.clone();
         self.start(async move {
-            match engine.tasks.find(&id).await {
-                // Its turn comes again with the next look.
-                Ok(Some(entry)) if entry.durable().is_some_and(|task| engine.is_spaced(&task)) => {}
+            match engine.claimable(&id).await {
                 Ok(Some(entry)) => {
                     let command = Command::Claim { runner: engine.runners.own() };
                     if let Err(error) = engine.command(&entry, command, Some(permit)).await {
@@ -288,5 +287,13 @@ impl Inner {
                 Err(error) => warn!(task = %id, %error, "could not load a task that waits; trying again"),
             }
         });
+    }
+
+    /// A task whose turn it is, unless it is to wait for the next look.
+    async fn claimable(self: &Arc<Self>, id: &TaskId) -> Result<Option<Arc<LiveTask>>, EngineError> {
+        let Some(entry) = self.tasks.find(id).await? else { return Ok(None) };
+        let Some(task) = entry.durable() else { return Ok(Some(entry)) };
+        let is_to_wait = self.is_spaced(&task) || self.cancel_orphan(&task).await?;
+        Ok((!is_to_wait).then_some(entry))
     }
 }

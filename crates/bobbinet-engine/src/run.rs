@@ -164,6 +164,8 @@ impl Run {
                 | Event::Replied { .. }
                 | Event::Planned { .. }
                 | Event::Settled { .. }
+                | Event::Spawned(_)
+                | Event::Checkpointed { .. }
                 | Event::Released
                 | Event::Unserved { .. }
                 | Event::Ended { .. } => {}

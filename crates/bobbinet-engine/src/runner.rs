@@ -96,7 +96,8 @@ impl Inner {
     /// Carries out the call, again if the log says so, until the task is no longer this run's.
     pub(crate) async fn run(self: Arc<Self>, launch: Launch) {
         let Launch { entry, mut task, claim, permit } = launch;
-        let deadline = Deadline::after(self.limits.run_limit());
+        let left = task.deadline().map(|deadline| deadline.since(self.world.now()));
+        let deadline = Deadline::after(self.limits.run_limit(), left);
         let _busy = Busy::begin(&self.busy);
         let live = Live { entry: entry.clone(), claim };
         let term = self.runners.term_of(claim);
@@ -139,6 +140,10 @@ impl Inner {
             let fault = Fault::new("unknown-agent", format!("this node has no agent {} any more", task.agent));
             return Over::Outcome(Outcome::Failed(fault));
         };
+        if task.deadline().is_some_and(|deadline| deadline <= self.world.now()) {
+            let fault = Fault::new("deadline-exceeded", "its deadline had passed before it could begin. Nothing was called");
+            return Over::Outcome(Outcome::Failed(fault));
+        }
         let canceled = CancellationToken::new();
         let run = Run {
             engine: self.clone(),
@@ -164,7 +169,11 @@ impl Inner {
             () = term.fenced.cancelled() => return Over::Stopped,
             () = self.is_taken_away(entry, claim) => None,
             () = deadline.passed() => {
-                let text = format!("the run did not come to its end within {:?}", self.limits.run_limit());
+                let limit = self.limits.run_limit();
+                let text = match task.deadline() {
+                    Some(deadline) if deadline <= self.world.now() => "the run did not come to its end by its deadline".to_owned(),
+                    Some(_) | None => format!("the run did not come to its end within {limit:?}"),
+                };
                 return Over::Outcome(Outcome::Unknown { fault: Fault::new("timed-out", text), again: false });
             }
         };

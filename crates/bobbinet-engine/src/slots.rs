@@ -98,10 +98,20 @@ impl Slots {
         self.lend_for(&Arc::downgrade(engine))
     }
 
+    /// The same for a call that waits for tasks it has begun. Those need slots too, perhaps of the same agent: so there is no bound
+    /// but that of tasks.
+    pub(crate) fn lend_to_children(self: &Arc<Self>, engine: &Arc<Inner>) -> Lent {
+        self.lend_within(&Arc::downgrade(engine), usize::MAX)
+    }
+
     fn lend_for(self: &Arc<Self>, engine: &Weak<Inner>) -> Lent {
+        self.lend_within(engine, LENT_MAX)
+    }
+
+    fn lend_within(self: &Arc<Self>, engine: &Weak<Inner>, lent_max: usize) -> Lent {
         let is_kept = {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            let is_kept = state.lent >= LENT_MAX;
+            let is_kept = state.lent >= lent_max;
             if is_kept {
                 state.idle += 1;
                 self.tell_of_room(&state);

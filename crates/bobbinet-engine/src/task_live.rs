@@ -55,7 +55,10 @@ pub(crate) fn summary(task: &Task, limits: &Limits) -> Summary {
         // At once, whatever the clock says now or will say after a restart.
         State::Submitted if task.is_unserved => Some(task.status_at.after(limits.unserved_life())),
         State::Submitted | State::Working => Some(Timestamp::default()),
-        State::InputRequired | State::AuthRequired => Some(task.status_at.after(limits.question_life())),
+        State::InputRequired | State::AuthRequired => {
+            let life = task.status_at.after(limits.question_life());
+            Some(task.deadline().map_or(life, |deadline| life.min(deadline)))
+        }
         State::Completed | State::Failed | State::Canceled | State::Rejected => {
             Some(task.status_at.after(limits.retention()))
         }

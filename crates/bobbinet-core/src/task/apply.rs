@@ -34,6 +34,10 @@ impl Task {
             answers: Vec::new(),
             counted: Vec::new(),
             trace: submitted.trace.clone(),
+            parent: submitted.parent.clone(),
+            caller: submitted.caller.clone(),
+            children: Vec::new(),
+            checkpoint: None,
         }
     }
 
@@ -88,6 +92,12 @@ impl Task {
             }
             Event::Planned { call } => self.plan = Some(call.clone()),
             Event::Settled { call, settlement } => self.settle(*call, *settlement),
+            Event::Spawned(child) => self.children.push(child.clone()),
+            Event::Checkpointed { checkpoint } => {
+                self.bytes += checkpoint.as_str().len();
+                let before = self.checkpoint.replace(checkpoint.clone());
+                self.bytes -= before.map_or(0, |before| before.as_str().len());
+            }
             Event::Released => {
                 self.count_takeover();
                 self.claim = None;

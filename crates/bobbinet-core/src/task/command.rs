@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Call, Claim, Event, Generation, Question, Said, Submitted};
-use crate::{Artifact, Json, Message, RunnerId, Timestamp};
+use crate::{Artifact, Json, Message, RunnerId, TaskId, Timestamp};
 
 /// Something that somebody wants of a task.
 #[derive(Clone, Debug)]
@@ -63,6 +63,24 @@ pub enum Command {
         is_live: bool,
         /// The process that holds a free call slot for it, if one does.
         slot: Option<RunnerId>,
+    },
+    /// The run: I begin a task of my own.
+    Spawn {
+        /// The run's claim.
+        claim: Claim,
+        /// What the run calls it.
+        name: Arc<str>,
+        /// The id that it is to have.
+        task: TaskId,
+        /// How much of the budget that is left it is given at the most; half of it if this does not say.
+        budget: Option<u32>,
+    },
+    /// The run: so far I have come.
+    Checkpoint {
+        /// The run's claim.
+        claim: Claim,
+        /// In the agent's own words.
+        checkpoint: Json,
     },
     /// The run: it is over.
     Finish {

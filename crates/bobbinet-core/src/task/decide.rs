@@ -46,6 +46,17 @@ pub fn decide(id: &TaskId, task: Option<&Task>, command: Command, limits: &Limit
             }
             reply(task, said, plan, is_live, slot, limits)
         }
+        (Some(task), Command::Spawn { claim, name, task: id, budget }) => {
+            own(task, claim)?;
+            room(task, limits)?;
+            Ok(vec![Event::Spawned(task.new_child(name, id, budget, limits)?)])
+        }
+        (Some(task), Command::Checkpoint { claim, checkpoint }) => {
+            own(task, claim)?;
+            room(task, limits)?;
+            fits_bytes(task, checkpoint.as_str().len(), limits)?;
+            Ok(vec![Event::Checkpointed { checkpoint }])
+        }
         (Some(task), Command::Finish { claim, outcome }) => finish(task, claim, outcome, limits),
         (Some(task), Command::Release { claim }) => release(task, claim),
         (Some(task), Command::Cancel) => cancel(task),
@@ -445,7 +456,10 @@ fn expire(task: &Task, since: Timestamp, limits: &Limits) -> Decision {
     }
     let fault = match &task.question {
         Some(_) => {
-            let mut text = format!("nobody answered its question within {}", in_words(limits.question_life()));
+            let is_short = task.deadline().is_some_and(|deadline| deadline < since.after(limits.question_life()));
+            let within = || format!("within {}", in_words(limits.question_life()));
+            let when = if is_short { "before its deadline".to_owned() } else { within() };
+            let mut text = format!("nobody answered its question {when}");
             if let Some(open) = task.open_call().filter(|open| !open.effect.may_run_again()) {
                 let note = format!("; whether call {} had an effect is not known", open.call.0);
                 text.push_str(&note);

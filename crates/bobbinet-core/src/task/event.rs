@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Call, CallId, Claim, Question, RequestKey, State};
-use crate::{AgentName, Artifact, ContextId, Json, Message, Principal, Tenant};
+use super::{Call, CallId, Child, Claim, Parent, Question, RequestKey, State};
+use crate::{AgentName, Artifact, Caller, ContextId, Json, Message, Principal, Tenant};
 
 /// Something that has happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,6 +75,13 @@ pub enum Event {
         /// What.
         settlement: CallOutcome,
     },
+    /// The run begins a task of its own: durable before that task is.
+    Spawned(Child),
+    /// The run said how far it has come: where the next one goes on, if it is lost.
+    Checkpointed {
+        /// In the agent's own words.
+        checkpoint: Json,
+    },
     /// The run was given back: its process is gone, and no other has a call slot free.
     Released,
     /// Its agent is not configured on the node any more: it waits for it to come back.
@@ -114,6 +121,12 @@ pub struct Submitted {
     /// The trace it began in: a W3C `traceparent`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<Arc<str>>,
+    /// Whose child it is, if a run began it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Arc<Parent>>,
+    /// Who asked, where the agent begins tasks itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caller: Option<Arc<Caller>>,
 }
 
 /// What is known of a call's outcome.
@@ -150,7 +163,11 @@ impl Event {
             | Self::Released
             | Self::Unserved { .. }
             | Self::Ended { .. } => true,
-            Self::Intended { .. } | Self::Planned { .. } | Self::Settled { .. } => false,
+            Self::Intended { .. }
+            | Self::Planned { .. }
+            | Self::Settled { .. }
+            | Self::Spawned(_)
+            | Self::Checkpointed { .. } => false,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The task: A2A's unit of work, as a log of what happened to it.
 
 mod apply;
+mod child;
 mod command;
 mod decide;
 mod event;
@@ -13,9 +14,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AgentName, Artifact, ContextId, Effect, Json, Message, Principal, RunnerId, SkillId, TaskId, Tenant, Timestamp,
+    AgentName, Artifact, Caller, ContextId, Effect, Json, Message, Principal, RunnerId, SkillId, TaskId, Tenant, Timestamp,
 };
 
+pub use child::{Child, Parent};
 pub use command::{Command, Fault, Outcome, Plan, Refused, Submission};
 pub use decide::decide;
 pub use event::{CallOutcome, Event, Submitted};
@@ -129,6 +131,14 @@ pub struct Task {
     pub counted: Vec<Counted>,
     /// The trace that it began in: a W3C `traceparent`.
     pub trace: Option<Arc<str>>,
+    /// Whose child it is, if a run began it.
+    pub parent: Option<Arc<Parent>>,
+    /// Who asked, where its agent begins tasks itself: policy is asked about each of those.
+    pub caller: Option<Arc<Caller>>,
+    /// The tasks that its run has begun, oldest first.
+    pub children: Vec<Child>,
+    /// How far its run has come, in the agent's own words.
+    pub checkpoint: Option<Json>,
     /// Bytes of messages and artifacts, roughly: what `task_bytes_max` bounds.
     pub bytes: usize,
 }

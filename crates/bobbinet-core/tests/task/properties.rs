@@ -60,6 +60,9 @@ fn say() -> impl Strategy<Value = Say> {
         4 => slot().prop_map(Say::TakeOver),
         1 => slot().prop_map(Say::TakeOverUnrun),
         1 => Just(Say::LateTakeOver),
+        2 => (by(), prop_oneof![Just("a"), Just("b")], prop::option::of(0..5_000_u32))
+            .prop_map(|(by, name, budget)| Say::Spawn(by, name, budget)),
+        1 => (by(), 0..40_usize).prop_map(|(by, bytes)| Say::Checkpoint(by, bytes)),
         2 => by().prop_map(Say::Release),
         2 => by().prop_map(Say::Progress),
         2 => (by(), proptest::sample::select(vec!["a", "b"]), 0..9usize, any::<bool>())

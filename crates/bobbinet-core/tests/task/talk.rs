@@ -45,6 +45,8 @@ pub(crate) enum Say {
     Progress(By),
     Add(By, &'static str, usize, bool),
     Ask(By, QuestionKind),
+    Spawn(By, &'static str, Option<u32>),
+    Checkpoint(By, usize),
     Reply(&'static str, Plan, Run, Slot),
     /// An answer to the question before the one that is open.
     LateReply(&'static str),
@@ -134,6 +136,8 @@ impl Say {
                     message: message("go", number),
                     plan: None,
                     trace: None,
+                    parent: None,
+                    caller: None,
                 },
                 plan: plan.clone(),
                 slot: slot.runner(),
@@ -150,6 +154,15 @@ impl Say {
             }
             Self::Add(by, id, bytes, append) => {
                 Command::Add { claim: claim(*by), artifact: artifact(id, *bytes), append: *append, last_chunk: !append }
+            }
+            Self::Spawn(by, name, budget) => Command::Spawn {
+                claim: claim(*by),
+                name: (*name).into(),
+                task: TaskId::new(Uuid::from_u128(number.into())),
+                budget: *budget,
+            },
+            Self::Checkpoint(by, bytes) => {
+                Command::Checkpoint { claim: claim(*by), checkpoint: Json::of(&"x".repeat(*bytes)) }
             }
             Self::Ask(by, kind) => Command::Ask { claim: claim(*by), question: question(*kind) },
             Self::Reply(text, plan, run, slot) => Command::Reply {
@@ -262,6 +275,8 @@ fn name(event: &Event) -> String {
         }
         Event::Planned { .. } => "Planned".to_owned(),
         Event::Settled { call, settlement } => format!("Settled({} {settlement:?})", call.0),
+        Event::Spawned(child) => format!("Spawned({}: {})", child.name, child.budget),
+        Event::Checkpointed { .. } => "Checkpointed".to_owned(),
         Event::Released => "Released".to_owned(),
         Event::Unserved { .. } => "Unserved".to_owned(),
         Event::Ended { state, message, .. } => {

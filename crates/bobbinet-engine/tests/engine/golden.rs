@@ -4,9 +4,10 @@
 use std::{fmt::Write, sync::Arc};
 
 use bobbinet_core::{
-    AgentName, Artifact, ArtifactId, Call, CallId, Claim, ContextId, Effect, Event, Generation, Json, Part, Principal,
-    Question, QuestionKind, RequestKey, RunnerId, SkillId, State, Tenant, Timestamp,
-    task::{CallOutcome, Submitted},
+    AgentName, Artifact, ArtifactId, Call, CallId, Caller, Claim, ContextId, Effect, Event, Generation, Json, Part, Principal,
+    Question, QuestionKind, RequestKey, RunnerId, SkillId, State, TaskId, Tenant,
+    Timestamp,
+    task::{CallOutcome, Child, Parent, Submitted},
 };
 use bobbinet_engine::{FORMAT, decode, encode};
 use bobbinet_store::Record;
@@ -45,6 +46,22 @@ fn events() -> Vec<Event> {
             message: message(),
             plan,
             trace: trace.map(Into::into),
+            parent: None,
+            caller: None,
+        }))
+    };
+    let child = |deadline, is_kept| {
+        let caller = Caller { scopes: vec!["read".to_owned()], is_owner: true, ..crate::lab::caller("ann") };
+        Event::Submitted(Arc::new(Submitted {
+            tenant: Tenant::parse("acme").unwrap(),
+            owner: Principal::parse("ann").unwrap(),
+            agent: AgentName::parse("files").unwrap(),
+            context: ContextId::parse("c1").unwrap(),
+            message: message(),
+            plan: None,
+            trace: None,
+            parent: Some(Arc::new(Parent { task: TaskId::new(Uuid::from_u128(8)), deadline, budget: 7 })),
+            caller: is_kept.then(|| Arc::new(caller)),
         }))
     };
     let question = |kind, schema| Event::Asked { question: Arc::new(Question { kind, message: message(), schema }) };
@@ -64,7 +81,11 @@ fn events() -> Vec<Event> {
         question(QuestionKind::Outcome { call: CallId(1) }, None),
         Event::Replied { message: message(), answer: Some(json("true")), resumed: true, key: Some(key) },
         Event::Replied { message: message(), answer: None, resumed: false, key: None },
+        child(Some(Timestamp::from_millis(1_795_258_900_000)), true),
+        child(None, false),
         Event::Planned { call },
+        Event::Spawned(Child { name: "next".into(), task: TaskId::new(Uuid::from_u128(9)), budget: 3 }),
+        Event::Checkpointed { checkpoint: json(r#"{"step":2}"#) },
         Event::Released,
         Event::Unserved { message: message() },
         Event::Ended { state: State::Completed, message: Some(message()), metadata: Some(json("{}")) },
@@ -96,6 +117,8 @@ fn kind(event: &Event) -> &'static str {
         Event::Asked { .. } => "asked",
         Event::Replied { .. } => "replied",
         Event::Planned { .. } => "planned",
+        Event::Spawned(_) => "spawned",
+        Event::Checkpointed { .. } => "checkpointed",
         Event::Settled { .. } => "settled",
         Event::Released => "released",
         Event::Unserved { .. } => "unserved",

@@ -125,6 +125,8 @@ fn name(event: &Event) -> &'static str {
         Event::Replied { .. } => "replied",
         Event::Planned { .. } => "planned",
         Event::Settled { .. } => "settled",
+        Event::Spawned(_) => "spawned",
+        Event::Checkpointed { .. } => "checkpointed",
         Event::Released => "released",
         Event::Unserved { .. } => "unserved",
         Event::Ended { .. } => "ended",
