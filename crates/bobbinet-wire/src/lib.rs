@@ -10,7 +10,10 @@ pub mod sse;
 pub mod v1_0;
 pub mod view;
 
-mod form;
+mod dialect;
+mod faults;
+mod from_proto;
+mod json_value;
 mod list;
 pub mod pieces;
 mod scalar;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use bobbinet_core::{Description, Json, Skill, agent::EXTENSION_URI};
 use sha2::{Digest, Sha256};
 
-use super::{BINDING, VERSION};
+use super::version::{BINDING, VERSION};
 use crate::write::{Object, array, object, raw};
 
 /// The largest card that has the schemas of its skills inline, in bytes. A larger one has their hashes only: a card is read by whoever

@@ -4,14 +4,15 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::{
-    Method,
-    names::state_name,
+    names::{Method, state_name},
+    version::V1_0,
     write::{self, Place},
 };
 use crate::{
     envelope,
     error::{ErrorKind, FieldViolation},
-    form::{self, Author, Form},
+    faults::{self, Author},
+    from_proto::{self, FromProto},
     view::{PageView, Sent, StreamEvent, TaskView},
     write::{Object, object},
 };
@@ -159,15 +160,15 @@ pub fn read_page(result: &RawValue) -> Result<PageView, ReplyError> {
 
 /// Reads one event of a stream; `None` if it is of no kind that is known here.
 pub fn read_event(result: &RawValue) -> Result<Option<StreamEvent>, ReplyError> {
-    form::read_optional(result.get(), Author::Agent).map_err(|faults| malformed(&faults))
+    from_proto::read_optional::<V1_0, _>(result.get(), Author::Agent).map_err(|faults| malformed(&faults))
 }
 
-fn read<'de, T: Form<'de>>(result: &'de RawValue) -> Result<T, ReplyError> {
-    form::read(result.get(), Author::Agent).map_err(|faults| malformed(&faults))
+fn read<'de, T: FromProto<'de, V1_0>>(result: &'de RawValue) -> Result<T, ReplyError> {
+    from_proto::read::<V1_0, _>(result.get(), Author::Agent).map_err(|faults| malformed(&faults))
 }
 
 fn malformed(faults: &[FieldViolation]) -> ReplyError {
-    ReplyError::Malformed(form::tell(faults, "the result"))
+    ReplyError::Malformed(faults::tell(faults, "the result"))
 }
 
 #[derive(Deserialize)]

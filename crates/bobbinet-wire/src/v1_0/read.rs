@@ -5,44 +5,48 @@ use std::sync::Arc;
 use bobbinet_core::{Artifact, ArtifactId, Base64, Content, ContextId, IdError, Json, Message, MessageId, Part, Role};
 use serde::de::{Deserializer, MapAccess};
 
-use super::card::sha256_hex;
+use super::{
+    card::sha256_hex,
+    version::{At, V1_0},
+};
 use crate::{
-    form::{At, Author, Fields, Form, Slot, object, read_field, skip},
-    scalar::{Struct, Text, Word},
+    faults::Author,
+    from_proto::{Field, FromProto, ObjectBuilder, read_field, read_object, skip},
+    scalar::{NonEmpty, Struct, Text},
     view::MessageView,
 };
 
-impl<'de> Form<'de> for MessageView {
-    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Slot<Self>, D::Error> {
-        object::<MessageFields<'de>, D>(from, at)
+impl<'de> FromProto<'de, V1_0> for MessageView {
+    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
+        read_object::<MessageFields<'de>, _, _>(from, at)
     }
 }
 
 /// A message whose task and context are those it stands in.
-impl<'de> Form<'de> for Message {
-    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Slot<Self>, D::Error> {
+impl<'de> FromProto<'de, V1_0> for Message {
+    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
         Ok(match MessageView::read(from, at)? {
-            Slot::Given(view) => Slot::Given(view.message),
-            Slot::Absent => Slot::Absent,
-            Slot::Wrong => Slot::Wrong,
+            Field::Given(view) => Field::Given(view.message),
+            Field::Absent => Field::Absent,
+            Field::Wrong => Field::Wrong,
         })
     }
 }
 
 #[derive(Default)]
 struct MessageFields<'de> {
-    id: Slot<Word<'de>>,
-    context: Slot<Word<'de>>,
-    task: Slot<Word<'de>>,
-    role: Slot<Role>,
-    parts: Slot<Vec<Part>>,
-    metadata: Slot<Struct>,
-    extensions: Slot<Vec<Word<'de>>>,
-    reference_tasks: Slot<Vec<Word<'de>>>,
+    id: Field<NonEmpty<'de>>,
+    context: Field<NonEmpty<'de>>,
+    task: Field<NonEmpty<'de>>,
+    role: Field<Role>,
+    parts: Field<Vec<Part>>,
+    metadata: Field<Struct>,
+    extensions: Field<Vec<NonEmpty<'de>>>,
+    reference_tasks: Field<Vec<NonEmpty<'de>>>,
 }
 
-impl<'de> Fields<'de> for MessageFields<'de> {
-    type Whole = MessageView;
+impl<'de> ObjectBuilder<'de, V1_0> for MessageFields<'de> {
+    type Output = MessageView;
 
     fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
         match name {
@@ -83,30 +87,30 @@ impl<'de> Fields<'de> for MessageFields<'de> {
                 extensions: shared(self.extensions),
                 reference_tasks: shared(self.reference_tasks),
             },
-            task_id: self.task.optional().map(Word::into_owned),
-            context_id: context.optional().map(Word::into_owned),
+            task_id: self.task.optional().map(NonEmpty::into_owned),
+            context_id: context.optional().map(NonEmpty::into_owned),
         })
     }
 }
 
-impl<'de> Form<'de> for Artifact {
-    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Slot<Self>, D::Error> {
-        object::<ArtifactFields<'de>, D>(from, at)
+impl<'de> FromProto<'de, V1_0> for Artifact {
+    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
+        read_object::<ArtifactFields<'de>, _, _>(from, at)
     }
 }
 
 #[derive(Default)]
 struct ArtifactFields<'de> {
-    id: Slot<Word<'de>>,
-    name: Slot<Word<'de>>,
-    description: Slot<Word<'de>>,
-    parts: Slot<Vec<Part>>,
-    metadata: Slot<Struct>,
-    extensions: Slot<Vec<Word<'de>>>,
+    id: Field<NonEmpty<'de>>,
+    name: Field<NonEmpty<'de>>,
+    description: Field<NonEmpty<'de>>,
+    parts: Field<Vec<Part>>,
+    metadata: Field<Struct>,
+    extensions: Field<Vec<NonEmpty<'de>>>,
 }
 
-impl<'de> Fields<'de> for ArtifactFields<'de> {
-    type Whole = Artifact;
+impl<'de> ObjectBuilder<'de, V1_0> for ArtifactFields<'de> {
+    type Output = Artifact;
 
     fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
         match name {
@@ -137,16 +141,16 @@ impl<'de> Fields<'de> for ArtifactFields<'de> {
 
 /// An id that its sender has chosen. Of an agent any text will do, and none: what is no id of ours is told apart by its hash.
 fn own_id<T>(
-    id: Slot<Word<'_>>,
+    id: Field<NonEmpty<'_>>,
     at: &At<'_>,
     name: &'static str,
     parse: impl Fn(&str) -> Result<T, IdError>,
 ) -> Option<T> {
     match (id, at.author()) {
         (id, Author::Client) => id.parse(at, name, |id| parse(&id.0)).required(at, name),
-        (Slot::Wrong, Author::Agent) => None,
-        (Slot::Absent, Author::Agent) => parse(UNNAMED).ok(),
-        (Slot::Given(id), Author::Agent) => parse(&id.0).or_else(|_| parse(&sha256_hex(id.0.as_bytes()))).ok(),
+        (Field::Wrong, Author::Agent) => None,
+        (Field::Absent, Author::Agent) => parse(UNNAMED).ok(),
+        (Field::Given(id), Author::Agent) => parse(&id.0).or_else(|_| parse(&sha256_hex(id.0.as_bytes()))).ok(),
     }
 }
 
@@ -154,47 +158,47 @@ fn own_id<T>(
 const UNNAMED: &str = "unnamed";
 
 /// The specification wants at least one part; agents that stream text have been seen to send none.
-fn required_parts(parts: Slot<Vec<Part>>, at: &At<'_>) -> Option<Vec<Part>> {
+fn required_parts(parts: Field<Vec<Part>>, at: &At<'_>) -> Option<Vec<Part>> {
     match (parts, at.author()) {
-        (Slot::Given(parts), Author::Agent) => Some(parts),
-        (Slot::Absent, Author::Agent) => Some(Vec::new()),
-        (Slot::Given(parts), Author::Client) if !parts.is_empty() => Some(parts),
-        (Slot::Given(_) | Slot::Absent, Author::Client) => {
+        (Field::Given(parts), Author::Agent) => Some(parts),
+        (Field::Absent, Author::Agent) => Some(Vec::new()),
+        (Field::Given(parts), Author::Client) if !parts.is_empty() => Some(parts),
+        (Field::Given(_) | Field::Absent, Author::Client) => {
             at.field("parts").wrong("must have at least one part");
             None
         }
-        (Slot::Wrong, _) => None,
+        (Field::Wrong, _) => None,
     }
 }
 
-fn shared(words: Slot<Vec<Word<'_>>>) -> Vec<Arc<str>> {
+fn shared(words: Field<Vec<NonEmpty<'_>>>) -> Vec<Arc<str>> {
     words.optional().unwrap_or_default().into_iter().map(|word| Arc::from(word.0)).collect()
 }
 
 /// A part of an agent in which nothing stands that is known here is nothing.
-impl<'de> Form<'de> for Part {
-    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Slot<Self>, D::Error> {
-        Ok(match object::<PartFields<'de>, D>(from, at)? {
-            Slot::Given(Some(part)) => Slot::Given(part),
-            Slot::Given(None) | Slot::Absent => Slot::Absent,
-            Slot::Wrong => Slot::Wrong,
+impl<'de> FromProto<'de, V1_0> for Part {
+    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
+        Ok(match read_object::<PartFields<'de>, _, _>(from, at)? {
+            Field::Given(Some(part)) => Field::Given(part),
+            Field::Given(None) | Field::Absent => Field::Absent,
+            Field::Wrong => Field::Wrong,
         })
     }
 }
 
 #[derive(Default)]
 struct PartFields<'de> {
-    text: Slot<Text<'de>>,
-    raw: Slot<Base64>,
-    url: Slot<Word<'de>>,
-    data: Slot<Json>,
-    media_type: Slot<Word<'de>>,
-    filename: Slot<Word<'de>>,
-    metadata: Slot<Struct>,
+    text: Field<Text<'de>>,
+    raw: Field<Base64>,
+    url: Field<NonEmpty<'de>>,
+    data: Field<Json>,
+    media_type: Field<NonEmpty<'de>>,
+    filename: Field<NonEmpty<'de>>,
+    metadata: Field<Struct>,
 }
 
-impl<'de> Fields<'de> for PartFields<'de> {
-    type Whole = Option<Part>;
+impl<'de> ObjectBuilder<'de, V1_0> for PartFields<'de> {
+    type Output = Option<Part>;
 
     fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
         match name {
@@ -223,10 +227,10 @@ impl<'de> Fields<'de> for PartFields<'de> {
 
 /// Exactly one of the four; of an agent's, perhaps none.
 fn content(
-    text: Slot<Text<'_>>,
-    raw: Slot<Base64>,
-    url: Slot<Word<'_>>,
-    data: Slot<Json>,
+    text: Field<Text<'_>>,
+    raw: Field<Base64>,
+    url: Field<NonEmpty<'_>>,
+    data: Field<Json>,
     at: &At<'_>,
 ) -> Option<Option<Content>> {
     if text.is_wrong() || raw.is_wrong() || url.is_wrong() {
