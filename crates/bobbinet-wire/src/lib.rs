@@ -6,6 +6,7 @@
 
 pub mod envelope;
 pub mod error;
+pub mod reply;
 pub mod sse;
 pub mod v1_0;
 pub mod view;
@@ -20,7 +21,8 @@ mod scalar;
 mod write;
 
 pub use bobbinet_core::agent::EXTENSION_URI;
-pub use envelope::{Id, Refusal, Request};
+pub use envelope::{RequestError, RequestId, RpcRequest};
 pub use error::{Error, ErrorKind, FieldViolation};
 pub use pieces::Pieces;
+pub use reply::{RemoteError, ReplyError};
 pub use write::Sink;

@@ -3,6 +3,7 @@
 pub mod card;
 mod card_view;
 pub mod client;
+pub mod error;
 mod names;
 mod read;
 mod read_task;

@@ -12,9 +12,9 @@ use crate::write::{Object, Sink, object};
 
 /// The tasks of a page, as they are written, one after the other: until there are enough, or enough bytes of them.
 #[derive(Clone, Debug, Default)]
-pub struct Listed(Vec<u8>);
+pub struct WrittenTasks(Vec<u8>);
 
-impl Listed {
+impl WrittenTasks {
     /// Adds a task.
     pub fn push(&mut self, task: &Task, selection: Selection) {
         if !self.0.is_empty() {
@@ -41,9 +41,9 @@ impl Listed {
 
 /// One page of a list of tasks.
 #[derive(Clone, Copy, Debug)]
-pub struct Page<'a> {
+pub struct TaskPage<'a> {
     /// The page, in order.
-    pub tasks: &'a Listed,
+    pub tasks: &'a WrittenTasks,
     /// Where the next page begins; empty if there is none.
     pub next_page_token: &'a str,
     /// How many tasks a page may have.
@@ -77,7 +77,7 @@ pub fn write_task_wrapped(out: &mut impl Sink, task: &Task, selection: Selection
 }
 
 /// Writes a page of tasks. What says how the page stands in the list is always there, also where it is empty or zero.
-pub fn write_page(out: &mut Vec<u8>, page: Page<'_>) {
+pub fn write_page(out: &mut Vec<u8>, page: TaskPage<'_>) {
     object(out, |fields| {
         let tasks = fields.field("tasks");
         tasks.push(b'[');
