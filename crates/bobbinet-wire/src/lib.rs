@@ -12,15 +12,21 @@ pub mod v1_0;
 pub mod view;
 
 mod dialect;
+mod digest;
 mod faults;
 mod from_proto;
 mod json_value;
 mod list;
 pub mod pieces;
+mod rules;
 mod scalar;
+#[cfg(test)]
+mod second_dialect;
+mod task_ids;
 mod write;
 
 pub use bobbinet_core::agent::EXTENSION_URI;
+pub use digest::sha256_hex;
 pub use envelope::{RequestError, RequestId, RpcRequest};
 pub use error::{Error, ErrorKind, FieldViolation};
 pub use pieces::Pieces;

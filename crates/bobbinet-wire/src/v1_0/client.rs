@@ -6,7 +6,7 @@ use super::{
     error,
     names::{Method, state_name},
     version::V1_0,
-    write::{self, Place},
+    write,
 };
 use crate::{
     envelope,
@@ -14,6 +14,7 @@ use crate::{
     faults::{self, Author},
     from_proto::{self, FromProto},
     reply::ReplyError,
+    task_ids::TaskAndContext,
     view::{PageView, Sent, StreamEvent, TaskView},
     write::{Object, object},
 };
@@ -70,8 +71,8 @@ fn write_params(params: &mut Object<'_>, operation: &Operation) {
 }
 
 fn write_send(params: &mut Object<'_>, send: &SendParams) {
-    let place = Place { task: send.task.as_deref(), context: send.context.as_ref().map(|id| id.as_str()) };
-    write::message(params.field("message"), &send.message, place);
+    let ids = TaskAndContext { task: send.task.as_deref(), context: send.context.as_ref().map(|id| id.as_str()) };
+    write::message(params.field("message"), &send.message, ids);
     if send.configuration != Configuration::default() {
         params.object("configuration", |configuration| {
             if !send.configuration.accepted_output_modes.is_empty() {

@@ -2,16 +2,14 @@
 
 use std::sync::Arc;
 
-use bobbinet_core::{Artifact, ArtifactId, Base64, Content, ContextId, IdError, Json, Message, MessageId, Part, Role};
+use bobbinet_core::{Artifact, ArtifactId, Base64, Content, Json, Message, MessageId, Part, Role};
 use serde::de::{Deserializer, MapAccess};
 
-use super::{
-    card::sha256_hex,
-    version::{At, V1_0},
-};
+use super::version::{At, V1_0};
 use crate::{
     faults::Author,
     from_proto::{Field, FromProto, ObjectBuilder, read_field, read_object, skip},
+    rules,
     scalar::{NonEmpty, Struct, Text},
     view::MessageView,
 };
@@ -64,31 +62,21 @@ impl<'de> ObjectBuilder<'de, V1_0> for MessageFields<'de> {
     }
 
     fn finish(self, at: &At<'_>) -> Option<MessageView> {
-        let id = own_id(self.id, at, "messageId", MessageId::parse);
-        let role = match at.author() {
-            // Whoever sends us a message is the user of its task, whatever the message says: agents that call agents have been seen
-            // to say ROLE_AGENT, and the servers of the official SDKs take that.
-            Author::Client => self.role.required(at, "role").map(|_| Role::User),
-            Author::Agent if self.role.is_wrong() => None,
-            Author::Agent => Some(self.role.optional().unwrap_or(Role::Agent)),
-        };
-        let parts = required_parts(self.parts, at);
-        let context = match at.author() {
-            Author::Client => self.context.parse(at, "contextId", |id| ContextId::parse(&id.0).map(|_| id)),
-            // An agent's own ids are its own business.
-            Author::Agent => self.context,
-        };
+        let id = rules::own_id(self.id, at, "messageId", MessageId::parse);
+        let role = rules::role(self.role, at);
+        let parts = rules::parts(self.parts, at);
+        let context_id = rules::context_id(self.context, at);
         Some(MessageView {
             message: Message {
                 id: id?,
                 role: role?,
                 parts: parts?,
                 metadata: self.metadata.optional().map(|object| object.0),
-                extensions: shared(self.extensions),
-                reference_tasks: shared(self.reference_tasks),
+                extensions: rules::shared(self.extensions),
+                reference_tasks: rules::shared(self.reference_tasks),
             },
             task_id: self.task.optional().map(NonEmpty::into_owned),
-            context_id: context.optional().map(NonEmpty::into_owned),
+            context_id: context_id.optional().map(NonEmpty::into_owned),
         })
     }
 }
@@ -126,53 +114,17 @@ impl<'de> ObjectBuilder<'de, V1_0> for ArtifactFields<'de> {
     }
 
     fn finish(self, at: &At<'_>) -> Option<Artifact> {
-        let id = own_id(self.id, at, "artifactId", ArtifactId::parse);
-        let parts = required_parts(self.parts, at);
+        let id = rules::own_id(self.id, at, "artifactId", ArtifactId::parse);
+        let parts = rules::parts(self.parts, at);
         Some(Artifact {
             id: id?,
             name: self.name.optional().map(|name| Arc::from(name.0)),
             description: self.description.optional().map(|description| Arc::from(description.0)),
             parts: parts?,
             metadata: self.metadata.optional().map(|object| object.0),
-            extensions: shared(self.extensions),
+            extensions: rules::shared(self.extensions),
         })
     }
-}
-
-/// An id that its sender has chosen. Of an agent any text will do, and none: what is no id of ours is told apart by its hash.
-fn own_id<T>(
-    id: Field<NonEmpty<'_>>,
-    at: &At<'_>,
-    name: &'static str,
-    parse: impl Fn(&str) -> Result<T, IdError>,
-) -> Option<T> {
-    match (id, at.author()) {
-        (id, Author::Client) => id.parse(at, name, |id| parse(&id.0)).required(at, name),
-        (Field::Wrong, Author::Agent) => None,
-        (Field::Absent, Author::Agent) => parse(UNNAMED).ok(),
-        (Field::Given(id), Author::Agent) => parse(&id.0).or_else(|_| parse(&sha256_hex(id.0.as_bytes()))).ok(),
-    }
-}
-
-/// The id of what an agent gave none.
-const UNNAMED: &str = "unnamed";
-
-/// The specification wants at least one part; agents that stream text have been seen to send none.
-fn required_parts(parts: Field<Vec<Part>>, at: &At<'_>) -> Option<Vec<Part>> {
-    match (parts, at.author()) {
-        (Field::Given(parts), Author::Agent) => Some(parts),
-        (Field::Absent, Author::Agent) => Some(Vec::new()),
-        (Field::Given(parts), Author::Client) if !parts.is_empty() => Some(parts),
-        (Field::Given(_) | Field::Absent, Author::Client) => {
-            at.field("parts").wrong("must have at least one part");
-            None
-        }
-        (Field::Wrong, _) => None,
-    }
-}
-
-fn shared(words: Field<Vec<NonEmpty<'_>>>) -> Vec<Arc<str>> {
-    words.optional().unwrap_or_default().into_iter().map(|word| Arc::from(word.0)).collect()
 }
 
 /// A part of an agent in which nothing stands that is known here is nothing.

@@ -2,12 +2,10 @@
 
 use serde::de::{Deserializer, MapAccess};
 
-use super::{
-    request::history_length,
-    version::{At, V1_0},
-};
+use super::version::{At, V1_0};
 use crate::{
     from_proto::{Field, FromProto, ObjectBuilder, read_field, read_object, skip},
+    rules,
     scalar::{NonEmpty, Struct},
 };
 use bobbinet_core::operation::{CancelParams, ExtendedCardParams, GetParams, SubscribeParams};
@@ -39,7 +37,7 @@ impl<'de> ObjectBuilder<'de, V1_0> for GetFields<'de> {
     }
 
     fn finish(self, at: &At<'_>) -> Option<GetParams> {
-        let history_length = history_length(self.history_length, at);
+        let history_length = rules::history_length(self.history_length, at);
         let id = self.id.required(at, "id")?.into_owned();
         Some(GetParams { id, history_length, tenant: self.tenant.optional().map(NonEmpty::into_owned) })
     }

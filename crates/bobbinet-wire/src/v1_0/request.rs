@@ -15,6 +15,7 @@ use crate::{
     error::Error,
     faults::Author,
     from_proto::{self, Field, FromProto, ObjectBuilder, read_field, read_object, skip},
+    rules,
     scalar::{NonEmpty, Struct},
     view::MessageView,
 };
@@ -115,16 +116,11 @@ impl<'de> ObjectBuilder<'de, V1_0> for ConfigurationFields<'de> {
         let modes = self.accepted_output_modes.optional().unwrap_or_default();
         Some(Configuration {
             accepted_output_modes: modes.into_iter().map(NonEmpty::into_owned).collect(),
-            history_length: history_length(self.history_length, at),
+            history_length: rules::history_length(self.history_length, at),
             return_immediately: self.return_immediately.optional().unwrap_or_default(),
             has_push_config: self.has_push_config,
         })
     }
-}
-
-/// Zero is no history at all, nothing is all of it.
-pub(super) fn history_length(slot: Field<i32>, at: &At<'_>) -> Option<u32> {
-    slot.parse(at, "historyLength", |length| u32::try_from(length).map_err(|_| "it may not be negative")).optional()
 }
 
 impl<'de> FromProto<'de, V1_0> for ListParams {
@@ -174,7 +170,7 @@ impl<'de> ObjectBuilder<'de, V1_0> for ListFields<'de> {
             status_timestamp_after: self.status_timestamp_after.optional(),
             page_size: page_size.optional().unwrap_or(PAGE_SIZE_DEFAULT),
             page_token: self.page_token.optional().map(NonEmpty::into_owned),
-            history_length: history_length(self.history_length, at),
+            history_length: rules::history_length(self.history_length, at),
             include_artifacts: self.include_artifacts.optional().unwrap_or_default(),
             tenant: self.tenant.optional().map(NonEmpty::into_owned),
         })
