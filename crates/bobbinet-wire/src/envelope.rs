@@ -1,4 +1,4 @@
-//! JSON-RPC 2.0: what stands around every request and every answer (A2A specification section 9).
+//! JSON-RPC 2.0: what stands around every request and every answer, in any version of A2A (specification section 9).
 
 use std::borrow::Cow;
 
@@ -74,7 +74,7 @@ pub struct RpcRequest<'a> {
 pub struct RequestError {
     /// The id, as far as it could be read.
     pub id: RequestId,
-    /// Why.
+    /// What is wrong with the body.
     #[source]
     pub error: Error,
 }

@@ -47,7 +47,7 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// All of them.
+    /// All kinds, in the order of the specification's table.
     pub const ALL: [Self; 18] = [
         Self::TaskNotFound,
         Self::TaskNotCancelable,
@@ -186,7 +186,7 @@ impl Error {
         self
     }
 
-    /// Its class.
+    /// The class of errors that it is one of.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }

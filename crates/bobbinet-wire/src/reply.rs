@@ -23,7 +23,7 @@ pub struct RemoteError {
     pub code: i64,
     /// The reason of its `ErrorInfo`, if it has one.
     pub reason: Option<String>,
-    /// What it says.
+    /// What it says went wrong.
     pub message: String,
     /// What it advises: in the metadata of its `ErrorInfo`, if it is an agent of ours.
     pub hint: Option<String>,

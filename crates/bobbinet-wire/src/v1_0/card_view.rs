@@ -60,7 +60,7 @@ pub struct CardView {
 /// Where and how an agent is reached, as a card before A2A 1.0 says it. It is told to people only.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OlderInterface {
-    /// Where.
+    /// The URL that takes requests of that version.
     pub url: String,
     /// In which version; cards before 0.2.5 do not say.
     pub protocol_version: Option<String>,
@@ -87,7 +87,7 @@ pub struct ApiKeyScheme {
 /// One way to reach an agent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Interface {
-    /// Where.
+    /// The URL that takes requests.
     pub url: String,
     /// In which binding: `JSONRPC`, `GRPC`, `HTTP+JSON` or a URI.
     pub protocol_binding: String,
@@ -113,7 +113,7 @@ pub struct Capabilities {
 /// Something an agent adds to the protocol.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Extension {
-    /// Its name.
+    /// The URI that names it.
     pub uri: String,
     /// What it says here.
     pub params: Option<Json>,
@@ -122,11 +122,11 @@ pub struct Extension {
 /// One thing that an agent can do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SkillView {
-    /// Its id.
+    /// What a message calls it.
     pub id: String,
     /// A name for people.
     pub name: String,
-    /// What it does.
+    /// What it does, for people and models.
     pub description: String,
     /// Words to find it by.
     pub tags: Option<Vec<String>>,

@@ -38,7 +38,7 @@ pub enum Method {
 }
 
 impl Method {
-    /// All of them.
+    /// All that 1.0 has.
     pub const ALL: [Self; 11] = [
         Self::SendMessage,
         Self::SendStreamingMessage,
