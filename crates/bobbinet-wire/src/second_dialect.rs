@@ -168,10 +168,9 @@ fn read_0_3(text: &str) -> Result<Message, Vec<FieldViolation>> {
 
 fn read_1_0(message: &str) -> Result<Message, Error> {
     let params: Box<RawValue> = serde_json::from_str(&format!(r#"{{"message":{message}}}"#)).unwrap();
-    match v1_0::request::decode(v1_0::Method::SendMessage, Some(&params))? {
-        Operation::Send(send) => Ok(send.message),
-        other => panic!("{other:?}"),
-    }
+    let operation = v1_0::request::decode(v1_0::Method::SendMessage, Some(&params))?;
+    let Operation::Send(send) = operation else { panic!("{operation:?}") };
+    Ok(send.message)
 }
 
 #[test]
