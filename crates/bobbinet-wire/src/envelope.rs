@@ -1,4 +1,4 @@
-//! JSON-RPC 2.0: what stands around every request and every answer (A2A specification section 9).
+//! JSON-RPC 2.0: what stands around every request and every answer, in any version of A2A (specification section 9).
 
 use std::borrow::Cow;
 
@@ -11,6 +11,7 @@ use serde_json::{error::Category, value::RawValue};
 
 use crate::{
     error::{Error, ErrorKind},
+    reply::{RemoteError, ReplyError},
     write::{Sink, object},
 };
 
@@ -25,9 +26,9 @@ pub const REQUEST_ID_LENGTH_MAX: usize = 256;
 
 /// A request's id, echoed letter for letter, but for letters that could end a line: a string, a number or null.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Id(Option<Box<str>>);
+pub struct RequestId(Option<Box<str>>);
 
-impl Id {
+impl RequestId {
     /// The id of an answer to something that had no readable id.
     pub const NULL: Self = Self(None);
 
@@ -50,7 +51,7 @@ impl Id {
     }
 }
 
-impl From<u64> for Id {
+impl From<u64> for RequestId {
     fn from(number: u64) -> Self {
         Self(Some(number.to_string().into()))
     }
@@ -58,22 +59,22 @@ impl From<u64> for Id {
 
 /// A request as it stands in its body: a call of a method that this crate may or may not know.
 #[derive(Clone, Debug)]
-pub struct Request<'a> {
+pub struct RpcRequest<'a> {
     /// To be echoed.
-    pub id: Id,
+    pub id: RequestId,
     /// The method's name; each wire version knows its own.
     pub method: Cow<'a, str>,
     /// Its parameters, unread. `None` if they are missing or null.
     pub params: Option<&'a RawValue>,
 }
 
-/// A body that is no request: the error to answer with, and the id to answer to.
+/// Why a body is no request: the error to answer with, and the id to answer to.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{error}")]
-pub struct Refusal {
+pub struct RequestError {
     /// The id, as far as it could be read.
-    pub id: Id,
-    /// Why.
+    pub id: RequestId,
+    /// What is wrong with the body.
     #[source]
     pub error: Error,
 }
@@ -98,18 +99,23 @@ fn given<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, D:
 
 /// Reads one request. Bytes that are not JSON, or JSON that no reader after us could take, are -32700; JSON that is no single
 /// request, or that two readers could take for two requests, is -32600.
-pub fn parse(body: &[u8]) -> Result<Request<'_>, Refusal> {
-    let (members, ambiguity) = members(body).map_err(|error| Refusal { id: Id::NULL, error })?;
+pub fn parse(body: &[u8]) -> Result<RpcRequest<'_>, RequestError> {
+    let (members, ambiguity) = members(body).map_err(|error| RequestError { id: RequestId::NULL, error })?;
     let id = match members.id {
-        Some(raw) => Id::read(raw).map_err(|error| Refusal { id: Id::NULL, error })?,
-        None => return Err(Refusal { id: Id::NULL, error: invalid("The id is missing: A2A has no notifications") }),
+        Some(raw) => RequestId::read(raw).map_err(|error| RequestError { id: RequestId::NULL, error })?,
+        None => {
+            return Err(RequestError {
+                id: RequestId::NULL,
+                error: invalid("The id is missing: A2A has no notifications"),
+            });
+        }
     };
     if let Some(error) = ambiguity {
-        return Err(Refusal { id, error });
+        return Err(RequestError { id, error });
     }
     match call(&members) {
-        Ok((method, params)) => Ok(Request { id, method, params }),
-        Err(error) => Err(Refusal { id, error }),
+        Ok((method, params)) => Ok(RpcRequest { id, method, params }),
+        Err(error) => Err(RequestError { id, error }),
     }
 }
 
@@ -164,7 +170,7 @@ fn invalid(message: impl Into<Cow<'static, str>>) -> Error {
 }
 
 /// Writes an answer whose result is what `result` writes: exactly one JSON value.
-pub fn write_result<S: Sink, R>(out: &mut S, id: &Id, result: impl FnOnce(&mut S) -> R) -> R {
+pub fn write_result<S: Sink, R>(out: &mut S, id: &RequestId, result: impl FnOnce(&mut S) -> R) -> R {
     object(out, |envelope| {
         envelope.text("jsonrpc", "2.0");
         envelope.field("id").bytes().extend_from_slice(id.as_json().as_bytes());
@@ -172,12 +178,12 @@ pub fn write_result<S: Sink, R>(out: &mut S, id: &Id, result: impl FnOnce(&mut S
     })
 }
 
-/// Writes an answer that says why there is no result.
-pub fn write_error(out: &mut Vec<u8>, id: &Id, error: &Error) {
+/// Writes an answer that says why there is no result, with the error object that `error` writes.
+pub fn write_error(out: &mut Vec<u8>, id: &RequestId, error: impl FnOnce(&mut Vec<u8>)) {
     object(out, |envelope| {
         envelope.text("jsonrpc", "2.0");
         envelope.field("id").extend_from_slice(id.as_json().as_bytes());
-        error.write(envelope.field("error"));
+        error(envelope.field("error"));
     });
 }
 
@@ -189,4 +195,38 @@ pub fn write_request(out: &mut Vec<u8>, id: u64, method: &str, params: impl FnOn
         envelope.text("method", method);
         params(envelope.field("params"));
     });
+}
+
+/// The error object of an answer, as far as JSON-RPC says what it is.
+#[derive(Deserialize)]
+pub(crate) struct RpcFault<'a> {
+    #[serde(default)]
+    pub(crate) code: Option<i64>,
+    #[serde(default)]
+    pub(crate) message: Option<String>,
+    /// Of 1.0, an array of details; other agents put anything here.
+    #[serde(borrow, default)]
+    pub(crate) data: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct AnswerMembers<'a> {
+    #[serde(borrow, default, deserialize_with = "given")]
+    result: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    error: Option<RpcFault<'a>>,
+}
+
+/// Reads the result out of an answer, or why there is none, with the dialect's reader of errors.
+pub(crate) fn read_result(
+    body: &[u8],
+    error: impl FnOnce(RpcFault<'_>) -> RemoteError,
+) -> Result<&RawValue, ReplyError> {
+    let answer: AnswerMembers<'_> =
+        serde_json::from_slice(body).map_err(|error| ReplyError::Malformed(error.to_string()))?;
+    match (answer.result, answer.error) {
+        (_, Some(fault)) => Err(ReplyError::Remote(error(fault))),
+        (Some(result), None) => Ok(result),
+        (None, None) => Err(ReplyError::Malformed("it has neither a result nor an error".to_owned())),
+    }
 }

@@ -1,23 +1,40 @@
-//! A2A as bytes: what comes in becomes words of the core, what goes out is written from them.
+//! A2A as bytes: what comes in becomes values of the core, what goes out is written from them.
 //!
-//! Wire versions stop here (DESIGN section 3, invariant 6). [`envelope`] is JSON-RPC and [`error`] its faults; [`bobbinet_core::Operation`] is
-//! what a caller can ask in any version, and [`view`] what a client reads in any version. [`v1_0`] turns the one into the other. A further version is a
-//! module beside it, which converts straight to the same types and never to another version.
+//! This crate knows JSON, JSON-RPC and the versions of A2A. It must not know who asks, what is allowed, how a task is kept or how bytes
+//! travel: it does no I/O, and uses nothing of ours but the core. Nothing below it knows a name of the wire (DESIGN section 3, invariant 6).
+//!
+//! Begin with [`v1_0`]: a version is a module with both directions in it, `request` and `response` for a server, `client` for a client,
+//! `card` and `card_view` for what an agent says of itself, `error` for its codes. What no version owns stands beside it: [`envelope`] is
+//! JSON-RPC; [`bobbinet_core::Operation`] is what a caller can ask, [`view`] what a client reads and [`error`] what can fail, in any of
+//! them. A further version is a module beside `v1_0`, converts straight to the same types and never to another version, and brings a
+//! `Dialect` (`dialect.rs`), by which the one reader (`from_proto.rs`) is told which JSON it reads; `second_dialect.rs`, in tests only, is
+//! the smallest example. Writers need no such thing: they are functions of their module over the one [`Sink`].
 
 pub mod envelope;
 pub mod error;
+pub mod reply;
 pub mod sse;
 pub mod v1_0;
 pub mod view;
 
-mod form;
+mod dialect;
+mod digest;
+mod faults;
+mod from_proto;
+mod json_value;
 mod list;
 pub mod pieces;
+mod rules;
 mod scalar;
+#[cfg(test)]
+mod second_dialect;
+mod task_ids;
 mod write;
 
 pub use bobbinet_core::agent::EXTENSION_URI;
-pub use envelope::{Id, Refusal, Request};
+pub use digest::sha256_hex;
+pub use envelope::{RequestError, RequestId, RpcRequest};
 pub use error::{Error, ErrorKind, FieldViolation};
 pub use pieces::Pieces;
+pub use reply::{RemoteError, ReplyError};
 pub use write::Sink;

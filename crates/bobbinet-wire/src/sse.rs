@@ -14,7 +14,7 @@ pub enum SseError {
     /// One event is larger than the parser's limit.
     #[error("an event of the stream is larger than {max} bytes")]
     Large {
-        /// The limit.
+        /// The most that the parser was told to take.
         max: usize,
     },
 }

@@ -5,7 +5,7 @@ use bobbinet_core::{Artifact, Json, Message, State, Timestamp};
 /// Where a task stands, as its agent says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StatusView {
-    /// The state.
+    /// One that is not known here is read as working.
     pub state: State,
     /// What was said when it came to stand there.
     pub message: Option<Message>,
@@ -16,9 +16,9 @@ pub struct StatusView {
 /// A task, as its agent shows it: perhaps without artifacts, perhaps with a part of its history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskView {
-    /// Its id.
+    /// As its agent calls it.
     pub id: String,
-    /// Its context.
+    /// The conversation it is part of, if its agent says so.
     pub context_id: Option<String>,
     /// Where it stands.
     pub status: StatusView,
@@ -26,25 +26,25 @@ pub struct TaskView {
     pub history: Vec<Message>,
     /// All it has made.
     pub artifacts: Vec<Artifact>,
-    /// A JSON object.
+    /// What its agent says beside it: a JSON object.
     pub metadata: Option<Json>,
 }
 
 /// A message, and where it belongs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MessageView {
-    /// The message.
+    /// What is said, by whom.
     pub message: Message,
     /// Its task, if it has one.
     pub task_id: Option<String>,
-    /// Its context.
+    /// The conversation it is part of, if it says so.
     pub context_id: Option<String>,
 }
 
 /// What a sent message comes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sent {
-    /// A task.
+    /// A task, which may have ended or may go on.
     Task(TaskView),
     /// An answer, and nothing else.
     Message(MessageView),
@@ -68,11 +68,11 @@ pub enum StreamEvent {
 pub struct StatusUpdate {
     /// Which task; empty if the agent does not say.
     pub task_id: String,
-    /// Its context.
+    /// The context of that task, if the agent says so.
     pub context_id: Option<String>,
-    /// The status.
+    /// Where it stands now.
     pub status: StatusView,
-    /// A JSON object.
+    /// What its agent says beside it: a JSON object.
     pub metadata: Option<Json>,
 }
 
@@ -81,7 +81,7 @@ pub struct StatusUpdate {
 pub struct ArtifactUpdate {
     /// Which task; empty if the agent does not say.
     pub task_id: String,
-    /// Its context.
+    /// The context of that task, if the agent says so.
     pub context_id: Option<String>,
     /// The artifact, or the parts to append to the one of this id.
     pub artifact: Artifact,
@@ -89,14 +89,14 @@ pub struct ArtifactUpdate {
     pub append: bool,
     /// Whether this artifact is whole now.
     pub last_chunk: bool,
-    /// A JSON object.
+    /// What its agent says beside it: a JSON object.
     pub metadata: Option<Json>,
 }
 
 /// One page of a list of tasks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PageView {
-    /// The page.
+    /// In the order of the list.
     pub tasks: Vec<TaskView>,
     /// Where the next page begins, if there is one.
     pub next_page_token: Option<String>,

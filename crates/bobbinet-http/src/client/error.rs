@@ -1,9 +1,6 @@
 //! Why a call came to nothing: a variant for each thing that its caller would do differently.
 
-use bobbinet_wire::{
-    ErrorKind,
-    v1_0::client::{RemoteError, ReplyError},
-};
+use bobbinet_wire::{ErrorKind, RemoteError, ReplyError};
 
 /// What proxies answer while an agent is away or busy (RFC 9110, section 15.6; RFC 6585, section 4).
 const PASSING_STATUS: [u16; 4] = [429, 502, 503, 504];
@@ -142,7 +139,7 @@ impl ClientError {
     /// Whether the agent says that it does not stream, or not this task: it may be asked in another way.
     pub fn is_no_stream(&self) -> bool {
         let Self::Rpc(error) = self else { return false };
-        matches!(error.kind(), Some(ErrorKind::UnsupportedOperation | ErrorKind::MethodNotFound))
+        matches!(error.kind, Some(ErrorKind::UnsupportedOperation | ErrorKind::MethodNotFound))
     }
 
     /// Whether nothing of the request has left this machine: then it may be sent again, whatever it does.
@@ -171,7 +168,7 @@ impl ClientError {
 }
 
 fn is_passing(error: &RemoteError) -> bool {
-    matches!(error.kind(), Some(ErrorKind::Unavailable | ErrorKind::ResourceExhausted))
+    matches!(error.kind, Some(ErrorKind::Unavailable | ErrorKind::ResourceExhausted))
 }
 
 impl From<ReplyError> for ClientError {

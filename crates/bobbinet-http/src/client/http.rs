@@ -10,9 +10,9 @@ use std::{
 };
 
 use bobbinet_core::{Json, operation::Operation};
-use bobbinet_wire::v1_0::{
-    CardView, VERSION,
-    client::{self as wire, ReplyError},
+use bobbinet_wire::{
+    ReplyError,
+    v1_0::{CardView, VERSION, client as wire},
 };
 use reqwest::{RequestBuilder, Response, StatusCode, Url, header};
 use tokio::time::{Instant, sleep};

@@ -15,6 +15,7 @@ use bobbinet_core::{
     operation::{CancelParams, GetParams, ListParams, Operation, SendParams, SubscribeParams},
 };
 use bobbinet_wire::{
+    ReplyError,
     v1_0::{CardView, client as wire},
     view::{PageView, Sent, TaskView},
 };
@@ -200,7 +201,7 @@ impl Client {
 
 fn read<T>(
     json: Json,
-    read: impl FnOnce(&serde_json::value::RawValue) -> Result<T, wire::ReplyError>,
+    read: impl FnOnce(&serde_json::value::RawValue) -> Result<T, ReplyError>,
 ) -> Result<Answer<T>, ClientError> {
     let raw = serde_json::from_str(json.as_str()).map_err(|error| ClientError::Protocol(error.to_string()))?;
     let value = read(raw)?;

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use axum::{body::Body, response::Response};
-use bobbinet_wire::{Error, ErrorKind, Id, Pieces, envelope};
+use bobbinet_wire::{Error, ErrorKind, Pieces, RequestId, envelope, v1_0};
 use bytes::Bytes;
 use futures::stream;
 use http::{HeaderValue, StatusCode, header};
@@ -56,14 +56,14 @@ fn with_type(status: StatusCode, media_type: HeaderValue, body: impl Into<Bytes>
 }
 
 /// The answer to a request that failed, under the HTTP status that belongs to the error.
-pub(super) fn error(id: &Id, error: &Error) -> Response {
+pub(super) fn error(id: &RequestId, error: &Error) -> Response {
     error_with_status(id, error, status_of(error.kind()))
 }
 
 /// The answer to a request that failed, under another HTTP status than its error's own.
-pub(super) fn error_with_status(id: &Id, error: &Error, status: StatusCode) -> Response {
+pub(super) fn error_with_status(id: &RequestId, error: &Error, status: StatusCode) -> Response {
     let mut body = Vec::with_capacity(512);
-    envelope::write_error(&mut body, id, error);
+    envelope::write_error(&mut body, id, |out| v1_0::error::write(out, error));
     let mut response = json(status, body);
     if let Some(delay) = error.retry_after() {
         let seconds = delay.as_secs().max(1);
@@ -79,7 +79,7 @@ fn status_of(kind: ErrorKind) -> StatusCode {
         ErrorKind::Unauthenticated
         | ErrorKind::PermissionDenied
         | ErrorKind::ResourceExhausted
-        | ErrorKind::Unavailable => StatusCode::from_u16(kind.http_status()).unwrap_or(StatusCode::OK),
+        | ErrorKind::Unavailable => StatusCode::from_u16(v1_0::error::http_status(kind)).unwrap_or(StatusCode::OK),
         ErrorKind::TaskNotFound
         | ErrorKind::TaskNotCancelable
         | ErrorKind::PushNotificationNotSupported

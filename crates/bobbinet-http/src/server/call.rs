@@ -8,8 +8,8 @@ use bobbinet_core::{
 };
 use bobbinet_gateway::{GatewayError, Place, RequestContext, Resume, Unsupported};
 use bobbinet_wire::{
-    EXTENSION_URI, Error, Id, Pieces, Sink, envelope,
-    v1_0::response::{self, Listed},
+    EXTENSION_URI, Error, Pieces, RequestId, Sink, envelope,
+    v1_0::response::{self, WrittenTasks},
 };
 
 use super::{fault, site::Site, stream::Events, unsent::Room};
@@ -24,7 +24,7 @@ const LARGE: usize = 64 << 10;
 pub(super) struct Call<'a> {
     pub(super) site: &'a Arc<Site>,
     /// The request's.
-    pub(super) id: &'a Id,
+    pub(super) id: &'a RequestId,
     pub(super) context: RequestContext<'a>,
     /// Where a stream is to go on.
     pub(super) resume: Option<Resume>,
@@ -40,7 +40,7 @@ pub(super) enum Answer {
 
 /// The tasks of a page, and where the next one begins.
 struct Page {
-    tasks: Listed,
+    tasks: WrittenTasks,
     next: Option<String>,
     total: usize,
 }
@@ -90,7 +90,7 @@ impl Call<'_> {
         let page = self.page(params).await?;
         let mut body = Pieces::default();
         envelope::write_result(&mut body, self.id, |out| {
-            let page = response::Page {
+            let page = response::TaskPage {
                 tasks: &page.tasks,
                 next_page_token: page.next.as_deref().unwrap_or_default(),
                 page_size,
@@ -107,7 +107,7 @@ impl Call<'_> {
     async fn page(&self, params: ListParams) -> Result<Page, Error> {
         let bytes_max = self.site.limits.page_bytes_max;
         let selection = params.selection();
-        let mut page = Page { tasks: Listed::default(), next: None, total: 0 };
+        let mut page = Page { tasks: WrittenTasks::default(), next: None, total: 0 };
         let mut pages = self.site.gateway.list(&self.context, params).map_err(|error| self.fault(error))?;
         let mut is_first = true;
         loop {

@@ -4,7 +4,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::response::Response;
 use bobbinet_core::{Description, Timestamp};
-use bobbinet_wire::v1_0::card::{self, CardContext, Security};
+use bobbinet_wire::{
+    sha256_hex,
+    v1_0::card::{self, CardContext, Security},
+};
 use bytes::Bytes;
 use http::{HeaderValue, Request, StatusCode, header};
 
@@ -87,7 +90,7 @@ impl Card {
         let context =
             CardContext { url: &url, streaming: true, push: false, extended: false, security: Security::BearerJwt };
         let body = card::write(&description, context);
-        let etag = HeaderValue::try_from(format!("\"{}\"", card::sha256_hex(&body))).expect("hexadecimal in quotes");
+        let etag = HeaderValue::try_from(format!("\"{}\"", sha256_hex(&body))).expect("hexadecimal in quotes");
         Self { description, origin, body: body.into(), etag, modified }
     }
 }

@@ -7,7 +7,7 @@ use axum::{body::Body, extract::Request, response::Response};
 use bobbinet_auth::Rejected;
 use bobbinet_core::{Caller, SkillId, operation::Operation};
 use bobbinet_gateway::{Place, RequestContext};
-use bobbinet_wire::{EXTENSION_URI, Error, ErrorKind, Id, Request as RpcRequest, envelope, v1_0};
+use bobbinet_wire::{EXTENSION_URI, Error, ErrorKind, RequestId, RpcRequest, envelope, v1_0};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts};
 use sha2::{Digest, Sha256};
 use tracing::Instrument;
@@ -65,19 +65,19 @@ async fn answer_to(
     };
     let place = match site.gateway.admit() {
         Ok(place) => place,
-        Err(full) => return body::refused(&body, answer::error(&Id::NULL, &fault::of_full(full, limits))),
+        Err(full) => return body::refused(&body, answer::error(&RequestId::NULL, &fault::of_full(full, limits))),
     };
     if let Some(coding) = coding(&parts.headers) {
         return body::refused(&body, encoded(coding));
     }
     if !is_json(&parts.headers) {
-        return body::refused(&body, answer::error(&Id::NULL, &ErrorKind::ContentTypeNotSupported.into()));
+        return body::refused(&body, answer::error(&RequestId::NULL, &ErrorKind::ContentTypeNotSupported.into()));
     }
     let text = match body::read(&mut body, limits).await {
         Ok(text) => text,
         Err(reason) => {
             let error = fault::of_body(reason, limits);
-            return body::refused(&body, answer::error_with_status(&Id::NULL, &error, status_of(reason)));
+            return body::refused(&body, answer::error_with_status(&RequestId::NULL, &error, status_of(reason)));
         }
     };
     let request = match envelope::parse(&text) {
@@ -124,7 +124,7 @@ async fn go_in(
 /// The same for every reason, but for the challenge: whether there was a token at all is no secret.
 pub(super) fn unauthenticated(rejected: &Rejected) -> Response {
     let error = Error::new(ErrorKind::Unauthenticated).with_message(Rejected::PUBLIC);
-    let mut response = answer::error(&Id::NULL, &error);
+    let mut response = answer::error(&RequestId::NULL, &error);
     let challenge = HeaderValue::from_static(rejected.challenge());
     response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
     response
@@ -150,7 +150,7 @@ fn encoded(coding: &HeaderValue) -> Response {
     let error = Error::new(ErrorKind::ContentTypeNotSupported)
         .with_message(message)
         .with_hint("Send the body as it is, without Content-Encoding.");
-    let mut response = answer::error_with_status(&Id::NULL, &error, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    let mut response = answer::error_with_status(&RequestId::NULL, &error, StatusCode::UNSUPPORTED_MEDIA_TYPE);
     response.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     response
 }

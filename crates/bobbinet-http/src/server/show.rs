@@ -7,7 +7,7 @@ use axum::response::Response;
 use bobbinet_core::{CallRecord, Event, Question, QuestionKind, Task, task::CallOutcome};
 use bobbinet_engine::{EngineError, Kept};
 use bobbinet_gateway::{GatewayError, RequestContext, TaskRecord};
-use bobbinet_wire::{Error, Id};
+use bobbinet_wire::{Error, RequestId};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
@@ -24,7 +24,7 @@ pub(super) async fn answer(site: &Arc<Site>, agent: &Mounted, id: &str, headers:
     };
     let _place = match site.gateway.admit() {
         Ok(place) => place,
-        Err(full) => return answer::error(&Id::NULL, &fault::of_full(full, &site.limits)),
+        Err(full) => return answer::error(&RequestId::NULL, &fault::of_full(full, &site.limits)),
     };
     let context = RequestContext { caller: &caller, agent: &agent.name, skill: None, trace: None, idempotency: None };
     match site.gateway.record(&context, id).await {
@@ -39,13 +39,13 @@ pub(super) async fn answer(site: &Arc<Site>, agent: &Mounted, id: &str, headers:
         }
         // What somebody else may not see is not there.
         Err(GatewayError::NotFound | GatewayError::Engine(EngineError::NotFound)) => not_found(),
-        Err(error) => answer::error(&Id::NULL, &fault::of_gateway(error, &site.limits)),
+        Err(error) => answer::error(&RequestId::NULL, &fault::of_gateway(error, &site.limits)),
     }
 }
 
 fn not_found() -> Response {
     let error: Error = bobbinet_wire::ErrorKind::TaskNotFound.into();
-    answer::error_with_status(&Id::NULL, &error, StatusCode::NOT_FOUND)
+    answer::error_with_status(&RequestId::NULL, &error, StatusCode::NOT_FOUND)
 }
 
 fn record(task: &Task, log: &[(u64, Kept)]) -> Value {

@@ -11,7 +11,10 @@ use axum::{body::Body, response::Response};
 use bobbinet_core::{Generation, Json, Selection, Task};
 use bobbinet_engine::{EngineError, PublicEvent};
 use bobbinet_gateway::{Resume, StreamItem, TaskStream};
-use bobbinet_wire::{Id, Pieces, Sink, envelope, v1_0::response};
+use bobbinet_wire::{
+    Pieces, RequestId, Sink, envelope,
+    v1_0::{self, response},
+};
 use bytes::Bytes;
 use futures::{FutureExt, stream};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -47,7 +50,7 @@ const ALIVE: &[u8] = b": alive\n\n";
 /// The events of one task, for one reader.
 #[derive(Debug)]
 pub(super) struct Events {
-    id: Id,
+    id: RequestId,
     stream: TaskStream,
     /// How much of the task is shown where the whole of it is.
     selection: Selection,
@@ -73,7 +76,7 @@ enum Next {
 
 impl Events {
     /// What the stream tells, as the answer to this request.
-    pub(super) fn new(site: &Site, id: &Id, stream: TaskStream, selection: Selection) -> Self {
+    pub(super) fn new(site: &Site, id: &RequestId, stream: TaskStream, selection: Selection) -> Self {
         let now = Instant::now();
         let ends = now + site.limits.stream_life();
         Self {
@@ -143,7 +146,7 @@ impl Events {
             Next::Told(Err(error)) => {
                 let error = fault::of_engine(error, &self.limits);
                 self.ready.bytes().extend_from_slice(b"data: ");
-                envelope::write_error(self.ready.bytes(), &self.id, &error);
+                envelope::write_error(self.ready.bytes(), &self.id, |out| v1_0::error::write(out, &error));
                 self.ready.bytes().extend_from_slice(b"\n\n");
                 self.is_over = true;
             }

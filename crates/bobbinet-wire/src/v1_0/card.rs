@@ -1,12 +1,12 @@
 //! The Agent Card of 1.0 (specification section 4.4): what an agent can do, where it is reached, and how to be let in.
 
-use std::fmt::Write as _;
-
 use bobbinet_core::{Description, Json, Skill, agent::EXTENSION_URI};
-use sha2::{Digest, Sha256};
 
-use super::{BINDING, VERSION};
-use crate::write::{Object, array, object, raw};
+use super::version::{BINDING, VERSION};
+use crate::{
+    digest::sha256_hex,
+    write::{Object, array, object, raw},
+};
 
 /// The largest card that has the schemas of its skills inline, in bytes. A larger one has their hashes only: a card is read by whoever
 /// looks for an agent, schemas by whoever calls it.
@@ -50,14 +50,6 @@ pub enum Security {
 pub fn write(description: &Description, context: CardContext<'_>) -> Vec<u8> {
     let inline = write_with(description, context, Schemas::Inline);
     if inline.len() <= CARD_INLINE_MAX { inline } else { write_with(description, context, Schemas::Hashed) }
-}
-
-/// The SHA-256 of these bytes, in hexadecimal.
-pub fn sha256_hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut hex, byte| {
-        write!(hex, "{byte:02x}").expect("a String takes all that is written to it");
-        hex
-    })
 }
 
 /// The hash of a skill's schemas as cards name it: of the text of `input`, a line feed if there are both, and the text of `output`, each

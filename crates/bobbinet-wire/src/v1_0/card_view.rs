@@ -12,11 +12,12 @@ use serde::{
     de::{Deserializer, MapAccess},
 };
 
-use super::{BINDING, is_version};
+use super::version::{At, BINDING, V1_0, is_version};
 use crate::{
     error::FieldViolation,
-    form::{self, At, Author, Fields, Form, Slot, object, read_field, skip},
-    scalar::{Struct, Word},
+    faults::{self, Author},
+    from_proto::{self, Field, FromProto, ObjectBuilder, read_field, read_object, skip},
+    scalar::{NonEmpty, Struct},
 };
 
 /// A card that cannot be used.
@@ -31,8 +32,8 @@ enum CardFault {
     Encoding,
     #[error(transparent)]
     Strict(#[from] StrictFault),
-    #[error("{}", form::tell(.0, "it"))]
-    Fields(Vec<FieldViolation>),
+    #[error("{}", faults::tell(.0, "it"))]
+    ObjectBuilder(Vec<FieldViolation>),
 }
 
 /// A card, as far as a client needs it. What a card should have but has not, is empty here.
@@ -59,7 +60,7 @@ pub struct CardView {
 /// Where and how an agent is reached, as a card before A2A 1.0 says it. It is told to people only.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OlderInterface {
-    /// Where.
+    /// The URL that takes requests of that version.
     pub url: String,
     /// In which version; cards before 0.2.5 do not say.
     pub protocol_version: Option<String>,
@@ -86,7 +87,7 @@ pub struct ApiKeyScheme {
 /// One way to reach an agent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Interface {
-    /// Where.
+    /// The URL that takes requests.
     pub url: String,
     /// In which binding: `JSONRPC`, `GRPC`, `HTTP+JSON` or a URI.
     pub protocol_binding: String,
@@ -112,7 +113,7 @@ pub struct Capabilities {
 /// Something an agent adds to the protocol.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Extension {
-    /// Its name.
+    /// The URI that names it.
     pub uri: String,
     /// What it says here.
     pub params: Option<Json>,
@@ -121,11 +122,11 @@ pub struct Extension {
 /// One thing that an agent can do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SkillView {
-    /// Its id.
+    /// What a message calls it.
     pub id: String,
     /// A name for people.
     pub name: String,
-    /// What it does.
+    /// What it does, for people and models.
     pub description: String,
     /// Words to find it by.
     pub tags: Option<Vec<String>>,
@@ -168,7 +169,7 @@ impl CardView {
         let read = || {
             let text = std::str::from_utf8(bytes).map_err(|_| CardFault::Encoding)?;
             strict::check(bytes)?;
-            form::read(text, Author::Agent).map_err(CardFault::Fields)
+            from_proto::read::<V1_0, _>(text, Author::Agent).map_err(CardFault::ObjectBuilder)
         };
         read().map_err(CardError)
     }
@@ -211,29 +212,29 @@ impl CardView {
     }
 }
 
-impl<'de> Form<'de> for CardView {
-    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Slot<Self>, D::Error> {
-        object::<CardFields<'de>, D>(from, at)
+impl<'de> FromProto<'de, V1_0> for CardView {
+    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
+        read_object::<CardFields<'de>, _, _>(from, at)
     }
 }
 
 #[derive(Default)]
 struct CardFields<'de> {
-    name: Slot<Word<'de>>,
-    description: Slot<Word<'de>>,
-    version: Slot<Word<'de>>,
-    supported_interfaces: Slot<Vec<Interface>>,
-    capabilities: Slot<Capabilities>,
-    skills: Slot<Vec<SkillView>>,
-    security_schemes: Slot<Struct>,
+    name: Field<NonEmpty<'de>>,
+    description: Field<NonEmpty<'de>>,
+    version: Field<NonEmpty<'de>>,
+    supported_interfaces: Field<Vec<Interface>>,
+    capabilities: Field<Capabilities>,
+    skills: Field<Vec<SkillView>>,
+    security_schemes: Field<Struct>,
     /// As cards had it before 1.0.
-    url: Slot<Word<'de>>,
-    protocol_version: Slot<Word<'de>>,
-    preferred_transport: Slot<Word<'de>>,
+    url: Field<NonEmpty<'de>>,
+    protocol_version: Field<NonEmpty<'de>>,
+    preferred_transport: Field<NonEmpty<'de>>,
 }
 
-impl<'de> Fields<'de> for CardFields<'de> {
-    type Whole = CardView;
+impl<'de> ObjectBuilder<'de, V1_0> for CardFields<'de> {
+    type Output = CardView;
 
     fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
         match name {
@@ -256,8 +257,8 @@ impl<'de> Fields<'de> for CardFields<'de> {
         let supported_interfaces = self.supported_interfaces.optional().unwrap_or_default();
         let older = self.url.optional().filter(|_| supported_interfaces.is_empty()).map(|url| OlderInterface {
             url: url.into_owned(),
-            protocol_version: self.protocol_version.optional().map(Word::into_owned),
-            preferred_transport: self.preferred_transport.optional().map(Word::into_owned),
+            protocol_version: self.protocol_version.optional().map(NonEmpty::into_owned),
+            preferred_transport: self.preferred_transport.optional().map(NonEmpty::into_owned),
         });
         Some(CardView {
             name: text(self.name),
@@ -272,30 +273,30 @@ impl<'de> Fields<'de> for CardFields<'de> {
     }
 }
 
-fn text(slot: Slot<Word<'_>>) -> String {
-    slot.optional().map(Word::into_owned).unwrap_or_default()
+fn text(slot: Field<NonEmpty<'_>>) -> String {
+    slot.optional().map(NonEmpty::into_owned).unwrap_or_default()
 }
 
-fn texts(slot: Slot<Vec<Word<'_>>>) -> Option<Vec<String>> {
-    slot.optional().map(|words| words.into_iter().map(Word::into_owned).collect())
+fn texts(slot: Field<Vec<NonEmpty<'_>>>) -> Option<Vec<String>> {
+    slot.optional().map(|words| words.into_iter().map(NonEmpty::into_owned).collect())
 }
 
-impl<'de> Form<'de> for Interface {
-    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Slot<Self>, D::Error> {
-        object::<InterfaceFields<'de>, D>(from, at)
+impl<'de> FromProto<'de, V1_0> for Interface {
+    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
+        read_object::<InterfaceFields<'de>, _, _>(from, at)
     }
 }
 
 #[derive(Default)]
 struct InterfaceFields<'de> {
-    url: Slot<Word<'de>>,
-    protocol_binding: Slot<Word<'de>>,
-    protocol_version: Slot<Word<'de>>,
-    tenant: Slot<Word<'de>>,
+    url: Field<NonEmpty<'de>>,
+    protocol_binding: Field<NonEmpty<'de>>,
+    protocol_version: Field<NonEmpty<'de>>,
+    tenant: Field<NonEmpty<'de>>,
 }
 
-impl<'de> Fields<'de> for InterfaceFields<'de> {
-    type Whole = Interface;
+impl<'de> ObjectBuilder<'de, V1_0> for InterfaceFields<'de> {
+    type Output = Interface;
 
     fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
         match name {
@@ -313,27 +314,27 @@ impl<'de> Fields<'de> for InterfaceFields<'de> {
             url: text(self.url),
             protocol_binding: text(self.protocol_binding),
             protocol_version: text(self.protocol_version),
-            tenant: self.tenant.optional().map(Word::into_owned),
+            tenant: self.tenant.optional().map(NonEmpty::into_owned),
         })
     }
 }
 
-impl<'de> Form<'de> for Capabilities {
-    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Slot<Self>, D::Error> {
-        object::<CapabilitiesFields, D>(from, at)
+impl<'de> FromProto<'de, V1_0> for Capabilities {
+    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
+        read_object::<CapabilitiesFields, _, _>(from, at)
     }
 }
 
 #[derive(Default)]
 struct CapabilitiesFields {
-    streaming: Slot<bool>,
-    push_notifications: Slot<bool>,
-    extended_agent_card: Slot<bool>,
-    extensions: Slot<Vec<Extension>>,
+    streaming: Field<bool>,
+    push_notifications: Field<bool>,
+    extended_agent_card: Field<bool>,
+    extensions: Field<Vec<Extension>>,
 }
 
-impl<'de> Fields<'de> for CapabilitiesFields {
-    type Whole = Capabilities;
+impl<'de> ObjectBuilder<'de, V1_0> for CapabilitiesFields {
+    type Output = Capabilities;
 
     fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
         match name {
@@ -356,20 +357,20 @@ impl<'de> Fields<'de> for CapabilitiesFields {
     }
 }
 
-impl<'de> Form<'de> for Extension {
-    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Slot<Self>, D::Error> {
-        object::<ExtensionFields<'de>, D>(from, at)
+impl<'de> FromProto<'de, V1_0> for Extension {
+    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
+        read_object::<ExtensionFields<'de>, _, _>(from, at)
     }
 }
 
 #[derive(Default)]
 struct ExtensionFields<'de> {
-    uri: Slot<Word<'de>>,
-    params: Slot<Struct>,
+    uri: Field<NonEmpty<'de>>,
+    params: Field<Struct>,
 }
 
-impl<'de> Fields<'de> for ExtensionFields<'de> {
-    type Whole = Extension;
+impl<'de> ObjectBuilder<'de, V1_0> for ExtensionFields<'de> {
+    type Output = Extension;
 
     fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
         match name {
@@ -385,25 +386,25 @@ impl<'de> Fields<'de> for ExtensionFields<'de> {
     }
 }
 
-impl<'de> Form<'de> for SkillView {
-    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Slot<Self>, D::Error> {
-        object::<SkillFields<'de>, D>(from, at)
+impl<'de> FromProto<'de, V1_0> for SkillView {
+    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
+        read_object::<SkillFields<'de>, _, _>(from, at)
     }
 }
 
 #[derive(Default)]
 struct SkillFields<'de> {
-    id: Slot<Word<'de>>,
-    name: Slot<Word<'de>>,
-    description: Slot<Word<'de>>,
-    tags: Slot<Vec<Word<'de>>>,
-    examples: Slot<Vec<Word<'de>>>,
-    input_modes: Slot<Vec<Word<'de>>>,
-    output_modes: Slot<Vec<Word<'de>>>,
+    id: Field<NonEmpty<'de>>,
+    name: Field<NonEmpty<'de>>,
+    description: Field<NonEmpty<'de>>,
+    tags: Field<Vec<NonEmpty<'de>>>,
+    examples: Field<Vec<NonEmpty<'de>>>,
+    input_modes: Field<Vec<NonEmpty<'de>>>,
+    output_modes: Field<Vec<NonEmpty<'de>>>,
 }
 
-impl<'de> Fields<'de> for SkillFields<'de> {
-    type Whole = SkillView;
+impl<'de> ObjectBuilder<'de, V1_0> for SkillFields<'de> {
+    type Output = SkillView;
 
     fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
         match name {

@@ -1,55 +1,24 @@
 //! The client's half: encoding requests, decoding answers and events.
 
-use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::{
-    Method,
-    names::state_name,
-    write::{self, Place},
+    error,
+    names::{Method, state_name},
+    version::V1_0,
+    write,
 };
 use crate::{
     envelope,
-    error::{ErrorKind, FieldViolation},
-    form::{self, Author, Form},
+    error::FieldViolation,
+    faults::{self, Author},
+    from_proto::{self, FromProto},
+    reply::ReplyError,
+    task_ids::TaskAndContext,
     view::{PageView, Sent, StreamEvent, TaskView},
     write::{Object, object},
 };
 use bobbinet_core::operation::{Configuration, ListParams, Operation, PushOperation, SendParams};
-
-/// Why an answer holds no result.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ReplyError {
-    /// The agent said no.
-    #[error("{0}")]
-    Remote(RemoteError),
-    /// The agent's answer is not what the specification says it is.
-    #[error("the agent's answer could not be read: {0}")]
-    Malformed(String),
-}
-
-/// An error as an agent told it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct RemoteError {
-    /// The JSON-RPC code.
-    pub code: i64,
-    /// The reason of its `ErrorInfo`, if it has one.
-    pub reason: Option<String>,
-    /// What it says.
-    pub message: String,
-    /// What it advises: in the metadata of its `ErrorInfo`, if it is an agent of ours.
-    pub hint: Option<String>,
-    /// The fields it does not like.
-    pub violations: Vec<FieldViolation>,
-}
-
-impl RemoteError {
-    /// The class of the error, if it is one that we know.
-    pub fn kind(&self) -> Option<ErrorKind> {
-        ErrorKind::from_code(self.code)
-    }
-}
 
 /// Writes a request, envelope and all.
 pub fn write_request(out: &mut Vec<u8>, id: u64, operation: &Operation) {
@@ -102,8 +71,8 @@ fn write_params(params: &mut Object<'_>, operation: &Operation) {
 }
 
 fn write_send(params: &mut Object<'_>, send: &SendParams) {
-    let place = Place { task: send.task.as_deref(), context: send.context.as_ref().map(|id| id.as_str()) };
-    write::message(params.field("message"), &send.message, place);
+    let ids = TaskAndContext { task: send.task.as_deref(), context: send.context.as_ref().map(|id| id.as_str()) };
+    write::message(params.field("message"), &send.message, ids);
     if send.configuration != Configuration::default() {
         params.object("configuration", |configuration| {
             if !send.configuration.accepted_output_modes.is_empty() {
@@ -134,12 +103,7 @@ fn write_list(params: &mut Object<'_>, list: &ListParams) {
 
 /// Reads the result out of an answer, or out of the data of one event of a stream.
 pub fn read_reply(body: &[u8]) -> Result<&RawValue, ReplyError> {
-    let reply: Reply<'_> = serde_json::from_slice(body).map_err(|error| ReplyError::Malformed(error.to_string()))?;
-    match (reply.result, reply.error) {
-        (_, Some(error)) => Err(ReplyError::Remote(error.into())),
-        (Some(result), None) => Ok(result),
-        (None, None) => Err(ReplyError::Malformed("it has neither a result nor an error".to_owned())),
-    }
+    envelope::read_result(body, error::read)
 }
 
 /// Reads the result of `SendMessage`.
@@ -159,76 +123,13 @@ pub fn read_page(result: &RawValue) -> Result<PageView, ReplyError> {
 
 /// Reads one event of a stream; `None` if it is of no kind that is known here.
 pub fn read_event(result: &RawValue) -> Result<Option<StreamEvent>, ReplyError> {
-    form::read_optional(result.get(), Author::Agent).map_err(|faults| malformed(&faults))
+    from_proto::read_optional::<V1_0, _>(result.get(), Author::Agent).map_err(|faults| malformed(&faults))
 }
 
-fn read<'de, T: Form<'de>>(result: &'de RawValue) -> Result<T, ReplyError> {
-    form::read(result.get(), Author::Agent).map_err(|faults| malformed(&faults))
+fn read<'de, T: FromProto<'de, V1_0>>(result: &'de RawValue) -> Result<T, ReplyError> {
+    from_proto::read::<V1_0, _>(result.get(), Author::Agent).map_err(|faults| malformed(&faults))
 }
 
 fn malformed(faults: &[FieldViolation]) -> ReplyError {
-    ReplyError::Malformed(form::tell(faults, "the result"))
-}
-
-#[derive(Deserialize)]
-struct Reply<'a> {
-    #[serde(borrow, default, deserialize_with = "given")]
-    result: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    error: Option<ReplyFault<'a>>,
-}
-
-fn given<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, D::Error> {
-    <&RawValue>::deserialize(from).map(Some)
-}
-
-#[derive(Deserialize)]
-struct ReplyFault<'a> {
-    #[serde(default)]
-    code: Option<i64>,
-    #[serde(default)]
-    message: Option<String>,
-    /// Of 1.0, an array of details; other agents put anything here.
-    #[serde(borrow, default)]
-    data: Option<&'a RawValue>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct Detail {
-    reason: Option<String>,
-    metadata: Option<DetailMetadata>,
-    field_violations: Option<Vec<DetailViolation>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct DetailMetadata {
-    hint: Option<String>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct DetailViolation {
-    field: Option<String>,
-    description: Option<String>,
-}
-
-impl From<ReplyFault<'_>> for RemoteError {
-    fn from(fault: ReplyFault<'_>) -> Self {
-        let details = fault.data.and_then(|data| serde_json::from_str::<Vec<&RawValue>>(data.get()).ok());
-        let (code, message) = (fault.code.unwrap_or_default(), fault.message.unwrap_or_default());
-        let mut error = Self { code, message, ..Self::default() };
-        for detail in details.into_iter().flatten() {
-            let Ok(detail) = serde_json::from_str::<Detail>(detail.get()) else { continue };
-            error.reason = error.reason.or(detail.reason);
-            error.hint = error.hint.or(detail.metadata.and_then(|metadata| metadata.hint));
-            let violations = detail.field_violations.into_iter().flatten();
-            error.violations.extend(violations.map(|DetailViolation { field, description }| FieldViolation {
-                field: field.unwrap_or_default(),
-                description: description.unwrap_or_default(),
-            }));
-        }
-        error
-    }
+    ReplyError::Malformed(faults::tell(faults, "the result"))
 }

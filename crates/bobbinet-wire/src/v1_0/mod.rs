@@ -3,24 +3,16 @@
 pub mod card;
 mod card_view;
 pub mod client;
+pub mod error;
 mod names;
 mod read;
 mod read_task;
 mod read_task_request;
 pub mod request;
 pub mod response;
+mod version;
 mod write;
 
 pub use card_view::{ApiKeyScheme, CardError, CardView, ExtensionSkill, Interface, OlderInterface, SkillView};
 pub use names::Method;
-
-/// What stands in the `A2A-Version` header and in cards.
-pub const VERSION: &str = "1.0";
-
-/// What cards call this binding.
-pub const BINDING: &str = "JSONRPC";
-
-/// Whether this names 1.0. A patch number is not to matter, though nobody should write one (specification section 3.6).
-pub fn is_version(text: &str) -> bool {
-    text.strip_prefix(VERSION).is_some_and(|patch| patch.is_empty() || patch.starts_with('.'))
-}
+pub use version::{BINDING, VERSION, is_version};

@@ -3,9 +3,11 @@
 use bobbinet_core::{Role, State};
 use serde::de::Deserializer;
 
+use super::version::{At, V1_0};
 use crate::{
-    form::{At, Author, Form, Slot},
-    scalar::Scalar,
+    faults::Author,
+    from_proto::{Field, FromProto},
+    json_value::Scalar,
 };
 
 /// A method of A2A 1.0 (specification section 9.4).
@@ -36,7 +38,7 @@ pub enum Method {
 }
 
 impl Method {
-    /// All of them.
+    /// All that 1.0 has.
     pub const ALL: [Self; 11] = [
         Self::SendMessage,
         Self::SendStreamingMessage,
@@ -132,8 +134,8 @@ fn role_number(role: Role) -> i64 {
 
 /// By name or by number; the number 0 and its name are what proto3 writes for none, as is a value that a later version may know when
 /// an agent says it.
-impl<'de> Form<'de> for State {
-    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Slot<Self>, D::Error> {
+impl<'de> FromProto<'de, V1_0> for State {
+    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
         let by_number = |number| State::ALL.into_iter().find(|state| state_number(*state) == number);
         let by_name = |name: &str| State::ALL.into_iter().find(|state| state_name(*state) == name);
         read_enum(from, at, "TASK_STATE_UNSPECIFIED", "a task state such as TASK_STATE_WORKING", by_number, by_name)
@@ -141,8 +143,8 @@ impl<'de> Form<'de> for State {
 }
 
 /// By name or by number, like a state.
-impl<'de> Form<'de> for Role {
-    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Slot<Self>, D::Error> {
+impl<'de> FromProto<'de, V1_0> for Role {
+    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
         let roles = [Role::User, Role::Agent];
         let by_number = |number| roles.into_iter().find(|role| role_number(*role) == number);
         let by_name = |name: &str| roles.into_iter().find(|role| role_name(*role) == name);
@@ -157,21 +159,23 @@ fn read_enum<'de, T, D: Deserializer<'de>>(
     expected: &str,
     by_number: impl FnOnce(i64) -> Option<T>,
     by_name: impl FnOnce(&str) -> Option<T>,
-) -> Result<Slot<T>, D::Error> {
+) -> Result<Field<T>, D::Error> {
     let scalar = Scalar::read(from)?;
     let found = match &scalar {
-        Scalar::Integer(0) => return Ok(Slot::Absent),
+        Scalar::Integer(0) => return Ok(Field::Absent),
         Scalar::Integer(number) => by_number(*number),
-        Scalar::Text(name) if name == unspecified => return Ok(Slot::Absent),
+        Scalar::Text(name) if name == unspecified => return Ok(Field::Absent),
         Scalar::Text(name) => by_name(name),
-        Scalar::Null | Scalar::Boolean(_) | Scalar::Float(_) | Scalar::Nested(_) => return Ok(scalar.no(at, expected)),
+        Scalar::Null | Scalar::Boolean(_) | Scalar::Float(_) | Scalar::Nested(_) => {
+            return Ok(scalar.mismatch(at, expected));
+        }
     };
     Ok(match found {
-        Some(value) => Slot::Given(value),
-        None if at.author() == Author::Agent => Slot::Absent,
+        Some(value) => Field::Given(value),
+        None if at.author() == Author::Agent => Field::Absent,
         None => {
             at.wrong(format!("must be {expected}"));
-            Slot::Wrong
+            Field::Wrong
         }
     })
 }

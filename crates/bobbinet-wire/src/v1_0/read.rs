@@ -2,47 +2,49 @@
 
 use std::sync::Arc;
 
-use bobbinet_core::{Artifact, ArtifactId, Base64, Content, ContextId, IdError, Json, Message, MessageId, Part, Role};
+use bobbinet_core::{Artifact, ArtifactId, Base64, Content, Json, Message, MessageId, Part, Role};
 use serde::de::{Deserializer, MapAccess};
 
-use super::card::sha256_hex;
+use super::version::{At, V1_0};
 use crate::{
-    form::{At, Author, Fields, Form, Slot, object, read_field, skip},
-    scalar::{Struct, Text, Word},
+    faults::Author,
+    from_proto::{Field, FromProto, ObjectBuilder, read_field, read_object, skip},
+    rules,
+    scalar::{NonEmpty, Struct, Text},
     view::MessageView,
 };
 
-impl<'de> Form<'de> for MessageView {
-    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Slot<Self>, D::Error> {
-        object::<MessageFields<'de>, D>(from, at)
+impl<'de> FromProto<'de, V1_0> for MessageView {
+    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
+        read_object::<MessageFields<'de>, _, _>(from, at)
     }
 }
 
 /// A message whose task and context are those it stands in.
-impl<'de> Form<'de> for Message {
-    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Slot<Self>, D::Error> {
+impl<'de> FromProto<'de, V1_0> for Message {
+    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
         Ok(match MessageView::read(from, at)? {
-            Slot::Given(view) => Slot::Given(view.message),
-            Slot::Absent => Slot::Absent,
-            Slot::Wrong => Slot::Wrong,
+            Field::Given(view) => Field::Given(view.message),
+            Field::Absent => Field::Absent,
+            Field::Wrong => Field::Wrong,
         })
     }
 }
 
 #[derive(Default)]
 struct MessageFields<'de> {
-    id: Slot<Word<'de>>,
-    context: Slot<Word<'de>>,
-    task: Slot<Word<'de>>,
-    role: Slot<Role>,
-    parts: Slot<Vec<Part>>,
-    metadata: Slot<Struct>,
-    extensions: Slot<Vec<Word<'de>>>,
-    reference_tasks: Slot<Vec<Word<'de>>>,
+    id: Field<NonEmpty<'de>>,
+    context: Field<NonEmpty<'de>>,
+    task: Field<NonEmpty<'de>>,
+    role: Field<Role>,
+    parts: Field<Vec<Part>>,
+    metadata: Field<Struct>,
+    extensions: Field<Vec<NonEmpty<'de>>>,
+    reference_tasks: Field<Vec<NonEmpty<'de>>>,
 }
 
-impl<'de> Fields<'de> for MessageFields<'de> {
-    type Whole = MessageView;
+impl<'de> ObjectBuilder<'de, V1_0> for MessageFields<'de> {
+    type Output = MessageView;
 
     fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
         match name {
@@ -60,53 +62,43 @@ impl<'de> Fields<'de> for MessageFields<'de> {
     }
 
     fn finish(self, at: &At<'_>) -> Option<MessageView> {
-        let id = own_id(self.id, at, "messageId", MessageId::parse);
-        let role = match at.author() {
-            // Whoever sends us a message is the user of its task, whatever the message says: agents that call agents have been seen
-            // to say ROLE_AGENT, and the servers of the official SDKs take that.
-            Author::Client => self.role.required(at, "role").map(|_| Role::User),
-            Author::Agent if self.role.is_wrong() => None,
-            Author::Agent => Some(self.role.optional().unwrap_or(Role::Agent)),
-        };
-        let parts = required_parts(self.parts, at);
-        let context = match at.author() {
-            Author::Client => self.context.parse(at, "contextId", |id| ContextId::parse(&id.0).map(|_| id)),
-            // An agent's own ids are its own business.
-            Author::Agent => self.context,
-        };
+        let id = rules::own_id(self.id, at, "messageId", MessageId::parse);
+        let role = rules::role(self.role, at);
+        let parts = rules::parts(self.parts, at);
+        let context_id = rules::context_id(self.context, at);
         Some(MessageView {
             message: Message {
                 id: id?,
                 role: role?,
                 parts: parts?,
                 metadata: self.metadata.optional().map(|object| object.0),
-                extensions: shared(self.extensions),
-                reference_tasks: shared(self.reference_tasks),
+                extensions: rules::shared(self.extensions),
+                reference_tasks: rules::shared(self.reference_tasks),
             },
-            task_id: self.task.optional().map(Word::into_owned),
-            context_id: context.optional().map(Word::into_owned),
+            task_id: self.task.optional().map(NonEmpty::into_owned),
+            context_id: context_id.optional().map(NonEmpty::into_owned),
         })
     }
 }
 
-impl<'de> Form<'de> for Artifact {
-    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Slot<Self>, D::Error> {
-        object::<ArtifactFields<'de>, D>(from, at)
+impl<'de> FromProto<'de, V1_0> for Artifact {
+    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
+        read_object::<ArtifactFields<'de>, _, _>(from, at)
     }
 }
 
 #[derive(Default)]
 struct ArtifactFields<'de> {
-    id: Slot<Word<'de>>,
-    name: Slot<Word<'de>>,
-    description: Slot<Word<'de>>,
-    parts: Slot<Vec<Part>>,
-    metadata: Slot<Struct>,
-    extensions: Slot<Vec<Word<'de>>>,
+    id: Field<NonEmpty<'de>>,
+    name: Field<NonEmpty<'de>>,
+    description: Field<NonEmpty<'de>>,
+    parts: Field<Vec<Part>>,
+    metadata: Field<Struct>,
+    extensions: Field<Vec<NonEmpty<'de>>>,
 }
 
-impl<'de> Fields<'de> for ArtifactFields<'de> {
-    type Whole = Artifact;
+impl<'de> ObjectBuilder<'de, V1_0> for ArtifactFields<'de> {
+    type Output = Artifact;
 
     fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
         match name {
@@ -122,79 +114,43 @@ impl<'de> Fields<'de> for ArtifactFields<'de> {
     }
 
     fn finish(self, at: &At<'_>) -> Option<Artifact> {
-        let id = own_id(self.id, at, "artifactId", ArtifactId::parse);
-        let parts = required_parts(self.parts, at);
+        let id = rules::own_id(self.id, at, "artifactId", ArtifactId::parse);
+        let parts = rules::parts(self.parts, at);
         Some(Artifact {
             id: id?,
             name: self.name.optional().map(|name| Arc::from(name.0)),
             description: self.description.optional().map(|description| Arc::from(description.0)),
             parts: parts?,
             metadata: self.metadata.optional().map(|object| object.0),
-            extensions: shared(self.extensions),
+            extensions: rules::shared(self.extensions),
         })
     }
 }
 
-/// An id that its sender has chosen. Of an agent any text will do, and none: what is no id of ours is told apart by its hash.
-fn own_id<T>(
-    id: Slot<Word<'_>>,
-    at: &At<'_>,
-    name: &'static str,
-    parse: impl Fn(&str) -> Result<T, IdError>,
-) -> Option<T> {
-    match (id, at.author()) {
-        (id, Author::Client) => id.parse(at, name, |id| parse(&id.0)).required(at, name),
-        (Slot::Wrong, Author::Agent) => None,
-        (Slot::Absent, Author::Agent) => parse(UNNAMED).ok(),
-        (Slot::Given(id), Author::Agent) => parse(&id.0).or_else(|_| parse(&sha256_hex(id.0.as_bytes()))).ok(),
-    }
-}
-
-/// The id of what an agent gave none.
-const UNNAMED: &str = "unnamed";
-
-/// The specification wants at least one part; agents that stream text have been seen to send none.
-fn required_parts(parts: Slot<Vec<Part>>, at: &At<'_>) -> Option<Vec<Part>> {
-    match (parts, at.author()) {
-        (Slot::Given(parts), Author::Agent) => Some(parts),
-        (Slot::Absent, Author::Agent) => Some(Vec::new()),
-        (Slot::Given(parts), Author::Client) if !parts.is_empty() => Some(parts),
-        (Slot::Given(_) | Slot::Absent, Author::Client) => {
-            at.field("parts").wrong("must have at least one part");
-            None
-        }
-        (Slot::Wrong, _) => None,
-    }
-}
-
-fn shared(words: Slot<Vec<Word<'_>>>) -> Vec<Arc<str>> {
-    words.optional().unwrap_or_default().into_iter().map(|word| Arc::from(word.0)).collect()
-}
-
 /// A part of an agent in which nothing stands that is known here is nothing.
-impl<'de> Form<'de> for Part {
-    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Slot<Self>, D::Error> {
-        Ok(match object::<PartFields<'de>, D>(from, at)? {
-            Slot::Given(Some(part)) => Slot::Given(part),
-            Slot::Given(None) | Slot::Absent => Slot::Absent,
-            Slot::Wrong => Slot::Wrong,
+impl<'de> FromProto<'de, V1_0> for Part {
+    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
+        Ok(match read_object::<PartFields<'de>, _, _>(from, at)? {
+            Field::Given(Some(part)) => Field::Given(part),
+            Field::Given(None) | Field::Absent => Field::Absent,
+            Field::Wrong => Field::Wrong,
         })
     }
 }
 
 #[derive(Default)]
 struct PartFields<'de> {
-    text: Slot<Text<'de>>,
-    raw: Slot<Base64>,
-    url: Slot<Word<'de>>,
-    data: Slot<Json>,
-    media_type: Slot<Word<'de>>,
-    filename: Slot<Word<'de>>,
-    metadata: Slot<Struct>,
+    text: Field<Text<'de>>,
+    raw: Field<Base64>,
+    url: Field<NonEmpty<'de>>,
+    data: Field<Json>,
+    media_type: Field<NonEmpty<'de>>,
+    filename: Field<NonEmpty<'de>>,
+    metadata: Field<Struct>,
 }
 
-impl<'de> Fields<'de> for PartFields<'de> {
-    type Whole = Option<Part>;
+impl<'de> ObjectBuilder<'de, V1_0> for PartFields<'de> {
+    type Output = Option<Part>;
 
     fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
         match name {
@@ -223,10 +179,10 @@ impl<'de> Fields<'de> for PartFields<'de> {
 
 /// Exactly one of the four; of an agent's, perhaps none.
 fn content(
-    text: Slot<Text<'_>>,
-    raw: Slot<Base64>,
-    url: Slot<Word<'_>>,
-    data: Slot<Json>,
+    text: Field<Text<'_>>,
+    raw: Field<Base64>,
+    url: Field<NonEmpty<'_>>,
+    data: Field<Json>,
     at: &At<'_>,
 ) -> Option<Option<Content>> {
     if text.is_wrong() || raw.is_wrong() || url.is_wrong() {

@@ -3,30 +3,31 @@
 use bobbinet_core::{Artifact, Message, State, Timestamp};
 use serde::de::{Deserializer, MapAccess};
 
+use super::version::{At, V1_0};
 use crate::{
-    form::{At, Fields, Form, Slot, object, read_field, skip},
-    scalar::{Struct, Word},
+    from_proto::{Field, FromProto, ObjectBuilder, read_field, read_object, skip},
+    scalar::{NonEmpty, Struct},
     view::{ArtifactUpdate, MessageView, PageView, Sent, StatusUpdate, StatusView, StreamEvent, TaskView},
 };
 
-impl<'de> Form<'de> for TaskView {
-    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Slot<Self>, D::Error> {
-        object::<TaskFields<'de>, D>(from, at)
+impl<'de> FromProto<'de, V1_0> for TaskView {
+    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
+        read_object::<TaskFields<'de>, _, _>(from, at)
     }
 }
 
 #[derive(Default)]
 struct TaskFields<'de> {
-    id: Slot<Word<'de>>,
-    context_id: Slot<Word<'de>>,
-    status: Slot<StatusView>,
-    history: Slot<Vec<Message>>,
-    artifacts: Slot<Vec<Artifact>>,
-    metadata: Slot<Struct>,
+    id: Field<NonEmpty<'de>>,
+    context_id: Field<NonEmpty<'de>>,
+    status: Field<StatusView>,
+    history: Field<Vec<Message>>,
+    artifacts: Field<Vec<Artifact>>,
+    metadata: Field<Struct>,
 }
 
-impl<'de> Fields<'de> for TaskFields<'de> {
-    type Whole = TaskView;
+impl<'de> ObjectBuilder<'de, V1_0> for TaskFields<'de> {
+    type Output = TaskView;
 
     fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
         match name {
@@ -46,7 +47,7 @@ impl<'de> Fields<'de> for TaskFields<'de> {
         let status = status(self.status);
         Some(TaskView {
             id: id?.into_owned(),
-            context_id: self.context_id.optional().map(Word::into_owned),
+            context_id: self.context_id.optional().map(NonEmpty::into_owned),
             status: status?,
             history: self.history.optional().unwrap_or_default(),
             artifacts: self.artifacts.optional().unwrap_or_default(),
@@ -55,21 +56,21 @@ impl<'de> Fields<'de> for TaskFields<'de> {
     }
 }
 
-impl<'de> Form<'de> for StatusView {
-    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Slot<Self>, D::Error> {
-        object::<StatusFields, D>(from, at)
+impl<'de> FromProto<'de, V1_0> for StatusView {
+    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
+        read_object::<StatusFields, _, _>(from, at)
     }
 }
 
 #[derive(Default)]
 struct StatusFields {
-    state: Slot<State>,
-    message: Slot<Message>,
-    at: Slot<Timestamp>,
+    state: Field<State>,
+    message: Field<Message>,
+    at: Field<Timestamp>,
 }
 
-impl<'de> Fields<'de> for StatusFields {
-    type Whole = StatusView;
+impl<'de> ObjectBuilder<'de, V1_0> for StatusFields {
+    type Output = StatusView;
 
     fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
         match name {
@@ -88,30 +89,30 @@ impl<'de> Fields<'de> for StatusFields {
     }
 }
 
-fn status(slot: Slot<StatusView>) -> Option<StatusView> {
+fn status(slot: Field<StatusView>) -> Option<StatusView> {
     match slot {
-        Slot::Given(status) => Some(status),
-        Slot::Absent => Some(StatusView { state: State::Working, message: None, at: None }),
-        Slot::Wrong => None,
+        Field::Given(status) => Some(status),
+        Field::Absent => Some(StatusView { state: State::Working, message: None, at: None }),
+        Field::Wrong => None,
     }
 }
 
-impl<'de> Form<'de> for StatusUpdate {
-    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Slot<Self>, D::Error> {
-        object::<StatusUpdateFields<'de>, D>(from, at)
+impl<'de> FromProto<'de, V1_0> for StatusUpdate {
+    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
+        read_object::<StatusUpdateFields<'de>, _, _>(from, at)
     }
 }
 
 #[derive(Default)]
 struct StatusUpdateFields<'de> {
-    task_id: Slot<Word<'de>>,
-    context_id: Slot<Word<'de>>,
-    status: Slot<StatusView>,
-    metadata: Slot<Struct>,
+    task_id: Field<NonEmpty<'de>>,
+    context_id: Field<NonEmpty<'de>>,
+    status: Field<StatusView>,
+    metadata: Field<Struct>,
 }
 
-impl<'de> Fields<'de> for StatusUpdateFields<'de> {
-    type Whole = StatusUpdate;
+impl<'de> ObjectBuilder<'de, V1_0> for StatusUpdateFields<'de> {
+    type Output = StatusUpdate;
 
     fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
         match name {
@@ -126,32 +127,32 @@ impl<'de> Fields<'de> for StatusUpdateFields<'de> {
 
     fn finish(self, _: &At<'_>) -> Option<StatusUpdate> {
         Some(StatusUpdate {
-            task_id: self.task_id.optional().map(Word::into_owned).unwrap_or_default(),
-            context_id: self.context_id.optional().map(Word::into_owned),
+            task_id: self.task_id.optional().map(NonEmpty::into_owned).unwrap_or_default(),
+            context_id: self.context_id.optional().map(NonEmpty::into_owned),
             status: status(self.status)?,
             metadata: self.metadata.optional().map(|object| object.0),
         })
     }
 }
 
-impl<'de> Form<'de> for ArtifactUpdate {
-    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Slot<Self>, D::Error> {
-        object::<ArtifactUpdateFields<'de>, D>(from, at)
+impl<'de> FromProto<'de, V1_0> for ArtifactUpdate {
+    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
+        read_object::<ArtifactUpdateFields<'de>, _, _>(from, at)
     }
 }
 
 #[derive(Default)]
 struct ArtifactUpdateFields<'de> {
-    task_id: Slot<Word<'de>>,
-    context_id: Slot<Word<'de>>,
-    artifact: Slot<Artifact>,
-    append: Slot<bool>,
-    last_chunk: Slot<bool>,
-    metadata: Slot<Struct>,
+    task_id: Field<NonEmpty<'de>>,
+    context_id: Field<NonEmpty<'de>>,
+    artifact: Field<Artifact>,
+    append: Field<bool>,
+    last_chunk: Field<bool>,
+    metadata: Field<Struct>,
 }
 
-impl<'de> Fields<'de> for ArtifactUpdateFields<'de> {
-    type Whole = ArtifactUpdate;
+impl<'de> ObjectBuilder<'de, V1_0> for ArtifactUpdateFields<'de> {
+    type Output = ArtifactUpdate;
 
     fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
         match name {
@@ -169,8 +170,8 @@ impl<'de> Fields<'de> for ArtifactUpdateFields<'de> {
     fn finish(self, at: &At<'_>) -> Option<ArtifactUpdate> {
         let artifact = self.artifact.required(at, "artifact")?;
         Some(ArtifactUpdate {
-            task_id: self.task_id.optional().map(Word::into_owned).unwrap_or_default(),
-            context_id: self.context_id.optional().map(Word::into_owned),
+            task_id: self.task_id.optional().map(NonEmpty::into_owned).unwrap_or_default(),
+            context_id: self.context_id.optional().map(NonEmpty::into_owned),
             artifact,
             append: self.append.optional().unwrap_or_default(),
             last_chunk: self.last_chunk.optional().unwrap_or_default(),
@@ -180,41 +181,41 @@ impl<'de> Fields<'de> for ArtifactUpdateFields<'de> {
 }
 
 /// An event in which nothing stands that is known here is nothing: a later version may have more kinds.
-impl<'de> Form<'de> for StreamEvent {
-    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Slot<Self>, D::Error> {
-        Ok(match object::<EventFields, D>(from, at)? {
-            Slot::Given(Some(event)) => Slot::Given(event),
-            Slot::Given(None) | Slot::Absent => Slot::Absent,
-            Slot::Wrong => Slot::Wrong,
+impl<'de> FromProto<'de, V1_0> for StreamEvent {
+    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
+        Ok(match read_object::<EventFields, _, _>(from, at)? {
+            Field::Given(Some(event)) => Field::Given(event),
+            Field::Given(None) | Field::Absent => Field::Absent,
+            Field::Wrong => Field::Wrong,
         })
     }
 }
 
 /// Of a stream's events, only the first two can be the answer to a message.
-impl<'de> Form<'de> for Sent {
-    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Slot<Self>, D::Error> {
+impl<'de> FromProto<'de, V1_0> for Sent {
+    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
         Ok(match StreamEvent::read(from, at)? {
-            Slot::Given(StreamEvent::Task(task)) => Slot::Given(Self::Task(task)),
-            Slot::Given(StreamEvent::Message(message)) => Slot::Given(Self::Message(message)),
-            Slot::Given(StreamEvent::StatusUpdate(_) | StreamEvent::ArtifactUpdate(_)) | Slot::Absent => {
+            Field::Given(StreamEvent::Task(task)) => Field::Given(Self::Task(task)),
+            Field::Given(StreamEvent::Message(message)) => Field::Given(Self::Message(message)),
+            Field::Given(StreamEvent::StatusUpdate(_) | StreamEvent::ArtifactUpdate(_)) | Field::Absent => {
                 at.wrong("must have one of task and message");
-                Slot::Wrong
+                Field::Wrong
             }
-            Slot::Wrong => Slot::Wrong,
+            Field::Wrong => Field::Wrong,
         })
     }
 }
 
 #[derive(Default)]
 struct EventFields {
-    task: Slot<TaskView>,
-    message: Slot<MessageView>,
-    status_update: Slot<StatusUpdate>,
-    artifact_update: Slot<ArtifactUpdate>,
+    task: Field<TaskView>,
+    message: Field<MessageView>,
+    status_update: Field<StatusUpdate>,
+    artifact_update: Field<ArtifactUpdate>,
 }
 
-impl<'de> Fields<'de> for EventFields {
-    type Whole = Option<StreamEvent>;
+impl<'de> ObjectBuilder<'de, V1_0> for EventFields {
+    type Output = Option<StreamEvent>;
 
     fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
         match name {
@@ -254,21 +255,21 @@ impl<'de> Fields<'de> for EventFields {
     }
 }
 
-impl<'de> Form<'de> for PageView {
-    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Slot<Self>, D::Error> {
-        object::<PageFields<'de>, D>(from, at)
+impl<'de> FromProto<'de, V1_0> for PageView {
+    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
+        read_object::<PageFields<'de>, _, _>(from, at)
     }
 }
 
 #[derive(Default)]
 struct PageFields<'de> {
-    tasks: Slot<Vec<TaskView>>,
-    next_page_token: Slot<Word<'de>>,
-    total_size: Slot<i32>,
+    tasks: Field<Vec<TaskView>>,
+    next_page_token: Field<NonEmpty<'de>>,
+    total_size: Field<i32>,
 }
 
-impl<'de> Fields<'de> for PageFields<'de> {
-    type Whole = PageView;
+impl<'de> ObjectBuilder<'de, V1_0> for PageFields<'de> {
+    type Output = PageView;
 
     fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
         match name {
@@ -284,7 +285,7 @@ impl<'de> Fields<'de> for PageFields<'de> {
         let total_size = self.total_size.parse(at, "totalSize", u64::try_from);
         Some(PageView {
             tasks: self.tasks.optional().unwrap_or_default(),
-            next_page_token: self.next_page_token.optional().map(Word::into_owned),
+            next_page_token: self.next_page_token.optional().map(NonEmpty::into_owned),
             total_size: total_size.optional().unwrap_or_default(),
         })
     }

@@ -2,28 +2,29 @@
 
 use serde::de::{Deserializer, MapAccess};
 
-use super::request::history_length;
+use super::version::{At, V1_0};
 use crate::{
-    form::{At, Fields, Form, Slot, object, read_field, skip},
-    scalar::{Struct, Word},
+    from_proto::{Field, FromProto, ObjectBuilder, read_field, read_object, skip},
+    rules,
+    scalar::{NonEmpty, Struct},
 };
 use bobbinet_core::operation::{CancelParams, ExtendedCardParams, GetParams, SubscribeParams};
 
-impl<'de> Form<'de> for GetParams {
-    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Slot<Self>, D::Error> {
-        object::<GetFields<'de>, D>(from, at)
+impl<'de> FromProto<'de, V1_0> for GetParams {
+    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
+        read_object::<GetFields<'de>, _, _>(from, at)
     }
 }
 
 #[derive(Default)]
 struct GetFields<'de> {
-    id: Slot<Word<'de>>,
-    history_length: Slot<i32>,
-    tenant: Slot<Word<'de>>,
+    id: Field<NonEmpty<'de>>,
+    history_length: Field<i32>,
+    tenant: Field<NonEmpty<'de>>,
 }
 
-impl<'de> Fields<'de> for GetFields<'de> {
-    type Whole = GetParams;
+impl<'de> ObjectBuilder<'de, V1_0> for GetFields<'de> {
+    type Output = GetParams;
 
     fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
         match name {
@@ -36,27 +37,27 @@ impl<'de> Fields<'de> for GetFields<'de> {
     }
 
     fn finish(self, at: &At<'_>) -> Option<GetParams> {
-        let history_length = history_length(self.history_length, at);
+        let history_length = rules::history_length(self.history_length, at);
         let id = self.id.required(at, "id")?.into_owned();
-        Some(GetParams { id, history_length, tenant: self.tenant.optional().map(Word::into_owned) })
+        Some(GetParams { id, history_length, tenant: self.tenant.optional().map(NonEmpty::into_owned) })
     }
 }
 
-impl<'de> Form<'de> for CancelParams {
-    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Slot<Self>, D::Error> {
-        object::<CancelFields<'de>, D>(from, at)
+impl<'de> FromProto<'de, V1_0> for CancelParams {
+    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
+        read_object::<CancelFields<'de>, _, _>(from, at)
     }
 }
 
 #[derive(Default)]
 struct CancelFields<'de> {
-    id: Slot<Word<'de>>,
-    metadata: Slot<Struct>,
-    tenant: Slot<Word<'de>>,
+    id: Field<NonEmpty<'de>>,
+    metadata: Field<Struct>,
+    tenant: Field<NonEmpty<'de>>,
 }
 
-impl<'de> Fields<'de> for CancelFields<'de> {
-    type Whole = CancelParams;
+impl<'de> ObjectBuilder<'de, V1_0> for CancelFields<'de> {
+    type Output = CancelParams;
 
     fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
         match name {
@@ -72,25 +73,25 @@ impl<'de> Fields<'de> for CancelFields<'de> {
         Some(CancelParams {
             id: self.id.required(at, "id")?.into_owned(),
             metadata: self.metadata.optional().map(|object| object.0),
-            tenant: self.tenant.optional().map(Word::into_owned),
+            tenant: self.tenant.optional().map(NonEmpty::into_owned),
         })
     }
 }
 
-impl<'de> Form<'de> for SubscribeParams {
-    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Slot<Self>, D::Error> {
-        object::<SubscribeFields<'de>, D>(from, at)
+impl<'de> FromProto<'de, V1_0> for SubscribeParams {
+    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
+        read_object::<SubscribeFields<'de>, _, _>(from, at)
     }
 }
 
 #[derive(Default)]
 struct SubscribeFields<'de> {
-    id: Slot<Word<'de>>,
-    tenant: Slot<Word<'de>>,
+    id: Field<NonEmpty<'de>>,
+    tenant: Field<NonEmpty<'de>>,
 }
 
-impl<'de> Fields<'de> for SubscribeFields<'de> {
-    type Whole = SubscribeParams;
+impl<'de> ObjectBuilder<'de, V1_0> for SubscribeFields<'de> {
+    type Output = SubscribeParams;
 
     fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
         match name {
@@ -103,23 +104,23 @@ impl<'de> Fields<'de> for SubscribeFields<'de> {
 
     fn finish(self, at: &At<'_>) -> Option<SubscribeParams> {
         let id = self.id.required(at, "id")?.into_owned();
-        Some(SubscribeParams { id, tenant: self.tenant.optional().map(Word::into_owned) })
+        Some(SubscribeParams { id, tenant: self.tenant.optional().map(NonEmpty::into_owned) })
     }
 }
 
-impl<'de> Form<'de> for ExtendedCardParams {
-    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Slot<Self>, D::Error> {
-        object::<ExtendedCardFields<'de>, D>(from, at)
+impl<'de> FromProto<'de, V1_0> for ExtendedCardParams {
+    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
+        read_object::<ExtendedCardFields<'de>, _, _>(from, at)
     }
 }
 
 #[derive(Default)]
 struct ExtendedCardFields<'de> {
-    tenant: Slot<Word<'de>>,
+    tenant: Field<NonEmpty<'de>>,
 }
 
-impl<'de> Fields<'de> for ExtendedCardFields<'de> {
-    type Whole = ExtendedCardParams;
+impl<'de> ObjectBuilder<'de, V1_0> for ExtendedCardFields<'de> {
+    type Output = ExtendedCardParams;
 
     fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
         match name {
@@ -130,6 +131,6 @@ impl<'de> Fields<'de> for ExtendedCardFields<'de> {
     }
 
     fn finish(self, _: &At<'_>) -> Option<ExtendedCardParams> {
-        Some(ExtendedCardParams { tenant: self.tenant.optional().map(Word::into_owned) })
+        Some(ExtendedCardParams { tenant: self.tenant.optional().map(NonEmpty::into_owned) })
     }
 }

@@ -7,11 +7,16 @@ use bobbinet_core::{
 use serde::de::{Deserializer, IgnoredAny, MapAccess};
 use serde_json::value::RawValue;
 
-use super::Method;
+use super::{
+    names::Method,
+    version::{At, V1_0},
+};
 use crate::{
     error::Error,
-    form::{self, At, Author, Fields, Form, Slot, object, read_field, skip},
-    scalar::{Struct, Word},
+    faults::Author,
+    from_proto::{self, Field, FromProto, ObjectBuilder, read_field, read_object, skip},
+    rules,
+    scalar::{NonEmpty, Struct},
     view::MessageView,
 };
 
@@ -33,26 +38,26 @@ pub fn decode(method: Method, params: Option<&RawValue>) -> Result<Operation, Er
 }
 
 /// No parameters are the same as empty ones.
-fn read<'de, T: Form<'de>>(params: Option<&'de RawValue>) -> Result<T, Error> {
-    form::read(params.map_or("{}", RawValue::get), Author::Client).map_err(Error::invalid_params)
+fn read<'de, T: FromProto<'de, V1_0>>(params: Option<&'de RawValue>) -> Result<T, Error> {
+    from_proto::read::<V1_0, _>(params.map_or("{}", RawValue::get), Author::Client).map_err(Error::invalid_params)
 }
 
-impl<'de> Form<'de> for Box<SendParams> {
-    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Slot<Self>, D::Error> {
-        object::<SendFields<'de>, D>(from, at)
+impl<'de> FromProto<'de, V1_0> for Box<SendParams> {
+    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
+        read_object::<SendFields<'de>, _, _>(from, at)
     }
 }
 
 #[derive(Default)]
 struct SendFields<'de> {
-    message: Slot<MessageView>,
-    configuration: Slot<Configuration>,
-    metadata: Slot<Struct>,
-    tenant: Slot<Word<'de>>,
+    message: Field<MessageView>,
+    configuration: Field<Configuration>,
+    metadata: Field<Struct>,
+    tenant: Field<NonEmpty<'de>>,
 }
 
-impl<'de> Fields<'de> for SendFields<'de> {
-    type Whole = Box<SendParams>;
+impl<'de> ObjectBuilder<'de, V1_0> for SendFields<'de> {
+    type Output = Box<SendParams>;
 
     fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
         match name {
@@ -74,27 +79,27 @@ impl<'de> Fields<'de> for SendFields<'de> {
             task: task_id,
             configuration: self.configuration.optional().unwrap_or_default(),
             metadata: self.metadata.optional().map(|object| object.0),
-            tenant: self.tenant.optional().map(Word::into_owned),
+            tenant: self.tenant.optional().map(NonEmpty::into_owned),
         }))
     }
 }
 
-impl<'de> Form<'de> for Configuration {
-    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Slot<Self>, D::Error> {
-        object::<ConfigurationFields<'de>, D>(from, at)
+impl<'de> FromProto<'de, V1_0> for Configuration {
+    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
+        read_object::<ConfigurationFields<'de>, _, _>(from, at)
     }
 }
 
 #[derive(Default)]
 struct ConfigurationFields<'de> {
-    accepted_output_modes: Slot<Vec<Word<'de>>>,
-    history_length: Slot<i32>,
-    return_immediately: Slot<bool>,
+    accepted_output_modes: Field<Vec<NonEmpty<'de>>>,
+    history_length: Field<i32>,
+    return_immediately: Field<bool>,
     has_push_config: bool,
 }
 
-impl<'de> Fields<'de> for ConfigurationFields<'de> {
-    type Whole = Configuration;
+impl<'de> ObjectBuilder<'de, V1_0> for ConfigurationFields<'de> {
+    type Output = Configuration;
 
     fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
         match name {
@@ -110,39 +115,34 @@ impl<'de> Fields<'de> for ConfigurationFields<'de> {
     fn finish(self, at: &At<'_>) -> Option<Configuration> {
         let modes = self.accepted_output_modes.optional().unwrap_or_default();
         Some(Configuration {
-            accepted_output_modes: modes.into_iter().map(Word::into_owned).collect(),
-            history_length: history_length(self.history_length, at),
+            accepted_output_modes: modes.into_iter().map(NonEmpty::into_owned).collect(),
+            history_length: rules::history_length(self.history_length, at),
             return_immediately: self.return_immediately.optional().unwrap_or_default(),
             has_push_config: self.has_push_config,
         })
     }
 }
 
-/// Zero is no history at all, nothing is all of it.
-pub(super) fn history_length(slot: Slot<i32>, at: &At<'_>) -> Option<u32> {
-    slot.parse(at, "historyLength", |length| u32::try_from(length).map_err(|_| "it may not be negative")).optional()
-}
-
-impl<'de> Form<'de> for ListParams {
-    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Slot<Self>, D::Error> {
-        object::<ListFields<'de>, D>(from, at)
+impl<'de> FromProto<'de, V1_0> for ListParams {
+    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
+        read_object::<ListFields<'de>, _, _>(from, at)
     }
 }
 
 #[derive(Default)]
 struct ListFields<'de> {
-    context: Slot<Word<'de>>,
-    state: Slot<State>,
-    status_timestamp_after: Slot<Timestamp>,
-    page_size: Slot<i32>,
-    page_token: Slot<Word<'de>>,
-    history_length: Slot<i32>,
-    include_artifacts: Slot<bool>,
-    tenant: Slot<Word<'de>>,
+    context: Field<NonEmpty<'de>>,
+    state: Field<State>,
+    status_timestamp_after: Field<Timestamp>,
+    page_size: Field<i32>,
+    page_token: Field<NonEmpty<'de>>,
+    history_length: Field<i32>,
+    include_artifacts: Field<bool>,
+    tenant: Field<NonEmpty<'de>>,
 }
 
-impl<'de> Fields<'de> for ListFields<'de> {
-    type Whole = ListParams;
+impl<'de> ObjectBuilder<'de, V1_0> for ListFields<'de> {
+    type Output = ListParams;
 
     fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
         match name {
@@ -169,10 +169,10 @@ impl<'de> Fields<'de> for ListFields<'de> {
             state: self.state.optional(),
             status_timestamp_after: self.status_timestamp_after.optional(),
             page_size: page_size.optional().unwrap_or(PAGE_SIZE_DEFAULT),
-            page_token: self.page_token.optional().map(Word::into_owned),
-            history_length: history_length(self.history_length, at),
+            page_token: self.page_token.optional().map(NonEmpty::into_owned),
+            history_length: rules::history_length(self.history_length, at),
             include_artifacts: self.include_artifacts.optional().unwrap_or_default(),
-            tenant: self.tenant.optional().map(Word::into_owned),
+            tenant: self.tenant.optional().map(NonEmpty::into_owned),
         })
     }
 }

@@ -4,17 +4,17 @@ use std::io::Write as _;
 
 use bobbinet_core::{ContextId, Event, Json, Message, Selection, State, Task, TaskId, Timestamp};
 
-use super::{
-    names::state_name,
-    write::{self, Place},
+use super::{names::state_name, write};
+use crate::{
+    task_ids::{TaskAndContext, TaskIdText},
+    write::{Object, Sink, object},
 };
-use crate::write::{Object, Sink, object};
 
 /// The tasks of a page, as they are written, one after the other: until there are enough, or enough bytes of them.
 #[derive(Clone, Debug, Default)]
-pub struct Listed(Vec<u8>);
+pub struct WrittenTasks(Vec<u8>);
 
-impl Listed {
+impl WrittenTasks {
     /// Adds a task.
     pub fn push(&mut self, task: &Task, selection: Selection) {
         if !self.0.is_empty() {
@@ -41,9 +41,9 @@ impl Listed {
 
 /// One page of a list of tasks.
 #[derive(Clone, Copy, Debug)]
-pub struct Page<'a> {
+pub struct TaskPage<'a> {
     /// The page, in order.
-    pub tasks: &'a Listed,
+    pub tasks: &'a WrittenTasks,
     /// Where the next page begins; empty if there is none.
     pub next_page_token: &'a str,
     /// How many tasks a page may have.
@@ -54,18 +54,18 @@ pub struct Page<'a> {
 
 /// Writes a `Task`: the result of `GetTask` and `CancelTask`.
 pub fn write_task(out: &mut impl Sink, task: &Task, selection: Selection) {
-    let id = IdText::of(&task.id);
-    let place = Place { task: Some(id.as_str()), context: Some(task.context.as_str()) };
+    let id = TaskIdText::of(&task.id);
+    let ids = TaskAndContext { task: Some(id.as_str()), context: Some(task.context.as_str()) };
     object(out, |fields| {
         fields.text("id", id.as_str());
         fields.text("contextId", task.context.as_str());
-        write_status(fields, task.state, task.status_message.as_deref(), task.status_at, place);
+        write_status(fields, task.state, task.status_message.as_deref(), task.status_at, ids);
         if selection.artifacts && !task.artifacts.is_empty() {
             fields.list("artifacts", &task.artifacts, |out, artifact| write::artifact(out, artifact));
         }
         let history = latest(&task.history, selection.history_length);
         if !history.is_empty() {
-            fields.list("history", history, |out, message| write::message(out, message, place));
+            fields.list("history", history, |out, message| write::message(out, message, ids));
         }
         fields.raw_if_some("metadata", task.status_metadata.as_ref());
     });
@@ -77,7 +77,7 @@ pub fn write_task_wrapped(out: &mut impl Sink, task: &Task, selection: Selection
 }
 
 /// Writes a page of tasks. What says how the page stands in the list is always there, also where it is empty or zero.
-pub fn write_page(out: &mut Vec<u8>, page: Page<'_>) {
+pub fn write_page(out: &mut Vec<u8>, page: TaskPage<'_>) {
     object(out, |fields| {
         let tasks = fields.field("tasks");
         tasks.push(b'[');
@@ -98,27 +98,27 @@ pub fn write_update(
     at: Timestamp,
     event: &Event,
 ) -> bool {
-    let id = IdText::of(task_id);
-    let place = Place { task: Some(id.as_str()), context: Some(context_id.as_str()) };
+    let id = TaskIdText::of(task_id);
+    let ids = TaskAndContext { task: Some(id.as_str()), context: Some(context_id.as_str()) };
     match event {
-        Event::Started { .. } => write_status_update(out, State::Working, None, None, at, place),
+        Event::Started { .. } => write_status_update(out, State::Working, None, None, at, ids),
         Event::Progressed { message, metadata } => {
-            write_status_update(out, State::Working, message.as_deref(), metadata.as_ref(), at, place);
+            write_status_update(out, State::Working, message.as_deref(), metadata.as_ref(), at, ids);
         }
         Event::Asked { question } => {
-            write_status_update(out, question.kind.state(), Some(&question.message), None, at, place);
+            write_status_update(out, question.kind.state(), Some(&question.message), None, at, ids);
         }
-        Event::Replied { resumed: true, .. } => write_status_update(out, State::Working, None, None, at, place),
+        Event::Replied { resumed: true, .. } => write_status_update(out, State::Working, None, None, at, ids),
         Event::Replied { resumed: false, .. } | Event::Released => {
-            write_status_update(out, State::Submitted, None, None, at, place);
+            write_status_update(out, State::Submitted, None, None, at, ids);
         }
-        Event::Unserved { message } => write_status_update(out, State::Submitted, Some(message), None, at, place),
+        Event::Unserved { message } => write_status_update(out, State::Submitted, Some(message), None, at, ids),
         Event::Ended { state, message, metadata } => {
-            write_status_update(out, *state, message.as_deref(), metadata.as_ref(), at, place);
+            write_status_update(out, *state, message.as_deref(), metadata.as_ref(), at, ids);
         }
         Event::Added { artifact, append, last_chunk } => object(out, |event| {
             event.object("artifactUpdate", |update| {
-                write_place(update, place);
+                write_ids(update, ids);
                 write::artifact(update.field("artifact"), artifact);
                 update.flag_if_set("append", *append);
                 update.flag_if_set("lastChunk", *last_chunk);
@@ -154,20 +154,20 @@ fn write_status_update(
     message: Option<&Message>,
     metadata: Option<&Json>,
     at: Timestamp,
-    place: Place<'_>,
+    ids: TaskAndContext<'_>,
 ) {
     object(out, |event| {
         event.object("statusUpdate", |update| {
-            write_place(update, place);
-            write_status(update, state, message, at, place);
+            write_ids(update, ids);
+            write_status(update, state, message, at, ids);
             update.raw_if_some("metadata", metadata);
         });
     });
 }
 
-fn write_place<S: Sink>(fields: &mut Object<'_, S>, place: Place<'_>) {
-    fields.text_if_some("taskId", place.task);
-    fields.text_if_some("contextId", place.context);
+fn write_ids<S: Sink>(fields: &mut Object<'_, S>, ids: TaskAndContext<'_>) {
+    fields.text_if_some("taskId", ids.task);
+    fields.text_if_some("contextId", ids.context);
 }
 
 fn write_status<S: Sink>(
@@ -175,12 +175,12 @@ fn write_status<S: Sink>(
     state: State,
     message: Option<&Message>,
     at: Timestamp,
-    place: Place<'_>,
+    ids: TaskAndContext<'_>,
 ) {
     fields.object("status", |status| {
         status.text("state", state_name(state));
         if let Some(message) = message {
-            write::message(status.field("message"), message, place);
+            write::message(status.field("message"), message, ids);
         }
         write!(status.field("timestamp").bytes(), "\"{at}\"").expect("a Vec takes all that is written to it");
     });
@@ -189,19 +189,4 @@ fn write_status<S: Sink>(
 fn latest<T>(history: &[T], length: Option<u32>) -> &[T] {
     let length = length.map_or(usize::MAX, |length| usize::try_from(length).unwrap_or(usize::MAX));
     &history[history.len().saturating_sub(length)..]
-}
-
-/// A task's id as text, on the stack: it is written with each message of the task.
-struct IdText([u8; 36]);
-
-impl IdText {
-    fn of(id: &TaskId) -> Self {
-        let mut text = [0; 36];
-        write!(text.as_mut_slice(), "{id}").expect("a task's id is 36 characters long");
-        Self(text)
-    }
-
-    fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).expect("a task's id is hexadecimal digits and dashes")
-    }
 }

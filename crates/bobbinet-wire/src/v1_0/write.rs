@@ -3,20 +3,16 @@
 use bobbinet_core::{Artifact, Content, Message, Part};
 
 use super::names::role_name;
-use crate::write::{Sink, object};
+use crate::{
+    task_ids::TaskAndContext,
+    write::{Sink, object},
+};
 
-/// The task and the context that a message is written with: those it stands in.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Place<'a> {
-    pub(super) task: Option<&'a str>,
-    pub(super) context: Option<&'a str>,
-}
-
-pub(super) fn message(out: &mut impl Sink, message: &Message, place: Place<'_>) {
+pub(super) fn message(out: &mut impl Sink, message: &Message, ids: TaskAndContext<'_>) {
     object(out, |fields| {
         fields.text("messageId", message.id.as_str());
-        fields.text_if_some("contextId", place.context);
-        fields.text_if_some("taskId", place.task);
+        fields.text_if_some("contextId", ids.context);
+        fields.text_if_some("taskId", ids.task);
         fields.text("role", role_name(message.role));
         fields.list("parts", &message.parts, part);
         fields.raw_if_some("metadata", message.metadata.as_ref());

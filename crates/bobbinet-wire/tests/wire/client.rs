@@ -2,11 +2,8 @@
 
 use bobbinet_core::{Role, State, operation::Selection};
 use bobbinet_wire::{
-    Error, ErrorKind, Id, envelope,
-    v1_0::{
-        client::{self, ReplyError},
-        response,
-    },
+    Error, ErrorKind, ReplyError, RequestId, envelope,
+    v1_0::{client, error, response},
     view::{Sent, StreamEvent},
 };
 use expect_test::expect;
@@ -24,7 +21,9 @@ fn malformed(result: &str) -> String {
 fn a_sent_message_comes_to_a_task() {
     let mut body = Vec::new();
     let task = full_task();
-    envelope::write_result(&mut body, &Id::from(1), |out| response::write_task_wrapped(out, &task, Selection::ALL));
+    envelope::write_result(&mut body, &RequestId::from(1), |out| {
+        response::write_task_wrapped(out, &task, Selection::ALL)
+    });
     let Sent::Task(view) = client::read_sent(client::read_reply(&body).unwrap()).unwrap() else { panic!() };
     assert_eq!(view.id, task_id().to_string());
     assert_eq!(view.context_id.as_deref(), Some(task.context.as_str()));
@@ -39,9 +38,9 @@ fn a_sent_message_comes_to_a_task() {
 fn an_error_is_read_with_its_details() {
     let mut body = Vec::new();
     let error = Error::invalid_field("id", "is required").with_hint("Say which.");
-    envelope::write_error(&mut body, &Id::NULL, &error);
+    envelope::write_error(&mut body, &RequestId::NULL, |out| error::write(out, &error));
     let ReplyError::Remote(remote) = client::read_reply(&body).unwrap_err() else { panic!() };
-    assert_eq!(remote.kind(), Some(ErrorKind::InvalidParams));
+    assert_eq!(remote.kind, Some(ErrorKind::InvalidParams));
     assert_eq!(remote.reason.as_deref(), Some("INVALID_PARAMS"));
     assert_eq!(remote.message, error.message());
     assert_eq!(remote.hint.as_deref(), Some("Say which."));
@@ -58,14 +57,14 @@ fn errors_of_others_are_read_as_far_as_they_go() {
         }
     };
     assert_eq!(
-        remote(r#"{"code":-32001,"message":"gone","data":{"any":"thing"}}"#).kind(),
+        remote(r#"{"code":-32001,"message":"gone","data":{"any":"thing"}}"#).kind,
         Some(ErrorKind::TaskNotFound)
     );
     assert_eq!(
         remote(r#"{"code":-32001,"message":"gone","data":[7,{"reason":5},{"reason":"R"}]}"#).reason.as_deref(),
         Some("R")
     );
-    assert_eq!(remote(r#"{"code":-1}"#).kind(), None);
+    assert_eq!(remote(r#"{"code":-1}"#).kind, None);
     let nulls = remote(
         r#"{"code":null,"message":null,"data":[{"reason":null,"metadata":null},{"fieldViolations":[{"field":null,"description":"d"}]}]}"#,
     );

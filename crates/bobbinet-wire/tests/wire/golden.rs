@@ -8,10 +8,10 @@ use bobbinet_core::{
     task::CallOutcome,
 };
 use bobbinet_wire::{
-    Error, ErrorKind, FieldViolation, Id, envelope,
+    Error, ErrorKind, FieldViolation, RequestId, envelope,
     v1_0::{
-        client,
-        response::{self, Listed, Page},
+        client, error,
+        response::{self, TaskPage, WrittenTasks},
     },
 };
 use expect_test::{ExpectFile, expect_file};
@@ -54,7 +54,9 @@ fn written(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
 #[test]
 fn tasks() {
     let result = |task: &bobbinet_core::Task, selection| {
-        written(|out| envelope::write_result(out, &Id::from(7), |out| response::write_task(out, task, selection)))
+        written(|out| {
+            envelope::write_result(out, &RequestId::from(7), |out| response::write_task(out, task, selection))
+        })
     };
     check(&result(&small_task(), Selection::ALL), expect_file!["../../golden/task_small.json"]);
     check(&result(&full_task(), Selection::ALL), expect_file!["../../golden/task_full.json"]);
@@ -72,14 +74,14 @@ fn tasks() {
 #[test]
 fn pages() {
     let page = |tasks: &[Arc<bobbinet_core::Task>], next_page_token, total_size| {
-        let mut listed = Listed::default();
+        let mut listed = WrittenTasks::default();
         for task in tasks {
             let length = listed.len();
             listed.push(task, Selection::ALL);
             listed.truncate(length);
             listed.push(task, Selection { history_length: Some(0), artifacts: false });
         }
-        let page = Page { tasks: &listed, next_page_token, page_size: 50, total_size };
+        let page = TaskPage { tasks: &listed, next_page_token, page_size: 50, total_size };
         written(|out| response::write_page(out, page))
     };
     check(&page(&[], "", 0), expect_file!["../../golden/page_empty.json"]);
@@ -182,19 +184,20 @@ fn raw_json_goes_out_on_one_line() {
 
 #[test]
 fn errors() {
-    let error = |error: &Error| written(|out| envelope::write_error(out, &Id::NULL, error));
+    let answer =
+        |error: &Error| written(|out| envelope::write_error(out, &RequestId::NULL, |out| error::write(out, error)));
     let violations = ["message.messageId", "message.parts[0]"]
         .map(|field| FieldViolation { field: field.to_owned(), description: "is required".to_owned() });
-    check(&error(&Error::invalid_params(violations.to_vec())), expect_file!["../../golden/error_params.json"]);
+    check(&answer(&Error::invalid_params(violations.to_vec())), expect_file!["../../golden/error_params.json"]);
     let busy = Error::new(ErrorKind::Unavailable).with_retry_after(Duration::from_millis(1_500));
-    check(&error(&busy), expect_file!["../../golden/error_unavailable.json"]);
+    check(&answer(&busy), expect_file!["../../golden/error_unavailable.json"]);
     let missing = Error::new(ErrorKind::TaskNotFound).with_metadata("taskId", "t-\"1\"");
-    check(&error(&missing), expect_file!["../../golden/error_task.json"]);
+    check(&answer(&missing), expect_file!["../../golden/error_task.json"]);
     let mut table = String::new();
     for kind in ErrorKind::ALL {
-        assert_eq!(ErrorKind::from_code(i64::from(kind.code())), Some(kind), "each code is one kind's");
-        let line = String::from_utf8(written(|out| Error::new(kind).write(out))).unwrap();
-        table += &format!("{} {line}\n", kind.http_status());
+        assert_eq!(error::kind_of(i64::from(error::code(kind))), Some(kind), "each code is one kind's");
+        let line = String::from_utf8(written(|out| error::write(out, &Error::new(kind)))).unwrap();
+        table += &format!("{} {line}\n", error::http_status(kind));
     }
     expect_file!["../../golden/error_table.txt"].assert_eq(&table);
 }

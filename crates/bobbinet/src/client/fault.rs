@@ -1,7 +1,7 @@
 //! What a failed call means for the one who typed it.
 
 use bobbinet_http::client::ClientError;
-use bobbinet_wire::{ErrorKind, v1_0::client::RemoteError};
+use bobbinet_wire::{ErrorKind, RemoteError};
 
 use crate::{
     failure::{Code, Failure},
@@ -85,7 +85,7 @@ fn of_remote(remote: &RemoteError) -> Failure {
             message = format!("{message}; {violation}");
         }
     }
-    let code = match remote.kind() {
+    let code = match remote.kind {
         Some(ErrorKind::Unauthenticated | ErrorKind::PermissionDenied) => Code::AuthFailed,
         Some(kind) => Code::Protocol(name(kind).to_owned()),
         None => Code::Protocol(remote.reason.clone().unwrap_or_else(|| "InternalError".to_owned())),
@@ -93,7 +93,7 @@ fn of_remote(remote: &RemoteError) -> Failure {
     let failure = Failure::new(code, message).a2a_code(remote.code);
     let hint = remote.hint.as_deref().map(typed);
     let is_about_a_task = matches!(
-        remote.kind(),
+        remote.kind,
         Some(ErrorKind::TaskNotFound | ErrorKind::TaskNotCancelable | ErrorKind::UnsupportedOperation)
     );
     match (hint, is_about_a_task) {
@@ -134,13 +134,14 @@ fn name(kind: ErrorKind) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use bobbinet_wire::FieldViolation;
+    use bobbinet_wire::{FieldViolation, v1_0::error::kind_of};
 
     use super::*;
 
     fn check(code: i64, message: &str, hint: Option<&str>, violation: Option<&str>, expected: &str) {
         let noted = |description: &str| FieldViolation { field: "x".to_owned(), description: description.to_owned() };
         let remote = RemoteError {
+            kind: kind_of(code),
             code,
             reason: None,
             message: message.to_owned(),

@@ -96,7 +96,7 @@ async fn find(
         let connected = agent.connect().await?;
         match connected.get(id, history).await {
             Ok(task) => return Ok((agent, connected, task)),
-            Err(ClientError::Rpc(error)) if error.kind() == Some(ErrorKind::TaskNotFound) => {
+            Err(ClientError::Rpc(error)) if error.kind == Some(ErrorKind::TaskNotFound) => {
                 missing = Some(agent.fault(ClientError::Rpc(error)));
             }
             Err(error) => return Err(agent.fault(error)),

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bobbinet_core::AgentName;
-use bobbinet_wire::v1_0::card::sha256_hex;
+use bobbinet_wire::sha256_hex;
 
 use super::{
     AgentConfig, Config,

@@ -1,0 +1,194 @@
+//! Errors as 1.0 spells them (specification sections 5.4 and 9.5): the table of codes, reasons and advice, and the error object of
+//! JSON-RPC, written and read.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::{
+    envelope::RpcFault,
+    error::{Error, ErrorKind, FieldViolation},
+    reply::RemoteError,
+    write::{Object, object},
+};
+
+/// The owner of the reasons in an error's details.
+pub const ERROR_DOMAIN: &str = "a2a-protocol.org";
+
+/// What the table says of a kind.
+struct Row {
+    code: i32,
+    reason: &'static str,
+    http_status: u16,
+    hint: &'static str,
+}
+
+/// The JSON-RPC error code. A2A leaves those of the last four open; the Go SDK's are taken, and two formed in the same way.
+pub fn code(kind: ErrorKind) -> i32 {
+    row(kind).code
+}
+
+/// The kind with this JSON-RPC code.
+pub fn kind_of(code: i64) -> Option<ErrorKind> {
+    ErrorKind::ALL.into_iter().find(|kind| i64::from(row(*kind).code) == code)
+}
+
+/// The HTTP status of A2A 1.0.1 where HTTP itself carries the error; within JSON-RPC an error of the protocol travels with 200.
+pub fn http_status(kind: ErrorKind) -> u16 {
+    row(kind).http_status
+}
+
+fn row(kind: ErrorKind) -> Row {
+    let (code, reason, http_status, hint) = match kind {
+        ErrorKind::TaskNotFound => (-32001, "TASK_NOT_FOUND", 404, "Check the task's id; ListTasks shows your tasks."),
+        ErrorKind::TaskNotCancelable => {
+            (-32002, "TASK_NOT_CANCELABLE", 400, "It has ended already; GetTask shows how.")
+        }
+        ErrorKind::PushNotificationNotSupported => (
+            -32003,
+            "PUSH_NOTIFICATION_NOT_SUPPORTED",
+            400,
+            "Follow the task with SubscribeToTask, or ask with GetTask.",
+        ),
+        ErrorKind::UnsupportedOperation => (
+            -32004,
+            "UNSUPPORTED_OPERATION",
+            400,
+            "GetTask shows the task's state; the agent card shows what the agent can do.",
+        ),
+        ErrorKind::ContentTypeNotSupported => (
+            -32005,
+            "CONTENT_TYPE_NOT_SUPPORTED",
+            400,
+            "Send application/json; the agent card lists what the agent reads.",
+        ),
+        ErrorKind::InvalidAgentResponse => {
+            (-32006, "INVALID_AGENT_RESPONSE", 500, "Try again later; if it stays so, tell the agent's operator.")
+        }
+        ErrorKind::ExtendedAgentCardNotConfigured => {
+            (-32007, "EXTENDED_AGENT_CARD_NOT_CONFIGURED", 400, "Use the public card.")
+        }
+        ErrorKind::ExtensionSupportRequired => (
+            -32008,
+            "EXTENSION_SUPPORT_REQUIRED",
+            400,
+            "Name the extension in the A2A-Extensions header; the agent card says which are required.",
+        ),
+        ErrorKind::VersionNotSupported => (
+            -32009,
+            "VERSION_NOT_SUPPORTED",
+            400,
+            "Send the header A2A-Version with a version that the agent card lists, such as 1.0.",
+        ),
+        ErrorKind::Parse => (-32700, "PARSE_ERROR", 400, "Send one JSON object."),
+        ErrorKind::InvalidRequest => {
+            (-32600, "INVALID_REQUEST", 400, r#"Send {"jsonrpc":"2.0","id":…,"method":…,"params":{…}}."#)
+        }
+        ErrorKind::MethodNotFound => (
+            -32601,
+            "METHOD_NOT_FOUND",
+            404,
+            "Check the method's name and the A2A-Version header; the agent card lists the versions that are spoken.",
+        ),
+        ErrorKind::InvalidParams => {
+            (-32602, "INVALID_PARAMS", 400, "Correct the fields that are listed and send it again.")
+        }
+        ErrorKind::Internal => {
+            (-32603, "INTERNAL_ERROR", 500, "Try again later; if it stays so, tell the agent's operator.")
+        }
+        ErrorKind::Unauthenticated => {
+            (-31401, "UNAUTHENTICATED", 401, "Send the header Authorization: Bearer with a valid token.")
+        }
+        ErrorKind::PermissionDenied => {
+            (-31403, "PERMISSION_DENIED", 403, "Ask the agent's operator for a policy that allows it.")
+        }
+        ErrorKind::ResourceExhausted => (-31429, "RESOURCE_EXHAUSTED", 429, "Wait before you try again."),
+        ErrorKind::Unavailable => (-31503, "UNAVAILABLE", 503, "Wait before you try again."),
+    };
+    Row { code, reason, http_status, hint }
+}
+
+/// Writes the error object of JSON-RPC: code, message, and details as an array of `google.protobuf.Any`.
+pub fn write(out: &mut Vec<u8>, error: &Error) {
+    let row = row(error.kind());
+    object(out, |fields| {
+        fields.number("code", row.code);
+        fields.text("message", error.message());
+        let details = fields.field("data");
+        details.push(b'[');
+        object(details, |info| write_info(info, error, &row));
+        if !error.violations().is_empty() {
+            details.push(b',');
+            object(details, |bad_request| write_violations(bad_request, error.violations()));
+        }
+        if let Some(delay) = error.retry_after() {
+            details.push(b',');
+            object(details, |retry| {
+                retry.text("@type", "type.googleapis.com/google.rpc.RetryInfo");
+                retry.text("retryDelay", &format!("{}s", delay.as_secs_f64()));
+            });
+        }
+        details.push(b']');
+    });
+}
+
+fn write_info(info: &mut Object<'_>, error: &Error, row: &Row) {
+    info.text("@type", "type.googleapis.com/google.rpc.ErrorInfo");
+    info.text("reason", row.reason);
+    info.text("domain", ERROR_DOMAIN);
+    info.object("metadata", |metadata| {
+        for (key, value) in error.metadata() {
+            metadata.text(key, value);
+        }
+        metadata.text("hint", error.hint().unwrap_or(row.hint));
+    });
+}
+
+fn write_violations(bad_request: &mut Object<'_>, violations: &[FieldViolation]) {
+    bad_request.text("@type", "type.googleapis.com/google.rpc.BadRequest");
+    bad_request.list("fieldViolations", violations, |out, violation| {
+        object(out, |fields| {
+            fields.text("field", &violation.field);
+            fields.text("description", &violation.description);
+        });
+    });
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Detail {
+    reason: Option<String>,
+    metadata: Option<DetailMetadata>,
+    field_violations: Option<Vec<DetailViolation>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct DetailMetadata {
+    hint: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct DetailViolation {
+    field: Option<String>,
+    description: Option<String>,
+}
+
+/// Reads the error object of an answer, as far as it goes.
+pub(super) fn read(fault: RpcFault<'_>) -> RemoteError {
+    let details = fault.data.and_then(|data| serde_json::from_str::<Vec<&RawValue>>(data.get()).ok());
+    let code = fault.code.unwrap_or_default();
+    let message = fault.message.unwrap_or_default();
+    let mut error = RemoteError { kind: kind_of(code), code, message, ..RemoteError::default() };
+    for detail in details.into_iter().flatten() {
+        let Ok(detail) = serde_json::from_str::<Detail>(detail.get()) else { continue };
+        error.reason = error.reason.or(detail.reason);
+        error.hint = error.hint.or(detail.metadata.and_then(|metadata| metadata.hint));
+        let violations = detail.field_violations.into_iter().flatten();
+        error.violations.extend(violations.map(|DetailViolation { field, description }| FieldViolation {
+            field: field.unwrap_or_default(),
+            description: description.unwrap_or_default(),
+        }));
+    }
+    error
+}

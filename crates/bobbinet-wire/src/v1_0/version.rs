@@ -1,0 +1,45 @@
+//! 1.0 as a dialect: what it is called, and how it spells the fields of an object.
+
+use std::borrow::Cow;
+
+use crate::{dialect::Dialect, faults};
+
+/// What stands in the `A2A-Version` header and in cards.
+pub const VERSION: &str = "1.0";
+
+/// What cards call this binding.
+pub const BINDING: &str = "JSONRPC";
+
+/// Whether this names 1.0. A patch number is not to matter, though nobody should write one (specification section 3.6).
+pub fn is_version(text: &str) -> bool {
+    text.strip_prefix(VERSION).is_some_and(|patch| patch.is_empty() || patch.starts_with('.'))
+}
+
+/// The dialect of this module.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct V1_0;
+
+/// A place in what is read in 1.0.
+pub(super) type At<'p> = faults::At<'p, V1_0>;
+
+impl Dialect for V1_0 {
+    fn field_name(key: &str) -> Cow<'_, str> {
+        camel(key)
+    }
+}
+
+/// ProtoJSON readers take a field by its JSON name and by its name in the proto file.
+fn camel(name: &str) -> Cow<'_, str> {
+    if !name.contains('_') {
+        return Cow::Borrowed(name);
+    }
+    let mut camel = String::with_capacity(name.len());
+    let mut words = name.split('_');
+    camel.extend(words.next());
+    for word in words {
+        let mut letters = word.chars();
+        camel.extend(letters.next().map(|first| first.to_ascii_uppercase()));
+        camel.push_str(letters.as_str());
+    }
+    Cow::Owned(camel)
+}
