@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use crate::{Query, StoreError};
 
 /// The place of a stream in a list: newest status first, then the stream that began last.
-pub(crate) type Place = (Reverse<Timestamp>, Reverse<u64>);
+pub(crate) type ListPosition = (Reverse<Timestamp>, Reverse<u64>);
 
 /// How much of the filters' hash is kept: enough that no two queries of one caller meet by accident.
 const FILTERS_LENGTH: usize = 8;
@@ -33,7 +33,7 @@ pub(crate) fn write(filters: Filters, status_at: Timestamp, born: u64) -> String
 }
 
 /// The place after which the page that `query` asks for begins; `None` for the first page.
-pub(crate) fn read(query: &Query) -> Result<Option<Place>, StoreError> {
+pub(crate) fn read(query: &Query) -> Result<Option<ListPosition>, StoreError> {
     let Some(token) = &query.page_token else { return Ok(None) };
     let bytes = from_hex(token).ok_or(StoreError::BadPageToken)?;
     let (made_for, place) = bytes.split_at(FILTERS_LENGTH);

@@ -40,7 +40,7 @@ pub(super) struct Blobs {
 
 /// A blob that is kept for as long as this lives.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct HeldBlob {
     blobs: Arc<Blobs>,
     pub(super) name: BlobName,
 }
@@ -58,7 +58,7 @@ impl Blobs {
     }
 
     /// Keeps a value. When this returns it survives what the store's durability says.
-    pub(super) fn write(self: &Arc<Self>, value: &[u8]) -> io::Result<Held> {
+    pub(super) fn write(self: &Arc<Self>, value: &[u8]) -> io::Result<HeldBlob> {
         let name = BlobName { sha256: Sha256::digest(value).into(), length: value.len() as u64 };
         let held = self.hold(name);
         let path = self.path(&name.sha256);
@@ -122,9 +122,9 @@ impl Blobs {
         Ok(())
     }
 
-    fn hold(self: &Arc<Self>, name: BlobName) -> Held {
+    fn hold(self: &Arc<Self>, name: BlobName) -> HeldBlob {
         *self.lock().entry(name.sha256).or_default() += 1;
-        Held { blobs: self.clone(), name }
+        HeldBlob { blobs: self.clone(), name }
     }
 
     fn path(&self, sha256: &[u8; 32]) -> PathBuf {
@@ -142,7 +142,7 @@ impl Blobs {
     }
 }
 
-impl Drop for Held {
+impl Drop for HeldBlob {
     fn drop(&mut self) {
         let mut held = self.blobs.lock();
         if let Some(count) = held.get_mut(&self.name.sha256) {

@@ -14,14 +14,14 @@ pub(super) const ROOT: Name = Name(u32::MAX);
 /// The texts by number. A text within one tenant is another one than the same text within another.
 #[derive(Debug, Default)]
 pub(super) struct Interner {
-    slots: Vec<Slot>,
+    slots: Vec<TextSlot>,
     free: Vec<Name>,
     /// By scope and text.
     known: RankedList,
 }
 
 #[derive(Debug)]
-struct Slot {
+struct TextSlot {
     text: Text<Arc<str>>,
     scope: Name,
     uses: u32,
@@ -77,7 +77,7 @@ impl Interner {
             self.slots[name.0 as usize].uses += 1;
             return name;
         }
-        let slot = Slot { text: Text::of(text).keep(), scope, uses: 1 };
+        let slot = TextSlot { text: Text::of(text).keep(), scope, uses: 1 };
         let name = match self.free.pop() {
             Some(name) => {
                 self.slots[name.0 as usize] = slot;
@@ -100,7 +100,7 @@ impl Interner {
         if slot.uses > 0 {
             return;
         }
-        let Slot { text, scope, .. } = &self.slots[name.0 as usize];
+        let TextSlot { text, scope, .. } = &self.slots[name.0 as usize];
         let text = text.borrow();
         let was_known = self.known.remove(name.0, |slot| is_before(&self.slots[slot as usize], *scope, &text));
         assert!(was_known, "what has a name is known");
@@ -109,7 +109,7 @@ impl Interner {
     }
 }
 
-fn is_before(slot: &Slot, scope: Name, text: &Text<&str>) -> bool {
+fn is_before(slot: &TextSlot, scope: Name, text: &Text<&str>) -> bool {
     (slot.scope, &slot.text.borrow()) < (scope, text)
 }
 
@@ -197,7 +197,7 @@ mod tests {
         check("01939f3c-7d2e-7000-8000-01234567-9ab", false);
         check("01939f3c-7d2e-7000-8000-0123456789é", false);
         check("", false);
-        assert_eq!(size_of::<Slot>(), 32);
+        assert_eq!(size_of::<TextSlot>(), 32);
     }
 
     proptest! {
