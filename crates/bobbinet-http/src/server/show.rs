@@ -81,18 +81,18 @@ fn question(question: &Question) -> Value {
     json!({ "kind": kind, "text": question.message.text(), "schema": question.schema })
 }
 
-fn call(ledger: &CallRecord) -> Value {
+fn call(record: &CallRecord) -> Value {
     json!({
-        "call": ledger.call.0,
-        "skill": ledger.skill,
-        "effect": ledger.effect.as_str(),
-        "attempts": ledger.attempt,
-        "outcome": ledger.settlement.map(outcome),
+        "call": record.call.0,
+        "skill": record.skill,
+        "effect": record.effect.as_str(),
+        "attempts": record.attempt,
+        "outcome": record.settlement.map(outcome),
     })
 }
 
-fn outcome(settlement: CallOutcome) -> &'static str {
-    match settlement {
+fn outcome(outcome: CallOutcome) -> &'static str {
+    match outcome {
         CallOutcome::Done => "done",
         CallOutcome::Failed => "failed",
         CallOutcome::Unknown => "unknown",

@@ -46,7 +46,7 @@ impl Durability {
 pub struct SledOptions {
     /// The folder; it is made if it is not there.
     pub path: PathBuf,
-    /// How much of the data sled keeps in memory, in bytes. sled takes it as a wish.
+    /// How much of the data sled keeps in memory, in bytes. sled takes it as a hint.
     pub cache_bytes: u64,
     /// What an acknowledged commit survives.
     pub durability: Durability,
