@@ -128,7 +128,7 @@ impl Blobs {
     }
 
     fn path(&self, sha256: &[u8; 32]) -> PathBuf {
-        let name: String = sha256.iter().map(|byte| format!("{byte:02x}")).collect();
+        let name = hex::encode(sha256);
         self.folder.join(&name[..2]).join(name)
     }
 
@@ -155,13 +155,7 @@ impl Drop for HeldBlob {
 }
 
 fn sha256_of(path: &Path) -> Option<[u8; 32]> {
-    let name = path.file_name()?.to_str()?;
-    if name.len() != 64 || !name.is_ascii() {
-        return None;
-    }
     let mut sha256 = [0; 32];
-    for (at, byte) in sha256.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&name[2 * at..2 * at + 2], 16).ok()?;
-    }
+    hex::decode_to_slice(path.file_name()?.to_str()?, &mut sha256).ok()?;
     Some(sha256)
 }

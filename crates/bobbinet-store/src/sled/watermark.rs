@@ -95,7 +95,7 @@ impl Watermark {
 
     pub(super) fn text(&self) -> String {
         let Self { identity, last, group, opened, durability, tears } = self;
-        let identity: String = identity.iter().map(|byte| format!("{byte:02x}")).collect();
+        let identity = hex::encode(identity);
         let tears: Vec<String> =
             tears.iter().map(|Tear { after, newest, bytes }| format!("{after}:{newest}:{bytes}")).collect();
         let tears = if tears.is_empty() { "-".to_owned() } else { tears.join(",") };
@@ -111,13 +111,8 @@ fn parse(text: &str) -> Option<Watermark> {
     }
     let words: Vec<&str> = line.strip_prefix(BEGINNING)?.split(' ').collect();
     let [identity, last, group, opened, durability, tears] = words[..] else { return None };
-    if identity.len() != 32 || !identity.is_ascii() {
-        return None;
-    }
     let mut bytes = [0; 16];
-    for (at, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&identity[2 * at..2 * at + 2], 16).ok()?;
-    }
+    hex::decode_to_slice(identity, &mut bytes).ok()?;
     Some(Watermark {
         identity: bytes,
         last: last.parse().ok()?,
