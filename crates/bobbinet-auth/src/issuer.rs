@@ -8,8 +8,6 @@ use jsonwebtoken::DecodingKey;
 
 pub use jsonwebtoken::Algorithm;
 
-use crate::{KeyRing, NODE_ISSUER, NODE_OWNER};
-
 /// A key that signatures are checked with, for one algorithm: a key that served two could be tricked into the weaker one (RFC 8725
 /// section 3.1).
 pub struct VerifyingKey {
@@ -68,18 +66,4 @@ pub struct Issuer {
     pub prefix: String,
     /// The tenant of all its subjects; `None` if each token says its own.
     pub tenant: Option<Tenant>,
-}
-
-impl Issuer {
-    /// The node itself, with its own keys.
-    pub fn node(keys: Arc<KeyRing>) -> Self {
-        Self {
-            name: NODE_ISSUER.to_owned(),
-            keys,
-            algorithms: vec![Algorithm::EdDSA],
-            owner: Some(NODE_OWNER.to_owned()),
-            prefix: String::new(),
-            tenant: None,
-        }
-    }
 }

@@ -41,7 +41,7 @@ pub enum KeysError {
     /// The folder cannot be made, listed or synced.
     #[error("opening the key folder {}", path.display())]
     Folder {
-        /// The folder.
+        /// The folder of the keys.
         path: PathBuf,
         /// What the system said.
         source: io::Error,
@@ -49,7 +49,7 @@ pub enum KeysError {
     /// A key file cannot be read or written.
     #[error("reading or writing the key file {}", path.display())]
     File {
-        /// The file.
+        /// The file that it is about.
         path: PathBuf,
         /// What the system said.
         source: io::Error,
@@ -57,41 +57,41 @@ pub enum KeysError {
     /// Others could put a key of theirs into the folder, and with it call themselves the owner.
     #[error("others can write to the key folder (mode {mode:03o}): run `chmod 700 {}`", path.display())]
     FolderOpen {
-        /// The folder.
+        /// The folder of the keys.
         path: PathBuf,
-        /// Its permissions.
+        /// The permissions that it has.
         mode: u32,
     },
     /// Others can read a private key.
     #[error("others can read the key file (mode {mode:03o}): run `chmod 600 {}`", path.display())]
     FileOpen {
-        /// The file.
+        /// The file of the key.
         path: PathBuf,
-        /// Its permissions.
+        /// The permissions that it has.
         mode: u32,
     },
     /// A file that the folder's owner has not put there, or no file at all.
     #[error("{} is no file of the one whom the key folder belongs to: move it out of the key folder", path.display())]
     NotOwn {
-        /// The file.
+        /// The file that does not belong there.
         path: PathBuf,
     },
     /// A file that holds something else than its name promises.
     #[error("{} is not an Ed25519 key with the id in its name: move it out of the key folder", path.display())]
     NotAKey {
-        /// The file.
+        /// The file that is no key.
         path: PathBuf,
     },
     /// A folder without a key.
     #[error("there is no key in {}; a node makes one when it first starts", path.display())]
     None {
-        /// The folder.
+        /// The folder that was looked into.
         path: PathBuf,
     },
     /// [`KEYS_MAX`] is reached.
     #[error("there are {KEYS_MAX} keys in {} already: remove old ones", path.display())]
     TooMany {
-        /// The folder.
+        /// The folder that is full.
         path: PathBuf,
     },
     /// The system gave no randomness for a new key.
@@ -114,7 +114,7 @@ pub struct KeyDescription {
 struct Ring {
     /// Grows with every change of the set of keys; what was verified under another one must be verified again.
     generation: u64,
-    /// Oldest first.
+    /// Oldest first: the last one signs.
     keys: Vec<Arc<Key>>,
 }
 

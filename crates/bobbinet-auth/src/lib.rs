@@ -1,16 +1,18 @@
-//! Who are you, and what may you: the node's keys, tokens made with them, their verification, and policy.
+//! Who calls, and what he may do: the node's keys, tokens made with them, their verification, and policy.
 //!
 //! A token is a JWT (RFC 9068); the node signs its own with Ed25519. [`KeyRing`] holds a node's keys, [`mint()`] makes a token with the
-//! current one, a [`Verifier`] turns a token of one of its [`Issuer`]s into a [`bobbinet_core::Caller`] or says why not, and [`Policy`] decides what
-//! that caller may do. Who can read the key folder is the node's owner (DESIGN section 9).
+//! current one, a [`Verifier`] turns a token of one of its [`Issuer`]s into a [`bobbinet_core::Caller`] or says why not, and [`Policy`]
+//! decides what that caller may do. Who can read the key folder is the node's owner.
+//!
+//! It must not know HTTP beyond the text of an `Authorization` header, nor tasks, nor any store. Begin with [`Verifier`].
 
-mod cache;
 mod issuer;
 mod keys;
 mod mint;
 mod owner;
 mod policy;
 mod rejected;
+mod token_cache;
 mod verify;
 
 pub use issuer::{Algorithm, Issuer, KeySet, VerifyingKey};

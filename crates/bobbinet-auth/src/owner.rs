@@ -1,10 +1,10 @@
-//! The node's owner: whoever can read its key folder.
+//! The node as an issuer of tokens, and its owner: whoever can read its key folder.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use bobbinet_core::{Principal, Tenant, Timestamp};
 
-use crate::{Claims, KeyRing, LIFETIME_DEFAULT, MintError, mint};
+use crate::{Algorithm, Claims, Issuer, KeyRing, LIFETIME_DEFAULT, MintError, mint};
 
 /// The folder of a node's keys, in its data folder.
 pub const KEYS_FOLDER: &str = "keys";
@@ -17,6 +17,20 @@ pub const NODE_OWNER: &str = "node-owner";
 
 /// The tenant of the node's owner, and the only one until an operator names others.
 pub const NODE_TENANT: &str = "local";
+
+impl Issuer {
+    /// The node itself, with its own keys.
+    pub fn node(keys: Arc<KeyRing>) -> Self {
+        Self {
+            name: NODE_ISSUER.to_owned(),
+            keys,
+            algorithms: vec![Algorithm::EdDSA],
+            owner: Some(NODE_OWNER.to_owned()),
+            prefix: String::new(),
+            tenant: None,
+        }
+    }
+}
 
 /// A token of the owner of the node with this data folder, for one audience and five minutes. How a program on the same
 /// machine, which can read the folder, calls the node without a word of configuration.

@@ -44,9 +44,9 @@ impl fmt::Display for Action<'_> {
 pub struct Denied {
     /// The rule that decided.
     pub rule: &'static str,
-    /// Who asked.
+    /// The caller that it was said to.
     pub principal: Principal,
-    /// For what, in words.
+    /// What he wanted to do, in words.
     pub action: String,
 }
 
@@ -55,7 +55,7 @@ pub trait Rules: fmt::Debug + Send + Sync + 'static {
     /// Whether this caller may do this.
     ///
     /// # Errors
-    /// Why not.
+    /// The rule that says no, and what would be allowed.
     fn allows(&self, caller: &Caller, action: Action<'_>) -> Result<(), Denied>;
 
     /// The rule by which this caller may do nothing at all, if there is one.
@@ -87,7 +87,7 @@ impl Rules for OwnerOnly {
 }
 
 impl Policy {
-    /// These rules.
+    /// A policy of these rules.
     pub fn new(rules: impl Rules) -> Self {
         Self(Arc::new(rules))
     }
@@ -105,7 +105,7 @@ impl Policy {
     /// Whether this caller may do this.
     ///
     /// # Errors
-    /// Why not.
+    /// The rule that says no, and what would be allowed.
     pub fn allows(&self, caller: &Caller, action: Action<'_>) -> Result<(), Denied> {
         self.0.allows(caller, action)
     }

@@ -39,10 +39,10 @@ pub enum Rejected {
     /// A claim that must be there is not.
     #[error("the token has no {0}")]
     MissingClaim(&'static str),
-    /// Another issuer's.
+    /// Its issuer is none whose tokens are taken.
     #[error("the token is of another issuer, {found:?}")]
     WrongIssuer {
-        /// Its issuer.
+        /// The `iss` that it has.
         found: String,
     },
     /// For another agent, or for several (RFC 8725 section 3.9).

@@ -9,7 +9,7 @@ use serde::{
     de::{DeserializeOwned, IgnoredAny},
 };
 
-use crate::{Algorithm, Issuer, LIFETIME_MAX, Rejected, VerifyingKey, cache::Cache};
+use crate::{Algorithm, Issuer, LIFETIME_MAX, Rejected, VerifyingKey, token_cache::TokenCache};
 
 /// Bytes of a token: a dozen times the length of ours, and looked at before anything is decoded.
 pub const TOKEN_LENGTH_MAX: usize = 8 << 10;
@@ -39,14 +39,14 @@ impl Default for VerifierConfig {
 pub struct Verifier {
     config: VerifierConfig,
     issuers: Vec<Issuer>,
-    cache: Cache<Verified>,
+    cache: TokenCache<Verified>,
 }
 
 impl Verifier {
     /// A verifier that takes the tokens of these issuers.
     pub fn new(config: VerifierConfig, issuers: Vec<Issuer>) -> Self {
         crate::install();
-        let cache = Cache::new(config.cached_tokens_max);
+        let cache = TokenCache::new(config.cached_tokens_max);
         Self { config, issuers, cache }
     }
 

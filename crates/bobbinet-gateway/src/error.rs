@@ -3,8 +3,6 @@
 use bobbinet_auth::Denied;
 use bobbinet_engine::EngineError;
 
-use crate::Full;
-
 /// Why an operation was not done.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum GatewayError {
@@ -14,7 +12,7 @@ pub enum GatewayError {
     /// There is no such task for this caller: a stranger's is as if it were not there.
     #[error("there is no such task")]
     NotFound,
-    /// There is no place for it now.
+    /// A limit is reached: there is room for it later.
     #[error("a limit is reached: {0:?}")]
     Full(Full),
     /// What has ended is not followed any more.
@@ -34,10 +32,19 @@ pub enum GatewayError {
 /// What A2A has and this node has not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unsupported {
-    /// Webhooks.
+    /// Webhooks that are told of a task's events.
     PushNotifications,
     /// A card for known callers.
     ExtendedCard,
+}
+
+/// Why nothing more is taken on now, with the name of the limit that is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Full {
+    /// The whole node is at its limit.
+    Node(&'static str),
+    /// This caller is.
+    Caller(&'static str),
 }
 
 impl From<Full> for GatewayError {

@@ -12,8 +12,8 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Full, GatewayError, GatewayLimits, Place, Resume, TaskPages, TaskStream, Unsupported,
-    admission::{Admission, StreamPlace},
+    AdmissionPermit, Full, GatewayError, GatewayLimits, Resume, TaskPages, TaskStream, Unsupported,
+    admission::{Admission, StreamPermit},
 };
 
 /// How long a request waits for an agent that is starting: less than the five seconds after which the most used client library
@@ -37,7 +37,7 @@ pub struct GatewaySetup {
     pub stop: CancellationToken,
 }
 
-/// The door to the agents of one node.
+/// What all callers of the agents of one node go through, whatever protocol they speak.
 #[derive(Debug)]
 pub struct Gateway {
     engine: Engine,
@@ -51,9 +51,9 @@ pub struct Gateway {
 /// Who asks, which agent, and what came with the request beside the operation.
 #[derive(Clone, Debug)]
 pub struct RequestContext<'a> {
-    /// Who.
+    /// Who asks.
     pub caller: &'a Caller,
-    /// Whom.
+    /// The agent that is asked.
     pub agent: &'a AgentName,
     /// The skill that the request names outside of its message.
     pub skill: Option<SkillId>,
@@ -66,7 +66,7 @@ pub struct RequestContext<'a> {
 /// All that is known of a task, for the node's owner.
 #[derive(Debug)]
 pub struct TaskRecord {
-    /// As it stands.
+    /// The task as it stands.
     pub task: Arc<Task>,
     /// Every line of its log, with the version that it led to.
     pub log: Vec<(u64, Kept)>,
@@ -89,11 +89,11 @@ impl Gateway {
         Arc::new(Self { engine, policy, admission: Admission::new(&limits), wait_max, drain, stop })
     }
 
-    /// A place for one request, to be taken before its body is read.
+    /// A permit for one request, to be taken before its body is read.
     ///
     /// # Errors
     /// If all are taken.
-    pub fn admit(&self) -> Result<Place, Full> {
+    pub fn admit(&self) -> Result<AdmissionPermit, Full> {
         self.admission.request()
     }
 
@@ -133,7 +133,7 @@ impl Gateway {
         }
     }
 
-    /// Says something to an agent, and returns the task when it has ended or asks, or at once if the caller wants that. `place` is
+    /// Says something to an agent, and returns the task when it has ended or asks, or at once if the caller wants that. `permit` is
     /// given back as soon as there is nothing to do but wait.
     ///
     /// # Errors
@@ -142,17 +142,17 @@ impl Gateway {
         &self,
         context: &RequestContext<'_>,
         params: Box<SendParams>,
-        place: Place,
+        permit: AdmissionPermit,
     ) -> Result<Arc<Task>, GatewayError> {
         self.allow_send(context, &params)?;
         if params.configuration.return_immediately {
             let handle = self.submit(context, params).await?;
             return Ok(handle.accepted().await?);
         }
-        // The place to wait in is taken before anything is done: once the task is kept, there is no refusing.
+        // The permit to wait is taken before anything is done: once the task is kept, there is no refusing.
         let _waiting = self.admission.wait()?;
         let handle = self.submit(context, params).await?;
-        drop(place);
+        drop(permit);
         self.wait(context, &handle).await
     }
 
@@ -166,13 +166,17 @@ impl Gateway {
         params: Box<SendParams>,
     ) -> Result<TaskStream, GatewayError> {
         self.allow_send(context, &params)?;
-        let place = self.stream_place(context)?;
+        let permit = self.stream_permit(context)?;
         let is_new = params.task.is_none();
         let handle = self.submit(context, params).await?;
         let task = handle.accepted().await?;
         let follower = handle.follow();
         // A new task's first event is the task itself.
-        Ok(if is_new { TaskStream::begun(&task, follower, place) } else { TaskStream::answered(task, follower, place) })
+        Ok(if is_new {
+            TaskStream::begun(&task, follower, permit)
+        } else {
+            TaskStream::answered(task, follower, permit)
+        })
     }
 
     /// Follows a task: from where a reader was that comes back, else from the task as it stands.
@@ -187,23 +191,25 @@ impl Gateway {
     ) -> Result<TaskStream, GatewayError> {
         self.allow(context, Action::Subscribe(context.agent), Denial::NotFound)?;
         let id = task_id(&params.id)?;
-        let place = self.stream_place(context)?;
+        let permit = self.stream_permit(context)?;
         let (engine, caller, agent) = (&self.engine, context.caller, context.agent);
         Ok(match resume {
             Some(Resume::After(generation)) => match engine.resume(caller, agent, &id, generation).await? {
-                Resumed::After(follower) => TaskStream::after(&*engine.get(caller, agent, &id).await?, follower, place),
-                Resumed::Resync(task, follower) => TaskStream::resync(task, follower, place),
+                Resumed::After(follower) => {
+                    TaskStream::after(&*engine.get(caller, agent, &id).await?, follower, permit)
+                }
+                Resumed::Resync(task, follower) => TaskStream::resync(task, follower, permit),
             },
             Some(Resume::Unreadable) => {
                 let (task, follower) = engine.follow(caller, agent, &id).await?;
-                TaskStream::resync(task, follower, place)
+                TaskStream::resync(task, follower, permit)
             }
             None => {
                 let (task, follower) = engine.follow(caller, agent, &id).await?;
                 if task.state.is_terminal() {
                     return Err(GatewayError::Ended);
                 }
-                TaskStream::after_snapshot(task, follower, place)
+                TaskStream::after_snapshot(task, follower, permit)
             }
         })
     }
@@ -351,7 +357,7 @@ impl Gateway {
         tokio::select! { biased; () = limit => {}, () = stopped => {} }
     }
 
-    fn stream_place(&self, context: &RequestContext<'_>) -> Result<StreamPlace, GatewayError> {
+    fn stream_permit(&self, context: &RequestContext<'_>) -> Result<StreamPermit, GatewayError> {
         Ok(self.admission.stream(context.caller)?)
     }
 }

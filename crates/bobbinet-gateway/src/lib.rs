@@ -1,7 +1,7 @@
-//! The one door below all edges: may this caller do this to this agent, with these arguments? Then the engine is asked.
+//! What every edge goes through: may this caller do this to this agent, with these arguments? Then the engine is asked.
 //!
-//! Operations come in as values of the core, tasks and streams of events go out the same way: nothing here knows JSON-RPC, HTTP, MCP or
-//! any wire version. An edge (JSON-RPC today) decodes, says who calls, asks the [`Gateway`], and encodes what it is given. So what
+//! Operations come in as values of the core, tasks and streams of events go out the same way: nothing here may know JSON-RPC, HTTP, MCP
+//! or any wire version. An edge (JSON-RPC today) decodes, says who calls, asks the [`Gateway`], and encodes what it is given. So what
 //! every binding must do alike is done here once: policy, limits, how long a send waits, and what a stream tells.
 //!
 //! Begin with [`Gateway`].
@@ -14,8 +14,8 @@ mod pages;
 mod shares;
 mod stream;
 
-pub use admission::{Full, Place};
-pub use error::{GatewayError, Unsupported};
+pub use admission::AdmissionPermit;
+pub use error::{Full, GatewayError, Unsupported};
 pub use gateway::{Gateway, GatewaySetup, RequestContext, START_WAIT_MAX, TaskRecord};
 pub use limits::GatewayLimits;
 pub use pages::TaskPages;

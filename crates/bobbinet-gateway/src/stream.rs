@@ -5,14 +5,14 @@ use std::sync::Arc;
 use bobbinet_core::{ContextId, Event, Generation, State, Task, TaskId};
 use bobbinet_engine::{EngineError, Follower, PublicEvent};
 
-use crate::admission::StreamPlace;
+use crate::admission::StreamPermit;
 
 /// Where a reader that comes back says it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resume {
     /// It has all up to this generation.
     After(Generation),
-    /// It was told no such place by us.
+    /// What it says is no generation: it was not told so by us.
     Unreadable,
 }
 
@@ -32,7 +32,7 @@ enum Until {
 pub enum StreamItem {
     /// The whole task as it stands. `is_resync`: because the reader's cursor is none of ours, or what followed it is gone.
     Task {
-        /// The task.
+        /// The task with everything that has happened to it.
         task: Arc<Task>,
         /// Whether the reader asked for something else.
         is_resync: bool,
@@ -56,11 +56,11 @@ pub struct TaskStream {
     /// The first question that can end the stream: what was asked before has been answered already, and is told as what it is.
     asks_from: Generation,
     is_over: bool,
-    _place: StreamPlace,
+    _permit: StreamPermit,
 }
 
 impl TaskStream {
-    fn new(task: &Task, follower: Follower, place: StreamPlace) -> Self {
+    fn new(task: &Task, follower: Follower, permit: StreamPermit) -> Self {
         Self {
             task: task.id,
             context: task.context.clone(),
@@ -70,44 +70,44 @@ impl TaskStream {
             until: Until::End,
             asks_from: asks_from(task),
             is_over: false,
-            _place: place,
+            _permit: permit,
         }
     }
 
     /// What a message comes to that has begun a task: all that happens to it from its submission on, until it asks.
-    pub(crate) fn begun(task: &Task, follower: Follower, place: StreamPlace) -> Self {
-        Self { until: Until::Question, ..Self::new(task, follower, place) }
+    pub(crate) fn begun(task: &Task, follower: Follower, permit: StreamPermit) -> Self {
+        Self { until: Until::Question, ..Self::new(task, follower, permit) }
     }
 
     /// What a message comes to that has answered a task: the task as it stands, then what comes after that, until it asks.
-    pub(crate) fn answered(task: Arc<Task>, follower: Follower, place: StreamPlace) -> Self {
-        let begun = Self::begun(&task, follower, place);
+    pub(crate) fn answered(task: Arc<Task>, follower: Follower, permit: StreamPermit) -> Self {
+        let begun = Self::begun(&task, follower, permit);
         Self { snapshot: Some((task, false)), ..begun }
     }
 
     /// What comes after the follower's cursor, and nothing else.
-    pub(crate) fn after(task: &Task, follower: Follower, place: StreamPlace) -> Self {
-        Self::new(task, follower, place)
+    pub(crate) fn after(task: &Task, follower: Follower, permit: StreamPermit) -> Self {
+        Self::new(task, follower, permit)
     }
 
     /// The task as it stands, then what comes after that.
-    pub(crate) fn after_snapshot(task: Arc<Task>, follower: Follower, place: StreamPlace) -> Self {
-        let stream = Self::new(&task, follower, place);
+    pub(crate) fn after_snapshot(task: Arc<Task>, follower: Follower, permit: StreamPermit) -> Self {
+        let stream = Self::new(&task, follower, permit);
         Self { snapshot: Some((task, false)), ..stream }
     }
 
     /// The same for a reader whose cursor is none of ours.
-    pub(crate) fn resync(task: Arc<Task>, follower: Follower, place: StreamPlace) -> Self {
-        let stream = Self::new(&task, follower, place);
+    pub(crate) fn resync(task: Arc<Task>, follower: Follower, permit: StreamPermit) -> Self {
+        let stream = Self::new(&task, follower, permit);
         Self { snapshot: Some((task, true)), ..stream }
     }
 
-    /// The task.
+    /// The id of the task that is followed.
     pub fn task(&self) -> &TaskId {
         &self.task
     }
 
-    /// The task's context.
+    /// The context that the task belongs to.
     pub fn context(&self) -> &ContextId {
         &self.context
     }

@@ -213,7 +213,7 @@ async fn a_stream_of_a_message_ends_with_the_next_question_and_a_subscription_do
 
     let subscribe = || SubscribeParams { id: task.id.to_string(), ..SubscribeParams::default() };
     let full = node.gateway.subscribe(&node.context(), subscribe(), None).await.unwrap_err();
-    assert!(matches!(full, GatewayError::Full(_)), "the place is held as long as the stream: {full:?}");
+    assert!(matches!(full, GatewayError::Full(_)), "the permit is held as long as the stream: {full:?}");
     drop(stream);
     let mut stream = node.gateway.subscribe(&node.context(), subscribe(), None).await.unwrap();
     assert!(

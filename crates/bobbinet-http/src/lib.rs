@@ -1,8 +1,10 @@
 //! A2A over HTTP: the server that agents are found and called at, and a client that calls one.
 //!
-//! The server is a [`Site`]: the agents of one engine, each at its URL, with their cards, their JSON-RPC endpoint and their
-//! streams; [`serve`] runs it on a listener until it is told to stop. The [`client`] sends, streams, resumes, gets,
-//! lists and cancels. Neither knows how a message looks as bytes: that is `bobbinet-wire`'s.
+//! A [`Server`] is the agents of one engine, each at its URL, with their cards, their JSON-RPC endpoint and their streams; [`serve`] runs
+//! it on a listener until it is told to stop. The [`client`] sends, streams, resumes, gets, lists and cancels.
+//!
+//! Neither may know how a message looks as bytes, which is `bobbinet-wire`'s, nor who may do what, which is the gateway's, nor MCP, nor
+//! any store. Begin with `server/router.rs`, which has all URLs, and follow a request through `server/rpc.rs` and `server/call.rs`.
 
 pub mod client;
 mod limits;
@@ -10,7 +12,7 @@ pub mod server;
 
 pub use client::{Client, ClientError, ClientOptions, Credentials, SendOptions, TaskStream};
 pub use limits::HttpLimits;
-pub use server::{Mount, Site, SiteError, SiteSetup, serve};
+pub use server::{Mount, Server, ServerSetup, SetupError, serve};
 
 /// Stands as `true` in the metadata of a task that a stream sends although it was asked to go on after an event: the event's id
 /// is none of this task's, or what followed it is gone. The reader takes the task as it stands and goes on from there.

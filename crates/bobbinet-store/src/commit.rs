@@ -87,7 +87,7 @@ impl Commit {
 /// What happens to one stream, on the condition that it is still at `expected`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// Which stream.
+    /// The stream that it extends, or begins.
     pub stream: StreamId,
     /// Where the writer saw it: the number of its records so far. Zero for a stream that does not exist.
     pub expected: Version,

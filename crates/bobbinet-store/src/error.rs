@@ -10,9 +10,9 @@ pub enum CommitError {
     /// Somebody else was first. Nothing was kept.
     #[error("{stream} is at version {actual:?}, no longer where the writer saw it")]
     Conflict {
-        /// Which stream.
+        /// The first stream of the commit that is not where its step expected it.
         stream: StreamId,
-        /// Where it is.
+        /// The version that it has.
         actual: Version,
     },
     /// The idempotency key is known. Nothing was kept.
@@ -20,15 +20,15 @@ pub enum CommitError {
     Duplicate {
         /// The stream of the first step of the commit that used it.
         stream: StreamId,
-        /// What was asked then.
+        /// SHA-256 of what was asked then: another one means that the key was used for two things.
         body_hash: [u8; 32],
     },
     /// A bound of the store is reached. Nothing was kept.
     #[error("{what} is reached: {max}")]
     Full {
-        /// Which.
+        /// The bound's name.
         what: &'static str,
-        /// The bound.
+        /// How many it allows.
         max: usize,
     },
     /// The store cannot keep anything now. Whether this was kept is not known.

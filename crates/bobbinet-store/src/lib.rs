@@ -1,14 +1,19 @@
-//! Where streams are kept: the [`Store`] trait, the embedded sled store, the memory store for tests, and the one
-//! conformance suite that every store passes.
+//! Keeps streams: the [`Store`] trait, the embedded store on sled, a store in memory for tests, and the one conformance suite
+//! that every store passes.
 //!
 //! A stream is an opaque id, a version and records. A store understands nothing but [`Summary`]: it compares numbers
-//! and keeps bytes. **The log is the truth, a wake-up is only a hint, every reader reads by cursor.**
+//! and keeps bytes, and must not know what a task, an agent or a caller is. **The log is the truth, a wake-up is only a hint,
+//! every reader reads by cursor.**
+//!
+//! Begin with [`Store`], then [`Memory`], which is written to be obviously right. The embedded store is `sled/`, with a map of
+//! its folder in `sled/mod.rs`.
 
 mod commit;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod crash;
 mod error;
+mod listing;
 mod memory;
 mod page_token;
 mod query;
@@ -24,8 +29,9 @@ pub use commit::{
     STEP_RECORDS_MAX, STEPS_MAX, STREAM_LENGTH_MAX, Step, TEXT_LENGTH_MAX, VERSION_MAX,
 };
 pub use error::{CommitError, StoreError};
+pub use listing::Listing;
 pub use memory::Memory;
-pub use query::{Census, Cursor, Listing, Query, Scope, Tail, TailEntry};
+pub use query::{Census, Cursor, Query, Scope, Tail, TailEntry};
 pub use sled::{
     CACHE_BYTES, Counts, Durability, ExportError, FREE_SPACE_MIN, OpenError, Report, SledOptions, SledStore, Tear,
     check, export, make_folder, salvage,
@@ -38,7 +44,7 @@ pub const INLINE_MAX: usize = 64 << 10;
 /// How late [`Store::changed`] may be when a hint was lost.
 pub const WAKE_MAX: std::time::Duration = std::time::Duration::from_secs(1);
 
-/// Durable streams.
+/// What keeps streams: appends to them, reads them back, lists them, and says when they grow.
 ///
 /// Dropping the future of any call is safe; of a dropped `commit` it is not known whether it was kept.
 #[async_trait]

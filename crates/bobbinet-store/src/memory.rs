@@ -22,13 +22,13 @@ use crate::{
 /// Keeps streams for as long as it lives.
 #[derive(Debug, Default)]
 pub struct Memory {
-    kept: Mutex<Kept>,
+    contents: Mutex<Contents>,
     wakes: Wakes,
     is_shared: bool,
 }
 
 #[derive(Debug)]
-struct Kept {
+struct Contents {
     streams: BTreeMap<StreamId, Stream>,
     idempotency: BTreeMap<(String, String), Remembered>,
     idempotency_keys_max: usize,
@@ -73,13 +73,13 @@ impl Memory {
     /// An empty store that remembers so many idempotency keys.
     #[must_use]
     pub fn with_idempotency_keys_max(idempotency_keys_max: usize) -> Self {
-        let kept = Mutex::new(Kept { idempotency_keys_max, ..Kept::default() });
-        Self { kept, ..Self::default() }
+        let contents = Mutex::new(Contents { idempotency_keys_max, ..Contents::default() });
+        Self { contents, ..Self::default() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Kept> {
+    fn lock(&self) -> MutexGuard<'_, Contents> {
         // Every change is checked before its first assignment, so a panic leaves nothing half-changed.
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -222,7 +222,7 @@ impl Store for Memory {
     }
 }
 
-impl Default for Kept {
+impl Default for Contents {
     fn default() -> Self {
         Self {
             streams: BTreeMap::new(),
@@ -234,7 +234,7 @@ impl Default for Kept {
     }
 }
 
-impl Kept {
+impl Contents {
     fn commit(&mut self, commit: Commit) -> Result<(), CommitError> {
         if let Some(asked) = &commit.idempotency {
             self.check_new(asked)?;

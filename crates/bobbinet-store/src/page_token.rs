@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use crate::{Query, StoreError};
 
 /// The place of a stream in a list: newest status first, then the stream that began last.
-pub(crate) type Place = (Reverse<Timestamp>, Reverse<u64>);
+pub(crate) type ListPosition = (Reverse<Timestamp>, Reverse<u64>);
 
 /// How much of the filters' hash is kept: enough that no two queries of one caller meet by accident.
 const FILTERS_LENGTH: usize = 8;
@@ -23,42 +23,24 @@ pub(crate) type Filters = [u8; FILTERS_LENGTH];
 
 /// The token of a page of a query that ended with the stream of this status and this first commit.
 pub(crate) fn write(filters: Filters, status_at: Timestamp, born: u64) -> String {
-    let mut text = String::with_capacity(2 * LENGTH);
-    for byte in filters.into_iter().chain(status_at.as_millis().to_be_bytes()).chain(born.to_be_bytes()) {
-        for digit in [byte >> 4, byte & 0xf] {
-            text.push(char::from_digit(u32::from(digit), 16).unwrap_or_default());
-        }
-    }
-    text
+    let mut token = Vec::with_capacity(LENGTH);
+    token.extend(filters);
+    token.extend(status_at.as_millis().to_be_bytes());
+    token.extend(born.to_be_bytes());
+    hex::encode(token)
 }
 
 /// The place after which the page that `query` asks for begins; `None` for the first page.
-pub(crate) fn read(query: &Query) -> Result<Option<Place>, StoreError> {
+pub(crate) fn read(query: &Query) -> Result<Option<ListPosition>, StoreError> {
     let Some(token) = &query.page_token else { return Ok(None) };
-    let bytes = from_hex(token).ok_or(StoreError::BadPageToken)?;
+    let mut bytes = [0; LENGTH];
+    hex::decode_to_slice(token, &mut bytes).map_err(|_| StoreError::BadPageToken)?;
     let (made_for, place) = bytes.split_at(FILTERS_LENGTH);
     if made_for != filters(query) {
         return Err(StoreError::BadPageToken);
     }
     let number = |at: usize| u64::from_be_bytes(place[at..at + 8].try_into().expect("eight bytes"));
     Ok(Some((Reverse(Timestamp::from_millis(number(0))), Reverse(number(8)))))
-}
-
-fn from_hex(token: &str) -> Option<[u8; LENGTH]> {
-    let digits = token.as_bytes();
-    if digits.len() != 2 * LENGTH {
-        return None;
-    }
-    let mut bytes = [0; LENGTH];
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        let digit = |d: u8| match d {
-            b'0'..=b'9' => Some(d - b'0'),
-            b'a'..=b'f' => Some(d - b'a' + 10),
-            _ => None,
-        };
-        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
-    }
-    Some(bytes)
 }
 
 /// What a query filters by. The size of the page is not part of it: it may change from page to page.

@@ -4,29 +4,26 @@ use std::sync::Arc;
 
 use bobbinet_core::{StreamId, Timestamp};
 
-use crate::{
-    Summary, Version,
-    page_token::{self, Filters},
-};
+use crate::{Summary, Version};
 
 /// Which streams to list. A field that is `None` does not filter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Query {
-    /// Whose installation. Always said: no list crosses tenants.
+    /// The installation. Always said: no list crosses tenants.
     pub tenant: String,
-    /// Whose.
+    /// The caller whose streams these are.
     pub owner: Option<String>,
-    /// Which agent's.
+    /// The agent that works on them.
     pub agent: Option<String>,
-    /// Of which context.
+    /// Streams of this context only.
     pub context: Option<String>,
-    /// In which state.
+    /// Streams whose summary has this state.
     pub state: Option<u8>,
     /// With a status no older than this.
     pub status_since: Option<Timestamp>,
     /// How many to give at most.
     pub page_size: usize,
-    /// Where the page before ended: what its [`Listing::next`] said. A text that is none is refused.
+    /// Where the page before ended: what its [`crate::Listing::next`] said. A text that is none is refused.
     pub page_token: Option<String>,
 }
 
@@ -45,56 +42,27 @@ impl Query {
     }
 }
 
-/// One page of a list, newest status first.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listing {
-    /// The page.
-    pub entries: Vec<(StreamId, Version, Summary)>,
-    /// How many match in all.
-    pub total: usize,
-    /// What makes a token of an entry: which query this answers, and when each entry's stream began.
-    pub(crate) filters: Filters,
-    pub(crate) borns: Vec<u64>,
-    /// Whether more match than there are here.
-    pub(crate) has_more: bool,
-}
-
-impl Listing {
-    /// Where the next page begins, if there is one. Opaque.
-    pub fn next(&self) -> Option<String> {
-        self.next_after(self.borns.len())
-    }
-
-    /// Where a page begins that goes on after so many of these entries; `None` if nothing follows, or if there are no such entries.
-    pub fn next_after(&self, count: usize) -> Option<String> {
-        let is_end = count >= self.borns.len() && !self.has_more;
-        let last = count.checked_sub(1).filter(|_| !is_end)?;
-        let ((_, _, summary), born) = self.entries.get(last).zip(self.borns.get(last))?;
-        Some(page_token::write(self.filters, summary.status_at, *born))
-    }
-}
-
 /// How many streams of one owner, of one agent and in one state there are.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Census {
-    /// Whose installation.
+    /// The installation that the streams belong to.
     pub tenant: Arc<str>,
-    /// Whose.
+    /// The caller whose streams are counted.
     pub owner: Arc<str>,
-    /// Which agent's.
+    /// The agent that works on them.
     pub agent: Arc<str>,
-    /// In which state.
+    /// The state that they are all in.
     pub state: u8,
-    /// So many.
+    /// How many streams there are.
     pub count: usize,
 }
 
 /// Whose commits to follow.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scope {
-    /// Whose installation; `None` for all.
+    /// The installation; `None` for all.
     pub tenant: Option<String>,
-    /// Of which context; `None` for all.
+    /// The context; `None` for all.
     pub context: Option<String>,
 }
 
@@ -128,6 +96,6 @@ pub struct Tail {
 pub struct TailEntry {
     /// Which stream grew.
     pub stream: StreamId,
-    /// To which version.
+    /// The version that it has reached.
     pub version: Version,
 }

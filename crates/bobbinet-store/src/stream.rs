@@ -27,7 +27,7 @@ impl Version {
 pub struct Record {
     /// Which format the body has. A reader refuses a newer one than it knows.
     pub format: u16,
-    /// The body.
+    /// What was recorded, in the writer's encoding.
     pub body: Bytes,
 }
 
@@ -38,24 +38,24 @@ pub struct Key(pub Bytes);
 /// A named value of a stream, as of a version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cell {
-    /// Its name.
+    /// What it is found by; a reader asks for all whose keys begin alike.
     pub key: Key,
     /// The version at which it got this value.
     pub version: Version,
-    /// The value.
+    /// What it was set to then.
     pub value: Bytes,
 }
 
 /// What a store knows of a stream: what it lists, counts and wakes by.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Summary {
-    /// Whose installation.
+    /// The installation: no list and no tail of one shows another's streams.
     pub tenant: Arc<str>,
-    /// Whose stream.
+    /// The caller whose stream it is.
     pub owner: Arc<str>,
-    /// Which agent's.
+    /// The agent that works on it.
     pub agent: Arc<str>,
-    /// Of which context.
+    /// The context that it belongs to.
     pub context: Arc<str>,
     /// A number for its state.
     pub state: u8,
@@ -95,7 +95,7 @@ pub enum Page {
     Records(Vec<Record>),
     /// What was asked for is gone; the first record that is left has this version.
     Trimmed {
-        /// It.
+        /// The oldest version that can still be read.
         first: Version,
     },
 }

@@ -14,10 +14,10 @@ use ipnet::IpNet;
 use tokio::time::Instant;
 
 use crate::{
-    client::parts::Parts,
     config::{parse_address, parse_network},
-    demo,
-    output::Format,
+    demo_servers,
+    format::Format,
+    parts::Parts,
 };
 
 const STYLES: Styles = Styles::styled()
@@ -131,7 +131,7 @@ pub(crate) enum Command {
     /// Run one MCP server as an agent, at the root of an address
     Agent(Agent),
     /// See tasks survive a kill -9, with three agents and an orchestrator
-    Demo(demo::Args),
+    Demo(Demo),
     /// Look at an agent's card
     #[command(subcommand)]
     Card(Card),
@@ -170,12 +170,12 @@ pub(crate) enum Command {
     },
     /// One of the demo's MCP servers, on standard input and output
     #[command(hide = true)]
-    DemoServer(demo::ServerArgs),
+    DemoServer(demo_servers::Args),
 }
 
 /// Where a node listens and keeps its data.
 #[derive(Debug, Args)]
-pub(crate) struct Place {
+pub(crate) struct NodeArgs {
     /// Where to listen [default: 127.0.0.1:7420]
     #[arg(long, value_name = "ADDRESS", env = "BOBBINET_LISTEN", hide_env_values = true, value_parser = address)]
     pub(crate) listen: Option<SocketAddr>,
@@ -202,6 +202,14 @@ pub(crate) struct Place {
     pub(crate) otlp: Option<String>,
 }
 
+/// How the demo is run.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Demo {
+    /// Leave the folder with the tasks, notes and logs in place
+    #[arg(long)]
+    pub(crate) keep: bool,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Up {
     /// A bobbinet.yaml or an mcp.json [default: the first that is there]
@@ -210,7 +218,7 @@ pub(crate) struct Up {
     #[arg(long)]
     pub(crate) strict: bool,
     #[command(flatten)]
-    pub(crate) place: Place,
+    pub(crate) node: NodeArgs,
 }
 
 #[derive(Debug, Args)]
@@ -219,7 +227,7 @@ pub(crate) struct Agent {
     #[arg(long, env = "BOBBINET_NAME", hide_env_values = true, value_parser = AgentName::parse)]
     pub(crate) name: Option<AgentName>,
     #[command(flatten)]
-    pub(crate) place: Place,
+    pub(crate) node: NodeArgs,
     /// A card that knows the server's tools: filesystem, memory, everything, or a file
     #[arg(long = "use", value_name = "CARD", env = "BOBBINET_USE", hide_env_values = true)]
     pub(crate) card: Option<String>,
@@ -254,7 +262,7 @@ pub(crate) struct Agent {
     pub(crate) command: Vec<String>,
 }
 
-/// Which agent.
+/// The agent that a command is about.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Target {
     /// The agent: its URL, its name on a node of this machine, or a file with its card [default: the one there is]

@@ -9,19 +9,22 @@ use std::{
 use bobbinet_core::{State, text};
 use serde::Serialize;
 
-use crate::output::{Format, Remark, remark};
+use crate::{
+    format::Format,
+    remark::{Remark, remark},
+};
 
 /// What went wrong, as programs tell it apart. The names and exit codes are those of the A2A project's CLI
 /// specification (appendix D); what is ours alone has a prefix of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Code {
-    /// Invalid arguments.
+    /// Something typed that is no command, or not one that can be done.
     Usage,
     /// No card at the given reference.
     CardNotFound,
     /// A card that cannot be used.
     CardInvalid,
-    /// Nobody answers.
+    /// Nobody answers at the address of the agent or the node.
     Unreachable,
     /// The agent wants credentials, and there are none.
     CredentialsMissing,
@@ -31,7 +34,7 @@ pub(crate) enum Code {
     Timeout,
     /// A message was sent, and what became of it is unknown: it may have been carried out.
     OutcomeUnknown,
-    /// Anything else.
+    /// A fault of the program or of the machine, which has no code of its own.
     Internal,
     /// A failure that the protocol has a name for, such as `TaskNotFoundError`.
     Protocol(String),

@@ -15,7 +15,8 @@ use crate::{
     cli::{DataDir, Key},
     config::DATA,
     failure::{Code, Failure},
-    output::{Output, Remark, remark},
+    output::Output,
+    remark::{Remark, remark},
 };
 
 /// A token for one agent, made with the keys of this data folder.

@@ -3,6 +3,9 @@
 //! What is typed becomes a command ([`cli`]). A node is put together and run by [`node`], from what [`config`] has read;
 //! everything else is a client of one ([`client`]), or looks into a data folder ([`keys`], [`store`]). What goes wrong
 //! is a [`failure::Failure`], which knows its exit code and what to do next.
+//!
+//! It must not decide what a task does, nor how a message looks: it wires the other crates together, and talks to the person.
+//! Begin with `run` below, then `node/start.rs`, which puts a node together, and `node/run.rs`, which is its life.
 
 mod cli;
 mod client;
@@ -10,9 +13,12 @@ mod config;
 mod demo;
 mod demo_servers;
 mod failure;
+mod format;
 mod keys;
 mod node;
 mod output;
+mod parts;
+mod remark;
 mod settings;
 mod shell;
 mod store;
@@ -24,7 +30,8 @@ use bobbinet_core::text;
 use clap::{CommandFactory, FromArgMatches, error::ErrorKind};
 use cli::{Cli, Command, Config, Global};
 use failure::{Code, Failure};
-use output::{Format, Output};
+use format::Format;
+use output::Output;
 use settings::Sources;
 use telemetry::Telemetry;
 use tokio::runtime::{Builder, Runtime};

@@ -4,29 +4,19 @@
 //! specification section 11.2). Neither form has a control sequence, terminal or not, so that a pipe sees what a person sees.
 
 use std::{
-    fmt::{self, Display},
+    fmt::Display,
     io::{self, Write},
 };
 
-use anstyle::{AnsiColor, Style};
 use bobbinet_core::text;
 use serde::Serialize;
 
-use crate::failure::{Code, Failure};
+use crate::{
+    failure::{Code, Failure},
+    format::Format,
+};
 
-/// What results look like.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Format {
-    /// `Label: value` lines
-    #[default]
-    Text,
-    /// The protocol's own types as JSON
-    Json,
-    /// Lists as tables, all else as text
-    Table,
-}
-
-/// Standard output.
+/// Where results go, and how.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Output {
     /// How results are printed.
@@ -44,7 +34,7 @@ impl Output {
         self.format == Format::Json
     }
 
-    /// One line.
+    /// One line, and nothing in it that could end it early.
     pub(crate) fn line(self, line: impl Display) -> Printed {
         written(writeln!(io::stdout(), "{}", text::lines(&line.to_string())))
     }
@@ -82,48 +72,6 @@ fn written(result: io::Result<()>) -> Printed {
         }
         Err(error) => Err(Failure::of(Code::Internal, &error)),
     }
-}
-
-/// What a line on standard error is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Remark {
-    /// Why it did not work.
-    Error,
-    /// What goes less well than it might.
-    Warning,
-    /// What is good to know.
-    Note,
-    /// What to do next.
-    Hint,
-}
-
-impl Remark {
-    fn label(self) -> &'static str {
-        match self {
-            Self::Error => "error:",
-            Self::Warning => "warning:",
-            Self::Note => "note:",
-            Self::Hint => "hint:",
-        }
-    }
-}
-
-/// Says something to the person, on standard error: what is said is no result. Whoever's words are in it, it is fit to
-/// be shown.
-pub(crate) fn remark(what: Remark, text: impl Display) {
-    let color = if what == Remark::Error { AnsiColor::Red } else { AnsiColor::Cyan };
-    let style = Style::new().bold().fg_color(Some(color.into()));
-    say(format_args!("{style}{}{style:#} ", what.label()), &text.to_string());
-}
-
-/// Says something without a label, below what was said before.
-pub(crate) fn add(text: impl Display) {
-    say(format_args!("  "), &text.to_string());
-}
-
-fn say(before: fmt::Arguments<'_>, text: &str) {
-    // Whoever does not listen any more does not want to know.
-    drop(writeln!(anstream::stderr().lock(), "{before}{}", text::lines(text)));
 }
 
 /// Writes documents, each so that it is fit to be shown. Line by line: what follows the last line break waits for more.

@@ -13,7 +13,8 @@ use serde::Serialize;
 use crate::{
     config::env_file,
     failure::Failure,
-    output::{Output, Remark, remark},
+    output::Output,
+    remark::{Remark, remark},
 };
 
 /// What a variable's name begins with to be a setting of the command line.
@@ -94,13 +95,13 @@ fn read(path: &Path) -> Result<Settings, String> {
 /// One setting as it counts now.
 #[derive(Debug, Serialize)]
 struct Effective {
-    /// Its variable.
+    /// The variable that sets it.
     name: String,
     flag: Option<String>,
     value: Option<String>,
     /// `flag`, `environment`, `file` or `default`.
     source: &'static str,
-    /// Which file.
+    /// The file that sets it, if one does.
     #[serde(skip_serializing_if = "Option::is_none")]
     path: Option<PathBuf>,
 }

@@ -8,7 +8,8 @@ use crate::{
     cli::{DataDir, Store},
     failure::{Code, Failure},
     node::{STORE_FOLDER, of_store, store_options},
-    output::{Documents, Output, Remark, remark},
+    output::{Documents, Output},
+    remark::{Remark, remark},
 };
 
 /// `bobbinet store check` and `bobbinet store export`

@@ -7,7 +7,7 @@ use bobbinet_auth::{Issuer, KEYS_FOLDER, KeyRing, Policy, Verifier, VerifierConf
 use bobbinet_core::{AgentName, Limits};
 use bobbinet_engine::{Agent, Engine, Setup, SystemWorld, World};
 use bobbinet_gateway::{Gateway, GatewayLimits, GatewaySetup};
-use bobbinet_http::{HttpLimits, Mount, Site, SiteSetup, serve};
+use bobbinet_http::{HttpLimits, Mount, Server, ServerSetup, serve};
 use bobbinet_store::{SledOptions, SledStore};
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
@@ -54,7 +54,7 @@ async fn node(arguments: &Arguments, name: AgentName, agent: Arc<dyn Agent>) -> 
         drain: limits.drain(),
         stop: stop.clone(),
     });
-    let site = Site::new(SiteSetup {
+    let server = Server::new(ServerSetup {
         gateway,
         keys: keys.clone(),
         verifier: Verifier::new(VerifierConfig::default(), vec![Issuer::node(keys)]),
@@ -68,7 +68,7 @@ async fn node(arguments: &Arguments, name: AgentName, agent: Arc<dyn Agent>) -> 
         is_version_required: true,
         stop: stop.clone(),
     })?;
-    let url = site.audiences(&name)[0].clone();
+    let url = server.audiences(&name)[0].clone();
     println!("listening on {url}");
     if arguments.print_token {
         println!("token {}", owner_token(&arguments.data_dir, &url, world.now())?);
@@ -81,6 +81,6 @@ async fn node(arguments: &Arguments, name: AgentName, agent: Arc<dyn Agent>) -> 
         stop.cancel();
         anyhow::Ok(())
     };
-    let ((), told) = tokio::join!(serve(listener, site), until_told);
+    let ((), told) = tokio::join!(serve(listener, server), until_told);
     told
 }

@@ -18,9 +18,9 @@ use reqwest::{
 };
 
 use super::{
-    Answer, Client, ClientError, ClientOptions, Credentials, Detour, Origin, body,
+    Client, ClientError, ClientOptions, Credentials, Detour, Origin, WithJson, body,
     credentials::{self, Extras},
-    http::{Endpoint, media_type, read_body, unreachable},
+    http::{Endpoint, Route, media_type, read_body, unreachable},
 };
 
 /// Where cards are, as of 0.3 and 1.0, and before.
@@ -37,16 +37,6 @@ const REDIRECTS_MAX: usize = 3;
 
 /// The header that most who look for an API key look for it in. A card behind a key cannot say which, since it is behind it.
 const API_KEY_HEADER: &str = "x-api-key";
-
-/// Where requests to an agent go.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Route {
-    pub(super) url: Url,
-    /// To be said in each request, if the card does.
-    pub(super) tenant: Option<String>,
-    /// That it is not where the card says.
-    pub(super) detour: Option<Detour>,
-}
 
 pub(super) async fn connect(reference: &str, options: ClientOptions) -> Result<Client, ClientError> {
     let (near, card_url, card) = find(reference, &options).await?;
@@ -68,13 +58,13 @@ pub(super) async fn connect(reference: &str, options: ClientOptions) -> Result<C
 }
 
 /// The card alone, whatever it says of where its agent is.
-pub(super) async fn card(reference: &str, options: &ClientOptions) -> Result<Answer<CardView>, ClientError> {
+pub(super) async fn card(reference: &str, options: &ClientOptions) -> Result<WithJson<CardView>, ClientError> {
     find(reference, options).await.map(|(_, _, card)| card)
 }
 
 type Near = Option<(reqwest::Client, Url)>;
 
-async fn find(reference: &str, options: &ClientOptions) -> Result<(Near, Url, Answer<CardView>), ClientError> {
+async fn find(reference: &str, options: &ClientOptions) -> Result<(Near, Url, WithJson<CardView>), ClientError> {
     let (near, card_url, bytes) = match local_file(reference) {
         Some(path) => {
             let (url, bytes) = read_file(&path)?;
@@ -91,7 +81,7 @@ async fn find(reference: &str, options: &ClientOptions) -> Result<(Near, Url, An
     Ok((near, card_url, card))
 }
 
-fn read_card(url: &Url, bytes: &[u8]) -> Result<Answer<CardView>, ClientError> {
+fn read_card(url: &Url, bytes: &[u8]) -> Result<WithJson<CardView>, ClientError> {
     let bad = |why: String| ClientError::BadCard { url: url.to_string(), why };
     let value = CardView::parse(bytes).map_err(|error| {
         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
@@ -101,7 +91,7 @@ fn read_card(url: &Url, bytes: &[u8]) -> Result<Answer<CardView>, ClientError> {
     let json = json.ok_or_else(|| bad("it is not JSON".to_owned()))?;
     let is_one =
         ["name", "skills", "supportedInterfaces", "url"].iter().any(|field| json.to_value().get(field).is_some());
-    if is_one { Ok(Answer { value, json }) } else { Err(bad("it has nothing that an agent card has".to_owned())) }
+    if is_one { Ok(WithJson { value, json }) } else { Err(bad("it has nothing that an agent card has".to_owned())) }
 }
 
 fn http_client(near: &Url, options: &ClientOptions) -> Result<reqwest::Client, ClientError> {

@@ -17,7 +17,7 @@ pub enum ClientError {
     /// Nobody answers there, or the connection broke.
     #[error("calling {url}")]
     Unreachable {
-        /// Where.
+        /// The address that nobody answers at.
         url: String,
         /// What went wrong.
         #[source]
@@ -72,7 +72,7 @@ pub enum ClientError {
     /// There is nothing to show it who calls.
     #[error("getting credentials for {url}")]
     Credentials {
-        /// For whom.
+        /// The agent that it was meant for.
         url: String,
         /// What went wrong.
         #[source]
@@ -94,7 +94,7 @@ pub enum ClientError {
     /// Something answers, and not as an agent does: a proxy, a web page.
     #[error("{url} answers {status} with {what}, and not as an A2A agent does")]
     NotAnAgent {
-        /// Who.
+        /// The address that was called.
         url: String,
         /// The HTTP status.
         status: u16,
@@ -110,7 +110,7 @@ pub enum ClientError {
     /// It took too long.
     #[error("{url} did not answer within {seconds} s")]
     Timeout {
-        /// Who.
+        /// The address that was called.
         url: String,
         /// How long it had.
         seconds: f64,

@@ -17,7 +17,7 @@ use bobbinet_wire::{
 use reqwest::{RequestBuilder, Response, StatusCode, Url, header};
 use tokio::time::{Instant, sleep};
 
-use super::{ClientError, ClientOptions, Credentials, SendOptions, body, connect::Route, credentials::Extras};
+use super::{ClientError, ClientOptions, Credentials, Detour, SendOptions, body, credentials::Extras};
 
 /// Bytes of an answer: more than the largest task that a node of ours keeps by default.
 const ANSWER_MAX: usize = 96 << 20;
@@ -30,6 +30,16 @@ const PAUSE_MIN: Duration = Duration::from_millis(100);
 
 /// The longest pause before another try.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// Where requests to an agent go.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Route {
+    pub(super) url: Url,
+    /// To be said in each request, if the card does.
+    pub(super) tenant: Option<String>,
+    /// That it is not where the card says.
+    pub(super) detour: Option<Detour>,
+}
 
 /// Where requests go, and how.
 #[derive(Debug)]

@@ -81,12 +81,12 @@ pub struct SendOptions {
     pub traceparent: Option<String>,
 }
 
-/// An answer, read and as it came.
+/// What an agent has answered, as a value, and with it the JSON that it came as.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer<T> {
-    /// As it is to be used.
+pub struct WithJson<T> {
+    /// What was read of it.
     pub value: T,
-    /// As it came.
+    /// The whole of it, unknown fields too.
     pub json: Json,
 }
 
@@ -94,7 +94,7 @@ pub struct Answer<T> {
 #[derive(Clone, Debug)]
 pub struct Client {
     endpoint: Arc<Endpoint>,
-    card: Arc<Answer<CardView>>,
+    card: Arc<WithJson<CardView>>,
     detour: Option<Detour>,
 }
 
@@ -111,7 +111,7 @@ impl Client {
     ///
     /// # Errors
     /// If nobody answers there, or no card is to be had.
-    pub async fn card_at(url: &str, options: &ClientOptions) -> Result<Answer<CardView>, ClientError> {
+    pub async fn card_at(url: &str, options: &ClientOptions) -> Result<WithJson<CardView>, ClientError> {
         connect::card(url, options).await
     }
 
@@ -121,7 +121,7 @@ impl Client {
     }
 
     /// The agent's card.
-    pub fn card(&self) -> &Answer<CardView> {
+    pub fn card(&self) -> &WithJson<CardView> {
         &self.card
     }
 
@@ -135,7 +135,7 @@ impl Client {
     /// # Errors
     /// As [`ClientError`] says. One that was sent and broke is repeated only under a key, and only if the agent's card says that keys
     /// are honoured; else it is [`ClientError::OutcomeUnknown`].
-    pub async fn send(&self, params: SendParams, options: &SendOptions) -> Result<Answer<Sent>, ClientError> {
+    pub async fn send(&self, params: SendParams, options: &SendOptions) -> Result<WithJson<Sent>, ClientError> {
         let timeout = match params.configuration.return_immediately && !options.is_patient {
             true => Some(self.endpoint.options.timeout),
             false => self.endpoint.options.wait_timeout,
@@ -159,7 +159,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`ClientError`] says.
-    pub async fn get(&self, id: &str, history_length: Option<u32>) -> Result<Answer<TaskView>, ClientError> {
+    pub async fn get(&self, id: &str, history_length: Option<u32>) -> Result<WithJson<TaskView>, ClientError> {
         let params = GetParams { id: id.to_owned(), history_length, tenant: self.endpoint.tenant.clone() };
         read(self.call(&Operation::Get(params)).await?, wire::read_task)
     }
@@ -168,7 +168,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`ClientError`] says.
-    pub async fn list(&self, params: ListParams) -> Result<Answer<PageView>, ClientError> {
+    pub async fn list(&self, params: ListParams) -> Result<WithJson<PageView>, ClientError> {
         let params = ListParams { tenant: self.endpoint.tenant.clone(), ..params };
         read(self.call(&Operation::List(params)).await?, wire::read_page)
     }
@@ -177,7 +177,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`ClientError`] says.
-    pub async fn cancel(&self, id: &str) -> Result<Answer<TaskView>, ClientError> {
+    pub async fn cancel(&self, id: &str) -> Result<WithJson<TaskView>, ClientError> {
         let params = CancelParams { id: id.to_owned(), metadata: None, tenant: self.endpoint.tenant.clone() };
         read(self.call(&Operation::Cancel(params)).await?, wire::read_task)
     }
@@ -202,8 +202,8 @@ impl Client {
 fn read<T>(
     json: Json,
     read: impl FnOnce(&serde_json::value::RawValue) -> Result<T, ReplyError>,
-) -> Result<Answer<T>, ClientError> {
+) -> Result<WithJson<T>, ClientError> {
     let raw = serde_json::from_str(json.as_str()).map_err(|error| ClientError::Protocol(error.to_string()))?;
     let value = read(raw)?;
-    Ok(Answer { value, json })
+    Ok(WithJson { value, json })
 }

@@ -12,7 +12,7 @@ use reqwest::Response;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
-    Answer, Client, ClientError, SendOptions,
+    Client, ClientError, SendOptions, WithJson,
     http::{media_type, pause},
     read,
 };
@@ -187,7 +187,7 @@ impl TaskStream {
         let result = wire::read_reply(event.data.as_bytes())?;
         let answer = read(Json::from(result.to_owned()), wire::read_event)?;
         let Some(value) = answer.value else { return Ok(None) };
-        let answer = Answer { value, json: answer.json };
+        let answer = WithJson { value, json: answer.json };
         let is_whole = matches!(answer.value, StreamEvent::Task(_));
         if !is_whole && is_known(event.id.as_deref(), self.resumed_after.as_deref()) {
             return Ok(None);
@@ -197,7 +197,7 @@ impl TaskStream {
     }
 
     /// What is told next, unless it is a task that has been told just so.
-    fn give(&mut self, answer: Answer<StreamEvent>) -> Option<Event> {
+    fn give(&mut self, answer: WithJson<StreamEvent>) -> Option<Event> {
         if let Some(task) = answer.value.task_id() {
             self.task.get_or_insert_with(|| task.to_owned());
         }
@@ -337,7 +337,7 @@ impl TaskStream {
         let answer = self.client.get(task, None).await?;
         let json = Json::parse(&format!("{{\"task\":{}}}", answer.json.as_str()));
         let json = json.map_err(|error| ClientError::Protocol(error.to_string()))?;
-        let event = self.give(Answer { value: StreamEvent::Task(answer.value), json });
+        let event = self.give(WithJson { value: StreamEvent::Task(answer.value), json });
         self.has_looked = true;
         self.is_over |= self.has_said_all(End::Closed);
         Ok(event)

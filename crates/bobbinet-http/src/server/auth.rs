@@ -6,14 +6,14 @@ use bobbinet_auth::{Rejected, bearer};
 use bobbinet_core::Caller;
 use http::{HeaderMap, header};
 
-use super::site::{Mounted, Site};
+use super::a2a_server::{Mounted, Server};
 
 /// The caller that the request's token names. The reason why there is none is for the log alone.
-pub(super) async fn caller(site: &Site, agent: &Mounted, headers: &HeaderMap) -> Result<Arc<Caller>, Rejected> {
+pub(super) async fn caller(server: &Server, agent: &Mounted, headers: &HeaderMap) -> Result<Arc<Caller>, Rejected> {
     let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let now = site.gateway.now();
+    let now = server.gateway.now();
     let result = match bearer(authorization) {
-        Ok(token) => site.verifier.verify(token, &agent.audiences, now).await,
+        Ok(token) => server.verifier.verify(token, &agent.audiences, now).await,
         Err(rejected) => Err(rejected),
     };
     if let Err(rejected) = &result {

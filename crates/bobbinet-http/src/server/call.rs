@@ -6,13 +6,13 @@ use bobbinet_core::{
     Json, Operation, Selection, SkillId, Task,
     operation::{ListParams, SendParams},
 };
-use bobbinet_gateway::{GatewayError, Place, RequestContext, Resume, Unsupported};
+use bobbinet_gateway::{AdmissionPermit, GatewayError, RequestContext, Resume, Unsupported};
 use bobbinet_wire::{
     EXTENSION_URI, Error, Pieces, RequestId, Sink, envelope,
     v1_0::response::{self, WrittenTasks},
 };
 
-use super::{fault, site::Site, stream::Events, unsent::Room};
+use super::{a2a_server::Server, fault, stream::Events, unsent::Room};
 
 /// Room for an answer of an ordinary task.
 const ANSWER_CAPACITY: usize = 1 << 10;
@@ -20,9 +20,9 @@ const ANSWER_CAPACITY: usize = 1 << 10;
 /// An answer of more bytes is counted as long as its reader has not taken it.
 const LARGE: usize = 64 << 10;
 
-/// A request that has been read, at its site.
+/// A request that has been read, at its server.
 pub(super) struct Call<'a> {
-    pub(super) site: &'a Arc<Site>,
+    pub(super) server: &'a Arc<Server>,
     /// The request's.
     pub(super) id: &'a RequestId,
     pub(super) context: RequestContext<'a>,
@@ -31,7 +31,7 @@ pub(super) struct Call<'a> {
 }
 
 /// What comes of a request.
-pub(super) enum Answer {
+pub(super) enum CallAnswer {
     /// A whole JSON-RPC answer, and the room that it takes until it is out if it is large.
     Whole(Pieces, Option<Room>),
     /// One after the other.
@@ -46,46 +46,46 @@ struct Page {
 }
 
 impl Call<'_> {
-    /// Does it, or says why not. `place` is given back as soon as there is nothing to do but wait.
-    pub(super) async fn answer(&self, operation: Operation, place: Place) -> Result<Answer, Error> {
-        let (gateway, context) = (&self.site.gateway, &self.context);
+    /// Does it, or says why not. `permit` is given back as soon as there is nothing to do but wait.
+    pub(super) async fn answer(&self, operation: Operation, permit: AdmissionPermit) -> Result<CallAnswer, Error> {
+        let (gateway, context) = (&self.server.gateway, &self.context);
         match operation {
             Operation::Send(params) => {
                 let selection = params.selection();
-                let task = gateway.send(context, params, place).await.map_err(|error| self.fault(error))?;
+                let task = gateway.send(context, params, permit).await.map_err(|error| self.fault(error))?;
                 Ok(self.done(|out| response::write_task_wrapped(out, &task, selection)).await)
             }
             Operation::SendStreaming(params) => self.send_streaming(params).await,
             Operation::Get(params) => {
                 let task = gateway.get(context, &params).await.map_err(|error| self.fault(error))?;
-                drop(place);
+                drop(permit);
                 self.show(&task, Selection::history(params.history_length)).await
             }
             // Boxed, so that the far more frequent ones need not carry the room for it.
-            Operation::List(params) => Box::pin(self.list(params, place)).await,
+            Operation::List(params) => Box::pin(self.list(params, permit)).await,
             Operation::Cancel(params) => {
                 let task = gateway.cancel(context, &params).await.map_err(|error| self.fault(error))?;
-                drop(place);
+                drop(permit);
                 Ok(self.done(|out| response::write_task(out, &task, Selection::ALL)).await)
             }
             Operation::Subscribe(params) => {
                 let followed = Box::pin(gateway.subscribe(context, params, self.resume)).await;
                 let stream = followed.map_err(|error| self.fault(error))?;
-                Ok(Answer::Stream(Box::new(Events::new(self.site, self.id, stream, Selection::ALL))))
+                Ok(CallAnswer::Stream(Box::new(Events::new(self.server, self.id, stream, Selection::ALL))))
             }
             Operation::ExtendedCard(_) => Err(self.refusal(Unsupported::ExtendedCard)),
             Operation::PushConfig(_) => Err(self.refusal(Unsupported::PushNotifications)),
         }
     }
 
-    async fn send_streaming(&self, params: Box<SendParams>) -> Result<Answer, Error> {
+    async fn send_streaming(&self, params: Box<SendParams>) -> Result<CallAnswer, Error> {
         let selection = params.selection();
-        let sent = self.site.gateway.send_streaming(&self.context, params).await;
+        let sent = self.server.gateway.send_streaming(&self.context, params).await;
         let stream = sent.map_err(|error| self.fault(error))?;
-        Ok(Answer::Stream(Box::new(Events::new(self.site, self.id, stream, selection))))
+        Ok(CallAnswer::Stream(Box::new(Events::new(self.server, self.id, stream, selection))))
     }
 
-    async fn list(&self, params: ListParams, place: Place) -> Result<Answer, Error> {
+    async fn list(&self, params: ListParams, permit: AdmissionPermit) -> Result<CallAnswer, Error> {
         let page_size = params.page_size;
         let page = self.page(params).await?;
         let mut body = Pieces::default();
@@ -98,17 +98,17 @@ impl Call<'_> {
             };
             response::write_page(out.bytes(), page);
         });
-        drop(place);
+        drop(permit);
         let room = self.room(body.len()).await?;
-        Ok(Answer::Whole(body, room))
+        Ok(CallAnswer::Whole(body, room))
     }
 
     /// Writes a page, and ends it before the task that would make it too large: who lists does not know what the tasks weigh.
     async fn page(&self, params: ListParams) -> Result<Page, Error> {
-        let bytes_max = self.site.limits.page_bytes_max;
+        let bytes_max = self.server.limits.page_bytes_max;
         let selection = params.selection();
         let mut page = Page { tasks: WrittenTasks::default(), next: None, total: 0 };
-        let mut pages = self.site.gateway.list(&self.context, params).map_err(|error| self.fault(error))?;
+        let mut pages = self.server.gateway.list(&self.context, params).map_err(|error| self.fault(error))?;
         let mut is_first = true;
         loop {
             page.next = pages.token().map(str::to_owned);
@@ -132,34 +132,34 @@ impl Call<'_> {
     }
 
     fn fault(&self, error: GatewayError) -> Error {
-        fault::of_gateway(error, &self.site.limits)
+        fault::of_gateway(error, &self.server.limits)
     }
 
     fn refusal(&self, what: Unsupported) -> Error {
-        self.fault(self.site.gateway.refuse(&self.context, what))
+        self.fault(self.server.gateway.refuse(&self.context, what))
     }
 
-    /// Room for an answer, if it is large. Whoever calls has given back his request's place: there is nothing to do but wait.
+    /// Room for an answer, if it is large. Whoever calls has given back his request's permit: there is nothing to do but wait.
     async fn room(&self, bytes: usize) -> Result<Option<Room>, Error> {
         if bytes <= LARGE {
             return Ok(None);
         }
-        let room = self.site.unsent.room(self.context.caller, bytes).await;
-        room.map(Some).map_err(|full| fault::of_full(full, &self.site.limits))
+        let room = self.server.unsent.room(self.context.caller, bytes).await;
+        room.map(Some).map_err(|full| fault::of_full(full, &self.server.limits))
     }
 
     /// The answer to a read. A large one is refused if there is no room for it.
-    async fn show(&self, task: &Task, selection: Selection) -> Result<Answer, Error> {
+    async fn show(&self, task: &Task, selection: Selection) -> Result<CallAnswer, Error> {
         let out = self.written(|out| response::write_task(out, task, selection));
         let room = self.room(out.len()).await?;
-        Ok(Answer::Whole(out, room))
+        Ok(CallAnswer::Whole(out, room))
     }
 
     /// The answer to what has been done: there is no refusing it any more.
-    async fn done(&self, result: impl FnOnce(&mut Pieces)) -> Answer {
+    async fn done(&self, result: impl FnOnce(&mut Pieces)) -> CallAnswer {
         let out = self.written(result);
         let room = self.room(out.len()).await.ok().flatten();
-        Answer::Whole(out, room)
+        CallAnswer::Whole(out, room)
     }
 
     fn written(&self, result: impl FnOnce(&mut Pieces)) -> Pieces {

@@ -100,7 +100,7 @@ fn of_denied(denied: &Denied) -> Error {
     Error::new(ErrorKind::PermissionDenied).with_message(denied.to_string()).with_metadata("rule", denied.rule)
 }
 
-/// There is no place for this request.
+/// A limit is reached: the request may come again later.
 pub(super) fn of_full(full: Full, limits: &HttpLimits) -> Error {
     match full {
         Full::Node(what) => unavailable(limits).with_metadata("limit", what),

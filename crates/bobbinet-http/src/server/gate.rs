@@ -15,18 +15,18 @@ use crate::HttpLimits;
 /// The part of an IPv6 address that one subscriber is given as a whole.
 const NETWORK: u128 = !((1 << 64) - 1);
 
-/// The places for connections.
+/// Lets connections in as long as there is room.
 #[derive(Debug)]
 pub(super) struct Gate {
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     shares: Arc<Shares>,
     proxies: Vec<IpNet>,
 }
 
-/// A connection's place, and its address's; given back when dropped.
+/// Leave for a connection to be open, of what the server has and of its address's share; given back when dropped.
 #[derive(Debug)]
-pub(super) struct Entry {
-    _place: OwnedSemaphorePermit,
+pub(super) struct ConnectionPermit {
+    _permit: OwnedSemaphorePermit,
     _share: Option<Share>,
 }
 
@@ -46,19 +46,19 @@ impl Gate {
     /// All connections from `proxies` may be there at once: each stands for many callers.
     pub(super) fn new(limits: &HttpLimits, proxies: &[IpNet]) -> Self {
         Self {
-            places: Arc::new(Semaphore::new(limits.connections_max.min(Semaphore::MAX_PERMITS))),
+            permits: Arc::new(Semaphore::new(limits.connections_max.min(Semaphore::MAX_PERMITS))),
             shares: Arc::new(Shares { max: limits.connections_per_address_max, open: Mutex::default() }),
             proxies: proxies.to_vec(),
         }
     }
 
-    /// A place for a connection from this address.
-    pub(super) fn enter(&self, peer: IpAddr) -> Result<Entry, Full> {
+    /// A permit for a connection from this address.
+    pub(super) fn enter(&self, peer: IpAddr) -> Result<ConnectionPermit, Full> {
         let peer = peer.to_canonical();
         let is_proxy = self.proxies.iter().any(|network| network.contains(&peer));
         let share = if is_proxy { None } else { Some(self.shares.take(subscriber(peer))?) };
-        let place = self.places.clone().try_acquire_owned().map_err(|_| Full::Node("connections_max"))?;
-        Ok(Entry { _place: place, _share: share })
+        let permit = self.permits.clone().try_acquire_owned().map_err(|_| Full::Node("connections_max"))?;
+        Ok(ConnectionPermit { _permit: permit, _share: share })
     }
 }
 
@@ -106,17 +106,17 @@ mod tests {
     /// Which of the connections get in, one after the other.
     fn check(peers: &[&str], expected: &[Option<&str>]) {
         let gate = gate();
-        let entries: Vec<_> = peers.iter().map(|peer| gate.enter(peer.parse().unwrap())).collect();
-        let refused: Vec<Option<&str>> = entries
+        let permits: Vec<_> = peers.iter().map(|peer| gate.enter(peer.parse().unwrap())).collect();
+        let refused: Vec<Option<&str>> = permits
             .iter()
-            .map(|entry| match entry {
+            .map(|permit| match permit {
                 Ok(_) => None,
                 Err(Full::Node(limit) | Full::Caller(limit)) => Some(*limit),
             })
             .collect();
         assert_eq!(refused, expected, "{peers:?}");
-        drop(entries);
-        assert_eq!(gate.places.available_permits(), 5);
+        drop(permits);
+        assert_eq!(gate.permits.available_permits(), 5);
         assert!(gate.shares.open.lock().unwrap().is_empty(), "all is given back");
     }
 

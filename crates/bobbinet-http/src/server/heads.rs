@@ -15,7 +15,7 @@ const REFUSED: u8 = 0;
 /// Reads along with a connection.
 #[derive(Debug)]
 pub(super) struct Heads {
-    state: State,
+    state: FramingState,
     /// The beginning of a line whose end has not come yet.
     line: Vec<u8>,
     /// The last byte that came.
@@ -25,7 +25,7 @@ pub(super) struct Heads {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum FramingState {
     /// Between two requests.
     Between,
     /// In the midst of a head.
@@ -43,33 +43,33 @@ enum State {
 impl Heads {
     /// For a connection that speaks HTTP/1.
     pub(super) fn new() -> Self {
-        Self { state: State::Between, line: Vec::new(), last: 0, length: None, is_encoded: false }
+        Self { state: FramingState::Between, line: Vec::new(), last: 0, length: None, is_encoded: false }
     }
 
     /// From here on it is not HTTP/1.
     pub(super) fn leave(&mut self) {
-        self.state = State::Other;
+        self.state = FramingState::Other;
     }
 
     /// Whether the connection speaks something else than HTTP/1.
     pub(super) fn has_left(&self) -> bool {
-        self.state == State::Other
+        self.state == FramingState::Other
     }
 
     /// Whether the peer owes the rest of something that it has begun to send.
     pub(super) fn is_within(&self) -> bool {
-        !matches!(self.state, State::Between | State::Other)
+        !matches!(self.state, FramingState::Between | FramingState::Other)
     }
 
     /// Whether the peer owes the rest of a body whose length it has said.
     pub(super) fn is_in_body(&self) -> bool {
-        matches!(self.state, State::Body(_))
+        matches!(self.state, FramingState::Body(_))
     }
 
     /// Nothing is at work on the connection: what comes next is a head.
     pub(super) fn rest(&mut self) {
-        if self.state == State::Chunked {
-            self.state = State::Between;
+        if self.state == FramingState::Chunked {
+            self.state = FramingState::Between;
         }
     }
 
@@ -79,16 +79,16 @@ impl Heads {
         let mut at = 0;
         while at < bytes.len() {
             match self.state {
-                State::Body(left) => {
+                FramingState::Body(left) => {
                     let taken = left.min((bytes.len() - at) as u64);
                     at += taken as usize;
-                    self.state = if taken == left { State::Between } else { State::Body(left - taken) };
+                    self.state = if taken == left { FramingState::Between } else { FramingState::Body(left - taken) };
                 }
-                State::Chunked | State::Refused | State::Other => return heads,
-                State::Between | State::Head => {
+                FramingState::Chunked | FramingState::Refused | FramingState::Other => return heads,
+                FramingState::Between | FramingState::Head => {
                     let begin = at;
                     let mut ends = memchr_iter(b'\n', &bytes[begin..]);
-                    while matches!(self.state, State::Between | State::Head) {
+                    while matches!(self.state, FramingState::Between | FramingState::Head) {
                         let Some(length) = ends.next() else {
                             self.keep(&bytes[at..]);
                             return heads;
@@ -97,7 +97,7 @@ impl Heads {
                         heads += usize::from(self.end_line(&bytes[at..end]));
                         at = end + 1;
                     }
-                    if self.state == State::Refused {
+                    if self.state == FramingState::Refused {
                         bytes[at - 1] = REFUSED;
                         return heads;
                     }
@@ -111,11 +111,11 @@ impl Heads {
     fn end_line(&mut self, rest: &[u8]) -> bool {
         let is_ended_by_crlf = rest.last().copied().unwrap_or(self.last) == b'\r';
         if !is_ended_by_crlf {
-            self.state = State::Refused;
+            self.state = FramingState::Refused;
             return false;
         }
-        let was_between = self.state == State::Between;
-        self.state = State::Head;
+        let was_between = self.state == FramingState::Between;
+        self.state = FramingState::Head;
         let is_empty = match self.line.is_empty() {
             true => {
                 self.look_at(rest);
@@ -130,18 +130,18 @@ impl Heads {
         };
         self.last = b'\n';
         if self.is_encoded && self.length.is_some() {
-            self.state = State::Refused;
+            self.state = FramingState::Refused;
             return false;
         }
         match is_empty {
             // An empty line before a request is passed over (RFC 9112 section 2.2).
-            true if was_between => self.state = State::Between,
+            true if was_between => self.state = FramingState::Between,
             true => {
                 let length = self.length.take().unwrap_or_default();
                 self.state = match (std::mem::take(&mut self.is_encoded), length) {
-                    (true, _) => State::Chunked,
-                    (false, 0) => State::Between,
-                    (false, length) => State::Body(length),
+                    (true, _) => FramingState::Chunked,
+                    (false, 0) => FramingState::Between,
+                    (false, length) => FramingState::Body(length),
                 };
                 return true;
             }

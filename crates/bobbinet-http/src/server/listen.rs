@@ -33,12 +33,13 @@ use tokio_util::sync::CancellationToken;
 use tower::Service;
 
 use super::{
-    Site, answer, fault,
-    gate::{Entry, Gate},
+    Server,
+    a2a_server::Reached,
+    answer, fault,
+    gate::{ConnectionPermit, Gate},
     held::Held,
     pace::Pace,
     probe, router, shape,
-    site::Reached,
     socket::{Activity, InRequest, Socket},
     tasks::Tasks,
 };
@@ -53,33 +54,34 @@ const LAST_WRITE_MAX: Duration = Duration::from_secs(2);
 /// How often the log is told that connections are turned away: an attack would fill it.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Serves `site` on `listener` until its `stop` is told, then ends in order: nothing more is accepted, requests in flight get their
+/// Serves `server` on `listener` until its `stop` is told, then ends in order: nothing more is accepted, requests in flight get their
 /// answers, streams end with a `retry:` hint, waits end after the limit `drain`. Returns when every connection has ended.
 ///
 /// Dropping the future cuts all connections.
-pub async fn serve(listener: TcpListener, site: Arc<Site>) {
-    let limits = site.limits().clone();
-    let gate = Gate::new(&limits, &site.proxies);
-    let server = Server { stop: site.stop.clone(), site: site.clone(), router: router::router(site), limits };
+pub async fn serve(listener: TcpListener, server: Arc<Server>) {
+    let limits = server.limits().clone();
+    let gate = Gate::new(&limits, &server.proxies);
+    let listening =
+        Listening { stop: server.stop.clone(), server: server.clone(), router: router::router(server), limits };
     let mut connections = JoinSet::new();
-    let mut doorstep = Doorstep::new(server.limits.probe_connections_max);
-    while let Some((stream, peer)) = next(&listener, &server.stop, &mut connections).await {
-        let server = server.clone();
+    let mut probes = ProbeConnections::new(listening.limits.probe_connections_max);
+    while let Some((stream, peer)) = next(&listener, &listening.stop, &mut connections).await {
+        let listening = listening.clone();
         match gate.enter(peer.ip()) {
-            Ok(entry) => drop(connections.spawn(watched("connection", server.connection(stream, entry)))),
+            Ok(permit) => drop(connections.spawn(watched("connection", listening.connection(stream, permit)))),
             Err(full) => {
-                doorstep.complain(full, peer.ip());
-                if let Some(place) = doorstep.place().await {
-                    doorstep
+                probes.complain(full, peer.ip());
+                if let Some(place) = probes.place().await {
+                    probes
                         .visitors
-                        .push_back(connections.spawn(watched("connection", server.turn_away(stream, full, place))));
+                        .push_back(connections.spawn(watched("connection", listening.turn_away(stream, full, place))));
                 }
             }
         }
     }
     drop(listener);
     let all_ended = async { while connections.join_next().await.is_some() {} };
-    let is_late = tokio::time::timeout(server.limits.drain() + LAST_WRITE_MAX, all_ended).await.is_err();
+    let is_late = tokio::time::timeout(listening.limits.drain() + LAST_WRITE_MAX, all_ended).await.is_err();
     if is_late {
         tracing::warn!(connections = connections.len(), "cut connections that did not end in time");
         connections.shutdown().await;
@@ -119,7 +121,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 /// Connections for which there is no place: they are heard, for a probe may be among them, and soon sent away.
-struct Doorstep {
+struct ProbeConnections {
     max: usize,
     places: Arc<Semaphore>,
     /// The oldest first. Each stays until a newer one needs its place: a probe says what it wants at once.
@@ -127,7 +129,7 @@ struct Doorstep {
     complained: Option<Instant>,
 }
 
-impl Doorstep {
+impl ProbeConnections {
     fn new(max: usize) -> Self {
         let places = Arc::new(Semaphore::new(max.min(Semaphore::MAX_PERMITS)));
         Self { max, places, visitors: VecDeque::new(), complained: None }
@@ -167,16 +169,16 @@ impl Doorstep {
 }
 
 #[derive(Clone)]
-struct Server {
-    site: Arc<Site>,
+struct Listening {
+    server: Arc<Server>,
     router: Router,
     limits: HttpLimits,
     stop: CancellationToken,
 }
 
-impl Server {
-    async fn connection(self, stream: TcpStream, entry: Entry) {
-        let reached = self.site.reached(&stream);
+impl Listening {
+    async fn connection(self, stream: TcpStream, permit: ConnectionPermit) {
+        let reached = self.server.reached(&stream);
         let (mut socket, activity) = socket(stream, &self.limits);
         let is_http2 = tokio::select! {
             biased;
@@ -191,7 +193,7 @@ impl Server {
         if let Err(error) = result {
             tracing::debug!(error = &error as &dyn std::error::Error, "connection ended");
         }
-        drop(entry);
+        drop(permit);
     }
 
     async fn http1(self, socket: Socket, activity: Arc<Activity>, reached: Option<Reached>) -> hyper::Result<()> {

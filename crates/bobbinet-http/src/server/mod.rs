@@ -1,10 +1,12 @@
 //! Agents at their URLs: accepting, asking who calls and what they may, and answering.
 
+mod a2a_server;
 mod answer;
 mod auth;
 mod body;
 mod call;
 mod card;
+mod cards;
 mod fault;
 mod gate;
 mod heads;
@@ -16,11 +18,10 @@ mod router;
 mod rpc;
 mod shape;
 mod show;
-mod site;
 mod socket;
 mod stream;
 mod tasks;
 mod unsent;
 
+pub use a2a_server::{Mount, Server, ServerSetup, SetupError};
 pub use listen::serve;
-pub use site::{Mount, Site, SiteError, SiteSetup};

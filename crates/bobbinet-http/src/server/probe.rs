@@ -9,7 +9,7 @@ use axum::{
 use http::StatusCode;
 use serde::Serialize;
 
-use super::{Mount, Site, answer};
+use super::{Mount, Server, answer};
 
 /// Where probes ask. They are heard when nobody else is.
 pub(super) const PATHS: [&str; 2] = ["/livez", "/readyz"];
@@ -40,8 +40,8 @@ pub(super) async fn livez() -> Response {
 }
 
 /// 200 if new work is taken, else 503; with `?verbose` also why.
-pub(super) async fn readyz(State(site): State<Arc<Site>>, RawQuery(query): RawQuery) -> Response {
-    let checks = checks(&site);
+pub(super) async fn readyz(State(server): State<Arc<Server>>, RawQuery(query): RawQuery) -> Response {
+    let checks = checks(&server);
     let ready = checks.iter().all(|check| check.ok || !check.required);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let is_verbose = query.is_some_and(|query| query.split('&').any(|pair| pair.split('=').next() == Some("verbose")));
@@ -57,7 +57,7 @@ pub(super) async fn readyz(State(site): State<Arc<Site>>, RawQuery(query): RawQu
     answer::text(status, text)
 }
 
-fn checks(site: &Site) -> Vec<Check> {
+fn checks(server: &Server) -> Vec<Check> {
     let check = |name: String, required: bool, result: Result<(), String>| Check {
         name,
         ok: result.is_ok(),
@@ -65,18 +65,18 @@ fn checks(site: &Site) -> Vec<Check> {
         starting: false,
         reason: result.err(),
     };
-    let is_stopping = site.stop.is_cancelled() || site.is_retired();
+    let is_stopping = server.stop.is_cancelled() || server.is_retired();
     let listening = if is_stopping { Err("the node is about to stop".to_owned()) } else { Ok(()) };
     let mut checks =
-        vec![check("listener".to_owned(), true, listening), check("store".to_owned(), true, site.gateway.health())];
+        vec![check("listener".to_owned(), true, listening), check("store".to_owned(), true, server.gateway.health())];
     // An agent whose server is down keeps its tasks and starts it again: a node is not taken out for that. One whose
     // server was never up is waited for, for a moment: nobody knows yet what it can do. And a node whose only server never
     // started is of no use yet, and may be set up wrongly.
-    let is_alone = matches!(site.mount, Mount::Root(_));
-    for mounted in site.agents.values() {
-        if let Some(agent) = site.gateway.agent(&mounted.name) {
+    let is_alone = matches!(server.mount, Mount::Root(_));
+    for mounted in server.agents.values() {
+        if let Some(agent) = server.gateway.agent(&mounted.name) {
             let starting = agent.is_starting();
-            let is_required = (starting && site.is_young()) || (is_alone && !agent.has_started());
+            let is_required = (starting && server.is_young()) || (is_alone && !agent.has_started());
             checks.push(Check { starting, ..check(format!("agent/{}", mounted.name), is_required, agent.ready()) });
         }
     }

@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::{
+    a2a_server::{Mount, Mounted, Server},
     answer, card, probe, rpc, show,
-    site::{Mount, Mounted, Site},
 };
 
 /// How long the node's public keys may be taken from a cache: a rotation must get around.
@@ -27,14 +27,14 @@ const CARDS: [&str; 2] = ["/.well-known/agent-card.json", "/.well-known/agent.js
 /// How long a browser may go on without asking again what a page may do.
 const PREFLIGHT_AGE: Duration = Duration::from_secs(600);
 
-/// All URLs of a site.
-pub(super) fn router(site: Arc<Site>) -> Router {
-    let cors = cors(&site.cors);
+/// All URLs of a server.
+pub(super) fn router(server: Arc<Server>) -> Router {
+    let cors = cors(&server.cors);
     let router = Router::new()
         .route("/livez", get(probe::livez))
         .route("/readyz", get(probe::readyz))
         .route("/.well-known/jwks.json", get(keys));
-    let router = match &site.mount {
+    let router = match &server.mount {
         Mount::Root(_) => agent(router, ""),
         Mount::EachByName => {
             let mut router = router.route("/agents", get(list)).route("/agents/", get(list));
@@ -48,7 +48,7 @@ pub(super) fn router(site: Arc<Site>) -> Router {
             agent(router, base).route(base, post(call))
         }
     };
-    let router = router.fallback(not_found).with_state(site);
+    let router = router.fallback(not_found).with_state(server);
     match cors {
         Some(cors) => router.layer(cors),
         None => router,
@@ -99,7 +99,7 @@ pub(super) fn simplify<B>(request: &mut http::Request<B>) {
 }
 
 /// The URLs of one agent, with and without a slash at the end: some clients add one to what the card says.
-fn agent(router: Router<Arc<Site>>, base: &str) -> Router<Arc<Site>> {
+fn agent(router: Router<Arc<Server>>, base: &str) -> Router<Arc<Server>> {
     let [card, old_card] = CARDS.map(|card| format!("{base}{card}"));
     router
         .route(&format!("{base}/"), post(call))
@@ -111,35 +111,35 @@ fn agent(router: Router<Arc<Site>>, base: &str) -> Router<Arc<Site>> {
         .route(&old_card, get(show_card))
 }
 
-async fn call(State(site): State<Arc<Site>>, place: RawPathParams, request: Request) -> Response {
-    let Some(agent) = known_at(&site, &place) else { return not_found().await };
-    let skill = match named(&place, "skill").map(SkillId::parse) {
+async fn call(State(server): State<Arc<Server>>, path: RawPathParams, request: Request) -> Response {
+    let Some(agent) = known_at(&server, &path) else { return not_found().await };
+    let skill = match named(&path, "skill").map(SkillId::parse) {
         Some(Ok(skill)) => Some(skill),
         Some(Err(_)) => return not_found().await,
         None => None,
     };
-    rpc::answer(&site, agent, skill, request).await
+    rpc::answer(&server, agent, skill, request).await
 }
 
-async fn show_card(State(site): State<Arc<Site>>, place: RawPathParams, request: Request) -> Response {
-    match agent_at(&site, &place) {
+async fn show_card(State(server): State<Arc<Server>>, path: RawPathParams, request: Request) -> Response {
+    match agent_at(&server, &path) {
         Some(agent) => {
-            site.gateway.await_start(&agent.name).await;
-            card::answer(&site, agent, &request)
+            server.gateway.await_start(&agent.name).await;
+            card::answer(&server, agent, &request)
         }
         None => not_found().await,
     }
 }
 
 /// The card of the one agent there is; where there are several, which ones.
-async fn show_any_card(State(site): State<Arc<Site>>, request: Request) -> Response {
-    let mut agents = site.agents.values();
+async fn show_any_card(State(server): State<Arc<Server>>, request: Request) -> Response {
+    let mut agents = server.agents.values();
     if let (Some(agent), None) = (agents.next(), agents.next()) {
-        return card::answer(&site, agent, &request);
+        return card::answer(&server, agent, &request);
     }
-    let origin = site.origin(&request);
-    let text = format!("this node has {} agents, each with a card of its own", site.agents.len());
-    let help = json!({ "error": text, "agents": entries(&site, origin) });
+    let origin = server.origin(&request);
+    let text = format!("this node has {} agents, each with a card of its own", server.agents.len());
+    let help = json!({ "error": text, "agents": entries(&server, origin) });
     let mut response = answer::json(StatusCode::NOT_FOUND, help.to_string());
     if let Ok(link) = HeaderValue::try_from(format!("<{origin}/agents>; rel=\"index\"")) {
         response.headers_mut().insert(header::LINK, link);
@@ -147,30 +147,30 @@ async fn show_any_card(State(site): State<Arc<Site>>, request: Request) -> Respo
     response
 }
 
-async fn show_task(State(site): State<Arc<Site>>, place: RawPathParams, headers: HeaderMap) -> Response {
-    match (known_at(&site, &place), named(&place, "task")) {
-        (Some(agent), Some(task)) => show::answer(&site, agent, task, &headers).await,
+async fn show_task(State(server): State<Arc<Server>>, path: RawPathParams, headers: HeaderMap) -> Response {
+    match (known_at(&server, &path), named(&path, "task")) {
+        (Some(agent), Some(task)) => show::answer(&server, agent, task, &headers).await,
         (Some(_) | None, _) => not_found().await,
     }
 }
 
 /// The agents of the node, by name: what their cards say is for everybody, so that they are there is, too.
-async fn list(State(site): State<Arc<Site>>, request: Request) -> Response {
-    let agents = entries(&site, site.origin(&request));
+async fn list(State(server): State<Arc<Server>>, request: Request) -> Response {
+    let agents = entries(&server, server.origin(&request));
     answer::json(StatusCode::OK, json!({ "agents": agents }).to_string())
 }
 
 /// Each agent with a URL that its card is found below, however the two are joined.
-fn entries(site: &Site, origin: &str) -> Vec<Value> {
+fn entries(server: &Server, origin: &str) -> Vec<Value> {
     let entry = |mounted: &Mounted| {
         let url = format!("{origin}{}", mounted.base);
         json!({ "name": mounted.name.as_str(), "url": format!("{url}/"), "card": format!("{url}{}", CARDS[0]) })
     };
-    site.agents.values().map(entry).collect()
+    server.agents.values().map(entry).collect()
 }
 
-async fn keys(State(site): State<Arc<Site>>) -> Response {
-    let mut response = answer::json(StatusCode::OK, site.keys.jwks().to_string());
+async fn keys(State(server): State<Arc<Server>>) -> Response {
+    let mut response = answer::json(StatusCode::OK, server.keys.jwks().to_string());
     response.headers_mut().insert(header::CACHE_CONTROL, KEYS_CACHE);
     response
 }
@@ -179,21 +179,21 @@ async fn not_found() -> Response {
     answer::text(StatusCode::NOT_FOUND, "there is nothing here\n")
 }
 
-fn named<'a>(place: &'a RawPathParams, what: &str) -> Option<&'a str> {
-    place.iter().find(|(name, _)| *name == what).map(|(_, value)| value)
+fn named<'a>(path: &'a RawPathParams, what: &str) -> Option<&'a str> {
+    path.iter().find(|(name, _)| *name == what).map(|(_, value)| value)
 }
 
 /// Also an agent that is not there any more: its tasks are.
-fn known_at<'a>(site: &'a Site, place: &RawPathParams) -> Option<&'a Mounted> {
-    match named(place, "agent") {
-        Some(name) => site.known(name),
-        None => site.root(),
+fn known_at<'a>(server: &'a Server, path: &RawPathParams) -> Option<&'a Mounted> {
+    match named(path, "agent") {
+        Some(name) => server.known(name),
+        None => server.root(),
     }
 }
 
-fn agent_at<'a>(site: &'a Site, place: &RawPathParams) -> Option<&'a Mounted> {
-    match named(place, "agent") {
-        Some(name) => site.agents.get(name),
-        None => site.root(),
+fn agent_at<'a>(server: &'a Server, path: &RawPathParams) -> Option<&'a Mounted> {
+    match named(path, "agent") {
+        Some(name) => server.agents.get(name),
+        None => server.root(),
     }
 }

@@ -6,19 +6,18 @@ use std::sync::Arc;
 use axum::{body::Body, extract::Request, response::Response};
 use bobbinet_auth::Rejected;
 use bobbinet_core::{Caller, SkillId, operation::Operation};
-use bobbinet_gateway::{Place, RequestContext};
+use bobbinet_gateway::{AdmissionPermit, RequestContext};
 use bobbinet_wire::{EXTENSION_URI, Error, ErrorKind, RequestId, RpcRequest, envelope, v1_0};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts};
 use sha2::{Digest, Sha256};
 use tracing::Instrument;
 
 use super::{
+    a2a_server::{Mounted, Server},
     answer, auth,
     body::{self, BodyFault},
-    call::{self, Answer, Call},
-    fault,
-    site::{Mounted, Site},
-    stream,
+    call::{self, Call, CallAnswer},
+    fault, stream,
 };
 
 /// Which version of A2A the request speaks: also the name of a query parameter (specification section 3.6.1).
@@ -38,33 +37,38 @@ const IDEMPOTENCY_KEY_LENGTH_MAX: usize = 128;
 const METHOD_SHOWN_MAX: usize = 64;
 
 /// Answers a request to an agent, or to one skill of it.
-pub(super) async fn answer(site: &Arc<Site>, agent: &Mounted, skill: Option<SkillId>, request: Request) -> Response {
+pub(super) async fn answer(
+    server: &Arc<Server>,
+    agent: &Mounted,
+    skill: Option<SkillId>,
+    request: Request,
+) -> Response {
     let (parts, body) = request.into_parts();
     let span = tracing::debug_span!(
         "request",
         agent = %agent.name,
         traceparent = parts.headers.get(TRACEPARENT).and_then(|value| value.to_str().ok()),
     );
-    let mut response = answer_to(site, agent, skill, &parts, body).instrument(span).await;
+    let mut response = answer_to(server, agent, skill, &parts, body).instrument(span).await;
     name_extensions(&parts.headers, response.headers_mut());
     response
 }
 
 async fn answer_to(
-    site: &Arc<Site>,
+    server: &Arc<Server>,
     agent: &Mounted,
     skill: Option<SkillId>,
     parts: &Parts,
     mut body: Body,
 ) -> Response {
-    let limits = &site.limits;
-    // Who is not known takes no place from those who are, however slowly he sends.
-    let caller = match auth::caller(site, agent, &parts.headers).await {
+    let limits = &server.limits;
+    // Who is not known takes no permit from those who are, however slowly he sends.
+    let caller = match auth::caller(server, agent, &parts.headers).await {
         Ok(caller) => caller,
         Err(rejected) => return body::refused(&body, unauthenticated(&rejected)),
     };
-    let place = match site.gateway.admit() {
-        Ok(place) => place,
+    let permit = match server.gateway.admit() {
+        Ok(permit) => permit,
         Err(full) => return body::refused(&body, answer::error(&RequestId::NULL, &fault::of_full(full, limits))),
     };
     if let Some(coding) = coding(&parts.headers) {
@@ -84,23 +88,23 @@ async fn answer_to(
         Ok(request) => request,
         Err(refusal) => return answer::error(&refusal.id, &refusal.error),
     };
-    match go_in(site, agent, skill, parts, &caller, &request, place).await {
-        Ok(Answer::Whole(body, room)) => answer::pieces(body, room),
-        Ok(Answer::Stream(events)) => stream::response(events),
+    match go_in(server, agent, skill, parts, &caller, &request, permit).await {
+        Ok(CallAnswer::Whole(body, room)) => answer::pieces(body, room),
+        Ok(CallAnswer::Stream(events)) => stream::response(events),
         Err(error) => answer::error(&request.id, &error),
     }
 }
 
 async fn go_in(
-    site: &Arc<Site>,
+    server: &Arc<Server>,
     agent: &Mounted,
     skill: Option<SkillId>,
     parts: &Parts,
     caller: &Caller,
     request: &RpcRequest<'_>,
-    place: Place,
-) -> Result<Answer, Error> {
-    check_version(parts, site.is_version_required)?;
+    permit: AdmissionPermit,
+) -> Result<CallAnswer, Error> {
+    check_version(parts, server.is_version_required)?;
     let Some(method) = v1_0::Method::from_name(&request.method) else {
         let name: String = request.method.chars().take(METHOD_SHOWN_MAX).collect();
         let message = format!("A2A {} has no method {name:?}", v1_0::VERSION);
@@ -118,7 +122,7 @@ async fn go_in(
         idempotency: if is_send { idempotency(&parts.headers, request)? } else { None },
     };
     let resume = if is_subscription { stream::cursor(&parts.headers) } else { None };
-    Call { site, id: &request.id, context, resume }.answer(operation, place).await
+    Call { server, id: &request.id, context, resume }.answer(operation, permit).await
 }
 
 /// The same for every reason, but for the challenge: whether there was a token at all is no secret.

@@ -12,22 +12,22 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
 use super::{
+    a2a_server::{Mounted, Server},
     answer, auth, fault, rpc,
-    site::{Mounted, Site},
 };
 
 /// Answers `GET …/bobbinet/tasks/ID`.
-pub(super) async fn answer(site: &Arc<Site>, agent: &Mounted, id: &str, headers: &HeaderMap) -> Response {
-    let caller = match auth::caller(site, agent, headers).await {
+pub(super) async fn answer(server: &Arc<Server>, agent: &Mounted, id: &str, headers: &HeaderMap) -> Response {
+    let caller = match auth::caller(server, agent, headers).await {
         Ok(caller) => caller,
         Err(rejected) => return rpc::unauthenticated(&rejected),
     };
-    let _place = match site.gateway.admit() {
-        Ok(place) => place,
-        Err(full) => return answer::error(&RequestId::NULL, &fault::of_full(full, &site.limits)),
+    let _permit = match server.gateway.admit() {
+        Ok(permit) => permit,
+        Err(full) => return answer::error(&RequestId::NULL, &fault::of_full(full, &server.limits)),
     };
     let context = RequestContext { caller: &caller, agent: &agent.name, skill: None, trace: None, idempotency: None };
-    match site.gateway.record(&context, id).await {
+    match server.gateway.record(&context, id).await {
         Ok(TaskRecord { task, log, waits }) => {
             let mut record = record(&task, &log);
             if let Some(why) = waits {
@@ -39,7 +39,7 @@ pub(super) async fn answer(site: &Arc<Site>, agent: &Mounted, id: &str, headers:
         }
         // What somebody else may not see is not there.
         Err(GatewayError::NotFound | GatewayError::Engine(EngineError::NotFound)) => not_found(),
-        Err(error) => answer::error(&RequestId::NULL, &fault::of_gateway(error, &site.limits)),
+        Err(error) => answer::error(&RequestId::NULL, &fault::of_gateway(error, &server.limits)),
     }
 }
 
@@ -81,18 +81,18 @@ fn question(question: &Question) -> Value {
     json!({ "kind": kind, "text": question.message.text(), "schema": question.schema })
 }
 
-fn call(ledger: &CallRecord) -> Value {
+fn call(record: &CallRecord) -> Value {
     json!({
-        "call": ledger.call.0,
-        "skill": ledger.skill,
-        "effect": ledger.effect.as_str(),
-        "attempts": ledger.attempt,
-        "outcome": ledger.settlement.map(outcome),
+        "call": record.call.0,
+        "skill": record.skill,
+        "effect": record.effect.as_str(),
+        "attempts": record.attempt,
+        "outcome": record.settlement.map(outcome),
     })
 }
 
-fn outcome(settlement: CallOutcome) -> &'static str {
-    match settlement {
+fn outcome(outcome: CallOutcome) -> &'static str {
+    match outcome {
         CallOutcome::Done => "done",
         CallOutcome::Failed => "failed",
         CallOutcome::Unknown => "unknown",

@@ -21,7 +21,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use super::{fault, site::Site};
+use super::{a2a_server::Server, fault};
 use crate::{HttpLimits, RESYNC_KEY};
 
 /// Where a reader left off: the id of the last event it has.
@@ -76,20 +76,20 @@ enum Next {
 
 impl Events {
     /// What the stream tells, as the answer to this request.
-    pub(super) fn new(site: &Site, id: &RequestId, stream: TaskStream, selection: Selection) -> Self {
+    pub(super) fn new(server: &Server, id: &RequestId, stream: TaskStream, selection: Selection) -> Self {
         let now = Instant::now();
-        let ends = now + site.limits.stream_life();
+        let ends = now + server.limits.stream_life();
         Self {
             id: id.clone(),
             stream,
             selection,
             ready: Pieces::default(),
             is_over: false,
-            limits: site.limits.clone(),
+            limits: server.limits.clone(),
             ends,
             last_sent: now,
-            timer: Box::pin(sleep_until(ends.min(now + site.limits.keep_alive()))),
-            stopped: Box::pin(site.stop.clone().cancelled_owned()),
+            timer: Box::pin(sleep_until(ends.min(now + server.limits.keep_alive()))),
+            stopped: Box::pin(server.stop.clone().cancelled_owned()),
         }
     }
 

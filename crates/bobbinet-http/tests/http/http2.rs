@@ -150,7 +150,7 @@ async fn a_silent_connection_ends_and_a_server_that_stops_ends_in_order() {
     node.stop.cancel();
     let told = text(stream).await;
     assert!(told.contains("retry: "), "{told}");
-    timeout(PATIENCE, node.server.join_next()).await.expect("it returns").unwrap().unwrap();
+    timeout(PATIENCE, node.serving.join_next()).await.expect("it returns").unwrap().unwrap();
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use bobbinet_auth::{
 use bobbinet_core::{AgentName, Limits, Principal, Tenant, Timestamp};
 use bobbinet_engine::{Agent, Engine, Setup, SystemWorld, World};
 use bobbinet_gateway::{Gateway, GatewayLimits, GatewaySetup};
-use bobbinet_http::{HttpLimits, Mount, Site, SiteSetup, serve};
+use bobbinet_http::{HttpLimits, Mount, Server, ServerSetup, serve};
 use bobbinet_store::{Memory, Store};
 use bobbinet_wire::sse::{SseEvent, SseParser};
 use reqwest::{RequestBuilder, Response, StatusCode};
@@ -30,8 +30,8 @@ pub(crate) struct Node {
     pub(crate) worker: Arc<Worker>,
     pub(crate) keys: Arc<KeyRing>,
     pub(crate) stop: CancellationToken,
-    pub(crate) site: Arc<Site>,
-    pub(crate) server: JoinSet<()>,
+    pub(crate) server: Arc<Server>,
+    pub(crate) serving: JoinSet<()>,
     pub(crate) http: reqwest::Client,
     _folder: TempDir,
 }
@@ -107,7 +107,7 @@ impl Node {
             drain: form.limits.drain(),
             stop: stop.clone(),
         });
-        let site = Site::new(SiteSetup {
+        let server = Server::new(ServerSetup {
             gateway,
             keys: keys.clone(),
             verifier: Verifier::new(VerifierConfig::default(), vec![Issuer::node(keys.clone())]),
@@ -123,10 +123,10 @@ impl Node {
         })
         .unwrap();
         let url = format!("http://{address}{}", if form.is_root { "" } else { "/agents/worker" });
-        let mut server = JoinSet::new();
-        server.spawn(serve(listener, site.clone()));
+        let mut serving = JoinSet::new();
+        serving.spawn(serve(listener, server.clone()));
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { address, url, engine, worker, keys, stop, site, server, http, _folder: folder }
+        Self { address, url, engine, worker, keys, stop, server, serving, http, _folder: folder }
     }
 
     /// A token for the agent under test.

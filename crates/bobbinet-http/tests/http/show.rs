@@ -58,7 +58,7 @@ async fn nobody_else_learns_that_there_is_one() {
 async fn a_node_that_retires_is_not_ready_and_works_on() {
     let node = Node::start().await;
     node.assert_ready().await;
-    node.site.retire();
+    node.server.retire();
     let probe = node.http.get(format!("http://{}/readyz", node.address)).send().await.unwrap();
     assert_eq!(probe.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(probe.text().await.unwrap(), "listener: the node is about to stop\n");

@@ -57,7 +57,7 @@ async fn a_server_that_stops_ends_in_order() {
     let (answer, (rest, retry)) = timeout(PATIENCE, async { tokio::join!(waiting, stopping) }).await.unwrap();
     assert_eq!((rest, retry), (Vec::new(), Some(Duration::from_millis(77))));
     assert_eq!(answer["result"]["task"]["status"]["state"], "TASK_STATE_WORKING", "{answer}");
-    timeout(PATIENCE, node.server.join_next()).await.expect("it returns").unwrap().unwrap();
+    timeout(PATIENCE, node.serving.join_next()).await.expect("it returns").unwrap().unwrap();
     assert!(TcpStream::connect(node.address).await.is_err(), "nobody listens any more");
 }
 
@@ -75,7 +75,7 @@ async fn a_request_in_flight_is_finished() {
     };
     let (answer, ()) = timeout(PATIENCE, async { tokio::join!(waiting, stopping) }).await.unwrap();
     assert_eq!(answer["result"]["task"]["status"]["state"], "TASK_STATE_COMPLETED");
-    timeout(PATIENCE, node.server.join_next()).await.expect("it returns").unwrap().unwrap();
+    timeout(PATIENCE, node.serving.join_next()).await.expect("it returns").unwrap().unwrap();
 }
 
 #[tokio::test]

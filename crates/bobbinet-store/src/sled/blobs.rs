@@ -40,7 +40,7 @@ pub(super) struct Blobs {
 
 /// A blob that is kept for as long as this lives.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct HeldBlob {
     blobs: Arc<Blobs>,
     pub(super) name: BlobName,
 }
@@ -58,7 +58,7 @@ impl Blobs {
     }
 
     /// Keeps a value. When this returns it survives what the store's durability says.
-    pub(super) fn write(self: &Arc<Self>, value: &[u8]) -> io::Result<Held> {
+    pub(super) fn write(self: &Arc<Self>, value: &[u8]) -> io::Result<HeldBlob> {
         let name = BlobName { sha256: Sha256::digest(value).into(), length: value.len() as u64 };
         let held = self.hold(name);
         let path = self.path(&name.sha256);
@@ -122,13 +122,13 @@ impl Blobs {
         Ok(())
     }
 
-    fn hold(self: &Arc<Self>, name: BlobName) -> Held {
+    fn hold(self: &Arc<Self>, name: BlobName) -> HeldBlob {
         *self.lock().entry(name.sha256).or_default() += 1;
-        Held { blobs: self.clone(), name }
+        HeldBlob { blobs: self.clone(), name }
     }
 
     fn path(&self, sha256: &[u8; 32]) -> PathBuf {
-        let name: String = sha256.iter().map(|byte| format!("{byte:02x}")).collect();
+        let name = hex::encode(sha256);
         self.folder.join(&name[..2]).join(name)
     }
 
@@ -142,7 +142,7 @@ impl Blobs {
     }
 }
 
-impl Drop for Held {
+impl Drop for HeldBlob {
     fn drop(&mut self) {
         let mut held = self.blobs.lock();
         if let Some(count) = held.get_mut(&self.name.sha256) {
@@ -155,13 +155,7 @@ impl Drop for Held {
 }
 
 fn sha256_of(path: &Path) -> Option<[u8; 32]> {
-    let name = path.file_name()?.to_str()?;
-    if name.len() != 64 || !name.is_ascii() {
-        return None;
-    }
     let mut sha256 = [0; 32];
-    for (at, byte) in sha256.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&name[2 * at..2 * at + 2], 16).ok()?;
-    }
+    hex::decode_to_slice(path.file_name()?.to_str()?, &mut sha256).ok()?;
     Some(sha256)
 }

@@ -5,10 +5,10 @@ use bytes::Bytes;
 
 use super::{
     Shared, chunks,
-    codec::{Body, Place},
-    entry::StepAt,
+    codec::{Body, BodyLocation},
+    index_entry::StepAt,
     keys,
-    read::Fail,
+    read_error::ReadError,
 };
 
 /// Chunks that have been read, the last few of them: streams that began together lie together.
@@ -24,7 +24,7 @@ impl Chunks {
         Self { read: Vec::new(), max }
     }
 
-    fn get(&mut self, shared: &Shared, number: u64) -> Result<Bytes, Fail> {
+    fn get(&mut self, shared: &Shared, number: u64) -> Result<Bytes, ReadError> {
         if let Some((_, chunk)) = self.read.iter().rev().find(|(read, _)| *read == number) {
             return Ok(chunk.clone());
         }
@@ -44,35 +44,35 @@ pub(super) fn bodies(
     id: &StreamId,
     born: u64,
     steps: &[StepAt],
-) -> Result<Vec<Body>, Fail> {
+) -> Result<Vec<Body>, ReadError> {
     let body = |step: &StepAt| {
         let place = step.place();
         let body = body_at(&chunks.get(shared, place.chunk)?, place)?;
         if body.stream != *id || body.born != born || body.first != step.first {
-            return Err(Fail::Missing("a body"));
+            return Err(ReadError::Missing("a body"));
         }
         Ok(body)
     };
     steps.iter().map(body).collect()
 }
 
-fn body_at(chunk: &Bytes, place: Place) -> Result<Body, Fail> {
+fn body_at(chunk: &Bytes, place: BodyLocation) -> Result<Body, ReadError> {
     let body = chunks::bodies(chunk).nth(usize::from(place.at)).flatten().filter(|body| !body.is_empty());
-    Ok(Body::read(&chunk.slice_ref(body.ok_or(Fail::Missing("a body"))?))?)
+    Ok(Body::read(&chunk.slice_ref(body.ok_or(ReadError::Missing("a body"))?))?)
 }
 
 /// A chunk of bodies with all its parts.
-fn chunk(shared: &Shared, number: u64) -> Result<Bytes, Fail> {
+fn chunk(shared: &Shared, number: u64) -> Result<Bytes, ReadError> {
     let key = keys::bodies(number);
-    let first = shared.tree.get(&key)?.ok_or(Fail::Missing("a chunk of bodies"))?;
-    let mut missing = chunks::missing(&first).ok_or(Fail::Missing("a chunk of bodies"))?;
+    let first = shared.tree.get(&key)?.ok_or(ReadError::Missing("a chunk of bodies"))?;
+    let mut missing = chunks::missing(&first).ok_or(ReadError::Missing("a chunk of bodies"))?;
     if missing == 0 {
         return Ok(Bytes::copy_from_slice(&first));
     }
     let mut whole = first.to_vec();
     for part in 1.. {
         let part = shared.tree.get(keys::part(&key, part))?.filter(|part| !part.is_empty());
-        let part = part.ok_or(Fail::Missing("a part of a body"))?;
+        let part = part.ok_or(ReadError::Missing("a part of a body"))?;
         whole.extend_from_slice(&part);
         missing = missing.saturating_sub(part.len());
         if missing == 0 {

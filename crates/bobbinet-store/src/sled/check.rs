@@ -3,7 +3,7 @@
 use super::{
     OpenError, Shared, SledOptions, Tear,
     codec::{self, Value},
-    entry::Entry,
+    index_entry::IndexEntry,
     keys,
     open::{self, Recovered},
     read,
@@ -12,7 +12,7 @@ use super::{
 /// What is in a store, and what is wrong with it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Streams.
+    /// How many streams the index has.
     pub streams: u64,
     /// Records that are not trimmed away.
     pub records: u64,
@@ -29,16 +29,17 @@ pub struct Report {
 }
 
 /// Reads all of the store in a folder: every checksum, every stream's versions without a gap, every cell and blob that
-/// its records name, the mark. The store must not be open.
+/// its records name, the watermark. The store must not be open.
 ///
 /// # Errors
 /// [`OpenError`] if it cannot even be opened.
 pub fn check(options: impl Into<SledOptions>) -> Result<Report, OpenError> {
     let options = options.into();
     is_there(&options)?;
-    let Recovered { shared, mark, .. } = open::recover(options)?;
+    let Recovered { shared, watermark, .. } = open::recover(options)?;
     let index = shared.index();
-    let mut report = Report { streams: index.len() as u64, last: index.last, torn: mark.tears, ..Report::default() };
+    let mut report =
+        Report { streams: index.len() as u64, last: index.last, torn: watermark.tears, ..Report::default() };
     for entry in index.iter() {
         check_stream(&shared, entry, &mut report);
     }
@@ -58,7 +59,7 @@ pub(super) fn is_there(options: &SledOptions) -> Result<(), OpenError> {
     Err(OpenError::Io { doing: "looking for a store in the folder", source: std::io::ErrorKind::NotFound.into() })
 }
 
-fn check_stream(shared: &Shared, entry: &Entry, report: &mut Report) {
+fn check_stream(shared: &Shared, entry: &IndexEntry, report: &mut Report) {
     let id = &entry.id;
     match read::load(shared, id) {
         Ok(Some(found)) => {

@@ -4,7 +4,7 @@
 //! value may be large either: sled writes a node of up to 16 values at once, and a node of more than 128 KiB into a file
 //! of its own that it never syncs.
 
-use super::{codec::Place, keys};
+use super::{codec::BodyLocation, keys};
 
 /// The longest value under one key, in bytes. Larger ones make fewer keys; but a node of 19, the most that a merge of two
 /// makes, must stay far below 128 KiB, a cold read has to take a whole node in, and sled keeps hundreds of them in memory.
@@ -21,7 +21,7 @@ pub(super) struct Packing {
 
 impl Packing {
     /// Where the body of the step with this number will lie.
-    pub(super) fn add(&mut self, number: u64, body: &[u8]) -> Place {
+    pub(super) fn add(&mut self, number: u64, body: &[u8]) -> BodyLocation {
         if self.count > 0 && self.bytes.len() + 4 + body.len() > CHUNK_MAX {
             self.finish_chunk();
         }
@@ -31,7 +31,7 @@ impl Packing {
         }
         append(&mut self.bytes, body);
         self.count += 1;
-        Place { chunk: self.first, at: self.count - 1 }
+        BodyLocation { chunk: self.first, at: self.count - 1 }
     }
 
     /// The keys and values of all chunks.

@@ -21,7 +21,7 @@ pub(super) struct Damaged(pub(super) &'static str);
 
 /// Where the body of a step lies: the number of the chunk of bodies, and which one in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct BodyLocation {
     pub(super) chunk: u64,
     pub(super) at: u16,
 }
@@ -49,7 +49,7 @@ pub(super) struct Head {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Change {
     /// It appended `count` records, whose bodies lie there.
-    Grown { count: u32, place: Place },
+    Grown { count: u32, place: BodyLocation },
     /// It dropped records from the front.
     Trimmed,
 }
@@ -61,13 +61,13 @@ pub(super) struct Body {
     pub(super) born: u64,
     /// The version of the first record.
     pub(super) first: u32,
-    pub(super) records: Vec<Kept>,
+    pub(super) records: Vec<StoredRecord>,
     pub(super) cells: Vec<CellName>,
 }
 
 /// A record as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Kept {
+pub(super) struct StoredRecord {
     pub(super) format: u16,
     pub(super) value: Value,
 }
@@ -219,7 +219,7 @@ impl Head {
         let mut out = Writer(Vec::with_capacity(256));
         let (kind, count, place) = match self.change {
             Change::Grown { count, place } => (0, count, place),
-            Change::Trimmed => (1, 0, Place { chunk: 0, at: 0 }),
+            Change::Trimmed => (1, 0, BodyLocation { chunk: 0, at: 0 }),
         };
         out.u8(kind | u8::from(self.cells) << 1 | u8::from(self.blobs) << 2 | u8::from(self.summary.is_some()) << 3);
         out.stream(&self.stream);
@@ -473,7 +473,7 @@ impl<'a> Reader<'a> {
         // No more room than there are bytes, whatever the count says.
         let mut records = Vec::with_capacity((count as usize).min(whole.len()));
         for _ in 0..count {
-            records.push(Kept { format: self.u16()?, value: self.value(keep)? });
+            records.push(StoredRecord { format: self.u16()?, value: self.value(keep)? });
         }
         let count = self.u32()?;
         let cell = |_| Some(CellName { key: Key(Bytes::copy_from_slice(self.short()?)), there: self.u8()? == 1 });
@@ -486,7 +486,8 @@ impl<'a> Reader<'a> {
         let (stream, born, version, trimmed) = (self.stream()?, self.u64()?, self.u32()?, self.u32()?);
         let (count, chunk, at) = (self.u32()?, self.u64()?, self.u16()?);
         let summary = if flags & 8 == 0 { None } else { Some(Arc::new(self.summary()?)) };
-        let change = if flags & 1 == 0 { Change::Grown { count, place: Place { chunk, at } } } else { Change::Trimmed };
+        let change =
+            if flags & 1 == 0 { Change::Grown { count, place: BodyLocation { chunk, at } } } else { Change::Trimmed };
         Some(Head { stream, born, version, trimmed, summary, cells: flags & 2 != 0, blobs: flags & 4 != 0, change })
     }
 

@@ -6,7 +6,6 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, atomic::Ordering},
-    time::{Duration, Instant},
 };
 
 use ::sled::Batch;
@@ -18,7 +17,6 @@ use super::{
     fault::SledError,
     group::{Broken, Effect, Group, Prepared, Written},
     keys,
-    mark_file::Mark,
     shared::Gone,
     sweep::{self, Sweep},
 };
@@ -32,12 +30,6 @@ const GROUP_BYTES_MAX: usize = 4 << 20;
 
 /// How many operations may wait before the next one has to.
 pub(super) const QUEUE_MAX: usize = 4_096;
-
-/// How often the `MARK` file is written, if the log has grown.
-const MARK_INTERVAL: Duration = Duration::from_secs(1);
-
-/// How often to look whether the store's files are still there.
-const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How many old idempotency keys are looked at for each new one: they go faster than they come.
 const IDEMPOTENCY_PER_NEW: usize = 2;
@@ -55,7 +47,7 @@ pub(super) enum Operation {
 
 /// Who waits for an operation of the group, and what he will be told if the group becomes durable.
 #[derive(Debug)]
-enum Answer {
+enum PendingReply {
     Commit(oneshot::Sender<Result<(), CommitError>>, Result<(), CommitError>),
     Store(oneshot::Sender<Result<(), StoreError>>, Result<(), StoreError>),
 }
@@ -131,7 +123,7 @@ impl Committer {
     }
 
     /// Decides a group, keeps it, shows it and answers.
-    fn group(&mut self, waiting: &mut Vec<Operation>, answers: &mut Vec<Answer>) -> Result<(), Fatal> {
+    fn group(&mut self, waiting: &mut Vec<Operation>, answers: &mut Vec<PendingReply>) -> Result<(), Fatal> {
         let shared = self.shared.clone();
         let written = self.decide(&shared, waiting, answers)?;
         if !written.is_empty() {
@@ -141,8 +133,8 @@ impl Committer {
         for answer in answers.drain(..) {
             // Whoever no longer waits has said so by going away.
             match answer {
-                Answer::Commit(answer, result) => drop(answer.send(result)),
-                Answer::Store(answer, result) => drop(answer.send(result)),
+                PendingReply::Commit(answer, result) => drop(answer.send(result)),
+                PendingReply::Store(answer, result) => drop(answer.send(result)),
             }
         }
         crash::point("publish-after");
@@ -157,7 +149,7 @@ impl Committer {
         &mut self,
         shared: &Shared,
         waiting: &mut Vec<Operation>,
-        answers: &mut Vec<Answer>,
+        answers: &mut Vec<PendingReply>,
     ) -> Result<Written, Fatal> {
         let is_full = shared.is_full();
         // Blobs of commits are held until the tree names them.
@@ -169,7 +161,7 @@ impl Committer {
         for operation in waiting.drain(..) {
             match operation {
                 Operation::Commit(_, answer) if is_full => {
-                    answers.push(Answer::Commit(answer, Err(CommitError::Unavailable(shared.full_text()))));
+                    answers.push(PendingReply::Commit(answer, Err(CommitError::Unavailable(shared.full_text()))));
                 }
                 Operation::Commit(mut commit, answer) => {
                     let names: Vec<_> = commit.held.iter().map(|blob| blob.name.sha256).collect();
@@ -178,21 +170,21 @@ impl Committer {
                     if result.is_err() {
                         unused.extend(names);
                     }
-                    answers.push(Answer::Commit(answer, result));
+                    answers.push(PendingReply::Commit(answer, result));
                 }
                 Operation::Mark(stream, reader, at, answer) => {
                     group.mark(&stream, &reader, at);
-                    answers.push(Answer::Store(answer, Ok(())));
+                    answers.push(PendingReply::Store(answer, Ok(())));
                 }
                 Operation::Trim(stream, before, answer) => {
                     group.trim(&stream, before)?;
                     budget += sweep::CHUNKS_PER_REMOVAL;
-                    answers.push(Answer::Store(answer, Ok(())));
+                    answers.push(PendingReply::Store(answer, Ok(())));
                 }
                 Operation::Forget(stream, answer) => {
                     let result = group.forget(&stream)?;
                     budget += sweep::CHUNKS_PER_REMOVAL;
-                    answers.push(Answer::Store(answer, result));
+                    answers.push(PendingReply::Store(answer, result));
                 }
                 Operation::Tick => budget += sweep::CHUNKS_PER_TICK,
             }
@@ -308,67 +300,4 @@ fn publish(shared: &Shared, written: &Written) {
         shared.index_mut().group = written.number;
     }
     shared.remove_unnamed(&written.released);
-}
-
-/// Writes the `MARK` file while the store is open, looks whether its files are still there, and reminds the committer of
-/// the garbage.
-///
-/// It has a thread of its own, so that no commit waits for the two syncs of a mark.
-#[derive(Debug)]
-pub(super) struct Marker {
-    pub(super) shared: Arc<Shared>,
-    /// What the file says.
-    pub(super) mark: Mark,
-    pub(super) committer: mpsc::WeakSender<Operation>,
-}
-
-impl Marker {
-    /// Works until `stop` is dropped, then writes the last mark.
-    pub(super) fn run(mut self, stop: &std::sync::mpsc::Receiver<()>) {
-        let mut marked = Instant::now();
-        loop {
-            let is_over = stop.recv_timeout(WATCH_INTERVAL) != Err(std::sync::mpsc::RecvTimeoutError::Timeout);
-            if self.shared.fault.get().is_none()
-                && let Err(error) = self.shared.are_files_there()
-            {
-                self.shared.fail(&error);
-            }
-            if self.shared.fault.get().is_some_and(|_| !self.shared.is_ours()) {
-                // What lies there now is another's, or nobody's, and is not to look like ours.
-                return;
-            }
-            if is_over || marked.elapsed() >= MARK_INTERVAL {
-                let late = marked.elapsed();
-                marked = Instant::now();
-                if let Err(error) = self.write() {
-                    tracing::warn!(%error, ?late, "the MARK file could not be written");
-                }
-                if !is_over
-                    && self.shared.has_garbage.load(Ordering::Relaxed)
-                    && let Some(committer) = self.committer.upgrade()
-                {
-                    // A full queue has better things to do.
-                    let _ = committer.try_send(Operation::Tick);
-                }
-            }
-            if is_over {
-                return;
-            }
-        }
-    }
-
-    /// Writes the mark if the log has grown.
-    fn write(&mut self) -> std::io::Result<()> {
-        let (last, group) = {
-            let index = self.shared.index();
-            (index.last, index.group)
-        };
-        if last <= self.mark.last && group <= self.mark.group.max(self.mark.opened) {
-            return Ok(());
-        }
-        let mark = Mark { last, group, ..self.mark.clone() };
-        mark.write(&self.shared.folder, self.shared.durability == Durability::Power)?;
-        self.mark = mark;
-        Ok(())
-    }
 }

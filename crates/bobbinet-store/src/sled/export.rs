@@ -13,9 +13,9 @@ use crate::{StoreError, Summary};
 /// How much was written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
-    /// Streams.
+    /// How many streams were written.
     pub streams: u64,
-    /// Records.
+    /// How many of their records, trimmed ones not among them.
     pub records: u64,
     /// Cells, each with its newest value.
     pub cells: u64,
@@ -40,9 +40,9 @@ pub enum ExportError {
     /// A stream could not be read.
     #[error("reading {stream}")]
     Read {
-        /// Which.
+        /// The stream's id.
         stream: String,
-        /// Why.
+        /// What the store says of it.
         source: StoreError,
     },
     /// What was read could not be written.

@@ -9,10 +9,13 @@ use bytes::Bytes;
 
 use super::{
     Durability, chunks,
-    codec::{self, BlobName, Body, CellName, Change, FORMAT, Head, Heads, HeadsWriter, Kept, Place, Remembered, Value},
+    codec::{
+        self, BlobName, Body, BodyLocation, CellName, Change, FORMAT, Head, Heads, HeadsWriter, Remembered,
+        StoredRecord, Value,
+    },
     keys,
-    mark_file::{Mark, Tear},
     stamp::Stamp,
+    watermark::{Tear, Watermark},
 };
 use crate::{Key, Summary, Version};
 
@@ -47,7 +50,7 @@ fn grown() -> Head {
         summary: Some(summary().into()),
         cells: true,
         blobs: true,
-        change: Change::Grown { count: 2, place: Place { chunk: 5, at: 1 } },
+        change: Change::Grown { count: 2, place: BodyLocation { chunk: 5, at: 1 } },
     }
 }
 
@@ -61,8 +64,8 @@ fn body() -> Body {
         born: 5,
         first: 2,
         records: vec![
-            Kept { format: 1, value: Value::Inline(Bytes::from_static(b"{\"at\":1}")) },
-            Kept { format: 2, value: Value::Blob(blob()) },
+            StoredRecord { format: 1, value: Value::Inline(Bytes::from_static(b"{\"at\":1}")) },
+            StoredRecord { format: 2, value: Value::Blob(blob()) },
         ],
         cells: vec![CellName { key: Key("k".into()), there: true }, CellName { key: Key("".into()), there: false }],
     }
@@ -76,8 +79,8 @@ fn remembered() -> Remembered {
     Remembered { stream: stream(), body_hash: [7; 32], expires: Timestamp::from_millis(99) }
 }
 
-fn mark() -> Mark {
-    Mark {
+fn watermark() -> Watermark {
+    Watermark {
         identity: IDENTITY,
         last: 42,
         group: 17,
@@ -131,7 +134,7 @@ fn what_is_on_the_disk_is_what_it_was() {
     for (what, key, value) in written() {
         writeln!(text, "{what}\n  key{}\n  value{}", hex(&key), hex(&value)).unwrap();
     }
-    writeln!(text, "MARK\n  {}", mark().text().trim_end()).unwrap();
+    writeln!(text, "MARK\n  {}", watermark().text().trim_end()).unwrap();
     expect_test::expect_file!["golden.txt"].assert_eq(&text);
 }
 

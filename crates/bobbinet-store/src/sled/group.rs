@@ -6,14 +6,15 @@ use bobbinet_core::StreamId;
 
 use super::{
     Shared,
-    blobs::Held,
+    blobs::HeldBlob,
     bodies::{Chunks, bodies},
     chunks::{self, CHUNK_MAX, Packing},
-    codec::{self, BlobName, Body, CellName, Change, Damaged, Head, HeadsWriter, Kept, Remembered, Value},
-    entry::StepAt,
+    codec::{self, BlobName, Body, CellName, Change, Damaged, Head, HeadsWriter, Remembered, StoredRecord, Value},
     fault::SledError,
     index::Index,
+    index_entry::StepAt,
     keys, read,
+    read_error::{ReadError, guarded, store_error},
     stamp::Stamp,
 };
 use crate::{CommitError, Idempotency, Key, StoreError, Summary, Version};
@@ -27,14 +28,14 @@ pub(super) struct Prepared {
     pub(super) steps: Vec<PreparedStep>,
     pub(super) idempotency: Option<Idempotency>,
     /// The blobs that it names, kept until it is decided.
-    pub(super) held: Vec<Held>,
+    pub(super) held: Vec<HeldBlob>,
 }
 
 #[derive(Debug)]
 pub(super) struct PreparedStep {
     pub(super) stream: StreamId,
     pub(super) expected: Version,
-    pub(super) records: Vec<Kept>,
+    pub(super) records: Vec<StoredRecord>,
     pub(super) cells: Vec<(Key, Option<Value>)>,
     pub(super) summary: Option<Arc<Summary>>,
 }
@@ -42,7 +43,7 @@ pub(super) struct PreparedStep {
 impl Prepared {
     /// About how many bytes it adds to a group.
     pub(super) fn size(&self) -> usize {
-        let record = |record: &Kept| record.value.size();
+        let record = |record: &StoredRecord| record.value.size();
         let cell = |(_, value): &(Key, Option<Value>)| value.as_ref().map_or(0, Value::size);
         let step = |step: &PreparedStep| {
             step.records.iter().map(record).sum::<usize>() + step.cells.iter().map(cell).sum::<usize>()
@@ -460,7 +461,7 @@ impl<'a> Group<'a> {
     fn kept(&self, beginning: &[u8]) -> Result<Vec<Vec<u8>>, StoreError> {
         let scan = self.shared.tree.scan_prefix(beginning).keys();
         let keys = || scan.map(|key| key.map(|key| key.to_vec())).collect::<Result<_, _>>();
-        read::guarded(keys)?.map_err(read::store_error)
+        guarded(keys)?.map_err(store_error)
     }
 
     /// Takes the stream's name off the blobs of records up to `to`, and off those of cells if all of it goes.
@@ -482,8 +483,8 @@ impl<'a> Group<'a> {
                 Ok(())
             };
             // What is damaged must be possible to forget. Blobs that cannot be told any more stay, and cost room.
-            let found = read::guarded(&mut find)
-                .and_then(|found: Result<(), read::Fail>| found.map_err(read::Fail::into_store));
+            let found =
+                guarded(&mut find).and_then(|found: Result<(), ReadError>| found.map_err(ReadError::into_store));
             if let Err(error) = found {
                 tracing::warn!(%stream, %error, "a damaged stream is forgotten; its large values stay in the folder of blobs");
             }

@@ -3,24 +3,25 @@
 //! The index holds only what is durable: the committer changes it after the sync, so whoever reads by it never sees
 //! what a crash could take back. It is rebuilt from the heads when the store is opened.
 //!
-//! A stream has a *slot*, and each way to find it is a list of slots that is sorted by what stands in them: four bytes a
-//! stream. So a slot leaves a list before what stands in it changes, and comes back after that.
+//! A stream has a *slot* ([`StreamSlots`]), and each way to find it is a list of slots that is sorted by what stands in them:
+//! four bytes a stream. So a slot leaves a list before what stands in it changes, and comes back after that.
 
 use bobbinet_core::{StreamId, Timestamp};
 
 use super::{
     codec::{Change, Head},
-    entry::{Entry, Listed, StepAt},
+    index_entry::{IndexEntry, Listed, StepAt},
     interner::{Interner, Name, ROOT},
     orders::{By, Order},
     ranked::RankedList,
+    stream_slots::StreamSlots,
 };
 use crate::Summary;
 
 /// All streams of a store.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    slots: Slots,
+    slots: StreamSlots,
     pub(super) names: Interner,
     by_id: RankedList,
     /// One for each [`By`].
@@ -32,45 +33,8 @@ pub(super) struct Index {
     pub(super) group: u64,
 }
 
-/// The streams by slot. A slot that has become free is used again.
-#[derive(Debug, Default)]
-pub(super) struct Slots {
-    entries: Vec<Option<Entry>>,
-    free: Vec<u32>,
-}
-
-impl Slots {
-    pub(super) fn get(&self, slot: u32) -> &Entry {
-        self.entries[slot as usize].as_ref().expect("a slot that is named is used")
-    }
-
-    fn get_mut(&mut self, slot: u32) -> &mut Entry {
-        self.entries[slot as usize].as_mut().expect("a slot that is named is used")
-    }
-
-    fn add(&mut self, entry: Entry) -> u32 {
-        if let Some(slot) = self.free.pop() {
-            self.entries[slot as usize] = Some(entry);
-            return slot;
-        }
-        self.entries.push(Some(entry));
-        u32::try_from(self.entries.len() - 1).expect("fewer streams than a disk can hold")
-    }
-
-    fn remove(&mut self, slot: u32) {
-        self.entries[slot as usize] = None;
-        self.free.push(slot);
-    }
-
-    /// What a stream that is due is sorted by.
-    fn due(&self, slot: u32) -> (u64, u64, u32) {
-        let entry = self.get(slot);
-        (entry.due().expect("what is sorted by it is due"), entry.born, slot)
-    }
-}
-
 impl Index {
-    pub(super) fn get(&self, id: &StreamId) -> Option<&Entry> {
+    pub(super) fn get(&self, id: &StreamId) -> Option<&IndexEntry> {
         self.find(id).map(|slot| self.slots.get(slot))
     }
 
@@ -79,7 +43,7 @@ impl Index {
         (self.slots.get(slot).id == *id).then_some(slot)
     }
 
-    pub(super) fn slot(&self, slot: u32) -> &Entry {
+    pub(super) fn slot(&self, slot: u32) -> &IndexEntry {
         self.slots.get(slot)
     }
 
@@ -88,7 +52,7 @@ impl Index {
     }
 
     /// All streams in the order of their ids.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &IndexEntry> {
         self.by_id.iter().map(|slot| self.slots.get(slot))
     }
 
@@ -97,7 +61,7 @@ impl Index {
     }
 
     /// The summary of a stream, its texts put back.
-    pub(super) fn summary(&self, entry: &Entry) -> Option<Summary> {
+    pub(super) fn summary(&self, entry: &IndexEntry) -> Option<Summary> {
         let listed = entry.listed()?;
         let text = |name| self.names.text(name);
         Some(Summary {
@@ -112,7 +76,7 @@ impl Index {
     }
 
     /// Whether a stream's tenant and context are these. `None` is any.
-    pub(super) fn covers(&self, entry: &Entry, tenant: Option<&str>, context: Option<&str>) -> bool {
+    pub(super) fn covers(&self, entry: &IndexEntry, tenant: Option<&str>, context: Option<&str>) -> bool {
         let listed = entry.listed();
         let is = |wanted: Option<&str>, name: fn(Listed) -> Name| match wanted {
             None => true,
@@ -171,13 +135,13 @@ impl Index {
     }
 
     /// The streams that are due at or before `before`, earliest first.
-    pub(super) fn due(&self, before: Timestamp) -> impl Iterator<Item = &Entry> {
-        let is_due = move |entry: &&Entry| entry.due().is_some_and(|due| due <= before.as_millis());
+    pub(super) fn due(&self, before: Timestamp) -> impl Iterator<Item = &IndexEntry> {
+        let is_due = move |entry: &&IndexEntry| entry.due().is_some_and(|due| due <= before.as_millis());
         self.due.iter().map(|slot| self.slots.get(slot)).take_while(is_due)
     }
 
     fn begin(&mut self, id: &StreamId, born: u64) -> u32 {
-        let slot = self.slots.add(Entry::new(id.clone(), born));
+        let slot = self.slots.add(IndexEntry::new(id.clone(), born));
         let slots = &self.slots;
         self.by_id.insert(slot, |slot| slots.get(slot).id < *id);
         slot
@@ -238,7 +202,7 @@ impl Index {
     }
 }
 
-impl Entry {
+impl IndexEntry {
     /// Takes a step in, all but its summary.
     fn apply(&mut self, head: &Head) {
         match head.change {

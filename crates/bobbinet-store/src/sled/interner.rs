@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use uuid::Uuid;
+
 use super::ranked::RankedList;
 
 /// A text's number, for as long as something names it.
@@ -14,14 +16,14 @@ pub(super) const ROOT: Name = Name(u32::MAX);
 /// The texts by number. A text within one tenant is another one than the same text within another.
 #[derive(Debug, Default)]
 pub(super) struct Interner {
-    slots: Vec<Slot>,
+    slots: Vec<TextSlot>,
     free: Vec<Name>,
     /// By scope and text.
     known: RankedList,
 }
 
 #[derive(Debug)]
-struct Slot {
+struct TextSlot {
     text: Text<Arc<str>>,
     scope: Name,
     uses: u32,
@@ -34,10 +36,6 @@ enum Text<T> {
     Uuid([u8; 16]),
     Other(T),
 }
-
-/// Where a UUID's text has hyphens.
-const HYPHENS: [usize; 4] = [8, 13, 18, 23];
-const UUID_LENGTH: usize = 36;
 
 impl Interner {
     pub(super) fn find(&self, scope: Name, text: &str) -> Option<Name> {
@@ -77,7 +75,7 @@ impl Interner {
             self.slots[name.0 as usize].uses += 1;
             return name;
         }
-        let slot = Slot { text: Text::of(text).keep(), scope, uses: 1 };
+        let slot = TextSlot { text: Text::of(text).keep(), scope, uses: 1 };
         let name = match self.free.pop() {
             Some(name) => {
                 self.slots[name.0 as usize] = slot;
@@ -100,7 +98,7 @@ impl Interner {
         if slot.uses > 0 {
             return;
         }
-        let Slot { text, scope, .. } = &self.slots[name.0 as usize];
+        let TextSlot { text, scope, .. } = &self.slots[name.0 as usize];
         let text = text.borrow();
         let was_known = self.known.remove(name.0, |slot| is_before(&self.slots[slot as usize], *scope, &text));
         assert!(was_known, "what has a name is known");
@@ -109,13 +107,13 @@ impl Interner {
     }
 }
 
-fn is_before(slot: &Slot, scope: Name, text: &Text<&str>) -> bool {
+fn is_before(slot: &TextSlot, scope: Name, text: &Text<&str>) -> bool {
     (slot.scope, &slot.text.borrow()) < (scope, text)
 }
 
 impl<'a> Text<&'a str> {
     fn of(text: &'a str) -> Self {
-        read_uuid(text.as_bytes()).map_or(Self::Other(text), Self::Uuid)
+        read_uuid(text).map_or(Self::Other(text), Self::Uuid)
     }
 
     fn keep(self) -> Text<Arc<str>> {
@@ -143,34 +141,15 @@ impl Text<Arc<str>> {
 }
 
 /// The bytes of a UUID that is written as [`write_uuid`] writes it, to the letter.
-fn read_uuid(text: &[u8]) -> Option<[u8; 16]> {
-    if text.len() != UUID_LENGTH || HYPHENS.iter().any(|at| text[*at] != b'-') {
-        return None;
-    }
-    let digit = |digit: u8| match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
-    };
-    let mut digits = text.iter().enumerate().filter(|(at, _)| !HYPHENS.contains(at)).map(|(_, byte)| digit(*byte));
-    let mut bytes = [0; 16];
-    for byte in &mut bytes {
-        *byte = digits.next()?? << 4 | digits.next()??;
-    }
-    Some(bytes)
+fn read_uuid(text: &str) -> Option<[u8; 16]> {
+    let uuid = Uuid::try_parse(text).ok()?;
+    let mut written = Uuid::encode_buffer();
+    (uuid.as_hyphenated().encode_lower(&mut written) == text).then(|| uuid.into_bytes())
 }
 
 fn write_uuid(bytes: &[u8; 16]) -> Arc<str> {
-    let mut text = [b'-'; UUID_LENGTH];
-    let mut at = 0;
-    for byte in bytes {
-        at += usize::from(HYPHENS.contains(&at));
-        for digit in [byte >> 4, byte & 15] {
-            text[at] = b"0123456789abcdef"[usize::from(digit)];
-            at += 1;
-        }
-    }
-    std::str::from_utf8(&text).expect("digits and hyphens are text").into()
+    let uuid = Uuid::from_bytes(*bytes);
+    Arc::from(&*uuid.as_hyphenated().encode_lower(&mut Uuid::encode_buffer()))
 }
 
 #[cfg(test)]
@@ -197,7 +176,7 @@ mod tests {
         check("01939f3c-7d2e-7000-8000-01234567-9ab", false);
         check("01939f3c-7d2e-7000-8000-0123456789é", false);
         check("", false);
-        assert_eq!(size_of::<Slot>(), 32);
+        assert_eq!(size_of::<TextSlot>(), 32);
     }
 
     proptest! {

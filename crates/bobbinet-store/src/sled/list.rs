@@ -9,7 +9,7 @@ use super::{
     codec::version,
     index::Index,
     interner::{Name, ROOT},
-    orders::{By, Listing as Place, Order, When},
+    orders::{By, Order, OrderKey, When},
     ranked::Position,
 };
 use crate::{Census, Listing, Query, StoreError, page_token};
@@ -56,10 +56,10 @@ pub(super) fn list(index: &Index, query: &Query) -> Result<Listing, StoreError> 
 /// Counts the runs of the order by owner and agent: as many steps as there are runs, however long they are.
 pub(super) fn census(index: &Index) -> Vec<Census> {
     let order = index.order(By::Owner);
-    let first = |names, state| Place { names, when: When::first(state), born: 0, slot: 0 };
+    let first = |names, state| OrderKey { names, when: When::first(state), born: 0, slot: 0 };
     let mut census = Vec::new();
     let mut position = order.seek(&first([Name::default(); 3], 0));
-    while let Some(Place { names, when, slot, .. }) = order.get(position) {
+    while let Some(OrderKey { names, when, slot, .. }) = order.get(position) {
         let [owner, agent, none] = names;
         let rest = match when.state().checked_add(1) {
             Some(next) => first(names, next),
@@ -124,10 +124,10 @@ impl Wanted {
 /// How many match in all, and what is left of each run after the page before.
 fn runs(order: Order<'_>, wanted: &Wanted, query: &Query, after: Option<(u64, u64)>) -> (usize, Vec<Run>) {
     let (beginning, fixed) = wanted.beginning();
-    let at = |names, when, born| Place { names, when, born, slot: 0 };
+    let at = |names, when, born| OrderKey { names, when, born, slot: 0 };
     let (mut total, mut runs) = (0, Vec::new());
     let mut position = order.seek(&at(beginning, When::first(query.state.unwrap_or(0)), 0));
-    while let Some(Place { names, when, .. }) = order.get(position) {
+    while let Some(OrderKey { names, when, .. }) = order.get(position) {
         if names[..fixed] != beginning[..fixed] {
             break;
         }
@@ -143,7 +143,7 @@ fn runs(order: Order<'_>, wanted: &Wanted, query: &Query, after: Option<(u64, u6
         if wanted.agrees(names) && query.state.is_none_or(|wanted| wanted == state) {
             let first = order.seek(&at(names, When::first(state), 0));
             let oldest = query.status_since.map_or(0, |since| since.as_millis());
-            let end = order.rank(order.seek(&Place {
+            let end = order.rank(order.seek(&OrderKey {
                 names,
                 when: When::new(state, oldest),
                 born: u64::MAX,
@@ -151,7 +151,7 @@ fn runs(order: Order<'_>, wanted: &Wanted, query: &Query, after: Option<(u64, u6
             }));
             total += end.saturating_sub(order.rank(first));
             let next = after.map_or(first, |(age, born)| {
-                order.seek(&Place { names, when: When::of_age(state, age), born, slot: u32::MAX })
+                order.seek(&OrderKey { names, when: When::of_age(state, age), born, slot: u32::MAX })
             });
             let rank = order.rank(next);
             if rank < end {
@@ -164,7 +164,7 @@ fn runs(order: Order<'_>, wanted: &Wanted, query: &Query, after: Option<(u64, u6
 }
 
 /// The newest of all runs.
-fn merge(order: Order<'_>, mut runs: Vec<Run>, count: usize) -> Vec<Place> {
+fn merge(order: Order<'_>, mut runs: Vec<Run>, count: usize) -> Vec<OrderKey> {
     let key = |run: &Run| order.get(run.next).map(|place| (place.when.age(), place.born));
     let mut heads: BinaryHeap<_> =
         runs.iter().enumerate().filter_map(|(at, run)| Some(Reverse((key(run)?, at)))).collect();

@@ -1,9 +1,57 @@
 //! The embedded store: one process, one folder, on sled.
 //!
-//! sled keeps ordered keys; everything that makes a store of it is here. One thread writes ([`committer`]), in groups
-//! that are durable before anybody sees them; reads go by an index in memory ([`index`]) that knows only what is
-//! durable. What a step did is its *head*, what it said its *body* ([`keys`]); both are packed, many to a key
-//! ([`chunks`]). Damage is found by checksums of our own and by a mark beside the data ([`mark_file`]).
+//! sled keeps ordered keys; everything that makes a store of it is here. One thread writes, in groups that are durable before
+//! anybody sees them; reads go by an index in memory that knows only what is durable. What a step did is its *head*, what it
+//! said its *body*; both are packed, many to a key. Damage is found by checksums of our own and by a watermark beside the data.
+//! Begin with [`keys`] and [`committer`].
+//!
+//! Opening and healing:
+//! - [`options`]: how a store is opened, and why it may not be.
+//! - [`open`]: the order in which it happens.
+//! - [`heal`]: the lock, and what is put right before sled looks.
+//! - [`scan`]: reads sled's data file for what a power cut has torn.
+//! - [`watermark`]: the `MARK` file: which store this is, and how far its log must reach.
+//! - [`folder`]: folders and files that a power cut does not undo.
+//! - [`fault`]: sled's errors, in words.
+//!
+//! What is written, and how:
+//! - [`keys`]: the keys of the one tree.
+//! - [`codec`]: the values, each with a checksum.
+//! - [`chunks`]: many bodies packed under one key.
+//! - [`stamp`]: which group wrote something, to be recognised without sled.
+//! - `golden`: the format on the disk, held by a test.
+//!
+//! Writing:
+//! - [`committer`]: the one thread that writes.
+//! - [`group`]: operations decided in order, written as one.
+//! - [`blobs`]: large values, in files named by what they hold.
+//! - [`key_counts`]: how many idempotency keys there are, in all and of each scope.
+//! - [`shared`]: what the committer and the readers have in common.
+//!
+//! Keeping place in memory:
+//! - [`index`]: every stream: its version, where its bodies lie, how it is listed.
+//! - [`index_entry`]: one stream of it, in as little room as it goes.
+//! - [`stream_slots`]: the entries by number.
+//! - [`interner`]: texts that many streams share, kept once.
+//! - [`ranked`]: a sorted list that knows how many come before.
+//! - [`orders`]: the four orders in which streams are listed.
+//!
+//! Reading:
+//! - [`list`]: answers a query from the index alone.
+//! - [`readers`]: the threads that wait for the disk.
+//! - [`whole`]: what a caller is given, its large values read from their files.
+//! - [`read`]: one stream, or several, as the index says that they are there.
+//! - [`bodies`]: the records of steps, out of their chunks.
+//! - [`tail`]: which streams grew, from the heads in their order.
+//! - [`read_error`]: damage, or a stream that went meanwhile.
+//! - [`cache`]: keeps sled's memory near the size that it was given.
+//!
+//! Looking after:
+//! - [`watermark_writer`]: writes the watermark, and looks whether the files are still there.
+//! - [`sweep`]: reclaims what forgotten and trimmed streams leave behind.
+//! - [`check`]: reads everything and reports what is wrong.
+//! - [`export`]: the whole store as lines of JSON.
+//! - [`salvage`]: the same of a damaged one, as far as it can be read.
 
 mod blobs;
 mod bodies;
@@ -12,7 +60,6 @@ mod check;
 mod chunks;
 mod codec;
 mod committer;
-mod entry;
 mod export;
 mod fault;
 mod folder;
@@ -21,23 +68,27 @@ mod golden;
 mod group;
 mod heal;
 mod index;
+mod index_entry;
 mod interner;
 mod key_counts;
 mod keys;
 mod list;
-mod mark_file;
 mod open;
 mod options;
 mod orders;
 mod ranked;
 mod read;
+mod read_error;
 mod readers;
 mod salvage;
 mod scan;
 mod shared;
 mod stamp;
+mod stream_slots;
 mod sweep;
 mod tail;
+mod watermark;
+mod watermark_writer;
 mod whole;
 
 use std::{io, sync::Arc, thread::JoinHandle};
@@ -51,23 +102,24 @@ use crate::{
     Cell, Census, Commit, CommitError, Cursor, INLINE_MAX, KEY_LENGTH_MAX, Key, Listing, Loaded, Page, Query, Record,
     Scope, Store, StoreError, Summary, Tail, Version,
 };
-use blobs::Held;
-use codec::{Kept, Value};
+use blobs::HeldBlob;
+use codec::{StoredRecord, Value};
 use committer::Operation;
 use group::{Prepared, PreparedStep};
+use index_entry::IndexEntry;
 use readers::Readers;
 
 pub use check::{Report, check};
 pub use export::{Counts, ExportError, export};
 pub use folder::make as make_folder;
-pub use mark_file::Tear;
 pub use options::{CACHE_BYTES, Durability, FREE_SPACE_MIN, OpenError, SledOptions};
 pub use salvage::salvage;
 use shared::Shared;
+pub use watermark::Tear;
 
 /// Streams in a folder.
 ///
-/// Dropping it waits until all that was asked for is answered, writes the mark and frees the folder.
+/// Dropping it waits until all that was asked for is answered, writes the watermark and frees the folder.
 #[derive(Debug)]
 pub struct SledStore {
     shared: Arc<Shared>,
@@ -75,7 +127,7 @@ pub struct SledStore {
     /// `None` only while it is being dropped.
     operations: Option<mpsc::Sender<Operation>>,
     committer: Option<JoinHandle<()>>,
-    marker: Option<(std::sync::mpsc::Sender<()>, JoinHandle<()>)>,
+    watermark_writer: Option<(std::sync::mpsc::Sender<()>, JoinHandle<()>)>,
 }
 
 impl SledStore {
@@ -124,7 +176,7 @@ impl SledStore {
         }
         let blobs = self.shared.blobs.clone();
         let write = move || {
-            let mut held: Vec<Held> = Vec::new();
+            let mut held: Vec<HeldBlob> = Vec::new();
             let value = |value: Bytes| {
                 if value.len() <= INLINE_MAX {
                     return Ok(Value::Inline(value));
@@ -189,7 +241,7 @@ impl Store for SledStore {
     }
 
     async fn read(&self, id: &StreamId, after: Version, limit: usize) -> Result<Page, StoreError> {
-        let is_empty = |entry: &entry::Entry| codec::version(entry.version) <= after;
+        let is_empty = |entry: &IndexEntry| codec::version(entry.version) <= after;
         if limit == 0 || self.shared.index().get(id).is_none_or(is_empty) {
             return Ok(Page::Records(Vec::new()));
         }
@@ -215,7 +267,7 @@ impl Store for SledStore {
 
     async fn due(&self, before: Timestamp, limit: usize) -> Result<Vec<(StreamId, Summary)>, StoreError> {
         let index = self.shared.index();
-        let summary = |entry: &entry::Entry| index.summary(entry).expect("what is due has a summary");
+        let summary = |entry: &IndexEntry| index.summary(entry).expect("what is due has a summary");
         Ok(index.due(before).take(limit).map(|entry| (entry.id.clone(), summary(entry))).collect())
     }
 
@@ -273,19 +325,23 @@ impl Drop for SledStore {
             // A panic in there has been noted as the store's fault.
             let _ = committer.join();
         }
-        if let Some((stop, marker)) = self.marker.take() {
+        if let Some((stop, writer)) = self.watermark_writer.take() {
             drop(stop);
-            let _ = marker.join();
+            let _ = writer.join();
         }
     }
 }
 
-fn prepare(commit: Commit, mut value: impl FnMut(Bytes) -> io::Result<Value>, held: Vec<Held>) -> io::Result<Prepared> {
+fn prepare(
+    commit: Commit,
+    mut value: impl FnMut(Bytes) -> io::Result<Value>,
+    held: Vec<HeldBlob>,
+) -> io::Result<Prepared> {
     let mut steps = Vec::with_capacity(commit.steps.len());
     for step in commit.steps {
         let mut records = Vec::with_capacity(step.records.len());
         for Record { format, body } in step.records {
-            records.push(Kept { format, value: value(body)? });
+            records.push(StoredRecord { format, value: value(body)? });
         }
         let mut cells = Vec::with_capacity(step.cells.len());
         for (key, cell) in step.cells {

@@ -24,19 +24,20 @@ use super::{
     blobs::Blobs,
     cache,
     codec::{self, Heads},
-    committer::{Committer, Marker, QUEUE_MAX},
+    committer::{Committer, QUEUE_MAX},
     fault::SledError,
     folder::{self, sync_folder},
     heal::{self, Lock},
     index::Index,
     key_counts::KeyCounts,
     keys,
-    mark_file::{Mark, Tear},
     readers::Readers,
     scan,
     shared::free_space,
     stamp::Stamp,
     sweep::Sweep,
+    watermark::{Tear, Watermark},
+    watermark_writer::WatermarkWriter,
 };
 use crate::wakes::Wakes;
 
@@ -51,7 +52,7 @@ const OPEN_SPACE_MIN: u64 = 2 << 20;
 pub(super) struct Recovered {
     pub(super) shared: Shared,
     /// What the `MARK` file says.
-    pub(super) mark: Mark,
+    pub(super) watermark: Watermark,
     /// Steps of forgotten streams that are still there.
     pub(super) garbage: u64,
 }
@@ -61,11 +62,11 @@ pub(super) fn open(options: SledOptions) -> Result<SledStore, OpenError> {
     if options.durability == Durability::None {
         tracing::warn!("the store's durability is none: what it acknowledges does not survive");
     }
-    let Recovered { shared, mark, garbage } = recover(options)?;
+    let Recovered { shared, watermark, garbage } = recover(options)?;
     let shared = Arc::new(shared);
     let (operations, receiver) = mpsc::channel(QUEUE_MAX);
     let (stop, stopped) = std::sync::mpsc::channel();
-    let marker = Marker { shared: shared.clone(), mark, committer: operations.downgrade() };
+    let writer = WatermarkWriter { shared: shared.clone(), watermark, committer: operations.downgrade() };
     let committer = Committer {
         shared: shared.clone(),
         operations: receiver,
@@ -73,13 +74,13 @@ pub(super) fn open(options: SledOptions) -> Result<SledStore, OpenError> {
         oldest: keys::IDEMPOTENCY.to_vec(),
     };
     let committer = spawn("bobbinet-store", move || committer.run())?;
-    let marker = spawn("bobbinet-store-mark", move || marker.run(&stopped))?;
+    let writer = spawn("bobbinet-store-mark", move || writer.run(&stopped))?;
     Ok(SledStore {
         shared,
         readers: Readers::default(),
         operations: Some(operations),
         committer: Some(committer),
-        marker: Some((stop, marker)),
+        watermark_writer: Some((stop, writer)),
     })
 }
 
@@ -115,38 +116,38 @@ fn recover_here(options: &SledOptions) -> Result<Recovered, OpenError> {
     let io = |doing| move |source| OpenError::Io { doing, source };
     folder::make(folder, synced).map_err(io("making the store's folder"))?;
     let lock = Lock::take(folder)?;
-    let mark = Mark::read(folder)?;
+    let watermark = Watermark::read(folder)?;
     let log = folder.join("log");
-    has_been_none(options, &log, mark.as_ref())?;
+    has_been_none(options, &log, watermark.as_ref())?;
     if free_space(folder).map_err(io("asking how much room the disk has"))? < OPEN_SPACE_MIN {
         return Err(OpenError::Full { folder: folder.clone() });
     }
     folder::make(&log, synced).map_err(io("making the store's folder"))?;
     heal::snapshots(&log).map_err(io("putting a half-written snapshot right"))?;
-    let mark = mark.map(|mark| look_before(options, &log, mark)).transpose()?;
+    let watermark = watermark.map(|watermark| look_before(options, &log, watermark)).transpose()?;
     let tree = open_sled(options, &log)?;
     // Only a file's owner may: a volume whose files are of another user id is served all the same.
     if let Err(error) = folder::close_files(&log) {
         tracing::warn!(folder = %log.display(), %error, "the store's files could not be closed to others");
     }
     let data = File::open(log.join("db")).map_err(io("opening the data file a second time"))?;
-    let identity = identify(options, &tree, &data, mark.as_ref())?;
+    let identity = identify(options, &tree, &data, watermark.as_ref())?;
     let refuse = &mut |fault| Err(OpenError::Corrupt(fault));
     let (mut index, garbage) = read_index(&tree, Some(&identity), refuse)?;
-    if let Some(mark) = &mark {
-        reaches(&index, mark)?;
+    if let Some(watermark) = &watermark {
+        reaches(&index, watermark)?;
     }
-    let mut mark = mark.unwrap_or_else(|| new_mark(options, identity));
-    if mark.durability != Durability::Power && synced {
+    let mut watermark = watermark.unwrap_or_else(|| new_watermark(options, identity));
+    if watermark.durability != Durability::Power && synced {
         // From now on the data is said to survive a power cut, and that is said of what was there before too.
         data.sync_all().map_err(io("syncing the store"))?;
     }
-    (mark.last, mark.group, mark.durability) = (index.last, index.group, options.durability);
+    (watermark.last, watermark.group, watermark.durability) = (index.last, index.group, options.durability);
     // What was torn has used numbers up; those of what comes now are higher, so that they are told apart for ever.
-    index.group = mark.tears.iter().map(|tear| tear.newest).fold(index.group.max(mark.opened), u64::max);
-    mark.opened = index.group;
+    index.group = watermark.tears.iter().map(|tear| tear.newest).fold(index.group.max(watermark.opened), u64::max);
+    watermark.opened = index.group;
     let blobs = Blobs::open(folder.join("blobs"), synced).map_err(io("making the folder of blobs"))?;
-    mark.write(folder, synced).map_err(io("writing the MARK file"))?;
+    watermark.write(folder, synced).map_err(io("writing the MARK file"))?;
     witness(options).map_err(io("writing the file that says that there is a store"))?;
     let is_named = |sha256: &[u8; 32]| match tree.scan_prefix(keys::blob(sha256)).next() {
         None => false,
@@ -170,7 +171,7 @@ fn recover_here(options: &SledOptions) -> Result<Recovered, OpenError> {
         fault: OnceLock::new(),
         _lock: lock,
     };
-    Ok(Recovered { shared, mark, garbage })
+    Ok(Recovered { shared, watermark, garbage })
 }
 
 /// Where it is said that there has been a store.
@@ -178,7 +179,7 @@ pub(super) fn witness_path(options: &SledOptions) -> PathBuf {
     options.witness.clone().unwrap_or_else(|| options.path.join("WITNESS"))
 }
 
-/// Says that there has been a store. Only once there is a mark: a process that ends before that has lost nothing, and the
+/// Says that there has been a store. Only once there is a watermark: a process that ends before that has lost nothing, and the
 /// next one begins anew.
 fn witness(options: &SledOptions) -> io::Result<()> {
     let path = witness_path(options);
@@ -202,10 +203,10 @@ fn witness(options: &SledOptions) -> io::Result<()> {
 }
 
 /// Refuses a folder that has lost its store: an empty one in its place would look healthy.
-fn has_been_none(options: &SledOptions, log: &Path, mark: Option<&Mark>) -> Result<(), OpenError> {
+fn has_been_none(options: &SledOptions, log: &Path, watermark: Option<&Watermark>) -> Result<(), OpenError> {
     let has_data = log.join("db").exists();
     let corrupt = |text: String| Err(OpenError::Corrupt(text));
-    match mark {
+    match watermark {
         Some(_) if has_data => Ok(()),
         Some(_) => corrupt("its data file is gone".to_owned()),
         None => {
@@ -225,24 +226,24 @@ fn has_been_none(options: &SledOptions, log: &Path, mark: Option<&Mark>) -> Resu
     }
 }
 
-/// Reads the log before sled does. Gives the mark with what is known now: sled erases what it would show.
-fn look_before(options: &SledOptions, log: &Path, mut mark: Mark) -> Result<Mark, OpenError> {
+/// Reads the log before sled does. Gives the watermark with what is known now: sled erases what it would show.
+fn look_before(options: &SledOptions, log: &Path, mut watermark: Watermark) -> Result<Watermark, OpenError> {
     let io = |doing| move |source| OpenError::Io { doing, source };
-    let found = scan::scan(log, &mark.identity, mark.opened).map_err(io("reading the log"))?;
+    let found = scan::scan(log, &watermark.identity, watermark.opened).map_err(io("reading the log"))?;
     if !found.is_torn() {
-        return Ok(mark);
+        return Ok(watermark);
     }
     let (whole, newest, dropped) = (found.whole, found.newest, found.dropped);
     let is_synced = options.durability == Durability::Power;
-    let was_synced = mark.durability == Durability::Power;
+    let was_synced = watermark.durability == Durability::Power;
     if was_synced && found.is_damage() {
         return Err(OpenError::Corrupt(format!(
             "{dropped} bytes of its log cannot be read after group {whole}, and there are later ones up to group {newest}, \
              which were begun only when those were safe on the disk"
         )));
     }
-    if whole < mark.group {
-        let text = format!("cannot be read after group {whole}, but had been written to group {}", mark.group);
+    if whole < watermark.group {
+        let text = format!("cannot be read after group {whole}, but had been written to group {}", watermark.group);
         return Err(OpenError::Corrupt(format!("{dropped} bytes of its log {text}")));
     }
     // Where several groups may be torn, as without a sync of each, sled does what it can.
@@ -254,9 +255,9 @@ fn look_before(options: &SledOptions, log: &Path, mut mark: Mark) -> Result<Mark
         )));
     };
     // The group before the newest was safe before that was begun, if there was one since the opening: numbers up to `opened`
-    // are the mark's own, and one of them may have been burnt by an earlier tear.
-    if was_synced && newest > mark.opened + 1 {
-        mark.group = mark.group.max(newest - 1);
+    // are the watermark's own, and one of them may have been burnt by an earlier tear.
+    if was_synced && newest > watermark.opened + 1 {
+        watermark.group = watermark.group.max(newest - 1);
     }
     tracing::warn!(
         bytes = dropped,
@@ -265,27 +266,33 @@ fn look_before(options: &SledOptions, log: &Path, mut mark: Mark) -> Result<Mark
         "the end of the store's log cannot be read and is dropped: what was being written when the process or the power \
          failed, or a fault of the disk in the last that was"
     );
-    mark.note(Tear { after: whole, newest, bytes: dropped });
+    watermark.note(Tear { after: whole, newest, bytes: dropped });
     // Before it is erased: whoever opens the store next would not know.
-    mark.write(&options.path, is_synced).map_err(io("writing the MARK file"))?;
+    watermark.write(&options.path, is_synced).map_err(io("writing the MARK file"))?;
     scan::erase(log, &behind).map_err(io("cutting the log where it was torn"))?;
-    Ok(mark)
+    Ok(watermark)
 }
 
 /// Whether all is there that was once said to be.
-fn reaches(index: &Index, mark: &Mark) -> Result<(), OpenError> {
+fn reaches(index: &Index, watermark: &Watermark) -> Result<(), OpenError> {
     let Index { last, group, .. } = index;
-    if *last < mark.last {
-        return Err(OpenError::Corrupt(format!("its log ends at step {last}, but had come to step {}", mark.last)));
+    if *last < watermark.last {
+        return Err(OpenError::Corrupt(format!(
+            "its log ends at step {last}, but had come to step {}",
+            watermark.last
+        )));
     }
-    if *group < mark.group {
-        return Err(OpenError::Corrupt(format!("its log ends at group {group}, but had come to group {}", mark.group)));
+    if *group < watermark.group {
+        return Err(OpenError::Corrupt(format!(
+            "its log ends at group {group}, but had come to group {}",
+            watermark.group
+        )));
     }
     Ok(())
 }
 
-fn new_mark(options: &SledOptions, identity: [u8; 16]) -> Mark {
-    Mark { identity, last: 0, group: 0, opened: 0, durability: options.durability, tears: Vec::new() }
+fn new_watermark(options: &SledOptions, identity: [u8; 16]) -> Watermark {
+    Watermark { identity, last: 0, group: 0, opened: 0, durability: options.durability, tears: Vec::new() }
 }
 
 pub(super) fn open_sled(options: &SledOptions, log: &Path) -> Result<::sled::Db, OpenError> {
@@ -331,10 +338,15 @@ fn from_io(options: &SledOptions, source: io::Error) -> OpenError {
 }
 
 /// Whose data this is. An empty folder becomes a store; a folder that lost its data does not.
-fn identify(options: &SledOptions, tree: &::sled::Db, data: &File, mark: Option<&Mark>) -> Result<[u8; 16], OpenError> {
+fn identify(
+    options: &SledOptions,
+    tree: &::sled::Db,
+    data: &File,
+    watermark: Option<&Watermark>,
+) -> Result<[u8; 16], OpenError> {
     let corrupt = |text: &str| Err(OpenError::Corrupt(text.to_owned()));
     let known = tree.get(keys::FORMAT).map_err(sled_error)?;
-    match (known, mark) {
+    match (known, watermark) {
         (None, Some(_)) => corrupt("its data file is empty"),
         (None, None) if tree.iter().next().is_some() => corrupt("its data file has lost its beginning"),
         (None, None) => {
@@ -352,7 +364,7 @@ fn identify(options: &SledOptions, tree: &::sled::Db, data: &File, mark: Option<
             sync().map_err(|source| OpenError::Io { doing: "syncing a new store", source })?;
             Ok(identity)
         }
-        (Some(known), mark) => {
+        (Some(known), watermark) => {
             let damaged = |error: codec::Damaged| OpenError::Corrupt(error.to_string());
             let (format, identity) = codec::read_identity(&known).map_err(damaged)?;
             if format > codec::FORMAT {
@@ -361,10 +373,10 @@ fn identify(options: &SledOptions, tree: &::sled::Db, data: &File, mark: Option<
             if format < codec::FORMAT {
                 return Err(OpenError::OlderFormat { found: format });
             }
-            match mark {
-                Some(mark) if mark.identity != identity => corrupt("its MARK file is that of another store"),
+            match watermark {
+                Some(watermark) if watermark.identity != identity => corrupt("its MARK file is that of another store"),
                 Some(_) => Ok(identity),
-                // The process ended between the first key and the first mark.
+                // The process ended between the first key and the first watermark.
                 None if tree.scan_prefix(keys::HEADS).next().is_none() => Ok(identity),
                 None => corrupt("its MARK file is gone"),
             }

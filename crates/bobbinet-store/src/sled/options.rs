@@ -46,7 +46,7 @@ impl Durability {
 pub struct SledOptions {
     /// The folder; it is made if it is not there.
     pub path: PathBuf,
-    /// How much of the data sled keeps in memory, in bytes. sled takes it as a wish.
+    /// How much of the data sled keeps in memory, in bytes. sled takes it as a hint.
     pub cache_bytes: u64,
     /// What an acknowledged commit survives.
     pub durability: Durability,
@@ -85,7 +85,7 @@ pub enum OpenError {
     /// Another process, or this one, has it open.
     #[error("the store in {} is in use by another process; one folder serves one process", folder.display())]
     InUse {
-        /// Its folder.
+        /// The folder of the store that is in use.
         folder: PathBuf,
     },
     /// It is damaged. A copy of the folder should be made before anything is tried.
@@ -108,7 +108,7 @@ pub enum OpenError {
     /// The disk has no room left, and sled cannot be opened without some.
     #[error("the disk has no room left for opening the store in {}", folder.display())]
     Full {
-        /// Its folder.
+        /// The folder of the store, on the disk that is full.
         folder: PathBuf,
     },
     /// The folder could not be read or written.

@@ -2,13 +2,13 @@
 //! within each by state, and within that newest first.
 
 use super::{
-    entry::Entry,
-    index::Slots,
+    index_entry::IndexEntry,
     interner::Name,
     ranked::{Position, RankedList},
+    stream_slots::StreamSlots,
 };
 
-/// Which order.
+/// By what a list is sorted first; the discriminant is the order's number in the index.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum By {
     Tenant,
@@ -21,7 +21,7 @@ impl By {
     pub(super) const ALL: [Self; 4] = [Self::Tenant, Self::Agent, Self::Owner, Self::Context];
 
     /// What is known of an entry for this order; `None` if it is not listed.
-    pub(super) fn listing(self, slot: u32, entry: &Entry) -> Option<Listing> {
+    pub(super) fn listing(self, slot: u32, entry: &IndexEntry) -> Option<OrderKey> {
         let listed = entry.listed()?;
         let zero = Name::default();
         let names = match self {
@@ -30,13 +30,13 @@ impl By {
             Self::Owner => [listed.owner, listed.agent, zero],
             Self::Context => [listed.context, listed.owner, listed.agent],
         };
-        Some(Listing { names, when: When::new(listed.state, listed.status_at), born: !entry.born, slot })
+        Some(OrderKey { names, when: When::new(listed.state, listed.status_at), born: !entry.born, slot })
     }
 }
 
 /// A stream's place in one of the orders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Listing {
+pub(super) struct OrderKey {
     /// What the order is by; unused ones are zero.
     pub(super) names: [Name; 3],
     /// The state, and the time of the status counted down.
@@ -81,13 +81,13 @@ impl When {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Order<'a> {
     pub(super) by: By,
-    pub(super) slots: &'a Slots,
+    pub(super) slots: &'a StreamSlots,
     pub(super) ranked: &'a RankedList,
 }
 
 impl Order<'_> {
     /// Where the first stream is that does not come before this place.
-    pub(super) fn seek(self, place: &Listing) -> Position {
+    pub(super) fn seek(self, place: &OrderKey) -> Position {
         self.ranked.seek(|slot| self.listing(slot) < *place)
     }
 
@@ -96,7 +96,7 @@ impl Order<'_> {
         self.ranked.rank(position)
     }
 
-    pub(super) fn get(self, position: Position) -> Option<Listing> {
+    pub(super) fn get(self, position: Position) -> Option<OrderKey> {
         self.ranked.get(position).map(|slot| self.listing(slot))
     }
 
@@ -104,7 +104,7 @@ impl Order<'_> {
         self.ranked.next(position)
     }
 
-    fn listing(self, slot: u32) -> Listing {
+    fn listing(self, slot: u32) -> OrderKey {
         self.by.listing(slot, self.slots.get(slot)).expect("what is in an order is listed")
     }
 }

@@ -3,7 +3,7 @@
 //! The index is asked first, and again if something was missing: a stream may have been forgotten or trimmed in
 //! between. What is still said to be there and is not, is damage.
 
-use std::{collections::BTreeMap, panic::AssertUnwindSafe};
+use std::collections::BTreeMap;
 
 use ::sled::IVec;
 use bobbinet_core::StreamId;
@@ -12,11 +12,11 @@ use super::{
     Shared,
     bodies::{Chunks, bodies},
     chunks,
-    codec::{self, BlobName, Body, Damaged, Kept, Value},
-    entry::{Entry, StepAt},
-    fault::SledError,
+    codec::{self, BlobName, Body, StoredRecord, Value},
     index::Index,
+    index_entry::{IndexEntry, StepAt},
     keys,
+    read_error::{ReadError, guarded},
 };
 use crate::{Key, StoreError, Summary, Version};
 
@@ -25,42 +25,6 @@ const AGAIN_MAX: usize = 100;
 
 /// How many chunks are kept at hand while several streams are read: more than a page of a list lies in, about 150 KB.
 const CHUNKS_KEPT_MAX: usize = 64;
-
-/// Why something could not be read.
-#[derive(Debug)]
-pub(super) enum Fail {
-    /// It is not there, or is not what it should be. That is damage only if the index still says so.
-    Missing(&'static str),
-    Sled(::sled::Error),
-}
-
-impl Fail {
-    pub(super) fn into_store(self) -> StoreError {
-        match self {
-            Self::Missing(what) => StoreError::Corrupt(format!("{what} is missing or not what was written")),
-            Self::Sled(error) => store_error(error),
-        }
-    }
-}
-
-impl From<::sled::Error> for Fail {
-    fn from(error: ::sled::Error) -> Self {
-        Self::Sled(error)
-    }
-}
-
-impl From<Damaged> for Fail {
-    fn from(Damaged(what): Damaged) -> Self {
-        Self::Missing(what)
-    }
-}
-
-/// What sled's error means to the one who asks.
-pub(super) fn store_error(error: ::sled::Error) -> StoreError {
-    let is_damage = matches!(error, ::sled::Error::Corruption { .. } | ::sled::Error::ReportableBug(_));
-    let told = SledError::from(error).to_string();
-    if is_damage { StoreError::Corrupt(told) } else { StoreError::Unavailable(told) }
-}
 
 /// A stream as the index has it, with the steps that a reader wants.
 #[derive(Debug)]
@@ -74,12 +38,12 @@ pub(super) struct View {
 }
 
 impl View {
-    fn of_all(index: &Index, entry: &Entry) -> Self {
+    fn of_all(index: &Index, entry: &IndexEntry) -> Self {
         Self { summary: index.summary(entry), ..Self::of(entry, entry.steps.all()) }
     }
 
     /// Without its summary.
-    fn of(entry: &Entry, steps: &[StepAt]) -> Self {
+    fn of(entry: &IndexEntry, steps: &[StepAt]) -> Self {
         Self {
             born: entry.born,
             version: entry.version,
@@ -104,13 +68,13 @@ pub(super) struct FoundCell {
 pub(super) struct Found {
     pub(super) view: View,
     pub(super) cells: Vec<FoundCell>,
-    pub(super) records: Vec<Kept>,
+    pub(super) records: Vec<StoredRecord>,
 }
 
 /// Some records of a stream.
 #[derive(Debug)]
 pub(super) enum FoundPage {
-    Records(Vec<Kept>),
+    Records(Vec<StoredRecord>),
     Trimmed(u32),
 }
 
@@ -139,7 +103,12 @@ pub(super) fn load_all(shared: &Shared, ids: &[StreamId]) -> impl Iterator<Item 
 }
 
 /// The cells and records of a stream.
-fn all(shared: &Shared, chunks: &mut Chunks, id: &StreamId, view: &View) -> Result<(Vec<FoundCell>, Vec<Kept>), Fail> {
+fn all(
+    shared: &Shared,
+    chunks: &mut Chunks,
+    id: &StreamId,
+    view: &View,
+) -> Result<(Vec<FoundCell>, Vec<StoredRecord>), ReadError> {
     let bodies = bodies(shared, chunks, id, view.born, &view.steps)?;
     let cells = if view.has_cells { all_cells(shared, id, view, &bodies)? } else { Vec::new() };
     Ok((cells, records(view, bodies, view.trimmed, usize::MAX)?))
@@ -185,7 +154,7 @@ pub(super) fn marks(shared: &Shared, id: &StreamId) -> Result<Vec<(String, Versi
         let mut marks = Vec::new();
         for pair in shared.tree.scan_prefix(&beginning) {
             let (key, value) = pair?;
-            let reader = std::str::from_utf8(&key[beginning.len()..]).map_err(|_| Fail::Missing("a mark"))?;
+            let reader = std::str::from_utf8(&key[beginning.len()..]).map_err(|_| ReadError::Missing("a mark"))?;
             marks.push((reader.to_owned(), Version(codec::read_number(&value)?)));
         }
         Ok(marks)
@@ -194,13 +163,13 @@ pub(super) fn marks(shared: &Shared, id: &StreamId) -> Result<Vec<(String, Versi
 }
 
 /// The blobs that cells of a stream name, at any version.
-pub(super) fn cell_blobs(shared: &Shared, id: &StreamId) -> Result<Vec<(BlobName, Version)>, Fail> {
+pub(super) fn cell_blobs(shared: &Shared, id: &StreamId) -> Result<Vec<(BlobName, Version)>, ReadError> {
     let beginning = keys::cells(id);
     let mut named = Vec::new();
     for pair in shared.tree.scan_prefix(&beginning) {
         let (key, value) = pair?;
         if let Ok(Some(Value::Blob(blob))) = codec::read_cell(&key, &value) {
-            let (_, version, _) = keys::read_cell(&key[beginning.len()..]).ok_or(Fail::Missing("a cell's key"))?;
+            let (_, version, _) = keys::read_cell(&key[beginning.len()..]).ok_or(ReadError::Missing("a cell's key"))?;
             named.push((blob, version));
         }
     }
@@ -208,7 +177,7 @@ pub(super) fn cell_blobs(shared: &Shared, id: &StreamId) -> Result<Vec<(BlobName
 }
 
 /// The records after `after` that a reader may see.
-fn records(view: &View, bodies: Vec<Body>, after: u32, limit: usize) -> Result<Vec<Kept>, Fail> {
+fn records(view: &View, bodies: Vec<Body>, after: u32, limit: usize) -> Result<Vec<StoredRecord>, ReadError> {
     let mut records = Vec::new();
     let mut next = after.max(view.trimmed).saturating_add(1);
     for body in bodies {
@@ -217,7 +186,7 @@ fn records(view: &View, bodies: Vec<Body>, after: u32, limit: usize) -> Result<V
                 continue;
             }
             if version > next {
-                return Err(Fail::Missing("a record"));
+                return Err(ReadError::Missing("a record"));
             }
             if records.len() == limit {
                 return Ok(records);
@@ -227,11 +196,11 @@ fn records(view: &View, bodies: Vec<Body>, after: u32, limit: usize) -> Result<V
         }
     }
     let wanted = (view.version.saturating_sub(after.max(view.trimmed)) as usize).min(limit);
-    if records.len() < wanted { Err(Fail::Missing("a record")) } else { Ok(records) }
+    if records.len() < wanted { Err(ReadError::Missing("a record")) } else { Ok(records) }
 }
 
 /// The newest value of each cell, and no fewer than the steps say that there are.
-fn all_cells(shared: &Shared, id: &StreamId, view: &View, bodies: &[Body]) -> Result<Vec<FoundCell>, Fail> {
+fn all_cells(shared: &Shared, id: &StreamId, view: &View, bodies: &[Body]) -> Result<Vec<FoundCell>, ReadError> {
     let found = scan_cells(shared, id, &Key::default(), codec::version(view.version))?;
     let mut expected: BTreeMap<&Key, Option<Version>> = BTreeMap::new();
     for body in bodies {
@@ -244,7 +213,7 @@ fn all_cells(shared: &Shared, id: &StreamId, view: &View, bodies: &[Body]) -> Re
         while seen.next_if(|cell| cell.key < *key).is_some() {}
         let there = seen.next_if(|cell| cell.key == *key).map(|cell| cell.version);
         if there != version {
-            return Err(Fail::Missing("a cell"));
+            return Err(ReadError::Missing("a cell"));
         }
     }
     Ok(found)
@@ -253,7 +222,7 @@ fn all_cells(shared: &Shared, id: &StreamId, view: &View, bodies: &[Body]) -> Re
 /// How many older values of a cell are passed over before the next cell is looked for by its key.
 const PASS_MAX: usize = 4;
 
-fn scan_cells(shared: &Shared, id: &StreamId, prefix: &Key, at: Version) -> Result<Vec<FoundCell>, Fail> {
+fn scan_cells(shared: &Shared, id: &StreamId, prefix: &Key, at: Version) -> Result<Vec<FoundCell>, ReadError> {
     let beginning = keys::cells_beginning(id, prefix);
     let (key_at, end) = (keys::cells(id).len(), keys::after(&beginning));
     let mut found: Vec<FoundCell> = Vec::new();
@@ -262,7 +231,7 @@ fn scan_cells(shared: &Shared, id: &StreamId, prefix: &Key, at: Version) -> Resu
     let mut passed = 0;
     while let Some(pair) = range.next() {
         let (written, first) = pair?;
-        let (key, version, part) = keys::read_cell(&written[key_at..]).ok_or(Fail::Missing("a cell's key"))?;
+        let (key, version, part) = keys::read_cell(&written[key_at..]).ok_or(ReadError::Missing("a cell's key"))?;
         let is_done = done.as_ref() == Some(&key);
         if is_done || version > at || part > 0 {
             passed += 1;
@@ -284,7 +253,7 @@ fn scan_cells(shared: &Shared, id: &StreamId, prefix: &Key, at: Version) -> Resu
 }
 
 /// The value of a cell of which the first part was read; the others follow it.
-fn whole_cell(key: &[u8], first: IVec, rest: &mut ::sled::Iter) -> Result<Option<Value>, Fail> {
+fn whole_cell(key: &[u8], first: IVec, rest: &mut ::sled::Iter) -> Result<Option<Value>, ReadError> {
     if first.len() < chunks::CHUNK_MAX {
         return Ok(codec::read_cell(key, &first)?);
     }
@@ -295,7 +264,7 @@ fn whole_cell(key: &[u8], first: IVec, rest: &mut ::sled::Iter) -> Result<Option
         }
         match rest.next().transpose()? {
             Some((part, bytes)) if part.starts_with(key) => whole.extend_from_slice(&bytes),
-            Some(_) | None => return Err(Fail::Missing("a part of a cell")),
+            Some(_) | None => return Err(ReadError::Missing("a part of a cell")),
         }
     }
 }
@@ -305,7 +274,7 @@ fn again<T>(
     shared: &Shared,
     id: &StreamId,
     view: impl Fn(&Index) -> Option<View>,
-    read: impl Fn(&View) -> Result<T, Fail>,
+    read: impl Fn(&View) -> Result<T, ReadError>,
 ) -> Result<Option<(View, T)>, StoreError> {
     for _ in 0..AGAIN_MAX {
         let Some(view) = view(&shared.index()) else { return Ok(None) };
@@ -323,10 +292,4 @@ fn again<T>(
         }
     }
     Err(StoreError::Unavailable("the stream kept changing while it was read".to_owned()))
-}
-
-/// sled panics where it meets damage: that is an answer too.
-pub(super) fn guarded<T>(read: impl FnOnce() -> T) -> Result<T, StoreError> {
-    std::panic::catch_unwind(AssertUnwindSafe(read))
-        .map_err(|_| StoreError::Corrupt("sled panicked while reading".to_owned()))
 }

@@ -13,13 +13,15 @@ use super::{
     Counts, Durability, ExportError, OpenError, Shared, SledOptions,
     blobs::Blobs,
     bodies, check,
-    codec::Kept,
-    entry::Entry,
+    codec::StoredRecord,
     export::{Line, body, text, write_line},
     folder,
     heal::{self, Lock},
+    index_entry::IndexEntry,
     key_counts::KeyCounts,
-    open, read, scan, whole,
+    open, read,
+    read_error::guarded,
+    scan, whole,
 };
 use crate::{Summary, Version, wakes::Wakes};
 
@@ -53,7 +55,7 @@ fn damaged(writer: &mut impl Write, counts: &mut Counts, what: String) -> io::Re
     write_line(writer, &Line::Damaged { what })
 }
 
-fn stream(shared: &Shared, entry: &Entry, writer: &mut impl Write, counts: &mut Counts) -> io::Result<()> {
+fn stream(shared: &Shared, entry: &IndexEntry, writer: &mut impl Write, counts: &mut Counts) -> io::Result<()> {
     counts.streams += 1;
     let summary: Option<Summary> = shared.index().summary(entry);
     let line = Line::Stream {
@@ -67,7 +69,7 @@ fn stream(shared: &Shared, entry: &Entry, writer: &mut impl Write, counts: &mut 
     let mut chunks = bodies::Chunks::new(1);
     for step in entry.steps.all() {
         let read = || bodies::bodies(shared, &mut chunks, &entry.id, entry.born, &[*step]);
-        let found = match read::guarded(read) {
+        let found = match guarded(read) {
             Ok(Ok(found)) => found,
             Ok(Err(fail)) => {
                 let what = format!("the records from version {} on: {}", step.first, fail.into_store());
@@ -118,7 +120,13 @@ fn stream(shared: &Shared, entry: &Entry, writer: &mut impl Write, counts: &mut 
     Ok(())
 }
 
-fn record(shared: &Shared, version: u32, kept: Kept, writer: &mut impl Write, counts: &mut Counts) -> io::Result<()> {
+fn record(
+    shared: &Shared,
+    version: u32,
+    kept: StoredRecord,
+    writer: &mut impl Write,
+    counts: &mut Counts,
+) -> io::Result<()> {
     match whole::value(shared, kept.value) {
         Ok(value) => {
             counts.records += 1;

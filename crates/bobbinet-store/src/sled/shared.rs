@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use super::{Durability, blobs::Blobs, heal, index::Index, key_counts::KeyCounts, keys, mark_file::Mark};
+use super::{Durability, blobs::Blobs, heal, index::Index, key_counts::KeyCounts, keys, watermark::Watermark};
 use crate::wakes::Wakes;
 
 /// An open store without its threads.
@@ -31,7 +31,7 @@ pub(super) struct Shared {
     pub(super) has_garbage: AtomicBool,
     /// Why nothing is accepted any longer, for ever.
     pub(super) fault: OnceLock<String>,
-    /// Freed last.
+    /// The last field, so that the folder is free for another process only when all else is closed.
     pub(super) _lock: heal::Lock,
 }
 
@@ -80,7 +80,7 @@ impl Shared {
         if !is_data {
             return Err(Gone(db));
         }
-        if !Mark::is_there(&self.folder) {
+        if !Watermark::is_there(&self.folder) {
             return Err(Gone(self.folder.join("MARK")));
         }
         Ok(())

@@ -6,7 +6,7 @@
 
 use super::{
     Shared, chunks,
-    codec::{self, Body, Damaged, Head, Heads, Place},
+    codec::{self, Body, BodyLocation, Damaged, Head, Heads},
     group::{Broken, Written},
     index::Index,
     keys,
@@ -169,8 +169,8 @@ fn bodies(
         looked += 1;
         let is_long = chunks::missing(&chunk).is_some_and(|missing| missing > 0);
         if is_long {
-            let is_alive =
-                Body::peek(&chunk[4..]).is_some_and(|body| is_needed(index, &body, Place { chunk: number, at: 0 }));
+            let is_alive = Body::peek(&chunk[4..])
+                .is_some_and(|body| is_needed(index, &body, BodyLocation { chunk: number, at: 0 }));
             if !is_alive {
                 removing = Some(number);
                 written.others.insert(key.to_vec(), None);
@@ -180,7 +180,8 @@ fn bodies(
         let (mut rest, mut alive, mut dead) = (Vec::with_capacity(chunk.len()), 0, 0);
         for (at, body) in (0..).zip(chunks::bodies(&chunk)) {
             let body = body.ok_or(Damaged("a chunk of bodies"))?;
-            let needed = Body::peek(body).is_some_and(|body| is_needed(index, &body, Place { chunk: number, at }));
+            let needed =
+                Body::peek(body).is_some_and(|body| is_needed(index, &body, BodyLocation { chunk: number, at }));
             if needed {
                 alive += body.len();
                 chunks::append(&mut rest, body);
@@ -199,7 +200,11 @@ fn bodies(
 }
 
 /// Whether the index leads to this body.
-fn is_needed(index: &Index, (stream, born, first, _): &(bobbinet_core::StreamId, u64, u32, u32), place: Place) -> bool {
+fn is_needed(
+    index: &Index,
+    (stream, born, first, _): &(bobbinet_core::StreamId, u64, u32, u32),
+    place: BodyLocation,
+) -> bool {
     index.get(stream).filter(|entry| entry.born == *born).is_some_and(|entry| {
         let steps = entry.steps.all();
         let at = steps.partition_point(|step| step.first < *first);
@@ -226,7 +231,7 @@ mod tests {
             blobs: false,
             change,
         };
-        let grown = |count, at| Change::Grown { count, place: Place { chunk: 1, at } };
+        let grown = |count, at| Change::Grown { count, place: BodyLocation { chunk: 1, at } };
         let heads = [head(2, 0, grown(2, 0)), head(3, 0, grown(1, 1)), head(3, 3, Change::Trimmed)];
         let mut index = Index::default();
         for head in &heads {

@@ -2,7 +2,7 @@
 
 use super::{
     Shared, codec, keys,
-    read::{Fail, guarded},
+    read_error::{ReadError, guarded},
 };
 use crate::{Cursor, Scope, StoreError, Tail, TailEntry};
 
@@ -16,16 +16,16 @@ pub(super) fn tail(shared: &Shared, scope: &Scope, after: Cursor, limit: usize) 
         return Ok(tail);
     }
     let wanted = after.0 + 1;
-    let scan = || -> Result<(), Fail> {
+    let scan = || -> Result<(), ReadError> {
         let begins = keys::heads(0)..=keys::heads(wanted);
         let Some(first) = shared.tree.range(begins).next_back().transpose()? else {
-            return Err(Fail::Missing("a chunk of heads"));
+            return Err(ReadError::Missing("a chunk of heads"));
         };
         let later = shared.tree.range(keys::heads(wanted + 1)..=keys::heads(last));
         for pair in std::iter::once(Ok(first)).chain(later) {
             let (key, chunk) = pair?;
             let heads = codec::Heads::read(&chunk)?;
-            let number = keys::number(&key).ok_or(Fail::Missing("a chunk of heads"))?;
+            let number = keys::number(&key).ok_or(ReadError::Missing("a chunk of heads"))?;
             let index = shared.index();
             for (number, head) in (number..).zip(&heads.entries).skip_while(|(number, _)| *number < wanted) {
                 if tail.entries.len() == limit || number > last || number - after.0 > TAIL_SCAN_MAX {
@@ -46,6 +46,6 @@ pub(super) fn tail(shared: &Shared, scope: &Scope, after: Cursor, limit: usize) 
         }
         Ok(())
     };
-    guarded(scan)?.map_err(Fail::into_store)?;
+    guarded(scan)?.map_err(ReadError::into_store)?;
     Ok(tail)
 }

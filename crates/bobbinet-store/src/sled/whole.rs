@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::{
     Shared,
-    codec::{self, Kept, Value},
+    codec::{self, StoredRecord, Value},
     read::{self, Found, FoundCell, FoundPage},
 };
 use crate::{Cell, Key, Loaded, Page, Record, StoreError, Version};
@@ -69,8 +69,8 @@ fn if_there<T>(
     }
 }
 
-fn records(shared: &Shared, kept: Vec<Kept>) -> Result<Vec<Record>, StoreError> {
-    let record = |Kept { format, value: kept }| Ok(Record { format, body: value(shared, kept)? });
+fn records(shared: &Shared, kept: Vec<StoredRecord>) -> Result<Vec<Record>, StoreError> {
+    let record = |StoredRecord { format, value: kept }| Ok(Record { format, body: value(shared, kept)? });
     kept.into_iter().map(record).collect()
 }
 

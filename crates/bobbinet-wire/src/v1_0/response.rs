@@ -124,7 +124,12 @@ pub fn write_update(
                 update.flag_if_set("lastChunk", *last_chunk);
             });
         }),
-        Event::Submitted(_) | Event::Intended { .. } | Event::Planned { .. } | Event::Settled { .. } => return false,
+        Event::Submitted(_)
+        | Event::Intended { .. }
+        | Event::Planned { .. }
+        | Event::Settled { .. }
+        | Event::Spawned(_)
+        | Event::Checkpointed { .. } => return false,
     }
     true
 }
@@ -142,6 +147,8 @@ pub fn is_update(event: &Event) -> bool {
         | Event::Replied { .. }
         | Event::Planned { .. }
         | Event::Settled { .. }
+        | Event::Spawned(_)
+        | Event::Checkpointed { .. }
         | Event::Released
         | Event::Unserved { .. }
         | Event::Ended { .. } => event.is_public(),

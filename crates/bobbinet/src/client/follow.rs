@@ -3,7 +3,7 @@
 use std::{cell::RefCell, future::pending, time::Duration};
 
 use bobbinet_core::{Json, State, operation::SendParams};
-use bobbinet_http::client::{Answer, Client, Event, SendOptions, TaskStream};
+use bobbinet_http::client::{Client, Event, SendOptions, TaskStream, WithJson};
 use bobbinet_wire::view::{Sent, StreamEvent, TaskView};
 use tokio::time::{Instant, sleep_until};
 
@@ -11,7 +11,8 @@ use super::{progress::Progress, render, resolve::Agent};
 use crate::{
     cli::{Ending, Waiting},
     failure::{Code, Failure},
-    output::{Output, Remark, remark},
+    output::Output,
+    remark::{Remark, remark},
     shell::Typed,
 };
 
@@ -63,8 +64,8 @@ pub(crate) struct Stand {
 
 impl Stand {
     /// That of a task which was looked at.
-    pub(crate) fn of(answer: Answer<TaskView>) -> Result<Self, Failure> {
-        let Answer { value, json } = answer;
+    pub(crate) fn of(answer: WithJson<TaskView>) -> Result<Self, Failure> {
+        let WithJson { value, json } = answer;
         let event = Json::parse(&format!("{{\"task\":{}}}", json.as_str()));
         Ok(Self { task: value, event: event.map_err(|error| Failure::of(Code::Internal, &error))? })
     }
@@ -251,7 +252,7 @@ impl Follow<'_> {
     }
 
     /// Reads a task. Reading does nothing twice, so what passes is waited for.
-    async fn read(&self, id: &str, history: Option<u32>) -> Result<Answer<TaskView>, Failure> {
+    async fn read(&self, id: &str, history: Option<u32>) -> Result<WithJson<TaskView>, Failure> {
         let mut pause = LOOK_PAUSE;
         for _ in 0..LOOKS_MAX {
             match self.client.get(id, history).await {

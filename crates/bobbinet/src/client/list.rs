@@ -9,7 +9,7 @@ use bobbinet_core::{
     operation::{ListParams, PAGE_SIZE_DEFAULT},
     text,
 };
-use bobbinet_http::client::{Answer, Client as Connected};
+use bobbinet_http::client::{Client as Connected, WithJson};
 use bobbinet_wire::view::{PageView, TaskView};
 use comfy_table::{Table, presets::NOTHING};
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,8 @@ use super::{Client, render, resolve::Agent};
 use crate::{
     cli::TaskList,
     failure::{Code, Failure},
-    output::{Format, Remark, remark},
+    format::Format,
+    remark::{Remark, remark},
     shell::Typed,
 };
 
@@ -29,7 +30,7 @@ const HISTORY_FOR_TOOL: u32 = 8;
 /// Characters of a tool's name in a table: a message's first word may be anything.
 const TOOL_LENGTH_MAX: usize = 40;
 
-/// Lists tasks.
+/// `bobbinet task list`
 pub(super) async fn list(client: &Client, command: TaskList) -> Result<(), Failure> {
     let TaskList { state, context_id, page_size, page_token, target, stream } = command;
     let agents = client.resolver(target).await.all()?;
@@ -57,14 +58,14 @@ pub(super) async fn list(client: &Client, command: TaskList) -> Result<(), Failu
     Ok(())
 }
 
-async fn of_one(agent: &Agent, params: ListParams) -> Result<Answer<PageView>, Failure> {
+async fn of_one(agent: &Agent, params: ListParams) -> Result<WithJson<PageView>, Failure> {
     let connected = agent.connect().await?;
     connected.list(params).await.map_err(|error| agent.fault(error))
 }
 
 /// Says a page; gives where the next one begins.
-fn tell_one(client: &Client, agent: &Agent, page: Answer<PageView>, stream: bool) -> Result<Option<String>, Failure> {
-    let Answer { value, json } = page;
+fn tell_one(client: &Client, agent: &Agent, page: WithJson<PageView>, stream: bool) -> Result<Option<String>, Failure> {
+    let WithJson { value, json } = page;
     match (client.output.is_json(), stream) {
         (true, true) => documents(&json.to_value()).iter().try_for_each(|task| client.output.json(task))?,
         (true, false) => client.output.raw(json.as_str())?,
@@ -128,12 +129,12 @@ fn tool(task: &TaskView) -> Option<String> {
 
 /// A page of the tasks of several agents.
 struct Merged<'a> {
-    tasks: Vec<Entry<'a>>,
+    tasks: Vec<ListedTask<'a>>,
     total: u64,
     next: Option<String>,
 }
 
-struct Entry<'a> {
+struct ListedTask<'a> {
     agent: &'a Agent,
     task: TaskView,
     json: Value,
@@ -142,15 +143,15 @@ struct Entry<'a> {
 /// The newest tasks of several agents together. Of each agent's page only what is newer than the others' counts; what
 /// is left of it begins the agent's next page.
 async fn of_several<'a>(agents: &'a [Agent], filter: &ListParams, token: Option<&str>) -> Result<Merged<'a>, Failure> {
-    let mut place = token.map_or_else(|| Ok(Place::default()), Place::read)?;
+    let mut tokens = token.map_or_else(|| Ok(PageTokens::default()), PageTokens::read)?;
     let (mut entries, mut total, mut read) = (Vec::new(), 0, Vec::new());
     for agent in agents {
         let connected = agent.connect().await?;
-        let has_ended = place.0.get(&agent.url).is_some_and(Option::is_none);
+        let has_ended = tokens.0.get(&agent.url).is_some_and(Option::is_none);
         // Of one that has shown all it has, only the number is wanted.
         let page_size = if has_ended { 1 } else { filter.page_size };
-        let params = ListParams { page_size, page_token: place.token_of(agent), ..filter.clone() };
-        let Answer { value, json } = connected.list(params).await.map_err(|error| agent.fault(error))?;
+        let params = ListParams { page_size, page_token: tokens.token_of(agent), ..filter.clone() };
+        let WithJson { value, json } = connected.list(params).await.map_err(|error| agent.fault(error))?;
         total += value.total_size;
         if has_ended {
             continue;
@@ -158,7 +159,7 @@ async fn of_several<'a>(agents: &'a [Agent], filter: &ListParams, token: Option<
         let next = value.next_page_token.filter(|token| !token.is_empty());
         read.push(Read { agent, connected, next, tasks: value.tasks.len() });
         let tasks = value.tasks.into_iter().zip(documents(&json.to_value()));
-        entries.extend(tasks.map(|(task, json)| Entry { agent, task, json }));
+        entries.extend(tasks.map(|(task, json)| ListedTask { agent, task, json }));
     }
     entries.sort_by_key(|entry| Reverse(entry.task.status.at));
     entries.truncate(filter.page_size as usize);
@@ -167,17 +168,17 @@ async fn of_several<'a>(agents: &'a [Agent], filter: &ListParams, token: Option<
         let shown = entries.iter().filter(|entry| entry.agent.url == agent.url).count();
         if shown == tasks {
             is_over &= next.is_none();
-            place.0.insert(agent.url.clone(), next);
+            tokens.0.insert(agent.url.clone(), next);
             continue;
         }
         is_over = false;
         if let Ok(page_size @ 1..) = u32::try_from(shown) {
-            let params = ListParams { page_size, page_token: place.token_of(agent), ..filter.clone() };
+            let params = ListParams { page_size, page_token: tokens.token_of(agent), ..filter.clone() };
             let page = connected.list(params).await.map_err(|error| agent.fault(error))?;
-            place.0.insert(agent.url.clone(), page.value.next_page_token);
+            tokens.0.insert(agent.url.clone(), page.value.next_page_token);
         }
     }
-    Ok(Merged { tasks: entries, total, next: (!is_over).then(|| place.write()) })
+    Ok(Merged { tasks: entries, total, next: (!is_over).then(|| tokens.write()) })
 }
 
 /// An agent's page.
@@ -215,9 +216,9 @@ fn tell_several(
 /// One that is not in it begins with its newest task.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-struct Place(BTreeMap<String, Option<String>>);
+struct PageTokens(BTreeMap<String, Option<String>>);
 
-impl Place {
+impl PageTokens {
     fn read(token: &str) -> Result<Self, Failure> {
         let bytes = URL_SAFE_NO_PAD.decode(token).ok();
         bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).ok_or_else(|| {
@@ -267,11 +268,11 @@ mod tests {
 
     #[test]
     fn a_place_in_several_lists_is_one_token() {
-        let place =
-            Place(BTreeMap::from([("http://a".to_owned(), Some("x".to_owned())), ("http://b".to_owned(), None)]));
-        assert_eq!(Place::read(&place.write()).unwrap(), place);
+        let tokens =
+            PageTokens(BTreeMap::from([("http://a".to_owned(), Some("x".to_owned())), ("http://b".to_owned(), None)]));
+        assert_eq!(PageTokens::read(&tokens.write()).unwrap(), tokens);
         for other in ["", "!", "eyJ", "W10"] {
-            assert!(Place::read(other).is_err(), "{other}");
+            assert!(PageTokens::read(other).is_err(), "{other}");
         }
     }
 

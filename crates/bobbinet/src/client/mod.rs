@@ -6,7 +6,7 @@ mod card;
 mod fault;
 mod follow;
 mod list;
-pub(crate) mod parts;
+mod owner;
 mod progress;
 mod question;
 mod readiness;
@@ -24,7 +24,8 @@ use crate::{
     failure::Failure,
     keys,
     node::Running,
-    output::{Output, Remark, remark},
+    output::Output,
+    remark::{Remark, remark},
 };
 
 pub(crate) use resolve::Resolver;

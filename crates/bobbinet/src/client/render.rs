@@ -12,7 +12,8 @@ use super::{
 };
 use crate::{
     failure::Failure,
-    output::{Output, Remark, add, remark},
+    output::Output,
+    remark::{Remark, add, remark},
     shell::Typed,
 };
 

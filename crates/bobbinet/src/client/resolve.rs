@@ -12,7 +12,7 @@ use std::{
 
 use bobbinet_auth::owner_token;
 use bobbinet_engine::{SystemWorld, World};
-use bobbinet_http::client::{Answer, Client, ClientError, ClientOptions, Credentials};
+use bobbinet_http::client::{Client, ClientError, ClientOptions, Credentials, WithJson};
 use bobbinet_wire::v1_0::CardView;
 use tokio::time::{Instant, sleep};
 
@@ -21,7 +21,8 @@ use crate::{
     cli::Target,
     failure::{Code, Failure},
     node::{Running, Whose, is_starting},
-    output::{Output, Remark, remark},
+    output::Output,
+    remark::{Remark, remark},
     shell::quoted,
 };
 
@@ -259,7 +260,7 @@ impl Agent {
     }
 
     /// Fetches its card alone, and says why it cannot be called, if it cannot.
-    pub(crate) async fn card(&self) -> Result<(Answer<CardView>, Option<Failure>), Failure> {
+    pub(crate) async fn card(&self) -> Result<(WithJson<CardView>, Option<Failure>), Failure> {
         match self.started().await {
             Ok(client) => Ok((client.card().clone(), None)),
             Err(

@@ -18,7 +18,8 @@ use bobbinet_wire::view::TaskView;
 use crate::{
     cli::Ending,
     failure::{Code, Failure},
-    output::{Output, Remark, remark},
+    output::Output,
+    remark::{Remark, remark},
 };
 
 /// Bytes of a file's name: what file systems take, less a number.

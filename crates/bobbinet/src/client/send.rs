@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::{
     Client, arguments,
     follow::{Follow, Telling},
+    owner::owner,
     render,
     resolve::Agent,
 };
@@ -39,7 +40,7 @@ pub(super) async fn send(client: &Client, command: Send) -> Result<(), Failure> 
     let parts = parts.into_parts()?;
     let resolver = client.resolver(target).await;
     let agent = match &task_id {
-        Some(task) => super::task::owner(&resolver, task).await?,
+        Some(task) => owner(&resolver, task).await?,
         None => resolver.agent()?,
     };
     let saying = Saying { parts, task: task_id, context: context_id, metadata, extensions: Vec::new() };

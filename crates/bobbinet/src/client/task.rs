@@ -1,19 +1,20 @@
 //! `bobbinet task`: looking at tasks, following, answering and canceling them.
 
-use bobbinet_http::client::{Answer, Client as Connected, ClientError};
-use bobbinet_wire::{ErrorKind, view::TaskView};
+use bobbinet_http::client::{Client as Connected, WithJson};
+use bobbinet_wire::view::TaskView;
 
 use super::{
     Client,
     follow::{Follow, Stand, Telling},
+    owner::{find, owner},
     render,
-    resolve::{Agent, Resolver},
+    resolve::Agent,
     send::{Saying, say},
     show,
 };
 use crate::{
     cli::{Ending, Task, Waiting},
-    failure::{Code, Failure},
+    failure::Failure,
 };
 
 pub(super) async fn run(client: &Client, command: Task) -> Result<(), Failure> {
@@ -55,7 +56,7 @@ pub(super) async fn run(client: &Client, command: Task) -> Result<(), Failure> {
     }
 }
 
-fn tell(client: &Client, agent: &Agent, task: &Answer<TaskView>) -> Result<(), Failure> {
+fn tell(client: &Client, agent: &Agent, task: &WithJson<TaskView>) -> Result<(), Failure> {
     if client.output.is_json() {
         client.output.raw(task.json.as_str())?;
     } else {
@@ -75,32 +76,4 @@ fn follow<'a>(
 ) -> Follow<'a> {
     let (output, deadline) = (client.output, waiting.deadline());
     Follow { agent, client: connected, output, waiting, ending, deadline, telling, history, is_send: false }
-}
-
-/// The agent that has this task. Where several may have it, each is asked: a task's id does not name its agent.
-pub(super) async fn owner(resolver: &Resolver, id: &str) -> Result<Agent, Failure> {
-    let mut agents = resolver.all()?;
-    if agents.len() == 1 {
-        return Ok(agents.swap_remove(0));
-    }
-    find(resolver, id, Some(0)).await.map(|(agent, _, _)| agent)
-}
-
-async fn find(
-    resolver: &Resolver,
-    id: &str,
-    history: Option<u32>,
-) -> Result<(Agent, Connected, Answer<TaskView>), Failure> {
-    let mut missing = None;
-    for agent in resolver.all()? {
-        let connected = agent.connect().await?;
-        match connected.get(id, history).await {
-            Ok(task) => return Ok((agent, connected, task)),
-            Err(ClientError::Rpc(error)) if error.kind == Some(ErrorKind::TaskNotFound) => {
-                missing = Some(agent.fault(ClientError::Rpc(error)));
-            }
-            Err(error) => return Err(agent.fault(error)),
-        }
-    }
-    Err(missing.unwrap_or_else(|| Failure::new(Code::Internal, "there is no agent to ask")))
 }

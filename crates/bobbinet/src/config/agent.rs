@@ -11,7 +11,7 @@ use super::{
     finding::Source,
     limits::Bounds,
     nearest::nearest,
-    reader::{Fields, Reader},
+    reader::{MapSettings, Reader},
     tree::{Node, Value},
 };
 
@@ -66,7 +66,7 @@ pub(crate) struct AgentConfig {
     pub(crate) isolation: Isolation,
     /// How long calls of single tools may go without a word of the server.
     pub(crate) timeouts: BTreeMap<String, Duration>,
-    /// Its bounds.
+    /// The bounds of its server: how long it may take, and how much it may say.
     pub(crate) limits: McpLimits,
 }
 
@@ -135,7 +135,7 @@ impl AgentConfig {
 
 /// How the server is started. Without a command that could work there is none; what else is said is read all the same,
 /// so that every mistake is found at once.
-pub(crate) fn server(reader: &mut Reader<'_>, fields: &Fields<'_>, env_file_key: &str) -> AgentConfig {
+pub(crate) fn server(reader: &mut Reader<'_>, fields: &MapSettings<'_>, env_file_key: &str) -> AgentConfig {
     let folder = reader.source().folder.clone();
     let mut command = match fields.get("command") {
         Some(node) => command_words(reader, node),
@@ -208,7 +208,7 @@ fn read_env_file(reader: &mut Reader<'_>, node: &Node) -> Vec<(String, String)> 
 }
 
 /// What is said of the agent.
-pub(crate) fn settings(reader: &mut Reader<'_>, fields: &Fields<'_>, config: &mut AgentConfig) {
+pub(crate) fn settings(reader: &mut Reader<'_>, fields: &MapSettings<'_>, config: &mut AgentConfig) {
     config.card = fields.get("use").and_then(|node| card(reader, node));
     config.title = fields.get("title").and_then(|node| reader.text(node, "title"));
     config.description = fields.get("description").and_then(|node| reader.text(node, "description"));

@@ -19,7 +19,7 @@ const SHIPPED: [(&str, &str); 3] = [
     ("memory", include_str!("../../../../agent-cards/memory.yaml")),
 ];
 
-/// A card.
+/// What somebody who knows a server's tools says of them: descriptions, effects, examples.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Card {
     /// The agent's name for people.

@@ -1,7 +1,7 @@
 //! The line that a finding is about, as it may be shown: its names and signs, and never a value. A value may be a token of a
 //! variable or of a header, and a line alone does not tell: it may be the middle of a list, or the file may not be well-formed.
 
-use super::finding::Place;
+use super::position::Position;
 
 /// What stands for a value.
 const HIDDEN: char = '…';
@@ -19,9 +19,9 @@ pub(crate) struct Excerpt {
 
 impl Excerpt {
     /// The line of a text that this place is in.
-    pub(crate) fn of(text: &str, place: Place) -> Option<Self> {
-        let line = text.lines().nth(place.line.checked_sub(1)?)?;
-        Some(Hiding::new(line.trim_end(), place.column).all())
+    pub(crate) fn of(text: &str, position: Position) -> Option<Self> {
+        let line = text.lines().nth(position.line.checked_sub(1)?)?;
+        Some(Hiding::new(line.trim_end(), position.column).all())
     }
 }
 
@@ -165,7 +165,7 @@ mod tests {
 
     /// `^` in the expected text stands before what is meant.
     fn check(line: &str, column: usize, expected: &str) {
-        let excerpt = Excerpt::of(line, Place { line: 1, column }).unwrap();
+        let excerpt = Excerpt::of(line, Position { line: 1, column }).unwrap();
         let mut shown: Vec<char> = excerpt.line.chars().collect();
         shown.insert(excerpt.column - 1, '^');
         assert_eq!(shown.into_iter().collect::<String>(), expected, "{line}");

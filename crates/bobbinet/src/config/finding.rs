@@ -4,33 +4,17 @@ use std::{fmt, path::PathBuf};
 
 use serde::Serialize;
 
-use super::excerpt::Excerpt;
+use super::{excerpt::Excerpt, position::Position};
 
 /// A configuration file as it was read.
 #[derive(Clone, Debug)]
 pub(crate) struct Source {
     /// As the user named it.
     pub(crate) name: String,
-    /// Its text.
+    /// All that stands in it.
     pub(crate) text: String,
     /// The folder that relative paths in it start from.
     pub(crate) folder: PathBuf,
-}
-
-/// A place in a file, both from 1; columns count characters.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Place {
-    pub(crate) line: usize,
-    pub(crate) column: usize,
-}
-
-impl Place {
-    /// The place of this byte of the text.
-    pub(crate) fn of_byte(text: &str, byte: usize) -> Self {
-        let before = &text.get(..byte).unwrap_or(text);
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        Self { line: before.matches('\n').count() + 1, column: before[line_start..].chars().count() + 1 }
-    }
 }
 
 /// How much a finding matters.
@@ -69,15 +53,15 @@ fn is_zero(number: &usize) -> bool {
 
 impl Finding {
     /// A finding at a place of a file.
-    pub(crate) fn at(severity: Severity, source: &Source, place: Place, message: impl Into<String>) -> Self {
+    pub(crate) fn at(severity: Severity, source: &Source, position: Position, message: impl Into<String>) -> Self {
         Self {
             severity,
             file: source.name.clone(),
-            line: place.line,
-            column: place.column,
+            line: position.line,
+            column: position.column,
             message: message.into(),
             hint: None,
-            excerpt: Excerpt::of(&source.text, place).map(Box::new),
+            excerpt: Excerpt::of(&source.text, position).map(Box::new),
         }
     }
 

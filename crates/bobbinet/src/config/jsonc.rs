@@ -10,7 +10,8 @@ use jsonc_parser::{
 };
 
 use super::{
-    finding::{Finding, Place, Severity, Source},
+    finding::{Finding, Severity, Source},
+    position::Position,
     tree::{Key, Node, Value},
 };
 
@@ -30,12 +31,12 @@ pub(crate) fn parse(source: &Source) -> Result<Node, Finding> {
     };
     let text = source.text.trim_start_matches('\u{feff}');
     let fault =
-        |place, words: String| Finding::at(Severity::Error, source, place, format!("this is not JSON: {words}"));
+        |position, words: String| Finding::at(Severity::Error, source, position, format!("this is not JSON: {words}"));
     let parsed = parse_to_ast(text, &CollectOptions::default(), &options)
-        .map_err(|error| fault(Place::of_byte(text, error.range().start), lower(&error.kind().to_string())))?;
+        .map_err(|error| fault(Position::of_byte(text, error.range().start), lower(&error.kind().to_string())))?;
     match parsed.value {
         Some(value) => Ok(node(text, &value)),
-        None => Err(fault(Place { line: 1, column: 1 }, "there is no value".to_owned())),
+        None => Err(fault(Position { line: 1, column: 1 }, "there is no value".to_owned())),
     }
 }
 
@@ -57,11 +58,11 @@ fn node(text: &str, ast: &Ast<'_>) -> Node {
                     ObjectPropName::String(literal) => literal.value.to_string(),
                     ObjectPropName::Word(literal) => literal.value.to_owned(),
                 };
-                let at = Place::of_byte(text, property.name.start());
+                let at = Position::of_byte(text, property.name.start());
                 (Key { at, text: name }, node(text, &property.value))
             };
             Value::Map(object.properties.iter().map(property).collect())
         }
     };
-    Node { at: Place::of_byte(text, ast.start()), value }
+    Node { at: Position::of_byte(text, ast.start()), value }
 }

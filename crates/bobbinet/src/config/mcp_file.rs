@@ -14,8 +14,8 @@ use bobbinet_wire::sha256_hex;
 use super::{
     AgentConfig, Config,
     agent::{self, AGENT_KEYS, STDIO_HINT},
-    finding::Place,
-    reader::{Fields, Reader},
+    position::Position,
+    reader::{MapSettings, Reader},
     tree::{Key, Node, Value},
 };
 
@@ -81,7 +81,7 @@ pub(crate) enum Strictness {
 
 /// The servers of a file, in its order.
 struct Servers<'n> {
-    at: Place,
+    at: Position,
     entries: Vec<(Key, &'n Node)>,
 }
 
@@ -253,7 +253,7 @@ fn read_server(reader: &mut Reader<'_>, key: &Key, node: &Node, what: &str) -> O
 }
 
 /// The settings of a server. Where a map stands in place of a command (Zed) or of a transport (Continue), they are in that.
-fn fields_of<'n>(reader: &mut Reader<'_>, node: &'n Node, what: &str) -> Fields<'n> {
+fn fields_of<'n>(reader: &mut Reader<'_>, node: &'n Node, what: &str) -> MapSettings<'n> {
     let mut fields = reader.foreign_fields(node, what, &SERVER_KEYS, &ALIASES);
     for (name, aliases) in [("command", COMMAND_ALIASES.as_slice()), ("transport", &ALIASES)] {
         if let Some(inner) = fields.get(name).filter(|inner| inner.is_map()) {

@@ -11,6 +11,7 @@ mod limits;
 mod mcp_file;
 mod nearest;
 mod node_file;
+mod position;
 mod reader;
 mod tree;
 mod variables;
@@ -60,7 +61,7 @@ pub(crate) struct Config {
     pub(crate) agents: BTreeMap<AgentName, AgentConfig>,
 }
 
-/// A node.
+/// The settings of a node, whatever agents it has.
 #[derive(Clone, Debug)]
 pub(crate) struct NodeConfig {
     /// Where it listens.

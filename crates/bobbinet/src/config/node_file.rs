@@ -13,7 +13,7 @@ use super::{
     AgentConfig, Config,
     agent::{self, AGENT_KEYS},
     limits::Bounds,
-    reader::{Fields, Reader},
+    reader::{MapSettings, Reader},
     tree::Node,
 };
 
@@ -131,7 +131,7 @@ fn address(reader: &mut Reader<'_>, node: &Node) -> Option<SocketAddr> {
     address
 }
 
-fn duration(reader: &mut Reader<'_>, fields: &Fields<'_>, name: &str) -> Option<Duration> {
+fn duration(reader: &mut Reader<'_>, fields: &MapSettings<'_>, name: &str) -> Option<Duration> {
     let node = fields.get(name)?;
     let text = reader.word(node, name)?;
     match humantime::parse_duration(&text) {

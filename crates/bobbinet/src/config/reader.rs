@@ -1,8 +1,9 @@
 //! Taking a tree apart: what a setting must be, which settings there are, and all that is wrong with it, each with its place.
 
 use super::{
-    finding::{Finding, Place, Severity, Source},
+    finding::{Finding, Severity, Source},
     nearest::nearest,
+    position::Position,
     tree::{Key, Node, Value},
     variables::Variables,
 };
@@ -16,14 +17,14 @@ pub(crate) struct Reader<'a> {
 
 /// The settings of one map.
 #[derive(Debug)]
-pub(crate) struct Fields<'n> {
-    pub(crate) at: Place,
+pub(crate) struct MapSettings<'n> {
+    pub(crate) at: Position,
     entries: Vec<(&'n Key, &'n Node)>,
     /// What else settings are called: another word, and the one that is asked for.
     aliases: &'static [(&'static str, &'static str)],
 }
 
-impl<'n> Fields<'n> {
+impl<'n> MapSettings<'n> {
     /// The setting of this name, if it says anything.
     pub(crate) fn get(&self, name: &str) -> Option<&'n Node> {
         self.entry(name).map(|(_, node)| node).filter(|node| !node.is_null())
@@ -49,7 +50,7 @@ impl<'n> Fields<'n> {
     }
 
     /// The same settings with those of a map that stands in place of one of them.
-    pub(crate) fn unfolded(self, name: &str, inner: Fields<'n>) -> Self {
+    pub(crate) fn unfolded(self, name: &str, inner: MapSettings<'n>) -> Self {
         let others = self.entries.into_iter().filter(|(key, _)| key.text != name);
         Self { entries: inner.entries.into_iter().chain(others).collect(), ..self }
     }
@@ -61,28 +62,28 @@ impl<'a> Reader<'a> {
         Self { source, variables, findings: Vec::new() }
     }
 
-    /// The file.
+    /// The file that is being read.
     pub(crate) fn source(&self) -> &'a Source {
         self.source
     }
 
     /// Something that must be mended.
-    pub(crate) fn fault(&mut self, at: Place, message: impl Into<String>) {
+    pub(crate) fn fault(&mut self, at: Position, message: impl Into<String>) {
         self.findings.push(Finding::at(Severity::Error, self.source, at, message));
     }
 
     /// The same, with what to do about it.
-    pub(crate) fn fault_with_hint(&mut self, at: Place, message: impl Into<String>, hint: impl Into<String>) {
+    pub(crate) fn fault_with_hint(&mut self, at: Position, message: impl Into<String>, hint: impl Into<String>) {
         self.findings.push(Finding::at(Severity::Error, self.source, at, message).hint(hint));
     }
 
     /// Whether something that must be mended was found from here on.
-    pub(crate) fn has_fault_at_or_after(&self, at: Place) -> bool {
-        self.findings.iter().any(|finding| (Place { line: finding.line, column: finding.column }) >= at)
+    pub(crate) fn has_fault_at_or_after(&self, at: Position) -> bool {
+        self.findings.iter().any(|finding| (Position { line: finding.line, column: finding.column }) >= at)
     }
 
     /// Something that somebody should know.
-    pub(crate) fn note(&mut self, at: Place, message: impl Into<String>, hint: Option<String>) {
+    pub(crate) fn note(&mut self, at: Position, message: impl Into<String>, hint: Option<String>) {
         let finding = Finding::at(Severity::Note, self.source, at, message);
         self.findings.push(Finding { hint, ..finding });
     }
@@ -109,14 +110,14 @@ impl<'a> Reader<'a> {
     }
 
     /// The settings of a map, of which only these are known.
-    pub(crate) fn fields<'n>(&mut self, node: &'n Node, what: &str, known: &[&str]) -> Fields<'n> {
+    pub(crate) fn fields<'n>(&mut self, node: &'n Node, what: &str, known: &[&str]) -> MapSettings<'n> {
         let entries = self.entries(node, what);
         for (key, _) in &entries {
             if !known.contains(&key.text.as_str()) {
                 self.unknown(key, what, known);
             }
         }
-        Fields { at: node.at, entries, aliases: &[] }
+        MapSettings { at: node.at, entries, aliases: &[] }
     }
 
     /// The settings of a map of another program's, which may have more of them than we know, under other names too. One that is
@@ -127,8 +128,8 @@ impl<'a> Reader<'a> {
         what: &str,
         known: &[&str],
         aliases: &'static [(&'static str, &'static str)],
-    ) -> Fields<'n> {
-        let fields = Fields { at: node.at, entries: self.entries(node, what), aliases };
+    ) -> MapSettings<'n> {
+        let fields = MapSettings { at: node.at, entries: self.entries(node, what), aliases };
         for (key, _) in &fields.entries {
             let is_known = known.contains(&key.text.as_str()) || aliases.iter().any(|(other, _)| key.text == *other);
             let meant = nearest(&key.text, known).filter(|meant| fields.entry(meant).is_none());
@@ -215,7 +216,7 @@ impl<'a> Reader<'a> {
         value
     }
 
-    fn expanded(&mut self, at: Place, text: &str) -> Option<String> {
+    fn expanded(&mut self, at: Position, text: &str) -> Option<String> {
         match self.variables.expand(text) {
             Ok(text) => Some(text),
             Err(unset) => {

@@ -1,11 +1,11 @@
 //! A configuration's values with their places: the one form that YAML and JSON are both read into.
 
-use super::finding::Place;
+use super::position::Position;
 
 /// A value and where it stands.
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
-    pub(crate) at: Place,
+    pub(crate) at: Position,
     pub(crate) value: Value,
 }
 
@@ -16,9 +16,9 @@ pub(crate) enum Value {
     Null(String),
     /// Yes or no.
     Flag(bool, String),
-    /// A number.
+    /// A number, as it was written.
     Number(String),
-    /// A text.
+    /// A text, with or without quotation marks.
     Text(String),
     /// Values in order.
     List(Vec<Node>),
@@ -29,7 +29,7 @@ pub(crate) enum Value {
 /// The name of a value in a map.
 #[derive(Clone, Debug)]
 pub(crate) struct Key {
-    pub(crate) at: Place,
+    pub(crate) at: Position,
     pub(crate) text: String,
 }
 

@@ -8,7 +8,7 @@ use std::{
 /// What the names stand for.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Variables {
-    /// The environment.
+    /// The environment of the process, for `${env:NAME}`.
     pub(crate) environment: BTreeMap<String, String>,
     /// `${workspaceFolder}`: the folder that the file belongs to.
     pub(crate) workspace: PathBuf,

@@ -6,7 +6,8 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor}
 use serde_saphyr::{Location, Spanned};
 
 use super::{
-    finding::{Finding, Place, Severity, Source},
+    finding::{Finding, Severity, Source},
+    position::Position,
     tree::{Key, Node, Value},
 };
 
@@ -17,13 +18,13 @@ pub(crate) fn parse(source: &Source) -> Result<Node, Finding> {
 }
 
 fn fault(source: &Source, error: &serde_saphyr::Error) -> Finding {
-    let place = error.location().map(place).unwrap_or_default();
+    let position = error.location().map(position).unwrap_or_default();
     let text = error.without_snippet().to_string();
     // The place is told apart from the words, and what to set in the reader is nothing to tell a user.
     let words = text.split(" at line ").next().unwrap_or(&text);
     let words = words.split(", set ").next().unwrap_or(words);
-    let finding = Finding::at(Severity::Error, source, place, format!("this is not YAML: {words}"));
-    let line = place.line.checked_sub(1).and_then(|index| source.text.lines().nth(index)).unwrap_or_default();
+    let finding = Finding::at(Severity::Error, source, position, format!("this is not YAML: {words}"));
+    let line = position.line.checked_sub(1).and_then(|index| source.text.lines().nth(index)).unwrap_or_default();
     match hint(words, line, &source.text) {
         Some(hint) => finding.hint(hint),
         None => finding,
@@ -49,9 +50,9 @@ fn hint(words: &str, line: &str, text: &str) -> Option<&'static str> {
     is_second_colon.then_some("put a text that has a colon followed by a space in quotes")
 }
 
-fn place(location: Location) -> Place {
+fn position(location: Location) -> Position {
     let number = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-    Place { line: number(location.line()), column: number(location.column()) }
+    Position { line: number(location.line()), column: number(location.column()) }
 }
 
 fn written(text: &str, location: Location) -> String {
@@ -73,11 +74,11 @@ fn node(text: &str, spanned: Spanned<Raw>) -> Node {
         Raw::Map(entries) => Value::Map(
             entries
                 .into_iter()
-                .map(|(key, value)| (Key { at: place(key.referenced), text: key.value }, node(text, value)))
+                .map(|(key, value)| (Key { at: position(key.referenced), text: key.value }, node(text, value)))
                 .collect(),
         ),
     };
-    Node { at: place(spanned.referenced), value }
+    Node { at: position(spanned.referenced), value }
 }
 
 /// A value as the reader gives it.

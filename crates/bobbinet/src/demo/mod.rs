@@ -12,32 +12,24 @@ use std::{io, process::ExitCode};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
+    cli::Demo,
     demo_servers,
     failure::{Code, Failure},
-    output::{Format, add},
+    format::Format,
+    remark::add,
 };
 
 use stage::Stage;
 use tell::Teller;
 
-pub(crate) use demo_servers::Args as ServerArgs;
-
 /// What the process ends with when it was interrupted, as shells have it: 128 and the number of SIGINT.
 const INTERRUPTED: u8 = 130;
-
-/// How the demo is run.
-#[derive(Clone, Debug, clap::Args)]
-pub(crate) struct Args {
-    /// Leave the folder with the tasks, notes and logs in place
-    #[arg(long)]
-    pub(crate) keep: bool,
-}
 
 /// Runs the demo from beginning to end. It looks at all that it claims; nothing of it is left running.
 ///
 /// # Errors
 /// If something is not as it claims.
-pub(crate) async fn run(args: Args, format: Format) -> Result<ExitCode, Failure> {
+pub(crate) async fn run(args: Demo, format: Format) -> Result<ExitCode, Failure> {
     let mut teller = Teller::new(format);
     let mut stage = Stage::new().map_err(|error| Failure::of(Code::Internal, &error))?;
     let played = tokio::select! {
@@ -69,7 +61,7 @@ pub(crate) async fn run(args: Args, format: Format) -> Result<ExitCode, Failure>
 ///
 /// # Errors
 /// If its folder cannot be made, or its client does not speak MCP.
-pub(crate) async fn serve(args: ServerArgs) -> Result<ExitCode, Failure> {
+pub(crate) async fn serve(args: demo_servers::Args) -> Result<ExitCode, Failure> {
     match demo_servers::serve(args).await {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(error) => Err(Failure::of(Code::Internal, &error)),

@@ -48,7 +48,7 @@ pub(super) struct Stage {
     folder: Folder,
 }
 
-/// One agent.
+/// An agent that runs: its process, and what it has published of itself.
 #[derive(Debug)]
 struct Actor {
     /// Killed when dropped.

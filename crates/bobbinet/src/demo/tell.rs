@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::{
     failure::{Code, Failure, chain},
-    output::Format,
+    format::Format,
 };
 
 /// How often the bar moves by itself.

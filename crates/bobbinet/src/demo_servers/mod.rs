@@ -14,7 +14,7 @@ use std::{
 
 use rmcp::{ServerHandler, ServiceExt, transport::stdio};
 
-/// Which server to be.
+/// The servers that there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Name {
     /// Notes on disk
@@ -39,7 +39,7 @@ impl Name {
 /// One of the demo's MCP servers, on standard input and output.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Which
+    /// Which of them to be
     pub(crate) name: Name,
     /// Where it keeps its files
     pub(crate) folder: PathBuf,

@@ -10,27 +10,28 @@ use bobbinet_core::AgentName;
 use bobbinet_http::Mount;
 use bobbinet_mcp::McpLimits;
 
-use super::run::Plan;
+use super::plan::Plan;
 use crate::{
-    cli::{Agent, Check, Place, Up},
+    cli::{Agent, Check, NodeArgs, Up},
     config::{
         self, AgentConfig, Config, Finding, NoCard, NodeConfig, Reading, Severity, Source, Strictness, default_file,
         default_files, find_card, program, suggestion, whole_millis,
     },
     failure::{Code, Failure},
-    output::{Output, Remark, remark},
+    output::Output,
+    remark::{Remark, remark},
 };
 
 /// The plan of `bobbinet up`.
 pub(crate) fn up(output: Output, command: Up) -> Result<Plan, Failure> {
-    let Up { file, strict, place } = command;
+    let Up { file, strict, node } = command;
     let file = file.or_else(default_file).ok_or_else(|| {
         let failure = Failure::new(Code::Usage, "there is no configuration here");
         failure
             .hint(format!("name a file: bobbinet up FILE; without one it is the first there is of {}", default_files()))
     })?;
     let Reading { mut config, mut findings } = config::read(&file, strictness(strict));
-    over(&mut config.node, place);
+    over(&mut config.node, node);
     let name = file.display().to_string();
     findings.extend(config.agents.iter().filter_map(|(agent, config)| suggestion(agent.as_str(), config, &name)));
     tell(output, &findings)?;
@@ -45,7 +46,7 @@ fn strictness(strict: bool) -> Strictness {
 /// The plan of `bobbinet agent`.
 pub(crate) fn agent(output: Output, command: Agent) -> Result<Plan, Failure> {
     let Agent { era, idle, start_timeout, isolation, .. } = command;
-    let Agent { name, place, card, trust_hints, description, cwd, env, command, .. } = command;
+    let Agent { name, node: typed, card, trust_hints, description, cwd, env, command, .. } = command;
     let name = match name {
         Some(name) => name,
         None => name_of(&command),
@@ -82,13 +83,13 @@ pub(crate) fn agent(output: Output, command: Agent) -> Result<Plan, Failure> {
     }
     tell(output, suggestion(name.as_str(), &agent, "bobbinet agent").as_slice())?;
     let mut node = NodeConfig::default();
-    over(&mut node, place);
+    over(&mut node, typed);
     Ok(Plan { node, agents: BTreeMap::from([(name.clone(), agent)]), mount: Mount::Root(name) })
 }
 
 /// What was typed is above what the file says.
-fn over(node: &mut NodeConfig, place: Place) {
-    let Place { listen, data_dir, public_url, proxy, cors, pre_stop_delay, grace, otlp } = place;
+fn over(node: &mut NodeConfig, typed: NodeArgs) {
+    let NodeArgs { listen, data_dir, public_url, proxy, cors, pre_stop_delay, grace, otlp } = typed;
     node.listen = listen.unwrap_or(node.listen);
     node.data = data_dir.unwrap_or_else(|| node.data.clone());
     node.public_url = public_url.or(node.public_url.take());
@@ -204,7 +205,7 @@ mod tests {
     use super::*;
     use crate::{
         cli::{Cli, Command},
-        output::Format,
+        format::Format,
     };
 
     fn check_name(command: &str, expected: &str) {

@@ -16,7 +16,7 @@ const CONNECTIONS_MIN: usize = 8;
 /// How many files the process may have open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Descriptors {
-    /// Now.
+    /// How many the process may have open now.
     pub(super) max: u64,
     /// Before the process asked for more: what programs that it starts expect.
     pub(super) before: u64,

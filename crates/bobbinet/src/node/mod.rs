@@ -2,6 +2,7 @@
 
 mod commands;
 mod descriptors;
+mod plan;
 mod run;
 mod running;
 mod say;
@@ -9,6 +10,7 @@ mod start;
 mod stop;
 
 pub(crate) use commands::{agent, check, up};
-pub(crate) use run::{Plan, run};
+pub(crate) use plan::Plan;
+pub(crate) use run::run;
 pub(crate) use running::{Running, Whose, is_starting};
 pub(crate) use start::{SHIM, STORE_FOLDER, of_store, store_options};

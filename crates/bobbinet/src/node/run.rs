@@ -1,9 +1,7 @@
 //! The life of a node: started, ready, told to stop, drained, gone.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use bobbinet_core::AgentName;
-use bobbinet_http::Mount;
 use bobbinet_store::SledStore;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -11,24 +9,14 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{running::Announcement, start, stop};
+use super::{plan::Plan, running::Announcement, start, stop};
 use crate::{
-    config::{AgentConfig, NodeConfig},
     failure::{Code, Failure},
     output::Output,
 };
 
 /// How often the store is asked how it is.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
-
-/// What is to be run.
-#[derive(Debug)]
-pub(crate) struct Plan {
-    pub(crate) node: NodeConfig,
-    pub(crate) agents: BTreeMap<AgentName, AgentConfig>,
-    /// Where the agents stand.
-    pub(crate) mount: Mount,
-}
 
 /// What ends a node.
 enum End {
@@ -95,13 +83,13 @@ pub(crate) async fn run(output: Output, plan: Plan) -> Result<(), Failure> {
         () = signals.next() => return Ok(()),
         node = start::start(output, plan, announcement, stop.clone()) => node?,
     };
-    let mut server = Box::pin(bobbinet_http::serve(node.listener, node.site.clone()));
+    let mut serving = Box::pin(bobbinet_http::serve(node.listener, node.server.clone()));
     let engine = node.engine.clone();
     let end = tokio::select! {
         biased;
         () = signals.next() => End::Told,
         why = fault(&node.store) => End::Store(why),
-        () = &mut server => End::Server,
+        () = &mut serving => End::Server,
     };
     let why = match end {
         End::Told => None,
@@ -119,7 +107,7 @@ pub(crate) async fn run(output: Output, plan: Plan) -> Result<(), Failure> {
         if why.is_some() { (Duration::ZERO, Duration::ZERO) } else { (pre_stop_delay, grace) };
     let mut starts = node.starts;
     starts.shutdown().await;
-    let down = stop::stop(stop::Stopping { engine, site: node.site, stop, pre_stop_delay, grace }, server);
+    let down = stop::stop(stop::Stopping { engine, server: node.server, stop, pre_stop_delay, grace }, serving);
     tokio::select! {
         biased;
         () = signals.next() => {
@@ -131,7 +119,7 @@ pub(crate) async fn run(output: Output, plan: Plan) -> Result<(), Failure> {
         () = down => {}
     }
     drop(node.announcement);
-    // The store writes its mark and frees the folder when the last of its users lets it go.
+    // The store writes its watermark and frees the folder when the last of its users lets it go.
     drop(node.engine);
     Arc::into_inner(node.store);
     tracing::info!("stopped");

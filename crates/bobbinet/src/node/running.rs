@@ -22,7 +22,7 @@ const NODES_MAX: usize = 64;
 /// What a running node says of itself. There is no secret in it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Running {
-    /// Its process.
+    /// The node's process.
     pub(crate) pid: i32,
     /// When that process was started, in the kernel's own count: tells it from a later one of the same number.
     pub(crate) started: Option<u64>,

@@ -9,7 +9,8 @@ use super::running::Running;
 use crate::{
     config::{Finding, Severity},
     failure::Failure,
-    output::{Output, Remark, remark},
+    output::Output,
+    remark::{Remark, remark},
     shell::Typed,
 };
 

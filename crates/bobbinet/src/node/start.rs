@@ -15,7 +15,7 @@ use bobbinet_auth::{Issuer, KEYS_FOLDER, KeyRing, Policy, Verifier, VerifierConf
 use bobbinet_core::AgentName;
 use bobbinet_engine::{Agent, Engine, EngineError, Setup, SystemWorld, World};
 use bobbinet_gateway::{Gateway, GatewayLimits, GatewaySetup};
-use bobbinet_http::{Mount, Site, SiteError, SiteSetup};
+use bobbinet_http::{Mount, Server, ServerSetup, SetupError};
 use bobbinet_mcp::{Launcher, McpAgent};
 use bobbinet_store::{OpenError, SledOptions, SledStore};
 use nix::{ifaddrs::getifaddrs, sys::socket::SockaddrStorage};
@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     descriptors,
-    run::Plan,
+    plan::Plan,
     running::{self, Announcement, Running},
     say,
 };
@@ -62,7 +62,7 @@ const BACKLOG: u32 = 1_024;
 pub(super) struct Node {
     pub(super) store: Arc<SledStore>,
     pub(super) engine: Engine,
-    pub(super) site: Arc<Site>,
+    pub(super) server: Arc<Server>,
     pub(super) listener: TcpListener,
     pub(super) announcement: Announcement,
     /// Tell how the start of each agent ends that was never seen before.
@@ -94,8 +94,8 @@ pub(super) async fn start(
     let engine = engine.await.map_err(|error| of_engine(&error))?;
     let listener = socket.listen(BACKLOG).map_err(|error| in_use(node.listen, &error))?;
     let listen = listener.local_addr().map_err(|error| in_use(node.listen, &error))?;
-    let site = site(&node, mount, engine.clone(), keys, listen, stop)?;
-    let running = running(&engine, &site, &data, listen);
+    let server = server(&node, mount, engine.clone(), keys, listen, stop)?;
+    let running = running(&engine, &server, &data, listen);
     if let Err(error) = announcement.ready(&running) {
         tracing::warn!(%error, "the command line on this machine will not find the node");
     }
@@ -111,7 +111,7 @@ pub(super) async fn start(
     say::ready(output, &running, &starting)?;
     let starts = starts(&engine, &starting);
     tracing::info!(url = running.url, agents = running.agents.len(), data = %data.display(), "ready");
-    Ok(Node { store, engine, site, listener, announcement, starts })
+    Ok(Node { store, engine, server, listener, announcement, starts })
 }
 
 /// Says of each agent that is starting when it has started.
@@ -246,14 +246,14 @@ fn start_agents(
     Ok(agents.into_iter().map(start).collect())
 }
 
-fn site(
+fn server(
     node: &NodeConfig,
     mount: Mount,
     engine: Engine,
     keys: Arc<KeyRing>,
     listen: SocketAddr,
     stop: CancellationToken,
-) -> Result<Arc<Site>, Failure> {
+) -> Result<Arc<Server>, Failure> {
     let gateway = Gateway::new(GatewaySetup {
         engine,
         policy: Policy::owner_only(),
@@ -262,7 +262,7 @@ fn site(
         drain: node.http.drain(),
         stop: stop.clone(),
     });
-    let setup = SiteSetup {
+    let setup = ServerSetup {
         gateway,
         verifier: Verifier::new(VerifierConfig::default(), vec![Issuer::node(keys.clone())]),
         keys,
@@ -276,14 +276,14 @@ fn site(
         is_version_required: node.is_version_required,
         stop,
     };
-    Site::new(setup).map_err(|error| {
+    Server::new(setup).map_err(|error| {
         let failure = Failure::of(Code::Config, &error);
         match error {
-            SiteError::PublicUrl(_) => failure.hint("--public-url takes one like https://agents.example.com"),
-            SiteError::Cors(_) => {
+            SetupError::PublicUrl(_) => failure.hint("--public-url takes one like https://agents.example.com"),
+            SetupError::Cors(_) => {
                 failure.hint("--cors takes what a browser sends as Origin: a scheme, a host, perhaps a port")
             }
-            SiteError::NoAgent(_) => failure,
+            SetupError::NoAgent(_) => failure,
         }
     })
 }
@@ -299,7 +299,7 @@ fn addresses() -> Vec<IpAddr> {
     interfaces.filter_map(address).filter(|ip| !is_of_link(ip)).take(ADDRESSES_MAX).collect()
 }
 
-fn running(engine: &Engine, site: &Site, data: &Path, listen: SocketAddr) -> Running {
+fn running(engine: &Engine, server: &Server, data: &Path, listen: SocketAddr) -> Running {
     let pid = i32::try_from(std::process::id()).unwrap_or_default();
     let host = match listen.ip() {
         ip if ip.is_unspecified() => "127.0.0.1".to_owned(),
@@ -311,7 +311,7 @@ fn running(engine: &Engine, site: &Site, data: &Path, listen: SocketAddr) -> Run
     let agents: BTreeMap<String, String> = engine
         .agents()
         .filter_map(|(name, _)| {
-            let mut audiences = site.audiences(name).iter();
+            let mut audiences = server.audiences(name).iter();
             let local = audiences
                 .clone()
                 .find(|audience| audience.starts_with(&url) && audience.ends_with('/'))
@@ -319,7 +319,7 @@ fn running(engine: &Engine, site: &Site, data: &Path, listen: SocketAddr) -> Run
             Some((name.to_string(), local.clone()))
         })
         .collect();
-    let origins = engine.agents().flat_map(|(name, _)| site.audiences(name)).filter_map(|audience| origin(audience));
+    let origins = engine.agents().flat_map(|(name, _)| server.audiences(name)).filter_map(|audience| origin(audience));
     let origins: std::collections::BTreeSet<String> = origins.collect();
     Running {
         pid,

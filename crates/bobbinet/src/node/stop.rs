@@ -3,7 +3,7 @@
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use bobbinet_engine::Engine;
-use bobbinet_http::Site;
+use bobbinet_http::Server;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug)]
 pub(super) struct Stopping {
     pub(super) engine: Engine,
-    pub(super) site: Arc<Site>,
+    pub(super) server: Arc<Server>,
     pub(super) stop: CancellationToken,
     /// Not ready, but at work: those who route to the node need a moment to turn away.
     pub(super) pre_stop_delay: Duration,
@@ -20,13 +20,13 @@ pub(super) struct Stopping {
 }
 
 /// Returns when nothing of the node is running any more.
-pub(super) async fn stop<S: Future<Output = ()>>(stopping: Stopping, mut server: Pin<Box<S>>) {
-    let Stopping { engine, site, stop, pre_stop_delay, grace } = stopping;
+pub(super) async fn stop<S: Future<Output = ()>>(stopping: Stopping, mut serving: Pin<Box<S>>) {
+    let Stopping { engine, server, stop, pre_stop_delay, grace } = stopping;
     tracing::info!(?pre_stop_delay, ?grace, "stopping; a second signal ends it at once");
-    site.retire();
+    server.retire();
     let is_served = tokio::select! {
         biased;
-        () = &mut server => false,
+        () = &mut serving => false,
         () = sleep(pre_stop_delay) => true,
     };
     let work = async {
@@ -35,7 +35,7 @@ pub(super) async fn stop<S: Future<Output = ()>>(stopping: Stopping, mut server:
         stop.cancel();
     };
     if is_served {
-        tokio::join!(work, server);
+        tokio::join!(work, serving);
     } else {
         work.await;
     }

@@ -15,7 +15,7 @@ pub(super) enum Shape {
     Plain,
     /// A line for people, with the colours that the formatter gives it. It escapes those in what it is given.
     Colored,
-    /// A document.
+    /// A JSON document to each line, for programs.
     Json,
 }
 

@@ -82,9 +82,9 @@ mod tests {
     use super::*;
 
     #[derive(Clone, Debug, Default)]
-    struct Kept(Arc<Mutex<Vec<SpanData>>>);
+    struct CollectedSpans(Arc<Mutex<Vec<SpanData>>>);
 
-    impl opentelemetry_sdk::trace::SpanExporter for Kept {
+    impl opentelemetry_sdk::trace::SpanExporter for CollectedSpans {
         async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
             self.0.lock().unwrap().extend(batch);
             Ok(())
@@ -92,7 +92,7 @@ mod tests {
     }
 
     fn check(traceparent: Option<&str>, expected: Option<(&str, &str)>) {
-        let kept = Kept::default();
+        let kept = CollectedSpans::default();
         let provider = SdkTracerProvider::builder().with_simple_exporter(kept.clone()).build();
         let layer = tracing_opentelemetry::layer().with_tracer(tracer(&provider));
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {

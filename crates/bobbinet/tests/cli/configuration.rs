@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 
-use crate::program::Place;
+use crate::program::TestFolder;
 
 /// What `bobbinet check --strict` finds in a file, as `LINE: MESSAGE -> HINT`, and its exit code.
 fn check(file: &str, text: &str, expected: &[&str]) {
-    let place = Place::new();
-    place.write(file, text);
-    let ran = place.run(&["check", file, "--strict", "-o", "json"]);
+    let folder = TestFolder::new();
+    folder.write(file, text);
+    let ran = folder.run(&["check", file, "--strict", "-o", "json"]);
     let report: Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:?}"));
     let errors: Vec<&Value> =
         report["findings"].as_array().unwrap().iter().filter(|it| it["severity"] == "error").collect();
@@ -184,15 +184,15 @@ fn variables_that_are_not_set_are_told() {
 
 /// The agents that come out of a file, with their commands and the names of their variables.
 fn agents(file: &str, text: &str, expected: &Value) {
-    let place = Place::new();
-    place.write(file, text);
-    place.write("server.env", "FROM_FILE=1\n");
-    let ran = place.run(&["check", file, "-o", "json"]);
+    let folder = TestFolder::new();
+    folder.write(file, text);
+    folder.write("server.env", "FROM_FILE=1\n");
+    let ran = folder.run(&["check", file, "-o", "json"]);
     let mut report: Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:?}"));
     assert_eq!(report["ok"], true, "{report:#}");
-    let root = place.path().canonicalize().unwrap();
+    let root = folder.path().canonicalize().unwrap();
     for agent in report["agents"].as_array_mut().unwrap() {
-        let cwd = place.path().join(agent["cwd"].as_str().unwrap()).canonicalize().unwrap();
+        let cwd = folder.path().join(agent["cwd"].as_str().unwrap()).canonicalize().unwrap();
         agent["cwd"] = Value::from(cwd.strip_prefix(&root).unwrap().display().to_string());
     }
     assert_eq!(&report["agents"], expected, "{text}");
@@ -265,9 +265,9 @@ fn an_mcp_json_with_mistakes_is_told_where() {
 
 /// The agents that a file comes to, and what is warned of, as `LINE: MESSAGE`.
 fn lenient(text: &str, names: &[&str], warnings: &[&str]) {
-    let place = Place::new();
-    place.write("mcp.json", text);
-    let ran = place.run(&["check", "mcp.json", "-o", "json"]);
+    let folder = TestFolder::new();
+    folder.write("mcp.json", text);
+    let ran = folder.run(&["check", "mcp.json", "-o", "json"]);
     let report: Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:?}"));
     assert_eq!((ran.code, &report["ok"]), (0, &json!(true)), "{report:#}");
     let found: Vec<&str> =
@@ -316,13 +316,13 @@ fn one_server_that_cannot_be_started_does_not_stop_the_others() {
         &["a"],
         &[r#"2: server a is left out: "a" stands here twice"#],
     );
-    let place = Place::new();
-    place.write("mcp.json", r#"{ "mcpServers": { "bad": { "url": "http://x" } } }"#);
-    let ran = place.run(&["up", "mcp.json"]);
+    let folder = TestFolder::new();
+    folder.write("mcp.json", r#"{ "mcpServers": { "bad": { "url": "http://x" } } }"#);
+    let ran = folder.run(&["up", "mcp.json"]);
     assert_eq!(ran.code, 2);
     assert!(ran.stderr.contains("there is no server that can be started"), "{}", ran.stderr);
-    place.write("mcp.json", &with(r#"{ "url": "http://x" }"#));
-    let ran = place.run(&["up", "mcp.json", "--strict"]);
+    folder.write("mcp.json", &with(r#"{ "url": "http://x" }"#));
+    let ran = folder.run(&["up", "mcp.json", "--strict"]);
     assert_eq!(ran.code, 2, "{}", ran.stderr);
 }
 
@@ -388,7 +388,7 @@ fn every_server_has_a_name_that_is_its_own() {
 #[test]
 fn no_value_of_a_variable_or_a_header_is_ever_shown() {
     const SECRET: &str = "sk-live-4711";
-    let place = Place::new();
+    let folder = TestFolder::new();
     let faulty = [
         format!(
             "{{ \"mcpServers\": {{ \"a\": {{ \"url\": \"http://x\", \"headers\": {{ \"Authorization\": \"Bearer {SECRET}\" }} }} }} }}"
@@ -415,14 +415,14 @@ fn no_value_of_a_variable_or_a_header_is_ever_shown() {
         ),
     ];
     for text in faulty {
-        place.write("some.json", &text);
+        folder.write("some.json", &text);
         for arguments in [
             ["check", "some.json", "--strict", "-o", "text"],
             ["check", "some.json", "--strict", "-o", "json"],
             ["up", "some.json", "--strict", "-o", "text"],
             ["up", "some.json", "--strict", "-o", "json"],
         ] {
-            let ran = place.run(&arguments);
+            let ran = folder.run(&arguments);
             let said = format!("{}{}", ran.stdout, ran.stderr);
             assert_eq!(ran.code, 2, "{text}\n{said}");
             assert!(!said.contains(SECRET), "{text}\n{said}");
@@ -432,9 +432,9 @@ fn no_value_of_a_variable_or_a_header_is_ever_shown() {
 
 #[test]
 fn programs_that_are_not_there_are_told_before_anything_is_started() {
-    let place = Place::new();
-    place.write("bobbinet.yaml", "agents:\n  a:\n    mcp: { command: [bobbinet-test-no-such-program] }\n");
-    let ran = place.run(&["check"]);
+    let folder = TestFolder::new();
+    folder.write("bobbinet.yaml", "agents:\n  a:\n    mcp: { command: [bobbinet-test-no-such-program] }\n");
+    let ran = folder.run(&["check"]);
     assert_eq!(ran.code, 2);
     assert!(ran.stderr.contains("agent a: there is no program bobbinet-test-no-such-program"), "{}", ran.stderr);
     assert!(ran.stdout.contains("Errors: 1\n"), "{}", ran.stdout);
@@ -442,10 +442,10 @@ fn programs_that_are_not_there_are_told_before_anything_is_started() {
 
 #[test]
 fn a_node_is_not_started_from_a_configuration_with_faults() {
-    let place = Place::new();
-    place.write("bobbinet.yaml", "agents:\n  a:\n    mcp: { comand: [ls] }\n");
-    let ran = place.run(&["up"]);
+    let folder = TestFolder::new();
+    folder.write("bobbinet.yaml", "agents:\n  a:\n    mcp: { comand: [ls] }\n");
+    let ran = folder.run(&["up"]);
     assert_eq!((ran.code, ran.stdout.as_str()), (2, ""));
     assert!(ran.stderr.contains("bobbinet.yaml:3:12: mcp has no setting \"comand\""), "{}", ran.stderr);
-    assert!(!place.path().join("bobbinet-data").exists(), "nothing was begun");
+    assert!(!folder.path().join("bobbinet-data").exists(), "nothing was begun");
 }

@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use crate::program::Place;
+use crate::program::TestFolder;
 
 #[test]
 fn exit_codes_say_whether_the_command_did_its_job() {
     let check = |arguments: &[&str], expected: i32| {
-        let ran = Place::new().run(arguments);
+        let ran = TestFolder::new().run(arguments);
         assert_eq!(ran.code, expected, "{arguments:?}: {ran:?}");
         assert_eq!(ran.stdout.is_empty(), expected != 0, "{arguments:?}: {ran:?}");
     };
@@ -38,7 +38,7 @@ fn exit_codes_say_whether_the_command_did_its_job() {
 #[test]
 fn errors_are_one_object_for_programs() {
     let check = |arguments: &[&str], code: &str, has_hint: bool| {
-        let ran = Place::new().run(arguments);
+        let ran = TestFolder::new().run(arguments);
         let envelope: Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:?}"));
         let error = envelope["error"].as_object().unwrap();
         let names: Vec<&str> = error.keys().map(String::as_str).collect();
@@ -57,7 +57,7 @@ fn errors_are_one_object_for_programs() {
 
 #[test]
 fn errors_are_a_sentence_and_a_hint_for_people() {
-    let ran = Place::new().run(&["send", "hello", "-a", "nobody"]);
+    let ran = TestFolder::new().run(&["send", "hello", "-a", "nobody"]);
     let expected = "error: no node on this machine has an agent \"nobody\"\n\
                     hint: no node is running here: start one with `bobbinet up`, or name the agent by its URL\n";
     assert_eq!(ran.stderr, expected);
@@ -65,12 +65,12 @@ fn errors_are_a_sentence_and_a_hint_for_people() {
 
 #[test]
 fn settings_come_from_flags_then_the_environment_then_files() {
-    let place = Place::new();
-    place.write(".env", "A2ACLI_OUTPUT=json\n");
-    place.write("other.env", "# mine\nexport A2ACLI_OUTPUT='text'\n");
-    place.write("home/.config/a2a-cli/.env", "A2ACLI_AGENT_CARD=from-home\n");
+    let folder = TestFolder::new();
+    folder.write(".env", "A2ACLI_OUTPUT=json\n");
+    folder.write("other.env", "# mine\nexport A2ACLI_OUTPUT='text'\n");
+    folder.write("home/.config/a2a-cli/.env", "A2ACLI_AGENT_CARD=from-home\n");
     let is_json = |arguments: &[&str], environment: &[(&str, &str)]| {
-        let ran = place.run_with(&[&["send", "hello"], arguments].concat(), environment);
+        let ran = folder.run_with(&[&["send", "hello"], arguments].concat(), environment);
         let is_json = ran.stdout.starts_with('{');
         let said = if is_json { &ran.stdout } else { &ran.stderr };
         assert!(said.contains("from-home") || said.contains("from-flag"), "{ran:?}");
@@ -85,14 +85,14 @@ fn settings_come_from_flags_then_the_environment_then_files() {
 
 #[test]
 fn settings_are_shown_with_where_they_come_from() {
-    let place = Place::new();
-    place.write(".env", "A2ACLI_TIMEOUT=5s\nA2ACLI_BEARER=a-token-that-nobody-may-see\nA2ACLI_TIMEUOT=1s\n");
-    place.write("home/.config/a2a-cli/.env", "A2ACLI_TIMEOUT=9s\nA2ACLI_HISTORY=3\n");
+    let folder = TestFolder::new();
+    folder.write(".env", "A2ACLI_TIMEOUT=5s\nA2ACLI_BEARER=a-token-that-nobody-may-see\nA2ACLI_TIMEUOT=1s\n");
+    folder.write("home/.config/a2a-cli/.env", "A2ACLI_TIMEOUT=9s\nA2ACLI_HISTORY=3\n");
     let environment = [("A2ACLI_AGENT_CARD", "http://a.example"), ("A2ACLI_HISTORY", "4")];
-    let ran = place.run_with(&["config", "show", "--verbose", "--api-key", "a-key-that-nobody-may-see"], &environment);
+    let ran = folder.run_with(&["config", "show", "--verbose", "--api-key", "a-key-that-nobody-may-see"], &environment);
     let check = |line: &str| assert!(ran.stdout.lines().any(|shown| shown == line), "{line}: {}", ran.stdout);
     assert_eq!(ran.code, 0, "{ran:?}");
-    let root = place.path().canonicalize().unwrap();
+    let root = folder.path().canonicalize().unwrap();
     check(&format!("A2ACLI_TIMEOUT: 5s (file {}/.env)", root.display()));
     check(&format!("A2ACLI_BEARER: … (file {}/.env)", root.display()));
     check("A2ACLI_API_KEY: … (flag)");
@@ -105,7 +105,7 @@ fn settings_are_shown_with_where_they_come_from() {
     assert!(!format!("{ran:?}").contains("nobody-may-see"), "{ran:?}");
     assert_eq!(ran.stderr, format!("warning: {}/.env: there is no setting A2ACLI_TIMEUOT\n", root.display()));
 
-    let ran = place.run_with(&["config", "show", "-o", "json", "--config", "home/.config/a2a-cli/.env"], &environment);
+    let ran = folder.run_with(&["config", "show", "-o", "json", "--config", "home/.config/a2a-cli/.env"], &environment);
     let document: Value = serde_json::from_str(&ran.stdout).unwrap();
     let settings = document["settings"].as_array().unwrap();
     let timeout = settings.iter().find(|setting| setting["name"] == "A2ACLI_TIMEOUT").unwrap();
@@ -119,19 +119,19 @@ fn settings_are_shown_with_where_they_come_from() {
 #[test]
 fn a_token_is_never_shown() {
     let secret = "a-token-that-nobody-may-see";
-    let ran = Place::new().run(&["card", "get", "http://127.0.0.1:1", "--bearer", secret, "--debug", "--verbose"]);
+    let ran = TestFolder::new().run(&["card", "get", "http://127.0.0.1:1", "--bearer", secret, "--debug", "--verbose"]);
     assert_eq!(ran.code, 3);
     assert!(!ran.stderr.contains(secret) && !ran.stdout.contains(secret), "{ran:?}");
-    let ran = Place::new().run_with(&["send", "--help"], &[("A2ACLI_BEARER", secret)]);
+    let ran = TestFolder::new().run_with(&["send", "--help"], &[("A2ACLI_BEARER", secret)]);
     assert!(!ran.stdout.contains(secret), "{ran:?}");
 }
 
 #[test]
 fn nothing_controls_a_terminal_that_is_none() {
-    let place = Place::new();
-    place.write("bobbinet.yaml", "agents: {}\n");
+    let folder = TestFolder::new();
+    folder.write("bobbinet.yaml", "agents: {}\n");
     for arguments in [&["--help"][..], &["check"], &["send", "hello"], &["nonsense"]] {
-        let ran = place.run(arguments);
+        let ran = folder.run(arguments);
         assert!(!ran.stdout.contains('\u{1b}') && !ran.stderr.contains('\u{1b}'), "{arguments:?}: {ran:?}");
     }
 }
@@ -141,14 +141,14 @@ const UNFIT: [char; 6] = ['\u{1b}', '\u{7}', '\u{9b}', '\u{202e}', '\u{200b}', '
 
 #[test]
 fn what_stands_in_a_file_controls_no_terminal() {
-    let place = Place::new();
+    let folder = TestFolder::new();
     let evil: String = UNFIT.iter().collect();
-    place
+    folder
         .write("bobbinet.yaml", &format!("agents:\n  a:\n    mcp: {{ comand: [\"x{evil}\"] }}\n    use: \"{evil}\"\n"));
-    place.write("mcp.json", &format!("{{ \"mcpServers\": {{ \"a\": {{ \"command\": \"no{evil}\" }} }} }}"));
-    place.write(&format!("{evil}.json"), "{");
-    place.write("evil.env", &format!("A2ACLI_OUTPUT=\"{evil}\"\nA2ACLI_{evil}=1\n"));
-    place.write("more.env", &format!("A2ACLI_TIMEOUT=1s\nA2ACLI_AGENT_CARD=\"{evil}\"\n"));
+    folder.write("mcp.json", &format!("{{ \"mcpServers\": {{ \"a\": {{ \"command\": \"no{evil}\" }} }} }}"));
+    folder.write(&format!("{evil}.json"), "{");
+    folder.write("evil.env", &format!("A2ACLI_OUTPUT=\"{evil}\"\nA2ACLI_{evil}=1\n"));
+    folder.write("more.env", &format!("A2ACLI_TIMEOUT=1s\nA2ACLI_AGENT_CARD=\"{evil}\"\n"));
     let named = format!("{evil}.json");
     for arguments in [
         &["check"][..],
@@ -167,7 +167,7 @@ fn what_stands_in_a_file_controls_no_terminal() {
         &["card", "get", "files", "--data-dir", &evil],
         &["card", "get", &format!("http://127.0.0.1:1/{evil}")],
     ] {
-        let ran = place.run(arguments);
+        let ran = folder.run(arguments);
         let said = format!("{}{}", ran.stdout, ran.stderr);
         assert!(!said.is_empty() && !said.contains(UNFIT), "{arguments:?}: {ran:?}");
     }
@@ -175,7 +175,7 @@ fn what_stands_in_a_file_controls_no_terminal() {
 
 #[test]
 fn help_names_every_command_and_hides_what_is_not_for_people() {
-    let help = Place::new().run(&["--help"]).stdout;
+    let help = TestFolder::new().run(&["--help"]).stdout;
     let commands = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
     let names: Vec<&str> = commands.lines().filter_map(|line| line.split_whitespace().next()).collect();
     let expected = [
@@ -204,7 +204,7 @@ fn short_help_fits_on_a_screen_and_the_long_one_has_all() {
     let commands =
         [&["send"][..], &["call"], &["task", "get"], &["task", "list"], &["task", "reply"], &["up"], &["agent"]];
     for command in commands {
-        let [short, long] = ["-h", "--help"].map(|flag| Place::new().run(&[command, &[flag]].concat()).stdout);
+        let [short, long] = ["-h", "--help"].map(|flag| TestFolder::new().run(&[command, &[flag]].concat()).stdout);
         let lines = short.lines().count();
         assert!(lines <= LINES_MAX && lines < long.lines().count() / 2, "{command:?}: {short}");
         for rare in ["--insecure", "--svc-param", "--api-key", "--debug", "--log"] {

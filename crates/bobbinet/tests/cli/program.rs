@@ -13,9 +13,9 @@ pub(crate) struct Ran {
 }
 
 /// A folder to run in.
-pub(crate) struct Place(TempDir);
+pub(crate) struct TestFolder(TempDir);
 
-impl Place {
+impl TestFolder {
     pub(crate) fn new() -> Self {
         Self(TempDir::new().unwrap())
     }

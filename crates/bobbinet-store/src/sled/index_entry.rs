@@ -3,13 +3,13 @@
 use bobbinet_core::StreamId;
 
 use super::{
-    codec::Place,
+    codec::BodyLocation,
     interner::{Name, ROOT},
 };
 
-/// One stream.
+/// What the index has of one stream. Its size is held by a test: a field costs as much as there are streams.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct IndexEntry {
     pub(super) id: StreamId,
     pub(super) born: u64,
     status_at: u64,
@@ -62,7 +62,7 @@ const FEW: usize = 2;
 /// Up to here a stream's steps grow one by one; beyond, as a vector does.
 const GROW_ONE_BY_ONE_MAX: usize = 8;
 
-impl Entry {
+impl IndexEntry {
     pub(super) fn new(id: StreamId, born: u64) -> Self {
         Self {
             id,
@@ -106,13 +106,13 @@ impl Entry {
 impl StepAt {
     /// # Panics
     /// If there were more steps than a disk can hold.
-    pub(super) fn new(first: u32, place: Place) -> Self {
+    pub(super) fn new(first: u32, place: BodyLocation) -> Self {
         let chunk_high = u16::try_from(place.chunk >> 32).expect("fewer steps than a disk can hold");
         Self { first, chunk_low: place.chunk as u32, chunk_high, at: place.at }
     }
 
-    pub(super) fn place(self) -> Place {
-        Place { chunk: u64::from(self.chunk_high) << 32 | u64::from(self.chunk_low), at: self.at }
+    pub(super) fn place(self) -> BodyLocation {
+        BodyLocation { chunk: u64::from(self.chunk_high) << 32 | u64::from(self.chunk_low), at: self.at }
     }
 }
 
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn an_entry_takes_no_more_room_than_is_said() {
-        assert_eq!(size_of::<Option<Entry>>(), 112);
+        assert_eq!(size_of::<Option<IndexEntry>>(), 112);
     }
 
     proptest! {
@@ -191,8 +191,8 @@ mod tests {
             let (mut steps, mut model) = (Steps::default(), Vec::new());
             for (first, (grows, count, chunk, at)) in (1..).zip(changes) {
                 if grows {
-                    let step = StepAt::new(first, Place { chunk, at });
-                    prop_assert_eq!(step.place(), Place { chunk, at });
+                    let step = StepAt::new(first, BodyLocation { chunk, at });
+                    prop_assert_eq!(step.place(), BodyLocation { chunk, at });
                     steps.push(step);
                     model.push(step);
                 } else {

@@ -1,7 +1,7 @@
 //! The `MARK` file: which store this is, how far its log had come a moment ago, and what it has lost.
 //!
 //! It lies beside the data, not in it. sled opens a file that was cut off as if nothing had ever been behind the cut;
-//! a log that ends before its mark shows that.
+//! a log that ends before its watermark shows that.
 
 use std::{
     fs::{self, File},
@@ -22,7 +22,7 @@ const TEARS_MAX: usize = 16;
 
 /// What the file says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Mark {
+pub(super) struct Watermark {
     /// The sixteen bytes that the data begins with as well.
     pub(super) identity: [u8; 16],
     /// The number of a step that the log must have reached.
@@ -49,7 +49,7 @@ pub struct Tear {
     pub bytes: u64,
 }
 
-impl Mark {
+impl Watermark {
     /// `None` if there is no such file.
     pub(super) fn read(folder: &Path) -> Result<Option<Self>, OpenError> {
         let text = match fs::read_to_string(folder.join(NAME)) {
@@ -63,9 +63,9 @@ impl Mark {
         if text.starts_with(OLD_BEGINNING) {
             return Err(OpenError::OlderFormat { found: 1 });
         }
-        let mark =
+        let watermark =
             parse(&text).ok_or_else(|| OpenError::Corrupt("the MARK file is not what was written".to_owned()))?;
-        Ok(Some(mark))
+        Ok(Some(watermark))
     }
 
     /// Whether there is such a file.
@@ -95,7 +95,7 @@ impl Mark {
 
     pub(super) fn text(&self) -> String {
         let Self { identity, last, group, opened, durability, tears } = self;
-        let identity: String = identity.iter().map(|byte| format!("{byte:02x}")).collect();
+        let identity = hex::encode(identity);
         let tears: Vec<String> =
             tears.iter().map(|Tear { after, newest, bytes }| format!("{after}:{newest}:{bytes}")).collect();
         let tears = if tears.is_empty() { "-".to_owned() } else { tears.join(",") };
@@ -104,21 +104,16 @@ impl Mark {
     }
 }
 
-fn parse(text: &str) -> Option<Mark> {
+fn parse(text: &str) -> Option<Watermark> {
     let (line, checksum) = text.strip_suffix('\n')?.rsplit_once(' ')?;
     if checksum != format!("{:08x}", crc32fast::hash(line.as_bytes())) {
         return None;
     }
     let words: Vec<&str> = line.strip_prefix(BEGINNING)?.split(' ').collect();
     let [identity, last, group, opened, durability, tears] = words[..] else { return None };
-    if identity.len() != 32 || !identity.is_ascii() {
-        return None;
-    }
     let mut bytes = [0; 16];
-    for (at, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&identity[2 * at..2 * at + 2], 16).ok()?;
-    }
-    Some(Mark {
+    hex::decode_to_slice(identity, &mut bytes).ok()?;
+    Some(Watermark {
         identity: bytes,
         last: last.parse().ok()?,
         group: group.parse().ok()?,
@@ -138,8 +133,8 @@ fn tear(text: &str) -> Option<Tear> {
 mod tests {
     use super::*;
 
-    fn mark() -> Mark {
-        Mark {
+    fn watermark() -> Watermark {
+        Watermark {
             identity: *b"0123456789abcdef",
             last: 42,
             group: 17,
@@ -150,10 +145,10 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_is_read_back_and_a_changed_one_is_refused() {
-        for mark in [mark(), Mark { tears: Vec::new(), durability: Durability::None, ..mark() }] {
-            assert_eq!(parse(&mark.text()), Some(mark.clone()));
-            let text = mark.text();
+    fn a_watermark_is_read_back_and_a_changed_one_is_refused() {
+        for watermark in [watermark(), Watermark { tears: Vec::new(), durability: Durability::None, ..watermark() }] {
+            assert_eq!(parse(&watermark.text()), Some(watermark.clone()));
+            let text = watermark.text();
             for at in 0..text.len() {
                 let mut changed = text.clone().into_bytes();
                 changed[at] ^= 1;
@@ -165,10 +160,10 @@ mod tests {
 
     #[test]
     fn only_the_newest_tears_are_remembered() {
-        let mut mark = mark();
+        let mut watermark = watermark();
         for after in 100..200 {
-            mark.note(Tear { after, newest: after, bytes: 1 });
+            watermark.note(Tear { after, newest: after, bytes: 1 });
         }
-        assert_eq!((mark.tears.len(), mark.tears[0].after, mark.tears[15].after), (TEARS_MAX, 184, 199));
+        assert_eq!((watermark.tears.len(), watermark.tears[0].after, watermark.tears[15].after), (TEARS_MAX, 184, 199));
     }
 }

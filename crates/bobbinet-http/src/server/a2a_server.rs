@@ -1,4 +1,4 @@
-//! What a server serves: an engine's agents, each at its base path, and what they have in common.
+//! The server: an engine's agents, each at its base path, and what they have in common.
 
 use std::{
     collections::BTreeMap,
@@ -17,7 +17,7 @@ use ipnet::IpNet;
 use tokio::{net::TcpStream, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{card::Cards, unsent::Unsent};
+use super::{cards::Cards, unsent::Unsent};
 use crate::HttpLimits;
 
 /// Where the agents stand.
@@ -29,9 +29,9 @@ pub enum Mount {
     EachByName,
 }
 
-/// What a site is made of.
+/// What a [`Server`] is made of.
 #[derive(Debug)]
-pub struct SiteSetup {
+pub struct ServerSetup {
     /// Does what callers ask for.
     pub gateway: Arc<Gateway>,
     /// The node's keys: their public halves are shown to anyone.
@@ -52,7 +52,7 @@ pub struct SiteSetup {
     /// Origins whose pages may call the agents from a browser, such as `https://ui.example.com`; `*` for every one. Without any,
     /// browsers let no page of another origin read an answer.
     pub cors: Vec<String>,
-    /// Bounds.
+    /// The bounds of connections, requests and answers.
     pub limits: HttpLimits,
     /// Whether a request must say that it speaks A2A 1.x. The specification takes a silent one for 0.3 (section 3.6.2),
     /// which is not spoken here.
@@ -61,9 +61,9 @@ pub struct SiteSetup {
     pub stop: CancellationToken,
 }
 
-/// A setup that no site can be made of.
+/// Why no server can be made of a setup.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SiteError {
+pub enum SetupError {
     /// Not an absolute `http` or `https` URL without query.
     #[error("the public URL {0:?} is not one like https://agents.example.com")]
     PublicUrl(String),
@@ -75,9 +75,9 @@ pub enum SiteError {
     NoAgent(AgentName),
 }
 
-/// Agents at their URLs. Served with [`super::serve`].
+/// The agents of a node at their URLs. Served with [`super::serve`].
 #[derive(Debug)]
-pub struct Site {
+pub struct Server {
     pub(super) gateway: Arc<Gateway>,
     pub(super) keys: Arc<KeyRing>,
     pub(super) verifier: Verifier,
@@ -108,7 +108,7 @@ pub struct Site {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reached(SocketAddr);
 
-/// One agent at its place.
+/// One agent at its URL.
 #[derive(Debug)]
 pub(super) struct Mounted {
     pub(super) name: AgentName,
@@ -119,9 +119,9 @@ pub(super) struct Mounted {
     pub(super) cards: Cards,
 }
 
-impl Site {
+impl Server {
     /// Puts the gateway's agents at their places.
-    pub fn new(setup: SiteSetup) -> Result<Arc<Self>, SiteError> {
+    pub fn new(setup: ServerSetup) -> Result<Arc<Self>, SetupError> {
         let public_url = setup.public_url.as_deref().map(checked_url).transpose()?;
         let cors = setup.cors.iter().map(|text| checked_origin(text)).collect::<Result<Vec<_>, _>>()?;
         let origins = origins(public_url.as_deref(), setup.listen, &setup.addresses);
@@ -131,7 +131,7 @@ impl Site {
             (name.to_string(), Mounted { name: name.clone(), base, audiences, cards: Cards::default() })
         };
         let agents = match &setup.mount {
-            Mount::Root(name) if setup.gateway.agent(name).is_none() => return Err(SiteError::NoAgent(name.clone())),
+            Mount::Root(name) if setup.gateway.agent(name).is_none() => return Err(SetupError::NoAgent(name.clone())),
             Mount::Root(name) => BTreeMap::from([mounted(name, String::new())]),
             Mount::EachByName => setup.gateway.agents().map(|name| mounted(name, format!("/agents/{name}"))).collect(),
         };
@@ -230,8 +230,8 @@ impl Site {
     }
 }
 
-fn checked_url(text: &str) -> Result<String, SiteError> {
-    let wrong = || SiteError::PublicUrl(text.to_owned());
+fn checked_url(text: &str) -> Result<String, SetupError> {
+    let wrong = || SetupError::PublicUrl(text.to_owned());
     let url: Uri = text.parse().map_err(|_| wrong())?;
     let is_web = matches!(url.scheme_str(), Some("http" | "https"));
     let has_host = url.authority().is_some_and(|authority| !authority.as_str().contains('@'));
@@ -242,8 +242,8 @@ fn checked_url(text: &str) -> Result<String, SiteError> {
 }
 
 /// An origin as a browser names it (RFC 6454 section 6.2), or `*`.
-fn checked_origin(text: &str) -> Result<HeaderValue, SiteError> {
-    let wrong = || SiteError::Cors(text.to_owned());
+fn checked_origin(text: &str) -> Result<HeaderValue, SetupError> {
+    let wrong = || SetupError::Cors(text.to_owned());
     let url: Uri = text.parse().map_err(|_| wrong())?;
     let is_origin = text == "*"
         || url.authority().is_some_and(|authority| {

@@ -1,7 +1,8 @@
 //! Tokens that were verified before: one check of a signature costs more than the rest of a request.
 //!
 //! Only tokens with a good signature come in here, so nobody fills it with junk. An entry lives until its token's `exp`,
-//! never longer, and only as long as the set of keys stays the one it was verified with.
+//! never longer, and only as long as the set of keys stays the one it was verified with. A full cache gives up the soonest to
+//! end, not the least used: so what has ended is swept for nothing, and a crate's LRU cache would do neither.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,35 +17,35 @@ pub(crate) const CACHED_LENGTH_MAX: usize = 2 << 10;
 
 /// A bounded table from a token to what was found in it.
 #[derive(Debug)]
-pub(crate) struct Cache<V> {
+pub(crate) struct TokenCache<V> {
     entries_max: usize,
-    entries: Mutex<Entries<V>>,
+    entries: Mutex<CachedTokens<V>>,
 }
 
 #[derive(Debug)]
-struct Entries<V> {
+struct CachedTokens<V> {
     generation: u64,
-    by_key: BTreeMap<u128, Entry<V>>,
+    by_key: BTreeMap<u128, CachedToken<V>>,
     /// The soonest to end first: it is the first to go.
     by_end: BTreeSet<(Timestamp, u128)>,
 }
 
-struct Entry<V> {
+struct CachedToken<V> {
     token: Box<str>,
     end: Timestamp,
     value: Arc<V>,
 }
 
 /// Without the token, which would let in whoever reads it.
-impl<V> std::fmt::Debug for Entry<V> {
+impl<V> std::fmt::Debug for CachedToken<V> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Entry").field("end", &self.end).finish_non_exhaustive()
+        f.debug_struct("CachedToken").field("end", &self.end).finish_non_exhaustive()
     }
 }
 
-impl<V> Cache<V> {
+impl<V> TokenCache<V> {
     pub(crate) fn new(entries_max: usize) -> Self {
-        let entries = Entries { generation: 0, by_key: BTreeMap::new(), by_end: BTreeSet::new() };
+        let entries = CachedTokens { generation: 0, by_key: BTreeMap::new(), by_end: BTreeSet::new() };
         Self { entries_max, entries: Mutex::new(entries) }
     }
 
@@ -67,15 +68,15 @@ impl<V> Cache<V> {
         entries.remove(key);
         entries.make_room(self.entries_max, now);
         entries.by_end.insert((end, key));
-        entries.by_key.insert(key, Entry { token: token.into(), end, value });
+        entries.by_key.insert(key, CachedToken { token: token.into(), end, value });
     }
 
-    fn lock(&self) -> MutexGuard<'_, Entries<V>> {
+    fn lock(&self) -> MutexGuard<'_, CachedTokens<V>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<V> Entries<V> {
+impl<V> CachedTokens<V> {
     /// Forgets what older keys have verified. An older generation changes nothing: it belongs to a reader that was
     /// overtaken.
     fn move_to(&mut self, generation: u64) {
@@ -124,19 +125,19 @@ mod tests {
         Timestamp::from_millis(millis)
     }
 
-    fn filled(entries_max: usize, count: usize) -> Cache<usize> {
-        let cache = Cache::new(entries_max);
+    fn filled(entries_max: usize, count: usize) -> TokenCache<usize> {
+        let cache = TokenCache::new(entries_max);
         for number in 0..count {
             cache.insert(&token(number), 1, at(0), at(1_000 + number as u64), Arc::new(number));
         }
         cache
     }
 
-    fn kept(cache: &Cache<usize>, count: usize, generation: u64, now: u64) -> Vec<usize> {
+    fn kept(cache: &TokenCache<usize>, count: usize, generation: u64, now: u64) -> Vec<usize> {
         (0..count).filter_map(|number| cache.get(&token(number), generation, at(now)).map(|found| *found)).collect()
     }
 
-    fn sizes(cache: &Cache<usize>) -> (usize, usize) {
+    fn sizes(cache: &TokenCache<usize>) -> (usize, usize) {
         let entries = cache.lock();
         (entries.by_key.len(), entries.by_end.len())
     }
@@ -187,7 +188,7 @@ mod tests {
     #[test]
     fn what_is_too_long_or_too_short_is_not_kept() {
         for (length, expected) in [(63, 0), (64, 1), (CACHED_LENGTH_MAX, 1), (CACHED_LENGTH_MAX + 1, 0)] {
-            let cache = Cache::new(10);
+            let cache = TokenCache::new(10);
             cache.insert(&"x".repeat(length), 1, at(0), at(1), Arc::new(0));
             assert_eq!(sizes(&cache), (expected, expected), "{length}");
         }

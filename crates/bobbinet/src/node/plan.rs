@@ -1,0 +1,17 @@
+//! What a node is to be, as it was typed and configured.
+
+use std::collections::BTreeMap;
+
+use bobbinet_core::AgentName;
+use bobbinet_http::Mount;
+
+use crate::config::{AgentConfig, NodeConfig};
+
+/// What is to be run.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) node: NodeConfig,
+    pub(crate) agents: BTreeMap<AgentName, AgentConfig>,
+    /// Where the agents stand.
+    pub(crate) mount: Mount,
+}
