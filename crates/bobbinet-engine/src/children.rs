@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bobbinet_core::{
-    AgentName, Caller, Command, Fault, Json, Message, Plan, Refused, SkillId, State, Task, TaskId, Timestamp,
+    AgentName, Caller, Command, Fault, Json, Message, Plan, Refused, SkillId, State, Task, TaskId,
     task::{Child, Parent},
 };
 use tokio::time::sleep;
@@ -12,7 +12,7 @@ use tracing::{debug, warn};
 
 use crate::{
     EngineError, Handle, NewTask, Run,
-    engine::{Engine, Inner, PlannedTask},
+    engine::{Engine, Inner},
     runner::Idle,
 };
 
@@ -142,7 +142,7 @@ impl Run {
             trace: own.trace.clone(),
             idempotency: None,
         };
-        let planned = engine.plan_as(id, &new.agent, asked)?;
+        let mut planned = engine.plan_as(id, &new.agent, asked)?;
         let caller = caller_of(&own);
         if let Plan::Call(call) = planned.plan() {
             self.engine.authorizer.allows_call(&caller, &new.agent, call).map_err(ChildError::Denied)?;
@@ -154,7 +154,8 @@ impl Run {
         let by = new.time.map(|time| self.engine.world.now().after(time));
         let deadline = [by, own.deadline()].into_iter().flatten().min();
         let parent = Parent { task: own.id, deadline, budget: child.budget };
-        let handle = engine.submit_planned(&caller, PlannedTask { parent: Some(Arc::new(parent)), ..planned })?;
+        planned.parent = Some(Arc::new(parent));
+        let handle = engine.submit_planned(&caller, planned)?;
         handle.accepted().await?;
         Ok(handle)
     }
@@ -214,9 +215,4 @@ impl Inner {
         }
         Ok(has_failed)
     }
-}
-
-/// How much time is left until a moment, by the clock.
-pub(crate) fn time_left(deadline: Timestamp, now: Timestamp) -> Duration {
-    deadline.since(now)
 }

@@ -7,10 +7,12 @@
 mod accounts;
 mod agent;
 mod aggregate;
+mod authorizer;
 mod cache;
 mod children;
 mod damaged;
 mod deadline;
+mod deferred;
 mod drive;
 mod engine;
 mod error;
@@ -39,6 +41,7 @@ mod world;
 
 pub use agent::{Agent, Request};
 pub use aggregate::{Aggregate, LiveState};
+pub use authorizer::{AllowAll, Authorizer};
 pub use children::{ChildError, NewChild};
 pub use engine::{Engine, Filter, NewTask, PlannedReply, PlannedTask, Reply, Setup, TaskList};
 pub use error::EngineError;

@@ -141,7 +141,8 @@ impl Inner {
             return Over::Outcome(Outcome::Failed(fault));
         };
         if task.deadline().is_some_and(|deadline| deadline <= self.world.now()) {
-            let fault = Fault::new("deadline-exceeded", "its deadline had passed before it could begin. Nothing was called");
+            let fault =
+                Fault::new("deadline-exceeded", "its deadline had passed before it could begin. Nothing was called");
             return Over::Outcome(Outcome::Failed(fault));
         }
         let canceled = CancellationToken::new();

@@ -123,6 +123,7 @@ fn name(event: &Event) -> &'static str {
         Event::Added { .. } => "added",
         Event::Asked { .. } => "asked",
         Event::Replied { .. } => "replied",
+        Event::Deferred(_) => "deferred",
         Event::Planned { .. } => "planned",
         Event::Settled { .. } => "settled",
         Event::Spawned(_) => "spawned",

@@ -126,6 +126,7 @@ pub fn write_update(
         }),
         Event::Submitted(_)
         | Event::Intended { .. }
+        | Event::Deferred(_)
         | Event::Planned { .. }
         | Event::Settled { .. }
         | Event::Spawned(_)
@@ -145,6 +146,7 @@ pub fn is_update(event: &Event) -> bool {
         | Event::Added { .. }
         | Event::Asked { .. }
         | Event::Replied { .. }
+        | Event::Deferred(_)
         | Event::Planned { .. }
         | Event::Settled { .. }
         | Event::Spawned(_)
