@@ -49,7 +49,7 @@ fn events() -> Vec<Event> {
             caller: None,
         }))
     };
-    let child = |deadline, is_kept| {
+    let child = |deadline, is_kept: bool| {
         let caller = Caller { scopes: vec!["read".to_owned()], is_owner: true, ..crate::lab::caller("ann") };
         Event::Submitted(Arc::new(Submitted {
             tenant: Tenant::parse("acme").unwrap(),

@@ -10,6 +10,7 @@ mod deferred;
 mod faults;
 mod golden;
 mod lab;
+mod nested;
 mod reads;
 mod shared;
 mod waits;
