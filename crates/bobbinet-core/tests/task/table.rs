@@ -54,10 +54,10 @@ fn commands() -> Vec<(&'static str, Say)> {
         ("fail to plan", Say::Plan(Err(Fault::new("server-not-ready", "it is not there")), Owner, Slot::None)),
         ("claim", Say::Claim),
         ("take over", Say::TakeOver(Slot::None)),
-        ("spawn", Say::Spawn(By::Owner, "a", None)),
-        ("spawn, fenced", Say::Spawn(By::Stranger, "a", None)),
-        ("checkpoint", Say::Checkpoint(By::Owner, 1)),
-        ("checkpoint, fenced", Say::Checkpoint(By::Stranger, 1)),
+        ("spawn", Say::Spawn(Owner, "a", None)),
+        ("spawn, fenced", Say::Spawn(Stranger, "a", None)),
+        ("checkpoint", Say::Checkpoint(Owner, 1)),
+        ("checkpoint, fenced", Say::Checkpoint(Stranger, 1)),
         ("take over, slot", Say::TakeOver(Slot::Free)),
         ("take over what never ran", Say::TakeOverUnrun(Slot::None)),
         ("take over what never ran, slot", Say::TakeOverUnrun(Slot::Free)),
@@ -143,16 +143,16 @@ fn every_command_in_every_state() {
                 Submitted Ended(rejected: bad-arguments) -> rejected
             submit, to be planned
                 Submitted Deferred -> submitted
-            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | take over, slot | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel | its agent is gone | its agent is back | its time is up | the time of another wait is up
+            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | spawn | spawn, fenced | checkpoint | checkpoint, fenced | take over, slot | take over what never ran | take over what never ran, slot | take over too late | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel | its agent is gone | its agent is back | its time is up | the time of another wait is up
                 no: the task does not exist
         submitted
             submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned
                 no: the task exists
-            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | take over | take over, slot | its agent is back | its time is up | the time of another wait is up
+            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | take over | take over, slot | take over what never ran | take over what never ran, slot | take over too late | its agent is back | its time is up | the time of another wait is up
                 no: there is nothing to be done
             claim
                 Started(1) Intended(1.1) -> working
-            release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another
+            spawn | spawn, fenced | checkpoint | checkpoint, fenced | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another
                 no: another run owns the task
             reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed
                 no: the task is at work and takes no messages until it asks or ends
@@ -163,11 +163,11 @@ fn every_command_in_every_state() {
         submitted, without its agent
             submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned
                 no: the task exists
-            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | take over | take over, slot | its agent is gone | the time of another wait is up
+            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | take over | take over, slot | take over what never ran | take over what never ran, slot | take over too late | its agent is gone | the time of another wait is up
                 no: there is nothing to be done
             claim
                 Started(1) Intended(1.1) -> working
-            release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another
+            spawn | spawn, fenced | checkpoint | checkpoint, fenced | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another
                 no: another run owns the task
             reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed
                 no: the task is at work and takes no messages until it asks or ends
@@ -190,11 +190,11 @@ fn every_command_in_every_state() {
                 Ended(rejected: no-question) -> rejected
             plan nonsense
                 Ended(rejected: bad-arguments) -> rejected
-            plan nothing yet | plan for another message | claim | take over | take over, slot | its agent is back | its time is up | the time of another wait is up
+            plan nothing yet | plan for another message | claim | take over | take over, slot | take over what never ran | take over what never ran, slot | take over too late | its agent is back | its time is up | the time of another wait is up
                 no: there is nothing to be done
             fail to plan
                 Ended(failed: server-not-ready) -> failed
-            release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another
+            spawn | spawn, fenced | checkpoint | checkpoint, fenced | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another
                 no: another run owns the task
             reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed
                 no: the task is at work and takes no messages until it asks or ends
@@ -205,16 +205,20 @@ fn every_command_in_every_state() {
         working, at-most-once
             submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned
                 no: the task exists
-            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | release | its agent is gone | its agent is back | its time is up | the time of another wait is up
+            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over too late | release | its agent is gone | its agent is back | its time is up | the time of another wait is up
                 no: there is nothing to be done
             take over | take over, slot | finish unknown | finish unknown, again | finish declined
                 Asked(outcome of 1) -> input-required
+            spawn
+                Spawned(a: 2047) -> working
+            spawn, fenced | checkpoint, fenced | release of another | progress of another | add of another | ask of another | finish of another
+                no: another run owns the task
+            checkpoint
+                Checkpointed -> working
             take over what never ran
                 Settled(1 NotMade) Released -> submitted
             take over what never ran, slot
                 Settled(1 NotMade) Started(2) Intended(1.2) -> working
-            release of another | progress of another | add of another | ask of another | finish of another
-                no: another run owns the task
             progress
                 Progressed -> working
             add
@@ -238,10 +242,16 @@ fn every_command_in_every_state() {
         working, idempotent
             submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned
                 no: the task exists
-            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | its agent is gone | its agent is back | its time is up | the time of another wait is up
+            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over too late | its agent is gone | its agent is back | its time is up | the time of another wait is up
                 no: there is nothing to be done
             take over
                 Released -> submitted
+            spawn
+                Spawned(a: 2047) -> working
+            spawn, fenced | checkpoint, fenced | release of another | progress of another | add of another | ask of another | finish of another
+                no: another run owns the task
+            checkpoint
+                Checkpointed -> working
             take over, slot
                 Started(2) Intended(1.2) -> working
             take over what never ran
@@ -250,8 +260,6 @@ fn every_command_in_every_state() {
                 Settled(1 NotMade) Started(2) Intended(1.2) -> working
             release
                 Settled(1 Unknown) Released -> submitted
-            release of another | progress of another | add of another | ask of another | finish of another
-                no: another run owns the task
             progress
                 Progressed -> working
             add
@@ -279,9 +287,9 @@ fn every_command_in_every_state() {
         input-required, to begin
             submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned
                 no: the task exists
-            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | take over, slot | its agent is gone | its agent is back | the time of another wait is up
+            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | take over, slot | take over what never ran | take over what never ran, slot | take over too late | its agent is gone | its agent is back | the time of another wait is up
                 no: there is nothing to be done
-            release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another
+            spawn | spawn, fenced | checkpoint | checkpoint, fenced | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another
                 no: another run owns the task
             reply a call
                 Replied(released) Planned Started(1) Intended(1.1) -> working
@@ -302,9 +310,9 @@ fn every_command_in_every_state() {
         input-required, at-most-once
             submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned
                 no: the task exists
-            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | take over, slot | its agent is gone | its agent is back | the time of another wait is up
+            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | take over, slot | take over what never ran | take over what never ran, slot | take over too late | its agent is gone | its agent is back | the time of another wait is up
                 no: there is nothing to be done
-            release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish of another
+            spawn | spawn, fenced | checkpoint | checkpoint, fenced | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish of another
                 no: another run owns the task
             reply a call | reply a call, no slot | reply, to be planned | reply, gone | reply retry | reply happened | reply failed
                 Replied(answer released) Asked(outcome of 1) -> input-required
@@ -335,9 +343,9 @@ fn every_command_in_every_state() {
         input-required, idempotent
             submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned
                 no: the task exists
-            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | take over, slot | its agent is gone | its agent is back | the time of another wait is up
+            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | take over, slot | take over what never ran | take over what never ran, slot | take over too late | its agent is gone | its agent is back | the time of another wait is up
                 no: there is nothing to be done
-            release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish of another
+            spawn | spawn, fenced | checkpoint | checkpoint, fenced | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish of another
                 no: another run owns the task
             reply a call | reply, to be planned | reply, gone | reply retry | reply happened | reply failed
                 Replied(answer released) Started(2) Intended(1.2) -> working
@@ -370,9 +378,9 @@ fn every_command_in_every_state() {
         input-required, for an outcome
             submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned
                 no: the task exists
-            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | take over, slot | finish unknown | finish unknown, again | finish declined | its agent is gone | its agent is back | the time of another wait is up
+            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | take over, slot | take over what never ran | take over what never ran, slot | take over too late | finish unknown | finish unknown, again | finish declined | its agent is gone | its agent is back | the time of another wait is up
                 no: there is nothing to be done
-            release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish of another
+            spawn | spawn, fenced | checkpoint | checkpoint, fenced | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish of another
                 no: another run owns the task
             reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live
                 no: the message does not answer the question: say retry, happened or failed, as text or as data {"outcome": "…", "result": …}
@@ -397,9 +405,9 @@ fn every_command_in_every_state() {
         auth-required, idempotent
             submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned
                 no: the task exists
-            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | take over, slot | its agent is gone | its agent is back | the time of another wait is up
+            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | take over, slot | take over what never ran | take over what never ran, slot | take over too late | its agent is gone | its agent is back | the time of another wait is up
                 no: there is nothing to be done
-            release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish of another
+            spawn | spawn, fenced | checkpoint | checkpoint, fenced | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish of another
                 no: another run owns the task
             reply a call | reply, to be planned | reply, gone | reply retry | reply happened | reply failed
                 Replied(answer released) Started(2) Intended(1.2) -> working
@@ -432,21 +440,21 @@ fn every_command_in_every_state() {
         completed
             submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned
                 no: the task exists
-            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | take over, slot | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel | its agent is gone | its time is up | the time of another wait is up
+            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | spawn | spawn, fenced | checkpoint | checkpoint, fenced | take over, slot | take over what never ran | take over what never ran, slot | take over too late | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel | its agent is gone | its time is up | the time of another wait is up
                 no: the task has ended
             its agent is back
                 no: there is nothing to be done
         failed
             submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned
                 no: the task exists
-            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | take over, slot | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel | its agent is gone | its time is up | the time of another wait is up
+            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | spawn | spawn, fenced | checkpoint | checkpoint, fenced | take over, slot | take over what never ran | take over what never ran, slot | take over too late | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel | its agent is gone | its time is up | the time of another wait is up
                 no: the task has ended
             its agent is back
                 no: there is nothing to be done
         canceled, call in flight
             submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned
                 no: the task exists
-            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | take over, slot | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish of another | cancel | its agent is gone | its time is up | the time of another wait is up
+            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | spawn | spawn, fenced | checkpoint | checkpoint, fenced | take over, slot | take over what never ran | take over what never ran, slot | take over too late | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish of another | cancel | its agent is gone | its time is up | the time of another wait is up
                 no: the task has ended
             finish completed
                 Settled(1 Late) -> canceled
@@ -461,7 +469,7 @@ fn every_command_in_every_state() {
         rejected
             submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned
                 no: the task exists
-            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | take over, slot | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel | its agent is gone | its time is up | the time of another wait is up
+            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | spawn | spawn, fenced | checkpoint | checkpoint, fenced | take over, slot | take over what never ran | take over what never ran, slot | take over too late | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel | its agent is gone | its time is up | the time of another wait is up
                 no: the task has ended
             its agent is back
                 no: there is nothing to be done

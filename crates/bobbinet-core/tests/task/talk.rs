@@ -169,7 +169,7 @@ impl Say {
             Self::Spawn(by, name, budget) => Command::Spawn {
                 claim: claim(*by),
                 name: (*name).into(),
-                task: TaskId::new(Uuid::from_u128(number.into())),
+                task: TaskId::new(uuid::Uuid::from_u128(number.into())),
                 budget: *budget,
             },
             Self::Checkpoint(by, bytes) => {

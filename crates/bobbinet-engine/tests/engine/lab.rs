@@ -55,9 +55,9 @@ impl Lab {
         Self { store, clock: self.clock.clone(), ..Self::new(self.limits.clone()) }
     }
 
-    /// How many calls of the tool were dropped before they returned.
-    pub(crate) fn dropped(&self) -> usize {
-        self.tool.dropped.load(Ordering::SeqCst)
+    /// How many calls of the tool were stopped.
+    pub(crate) fn stopped(&self) -> usize {
+        self.tool.stopped.load(Ordering::SeqCst)
     }
 
     /// Lets so many seconds pass, for clocks and for whoever sleeps.
@@ -216,16 +216,20 @@ impl World for Clock {
 pub(crate) struct Tool {
     gate: Semaphore,
     runs: AtomicUsize,
-    dropped: AtomicUsize,
+    stopped: AtomicUsize,
 }
 
 impl Default for Tool {
     fn default() -> Self {
-        Self { gate: Semaphore::new(0), runs: AtomicUsize::new(0), dropped: AtomicUsize::new(0) }
+        Self { gate: Semaphore::new(0), runs: AtomicUsize::new(0), stopped: AtomicUsize::new(0) }
     }
 }
 
-/// A call at work. Dropped before it returns, it is counted.
+fn told_to_stop() -> Outcome {
+    Outcome::Failed(Fault::new("canceled", "told to stop"))
+}
+
+/// A call at work. Told to stop, or dropped before it returns, it is counted.
 struct AtWork<'a>(Option<&'a AtomicUsize>);
 
 impl Drop for AtWork<'_> {
@@ -277,16 +281,18 @@ impl Agent for Tool {
             }
             return Outcome::Completed { artifacts: Vec::new(), message: None };
         }
-        let mut at_work = AtWork(Some(&self.dropped));
+        let mut at_work = AtWork(Some(&self.stopped));
         let outcome = tokio::select! {
             biased;
-            () = run.canceled() => Outcome::Failed(Fault::new("canceled", "told to stop")),
+            () = run.canceled() => told_to_stop(),
             permit = self.gate.acquire() => {
                 permit.unwrap().forget();
                 Outcome::Completed { artifacts: Vec::new(), message: None }
             }
         };
-        at_work.0 = None;
+        if outcome != told_to_stop() {
+            at_work.0 = None;
+        }
         outcome
     }
 
@@ -310,6 +316,8 @@ pub(crate) struct Counting {
     pub(crate) panics: AtomicUsize,
     /// Whether nothing is kept.
     pub(crate) is_away: AtomicBool,
+    /// Whether there is no way to the store at all: its machine is paused, say.
+    pub(crate) is_cut_off: AtomicBool,
 }
 
 /// The commit panics before it is kept.
@@ -350,6 +358,13 @@ impl Counting {
         self.unread.lock().unwrap().get(id).cloned().map_or(Ok(()), Err)
     }
 
+    fn reach(&self) -> Result<&Memory, StoreError> {
+        match self.is_cut_off.load(Ordering::SeqCst) {
+            true => Err(StoreError::Unavailable("it is out of reach".to_owned())),
+            false => Ok(&self.memory),
+        }
+    }
+
     fn count(&self, reads: usize) -> &Memory {
         self.reads.fetch_add(reads, Ordering::SeqCst);
         &self.memory
@@ -359,7 +374,7 @@ impl Counting {
 #[async_trait]
 impl Store for Counting {
     async fn commit(&self, commit: Commit) -> Result<(), CommitError> {
-        if self.is_away.load(Ordering::SeqCst) {
+        if self.is_away.load(Ordering::SeqCst) || self.is_cut_off.load(Ordering::SeqCst) {
             return Err(CommitError::Unavailable("it is away".to_owned()));
         }
         if self.commits.fetch_add(1, Ordering::SeqCst) >= COMMITS_MAX {
@@ -380,10 +395,11 @@ impl Store for Counting {
     }
 
     async fn summary(&self, id: &StreamId) -> Result<Option<(Version, Summary)>, StoreError> {
-        self.memory.summary(id).await
+        self.reach()?.summary(id).await
     }
 
     async fn load(&self, id: &StreamId) -> Result<Option<Loaded>, StoreError> {
+        self.reach()?;
         self.check(id)?;
         self.count(1).load(id).await
     }
@@ -397,6 +413,7 @@ impl Store for Counting {
     }
 
     async fn read(&self, id: &StreamId, after: Version, limit: usize) -> Result<Page, StoreError> {
+        self.reach()?;
         self.count(1).read(id, after, limit).await
     }
 
@@ -414,7 +431,7 @@ impl Store for Counting {
 
     async fn due(&self, before: Timestamp, limit: usize) -> Result<Vec<(StreamId, Summary)>, StoreError> {
         assert!(!self.panics_over_due.swap(false, Ordering::SeqCst), "a store that breaks when it is looked at");
-        self.memory.due(before, limit).await
+        self.reach()?.due(before, limit).await
     }
 
     async fn tail(&self, scope: &Scope, after: Cursor, limit: usize) -> Result<Tail, StoreError> {

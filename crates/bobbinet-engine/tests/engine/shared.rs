@@ -100,7 +100,7 @@ async fn what_a_lost_engine_ran_is_taken_over_after_its_lease_and_never_before()
     assert_eq!((task(&there, &begun.id).await.claim, two.runs()), (owner, 0), "it is renewed");
 
     // It is paused, or cut off.
-    one.store.is_away.store(true, Ordering::SeqCst);
+    one.store.is_cut_off.store(true, Ordering::SeqCst);
     one.pass(6).await;
     assert_eq!((task(&there, &begun.id).await.claim, two.runs()), (owner, 0), "its lease lasts");
     one.pass(9).await;
@@ -109,10 +109,10 @@ async fn what_a_lost_engine_ran_is_taken_over_after_its_lease_and_never_before()
     assert_ne!(taken.claim.map(|claim| claim.runner), owner.map(|claim| claim.runner));
 
     // It wakes: what it has to say is refused, and its calls are stopped.
-    assert_eq!(one.dropped(), 0);
-    one.store.is_away.store(false, Ordering::SeqCst);
+    assert_eq!(one.stopped(), 0);
+    one.store.is_cut_off.store(false, Ordering::SeqCst);
     one.pass(4).await;
-    assert_eq!(one.dropped(), 1, "its call is stopped");
+    assert_eq!(one.stopped(), 1, "its call is stopped");
     assert_eq!(task(&here, &begun.id).await.claim, taken.claim);
     two.let_go(1);
     until(&there, &ann, "tool", &begun.id, State::Completed).await;
@@ -135,11 +135,11 @@ async fn an_outcome_that_comes_after_the_lease_is_refused() {
     let (here, there) = (one.open(&["tool"]).await, two.open(&["tool"]).await);
     let ann = caller("ann");
     let begun = kept(&here, &ann, "work").await;
-    one.store.is_away.store(true, Ordering::SeqCst);
+    one.store.is_cut_off.store(true, Ordering::SeqCst);
     one.pass(15).await;
     assert_eq!(two.runs(), 1, "it was taken over");
     // The call returns before its process has heard that it is taken for dead.
-    one.store.is_away.store(false, Ordering::SeqCst);
+    one.store.is_cut_off.store(false, Ordering::SeqCst);
     one.let_go(1);
     one.pass(1).await;
     let taken = task(&there, &begun.id).await;
