@@ -8,8 +8,7 @@ use serde_json::Value;
 use crate::{
     arguments::{self, Spoken, Unclear},
     fields::Fields,
-    resolve,
-    schema::{Schema, Violation},
+    schema::{self, Schema, Violation},
 };
 
 /// Bytes of a question's schema that answers are checked against.
@@ -119,7 +118,7 @@ fn pair(schema: &Schema, text: &str) -> Result<Option<Fields>, Vec<Violation>> {
 fn ask_again(question: &Question, violations: &[Violation], id: &MessageId) -> Question {
     let mut data = question.message.data().and_then(Fields::read).unwrap_or_default();
     let asked = data.text("message").unwrap_or_else(|| question.message.text());
-    data.set("errors", resolve::errors(violations));
+    data.set("errors", schema::errors(violations));
     let wrong = violations.iter().map(|it| match it.path.trim_start_matches('/') {
         "" => it.text.clone(),
         name => format!("{name}: {}", it.text),

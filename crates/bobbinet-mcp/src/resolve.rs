@@ -13,7 +13,7 @@ use crate::{
     convert,
     fields::Fields,
     message,
-    schema::Violation,
+    schema::{self, Violation},
     skill_request::{self, SkillRequest, With},
 };
 
@@ -318,7 +318,7 @@ impl Resolver<'_> {
         data.set("arguments", kept.to_json());
         data.set("missing", Json::of(&wanted));
         if !violations.is_empty() {
-            data.set("errors", errors(violations));
+            data.set("errors", schema::errors(violations));
         }
         let schema = if wanted.is_empty() { tool.input.json.clone() } else { tool.input.only(&wanted) };
         ask(id, text, &data, schema)
@@ -360,16 +360,6 @@ pub(crate) fn bad_arguments(tool: &Tool, violations: &[Violation]) -> Fault {
     let text = format!("the arguments do not fit `{}`: {}", tool.id, told.collect::<Vec<_>>().join("; "));
     let mut data = Fields::default();
     data.set("skill", Json::of(tool.id.as_str()));
-    data.set("errors", errors(violations));
+    data.set("errors", schema::errors(violations));
     Fault { data: Some(data.to_json()), ..Fault::new("bad-arguments", text) }
-}
-
-/// `[{"path": "/a", "message": …}]`.
-pub(crate) fn errors(violations: &[Violation]) -> Json {
-    #[derive(Serialize)]
-    struct Error<'a> {
-        path: &'a str,
-        message: &'a str,
-    }
-    Json::of(&violations.iter().map(|it| Error { path: &it.path, message: &it.text }).collect::<Vec<_>>())
 }

@@ -7,7 +7,7 @@ use bobbinet_core::{
     json::strict::{self, StrictFault},
 };
 
-use crate::{block, checking, fields::Fields, mailbox::RpcError, resolve, schema::Violation};
+use crate::{block, checking, fields::Fields, mailbox::RpcError, schema, schema::Violation};
 
 /// JSON-RPC's codes for a request that cannot be carried out as such.
 const INVALID_PARAMS: i64 = -32602;
@@ -96,7 +96,7 @@ impl CallResult {
         let mut metadata = Fields::default();
         if !violations.is_empty() {
             metadata.set("schemaValid", Json::of(&false));
-            metadata.set("schemaErrors", resolve::errors(violations));
+            metadata.set("schemaErrors", schema::errors(violations));
         }
         if let Some(meta) = self.meta.as_ref().and_then(Fields::read) {
             // What the protocol itself puts there says nothing of the result.
