@@ -8,7 +8,6 @@ use rmcp::model::RequestMetaObject;
 use tokio::time::Instant;
 
 use crate::{
-    beside::Beside,
     blame::{Deed, Standing},
     checking,
     fields::Fields,
@@ -16,12 +15,13 @@ use crate::{
     lane::{Guest, Manner, Owner, Place},
     listen::{Listener, Target, Word, canceled, canceled_before, not_asked, put, time_is_up, unknown, unreadable},
     mailbox::RpcError,
+    pool::{SessionKey, SessionPool},
     question::Elicitation,
     resolve::{self, Resolver},
     result::{self, CallResult, URL_REQUIRED},
     schema::Work,
-    session::Link,
-    supervise::Shared,
+    session::{Client, RequestOptions},
+    supervised_session::SupervisedSession,
 };
 
 /// Rounds of question and answer that one call may take (2026-07-28): a server that asks without an end is broken.
@@ -34,32 +34,34 @@ const SENDS_MAX: u32 = 5;
 const KEY: &str = "bobbinet/idempotencyKey";
 
 /// Carries out a run. Dropped, the server is told that nobody waits any more.
-pub(crate) async fn carry_out(shared: &Arc<Shared>, beside: &Arc<Beside>, run: Run) -> Outcome {
+pub(crate) async fn carry_out(sessions: &Arc<SessionPool>, run: Run) -> Outcome {
+    let shared = sessions.session(SessionKey::Shared);
     tokio::select! {
         biased;
         // The node stops, and drops this. What the call came to is not for a server that we end ourselves to say: its
         // intent is kept, and the next life goes on from there.
         () = shared.stopping() => tokio::time::sleep(LATE_MAX).await,
-        outcome = call(shared, beside, &run) => return outcome,
+        outcome = call(sessions, &shared, &run) => return outcome,
     }
     let text = "the MCP server was stopped in the middle of the call";
     Outcome::Unknown { fault: Fault::new("server-stopped", text), again: false }
 }
 
-async fn call(shared: &Arc<Shared>, beside: &Arc<Beside>, run: &Run) -> Outcome {
+async fn call(sessions: &Arc<SessionPool>, shared: &Arc<SupervisedSession>, run: &Run) -> Outcome {
     let target = match find(shared, run).await {
         Ok(target) => target,
         Err(outcome) => return outcome,
     };
     let deed = Deed::of(target.tool.as_str(), &target.arguments);
-    let caller = Caller { shared, beside, run, target: &target, deed };
+    let caller = Caller { sessions, shared, run, target: &target, deed };
     caller.talk().await
 }
 
 /// A run on its way to a server.
 struct Caller<'a> {
-    shared: &'a Arc<Shared>,
-    beside: &'a Arc<Beside>,
+    sessions: &'a Arc<SessionPool>,
+    /// The session that the call is made in, unless it would have to wait there.
+    shared: &'a Arc<SupervisedSession>,
     run: &'a Run,
     target: &'a Target,
     deed: Deed,
@@ -67,9 +69,8 @@ struct Caller<'a> {
 
 /// Where one request of a call is made.
 struct Stand {
-    /// The process: the first one, or one beside it.
-    server: Arc<Shared>,
-    link: Arc<Link>,
+    session: Arc<SupervisedSession>,
+    client: Arc<Client>,
     place: Place,
     owner: Owner,
 }
@@ -78,30 +79,30 @@ impl Caller<'_> {
     /// A connection, and a place in its server's lane, when it is the call's turn.
     async fn stand(&self, round: u32) -> Result<Stand, Outcome> {
         loop {
-            let link = self.connected(self.shared, round).await?;
-            let guest = self.guest(&link)?;
+            let client = self.connected(self.shared, round).await?;
+            let guest = self.guest(&client)?;
             if let Ok(place) = self.shared.lane.try_enter(&guest) {
-                return Ok(Stand { server: self.shared.clone(), link, place, owner: guest.owner });
+                return Ok(Stand { session: self.shared.clone(), client, place, owner: guest.owner });
             }
-            let (server, place) = match self.beside.enter(&guest) {
+            let (session, place) = match self.sessions.enter_overflow(&guest) {
                 Some(found) => found,
                 None => (self.shared.clone(), self.wait(&guest, round).await?),
             };
             // It may have been restarted, or is only being started, and more may be known of the call.
-            let link = self.connected(&server, round).await?;
-            let is_as_thought = self.guest(&link)?.manner == guest.manner;
+            let client = self.connected(&session, round).await?;
+            let is_as_thought = self.guest(&client)?.manner == guest.manner;
             if is_as_thought {
-                return Ok(Stand { server, link, place, owner: guest.owner });
+                return Ok(Stand { session, client, place, owner: guest.owner });
             }
         }
     }
 
     /// What is known of the call's manners.
-    fn guest(&self, link: &Link) -> Result<Guest, Outcome> {
+    fn guest(&self, client: &Client) -> Result<Guest, Outcome> {
         let (config, run, tool) = (&self.shared.config, self.run, self.target.tool.as_str());
         let says = |list: &[String]| list.iter().any(|known| known == tool);
         let asks = says(&config.interactive);
-        let is_silent = link.is_modern() || (!asks && (config.is_silent || says(&config.silent)));
+        let is_silent = client.is_modern() || (!asks && (config.is_silent || says(&config.silent)));
         let manner = match self.shared.lane.blame.standing(Instant::now(), self.deed) {
             Standing::Convicted(deaths, rest) => return Err(self.deadly(deaths, rest)),
             Standing::Suspect => Manner::Deadly,
@@ -148,9 +149,9 @@ impl Caller<'_> {
         }
     }
 
-    async fn connected(&self, server: &Shared, round: u32) -> Result<Arc<Link>, Outcome> {
-        match connected(server, self.run).await {
-            Connected::Yes(link) => Ok(link),
+    async fn connected(&self, session: &SupervisedSession, round: u32) -> Result<Arc<Client>, Outcome> {
+        match connected(session, self.run).await {
+            Connected::Yes(client) => Ok(client),
             Connected::Canceled => Err(canceled(self.target, round)),
             Connected::No(fault) => Err(unreachable(self.target, round, fault)),
         }
@@ -172,7 +173,7 @@ impl Caller<'_> {
 }
 
 /// What to call: as planned, or, if nothing was known of the tools then, as the message says.
-async fn find(shared: &Shared, run: &Run) -> Result<Target, Outcome> {
+async fn find(shared: &SupervisedSession, run: &Run) -> Result<Target, Outcome> {
     let call = run.call();
     if let (Some(tool), Some(arguments)) = (&call.skill, &call.arguments) {
         let target = Target { tool: tool.clone(), arguments: arguments.clone() };
@@ -226,7 +227,7 @@ async fn find(shared: &Shared, run: &Run) -> Result<Target, Outcome> {
 }
 
 /// A call whose arguments were too much work to check while it was planned is checked before it is made.
-async fn checked(shared: &Shared, target: Target) -> Result<Target, Outcome> {
+async fn checked(shared: &SupervisedSession, target: Target) -> Result<Target, Outcome> {
     let catalog = shared.catalog();
     let Some(tool) = catalog.as_deref().and_then(|catalog| catalog.get(target.tool.as_str())) else {
         return Ok(target);
@@ -243,16 +244,16 @@ async fn checked(shared: &Shared, target: Target) -> Result<Target, Outcome> {
 
 /// What comes of waiting for a connection.
 enum Connected {
-    Yes(Arc<Link>),
+    Yes(Arc<Client>),
     No(Fault),
     Canceled,
 }
 
-async fn connected(shared: &Shared, run: &Run) -> Connected {
+async fn connected(shared: &SupervisedSession, run: &Run) -> Connected {
     tokio::select! {
         biased;
         () = run.canceled() => Connected::Canceled,
-        link = shared.link(|| run.deadline()) => link.map_or_else(Connected::No, Connected::Yes),
+        client = shared.client(|| run.deadline()) => client.map_or_else(Connected::No, Connected::Yes),
     }
 }
 
@@ -278,7 +279,7 @@ impl Caller<'_> {
         let mut unsent = 0;
         let mut round = 0;
         loop {
-            let Stand { server, link, place, owner } = match self.stand(round).await {
+            let Stand { session, client, place, owner } = match self.stand(round).await {
                 Ok(stand) => stand,
                 Err(outcome) => return outcome,
             };
@@ -292,18 +293,19 @@ impl Caller<'_> {
                 params.set("requestState", Json::clone(state));
             }
             let seat = Seat { ticket: place.ticket, owner, deed: self.deed };
-            let sent = link.send("tools/call", Some(seat), params.to_json(), meta(run)).await;
+            let options = RequestOptions { meta: meta(run), call: Some(seat) };
+            let sent = client.send("tools/call", params.to_json(), options).await;
             let (word, was_passed_over) = match sent {
                 Err(broken) => (Word::NotSent(broken), false),
-                Ok(exchange) => {
-                    let word = Listener::new(&server, run, target, round, &exchange).listen().await;
-                    (word, link.in_flight.was_passed_over(exchange.serial))
+                Ok(pending) => {
+                    let word = Listener::new(&session.config, run, target, round, &pending).listen().await;
+                    (word, client.in_flight.was_passed_over(pending.serial))
                 }
             };
             // Nobody is kept out while the caller of an answered request is asked for more.
             drop(place);
-            if link.in_flight.broken().is_none() {
-                server.lane.blame.lived(self.deed);
+            if client.in_flight.broken().is_none() {
+                session.lane.blame.lived(self.deed);
             }
             let questions = match word {
                 Word::Over(outcome) => return outcome,
@@ -322,7 +324,7 @@ impl Caller<'_> {
                 Word::Result(json) => match CallResult::read_apart(json).await {
                     Err(why) => return unreadable(target, run.call().effect, &why),
                     Ok(result) if !result.is_question() => {
-                        return finished(&server, run, target, result, was_passed_over).await;
+                        return finished(&session, run, target, result, was_passed_over).await;
                     }
                     Ok(result) => match read_questions(&result) {
                         Ok(list) => Questions { list, state: result.request_state },
@@ -399,7 +401,13 @@ fn is_accepted(answer: &Json) -> bool {
     Fields::read(answer).and_then(|fields| fields.text("action")).as_deref() == Some("accept")
 }
 
-async fn finished(shared: &Shared, run: &Run, target: &Target, result: CallResult, was_passed_over: bool) -> Outcome {
+async fn finished(
+    shared: &SupervisedSession,
+    run: &Run,
+    target: &Target,
+    result: CallResult,
+    was_passed_over: bool,
+) -> Outcome {
     if was_passed_over && run.call().effect.may_run_again() {
         // It may be the result of a question that nobody was asked. Next time it runs alone, and the question has an owner.
         let why = "the server asked something while several calls were in flight, and did not say for which";

@@ -13,7 +13,7 @@ use rmcp::{
 };
 use tokio::sync::oneshot;
 
-use crate::{in_flight::InFlight, transport::Params};
+use crate::{in_flight::InFlight, rpc_channel::Params};
 
 /// Our side of the protocol.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ impl ClientHandler for Host {
         introduce()
     }
 
-    /// Every request but the ping arrives here (`transport`).
+    /// Every request but the ping arrives here (`rpc_channel`).
     async fn on_custom_request(
         &self,
         request: CustomRequest,

@@ -11,28 +11,21 @@ use rmcp::{
         EmptyResult, Implementation, JsonRpcMessage, ProtocolVersion, RequestMetaObject, ServerCapabilities,
         ServerJsonRpcMessage, ServerPeerInfo, ServerRequest,
     },
-    transport::Transport,
+    transport::Transport as _,
 };
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    time::Instant,
-};
+use tokio::time::Instant;
 
 use crate::{
     config::ProtocolEra,
     fields::Fields,
     handler::introduce,
-    in_flight::InFlight,
+    in_flight::{HANDSHAKE_ID_FIRST, InFlight},
     mailbox::{Broken, Mailbox, Reply, RpcError},
-    process::headline,
-    pulse::Pulse,
-    transport::Wire,
+    opening::Opening,
+    rpc_channel::RpcChannel,
+    transport::{Connection, headline},
 };
-
-/// The ids of our own requests. Numbers, since some servers take no others; apart from the library's, which count from 0;
-/// within 31 bits, since some servers keep them so.
-pub(crate) const FIRST_ID: i64 = 2_000_000_000;
 
 /// How long a server that was asked for its era may be at rest without an answer before it is greeted in the older way too:
 /// an old one may not answer what it does not know. One that answers late is believed all the same.
@@ -55,16 +48,6 @@ const MODERN_REFUSALS: [i64; 3] = [-32_022, -32_021, -32_020];
 
 /// Where a result of the new era says who its server is.
 const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
-
-/// How a server is spoken to first.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Opening {
-    pub(crate) era: ProtocolEra,
-    /// The version to propose in a handshake, if not the newest.
-    pub(crate) version: Option<&'static str>,
-    /// Lives in a row that ended over a handshake in the newest version.
-    pub(crate) ends: u32,
-}
 
 /// Why there is no agreement.
 #[derive(Debug, PartialEq, Eq)]
@@ -101,20 +84,16 @@ enum Heard {
 }
 
 /// Agrees with a server. Returns who it says it is; its version tells the era. Whoever calls bounds the time.
-pub(crate) async fn agree<R, W>(
-    wire: &mut Wire<R, W>,
+pub(crate) async fn agree(
+    channel: &mut RpcChannel,
     opening: &Opening,
-    pulse: &Pulse,
-) -> Result<ServerPeerInfo, Refusal>
-where
-    R: AsyncRead + Send + Unpin + 'static,
-    W: AsyncWrite + Send + Unpin + 'static,
-{
+    connection: &dyn Connection,
+) -> Result<ServerPeerInfo, Refusal> {
     let mut talk = Talk {
-        wire,
-        pulse,
+        channel,
+        connection,
         opening,
-        next_id: FIRST_ID,
+        next_id: HANDSHAKE_ID_FIRST,
         initialize: None,
         tried: Vec::new(),
         refusal: None,
@@ -122,13 +101,13 @@ where
     };
     let agreed = talk.run().await;
     let kept = talk.kept;
-    wire.keep(kept);
+    channel.keep(kept);
     agreed
 }
 
-struct Talk<'a, R, W> {
-    wire: &'a mut Wire<R, W>,
-    pulse: &'a Pulse,
+struct Talk<'a> {
+    channel: &'a mut RpcChannel,
+    connection: &'a dyn Connection,
     opening: &'a Opening,
     next_id: i64,
     initialize: Option<Asking>,
@@ -140,11 +119,7 @@ struct Talk<'a, R, W> {
     kept: Vec<ServerJsonRpcMessage>,
 }
 
-impl<R, W> Talk<'_, R, W>
-where
-    R: AsyncRead + Send + Unpin + 'static,
-    W: AsyncWrite + Send + Unpin + 'static,
-{
+impl Talk<'_> {
     async fn run(&mut self) -> Result<ServerPeerInfo, Refusal> {
         let mut discover = match self.opening.era {
             ProtocolEra::Auto | ProtocolEra::Modern => Some(self.discover().await?),
@@ -192,7 +167,7 @@ where
                 Heard::Other(message) => match *message {
                     JsonRpcMessage::Request(request) if matches!(request.request, ServerRequest::PingRequest(_)) => {
                         let pong = JsonRpcMessage::response(EmptyResult {}.into(), request.id);
-                        if self.wire.send(pong).await.is_err() {
+                        if self.channel.send(pong).await.is_err() {
                             return Err(self.gone("it takes no more input"));
                         }
                     }
@@ -219,8 +194,8 @@ where
             biased;
             reply = replied(discover) => Heard::Discovered(reply),
             reply = replied(self.initialize.as_ref()) => Heard::Initialized(reply),
-            message = self.wire.receive() => message.map_or(Heard::Closed, |message| Heard::Other(Box::new(message))),
-            () = self.pulse.at_rest(REST, PROBE_MAX), if may_greet => Heard::Rest,
+            message = self.channel.receive() => message.map_or(Heard::Closed, |message| Heard::Other(Box::new(message))),
+            () = self.connection.at_rest(REST, PROBE_MAX), if may_greet => Heard::Rest,
             () = later(refused_at, REST) => Heard::Rest,
         }
     }
@@ -255,7 +230,7 @@ where
     }
 
     async fn ask(&mut self, method: &str, params: Value) -> Result<Asking, Refusal> {
-        let in_flight = self.wire.in_flight().clone();
+        let in_flight = self.channel.in_flight().clone();
         let (serial, mailbox) = in_flight.enter(None).map_err(|broken| self.broken(&broken))?;
         let asking = Asking { serial, mailbox, in_flight };
         let id = self.next_id;
@@ -266,7 +241,7 @@ where
     }
 
     async fn put(&mut self, message: &Value) -> Result<(), Refusal> {
-        let written = self.wire.put(message).await;
+        let written = self.channel.put(message).await;
         written.map_err(|_| self.gone("it takes no input"))
     }
 
@@ -398,6 +373,7 @@ mod tests {
     use crate::{
         config::{McpConfig, McpLimits},
         lane::Lane,
+        transport::{memory::Pipe, stdio::over_pipe},
     };
 
     /// Talks to a server that answers each of our lines as `answer` says; `None` ends it.
@@ -409,7 +385,8 @@ mod tests {
         let (input, output) = tokio::io::split(ours);
         let in_flight =
             Arc::new(InFlight::new(McpLimits::default(), Arc::new(Lane::of(&McpConfig::new("a", "x", &[])))));
-        let mut wire = Wire::new(input, output, 1 << 20, in_flight);
+        let (source, sink) = over_pipe(input, output, 1 << 20);
+        let mut channel = RpcChannel::new(source, sink, in_flight);
         let mut methods = Vec::new();
         let server = async {
             let (input, mut output) = tokio::io::split::<DuplexStream>(theirs);
@@ -425,10 +402,9 @@ mod tests {
                 }
             }
         };
-        let pulse = Pulse::new();
         let agreed = async {
-            let agreed = agree(&mut wire, opening, &pulse).await;
-            drop(wire);
+            let agreed = agree(&mut channel, opening, &Pipe).await;
+            drop(channel);
             agreed
         };
         let (agreed, ()) = tokio::join!(agreed, server);

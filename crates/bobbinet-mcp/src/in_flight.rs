@@ -18,11 +18,14 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     blame::Deed,
     config::McpLimits,
-    handshake::FIRST_ID,
     lane::{Lane, Owner as CallOwner},
     mailbox::{Asked, Broken, Mailbox, Progress, Reply},
     message,
 };
+
+/// The ids of the handshake's requests, which are not the library's. Numbers, since some servers take no others; apart from the library's, which count from 0;
+/// within 31 bits, since some servers keep them so.
+pub(crate) const HANDSHAKE_ID_FIRST: i64 = 2_000_000_000;
 
 /// Our request on its way to the transport: travels with it, and never on the wire.
 #[derive(Clone, Debug)]
@@ -130,7 +133,7 @@ impl InFlight {
     pub(crate) fn sent(&self, serial: u64, id: i64, token: Option<i64>) {
         let mut inner = self.inner();
         // The ids of the handshake are far above all others.
-        inner.newest = inner.newest.max(Some(id).filter(|id| *id < FIRST_ID));
+        inner.newest = inner.newest.max(Some(id).filter(|id| *id < HANDSHAKE_ID_FIRST));
         if let Some(entry) = inner.calls.get_mut(&serial) {
             entry.id = Some(id);
             entry.token = token;

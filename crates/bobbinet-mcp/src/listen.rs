@@ -7,12 +7,12 @@ use bobbinet_engine::{EngineError, LATE_MAX, Run, Unanswered};
 use tokio::time::Instant;
 
 use crate::{
+    config::McpConfig,
     fields::Fields,
     mailbox::{Asked, Broken, Mail, Progress, Reply, RpcError},
     question::{Elicitation, is_same, with_note},
     result::{self, CallResult},
-    session::Exchange,
-    supervise::Shared,
+    session::PendingRequest,
 };
 
 /// What a run calls.
@@ -36,7 +36,7 @@ pub(crate) struct Listener<'a> {
     run: &'a Run,
     target: &'a Target,
     round: u32,
-    exchange: &'a Exchange,
+    pending: &'a PendingRequest,
     idle: Duration,
     /// How long a question is held open once others wait for it.
     hold: Duration,
@@ -44,10 +44,16 @@ pub(crate) struct Listener<'a> {
 }
 
 impl<'a> Listener<'a> {
-    pub(crate) fn new(shared: &Shared, run: &'a Run, target: &'a Target, round: u32, exchange: &'a Exchange) -> Self {
-        let hold = Duration::from_millis(shared.config.limits.hold_for_others_ms);
-        let idle = shared.config.idle(target.tool.as_str());
-        Self { run, target, round, exchange, idle, hold, asked: 0 }
+    pub(crate) fn new(
+        config: &McpConfig,
+        run: &'a Run,
+        target: &'a Target,
+        round: u32,
+        pending: &'a PendingRequest,
+    ) -> Self {
+        let hold = Duration::from_millis(config.limits.hold_for_others_ms);
+        let idle = config.idle(target.tool.as_str());
+        Self { run, target, round, pending, idle, hold, asked: 0 }
     }
 
     pub(crate) async fn listen(mut self) -> Word {
@@ -56,7 +62,7 @@ impl<'a> Listener<'a> {
             let event = tokio::select! {
                 biased;
                 () = self.run.canceled() => Event::Canceled,
-                mail = self.exchange.mailbox.next() => Event::Mail(mail),
+                mail = self.pending.mailbox.next() => Event::Mail(mail),
                 () = tokio::time::sleep_until(last_sign + self.idle) => Event::Idle,
                 () = time_is_up(self.run) => Event::TimeUp,
             };
@@ -124,7 +130,7 @@ impl<'a> Listener<'a> {
                 biased;
                 answer = &mut asking => Said::Answer(answer),
                 // The server has stopped waiting. What else it asks meanwhile is asked after this.
-                reply = self.exchange.mailbox.replied_meanwhile() => return Some(self.word(reply)),
+                reply = self.pending.mailbox.replied_meanwhile() => return Some(self.word(reply)),
                 () = asked.open.hold_over() => Said::Nothing,
             }
         };
@@ -148,9 +154,9 @@ impl<'a> Listener<'a> {
             }
             Err(Unanswered::NotAsked(error)) => {
                 let _ = asked.answer.send(action("cancel"));
-                self.exchange.cancel();
+                self.pending.cancel();
                 // What it comes to now was not decided by anybody.
-                let _ = tokio::time::timeout(LATE_MAX, self.exchange.mailbox.replied()).await;
+                let _ = tokio::time::timeout(LATE_MAX, self.pending.mailbox.replied()).await;
                 Some(Word::Over(not_asked(self.target, &error)))
             }
         }
@@ -176,14 +182,14 @@ impl<'a> Listener<'a> {
     async fn decline(&self, asked: Asked) {
         let Asked { answer, open, .. } = asked;
         let _ = answer.send(action("decline"));
-        let _ = tokio::time::timeout(LATE_MAX, self.exchange.mailbox.replied()).await;
+        let _ = tokio::time::timeout(LATE_MAX, self.pending.mailbox.replied()).await;
         drop(open);
     }
 
     /// The task was canceled: the server is told, and has a while to say what became of it.
     async fn late(&self) -> Outcome {
-        self.exchange.cancel();
-        match tokio::time::timeout(LATE_MAX, self.exchange.mailbox.replied()).await {
+        self.pending.cancel();
+        match tokio::time::timeout(LATE_MAX, self.pending.mailbox.replied()).await {
             Ok(reply) => match self.word(reply) {
                 Word::Result(json) => match CallResult::read(&json) {
                     Ok(result) => result.outcome(None, &[], self.run.message_id("refused"), Fields::default()),

@@ -9,7 +9,7 @@ use crate::{
     config::McpLimits,
     fields::Fields,
     mailbox::{Broken, Reply, RpcError},
-    session::Link,
+    session::Client,
 };
 
 /// JSON-RPC's code for a method that is not there.
@@ -97,7 +97,7 @@ impl RawTool {
 }
 
 /// Reads all pages. `Err`: the connection is over.
-pub(crate) async fn read(link: &Arc<Link>, limits: &McpLimits) -> Result<Listing, Broken> {
+pub(crate) async fn read(client: &Arc<Client>, limits: &McpLimits) -> Result<Listing, Broken> {
     let mut reading = Reading::default();
     let mut cursor = None;
     for _ in 0..limits.list_pages_max {
@@ -105,7 +105,7 @@ pub(crate) async fn read(link: &Arc<Link>, limits: &McpLimits) -> Result<Listing
             Some(cursor) => [("cursor".to_owned(), Json::clone(cursor))].into_iter().collect::<Fields>().to_json(),
             None => Fields::default().to_json(),
         };
-        let reply = tokio::time::timeout(limits.start_patience(), link.request("tools/list", params)).await;
+        let reply = tokio::time::timeout(limits.start_patience(), client.request("tools/list", params)).await;
         let page = match reply {
             Err(_) => {
                 return Ok(reading.cut_off(format!("it did not list its tools within {:?}", limits.start_patience())));
