@@ -8,15 +8,18 @@ use rmcp::model::RequestMetaObject;
 use tokio::time::Instant;
 
 use crate::{
-    blame::{Deed, Standing},
+    call_listener::{
+        CallListener, RequestOutcome, Target, ask_caller, canceled, canceled_before, not_asked, time_is_up, unknown,
+        unreadable,
+    },
     checking,
-    fields::Fields,
-    in_flight::Seat,
-    lane::{Guest, Manner, Owner, Place},
-    listen::{Listener, Target, Word, canceled, canceled_before, not_asked, put, time_is_up, unknown, unreadable},
+    crash_history::{CallFingerprint, CrashStanding},
+    elicitation::Elicitation,
+    exclusive_tools::{CallOwner, CallPermit, CallProfile, ConcurrencyClass},
+    in_flight::ToolCall,
+    json_object::JsonObject,
     mailbox::RpcError,
     pool::{SessionKey, SessionPool},
-    question::Elicitation,
     resolve::{self, Resolver},
     result::{self, CallResult, URL_REQUIRED},
     schema::Work,
@@ -52,8 +55,8 @@ async fn call(sessions: &Arc<SessionPool>, shared: &Arc<SupervisedSession>, run:
         Ok(target) => target,
         Err(outcome) => return outcome,
     };
-    let deed = Deed::of(target.tool.as_str(), &target.arguments);
-    let caller = Caller { sessions, shared, run, target: &target, deed };
+    let fingerprint = CallFingerprint::of(target.tool.as_str(), &target.arguments);
+    let caller = Caller { sessions, shared, run, target: &target, fingerprint };
     caller.talk().await
 }
 
@@ -64,74 +67,74 @@ struct Caller<'a> {
     shared: &'a Arc<SupervisedSession>,
     run: &'a Run,
     target: &'a Target,
-    deed: Deed,
+    fingerprint: CallFingerprint,
 }
 
 /// Where one request of a call is made.
-struct Stand {
+struct CallRoute {
     session: Arc<SupervisedSession>,
     client: Arc<Client>,
-    place: Place,
-    owner: Owner,
+    permit: CallPermit,
+    owner: CallOwner,
 }
 
 impl Caller<'_> {
-    /// A connection, and a place in its server's lane, when it is the call's turn.
-    async fn stand(&self, round: u32) -> Result<Stand, Outcome> {
+    /// A session that is up, and leave to call through it, when it is the call's turn.
+    async fn admit(&self, round: u32) -> Result<CallRoute, Outcome> {
         loop {
             let client = self.connected(self.shared, round).await?;
-            let guest = self.guest(&client)?;
-            if let Ok(place) = self.shared.lane.try_enter(&guest) {
-                return Ok(Stand { session: self.shared.clone(), client, place, owner: guest.owner });
+            let profile = self.profile(&client)?;
+            if let Ok(permit) = self.shared.exclusive_tools.try_acquire(&profile) {
+                return Ok(CallRoute { session: self.shared.clone(), client, permit, owner: profile.owner });
             }
-            let (session, place) = match self.sessions.enter_overflow(&guest) {
+            let (session, permit) = match self.sessions.try_acquire_overflow(&profile) {
                 Some(found) => found,
-                None => (self.shared.clone(), self.wait(&guest, round).await?),
+                None => (self.shared.clone(), self.wait(&profile, round).await?),
             };
             // It may have been restarted, or is only being started, and more may be known of the call.
             let client = self.connected(&session, round).await?;
-            let is_as_thought = self.guest(&client)?.manner == guest.manner;
+            let is_as_thought = self.profile(&client)?.class == profile.class;
             if is_as_thought {
-                return Ok(Stand { session, client, place, owner: guest.owner });
+                return Ok(CallRoute { session, client, permit, owner: profile.owner });
             }
         }
     }
 
-    /// What is known of the call's manners.
-    fn guest(&self, client: &Client) -> Result<Guest, Outcome> {
+    /// What is known of the call before it is made. `Err`: it is not made.
+    fn profile(&self, client: &Client) -> Result<CallProfile, Outcome> {
         let (config, run, tool) = (&self.shared.config, self.run, self.target.tool.as_str());
         let says = |list: &[String]| list.iter().any(|known| known == tool);
         let asks = says(&config.interactive);
         let is_silent = client.is_modern() || (!asks && (config.is_silent || says(&config.silent)));
-        let manner = match self.shared.lane.blame.standing(Instant::now(), self.deed) {
-            Standing::Convicted(deaths, rest) => return Err(self.deadly(deaths, rest)),
-            Standing::Suspect => Manner::Deadly,
-            Standing::Good if is_silent => Manner::Silent,
+        let class = match self.shared.exclusive_tools.crashes.standing(Instant::now(), self.fingerprint) {
+            CrashStanding::Banned(deaths, rest) => return Err(self.banned(deaths, rest)),
+            CrashStanding::Suspect => ConcurrencyClass::CrashSuspect,
+            CrashStanding::Clear if is_silent => ConcurrencyClass::Silent,
             // What it came to before may be the result of a question that nobody was asked.
-            Standing::Good if asks || run.attempt() > 1 => Manner::Asks,
-            Standing::Good => match run.call().effect {
-                Effect::ReadOnly => Manner::Reads,
-                Effect::Idempotent | Effect::Keyed | Effect::AtMostOnce => Manner::Unknown,
+            CrashStanding::Clear if asks || run.attempt() > 1 => ConcurrencyClass::Interactive,
+            CrashStanding::Clear => match run.call().effect {
+                Effect::ReadOnly => ConcurrencyClass::ReadOnly,
+                Effect::Idempotent | Effect::Keyed | Effect::AtMostOnce => ConcurrencyClass::Unknown,
             },
         };
-        Ok(Guest { owner: Owner::of(run.task()), tool: tool.to_owned(), manner })
+        Ok(CallProfile { owner: CallOwner::of(run.task()), tool: tool.to_owned(), class })
     }
 
     /// Waits for the call's turn; its task says why, and others have its slot.
-    async fn wait(&self, guest: &Guest, round: u32) -> Result<Place, Outcome> {
+    async fn wait(&self, profile: &CallProfile, round: u32) -> Result<CallPermit, Outcome> {
         let say = |why: String| {
             let message = Message::from_agent(self.run.message_id("waits"), vec![Part::text(why)]);
             self.run.progress(Some(Arc::new(message)), None);
         };
-        let spot = self.shared.lane.line_up(guest);
+        let queued = self.shared.exclusive_tools.enqueue(profile);
         let turn = async {
             loop {
                 let aside = self.run.step_aside();
-                spot.turn(say).await;
-                // A place is never held by somebody who waits for a slot.
+                queued.wait_turn(say).await;
+                // Nobody holds a permit while he waits for a slot.
                 aside.come_back().await;
-                if let Some(place) = spot.enter() {
-                    return place;
+                if let Some(permit) = queued.try_acquire() {
+                    return permit;
                 }
             }
         };
@@ -142,9 +145,9 @@ impl Caller<'_> {
                 "server-busy",
                 format!("`{}` waited for its turn until its time was up", self.target.tool),
             ))),
-            place = turn => {
+            permit = turn => {
                 self.run.progress(None, None);
-                Ok(place)
+                Ok(permit)
             }
         }
     }
@@ -158,7 +161,7 @@ impl Caller<'_> {
     }
 
     /// A call that has killed its server too often is not made.
-    fn deadly(&self, deaths: u32, rest: Duration) -> Outcome {
+    fn banned(&self, deaths: u32, rest: Duration) -> Outcome {
         let tool = &self.target.tool;
         let text = format!(
             "the MCP server has died {deaths} times while it worked on `{tool}` with these arguments and on nothing else. \
@@ -208,8 +211,8 @@ async fn find(shared: &SupervisedSession, run: &Run) -> Result<Target, Outcome> 
             Plan::Reject(fault) => return Err(Outcome::Rejected(fault)),
             Plan::Answer(_) => break,
         };
-        let answer = match put(run, question.clone()).await {
-            Ok(answer) => Fields::read(&answer).unwrap_or_default(),
+        let answer = match ask_caller(run, question.clone()).await {
+            Ok(answer) => JsonObject::read(&answer).unwrap_or_default(),
             Err(Unanswered::Expired) => return Err(Outcome::Declined),
             Err(Unanswered::Over) => return Err(canceled_before()),
             Err(Unanswered::NotAsked(error)) => {
@@ -274,16 +277,16 @@ impl Caller<'_> {
     /// Calls, answers the server's questions, calls again where the era wants that.
     async fn talk(&self) -> Outcome {
         let (run, target) = (self.run, self.target);
-        let mut answers = Fields::default();
+        let mut answers = JsonObject::default();
         let mut state = None;
         let mut unsent = 0;
         let mut round = 0;
         loop {
-            let Stand { session, client, place, owner } = match self.stand(round).await {
-                Ok(stand) => stand,
+            let CallRoute { session, client, permit, owner } = match self.admit(round).await {
+                Ok(route) => route,
                 Err(outcome) => return outcome,
             };
-            let mut params = Fields::default();
+            let mut params = JsonObject::default();
             params.set("name", Json::of(target.tool.as_str()));
             params.set("arguments", target.arguments.clone());
             if !answers.is_empty() {
@@ -292,24 +295,24 @@ impl Caller<'_> {
             if let Some(state) = &state {
                 params.set("requestState", Json::clone(state));
             }
-            let seat = Seat { ticket: place.ticket, owner, deed: self.deed };
-            let options = RequestOptions { meta: meta(run), call: Some(seat) };
+            let tool_call = ToolCall { ticket: permit.ticket, owner, fingerprint: self.fingerprint };
+            let options = RequestOptions { meta: meta(run), call: Some(tool_call) };
             let sent = client.send("tools/call", params.to_json(), options).await;
-            let (word, was_passed_over) = match sent {
-                Err(broken) => (Word::NotSent(broken), false),
+            let (outcome, was_passed_over) = match sent {
+                Err(broken) => (RequestOutcome::NotSent(broken), false),
                 Ok(pending) => {
-                    let word = Listener::new(&session.config, run, target, round, &pending).listen().await;
-                    (word, client.in_flight.was_passed_over(pending.serial))
+                    let outcome = CallListener::new(&session.config, run, target, round, &pending).listen().await;
+                    (outcome, client.in_flight.was_passed_over(pending.serial))
                 }
             };
             // Nobody is kept out while the caller of an answered request is asked for more.
-            drop(place);
+            drop(permit);
             if client.in_flight.broken().is_none() {
-                session.lane.blame.lived(self.deed);
+                session.exclusive_tools.crashes.lived(self.fingerprint);
             }
-            let questions = match word {
-                Word::Over(outcome) => return outcome,
-                Word::NotSent(broken) => {
+            let questions = match outcome {
+                RequestOutcome::Over(outcome) => return outcome,
+                RequestOutcome::NotSent(broken) => {
                     unsent += 1;
                     if unsent >= SENDS_MAX {
                         let text = format!("the MCP server could not be reached: {broken}");
@@ -317,11 +320,11 @@ impl Caller<'_> {
                     }
                     continue;
                 }
-                Word::Error(error) => match links(&error) {
+                RequestOutcome::Error(error) => match links(&error) {
                     Some(questions) => Questions { list: questions, state: None },
                     None => return result::failed(&error, run.message_id("refused")),
                 },
-                Word::Result(json) => match CallResult::read_apart(json).await {
+                RequestOutcome::Result(json) => match CallResult::read_apart(json).await {
                     Err(why) => return unreadable(target, run.call().effect, &why),
                     Ok(result) if !result.is_question() => {
                         return finished(&session, run, target, result, was_passed_over).await;
@@ -341,10 +344,10 @@ impl Caller<'_> {
                 return Outcome::Failed(Fault::new("too-many-rounds", text));
             }
             state = questions.state;
-            answers = Fields::default();
+            answers = JsonObject::default();
             for (number, (key, asked)) in questions.list.iter().enumerate() {
                 let question = Arc::new(asked.ask(run.message_id(&format!("q{round}.{number}"))));
-                match put(run, question).await {
+                match ask_caller(run, question).await {
                     Ok(answer) if key.is_empty() && !is_accepted(&answer) => return declined_by_user(target),
                     Ok(_) if key.is_empty() => {}
                     Ok(answer) => answers.set(key, answer),
@@ -373,7 +376,7 @@ fn read_questions(result: &CallResult) -> Result<Vec<(String, Elicitation)>, Str
         params: Option<Json>,
     }
     let mut list = Vec::new();
-    for (key, request) in result.input_requests.iter().flat_map(Fields::iter) {
+    for (key, request) in result.input_requests.iter().flat_map(JsonObject::iter) {
         let input = request.read::<Input>().map_err(|_| "something unreadable".to_owned())?;
         let asked = input.params.as_ref().and_then(Elicitation::read);
         match asked.filter(|_| input.method == "elicitation/create") {
@@ -398,7 +401,7 @@ fn links(error: &RpcError) -> Option<Vec<(String, Elicitation)>> {
 }
 
 fn is_accepted(answer: &Json) -> bool {
-    Fields::read(answer).and_then(|fields| fields.text("action")).as_deref() == Some("accept")
+    JsonObject::read(answer).and_then(|fields| fields.text("action")).as_deref() == Some("accept")
 }
 
 async fn finished(
@@ -415,7 +418,7 @@ async fn finished(
     }
     let catalog = shared.catalog();
     let tool = catalog.as_deref().and_then(|catalog| catalog.get(target.tool.as_str()));
-    let mut notes = Fields::default();
+    let mut notes = JsonObject::default();
     if was_passed_over {
         notes.set("questionDeclined", Json::of(&true));
     }

@@ -19,7 +19,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     config::McpConfig,
-    lane::{Guest, Place},
+    exclusive_tools::{CallPermit, CallProfile},
     server_profile::ServerProfile,
     supervised_session::{self, SupervisedSession},
     transport::Transport,
@@ -60,7 +60,7 @@ impl SessionKey {
     }
 }
 
-/// See the module.
+/// The sessions of one agent. They are begun when they are asked for, and end with the pool.
 #[derive(Debug)]
 pub(crate) struct SessionPool {
     config: Arc<McpConfig>,
@@ -128,7 +128,7 @@ impl SessionPool {
         let stop = self.stop.child_token();
         let session =
             Arc::new(SupervisedSession::new(self.config.clone(), profile, self.transport.clone(), folder, stop));
-        self.tracker.spawn(supervised_session::keep(session.clone(), self.tracker.clone()));
+        self.tracker.spawn(supervised_session::run(session.clone(), self.tracker.clone()));
         if key.ends_when_idle() {
             self.tracker.spawn(watched("MCP server", self.clone().end_when_idle(key, session.clone())));
         }
@@ -146,7 +146,7 @@ impl SessionPool {
             }
             // Nobody is sent to it while it is looked at.
             let mut sessions = self.sessions();
-            if session.lane.is_empty() {
+            if session.exclusive_tools.is_empty() {
                 sessions.remove(&key);
                 session.stop();
                 return;
@@ -166,22 +166,25 @@ impl SessionPool {
     }
 
     /// A session beside the shared one that takes the call now, if there may be one.
-    pub(crate) fn enter_overflow(self: &Arc<Self>, guest: &Guest) -> Option<(Arc<SupervisedSession>, Place)> {
+    pub(crate) fn try_acquire_overflow(
+        self: &Arc<Self>,
+        call: &CallProfile,
+    ) -> Option<(Arc<SupervisedSession>, CallPermit)> {
         if !self.is_overflow_open.load(Ordering::Relaxed) || self.stop.is_cancelled() {
             return None;
         }
         let mut sessions = self.sessions();
         let keys = (0..OVERFLOW_MAX).map(SessionKey::Overflow);
         for session in keys.clone().filter_map(|key| sessions.get(&key)) {
-            if let Ok(place) = session.lane.try_enter(guest) {
-                return Some((session.clone(), place));
+            if let Ok(permit) = session.exclusive_tools.try_acquire(call) {
+                return Some((session.clone(), permit));
             }
         }
         let key = keys.into_iter().find(|key| !sessions.contains_key(key))?;
         let session = self.session_in(&mut sessions, key);
         tracing::info!(agent = self.config.name, ?key, "one more session, since a question is open");
-        let place = session.lane.try_enter(guest).ok()?;
-        Some((session, place))
+        let permit = session.exclusive_tools.try_acquire(call).ok()?;
+        Some((session, permit))
     }
 
     /// Ends all sessions, and begins no more. Whoever wants to know that they have ended waits for the tracker.
@@ -197,7 +200,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        lane::{Manner, Owner},
+        exclusive_tools::{CallOwner, ConcurrencyClass},
         mailbox::Reply,
         session::Client,
         transport::memory::MemoryTransport,
@@ -242,9 +245,16 @@ mod tests {
         assert!(Arc::ptr_eq(&beside, &client(&other).await));
 
         // Whoever calls through one keeps nobody from the other.
-        let guest = |owner| Guest { owner: Owner::named(owner), tool: "who".to_owned(), manner: Manner::Asks };
-        let _place = shared.lane.try_enter(&guest("ann")).unwrap();
-        assert!(shared.lane.try_enter(&guest("bob")).is_err() && other.lane.try_enter(&guest("bob")).is_ok());
+        let call = |owner| CallProfile {
+            owner: CallOwner::named(owner),
+            tool: "who".to_owned(),
+            class: ConcurrencyClass::Interactive,
+        };
+        let _permit = shared.exclusive_tools.try_acquire(&call("ann")).unwrap();
+        assert!(
+            shared.exclusive_tools.try_acquire(&call("bob")).is_err()
+                && other.exclusive_tools.try_acquire(&call("bob")).is_ok()
+        );
 
         other.stop();
         assert!(timeout(PATIENCE, beside.in_flight.ended()).await.is_ok());

@@ -19,21 +19,21 @@ use rmcp::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    fields::Fields,
-    in_flight::{InFlight, Outgoing, Owner},
-    mailbox::Broken,
-    message::{self, Message},
+    in_flight::{InFlight, OutgoingRequest, ReplyOwner},
+    json_object::JsonObject,
+    mailbox::ConnectionError,
+    message::{self, RpcMessage},
     salvage,
     transport::{MessageSink, MessageSource, Received},
 };
 
 /// The parameters of a server's request, as they came. Travels inside of us, beside the request.
 #[derive(Clone, Debug)]
-pub(crate) struct Params(pub(crate) Option<Json>);
+pub(crate) struct RawParams(pub(crate) Option<Json>);
 
 /// What a message was worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum MessageValue {
+enum MessageQuality {
     /// Nothing that could be read was anybody's.
     Junk,
     /// A reply to a call that nobody waits for any more. The server is right to send it.
@@ -41,7 +41,7 @@ enum MessageValue {
     Good,
 }
 
-/// See the module.
+/// The protocol library's connection: it reads and writes typed messages here, and never sees what passes it by.
 #[derive(Debug)]
 pub(crate) struct RpcChannel {
     source: Box<dyn MessageSource>,
@@ -62,42 +62,43 @@ impl RpcChannel {
     }
 
     /// Gives back messages that were received, to be received again before all others.
-    pub(crate) fn keep(&mut self, messages: Vec<ServerJsonRpcMessage>) {
+    pub(crate) fn put_back(&mut self, messages: Vec<ServerJsonRpcMessage>) {
         for message in messages.into_iter().rev() {
             self.ready.push_front(message);
         }
     }
 
     /// Sends a message that is not the library's.
-    pub(crate) async fn put(&mut self, message: &serde_json::Value) -> io::Result<()> {
+    pub(crate) async fn send_raw(&mut self, message: &serde_json::Value) -> io::Result<()> {
         self.sink.send(serde_json::to_vec(message)?).await
     }
 
     /// Gives what came to whom it belongs, each message by itself.
-    fn deal(&mut self, bytes: Vec<u8>) -> MessageValue {
+    fn dispatch(&mut self, bytes: Vec<u8>) -> MessageQuality {
         let worth = message::read(&bytes, |messages| {
             // Of several, none is dropped for another's sake, and the best counts for all.
-            let worths = messages.into_iter().map(|message| message.map_or(MessageValue::Junk, |it| self.deal_one(it)));
-            worths.fold(MessageValue::Junk, MessageValue::max)
+            let worths =
+                messages.into_iter().map(|message| message.map_or(MessageQuality::Junk, |it| self.dispatch_one(it)));
+            worths.fold(MessageQuality::Junk, MessageQuality::max)
         });
         self.source.recycle(bytes);
         worth
     }
 
-    fn deal_one(&mut self, message: Message<'_>) -> MessageValue {
+    fn dispatch_one(&mut self, message: RpcMessage<'_>) -> MessageQuality {
         match message {
-            Message::Request { id, method, params } => {
+            RpcMessage::Request { id, method, params } => {
                 if !self.in_flight.serve(&id) {
-                    return MessageValue::Junk;
+                    return MessageQuality::Junk;
                 }
                 self.ready.push_back(request(id, method, params));
-                MessageValue::Good
+                MessageQuality::Good
             }
-            Message::Notification { method, params } => {
+            RpcMessage::Notification { method, params } => {
                 self.notified(&method, params.as_ref());
-                MessageValue::Good
+                MessageQuality::Good
             }
-            Message::Reply { id, reply, text } => {
+            RpcMessage::Reply { id, reply, text } => {
                 let owner = self.in_flight.reply(id.as_ref(), reply);
                 self.replied(owner, id, text)
             }
@@ -105,20 +106,20 @@ impl RpcChannel {
     }
 
     /// Tells the library of a reply, in whatever way it needs to know.
-    fn replied(&mut self, owner: Owner, id: Option<RequestId>, text: &str) -> MessageValue {
+    fn replied(&mut self, owner: ReplyOwner, id: Option<RequestId>, text: &str) -> MessageQuality {
         match owner {
-            Owner::Call(id) => self.ready.push_back(stand_in(id)),
-            Owner::Library => self.ready.push_back(typed(id, text)),
-            Owner::Late => return MessageValue::Late,
-            Owner::Nobody => return MessageValue::Junk,
+            ReplyOwner::Call(id) => self.ready.push_back(stand_in(id)),
+            ReplyOwner::Library => self.ready.push_back(typed(id, text)),
+            ReplyOwner::Late => return MessageQuality::Late,
+            ReplyOwner::Nobody => return MessageQuality::Junk,
         }
-        MessageValue::Good
+        MessageQuality::Good
     }
 
     /// A message was too long to be read: it ends the calls whose reply it was.
-    fn deal_long(&mut self, ids: Vec<RequestId>) -> MessageValue {
+    fn dispatch_too_long(&mut self, ids: Vec<RequestId>) -> MessageQuality {
         let ids = if ids.is_empty() { vec![None] } else { ids.into_iter().map(Some).collect() };
-        let mut worth = MessageValue::Junk;
+        let mut worth = MessageQuality::Junk;
         for id in ids {
             let owner = self.in_flight.too_long(id.as_ref());
             worth = worth.max(self.replied(owner, id, ""));
@@ -156,7 +157,7 @@ fn request(id: RequestId, method: String, params: Option<Json>) -> ServerJsonRpc
         ServerRequest::PingRequest(PingRequest { method: Default::default(), extensions: Default::default() })
     } else {
         let mut custom = CustomRequest::new(method, None);
-        custom.extensions.insert(Params(params));
+        custom.extensions.insert(RawParams(params));
         ServerRequest::CustomRequest(custom)
     };
     JsonRpcMessage::request(request, id)
@@ -197,7 +198,7 @@ impl rmcp::transport::Transport<RoleClient> for RpcChannel {
                 in_flight.served(&id);
             }
             if written.is_err() {
-                in_flight.close(Broken::Died("it takes no more input".to_owned()));
+                in_flight.close(ConnectionError::Died("it takes no more input".to_owned()));
             }
             written
         }
@@ -214,19 +215,19 @@ impl rmcp::transport::Transport<RoleClient> for RpcChannel {
             let (worth, bytes) = match self.source.next().await {
                 Received::Message(message) => {
                     let bytes = message.len();
-                    (self.deal(message), bytes)
+                    (self.dispatch(message), bytes)
                 }
-                Received::TooLong { ids, bytes } => (self.deal_long(ids), bytes),
-                Received::StillTooLong { bytes } => (MessageValue::Junk, bytes),
+                Received::TooLong { ids, bytes } => (self.dispatch_too_long(ids), bytes),
+                Received::StillTooLong { bytes } => (MessageQuality::Junk, bytes),
                 Received::End(why) => {
-                    self.in_flight.close(Broken::Died(why));
+                    self.in_flight.close(ConnectionError::Died(why));
                     return None;
                 }
             };
             match worth {
-                MessageValue::Good => self.in_flight.good(),
-                MessageValue::Late => {}
-                MessageValue::Junk => {
+                MessageQuality::Good => self.in_flight.good(),
+                MessageQuality::Late => {}
+                MessageQuality::Junk => {
                     if let Some(broken) = self.in_flight.junk(bytes) {
                         self.in_flight.close(broken);
                     }
@@ -243,7 +244,7 @@ impl rmcp::transport::Transport<RoleClient> for RpcChannel {
 
 impl Drop for RpcChannel {
     fn drop(&mut self) {
-        self.in_flight.close(Broken::Died("its connection was closed".to_owned()));
+        self.in_flight.close(ConnectionError::Died("its connection was closed".to_owned()));
     }
 }
 
@@ -263,7 +264,7 @@ fn encode(message: &ClientJsonRpcMessage, in_flight: &InFlight) -> io::Result<Ve
         result: Json,
     }
     let mut text = match message {
-        JsonRpcMessage::Request(request) => match request.request.extensions().get::<Outgoing>() {
+        JsonRpcMessage::Request(request) => match request.request.extensions().get::<OutgoingRequest>() {
             Some(outgoing) => {
                 let meta = request.request.get_meta();
                 let token = meta.get_progress_token().and_then(|token| match token.0 {
@@ -298,7 +299,7 @@ fn encode(message: &ClientJsonRpcMessage, in_flight: &InFlight) -> io::Result<Ve
 }
 
 fn with_meta(params: &Json, meta: &RequestMetaObject) -> Json {
-    let mut fields = Fields::read(params).unwrap_or_default();
+    let mut fields = JsonObject::read(params).unwrap_or_default();
     fields.set("_meta", Json::of(meta));
     fields.to_json()
 }
@@ -310,15 +311,16 @@ mod tests {
     use super::*;
     use crate::{
         config::{McpConfig, McpLimits},
-        lane::Lane,
+        exclusive_tools::ExclusiveTools,
     };
 
     #[test]
     fn what_is_sent_is_json_that_every_reader_reads() {
-        let in_flight = InFlight::new(McpLimits::default(), Arc::new(Lane::of(&McpConfig::new("a", "x", &[]))));
+        let in_flight =
+            InFlight::new(McpLimits::default(), Arc::new(ExclusiveTools::of(&McpConfig::new("a", "x", &[]))));
         let mut request = CustomRequest::new("tools/call", None);
         let params = Json::parse("{\"a\":\n\"x\\ud800\u{2028}\",\"b\":\"\\ud83d\\ude00\"}").unwrap();
-        request.extensions_mut().insert(Outgoing { serial: 1, params });
+        request.extensions_mut().insert(OutgoingRequest { serial: 1, params });
         let message = JsonRpcMessage::request(ClientRequest::CustomRequest(request), RequestId::Number(7));
         let text = String::from_utf8(encode(&message, &in_flight).unwrap()).unwrap();
         let expected =

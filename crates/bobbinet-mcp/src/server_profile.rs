@@ -12,7 +12,7 @@ use crate::{
     catalog::{self, Catalog},
     config::{McpConfig, ProtocolEra},
     listing::{Listing, RawTool},
-    remembered::Remembered,
+    remembered_tools::RememberedTools,
 };
 
 /// See the module. It outlives the sessions that it was learned in: they take their listings in, whoever plans a call or
@@ -37,8 +37,8 @@ struct KnownTools {
 impl ServerProfile {
     /// What is kept in the folder, if it is this server's.
     pub(crate) fn remembered(config: Arc<McpConfig>, folder: PathBuf) -> Self {
-        let remembered = Remembered::read(&config, &folder);
-        let remembered_era = remembered.as_ref().and_then(Remembered::era);
+        let remembered = RememberedTools::read(&config, &folder);
+        let remembered_era = remembered.as_ref().and_then(RememberedTools::era);
         let catalog = remembered.map(|known| Arc::new(Catalog::new(&config, known.info.as_ref(), &known.tools, None)));
         let description = match &catalog {
             Some(catalog) => catalog.description.clone(),
@@ -87,7 +87,7 @@ impl ServerProfile {
     }
 
     async fn publish(&self, info: &ServerPeerInfo, tools: &[RawTool]) {
-        self.remember(Remembered::new(&self.config, Some(info), tools)).await;
+        self.remember(RememberedTools::new(&self.config, Some(info), tools)).await;
         let before = self.catalog();
         let catalog = Arc::new(Catalog::new(&self.config, Some(info), tools, before.as_deref()));
         let description = catalog.description.clone();
@@ -98,7 +98,7 @@ impl ServerProfile {
         }
     }
 
-    async fn remember(&self, remembered: Remembered) {
+    async fn remember(&self, remembered: RememberedTools) {
         let folder = self.folder.clone();
         let written = tokio::task::spawn_blocking(move || remembered.write(&folder)).await;
         if let Ok(Err(error)) = written {

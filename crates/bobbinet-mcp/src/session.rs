@@ -28,11 +28,11 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     config::McpLimits,
-    handler::Host,
-    handshake::{self, Refusal},
-    in_flight::{InFlight, Outgoing, Seat},
-    lane::Lane,
-    mailbox::{Broken, Mailbox, Reply},
+    elicitation_handler::ElicitationHandler,
+    exclusive_tools::ExclusiveTools,
+    handshake::{self, HandshakeError},
+    in_flight::{InFlight, OutgoingRequest, ToolCall},
+    mailbox::{ConnectionError, Mailbox, Reply},
     opening::Opening,
     rpc_channel::RpcChannel,
     transport::{Connected, Connection, Transport},
@@ -59,7 +59,7 @@ pub(crate) struct RequestOptions {
     /// For its `_meta`. The progress token is the library's.
     pub(crate) meta: RequestMetaObject,
     /// The call of a tool that it is, if it is one: then a question of the server may be its.
-    pub(crate) call: Option<Seat>,
+    pub(crate) call: Option<ToolCall>,
 }
 
 /// A request on its way. Dropped without a reply, the server is told that nobody waits any more.
@@ -89,7 +89,7 @@ impl PendingRequest {
 
 impl Drop for PendingRequest {
     fn drop(&mut self) {
-        self.tell(self.client.in_flight.leave(self.serial));
+        self.tell(self.client.in_flight.end(self.serial));
     }
 }
 
@@ -100,12 +100,12 @@ impl Client {
         method: &str,
         params: Json,
         options: RequestOptions,
-    ) -> Result<PendingRequest, Broken> {
+    ) -> Result<PendingRequest, ConnectionError> {
         let RequestOptions { meta, call } = options;
-        let (serial, mailbox) = self.in_flight.enter(call)?;
+        let (serial, mailbox) = self.in_flight.begin(call)?;
         // The parameters travel beside the request, so that they go out as they came in.
         let mut request = CustomRequest::new(method, None);
-        request.extensions_mut().insert(Outgoing { serial, params });
+        request.extensions_mut().insert(OutgoingRequest { serial, params });
         *request.get_meta_mut() = meta;
         let sent = self
             .peer
@@ -120,8 +120,8 @@ impl Client {
                 _handle: handle,
             }),
             Err(error) => {
-                self.in_flight.leave(serial);
-                Err(Broken::Died(error.to_string()))
+                self.in_flight.end(serial);
+                Err(ConnectionError::Died(error.to_string()))
             }
         }
     }
@@ -154,7 +154,7 @@ impl Client {
 #[derive(Debug)]
 pub(crate) struct Session {
     client: Arc<Client>,
-    running: RunningService<RoleClient, Host>,
+    running: RunningService<RoleClient, ElicitationHandler>,
     connection: Box<dyn Connection>,
 }
 
@@ -184,22 +184,22 @@ impl Session {
         folder: &Path,
         opening: &Opening,
         limits: &McpLimits,
-        lane: Arc<Lane>,
+        exclusive_tools: Arc<ExclusiveTools>,
         tracker: &TaskTracker,
     ) -> Result<Self, StartError> {
         let Connected { messages, sink, mut connection } = transport.connect(folder).await?;
-        let in_flight = Arc::new(InFlight::new(limits.clone(), lane));
+        let in_flight = Arc::new(InFlight::new(limits.clone(), exclusive_tools));
         let mut channel = RpcChannel::new(messages, sink, in_flight.clone());
         let agreed = tokio::select! {
             biased;
-            agreed = handshake::agree(&mut channel, opening, &*connection) => agreed,
+            agreed = handshake::negotiate(&mut channel, opening, &*connection) => agreed,
             text = connection.given_up(limits.start_patience(), limits.start_limit()) => {
-                Err(Refusal { text, version: None, is_gone: false })
+                Err(HandshakeError { text, version: None, is_gone: false })
             }
         };
         match agreed {
             Ok(info) => {
-                let host = Host { in_flight: in_flight.clone() };
+                let host = ElicitationHandler { in_flight: in_flight.clone() };
                 let running = rmcp::service::serve_directly(host, channel, Some(info.clone()));
                 let (cancellations, canceled) = mpsc::channel(CANCELLATIONS_MAX);
                 let peer = running.peer().clone();
@@ -210,7 +210,7 @@ impl Session {
                 }
                 Ok(Self { client, running, connection })
             }
-            Err(Refusal { mut text, version, is_gone }) => {
+            Err(HandshakeError { mut text, version, is_gone }) => {
                 // Its own reason for ending, before we end it.
                 let own_end = if is_gone { connection.own_end().await } else { None };
                 drop(channel);
@@ -242,7 +242,7 @@ impl Session {
     /// connection, which can still say why it was over.
     pub(crate) async fn close(self, grace: Duration) -> Box<dyn Connection> {
         let Self { client, running, mut connection } = self;
-        client.in_flight.close(Broken::Died("it was ended".to_owned()));
+        client.in_flight.close(ConnectionError::Died("it was ended".to_owned()));
         drop(client);
         // Closes the channel, after the library has had its chance to write what it still has.
         let _ = timeout(grace.max(FLUSH_WAIT), running.cancel()).await;
@@ -300,9 +300,11 @@ mod tests {
     async fn a_session_over_any_transport_knows_what_was_declared_and_makes_any_request() {
         let (transport, tracker) = (MemoryTransport::default(), TaskTracker::new());
         let opening = Opening::first(ProtocolEra::Auto, None);
-        let (limits, lane) = (McpLimits::default(), Arc::new(Lane::of(&McpConfig::new("a", "", &[]))));
-        let session =
-            Session::open(&transport, Path::new("one"), &opening, &limits, lane, &tracker).await.expect("it answers");
+        let (limits, exclusive_tools) =
+            (McpLimits::default(), Arc::new(ExclusiveTools::of(&McpConfig::new("a", "", &[]))));
+        let session = Session::open(&transport, Path::new("one"), &opening, &limits, exclusive_tools, &tracker)
+            .await
+            .expect("it answers");
         let client = session.client().clone();
         let declared = client.capabilities();
         assert!(declared.tools.is_some() && declared.completions.is_some() && declared.prompts.is_none());

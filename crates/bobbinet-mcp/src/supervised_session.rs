@@ -13,14 +13,14 @@ use tokio::{sync::Notify, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    breaker::{Breaker, Next},
+    breaker::{Breaker, BreakerDecision},
     catalog::Catalog,
     config::{McpConfig, ProtocolEra},
-    lane::Lane,
+    exclusive_tools::ExclusiveTools,
     listing,
-    mailbox::Broken,
+    listing_pace::ListingPace,
+    mailbox::ConnectionError,
     opening::Opening,
-    pace::Pace,
     server_profile::ServerProfile,
     session::{Client, Session, StartError},
     transport::{Transport, headline},
@@ -39,7 +39,7 @@ const LIST_RETRY_MAX: Duration = Duration::from_secs(60);
 pub(crate) struct SupervisedSession {
     pub(crate) config: Arc<McpConfig>,
     /// Who may call through this session at the same time as whom.
-    pub(crate) lane: Arc<Lane>,
+    pub(crate) exclusive_tools: Arc<ExclusiveTools>,
     profile: Arc<ServerProfile>,
     transport: Arc<dyn Transport>,
     /// The session's own folder, for its transport.
@@ -49,9 +49,10 @@ pub(crate) struct SupervisedSession {
     stop: CancellationToken,
 }
 
+/// What changes of a supervised session.
 #[derive(Debug)]
 struct SupervisionStatus {
-    stage: Stage,
+    stage: SessionStage,
     /// Since when it was not up, if it was left alone since.
     down_since: Option<Instant>,
     /// Whether it has died under a call that was known for that.
@@ -60,9 +61,9 @@ struct SupervisionStatus {
     was_up: bool,
 }
 
-/// Where the server stands.
+/// Where the session stands.
 #[derive(Clone, Debug)]
-enum Stage {
+enum SessionStage {
     /// It is on its way, perhaps again; with what was wrong the last time.
     Starting(Option<String>),
     Up(Arc<Client>),
@@ -81,15 +82,15 @@ impl SupervisionStatus {
     }
 }
 
-/// What a server that is left alone means to whoever wants a connection.
+/// What whoever wants a session does while the server is left alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Rest {
-    IsWaitedOut,
-    IsTheEnd,
+enum RestPolicy {
+    WaitOut,
+    GiveUp,
 }
 
 impl SupervisedSession {
-    /// `stop` ends it for good; it lives from [`keep`] on.
+    /// `stop` ends it for good; it lives from [`run`] on.
     pub(crate) fn new(
         config: Arc<McpConfig>,
         profile: Arc<ServerProfile>,
@@ -97,10 +98,14 @@ impl SupervisedSession {
         folder: PathBuf,
         stop: CancellationToken,
     ) -> Self {
-        let status =
-            SupervisionStatus { stage: Stage::Starting(None), down_since: None, was_foreseen: false, was_up: false };
+        let status = SupervisionStatus {
+            stage: SessionStage::Starting(None),
+            down_since: None,
+            was_foreseen: false,
+            was_up: false,
+        };
         Self {
-            lane: Arc::new(Lane::of(&config)),
+            exclusive_tools: Arc::new(ExclusiveTools::of(&config)),
             config,
             profile,
             transport,
@@ -115,7 +120,7 @@ impl SupervisedSession {
         self.status.lock().expect("nobody panics while looking at a session's status")
     }
 
-    fn enter(&self, stage: Stage) {
+    fn enter(&self, stage: SessionStage) {
         self.status().stage = stage;
         self.changed.notify_waiters();
     }
@@ -138,13 +143,13 @@ impl SupervisedSession {
     /// Whether the server can be called, and why not if it cannot: in words that say nothing of its own.
     pub(crate) fn ready(&self) -> Result<(), String> {
         match &self.status().stage {
-            Stage::Up(_) => Ok(()),
-            Stage::Starting(None) => Err("the MCP server is starting".to_owned()),
-            Stage::Starting(Some(why)) => Err(format!("the MCP server is starting again: {}", headline(why))),
-            Stage::Resting { why, .. } => {
+            SessionStage::Up(_) => Ok(()),
+            SessionStage::Starting(None) => Err("the MCP server is starting".to_owned()),
+            SessionStage::Starting(Some(why)) => Err(format!("the MCP server is starting again: {}", headline(why))),
+            SessionStage::Resting { why, .. } => {
                 Err(format!("the MCP server dies too often and is left alone for now: {}", headline(why)))
             }
-            Stage::Stopped => Err("the MCP server is stopped".to_owned()),
+            SessionStage::Stopped => Err("the MCP server is stopped".to_owned()),
         }
     }
 
@@ -155,7 +160,7 @@ impl SupervisedSession {
 
     /// Whether it is starting, and was never up: in no earlier life either.
     pub(crate) fn is_starting(&self) -> bool {
-        self.profile.catalog().is_none() && matches!(self.status().stage, Stage::Starting(_))
+        self.profile.catalog().is_none() && matches!(self.status().stage, SessionStage::Starting(_))
     }
 
     /// Whether the server was up at least once.
@@ -165,15 +170,15 @@ impl SupervisedSession {
 
     /// Waits for a session until `deadline`, or says why there is none. Safe to drop.
     pub(crate) async fn client(&self, deadline: impl Fn() -> Instant) -> Result<Arc<Client>, Fault> {
-        self.find_client(deadline, Rest::IsWaitedOut).await
+        self.find_client(deadline, RestPolicy::WaitOut).await
     }
 
     /// The same, but a server that is left alone is not waited for.
     pub(crate) async fn client_unless_resting(&self, deadline: impl Fn() -> Instant) -> Result<Arc<Client>, Fault> {
-        self.find_client(deadline, Rest::IsTheEnd).await
+        self.find_client(deadline, RestPolicy::GiveUp).await
     }
 
-    async fn find_client(&self, deadline: impl Fn() -> Instant, rest: Rest) -> Result<Arc<Client>, Fault> {
+    async fn find_client(&self, deadline: impl Fn() -> Instant, rest: RestPolicy) -> Result<Arc<Client>, Fault> {
         let name = &self.config.name;
         // A call waits no longer than a start may take.
         let limit = Instant::now() + self.config.limits.start_limit();
@@ -184,21 +189,21 @@ impl SupervisedSession {
             let (stage, waited_for) = {
                 let status = self.status();
                 let until = status.waits_until(&self.config).filter(|until| *until > Instant::now());
-                (status.stage.clone(), until.filter(|_| rest == Rest::IsWaitedOut))
+                (status.stage.clone(), until.filter(|_| rest == RestPolicy::WaitOut))
             };
             let mut look_again = deadline();
             let last = match stage {
-                Stage::Up(client) if client.in_flight.broken().is_none() => return Ok(client),
-                Stage::Up(_) => None,
-                Stage::Starting(last) => last,
-                Stage::Resting { why, until } => match waited_for {
+                SessionStage::Up(client) if client.in_flight.broken().is_none() => return Ok(client),
+                SessionStage::Up(_) => None,
+                SessionStage::Starting(last) => last,
+                SessionStage::Resting { why, until } => match waited_for {
                     Some(until) => {
                         look_again = look_again.min(until);
                         Some(why)
                     }
                     None => return Err(self.left_alone(&why, until)),
                 },
-                Stage::Stopped => {
+                SessionStage::Stopped => {
                     let text = format!("the MCP server of agent `{name}` is stopped");
                     return Err(Fault::new("server-stopped", text));
                 }
@@ -223,8 +228,8 @@ impl SupervisedSession {
         Fault::new("server-unavailable", text)
     }
 
-    /// The whole life of the server, until [`SupervisedSession::stop`]. Returns when nothing of it is left.
-    pub(crate) async fn live(self: Arc<Self>, tracker: TaskTracker) {
+    /// All sessions of this entry, one after the other, until [`SupervisedSession::stop`]. Returns when nothing of it is left.
+    pub(crate) async fn supervise(self: Arc<Self>, tracker: TaskTracker) {
         let swept = self.transport.clean_up(&self.folder).await;
         if swept > 0 {
             tracing::warn!(agent = self.config.name, processes = swept, "ended what an earlier life had left running");
@@ -233,9 +238,9 @@ impl SupervisedSession {
         let mut opening = Opening::first(self.config.era, self.profile.remembered_era());
         let mut was_doubted = false;
         loop {
-            let why = match self.live_once(&mut opening, &tracker).await {
-                Life::Stopped => break,
-                Life::Unanswered(error) => {
+            let why = match self.run_once(&mut opening, &tracker).await {
+                SessionEnd::Stopped => break,
+                SessionEnd::Unanswered(error) => {
                     let tried = opening.clone();
                     if error.was_connected {
                         opening = Opening::after(self.config.era, &tried, error.version);
@@ -248,43 +253,43 @@ impl SupervisedSession {
                             why = error.text,
                             "server is started again, as an old one"
                         );
-                        self.enter(Stage::Starting(Some(error.text)));
+                        self.enter(SessionStage::Starting(Some(error.text)));
                         continue;
                     }
                     tracing::warn!(agent = self.config.name, why = error.text, "server could not be started");
                     error.text
                 }
-                Life::Died(why) => {
+                SessionEnd::Died(why) => {
                     was_doubted = false;
                     why
                 }
             };
-            if matches!(self.end(&mut breaker, why).await, Ending::Stop) {
+            if matches!(self.pause_after(&mut breaker, why).await, NextStep::Stop) {
                 break;
             }
         }
-        self.enter(Stage::Stopped);
+        self.enter(SessionStage::Stopped);
     }
 
-    /// One life. The opening becomes the one that worked.
-    async fn live_once(&self, opening: &mut Opening, tracker: &TaskTracker) -> Life {
+    /// One session from its beginning to its end. The opening becomes the one that worked.
+    async fn run_once(&self, opening: &mut Opening, tracker: &TaskTracker) -> SessionEnd {
         let config = &self.config;
         let begun = Instant::now();
         let started = tokio::select! {
             biased;
             () = self.stop.cancelled() => None,
-            started = Session::open(&*self.transport, &self.folder, opening, &config.limits, self.lane.clone(), tracker) => {
+            started = Session::open(&*self.transport, &self.folder, opening, &config.limits, self.exclusive_tools.clone(), tracker) => {
                 Some(started)
             }
         };
         let Some(started) = started else {
             // It ends now that nobody holds the connection. But whoever stops us wants to know that it has ended.
             self.transport.clean_up(&self.folder).await;
-            return Life::Stopped;
+            return SessionEnd::Stopped;
         };
         let mut session = match started {
             Ok(session) => session,
-            Err(error) => return Life::Unanswered(error),
+            Err(error) => return SessionEnd::Unanswered(error),
         };
         let grace = config.limits.stop_grace();
         let client = session.client().clone();
@@ -297,12 +302,12 @@ impl SupervisedSession {
             Some(Ok(listing)) => self.profile.take_in(client.info(), listing).await,
             Some(Err(_)) => {
                 drop(client);
-                return Life::Died(self.bury(session, None).await);
+                return SessionEnd::Died(self.close_dead(session, None).await);
             }
             None => {
                 drop(client);
                 session.close(grace).await;
-                return Life::Stopped;
+                return SessionEnd::Stopped;
             }
         };
         let era = if client.is_modern() { ProtocolEra::Modern } else { ProtocolEra::Legacy };
@@ -316,37 +321,37 @@ impl SupervisedSession {
             status.down_since = None;
             status.was_up = true;
         }
-        self.enter(Stage::Up(client.clone()));
-        let is_over = self.attend(&client, &mut session, is_cut_off).await;
+        self.enter(SessionStage::Up(client.clone()));
+        let is_over = self.watch(&client, &mut session, is_cut_off).await;
         // Nobody is sent to it any more from here on.
-        if !matches!(is_over, Ending::Stop) {
-            self.enter(Stage::Starting(None));
+        if !matches!(is_over, NextStep::Stop) {
+            self.enter(SessionStage::Starting(None));
         }
         let broken = client.in_flight.broken();
-        // Its process may be seen to have ended before its pipe is: the calls that it has died under are told now.
+        // It may be seen to be gone before its messages end: the calls that it has died under are told now.
         if broken.is_none() {
             let why = match is_over {
-                Ending::Stop => "it ended".to_owned(),
-                Ending::Died => session.connection().explain("it ended").await,
+                NextStep::Stop => "it ended".to_owned(),
+                NextStep::BeginAgain => session.connection().explain("it ended").await,
             };
-            client.in_flight.close(Broken::Died(why));
+            client.in_flight.close(ConnectionError::Died(why));
         }
         self.status().was_foreseen = client.in_flight.was_foreseen();
         drop(client);
         match is_over {
-            Ending::Stop => {
+            NextStep::Stop => {
                 session.close(grace).await;
-                Life::Stopped
+                SessionEnd::Stopped
             }
-            Ending::Died => Life::Died(self.bury(session, broken).await),
+            NextStep::BeginAgain => SessionEnd::Died(self.close_dead(session, broken).await),
         }
     }
 
     /// Ends what is left of a server that is over, and says why it is: its own end before what we noticed of it.
-    async fn bury(&self, mut session: Session, broken: Option<Broken>) -> String {
+    async fn close_dead(&self, mut session: Session, broken: Option<ConnectionError>) -> String {
         let why = match broken {
-            Some(Broken::Garbage(why)) => why,
-            Some(Broken::Died(_)) | None => match session.connection_mut().own_end().await {
+            Some(ConnectionError::Garbage(why)) => why,
+            Some(ConnectionError::Died(_)) | None => match session.connection_mut().own_end().await {
                 Some(end) => format!("it ended with {end}"),
                 None => broken.map_or("it ended".to_owned(), |broken| headline(&broken.to_string()).to_owned()),
             },
@@ -357,15 +362,15 @@ impl SupervisedSession {
     }
 
     /// Looks after a session: reads the tools again when they change. Returns when it is over.
-    async fn attend(&self, client: &Arc<Client>, session: &mut Session, is_cut_off: bool) -> Ending {
-        let mut pace = Pace::new(Duration::from_millis(self.config.limits.list_debounce_ms));
+    async fn watch(&self, client: &Arc<Client>, session: &mut Session, is_cut_off: bool) -> NextStep {
+        let mut pace = ListingPace::new(Duration::from_millis(self.config.limits.list_debounce_ms));
         let mut retry = is_cut_off.then_some(LIST_RETRY_FIRST);
         loop {
             let pause = tokio::select! {
                 biased;
-                () = self.stop.cancelled() => return Ending::Stop,
-                () = client.in_flight.ended() => return Ending::Died,
-                () = session.connection_mut().gone() => return Ending::Died,
+                () = self.stop.cancelled() => return NextStep::Stop,
+                () = client.in_flight.ended() => return NextStep::BeginAgain,
+                () = session.connection_mut().gone() => return NextStep::BeginAgain,
                 // Some servers register their tools one by one, with a message for each.
                 () = client.in_flight.tools_changed() => pace.pause(Instant::now()),
                 () = sleep_or_never(retry) => Duration::ZERO,
@@ -376,8 +381,8 @@ impl SupervisedSession {
             };
             let listed = tokio::select! {
                 biased;
-                () = self.stop.cancelled() => return Ending::Stop,
-                () = client.in_flight.ended() => return Ending::Died,
+                () = self.stop.cancelled() => return NextStep::Stop,
+                () = client.in_flight.ended() => return NextStep::BeginAgain,
                 listed = listed => listed,
             };
             pace.read(Instant::now());
@@ -387,27 +392,27 @@ impl SupervisedSession {
                     let next = retry.map_or(LIST_RETRY_FIRST, |pause| (pause * 2).min(LIST_RETRY_MAX));
                     retry = is_cut_off.then_some(next);
                 }
-                Err(_) => return Ending::Died,
+                Err(_) => return NextStep::BeginAgain,
             }
         }
     }
 
     /// After a death: the pause.
-    async fn end(&self, breaker: &mut Breaker, why: String) -> Ending {
+    async fn pause_after(&self, breaker: &mut Breaker, why: String) -> NextStep {
         let now = Instant::now();
-        let again = Stage::Starting(Some(why.clone()));
+        let again = SessionStage::Starting(Some(why.clone()));
         let was_foreseen = std::mem::take(&mut self.status().was_foreseen);
         let next = match was_foreseen {
             true => breaker.died_as_foreseen(&self.config.limits, chance()),
             false => breaker.died(now, &self.config.limits, chance()),
         };
         let pause = match next {
-            Next::Restart(pause) => {
+            BreakerDecision::Restart(pause) => {
                 tracing::info!(agent = self.config.name, why = headline(&why), ?pause, "server is started again");
                 self.enter(again.clone());
                 pause
             }
-            Next::Rest(pause) => {
+            BreakerDecision::Rest(pause) => {
                 let headline = headline(&why);
                 tracing::error!(
                     agent = self.config.name,
@@ -416,23 +421,23 @@ impl SupervisedSession {
                     "server dies too often and is left alone"
                 );
                 self.status().down_since.get_or_insert(now);
-                self.enter(Stage::Resting { why, until: now + pause });
+                self.enter(SessionStage::Resting { why, until: now + pause });
                 pause
             }
         };
         tokio::select! {
             biased;
-            () = self.stop.cancelled() => return Ending::Stop,
+            () = self.stop.cancelled() => return NextStep::Stop,
             () = tokio::time::sleep(pause) => {}
         }
         self.enter(again);
-        Ending::Died
+        NextStep::BeginAgain
     }
 }
 
-/// Lives for as long as the session may be wanted. A life that fails inside is followed by another: nobody else starts the server.
-pub(crate) async fn keep(session: Arc<SupervisedSession>, tracker: TaskTracker) {
-    while watched("MCP server", session.clone().live(tracker.clone())).await.is_none() {
+/// Supervises a session for as long as it is wanted. A panic inside is followed by another try: nobody else begins it.
+pub(crate) async fn run(session: Arc<SupervisedSession>, tracker: TaskTracker) {
+    while watched("MCP server", session.clone().supervise(tracker.clone())).await.is_none() {
         tokio::time::sleep(session.config.limits.restart_first()).await;
     }
 }
@@ -444,21 +449,21 @@ async fn sleep_or_never(pause: Option<Duration>) {
     }
 }
 
-/// How a life of a server ended.
-enum Life {
-    /// It was to.
+/// How one session ended.
+enum SessionEnd {
+    /// It was told to: the agent stops.
     Stopped,
-    /// It did not get ready.
+    /// It could not be begun.
     Unanswered(StartError),
-    /// It was ready, and is no more.
+    /// It was up, and its server is gone, for this reason.
     Died(String),
 }
 
-/// Whether things go on.
+/// What comes after the end of a session, or after the pause that follows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ending {
+enum NextStep {
     Stop,
-    Died,
+    BeginAgain,
 }
 
 /// A number from 0 to 1 that differs from process to process.

@@ -25,7 +25,7 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 
 use self::{
-    lines::{Lines, Read},
+    lines::{LineRead, Lines},
     process::ServerProcess,
     stderr::StderrTail,
 };
@@ -116,10 +116,10 @@ pub(crate) struct LineSource<R> {
 impl<R: AsyncRead + fmt::Debug + Send + Unpin> MessageSource for LineSource<R> {
     async fn next(&mut self) -> Received {
         match self.lines.next().await {
-            Read::Line => Received::Message(std::mem::take(&mut self.lines.line)),
-            Read::Long(ids) => Received::TooLong { ids, bytes: self.lines.max },
-            Read::Longer => Received::StillTooLong { bytes: self.lines.max },
-            Read::End => Received::End(self.tail.explain("it closed its output").await),
+            LineRead::Line => Received::Message(std::mem::take(&mut self.lines.line)),
+            LineRead::Long(ids) => Received::TooLong { ids, bytes: self.lines.max },
+            LineRead::Longer => Received::StillTooLong { bytes: self.lines.max },
+            LineRead::End => Received::End(self.tail.explain("it closed its output").await),
         }
     }
 
