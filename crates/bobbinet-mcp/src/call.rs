@@ -56,12 +56,12 @@ async fn call(sessions: &Arc<SessionPool>, shared: &Arc<SupervisedSession>, run:
         Err(outcome) => return outcome,
     };
     let fingerprint = CallFingerprint::of(target.tool.as_str(), &target.arguments);
-    let caller = Caller { sessions, shared, run, target: &target, fingerprint };
-    caller.talk().await
+    let attempt = CallAttempt { sessions, shared, run, target: &target, fingerprint };
+    attempt.talk().await
 }
 
-/// A run on its way to a server.
-struct Caller<'a> {
+/// A run on its way to a server: one attempt at its call, with all its rounds.
+struct CallAttempt<'a> {
     sessions: &'a Arc<SessionPool>,
     /// The session that the call is made in, unless it would have to wait there.
     shared: &'a Arc<SupervisedSession>,
@@ -78,7 +78,7 @@ struct CallRoute {
     owner: CallOwner,
 }
 
-impl Caller<'_> {
+impl CallAttempt<'_> {
     /// A session that is up, and leave to call through it, when it is the call's turn.
     async fn admit(&self, round: u32) -> Result<CallRoute, Outcome> {
         loop {
@@ -273,7 +273,7 @@ fn unreachable(target: &Target, round: u32, fault: Fault) -> Outcome {
     }
 }
 
-impl Caller<'_> {
+impl CallAttempt<'_> {
     /// Calls, answers the server's questions, calls again where the era wants that.
     async fn talk(&self) -> Outcome {
         let (run, target) = (self.run, self.target);

@@ -208,7 +208,7 @@ impl<'a> CallListener<'a> {
     }
 }
 
-/// What comes of a question.
+/// How the wait for a caller's answer ends.
 enum ElicitationEnd {
     Answer(Result<Json, Unanswered>),
     /// There was no more time for one.

@@ -30,7 +30,7 @@ impl CallFingerprint {
 /// What is known against a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CrashStanding {
-    /// Nothing.
+    /// Nothing is held against it.
     Clear,
     /// The server has died under it, perhaps for another's doing: it runs alone.
     Suspect,

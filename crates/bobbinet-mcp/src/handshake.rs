@@ -49,7 +49,7 @@ const MODERN_REFUSALS: [i64; 3] = [-32_022, -32_021, -32_020];
 /// Where a result of the new era says who its server is.
 const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
 
-/// Why there is no agreement.
+/// Why a handshake came to nothing.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct HandshakeError {
     pub(crate) text: String,
@@ -73,7 +73,7 @@ impl Drop for HandshakeRequest {
     }
 }
 
-/// What happens next.
+/// What a handshake waits for.
 enum HandshakeEvent {
     Discovered(Reply),
     Initialized(Reply),
@@ -89,7 +89,7 @@ pub(crate) async fn negotiate(
     opening: &Opening,
     connection: &dyn Connection,
 ) -> Result<ServerPeerInfo, HandshakeError> {
-    let mut talk = Handshake {
+    let mut handshake = Handshake {
         channel,
         connection,
         opening,
@@ -99,12 +99,13 @@ pub(crate) async fn negotiate(
         refusal: None,
         kept: Vec::new(),
     };
-    let agreed = talk.run().await;
-    let kept = talk.kept;
+    let agreed = handshake.run().await;
+    let kept = handshake.kept;
     channel.put_back(kept);
     agreed
 }
 
+/// A handshake under way: one question or two, and what came in between.
 struct Handshake<'a> {
     channel: &'a mut RpcChannel,
     connection: &'a dyn Connection,

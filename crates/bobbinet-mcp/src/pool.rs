@@ -106,7 +106,8 @@ impl SessionPool {
         self.sessions.lock().expect("nobody panics while holding a few sessions")
     }
 
-    /// The session of this key; it is begun, in the background, if there is none. Of a pool that was stopped, it is too.
+    /// The session of this key; it is begun, in the background, if there is none. In a pool that was stopped it
+    /// ends at once.
     pub(crate) fn session(self: &Arc<Self>, key: SessionKey) -> Arc<SupervisedSession> {
         self.session_in(&mut self.sessions(), key)
     }

@@ -31,7 +31,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(crate) struct RawParams(pub(crate) Option<Json>);
 
-/// What a message was worth.
+/// What a message was worth: too many in a row that are junk end the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum MessageQuality {
     /// Nothing that could be read was anybody's.
@@ -56,7 +56,7 @@ impl RpcChannel {
         Self { source, sink, in_flight, ready: VecDeque::new() }
     }
 
-    /// What is in flight.
+    /// What it passes by the library.
     pub(crate) fn in_flight(&self) -> &Arc<InFlight> {
         &self.in_flight
     }

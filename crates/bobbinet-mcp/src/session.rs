@@ -35,7 +35,7 @@ use crate::{
     mailbox::{ConnectionError, Mailbox, Reply},
     opening::Opening,
     rpc_channel::RpcChannel,
-    transport::{Connected, Connection, Transport},
+    transport::{Connection, ConnectionParts, Transport},
 };
 
 /// Cancellations that wait to be written. More than there are calls at a time.
@@ -187,7 +187,7 @@ impl Session {
         exclusive_tools: Arc<ExclusiveTools>,
         tracker: &TaskTracker,
     ) -> Result<Self, StartError> {
-        let Connected { messages, sink, mut connection } = transport.connect(folder).await?;
+        let ConnectionParts { messages, sink, mut connection } = transport.connect(folder).await?;
         let in_flight = Arc::new(InFlight::new(limits.clone(), exclusive_tools));
         let mut channel = RpcChannel::new(messages, sink, in_flight.clone());
         let agreed = tokio::select! {

@@ -23,7 +23,7 @@ pub(crate) trait Transport: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// There is no connection, and nothing that would have to be ended.
-    async fn connect(&self, folder: &Path) -> io::Result<Connected>;
+    async fn connect(&self, folder: &Path) -> io::Result<ConnectionParts>;
 
     /// Ends what a connection of this folder has left running that nobody holds any more, perhaps in an earlier life of
     /// ours. Returns how many processes that were.
@@ -34,7 +34,7 @@ pub(crate) trait Transport: fmt::Debug + Send + Sync {
 
 /// A connection, in the three parts that are used apart from each other.
 #[derive(Debug)]
-pub(crate) struct Connected {
+pub(crate) struct ConnectionParts {
     pub(crate) messages: Box<dyn MessageSource>,
     pub(crate) sink: Arc<dyn MessageSink>,
     pub(crate) connection: Box<dyn Connection>,
@@ -47,7 +47,8 @@ pub(crate) trait Connection: fmt::Debug + Send + Sync {
     fn peer(&self) -> String;
 
     /// Returns when the server has not shown that it is at work for `rest`, but at the latest `limit` after it was connected
-    /// to. Where a server's work cannot be seen, it is at rest from the call on.
+    /// to. Signs of work are looked for while [`Connection::given_up`] is waited for. Where they cannot be seen, the
+    /// server is at rest from this call on.
     async fn at_rest(&self, rest: Duration, limit: Duration) {
         tokio::time::sleep(rest.min(limit)).await;
     }

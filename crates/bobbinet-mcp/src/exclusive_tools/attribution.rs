@@ -5,9 +5,9 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use super::{
-    ConcurrencyClass, ExclusiveTools,
+    admission::{ExclusiveTools, sleep_until_or_never},
+    profile::ConcurrencyClass,
     queue::{RunningCall, blocks},
-    sleep_until_or_never,
 };
 
 /// How long an answer is kept back until calls of others are over that were admitted while it was waited for. They are
@@ -140,8 +140,11 @@ mod tests {
 
     use super::*;
     use crate::exclusive_tools::{
-        CallPermit, WaitReason,
-        tests::{acquire, call, enqueue, exclusive_tools},
+        admission::{
+            CallPermit,
+            tests::{acquire, call, enqueue, exclusive_tools},
+        },
+        profile::WaitReason,
     };
 
     #[test]

@@ -13,7 +13,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, duplex,
 use tokio_util::task::TaskTracker;
 
 use super::stdio::over_pipe;
-use crate::transport::{Connected, Connection, Transport};
+use crate::transport::{Connection, ConnectionParts, Transport};
 
 /// What a server says of itself in the handshake.
 const SERVER: &str = r#"{"protocolVersion":"2025-06-18","serverInfo":{"name":"s","version":"1"},
@@ -42,14 +42,14 @@ pub(crate) struct MemoryTransport {
 
 #[async_trait]
 impl Transport for MemoryTransport {
-    async fn connect(&self, folder: &Path) -> io::Result<Connected> {
+    async fn connect(&self, folder: &Path) -> io::Result<ConnectionParts> {
         let number = self.connections.fetch_add(1, Ordering::Relaxed);
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let (ours, theirs) = duplex(1 << 16);
         let (input, output) = split(ours);
         let (messages, sink) = over_pipe(input, output, 1 << 20);
         self.servers.spawn(serve(theirs, format!("{name} {number}")));
-        Ok(Connected { messages, sink, connection: Box::new(Pipe) })
+        Ok(ConnectionParts { messages, sink, connection: Box::new(Pipe) })
     }
 }
 

@@ -31,7 +31,7 @@ use self::{
 };
 use crate::{
     config::McpConfig,
-    transport::{Connected, Connection, MessageSink, MessageSource, Received, Transport},
+    transport::{Connection, ConnectionParts, MessageSink, MessageSource, Received, Transport},
 };
 
 pub use self::{launcher::Launcher, shim::exec_mcp, sweep::adopt_orphans};
@@ -56,11 +56,11 @@ impl StdioTransport {
 
 #[async_trait]
 impl Transport for StdioTransport {
-    async fn connect(&self, folder: &Path) -> io::Result<Connected> {
+    async fn connect(&self, folder: &Path) -> io::Result<ConnectionParts> {
         let (process, stdin, stdout) = ServerProcess::start(&self.config, &self.launcher, folder, &self.tracker)?;
         let messages =
             LineSource { lines: Lines::new(stdout, self.config.limits.line_bytes_max), tail: process.tail().clone() };
-        Ok(Connected {
+        Ok(ConnectionParts {
             messages: Box::new(messages),
             sink: Arc::new(LineSink::new(stdin)),
             connection: Box::new(process),

@@ -97,7 +97,7 @@ const END_WAIT: Duration = Duration::from_secs(1);
 /// How long the shim has beyond the grace it gives the server.
 const SHIM_MARGIN: Duration = Duration::from_secs(2);
 
-/// A running server.
+/// A server's process, and the shim that it runs behind.
 #[derive(Debug)]
 pub(crate) struct ServerProcess {
     shim: Child,
