@@ -4,23 +4,27 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bobbinet_core::{Description, Fault, Outcome, Plan};
-use bobbinet_engine::{Agent, Request, Run, watched};
+use bobbinet_engine::{Agent, Request, Run};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    beside::Beside,
     call,
-    config::{Launcher, McpConfig},
+    config::McpConfig,
+    pool::{SessionKey, SessionPool},
     resolve,
-    supervise::Shared,
+    server_profile::ServerProfile,
+    supervised_session::SupervisedSession,
+    transport::stdio::{Launcher, StdioTransport},
 };
 
 /// An MCP server as an agent.
 #[derive(Debug)]
 pub struct McpAgent {
-    shared: Arc<Shared>,
-    beside: Arc<Beside>,
+    config: Arc<McpConfig>,
+    /// What is known of its server, whichever session it was learned in.
+    profile: Arc<ServerProfile>,
+    sessions: Arc<SessionPool>,
     tracker: TaskTracker,
 }
 
@@ -31,11 +35,18 @@ impl McpAgent {
     /// running is ended first.
     pub fn start(config: McpConfig, launcher: Launcher, folder: PathBuf) -> Arc<Self> {
         let tracker = TaskTracker::new();
-        let beside = Beside::start(&config, &launcher, &folder, &tracker);
-        let shared = Arc::new(Shared::new(config, launcher, folder));
-        tracker.spawn(keep(shared.clone(), tracker.clone()));
+        let config = Arc::new(config);
+        let profile = Arc::new(ServerProfile::remembered(config.clone(), folder.clone()));
+        let transport = Arc::new(StdioTransport::new(config.clone(), launcher, tracker.clone()));
+        let sessions = SessionPool::new(config.clone(), profile.clone(), transport, folder, tracker.clone());
+        sessions.session(SessionKey::Shared);
         tracker.close();
-        Arc::new(Self { shared, beside, tracker })
+        Arc::new(Self { config, profile, sessions, tracker })
+    }
+
+    /// The session whose state is the agent's.
+    fn shared(&self) -> Arc<SupervisedSession> {
+        self.sessions.session(SessionKey::Shared)
     }
 
     /// Waits until the server can be called for the first time, and so its tools are known.
@@ -44,69 +55,61 @@ impl McpAgent {
     /// What was wrong, if the time is up or the server dies too often. It is tried all the same from then on.
     pub async fn wait_ready(&self, patience: Duration) -> Result<(), String> {
         let deadline = Instant::now() + patience;
-        self.shared.link_unless_resting(|| deadline).await.map(drop).map_err(|fault| fault.text)
-    }
-}
-
-/// Lives for the agent. A life that fails inside is followed by another: nobody else starts the server.
-pub(crate) async fn keep(shared: Arc<Shared>, tracker: TaskTracker) {
-    while watched("MCP server", shared.clone().live(tracker.clone())).await.is_none() {
-        tokio::time::sleep(shared.config.limits.restart_first()).await;
+        self.shared().client_unless_resting(|| deadline).await.map(drop).map_err(|fault| fault.text)
     }
 }
 
 #[async_trait]
 impl Agent for McpAgent {
     fn describe(&self) -> Arc<Description> {
-        self.shared.description()
+        self.profile.description()
     }
 
     fn prepare(&self, request: &Request<'_>) -> Plan {
-        let catalog = self.shared.catalog();
-        resolve::plan(&self.shared.config, catalog.as_deref(), request)
+        resolve::plan(&self.config, self.profile.catalog().as_deref(), request)
     }
 
     async fn ready_to_plan(&self) -> Result<(), Fault> {
-        self.shared.tools_known().await.map_err(call::nothing_called)
+        self.shared().tools_known().await.map_err(call::nothing_called)
     }
 
     fn max_concurrency(&self) -> usize {
-        self.shared.config.max_concurrency.max(1)
+        self.config.max_concurrency.max(1)
     }
 
     fn ready(&self) -> Result<(), String> {
-        self.shared.ready()
+        self.shared().ready()
     }
 
     fn takes_calls(&self) -> bool {
-        self.shared.takes_calls()
+        self.shared().takes_calls()
     }
 
     fn has_started(&self) -> bool {
-        self.shared.was_up()
+        self.shared().was_up()
     }
 
     fn is_starting(&self) -> bool {
-        self.shared.is_starting()
+        self.shared().is_starting()
     }
 
     async fn started(&self, patience: Duration) {
         let deadline = Instant::now() + patience;
         // What was wrong is said by `ready`, and by every call.
-        while self.shared.is_starting() && Instant::now() < deadline {
-            if self.shared.link(|| deadline).await.is_err() {
+        let shared = self.shared();
+        while shared.is_starting() && Instant::now() < deadline {
+            if shared.client(|| deadline).await.is_err() {
                 return;
             }
         }
     }
 
     async fn run(&self, run: Run) -> Outcome {
-        call::carry_out(&self.shared, &self.beside, run).await
+        call::carry_out(&self.sessions, run).await
     }
 
     async fn shutdown(&self) {
-        self.beside.stop();
-        self.shared.stop();
+        self.sessions.stop();
         self.tracker.wait().await;
     }
 }
@@ -114,7 +117,6 @@ impl Agent for McpAgent {
 /// An agent that is dropped takes its server with it, though nobody waits for that.
 impl Drop for McpAgent {
     fn drop(&mut self) {
-        self.beside.stop();
-        self.shared.stop();
+        self.sessions.stop();
     }
 }

@@ -7,9 +7,8 @@ use serde_json::Value;
 
 use crate::{
     arguments::{self, Spoken, Unclear},
-    fields::Fields,
-    resolve,
-    schema::{Schema, Violation},
+    json_object::JsonObject,
+    schema::{self, Schema, Violation},
 };
 
 /// Bytes of a question's schema that answers are checked against.
@@ -27,7 +26,7 @@ fn read(question: &Question, message: &Message) -> Result<Json, Vec<Violation>> 
     let text = message.text();
     let text = text.trim();
     let data = message.data().cloned().or_else(|| arguments::object(text).map(|fields| fields.to_json()));
-    let action = data.as_ref().and_then(Fields::read).and_then(|fields| fields.text("action"));
+    let action = data.as_ref().and_then(JsonObject::read).and_then(|fields| fields.text("action"));
     let said = action.unwrap_or_else(|| if data.is_none() { text.to_lowercase() } else { String::new() });
     match said.as_str() {
         "decline" | "cancel" => return Ok(Json::from(&serde_json::json!({ "action": said }))),
@@ -41,11 +40,11 @@ fn read(question: &Question, message: &Message) -> Result<Json, Vec<Violation>> 
     let schema = Schema::new(schema, SCHEMA_MAX);
     let content = match data {
         Some(data) => {
-            let fields = Fields::read(&data).unwrap_or_default();
+            let fields = JsonObject::read(&data).unwrap_or_default();
             let is_explicit = said == "accept" && (fields.get("content").is_some() || !schema_names(&schema, "action"));
             match fields.get("content") {
                 Some(content) if is_explicit => content.clone(),
-                None if is_explicit => Fields::default().to_json(),
+                None if is_explicit => JsonObject::default().to_json(),
                 Some(_) | None => data,
             }
         }
@@ -56,7 +55,7 @@ fn read(question: &Question, message: &Message) -> Result<Json, Vec<Violation>> 
     if !violations.is_empty() {
         return Err(violations);
     }
-    let mut answer = Fields::default();
+    let mut answer = JsonObject::default();
     answer.set("action", Json::of("accept"));
     answer.set("content", content);
     Ok(answer.to_json())
@@ -69,7 +68,7 @@ fn schema_names(schema: &Schema, property: &str) -> bool {
 /// Plain text, where it can only be the value of the one property, or `name=value` pairs.
 fn spoken(schema: &Schema, text: &str, said: &str) -> Result<Json, Vec<Violation>> {
     let properties = schema.properties().map(|(name, _)| name.to_owned()).collect::<Vec<_>>();
-    let mut fields = Fields::default();
+    let mut fields = JsonObject::default();
     match properties.as_slice() {
         [] if said == "accept" => {}
         [only] => {
@@ -102,7 +101,7 @@ fn spoken(schema: &Schema, text: &str, said: &str) -> Result<Json, Vec<Violation
 
 /// The text as `name=value` pairs of properties that there are, if it looks like them. What only begins so is neither
 /// those nor a value.
-fn pair(schema: &Schema, text: &str) -> Result<Option<Fields>, Vec<Violation>> {
+fn pair(schema: &Schema, text: &str) -> Result<Option<JsonObject>, Vec<Violation>> {
     let begins_so =
         schema.properties().any(|(name, _)| text.strip_prefix(name).is_some_and(|rest| rest.starts_with('=')));
     match arguments::read(text, schema) {
@@ -117,9 +116,9 @@ fn pair(schema: &Schema, text: &str) -> Result<Option<Fields>, Vec<Violation>> {
 
 /// The same question, with what was wrong with the answer.
 fn ask_again(question: &Question, violations: &[Violation], id: &MessageId) -> Question {
-    let mut data = question.message.data().and_then(Fields::read).unwrap_or_default();
+    let mut data = question.message.data().and_then(JsonObject::read).unwrap_or_default();
     let asked = data.text("message").unwrap_or_else(|| question.message.text());
-    data.set("errors", resolve::errors(violations));
+    data.set("errors", schema::errors(violations));
     let wrong = violations.iter().map(|it| match it.path.trim_start_matches('/') {
         "" => it.text.clone(),
         name => format!("{name}: {}", it.text),
@@ -135,7 +134,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::question::{Elicitation, is_same};
+    use crate::elicitation::{Elicitation, is_same};
 
     fn question(schema: &Value) -> Question {
         let params = Json::from(&json!({"message": "Well?", "requestedSchema": schema}));
@@ -160,7 +159,7 @@ mod tests {
                     again
                         .message
                         .data()
-                        .and_then(Fields::read)
+                        .and_then(JsonObject::read)
                         .unwrap()
                         .get("errors")
                         .unwrap()

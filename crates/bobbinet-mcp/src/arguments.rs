@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bobbinet_core::Json;
 
 use crate::{
-    fields::Fields,
+    json_object::JsonObject,
     salvage,
     schema::{Schema, type_of},
 };
@@ -26,7 +26,7 @@ struct Pair<'a> {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Spoken {
     /// These arguments; perhaps none.
-    Arguments(Fields),
+    Arguments(JsonObject),
     /// It cannot be read as arguments of this tool.
     Unclear(Unclear),
 }
@@ -73,7 +73,7 @@ const QUOTED_MAX: usize = 80;
 pub(crate) fn read(text: &str, schema: &Schema) -> Spoken {
     let text = text.trim();
     if text.is_empty() {
-        return Spoken::Arguments(Fields::default());
+        return Spoken::Arguments(JsonObject::default());
     }
     if let Some(fields) = object(text) {
         return Spoken::Arguments(fields);
@@ -89,7 +89,7 @@ pub(crate) fn read(text: &str, schema: &Schema) -> Spoken {
     }
     match schema.only_text() {
         Some(name) => {
-            let mut fields = Fields::default();
+            let mut fields = JsonObject::default();
             fields.set(name, Json::of(text));
             Spoken::Arguments(fields)
         }
@@ -98,8 +98,8 @@ pub(crate) fn read(text: &str, schema: &Schema) -> Spoken {
 }
 
 /// The pairs as arguments, each of which the tool has.
-fn named(pairs: &[Pair<'_>], schema: &Schema) -> Result<Fields, Unclear> {
-    let mut fields = Fields::default();
+fn named(pairs: &[Pair<'_>], schema: &Schema) -> Result<JsonObject, Unclear> {
+    let mut fields = JsonObject::default();
     for pair in pairs {
         if !schema.has_property(pair.name) {
             return Err(Unclear::Unknown(pair.name.to_owned()));
@@ -126,14 +126,14 @@ fn is_of_a_name(c: char) -> bool {
 }
 
 /// The text as a JSON object, if it is one that every reader takes for the same: what is checked here is read again by the server.
-pub(crate) fn object(text: &str) -> Option<Fields> {
+pub(crate) fn object(text: &str) -> Option<JsonObject> {
     let text = text.trim();
     if !text.starts_with('{') {
         return None;
     }
     // What a person or a model writes as JSON in a text was checked by nobody yet.
     let text = if salvage::has_surrogate(text) { Cow::Owned(salvage::mend(text)) } else { Cow::Borrowed(text) };
-    Fields::read(&Json::parse_strict(&text).ok()?)
+    JsonObject::read(&Json::parse_strict(&text).ok()?)
 }
 
 /// The value of a property, from its text: a number where the schema says number, and so on. What fits no type stays

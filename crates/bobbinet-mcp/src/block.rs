@@ -9,7 +9,7 @@ use base64::{
 use bobbinet_core::{Base64, Content, Json, Part};
 use serde::Deserialize;
 
-use crate::fields::Fields;
+use crate::json_object::JsonObject;
 
 /// Both alphabets are read, padded or not; only the standard one is written.
 const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
@@ -43,15 +43,15 @@ pub(crate) fn part(block: &Json) -> Part {
         return Part::new(Content::Text(text));
     }
     let unknown = || {
-        let kind = Fields::read(block).and_then(|fields| fields.text("type")).unwrap_or_default();
-        let mut metadata = Fields::default();
+        let kind = JsonObject::read(block).and_then(|fields| fields.text("type")).unwrap_or_default();
+        let mut metadata = JsonObject::default();
         metadata.set("mcpType", Json::of(&kind));
         Part { metadata: Some(metadata.to_json()), ..Part::data(block.clone()) }
     };
     let Ok(read) = block.read::<Block>() else { return unknown() };
     let metadata = |names: &[&str]| {
-        let whole = Fields::read(block).unwrap_or_default();
-        let mut kept = Fields::default();
+        let whole = JsonObject::read(block).unwrap_or_default();
+        let mut kept = JsonObject::default();
         for name in names {
             if let Some(value) = whole.get(name) {
                 kept.set(name, value.clone());
@@ -109,7 +109,7 @@ impl Resource {
             (None, Some(blob)) => Content::Raw(base64(&blob)?),
             (None, None) => return None,
         };
-        let mut metadata = around.as_ref().and_then(Fields::read).unwrap_or_default();
+        let mut metadata = around.as_ref().and_then(JsonObject::read).unwrap_or_default();
         let mut filename = None;
         if let Some(uri) = &self.uri {
             metadata.set("uri", Json::of(uri));

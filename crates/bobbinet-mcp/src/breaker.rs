@@ -14,7 +14,7 @@ pub(crate) struct Breaker {
 
 /// What to do after a death.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Next {
+pub(crate) enum BreakerDecision {
     /// Start it again after this pause; who calls meanwhile waits.
     Restart(Duration),
     /// It dies too often. One more attempt after this pause; who calls meanwhile waits, within a bound.
@@ -23,7 +23,7 @@ pub(crate) enum Next {
 
 impl Breaker {
     /// The server has died, or could not be started. `chance` is from 0 to 1: it keeps many servers apart.
-    pub(crate) fn died(&mut self, now: Instant, limits: &McpLimits, chance: f64) -> Next {
+    pub(crate) fn died(&mut self, now: Instant, limits: &McpLimits, chance: f64) -> BreakerDecision {
         let within = Duration::from_millis(limits.deaths_within_ms);
         while self.deaths.front().is_some_and(|death| now.duration_since(*death) > within) {
             self.deaths.pop_front();
@@ -33,14 +33,14 @@ impl Breaker {
         }
         self.deaths.push_back(now);
         if self.deaths.len() >= limits.deaths_max {
-            return Next::Rest(Duration::from_millis(limits.rest_ms));
+            return BreakerDecision::Rest(Duration::from_millis(limits.rest_ms));
         }
-        Next::Restart(self.pause(limits, chance))
+        BreakerDecision::Restart(self.pause(limits, chance))
     }
 
     /// The server has died under a call that is known for that: it says nothing of the server, which is started again.
-    pub(crate) fn died_as_foreseen(&self, limits: &McpLimits, chance: f64) -> Next {
-        Next::Restart(self.pause(limits, chance))
+    pub(crate) fn died_as_foreseen(&self, limits: &McpLimits, chance: f64) -> BreakerDecision {
+        BreakerDecision::Restart(self.pause(limits, chance))
     }
 
     fn pause(&self, limits: &McpLimits, chance: f64) -> Duration {
@@ -60,8 +60,8 @@ mod tests {
         let begin = Instant::now();
         let mut breaker = Breaker::default();
         let mut die = |second: u64| breaker.died(begin + Duration::from_secs(second), &limits, 0.5);
-        let restart = |millis| Next::Restart(Duration::from_millis(millis));
-        let rest = Next::Rest(Duration::from_secs(30));
+        let restart = |millis| BreakerDecision::Restart(Duration::from_millis(millis));
+        let rest = BreakerDecision::Rest(Duration::from_secs(30));
         assert_eq!([0, 1, 2, 3].map(&mut die), [200, 400, 800, 1_600].map(restart));
         assert_eq!(die(4), rest);
         // Half open: the next attempt dies too.

@@ -8,20 +8,23 @@ use rmcp::model::RequestMetaObject;
 use tokio::time::Instant;
 
 use crate::{
-    beside::Beside,
-    blame::{Deed, Standing},
+    call_listener::{
+        CallListener, RequestOutcome, Target, ask_caller, canceled, not_asked, time_is_up, unknown,
+        unreadable,
+    },
     checking,
-    fields::Fields,
-    in_flight::Seat,
-    lane::{Guest, Manner, Owner, Place},
-    listen::{Listener, Target, Word, canceled, not_asked, put, time_is_up, unknown, unreadable},
+    crash_history::{CallFingerprint, CrashStanding},
+    elicitation::Elicitation,
+    exclusive_tools::{CallOwner, CallPermit, CallProfile, ConcurrencyClass},
+    in_flight::ToolCall,
+    json_object::JsonObject,
     mailbox::RpcError,
-    question::Elicitation,
+    pool::{SessionKey, SessionPool},
     resolve,
     result::{self, CallResult, URL_REQUIRED},
     schema::Work,
-    session::Link,
-    supervise::Shared,
+    session::{Client, RequestOptions},
+    supervised_session::SupervisedSession,
 };
 
 /// Rounds of question and answer that one call may take (2026-07-28): a server that asks without an end is broken.
@@ -34,103 +37,104 @@ const SENDS_MAX: u32 = 5;
 const KEY: &str = "bobbinet/idempotencyKey";
 
 /// Carries out a run. Dropped, the server is told that nobody waits any more.
-pub(crate) async fn carry_out(shared: &Arc<Shared>, beside: &Arc<Beside>, run: Run) -> Outcome {
+pub(crate) async fn carry_out(sessions: &Arc<SessionPool>, run: Run) -> Outcome {
+    let shared = sessions.session(SessionKey::Shared);
     tokio::select! {
         biased;
         // The node stops, and drops this. What the call came to is not for a server that we end ourselves to say: its
         // intent is kept, and the next life goes on from there.
         () = shared.stopping() => tokio::time::sleep(LATE_MAX).await,
-        outcome = call(shared, beside, &run) => return outcome,
+        outcome = call(sessions, &shared, &run) => return outcome,
     }
     let text = "the MCP server was stopped in the middle of the call";
     Outcome::Unknown { fault: Fault::new("server-stopped", text), again: false }
 }
 
-async fn call(shared: &Arc<Shared>, beside: &Arc<Beside>, run: &Run) -> Outcome {
+async fn call(sessions: &Arc<SessionPool>, shared: &Arc<SupervisedSession>, run: &Run) -> Outcome {
     let target = match find(shared, run).await {
         Ok(target) => target,
         Err(outcome) => return outcome,
     };
-    let deed = Deed::of(target.tool.as_str(), &target.arguments);
-    let caller = Caller { shared, beside, run, target: &target, deed };
-    caller.talk().await
+    let fingerprint = CallFingerprint::of(target.tool.as_str(), &target.arguments);
+    let attempt = CallAttempt { sessions, shared, run, target: &target, fingerprint };
+    attempt.talk().await
 }
 
-/// A run on its way to a server.
-struct Caller<'a> {
-    shared: &'a Arc<Shared>,
-    beside: &'a Arc<Beside>,
+/// A run on its way to a server: one attempt at its call, with all its rounds.
+struct CallAttempt<'a> {
+    sessions: &'a Arc<SessionPool>,
+    /// The session that the call is made in, unless it would have to wait there.
+    shared: &'a Arc<SupervisedSession>,
     run: &'a Run,
     target: &'a Target,
-    deed: Deed,
+    fingerprint: CallFingerprint,
 }
 
 /// Where one request of a call is made.
-struct Stand {
-    /// The process: the first one, or one beside it.
-    server: Arc<Shared>,
-    link: Arc<Link>,
-    place: Place,
-    owner: Owner,
+struct CallRoute {
+    session: Arc<SupervisedSession>,
+    client: Arc<Client>,
+    permit: CallPermit,
+    owner: CallOwner,
 }
 
-impl Caller<'_> {
-    /// A connection, and a place in its server's lane, when it is the call's turn.
-    async fn stand(&self, round: u32) -> Result<Stand, Outcome> {
+impl CallAttempt<'_> {
+    /// A session that is up, and leave to call through it, when it is the call's turn.
+    async fn admit(&self, round: u32) -> Result<CallRoute, Outcome> {
         loop {
-            let link = self.connected(self.shared, round).await?;
-            let guest = self.guest(&link)?;
-            if let Ok(place) = self.shared.lane.try_enter(&guest) {
-                return Ok(Stand { server: self.shared.clone(), link, place, owner: guest.owner });
+            let client = self.connected(self.shared, round).await?;
+            let profile = self.profile(&client)?;
+            if let Ok(permit) = self.shared.exclusive_tools.try_acquire(&profile) {
+                return Ok(CallRoute { session: self.shared.clone(), client, permit, owner: profile.owner });
             }
-            let (server, place) = match self.beside.enter(&guest) {
+            let (session, permit) = match self.sessions.try_acquire_overflow(&profile) {
                 Some(found) => found,
-                None => (self.shared.clone(), self.wait(&guest, round).await?),
+                None => (self.shared.clone(), self.wait(&profile, round).await?),
             };
             // It may have been restarted, or is only being started, and more may be known of the call.
-            let link = self.connected(&server, round).await?;
-            let is_as_thought = self.guest(&link)?.manner == guest.manner;
+            let client = self.connected(&session, round).await?;
+            let is_as_thought = self.profile(&client)?.class == profile.class;
             if is_as_thought {
-                return Ok(Stand { server, link, place, owner: guest.owner });
+                return Ok(CallRoute { session, client, permit, owner: profile.owner });
             }
         }
     }
 
-    /// What is known of the call's manners.
-    fn guest(&self, link: &Link) -> Result<Guest, Outcome> {
+    /// What is known of the call before it is made. `Err`: it is not made.
+    fn profile(&self, client: &Client) -> Result<CallProfile, Outcome> {
         let (config, run, tool) = (&self.shared.config, self.run, self.target.tool.as_str());
         let says = |list: &[String]| list.iter().any(|known| known == tool);
         let asks = says(&config.interactive);
-        let is_silent = link.is_modern() || (!asks && (config.is_silent || says(&config.silent)));
-        let manner = match self.shared.lane.blame.standing(Instant::now(), self.deed) {
-            Standing::Convicted(deaths, rest) => return Err(self.deadly(deaths, rest)),
-            Standing::Suspect => Manner::Deadly,
-            Standing::Good if is_silent => Manner::Silent,
+        let is_silent = client.is_modern() || (!asks && (config.is_silent || says(&config.silent)));
+        let class = match self.shared.exclusive_tools.crashes.standing(Instant::now(), self.fingerprint) {
+            CrashStanding::Banned(deaths, rest) => return Err(self.banned(deaths, rest)),
+            CrashStanding::Suspect => ConcurrencyClass::CrashSuspect,
+            CrashStanding::Clear if is_silent => ConcurrencyClass::Silent,
             // What it came to before may be the result of a question that nobody was asked.
-            Standing::Good if asks || run.attempt() > 1 => Manner::Asks,
-            Standing::Good => match run.call().effect {
-                Effect::ReadOnly => Manner::Reads,
-                Effect::Idempotent | Effect::Keyed | Effect::AtMostOnce => Manner::Unknown,
+            CrashStanding::Clear if asks || run.attempt() > 1 => ConcurrencyClass::Interactive,
+            CrashStanding::Clear => match run.call().effect {
+                Effect::ReadOnly => ConcurrencyClass::ReadOnly,
+                Effect::Idempotent | Effect::Keyed | Effect::AtMostOnce => ConcurrencyClass::Unknown,
             },
         };
-        Ok(Guest { owner: Owner::of(run.task()), tool: tool.to_owned(), manner })
+        Ok(CallProfile { owner: CallOwner::of(run.task()), tool: tool.to_owned(), class })
     }
 
     /// Waits for the call's turn; its task says why, and others have its slot.
-    async fn wait(&self, guest: &Guest, round: u32) -> Result<Place, Outcome> {
+    async fn wait(&self, profile: &CallProfile, round: u32) -> Result<CallPermit, Outcome> {
         let say = |why: String| {
             let message = Message::from_agent(self.run.message_id("waits"), vec![Part::text(why)]);
             self.run.progress(Some(Arc::new(message)), None);
         };
-        let spot = self.shared.lane.line_up(guest);
+        let queued = self.shared.exclusive_tools.enqueue(profile);
         let turn = async {
             loop {
                 let aside = self.run.step_aside();
-                spot.turn(say).await;
-                // A place is never held by somebody who waits for a slot.
+                queued.wait_turn(say).await;
+                // Nobody holds a permit while he waits for a slot.
                 aside.come_back().await;
-                if let Some(place) = spot.enter() {
-                    return place;
+                if let Some(permit) = queued.try_acquire() {
+                    return permit;
                 }
             }
         };
@@ -141,23 +145,23 @@ impl Caller<'_> {
                 "server-busy",
                 format!("`{}` waited for its turn until its time was up", self.target.tool),
             ))),
-            place = turn => {
+            permit = turn => {
                 self.run.progress(None, None);
-                Ok(place)
+                Ok(permit)
             }
         }
     }
 
-    async fn connected(&self, server: &Shared, round: u32) -> Result<Arc<Link>, Outcome> {
-        match connected(server, self.run).await {
-            Connected::Yes(link) => Ok(link),
+    async fn connected(&self, session: &SupervisedSession, round: u32) -> Result<Arc<Client>, Outcome> {
+        match connected(session, self.run).await {
+            Connected::Yes(client) => Ok(client),
             Connected::Canceled => Err(canceled(self.target, round)),
             Connected::No(fault) => Err(unreachable(self.target, round, fault)),
         }
     }
 
     /// A call that has killed its server too often is not made.
-    fn deadly(&self, deaths: u32, rest: Duration) -> Outcome {
+    fn banned(&self, deaths: u32, rest: Duration) -> Outcome {
         let tool = &self.target.tool;
         let text = format!(
             "the MCP server has died {deaths} times while it worked on `{tool}` with these arguments and on nothing else. \
@@ -172,7 +176,7 @@ impl Caller<'_> {
 }
 
 /// What to call: what was decided, and policy has seen.
-async fn find(shared: &Shared, run: &Run) -> Result<Target, Outcome> {
+async fn find(shared: &SupervisedSession, run: &Run) -> Result<Target, Outcome> {
     let call = run.call();
     match (&call.skill, &call.arguments) {
         (Some(tool), Some(arguments)) => {
@@ -187,7 +191,7 @@ async fn find(shared: &Shared, run: &Run) -> Result<Target, Outcome> {
 }
 
 /// A call whose arguments were too much work to check while it was planned is checked before it is made.
-async fn checked(shared: &Shared, target: Target) -> Result<Target, Outcome> {
+async fn checked(shared: &SupervisedSession, target: Target) -> Result<Target, Outcome> {
     let catalog = shared.catalog();
     let Some(tool) = catalog.as_deref().and_then(|catalog| catalog.get(target.tool.as_str())) else {
         return Ok(target);
@@ -204,16 +208,16 @@ async fn checked(shared: &Shared, target: Target) -> Result<Target, Outcome> {
 
 /// What comes of waiting for a connection.
 enum Connected {
-    Yes(Arc<Link>),
+    Yes(Arc<Client>),
     No(Fault),
     Canceled,
 }
 
-async fn connected(shared: &Shared, run: &Run) -> Connected {
+async fn connected(shared: &SupervisedSession, run: &Run) -> Connected {
     tokio::select! {
         biased;
         () = run.canceled() => Connected::Canceled,
-        link = shared.link(|| run.deadline()) => link.map_or_else(Connected::No, Connected::Yes),
+        client = shared.client(|| run.deadline()) => client.map_or_else(Connected::No, Connected::Yes),
     }
 }
 
@@ -235,20 +239,20 @@ fn unreachable(target: &Target, round: u32, fault: Fault) -> Outcome {
     }
 }
 
-impl Caller<'_> {
+impl CallAttempt<'_> {
     /// Calls, answers the server's questions, calls again where the era wants that.
     async fn talk(&self) -> Outcome {
         let (run, target) = (self.run, self.target);
-        let mut answers = Fields::default();
+        let mut answers = JsonObject::default();
         let mut state = None;
         let mut unsent = 0;
         let mut round = 0;
         loop {
-            let Stand { server, link, place, owner } = match self.stand(round).await {
-                Ok(stand) => stand,
+            let CallRoute { session, client, permit, owner } = match self.admit(round).await {
+                Ok(route) => route,
                 Err(outcome) => return outcome,
             };
-            let mut params = Fields::default();
+            let mut params = JsonObject::default();
             params.set("name", Json::of(target.tool.as_str()));
             params.set("arguments", target.arguments.clone());
             if !answers.is_empty() {
@@ -257,23 +261,24 @@ impl Caller<'_> {
             if let Some(state) = &state {
                 params.set("requestState", Json::clone(state));
             }
-            let seat = Seat { ticket: place.ticket, owner, deed: self.deed };
-            let sent = link.send("tools/call", Some(seat), params.to_json(), meta(run)).await;
-            let (word, was_passed_over) = match sent {
-                Err(broken) => (Word::NotSent(broken), false),
-                Ok(exchange) => {
-                    let word = Listener::new(&server, run, target, round, &exchange).listen().await;
-                    (word, link.in_flight.was_passed_over(exchange.serial))
+            let tool_call = ToolCall { ticket: permit.ticket, owner, fingerprint: self.fingerprint };
+            let options = RequestOptions { meta: meta(run), call: Some(tool_call) };
+            let sent = client.send("tools/call", params.to_json(), options).await;
+            let (outcome, was_passed_over) = match sent {
+                Err(broken) => (RequestOutcome::NotSent(broken), false),
+                Ok(pending) => {
+                    let outcome = CallListener::new(&session.config, run, target, round, &pending).listen().await;
+                    (outcome, client.in_flight.was_passed_over(pending.serial))
                 }
             };
             // Nobody is kept out while the caller of an answered request is asked for more.
-            drop(place);
-            if link.in_flight.broken().is_none() {
-                server.lane.blame.lived(self.deed);
+            drop(permit);
+            if client.in_flight.broken().is_none() {
+                session.exclusive_tools.crashes.lived(self.fingerprint);
             }
-            let questions = match word {
-                Word::Over(outcome) => return outcome,
-                Word::NotSent(broken) => {
+            let questions = match outcome {
+                RequestOutcome::Over(outcome) => return outcome,
+                RequestOutcome::NotSent(broken) => {
                     unsent += 1;
                     if unsent >= SENDS_MAX {
                         let text = format!("the MCP server could not be reached: {broken}");
@@ -281,14 +286,14 @@ impl Caller<'_> {
                     }
                     continue;
                 }
-                Word::Error(error) => match links(&error) {
+                RequestOutcome::Error(error) => match links(&error) {
                     Some(questions) => Questions { list: questions, state: None },
                     None => return result::failed(&error, run.message_id("refused")),
                 },
-                Word::Result(json) => match CallResult::read_apart(json).await {
+                RequestOutcome::Result(json) => match CallResult::read_apart(json).await {
                     Err(why) => return unreadable(target, run.call().effect, &why),
                     Ok(result) if !result.is_question() => {
-                        return finished(&server, run, target, result, was_passed_over).await;
+                        return finished(&session, run, target, result, was_passed_over).await;
                     }
                     Ok(result) => match read_questions(&result) {
                         Ok(list) => Questions { list, state: result.request_state },
@@ -305,10 +310,10 @@ impl Caller<'_> {
                 return Outcome::Failed(Fault::new("too-many-rounds", text));
             }
             state = questions.state;
-            answers = Fields::default();
+            answers = JsonObject::default();
             for (number, (key, asked)) in questions.list.iter().enumerate() {
                 let question = Arc::new(asked.ask(run.message_id(&format!("q{round}.{number}"))));
-                match put(run, question).await {
+                match ask_caller(run, question).await {
                     Ok(answer) if key.is_empty() && !is_accepted(&answer) => return declined_by_user(target),
                     Ok(_) if key.is_empty() => {}
                     Ok(answer) => answers.set(key, answer),
@@ -337,7 +342,7 @@ fn read_questions(result: &CallResult) -> Result<Vec<(String, Elicitation)>, Str
         params: Option<Json>,
     }
     let mut list = Vec::new();
-    for (key, request) in result.input_requests.iter().flat_map(Fields::iter) {
+    for (key, request) in result.input_requests.iter().flat_map(JsonObject::iter) {
         let input = request.read::<Input>().map_err(|_| "something unreadable".to_owned())?;
         let asked = input.params.as_ref().and_then(Elicitation::read);
         match asked.filter(|_| input.method == "elicitation/create") {
@@ -362,10 +367,16 @@ fn links(error: &RpcError) -> Option<Vec<(String, Elicitation)>> {
 }
 
 fn is_accepted(answer: &Json) -> bool {
-    Fields::read(answer).and_then(|fields| fields.text("action")).as_deref() == Some("accept")
+    JsonObject::read(answer).and_then(|fields| fields.text("action")).as_deref() == Some("accept")
 }
 
-async fn finished(shared: &Shared, run: &Run, target: &Target, result: CallResult, was_passed_over: bool) -> Outcome {
+async fn finished(
+    shared: &SupervisedSession,
+    run: &Run,
+    target: &Target,
+    result: CallResult,
+    was_passed_over: bool,
+) -> Outcome {
     if was_passed_over && run.call().effect.may_run_again() {
         // It may be the result of a question that nobody was asked. Next time it runs alone, and the question has an owner.
         let why = "the server asked something while several calls were in flight, and did not say for which";
@@ -373,7 +384,7 @@ async fn finished(shared: &Shared, run: &Run, target: &Target, result: CallResul
     }
     let catalog = shared.catalog();
     let tool = catalog.as_deref().and_then(|catalog| catalog.get(target.tool.as_str()));
-    let mut notes = Fields::default();
+    let mut notes = JsonObject::default();
     if was_passed_over {
         notes.set("questionDeclined", Json::of(&true));
     }

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     config::{McpConfig, SkillNotes},
-    listing::{Hints, RawTool},
+    listing::{RawTool, ToolHints},
     message,
     schema::Schema,
 };
@@ -173,13 +173,13 @@ fn tool(config: &McpConfig, id: &SkillId, raw: &RawTool, before: Option<&Tool>) 
 }
 
 /// The operator's word; else, where trusted, the server's; else the careful one.
-fn effect(config: &McpConfig, name: &str, hints: Option<&Hints>) -> Effect {
+fn effect(config: &McpConfig, name: &str, hints: Option<&ToolHints>) -> Effect {
     if let Some(effect) = config.effects.get(name) {
         return *effect;
     }
     match hints.filter(|_| config.trust_hints) {
-        Some(Hints { read_only_hint: Some(true), .. }) => Effect::ReadOnly,
-        Some(Hints { idempotent_hint: Some(true), .. }) => Effect::Idempotent,
+        Some(ToolHints { read_only_hint: Some(true), .. }) => Effect::ReadOnly,
+        Some(ToolHints { idempotent_hint: Some(true), .. }) => Effect::Idempotent,
         Some(_) | None => Effect::AtMostOnce,
     }
 }

@@ -1,6 +1,6 @@
 //! What is to be known of a server before it is started.
 
-use std::{collections::BTreeMap, ffi::OsString, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use bobbinet_core::Effect;
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ pub struct McpConfig {
     pub command: String,
     /// Its arguments.
     pub args: Vec<String>,
-    /// Variables that it gets beside those that every server gets (`process::ENVIRONMENT`: `PATH`, proxies, locale …).
+    /// Variables that it gets beside those that every server gets (`PATH`, proxies, locale …).
     pub env: BTreeMap<String, String>,
     /// Where it runs; our own working directory if not said.
     pub cwd: Option<PathBuf>,
@@ -134,33 +134,6 @@ pub struct SkillNotes {
     pub tags: Vec<String>,
     /// Messages that it answers.
     pub examples: Vec<String>,
-}
-
-/// The argument of [`exec_mcp`](crate::exec_mcp) that says how many files a server may have open.
-pub(crate) const OPEN_FILES: &str = "--open-files";
-
-/// The program that stands between us and a server: it is started as `program args… -- command…`.
-#[derive(Clone, Debug)]
-pub struct Launcher {
-    /// A program that calls [`exec_mcp`](crate::exec_mcp) with the arguments it was started with.
-    pub program: PathBuf,
-    /// What comes before `--`.
-    pub args: Vec<OsString>,
-    /// Folders that servers must not see, each with the whole of its path. Without any, nothing is hidden.
-    pub hidden: Vec<PathBuf>,
-}
-
-impl Launcher {
-    /// This very program, started with one more argument. It works also after its file was replaced or removed.
-    pub fn this_program(argument: &str, hidden: Vec<PathBuf>) -> Self {
-        Self { program: PathBuf::from("/proc/self/exe"), args: vec![OsString::from(argument)], hidden }
-    }
-
-    /// The same for servers that may have so many files open, whatever we ourselves may.
-    pub fn with_open_files(mut self, max: u64) -> Self {
-        self.args.extend([OsString::from(OPEN_FILES), OsString::from(max.to_string())]);
-        self
-    }
 }
 
 /// The bounds of a server. Times are in milliseconds.

@@ -5,12 +5,12 @@ use bobbinet_core::Json;
 use serde_json::Value;
 
 use crate::{
-    fields::Fields,
+    json_object::JsonObject,
     schema::{Schema, escape, type_of},
 };
 
 /// The arguments as the schema wants them, and JSON pointers to what was a text before. `None`: there is nothing to convert.
-pub(crate) fn to_fit(schema: &Schema, fields: &Fields) -> Option<(Fields, Vec<String>)> {
+pub(crate) fn to_fit(schema: &Schema, fields: &JsonObject) -> Option<(JsonObject, Vec<String>)> {
     let mut converted = Vec::new();
     let fields = object(schema, &mut converted, "", fields, |name| schema.property(name))?;
     Some((fields, converted))
@@ -20,16 +20,16 @@ fn object<'s>(
     schema: &'s Schema,
     converted: &mut Vec<String>,
     place: &str,
-    fields: &Fields,
+    fields: &JsonObject,
     wanted: impl Fn(&str) -> Option<&'s Value>,
-) -> Option<Fields> {
+) -> Option<JsonObject> {
     let before = converted.len();
     let fields = fields.iter().map(|(name, json)| {
         let place = || format!("{place}/{}", escape(name));
         let fits = wanted(name).and_then(|wanted| value(schema, wanted, converted, &place(), json));
         (name.to_owned(), fits.unwrap_or_else(|| json.clone()))
     });
-    let fields = fields.collect::<Fields>();
+    let fields = fields.collect::<JsonObject>();
     (converted.len() > before).then_some(fields)
 }
 
@@ -50,7 +50,7 @@ fn value(schema: &Schema, wanted: &Value, converted: &mut Vec<String>, place: &s
         converted.push(place.to_owned());
         return value(schema, wanted, converted, place, &meant).or(Some(meant));
     }
-    if let Some(fields) = Fields::read(json) {
+    if let Some(fields) = JsonObject::read(json) {
         return object(schema, converted, place, &fields, |name| schema.inside(wanted, Some(name)))
             .map(|fields| fields.to_json());
     }
@@ -77,7 +77,7 @@ mod tests {
                 "deep": {"type": "object", "properties": {"n/m": {"type": "integer"}}}}})),
             1 << 20,
         );
-        let fields = Fields::read(&Json::parse(arguments).unwrap()).unwrap();
+        let fields = JsonObject::read(&Json::parse(arguments).unwrap()).unwrap();
         let found = match to_fit(&schema, &fields) {
             Some((fields, converted)) => format!("{} {}", fields.to_json().as_str(), converted.join(" ")),
             None => "as it was".to_owned(),

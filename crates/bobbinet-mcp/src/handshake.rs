@@ -11,28 +11,21 @@ use rmcp::{
         EmptyResult, Implementation, JsonRpcMessage, ProtocolVersion, RequestMetaObject, ServerCapabilities,
         ServerJsonRpcMessage, ServerPeerInfo, ServerRequest,
     },
-    transport::Transport,
+    transport::Transport as _,
 };
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    time::Instant,
-};
+use tokio::time::Instant;
 
 use crate::{
     config::ProtocolEra,
-    fields::Fields,
-    handler::introduce,
-    in_flight::InFlight,
-    mailbox::{Broken, Mailbox, Reply, RpcError},
-    process::headline,
-    pulse::Pulse,
-    transport::Wire,
+    elicitation_handler::client_config,
+    in_flight::{HANDSHAKE_ID_FIRST, InFlight},
+    json_object::JsonObject,
+    mailbox::{ConnectionError, Mailbox, Reply, RpcError},
+    opening::Opening,
+    rpc_channel::RpcChannel,
+    transport::{Connection, headline},
 };
-
-/// The ids of our own requests. Numbers, since some servers take no others; apart from the library's, which count from 0;
-/// within 31 bits, since some servers keep them so.
-pub(crate) const FIRST_ID: i64 = 2_000_000_000;
 
 /// How long a server that was asked for its era may be at rest without an answer before it is greeted in the older way too:
 /// an old one may not answer what it does not know. One that answers late is believed all the same.
@@ -56,19 +49,9 @@ const MODERN_REFUSALS: [i64; 3] = [-32_022, -32_021, -32_020];
 /// Where a result of the new era says who its server is.
 const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
 
-/// How a server is spoken to first.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Opening {
-    pub(crate) era: ProtocolEra,
-    /// The version to propose in a handshake, if not the newest.
-    pub(crate) version: Option<&'static str>,
-    /// Lives in a row that ended over a handshake in the newest version.
-    pub(crate) ends: u32,
-}
-
-/// Why there is no agreement.
+/// Why a handshake came to nothing.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Refusal {
+pub(crate) struct HandshakeError {
     pub(crate) text: String,
     /// The version to propose in its next life, if the server hinted at one, or refused the newest.
     pub(crate) version: Option<&'static str>,
@@ -78,20 +61,20 @@ pub(crate) struct Refusal {
 
 /// A request of ours on its way; forgotten when dropped.
 #[derive(Debug)]
-struct Asking {
+struct HandshakeRequest {
     serial: u64,
     mailbox: Arc<Mailbox>,
     in_flight: Arc<InFlight>,
 }
 
-impl Drop for Asking {
+impl Drop for HandshakeRequest {
     fn drop(&mut self) {
-        self.in_flight.leave(self.serial);
+        self.in_flight.end(self.serial);
     }
 }
 
-/// What happens next.
-enum Heard {
+/// What a handshake waits for.
+enum HandshakeEvent {
     Discovered(Reply),
     Initialized(Reply),
     /// Something that is not for us: a request of the server, or a stand-in.
@@ -101,37 +84,34 @@ enum Heard {
 }
 
 /// Agrees with a server. Returns who it says it is; its version tells the era. Whoever calls bounds the time.
-pub(crate) async fn agree<R, W>(
-    wire: &mut Wire<R, W>,
+pub(crate) async fn negotiate(
+    channel: &mut RpcChannel,
     opening: &Opening,
-    pulse: &Pulse,
-) -> Result<ServerPeerInfo, Refusal>
-where
-    R: AsyncRead + Send + Unpin + 'static,
-    W: AsyncWrite + Send + Unpin + 'static,
-{
-    let mut talk = Talk {
-        wire,
-        pulse,
+    connection: &dyn Connection,
+) -> Result<ServerPeerInfo, HandshakeError> {
+    let mut handshake = Handshake {
+        channel,
+        connection,
         opening,
-        next_id: FIRST_ID,
+        next_id: HANDSHAKE_ID_FIRST,
         initialize: None,
         tried: Vec::new(),
         refusal: None,
         kept: Vec::new(),
     };
-    let agreed = talk.run().await;
-    let kept = talk.kept;
-    wire.keep(kept);
+    let agreed = handshake.run().await;
+    let kept = handshake.kept;
+    channel.put_back(kept);
     agreed
 }
 
-struct Talk<'a, R, W> {
-    wire: &'a mut Wire<R, W>,
-    pulse: &'a Pulse,
+/// A handshake under way: one question or two, and what came in between.
+struct Handshake<'a> {
+    channel: &'a mut RpcChannel,
+    connection: &'a dyn Connection,
     opening: &'a Opening,
     next_id: i64,
-    initialize: Option<Asking>,
+    initialize: Option<HandshakeRequest>,
     /// The versions that were proposed.
     tried: Vec<&'static str>,
     /// A refusal of the handshake, while the answer to the other question may still come, and since when.
@@ -140,12 +120,8 @@ struct Talk<'a, R, W> {
     kept: Vec<ServerJsonRpcMessage>,
 }
 
-impl<R, W> Talk<'_, R, W>
-where
-    R: AsyncRead + Send + Unpin + 'static,
-    W: AsyncWrite + Send + Unpin + 'static,
-{
-    async fn run(&mut self) -> Result<ServerPeerInfo, Refusal> {
+impl Handshake<'_> {
+    async fn run(&mut self) -> Result<ServerPeerInfo, HandshakeError> {
         let mut discover = match self.opening.era {
             ProtocolEra::Auto | ProtocolEra::Modern => Some(self.discover().await?),
             ProtocolEra::Legacy => None,
@@ -155,7 +131,7 @@ where
         }
         loop {
             match self.hear(discover.as_ref()).await {
-                Heard::Discovered(reply) => {
+                HandshakeEvent::Discovered(reply) => {
                     discover = None;
                     match (discovered(reply), self.opening.era) {
                         (Discovery::Modern(info), _) => return Ok(*info),
@@ -172,12 +148,12 @@ where
                         (Discovery::Legacy(why) | Discovery::Refused(why), _) => return Err(refused(why, None)),
                     }
                 }
-                Heard::Initialized(Reply::Result(result)) => {
+                HandshakeEvent::Initialized(Reply::Result(result)) => {
                     let info = initialized(&result);
                     let note = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
                     return self.put(&note).await.map(|()| info);
                 }
-                Heard::Initialized(Reply::Error(error)) => {
+                HandshakeEvent::Initialized(Reply::Error(error)) => {
                     self.initialize = None;
                     if discover.is_some() {
                         self.refusal = Some((error, Instant::now()));
@@ -185,55 +161,57 @@ where
                         self.propose_another(&error).await?;
                     }
                 }
-                Heard::Initialized(Reply::Unreadable(why)) => {
+                HandshakeEvent::Initialized(Reply::Unreadable(why)) => {
                     return Err(refused(format!("its answer to the handshake cannot be read: {why}"), None));
                 }
-                Heard::Initialized(Reply::Broken(broken) | Reply::NotSent(broken)) => return Err(self.broken(&broken)),
-                Heard::Other(message) => match *message {
+                HandshakeEvent::Initialized(Reply::Broken(broken) | Reply::NotSent(broken)) => {
+                    return Err(self.broken(&broken));
+                }
+                HandshakeEvent::Other(message) => match *message {
                     JsonRpcMessage::Request(request) if matches!(request.request, ServerRequest::PingRequest(_)) => {
                         let pong = JsonRpcMessage::response(EmptyResult {}.into(), request.id);
-                        if self.wire.send(pong).await.is_err() {
+                        if self.channel.send(pong).await.is_err() {
                             return Err(self.gone("it takes no more input"));
                         }
                     }
                     JsonRpcMessage::Request(request) => self.kept.push(JsonRpcMessage::Request(request)),
                     JsonRpcMessage::Response(_) | JsonRpcMessage::Notification(_) | JsonRpcMessage::Error(_) => {}
                 },
-                Heard::Rest => match self.refusal.take() {
+                HandshakeEvent::Rest => match self.refusal.take() {
                     None => self.initialize(self.opening.version.unwrap_or(LEGACY[0])).await?,
                     Some((error, _)) => {
                         discover = None;
                         self.propose_another(&error).await?;
                     }
                 },
-                Heard::Closed => return Err(self.gone("it closed its output")),
+                HandshakeEvent::Closed => return Err(self.gone("it closed its output")),
             }
         }
     }
 
-    async fn hear(&mut self, discover: Option<&Asking>) -> Heard {
+    async fn hear(&mut self, discover: Option<&HandshakeRequest>) -> HandshakeEvent {
         // It is asked in both ways only where nobody knows better, and once.
         let may_greet = self.opening.era == ProtocolEra::Auto && self.tried.is_empty();
         let refused_at = self.refusal.as_ref().map(|(_, at)| *at);
         tokio::select! {
             biased;
-            reply = replied(discover) => Heard::Discovered(reply),
-            reply = replied(self.initialize.as_ref()) => Heard::Initialized(reply),
-            message = self.wire.receive() => message.map_or(Heard::Closed, |message| Heard::Other(Box::new(message))),
-            () = self.pulse.at_rest(REST, PROBE_MAX), if may_greet => Heard::Rest,
-            () = later(refused_at, REST) => Heard::Rest,
+            reply = replied(discover) => HandshakeEvent::Discovered(reply),
+            reply = replied(self.initialize.as_ref()) => HandshakeEvent::Initialized(reply),
+            message = self.channel.receive() => message.map_or(HandshakeEvent::Closed, |message| HandshakeEvent::Other(Box::new(message))),
+            () = self.connection.at_rest(REST, PROBE_MAX), if may_greet => HandshakeEvent::Rest,
+            () = later(refused_at, REST) => HandshakeEvent::Rest,
         }
     }
 
-    async fn discover(&mut self) -> Result<Asking, Refusal> {
-        let me = introduce();
+    async fn discover(&mut self) -> Result<HandshakeRequest, HandshakeError> {
+        let me = client_config();
         let meta =
             RequestMetaObject::with_client_context(ProtocolVersion::V_2026_07_28, me.client_info, me.capabilities);
         self.ask("server/discover", json!({ "_meta": meta })).await
     }
 
-    async fn initialize(&mut self, version: &'static str) -> Result<(), Refusal> {
-        let me = introduce();
+    async fn initialize(&mut self, version: &'static str) -> Result<(), HandshakeError> {
+        let me = client_config();
         let params = json!({"protocolVersion": version, "capabilities": me.capabilities, "clientInfo": me.client_info});
         self.tried.push(version);
         self.initialize = Some(self.ask("initialize", params).await?);
@@ -241,7 +219,7 @@ where
     }
 
     /// After the handshake was refused: once more with another version.
-    async fn propose_another(&mut self, error: &RpcError) -> Result<(), Refusal> {
+    async fn propose_another(&mut self, error: &RpcError) -> Result<(), HandshakeError> {
         match other_version(error, &self.tried).filter(|_| self.tried.len() < PROPOSALS_MAX) {
             Some(version) => {
                 tracing::debug!(version, error.message, "the handshake was refused; trying another version");
@@ -254,10 +232,10 @@ where
         }
     }
 
-    async fn ask(&mut self, method: &str, params: Value) -> Result<Asking, Refusal> {
-        let in_flight = self.wire.in_flight().clone();
-        let (serial, mailbox) = in_flight.enter(None).map_err(|broken| self.broken(&broken))?;
-        let asking = Asking { serial, mailbox, in_flight };
+    async fn ask(&mut self, method: &str, params: Value) -> Result<HandshakeRequest, HandshakeError> {
+        let in_flight = self.channel.in_flight().clone();
+        let (serial, mailbox) = in_flight.begin(None).map_err(|broken| self.broken(&broken))?;
+        let asking = HandshakeRequest { serial, mailbox, in_flight };
         let id = self.next_id;
         self.next_id += 1;
         asking.in_flight.sent(serial, id, None);
@@ -265,27 +243,27 @@ where
         Ok(asking)
     }
 
-    async fn put(&mut self, message: &Value) -> Result<(), Refusal> {
-        let written = self.wire.put(message).await;
+    async fn put(&mut self, message: &Value) -> Result<(), HandshakeError> {
+        let written = self.channel.send_raw(message).await;
         written.map_err(|_| self.gone("it takes no input"))
     }
 
-    fn gone(&self, why: &str) -> Refusal {
+    fn gone(&self, why: &str) -> HandshakeError {
         // One that ends over the newest version may take the oldest in its next life.
         let version = self.opening.version.is_none().then_some(LEGACY[LEGACY.len() - 1]);
-        Refusal { text: format!("{why} before it was ready"), version, is_gone: true }
+        HandshakeError { text: format!("{why} before it was ready"), version, is_gone: true }
     }
 
-    fn broken(&self, broken: &Broken) -> Refusal {
+    fn broken(&self, broken: &ConnectionError) -> HandshakeError {
         match broken {
-            Broken::Died(why) => self.gone(headline(why)),
-            Broken::Garbage(why) => refused(why.clone(), None),
+            ConnectionError::Died(why) => self.gone(headline(why)),
+            ConnectionError::Garbage(why) => refused(why.clone(), None),
         }
     }
 }
 
-fn refused(text: String, version: Option<&'static str>) -> Refusal {
-    Refusal { text, version, is_gone: false }
+fn refused(text: String, version: Option<&'static str>) -> HandshakeError {
+    HandshakeError { text, version, is_gone: false }
 }
 
 /// Returns so long after a point in time; never, if there is none.
@@ -296,7 +274,7 @@ async fn later(since: Option<Instant>, wait: Duration) {
     }
 }
 
-async fn replied(asking: Option<&Asking>) -> Reply {
+async fn replied(asking: Option<&HandshakeRequest>) -> Reply {
     match asking {
         Some(asking) => asking.mailbox.replied().await,
         None => std::future::pending().await,
@@ -311,14 +289,14 @@ enum Discovery {
     Legacy(String),
     /// It speaks the new era, and refuses all the same.
     Refused(String),
-    Gone(Broken),
+    Gone(ConnectionError),
 }
 
 /// Whatever is not an answer of the new era means the old one.
 fn discovered(reply: Reply) -> Discovery {
     match reply {
         Reply::Result(result) => {
-            let supported = Fields::read(&result).and_then(|fields| fields.get("supportedVersions")?.read().ok());
+            let supported = JsonObject::read(&result).and_then(|fields| fields.get("supportedVersions")?.read().ok());
             let supported: Vec<String> = supported.unwrap_or_default();
             if supported.iter().any(|version| version == MODERN) {
                 return Discovery::Modern(Box::new(info(&result, ProtocolVersion::V_2026_07_28)));
@@ -341,7 +319,7 @@ fn discovered(reply: Reply) -> Discovery {
 
 /// Who a server says it is at the end of a handshake. Whatever it says, it has agreed.
 fn initialized(result: &Json) -> ServerPeerInfo {
-    let version = Fields::read(result).and_then(|fields| fields.text("protocolVersion")).unwrap_or_default();
+    let version = JsonObject::read(result).and_then(|fields| fields.text("protocolVersion")).unwrap_or_default();
     let version = match version.as_str() {
         "" => ProtocolVersion::V_2025_11_25,
         version => serde_json::from_value(Value::from(version)).unwrap_or(ProtocolVersion::V_2025_11_25),
@@ -353,8 +331,8 @@ fn initialized(result: &Json) -> ServerPeerInfo {
 
 /// Reads what a server says of itself, as far as it can be read: nothing of it is needed to call its tools.
 fn info(result: &Json, version: ProtocolVersion) -> ServerPeerInfo {
-    let fields = Fields::read(result).unwrap_or_default();
-    let inner = |fields: &Fields, name: &str| fields.get(name).and_then(Fields::read);
+    let fields = JsonObject::read(result).unwrap_or_default();
+    let inner = |fields: &JsonObject, name: &str| fields.get(name).and_then(JsonObject::read);
     let capabilities = fields.get("capabilities").and_then(|json| json.read::<ServerCapabilities>().ok());
     let capabilities = capabilities.unwrap_or_else(|| {
         let tools = inner(&fields, "capabilities").and_then(|fields| inner(&fields, "tools"));
@@ -368,7 +346,7 @@ fn info(result: &Json, version: ProtocolVersion) -> ServerPeerInfo {
     info
 }
 
-fn implementation(fields: &Fields) -> Option<Implementation> {
+fn implementation(fields: &JsonObject) -> Option<Implementation> {
     let name = fields.text("name").filter(|name| !name.trim().is_empty())?;
     let version = fields.text("version").or_else(|| fields.get("version").map(|json| json.as_str().to_owned()));
     let mut server = Implementation::new(name, version.unwrap_or_else(|| "0".to_owned()));
@@ -397,19 +375,21 @@ mod tests {
     use super::*;
     use crate::{
         config::{McpConfig, McpLimits},
-        lane::Lane,
+        exclusive_tools::ExclusiveTools,
+        transport::{memory::Pipe, stdio::over_pipe},
     };
 
     /// Talks to a server that answers each of our lines as `answer` says; `None` ends it.
     async fn check(
         opening: &Opening,
         mut answer: impl FnMut(&str, i64, &str) -> Option<String>,
-    ) -> (Result<ServerPeerInfo, Refusal>, String) {
+    ) -> (Result<ServerPeerInfo, HandshakeError>, String) {
         let (ours, theirs) = duplex(1 << 16);
         let (input, output) = tokio::io::split(ours);
         let in_flight =
-            Arc::new(InFlight::new(McpLimits::default(), Arc::new(Lane::of(&McpConfig::new("a", "x", &[])))));
-        let mut wire = Wire::new(input, output, 1 << 20, in_flight);
+            Arc::new(InFlight::new(McpLimits::default(), Arc::new(ExclusiveTools::of(&McpConfig::new("a", "x", &[])))));
+        let (source, sink) = over_pipe(input, output, 1 << 20);
+        let mut channel = RpcChannel::new(source, sink, in_flight);
         let mut methods = Vec::new();
         let server = async {
             let (input, mut output) = tokio::io::split::<DuplexStream>(theirs);
@@ -425,10 +405,9 @@ mod tests {
                 }
             }
         };
-        let pulse = Pulse::new();
         let agreed = async {
-            let agreed = agree(&mut wire, opening, &pulse).await;
-            drop(wire);
+            let agreed = negotiate(&mut channel, opening, &Pipe).await;
+            drop(channel);
             agreed
         };
         let (agreed, ()) = tokio::join!(agreed, server);

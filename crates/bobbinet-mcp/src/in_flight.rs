@@ -16,44 +16,48 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    blame::Deed,
     config::McpLimits,
-    handshake::FIRST_ID,
-    lane::{Lane, Owner as CallOwner},
-    mailbox::{Asked, Broken, Mailbox, Progress, Reply},
+    crash_history::CallFingerprint,
+    exclusive_tools::{CallOwner, ExclusiveTools},
+    mailbox::{ConnectionError, ElicitationRequest, Mailbox, Progress, Reply},
     message,
 };
 
+/// The ids of the handshake's requests, which are not the library's. Numbers, since some servers take no others; apart from the library's, which count from 0;
+/// within 31 bits, since some servers keep them so.
+pub(crate) const HANDSHAKE_ID_FIRST: i64 = 2_000_000_000;
+
 /// Our request on its way to the transport: travels with it, and never on the wire.
 #[derive(Clone, Debug)]
-pub(crate) struct Outgoing {
+pub(crate) struct OutgoingRequest {
     pub(crate) serial: u64,
     /// Its parameters, without `_meta`: a JSON object.
     pub(crate) params: Json,
 }
 
-/// A call of a tool: where it stands in the lane, whose it is, and what it does.
+/// A request that is the call of a tool: by which permit it runs, whose it is, and what it does.
 #[derive(Clone, Debug)]
-pub(crate) struct Seat {
+pub(crate) struct ToolCall {
     pub(crate) ticket: u64,
     pub(crate) owner: CallOwner,
-    pub(crate) deed: Deed,
+    pub(crate) fingerprint: CallFingerprint,
 }
 
-/// See the module. Shared by the transport, the handler of the server's requests, and the calls.
+/// See the module. Shared by the channel, the handler of the server's requests, and the calls.
 #[derive(Debug)]
 pub(crate) struct InFlight {
     limits: McpLimits,
-    lane: Arc<Lane>,
-    inner: Mutex<Inner>,
+    exclusive_tools: Arc<ExclusiveTools>,
+    state: Mutex<InFlightState>,
     tools_changed: Notify,
     ended: CancellationToken,
 }
 
+/// What is in flight at one moment.
 #[derive(Debug, Default)]
-struct Inner {
+struct InFlightState {
     serial: u64,
-    calls: BTreeMap<u64, Entry>,
+    requests: BTreeMap<u64, InFlightRequest>,
     /// The newest id that a request of ours went out under. They only grow.
     newest: Option<i64>,
     /// Requests of the protocol library's own: startup and probe.
@@ -66,7 +70,7 @@ struct Inner {
     answers: Vec<(RequestId, Json)>,
     junk_lines: u64,
     junk_bytes: u64,
-    broken: Option<Broken>,
+    broken: Option<ConnectionError>,
     /// Whether it broke under a call that was known for that.
     was_foreseen: bool,
 }
@@ -75,15 +79,16 @@ struct Inner {
 #[derive(Debug)]
 struct AbandonedCall {
     id: i64,
-    seat: Seat,
+    tool_call: ToolCall,
     until: Instant,
 }
 
+/// A request of ours that somebody waits for.
 #[derive(Debug)]
-struct Entry {
+struct InFlightRequest {
     mailbox: Arc<Mailbox>,
-    /// Where it sits, if it is a call of a tool.
-    seat: Option<Seat>,
+    /// What is known of it as the call of a tool, if it is one.
+    tool_call: Option<ToolCall>,
     id: Option<i64>,
     token: Option<i64>,
     /// A question that may have been this call's was declined, because nobody could tell.
@@ -92,7 +97,7 @@ struct Entry {
 
 /// Whose a reply is.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Owner {
+pub(crate) enum ReplyOwner {
     /// A call of ours, which has it now. The library is told only that it is over.
     Call(i64),
     /// The library's own request.
@@ -104,97 +109,104 @@ pub(crate) enum Owner {
 }
 
 impl InFlight {
-    pub(crate) fn new(limits: McpLimits, lane: Arc<Lane>) -> Self {
-        Self { limits, lane, inner: Mutex::default(), tools_changed: Notify::new(), ended: CancellationToken::new() }
+    pub(crate) fn new(limits: McpLimits, exclusive_tools: Arc<ExclusiveTools>) -> Self {
+        Self {
+            limits,
+            exclusive_tools,
+            state: Mutex::default(),
+            tools_changed: Notify::new(),
+            ended: CancellationToken::new(),
+        }
     }
 
-    fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().expect("nobody panics while looking through what is in flight")
+    fn state(&self) -> MutexGuard<'_, InFlightState> {
+        self.state.lock().expect("nobody panics while looking through what is in flight")
     }
 
-    /// A new request. It must be taken out with [`InFlight::leave`].
-    pub(crate) fn enter(&self, seat: Option<Seat>) -> Result<(u64, Arc<Mailbox>), Broken> {
-        let mut inner = self.inner();
-        if let Some(broken) = &inner.broken {
+    /// A new request. It must be taken out with [`InFlight::end`].
+    pub(crate) fn begin(&self, tool_call: Option<ToolCall>) -> Result<(u64, Arc<Mailbox>), ConnectionError> {
+        let mut state = self.state();
+        if let Some(broken) = &state.broken {
             return Err(broken.clone());
         }
-        inner.serial += 1;
-        let serial = inner.serial;
+        state.serial += 1;
+        let serial = state.serial;
         let mailbox = Arc::new(Mailbox::default());
-        let entry = Entry { mailbox: mailbox.clone(), seat, id: None, token: None, was_passed_over: false };
-        inner.calls.insert(serial, entry);
+        let request =
+            InFlightRequest { mailbox: mailbox.clone(), tool_call, id: None, token: None, was_passed_over: false };
+        state.requests.insert(serial, request);
         Ok((serial, mailbox))
     }
 
     /// The request goes out under this id and progress token.
     pub(crate) fn sent(&self, serial: u64, id: i64, token: Option<i64>) {
-        let mut inner = self.inner();
+        let mut state = self.state();
         // The ids of the handshake are far above all others.
-        inner.newest = inner.newest.max(Some(id).filter(|id| *id < FIRST_ID));
-        if let Some(entry) = inner.calls.get_mut(&serial) {
-            entry.id = Some(id);
-            entry.token = token;
+        state.newest = state.newest.max(Some(id).filter(|id| *id < HANDSHAKE_ID_FIRST));
+        if let Some(request) = state.requests.get_mut(&serial) {
+            request.id = Some(id);
+            request.token = token;
         }
     }
 
     /// A request of the library's own goes out.
     pub(crate) fn sent_by_library(&self, id: RequestId) {
-        self.inner().library.push(id);
+        self.state().library.push(id);
     }
 
     /// The request is over for us. Returns its id if the server has it and has not replied: then it should be told.
-    pub(crate) fn leave(&self, serial: u64) -> Option<i64> {
-        let mut inner = self.inner();
-        let entry = inner.calls.remove(&serial)?;
-        let id = entry.id.filter(|_| inner.broken.is_none())?;
-        if let Some(seat) = entry.seat {
+    pub(crate) fn end(&self, serial: u64) -> Option<i64> {
+        let mut state = self.state();
+        let request = state.requests.remove(&serial)?;
+        let id = request.id.filter(|_| state.broken.is_none())?;
+        if let Some(tool_call) = request.tool_call {
             let now = Instant::now();
             let until = now + Duration::from_millis(self.limits.ghost_ms);
-            self.lane.give_up(seat.ticket, until);
-            inner.abandoned.retain(|abandoned| abandoned.until > now);
-            inner.abandoned.push(AbandonedCall { id, seat, until });
+            self.exclusive_tools.abandon(tool_call.ticket, until);
+            state.abandoned.retain(|abandoned| abandoned.until > now);
+            state.abandoned.push(AbandonedCall { id, tool_call, until });
         }
         Some(id)
     }
 
     /// The id of a request that the server has, and has not replied to.
     pub(crate) fn id_of(&self, serial: u64) -> Option<i64> {
-        self.inner().calls.get(&serial)?.id
+        self.state().requests.get(&serial)?.id
     }
 
     /// Whether a question that may have been this call's was declined.
     pub(crate) fn was_passed_over(&self, serial: u64) -> bool {
-        self.inner().calls.get(&serial).is_some_and(|entry| entry.was_passed_over)
+        self.state().requests.get(&serial).is_some_and(|request| request.was_passed_over)
     }
 
     /// A reply has come. `None` as id: the server could not read it in our request.
-    pub(crate) fn reply(&self, id: Option<&RequestId>, reply: Reply) -> Owner {
-        let mut inner = self.inner();
+    pub(crate) fn reply(&self, id: Option<&RequestId>, reply: Reply) -> ReplyOwner {
+        let mut state = self.state();
         if let Some(id) = id
-            && take(&mut inner.library, id)
+            && take(&mut state.library, id)
         {
-            return Owner::Library;
+            return ReplyOwner::Library;
         }
         let number = match id {
             Some(id) => number(id),
-            None => inner.only_one(),
+            None => state.only_one(),
         };
-        let Some(number) = number else { return Owner::Nobody };
+        let Some(number) = number else { return ReplyOwner::Nobody };
         if id.is_some_and(|id| matches!(id, RequestId::String(_)))
-            && take(&mut inner.library, &RequestId::Number(number))
+            && take(&mut state.library, &RequestId::Number(number))
         {
-            return Owner::Library;
+            return ReplyOwner::Library;
         }
-        if let Some(place) = inner.abandoned.iter().position(|abandoned| abandoned.id == number) {
-            self.lane.forget(inner.abandoned.remove(place).seat.ticket);
+        if let Some(index) = state.abandoned.iter().position(|abandoned| abandoned.id == number) {
+            self.exclusive_tools.end_abandoned(state.abandoned.remove(index).tool_call.ticket);
         }
-        let was_sent = inner.newest.is_some_and(|newest| (0..=newest).contains(&number));
-        let Some(entry) = inner.calls.values_mut().find(|entry| entry.id == Some(number)) else {
-            return if was_sent { Owner::Late } else { Owner::Nobody };
+        let was_sent = state.newest.is_some_and(|newest| (0..=newest).contains(&number));
+        let Some(request) = state.requests.values_mut().find(|request| request.id == Some(number)) else {
+            return if was_sent { ReplyOwner::Late } else { ReplyOwner::Nobody };
         };
         // Only the first reply counts.
-        entry.id = None;
-        entry.token = None;
+        request.id = None;
+        request.token = None;
         let is_too_deep =
             matches!(&reply, Reply::Result(result) if message::is_deeper_than(result.as_str(), self.limits.depth_max));
         let reply = if is_too_deep {
@@ -202,12 +214,12 @@ impl InFlight {
         } else {
             reply
         };
-        entry.mailbox.reply(reply);
-        Owner::Call(number)
+        request.mailbox.reply(reply);
+        ReplyOwner::Call(number)
     }
 
     /// A line was too long to be read: the reply to this request, or else, if one call is in flight, to that.
-    pub(crate) fn too_long(&self, id: Option<&RequestId>) -> Owner {
+    pub(crate) fn too_long(&self, id: Option<&RequestId>) -> ReplyOwner {
         let text = format!("it wrote a line longer than {} bytes", self.limits.line_bytes_max);
         self.reply(id, Reply::Unreadable(text))
     }
@@ -216,30 +228,30 @@ impl InFlight {
     pub(crate) fn progress(&self, params: Option<&Json>) {
         let Some(params) = params.and_then(read_progress) else { return };
         let token = number(&params.progress_token);
-        let inner = self.inner();
-        let entry = inner.calls.values().find(|entry| entry.token.is_some() && entry.token == token);
-        if let Some(entry) = entry {
-            let Told { progress: value, total, message, .. } = params;
-            entry.mailbox.progress(Progress { value, total, message });
+        let state = self.state();
+        let request = state.requests.values().find(|request| request.token.is_some() && request.token == token);
+        if let Some(request) = request {
+            let ProgressParams { progress: value, total, message, .. } = params;
+            request.mailbox.progress(Progress { value, total, message });
         }
     }
 
     /// Hands a question to the call that asks it. `false` if nobody knows which that is: then it is to be declined.
     pub(crate) fn question(&self, params: Json, answer: oneshot::Sender<Json>) -> bool {
-        let mut inner = self.inner();
-        let at_server = inner.calls.values().filter(|entry| entry.id.is_some());
-        let tickets = at_server.filter_map(|entry| Some(entry.seat.as_ref()?.ticket)).collect::<Vec<_>>();
-        match self.lane.whose(&tickets) {
+        let mut state = self.state();
+        let at_server = state.requests.values().filter(|request| request.id.is_some());
+        let tickets = at_server.filter_map(|request| Some(request.tool_call.as_ref()?.ticket)).collect::<Vec<_>>();
+        match self.exclusive_tools.attribute(&tickets) {
             Ok(open) => {
-                let entry = inner.calls.values().find(|entry| entry.ticket() == Some(open.ticket));
-                if let Some(entry) = entry {
-                    entry.mailbox.question(Asked { params, answer, open });
+                let request = state.requests.values().find(|request| request.ticket() == Some(open.ticket));
+                if let Some(request) = request {
+                    request.mailbox.question(ElicitationRequest { params, answer, open });
                 }
-                entry.is_some()
+                request.is_some()
             }
             Err(passed_over) => {
-                for entry in inner.calls.values_mut() {
-                    entry.was_passed_over |= entry.ticket().is_some_and(|ticket| passed_over.contains(&ticket));
+                for request in state.requests.values_mut() {
+                    request.was_passed_over |= request.ticket().is_some_and(|ticket| passed_over.contains(&ticket));
                 }
                 false
             }
@@ -248,50 +260,52 @@ impl InFlight {
 
     /// A request of the server: `false` if it has this one already, or too many.
     pub(crate) fn serve(&self, id: &RequestId) -> bool {
-        let mut inner = self.inner();
-        let is_fresh = inner.serving.len() < self.limits.server_requests_max && !inner.serving.contains(id);
+        let mut state = self.state();
+        let is_fresh = state.serving.len() < self.limits.server_requests_max && !state.serving.contains(id);
         if is_fresh {
-            inner.serving.push(id.clone());
+            state.serving.push(id.clone());
         }
         is_fresh
     }
 
     /// A request of the server has its answer, or needs none any more.
     pub(crate) fn served(&self, id: &RequestId) {
-        let mut inner = self.inner();
-        take(&mut inner.serving, id);
-        inner.answers.retain(|(known, _)| known != id);
+        let mut state = self.state();
+        take(&mut state.serving, id);
+        state.answers.retain(|(known, _)| known != id);
     }
 
     /// Keeps the answer to a request of the server, so that it can be written as it came.
     pub(crate) fn answer(&self, id: &RequestId, answer: Json) {
-        let mut inner = self.inner();
-        if inner.serving.contains(id) {
-            inner.answers.push((id.clone(), answer));
+        let mut state = self.state();
+        if state.serving.contains(id) {
+            state.answers.push((id.clone(), answer));
         }
     }
 
     /// The answer to a request of the server, if one was kept.
     pub(crate) fn answer_to(&self, id: &RequestId) -> Option<Json> {
-        self.inner().answers.iter().find(|(known, _)| known == id).map(|(_, answer)| answer.clone())
+        self.state().answers.iter().find(|(known, _)| known == id).map(|(_, answer)| answer.clone())
     }
 
     /// A line that could be read, and was somebody's.
     pub(crate) fn good(&self) {
-        let mut inner = self.inner();
-        inner.junk_lines = 0;
-        inner.junk_bytes = 0;
+        let mut state = self.state();
+        state.junk_lines = 0;
+        state.junk_bytes = 0;
     }
 
     /// A line that could not. Returns why it was one too many, if it was.
-    pub(crate) fn junk(&self, bytes: usize) -> Option<Broken> {
-        let mut inner = self.inner();
-        inner.junk_lines += 1;
-        inner.junk_bytes += bytes as u64;
-        let is_flood = inner.junk_lines > self.limits.junk_lines_max || inner.junk_bytes > self.limits.junk_bytes_max;
+    pub(crate) fn junk(&self, bytes: usize) -> Option<ConnectionError> {
+        let mut state = self.state();
+        state.junk_lines += 1;
+        state.junk_bytes += bytes as u64;
+        let is_flood = state.junk_lines > self.limits.junk_lines_max || state.junk_bytes > self.limits.junk_bytes_max;
         is_flood.then(|| {
-            let (lines, bytes) = (inner.junk_lines, inner.junk_bytes);
-            Broken::Garbage(format!("it wrote {lines} lines ({bytes} bytes) that are no message of ours to read"))
+            let (lines, bytes) = (state.junk_lines, state.junk_bytes);
+            ConnectionError::Garbage(format!(
+                "it wrote {lines} lines ({bytes} bytes) that are no message of ours to read"
+            ))
         })
     }
 
@@ -306,20 +320,21 @@ impl InFlight {
     }
 
     /// The connection is over: everybody is told. Only the first reason counts.
-    pub(crate) fn close(&self, broken: Broken) {
-        let mut inner = self.inner();
-        if inner.broken.is_some() {
+    pub(crate) fn close(&self, broken: ConnectionError) {
+        let mut state = self.state();
+        if state.broken.is_some() {
             return;
         }
-        inner.broken = Some(broken.clone());
-        let at_server = inner.calls.values().filter(|entry| entry.id.is_some());
-        let deeds = at_server.filter_map(|entry| Some(entry.seat.as_ref()?.deed)).collect::<Vec<_>>();
-        inner.was_foreseen = self.lane.blame.died(Instant::now(), &deeds);
-        for abandoned in std::mem::take(&mut inner.abandoned) {
-            self.lane.forget(abandoned.seat.ticket);
+        state.broken = Some(broken.clone());
+        let at_server = state.requests.values().filter(|request| request.id.is_some());
+        let fingerprints =
+            at_server.filter_map(|request| Some(request.tool_call.as_ref()?.fingerprint)).collect::<Vec<_>>();
+        state.was_foreseen = self.exclusive_tools.crashes.died(Instant::now(), &fingerprints);
+        for abandoned in std::mem::take(&mut state.abandoned) {
+            self.exclusive_tools.end_abandoned(abandoned.tool_call.ticket);
         }
-        for entry in inner.calls.values() {
-            entry.mailbox.reply(match entry.id {
+        for request in state.requests.values() {
+            request.mailbox.reply(match request.id {
                 Some(_) => Reply::Broken(broken.clone()),
                 None => Reply::NotSent(broken.clone()),
             });
@@ -328,13 +343,13 @@ impl InFlight {
     }
 
     /// Why the connection is over, if it is.
-    pub(crate) fn broken(&self) -> Option<Broken> {
-        self.inner().broken.clone()
+    pub(crate) fn broken(&self) -> Option<ConnectionError> {
+        self.state().broken.clone()
     }
 
     /// Whether it was over because of a call that was known for that.
     pub(crate) fn was_foreseen(&self) -> bool {
-        self.inner().was_foreseen
+        self.state().was_foreseen
     }
 
     /// Returns when the connection is over.
@@ -343,35 +358,35 @@ impl InFlight {
     }
 }
 
-impl Entry {
+impl InFlightRequest {
     fn ticket(&self) -> Option<u64> {
-        self.seat.as_ref().map(|seat| seat.ticket)
+        self.tool_call.as_ref().map(|tool_call| tool_call.ticket)
     }
 }
 
-impl Inner {
+impl InFlightState {
     /// The id of the one request of ours that is in flight, if it is exactly one, and nobody else's was given up lately.
     fn only_one(&self) -> Option<i64> {
         let now = Instant::now();
-        let mut at_server = self.calls.values().filter(|entry| entry.id.is_some());
+        let mut at_server = self.requests.values().filter(|request| request.id.is_some());
         let only = at_server.next().filter(|_| at_server.next().is_none() && self.library.is_empty())?;
-        let owner = only.seat.as_ref().map(|seat| &seat.owner);
-        let is_haunted =
-            self.abandoned.iter().any(|abandoned| abandoned.until > now && Some(&abandoned.seat.owner) != owner);
-        only.id.filter(|_| !is_haunted)
+        let owner = only.tool_call.as_ref().map(|tool_call| &tool_call.owner);
+        let is_ambiguous =
+            self.abandoned.iter().any(|abandoned| abandoned.until > now && Some(&abandoned.tool_call.owner) != owner);
+        only.id.filter(|_| !is_ambiguous)
     }
 }
 
 /// Takes an id out of a list, if it is there.
 fn take(ids: &mut Vec<RequestId>, id: &RequestId) -> bool {
-    let place = ids.iter().position(|known| known == id);
-    place.map(|place| ids.swap_remove(place)).is_some()
+    let index = ids.iter().position(|known| known == id);
+    index.map(|index| ids.swap_remove(index)).is_some()
 }
 
 /// The parameters of `notifications/progress`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Told<N = f64, T = String> {
+struct ProgressParams<N = f64, T = String> {
     progress_token: RequestId,
     progress: N,
     #[serde(default = "Option::default")]
@@ -381,12 +396,12 @@ struct Told<N = f64, T = String> {
 }
 
 /// Progress in whatever form it comes: some servers write numbers as text, and more. It is a sign of life all the same.
-fn read_progress(params: &Json) -> Option<Told> {
-    if let Ok(told) = params.read::<Told>() {
+fn read_progress(params: &Json) -> Option<ProgressParams> {
+    if let Ok(told) = params.read::<ProgressParams>() {
         return Some(told);
     }
-    let odd = params.read::<Told<Json, Json>>().ok()?;
-    Some(Told {
+    let odd = params.read::<ProgressParams<Json, Json>>().ok()?;
+    Some(ProgressParams {
         progress_token: odd.progress_token,
         progress: read_number(&odd.progress).unwrap_or_default(),
         total: odd.total.as_ref().and_then(read_number),
@@ -413,16 +428,16 @@ mod tests {
     use super::*;
     use crate::{
         config::McpConfig,
-        lane::{Guest, Manner, Place},
+        exclusive_tools::{CallPermit, CallProfile, ConcurrencyClass},
         mailbox::{Mail, RpcError},
     };
 
-    fn tap_with(limits: McpLimits) -> InFlight {
-        InFlight::new(limits, Arc::new(Lane::of(&McpConfig::new("a", "x", &[]))))
+    fn in_flight_with(limits: McpLimits) -> InFlight {
+        InFlight::new(limits, Arc::new(ExclusiveTools::of(&McpConfig::new("a", "x", &[]))))
     }
 
     fn in_flight() -> InFlight {
-        tap_with(McpLimits::default())
+        in_flight_with(McpLimits::default())
     }
 
     fn asks(in_flight: &InFlight) -> bool {
@@ -432,18 +447,23 @@ mod tests {
     struct Called {
         serial: u64,
         mailbox: Arc<Mailbox>,
-        _place: Place,
+        _permit: CallPermit,
     }
 
     /// A call of a tool of its own that the server has.
     fn call(in_flight: &InFlight, owner: &str, id: i64) -> Called {
         let tool = format!("tool-{id}");
-        let guest = Guest { owner: CallOwner::named(owner), tool: tool.clone(), manner: Manner::Unknown };
-        let place = in_flight.lane.try_enter(&guest).unwrap();
-        let seat = Seat { ticket: place.ticket, owner: guest.owner, deed: Deed::of(&tool, &Json::of(&())) };
-        let (serial, mailbox) = in_flight.enter(Some(seat)).unwrap();
+        let profile =
+            CallProfile { owner: CallOwner::named(owner), tool: tool.clone(), class: ConcurrencyClass::Unknown };
+        let permit = in_flight.exclusive_tools.try_acquire(&profile).unwrap();
+        let tool_call = ToolCall {
+            ticket: permit.ticket,
+            owner: profile.owner,
+            fingerprint: CallFingerprint::of(&tool, &Json::of(&())),
+        };
+        let (serial, mailbox) = in_flight.begin(Some(tool_call)).unwrap();
         in_flight.sent(serial, id, Some(id));
-        Called { serial, mailbox, _place: place }
+        Called { serial, mailbox, _permit: permit }
     }
 
     #[tokio::test]
@@ -468,30 +488,30 @@ mod tests {
     async fn a_call_that_was_given_up_is_no_suspect_to_its_owner_and_to_others_for_a_while() {
         let in_flight = in_flight();
         let given_up = call(&in_flight, "ann", 1);
-        assert_eq!(in_flight.leave(given_up.serial), Some(1));
+        assert_eq!(in_flight.end(given_up.serial), Some(1));
         drop(given_up);
         let own = call(&in_flight, "ann", 2);
         assert!(asks(&in_flight));
         let reply = Reply::Error(RpcError { code: -32_700, message: "what?".to_owned(), data: None });
-        assert_eq!(in_flight.reply(None, reply.clone()), Owner::Call(2), "nor is a reply without an id its");
+        assert_eq!(in_flight.reply(None, reply.clone()), ReplyOwner::Call(2), "nor is a reply without an id its");
         drop(own);
         let others = call(&in_flight, "bob", 3);
         assert!(!asks(&in_flight));
         assert!(in_flight.was_passed_over(others.serial));
-        assert_eq!(in_flight.reply(None, reply.clone()), Owner::Nobody);
+        assert_eq!(in_flight.reply(None, reply.clone()), ReplyOwner::Nobody);
         tokio::time::advance(Duration::from_secs(61)).await;
         assert!(asks(&in_flight));
-        assert_eq!(in_flight.reply(None, reply), Owner::Call(3));
+        assert_eq!(in_flight.reply(None, reply), ReplyOwner::Call(3));
     }
 
     #[tokio::test]
-    async fn a_late_reply_ends_the_haunting_and_is_no_junk() {
+    async fn a_late_reply_ends_what_was_abandoned_and_is_no_junk() {
         let in_flight = in_flight();
         let given_up = call(&in_flight, "ann", 1);
-        in_flight.leave(given_up.serial);
+        in_flight.end(given_up.serial);
         drop(given_up);
         let _others = call(&in_flight, "bob", 2);
-        assert_eq!(in_flight.reply(Some(&RequestId::Number(1)), Reply::Result(Json::of(&1))), Owner::Late);
+        assert_eq!(in_flight.reply(Some(&RequestId::Number(1)), Reply::Result(Json::of(&1))), ReplyOwner::Late);
         assert!(asks(&in_flight));
     }
 
@@ -500,13 +520,13 @@ mod tests {
         let in_flight = in_flight();
         for id in 0..1_000 {
             let given_up = call(&in_flight, "ann", id);
-            in_flight.leave(given_up.serial);
+            in_flight.end(given_up.serial);
             drop(given_up);
             tokio::time::advance(Duration::from_secs(1)).await;
         }
-        assert!(in_flight.inner().abandoned.len() <= 61, "{}", in_flight.inner().abandoned.len());
+        assert!(in_flight.state().abandoned.len() <= 61, "{}", in_flight.state().abandoned.len());
         tokio::time::advance(Duration::from_secs(61)).await;
-        assert!(in_flight.lane.is_empty());
+        assert!(in_flight.exclusive_tools.is_empty());
     }
 
     #[tokio::test]
@@ -532,30 +552,30 @@ mod tests {
         in_flight.sent_by_library(RequestId::Number(0));
         let only = call(&in_flight, "ann", 1);
         let reply = |id: RequestId| in_flight.reply(Some(&id), Reply::Result(Json::of(&1)));
-        assert_eq!(reply(RequestId::Number(0)), Owner::Library);
-        assert_eq!(reply(RequestId::Number(0)), Owner::Late);
-        assert_eq!(reply(RequestId::Number(7)), Owner::Nobody);
-        assert_eq!(reply(RequestId::String("1".into())), Owner::Call(1));
-        assert_eq!(reply(RequestId::Number(1)), Owner::Late);
+        assert_eq!(reply(RequestId::Number(0)), ReplyOwner::Library);
+        assert_eq!(reply(RequestId::Number(0)), ReplyOwner::Late);
+        assert_eq!(reply(RequestId::Number(7)), ReplyOwner::Nobody);
+        assert_eq!(reply(RequestId::String("1".into())), ReplyOwner::Call(1));
+        assert_eq!(reply(RequestId::Number(1)), ReplyOwner::Late);
         assert!(matches!(only.mailbox.replied().await, Reply::Result(_)));
-        assert_eq!(in_flight.leave(only.serial), None);
+        assert_eq!(in_flight.end(only.serial), None);
     }
 
     #[tokio::test]
     async fn what_the_server_never_saw_is_told_from_what_it_may_have_done() {
         let in_flight = in_flight();
         let sent = call(&in_flight, "ann", 1);
-        let (_, unsent) = in_flight.enter(None).unwrap();
-        in_flight.close(Broken::Died("gone".to_owned()));
+        let (_, unsent) = in_flight.begin(None).unwrap();
+        in_flight.close(ConnectionError::Died("gone".to_owned()));
         assert!(matches!(sent.mailbox.replied().await, Reply::Broken(_)));
         assert!(matches!(unsent.replied().await, Reply::NotSent(_)));
-        assert!(in_flight.enter(None).is_err());
+        assert!(in_flight.begin(None).is_err());
     }
 
     #[tokio::test]
     async fn a_flood_of_junk_is_one_line_too_many() {
         let limits = McpLimits { junk_lines_max: 3, junk_bytes_max: 100, ..McpLimits::default() };
-        let in_flight = tap_with(limits);
+        let in_flight = in_flight_with(limits);
         assert!([1, 1, 1].iter().all(|bytes| in_flight.junk(*bytes).is_none()));
         assert!(in_flight.junk(1).is_some());
         in_flight.good();

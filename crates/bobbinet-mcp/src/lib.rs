@@ -1,54 +1,60 @@
 //! Any MCP server as an agent: its tools become skills, its calls survive its deaths, and nothing of it outlives us.
 //!
-//! [`McpAgent`] is the agent. It keeps one server process alive (`supervise`), talks to it over a pipe (`handshake`,
-//! `transport`, `in_flight`, `session`), turns messages into checked calls (`resolve`, `arguments`, `schema`) and results into artifacts
-//! (`result`). [`exec_mcp`] is the small program that stands between us and the server, so that its whole tree dies
-//! with us. Knows MCP, and nothing of A2A's wire.
+//! Begin with [`McpAgent`] (`agent`): what the engine sees. From there,
+//!
+//! - **what is called**: `resolve` makes a message a checked call, or the question that is missing for one (`skill_request`,
+//!   `arguments`, `schema`, `convert`, `answer`), from the tools that `catalog` and `server_profile` know;
+//! - **the call**: `call` takes it from its durable intent to its outcome, `call_listener` hears one request of it out,
+//!   `exclusive_tools` says who may call at the same time as whom, `result` makes artifacts of what came back;
+//! - **the sessions**: `pool` holds them by a key, `supervised_session` begins each again after its end, `session` is one
+//!   from its `handshake` on, with the capabilities that its server declared;
+//! - **the messages**: `rpc_channel` passes them between the protocol library and a transport, `in_flight` knows whose a
+//!   reply, a progress or a question is;
+//! - **the transport**: `transport` says what a session needs of one, `transport::stdio` is the one there is: a child
+//!   process behind a small program of ours ([`exec_mcp`]), so that its whole tree dies with us.
+//!
+//! No two modules use each other, by whatever way round. Must not know: A2A's wire, HTTP as we serve it, the store. Nothing
+//! above `transport::stdio` starts, watches or ends a process.
 
 mod agent;
 mod answer;
 mod arguments;
-mod beside;
-mod blame;
 mod block;
 mod breaker;
 mod call;
+mod call_listener;
 mod catalog;
 mod checking;
 mod config;
 mod convert;
-mod exec;
-mod fields;
-mod handler;
+mod crash_history;
+mod elicitation;
+mod elicitation_handler;
+mod exclusive_tools;
 mod handshake;
 mod in_flight;
-mod isolation;
-mod lane;
-mod lines;
-mod listen;
+mod json_object;
 mod listing;
+mod listing_pace;
 mod mailbox;
 mod message;
-mod pace;
-mod process;
-mod procfs;
-mod pulse;
-mod question;
-mod remembered;
+mod opening;
+mod pool;
+mod remembered_tools;
 mod resolve;
 mod result;
+mod rpc_channel;
 mod salvage;
 mod schema;
+mod server_profile;
 mod session;
 mod skill_request;
-mod supervise;
-mod sweep;
+mod supervised_session;
 mod transport;
 
 pub use agent::McpAgent;
-pub use config::{Isolation, Launcher, McpConfig, McpLimits, ProtocolEra, SkillNotes};
-pub use exec::exec_mcp;
-pub use sweep::adopt_orphans;
+pub use config::{Isolation, McpConfig, McpLimits, ProtocolEra, SkillNotes};
+pub use transport::stdio::{Launcher, adopt_orphans, exec_mcp};
 
 /// What a log filter should say of the protocol library, which logs whole messages at `info`.
 pub const LOG_DIRECTIVE: &str = "rmcp=warn";

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     config::McpLimits,
-    fields::Fields,
-    mailbox::{Broken, Reply, RpcError},
-    session::Link,
+    json_object::JsonObject,
+    mailbox::{ConnectionError, Reply, RpcError},
+    session::Client,
 };
 
 /// JSON-RPC's code for a method that is not there.
@@ -29,15 +29,15 @@ pub(crate) struct RawTool {
     #[serde(default)]
     pub(crate) output_schema: Option<Json>,
     #[serde(default)]
-    pub(crate) annotations: Option<Hints>,
+    pub(crate) annotations: Option<ToolHints>,
     #[serde(default)]
-    pub(crate) execution: Option<Execution>,
+    pub(crate) execution: Option<ToolExecution>,
 }
 
-/// What the server says of a tool's nature. Hints: they count only where the operator says so.
+/// What the server says of a tool's nature. They count only where the operator says so.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(crate) struct Hints {
+pub(crate) struct ToolHints {
     pub(crate) title: Option<String>,
     pub(crate) read_only_hint: Option<bool>,
     pub(crate) idempotent_hint: Option<bool>,
@@ -46,7 +46,7 @@ pub(crate) struct Hints {
 /// How a tool can be called (2025-11-25).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(crate) struct Execution {
+pub(crate) struct ToolExecution {
     pub(crate) task_support: Option<String>,
 }
 
@@ -64,9 +64,9 @@ impl RawTool {
     /// Reads a tool as far as it can be read. `None` without a name; the names of fields that are not as they must be, and
     /// are passed over, go into `odd`.
     fn read(json: &Json, odd: &mut Vec<String>) -> Option<Self> {
-        let fields = Fields::read(json)?;
+        let fields = JsonObject::read(json)?;
         let name = fields.text("name")?;
-        let mut field = |fields: &Fields, key: &str, is_good: &dyn Fn(&Json) -> bool| {
+        let mut field = |fields: &JsonObject, key: &str, is_good: &dyn Fn(&Json) -> bool| {
             let value = fields.get(key).filter(|value| value.as_str() != "null")?;
             if is_good(value) {
                 return Some(value.clone());
@@ -84,28 +84,28 @@ impl RawTool {
         let description = text(field(&fields, "description", &is_text));
         let input_schema = field(&fields, "inputSchema", &is_schema);
         let output_schema = field(&fields, "outputSchema", &is_schema);
-        let hints = field(&fields, "annotations", &Json::is_object).as_ref().and_then(Fields::read);
-        let annotations = hints.map(|hints| Hints {
+        let hints = field(&fields, "annotations", &Json::is_object).as_ref().and_then(JsonObject::read);
+        let annotations = hints.map(|hints| ToolHints {
             title: text(field(&hints, "title", &is_text)),
             read_only_hint: flag(field(&hints, "readOnlyHint", &is_flag)),
             idempotent_hint: flag(field(&hints, "idempotentHint", &is_flag)),
         });
-        let execution = field(&fields, "execution", &Json::is_object).as_ref().and_then(Fields::read);
-        let execution = execution.map(|it| Execution { task_support: text(field(&it, "taskSupport", &is_text)) });
+        let execution = field(&fields, "execution", &Json::is_object).as_ref().and_then(JsonObject::read);
+        let execution = execution.map(|it| ToolExecution { task_support: text(field(&it, "taskSupport", &is_text)) });
         Some(Self { name, title, description, input_schema, output_schema, annotations, execution })
     }
 }
 
 /// Reads all pages. `Err`: the connection is over.
-pub(crate) async fn read(link: &Arc<Link>, limits: &McpLimits) -> Result<Listing, Broken> {
-    let mut reading = Reading::default();
+pub(crate) async fn read(client: &Arc<Client>, limits: &McpLimits) -> Result<Listing, ConnectionError> {
+    let mut reading = ListingReader::default();
     let mut cursor = None;
     for _ in 0..limits.list_pages_max {
         let params = match &cursor {
-            Some(cursor) => [("cursor".to_owned(), Json::clone(cursor))].into_iter().collect::<Fields>().to_json(),
-            None => Fields::default().to_json(),
+            Some(cursor) => [("cursor".to_owned(), Json::clone(cursor))].into_iter().collect::<JsonObject>().to_json(),
+            None => JsonObject::default().to_json(),
         };
-        let reply = tokio::time::timeout(limits.start_patience(), link.request("tools/list", params)).await;
+        let reply = tokio::time::timeout(limits.start_patience(), client.request("tools/list", params)).await;
         let page = match reply {
             Err(_) => {
                 return Ok(reading.cut_off(format!("it did not list its tools within {:?}", limits.start_patience())));
@@ -129,7 +129,7 @@ pub(crate) async fn read(link: &Arc<Link>, limits: &McpLimits) -> Result<Listing
 
 /// A listing that is being read.
 #[derive(Debug, Default)]
-struct Reading {
+struct ListingReader {
     tools: Vec<RawTool>,
     names: BTreeSet<String>,
     cursors: BTreeSet<String>,
@@ -140,7 +140,7 @@ struct Reading {
     notes: Vec<String>,
 }
 
-impl Reading {
+impl ListingReader {
     /// Takes in a page. Returns where the next one is, if there is one that is to be read.
     fn page(&mut self, page: &Json, limits: &McpLimits) -> Option<Json> {
         self.bytes += page.as_str().len();
@@ -148,7 +148,7 @@ impl Reading {
             self.notes.push(format!("its tool list is longer than {} bytes", limits.list_bytes_max));
             return None;
         }
-        let Some(fields) = Fields::read(page) else {
+        let Some(fields) = JsonObject::read(page) else {
             self.notes.push("its tool list is no object".to_owned());
             return None;
         };
@@ -236,7 +236,7 @@ mod tests {
     use super::*;
 
     fn check(pages: &[&str], names: &str, notes: &str) {
-        let mut reading = Reading::default();
+        let mut reading = ListingReader::default();
         let mut pages = pages.iter();
         for page in pages.by_ref() {
             if reading.page(&Json::parse(page).unwrap(), &McpLimits::default()).is_none() {

@@ -11,7 +11,7 @@ use std::{
 use bobbinet_core::Json;
 use tokio::sync::{Notify, oneshot};
 
-use crate::{fields::Fields, lane, salvage};
+use crate::{exclusive_tools::OpenQuestion, json_object::JsonObject, salvage};
 
 /// Questions of one call that wait to be asked. A server that needs more at once is not talking to people.
 const QUESTIONS_MAX: usize = 8;
@@ -26,13 +26,13 @@ pub(crate) struct Progress {
 
 /// A question of the server in the middle of a call. Dropping it answers `cancel`.
 #[derive(Debug)]
-pub(crate) struct Asked {
+pub(crate) struct ElicitationRequest {
     /// The parameters of `elicitation/create`.
     pub(crate) params: Json,
     /// Where the answer goes: `{"action": …, "content"?: …}`.
     pub(crate) answer: oneshot::Sender<Json>,
     /// While this lives, the call waits for the answer.
-    pub(crate) open: lane::Question,
+    pub(crate) open: OpenQuestion,
 }
 
 /// A JSON-RPC error of the server.
@@ -48,7 +48,7 @@ impl RpcError {
     /// Reads an error in whatever form it comes: it is the server's no all the same.
     pub(crate) fn read(json: &Json) -> Self {
         let words = |json: &Json| json.read::<String>().unwrap_or_else(|_| json.as_str().to_owned());
-        let Some(fields) = Fields::read(json) else { return Self { code: 0, message: words(json), data: None } };
+        let Some(fields) = JsonObject::read(json) else { return Self { code: 0, message: words(json), data: None } };
         let mut message = fields.get("message").map(words).unwrap_or_default();
         let code = match fields.get("code").map(words) {
             None => 0,
@@ -63,14 +63,14 @@ impl RpcError {
 
 /// Why there will be no reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Broken {
+pub(crate) enum ConnectionError {
     /// The server, or its end of the pipe, is gone.
     Died(String),
     /// The server wrote what cannot be read.
     Garbage(String),
 }
 
-impl fmt::Display for Broken {
+impl fmt::Display for ConnectionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Died(text) | Self::Garbage(text) => f.write_str(text),
@@ -86,8 +86,8 @@ pub(crate) enum Reply {
     /// The server has answered, with what nobody can read: for this reason.
     Unreadable(String),
     /// The connection broke before the request was handed to it: the server has never seen it.
-    NotSent(Broken),
-    Broken(Broken),
+    NotSent(ConnectionError),
+    Broken(ConnectionError),
 }
 
 /// One thing that the server said.
@@ -96,58 +96,59 @@ pub(crate) enum Mail {
     Progress(Progress),
     /// Progress that says nothing new: a sign of life all the same.
     Alive,
-    Question(Asked),
+    Question(ElicitationRequest),
     Reply(Reply),
 }
 
-/// See the module.
+/// What waits to be taken by one call. Any number may put something in; one takes it out.
 #[derive(Debug, Default)]
 pub(crate) struct Mailbox {
-    inner: Mutex<Inner>,
+    state: Mutex<MailboxState>,
     bell: Notify,
 }
 
+/// What is in a mailbox.
 #[derive(Debug, Default)]
-struct Inner {
+struct MailboxState {
     is_alive: bool,
     progress: Option<Progress>,
     last: Option<(f64, Option<String>)>,
-    questions: VecDeque<Asked>,
+    questions: VecDeque<ElicitationRequest>,
     reply: Option<Reply>,
 }
 
 impl Mailbox {
-    fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().expect("nobody panics while putting or taking mail")
+    fn state(&self) -> MutexGuard<'_, MailboxState> {
+        self.state.lock().expect("nobody panics while putting or taking mail")
     }
 
     /// Progress, unless it goes back or comes after the reply.
     pub(crate) fn progress(&self, progress: Progress) {
         {
-            let mut inner = self.inner();
-            if inner.reply.is_some() {
+            let mut state = self.state();
+            if state.reply.is_some() {
                 return;
             }
-            inner.is_alive = true;
-            let is_new = inner.last.as_ref().is_none_or(|(value, message)| {
+            state.is_alive = true;
+            let is_new = state.last.as_ref().is_none_or(|(value, message)| {
                 progress.value > *value || (progress.value == *value && progress.message != *message)
             });
             if is_new {
-                inner.last = Some((progress.value, progress.message.clone()));
-                inner.progress = Some(progress);
+                state.last = Some((progress.value, progress.message.clone()));
+                state.progress = Some(progress);
             }
         }
         self.bell.notify_one();
     }
 
     /// A question; it is dropped, and so cancelled, if too many wait or the call has its reply.
-    pub(crate) fn question(&self, asked: Asked) {
+    pub(crate) fn question(&self, asked: ElicitationRequest) {
         {
-            let mut inner = self.inner();
-            if inner.reply.is_some() || inner.questions.len() >= QUESTIONS_MAX {
+            let mut state = self.state();
+            if state.reply.is_some() || state.questions.len() >= QUESTIONS_MAX {
                 return;
             }
-            inner.questions.push_back(asked);
+            state.questions.push_back(asked);
         }
         self.bell.notify_one();
     }
@@ -155,26 +156,26 @@ impl Mailbox {
     /// The reply. Only the first one counts.
     pub(crate) fn reply(&self, reply: Reply) {
         {
-            let mut inner = self.inner();
-            inner.questions.clear();
-            inner.reply.get_or_insert(reply);
+            let mut state = self.state();
+            state.questions.clear();
+            state.reply.get_or_insert(reply);
         }
         self.bell.notify_one();
     }
 
     fn take(&self, with_questions: bool) -> Option<Mail> {
-        let mut inner = self.inner();
-        if let Some(progress) = inner.progress.take() {
-            inner.is_alive = false;
+        let mut state = self.state();
+        if let Some(progress) = state.progress.take() {
+            state.is_alive = false;
             return Some(Mail::Progress(progress));
         }
-        if let Some(asked) = with_questions.then(|| inner.questions.pop_front()).flatten() {
+        if let Some(asked) = with_questions.then(|| state.questions.pop_front()).flatten() {
             return Some(Mail::Question(asked));
         }
-        if let Some(reply) = &inner.reply {
+        if let Some(reply) = &state.reply {
             return Some(Mail::Reply(reply.clone()));
         }
-        std::mem::take(&mut inner.is_alive).then_some(Mail::Alive)
+        std::mem::take(&mut state.is_alive).then_some(Mail::Alive)
     }
 
     /// The next mail: progress before questions, both before the reply, which stays. Nothing is lost by a drop.
@@ -216,7 +217,7 @@ mod tests {
     use super::*;
     use crate::{
         config::McpConfig,
-        lane::{Guest, Lane, Manner, Owner},
+        exclusive_tools::{CallOwner, CallProfile, ConcurrencyClass, ExclusiveTools},
     };
 
     fn progress(value: f64) -> Progress {
@@ -240,15 +241,16 @@ mod tests {
 
     #[tokio::test]
     async fn questions_beyond_the_bound_are_cancelled() {
-        let lane = Arc::new(Lane::of(&McpConfig::new("a", "x", &[])));
-        let guest = Guest { owner: Owner::named("ann"), tool: "t".to_owned(), manner: Manner::Unknown };
-        let place = lane.try_enter(&guest).unwrap();
+        let exclusive_tools = Arc::new(ExclusiveTools::of(&McpConfig::new("a", "x", &[])));
+        let profile =
+            CallProfile { owner: CallOwner::named("ann"), tool: "t".to_owned(), class: ConcurrencyClass::Unknown };
+        let permit = exclusive_tools.try_acquire(&profile).unwrap();
         let mailbox = Mailbox::default();
         let mut answers = Vec::new();
         for _ in 0..=QUESTIONS_MAX {
             let (answer, answered) = oneshot::channel();
-            let open = lane.whose(&[place.ticket]).unwrap();
-            mailbox.question(Asked { params: Json::of(&()), answer, open });
+            let open = exclusive_tools.attribute(&[permit.ticket]).unwrap();
+            mailbox.question(ElicitationRequest { params: Json::of(&()), answer, open });
             answers.push(answered);
         }
         let mut last = answers.pop().unwrap();

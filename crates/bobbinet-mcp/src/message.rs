@@ -16,7 +16,7 @@ use crate::{
 
 /// A message of the server.
 #[derive(Debug)]
-pub(crate) enum Message<'a> {
+pub(crate) enum RpcMessage<'a> {
     Request {
         id: RequestId,
         method: String,
@@ -58,7 +58,7 @@ fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
 
 /// Reads a line, and hands over what it says: one message, or several in an array as the revision of 2025-03-26 allows,
 /// each by itself. What cannot be read but carries an id is a reply that says so. `None` stands for what is neither.
-pub(crate) fn read<T>(line: &[u8], hand_over: impl FnOnce(Vec<Option<Message<'_>>>) -> T) -> T {
+pub(crate) fn read<T>(line: &[u8], hand_over: impl FnOnce(Vec<Option<RpcMessage<'_>>>) -> T) -> T {
     // What does not begin as a message is not looked into: it may be a great deal.
     let begin = line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line).trim_ascii_start().first();
     if !matches!(begin, Some(b'{' | b'[')) {
@@ -75,7 +75,7 @@ pub(crate) fn read<T>(line: &[u8], hand_over: impl FnOnce(Vec<Option<Message<'_>
     hand_over(messages)
 }
 
-fn read_all(text: &str) -> Result<Vec<Option<Message<'_>>>, serde_json::Error> {
+fn read_all(text: &str) -> Result<Vec<Option<RpcMessage<'_>>>, serde_json::Error> {
     if text.starts_with('{') {
         return serde_json::from_str::<Envelope<'_>>(text).map(|envelope| vec![read_one(envelope, text)]);
     }
@@ -83,7 +83,7 @@ fn read_all(text: &str) -> Result<Vec<Option<Message<'_>>>, serde_json::Error> {
     Ok(several.into_iter().flat_map(|raw| read_of_several(raw.get())).collect())
 }
 
-fn read_of_several(text: &str) -> Vec<Option<Message<'_>>> {
+fn read_of_several(text: &str) -> Vec<Option<RpcMessage<'_>>> {
     match text.starts_with('{').then(|| serde_json::from_str::<Envelope<'_>>(text)) {
         Some(Ok(envelope)) => vec![read_one(envelope, text)],
         Some(Err(error)) => unreadable(text, &error),
@@ -92,16 +92,16 @@ fn read_of_several(text: &str) -> Vec<Option<Message<'_>>> {
 }
 
 /// What there is to say of a text that is no message: whose reply it was, if it can be seen.
-fn unreadable<'a>(text: &str, why: &serde_json::Error) -> Vec<Option<Message<'a>>> {
+fn unreadable<'a>(text: &str, why: &serde_json::Error) -> Vec<Option<RpcMessage<'a>>> {
     let reply = |id| {
         let why = format!("its reply is no JSON-RPC message: {why}");
-        Message::Reply { id: Some(id), reply: Reply::Unreadable(why), text: "" }
+        RpcMessage::Reply { id: Some(id), reply: Reply::Unreadable(why), text: "" }
     };
     let found = Scan::ids_of(text.as_bytes());
     if found.is_empty() { vec![None] } else { found.into_iter().map(|id| Some(reply(id))).collect() }
 }
 
-fn read_one<'a>(envelope: Envelope<'a>, text: &'a str) -> Option<Message<'a>> {
+fn read_one<'a>(envelope: Envelope<'a>, text: &'a str) -> Option<RpcMessage<'a>> {
     let json = |raw: &RawValue| Json::from(raw.to_owned());
     let params = envelope.params.map(json);
     // Without the protocol's mark and without an id it may be any object: some servers log such.
@@ -111,8 +111,8 @@ fn read_one<'a>(envelope: Envelope<'a>, text: &'a str) -> Option<Message<'a>> {
         None => None,
     };
     match (envelope.method, id) {
-        (Some(method), Some(id)) => Some(Message::Request { id, method, params }),
-        (Some(method), None) => Some(Message::Notification { method, params }),
+        (Some(method), Some(id)) => Some(RpcMessage::Request { id, method, params }),
+        (Some(method), None) => Some(RpcMessage::Notification { method, params }),
         (None, _) if !is_marked => None,
         (None, id) => {
             let reply = match (envelope.result, envelope.error) {
@@ -123,7 +123,7 @@ fn read_one<'a>(envelope: Envelope<'a>, text: &'a str) -> Option<Message<'a>> {
                 }
                 (None, None) => return None,
             };
-            Some(Message::Reply { id, reply, text })
+            Some(RpcMessage::Reply { id, reply, text })
         }
     }
 }
@@ -178,17 +178,17 @@ mod tests {
         assert_eq!(said, expected, "{}", line.escape_ascii());
     }
 
-    fn say(message: &Option<Message<'_>>) -> String {
+    fn say(message: &Option<RpcMessage<'_>>) -> String {
         let Some(message) = message else { return "junk".to_owned() };
         match message {
-            Message::Request { id, method, params } => format!("request {id} {method} {params:?}"),
-            Message::Notification { method, params } => format!("notification {method} {params:?}"),
-            Message::Reply { id, reply: Reply::Result(result), .. } => format!("result {id:?} {result:?}"),
-            Message::Reply { id, reply: Reply::Error(error), .. } => {
+            RpcMessage::Request { id, method, params } => format!("request {id} {method} {params:?}"),
+            RpcMessage::Notification { method, params } => format!("notification {method} {params:?}"),
+            RpcMessage::Reply { id, reply: Reply::Result(result), .. } => format!("result {id:?} {result:?}"),
+            RpcMessage::Reply { id, reply: Reply::Error(error), .. } => {
                 format!("error {id:?} {} {}", error.code, error.message)
             }
-            Message::Reply { id, reply: Reply::Unreadable(_), .. } => format!("unreadable {id:?}"),
-            Message::Reply { reply, .. } => format!("{reply:?}"),
+            RpcMessage::Reply { id, reply: Reply::Unreadable(_), .. } => format!("unreadable {id:?}"),
+            RpcMessage::Reply { reply, .. } => format!("{reply:?}"),
         }
     }
 

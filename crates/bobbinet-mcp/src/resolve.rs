@@ -12,9 +12,9 @@ use crate::{
     catalog::{Catalog, Tool},
     config::McpConfig,
     convert,
-    fields::Fields,
+    json_object::JsonObject,
     message,
-    schema::Violation,
+    schema::{self, Violation},
     skill_request::{self, SkillRequest, With},
 };
 
@@ -58,7 +58,7 @@ struct Resolver<'a> {
 
 /// How faults are met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Manner {
+enum OnFault {
     /// A program: told what is wrong.
     Reject,
     /// Somebody who speaks: asked for what is missing, told what is wrong.
@@ -74,38 +74,38 @@ impl Resolver<'_> {
 
     fn begin(&self, request: &Request<'_>) -> Plan {
         let skill_request = self.skill_request(request);
-        let manner = if skill_request.asks { Manner::AskMissing } else { Manner::Reject };
-        self.fulfil(skill_request, manner, &request.question_id)
+        let on_fault = if skill_request.asks { OnFault::AskMissing } else { OnFault::Reject };
+        self.fulfil(skill_request, on_fault, &request.question_id)
     }
 
-    fn fulfil(&self, skill_request: SkillRequest, manner: Manner, id: &MessageId) -> Plan {
+    fn fulfil(&self, skill_request: SkillRequest, on_fault: OnFault, id: &MessageId) -> Plan {
         let Some(name) = skill_request.skill else {
             return match &skill_request.with {
-                With::Data(data) => self.ask_skill(Fields::read(data).as_ref(), None, id),
+                With::Data(data) => self.ask_skill(JsonObject::read(data).as_ref(), None, id),
                 With::Text(text) => self.ask_skill(None, text.split_whitespace().next(), id),
             };
         };
         let Some(tool) = self.catalog.get(&name) else {
-            return match manner {
-                Manner::AskAll => self.ask_skill(None, Some(&name), id),
-                Manner::Reject | Manner::AskMissing => Plan::Reject(self.unknown(&name)),
+            return match on_fault {
+                OnFault::AskAll => self.ask_skill(None, Some(&name), id),
+                OnFault::Reject | OnFault::AskMissing => Plan::Reject(self.unknown(&name)),
             };
         };
         match skill_request.with {
-            With::Data(data) => self.check(tool, &data, manner, id),
+            With::Data(data) => self.check(tool, &data, on_fault, id),
             With::Text(text) => match arguments::read(&text, &tool.input) {
-                Spoken::Arguments(fields) => self.check(tool, &fields.to_json(), manner, id),
-                Spoken::Unclear(why) => self.ask_arguments(tool, &Fields::default(), &[], Some((&text, &why)), id),
+                Spoken::Arguments(fields) => self.check(tool, &fields.to_json(), on_fault, id),
+                Spoken::Unclear(why) => self.ask_arguments(tool, &JsonObject::default(), &[], Some((&text, &why)), id),
             },
         }
     }
 
     /// The last step: the arguments against their schema.
-    fn check(&self, tool: &Tool, data: &Json, manner: Manner, id: &MessageId) -> Plan {
+    fn check(&self, tool: &Tool, data: &Json, on_fault: OnFault, id: &MessageId) -> Plan {
         if skill_request::is_nothing(data) {
-            return self.check(tool, &Fields::default().to_json(), manner, id);
+            return self.check(tool, &JsonObject::default().to_json(), on_fault, id);
         }
-        let Some(fields) = Fields::read(data) else {
+        let Some(fields) = JsonObject::read(data) else {
             let text = "the arguments must be a JSON object".to_owned();
             return Plan::Reject(bad_arguments(tool, &[Violation { path: String::new(), text, is_missing: false }]));
         };
@@ -121,10 +121,10 @@ impl Resolver<'_> {
             None => (fields, found, Vec::new()),
         };
         let is_only_missing = violations.iter().all(|it| it.is_missing && !it.path[1..].contains('/'));
-        let asks = match manner {
-            Manner::Reject => false,
-            Manner::AskMissing => is_only_missing,
-            Manner::AskAll => true,
+        let asks = match on_fault {
+            OnFault::Reject => false,
+            OnFault::AskMissing => is_only_missing,
+            OnFault::AskAll => true,
         };
         if violations.is_empty() {
             let arguments = if converted.is_empty() { data.clone() } else { fields.to_json() };
@@ -139,8 +139,8 @@ impl Resolver<'_> {
     /// A follow-up on a question of ours, taken together with what the question remembers.
     fn go_on(&self, request: &Request<'_>, question: &Question) -> Plan {
         let id = &request.question_id;
-        let memory = question.message.data().and_then(Fields::read).unwrap_or_default();
-        let known = memory.get("arguments").and_then(Fields::read).unwrap_or_default();
+        let memory = question.message.data().and_then(JsonObject::read).unwrap_or_default();
+        let known = memory.get("arguments").and_then(JsonObject::read).unwrap_or_default();
         let asked = memory.text("skill");
         let mut skill_request = self.skill_request(request);
         let is_fresh = skill_request.is_named
@@ -150,13 +150,13 @@ impl Resolver<'_> {
             if continues && !known.is_empty() {
                 self.add_known(&mut skill_request, known);
             }
-            return self.fulfil(skill_request, Manner::AskAll, id);
+            return self.fulfil(skill_request, OnFault::AskAll, id);
         }
         let Some(tool) = asked.as_deref().and_then(|name| self.catalog.get(name)) else {
             return self.ask_skill(Some(&known), Some(request.message.text().trim()), id);
         };
         match self.add_answer(tool, known.clone(), request.message) {
-            Ok(fields) => self.check(tool, &fields.to_json(), Manner::AskAll, id),
+            Ok(fields) => self.check(tool, &fields.to_json(), OnFault::AskAll, id),
             Err(why) => {
                 let violations = tool.input.check_light(&known.to_json()).unwrap_or_default();
                 self.ask_arguments(tool, &known, &violations, Some((&request.message.text(), &why)), id)
@@ -165,10 +165,10 @@ impl Resolver<'_> {
     }
 
     /// Adds what was said before the skill was known.
-    fn add_known(&self, skill_request: &mut SkillRequest, mut known: Fields) {
+    fn add_known(&self, skill_request: &mut SkillRequest, mut known: JsonObject) {
         let Some(tool) = skill_request.skill.as_deref().and_then(|name| self.catalog.get(name)) else { return };
         let more = match &skill_request.with {
-            With::Data(data) => Fields::read(data),
+            With::Data(data) => JsonObject::read(data),
             With::Text(text) => match arguments::read(text, &tool.input) {
                 Spoken::Arguments(fields) => Some(fields),
                 Spoken::Unclear(_) => None,
@@ -181,16 +181,16 @@ impl Resolver<'_> {
     }
 
     /// What was asked for, from an answer: data, pairs, or, if only one thing is missing, that thing.
-    fn add_answer(&self, tool: &Tool, mut known: Fields, message: &Message) -> Result<Fields, Unclear> {
+    fn add_answer(&self, tool: &Tool, mut known: JsonObject, message: &Message) -> Result<JsonObject, Unclear> {
         let text = message.text();
         let data = match message.data() {
-            Some(data) => Some(Fields::read(data).ok_or(Unclear::Words)?),
+            Some(data) => Some(JsonObject::read(data).ok_or(Unclear::Words)?),
             None => arguments::object(&text),
         };
         if let Some(mut data) = data {
             // The arguments alone, or in the form that the skill would be named in.
             let inner = data.take("arguments").filter(|_| data.is_empty());
-            known.merge(inner.as_ref().and_then(Fields::read).unwrap_or(data));
+            known.merge(inner.as_ref().and_then(JsonObject::read).unwrap_or(data));
             return Ok(known);
         }
         let missing = tool.input.required().into_iter().filter(|name| known.get(name).is_none()).collect::<Vec<_>>();
@@ -220,7 +220,7 @@ impl Resolver<'_> {
         Fault { data: Some(Json::from(&data)), ..Fault::new("unknown-skill", text) }
     }
 
-    fn ask_skill(&self, known: Option<&Fields>, unknown: Option<&str>, id: &MessageId) -> Plan {
+    fn ask_skill(&self, known: Option<&JsonObject>, unknown: Option<&str>, id: &MessageId) -> Plan {
         let tools = self.catalog.tools().take(CANDIDATES_MAX).collect::<Vec<_>>();
         let names = tools.iter().map(|tool| tool.id.as_str()).collect::<Vec<_>>();
         if names.is_empty() {
@@ -241,7 +241,7 @@ impl Resolver<'_> {
             input: (bytes <= CANDIDATE_SCHEMAS_MAX).then_some(&tool.input.json),
         });
         let near = unknown.map(|name| self.catalog.near(name)).unwrap_or_default();
-        let mut data = Fields::default();
+        let mut data = JsonObject::default();
         data.set("type", Json::of("input"));
         data.set("candidates", Json::of(&candidates.collect::<Vec<_>>()));
         if let Some(known) = known.filter(|known| !known.is_empty()) {
@@ -266,7 +266,7 @@ impl Resolver<'_> {
     fn ask_arguments(
         &self,
         tool: &Tool,
-        known: &Fields,
+        known: &JsonObject,
         violations: &[Violation],
         unclear: Option<(&str, &Unclear)>,
         id: &MessageId,
@@ -303,7 +303,7 @@ impl Resolver<'_> {
                 wanted.iter().map(|name| self.describe(tool, name)).collect::<Vec<_>>().join(", ")
             ),
         });
-        let mut data = Fields::default();
+        let mut data = JsonObject::default();
         data.set("type", Json::of("input"));
         data.set("skill", Json::of(tool.id.as_str()));
         // A value that does not fit is not kept: the next answer is checked without it.
@@ -312,7 +312,7 @@ impl Resolver<'_> {
         data.set("arguments", kept.to_json());
         data.set("missing", Json::of(&wanted));
         if !violations.is_empty() {
-            data.set("errors", errors(violations));
+            data.set("errors", schema::errors(violations));
         }
         let schema = if wanted.is_empty() { tool.input.json.clone() } else { tool.input.only(&wanted) };
         ask(id, text, &data, schema)
@@ -333,7 +333,7 @@ fn call(tool: &Tool, arguments: Json, converted: Vec<String>) -> Plan {
     Plan::Call(Arc::new(Call { skill, arguments: Some(arguments), converted, effect: tool.effect }))
 }
 
-fn ask(id: &MessageId, text: String, data: &Fields, schema: Json) -> Plan {
+fn ask(id: &MessageId, text: String, data: &JsonObject, schema: Json) -> Plan {
     let message = Message::from_agent(id.clone(), vec![Part::text(text), Part::data(data.to_json())]);
     Plan::Ask(Arc::new(Question { kind: QuestionKind::Input, message: Arc::new(message), schema: Some(schema) }))
 }
@@ -352,18 +352,8 @@ fn first_line(text: &str) -> &str {
 pub(crate) fn bad_arguments(tool: &Tool, violations: &[Violation]) -> Fault {
     let told = violations.iter().map(|it| format!("{}: {}", if it.path.is_empty() { "/" } else { &it.path }, it.text));
     let text = format!("the arguments do not fit `{}`: {}", tool.id, told.collect::<Vec<_>>().join("; "));
-    let mut data = Fields::default();
+    let mut data = JsonObject::default();
     data.set("skill", Json::of(tool.id.as_str()));
-    data.set("errors", errors(violations));
+    data.set("errors", schema::errors(violations));
     Fault { data: Some(data.to_json()), ..Fault::new("bad-arguments", text) }
-}
-
-/// `[{"path": "/a", "message": …}]`.
-pub(crate) fn errors(violations: &[Violation]) -> Json {
-    #[derive(Serialize)]
-    struct Error<'a> {
-        path: &'a str,
-        message: &'a str,
-    }
-    Json::of(&violations.iter().map(|it| Error { path: &it.path, message: &it.text }).collect::<Vec<_>>())
 }

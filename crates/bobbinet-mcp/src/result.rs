@@ -7,7 +7,7 @@ use bobbinet_core::{
     json::strict::{self, StrictFault},
 };
 
-use crate::{block, checking, fields::Fields, mailbox::RpcError, resolve, schema::Violation};
+use crate::{block, checking, json_object::JsonObject, mailbox::RpcError, schema, schema::Violation};
 
 /// JSON-RPC's codes for a request that cannot be carried out as such.
 const INVALID_PARAMS: i64 = -32602;
@@ -29,7 +29,7 @@ pub(crate) struct CallResult {
     is_error: Option<bool>,
     meta: Option<Json>,
     result_type: Option<String>,
-    pub(crate) input_requests: Option<Fields>,
+    pub(crate) input_requests: Option<JsonObject>,
     pub(crate) request_state: Option<Json>,
     /// Bytes of all of it.
     pub(crate) bytes: usize,
@@ -39,7 +39,7 @@ impl CallResult {
     /// Reads a result. What is not as the protocol has it is content all the same; the error says why a question,
     /// which must be understood to be asked, is none.
     pub(crate) fn read(json: &Json) -> Result<Self, String> {
-        let Some(fields) = Fields::read(json) else {
+        let Some(fields) = JsonObject::read(json) else {
             return Ok(Self { content: content(json), bytes: json.as_str().len(), ..Self::default() });
         };
         let get = |name: &str| fields.get(name).filter(|value| value.as_str() != "null");
@@ -47,9 +47,9 @@ impl CallResult {
         let mut content = get("content").map(content).unwrap_or_default();
         content.extend(get("toolResult").filter(|_| get("content").is_none()).map(content_of_one));
         let input_requests = match get("inputRequests") {
-            Some(requests) => {
-                Some(Fields::read(requests).ok_or("it asks for something, but not in the form of requests by name")?)
-            }
+            Some(requests) => Some(
+                JsonObject::read(requests).ok_or("it asks for something, but not in the form of requests by name")?,
+            ),
             None => None,
         };
         let is_error = get("isError").and_then(flag);
@@ -86,22 +86,22 @@ impl CallResult {
         tool: Option<&SkillId>,
         violations: &[Violation],
         id: MessageId,
-        notes: Fields,
+        notes: JsonObject,
     ) -> Outcome {
         if let Some(word) = self.result_type.as_deref().filter(|word| *word != "complete") {
             let text = format!("the server answered with a result of the kind `{word}`, which was not offered to it");
             return Outcome::Unknown { fault: Fault::new("bad-reply", text), again: false };
         }
         let is_error = self.is_error == Some(true);
-        let mut metadata = Fields::default();
+        let mut metadata = JsonObject::default();
         if !violations.is_empty() {
             metadata.set("schemaValid", Json::of(&false));
-            metadata.set("schemaErrors", resolve::errors(violations));
+            metadata.set("schemaErrors", schema::errors(violations));
         }
-        if let Some(meta) = self.meta.as_ref().and_then(Fields::read) {
+        if let Some(meta) = self.meta.as_ref().and_then(JsonObject::read) {
             // What the protocol itself puts there says nothing of the result.
             let own = meta.iter().filter(|(name, _)| !name.starts_with("io.modelcontextprotocol/"));
-            let own = own.map(|(name, value)| (name.to_owned(), value.clone())).collect::<Fields>();
+            let own = own.map(|(name, value)| (name.to_owned(), value.clone())).collect::<JsonObject>();
             if !own.is_empty() {
                 metadata.set("_meta", own.to_json());
             }
@@ -146,7 +146,7 @@ impl CallResult {
             serde_json::from_str::<serde_json::Value>(text).is_ok_and(|copy| copy == value)
         };
         let copy = blocks.iter().position(is_copy);
-        let mut metadata = Fields::default();
+        let mut metadata = JsonObject::default();
         metadata.set("role", Json::of("structured"));
         if let Some(copy) = copy {
             blocks.remove(copy);
@@ -199,7 +199,7 @@ fn refused(parts: Vec<Part>, metadata: Option<Json>, id: MessageId) -> Outcome {
 
 /// What a JSON-RPC error comes to. It is an answer: the server has said no.
 pub(crate) fn failed(error: &RpcError, id: MessageId) -> Outcome {
-    let mut data = Fields::default();
+    let mut data = JsonObject::default();
     data.set("code", Json::of(&error.code));
     data.set("message", Json::of(&error.message));
     if let Some(details) = &error.data {
@@ -241,7 +241,7 @@ mod tests {
         let result = CallResult::read(&Json::parse(text).unwrap()).unwrap();
         let violations = result.structured().zip(tool.and_then(|tool| tool.output.as_ref()));
         let violations = violations.map(|(json, schema)| schema.check(&json.to_value())).unwrap_or_default();
-        result.outcome(tool.map(|tool| &tool.id), &violations, MessageId::parse("m").unwrap(), Fields::default())
+        result.outcome(tool.map(|tool| &tool.id), &violations, MessageId::parse("m").unwrap(), JsonObject::default())
     }
 
     fn say(part: &Part) -> String {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bobbinet_core::Json;
 use jsonschema::{PatternOptions, ValidationError, Validator, error::ValidationErrorKind};
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::message;
@@ -364,6 +365,16 @@ fn weigh(root: &Value, schema: &Value, known: &mut BTreeMap<String, u64>, path: 
         }
     }
     weight
+}
+
+/// Violations as callers are told of them: `[{"path": "/a", "message": …}]`.
+pub(crate) fn errors(violations: &[Violation]) -> Json {
+    #[derive(Serialize)]
+    struct Error<'a> {
+        path: &'a str,
+        message: &'a str,
+    }
+    Json::of(&violations.iter().map(|it| Error { path: &it.path, message: &it.text }).collect::<Vec<_>>())
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
-//! One life of a server: started, asked for its era, listed, spoken to, ended.
+//! A session: a connection over some transport, the handshake over it, what the server declared, and requests.
+//!
+//! Knows no process and no pipe ([`crate::transport`] does), and no method but those of the protocol's own housekeeping:
+//! `tools/list` and `tools/call` are callers of it, as are others to come.
 
 use std::{
     io,
     path::Path,
-    process::ExitStatus,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -17,7 +19,7 @@ use rmcp::{
     RoleClient,
     model::{
         CancelledNotification, CancelledNotificationParam, ClientNotification, ClientRequest, CustomRequest,
-        GetExtensions, GetMeta, RequestId, RequestMetaObject, ServerPeerInfo,
+        GetExtensions, GetMeta, RequestId, RequestMetaObject, ServerCapabilities, ServerPeerInfo,
     },
     service::{Peer, PeerRequestOptions, RequestHandle, RunningService},
 };
@@ -25,32 +27,45 @@ use tokio::{sync::mpsc, time::timeout};
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    config::{Launcher, McpConfig},
-    handler::Host,
-    handshake::{self, Opening, Refusal},
-    in_flight::{InFlight, Outgoing, Seat},
-    lane::Lane,
-    mailbox::{Broken, Mailbox, Reply},
-    process::{Server, Tail},
-    transport::Wire,
+    config::McpLimits,
+    elicitation_handler::ElicitationHandler,
+    exclusive_tools::ExclusiveTools,
+    handshake::{self, HandshakeError},
+    in_flight::{InFlight, OutgoingRequest, ToolCall},
+    mailbox::{ConnectionError, Mailbox, Reply},
+    opening::Opening,
+    rpc_channel::RpcChannel,
+    transport::{Connection, ConnectionParts, Transport},
 };
 
 /// Cancellations that wait to be written. More than there are calls at a time.
 const CANCELLATIONS_MAX: usize = 256;
 
-/// A connection that calls go through. Shared by all of them.
+/// How long the library has to write what it still has, even where the server is given no time at all.
+const FLUSH_WAIT: Duration = Duration::from_secs(1);
+
+/// The client of one session: what requests go through. Shared by all who make any.
 #[derive(Debug)]
-pub(crate) struct Link {
+pub(crate) struct Client {
     peer: Peer<RoleClient>,
     pub(crate) in_flight: Arc<InFlight>,
     cancellations: mpsc::Sender<i64>,
-    pub(crate) info: Option<Arc<ServerPeerInfo>>,
+    info: ServerPeerInfo,
+}
+
+/// What goes with a request beside its method and its parameters.
+#[derive(Debug, Default)]
+pub(crate) struct RequestOptions {
+    /// For its `_meta`. The progress token is the library's.
+    pub(crate) meta: RequestMetaObject,
+    /// The call of a tool that it is, if it is one: then a question of the server may be its.
+    pub(crate) call: Option<ToolCall>,
 }
 
 /// A request on its way. Dropped without a reply, the server is told that nobody waits any more.
 #[derive(Debug)]
-pub(crate) struct Exchange {
-    link: Arc<Link>,
+pub(crate) struct PendingRequest {
+    client: Arc<Client>,
     pub(crate) serial: u64,
     pub(crate) mailbox: Arc<Mailbox>,
     /// Whether the server was told already.
@@ -59,78 +74,88 @@ pub(crate) struct Exchange {
     _handle: RequestHandle<RoleClient>,
 }
 
-impl Exchange {
+impl PendingRequest {
     /// Tells the server that nobody wants the result any more. The reply may still come.
     pub(crate) fn cancel(&self) {
-        self.tell(self.link.in_flight.id_of(self.serial));
+        self.tell(self.client.in_flight.id_of(self.serial));
     }
 
     fn tell(&self, id: Option<i64>) {
         let Some(id) = id.filter(|_| !self.is_canceled.swap(true, Ordering::Relaxed)) else { return };
         // Full: the server takes nothing any more, and will be ended for it.
-        let _ = self.link.cancellations.try_send(id);
+        let _ = self.client.cancellations.try_send(id);
     }
 }
 
-impl Drop for Exchange {
+impl Drop for PendingRequest {
     fn drop(&mut self) {
-        self.tell(self.link.in_flight.leave(self.serial));
+        self.tell(self.client.in_flight.end(self.serial));
     }
 }
 
-impl Link {
+impl Client {
     /// Sends a request. `Err`: the server has surely not seen it.
     pub(crate) async fn send(
         self: &Arc<Self>,
         method: &str,
-        seat: Option<Seat>,
         params: Json,
-        meta: RequestMetaObject,
-    ) -> Result<Exchange, Broken> {
-        let (serial, mailbox) = self.in_flight.enter(seat)?;
+        options: RequestOptions,
+    ) -> Result<PendingRequest, ConnectionError> {
+        let RequestOptions { meta, call } = options;
+        let (serial, mailbox) = self.in_flight.begin(call)?;
         // The parameters travel beside the request, so that they go out as they came in.
         let mut request = CustomRequest::new(method, None);
-        request.extensions_mut().insert(Outgoing { serial, params });
+        request.extensions_mut().insert(OutgoingRequest { serial, params });
         *request.get_meta_mut() = meta;
         let sent = self
             .peer
             .send_request_with_option(ClientRequest::CustomRequest(request), PeerRequestOptions::no_options())
             .await;
         match sent {
-            Ok(handle) => Ok(Exchange {
-                link: self.clone(),
+            Ok(handle) => Ok(PendingRequest {
+                client: self.clone(),
                 serial,
                 mailbox,
                 is_canceled: AtomicBool::new(false),
                 _handle: handle,
             }),
             Err(error) => {
-                self.in_flight.leave(serial);
-                Err(Broken::Died(error.to_string()))
+                self.in_flight.end(serial);
+                Err(ConnectionError::Died(error.to_string()))
             }
         }
     }
 
     /// Sends a request and waits for its reply. The caller bounds the time.
     pub(crate) async fn request(self: &Arc<Self>, method: &str, params: Json) -> Reply {
-        match self.send(method, None, params, RequestMetaObject::new()).await {
-            Ok(exchange) => exchange.mailbox.replied().await,
+        match self.send(method, params, RequestOptions::default()).await {
+            Ok(pending) => pending.mailbox.replied().await,
             Err(broken) => Reply::NotSent(broken),
         }
     }
 
+    /// Who the server says it is, and in which version of the protocol it is spoken to.
+    pub(crate) fn info(&self) -> &ServerPeerInfo {
+        &self.info
+    }
+
+    /// What the server has declared that it offers: tools, resources, prompts and more.
+    pub(crate) fn capabilities(&self) -> &ServerCapabilities {
+        &self.info.capabilities
+    }
+
     /// Whether the server speaks the era without a handshake: its questions name their calls.
     pub(crate) fn is_modern(&self) -> bool {
-        self.info.as_ref().is_some_and(|info| !info.protocol_version.has_initialize())
+        !self.info.protocol_version.has_initialize()
     }
 }
 
-/// A live server with its connection.
+/// One session with a server, from its handshake to its end.
 #[derive(Debug)]
 pub(crate) struct Session {
-    pub(crate) link: Arc<Link>,
-    running: RunningService<RoleClient, Host>,
-    server: Server,
+    client: Arc<Client>,
+    running: RunningService<RoleClient, ElicitationHandler>,
+    connection: Box<dyn Connection>,
 }
 
 /// Why a session could not begin.
@@ -138,96 +163,91 @@ pub(crate) struct Session {
 pub(crate) struct StartError {
     /// The reason, and below it what the server said at last.
     pub(crate) text: String,
-    /// Whether there was a process at all.
-    pub(crate) was_started: bool,
+    /// Whether there was a connection at all.
+    pub(crate) was_connected: bool,
     /// The version to propose in its next life.
     pub(crate) version: Option<&'static str>,
 }
 
 impl From<io::Error> for StartError {
     fn from(error: io::Error) -> Self {
-        Self { text: error.to_string(), was_started: false, version: None }
+        Self { text: error.to_string(), was_connected: false, version: None }
     }
 }
 
 impl Session {
-    /// Starts a server and brings it to where it can be called. It is waited for as long as it shows life, within the
-    /// limits' bounds.
-    pub(crate) async fn start(
-        config: &McpConfig,
-        launcher: &Launcher,
+    /// Connects to a server and brings it to where it can be asked. It is waited for as long as it shows life, within the
+    /// limits' bounds. `folder` is the session's own. Dropped, the connection is lost, and
+    /// [`Transport::clean_up`] ends what it may have left.
+    pub(crate) async fn open(
+        transport: &dyn Transport,
         folder: &Path,
         opening: &Opening,
-        lane: Arc<Lane>,
+        limits: &McpLimits,
+        exclusive_tools: Arc<ExclusiveTools>,
         tracker: &TaskTracker,
     ) -> Result<Self, StartError> {
-        let (mut server, stdin, stdout) = Server::start(config, launcher, folder, tracker)?;
-        let in_flight = Arc::new(InFlight::new(config.limits.clone(), lane));
-        let tail = server.tail().clone();
-        let mut wire =
-            Wire::new(stdout, stdin, config.limits.line_bytes_max, in_flight.clone()).with_tail(tail.clone());
-        let (patience, limit) = (config.limits.start_patience(), config.limits.start_limit());
+        let ConnectionParts { messages, sink, mut connection } = transport.connect(folder).await?;
+        let in_flight = Arc::new(InFlight::new(limits.clone(), exclusive_tools));
+        let mut channel = RpcChannel::new(messages, sink, in_flight.clone());
         let agreed = tokio::select! {
             biased;
-            agreed = handshake::agree(&mut wire, opening, server.pulse()) => agreed,
-            text = server.pulse().given_up(server.pid(), patience, limit) => {
-                Err(Refusal { text, version: None, is_gone: false })
+            agreed = handshake::negotiate(&mut channel, opening, &*connection) => agreed,
+            text = connection.given_up(limits.start_patience(), limits.start_limit()) => {
+                Err(HandshakeError { text, version: None, is_gone: false })
             }
         };
         match agreed {
             Ok(info) => {
-                let running = rmcp::service::serve_directly(Host { in_flight: in_flight.clone() }, wire, Some(info));
+                let host = ElicitationHandler { in_flight: in_flight.clone() };
+                let running = rmcp::service::serve_directly(host, channel, Some(info.clone()));
                 let (cancellations, canceled) = mpsc::channel(CANCELLATIONS_MAX);
                 let peer = running.peer().clone();
                 tracker.spawn(watched("MCP cancellations", tell(peer.clone(), canceled, in_flight.clone())));
-                let info = peer.peer_info();
-                let link = Arc::new(Link { peer, in_flight, cancellations, info });
-                if link.is_modern() {
-                    tracker.spawn(watched("MCP subscription", listen(link.clone())));
+                let client = Arc::new(Client { peer, in_flight, cancellations, info });
+                if client.is_modern() {
+                    tracker.spawn(watched("MCP subscription", listen(client.clone())));
                 }
-                Ok(Self { link, running, server })
+                Ok(Self { client, running, connection })
             }
-            Err(Refusal { mut text, version, is_gone }) => {
+            Err(HandshakeError { mut text, version, is_gone }) => {
                 // Its own reason for ending, before we end it.
-                let status = if is_gone { server.own_end().await } else { None };
-                drop(wire);
-                server.stop(Duration::ZERO).await;
-                if let Some(status) = status {
-                    text = format!("it ended with {status} before it was ready");
+                let own_end = if is_gone { connection.own_end().await } else { None };
+                drop(channel);
+                connection.close(Duration::ZERO).await;
+                if let Some(end) = own_end {
+                    text = format!("it ended with {end} before it was ready");
                 }
-                Err(StartError { text: tail.explain(&text).await, was_started: true, version })
+                Err(StartError { text: connection.explain(&text).await, was_connected: true, version })
             }
         }
     }
 
-    /// The process that stands for the server's tree.
-    pub(crate) fn pid(&self) -> i32 {
-        self.server.pid()
+    /// What its requests go through.
+    pub(crate) fn client(&self) -> &Arc<Client> {
+        &self.client
     }
 
-    /// Returns when the server's process has ended, even if others hold its output open.
-    pub(crate) async fn ended(&mut self) {
-        self.server.ended().await;
+    /// The life of its connection.
+    pub(crate) fn connection(&self) -> &dyn Connection {
+        &*self.connection
     }
 
-    /// Where the server's last words are.
-    pub(crate) fn tail(&self) -> &Arc<Tail> {
-        self.server.tail()
+    /// The same, to wait for its end.
+    pub(crate) fn connection_mut(&mut self) -> &mut dyn Connection {
+        &mut *self.connection
     }
 
-    /// How the server has ended by itself, if it does so within a moment.
-    pub(crate) async fn own_end(&mut self) -> Option<ExitStatus> {
-        self.server.own_end().await
-    }
-
-    /// Ends the session: input closed, then told, then killed. Returns when nothing of the server is left.
-    pub(crate) async fn stop(self, grace: Duration) -> Option<ExitStatus> {
-        let Self { link, running, server } = self;
-        link.in_flight.close(Broken::Died("it was ended".to_owned()));
-        drop(link);
-        // Closes the pipe, after the library has had its chance to write what it still has.
-        let _ = timeout(grace.max(Duration::from_secs(1)), running.cancel()).await;
-        server.stop(grace).await
+    /// Ends the session: input closed, then told, then ended by force. Returns when nothing of the server is left, with the
+    /// connection, which can still say why it was over.
+    pub(crate) async fn close(self, grace: Duration) -> Box<dyn Connection> {
+        let Self { client, running, mut connection } = self;
+        client.in_flight.close(ConnectionError::Died("it was ended".to_owned()));
+        drop(client);
+        // Closes the channel, after the library has had its chance to write what it still has.
+        let _ = timeout(grace.max(FLUSH_WAIT), running.cancel()).await;
+        connection.close(grace).await;
+        connection
     }
 }
 
@@ -254,16 +274,49 @@ async fn tell(peer: Peer<RoleClient>, mut canceled: mpsc::Receiver<i64>, in_flig
 /// Subscribes to changes of the tool list, where the era knows no such message without being asked (2026-07-28).
 ///
 /// The changes themselves come through what reads along (`in_flight`). The reply comes only when the subscription is over.
-async fn listen(link: Arc<Link>) {
-    let offers = link.info.as_ref().and_then(|info| info.capabilities.tools.as_ref()?.list_changed) == Some(true);
+async fn listen(client: Arc<Client>) {
+    let offers = client.capabilities().tools.as_ref().and_then(|tools| tools.list_changed) == Some(true);
     if !offers {
         return;
     }
     let params = Json::from(&serde_json::json!({"notifications": {"toolsListChanged": true}}));
-    let in_flight = link.in_flight.clone();
+    let in_flight = client.in_flight.clone();
     tokio::select! {
         biased;
         () = in_flight.ended() => {}
-        _ = link.request("subscriptions/listen", params) => {}
+        _ = client.request("subscriptions/listen", params) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::{McpConfig, ProtocolEra},
+        transport::memory::MemoryTransport,
+    };
+
+    #[tokio::test]
+    async fn a_session_over_any_transport_knows_what_was_declared_and_makes_any_request() {
+        let (transport, tracker) = (MemoryTransport::default(), TaskTracker::new());
+        let opening = Opening::first(ProtocolEra::Auto, None);
+        let (limits, exclusive_tools) =
+            (McpLimits::default(), Arc::new(ExclusiveTools::of(&McpConfig::new("a", "", &[]))));
+        let session = Session::open(&transport, Path::new("one"), &opening, &limits, exclusive_tools, &tracker)
+            .await
+            .expect("it answers");
+        let client = session.client().clone();
+        let declared = client.capabilities();
+        assert!(declared.tools.is_some() && declared.completions.is_some() && declared.prompts.is_none());
+        assert_eq!(declared.resources.as_ref().and_then(|resources| resources.subscribe), Some(true));
+        for (method, expected) in
+            [("tools/list", r#"{"tools":[{"name":"who"}]}"#), ("resources/read", r#"{"contents":[{"text":"one 0"}]}"#)]
+        {
+            let reply = client.request(method, Json::of(&())).await;
+            assert_eq!(reply, Reply::Result(Json::parse(expected).unwrap()), "{method}");
+        }
+        let connection = session.close(Duration::ZERO).await;
+        assert_eq!(connection.explain("it was ended").await, "it was ended");
+        assert!(matches!(client.request("tools/list", Json::of(&())).await, Reply::NotSent(_)));
     }
 }

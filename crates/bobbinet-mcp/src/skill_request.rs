@@ -2,7 +2,7 @@
 
 use bobbinet_core::{Json, Message};
 
-use crate::{arguments, catalog::Catalog, fields::Fields};
+use crate::{arguments, catalog::Catalog, json_object::JsonObject};
 
 /// The names by which others call a skill in a data part.
 const SKILL_WORDS: [&str; 4] = ["skill", "skillId", "tool", "name"];
@@ -10,7 +10,7 @@ const SKILL_WORDS: [&str; 4] = ["skill", "skillId", "tool", "name"];
 /// The names by which others call its arguments.
 const ARGUMENT_WORDS: [&str; 5] = ["arguments", "args", "params", "parameters", "input"];
 
-/// See the module.
+/// A skill that is asked for, and what came for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SkillRequest {
     /// The skill's name, perhaps of none that there is.
@@ -65,11 +65,11 @@ pub(crate) fn read(message: &Message, url: Option<&str>, extension: &str, catalo
 }
 
 /// What the message says under the extension's URI: an object, or the skill's name alone.
-fn note(message: &Message, extension: &str) -> Option<Fields> {
-    let metadata = Fields::read(message.metadata.as_ref()?)?;
+fn note(message: &Message, extension: &str) -> Option<JsonObject> {
+    let metadata = JsonObject::read(message.metadata.as_ref()?)?;
     let note = metadata.get(extension)?;
-    Fields::read(note).or_else(|| {
-        let mut fields = Fields::default();
+    JsonObject::read(note).or_else(|| {
+        let mut fields = JsonObject::default();
         fields.set("skill", Json::of(&note.read::<String>().ok()?));
         Some(fields)
     })
@@ -82,7 +82,7 @@ fn only(catalog: &Catalog) -> Option<String> {
 /// A data part that names its skill, in any of the usual spellings, and the arguments in it: those under a name of
 /// their own, else all that is left.
 fn form(data: &Json, catalog: &Catalog) -> Option<(String, Json)> {
-    let mut fields = Fields::read(data)?;
+    let mut fields = JsonObject::read(data)?;
     let arguments_word = ARGUMENT_WORDS
         .into_iter()
         .find(|word| fields.get(word).is_some_and(|value| value.is_object() || is_nothing(value)));
@@ -98,7 +98,7 @@ fn form(data: &Json, catalog: &Catalog) -> Option<(String, Json)> {
         fields.take(word);
         let arguments = match arguments_word.and_then(|word| fields.take(word)) {
             Some(arguments) if arguments.is_object() => arguments,
-            Some(_) => Fields::default().to_json(),
+            Some(_) => JsonObject::default().to_json(),
             None => fields.to_json(),
         };
         return Some((skill, arguments));

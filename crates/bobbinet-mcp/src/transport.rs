@@ -1,379 +1,129 @@
-//! The pipe to a server, line by line: bounded, in order, and nothing silently lost.
+//! Transports: how a connection to an MCP server is made, by what it is seen to be alive, and how it is ended.
 //!
-//! Below the protocol library, which sees only its own handshake and the server's requests. Replies to our calls,
-//! progress and questions go straight to whom they belong (`in_flight`), with all values as they came.
-
-use std::{collections::VecDeque, io, sync::Arc, time::Duration};
-
-use bobbinet_core::{Json, json::line};
-use rmcp::{
-    RoleClient,
-    model::{
-        CancelledNotification, CancelledNotificationParam, ClientJsonRpcMessage, CustomRequest, EmptyResult, ErrorData,
-        GetExtensions, GetMeta, JsonRpcMessage, PingRequest, RequestId, RequestMetaObject, ServerJsonRpcMessage,
-        ServerNotification, ServerRequest, ServerResult,
-    },
-    service::TxJsonRpcMessage,
-    transport::Transport,
-};
-use serde::{Deserialize, Serialize};
-use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
-    sync::Mutex,
-};
-
-use crate::{
-    fields::Fields,
-    in_flight::{InFlight, Outgoing, Owner},
-    lines::{Lines, Read},
-    mailbox::Broken,
-    message::{self, Message},
-    process::Tail,
-    salvage,
-};
-
-/// How long closing waits for a write that the server does not take.
-const CLOSE_WAIT: Duration = Duration::from_millis(200);
-
-/// The parameters of a server's request, as they came. Travels inside of us, beside the request.
-#[derive(Clone, Debug)]
-pub(crate) struct Params(pub(crate) Option<Json>);
-
-/// What a line was worth.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Worth {
-    /// Nothing that could be read was anybody's.
-    Junk,
-    /// A reply to a call that nobody waits for any more. The server is right to send it.
-    Late,
-    Good,
-}
-
-/// Both ends of the pipe.
-#[derive(Debug)]
-pub(crate) struct Wire<R, W> {
-    lines: Lines<R>,
-    writer: Arc<Mutex<Option<W>>>,
-    in_flight: Arc<InFlight>,
-    /// Messages for the library that came on one line.
-    ready: VecDeque<ServerJsonRpcMessage>,
-    /// Where the server's last words are, if it has a standard error.
-    tail: Arc<Tail>,
-}
-
-impl<R: AsyncRead + Unpin, W> Wire<R, W> {
-    pub(crate) fn new(reader: R, writer: W, line_bytes_max: usize, in_flight: Arc<InFlight>) -> Self {
-        Self {
-            lines: Lines::new(reader, line_bytes_max),
-            writer: Arc::new(Mutex::new(Some(writer))),
-            in_flight,
-            ready: VecDeque::new(),
-            tail: Arc::default(),
-        }
-    }
-
-    /// The same, for a server whose last words are kept there.
-    pub(crate) fn with_tail(mut self, tail: Arc<Tail>) -> Self {
-        self.tail = tail;
-        self
-    }
-}
-
-impl<R, W> Wire<R, W> {
-    /// What is in flight.
-    pub(crate) fn in_flight(&self) -> &Arc<InFlight> {
-        &self.in_flight
-    }
-
-    /// Gives back messages that were received, to be received again before all others.
-    pub(crate) fn keep(&mut self, messages: Vec<ServerJsonRpcMessage>) {
-        for message in messages.into_iter().rev() {
-            self.ready.push_front(message);
-        }
-    }
-}
-
-impl<R, W: AsyncWrite + Unpin> Wire<R, W> {
-    /// Writes a message that is not the library's.
-    pub(crate) async fn put(&self, message: &serde_json::Value) -> io::Result<()> {
-        let mut text = serde_json::to_vec(message)?;
-        text.push(b'\n');
-        match self.writer.lock().await.as_mut() {
-            Some(writer) => put(writer, &text).await,
-            None => Err(io::Error::new(io::ErrorKind::NotConnected, "the pipe is closed")),
-        }
-    }
-}
-
-impl<R, W> Wire<R, W> {
-    /// Gives what a line says to whom it belongs, each message by itself.
-    fn deal(&mut self) -> Worth {
-        let line = std::mem::take(&mut self.lines.line);
-        let worth = message::read(&line, |messages| {
-            // Of several, none is dropped for another's sake, and the best counts for the line.
-            let worths = messages.into_iter().map(|message| message.map_or(Worth::Junk, |it| self.deal_one(it)));
-            worths.fold(Worth::Junk, Worth::max)
-        });
-        self.lines.give_back(line);
-        worth
-    }
-
-    fn deal_one(&mut self, message: Message<'_>) -> Worth {
-        match message {
-            Message::Request { id, method, params } => {
-                if !self.in_flight.serve(&id) {
-                    return Worth::Junk;
-                }
-                self.ready.push_back(request(id, method, params));
-                Worth::Good
-            }
-            Message::Notification { method, params } => {
-                self.notified(&method, params.as_ref());
-                Worth::Good
-            }
-            Message::Reply { id, reply, text } => {
-                let owner = self.in_flight.reply(id.as_ref(), reply);
-                self.replied(owner, id, text)
-            }
-        }
-    }
-
-    /// Tells the library of a reply, in whatever way it needs to know.
-    fn replied(&mut self, owner: Owner, id: Option<RequestId>, text: &str) -> Worth {
-        match owner {
-            Owner::Call(id) => self.ready.push_back(stand_in(id)),
-            Owner::Library => self.ready.push_back(typed(id, text)),
-            Owner::Late => return Worth::Late,
-            Owner::Nobody => return Worth::Junk,
-        }
-        Worth::Good
-    }
-
-    /// A line was too long to be read: it ends the calls whose reply it was.
-    fn deal_long(&mut self, ids: Vec<RequestId>) -> Worth {
-        let ids = if ids.is_empty() { vec![None] } else { ids.into_iter().map(Some).collect() };
-        let mut worth = Worth::Junk;
-        for id in ids {
-            let owner = self.in_flight.too_long(id.as_ref());
-            worth = worth.max(self.replied(owner, id, ""));
-        }
-        worth
-    }
-
-    fn notified(&mut self, method: &str, params: Option<&Json>) {
-        match method {
-            "notifications/progress" => self.in_flight.progress(params),
-            "notifications/tools/list_changed" => self.in_flight.change_tools(),
-            "notifications/message" => {
-                tracing::debug!(params = params.map_or("", Json::as_str), "server's log message");
-            }
-            "notifications/cancelled" => {
-                #[derive(Deserialize)]
-                #[serde(rename_all = "camelCase")]
-                struct Canceled {
-                    request_id: RequestId,
-                }
-                let Some(params) = params.and_then(|params| params.read::<Canceled>().ok()) else { return };
-                self.in_flight.served(&params.request_id);
-                let params = CancelledNotificationParam::new(Some(params.request_id), None);
-                let notification = ServerNotification::CancelledNotification(CancelledNotification::new(params));
-                self.ready.push_back(JsonRpcMessage::notification(notification));
-            }
-            _ => {}
-        }
-    }
-}
-
-/// A request for the library to hand to our handler. Only the ping is typed: what others carry must arrive as it came.
-fn request(id: RequestId, method: String, params: Option<Json>) -> ServerJsonRpcMessage {
-    let request = if method == "ping" {
-        ServerRequest::PingRequest(PingRequest { method: Default::default(), extensions: Default::default() })
-    } else {
-        let mut custom = CustomRequest::new(method, None);
-        custom.extensions.insert(Params(params));
-        ServerRequest::CustomRequest(custom)
-    };
-    JsonRpcMessage::request(request, id)
-}
-
-/// What the library gets in place of a reply that is not for it, so that it forgets the request.
-fn stand_in(id: i64) -> ServerJsonRpcMessage {
-    JsonRpcMessage::response(ServerResult::EmptyResult(EmptyResult {}), RequestId::Number(id))
-}
-
-/// A reply to a request of the library's own.
-fn typed(id: Option<RequestId>, text: &str) -> ServerJsonRpcMessage {
-    serde_json::from_str(text).unwrap_or_else(|error| {
-        let error =
-            ErrorData::internal_error(format!("the server's reply is not as the protocol has it: {error}"), None);
-        JsonRpcMessage::error(error, id)
-    })
-}
-
-impl<R, W> Transport<RoleClient> for Wire<R, W>
-where
-    R: AsyncRead + Send + Unpin + 'static,
-    W: AsyncWrite + Send + Unpin + 'static,
-{
-    type Error = io::Error;
-
-    fn send(
-        &mut self,
-        message: TxJsonRpcMessage<RoleClient>,
-    ) -> impl Future<Output = Result<(), io::Error>> + Send + 'static {
-        // Written down before it is written out: the reply cannot be faster.
-        let text = write(&message, &self.in_flight);
-        let answered = match &message {
-            JsonRpcMessage::Response(response) => Some(response.id.clone()),
-            JsonRpcMessage::Error(error) => error.id.clone(),
-            JsonRpcMessage::Request(_) | JsonRpcMessage::Notification(_) => None,
-        };
-        let (writer, in_flight) = (self.writer.clone(), self.in_flight.clone());
-        async move {
-            let written = match writer.lock().await.as_mut() {
-                Some(writer) => put(writer, &text?).await,
-                None => Err(io::Error::new(io::ErrorKind::NotConnected, "the pipe is closed")),
-            };
-            if let Some(id) = answered {
-                in_flight.served(&id);
-            }
-            if written.is_err() {
-                in_flight.close(Broken::Died("it takes no more input".to_owned()));
-            }
-            written
-        }
-    }
-
-    async fn receive(&mut self) -> Option<ServerJsonRpcMessage> {
-        loop {
-            if let Some(message) = self.ready.pop_front() {
-                return Some(message);
-            }
-            if self.in_flight.broken().is_some() {
-                return None;
-            }
-            let (worth, bytes) = match self.lines.next().await {
-                Read::Line => {
-                    let bytes = self.lines.line.len();
-                    (self.deal(), bytes)
-                }
-                Read::Long(ids) => (self.deal_long(ids), self.lines.max),
-                Read::Longer => (Worth::Junk, self.lines.max),
-                Read::End => {
-                    let why = self.tail.explain("it closed its output").await;
-                    self.in_flight.close(Broken::Died(why));
-                    return None;
-                }
-            };
-            match worth {
-                Worth::Good => self.in_flight.good(),
-                Worth::Late => {}
-                Worth::Junk => {
-                    if let Some(broken) = self.in_flight.junk(bytes) {
-                        self.in_flight.close(broken);
-                    }
-                }
-            }
-        }
-    }
-
-    async fn close(&mut self) -> Result<(), io::Error> {
-        if let Ok(mut writer) = tokio::time::timeout(CLOSE_WAIT, self.writer.lock()).await {
-            writer.take();
-        }
-        Ok(())
-    }
-}
-
-impl<R, W> Drop for Wire<R, W> {
-    fn drop(&mut self) {
-        self.in_flight.close(Broken::Died("its connection was closed".to_owned()));
-    }
-}
-
-async fn put<W: AsyncWrite + Unpin>(writer: &mut W, text: &[u8]) -> io::Result<()> {
-    writer.write_all(text).await?;
-    writer.flush().await
-}
-
-/// The line to write. Our own requests keep their arguments as they came.
-fn write(message: &ClientJsonRpcMessage, in_flight: &InFlight) -> io::Result<Vec<u8>> {
-    #[derive(Serialize)]
-    struct Request<'a> {
-        jsonrpc: &'static str,
-        id: &'a RequestId,
-        method: &'a str,
-        params: Json,
-    }
-    #[derive(Serialize)]
-    struct Response<'a> {
-        jsonrpc: &'static str,
-        id: &'a RequestId,
-        result: Json,
-    }
-    let mut text = match message {
-        JsonRpcMessage::Request(request) => match request.request.extensions().get::<Outgoing>() {
-            Some(outgoing) => {
-                let meta = request.request.get_meta();
-                let token = meta.get_progress_token().and_then(|token| match token.0 {
-                    RequestId::Number(number) => Some(number),
-                    RequestId::String(_) => None,
-                });
-                if let RequestId::Number(id) = request.id {
-                    in_flight.sent(outgoing.serial, id, token);
-                }
-                let params = with_meta(&outgoing.params, meta);
-                let method = request.request.method();
-                serde_json::to_vec(&Request { jsonrpc: "2.0", id: &request.id, method, params })?
-            }
-            None => {
-                in_flight.sent_by_library(request.id.clone());
-                serde_json::to_vec(message)?
-            }
-        },
-        JsonRpcMessage::Response(response) => match in_flight.answer_to(&response.id) {
-            Some(result) => serde_json::to_vec(&Response { jsonrpc: "2.0", id: &response.id, result })?,
-            None => serde_json::to_vec(message)?,
-        },
-        JsonRpcMessage::Notification(_) | JsonRpcMessage::Error(_) => serde_json::to_vec(message)?,
-    };
-    // Half of a surrogate pair can come in a text that a caller writes JSON in, and many a reader breaks on it.
-    if let Ok(written) = std::str::from_utf8(&text)
-        && salvage::has_surrogate(written)
-    {
-        text = salvage::mend(written).into_bytes();
-    }
-    // One message is one line (MCP, stdio transport), however its reader splits lines.
-    line::escape_from(&mut text, 0);
-    text.push(b'\n');
-    Ok(text)
-}
-
-fn with_meta(params: &Json, meta: &RequestMetaObject) -> Json {
-    let mut fields = Fields::read(params).unwrap_or_default();
-    fields.set("_meta", Json::of(meta));
-    fields.to_json()
-}
+//! A session knows these traits and nothing below them. Today there is one transport, [`stdio`]: a child process and its
+//! pipes. What only a process has (a pulse, an exit status, last words on standard error, a tree that must be swept away)
+//! stands behind methods whose defaults say what they mean to a server that is merely reached, as over HTTP.
+//!
+//! Not the protocol library's trait of the same name: that one is a connection that exists, and carries typed messages.
+//! Here a connection is made, again and again, and carries messages as bytes, so that values stay as they came.
 
 #[cfg(test)]
-mod tests {
-    use rmcp::model::ClientRequest;
+pub(crate) mod memory;
+pub(crate) mod stdio;
 
-    use super::*;
-    use crate::{
-        config::{McpConfig, McpLimits},
-        lane::Lane,
-    };
+use std::{fmt, io, path::Path, sync::Arc, time::Duration};
 
-    #[test]
-    fn what_is_written_is_one_line_of_json_that_every_reader_reads() {
-        let in_flight = InFlight::new(McpLimits::default(), Arc::new(Lane::of(&McpConfig::new("a", "x", &[]))));
-        let mut request = CustomRequest::new("tools/call", None);
-        let params = Json::parse("{\"a\":\n\"x\\ud800\u{2028}\",\"b\":\"\\ud83d\\ude00\"}").unwrap();
-        request.extensions_mut().insert(Outgoing { serial: 1, params });
-        let message = JsonRpcMessage::request(ClientRequest::CustomRequest(request), RequestId::Number(7));
-        let line = String::from_utf8(write(&message, &in_flight).unwrap()).unwrap();
-        let expected = r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"a":"x\ufffd\u2028","b":"\ud83d\ude00","_meta":{}}}"#;
-        assert_eq!(line, format!("{expected}\n"));
+use async_trait::async_trait;
+use rmcp::model::RequestId;
+
+/// A way to one MCP server. Each connection that it makes is the beginning of one session.
+#[async_trait]
+pub(crate) trait Transport: fmt::Debug + Send + Sync {
+    /// Makes a connection. `folder` is the session's own, for what must be known of it after a crash of ours.
+    ///
+    /// # Errors
+    /// There is no connection, and nothing that would have to be ended.
+    async fn connect(&self, folder: &Path) -> io::Result<ConnectionParts>;
+
+    /// Ends what a connection of this folder has left running that nobody holds any more, perhaps in an earlier life of
+    /// ours. Returns how many processes that were.
+    async fn clean_up(&self, _folder: &Path) -> usize {
+        0
     }
+}
+
+/// A connection, in the three parts that are used apart from each other.
+#[derive(Debug)]
+pub(crate) struct ConnectionParts {
+    pub(crate) messages: Box<dyn MessageSource>,
+    pub(crate) sink: Arc<dyn MessageSink>,
+    pub(crate) connection: Box<dyn Connection>,
+}
+
+/// The life of a connection, apart from what is said over it.
+#[async_trait]
+pub(crate) trait Connection: fmt::Debug + Send + Sync {
+    /// What is at the other end, for the log.
+    fn peer(&self) -> String;
+
+    /// Returns when the server has not shown that it is at work for `rest`, but at the latest `limit` after it was connected
+    /// to. Signs of work are looked for while [`Connection::given_up`] is waited for. Where they cannot be seen, the
+    /// server is at rest from this call on.
+    async fn at_rest(&self, rest: Duration, limit: Duration) {
+        tokio::time::sleep(rest.min(limit)).await;
+    }
+
+    /// Returns when a server that has not answered yet is not worth waiting for any more, with the words for it: after
+    /// `patience` without a sign of life, or after `limit`.
+    async fn given_up(&self, patience: Duration, limit: Duration) -> String {
+        tokio::time::sleep(patience.min(limit)).await;
+        format!("it was not ready within {:?}", patience.min(limit))
+    }
+
+    /// Returns when the server is gone, also if its messages do not end. Safe to drop.
+    async fn gone(&mut self) {
+        std::future::pending().await
+    }
+
+    /// How the server has ended by itself ("with exit status: 1"), if it does so within a moment. Asked before
+    /// [`Connection::close`]: how somebody ends whom we have ended says nothing.
+    async fn own_end(&mut self) -> Option<String> {
+        None
+    }
+
+    /// Why it is over, and below it what the server said at last, if that is heard. Also after it was closed.
+    async fn explain(&self, why: &str) -> String {
+        why.to_owned()
+    }
+
+    /// Ends the connection: the server has `grace` to end by itself. Its [`MessageSink`] must be closed before. Returns when
+    /// nothing of it is left.
+    async fn close(&mut self, grace: Duration);
+}
+
+/// The messages of a server, one by one.
+#[async_trait]
+pub(crate) trait MessageSource: fmt::Debug + Send {
+    /// The next. Nothing is lost by a drop.
+    async fn next(&mut self) -> Received;
+
+    /// Takes a message's buffer back, to be used again.
+    fn recycle(&mut self, _buffer: Vec<u8>) {}
+}
+
+/// What came of reading from a server.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Received {
+    /// The bytes of what should be one JSON-RPC message, or several in an array.
+    Message(Vec<u8>),
+    /// A message of more than so many bytes, which is dropped. It was the reply to these requests, as far as can be seen.
+    TooLong { ids: Vec<RequestId>, bytes: usize },
+    /// Of the same message, so many bytes more.
+    StillTooLong { bytes: usize },
+    /// There is no more, for this reason.
+    End(String),
+}
+
+/// Where messages to a server go.
+#[async_trait]
+pub(crate) trait MessageSink: fmt::Debug + Send + Sync {
+    /// Sends one JSON-RPC message.
+    async fn send(&self, message: Vec<u8>) -> io::Result<()>;
+
+    /// Lets the server know that nothing more will come.
+    async fn close(&self);
+}
+
+/// What stands between the reason of an end and the server's last words.
+const LAST_WORDS: &str = ". Its last words:";
+
+/// A reason for an end, and below it what the server said at last.
+pub(crate) fn with_last_words(why: &str, words: &str) -> String {
+    if words.is_empty() { why.to_owned() } else { format!("{why}{LAST_WORDS}\n{words}") }
+}
+
+/// The first line of such a reason: for those who are nobody to the server.
+pub(crate) fn headline(why: &str) -> &str {
+    let line = why.lines().next().unwrap_or_default();
+    line.strip_suffix(LAST_WORDS).unwrap_or(line)
 }

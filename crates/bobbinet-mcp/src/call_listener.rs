@@ -1,4 +1,4 @@
-//! Hearing a call out: progress, the server's questions, and its last word, or the end of somebody's patience.
+//! Listening to one request of a call: progress, the server's questions, and its reply, or the end of somebody's patience.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,12 +7,12 @@ use bobbinet_engine::{EngineError, LATE_MAX, Run, Unanswered};
 use tokio::time::Instant;
 
 use crate::{
-    fields::Fields,
-    mailbox::{Asked, Broken, Mail, Progress, Reply, RpcError},
-    question::{Elicitation, is_same, with_note},
+    config::McpConfig,
+    elicitation::{Elicitation, is_same, with_note},
+    json_object::JsonObject,
+    mailbox::{ConnectionError, ElicitationRequest, Mail, Progress, Reply, RpcError},
     result::{self, CallResult},
-    session::Exchange,
-    supervise::Shared,
+    session::PendingRequest,
 };
 
 /// What a run calls.
@@ -21,85 +21,95 @@ pub(crate) struct Target {
     pub(crate) arguments: Json,
 }
 
-/// What is known after the server has spoken its last word on a request.
-pub(crate) enum Word {
+/// How one request of a call has ended.
+pub(crate) enum RequestOutcome {
     Result(Json),
     Error(RpcError),
-    /// The call is over without one.
+    /// The call is over without a reply that counts.
     Over(Outcome),
     /// The server never saw the request.
-    NotSent(Broken),
+    NotSent(ConnectionError),
 }
 
-/// Hears a call out: progress, questions, and the reply, or the end of somebody's patience.
-pub(crate) struct Listener<'a> {
+/// See the module. Carries what comes of a request to the run, and the caller's answers to the server.
+pub(crate) struct CallListener<'a> {
     run: &'a Run,
     target: &'a Target,
     round: u32,
-    exchange: &'a Exchange,
+    pending: &'a PendingRequest,
     idle: Duration,
     /// How long a question is held open once others wait for it.
     hold: Duration,
     asked: u32,
 }
 
-impl<'a> Listener<'a> {
-    pub(crate) fn new(shared: &Shared, run: &'a Run, target: &'a Target, round: u32, exchange: &'a Exchange) -> Self {
-        let hold = Duration::from_millis(shared.config.limits.hold_for_others_ms);
-        let idle = shared.config.idle(target.tool.as_str());
-        Self { run, target, round, exchange, idle, hold, asked: 0 }
+impl<'a> CallListener<'a> {
+    pub(crate) fn new(
+        config: &McpConfig,
+        run: &'a Run,
+        target: &'a Target,
+        round: u32,
+        pending: &'a PendingRequest,
+    ) -> Self {
+        let hold = Duration::from_millis(config.limits.hold_for_others_ms);
+        let idle = config.idle(target.tool.as_str());
+        Self { run, target, round, pending, idle, hold, asked: 0 }
     }
 
-    pub(crate) async fn listen(mut self) -> Word {
+    pub(crate) async fn listen(mut self) -> RequestOutcome {
         let mut last_sign = Instant::now();
         loop {
             let event = tokio::select! {
                 biased;
-                () = self.run.canceled() => Event::Canceled,
-                mail = self.exchange.mailbox.next() => Event::Mail(mail),
-                () = tokio::time::sleep_until(last_sign + self.idle) => Event::Idle,
-                () = time_is_up(self.run) => Event::TimeUp,
+                () = self.run.canceled() => CallEvent::Canceled,
+                mail = self.pending.mailbox.next() => CallEvent::Mail(mail),
+                () = tokio::time::sleep_until(last_sign + self.idle) => CallEvent::Idle,
+                () = time_is_up(self.run) => CallEvent::TimeUp,
             };
             match event {
-                Event::Mail(Mail::Progress(progress)) => self.report(&progress),
-                Event::Mail(Mail::Alive) => {}
-                Event::Mail(Mail::Question(asked)) => {
-                    if let Some(word) = self.answer(asked).await {
-                        return word;
+                CallEvent::Mail(Mail::Progress(progress)) => self.report(&progress),
+                CallEvent::Mail(Mail::Alive) => {}
+                CallEvent::Mail(Mail::Question(asked)) => {
+                    if let Some(outcome) = self.answer(asked).await {
+                        return outcome;
                     }
                 }
-                Event::Mail(Mail::Reply(reply)) => return self.word(reply),
-                Event::Canceled => return Word::Over(self.late().await),
-                Event::Idle => {
+                CallEvent::Mail(Mail::Reply(reply)) => return self.outcome_of(reply),
+                CallEvent::Canceled => return RequestOutcome::Over(self.late().await),
+                CallEvent::Idle => {
                     let why = format!("there was no sign of life for {:?}", self.idle);
-                    return Word::Over(unknown("timed-out", self.target, &why, false));
+                    return RequestOutcome::Over(unknown("timed-out", self.target, &why, false));
                 }
-                Event::TimeUp => {
-                    return Word::Over(unknown("timed-out", self.target, "its time was up", false));
+                CallEvent::TimeUp => {
+                    return RequestOutcome::Over(unknown("timed-out", self.target, "its time was up", false));
                 }
             }
             last_sign = Instant::now();
         }
     }
 
-    fn word(&self, reply: Reply) -> Word {
+    fn outcome_of(&self, reply: Reply) -> RequestOutcome {
         match reply {
-            Reply::Result(json) => Word::Result(json),
-            Reply::Error(error) => Word::Error(error),
-            Reply::Unreadable(why) => Word::Over(unreadable(self.target, self.run.call().effect, &why)),
-            Reply::NotSent(broken) => Word::NotSent(broken),
-            Reply::Broken(Broken::Died(why)) => Word::Over(unknown("server-died", self.target, &why, true)),
-            Reply::Broken(Broken::Garbage(why)) => Word::Over(unknown("bad-reply", self.target, &why, false)),
+            Reply::Result(json) => RequestOutcome::Result(json),
+            Reply::Error(error) => RequestOutcome::Error(error),
+            Reply::Unreadable(why) => RequestOutcome::Over(unreadable(self.target, self.run.call().effect, &why)),
+            Reply::NotSent(broken) => RequestOutcome::NotSent(broken),
+            Reply::Broken(ConnectionError::Died(why)) => {
+                RequestOutcome::Over(unknown("server-died", self.target, &why, true))
+            }
+            Reply::Broken(ConnectionError::Garbage(why)) => {
+                RequestOutcome::Over(unknown("bad-reply", self.target, &why, false))
+            }
         }
     }
 
     fn report(&self, progress: &Progress) {
-        let mut numbers = Fields::default();
+        let mut numbers = JsonObject::default();
         numbers.set("value", Json::of(&progress.value));
         if let Some(total) = progress.total {
             numbers.set("total", Json::of(&total));
         }
-        let mut metadata = Fields::default();
+        let mut metadata = JsonObject::default();
         metadata.set("progress", numbers.to_json());
         let message = progress
             .message
@@ -109,8 +119,8 @@ impl<'a> Listener<'a> {
         self.run.progress(message, Some(metadata.to_json()));
     }
 
-    /// Puts a question of the server to the caller. Returns the call's last word if it comes first.
-    async fn answer(&mut self, asked: Asked) -> Option<Word> {
+    /// Puts a question of the server to the caller. Returns how the request has ended if that comes first.
+    async fn answer(&mut self, asked: ElicitationRequest) -> Option<RequestOutcome> {
         self.asked += 1;
         let Some(elicitation) = Elicitation::read(&asked.params) else {
             // Dropped: the server is told `cancel`.
@@ -118,19 +128,19 @@ impl<'a> Listener<'a> {
         };
         let question = Arc::new(elicitation.ask(self.run.message_id(&format!("q{}", self.asked))));
         let said = {
-            let asking = put(self.run, question);
+            let asking = ask_caller(self.run, question);
             tokio::pin!(asking);
             tokio::select! {
                 biased;
-                answer = &mut asking => Said::Answer(answer),
+                answer = &mut asking => ElicitationEnd::Answer(answer),
                 // The server has stopped waiting. What else it asks meanwhile is asked after this.
-                reply = self.exchange.mailbox.replied_meanwhile() => return Some(self.word(reply)),
-                () = asked.open.hold_over() => Said::Nothing,
+                reply = self.pending.mailbox.replied_meanwhile() => return Some(self.outcome_of(reply)),
+                () = asked.open.hold_over() => ElicitationEnd::TimedOut,
             }
         };
         let answer = match said {
-            Said::Answer(answer) => answer,
-            Said::Nothing => return Some(self.let_go(asked, &elicitation).await),
+            ElicitationEnd::Answer(answer) => answer,
+            ElicitationEnd::TimedOut => return Some(self.let_go(asked, &elicitation).await),
         };
         match answer {
             Ok(answer) => {
@@ -140,24 +150,24 @@ impl<'a> Listener<'a> {
             }
             Err(Unanswered::Expired) => {
                 self.decline(asked).await;
-                Some(Word::Over(Outcome::Declined))
+                Some(RequestOutcome::Over(Outcome::Declined))
             }
             Err(Unanswered::Over) => {
                 let _ = asked.answer.send(action("cancel"));
-                Some(Word::Over(self.late().await))
+                Some(RequestOutcome::Over(self.late().await))
             }
             Err(Unanswered::NotAsked(error)) => {
                 let _ = asked.answer.send(action("cancel"));
-                self.exchange.cancel();
+                self.pending.cancel();
                 // What it comes to now was not decided by anybody.
-                let _ = tokio::time::timeout(LATE_MAX, self.exchange.mailbox.replied()).await;
-                Some(Word::Over(not_asked(self.target, &error)))
+                let _ = tokio::time::timeout(LATE_MAX, self.pending.mailbox.replied()).await;
+                Some(RequestOutcome::Over(not_asked(self.target, &error)))
             }
         }
     }
 
     /// Others have waited for the answer long enough: the call is brought to its end, and the question says so.
-    async fn let_go(&self, asked: Asked, elicitation: &Elicitation) -> Word {
+    async fn let_go(&self, asked: ElicitationRequest, elicitation: &Elicitation) -> RequestOutcome {
         self.decline(asked).await;
         let then = if self.run.call().effect.may_run_again() {
             "An answer makes the call again and goes to it"
@@ -169,47 +179,47 @@ impl<'a> Listener<'a> {
             self.hold
         );
         let again = elicitation.ask(self.run.message_id(&format!("q{}-again", self.asked)));
-        Word::Over(Outcome::LetGo { question: Arc::new(with_note(&again, &note)) })
+        RequestOutcome::Over(Outcome::LetGo { question: Arc::new(with_note(&again, &note)) })
     }
 
     /// Declines a question, and gives the call a while to end: what it comes to was not decided by anybody.
-    async fn decline(&self, asked: Asked) {
-        let Asked { answer, open, .. } = asked;
+    async fn decline(&self, asked: ElicitationRequest) {
+        let ElicitationRequest { answer, open, .. } = asked;
         let _ = answer.send(action("decline"));
-        let _ = tokio::time::timeout(LATE_MAX, self.exchange.mailbox.replied()).await;
+        let _ = tokio::time::timeout(LATE_MAX, self.pending.mailbox.replied()).await;
         drop(open);
     }
 
     /// The task was canceled: the server is told, and has a while to say what became of it.
     async fn late(&self) -> Outcome {
-        self.exchange.cancel();
-        match tokio::time::timeout(LATE_MAX, self.exchange.mailbox.replied()).await {
-            Ok(reply) => match self.word(reply) {
-                Word::Result(json) => match CallResult::read(&json) {
-                    Ok(result) => result.outcome(None, &[], self.run.message_id("refused"), Fields::default()),
+        self.pending.cancel();
+        match tokio::time::timeout(LATE_MAX, self.pending.mailbox.replied()).await {
+            Ok(reply) => match self.outcome_of(reply) {
+                RequestOutcome::Result(json) => match CallResult::read(&json) {
+                    Ok(result) => result.outcome(None, &[], self.run.message_id("refused"), JsonObject::default()),
                     Err(why) => unreadable(self.target, self.run.call().effect, &why),
                 },
-                Word::Error(error) => result::failed(&error, self.run.message_id("refused")),
-                Word::Over(outcome) => outcome,
-                Word::NotSent(_) => canceled(self.target, self.round),
+                RequestOutcome::Error(error) => result::failed(&error, self.run.message_id("refused")),
+                RequestOutcome::Over(outcome) => outcome,
+                RequestOutcome::NotSent(_) => canceled(self.target, self.round),
             },
             Err(_) => unknown("canceled", self.target, "it was canceled", false),
         }
     }
 }
 
-/// What comes of a question.
-enum Said {
+/// How the wait for a caller's answer ends.
+enum ElicitationEnd {
     Answer(Result<Json, Unanswered>),
     /// There was no more time for one.
-    Nothing,
+    TimedOut,
 }
 
 fn action(word: &str) -> Json {
     Json::from(&serde_json::json!({ "action": word }))
 }
 
-enum Event {
+enum CallEvent {
     Mail(Mail),
     Canceled,
     Idle,
@@ -264,7 +274,7 @@ pub(crate) fn not_asked(target: &Target, error: &EngineError) -> Outcome {
 }
 
 /// Asks the caller, unless an earlier attempt of this call has been answered the same question.
-pub(crate) async fn put(run: &Run, question: Arc<Question>) -> Result<Json, Unanswered> {
+pub(crate) async fn ask_caller(run: &Run, question: Arc<Question>) -> Result<Json, Unanswered> {
     let before = run.task().answers.iter().rev().find(|(asked, _)| is_same(asked, &question));
     if let Some((_, answer)) = before {
         return Ok(answer.clone());

@@ -28,7 +28,7 @@ use nix::{
     unistd::{Pid, dup2_stdin, dup2_stdout, getpid, getppid, setsid},
 };
 
-use crate::{config::OPEN_FILES, isolation, procfs, sweep::MARK};
+use super::{isolation, launcher::OPEN_FILES, procfs, sweep::MARK};
 
 /// The argument that makes the shim become the server, if its parent is still the one named.
 const DIE_WITH: &str = "--die-with";

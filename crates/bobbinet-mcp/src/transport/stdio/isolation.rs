@@ -25,12 +25,12 @@ use nix::{
 
 /// With what the system lets us hide it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Means {
+pub(crate) enum IsolationMeans {
     Mounts,
     Landlock,
 }
 
-impl Means {
+impl IsolationMeans {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Mounts => "a mount namespace",
@@ -62,12 +62,17 @@ const LANDLOCK: ABI = ABI::V2;
 ///
 /// The process must have one thread only. `is_permitted` is whether another process could do it by mounts: half of it, as some
 /// systems permit, would leave this one a stranger to its own files.
-pub(crate) fn hide(folders: &[PathBuf], is_permitted: impl FnOnce() -> Result<(), String>) -> Result<Means, String> {
+pub(crate) fn hide(
+    folders: &[PathBuf],
+    is_permitted: impl FnOnce() -> Result<(), String>,
+) -> Result<IsolationMeans, String> {
     let by_mounts = match is_permitted().and_then(|()| by_mounts(folders)) {
-        Ok(()) => return Ok(Means::Mounts),
+        Ok(()) => return Ok(IsolationMeans::Mounts),
         Err(why) => why,
     };
-    by_landlock(folders, &working_folders()).map(|()| Means::Landlock).map_err(|why| format!("{by_mounts}; {why}"))
+    by_landlock(folders, &working_folders())
+        .map(|()| IsolationMeans::Landlock)
+        .map_err(|why| format!("{by_mounts}; {why}"))
 }
 
 /// Where a server makes files and folders of its own.

@@ -1,33 +1,33 @@
 //! One server process, behind its shim: started with a clean environment, ended for certain.
 
 use std::{
-    collections::VecDeque,
     env,
     ffi::OsString,
     io,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
-    sync::{Arc, Mutex, MutexGuard},
+    sync::Arc,
     time::Duration,
 };
 
 use nix::sys::signal::Signal;
 use sha2::{Digest, Sha256};
 use tokio::{
-    io::{AsyncBufReadExt, BufReader},
-    process::{Child, ChildStderr, ChildStdin, ChildStdout, Command},
+    process::{Child, ChildStdin, ChildStdout, Command},
     task::JoinHandle,
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::task::TaskTracker;
 
-use crate::{
-    config::{Isolation, Launcher, McpConfig},
-    exec::{HIDE, ISOLATION, NOT_ISOLATED, REQUIRED},
+use super::{
+    launcher::Launcher,
     procfs,
-    pulse::{Felt, Pulse},
-    sweep::{self, MARK, Record},
+    pulse::{Pulse, PulseReader},
+    shim::{HIDE, ISOLATION, REQUIRED},
+    stderr::{StderrTail, read_stderr},
+    sweep::{self, ListedShim, MARK, ProcessRecord},
 };
+use crate::config::{Isolation, McpConfig};
 
 /// What every server gets of our environment, if it is set there; everything else must be given to it by name.
 ///
@@ -88,23 +88,8 @@ const WITHHELD: [&str; 14] = [
     "LD_LIBRARY_PATH",
 ];
 
-/// Lines of standard error that are kept for whoever asks why the server died.
-const TAIL_LINES: usize = 20;
-
-/// Bytes that are kept of one line of standard error.
-const TAIL_LINE_BYTES: usize = 512;
-
 /// How long a server whose process has ended is still listened to: what it wrote last is in the pipe.
 const LAST_LINES: Duration = Duration::from_millis(500);
-
-/// Bytes of standard error that go into an error which a caller sees: its end, where the reason stands.
-const LAST_WORDS_BYTES: usize = 1_000;
-
-/// How long the end of standard error is waited for when a server is gone: the shim closes it some milliseconds later.
-const LAST_WORDS_WAIT: Duration = Duration::from_millis(300);
-
-/// A variable's value that is shorter is no secret, but a word like any other.
-const SECRET_LENGTH_MIN: usize = 6;
 
 /// How long a server whose output is closed has to end by itself, so that its own status is told and not that of our signal.
 const END_WAIT: Duration = Duration::from_secs(1);
@@ -112,103 +97,27 @@ const END_WAIT: Duration = Duration::from_secs(1);
 /// How long the shim has beyond the grace it gives the server.
 const SHIM_MARGIN: Duration = Duration::from_secs(2);
 
-/// The last lines that a server wrote to its standard error.
-#[derive(Debug, Default)]
-pub(crate) struct Tail {
-    lines: Mutex<VecDeque<String>>,
-    /// The newest line that speaks of an error: some programs print it, and then how they are used, at length.
-    error: Mutex<Option<String>>,
-    /// Nothing more will come.
-    ended: CancellationToken,
-    /// The values of variables that it was given: they are not to be repeated.
-    secrets: Vec<String>,
-}
-
-impl Tail {
-    fn new(config: &McpConfig) -> Self {
-        let mut secrets: Vec<String> =
-            config.env.values().filter(|value| value.len() >= SECRET_LENGTH_MIN).cloned().collect();
-        // One may be part of another.
-        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-        Self { secrets, ..Self::default() }
-    }
-
-    fn lines(&self) -> MutexGuard<'_, VecDeque<String>> {
-        self.lines.lock().expect("nobody panics while holding a few lines")
-    }
-
-    fn error(&self) -> MutexGuard<'_, Option<String>> {
-        self.error.lock().expect("nobody panics while holding a line")
-    }
-
-    fn push(&self, line: String) {
-        let speaks_of_error = ["error", "fatal", "panic"]
-            .iter()
-            .any(|word| line.as_bytes().windows(word.len()).any(|part| part.eq_ignore_ascii_case(word.as_bytes())));
-        if speaks_of_error {
-            *self.error() = Some(line.clone());
-        }
-        let mut lines = self.lines();
-        if lines.len() == TAIL_LINES {
-            lines.pop_front();
-        }
-        lines.push_back(line);
-    }
-
-    /// What it said at last, oldest line first, without the values of the variables that it was given. Waits a moment for
-    /// the end of it.
-    pub(crate) async fn last_words(&self) -> String {
-        let _ = tokio::time::timeout(LAST_WORDS_WAIT, self.ended.cancelled()).await;
-        let mut text = self.lines().iter().map(String::as_str).collect::<Vec<_>>().join("\n");
-        let error = self.error().clone().unwrap_or_default();
-        let mut error = error.trim().to_owned();
-        for secret in &self.secrets {
-            text = text.replace(secret.as_str(), "…");
-            error = error.replace(secret.as_str(), "…");
-        }
-        let start = text.ceil_char_boundary(text.len().saturating_sub(LAST_WORDS_BYTES));
-        // From the beginning of a line, if there is one.
-        let start = if start > 0 { text[start..].find('\n').map_or(start, |end| start + end + 1) } else { 0 };
-        let end = &text[start..];
-        match (end.contains(&error), start) {
-            (true, 0) => text,
-            (true, _) => format!("…\n{end}"),
-            (false, _) => format!("{error}\n…\n{end}"),
-        }
-    }
-
-    /// Why a server ended, and below it what it said at last.
-    pub(crate) async fn explain(&self, why: &str) -> String {
-        let words = self.last_words().await;
-        if words.is_empty() { why.to_owned() } else { format!("{why}. Its last words:\n{words}") }
-    }
-}
-
-/// The first line of what [`Tail::explain`] says: for those who are nobody to the server.
-pub(crate) fn headline(why: &str) -> &str {
-    let line = why.lines().next().unwrap_or_default();
-    line.strip_suffix(". Its last words:").unwrap_or(line)
-}
-
-/// A running server.
+/// A server's process, and the shim that it runs behind.
 #[derive(Debug)]
-pub(crate) struct Server {
+pub(crate) struct ServerProcess {
     shim: Child,
     pid: i32,
-    record: Option<Record>,
+    /// For as long as it is a child of ours.
+    listed: Option<ListedShim>,
+    record: Option<ProcessRecord>,
     pulse: Arc<Pulse>,
-    tail: Arc<Tail>,
+    tail: Arc<StderrTail>,
     stderr: JoinHandle<()>,
 }
 
-impl Server {
+impl ServerProcess {
     /// Starts the server. What it says on standard error is read by a task of `tracker`.
     pub(crate) fn start(
         config: &McpConfig,
         launcher: &Launcher,
         folder: &Path,
         tracker: &TaskTracker,
-    ) -> io::Result<(Self, ChildStdin, Felt<ChildStdout>)> {
+    ) -> io::Result<(Self, ChildStdin, PulseReader<ChildStdout>)> {
         let search = config.env.get("PATH").map(Into::into).or_else(|| env::var_os("PATH")).unwrap_or_default();
         if !is_runnable(&config.command, &search, config.cwd.as_deref()) {
             let text = format!("there is no program `{}` to run", config.command);
@@ -216,7 +125,7 @@ impl Server {
         }
         let mark = fresh_mark(config);
         // Written before there is a process, so that no moment of ours leaves one that nobody knows of.
-        Record::write(folder, &mark, None)?;
+        ProcessRecord::write(folder, &mark, None)?;
         let mut command = Command::new(&launcher.program);
         command
             .arg0("bobbinet-exec-mcp")
@@ -236,24 +145,20 @@ impl Server {
             command.current_dir(folder);
         }
         tell_withheld(config);
-        let (mut shim, pid) = {
-            let mut shims = sweep::shims();
-            let shim = command.spawn()?;
-            let pid = shim.id().and_then(|pid| i32::try_from(pid).ok()).unwrap_or_default();
-            shims.insert(pid);
-            (shim, pid)
-        };
-        let record = Record::write(folder, &mark, Some(pid))?;
+        let (mut shim, listed) = ListedShim::spawn(&mut command)?;
+        let pid = listed.pid();
+        let record = ProcessRecord::write(folder, &mark, Some(pid))?;
         let missing = || io::Error::other("the process has no pipes");
         let stdin = shim.stdin.take().ok_or_else(missing)?;
         let stdout = shim.stdout.take().ok_or_else(missing)?;
         let stderr = shim.stderr.take().ok_or_else(missing)?;
         let pulse = Arc::new(Pulse::new());
-        let stdout = Felt::new(stdout, pulse.clone());
-        let tail = Arc::new(Tail::new(config));
-        let stderr = Felt::new(stderr, pulse.clone());
+        let stdout = PulseReader::new(stdout, pulse.clone());
+        let tail = Arc::new(StderrTail::new(config));
+        let stderr = PulseReader::new(stderr, pulse.clone());
         let stderr = tracker.spawn(read_stderr(config.name.clone(), mark, stderr, tail.clone()));
-        Ok((Self { shim, pid, record: Some(record), pulse, tail, stderr }, stdin, stdout))
+        let process = Self { shim, pid, listed: Some(listed), record: Some(record), pulse, tail, stderr };
+        Ok((process, stdin, stdout))
     }
 
     /// The shim's process id.
@@ -262,7 +167,7 @@ impl Server {
     }
 
     /// What it last wrote to its standard error.
-    pub(crate) fn tail(&self) -> &Arc<Tail> {
+    pub(crate) fn tail(&self) -> &Arc<StderrTail> {
         &self.tail
     }
 
@@ -280,14 +185,14 @@ impl Server {
 
     /// How it has ended by itself, if it does so within a moment. Asked before it is ended: the status of a process that we
     /// have killed says nothing about it.
-    pub(crate) async fn own_end(&mut self) -> Option<ExitStatus> {
+    pub(crate) async fn own_status(&mut self) -> Option<ExitStatus> {
         self.wait(END_WAIT).await
     }
 
     /// Ends the server and all that it started. Its standard input must be closed: a polite server ends at that.
     ///
     /// Returns when nothing of it is left, at the latest some seconds after twice the grace.
-    pub(crate) async fn stop(mut self, grace: Duration) -> Option<ExitStatus> {
+    pub(crate) async fn stop(&mut self, grace: Duration) {
         let mut status = self.wait(grace).await;
         if status.is_none() && self.shim.id().is_some() {
             procfs::signal(self.pid, Signal::SIGTERM);
@@ -296,13 +201,13 @@ impl Server {
         if status.is_none() && self.shim.id().is_some() {
             let pid = self.pid;
             let _ = tokio::task::spawn_blocking(move || sweep::end_tree(pid)).await;
-            status = self.wait(SHIM_MARGIN).await;
+            self.wait(SHIM_MARGIN).await;
         }
         self.stderr.abort();
         if let Some(record) = self.record.take() {
             let _ = tokio::task::spawn_blocking(move || record.close()).await;
         }
-        status
+        self.listed = None;
     }
 
     async fn wait(&mut self, patience: Duration) -> Option<ExitStatus> {
@@ -311,9 +216,8 @@ impl Server {
 }
 
 /// A server that is dropped instead of stopped loses its lifeline, and its shim ends it. Its record stays for the sweep.
-impl Drop for Server {
+impl Drop for ServerProcess {
     fn drop(&mut self) {
-        sweep::shims().remove(&self.pid);
         self.stderr.abort();
     }
 }
@@ -367,61 +271,6 @@ fn hiding(isolation: Isolation, hidden: &[PathBuf]) -> Vec<OsString> {
     words
 }
 
-/// Whether a first line of standard error is the shim's, on isolation: it begins with the mark that nobody else knows yet.
-fn is_told(name: &str, mark: &str, line: &[u8]) -> bool {
-    let Some(told) = std::str::from_utf8(line).ok().and_then(|line| line.strip_prefix(mark)) else { return false };
-    match told.trim_start().strip_prefix(NOT_ISOLATED) {
-        Some(why) => tracing::warn!(
-            agent = name,
-            "not isolated: the MCP server could read this node's keys and store:{why}. Say `isolation: required` to start \
-             no such server, or `isolation: off` if that is how it should be"
-        ),
-        None => tracing::debug!(agent = name, "the MCP server is{told}"),
-    }
-    true
-}
-
-/// Reads standard error to its end: a server that cannot write would stop.
-async fn read_stderr(name: String, mark: String, stderr: Felt<ChildStderr>, tail: Arc<Tail>) {
-    // Also when this is dropped.
-    let _ended = tail.ended.clone().drop_guard();
-    let mut stderr = BufReader::new(stderr);
-    let mut line = Vec::new();
-    let mut is_first = true;
-    loop {
-        let (taken, is_whole) = match stderr.fill_buf().await {
-            Ok(bytes) if !bytes.is_empty() => match bytes.iter().position(|&byte| byte == b'\n') {
-                Some(end) => (keep(&mut line, &bytes[..end]) + 1, true),
-                None => (keep(&mut line, bytes), false),
-            },
-            Ok(_) | Err(_) => break,
-        };
-        stderr.consume(taken);
-        if is_whole && std::mem::take(&mut is_first) && is_told(&name, &mark, &line) {
-            line.clear();
-        } else if is_whole {
-            say(&name, &tail, &mut line);
-        }
-    }
-    say(&name, &tail, &mut line);
-}
-
-/// Appends as much as there is room for. Returns how much was given.
-fn keep(line: &mut Vec<u8>, bytes: &[u8]) -> usize {
-    let room = TAIL_LINE_BYTES.saturating_sub(line.len()).min(bytes.len());
-    line.extend_from_slice(&bytes[..room]);
-    bytes.len()
-}
-
-fn say(name: &str, tail: &Tail, line: &mut Vec<u8>) {
-    let text = String::from_utf8_lossy(line).trim_end().to_owned();
-    line.clear();
-    if !text.is_empty() {
-        tracing::debug!(agent = name, line = %text, "server's standard error");
-        tail.push(text);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -435,27 +284,5 @@ mod tests {
             assert!(!is_passed_on(name.as_bytes()), "{name}");
         }
         assert!(WITHHELD.iter().all(|name| !is_passed_on(name.as_bytes())));
-    }
-
-    #[tokio::test]
-    async fn last_words_are_few_and_keep_secrets() {
-        let mut config = McpConfig::new("a", "x", &[]);
-        config.env.insert("TOKEN".to_owned(), "hunter22".to_owned());
-        config.env.insert("PORT".to_owned(), "80".to_owned());
-        let tail = Tail::new(&config);
-        tail.ended.cancel();
-        assert_eq!(tail.explain("it ended").await, "it ended");
-        tail.push("port 80 with hunter22".to_owned());
-        tail.push("bye".to_owned());
-        let text = tail.explain("it ended").await;
-        assert_eq!(text, "it ended. Its last words:\nport 80 with …\nbye");
-        assert_eq!(headline(&text), "it ended");
-        tail.push("Error: unknown command \"stdoi\"".to_owned());
-        for number in 0..100 {
-            tail.push(format!("--flag-{number} {}", "ä".repeat(100)));
-        }
-        let words = tail.last_words().await;
-        assert!(words.starts_with("Error: unknown command \"stdoi\"\n…\n--flag-9") && words.ends_with('ä'), "{words}");
-        assert!(words.len() <= LAST_WORDS_BYTES + TAIL_LINE_BYTES + "\n…\n".len(), "{}", words.len());
     }
 }

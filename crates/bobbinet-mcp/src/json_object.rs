@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 /// a server or a caller says how many there are.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub(crate) struct Fields(IndexMap<String, Json>);
+pub(crate) struct JsonObject(IndexMap<String, Json>);
 
-impl Fields {
+impl JsonObject {
     /// Takes an object apart; `None` if it is none.
     pub(crate) fn read(json: &Json) -> Option<Self> {
         json.is_object().then(|| json.read().ok()).flatten()
@@ -64,7 +64,7 @@ impl Fields {
     }
 }
 
-impl FromIterator<(String, Json)> for Fields {
+impl FromIterator<(String, Json)> for JsonObject {
     fn from_iter<I: IntoIterator<Item = (String, Json)>>(fields: I) -> Self {
         Self(fields.into_iter().collect())
     }
@@ -77,14 +77,14 @@ mod tests {
     #[test]
     fn order_and_values_survive() {
         let text = r#"{"z":1.0,"a":{"y":1e2,"b":[1, 2]},"n":null}"#;
-        let mut fields = Fields::read(&Json::parse(text).unwrap()).unwrap();
+        let mut fields = JsonObject::read(&Json::parse(text).unwrap()).unwrap();
         assert_eq!(fields.to_json().as_str(), text);
         fields.set("a", Json::of(&2));
         fields.set("c", Json::of("3"));
         assert_eq!(fields.take("n"), Some(Json::of(&())));
         assert_eq!(fields.to_json().as_str(), r#"{"z":1.0,"a":2,"c":"3"}"#);
-        assert_eq!(Fields::read(&Json::parse("[1]").unwrap()), None);
-        let twice = Fields::read(&Json::parse(r#"{"a":1,"b":2,"a":3}"#).unwrap()).unwrap();
+        assert_eq!(JsonObject::read(&Json::parse("[1]").unwrap()), None);
+        let twice = JsonObject::read(&Json::parse(r#"{"a":1,"b":2,"a":3}"#).unwrap()).unwrap();
         assert_eq!(twice.to_json().as_str(), r#"{"a":3,"b":2}"#);
     }
 }

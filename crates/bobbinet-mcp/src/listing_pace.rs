@@ -9,13 +9,13 @@ const PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// See the module. Time comes in.
 #[derive(Debug)]
-pub(crate) struct Pace {
+pub(crate) struct ListingPace {
     first: Duration,
     pause: Duration,
     read_at: Option<Instant>,
 }
 
-impl Pace {
+impl ListingPace {
     pub(crate) fn new(first: Duration) -> Self {
         Self { first, pause: first, read_at: None }
     }
@@ -42,7 +42,7 @@ mod tests {
     #[test]
     fn a_server_that_answers_each_reading_with_a_change_is_read_ever_less_often() {
         let mut now = Instant::now();
-        let mut pace = Pace::new(Duration::from_millis(250));
+        let mut pace = ListingPace::new(Duration::from_millis(250));
         let mut reads = 0;
         let end = now + Duration::from_secs(600);
         while now < end {

@@ -15,14 +15,14 @@ const FILE: &str = "tools.json";
 
 /// What was learned of a server.
 #[derive(Debug, Deserialize, Serialize)]
-pub(crate) struct Remembered {
+pub(crate) struct RememberedTools {
     /// What was started: of another program, these are not the tools.
     command: Vec<String>,
     pub(crate) info: Option<ServerPeerInfo>,
     pub(crate) tools: Vec<RawTool>,
 }
 
-impl Remembered {
+impl RememberedTools {
     pub(crate) fn new(config: &McpConfig, info: Option<&ServerPeerInfo>, tools: &[RawTool]) -> Self {
         Self { command: command(config), info: info.cloned(), tools: tools.to_vec() }
     }
@@ -64,12 +64,12 @@ mod tests {
             r#"{"name":"look","inputSchema":{"type":"object","n":1.0},"annotations":{"readOnlyHint":true}}"#,
         )
         .unwrap();
-        assert!(Remembered::read(&config("a"), folder.path()).is_none());
-        Remembered::new(&config("a"), None, std::slice::from_ref(&tool)).write(folder.path()).unwrap();
-        let read = Remembered::read(&config("a"), folder.path()).unwrap();
+        assert!(RememberedTools::read(&config("a"), folder.path()).is_none());
+        RememberedTools::new(&config("a"), None, std::slice::from_ref(&tool)).write(folder.path()).unwrap();
+        let read = RememberedTools::read(&config("a"), folder.path()).unwrap();
         assert_eq!(read.tools, [tool]);
-        assert!(Remembered::read(&config("b"), folder.path()).is_none());
+        assert!(RememberedTools::read(&config("b"), folder.path()).is_none());
         fs::write(folder.path().join(FILE), "{").unwrap();
-        assert!(Remembered::read(&config("a"), folder.path()).is_none());
+        assert!(RememberedTools::read(&config("a"), folder.path()).is_none());
     }
 }

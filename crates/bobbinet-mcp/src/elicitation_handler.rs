@@ -13,16 +13,16 @@ use rmcp::{
 };
 use tokio::sync::oneshot;
 
-use crate::{in_flight::InFlight, transport::Params};
+use crate::{in_flight::InFlight, rpc_channel::RawParams};
 
-/// Our side of the protocol.
+/// Answers what a server asks while the protocol library serves its session.
 #[derive(Debug)]
-pub(crate) struct Host {
+pub(crate) struct ElicitationHandler {
     pub(crate) in_flight: Arc<InFlight>,
 }
 
 /// Who we say we are, and what we offer.
-pub(crate) fn introduce() -> ClientConfig {
+pub(crate) fn client_config() -> ClientConfig {
     let elicitation = ElicitationCapability::new()
         .with_form(FormElicitationCapability::default())
         .with_url(UrlElicitationCapability::default());
@@ -33,12 +33,12 @@ pub(crate) fn introduce() -> ClientConfig {
     config
 }
 
-impl ClientHandler for Host {
+impl ClientHandler for ElicitationHandler {
     fn get_info(&self) -> ClientConfig {
-        introduce()
+        client_config()
     }
 
-    /// Every request but the ping arrives here (`transport`).
+    /// Every request but the ping arrives here (`rpc_channel`).
     async fn on_custom_request(
         &self,
         request: CustomRequest,
@@ -48,7 +48,7 @@ impl ClientHandler for Host {
             return Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, request.method, None));
         }
         // The extensions were moved into the context on the way here.
-        let params = context.extensions.get::<Params>().and_then(|params| params.0.clone());
+        let params = context.extensions.get::<RawParams>().and_then(|params| params.0.clone());
         let Some(params) = params else {
             return Err(ErrorData::invalid_params("elicitation/create without parameters", None));
         };

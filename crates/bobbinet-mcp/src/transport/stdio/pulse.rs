@@ -17,7 +17,7 @@ use tokio::{
     time::Instant,
 };
 
-use crate::procfs;
+use super::procfs;
 
 /// How often a server's processes are looked at while it starts.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
@@ -37,7 +37,7 @@ pub(crate) struct Pulse {
 
 /// What a look at a server's processes shows.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Look {
+struct ProcessSample {
     reads: u64,
     ticks: u64,
     pids: Vec<i32>,
@@ -72,7 +72,7 @@ impl Pulse {
     /// Looks after the tree of the process `of`, and returns when it has shown no sign of life for `patience`, or has
     /// been starting for `limit`, with the words for it.
     pub(crate) async fn given_up(&self, of: i32, patience: Duration, limit: Duration) -> String {
-        let mut before = Look::default();
+        let mut before = ProcessSample::default();
         loop {
             let silent_for = self.last_sign().elapsed();
             if silent_for >= patience {
@@ -91,7 +91,7 @@ impl Pulse {
         }
     }
 
-    async fn look(&self, of: i32) -> Look {
+    async fn look(&self, of: i32) -> ProcessSample {
         let reads = self.reads.load(Ordering::Relaxed);
         let seen = tokio::task::spawn_blocking(move || {
             let all = procfs::all();
@@ -101,11 +101,11 @@ impl Pulse {
         });
         let (ticks, mut pids) = seen.await.unwrap_or_default();
         pids.sort_unstable();
-        Look { reads, ticks, pids }
+        ProcessSample { reads, ticks, pids }
     }
 }
 
-impl Look {
+impl ProcessSample {
     fn shows_life_since(&self, before: &Self) -> bool {
         self.reads != before.reads || self.pids != before.pids || self.ticks >= before.ticks + TICKS_MIN
     }
@@ -113,18 +113,18 @@ impl Look {
 
 /// A pipe from the server that counts as life what comes through it.
 #[derive(Debug)]
-pub(crate) struct Felt<R> {
+pub(crate) struct PulseReader<R> {
     reader: R,
     pulse: Arc<Pulse>,
 }
 
-impl<R> Felt<R> {
+impl<R> PulseReader<R> {
     pub(crate) fn new(reader: R, pulse: Arc<Pulse>) -> Self {
         Self { reader, pulse }
     }
 }
 
-impl<R: AsyncRead + Unpin> AsyncRead for Felt<R> {
+impl<R: AsyncRead + Unpin> AsyncRead for PulseReader<R> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let read = ready!(Pin::new(&mut self.reader).poll_read(cx, buffer));
         self.pulse.beat();
@@ -138,9 +138,9 @@ mod tests {
 
     #[test]
     fn life_is_what_is_written_used_or_started() {
-        let idle = Look { reads: 3, ticks: 100, pids: vec![7] };
+        let idle = ProcessSample { reads: 3, ticks: 100, pids: vec![7] };
         let check = |reads, ticks, pids: &[i32], expected| {
-            let look = Look { reads, ticks, pids: pids.to_vec() };
+            let look = ProcessSample { reads, ticks, pids: pids.to_vec() };
             assert_eq!(look.shows_life_since(&idle), expected, "{look:?}");
         };
         check(3, 100, &[7], false);

@@ -21,8 +21,9 @@ use nix::{
     },
     unistd::Pid,
 };
+use tokio::process::{Child, Command};
 
-use crate::procfs;
+use super::procfs;
 
 /// The variable by which a server's tree is known, whoever its processes' parents have become.
 pub(crate) const MARK: &str = "BOBBINET_MCP_TREE";
@@ -50,8 +51,33 @@ pub fn adopt_orphans() -> io::Result<()> {
 }
 
 /// The shims, for as long as nobody else may start or end one.
-pub(crate) fn shims() -> MutexGuard<'static, BTreeSet<i32>> {
+fn shims() -> MutexGuard<'static, BTreeSet<i32>> {
     SHIMS.lock().expect("nobody panics while holding a few numbers")
+}
+
+/// A shim in the list of those that we have started. Dropped, it is none any more.
+#[derive(Debug)]
+pub(crate) struct ListedShim(i32);
+
+impl ListedShim {
+    /// Starts a shim: nobody takes it for an adopted child between its start and its entry in the list.
+    pub(crate) fn spawn(command: &mut Command) -> io::Result<(Child, Self)> {
+        let mut shims = shims();
+        let shim = command.spawn()?;
+        let pid = shim.id().and_then(|pid| i32::try_from(pid).ok()).unwrap_or_default();
+        shims.insert(pid);
+        Ok((shim, Self(pid)))
+    }
+
+    pub(crate) fn pid(&self) -> i32 {
+        self.0
+    }
+}
+
+impl Drop for ListedShim {
+    fn drop(&mut self) {
+        shims().remove(&self.0);
+    }
 }
 
 /// Ends whom we have adopted, and all who came of them. Blocks.
@@ -84,12 +110,12 @@ fn end_adopted() {
 
 /// A server's tree, on disk for as long as it may live.
 #[derive(Debug)]
-pub(crate) struct Record {
+pub(crate) struct ProcessRecord {
     path: PathBuf,
     mark: String,
 }
 
-impl Record {
+impl ProcessRecord {
     /// Where an agent's folder keeps it.
     fn path(folder: &Path) -> PathBuf {
         folder.join("server.pid")
@@ -117,7 +143,7 @@ impl Record {
 
 /// Ends what an earlier life of this agent has left, and says how many processes that were. Blocks.
 pub(crate) fn sweep(folder: &Path) -> usize {
-    let path = Record::path(folder);
+    let path = ProcessRecord::path(folder);
     let Ok(text) = fs::read_to_string(&path) else { return 0 };
     let mut words = text.split_ascii_whitespace();
     let (mark, pid, started) = (words.next(), words.next(), words.next());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bobbinet_core::{Json, Message, MessageId, Part, Question, QuestionKind};
 use serde::Deserialize;
 
-use crate::fields::Fields;
+use crate::json_object::JsonObject;
 
 /// What a server asks: the parameters of `elicitation/create`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -29,7 +29,7 @@ impl Elicitation {
 
     /// As a question with a message of this id.
     pub(crate) fn ask(&self, id: MessageId) -> Question {
-        let mut data = Fields::default();
+        let mut data = JsonObject::default();
         let is_link = self.mode.as_deref() == Some("url") || (self.url.is_some() && self.requested_schema.is_none());
         let text = match self.url.as_deref().filter(|_| is_link) {
             Some(url) => {
@@ -67,7 +67,7 @@ pub(crate) fn with_note(question: &Question, note: &str) -> Question {
 /// Whether an earlier question asked the same. Its words may differ: an answer that did not fit is told so.
 pub(crate) fn is_same(asked: &Question, now: &Question) -> bool {
     let essence = |question: &Question| {
-        let mut data = question.message.data().and_then(Fields::read).unwrap_or_default();
+        let mut data = question.message.data().and_then(JsonObject::read).unwrap_or_default();
         data.take("errors");
         data.to_json()
     };

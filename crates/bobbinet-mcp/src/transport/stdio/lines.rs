@@ -9,7 +9,7 @@ use crate::salvage::Scan;
 /// A line buffer that has grown beyond this is given back, so that one large result does not stay in memory.
 const BUFFER_KEPT: usize = 1 << 20;
 
-/// See the module.
+/// Cuts lines out of what a reader brings.
 #[derive(Debug)]
 pub(crate) struct Lines<R> {
     reader: BufReader<R>,
@@ -33,7 +33,7 @@ struct Skipped {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Read {
+pub(crate) enum LineRead {
     /// A line is in `line`.
     Line,
     /// A line is too long, and skipped. It was the reply to these requests, as far as can be seen.
@@ -55,7 +55,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
         }
     }
 
-    pub(crate) async fn next(&mut self) -> Read {
+    pub(crate) async fn next(&mut self) -> LineRead {
         if std::mem::take(&mut self.is_whole) {
             self.line.clear();
         }
@@ -75,22 +75,22 @@ impl<R: AsyncRead + Unpin> Lines<R> {
                         skip(&mut self.skipped, part, end.is_some(), self.max)
                     } else {
                         self.line.extend_from_slice(part);
-                        end.map(|_| Read::Line)
+                        end.map(|_| LineRead::Line)
                     };
                     (taken, read)
                 }
                 // The end, or an error, which is one too. What came without a line's end may still be a message.
                 Ok(_) | Err(_) => match self.skipped.is_some() {
                     true => (0, skip(&mut self.skipped, &[], true, self.max)),
-                    false if self.line.is_empty() => return Read::End,
-                    false => (0, Some(Read::Line)),
+                    false if self.line.is_empty() => return LineRead::End,
+                    false => (0, Some(LineRead::Line)),
                 },
             };
             self.reader.consume(taken);
             match read {
-                Some(Read::Line) if self.line.is_empty() => {}
+                Some(LineRead::Line) if self.line.is_empty() => {}
                 Some(read) => {
-                    self.is_whole = read == Read::Line;
+                    self.is_whole = read == LineRead::Line;
                     return read;
                 }
                 None => {}
@@ -100,7 +100,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
 }
 
 /// Passes over a piece of a line that is too long. Returns what is to be said of it now.
-fn skip(skipped: &mut Option<Skipped>, part: &[u8], is_end: bool, max: usize) -> Option<Read> {
+fn skip(skipped: &mut Option<Skipped>, part: &[u8], is_end: bool, max: usize) -> Option<LineRead> {
     let known = skipped.as_mut()?;
     known.bytes += part.len();
     if !known.is_told {
@@ -110,14 +110,14 @@ fn skip(skipped: &mut Option<Skipped>, part: &[u8], is_end: bool, max: usize) ->
             if is_end {
                 *skipped = None;
             }
-            return Some(Read::Long(vec![id]));
+            return Some(LineRead::Long(vec![id]));
         }
     }
     if is_end {
         let known = skipped.take().filter(|known| !known.is_told)?;
         let ids = known.scan.finish();
         let is_news = !known.is_known || !ids.is_empty();
-        return is_news.then_some(Read::Long(ids));
+        return is_news.then_some(LineRead::Long(ids));
     }
     let is_in_vain = known.scan.is_in_vain() && !known.is_known;
     if known.bytes <= max && !is_in_vain {
@@ -125,7 +125,7 @@ fn skip(skipped: &mut Option<Skipped>, part: &[u8], is_end: bool, max: usize) ->
     }
     known.bytes = 0;
     let is_known = std::mem::replace(&mut known.is_known, true) || known.is_told;
-    Some(if is_known { Read::Longer } else { Read::Long(Vec::new()) })
+    Some(if is_known { LineRead::Longer } else { LineRead::Long(Vec::new()) })
 }
 
 impl<R> Lines<R> {
@@ -146,12 +146,12 @@ mod tests {
         let mut found = Vec::new();
         loop {
             match lines.next().await {
-                Read::Line => found.push(String::from_utf8(lines.line.clone()).unwrap()),
-                Read::Long(ids) => {
+                LineRead::Line => found.push(String::from_utf8(lines.line.clone()).unwrap()),
+                LineRead::Long(ids) => {
                     found.push(format!("LONG{}", ids.iter().map(|id| format!(" {id}")).collect::<String>()))
                 }
-                Read::Longer => found.push("LONGER".to_owned()),
-                Read::End => break,
+                LineRead::Longer => found.push("LONGER".to_owned()),
+                LineRead::End => break,
             }
         }
         assert_eq!(found, expected, "{}", input.escape_ascii());
@@ -177,6 +177,6 @@ mod tests {
         check(b"{\"id\":5,\"method\":\"elicitation/create\"}\nb\n", &["LONG", "b"]).await;
         let long = [br#"{"id":5,"result":""#.as_slice(), &b"x".repeat(200_000), b"\"}\nb\n"].concat();
         let mut lines = Lines::new(long.as_slice(), 8);
-        assert_eq!(lines.next().await, Read::Long(vec![RequestId::Number(5)]), "at once");
+        assert_eq!(lines.next().await, LineRead::Long(vec![RequestId::Number(5)]), "at once");
     }
 }

@@ -1,0 +1,108 @@
+//! What is known of a server: its tools and its description, from its newest listing or from an earlier life of ours.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use bobbinet_core::Description;
+use rmcp::model::ServerPeerInfo;
+
+use crate::{
+    catalog::{self, Catalog},
+    config::{McpConfig, ProtocolEra},
+    listing::{Listing, RawTool},
+    remembered_tools::RememberedTools,
+};
+
+/// See the module. It outlives the sessions that it was learned in: they take their listings in, whoever plans a call or
+/// writes a card reads it.
+#[derive(Debug)]
+pub(crate) struct ServerProfile {
+    config: Arc<McpConfig>,
+    /// Where it is kept for the next life.
+    folder: PathBuf,
+    remembered_era: Option<ProtocolEra>,
+    known: Mutex<KnownTools>,
+}
+
+#[derive(Debug)]
+struct KnownTools {
+    catalog: Option<Arc<Catalog>>,
+    description: Arc<Description>,
+    /// What was last said of the listing.
+    notes: Vec<String>,
+}
+
+impl ServerProfile {
+    /// What is kept in the folder, if it is this server's.
+    pub(crate) fn remembered(config: Arc<McpConfig>, folder: PathBuf) -> Self {
+        let remembered = RememberedTools::read(&config, &folder);
+        let remembered_era = remembered.as_ref().and_then(RememberedTools::era);
+        let catalog = remembered.map(|known| Arc::new(Catalog::new(&config, known.info.as_ref(), &known.tools, None)));
+        let description = match &catalog {
+            Some(catalog) => catalog.description.clone(),
+            None => Arc::new(catalog::describe(&config, None, Vec::new())),
+        };
+        let known = Mutex::new(KnownTools { catalog, description, notes: Vec::new() });
+        Self { config, folder, remembered_era, known }
+    }
+
+    fn known(&self) -> MutexGuard<'_, KnownTools> {
+        self.known.lock().expect("nobody panics while looking at what is known of a server")
+    }
+
+    /// The newest tools, if there ever were any: in this life, or in an earlier one.
+    pub(crate) fn catalog(&self) -> Option<Arc<Catalog>> {
+        self.known().catalog.clone()
+    }
+
+    pub(crate) fn description(&self) -> Arc<Description> {
+        self.known().description.clone()
+    }
+
+    /// The era that the server was spoken to in, in an earlier life.
+    pub(crate) fn remembered_era(&self) -> Option<ProtocolEra> {
+        self.remembered_era
+    }
+
+    /// Makes a listing known, and what was left out of it, once. Returns whether the server should be asked again.
+    pub(crate) async fn take_in(&self, info: &ServerPeerInfo, listing: Listing) -> bool {
+        let Listing { tools, notes, is_cut_off } = listing;
+        let is_new = {
+            let mut known = self.known();
+            let is_new = known.notes != notes;
+            known.notes.clone_from(&notes);
+            is_new
+        };
+        if is_new && !notes.is_empty() {
+            let notes = notes.join("; ");
+            tracing::warn!(agent = self.config.name, notes, "not all that the server lists is taken");
+        }
+        // What was known is better than a part of what there is.
+        if !is_cut_off || self.catalog().is_none() {
+            self.publish(info, &tools).await;
+        }
+        is_cut_off
+    }
+
+    async fn publish(&self, info: &ServerPeerInfo, tools: &[RawTool]) {
+        self.remember(RememberedTools::new(&self.config, Some(info), tools)).await;
+        let before = self.catalog();
+        let catalog = Arc::new(Catalog::new(&self.config, Some(info), tools, before.as_deref()));
+        let description = catalog.description.clone();
+        let mut known = self.known();
+        known.catalog = Some(catalog);
+        if known.description != description {
+            known.description = description;
+        }
+    }
+
+    async fn remember(&self, remembered: RememberedTools) {
+        let folder = self.folder.clone();
+        let written = tokio::task::spawn_blocking(move || remembered.write(&folder)).await;
+        if let Ok(Err(error)) = written {
+            tracing::warn!(agent = self.config.name, %error, "the tools are not remembered for the next start");
+        }
+    }
+}

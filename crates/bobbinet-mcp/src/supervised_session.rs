@@ -1,0 +1,485 @@
+//! Keeps one session of a pool alive: begins it, has its tools listed, and after each end begins it again, or leaves the
+//! server alone.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+use bobbinet_core::Fault;
+use bobbinet_engine::watched;
+use tokio::{sync::Notify, time::Instant};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    breaker::{Breaker, BreakerDecision},
+    catalog::Catalog,
+    config::{McpConfig, ProtocolEra},
+    exclusive_tools::ExclusiveTools,
+    listing,
+    listing_pace::ListingPace,
+    mailbox::ConnectionError,
+    opening::Opening,
+    server_profile::ServerProfile,
+    session::{Client, Session, StartError},
+    transport::{Transport, headline},
+};
+
+/// How soon a server that failed over the list of its tools is asked again; each further time after twice as long.
+const LIST_RETRY_FIRST: Duration = Duration::from_secs(1);
+
+/// The longest time between two such questions.
+const LIST_RETRY_MAX: Duration = Duration::from_secs(60);
+
+/// A session that is begun again after each end, and who waits for it. One entry of the agent's pool.
+///
+/// What is known of the server beyond this session (its tools, its description) is the [`ServerProfile`]'s.
+#[derive(Debug)]
+pub(crate) struct SupervisedSession {
+    pub(crate) config: Arc<McpConfig>,
+    /// Who may call through this session at the same time as whom.
+    pub(crate) exclusive_tools: Arc<ExclusiveTools>,
+    profile: Arc<ServerProfile>,
+    transport: Arc<dyn Transport>,
+    /// The session's own folder, for its transport.
+    folder: PathBuf,
+    status: Mutex<SupervisionStatus>,
+    changed: Notify,
+    stop: CancellationToken,
+}
+
+/// What changes of a supervised session.
+#[derive(Debug)]
+struct SupervisionStatus {
+    stage: SessionStage,
+    /// Since when it was not up, if it was left alone since.
+    down_since: Option<Instant>,
+    /// Whether it has died under a call that was known for that.
+    was_foreseen: bool,
+    /// Whether it was up at least once in this life of the node.
+    was_up: bool,
+}
+
+/// Where the session stands.
+#[derive(Clone, Debug)]
+enum SessionStage {
+    /// It is on its way, perhaps again; with what was wrong the last time.
+    Starting(Option<String>),
+    Up(Arc<Client>),
+    /// It dies too often, and is left alone until then.
+    Resting {
+        why: String,
+        until: Instant,
+    },
+    Stopped,
+}
+
+impl SupervisionStatus {
+    /// Until when calls wait for a server that is left alone, if it is.
+    fn waits_until(&self, config: &McpConfig) -> Option<Instant> {
+        Some(self.down_since? + Duration::from_millis(config.limits.rest_wait_ms))
+    }
+}
+
+/// What whoever wants a session does while the server is left alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum RestPolicy {
+    WaitOut,
+    GiveUp,
+}
+
+impl SupervisedSession {
+    /// `stop` ends it for good; it lives from [`run`] on.
+    pub(crate) fn new(
+        config: Arc<McpConfig>,
+        profile: Arc<ServerProfile>,
+        transport: Arc<dyn Transport>,
+        folder: PathBuf,
+        stop: CancellationToken,
+    ) -> Self {
+        let status = SupervisionStatus {
+            stage: SessionStage::Starting(None),
+            down_since: None,
+            was_foreseen: false,
+            was_up: false,
+        };
+        Self {
+            exclusive_tools: Arc::new(ExclusiveTools::of(&config)),
+            config,
+            profile,
+            transport,
+            folder,
+            status: Mutex::new(status),
+            changed: Notify::new(),
+            stop,
+        }
+    }
+
+    fn status(&self) -> MutexGuard<'_, SupervisionStatus> {
+        self.status.lock().expect("nobody panics while looking at a session's status")
+    }
+
+    fn enter(&self, stage: SessionStage) {
+        self.status().stage = stage;
+        self.changed.notify_waiters();
+    }
+
+    /// Asks the task that keeps the session to end it, and itself.
+    pub(crate) fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Returns when the session is being ended for good.
+    pub(crate) async fn stopping(&self) {
+        self.stop.cancelled().await;
+    }
+
+    /// The newest tools, if there ever were any: in this life, or in an earlier one.
+    pub(crate) fn catalog(&self) -> Option<Arc<Catalog>> {
+        self.profile.catalog()
+    }
+
+    /// Whether the server can be called, and why not if it cannot: in words that say nothing of its own.
+    pub(crate) fn ready(&self) -> Result<(), String> {
+        match &self.status().stage {
+            SessionStage::Up(_) => Ok(()),
+            SessionStage::Starting(None) => Err("the MCP server is starting".to_owned()),
+            SessionStage::Starting(Some(why)) => Err(format!("the MCP server is starting again: {}", headline(why))),
+            SessionStage::Resting { why, .. } => {
+                Err(format!("the MCP server dies too often and is left alone for now: {}", headline(why)))
+            }
+            SessionStage::Stopped => Err("the MCP server is stopped".to_owned()),
+        }
+    }
+
+    /// Whether a call could go to the server, or would fail at once. While the server is left alone, calls wait.
+    pub(crate) fn takes_calls(&self) -> bool {
+        self.status().waits_until(&self.config).is_none_or(|until| until <= Instant::now())
+    }
+
+    /// Whether it is starting, and was never up: in no earlier life either.
+    pub(crate) fn is_starting(&self) -> bool {
+        self.profile.catalog().is_none() && matches!(self.status().stage, SessionStage::Starting(_))
+    }
+
+    /// Whether the server was up at least once.
+    pub(crate) fn was_up(&self) -> bool {
+        self.status().was_up
+    }
+
+    /// Waits for a session until `deadline`, or says why there is none. Safe to drop.
+    pub(crate) async fn client(&self, deadline: impl Fn() -> Instant) -> Result<Arc<Client>, Fault> {
+        self.find_client(deadline, RestPolicy::WaitOut).await
+    }
+
+    /// The same, but a server that is left alone is not waited for.
+    pub(crate) async fn client_unless_resting(&self, deadline: impl Fn() -> Instant) -> Result<Arc<Client>, Fault> {
+        self.find_client(deadline, RestPolicy::GiveUp).await
+    }
+
+    async fn find_client(&self, deadline: impl Fn() -> Instant, rest: RestPolicy) -> Result<Arc<Client>, Fault> {
+        let name = &self.config.name;
+        // A call waits no longer than a start may take.
+        let limit = Instant::now() + self.config.limits.start_limit();
+        let deadline = || deadline().min(limit);
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            changed.as_mut().enable();
+            let (stage, waited_for) = {
+                let status = self.status();
+                let until = status.waits_until(&self.config).filter(|until| *until > Instant::now());
+                (status.stage.clone(), until.filter(|_| rest == RestPolicy::WaitOut))
+            };
+            let mut look_again = deadline();
+            let last = match stage {
+                SessionStage::Up(client) if client.in_flight.broken().is_none() => return Ok(client),
+                SessionStage::Up(_) => None,
+                SessionStage::Starting(last) => last,
+                SessionStage::Resting { why, until } => match waited_for {
+                    Some(until) => {
+                        look_again = look_again.min(until);
+                        Some(why)
+                    }
+                    None => return Err(self.left_alone(&why, until)),
+                },
+                SessionStage::Stopped => {
+                    let text = format!("the MCP server of agent `{name}` is stopped");
+                    return Err(Fault::new("server-stopped", text));
+                }
+            };
+            let is_time_up = tokio::select! {
+                biased;
+                () = changed => false,
+                () = tokio::time::sleep_until(look_again) => deadline() <= Instant::now(),
+            };
+            if is_time_up {
+                let why = last.map(|why| format!(": {why}")).unwrap_or_default();
+                let text = format!("the MCP server of agent `{name}` did not get ready in time{why}");
+                return Err(Fault::new("server-not-ready", text));
+            }
+        }
+    }
+
+    fn left_alone(&self, why: &str, until: Instant) -> Fault {
+        let seconds = until.saturating_duration_since(Instant::now()).as_secs() + 1;
+        let name = &self.config.name;
+        let text = format!("the MCP server of agent `{name}` dies too often and is left alone for {seconds} s: {why}");
+        Fault::new("server-unavailable", text)
+    }
+
+    /// Waits until the tools are known, or says why nobody waits for them any longer. Safe to drop.
+    pub(crate) async fn tools_known(&self) -> Result<(), Fault> {
+        if self.catalog().is_some() {
+            return Ok(());
+        }
+        let limit = self.config.limits.start_limit();
+        // They are known with the first connection.
+        let linked = self.client(|| Instant::now() + limit).await;
+        if self.catalog().is_some() { Ok(()) } else { linked.map(drop) }
+    }
+
+    /// All sessions of this entry, one after the other, until [`SupervisedSession::stop`]. Returns when nothing of it is left.
+    pub(crate) async fn supervise(self: Arc<Self>, tracker: TaskTracker) {
+        let swept = self.transport.clean_up(&self.folder).await;
+        if swept > 0 {
+            tracing::warn!(agent = self.config.name, processes = swept, "ended what an earlier life had left running");
+        }
+        let mut breaker = Breaker::default();
+        let mut opening = Opening::first(self.config.era, self.profile.remembered_era());
+        let mut was_doubted = false;
+        loop {
+            let why = match self.run_once(&mut opening, &tracker).await {
+                SessionEnd::Stopped => break,
+                SessionEnd::Unanswered(error) => {
+                    let tried = opening.clone();
+                    if error.was_connected {
+                        opening = Opening::after(self.config.era, &tried, error.version);
+                    }
+                    // The question for its era may be all that it died of. Greeted in another way at once, it is not counted.
+                    let is_doubtful = tried.era == ProtocolEra::Auto && opening.era == ProtocolEra::Legacy;
+                    if is_doubtful && !std::mem::replace(&mut was_doubted, true) {
+                        tracing::info!(
+                            agent = self.config.name,
+                            why = error.text,
+                            "server is started again, as an old one"
+                        );
+                        self.enter(SessionStage::Starting(Some(error.text)));
+                        continue;
+                    }
+                    tracing::warn!(agent = self.config.name, why = error.text, "server could not be started");
+                    error.text
+                }
+                SessionEnd::Died(why) => {
+                    was_doubted = false;
+                    why
+                }
+            };
+            if matches!(self.pause_after(&mut breaker, why).await, NextStep::Stop) {
+                break;
+            }
+        }
+        self.enter(SessionStage::Stopped);
+    }
+
+    /// One session from its beginning to its end. The opening becomes the one that worked.
+    async fn run_once(&self, opening: &mut Opening, tracker: &TaskTracker) -> SessionEnd {
+        let config = &self.config;
+        let begun = Instant::now();
+        let started = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => None,
+            started = Session::open(&*self.transport, &self.folder, opening, &config.limits, self.exclusive_tools.clone(), tracker) => {
+                Some(started)
+            }
+        };
+        let Some(started) = started else {
+            // It ends now that nobody holds the connection. But whoever stops us wants to know that it has ended.
+            self.transport.clean_up(&self.folder).await;
+            return SessionEnd::Stopped;
+        };
+        let mut session = match started {
+            Ok(session) => session,
+            Err(error) => return SessionEnd::Unanswered(error),
+        };
+        let grace = config.limits.stop_grace();
+        let client = session.client().clone();
+        let listed = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => None,
+            listed = listing::read(&client, &config.limits) => Some(listed),
+        };
+        let is_cut_off = match listed {
+            Some(Ok(listing)) => self.profile.take_in(client.info(), listing).await,
+            Some(Err(_)) => {
+                drop(client);
+                return SessionEnd::Died(self.close_dead(session, None).await);
+            }
+            None => {
+                drop(client);
+                session.close(grace).await;
+                return SessionEnd::Stopped;
+            }
+        };
+        let era = if client.is_modern() { ProtocolEra::Modern } else { ProtocolEra::Legacy };
+        *opening = Opening::first(config.era, Some(era));
+        let tools = self.catalog().map_or(0, |catalog| catalog.tools().count());
+        let millis = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let era = opening.era;
+        tracing::info!(agent = config.name, server = session.connection().peer(), tools, millis, ?era, "server is up");
+        {
+            let mut status = self.status();
+            status.down_since = None;
+            status.was_up = true;
+        }
+        self.enter(SessionStage::Up(client.clone()));
+        let is_over = self.watch(&client, &mut session, is_cut_off).await;
+        // Nobody is sent to it any more from here on.
+        if !matches!(is_over, NextStep::Stop) {
+            self.enter(SessionStage::Starting(None));
+        }
+        let broken = client.in_flight.broken();
+        // It may be seen to be gone before its messages end: the calls that it has died under are told now.
+        if broken.is_none() {
+            let why = match is_over {
+                NextStep::Stop => "it ended".to_owned(),
+                NextStep::BeginAgain => session.connection().explain("it ended").await,
+            };
+            client.in_flight.close(ConnectionError::Died(why));
+        }
+        self.status().was_foreseen = client.in_flight.was_foreseen();
+        drop(client);
+        match is_over {
+            NextStep::Stop => {
+                session.close(grace).await;
+                SessionEnd::Stopped
+            }
+            NextStep::BeginAgain => SessionEnd::Died(self.close_dead(session, broken).await),
+        }
+    }
+
+    /// Ends what is left of a server that is over, and says why it is: its own end before what we noticed of it.
+    async fn close_dead(&self, mut session: Session, broken: Option<ConnectionError>) -> String {
+        let why = match broken {
+            Some(ConnectionError::Garbage(why)) => why,
+            Some(ConnectionError::Died(_)) | None => match session.connection_mut().own_end().await {
+                Some(end) => format!("it ended with {end}"),
+                None => broken.map_or("it ended".to_owned(), |broken| headline(&broken.to_string()).to_owned()),
+            },
+        };
+        let why = session.close(Duration::ZERO).await.explain(&why).await;
+        tracing::warn!(agent = self.config.name, why, "server died");
+        why
+    }
+
+    /// Looks after a session: reads the tools again when they change. Returns when it is over.
+    async fn watch(&self, client: &Arc<Client>, session: &mut Session, is_cut_off: bool) -> NextStep {
+        let mut pace = ListingPace::new(Duration::from_millis(self.config.limits.list_debounce_ms));
+        let mut retry = is_cut_off.then_some(LIST_RETRY_FIRST);
+        loop {
+            let pause = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return NextStep::Stop,
+                () = client.in_flight.ended() => return NextStep::BeginAgain,
+                () = session.connection_mut().gone() => return NextStep::BeginAgain,
+                // Some servers register their tools one by one, with a message for each.
+                () = client.in_flight.tools_changed() => pace.pause(Instant::now()),
+                () = sleep_or_never(retry) => Duration::ZERO,
+            };
+            let listed = async {
+                tokio::time::sleep(pause).await;
+                listing::read(client, &self.config.limits).await
+            };
+            let listed = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return NextStep::Stop,
+                () = client.in_flight.ended() => return NextStep::BeginAgain,
+                listed = listed => listed,
+            };
+            pace.read(Instant::now());
+            match listed {
+                Ok(listing) => {
+                    let is_cut_off = self.profile.take_in(client.info(), listing).await;
+                    let next = retry.map_or(LIST_RETRY_FIRST, |pause| (pause * 2).min(LIST_RETRY_MAX));
+                    retry = is_cut_off.then_some(next);
+                }
+                Err(_) => return NextStep::BeginAgain,
+            }
+        }
+    }
+
+    /// After a death: the pause.
+    async fn pause_after(&self, breaker: &mut Breaker, why: String) -> NextStep {
+        let now = Instant::now();
+        let again = SessionStage::Starting(Some(why.clone()));
+        let was_foreseen = std::mem::take(&mut self.status().was_foreseen);
+        let next = match was_foreseen {
+            true => breaker.died_as_foreseen(&self.config.limits, chance()),
+            false => breaker.died(now, &self.config.limits, chance()),
+        };
+        let pause = match next {
+            BreakerDecision::Restart(pause) => {
+                tracing::info!(agent = self.config.name, why = headline(&why), ?pause, "server is started again");
+                self.enter(again.clone());
+                pause
+            }
+            BreakerDecision::Rest(pause) => {
+                let headline = headline(&why);
+                tracing::error!(
+                    agent = self.config.name,
+                    why = headline,
+                    ?pause,
+                    "server dies too often and is left alone"
+                );
+                self.status().down_since.get_or_insert(now);
+                self.enter(SessionStage::Resting { why, until: now + pause });
+                pause
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => return NextStep::Stop,
+            () = tokio::time::sleep(pause) => {}
+        }
+        self.enter(again);
+        NextStep::BeginAgain
+    }
+}
+
+/// Supervises a session for as long as it is wanted. A panic inside is followed by another try: nobody else begins it.
+pub(crate) async fn run(session: Arc<SupervisedSession>, tracker: TaskTracker) {
+    while watched("MCP server", session.clone().supervise(tracker.clone())).await.is_none() {
+        tokio::time::sleep(session.config.limits.restart_first()).await;
+    }
+}
+
+async fn sleep_or_never(pause: Option<Duration>) {
+    match pause {
+        Some(pause) => tokio::time::sleep(pause).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// How one session ended.
+enum SessionEnd {
+    /// It was told to: the agent stops.
+    Stopped,
+    /// It could not be begun.
+    Unanswered(StartError),
+    /// It was up, and its server is gone, for this reason.
+    Died(String),
+}
+
+/// What comes after the end of a session, or after the pause that follows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NextStep {
+    Stop,
+    BeginAgain,
+}
+
+/// A number from 0 to 1 that differs from process to process.
+fn chance() -> f64 {
+    use std::hash::{BuildHasher, RandomState};
+    let random = RandomState::new().hash_one(std::process::id());
+    f64::from((random >> 32) as u32) / f64::from(u32::MAX)
+}
