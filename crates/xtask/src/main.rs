@@ -1,5 +1,6 @@
 //! The project's chores, so that one command does each: `cargo xtask test` installs what the tests need and runs them.
 
+mod modules;
 mod run;
 mod tools;
 
@@ -13,7 +14,8 @@ const HELP: &str = "\
 cargo xtask test          install what the tests need, build, run all tests
 cargo xtask test --long   the same with the long ones: 300 kills, 20,000 seeds
 cargo xtask tools         only install what the tests need, and print where
-cargo xtask lint          format, clippy and docs, warnings denied";
+cargo xtask modules       only look for circles of modules
+cargo xtask lint          that, format, clippy and docs, warnings denied";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -35,6 +37,7 @@ fn chore(arguments: &[&str]) -> Result<()> {
             println!("{}", tools::install()?.root.display());
             Ok(())
         }
+        ["modules"] => modules::check(),
         ["lint"] => lint(),
         [] | ["help" | "--help" | "-h"] => {
             println!("{HELP}");
@@ -57,6 +60,7 @@ fn test(is_long: bool) -> Result<()> {
 }
 
 fn lint() -> Result<()> {
+    step("modules", modules::check)?;
     step("format", || cargo(&["fmt", "--all", "--check"], &[]))?;
     step("clippy", || cargo(&["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"], &[]))?;
     let deny = [("RUSTDOCFLAGS".to_owned(), "--deny warnings".to_owned())];

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::{
     machine::Machine,
-    sample::{Sample, Spread},
+    sample::{Sample, Spread, megabytes},
     suite::{Findings, Measure, Settings},
     targets::Verdict,
 };
@@ -221,10 +221,6 @@ fn cell(spread: Option<Spread>, digits: usize) -> String {
         1 => number(spread.median),
         _ => format!("{} ({}–{})", number(spread.median), number(spread.min), number(spread.max)),
     }
-}
-
-pub(crate) fn megabytes(bytes: u64) -> f64 {
-    bytes as f64 / 1e6
 }
 
 /// A number with a comma between thousands.

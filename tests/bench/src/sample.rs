@@ -85,6 +85,11 @@ impl Spread {
     }
 }
 
+/// Bytes as they are reported.
+pub(crate) fn megabytes(bytes: u64) -> f64 {
+    bytes as f64 / 1e6
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

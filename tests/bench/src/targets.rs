@@ -4,8 +4,7 @@ use bobbinet_store::SledOptions;
 use serde::Serialize;
 
 use crate::{
-    report::megabytes,
-    sample::{Sample, Spread},
+    sample::{Sample, Spread, megabytes},
     suite::{Filled, Findings, Measure},
 };
 

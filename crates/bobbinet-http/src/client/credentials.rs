@@ -20,7 +20,7 @@ pub type Mint = dyn Fn(&str) -> Result<String, Box<dyn std::error::Error + Send 
 /// How a client shows who it is.
 #[derive(Clone, Default)]
 pub enum Credentials {
-    /// It does not.
+    /// Not at all: agents that want no credentials.
     #[default]
     None,
     /// With this bearer token.
@@ -107,7 +107,7 @@ impl fmt::Debug for ServiceParameter {
 pub(super) struct Extras {
     /// Over headers of our own, if they have the same name.
     pub(super) headers: HeaderMap,
-    /// Of the URL.
+    /// An API key that goes into the query of the URL, by its name there.
     query: Option<(String, String)>,
 }
 

@@ -22,9 +22,9 @@ use super::{
 pub struct Event {
     /// Where to go on after it, if the agent says so: for [`Client::subscribe`].
     pub id: Option<String>,
-    /// As it is to be used.
+    /// What was read of it.
     pub value: StreamEvent,
-    /// As it came.
+    /// The whole of it, unknown fields too.
     pub json: Json,
 }
 

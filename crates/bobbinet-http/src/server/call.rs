@@ -23,7 +23,7 @@ const LARGE: usize = 64 << 10;
 /// A request that has been read, at its server.
 pub(super) struct Call<'a> {
     pub(super) server: &'a Arc<Server>,
-    /// The request's.
+    /// The id of the JSON-RPC request, which its answer bears.
     pub(super) id: &'a RequestId,
     pub(super) context: RequestContext<'a>,
     /// Where a stream is to go on.

@@ -19,7 +19,7 @@ pub(super) struct Chunks {
 }
 
 impl Chunks {
-    /// Keeps so many.
+    /// Keeps `max` chunks at hand.
     pub(super) fn new(max: usize) -> Self {
         Self { read: Vec::new(), max }
     }

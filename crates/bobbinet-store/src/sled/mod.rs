@@ -49,9 +49,9 @@
 //! Looking after:
 //! - [`watermark_writer`]: writes the watermark, and looks whether the files are still there.
 //! - [`sweep`]: reclaims what forgotten and trimmed streams leave behind.
-//! - [`check`]: reads everything and reports what is wrong.
-//! - [`export`]: the whole store as lines of JSON.
-//! - [`salvage`]: the same of a damaged one, as far as it can be read.
+//! - [`mod@check`]: reads everything and reports what is wrong.
+//! - [`mod@export`]: the whole store as lines of JSON.
+//! - [`mod@salvage`]: the same of a damaged one, as far as it can be read.
 
 mod blobs;
 mod bodies;

@@ -28,12 +28,12 @@ const LOOKS_MAX: u32 = 8;
 /// The first pause before a look is repeated.
 const LOOK_PAUSE: Duration = Duration::from_millis(350);
 
-/// How the end of it is told.
+/// How a task that is waited for is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Telling {
-    /// At the end, in one.
+    /// When it has ended or asks, as a whole.
     Whole,
-    /// As it happens.
+    /// Event by event, as they happen.
     Live,
 }
 

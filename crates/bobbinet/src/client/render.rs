@@ -19,7 +19,7 @@ use crate::{
 
 type Printed = Result<(), Failure>;
 
-/// A whole task.
+/// Prints a task with all that it has made and says.
 pub(crate) fn task(output: Output, task: &TaskView) -> Printed {
     identity(output, &task.id, task.context_id.as_deref(), task.status.state)?;
     if output.is_verbose

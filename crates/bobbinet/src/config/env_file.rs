@@ -1,9 +1,9 @@
 //! Files of variables: one `NAME=value` to a line, as `.env` files and `envFile` of an `mcp.json` have them.
 
-/// A line that is none.
+/// A line that sets no variable, though it should.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct EnvFileFault {
-    /// Which, from 1.
+    /// The number of the line, from 1.
     pub(crate) line: usize,
     /// What is wrong with it.
     pub(crate) message: String,

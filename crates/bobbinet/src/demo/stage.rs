@@ -68,7 +68,7 @@ pub(super) struct Killed {
 }
 
 impl Stage {
-    /// An empty one.
+    /// A folder, and no agents yet.
     pub(super) fn new() -> io::Result<Self> {
         Ok(Self { agents: BTreeMap::new(), cast: Vec::new(), program: env::current_exe()?, folder: Folder::new()? })
     }
