@@ -110,7 +110,7 @@ impl Agent for Tool {
     /// Reads `call <effect>`, `answer <number>` and `reject`; of anything else it asks what is meant. Now and then it cannot say yet.
     fn prepare(&self, request: &Request<'_>) -> Plan {
         let is_of_call = request.question().is_some_and(|question| question.kind != QuestionKind::Input);
-        if !is_of_call && self.scene.happens(DEFERRED_PERCENT) {
+        if !is_of_call && self.scene.strikes(DEFERRED_PERCENT) {
             return Plan::Defer;
         }
         let text = request.message.text();
