@@ -1,18 +1,23 @@
 //! Who asks.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{Principal, Tenant};
 
-/// A verified caller. Only `bobbinet-auth` makes one from a token.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A verified caller. Only `bobbinet-auth` makes one from a token. Kept with a task only while policy is still to be asked about it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Caller {
     /// Who.
     pub principal: Principal,
     /// Of which tenant.
     pub tenant: Tenant,
     /// Whether this is the node's owner, who can read its key file: may do everything.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_owner: bool,
     /// What the token allows, for policy to read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scopes: Vec<String>,
     /// On whose behalf, nearest first: the `act` chain of RFC 8693.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub chain: Vec<Principal>,
 }

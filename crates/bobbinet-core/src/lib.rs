@@ -28,7 +28,7 @@ pub use json::Json;
 pub use limits::Limits;
 pub use operation::{Operation, Selection};
 pub use task::{
-    Call, CallId, CallRecord, Claim, Command, Event, Fault, Generation, Outcome, Plan, Question, QuestionKind, Refused,
-    RequestKey, Said, State, Submission, Task, decide,
+    Call, CallId, CallRecord, Claim, Command, Deferred, Event, Fault, Generation, Outcome, Plan, Question,
+    QuestionKind, Refused, RequestKey, Said, State, Submission, Task, decide,
 };
 pub use time::Timestamp;

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use bobbinet_core::{Description, Message, MessageId, Outcome, Plan, Question, SkillId, Task};
+use bobbinet_core::{Description, Fault, Message, MessageId, Outcome, Plan, Question, SkillId, Task};
 
 use crate::run::Run;
 
@@ -13,8 +13,17 @@ pub trait Agent: fmt::Debug + Send + Sync + 'static {
     /// What its card says, as of now.
     fn describe(&self) -> Arc<Description>;
 
-    /// What to make of a message. Pure and quick: no I/O, no waiting; it reads only what the agent has cached.
+    /// What to make of a message. Pure and quick: no I/O, no waiting; it reads only what the agent has cached. An agent that does
+    /// not know yet what can be called says [`Plan::Defer`]: it is asked again when it is [`ready_to_plan`](Agent::ready_to_plan).
     fn prepare(&self, request: &Request<'_>) -> Plan;
+
+    /// Returns when a message can be planned. Safe to drop.
+    ///
+    /// # Errors
+    /// Why not, once a call would not have been waited for any longer: tasks whose plan was deferred fail with that.
+    async fn ready_to_plan(&self) -> Result<(), Fault> {
+        Ok(())
+    }
 
     /// How many calls it takes at a time. A task beyond that waits, submitted.
     fn max_concurrency(&self) -> usize;

@@ -188,7 +188,10 @@ impl Hooks<Task> for Arc<Inner> {
         match after.state {
             State::Submitted => {
                 drop(permit);
-                self.line_up(after.agent.as_str(), after.id);
+                match after.deferred {
+                    None => self.line_up(after.agent.as_str(), after.id),
+                    Some(_) => self.plan_later(after.agent.as_str(), after.id),
+                }
                 None
             }
             State::Working => {

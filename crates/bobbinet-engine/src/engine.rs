@@ -12,15 +12,17 @@ use std::{
 };
 
 use bobbinet_core::{
-    AgentName, Caller, Command, ContextId, Fault, Generation, Limits, Message, MessageId, Plan, QuestionKind, Refused,
-    RequestKey, RunnerId, Said, SkillId, State, StreamId, Submission, Task, TaskId, Timestamp, task::Submitted,
+    AgentName, Caller, Command, ContextId, Deferred, Fault, Generation, Limits, Message, MessageId, Plan, Question,
+    QuestionKind, Refused, RequestKey, RunnerId, Said, SkillId, State, StreamId, Submission, Task, TaskId, Timestamp,
+    task::Submitted,
 };
 use bobbinet_store::{Idempotency, Listing, Query, Store};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    Agent, EngineError, Follower, Handle, Request, Resumed, World,
+    Agent, Authorizer, EngineError, Follower, Handle, Request, Resumed, World,
     accounts::{Accounts, Kind},
+    deferred::Waiting,
     kinds::Kinds,
     live::{Live, Queued},
     slots::Slots,
@@ -44,6 +46,8 @@ pub struct Setup {
     pub world: Arc<dyn World>,
     /// Bounds.
     pub limits: Limits,
+    /// Asked about what is to be called where that becomes known after the request.
+    pub authorizer: Arc<dyn Authorizer>,
 }
 
 /// A message that is to become a task.
@@ -102,6 +106,7 @@ enum Planned {
         task: Arc<Task>,
         said: Said,
         plan: Plan,
+        deferred: Option<Arc<Deferred>>,
     },
     /// It has come before.
     Repeat(Handle),
@@ -169,12 +174,14 @@ pub struct Engine {
 pub(crate) struct RegisteredAgent {
     pub(crate) agent: Arc<dyn Agent>,
     pub(crate) slots: Arc<Slots>,
+    /// Tasks that it cannot plan yet.
+    pub(crate) waiting: Waiting,
 }
 
 impl RegisteredAgent {
     /// What the agent makes of a message. One over which it panics is refused, and told of in the log: nothing that a caller
     /// says ends a request without an answer.
-    fn prepare(&self, request: &Request<'_>) -> Plan {
+    pub(crate) fn prepare(&self, request: &Request<'_>) -> Plan {
         panic::catch_unwind(AssertUnwindSafe(|| self.agent.prepare(request))).unwrap_or_else(|_| {
             tracing::error!(message = %request.message.id, "the agent panicked over a message");
             Plan::Reject(Fault::new("agent-panicked", "the agent failed inside when it read the message"))
@@ -186,6 +193,7 @@ pub(crate) struct Inner {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) world: Arc<dyn World>,
     pub(crate) limits: Limits,
+    pub(crate) authorizer: Arc<dyn Authorizer>,
     pub(crate) runner: RunnerId,
     pub(crate) seats: BTreeMap<AgentName, RegisteredAgent>,
     /// All tasks: where they are kept ready, read and committed.
@@ -221,12 +229,12 @@ impl Engine {
     /// # Errors
     /// If the store cannot be read.
     pub async fn open(setup: Setup) -> Result<Self, EngineError> {
-        let Setup { store, agents, world, limits } = setup;
+        let Setup { store, agents, world, limits, authorizer } = setup;
         let seats = agents
             .into_iter()
             .map(|(name, agent)| {
                 let slots = Slots::new(agent.clone());
-                (name, RegisteredAgent { agent, slots })
+                (name, RegisteredAgent { agent, slots, waiting: Waiting::default() })
             })
             .collect();
         let census = store.census().await?;
@@ -243,6 +251,7 @@ impl Engine {
             store,
             world,
             limits,
+            authorizer,
             seats,
             tracker: TaskTracker::new(),
             draining: AtomicBool::new(false),
@@ -325,7 +334,7 @@ impl Engine {
         let seat = inner.seats.get(&agent).ok_or(EngineError::UnknownAgent)?;
         let now = inner.world.now();
         let kind = match &plan {
-            Plan::Call(_) => Kind::Open,
+            Plan::Call(_) | Plan::Defer => Kind::Open,
             Plan::Ask(_) => Kind::Parked,
             Plan::Answer(_) | Plan::Reject(_) => Kind::Finished,
         };
@@ -333,8 +342,9 @@ impl Engine {
         inner.accounts.admit(&account, kind, &inner.limits)?;
         let permit = match &plan {
             Plan::Call(_) => seat.slots.try_take(inner),
-            Plan::Ask(_) | Plan::Answer(_) | Plan::Reject(_) => None,
+            Plan::Ask(_) | Plan::Answer(_) | Plan::Reject(_) | Plan::Defer => None,
         };
+        let deferred = deferred(&plan, caller, new.skill, None);
         let idempotency = new.idempotency.map(|(key, body_hash)| Idempotency {
             scope: format!("{}\n{}\n{agent}", caller.tenant, caller.principal),
             key,
@@ -352,7 +362,7 @@ impl Engine {
             trace: new.trace,
         };
         let slot = permit.is_some().then_some(inner.runner);
-        let command = Command::Submit(Submission { submitted, plan, slot });
+        let command = Command::Submit(Submission { submitted, plan, deferred, slot });
         let entry: Arc<LiveTask> = Live::new(id);
         {
             let mut state = entry.lock();
@@ -406,7 +416,8 @@ impl Engine {
             None if asks_for_outcome(&task) => Plan::Reject(Fault::new("unknown-agent", "this node has no such agent")),
             None => return Err(EngineError::UnknownAgent),
         };
-        Ok(PlannedReply(Planned::New { entry, task, said, plan }))
+        let deferred = deferred(&plan, caller, skill, task.question.as_ref());
+        Ok(PlannedReply(Planned::New { entry, task, said, plan, deferred }))
     }
 
     /// Answers an interrupted task: [`Engine::plan_reply`] and [`Engine::reply_planned`] in one.
@@ -430,8 +441,8 @@ impl Engine {
     /// [`EngineError::Refused`] if the task takes no message any more.
     pub async fn reply_planned(&self, planned: PlannedReply) -> Result<Handle, EngineError> {
         let inner = &self.inner;
-        let (entry, task, said, plan) = match planned.0 {
-            Planned::New { entry, task, said, plan } => (entry, task, said, plan),
+        let (entry, task, said, plan, deferred) = match planned.0 {
+            Planned::New { entry, task, said, plan, deferred } => (entry, task, said, plan, deferred),
             Planned::Repeat(handle) => return Ok(handle),
         };
         let seat = inner.seats.get(&task.agent);
@@ -439,6 +450,7 @@ impl Engine {
         let command = Command::Reply {
             said,
             plan,
+            deferred,
             seen: task.generation,
             // Whether the run is alive is looked up again when the command is decided.
             is_live: false,
@@ -727,8 +739,21 @@ fn request_key((key, body_hash): (String, [u8; 32])) -> Arc<RequestKey> {
     Arc::new(RequestKey { key: key.into(), body_hash: digits.into() })
 }
 
+/// What a plan that is not known yet will be made of, beside the message.
+fn deferred(
+    plan: &Plan,
+    caller: &Caller,
+    skill: Option<SkillId>,
+    question: Option<&Arc<Question>>,
+) -> Option<Arc<Deferred>> {
+    match plan {
+        Plan::Defer => Some(Arc::new(Deferred { caller: caller.clone(), skill, question: question.cloned() })),
+        Plan::Call(_) | Plan::Ask(_) | Plan::Answer(_) | Plan::Reject(_) => None,
+    }
+}
+
 /// The id of a question's message: the task's, and where in the log the question will stand, roughly.
-fn question_id(id: &TaskId, version: u64) -> MessageId {
+pub(crate) fn question_id(id: &TaskId, version: u64) -> MessageId {
     let mut text = String::with_capacity(64);
     write!(text, "{id}-q{version}").expect("a String takes all that is written to it");
     MessageId::parse(&text).expect("a UUID and a number are short and printable")

@@ -7,9 +7,11 @@
 mod accounts;
 mod agent;
 mod aggregate;
+mod authorizer;
 mod cache;
 mod damaged;
 mod deadline;
+mod deferred;
 mod drive;
 mod engine;
 mod error;
@@ -36,6 +38,7 @@ mod world;
 
 pub use agent::{Agent, Request};
 pub use aggregate::{Aggregate, LiveState};
+pub use authorizer::{AllowAll, Authorizer};
 pub use engine::{Engine, Filter, NewTask, PlannedReply, PlannedTask, Reply, Setup, TaskList};
 pub use error::EngineError;
 pub use follow::{Follower, PublicEvent, Resumed};

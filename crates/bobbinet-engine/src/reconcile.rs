@@ -10,7 +10,14 @@ use bobbinet_core::{Command, Principal, State, StreamId, Task, TaskId, Tenant, T
 use bobbinet_store::Summary;
 use tracing::{error, info, warn};
 
-use crate::{EngineError, accounts::Kind, engine::Inner, slots::Permit, task_live::LiveTask, watched::watched};
+use crate::{
+    EngineError,
+    accounts::Kind,
+    engine::Inner,
+    slots::Permit,
+    task_live::{LiveTask, WaitsFor},
+    watched::watched,
+};
 
 /// How often to look.
 const EVERY: Duration = Duration::from_secs(1);
@@ -115,7 +122,7 @@ impl Inner {
     }
 
     /// Says once what each look finds anew.
-    fn tell_damage(&self, id: TaskId, why: &str, what: &'static str) {
+    pub(crate) fn tell_damage(&self, id: TaskId, why: &str, what: &'static str) {
         let mut told = self.damage_told.lock().unwrap_or_else(PoisonError::into_inner);
         if told.len() < DAMAGE_TOLD_MAX && told.insert(id) {
             error!(task = %id, why, "{what}");
@@ -134,13 +141,13 @@ impl Inner {
         Ok(())
     }
 
-    /// A submitted task of an agent that is there. It has a time only if its agent was gone, and nobody has said since
-    /// that it is back.
+    /// A submitted task of an agent that is there. It waits for the agent only if that was gone, and nobody has said since that
+    /// it is back.
     fn wait_in_line(self: &Arc<Self>, id: TaskId, summary: &Summary) {
-        if summary.due == Some(Timestamp::default()) {
-            self.line_up(&summary.agent, id);
-        } else {
-            self.tell(id, Command::Serve);
+        match WaitsFor::of(summary) {
+            WaitsFor::Slot => self.line_up(&summary.agent, id),
+            WaitsFor::Plan => self.plan_later(&summary.agent, id),
+            WaitsFor::Agent => self.tell(id, Command::Serve),
         }
     }
 

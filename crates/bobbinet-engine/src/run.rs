@@ -162,6 +162,7 @@ impl Run {
                 | Event::Progressed { .. }
                 | Event::Added { .. }
                 | Event::Replied { .. }
+                | Event::Deferred(_)
                 | Event::Planned { .. }
                 | Event::Settled { .. }
                 | Event::Released

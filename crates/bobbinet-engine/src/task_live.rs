@@ -12,6 +12,12 @@ use crate::{
     slots::Permit,
 };
 
+/// When a task is due that waits for a call slot or has a run: at once, whatever the clock says now or will say after a restart.
+const AT_ONCE: Timestamp = Timestamp::from_millis(0);
+
+/// The same of one that waits to be planned, so that its summary tells that.
+const AT_ONCE_TO_BE_PLANNED: Timestamp = Timestamp::from_millis(1);
+
 /// A task in memory.
 pub(crate) type LiveTask = Live<Task>;
 
@@ -49,12 +55,34 @@ impl LiveState<Task> for TaskLive {
     }
 }
 
+/// What a submitted task waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WaitsFor {
+    /// A call slot.
+    Slot,
+    /// To be planned: its agent does not know yet what can be called.
+    Plan,
+    /// Its agent, which is not configured, or was not when it was told so.
+    Agent,
+}
+
+impl WaitsFor {
+    /// What a submitted task of this summary waits for.
+    pub(crate) fn of(summary: &Summary) -> Self {
+        match summary.due {
+            Some(AT_ONCE) => Self::Slot,
+            Some(AT_ONCE_TO_BE_PLANNED) => Self::Plan,
+            Some(_) | None => Self::Agent,
+        }
+    }
+}
+
 /// What the store lists and wakes a task by.
 pub(crate) fn summary(task: &Task, limits: &Limits) -> Summary {
     let due = match task.state {
-        // At once, whatever the clock says now or will say after a restart.
         State::Submitted if task.is_unserved => Some(task.status_at.after(limits.unserved_life())),
-        State::Submitted | State::Working => Some(Timestamp::default()),
+        State::Submitted if task.deferred.is_some() => Some(AT_ONCE_TO_BE_PLANNED),
+        State::Submitted | State::Working => Some(AT_ONCE),
         State::InputRequired | State::AuthRequired => Some(task.status_at.after(limits.question_life())),
         State::Completed | State::Failed | State::Canceled | State::Rejected => {
             Some(task.status_at.after(limits.retention()))

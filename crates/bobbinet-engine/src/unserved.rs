@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use bobbinet_core::{AgentName, Command, State, TaskId, Timestamp};
+use bobbinet_core::{AgentName, Command, State, TaskId};
 use bobbinet_store::{Census, Query, Summary};
 use futures::{TryStreamExt, stream};
 use tracing::{error, warn};
@@ -14,6 +14,7 @@ use tracing::{error, warn};
 use crate::{
     EngineError,
     engine::{Inner, RegisteredAgent},
+    task_live::WaitsFor,
 };
 
 /// How many tasks are told at a time that their agent is back.
@@ -95,9 +96,7 @@ impl Inner {
         let mut waiting = Vec::new();
         loop {
             let page = self.store.list(&query).await?;
-            // What is not due at once has been told that its agent is gone.
-            let is_unserved = |summary: &Summary| summary.due != Some(Timestamp::default());
-            let unserved = page.entries.iter().filter(|(_, _, summary)| is_unserved(summary));
+            let unserved = page.entries.iter().filter(|(_, _, summary)| WaitsFor::of(summary) == WaitsFor::Agent);
             waiting.extend(unserved.filter_map(|(stream, _, _)| stream.as_task()));
             query.page_token = page.next();
             if query.page_token.is_none() {
@@ -111,10 +110,9 @@ impl Inner {
         if self.is_draining() {
             return;
         }
-        if summary.due == Some(Timestamp::default()) {
-            self.tell(id, Command::Unserve);
-        } else {
-            self.expire(id, summary);
+        match WaitsFor::of(summary) {
+            WaitsFor::Slot | WaitsFor::Plan => self.tell(id, Command::Unserve),
+            WaitsFor::Agent => self.expire(id, summary),
         }
     }
 }

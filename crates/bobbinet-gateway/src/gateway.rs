@@ -16,7 +16,7 @@ use crate::{
     admission::{Admission, StreamPlace},
 };
 
-/// How long a request waits for an agent that is starting: less than the five seconds after which the most used client library
+/// How long a reader of an agent's card waits for one that is starting: less than the five seconds after which the most used client library
 /// gives up.
 pub const START_WAIT_MAX: Duration = Duration::from_secs(3);
 
@@ -125,8 +125,8 @@ impl Gateway {
         self.engine.health()
     }
 
-    /// Waits a moment for an agent that was never seen before: until it has started its card has no skills, and a call
-    /// of it is one that must not be made twice. One that takes longer is served all the same. Safe to drop.
+    /// Waits a moment for an agent that was never seen before: until it has started its card has no skills. One that takes longer is
+    /// served all the same. Safe to drop.
     pub async fn await_start(&self, name: &AgentName) {
         if let Some(agent) = self.engine.agent(name).filter(|agent| agent.is_starting()) {
             agent.started(START_WAIT_MAX).await;
@@ -285,7 +285,8 @@ impl Gateway {
     ) -> Result<(), GatewayError> {
         match plan {
             Some(Plan::Call(call)) => self.allow(context, Action::Call(context.agent, call), denial),
-            Some(Plan::Ask(_) | Plan::Answer(_) | Plan::Reject(_)) | None => Ok(()),
+            // What is planned later, the engine asks about then.
+            Some(Plan::Ask(_) | Plan::Answer(_) | Plan::Reject(_) | Plan::Defer) | None => Ok(()),
         }
     }
 
@@ -306,7 +307,6 @@ impl Gateway {
                 Box::pin(answered).await
             }
             None => {
-                self.await_start(context.agent).await;
                 let new = NewTask {
                     message: params.message,
                     context: params.context,

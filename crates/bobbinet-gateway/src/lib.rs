@@ -7,6 +7,7 @@
 //! Begin with [`Gateway`].
 
 mod admission;
+mod authorizer;
 mod error;
 mod gateway;
 mod limits;
@@ -15,6 +16,7 @@ mod shares;
 mod stream;
 
 pub use admission::{Full, Place};
+pub use authorizer::PolicyAuthorizer;
 pub use error::{GatewayError, Unsupported};
 pub use gateway::{Gateway, GatewaySetup, RequestContext, START_WAIT_MAX, TaskRecord};
 pub use limits::GatewayLimits;

@@ -3,25 +3,32 @@
 #![allow(clippy::unwrap_used, reason = "a test: what cannot be unwrapped has failed")]
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use async_trait::async_trait;
 use bobbinet_auth::{Action, Denied, Policy, Rules};
 use bobbinet_core::{
-    AgentName, Call, Caller, Content, Description, Effect, Json, Limits, Message, MessageId, Outcome, Part, Plan,
+    AgentName, Call, Caller, Content, Description, Effect, Fault, Json, Limits, Message, MessageId, Outcome, Part, Plan,
     Principal, Question, QuestionKind, Role, SkillId, State, Tenant,
     operation::{Configuration, GetParams, ListParams, SendParams, SubscribeParams},
 };
 use bobbinet_engine::{Agent, Engine, Request, Run, Setup, SystemWorld};
-use bobbinet_gateway::{Gateway, GatewayError, GatewayLimits, GatewaySetup, RequestContext, StreamItem};
+use bobbinet_gateway::{
+    Gateway, GatewayError, GatewayLimits, GatewaySetup, PolicyAuthorizer, RequestContext, StreamItem,
+};
 use bobbinet_store::Memory;
 use tokio_util::sync::CancellationToken;
 
-/// Calls `say` with what it is told; asks first if it is told `ask`.
-#[derive(Debug)]
-struct Parrot;
+/// Calls `say` with what it is told; asks first if it is told `ask`. What begins with `later` it cannot plan before it was waited for.
+#[derive(Debug, Default)]
+struct Parrot {
+    was_waited_for: AtomicBool,
+}
 
 fn text_of(message: &Message) -> &str {
     match &message.parts[0].content {
@@ -48,7 +55,12 @@ impl Agent for Parrot {
     }
 
     fn prepare(&self, request: &Request<'_>) -> Plan {
-        let text = text_of(request.message);
+        let said = text_of(request.message);
+        let later = said.strip_prefix("later ");
+        if later.is_some() && !self.was_waited_for.load(Ordering::SeqCst) {
+            return Plan::Defer;
+        }
+        let text = later.unwrap_or(said);
         if text == "ask" {
             let question = message(request.question_id.as_str(), Role::Agent, "say what?");
             return Plan::Ask(Arc::new(Question {
@@ -61,6 +73,11 @@ impl Agent for Parrot {
         call.skill = Some(SkillId::parse("say").unwrap());
         call.arguments = Some(Json::of(&text));
         Plan::Call(Arc::new(call))
+    }
+
+    async fn ready_to_plan(&self) -> Result<(), Fault> {
+        self.was_waited_for.store(true, Ordering::SeqCst);
+        Ok(())
     }
 
     fn max_concurrency(&self) -> usize {
@@ -110,14 +127,15 @@ struct Node {
 impl Node {
     async fn start(limits: GatewayLimits) -> Self {
         let agent = AgentName::parse("parrot").unwrap();
+        let rules = Decent::default();
         let setup = Setup {
             store: Arc::new(Memory::default()),
-            agents: [(agent.clone(), Arc::new(Parrot) as Arc<dyn Agent>)].into(),
+            agents: [(agent.clone(), Arc::new(Parrot::default()) as Arc<dyn Agent>)].into(),
             world: Arc::new(SystemWorld),
             limits: Limits::default(),
+            authorizer: Arc::new(PolicyAuthorizer::new(Policy::new(rules.clone()))),
         };
         let engine = Engine::open(setup).await.unwrap();
-        let rules = Decent::default();
         let gateway = Gateway::new(GatewaySetup {
             engine: engine.clone(),
             policy: Policy::new(rules.clone()),
@@ -173,6 +191,18 @@ async fn policy_sees_what_is_to_be_called_before_anything_is_kept() {
 
     assert_eq!(node.send("m2", "hello", None).await.unwrap().state, State::Completed);
     assert_eq!(node.count().await, 1);
+    node.engine.shutdown(Duration::ZERO).await;
+}
+
+#[tokio::test]
+async fn policy_sees_what_is_to_be_called_also_where_that_is_known_later() {
+    let node = Node::start(GatewayLimits::default()).await;
+    let denied = node.send("m1", "later rude", None).await.unwrap();
+    assert_eq!(*node.rules.asked.lock().unwrap(), ["send to parrot", "call say of parrot"]);
+    assert_eq!((denied.state, denied.ledger.len(), denied.plan.is_some()), (State::Rejected, 0, false));
+    let why = denied.status_message.as_ref().unwrap().data().unwrap().to_value();
+    assert_eq!((why["code"].as_str(), why["details"]["rule"].as_str()), (Some("denied"), Some("decent")));
+    assert_eq!(node.send("m2", "later hello", None).await.unwrap().state, State::Completed);
     node.engine.shutdown(Duration::ZERO).await;
 }
 

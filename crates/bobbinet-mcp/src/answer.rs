@@ -169,7 +169,7 @@ mod tests {
                         .count()
                 )
             }
-            Plan::Call(_) | Plan::Reject(_) => "neither".to_owned(),
+            Plan::Call(_) | Plan::Reject(_) | Plan::Defer => "neither".to_owned(),
         };
         assert_eq!(found, expected, "{part}");
     }

@@ -6,7 +6,7 @@ use anyhow::Context;
 use bobbinet_auth::{Issuer, KEYS_FOLDER, KeyRing, Policy, Verifier, VerifierConfig, owner_token};
 use bobbinet_core::{AgentName, Limits};
 use bobbinet_engine::{Agent, Engine, Setup, SystemWorld, World};
-use bobbinet_gateway::{Gateway, GatewayLimits, GatewaySetup};
+use bobbinet_gateway::{Gateway, GatewayLimits, GatewaySetup, PolicyAuthorizer};
 use bobbinet_http::{HttpLimits, Mount, Site, SiteSetup, serve};
 use bobbinet_store::{SledOptions, SledStore};
 use clap::Parser;
@@ -40,15 +40,21 @@ async fn node(arguments: &Arguments, name: AgentName, agent: Arc<dyn Agent>) -> 
     let world = Arc::new(SystemWorld);
     let keys = Arc::new(KeyRing::open_or_create(&arguments.data_dir.join(KEYS_FOLDER), world.now())?);
     let store = Arc::new(SledStore::open(SledOptions::new(arguments.data_dir.join("store")))?);
-    let setup =
-        Setup { store, agents: [(name.clone(), agent)].into(), world: world.clone(), limits: Limits::default() };
+    let policy = Policy::owner_only();
+    let setup = Setup {
+        store,
+        agents: [(name.clone(), agent)].into(),
+        world: world.clone(),
+        limits: Limits::default(),
+        authorizer: Arc::new(PolicyAuthorizer::new(policy.clone())),
+    };
     let engine = Engine::open(setup).await?;
     let listener = tokio::net::TcpListener::bind(arguments.listen).await.context("binding the address")?;
     let stop = CancellationToken::new();
     let limits = HttpLimits::default();
     let gateway = Gateway::new(GatewaySetup {
         engine: engine.clone(),
-        policy: Policy::owner_only(),
+        policy,
         limits: GatewayLimits::default(),
         wait_max: None,
         drain: limits.drain(),

@@ -25,6 +25,7 @@ impl Task {
             history: vec![submitted.message.clone()],
             artifacts: Vec::new(),
             plan: submitted.plan.clone(),
+            deferred: None,
             claim: None,
             epoch: 0,
             ledger: Vec::new(),
@@ -64,6 +65,7 @@ impl Task {
             }
             Event::Added { artifact, append, last_chunk: _ } => self.add(artifact, *append),
             Event::Asked { question } => {
+                self.deferred = None;
                 self.set_status(at, question.kind.state(), Some(question.message.clone()));
                 self.remember(&question.message);
                 self.question = Some(question.clone());
@@ -86,7 +88,11 @@ impl Task {
                 let state = if *resumed { State::Working } else { State::Submitted };
                 self.set_status(at, state, None);
             }
-            Event::Planned { call } => self.plan = Some(call.clone()),
+            Event::Deferred(deferred) => self.deferred = Some(deferred.clone()),
+            Event::Planned { call } => {
+                self.deferred = None;
+                self.plan = Some(call.clone());
+            }
             Event::Settled { call, settlement } => self.settle(*call, *settlement),
             Event::Released => {
                 self.count_takeover();
@@ -104,6 +110,7 @@ impl Task {
                 if let Some(message) = message {
                     self.remember(message);
                 }
+                self.deferred = None;
                 self.question = None;
                 self.answers = Vec::new();
                 // The claim stays: a late outcome is recognised by it.

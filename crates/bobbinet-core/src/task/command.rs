@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Call, Claim, Event, Generation, Question, Said, Submitted};
+use super::{Call, Claim, Deferred, Event, Generation, Question, Said, Submitted};
 use crate::{Artifact, Json, Message, RunnerId, Timestamp};
 
 /// Something that somebody wants of a task.
@@ -14,6 +14,16 @@ pub enum Command {
     Claim {
         /// The process that holds the slot.
         runner: RunnerId,
+    },
+    /// The engine, once its agent knows what can be called: this is what comes of the message that waited for that.
+    Plan {
+        /// What the agent's `prepare` made of it, and policy did not deny; or why the agent does not come to know: the task fails
+        /// with that.
+        plan: Result<Plan, Fault>,
+        /// How much of the task was seen.
+        seen: Generation,
+        /// The process that holds a free call slot for it, if one does.
+        slot: Option<RunnerId>,
     },
     /// Reconcile: its process is dead.
     TakeOver {
@@ -53,6 +63,8 @@ pub enum Command {
         said: Said,
         /// What the agent's `prepare` made of it.
         plan: Plan,
+        /// What a deferred plan will be made of. `None` if the plan is known.
+        deferred: Option<Arc<Deferred>>,
         /// How much of the task `prepare` saw: the answer was checked against the question that was open then.
         seen: Generation,
         /// Whether the run that asked is alive.
@@ -92,6 +104,8 @@ pub struct Submission {
     pub submitted: Submitted,
     /// What the agent's `prepare` made of the message.
     pub plan: Plan,
+    /// What a deferred plan will be made of. `None` if the plan is known.
+    pub deferred: Option<Arc<Deferred>>,
     /// The process that holds a free call slot for it, if one does.
     pub slot: Option<RunnerId>,
 }
@@ -107,6 +121,8 @@ pub enum Plan {
     Answer(Json),
     /// This cannot be done, and asking would not help.
     Reject(Fault),
+    /// Nothing is known yet of what can be called: to be planned once it is.
+    Defer,
 }
 
 /// Why something did not work, for the caller to read: in words, and as data for programs.

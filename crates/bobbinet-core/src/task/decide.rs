@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Call, CallId, CallOutcome, CallRecord, Claim, Command, Event, Fault, Outcome, Plan, Question, QuestionKind,
-    Refused, Said, State, Submission, Task, command::Decision,
+    Call, CallId, CallOutcome, CallRecord, Claim, Command, Deferred, Event, Fault, Generation, Outcome, Plan, Question,
+    QuestionKind, Refused, Said, State, Submission, Task, command::Decision,
 };
 use crate::{
     Artifact, ArtifactId, Json, Limits, Message, MessageId, Part, RunnerId, TaskId, Timestamp,
@@ -22,6 +22,7 @@ pub fn decide(id: &TaskId, task: Option<&Task>, command: Command, limits: &Limit
         (Some(_), Command::Submit(_)) => Err(Refused::Present),
         (None, _) => Err(Refused::Absent),
         (Some(task), Command::Claim { runner }) => claim(task, runner),
+        (Some(task), Command::Plan { plan, seen, slot }) => plan_late(task, plan, seen, slot),
         (Some(task), Command::TakeOver { slot }) => take_over(task, slot),
         (Some(task), Command::Progress { claim, message, metadata }) => {
             own(task, claim)?;
@@ -39,12 +40,12 @@ pub fn decide(id: &TaskId, task: Option<&Task>, command: Command, limits: &Limit
             room(task, limits)?;
             Ok(vec![Event::Asked { question }])
         }
-        (Some(task), Command::Reply { said, plan, seen, is_live, slot }) => {
+        (Some(task), Command::Reply { said, plan, deferred, seen, is_live, slot }) => {
             task.check_new(&said)?;
             if task.question.is_some() && task.asked > seen {
                 return Err(Refused::BadAnswer("another question has been asked since".to_owned()));
             }
-            reply(task, said, plan, is_live, slot, limits)
+            reply(task, said, Planning { plan, deferred, slot }, is_live, limits)
         }
         (Some(task), Command::Finish { claim, outcome }) => finish(task, claim, outcome, limits),
         (Some(task), Command::Release { claim }) => release(task, claim),
@@ -57,7 +58,7 @@ pub fn decide(id: &TaskId, task: Option<&Task>, command: Command, limits: &Limit
 }
 
 fn submit(id: &TaskId, submission: Submission) -> Vec<Event> {
-    let Submission { mut submitted, plan, slot } = submission;
+    let Submission { mut submitted, plan, deferred, slot } = submission;
     match plan {
         Plan::Call(call) => {
             submitted.plan = Some(call);
@@ -77,14 +78,70 @@ fn submit(id: &TaskId, submission: Submission) -> Vec<Event> {
             let fault = Fault::new("no-question", "there is no question to answer");
             vec![Event::Submitted(Arc::new(submitted)), ended(id, 1, State::Rejected, &fault)]
         }
+        Plan::Defer => vec![Event::Submitted(Arc::new(submitted)), defer(id, 1, deferred)],
+    }
+}
+
+/// The plan is made later. One of which nothing was kept to make it with would never be.
+fn defer(id: &TaskId, version: u64, deferred: Option<Arc<Deferred>>) -> Event {
+    match deferred {
+        Some(deferred) => Event::Deferred(deferred),
+        None => {
+            let fault = Fault::new("not-planned", "nothing was kept to plan the message with");
+            ended(id, version, State::Rejected, &fault)
+        }
     }
 }
 
 fn claim(task: &Task, runner: RunnerId) -> Decision {
     match task.state {
-        State::Submitted => Ok(begin(task, runner)),
-        State::Working | State::InputRequired | State::AuthRequired => Err(Refused::Idle),
+        State::Submitted if task.deferred.is_none() => Ok(begin(task, runner)),
+        State::Submitted | State::Working | State::InputRequired | State::AuthRequired => Err(Refused::Idle),
         State::Completed | State::Failed | State::Canceled | State::Rejected => Err(Refused::Ended),
+    }
+}
+
+/// What was made of a message, and what there is to go on with.
+struct Planning {
+    plan: Plan,
+    deferred: Option<Arc<Deferred>>,
+    slot: Option<RunnerId>,
+}
+
+/// The plan that was deferred.
+fn plan_late(task: &Task, plan: Result<Plan, Fault>, seen: Generation, slot: Option<RunnerId>) -> Decision {
+    if task.state.is_terminal() {
+        return Err(Refused::Ended);
+    }
+    if task.deferred.is_none() || task.generation != seen {
+        return Err(Refused::Idle);
+    }
+    match plan {
+        Ok(Plan::Defer) => Err(Refused::Idle),
+        Ok(plan) => Ok(planned(task, 0, Planning { plan, deferred: None, slot })),
+        Err(fault) => Ok(vec![ended(&task.id, task.version, State::Failed, &fault)]),
+    }
+}
+
+/// What comes of a message that answers no call's question, after so many more events.
+fn planned(task: &Task, offset: u64, planning: Planning) -> Vec<Event> {
+    let Planning { plan, deferred, slot } = planning;
+    let version = task.version + offset;
+    match plan {
+        Plan::Call(call) => {
+            let mut events = vec![Event::Planned { call }];
+            if let Some(runner) = slot {
+                events.extend(begin(task, runner));
+            }
+            events
+        }
+        Plan::Ask(question) => vec![Event::Asked { question }],
+        Plan::Reject(fault) => vec![ended(&task.id, version, State::Rejected, &fault)],
+        Plan::Answer(_) => {
+            let fault = Fault::new("no-question", "no call has asked anything");
+            vec![ended(&task.id, version, State::Rejected, &fault)]
+        }
+        Plan::Defer => vec![defer(&task.id, version, deferred)],
     }
 }
 
@@ -152,7 +209,7 @@ fn take_over(task: &Task, slot: Option<RunnerId>) -> Decision {
     })
 }
 
-fn reply(task: &Task, said: Said, plan: Plan, is_live: bool, slot: Option<RunnerId>, limits: &Limits) -> Decision {
+fn reply(task: &Task, said: Said, planning: Planning, is_live: bool, limits: &Limits) -> Decision {
     match task.state {
         State::InputRequired | State::AuthRequired => {}
         State::Submitted | State::Working => return Err(Refused::Busy),
@@ -166,8 +223,11 @@ fn reply(task: &Task, said: Said, plan: Plan, is_live: bool, slot: Option<Runner
     // Not the kind of the question but the ledger says what an answer can do: a task that has made a call is never
     // planned anew, which would make the call again in silence, and one that has made none has no call to answer.
     if task.ledger.is_empty() {
-        return Ok(reply_input(task, said, plan, slot));
+        let mut events = vec![said.replied(None, false)];
+        events.extend(planned(task, 1, planning));
+        return Ok(events);
     }
+    let Planning { plan, deferred: _, slot } = planning;
     match question.kind {
         QuestionKind::Input | QuestionKind::Elicitation | QuestionKind::Authorization => {
             // A run whose call has returned is alive for a moment more, but hears nothing.
@@ -175,27 +235,6 @@ fn reply(task: &Task, said: Said, plan: Plan, is_live: bool, slot: Option<Runner
             Ok(reply_call(task, question, said, plan, is_live, slot))
         }
         QuestionKind::Outcome { call } => reply_outcome(task, said, call, slot),
-    }
-}
-
-fn reply_input(task: &Task, said: Said, plan: Plan, slot: Option<RunnerId>) -> Vec<Event> {
-    let replied = said.replied(None, false);
-    match plan {
-        Plan::Call(call) => {
-            let mut events = vec![replied, Event::Planned { call }];
-            if let Some(runner) = slot {
-                events.extend(begin(task, runner));
-            }
-            events
-        }
-        Plan::Ask(question) => vec![replied, Event::Asked { question }],
-        Plan::Reject(fault) => {
-            vec![replied, ended(&task.id, task.version + 1, State::Rejected, &fault)]
-        }
-        Plan::Answer(_) => {
-            let fault = Fault::new("no-question", "no call has asked anything");
-            vec![replied, ended(&task.id, task.version + 1, State::Rejected, &fault)]
-        }
     }
 }
 
@@ -221,8 +260,8 @@ fn reply_call(
                 ended(&task.id, task.version + 1, State::Rejected, &fault),
             ];
         }
-        // The agent took the answer for a new request, while a call of the old one is open. One thing at a time.
-        Plan::Call(_) => Json::of(&said.message.text()),
+        // The agent took the answer for a new request, or for nothing yet, while a call is open. One thing at a time.
+        Plan::Call(_) | Plan::Defer => Json::of(&said.message.text()),
     };
     if is_live {
         return vec![said.replied(Some(answer), true)];

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{Call, CallId, Claim, Question, RequestKey, State};
-use crate::{AgentName, Artifact, ContextId, Json, Message, Principal, Tenant};
+use crate::{AgentName, Artifact, Caller, ContextId, Json, Message, Principal, SkillId, Tenant};
 
 /// Something that has happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +63,8 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         key: Option<Arc<RequestKey>>,
     },
+    /// Nothing is known yet of what can be called: the newest message waits to be planned.
+    Deferred(Arc<Deferred>),
     /// What is to be called is known now.
     Planned {
         /// It.
@@ -116,6 +118,19 @@ pub struct Submitted {
     pub trace: Option<Arc<str>>,
 }
 
+/// What the plan of a message is made of beside the message, kept until it can be made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deferred {
+    /// Who said it, for policy to see once it is known what is to be called.
+    pub caller: Caller,
+    /// The skill that the caller's URL named, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skill: Option<SkillId>,
+    /// The question that it answers, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub question: Option<Arc<Question>>,
+}
+
 /// What is known of a call's outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CallOutcome {
@@ -148,7 +163,7 @@ impl Event {
             | Self::Released
             | Self::Unserved { .. }
             | Self::Ended { .. } => true,
-            Self::Intended { .. } | Self::Planned { .. } | Self::Settled { .. } => false,
+            Self::Intended { .. } | Self::Deferred(_) | Self::Planned { .. } | Self::Settled { .. } => false,
         }
     }
 }

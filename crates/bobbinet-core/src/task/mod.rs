@@ -18,7 +18,7 @@ use crate::{
 
 pub use command::{Command, Fault, Outcome, Plan, Refused, Submission};
 pub use decide::decide;
-pub use event::{CallOutcome, Event, Submitted};
+pub use event::{CallOutcome, Deferred, Event, Submitted};
 pub use question::{Question, QuestionKind};
 pub use said::{Counted, RequestKey, Said};
 pub use state::State;
@@ -111,6 +111,8 @@ pub struct Task {
     pub artifacts: Vec<Arc<Artifact>>,
     /// What is to be called, once planned.
     pub plan: Option<Arc<Call>>,
+    /// What its newest message waits to be planned with, while it does: nothing is known yet of what can be called.
+    pub deferred: Option<Arc<Deferred>>,
     /// Who runs it, while somebody does.
     pub claim: Option<Claim>,
     /// How often it was claimed.

@@ -28,6 +28,7 @@ fn plan() -> impl Strategy<Value = Plan> {
         2 => kind().prop_map(asks),
         3 => Just(answer()),
         1 => Just(reject()),
+        2 => Just(Plan::Defer),
     ]
 }
 
@@ -54,6 +55,8 @@ fn say() -> impl Strategy<Value = Say> {
     prop_oneof![
         1 => (plan(), slot()).prop_map(|(plan, slot)| Say::Submit(plan, slot)),
         4 => Just(Say::Claim),
+        4 => (plan(), by(), slot()).prop_map(|(plan, by, slot)| Say::Plan(Ok(plan), by, slot)),
+        1 => by().prop_map(|by| Say::Plan(Err(Fault::new("server-not-ready", "it is not there")), by, Slot::None)),
         4 => slot().prop_map(Say::TakeOver),
         2 => by().prop_map(Say::Release),
         2 => by().prop_map(Say::Progress),
@@ -82,8 +85,17 @@ fn holds_of(task: &Task) {
             assert!(task.open_call().is_some(), "a working task has a call that it works at");
         }
         State::InputRequired | State::AuthRequired => assert!(task.question.is_some(), "it waits for an answer"),
-        State::Submitted => assert!(task.plan.is_some(), "what waits for its run knows what to run"),
+        State::Submitted => {
+            assert_ne!(
+                task.plan.is_some(),
+                task.deferred.is_some(),
+                "what waits for its run knows what to run, or waits to know"
+            );
+        }
         State::Completed | State::Failed | State::Canceled | State::Rejected => {}
+    }
+    if task.state != State::Submitted {
+        assert!(task.deferred.is_none(), "only what waits for its run waits to know what to run");
     }
     if !task.state.is_interrupted() {
         assert!(task.question.is_none(), "only a task that waits has a question");

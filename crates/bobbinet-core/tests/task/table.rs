@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use bobbinet_core::{Effect, Fault, Outcome, QuestionKind, State};
+use bobbinet_core::{Effect, Fault, Outcome, Plan, QuestionKind, State};
 use expect_test::{Expect, expect};
 
 use crate::talk::{
@@ -19,6 +19,7 @@ fn places() -> Vec<(&'static str, Vec<Say>)> {
         ("absent", vec![]),
         ("submitted", vec![Say::Submit(call(Effect::AtMostOnce), Slot::None)]),
         ("submitted, without its agent", vec![Say::Submit(call(Effect::AtMostOnce), Slot::None), Say::Unserve]),
+        ("submitted, to be planned", vec![Say::Submit(Plan::Defer, Slot::None)]),
         ("working, at-most-once", vec![once()]),
         ("working, idempotent", vec![again()]),
         ("input-required, to begin", vec![Say::Submit(asks(QuestionKind::Input), Slot::None)]),
@@ -35,12 +36,22 @@ fn places() -> Vec<(&'static str, Vec<Say>)> {
 
 fn commands() -> Vec<(&'static str, Say)> {
     let reply = |text, plan, run| Say::Reply(text, plan, run, Slot::Free);
+    let plan = |plan, slot| Say::Plan(Ok(plan), Owner, slot);
     vec![
         ("submit a call", Say::Submit(call(Effect::AtMostOnce), Slot::None)),
         ("submit a call, slot", Say::Submit(call(Effect::AtMostOnce), Slot::Free)),
         ("submit a question", Say::Submit(asks(QuestionKind::Input), Slot::None)),
         ("submit an answer", Say::Submit(answer(), Slot::None)),
         ("submit nonsense", Say::Submit(reject(), Slot::None)),
+        ("submit, to be planned", Say::Submit(Plan::Defer, Slot::None)),
+        ("plan a call", plan(call(Effect::AtMostOnce), Slot::None)),
+        ("plan a call, slot", plan(call(Effect::AtMostOnce), Slot::Free)),
+        ("plan a question", plan(asks(QuestionKind::Input), Slot::Free)),
+        ("plan an answer", plan(answer(), Slot::Free)),
+        ("plan nonsense", plan(reject(), Slot::Free)),
+        ("plan nothing yet", plan(Plan::Defer, Slot::Free)),
+        ("plan for another message", Say::Plan(Ok(call(Effect::AtMostOnce)), Stranger, Slot::Free)),
+        ("fail to plan", Say::Plan(Err(Fault::new("server-not-ready", "it is not there")), Owner, Slot::None)),
         ("claim", Say::Claim),
         ("take over", Say::TakeOver(Slot::None)),
         ("take over, slot", Say::TakeOver(Slot::Free)),
@@ -55,6 +66,7 @@ fn commands() -> Vec<(&'static str, Say)> {
         ("ask of another", Say::Ask(Stranger, QuestionKind::Elicitation)),
         ("reply a call", reply("do it", call(Effect::AtMostOnce), Gone)),
         ("reply a call, no slot", Say::Reply("do it", call(Effect::AtMostOnce), Gone, Slot::None)),
+        ("reply, to be planned", reply("do it", Plan::Defer, Gone)),
         ("reply, live", reply("42", answer(), Live)),
         ("reply, gone", reply("42", answer(), Gone)),
         ("reply too little, live", reply("hm", asks(QuestionKind::Input), Live)),
@@ -122,33 +134,35 @@ fn every_command_in_every_state() {
                 Submitted Ended(rejected: no-question) -> rejected
             submit nonsense
                 Submitted Ended(rejected: bad-arguments) -> rejected
-            claim | take over | take over, slot | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel | its agent is gone | its agent is back | its time is up | the time of another wait is up
+            submit, to be planned
+                Submitted Deferred -> submitted
+            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | take over, slot | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel | its agent is gone | its agent is back | its time is up | the time of another wait is up
                 no: the task does not exist
         submitted
-            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense
+            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned
                 no: the task exists
+            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | take over | take over, slot | its agent is back | its time is up | the time of another wait is up
+                no: there is nothing to be done
             claim
                 Started(1) Intended(1.1) -> working
-            take over | take over, slot | its agent is back | its time is up | the time of another wait is up
-                no: there is nothing to be done
             release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another
                 no: another run owns the task
-            reply a call | reply a call, no slot | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed
+            reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed
                 no: the task is at work and takes no messages until it asks or ends
             cancel
                 Ended(canceled) -> canceled
             its agent is gone
                 Unserved -> submitted
         submitted, without its agent
-            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense
+            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned
                 no: the task exists
+            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | take over | take over, slot | its agent is gone | the time of another wait is up
+                no: there is nothing to be done
             claim
                 Started(1) Intended(1.1) -> working
-            take over | take over, slot | its agent is gone | the time of another wait is up
-                no: there is nothing to be done
             release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another
                 no: another run owns the task
-            reply a call | reply a call, no slot | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed
+            reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed
                 no: the task is at work and takes no messages until it asks or ends
             cancel
                 Ended(canceled) -> canceled
@@ -156,10 +170,35 @@ fn every_command_in_every_state() {
                 Released -> submitted
             its time is up
                 Ended(failed: unknown-agent) -> failed
-        working, at-most-once
-            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense
+        submitted, to be planned
+            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned
                 no: the task exists
-            claim | release | its agent is gone | its agent is back | its time is up | the time of another wait is up
+            plan a call
+                Planned -> submitted
+            plan a call, slot
+                Planned Started(1) Intended(1.1) -> working
+            plan a question
+                Asked(input) -> input-required
+            plan an answer
+                Ended(rejected: no-question) -> rejected
+            plan nonsense
+                Ended(rejected: bad-arguments) -> rejected
+            plan nothing yet | plan for another message | claim | take over | take over, slot | its agent is back | its time is up | the time of another wait is up
+                no: there is nothing to be done
+            fail to plan
+                Ended(failed: server-not-ready) -> failed
+            release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another
+                no: another run owns the task
+            reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed
+                no: the task is at work and takes no messages until it asks or ends
+            cancel
+                Ended(canceled) -> canceled
+            its agent is gone
+                Unserved -> submitted
+        working, at-most-once
+            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned
+                no: the task exists
+            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | release | its agent is gone | its agent is back | its time is up | the time of another wait is up
                 no: there is nothing to be done
             take over | take over, slot | finish unknown | finish unknown, again | finish declined
                 Asked(outcome of 1) -> input-required
@@ -173,7 +212,7 @@ fn every_command_in_every_state() {
                 Asked(elicitation) -> input-required
             ask to authorize
                 Asked(authorization) -> auth-required
-            reply a call | reply a call, no slot | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed
+            reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed
                 no: the task is at work and takes no messages until it asks or ends
             finish completed
                 Settled(1 Done) Added(result) Ended(completed) -> completed
@@ -186,9 +225,9 @@ fn every_command_in_every_state() {
             cancel
                 Ended(canceled, with a note) -> canceled
         working, idempotent
-            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense
+            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned
                 no: the task exists
-            claim | its agent is gone | its agent is back | its time is up | the time of another wait is up
+            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | its agent is gone | its agent is back | its time is up | the time of another wait is up
                 no: there is nothing to be done
             take over
                 Released -> submitted
@@ -206,7 +245,7 @@ fn every_command_in_every_state() {
                 Asked(elicitation) -> input-required
             ask to authorize
                 Asked(authorization) -> auth-required
-            reply a call | reply a call, no slot | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed
+            reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed
                 no: the task is at work and takes no messages until it asks or ends
             finish completed
                 Settled(1 Done) Added(result) Ended(completed) -> completed
@@ -223,9 +262,9 @@ fn every_command_in_every_state() {
             cancel
                 Ended(canceled) -> canceled
         input-required, to begin
-            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense
+            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned
                 no: the task exists
-            claim | take over | take over, slot | its agent is gone | its agent is back | the time of another wait is up
+            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | take over, slot | its agent is gone | its agent is back | the time of another wait is up
                 no: there is nothing to be done
             release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another
                 no: another run owns the task
@@ -233,6 +272,8 @@ fn every_command_in_every_state() {
                 Replied(released) Planned Started(1) Intended(1.1) -> working
             reply a call, no slot
                 Replied(released) Planned -> submitted
+            reply, to be planned
+                Replied(released) Deferred -> submitted
             reply, live | reply, gone | reply retry | reply happened | reply failed
                 Replied(released) Ended(rejected: no-question) -> rejected
             reply too little, live | reply too little, gone
@@ -244,13 +285,13 @@ fn every_command_in_every_state() {
             its time is up
                 Ended(failed: question-expired) -> failed
         input-required, at-most-once
-            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense
+            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned
                 no: the task exists
-            claim | take over | take over, slot | its agent is gone | its agent is back | the time of another wait is up
+            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | take over, slot | its agent is gone | its agent is back | the time of another wait is up
                 no: there is nothing to be done
             release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish of another
                 no: another run owns the task
-            reply a call | reply a call, no slot | reply, gone | reply retry | reply happened | reply failed
+            reply a call | reply a call, no slot | reply, to be planned | reply, gone | reply retry | reply happened | reply failed
                 Replied(answer released) Asked(outcome of 1) -> input-required
             reply, live
                 Replied(answer resumed) -> working
@@ -277,13 +318,13 @@ fn every_command_in_every_state() {
             its time is up
                 Ended(failed: question-expired) -> failed
         input-required, idempotent
-            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense
+            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned
                 no: the task exists
-            claim | take over | take over, slot | its agent is gone | its agent is back | the time of another wait is up
+            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | take over, slot | its agent is gone | its agent is back | the time of another wait is up
                 no: there is nothing to be done
             release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish of another
                 no: another run owns the task
-            reply a call | reply, gone | reply retry | reply happened | reply failed
+            reply a call | reply, to be planned | reply, gone | reply retry | reply happened | reply failed
                 Replied(answer released) Started(2) Intended(1.2) -> working
             reply a call, no slot
                 Replied(answer released) -> submitted
@@ -312,13 +353,13 @@ fn every_command_in_every_state() {
             its time is up
                 Ended(failed: question-expired) -> failed
         input-required, for an outcome
-            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense
+            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned
                 no: the task exists
-            claim | take over | take over, slot | finish unknown | finish unknown, again | finish declined | its agent is gone | its agent is back | the time of another wait is up
+            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | take over, slot | finish unknown | finish unknown, again | finish declined | its agent is gone | its agent is back | the time of another wait is up
                 no: there is nothing to be done
             release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish of another
                 no: another run owns the task
-            reply a call | reply a call, no slot | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live
+            reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live
                 no: the message does not answer the question: say retry, happened or failed, as text or as data {"outcome": "…", "result": …}
             reply retry
                 Replied(released) Started(2) Intended(1.2) -> working
@@ -339,13 +380,13 @@ fn every_command_in_every_state() {
             its time is up
                 Settled(1 Unknown) Ended(failed: question-expired) -> failed
         auth-required, idempotent
-            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense
+            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned
                 no: the task exists
-            claim | take over | take over, slot | its agent is gone | its agent is back | the time of another wait is up
+            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | take over, slot | its agent is gone | its agent is back | the time of another wait is up
                 no: there is nothing to be done
             release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish of another
                 no: another run owns the task
-            reply a call | reply, gone | reply retry | reply happened | reply failed
+            reply a call | reply, to be planned | reply, gone | reply retry | reply happened | reply failed
                 Replied(answer released) Started(2) Intended(1.2) -> working
             reply a call, no slot
                 Replied(answer released) -> submitted
@@ -374,23 +415,23 @@ fn every_command_in_every_state() {
             its time is up
                 Ended(failed: question-expired) -> failed
         completed
-            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense
+            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned
                 no: the task exists
-            claim | take over | take over, slot | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel | its agent is gone | its time is up | the time of another wait is up
+            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | take over, slot | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel | its agent is gone | its time is up | the time of another wait is up
                 no: the task has ended
             its agent is back
                 no: there is nothing to be done
         failed
-            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense
+            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned
                 no: the task exists
-            claim | take over | take over, slot | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel | its agent is gone | its time is up | the time of another wait is up
+            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | take over, slot | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel | its agent is gone | its time is up | the time of another wait is up
                 no: the task has ended
             its agent is back
                 no: there is nothing to be done
         canceled, call in flight
-            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense
+            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned
                 no: the task exists
-            claim | take over | take over, slot | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish of another | cancel | its agent is gone | its time is up | the time of another wait is up
+            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | take over, slot | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish of another | cancel | its agent is gone | its time is up | the time of another wait is up
                 no: the task has ended
             finish completed
                 Settled(1 Late) -> canceled
@@ -403,9 +444,9 @@ fn every_command_in_every_state() {
             its agent is back
                 no: there is nothing to be done
         rejected
-            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense
+            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned
                 no: the task exists
-            claim | take over | take over, slot | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel | its agent is gone | its time is up | the time of another wait is up
+            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | take over, slot | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel | its agent is gone | its time is up | the time of another wait is up
                 no: the task has ended
             its agent is back
                 no: there is nothing to be done

@@ -3,9 +3,9 @@
 use std::{fmt::Write as _, sync::Arc};
 
 use bobbinet_core::{
-    AgentName, Artifact, ArtifactId, Call, Claim, Command, ContextId, Effect, Event, Fault, Generation, Json, Limits,
-    Message, MessageId, Outcome, Part, Plan, Principal, Question, QuestionKind, Refused, Role, RunnerId, Said, State,
-    Submission, Task, TaskId, Tenant, Timestamp, decide, task::Submitted,
+    AgentName, Artifact, ArtifactId, Call, Caller, Claim, Command, ContextId, Deferred, Effect, Event, Fault,
+    Generation, Json, Limits, Message, MessageId, Outcome, Part, Plan, Principal, Question, QuestionKind, Refused,
+    Role, RunnerId, Said, State, Submission, Task, TaskId, Tenant, Timestamp, decide, task::Submitted,
 };
 
 pub(crate) const EFFECTS: [Effect; 4] = [Effect::ReadOnly, Effect::Idempotent, Effect::Keyed, Effect::AtMostOnce];
@@ -36,6 +36,8 @@ pub(crate) enum By {
 pub(crate) enum Say {
     Submit(Plan, Slot),
     Claim,
+    /// The plan that was deferred, or why there is none; of what the task is now, or of what it was before.
+    Plan(Result<Plan, Fault>, By, Slot),
     TakeOver(Slot),
     Release(By),
     Progress(By),
@@ -132,8 +134,17 @@ impl Say {
                     trace: None,
                 },
                 plan: plan.clone(),
+                deferred: deferred(plan),
                 slot: slot.runner(),
             }),
+            Self::Plan(plan, by, slot) => Command::Plan {
+                plan: plan.clone(),
+                seen: match (task, by) {
+                    (Some(task), By::Owner) => task.generation,
+                    (Some(_), By::Stranger) | (None, _) => Generation::default(),
+                },
+                slot: slot.runner(),
+            },
             Self::Claim => Command::Claim { runner: runner() },
             Self::Release(by) => Command::Release { claim: claim(*by) },
             Self::TakeOver(slot) => Command::TakeOver { slot: slot.runner() },
@@ -147,6 +158,7 @@ impl Say {
             Self::Reply(text, plan, run, slot) => Command::Reply {
                 said: said(text, number),
                 plan: plan.clone(),
+                deferred: deferred(plan),
                 seen: task.map_or_else(Generation::default, |task| task.generation),
                 is_live: *run == Run::Live,
                 slot: slot.runner(),
@@ -154,6 +166,7 @@ impl Say {
             Self::LateReply(text) => Command::Reply {
                 said: said(text, number),
                 plan: answer(),
+                deferred: None,
                 seen: task.map_or_else(Generation::default, |task| Generation(task.asked.0 - 1)),
                 is_live: true,
                 slot: None,
@@ -191,6 +204,18 @@ fn message(text: &str, number: u64) -> Arc<Message> {
 
 fn said(text: &str, number: u64) -> Said {
     Said { message: message(text, number), key: None }
+}
+
+/// What a plan is made of later, if it is.
+fn deferred(plan: &Plan) -> Option<Arc<Deferred>> {
+    let caller = Caller {
+        principal: Principal::parse("owner").unwrap(),
+        tenant: Tenant::parse("tenant").unwrap(),
+        is_owner: true,
+        scopes: Vec::new(),
+        chain: Vec::new(),
+    };
+    (*plan == Plan::Defer).then(|| Arc::new(Deferred { caller, skill: None, question: None }))
 }
 
 fn artifact(id: &str, bytes: usize) -> Arc<Artifact> {
@@ -252,6 +277,7 @@ fn name(event: &Event) -> String {
             let answer = answer.as_ref().map_or("", |_| "answer ");
             format!("Replied({answer}{})", if *resumed { "resumed" } else { "released" })
         }
+        Event::Deferred(_) => "Deferred".to_owned(),
         Event::Planned { .. } => "Planned".to_owned(),
         Event::Settled { call, settlement } => format!("Settled({} {settlement:?})", call.0),
         Event::Released => "Released".to_owned(),

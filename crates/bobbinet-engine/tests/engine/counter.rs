@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use bobbinet_core::{Generation, Limits, Refused, StreamId, Timestamp};
-use bobbinet_engine::{Aggregate, Aggregates, Engine, EngineError, Setup, SystemWorld, Transaction};
+use bobbinet_engine::{Aggregate, Aggregates, AllowAll, Engine, EngineError, Setup, SystemWorld, Transaction};
 use bobbinet_store::{SledOptions, SledStore, Summary};
 use serde::{Deserialize, Serialize};
 
@@ -301,6 +301,7 @@ async fn another_kind_lasts_on_the_embedded_store() {
             agents: BTreeMap::new(),
             world: Arc::new(SystemWorld),
             limits: Limits::default(),
+            authorizer: Arc::new(AllowAll),
         };
         Engine::open(setup).await.unwrap()
     };

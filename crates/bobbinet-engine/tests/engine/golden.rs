@@ -4,8 +4,8 @@
 use std::{fmt::Write, sync::Arc};
 
 use bobbinet_core::{
-    AgentName, Artifact, ArtifactId, Call, CallId, Claim, ContextId, Effect, Event, Generation, Json, Part, Principal,
-    Question, QuestionKind, RequestKey, RunnerId, SkillId, State, Tenant, Timestamp,
+    AgentName, Artifact, ArtifactId, Call, CallId, Caller, Claim, ContextId, Deferred, Effect, Event, Generation, Json,
+    Part, Principal, Question, QuestionKind, RequestKey, RunnerId, SkillId, State, Tenant, Timestamp,
     task::{CallOutcome, Submitted},
 };
 use bobbinet_engine::{FORMAT, decode, encode};
@@ -48,6 +48,21 @@ fn events() -> Vec<Event> {
         }))
     };
     let question = |kind, schema| Event::Asked { question: Arc::new(Question { kind, message: message(), schema }) };
+    let deferred = |skill: Option<&str>, is_whole: bool| {
+        let principal = Principal::parse("ann").unwrap();
+        let asked = Question { kind: QuestionKind::Input, message: message(), schema: None };
+        Event::Deferred(Arc::new(Deferred {
+            caller: Caller {
+                principal: principal.clone(),
+                tenant: Tenant::parse("acme").unwrap(),
+                is_owner: is_whole,
+                scopes: is_whole.then(|| "files".to_owned()).into_iter().collect(),
+                chain: is_whole.then_some(principal).into_iter().collect(),
+            },
+            skill: skill.map(|skill| SkillId::parse(skill).unwrap()),
+            question: is_whole.then(|| Arc::new(asked)),
+        }))
+    };
     let key = Arc::new(RequestKey { key: "k".into(), body_hash: "00ff".into() });
     let mut events = vec![
         submitted(Some(call.clone()), Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")),
@@ -81,6 +96,8 @@ fn events() -> Vec<Event> {
     events.extend(settlements.map(|settlement| Event::Settled { call: CallId(1), settlement }));
     let ends = [State::Completed, State::Failed, State::Canceled, State::Rejected];
     events.extend(ends.map(|state| Event::Ended { state, message: None, metadata: None }));
+    // What came later stands at the end, so that the lines above stay as they were.
+    events.extend([deferred(Some("say"), true), deferred(None, false)]);
     events
 }
 
@@ -94,6 +111,7 @@ fn kind(event: &Event) -> &'static str {
         Event::Added { .. } => "added",
         Event::Asked { .. } => "asked",
         Event::Replied { .. } => "replied",
+        Event::Deferred(_) => "deferred",
         Event::Planned { .. } => "planned",
         Event::Settled { .. } => "settled",
         Event::Released => "released",

@@ -14,7 +14,7 @@ use bobbinet_core::{
     AgentName, Artifact, ArtifactId, Call, Caller, Description, Effect, Fault, Limits, Message, MessageId, Outcome,
     Part, Plan, Principal, Question, QuestionKind, Role, State, StreamId, Task, TaskId, Tenant, Timestamp,
 };
-use bobbinet_engine::{Agent, Engine, EngineError, Handle, NewTask, Reply, Request, Run, Setup, World};
+use bobbinet_engine::{Agent, AllowAll, Engine, EngineError, Handle, NewTask, Reply, Request, Run, Setup, World};
 use bobbinet_store::{
     Cell, Census, Commit, CommitError, Cursor, Key, Listing, Loaded, Memory, Page, Query, Scope, Store, StoreError,
     Summary, Tail, Version,
@@ -57,6 +57,7 @@ impl Lab {
             agents: agents.iter().map(agent).collect::<BTreeMap<_, _>>(),
             world: self.clock.clone(),
             limits: self.limits.clone(),
+            authorizer: Arc::new(AllowAll),
         };
         Engine::open(setup).await
     }

@@ -6,6 +6,7 @@ mod admission;
 mod answers;
 mod counter;
 mod damaged;
+mod deferred;
 mod faults;
 mod golden;
 mod lab;

@@ -14,7 +14,7 @@ use bobbinet_core::{
     AgentName, Call, Caller, Description, Effect, Event, Limits, Message, MessageId, Outcome, Part, Plan, Principal,
     Role, State, StreamId, Tenant, Timestamp,
 };
-use bobbinet_engine::{Agent, Engine, NewTask, Request, Run, Setup, SystemWorld, decode};
+use bobbinet_engine::{Agent, AllowAll, Engine, NewTask, Request, Run, Setup, SystemWorld, decode};
 use bobbinet_store::{
     Cell, Census, Commit, CommitError, Cursor, Key, Listing, Loaded, Memory, Page, Query, Scope, Store, StoreError,
     Summary, Tail, Version,
@@ -139,6 +139,7 @@ async fn check(tasks: usize, kept: &'static [usize], lost: &'static [usize], exp
         agents: BTreeMap::from([(name.clone(), once.clone() as Arc<dyn Agent>)]),
         world: Arc::new(SystemWorld),
         limits: Limits::default(),
+        authorizer: Arc::new(AllowAll),
     };
     let engine = Engine::open(setup).await.unwrap();
     let caller = Caller {

@@ -9,8 +9,8 @@ use std::{
     },
 };
 
-use bobbinet_core::{Limits, State};
-use bobbinet_engine::{Agent, Engine, Setup};
+use bobbinet_core::{Limits, State, Timestamp};
+use bobbinet_engine::{Agent, AllowAll, Engine, Setup};
 use tokio::{
     task::JoinSet,
     time::{Duration, Instant},
@@ -253,6 +253,7 @@ impl World {
                 .map(|number| (agent(number), tool.clone()))
                 .collect(),
             world: Arc::new(Clock { scene: self.scene.clone(), process: process.clone(), fast_by }),
+            authorizer: Arc::new(AllowAll),
             limits: Limits {
                 run_limit_ms: nature.run_limit,
                 ask_hold_max_ms: nature.ask_hold,
@@ -341,7 +342,9 @@ impl World {
         let at_work: Vec<_> = history.executions.iter().filter(of_this).collect();
         let orphans = summaries.iter().filter(|(task, summary)| {
             let beside = at_work.iter().filter(|run| run.agent.as_str() == &*summary.agent).count();
-            let is_waiting = summary.state == State::Submitted.code() && beside < self.scene.nature.slots;
+            // What is to be planned waits for its agent, which takes its time.
+            let is_planned = summary.due != Some(Timestamp::from_millis(1));
+            let is_waiting = summary.state == State::Submitted.code() && is_planned && beside < self.scene.nature.slots;
             let is_ownerless = summary.state == State::Working.code() && !at_work.iter().any(|run| run.task == *task);
             is_waiting || is_ownerless
         });

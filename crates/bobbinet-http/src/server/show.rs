@@ -122,6 +122,7 @@ fn name(event: &Event) -> &'static str {
         Event::Added { .. } => "added",
         Event::Asked { .. } => "asked",
         Event::Replied { .. } => "replied",
+        Event::Deferred(_) => "deferred",
         Event::Planned { .. } => "planned",
         Event::Settled { .. } => "settled",
         Event::Released => "released",

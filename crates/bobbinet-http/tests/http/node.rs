@@ -6,7 +6,7 @@ use bobbinet_auth::{
     Claims, Issuer, KeyRing, NODE_ISSUER, NODE_OWNER, NODE_TENANT, Policy, Verifier, VerifierConfig, mint,
 };
 use bobbinet_core::{AgentName, Limits, Principal, Tenant, Timestamp};
-use bobbinet_engine::{Agent, Engine, Setup, SystemWorld, World};
+use bobbinet_engine::{Agent, AllowAll, Engine, Setup, SystemWorld, World};
 use bobbinet_gateway::{Gateway, GatewayLimits, GatewaySetup};
 use bobbinet_http::{HttpLimits, Mount, Site, SiteSetup, serve};
 use bobbinet_store::{Memory, Store};
@@ -93,8 +93,13 @@ impl Node {
         let mut agents: BTreeMap<AgentName, Arc<dyn Agent>> =
             BTreeMap::from([(name("worker"), worker.clone() as Arc<dyn Agent>)]);
         agents.extend(form.has_other.then(|| (name("other"), Arc::new(Worker::new()) as Arc<dyn Agent>)));
-        let engine =
-            Engine::open(Setup { store: form.store, agents, world: Arc::new(SystemWorld), limits: Limits::default() });
+        let engine = Engine::open(Setup {
+            store: form.store,
+            agents,
+            world: Arc::new(SystemWorld),
+            limits: Limits::default(),
+            authorizer: Arc::new(AllowAll),
+        });
         let engine = engine.await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bobbinet_auth::{NODE_OWNER, NODE_TENANT};
 use bobbinet_core::{AgentName, Caller, Limits, Message, MessageId, Part, Principal, Role, Tenant};
-use bobbinet_engine::{Agent, Engine, NewTask, Setup, SystemWorld, World};
+use bobbinet_engine::{Agent, AllowAll, Engine, NewTask, Setup, SystemWorld, World};
 use bobbinet_store::Memory;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -18,7 +18,13 @@ use crate::{
 async fn store() -> (Arc<Memory>, Value) {
     let (store, gone) = (Arc::new(Memory::new()), AgentName::parse("gone").unwrap());
     let agents = BTreeMap::from([(gone.clone(), Arc::new(Worker::new()) as Arc<dyn Agent>)]);
-    let setup = Setup { store: store.clone(), agents, world: Arc::new(SystemWorld), limits: Limits::default() };
+    let setup = Setup {
+        store: store.clone(),
+        agents,
+        world: Arc::new(SystemWorld),
+        limits: Limits::default(),
+        authorizer: Arc::new(AllowAll),
+    };
     let engine = Engine::open(setup).await.unwrap();
     let caller = Caller {
         principal: Principal::parse(NODE_OWNER).unwrap(),

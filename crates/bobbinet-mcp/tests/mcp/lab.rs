@@ -12,7 +12,7 @@ use bobbinet_core::{
     AgentName, Caller, Effect, Event, Json, Limits, Message, MessageId, Part, Principal, Role, State, Task, TaskId,
     Tenant,
 };
-use bobbinet_engine::{Agent, Engine, Handle, NewTask, Reply, Setup, SystemWorld, World};
+use bobbinet_engine::{Agent, AllowAll, Authorizer, Engine, Handle, NewTask, Reply, Setup, SystemWorld, World};
 use bobbinet_mcp::{Launcher, McpAgent, McpConfig};
 use bobbinet_store::Memory;
 use tempfile::TempDir;
@@ -67,7 +67,12 @@ impl Lab {
     }
 
     pub(crate) async fn with(modes: &[&str], limits: Limits, change: impl Fn(&mut McpConfig)) -> Self {
-        Self::on(Arc::new(Memory::new()), tempfile::tempdir().unwrap(), modes, limits, change).await
+        Self::on(Arc::new(Memory::new()), tempfile::tempdir().unwrap(), modes, limits, change, Arc::new(AllowAll)).await
+    }
+
+    /// Calls are made only if this allows them.
+    pub(crate) async fn guarded(modes: &[&str], authorizer: Arc<dyn Authorizer>) -> Self {
+        Self::on(Arc::new(Memory::new()), tempfile::tempdir().unwrap(), modes, limits(), |_| {}, authorizer).await
     }
 
     async fn on(
@@ -76,6 +81,7 @@ impl Lab {
         modes: &[&str],
         limits: Limits,
         change: impl Fn(&mut McpConfig),
+        authorizer: Arc<dyn Authorizer>,
     ) -> Self {
         let mut agents = BTreeMap::new();
         for mode in modes {
@@ -86,7 +92,8 @@ impl Lab {
             agents.insert((*mode).to_owned(), McpAgent::start(config, launcher(), notes.join("agent")));
         }
         let known = agents.iter().map(|(name, agent)| (name_of(name), agent.clone() as Arc<dyn Agent>));
-        let setup = Setup { store: store.clone(), agents: known.collect(), world: Arc::new(SystemWorld), limits };
+        let setup =
+            Setup { store: store.clone(), agents: known.collect(), world: Arc::new(SystemWorld), limits, authorizer };
         let engine = Engine::open(setup).await.unwrap();
         Self { engine, agents, store, folder }
     }
@@ -96,7 +103,7 @@ impl Lab {
         let (modes, store) = (self.agents.keys().cloned().collect::<Vec<_>>(), self.store.clone());
         let folder = self.close().await;
         let modes = modes.iter().map(String::as_str).collect::<Vec<_>>();
-        Self::on(store, folder, &modes, limits(), change).await
+        Self::on(store, folder, &modes, limits(), change, Arc::new(AllowAll)).await
     }
 
     /// Waits until every server was listed.

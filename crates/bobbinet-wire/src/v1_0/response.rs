@@ -124,7 +124,11 @@ pub fn write_update(
                 update.flag_if_set("lastChunk", *last_chunk);
             });
         }),
-        Event::Submitted(_) | Event::Intended { .. } | Event::Planned { .. } | Event::Settled { .. } => return false,
+        Event::Submitted(_)
+        | Event::Intended { .. }
+        | Event::Deferred(_)
+        | Event::Planned { .. }
+        | Event::Settled { .. } => return false,
     }
     true
 }
@@ -140,6 +144,7 @@ pub fn is_update(event: &Event) -> bool {
         | Event::Added { .. }
         | Event::Asked { .. }
         | Event::Replied { .. }
+        | Event::Deferred(_)
         | Event::Planned { .. }
         | Event::Settled { .. }
         | Event::Released

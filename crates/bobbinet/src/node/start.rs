@@ -14,7 +14,7 @@ use std::{
 use bobbinet_auth::{Issuer, KEYS_FOLDER, KeyRing, Policy, Verifier, VerifierConfig};
 use bobbinet_core::AgentName;
 use bobbinet_engine::{Agent, Engine, EngineError, Setup, SystemWorld, World};
-use bobbinet_gateway::{Gateway, GatewayLimits, GatewaySetup};
+use bobbinet_gateway::{Gateway, GatewayLimits, GatewaySetup, PolicyAuthorizer};
 use bobbinet_http::{Mount, Site, SiteError, SiteSetup};
 use bobbinet_mcp::{Launcher, McpAgent};
 use bobbinet_store::{OpenError, SledOptions, SledStore};
@@ -90,11 +90,13 @@ pub(super) async fn start(
     let hidden = [KEYS_FOLDER, STORE_FOLDER, AGENTS_FOLDER].map(|folder| data.join(folder)).to_vec();
     let launcher = Launcher::this_program(SHIM, hidden).with_open_files(descriptors.before);
     let agents = start_agents(agents, &launcher, &data)?;
-    let engine = Engine::open(Setup { store: store.clone(), agents, world, limits: node.limits.clone() });
+    let policy = Policy::owner_only();
+    let authorizer = Arc::new(PolicyAuthorizer::new(policy.clone()));
+    let engine = Engine::open(Setup { store: store.clone(), agents, world, limits: node.limits.clone(), authorizer });
     let engine = engine.await.map_err(|error| of_engine(&error))?;
     let listener = socket.listen(BACKLOG).map_err(|error| in_use(node.listen, &error))?;
     let listen = listener.local_addr().map_err(|error| in_use(node.listen, &error))?;
-    let site = site(&node, mount, engine.clone(), keys, listen, stop)?;
+    let site = site(&node, mount, (engine.clone(), policy), keys, listen, stop)?;
     let running = running(&engine, &site, &data, listen);
     if let Err(error) = announcement.ready(&running) {
         tracing::warn!(%error, "the command line on this machine will not find the node");
@@ -249,14 +251,14 @@ fn start_agents(
 fn site(
     node: &NodeConfig,
     mount: Mount,
-    engine: Engine,
+    (engine, policy): (Engine, Policy),
     keys: Arc<KeyRing>,
     listen: SocketAddr,
     stop: CancellationToken,
 ) -> Result<Arc<Site>, Failure> {
     let gateway = Gateway::new(GatewaySetup {
         engine,
-        policy: Policy::owner_only(),
+        policy,
         limits: GatewayLimits::default(),
         wait_max: node.wait_max,
         drain: node.http.drain(),

@@ -291,7 +291,7 @@ mod tests {
         let limits = Limits::default();
         let plan = Plan::Call(submitted.plan.clone().unwrap());
         let submitted = Submitted { plan: None, ..Submitted::clone(submitted) };
-        let submit = Command::Submit(Submission { submitted, plan, slot: Some(echo.runner) });
+        let submit = Command::Submit(Submission { submitted, plan, deferred: None, slot: Some(echo.runner) });
         let decided_first = decide(&id, None, submit, &limits).unwrap();
         assert_eq!(decided_first, first);
 

@@ -1,0 +1,24 @@
+//! Who may have what called, as the engine asks it: when what is to be called becomes known after the request is over.
+
+use std::fmt;
+
+use bobbinet_core::{AgentName, Call, Caller, Fault};
+
+/// Says what may be called. Quick and pure. Whoever stands before the engine asks by itself about what is known while a request lasts.
+pub trait Authorizer: fmt::Debug + Send + Sync + 'static {
+    /// Whether this caller may have this called. Nothing of it has been kept.
+    ///
+    /// # Errors
+    /// Why not: the task is rejected with that.
+    fn allows_call(&self, caller: &Caller, agent: &AgentName, call: &Call) -> Result<(), Fault>;
+}
+
+/// Every caller may have everything called.
+#[derive(Clone, Copy, Debug)]
+pub struct AllowAll;
+
+impl Authorizer for AllowAll {
+    fn allows_call(&self, _: &Caller, _: &AgentName, _: &Call) -> Result<(), Fault> {
+        Ok(())
+    }
+}
