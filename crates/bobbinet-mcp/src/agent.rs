@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use bobbinet_core::{Call, Description, Effect, Outcome, Plan};
+use bobbinet_core::{Description, Fault, Outcome, Plan};
 use bobbinet_engine::{Agent, Request, Run, watched};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -12,7 +12,7 @@ use crate::{
     beside::Beside,
     call,
     config::{Launcher, McpConfig},
-    resolve::Resolver,
+    resolve,
     supervise::Shared,
 };
 
@@ -62,20 +62,12 @@ impl Agent for McpAgent {
     }
 
     fn prepare(&self, request: &Request<'_>) -> Plan {
-        let config = &self.shared.config;
-        match self.shared.catalog() {
-            Some(catalog) => {
-                Resolver { agent: &config.name, extension: config.extension_uri, catalog: &catalog }.plan(request)
-            }
-            // Nothing is known of the tools yet. The call is made of the message when they are, and until then counts
-            // as the careful kind.
-            None => Plan::Call(Arc::new(Call {
-                skill: request.skill.cloned(),
-                arguments: None,
-                converted: Vec::new(),
-                effect: Effect::AtMostOnce,
-            })),
-        }
+        let catalog = self.shared.catalog();
+        resolve::plan(&self.shared.config, catalog.as_deref(), request)
+    }
+
+    async fn ready_to_plan(&self) -> Result<(), Fault> {
+        self.shared.tools_known().await.map_err(call::nothing_called)
     }
 
     fn max_concurrency(&self) -> usize {

@@ -2,8 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bobbinet_core::{Effect, Fault, Json, Message, Outcome, Part, Plan, Question, QuestionKind};
-use bobbinet_engine::{LATE_MAX, Request, Run, Unanswered};
+use bobbinet_core::{Effect, Fault, Json, Message, Outcome, Part};
+use bobbinet_engine::{LATE_MAX, Run, Unanswered};
 use rmcp::model::RequestMetaObject;
 use tokio::time::Instant;
 
@@ -14,10 +14,10 @@ use crate::{
     fields::Fields,
     in_flight::Seat,
     lane::{Guest, Manner, Owner, Place},
-    listen::{Listener, Target, Word, canceled, canceled_before, not_asked, put, time_is_up, unknown, unreadable},
+    listen::{Listener, Target, Word, canceled, not_asked, put, time_is_up, unknown, unreadable},
     mailbox::RpcError,
     question::Elicitation,
-    resolve::{self, Resolver},
+    resolve,
     result::{self, CallResult, URL_REQUIRED},
     schema::Work,
     session::Link,
@@ -171,58 +171,19 @@ impl Caller<'_> {
     }
 }
 
-/// What to call: as planned, or, if nothing was known of the tools then, as the message says.
+/// What to call: what was decided, and policy has seen.
 async fn find(shared: &Shared, run: &Run) -> Result<Target, Outcome> {
     let call = run.call();
-    if let (Some(tool), Some(arguments)) = (&call.skill, &call.arguments) {
-        let target = Target { tool: tool.clone(), arguments: arguments.clone() };
-        return checked(shared, target).await;
+    match (&call.skill, &call.arguments) {
+        (Some(tool), Some(arguments)) => {
+            checked(shared, Target { tool: tool.clone(), arguments: arguments.clone() }).await
+        }
+        (Some(_) | None, _) => {
+            let text = "an earlier version of this node kept the task before it was known what to call, and nobody has decided \
+                        it since. Nothing is called for it any more: send the message again";
+            Err(Outcome::Failed(Fault::new("not-planned", text)))
+        }
     }
-    // The tools are known with the first connection.
-    match connected(shared, run).await {
-        Connected::Yes(_) => {}
-        Connected::Canceled => return Err(canceled_before()),
-        Connected::No(fault) => return Err(not_called(fault)),
-    }
-    let catalog = shared.catalog().expect("a connection is made known with its tools");
-    let config = &shared.config;
-    let resolver = Resolver { agent: &config.name, extension: config.extension_uri, catalog: &catalog };
-    let mut plan = resolver.plan(&Request {
-        message: run.message(),
-        skill: call.skill.as_ref(),
-        task: None,
-        question_id: run.message_id("input"),
-    });
-    for round in 0..ROUNDS_MAX {
-        let question = match plan {
-            Plan::Call(call) => match (&call.skill, &call.arguments) {
-                (Some(tool), Some(arguments)) => {
-                    let target = Target { tool: tool.clone(), arguments: arguments.clone() };
-                    return checked(shared, target).await;
-                }
-                _ => break,
-            },
-            // The call is in the ledger already: its question is answered as one of the call's own.
-            Plan::Ask(question) => Arc::new(Question { kind: QuestionKind::Elicitation, ..Question::clone(&question) }),
-            Plan::Reject(fault) => return Err(Outcome::Rejected(fault)),
-            Plan::Answer(_) => break,
-        };
-        let answer = match put(run, question.clone()).await {
-            Ok(answer) => Fields::read(&answer).unwrap_or_default(),
-            Err(Unanswered::Expired) => return Err(Outcome::Declined),
-            Err(Unanswered::Over) => return Err(canceled_before()),
-            Err(Unanswered::NotAsked(error)) => {
-                let text = format!("what was missing for a call could not be asked for: {error}");
-                return Err(not_called(Fault::new("not-asked", text)));
-            }
-        };
-        let Some(content) = answer.get("content") else {
-            let text = "what was missing for a call was not given. Nothing was called";
-            return Err(Outcome::Rejected(Fault::new("declined", text)));
-        };
-        plan = resolver.complete(&question, content, &run.message_id(&format!("input{round}")));
-    }
-    Err(Outcome::Rejected(Fault::new("not-resolved", "the message could not be made a call. Nothing was called")))
 }
 
 /// A call whose arguments were too much work to check while it was planned is checked before it is made.
@@ -258,7 +219,12 @@ async fn connected(shared: &Shared, run: &Run) -> Connected {
 
 /// There is no server for a call: it surely did not happen.
 fn not_called(fault: Fault) -> Outcome {
-    Outcome::Failed(Fault { text: format!("{}. Nothing was called", fault.text), ..fault })
+    Outcome::Failed(nothing_called(fault))
+}
+
+/// Why there is no server, for whoever wanted something called.
+pub(crate) fn nothing_called(fault: Fault) -> Fault {
+    Fault { text: format!("{}. Nothing was called", fault.text), ..fault }
 }
 
 /// There is no server for the next round of a call. What the rounds before it did, nobody but the server knows.

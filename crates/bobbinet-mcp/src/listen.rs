@@ -254,7 +254,7 @@ pub(crate) fn canceled(target: &Target, round: u32) -> Outcome {
     }
 }
 
-pub(crate) fn canceled_before() -> Outcome {
+fn canceled_before() -> Outcome {
     Outcome::Failed(Fault::new("canceled", "canceled before anything was called"))
 }
 

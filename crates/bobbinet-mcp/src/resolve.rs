@@ -10,6 +10,7 @@ use crate::{
     answer, arguments,
     arguments::{Spoken, Unclear},
     catalog::{Catalog, Tool},
+    config::McpConfig,
     convert,
     fields::Fields,
     message,
@@ -26,12 +27,33 @@ const CANDIDATE_SCHEMAS_MAX: usize = 32 << 10;
 /// Characters of a skill's name that is told back to whoever said it.
 const NAME_SHOWN_MAX: usize = 200;
 
+/// What to make of a message. While nothing is known of the tools, only what a call has asked can be answered.
+pub(crate) fn plan(config: &McpConfig, catalog: Option<&Catalog>, request: &Request<'_>) -> Plan {
+    let asked = match request.question() {
+        None => None,
+        Some(question) => match question.kind {
+            QuestionKind::Input => Some(question),
+            QuestionKind::Elicitation | QuestionKind::Authorization => {
+                return answer::plan(question, request.message, &request.question_id);
+            }
+            // Bobbinet's own question: the engine reads the verdict itself.
+            QuestionKind::Outcome { .. } => return Plan::Answer(Json::of(&())),
+        },
+    };
+    let Some(catalog) = catalog else { return Plan::Defer };
+    let resolver = Resolver { agent: &config.name, extension: config.extension_uri, catalog };
+    match asked {
+        Some(question) => resolver.go_on(request, question),
+        None => resolver.begin(request),
+    }
+}
+
 /// Everything that planning looks at.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Resolver<'a> {
-    pub(crate) agent: &'a str,
-    pub(crate) extension: &'a str,
-    pub(crate) catalog: &'a Catalog,
+struct Resolver<'a> {
+    agent: &'a str,
+    extension: &'a str,
+    catalog: &'a Catalog,
 }
 
 /// How faults are met.
@@ -46,19 +68,6 @@ enum Manner {
 }
 
 impl Resolver<'_> {
-    /// What to make of a message.
-    pub(crate) fn plan(&self, request: &Request<'_>) -> Plan {
-        let Some(question) = request.question() else { return self.begin(request) };
-        match question.kind {
-            QuestionKind::Input => self.go_on(request, question),
-            QuestionKind::Elicitation | QuestionKind::Authorization => {
-                answer::plan(question, request.message, &request.question_id)
-            }
-            // Bobbinet's own question: the engine reads the verdict itself.
-            QuestionKind::Outcome { .. } => Plan::Answer(Json::of(&())),
-        }
-    }
-
     fn skill_request(&self, request: &Request<'_>) -> SkillRequest {
         skill_request::read(request.message, request.skill.map(|skill| skill.as_str()), self.extension, self.catalog)
     }
@@ -153,21 +162,6 @@ impl Resolver<'_> {
                 self.ask_arguments(tool, &known, &violations, Some((&request.message.text(), &why)), id)
             }
         }
-    }
-
-    /// A question of ours that was asked in the middle of a call, together with its checked answer.
-    pub(crate) fn complete(&self, question: &Question, content: &Json, id: &MessageId) -> Plan {
-        let memory = question.message.data().and_then(Fields::read).unwrap_or_default();
-        let mut fields = memory.get("arguments").and_then(Fields::read).unwrap_or_default();
-        let mut content = Fields::read(content).unwrap_or_default();
-        let skill = memory.text("skill").or_else(|| content.text("skill"));
-        let more = match memory.get("skill") {
-            Some(_) => content,
-            None => content.take("arguments").as_ref().and_then(Fields::read).unwrap_or_default(),
-        };
-        fields.merge(more);
-        let skill_request = SkillRequest { skill, is_named: true, with: With::Data(fields.to_json()), asks: true };
-        self.fulfil(skill_request, Manner::AskAll, id)
     }
 
     /// Adds what was said before the skill was known.

@@ -241,6 +241,17 @@ impl Shared {
         Fault::new("server-unavailable", text)
     }
 
+    /// Waits until the tools are known, or says why nobody waits for them any longer. Safe to drop.
+    pub(crate) async fn tools_known(&self) -> Result<(), Fault> {
+        if self.catalog().is_some() {
+            return Ok(());
+        }
+        let limit = self.config.limits.start_limit();
+        // They are known with the first connection.
+        let linked = self.link(|| Instant::now() + limit).await;
+        if self.catalog().is_some() { Ok(()) } else { linked.map(drop) }
+    }
+
     /// The whole life of the server, until [`Shared::stop`]. Returns when nothing of it is left.
     pub(crate) async fn live(self: Arc<Self>, tracker: TaskTracker) {
         let swept = self.sweep().await;

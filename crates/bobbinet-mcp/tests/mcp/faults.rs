@@ -4,11 +4,12 @@ use std::{
     cell::Cell,
     fs,
     process::Command,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use bobbinet_core::Effect;
-use bobbinet_engine::Agent;
+use bobbinet_core::{AgentName, Call, Caller, Effect, Fault, State};
+use bobbinet_engine::{Agent, Authorizer};
 
 use crate::lab::{IDLE_MS, Lab, limits, say, view};
 
@@ -388,8 +389,43 @@ async fn a_server_may_take_its_time_to_boot_and_calls_wait_for_it() {
     assert_eq!(view(&crate::lab::settled(&unknown).await), "rejected: unknown-skill");
     let missing = crate::lab::settled(&missing).await;
     assert_eq!(view(&missing), "input-required: `sum` needs `b` (number).");
+    assert_eq!(missing.ledger, [], "nothing was called to find that out");
     let task = lab.reply("slow-boot", &missing.id, say("41")).await;
     assert_eq!(view(&task), r#"completed: {"sum": 42}"#);
+    lab.close().await;
+}
+
+/// Denies everything but `sum`.
+#[derive(Debug)]
+struct OnlySum;
+
+impl Authorizer for OnlySum {
+    fn allows_call(&self, _: &Caller, _: &AgentName, call: &Call) -> Result<(), Fault> {
+        let (skill, arguments) = (call.skill.as_ref().unwrap().as_str(), call.arguments.as_ref().unwrap().as_str());
+        if skill == "sum" { Ok(()) } else { Err(Fault::new("denied", format!("nobody may {skill} {arguments}"))) }
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_policy_denies_is_not_made_though_its_tool_was_not_known_when_it_was_asked_for() {
+    let lab = Lab::guarded(&["slow-boot"], Arc::new(OnlySum)).await;
+    let denied = lab.submit("slow-boot", say("echo text=hello"));
+    let allowed = lab.submit("slow-boot", say("sum a=1 b=2"));
+    assert_eq!(denied.accepted().await.unwrap().state, State::Submitted);
+    let denied = crate::lab::settled(&denied).await;
+    assert_eq!((view(&denied).as_str(), denied.ledger.len()), ("rejected: denied", 0));
+    assert_eq!(denied.status_message.as_ref().unwrap().text(), r#"nobody may echo {"text":"hello"}"#);
+    assert_eq!(view(&crate::lab::settled(&allowed).await), r#"completed: {"sum": 3}"#);
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn nobody_waits_for_tools_longer_than_a_server_may_take_to_start() {
+    let lab = Lab::with(&["silent"], limits(), |config| config.limits.start_limit_ms = 500).await;
+    let task = lab.send("silent", say("do")).await;
+    assert!(["failed: server-not-ready", "failed: server-unavailable"].contains(&view(&task).as_str()), "{task:?}");
+    let words = task.status_message.as_ref().unwrap().text();
+    assert!(words.ends_with("Nothing was called") && task.ledger.is_empty(), "{words}");
     lab.close().await;
 }
 
