@@ -19,6 +19,9 @@ use crate::{
 /// What a tool asks in the middle of its work.
 const ASKED: &str = "really?";
 
+/// How often it is not known yet what can be called.
+const DEFERRED_PERCENT: u64 = 5;
+
 #[derive(Debug)]
 pub(crate) struct Tool {
     pub(crate) scene: Arc<Scene>,
@@ -104,8 +107,12 @@ impl Agent for Tool {
         Arc::default()
     }
 
-    /// Reads `call <effect>`, `answer <number>` and `reject`; of anything else it asks what is meant.
+    /// Reads `call <effect>`, `answer <number>` and `reject`; of anything else it asks what is meant. Now and then it cannot say yet.
     fn prepare(&self, request: &Request<'_>) -> Plan {
+        let is_of_call = request.question().is_some_and(|question| question.kind != QuestionKind::Input);
+        if !is_of_call && self.scene.strikes(DEFERRED_PERCENT) {
+            return Plan::Defer;
+        }
         let text = request.message.text();
         let mut words = text.split(' ');
         match (words.next(), words.next()) {
@@ -122,6 +129,13 @@ impl Agent for Tool {
                 Plan::Ask(Arc::new(Question { kind: QuestionKind::Input, message: Arc::new(message), schema: None }))
             }
         }
+    }
+
+    async fn ready_to_plan(&self) -> Result<(), Fault> {
+        self.process.alive().await;
+        tokio::time::sleep(Duration::from_millis(self.scene.up_to(2_000))).await;
+        self.process.alive().await;
+        if self.scene.strikes(10) { Err(Fault::new("server-not-ready", "it does not start")) } else { Ok(()) }
     }
 
     fn max_concurrency(&self) -> usize {

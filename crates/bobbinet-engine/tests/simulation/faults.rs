@@ -115,8 +115,13 @@ const FAULTS: [(&str, Promise, Falsify); 39] = [
     }),
     ("an at-most-once call is made again without a word", Promise::NotDoubled, |history| {
         let is_retry =
-            |logged: &&mut Logged| matches!(&logged.event, Event::Replied { message, .. } if message.text() == "retry");
-        let retry = history.logs.values_mut().flatten().find(is_retry)?;
+            |logged: &Logged| matches!(&logged.event, Event::Replied { message, .. } if message.text() == "retry");
+        // One that came to something: the task may have been canceled first.
+        let is_intended = |logged: &Logged| matches!(logged.event, Event::Intended { .. });
+        let retry = history.logs.values_mut().find_map(|log| {
+            let place = log.iter().position(is_retry)?;
+            log[place..].iter().any(is_intended).then(|| &mut log[place])
+        })?;
         let message = Arc::new(Message::from_agent(MessageId::parse("word").unwrap(), vec![Part::text("perhaps")]));
         retry.event = Event::Replied { message, answer: None, resumed: false, key: None };
         Some(())
