@@ -144,7 +144,8 @@ impl Inner {
         known: Result<(), Fault>,
     ) -> Result<(), EngineError> {
         let Some(entry) = self.tasks.find(id).await? else { return Ok(()) };
-        let task = match entry.durable() {
+        // As in `take_up`: memory may be older than what the store says.
+        let task = match entry.durable().filter(|task| task.deferred.is_some()) {
             Some(task) => task,
             None => match self.tasks.load(&entry).await? {
                 Some(task) => task,

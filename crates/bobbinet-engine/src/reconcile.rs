@@ -178,7 +178,9 @@ impl Inner {
             return Ok(());
         }
         let Some(entry) = self.tasks.find(id).await? else { return Ok(()) };
-        let task = match entry.durable() {
+        // What is in memory may be older than what the store says: it was read while a commit was on its way whose fate was not
+        // known.
+        let task = match entry.durable().filter(|task| task.state == State::Working) {
             Some(task) => task,
             None => match self.tasks.load(&entry).await? {
                 Some(task) => task,
@@ -260,6 +262,8 @@ impl Inner {
                     let command = Command::Claim { runner: engine.runner };
                     if let Err(error) = engine.command(&entry, command, Some(permit)).await {
                         tracing::debug!(task = %id, %error, "not claimed");
+                        // See `take_up`. The next look finds what is read now.
+                        let _ = engine.tasks.load(&entry).await;
                     }
                 }
                 Ok(None) => {}
