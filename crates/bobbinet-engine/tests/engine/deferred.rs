@@ -15,7 +15,7 @@ use bobbinet_core::{
     SkillId, State, Task,
 };
 use bobbinet_engine::{Agent, Authorizer, Engine, Handle, NewTask, Reply, Request, Run, Setup};
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use crate::lab::{Lab, answer, caller, name_of, said, until};
 
@@ -26,7 +26,8 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 #[derive(Debug)]
 struct Late {
     /// What it says to whoever waits; `None` for nothing yet.
-    known: watch::Sender<Option<Result<(), Fault>>>,
+    known: Mutex<Option<Result<(), Fault>>>,
+    told: Notify,
     /// Whether it breaks over whoever waits for it next.
     panics: AtomicBool,
     called: Mutex<Vec<String>>,
@@ -34,7 +35,12 @@ struct Late {
 
 impl Late {
     fn new() -> Arc<Self> {
-        Arc::new(Self { known: watch::Sender::default(), panics: AtomicBool::new(false), called: Mutex::default() })
+        Arc::new(Self {
+            known: Mutex::default(),
+            told: Notify::new(),
+            panics: AtomicBool::new(false),
+            called: Mutex::default(),
+        })
     }
 
     fn knowing() -> Arc<Self> {
@@ -44,7 +50,16 @@ impl Late {
     }
 
     fn learn(&self) {
-        self.known.send_replace(Some(Ok(())));
+        self.tell(Ok(()));
+    }
+
+    fn tell(&self, known: Result<(), Fault>) {
+        *self.known.lock().unwrap() = Some(known);
+        self.told.notify_waiters();
+    }
+
+    fn knows(&self) -> bool {
+        *self.known.lock().unwrap() == Some(Ok(()))
     }
 
     fn called(&self) -> Vec<String> {
@@ -59,7 +74,7 @@ impl Agent for Late {
     }
 
     fn prepare(&self, request: &Request<'_>) -> Plan {
-        if *self.known.borrow() != Some(Ok(())) {
+        if !self.knows() {
             return Plan::Defer;
         }
         let text = request.message.text();
@@ -84,13 +99,13 @@ impl Agent for Late {
 
     async fn ready_to_plan(&self) -> Result<(), Fault> {
         assert!(!self.panics.swap(false, Ordering::SeqCst), "an agent that breaks when it is waited for");
-        let mut known = self.known.subscribe();
-        // An answer that was given before somebody asked is none.
-        if *known.borrow() == Some(Ok(())) {
-            return Ok(());
+        let mut told = std::pin::pin!(self.told.notified());
+        told.as_mut().enable();
+        // What was said before somebody waited is no answer.
+        if !self.knows() {
+            told.await;
         }
-        known.changed().await.unwrap();
-        known.borrow().clone().expect("nobody unlearns")
+        self.known.lock().unwrap().clone().expect("nobody unlearns")
     }
 
     fn max_concurrency(&self) -> usize {
@@ -253,7 +268,7 @@ async fn nobody_waits_for_ever_for_an_agent_that_does_not_come_to_know() {
     tokio::time::sleep(Duration::from_secs(5)).await;
     // This one has not waited as long as the agent was waited for.
     let second = waiting(&engine, &ann, "second").await;
-    late.known.send_replace(Some(Err(Fault::new("server-not-ready", "it is not there"))));
+    late.tell(Err(Fault::new("server-not-ready", "it is not there")));
     let failed = until(&engine, &ann, "late", &first.id, State::Failed).await;
     assert_eq!((code(&failed), failed.ledger.len()), ("server-not-ready".to_owned(), 0));
     tokio::time::sleep(Duration::from_secs(5)).await;
