@@ -9,8 +9,7 @@ use tokio::time::Instant;
 
 use crate::{
     call_listener::{
-        CallListener, RequestOutcome, Target, ask_caller, canceled, not_asked, time_is_up, unknown,
-        unreadable,
+        CallListener, RequestOutcome, Target, ask_caller, canceled, not_asked, time_is_up, unknown, unreadable,
     },
     checking,
     crash_history::{CallFingerprint, CrashStanding},

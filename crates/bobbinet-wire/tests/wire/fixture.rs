@@ -80,6 +80,8 @@ pub(crate) fn submitted(message: Message) -> Event {
         message: Arc::new(message),
         plan: None,
         trace: None,
+        parent: None,
+        caller: None,
     }))
 }
 

@@ -12,7 +12,7 @@ use bobbinet_core::{
     AgentName, Artifact, ArtifactId, Call, Caller, Description, Effect, Fault, Json, Limits, Message, MessageId,
     Outcome, Part, Plan, Principal, Question, QuestionKind, Role, State, Task, TaskId, Tenant, Timestamp,
 };
-use bobbinet_engine::{Agent, Engine, NewTask, Request, Run, Setup, World};
+use bobbinet_engine::{Agent, AllowAll, Engine, NewTask, Request, Run, Setup, World};
 use bobbinet_store::{SledOptions, SledStore};
 use uuid::Uuid;
 
@@ -148,7 +148,15 @@ async fn engine(store: &Arc<SledStore>, begin: u64, desk: Desk, is_away_back: bo
     let agents: BTreeMap<AgentName, Arc<dyn Agent>> =
         BTreeMap::from([(name(DESK), Arc::new(desk) as Arc<dyn Agent>), (name(AWAY), Arc::new(away))]);
     let world = Arc::new(Clock { begin, started: Instant::now(), last: AtomicU64::new(0) });
-    Engine::open(Setup { store: store.clone(), agents, world, limits: Limits::default() }).await.unwrap()
+    Engine::open(Setup {
+        store: store.clone(),
+        agents,
+        world,
+        limits: Limits::default(),
+        authorizer: Arc::new(AllowAll),
+    })
+    .await
+    .unwrap()
 }
 
 pub(crate) fn name(agent: &str) -> AgentName {
