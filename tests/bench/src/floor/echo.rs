@@ -199,6 +199,8 @@ impl Echo {
             message: Arc::new(message),
             plan: Some(Arc::new(Call::of_message(Effect::ReadOnly))),
             trace: None,
+            parent: None,
+            caller: None,
         };
         Ok([
             Event::Submitted(Arc::new(submitted)),
