@@ -10,11 +10,7 @@ use bobbinet_core::{
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
-use crate::{
-    EngineError, Handle, NewTask, Run,
-    engine::{Engine, Inner},
-    runner::Idle,
-};
+use crate::{EngineError, Handle, NewTask, Run, inner::Inner, lifecycle::Idle, run::LentFor};
 
 /// How soon what the store could not do is tried again.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
@@ -65,7 +61,7 @@ impl Run {
                 }
                 Err(ChildError::Engine(EngineError::Draining)) => {
                     // Whoever takes this run up goes on. Until it is told so, it is in nobody's way.
-                    let _idle = Idle::begin(&self.engine.busy);
+                    let _idle = Idle::begin(self.host.lifecycle());
                     self.canceled.cancelled().await;
                     return Err(ChildError::Over);
                 }
@@ -82,9 +78,8 @@ impl Run {
     pub async fn wait_for(&self, child: &Handle) -> Result<Arc<Task>, ChildError> {
         let task = {
             let _hold = self.deadline.hold();
-            let _idle = Idle::begin(&self.engine.busy);
-            let seat = self.engine.seats.get(&self.task.agent);
-            let lent = seat.map(|seat| seat.slots.lend_to_children(&self.engine));
+            let _idle = Idle::begin(self.host.lifecycle());
+            let lent = self.host.lend(&self.task.agent, LentFor::Children);
             let task = loop {
                 match self.unless_over(child.settled()).await? {
                     Ok(task) => break task,
@@ -109,7 +104,7 @@ impl Run {
     /// If the task has ended or grown to its limit: then the call should stop.
     pub async fn checkpoint(&self, checkpoint: Json) -> Result<(), EngineError> {
         let command = Command::Checkpoint { claim: self.claim, checkpoint };
-        self.engine.command(&self.entry, command, None).await.map(drop)
+        self.host.command(&self.entry, command).await.map(drop)
     }
 
     /// How far earlier runs of this task had come when this one began.
@@ -126,15 +121,14 @@ impl Run {
     }
 
     async fn try_begin_child(&self, new: &NewChild) -> Result<Handle, ChildError> {
-        let engine = Engine { inner: self.engine.clone() };
         let own = self.own_task().await?;
         let known = own.child(&new.name).cloned();
         if let Some(child) = &known
-            && let Some(entry) = self.engine.tasks.find(&child.task).await?
+            && let Some(entry) = self.host.tasks().find(&child.task).await?
         {
-            return Ok(engine.handle(entry, bobbinet_core::Generation(0)));
+            return Ok(self.host.handle(entry));
         }
-        let id = known.as_ref().map_or_else(|| TaskId::new(self.engine.world.uuid()), |child| child.task);
+        let id = known.as_ref().map_or_else(|| TaskId::new(self.host.world().uuid()), |child| child.task);
         let asked = NewTask {
             message: new.message.clone(),
             context: Some(own.context.clone()),
@@ -142,20 +136,20 @@ impl Run {
             trace: own.trace.clone(),
             idempotency: None,
         };
-        let mut planned = engine.plan_as(id, &new.agent, asked)?;
+        let mut planned = self.host.plan(id, &new.agent, asked)?;
         let caller = caller_of(&own);
         if let Plan::Call(call) = planned.plan() {
-            self.engine.authorizer.allows_call(&caller, &new.agent, call).map_err(ChildError::Denied)?;
+            self.host.allows_call(&caller, &new.agent, call).map_err(ChildError::Denied)?;
         }
         let child = match known {
             Some(child) => child,
             None => self.spawn(new, id).await?,
         };
-        let by = new.time.map(|time| self.engine.world.now().after(time));
+        let by = new.time.map(|time| self.host.world().now().after(time));
         let deadline = [by, own.deadline()].into_iter().flatten().min();
         let parent = Parent { task: own.id, deadline, budget: child.budget };
         planned.parent = Some(Arc::new(parent));
-        let handle = engine.submit_planned(&caller, planned)?;
+        let handle = self.host.submit(&caller, planned)?;
         handle.accepted().await?;
         Ok(handle)
     }
@@ -164,7 +158,7 @@ impl Run {
     async fn own_task(&self) -> Result<Arc<Task>, ChildError> {
         let task = match self.entry.durable() {
             Some(task) => task,
-            None => self.engine.tasks.load(&self.entry).await?.ok_or(ChildError::Over)?,
+            None => self.host.tasks().load(&self.entry).await?.ok_or(ChildError::Over)?,
         };
         if task.state.is_terminal() || task.claim != Some(self.claim) { Err(ChildError::Over) } else { Ok(task) }
     }
@@ -172,7 +166,7 @@ impl Run {
     /// Brings into the log that the child is about to be.
     async fn spawn(&self, new: &NewChild, task: TaskId) -> Result<Child, ChildError> {
         let command = Command::Spawn { claim: self.claim, name: new.name.clone(), task, budget: new.budget };
-        match self.engine.command(&self.entry, command, None).await {
+        match self.host.command(&self.entry, command).await {
             Ok(own) => own.child(&new.name).cloned().ok_or(ChildError::Over),
             Err(EngineError::Refused(Refused::Limit { what, max })) => Err(EngineError::Limit { what, max }.into()),
             // Another future of this run was faster: found with the next look.

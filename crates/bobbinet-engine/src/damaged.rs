@@ -12,7 +12,7 @@ use bobbinet_core::{
 use bobbinet_store::{Commit, CommitError, Step, Summary, Version};
 use tracing::warn;
 
-use crate::{EngineError, engine::Inner, record};
+use crate::{EngineError, inner::Inner, record};
 
 /// What a damaged task says of itself. What is damaged where is in the node's log, not for callers.
 const DAMAGED: &str = "What this node has kept of the task is damaged and cannot be read: this is its state, and nothing else \

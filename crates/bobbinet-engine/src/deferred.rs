@@ -1,114 +1,39 @@
 //! Messages that came before their agent knew what can be called. Their tasks wait, submitted and in no line for a call slot, and are
 //! planned once it knows.
 
-use std::{
-    collections::{BTreeSet, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::sync::Arc;
 
-use bobbinet_core::{AgentName, Command, Deferred, Fault, Plan, Task, TaskId};
+use bobbinet_core::{Command, Deferred, Fault, Plan, Task, TaskId};
 use futures::{StreamExt, stream};
 use tracing::{debug, warn};
 
 use crate::{
-    EngineError, Request,
-    engine::{Inner, RegisteredAgent, question_id},
+    EngineError, Request, agents::RegisteredAgent, inner::Inner, plan_queue::Attendance, planned::question_id,
 };
-
-/// How many tasks of one agent wait in memory. Those beyond wait in the log, and reconcile brings them as it gets fewer.
-const WAITING_MAX: usize = 10_000;
 
 /// How many are planned at a time: so many commits share a sync of the disk.
 const AT_A_TIME: usize = 64;
 
-/// The tasks of one agent that wait to be planned.
-#[derive(Debug, Default)]
-pub(crate) struct Waiting(Mutex<State>);
-
-#[derive(Debug, Default)]
-struct State {
-    /// Oldest first.
-    line: VecDeque<TaskId>,
-    /// The same ids, and those that are being planned, so that none is planned twice at once.
-    known: BTreeSet<TaskId>,
-    /// Whether somebody waits for the agent, for all of them.
-    is_attended: bool,
-}
-
-impl Waiting {
-    /// Adds a task, unless it is there. Whether whoever does so is to attend to them all.
-    fn add(&self, id: TaskId) -> bool {
-        let mut state = self.lock();
-        if state.known.len() < WAITING_MAX && state.known.insert(id) {
-            state.line.push_back(id);
-        }
-        !state.line.is_empty() && !std::mem::replace(&mut state.is_attended, true)
-    }
-
-    fn count(&self) -> usize {
-        self.lock().line.len()
-    }
-
-    /// The oldest ones, so many at most.
-    fn take(&self, count: usize) -> VecDeque<TaskId> {
-        let line = &mut self.lock().line;
-        let others = line.split_off(count.min(line.len()));
-        std::mem::replace(line, others)
-    }
-
-    fn done(&self, id: &TaskId) {
-        self.lock().known.remove(id);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Whoever has this attends to the tasks. Dropped in the middle, by a panic perhaps, it forgets them: reconcile knows them all.
-struct Attendance<'a>(Option<&'a Waiting>);
-
-impl Attendance<'_> {
-    /// Ends it if nobody waits any more.
-    fn is_over(&mut self) -> bool {
-        let Some(waiting) = self.0 else { return true };
-        let mut state = waiting.lock();
-        if state.line.is_empty() {
-            state.is_attended = false;
-            self.0 = None;
-        }
-        self.0.is_none()
-    }
-}
-
-impl Drop for Attendance<'_> {
-    fn drop(&mut self) {
-        if let Some(waiting) = self.0 {
-            *waiting.lock() = State::default();
-        }
-    }
-}
-
 impl Inner {
     /// Has a task planned once its agent knows what can be called.
     pub(crate) fn plan_later(self: &Arc<Self>, agent: &str, id: TaskId) {
-        let Some((name, seat)) = self.seats.get_key_value(agent) else { return };
-        if self.is_draining() || !seat.waiting.add(id) {
+        let Some(seat) = self.agents.get(agent) else { return };
+        if self.lifecycle.is_draining() || !seat.waiting.add(id) {
             return;
         }
-        let (engine, name) = (self.clone(), name.clone());
-        self.start(async move { engine.plan_waiting(&name).await });
+        let (engine, agent) = (self.clone(), agent.to_owned());
+        self.lifecycle.start(async move { engine.plan_waiting(&agent).await });
     }
 
     /// Waits for the agent, and plans all that wait, or ends those that it has kept waiting for too long.
-    async fn plan_waiting(self: &Arc<Self>, agent: &AgentName) {
-        let Some(seat) = self.seats.get(agent) else { return };
-        let mut attendance = Attendance(Some(&seat.waiting));
+    async fn plan_waiting(self: &Arc<Self>, agent: &str) {
+        let Some(seat) = self.agents.get(agent) else { return };
+        let mut attendance = Attendance::begin(&seat.waiting);
         while !attendance.is_over() {
             let count = seat.waiting.count();
             let known = tokio::select! {
                 biased;
-                () = self.stop.cancelled() => return,
+                () = self.lifecycle.stopping() => return,
                 known = seat.agent.ready_to_plan() => known,
             };
             // Those that came while the agent was waited for have not waited as long, and are not ended for it.
@@ -116,7 +41,7 @@ impl Inner {
             let planned = stream::iter(waiting).for_each_concurrent(AT_A_TIME, |id| {
                 let known = known.clone();
                 async move {
-                    if !self.is_draining() {
+                    if !self.lifecycle.is_draining() {
                         self.plan_or_tell(seat, id, known).await;
                     }
                     seat.waiting.done(&id);
@@ -131,7 +56,7 @@ impl Inner {
             Ok(()) => {}
             // It has moved on meanwhile, or the next start goes on with it.
             Err(error @ (EngineError::Refused(_) | EngineError::Draining)) => debug!(task = %id, %error, "not planned"),
-            Err(EngineError::Corrupt(why)) => self.tell_damage(id, &why, "a task cannot be planned"),
+            Err(EngineError::Corrupt(why)) => self.damage.tell(id, &why, "a task cannot be planned"),
             Err(error) => warn!(task = %id, %error, "could not plan a task that waits for it; trying again"),
         }
     }

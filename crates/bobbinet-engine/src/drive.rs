@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use crate::{
     EngineError,
     accounts::{Kind, OnItsWay},
-    engine::Inner,
+    inner::Inner,
     live::Queued,
     runner::Launch,
     slots::Permit,
@@ -21,14 +21,6 @@ use crate::{
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 
 impl Inner {
-    /// Starts a future that the engine owns. It ends with the engine.
-    pub(crate) fn start<F>(self: &Arc<Self>, future: F)
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        self.tracker.spawn(watched("engine", future));
-    }
-
     /// Asks something of a task. Durable when this returns `Ok`, also if the future was dropped before.
     pub(crate) async fn command(
         self: &Arc<Self>,
@@ -41,7 +33,7 @@ impl Inner {
         if live.enqueue(queued) {
             self.start_driving(live.clone());
         }
-        receiver.await.unwrap_or_else(|_| Err(self.unanswered()))
+        receiver.await.unwrap_or_else(|_| Err(self.lifecycle.unanswered()))
     }
 
     /// The same for a run, which owns its future and can drive itself.
@@ -58,7 +50,7 @@ impl Inner {
         {
             self.start_run(launch);
         }
-        receiver.await.unwrap_or_else(|_| Err(self.unanswered()))
+        receiver.await.unwrap_or_else(|_| Err(self.lifecycle.unanswered()))
     }
 
     /// Takes the newest word of a run. It goes out with the next commit, or with one of its own in a while.
@@ -70,10 +62,10 @@ impl Inner {
         };
         if is_first {
             let (engine, live) = (self.clone(), live.clone());
-            self.start(async move {
+            self.lifecycle.start(async move {
                 tokio::select! {
                     biased;
-                    () = engine.stop.cancelled() => return,
+                    () = engine.lifecycle.stopping() => return,
                     () = tokio::time::sleep(PROGRESS_EVERY) => {}
                 }
                 let is_driver = {
@@ -90,7 +82,7 @@ impl Inner {
 
     pub(crate) fn start_driving(self: &Arc<Self>, live: Arc<LiveTask>) {
         let engine = self.clone();
-        self.start(async move {
+        self.lifecycle.start(async move {
             if let Some(launch) = engine.drive(&live).await {
                 drop(live);
                 engine.run(launch).await;
@@ -110,7 +102,7 @@ impl Inner {
             let account = state.beside.account.get_or_insert_with(|| self.accounts.of(&after.tenant, &after.owner));
             (account.clone(), state.beside.admitted.take())
         };
-        let kind = |task: &Task| Kind::of(task.state, self.seats.contains_key(&task.agent));
+        let kind = |task: &Task| Kind::of(task.state, self.agents.has(task.agent.as_str()));
         match (before, admitted) {
             (Some(before), _) => self.accounts.change(&account, kind(before), kind(after)),
             (None, Some(admitted)) => self.accounts.settle(&account, admitted, kind(after)),
@@ -210,12 +202,8 @@ impl Hooks<Task> for Arc<Inner> {
         }
     }
 
-    /// The engine ends, or whoever drove the task has panicked.
     fn unanswered(&self) -> EngineError {
-        if self.is_draining() || self.stop.is_cancelled() {
-            return EngineError::Draining;
-        }
-        EngineError::Unavailable("this node failed inside; what was asked may or may not have been kept".to_owned())
+        self.lifecycle.unanswered()
     }
 
     fn repeated(&self, first: &StreamId) -> Option<EngineError> {

@@ -2,11 +2,11 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use bobbinet_core::{Generation, Task, Timestamp};
+use bobbinet_core::{Generation, Task};
 use bobbinet_store::{Page, Version};
 
 use crate::{
-    Aggregate, EngineError,
+    Aggregate, EngineError, PublicEvent,
     live::{After, Live},
     record,
     streams::Streams,
@@ -20,17 +20,6 @@ const PAGE_MIN: usize = 8;
 
 /// Bytes of records that a follower keeps for itself until it tells them. What is larger alone is shared with all who read it.
 const BEHIND_MAX: usize = 256 << 10;
-
-/// A public event, as it stands in the log.
-#[derive(Clone, Debug)]
-pub struct PublicEvent<A: Aggregate = Task> {
-    /// Which one it is: gapless from 1.
-    pub generation: Generation,
-    /// When it happened.
-    pub at: Timestamp,
-    /// What happened.
-    pub event: A::Event,
-}
 
 /// A reader of one aggregate's public events, from its own cursor on. It cannot fall behind, and nobody waits for it.
 #[derive(Debug)]

@@ -4,12 +4,12 @@ use std::sync::{Arc, OnceLock};
 
 use bobbinet_core::{Generation, Task, TaskId};
 
-use crate::{EngineError, engine::Inner, follow::Follower, sync::Notify, task_live::LiveTask};
+use crate::{EngineError, follow::Follower, streams::Streams, sync::Notify, task_live::LiveTask};
 
 /// What a submission gives. Dropping it changes nothing: the task goes on.
 #[derive(Clone, Debug)]
 pub struct Handle {
-    pub(crate) engine: Arc<Inner>,
+    pub(crate) tasks: Arc<Streams<Task>>,
     pub(crate) entry: Arc<LiveTask>,
     /// The generation that the caller's own message led to, at least: what is settled before it does not count.
     pub(crate) since: Generation,
@@ -45,7 +45,7 @@ impl Handle {
 
     /// Follows the task after what was there before the caller's message. To be used once it is accepted.
     pub fn follow(&self) -> Follower {
-        Follower::after(&self.engine.tasks, self.entry(), self.since)
+        Follower::after(&self.tasks, self.entry(), self.since)
     }
 
     async fn wait(
@@ -62,17 +62,17 @@ impl Handle {
             match look(entry) {
                 Look::Lost(EngineError::Repeated(first)) => {
                     // The first one's commit may be kept and not yet known: then it is waited for.
-                    let entry = match self.engine.tasks.cache.get(&first) {
+                    let entry = match self.tasks.cache.get(&first) {
                         Some(entry) => entry,
-                        None => self.engine.tasks.find(&first).await?.ok_or(EngineError::NotFound)?,
+                        None => self.tasks.find(&first).await?.ok_or(EngineError::NotFound)?,
                     };
                     let _ = self.first.set(entry);
                 }
                 Look::Lost(error) => return Err(error),
                 Look::Known(task) if task.generation > self.since && is_it(&task) => return Ok(task),
-                Look::Known(_) | Look::InFlight => self.engine.tasks.wait(entry, hinted).await?,
+                Look::Known(_) | Look::InFlight => self.tasks.wait(entry, hinted).await?,
                 Look::Unknown => {
-                    self.engine.tasks.load(entry).await?.ok_or(EngineError::NotFound)?;
+                    self.tasks.load(entry).await?.ok_or(EngineError::NotFound)?;
                 }
             }
         }

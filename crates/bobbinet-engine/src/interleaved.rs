@@ -25,8 +25,7 @@ use uuid::Uuid;
 use crate::{
     PublicEvent,
     cache::{Cache, Place},
-    live::{After, Live, Queued},
-    streams::Drive,
+    live::{After, Drive, Live, Queued},
     task_live::{LiveTask, TaskHeld},
 };
 

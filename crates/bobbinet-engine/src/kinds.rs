@@ -7,28 +7,28 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use bobbinet_core::{Generation, StreamId};
-use bobbinet_store::Summary;
+use bobbinet_core::{Generation, Limits, StreamId};
+use bobbinet_store::{Store, Summary};
 use tokio::sync::oneshot;
 use tracing::warn;
 
 use crate::{
-    Aggregate, Engine, EngineError, Follower,
-    engine::Inner,
-    live::{Live, Queued},
-    streams::{Drive, Hooks, Streams, Turn},
+    Aggregate, EngineError, Follower, World,
+    lifecycle::Lifecycle,
+    live::{Drive, Live, Queued, Turn},
+    streams::{Hooks, Streams},
 };
 
 /// The aggregates of one kind, on one engine. Cheap to clone.
 #[derive(Debug)]
 pub struct Aggregates<A: Aggregate> {
-    pub(crate) engine: Arc<Inner>,
+    pub(crate) lifecycle: Arc<Lifecycle>,
     pub(crate) streams: Arc<Streams<A>>,
 }
 
 impl<A: Aggregate> Clone for Aggregates<A> {
     fn clone(&self) -> Self {
-        Self { engine: self.engine.clone(), streams: self.streams.clone() }
+        Self { lifecycle: self.lifecycle.clone(), streams: self.streams.clone() }
     }
 }
 
@@ -42,7 +42,7 @@ trait Kind: Debug + Send + Sync {
     fn streams(&self) -> Arc<dyn Any + Send + Sync>;
 
     /// Tells a stream of this kind that it is due. Whether it is of this kind.
-    fn wake(&self, engine: &Arc<Inner>, stream: &StreamId, summary: &Summary) -> bool;
+    fn wake(&self, lifecycle: &Arc<Lifecycle>, stream: &StreamId, summary: &Summary) -> bool;
 }
 
 #[derive(Debug)]
@@ -53,11 +53,11 @@ impl<A: Aggregate> Kind for Of<A> {
         self.0.clone()
     }
 
-    fn wake(&self, engine: &Arc<Inner>, stream: &StreamId, summary: &Summary) -> bool {
+    fn wake(&self, lifecycle: &Arc<Lifecycle>, stream: &StreamId, summary: &Summary) -> bool {
         let Some(id) = A::id_of(stream) else { return false };
         if let Some(command) = A::when_due(summary) {
-            let aggregates = Aggregates { engine: engine.clone(), streams: self.0.clone() };
-            engine.start(async move {
+            let aggregates = Aggregates { lifecycle: lifecycle.clone(), streams: self.0.clone() };
+            lifecycle.start(async move {
                 match aggregates.command(&id, command).await {
                     // It has moved on meanwhile.
                     Ok(_) | Err(EngineError::Refused(_) | EngineError::Draining) => {}
@@ -70,25 +70,24 @@ impl<A: Aggregate> Kind for Of<A> {
 }
 
 impl Kinds {
-    fn of<A: Aggregate>(&self, engine: &Inner) -> Arc<Streams<A>> {
+    /// The streams of a kind. Registers it the first time.
+    pub(crate) fn of<A: Aggregate>(
+        &self,
+        store: &Arc<dyn Store>,
+        world: &Arc<dyn World>,
+        limits: &Limits,
+    ) -> Arc<Streams<A>> {
         let mut kinds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let streams = || Arc::new(Streams::new(engine.store.clone(), engine.world.clone(), &engine.limits));
+        let streams = || Arc::new(Streams::new(store.clone(), world.clone(), limits));
         let kind = kinds.entry(TypeId::of::<A>()).or_insert_with(|| Arc::new(Of::<A>(streams())));
         kind.streams().downcast().unwrap_or_else(|_| unreachable!("each kind is filed under its type"))
     }
 
     /// Tells a stream that is no task's that it is due.
-    pub(crate) fn wake(&self, engine: &Arc<Inner>, stream: &StreamId, summary: &Summary) {
+    pub(crate) fn wake(&self, lifecycle: &Arc<Lifecycle>, stream: &StreamId, summary: &Summary) {
         let kinds: Vec<_> = self.0.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
         // One of a kind that nobody has registered sleeps on.
-        let _ = kinds.iter().any(|kind| kind.wake(engine, stream, summary));
-    }
-}
-
-impl Engine {
-    /// The aggregates of a kind. Registers it the first time: from then on those that are due are told so.
-    pub fn aggregates<A: Aggregate>(&self) -> Aggregates<A> {
-        Aggregates { engine: self.inner.clone(), streams: self.inner.kinds.of(&self.inner) }
+        let _ = kinds.iter().any(|kind| kind.wake(lifecycle, stream, summary));
     }
 }
 
@@ -99,7 +98,7 @@ impl<A: Aggregate> Aggregates<A> {
     /// # Errors
     /// If it is refused, or not kept.
     pub async fn command(&self, id: &A::Id, command: A::Command) -> Result<Arc<A>, EngineError> {
-        if self.engine.is_draining() {
+        if self.lifecycle.is_draining() {
             return Err(EngineError::Draining);
         }
         let live = self.live(id).await?;
@@ -108,7 +107,7 @@ impl<A: Aggregate> Aggregates<A> {
         if live.enqueue(queued) {
             self.start_driving(live);
         }
-        receiver.await.unwrap_or_else(|_| Err(self.engine.unanswered()))
+        receiver.await.unwrap_or_else(|_| Err(self.lifecycle.unanswered()))
     }
 
     /// The same for a future that the engine owns, which decides itself; also while the engine stops.
@@ -119,7 +118,7 @@ impl<A: Aggregate> Aggregates<A> {
         if live.enqueue(queued) {
             self.streams.drive(&live, self).await;
         }
-        receiver.await.unwrap_or_else(|_| Err(self.engine.unanswered()))
+        receiver.await.unwrap_or_else(|_| Err(self.lifecycle.unanswered()))
     }
 
     /// One as it stands.
@@ -156,14 +155,14 @@ impl<A: Aggregate> Aggregates<A> {
     /// Waits until nobody else decides about it.
     pub(crate) async fn turn(&self, live: &Arc<Live<A>>) -> Result<Turn<A>, EngineError> {
         let turn = live.turn(Arc::new(self.clone()));
-        turn.await.ok_or_else(|| self.engine.unanswered())
+        turn.await.ok_or_else(|| self.lifecycle.unanswered())
     }
 }
 
 impl<A: Aggregate> Drive<A> for Aggregates<A> {
     fn start_driving(&self, live: Arc<Live<A>>) {
         let aggregates = self.clone();
-        self.engine.start(async move {
+        self.lifecycle.start(async move {
             aggregates.streams.drive(&live, &aggregates).await;
         });
     }
@@ -191,7 +190,7 @@ impl<A: Aggregate> Hooks<A> for Aggregates<A> {
     fn failed(&self, _: &Live<A>) {}
 
     fn unanswered(&self) -> EngineError {
-        self.engine.unanswered()
+        self.lifecycle.unanswered()
     }
 
     fn repeated(&self, _: &StreamId) -> Option<EngineError> {

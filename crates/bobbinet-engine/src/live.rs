@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    fmt::Debug,
     pin::Pin,
     sync::{Arc, PoisonError, Weak, atomic::AtomicUsize},
 };
@@ -13,7 +14,6 @@ use tokio::sync::{futures::Notified, oneshot};
 use crate::{
     Aggregate, EngineError, PublicEvent,
     aggregate::LiveState,
-    streams::{Drive, Turn},
     sync::{Mutex, MutexGuard, Notify},
 };
 
@@ -319,6 +319,40 @@ impl<A: Aggregate> Live<A> {
     /// Whether nobody but the cache has anything to do with it.
     pub(crate) fn is_idle(self: &Arc<Self>) -> bool {
         Arc::strong_count(self) == 1
+    }
+}
+
+/// Starts to decide what waits for an aggregate.
+pub(crate) trait Drive<A: Aggregate>: Debug + Send + Sync {
+    /// In a future that the engine owns. The caller has the right to decide, and gives it away.
+    fn start_driving(&self, live: Arc<Live<A>>);
+}
+
+/// The right to decide about an aggregate. Dropped, it goes to whoever waits.
+#[derive(Debug)]
+pub(crate) struct Turn<A: Aggregate> {
+    pub(crate) live: Arc<Live<A>>,
+    /// Decides what waits then; `None` once the right is somebody else's.
+    driver: Option<Arc<dyn Drive<A>>>,
+}
+
+impl<A: Aggregate> Turn<A> {
+    pub(crate) fn new(live: Arc<Live<A>>, driver: Arc<dyn Drive<A>>) -> Self {
+        Self { live, driver: Some(driver) }
+    }
+
+    /// Drops it without giving the right to anybody.
+    pub(crate) fn forget(mut self) {
+        self.driver = None;
+    }
+}
+
+impl<A: Aggregate> Drop for Turn<A> {
+    fn drop(&mut self) {
+        // Also if nothing seems to wait: a run's newest word may, and whoever drives finds out.
+        if let Some(driver) = self.driver.take() {
+            driver.start_driving(self.live.clone());
+        }
     }
 }
 

@@ -1,20 +1,17 @@
 //! Recovery is the normal path run again: a look at what is due, at the start and every second (DESIGN section 3,
 //! invariant 4). There is no other recovery code.
 
-use std::{
-    sync::{Arc, PoisonError, atomic::Ordering},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use bobbinet_core::{Claim, Command, Principal, State, StreamId, Task, TaskId, Tenant, Timestamp};
+use bobbinet_core::{Claim, Command, Principal, State, StreamId, Task, TaskId, Tenant};
 use bobbinet_store::Summary;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use crate::{
     EngineError,
     accounts::Kind,
-    engine::Inner,
-    slots::Permit,
+    inner::Inner,
+    slots::{Permit, SlotOwner},
     task_live::{LiveTask, WaitsFor},
     watched::watched,
 };
@@ -29,17 +26,11 @@ const TAKEOVER_PAUSES: [Duration; 3] = [Duration::ZERO, Duration::from_secs(2), 
 /// How often the tasks on a shared store are counted anew.
 const COUNT_EVERY: Duration = Duration::from_secs(30);
 
-/// How far the clock may run ahead of the time that passes before that is worth a word.
-const STEP_MAX: Duration = Duration::from_secs(60);
-
 /// How many finished tasks one look drops, so that it stays short.
 const FORGET_MAX: usize = 1_024;
 
 /// How many tasks one look tells that their time is up, or that their agent is gone.
 const ACTS_MAX: usize = 1_024;
-
-/// Of how many damaged tasks it is remembered that they were told of; further ones are found by `bobbinet store check`.
-const DAMAGE_TOLD_MAX: usize = 1_024;
 
 /// What one look has done, so that it stays short.
 #[derive(Debug, Default)]
@@ -70,7 +61,7 @@ impl Inner {
         loop {
             tokio::select! {
                 biased;
-                () = self.stop.cancelled() => return,
+                () = self.lifecycle.stopping() => return,
                 () = tokio::time::sleep(EVERY) => {}
             }
             // One look that fails inside is not the last: nobody else looks.
@@ -84,33 +75,33 @@ impl Inner {
     /// was kept long enough.
     pub(crate) async fn reconcile(self: &Arc<Self>) -> Result<(), EngineError> {
         self.keep_accounts().await?;
-        let now = self.lasting_now();
+        let now = self.clock.now(&*self.world);
         let mut looked = Looked::default();
         // What is open is due at once, and stands before all that is over.
         let limit = self.accounts.open().max(self.limits.tasks_open_max) + FORGET_MAX;
         for (stream, summary) in self.store.due(now, limit).await? {
             let Some(id) = stream.as_task() else {
                 match stream.as_runner() {
-                    Some(runner) => self.look_at_lease(runner).await?,
-                    None => self.kinds.wake(self, &stream, &summary),
+                    Some(runner) => self.runners.look_at_lease(runner).await?,
+                    None => self.kinds.wake(&self.lifecycle, &stream, &summary),
                 }
                 continue;
             };
             let Some(state) = State::ALL.into_iter().find(|state| state.code() == summary.state) else { continue };
             match state {
                 // Its summary is all that the line needs: what waits for hours is not read every second.
-                State::Submitted if self.seats.contains_key(&*summary.agent) => self.wait_in_line(id, &summary),
+                State::Submitted if self.agents.has(&summary.agent) => self.wait_in_line(id, &summary),
                 State::Submitted => looked.act(|| self.without_agent(id, &summary)),
                 State::InputRequired | State::AuthRequired => looked.act(|| self.expire(id, &summary)),
                 State::Working => match self.take_up(&id).await {
                     // One task that cannot be read keeps nobody else waiting. Whoever asks for it is told why.
-                    Err(EngineError::Corrupt(why)) => self.tell_damage(id, &why, "a task cannot be taken up"),
+                    Err(EngineError::Corrupt(why)) => self.damage.tell(id, &why, "a task cannot be taken up"),
                     taken_up => taken_up?,
                 },
                 State::Completed | State::Failed | State::Canceled | State::Rejected => {
                     if looked.forgotten < FORGET_MAX {
                         match self.forget(&stream, &id, &summary).await {
-                            Err(EngineError::Corrupt(why)) => self.tell_damage(id, &why, "a task cannot be forgotten"),
+                            Err(EngineError::Corrupt(why)) => self.damage.tell(id, &why, "a task cannot be forgotten"),
                             forgotten => forgotten?,
                         }
                         looked.forgotten += 1;
@@ -131,18 +122,10 @@ impl Inner {
         if self.accounts.is_doubtful() || is_stale {
             let moment = self.accounts.moment();
             let census = self.store.census().await?;
-            self.accounts.recount(&census, moment, |agent| self.seats.contains_key(agent));
+            self.accounts.recount(&census, moment, |agent| self.agents.has(agent));
         }
         self.accounts.prune();
         Ok(())
-    }
-
-    /// Says once what each look finds anew.
-    pub(crate) fn tell_damage(&self, id: TaskId, why: &str, what: &'static str) {
-        let mut told = self.damage_told.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.len() < DAMAGE_TOLD_MAX && told.insert(id) {
-            error!(task = %id, why, "{what}");
-        }
     }
 
     async fn forget(&self, stream: &StreamId, id: &TaskId, summary: &Summary) -> Result<(), EngineError> {
@@ -175,7 +158,7 @@ impl Inner {
     /// Says something to a task, for which nobody waits: what was not kept is said again at the next look.
     pub(crate) fn tell(self: &Arc<Self>, id: TaskId, command: Command) {
         let engine = self.clone();
-        self.start(async move {
+        self.lifecycle.start(async move {
             let told = async {
                 let Some(entry) = engine.tasks.find(&id).await? else { return Ok(()) };
                 engine.command(&entry, command, None).await.map(drop)
@@ -190,7 +173,7 @@ impl Inner {
 
     /// Looks whether a working task has lost its run. Those whose run is alive are in memory.
     async fn take_up(self: &Arc<Self>, id: &TaskId) -> Result<(), EngineError> {
-        if self.is_draining() {
+        if self.lifecycle.is_draining() {
             return Ok(());
         }
         let Some(entry) = self.tasks.find(id).await? else { return Ok(()) };
@@ -212,37 +195,18 @@ impl Inner {
         Ok(())
     }
 
-    /// What time it is for whatever ends by itself: by the clock, but never later than the time that has passed since the
-    /// engine was opened allows. A clock that is set forward, by mistake perhaps, makes nothing old at one blow.
-    fn lasting_now(&self) -> Timestamp {
-        let now = self.world.now();
-        let lasting = self.opened.after(self.up_for());
-        if now.since(lasting) > STEP_MAX && !self.has_stepped.swap(true, Ordering::Relaxed) {
-            let ahead = now.since(lasting);
-            warn!(
-                ?ahead,
-                "the clock went forward further than time has passed; until the next start nothing is dropped for it"
-            );
-        }
-        now.min(lasting)
-    }
-
-    fn up_for(&self) -> Duration {
-        self.world.monotonic().saturating_sub(self.opened_at)
-    }
-
     /// Whether a call that its processes died of is left alone for a while yet: others get theirs done in the meantime, and
     /// what ails the node may pass.
     fn is_spaced(&self, task: &Task) -> bool {
         let takeovers = task.open_call().or(task.ledger.last()).map_or(0, |call| call.takeovers);
         let pause = TAKEOVER_PAUSES.get(takeovers as usize).copied().unwrap_or_default();
-        self.up_for() < pause
+        self.clock.up_for(&*self.world) < pause
     }
 
     /// Whether the run of a claim is lost, and how.
     async fn lost(self: &Arc<Self>, entry: &LiveTask, claim: Claim) -> Result<Option<Lost>, EngineError> {
         if !self.runners.is_own(claim) {
-            return Ok(self.is_dead(claim.runner).await?.then_some(Lost { claim, has_run: true }));
+            return Ok(self.runners.is_dead(claim.runner).await?.then_some(Lost { claim, has_run: true }));
         }
         let is_busy = {
             let state = entry.lock();
@@ -257,11 +221,11 @@ impl Inner {
             return;
         }
         let Lost { claim, has_run } = lost;
-        let permit = self.seats.get(&task.agent).and_then(|seat| seat.slots.try_take(self));
+        let permit = self.agents.get(task.agent.as_str()).and_then(|seat| seat.slots.try_take(self));
         let slot = permit.is_some().then(|| self.runners.own());
         info!(task = %task.id, agent = %task.agent, "taking over from a process that is gone");
         let engine = self.clone();
-        self.start(async move {
+        self.lifecycle.start(async move {
             match engine.command(&entry, Command::TakeOver { claim, has_run, slot }, permit).await {
                 // Another process was first, or the run has had its last word after all.
                 Ok(_) | Err(EngineError::Refused(_)) => {}
@@ -272,19 +236,37 @@ impl Inner {
 
     /// Puts a submitted task in line for a call slot; runs the first of the line if one is free.
     pub(crate) fn line_up(self: &Arc<Self>, agent: &str, id: TaskId) {
-        let Some(seat) = self.seats.get(agent) else { return };
-        if self.is_draining() {
+        let Some(seat) = self.agents.get(agent) else { return };
+        if self.lifecycle.is_draining() {
             return;
         }
         if let Some((first, permit)) = seat.slots.line_up(self, id) {
-            self.claim(first, permit);
+            self.clone().claim(first, permit);
         }
     }
 
+    /// A task whose turn it is, unless it is to wait for the next look.
+    async fn claimable(self: &Arc<Self>, id: &TaskId) -> Result<Option<Arc<LiveTask>>, EngineError> {
+        let Some(entry) = self.tasks.find(id).await? else { return Ok(None) };
+        let Some(task) = entry.durable() else { return Ok(Some(entry)) };
+        let is_to_wait = self.is_spaced(&task) || self.cancel_orphan(&task).await?;
+        Ok((!is_to_wait).then_some(entry))
+    }
+}
+
+impl SlotOwner for Inner {
+    fn is_draining(&self) -> bool {
+        self.lifecycle.is_draining()
+    }
+
+    fn may_claim(&self) -> bool {
+        self.runners.may_claim()
+    }
+
     /// Claims a task that has waited, now that there is a slot for it.
-    pub(crate) fn claim(self: &Arc<Self>, id: TaskId, permit: Permit) {
+    fn claim(self: Arc<Self>, id: TaskId, permit: Permit) {
         let engine = self.clone();
-        self.start(async move {
+        self.lifecycle.start(async move {
             match engine.claimable(&id).await {
                 Ok(Some(entry)) => {
                     let command = Command::Claim { runner: engine.runners.own() };
@@ -298,13 +280,5 @@ impl Inner {
                 Err(error) => warn!(task = %id, %error, "could not load a task that waits; trying again"),
             }
         });
-    }
-
-    /// A task whose turn it is, unless it is to wait for the next look.
-    async fn claimable(self: &Arc<Self>, id: &TaskId) -> Result<Option<Arc<LiveTask>>, EngineError> {
-        let Some(entry) = self.tasks.find(id).await? else { return Ok(None) };
-        let Some(task) = entry.durable() else { return Ok(Some(entry)) };
-        let is_to_wait = self.is_spaced(&task) || self.cancel_orphan(&task).await?;
-        Ok((!is_to_wait).then_some(entry))
     }
 }

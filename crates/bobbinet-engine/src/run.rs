@@ -2,21 +2,23 @@
 
 use std::{sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use bobbinet_core::{
-    Artifact, Call, CallId, Claim, Command, Event, Json, Message, MessageId, Question, Refused, Role, State, Task,
-    TaskId,
+    AgentName, Artifact, Call, CallId, Caller, Claim, Command, Event, Fault, Json, Limits, Message, MessageId,
+    Question, Refused, Role, State, Task, TaskId,
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::{
-    EngineError,
+    EngineError, Handle, World,
     deadline::Deadline,
-    engine::Inner,
     follow::Follower,
-    runner::Idle,
+    lifecycle::{Idle, Lifecycle},
+    planned::{NewTask, PlannedTask},
     slots::Lent,
+    streams::Streams,
     task_live::{LiveTask, Report},
 };
 
@@ -26,10 +28,51 @@ pub const LATE_MAX: Duration = Duration::from_secs(5);
 /// How soon a question that could not be kept, or followed, is looked after again.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
+/// What a run asks of its engine.
+#[async_trait]
+pub(crate) trait RunHost: Send + Sync + 'static {
+    fn limits(&self) -> &Limits;
+    fn tasks(&self) -> &Arc<Streams<Task>>;
+    fn lifecycle(&self) -> &Arc<Lifecycle>;
+
+    /// The clock and ids.
+    fn world(&self) -> &dyn World;
+
+    /// Takes the newest word of a run.
+    fn report(&self, live: &Arc<LiveTask>, report: Report);
+
+    /// Asks something of the run's task.
+    async fn command(&self, live: &Arc<LiveTask>, command: Command) -> Result<Arc<Task>, EngineError>;
+
+    /// Lends a call slot of the agent.
+    fn lend(&self, agent: &AgentName, whom: LentFor) -> Option<Lent>;
+
+    /// What an agent makes of a message that is to be a child of this id.
+    fn plan(&self, id: TaskId, agent: &AgentName, new: NewTask) -> Result<PlannedTask, EngineError>;
+
+    /// Whether policy allows what a child would call.
+    fn allows_call(&self, caller: &Caller, agent: &AgentName, call: &Call) -> Result<(), Fault>;
+
+    /// Begins a child.
+    fn submit(&self, caller: &Caller, planned: PlannedTask) -> Result<Handle, EngineError>;
+
+    /// For whoever waits for a child that exists.
+    fn handle(&self, live: Arc<LiveTask>) -> Handle;
+}
+
+/// Who is to have a slot that a run lends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LentFor {
+    /// Any task, as far as not too many are lent.
+    Anybody,
+    /// Tasks that this run waits for, and so as many as there are.
+    Children,
+}
+
 /// A call in progress. Cheap to clone; every clone speaks for the same run.
 #[derive(Clone)]
 pub struct Run {
-    pub(crate) engine: Arc<Inner>,
+    pub(crate) host: Arc<dyn RunHost>,
     pub(crate) entry: Arc<LiveTask>,
     pub(crate) task: Arc<Task>,
     pub(crate) claim: Claim,
@@ -109,7 +152,7 @@ impl Run {
 
     /// Says how far the run is. Does not wait: it goes out with the next commit, and only the newest word does.
     pub fn progress(&self, message: Option<Arc<Message>>, metadata: Option<Json>) {
-        self.engine.report(&self.entry, Report { claim: self.claim, message, metadata });
+        self.host.report(&self.entry, Report { claim: self.claim, message, metadata });
     }
 
     /// Adds an artifact, or more of one. Durable when this returns.
@@ -118,7 +161,7 @@ impl Run {
     /// If the task has ended or grown to its limit: then the call should stop.
     pub async fn add(&self, artifact: Arc<Artifact>, append: bool, last_chunk: bool) -> Result<(), EngineError> {
         let command = Command::Add { claim: self.claim, artifact, append, last_chunk };
-        self.engine.command(&self.entry, command, None).await.map(drop)
+        self.host.command(&self.entry, command).await.map(drop)
     }
 
     /// Asks the task's caller, and waits for the answer: for at most `ask_hold_max`, in which the run's time stands still.
@@ -127,12 +170,12 @@ impl Run {
     /// # Errors
     /// [`Unanswered`], and then the call should be brought to its end.
     pub async fn ask(&self, question: Arc<Question>) -> Result<Json, Unanswered> {
-        let expiry = Instant::now() + self.engine.limits.ask_hold_max();
+        let expiry = Instant::now() + self.host.limits().ask_hold_max();
         let before = self.entry.durable().map_or(self.task.generation, |task| task.generation);
-        let mut follower = Follower::after(&self.engine.tasks, &self.entry, before);
+        let mut follower = Follower::after(self.host.tasks(), &self.entry, before);
         self.put(&question, expiry).await?;
         let _hold = self.deadline.hold();
-        let _idle = Idle::begin(&self.engine.busy);
+        let _idle = Idle::begin(self.host.lifecycle());
         let _aside = self.step_aside();
         let mut is_asked = false;
         loop {
@@ -178,7 +221,7 @@ impl Run {
     async fn put(&self, question: &Arc<Question>, expiry: Instant) -> Result<(), Unanswered> {
         loop {
             let command = Command::Ask { claim: self.claim, question: question.clone() };
-            match self.engine.command(&self.entry, command, None).await {
+            match self.host.command(&self.entry, command).await {
                 Ok(_) => return Ok(()),
                 Err(EngineError::Unavailable(why)) => debug!(task = %self.task.id, why, "a question was not kept yet"),
                 Err(
@@ -195,7 +238,7 @@ impl Run {
                     () = tokio::time::sleep_until(expiry) => return Err(Unanswered::Expired),
                     () = tokio::time::sleep(LOOK_AGAIN) => {}
                 }
-                match self.engine.tasks.load(&self.entry).await {
+                match self.host.tasks().load(&self.entry).await {
                     Ok(Some(task)) if has_asked(&task, question) => return Ok(()),
                     Ok(_) => break,
                     Err(_) => {}
@@ -206,8 +249,7 @@ impl Run {
 
     /// Lends the run's call slot while it waits for its turn: whoever waits is in nobody's way.
     pub fn step_aside(&self) -> Aside {
-        let seat = self.engine.seats.get(&self.task.agent);
-        Aside(seat.map(|seat| seat.slots.lend(&self.engine)))
+        Aside(self.host.lend(&self.task.agent, LentFor::Anybody))
     }
 
     /// Returns when the task was canceled. The agent should tell the other side, and may take [`LATE_MAX`] to learn

@@ -1,13 +1,6 @@
 //! One run: carries out the call of a claimed task, and brings its outcome into the log.
 
-use std::{
-    panic::AssertUnwindSafe,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use bobbinet_core::{CallId, Claim, Command, Fault, Outcome, State, Task};
 use futures::{FutureExt, future::BoxFuture};
@@ -15,8 +8,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, debug_span, error, warn};
 
 use crate::{
-    EngineError, LATE_MAX, Run, deadline::Deadline, engine::Inner, run::next_attempt, runners::Term, slots::Permit,
-    task_live::LiveTask,
+    EngineError, LATE_MAX, Run, deadline::Deadline, inner::Inner, lifecycle::Busy, run::next_attempt, runners::Term,
+    slots::Permit, task_live::LiveTask,
 };
 
 /// How long the outcome of a call waits between two tries to keep it, at the most.
@@ -29,22 +22,6 @@ pub(crate) struct Launch {
     pub(crate) task: Arc<Task>,
     pub(crate) claim: Claim,
     pub(crate) permit: Permit,
-}
-
-/// While this lives, a run is at work.
-pub(crate) struct Busy<'a>(&'a AtomicUsize);
-
-impl<'a> Busy<'a> {
-    fn begin(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
-    }
-}
-
-impl Drop for Busy<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 /// While this lives, a claim has its run in this process: nobody takes the task over.
@@ -62,22 +39,6 @@ impl Drop for Live {
     }
 }
 
-/// While this lives, a run waits for an answer and is not at work.
-pub(crate) struct Idle<'a>(&'a AtomicUsize);
-
-impl<'a> Idle<'a> {
-    pub(crate) fn begin(count: &'a AtomicUsize) -> Self {
-        count.fetch_sub(1, Ordering::Relaxed);
-        Self(count)
-    }
-}
-
-impl Drop for Idle<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
 /// How the work of a run ended.
 enum Over {
     /// With this.
@@ -90,7 +51,7 @@ impl Inner {
     /// Begins a run that is nobody else's future. Boxed by name: a run can lead to a run, and the compiler asks where that ends.
     pub(crate) fn start_run(self: &Arc<Self>, launch: Launch) {
         let run: BoxFuture<'static, ()> = Box::pin(self.clone().run(launch));
-        self.start(run);
+        self.lifecycle.start(run);
     }
 
     /// Carries out the call, again if the log says so, until the task is no longer this run's.
@@ -98,7 +59,7 @@ impl Inner {
         let Launch { entry, mut task, claim, permit } = launch;
         let left = task.deadline().map(|deadline| deadline.since(self.world.now()));
         let deadline = Deadline::after(self.limits.run_limit(), left);
-        let _busy = Busy::begin(&self.busy);
+        let _busy = Busy::begin(&self.lifecycle);
         let live = Live { entry: entry.clone(), claim };
         let term = self.runners.term_of(claim);
         while let Some((call, attempt)) = next_attempt(&task, claim) {
@@ -133,10 +94,10 @@ impl Inner {
         attempt: u32,
         deadline: &Arc<Deadline>,
     ) -> Over {
-        if self.stop.is_cancelled() || !self.may_begin(term).await {
+        if self.lifecycle.is_stopping() || !self.runners.may_begin(term).await {
             return Over::Stopped;
         }
-        let Some(seat) = self.seats.get(&task.agent) else {
+        let Some(seat) = self.agents.get(task.agent.as_str()) else {
             let fault = Fault::new("unknown-agent", format!("this node has no agent {} any more", task.agent));
             return Over::Outcome(Outcome::Failed(fault));
         };
@@ -147,7 +108,7 @@ impl Inner {
         }
         let canceled = CancellationToken::new();
         let run = Run {
-            engine: self.clone(),
+            host: Arc::new(self.clone()),
             entry: entry.clone(),
             task: task.clone(),
             claim,
@@ -166,7 +127,7 @@ impl Inner {
         let outcome = tokio::select! {
             biased;
             outcome = &mut work => Some(outcome),
-            () = self.stop.cancelled() => return Over::Stopped,
+            () = self.lifecycle.stopping() => return Over::Stopped,
             () = term.fenced.cancelled() => return Over::Stopped,
             () = self.is_taken_away(entry, claim) => None,
             () = deadline.passed() => {
@@ -185,7 +146,7 @@ impl Inner {
                 tokio::select! {
                     biased;
                     outcome = &mut work => outcome,
-                    () = self.stop.cancelled() => return Over::Stopped,
+                    () = self.lifecycle.stopping() => return Over::Stopped,
                     () = tokio::time::sleep(LATE_MAX) => {
                         let fault = Fault::new("canceled", "the call did not say what became of it");
                         Ok(Outcome::Unknown { fault, again: false })
@@ -211,7 +172,7 @@ impl Inner {
                     warn!(task = %entry.id, why, "an outcome could not be kept yet");
                     tokio::select! {
                         biased;
-                        () = self.stop.cancelled() => return None,
+                        () = self.lifecycle.stopping() => return None,
                         () = tokio::time::sleep(pause) => {}
                     }
                     pause = (pause * 2).min(RETRY_MAX);

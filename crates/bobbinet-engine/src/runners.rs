@@ -10,16 +10,16 @@ use std::{
     time::Duration,
 };
 
-use bobbinet_core::{Claim, Refused, RunnerId};
-use bobbinet_store::Version;
+use bobbinet_core::{Claim, Limits, Refused, RunnerId};
+use bobbinet_store::{Store, Version};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::{
-    EngineError,
-    engine::Inner,
+    Aggregate, EngineError, World,
     kinds::Aggregates,
     lease::{LEASE_LIFE, Lease, LeaseCommand, RENEW_EVERY},
+    lifecycle::Lifecycle,
     streams::Streams,
 };
 
@@ -52,18 +52,40 @@ pub(crate) struct Runners {
 
 #[derive(Debug)]
 struct Leases {
-    streams: Arc<Streams<Lease>>,
+    of: Aggregates<Lease>,
+    store: Arc<dyn Store>,
+    world: Arc<dyn World>,
     /// Until when this process's own lasts, by the time that passes.
     lasts_until: Mutex<Duration>,
     /// Other runners: the version that was seen last, and since when.
     watched: Mutex<BTreeMap<RunnerId, (u64, Duration)>>,
 }
 
+impl Leases {
+    fn lifecycle(&self) -> &Lifecycle {
+        &self.of.lifecycle
+    }
+}
+
 impl Runners {
-    /// `leases` where the store is shared.
-    pub(crate) fn new(runner: RunnerId, leases: Option<Arc<Streams<Lease>>>) -> Self {
-        let leases = leases.map(|streams| Leases { streams, lasts_until: Mutex::default(), watched: Mutex::default() });
-        Self { term: Mutex::new(Term::new(runner)), leases }
+    /// This process as a runner, with a lease where the store is shared.
+    pub(crate) fn new(
+        store: &Arc<dyn Store>,
+        world: &Arc<dyn World>,
+        limits: &Limits,
+        lifecycle: &Arc<Lifecycle>,
+    ) -> Arc<Self> {
+        let leases = store.is_shared().then(|| Leases {
+            of: Aggregates {
+                lifecycle: lifecycle.clone(),
+                streams: Arc::new(Streams::new(store.clone(), world.clone(), limits)),
+            },
+            store: store.clone(),
+            world: world.clone(),
+            lasts_until: Mutex::default(),
+            watched: Mutex::default(),
+        });
+        Arc::new(Self { term: Mutex::new(Term::new(RunnerId::new(world.uuid()))), leases })
     }
 
     /// This process, as it stands.
@@ -84,23 +106,24 @@ impl Runners {
     /// Whether the owner of a claim of another process may be there to hear what its task is told.
     pub(crate) fn may_live(&self, claim: Claim) -> bool {
         let Some(leases) = &self.leases else { return false };
-        let known = leases.streams.cache.get(&claim.runner).and_then(|lease| lease.durable());
+        let known = leases.of.streams.cache.get(&claim.runner).and_then(|lease| lease.durable());
         known.is_none_or(|lease| !lease.has_ended)
     }
 }
 
-impl Inner {
+impl Runners {
     /// Whether this process may take tasks: its lease lasts.
     pub(crate) fn may_claim(&self) -> bool {
-        self.runners.leases.as_ref().is_none_or(|leases| self.world.monotonic() < *lock(&leases.lasts_until))
+        self.leases.as_ref().is_none_or(|leases| leases.world.monotonic() < *lock(&leases.lasts_until))
     }
 
     /// Waits until a call may begin under this term. Whether it may at all.
     pub(crate) async fn may_begin(&self, term: &Term) -> bool {
+        let Some(leases) = &self.leases else { return true };
         while !term.fenced.is_cancelled() && !self.may_claim() {
             tokio::select! {
                 biased;
-                () = self.stop.cancelled() => return false,
+                () = leases.lifecycle().stopping() => return false,
                 () = term.fenced.cancelled() => {}
                 () = tokio::time::sleep(LOOK_AGAIN) => {}
             }
@@ -110,34 +133,30 @@ impl Inner {
 
     /// Begins to be a runner: durable before anything is claimed.
     pub(crate) async fn begin_term(self: &Arc<Self>) -> Result<(), EngineError> {
-        let Some(leases) = &self.runners.leases else { return Ok(()) };
-        self.renew(leases, self.runners.own()).await?;
-        self.start(self.clone().keep_renewing());
+        let Some(leases) = &self.leases else { return Ok(()) };
+        self.renew(leases, self.own()).await?;
+        leases.lifecycle().start(self.clone().keep_renewing());
         Ok(())
     }
 
     /// Others need not wait for this process.
     pub(crate) async fn end_term(self: &Arc<Self>) {
-        let Some(leases) = &self.runners.leases else { return };
+        let Some(leases) = &self.leases else { return };
         let end = LeaseCommand::End { seen: None };
-        if let Err(error) = self.leases(leases).say(&self.runners.own(), end).await {
+        if let Err(error) = leases.of.say(&self.own(), end).await {
             debug!(%error, "the lease is left to run out");
         }
     }
 
-    fn leases(self: &Arc<Self>, leases: &Leases) -> Aggregates<Lease> {
-        Aggregates { engine: self.clone(), streams: leases.streams.clone() }
-    }
-
     async fn keep_renewing(self: Arc<Self>) {
-        let Some(leases) = &self.runners.leases else { return };
+        let Some(leases) = &self.leases else { return };
         loop {
             tokio::select! {
                 biased;
-                () = self.stop.cancelled() => return,
+                () = leases.lifecycle().stopping() => return,
                 () = tokio::time::sleep(RENEW_EVERY) => {}
             }
-            let renewed = match self.renew(leases, self.runners.own()).await {
+            let renewed = match self.renew(leases, self.own()).await {
                 Err(EngineError::Refused(Refused::Ended)) => self.begin_anew(leases).await,
                 renewed => renewed,
             };
@@ -148,12 +167,12 @@ impl Inner {
     }
 
     async fn renew(self: &Arc<Self>, leases: &Leases, runner: RunnerId) -> Result<(), EngineError> {
-        let begun = self.world.monotonic();
-        let lease = self.leases(leases).say(&runner, LeaseCommand::Renew).await?;
+        let begun = leases.world.monotonic();
+        let lease = leases.of.say(&runner, LeaseCommand::Renew).await?;
         *lock(&leases.lasts_until) = begun + LEASE_LIFE;
-        let version = crate::Aggregate::version(&*lease);
+        let version = lease.version();
         if version.is_multiple_of(TRIM_EVERY)
-            && let Err(error) = self.store.trim(&runner.stream(), Version(version - 1)).await
+            && let Err(error) = leases.store.trim(&runner.stream(), Version(version - 1)).await
         {
             debug!(%error, "the log of the lease is cut later");
         }
@@ -162,7 +181,7 @@ impl Inner {
 
     /// Another process has taken this one for dead, as it was away for too long.
     async fn begin_anew(self: &Arc<Self>, leases: &Leases) -> Result<(), EngineError> {
-        let before = lock(&self.runners.term).clone();
+        let before = lock(&self.term).clone();
         if !before.fenced.is_cancelled() {
             warn!(
                 runner = %before.runner,
@@ -170,23 +189,23 @@ impl Inner {
             );
             before.fenced.cancel();
         }
-        let term = Term::new(RunnerId::new(self.world.uuid()));
+        let term = Term::new(RunnerId::new(leases.world.uuid()));
         self.renew(leases, term.runner).await?;
-        *lock(&self.runners.term) = term;
+        *lock(&self.term) = term;
         Ok(())
     }
 
     /// Whether another runner is dead, and so what it has claimed is anybody's. Where there are leases, one that was not renewed for
     /// long enough is ended first.
     pub(crate) async fn is_dead(self: &Arc<Self>, runner: RunnerId) -> Result<bool, EngineError> {
-        let Some(leases) = &self.runners.leases else { return Ok(true) };
-        let lease = self.leases(leases).get(&runner).await?;
+        let Some(leases) = &self.leases else { return Ok(true) };
+        let lease = leases.of.get(&runner).await?;
         let Some(lease) = lease.filter(|lease| !lease.has_ended) else {
             lock(&leases.watched).remove(&runner);
             return Ok(true);
         };
-        let seen = crate::Aggregate::version(&*lease);
-        let now = self.world.monotonic();
+        let seen = lease.version();
+        let now = leases.world.monotonic();
         let since = {
             let mut watched = lock(&leases.watched);
             let known = watched.entry(runner).or_insert((seen, now));
@@ -198,7 +217,7 @@ impl Inner {
         if now.saturating_sub(since) < LEASE_LIFE {
             return Ok(false);
         }
-        match self.leases(leases).say(&runner, LeaseCommand::End { seen: Some(seen) }).await {
+        match leases.of.say(&runner, LeaseCommand::End { seen: Some(seen) }).await {
             Ok(_) => {
                 info!(%runner, "a process has not renewed its lease, and is taken for dead");
                 lock(&leases.watched).remove(&runner);
@@ -212,12 +231,12 @@ impl Inner {
 
     /// A lease that is due: of a runner that is gone, and that no task may name any more.
     pub(crate) async fn look_at_lease(self: &Arc<Self>, runner: RunnerId) -> Result<(), EngineError> {
-        let Some(leases) = &self.runners.leases else { return Ok(()) };
-        let lease = self.leases(leases).get(&runner).await?;
+        let Some(leases) = &self.leases else { return Ok(()) };
+        let lease = leases.of.get(&runner).await?;
         if lease.is_some_and(|lease| lease.has_ended) {
-            leases.streams.cache.remove(&runner);
-            self.store.forget(&runner.stream()).await?;
-        } else if runner != self.runners.own() {
+            leases.of.streams.cache.remove(&runner);
+            leases.store.forget(&runner.stream()).await?;
+        } else if runner != self.own() {
             self.is_dead(runner).await?;
         }
         Ok(())

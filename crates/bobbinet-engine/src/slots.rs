@@ -2,13 +2,12 @@
 
 use std::{
     collections::{BTreeSet, VecDeque},
+    fmt::{self, Debug},
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 
 use bobbinet_core::TaskId;
 use tokio::sync::Notify;
-
-use crate::{Agent, engine::Inner};
 
 /// Slots of calls that wait, for their callers or for one another, which are lent to new tasks meanwhile. Calls beyond that
 /// wait with their slots: no new task begins on those, but whoever wants a lent one back goes on as if they were free.
@@ -18,9 +17,27 @@ const LENT_MAX: usize = 32;
 /// gets shorter.
 const LINE_MAX: usize = 10_000;
 
+/// Whose calls take the slots.
+pub(crate) trait Callee: Debug + Send + Sync {
+    /// Whether a call could begin now.
+    fn takes_calls(&self) -> bool;
+}
+
+/// Who begins calls.
+pub(crate) trait SlotOwner: Send + Sync + 'static {
+    /// Whether it begins no more.
+    fn is_draining(&self) -> bool;
+
+    /// Whether it may begin any now.
+    fn may_claim(&self) -> bool;
+
+    /// A slot is free for the task that has waited longest.
+    fn claim(self: Arc<Self>, id: TaskId, permit: Permit);
+}
+
 #[derive(Debug)]
 pub(crate) struct Slots {
-    agent: Arc<dyn Agent>,
+    callee: Arc<dyn Callee>,
     max: usize,
     state: Mutex<State>,
     /// A slot was given back that somebody wants to have back.
@@ -41,10 +58,15 @@ struct State {
 }
 
 /// The right to have one call in flight. Given back when dropped: to the task that has waited longest, if one does.
-#[derive(Debug)]
 pub(crate) struct Permit {
     slots: Arc<Slots>,
-    engine: Weak<Inner>,
+    owner: Weak<dyn SlotOwner>,
+}
+
+impl Debug for Permit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Permit").field("slots", &self.slots).finish_non_exhaustive()
+    }
 }
 
 impl State {
@@ -62,53 +84,53 @@ impl State {
 }
 
 impl Slots {
-    pub(crate) fn new(agent: Arc<dyn Agent>) -> Arc<Self> {
-        let max = agent.max_concurrency().max(1);
-        Arc::new(Self { agent, max, state: Mutex::default(), freed: Notify::new() })
+    /// So many slots.
+    pub(crate) fn new(callee: Arc<dyn Callee>, max: usize) -> Arc<Self> {
+        Arc::new(Self { callee, max, state: Mutex::default(), freed: Notify::new() })
     }
 
     /// A slot, if one is free and nobody waits for it.
-    pub(crate) fn try_take(self: &Arc<Self>, engine: &Arc<Inner>) -> Option<Permit> {
+    pub(crate) fn try_take(self: &Arc<Self>, owner: &Arc<impl SlotOwner>) -> Option<Permit> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let is_free = state.used < self.max && state.line.is_empty() && state.wanted == 0;
-        if !is_free || !self.agent.takes_calls() || !engine.may_claim() {
+        if !is_free || !self.callee.takes_calls() || !owner.may_claim() {
             return None;
         }
         state.used += 1;
-        Some(Permit { slots: self.clone(), engine: Arc::downgrade(engine) })
+        Some(Permit { slots: self.clone(), owner: weak(owner) })
     }
 
     /// Puts a task at the end of the line, unless it stands there. Gives the first in the line, with a slot, if one is free.
-    pub(crate) fn line_up(self: &Arc<Self>, engine: &Arc<Inner>, id: TaskId) -> Option<(TaskId, Permit)> {
+    pub(crate) fn line_up(self: &Arc<Self>, owner: &Arc<impl SlotOwner>, id: TaskId) -> Option<(TaskId, Permit)> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.stand(id);
-        if state.used >= self.max || state.wanted > 0 || !self.agent.takes_calls() || !engine.may_claim() {
+        if state.used >= self.max || state.wanted > 0 || !self.callee.takes_calls() || !owner.may_claim() {
             return None;
         }
         let first = state.line.pop_front()?;
         state.in_line.remove(&first);
         state.used += 1;
         drop(state);
-        Some((first, Permit { slots: self.clone(), engine: Arc::downgrade(engine) }))
+        Some((first, Permit { slots: self.clone(), owner: weak(owner) }))
     }
 
     /// Lends the slot of a call that waits. Where what this gives is dropped instead of taken back, the agent may have more
     /// calls than slots for a while: nobody who has an answer waits for others.
-    pub(crate) fn lend(self: &Arc<Self>, engine: &Arc<Inner>) -> Lent {
-        self.lend_for(&Arc::downgrade(engine))
+    pub(crate) fn lend(self: &Arc<Self>, owner: &Arc<impl SlotOwner>) -> Lent {
+        self.lend_for(&weak(owner))
     }
 
     /// The same for a call that waits for tasks it has begun. Those need slots too, perhaps of the same agent: so there is no bound
     /// but that of tasks.
-    pub(crate) fn lend_to_children(self: &Arc<Self>, engine: &Arc<Inner>) -> Lent {
-        self.lend_within(&Arc::downgrade(engine), usize::MAX)
+    pub(crate) fn lend_to_children(self: &Arc<Self>, owner: &Arc<impl SlotOwner>) -> Lent {
+        self.lend_within(&weak(owner), usize::MAX)
     }
 
-    fn lend_for(self: &Arc<Self>, engine: &Weak<Inner>) -> Lent {
-        self.lend_within(engine, LENT_MAX)
+    fn lend_for(self: &Arc<Self>, owner: &Weak<dyn SlotOwner>) -> Lent {
+        self.lend_within(owner, LENT_MAX)
     }
 
-    fn lend_within(self: &Arc<Self>, engine: &Weak<Inner>, lent_max: usize) -> Lent {
+    fn lend_within(self: &Arc<Self>, owner: &Weak<dyn SlotOwner>, lent_max: usize) -> Lent {
         let is_kept = {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             let is_kept = state.lent >= lent_max;
@@ -122,7 +144,7 @@ impl Slots {
         };
         if !is_kept {
             // Dropped at once: to whoever is next.
-            drop(Permit { slots: self.clone(), engine: engine.clone() });
+            drop(Permit { slots: self.clone(), owner: owner.clone() });
         }
         Lent { slots: self.clone(), is_kept, is_back: false }
     }
@@ -143,7 +165,7 @@ impl Slots {
     /// Gives a slot back. The one who has waited longest keeps it.
     fn give_back(&self) -> Option<TaskId> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_free = state.used <= self.max && state.wanted == 0 && self.agent.takes_calls();
+        let is_free = state.used <= self.max && state.wanted == 0 && self.callee.takes_calls();
         match is_free.then(|| state.line.pop_front()).flatten() {
             Some(next) => {
                 state.in_line.remove(&next);
@@ -156,6 +178,11 @@ impl Slots {
             }
         }
     }
+}
+
+fn weak(owner: &Arc<impl SlotOwner>) -> Weak<dyn SlotOwner> {
+    let weak = Arc::downgrade(owner);
+    weak
 }
 
 /// A slot that is lent. Dropped, it is taken back, whether it is free or not.
@@ -230,19 +257,19 @@ impl Drop for Wanted {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let engine = self.engine.upgrade().filter(|engine| !engine.is_draining());
-        let Some(engine) = engine else {
+        let owner = self.owner.upgrade().filter(|owner| !owner.is_draining());
+        let Some(owner) = owner else {
             // Nothing begins any more. The line is left as it is; it is in the log.
             self.slots.retire();
             return;
         };
-        if !engine.may_claim() {
+        if !owner.may_claim() {
             self.slots.retire();
             return;
         }
         if let Some(next) = self.slots.give_back() {
-            let permit = Self { slots: self.slots.clone(), engine: self.engine.clone() };
-            engine.claim(next, permit);
+            let permit = Self { slots: self.slots.clone(), owner: self.owner.clone() };
+            owner.claim(next, permit);
         }
     }
 }
@@ -251,39 +278,36 @@ impl Drop for Permit {
 mod tests {
     use std::time::Duration;
 
-    use bobbinet_core::{Description, Outcome, Plan};
     use uuid::Uuid;
 
     use super::*;
-    use crate::{Request, Run};
 
-    /// An agent of one slot, of which nothing is asked but that.
+    /// Always takes calls, and begins none.
     #[derive(Debug)]
     struct Nobody;
 
-    #[async_trait::async_trait]
-    impl Agent for Nobody {
-        fn describe(&self) -> Arc<Description> {
-            unreachable!("nobody asks")
+    impl Callee for Nobody {
+        fn takes_calls(&self) -> bool {
+            true
+        }
+    }
+
+    impl SlotOwner for Nobody {
+        fn is_draining(&self) -> bool {
+            true
         }
 
-        fn prepare(&self, _: &Request<'_>) -> Plan {
-            unreachable!("nobody asks")
+        fn may_claim(&self) -> bool {
+            false
         }
 
-        fn max_concurrency(&self) -> usize {
-            1
-        }
+        fn claim(self: Arc<Self>, _: TaskId, _: Permit) {}
+    }
 
-        fn ready(&self) -> Result<(), String> {
-            Ok(())
-        }
-
-        async fn run(&self, _: Run) -> Outcome {
-            unreachable!("nobody asks")
-        }
-
-        async fn shutdown(&self) {}
+    /// An owner that is gone.
+    fn gone() -> Weak<dyn SlotOwner> {
+        let gone: Weak<Nobody> = Weak::new();
+        gone
     }
 
     /// Whether the loan is taken back once this was done.
@@ -296,7 +320,7 @@ mod tests {
     }
 
     fn with(state: State) -> Arc<Slots> {
-        Arc::new(Slots { state: Mutex::new(state), ..Arc::into_inner(Slots::new(Arc::new(Nobody))).unwrap() })
+        Arc::new(Slots { state: Mutex::new(state), ..Arc::into_inner(Slots::new(Arc::new(Nobody), 1)).unwrap() })
     }
 
     #[tokio::test(start_paused = true)]
@@ -304,7 +328,7 @@ mod tests {
         let slots = with(State { used: 1, lent: 1, ..State::default() });
         let loan = Lent { slots: slots.clone(), is_kept: false, is_back: false };
         // Of an engine that is gone.
-        let permit = Permit { slots: slots.clone(), engine: Weak::new() };
+        let permit = Permit { slots: slots.clone(), owner: gone() };
         assert!(is_taken_back_after(&slots, loan, || drop(permit)).await);
     }
 
@@ -313,10 +337,10 @@ mod tests {
         let slots = with(State { used: 1, lent: LENT_MAX, ..State::default() });
         let loan = Lent { slots: slots.clone(), is_kept: false, is_back: false };
         let kept = std::cell::OnceCell::new();
-        let wait = || kept.set(slots.lend_for(&Weak::new())).unwrap();
+        let wait = || kept.set(slots.lend_for(&gone())).unwrap();
         assert!(is_taken_back_after(&slots, loan, wait).await);
         // It goes on when the other has given its own back, and takes no second slot.
-        let permit = Permit { slots: slots.clone(), engine: Weak::new() };
+        let permit = Permit { slots: slots.clone(), owner: gone() };
         assert!(is_taken_back_after(&slots, kept.into_inner().unwrap(), || drop(permit)).await);
         let state = slots.state.lock().unwrap();
         assert_eq!((state.used, state.lent, state.idle, state.wanted), (1, LENT_MAX - 1, 0, 0));

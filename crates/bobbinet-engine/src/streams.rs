@@ -100,40 +100,6 @@ pub(crate) struct Decided<A: Aggregate> {
     pub(crate) answers: Vec<Result<(), EngineError>>,
 }
 
-/// Starts to decide what waits for an aggregate.
-pub(crate) trait Drive<A: Aggregate>: Debug + Send + Sync {
-    /// In a future that the engine owns. The caller has the right to decide, and gives it away.
-    fn start_driving(&self, live: Arc<Live<A>>);
-}
-
-/// The right to decide about an aggregate. Dropped, it goes to whoever waits.
-#[derive(Debug)]
-pub(crate) struct Turn<A: Aggregate> {
-    pub(crate) live: Arc<Live<A>>,
-    /// Decides what waits then; `None` once the right is somebody else's.
-    driver: Option<Arc<dyn Drive<A>>>,
-}
-
-impl<A: Aggregate> Turn<A> {
-    pub(crate) fn new(live: Arc<Live<A>>, driver: Arc<dyn Drive<A>>) -> Self {
-        Self { live, driver: Some(driver) }
-    }
-
-    /// Drops it without giving the right to anybody.
-    pub(crate) fn forget(mut self) {
-        self.driver = None;
-    }
-}
-
-impl<A: Aggregate> Drop for Turn<A> {
-    fn drop(&mut self) {
-        // Also if nothing seems to wait: a run's newest word may, and whoever drives finds out.
-        if let Some(driver) = self.driver.take() {
-            driver.start_driving(self.live.clone());
-        }
-    }
-}
-
 type Recent<A> = VecDeque<Arc<PublicEvent<A>>>;
 
 impl<A: Aggregate> Streams<A> {
@@ -238,7 +204,7 @@ impl<A: Aggregate> Streams<A> {
         for record in &records {
             let kept = record::decode::<A::Event>(record)?;
             newer.apply(kept.at, &kept.event);
-            told.extend(kept.told());
+            told.extend(PublicEvent::of(kept));
         }
         let newer = Arc::new(newer);
         if live.extend(&known, newer.clone(), told) {
@@ -252,7 +218,7 @@ impl<A: Aggregate> Streams<A> {
         let Some(loaded) = self.store.load(&A::stream(id)).await? else { return Ok(None) };
         let kept = decode::<A>(id, &loaded)?;
         let state = fold_kept(id, &kept)?;
-        Ok(Some((state, kept.into_iter().filter_map(Kept::told).collect())))
+        Ok(Some((state, kept.into_iter().filter_map(PublicEvent::of).collect())))
     }
 
     /// Decides and commits until the queue is empty. Gives what has come out of it, if anything has.
@@ -505,13 +471,6 @@ fn answer<A: Aggregate>(batch: VecDeque<Queued<A>>, answers: &[Result<(), Engine
 /// An aggregate, from its whole log.
 pub(crate) fn fold<A: Aggregate>(id: &A::Id, loaded: &Loaded) -> Result<Arc<A>, EngineError> {
     fold_kept(id, &decode::<A>(id, loaded)?)
-}
-
-impl<E> Kept<E> {
-    /// What followers are told of it.
-    fn told<A: Aggregate<Event = E>>(self) -> Option<Arc<PublicEvent<A>>> {
-        Some(Arc::new(PublicEvent { generation: self.generation?, at: self.at, event: self.event }))
-    }
 }
 
 fn decode<A: Aggregate>(id: &A::Id, loaded: &Loaded) -> Result<Vec<Kept<A::Event>>, EngineError> {

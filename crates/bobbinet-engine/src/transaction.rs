@@ -14,8 +14,8 @@ use tracing::warn;
 use crate::{
     Aggregate, Engine, EngineError, World,
     kinds::Aggregates,
-    live::Live,
-    streams::{Decided, Hooks, Turn, told},
+    live::{Live, Turn},
+    streams::{Decided, told},
 };
 
 /// Every conflict means that somebody else got a step done.
@@ -70,7 +70,7 @@ impl Engine {
     /// # Errors
     /// The first refusal, or why it was not kept. [`EngineError::Unavailable`] may mean that it was kept after all.
     pub async fn transact(&self, transaction: Transaction) -> Result<(), EngineError> {
-        if self.inner.is_draining() {
+        if self.inner.lifecycle.is_draining() {
             return Err(EngineError::Draining);
         }
         let mut parts = transaction.parts;
@@ -81,11 +81,11 @@ impl Engine {
         // What has begun is gone on with, also if nobody waits for it any more.
         let (sender, receiver) = oneshot::channel();
         let engine = self.inner.clone();
-        self.inner.start(async move {
+        self.inner.lifecycle.start(async move {
             // Whoever does not wait any more has been dropped.
             let _ = sender.send(commit(&*engine.store, &*engine.world, &mut parts).await);
         });
-        receiver.await.unwrap_or_else(|_| Err(self.inner.unanswered()))
+        receiver.await.unwrap_or_else(|_| Err(self.inner.lifecycle.unanswered()))
     }
 }
 

@@ -1,21 +1,14 @@
 //! Tasks of agents that are not configured any more. They wait for their agent to come back, are there for their owners
 //! meanwhile, and end when that takes too long.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use bobbinet_core::{AgentName, Command, State, TaskId};
 use bobbinet_store::{Census, Query, Summary};
 use futures::{TryStreamExt, stream};
 use tracing::{error, warn};
 
-use crate::{
-    EngineError,
-    engine::{Inner, RegisteredAgent},
-    task_live::WaitsFor,
-};
+use crate::{EngineError, agents::Agents, inner::Inner, task_live::WaitsFor};
 
 /// How many tasks are told at a time that their agent is back.
 const AT_A_TIME: usize = 64;
@@ -24,8 +17,8 @@ const AT_A_TIME: usize = 64;
 const PAGE: usize = 1_000;
 
 /// The agents that have tasks and are not configured.
-pub(crate) fn agents(census: &[Census], seats: &BTreeMap<AgentName, RegisteredAgent>) -> BTreeSet<AgentName> {
-    let names = census.iter().filter(|line| !seats.contains_key(&*line.agent));
+pub(crate) fn agents(census: &[Census], agents: &Agents) -> BTreeSet<AgentName> {
+    let names = census.iter().filter(|line| !agents.has(&line.agent));
     names.filter_map(|line| AgentName::parse(&line.agent).ok()).collect()
 }
 
@@ -60,8 +53,7 @@ impl Inner {
 
     /// Tells those that waited for an agent which is configured again.
     async fn welcome_back(self: &Arc<Self>, census: &[Census]) -> Result<(), EngineError> {
-        let is_waiting =
-            |line: &&Census| line.state == State::Submitted.code() && self.seats.contains_key(&*line.agent);
+        let is_waiting = |line: &&Census| line.state == State::Submitted.code() && self.agents.has(&line.agent);
         let agents: BTreeSet<_> = census.iter().filter(is_waiting).map(|line| (&line.tenant, &line.agent)).collect();
         for (tenant, agent) in agents {
             let waiting = self.unserved_of(tenant, agent).await?;
@@ -107,7 +99,7 @@ impl Inner {
 
     /// A submitted task whose agent is not there: it is told so, and once its time is up it ends.
     pub(crate) fn without_agent(self: &Arc<Self>, id: TaskId, summary: &Summary) {
-        if self.is_draining() {
+        if self.lifecycle.is_draining() {
             return;
         }
         match WaitsFor::of(summary) {

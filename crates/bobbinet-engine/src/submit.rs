@@ -1,0 +1,106 @@
+//! How a message becomes a task.
+
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use bobbinet_core::{AgentName, Caller, Command, ContextId, Generation, Plan, Submission, TaskId, task::Submitted};
+use bobbinet_store::Idempotency;
+
+use crate::{
+    EngineError, Handle, NewTask, PlannedTask, Request,
+    accounts::Kind,
+    inner::Inner,
+    live::{Live, Queued},
+    planned::{deferred, question_id},
+    task_live::{LiveTask, TaskHeld},
+};
+
+/// How long an idempotency key is remembered.
+const IDEMPOTENCY_TTL: Duration = Duration::from_secs(24 * 60 * 60);
+
+impl Inner {
+    /// Asks an agent what it makes of a message that is to begin a task of this id. Nothing is kept.
+    pub(crate) fn plan(&self, id: TaskId, agent: &AgentName, new: NewTask) -> Result<PlannedTask, EngineError> {
+        let seat = self.agents.get(agent.as_str()).ok_or(EngineError::UnknownAgent)?;
+        if self.lifecycle.is_draining() {
+            return Err(EngineError::Draining);
+        }
+        let plan = seat.prepare(&Request {
+            message: &new.message,
+            skill: new.skill.as_ref(),
+            task: None,
+            question_id: question_id(&id, 1),
+        });
+        Ok(PlannedTask { id, agent: agent.clone(), new, plan, parent: None })
+    }
+
+    /// Makes a task of a message as it was planned. Returns at once; the handle tells when it is durable and when it has settled.
+    ///
+    /// # Errors
+    /// If the node takes no more.
+    pub(crate) fn submit_planned(
+        self: &Arc<Self>,
+        caller: &Caller,
+        planned: PlannedTask,
+    ) -> Result<Handle, EngineError> {
+        let PlannedTask { id, agent, new, plan, parent } = planned;
+        let seat = self.agents.get(agent.as_str()).ok_or(EngineError::UnknownAgent)?;
+        let now = self.world.now();
+        let kind = match &plan {
+            Plan::Call(_) | Plan::Defer => Kind::Open,
+            Plan::Ask(_) => Kind::Parked,
+            Plan::Answer(_) | Plan::Reject(_) => Kind::Finished,
+        };
+        let account = self.accounts.of(&caller.tenant, &caller.principal);
+        self.accounts.admit(&account, kind, &self.limits)?;
+        let permit = match &plan {
+            Plan::Call(_) => seat.slots.try_take(self),
+            Plan::Ask(_) | Plan::Answer(_) | Plan::Reject(_) | Plan::Defer => None,
+        };
+        let deferred = deferred(&plan, caller, new.skill, None);
+        let idempotency = new.idempotency.map(|(key, body_hash)| Idempotency {
+            scope: format!("{}\n{}\n{agent}", caller.tenant, caller.principal),
+            key,
+            body_hash,
+            expires: now.after(IDEMPOTENCY_TTL),
+            now,
+        });
+        let submitted = Submitted {
+            tenant: caller.tenant.clone(),
+            owner: caller.principal.clone(),
+            agent,
+            context: new.context.unwrap_or_else(|| new_context(&self.world.uuid())),
+            message: Arc::new(new.message),
+            plan: None,
+            trace: new.trace,
+            parent,
+            caller: seat.agent.begins_tasks().then(|| Arc::new(caller.clone())),
+        };
+        let slot = permit.is_some().then(|| self.runners.own());
+        let command = Command::Submit(Submission { submitted, plan, deferred, slot });
+        let entry: Arc<LiveTask> = Live::new(id);
+        {
+            let mut state = entry.lock();
+            state.is_new = true;
+            state.beside.account = Some(account);
+            state.beside.admitted = Some(kind);
+            state.is_driven = true;
+            state.enqueue(Queued { command, held: TaskHeld(permit), idempotency, answer: None });
+        }
+        let entry = self.tasks.cache.insert(entry);
+        self.start_driving(entry.clone());
+        Ok(self.handle(entry, Generation(0)))
+    }
+
+    /// For whoever waits for what comes of a message, of which nothing stood in the log at `since`.
+    pub(crate) fn handle(&self, entry: Arc<LiveTask>, since: Generation) -> Handle {
+        Handle { tasks: self.tasks.clone(), entry, since, first: OnceLock::new() }
+    }
+}
+
+fn new_context(uuid: &uuid::Uuid) -> ContextId {
+    let mut buffer = uuid::Uuid::encode_buffer();
+    ContextId::parse(uuid.as_hyphenated().encode_lower(&mut buffer)).expect("a UUID is short and printable")
+}
