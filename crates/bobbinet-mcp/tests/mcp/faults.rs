@@ -8,8 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bobbinet_core::{AgentName, Call, Caller, Effect, Fault, State};
-use bobbinet_engine::{Agent, Authorizer};
+use async_trait::async_trait;
+use bobbinet_core::{AgentName, Call, Caller, Description, Effect, Fault, Outcome, Plan, State};
+use bobbinet_engine::{Agent, AllowAll, Authorizer, Engine, NewTask, Request, Run, Setup, SystemWorld};
+use bobbinet_store::Memory;
 
 use crate::lab::{IDLE_MS, Lab, limits, say, view};
 
@@ -392,6 +394,57 @@ async fn a_server_may_take_its_time_to_boot_and_calls_wait_for_it() {
     assert_eq!(missing.ledger, [], "nothing was called to find that out");
     let task = lab.reply("slow-boot", &missing.id, say("41")).await;
     assert_eq!(view(&task), r#"completed: {"sum": 42}"#);
+    lab.close().await;
+}
+
+/// Keeps calls without arguments, as versions did that made them of the message when the tools were known, and makes none.
+#[derive(Debug)]
+struct Earlier;
+
+#[async_trait]
+impl Agent for Earlier {
+    fn describe(&self) -> Arc<Description> {
+        Arc::default()
+    }
+
+    fn prepare(&self, _: &Request<'_>) -> Plan {
+        Plan::Call(Arc::new(Call::of_message(Effect::AtMostOnce)))
+    }
+
+    fn max_concurrency(&self) -> usize {
+        1
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn takes_calls(&self) -> bool {
+        false
+    }
+
+    async fn run(&self, _: Run) -> Outcome {
+        unreachable!("it takes no calls")
+    }
+
+    async fn shutdown(&self) {}
+}
+
+#[tokio::test]
+async fn what_an_earlier_version_kept_undecided_ends_and_nothing_is_called_for_it() {
+    let store = Arc::new(Memory::new());
+    let agents = [(crate::lab::name_of("good"), Arc::new(Earlier) as Arc<dyn Agent>)].into();
+    let (world, authorizer) = (Arc::new(SystemWorld), Arc::new(AllowAll));
+    let engine =
+        Engine::open(Setup { store: store.clone(), agents, world, limits: limits(), authorizer }).await.unwrap();
+    let message = say("sum a=1 b=2");
+    let new = NewTask { message, context: None, skill: None, trace: None, idempotency: None };
+    let kept =
+        engine.submit(&crate::lab::caller(), &crate::lab::name_of("good"), new).unwrap().accepted().await.unwrap();
+    engine.shutdown(Duration::ZERO).await;
+    let lab = Lab::after(store, &["good"]).await;
+    let task = lab.until_status("good", &kept.id, "send the message again").await;
+    assert_eq!(view(&task), "failed: not-planned");
     lab.close().await;
 }
 

@@ -75,6 +75,11 @@ impl Lab {
         Self::on(Arc::new(Memory::new()), tempfile::tempdir().unwrap(), modes, limits(), |_| {}, authorizer).await
     }
 
+    /// On what an earlier node has kept.
+    pub(crate) async fn after(store: Arc<Memory>, modes: &[&str]) -> Self {
+        Self::on(store, tempfile::tempdir().unwrap(), modes, limits(), |_| {}, Arc::new(AllowAll)).await
+    }
+
     async fn on(
         store: Arc<Memory>,
         folder: TempDir,
