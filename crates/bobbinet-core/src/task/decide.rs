@@ -617,6 +617,13 @@ fn result_id(task: &Task) -> ArtifactId {
     ArtifactId::parse(&format!("result-{}", task.artifacts.len() + 1)).expect("a word and a number")
 }
 
+impl Said {
+    /// That it was said.
+    fn replied(self, answer: Option<Json>, resumed: bool) -> Event {
+        Event::Replied { message: self.message, answer, resumed, key: self.key }
+    }
+}
+
 impl Call {
     /// A call without arguments: the agent reads the message itself.
     pub fn of_message(effect: crate::Effect) -> Self {

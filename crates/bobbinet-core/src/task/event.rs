@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Call, CallId, Child, Claim, Parent, Question, RequestKey, State};
-use crate::{AgentName, Artifact, Caller, ContextId, Json, Message, Principal, SkillId, Tenant};
+use super::{Call, CallId, Child, Claim, Deferred, Parent, Question, RequestKey, State};
+use crate::{AgentName, Artifact, Caller, ContextId, Json, Message, Principal, Tenant};
 
 /// Something that has happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,19 +129,6 @@ pub struct Submitted {
     /// Who asked, where the agent begins tasks itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub caller: Option<Arc<Caller>>,
-}
-
-/// What the plan of a message is made of beside the message, kept until it can be made.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Deferred {
-    /// Who said it, for policy to see once it is known what is to be called.
-    pub caller: Caller,
-    /// The skill that the caller's URL named, if it did.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub skill: Option<SkillId>,
-    /// The question that it answers, if it does.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub question: Option<Arc<Question>>,
 }
 
 /// What is known of a call's outcome.

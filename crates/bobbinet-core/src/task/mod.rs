@@ -4,8 +4,10 @@ mod apply;
 mod child;
 mod command;
 mod decide;
+mod deferred;
 mod event;
 mod question;
+mod refused;
 mod said;
 mod state;
 
@@ -19,10 +21,12 @@ use crate::{
 };
 
 pub use child::{Child, Parent};
-pub use command::{Command, Fault, Outcome, Plan, Refused, Submission};
+pub use command::{Command, Fault, Outcome, Plan, Submission};
 pub use decide::decide;
-pub use event::{CallOutcome, Deferred, Event, Submitted};
+pub use deferred::Deferred;
+pub use event::{CallOutcome, Event, Submitted};
 pub use question::{Question, QuestionKind};
+pub use refused::Refused;
 pub use said::{Counted, RequestKey, Said};
 pub use state::State;
 

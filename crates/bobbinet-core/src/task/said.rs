@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Event, Generation, Refused, Task};
-use crate::{Json, Message};
+use super::{Generation, Refused, Task};
+use crate::Message;
 
 /// A caller's message to a task, with the key under which it was said.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,12 +54,5 @@ impl Task {
             }
         };
         Err(if is_same { Refused::Repeated { first: first.generation } } else { taken })
-    }
-}
-
-impl Said {
-    /// That it was said.
-    pub(super) fn replied(self, answer: Option<Json>, resumed: bool) -> Event {
-        Event::Replied { message: self.message, answer, resumed, key: self.key }
     }
 }

@@ -299,6 +299,16 @@ impl Judge<'_> {
             {
                 words += 1;
             }
+            if let (Event::Settled { call, settlement: CallOutcome::NotMade }, Some(open)) =
+                (&logged.event, before.open_call())
+            {
+                // Nothing was called, so calling it now doubles nothing.
+                words += 1;
+                let is_it = |run: &Execution| (run.task, run.call, run.attempt) == (task, call.0, open.attempt);
+                if self.history.executions.iter().any(is_it) {
+                    self.accuse(Promise::NotDoubled, format!("{task} made a call that its log says was not made"));
+                }
+            }
             if let Event::Replied { answer: Some(answer), .. } = &logged.event
                 && let Some(number) = answer.to_value().as_str().and_then(|answer| answer.strip_prefix("answer "))
                 && !before.question.as_ref().is_some_and(|question| is_about(question, number))
