@@ -30,8 +30,11 @@ const LIFE: &str = "BOBBINET_TEST_COUNTERS_LIFE";
 const POINTS: [&str; 6] =
     ["commit-before", "commit-applied", "sync-before", "sync-after", "publish-before", "publish-after"];
 
-/// How many kills there are: one at each point, and some at random.
-const KILLS: u64 = 9;
+/// So many lives have one for each point, and some that end at random.
+const ROUND: u64 = 9;
+
+/// How many kills there are.
+const KILLS: u64 = 2 * ROUND;
 const KILLS_LONG: u64 = 300;
 
 /// How many change counters at the same time.
@@ -132,7 +135,7 @@ fn start(folder: &Path, life: u64, point: Option<&str>) -> Process {
 
 /// One life: to a point, or to some moment after its first change.
 async fn live(folder: &Path, life: u64) {
-    let point = POINTS.get(usize::try_from(life % KILLS).unwrap()).copied();
+    let point = POINTS.get(usize::try_from(life % ROUND).unwrap()).copied();
     let before = read(folder).len();
     let mut process = start(folder, life, point);
     let is_dead = async {

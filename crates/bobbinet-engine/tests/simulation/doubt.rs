@@ -12,7 +12,7 @@ use std::{
 use async_trait::async_trait;
 use bobbinet_core::{
     AgentName, Call, Caller, Description, Effect, Event, Limits, Message, MessageId, Outcome, Part, Plan, Principal,
-    Role, State, StreamId, Tenant, Timestamp,
+    Role, State, StreamId, Tenant, Timestamp, task::CallOutcome,
 };
 use bobbinet_engine::{Agent, AllowAll, Engine, NewTask, Request, Run, Setup, SystemWorld, decode};
 use bobbinet_store::{
@@ -171,7 +171,8 @@ async fn check(tasks: usize, kept: &'static [usize], lost: &'static [usize], exp
         let events: Vec<_> =
             loaded.records.iter().map(|record| decode::<Event>(record).unwrap().event.clone()).collect();
         let intents = events.iter().filter(|event| matches!(event, Event::Intended { .. })).count();
-        assert_eq!(intents, 1, "{events:?}");
+        let not_made = |event: &&Event| matches!(event, Event::Settled { settlement: CallOutcome::NotMade, .. });
+        assert_eq!(intents, 1 + events.iter().filter(not_made).count(), "{events:?}");
         let end =
             events.iter().find_map(|event| if let Event::Ended { state, .. } = event { Some(*state) } else { None });
         let asks = events.iter().any(|event| matches!(event, Event::Asked { .. }));
