@@ -126,7 +126,12 @@ impl<A: Aggregate> Aggregates<A> {
     /// # Errors
     /// If it cannot be read.
     pub async fn get(&self, id: &A::Id) -> Result<Option<Arc<A>>, EngineError> {
-        let Some(live) = self.streams.find(id).await? else { return Ok(None) };
+        let Some(live) = self.streams.find(id).await? else {
+            // One that is about to begin here may be there already: another process, or one that this has forgotten, was first.
+            let is_about_to_begin = self.streams.cache.get(id).is_some();
+            let read = if is_about_to_begin { self.streams.read(id).await? } else { None };
+            return Ok(read.map(|(state, _)| state));
+        };
         match live.durable() {
             Some(state) => Ok(Some(state)),
             None => self.streams.load(&live).await,

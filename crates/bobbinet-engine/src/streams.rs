@@ -161,12 +161,30 @@ impl<A: Aggregate> Streams<A> {
             hinted.await;
             return Ok(());
         }
-        let known = live.durable().map_or(0, |known| known.version());
+        let changed = live.changed.notified();
+        tokio::pin!(changed);
+        changed.as_mut().enable();
+        let Some(known) = live.durable() else {
+            // Whoever waits loads it, unless its first commit is on its way: then the store may have it already, and what has come of
+            // that is known here alone.
+            let is_on_its_way = {
+                let state = live.lock();
+                state.is_new && state.lost.is_none() && state.durable.is_none()
+            };
+            if is_on_its_way {
+                tokio::select! {
+                    biased;
+                    () = hinted => {}
+                    () = changed => {}
+                }
+            }
+            return Ok(());
+        };
         let stream = A::stream(&live.id);
         tokio::select! {
             biased;
             () = hinted => Ok(()),
-            () = self.store.changed(&stream, Version(known)) => self.catch_up(live).await.map(drop),
+            () = self.store.changed(&stream, Version(known.version())) => self.catch_up(live).await.map(drop),
         }
     }
 

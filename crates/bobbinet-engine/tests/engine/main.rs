@@ -4,7 +4,10 @@
 
 mod admission;
 mod answers;
+#[path = "../common/counter.rs"]
 mod counter;
+mod counters;
+mod crash;
 mod damaged;
 mod deferred;
 mod faults;

@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bobbinet_core::{
-    Effect, Event, QuestionKind, State, Task, TaskId, Timestamp, answer::Verdict, limits::TAKEOVERS_MAX,
-    task::CallOutcome,
+    Effect, Event, QuestionKind, State, Task, TaskId, Timestamp,
+    answer::Verdict,
+    limits::TAKEOVERS_MAX,
+    task::{CallOutcome, Claim},
 };
 use tokio::time::Duration;
 
@@ -20,6 +22,13 @@ const LATE_MAX: u64 = 5_000 + 8_000;
 
 /// How long a process must live on after a call has returned for its outcome to be kept for certain.
 const KEPT_WITHIN: u64 = 20_000;
+
+/// How soon a process that is back has noticed that others took over what it ran: a renewal of its lease that comes through, or what
+/// it follows, and `LATE_MAX`.
+const NOTICED_WITHIN: u64 = 20_000;
+
+/// How long a lease lasts after its last renewal: `LEASE_LIFE` of the engine.
+const LEASE_LIFE: u64 = 10_000;
 
 /// How much of a run's time may go by between its calls.
 const TIMED_OUT: u64 = 10_000;
@@ -45,7 +54,8 @@ pub(crate) enum Promise {
     ToldAll,
     /// An answer reaches the question that it was checked against.
     Answered,
-    /// An at-most-once call is made once, unless its caller says to retry; any call once for each intent.
+    /// An at-most-once call is made once, unless its caller says to retry; any call once for each intent. No call begins once it is
+    /// durable that another process has taken it over, however long its own was away between the intent and the call.
     NotDoubled,
     /// What may run again does not fail for crashes.
     Survives,
@@ -56,7 +66,13 @@ pub(crate) enum Promise {
     /// Somebody else's task is not found.
     Private,
     /// No run outlives its task; no two runs of one task; no more runs than slots, but for those that asked; none begins while draining.
+    ///
+    /// A process that is paused, or cut off from the store, cannot know that others took over what it ran: such a run may go on beside
+    /// its successor until its process is back, and so long after as that takes to notice. None begins then: see `NotDoubled`.
     RunsBounded,
+    /// What a process runs is another's only once its lease was ended: by itself, or by one who has seen no renewal for as long as a
+    /// lease lasts.
+    Leased,
     /// What a call came to is kept.
     OutcomeKept,
     /// The same answer counts once, and whoever says it again gets what the first got.
@@ -65,6 +81,11 @@ pub(crate) enum Promise {
     Kept,
     /// A task whose agent is gone waits for it as long as is said, and ends for nothing else.
     Waits,
+    /// A change of a counter that was acknowledged is made once, one without an answer once or not at all, one that was refused not,
+    /// and nobody else's is; and one is refused only for what the counter was between question and answer.
+    Counted,
+    /// A transaction is made whole, by one commit, or not at all.
+    Whole,
     /// Nothing breaks, nothing is left behind.
     Clean,
 }
@@ -94,7 +115,9 @@ pub(crate) fn check(history: &History) -> Vec<Violation> {
         judge.once(*task, log);
         judge.waits(*task, log);
         judge.kept(*task, log);
+        judge.leased(*task, log);
     }
+    crate::counters_checked::check(history, &mut |promise, detail| judge.accuse(promise, detail));
     judge.missing();
     judge.subscribers();
     judge.executions();
@@ -143,6 +166,36 @@ fn fold(task: TaskId, log: &[Logged]) -> Option<Task> {
     Task::fold(task, log.iter().map(|logged| (logged.at, &logged.event)))
 }
 
+/// How many runs were taken over from a process that was there and did not know.
+pub(crate) fn takeovers(history: &History) -> u64 {
+    let is_late = |run: &&Execution| {
+        let taken = history.taken_over(run);
+        taken.is_some_and(|taken| run.ended.is_none_or(|ended| ended.millis > taken.durable.millis))
+            && history.deaths.get(&run.process).is_none_or(|death| taken.is_some_and(|taken| *death > taken.durable))
+    };
+    history.executions.iter().filter(is_late).count() as u64
+}
+
+/// Where the intent of a run stands.
+fn intent_of(log: &[Logged], run: &Execution) -> Option<usize> {
+    log.iter().position(|logged| {
+        matches!(&logged.event, Event::Intended { call, attempt } if call.0 == run.call && *attempt == run.attempt)
+    })
+}
+
+/// The claim that this record takes from the process that had it, if it does: its call is open, and it is given to another, given
+/// back, or asked about.
+fn takes_over(task: TaskId, log: &[Logged], place: usize) -> Option<Claim> {
+    let (before, after) = (fold(task, &log[..place])?, fold(task, &log[..=place])?);
+    let claim = before.claim.filter(|_| before.open_call().is_some())?;
+    let is_asked = |task: &Task| {
+        task.question.as_ref().is_some_and(|question| matches!(question.kind, QuestionKind::Outcome { .. }))
+    };
+    let is_gone = after.claim != Some(claim) || (after.state == State::Submitted && before.state != State::Submitted);
+    let is_taken = !is_asked(&before) && !after.state.is_terminal() && (is_gone || is_asked(&after));
+    is_taken.then_some(claim)
+}
+
 impl History {
     fn log_of(&self, task: TaskId) -> &[Logged] {
         self.logs.get(&task).map_or(&[], Vec::as_slice)
@@ -156,6 +209,40 @@ impl History {
     /// What a process's clock said, had it not been set since the process started.
     fn clock(&self, process: u32, moment: Moment) -> Timestamp {
         Timestamp::from_millis(BEGINNING + moment.millis + self.clocks.get(&process).copied().unwrap_or_default())
+    }
+
+    /// What the clock of the last process said at the end; of several, what the slowest of all would have said.
+    pub(crate) fn last_clock(&self) -> Timestamp {
+        let fast_by = if self.is_shared { self.clocks.values().min() } else { self.clocks.values().next_back() };
+        Timestamp::from_millis(BEGINNING + self.end.millis + fast_by.copied().unwrap_or_default())
+    }
+
+    /// When a process can see what is durable since then: at once, if it was not away.
+    fn seen_by(&self, process: u32, durable: Moment) -> u64 {
+        let mut seen = durable.millis;
+        let mut away: Vec<_> = self.away.iter().filter(|away| away.process == process).collect();
+        away.sort_by_key(|away| away.from);
+        for away in away {
+            // What it has not noticed before it is away again, it notices later.
+            if away.from <= seen + NOTICED_WITHIN && away.to > seen {
+                seen = away.to;
+            }
+        }
+        seen
+    }
+
+    /// Which process has a runner's lease.
+    fn process_of(&self, claim: Claim) -> Option<u32> {
+        self.leases.get(&claim.runner)?.first().map(|word| word.process)
+    }
+
+    /// Where another process has taken a run over, if one has.
+    fn taken_over(&self, run: &Execution) -> Option<&Logged> {
+        let log = self.log_of(run.task);
+        let place = intent_of(log, run)?;
+        let claim = fold(run.task, &log[..=place])?.claim?;
+        let taken = (place + 1..log.len()).find(|place| takes_over(run.task, log, *place) == Some(claim))?;
+        (log[taken].process != run.process).then_some(&log[taken])
     }
 
     fn lasted(&self, run: &Execution) -> u64 {
@@ -286,13 +373,23 @@ impl Judge<'_> {
         }
     }
 
-    /// Answers belong to their questions, and an at-most-once call is intended again only after its caller's word.
+    /// Answers belong to their questions, and an at-most-once call is intended again only after its caller's word, or because it was
+    /// certainly not made: then its tool knows nothing of it.
     fn words(&mut self, task: TaskId, log: &[Logged]) {
         let mut words = 0;
         for (place, logged) in log.iter().enumerate() {
             let Some(before) = fold(task, &log[..place]) else { continue };
             let is_asked = before.question.as_ref().is_some_and(|it| matches!(it.kind, QuestionKind::Outcome { .. }));
             let is_again = before.ledger.last().is_some_and(|last| last.effect == Effect::AtMostOnce);
+            if let Event::Settled { settlement: CallOutcome::NotMade, .. } = &logged.event
+                && let Some(open) = before.open_call()
+            {
+                let mut runs = self.history.executions.iter().filter(|run| run.task == task);
+                if runs.any(|run| run.call == open.call.0 && run.attempt == open.attempt) {
+                    self.accuse(Promise::NotDoubled, format!("a call of {task} was made, and settled as not made"));
+                }
+                words += u32::from(open.effect == Effect::AtMostOnce);
+            }
             if let Event::Replied { message, .. } = &logged.event
                 && is_asked
                 && Verdict::read(message) == Some(Verdict::Retry)
@@ -408,8 +505,7 @@ impl Judge<'_> {
                 }
             }
             (None, Some(until)) => {
-                let last = history.clocks.keys().next_back().copied().unwrap_or_default();
-                if history.clock(last, history.end) > until.after(Duration::from_millis(DROPPED_WITHIN)) {
+                if history.last_clock() > until.after(Duration::from_millis(DROPPED_WITHIN)) {
                     self.accuse(Promise::Kept, format!("{task} is there long after its time"));
                 }
             }
@@ -477,10 +573,7 @@ impl Judge<'_> {
         for (index, run) in history.executions.iter().enumerate() {
             let who = format!("call {}.{} of {}", run.call, run.attempt, run.task);
             let log = history.log_of(run.task);
-            let place = log.iter().position(|logged| {
-                matches!(&logged.event, Event::Intended { call, attempt }
-                    if call.0 == run.call && *attempt == run.attempt)
-            });
+            let place = intent_of(log, run);
             let intent = place.map(|place| &log[place]);
             let before = place.and_then(|place| place.checked_sub(1)).map(|before| &log[before].event);
             let is_first = matches!(before, Some(Event::Started { .. }));
@@ -491,13 +584,25 @@ impl Judge<'_> {
                 self.accuse(Promise::NotDoubled, format!("{who} was made twice"));
             }
             let ended = run.ended.unwrap_or(history.end);
-            let is_beside =
-                |other: &Execution| other.task == run.task && other.began > run.began && other.began < ended;
+            let taken = history.taken_over(run);
+            if taken.is_some_and(|taken| taken.durable < run.began) {
+                self.accuse(Promise::NotDoubled, format!("{who} began after another process had taken it over"));
+            }
+            let may_not_know = |other: &Execution| {
+                other.process != run.process
+                    && taken.is_some_and(|taken| {
+                        taken.durable < other.began
+                            && ended.millis <= history.seen_by(run.process, taken.durable) + NOTICED_WITHIN
+                    })
+            };
+            let is_beside = |other: &Execution| {
+                other.task == run.task && other.began > run.began && other.began < ended && !may_not_know(other)
+            };
             if history.executions.iter().any(is_beside) {
                 self.accuse(Promise::RunsBounded, format!("{who} ran beside another of its task"));
             }
             if let Some((end, _)) = end_of(log)
-                && ended.millis > end.durable.millis + LATE_MAX
+                && ended.millis > history.seen_by(run.process, end.durable) + LATE_MAX
             {
                 self.accuse(Promise::RunsBounded, format!("{who} outlived its task"));
             }
@@ -515,8 +620,27 @@ impl Judge<'_> {
             let has_returned = run.returned == Some(Returned::Completed);
             let is_forgotten =
                 history.forgotten.get(&run.task).is_some_and(|it| it.moment.millis < ended.millis + KEPT_WITHIN);
-            if has_returned && lived_on > ended.millis + KEPT_WITHIN && !is_settled && !is_forgotten {
+            let could_keep = lived_on > history.seen_by(run.process, ended) + KEPT_WITHIN && taken.is_none();
+            if has_returned && could_keep && !is_settled && !is_forgotten {
                 self.accuse(Promise::OutcomeKept, format!("{who} returned, and nobody knows"));
+            }
+        }
+    }
+
+    fn leased(&mut self, task: TaskId, log: &[Logged]) {
+        let history = self.history;
+        for (place, logged) in log.iter().enumerate().filter(|_| history.is_shared) {
+            let Some(claim) = takes_over(task, log, place) else { continue };
+            let Some(owner) = history.process_of(claim).filter(|owner| *owner != logged.process) else { continue };
+            let words = &history.leases[&claim.runner];
+            let Some(end) = words.iter().position(|word| word.is_end && word.durable < logged.durable) else {
+                let what = &logged.event;
+                self.accuse(Promise::Leased, format!("{task} is taken over before its runner's lease ended: {what:?}"));
+                continue;
+            };
+            let renewed = words[..end].last().map_or(0, |word| word.durable.millis);
+            if words[end].process != owner && words[end].durable.millis < renewed + LEASE_LIFE {
+                self.accuse(Promise::Leased, format!("the lease of process {owner} was ended before its time"));
             }
         }
     }

@@ -1,6 +1,9 @@
 //! Those who call: they submit, follow, answer, cancel, lose their connection and come back. What they saw is history.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
 
 use bobbinet_core::{
     AgentName, Caller, Generation, Json, Message, MessageId, Part, Principal, QuestionKind, Role, State, Task, TaskId,
@@ -23,8 +26,8 @@ pub(crate) const MARK: &str = "said";
 
 const OWNERS: [&str; 2] = ["ann", "bob"];
 
-/// The way to the process that runs now, if one does.
-pub(crate) type Door = Mutex<Option<Connection>>;
+/// The ways to the processes that run now, by their seats.
+pub(crate) type Door = Mutex<BTreeMap<u64, Connection>>;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Connection {
@@ -34,7 +37,7 @@ pub(crate) struct Connection {
 
 /// Why there was no answer.
 #[derive(Debug)]
-enum Trouble {
+pub(crate) enum Trouble {
     /// The process died, or the caller went away.
     Lost,
     Engine(EngineError),
@@ -73,7 +76,11 @@ fn caller(name: &str) -> Caller {
 }
 
 impl Connection {
-    async fn ask<T>(&self, scene: &Scene, work: impl Future<Output = Result<T, EngineError>>) -> Result<T, Trouble> {
+    pub(crate) async fn ask<T>(
+        &self,
+        scene: &Scene,
+        work: impl Future<Output = Result<T, EngineError>>,
+    ) -> Result<T, Trouble> {
         let patience = if scene.happens(scene.nature.impatience) { scene.up_to(400) } else { 120_000 };
         tokio::select! {
             biased;
@@ -84,19 +91,25 @@ impl Connection {
     }
 }
 
+/// Waits for a process that is there.
+pub(crate) async fn connect(scene: &Scene, door: &Door) -> Connection {
+    loop {
+        let mut open: Vec<_> = door.lock().unwrap().values().cloned().collect();
+        match open.len() {
+            0 => tokio::time::sleep(Duration::from_millis(20 + scene.up_to(200))).await,
+            1 => return open.remove(0),
+            count => return open.swap_remove(usize::try_from(scene.up_to(count as u64 - 1)).unwrap()),
+        }
+    }
+}
+
 impl Client {
     fn owner(&self) -> &'static str {
         OWNERS[usize::try_from(self.number).unwrap() % OWNERS.len()]
     }
 
     async fn connect(&self) -> Connection {
-        loop {
-            let connection = self.door.lock().unwrap().clone();
-            if let Some(connection) = connection {
-                return connection;
-            }
-            tokio::time::sleep(Duration::from_millis(20 + self.scene.up_to(200))).await;
-        }
+        connect(&self.scene, &self.door).await
     }
 
     /// Has one thing done after another, for as long as the world lasts.
@@ -388,7 +401,8 @@ impl Client {
         let settled = connection.ask(&self.scene, async { handle.settled().await }).await;
         self.heed(task, &settled);
         if let Ok(found) = settled {
-            self.saw(&found, acknowledged);
+            // What other processes have done since is not looked for: it is shown as it settled.
+            self.saw(&found, if self.scene.nature.processes > 1 { asked } else { acknowledged });
             self.scene.history().said[place].got = Some(found.generation.0);
             if !(found.state.is_terminal() || found.state.is_interrupted()) {
                 self.scene.history().faults.push(format!("{task} was said to be settled and is {:?}", found.state));
@@ -509,7 +523,7 @@ fn answer(message: Message) -> Reply {
     Reply { message, context: None, skill: None, idempotency: None }
 }
 
-fn print<T>(answer: &Result<T, Trouble>) -> String {
+pub(crate) fn print<T>(answer: &Result<T, Trouble>) -> String {
     match answer {
         Ok(_) => "done".to_owned(),
         Err(Trouble::Lost) => "no answer".to_owned(),

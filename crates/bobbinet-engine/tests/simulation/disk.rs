@@ -6,16 +6,19 @@ use std::{
 };
 
 use async_trait::async_trait;
-use bobbinet_core::{StreamId, TaskId, Timestamp};
-use bobbinet_engine::decode;
+use bobbinet_core::{Event, StreamId, TaskId, Timestamp};
+use bobbinet_engine::{Aggregate, decode};
 use bobbinet_store::{
     Cell, Census, Commit, CommitError, Cursor, Key, Listing, Loaded, Memory, Page, Query, Scope, Store, StoreError,
     Summary, Tail, Version,
 };
 use futures::FutureExt;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::{
-    history::{Forgotten, Logged, Moment},
+    counter::{self, Counter, CounterId},
+    history::{Forgotten, LeaseWord, Logged, Moment},
     planted::Plant,
     scene::{Process, Scene},
 };
@@ -47,7 +50,8 @@ pub(crate) struct Access {
 
 impl Disk {
     pub(crate) fn new(scene: &Arc<Scene>) -> Arc<Self> {
-        Arc::new(Self { scene: scene.clone(), memory: Memory::new(), state: Mutex::default() })
+        let memory = if scene.nature.processes > 1 { Memory::shared() } else { Memory::new() };
+        Arc::new(Self { scene: scene.clone(), memory, state: Mutex::default() })
     }
 
     fn send(&self, process: u32, commit: Commit) -> u64 {
@@ -82,6 +86,12 @@ impl Disk {
                     let body = String::from_utf8_lossy(&record.body);
                     self.scene.note(format_args!("process {process} keeps {stream} {body}"));
                 }
+                if let Some(runner) = stream.as_runner() {
+                    let is_end = |record| decode::<Value>(record).unwrap().event == "Ended";
+                    let words =
+                        records.iter().map(|record| LeaseWord { durable: moment, process, is_end: is_end(record) });
+                    self.scene.history().leases.entry(runner).or_default().extend(words);
+                }
                 state.durable.entry(stream).or_default().extend(records.iter().map(|_| (moment, process)));
             }
         }
@@ -106,17 +116,29 @@ impl Disk {
         let streams: Vec<_> = self.state.lock().unwrap().durable.keys().cloned().collect();
         let mut logs = self.state.lock().unwrap().forgotten.clone();
         for stream in streams {
+            let Some(task) = stream.as_task() else { continue };
             let Some(log) = self.log(&stream).await else { continue };
-            logs.insert(stream.as_task().unwrap(), log);
+            logs.insert(task, log);
         }
         logs
     }
 
-    async fn log(&self, stream: &StreamId) -> Option<Vec<Logged>> {
+    /// All counters' logs.
+    pub(crate) async fn counters(&self) -> BTreeMap<CounterId, Vec<Logged<counter::Event>>> {
+        let streams: Vec<_> = self.state.lock().unwrap().durable.keys().cloned().collect();
+        let mut logs = BTreeMap::new();
+        for stream in streams {
+            let Some(id) = Counter::id_of(&stream) else { continue };
+            logs.insert(id, self.log(&stream).await.unwrap_or_default());
+        }
+        logs
+    }
+
+    async fn log<E: Clone + DeserializeOwned>(&self, stream: &StreamId) -> Option<Vec<Logged<E>>> {
         let loaded = self.memory.load(stream).await.unwrap()?;
         let durable = self.state.lock().unwrap().durable[stream].clone();
         let log = loaded.records.iter().zip(durable).map(|(record, (durable, process))| {
-            let kept = decode::<bobbinet_core::Event>(record).unwrap();
+            let kept = decode::<E>(record).unwrap();
             Logged {
                 durable,
                 process,
@@ -131,7 +153,9 @@ impl Disk {
 
     /// A process drops a task. What stood in its log is remembered here alone, for the checker.
     async fn forget(&self, process: u32, stream: &StreamId) -> Result<(), StoreError> {
-        if let (Some(task), Some(log)) = (stream.as_task(), self.log(stream).await) {
+        if let Some(task) = stream.as_task()
+            && let Some(log) = self.log::<Event>(stream).await
+        {
             self.scene.note(format_args!("process {process} forgets {stream}"));
             let moment = self.scene.moment();
             self.scene.history().forgotten.insert(task, Forgotten { moment, process });
@@ -144,7 +168,8 @@ impl Disk {
     pub(crate) async fn summaries(&self) -> Vec<(TaskId, Summary)> {
         let query = Query { tenant: "tenant".to_owned(), page_size: usize::MAX, ..Query::default() };
         let listing = self.memory.list(&query).await.unwrap();
-        listing.entries.into_iter().map(|(stream, _, summary)| (stream.as_task().unwrap(), summary)).collect()
+        let of_task = |(stream, _, summary): (StreamId, _, _)| Some((stream.as_task()?, summary));
+        listing.entries.into_iter().filter_map(of_task).collect()
     }
 }
 
@@ -156,12 +181,16 @@ impl Access {
             tokio::task::yield_now().await;
         }
         self.dawdle(scene.nature.read_slow).await;
-        if scene.strikes(scene.nature.read_fails) {
+        if self.process.is_cut_off() || scene.strikes(scene.nature.read_fails) {
             return Err(StoreError::Unavailable("a simulated fault".to_owned()));
         }
         let result = read.await;
         // The answer is as old as its way is long.
         self.dawdle(scene.nature.read_slow).await;
+        self.process.alive().await;
+        if self.process.is_cut_off() {
+            return Err(StoreError::Unavailable("no answer came back".to_owned()));
+        }
         result
     }
 
@@ -182,7 +211,7 @@ impl Access {
                 tokio::task::yield_now().await;
             }
         }
-        if scene.strikes(nature.commit_fails) {
+        if self.process.is_cut_off() || scene.strikes(nature.commit_fails) {
             return unavailable();
         }
         if scene.plant == Plant::AcksBeforeDurable && scene.happens(10) {
@@ -204,6 +233,10 @@ impl Access {
             return std::future::pending().await;
         };
         self.dawdle(nature.commit_slow).await;
+        self.process.alive().await;
+        if self.process.is_cut_off() {
+            return unavailable();
+        }
         if result.is_ok() && scene.strikes(nature.commit_kept_but_failed) {
             return unavailable();
         }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use bobbinet_core::{AgentName, Effect, Event, State, TaskId, Timestamp};
+use bobbinet_core::{AgentName, Effect, Event, RunnerId, State, TaskId, Timestamp};
+
+use crate::counter::{self, Answer, Change, CounterId};
 
 /// A point in the order of everything, and the simulated time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -124,7 +126,7 @@ pub(crate) struct Execution {
 
 /// A record of the store.
 #[derive(Clone, Debug)]
-pub(crate) struct Logged {
+pub(crate) struct Logged<E = Event> {
     /// Since when it is durable.
     pub(crate) durable: Moment,
     /// Which process kept it.
@@ -132,8 +134,51 @@ pub(crate) struct Logged {
     /// What that process's clock said.
     pub(crate) at: Timestamp,
     pub(crate) generation: Option<u64>,
-    pub(crate) event: Event,
+    pub(crate) event: E,
     pub(crate) bytes: Vec<u8>,
+}
+
+/// A change that was asked of counters.
+#[derive(Clone, Debug)]
+pub(crate) struct Changed {
+    pub(crate) change: Change,
+    pub(crate) asked: Moment,
+    pub(crate) answer: Answer,
+    pub(crate) answered: Moment,
+}
+
+/// A counter that was shown to somebody.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Count {
+    pub(crate) id: CounterId,
+    pub(crate) version: u64,
+    pub(crate) value: i64,
+    pub(crate) asked: Moment,
+    pub(crate) answered: Moment,
+}
+
+/// What one follower of a counter was told, over all its connections.
+#[derive(Clone, Debug)]
+pub(crate) struct CountFollower {
+    pub(crate) id: CounterId,
+    /// Generation, the record's bytes, when.
+    pub(crate) told: Vec<(u64, Vec<u8>, Moment)>,
+}
+
+/// What a process wrote to a lease.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LeaseWord {
+    pub(crate) durable: Moment,
+    pub(crate) process: u32,
+    pub(crate) is_end: bool,
+}
+
+/// A time in which a process was paused, or cut off from the store: in milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Away {
+    pub(crate) process: u32,
+    pub(crate) from: u64,
+    pub(crate) to: u64,
 }
 
 /// A task that no run owns, although a call slot is free for it.
@@ -173,6 +218,16 @@ pub(crate) struct History {
     pub(crate) faults: Vec<String>,
     /// Looked for every second, from 30 s after the last fault on.
     pub(crate) orphans: Vec<Vec<Orphan>>,
+    /// Whether several processes live at a time.
+    pub(crate) is_shared: bool,
+    pub(crate) away: Vec<Away>,
+    /// By the runner whose lease it is.
+    pub(crate) leases: BTreeMap<RunnerId, Vec<LeaseWord>>,
+    /// By their numbers, from 1.
+    pub(crate) changes: Vec<Changed>,
+    pub(crate) counts: Vec<Count>,
+    pub(crate) count_followers: Vec<CountFollower>,
+    pub(crate) counters: BTreeMap<CounterId, Vec<Logged<counter::Event>>>,
     /// Also of those that were forgotten.
     pub(crate) logs: BTreeMap<TaskId, Vec<Logged>>,
     pub(crate) end: Moment,

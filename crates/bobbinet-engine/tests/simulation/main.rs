@@ -9,6 +9,10 @@
 mod agent;
 mod checker;
 mod client;
+#[path = "../common/counter.rs"]
+mod counter;
+mod counters;
+mod counters_checked;
 mod disk;
 mod doubt;
 mod faults;
@@ -66,6 +70,7 @@ fn what_is_promised_holds_in_every_world() {
     println!("{seeds} worlds from BOBBINET_SEED={first} on");
     let (next, broken) = (AtomicU64::new(first), Mutex::new(Vec::new()));
     let (tasks, runs, deaths) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+    let (shared, takeovers, changes) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
             scope.spawn(|| {
@@ -78,6 +83,9 @@ fn what_is_promised_holds_in_every_world() {
                     tasks.fetch_add(lived.history.logs.len() as u64, Ordering::Relaxed);
                     deaths.fetch_add(lived.history.deaths.len() as u64, Ordering::Relaxed);
                     runs.fetch_add(lived.history.executions.len() as u64, Ordering::Relaxed);
+                    shared.fetch_add(u64::from(lived.history.is_shared), Ordering::Relaxed);
+                    takeovers.fetch_add(checker::takeovers(&lived.history), Ordering::Relaxed);
+                    changes.fetch_add(lived.history.changes.len() as u64, Ordering::Relaxed);
                     if !lived.violations.is_empty() {
                         let mut promises: Vec<_> = lived.violations.iter().map(|violation| violation.promise).collect();
                         promises.sort_unstable();
@@ -89,7 +97,10 @@ fn what_is_promised_holds_in_every_world() {
             });
         }
     });
-    println!("{seeds} worlds: {tasks:?} tasks, {runs:?} runs, {deaths:?} processes");
+    println!("{seeds} worlds: {tasks:?} tasks, {runs:?} runs, {deaths:?} processes, {changes:?} changes of counters");
+    println!(
+        "{shared:?} of them of several processes at a time, {takeovers:?} runs taken over from one that did not know"
+    );
     let mut broken = broken.into_inner().unwrap();
     broken.sort();
     let shown: Vec<_> = broken.iter().take(10).map(|(_, text)| text.as_str()).collect();

@@ -60,10 +60,18 @@ pub(crate) enum Plant {
     ClockLeaps,
     /// An answer that is said again counts as another.
     AnswersAnew,
+    /// Who has no answer asks for the same change of a counter again.
+    ChangesAgain,
+    /// The store keeps the first part of a transaction alone.
+    TearsTransactions,
+    /// The time that passes does so too fast.
+    TimeRaces,
+    /// No time passes.
+    TimeStands,
 }
 
 /// Each with the promise that it is there to break. What spoils the store breaks many, whichever is the first.
-const PLANTS: [(Plant, Option<Promise>); 20] = [
+const PLANTS: [(Plant, Option<Promise>); 24] = [
     (Plant::LosesCommits, None),
     (Plant::AcksBeforeDurable, None),
     (Plant::KeepsTwice, None),
@@ -84,6 +92,10 @@ const PLANTS: [(Plant, Option<Promise>); 20] = [
     (Plant::ForgetsNothing, Some(Promise::Kept)),
     (Plant::ClockLeaps, Some(Promise::Kept)),
     (Plant::AnswersAnew, Some(Promise::Once)),
+    (Plant::ChangesAgain, Some(Promise::Counted)),
+    (Plant::TearsTransactions, Some(Promise::Whole)),
+    (Plant::TimeRaces, Some(Promise::Leased)),
+    (Plant::TimeStands, Some(Promise::NotDoubled)),
 ];
 
 impl Plant {
@@ -101,6 +113,9 @@ impl Plant {
         }
         if self == Self::ForgetsKeys {
             commit.idempotency = None;
+        }
+        if self == Self::TearsTransactions && scene.happens(50) {
+            commit.steps.truncate(1);
         }
     }
 

@@ -35,6 +35,9 @@ const MONTH: u64 = 30 * 24 * 3_600_000;
 /// The busiest of a thousand worlds has two thousand steps.
 const STEPS_MAX: u64 = 20_000;
 
+/// By how much longer the chaos of several processes lasts.
+const LONGER: u64 = 25_000;
+
 /// Chance by seed: SplitMix64, so that a seed means the same whatever the version of a library.
 #[derive(Debug)]
 struct Chance(u64);
@@ -98,6 +101,15 @@ pub(crate) struct Nature {
     pub(crate) asks: u64,
     pub(crate) failures: u64,
     pub(crate) hangs: u64,
+    /// Who changes counters.
+    pub(crate) counter_users: u64,
+    /// How many processes live at a time, on one store.
+    pub(crate) processes: u64,
+    /// How often one of several is paused, or cut off from the store.
+    pub(crate) pauses: u64,
+    pub(crate) cut_offs: u64,
+    /// Whether one of several is gone for good in the end.
+    pub(crate) stays_lost: bool,
 }
 
 impl Nature {
@@ -137,7 +149,21 @@ impl Nature {
             asks: chance.rate(40),
             failures: chance.rate(40),
             hangs: chance.rate(25),
+            counter_users: chance.up_to(3),
+            processes: [1, 1, 1, 2, 2, 3][usize::try_from(chance.up_to(5)).unwrap()],
+            pauses: chance.rate(60),
+            cut_offs: chance.rate(60),
+            stays_lost: chance.up_to(1) == 0,
         }
+        .of_several()
+    }
+}
+
+impl Nature {
+    /// Where there are several processes there is time for some to be away for longer than their leases.
+    fn of_several(self) -> Self {
+        let longer = if self.processes > 1 { LONGER } else { 0 };
+        Self { chaos: self.chaos + longer, ..self }
     }
 }
 
@@ -172,6 +198,7 @@ impl Scene {
             run_limit: nature.run_limit,
             retention: nature.retention,
             unserved_life: nature.unserved_life,
+            is_shared: nature.processes > 1,
             ..History::default()
         };
         let lines = keep_lines.then(Vec::new);
@@ -249,9 +276,15 @@ impl Scene {
 ///
 /// Its futures are not dropped but stand still for ever, which nobody can tell apart: all that they could reach (the
 /// store, the ledger, their callers) asks first whether the process is alive.
+///
+/// So do those of a paused process until it goes on; what they do in the pause has no effect before its end, and so their clock shows
+/// that already.
 #[derive(Debug)]
 pub(crate) struct Process {
+    pub(crate) scene: Arc<Scene>,
     pub(crate) number: u32,
+    /// Which one of those that live at the same time.
+    pub(crate) seat: u64,
     /// The agent that is not configured.
     pub(crate) absent: Option<u64>,
     /// By how much its clock was set forward since it was ready.
@@ -259,14 +292,37 @@ pub(crate) struct Process {
     pub(crate) dead: CancellationToken,
     /// It works on when it is dead: a planted fault.
     pub(crate) is_zombie: bool,
+    /// Until when it is paused, and cut off from the store: in milliseconds of its world.
+    pub(crate) paused_until: AtomicU64,
+    pub(crate) cut_off_until: AtomicU64,
 }
 
 impl Process {
-    /// Never returns in a dead process.
+    /// Never returns in a dead process, nor in a paused one before it goes on.
     pub(crate) async fn alive(&self) {
-        if self.dead.is_cancelled() && !self.is_zombie {
-            std::future::pending::<()>().await;
+        loop {
+            if self.dead.is_cancelled() && !self.is_zombie {
+                std::future::pending::<()>().await;
+            }
+            let left = self.paused_until.load(Ordering::Relaxed).saturating_sub(self.scene.millis());
+            if left == 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(left)).await;
         }
+    }
+
+    pub(crate) fn is_cut_off(&self) -> bool {
+        self.cut_off_until.load(Ordering::Relaxed) > self.scene.millis()
+    }
+
+    pub(crate) fn is_away(&self) -> bool {
+        self.is_cut_off() || self.paused_until.load(Ordering::Relaxed) > self.scene.millis()
+    }
+
+    /// The time by its clocks.
+    fn millis(&self) -> u64 {
+        self.scene.millis().max(self.paused_until.load(Ordering::Relaxed))
     }
 }
 
@@ -282,14 +338,19 @@ pub(crate) struct Clock {
 impl World for Clock {
     fn now(&self) -> Timestamp {
         Timestamp::from_millis(
-            BEGINNING + self.scene.millis() + self.fast_by + self.process.set_by.load(Ordering::Relaxed),
+            BEGINNING + self.process.millis() + self.fast_by + self.process.set_by.load(Ordering::Relaxed),
         )
     }
 
     fn monotonic(&self) -> Duration {
         let set_by =
             if self.scene.plant == Plant::ClockLeaps { self.process.set_by.load(Ordering::Relaxed) } else { 0 };
-        Duration::from_millis(self.scene.millis() + set_by)
+        match self.scene.plant {
+            // The leases of others are over sooner for it, and its own never is.
+            Plant::TimeRaces => Duration::from_millis(4 * self.process.millis()),
+            Plant::TimeStands => Duration::ZERO,
+            _ => Duration::from_millis(self.process.millis() + set_by),
+        }
     }
 
     fn uuid(&self) -> Uuid {

@@ -4,8 +4,8 @@ use std::{
     cell::RefCell,
     panic::AssertUnwindSafe,
     sync::{
-        Arc, Mutex, Weak,
-        atomic::{AtomicU64, Ordering},
+        Arc, Weak,
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
 };
 
@@ -21,8 +21,9 @@ use crate::{
     agent::Tool,
     checker::{Violation, check},
     client::{Client, Connection, Door, agent},
+    counters::{CounterUser, change_once_more, register},
     disk::{Access, Disk},
-    history::History,
+    history::{Away, Execution, History},
     planted::Plant,
     scene::{Clock, Process, Scene},
 };
@@ -41,6 +42,15 @@ const LOOKS_EVERY: Duration = Duration::from_secs(5);
 
 /// More than all callers together have open at a time.
 const TASKS_OPEN_MAX: usize = 12;
+
+/// How long one of several processes is paused or cut off at the most, in milliseconds: for short, and for longer than its lease.
+const AWAY_MAX: [u64; 2] = [3_000, 25_000];
+
+/// How often one of several processes may be paused or cut off, in milliseconds.
+const AWAY_EVERY: u64 = 4_000;
+
+/// How soon one of several processes knows what the others have ended: `COUNT_EVERY` of the engine, and a look.
+const COUNTED_WITHIN: Duration = Duration::from_secs(35);
 
 /// How much longer than its grace a shutdown may take.
 const SHUTDOWN_SLACK: Duration = Duration::from_secs(10);
@@ -98,7 +108,7 @@ struct World {
     scene: Arc<Scene>,
     disk: Arc<Disk>,
     door: Arc<Door>,
-    processes: u32,
+    processes: AtomicU32,
 }
 
 /// A process, and its way to the disk: to see whether anything of it is left when it has stopped.
@@ -110,27 +120,30 @@ struct Running {
 
 impl World {
     fn new(scene: &Arc<Scene>) -> Self {
-        Self { scene: scene.clone(), disk: Disk::new(scene), door: Arc::new(Mutex::new(None)), processes: 0 }
+        Self { scene: scene.clone(), disk: Disk::new(scene), door: Arc::default(), processes: AtomicU32::new(0) }
     }
 
-    async fn live(mut self) {
+    async fn live(self) {
         let mut clients = JoinSet::new();
         for number in 1..=self.scene.nature.clients {
             let client = Client { scene: self.scene.clone(), door: self.door.clone(), number, agent: 0 };
             clients.spawn(client.live());
         }
-        let running = self.chaos().await;
+        for _ in 0..self.scene.nature.counter_users {
+            clients.spawn(CounterUser { scene: self.scene.clone(), door: self.door.clone() }.live());
+        }
+        let seats = self.scene.nature.processes;
+        let mut left = futures::future::join_all((0..seats).map(|seat| self.chaos(seat))).await;
+        let is_one_lost = seats > 1 && self.scene.nature.stays_lost;
+        if is_one_lost && let Some(lost) = left[0].take() {
+            self.kill(&lost.process);
+        }
         self.scene.note(format_args!("calm"));
         self.scene.calm.cancel();
-        let running = match running {
-            Some(running) if running.process.absent == self.absent() => running,
-            other => {
-                if let Some(other) = other {
-                    self.stop(other, Duration::ZERO).await;
-                }
-                self.start().await.expect("nothing kills a process in the calm")
-            }
-        };
+        let mut running = Vec::new();
+        for (seat, left) in (0..).zip(left).skip(usize::from(is_one_lost)) {
+            running.push(self.go_on(seat, left).await);
+        }
         tokio::time::sleep(SETTLES_WITHIN).await;
         // What is between two of its steps is nobody's for a moment: only what stays so is an orphan.
         for _ in 0..3 {
@@ -142,28 +155,49 @@ impl World {
             tokio::time::sleep(LOOKS_EVERY).await;
         }
         clients.shutdown().await;
-        self.submit_one_more(&running).await;
-        self.stop(running, Duration::from_secs(1)).await;
-        let logs = self.disk.logs().await;
+        if seats > 1 {
+            tokio::time::sleep(COUNTED_WITHIN).await;
+        }
+        for running in &running {
+            self.submit_one_more(running).await;
+            let connection = Connection { process: running.process.clone(), engine: running.engine.clone() };
+            change_once_more(&self.scene, &self.door, &connection).await;
+        }
+        for running in running {
+            self.stop(running, Duration::from_secs(1)).await;
+        }
+        let (logs, counters) = (self.disk.logs().await, self.disk.counters().await);
         let end = self.scene.moment();
         let mut history = self.scene.history();
         history.logs = logs;
+        history.counters = counters;
         history.end = end;
     }
 
-    /// Processes start and die, until it is over. Gives the last, if it lives.
-    async fn chaos(&mut self) -> Option<Running> {
+    /// The process of a seat in the calm: the one that is left, if it has the agents that are to stay.
+    async fn go_on(&self, seat: u64, left: Option<Running>) -> Running {
+        match left {
+            Some(running) if running.process.absent == self.absent() => return running,
+            Some(other) => self.stop(other, Duration::ZERO).await,
+            None => {}
+        }
+        self.start(seat).await.expect("nothing kills a process in the calm")
+    }
+
+    /// Processes start and die on one seat, until it is over. Gives the last, if it lives.
+    async fn chaos(&self, seat: u64) -> Option<Running> {
         let over = Instant::now() + Duration::from_millis(self.scene.nature.chaos);
         loop {
-            let running = self.start().await;
+            let running = self.start(seat).await;
             if let Some(running) = running {
                 let life_max = self.scene.nature.life_max;
                 let life = if life_max == 0 { self.scene.nature.chaos } else { self.scene.up_to(life_max) };
-                tokio::time::sleep_until(over.min(Instant::now() + Duration::from_millis(life))).await;
+                let until = over.min(Instant::now() + Duration::from_millis(life));
+                self.live_through(&running.process, until, over).await;
                 if Instant::now() >= over {
                     return Some(running);
                 }
-                if self.scene.happens(self.scene.nature.shutdown) {
+                if !running.process.is_away() && self.scene.happens(self.scene.nature.shutdown) {
                     let grace = Duration::from_millis(self.scene.up_to(2_000));
                     self.stop(running, grace).await;
                 } else {
@@ -177,6 +211,34 @@ impl World {
         }
     }
 
+    /// One of several processes is away now and then.
+    async fn live_through(&self, process: &Process, until: Instant, over: Instant) {
+        let (scene, nature) = (&self.scene, &self.scene.nature);
+        let left = |until: Instant| u64::try_from(until.saturating_duration_since(Instant::now()).as_millis()).unwrap();
+        while nature.processes > 1 && left(until) > 0 {
+            let pause = scene.up_to(AWAY_EVERY).min(left(until));
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+            let (is_paused, is_cut_off) = (scene.happens(nature.pauses), scene.happens(nature.cut_offs));
+            if is_paused || is_cut_off {
+                let max = AWAY_MAX[usize::try_from(scene.up_to(1)).unwrap()];
+                // With the chaos this is over too.
+                let away = scene.up_to(max).min(left(over));
+                let (from, to) = (scene.millis(), scene.millis() + away);
+                if is_paused {
+                    process.paused_until.store(to, Ordering::Relaxed);
+                } else {
+                    process.cut_off_until.store(to, Ordering::Relaxed);
+                }
+                let number = process.number;
+                let what = if is_paused { "paused" } else { "cut off" };
+                scene.note(format_args!("process {number} is {what} for {away}"));
+                scene.history().away.push(Away { process: number, from, to });
+                tokio::time::sleep(Duration::from_millis(away.min(left(until)))).await;
+            }
+        }
+        tokio::time::sleep_until(until).await;
+    }
+
     /// Which agent the next process is to lack.
     fn absent(&self) -> Option<u64> {
         let nature = &self.scene.nature;
@@ -187,17 +249,20 @@ impl World {
     }
 
     /// Starts a process. `None` if it died before it was ready.
-    async fn start(&mut self) -> Option<Running> {
-        self.processes += 1;
-        let number = self.processes;
+    async fn start(&self, seat: u64) -> Option<Running> {
+        let number = self.processes.fetch_add(1, Ordering::Relaxed) + 1;
         let is_zombie = self.scene.plant == Plant::IgnoresVersions;
         let absent = self.absent();
         let process = Arc::new(Process {
+            scene: self.scene.clone(),
             number,
+            seat,
             absent,
             set_by: AtomicU64::default(),
             dead: CancellationToken::new(),
             is_zombie,
+            paused_until: AtomicU64::default(),
+            cut_off_until: AtomicU64::default(),
         });
         let fast_by = if self.scene.strikes(self.scene.nature.clock_jump) { self.scene.up_to(3_600_000) } else { 0 };
         self.scene.note(format_args!("process {number} starts without {absent:?}, its clock fast by {fast_by}"));
@@ -224,7 +289,9 @@ impl World {
             };
             match opened {
                 Ok(engine) => {
-                    *self.door.lock().unwrap() = Some(Connection { process: process.clone(), engine: engine.clone() });
+                    register(&engine);
+                    let connection = Connection { process: process.clone(), engine: engine.clone() };
+                    self.door.lock().unwrap().insert(seat, connection);
                     let set_by = if self.scene.strikes(self.scene.nature.clock_set) {
                         self.scene.up_to(CLOCK_SET_MAX)
                     } else {
@@ -274,7 +341,7 @@ impl World {
 
     fn end(&self, process: &Process) {
         process.dead.cancel();
-        *self.door.lock().unwrap() = None;
+        self.door.lock().unwrap().remove(&process.seat);
         self.disk.cut_off(process.number);
         let moment = self.scene.moment();
         let mut history = self.scene.history();
@@ -335,16 +402,22 @@ impl World {
     }
 
     /// Tasks that ought to be at work and are not.
-    async fn look_for_orphans(&self, running: &Running) {
+    async fn look_for_orphans(&self, running: &[Running]) {
         let summaries = self.disk.summaries().await;
         let mut history = self.scene.history();
-        let of_this = |run: &&crate::history::Execution| run.process == running.process.number && run.ended.is_none();
-        let at_work: Vec<_> = history.executions.iter().filter(of_this).collect();
+        let lives = |run: &&Execution| {
+            run.ended.is_none() && running.iter().any(|running| running.process.number == run.process)
+        };
+        let at_work: Vec<_> = history.executions.iter().filter(lives).collect();
         let orphans = summaries.iter().filter(|(task, summary)| {
-            let beside = at_work.iter().filter(|run| run.agent.as_str() == &*summary.agent).count();
+            let has_room = running.iter().any(|running| {
+                let number = running.process.number;
+                let is_beside = |run: &&&Execution| run.process == number && run.agent.as_str() == &*summary.agent;
+                at_work.iter().filter(is_beside).count() < self.scene.nature.slots
+            });
             // What is to be planned waits for its agent, which takes its time.
             let is_planned = summary.due != Some(Timestamp::from_millis(1));
-            let is_waiting = summary.state == State::Submitted.code() && is_planned && beside < self.scene.nature.slots;
+            let is_waiting = summary.state == State::Submitted.code() && is_planned && has_room;
             let is_ownerless = summary.state == State::Working.code() && !at_work.iter().any(|run| run.task == *task);
             is_waiting || is_ownerless
         });

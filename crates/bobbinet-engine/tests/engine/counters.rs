@@ -1,144 +1,15 @@
 //! A second kind of aggregate: a counter, through the same commit loop, cache, followers and reconcile as tasks.
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use bobbinet_core::{Generation, Limits, Refused, StreamId, Timestamp};
-use bobbinet_engine::{Aggregate, Aggregates, AllowAll, Engine, EngineError, Setup, SystemWorld, Transaction};
-use bobbinet_store::{SledOptions, SledStore, Summary};
-use serde::{Deserialize, Serialize};
+use bobbinet_core::{Generation, Limits, Refused};
+use bobbinet_engine::{Aggregates, AllowAll, Engine, EngineError, Setup, SystemWorld, Transaction};
+use bobbinet_store::{SledOptions, SledStore};
 
-use crate::lab::{Lab, begin, caller};
-
-/// A number that is added to, or put if it is what the writer saw.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Counter {
-    value: i64,
-    version: u64,
-    generation: Generation,
-    at: Timestamp,
-    /// Whether it goes back to zero when it is due.
-    is_lent: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct CounterId(u8);
-
-impl fmt::Display for CounterId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "counter {}", self.0)
-    }
-}
-
-#[derive(Clone, Debug)]
-pub(crate) enum Command {
-    Add(i64),
-    PutIf { seen: i64, value: i64 },
-    Lend,
-    Return,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) enum Event {
-    Is(i64),
-    /// Nobody is told.
-    Lent,
-    Returned,
-}
-
-const LENT_FOR: Duration = Duration::from_secs(10);
-
-impl Aggregate for Counter {
-    type Id = CounterId;
-    type Command = Command;
-    type Event = Event;
-    type Held = ();
-    type Live = ();
-
-    fn stream(id: &CounterId) -> StreamId {
-        StreamId::from_bytes(&[b'n', id.0])
-    }
-
-    fn id_of(stream: &StreamId) -> Option<CounterId> {
-        match stream.as_bytes() {
-            [b'n', id] => Some(CounterId(*id)),
-            _ => None,
-        }
-    }
-
-    fn when_due(_summary: &Summary) -> Option<Command> {
-        Some(Command::Return)
-    }
-
-    fn decide(
-        _id: &CounterId,
-        state: Option<&Self>,
-        command: Command,
-        _limits: &Limits,
-    ) -> Result<Vec<Event>, EngineError> {
-        let value = state.map_or(0, |state| state.value);
-        match command {
-            Command::Add(more) => Ok(vec![Event::Is(value + more)]),
-            Command::PutIf { seen, value: new } if seen == value => Ok(vec![Event::Is(new)]),
-            Command::PutIf { .. } => Err(Refused::Busy.into()),
-            Command::Lend => Ok(vec![Event::Lent]),
-            Command::Return if state.is_some_and(|state| state.is_lent) => Ok(vec![Event::Returned]),
-            Command::Return => Err(Refused::Idle.into()),
-        }
-    }
-
-    fn begin(_id: &CounterId, at: Timestamp, event: &Event) -> Option<Self> {
-        let mut counter = Self { value: 0, version: 0, generation: Generation(0), at, is_lent: false };
-        counter.apply(at, event);
-        Some(counter)
-    }
-
-    fn apply(&mut self, at: Timestamp, event: &Event) {
-        self.version += 1;
-        self.at = at;
-        self.generation.0 += u64::from(Self::is_public(event));
-        match event {
-            Event::Is(value) => self.value = *value,
-            Event::Lent => self.is_lent = true,
-            Event::Returned => (self.value, self.is_lent) = (0, false),
-        }
-    }
-
-    fn version(&self) -> u64 {
-        self.version
-    }
-
-    fn generation(&self) -> Generation {
-        self.generation
-    }
-
-    fn is_public(event: &Event) -> bool {
-        !matches!(event, Event::Lent)
-    }
-
-    fn is_over(&self) -> bool {
-        false
-    }
-
-    fn is_settled(&self) -> bool {
-        true
-    }
-
-    fn bytes(&self) -> usize {
-        size_of::<Self>()
-    }
-
-    fn summary(&self, _limits: &Limits) -> Summary {
-        Summary {
-            tenant: "tenant".into(),
-            owner: "ann".into(),
-            agent: "counters".into(),
-            context: "c".into(),
-            state: 200,
-            status_at: self.at,
-            due: self.is_lent.then(|| self.at.after(LENT_FOR)),
-        }
-    }
-}
+use crate::{
+    counter::{Command, Counter, CounterId, Event, LENT_FOR},
+    lab::{Lab, begin, caller},
+};
 
 async fn add(counters: &Aggregates<Counter>, id: u8, more: i64) -> i64 {
     counters.command(&CounterId(id), Command::Add(more)).await.unwrap().value
