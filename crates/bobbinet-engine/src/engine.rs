@@ -657,6 +657,8 @@ impl Inner {
         self.tracker.close();
         self.tracker.wait().await;
         self.end_term().await;
+        // What callers have asked for meanwhile.
+        self.tracker.wait().await;
     }
 
     fn admit_follower(&self, entry: &LiveTask) -> Result<(), EngineError> {
