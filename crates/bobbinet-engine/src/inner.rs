@@ -49,6 +49,8 @@ impl Inner {
         self.lifecycle.stop();
         self.lifecycle.ended().await;
         self.runners.end_term().await;
+        // What callers have asked for meanwhile.
+        self.lifecycle.ended().await;
     }
 
     pub(crate) fn admit_follower(&self, entry: &LiveTask) -> Result<(), EngineError> {

@@ -116,13 +116,16 @@ impl Inner {
     }
 
     /// Counts the tasks again if a commit is in doubt, and forgets who has none.
-    async fn keep_accounts(&self) -> Result<(), EngineError> {
+    async fn keep_accounts(self: &Arc<Self>) -> Result<(), EngineError> {
         // What other processes have begun and ended is known only to the store.
         let is_stale = self.store.is_shared() && self.accounts.is_time(self.world.monotonic(), COUNT_EVERY);
         if self.accounts.is_doubtful() || is_stale {
             let moment = self.accounts.moment();
             let census = self.store.census().await?;
             self.accounts.recount(&census, moment, |agent| self.agents.has(agent));
+            if is_stale {
+                self.welcome_back(&census).await?;
+            }
         }
         self.accounts.prune();
         Ok(())

@@ -147,6 +147,8 @@ impl Inner {
                     biased;
                     outcome = &mut work => outcome,
                     () = self.lifecycle.stopping() => return Over::Stopped,
+                    // What another has taken over, nobody waits for: this process itself may be the next to run it.
+                    () = term.fenced.cancelled() => return Over::Stopped,
                     () = tokio::time::sleep(LATE_MAX) => {
                         let fault = Fault::new("canceled", "the call did not say what became of it");
                         Ok(Outcome::Unknown { fault, again: false })

@@ -51,8 +51,9 @@ impl Inner {
         self.reconcile().await
     }
 
-    /// Tells those that waited for an agent which is configured again.
-    async fn welcome_back(self: &Arc<Self>, census: &[Census]) -> Result<(), EngineError> {
+    /// Tells those that waited for an agent which is configured again; on a shared store also those of one that another process
+    /// lacks, which has told them to wait.
+    pub(crate) async fn welcome_back(self: &Arc<Self>, census: &[Census]) -> Result<(), EngineError> {
         let is_waiting = |line: &&Census| line.state == State::Submitted.code() && self.agents.has(&line.agent);
         let agents: BTreeSet<_> = census.iter().filter(is_waiting).map(|line| (&line.tenant, &line.agent)).collect();
         for (tenant, agent) in agents {

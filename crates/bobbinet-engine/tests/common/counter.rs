@@ -32,9 +32,15 @@ impl fmt::Display for CounterId {
 #[derive(Clone, Debug)]
 pub(crate) enum Command {
     Add(i64),
-    PutIf { seen: i64, value: i64 },
+    PutIf {
+        seen: i64,
+        value: i64,
+    },
     Lend,
-    Return,
+    /// Is due, with the last that had happened then.
+    Return {
+        since: Timestamp,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,8 +72,8 @@ impl Aggregate for Counter {
         }
     }
 
-    fn when_due(_summary: &Summary) -> Option<Command> {
-        Some(Command::Return)
+    fn when_due(summary: &Summary) -> Option<Command> {
+        Some(Command::Return { since: summary.status_at })
     }
 
     fn decide(
@@ -82,8 +88,10 @@ impl Aggregate for Counter {
             Command::PutIf { seen, value: new } if seen == value => Ok(vec![Event::Is(new)]),
             Command::PutIf { .. } => Err(Refused::Busy.into()),
             Command::Lend => Ok(vec![Event::Lent]),
-            Command::Return if state.is_some_and(|state| state.is_lent) => Ok(vec![Event::Returned]),
-            Command::Return => Err(Refused::Idle.into()),
+            Command::Return { since } if state.is_some_and(|state| state.is_lent && state.at == since) => {
+                Ok(vec![Event::Returned])
+            }
+            Command::Return { .. } => Err(Refused::Idle.into()),
         }
     }
 

@@ -237,7 +237,7 @@ impl History {
     }
 
     /// Where another process has taken a run over, if one has.
-    fn taken_over(&self, run: &Execution) -> Option<&Logged> {
+    pub(crate) fn taken_over(&self, run: &Execution) -> Option<&Logged> {
         let log = self.log_of(run.task);
         let place = intent_of(log, run)?;
         let claim = fold(run.task, &log[..=place])?.claim?;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bobbinet_core::Timestamp;
 use tokio::time::Duration;
 
 use crate::{
@@ -183,19 +184,18 @@ fn told(end: Moment, who: &str, log: &[Logged<Event>], told: &[(u64, Vec<u8>, Mo
 
 /// One that is lent goes back once, when its time is over.
 fn lent(history: &History, id: CounterId, log: &[Logged<Event>], accuse: Accuse<'_>) {
-    let mut since: Option<Vec<_>> = None;
+    // When the last happened since it was lent.
+    let mut since = None;
     for logged in log {
-        match (&logged.event, &mut since) {
-            (Event::Returned, Some(times)) => {
-                let first = times.iter().min().copied().unwrap_or(logged.at);
-                if logged.at < first.after(LENT_FOR) {
+        match (&logged.event, since) {
+            (Event::Returned, Some(last)) => {
+                if logged.at < Timestamp::after(last, LENT_FOR) {
                     accuse(Promise::Kept, format!("{id} went back before its time"));
                 }
                 since = None;
             }
             (Event::Returned, None) => accuse(Promise::Kept, format!("{id} went back and was not lent")),
-            (Event::Lent, None) => since = Some(vec![logged.at]),
-            (Event::Is(_) | Event::Lent, Some(times)) => times.push(logged.at),
+            (Event::Lent, None) | (Event::Is(_) | Event::Lent, Some(_)) => since = Some(logged.at),
             (Event::Is(_), None) => {}
         }
     }

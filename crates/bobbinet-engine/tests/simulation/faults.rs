@@ -6,7 +6,11 @@ use bobbinet_core::{Effect, Event, Json, Message, MessageId, Part, State};
 
 use crate::{
     checker::{Promise, check, code_of, mark_of},
-    history::{Execution, Forgotten, History, Logged, Moment, Read, Refusal, Returned, Submit, Subscriber, Wanted},
+    counter::{self, Answer, Change, CounterId},
+    history::{
+        Changed, Count, Execution, Forgotten, History, Logged, Moment, Read, Refusal, Returned, Submit, Subscriber,
+        Wanted,
+    },
     planted::Plant,
     world::{catch_panics, live},
 };
@@ -17,7 +21,7 @@ const WORLDS: u64 = 60;
 /// Writes a fault into a history, if there is a place for it.
 type Falsify = fn(&mut History) -> Option<()>;
 
-const FAULTS: [(&str, Promise, Falsify); 39] = [
+const FAULTS: [(&str, Promise, Falsify); 49] = [
     ("an acknowledged task is lost", Promise::Durable, |history| {
         let (task, _) = history.submits.iter().find_map(|submit| submit.acknowledged)?;
         history.logs.remove(&task).map(drop)
@@ -232,6 +236,67 @@ const FAULTS: [(&str, Promise, Falsify); 39] = [
         history.unserved_life += 1_000_000_000;
         Some(())
     }),
+    ("a change of a counter is lost", Promise::Counted, |history| {
+        let (number, changed) = done(history, |change| matches!(change, Change::Add(_)))?;
+        let Change::Add(id) = changed.change else { return None };
+        remove(history.counters.get_mut(&id)?, number)
+    }),
+    ("a change of a counter is made twice", Promise::Counted, |history| {
+        let (number, changed) = done(history, |change| matches!(change, Change::Add(_)))?;
+        let Change::Add(id) = changed.change else { return None };
+        let log = history.counters.get_mut(&id)?;
+        let last = log.iter().rev().find_map(|logged| is(&logged.event))?;
+        let again = Logged { event: counter::Event::Is(last + number), ..log.last()?.clone() };
+        log.push(again);
+        Some(())
+    }),
+    ("a transaction is made by half", Promise::Whole, |history| {
+        let (number, changed) = done(history, |change| matches!(change, Change::Move { .. }))?;
+        let Change::Move { to, .. } = changed.change else { return None };
+        remove(history.counters.get_mut(&to)?, number)
+    }),
+    ("the halves of a transaction are two commits", Promise::Whole, |history| {
+        let (number, changed) = done(history, |change| matches!(change, Change::Move { .. }))?;
+        let Change::Move { to, .. } = changed.change else { return None };
+        let log = history.counters.get_mut(&to)?;
+        let place = place_of(log, number)?;
+        log[place].durable.step -= 1;
+        Some(())
+    }),
+    ("what was refused is made", Promise::Counted, |history| {
+        let (number, _) = done(history, |change| matches!(change, Change::PutIf { .. }))?;
+        history.changes[usize::try_from(number).ok()? - 1].answer = Answer::Refused;
+        Some(())
+    }),
+    ("a change is refused for nothing", Promise::Counted, |history| {
+        let first = history.changes.first()?.clone();
+        let change = Change::PutIf { id: CounterId(9), seen: 0 };
+        history.changes.push(Changed { change, answer: Answer::Refused, ..first });
+        Some(())
+    }),
+    ("a counter is shown as it was before", Promise::SameForAll, |history| {
+        let count = *history.counts.iter().find(|count| count.version > 0)?;
+        let asked = after(history.end);
+        history.counts.push(Count { version: 0, value: 0, asked, answered: after(asked), ..count });
+        Some(())
+    }),
+    ("a follower of a counter misses an event", Promise::Gapless, |history| {
+        let mut followers = history.count_followers.iter_mut();
+        followers.find(|follower| follower.told.len() > 1)?.told.remove(0);
+        Some(())
+    }),
+    ("a run is taken over before its lease is over", Promise::Leased, |history| {
+        let runs = &history.executions;
+        runs.iter().find(|run| history.is_shared && history.taken_over(run).is_some())?;
+        history.leases.values_mut().flatten().for_each(|word| word.is_end = false);
+        Some(())
+    }),
+    ("a call begins after it was taken over", Promise::NotDoubled, |history| {
+        let place = history.executions.iter().position(|run| history.is_shared && history.taken_over(run).is_some())?;
+        let taken = history.taken_over(&history.executions[place])?.durable;
+        history.executions[place].began = after(taken);
+        Some(())
+    }),
     ("a task ends for want of an agent that is there", Promise::Waits, |history| {
         history.logs.values().find(|log| code_of(log).as_deref() == Some("unknown-agent"))?;
         history.absent.clear();
@@ -241,6 +306,40 @@ const FAULTS: [(&str, Promise, Falsify); 39] = [
 
 fn after(moment: Moment) -> Moment {
     Moment { step: moment.step + 1, ..moment }
+}
+
+/// A change of some kind that was acknowledged, and its number.
+fn done(history: &History, is_it: impl Fn(&Change) -> bool) -> Option<(i64, Changed)> {
+    let mut changes = (1..).zip(&history.changes);
+    let (number, changed) = changes.find(|(_, changed)| changed.answer == Answer::Done && is_it(&changed.change))?;
+    Some((number, changed.clone()))
+}
+
+fn is(event: &counter::Event) -> Option<i64> {
+    match event {
+        counter::Event::Is(value) => Some(*value),
+        counter::Event::Returned => Some(0),
+        counter::Event::Lent => None,
+    }
+}
+
+/// Where in a counter's log it grows by that much.
+fn place_of(log: &[Logged<counter::Event>], number: i64) -> Option<usize> {
+    let mut before = 0;
+    for (place, logged) in log.iter().enumerate() {
+        let Some(value) = is(&logged.event) else { continue };
+        if value - before == number {
+            return Some(place);
+        }
+        before = value;
+    }
+    None
+}
+
+fn remove(log: &mut Vec<Logged<counter::Event>>, number: i64) -> Option<()> {
+    let place = place_of(log, number)?;
+    log.remove(place);
+    Some(())
 }
 
 fn ended_log(history: &mut History) -> Option<&mut Vec<Logged>> {

@@ -35,8 +35,12 @@ const MONTH: u64 = 30 * 24 * 3_600_000;
 /// The busiest of a thousand worlds has two thousand steps.
 const STEPS_MAX: u64 = 20_000;
 
+/// Calls of several processes last longer than their leases now and then: so often, in percent.
+const LEASE_AND_MORE: u64 = 15_000;
+const HANGS_MIN: u64 = 20;
+
 /// By how much longer the chaos of several processes lasts.
-const LONGER: u64 = 25_000;
+const LONGER: u64 = 35_000;
 
 /// Chance by seed: SplitMix64, so that a seed means the same whatever the version of a library.
 #[derive(Debug)]
@@ -160,10 +164,18 @@ impl Nature {
 }
 
 impl Nature {
-    /// Where there are several processes there is time for some to be away for longer than their leases.
+    /// Where there are several processes some live long, and are away for longer than their leases.
     fn of_several(self) -> Self {
-        let longer = if self.processes > 1 { LONGER } else { 0 };
-        Self { chaos: self.chaos + longer, ..self }
+        if self.processes == 1 {
+            return self;
+        }
+        let life_max = match self.life_max {
+            300 => 0,
+            8_000 => 30_000,
+            life_max => life_max,
+        };
+        let (run_limit, hangs) = (self.run_limit + LEASE_AND_MORE, self.hangs.max(HANGS_MIN));
+        Self { chaos: self.chaos + LONGER, life_max, run_limit, hangs, ..self }
     }
 }
 

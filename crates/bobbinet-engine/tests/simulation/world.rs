@@ -43,11 +43,12 @@ const LOOKS_EVERY: Duration = Duration::from_secs(5);
 /// More than all callers together have open at a time.
 const TASKS_OPEN_MAX: usize = 12;
 
-/// How long one of several processes is paused or cut off at the most, in milliseconds: for short, and for longer than its lease.
-const AWAY_MAX: [u64; 2] = [3_000, 25_000];
+/// How long one of several processes is paused or cut off, in milliseconds: for short, or for longer than its lease. At least, and by
+/// so much more at the most.
+const AWAY: [(u64, u64); 2] = [(0, 3_000), (11_000, 15_000)];
 
 /// How often one of several processes may be paused or cut off, in milliseconds.
-const AWAY_EVERY: u64 = 4_000;
+const AWAY_EVERY: u64 = 12_000;
 
 /// How soon one of several processes knows what the others have ended: `COUNT_EVERY` of the engine, and a look.
 const COUNTED_WITHIN: Duration = Duration::from_secs(35);
@@ -145,6 +146,10 @@ impl World {
             running.push(self.go_on(seat, left).await);
         }
         tokio::time::sleep(SETTLES_WITHIN).await;
+        if seats > 1 && self.scene.nature.absences > 0 {
+            // Those that lacked an agent had its tasks wait, and no process that has it knows before it counts anew.
+            tokio::time::sleep(COUNTED_WITHIN).await;
+        }
         // What is between two of its steps is nobody's for a moment: only what stays so is an orphan.
         for _ in 0..3 {
             self.look_for_orphans(&running).await;
@@ -220,9 +225,9 @@ impl World {
             tokio::time::sleep(Duration::from_millis(pause)).await;
             let (is_paused, is_cut_off) = (scene.happens(nature.pauses), scene.happens(nature.cut_offs));
             if is_paused || is_cut_off {
-                let max = AWAY_MAX[usize::try_from(scene.up_to(1)).unwrap()];
+                let (least, more) = AWAY[usize::try_from(scene.up_to(1)).unwrap()];
                 // With the chaos this is over too.
-                let away = scene.up_to(max).min(left(over));
+                let away = (least + scene.up_to(more)).min(left(over));
                 let (from, to) = (scene.millis(), scene.millis() + away);
                 if is_paused {
                     process.paused_until.store(to, Ordering::Relaxed);
