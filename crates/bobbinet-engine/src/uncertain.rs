@@ -14,10 +14,11 @@ use bobbinet_core::{Claim, TaskId};
 /// run is taken over as from a process that died.
 const DOUBTS_MAX: usize = 1_024;
 
-/// The newest claim in doubt of each task, until a commit for the task is known to be kept.
+/// The claims in doubt of each task, until a commit for the task is known to be kept. More than one where a claim in doubt was taken
+/// over, and that is in doubt too: the log says which of them is there.
 #[derive(Debug, Default)]
 pub(crate) struct UncertainClaims {
-    claims: Mutex<BTreeMap<TaskId, Claim>>,
+    claims: Mutex<BTreeMap<TaskId, Vec<Claim>>>,
     /// Whether there may be any: hardly ever, and every commit asks.
     is_any: AtomicBool,
 }
@@ -29,7 +30,10 @@ impl UncertainClaims {
         if claims.len() >= DOUBTS_MAX {
             claims.clear();
         }
-        claims.insert(id, claim);
+        let of_task = claims.entry(id).or_default();
+        if !of_task.contains(&claim) {
+            of_task.push(claim);
+        }
         self.is_any.store(true, Ordering::Relaxed);
     }
 
@@ -44,10 +48,10 @@ impl UncertainClaims {
 
     /// Whether this claim is in doubt, and so has never had a run.
     pub(crate) fn has(&self, id: &TaskId, claim: Claim) -> bool {
-        self.is_any.load(Ordering::Relaxed) && self.claims().get(id) == Some(&claim)
+        self.is_any.load(Ordering::Relaxed) && self.claims().get(id).is_some_and(|claims| claims.contains(&claim))
     }
 
-    fn claims(&self) -> MutexGuard<'_, BTreeMap<TaskId, Claim>> {
+    fn claims(&self) -> MutexGuard<'_, BTreeMap<TaskId, Vec<Claim>>> {
         self.claims.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
