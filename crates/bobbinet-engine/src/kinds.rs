@@ -126,12 +126,7 @@ impl<A: Aggregate> Aggregates<A> {
     /// # Errors
     /// If it cannot be read.
     pub async fn get(&self, id: &A::Id) -> Result<Option<Arc<A>>, EngineError> {
-        let Some(live) = self.streams.find(id).await? else {
-            // One that is about to begin here may be there already: another process, or one that this has forgotten, was first.
-            let is_about_to_begin = self.streams.cache.get(id).is_some();
-            let read = if is_about_to_begin { self.streams.read(id).await? } else { None };
-            return Ok(read.map(|(state, _)| state));
-        };
+        let Some(live) = self.streams.find(id).await? else { return Ok(None) };
         match live.durable() {
             Some(state) => Ok(Some(state)),
             None => self.streams.load(&live).await,
@@ -149,12 +144,7 @@ impl<A: Aggregate> Aggregates<A> {
 
     /// Its place in memory, whether it exists or not.
     pub(crate) async fn live(&self, id: &A::Id) -> Result<Arc<Live<A>>, EngineError> {
-        if let Some(live) = self.streams.find(id).await? {
-            return Ok(live);
-        }
-        let live = Live::new(*id);
-        live.lock().is_new = true;
-        Ok(self.streams.cache.insert(live))
+        self.streams.place(id).await
     }
 
     /// Waits until nobody else decides about it.

@@ -80,6 +80,9 @@ impl Inner {
         // What is open is due at once, and stands before all that is over.
         let limit = self.accounts.open().max(self.limits.tasks_open_max) + FORGET_MAX;
         for (stream, summary) in self.store.due(now, limit).await? {
+            if self.stop.is_cancelled() {
+                return Ok(());
+            }
             let Some(id) = stream.as_task() else {
                 match stream.as_runner() {
                     Some(runner) => self.runners.look_at_lease(runner).await?,

@@ -131,6 +131,23 @@ impl<A: Aggregate> Streams<A> {
         Ok(Some(self.cache.insert(arriving.entry.clone())))
     }
 
+    /// The place in memory of one that may not exist: then each look at it asks the store, as others may begin it too.
+    pub(crate) async fn place(&self, id: &A::Id) -> Result<Arc<Live<A>>, EngineError> {
+        loop {
+            match self.cache.find(id) {
+                Place::Here(live) => {
+                    if !self.is_shared || self.catch_up(&live).await? {
+                        return Ok(live);
+                    }
+                }
+                Place::Arriving(arriving) => {
+                    self.load(&arriving.entry).await?;
+                    return Ok(self.cache.insert(arriving.entry.clone()));
+                }
+            }
+        }
+    }
+
     /// Reads one from the store into its place in memory.
     pub(crate) async fn load(&self, live: &Arc<Live<A>>) -> Result<Option<Arc<A>>, EngineError> {
         for _ in 0..LOADS_MAX {
@@ -285,10 +302,6 @@ impl<A: Aggregate> Streams<A> {
             let step = decided.step(&live.id, before.as_deref(), now, &self.limits);
             let Decided { state, events, answers } = decided;
             let (Some(after), Some(step)) = (state.map(Arc::new), step) else {
-                if before.is_none() {
-                    // There is still none, and another process may make one: nobody is told so from memory.
-                    self.cache.remove(&live.id);
-                }
                 answer(batch, &answers, before.as_ref());
                 return None;
             };

@@ -7,7 +7,7 @@ use std::{fmt::Debug, sync::Arc};
 
 use async_trait::async_trait;
 use bobbinet_core::{StreamId, Timestamp};
-use bobbinet_store::{Commit, CommitError, Step, Store, Version};
+use bobbinet_store::{Commit, CommitError, Step, Store};
 use tokio::sync::oneshot;
 use tracing::warn;
 
@@ -41,8 +41,8 @@ trait Part: Debug + Send {
     /// It is durable.
     fn publish(&mut self);
 
-    /// What was believed durable may be wrong; for one that `exists`, also that it does not.
-    fn doubt(&mut self, exists: bool);
+    /// What was believed durable may be wrong.
+    fn doubt(&mut self);
 }
 
 #[derive(Debug)]
@@ -107,26 +107,15 @@ async fn commit(store: &dyn Store, world: &dyn World, parts: &mut [Box<dyn Part>
                 parts.iter_mut().for_each(|part| part.publish());
                 return Ok(());
             }
-            Err(CommitError::Conflict { stream, actual }) => {
-                parts.iter_mut().for_each(|part| part.doubt(actual > Version::ZERO && part.stream() == stream));
-            }
+            Err(CommitError::Conflict { .. }) => parts.iter_mut().for_each(|part| part.doubt()),
             Err(error) => {
                 warn!(%error, "a transaction failed");
-                parts.iter_mut().for_each(|part| part.doubt(false));
+                parts.iter_mut().for_each(|part| part.doubt());
                 return Err(error.into());
             }
         }
     }
     Err(EngineError::Unavailable("what a transaction changes is written too often".to_owned()))
-}
-
-/// One that was to begin and has not: there is still none, and another process may make one.
-impl<A: Aggregate> Drop for Change<A> {
-    fn drop(&mut self) {
-        if let Some(turn) = self.turn.as_ref().filter(|turn| turn.live.lock().is_new) {
-            self.aggregates.streams.cache.remove(&turn.live.id);
-        }
-    }
 }
 
 impl<A: Aggregate> Change<A> {
@@ -166,10 +155,7 @@ impl<A: Aggregate> Part for Change<A> {
         }
     }
 
-    fn doubt(&mut self, exists: bool) {
-        if exists {
-            self.live().lock().is_new = false;
-        }
+    fn doubt(&mut self) {
         self.live().doubt();
     }
 }

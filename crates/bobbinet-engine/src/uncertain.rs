@@ -14,7 +14,8 @@ use bobbinet_core::{Claim, TaskId};
 /// run is taken over as from a process that died.
 const DOUBTS_MAX: usize = 1_024;
 
-/// The claims in doubt of each task, until a commit for the task is known to be kept: one of them is in the log, or none.
+/// The claims in doubt of each task, until a commit for the task is known to be kept. More than one where a claim in doubt was taken
+/// over, and that is in doubt too: the log says which of them is there.
 #[derive(Debug, Default)]
 pub(crate) struct UncertainClaims {
     claims: Mutex<BTreeMap<TaskId, Vec<Claim>>>,

@@ -13,7 +13,7 @@ use tokio::time::Duration;
 use crate::{
     agent::is_about,
     client::{MARK, agent},
-    history::{Execution, Forgotten, History, Logged, Moment, Read, Refusal, Returned, Wanted},
+    history::{Away, Execution, Forgotten, History, Logged, Moment, Read, Refusal, Returned, Wanted},
     scene::BEGINNING,
 };
 
@@ -439,7 +439,13 @@ impl Judge<'_> {
             "agent-panicked" => returned(Returned::Panicked),
             "declined" => returned(Returned::Declined),
             // One run may make several calls within its time.
-            "timed-out" => runs.iter().map(|run| history.lasted(run)).sum::<u64>() + TIMED_OUT >= history.run_limit,
+            "timed-out" => {
+                let is_of = |away: &&Away| runs.iter().any(|run| run.process == away.process);
+                let away: u64 = history.away.iter().filter(is_of).map(|away| away.to - away.from).sum();
+                let lasted: u64 = runs.iter().map(|run| history.lasted(run)).sum();
+                // A process that is away cannot keep what came of a call, and the run's time goes on.
+                lasted + away + TIMED_OUT >= history.run_limit
+            }
             // One process ran it first, and so many took it over.
             "taken-over-too-often" => runs.len() > TAKEOVERS_MAX as usize,
             "server-died" | "canceled" => returned(Returned::Unknown),

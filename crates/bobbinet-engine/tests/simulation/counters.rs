@@ -24,6 +24,9 @@ const LENT: CounterId = CounterId(3);
 /// How often one who has no answer asks for the same again: a planted fault.
 const AGAIN_PERCENT: u64 = 50;
 
+/// How often a change is asked for in the calm, at the most.
+const TRIES: usize = 8;
+
 /// Makes counters known to an engine: from then on those that are due are told so.
 pub(crate) fn register(engine: &Engine) -> Aggregates<Counter> {
     engine.aggregates()
@@ -169,8 +172,15 @@ impl CounterUser {
 pub(crate) async fn change_once_more(scene: &Arc<Scene>, door: &Arc<Door>, connection: &Connection) {
     let user = CounterUser { scene: scene.clone(), door: door.clone() };
     for id in COUNTERS {
-        user.change(connection, Change::Add(id)).await;
-        let answer = scene.history().changes.last().map(|changed| changed.answer);
+        let mut answer = None;
+        // Some do not wait for the answer.
+        for _ in 0..TRIES {
+            user.change(connection, Change::Add(id)).await;
+            answer = scene.history().changes.last().map(|changed| changed.answer);
+            if answer == Some(Answer::Done) {
+                break;
+            }
+        }
         if answer != Some(Answer::Done) {
             scene.history().faults.push(format!("{id} takes no change in the calm: {answer:?}"));
         }

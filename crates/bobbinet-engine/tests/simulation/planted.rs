@@ -66,7 +66,7 @@ pub(crate) enum Plant {
     TearsTransactions,
     /// The time that passes does so too fast.
     TimeRaces,
-    /// No time passes.
+    /// No time passes, so no lease is ever over.
     TimeStands,
 }
 
@@ -95,7 +95,7 @@ const PLANTS: [(Plant, Option<Promise>); 24] = [
     (Plant::ChangesAgain, Some(Promise::Counted)),
     (Plant::TearsTransactions, Some(Promise::Whole)),
     (Plant::TimeRaces, Some(Promise::Leased)),
-    (Plant::TimeStands, Some(Promise::NotDoubled)),
+    (Plant::TimeStands, Some(Promise::Progress)),
 ];
 
 impl Plant {

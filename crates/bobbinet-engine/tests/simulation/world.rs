@@ -159,10 +159,10 @@ impl World {
         while Instant::now() < over && !self.is_quiet().await {
             tokio::time::sleep(LOOKS_EVERY).await;
         }
-        clients.shutdown().await;
         if seats > 1 {
             tokio::time::sleep(COUNTED_WITHIN).await;
         }
+        clients.shutdown().await;
         for running in &running {
             self.submit_one_more(running).await;
             let connection = Connection { process: running.process.clone(), engine: running.engine.clone() };
