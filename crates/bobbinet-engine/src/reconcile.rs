@@ -80,7 +80,7 @@ impl Inner {
         // What is open is due at once, and stands before all that is over.
         let limit = self.accounts.open().max(self.limits.tasks_open_max) + FORGET_MAX;
         for (stream, summary) in self.store.due(now, limit).await? {
-            if self.stop.is_cancelled() {
+            if self.lifecycle.is_stopping() {
                 return Ok(());
             }
             let Some(id) = stream.as_task() else {
