@@ -137,7 +137,7 @@ impl Accounts {
     }
 
     /// What was admitted is decided: it counts as this from now on, or was not kept.
-    pub(crate) fn settle(&self, account: &Account, admitted: Kind, kept: Option<Kind>) {
+    pub(crate) fn finish_admission(&self, account: &Account, admitted: Kind, kept: Option<Kind>) {
         self.change(account, Some(admitted), kept);
         self.on_their_way.fetch_sub(1, Ordering::Relaxed);
     }
@@ -285,7 +285,7 @@ mod tests {
         for number in 0..100 {
             let account = accounts.of(&tenant, &Principal::parse(&format!("p{number}")).unwrap());
             accounts.admit(&account, Kind::Open, &Limits::default()).unwrap();
-            accounts.settle(&account, Kind::Open, (number == 7).then_some(Kind::Finished));
+            accounts.finish_admission(&account, Kind::Open, (number == 7).then_some(Kind::Finished));
         }
         let busy = accounts.of(&tenant, &Principal::parse("busy").unwrap());
         accounts.prune();

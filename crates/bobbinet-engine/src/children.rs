@@ -184,7 +184,7 @@ fn caller_of(task: &Task) -> Caller {
     task.caller.as_deref().cloned().unwrap_or_else(|| Caller {
         principal: task.owner.clone(),
         tenant: task.tenant.clone(),
-        is_owner: false,
+        is_node_owner: false,
         scopes: Vec::new(),
         chain: Vec::new(),
     })

@@ -85,7 +85,7 @@ pub(crate) fn view(id: &TaskId, summary: &Summary, text: &str) -> Option<Task> {
         agent: AgentName::parse(agent).ok()?,
         context: ContextId::parse(context).ok()?,
         message: message.clone(),
-        plan: None,
+        planned_call: None,
         trace: None,
         parent: None,
         caller: None,

@@ -85,8 +85,8 @@ impl Inner {
             Ok(Plan::Call(_)) => seat.slots.try_take(self),
             Ok(Plan::Ask(_) | Plan::Answer(_) | Plan::Reject(_)) | Err(_) => None,
         };
-        let slot = permit.is_some().then(|| self.runners.own());
-        let command = Command::Plan { plan, seen: task.generation, slot };
+        let slot_held_by = permit.is_some().then(|| self.runners.own());
+        let command = Command::Plan { plan, seen: task.generation, slot_held_by };
         self.command(&entry, command, permit).await.map(drop)
     }
 

@@ -105,7 +105,7 @@ impl Inner {
         let kind = |task: &Task| Kind::of(task.state, self.agents.has(task.agent.as_str()));
         match (before, admitted) {
             (Some(before), _) => self.accounts.change(&account, kind(before), kind(after)),
-            (None, Some(admitted)) => self.accounts.settle(&account, admitted, kind(after)),
+            (None, Some(admitted)) => self.accounts.finish_admission(&account, admitted, kind(after)),
             (None, None) => {}
         }
     }
@@ -137,7 +137,7 @@ impl Hooks<Task> for Arc<Inner> {
         bobbinet_store::crash::point(if after.open_call().is_some() { "intent-after" } else { "outcome-after" });
         self.count(live, before, after);
         drop(on_its_way);
-        self.uncertain.settle(&live.id);
+        self.uncertain.clear(&live.id);
     }
 
     /// A task that waits for its run stands in line, a run that was claimed begins.
@@ -198,7 +198,7 @@ impl Hooks<Task> for Arc<Inner> {
             (state.beside.account.clone(), state.beside.admitted.take())
         };
         if let Some((account, admitted)) = account.zip(admitted) {
-            self.accounts.settle(&account, admitted, None);
+            self.accounts.finish_admission(&account, admitted, None);
         }
     }
 

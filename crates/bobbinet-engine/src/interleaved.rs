@@ -163,7 +163,7 @@ fn life() -> Vec<(Arc<Task>, Arc<PublicEvent>)> {
         agent: AgentName::parse("tool").unwrap(),
         context: ContextId::parse("c").unwrap(),
         message: Arc::new(message),
-        plan: None,
+        planned_call: None,
         trace: None,
         parent: None,
         caller: None,

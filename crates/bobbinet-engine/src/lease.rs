@@ -83,7 +83,7 @@ impl Aggregate for Lease {
             (_, LeaseCommand::Renew) => LeaseEvent::Renewed { version: state.map_or(0, |lease| lease.version) + 1 },
             (None, LeaseCommand::End { .. }) => return Err(Refused::Absent.into()),
             (Some(lease), LeaseCommand::End { seen: Some(seen) }) if seen != lease.version => {
-                return Err(Refused::Idle.into());
+                return Err(Refused::NothingToDo.into());
             }
             (Some(_), LeaseCommand::End { .. }) => LeaseEvent::Ended,
         };

@@ -58,7 +58,7 @@ impl Engine {
     pub async fn list(&self, caller: &Caller, agent: &AgentName, filter: Filter) -> Result<TaskList, EngineError> {
         let query = Query {
             tenant: caller.tenant.as_str().to_owned(),
-            owner: (!caller.is_owner).then(|| caller.principal.as_str().to_owned()),
+            owner: (!caller.is_node_owner).then(|| caller.principal.as_str().to_owned()),
             agent: Some(agent.as_str().to_owned()),
             context: filter.context.map(|context| context.as_str().to_owned()),
             state: filter.state.map(State::code),

@@ -198,7 +198,7 @@ impl Inner {
     /// Whether a call that its processes died of is left alone for a while yet: others get theirs done in the meantime, and
     /// what ails the node may pass.
     fn is_spaced(&self, task: &Task) -> bool {
-        let takeovers = task.open_call().or(task.ledger.last()).map_or(0, |call| call.takeovers);
+        let takeovers = task.open_call().or(task.calls.last()).map_or(0, |call| call.takeovers);
         let pause = TAKEOVER_PAUSES.get(takeovers as usize).copied().unwrap_or_default();
         self.clock.up_for(&*self.world) < pause
     }
@@ -222,11 +222,11 @@ impl Inner {
         }
         let Lost { claim, has_run } = lost;
         let permit = self.agents.get(task.agent.as_str()).and_then(|seat| seat.slots.try_take(self));
-        let slot = permit.is_some().then(|| self.runners.own());
+        let slot_held_by = permit.is_some().then(|| self.runners.own());
         info!(task = %task.id, agent = %task.agent, "taking over from a process that is gone");
         let engine = self.clone();
         self.lifecycle.start(async move {
-            match engine.command(&entry, Command::TakeOver { claim, has_run, slot }, permit).await {
+            match engine.command(&entry, Command::TakeOver { claim, has_run, slot_held_by }, permit).await {
                 // Another process was first, or the run has had its last word after all.
                 Ok(_) | Err(EngineError::Refused(_)) => {}
                 Err(error) => warn!(task = %entry.id, %error, "could not take a task over; trying again"),

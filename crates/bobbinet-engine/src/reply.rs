@@ -91,7 +91,7 @@ impl Engine {
             seen: task.generation,
             // Whether the run is alive is looked up again when the command is decided.
             is_live: false,
-            slot: permit.is_some().then(|| inner.runners.own()),
+            slot_held_by: permit.is_some().then(|| inner.runners.own()),
         };
         match inner.command(&entry, command, permit).await {
             Ok(_) => Ok(inner.handle(entry, task.generation)),

@@ -22,7 +22,7 @@ use crate::{
     task_live::{LiveTask, Report},
 };
 
-/// How long a canceled call may still come to its end, so that the ledger knows what became of it.
+/// How long a canceled call may still come to its end, so that the log knows what became of it.
 pub const LATE_MAX: Duration = Duration::from_secs(5);
 
 /// How soon a question that could not be kept, or followed, is looked after again.
@@ -76,7 +76,7 @@ pub struct Run {
     pub(crate) entry: Arc<LiveTask>,
     pub(crate) task: Arc<Task>,
     pub(crate) claim: Claim,
-    pub(crate) call: CallId,
+    pub(crate) call_id: CallId,
     pub(crate) attempt: u32,
     pub(crate) deadline: Arc<Deadline>,
     pub(crate) canceled: CancellationToken,
@@ -88,7 +88,7 @@ pub enum Unanswered {
     /// Nobody answered within the time that a question is held open. The question stays.
     #[error("nobody answered in time")]
     Expired,
-    /// The task has ended, or another run owns it: what this one says of its call is for the ledger at most.
+    /// The task has ended, or another run owns it: what this one says of its call is for its record at most.
     #[error("the task no longer waits for this call")]
     Over,
     /// The task is this run's, but takes no more questions: what this one says of its call decides.
@@ -107,7 +107,7 @@ impl Run {
     /// # Panics
     /// Never: a run begins only after a plan.
     pub fn call(&self) -> &Call {
-        self.task.plan.as_deref().expect("an intent is decided only for a planned call")
+        self.task.planned_call.as_deref().expect("an intent is decided only for a planned call")
     }
 
     /// The newest message of the caller: the first one of all, if none says that it is the user's.
@@ -122,7 +122,7 @@ impl Run {
 
     /// The same for every attempt of this call, and for no other call: the key that a keyed tool drops repeats by.
     pub fn key(&self) -> String {
-        format!("{}/{}", self.task.id, self.call.0)
+        format!("{}/{}", self.task.id, self.call_id.0)
     }
 
     /// The how-manieth attempt this is, from 1.
@@ -146,7 +146,7 @@ impl Run {
     /// # Panics
     /// If `what` is long or not printable.
     pub fn message_id(&self, what: &str) -> MessageId {
-        let text = format!("{}-{}.{}-{what}", self.task.id, self.call.0, self.attempt);
+        let text = format!("{}-{}.{}-{what}", self.task.id, self.call_id.0, self.attempt);
         MessageId::parse(&text).expect("a UUID, two numbers and a word")
     }
 
@@ -160,7 +160,7 @@ impl Run {
     /// # Errors
     /// If the task has ended or grown to its limit: then the call should stop.
     pub async fn add(&self, artifact: Arc<Artifact>, append: bool, last_chunk: bool) -> Result<(), EngineError> {
-        let command = Command::Add { claim: self.claim, artifact, append, last_chunk };
+        let command = Command::AddArtifact { claim: self.claim, artifact, append, last_chunk };
         self.host.command(&self.entry, command).await.map(drop)
     }
 
@@ -203,14 +203,14 @@ impl Run {
                 | Event::Started { .. }
                 | Event::Intended { .. }
                 | Event::Progressed { .. }
-                | Event::Added { .. }
+                | Event::ArtifactAdded { .. }
                 | Event::Replied { .. }
                 | Event::Deferred(_)
                 | Event::Planned { .. }
                 | Event::Settled { .. }
                 | Event::Spawned(_)
                 | Event::Checkpointed { .. }
-                | Event::Released
+                | Event::Requeued
                 | Event::Unserved { .. }
                 | Event::Ended { .. } => {}
             }
@@ -274,7 +274,7 @@ impl Aside {
 
 impl std::fmt::Debug for Run {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Run").field("task", &self.task.id).field("call", &self.call).finish_non_exhaustive()
+        f.debug_struct("Run").field("task", &self.task.id).field("call", &self.call_id).finish_non_exhaustive()
     }
 }
 
@@ -289,7 +289,7 @@ pub(crate) fn next_attempt(task: &Task, claim: Claim) -> Option<(CallId, u32)> {
     if task.state != State::Working || task.claim != Some(claim) {
         return None;
     }
-    task.open_call().map(|open| (open.call, open.attempt))
+    task.open_call().map(|open| (open.call_id, open.attempt))
 }
 
 /// The task's id, for those who only log.

@@ -62,10 +62,10 @@ impl Inner {
         let _busy = Busy::begin(&self.lifecycle);
         let live = Live { entry: entry.clone(), claim };
         let term = self.runners.term_of(claim);
-        while let Some((call, attempt)) = next_attempt(&task, claim) {
-            debug!(task = %task.id, agent = %task.agent, call = call.0, attempt, "call begins");
+        while let Some((call_id, attempt)) = next_attempt(&task, claim) {
+            debug!(task = %task.id, agent = %task.agent, call = call_id.0, attempt, "call begins");
             let Some(term) = &term else { break };
-            let outcome = match self.carry_out(&entry, &task, term, claim, call, attempt, &deadline).await {
+            let outcome = match self.carry_out(&entry, &task, term, claim, call_id, attempt, &deadline).await {
                 Over::Outcome(outcome) => outcome,
                 Over::Stopped => {
                     let released = self.command_of_run(&entry, Command::Release { claim }).await;
@@ -90,7 +90,7 @@ impl Inner {
         task: &Arc<Task>,
         term: &Term,
         claim: Claim,
-        call: CallId,
+        call_id: CallId,
         attempt: u32,
         deadline: &Arc<Deadline>,
     ) -> Over {
@@ -112,7 +112,7 @@ impl Inner {
             entry: entry.clone(),
             task: task.clone(),
             claim,
-            call,
+            call_id,
             attempt,
             deadline: deadline.clone(),
             canceled: canceled.clone(),

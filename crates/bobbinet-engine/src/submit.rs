@@ -73,13 +73,13 @@ impl Inner {
             agent,
             context: new.context.unwrap_or_else(|| new_context(&self.world.uuid())),
             message: Arc::new(new.message),
-            plan: None,
+            planned_call: None,
             trace: new.trace,
             parent,
             caller: seat.agent.begins_tasks().then(|| Arc::new(caller.clone())),
         };
-        let slot = permit.is_some().then(|| self.runners.own());
-        let command = Command::Submit(Submission { submitted, plan, deferred, slot });
+        let slot_held_by = permit.is_some().then(|| self.runners.own());
+        let command = Command::Submit(Submission { submitted, plan, deferred, slot_held_by });
         let entry: Arc<LiveTask> = Live::new(id);
         {
             let mut state = entry.lock();

@@ -254,7 +254,7 @@ impl Gateway {
     /// [`GatewayError::NotFound`] for anybody else.
     pub async fn record(&self, context: &RequestContext<'_>, id: &str) -> Result<TaskRecord, GatewayError> {
         self.allow(context, Action::Get(context.agent), Denial::NotFound)?;
-        if !context.caller.is_owner {
+        if !context.caller.is_node_owner {
             return Err(GatewayError::NotFound);
         }
         let id = task_id(id)?;

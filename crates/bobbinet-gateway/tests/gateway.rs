@@ -147,7 +147,7 @@ impl Node {
         let caller = Caller {
             principal: Principal::parse("ann").unwrap(),
             tenant: Tenant::parse("here").unwrap(),
-            is_owner: false,
+            is_node_owner: false,
             scopes: Vec::new(),
             chain: Vec::new(),
         };
@@ -199,7 +199,7 @@ async fn policy_sees_what_is_to_be_called_also_where_that_is_known_later() {
     let node = Node::start(GatewayLimits::default()).await;
     let denied = node.send("m1", "later rude", None).await.unwrap();
     assert_eq!(*node.rules.asked.lock().unwrap(), ["send to parrot", "call say of parrot"]);
-    assert_eq!((denied.state, denied.ledger.len(), denied.plan.is_some()), (State::Rejected, 0, false));
+    assert_eq!((denied.state, denied.calls.len(), denied.planned_call.is_some()), (State::Rejected, 0, false));
     let why = denied.status_message.as_ref().unwrap().data().unwrap().to_value();
     assert_eq!((why["code"].as_str(), why["details"]["rule"].as_str()), (Some("denied"), Some("decent")));
     assert_eq!(node.send("m2", "later hello", None).await.unwrap().state, State::Completed);

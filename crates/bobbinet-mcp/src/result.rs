@@ -194,7 +194,7 @@ fn refused(parts: Vec<Part>, metadata: Option<Json>, id: MessageId) -> Outcome {
     let parts =
         if parts.is_empty() { vec![Part::text("the tool reported an error, without a word about it")] } else { parts };
     let message = Message { metadata, ..Message::from_agent(id, parts) };
-    Outcome::Refused { artifacts: Vec::new(), message: Arc::new(message) }
+    Outcome::ToolError { artifacts: Vec::new(), message: Arc::new(message) }
 }
 
 /// What a JSON-RPC error comes to. It is an answer: the server has said no.
@@ -220,7 +220,7 @@ pub(crate) fn failed(error: &RpcError, id: MessageId) -> Outcome {
             let text =
                 if text.is_empty() { "the server reported an error, without a word about it".to_owned() } else { text };
             let message = Message::from_agent(id, vec![Part::text(text), Part::data(data)]);
-            Outcome::Refused { artifacts: Vec::new(), message: Arc::new(message) }
+            Outcome::ToolError { artifacts: Vec::new(), message: Arc::new(message) }
         }
     }
 }
@@ -330,9 +330,9 @@ mod tests {
         check(r#"{"toolResult":"done"}"#, &["text done"]);
         check(r#"{"toolResult":{"n":1}}"#, &[r#"data {"n":1} | {"mcpType":""}"#]);
         check(r#"{"content":[],"isError":null,"resultType":null,"structuredContent":null}"#, &[]);
-        assert!(matches!(outcome(r#"{"content":"no","isError":"true"}"#, None), Outcome::Refused { .. }));
+        assert!(matches!(outcome(r#"{"content":"no","isError":"true"}"#, None), Outcome::ToolError { .. }));
         let error = outcome(r#"{"content":[{"type":"error","message":"no such file"}]}"#, None);
-        assert!(matches!(&error, Outcome::Refused { message, .. } if message.text() == "no such file"), "{error:?}");
+        assert!(matches!(&error, Outcome::ToolError { message, .. } if message.text() == "no such file"), "{error:?}");
         check(r#"{"content":[{"type":"error","text":"odd"}],"isError":false}"#, &["text odd"]);
         check(
             r#"{"content":[{"type":"image","data":"data:image/png;base64,AAEC"},{"type":"audio","data":"DATA:audio/ogg;base64,AAEC","mimeType":"audio/wav"}]}"#,
@@ -372,9 +372,9 @@ mod tests {
     #[test]
     fn noes_are_told_apart() {
         let refused = outcome(r#"{"content":[{"type":"text","text":"no such file"}],"isError":true}"#, None);
-        assert!(matches!(&refused, Outcome::Refused { message, .. } if message.text() == "no such file"));
+        assert!(matches!(&refused, Outcome::ToolError { message, .. } if message.text() == "no such file"));
         let silent = outcome(r#"{"content":[],"isError":true}"#, None);
-        assert!(matches!(&silent, Outcome::Refused { message, .. } if !message.text().is_empty()));
+        assert!(matches!(&silent, Outcome::ToolError { message, .. } if !message.text().is_empty()));
         let bad = outcome(r#"{"content":[{"type":"text","text":"MCP error -32602: bad"}],"isError":true}"#, None);
         assert!(matches!(&bad, Outcome::Rejected(fault) if fault.code == "bad-arguments"));
         assert!(matches!(outcome(r#"{"resultType":"task"}"#, None), Outcome::Unknown { again: false, .. }));
@@ -385,7 +385,7 @@ mod tests {
             );
         }
         let error = RpcError { code: -32603, message: "boom".to_owned(), data: Some(Json::of(&7)) };
-        let Outcome::Refused { message, .. } = failed(&error, MessageId::parse("m").unwrap()) else { panic!() };
+        let Outcome::ToolError { message, .. } = failed(&error, MessageId::parse("m").unwrap()) else { panic!() };
         assert_eq!(message.text(), "boom (MCP error -32603)");
     }
 }

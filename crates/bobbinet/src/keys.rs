@@ -45,8 +45,8 @@ pub(crate) fn mint_token(
         MintError::Keys(_) | MintError::Sign(_) => Failure::of(Code::Internal, &error),
     })?;
     let tenant = Tenant::parse(NODE_TENANT).expect("a well-formed tenant");
-    let is_owner = subject == NODE_OWNER;
-    let caller = Caller { principal: principal.clone(), tenant, is_owner, scopes: Vec::new(), chain: Vec::new() };
+    let is_node_owner = subject == NODE_OWNER;
+    let caller = Caller { principal: principal.clone(), tenant, is_node_owner, scopes: Vec::new(), chain: Vec::new() };
     if let Some(rule) = Policy::owner_only().shuts_out(&caller) {
         let text = format!(
             "the node will refuse whatever is asked with this token: by its rule {rule:?} only {NODE_OWNER} may do anything; \

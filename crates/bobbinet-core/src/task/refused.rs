@@ -22,7 +22,7 @@ pub enum Refused {
     Fenced,
     /// There is nothing to be done: it has been claimed, or its run is not lost.
     #[error("there is nothing to be done")]
-    Idle,
+    NothingToDo,
     /// The same answer has counted already. Whoever repeats it is told what came of the first.
     #[error("the answer was given before")]
     Repeated {

@@ -82,7 +82,7 @@ impl Aggregate for Counter {
             Command::PutIf { .. } => Err(Refused::Busy.into()),
             Command::Lend => Ok(vec![Event::Lent]),
             Command::Return if state.is_some_and(|state| state.is_lent) => Ok(vec![Event::Returned]),
-            Command::Return => Err(Refused::Idle.into()),
+            Command::Return => Err(Refused::NothingToDo.into()),
         }
     }
 

@@ -125,7 +125,7 @@ pub(crate) fn caller_of(tenant: &str, name: &str) -> Caller {
     Caller {
         principal: Principal::parse(name).unwrap(),
         tenant: Tenant::parse(tenant).unwrap(),
-        is_owner: false,
+        is_node_owner: false,
         scopes: Vec::new(),
         chain: Vec::new(),
     }

@@ -139,7 +139,7 @@ struct NoSecrets;
 
 impl Authorizer for NoSecrets {
     fn allows_call(&self, caller: &Caller, agent: &AgentName, _: &Call) -> Result<(), Fault> {
-        let is_allowed = agent.as_str() != "secret" || caller.is_owner;
+        let is_allowed = agent.as_str() != "secret" || caller.is_node_owner;
         is_allowed.then_some(()).ok_or_else(|| Fault::new("denied", "that is secret"))
     }
 }
@@ -239,7 +239,7 @@ async fn policy_is_asked_about_children_for_whoever_asked_for_their_parent() {
     let middle = nest.get("a2", &denied.children[0].task).await;
     assert_eq!((middle.state, text_of_status(&middle).as_str()), (State::Rejected, "that is secret"));
     assert!(middle.children.is_empty(), "what is denied leaves nothing");
-    let owner = Caller { is_owner: true, ..caller("ann") };
+    let owner = Caller { is_node_owner: true, ..caller("ann") };
     assert_eq!(nest.ended_for(&owner, "a1", "a2 secret").await.state, State::Completed);
     nest.engine.shutdown(Duration::ZERO).await;
 }
@@ -453,7 +453,7 @@ async fn a_killed_process_goes_on_with_the_very_same_children() {
     assert_eq!(now.len(), 400);
     assert!(known.iter().all(|(name, child)| now.get(name) == Some(child)), "a child was begun anew");
     for child in now.values() {
-        assert_eq!(nest.get("leaf", child).await.ledger.len(), 1, "and called once, but for attempts");
+        assert_eq!(nest.get("leaf", child).await.calls.len(), 1, "and called once, but for attempts");
     }
     nest.engine.shutdown(Duration::ZERO).await;
 }

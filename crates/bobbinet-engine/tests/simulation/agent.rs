@@ -202,7 +202,7 @@ impl Tool {
             1 => (Returned::Rejected, Outcome::Rejected(fault)),
             2 => {
                 let message = Message::from_agent(run.message_id("no"), vec![Part::text("the tool says no")]);
-                (Returned::Refused, Outcome::Refused { artifacts: Vec::new(), message: Arc::new(message) })
+                (Returned::Refused, Outcome::ToolError { artifacts: Vec::new(), message: Arc::new(message) })
             }
             3 => return None,
             _ => unknown("server-died", self.scene.happens(70)),

@@ -130,7 +130,7 @@ fn end_of(log: &[Logged]) -> Option<(&Logged, State)> {
 }
 
 fn holds(logged: &Logged, chunk: &str) -> bool {
-    let Event::Added { artifact, .. } = &logged.event else { return false };
+    let Event::ArtifactAdded { artifact, .. } = &logged.event else { return false };
     artifact.parts.iter().any(|part| part.as_text() == Some(chunk))
 }
 
@@ -292,19 +292,19 @@ impl Judge<'_> {
         for (place, logged) in log.iter().enumerate() {
             let Some(before) = fold(task, &log[..place]) else { continue };
             let is_asked = before.question.as_ref().is_some_and(|it| matches!(it.kind, QuestionKind::Outcome { .. }));
-            let is_again = before.ledger.last().is_some_and(|last| last.effect == Effect::AtMostOnce);
+            let is_again = before.calls.last().is_some_and(|last| last.effect == Effect::AtMostOnce);
             if let Event::Replied { message, .. } = &logged.event
                 && is_asked
                 && Verdict::read(message) == Some(Verdict::Retry)
             {
                 words += 1;
             }
-            if let (Event::Settled { call, settlement: CallOutcome::NotMade }, Some(open)) =
+            if let (Event::Settled { call_id, outcome: CallOutcome::NotMade }, Some(open)) =
                 (&logged.event, before.open_call())
             {
                 // Nothing was called, so calling it now doubles nothing.
                 words += 1;
-                let is_it = |run: &Execution| (run.task, run.call, run.attempt) == (task, call.0, open.attempt);
+                let is_it = |run: &Execution| (run.task, run.call, run.attempt) == (task, call_id.0, open.attempt);
                 if self.history.executions.iter().any(is_it) {
                     self.accuse(Promise::NotDoubled, format!("{task} made a call that its log says was not made"));
                 }
@@ -331,7 +331,7 @@ impl Judge<'_> {
         let history = self.history;
         let runs: Vec<_> = history.executions.iter().filter(|run| run.task == task).collect();
         let folded = fold(task, log);
-        let last = folded.as_ref().and_then(|folded| folded.ledger.last());
+        let last = folded.as_ref().and_then(|folded| folded.calls.last());
         if last.is_none_or(|last| last.effect == Effect::AtMostOnce) {
             return;
         }
@@ -478,8 +478,8 @@ impl Judge<'_> {
             let who = format!("call {}.{} of {}", run.call, run.attempt, run.task);
             let log = history.log_of(run.task);
             let place = log.iter().position(|logged| {
-                matches!(&logged.event, Event::Intended { call, attempt }
-                    if call.0 == run.call && *attempt == run.attempt)
+                matches!(&logged.event, Event::Intended { call_id, attempt }
+                    if call_id.0 == run.call && *attempt == run.attempt)
             });
             let intent = place.map(|place| &log[place]);
             let before = place.and_then(|place| place.checked_sub(1)).map(|before| &log[before].event);
@@ -509,8 +509,8 @@ impl Judge<'_> {
             }
             let lived_on = history.deaths.get(&run.process).map_or(history.end, |death| *death).millis;
             let is_settled = log.iter().any(|logged| {
-                matches!(&logged.event, Event::Settled { call, settlement }
-                    if call.0 == run.call && matches!(settlement, CallOutcome::Done | CallOutcome::Late))
+                matches!(&logged.event, Event::Settled { call_id, outcome }
+                    if call_id.0 == run.call && matches!(outcome, CallOutcome::Done | CallOutcome::Late))
             });
             let has_returned = run.returned == Some(Returned::Completed);
             let is_forgotten =

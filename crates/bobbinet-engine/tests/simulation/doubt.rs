@@ -149,7 +149,7 @@ async fn check(tasks: usize, kept: &'static [usize], lost: &'static [usize], exp
     let caller = Caller {
         principal: Principal::parse("ann").unwrap(),
         tenant: Tenant::parse("main").unwrap(),
-        is_owner: true,
+        is_node_owner: true,
         scopes: Vec::new(),
         chain: Vec::new(),
     };
@@ -171,7 +171,7 @@ async fn check(tasks: usize, kept: &'static [usize], lost: &'static [usize], exp
         let events: Vec<_> =
             loaded.records.iter().map(|record| decode::<Event>(record).unwrap().event.clone()).collect();
         let intents = events.iter().filter(|event| matches!(event, Event::Intended { .. })).count();
-        let not_made = |event: &&Event| matches!(event, Event::Settled { settlement: CallOutcome::NotMade, .. });
+        let not_made = |event: &&Event| matches!(event, Event::Settled { outcome: CallOutcome::NotMade, .. });
         assert_eq!(intents, 1 + events.iter().filter(not_made).count(), "{events:?}");
         let end =
             events.iter().find_map(|event| if let Event::Ended { state, .. } = event { Some(*state) } else { None });

@@ -64,9 +64,9 @@ fn record(task: &Task, log: &[(u64, Kept)]) -> Value {
         "epoch": task.epoch,
         "runner": task.claim.map(|claim| claim.runner),
         "trace": task.trace,
-        "plan": task.plan,
+        "plan": task.planned_call,
         "question": task.question.as_deref().map(question),
-        "calls": task.ledger.iter().map(call).collect::<Vec<_>>(),
+        "calls": task.calls.iter().map(call).collect::<Vec<_>>(),
         "log": log.iter().map(|(version, kept)| line(*version, kept)).collect::<Vec<_>>(),
     })
 }
@@ -83,11 +83,11 @@ fn question(question: &Question) -> Value {
 
 fn call(record: &CallRecord) -> Value {
     json!({
-        "call": record.call.0,
+        "call": record.call_id.0,
         "skill": record.skill,
         "effect": record.effect.as_str(),
         "attempts": record.attempt,
-        "outcome": record.settlement.map(outcome),
+        "outcome": record.outcome.map(outcome),
     })
 }
 
@@ -120,7 +120,7 @@ fn name(event: &Event) -> &'static str {
         Event::Started { .. } => "started",
         Event::Intended { .. } => "intended",
         Event::Progressed { .. } => "progressed",
-        Event::Added { .. } => "added",
+        Event::ArtifactAdded { .. } => "added",
         Event::Asked { .. } => "asked",
         Event::Replied { .. } => "replied",
         Event::Deferred(_) => "deferred",
@@ -128,7 +128,7 @@ fn name(event: &Event) -> &'static str {
         Event::Settled { .. } => "settled",
         Event::Spawned(_) => "spawned",
         Event::Checkpointed { .. } => "checkpointed",
-        Event::Released => "released",
+        Event::Requeued => "released",
         Event::Unserved { .. } => "unserved",
         Event::Ended { .. } => "ended",
     }

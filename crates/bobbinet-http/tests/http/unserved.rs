@@ -29,7 +29,7 @@ async fn store() -> (Arc<Memory>, Value) {
     let caller = Caller {
         principal: Principal::parse(NODE_OWNER).unwrap(),
         tenant: Tenant::parse(NODE_TENANT).unwrap(),
-        is_owner: true,
+        is_node_owner: true,
         scopes: Vec::new(),
         chain: Vec::new(),
     };

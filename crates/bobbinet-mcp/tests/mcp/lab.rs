@@ -210,7 +210,7 @@ pub(crate) fn caller_named(who: &str) -> Caller {
     Caller {
         principal: Principal::parse(who).unwrap(),
         tenant: Tenant::parse("main").unwrap(),
-        is_owner: true,
+        is_node_owner: true,
         scopes: Vec::new(),
         chain: Vec::new(),
     }

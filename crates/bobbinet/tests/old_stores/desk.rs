@@ -168,7 +168,7 @@ pub(crate) fn caller() -> Caller {
     Caller {
         principal: Principal::parse("ann").unwrap(),
         tenant: Tenant::parse("acme").unwrap(),
-        is_owner: false,
+        is_node_owner: false,
         scopes: Vec::new(),
         chain: Vec::new(),
     }
