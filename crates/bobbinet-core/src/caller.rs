@@ -1,4 +1,4 @@
-//! Who asks.
+//! Who asks for something: a verified caller and its rights.
 
 use serde::{Deserialize, Serialize};
 

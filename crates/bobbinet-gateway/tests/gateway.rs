@@ -17,11 +17,11 @@ use bobbinet_core::{
     Plan, Principal, Question, QuestionKind, Role, SkillId, State, Tenant,
     operation::{Configuration, GetParams, ListParams, SendParams, SubscribeParams},
 };
-use bobbinet_engine::{Agent, Engine, Request, Run, Setup, SystemWorld};
+use bobbinet_engine::{Agent, Engine, Request, Run, Setup, SystemEnv};
 use bobbinet_gateway::{
     Gateway, GatewayError, GatewayLimits, GatewaySetup, PolicyAuthorizer, RequestContext, StreamItem,
 };
-use bobbinet_store::Memory;
+use bobbinet_store::MemoryStore;
 use tokio_util::sync::CancellationToken;
 
 /// Calls `say` with what it is told; asks first if it is told `ask`. What begins with `later` it cannot plan before it was waited for.
@@ -129,9 +129,9 @@ impl Node {
         let agent = AgentName::parse("parrot").unwrap();
         let rules = Decent::default();
         let setup = Setup {
-            store: Arc::new(Memory::default()),
+            store: Arc::new(MemoryStore::default()),
             agents: [(agent.clone(), Arc::new(Parrot::default()) as Arc<dyn Agent>)].into(),
-            world: Arc::new(SystemWorld),
+            env: Arc::new(SystemEnv),
             limits: Limits::default(),
             authorizer: Arc::new(PolicyAuthorizer::new(Policy::new(rules.clone()))),
         };

@@ -7,7 +7,7 @@ use bobbinet_core::{
     json::strict::{self, StrictFault},
 };
 
-use crate::{block, checking, json_object::JsonObject, mailbox::RpcError, schema, schema::Violation};
+use crate::{block, json_object::JsonObject, mailbox::RpcError, schema, schema::Violation, schema_check};
 
 /// JSON-RPC's codes for a request that cannot be carried out as such.
 const INVALID_PARAMS: i64 = -32602;
@@ -67,7 +67,7 @@ impl CallResult {
 
     /// The same, where a large one keeps nobody waiting.
     pub(crate) async fn read_apart(json: Json) -> Result<Self, String> {
-        checking::apart(json.as_str().len(), move || Self::read(&json)).await
+        schema_check::apart(json.as_str().len(), move || Self::read(&json)).await
     }
 
     /// Whether it is a question instead (2026-07-28).
@@ -302,7 +302,7 @@ mod tests {
 
     #[test]
     fn however_much_there_is_it_is_kept_in_time() {
-        crate::checking::in_good_time(|| {
+        crate::schema_check::in_good_time(|| {
             let keys = (0..1_000_000).map(|n| format!(r#""k{n}":{n}"#)).collect::<Vec<_>>().join(",");
             let wide = format!(r#"{{"content":[{{"type":"odd",{keys}}}],"_meta":{{{keys}}}}}"#);
             let Outcome::Completed { artifacts, .. } = outcome(&wide, None) else { panic!("a wide block is no fault") };

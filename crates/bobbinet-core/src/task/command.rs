@@ -172,7 +172,7 @@ pub enum Outcome {
     Completed {
         /// What it made, beside what was added before.
         artifacts: Vec<Arc<Artifact>>,
-        /// What there is to say.
+        /// The last status message, if there is anything to say.
         message: Option<Arc<Message>>,
     },
     /// The tool ran and said that it failed, in its own words: MCP's `isError`.

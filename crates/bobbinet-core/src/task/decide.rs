@@ -624,7 +624,7 @@ fn result_id(task: &Task) -> ArtifactId {
 }
 
 impl Said {
-    /// That it was said.
+    /// The event that it was said.
     fn replied(self, answer: Option<Json>, resumed: bool) -> Event {
         Event::Replied { message: self.message, answer, resumed, key: self.key }
     }

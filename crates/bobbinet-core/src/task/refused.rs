@@ -43,7 +43,7 @@ pub enum Refused {
     Limit {
         /// What is bounded: the name of the limit.
         what: &'static str,
-        /// The bound.
+        /// The value of that limit.
         max: u64,
     },
 }

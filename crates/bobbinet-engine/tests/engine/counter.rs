@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use bobbinet_core::{Generation, Limits, Refused, StreamId, Timestamp};
-use bobbinet_engine::{Aggregate, Aggregates, AllowAll, Engine, EngineError, Setup, SystemWorld, Transaction};
+use bobbinet_engine::{Aggregate, Aggregates, AllowAll, Engine, EngineError, Setup, SystemEnv, Transaction};
 use bobbinet_store::{SledOptions, SledStore, Summary};
 use serde::{Deserialize, Serialize};
 
@@ -52,7 +52,7 @@ impl Aggregate for Counter {
     type Command = Command;
     type Event = Event;
     type Held = ();
-    type Live = ();
+    type Local = ();
 
     fn stream(id: &CounterId) -> StreamId {
         StreamId::from_bytes(&[b'n', id.0])
@@ -299,7 +299,7 @@ async fn another_kind_lasts_on_the_embedded_store() {
         let setup = Setup {
             store: Arc::new(store),
             agents: BTreeMap::new(),
-            world: Arc::new(SystemWorld),
+            env: Arc::new(SystemEnv),
             limits: Limits::default(),
             authorizer: Arc::new(AllowAll),
         };

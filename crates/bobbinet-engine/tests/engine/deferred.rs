@@ -141,7 +141,7 @@ async fn open(lab: &Lab, agents: &[(&str, Arc<Late>)]) -> Engine {
     let setup = Setup {
         store: lab.store.clone(),
         agents: agents.collect::<BTreeMap<_, _>>(),
-        world: lab.clock.clone(),
+        env: lab.clock.clone(),
         limits: lab.limits.clone(),
         authorizer: Arc::new(Scopes),
     };

@@ -17,9 +17,9 @@ use bobbinet_core::{
     Plan, State, Task, TaskId,
 };
 use bobbinet_engine::{
-    Agent, AllowAll, Authorizer, ChildError, Engine, EngineError, NewChild, NewTask, Request, Run, Setup, SystemWorld,
+    Agent, AllowAll, Authorizer, ChildError, Engine, EngineError, NewChild, NewTask, Request, Run, Setup, SystemEnv,
 };
-use bobbinet_store::{Memory, SledOptions, SledStore, Store};
+use bobbinet_store::{MemoryStore, SledOptions, SledStore, Store};
 
 use crate::lab::{caller, name_of, said, until};
 
@@ -156,7 +156,7 @@ impl Nest {
         let setup = Setup {
             store,
             agents: agents.iter().map(agent).collect::<BTreeMap<_, _>>(),
-            world: Arc::new(SystemWorld),
+            env: Arc::new(SystemEnv),
             limits,
             authorizer: Arc::new(NoSecrets),
         };
@@ -189,7 +189,7 @@ fn names(count: usize) -> Vec<String> {
 
 #[tokio::test]
 async fn fifty_nested_agents_of_one_slot_each_come_to_their_end() {
-    let nest = Nest::open(Arc::new(Memory::new()), &names(50), false, Limits::default()).await;
+    let nest = Nest::open(Arc::new(MemoryStore::new()), &names(50), false, Limits::default()).await;
     let chain = names(50)[1..].join(" ");
     let ended = nest.ended("a1", &chain).await;
     assert_eq!((ended.state, text_of(&ended).as_str()), (State::Completed, "49"), "{}", text_of_status(&ended));
@@ -202,7 +202,7 @@ async fn fifty_nested_agents_of_one_slot_each_come_to_their_end() {
 
 #[tokio::test]
 async fn an_agent_of_one_slot_can_call_itself_again_and_again() {
-    let nest = Nest::open(Arc::new(Memory::new()), &names(1), false, Limits::default()).await;
+    let nest = Nest::open(Arc::new(MemoryStore::new()), &names(1), false, Limits::default()).await;
     let ended = nest.ended("a1", &["a1"; 49].join(" ")).await;
     assert_eq!((ended.state, text_of(&ended).as_str()), (State::Completed, "49"), "{}", text_of_status(&ended));
     assert_eq!(nest.runs.load(Ordering::SeqCst), 50);
@@ -216,7 +216,7 @@ async fn an_agent_of_one_slot_can_call_itself_again_and_again() {
 #[tokio::test]
 async fn a_budget_ends_a_chain_without_an_end() {
     let limits = Limits { descendants_max: 10, ..Limits::default() };
-    let nest = Nest::open(Arc::new(Memory::new()), &names(1), false, limits).await;
+    let nest = Nest::open(Arc::new(MemoryStore::new()), &names(1), false, limits).await;
     let ended = nest.ended("a1", &["a1"; 30].join(" ")).await;
     assert_eq!(ended.state, State::Failed);
     assert_eq!(nest.runs.load(Ordering::SeqCst), 11, "one, and ten beneath it");
@@ -233,7 +233,7 @@ async fn a_budget_ends_a_chain_without_an_end() {
 #[tokio::test]
 async fn policy_is_asked_about_children_for_whoever_asked_for_their_parent() {
     let agents = ["a1", "a2", "secret"].map(str::to_owned);
-    let nest = Nest::open(Arc::new(Memory::new()), &agents, false, Limits::default()).await;
+    let nest = Nest::open(Arc::new(MemoryStore::new()), &agents, false, Limits::default()).await;
     let denied = nest.ended("a1", "a2 secret").await;
     assert_eq!(denied.state, State::Failed);
     let middle = nest.get("a2", &denied.children[0].task).await;
@@ -246,7 +246,7 @@ async fn policy_is_asked_about_children_for_whoever_asked_for_their_parent() {
 
 #[tokio::test]
 async fn a_cancel_reaches_the_children() {
-    let nest = Nest::open(Arc::new(Memory::new()), &names(3), true, Limits::default()).await;
+    let nest = Nest::open(Arc::new(MemoryStore::new()), &names(3), true, Limits::default()).await;
     let ann = caller("ann");
     let begun = nest.begin(&ann, "a1", "a2 a3 hold").accepted().await.unwrap();
     let mut leaf = begun.clone();
@@ -316,9 +316,9 @@ async fn a_child_ends_by_its_deadline_also_while_it_waits() {
     ]
     .into();
     let setup = Setup {
-        store: Arc::new(Memory::new()),
+        store: Arc::new(MemoryStore::new()),
         agents,
-        world: Arc::new(SystemWorld),
+        env: Arc::new(SystemEnv),
         limits: Limits::default(),
         authorizer: Arc::new(AllowAll),
     };

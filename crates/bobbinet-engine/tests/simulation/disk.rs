@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use bobbinet_core::{StreamId, TaskId, Timestamp};
 use bobbinet_engine::decode;
 use bobbinet_store::{
-    Cell, Census, Commit, CommitError, Cursor, Key, Listing, Loaded, Memory, Page, Query, Scope, Store, StoreError,
-    Summary, Tail, Version,
+    Cell, Census, Commit, CommitError, Cursor, Key, Listing, Loaded, MemoryStore, Page, Query, Scope, Store,
+    StoreError, Summary, Tail, Version,
 };
 use futures::FutureExt;
 
@@ -23,7 +23,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Disk {
     scene: Arc<Scene>,
-    memory: Memory,
+    memory: MemoryStore,
     state: Mutex<State>,
 }
 
@@ -47,7 +47,7 @@ pub(crate) struct Access {
 
 impl Disk {
     pub(crate) fn new(scene: &Arc<Scene>) -> Arc<Self> {
-        Arc::new(Self { scene: scene.clone(), memory: Memory::new(), state: Mutex::default() })
+        Arc::new(Self { scene: scene.clone(), memory: MemoryStore::new(), state: Mutex::default() })
     }
 
     fn send(&self, process: u32, commit: Commit) -> u64 {

@@ -10,7 +10,7 @@ use std::{
 };
 
 use bobbinet_core::Timestamp;
-use bobbinet_engine::World;
+use bobbinet_engine::Env;
 use tokio::{
     task::JoinSet,
     time::{Duration, Instant},
@@ -279,7 +279,7 @@ pub(crate) struct Clock {
     pub(crate) fast_by: u64,
 }
 
-impl World for Clock {
+impl Env for Clock {
     fn now(&self) -> Timestamp {
         Timestamp::from_millis(
             BEGINNING + self.scene.millis() + self.fast_by + self.process.set_by.load(Ordering::Relaxed),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::response::Response;
 use bobbinet_core::{CallRecord, Event, Question, QuestionKind, Task, task::CallOutcome};
-use bobbinet_engine::{EngineError, Kept};
+use bobbinet_engine::{EngineError, RecordedEvent};
 use bobbinet_gateway::{GatewayError, RequestContext, TaskRecord};
 use bobbinet_wire::{Error, RequestId};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -48,7 +48,7 @@ fn not_found() -> Response {
     answer::error_with_status(&RequestId::NULL, &error, StatusCode::NOT_FOUND)
 }
 
-fn record(task: &Task, log: &[(u64, Kept)]) -> Value {
+fn record(task: &Task, log: &[(u64, RecordedEvent)]) -> Value {
     json!({
         "id": task.id,
         "contextId": task.context,
@@ -104,7 +104,7 @@ fn outcome(outcome: CallOutcome) -> &'static str {
     }
 }
 
-fn line(version: u64, kept: &Kept) -> Value {
+fn line(version: u64, kept: &RecordedEvent) -> Value {
     json!({
         "version": version,
         "generation": kept.generation.map(|generation| generation.0),

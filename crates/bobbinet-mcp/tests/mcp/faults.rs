@@ -10,8 +10,8 @@ use std::{
 
 use async_trait::async_trait;
 use bobbinet_core::{AgentName, Call, Caller, Description, Effect, Fault, Outcome, Plan, State};
-use bobbinet_engine::{Agent, AllowAll, Authorizer, Engine, NewTask, Request, Run, Setup, SystemWorld};
-use bobbinet_store::Memory;
+use bobbinet_engine::{Agent, AllowAll, Authorizer, Engine, NewTask, Request, Run, Setup, SystemEnv};
+use bobbinet_store::MemoryStore;
 
 use crate::lab::{IDLE_MS, Lab, limits, say, view};
 
@@ -432,11 +432,10 @@ impl Agent for Earlier {
 
 #[tokio::test]
 async fn what_an_earlier_version_kept_undecided_ends_and_nothing_is_called_for_it() {
-    let store = Arc::new(Memory::new());
+    let store = Arc::new(MemoryStore::new());
     let agents = [(crate::lab::name_of("good"), Arc::new(Earlier) as Arc<dyn Agent>)].into();
-    let (world, authorizer) = (Arc::new(SystemWorld), Arc::new(AllowAll));
-    let engine =
-        Engine::open(Setup { store: store.clone(), agents, world, limits: limits(), authorizer }).await.unwrap();
+    let (env, authorizer) = (Arc::new(SystemEnv), Arc::new(AllowAll));
+    let engine = Engine::open(Setup { store: store.clone(), agents, env, limits: limits(), authorizer }).await.unwrap();
     let message = say("sum a=1 b=2");
     let new = NewTask { message, context: None, skill: None, trace: None, idempotency: None };
     let kept =

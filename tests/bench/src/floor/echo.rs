@@ -306,7 +306,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_kept_task_reads_back_as_completed() {
-        let store: Arc<dyn Store> = Arc::new(bobbinet_store::Memory::new());
+        let store: Arc<dyn Store> = Arc::new(bobbinet_store::MemoryStore::new());
         let echo = Echo::new(Keep::Store(store.clone()));
         let body = br#"{"jsonrpc":"2.0","id":7,"method":"SendMessage","params":{"message":{"messageId":"m","role":"ROLE_USER","parts":[{"text":"say \"it\""}]}}}"#;
         let request = Request::parse(body).unwrap();
