@@ -75,14 +75,14 @@ impl OwnerOnly {
 
 impl Rules for OwnerOnly {
     fn allows(&self, caller: &Caller, action: Action<'_>) -> Result<(), Denied> {
-        if caller.is_owner {
+        if caller.is_node_owner {
             return Ok(());
         }
         Err(Denied { rule: Self::NAME, principal: caller.principal.clone(), action: action.to_string() })
     }
 
     fn shuts_out(&self, caller: &Caller) -> Option<&'static str> {
-        (!caller.is_owner).then_some(Self::NAME)
+        (!caller.is_node_owner).then_some(Self::NAME)
     }
 }
 

@@ -125,7 +125,7 @@ fn read(issuer: &Issuer, claims: Claims) -> Result<Verified, Rejected> {
         principal: Principal::parse(&principal).map_err(|_| Rejected::Malformed("sub"))?,
         tenant,
         // By issuer and subject: another issuer may have a subject of that name.
-        is_owner: issuer.owner.as_ref() == Some(&subject),
+        is_node_owner: issuer.owner.as_ref() == Some(&subject),
         scopes: claims.scope.unwrap_or_default().split_ascii_whitespace().map(str::to_owned).collect(),
         chain: Vec::new(),
     };

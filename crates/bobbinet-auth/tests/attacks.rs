@@ -50,7 +50,7 @@ fn a_good_token_is_its_caller() {
     let caller = |principal: &str, is_owner, scopes: &[&str]| Caller {
         principal: Principal::parse(principal).unwrap(),
         tenant: Tenant::parse("local").unwrap(),
-        is_owner,
+        is_node_owner: is_owner,
         scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
         chain: Vec::new(),
     };
@@ -377,11 +377,11 @@ async fn an_issuers_subject_is_the_owner_only_where_the_issuer_says_so() {
     assert!(checked.as_mut().now_or_never().is_none());
     keys.asked.notified().await;
     let own = node.token(node.header(json!({})), claims(json!({})));
-    assert!(verifier.verify(&own, &[AGENT], at(0)).now_or_never().unwrap().unwrap().is_owner);
+    assert!(verifier.verify(&own, &[AGENT], at(0)).now_or_never().unwrap().unwrap().is_node_owner);
     keys.answer.notify_one();
     let caller = checked.await.unwrap();
     assert_eq!(
-        (caller.principal.as_str(), caller.tenant.as_str(), caller.is_owner),
+        (caller.principal.as_str(), caller.tenant.as_str(), caller.is_node_owner),
         ("idp/node-owner", "guests", false)
     );
     // What was verified is not asked for again, until the keys change.

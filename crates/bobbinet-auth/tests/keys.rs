@@ -105,7 +105,7 @@ fn a_rotation_breaks_no_token_on_its_way() {
     let made = other.new_key(common::at(0)).unwrap();
     let after = owner_token(node.data.path(), AGENT, at(0)).unwrap();
     for token in [&before, &after, &before, &after] {
-        assert!(node.verify(token, &[AGENT], at(0)).unwrap().is_owner);
+        assert!(node.verify(token, &[AGENT], at(0)).unwrap().is_node_owner);
     }
     let header = |token: &str| jsonwebtoken::decode_header(token).unwrap().kid.unwrap();
     assert_ne!(header(&before), header(&after));
@@ -217,7 +217,7 @@ fn a_token_lives_a_second_at_least_and_fifteen_minutes_at_most() {
             Ok(token) => {
                 assert!(is_fine, "{lifetime:?}");
                 let caller = node.verify(&token, &[AGENT], at(0)).unwrap();
-                assert_eq!((caller.principal.as_str(), caller.is_owner), ("crypto", false));
+                assert_eq!((caller.principal.as_str(), caller.is_node_owner), ("crypto", false));
                 assert_eq!(caller.scopes, ["read", "write"]);
             }
             Err(error) => {

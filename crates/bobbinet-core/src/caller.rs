@@ -1,4 +1,4 @@
-//! Who asks.
+//! Who asks for something: a verified caller and its rights.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,13 +7,13 @@ use crate::{Principal, Tenant};
 /// A verified caller. Only `bobbinet-auth` makes one from a token. Kept with a task only while policy is still to be asked about it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Caller {
-    /// Who.
+    /// The name it is known by.
     pub principal: Principal,
-    /// Of which tenant.
+    /// The tenant that it belongs to.
     pub tenant: Tenant,
     /// Whether this is the node's owner, who can read its key file: may do everything.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub is_owner: bool,
+    #[serde(rename = "is_owner", default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_node_owner: bool,
     /// What the token allows, for policy to read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scopes: Vec<String>,

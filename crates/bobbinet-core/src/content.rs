@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ArtifactId, Json, MessageId};
 
-/// Who speaks.
+/// Which side of a conversation speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Role {
     /// The client.
@@ -122,7 +122,7 @@ impl Part {
 pub struct Message {
     /// Chosen by its sender.
     pub id: MessageId,
-    /// Who speaks.
+    /// Which side speaks.
     pub role: Role,
     /// At least one.
     pub parts: Vec<Part>,

@@ -19,29 +19,29 @@ pub enum IdError {
     /// Nothing where an id is needed.
     #[error("{what} is empty")]
     Empty {
-        /// Which id.
+        /// The kind of id that it was to be, in words.
         what: &'static str,
     },
     /// More characters than there is room for.
     #[error("{what} is longer than {max} characters")]
     Long {
-        /// Which id.
+        /// The kind of id that it was to be, in words.
         what: &'static str,
-        /// How many it may have.
+        /// The most characters that it may have.
         max: usize,
     },
     /// Something that leads elsewhere in a URL.
     #[error("{what} may not have the path segment {segment:?}")]
     Path {
-        /// Which id.
+        /// The kind of id that it was to be, in words.
         what: &'static str,
-        /// The segment.
+        /// The segment at fault: `.` or `..`.
         segment: String,
     },
     /// A character that this id may not have.
     #[error("{what} may not contain {found:?}")]
     Character {
-        /// Which id.
+        /// The kind of id that it was to be, in words.
         what: &'static str,
         /// The first character at fault.
         found: char,

@@ -45,7 +45,7 @@ pub enum PushOperation {
 /// A message to an agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SendParams {
-    /// What is said.
+    /// The caller's message.
     pub message: Message,
     /// In which context, if it is to be one that exists or one that the caller names.
     pub context: Option<ContextId>,

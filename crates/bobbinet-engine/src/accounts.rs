@@ -17,9 +17,9 @@ use bobbinet_store::Census;
 
 use crate::EngineError;
 
-/// What a task counts as.
+/// Which quota a task counts against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum QuotaClass {
     /// It runs, or waits for a call slot.
     Open,
     /// It waits for its caller.
@@ -28,7 +28,7 @@ pub(crate) enum Kind {
     Finished,
 }
 
-impl Kind {
+impl QuotaClass {
     const ALL: [Self; 3] = [Self::Open, Self::Parked, Self::Finished];
 
     /// `None` for what waits for an agent that is not configured: it takes no room from those that are.
@@ -41,23 +41,23 @@ impl Kind {
     }
 }
 
-/// One number for each kind.
+/// One number for each class.
 #[derive(Debug, Default)]
-struct Counts([AtomicUsize; 3]);
+struct QuotaCounts([AtomicUsize; 3]);
 
-impl Counts {
-    fn get(&self, kind: Kind) -> usize {
-        self.0[kind as usize].load(Ordering::Relaxed)
+impl QuotaCounts {
+    fn get(&self, class: QuotaClass) -> usize {
+        self.0[class as usize].load(Ordering::Relaxed)
     }
 
-    fn add(&self, kind: Kind) {
-        self.0[kind as usize].fetch_add(1, Ordering::Relaxed);
+    fn add(&self, class: QuotaClass) {
+        self.0[class as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    fn remove(&self, kind: Kind) {
+    fn remove(&self, class: QuotaClass) {
         // Nothing to take away is no error: a recount may have come between.
         let less = |count: usize| count.checked_sub(1);
-        let _ = self.0[kind as usize].fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        let _ = self.0[class as usize].fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
 
     fn set(&self, counts: [usize; 3]) {
@@ -67,27 +67,27 @@ impl Counts {
     }
 
     fn is_zero(&self) -> bool {
-        Kind::ALL.into_iter().all(|kind| self.get(kind) == 0)
+        QuotaClass::ALL.into_iter().all(|class| self.get(class) == 0)
     }
 }
 
 /// One owner's tasks, and those of its tenant.
 #[derive(Debug)]
 pub(crate) struct Account {
-    own: Counts,
-    tenant: Arc<Counts>,
+    own: QuotaCounts,
+    tenant: Arc<QuotaCounts>,
 }
 
 #[derive(Debug, Default)]
 struct OfTenant {
-    counts: Arc<Counts>,
+    counts: Arc<QuotaCounts>,
     owners: BTreeMap<Principal, Arc<Account>>,
 }
 
 /// All accounts. An owner who has no task has none, so that there are never more than tasks.
 #[derive(Debug, Default)]
 pub(crate) struct Accounts {
-    all: Counts,
+    all: QuotaCounts,
     tenants: Mutex<BTreeMap<Tenant, OfTenant>>,
     /// Whether the numbers may be wrong: a commit was kept or not, and nobody knows.
     is_doubtful: AtomicBool,
@@ -109,24 +109,24 @@ impl Accounts {
             return account.clone();
         }
         let of = tenants.entry(tenant.clone()).or_default();
-        let account = Arc::new(Account { own: Counts::default(), tenant: of.counts.clone() });
+        let account = Arc::new(Account { own: QuotaCounts::default(), tenant: of.counts.clone() });
         of.owners.insert(owner.clone(), account.clone());
         account
     }
 
     /// Counts one more task that is to be, if there is room for one.
-    pub(crate) fn admit(&self, account: &Account, kind: Kind, limits: &Limits) -> Result<(), EngineError> {
-        self.add(account, kind);
-        let full = Kind::ALL.into_iter().find_map(|each| {
+    pub(crate) fn admit(&self, account: &Account, class: QuotaClass, limits: &Limits) -> Result<(), EngineError> {
+        self.add(account, class);
+        let full = QuotaClass::ALL.into_iter().find_map(|each| {
             // It is counted already, but not among the others.
-            let own = usize::from(each == kind);
+            let own = usize::from(each == class);
             let bounds = bounds(limits, each);
             let counts = [account.own.get(each), account.tenant.get(each), self.all.get(each)];
             counts.into_iter().zip(bounds).find(|(count, (_, max))| count - own.min(*count) >= *max)
         });
         match full {
             Some((_, (what, max))) => {
-                self.remove(account, kind);
+                self.remove(account, class);
                 Err(EngineError::Limit { what, max: max as u64 })
             }
             None => {
@@ -137,21 +137,21 @@ impl Accounts {
     }
 
     /// What was admitted is decided: it counts as this from now on, or was not kept.
-    pub(crate) fn settle(&self, account: &Account, admitted: Kind, kept: Option<Kind>) {
+    pub(crate) fn finish_admission(&self, account: &Account, admitted: QuotaClass, kept: Option<QuotaClass>) {
         self.change(account, Some(admitted), kept);
         self.on_their_way.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// A task counts as something else from now on.
-    pub(crate) fn change(&self, account: &Account, from: Option<Kind>, to: Option<Kind>) {
+    pub(crate) fn change(&self, account: &Account, from: Option<QuotaClass>, to: Option<QuotaClass>) {
         if from == to {
             return;
         }
-        if let Some(kind) = from {
-            self.remove(account, kind);
+        if let Some(class) = from {
+            self.remove(account, class);
         }
-        if let Some(kind) = to {
-            self.add(account, kind);
+        if let Some(class) = to {
+            self.add(account, class);
         }
     }
 
@@ -190,16 +190,16 @@ impl Accounts {
         let mut owners: BTreeMap<(&str, &str), [usize; 3]> = BTreeMap::new();
         for line in census {
             let state = State::ALL.into_iter().find(|state| state.code() == line.state);
-            let Some(kind) = state.and_then(|state| Kind::of(state, is_served(&line.agent))) else { continue };
-            owners.entry((&line.tenant, &line.owner)).or_default()[kind as usize] += line.count;
+            let Some(class) = state.and_then(|state| QuotaClass::of(state, is_served(&line.agent))) else { continue };
+            owners.entry((&line.tenant, &line.owner)).or_default()[class as usize] += line.count;
         }
         let mut of_tenants: BTreeMap<&str, [usize; 3]> = BTreeMap::new();
         let mut all = [0; 3];
         for ((tenant, owner), counts) in &owners {
             let of_tenant = of_tenants.entry(tenant).or_default();
-            for kind in Kind::ALL {
-                of_tenant[kind as usize] += counts[kind as usize];
-                all[kind as usize] += counts[kind as usize];
+            for class in QuotaClass::ALL {
+                of_tenant[class as usize] += counts[class as usize];
+                all[class as usize] += counts[class as usize];
             }
             if let (Ok(tenant), Ok(owner)) = (Tenant::parse(tenant), Principal::parse(owner)) {
                 self.of(&tenant, &owner);
@@ -225,19 +225,19 @@ impl Accounts {
     }
 
     pub(crate) fn open(&self) -> usize {
-        self.all.get(Kind::Open)
+        self.all.get(QuotaClass::Open)
     }
 
-    fn add(&self, account: &Account, kind: Kind) {
+    fn add(&self, account: &Account, class: QuotaClass) {
         for counts in [&account.own, &*account.tenant, &self.all] {
-            counts.add(kind);
+            counts.add(class);
         }
         self.changes.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn remove(&self, account: &Account, kind: Kind) {
+    fn remove(&self, account: &Account, class: QuotaClass) {
         for counts in [&account.own, &*account.tenant, &self.all] {
-            counts.remove(kind);
+            counts.remove(class);
         }
         self.changes.fetch_add(1, Ordering::Relaxed);
     }
@@ -253,20 +253,20 @@ impl Drop for OnItsWay<'_> {
     }
 }
 
-/// The bounds of a kind: an owner's, a tenant's, the node's, each with its name.
-fn bounds(limits: &Limits, kind: Kind) -> [(&'static str, usize); 3] {
-    match kind {
-        Kind::Open => [
+/// The bounds of a class: an owner's, a tenant's, the node's, each with its name.
+fn bounds(limits: &Limits, class: QuotaClass) -> [(&'static str, usize); 3] {
+    match class {
+        QuotaClass::Open => [
             ("tasks_open_per_owner_max", limits.tasks_open_per_owner_max),
             ("tasks_open_per_tenant_max", limits.tasks_open_per_tenant_max),
             ("tasks_open_max", limits.tasks_open_max),
         ],
-        Kind::Parked => [
+        QuotaClass::Parked => [
             ("tasks_parked_per_owner_max", limits.tasks_parked_per_owner_max),
             ("tasks_parked_per_tenant_max", limits.tasks_parked_per_tenant_max),
             ("tasks_parked_max", limits.tasks_parked_max),
         ],
-        Kind::Finished => [
+        QuotaClass::Finished => [
             ("tasks_stored_per_owner_max", limits.tasks_stored_per_owner_max),
             ("tasks_stored_per_tenant_max", limits.tasks_stored_per_tenant_max),
             ("tasks_stored_max", limits.tasks_stored_max),
@@ -284,15 +284,15 @@ mod tests {
         let tenant = Tenant::parse("tenant").unwrap();
         for number in 0..100 {
             let account = accounts.of(&tenant, &Principal::parse(&format!("p{number}")).unwrap());
-            accounts.admit(&account, Kind::Open, &Limits::default()).unwrap();
-            accounts.settle(&account, Kind::Open, (number == 7).then_some(Kind::Finished));
+            accounts.admit(&account, QuotaClass::Open, &Limits::default()).unwrap();
+            accounts.finish_admission(&account, QuotaClass::Open, (number == 7).then_some(QuotaClass::Finished));
         }
         let busy = accounts.of(&tenant, &Principal::parse("busy").unwrap());
         accounts.prune();
         assert_eq!(accounts.lock()[&tenant].owners.len(), 2, "one has a task, one is about to");
         drop(busy);
         let seventh = accounts.of(&tenant, &Principal::parse("p7").unwrap());
-        accounts.change(&seventh, Some(Kind::Finished), None);
+        accounts.change(&seventh, Some(QuotaClass::Finished), None);
         drop(seventh);
         accounts.prune();
         assert!(accounts.lock().is_empty());

@@ -71,7 +71,7 @@ pub trait Agent: fmt::Debug + Send + Sync + 'static {
 /// A message to be planned.
 #[derive(Debug)]
 pub struct Request<'a> {
-    /// What was said.
+    /// The message that is to be planned.
     pub message: &'a Message,
     /// The skill that the caller's URL named, if it did.
     pub skill: Option<&'a SkillId>,

@@ -19,7 +19,7 @@ pub trait Aggregate: Clone + Debug + Send + Sync + Sized + 'static {
     /// What a command holds while it waits to be decided: a call slot, say.
     type Held: Default + Debug + Send + 'static;
     /// What this process alone knows of one that is in memory.
-    type Live: LiveState<Self>;
+    type Local: LocalState<Self>;
 
     /// Whether each of its events says all that is to be known, so that its log may be read from anywhere.
     const CAN_BE_TRIMMED: bool = false;
@@ -76,11 +76,11 @@ pub trait Aggregate: Clone + Debug + Send + Sync + Sized + 'static {
 }
 
 /// What this process alone knows of a live aggregate.
-pub trait LiveState<A: Aggregate>: Default + Debug + Send + 'static {
-    /// Takes what is to be said and has not been queued: it is decided before what has.
-    fn take_word(&mut self) -> Option<(A::Command, A::Held)> {
+pub trait LocalState<A: Aggregate>: Default + Debug + Send + 'static {
+    /// Takes a command that waits beside the queue, such as the newest progress of a run: it is decided before what is queued.
+    fn take_pending_command(&mut self) -> Option<(A::Command, A::Held)> {
         None
     }
 }
 
-impl<A: Aggregate> LiveState<A> for () {}
+impl<A: Aggregate> LocalState<A> for () {}

@@ -10,7 +10,7 @@ use bobbinet_core::{
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
-use crate::{EngineError, Handle, NewTask, Run, inner::Inner, lifecycle::Idle, run::LentFor};
+use crate::{EngineError, Handle, NewTask, Run, engine_inner::EngineInner, lifecycle::Idle, run::LentFor};
 
 /// How soon what the store could not do is tried again.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
@@ -22,7 +22,7 @@ pub struct NewChild {
     pub name: Arc<str>,
     /// Whose task it is to be.
     pub agent: AgentName,
-    /// What is said.
+    /// The message that the child begins with.
     pub message: Message,
     /// The skill that is meant, if that is known.
     pub skill: Option<SkillId>,
@@ -104,7 +104,7 @@ impl Run {
     /// If the task has ended or grown to its limit: then the call should stop.
     pub async fn checkpoint(&self, checkpoint: Json) -> Result<(), EngineError> {
         let command = Command::Checkpoint { claim: self.claim, checkpoint };
-        self.host.command(&self.entry, command).await.map(drop)
+        self.host.command(&self.live, command).await.map(drop)
     }
 
     /// How far earlier runs of this task had come when this one began.
@@ -124,11 +124,11 @@ impl Run {
         let own = self.own_task().await?;
         let known = own.child(&new.name).cloned();
         if let Some(child) = &known
-            && let Some(entry) = self.host.tasks().find(&child.task).await?
+            && let Some(live) = self.host.tasks().find(&child.task).await?
         {
-            return Ok(self.host.handle(entry));
+            return Ok(self.host.handle(live));
         }
-        let id = known.as_ref().map_or_else(|| TaskId::new(self.host.world().uuid()), |child| child.task);
+        let id = known.as_ref().map_or_else(|| TaskId::new(self.host.env().uuid()), |child| child.task);
         let asked = NewTask {
             message: new.message.clone(),
             context: Some(own.context.clone()),
@@ -145,7 +145,7 @@ impl Run {
             Some(child) => child,
             None => self.spawn(new, id).await?,
         };
-        let by = new.time.map(|time| self.host.world().now().after(time));
+        let by = new.time.map(|time| self.host.env().now().after(time));
         let deadline = [by, own.deadline()].into_iter().flatten().min();
         let parent = Parent { task: own.id, deadline, budget: child.budget };
         planned.parent = Some(Arc::new(parent));
@@ -156,9 +156,9 @@ impl Run {
 
     /// The run's task as it stands, if it is still the run's.
     async fn own_task(&self) -> Result<Arc<Task>, ChildError> {
-        let task = match self.entry.durable() {
+        let task = match self.live.durable() {
             Some(task) => task,
-            None => self.host.tasks().load(&self.entry).await?.ok_or(ChildError::Over)?,
+            None => self.host.tasks().load(&self.live).await?.ok_or(ChildError::Over)?,
         };
         if task.state.is_terminal() || task.claim != Some(self.claim) { Err(ChildError::Over) } else { Ok(task) }
     }
@@ -166,7 +166,7 @@ impl Run {
     /// Brings into the log that the child is about to be.
     async fn spawn(&self, new: &NewChild, task: TaskId) -> Result<Child, ChildError> {
         let command = Command::Spawn { claim: self.claim, name: new.name.clone(), task, budget: new.budget };
-        match self.host.command(&self.entry, command).await {
+        match self.host.command(&self.live, command).await {
             Ok(own) => own.child(&new.name).cloned().ok_or(ChildError::Over),
             Err(EngineError::Refused(Refused::Limit { what, max })) => Err(EngineError::Limit { what, max }.into()),
             // Another future of this run was faster: found with the next look.
@@ -184,17 +184,17 @@ fn caller_of(task: &Task) -> Caller {
     task.caller.as_deref().cloned().unwrap_or_else(|| Caller {
         principal: task.owner.clone(),
         tenant: task.tenant.clone(),
-        is_owner: false,
+        is_node_owner: false,
         scopes: Vec::new(),
         chain: Vec::new(),
     })
 }
 
-impl Inner {
+impl EngineInner {
     /// Nobody waits for the children of a task that did not complete.
     pub(crate) fn cancel_children(self: &Arc<Self>, task: &Task) {
         for child in &task.children {
-            self.tell(child.task, Command::Cancel);
+            self.send_command(child.task, Command::Cancel);
         }
     }
 
@@ -205,7 +205,7 @@ impl Inner {
         let has_failed = [State::Failed, State::Canceled, State::Rejected].map(State::code).contains(&summary.state);
         if has_failed {
             warn!(task = %task.id, parent = %parent.task, "a child was left by its parent, and is canceled");
-            self.tell(task.id, Command::Cancel);
+            self.send_command(task.id, Command::Cancel);
         }
         Ok(has_failed)
     }

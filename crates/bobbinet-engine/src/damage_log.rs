@@ -1,4 +1,4 @@
-//! Tasks whose damage was told of: each look finds it anew, and it is said once.
+//! Tasks whose damage was logged: each look finds it anew, and it is logged once.
 
 use std::{
     collections::BTreeSet,
@@ -8,17 +8,18 @@ use std::{
 use bobbinet_core::TaskId;
 use tracing::error;
 
-/// Of how many damaged tasks it is remembered that they were told of; further ones are found by `bobbinet store check`.
-const TOLD_MAX: usize = 1_024;
+/// Of how many damaged tasks it is remembered that they were logged; further ones are found by `bobbinet store check`.
+const LOGGED_MAX: usize = 1_024;
 
+/// The damaged tasks that are in the process's log already.
 #[derive(Debug, Default)]
 pub(crate) struct DamageLog(Mutex<BTreeSet<TaskId>>);
 
 impl DamageLog {
-    /// Says what is wrong with a task, unless that was said.
-    pub(crate) fn tell(&self, id: TaskId, why: &str, what: &'static str) {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.len() < TOLD_MAX && told.insert(id) {
+    /// Logs what is wrong with a task, unless that was done before.
+    pub(crate) fn log_once(&self, id: TaskId, why: &str, what: &'static str) {
+        let mut logged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if logged.len() < LOGGED_MAX && logged.insert(id) {
             error!(task = %id, why, "{what}");
         }
     }

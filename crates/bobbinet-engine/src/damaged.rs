@@ -12,7 +12,7 @@ use bobbinet_core::{
 use bobbinet_store::{Commit, CommitError, Step, Summary, Version};
 use tracing::warn;
 
-use crate::{EngineError, inner::Inner, record};
+use crate::{EngineError, engine_inner::EngineInner, record};
 
 /// What a damaged task says of itself. What is damaged where is in the node's log, not for callers.
 const DAMAGED: &str = "What this node has kept of the task is damaged and cannot be read: this is its state, and nothing else \
@@ -25,7 +25,7 @@ const CANCELED: &str = "Canceled. What this node had kept of the task is damaged
 /// Every conflict is another step of the same task, and a damaged one takes hardly any.
 const CONFLICTS_MAX: u32 = 8;
 
-impl Inner {
+impl EngineInner {
     /// What is known of a task whose log cannot be read, or why that is.
     pub(crate) async fn view_damaged(&self, id: &TaskId, why: String) -> Result<Arc<Task>, EngineError> {
         warn!(task = %id, why, "a task cannot be read");
@@ -47,7 +47,7 @@ impl Inner {
             if task.state.is_terminal() {
                 return Err(Refused::Ended.into());
             }
-            let now = self.world.now();
+            let now = self.env.now();
             let task = Task { state: State::Canceled, status_at: now, ..task };
             let ended = Event::Ended { state: task.state, message: task.status_message.clone(), metadata: None };
             let step = Step {
@@ -85,7 +85,7 @@ pub(crate) fn view(id: &TaskId, summary: &Summary, text: &str) -> Option<Task> {
         agent: AgentName::parse(agent).ok()?,
         context: ContextId::parse(context).ok()?,
         message: message.clone(),
-        plan: None,
+        planned_call: None,
         trace: None,
         parent: None,
         caller: None,

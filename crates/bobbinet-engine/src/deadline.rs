@@ -10,8 +10,9 @@ const NEVER: Duration = Duration::from_secs(60 * 60 * 24 * 365);
 /// How soon a deadline that stands still is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
+/// What a deadline goes by.
 #[derive(Debug)]
-struct Hand {
+struct DeadlineState {
     due: Instant,
     /// When it is up even while it stands still.
     end: Instant,
@@ -19,8 +20,9 @@ struct Hand {
     holds: usize,
 }
 
+/// The time that a run has, shared by all who speak for it. It stands still while anybody holds it.
 #[derive(Debug)]
-pub(crate) struct Deadline(Mutex<Hand>);
+pub(crate) struct Deadline(Mutex<DeadlineState>);
 
 /// While this lives, the deadline's time stands still.
 pub(crate) struct Hold(Arc<Deadline>);
@@ -30,18 +32,18 @@ impl Deadline {
     pub(crate) fn after(limit: Duration, end: Option<Duration>) -> Arc<Self> {
         let now = Instant::now();
         let end = now + end.unwrap_or(NEVER).min(NEVER);
-        Arc::new(Self(Mutex::new(Hand { due: now + limit, end, held_since: None, holds: 0 })))
+        Arc::new(Self(Mutex::new(DeadlineState { due: now + limit, end, held_since: None, holds: 0 })))
     }
 
     pub(crate) fn instant(&self) -> Instant {
-        let hand = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if hand.held_since.is_some() { hand.end } else { hand.due.min(hand.end) }
+        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.held_since.is_some() { state.end } else { state.due.min(state.end) }
     }
 
     pub(crate) fn hold(self: &Arc<Self>) -> Hold {
-        let mut hand = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        hand.holds += 1;
-        hand.held_since.get_or_insert_with(Instant::now);
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.holds += 1;
+        state.held_since.get_or_insert_with(Instant::now);
         Hold(self.clone())
     }
 
@@ -49,9 +51,9 @@ impl Deadline {
     pub(crate) async fn passed(&self) {
         loop {
             let (due, is_held) = {
-                let hand = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-                let is_held = hand.held_since.is_some();
-                (if is_held { hand.end } else { hand.due.min(hand.end) }, is_held)
+                let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+                let is_held = state.held_since.is_some();
+                (if is_held { state.end } else { state.due.min(state.end) }, is_held)
             };
             if is_held && due > Instant::now() {
                 tokio::time::sleep_until(due.min(Instant::now() + LOOK_AGAIN)).await;
@@ -66,12 +68,12 @@ impl Deadline {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        let mut hand = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
-        hand.holds -= 1;
-        if hand.holds == 0
-            && let Some(since) = hand.held_since.take()
+        let mut state = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.holds -= 1;
+        if state.holds == 0
+            && let Some(since) = state.held_since.take()
         {
-            hand.due += since.elapsed();
+            state.due += since.elapsed();
         }
     }
 }

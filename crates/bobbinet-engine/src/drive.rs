@@ -7,20 +7,20 @@ use tokio::sync::oneshot;
 
 use crate::{
     EngineError,
-    accounts::{Kind, OnItsWay},
-    inner::Inner,
+    accounts::{OnItsWay, QuotaClass},
+    commit_loop::Hooks,
+    engine_inner::EngineInner,
     live::Queued,
-    runner::Launch,
+    run_call::Launch,
     slots::Permit,
-    streams::Hooks,
-    task_live::{LiveTask, Report, TaskHeld},
+    task_live::{LiveTask, ProgressReport, TaskHeld},
     watched::watched,
 };
 
 /// The shortest time between two commits that carry nothing but progress.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 
-impl Inner {
+impl EngineInner {
     /// Asks something of a task. Durable when this returns `Ok`, also if the future was dropped before.
     pub(crate) async fn command(
         self: &Arc<Self>,
@@ -54,11 +54,11 @@ impl Inner {
     }
 
     /// Takes the newest word of a run. It goes out with the next commit, or with one of its own in a while.
-    pub(crate) fn report(self: &Arc<Self>, live: &Arc<LiveTask>, report: Report) {
+    pub(crate) fn report(self: &Arc<Self>, live: &Arc<LiveTask>, report: ProgressReport) {
         let is_first = {
             let mut state = live.lock();
-            state.beside.report = Some(report);
-            !std::mem::replace(&mut state.beside.is_report_due, true)
+            state.local.report = Some(report);
+            !std::mem::replace(&mut state.local.is_report_due, true)
         };
         if is_first {
             let (engine, live) = (self.clone(), live.clone());
@@ -70,8 +70,8 @@ impl Inner {
                 }
                 let is_driver = {
                     let mut state = live.lock();
-                    state.beside.is_report_due = false;
-                    state.beside.report.is_some() && !std::mem::replace(&mut state.is_driven, true)
+                    state.local.is_report_due = false;
+                    state.local.report.is_some() && !std::mem::replace(&mut state.is_driven, true)
                 };
                 if is_driver && let Some(launch) = engine.drive(&live).await {
                     engine.run(launch).await;
@@ -99,19 +99,19 @@ impl Inner {
     fn count(&self, live: &LiveTask, before: Option<&Task>, after: &Task) {
         let (account, admitted) = {
             let mut state = live.lock();
-            let account = state.beside.account.get_or_insert_with(|| self.accounts.of(&after.tenant, &after.owner));
-            (account.clone(), state.beside.admitted.take())
+            let account = state.local.account.get_or_insert_with(|| self.accounts.of(&after.tenant, &after.owner));
+            (account.clone(), state.local.admitted.take())
         };
-        let kind = |task: &Task| Kind::of(task.state, self.agents.has(task.agent.as_str()));
+        let class = |task: &Task| QuotaClass::of(task.state, self.agents.has(task.agent.as_str()));
         match (before, admitted) {
-            (Some(before), _) => self.accounts.change(&account, kind(before), kind(after)),
-            (None, Some(admitted)) => self.accounts.settle(&account, admitted, kind(after)),
+            (Some(before), _) => self.accounts.change(&account, class(before), class(after)),
+            (None, Some(admitted)) => self.accounts.finish_admission(&account, admitted, class(after)),
             (None, None) => {}
         }
     }
 }
 
-impl Hooks<Task> for Arc<Inner> {
+impl Hooks<Task> for Arc<EngineInner> {
     type Next = Launch;
     type OnItsWay<'a> = OnItsWay<'a>;
 
@@ -121,23 +121,23 @@ impl Hooks<Task> for Arc<Inner> {
                 // Whether the run that asked is alive to hear an answer.
                 let state = live.lock();
                 let claim = state.durable.as_ref().and_then(|task| task.claim);
-                let is_here = state.beside.claim.is_some() && state.beside.claim == claim;
-                let is_there = |claim| !self.runners.is_own(claim) && self.runners.may_live(claim);
+                let is_here = state.local.claim.is_some() && state.local.claim == claim;
+                let is_there = |claim| !self.processes.is_own(claim) && self.processes.may_live(claim);
                 *is_live = is_here || claim.is_some_and(is_there);
             }
         }
     }
 
     fn begin(&self, after: &Task) -> OnItsWay<'_> {
-        bobbinet_store::crash::point(if after.open_call().is_some() { "intent-before" } else { "outcome-before" });
+        bobbinet_store::failpoint::point(if after.open_call().is_some() { "intent-before" } else { "outcome-before" });
         self.accounts.commit_begins()
     }
 
     fn kept(&self, live: &LiveTask, before: Option<&Task>, after: &Task, on_its_way: OnItsWay<'_>) {
-        bobbinet_store::crash::point(if after.open_call().is_some() { "intent-after" } else { "outcome-after" });
+        bobbinet_store::failpoint::point(if after.open_call().is_some() { "intent-after" } else { "outcome-after" });
         self.count(live, before, after);
         drop(on_its_way);
-        self.uncertain.settle(&live.id);
+        self.uncertain.clear(&live.id);
     }
 
     /// A task that waits for its run stands in line, a run that was claimed begins.
@@ -159,7 +159,7 @@ impl Hooks<Task> for Arc<Inner> {
                 None
             }
             State::Working => {
-                let claim = after.claim.filter(|claim| self.runners.is_own(*claim))?;
+                let claim = after.claim.filter(|claim| self.processes.is_own(*claim))?;
                 // Only a claim that is new begins a run. One that was there before had its run, which may be over by
                 // now: whether its call is made again is for `decide` to say.
                 if before.and_then(|before| before.claim) == Some(claim) {
@@ -167,8 +167,8 @@ impl Hooks<Task> for Arc<Inner> {
                 }
                 // A claim is decided only with a slot in hand, and the slot came with the command.
                 let permit = permit?;
-                live.lock().beside.claim = Some(claim);
-                Some(Launch { entry: live.clone(), task: after.clone(), claim, permit })
+                live.lock().local.claim = Some(claim);
+                Some(Launch { live: live.clone(), task: after.clone(), claim, permit })
             }
             State::Failed | State::Canceled | State::Rejected => {
                 self.cancel_children(after);
@@ -186,7 +186,7 @@ impl Hooks<Task> for Arc<Inner> {
     /// made.
     fn doubt(&self, live: &LiveTask, before: Option<&Task>, after: &Task) {
         self.accounts.doubt();
-        let claim = after.claim.filter(|claim| self.runners.is_own(*claim));
+        let claim = after.claim.filter(|claim| self.processes.is_own(*claim));
         if let Some(claim) = claim.filter(|_| before.and_then(|before| before.claim) != claim) {
             self.uncertain.note(live.id, claim);
         }
@@ -195,10 +195,10 @@ impl Hooks<Task> for Arc<Inner> {
     fn failed(&self, live: &LiveTask) {
         let (account, admitted) = {
             let mut state = live.lock();
-            (state.beside.account.clone(), state.beside.admitted.take())
+            (state.local.account.clone(), state.local.admitted.take())
         };
         if let Some((account, admitted)) = account.zip(admitted) {
-            self.accounts.settle(&account, admitted, None);
+            self.accounts.finish_admission(&account, admitted, None);
         }
     }
 

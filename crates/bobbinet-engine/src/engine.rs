@@ -6,9 +6,10 @@ use bobbinet_core::{AgentName, Caller, Command, Generation, Limits, Task, TaskId
 use bobbinet_store::Store;
 
 use crate::{
-    Agent, Aggregate, Aggregates, Authorizer, EngineError, Follower, Handle, NewTask, PlannedTask, Resumed, World,
-    accounts::Accounts, agents::Agents, damage_log::DamageLog, inner::Inner, kinds::Kinds, lifecycle::Lifecycle,
-    runners::Runners, steady_clock::SteadyClock, streams::Streams, uncertain::UncertainClaims, unserved,
+    Agent, Aggregate, Aggregates, Authorizer, EngineError, Env, Follower, Handle, NewTask, PlannedTask, Resumed,
+    accounts::Accounts, agents::Agents, commit_loop::AggregateStreams, damage_log::DamageLog,
+    engine_inner::EngineInner, kinds::Kinds, lifecycle::Lifecycle, processes::Processes, steady_clock::SteadyClock,
+    uncertain::UncertainClaims, unserved,
 };
 
 /// What an engine is made of.
@@ -16,11 +17,11 @@ use crate::{
 pub struct Setup {
     /// Where everything is kept: this process's alone, or, if [`Store::is_shared`], also that of others.
     pub store: Arc<dyn Store>,
-    /// By the names that callers use.
+    /// Who carries out calls, by the names that callers use.
     pub agents: BTreeMap<AgentName, Arc<dyn Agent>>,
-    /// Clock and ids.
-    pub world: Arc<dyn World>,
-    /// Bounds.
+    /// The clock and the source of ids.
+    pub env: Arc<dyn Env>,
+    /// How much of everything there may be, and for how long.
     pub limits: Limits,
     /// Asked about what is to be called where that becomes known after the request.
     pub authorizer: Arc<dyn Authorizer>,
@@ -29,7 +30,7 @@ pub struct Setup {
 /// Runs the tasks of one node. Cheap to clone.
 #[derive(Clone)]
 pub struct Engine {
-    pub(crate) inner: Arc<Inner>,
+    pub(crate) inner: Arc<EngineInner>,
 }
 
 impl Engine {
@@ -38,22 +39,22 @@ impl Engine {
     /// # Errors
     /// If the store cannot be read.
     pub async fn open(setup: Setup) -> Result<Self, EngineError> {
-        let Setup { store, agents, world, limits, authorizer } = setup;
+        let Setup { store, agents, env, limits, authorizer } = setup;
         let agents = Agents::new(agents);
         let census = store.census().await?;
         let lifecycle = Arc::new(Lifecycle::default());
-        let inner = Arc::new(Inner {
+        let inner = Arc::new(EngineInner {
             unserved: unserved::agents(&census, &agents),
-            runners: Runners::new(&store, &world, &limits, &lifecycle),
-            tasks: Arc::new(Streams::new(store.clone(), world.clone(), &limits)),
+            processes: Processes::new(&store, &env, &limits, &lifecycle),
+            tasks: Arc::new(AggregateStreams::new(store.clone(), env.clone(), &limits)),
             kinds: Kinds::default(),
             damage: DamageLog::default(),
             uncertain: UncertainClaims::default(),
-            clock: SteadyClock::begin(&*world),
+            clock: SteadyClock::begin(&*env),
             accounts: Accounts::default(),
             lifecycle,
             store,
-            world,
+            env,
             limits,
             authorizer,
             agents,
@@ -61,7 +62,7 @@ impl Engine {
         inner.accounts.recount(&census, inner.accounts.moment(), |agent| inner.agents.has(agent));
         inner.tell_of_unserved(&census);
         let begun = async {
-            inner.runners.begin_term().await?;
+            inner.processes.begin_term().await?;
             inner.begin(&census).await
         };
         if let Err(error) = begun.await {
@@ -89,14 +90,14 @@ impl Engine {
         self.inner.unserved.iter()
     }
 
-    /// The bounds in force.
+    /// How much of everything there may be on this node, and for how long.
     pub fn limits(&self) -> &Limits {
         &self.inner.limits
     }
 
     /// The clock and ids in use.
-    pub fn world(&self) -> &Arc<dyn World> {
-        &self.inner.world
+    pub fn env(&self) -> &Arc<dyn Env> {
+        &self.inner.env
     }
 
     /// Asks the agent what it makes of a message that is to begin a task. Nothing is kept, and nothing is promised.
@@ -104,13 +105,13 @@ impl Engine {
     /// # Errors
     /// If there is no such agent, or the node takes no more.
     pub fn plan(&self, agent: &AgentName, new: NewTask) -> Result<PlannedTask, EngineError> {
-        self.inner.plan(TaskId::new(self.inner.world.uuid()), agent, new)
+        self.inner.plan(TaskId::new(self.inner.env.uuid()), agent, new)
     }
 
     /// Makes a task of a message: [`Engine::plan`] and [`Engine::submit_planned`] in one.
     ///
     /// # Errors
-    /// As those two.
+    /// What [`Engine::plan`] or [`Engine::submit_planned`] fails with.
     pub fn submit(&self, caller: &Caller, agent: &AgentName, new: NewTask) -> Result<Handle, EngineError> {
         self.submit_planned(caller, self.plan(agent, new)?)
     }
@@ -141,7 +142,7 @@ impl Engine {
     /// [`EngineError::Refused`] if it has ended.
     pub async fn cancel(&self, caller: &Caller, agent: &AgentName, id: &TaskId) -> Result<Arc<Task>, EngineError> {
         match self.inner.find(caller, agent, id).await {
-            Ok((entry, _)) => self.inner.command(&entry, Command::Cancel, None).await,
+            Ok((live, _)) => self.inner.command(&live, Command::Cancel, None).await,
             Err(EngineError::Corrupt(why)) => self.inner.cancel_damaged(id, why).await,
             Err(error) => Err(error),
         }
@@ -157,9 +158,9 @@ impl Engine {
         agent: &AgentName,
         id: &TaskId,
     ) -> Result<(Arc<Task>, Follower), EngineError> {
-        let (entry, task) = self.inner.find(caller, agent, id).await?;
-        self.inner.admit_follower(&entry)?;
-        let follower = Follower::after(&self.inner.tasks, &entry, task.generation);
+        let (live, task) = self.inner.find(caller, agent, id).await?;
+        self.inner.admit_follower(&live)?;
+        let follower = Follower::after(&self.inner.tasks, &live, task.generation);
         Ok((task, follower))
     }
 
@@ -174,19 +175,19 @@ impl Engine {
         id: &TaskId,
         after: Generation,
     ) -> Result<Resumed, EngineError> {
-        let (entry, task) = self.inner.find(caller, agent, id).await?;
-        self.inner.admit_follower(&entry)?;
+        let (live, task) = self.inner.find(caller, agent, id).await?;
+        self.inner.admit_follower(&live)?;
         if after > task.generation {
-            let follower = Follower::after(&self.inner.tasks, &entry, task.generation);
+            let follower = Follower::after(&self.inner.tasks, &live, task.generation);
             return Ok(Resumed::Resync(task, follower));
         }
-        Ok(Resumed::After(Follower::after(&self.inner.tasks, &entry, after)))
+        Ok(Resumed::After(Follower::after(&self.inner.tasks, &live, after)))
     }
 
     /// The aggregates of a kind. Registers it the first time: from then on those that are due are told so.
     pub fn aggregates<A: Aggregate>(&self) -> Aggregates<A> {
-        let Inner { kinds, store, world, limits, lifecycle, .. } = &*self.inner;
-        Aggregates { lifecycle: lifecycle.clone(), streams: kinds.of(store, world, limits) }
+        let EngineInner { kinds, store, env, limits, lifecycle, .. } = &*self.inner;
+        Aggregates { lifecycle: lifecycle.clone(), streams: kinds.of(store, env, limits) }
     }
 
     /// Whether the node can take work, and why not if it cannot.
@@ -225,6 +226,6 @@ impl Engine {
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Engine").field("runner", &self.inner.runners.own()).finish_non_exhaustive()
+        f.debug_struct("Engine").field("runner", &self.inner.processes.own()).finish_non_exhaustive()
     }
 }

@@ -7,9 +7,9 @@ use bobbinet_store::{Page, Version};
 
 use crate::{
     Aggregate, EngineError, PublicEvent,
+    commit_loop::AggregateStreams,
     live::{After, Live},
     record,
-    streams::Streams,
 };
 
 /// How many records a follower that is behind reads at a time, as long as they are small.
@@ -24,7 +24,7 @@ const BEHIND_MAX: usize = 256 << 10;
 /// A reader of one aggregate's public events, from its own cursor on. It cannot fall behind, and nobody waits for it.
 #[derive(Debug)]
 pub struct Follower<A: Aggregate = Task> {
-    streams: Arc<Streams<A>>,
+    streams: Arc<AggregateStreams<A>>,
     live: Arc<Live<A>>,
     cursor: Generation,
     /// Where in the log it reads when memory has not enough.
@@ -47,7 +47,7 @@ pub enum Resumed {
 }
 
 impl<A: Aggregate> Follower<A> {
-    pub(crate) fn after(streams: &Arc<Streams<A>>, live: &Arc<Live<A>>, cursor: Generation) -> Self {
+    pub(crate) fn after(streams: &Arc<AggregateStreams<A>>, live: &Arc<Live<A>>, cursor: Generation) -> Self {
         live.lock().followers += 1;
         Self {
             streams: streams.clone(),
@@ -67,18 +67,18 @@ impl<A: Aggregate> Follower<A> {
     pub async fn next(&mut self) -> Result<Option<Arc<PublicEvent<A>>>, EngineError> {
         self.at = None;
         loop {
-            if let Some(told) = self.behind.pop_front() {
-                self.cursor = told.generation;
-                self.at = Some(told.clone());
-                return Ok(Some(told));
+            if let Some(event) = self.behind.pop_front() {
+                self.cursor = event.generation;
+                self.at = Some(event.clone());
+                return Ok(Some(event));
             }
             let live = self.live.clone();
             let changed = live.changed.notified();
             tokio::pin!(changed);
             match live.look(self.cursor, changed.as_mut()) {
-                After::Told(told) => {
-                    self.cursor = told.generation;
-                    return Ok(Some(told));
+                After::Event(event) => {
+                    self.cursor = event.generation;
+                    return Ok(Some(event));
                 }
                 After::Over => return Ok(None),
                 After::Behind => self.read_on().await?,
@@ -93,9 +93,9 @@ impl<A: Aggregate> Follower<A> {
     async fn read_on(&mut self) -> Result<(), EngineError> {
         // Few at a time, so that many slow readers of one large event find it with the first of them.
         let _turn = self.streams.cold_reads.acquire().await;
-        if let Some((version, told)) = self.live.lent_after(self.cursor) {
+        if let Some((version, event)) = self.live.lent_after(self.cursor) {
             self.version = version;
-            self.behind.push_back(told);
+            self.behind.push_back(event);
             return Ok(());
         }
         // What is kept but not known here yet is not told yet: whoever was told it and asks would be shown less.
@@ -127,8 +127,8 @@ impl<A: Aggregate> Follower<A> {
                     }
                     self.version = self.version.plus(1);
                     if let Some(generation) = kept.generation.filter(|generation| *generation > self.cursor) {
-                        let told = Arc::new(PublicEvent { generation, at: kept.at, event: kept.event });
-                        self.behind.push_back(if is_large { self.live.lend(self.version, told) } else { told });
+                        let event = Arc::new(PublicEvent { generation, at: kept.at, event: kept.event });
+                        self.behind.push_back(if is_large { self.live.lend(self.version, event) } else { event });
                     }
                     if is_large && !self.behind.is_empty() {
                         self.page = 1;

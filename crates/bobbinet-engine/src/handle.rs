@@ -4,13 +4,13 @@ use std::sync::{Arc, OnceLock};
 
 use bobbinet_core::{Generation, Task, TaskId};
 
-use crate::{EngineError, follow::Follower, streams::Streams, sync::Notify, task_live::LiveTask};
+use crate::{EngineError, commit_loop::AggregateStreams, follow::Follower, sync::Notify, task_live::LiveTask};
 
 /// What a submission gives. Dropping it changes nothing: the task goes on.
 #[derive(Clone, Debug)]
 pub struct Handle {
-    pub(crate) tasks: Arc<Streams<Task>>,
-    pub(crate) entry: Arc<LiveTask>,
+    pub(crate) tasks: Arc<AggregateStreams<Task>>,
+    pub(crate) live: Arc<LiveTask>,
     /// The generation that the caller's own message led to, at least: what is settled before it does not count.
     pub(crate) since: Generation,
     /// The task that an earlier request under the same idempotency key made.
@@ -20,11 +20,11 @@ pub struct Handle {
 impl Handle {
     /// The task's id: known for sure once it is accepted, since a repeated request gets the id of the first one.
     pub fn id(&self) -> TaskId {
-        self.entry().id
+        self.live().id
     }
 
-    fn entry(&self) -> &Arc<LiveTask> {
-        self.first.get().unwrap_or(&self.entry)
+    fn live(&self) -> &Arc<LiveTask> {
+        self.first.get().unwrap_or(&self.live)
     }
 
     /// Returns when the task's first commit is durable.
@@ -32,7 +32,7 @@ impl Handle {
     /// # Errors
     /// If it was not kept, or nobody knows whether it was.
     pub async fn accepted(&self) -> Result<Arc<Task>, EngineError> {
-        self.wait(|entry| &entry.changed, |_| true).await
+        self.wait(|live| &live.changed, |_| true).await
     }
 
     /// Returns when the task has ended or waits for its caller.
@@ -40,12 +40,12 @@ impl Handle {
     /// # Errors
     /// If it was not kept, or nobody knows whether it was.
     pub async fn settled(&self) -> Result<Arc<Task>, EngineError> {
-        self.wait(|entry| &entry.settled, |task| task.state.is_terminal() || task.state.is_interrupted()).await
+        self.wait(|live| &live.settled, |task| task.state.is_terminal() || task.state.is_interrupted()).await
     }
 
     /// Follows the task after what was there before the caller's message. To be used once it is accepted.
     pub fn follow(&self) -> Follower {
-        Follower::after(&self.tasks, self.entry(), self.since)
+        Follower::after(&self.tasks, self.live(), self.since)
     }
 
     async fn wait(
@@ -54,33 +54,33 @@ impl Handle {
         is_it: impl Fn(&Task) -> bool,
     ) -> Result<Arc<Task>, EngineError> {
         loop {
-            let entry = self.entry();
-            let hinted = hint(entry).notified();
+            let live = self.live();
+            let hinted = hint(live).notified();
             tokio::pin!(hinted);
             // In line from here on, so that nothing is missed between the look and the wait.
             hinted.as_mut().enable();
-            match look(entry) {
+            match look(live) {
                 Look::Lost(EngineError::Repeated(first)) => {
                     // The first one's commit may be kept and not yet known: then it is waited for.
-                    let entry = match self.tasks.cache.get(&first) {
-                        Some(entry) => entry,
+                    let live = match self.tasks.cache.get(&first) {
+                        Some(live) => live,
                         None => self.tasks.find(&first).await?.ok_or(EngineError::NotFound)?,
                     };
-                    let _ = self.first.set(entry);
+                    let _ = self.first.set(live);
                 }
                 Look::Lost(error) => return Err(error),
                 Look::Known(task) if task.generation > self.since && is_it(&task) => return Ok(task),
-                Look::Known(_) | Look::InFlight => self.tasks.wait(entry, hinted).await?,
+                Look::Known(_) | Look::InFlight => self.tasks.wait(live, hinted).await?,
                 Look::Unknown => {
-                    self.tasks.load(entry).await?.ok_or(EngineError::NotFound)?;
+                    self.tasks.load(live).await?.ok_or(EngineError::NotFound)?;
                 }
             }
         }
     }
 }
 
-fn look(entry: &LiveTask) -> Look {
-    let state = entry.lock();
+fn look(live: &LiveTask) -> Look {
+    let state = live.lock();
     match (&state.lost, &state.durable) {
         (Some(error), _) => Look::Lost(error.clone()),
         (None, Some(task)) => Look::Known(task.clone()),

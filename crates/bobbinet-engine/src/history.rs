@@ -3,7 +3,7 @@
 use bobbinet_core::{AgentName, Caller, TaskId};
 use bobbinet_store::{Page, Version};
 
-use crate::{Engine, EngineError, Kept, record};
+use crate::{Engine, EngineError, RecordedEvent, record};
 
 /// How many records are read at a time.
 const PAGE: usize = 256;
@@ -13,7 +13,12 @@ impl Engine {
     ///
     /// # Errors
     /// [`EngineError::NotFound`] also for somebody else's task; or if the store cannot be read.
-    pub async fn log(&self, caller: &Caller, agent: &AgentName, id: &TaskId) -> Result<Vec<(u64, Kept)>, EngineError> {
+    pub async fn log(
+        &self,
+        caller: &Caller,
+        agent: &AgentName,
+        id: &TaskId,
+    ) -> Result<Vec<(u64, RecordedEvent)>, EngineError> {
         // As it stands now; what comes later is left out, so that a task at work cannot keep its reader for ever.
         let end = self.get(caller, agent, id).await?.version;
         let mut log = Vec::new();

@@ -57,17 +57,17 @@ fn queued(number: u64) -> Queued<Task> {
 #[test]
 fn what_is_queued_is_driven_once_and_by_one_at_a_time() {
     in_many_orders(|| {
-        let (entry, drivers) = (Live::new(id(1)), Arc::new(AtomicUsize::new(0)));
+        let (live, drivers) = (Live::new(id(1)), Arc::new(AtomicUsize::new(0)));
         let threads = (0..3).map(|number| {
-            let (entry, drivers) = (entry.clone(), drivers.clone());
+            let (live, drivers) = (live.clone(), drivers.clone());
             thread::spawn(move || {
                 let mut driven = Vec::new();
                 for command in 0..2 {
-                    if entry.enqueue(queued(number * 2 + command)) {
+                    if live.enqueue(queued(number * 2 + command)) {
                         assert_eq!(drivers.fetch_add(1, Ordering::SeqCst), 0, "two drive");
                         loop {
                             thread::yield_now();
-                            let Some(batch) = entry.take_batch(|| drivers.fetch_sub(1, Ordering::SeqCst)) else {
+                            let Some(batch) = live.take_batch(|| drivers.fetch_sub(1, Ordering::SeqCst)) else {
                                 break;
                             };
                             driven.extend(batch.into_iter().map(|queued| {
@@ -163,7 +163,7 @@ fn life() -> Vec<(Arc<Task>, Arc<PublicEvent>)> {
         agent: AgentName::parse("tool").unwrap(),
         context: ContextId::parse("c").unwrap(),
         message: Arc::new(message),
-        plan: None,
+        planned_call: None,
         trace: None,
         parent: None,
         caller: None,
@@ -173,28 +173,28 @@ fn life() -> Vec<(Arc<Task>, Arc<PublicEvent>)> {
     let events = [Event::Submitted(Arc::new(submitted)), progressed(), progressed(), end];
     let at = Timestamp::default();
     let state = |count: usize| Task::fold(id(1), events[..count].iter().map(|event| (at, event))).unwrap();
-    let told =
+    let event =
         |count: usize| PublicEvent { generation: Generation(count as u64), at, event: events[count - 1].clone() };
-    (1..=events.len()).map(|count| (Arc::new(state(count)), Arc::new(told(count)))).collect()
+    (1..=events.len()).map(|count| (Arc::new(state(count)), Arc::new(event(count)))).collect()
 }
 
 #[test]
 fn a_follower_hears_all_and_is_never_left_asleep() {
     in_many_orders(|| {
-        let entry = Live::new(id(1));
+        let live = Live::new(id(1));
         let mut life = life();
-        let (first, told) = life.remove(0);
-        entry.publish(first, [told]);
+        let (first, event) = life.remove(0);
+        live.publish(first, [event]);
         let followers = (0..2).map(|_| {
-            let entry = entry.clone();
+            let live = live.clone();
             thread::spawn(move || {
                 let mut heard = 1;
                 loop {
-                    let changed = entry.changed.notified();
+                    let changed = live.changed.notified();
                     tokio::pin!(changed);
-                    match entry.look(Generation(heard), changed.as_mut()) {
-                        After::Told(told) => {
-                            assert_eq!(told.generation.0, heard + 1);
+                    match live.look(Generation(heard), changed.as_mut()) {
+                        After::Event(event) => {
+                            assert_eq!(event.generation.0, heard + 1);
                             heard += 1;
                         }
                         After::Over => return heard,
@@ -205,8 +205,8 @@ fn a_follower_hears_all_and_is_never_left_asleep() {
             })
         });
         let followers = followers.collect();
-        for (task, told) in life {
-            entry.publish(task, [told]);
+        for (task, event) in life {
+            live.publish(task, [event]);
         }
         assert_eq!(join(followers), [4, 4]);
     });
@@ -217,11 +217,11 @@ fn a_task_has_one_entry_at_most() {
     /// Finds or brings a task as the engine does; every third time what is read for it cannot be read.
     fn find(hot: &Cache<Task>, task: TaskId, is_broken: bool) -> Option<Arc<LiveTask>> {
         match hot.find(&task) {
-            Place::Here(entry) => Some(entry),
+            Place::Here(live) => Some(live),
             Place::Arriving(_) if is_broken => None,
             Place::Arriving(arriving) => {
                 thread::yield_now();
-                Some(hot.insert(arriving.entry.clone()))
+                Some(hot.insert(arriving.live.clone()))
             }
         }
     }
@@ -235,16 +235,16 @@ fn a_task_has_one_entry_at_most() {
             thread::spawn(move || {
                 for round in 0..3 {
                     let task = id(1 + (round % 2) as u128);
-                    let Some(entry) = find(&hot, task, (number + round).is_multiple_of(3)) else { continue };
+                    let Some(live) = find(&hot, task, (number + round).is_multiple_of(3)) else { continue };
                     {
                         let mut held = held.lock().unwrap();
                         let others = held.entry(task).or_default();
-                        assert!(others.iter().all(|other| ptr::eq(&**other, &*entry)), "a task has two entries");
-                        others.push(entry.clone());
+                        assert!(others.iter().all(|other| ptr::eq(&**other, &*live)), "a task has two entries");
+                        others.push(live.clone());
                     }
                     thread::yield_now();
                     held.lock().unwrap().get_mut(&task).unwrap().pop();
-                    drop(entry);
+                    drop(live);
                 }
             })
         });

@@ -13,17 +13,17 @@ use tokio::sync::oneshot;
 use tracing::warn;
 
 use crate::{
-    Aggregate, EngineError, Follower, World,
+    Aggregate, EngineError, Env, Follower,
+    commit_loop::{AggregateStreams, Hooks},
     lifecycle::Lifecycle,
-    live::{Drive, Live, Queued, Turn},
-    streams::{Hooks, Streams},
+    live::{DecideTurn, Drive, Live, Queued},
 };
 
 /// The aggregates of one kind, on one engine. Cheap to clone.
 #[derive(Debug)]
 pub struct Aggregates<A: Aggregate> {
     pub(crate) lifecycle: Arc<Lifecycle>,
-    pub(crate) streams: Arc<Streams<A>>,
+    pub(crate) streams: Arc<AggregateStreams<A>>,
 }
 
 impl<A: Aggregate> Clone for Aggregates<A> {
@@ -34,10 +34,10 @@ impl<A: Aggregate> Clone for Aggregates<A> {
 
 /// The kinds that an engine knows, beside tasks.
 #[derive(Debug, Default)]
-pub(crate) struct Kinds(Mutex<BTreeMap<TypeId, Arc<dyn Kind>>>);
+pub(crate) struct Kinds(Mutex<BTreeMap<TypeId, Arc<dyn ErasedKind>>>);
 
 /// A kind, whatever its type.
-trait Kind: Debug + Send + Sync {
+trait ErasedKind: Debug + Send + Sync {
     /// The streams of it, to be told apart by their type again.
     fn streams(&self) -> Arc<dyn Any + Send + Sync>;
 
@@ -46,9 +46,9 @@ trait Kind: Debug + Send + Sync {
 }
 
 #[derive(Debug)]
-struct Of<A: Aggregate>(Arc<Streams<A>>);
+struct TypedKind<A: Aggregate>(Arc<AggregateStreams<A>>);
 
-impl<A: Aggregate> Kind for Of<A> {
+impl<A: Aggregate> ErasedKind for TypedKind<A> {
     fn streams(&self) -> Arc<dyn Any + Send + Sync> {
         self.0.clone()
     }
@@ -74,12 +74,12 @@ impl Kinds {
     pub(crate) fn of<A: Aggregate>(
         &self,
         store: &Arc<dyn Store>,
-        world: &Arc<dyn World>,
+        env: &Arc<dyn Env>,
         limits: &Limits,
-    ) -> Arc<Streams<A>> {
+    ) -> Arc<AggregateStreams<A>> {
         let mut kinds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let streams = || Arc::new(Streams::new(store.clone(), world.clone(), limits));
-        let kind = kinds.entry(TypeId::of::<A>()).or_insert_with(|| Arc::new(Of::<A>(streams())));
+        let streams = || Arc::new(AggregateStreams::new(store.clone(), env.clone(), limits));
+        let kind = kinds.entry(TypeId::of::<A>()).or_insert_with(|| Arc::new(TypedKind::<A>(streams())));
         kind.streams().downcast().unwrap_or_else(|_| unreachable!("each kind is filed under its type"))
     }
 
@@ -148,7 +148,7 @@ impl<A: Aggregate> Aggregates<A> {
     }
 
     /// Waits until nobody else decides about it.
-    pub(crate) async fn turn(&self, live: &Arc<Live<A>>) -> Result<Turn<A>, EngineError> {
+    pub(crate) async fn turn(&self, live: &Arc<Live<A>>) -> Result<DecideTurn<A>, EngineError> {
         let turn = live.turn(Arc::new(self.clone()));
         turn.await.ok_or_else(|| self.lifecycle.unanswered())
     }

@@ -34,6 +34,7 @@ pub(crate) struct Lease {
     pub(crate) has_ended: bool,
 }
 
+/// What can be asked of a lease.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum LeaseCommand {
     /// Its process: it lives.
@@ -45,7 +46,7 @@ pub(crate) enum LeaseCommand {
     },
 }
 
-/// On disk.
+/// What has happened to a lease. Its names are on disk.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) enum LeaseEvent {
     Renewed {
@@ -60,7 +61,7 @@ impl Aggregate for Lease {
     type Command = LeaseCommand;
     type Event = LeaseEvent;
     type Held = ();
-    type Live = ();
+    type Local = ();
 
     const CAN_BE_TRIMMED: bool = true;
 
@@ -83,7 +84,7 @@ impl Aggregate for Lease {
             (_, LeaseCommand::Renew) => LeaseEvent::Renewed { version: state.map_or(0, |lease| lease.version) + 1 },
             (None, LeaseCommand::End { .. }) => return Err(Refused::Absent.into()),
             (Some(lease), LeaseCommand::End { seen: Some(seen) }) if seen != lease.version => {
-                return Err(Refused::Idle.into());
+                return Err(Refused::NothingToDo.into());
             }
             (Some(_), LeaseCommand::End { .. }) => LeaseEvent::Ended,
         };

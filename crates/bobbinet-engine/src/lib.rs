@@ -1,7 +1,7 @@
 //! Runs tasks: one place that commits, one queue of commands for each stream, runs, followers, and `reconcile`, which
 //! is the only recovery there is.
 //!
-//! The engine knows neither HTTP nor MCP. It takes a [`bobbinet_store::Store`], some [`Agent`]s and a [`World`] that has
+//! The engine knows neither HTTP nor MCP. It takes a [`bobbinet_store::Store`], some [`Agent`]s and an [`Env`] that has
 //! the clock and the ids, so that all of it can run in simulated time.
 
 mod accounts;
@@ -11,17 +11,19 @@ mod aggregate;
 mod authorizer;
 mod cache;
 mod children;
+mod commit_loop;
 mod damage_log;
 mod damaged;
 mod deadline;
 mod deferred;
 mod drive;
 mod engine;
+mod engine_inner;
+mod env;
 mod error;
 mod follow;
 mod handle;
 mod history;
-mod inner;
 #[cfg(test)]
 mod interleaved;
 mod kinds;
@@ -31,17 +33,16 @@ mod list;
 mod live;
 mod plan_queue;
 mod planned;
+mod processes;
 mod public_event;
 mod reconcile;
 mod record;
 mod reply;
 mod run;
+mod run_call;
 mod run_host;
-mod runner;
-mod runners;
 mod slots;
 mod steady_clock;
-mod streams;
 mod submit;
 mod sync;
 mod task_aggregate;
@@ -50,13 +51,13 @@ mod transaction;
 mod uncertain;
 mod unserved;
 mod watched;
-mod world;
 
 pub use agent::{Agent, Request};
-pub use aggregate::{Aggregate, LiveState};
+pub use aggregate::{Aggregate, LocalState};
 pub use authorizer::{AllowAll, Authorizer};
 pub use children::{ChildError, NewChild};
 pub use engine::{Engine, Setup};
+pub use env::{Env, SystemEnv};
 pub use error::EngineError;
 pub use follow::{Follower, Resumed};
 pub use handle::Handle;
@@ -64,8 +65,7 @@ pub use kinds::Aggregates;
 pub use list::{Filter, TaskList};
 pub use planned::{NewTask, PlannedReply, PlannedTask, Reply};
 pub use public_event::PublicEvent;
-pub use record::{FORMAT, Kept, decode, encode};
-pub use run::{Aside, LATE_MAX, Run, Unanswered};
+pub use record::{FORMAT, RecordedEvent, decode, encode};
+pub use run::{CANCEL_GRACE, LentSlot, Run, Unanswered};
 pub use transaction::Transaction;
 pub use watched::{panics, watched};
-pub use world::{SystemWorld, World};

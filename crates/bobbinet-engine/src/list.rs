@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bobbinet_core::{AgentName, Caller, ContextId, State, StreamId, Task, Timestamp};
 use bobbinet_store::{Listing, Query, Version};
 
-use crate::{Engine, EngineError, inner::Inner, streams::fold};
+use crate::{Engine, EngineError, commit_loop::fold, engine_inner::EngineInner};
 
 /// Which tasks to list. A field that is `None` does not filter.
 #[derive(Clone, Debug, Default)]
@@ -58,7 +58,7 @@ impl Engine {
     pub async fn list(&self, caller: &Caller, agent: &AgentName, filter: Filter) -> Result<TaskList, EngineError> {
         let query = Query {
             tenant: caller.tenant.as_str().to_owned(),
-            owner: (!caller.is_owner).then(|| caller.principal.as_str().to_owned()),
+            owner: (!caller.is_node_owner).then(|| caller.principal.as_str().to_owned()),
             agent: Some(agent.as_str().to_owned()),
             context: filter.context.map(|context| context.as_str().to_owned()),
             state: filter.state.map(State::code),
@@ -73,7 +73,7 @@ impl Engine {
     }
 }
 
-impl Inner {
+impl EngineInner {
     /// Reads the tasks of a list in their order until they are enough bytes: what they weigh is known when they are read.
     async fn read_list(&self, list: &mut TaskList, bytes_max: usize) -> Result<(), EngineError> {
         let mut bytes = 0;
@@ -107,9 +107,9 @@ impl Inner {
         for (place, (stream, version)) in streams.iter().enumerate() {
             match stream.as_task().and_then(|id| self.tasks.cache.get(&id)) {
                 // As for everybody who asks for it: it is not there before its first commit is answered.
-                Some(entry) if entry.lock().is_new => {}
-                Some(entry) => {
-                    tasks[place] = self.or_damaged(stream, self.tasks.at_least(&entry, *version).await).await?;
+                Some(live) if live.lock().is_new => {}
+                Some(live) => {
+                    tasks[place] = self.or_damaged(stream, self.tasks.at_least(&live, *version).await).await?;
                 }
                 None => {
                     cold.push(stream.clone());

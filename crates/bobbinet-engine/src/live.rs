@@ -13,7 +13,7 @@ use tokio::sync::{futures::Notified, oneshot};
 
 use crate::{
     Aggregate, EngineError, PublicEvent,
-    aggregate::LiveState,
+    aggregate::LocalState,
     sync::{Mutex, MutexGuard, Notify},
 };
 
@@ -27,7 +27,7 @@ pub(crate) const LIVE_BYTES: usize = 2 << 10;
 #[derive(Debug)]
 pub(crate) struct Live<A: Aggregate> {
     pub(crate) id: A::Id,
-    state: Mutex<State<A>>,
+    state: Mutex<LiveState<A>>,
     /// Hints that the durable state has changed.
     pub(crate) changed: Notify,
     /// Hints that it has come to rest, or was not accepted.
@@ -36,8 +36,9 @@ pub(crate) struct Live<A: Aggregate> {
     pub(crate) weight: AtomicUsize,
 }
 
+/// What the lock of a [`Live`] guards.
 #[derive(Debug)]
-pub(crate) struct State<A: Aggregate> {
+pub(crate) struct LiveState<A: Aggregate> {
     /// What is durable, and so what readers see. `None`: to be loaded.
     pub(crate) durable: Option<Arc<A>>,
     /// The newest version that was ever known here: a reader never sees an older one after it.
@@ -59,10 +60,10 @@ pub(crate) struct State<A: Aggregate> {
     /// Large events that were read from the store for a follower who has not taken them yet: others get the same ones.
     lent: BTreeMap<Generation, (Version, Weak<PublicEvent<A>>)>,
     /// What this process alone knows of it.
-    pub(crate) beside: A::Live,
+    pub(crate) local: A::Local,
 }
 
-impl<A: Aggregate> Default for State<A> {
+impl<A: Aggregate> Default for LiveState<A> {
     fn default() -> Self {
         Self {
             durable: None,
@@ -75,7 +76,7 @@ impl<A: Aggregate> Default for State<A> {
             lost: None,
             followers: 0,
             lent: BTreeMap::new(),
-            beside: A::Live::default(),
+            local: A::Local::default(),
         }
     }
 }
@@ -83,7 +84,7 @@ impl<A: Aggregate> Default for State<A> {
 /// A transaction that waits for its turn.
 #[derive(Debug)]
 pub(crate) struct Waiting<A: Aggregate> {
-    sender: oneshot::Sender<Turn<A>>,
+    sender: oneshot::Sender<DecideTurn<A>>,
     driver: Arc<dyn Drive<A>>,
 }
 
@@ -96,7 +97,7 @@ pub(crate) struct Queued<A: Aggregate> {
     pub(crate) answer: Option<oneshot::Sender<Result<Arc<A>, EngineError>>>,
 }
 
-impl<A: Aggregate> State<A> {
+impl<A: Aggregate> LiveState<A> {
     /// Puts a command at the end of the queue. Room for no more than one at first: most queues never have a second.
     pub(crate) fn enqueue(&mut self, queued: Queued<A>) {
         if self.queue.is_empty() {
@@ -117,7 +118,7 @@ impl<A: Aggregate> Live<A> {
         })
     }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, State<A>> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, LiveState<A>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -129,7 +130,7 @@ impl<A: Aggregate> Live<A> {
     }
 
     /// The right to decide, once nobody else has it. `None` if nobody will give it any more.
-    pub(crate) async fn turn(self: &Arc<Self>, driver: Arc<dyn Drive<A>>) -> Option<Turn<A>> {
+    pub(crate) async fn turn(self: &Arc<Self>, driver: Arc<dyn Drive<A>>) -> Option<DecideTurn<A>> {
         let waiting = {
             let mut state = self.lock();
             if std::mem::replace(&mut state.is_driven, true) {
@@ -142,7 +143,7 @@ impl<A: Aggregate> Live<A> {
         };
         match waiting {
             Some(receiver) => receiver.await.ok(),
-            None => Some(Turn::new(self.clone(), driver)),
+            None => Some(DecideTurn::new(self.clone(), driver)),
         }
     }
 
@@ -150,7 +151,7 @@ impl<A: Aggregate> Live<A> {
     pub(crate) fn hand_over(self: &Arc<Self>) -> bool {
         loop {
             let Some(Waiting { sender, driver }) = self.lock().turns.pop_front() else { return false };
-            match sender.send(Turn::new(self.clone(), driver)) {
+            match sender.send(DecideTurn::new(self.clone(), driver)) {
                 Ok(()) => return true,
                 // It has been dropped, and we still have the right ourselves.
                 Err(turn) => turn.forget(),
@@ -167,14 +168,14 @@ impl<A: Aggregate> Live<A> {
     /// for its turn. `None` when nobody waits at all: nobody drives from then on, and `ends` is called before anybody else can.
     pub(crate) fn take_batch<T>(&self, ends: impl FnOnce() -> T) -> Option<VecDeque<Queued<A>>> {
         let mut state = self.lock();
-        let word = state.beside.take_word();
-        if state.queue.is_empty() && word.is_none() && state.turns.is_empty() {
+        let pending = state.local.take_pending_command();
+        if state.queue.is_empty() && pending.is_none() && state.turns.is_empty() {
             state.is_driven = false;
             ends();
             return None;
         }
         let mut batch = std::mem::take(&mut state.queue);
-        if let Some((command, held)) = word {
+        if let Some((command, held)) = pending {
             batch.push_front(Queued { command, held, idempotency: None, answer: None });
         }
         Some(batch)
@@ -185,10 +186,10 @@ impl<A: Aggregate> Live<A> {
     }
 
     /// Makes a newer durable state known, with the public events that led to it.
-    pub(crate) fn publish(&self, newer: Arc<A>, told: impl IntoIterator<Item = Arc<PublicEvent<A>>>) {
+    pub(crate) fn publish(&self, newer: Arc<A>, events: impl IntoIterator<Item = Arc<PublicEvent<A>>>) {
         // A reader who loaded it may have been faster, and has brought its events.
         let is_newer = |durable: Option<&Arc<A>>| durable.is_none_or(|known| known.version() < newer.version());
-        self.publish_if(is_newer, newer.clone(), told);
+        self.publish_if(is_newer, newer.clone(), events);
         self.hint(newer.is_settled());
     }
 
@@ -197,11 +198,11 @@ impl<A: Aggregate> Live<A> {
         &self,
         known: &Arc<A>,
         newer: Arc<A>,
-        told: impl IntoIterator<Item = Arc<PublicEvent<A>>>,
+        events: impl IntoIterator<Item = Arc<PublicEvent<A>>>,
     ) -> bool {
         let is_settled = newer.is_settled();
         let is_taken =
-            self.publish_if(|durable| durable.is_some_and(|durable| Arc::ptr_eq(durable, known)), newer, told);
+            self.publish_if(|durable| durable.is_some_and(|durable| Arc::ptr_eq(durable, known)), newer, events);
         self.hint(is_settled);
         is_taken
     }
@@ -210,14 +211,14 @@ impl<A: Aggregate> Live<A> {
         &self,
         is_next: impl FnOnce(Option<&Arc<A>>) -> bool,
         newer: Arc<A>,
-        told: impl IntoIterator<Item = Arc<PublicEvent<A>>>,
+        events: impl IntoIterator<Item = Arc<PublicEvent<A>>>,
     ) -> bool {
         let mut state = self.lock();
         state.is_new = false;
         if !is_next(state.durable.as_ref()) {
             return false;
         }
-        state.recent.extend(told);
+        state.recent.extend(events);
         let surplus = state.recent.len().saturating_sub(RECENT_MAX);
         state.recent.drain(..surplus);
         state.seen = newer.version();
@@ -278,12 +279,12 @@ impl<A: Aggregate> Live<A> {
         if durable.generation() <= generation {
             return if durable.is_over() { After::Over } else { After::Wait };
         }
-        let first = state.recent.front().map_or(Generation(u64::MAX), |told| told.generation);
+        let first = state.recent.front().map_or(Generation(u64::MAX), |event| event.generation);
         if first.0 > generation.0 + 1 {
             return After::Behind;
         }
         let index = usize::try_from(generation.0 + 1 - first.0).unwrap_or(usize::MAX);
-        state.recent.get(index).cloned().map_or(After::Behind, After::Told)
+        state.recent.get(index).cloned().map_or(After::Behind, After::Event)
     }
 
     /// The event that follows `generation` and where in the log it stands, if another reader holds it.
@@ -294,14 +295,14 @@ impl<A: Aggregate> Live<A> {
     }
 
     /// An event that was read from the store: this one, or the same one that another reader holds.
-    pub(crate) fn lend(&self, version: Version, told: Arc<PublicEvent<A>>) -> Arc<PublicEvent<A>> {
+    pub(crate) fn lend(&self, version: Version, event: Arc<PublicEvent<A>>) -> Arc<PublicEvent<A>> {
         let mut state = self.lock();
         state.lent.retain(|_, (_, lent)| lent.strong_count() > 0);
-        if let Some(known) = state.lent.get(&told.generation).and_then(|(_, lent)| lent.upgrade()) {
+        if let Some(known) = state.lent.get(&event.generation).and_then(|(_, lent)| lent.upgrade()) {
             return known;
         }
-        state.lent.insert(told.generation, (version, Arc::downgrade(&told)));
-        told
+        state.lent.insert(event.generation, (version, Arc::downgrade(&event)));
+        event
     }
 
     /// What follows `generation`. If nothing does yet, `changed` is in line for the hint that something may.
@@ -312,7 +313,7 @@ impl<A: Aggregate> Live<A> {
                 changed.enable();
                 self.after(generation)
             }
-            found @ (After::Told(_) | After::Over | After::Behind | After::Unknown) => found,
+            found @ (After::Event(_) | After::Over | After::Behind | After::Unknown) => found,
         }
     }
 
@@ -330,13 +331,13 @@ pub(crate) trait Drive<A: Aggregate>: Debug + Send + Sync {
 
 /// The right to decide about an aggregate. Dropped, it goes to whoever waits.
 #[derive(Debug)]
-pub(crate) struct Turn<A: Aggregate> {
+pub(crate) struct DecideTurn<A: Aggregate> {
     pub(crate) live: Arc<Live<A>>,
     /// Decides what waits then; `None` once the right is somebody else's.
     driver: Option<Arc<dyn Drive<A>>>,
 }
 
-impl<A: Aggregate> Turn<A> {
+impl<A: Aggregate> DecideTurn<A> {
     pub(crate) fn new(live: Arc<Live<A>>, driver: Arc<dyn Drive<A>>) -> Self {
         Self { live, driver: Some(driver) }
     }
@@ -347,7 +348,7 @@ impl<A: Aggregate> Turn<A> {
     }
 }
 
-impl<A: Aggregate> Drop for Turn<A> {
+impl<A: Aggregate> Drop for DecideTurn<A> {
     fn drop(&mut self) {
         // Also if nothing seems to wait: a run's newest word may, and whoever drives finds out.
         if let Some(driver) = self.driver.take() {
@@ -356,11 +357,11 @@ impl<A: Aggregate> Drop for Turn<A> {
     }
 }
 
-/// What a follower finds.
+/// What a follower finds in memory after its cursor.
 #[derive(Debug)]
 pub(crate) enum After<A: Aggregate> {
     /// The next event.
-    Told(Arc<PublicEvent<A>>),
+    Event(Arc<PublicEvent<A>>),
     /// Nothing yet.
     Wait,
     /// Nothing any more.

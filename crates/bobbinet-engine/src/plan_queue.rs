@@ -12,10 +12,10 @@ const WAITING_MAX: usize = 10_000;
 
 /// The tasks of one agent that wait to be planned.
 #[derive(Debug, Default)]
-pub(crate) struct PlanQueue(Mutex<State>);
+pub(crate) struct PlanQueue(Mutex<PlanQueueState>);
 
 #[derive(Debug, Default)]
-struct State {
+struct PlanQueueState {
     /// Oldest first.
     line: VecDeque<TaskId>,
     /// The same ids, and those that are being planned, so that none is planned twice at once.
@@ -49,7 +49,7 @@ impl PlanQueue {
         self.lock().known.remove(id);
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, PlanQueueState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -77,7 +77,7 @@ impl<'a> Attendance<'a> {
 impl Drop for Attendance<'_> {
     fn drop(&mut self) {
         if let Some(waiting) = self.0 {
-            *waiting.lock() = State::default();
+            *waiting.lock() = PlanQueueState::default();
         }
     }
 }

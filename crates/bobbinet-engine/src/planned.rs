@@ -12,9 +12,9 @@ use crate::{Handle, task_live::LiveTask};
 /// A message that is to become a task.
 #[derive(Debug)]
 pub struct NewTask {
-    /// What is said.
+    /// The message, as the caller sent it.
     pub message: Message,
-    /// In which context; a new one if not said.
+    /// The context that it belongs to; a new one if not said.
     pub context: Option<ContextId>,
     /// The skill that the caller's URL named, if it did.
     pub skill: Option<SkillId>,
@@ -27,7 +27,7 @@ pub struct NewTask {
 /// A message that answers an interrupted task.
 #[derive(Debug)]
 pub struct Reply {
-    /// What is said.
+    /// The message, as the caller sent it.
     pub message: Message,
     /// The context that the caller believes the task to be in, if it says so.
     pub context: Option<ContextId>,
@@ -60,16 +60,12 @@ impl PlannedTask {
 #[derive(Debug)]
 pub struct PlannedReply(pub(crate) Planned);
 
+/// Whether a message counts, and with what.
 #[derive(Debug)]
 pub(crate) enum Planned {
-    New {
-        entry: Arc<LiveTask>,
-        task: Arc<Task>,
-        said: Said,
-        plan: Plan,
-        deferred: Option<Arc<Deferred>>,
-    },
-    /// It has come before.
+    /// It was not there before: what it is to change, and how.
+    New { live: Arc<LiveTask>, task: Arc<Task>, said: Said, plan: Plan, deferred: Option<Arc<Deferred>> },
+    /// It has come before: where to follow what the first one led to.
     Repeat(Handle),
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bobbinet_core::{Generation, Task, Timestamp};
 
-use crate::{Aggregate, record::Kept};
+use crate::{Aggregate, record::RecordedEvent};
 
 /// A public event, as it stands in the log.
 #[derive(Clone, Debug)]
@@ -19,7 +19,7 @@ pub struct PublicEvent<A: Aggregate = Task> {
 
 impl<A: Aggregate> PublicEvent<A> {
     /// What followers are told of a record; `None` for one that is internal.
-    pub(crate) fn of(kept: Kept<A::Event>) -> Option<Arc<Self>> {
+    pub(crate) fn of(kept: RecordedEvent<A::Event>) -> Option<Arc<Self>> {
         Some(Arc::new(Self { generation: kept.generation?, at: kept.at, event: kept.event }))
     }
 }

@@ -9,14 +9,14 @@ use tracing::{info, warn};
 
 use crate::{
     EngineError,
-    accounts::Kind,
-    inner::Inner,
+    accounts::QuotaClass,
+    engine_inner::EngineInner,
     slots::{Permit, SlotOwner},
     task_live::{LiveTask, WaitsFor},
     watched::watched,
 };
 
-/// How often to look.
+/// How often the engine looks for what is due.
 const EVERY: Duration = Duration::from_secs(1);
 
 /// How long after its start a node leaves a call alone that a process died of already, by how many did: the first time it may
@@ -56,7 +56,7 @@ impl Looked {
     }
 }
 
-impl Inner {
+impl EngineInner {
     pub(crate) async fn keep_reconciling(self: Arc<Self>) {
         loop {
             tokio::select! {
@@ -75,7 +75,7 @@ impl Inner {
     /// was kept long enough.
     pub(crate) async fn reconcile(self: &Arc<Self>) -> Result<(), EngineError> {
         self.keep_accounts().await?;
-        let now = self.clock.now(&*self.world);
+        let now = self.clock.now(&*self.env);
         let mut looked = Looked::default();
         // What is open is due at once, and stands before all that is over.
         let limit = self.accounts.open().max(self.limits.tasks_open_max) + FORGET_MAX;
@@ -85,7 +85,7 @@ impl Inner {
             }
             let Some(id) = stream.as_task() else {
                 match stream.as_runner() {
-                    Some(runner) => self.runners.look_at_lease(runner).await?,
+                    Some(runner) => self.processes.look_at_lease(runner).await?,
                     None => self.kinds.wake(&self.lifecycle, &stream, &summary),
                 }
                 continue;
@@ -98,13 +98,15 @@ impl Inner {
                 State::InputRequired | State::AuthRequired => looked.act(|| self.expire(id, &summary)),
                 State::Working => match self.take_up(&id).await {
                     // One task that cannot be read keeps nobody else waiting. Whoever asks for it is told why.
-                    Err(EngineError::Corrupt(why)) => self.damage.tell(id, &why, "a task cannot be taken up"),
+                    Err(EngineError::Corrupt(why)) => self.damage.log_once(id, &why, "a task cannot be taken up"),
                     taken_up => taken_up?,
                 },
                 State::Completed | State::Failed | State::Canceled | State::Rejected => {
                     if looked.forgotten < FORGET_MAX {
                         match self.forget(&stream, &id, &summary).await {
-                            Err(EngineError::Corrupt(why)) => self.damage.tell(id, &why, "a task cannot be forgotten"),
+                            Err(EngineError::Corrupt(why)) => {
+                                self.damage.log_once(id, &why, "a task cannot be forgotten")
+                            }
                             forgotten => forgotten?,
                         }
                         looked.forgotten += 1;
@@ -121,7 +123,7 @@ impl Inner {
     /// Counts the tasks again if a commit is in doubt, and forgets who has none.
     async fn keep_accounts(self: &Arc<Self>) -> Result<(), EngineError> {
         // What other processes have begun and ended is known only to the store.
-        let is_stale = self.store.is_shared() && self.accounts.is_time(self.world.monotonic(), COUNT_EVERY);
+        let is_stale = self.store.is_shared() && self.accounts.is_time(self.env.monotonic(), COUNT_EVERY);
         if self.accounts.is_doubtful() || is_stale {
             let moment = self.accounts.moment();
             let census = self.store.census().await?;
@@ -141,7 +143,7 @@ impl Inner {
             return Err(error.into());
         }
         if let (Ok(tenant), Ok(owner)) = (Tenant::parse(&summary.tenant), Principal::parse(&summary.owner)) {
-            self.accounts.change(&self.accounts.of(&tenant, &owner), Some(Kind::Finished), None);
+            self.accounts.change(&self.accounts.of(&tenant, &owner), Some(QuotaClass::Finished), None);
         }
         Ok(())
     }
@@ -152,24 +154,24 @@ impl Inner {
         match WaitsFor::of(summary) {
             WaitsFor::Slot => self.line_up(&summary.agent, id),
             WaitsFor::Plan => self.plan_later(&summary.agent, id),
-            WaitsFor::Agent => self.tell(id, Command::Serve),
+            WaitsFor::Agent => self.send_command(id, Command::Serve),
         }
     }
 
     /// What a task waits for has not come in time.
     pub(crate) fn expire(self: &Arc<Self>, id: TaskId, summary: &Summary) {
-        self.tell(id, Command::Expire { since: summary.status_at });
+        self.send_command(id, Command::Expire { since: summary.status_at });
     }
 
     /// Says something to a task, for which nobody waits: what was not kept is said again at the next look.
-    pub(crate) fn tell(self: &Arc<Self>, id: TaskId, command: Command) {
+    pub(crate) fn send_command(self: &Arc<Self>, id: TaskId, command: Command) {
         let engine = self.clone();
         self.lifecycle.start(async move {
-            let told = async {
-                let Some(entry) = engine.tasks.find(&id).await? else { return Ok(()) };
-                engine.command(&entry, command, None).await.map(drop)
+            let sent = async {
+                let Some(live) = engine.tasks.find(&id).await? else { return Ok(()) };
+                engine.command(&live, command, None).await.map(drop)
             };
-            match told.await {
+            match sent.await {
                 // It has moved on meanwhile.
                 Ok(()) | Err(EngineError::Refused(_)) => {}
                 Err(error) => warn!(task = %id, %error, "could not say to a task what it is due to hear; trying again"),
@@ -182,21 +184,21 @@ impl Inner {
         if self.lifecycle.is_draining() {
             return Ok(());
         }
-        let Some(entry) = self.tasks.find(id).await? else { return Ok(()) };
+        let Some(live) = self.tasks.find(id).await? else { return Ok(()) };
         // What is in memory may be older than what the store says: it was read while a commit was on its way whose fate was not
         // known.
-        let task = match entry.durable().filter(|task| task.state == State::Working) {
+        let task = match live.durable().filter(|task| task.state == State::Working) {
             Some(task) => task,
-            None => match self.tasks.load(&entry).await? {
+            None => match self.tasks.load(&live).await? {
                 Some(task) => task,
                 None => return Ok(()),
             },
         };
         if let Some(claim) = task.claim.filter(|_| task.state == State::Working)
-            && let Some(lost) = self.lost(&entry, claim).await?
+            && let Some(lost) = self.lost(&live, claim).await?
             && !self.cancel_orphan(&task).await?
         {
-            self.take_over(entry, &task, lost);
+            self.take_over(live, &task, lost);
         }
         Ok(())
     }
@@ -204,69 +206,69 @@ impl Inner {
     /// Whether a call that its processes died of is left alone for a while yet: others get theirs done in the meantime, and
     /// what ails the node may pass.
     fn is_spaced(&self, task: &Task) -> bool {
-        let takeovers = task.open_call().or(task.ledger.last()).map_or(0, |call| call.takeovers);
+        let takeovers = task.open_call().or(task.calls.last()).map_or(0, |call| call.takeovers);
         let pause = TAKEOVER_PAUSES.get(takeovers as usize).copied().unwrap_or_default();
-        self.clock.up_for(&*self.world) < pause
+        self.clock.up_for(&*self.env) < pause
     }
 
     /// Whether the run of a claim is lost, and how.
-    async fn lost(self: &Arc<Self>, entry: &LiveTask, claim: Claim) -> Result<Option<Lost>, EngineError> {
-        if !self.runners.is_own(claim) {
-            return Ok(self.runners.is_dead(claim.runner).await?.then_some(Lost { claim, has_run: true }));
+    async fn lost(self: &Arc<Self>, live: &LiveTask, claim: Claim) -> Result<Option<Lost>, EngineError> {
+        if !self.processes.is_own(claim) {
+            return Ok(self.processes.is_dead(claim.runner).await?.then_some(Lost { claim, has_run: true }));
         }
         let is_busy = {
-            let state = entry.lock();
-            state.beside.claim.is_some() || state.is_driven
+            let state = live.lock();
+            state.local.claim.is_some() || state.is_driven
         };
-        Ok((!is_busy).then(|| Lost { claim, has_run: !self.uncertain.has(&entry.id, claim) }))
+        Ok((!is_busy).then(|| Lost { claim, has_run: !self.uncertain.has(&live.id, claim) }))
     }
 
     /// Takes over a working task whose run is lost.
-    fn take_over(self: &Arc<Self>, entry: Arc<LiveTask>, task: &Task, lost: Lost) {
+    fn take_over(self: &Arc<Self>, live: Arc<LiveTask>, task: &Task, lost: Lost) {
         if self.is_spaced(task) {
             return;
         }
         let Lost { claim, has_run } = lost;
-        let permit = self.agents.get(task.agent.as_str()).and_then(|seat| seat.slots.try_take(self));
-        let slot = permit.is_some().then(|| self.runners.own());
+        let permit = self.agents.get(task.agent.as_str()).and_then(|registered| registered.slots.try_take(self));
+        let slot_held_by = permit.is_some().then(|| self.processes.own());
         info!(task = %task.id, agent = %task.agent, "taking over from a process that is gone");
         let engine = self.clone();
         self.lifecycle.start(async move {
-            match engine.command(&entry, Command::TakeOver { claim, has_run, slot }, permit).await {
+            match engine.command(&live, Command::TakeOver { claim, has_run, slot_held_by }, permit).await {
                 // Another process was first, or the run has had its last word after all.
                 Ok(_) | Err(EngineError::Refused(_)) => {}
-                Err(error) => warn!(task = %entry.id, %error, "could not take a task over; trying again"),
+                Err(error) => warn!(task = %live.id, %error, "could not take a task over; trying again"),
             }
         });
     }
 
     /// Puts a submitted task in line for a call slot; runs the first of the line if one is free.
     pub(crate) fn line_up(self: &Arc<Self>, agent: &str, id: TaskId) {
-        let Some(seat) = self.agents.get(agent) else { return };
+        let Some(registered) = self.agents.get(agent) else { return };
         if self.lifecycle.is_draining() {
             return;
         }
-        if let Some((first, permit)) = seat.slots.line_up(self, id) {
+        if let Some((first, permit)) = registered.slots.line_up(self, id) {
             self.clone().claim(first, permit);
         }
     }
 
     /// A task whose turn it is, unless it is to wait for the next look.
     async fn claimable(self: &Arc<Self>, id: &TaskId) -> Result<Option<Arc<LiveTask>>, EngineError> {
-        let Some(entry) = self.tasks.find(id).await? else { return Ok(None) };
-        let Some(task) = entry.durable() else { return Ok(Some(entry)) };
+        let Some(live) = self.tasks.find(id).await? else { return Ok(None) };
+        let Some(task) = live.durable() else { return Ok(Some(live)) };
         let is_to_wait = self.is_spaced(&task) || self.cancel_orphan(&task).await?;
-        Ok((!is_to_wait).then_some(entry))
+        Ok((!is_to_wait).then_some(live))
     }
 }
 
-impl SlotOwner for Inner {
+impl SlotOwner for EngineInner {
     fn is_draining(&self) -> bool {
         self.lifecycle.is_draining()
     }
 
     fn may_claim(&self) -> bool {
-        self.runners.may_claim()
+        self.processes.may_claim()
     }
 
     /// Claims a task that has waited, now that there is a slot for it.
@@ -274,12 +276,12 @@ impl SlotOwner for Inner {
         let engine = self.clone();
         self.lifecycle.start(async move {
             match engine.claimable(&id).await {
-                Ok(Some(entry)) => {
-                    let command = Command::Claim { runner: engine.runners.own() };
-                    if let Err(error) = engine.command(&entry, command, Some(permit)).await {
+                Ok(Some(live)) => {
+                    let command = Command::Claim { runner: engine.processes.own() };
+                    if let Err(error) = engine.command(&live, command, Some(permit)).await {
                         tracing::debug!(task = %id, %error, "not claimed");
                         // See `take_up`. The next look finds what is read now.
-                        let _ = engine.tasks.load(&entry).await;
+                        let _ = engine.tasks.load(&live).await;
                     }
                 }
                 Ok(None) => {}

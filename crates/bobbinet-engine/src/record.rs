@@ -32,12 +32,12 @@ struct Read<E> {
 
 /// An event as it was kept.
 #[derive(Clone, Debug)]
-pub struct Kept<E = Event> {
+pub struct RecordedEvent<E = Event> {
     /// When it happened.
     pub at: Timestamp,
     /// Which public event it is; `None` for an internal one.
     pub generation: Option<Generation>,
-    /// It.
+    /// What happened.
     pub event: E,
 }
 
@@ -65,7 +65,7 @@ pub fn encode<'a, E: Serialize + 'a>(
 ///
 /// # Errors
 /// [`EngineError::Corrupt`] for a newer format and for a body that is none of ours.
-pub fn decode<E: DeserializeOwned>(record: &Record) -> Result<Kept<E>, EngineError> {
+pub fn decode<E: DeserializeOwned>(record: &Record) -> Result<RecordedEvent<E>, EngineError> {
     if record.format > FORMAT {
         return Err(EngineError::Corrupt(format!(
             "a record has format {}, this version reads up to {FORMAT}: run a newer bobbinet on this data",
@@ -76,5 +76,5 @@ pub fn decode<E: DeserializeOwned>(record: &Record) -> Result<Kept<E>, EngineErr
     // That it is text is looked at once, not again for each of its words.
     let text = std::str::from_utf8(&record.body).map_err(|error| corrupt(&error))?;
     let read: Read<E> = serde_json::from_str(text).map_err(|error| corrupt(&error))?;
-    Ok(Kept { at: read.at, generation: read.g, event: read.event })
+    Ok(RecordedEvent { at: read.at, generation: read.g, event: read.event })
 }

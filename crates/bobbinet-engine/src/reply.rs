@@ -8,7 +8,7 @@ use bobbinet_core::{
 
 use crate::{
     Engine, EngineError, Handle, PlannedReply, Reply, Request,
-    inner::Inner,
+    engine_inner::EngineInner,
     planned::{Planned, deferred, question_id},
     task_live::LiveTask,
 };
@@ -27,7 +27,7 @@ impl Engine {
     ) -> Result<PlannedReply, EngineError> {
         let inner = &self.inner;
         let Reply { message, context, skill, idempotency } = reply;
-        let (entry, task) = inner.find(caller, agent, id).await?;
+        let (live, task) = inner.find(caller, agent, id).await?;
         if context.is_some_and(|context| context != task.context) {
             return Err(EngineError::ContextMismatch);
         }
@@ -35,7 +35,7 @@ impl Engine {
         match task.check_new(&said) {
             Ok(()) => {}
             Err(Refused::Repeated { first }) => {
-                return Ok(PlannedReply(Planned::Repeat(handle_after(inner, entry, first))));
+                return Ok(PlannedReply(Planned::Repeat(handle_after(inner, live, first))));
             }
             Err(refused) => return Err(refused.into()),
         }
@@ -43,7 +43,7 @@ impl Engine {
             return Err(EngineError::Draining);
         }
         let plan = match inner.agents.get(task.agent.as_str()) {
-            Some(seat) => seat.prepare(&Request {
+            Some(registered) => registered.prepare(&Request {
                 message: &said.message,
                 skill: skill.as_ref(),
                 task: Some(&task),
@@ -54,13 +54,13 @@ impl Engine {
             None => return Err(EngineError::UnknownAgent),
         };
         let deferred = deferred(&plan, caller, skill, task.question.as_ref());
-        Ok(PlannedReply(Planned::New { entry, task, said, plan, deferred }))
+        Ok(PlannedReply(Planned::New { live, task, said, plan, deferred }))
     }
 
     /// Answers an interrupted task: [`Engine::plan_reply`] and [`Engine::reply_planned`] in one.
     ///
     /// # Errors
-    /// As those two.
+    /// What [`Engine::plan_reply`] or [`Engine::reply_planned`] fails with.
     pub async fn reply(
         &self,
         caller: &Caller,
@@ -78,12 +78,12 @@ impl Engine {
     /// [`EngineError::Refused`] if the task takes no message any more.
     pub async fn reply_planned(&self, planned: PlannedReply) -> Result<Handle, EngineError> {
         let inner = &self.inner;
-        let (entry, task, said, plan, deferred) = match planned.0 {
-            Planned::New { entry, task, said, plan, deferred } => (entry, task, said, plan, deferred),
+        let (live, task, said, plan, deferred) = match planned.0 {
+            Planned::New { live, task, said, plan, deferred } => (live, task, said, plan, deferred),
             Planned::Repeat(handle) => return Ok(handle),
         };
-        let seat = inner.agents.get(task.agent.as_str());
-        let permit = seat.filter(|_| task.is_parked()).and_then(|seat| seat.slots.try_take(inner));
+        let registered = inner.agents.get(task.agent.as_str());
+        let permit = registered.filter(|_| task.is_parked()).and_then(|registered| registered.slots.try_take(inner));
         let command = Command::Reply {
             said,
             plan,
@@ -91,20 +91,20 @@ impl Engine {
             seen: task.generation,
             // Whether the run is alive is looked up again when the command is decided.
             is_live: false,
-            slot: permit.is_some().then(|| inner.runners.own()),
+            slot_held_by: permit.is_some().then(|| inner.processes.own()),
         };
-        match inner.command(&entry, command, permit).await {
-            Ok(_) => Ok(inner.handle(entry, task.generation)),
+        match inner.command(&live, command, permit).await {
+            Ok(_) => Ok(inner.handle(live, task.generation)),
             // The same was said twice at once.
-            Err(EngineError::Refused(Refused::Repeated { first })) => Ok(handle_after(inner, entry, first)),
+            Err(EngineError::Refused(Refused::Repeated { first })) => Ok(handle_after(inner, live, first)),
             Err(error) => Err(error),
         }
     }
 }
 
 /// For one whose words stand in the log at `first`.
-fn handle_after(inner: &Inner, entry: Arc<LiveTask>, first: Generation) -> Handle {
-    inner.handle(entry, Generation(first.0 - 1))
+fn handle_after(inner: &EngineInner, live: Arc<LiveTask>, first: Generation) -> Handle {
+    inner.handle(live, Generation(first.0 - 1))
 }
 
 /// Whether the task waits to hear what became of a call.

@@ -12,18 +12,18 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::{
-    EngineError, Handle, World,
+    EngineError, Env, Handle,
+    commit_loop::AggregateStreams,
     deadline::Deadline,
     follow::Follower,
     lifecycle::{Idle, Lifecycle},
     planned::{NewTask, PlannedTask},
     slots::Lent,
-    streams::Streams,
-    task_live::{LiveTask, Report},
+    task_live::{LiveTask, ProgressReport},
 };
 
-/// How long a canceled call may still come to its end, so that the ledger knows what became of it.
-pub const LATE_MAX: Duration = Duration::from_secs(5);
+/// How long a canceled call may still come to its end, so that the log knows what became of it.
+pub const CANCEL_GRACE: Duration = Duration::from_secs(5);
 
 /// How soon a question that could not be kept, or followed, is looked after again.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
@@ -32,14 +32,14 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 #[async_trait]
 pub(crate) trait RunHost: Send + Sync + 'static {
     fn limits(&self) -> &Limits;
-    fn tasks(&self) -> &Arc<Streams<Task>>;
+    fn tasks(&self) -> &Arc<AggregateStreams<Task>>;
     fn lifecycle(&self) -> &Arc<Lifecycle>;
 
     /// The clock and ids.
-    fn world(&self) -> &dyn World;
+    fn env(&self) -> &dyn Env;
 
     /// Takes the newest word of a run.
-    fn report(&self, live: &Arc<LiveTask>, report: Report);
+    fn report(&self, live: &Arc<LiveTask>, report: ProgressReport);
 
     /// Asks something of the run's task.
     async fn command(&self, live: &Arc<LiveTask>, command: Command) -> Result<Arc<Task>, EngineError>;
@@ -73,10 +73,10 @@ pub(crate) enum LentFor {
 #[derive(Clone)]
 pub struct Run {
     pub(crate) host: Arc<dyn RunHost>,
-    pub(crate) entry: Arc<LiveTask>,
+    pub(crate) live: Arc<LiveTask>,
     pub(crate) task: Arc<Task>,
     pub(crate) claim: Claim,
-    pub(crate) call: CallId,
+    pub(crate) call_id: CallId,
     pub(crate) attempt: u32,
     pub(crate) deadline: Arc<Deadline>,
     pub(crate) canceled: CancellationToken,
@@ -88,7 +88,7 @@ pub enum Unanswered {
     /// Nobody answered within the time that a question is held open. The question stays.
     #[error("nobody answered in time")]
     Expired,
-    /// The task has ended, or another run owns it: what this one says of its call is for the ledger at most.
+    /// The task has ended, or another run owns it: what this one says of its call is for its record at most.
     #[error("the task no longer waits for this call")]
     Over,
     /// The task is this run's, but takes no more questions: what this one says of its call decides.
@@ -102,12 +102,12 @@ impl Run {
         &self.task
     }
 
-    /// What to call.
+    /// The skill to call, its checked arguments and its effect class.
     ///
     /// # Panics
     /// Never: a run begins only after a plan.
     pub fn call(&self) -> &Call {
-        self.task.plan.as_deref().expect("an intent is decided only for a planned call")
+        self.task.planned_call.as_deref().expect("an intent is decided only for a planned call")
     }
 
     /// The newest message of the caller: the first one of all, if none says that it is the user's.
@@ -122,10 +122,10 @@ impl Run {
 
     /// The same for every attempt of this call, and for no other call: the key that a keyed tool drops repeats by.
     pub fn key(&self) -> String {
-        format!("{}/{}", self.task.id, self.call.0)
+        format!("{}/{}", self.task.id, self.call_id.0)
     }
 
-    /// The how-manieth attempt this is, from 1.
+    /// Counts the attempts of this call, from 1.
     pub fn attempt(&self) -> u32 {
         self.attempt
     }
@@ -146,13 +146,13 @@ impl Run {
     /// # Panics
     /// If `what` is long or not printable.
     pub fn message_id(&self, what: &str) -> MessageId {
-        let text = format!("{}-{}.{}-{what}", self.task.id, self.call.0, self.attempt);
+        let text = format!("{}-{}.{}-{what}", self.task.id, self.call_id.0, self.attempt);
         MessageId::parse(&text).expect("a UUID, two numbers and a word")
     }
 
     /// Says how far the run is. Does not wait: it goes out with the next commit, and only the newest word does.
     pub fn progress(&self, message: Option<Arc<Message>>, metadata: Option<Json>) {
-        self.host.report(&self.entry, Report { claim: self.claim, message, metadata });
+        self.host.report(&self.live, ProgressReport { claim: self.claim, message, metadata });
     }
 
     /// Adds an artifact, or more of one. Durable when this returns.
@@ -160,8 +160,8 @@ impl Run {
     /// # Errors
     /// If the task has ended or grown to its limit: then the call should stop.
     pub async fn add(&self, artifact: Arc<Artifact>, append: bool, last_chunk: bool) -> Result<(), EngineError> {
-        let command = Command::Add { claim: self.claim, artifact, append, last_chunk };
-        self.host.command(&self.entry, command).await.map(drop)
+        let command = Command::AddArtifact { claim: self.claim, artifact, append, last_chunk };
+        self.host.command(&self.live, command).await.map(drop)
     }
 
     /// Asks the task's caller, and waits for the answer: for at most `ask_hold_max`, in which the run's time stands still.
@@ -171,29 +171,29 @@ impl Run {
     /// [`Unanswered`], and then the call should be brought to its end.
     pub async fn ask(&self, question: Arc<Question>) -> Result<Json, Unanswered> {
         let expiry = Instant::now() + self.host.limits().ask_hold_max();
-        let before = self.entry.durable().map_or(self.task.generation, |task| task.generation);
-        let mut follower = Follower::after(self.host.tasks(), &self.entry, before);
+        let before = self.live.durable().map_or(self.task.generation, |task| task.generation);
+        let mut follower = Follower::after(self.host.tasks(), &self.live, before);
         self.put(&question, expiry).await?;
         let _hold = self.deadline.hold();
         let _idle = Idle::begin(self.host.lifecycle());
         let _aside = self.step_aside();
         let mut is_asked = false;
         loop {
-            let told = tokio::select! {
+            let next = tokio::select! {
                 biased;
                 () = self.canceled.cancelled() => return Err(Unanswered::Over),
-                told = follower.next() => told,
+                next = follower.next() => next,
                 () = tokio::time::sleep_until(expiry) => return Err(Unanswered::Expired),
             };
-            let told = match told {
-                Ok(Some(told)) => told,
+            let next = match next {
+                Ok(Some(next)) => next,
                 Err(EngineError::Unavailable(_)) => {
                     tokio::time::sleep(LOOK_AGAIN).await;
                     continue;
                 }
                 Ok(None) | Err(_) => return Err(Unanswered::Over),
             };
-            match &told.event {
+            match &next.event {
                 Event::Asked { question: asked } => is_asked |= *asked == question,
                 Event::Replied { answer: Some(answer), resumed: true, .. } if is_asked => return Ok(answer.clone()),
                 Event::Replied { resumed: false, .. } | Event::Ended { .. } | Event::Started { .. } if is_asked => {
@@ -203,14 +203,14 @@ impl Run {
                 | Event::Started { .. }
                 | Event::Intended { .. }
                 | Event::Progressed { .. }
-                | Event::Added { .. }
+                | Event::ArtifactAdded { .. }
                 | Event::Replied { .. }
                 | Event::Deferred(_)
                 | Event::Planned { .. }
                 | Event::Settled { .. }
                 | Event::Spawned(_)
                 | Event::Checkpointed { .. }
-                | Event::Released
+                | Event::Requeued
                 | Event::Unserved { .. }
                 | Event::Ended { .. } => {}
             }
@@ -221,7 +221,7 @@ impl Run {
     async fn put(&self, question: &Arc<Question>, expiry: Instant) -> Result<(), Unanswered> {
         loop {
             let command = Command::Ask { claim: self.claim, question: question.clone() };
-            match self.host.command(&self.entry, command).await {
+            match self.host.command(&self.live, command).await {
                 Ok(_) => return Ok(()),
                 Err(EngineError::Unavailable(why)) => debug!(task = %self.task.id, why, "a question was not kept yet"),
                 Err(
@@ -238,7 +238,7 @@ impl Run {
                     () = tokio::time::sleep_until(expiry) => return Err(Unanswered::Expired),
                     () = tokio::time::sleep(LOOK_AGAIN) => {}
                 }
-                match self.host.tasks().load(&self.entry).await {
+                match self.host.tasks().load(&self.live).await {
                     Ok(Some(task)) if has_asked(&task, question) => return Ok(()),
                     Ok(_) => break,
                     Err(_) => {}
@@ -248,11 +248,11 @@ impl Run {
     }
 
     /// Lends the run's call slot while it waits for its turn: whoever waits is in nobody's way.
-    pub fn step_aside(&self) -> Aside {
-        Aside(self.host.lend(&self.task.agent, LentFor::Anybody))
+    pub fn step_aside(&self) -> LentSlot {
+        LentSlot(self.host.lend(&self.task.agent, LentFor::Anybody))
     }
 
-    /// Returns when the task was canceled. The agent should tell the other side, and may take [`LATE_MAX`] to learn
+    /// Returns when the task was canceled. The agent should tell the other side, and may take [`CANCEL_GRACE`] to learn
     /// what became of the call.
     pub async fn canceled(&self) {
         self.canceled.cancelled().await;
@@ -261,9 +261,9 @@ impl Run {
 
 /// A run's slot is lent. Dropped, it is taken back, though there be none free.
 #[derive(Debug)]
-pub struct Aside(Option<Lent>);
+pub struct LentSlot(Option<Lent>);
 
-impl Aside {
+impl LentSlot {
     /// Takes the slot back once there is a free one.
     pub async fn come_back(self) {
         if let Some(lent) = self.0 {
@@ -274,7 +274,7 @@ impl Aside {
 
 impl std::fmt::Debug for Run {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Run").field("task", &self.task.id).field("call", &self.call).finish_non_exhaustive()
+        f.debug_struct("Run").field("task", &self.task.id).field("call", &self.call_id).finish_non_exhaustive()
     }
 }
 
@@ -289,7 +289,7 @@ pub(crate) fn next_attempt(task: &Task, claim: Claim) -> Option<(CallId, u32)> {
     if task.state != State::Working || task.claim != Some(claim) {
         return None;
     }
-    task.open_call().map(|open| (open.call, open.attempt))
+    task.open_call().map(|open| (open.call_id, open.attempt))
 }
 
 /// The task's id, for those who only log.

@@ -6,22 +6,22 @@ use async_trait::async_trait;
 use bobbinet_core::{AgentName, Call, Caller, Command, Fault, Generation, Limits, Task, TaskId};
 
 use crate::{
-    EngineError, Handle, NewTask, PlannedTask, World,
-    inner::Inner,
+    EngineError, Env, Handle, NewTask, PlannedTask,
+    commit_loop::AggregateStreams,
+    engine_inner::EngineInner,
     lifecycle::Lifecycle,
     run::{LentFor, RunHost},
     slots::Lent,
-    streams::Streams,
-    task_live::{LiveTask, Report},
+    task_live::{LiveTask, ProgressReport},
 };
 
 #[async_trait]
-impl RunHost for Arc<Inner> {
+impl RunHost for Arc<EngineInner> {
     fn limits(&self) -> &Limits {
         &self.limits
     }
 
-    fn tasks(&self) -> &Arc<Streams<Task>> {
+    fn tasks(&self) -> &Arc<AggregateStreams<Task>> {
         &self.tasks
     }
 
@@ -29,16 +29,16 @@ impl RunHost for Arc<Inner> {
         &self.lifecycle
     }
 
-    fn world(&self) -> &dyn World {
-        &*self.world
+    fn env(&self) -> &dyn Env {
+        &*self.env
     }
 
-    fn report(&self, live: &Arc<LiveTask>, report: Report) {
-        Inner::report(self, live, report);
+    fn report(&self, live: &Arc<LiveTask>, report: ProgressReport) {
+        EngineInner::report(self, live, report);
     }
 
     async fn command(&self, live: &Arc<LiveTask>, command: Command) -> Result<Arc<Task>, EngineError> {
-        Inner::command(self, live, command, None).await
+        EngineInner::command(self, live, command, None).await
     }
 
     fn lend(&self, agent: &AgentName, whom: LentFor) -> Option<Lent> {
@@ -50,7 +50,7 @@ impl RunHost for Arc<Inner> {
     }
 
     fn plan(&self, id: TaskId, agent: &AgentName, new: NewTask) -> Result<PlannedTask, EngineError> {
-        Inner::plan(self, id, agent, new)
+        EngineInner::plan(self, id, agent, new)
     }
 
     fn allows_call(&self, caller: &Caller, agent: &AgentName, call: &Call) -> Result<(), Fault> {
@@ -62,6 +62,6 @@ impl RunHost for Arc<Inner> {
     }
 
     fn handle(&self, live: Arc<LiveTask>) -> Handle {
-        Inner::handle(self, live, Generation(0))
+        EngineInner::handle(self, live, Generation(0))
     }
 }

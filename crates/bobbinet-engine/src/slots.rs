@@ -23,7 +23,7 @@ pub(crate) trait Callee: Debug + Send + Sync {
     fn takes_calls(&self) -> bool;
 }
 
-/// Who begins calls.
+/// Who begins calls: the engine.
 pub(crate) trait SlotOwner: Send + Sync + 'static {
     /// Whether it begins no more.
     fn is_draining(&self) -> bool;
@@ -35,17 +35,18 @@ pub(crate) trait SlotOwner: Send + Sync + 'static {
     fn claim(self: Arc<Self>, id: TaskId, permit: Permit);
 }
 
+/// The call slots of one agent, and the line of tasks that wait for one.
 #[derive(Debug)]
 pub(crate) struct Slots {
     callee: Arc<dyn Callee>,
     max: usize,
-    state: Mutex<State>,
+    state: Mutex<SlotsState>,
     /// A slot was given back that somebody wants to have back.
     freed: Notify,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct SlotsState {
     used: usize,
     lent: usize,
     /// Of those used: of calls that wait, and were not lent since enough are.
@@ -69,7 +70,7 @@ impl Debug for Permit {
     }
 }
 
-impl State {
+impl SlotsState {
     /// Puts a task at the end of the line, unless it stands there or the line is as long as it may be.
     fn stand(&mut self, id: TaskId) {
         if self.line.len() < LINE_MAX && self.in_line.insert(id) {
@@ -136,7 +137,7 @@ impl Slots {
             let is_kept = state.lent >= lent_max;
             if is_kept {
                 state.idle += 1;
-                self.tell_of_room(&state);
+                self.wake_if_room(&state);
             } else {
                 state.lent += 1;
             }
@@ -152,11 +153,11 @@ impl Slots {
     fn retire(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.used -= 1;
-        self.tell_of_room(&state);
+        self.wake_if_room(&state);
     }
 
     /// Wakes one that wants its slot back, if there is room.
-    fn tell_of_room(&self, state: &State) {
+    fn wake_if_room(&self, state: &SlotsState) {
         if state.wanted > 0 && state.has_room(self.max) {
             self.freed.notify_one();
         }
@@ -173,7 +174,7 @@ impl Slots {
             }
             None => {
                 state.used -= 1;
-                self.tell_of_room(&state);
+                self.wake_if_room(&state);
                 None
             }
         }
@@ -218,7 +219,7 @@ impl Lent {
         self.is_back
     }
 
-    fn put_back(&self, state: &mut State) {
+    fn put_back(&self, state: &mut SlotsState) {
         if self.is_kept {
             state.idle -= 1;
         } else {
@@ -251,7 +252,7 @@ impl Drop for Wanted {
     fn drop(&mut self) {
         let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.wanted -= 1;
-        self.0.tell_of_room(&state);
+        self.0.wake_if_room(&state);
     }
 }
 
@@ -319,13 +320,13 @@ mod tests {
         tokio::time::timeout(soon, back).await.is_ok()
     }
 
-    fn with(state: State) -> Arc<Slots> {
+    fn with(state: SlotsState) -> Arc<Slots> {
         Arc::new(Slots { state: Mutex::new(state), ..Arc::into_inner(Slots::new(Arc::new(Nobody), 1)).unwrap() })
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_slot_that_becomes_free_while_nothing_begins_any_more_goes_to_whoever_wants_one_back() {
-        let slots = with(State { used: 1, lent: 1, ..State::default() });
+        let slots = with(SlotsState { used: 1, lent: 1, ..SlotsState::default() });
         let loan = Lent { slots: slots.clone(), is_kept: false, is_back: false };
         // Of an engine that is gone.
         let permit = Permit { slots: slots.clone(), owner: gone() };
@@ -334,7 +335,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn nobody_waits_for_the_slot_of_a_call_that_waits_itself() {
-        let slots = with(State { used: 1, lent: LENT_MAX, ..State::default() });
+        let slots = with(SlotsState { used: 1, lent: LENT_MAX, ..SlotsState::default() });
         let loan = Lent { slots: slots.clone(), is_kept: false, is_back: false };
         let kept = std::cell::OnceCell::new();
         let wait = || kept.set(slots.lend_for(&gone())).unwrap();
@@ -348,7 +349,7 @@ mod tests {
 
     #[test]
     fn a_line_has_an_end() {
-        let mut state = State::default();
+        let mut state = SlotsState::default();
         for _ in 0..2 {
             for number in 0..=LINE_MAX as u128 {
                 state.stand(TaskId::new(Uuid::from_u128(number)));

@@ -8,7 +8,7 @@ use std::{
 use bobbinet_core::Timestamp;
 use tracing::warn;
 
-use crate::World;
+use crate::Env;
 
 /// How far the clock may run ahead of the time that passes before that is worth a word.
 const STEP_MAX: Duration = Duration::from_secs(60);
@@ -24,15 +24,15 @@ pub(crate) struct SteadyClock {
 }
 
 impl SteadyClock {
-    pub(crate) fn begin(world: &dyn World) -> Self {
-        Self { opened: world.now(), opened_at: world.monotonic(), has_stepped: AtomicBool::new(false) }
+    pub(crate) fn begin(env: &dyn Env) -> Self {
+        Self { opened: env.now(), opened_at: env.monotonic(), has_stepped: AtomicBool::new(false) }
     }
 
     /// The time by the clock, but never later than the time that has passed allows. A clock that is set forward, by mistake perhaps,
     /// makes nothing old at one blow.
-    pub(crate) fn now(&self, world: &dyn World) -> Timestamp {
-        let now = world.now();
-        let lasting = self.opened.after(self.up_for(world));
+    pub(crate) fn now(&self, env: &dyn Env) -> Timestamp {
+        let now = env.now();
+        let lasting = self.opened.after(self.up_for(env));
         if now.since(lasting) > STEP_MAX && !self.has_stepped.swap(true, Ordering::Relaxed) {
             let ahead = now.since(lasting);
             warn!(
@@ -44,7 +44,7 @@ impl SteadyClock {
     }
 
     /// How long the engine has been open.
-    pub(crate) fn up_for(&self, world: &dyn World) -> Duration {
-        world.monotonic().saturating_sub(self.opened_at)
+    pub(crate) fn up_for(&self, env: &dyn Env) -> Duration {
+        env.monotonic().saturating_sub(self.opened_at)
     }
 }

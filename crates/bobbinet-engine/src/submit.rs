@@ -10,8 +10,8 @@ use bobbinet_store::Idempotency;
 
 use crate::{
     EngineError, Handle, NewTask, PlannedTask, Request,
-    accounts::Kind,
-    inner::Inner,
+    accounts::QuotaClass,
+    engine_inner::EngineInner,
     live::{Live, Queued},
     planned::{deferred, question_id},
     task_live::{LiveTask, TaskHeld},
@@ -20,14 +20,14 @@ use crate::{
 /// How long an idempotency key is remembered.
 const IDEMPOTENCY_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 
-impl Inner {
+impl EngineInner {
     /// Asks an agent what it makes of a message that is to begin a task of this id. Nothing is kept.
     pub(crate) fn plan(&self, id: TaskId, agent: &AgentName, new: NewTask) -> Result<PlannedTask, EngineError> {
-        let seat = self.agents.get(agent.as_str()).ok_or(EngineError::UnknownAgent)?;
+        let registered = self.agents.get(agent.as_str()).ok_or(EngineError::UnknownAgent)?;
         if self.lifecycle.is_draining() {
             return Err(EngineError::Draining);
         }
-        let plan = seat.prepare(&Request {
+        let plan = registered.prepare(&Request {
             message: &new.message,
             skill: new.skill.as_ref(),
             task: None,
@@ -46,17 +46,17 @@ impl Inner {
         planned: PlannedTask,
     ) -> Result<Handle, EngineError> {
         let PlannedTask { id, agent, new, plan, parent } = planned;
-        let seat = self.agents.get(agent.as_str()).ok_or(EngineError::UnknownAgent)?;
-        let now = self.world.now();
+        let registered = self.agents.get(agent.as_str()).ok_or(EngineError::UnknownAgent)?;
+        let now = self.env.now();
         let kind = match &plan {
-            Plan::Call(_) | Plan::Defer => Kind::Open,
-            Plan::Ask(_) => Kind::Parked,
-            Plan::Answer(_) | Plan::Reject(_) => Kind::Finished,
+            Plan::Call(_) | Plan::Defer => QuotaClass::Open,
+            Plan::Ask(_) => QuotaClass::Parked,
+            Plan::Answer(_) | Plan::Reject(_) => QuotaClass::Finished,
         };
         let account = self.accounts.of(&caller.tenant, &caller.principal);
         self.accounts.admit(&account, kind, &self.limits)?;
         let permit = match &plan {
-            Plan::Call(_) => seat.slots.try_take(self),
+            Plan::Call(_) => registered.slots.try_take(self),
             Plan::Ask(_) | Plan::Answer(_) | Plan::Reject(_) | Plan::Defer => None,
         };
         let deferred = deferred(&plan, caller, new.skill, None);
@@ -71,32 +71,32 @@ impl Inner {
             tenant: caller.tenant.clone(),
             owner: caller.principal.clone(),
             agent,
-            context: new.context.unwrap_or_else(|| new_context(&self.world.uuid())),
+            context: new.context.unwrap_or_else(|| new_context(&self.env.uuid())),
             message: Arc::new(new.message),
-            plan: None,
+            planned_call: None,
             trace: new.trace,
             parent,
-            caller: seat.agent.begins_tasks().then(|| Arc::new(caller.clone())),
+            caller: registered.agent.begins_tasks().then(|| Arc::new(caller.clone())),
         };
-        let slot = permit.is_some().then(|| self.runners.own());
-        let command = Command::Submit(Submission { submitted, plan, deferred, slot });
-        let entry: Arc<LiveTask> = Live::new(id);
+        let slot_held_by = permit.is_some().then(|| self.processes.own());
+        let command = Command::Submit(Submission { submitted, plan, deferred, slot_held_by });
+        let live: Arc<LiveTask> = Live::new(id);
         {
-            let mut state = entry.lock();
+            let mut state = live.lock();
             state.is_new = true;
-            state.beside.account = Some(account);
-            state.beside.admitted = Some(kind);
+            state.local.account = Some(account);
+            state.local.admitted = Some(kind);
             state.is_driven = true;
             state.enqueue(Queued { command, held: TaskHeld(permit), idempotency, answer: None });
         }
-        let entry = self.tasks.cache.insert(entry);
-        self.start_driving(entry.clone());
-        Ok(self.handle(entry, Generation(0)))
+        let live = self.tasks.cache.insert(live);
+        self.start_driving(live.clone());
+        Ok(self.handle(live, Generation(0)))
     }
 
     /// For whoever waits for what comes of a message, of which nothing stood in the log at `since`.
-    pub(crate) fn handle(&self, entry: Arc<LiveTask>, since: Generation) -> Handle {
-        Handle { tasks: self.tasks.clone(), entry, since, first: OnceLock::new() }
+    pub(crate) fn handle(&self, live: Arc<LiveTask>, since: Generation) -> Handle {
+        Handle { tasks: self.tasks.clone(), live, since, first: OnceLock::new() }
     }
 }
 

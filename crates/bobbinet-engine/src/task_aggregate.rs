@@ -5,7 +5,7 @@ use bobbinet_store::Summary;
 
 use crate::{
     Aggregate, EngineError,
-    task_live::{self, TaskHeld, TaskLive},
+    task_live::{self, TaskHeld, TaskLocal},
 };
 
 impl Aggregate for Task {
@@ -13,7 +13,7 @@ impl Aggregate for Task {
     type Command = Command;
     type Event = Event;
     type Held = TaskHeld;
-    type Live = TaskLive;
+    type Local = TaskLocal;
 
     fn stream(id: &TaskId) -> StreamId {
         id.stream()

@@ -6,8 +6,8 @@ use bobbinet_core::{Claim, Command, Json, Limits, Message, State, Task, Timestam
 use bobbinet_store::Summary;
 
 use crate::{
-    accounts::{Account, Kind},
-    aggregate::LiveState,
+    accounts::{Account, QuotaClass},
+    aggregate::LocalState,
     live::Live,
     slots::Permit,
 };
@@ -27,30 +27,30 @@ pub struct TaskHeld(pub(crate) Option<Permit>);
 
 /// What this process alone knows of a task.
 #[derive(Debug, Default)]
-pub struct TaskLive {
+pub struct TaskLocal {
     /// The newest word of the run, not yet in a commit.
-    pub(crate) report: Option<Report>,
+    pub(crate) report: Option<ProgressReport>,
     /// Whether a reporter sleeps until the next report is due.
     pub(crate) is_report_due: bool,
     /// The claim of the run that is alive in this process.
     pub(crate) claim: Option<Claim>,
     /// What it was admitted as, until its first commit is decided.
-    pub(crate) admitted: Option<Kind>,
+    pub(crate) admitted: Option<QuotaClass>,
     /// Where it is counted, once it is.
     pub(crate) account: Option<Arc<Account>>,
 }
 
 /// How far a run says it is.
 #[derive(Debug)]
-pub(crate) struct Report {
+pub(crate) struct ProgressReport {
     pub(crate) claim: Claim,
     pub(crate) message: Option<Arc<Message>>,
     pub(crate) metadata: Option<Json>,
 }
 
-impl LiveState<Task> for TaskLive {
-    fn take_word(&mut self) -> Option<(Command, TaskHeld)> {
-        let Report { claim, message, metadata } = self.report.take()?;
+impl LocalState<Task> for TaskLocal {
+    fn take_pending_command(&mut self) -> Option<(Command, TaskHeld)> {
+        let ProgressReport { claim, message, metadata } = self.report.take()?;
         Some((Command::Progress { claim, message, metadata }, TaskHeld::default()))
     }
 }

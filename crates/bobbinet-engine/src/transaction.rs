@@ -12,10 +12,10 @@ use tokio::sync::oneshot;
 use tracing::warn;
 
 use crate::{
-    Aggregate, Engine, EngineError, World,
+    Aggregate, Engine, EngineError, Env,
+    commit_loop::{Decided, public_events},
     kinds::Aggregates,
-    live::{Live, Turn},
-    streams::{Decided, told},
+    live::{DecideTurn, Live},
 };
 
 /// Every conflict means that somebody else got a step done.
@@ -50,7 +50,7 @@ struct Change<A: Aggregate> {
     aggregates: Aggregates<A>,
     id: A::Id,
     command: A::Command,
-    turn: Option<Turn<A>>,
+    turn: Option<DecideTurn<A>>,
     decided: Option<(Timestamp, Decided<A>)>,
 }
 
@@ -83,18 +83,18 @@ impl Engine {
         let engine = self.inner.clone();
         self.inner.lifecycle.start(async move {
             // Whoever does not wait any more has been dropped.
-            let _ = sender.send(commit(&*engine.store, &*engine.world, &mut parts).await);
+            let _ = sender.send(commit(&*engine.store, &*engine.env, &mut parts).await);
         });
         receiver.await.unwrap_or_else(|_| Err(self.inner.lifecycle.unanswered()))
     }
 }
 
-async fn commit(store: &dyn Store, world: &dyn World, parts: &mut [Box<dyn Part>]) -> Result<(), EngineError> {
+async fn commit(store: &dyn Store, env: &dyn Env, parts: &mut [Box<dyn Part>]) -> Result<(), EngineError> {
     for part in &mut *parts {
         part.begin().await?;
     }
     for _ in 0..CONFLICTS_MAX {
-        let now = world.now();
+        let now = env.now();
         let mut steps = Vec::with_capacity(parts.len());
         for part in &mut *parts {
             steps.extend(part.decide(now).await?);
@@ -150,7 +150,7 @@ impl<A: Aggregate> Part for Change<A> {
     fn publish(&mut self) {
         if let Some((now, Decided { state: Some(state), events, .. })) = self.decided.take() {
             let state = Arc::new(state);
-            self.live().publish(state.clone(), told(now, events));
+            self.live().publish(state.clone(), public_events(now, events));
             self.aggregates.streams.cache.weigh(self.live(), &state);
         }
     }

@@ -39,7 +39,7 @@ impl UncertainClaims {
     }
 
     /// A commit for the task was kept, and whoever made it knows what follows.
-    pub(crate) fn settle(&self, id: &TaskId) {
+    pub(crate) fn clear(&self, id: &TaskId) {
         if self.is_any.load(Ordering::Relaxed) {
             let mut claims = self.claims();
             claims.remove(id);

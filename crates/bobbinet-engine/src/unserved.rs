@@ -8,7 +8,7 @@ use bobbinet_store::{Census, Query, Summary};
 use futures::{TryStreamExt, stream};
 use tracing::{error, warn};
 
-use crate::{EngineError, agents::Agents, inner::Inner, task_live::WaitsFor};
+use crate::{EngineError, agents::Agents, engine_inner::EngineInner, task_live::WaitsFor};
 
 /// How many tasks are told at a time that their agent is back.
 const AT_A_TIME: usize = 64;
@@ -22,7 +22,7 @@ pub(crate) fn agents(census: &[Census], agents: &Agents) -> BTreeSet<AgentName> 
     names.filter_map(|line| AgentName::parse(&line.agent).ok()).collect()
 }
 
-impl Inner {
+impl EngineInner {
     /// Says once, for whoever reads the log, whose tasks wait for an agent that is not there.
     pub(crate) fn tell_of_unserved(&self, census: &[Census]) {
         for agent in &self.unserved {
@@ -58,22 +58,23 @@ impl Inner {
         let agents: BTreeSet<_> = census.iter().filter(is_waiting).map(|line| (&line.tenant, &line.agent)).collect();
         for (tenant, agent) in agents {
             let waiting = self.unserved_of(tenant, agent).await?;
-            let told = stream::iter(waiting.into_iter().map(Ok)).try_for_each_concurrent(AT_A_TIME, |id| async move {
-                let served = async {
-                    let Some(entry) = self.tasks.find(&id).await? else { return Ok(()) };
-                    self.command(&entry, Command::Serve, None).await.map(drop)
-                };
-                match served.await {
-                    Ok(()) | Err(EngineError::Refused(_)) => Ok(()),
-                    // One that cannot be read keeps no other from being served, and no node from starting.
-                    Err(EngineError::Corrupt(why)) => {
-                        error!(task = %id, why, "a task cannot be told that its agent is back");
-                        Ok(())
+            let served =
+                stream::iter(waiting.into_iter().map(Ok)).try_for_each_concurrent(AT_A_TIME, |id| async move {
+                    let served = async {
+                        let Some(live) = self.tasks.find(&id).await? else { return Ok(()) };
+                        self.command(&live, Command::Serve, None).await.map(drop)
+                    };
+                    match served.await {
+                        Ok(()) | Err(EngineError::Refused(_)) => Ok(()),
+                        // One that cannot be read keeps no other from being served, and no node from starting.
+                        Err(EngineError::Corrupt(why)) => {
+                            error!(task = %id, why, "a task cannot be told that its agent is back");
+                            Ok(())
+                        }
+                        Err(error) => Err(error),
                     }
-                    Err(error) => Err(error),
-                }
-            });
-            told.await?;
+                });
+            served.await?;
         }
         Ok(())
     }
@@ -104,7 +105,7 @@ impl Inner {
             return;
         }
         match WaitsFor::of(summary) {
-            WaitsFor::Slot | WaitsFor::Plan => self.tell(id, Command::Unserve),
+            WaitsFor::Slot | WaitsFor::Plan => self.send_command(id, Command::Unserve),
             WaitsFor::Agent => self.expire(id, summary),
         }
     }

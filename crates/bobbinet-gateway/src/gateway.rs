@@ -7,7 +7,7 @@ use bobbinet_core::{
     AgentName, Caller, Plan, SkillId, State, Task, TaskId, Timestamp,
     operation::{CancelParams, GetParams, ListParams, SendParams, SubscribeParams},
 };
-use bobbinet_engine::{Agent, Engine, Handle, Kept, NewTask, Reply, Resumed};
+use bobbinet_engine::{Agent, Engine, Handle, NewTask, RecordedEvent, Reply, Resumed};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -51,7 +51,7 @@ pub struct Gateway {
 /// Who asks, which agent, and what came with the request beside the operation.
 #[derive(Clone, Debug)]
 pub struct RequestContext<'a> {
-    /// Who asks.
+    /// Who asks, as its token says.
     pub caller: &'a Caller,
     /// The agent that is asked.
     pub agent: &'a AgentName,
@@ -69,7 +69,7 @@ pub struct TaskRecord {
     /// The task as it stands.
     pub task: Arc<Task>,
     /// Every line of its log, with the version that it led to.
-    pub log: Vec<(u64, Kept)>,
+    pub log: Vec<(u64, RecordedEvent)>,
     /// Why it has not begun, where its agent says so.
     pub waits: Option<String>,
 }
@@ -114,7 +114,7 @@ impl Gateway {
 
     /// The time, as the engine knows it.
     pub fn now(&self) -> Timestamp {
-        self.engine.world().now()
+        self.engine.env().now()
     }
 
     /// Whether the node can take work.
@@ -254,7 +254,7 @@ impl Gateway {
     /// [`GatewayError::NotFound`] for anybody else.
     pub async fn record(&self, context: &RequestContext<'_>, id: &str) -> Result<TaskRecord, GatewayError> {
         self.allow(context, Action::Get(context.agent), Denial::NotFound)?;
-        if !context.caller.is_owner {
+        if !context.caller.is_node_owner {
             return Err(GatewayError::NotFound);
         }
         let id = task_id(id)?;

@@ -17,11 +17,11 @@ use bobbinet_core::{
     Plan, Principal, Question, QuestionKind, Role, SkillId, State, Tenant,
     operation::{Configuration, GetParams, ListParams, SendParams, SubscribeParams},
 };
-use bobbinet_engine::{Agent, Engine, Request, Run, Setup, SystemWorld};
+use bobbinet_engine::{Agent, Engine, Request, Run, Setup, SystemEnv};
 use bobbinet_gateway::{
     Gateway, GatewayError, GatewayLimits, GatewaySetup, PolicyAuthorizer, RequestContext, StreamItem,
 };
-use bobbinet_store::Memory;
+use bobbinet_store::MemoryStore;
 use tokio_util::sync::CancellationToken;
 
 /// Calls `say` with what it is told; asks first if it is told `ask`. What begins with `later` it cannot plan before it was waited for.
@@ -129,9 +129,9 @@ impl Node {
         let agent = AgentName::parse("parrot").unwrap();
         let rules = Decent::default();
         let setup = Setup {
-            store: Arc::new(Memory::default()),
+            store: Arc::new(MemoryStore::default()),
             agents: [(agent.clone(), Arc::new(Parrot::default()) as Arc<dyn Agent>)].into(),
-            world: Arc::new(SystemWorld),
+            env: Arc::new(SystemEnv),
             limits: Limits::default(),
             authorizer: Arc::new(PolicyAuthorizer::new(Policy::new(rules.clone()))),
         };
@@ -147,7 +147,7 @@ impl Node {
         let caller = Caller {
             principal: Principal::parse("ann").unwrap(),
             tenant: Tenant::parse("here").unwrap(),
-            is_owner: false,
+            is_node_owner: false,
             scopes: Vec::new(),
             chain: Vec::new(),
         };
@@ -199,7 +199,7 @@ async fn policy_sees_what_is_to_be_called_also_where_that_is_known_later() {
     let node = Node::start(GatewayLimits::default()).await;
     let denied = node.send("m1", "later rude", None).await.unwrap();
     assert_eq!(*node.rules.asked.lock().unwrap(), ["send to parrot", "call say of parrot"]);
-    assert_eq!((denied.state, denied.ledger.len(), denied.plan.is_some()), (State::Rejected, 0, false));
+    assert_eq!((denied.state, denied.calls.len(), denied.planned_call.is_some()), (State::Rejected, 0, false));
     let why = denied.status_message.as_ref().unwrap().data().unwrap().to_value();
     assert_eq!((why["code"].as_str(), why["details"]["rule"].as_str()), (Some("denied"), Some("decent")));
     assert_eq!(node.send("m2", "later hello", None).await.unwrap().state, State::Completed);

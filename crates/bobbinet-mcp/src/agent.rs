@@ -11,8 +11,8 @@ use tokio_util::task::TaskTracker;
 use crate::{
     call,
     config::McpConfig,
+    plan_message,
     pool::{SessionKey, SessionPool},
-    resolve,
     server_profile::ServerProfile,
     supervised_session::SupervisedSession,
     transport::stdio::{Launcher, StdioTransport},
@@ -66,7 +66,7 @@ impl Agent for McpAgent {
     }
 
     fn prepare(&self, request: &Request<'_>) -> Plan {
-        resolve::plan(&self.config, self.profile.catalog().as_deref(), request)
+        plan_message::plan(&self.config, self.profile.catalog().as_deref(), request)
     }
 
     async fn ready_to_plan(&self) -> Result<(), Fault> {

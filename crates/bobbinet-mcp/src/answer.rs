@@ -6,7 +6,7 @@ use bobbinet_core::{Json, Message, MessageId, Part, Plan, Question, QuestionKind
 use serde_json::Value;
 
 use crate::{
-    arguments::{self, Spoken, Unclear},
+    arguments::{self, NotArguments, ParsedText},
     json_object::JsonObject,
     schema::{self, Schema, Violation},
 };
@@ -105,12 +105,12 @@ fn pair(schema: &Schema, text: &str) -> Result<Option<JsonObject>, Vec<Violation
     let begins_so =
         schema.properties().any(|(name, _)| text.strip_prefix(name).is_some_and(|rest| rest.starts_with('=')));
     match arguments::read(text, schema) {
-        Spoken::Arguments(fields) if begins_so => Ok(Some(fields)),
-        Spoken::Unclear(why @ (Unclear::Half(_) | Unclear::Twice(_))) => {
+        ParsedText::Arguments(fields) if begins_so => Ok(Some(fields)),
+        ParsedText::NotArguments(why @ (NotArguments::Half(_) | NotArguments::Twice(_))) => {
             let text = why.advice(text).trim_end().trim_end_matches('.').to_owned();
             Err(vec![Violation { path: String::new(), text, is_missing: false }])
         }
-        Spoken::Arguments(_) | Spoken::Unclear(Unclear::Words | Unclear::Unknown(_)) => Ok(None),
+        ParsedText::Arguments(_) | ParsedText::NotArguments(NotArguments::Words | NotArguments::Unknown(_)) => Ok(None),
     }
 }
 

@@ -24,17 +24,17 @@ struct Pair<'a> {
 
 /// What a text gives a tool.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Spoken {
+pub(crate) enum ParsedText {
     /// These arguments; perhaps none.
     Arguments(JsonObject),
     /// It cannot be read as arguments of this tool.
-    Unclear(Unclear),
+    NotArguments(NotArguments),
 }
 
 /// Why a text is no arguments of a tool. What looks like arguments and is not quite is never taken for something else:
 /// a tool would run with what nobody meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Unclear {
+pub(crate) enum NotArguments {
     /// Nothing in it looks like arguments.
     Words,
     /// It begins like the argument of this name, and cannot be read on as arguments: a value with spaces that is not
@@ -46,7 +46,7 @@ pub(crate) enum Unclear {
     Twice(String),
 }
 
-impl Unclear {
+impl NotArguments {
     /// What to do about it, as a sentence to go on from; empty where there is nothing to say.
     pub(crate) fn advice(&self, text: &str) -> String {
         match self {
@@ -70,42 +70,42 @@ const QUOTED_MAX: usize = 80;
 
 /// Reads a text as the arguments of a tool: a JSON object, `name=value` pairs, or, where the tool can take one text
 /// only, that text.
-pub(crate) fn read(text: &str, schema: &Schema) -> Spoken {
+pub(crate) fn read(text: &str, schema: &Schema) -> ParsedText {
     let text = text.trim();
     if text.is_empty() {
-        return Spoken::Arguments(JsonObject::default());
+        return ParsedText::Arguments(JsonObject::default());
     }
     if let Some(fields) = object(text) {
-        return Spoken::Arguments(fields);
+        return ParsedText::Arguments(fields);
     }
     if let Some(pairs) = pairs(text) {
         return match named(&pairs, schema) {
-            Ok(fields) => Spoken::Arguments(fields),
-            Err(unclear) => Spoken::Unclear(unclear),
+            Ok(fields) => ParsedText::Arguments(fields),
+            Err(unclear) => ParsedText::NotArguments(unclear),
         };
     }
     if let Some(name) = begins_like(text).filter(|name| schema.has_property(name)) {
-        return Spoken::Unclear(Unclear::Half(name.to_owned()));
+        return ParsedText::NotArguments(NotArguments::Half(name.to_owned()));
     }
     match schema.only_text() {
         Some(name) => {
             let mut fields = JsonObject::default();
             fields.set(name, Json::of(text));
-            Spoken::Arguments(fields)
+            ParsedText::Arguments(fields)
         }
-        None => Spoken::Unclear(Unclear::Words),
+        None => ParsedText::NotArguments(NotArguments::Words),
     }
 }
 
 /// The pairs as arguments, each of which the tool has.
-fn named(pairs: &[Pair<'_>], schema: &Schema) -> Result<JsonObject, Unclear> {
+fn named(pairs: &[Pair<'_>], schema: &Schema) -> Result<JsonObject, NotArguments> {
     let mut fields = JsonObject::default();
     for pair in pairs {
         if !schema.has_property(pair.name) {
-            return Err(Unclear::Unknown(pair.name.to_owned()));
+            return Err(NotArguments::Unknown(pair.name.to_owned()));
         }
         if fields.get(pair.name).is_some() {
-            return Err(Unclear::Twice(pair.name.to_owned()));
+            return Err(NotArguments::Twice(pair.name.to_owned()));
         }
         fields.set(pair.name, typed(schema, pair.name, &pair.value, pair.is_quoted));
     }
@@ -223,8 +223,8 @@ mod tests {
     fn check(schema: &Value, text: &str, expected: &str) {
         let schema = Schema::new(Json::from(schema), 1 << 20);
         let found = match read(text, &schema) {
-            Spoken::Arguments(fields) => fields.to_json().as_str().to_owned(),
-            Spoken::Unclear(why) => format!("{why:?}"),
+            ParsedText::Arguments(fields) => fields.to_json().as_str().to_owned(),
+            ParsedText::NotArguments(why) => format!("{why:?}"),
         };
         assert_eq!(found, expected, "{text}");
     }
@@ -268,7 +268,7 @@ mod tests {
         check(&echo, r#"message="hello world" loud=true"#, r#"{"message":"hello world","loud":true}"#);
         check(&echo, "hello message=world", r#"{"message":"hello message=world"}"#);
         check(&echo, "messages = none", r#"{"message":"messages = none"}"#);
-        let advice = |text: &str| Unclear::Half("message".to_owned()).advice(text);
+        let advice = |text: &str| NotArguments::Half("message".to_owned()).advice(text);
         let expected = "A value with spaces stands in quotation marks: message=\"hello world\". ";
         assert_eq!(advice("message=hello world"), expected);
         assert!(advice("message=say \"x\" to").contains("message=\"…\""));
@@ -282,7 +282,7 @@ mod tests {
         check(&sum, "a=1 and b=2", r#"Half("a")"#);
         check(&json!({}), "x=1 y=z", r#"{"x":1,"y":"z"}"#);
         let many = |count: usize| (0..count).map(|n| format!("x{n}=1 ")).collect::<String>();
-        let Spoken::Arguments(_) = read(&many(PAIRS_MAX), &Schema::new(Json::from(&json!({})), 1 << 20)) else {
+        let ParsedText::Arguments(_) = read(&many(PAIRS_MAX), &Schema::new(Json::from(&json!({})), 1 << 20)) else {
             panic!("so many are read")
         };
         check(&json!({}), &many(PAIRS_MAX + 1), r#"Half("x0")"#);

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bobbinet_core::{Effect, Fault, Json, Message, Outcome, Part};
-use bobbinet_engine::{LATE_MAX, Run, Unanswered};
+use bobbinet_engine::{CANCEL_GRACE, Run, Unanswered};
 use rmcp::model::RequestMetaObject;
 use tokio::time::Instant;
 
@@ -11,17 +11,17 @@ use crate::{
     call_listener::{
         CallListener, RequestOutcome, Target, ask_caller, canceled, not_asked, time_is_up, unknown, unreadable,
     },
-    checking,
     crash_history::{CallFingerprint, CrashStanding},
     elicitation::Elicitation,
     exclusive_tools::{CallOwner, CallPermit, CallProfile, ConcurrencyClass},
     in_flight::ToolCall,
     json_object::JsonObject,
     mailbox::RpcError,
+    plan_message,
     pool::{SessionKey, SessionPool},
-    resolve,
     result::{self, CallResult, URL_REQUIRED},
     schema::Work,
+    schema_check,
     session::{Client, RequestOptions},
     supervised_session::SupervisedSession,
 };
@@ -42,7 +42,7 @@ pub(crate) async fn carry_out(sessions: &Arc<SessionPool>, run: Run) -> Outcome 
         biased;
         // The node stops, and drops this. What the call came to is not for a server that we end ourselves to say: its
         // intent is kept, and the next life goes on from there.
-        () = shared.stopping() => tokio::time::sleep(LATE_MAX).await,
+        () = shared.stopping() => tokio::time::sleep(CANCEL_GRACE).await,
         outcome = call(sessions, &shared, &run) => return outcome,
     }
     let text = "the MCP server was stopped in the middle of the call";
@@ -198,10 +198,10 @@ async fn checked(shared: &SupervisedSession, target: Target) -> Result<Target, O
     if tool.input.work(target.arguments.as_str().len()) == Work::Light {
         return Ok(target);
     }
-    let violations = checking::check(&tool.input, &target.arguments).await;
+    let violations = schema_check::check(&tool.input, &target.arguments).await;
     match violations.as_slice() {
         [] => Ok(target),
-        violations => Err(Outcome::Rejected(resolve::bad_arguments(tool, violations))),
+        violations => Err(Outcome::Rejected(plan_message::bad_arguments(tool, violations))),
     }
 }
 
@@ -392,11 +392,11 @@ async fn finished(
         notes.set("converted", Json::of(converted));
     }
     let violations = match (result.structured(), tool.and_then(|tool| tool.output.as_ref())) {
-        (Some(json), Some(schema)) => checking::check(schema, json).await,
+        (Some(json), Some(schema)) => schema_check::check(schema, json).await,
         (Some(_) | None, _) => Vec::new(),
     };
     let (tool, id) = (tool.map(|tool| tool.id.clone()), run.message_id("refused"));
-    checking::apart(result.bytes, move || result.outcome(tool.as_ref(), &violations, id, notes)).await
+    schema_check::apart(result.bytes, move || result.outcome(tool.as_ref(), &violations, id, notes)).await
 }
 
 /// What goes with every call beside its arguments. The progress token is the library's.

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bobbinet_core::{Effect, Fault, Json, Message, Outcome, Part, Question, SkillId};
-use bobbinet_engine::{EngineError, LATE_MAX, Run, Unanswered};
+use bobbinet_engine::{CANCEL_GRACE, EngineError, Run, Unanswered};
 use tokio::time::Instant;
 
 use crate::{
@@ -31,7 +31,7 @@ pub(crate) enum RequestOutcome {
     NotSent(ConnectionError),
 }
 
-/// See the module. Carries what comes of a request to the run, and the caller's answers to the server.
+/// Listens to one request of a call: carries what comes of a request to the run, and the caller's answers to the server.
 pub(crate) struct CallListener<'a> {
     run: &'a Run,
     target: &'a Target,
@@ -75,7 +75,7 @@ impl<'a> CallListener<'a> {
                     }
                 }
                 CallEvent::Mail(Mail::Reply(reply)) => return self.outcome_of(reply),
-                CallEvent::Canceled => return RequestOutcome::Over(self.late().await),
+                CallEvent::Canceled => return RequestOutcome::Over(self.cancel_and_wait().await),
                 CallEvent::Idle => {
                     let why = format!("there was no sign of life for {:?}", self.idle);
                     return RequestOutcome::Over(unknown("timed-out", self.target, &why, false));
@@ -154,13 +154,13 @@ impl<'a> CallListener<'a> {
             }
             Err(Unanswered::Over) => {
                 let _ = asked.answer.send(action("cancel"));
-                Some(RequestOutcome::Over(self.late().await))
+                Some(RequestOutcome::Over(self.cancel_and_wait().await))
             }
             Err(Unanswered::NotAsked(error)) => {
                 let _ = asked.answer.send(action("cancel"));
                 self.pending.cancel();
                 // What it comes to now was not decided by anybody.
-                let _ = tokio::time::timeout(LATE_MAX, self.pending.mailbox.replied()).await;
+                let _ = tokio::time::timeout(CANCEL_GRACE, self.pending.mailbox.replied()).await;
                 Some(RequestOutcome::Over(not_asked(self.target, &error)))
             }
         }
@@ -186,14 +186,14 @@ impl<'a> CallListener<'a> {
     async fn decline(&self, asked: ElicitationRequest) {
         let ElicitationRequest { answer, open, .. } = asked;
         let _ = answer.send(action("decline"));
-        let _ = tokio::time::timeout(LATE_MAX, self.pending.mailbox.replied()).await;
+        let _ = tokio::time::timeout(CANCEL_GRACE, self.pending.mailbox.replied()).await;
         drop(open);
     }
 
     /// The task was canceled: the server is told, and has a while to say what became of it.
-    async fn late(&self) -> Outcome {
+    async fn cancel_and_wait(&self) -> Outcome {
         self.pending.cancel();
-        match tokio::time::timeout(LATE_MAX, self.pending.mailbox.replied()).await {
+        match tokio::time::timeout(CANCEL_GRACE, self.pending.mailbox.replied()).await {
             Ok(reply) => match self.outcome_of(reply) {
                 RequestOutcome::Result(json) => match CallResult::read(&json) {
                     Ok(result) => result.outcome(None, &[], self.run.message_id("refused"), JsonObject::default()),

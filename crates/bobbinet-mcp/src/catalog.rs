@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     config::{McpConfig, SkillNotes},
     listing::{RawTool, ToolHints},
-    message,
+    rpc_message,
     schema::Schema,
 };
 
@@ -26,7 +26,7 @@ pub(crate) struct Tool {
     pub(crate) output: Option<Arc<Schema>>,
 }
 
-/// See the module. A new listing is a new catalog.
+/// The tools of a server as skills of its agent. A new listing is a new catalog.
 #[derive(Debug)]
 pub(crate) struct Catalog {
     tools: BTreeMap<String, Tool>,
@@ -205,7 +205,7 @@ fn skill(config: &McpConfig, raw: &RawTool, tool: &Tool) -> Skill {
 }
 
 fn shorten(text: &str) -> String {
-    message::shorten(text, DESCRIPTION_MAX).into_owned()
+    rpc_message::shorten(text, DESCRIPTION_MAX).into_owned()
 }
 
 #[cfg(test)]

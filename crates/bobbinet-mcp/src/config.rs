@@ -47,13 +47,13 @@ pub struct McpConfig {
     pub skills: BTreeMap<String, SkillNotes>,
     /// How long calls of single tools may go without a word of the server, instead of `limits.idle_ms`.
     pub timeouts: BTreeMap<String, Duration>,
-    /// How many calls the server takes at a time.
+    /// How many calls the server takes at a time; further ones wait in line. All its other bounds are in `limits`.
     pub max_concurrency: usize,
     /// The URI of the extension by which a message names its skill.
     pub extension_uri: &'static str,
     /// Whether it is kept from seeing this node's keys and store.
     pub isolation: Isolation,
-    /// The bounds.
+    /// What it may take of us: time, memory, restarts.
     pub limits: McpLimits,
 }
 
@@ -136,7 +136,7 @@ pub struct SkillNotes {
     pub examples: Vec<String>,
 }
 
-/// The bounds of a server. Times are in milliseconds.
+/// The bounds of a server. Times are in milliseconds. How many calls it takes at a time is [`McpConfig::max_concurrency`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct McpLimits {
@@ -174,7 +174,7 @@ pub struct McpLimits {
     /// So many deaths within `deaths_within_ms` and the server is left alone for `rest_ms`. Deaths under a call that is
     /// known for them do not count.
     pub deaths_max: usize,
-    /// See `deaths_max`.
+    /// The time in which `deaths_max` deaths are too many.
     pub deaths_within_ms: u64,
     /// How long a server that dies too often is left alone before one more attempt.
     pub rest_ms: u64,

@@ -38,7 +38,7 @@ pub(crate) enum CrashStanding {
     Banned(u32, Duration),
 }
 
-/// See the module. Time comes in.
+/// The deaths of a server, each held against the call that was in flight. The time is an argument.
 #[derive(Debug)]
 pub(crate) struct CrashHistory {
     /// How long a death is held against a call.

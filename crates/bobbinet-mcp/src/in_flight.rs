@@ -20,7 +20,7 @@ use crate::{
     crash_history::CallFingerprint,
     exclusive_tools::{CallOwner, ExclusiveTools},
     mailbox::{ConnectionError, ElicitationRequest, Mailbox, Progress, Reply},
-    message,
+    rpc_message,
 };
 
 /// The ids of the handshake's requests, which are not the library's. Numbers, since some servers take no others; apart from the library's, which count from 0;
@@ -43,7 +43,7 @@ pub(crate) struct ToolCall {
     pub(crate) fingerprint: CallFingerprint,
 }
 
-/// See the module. Shared by the channel, the handler of the server's requests, and the calls.
+/// The requests in flight on one connection, and those that were abandoned. Shared by the channel, the handler of the server's requests, and the calls.
 #[derive(Debug)]
 pub(crate) struct InFlight {
     limits: McpLimits,
@@ -207,8 +207,7 @@ impl InFlight {
         // Only the first reply counts.
         request.id = None;
         request.token = None;
-        let is_too_deep =
-            matches!(&reply, Reply::Result(result) if message::is_deeper_than(result.as_str(), self.limits.depth_max));
+        let is_too_deep = matches!(&reply, Reply::Result(result) if rpc_message::is_deeper_than(result.as_str(), self.limits.depth_max));
         let reply = if is_too_deep {
             Reply::Unreadable(format!("its result is nested deeper than {}", self.limits.depth_max))
         } else {

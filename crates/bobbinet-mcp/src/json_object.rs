@@ -6,7 +6,7 @@ use bobbinet_core::Json;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-/// See the module. Of a name that comes twice the last value counts, as with most readers. Names are found by their hash:
+/// The fields of a JSON object, in their order. Of a name that comes twice the last value counts, as with most readers. Names are found by their hash:
 /// a server or a caller says how many there are.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]

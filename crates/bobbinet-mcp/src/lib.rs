@@ -2,7 +2,7 @@
 //!
 //! Begin with [`McpAgent`] (`agent`): what the engine sees. From there,
 //!
-//! - **what is called**: `resolve` makes a message a checked call, or the question that is missing for one (`skill_request`,
+//! - **what is called**: `plan_message` makes a message a checked call, or the question that is missing for one (`skill_request`,
 //!   `arguments`, `schema`, `convert`, `answer`), from the tools that `catalog` and `server_profile` know;
 //! - **the call**: `call` takes it from its durable intent to its outcome, `call_listener` hears one request of it out,
 //!   `exclusive_tools` says who may call at the same time as whom, `result` makes artifacts of what came back;
@@ -24,7 +24,6 @@ mod breaker;
 mod call;
 mod call_listener;
 mod catalog;
-mod checking;
 mod config;
 mod convert;
 mod crash_history;
@@ -37,15 +36,16 @@ mod json_object;
 mod listing;
 mod listing_pace;
 mod mailbox;
-mod message;
 mod opening;
+mod plan_message;
 mod pool;
 mod remembered_tools;
-mod resolve;
 mod result;
 mod rpc_channel;
+mod rpc_message;
 mod salvage;
 mod schema;
+mod schema_check;
 mod server_profile;
 mod session;
 mod skill_request;

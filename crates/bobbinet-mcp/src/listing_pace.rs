@@ -7,7 +7,7 @@ use tokio::time::Instant;
 /// The longest pause before a list is read again.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
-/// See the module. Time comes in.
+/// The pause before a changed list is read again. The time is an argument.
 #[derive(Debug)]
 pub(crate) struct ListingPace {
     first: Duration,

@@ -7,7 +7,7 @@ use bobbinet_core::{
     json::strict::{self, StrictFault},
 };
 
-use crate::{block, checking, json_object::JsonObject, mailbox::RpcError, schema, schema::Violation};
+use crate::{block, json_object::JsonObject, mailbox::RpcError, schema, schema::Violation, schema_check};
 
 /// JSON-RPC's codes for a request that cannot be carried out as such.
 const INVALID_PARAMS: i64 = -32602;
@@ -67,7 +67,7 @@ impl CallResult {
 
     /// The same, where a large one keeps nobody waiting.
     pub(crate) async fn read_apart(json: Json) -> Result<Self, String> {
-        checking::apart(json.as_str().len(), move || Self::read(&json)).await
+        schema_check::apart(json.as_str().len(), move || Self::read(&json)).await
     }
 
     /// Whether it is a question instead (2026-07-28).
@@ -194,7 +194,7 @@ fn refused(parts: Vec<Part>, metadata: Option<Json>, id: MessageId) -> Outcome {
     let parts =
         if parts.is_empty() { vec![Part::text("the tool reported an error, without a word about it")] } else { parts };
     let message = Message { metadata, ..Message::from_agent(id, parts) };
-    Outcome::Refused { artifacts: Vec::new(), message: Arc::new(message) }
+    Outcome::ToolError { artifacts: Vec::new(), message: Arc::new(message) }
 }
 
 /// What a JSON-RPC error comes to. It is an answer: the server has said no.
@@ -220,7 +220,7 @@ pub(crate) fn failed(error: &RpcError, id: MessageId) -> Outcome {
             let text =
                 if text.is_empty() { "the server reported an error, without a word about it".to_owned() } else { text };
             let message = Message::from_agent(id, vec![Part::text(text), Part::data(data)]);
-            Outcome::Refused { artifacts: Vec::new(), message: Arc::new(message) }
+            Outcome::ToolError { artifacts: Vec::new(), message: Arc::new(message) }
         }
     }
 }
@@ -302,7 +302,7 @@ mod tests {
 
     #[test]
     fn however_much_there_is_it_is_kept_in_time() {
-        crate::checking::in_good_time(|| {
+        crate::schema_check::in_good_time(|| {
             let keys = (0..1_000_000).map(|n| format!(r#""k{n}":{n}"#)).collect::<Vec<_>>().join(",");
             let wide = format!(r#"{{"content":[{{"type":"odd",{keys}}}],"_meta":{{{keys}}}}}"#);
             let Outcome::Completed { artifacts, .. } = outcome(&wide, None) else { panic!("a wide block is no fault") };
@@ -330,9 +330,9 @@ mod tests {
         check(r#"{"toolResult":"done"}"#, &["text done"]);
         check(r#"{"toolResult":{"n":1}}"#, &[r#"data {"n":1} | {"mcpType":""}"#]);
         check(r#"{"content":[],"isError":null,"resultType":null,"structuredContent":null}"#, &[]);
-        assert!(matches!(outcome(r#"{"content":"no","isError":"true"}"#, None), Outcome::Refused { .. }));
+        assert!(matches!(outcome(r#"{"content":"no","isError":"true"}"#, None), Outcome::ToolError { .. }));
         let error = outcome(r#"{"content":[{"type":"error","message":"no such file"}]}"#, None);
-        assert!(matches!(&error, Outcome::Refused { message, .. } if message.text() == "no such file"), "{error:?}");
+        assert!(matches!(&error, Outcome::ToolError { message, .. } if message.text() == "no such file"), "{error:?}");
         check(r#"{"content":[{"type":"error","text":"odd"}],"isError":false}"#, &["text odd"]);
         check(
             r#"{"content":[{"type":"image","data":"data:image/png;base64,AAEC"},{"type":"audio","data":"DATA:audio/ogg;base64,AAEC","mimeType":"audio/wav"}]}"#,
@@ -372,9 +372,9 @@ mod tests {
     #[test]
     fn noes_are_told_apart() {
         let refused = outcome(r#"{"content":[{"type":"text","text":"no such file"}],"isError":true}"#, None);
-        assert!(matches!(&refused, Outcome::Refused { message, .. } if message.text() == "no such file"));
+        assert!(matches!(&refused, Outcome::ToolError { message, .. } if message.text() == "no such file"));
         let silent = outcome(r#"{"content":[],"isError":true}"#, None);
-        assert!(matches!(&silent, Outcome::Refused { message, .. } if !message.text().is_empty()));
+        assert!(matches!(&silent, Outcome::ToolError { message, .. } if !message.text().is_empty()));
         let bad = outcome(r#"{"content":[{"type":"text","text":"MCP error -32602: bad"}],"isError":true}"#, None);
         assert!(matches!(&bad, Outcome::Rejected(fault) if fault.code == "bad-arguments"));
         assert!(matches!(outcome(r#"{"resultType":"task"}"#, None), Outcome::Unknown { again: false, .. }));
@@ -385,7 +385,7 @@ mod tests {
             );
         }
         let error = RpcError { code: -32603, message: "boom".to_owned(), data: Some(Json::of(&7)) };
-        let Outcome::Refused { message, .. } = failed(&error, MessageId::parse("m").unwrap()) else { panic!() };
+        let Outcome::ToolError { message, .. } = failed(&error, MessageId::parse("m").unwrap()) else { panic!() };
         assert_eq!(message.text(), "boom (MCP error -32603)");
     }
 }

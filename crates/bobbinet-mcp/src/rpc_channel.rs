@@ -22,7 +22,7 @@ use crate::{
     in_flight::{InFlight, OutgoingRequest, ReplyOwner},
     json_object::JsonObject,
     mailbox::ConnectionError,
-    message::{self, RpcMessage},
+    rpc_message::{self, RpcMessage},
     salvage,
     transport::{MessageSink, MessageSource, Received},
 };
@@ -75,7 +75,7 @@ impl RpcChannel {
 
     /// Gives what came to whom it belongs, each message by itself.
     fn dispatch(&mut self, bytes: Vec<u8>) -> MessageQuality {
-        let worth = message::read(&bytes, |messages| {
+        let worth = rpc_message::read(&bytes, |messages| {
             // Of several, none is dropped for another's sake, and the best counts for all.
             let worths =
                 messages.into_iter().map(|message| message.map_or(MessageQuality::Junk, |it| self.dispatch_one(it)));

@@ -7,7 +7,7 @@ use jsonschema::{PatternOptions, ValidationError, Validator, error::ValidationEr
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::message;
+use crate::rpc_message;
 
 /// How deep a schema may be nested. Its compiler goes down by recursion.
 const DEPTH_MAX: usize = 64;
@@ -78,7 +78,7 @@ pub(crate) struct Violation {
 impl Schema {
     /// Compiles a schema. One that cannot be compiled, or should not be, checks nothing and says why.
     pub(crate) fn new(json: Json, bytes_max: usize) -> Self {
-        let is_readable = !message::is_deeper_than(json.as_str(), DEPTH_MAX);
+        let is_readable = !rpc_message::is_deeper_than(json.as_str(), DEPTH_MAX);
         let value = if is_readable { json.to_value() } else { Value::Bool(true) };
         let compiled = if !is_readable {
             Err(format!("it is nested deeper than {DEPTH_MAX}"))
@@ -245,7 +245,7 @@ pub(crate) fn escape(name: &str) -> String {
 }
 
 fn shorten(text: &str) -> String {
-    message::shorten(text, VIOLATION_TEXT_MAX).into_owned()
+    rpc_message::shorten(text, VIOLATION_TEXT_MAX).into_owned()
 }
 
 /// The schema that a local reference points to, if `schema` is one.

@@ -15,7 +15,7 @@ use crate::{
     remembered_tools::RememberedTools,
 };
 
-/// See the module. It outlives the sessions that it was learned in: they take their listings in, whoever plans a call or
+/// The newest tools and description of a server. It outlives the sessions that it was learned in: they take their listings in, whoever plans a call or
 /// writes a card reads it.
 #[derive(Debug)]
 pub(crate) struct ServerProfile {

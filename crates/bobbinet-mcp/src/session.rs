@@ -77,10 +77,10 @@ pub(crate) struct PendingRequest {
 impl PendingRequest {
     /// Tells the server that nobody wants the result any more. The reply may still come.
     pub(crate) fn cancel(&self) {
-        self.tell(self.client.in_flight.id_of(self.serial));
+        self.queue_cancellation(self.client.in_flight.id_of(self.serial));
     }
 
-    fn tell(&self, id: Option<i64>) {
+    fn queue_cancellation(&self, id: Option<i64>) {
         let Some(id) = id.filter(|_| !self.is_canceled.swap(true, Ordering::Relaxed)) else { return };
         // Full: the server takes nothing any more, and will be ended for it.
         let _ = self.client.cancellations.try_send(id);
@@ -89,7 +89,7 @@ impl PendingRequest {
 
 impl Drop for PendingRequest {
     fn drop(&mut self) {
-        self.tell(self.client.in_flight.end(self.serial));
+        self.queue_cancellation(self.client.in_flight.end(self.serial));
     }
 }
 
@@ -203,7 +203,8 @@ impl Session {
                 let running = rmcp::service::serve_directly(host, channel, Some(info.clone()));
                 let (cancellations, canceled) = mpsc::channel(CANCELLATIONS_MAX);
                 let peer = running.peer().clone();
-                tracker.spawn(watched("MCP cancellations", tell(peer.clone(), canceled, in_flight.clone())));
+                tracker
+                    .spawn(watched("MCP cancellations", send_cancellations(peer.clone(), canceled, in_flight.clone())));
                 let client = Arc::new(Client { peer, in_flight, cancellations, info });
                 if client.is_modern() {
                     tracker.spawn(watched("MCP subscription", listen(client.clone())));
@@ -252,7 +253,7 @@ impl Session {
 }
 
 /// Tells the server of calls that nobody waits for any more, until the connection is over.
-async fn tell(peer: Peer<RoleClient>, mut canceled: mpsc::Receiver<i64>, in_flight: Arc<InFlight>) {
+async fn send_cancellations(peer: Peer<RoleClient>, mut canceled: mpsc::Receiver<i64>, in_flight: Arc<InFlight>) {
     loop {
         let id = tokio::select! {
             biased;

@@ -17,18 +17,18 @@ pub(crate) struct SkillRequest {
     pub(crate) skill: Option<String>,
     /// Whether the message itself said so, and not only the circumstances.
     pub(crate) is_named: bool,
-    /// With what.
-    pub(crate) with: With,
+    /// What it is asked to do.
+    pub(crate) input: SkillInput,
     /// Whether what is missing shall be asked for. A program that sends data wants to be told that it is wrong.
     pub(crate) asks: bool,
 }
 
 /// What came for the skill.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum With {
+pub(crate) enum SkillInput {
     /// Its arguments, or what should be.
     Data(Json),
-    /// Words.
+    /// Words of a person.
     Text(String),
 }
 
@@ -47,21 +47,23 @@ pub(crate) fn read(message: &Message, url: Option<&str>, extension: &str, catalo
     let by_note = note.and_then(|note| note.text("skill"));
     let form = data.as_ref().and_then(|data| form(data, catalog));
     let named = by_note.as_deref().or(url);
-    let (skill, is_named, with) = match (named, form, data) {
-        (Some(named), Some((skill, arguments)), _) if skill == named => (Some(skill), true, With::Data(arguments)),
-        (Some(named), _, Some(data)) => (Some(named.to_owned()), by_note.is_some(), With::Data(data)),
+    let (skill, is_named, input) = match (named, form, data) {
+        (Some(named), Some((skill, arguments)), _) if skill == named => {
+            (Some(skill), true, SkillInput::Data(arguments))
+        }
+        (Some(named), _, Some(data)) => (Some(named.to_owned()), by_note.is_some(), SkillInput::Data(data)),
         (Some(named), _, None) => {
             let rest = without_name(&text, named).unwrap_or(&text);
-            (Some(named.to_owned()), by_note.is_some(), With::Text(rest.to_owned()))
+            (Some(named.to_owned()), by_note.is_some(), SkillInput::Text(rest.to_owned()))
         }
-        (None, Some((skill, arguments)), _) => (Some(skill), true, With::Data(arguments)),
-        (None, None, Some(data)) => (only(catalog), false, With::Data(data)),
+        (None, Some((skill, arguments)), _) => (Some(skill), true, SkillInput::Data(arguments)),
+        (None, None, Some(data)) => (only(catalog), false, SkillInput::Data(data)),
         (None, None, None) => match spoken(&text, catalog) {
-            Some((skill, rest)) => (Some(skill), true, With::Text(rest)),
-            None => (only(catalog), false, With::Text(text)),
+            Some((skill, rest)) => (Some(skill), true, SkillInput::Text(rest)),
+            None => (only(catalog), false, SkillInput::Text(text)),
         },
     };
-    SkillRequest { skill, is_named, with, asks }
+    SkillRequest { skill, is_named, input, asks }
 }
 
 /// What the message says under the extension's URI: an object, or the skill's name alone.
@@ -154,12 +156,12 @@ mod tests {
         let message =
             Message { role: Role::User, metadata, ..Message::from_agent(MessageId::parse("m").unwrap(), parts) };
         let skill_request = read(&message, url, EXTENSION, &catalog(skills));
-        let with = match skill_request.with {
-            With::Data(data) => format!("data {}", data.as_str()),
-            With::Text(text) => format!("text {text:?}"),
+        let input = match skill_request.input {
+            SkillInput::Data(data) => format!("data {}", data.as_str()),
+            SkillInput::Text(text) => format!("text {text:?}"),
         };
         let how = if skill_request.asks { "asks" } else { "rejects" };
-        assert_eq!(format!("{} {with} {how}", skill_request.skill.as_deref().unwrap_or("-")), expected, "{part}");
+        assert_eq!(format!("{} {input} {how}", skill_request.skill.as_deref().unwrap_or("-")), expected, "{part}");
     }
 
     #[test]

@@ -5,14 +5,14 @@
 //! and keeps bytes, and must not know what a task, an agent or a caller is. **The log is the truth, a wake-up is only a hint,
 //! every reader reads by cursor.**
 //!
-//! Begin with [`Store`], then [`Memory`], which is written to be obviously right. The embedded store is `sled/`, with a map of
+//! Begin with [`Store`], then [`MemoryStore`], which is written to be obviously right. The embedded store is `sled/`, with a map of
 //! its folder in `sled/mod.rs`.
 
 mod commit;
 #[cfg(feature = "conformance")]
 pub mod conformance;
-pub mod crash;
 mod error;
+pub mod failpoint;
 mod listing;
 mod memory;
 mod page_token;
@@ -30,11 +30,11 @@ pub use commit::{
 };
 pub use error::{CommitError, StoreError};
 pub use listing::Listing;
-pub use memory::Memory;
+pub use memory::MemoryStore;
 pub use query::{Census, Cursor, Query, Scope, Tail, TailEntry};
 pub use sled::{
-    CACHE_BYTES, Counts, Durability, ExportError, FREE_SPACE_MIN, OpenError, Report, SledOptions, SledStore, Tear,
-    check, export, make_folder, salvage,
+    CACHE_BYTES, CheckReport, Durability, ExportCounts, ExportError, FREE_SPACE_MIN, OpenError, SledOptions, SledStore,
+    TornTail, check, export, make_folder, salvage,
 };
 pub use stream::{Cell, Key, Loaded, Page, Record, Summary, Version};
 

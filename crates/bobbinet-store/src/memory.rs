@@ -21,7 +21,7 @@ use crate::{
 
 /// Keeps streams for as long as it lives.
 #[derive(Debug, Default)]
-pub struct Memory {
+pub struct MemoryStore {
     contents: Mutex<Contents>,
     wakes: Wakes,
     is_shared: bool,
@@ -57,7 +57,7 @@ struct Remembered {
     expires: Timestamp,
 }
 
-impl Memory {
+impl MemoryStore {
     /// An empty store.
     #[must_use]
     pub fn new() -> Self {
@@ -84,7 +84,7 @@ impl Memory {
 }
 
 #[async_trait]
-impl Store for Memory {
+impl Store for MemoryStore {
     async fn commit(&self, commit: Commit) -> Result<(), CommitError> {
         commit.check()?;
         let streams: Vec<StreamId> = commit.steps.iter().map(|step| step.stream.clone()).collect();

@@ -34,7 +34,7 @@ impl Wakes {
     ///
     /// `grown` is asked after this follower is known, so that no hint between asking and waiting is lost.
     pub(crate) async fn wait(&self, stream: &StreamId, grown: impl FnOnce() -> bool) {
-        let follower = Follower::enter(self, stream);
+        let follower = WakeGuard::enter(self, stream);
         let mut hinted = std::pin::pin!(follower.notify.notified());
         hinted.as_mut().enable();
         if grown() {
@@ -64,13 +64,13 @@ impl Wakes {
 }
 
 /// One wait: the stream stays in the registry for as long as this lives.
-struct Follower<'a> {
+struct WakeGuard<'a> {
     wakes: &'a Wakes,
     stream: &'a StreamId,
     notify: Arc<Notify>,
 }
 
-impl<'a> Follower<'a> {
+impl<'a> WakeGuard<'a> {
     fn enter(wakes: &'a Wakes, stream: &'a StreamId) -> Self {
         let mut followed = wakes.lock();
         let entry = followed
@@ -83,7 +83,7 @@ impl<'a> Follower<'a> {
     }
 }
 
-impl Drop for Follower<'_> {
+impl Drop for WakeGuard<'_> {
     fn drop(&mut self) {
         let mut followed = self.wakes.lock();
         let entry = followed.get_mut(self.stream).expect("a follower that has entered is counted until it leaves");

@@ -15,9 +15,6 @@ use crate::{
     write::{Sink, object},
 };
 
-/// The largest request body, in bytes. Whoever reads the body enforces it.
-pub const BODY_MAX: usize = 4 << 20;
-
 /// How deep a request may be nested.
 pub const JSON_DEPTH_MAX: usize = strict::DEPTH_MAX;
 

@@ -9,7 +9,7 @@ use bobbinet_auth::{
     Claims, KEYS_FOLDER, KeyRing, KeysError, MintError, NODE_ISSUER, NODE_OWNER, NODE_TENANT, Policy, mint,
 };
 use bobbinet_core::{Caller, Principal, Tenant};
-use bobbinet_engine::{SystemWorld, World};
+use bobbinet_engine::{Env, SystemEnv};
 
 use crate::{
     cli::{DataDir, Key},
@@ -37,7 +37,7 @@ pub(crate) fn mint_token(
         tenant: &Tenant::parse(NODE_TENANT).expect("a well-formed tenant"),
         audience,
         scopes: &[],
-        now: SystemWorld.now(),
+        now: SystemEnv.now(),
         lifetime,
     };
     let token = mint(&keys, &claims).map_err(|error| match &error {
@@ -45,8 +45,8 @@ pub(crate) fn mint_token(
         MintError::Keys(_) | MintError::Sign(_) => Failure::of(Code::Internal, &error),
     })?;
     let tenant = Tenant::parse(NODE_TENANT).expect("a well-formed tenant");
-    let is_owner = subject == NODE_OWNER;
-    let caller = Caller { principal: principal.clone(), tenant, is_owner, scopes: Vec::new(), chain: Vec::new() };
+    let is_node_owner = subject == NODE_OWNER;
+    let caller = Caller { principal: principal.clone(), tenant, is_node_owner, scopes: Vec::new(), chain: Vec::new() };
     if let Some(rule) = Policy::owner_only().shuts_out(&caller) {
         let text = format!(
             "the node will refuse whatever is asked with this token: by its rule {rule:?} only {NODE_OWNER} may do anything; \
@@ -77,7 +77,7 @@ pub(crate) fn key(output: Output, command: Key) -> Result<(), Failure> {
         }
         Key::New(DataDir { data_dir }) => {
             let folder = data_dir.join(KEYS_FOLDER);
-            let now = SystemWorld.now();
+            let now = SystemEnv.now();
             // The first key of a new folder is made by opening it.
             let is_first = matches!(KeyRing::open(&folder), Err(KeysError::None { .. }));
             let ring = KeyRing::open_or_create(&folder, now).map_err(|error| of_keys(&error, &data_dir))?;

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufWriter, Write};
 
-use bobbinet_store::{OpenError, Tear};
+use bobbinet_store::{OpenError, TornTail};
 
 use crate::{
     cli::{DataDir, Store},
@@ -38,7 +38,7 @@ fn check(output: Output, place: &DataDir) -> Result<(), Failure> {
         output.field("Cells", report.cells)?;
         output.field("Blobs", report.blobs)?;
         output.field("Last", report.last)?;
-        report.torn.iter().try_for_each(|Tear { bytes, after, .. }| {
+        report.torn.iter().try_for_each(|TornTail { bytes, after, .. }| {
             output.field(
                 "Torn",
                 format!("{bytes} bytes after group {after}, which could not be read when the store was opened"),

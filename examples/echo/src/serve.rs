@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use anyhow::Context;
 use bobbinet_auth::{Issuer, KEYS_FOLDER, KeyRing, Policy, Verifier, VerifierConfig, owner_token};
 use bobbinet_core::{AgentName, Limits};
-use bobbinet_engine::{Agent, Engine, Setup, SystemWorld, World};
+use bobbinet_engine::{Agent, Engine, Env, Setup, SystemEnv};
 use bobbinet_gateway::{Gateway, GatewayLimits, GatewaySetup, PolicyAuthorizer};
 use bobbinet_http::{HttpLimits, Mount, Server, ServerSetup, serve};
 use bobbinet_store::{SledOptions, SledStore};
@@ -37,14 +37,14 @@ pub(crate) fn run(name: &str, agent: Arc<dyn Agent>) -> anyhow::Result<()> {
 }
 
 async fn node(arguments: &Arguments, name: AgentName, agent: Arc<dyn Agent>) -> anyhow::Result<()> {
-    let world = Arc::new(SystemWorld);
-    let keys = Arc::new(KeyRing::open_or_create(&arguments.data_dir.join(KEYS_FOLDER), world.now())?);
+    let env = Arc::new(SystemEnv);
+    let keys = Arc::new(KeyRing::open_or_create(&arguments.data_dir.join(KEYS_FOLDER), env.now())?);
     let store = Arc::new(SledStore::open(SledOptions::new(arguments.data_dir.join("store")))?);
     let policy = Policy::owner_only();
     let setup = Setup {
         store,
         agents: [(name.clone(), agent)].into(),
-        world: world.clone(),
+        env: env.clone(),
         limits: Limits::default(),
         authorizer: Arc::new(PolicyAuthorizer::new(policy.clone())),
     };
@@ -77,7 +77,7 @@ async fn node(arguments: &Arguments, name: AgentName, agent: Arc<dyn Agent>) -> 
     let url = server.audiences(&name)[0].clone();
     println!("listening on {url}");
     if arguments.print_token {
-        println!("token {}", owner_token(&arguments.data_dir, &url, world.now())?);
+        println!("token {}", owner_token(&arguments.data_dir, &url, env.now())?);
     }
     let until_told = async {
         let mut terminated = signal(SignalKind::terminate())?;

@@ -61,7 +61,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_floor_makes_two_commits_for_each_task() {
-        let store: Arc<dyn Store> = Arc::new(bobbinet_store::Memory::new());
+        let store: Arc<dyn Store> = Arc::new(bobbinet_store::MemoryStore::new());
         let echo = Echo::new(Keep::Store(store.clone()));
         let body = br#"{"jsonrpc":"2.0","id":1,"method":"SendMessage","params":{"message":{"messageId":"m","role":"ROLE_USER","parts":[{"text":"a"}]}}}"#;
         for _ in 0..3 {

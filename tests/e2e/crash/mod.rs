@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bobbinet_store::crash::POINTS;
+use bobbinet_store::failpoint::POINTS;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use serde_json::Value;
 

@@ -24,11 +24,11 @@ impl Task {
             bytes: submitted.message.bytes(),
             history: vec![submitted.message.clone()],
             artifacts: Vec::new(),
-            plan: submitted.plan.clone(),
+            planned_call: submitted.planned_call.clone(),
             deferred: None,
             claim: None,
             epoch: 0,
-            ledger: Vec::new(),
+            calls: Vec::new(),
             is_unserved: false,
             question: None,
             asked: Generation::default(),
@@ -62,12 +62,12 @@ impl Task {
         match event {
             Event::Submitted(_) => unreachable!("decide refuses to submit a task that exists"),
             Event::Started { claim } => self.start(at, *claim),
-            Event::Intended { call, attempt } => self.intend(*call, *attempt),
+            Event::Intended { call_id, attempt } => self.intend(*call_id, *attempt),
             Event::Progressed { message, metadata } => {
                 self.set_status(at, State::Working, message.clone());
                 self.status_metadata.clone_from(metadata);
             }
-            Event::Added { artifact, append, last_chunk: _ } => self.add(artifact, *append),
+            Event::ArtifactAdded { artifact, append, last_chunk: _ } => self.add(artifact, *append),
             Event::Asked { question } => {
                 self.deferred = None;
                 self.set_status(at, question.kind.state(), Some(question.message.clone()));
@@ -77,7 +77,7 @@ impl Task {
             }
             Event::Replied { message, answer, resumed, key } => {
                 let question = self.question.take();
-                if let Some(last) = self.ledger.last_mut() {
+                if let Some(last) = self.calls.last_mut() {
                     last.takeovers = 0;
                 }
                 if let (Some(question), Some(answer)) = (question, answer) {
@@ -95,16 +95,16 @@ impl Task {
             Event::Deferred(deferred) => self.deferred = Some(deferred.clone()),
             Event::Planned { call } => {
                 self.deferred = None;
-                self.plan = Some(call.clone());
+                self.planned_call = Some(call.clone());
             }
-            Event::Settled { call, settlement } => self.settle(*call, *settlement),
+            Event::Settled { call_id, outcome } => self.end_call(*call_id, *outcome),
             Event::Spawned(child) => self.children.push(child.clone()),
             Event::Checkpointed { checkpoint } => {
                 self.bytes += checkpoint.as_str().len();
                 let before = self.checkpoint.replace(checkpoint.clone());
                 self.bytes -= before.map_or(0, |before| before.as_str().len());
             }
-            Event::Released => {
+            Event::Requeued => {
                 self.count_takeover();
                 self.claim = None;
                 self.set_status(at, State::Submitted, None);
@@ -132,7 +132,7 @@ impl Task {
         self.count_takeover();
         self.claim = Some(claim);
         self.epoch = claim.epoch;
-        if let Some(last) = self.ledger.last_mut() {
+        if let Some(last) = self.calls.last_mut() {
             last.tries = 0;
         }
         self.set_status(at, State::Working, None);
@@ -141,37 +141,37 @@ impl Task {
     /// A working task is started anew, or released with its call open, only because its process has died.
     fn count_takeover(&mut self) {
         if self.state == State::Working
-            && let Some(last) = self.ledger.last_mut().filter(|last| last.settlement.is_none())
+            && let Some(last) = self.calls.last_mut().filter(|last| last.outcome.is_none())
         {
             last.takeovers += 1;
         }
     }
 
-    fn intend(&mut self, call: super::CallId, attempt: u32) {
-        match self.ledger.iter_mut().find(|entry| entry.call == call) {
-            Some(entry) => {
-                entry.attempt = attempt;
-                entry.tries += 1;
-                entry.settlement = None;
+    fn intend(&mut self, call_id: super::CallId, attempt: u32) {
+        match self.calls.iter_mut().find(|record| record.call_id == call_id) {
+            Some(record) => {
+                record.attempt = attempt;
+                record.tries += 1;
+                record.outcome = None;
             }
             None => {
-                let planned = self.plan.as_deref();
-                self.ledger.push(CallRecord {
-                    call,
+                let planned = self.planned_call.as_deref();
+                self.calls.push(CallRecord {
+                    call_id,
                     skill: planned.and_then(|call: &Call| call.skill.clone()),
                     effect: planned.map(|call| call.effect).unwrap_or_default(),
                     attempt,
                     tries: 1,
                     takeovers: 0,
-                    settlement: None,
+                    outcome: None,
                 });
             }
         }
     }
 
-    fn settle(&mut self, call: super::CallId, settlement: CallOutcome) {
-        if let Some(entry) = self.ledger.iter_mut().find(|entry| entry.call == call) {
-            entry.settlement = Some(settlement);
+    fn end_call(&mut self, call_id: super::CallId, outcome: CallOutcome) {
+        if let Some(record) = self.calls.iter_mut().find(|record| record.call_id == call_id) {
+            record.outcome = Some(outcome);
         }
     }
 

@@ -23,7 +23,7 @@ pub enum Command {
         /// How much of the task was seen.
         seen: Generation,
         /// The process that holds a free call slot for it, if one does.
-        slot: Option<RunnerId>,
+        slot_held_by: Option<RunnerId>,
     },
     /// Reconcile: the run that owns it is lost.
     TakeOver {
@@ -32,38 +32,38 @@ pub enum Command {
         /// Whether it may have made its call. It has not if the process that claimed the task was never told so.
         has_run: bool,
         /// The process that holds a free call slot for it, if one does.
-        slot: Option<RunnerId>,
+        slot_held_by: Option<RunnerId>,
     },
     /// The run: so far I am.
     Progress {
-        /// The run's claim.
+        /// The claim of the run that says so: refused once another run owns the task.
         claim: Claim,
-        /// In words.
+        /// The new status message, for a person to read.
         message: Option<Arc<Message>>,
-        /// In numbers.
+        /// The same for programs, as a JSON object: MCP's `progress` and `total`, say.
         metadata: Option<Json>,
     },
     /// The run: this I made.
-    Add {
-        /// The run's claim.
+    AddArtifact {
+        /// The claim of the run that says so: refused once another run owns the task.
         claim: Claim,
         /// The artifact, or parts to append.
         artifact: Arc<Artifact>,
-        /// Whether to append.
+        /// Whether its parts go to the end of the artifact of this id.
         append: bool,
-        /// Whether it is whole now.
+        /// Whether the artifact is whole now.
         last_chunk: bool,
     },
     /// The run: I need an answer.
     Ask {
-        /// The run's claim.
+        /// The claim of the run that says so: refused once another run owns the task.
         claim: Claim,
-        /// To what.
+        /// What the caller is asked.
         question: Arc<Question>,
     },
     /// A caller: this is my answer.
     Reply {
-        /// What was said.
+        /// The caller's message, and the key under which it was said.
         said: Said,
         /// What the agent's `prepare` made of it.
         plan: Plan,
@@ -74,11 +74,11 @@ pub enum Command {
         /// Whether the run that asked is alive.
         is_live: bool,
         /// The process that holds a free call slot for it, if one does.
-        slot: Option<RunnerId>,
+        slot_held_by: Option<RunnerId>,
     },
     /// The run: I begin a task of my own.
     Spawn {
-        /// The run's claim.
+        /// The claim of the run that says so: refused once another run owns the task.
         claim: Claim,
         /// What the run calls it.
         name: Arc<str>,
@@ -89,21 +89,21 @@ pub enum Command {
     },
     /// The run: so far I have come.
     Checkpoint {
-        /// The run's claim.
+        /// The claim of the run that says so: refused once another run owns the task.
         claim: Claim,
-        /// In the agent's own words.
+        /// Where the next run goes on if this one is lost, as the agent writes it down.
         checkpoint: Json,
     },
     /// The run: it is over.
     Finish {
-        /// The run's claim.
+        /// The claim of the run that says so: refused once another run owns the task.
         claim: Claim,
-        /// How.
+        /// What came of its call.
         outcome: Outcome,
     },
     /// The run, whose process is told to stop: the next process goes on with it.
     Release {
-        /// The run's claim.
+        /// The claim of the run that says so: refused once another run owns the task.
         claim: Claim,
     },
     /// A caller: stop.
@@ -129,7 +129,7 @@ pub struct Submission {
     /// What a deferred plan will be made of. `None` if the plan is known.
     pub deferred: Option<Arc<Deferred>>,
     /// The process that holds a free call slot for it, if one does.
-    pub slot: Option<RunnerId>,
+    pub slot_held_by: Option<RunnerId>,
 }
 
 /// What an agent makes of a message before anything is called.
@@ -172,14 +172,14 @@ pub enum Outcome {
     Completed {
         /// What it made, beside what was added before.
         artifacts: Vec<Arc<Artifact>>,
-        /// What there is to say.
+        /// The last status message, if there is anything to say.
         message: Option<Arc<Message>>,
     },
-    /// The tool said no, in its own words.
-    Refused {
-        /// What it made all the same.
+    /// The tool ran and said that it failed, in its own words: MCP's `isError`.
+    ToolError {
+        /// What it made nevertheless.
         artifacts: Vec<Arc<Artifact>>,
-        /// Its words.
+        /// What the tool said.
         message: Arc<Message>,
     },
     /// It surely did not happen.

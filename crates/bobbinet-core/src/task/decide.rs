@@ -22,30 +22,32 @@ pub fn decide(id: &TaskId, task: Option<&Task>, command: Command, limits: &Limit
         (Some(_), Command::Submit(_)) => Err(Refused::Present),
         (None, _) => Err(Refused::Absent),
         (Some(task), Command::Claim { runner }) => claim(task, runner),
-        (Some(task), Command::Plan { plan, seen, slot }) => plan_late(task, plan, seen, slot),
-        (Some(task), Command::TakeOver { claim, has_run, slot }) => take_over(task, claim, has_run, slot),
+        (Some(task), Command::Plan { plan, seen, slot_held_by }) => plan_late(task, plan, seen, slot_held_by),
+        (Some(task), Command::TakeOver { claim, has_run, slot_held_by }) => {
+            take_over(task, claim, has_run, slot_held_by)
+        }
         (Some(task), Command::Progress { claim, message, metadata }) => {
             own(task, claim)?;
             room(task, limits)?;
             Ok(vec![Event::Progressed { message, metadata }])
         }
-        (Some(task), Command::Add { claim, artifact, append, last_chunk }) => {
+        (Some(task), Command::AddArtifact { claim, artifact, append, last_chunk }) => {
             own(task, claim)?;
             room(task, limits)?;
             fits(task, std::slice::from_ref(&artifact), limits)?;
-            Ok(vec![Event::Added { artifact, append, last_chunk }])
+            Ok(vec![Event::ArtifactAdded { artifact, append, last_chunk }])
         }
         (Some(task), Command::Ask { claim, question }) => {
             own(task, claim)?;
             room(task, limits)?;
             Ok(vec![Event::Asked { question }])
         }
-        (Some(task), Command::Reply { said, plan, deferred, seen, is_live, slot }) => {
+        (Some(task), Command::Reply { said, plan, deferred, seen, is_live, slot_held_by }) => {
             task.check_new(&said)?;
             if task.question.is_some() && task.asked > seen {
                 return Err(Refused::BadAnswer("another question has been asked since".to_owned()));
             }
-            reply(task, said, Planning { plan, deferred, slot }, is_live, limits)
+            reply(task, said, Planning { plan, deferred, slot_held_by }, is_live, limits)
         }
         (Some(task), Command::Spawn { claim, name, task: id, budget }) => {
             own(task, claim)?;
@@ -62,23 +64,23 @@ pub fn decide(id: &TaskId, task: Option<&Task>, command: Command, limits: &Limit
         (Some(task), Command::Release { claim }) => release(task, claim),
         (Some(task), Command::Cancel) => cancel(task),
         (Some(task), Command::Unserve) => unserve(task, limits),
-        (Some(task), Command::Serve) if task.is_unserved => Ok(vec![Event::Released]),
-        (Some(_), Command::Serve) => Err(Refused::Idle),
+        (Some(task), Command::Serve) if task.is_unserved => Ok(vec![Event::Requeued]),
+        (Some(_), Command::Serve) => Err(Refused::NothingToDo),
         (Some(task), Command::Expire { since }) => expire(task, since, limits),
     }
 }
 
 fn submit(id: &TaskId, submission: Submission) -> Vec<Event> {
-    let Submission { mut submitted, plan, deferred, slot } = submission;
+    let Submission { mut submitted, plan, deferred, slot_held_by } = submission;
     match plan {
         Plan::Call(call) => {
-            submitted.plan = Some(call);
+            submitted.planned_call = Some(call);
             // Claimed at once, as most are, it has three.
             let mut events = Vec::with_capacity(3);
             events.push(Event::Submitted(Arc::new(submitted)));
-            if let Some(runner) = slot {
+            if let Some(runner) = slot_held_by {
                 events.push(Event::Started { claim: Claim { runner, epoch: 1 } });
-                events.push(Event::Intended { call: CallId(1), attempt: 1 });
+                events.push(Event::Intended { call_id: CallId(1), attempt: 1 });
             }
             events
         }
@@ -107,7 +109,7 @@ fn defer(id: &TaskId, version: u64, deferred: Option<Arc<Deferred>>) -> Event {
 fn claim(task: &Task, runner: RunnerId) -> Decision {
     match task.state {
         State::Submitted if task.deferred.is_none() => Ok(begin(task, runner)),
-        State::Submitted | State::Working | State::InputRequired | State::AuthRequired => Err(Refused::Idle),
+        State::Submitted | State::Working | State::InputRequired | State::AuthRequired => Err(Refused::NothingToDo),
         State::Completed | State::Failed | State::Canceled | State::Rejected => Err(Refused::Ended),
     }
 }
@@ -116,32 +118,32 @@ fn claim(task: &Task, runner: RunnerId) -> Decision {
 struct Planning {
     plan: Plan,
     deferred: Option<Arc<Deferred>>,
-    slot: Option<RunnerId>,
+    slot_held_by: Option<RunnerId>,
 }
 
 /// The plan that was deferred.
-fn plan_late(task: &Task, plan: Result<Plan, Fault>, seen: Generation, slot: Option<RunnerId>) -> Decision {
+fn plan_late(task: &Task, plan: Result<Plan, Fault>, seen: Generation, slot_held_by: Option<RunnerId>) -> Decision {
     if task.state.is_terminal() {
         return Err(Refused::Ended);
     }
     if task.deferred.is_none() || task.generation != seen {
-        return Err(Refused::Idle);
+        return Err(Refused::NothingToDo);
     }
     match plan {
-        Ok(Plan::Defer) => Err(Refused::Idle),
-        Ok(plan) => Ok(planned(task, 0, Planning { plan, deferred: None, slot })),
+        Ok(Plan::Defer) => Err(Refused::NothingToDo),
+        Ok(plan) => Ok(planned(task, 0, Planning { plan, deferred: None, slot_held_by })),
         Err(fault) => Ok(vec![ended(&task.id, task.version, State::Failed, &fault)]),
     }
 }
 
 /// What comes of a message that answers no call's question, after so many more events.
 fn planned(task: &Task, offset: u64, planning: Planning) -> Vec<Event> {
-    let Planning { plan, deferred, slot } = planning;
+    let Planning { plan, deferred, slot_held_by } = planning;
     let version = task.version + offset;
     match plan {
         Plan::Call(call) => {
             let mut events = vec![Event::Planned { call }];
-            if let Some(runner) = slot {
+            if let Some(runner) = slot_held_by {
                 events.extend(begin(task, runner));
             }
             events
@@ -159,16 +161,16 @@ fn planned(task: &Task, offset: u64, planning: Planning) -> Vec<Event> {
 /// The claim and the intent of the next call: a repetition of one that came to nothing certain, or a new one.
 fn begin(task: &Task, runner: RunnerId) -> Vec<Event> {
     // A repetition keeps its call's id, and so the key that a keyed tool drops repeats by.
-    let (call, attempt) = match task.ledger.last().filter(|last| is_uncertain(last)) {
-        Some(last) => (last.call, last.attempt + 1),
-        None => (CallId(u32::try_from(task.ledger.len()).unwrap_or(u32::MAX).saturating_add(1)), 1),
+    let (call_id, attempt) = match task.calls.last().filter(|last| is_uncertain(last)) {
+        Some(last) => (last.call_id, last.attempt + 1),
+        None => (CallId(u32::try_from(task.calls.len()).unwrap_or(u32::MAX).saturating_add(1)), 1),
     };
-    vec![Event::Started { claim: Claim { runner, epoch: task.epoch + 1 } }, Event::Intended { call, attempt }]
+    vec![Event::Started { claim: Claim { runner, epoch: task.epoch + 1 } }, Event::Intended { call_id, attempt }]
 }
 
 /// Whether nobody knows that this call has had its effect, or that it never will.
 fn is_uncertain(call: &CallRecord) -> bool {
-    match call.settlement {
+    match call.outcome {
         None | Some(CallOutcome::Unknown | CallOutcome::NotMade | CallOutcome::Declined) => true,
         Some(
             CallOutcome::Done
@@ -185,29 +187,31 @@ fn release(task: &Task, claim: Claim) -> Decision {
     own(task, claim)?;
     match task.open_call() {
         Some(open) if open.effect.may_run_again() => {
-            let settled = Event::Settled { call: open.call, settlement: CallOutcome::Unknown };
-            Ok(vec![settled, Event::Released])
+            let settled = Event::Settled { call_id: open.call_id, outcome: CallOutcome::Unknown };
+            Ok(vec![settled, Event::Requeued])
         }
         // What becomes of any other, whoever finds it will ask.
-        Some(_) | None => Err(Refused::Idle),
+        Some(_) | None => Err(Refused::NothingToDo),
     }
 }
 
-fn take_over(task: &Task, claim: Claim, has_run: bool, slot: Option<RunnerId>) -> Decision {
+fn take_over(task: &Task, claim: Claim, has_run: bool, slot_held_by: Option<RunnerId>) -> Decision {
     match task.state {
         // Another may have taken it over since it was looked at.
         State::Working if task.claim == Some(claim) => {}
-        State::Working | State::Submitted | State::InputRequired | State::AuthRequired => return Err(Refused::Idle),
+        State::Working | State::Submitted | State::InputRequired | State::AuthRequired => {
+            return Err(Refused::NothingToDo);
+        }
         State::Completed | State::Failed | State::Canceled | State::Rejected => return Err(Refused::Ended),
     }
     let Some(open) = task.open_call() else {
-        return Ok(vec![Event::Released]);
+        return Ok(vec![Event::Requeued]);
     };
     if !has_run {
-        let mut events = vec![Event::Settled { call: open.call, settlement: CallOutcome::NotMade }];
-        match slot {
+        let mut events = vec![Event::Settled { call_id: open.call_id, outcome: CallOutcome::NotMade }];
+        match slot_held_by {
             Some(runner) => events.extend(begin(task, runner)),
-            None => events.push(Event::Released),
+            None => events.push(Event::Requeued),
         }
         return Ok(events);
     }
@@ -220,12 +224,12 @@ fn take_over(task: &Task, claim: Claim, has_run: bool, slot: Option<RunnerId>) -
             "taken-over-too-often",
             format!("{TAKEOVERS_MAX} processes in a row died while they ran this call; it is not tried again"),
         );
-        let settled = Event::Settled { call: open.call, settlement: CallOutcome::Unknown };
+        let settled = Event::Settled { call_id: open.call_id, outcome: CallOutcome::Unknown };
         return Ok(vec![settled, ended(&task.id, task.version + 1, State::Failed, &fault)]);
     }
-    Ok(match slot {
+    Ok(match slot_held_by {
         Some(runner) => begin(task, runner),
-        None => vec![Event::Released],
+        None => vec![Event::Requeued],
     })
 }
 
@@ -240,21 +244,21 @@ fn reply(task: &Task, said: Said, planning: Planning, is_live: bool, limits: &Li
         return Err(Refused::Limit { what: "history_max", max: limits.history_max as u64 });
     }
     fits_bytes(task, said.message.bytes(), limits)?;
-    // Not the kind of the question but the ledger says what an answer can do: a task that has made a call is never
+    // Not the kind of the question but the calls say what an answer can do: a task that has made a call is never
     // planned anew, which would make the call again in silence, and one that has made none has no call to answer.
-    if task.ledger.is_empty() {
+    if task.calls.is_empty() {
         let mut events = vec![said.replied(None, false)];
         events.extend(planned(task, 1, planning));
         return Ok(events);
     }
-    let Planning { plan, deferred: _, slot } = planning;
+    let Planning { plan, deferred: _, slot_held_by } = planning;
     match question.kind {
         QuestionKind::Input | QuestionKind::Elicitation | QuestionKind::Authorization => {
             // A run whose call has returned is alive for a moment more, but hears nothing.
             let is_live = is_live && task.claim.is_some() && task.open_call().is_some();
-            Ok(reply_call(task, question, said, plan, is_live, slot))
+            Ok(reply_call(task, question, said, plan, is_live, slot_held_by))
         }
-        QuestionKind::Outcome { call } => reply_outcome(task, said, call, slot),
+        QuestionKind::Outcome { call_id } => reply_outcome(task, said, call_id, slot_held_by),
     }
 }
 
@@ -264,7 +268,7 @@ fn reply_call(
     said: Said,
     plan: Plan,
     is_live: bool,
-    slot: Option<RunnerId>,
+    slot_held_by: Option<RunnerId>,
 ) -> Vec<Event> {
     let answer = match plan {
         Plan::Answer(answer) => answer,
@@ -275,7 +279,7 @@ fn reply_call(
         }
         Plan::Reject(fault) => {
             return vec![
-                // The run keeps its claim, if it lives: what becomes of its call is kept in the ledger.
+                // The run keeps its claim, if it lives: what becomes of its call is kept with the call.
                 said.replied(None, is_live),
                 ended(&task.id, task.version + 1, State::Rejected, &fault),
             ];
@@ -287,7 +291,7 @@ fn reply_call(
         return vec![said.replied(Some(answer), true)];
     }
     let mut events = vec![said.replied(Some(answer), false)];
-    match task.ledger.last() {
+    match task.calls.last() {
         Some(last) if !last.effect.may_run_again() => {
             let fault = Fault::new(
                 "question-lost",
@@ -296,7 +300,7 @@ fn reply_call(
             events.push(ask_outcome(task, 1, last, &fault));
         }
         Some(_) | None => {
-            if let Some(runner) = slot {
+            if let Some(runner) = slot_held_by {
                 events.extend(begin(task, runner));
             }
         }
@@ -304,7 +308,7 @@ fn reply_call(
     events
 }
 
-fn reply_outcome(task: &Task, said: Said, call: CallId, slot: Option<RunnerId>) -> Decision {
+fn reply_outcome(task: &Task, said: Said, call_id: CallId, slot_held_by: Option<RunnerId>) -> Decision {
     let Some(verdict) = Verdict::read(&said.message) else {
         return Err(Refused::BadAnswer(
             "say retry, happened or failed, as text or as data {\"outcome\": \"…\", \"result\": …}".to_owned(),
@@ -313,20 +317,20 @@ fn reply_outcome(task: &Task, said: Said, call: CallId, slot: Option<RunnerId>) 
     let mut events = vec![said.replied(None, false)];
     match verdict {
         Verdict::Retry => {
-            if let Some(runner) = slot {
+            if let Some(runner) = slot_held_by {
                 events.extend(begin(task, runner));
             }
         }
         Verdict::Happened(result) => {
-            events.push(Event::Settled { call, settlement: CallOutcome::SaidToHaveHappened });
+            events.push(Event::Settled { call_id, outcome: CallOutcome::SaidToHaveHappened });
             if let Some(result) = result {
                 let artifact = Artifact::new(result_id(task), vec![Part::data(result)]);
-                events.push(Event::Added { artifact: Arc::new(artifact), append: false, last_chunk: true });
+                events.push(Event::ArtifactAdded { artifact: Arc::new(artifact), append: false, last_chunk: true });
             }
             events.push(Event::Ended { state: State::Completed, message: None, metadata: None });
         }
         Verdict::Failed => {
-            events.push(Event::Settled { call, settlement: CallOutcome::SaidToHaveFailed });
+            events.push(Event::Settled { call_id, outcome: CallOutcome::SaidToHaveFailed });
             let fault = Fault::new("said-to-have-failed", "the caller says that the call did not happen");
             events.push(ended(&task.id, task.version + 2, State::Failed, &fault));
         }
@@ -336,10 +340,10 @@ fn reply_outcome(task: &Task, said: Said, call: CallId, slot: Option<RunnerId>) 
 
 fn finish(task: &Task, claim: Claim, outcome: Outcome, limits: &Limits) -> Decision {
     if task.state.is_terminal() {
-        // A cancel was first in the log. What the call came to is kept in the ledger and told to nobody.
+        // A cancel was first in the log. What the call came to is kept with the call and told to nobody.
         return match task.open_call() {
             Some(open) if task.claim == Some(claim) => {
-                Ok(vec![Event::Settled { call: open.call, settlement: late(&outcome) }])
+                Ok(vec![Event::Settled { call_id: open.call_id, outcome: late(&outcome) }])
             }
             Some(_) | None => Err(Refused::Ended),
         };
@@ -347,18 +351,18 @@ fn finish(task: &Task, claim: Claim, outcome: Outcome, limits: &Limits) -> Decis
     if task.claim != Some(claim) {
         return Err(Refused::Fenced);
     }
-    let open = task.open_call().ok_or(Refused::Idle)?;
+    let open = task.open_call().ok_or(Refused::NothingToDo)?;
     Ok(match outcome {
         Outcome::Completed { artifacts, message } => {
             returned(task, open, CallOutcome::Done, artifacts, (State::Completed, message), limits)
         }
-        Outcome::Refused { artifacts, message } => {
+        Outcome::ToolError { artifacts, message } => {
             returned(task, open, CallOutcome::Failed, artifacts, (State::Failed, Some(message)), limits)
         }
         Outcome::Failed(fault) => failed(task, open, State::Failed, &fault),
         Outcome::Rejected(fault) => failed(task, open, State::Rejected, &fault),
         Outcome::Unreadable(fault) => {
-            let settled = Event::Settled { call: open.call, settlement: CallOutcome::Unknown };
+            let settled = Event::Settled { call_id: open.call_id, outcome: CallOutcome::Unknown };
             vec![settled, ended(&task.id, task.version + 1, State::Failed, &fault)]
         }
         Outcome::Unknown { fault, again } => return unknown(task, open, &fault, again),
@@ -371,7 +375,7 @@ fn finish(task: &Task, claim: Claim, outcome: Outcome, limits: &Limits) -> Decis
 fn late(outcome: &Outcome) -> CallOutcome {
     match outcome {
         Outcome::Completed { .. } => CallOutcome::Late,
-        Outcome::Refused { .. } | Outcome::Failed(_) | Outcome::Rejected(_) => CallOutcome::Failed,
+        Outcome::ToolError { .. } | Outcome::Failed(_) | Outcome::Rejected(_) => CallOutcome::Failed,
         Outcome::Unknown { .. } | Outcome::Unreadable(_) => CallOutcome::Unknown,
         Outcome::Declined | Outcome::LetGo { .. } => CallOutcome::Declined,
     }
@@ -381,13 +385,13 @@ fn late(outcome: &Outcome) -> CallOutcome {
 fn returned(
     task: &Task,
     open: &CallRecord,
-    settlement: CallOutcome,
+    outcome: CallOutcome,
     artifacts: Vec<Arc<Artifact>>,
     (state, message): (State, Option<Arc<Message>>),
     limits: &Limits,
 ) -> Vec<Event> {
     let mut events = Vec::with_capacity(artifacts.len() + 2);
-    events.push(Event::Settled { call: open.call, settlement });
+    events.push(Event::Settled { call_id: open.call_id, outcome });
     match fits(task, &artifacts, limits) {
         Ok(()) => {
             events.extend(artifacts.into_iter().map(added));
@@ -399,7 +403,7 @@ fn returned(
 }
 
 fn failed(task: &Task, open: &CallRecord, state: State, fault: &Fault) -> Vec<Event> {
-    let settled = Event::Settled { call: open.call, settlement: CallOutcome::Failed };
+    let settled = Event::Settled { call_id: open.call_id, outcome: CallOutcome::Failed };
     vec![settled, ended(&task.id, task.version + 1, state, fault)]
 }
 
@@ -407,9 +411,9 @@ fn failed(task: &Task, open: &CallRecord, state: State, fault: &Fault) -> Vec<Ev
 fn declined(task: &Task, open: &CallRecord) -> Decision {
     match task.question.as_ref().map(|question| question.kind) {
         Some(QuestionKind::Input | QuestionKind::Elicitation | QuestionKind::Authorization) => {
-            Ok(vec![Event::Settled { call: open.call, settlement: CallOutcome::Declined }])
+            Ok(vec![Event::Settled { call_id: open.call_id, outcome: CallOutcome::Declined }])
         }
-        Some(QuestionKind::Outcome { .. }) => Err(Refused::Idle),
+        Some(QuestionKind::Outcome { .. }) => Err(Refused::NothingToDo),
         // The caller's answer was in the log already when the question was given up.
         None => {
             let fault = Fault::new("declined", "the call's question was declined before the answer reached it");
@@ -434,10 +438,10 @@ fn unknown(task: &Task, open: &CallRecord, fault: &Fault, again: bool) -> Decisi
         Some(QuestionKind::Input | QuestionKind::Elicitation | QuestionKind::Authorization)
             if open.effect.may_run_again() =>
         {
-            return Ok(vec![Event::Settled { call: open.call, settlement: CallOutcome::Unknown }]);
+            return Ok(vec![Event::Settled { call_id: open.call_id, outcome: CallOutcome::Unknown }]);
         }
         // It was asked before, and that was kept although the store could not say so.
-        Some(QuestionKind::Outcome { .. }) => return Err(Refused::Idle),
+        Some(QuestionKind::Outcome { .. }) => return Err(Refused::NothingToDo),
         Some(QuestionKind::Input | QuestionKind::Elicitation | QuestionKind::Authorization) | None => {}
     }
     if !open.effect.may_run_again() {
@@ -445,10 +449,10 @@ fn unknown(task: &Task, open: &CallRecord, fault: &Fault, again: bool) -> Decisi
     }
     let is_worth_another_attempt = again && open.tries < ATTEMPTS_MAX;
     if is_worth_another_attempt {
-        return Ok(vec![Event::Intended { call: open.call, attempt: open.attempt + 1 }]);
+        return Ok(vec![Event::Intended { call_id: open.call_id, attempt: open.attempt + 1 }]);
     }
     Ok(vec![
-        Event::Settled { call: open.call, settlement: CallOutcome::Unknown },
+        Event::Settled { call_id: open.call_id, outcome: CallOutcome::Unknown },
         ended(&task.id, task.version + 1, State::Failed, fault),
     ])
 }
@@ -460,7 +464,7 @@ fn cancel(task: &Task) -> Decision {
     let note = task.open_call().filter(|open| !open.effect.may_run_again()).map(|open| {
         let text = format!(
             "canceled while call {} was in flight; whether it had an effect is unknown here, see `bobbinet task show`",
-            open.call.0
+            open.call_id.0
         );
         Arc::new(Message::from_agent(message_id(&task.id, task.version), vec![Part::text(text)]))
     });
@@ -471,7 +475,9 @@ fn cancel(task: &Task) -> Decision {
 fn unserve(task: &Task, limits: &Limits) -> Decision {
     match task.state {
         State::Submitted if !task.is_unserved => {}
-        State::Submitted | State::Working | State::InputRequired | State::AuthRequired => return Err(Refused::Idle),
+        State::Submitted | State::Working | State::InputRequired | State::AuthRequired => {
+            return Err(Refused::NothingToDo);
+        }
         State::Completed | State::Failed | State::Canceled | State::Rejected => return Err(Refused::Ended),
     }
     let text = format!(
@@ -491,7 +497,7 @@ fn expire(task: &Task, since: Timestamp, limits: &Limits) -> Decision {
         return Err(Refused::Ended);
     }
     if task.status_at != since {
-        return Err(Refused::Idle);
+        return Err(Refused::NothingToDo);
     }
     let fault = match &task.question {
         Some(_) => {
@@ -500,7 +506,7 @@ fn expire(task: &Task, since: Timestamp, limits: &Limits) -> Decision {
             let when = if is_short { "before its deadline".to_owned() } else { within() };
             let mut text = format!("nobody answered its question {when}");
             if let Some(open) = task.open_call().filter(|open| !open.effect.may_run_again()) {
-                let note = format!("; whether call {} had an effect is not known", open.call.0);
+                let note = format!("; whether call {} had an effect is not known", open.call_id.0);
                 text.push_str(&note);
             }
             Fault::new("question-expired", text)
@@ -509,11 +515,11 @@ fn expire(task: &Task, since: Timestamp, limits: &Limits) -> Decision {
             "unknown-agent",
             format!("agent {} was not configured on this node for {}", task.agent, in_words(limits.unserved_life())),
         ),
-        None => return Err(Refused::Idle),
+        None => return Err(Refused::NothingToDo),
     };
     // The call whose outcome was asked for is over. One that asks itself may be alive: it is told, and has its last word.
     let unknown = match task.question.as_ref().map(|question| question.kind) {
-        Some(QuestionKind::Outcome { call }) => Some(Event::Settled { call, settlement: CallOutcome::Unknown }),
+        Some(QuestionKind::Outcome { call_id }) => Some(Event::Settled { call_id, outcome: CallOutcome::Unknown }),
         Some(QuestionKind::Input | QuestionKind::Elicitation | QuestionKind::Authorization) | None => None,
     };
     let end = ended(&task.id, task.version + u64::from(unknown.is_some()), State::Failed, &fault);
@@ -567,7 +573,7 @@ fn too_large(task: &Task, limit: &Refused) -> Event {
 }
 
 fn added(artifact: Arc<Artifact>) -> Event {
-    Event::Added { artifact, append: false, last_chunk: true }
+    Event::ArtifactAdded { artifact, append: false, last_chunk: true }
 }
 
 /// The end of a task with a fault, said in words and as data: `{"code": …, …}`.
@@ -591,17 +597,17 @@ fn ask_outcome(task: &Task, offset: u64, open: &CallRecord, fault: &Fault) -> Ev
     let text = format!(
         "Call {call} of {skill} may or may not have happened: {why}. It runs at most once, so say what to do: \
          retry (make the call again), happened (it did; add its result if you know it) or failed (give up).",
-        call = open.call.0,
+        call = open.call_id.0,
         why = fault.text,
     );
     let data = Json::from(&serde_json::json!({
-        "type": "outcome", "code": fault.code, "call": open.call.0, "attempt": open.attempt,
+        "type": "outcome", "code": fault.code, "call": open.call_id.0, "attempt": open.attempt,
         "answers": ["retry", "happened", "failed"],
     }));
     let message =
         Message::from_agent(message_id(&task.id, task.version + offset), vec![Part::text(text), Part::data(data)]);
     let question = Question {
-        kind: QuestionKind::Outcome { call: open.call },
+        kind: QuestionKind::Outcome { call_id: open.call_id },
         message: Arc::new(message),
         schema: Json::parse(answer::SCHEMA).ok(),
     };
@@ -618,7 +624,7 @@ fn result_id(task: &Task) -> ArtifactId {
 }
 
 impl Said {
-    /// That it was said.
+    /// The event that it was said.
     fn replied(self, answer: Option<Json>, resumed: bool) -> Event {
         Event::Replied { message: self.message, answer, resumed, key: self.key }
     }

@@ -14,27 +14,29 @@ pub enum Event {
     Submitted(Arc<Submitted>),
     /// A process took the run.
     Started {
-        /// Which, and for the how-manieth time.
+        /// Which process, and a count of the task's claims.
         claim: Claim,
     },
     /// The call stands before us: durable before it is made.
     Intended {
-        /// Which call.
-        call: CallId,
-        /// The how-manieth time it is made.
+        /// Counts the calls of the task.
+        #[serde(rename = "call")]
+        call_id: CallId,
+        /// Counts how often this call is made, from 1.
         attempt: u32,
     },
     /// The run said how far it is.
     Progressed {
-        /// In words.
+        /// The new status message, for a person to read.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         message: Option<Arc<Message>>,
-        /// In numbers: a JSON object.
+        /// The same for programs: a JSON object.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         metadata: Option<Json>,
     },
     /// The run made an artifact, or more of one.
-    Added {
+    #[serde(rename = "Added")]
+    ArtifactAdded {
         /// The artifact, or the parts to append to the one of this id.
         artifact: Arc<Artifact>,
         /// Whether its parts go to the end of the artifact of this id.
@@ -46,12 +48,12 @@ pub enum Event {
     },
     /// The task waits for its caller.
     Asked {
-        /// For what.
+        /// What the caller is asked.
         question: Arc<Question>,
     },
     /// The caller answered.
     Replied {
-        /// What it said.
+        /// The caller's message.
         message: Arc<Message>,
         /// The answer to a call's question, checked.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -67,38 +69,41 @@ pub enum Event {
     Deferred(Arc<Deferred>),
     /// What is to be called is known now.
     Planned {
-        /// It.
+        /// What the agent's `prepare` made of the newest message.
         call: Arc<Call>,
     },
     /// What is known of a call's outcome.
     Settled {
-        /// Which call.
-        call: CallId,
-        /// What.
-        settlement: CallOutcome,
+        /// Counts the calls of the task.
+        #[serde(rename = "call")]
+        call_id: CallId,
+        /// How it ended, or that nobody knows.
+        #[serde(rename = "settlement")]
+        outcome: CallOutcome,
     },
     /// The run begins a task of its own: durable before that task is.
     Spawned(Child),
     /// The run said how far it has come: where the next one goes on, if it is lost.
     Checkpointed {
-        /// In the agent's own words.
+        /// Where the next run goes on, as the agent wrote it down.
         checkpoint: Json,
     },
-    /// The run was given back: its process is gone, and no other has a call slot free.
-    Released,
+    /// Back to submitted: the run was given up, or its agent is served again.
+    #[serde(rename = "Released")]
+    Requeued,
     /// Its agent is not configured on the node any more: it waits for it to come back.
     Unserved {
-        /// That, in words.
+        /// Says so to the caller.
         message: Arc<Message>,
     },
     /// The end. Nothing public follows.
     Ended {
         /// One of the terminal states.
         state: State,
-        /// What was said at the end.
+        /// The last status message: what there is to say of the end.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         message: Option<Arc<Message>>,
-        /// A JSON object.
+        /// The same for programs: a JSON object.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         metadata: Option<Json>,
     },
@@ -107,19 +112,19 @@ pub enum Event {
 /// The first event of a task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Submitted {
-    /// Whose installation.
+    /// The tenant that its owner belongs to.
     pub tenant: Tenant,
-    /// Whose task.
+    /// Who submitted it.
     pub owner: Principal,
-    /// Which agent's.
+    /// The agent that is to carry it out.
     pub agent: AgentName,
-    /// In which context.
+    /// The conversation that it belongs to: A2A's `contextId`.
     pub context: ContextId,
-    /// What was said.
+    /// The caller's message that began it.
     pub message: Arc<Message>,
     /// What is to be called, if that is clear already.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub plan: Option<Arc<Call>>,
+    #[serde(rename = "plan", default, skip_serializing_if = "Option::is_none")]
+    pub planned_call: Option<Arc<Call>>,
     /// The trace it began in: a W3C `traceparent`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<Arc<str>>,
@@ -159,10 +164,10 @@ impl Event {
             Self::Submitted(_)
             | Self::Started { .. }
             | Self::Progressed { .. }
-            | Self::Added { .. }
+            | Self::ArtifactAdded { .. }
             | Self::Asked { .. }
             | Self::Replied { .. }
-            | Self::Released
+            | Self::Requeued
             | Self::Unserved { .. }
             | Self::Ended { .. } => true,
             Self::Intended { .. }

@@ -40,10 +40,10 @@ pub struct Generation(pub u64);
 #[serde(transparent)]
 pub struct CallId(pub u32);
 
-/// Who owns a run: a process, and the how-manieth claim of this task it is. A later epoch fences an earlier one off.
+/// Who owns a run: a process, and a count of the task's claims. A later epoch fences an earlier one off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
-    /// The process.
+    /// The process that runs the task.
     pub runner: RunnerId,
     /// Goes up by one with each claim.
     pub epoch: u32,
@@ -65,12 +65,12 @@ pub struct Call {
     pub effect: Effect,
 }
 
-/// One line of the effect ledger: a call that was intended, and what is known of it.
+/// A call that was intended, and what is known of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallRecord {
-    /// Which call.
-    pub call: CallId,
-    /// Which skill.
+    /// Counts the calls of the task, from 1.
+    pub call_id: CallId,
+    /// The skill that is called, where the agent has several.
     pub skill: Option<SkillId>,
     /// Its effect class at the time.
     pub effect: Effect,
@@ -82,29 +82,29 @@ pub struct CallRecord {
     /// caller begins the count anew, since the call got as far as to be answered.
     pub takeovers: u32,
     /// What is known of its outcome; `None` while it is open.
-    pub settlement: Option<CallOutcome>,
+    pub outcome: Option<CallOutcome>,
 }
 
 /// A task as it stands after some prefix of its log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Task {
-    /// Its id.
+    /// What it is known by; also its stream's name.
     pub id: TaskId,
     /// How many records its log has.
     pub version: u64,
     /// How many of them the world has been told.
     pub generation: Generation,
-    /// Whose installation.
+    /// The tenant that its owner belongs to.
     pub tenant: Tenant,
-    /// Whose task.
+    /// Who submitted it.
     pub owner: Principal,
-    /// Which agent's.
+    /// The agent that carries it out.
     pub agent: AgentName,
-    /// In which context.
+    /// The conversation that it belongs to: A2A's `contextId`.
     pub context: ContextId,
-    /// Where it stands.
+    /// How far it is: A2A's task state.
     pub state: State,
-    /// Since when.
+    /// When its status last changed.
     pub status_at: Timestamp,
     /// What was said when it came to stand there.
     pub status_message: Option<Arc<Message>>,
@@ -117,7 +117,7 @@ pub struct Task {
     /// All it has made, in the order of appearance.
     pub artifacts: Vec<Arc<Artifact>>,
     /// What is to be called, once planned.
-    pub plan: Option<Arc<Call>>,
+    pub planned_call: Option<Arc<Call>>,
     /// What its newest message waits to be planned with, while it does: nothing is known yet of what can be called.
     pub deferred: Option<Arc<Deferred>>,
     /// Who runs it, while somebody does.
@@ -125,7 +125,7 @@ pub struct Task {
     /// How often it was claimed.
     pub epoch: u32,
     /// All calls, oldest first.
-    pub ledger: Vec<CallRecord>,
+    pub calls: Vec<CallRecord>,
     /// Whether it waits for an agent that is not configured.
     pub is_unserved: bool,
     /// What it waits for, while it does.
@@ -153,7 +153,7 @@ pub struct Task {
 impl Task {
     /// The call whose intent has no outcome yet.
     pub fn open_call(&self) -> Option<&CallRecord> {
-        self.ledger.last().filter(|entry| entry.settlement.is_none())
+        self.calls.last().filter(|record| record.outcome.is_none())
     }
 
     /// Whether the task waits for its caller.

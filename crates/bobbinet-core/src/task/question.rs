@@ -12,7 +12,7 @@ use crate::{
 /// What a task asks its caller.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Question {
-    /// Who asks, and so what an answer does.
+    /// Where it comes from, and so what an answer does.
     pub kind: QuestionKind,
     /// The question in words and data, for the status.
     pub message: Arc<Message>,
@@ -21,7 +21,7 @@ pub struct Question {
     pub schema: Option<Json>,
 }
 
-/// Who asks.
+/// Where a question comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum QuestionKind {
     /// `prepare`: which skill, or which arguments. The answer is prepared together with what came before.
@@ -32,8 +32,9 @@ pub enum QuestionKind {
     Authorization,
     /// Bobbinet: this call of an at-most-once tool has an unknown outcome. Answered by retry, happened or failed.
     Outcome {
-        /// Which call.
-        call: CallId,
+        /// The call that nobody knows the outcome of.
+        #[serde(rename = "call")]
+        call_id: CallId,
     },
 }
 

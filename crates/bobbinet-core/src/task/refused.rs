@@ -22,7 +22,7 @@ pub enum Refused {
     Fenced,
     /// There is nothing to be done: it has been claimed, or its run is not lost.
     #[error("there is nothing to be done")]
-    Idle,
+    NothingToDo,
     /// The same answer has counted already. Whoever repeats it is told what came of the first.
     #[error("the answer was given before")]
     Repeated {
@@ -43,7 +43,7 @@ pub enum Refused {
     Limit {
         /// What is bounded: the name of the limit.
         what: &'static str,
-        /// The bound.
+        /// The value of that limit.
         max: u64,
     },
 }

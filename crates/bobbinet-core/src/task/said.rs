@@ -10,9 +10,9 @@ use crate::Message;
 /// A caller's message to a task, with the key under which it was said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Said {
-    /// What.
+    /// The message, as it goes to the history.
     pub message: Arc<Message>,
-    /// Under which key, if its caller chose one.
+    /// The `Idempotency-Key` of its request, if its caller chose one.
     pub key: Option<Arc<RequestKey>>,
 }
 
@@ -28,7 +28,7 @@ pub struct RequestKey {
 /// An answer that has counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counted {
-    /// It.
+    /// The answer, with its key.
     pub said: Said,
     /// Where in the log it stands.
     pub generation: Generation,

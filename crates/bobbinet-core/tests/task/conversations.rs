@@ -433,7 +433,7 @@ fn an_agent_that_goes_and_comes_back() {
     );
 }
 
-/// The ledger says what is known, though nobody is told any more: whether the call was made, or may have been.
+/// The record of the call says what is known, though nobody is told any more: whether the call was made, or may have been.
 #[test]
 fn what_a_call_comes_to_after_a_cancel() {
     let mut lines = String::new();

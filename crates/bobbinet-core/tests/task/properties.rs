@@ -95,7 +95,7 @@ fn holds_of(task: &Task) {
         State::InputRequired | State::AuthRequired => assert!(task.question.is_some(), "it waits for an answer"),
         State::Submitted => {
             assert_ne!(
-                task.plan.is_some(),
+                task.planned_call.is_some(),
                 task.deferred.is_some(),
                 "what waits for its run knows what to run, or waits to know"
             );
@@ -124,9 +124,9 @@ impl Repeats {
         if is_about_outcome && matches!(say, Say::Reply("retry", ..)) {
             self.allowed += 1;
         }
-        let not_made = |event: &Event| matches!(event, Event::Settled { settlement: CallOutcome::NotMade, .. });
+        let not_made = |event: &Event| matches!(event, Event::Settled { outcome: CallOutcome::NotMade, .. });
         self.allowed += usize::from(events.iter().any(not_made));
-        let last = before.and_then(|task| task.ledger.last());
+        let last = before.and_then(|task| task.calls.last());
         let is_again = last.is_some_and(|last| last.effect == Effect::AtMostOnce);
         if is_again && events.iter().any(|event| matches!(event, Event::Intended { .. })) {
             self.intended += 1;
@@ -178,9 +178,9 @@ fn the_log_is_sound(talk: &Talk) {
     assert_eq!(ends, usize::from(task.state.is_terminal()), "one end, if it has ended");
     let mut attempts: Vec<(CallId, u32)> = Vec::new();
     for (_, event) in &talk.log {
-        if let Event::Intended { call, attempt } = event {
-            assert!(!attempts.contains(&(*call, *attempt)), "each attempt of a call is intended once");
-            attempts.push((*call, *attempt));
+        if let Event::Intended { call_id, attempt } = event {
+            assert!(!attempts.contains(&(*call_id, *attempt)), "each attempt of a call is intended once");
+            attempts.push((*call_id, *attempt));
         }
     }
 }

@@ -136,14 +136,14 @@ impl Say {
                     agent: AgentName::parse("agent").unwrap(),
                     context: ContextId::parse("context").unwrap(),
                     message: message("go", number),
-                    plan: None,
+                    planned_call: None,
                     trace: None,
                     parent: None,
                     caller: None,
                 },
                 plan: plan.clone(),
                 deferred: deferred(plan),
-                slot: slot.runner(),
+                slot_held_by: slot.runner(),
             }),
             Self::Plan(plan, by, slot) => Command::Plan {
                 plan: plan.clone(),
@@ -151,21 +151,26 @@ impl Say {
                     (Some(task), By::Owner) => task.generation,
                     (Some(_), By::Stranger) | (None, _) => Generation::default(),
                 },
-                slot: slot.runner(),
+                slot_held_by: slot.runner(),
             },
             Self::Claim => Command::Claim { runner: runner() },
             Self::Release(by) => Command::Release { claim: claim(*by) },
-            Self::TakeOver(slot) => Command::TakeOver { claim: claim(By::Owner), has_run: true, slot: slot.runner() },
-            Self::TakeOverUnrun(slot) => {
-                Command::TakeOver { claim: claim(By::Owner), has_run: false, slot: slot.runner() }
+            Self::TakeOver(slot) => {
+                Command::TakeOver { claim: claim(By::Owner), has_run: true, slot_held_by: slot.runner() }
             }
-            Self::LateTakeOver => Command::TakeOver { claim: claim(By::Stranger), has_run: true, slot: None },
+            Self::TakeOverUnrun(slot) => {
+                Command::TakeOver { claim: claim(By::Owner), has_run: false, slot_held_by: slot.runner() }
+            }
+            Self::LateTakeOver => Command::TakeOver { claim: claim(By::Stranger), has_run: true, slot_held_by: None },
             Self::Progress(by) => {
                 Command::Progress { claim: claim(*by), message: Some(message("half", number)), metadata: None }
             }
-            Self::Add(by, id, bytes, append) => {
-                Command::Add { claim: claim(*by), artifact: artifact(id, *bytes), append: *append, last_chunk: !append }
-            }
+            Self::Add(by, id, bytes, append) => Command::AddArtifact {
+                claim: claim(*by),
+                artifact: artifact(id, *bytes),
+                append: *append,
+                last_chunk: !append,
+            },
             Self::Spawn(by, name, budget) => Command::Spawn {
                 claim: claim(*by),
                 name: (*name).into(),
@@ -182,7 +187,7 @@ impl Say {
                 deferred: deferred(plan),
                 seen: task.map_or_else(Generation::default, |task| task.generation),
                 is_live: *run == Run::Live,
-                slot: slot.runner(),
+                slot_held_by: slot.runner(),
             },
             Self::LateReply(text) => Command::Reply {
                 said: said(text, number),
@@ -190,7 +195,7 @@ impl Say {
                 deferred: None,
                 seen: task.map_or_else(Generation::default, |task| Generation(task.asked.0 - 1)),
                 is_live: true,
-                slot: None,
+                slot_held_by: None,
             },
             Self::Finish(by, outcome) => Command::Finish { claim: claim(*by), outcome: outcome.clone() },
             Self::Cancel => Command::Cancel,
@@ -232,7 +237,7 @@ fn deferred(plan: &Plan) -> Option<Arc<Deferred>> {
     let caller = Caller {
         principal: Principal::parse("owner").unwrap(),
         tenant: Tenant::parse("tenant").unwrap(),
-        is_owner: true,
+        is_node_owner: true,
         scopes: Vec::new(),
         chain: Vec::new(),
     };
@@ -268,7 +273,7 @@ pub(crate) fn completed() -> Outcome {
 }
 
 pub(crate) fn refused() -> Outcome {
-    Outcome::Refused { artifacts: vec![artifact("result", 1)], message: message("the tool says no", 0) }
+    Outcome::ToolError { artifacts: vec![artifact("result", 1)], message: message("the tool says no", 0) }
 }
 
 pub(crate) fn unknown(again: bool) -> Outcome {
@@ -284,15 +289,15 @@ fn name(event: &Event) -> String {
     match event {
         Event::Submitted(_) => "Submitted".to_owned(),
         Event::Started { claim } => format!("Started({})", claim.epoch),
-        Event::Intended { call, attempt } => format!("Intended({}.{attempt})", call.0),
+        Event::Intended { call_id, attempt } => format!("Intended({}.{attempt})", call_id.0),
         Event::Progressed { .. } => "Progressed".to_owned(),
-        Event::Added { artifact, append: false, .. } => format!("Added({})", artifact.id),
-        Event::Added { artifact, append: true, .. } => format!("Added({}+)", artifact.id),
+        Event::ArtifactAdded { artifact, append: false, .. } => format!("Added({})", artifact.id),
+        Event::ArtifactAdded { artifact, append: true, .. } => format!("Added({}+)", artifact.id),
         Event::Asked { question } => match question.kind {
             QuestionKind::Input => "Asked(input)".to_owned(),
             QuestionKind::Elicitation => "Asked(elicitation)".to_owned(),
             QuestionKind::Authorization => "Asked(authorization)".to_owned(),
-            QuestionKind::Outcome { call } => format!("Asked(outcome of {})", call.0),
+            QuestionKind::Outcome { call_id } => format!("Asked(outcome of {})", call_id.0),
         },
         Event::Replied { answer, resumed, .. } => {
             let answer = answer.as_ref().map_or("", |_| "answer ");
@@ -300,10 +305,10 @@ fn name(event: &Event) -> String {
         }
         Event::Deferred(_) => "Deferred".to_owned(),
         Event::Planned { .. } => "Planned".to_owned(),
-        Event::Settled { call, settlement } => format!("Settled({} {settlement:?})", call.0),
+        Event::Settled { call_id, outcome } => format!("Settled({} {outcome:?})", call_id.0),
         Event::Spawned(child) => format!("Spawned({}: {})", child.name, child.budget),
         Event::Checkpointed { .. } => "Checkpointed".to_owned(),
-        Event::Released => "Released".to_owned(),
+        Event::Requeued => "Released".to_owned(),
         Event::Unserved { .. } => "Unserved".to_owned(),
         Event::Ended { state, message, .. } => {
             let code = message

@@ -59,7 +59,7 @@ impl Aggregate for Counter {
     type Command = Command;
     type Event = Event;
     type Held = ();
-    type Live = ();
+    type Local = ();
 
     fn stream(id: &CounterId) -> StreamId {
         StreamId::from_bytes(&[b'n', id.0])
@@ -91,7 +91,7 @@ impl Aggregate for Counter {
             Command::Return { since } if state.is_some_and(|state| state.is_lent && state.at == since) => {
                 Ok(vec![Event::Returned])
             }
-            Command::Return { .. } => Err(Refused::Idle.into()),
+            Command::Return { .. } => Err(Refused::NothingToDo.into()),
         }
     }
 

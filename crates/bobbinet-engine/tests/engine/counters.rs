@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bobbinet_core::{Generation, Limits, Refused};
-use bobbinet_engine::{Aggregates, AllowAll, Engine, EngineError, Setup, SystemWorld, Transaction};
+use bobbinet_engine::{Aggregates, AllowAll, Engine, EngineError, Setup, SystemEnv, Transaction};
 use bobbinet_store::{SledOptions, SledStore};
 
 use crate::{
@@ -170,7 +170,7 @@ async fn another_kind_lasts_on_the_embedded_store() {
         let setup = Setup {
             store: Arc::new(store),
             agents: BTreeMap::new(),
-            world: Arc::new(SystemWorld),
+            env: Arc::new(SystemEnv),
             limits: Limits::default(),
             authorizer: Arc::new(AllowAll),
         };

@@ -15,7 +15,7 @@ use std::{
 };
 
 use bobbinet_core::{Generation, Limits};
-use bobbinet_engine::{Aggregate, Aggregates, AllowAll, Engine, Setup, SystemWorld, decode};
+use bobbinet_engine::{Aggregate, Aggregates, AllowAll, Engine, Setup, SystemEnv, decode};
 use bobbinet_store::{SledOptions, SledStore, Store};
 
 use crate::counter::{Answer, Change, Counter, CounterId, Event, Places, tally};
@@ -50,7 +50,7 @@ async fn open(folder: &Path) -> Engine {
     let setup = Setup {
         store: Arc::new(store),
         agents: BTreeMap::new(),
-        world: Arc::new(SystemWorld),
+        world: Arc::new(SystemEnv),
         limits: Limits::default(),
         authorizer: Arc::new(AllowAll),
     };

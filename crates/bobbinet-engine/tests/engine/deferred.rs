@@ -131,7 +131,7 @@ struct Scopes;
 impl Authorizer for Scopes {
     fn allows_call(&self, caller: &Caller, _: &AgentName, call: &Call) -> Result<(), Fault> {
         let skill = call.skill.as_ref().unwrap().as_str();
-        let is_allowed = caller.is_owner || caller.scopes.iter().any(|scope| scope == skill);
+        let is_allowed = caller.is_node_owner || caller.scopes.iter().any(|scope| scope == skill);
         if is_allowed { Ok(()) } else { Err(Fault::new("denied", format!("{} may not {skill}", caller.principal))) }
     }
 }
@@ -141,7 +141,7 @@ async fn open(lab: &Lab, agents: &[(&str, Arc<Late>)]) -> Engine {
     let setup = Setup {
         store: lab.store.clone(),
         agents: agents.collect::<BTreeMap<_, _>>(),
-        world: lab.clock.clone(),
+        env: lab.clock.clone(),
         limits: lab.limits.clone(),
         authorizer: Arc::new(Scopes),
     };
@@ -149,7 +149,7 @@ async fn open(lab: &Lab, agents: &[(&str, Arc<Late>)]) -> Engine {
 }
 
 fn owner() -> Caller {
-    Caller { is_owner: true, ..caller("ann") }
+    Caller { is_node_owner: true, ..caller("ann") }
 }
 
 fn begin(engine: &Engine, who: &Caller, text: &str, skill: Option<&str>) -> Handle {
@@ -161,7 +161,7 @@ fn begin(engine: &Engine, who: &Caller, text: &str, skill: Option<&str>) -> Hand
 /// Begins a task that waits to be planned.
 async fn waiting(engine: &Engine, who: &Caller, text: &str) -> Arc<Task> {
     let task = begin(engine, who, text, None).accepted().await.unwrap();
-    assert_eq!((task.state, task.deferred.is_some(), task.plan.is_some()), (State::Submitted, true, false));
+    assert_eq!((task.state, task.deferred.is_some(), task.planned_call.is_some()), (State::Submitted, true, false));
     task
 }
 
@@ -208,7 +208,7 @@ async fn policy_sees_the_call_and_whoever_asked_for_it_before_it_is_made() {
     let engine = open(&lab, &[("late", late.clone())]).await;
     late.learn();
     let denied = until(&engine, &bob, "late", &denied.id, State::Rejected).await;
-    assert_eq!((code(&denied), denied.ledger.len(), denied.plan.is_some()), ("denied".to_owned(), 0, false));
+    assert_eq!((code(&denied), denied.calls.len(), denied.planned_call.is_some()), ("denied".to_owned(), 0, false));
     until(&engine, &bob, "late", &allowed.id, State::Completed).await;
     assert_eq!(late.called(), ["read"]);
     engine.shutdown(Duration::ZERO).await;
@@ -270,7 +270,7 @@ async fn nobody_waits_for_ever_for_an_agent_that_does_not_come_to_know() {
     let second = waiting(&engine, &ann, "second").await;
     late.tell(Err(Fault::new("server-not-ready", "it is not there")));
     let failed = until(&engine, &ann, "late", &first.id, State::Failed).await;
-    assert_eq!((code(&failed), failed.ledger.len()), ("server-not-ready".to_owned(), 0));
+    assert_eq!((code(&failed), failed.calls.len()), ("server-not-ready".to_owned(), 0));
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert_eq!(engine.get(&ann, &name_of("late"), &second.id).await.unwrap().state, State::Submitted);
     late.learn();

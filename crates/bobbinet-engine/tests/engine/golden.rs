@@ -36,28 +36,28 @@ fn events() -> Vec<Event> {
         metadata: Some(json("{}")),
         extensions: Vec::new(),
     });
-    let submitted = |plan, trace: Option<&str>| {
+    let submitted = |planned_call, trace: Option<&str>| {
         Event::Submitted(Arc::new(Submitted {
             tenant: Tenant::parse("acme").unwrap(),
             owner: Principal::parse("ann").unwrap(),
             agent: AgentName::parse("files").unwrap(),
             context: ContextId::parse("c1").unwrap(),
             message: message(),
-            plan,
+            planned_call,
             trace: trace.map(Into::into),
             parent: None,
             caller: None,
         }))
     };
     let child = |deadline, is_kept: bool| {
-        let caller = Caller { scopes: vec!["read".to_owned()], is_owner: true, ..crate::lab::caller("ann") };
+        let caller = Caller { scopes: vec!["read".to_owned()], is_node_owner: true, ..crate::lab::caller("ann") };
         Event::Submitted(Arc::new(Submitted {
             tenant: Tenant::parse("acme").unwrap(),
             owner: Principal::parse("ann").unwrap(),
             agent: AgentName::parse("files").unwrap(),
             context: ContextId::parse("c1").unwrap(),
             message: message(),
-            plan: None,
+            planned_call: None,
             trace: None,
             parent: Some(Arc::new(Parent { task: TaskId::new(Uuid::from_u128(8)), deadline, budget: 7 })),
             caller: is_kept.then(|| Arc::new(caller)),
@@ -71,7 +71,7 @@ fn events() -> Vec<Event> {
             caller: Caller {
                 principal: principal.clone(),
                 tenant: Tenant::parse("acme").unwrap(),
-                is_owner: is_whole,
+                is_node_owner: is_whole,
                 scopes: is_whole.then(|| "files".to_owned()).into_iter().collect(),
                 chain: is_whole.then_some(principal).into_iter().collect(),
             },
@@ -84,15 +84,15 @@ fn events() -> Vec<Event> {
         submitted(Some(call.clone()), Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")),
         submitted(None, None),
         Event::Started { claim },
-        Event::Intended { call: CallId(1), attempt: 2 },
+        Event::Intended { call_id: CallId(1), attempt: 2 },
         Event::Progressed { message: Some(message()), metadata: Some(json(r#"{"progress":1}"#)) },
         Event::Progressed { message: None, metadata: None },
-        Event::Added { artifact: artifact.clone(), append: true, last_chunk: true },
-        Event::Added { artifact, append: false, last_chunk: false },
+        Event::ArtifactAdded { artifact: artifact.clone(), append: true, last_chunk: true },
+        Event::ArtifactAdded { artifact, append: false, last_chunk: false },
         question(QuestionKind::Input, Some(json(r#"{"type":"object"}"#))),
         question(QuestionKind::Elicitation, None),
         question(QuestionKind::Authorization, None),
-        question(QuestionKind::Outcome { call: CallId(1) }, None),
+        question(QuestionKind::Outcome { call_id: CallId(1) }, None),
         Event::Replied { message: message(), answer: Some(json("true")), resumed: true, key: Some(key) },
         Event::Replied { message: message(), answer: None, resumed: false, key: None },
         child(Some(Timestamp::from_millis(1_795_258_900_000)), true),
@@ -100,11 +100,11 @@ fn events() -> Vec<Event> {
         Event::Planned { call },
         Event::Spawned(Child { name: "next".into(), task: TaskId::new(Uuid::from_u128(9)), budget: 3 }),
         Event::Checkpointed { checkpoint: json(r#"{"step":2}"#) },
-        Event::Released,
+        Event::Requeued,
         Event::Unserved { message: message() },
         Event::Ended { state: State::Completed, message: Some(message()), metadata: Some(json("{}")) },
     ];
-    let settlements = [
+    let outcomes = [
         CallOutcome::Done,
         CallOutcome::Failed,
         CallOutcome::Unknown,
@@ -114,7 +114,7 @@ fn events() -> Vec<Event> {
         CallOutcome::SaidToHaveFailed,
         CallOutcome::Late,
     ];
-    events.extend(settlements.map(|settlement| Event::Settled { call: CallId(1), settlement }));
+    events.extend(outcomes.map(|outcome| Event::Settled { call_id: CallId(1), outcome }));
     let ends = [State::Completed, State::Failed, State::Canceled, State::Rejected];
     events.extend(ends.map(|state| Event::Ended { state, message: None, metadata: None }));
     // What came later stands at the end, so that the lines above stay as they were.
@@ -129,7 +129,7 @@ fn kind(event: &Event) -> &'static str {
         Event::Started { .. } => "started",
         Event::Intended { .. } => "intended",
         Event::Progressed { .. } => "progressed",
-        Event::Added { .. } => "added",
+        Event::ArtifactAdded { .. } => "added",
         Event::Asked { .. } => "asked",
         Event::Replied { .. } => "replied",
         Event::Deferred(_) => "deferred",
@@ -137,7 +137,7 @@ fn kind(event: &Event) -> &'static str {
         Event::Spawned(_) => "spawned",
         Event::Checkpointed { .. } => "checkpointed",
         Event::Settled { .. } => "settled",
-        Event::Released => "released",
+        Event::Requeued => "released",
         Event::Unserved { .. } => "unserved",
         Event::Ended { .. } => "ended",
     }

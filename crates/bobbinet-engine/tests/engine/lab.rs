@@ -14,10 +14,10 @@ use bobbinet_core::{
     AgentName, Artifact, ArtifactId, Call, Caller, Description, Effect, Fault, Limits, Message, MessageId, Outcome,
     Part, Plan, Principal, Question, QuestionKind, Role, State, StreamId, Task, TaskId, Tenant, Timestamp,
 };
-use bobbinet_engine::{Agent, AllowAll, Engine, EngineError, Handle, NewTask, Reply, Request, Run, Setup, World};
+use bobbinet_engine::{Agent, AllowAll, Engine, EngineError, Env, Handle, NewTask, Reply, Request, Run, Setup};
 use bobbinet_store::{
-    Cell, Census, Commit, CommitError, Cursor, Key, Listing, Loaded, Memory, Page, Query, Scope, Store, StoreError,
-    Summary, Tail, Version,
+    Cell, Census, Commit, CommitError, Cursor, Key, Listing, Loaded, MemoryStore, Page, Query, Scope, Store,
+    StoreError, Summary, Tail, Version,
 };
 use tokio::sync::Semaphore;
 use uuid::Uuid;
@@ -46,7 +46,7 @@ impl Lab {
 
     /// One whose store is shared with those of [`Lab::beside`].
     pub(crate) fn shared(limits: Limits) -> Self {
-        Self { store: Counting::of(Arc::new(Memory::shared())), ..Self::new(limits) }
+        Self { store: Counting::of(Arc::new(MemoryStore::shared())), ..Self::new(limits) }
     }
 
     /// Another machine: the same clock, its own way to the same store, and its own tool.
@@ -79,7 +79,7 @@ impl Lab {
         let setup = Setup {
             store: self.store.clone(),
             agents: agents.iter().map(agent).collect::<BTreeMap<_, _>>(),
-            world: self.clock.clone(),
+            env: self.clock.clone(),
             limits: self.limits.clone(),
             authorizer: Arc::new(AllowAll),
         };
@@ -125,7 +125,7 @@ pub(crate) fn caller_of(tenant: &str, name: &str) -> Caller {
     Caller {
         principal: Principal::parse(name).unwrap(),
         tenant: Tenant::parse(tenant).unwrap(),
-        is_owner: false,
+        is_node_owner: false,
         scopes: Vec::new(),
         chain: Vec::new(),
     }
@@ -193,7 +193,7 @@ impl Clock {
     }
 }
 
-impl World for Clock {
+impl Env for Clock {
     fn now(&self) -> Timestamp {
         Timestamp::from_millis(self.shown.load(Ordering::SeqCst))
     }
@@ -302,7 +302,7 @@ impl Agent for Tool {
 /// A store in memory that counts how often a log is read.
 #[derive(Debug, Default)]
 pub(crate) struct Counting {
-    memory: Arc<Memory>,
+    memory: Arc<MemoryStore>,
     reads: AtomicUsize,
     commits: AtomicUsize,
     is_vague: AtomicBool,
@@ -330,7 +330,7 @@ pub(crate) const AFTER: usize = 2;
 const COMMITS_MAX: usize = 10_000;
 
 impl Counting {
-    fn of(memory: Arc<Memory>) -> Arc<Self> {
+    fn of(memory: Arc<MemoryStore>) -> Arc<Self> {
         Arc::new(Self { memory, ..Self::default() })
     }
 
@@ -358,14 +358,14 @@ impl Counting {
         self.unread.lock().unwrap().get(id).cloned().map_or(Ok(()), Err)
     }
 
-    fn reach(&self) -> Result<&Memory, StoreError> {
+    fn reach(&self) -> Result<&MemoryStore, StoreError> {
         match self.is_cut_off.load(Ordering::SeqCst) {
             true => Err(StoreError::Unavailable("it is out of reach".to_owned())),
             false => Ok(&self.memory),
         }
     }
 
-    fn count(&self, reads: usize) -> &Memory {
+    fn count(&self, reads: usize) -> &MemoryStore {
         self.reads.fetch_add(reads, Ordering::SeqCst);
         &self.memory
     }

@@ -17,9 +17,9 @@ use bobbinet_core::{
     Plan, State, Task, TaskId,
 };
 use bobbinet_engine::{
-    Agent, AllowAll, Authorizer, ChildError, Engine, EngineError, NewChild, NewTask, Request, Run, Setup, SystemWorld,
+    Agent, AllowAll, Authorizer, ChildError, Engine, EngineError, NewChild, NewTask, Request, Run, Setup, SystemEnv,
 };
-use bobbinet_store::{Memory, SledOptions, SledStore, Store};
+use bobbinet_store::{MemoryStore, SledOptions, SledStore, Store};
 
 use crate::lab::{caller, name_of, said, until};
 
@@ -139,7 +139,7 @@ struct NoSecrets;
 
 impl Authorizer for NoSecrets {
     fn allows_call(&self, caller: &Caller, agent: &AgentName, _: &Call) -> Result<(), Fault> {
-        let is_allowed = agent.as_str() != "secret" || caller.is_owner;
+        let is_allowed = agent.as_str() != "secret" || caller.is_node_owner;
         is_allowed.then_some(()).ok_or_else(|| Fault::new("denied", "that is secret"))
     }
 }
@@ -156,7 +156,7 @@ impl Nest {
         let setup = Setup {
             store,
             agents: agents.iter().map(agent).collect::<BTreeMap<_, _>>(),
-            world: Arc::new(SystemWorld),
+            env: Arc::new(SystemEnv),
             limits,
             authorizer: Arc::new(NoSecrets),
         };
@@ -189,7 +189,7 @@ fn names(count: usize) -> Vec<String> {
 
 #[tokio::test]
 async fn fifty_nested_agents_of_one_slot_each_come_to_their_end() {
-    let nest = Nest::open(Arc::new(Memory::new()), &names(50), false, Limits::default()).await;
+    let nest = Nest::open(Arc::new(MemoryStore::new()), &names(50), false, Limits::default()).await;
     let chain = names(50)[1..].join(" ");
     let ended = nest.ended("a1", &chain).await;
     assert_eq!((ended.state, text_of(&ended).as_str()), (State::Completed, "49"), "{}", text_of_status(&ended));
@@ -202,7 +202,7 @@ async fn fifty_nested_agents_of_one_slot_each_come_to_their_end() {
 
 #[tokio::test]
 async fn an_agent_of_one_slot_can_call_itself_again_and_again() {
-    let nest = Nest::open(Arc::new(Memory::new()), &names(1), false, Limits::default()).await;
+    let nest = Nest::open(Arc::new(MemoryStore::new()), &names(1), false, Limits::default()).await;
     let ended = nest.ended("a1", &["a1"; 49].join(" ")).await;
     assert_eq!((ended.state, text_of(&ended).as_str()), (State::Completed, "49"), "{}", text_of_status(&ended));
     assert_eq!(nest.runs.load(Ordering::SeqCst), 50);
@@ -216,7 +216,7 @@ async fn an_agent_of_one_slot_can_call_itself_again_and_again() {
 #[tokio::test]
 async fn a_budget_ends_a_chain_without_an_end() {
     let limits = Limits { descendants_max: 10, ..Limits::default() };
-    let nest = Nest::open(Arc::new(Memory::new()), &names(1), false, limits).await;
+    let nest = Nest::open(Arc::new(MemoryStore::new()), &names(1), false, limits).await;
     let ended = nest.ended("a1", &["a1"; 30].join(" ")).await;
     assert_eq!(ended.state, State::Failed);
     assert_eq!(nest.runs.load(Ordering::SeqCst), 11, "one, and ten beneath it");
@@ -233,20 +233,20 @@ async fn a_budget_ends_a_chain_without_an_end() {
 #[tokio::test]
 async fn policy_is_asked_about_children_for_whoever_asked_for_their_parent() {
     let agents = ["a1", "a2", "secret"].map(str::to_owned);
-    let nest = Nest::open(Arc::new(Memory::new()), &agents, false, Limits::default()).await;
+    let nest = Nest::open(Arc::new(MemoryStore::new()), &agents, false, Limits::default()).await;
     let denied = nest.ended("a1", "a2 secret").await;
     assert_eq!(denied.state, State::Failed);
     let middle = nest.get("a2", &denied.children[0].task).await;
     assert_eq!((middle.state, text_of_status(&middle).as_str()), (State::Rejected, "that is secret"));
     assert!(middle.children.is_empty(), "what is denied leaves nothing");
-    let owner = Caller { is_owner: true, ..caller("ann") };
+    let owner = Caller { is_node_owner: true, ..caller("ann") };
     assert_eq!(nest.ended_for(&owner, "a1", "a2 secret").await.state, State::Completed);
     nest.engine.shutdown(Duration::ZERO).await;
 }
 
 #[tokio::test]
 async fn a_cancel_reaches_the_children() {
-    let nest = Nest::open(Arc::new(Memory::new()), &names(3), true, Limits::default()).await;
+    let nest = Nest::open(Arc::new(MemoryStore::new()), &names(3), true, Limits::default()).await;
     let ann = caller("ann");
     let begun = nest.begin(&ann, "a1", "a2 a3 hold").accepted().await.unwrap();
     let mut leaf = begun.clone();
@@ -316,9 +316,9 @@ async fn a_child_ends_by_its_deadline_also_while_it_waits() {
     ]
     .into();
     let setup = Setup {
-        store: Arc::new(Memory::new()),
+        store: Arc::new(MemoryStore::new()),
         agents,
-        world: Arc::new(SystemWorld),
+        env: Arc::new(SystemEnv),
         limits: Limits::default(),
         authorizer: Arc::new(AllowAll),
     };
@@ -453,7 +453,7 @@ async fn a_killed_process_goes_on_with_the_very_same_children() {
     assert_eq!(now.len(), 400);
     assert!(known.iter().all(|(name, child)| now.get(name) == Some(child)), "a child was begun anew");
     for child in now.values() {
-        assert_eq!(nest.get("leaf", child).await.ledger.len(), 1, "and called once, but for attempts");
+        assert_eq!(nest.get("leaf", child).await.calls.len(), 1, "and called once, but for attempts");
     }
     nest.engine.shutdown(Duration::ZERO).await;
 }

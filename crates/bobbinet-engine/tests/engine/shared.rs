@@ -69,7 +69,7 @@ async fn each_serves_what_the_others_began() {
     while task(&there, &begun.id).await.open_call().is_some() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    assert_eq!(task(&there, &begun.id).await.ledger[0].settlement, Some(CallOutcome::Failed), "it was told to stop");
+    assert_eq!(task(&there, &begun.id).await.calls[0].outcome, Some(CallOutcome::Failed), "it was told to stop");
     // What has ended there is not ended a second time here, though it was known here as it was.
     let again = here.cancel(&ann, &name_of("tool"), &begun.id).await;
     assert_eq!(again.err(), Some(Refused::Ended.into()));
@@ -94,7 +94,7 @@ async fn what_a_lost_engine_ran_is_taken_over_after_its_lease_and_never_before()
     let ann = caller("ann");
     let begun = kept(&here, &ann, "work").await;
     let once = Effect::AtMostOnce;
-    assert_ne!(begun.ledger[0].effect, once);
+    assert_ne!(begun.calls[0].effect, once);
     let owner = begun.claim;
     one.pass(60).await;
     assert_eq!((task(&there, &begun.id).await.claim, two.runs()), (owner, 0), "it is renewed");

@@ -53,7 +53,7 @@ async fn a_question_that_nobody_answers_ends_its_task() {
     assert_eq!(state(&engine, &ann, "tool", &unknown).await, State::InputRequired);
     days(&lab, 29).await;
     let ended = engine.get(&ann, &name_of("tool"), &unknown).await.unwrap();
-    assert_eq!((ended.state, ended.ledger[0].settlement), (State::Failed, Some(CallOutcome::Unknown)));
+    assert_eq!((ended.state, ended.calls[0].outcome), (State::Failed, Some(CallOutcome::Unknown)));
     assert!(words(&ended).1.ends_with("whether call 1 had an effect is not known"), "{:?}", words(&ended));
     engine.shutdown(Duration::ZERO).await;
 }

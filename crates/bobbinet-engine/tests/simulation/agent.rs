@@ -1,4 +1,4 @@
-//! The agents: tools that do, by chance, all that tools do, and the ledger that they keep outside of every process.
+//! The agents: tools that do, by chance, all that tools do, and the calls that they keep outside of every process.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ pub(crate) struct Tool {
     pub(crate) process: Arc<Process>,
 }
 
-/// An execution in the ledger. Its end is noted whatever becomes of the future that holds it.
+/// An execution in the calls. Its end is noted whatever becomes of the future that holds it.
 struct Entered {
     scene: Arc<Scene>,
     process: Arc<Process>,
@@ -202,7 +202,7 @@ impl Tool {
             1 => (Returned::Rejected, Outcome::Rejected(fault)),
             2 => {
                 let message = Message::from_agent(run.message_id("no"), vec![Part::text("the tool says no")]);
-                (Returned::Refused, Outcome::Refused { artifacts: Vec::new(), message: Arc::new(message) })
+                (Returned::Refused, Outcome::ToolError { artifacts: Vec::new(), message: Arc::new(message) })
             }
             3 => return None,
             _ => unknown("server-died", self.scene.happens(70)),

@@ -153,7 +153,7 @@ fn end_of(log: &[Logged]) -> Option<(&Logged, State)> {
 }
 
 fn holds(logged: &Logged, chunk: &str) -> bool {
-    let Event::Added { artifact, .. } = &logged.event else { return false };
+    let Event::ArtifactAdded { artifact, .. } = &logged.event else { return false };
     artifact.parts.iter().any(|part| part.as_text() == Some(chunk))
 }
 
@@ -380,12 +380,12 @@ impl Judge<'_> {
         for (place, logged) in log.iter().enumerate() {
             let Some(before) = fold(task, &log[..place]) else { continue };
             let is_asked = before.question.as_ref().is_some_and(|it| matches!(it.kind, QuestionKind::Outcome { .. }));
-            let is_again = before.ledger.last().is_some_and(|last| last.effect == Effect::AtMostOnce);
-            if let Event::Settled { settlement: CallOutcome::NotMade, .. } = &logged.event
+            let is_again = before.calls.last().is_some_and(|last| last.effect == Effect::AtMostOnce);
+            if let Event::Settled { outcome: CallOutcome::NotMade, .. } = &logged.event
                 && let Some(open) = before.open_call()
             {
                 let mut runs = self.history.executions.iter().filter(|run| run.task == task);
-                if runs.any(|run| run.call == open.call.0 && run.attempt == open.attempt) {
+                if runs.any(|run| run.call == open.call_id.0 && run.attempt == open.attempt) {
                     self.accuse(Promise::NotDoubled, format!("a call of {task} was made, and settled as not made"));
                 }
                 words += u32::from(open.effect == Effect::AtMostOnce);
@@ -396,12 +396,12 @@ impl Judge<'_> {
             {
                 words += 1;
             }
-            if let (Event::Settled { call, settlement: CallOutcome::NotMade }, Some(open)) =
+            if let (Event::Settled { call_id, outcome: CallOutcome::NotMade }, Some(open)) =
                 (&logged.event, before.open_call())
             {
                 // Nothing was called, so calling it now doubles nothing.
                 words += 1;
-                let is_it = |run: &Execution| (run.task, run.call, run.attempt) == (task, call.0, open.attempt);
+                let is_it = |run: &Execution| (run.task, run.call, run.attempt) == (task, call_id.0, open.attempt);
                 if self.history.executions.iter().any(is_it) {
                     self.accuse(Promise::NotDoubled, format!("{task} made a call that its log says was not made"));
                 }
@@ -428,7 +428,7 @@ impl Judge<'_> {
         let history = self.history;
         let runs: Vec<_> = history.executions.iter().filter(|run| run.task == task).collect();
         let folded = fold(task, log);
-        let last = folded.as_ref().and_then(|folded| folded.ledger.last());
+        let last = folded.as_ref().and_then(|folded| folded.calls.last());
         if last.is_none_or(|last| last.effect == Effect::AtMostOnce) {
             return;
         }
@@ -620,8 +620,8 @@ impl Judge<'_> {
             }
             let lived_on = history.deaths.get(&run.process).map_or(history.end, |death| *death).millis;
             let is_settled = log.iter().any(|logged| {
-                matches!(&logged.event, Event::Settled { call, settlement }
-                    if call.0 == run.call && matches!(settlement, CallOutcome::Done | CallOutcome::Late))
+                matches!(&logged.event, Event::Settled { call_id, outcome }
+                    if call_id.0 == run.call && matches!(outcome, CallOutcome::Done | CallOutcome::Late))
             });
             let has_returned = run.returned == Some(Returned::Completed);
             let is_forgotten =

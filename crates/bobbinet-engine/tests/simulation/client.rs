@@ -69,7 +69,7 @@ fn caller(name: &str) -> Caller {
     Caller {
         principal: Principal::parse(name).unwrap(),
         tenant: Tenant::parse("tenant").unwrap(),
-        is_owner: false,
+        is_node_owner: false,
         scopes: Vec::new(),
         chain: Vec::new(),
     }
@@ -331,7 +331,7 @@ impl Client {
         let text = match found.question.as_ref().map(|question| question.kind) {
             _ if self.scene.happens(10) => "hm".to_owned(),
             _ if self.scene.happens(3) => "reject".to_owned(),
-            Some(QuestionKind::Input) if found.ledger.is_empty() => self.call(),
+            Some(QuestionKind::Input) if found.calls.is_empty() => self.call(),
             Some(QuestionKind::Outcome { .. }) => {
                 ["retry", "retry", "happened", "failed"][usize::try_from(self.scene.up_to(3)).unwrap()].to_owned()
             }

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use bobbinet_core::{Event, StreamId, TaskId, Timestamp};
 use bobbinet_engine::{Aggregate, decode};
 use bobbinet_store::{
-    Cell, Census, Commit, CommitError, Cursor, Key, Listing, Loaded, Memory, Page, Query, Scope, Store, StoreError,
-    Summary, Tail, Version,
+    Cell, Census, Commit, CommitError, Cursor, Key, Listing, Loaded, MemoryStore, Page, Query, Scope, Store,
+    StoreError, Summary, Tail, Version,
 };
 use futures::FutureExt;
 use serde::de::DeserializeOwned;
@@ -26,7 +26,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Disk {
     scene: Arc<Scene>,
-    memory: Memory,
+    memory: MemoryStore,
     state: Mutex<State>,
 }
 
@@ -50,7 +50,7 @@ pub(crate) struct Access {
 
 impl Disk {
     pub(crate) fn new(scene: &Arc<Scene>) -> Arc<Self> {
-        let memory = if scene.nature.processes > 1 { Memory::shared() } else { Memory::new() };
+        let memory = if scene.nature.processes > 1 { MemoryStore::shared() } else { MemoryStore::new() };
         Arc::new(Self { scene: scene.clone(), memory, state: Mutex::default() })
     }
 

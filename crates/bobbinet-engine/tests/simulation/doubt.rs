@@ -14,16 +14,16 @@ use bobbinet_core::{
     AgentName, Call, Caller, Description, Effect, Event, Limits, Message, MessageId, Outcome, Part, Plan, Principal,
     Role, State, StreamId, Tenant, Timestamp, task::CallOutcome,
 };
-use bobbinet_engine::{Agent, AllowAll, Engine, NewTask, Request, Run, Setup, SystemWorld, decode};
+use bobbinet_engine::{Agent, AllowAll, Engine, NewTask, Request, Run, Setup, SystemEnv, decode};
 use bobbinet_store::{
-    Cell, Census, Commit, CommitError, Cursor, Key, Listing, Loaded, Memory, Page, Query, Scope, Store, StoreError,
-    Summary, Tail, Version,
+    Cell, Census, Commit, CommitError, Cursor, Key, Listing, Loaded, MemoryStore, Page, Query, Scope, Store,
+    StoreError, Summary, Tail, Version,
 };
 
 /// Keeps the commits of these numbers, from 1, or not, and cannot say so.
 #[derive(Debug)]
 struct Vague {
-    memory: Memory,
+    memory: MemoryStore,
     commits: AtomicUsize,
     kept: &'static [usize],
     lost: &'static [usize],
@@ -136,12 +136,12 @@ impl Agent for Once {
 
 /// Submits so many tasks; gives how each has ended or asks, in the order of the list, and how often the tool has run.
 async fn check(tasks: usize, kept: &'static [usize], lost: &'static [usize], expected: &[&str], runs: usize) {
-    let store = Arc::new(Vague { memory: Memory::new(), commits: AtomicUsize::new(0), kept, lost });
+    let store = Arc::new(Vague { memory: MemoryStore::new(), commits: AtomicUsize::new(0), kept, lost });
     let (once, name) = (Arc::new(Once::default()), AgentName::parse("once").unwrap());
     let setup = Setup {
         store: store.clone(),
         agents: BTreeMap::from([(name.clone(), once.clone() as Arc<dyn Agent>)]),
-        world: Arc::new(SystemWorld),
+        env: Arc::new(SystemEnv),
         limits: Limits::default(),
         authorizer: Arc::new(AllowAll),
     };
@@ -149,7 +149,7 @@ async fn check(tasks: usize, kept: &'static [usize], lost: &'static [usize], exp
     let caller = Caller {
         principal: Principal::parse("ann").unwrap(),
         tenant: Tenant::parse("main").unwrap(),
-        is_owner: true,
+        is_node_owner: true,
         scopes: Vec::new(),
         chain: Vec::new(),
     };
@@ -171,7 +171,7 @@ async fn check(tasks: usize, kept: &'static [usize], lost: &'static [usize], exp
         let events: Vec<_> =
             loaded.records.iter().map(|record| decode::<Event>(record).unwrap().event.clone()).collect();
         let intents = events.iter().filter(|event| matches!(event, Event::Intended { .. })).count();
-        let not_made = |event: &&Event| matches!(event, Event::Settled { settlement: CallOutcome::NotMade, .. });
+        let not_made = |event: &&Event| matches!(event, Event::Settled { outcome: CallOutcome::NotMade, .. });
         assert_eq!(intents, 1 + events.iter().filter(not_made).count(), "{events:?}");
         let end =
             events.iter().find_map(|event| if let Event::Ended { state, .. } = event { Some(*state) } else { None });

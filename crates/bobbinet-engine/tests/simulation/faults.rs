@@ -49,7 +49,7 @@ const FAULTS: [(&str, Promise, Falsify); 49] = [
     ("a chunk is kept twice", Promise::Durable, |history| {
         let (task, _) = history.added.first()?;
         let log = history.logs.get_mut(task)?;
-        let added = log.iter().find(|logged| matches!(logged.event, Event::Added { .. }))?.clone();
+        let added = log.iter().find(|logged| matches!(logged.event, Event::ArtifactAdded { .. }))?.clone();
         log.push(added);
         Some(())
     }),

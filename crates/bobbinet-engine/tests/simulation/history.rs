@@ -108,7 +108,7 @@ pub(crate) enum Returned {
     Panicked,
 }
 
-/// A line of the ledger that the tools keep: one execution.
+/// A line of the calls that the tools keep: one execution.
 #[derive(Clone, Debug)]
 pub(crate) struct Execution {
     pub(crate) task: TaskId,

@@ -10,7 +10,7 @@ use std::{
 };
 
 use bobbinet_core::Timestamp;
-use bobbinet_engine::World;
+use bobbinet_engine::Env;
 use tokio::{
     task::JoinSet,
     time::{Duration, Instant},
@@ -287,7 +287,7 @@ impl Scene {
 /// One process: what it starts has no effect on anything once it is dead.
 ///
 /// Its futures are not dropped but stand still for ever, which nobody can tell apart: all that they could reach (the
-/// store, the ledger, their callers) asks first whether the process is alive.
+/// store, the calls, their callers) asks first whether the process is alive.
 ///
 /// So do those of a paused process until it goes on; what they do in the pause has no effect before its end, and so their clock shows
 /// that already.
@@ -347,7 +347,7 @@ pub(crate) struct Clock {
     pub(crate) fast_by: u64,
 }
 
-impl World for Clock {
+impl Env for Clock {
     fn now(&self) -> Timestamp {
         Timestamp::from_millis(
             BEGINNING + self.process.millis() + self.fast_by + self.process.set_by.load(Ordering::Relaxed),

@@ -324,7 +324,7 @@ impl World {
                 .filter(|number| process.absent != Some(*number))
                 .map(|number| (agent(number), tool.clone()))
                 .collect(),
-            world: Arc::new(Clock { scene: self.scene.clone(), process: process.clone(), fast_by }),
+            env: Arc::new(Clock { scene: self.scene.clone(), process: process.clone(), fast_by }),
             authorizer: Arc::new(AllowAll),
             limits: Limits {
                 run_limit_ms: nature.run_limit,

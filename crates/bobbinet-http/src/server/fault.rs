@@ -75,7 +75,7 @@ fn of_refused(refused: Refused) -> Error {
             "message.messageId",
             "was used for another answer to this task: a new one needs an id of its own",
         ),
-        refused @ (Refused::Present | Refused::Fenced | Refused::Idle | Refused::Repeated { .. }) => {
+        refused @ (Refused::Present | Refused::Fenced | Refused::NothingToDo | Refused::Repeated { .. }) => {
             tracing::error!(%refused, "a caller's command was refused as if it were a run's");
             ErrorKind::Internal.into()
         }

@@ -88,14 +88,14 @@ async fn answer_to(
         Ok(request) => request,
         Err(refusal) => return answer::error(&refusal.id, &refusal.error),
     };
-    match go_in(server, agent, skill, parts, &caller, &request, permit).await {
+    match call_gateway(server, agent, skill, parts, &caller, &request, permit).await {
         Ok(CallAnswer::Whole(body, room)) => answer::pieces(body, room),
         Ok(CallAnswer::Stream(events)) => stream::response(events),
         Err(error) => answer::error(&request.id, &error),
     }
 }
 
-async fn go_in(
+async fn call_gateway(
     server: &Arc<Server>,
     agent: &Mounted,
     skill: Option<SkillId>,

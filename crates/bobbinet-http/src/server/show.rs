@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::response::Response;
 use bobbinet_core::{CallRecord, Event, Question, QuestionKind, Task, task::CallOutcome};
-use bobbinet_engine::{EngineError, Kept};
+use bobbinet_engine::{EngineError, RecordedEvent};
 use bobbinet_gateway::{GatewayError, RequestContext, TaskRecord};
 use bobbinet_wire::{Error, RequestId};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -48,7 +48,7 @@ fn not_found() -> Response {
     answer::error_with_status(&RequestId::NULL, &error, StatusCode::NOT_FOUND)
 }
 
-fn record(task: &Task, log: &[(u64, Kept)]) -> Value {
+fn record(task: &Task, log: &[(u64, RecordedEvent)]) -> Value {
     json!({
         "id": task.id,
         "contextId": task.context,
@@ -64,9 +64,9 @@ fn record(task: &Task, log: &[(u64, Kept)]) -> Value {
         "epoch": task.epoch,
         "runner": task.claim.map(|claim| claim.runner),
         "trace": task.trace,
-        "plan": task.plan,
+        "plan": task.planned_call,
         "question": task.question.as_deref().map(question),
-        "calls": task.ledger.iter().map(call).collect::<Vec<_>>(),
+        "calls": task.calls.iter().map(call).collect::<Vec<_>>(),
         "log": log.iter().map(|(version, kept)| line(*version, kept)).collect::<Vec<_>>(),
     })
 }
@@ -83,11 +83,11 @@ fn question(question: &Question) -> Value {
 
 fn call(record: &CallRecord) -> Value {
     json!({
-        "call": record.call.0,
+        "call": record.call_id.0,
         "skill": record.skill,
         "effect": record.effect.as_str(),
         "attempts": record.attempt,
-        "outcome": record.settlement.map(outcome),
+        "outcome": record.outcome.map(outcome),
     })
 }
 
@@ -104,7 +104,7 @@ fn outcome(outcome: CallOutcome) -> &'static str {
     }
 }
 
-fn line(version: u64, kept: &Kept) -> Value {
+fn line(version: u64, kept: &RecordedEvent) -> Value {
     json!({
         "version": version,
         "generation": kept.generation.map(|generation| generation.0),
@@ -120,7 +120,7 @@ fn name(event: &Event) -> &'static str {
         Event::Started { .. } => "started",
         Event::Intended { .. } => "intended",
         Event::Progressed { .. } => "progressed",
-        Event::Added { .. } => "added",
+        Event::ArtifactAdded { .. } => "added",
         Event::Asked { .. } => "asked",
         Event::Replied { .. } => "replied",
         Event::Deferred(_) => "deferred",
@@ -128,7 +128,7 @@ fn name(event: &Event) -> &'static str {
         Event::Settled { .. } => "settled",
         Event::Spawned(_) => "spawned",
         Event::Checkpointed { .. } => "checkpointed",
-        Event::Released => "released",
+        Event::Requeued => "released",
         Event::Unserved { .. } => "unserved",
         Event::Ended { .. } => "ended",
     }

@@ -67,7 +67,7 @@ mod tests {
         Caller {
             principal: Principal::parse(name).unwrap(),
             tenant: Tenant::parse("here").unwrap(),
-            is_owner: false,
+            is_node_owner: false,
             scopes: Vec::new(),
             chain: Vec::new(),
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bobbinet_auth::NODE_OWNER;
 use bobbinet_core::Timestamp;
-use bobbinet_engine::{SystemWorld, World};
+use bobbinet_engine::{Env, SystemEnv};
 use reqwest::{RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
@@ -96,7 +96,7 @@ async fn a_task_that_is_not_there_or_takes_nothing() {
 #[tokio::test]
 async fn a_caller_who_does_not_say_who_he_is() {
     let node = Node::start().await;
-    let now = SystemWorld.now();
+    let now = SystemEnv.now();
     let minutes = |count: u64| Timestamp::from_millis(now.as_millis() - count * 60_000);
     let good = node.token();
     let (head, signature) = good.rsplit_once('.').unwrap();
@@ -130,7 +130,7 @@ async fn a_caller_who_does_not_say_who_he_is() {
 async fn a_stranger_finds_nothing() {
     let node = Node::start().await;
     let task = node.begin("steps 1").await;
-    let token = node.token_of("mallory", &node.url, SystemWorld.now());
+    let token = node.token_of("mallory", &node.url, SystemEnv.now());
     let check = async |method: &str, params: Value, status: StatusCode, code: i64| {
         let request = node.request(method, &params).header("authorization", "");
         let mut request = request.build().unwrap();

@@ -91,7 +91,7 @@ async fn each_agent_of_a_node_has_its_place() {
         crate::node::whole(request.bearer_auth(token).body(body.clone()))
     };
     assert_eq!(ask(node.token()).await.0, StatusCode::UNAUTHORIZED);
-    let now = bobbinet_engine::World::now(&bobbinet_engine::SystemWorld);
+    let now = bobbinet_engine::Env::now(&bobbinet_engine::SystemEnv);
     let token = node.token_of(bobbinet_auth::NODE_OWNER, &other, now);
     assert_eq!(ask(token).await.1["error"]["code"], -32001);
 }

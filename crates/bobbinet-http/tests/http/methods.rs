@@ -250,7 +250,7 @@ async fn a_task_keeps_the_trace_it_began_in() {
     let owner = bobbinet_core::Caller {
         principal: bobbinet_core::Principal::parse(bobbinet_auth::NODE_OWNER).unwrap(),
         tenant: bobbinet_core::Tenant::parse(bobbinet_auth::NODE_TENANT).unwrap(),
-        is_owner: true,
+        is_node_owner: true,
         scopes: Vec::new(),
         chain: Vec::new(),
     };

@@ -6,10 +6,10 @@ use bobbinet_auth::{
     Claims, Issuer, KeyRing, NODE_ISSUER, NODE_OWNER, NODE_TENANT, Policy, Verifier, VerifierConfig, mint,
 };
 use bobbinet_core::{AgentName, Limits, Principal, Tenant, Timestamp};
-use bobbinet_engine::{Agent, AllowAll, Engine, Setup, SystemWorld, World};
+use bobbinet_engine::{Agent, AllowAll, Engine, Env, Setup, SystemEnv};
 use bobbinet_gateway::{Gateway, GatewayLimits, GatewaySetup};
 use bobbinet_http::{HttpLimits, Mount, Server, ServerSetup, serve};
-use bobbinet_store::{Memory, Store};
+use bobbinet_store::{MemoryStore, Store};
 use bobbinet_wire::sse::{SseEvent, SseParser};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
@@ -63,7 +63,7 @@ impl Default for Form {
             cors: Vec::new(),
             proxies: Vec::new(),
             wait_max: None,
-            store: Arc::new(Memory::default()),
+            store: Arc::new(MemoryStore::default()),
         }
     }
 }
@@ -87,7 +87,7 @@ impl Node {
 
     pub(crate) async fn with(form: Form) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let keys = Arc::new(KeyRing::open_or_create(&folder.path().join("keys"), SystemWorld.now()).unwrap());
+        let keys = Arc::new(KeyRing::open_or_create(&folder.path().join("keys"), SystemEnv.now()).unwrap());
         let worker = Arc::new(Worker::new());
         let name = |text: &str| AgentName::parse(text).unwrap();
         let mut agents: BTreeMap<AgentName, Arc<dyn Agent>> =
@@ -96,7 +96,7 @@ impl Node {
         let engine = Engine::open(Setup {
             store: form.store,
             agents,
-            world: Arc::new(SystemWorld),
+            env: Arc::new(SystemEnv),
             limits: Limits::default(),
             authorizer: Arc::new(AllowAll),
         });
@@ -136,7 +136,7 @@ impl Node {
 
     /// A token for the agent under test.
     pub(crate) fn token(&self) -> String {
-        self.token_of(NODE_OWNER, &self.url, SystemWorld.now())
+        self.token_of(NODE_OWNER, &self.url, SystemEnv.now())
     }
 
     pub(crate) fn token_of(&self, subject: &str, audience: &str, now: Timestamp) -> String {

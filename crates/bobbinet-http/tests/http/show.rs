@@ -1,7 +1,7 @@
 //! A task's record, which is for the node's owner, and a node that says it is about to go.
 
 use bobbinet_auth::NODE_OWNER;
-use bobbinet_engine::{SystemWorld, World};
+use bobbinet_engine::{Env, SystemEnv};
 use reqwest::StatusCode;
 use serde_json::Value;
 
@@ -11,7 +11,7 @@ async fn record(node: &Node, task: &Value, subject: Option<&str>) -> (StatusCode
     let url = format!("{}/bobbinet/tasks/{}", node.url, task["id"].as_str().unwrap_or("nonsense"));
     let request = node.http.get(url);
     whole(match subject {
-        Some(subject) => request.bearer_auth(node.token_of(subject, &node.url, SystemWorld.now())),
+        Some(subject) => request.bearer_auth(node.token_of(subject, &node.url, SystemEnv.now())),
         None => request,
     })
     .await

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bobbinet_auth::{NODE_OWNER, NODE_TENANT};
 use bobbinet_core::{AgentName, Caller, Limits, Message, MessageId, Part, Principal, Role, Tenant};
-use bobbinet_engine::{Agent, AllowAll, Engine, NewTask, Setup, SystemWorld, World};
-use bobbinet_store::Memory;
+use bobbinet_engine::{Agent, AllowAll, Engine, Env, NewTask, Setup, SystemEnv};
+use bobbinet_store::MemoryStore;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -15,13 +15,13 @@ use crate::{
 };
 
 /// A store with one task that asks, of agent `gone`.
-async fn store() -> (Arc<Memory>, Value) {
-    let (store, gone) = (Arc::new(Memory::new()), AgentName::parse("gone").unwrap());
+async fn store() -> (Arc<MemoryStore>, Value) {
+    let (store, gone) = (Arc::new(MemoryStore::new()), AgentName::parse("gone").unwrap());
     let agents = BTreeMap::from([(gone.clone(), Arc::new(Worker::new()) as Arc<dyn Agent>)]);
     let setup = Setup {
         store: store.clone(),
         agents,
-        world: Arc::new(SystemWorld),
+        env: Arc::new(SystemEnv),
         limits: Limits::default(),
         authorizer: Arc::new(AllowAll),
     };
@@ -29,7 +29,7 @@ async fn store() -> (Arc<Memory>, Value) {
     let caller = Caller {
         principal: Principal::parse(NODE_OWNER).unwrap(),
         tenant: Tenant::parse(NODE_TENANT).unwrap(),
-        is_owner: true,
+        is_node_owner: true,
         scopes: Vec::new(),
         chain: Vec::new(),
     };
@@ -48,7 +48,7 @@ async fn a_task_outlives_its_agent_and_its_owner_finds_it() {
     let gone = format!("http://{}/agents/gone", node.address);
     let say = async |url: &str, method: &str, params: &Value| {
         let body = json!({ "jsonrpc": "2.0", "id": 7, "method": method, "params": params }).to_string();
-        let token = node.token_of(NODE_OWNER, url, SystemWorld.now());
+        let token = node.token_of(NODE_OWNER, url, SystemEnv.now());
         let request = node.http.post(url).header("content-type", "application/json").header("a2a-version", "1.0");
         whole(request.bearer_auth(token).body(body)).await.1
     };
@@ -58,7 +58,7 @@ async fn a_task_outlives_its_agent_and_its_owner_finds_it() {
         let answered = say(url, "SendMessage", &reply("that", &task)).await;
         assert_eq!(answered["error"]["code"], -32004, "{url}: {answered}");
         let record = node.http.get(format!("{url}/bobbinet/tasks/{}", task["id"].as_str().unwrap()));
-        let (status, record) = whole(record.bearer_auth(node.token_of(NODE_OWNER, url, SystemWorld.now()))).await;
+        let (status, record) = whole(record.bearer_auth(node.token_of(NODE_OWNER, url, SystemEnv.now()))).await;
         assert_eq!((status, &record["agent"]), (StatusCode::OK, &json!("gone")));
     }
     assert_eq!(say(&gone, "ListTasks", &json!({})).await["result"]["totalSize"], 1);

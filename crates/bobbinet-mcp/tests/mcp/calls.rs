@@ -115,7 +115,7 @@ async fn a_cancel_reaches_the_server() {
     assert_eq!(task.state, State::Canceled);
     let note = lab.notes("slow").join("canceled");
     until("the server is told", || note.exists()).await;
-    // Its late reply is the ledger's business, and the next call is not confused by it.
+    // Its late reply is for its record, and the next call is not confused by it.
     let next = lab.send("slow", say("echo text=next")).await;
     assert_eq!(view(&next), "completed: next");
     assert_eq!(fs::read_to_string(&note).unwrap().lines().count(), 1);

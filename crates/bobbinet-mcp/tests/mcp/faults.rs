@@ -10,8 +10,8 @@ use std::{
 
 use async_trait::async_trait;
 use bobbinet_core::{AgentName, Call, Caller, Description, Effect, Fault, Outcome, Plan, State};
-use bobbinet_engine::{Agent, AllowAll, Authorizer, Engine, NewTask, Request, Run, Setup, SystemWorld};
-use bobbinet_store::Memory;
+use bobbinet_engine::{Agent, AllowAll, Authorizer, Engine, NewTask, Request, Run, Setup, SystemEnv};
+use bobbinet_store::MemoryStore;
 
 use crate::lab::{IDLE_MS, Lab, limits, say, view};
 
@@ -105,7 +105,7 @@ async fn every_line_with_the_id_of_a_call_ends_it_at_once() {
         if expected == "failed: bad-reply" {
             let words = task.status_message.as_ref().unwrap().text();
             assert!(words.contains("It may have acted all the same"), "{mode}: {words}");
-            assert_eq!(task.ledger[0].settlement, Some(bobbinet_core::task::CallOutcome::Unknown), "{mode}");
+            assert_eq!(task.calls[0].outcome, Some(bobbinet_core::task::CallOutcome::Unknown), "{mode}");
         }
         let beside = lab.reply(mode, &beside.id, say("Ann")).await;
         assert!(view(&beside).contains("Ann"), "{mode}: {}", view(&beside));
@@ -391,7 +391,7 @@ async fn a_server_may_take_its_time_to_boot_and_calls_wait_for_it() {
     assert_eq!(view(&crate::lab::settled(&unknown).await), "rejected: unknown-skill");
     let missing = crate::lab::settled(&missing).await;
     assert_eq!(view(&missing), "input-required: `sum` needs `b` (number).");
-    assert_eq!(missing.ledger, [], "nothing was called to find that out");
+    assert_eq!(missing.calls, [], "nothing was called to find that out");
     let task = lab.reply("slow-boot", &missing.id, say("41")).await;
     assert_eq!(view(&task), r#"completed: {"sum": 42}"#);
     lab.close().await;
@@ -432,11 +432,10 @@ impl Agent for Earlier {
 
 #[tokio::test]
 async fn what_an_earlier_version_kept_undecided_ends_and_nothing_is_called_for_it() {
-    let store = Arc::new(Memory::new());
+    let store = Arc::new(MemoryStore::new());
     let agents = [(crate::lab::name_of("good"), Arc::new(Earlier) as Arc<dyn Agent>)].into();
-    let (world, authorizer) = (Arc::new(SystemWorld), Arc::new(AllowAll));
-    let engine =
-        Engine::open(Setup { store: store.clone(), agents, world, limits: limits(), authorizer }).await.unwrap();
+    let (env, authorizer) = (Arc::new(SystemEnv), Arc::new(AllowAll));
+    let engine = Engine::open(Setup { store: store.clone(), agents, env, limits: limits(), authorizer }).await.unwrap();
     let message = say("sum a=1 b=2");
     let new = NewTask { message, context: None, skill: None, trace: None, idempotency: None };
     let kept =
@@ -466,7 +465,7 @@ async fn a_call_that_policy_denies_is_not_made_though_its_tool_was_not_known_whe
     let allowed = lab.submit("slow-boot", say("sum a=1 b=2"));
     assert_eq!(denied.accepted().await.unwrap().state, State::Submitted);
     let denied = crate::lab::settled(&denied).await;
-    assert_eq!((view(&denied).as_str(), denied.ledger.len()), ("rejected: denied", 0));
+    assert_eq!((view(&denied).as_str(), denied.calls.len()), ("rejected: denied", 0));
     assert_eq!(denied.status_message.as_ref().unwrap().text(), r#"nobody may echo {"text":"hello"}"#);
     assert_eq!(view(&crate::lab::settled(&allowed).await), r#"completed: {"sum": 3}"#);
     lab.close().await;
@@ -478,7 +477,7 @@ async fn nobody_waits_for_tools_longer_than_a_server_may_take_to_start() {
     let task = lab.send("silent", say("do")).await;
     assert!(["failed: server-not-ready", "failed: server-unavailable"].contains(&view(&task).as_str()), "{task:?}");
     let words = task.status_message.as_ref().unwrap().text();
-    assert!(words.ends_with("Nothing was called") && task.ledger.is_empty(), "{words}");
+    assert!(words.ends_with("Nothing was called") && task.calls.is_empty(), "{words}");
     lab.close().await;
 }
 

@@ -12,9 +12,9 @@ use bobbinet_core::{
     AgentName, Caller, Effect, Event, Json, Limits, Message, MessageId, Part, Principal, Role, State, Task, TaskId,
     Tenant,
 };
-use bobbinet_engine::{Agent, AllowAll, Authorizer, Engine, Handle, NewTask, Reply, Setup, SystemWorld, World};
+use bobbinet_engine::{Agent, AllowAll, Authorizer, Engine, Env, Handle, NewTask, Reply, Setup, SystemEnv};
 use bobbinet_mcp::{Launcher, McpAgent, McpConfig};
-use bobbinet_store::Memory;
+use bobbinet_store::MemoryStore;
 use tempfile::TempDir;
 
 /// The extension by which messages name their skill.
@@ -29,7 +29,7 @@ pub(crate) const IDLE_MS: u64 = 1_500;
 pub(crate) struct Lab {
     pub(crate) engine: Engine,
     pub(crate) agents: BTreeMap<String, Arc<McpAgent>>,
-    store: Arc<Memory>,
+    store: Arc<MemoryStore>,
     folder: TempDir,
 }
 
@@ -67,21 +67,22 @@ impl Lab {
     }
 
     pub(crate) async fn with(modes: &[&str], limits: Limits, change: impl Fn(&mut McpConfig)) -> Self {
-        Self::on(Arc::new(Memory::new()), tempfile::tempdir().unwrap(), modes, limits, change, Arc::new(AllowAll)).await
+        Self::on(Arc::new(MemoryStore::new()), tempfile::tempdir().unwrap(), modes, limits, change, Arc::new(AllowAll))
+            .await
     }
 
     /// Calls are made only if this allows them.
     pub(crate) async fn guarded(modes: &[&str], authorizer: Arc<dyn Authorizer>) -> Self {
-        Self::on(Arc::new(Memory::new()), tempfile::tempdir().unwrap(), modes, limits(), |_| {}, authorizer).await
+        Self::on(Arc::new(MemoryStore::new()), tempfile::tempdir().unwrap(), modes, limits(), |_| {}, authorizer).await
     }
 
     /// On what an earlier node has kept.
-    pub(crate) async fn after(store: Arc<Memory>, modes: &[&str]) -> Self {
+    pub(crate) async fn after(store: Arc<MemoryStore>, modes: &[&str]) -> Self {
         Self::on(store, tempfile::tempdir().unwrap(), modes, limits(), |_| {}, Arc::new(AllowAll)).await
     }
 
     async fn on(
-        store: Arc<Memory>,
+        store: Arc<MemoryStore>,
         folder: TempDir,
         modes: &[&str],
         limits: Limits,
@@ -98,7 +99,7 @@ impl Lab {
         }
         let known = agents.iter().map(|(name, agent)| (name_of(name), agent.clone() as Arc<dyn Agent>));
         let setup =
-            Setup { store: store.clone(), agents: known.collect(), world: Arc::new(SystemWorld), limits, authorizer };
+            Setup { store: store.clone(), agents: known.collect(), env: Arc::new(SystemEnv), limits, authorizer };
         let engine = Engine::open(setup).await.unwrap();
         Self { engine, agents, store, folder }
     }
@@ -166,7 +167,7 @@ impl Lab {
 
     pub(crate) async fn reply(&self, mode: &str, id: &TaskId, message: Message) -> Arc<Task> {
         // One message after the other has an id of its own: the same id again would be the same answer.
-        let id_of_its_own = MessageId::parse(&SystemWorld.uuid().to_string()).unwrap();
+        let id_of_its_own = MessageId::parse(&SystemEnv.uuid().to_string()).unwrap();
         let message = Message { id: id_of_its_own, ..message };
         let answer = Reply { message, context: None, skill: None, idempotency: None };
         let replied = self.engine.reply(&caller(), &name_of(mode), id, answer).await.unwrap();
@@ -210,7 +211,7 @@ pub(crate) fn caller_named(who: &str) -> Caller {
     Caller {
         principal: Principal::parse(who).unwrap(),
         tenant: Tenant::parse("main").unwrap(),
-        is_owner: true,
+        is_node_owner: true,
         scopes: Vec::new(),
         chain: Vec::new(),
     }

@@ -22,7 +22,7 @@ async fn accounted_for(lab: &Lab, mode: &str, call: &Handle) -> Arc<Task> {
     let looking = async {
         loop {
             let task = lab.get(mode, &call.id()).await;
-            if task.ledger[0].settlement.is_some() {
+            if task.calls[0].outcome.is_some() {
                 return task;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -36,7 +36,7 @@ async fn at_the_server(lab: &Lab, mode: &str) {
     until("the call is at the server", || begun.exists()).await;
 }
 
-/// What the ledger says of a call that is canceled where it stands.
+/// What its record says of a call that is canceled where it stands.
 async fn check_canceled(mode: &str, message: &str, expected: CallOutcome) {
     let lab = Lab::with(&[mode], limits(), tools(Effect::AtMostOnce)).await;
     let lab = lab.ready().await;
@@ -50,12 +50,12 @@ async fn check_canceled(mode: &str, message: &str, expected: CallOutcome) {
     }
     lab.engine.cancel(&caller(), &name_of(mode), &call.id()).await.unwrap();
     let task = accounted_for(&lab, mode, &call).await;
-    assert_eq!((task.state, task.ledger[0].settlement), (State::Canceled, Some(expected)), "{mode}: {message}");
+    assert_eq!((task.state, task.calls[0].outcome), (State::Canceled, Some(expected)), "{mode}: {message}");
     lab.close().await;
 }
 
 #[tokio::test]
-async fn the_ledger_says_what_became_of_a_call_that_was_canceled() {
+async fn its_record_says_what_became_of_a_call_that_was_canceled() {
     tokio::join!(
         // Its server was not up: it was surely not made.
         check_canceled("slow-boot", "sum a=1 b=2", CallOutcome::Failed),
@@ -145,7 +145,7 @@ async fn a_node_that_stops_leaves_its_calls_to_its_next_life() {
         tokio::time::timeout(PATIENCE, looking).await.unwrap();
         assert_eq!(view(&lab.get("slow", &call).await), working, "{effect:?}");
         let canceled = lab.get("silent", &canceled).await;
-        assert_eq!((canceled.state, canceled.ledger.len()), (State::Canceled, 0));
+        assert_eq!((canceled.state, canceled.calls.len()), (State::Canceled, 0));
         // Its tools were never known, so it was never decided what to call: it waits for that.
         assert_eq!(view(&lab.get("silent", &waiting).await), "submitted: ");
         lab.close().await;

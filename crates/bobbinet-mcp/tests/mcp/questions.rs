@@ -80,7 +80,7 @@ async fn a_question_that_could_be_of_two_owners_reaches_neither_and_is_asked_aga
     assert_eq!(view(&settled(&other).await), "failed: timed-out");
     let task = settled(&asking).await;
     assert_eq!(view(&task), QUESTION);
-    assert_eq!(task.ledger[0].attempt, 2);
+    assert_eq!(task.calls[0].attempt, 2);
     let done = lab.reply("forgets", &task.id, say("Ann")).await;
     assert!(view(&done).contains("Ann"), "{}", view(&done));
     lab.close().await;
@@ -109,7 +109,7 @@ async fn whoever_may_be_asked_waits_for_a_call_of_somebody_else_that_was_given_u
     lab.engine.cancel(&caller_named("bob"), &name_of("forgets"), &other.id()).await.unwrap();
     lab.until_status("forgets", &asking.id(), "was given up and may still ask").await;
     let task = settled(&asking).await;
-    assert_eq!((view(&task).as_str(), task.ledger[0].attempt), (QUESTION, 1));
+    assert_eq!((view(&task).as_str(), task.calls[0].attempt), (QUESTION, 1));
     lab.close().await;
 }
 
@@ -129,7 +129,7 @@ async fn a_large_late_reply_is_no_junk() {
     assert_eq!(view(&lab.send("late", say("sum a=1 b=2")).await), r#"completed: {"sum": 3}"#);
     // The server that asked is alive.
     let done = lab.reply("late", &asked.id, say("Ann")).await;
-    assert!(view(&done).contains("Ann") && done.ledger[0].attempt == 1, "{}", view(&done));
+    assert!(view(&done).contains("Ann") && done.calls[0].attempt == 1, "{}", view(&done));
     lab.close().await;
 }
 
@@ -225,7 +225,7 @@ async fn a_server_that_keeps_no_state_asks_two_callers_at_once() {
     let lab = Lab::with(&["good"], limits(), |config| config.stateless = true).await.ready().await;
     let tasks = [lab.send_as("ann", "good", say("ask")).await, lab.send_as("bob", "good", say("ask")).await];
     for (task, name) in tasks.iter().zip(["Ann", "Bob"]) {
-        assert_eq!((view(task).as_str(), task.ledger[0].attempt), (QUESTION, 1));
+        assert_eq!((view(task).as_str(), task.calls[0].attempt), (QUESTION, 1));
         let done = lab.reply("good", &task.id, say(name)).await;
         assert!(view(&done).contains(name), "{}", view(&done));
     }
@@ -274,7 +274,7 @@ async fn a_question_outlives_its_call_and_the_answer_is_not_asked_for_twice() {
     let id = task.id;
     tokio::time::timeout(PATIENCE, async {
         // The hold expires, the call is declined and over; the question stays.
-        while lab.get("good", &id).await.ledger[0].settlement.is_none() {
+        while lab.get("good", &id).await.calls[0].outcome.is_none() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     })

@@ -1,7 +1,7 @@
 //! Reads everything in a store and says what is not as it was written.
 
 use super::{
-    OpenError, Shared, SledOptions, Tear,
+    OpenError, Shared, SledOptions, TornTail,
     codec::{self, Value},
     index_entry::IndexEntry,
     keys,
@@ -11,7 +11,7 @@ use super::{
 
 /// What is in a store, and what is wrong with it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
+pub struct CheckReport {
     /// How many streams the index has.
     pub streams: u64,
     /// Records that are not trimmed away.
@@ -23,7 +23,7 @@ pub struct Report {
     /// The number of the last step.
     pub last: u64,
     /// What of the log's end could not be read when the store was opened, this time or before, oldest first.
-    pub torn: Vec<Tear>,
+    pub torn: Vec<TornTail>,
     /// What is not as it was written, in words.
     pub faults: Vec<String>,
 }
@@ -33,13 +33,13 @@ pub struct Report {
 ///
 /// # Errors
 /// [`OpenError`] if it cannot even be opened.
-pub fn check(options: impl Into<SledOptions>) -> Result<Report, OpenError> {
+pub fn check(options: impl Into<SledOptions>) -> Result<CheckReport, OpenError> {
     let options = options.into();
     is_there(&options)?;
     let Recovered { shared, watermark, .. } = open::recover(options)?;
     let index = shared.index();
     let mut report =
-        Report { streams: index.len() as u64, last: index.last, torn: watermark.tears, ..Report::default() };
+        CheckReport { streams: index.len() as u64, last: index.last, torn: watermark.tears, ..CheckReport::default() };
     for entry in index.iter() {
         check_stream(&shared, entry, &mut report);
     }
@@ -59,7 +59,7 @@ pub(super) fn is_there(options: &SledOptions) -> Result<(), OpenError> {
     Err(OpenError::Io { doing: "looking for a store in the folder", source: std::io::ErrorKind::NotFound.into() })
 }
 
-fn check_stream(shared: &Shared, entry: &IndexEntry, report: &mut Report) {
+fn check_stream(shared: &Shared, entry: &IndexEntry, report: &mut CheckReport) {
     let id = &entry.id;
     match read::load(shared, id) {
         Ok(Some(found)) => {
@@ -83,7 +83,7 @@ fn check_stream(shared: &Shared, entry: &IndexEntry, report: &mut Report) {
 }
 
 /// Every value of every cell, also those that no reader asks for any longer.
-fn check_cells(shared: &Shared, report: &mut Report) {
+fn check_cells(shared: &Shared, report: &mut CheckReport) {
     let mut pairs = shared.tree.scan_prefix(keys::CELLS).peekable();
     while let Some(pair) = pairs.next() {
         let Ok((key, value)) = pair else {
@@ -105,7 +105,7 @@ fn is_part(of: &[u8], key: &[u8]) -> bool {
     key.len() == of.len() + 2 && key.starts_with(of)
 }
 
-fn check_blobs(shared: &Shared, report: &mut Report) {
+fn check_blobs(shared: &Shared, report: &mut CheckReport) {
     for key in shared.tree.scan_prefix(keys::BLOBS).keys() {
         let Ok(key) = key else {
             report.faults.push("a blob's name cannot be read".to_owned());

@@ -20,7 +20,7 @@ use super::{
     shared::Gone,
     sweep::{self, Sweep},
 };
-use crate::{CommitError, StoreError, Version, crash};
+use crate::{CommitError, StoreError, Version, failpoint};
 
 /// The most operations in one group.
 const GROUP_MAX: usize = 512;
@@ -137,7 +137,7 @@ impl Committer {
                 PendingReply::Store(answer, result) => drop(answer.send(result)),
             }
         }
-        crash::point("publish-after");
+        failpoint::point("publish-after");
         // Nobody waits for this.
         for (key, _) in &written.in_order {
             cache::settle(&shared.tree, key);
@@ -226,7 +226,7 @@ impl Committer {
 
     /// Writes a group and makes it durable.
     fn write(&self, shared: &Shared, written: &Written) -> Result<(), Fatal> {
-        crash::point("commit-before");
+        failpoint::point("commit-before");
         shared.is_data_named()?;
         // What a reader could still find by the index is taken from the index first: to see a stream gone a moment
         // before that is durable harms nobody, to find half of it would look like damage.
@@ -255,16 +255,16 @@ impl Committer {
             }
             shared.tree.apply_batch(batch).map_err(|error| Fatal::Write(error.into()))?;
         }
-        crash::point("commit-applied");
+        failpoint::point("commit-applied");
         if shared.durability != Durability::None {
             shared.tree.flush().map_err(|error| Fatal::Write(error.into()))?;
         }
-        crash::point("sync-before");
+        failpoint::point("sync-before");
         if shared.durability == Durability::Power {
             // sled's own flush asks the disk to begin writing; it does not make it finish.
             shared.data.sync_data().map_err(Fatal::Sync)?;
         }
-        crash::point("sync-after");
+        failpoint::point("sync-after");
         Ok(())
     }
 }
@@ -280,7 +280,7 @@ impl Operation {
 
 /// Lets readers see a group, and wakes those who wait for it.
 fn publish(shared: &Shared, written: &Written) {
-    crash::point("publish-before");
+    failpoint::point("publish-before");
     if !written.effects.is_empty() {
         let mut index = shared.index_mut();
         for effect in &written.effects {

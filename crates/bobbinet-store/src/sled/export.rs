@@ -10,9 +10,9 @@ use serde_json::value::RawValue;
 use super::{OpenError, SledOptions, check, open, read, whole};
 use crate::{StoreError, Summary};
 
-/// How much was written.
+/// How much an export or a salvage wrote.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Counts {
+pub struct ExportCounts {
     /// How many streams were written.
     pub streams: u64,
     /// How many of their records, trimmed ones not among them.
@@ -80,7 +80,7 @@ pub(super) enum Line<'a> {
         what: String,
     },
     /// The last line: an export without it was cut off.
-    Counts(Counts),
+    Counts(ExportCounts),
 }
 
 /// JSON as it is, or anything.
@@ -103,11 +103,11 @@ pub(super) enum Text {
 ///
 /// # Errors
 /// [`ExportError`]; what was written until then ends without the line of counts.
-pub fn export(options: impl Into<SledOptions>, mut writer: impl Write) -> Result<Counts, ExportError> {
+pub fn export(options: impl Into<SledOptions>, mut writer: impl Write) -> Result<ExportCounts, ExportError> {
     let options = options.into();
     check::is_there(&options)?;
     let shared = open::recover(options)?.shared;
-    let mut counts = Counts::default();
+    let mut counts = ExportCounts::default();
     for entry in shared.index().iter() {
         let failed = |source| ExportError::Read { stream: entry.id.to_string(), source };
         let Some(found) = read::load(&shared, &entry.id).map_err(failed)? else { continue };

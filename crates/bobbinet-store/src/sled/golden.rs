@@ -15,7 +15,7 @@ use super::{
     },
     keys,
     stamp::Stamp,
-    watermark::{Tear, Watermark},
+    watermark::{TornTail, Watermark},
 };
 use crate::{Key, Summary, Version};
 
@@ -86,7 +86,7 @@ fn watermark() -> Watermark {
         group: 17,
         opened: 16,
         durability: Durability::Power,
-        tears: vec![Tear { after: 7, newest: 8, bytes: 900 }],
+        tears: vec![TornTail { after: 7, newest: 8, bytes: 900 }],
     }
 }
 

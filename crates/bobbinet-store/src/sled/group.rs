@@ -31,6 +31,7 @@ pub(super) struct Prepared {
     pub(super) held: Vec<HeldBlob>,
 }
 
+/// One step of such a commit: its records and cells, the large ones by the names of their blobs.
 #[derive(Debug)]
 pub(super) struct PreparedStep {
     pub(super) stream: StreamId,

@@ -14,8 +14,8 @@ use super::{
 };
 use crate::{Census, Listing, Query, StoreError, page_token};
 
-/// Entries of one order that all match and are newest first.
-struct Run {
+/// A run of entries of one order that all match and are newest first.
+struct ListRun {
     next: Position,
     end: usize,
     /// How many come before `next` in the order.
@@ -122,7 +122,7 @@ impl Wanted {
 }
 
 /// How many match in all, and what is left of each run after the page before.
-fn runs(order: Order<'_>, wanted: &Wanted, query: &Query, after: Option<(u64, u64)>) -> (usize, Vec<Run>) {
+fn runs(order: Order<'_>, wanted: &Wanted, query: &Query, after: Option<(u64, u64)>) -> (usize, Vec<ListRun>) {
     let (beginning, fixed) = wanted.beginning();
     let at = |names, when, born| OrderKey { names, when, born, slot: 0 };
     let (mut total, mut runs) = (0, Vec::new());
@@ -155,7 +155,7 @@ fn runs(order: Order<'_>, wanted: &Wanted, query: &Query, after: Option<(u64, u6
             });
             let rank = order.rank(next);
             if rank < end {
-                runs.push(Run { next, end, rank });
+                runs.push(ListRun { next, end, rank });
             }
         }
         position = order.seek(&rest);
@@ -164,8 +164,8 @@ fn runs(order: Order<'_>, wanted: &Wanted, query: &Query, after: Option<(u64, u6
 }
 
 /// The newest of all runs.
-fn merge(order: Order<'_>, mut runs: Vec<Run>, count: usize) -> Vec<OrderKey> {
-    let key = |run: &Run| order.get(run.next).map(|place| (place.when.age(), place.born));
+fn merge(order: Order<'_>, mut runs: Vec<ListRun>, count: usize) -> Vec<OrderKey> {
+    let key = |run: &ListRun| order.get(run.next).map(|place| (place.when.age(), place.born));
     let mut heads: BinaryHeap<_> =
         runs.iter().enumerate().filter_map(|(at, run)| Some(Reverse((key(run)?, at)))).collect();
     let mut page = Vec::with_capacity(count.min(64));

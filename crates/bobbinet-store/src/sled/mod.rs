@@ -109,13 +109,13 @@ use group::{Prepared, PreparedStep};
 use index_entry::IndexEntry;
 use readers::Readers;
 
-pub use check::{Report, check};
-pub use export::{Counts, ExportError, export};
+pub use check::{CheckReport, check};
+pub use export::{ExportCounts, ExportError, export};
 pub use folder::make as make_folder;
 pub use options::{CACHE_BYTES, Durability, FREE_SPACE_MIN, OpenError, SledOptions};
 pub use salvage::salvage;
 use shared::Shared;
-pub use watermark::Tear;
+pub use watermark::TornTail;
 
 /// Streams in a folder.
 ///

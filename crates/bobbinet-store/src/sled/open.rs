@@ -36,7 +36,7 @@ use super::{
     shared::free_space,
     stamp::Stamp,
     sweep::Sweep,
-    watermark::{Tear, Watermark},
+    watermark::{TornTail, Watermark},
     watermark_writer::WatermarkWriter,
 };
 use crate::wakes::Wakes;
@@ -266,7 +266,7 @@ fn look_before(options: &SledOptions, log: &Path, mut watermark: Watermark) -> R
         "the end of the store's log cannot be read and is dropped: what was being written when the process or the power \
          failed, or a fault of the disk in the last that was"
     );
-    watermark.note(Tear { after: whole, newest, bytes: dropped });
+    watermark.note(TornTail { after: whole, newest, bytes: dropped });
     // Before it is erased: whoever opens the store next would not know.
     watermark.write(&options.path, is_synced).map_err(io("writing the MARK file"))?;
     scan::erase(log, &behind).map_err(io("cutting the log where it was torn"))?;

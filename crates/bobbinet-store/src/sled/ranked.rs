@@ -12,6 +12,7 @@ const CHUNK_MAX: usize = 256;
 /// A chunk with fewer slots than this is joined to a neighbour that has room.
 const CHUNK_MIN: usize = CHUNK_MAX / 4;
 
+/// Slots in an order of the caller's, each with its rank.
 #[derive(Default)]
 pub(super) struct RankedList {
     chunks: Vec<Vec<u32>>,

@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    Counts, Durability, ExportError, OpenError, Shared, SledOptions,
+    Durability, ExportCounts, ExportError, OpenError, Shared, SledOptions,
     blobs::Blobs,
     bodies, check,
     codec::StoredRecord,
@@ -30,7 +30,7 @@ use crate::{Summary, Version, wakes::Wakes};
 ///
 /// # Errors
 /// [`ExportError`] if sled can read nothing at all, or the lines cannot be written.
-pub fn salvage(options: impl Into<SledOptions>, mut writer: impl Write) -> Result<Counts, ExportError> {
+pub fn salvage(options: impl Into<SledOptions>, mut writer: impl Write) -> Result<ExportCounts, ExportError> {
     let options = options.into();
     check::is_there(&options)?;
     let (shared, faults, _copy) = match open::recover(options.clone()) {
@@ -38,7 +38,7 @@ pub fn salvage(options: impl Into<SledOptions>, mut writer: impl Write) -> Resul
         Err(OpenError::Corrupt(why)) => open_copy(&options, why)?,
         Err(error) => return Err(error.into()),
     };
-    let mut counts = Counts::default();
+    let mut counts = ExportCounts::default();
     for what in faults {
         damaged(&mut writer, &mut counts, what)?;
     }
@@ -50,12 +50,12 @@ pub fn salvage(options: impl Into<SledOptions>, mut writer: impl Write) -> Resul
     Ok(counts)
 }
 
-fn damaged(writer: &mut impl Write, counts: &mut Counts, what: String) -> io::Result<()> {
+fn damaged(writer: &mut impl Write, counts: &mut ExportCounts, what: String) -> io::Result<()> {
     counts.damaged += 1;
     write_line(writer, &Line::Damaged { what })
 }
 
-fn stream(shared: &Shared, entry: &IndexEntry, writer: &mut impl Write, counts: &mut Counts) -> io::Result<()> {
+fn stream(shared: &Shared, entry: &IndexEntry, writer: &mut impl Write, counts: &mut ExportCounts) -> io::Result<()> {
     counts.streams += 1;
     let summary: Option<Summary> = shared.index().summary(entry);
     let line = Line::Stream {
@@ -125,7 +125,7 @@ fn record(
     version: u32,
     kept: StoredRecord,
     writer: &mut impl Write,
-    counts: &mut Counts,
+    counts: &mut ExportCounts,
 ) -> io::Result<()> {
     match whole::value(shared, kept.value) {
         Ok(value) => {

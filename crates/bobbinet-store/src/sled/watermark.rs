@@ -34,13 +34,13 @@ pub(super) struct Watermark {
     /// What everything survives that was written since the store was opened.
     pub(super) durability: Durability,
     /// What of the log's end could not be read when the store was opened, oldest first.
-    pub(super) tears: Vec<Tear>,
+    pub(super) tears: Vec<TornTail>,
 }
 
 /// An end of the log that could not be read, and so was dropped: what was being written when the process or the power
 /// failed, or the work of a sick disk in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tear {
+pub struct TornTail {
     /// The number of the last group that is whole before it.
     pub after: u64,
     /// The highest number of a group of which anything was seen in it or behind it.
@@ -86,7 +86,7 @@ impl Watermark {
     }
 
     /// Remembers a tear.
-    pub(super) fn note(&mut self, tear: Tear) {
+    pub(super) fn note(&mut self, tear: TornTail) {
         if self.tears.len() == TEARS_MAX {
             self.tears.remove(0);
         }
@@ -97,7 +97,7 @@ impl Watermark {
         let Self { identity, last, group, opened, durability, tears } = self;
         let identity = hex::encode(identity);
         let tears: Vec<String> =
-            tears.iter().map(|Tear { after, newest, bytes }| format!("{after}:{newest}:{bytes}")).collect();
+            tears.iter().map(|TornTail { after, newest, bytes }| format!("{after}:{newest}:{bytes}")).collect();
         let tears = if tears.is_empty() { "-".to_owned() } else { tears.join(",") };
         let line = format!("{BEGINNING}{identity} {last} {group} {opened} {} {tears}", durability.word());
         format!("{line} {:08x}\n", crc32fast::hash(line.as_bytes()))
@@ -123,10 +123,10 @@ fn parse(text: &str) -> Option<Watermark> {
     })
 }
 
-fn tear(text: &str) -> Option<Tear> {
+fn tear(text: &str) -> Option<TornTail> {
     let (after, rest) = text.split_once(':')?;
     let (newest, bytes) = rest.split_once(':')?;
-    Some(Tear { after: after.parse().ok()?, newest: newest.parse().ok()?, bytes: bytes.parse().ok()? })
+    Some(TornTail { after: after.parse().ok()?, newest: newest.parse().ok()?, bytes: bytes.parse().ok()? })
 }
 
 #[cfg(test)]
@@ -140,7 +140,7 @@ mod tests {
             group: 17,
             opened: 16,
             durability: Durability::Power,
-            tears: vec![Tear { after: 7, newest: 8, bytes: 900 }, Tear { after: 15, newest: 15, bytes: 1 }],
+            tears: vec![TornTail { after: 7, newest: 8, bytes: 900 }, TornTail { after: 15, newest: 15, bytes: 1 }],
         }
     }
 
@@ -162,7 +162,7 @@ mod tests {
     fn only_the_newest_tears_are_remembered() {
         let mut watermark = watermark();
         for after in 100..200 {
-            watermark.note(Tear { after, newest: after, bytes: 1 });
+            watermark.note(TornTail { after, newest: after, bytes: 1 });
         }
         assert_eq!((watermark.tears.len(), watermark.tears[0].after, watermark.tears[15].after), (TEARS_MAX, 184, 199));
     }

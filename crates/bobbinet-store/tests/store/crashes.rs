@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use bobbinet_store::crash;
+use bobbinet_store::failpoint;
 
 use crate::{
     needs::missing,
@@ -47,7 +47,7 @@ async fn a_process_that_is_killed_while_it_writes_records_only_loses_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_that_dies_at_any_step_of_a_commit_loses_nothing() {
     let of_the_store = |point: &&&str| ["commit-", "sync-", "publish-"].iter().any(|kind| point.starts_with(kind));
-    let points: Vec<_> = crash::POINTS.iter().filter(of_the_store).collect();
+    let points: Vec<_> = failpoint::POINTS.iter().filter(of_the_store).collect();
     assert_eq!(points.len(), 6);
     for (kind, nth) in [(Kind::Mixed, 1), (Kind::Plain, 5)] {
         let folder = tempfile::tempdir_in("/var/tmp").unwrap();

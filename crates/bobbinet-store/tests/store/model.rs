@@ -1,8 +1,8 @@
 //! The embedded store against the one in memory: the same operations, the same answers, also after being opened again.
 
 use bobbinet_store::{
-    Commit, Cursor, Durability, Idempotency, Key, Memory, Query, Scope, SledOptions, SledStore, Step, Store, Summary,
-    Timestamp, Version,
+    Commit, Cursor, Durability, Idempotency, Key, MemoryStore, Query, Scope, SledOptions, SledStore, Step, Store,
+    Summary, Timestamp, Version,
     conformance::{record, stream},
 };
 use bytes::Bytes;
@@ -64,7 +64,7 @@ fn id(stream_number: u8) -> bobbinet_store::StreamId {
     stream(&format!("s{stream_number}"))
 }
 
-async fn commit(memory: &Memory, changes: Vec<Change>, key: Option<u8>, now: u64) -> Commit {
+async fn commit(memory: &MemoryStore, changes: Vec<Change>, key: Option<u8>, now: u64) -> Commit {
     let mut steps: Vec<Step> = Vec::new();
     for change in changes {
         if steps.iter().any(|step| step.stream == id(change.stream)) {
@@ -134,7 +134,7 @@ fn queries() -> Vec<Query> {
 }
 
 /// Everything that can be asked.
-async fn compare(memory: &Memory, sled: &SledStore) {
+async fn compare(memory: &MemoryStore, sled: &SledStore) {
     for number in 0..6 {
         let id = id(number);
         let loaded = memory.load(&id).await.unwrap();
@@ -195,7 +195,7 @@ async fn compare(memory: &Memory, sled: &SledStore) {
 async fn run(acts: Vec<Act>) {
     let folder = tempfile::tempdir().unwrap();
     let options = SledOptions { durability: Durability::Process, ..SledOptions::new(folder.path()) };
-    let memory = Memory::new();
+    let memory = MemoryStore::new();
     let mut sled = SledStore::open(options.clone()).unwrap();
     for (now, act) in (0..).zip(acts) {
         match act {

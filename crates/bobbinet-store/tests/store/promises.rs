@@ -2,12 +2,12 @@
 
 use std::sync::{Arc, Mutex};
 
-use bobbinet_store::{Durability, Memory, SledOptions, SledStore, Store, conformance};
+use bobbinet_store::{Durability, MemoryStore, SledOptions, SledStore, Store, conformance};
 
 #[tokio::test(start_paused = true)]
 async fn the_memory_store_keeps_the_promises() {
-    conformance::all(async || Arc::new(Memory::new()) as Arc<dyn Store>).await;
-    conformance::idempotency_keys_have_a_bound(&Memory::with_idempotency_keys_max(4)).await;
+    conformance::all(async || Arc::new(MemoryStore::new()) as Arc<dyn Store>).await;
+    conformance::idempotency_keys_have_a_bound(&MemoryStore::with_idempotency_keys_max(4)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

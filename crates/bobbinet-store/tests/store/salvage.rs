@@ -9,7 +9,7 @@ use crate::{
     reopen::tree,
 };
 
-fn saved(store: &Path) -> (bobbinet_store::Counts, Vec<String>) {
+fn saved(store: &Path) -> (bobbinet_store::ExportCounts, Vec<String>) {
     let mut lines = Vec::new();
     let counts = salvage(options(store), &mut lines).unwrap();
     let lines: Vec<String> = String::from_utf8(lines).unwrap().lines().map(str::to_owned).collect();

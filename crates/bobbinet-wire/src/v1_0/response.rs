@@ -109,14 +109,14 @@ pub fn write_update(
             write_status_update(out, question.kind.state(), Some(&question.message), None, at, ids);
         }
         Event::Replied { resumed: true, .. } => write_status_update(out, State::Working, None, None, at, ids),
-        Event::Replied { resumed: false, .. } | Event::Released => {
+        Event::Replied { resumed: false, .. } | Event::Requeued => {
             write_status_update(out, State::Submitted, None, None, at, ids);
         }
         Event::Unserved { message } => write_status_update(out, State::Submitted, Some(message), None, at, ids),
         Event::Ended { state, message, metadata } => {
             write_status_update(out, *state, message.as_deref(), metadata.as_ref(), at, ids);
         }
-        Event::Added { artifact, append, last_chunk } => object(out, |event| {
+        Event::ArtifactAdded { artifact, append, last_chunk } => object(out, |event| {
             event.object("artifactUpdate", |update| {
                 write_ids(update, ids);
                 write::artifact(update.field("artifact"), artifact);
@@ -143,7 +143,7 @@ pub fn is_update(event: &Event) -> bool {
         Event::Started { .. }
         | Event::Intended { .. }
         | Event::Progressed { .. }
-        | Event::Added { .. }
+        | Event::ArtifactAdded { .. }
         | Event::Asked { .. }
         | Event::Replied { .. }
         | Event::Deferred(_)
@@ -151,7 +151,7 @@ pub fn is_update(event: &Event) -> bool {
         | Event::Settled { .. }
         | Event::Spawned(_)
         | Event::Checkpointed { .. }
-        | Event::Released
+        | Event::Requeued
         | Event::Unserved { .. }
         | Event::Ended { .. } => event.is_public(),
     }

@@ -78,7 +78,7 @@ pub(crate) fn submitted(message: Message) -> Event {
         agent: AgentName::parse("echo").unwrap(),
         context: context_id(),
         message: Arc::new(message),
-        plan: None,
+        planned_call: None,
         trace: None,
         parent: None,
         caller: None,
@@ -91,7 +91,7 @@ pub(crate) fn started() -> Event {
 }
 
 pub(crate) fn added() -> Event {
-    Event::Added { artifact: Arc::new(artifact()), append: false, last_chunk: true }
+    Event::ArtifactAdded { artifact: Arc::new(artifact()), append: false, last_chunk: true }
 }
 
 pub(crate) fn ended(state: State) -> Event {
@@ -107,7 +107,7 @@ pub(crate) fn task(events: &[Event]) -> Task {
 /// What most tasks are: a text in, a text out.
 pub(crate) fn small_task() -> Task {
     let artifact = Artifact::new(ArtifactId::parse("echo").unwrap(), vec![Part::text("hello")]);
-    let added = Event::Added { artifact: Arc::new(artifact), append: false, last_chunk: true };
+    let added = Event::ArtifactAdded { artifact: Arc::new(artifact), append: false, last_chunk: true };
     let ended = Event::Ended { state: State::Completed, message: None, metadata: None };
     task(&[submitted(message("m-1", Role::User, vec![Part::text("hello")])), started(), added, ended])
 }

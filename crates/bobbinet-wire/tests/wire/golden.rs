@@ -108,7 +108,7 @@ fn updates() {
         (question(QuestionKind::Authorization), expect_file!["../../golden/update_authorization.json"]),
         (reply(true), expect_file!["../../golden/update_resumed.json"]),
         (reply(false), expect_file!["../../golden/update_replied.json"]),
-        (Event::Released, expect_file!["../../golden/update_released.json"]),
+        (Event::Requeued, expect_file!["../../golden/update_released.json"]),
         (ended(State::Failed), expect_file!["../../golden/update_ended.json"]),
     ];
     for (event, expected) in cases {
@@ -135,7 +135,7 @@ fn an_update_and_the_task_after_it_agree() {
         Event::Asked { question },
         Event::Replied { message: Arc::new(full_message()), answer: None, resumed: false, key: None },
         started(),
-        Event::Released,
+        Event::Requeued,
         started(),
         ended(State::Failed),
     ];
@@ -152,7 +152,7 @@ fn an_update_and_the_task_after_it_agree() {
         });
         followed.apply(client::read_event(serde_json::from_slice(&update).unwrap()).unwrap().unwrap());
         let mut expected = view(&task(&events[..length]));
-        if let Event::Added { .. } = events[length - 1] {
+        if let Event::ArtifactAdded { .. } = events[length - 1] {
             // An artifact does not touch the status, nor what came with it.
             expected.metadata.clone_from(&followed.metadata);
         }
@@ -164,8 +164,8 @@ fn an_update_and_the_task_after_it_agree() {
 fn what_is_no_update_is_not_written() {
     let silent = [
         submitted(user_message()),
-        Event::Intended { call: CallId(1), attempt: 1 },
-        Event::Settled { call: CallId(1), settlement: CallOutcome::Done },
+        Event::Intended { call_id: CallId(1), attempt: 1 },
+        Event::Settled { call_id: CallId(1), outcome: CallOutcome::Done },
     ];
     for event in silent {
         let mut out = Vec::new();

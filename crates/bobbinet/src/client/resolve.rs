@@ -11,7 +11,7 @@ use std::{
 };
 
 use bobbinet_auth::owner_token;
-use bobbinet_engine::{SystemWorld, World};
+use bobbinet_engine::{Env, SystemEnv};
 use bobbinet_http::client::{Client, ClientError, ClientOptions, Credentials, WithJson};
 use bobbinet_wire::v1_0::CardView;
 use tokio::time::{Instant, sleep};
@@ -224,7 +224,7 @@ impl Resolver {
         }
         let node = self.nodes.iter().find(|node| node.is_at(&with_scheme(url))).map(|node| node.data.clone());
         let Some(data) = node.or_else(|| self.target.data_dir.clone()) else { return Credentials::None };
-        Credentials::Mint(Arc::new(move |audience| Ok(owner_token(&data, audience, SystemWorld.now())?)))
+        Credentials::Mint(Arc::new(move |audience| Ok(owner_token(&data, audience, SystemEnv.now())?)))
     }
 
     /// Says which nodes are used, to whoever wants to know all.

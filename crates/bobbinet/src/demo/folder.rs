@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use bobbinet_engine::{SystemWorld, World};
+use bobbinet_engine::{Env, SystemEnv};
 
 /// A folder that is removed when dropped, unless it is kept.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub(super) struct Folder {
 impl Folder {
     /// Makes a new one where the system wants temporary files.
     pub(super) fn new() -> io::Result<Self> {
-        let path = std::env::temp_dir().join(format!("bobbinet-demo-{}", SystemWorld.uuid().simple()));
+        let path = std::env::temp_dir().join(format!("bobbinet-demo-{}", SystemEnv.uuid().simple()));
         // Whoever can read a node's folder is its owner; and a folder that is there already is somebody else's.
         DirBuilder::new().mode(0o700).create(&path)?;
         Ok(Self { path, is_kept: false })

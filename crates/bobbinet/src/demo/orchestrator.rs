@@ -7,7 +7,7 @@ use bobbinet_core::{
     Artifact, Json, Message, MessageId, Part, Role,
     operation::{Configuration, SendParams},
 };
-use bobbinet_engine::{SystemWorld, World};
+use bobbinet_engine::{Env, SystemEnv};
 use bobbinet_http::client::{Client, ClientOptions, Credentials, SendOptions};
 use bobbinet_wire::view::{Sent, TaskView};
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Finds an agent, and waits until it knows what it can do. Tokens are made with the key that its node made at its start.
 pub(super) async fn find(url: &str, data: PathBuf) -> Result<Client, Failure> {
-    let mint = Arc::new(move |audience: &str| Ok(owner_token(&data, audience, SystemWorld.now())?));
+    let mint = Arc::new(move |audience: &str| Ok(owner_token(&data, audience, SystemEnv.now())?));
     let end = Instant::now() + PATIENCE;
     loop {
         let options = ClientOptions { credentials: Credentials::Mint(mint.clone()), ..ClientOptions::default() };
@@ -51,7 +51,7 @@ pub(super) fn answer(task: &TaskView, words: &str) -> SendParams {
 }
 
 fn message(part: Part) -> SendParams {
-    let id = MessageId::parse(&SystemWorld.uuid().to_string()).expect("a UUID is printable");
+    let id = MessageId::parse(&SystemEnv.uuid().to_string()).expect("a UUID is printable");
     SendParams {
         message: Message { role: Role::User, ..Message::from_agent(id, vec![part]) },
         context: None,

@@ -20,7 +20,7 @@ const QUESTION: &str = "Who is there?";
 /// The name under which the question is asked and answered.
 const KEY: &str = "who";
 
-/// See the module.
+/// An MCP server whose tool asks its user for a name.
 #[derive(Clone, Debug)]
 pub(super) struct Greeter;
 

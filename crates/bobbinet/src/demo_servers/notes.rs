@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::{append, lines};
 
-/// See the module.
+/// An MCP server whose tool adds a note to a file.
 #[derive(Clone, Debug)]
 pub(super) struct Notes {
     file: PathBuf,

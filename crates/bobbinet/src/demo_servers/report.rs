@@ -16,7 +16,7 @@ use super::append;
 /// How long a section takes.
 const PACE: Duration = Duration::from_millis(300);
 
-/// See the module.
+/// An MCP server whose tool makes a slow report, section by section.
 #[derive(Clone, Debug)]
 pub(super) struct Report {
     runs: PathBuf,

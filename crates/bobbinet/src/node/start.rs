@@ -13,7 +13,7 @@ use std::{
 
 use bobbinet_auth::{Issuer, KEYS_FOLDER, KeyRing, Policy, Verifier, VerifierConfig};
 use bobbinet_core::AgentName;
-use bobbinet_engine::{Agent, Engine, EngineError, Setup, SystemWorld, World};
+use bobbinet_engine::{Agent, Engine, EngineError, Env, Setup, SystemEnv};
 use bobbinet_gateway::{Gateway, GatewayLimits, GatewaySetup, PolicyAuthorizer};
 use bobbinet_http::{Mount, Server, ServerSetup, SetupError};
 use bobbinet_mcp::{Launcher, McpAgent};
@@ -83,8 +83,8 @@ pub(super) async fn start(
     // Taken first, so that an address in use is known before anything is begun; it listens at the very end.
     let socket = bind(node.listen)?;
     let data = make_folder(&node.data)?;
-    let world = Arc::new(SystemWorld);
-    let (store, keys) = open(&data, world.now()).await?;
+    let env = Arc::new(SystemEnv);
+    let (store, keys) = open(&data, env.now()).await?;
     // After the store: its folder's lock is the proof that no other node has started servers from here.
     // What servers must not see though they run as the same user. The agents' folder has to be there to be covered.
     let hidden = [KEYS_FOLDER, STORE_FOLDER, AGENTS_FOLDER].map(|folder| data.join(folder)).to_vec();
@@ -92,7 +92,7 @@ pub(super) async fn start(
     let agents = start_agents(agents, &launcher, &data)?;
     let policy = Policy::owner_only();
     let authorizer = Arc::new(PolicyAuthorizer::new(policy.clone()));
-    let engine = Engine::open(Setup { store: store.clone(), agents, world, limits: node.limits.clone(), authorizer });
+    let engine = Engine::open(Setup { store: store.clone(), agents, env, limits: node.limits.clone(), authorizer });
     let engine = engine.await.map_err(|error| of_engine(&error))?;
     let listener = socket.listen(BACKLOG).map_err(|error| in_use(node.listen, &error))?;
     let listen = listener.local_addr().map_err(|error| in_use(node.listen, &error))?;

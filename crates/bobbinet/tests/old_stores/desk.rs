@@ -12,7 +12,7 @@ use bobbinet_core::{
     AgentName, Artifact, ArtifactId, Call, Caller, Description, Effect, Fault, Json, Limits, Message, MessageId,
     Outcome, Part, Plan, Principal, Question, QuestionKind, Role, State, Task, TaskId, Tenant, Timestamp,
 };
-use bobbinet_engine::{Agent, AllowAll, Engine, NewTask, Request, Run, Setup, World};
+use bobbinet_engine::{Agent, AllowAll, Engine, Env, NewTask, Request, Run, Setup};
 use bobbinet_store::{SledOptions, SledStore};
 use uuid::Uuid;
 
@@ -113,7 +113,7 @@ struct Clock {
     last: AtomicU64,
 }
 
-impl World for Clock {
+impl Env for Clock {
     fn now(&self) -> Timestamp {
         let now = self.begin + u64::try_from(self.monotonic().as_millis()).unwrap();
         Timestamp::from_millis(self.last.fetch_max(now, Ordering::Relaxed).max(now))
@@ -147,16 +147,10 @@ async fn engine(store: &Arc<SledStore>, begin: u64, desk: Desk, is_away_back: bo
     let away = Desk { takes_calls: is_away_back, ends_work: desk.ends_work };
     let agents: BTreeMap<AgentName, Arc<dyn Agent>> =
         BTreeMap::from([(name(DESK), Arc::new(desk) as Arc<dyn Agent>), (name(AWAY), Arc::new(away))]);
-    let world = Arc::new(Clock { begin, started: Instant::now(), last: AtomicU64::new(0) });
-    Engine::open(Setup {
-        store: store.clone(),
-        agents,
-        world,
-        limits: Limits::default(),
-        authorizer: Arc::new(AllowAll),
-    })
-    .await
-    .unwrap()
+    let env = Arc::new(Clock { begin, started: Instant::now(), last: AtomicU64::new(0) });
+    Engine::open(Setup { store: store.clone(), agents, env, limits: Limits::default(), authorizer: Arc::new(AllowAll) })
+        .await
+        .unwrap()
 }
 
 pub(crate) fn name(agent: &str) -> AgentName {
@@ -168,7 +162,7 @@ pub(crate) fn caller() -> Caller {
     Caller {
         principal: Principal::parse("ann").unwrap(),
         tenant: Tenant::parse("acme").unwrap(),
-        is_owner: false,
+        is_node_owner: false,
         scopes: Vec::new(),
         chain: Vec::new(),
     }

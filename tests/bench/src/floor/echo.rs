@@ -197,7 +197,7 @@ impl Echo {
             agent: self.names.agent.clone(),
             context: ContextId::parse(context)?,
             message: Arc::new(message),
-            plan: Some(Arc::new(Call::of_message(Effect::ReadOnly))),
+            planned_call: Some(Arc::new(Call::of_message(Effect::ReadOnly))),
             trace: None,
             parent: None,
             caller: None,
@@ -205,15 +205,15 @@ impl Echo {
         Ok([
             Event::Submitted(Arc::new(submitted)),
             Event::Started { claim: Claim { runner: self.runner, epoch: 1 } },
-            Event::Intended { call: CallId(1), attempt: 1 },
+            Event::Intended { call_id: CallId(1), attempt: 1 },
         ])
     }
 
     fn second_events(&self, text: &str) -> [Event; 3] {
         let artifact = Arc::new(Artifact::new(self.names.artifact.clone(), vec![Part::text(text)]));
         [
-            Event::Settled { call: CallId(1), settlement: CallOutcome::Done },
-            Event::Added { artifact, append: false, last_chunk: true },
+            Event::Settled { call_id: CallId(1), outcome: CallOutcome::Done },
+            Event::ArtifactAdded { artifact, append: false, last_chunk: true },
             Event::Ended { state: State::Completed, message: None, metadata: None },
         ]
     }
@@ -288,12 +288,12 @@ mod tests {
         let first = echo.first_events("a-context", "a-message", "hello").unwrap();
         let second = echo.second_events("hello");
         let Event::Submitted(submitted) = &first[0] else { panic!("a task begins with its submission") };
-        let Event::Added { artifact, .. } = &second[1] else { panic!("the second commit has the artifact") };
+        let Event::ArtifactAdded { artifact, .. } = &second[1] else { panic!("the second commit has the artifact") };
 
         let limits = Limits::default();
-        let plan = Plan::Call(submitted.plan.clone().unwrap());
-        let submitted = Submitted { plan: None, ..Submitted::clone(submitted) };
-        let submit = Command::Submit(Submission { submitted, plan, deferred: None, slot: Some(echo.runner) });
+        let plan = Plan::Call(submitted.planned_call.clone().unwrap());
+        let submitted = Submitted { planned_call: None, ..Submitted::clone(submitted) };
+        let submit = Command::Submit(Submission { submitted, plan, deferred: None, slot_held_by: Some(echo.runner) });
         let decided_first = decide(&id, None, submit, &limits).unwrap();
         assert_eq!(decided_first, first);
 
@@ -306,7 +306,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_kept_task_reads_back_as_completed() {
-        let store: Arc<dyn Store> = Arc::new(bobbinet_store::Memory::new());
+        let store: Arc<dyn Store> = Arc::new(bobbinet_store::MemoryStore::new());
         let echo = Echo::new(Keep::Store(store.clone()));
         let body = br#"{"jsonrpc":"2.0","id":7,"method":"SendMessage","params":{"message":{"messageId":"m","role":"ROLE_USER","parts":[{"text":"say \"it\""}]}}}"#;
         let request = Request::parse(body).unwrap();

@@ -26,7 +26,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// 10 ms. What only waits for its input uses less, its timers included.
 const TICKS_MIN: u64 = 2;
 
-/// See the module. Shared by those who read from the server and the one who waits for it.
+/// The signs of life of a server that is starting. Shared by those who read from the server and the one who waits for it.
 #[derive(Debug)]
 pub(crate) struct Pulse {
     /// Reads that brought something.

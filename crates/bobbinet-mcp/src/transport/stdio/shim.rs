@@ -42,7 +42,7 @@ pub(crate) const HIDE: &str = "--hide";
 /// The argument before the word that says whether a server may start that cannot be kept from seeing them.
 pub(crate) const ISOLATION: &str = "--isolation";
 
-/// That word.
+/// The word after [`ISOLATION`] for a server that must not start without.
 pub(crate) const REQUIRED: &str = "required";
 
 /// How the line begins, after the mark, that tells with what the server is isolated.

@@ -11,7 +11,7 @@ use crate::{
     failure::Failure,
 };
 
-/// See the module.
+/// Shows the log of a task, and the commands that do all of the demo by hand.
 pub(super) async fn log(stage: &Stage, teller: &mut Teller, task: &str) -> Result<(), Failure> {
     teller.step("The log of that task says what was meant, what was lost and who decided (bobbinet task show)")?;
     let url = stage.url(Name::Notes);

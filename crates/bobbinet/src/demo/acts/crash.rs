@@ -20,7 +20,7 @@ const SECTIONS: u64 = 8;
 /// After so many sections the agent is killed.
 const KILL_AT: usize = 3;
 
-/// See the module.
+/// Streams a report, kills its agent in the middle, and checks what the listener heard.
 pub(super) async fn report(stage: &mut Stage, teller: &mut Teller) -> Result<(), Failure> {
     teller.step("A slow report is streamed, and its agent is killed in the middle of it")?;
     let client = find(stage.url(Name::Report), stage.data(Name::Report)).await?;

@@ -27,7 +27,7 @@ const LINGER: Duration = Duration::from_secs(30);
 /// How long the note may take to be on disk.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// See the module. Gives the task's id.
+/// Kills an agent between an effect and its outcome, and answers what the task asks then. Gives the task's id.
 pub(super) async fn note(stage: &mut Stage, teller: &mut Teller) -> Result<String, Failure> {
     teller.step("An agent is killed while a tool that must not run twice is at work")?;
     let file = stage.files(Name::Notes).join(NOTES_FILE);

@@ -16,11 +16,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::{
-    Aggregate, EngineError, World,
+    Aggregate, EngineError, Env,
+    commit_loop::AggregateStreams,
     kinds::Aggregates,
     lease::{LEASE_LIFE, Lease, LeaseCommand, RENEW_EVERY},
     lifecycle::Lifecycle,
-    streams::Streams,
 };
 
 /// How often a lease is renewed before its log is cut.
@@ -43,18 +43,20 @@ impl Term {
     }
 }
 
+/// This process and the others on the store: who may claim tasks, and whose claims have lapsed.
 #[derive(Debug)]
-pub(crate) struct Runners {
+pub(crate) struct Processes {
     term: Mutex<Term>,
     /// `None` where no other process writes to the store.
     leases: Option<Leases>,
 }
 
+/// The leases on a shared store: our own, and those of others as they were last seen.
 #[derive(Debug)]
 struct Leases {
     of: Aggregates<Lease>,
     store: Arc<dyn Store>,
-    world: Arc<dyn World>,
+    env: Arc<dyn Env>,
     /// Until when this process's own lasts, by the time that passes.
     lasts_until: Mutex<Duration>,
     /// Other runners: the version that was seen last, and since when.
@@ -67,25 +69,25 @@ impl Leases {
     }
 }
 
-impl Runners {
+impl Processes {
     /// This process as a runner, with a lease where the store is shared.
     pub(crate) fn new(
         store: &Arc<dyn Store>,
-        world: &Arc<dyn World>,
+        env: &Arc<dyn Env>,
         limits: &Limits,
         lifecycle: &Arc<Lifecycle>,
     ) -> Arc<Self> {
         let leases = store.is_shared().then(|| Leases {
             of: Aggregates {
                 lifecycle: lifecycle.clone(),
-                streams: Arc::new(Streams::new(store.clone(), world.clone(), limits)),
+                streams: Arc::new(AggregateStreams::new(store.clone(), env.clone(), limits)),
             },
             store: store.clone(),
-            world: world.clone(),
+            env: env.clone(),
             lasts_until: Mutex::default(),
             watched: Mutex::default(),
         });
-        Arc::new(Self { term: Mutex::new(Term::new(RunnerId::new(world.uuid()))), leases })
+        Arc::new(Self { term: Mutex::new(Term::new(RunnerId::new(env.uuid()))), leases })
     }
 
     /// This process, as it stands.
@@ -111,10 +113,10 @@ impl Runners {
     }
 }
 
-impl Runners {
+impl Processes {
     /// Whether this process may take tasks: its lease lasts.
     pub(crate) fn may_claim(&self) -> bool {
-        self.leases.as_ref().is_none_or(|leases| leases.world.monotonic() < *lock(&leases.lasts_until))
+        self.leases.as_ref().is_none_or(|leases| leases.env.monotonic() < *lock(&leases.lasts_until))
     }
 
     /// Waits until a call may begin under this term. Whether it may at all.
@@ -167,7 +169,7 @@ impl Runners {
     }
 
     async fn renew(self: &Arc<Self>, leases: &Leases, runner: RunnerId) -> Result<(), EngineError> {
-        let begun = leases.world.monotonic();
+        let begun = leases.env.monotonic();
         let lease = leases.of.say(&runner, LeaseCommand::Renew).await?;
         *lock(&leases.lasts_until) = begun + LEASE_LIFE;
         let version = lease.version();
@@ -189,7 +191,7 @@ impl Runners {
             );
             before.fenced.cancel();
         }
-        let term = Term::new(RunnerId::new(leases.world.uuid()));
+        let term = Term::new(RunnerId::new(leases.env.uuid()));
         self.renew(leases, term.runner).await?;
         *lock(&self.term) = term;
         Ok(())
@@ -205,7 +207,7 @@ impl Runners {
             return Ok(true);
         };
         let seen = lease.version();
-        let now = leases.world.monotonic();
+        let now = leases.env.monotonic();
         let since = {
             let mut watched = lock(&leases.watched);
             let known = watched.entry(runner).or_insert((seen, now));

@@ -6,55 +6,56 @@ use bobbinet_core::{AgentName, Caller, Limits, Task, TaskId};
 use bobbinet_store::Store;
 
 use crate::{
-    Authorizer, EngineError, World, accounts::Accounts, agents::Agents, damage_log::DamageLog, kinds::Kinds,
-    lifecycle::Lifecycle, runners::Runners, steady_clock::SteadyClock, streams::Streams, task_live::LiveTask,
-    uncertain::UncertainClaims,
+    Authorizer, EngineError, Env, accounts::Accounts, agents::Agents, commit_loop::AggregateStreams,
+    damage_log::DamageLog, kinds::Kinds, lifecycle::Lifecycle, processes::Processes, steady_clock::SteadyClock,
+    task_live::LiveTask, uncertain::UncertainClaims,
 };
 
-pub(crate) struct Inner {
+/// What all clones of an [`Engine`](crate::Engine), its runs and its background work share.
+pub(crate) struct EngineInner {
     pub(crate) store: Arc<dyn Store>,
-    pub(crate) world: Arc<dyn World>,
+    pub(crate) env: Arc<dyn Env>,
     pub(crate) limits: Limits,
     pub(crate) authorizer: Arc<dyn Authorizer>,
     pub(crate) agents: Agents,
     /// Agents that are not configured, and of which there were tasks when the engine was opened.
     pub(crate) unserved: BTreeSet<AgentName>,
     /// All tasks: where they are kept ready, read and committed.
-    pub(crate) tasks: Arc<Streams<Task>>,
+    pub(crate) tasks: Arc<AggregateStreams<Task>>,
     /// Other kinds of aggregates.
     pub(crate) kinds: Kinds,
     /// How many tasks each owner and each tenant has.
     pub(crate) accounts: Accounts,
     /// This process and others, as owners of runs.
-    pub(crate) runners: Arc<Runners>,
+    pub(crate) processes: Arc<Processes>,
     /// Claims that may be in the log, and have no run.
     pub(crate) uncertain: UncertainClaims,
     /// What time it is for whatever ends by itself.
     pub(crate) clock: SteadyClock,
-    /// Tasks whose damage was told of.
+    /// Tasks whose damage is in the process's log already.
     pub(crate) damage: DamageLog,
     /// Whether work is taken, and all that was started.
     pub(crate) lifecycle: Arc<Lifecycle>,
 }
 
-impl fmt::Debug for Inner {
+impl fmt::Debug for EngineInner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Engine").field("runner", &self.runners.own()).finish_non_exhaustive()
+        f.debug_struct("Engine").field("runner", &self.processes.own()).finish_non_exhaustive()
     }
 }
 
-impl Inner {
+impl EngineInner {
     /// Stops all that the engine has started, and returns when it has ended.
     pub(crate) async fn end(&self) {
         self.lifecycle.stop();
         self.lifecycle.ended().await;
-        self.runners.end_term().await;
+        self.processes.end_term().await;
         // What callers have asked for meanwhile.
         self.lifecycle.ended().await;
     }
 
-    pub(crate) fn admit_follower(&self, entry: &LiveTask) -> Result<(), EngineError> {
-        if entry.lock().followers >= self.limits.followers_max {
+    pub(crate) fn admit_follower(&self, live: &LiveTask) -> Result<(), EngineError> {
+        if live.lock().followers >= self.limits.followers_max {
             return Err(EngineError::Limit { what: "followers_max", max: self.limits.followers_max as u64 });
         }
         Ok(())
@@ -62,7 +63,7 @@ impl Inner {
 
     /// Whether a task of this tenant, owner and agent is the caller's to ask for.
     fn is_theirs(&self, caller: &Caller, agent: &AgentName, [tenant, owner, of]: [&str; 3]) -> bool {
-        let is_mine = caller.is_owner || owner == caller.principal.as_str();
+        let is_mine = caller.is_node_owner || owner == caller.principal.as_str();
         // A task whose agent is gone has no URL of its own any more: it is found at every other.
         let is_here = of == agent.as_str() || !self.agents.has(of);
         tenant == caller.tenant.as_str() && is_here && is_mine
@@ -76,12 +77,12 @@ impl Inner {
         id: &TaskId,
     ) -> Result<(Arc<LiveTask>, Arc<Task>), EngineError> {
         if !self.store.is_shared()
-            && let Some(entry) = self.tasks.cache.get(id)
-            && let Some(task) = entry.durable()
+            && let Some(live) = self.tasks.cache.get(id)
+            && let Some(task) = live.durable()
         {
             let is_theirs =
                 self.is_theirs(caller, agent, [task.tenant.as_str(), task.owner.as_str(), task.agent.as_str()]);
-            return if is_theirs { Ok((entry, task)) } else { Err(EngineError::NotFound) };
+            return if is_theirs { Ok((live, task)) } else { Err(EngineError::NotFound) };
         }
         // A stranger's task is not read, and not brought to memory, so that asking for it takes as long as asking for one that
         // nobody has.
@@ -89,8 +90,8 @@ impl Inner {
         if !self.is_theirs(caller, agent, [&summary.tenant, &summary.owner, &summary.agent]) {
             return Err(EngineError::NotFound);
         }
-        let entry = self.tasks.find(id).await?.ok_or(EngineError::NotFound)?;
-        let task = self.tasks.at_least(&entry, version).await?.ok_or(EngineError::NotFound)?;
-        Ok((entry, task))
+        let live = self.tasks.find(id).await?.ok_or(EngineError::NotFound)?;
+        let task = self.tasks.at_least(&live, version).await?.ok_or(EngineError::NotFound)?;
+        Ok((live, task))
     }
 }

@@ -16,10 +16,10 @@ use tokio::sync::{Semaphore, oneshot};
 use tracing::{debug, warn};
 
 use crate::{
-    Aggregate, EngineError, PublicEvent, World,
+    Aggregate, EngineError, Env, PublicEvent,
     cache::{Cache, Place},
     live::{Live, Queued},
-    record::{self, Kept},
+    record::{self, RecordedEvent},
 };
 
 /// Every conflict means that somebody else got a step done, so a writer that loses this often is one of a great many.
@@ -34,10 +34,10 @@ const COLD_READS_MAX: usize = 4;
 /// How many records are read at a time of what another process has written.
 const CATCH_UP_PAGE: usize = 64;
 
-/// All aggregates of one kind.
-pub(crate) struct Streams<A: Aggregate> {
+/// All aggregates of one kind: their cache, how they are read, and the loop that commits what is asked of them.
+pub(crate) struct AggregateStreams<A: Aggregate> {
     pub(crate) store: Arc<dyn Store>,
-    world: Arc<dyn World>,
+    env: Arc<dyn Env>,
     limits: Limits,
     pub(crate) cache: Cache<A>,
     /// Followers that read from the store at the same time.
@@ -102,12 +102,12 @@ pub(crate) struct Decided<A: Aggregate> {
 
 type Recent<A> = VecDeque<Arc<PublicEvent<A>>>;
 
-impl<A: Aggregate> Streams<A> {
-    pub(crate) fn new(store: Arc<dyn Store>, world: Arc<dyn World>, limits: &Limits) -> Self {
+impl<A: Aggregate> AggregateStreams<A> {
+    pub(crate) fn new(store: Arc<dyn Store>, env: Arc<dyn Env>, limits: &Limits) -> Self {
         Self {
             is_shared: store.is_shared(),
             store,
-            world,
+            env,
             limits: limits.clone(),
             cache: Cache::new(limits),
             cold_reads: Semaphore::new(COLD_READS_MAX),
@@ -125,10 +125,10 @@ impl<A: Aggregate> Streams<A> {
             }
             Place::Arriving(arriving) => arriving,
         };
-        if self.load(&arriving.entry).await?.is_none() {
+        if self.load(&arriving.live).await?.is_none() {
             return Ok(None);
         }
-        Ok(Some(self.cache.insert(arriving.entry.clone())))
+        Ok(Some(self.cache.insert(arriving.live.clone())))
     }
 
     /// The place in memory of one that may not exist: then each look at it asks the store, as others may begin it too.
@@ -235,14 +235,14 @@ impl<A: Aggregate> Streams<A> {
             }
         };
         let mut newer = A::clone(&known);
-        let mut told = Vec::new();
+        let mut events = Vec::new();
         for record in &records {
             let kept = record::decode::<A::Event>(record)?;
             newer.apply(kept.at, &kept.event);
-            told.extend(PublicEvent::of(kept));
+            events.extend(PublicEvent::of(kept));
         }
         let newer = Arc::new(newer);
-        if live.extend(&known, newer.clone(), told) {
+        if live.extend(&known, newer.clone(), events) {
             self.cache.weigh(live, &newer);
         }
         Ok(())
@@ -252,7 +252,7 @@ impl<A: Aggregate> Streams<A> {
     pub(crate) async fn read(&self, id: &A::Id) -> Result<Option<(Arc<A>, Recent<A>)>, EngineError> {
         let Some(loaded) = self.store.load(&A::stream(id)).await? else { return Ok(None) };
         let kept = decode::<A>(id, &loaded)?;
-        let state = fold_kept(id, &kept)?;
+        let state = fold_recorded(id, &kept)?;
         Ok(Some((state, kept.into_iter().filter_map(PublicEvent::of).collect())))
     }
 
@@ -295,7 +295,7 @@ impl<A: Aggregate> Streams<A> {
                 }
             };
             hooks.prepare(live, &mut batch);
-            let now = self.world.now();
+            let now = self.env.now();
             // Taken apart here, so that what is not needed does not lie in every future that waits for its commit.
             let commands = batch.iter().map(|queued| &queued.command);
             let decided = self.decide(&live.id, before.as_deref(), commands, now);
@@ -311,7 +311,7 @@ impl<A: Aggregate> Streams<A> {
             match committed {
                 Ok(()) => {
                     hooks.kept(live, before.as_deref(), &after, on_its_way);
-                    live.publish(after.clone(), told(now, events));
+                    live.publish(after.clone(), public_events(now, events));
                     self.cache.weigh(live, &after);
                     let next = hooks.next(live, before.as_deref(), &after, &mut batch);
                     answer(batch, &answers, Some(&after));
@@ -346,7 +346,7 @@ impl<A: Aggregate> Streams<A> {
         None
     }
 
-    /// The bounds in force.
+    /// The limits that `decide` goes by.
     pub(crate) fn limits(&self) -> &Limits {
         &self.limits
     }
@@ -417,16 +417,16 @@ impl<A: Aggregate> Streams<A> {
     }
 }
 
-impl<A: Aggregate> Debug for Streams<A> {
+impl<A: Aggregate> Debug for AggregateStreams<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Streams").finish_non_exhaustive()
+        f.debug_struct("AggregateStreams").finish_non_exhaustive()
     }
 }
 
 /// Whoever drives an aggregate. Dropped in the middle, by a panic or with the engine, it leaves it as one that nobody drives:
 /// what waits is answered, and the next who asks loads what is durable.
 struct Driving<'a, A: Aggregate, H: Hooks<A>> {
-    streams: &'a Streams<A>,
+    streams: &'a AggregateStreams<A>,
     live: &'a Arc<Live<A>>,
     hooks: &'a H,
     is_over: bool,
@@ -441,7 +441,7 @@ impl<A: Aggregate, H: Hooks<A>> Drop for Driving<'_, A, H> {
             let mut state = self.live.lock();
             state.is_driven = false;
             // Dropped, not said: who said it goes on, or is gone too.
-            drop(crate::aggregate::LiveState::<A>::take_word(&mut state.beside));
+            drop(crate::aggregate::LocalState::<A>::take_pending_command(&mut state.local));
             state.turns.clear();
             std::mem::take(&mut state.queue)
         };
@@ -476,14 +476,14 @@ impl<A: Aggregate> Decided<A> {
 }
 
 /// The public ones of some events.
-pub(crate) fn told<A: Aggregate>(
+pub(crate) fn public_events<A: Aggregate>(
     at: Timestamp,
     events: impl IntoIterator<Item = (Option<Generation>, A::Event)>,
 ) -> impl Iterator<Item = Arc<PublicEvent<A>>> {
-    let told = move |(generation, event): (Option<Generation>, _)| {
+    let as_public = move |(generation, event): (Option<Generation>, _)| {
         Some(Arc::new(PublicEvent { generation: generation?, at, event }))
     };
-    events.into_iter().filter_map(told)
+    events.into_iter().filter_map(as_public)
 }
 
 fn answer<A: Aggregate>(batch: VecDeque<Queued<A>>, answers: &[Result<(), EngineError>], state: Option<&Arc<A>>) {
@@ -501,17 +501,17 @@ fn answer<A: Aggregate>(batch: VecDeque<Queued<A>>, answers: &[Result<(), Engine
 
 /// An aggregate, from its whole log.
 pub(crate) fn fold<A: Aggregate>(id: &A::Id, loaded: &Loaded) -> Result<Arc<A>, EngineError> {
-    fold_kept(id, &decode::<A>(id, loaded)?)
+    fold_recorded(id, &decode::<A>(id, loaded)?)
 }
 
-fn decode<A: Aggregate>(id: &A::Id, loaded: &Loaded) -> Result<Vec<Kept<A::Event>>, EngineError> {
+fn decode<A: Aggregate>(id: &A::Id, loaded: &Loaded) -> Result<Vec<RecordedEvent<A::Event>>, EngineError> {
     if loaded.trimmed > Version::ZERO && !A::CAN_BE_TRIMMED {
         return Err(EngineError::Corrupt(format!("the beginning of {id} was trimmed away")));
     }
     loaded.records.iter().map(record::decode).collect()
 }
 
-fn fold_kept<A: Aggregate>(id: &A::Id, kept: &[Kept<A::Event>]) -> Result<Arc<A>, EngineError> {
+fn fold_recorded<A: Aggregate>(id: &A::Id, kept: &[RecordedEvent<A::Event>]) -> Result<Arc<A>, EngineError> {
     let mut log = kept.iter();
     let mut state = log.next().and_then(|first| A::begin(id, first.at, &first.event));
     if let Some(state) = &mut state {

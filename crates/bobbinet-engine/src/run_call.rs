@@ -8,8 +8,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, debug_span, error, warn};
 
 use crate::{
-    EngineError, LATE_MAX, Run, deadline::Deadline, inner::Inner, lifecycle::Busy, run::next_attempt, runners::Term,
-    slots::Permit, task_live::LiveTask,
+    CANCEL_GRACE, EngineError, Run, deadline::Deadline, engine_inner::EngineInner, lifecycle::Busy, processes::Term,
+    run::next_attempt, slots::Permit, task_live::LiveTask,
 };
 
 /// How long the outcome of a call waits between two tries to keep it, at the most.
@@ -18,36 +18,36 @@ const RETRY_MAX: Duration = Duration::from_secs(1);
 /// A run that is to begin: its claim is durable, and it holds a call slot.
 #[derive(Debug)]
 pub(crate) struct Launch {
-    pub(crate) entry: Arc<LiveTask>,
+    pub(crate) live: Arc<LiveTask>,
     pub(crate) task: Arc<Task>,
     pub(crate) claim: Claim,
     pub(crate) permit: Permit,
 }
 
 /// While this lives, a claim has its run in this process: nobody takes the task over.
-struct Live {
-    entry: Arc<LiveTask>,
+struct RunGuard {
+    live: Arc<LiveTask>,
     claim: Claim,
 }
 
-impl Drop for Live {
+impl Drop for RunGuard {
     fn drop(&mut self) {
-        let mut state = self.entry.lock();
-        if state.beside.claim == Some(self.claim) {
-            state.beside.claim = None;
+        let mut state = self.live.lock();
+        if state.local.claim == Some(self.claim) {
+            state.local.claim = None;
         }
     }
 }
 
 /// How the work of a run ended.
 enum Over {
-    /// With this.
+    /// The agent, or the limit that it ran into, says what came of the call.
     Outcome(Outcome),
     /// The engine stops, or is taken for dead: whoever finds the task takes it up.
     Stopped,
 }
 
-impl Inner {
+impl EngineInner {
     /// Begins a run that is nobody else's future. Boxed by name: a run can lead to a run, and the compiler asks where that ends.
     pub(crate) fn start_run(self: &Arc<Self>, launch: Launch) {
         let run: BoxFuture<'static, ()> = Box::pin(self.clone().run(launch));
@@ -56,52 +56,52 @@ impl Inner {
 
     /// Carries out the call, again if the log says so, until the task is no longer this run's.
     pub(crate) async fn run(self: Arc<Self>, launch: Launch) {
-        let Launch { entry, mut task, claim, permit } = launch;
-        let left = task.deadline().map(|deadline| deadline.since(self.world.now()));
+        let Launch { live, mut task, claim, permit } = launch;
+        let left = task.deadline().map(|deadline| deadline.since(self.env.now()));
         let deadline = Deadline::after(self.limits.run_limit(), left);
         let _busy = Busy::begin(&self.lifecycle);
-        let live = Live { entry: entry.clone(), claim };
-        let term = self.runners.term_of(claim);
-        while let Some((call, attempt)) = next_attempt(&task, claim) {
-            debug!(task = %task.id, agent = %task.agent, call = call.0, attempt, "call begins");
+        let guard = RunGuard { live: live.clone(), claim };
+        let term = self.processes.term_of(claim);
+        while let Some((call_id, attempt)) = next_attempt(&task, claim) {
+            debug!(task = %task.id, agent = %task.agent, call = call_id.0, attempt, "call begins");
             let Some(term) = &term else { break };
-            let outcome = match self.carry_out(&entry, &task, term, claim, call, attempt, &deadline).await {
+            let outcome = match self.carry_out(&live, &task, term, claim, call_id, attempt, &deadline).await {
                 Over::Outcome(outcome) => outcome,
                 Over::Stopped => {
-                    let released = self.command_of_run(&entry, Command::Release { claim }).await;
+                    let released = self.command_of_run(&live, Command::Release { claim }).await;
                     if let Err(error) = released {
                         debug!(task = %task.id, %error, "left to be taken over");
                     }
                     break;
                 }
             };
-            match self.finish(&entry, claim, outcome).await {
+            match self.finish(&live, claim, outcome).await {
                 Some(after) => task = after,
                 None => break,
             }
         }
-        drop(live);
+        drop(guard);
         drop(permit);
     }
 
     async fn carry_out(
         self: &Arc<Self>,
-        entry: &Arc<LiveTask>,
+        live: &Arc<LiveTask>,
         task: &Arc<Task>,
         term: &Term,
         claim: Claim,
-        call: CallId,
+        call_id: CallId,
         attempt: u32,
         deadline: &Arc<Deadline>,
     ) -> Over {
-        if self.lifecycle.is_stopping() || !self.runners.may_begin(term).await {
+        if self.lifecycle.is_stopping() || !self.processes.may_begin(term).await {
             return Over::Stopped;
         }
-        let Some(seat) = self.agents.get(task.agent.as_str()) else {
+        let Some(registered) = self.agents.get(task.agent.as_str()) else {
             let fault = Fault::new("unknown-agent", format!("this node has no agent {} any more", task.agent));
             return Over::Outcome(Outcome::Failed(fault));
         };
-        if task.deadline().is_some_and(|deadline| deadline <= self.world.now()) {
+        if task.deadline().is_some_and(|deadline| deadline <= self.env.now()) {
             let fault =
                 Fault::new("deadline-exceeded", "its deadline had passed before it could begin. Nothing was called");
             return Over::Outcome(Outcome::Failed(fault));
@@ -109,19 +109,19 @@ impl Inner {
         let canceled = CancellationToken::new();
         let run = Run {
             host: Arc::new(self.clone()),
-            entry: entry.clone(),
+            live: live.clone(),
             task: task.clone(),
             claim,
-            call,
+            call_id,
             attempt,
             deadline: deadline.clone(),
             canceled: canceled.clone(),
         };
-        bobbinet_store::crash::point("call-before");
+        bobbinet_store::failpoint::point("call-before");
         // In the trace that the task began in, also when another process takes it up.
         let span =
             debug_span!("call", task = %task.id, agent = %task.agent, attempt, traceparent = task.trace.as_deref());
-        let work = AssertUnwindSafe(seat.agent.run(run)).catch_unwind().instrument(span);
+        let work = AssertUnwindSafe(registered.agent.run(run)).catch_unwind().instrument(span);
         tokio::pin!(work);
         // The work first: most of it is done without waiting, and then there is no need to watch for anything else.
         let outcome = tokio::select! {
@@ -129,11 +129,11 @@ impl Inner {
             outcome = &mut work => Some(outcome),
             () = self.lifecycle.stopping() => return Over::Stopped,
             () = term.fenced.cancelled() => return Over::Stopped,
-            () = self.is_taken_away(entry, claim) => None,
+            () = self.is_taken_away(live, claim) => None,
             () = deadline.passed() => {
                 let limit = self.limits.run_limit();
                 let text = match task.deadline() {
-                    Some(deadline) if deadline <= self.world.now() => "the run did not come to its end by its deadline".to_owned(),
+                    Some(deadline) if deadline <= self.env.now() => "the run did not come to its end by its deadline".to_owned(),
                     Some(_) | None => format!("the run did not come to its end within {limit:?}"),
                 };
                 return Over::Outcome(Outcome::Unknown { fault: Fault::new("timed-out", text), again: false });
@@ -149,14 +149,14 @@ impl Inner {
                     () = self.lifecycle.stopping() => return Over::Stopped,
                     // What another has taken over, nobody waits for: this process itself may be the next to run it.
                     () = term.fenced.cancelled() => return Over::Stopped,
-                    () = tokio::time::sleep(LATE_MAX) => {
+                    () = tokio::time::sleep(CANCEL_GRACE) => {
                         let fault = Fault::new("canceled", "the call did not say what became of it");
                         Ok(Outcome::Unknown { fault, again: false })
                     }
                 }
             }
         };
-        bobbinet_store::crash::point("call-after");
+        bobbinet_store::failpoint::point("call-after");
         Over::Outcome(outcome.unwrap_or_else(|_| {
             error!(task = %task.id, agent = %task.agent, "the agent panicked");
             Outcome::Unknown { fault: Fault::new("agent-panicked", "the agent failed inside"), again: false }
@@ -164,14 +164,14 @@ impl Inner {
     }
 
     /// Keeps the outcome. The store may be away for a while; an outcome that is known must not be lost for that.
-    async fn finish(self: &Arc<Self>, entry: &Arc<LiveTask>, claim: Claim, outcome: Outcome) -> Option<Arc<Task>> {
+    async fn finish(self: &Arc<Self>, live: &Arc<LiveTask>, claim: Claim, outcome: Outcome) -> Option<Arc<Task>> {
         let mut pause = Duration::from_millis(10);
         loop {
             let command = Command::Finish { claim, outcome: outcome.clone() };
-            match self.command_of_run(entry, command).await {
+            match self.command_of_run(live, command).await {
                 Ok(task) => return Some(task),
                 Err(EngineError::Unavailable(why)) => {
-                    warn!(task = %entry.id, why, "an outcome could not be kept yet");
+                    warn!(task = %live.id, why, "an outcome could not be kept yet");
                     tokio::select! {
                         biased;
                         () = self.lifecycle.stopping() => return None,
@@ -180,7 +180,7 @@ impl Inner {
                     pause = (pause * 2).min(RETRY_MAX);
                 }
                 Err(error) => {
-                    debug!(task = %entry.id, %error, "an outcome came too late");
+                    debug!(task = %live.id, %error, "an outcome came too late");
                     return None;
                 }
             }
@@ -188,19 +188,19 @@ impl Inner {
     }
 
     /// Returns when the log says that the task is no longer this run's: it has ended, or another has claimed it.
-    async fn is_taken_away(&self, entry: &Arc<LiveTask>, claim: Claim) {
+    async fn is_taken_away(&self, live: &Arc<LiveTask>, claim: Claim) {
         loop {
-            let changed = entry.changed.notified();
+            let changed = live.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            let task = match entry.durable() {
+            let task = match live.durable() {
                 Some(task) => task,
                 // After a commit whose fate is not known, which may have been a cancel.
-                None => match self.tasks.load(entry).await {
+                None => match self.tasks.load(live).await {
                     Ok(Some(task)) => task,
                     Ok(None) => return,
                     Err(error) => {
-                        debug!(task = %entry.id, %error, "a run cannot see whether it was canceled; trying again");
+                        debug!(task = %live.id, %error, "a run cannot see whether it was canceled; trying again");
                         tokio::time::sleep(RETRY_MAX).await;
                         continue;
                     }
@@ -213,8 +213,8 @@ impl Inner {
             if !is_ours {
                 return;
             }
-            if let Err(error) = self.tasks.wait(entry, changed).await {
-                debug!(task = %entry.id, %error, "a run cannot see whether it was canceled; trying again");
+            if let Err(error) = self.tasks.wait(live, changed).await {
+                debug!(task = %live.id, %error, "a run cannot see whether it was canceled; trying again");
                 tokio::time::sleep(RETRY_MAX).await;
             }
         }

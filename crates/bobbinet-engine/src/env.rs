@@ -10,7 +10,7 @@ use bobbinet_core::Timestamp;
 use uuid::Uuid;
 
 /// The clock and the source of ids.
-pub trait World: fmt::Debug + Send + Sync + 'static {
+pub trait Env: fmt::Debug + Send + Sync + 'static {
     /// What time it is.
     fn now(&self) -> Timestamp;
     /// How much time has passed since some moment: it only passes, whatever the clock is set to.
@@ -21,9 +21,9 @@ pub trait World: fmt::Debug + Send + Sync + 'static {
 
 /// The machine's clock and randomness.
 #[derive(Debug, Default, Clone, Copy)]
-pub struct SystemWorld;
+pub struct SystemEnv;
 
-impl World for SystemWorld {
+impl Env for SystemEnv {
     #[expect(clippy::disallowed_methods, reason = "this is the clock that all others ask")]
     fn now(&self) -> Timestamp {
         let since_epoch = std::time::SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);

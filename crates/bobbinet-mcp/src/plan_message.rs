@@ -8,14 +8,14 @@ use serde::Serialize;
 
 use crate::{
     answer, arguments,
-    arguments::{Spoken, Unclear},
+    arguments::{NotArguments, ParsedText},
     catalog::{Catalog, Tool},
     config::McpConfig,
     convert,
     json_object::JsonObject,
-    message,
+    rpc_message,
     schema::{self, Violation},
-    skill_request::{self, SkillRequest, With},
+    skill_request::{self, SkillInput, SkillRequest},
 };
 
 /// Skills that are named to somebody who has to choose.
@@ -80,9 +80,9 @@ impl Resolver<'_> {
 
     fn fulfil(&self, skill_request: SkillRequest, on_fault: OnFault, id: &MessageId) -> Plan {
         let Some(name) = skill_request.skill else {
-            return match &skill_request.with {
-                With::Data(data) => self.ask_skill(JsonObject::read(data).as_ref(), None, id),
-                With::Text(text) => self.ask_skill(None, text.split_whitespace().next(), id),
+            return match &skill_request.input {
+                SkillInput::Data(data) => self.ask_skill(JsonObject::read(data).as_ref(), None, id),
+                SkillInput::Text(text) => self.ask_skill(None, text.split_whitespace().next(), id),
             };
         };
         let Some(tool) = self.catalog.get(&name) else {
@@ -91,11 +91,13 @@ impl Resolver<'_> {
                 OnFault::Reject | OnFault::AskMissing => Plan::Reject(self.unknown(&name)),
             };
         };
-        match skill_request.with {
-            With::Data(data) => self.check(tool, &data, on_fault, id),
-            With::Text(text) => match arguments::read(&text, &tool.input) {
-                Spoken::Arguments(fields) => self.check(tool, &fields.to_json(), on_fault, id),
-                Spoken::Unclear(why) => self.ask_arguments(tool, &JsonObject::default(), &[], Some((&text, &why)), id),
+        match skill_request.input {
+            SkillInput::Data(data) => self.check(tool, &data, on_fault, id),
+            SkillInput::Text(text) => match arguments::read(&text, &tool.input) {
+                ParsedText::Arguments(fields) => self.check(tool, &fields.to_json(), on_fault, id),
+                ParsedText::NotArguments(why) => {
+                    self.ask_arguments(tool, &JsonObject::default(), &[], Some((&text, &why)), id)
+                }
             },
         }
     }
@@ -167,24 +169,24 @@ impl Resolver<'_> {
     /// Adds what was said before the skill was known.
     fn add_known(&self, skill_request: &mut SkillRequest, mut known: JsonObject) {
         let Some(tool) = skill_request.skill.as_deref().and_then(|name| self.catalog.get(name)) else { return };
-        let more = match &skill_request.with {
-            With::Data(data) => JsonObject::read(data),
-            With::Text(text) => match arguments::read(text, &tool.input) {
-                Spoken::Arguments(fields) => Some(fields),
-                Spoken::Unclear(_) => None,
+        let more = match &skill_request.input {
+            SkillInput::Data(data) => JsonObject::read(data),
+            SkillInput::Text(text) => match arguments::read(text, &tool.input) {
+                ParsedText::Arguments(fields) => Some(fields),
+                ParsedText::NotArguments(_) => None,
             },
         };
         if let Some(more) = more {
             known.merge(more);
-            skill_request.with = With::Data(known.to_json());
+            skill_request.input = SkillInput::Data(known.to_json());
         }
     }
 
     /// What was asked for, from an answer: data, pairs, or, if only one thing is missing, that thing.
-    fn add_answer(&self, tool: &Tool, mut known: JsonObject, message: &Message) -> Result<JsonObject, Unclear> {
+    fn add_answer(&self, tool: &Tool, mut known: JsonObject, message: &Message) -> Result<JsonObject, NotArguments> {
         let text = message.text();
         let data = match message.data() {
-            Some(data) => Some(JsonObject::read(data).ok_or(Unclear::Words)?),
+            Some(data) => Some(JsonObject::read(data).ok_or(NotArguments::Words)?),
             None => arguments::object(&text),
         };
         if let Some(mut data) = data {
@@ -196,11 +198,11 @@ impl Resolver<'_> {
         let missing = tool.input.required().into_iter().filter(|name| known.get(name).is_none()).collect::<Vec<_>>();
         match (arguments::read(&text, &tool.input), missing.as_slice()) {
             // Other arguments than what was asked for, too: that is asked for again.
-            (Spoken::Arguments(fields), _) => known.merge(fields),
-            (Spoken::Unclear(Unclear::Words | Unclear::Unknown(_)), [only]) => {
+            (ParsedText::Arguments(fields), _) => known.merge(fields),
+            (ParsedText::NotArguments(NotArguments::Words | NotArguments::Unknown(_)), [only]) => {
                 known.set(only, arguments::typed(&tool.input, only, text.trim(), false));
             }
-            (Spoken::Unclear(why), _) => return Err(why),
+            (ParsedText::NotArguments(why), _) => return Err(why),
         }
         Ok(known)
     }
@@ -214,7 +216,7 @@ impl Resolver<'_> {
             }
         };
         let skills = self.catalog.tools().take(CANDIDATES_MAX).map(|tool| tool.id.as_str()).collect::<Vec<_>>();
-        let name = message::shorten(name, NAME_SHOWN_MAX);
+        let name = rpc_message::shorten(name, NAME_SHOWN_MAX);
         let data = serde_json::json!({"skill": name, "near": near, "skills": skills});
         let text = format!("agent `{}` has no skill `{name}`{hint}", self.agent);
         Fault { data: Some(Json::from(&data)), ..Fault::new("unknown-skill", text) }
@@ -268,7 +270,7 @@ impl Resolver<'_> {
         tool: &Tool,
         known: &JsonObject,
         violations: &[Violation],
-        unclear: Option<(&str, &Unclear)>,
+        unclear: Option<(&str, &NotArguments)>,
         id: &MessageId,
     ) -> Plan {
         let mut wanted = tool
