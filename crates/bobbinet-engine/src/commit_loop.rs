@@ -141,8 +141,8 @@ impl<A: Aggregate> AggregateStreams<A> {
                     }
                 }
                 Place::Arriving(arriving) => {
-                    self.load(&arriving.entry).await?;
-                    return Ok(self.cache.insert(arriving.entry.clone()));
+                    self.load(&arriving.live).await?;
+                    return Ok(self.cache.insert(arriving.live.clone()));
                 }
             }
         }

@@ -50,7 +50,7 @@ async fn open(folder: &Path) -> Engine {
     let setup = Setup {
         store: Arc::new(store),
         agents: BTreeMap::new(),
-        world: Arc::new(SystemEnv),
+        env: Arc::new(SystemEnv),
         limits: Limits::default(),
         authorizer: Arc::new(AllowAll),
     };

@@ -179,7 +179,7 @@ pub(crate) fn takeovers(history: &History) -> u64 {
 /// Where the intent of a run stands.
 fn intent_of(log: &[Logged], run: &Execution) -> Option<usize> {
     log.iter().position(|logged| {
-        matches!(&logged.event, Event::Intended { call, attempt } if call.0 == run.call && *attempt == run.attempt)
+        matches!(&logged.event, Event::Intended { call_id, attempt } if call_id.0 == run.call && *attempt == run.attempt)
     })
 }
 
