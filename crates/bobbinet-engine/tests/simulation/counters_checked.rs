@@ -156,7 +156,7 @@ fn shown(history: &History, values: &Values, known: &BTreeMap<CounterId, Vec<(Mo
 }
 
 /// Each generation once and in order, as it stands in the log, to the last.
-fn told(end: Moment, who: &str, log: &[Logged<Event>], told: &[(u64, Vec<u8>, Moment)], accuse: Accuse<'_>) {
+fn told(hung_up: Moment, who: &str, log: &[Logged<Event>], told: &[(u64, Vec<u8>, Moment)], accuse: Accuse<'_>) {
     for ((generation, bytes, heard), expected) in told.iter().zip(1..) {
         if *generation != expected {
             accuse(Promise::Gapless, format!("{who} heard {generation} where {expected} belongs"));
