@@ -562,8 +562,8 @@ impl Judge<'_> {
             }
             let last = log.iter().rev().find_map(|logged| logged.generation).unwrap_or(0);
             let is_forgotten = history.forgotten.contains_key(&subscriber.task);
-            let is_ended =
-                !is_forgotten && end_of(log).is_some_and(|(end, _)| end.durable.millis + 30_000 < history.end.millis);
+            let is_ended = !is_forgotten
+                && end_of(log).is_some_and(|(end, _)| end.durable.millis + 30_000 < history.hung_up.millis);
             if (subscriber.is_over || is_ended) && expected <= last {
                 self.accuse(Promise::ToldAll, format!("{who} was told up to {} of {last}", expected - 1));
             }

@@ -67,7 +67,7 @@ pub(crate) fn check(history: &History, accuse: Accuse<'_>) {
     shown(history, &values, &known, accuse);
     for (index, follower) in history.count_followers.iter().enumerate() {
         let log = history.counters.get(&follower.id).map_or(&[][..], Vec::as_slice);
-        told(history.end, &format!("follower {index} of {}", follower.id), log, &follower.told, accuse);
+        told(history.hung_up, &format!("follower {index} of {}", follower.id), log, &follower.told, accuse);
     }
     for (id, log) in &history.counters {
         lent(history, *id, log, accuse);
@@ -156,7 +156,7 @@ fn shown(history: &History, values: &Values, known: &BTreeMap<CounterId, Vec<(Mo
 }
 
 /// Each generation once and in order, as it stands in the log, to the last.
-fn told(end: Moment, who: &str, log: &[Logged<Event>], told: &[(u64, Vec<u8>, Moment)], accuse: Accuse<'_>) {
+fn told(hung_up: Moment, who: &str, log: &[Logged<Event>], told: &[(u64, Vec<u8>, Moment)], accuse: Accuse<'_>) {
     for ((generation, bytes, heard), expected) in told.iter().zip(1..) {
         if *generation != expected {
             accuse(Promise::Gapless, format!("{who} heard {generation} where {expected} belongs"));
@@ -170,7 +170,7 @@ fn told(end: Moment, who: &str, log: &[Logged<Event>], told: &[(u64, Vec<u8>, Mo
             Some(_) | None => accuse(Promise::Durable, format!("{who} heard {generation}, not durable")),
         }
     }
-    let is_old = |logged: &&Logged<Event>| logged.durable.millis + TOLD_WITHIN < end.millis;
+    let is_old = |logged: &&Logged<Event>| logged.durable.millis + TOLD_WITHIN < hung_up.millis;
     let last = log.iter().filter(is_old).filter_map(|logged| logged.generation).max().unwrap_or(0);
     let heard = told.last().map_or(0, |(generation, ..)| *generation);
     if heard < last {

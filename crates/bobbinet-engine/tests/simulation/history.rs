@@ -218,6 +218,8 @@ pub(crate) struct History {
     pub(crate) faults: Vec<String>,
     /// Looked for every second, from 30 s after the last fault on.
     pub(crate) orphans: Vec<Vec<Orphan>>,
+    /// When nobody called or followed any more.
+    pub(crate) hung_up: Moment,
     /// Whether several processes live at a time.
     pub(crate) is_shared: bool,
     pub(crate) away: Vec<Away>,

@@ -159,10 +159,12 @@ impl World {
         while Instant::now() < over && !self.is_quiet().await {
             tokio::time::sleep(LOOKS_EVERY).await;
         }
+        clients.shutdown().await;
+        let hung_up = self.scene.moment();
+        self.scene.history().hung_up = hung_up;
         if seats > 1 {
             tokio::time::sleep(COUNTED_WITHIN).await;
         }
-        clients.shutdown().await;
         for running in &running {
             self.submit_one_more(running).await;
             let connection = Connection { process: running.process.clone(), engine: running.engine.clone() };
