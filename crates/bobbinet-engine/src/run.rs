@@ -179,21 +179,21 @@ impl Run {
         let _aside = self.step_aside();
         let mut is_asked = false;
         loop {
-            let next = tokio::select! {
+            let event = tokio::select! {
                 biased;
                 () = self.canceled.cancelled() => return Err(Unanswered::Over),
-                next = follower.next() => next,
+                event = follower.next() => event,
                 () = tokio::time::sleep_until(expiry) => return Err(Unanswered::Expired),
             };
-            let next = match next {
-                Ok(Some(next)) => next,
+            let event = match event {
+                Ok(Some(event)) => event,
                 Err(EngineError::Unavailable(_)) => {
                     tokio::time::sleep(LOOK_AGAIN).await;
                     continue;
                 }
                 Ok(None) | Err(_) => return Err(Unanswered::Over),
             };
-            match &next.event {
+            match &event.event {
                 Event::Asked { question: asked } => is_asked |= *asked == question,
                 Event::Replied { answer: Some(answer), resumed: true, .. } if is_asked => return Ok(answer.clone()),
                 Event::Replied { resumed: false, .. } | Event::Ended { .. } | Event::Started { .. } if is_asked => {

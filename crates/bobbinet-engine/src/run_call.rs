@@ -65,7 +65,7 @@ impl EngineInner {
         while let Some((call_id, attempt)) = next_attempt(&task, claim) {
             debug!(task = %task.id, agent = %task.agent, call = call_id.0, attempt, "call begins");
             let Some(term) = &term else { break };
-            let outcome = match self.carry_out(&live, &task, term, claim, call_id, attempt, &deadline).await {
+            let outcome = match self.carry_out(&live, &task, term, claim, (call_id, attempt), &deadline).await {
                 Over::Outcome(outcome) => outcome,
                 Over::Stopped => {
                     let released = self.command_of_run(&live, Command::Release { claim }).await;
@@ -90,8 +90,7 @@ impl EngineInner {
         task: &Arc<Task>,
         term: &Term,
         claim: Claim,
-        call_id: CallId,
-        attempt: u32,
+        (call_id, attempt): (CallId, u32),
         deadline: &Arc<Deadline>,
     ) -> Over {
         if self.lifecycle.is_stopping() || !self.processes.may_begin(term).await {

@@ -181,9 +181,8 @@ impl Slots {
     }
 }
 
-fn weak(owner: &Arc<impl SlotOwner>) -> Weak<dyn SlotOwner> {
-    let weak = Arc::downgrade(owner);
-    weak
+fn weak<O: SlotOwner>(owner: &Arc<O>) -> Weak<dyn SlotOwner> {
+    Arc::<O>::downgrade(owner)
 }
 
 /// A slot that is lent. Dropped, it is taken back, whether it is free or not.

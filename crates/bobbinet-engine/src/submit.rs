@@ -48,13 +48,13 @@ impl EngineInner {
         let PlannedTask { id, agent, new, plan, parent } = planned;
         let registered = self.agents.get(agent.as_str()).ok_or(EngineError::UnknownAgent)?;
         let now = self.env.now();
-        let kind = match &plan {
+        let class = match &plan {
             Plan::Call(_) | Plan::Defer => QuotaClass::Open,
             Plan::Ask(_) => QuotaClass::Parked,
             Plan::Answer(_) | Plan::Reject(_) => QuotaClass::Finished,
         };
         let account = self.accounts.of(&caller.tenant, &caller.principal);
-        self.accounts.admit(&account, kind, &self.limits)?;
+        self.accounts.admit(&account, class, &self.limits)?;
         let permit = match &plan {
             Plan::Call(_) => registered.slots.try_take(self),
             Plan::Ask(_) | Plan::Answer(_) | Plan::Reject(_) | Plan::Defer => None,
@@ -85,7 +85,7 @@ impl EngineInner {
             let mut state = live.lock();
             state.is_new = true;
             state.local.account = Some(account);
-            state.local.admitted = Some(kind);
+            state.local.admitted = Some(class);
             state.is_driven = true;
             state.enqueue(Queued { command, held: TaskHeld(permit), idempotency, answer: None });
         }

@@ -91,7 +91,13 @@ impl Relay {
                         let count: u32 = text_of(&ended).parse().unwrap();
                         Ok(done(run, &(count + 1).to_string()))
                     }
-                    _ => Ok(Outcome::Failed(Fault::new("child-failed", text_of_status(&ended)))),
+                    State::Submitted
+                    | State::Working
+                    | State::InputRequired
+                    | State::AuthRequired
+                    | State::Failed
+                    | State::Canceled
+                    | State::Rejected => Ok(Outcome::Failed(Fault::new("child-failed", text_of_status(&ended)))),
                 }
             }
         }
@@ -407,9 +413,9 @@ fn start(folder: &std::path::Path) -> Process {
 /// The children in a parent's log, by their names.
 async fn children(nest: &Nest, id: &TaskId) -> BTreeMap<String, TaskId> {
     let log = nest.engine.log(&caller("ann"), &name_of("a1"), id).await.unwrap();
-    let spawned = log.into_iter().filter_map(|(_, kept)| match kept.event {
-        Event::Spawned(child) => Some((child.name.to_string(), child.task)),
-        _ => None,
+    let spawned = log.into_iter().filter_map(|(_, recorded)| {
+        let Event::Spawned(child) = recorded.event else { return None };
+        Some((child.name.to_string(), child.task))
     });
     let spawned: Vec<_> = spawned.collect();
     let by_name: BTreeMap<_, _> = spawned.iter().cloned().collect();
