@@ -19,7 +19,10 @@ pub use issuer::{Algorithm, Issuer, KeySet, VerifyingKey};
 pub use keys::{KEYS_MAX, KeyDescription, KeyRing, KeysError, LOOK_INTERVAL};
 pub use mint::{Claims, LIFETIME_DEFAULT, LIFETIME_MAX, MintError, mint};
 pub use owner::{KEYS_FOLDER, NODE_ISSUER, NODE_OWNER, NODE_TENANT, owner_token};
-pub use policy::{Action, Denied, Policy, Rules};
+pub use policy::{
+    Action, COST_MAX, Denied, FACTS_BYTES_MAX, FACTS_DEPTH_MAX, FACTS_VALUES_MAX, LINE_LENGTH_MAX, LINES_MAX, LineFault, Lines,
+    NESTING_MAX, NODES_MAX, Policy, PolicyLine, Rules,
+};
 pub use rejected::{Rejected, bearer};
 pub use verify::{KEY_ID_LENGTH_MAX, TOKEN_LENGTH_MAX, Verifier, VerifierConfig};
 

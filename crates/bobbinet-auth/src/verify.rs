@@ -128,6 +128,8 @@ fn read(issuer: &Issuer, claims: Claims) -> Result<Verified, Rejected> {
         is_owner: issuer.owner.as_ref() == Some(&subject),
         scopes: claims.scope.unwrap_or_default().split_ascii_whitespace().map(str::to_owned).collect(),
         chain: Vec::new(),
+        issuer: None,
+        claims: None,
     };
     Ok(Verified { audience, times, caller: Arc::new(caller) })
 }

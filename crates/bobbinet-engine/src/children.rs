@@ -193,6 +193,8 @@ fn caller_of(task: &Task) -> Caller {
         is_owner: false,
         scopes: Vec::new(),
         chain: Vec::new(),
+        issuer: None,
+        claims: None,
     })
 }
 

@@ -150,6 +150,8 @@ impl Node {
             is_owner: false,
             scopes: Vec::new(),
             chain: Vec::new(),
+            issuer: None,
+            claims: None,
         };
         Self { gateway, engine, rules, agent, caller }
     }

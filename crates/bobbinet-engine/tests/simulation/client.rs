@@ -69,6 +69,8 @@ fn caller(name: &str) -> Caller {
         is_owner: false,
         scopes: Vec::new(),
         chain: Vec::new(),
+        issuer: None,
+        claims: None,
     }
 }
 

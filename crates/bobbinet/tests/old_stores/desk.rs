@@ -171,6 +171,8 @@ pub(crate) fn caller() -> Caller {
         is_owner: false,
         scopes: Vec::new(),
         chain: Vec::new(),
+        issuer: None,
+        claims: None,
     }
 }
 
