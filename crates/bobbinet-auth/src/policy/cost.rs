@@ -46,6 +46,8 @@ pub(super) struct Found {
     pub(super) wanted: Wanted,
     /// Whether it asks about the call itself, by its skill or its arguments.
     pub(super) is_about_call: bool,
+    /// Whether it tells operations apart.
+    pub(super) is_about_operation: bool,
 }
 
 /// What is wrong with a line, and at which of its nodes.
@@ -58,7 +60,7 @@ pub(super) struct Wrong {
 
 /// Looks through a line.
 pub(super) fn look(line: &IdedExpr) -> Result<Found, Wrong> {
-    let found = Found { cost: 0, wanted: Wanted::Members(BTreeSet::new()), is_about_call: false };
+    let found = Found { cost: 0, wanted: Wanted::Members(BTreeSet::new()), is_about_call: false, is_about_operation: false };
     let mut walk = Walk { bound: Vec::new(), loops: 0, nodes: 0, found };
     walk.found.cost = walk.cost(line)?;
     if walk.found.cost > COST_MAX {
@@ -129,7 +131,8 @@ impl<'l> Walk<'l> {
             return Ok(1);
         }
         match name {
-            "agent" | "operation" => {}
+            "agent" => {}
+            "operation" => self.found.is_about_operation = true,
             "skill" => self.found.is_about_call = true,
             "arguments" => {
                 self.found.is_about_call = true;

@@ -99,7 +99,7 @@ impl Lines {
             Answer::Fault(why) => Word::Fault(why),
         };
         match (word(ask(action.operation())), action) {
-            (Word::Silent | Word::Fault(_), Action::Send(_)) => word(ask("call")),
+            (Word::Silent | Word::Fault(_), Action::Send(_)) if line.found.is_about_operation => word(ask("call")),
             (word, _) => word,
         }
     }
