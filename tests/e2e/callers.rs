@@ -50,7 +50,7 @@ impl Place {
     }
 
     fn notes(&self) -> String {
-        std::fs::read_to_string(self.path().join("notes")).unwrap_or_default()
+        std::fs::read_to_string(self.path().join("notes/notes.txt")).unwrap_or_default()
     }
 }
 
@@ -58,7 +58,7 @@ impl Place {
 async fn add(agent: &Agent, text: &str) -> String {
     let http = reqwest::Client::new();
     let message = data_message(text, &json!({"skill": "add_note", "arguments": {"text": text}}));
-    match agent.call(&http, "SendMessage", &message).await {
+    match agent.call(&http, "SendMessage", &json!({ "message": message })).await {
         Ok(result) => result["task"]["status"]["state"].as_str().unwrap().to_owned(),
         Err(error) => error["message"].as_str().map_or_else(|| error.to_string(), str::to_owned),
     }
@@ -99,13 +99,13 @@ async fn a_node_trusts_anothers_keys_and_says_what_its_principals_may_do() {
     let refused = add(&stranger, "/public/c").await;
     assert_eq!(refused, "https://a.example#stranger may not send to notes: no line of the node's policy allows it");
     let list = data_message("list", &json!({"skill": "list_notes", "arguments": {}}));
-    let listed = worker.call(&http, "SendMessage", &list).await.unwrap_err();
+    let listed = worker.call(&http, "SendMessage", &json!({ "message": list })).await.unwrap_err();
     assert!(listed.to_string().contains("may not call list_notes"), "{listed}");
     assert_eq!(theirs.notes(), "/public/a\n");
 
     // What came of it is his to look at, and nobody else's.
-    let sent = worker.call(&http, "SendMessage", &data_message("d", &json!({"skill": "add_note", "arguments": {"text": "/public/d"}})));
-    let sent = sent.await.unwrap();
+    let message = data_message("d", &json!({"skill": "add_note", "arguments": {"text": "/public/d"}}));
+    let sent = worker.call(&http, "SendMessage", &json!({ "message": message })).await.unwrap();
     assert_eq!(worker.call(&http, "GetTask", &id_of(&sent)).await.unwrap()["status"]["state"], DONE);
     for other in [&stranger, &robot] {
         let found = other.call(&http, "GetTask", &id_of(&sent)).await.unwrap_err();
@@ -141,11 +141,17 @@ async fn a_node_trusts_anothers_keys_and_says_what_its_principals_may_do() {
     // How long a token lives is the principal's own, and who is not named gets none.
     let claims = |token: &str| -> Value {
         let payload = token.split('.').nth(1).unwrap().to_owned();
-        serde_json::from_slice(&base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, payload).unwrap()).unwrap()
+        serde_json::from_slice(
+            &base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, payload).unwrap(),
+        )
+        .unwrap()
     };
     let life = |claims: &Value| claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap();
     let of_robot = claims(&robot.token);
-    assert_eq!((life(&of_robot), &of_robot["iss"], &of_robot["sub"]), (30 * 86_400, &json!("https://a.example"), &json!("robot")));
+    assert_eq!(
+        (life(&of_robot), &of_robot["iss"], &of_robot["sub"]),
+        (30 * 86_400, &json!("https://a.example"), &json!("robot"))
+    );
     assert_eq!((life(&claims(&worker.token)), &claims(&worker.token)["tenant"]), (900, &json!("acme")));
     let long = ours.mint(&["--for", "worker", "--audience", &url, "--life", "16m"]).unwrap_err();
     assert!(long.contains("15 minutes"), "{long}");

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use bobbinet_auth::{Action, COST_MAX, FACTS_BYTES_MAX, LineFault, Lines, NESTING_MAX, Policy, PolicyLine};
+use bobbinet_auth::{Action, FACTS_BYTES_MAX, LineFault, Lines, NESTING_MAX, Policy, PolicyLine};
 use bobbinet_core::{AgentName, Call, Caller, Effect, Json, Principal, SkillId, Tenant};
 
 fn agent() -> AgentName {
@@ -13,7 +13,8 @@ fn agent() -> AgentName {
 
 /// Crypto, whom an issuer vouches for.
 fn caller() -> Caller {
-    let claims = r#"{"iss":"https://idp.example","sub":"crypto","groups":["ops","dev"],"level":3,"org":{"unit":"keys"}}"#;
+    let claims =
+        r#"{"iss":"https://idp.example","sub":"crypto","groups":["ops","dev"],"level":3,"org":{"unit":"keys"}}"#;
     Caller {
         issuer: Some("https://idp.example".into()),
         claims: Some(Json::parse(claims).unwrap()),
@@ -161,7 +162,8 @@ fn what_no_line_allows_is_denied_and_only_the_log_knows_why() {
 
 #[test]
 fn a_line_that_cannot_be_used_says_where() {
-    let nested = format!("{}true{}", "(".repeat(usize::from(NESTING_MAX) + 1), ")".repeat(usize::from(NESTING_MAX) + 1));
+    let nested =
+        format!("{}true{}", "(".repeat(usize::from(NESTING_MAX) + 1), ")".repeat(usize::from(NESTING_MAX) + 1));
     let long = "true || ".repeat(400) + "true";
     let many = "true || ".repeat(240) + "true";
     for (allow, place, message) in [
@@ -208,7 +210,10 @@ fn hostile() -> Vec<(&'static str, String)> {
         ("deep nesting", of_list(&format!("{}{}", "[".repeat(60), "]".repeat(60)))),
         ("as many as there may be", of_list(&list("\"aaaaaaaaa\"", 990))),
         ("as long as there may be", of_list(&list(&format!("{:?}", "a".repeat(FACTS_BYTES_MAX / 2)), 1))),
-        ("many members", of_list(&format!("{{{}}}", (0..990).map(|n| format!("\"{n}\":1")).collect::<Vec<_>>().join(",")))),
+        (
+            "many members",
+            of_list(&format!("{{{}}}", (0..990).map(|n| format!("\"{n}\":1")).collect::<Vec<_>>().join(","))),
+        ),
     ]
 }
 
@@ -242,7 +247,6 @@ fn no_arguments_make_a_line_work_long() {
     }
     println!("the longest took {:?}: {}", worst.0, worst.1);
     assert!(worst.0 < Duration::from_secs(2), "{worst:?}");
-    assert!(COST_MAX < 1_000_000);
 }
 
 /// `cargo test -p bobbinet-auth --release --test policy -- --ignored --nocapture`
@@ -254,8 +258,9 @@ fn what_a_decision_costs() {
     let one = policy(&[("caller.principal == 'crypto' && skill == 'sign'", &["vault"])]);
     let path = policy(&[("caller.principal == 'crypto' && arguments.path.startsWith('/public')", &["vault"])]);
     let claims = policy(&[("'ops' in caller.claims.groups", &["vault"])]);
-    let several: Vec<(String, &[&str])> =
-        (0..20).map(|number| (format!("caller.principal == 'nobody{number}' && skill == 'sign'"), &["vault"][..])).collect();
+    let several: Vec<(String, &[&str])> = (0..20)
+        .map(|number| (format!("caller.principal == 'nobody{number}' && skill == 'sign'"), &["vault"][..]))
+        .collect();
     let several: Vec<(&str, &[&str])> = several.iter().map(|(allow, on)| (allow.as_str(), *on)).collect();
     let several = policy(&[several.as_slice(), &[("caller.principal == 'crypto'", &["vault"][..])]].concat());
     let owner_only = Policy::owner_only();

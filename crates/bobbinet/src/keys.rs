@@ -6,8 +6,8 @@ use std::{
 };
 
 use bobbinet_auth::{
-    Claims, KEYS_FOLDER, KeyRing, KeysError, LIFETIME_DEFAULT, LIFETIME_MAX, MintError, NODE_ISSUER, NODE_OWNER, NODE_TENANT,
-    Policy, mint_up_to,
+    Claims, KEYS_FOLDER, KeyRing, KeysError, LIFETIME_DEFAULT, LIFETIME_MAX, MintError, NODE_ISSUER, NODE_OWNER,
+    NODE_TENANT, Policy, mint_up_to,
 };
 use bobbinet_core::{Caller, Principal, Tenant};
 use bobbinet_engine::{SystemWorld, World};
@@ -102,7 +102,9 @@ fn no_principal(name: &str, known: &KnownPrincipals, data: &Path) -> Failure {
     let failure = Failure::new(Code::Usage, format!("the node on {} knows no principal {name:?}", data.display()));
     failure.hint(match names.is_empty() {
         true => format!("name him in bobbinet.yaml, and start the node: principals: {{ {name}: {{ tenant: local }} }}"),
-        false => format!("there is {}; a node knows those that stood in its bobbinet.yaml when it started", names.join(", ")),
+        false => {
+            format!("there is {}; a node knows those that stood in its bobbinet.yaml when it started", names.join(", "))
+        }
     })
 }
 

@@ -60,12 +60,17 @@ pub(super) struct Wrong {
 
 /// Looks through a line.
 pub(super) fn look(line: &IdedExpr) -> Result<Found, Wrong> {
-    let found = Found { cost: 0, wanted: Wanted::Members(BTreeSet::new()), is_about_call: false, is_about_operation: false };
+    let found =
+        Found { cost: 0, wanted: Wanted::Members(BTreeSet::new()), is_about_call: false, is_about_operation: false };
     let mut walk = Walk { bound: Vec::new(), loops: 0, nodes: 0, found };
     walk.found.cost = walk.cost(line)?;
     if walk.found.cost > COST_MAX {
         let hint = "let it go through one list, and through no list within a list of the arguments";
-        return Err(wrong(line, format!("it could take too long: {} steps, and {COST_MAX} are allowed", walk.found.cost), hint));
+        return Err(wrong(
+            line,
+            format!("it could take too long: {} steps, and {COST_MAX} are allowed", walk.found.cost),
+            hint,
+        ));
     }
     Ok(walk.found)
 }
@@ -149,7 +154,10 @@ impl<'l> Walk<'l> {
 
     fn of_caller(&self, at: &IdedExpr, field: &str, is_test: bool) -> Result<u64, Wrong> {
         if !OF_CALLER.contains(&field) {
-            let hint = format!("there is {}; what a token says is in caller.claims", OF_CALLER.map(|name| format!("caller.{name}")).join(", "));
+            let hint = format!(
+                "there is {}; what a token says is in caller.claims",
+                OF_CALLER.map(|name| format!("caller.{name}")).join(", ")
+            );
             return Err(wrong(at, format!("there is no caller.{field}"), hint));
         }
         if is_test {
@@ -179,9 +187,14 @@ impl<'l> Walk<'l> {
             operators::SUBSTRACT | operators::MULTIPLY | operators::DIVIDE | operators::MODULO => WHOLE,
             operators::ADD => {
                 // A loop's own sum begins with a name that nobody can write.
-                let is_the_loops = matches!(call.args.first().map(|arg| &arg.expr), Some(Expr::Ident(name)) if name.starts_with('@'));
+                let is_the_loops =
+                    matches!(call.args.first().map(|arg| &arg.expr), Some(Expr::Ident(name)) if name.starts_with('@'));
                 if self.loops > 0 && !is_the_loops {
-                    return Err(wrong(at, "a loop may not put values together with +", "compare the parts each for itself"));
+                    return Err(wrong(
+                        at,
+                        "a loop may not put values together with +",
+                        "compare the parts each for itself",
+                    ));
                 }
                 WHOLE
             }
@@ -200,7 +213,8 @@ impl<'l> Walk<'l> {
     /// `arguments['a name']` is one of them; whatever else is between the brackets could be any.
     fn index(&mut self, call: &'l CallExpr) -> Result<u64, Wrong> {
         if let [of, index] = call.args.as_slice()
-            && let (Expr::Ident(root), Expr::Literal(cel::common::ast::LiteralValue::String(name))) = (&of.expr, &index.expr)
+            && let (Expr::Ident(root), Expr::Literal(cel::common::ast::LiteralValue::String(name))) =
+                (&of.expr, &index.expr)
             && root == "arguments"
         {
             return Ok(self.argument(name.inner()));
@@ -222,7 +236,7 @@ impl<'l> Walk<'l> {
             | Expr::Unspecified => FACTS_VALUES_MAX,
         };
         let names = [Some(it.iter_var.as_str()), it.iter_var2.as_deref()].into_iter().flatten();
-        for name in names.clone().filter(|name| ROOTS.contains(name)) {
+        if let Some(name) = names.clone().find(|name| ROOTS.contains(name)) {
             return Err(wrong(at, format!("a loop's variable may not be called {name:?}"), "give it another name"));
         }
         if gathers_more_than_its_items(&it.loop_step, &it.iter_var) {
@@ -253,7 +267,9 @@ fn gathers_more_than_its_items(step: &IdedExpr, item: &str) -> bool {
             gathers_more_than_its_items(yes, item) || gathers_more_than_its_items(no, item)
         }
         (operators::ADD, [_, more]) => match &more.expr {
-            Expr::List(list) => !list.elements.iter().all(|element| matches!(&element.expr, Expr::Ident(name) if name == item)),
+            Expr::List(list) => {
+                !list.elements.iter().all(|element| matches!(&element.expr, Expr::Ident(name) if name == item))
+            }
             Expr::Literal(_) => false,
             Expr::Call(_)
             | Expr::Comprehension(_)

@@ -126,7 +126,8 @@ impl VariableResolver for FactsOf<'_> {
 }
 
 fn list<'a>(texts: impl Iterator<Item = &'a str>) -> Box<dyn Val> {
-    let texts: Vec<Box<dyn Val>> = texts.map(|text| Box::new(CelString::from(text.to_owned())) as Box<dyn Val>).collect();
+    let texts: Vec<Box<dyn Val>> =
+        texts.map(|text| Box::new(CelString::from(text.to_owned())) as Box<dyn Val>).collect();
     Box::new(CelList::from(texts))
 }
 

@@ -57,7 +57,11 @@ impl PolicyLine {
     ///
     /// # Errors
     /// If it is not CEL, asks for what there is not, or could take too long.
-    pub fn parse(place: impl Into<String>, allow: &str, on: impl IntoIterator<Item = AgentName>) -> Result<Self, LineFault> {
+    pub fn parse(
+        place: impl Into<String>,
+        allow: &str,
+        on: impl IntoIterator<Item = AgentName>,
+    ) -> Result<Self, LineFault> {
         let (expression, source) = parse(allow)?;
         let found = cost::look(&expression).map_err(|wrong| {
             let start = source.offset_for(wrong.node).map_or(0, |(start, _)| start);
@@ -97,7 +101,9 @@ impl PolicyLine {
                 Some(false) => Answer::No,
                 None => Answer::Fault("it is neither true nor false".to_owned()),
             },
-            Err(error) => Answer::Fault(facts.facts.fault().map_or_else(|| shortened(&error.to_string()), str::to_owned)),
+            Err(error) => {
+                Answer::Fault(facts.facts.fault().map_or_else(|| shortened(&error.to_string()), str::to_owned))
+            }
         }));
         asked.unwrap_or_else(|_| Answer::Fault("the interpreter gave up".to_owned()))
     }

@@ -64,7 +64,8 @@ impl HttpJwks {
 #[async_trait]
 impl FetchJwks for HttpJwks {
     async fn fetch(&self) -> Result<Fetched, String> {
-        let request = self.http.get(self.url.clone()).header(header::ACCEPT, "application/jwk-set+json, application/json");
+        let request =
+            self.http.get(self.url.clone()).header(header::ACCEPT, "application/jwk-set+json, application/json");
         let mut response = request.send().await.map_err(|error| in_full(&error))?;
         if !response.status().is_success() {
             return Err(format!("it answers with {}", response.status()));
@@ -84,7 +85,8 @@ impl FetchJwks for HttpJwks {
 /// For how long the answer is good, by RFC 9111.
 fn max_age(headers: &http::HeaderMap) -> Option<Duration> {
     let values = headers.get_all(header::CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
-    let mut directives = values.flat_map(|value| value.split(',')).map(|directive| directive.trim().to_ascii_lowercase());
+    let mut directives =
+        values.flat_map(|value| value.split(',')).map(|directive| directive.trim().to_ascii_lowercase());
     directives.find_map(|directive| {
         if matches!(directive.as_str(), "no-store" | "no-cache") {
             return Some(Duration::ZERO);

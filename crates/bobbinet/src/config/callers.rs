@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bobbinet_auth::{
-    Algorithm, FileKeys, Issuer, KeySet, LIFETIME_CONFIGURED_MAX, LineFault, Lines, NODE_ISSUER, NODE_OWNER, NODE_TENANT,
-    NamedPrincipal, Policy, PolicyLine, RemoteKeys, SUBJECT_MARK,
+    Algorithm, FileKeys, Issuer, KeySet, LIFETIME_CONFIGURED_MAX, LineFault, Lines, NODE_ISSUER, NODE_OWNER,
+    NODE_TENANT, NamedPrincipal, Policy, PolicyLine, RemoteKeys, SUBJECT_MARK,
 };
 use bobbinet_core::{AgentName, Principal, Tenant};
 use bobbinet_http::client::HttpJwks;
@@ -259,7 +259,9 @@ fn read_jwks(reader: &mut Reader<'_>, fields: &MapSettings<'_>, algorithms: &[Al
         (None, Some(node)) => {
             let url = reader.text(node, "url")?;
             match HttpJwks::new(&url) {
-                Ok(fetch) => Some(Arc::new(RemoteKeys::new(fetch.url().to_owned(), algorithms.to_vec(), Arc::new(fetch)))),
+                Ok(fetch) => {
+                    Some(Arc::new(RemoteKeys::new(fetch.url().to_owned(), algorithms.to_vec(), Arc::new(fetch))))
+                }
                 Err(fault) => {
                     reader.fault_with_hint(node.at, fault.to_string(), hint);
                     None
@@ -347,7 +349,9 @@ fn read_line(reader: &mut Reader<'_>, item: &Node, agents: &[&str]) -> Option<Po
 fn read_on(reader: &mut Reader<'_>, node: &Node, agents: &[&str]) -> Vec<AgentName> {
     let words = match &node.value {
         Value::Text(_) => reader.text(node, "on").into_iter().collect(),
-        Value::Null(_) | Value::Flag(..) | Value::Number(_) | Value::List(_) | Value::Map(_) => reader.words(node, "on"),
+        Value::Null(_) | Value::Flag(..) | Value::Number(_) | Value::List(_) | Value::Map(_) => {
+            reader.words(node, "on")
+        }
     };
     if words.is_empty() {
         reader.fault_with_hint(node.at, "on names no agent", "leave it out for all agents");
@@ -377,7 +381,8 @@ fn line_finding(reader: &Reader<'_>, node: &Node, text: &str, fault: LineFault) 
     let line = node.at.line + fault.line - 1;
     let mut behind = written(line).chars().skip(node.at.column.saturating_sub(1)).peekable();
     let quote = usize::from(fault.line == 1 && matches!(behind.peek(), Some('"' | '\'')));
-    let before: Vec<char> = text.lines().nth(fault.line - 1).unwrap_or_default().chars().take(fault.column - 1).collect();
+    let before: Vec<char> =
+        text.lines().nth(fault.line - 1).unwrap_or_default().chars().take(fault.column - 1).collect();
     let is_as_written = behind.skip(quote).take(before.len()).eq(before.iter().copied());
     let (position, rest) = match is_as_written {
         true => (Position { line, column: node.at.column + quote + fault.column - 1 }, String::new()),

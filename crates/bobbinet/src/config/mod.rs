@@ -30,8 +30,8 @@ use bobbinet_core::{AgentName, Limits};
 use bobbinet_http::HttpLimits;
 use ipnet::IpNet;
 
-pub(crate) use callers::CallersConfig;
 pub(crate) use agent::{AgentConfig, NoCard, find_card, whole_millis};
+pub(crate) use callers::CallersConfig;
 pub(crate) use cards::Card;
 pub(crate) use check::{check, program, suggestion};
 pub(crate) use finding::{Finding, Severity, Source};

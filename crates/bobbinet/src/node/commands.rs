@@ -14,8 +14,8 @@ use super::plan::Plan;
 use crate::{
     cli::{Agent, Check, NodeArgs, Up},
     config::{
-        self, AgentConfig, CallersConfig, Config, Finding, NoCard, NodeConfig, Reading, Severity, Source, Strictness, default_file,
-        default_files, find_card, program, suggestion, whole_millis,
+        self, AgentConfig, CallersConfig, Config, Finding, NoCard, NodeConfig, Reading, Severity, Source, Strictness,
+        default_file, default_files, find_card, program, suggestion, whole_millis,
     },
     failure::{Code, Failure},
     output::Output,

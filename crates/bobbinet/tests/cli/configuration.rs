@@ -75,7 +75,7 @@ fn unknown_settings_are_refused_wherever_they_stand() {
         "node:\n  listne: 127.0.0.1:1\n  colour: red\nagents: { a: { mcp: { command: [ls] } } }\n",
         &[
             r#"2: node has no setting "listne" -> did you mean "listen"?"#,
-            r#"3: node has no setting "colour" -> there is listen, data, public_url, proxies, cors, limits, pre_stop_delay, grace, otlp, version_required, wait_max"#,
+            r#"3: node has no setting "colour" -> there is listen, data, public_url, issuer, proxies, cors, limits, pre_stop_delay, grace, otlp, version_required, wait_max"#,
         ],
     );
     check_yaml(
@@ -452,7 +452,10 @@ fn a_node_is_not_started_from_a_configuration_with_faults() {
 
 /// The settings of callers below an agent `a`, which takes the first four lines.
 fn check_callers(text: &str, expected: &[&str]) {
-    check_yaml(&format!("node: {{ issuer: https://us.example }}\nagents:\n  a:\n    mcp: {{ command: [ls] }}\n{text}"), expected);
+    check_yaml(
+        &format!("node: {{ issuer: https://us.example }}\nagents:\n  a:\n    mcp: {{ command: [ls] }}\n{text}"),
+        expected,
+    );
 }
 
 #[test]
