@@ -142,7 +142,7 @@ fn what_no_line_allows_is_denied_and_only_the_log_knows_why() {
     assert_eq!(denied.to_string(), "crypto may not call sign of vault: no line of the node's policy allows it");
     assert_eq!(
         denied.why(),
-        "no line allows it (failed: p.yaml:2: No such key: size); this one would: \
+        "no line allows it (failed: p.yaml:2: there is no size); this one would: \
          - { allow: \"caller.principal == 'crypto' && skill == 'sign'\", on: vault }"
     );
     // The line that it names does allow it, whatever is in the names.

@@ -9,7 +9,7 @@ use std::{
 
 use bobbinet_core::AgentName;
 use cel::{
-    Context, Env, Value,
+    Context, Env, ExecutionError, Value,
     common::ast::{IdedExpr, SourceInfo},
     parser::{ParseErrors, Parser},
 };
@@ -101,9 +101,7 @@ impl PolicyLine {
                 Some(false) => Answer::No,
                 None => Answer::Fault("it is neither true nor false".to_owned()),
             },
-            Err(error) => {
-                Answer::Fault(facts.facts.fault().map_or_else(|| shortened(&error.to_string()), str::to_owned))
-            }
+            Err(error) => Answer::Fault(facts.facts.fault().map_or_else(|| in_words(&error), str::to_owned)),
         }));
         asked.unwrap_or_else(|_| Answer::Fault("the interpreter gave up".to_owned()))
     }
@@ -115,7 +113,21 @@ impl fmt::Debug for PolicyLine {
     }
 }
 
-/// Characters of an error that are shown: it may have a caller's own words in it.
+/// What went wrong, for the log. The interpreter's own words have the values in them, which may be anybody's secrets.
+#[expect(clippy::wildcard_enum_match_arm, reason = "it is not ours, and may grow: all else is told alike")]
+fn in_words(error: &ExecutionError) -> String {
+    match error {
+        ExecutionError::NoSuchKey(name) => shortened(&format!("there is no {name}")),
+        ExecutionError::NoSuchOverload(overload) => shortened(&overload.to_string()),
+        ExecutionError::UndeclaredReference(name) => format!("{name} is not known"),
+        ExecutionError::IndexOutOfBounds(_) => "a list is shorter".to_owned(),
+        ExecutionError::DivisionByZero(_) | ExecutionError::RemainderByZero(_) => "it divides by zero".to_owned(),
+        ExecutionError::Overflow(..) => "a number is too large".to_owned(),
+        _ => "its values do not fit together".to_owned(),
+    }
+}
+
+/// Characters of an error that are shown.
 const ERROR_LENGTH_MAX: usize = 200;
 
 fn shortened(text: &str) -> String {
