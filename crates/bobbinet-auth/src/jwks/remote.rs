@@ -74,6 +74,8 @@ pub struct RemoteKeys {
 #[derive(Default)]
 struct State {
     generation: u64,
+    /// Whether somebody was told the next generation, because these keys were too old.
+    is_next_told: bool,
     keys: Keys,
     /// The text that the keys were read from, and when.
     read: Option<(Vec<u8>, Timestamp)>,
@@ -133,8 +135,8 @@ impl RemoteKeys {
             return;
         }
         state.flight = None;
-        // What was verified meanwhile with the keys before counts as of the next generation.
-        state.generation += 1;
+        // What was verified meanwhile with the keys before may count as of the next generation, which is now; and others make another.
+        state.generation += u64::from(std::mem::take(&mut state.is_next_told));
         let read = result.as_ref().map_err(Clone::clone);
         let read = read.and_then(|fetched| match parse(&fetched.text, &self.algorithms) {
             Ok(keys) => Ok((keys, fetched)),
@@ -188,8 +190,9 @@ impl State {
 #[async_trait]
 impl KeySet for RemoteKeys {
     fn generation(&self, now: Timestamp) -> u64 {
-        let state = self.lock();
+        let mut state = self.lock();
         // Those that are too old are another set already: so whoever comes looks for them anew.
+        state.is_next_told |= now >= state.fresh_until;
         state.generation + u64::from(now >= state.fresh_until)
     }
 
