@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test: what cannot be unwrapped has failed")]
 
+mod callers;
 mod chart;
 mod crash;
 mod demo;

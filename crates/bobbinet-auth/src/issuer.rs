@@ -1,9 +1,9 @@
 //! Who signs tokens, with which keys, and how much of what they say is believed.
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use bobbinet_core::{Tenant, Timestamp};
+use bobbinet_core::{Principal, Tenant, Timestamp};
 use jsonwebtoken::DecodingKey;
 
 pub use jsonwebtoken::Algorithm;
@@ -66,4 +66,47 @@ pub struct Issuer {
     pub prefix: String,
     /// The tenant of all its subjects; `None` if each token says its own.
     pub tenant: Option<Tenant>,
+    /// What its tokens have as `aud`, whichever agent they are for; `None` if each is for one agent, by its URL.
+    pub audience: Option<String>,
+    /// The most time from `iat` to `exp`; `None` for what the verifier allows.
+    pub lifetime_max: Option<Duration>,
+    /// Its subjects that have a name of their own here.
+    pub principals: BTreeMap<String, NamedPrincipal>,
+}
+
+/// One who has a name on this node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedPrincipal {
+    /// His name.
+    pub principal: Principal,
+    /// His tenant, whatever his token says.
+    pub tenant: Tenant,
+    /// The most time from `iat` to `exp` of his tokens, where that is his own.
+    pub lifetime_max: Option<Duration>,
+}
+
+/// What stands between an issuer's name and its subject's in a principal. An issuer's name may not have it, so what stands before the
+/// first is all of the issuer, and no two subjects have one principal.
+pub const SUBJECT_MARK: char = '#';
+
+impl Issuer {
+    /// An issuer beside the node itself: its subjects are `<name>#<subject>`, and none of them is the node's owner.
+    ///
+    /// # Panics
+    /// If the name has a [`SUBJECT_MARK`].
+    pub fn trusted(name: impl Into<String>, keys: Arc<dyn KeySet>, algorithms: Vec<Algorithm>, tenant: Tenant) -> Self {
+        let name = name.into();
+        assert!(!name.contains(SUBJECT_MARK), "an issuer's name has no {SUBJECT_MARK}: the configuration says so");
+        Self {
+            prefix: format!("{name}{SUBJECT_MARK}"),
+            name,
+            keys,
+            algorithms,
+            owner: None,
+            tenant: Some(tenant),
+            audience: None,
+            lifetime_max: None,
+            principals: BTreeMap::new(),
+        }
+    }
 }

@@ -300,7 +300,7 @@ impl KeySet for KeyRing {
 }
 
 /// Whether so much time is over since somebody's last turn, or the clock was set back, and the turn is the caller's.
-fn is_turn(last: &AtomicU64, now: Timestamp, interval: Duration) -> bool {
+pub(crate) fn is_turn(last: &AtomicU64, now: Timestamp, interval: Duration) -> bool {
     let before = last.load(Ordering::Relaxed);
     let last_turn = Timestamp::from_millis(before);
     let is_due = now < last_turn || now >= last_turn.after(interval);

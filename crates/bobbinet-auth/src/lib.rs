@@ -7,6 +7,7 @@
 //! It must not know HTTP beyond the text of an `Authorization` header, nor tasks, nor any store. Begin with [`Verifier`].
 
 mod issuer;
+mod jwks;
 mod keys;
 mod mint;
 mod owner;
@@ -15,11 +16,18 @@ mod rejected;
 mod token_cache;
 mod verify;
 
-pub use issuer::{Algorithm, Issuer, KeySet, VerifyingKey};
+pub use issuer::{Algorithm, Issuer, KeySet, NamedPrincipal, SUBJECT_MARK, VerifyingKey};
+pub use jwks::{
+    FetchJwks, Fetched, FileKeys, JWKS_KEYS_MAX, JWKS_LENGTH_MAX, JwksFault, KEPT_MAX, MAX_AGE_DEFAULT, MISS_INTERVAL,
+    RETRY_INTERVAL, RemoteKeys,
+};
 pub use keys::{KEYS_MAX, KeyDescription, KeyRing, KeysError, LOOK_INTERVAL};
-pub use mint::{Claims, LIFETIME_DEFAULT, LIFETIME_MAX, MintError, mint};
+pub use mint::{Claims, LIFETIME_CONFIGURED_MAX, LIFETIME_DEFAULT, LIFETIME_MAX, MintError, mint, mint_up_to};
 pub use owner::{KEYS_FOLDER, NODE_ISSUER, NODE_OWNER, NODE_TENANT, owner_token};
-pub use policy::{Action, Denied, Policy, Rules};
+pub use policy::{
+    Action, COST_MAX, Denied, FACTS_BYTES_MAX, FACTS_DEPTH_MAX, FACTS_VALUES_MAX, LINE_LENGTH_MAX, LINES_MAX,
+    LineFault, Lines, NESTING_MAX, NODES_MAX, Policy, PolicyLine, Rules,
+};
 pub use rejected::{Rejected, bearer};
 pub use verify::{KEY_ID_LENGTH_MAX, TOKEN_LENGTH_MAX, Verifier, VerifierConfig};
 

@@ -13,6 +13,9 @@ use crate::{KeyRing, KeysError};
 /// The longest a token may be good for: it cannot be called back, so it must end by itself.
 pub const LIFETIME_MAX: Duration = Duration::from_secs(15 * 60);
 
+/// The longest that a configuration may allow a named principal, or an issuer.
+pub const LIFETIME_CONFIGURED_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
 /// How long a token is good for if nobody says otherwise.
 pub const LIFETIME_DEFAULT: Duration = Duration::from_secs(5 * 60);
 
@@ -20,10 +23,12 @@ pub const LIFETIME_DEFAULT: Duration = Duration::from_secs(5 * 60);
 #[derive(Debug, thiserror::Error)]
 pub enum MintError {
     /// A token that would live too long, or not at all.
-    #[error("a token lives from one second to {} minutes, not {} s", LIFETIME_MAX.as_secs() / 60, lifetime.as_secs_f64())]
+    #[error("a token lives from one second to {}, not {} s", in_words(*max), lifetime.as_secs_f64())]
     Lifetime {
         /// What was asked for.
         lifetime: Duration,
+        /// What there may be.
+        max: Duration,
     },
     /// There is no key to sign with.
     #[error("finding a key to sign with")]
@@ -48,15 +53,20 @@ pub struct Claims<'a> {
     pub scopes: &'a [&'a str],
     /// `iat` and `nbf`: when it is made; good from then on.
     pub now: Timestamp,
-    /// `exp`: for how long it is good, to the second, from one second to [`LIFETIME_MAX`].
+    /// `exp`: for how long it is good, to the second, from one second to [`LIFETIME_MAX`], or to what its subject may have.
     pub lifetime: Duration,
 }
 
 /// Makes a token with these claims and an id of its own, signed with the ring's current key.
 pub fn mint(keys: &KeyRing, claims: &Claims<'_>) -> Result<String, MintError> {
+    mint_up_to(keys, claims, LIFETIME_MAX)
+}
+
+/// The same for a subject whose tokens may live so long, by the node's configuration.
+pub fn mint_up_to(keys: &KeyRing, claims: &Claims<'_>, max: Duration) -> Result<String, MintError> {
     let lifetime = claims.lifetime;
-    if lifetime < Duration::from_secs(1) || lifetime > LIFETIME_MAX {
-        return Err(MintError::Lifetime { lifetime });
+    if lifetime < Duration::from_secs(1) || lifetime > max {
+        return Err(MintError::Lifetime { lifetime, max });
     }
     let key = keys.current()?;
     let issued = claims.now.as_millis() / 1_000;
@@ -76,4 +86,13 @@ pub fn mint(keys: &KeyRing, claims: &Claims<'_>) -> Result<String, MintError> {
     let message = format!("{}.{}", part(header), part(payload));
     let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &key.signing, Algorithm::EdDSA)?;
     Ok(format!("{message}.{signature}"))
+}
+
+fn in_words(time: Duration) -> String {
+    match time.as_secs() {
+        seconds if seconds % 86_400 == 0 => format!("{} days", seconds / 86_400),
+        seconds if seconds % 3_600 == 0 => format!("{} hours", seconds / 3_600),
+        seconds if seconds % 60 == 0 => format!("{} minutes", seconds / 60),
+        seconds => format!("{seconds} s"),
+    }
 }

@@ -1,6 +1,6 @@
 //! The node as an issuer of tokens, and its owner: whoever can read its key folder.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use bobbinet_core::{Principal, Tenant, Timestamp};
 
@@ -28,7 +28,16 @@ impl Issuer {
             owner: Some(NODE_OWNER.to_owned()),
             prefix: String::new(),
             tenant: None,
+            audience: None,
+            lifetime_max: None,
+            principals: BTreeMap::new(),
         }
+    }
+
+    /// The node under a name that other nodes know it by, and under which it has no owner: a token that others could be shown is no
+    /// owner's.
+    pub fn node_as(name: impl Into<String>, keys: Arc<KeyRing>) -> Self {
+        Self { name: name.into(), owner: None, ..Self::node(keys) }
     }
 }
 

@@ -1,6 +1,18 @@
 //! What a caller may do. Asked before anything is read (DESIGN section 3, invariant 7).
 
+mod cost;
+mod facts;
+mod line;
+mod lines;
+mod told;
+
 use std::{fmt, sync::Arc};
+
+pub use cost::{COST_MAX, LINE_LENGTH_MAX, NESTING_MAX, NODES_MAX};
+pub use facts::{FACTS_BYTES_MAX, FACTS_DEPTH_MAX, FACTS_VALUES_MAX};
+pub use line::{LineFault, PolicyLine};
+pub use lines::{LINES_MAX, Lines};
+use told::Told;
 
 use bobbinet_core::{AgentName, Call, Caller, Principal};
 
@@ -35,12 +47,35 @@ impl fmt::Display for Action<'_> {
     }
 }
 
-/// A refusal: it names the rule, and what would be allowed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{principal} may not {action}: by the rule {rule:?} only the node's owner may, with a token from `bobbinet token mint` \
-     on the node's machine"
-)]
+impl<'a> Action<'a> {
+    /// The agent that it is about.
+    pub fn agent(&self) -> &'a AgentName {
+        match self {
+            Self::Send(agent)
+            | Self::Call(agent, _)
+            | Self::Get(agent)
+            | Self::List(agent)
+            | Self::Cancel(agent)
+            | Self::Subscribe(agent) => agent,
+        }
+    }
+
+    /// What a policy line knows it as.
+    pub fn operation(&self) -> &'static str {
+        match self {
+            Self::Send(_) => "send",
+            Self::Call(..) => "call",
+            Self::Get(_) => "get",
+            Self::List(_) => "list",
+            Self::Cancel(_) => "cancel",
+            Self::Subscribe(_) => "subscribe",
+        }
+    }
+}
+
+/// A refusal. Its text is for the one who is refused: it names the rule, and never what the rule says. Why, and what would allow it, is
+/// in the node's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denied {
     /// The rule that decided.
     pub rule: &'static str,
@@ -48,7 +83,37 @@ pub struct Denied {
     pub principal: Principal,
     /// What he wanted to do, in words.
     pub action: String,
+    /// What only the node's owner may read: each line that could not be asked, and one that would allow it.
+    pub(crate) why: String,
 }
+
+impl Denied {
+    /// A refusal by this rule.
+    pub fn new(rule: &'static str, caller: &Caller, action: Action<'_>) -> Self {
+        Self { rule, principal: caller.principal.clone(), action: action.to_string(), why: String::new() }
+    }
+
+    /// For the node's owner alone: why, and a line that would allow it.
+    pub fn why(&self) -> &str {
+        &self.why
+    }
+}
+
+impl fmt::Display for Denied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { rule, principal, action, .. } = self;
+        match *rule {
+            Lines::NAME => write!(f, "{principal} may not {action}: no line of the node's policy allows it"),
+            _ => write!(
+                f,
+                "{principal} may not {action}: by the rule {rule:?} only the node's owner may, with a token from `bobbinet token \
+                 mint` on the node's machine"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for Denied {}
 
 /// Decides what callers may do. Quick and pure: it is asked before anything is read, and again with a call's arguments.
 pub trait Rules: fmt::Debug + Send + Sync + 'static {
@@ -62,9 +127,12 @@ pub trait Rules: fmt::Debug + Send + Sync + 'static {
     fn shuts_out(&self, caller: &Caller) -> Option<&'static str>;
 }
 
-/// The rules of a node.
+/// The rules of a node. What they deny goes into the node's log, at most so many times in a while.
 #[derive(Clone, Debug)]
-pub struct Policy(Arc<dyn Rules>);
+pub struct Policy {
+    rules: Arc<dyn Rules>,
+    told: Arc<Told>,
+}
 
 #[derive(Debug)]
 struct OwnerOnly;
@@ -78,7 +146,8 @@ impl Rules for OwnerOnly {
         if caller.is_node_owner {
             return Ok(());
         }
-        Err(Denied { rule: Self::NAME, principal: caller.principal.clone(), action: action.to_string() })
+        let why = format!("a line that would allow it: {}", lines::suggestion(caller, action));
+        Err(Denied { why, ..Denied::new(Self::NAME, caller, action) })
     }
 
     fn shuts_out(&self, caller: &Caller) -> Option<&'static str> {
@@ -89,7 +158,7 @@ impl Rules for OwnerOnly {
 impl Policy {
     /// A policy of these rules.
     pub fn new(rules: impl Rules) -> Self {
-        Self(Arc::new(rules))
+        Self { rules: Arc::new(rules), told: Arc::default() }
     }
 
     /// The node's owner may do everything, anybody else nothing.
@@ -99,7 +168,7 @@ impl Policy {
 
     /// The rule by which this caller may do nothing at all, if there is one.
     pub fn shuts_out(&self, caller: &Caller) -> Option<&'static str> {
-        self.0.shuts_out(caller)
+        self.rules.shuts_out(caller)
     }
 
     /// Whether this caller may do this.
@@ -107,6 +176,6 @@ impl Policy {
     /// # Errors
     /// The rule that says no, and what would be allowed.
     pub fn allows(&self, caller: &Caller, action: Action<'_>) -> Result<(), Denied> {
-        self.0.allows(caller, action)
+        self.rules.allows(caller, action).inspect_err(|denied| self.told.tell(caller, denied))
     }
 }

@@ -3,13 +3,13 @@
 use std::{str::FromStr, sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use bobbinet_core::{Caller, Principal, Tenant, Timestamp, json::strict};
+use bobbinet_core::{Caller, Json, Principal, Tenant, Timestamp, json::strict};
 use serde::{
     Deserialize, Deserializer,
     de::{DeserializeOwned, IgnoredAny},
 };
 
-use crate::{Algorithm, Issuer, LIFETIME_MAX, Rejected, VerifyingKey, token_cache::TokenCache};
+use crate::{Algorithm, Issuer, LIFETIME_MAX, NODE_OWNER, Rejected, VerifyingKey, token_cache::TokenCache};
 
 /// Bytes of a token: a dozen times the length of ours, and looked at before anything is decoded.
 pub const TOKEN_LENGTH_MAX: usize = 8 << 10;
@@ -20,7 +20,7 @@ pub const KEY_ID_LENGTH_MAX: usize = 128;
 /// What a verifier goes by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifierConfig {
-    /// The most time from `iat` to `exp`.
+    /// The most time from `iat` to `exp`, where neither issuer nor subject has one of its own.
     pub lifetime_max: Duration,
     /// How far the clocks of two machines may differ.
     pub leeway: Duration,
@@ -69,7 +69,7 @@ impl Verifier {
             None => Box::pin(self.verify_in_full(token, now)).await?,
         };
         verified.times.check(&self.config, now)?;
-        match audience.iter().any(|name| name.as_ref() == verified.audience) {
+        match verified.is_for_any_agent || audience.iter().any(|name| name.as_ref() == verified.audience) {
             true => Ok(verified.caller.clone()),
             false => Err(Rejected::WrongAudience { found: vec![verified.audience.clone()] }),
         }
@@ -84,7 +84,8 @@ impl Verifier {
     async fn verify_in_full(&self, token: &str, now: Timestamp) -> Result<Arc<Verified>, Rejected> {
         let unsigned = Unsigned::parse(token)?;
         // What it says of its issuer chooses the keys, and is believed only if one of them has signed it.
-        let claims: Claims = decode(unsigned.payload, "payload")?;
+        let payload = decoded(unsigned.payload, "payload")?;
+        let claims: Claims = read_json(&payload, "payload")?;
         let Some(issuer) = self.issuers.iter().find(|issuer| claims.iss.as_ref() == Some(&issuer.name)) else {
             return Err(Rejected::WrongIssuer { found: required("iss", claims.iss)? });
         };
@@ -96,7 +97,7 @@ impl Verifier {
             return Err(Rejected::UnknownKey { kid: unsigned.kid });
         };
         unsigned.check_signature(&key)?;
-        let verified = Arc::new(read(issuer, claims)?);
+        let verified = Arc::new(read(issuer, claims, payload, self.config.lifetime_max)?);
         verified.times.check(&self.config, now)?;
         // A key that came or went meanwhile may have been this one: then it is looked for again the next time.
         if self.generation(now) == generation {
@@ -107,35 +108,91 @@ impl Verifier {
 }
 
 /// What signed claims of this issuer say, if all that is needed is there.
-fn read(issuer: &Issuer, claims: Claims) -> Result<Verified, Rejected> {
+fn read(issuer: &Issuer, claims: Claims, payload: String, lifetime_max: Duration) -> Result<Verified, Rejected> {
     required("jti", claims.jti)?;
     let audience = required("aud", claims.aud)?.one()?;
-    let times = Times {
-        issued: required("iat", claims.iat)?,
-        not_before: required("nbf", claims.nbf)?,
-        expires: required("exp", claims.exp)?,
+    let is_for_any_agent = match &issuer.audience {
+        Some(expected) if *expected == audience => true,
+        Some(_) => return Err(Rejected::WrongAudience { found: vec![audience] }),
+        None => false,
+    };
+    let issued = required("iat", claims.iat)?;
+    let not_before = match issuer.owner {
+        Some(_) => required("nbf", claims.nbf)?,
+        // RFC 9068 does not ask for it, and many leave it out.
+        None => claims.nbf.unwrap_or(issued),
     };
     let subject = required("sub", claims.sub)?;
-    let tenant = match &issuer.tenant {
-        Some(tenant) => tenant.clone(),
-        None => Tenant::parse(&required("tenant", claims.tenant)?).map_err(|_| Rejected::Malformed("tenant"))?,
+    if subject.is_empty() {
+        return Err(Rejected::Malformed("sub"));
+    }
+    let named = issuer.principals.get(&subject);
+    let tenant = match (named, &issuer.tenant) {
+        (Some(named), _) => named.tenant.clone(),
+        (None, Some(tenant)) => tenant.clone(),
+        (None, None) => {
+            Tenant::parse(&required("tenant", claims.tenant)?).map_err(|_| Rejected::Malformed("tenant"))?
+        }
     };
-    let principal = format!("{}{subject}", issuer.prefix);
-    let caller = Caller {
-        principal: Principal::parse(&principal).map_err(|_| Rejected::Malformed("sub"))?,
-        tenant,
-        // By issuer and subject: another issuer may have a subject of that name.
-        is_node_owner: issuer.owner.as_ref() == Some(&subject),
+    let principal = match named {
+        Some(named) => named.principal.clone(),
+        None => issuer.principal(&subject, "sub")?,
+    };
+    // By issuer and subject: another issuer may have a subject of that name.
+    let is_node_owner = issuer.owner.as_ref() == Some(&subject);
+    if principal.as_str() == NODE_OWNER && !is_node_owner {
+        // What the owner's tasks are filed under is nobody else's name.
+        return Err(Rejected::Malformed("sub"));
+    }
+    let own_lifetime_max = named.and_then(|named| named.lifetime_max).or(issuer.lifetime_max);
+    let times = Times {
+        issued,
+        not_before,
+        expires: required("exp", claims.exp)?,
+        lifetime_max: own_lifetime_max.unwrap_or(lifetime_max),
+    };
+    let mut caller = Caller {
+        is_node_owner,
         scopes: claims.scope.unwrap_or_default().split_ascii_whitespace().map(str::to_owned).collect(),
-        chain: Vec::new(),
+        chain: issuer.chain(claims.act)?,
+        ..Caller::new(principal, tenant)
     };
-    Ok(Verified { audience, times, caller: Arc::new(caller) })
+    if !is_node_owner {
+        caller.issuer = Some(Arc::from(issuer.name.as_str()));
+        caller.claims = Some(Json::parse(&payload).map_err(|_| Rejected::Malformed("payload"))?);
+    }
+    Ok(Verified { audience, is_for_any_agent, times, caller: Arc::new(caller) })
+}
+
+/// On whose behalf somebody may act who acts for another who acts for another.
+const CHAIN_LENGTH_MAX: usize = 8;
+
+impl Issuer {
+    fn principal(&self, subject: &str, claim: &'static str) -> Result<Principal, Rejected> {
+        Principal::parse(&format!("{}{subject}", self.prefix)).map_err(|_| Rejected::Malformed(claim))
+    }
+
+    /// The `act` claim (RFC 8693 section 4.1), nearest first.
+    fn chain(&self, mut actor: Option<Box<Actor>>) -> Result<Vec<Principal>, Rejected> {
+        let mut chain = Vec::new();
+        while let Some(Actor { sub, act }) = actor.map(|actor| *actor) {
+            if chain.len() >= CHAIN_LENGTH_MAX {
+                return Err(Rejected::Malformed("act"));
+            }
+            let named = self.principals.get(&sub).map(|named| named.principal.clone());
+            chain.push(named.map_or_else(|| self.principal(&sub, "act"), Ok)?);
+            actor = act;
+        }
+        Ok(chain)
+    }
 }
 
 /// What is left to check of a token with a good signature each time that it is used.
 #[derive(Debug)]
 struct Verified {
     audience: String,
+    /// Its audience is the issuer's own word for this node, whichever of its agents is asked.
+    is_for_any_agent: bool,
     times: Times,
     caller: Arc<Caller>,
 }
@@ -146,6 +203,8 @@ struct Times {
     issued: u64,
     not_before: u64,
     expires: u64,
+    /// The most that may lie between its beginning and its end.
+    lifetime_max: Duration,
 }
 
 impl Times {
@@ -158,7 +217,7 @@ impl Times {
             return Err(Rejected::Expired);
         }
         let seconds = self.expires.saturating_sub(self.issued);
-        if seconds > config.lifetime_max.as_secs() {
+        if seconds > self.lifetime_max.as_secs() {
             return Err(Rejected::LifetimeTooLong { seconds });
         }
         Ok(())
@@ -186,7 +245,7 @@ impl<'a> Unsigned<'a> {
     fn parse(token: &'a str) -> Result<Self, Rejected> {
         let (message, signature) = token.rsplit_once('.').ok_or(Rejected::Malformed("form"))?;
         let (header, payload) = message.split_once('.').ok_or(Rejected::Malformed("form"))?;
-        let header: Header = decode(header, "header")?;
+        let header: Header = read_json(&decoded(header, "header")?, "header")?;
         if header.crit {
             return Err(Rejected::CriticalHeader);
         }
@@ -217,19 +276,23 @@ impl<'a> Unsigned<'a> {
     }
 }
 
-fn is_key_id(kid: &str) -> bool {
+pub(crate) fn is_key_id(kid: &str) -> bool {
     let is_allowed = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'_' | b'-');
     (1..=KEY_ID_LENGTH_MAX).contains(&kid.len()) && kid.bytes().all(is_allowed)
 }
 
-/// Reads a JSON object that all readers take for the same: with no member twice, also where we do not look. Nor is it an array.
-fn decode<T: DeserializeOwned>(part: &str, what: &'static str) -> Result<T, Rejected> {
+/// The text of a JSON object that all readers take for the same: with no member twice, also where we do not look. Nor is it an array.
+fn decoded(part: &str, what: &'static str) -> Result<String, Rejected> {
     let json = URL_SAFE_NO_PAD.decode(part).map_err(|_| Rejected::Malformed(what))?;
     if !json.trim_ascii_start().starts_with(b"{") {
         return Err(Rejected::Malformed(what));
     }
     strict::check(&json).map_err(|_| Rejected::Malformed(what))?;
-    serde_json::from_slice(&json).map_err(|_| Rejected::Malformed(what))
+    String::from_utf8(json).map_err(|_| Rejected::Malformed(what))
+}
+
+fn read_json<T: DeserializeOwned>(json: &str, what: &'static str) -> Result<T, Rejected> {
+    serde_json::from_str(json).map_err(|_| Rejected::Malformed(what))
 }
 
 fn required<T>(name: &'static str, claim: Option<T>) -> Result<T, Rejected> {
@@ -269,6 +332,13 @@ struct Claims {
     jti: Option<String>,
     scope: Option<String>,
     tenant: Option<String>,
+    act: Option<Box<Actor>>,
+}
+
+#[derive(Deserialize)]
+struct Actor {
+    sub: String,
+    act: Option<Box<Actor>>,
 }
 
 #[derive(Deserialize)]

@@ -5,6 +5,7 @@
 mod common;
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
@@ -47,12 +48,10 @@ fn foreign() -> EncodingKey {
 #[test]
 fn a_good_token_is_its_caller() {
     let node = Node::start();
-    let caller = |principal: &str, is_owner, scopes: &[&str]| Caller {
-        principal: Principal::parse(principal).unwrap(),
-        tenant: Tenant::parse("local").unwrap(),
-        is_node_owner: is_owner,
+    let caller = |principal: &str, is_node_owner, scopes: &[&str]| Caller {
+        is_node_owner,
         scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
-        chain: Vec::new(),
+        ..Caller::new(Principal::parse(principal).unwrap(), Tenant::parse("local").unwrap())
     };
     for (changes, expected) in [
         (json!({}), caller("node-owner", true, &["read", "write"])),
@@ -65,7 +64,11 @@ fn a_good_token_is_its_caller() {
         let token = node.token(node.header(json!({})), claims(changes));
         for _ in 0..2 {
             let audience = [AGENT, "http://localhost:7420/agents/files"];
-            assert_eq!(*node.verify(&token, &audience, at(0)).unwrap(), expected);
+            let found = Caller::clone(&*node.verify(&token, &audience, at(0)).unwrap());
+            // Of the owner nothing is asked, so nothing is kept; of all others what the token says.
+            let issuer = (!found.is_node_owner).then_some("bobbinet:node");
+            assert_eq!((found.issuer.as_deref(), found.claims.is_some()), (issuer, issuer.is_some()));
+            assert_eq!(Caller { issuer: None, claims: None, ..found }, expected);
         }
     }
 }
@@ -361,6 +364,9 @@ async fn an_issuers_subject_is_the_owner_only_where_the_issuer_says_so() {
         owner: None,
         prefix: "idp/".to_owned(),
         tenant: Some(Tenant::parse("guests").unwrap()),
+        audience: None,
+        lifetime_max: None,
+        principals: BTreeMap::new(),
     };
     let verifier = Verifier::new(VerifierConfig::default(), vec![Issuer::node(node.keys.clone()), other]);
     let secret = EncodingKey::from_ec_der(pair.as_ref());

@@ -187,6 +187,8 @@ fn caller_of(task: &Task) -> Caller {
         is_node_owner: false,
         scopes: Vec::new(),
         chain: Vec::new(),
+        issuer: None,
+        claims: None,
     })
 }
 

@@ -20,7 +20,6 @@ impl PolicyAuthorizer {
 impl Authorizer for PolicyAuthorizer {
     fn allows_call(&self, caller: &Caller, agent: &AgentName, call: &Call) -> Result<(), Fault> {
         let Err(denied) = self.0.allows(caller, Action::Call(agent, call)) else { return Ok(()) };
-        tracing::debug!(principal = %denied.principal, rule = denied.rule, action = denied.action, "denied");
         let data = Json::of(&BTreeMap::from([("rule", denied.rule)]));
         Err(Fault { data: Some(data), ..Fault::new("denied", denied.to_string()) })
     }

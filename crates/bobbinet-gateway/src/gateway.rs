@@ -275,7 +275,6 @@ impl Gateway {
 
     fn allow(&self, context: &RequestContext<'_>, action: Action<'_>, denial: Denial) -> Result<(), GatewayError> {
         let Err(denied) = self.policy.allows(context.caller, action) else { return Ok(()) };
-        tracing::debug!(principal = %denied.principal, rule = denied.rule, action = denied.action, "denied");
         Err(match denial {
             Denial::Told => GatewayError::Denied(denied),
             Denial::NotFound => GatewayError::NotFound,

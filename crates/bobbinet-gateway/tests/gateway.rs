@@ -106,7 +106,7 @@ impl Rules for Decent {
         self.asked.lock().unwrap().push(action.to_string());
         let is_rude = matches!(action, Action::Call(_, call) if call.arguments == Some(Json::of(&"rude")));
         if is_rude {
-            return Err(Denied { rule: "decent", principal: caller.principal.clone(), action: action.to_string() });
+            return Err(Denied::new("decent", caller, action));
         }
         Ok(())
     }
@@ -150,6 +150,8 @@ impl Node {
             is_node_owner: false,
             scopes: Vec::new(),
             chain: Vec::new(),
+            issuer: None,
+            claims: None,
         };
         Self { gateway, engine, rules, agent, caller }
     }

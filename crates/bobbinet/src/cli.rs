@@ -478,12 +478,15 @@ pub(crate) enum Token {
         /// The URL that it is for, if not that of the agent
         #[arg(long, value_name = "URL", conflicts_with = "agent")]
         audience: Option<String>,
-        /// Who it is for [default: the node's owner]
-        #[arg(long, value_name = "NAME")]
+        /// Who it is for, by his name under `principals` of the node's bobbinet.yaml [default: the node's owner]
+        #[arg(long = "for", value_name = "NAME")]
+        named: Option<String>,
+        /// Who it is for, by a name that the node's bobbinet.yaml does not have
+        #[arg(long, value_name = "NAME", conflicts_with = "named", hide_short_help = true)]
         sub: Option<String>,
-        /// How long it is good for, at most 15 minutes
-        #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration)]
-        ttl: Duration,
+        /// How long it is good for: up to 15 minutes, or to the principal's `life` [default: 5m, or that]
+        #[arg(long, visible_alias = "life", value_name = "TIME", value_parser = duration)]
+        ttl: Option<Duration>,
         #[command(flatten)]
         target: Target,
     },

@@ -6,7 +6,8 @@ use std::{
 };
 
 use bobbinet_auth::{
-    Claims, KEYS_FOLDER, KeyRing, KeysError, MintError, NODE_ISSUER, NODE_OWNER, NODE_TENANT, Policy, mint,
+    Claims, KEYS_FOLDER, KeyRing, KeysError, LIFETIME_DEFAULT, LIFETIME_MAX, MintError, NODE_ISSUER, NODE_OWNER,
+    NODE_TENANT, Policy, mint_up_to,
 };
 use bobbinet_core::{Caller, Principal, Tenant};
 use bobbinet_engine::{Env, SystemEnv};
@@ -15,47 +16,96 @@ use crate::{
     cli::{DataDir, Key},
     config::DATA,
     failure::{Code, Failure},
+    node::Running,
     output::Output,
+    principals::KnownPrincipals,
     remark::{Remark, remark},
 };
 
-/// A token for one agent, made with the keys of this data folder.
+/// Who a token is for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum TokenFor<'a> {
+    /// The node's owner.
+    Owner,
+    /// One whom the node's configuration names.
+    Named(&'a str),
+    /// Anybody, of whom the node knows nothing.
+    Subject(&'a str),
+}
+
+/// A token for one agent, made with the keys of this data folder. It lives as long as its subject's may if nobody says otherwise.
 pub(crate) fn mint_token(
     output: Output,
     audience: &str,
-    subject: Option<&str>,
-    lifetime: Duration,
+    subject: TokenFor<'_>,
+    lifetime: Option<Duration>,
     data: Option<PathBuf>,
 ) -> Result<(), Failure> {
     let data = data.unwrap_or_else(|| PathBuf::from(DATA));
-    let subject = subject.unwrap_or(NODE_OWNER);
-    let principal = Principal::parse(subject).map_err(|error| Failure::of(Code::Usage, &error))?;
     let keys = KeyRing::open(&data.join(KEYS_FOLDER)).map_err(|error| of_keys(&error, &data))?;
+    let known = KnownPrincipals::read(&data);
+    let node_tenant = || Tenant::parse(NODE_TENANT).expect("a well-formed tenant");
+    let (principal, tenant, issuer, max) = match subject {
+        TokenFor::Owner => {
+            (Principal::parse(NODE_OWNER).expect("a well-formed principal"), node_tenant(), NODE_ISSUER, LIFETIME_MAX)
+        }
+        TokenFor::Named(name) => {
+            let named = known.get(name).ok_or_else(|| no_principal(name, &known, &data))?;
+            (named.principal.clone(), named.tenant.clone(), known.issuer(), named.life())
+        }
+        TokenFor::Subject(subject) => {
+            let principal = Principal::parse(subject).map_err(|error| Failure::of(Code::Usage, &error))?;
+            (principal, node_tenant(), NODE_ISSUER, LIFETIME_MAX)
+        }
+    };
+    let default = match subject {
+        TokenFor::Owner | TokenFor::Subject(_) => LIFETIME_DEFAULT,
+        TokenFor::Named(_) => max,
+    };
     let claims = Claims {
-        issuer: NODE_ISSUER,
+        issuer,
         subject: &principal,
-        tenant: &Tenant::parse(NODE_TENANT).expect("a well-formed tenant"),
+        tenant: &tenant,
         audience,
         scopes: &[],
         now: SystemEnv.now(),
-        lifetime,
+        lifetime: lifetime.unwrap_or(default),
     };
-    let token = mint(&keys, &claims).map_err(|error| match &error {
-        MintError::Lifetime { .. } => Failure::of(Code::Usage, &error),
+    let token = mint_up_to(&keys, &claims, max).map_err(|error| match &error {
+        MintError::Lifetime { .. } => Failure::of(Code::Usage, &error)
+            .hint("how long a principal's tokens may live is its `life` in bobbinet.yaml; the owner's live 15 minutes at most"),
         MintError::Keys(_) | MintError::Sign(_) => Failure::of(Code::Internal, &error),
     })?;
-    let tenant = Tenant::parse(NODE_TENANT).expect("a well-formed tenant");
-    let is_node_owner = subject == NODE_OWNER;
-    let caller = Caller { principal: principal.clone(), tenant, is_node_owner, scopes: Vec::new(), chain: Vec::new() };
-    if let Some(rule) = Policy::owner_only().shuts_out(&caller) {
+    let is_node_owner = principal.as_str() == NODE_OWNER;
+    let caller = Caller { is_node_owner, ..Caller::new(principal, tenant) };
+    if let Some(rule) = Policy::owner_only().shuts_out(&caller).filter(|_| !known.has_policy) {
         let text = format!(
-            "the node will refuse whatever is asked with this token: by its rule {rule:?} only {NODE_OWNER} may do anything; \
-             leave --sub out for a token of the owner's"
+            "the node will refuse whatever is asked with this token: by its rule {rule:?} only {NODE_OWNER} may do anything, until \
+             there is a policy in its bobbinet.yaml"
+        );
+        remark(Remark::Note, text);
+    }
+    let is_of_this_node = Running::at(&data).is_none_or(|node| node.is_at(audience));
+    if !is_of_this_node && !known.is_known_elsewhere() {
+        let text = format!(
+            "{audience} is no agent of this node, and no other node can tell this one's tokens from its own: give the node a name \
+             that others trust, such as node: {{ issuer: https://agents.example.com }}"
         );
         remark(Remark::Note, text);
     }
     // Alone, whatever the format: it goes into a variable or a header.
     output.line(token)
+}
+
+fn no_principal(name: &str, known: &KnownPrincipals, data: &Path) -> Failure {
+    let names = known.names();
+    let failure = Failure::new(Code::Usage, format!("the node on {} knows no principal {name:?}", data.display()));
+    failure.hint(match names.is_empty() {
+        true => format!("name him in bobbinet.yaml, and start the node: principals: {{ {name}: {{ tenant: local }} }}"),
+        false => {
+            format!("there is {}; a node knows those that stood in its bobbinet.yaml when it started", names.join(", "))
+        }
+    })
 }
 
 /// `bobbinet key`

@@ -18,6 +18,7 @@ mod keys;
 mod node;
 mod output;
 mod parts;
+mod principals;
 mod remark;
 mod settings;
 mod shell;

@@ -240,6 +240,8 @@ fn deferred(plan: &Plan) -> Option<Arc<Deferred>> {
         is_node_owner: true,
         scopes: Vec::new(),
         chain: Vec::new(),
+        issuer: None,
+        claims: None,
     };
     (*plan == Plan::Defer).then(|| Arc::new(Deferred { caller, skill: None, question: None }))
 }

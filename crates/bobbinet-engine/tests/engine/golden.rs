@@ -74,6 +74,8 @@ fn events() -> Vec<Event> {
                 is_node_owner: is_whole,
                 scopes: is_whole.then(|| "files".to_owned()).into_iter().collect(),
                 chain: is_whole.then_some(principal).into_iter().collect(),
+                issuer: None,
+                claims: None,
             },
             skill: skill.map(|skill| SkillId::parse(skill).unwrap()),
             question: is_whole.then(|| Arc::new(asked)),

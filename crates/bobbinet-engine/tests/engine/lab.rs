@@ -128,6 +128,8 @@ pub(crate) fn caller_of(tenant: &str, name: &str) -> Caller {
         is_node_owner: false,
         scopes: Vec::new(),
         chain: Vec::new(),
+        issuer: None,
+        claims: None,
     }
 }
 

@@ -72,6 +72,8 @@ fn caller(name: &str) -> Caller {
         is_node_owner: false,
         scopes: Vec::new(),
         chain: Vec::new(),
+        issuer: None,
+        claims: None,
     }
 }
 

@@ -152,6 +152,8 @@ async fn check(tasks: usize, kept: &'static [usize], lost: &'static [usize], exp
         is_node_owner: true,
         scopes: Vec::new(),
         chain: Vec::new(),
+        issuer: None,
+        claims: None,
     };
     let handles: Vec<_> = (0..tasks)
         .map(|_| {

@@ -332,7 +332,7 @@ fn ip(url: &Url) -> Option<IpAddr> {
     url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').parse().ok()
 }
 
-fn within_origin(attempt: redirect::Attempt<'_>) -> redirect::Action {
+pub(super) fn within_origin(attempt: redirect::Attempt<'_>) -> redirect::Action {
     let is_within = attempt.previous().first().is_some_and(|first| is_same_origin(first, attempt.url()));
     if is_within && attempt.previous().len() <= REDIRECTS_MAX { attempt.follow() } else { attempt.stop() }
 }
@@ -346,6 +346,11 @@ fn is_same_origin(one: &Url, other: &Url) -> bool {
 pub(super) fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     host == "localhost" || host.ends_with(".localhost") || ip(url).is_some_and(|ip| ip.is_loopback())
+}
+
+/// Whether it is an address of this machine, or the one name that never is another's.
+pub(super) fn is_loopback_address(url: &Url) -> bool {
+    url.host_str() == Some("localhost") || ip(url).is_some_and(|ip| ip.is_loopback())
 }
 
 fn no_card(url: &Url, why: &str) -> ClientError {

@@ -5,6 +5,7 @@ mod connect;
 mod credentials;
 mod error;
 mod http;
+mod jwks;
 mod origin;
 mod stream;
 
@@ -22,6 +23,7 @@ use bobbinet_wire::{
 
 pub use credentials::{Credentials, Mint, ServiceParameter};
 pub use error::ClientError;
+pub use jwks::{HttpJwks, JwksUrlFault};
 pub use origin::{Detour, Origin};
 pub use stream::{Event, TaskStream};
 

@@ -70,6 +70,8 @@ mod tests {
             is_node_owner: false,
             scopes: Vec::new(),
             chain: Vec::new(),
+            issuer: None,
+            claims: None,
         }
     }
 

@@ -8,6 +8,7 @@ mod connections;
 mod foreign;
 mod framing;
 mod http2;
+mod jwks;
 mod large;
 mod limits;
 mod methods;

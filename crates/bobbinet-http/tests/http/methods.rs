@@ -253,6 +253,8 @@ async fn a_task_keeps_the_trace_it_began_in() {
         is_node_owner: true,
         scopes: Vec::new(),
         chain: Vec::new(),
+        issuer: None,
+        claims: None,
     };
     let name = bobbinet_core::AgentName::parse("worker").unwrap();
     let task = node.engine.get(&owner, &name, &id).await.unwrap();

@@ -32,6 +32,8 @@ async fn store() -> (Arc<MemoryStore>, Value) {
         is_node_owner: true,
         scopes: Vec::new(),
         chain: Vec::new(),
+        issuer: None,
+        claims: None,
     };
     let asks = Message::from_agent(MessageId::parse("m").unwrap(), vec![Part::text("ask")]);
     let message = Message { role: Role::User, ..asks };

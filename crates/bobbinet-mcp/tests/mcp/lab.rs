@@ -214,6 +214,8 @@ pub(crate) fn caller_named(who: &str) -> Caller {
         is_node_owner: true,
         scopes: Vec::new(),
         chain: Vec::new(),
+        issuer: None,
+        claims: None,
     }
 }
 

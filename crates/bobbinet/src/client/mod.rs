@@ -17,12 +17,16 @@ mod send;
 mod show;
 mod task;
 
+use std::path::PathBuf;
+
+use bobbinet_auth::NODE_OWNER;
 use bobbinet_http::client::{Origin, ServiceParameter};
 
 use crate::{
     cli::{Call, Card, Global, Secret, Send, Target, Task, Token},
+    config::DATA,
     failure::Failure,
-    keys,
+    keys::{self, TokenFor},
     node::Running,
     output::Output,
     remark::{Remark, remark},
@@ -75,10 +79,12 @@ impl Client {
 
     /// `bobbinet token …`
     pub(crate) async fn token(&self, command: Token) -> Result<(), Failure> {
-        let Token::Mint { audience, sub, ttl, target } = command;
+        let Token::Mint { audience, named, sub, ttl, target } = command;
         let (audience, data) = match audience {
             Some(audience) => {
-                let data = target.data_dir.or_else(|| Running::of(&audience).map(|node| node.data));
+                // One who has a name is this folder's node's, whichever node he is to call.
+                let own = named.as_ref().map(|_| PathBuf::from(DATA)).filter(|data| data.is_dir());
+                let data = target.data_dir.or(own).or_else(|| Running::of(&audience).map(|node| node.data));
                 (audience, data)
             }
             None => {
@@ -87,7 +93,12 @@ impl Client {
                 (agent.url_with_scheme(), agent.data().or(data))
             }
         };
-        keys::mint_token(self.output, &audience, sub.as_deref(), ttl, data)
+        let subject = match (&named, &sub) {
+            (Some(name), _) => TokenFor::Named(name),
+            (None, Some(subject)) if subject != NODE_OWNER => TokenFor::Subject(subject),
+            (None, Some(_) | None) => TokenFor::Owner,
+        };
+        keys::mint_token(self.output, &audience, subject, ttl, data)
     }
 
     /// `bobbinet send …`

@@ -1,6 +1,7 @@
 //! What a node is to run: read from a `bobbinet.yaml` or an `mcp.json`, with the place of every mistake.
 
 mod agent;
+mod callers;
 mod cards;
 mod check;
 pub(crate) mod env_file;
@@ -30,6 +31,7 @@ use bobbinet_http::HttpLimits;
 use ipnet::IpNet;
 
 pub(crate) use agent::{AgentConfig, NoCard, find_card, whole_millis};
+pub(crate) use callers::CallersConfig;
 pub(crate) use cards::Card;
 pub(crate) use check::{check, program, suggestion};
 pub(crate) use finding::{Finding, Severity, Source};
@@ -59,6 +61,7 @@ const FILE_LENGTH_MAX: u64 = 1 << 20;
 pub(crate) struct Config {
     pub(crate) node: NodeConfig,
     pub(crate) agents: BTreeMap<AgentName, AgentConfig>,
+    pub(crate) callers: CallersConfig,
 }
 
 /// The settings of a node, whatever agents it has.
@@ -70,6 +73,8 @@ pub(crate) struct NodeConfig {
     pub(crate) data: PathBuf,
     /// What callers know it by, if that is not its address.
     pub(crate) public_url: Option<String>,
+    /// What others know its tokens by, if they are to know them.
+    pub(crate) issuer: Option<String>,
     /// Proxies before it, which stand for many callers each.
     pub(crate) proxies: Vec<IpNet>,
     /// Origins whose pages may call its agents from a browser.
@@ -96,6 +101,7 @@ impl Default for NodeConfig {
             listen: LISTEN,
             data: PathBuf::from(DATA),
             public_url: None,
+            issuer: None,
             proxies: Vec::new(),
             cors: Vec::new(),
             limits: Limits::default(),

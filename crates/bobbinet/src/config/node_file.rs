@@ -12,16 +12,18 @@ use ipnet::IpNet;
 use super::{
     AgentConfig, Config,
     agent::{self, AGENT_KEYS},
+    callers,
     limits::Bounds,
     reader::{MapSettings, Reader},
     tree::Node,
 };
 
-const ROOT_KEYS: [&str; 4] = ["node", "agents", "policy", "flows"];
-const NODE_KEYS: [&str; 11] = [
+const ROOT_KEYS: [&str; 6] = ["node", "agents", "principals", "trust", "policy", "flows"];
+const NODE_KEYS: [&str; 12] = [
     "listen",
     "data",
     "public_url",
+    "issuer",
     "proxies",
     "cors",
     "limits",
@@ -37,10 +39,8 @@ const SERVER_KEYS: [&str; 6] = ["command", "args", "env", "env_file", "cwd", "ur
 pub(crate) fn read(reader: &mut Reader<'_>, root: &Node) -> Config {
     let mut config = Config::default();
     let fields = reader.fields(root, "the file", &ROOT_KEYS);
-    for later in ["policy", "flows"] {
-        if let Some((key, _)) = fields.entry(later) {
-            reader.fault_with_hint(key.at, format!("{later:?} is not in this version yet"), "take it out");
-        }
+    if let Some((key, _)) = fields.entry("flows") {
+        reader.fault_with_hint(key.at, "\"flows\" is not in this version yet", "take it out");
     }
     if let Some(node) = fields.get("node") {
         read_node(reader, node, &mut config);
@@ -53,6 +53,7 @@ pub(crate) fn read(reader: &mut Reader<'_>, root: &Node) -> Config {
             reader.fault_with_hint(fields.at, "there are no agents", hint);
         }
     }
+    config.callers = callers::read(reader, &fields, config.node.issuer.as_deref(), config.agents.keys());
     config
 }
 
@@ -66,6 +67,7 @@ fn read_node(reader: &mut Reader<'_>, node: &Node, config: &mut Config) {
         settings.data = reader.source().folder.join(data);
     }
     settings.public_url = fields.get("public_url").and_then(|node| reader.text(node, "public_url"));
+    settings.issuer = fields.get("issuer").and_then(|node| callers::read_issuer(reader, node));
     if let Some(node) = fields.get("proxies") {
         let texts = reader.words(node, "proxies");
         settings.proxies = texts.iter().filter_map(|text| network(reader, node, text)).collect();

@@ -14,8 +14,8 @@ use super::plan::Plan;
 use crate::{
     cli::{Agent, Check, NodeArgs, Up},
     config::{
-        self, AgentConfig, Config, Finding, NoCard, NodeConfig, Reading, Severity, Source, Strictness, default_file,
-        default_files, find_card, program, suggestion, whole_millis,
+        self, AgentConfig, CallersConfig, Config, Finding, NoCard, NodeConfig, Reading, Severity, Source, Strictness,
+        default_file, default_files, find_card, program, suggestion, whole_millis,
     },
     failure::{Code, Failure},
     output::Output,
@@ -35,8 +35,8 @@ pub(crate) fn up(output: Output, command: Up) -> Result<Plan, Failure> {
     let name = file.display().to_string();
     findings.extend(config.agents.iter().filter_map(|(agent, config)| suggestion(agent.as_str(), config, &name)));
     tell(output, &findings)?;
-    let Config { node, agents } = config;
-    Ok(Plan { node, agents, mount: Mount::EachByName })
+    let Config { node, agents, callers } = config;
+    Ok(Plan { node, agents, callers, mount: Mount::EachByName })
 }
 
 fn strictness(strict: bool) -> Strictness {
@@ -84,7 +84,8 @@ pub(crate) fn agent(output: Output, command: Agent) -> Result<Plan, Failure> {
     tell(output, suggestion(name.as_str(), &agent, "bobbinet agent").as_slice())?;
     let mut node = NodeConfig::default();
     over(&mut node, typed);
-    Ok(Plan { node, agents: BTreeMap::from([(name.clone(), agent)]), mount: Mount::Root(name) })
+    let (agents, callers) = (BTreeMap::from([(name.clone(), agent)]), CallersConfig::default());
+    Ok(Plan { node, agents, callers, mount: Mount::Root(name) })
 }
 
 /// What was typed is above what the file says.

@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use bobbinet_core::AgentName;
 use bobbinet_http::Mount;
 
-use crate::config::{AgentConfig, NodeConfig};
+use crate::config::{AgentConfig, CallersConfig, NodeConfig};
 
 /// What is to be run.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) node: NodeConfig,
     pub(crate) agents: BTreeMap<AgentName, AgentConfig>,
+    /// Who may call beside the node's owner.
+    pub(crate) callers: CallersConfig,
     /// Where the agents stand.
     pub(crate) mount: Mount,
 }

@@ -32,9 +32,10 @@ use super::{
     say,
 };
 use crate::{
-    config::{AgentConfig, NodeConfig},
+    config::{AgentConfig, CallersConfig, NodeConfig},
     failure::{Code, Failure},
     output::Output,
+    principals::KnownPrincipals,
 };
 
 /// Where tasks are kept, in the data folder.
@@ -77,7 +78,7 @@ pub(super) async fn start(
     mut announcement: Announcement,
     stop: CancellationToken,
 ) -> Result<Node, Failure> {
-    let Plan { mut node, agents, mount } = plan;
+    let Plan { mut node, agents, callers, mount } = plan;
     let descriptors = descriptors::raise();
     node.http = descriptors.share(&node.http, agents.len());
     // Taken first, so that an address in use is known before anything is begun; it listens at the very end.
@@ -90,13 +91,17 @@ pub(super) async fn start(
     let hidden = [KEYS_FOLDER, STORE_FOLDER, AGENTS_FOLDER].map(|folder| data.join(folder)).to_vec();
     let launcher = Launcher::this_program(SHIM, hidden).with_open_files(descriptors.before);
     let agents = start_agents(agents, &launcher, &data)?;
-    let policy = Policy::owner_only();
+    if let Err(error) = KnownPrincipals::of(node.issuer.as_deref(), &callers).write(&data) {
+        tracing::warn!(%error, "bobbinet token mint will not know the node's principals");
+    }
+    let policy = callers.policy.clone().unwrap_or_else(Policy::owner_only);
     let authorizer = Arc::new(PolicyAuthorizer::new(policy.clone()));
     let engine = Engine::open(Setup { store: store.clone(), agents, env, limits: node.limits.clone(), authorizer });
     let engine = engine.await.map_err(|error| of_engine(&error))?;
     let listener = socket.listen(BACKLOG).map_err(|error| in_use(node.listen, &error))?;
     let listen = listener.local_addr().map_err(|error| in_use(node.listen, &error))?;
-    let server = server(&node, mount, (engine.clone(), policy), keys, listen, stop)?;
+    let verifier = verifier(node.issuer.as_deref(), callers, &keys);
+    let server = server(&node, mount, (engine.clone(), policy), (keys, verifier), listen, stop)?;
     let running = running(&engine, &server, &data, listen);
     if let Err(error) = announcement.ready(&running) {
         tracing::warn!(%error, "the command line on this machine will not find the node");
@@ -248,11 +253,20 @@ fn start_agents(
     Ok(agents.into_iter().map(start).collect())
 }
 
+/// Whose tokens are taken: the node's own, under either of its names, and those of others.
+fn verifier(issuer: Option<&str>, callers: CallersConfig, keys: &Arc<KeyRing>) -> Verifier {
+    let CallersConfig { principals, trust, policy: _ } = callers;
+    let known_as = issuer.map(|name| Issuer::node_as(name, keys.clone()));
+    let own = [Issuer::node(keys.clone())].into_iter().chain(known_as);
+    let own = own.map(|issuer| Issuer { principals: principals.clone(), ..issuer });
+    Verifier::new(VerifierConfig::default(), own.chain(trust).collect())
+}
+
 fn server(
     node: &NodeConfig,
     mount: Mount,
     (engine, policy): (Engine, Policy),
-    keys: Arc<KeyRing>,
+    (keys, verifier): (Arc<KeyRing>, Verifier),
     listen: SocketAddr,
     stop: CancellationToken,
 ) -> Result<Arc<Server>, Failure> {
@@ -266,7 +280,7 @@ fn server(
     });
     let setup = ServerSetup {
         gateway,
-        verifier: Verifier::new(VerifierConfig::default(), vec![Issuer::node(keys.clone())]),
+        verifier,
         keys,
         mount,
         listen,

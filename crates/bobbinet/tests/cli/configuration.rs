@@ -75,7 +75,7 @@ fn unknown_settings_are_refused_wherever_they_stand() {
         "node:\n  listne: 127.0.0.1:1\n  colour: red\nagents: { a: { mcp: { command: [ls] } } }\n",
         &[
             r#"2: node has no setting "listne" -> did you mean "listen"?"#,
-            r#"3: node has no setting "colour" -> there is listen, data, public_url, proxies, cors, limits, pre_stop_delay, grace, otlp, version_required, wait_max"#,
+            r#"3: node has no setting "colour" -> there is listen, data, public_url, issuer, proxies, cors, limits, pre_stop_delay, grace, otlp, version_required, wait_max"#,
         ],
     );
     check_yaml(
@@ -137,11 +137,11 @@ fn an_agent_needs_a_server_that_can_be_started() {
 #[test]
 fn what_is_not_there_yet_says_so() {
     check_yaml(
-        "agents:\n  a:\n    mcp: { url: http://127.0.0.1:1 }\n  b:\n    a2a: https://b.example\npolicy: []\n",
+        "agents:\n  a:\n    mcp: { url: http://127.0.0.1:1 }\n  b:\n    a2a: https://b.example\nflows: {}\n",
         &[
             "3: servers over HTTP are not in this version yet -> only servers that are started by a command (stdio) can be wrapped: take it out, or say disabled: true in an mcp.json",
             r#"5: "a2a" is not in this version yet -> take it out"#,
-            r#"6: "policy" is not in this version yet -> take it out"#,
+            r#"6: "flows" is not in this version yet -> take it out"#,
         ],
     );
 }
@@ -448,4 +448,91 @@ fn a_node_is_not_started_from_a_configuration_with_faults() {
     assert_eq!((ran.code, ran.stdout.as_str()), (2, ""));
     assert!(ran.stderr.contains("bobbinet.yaml:3:12: mcp has no setting \"comand\""), "{}", ran.stderr);
     assert!(!folder.path().join("bobbinet-data").exists(), "nothing was begun");
+}
+
+/// The settings of callers below an agent `a`, which takes the first four lines.
+fn check_callers(text: &str, expected: &[&str]) {
+    check_yaml(
+        &format!("node: {{ issuer: https://us.example }}\nagents:\n  a:\n    mcp: {{ command: [ls] }}\n{text}"),
+        expected,
+    );
+}
+
+#[test]
+fn who_may_call_is_read_with_every_mistake() {
+    let whole = r#"
+principals:
+  crypto: { tenant: acme, life: 30d }
+  ci:
+trust:
+  - issuer: https://idp.example
+    jwks: { url: https://idp.example/jwks.json }
+    algorithms: [ES256, PS256]
+    audience: https://agents.example
+    tenant: acme
+    life: 1h
+    principals: { "00u1": crypto, ci: ci }
+  - { issuer: https://b.example, jwks: { url: "http://127.0.0.1:7421/.well-known/jwks.json" } }
+policy:
+  - { allow: "caller.principal == 'crypto' && skill == 'sign'", on: a }
+  - allow: |
+      caller.issuer == 'https://b.example' &&
+      arguments.path.startsWith('/public')
+    on: [a]
+  - allow: caller.tenant == 'acme' && operation in ['get', 'list']
+"#;
+    check_callers(whole, &[]);
+    let hint = "for example caller.principal == 'crypto' && skill == 'sign'";
+    for (text, expected) in [
+        ("policy: []\n", vec![]),
+        ("policy: yes\n", vec!["5: policy is a list, and here is yes or no".to_owned()]),
+        ("policy:\n  - {}\n", vec!["6: a line of the policy allows nothing -> say who may do what: allow: \"caller.principal == 'crypto' && skill == 'sign'\"".to_owned()]),
+        ("policy:\n  - { allow: 'true', on: b }\n", vec!["6: there is no agent \"b\" -> there is a".to_owned()]),
+        ("policy:\n  - { alow: 'true' }\n", vec!["6: a line of the policy has no setting \"alow\" -> did you mean \"allow\"?".to_owned()]),
+        ("policy:\n  - allow: caller.principal = 'x'\n", vec![format!("6: allow: it is not CEL: token recognition error at: '= ' -> {hint}")]),
+        ("policy:\n  - allow: true\n  - allow: callers.x\n", vec!["7: allow: there is no \"callers\" -> there is caller.principal, caller.issuer, caller.tenant, caller.claims, caller.scopes, caller.chain, agent, skill, arguments and operation".to_owned()]),
+        ("principals: { node-owner: {} }\n", vec!["5: node-owner is the node's owner, and needs no line here".to_owned()]),
+        ("principals: { a#b: {} }\n", vec!["5: a name of yours has no #: that ends an issuer's name".to_owned()]),
+        ("principals: { ci: { life: 2y } }\n", vec!["5: life cannot be \"2y\" -> write a time such as 1h or 30d, at most 366d: a token cannot be called back".to_owned()]),
+        ("principals: { ci: { tenant: '' } }\n", vec!["5: tenant cannot be \"\"".to_owned()]),
+        ("trust:\n  - jwks: { url: https://x.example }\n", vec!["6: an issuer has no name -> say what its tokens have as iss: issuer: https://idp.example.com".to_owned()]),
+        ("trust:\n  - { issuer: https://us.example, jwks: { url: https://x.example } }\n", vec!["6: issuer \"https://us.example\" is this node itself, whose tokens are taken anyway -> take the iss of its tokens, as it is spelled there".to_owned()]),
+        ("trust:\n  - { issuer: bobbinet:node, jwks: { url: https://x.example } }\n", vec!["6: issuer \"bobbinet:node\" is this node itself, whose tokens are taken anyway -> another node needs a name of its own: say node: { issuer: … } there, and the same here".to_owned()]),
+        ("trust:\n  - { issuer: 'https://x.example#y', jwks: { url: https://x.example } }\n", vec!["6: issuer \"https://x.example#y\" may not have a #: that is what ends an issuer's name in a principal's -> take the iss of its tokens, as it is spelled there".to_owned()]),
+        ("trust:\n  - { issuer: https://x.example, jwks: { url: http://x.example } }\n", vec!["6: \"http://x.example\" is http, where anybody on the way could put keys of his: use https -> say where they are: jwks: { url: https://idp.example.com/jwks.json }, or jwks: { file: ./jwks.json }".to_owned()]),
+        ("trust:\n  - { issuer: https://x.example, jwks: { url: https://x.example }, algorithms: [HS256] }\n", vec!["6: \"HS256\" is no algorithm that an issuer may use -> there is EdDSA, ES256, RS256, ES384, RS384, RS512, PS256, PS384, PS512".to_owned()]),
+        ("trust:\n  - { issuer: https://x.example, jwks: { url: https://x.example }, principals: { s: ci } }\n", vec!["6: there is no principal \"ci\" -> name his tenant: principals: { ci: { tenant: … } }".to_owned()]),
+    ] {
+        let expected: Vec<&str> = expected.iter().map(String::as_str).collect();
+        check_callers(text, &expected);
+    }
+}
+
+#[test]
+fn a_line_of_the_policy_is_shown_with_the_place_of_its_fault() {
+    let folder = TestFolder::new();
+    let told = |policy: &str| {
+        folder.write("bobbinet.yaml", &format!("agents: {{ a: {{ mcp: {{ command: [ls] }} }} }}\npolicy:\n{policy}\n"));
+        let ran = folder.run(&["check", "bobbinet.yaml"]);
+        assert_eq!(ran.code, 2, "{ran:?}");
+        let lines: Vec<&str> = ran.stderr.lines().take(3).collect();
+        lines.join("\n")
+    };
+    for (policy, expected) in [
+        (
+            r#"  - { allow: "true && skil == 'x'", on: a }"#,
+            "bobbinet.yaml:3:23: allow: there is no \"skil\"\n  3 |   - { allow: \"true && skil == 'x'\", on: a }\n    |                       ^",
+        ),
+        (
+            "  - allow: caller.name == 'x'",
+            "bobbinet.yaml:3:18: allow: there is no caller.name\n  3 |   - allow: caller.name == 'x'\n    |                  ^",
+        ),
+        (
+            "  - allow: |\n      true &&\n        foo == 1",
+            "bobbinet.yaml:5:9: allow: there is no \"foo\"\n  5 |         foo == 1\n    |         ^",
+        ),
+    ] {
+        let found = told(policy);
+        assert!(found.contains(expected), "{found}\n--\n{expected}");
+    }
 }

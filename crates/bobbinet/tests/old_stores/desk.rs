@@ -165,6 +165,8 @@ pub(crate) fn caller() -> Caller {
         is_node_owner: false,
         scopes: Vec::new(),
         chain: Vec::new(),
+        issuer: None,
+        claims: None,
     }
 }
 
