@@ -128,7 +128,7 @@ fn a_line_allows_what_it_says_and_nothing_else() {
 
 #[test]
 fn what_no_line_allows_is_denied_and_only_the_log_knows_why() {
-    let (agent, other, owner) = (agent(), AgentName::parse("files").unwrap(), Caller { is_owner: true, ..caller() });
+    let (agent, other, owner) = (agent(), AgentName::parse("files").unwrap(), Caller { is_node_owner: true, ..caller() });
     let sign = call(Some("sign"), Some(r#"{"path":"/x"}"#));
     let policy = policy(&[
         ("caller.principal == 'crypto' && skill == 'read'", &["vault"]),
@@ -254,7 +254,7 @@ fn no_arguments_make_a_line_work_long() {
 #[ignore = "a measurement"]
 fn what_a_decision_costs() {
     let (agent, caller, sign) = (agent(), caller(), call(Some("sign"), Some(r#"{"path":"/public/a","amount":5}"#)));
-    let owner = Caller { is_owner: true, ..caller.clone() };
+    let owner = Caller { is_node_owner: true, ..caller.clone() };
     let one = policy(&[("caller.principal == 'crypto' && skill == 'sign'", &["vault"])]);
     let path = policy(&[("caller.principal == 'crypto' && arguments.path.startsWith('/public')", &["vault"])]);
     let claims = policy(&[("'ops' in caller.claims.groups", &["vault"])]);

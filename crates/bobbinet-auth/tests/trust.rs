@@ -168,7 +168,7 @@ fn world() -> World {
 
 /// Who a token is, in short: its principal, tenant, and whether he is the owner.
 fn who(caller: &Caller) -> String {
-    let owner = if caller.is_owner { " (owner)" } else { "" };
+    let owner = if caller.is_node_owner { " (owner)" } else { "" };
     format!("{} of {}{owner}", caller.principal.as_str(), caller.tenant.as_str())
 }
 
@@ -572,6 +572,6 @@ async fn a_key_that_the_issuer_takes_back_ends_its_tokens_though_they_were_verif
     assert_eq!(verified(60).await, Err(Rejected::UnknownKey { kid: "k1".to_owned() }));
     let now: Timestamp = at(61);
     assert!(
-        verifier.verify(&node.token(node.header(json!({})), claims(json!({}))), &[AGENT], now).await.unwrap().is_owner
+        verifier.verify(&node.token(node.header(json!({})), claims(json!({}))), &[AGENT], now).await.unwrap().is_node_owner
     );
 }

@@ -107,7 +107,7 @@ impl Lines {
 
 impl Rules for Lines {
     fn allows(&self, caller: &Caller, action: Action<'_>) -> Result<(), Denied> {
-        if caller.is_owner {
+        if caller.is_node_owner {
             return Ok(());
         }
         let facts = Facts::new(caller, action, &self.wanted);
@@ -132,7 +132,7 @@ impl Rules for Lines {
     }
 
     fn shuts_out(&self, caller: &Caller) -> Option<&'static str> {
-        (self.lines.is_empty() && !caller.is_owner).then_some(Self::NAME)
+        (self.lines.is_empty() && !caller.is_node_owner).then_some(Self::NAME)
     }
 }
 
