@@ -1,0 +1,4 @@
+//! Flows.
+pub mod expression;
+pub mod limits;
+mod nearest;
