@@ -1,4 +1,9 @@
 //! Flows.
+pub mod document;
 pub mod expression;
+pub mod finding;
 pub mod limits;
 mod nearest;
+mod reader;
+mod template;
+mod tree;
