@@ -5,5 +5,6 @@ pub mod finding;
 pub mod limits;
 mod nearest;
 mod reader;
-mod template;
+pub mod run;
+pub mod template;
 mod tree;

@@ -27,8 +27,13 @@ pub struct Limits {
     pub iterations: usize,
     /// Tasks within tasks, functions included.
     pub depth: usize,
-    /// Steps that follow one another without anything to wait for, in one call of `decide`.
+    /// Steps that follow one another without anything to wait for, in one call of `decide`. The rest follows by a timer of no length,
+    /// so that nobody waits long for one flow.
     pub steps_at_once: u64,
+    /// Units of work of all expressions of a run.
+    pub run_work: u64,
+    /// The same in one call of `decide`: what is more follows by a timer, likewise.
+    pub work_at_once: u64,
     /// Events that one `listen` collects.
     pub events: usize,
 }
@@ -50,7 +55,10 @@ impl Default for Limits {
             fork_width: 32,
             iterations: 10_000,
             depth: 64,
-            steps_at_once: 10_000,
+            steps_at_once: 1_000,
+            // A minute of one core, about.
+            run_work: 500_000_000,
+            work_at_once: 2_000_000,
             events: 1_000,
         }
     }

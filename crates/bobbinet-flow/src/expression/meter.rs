@@ -49,11 +49,13 @@ const NOTHING: Left = Left {
 };
 
 thread_local! {
+    /// The work of all evaluations since somebody asked.
+    static DONE: Cell<u64> = const { Cell::new(0) };
     static LEFT: Cell<Left> = const { Cell::new(NOTHING) };
 }
 
 /// Runs this with so much to use, and says which bound was reached. Evaluations do not stand in one another.
-pub(super) fn metered<T>(limits: &Limits, run: impl FnOnce() -> T) -> (T, Option<Bound>) {
+pub(super) fn metered<T>(limits: &Limits, run: impl FnOnce() -> T) -> (T, Option<Bound>, u64) {
     let here = 0_u8;
     LEFT.set(Left {
         work: limits.expression_work,
@@ -64,9 +66,19 @@ pub(super) fn metered<T>(limits: &Limits, run: impl FnOnce() -> T) -> (T, Option
         reached: None,
     });
     let result = run();
-    let reached = LEFT.get().reached;
+    let Left { reached, work, .. } = LEFT.get();
     LEFT.set(NOTHING);
-    (result, reached)
+    (result, reached, limits.expression_work - work)
+}
+
+/// Adds to the work of this thread.
+pub(super) fn count(work: u64) {
+    DONE.set(DONE.get().saturating_add(work));
+}
+
+/// The units of work of all evaluations on this thread since this was last asked.
+pub fn work_done() -> u64 {
+    DONE.replace(0)
 }
 
 /// Takes so much of the work that is left; false if there was not enough.

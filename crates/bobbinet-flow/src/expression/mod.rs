@@ -21,5 +21,5 @@ mod natives;
 mod program;
 mod value;
 
-pub use meter::Bound;
+pub use meter::{Bound, work_done};
 pub use program::{CompileFault, EvaluateFault, Program, Variables};

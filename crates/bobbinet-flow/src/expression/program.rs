@@ -115,17 +115,28 @@ impl Program {
         limits: &Limits,
     ) -> Result<serde_json::Value, EvaluateFault> {
         let values: Vec<_> = self.variables.iter().map(|name| variables.get(name)).collect();
+        let (result, work) = self.evaluate_somewhere(input, &values, limits);
+        meter::count(work);
+        result
+    }
+
+    fn evaluate_somewhere(
+        &self,
+        input: &serde_json::Value,
+        values: &[Option<Arc<serde_json::Value>>],
+        limits: &Limits,
+    ) -> (Result<serde_json::Value, EvaluateFault>, u64) {
         if !self.recurs {
-            return self.run(input, &values, limits);
+            return self.run(input, values, limits);
         }
         // A thread costs some 30 µs, and the few programs that recur by themselves pay them.
         let limits = Limits { expression_stack: RECURSION_STACK / 2, ..*limits };
         std::thread::scope(|scope| {
             let thread = std::thread::Builder::new().stack_size(RECURSION_STACK);
-            let run = || self.run(input, &values, &limits);
+            let run = || self.run(input, values, &limits);
             match thread.spawn_scoped(scope, run).map(std::thread::ScopedJoinHandle::join) {
                 Ok(Ok(result)) => result,
-                Ok(Err(_)) | Err(_) => Err(EvaluateFault::Failed("the expression could not be evaluated".into())),
+                Ok(Err(_)) | Err(_) => (Err(EvaluateFault::Failed("the expression could not be evaluated".into())), 0),
             }
         })
     }
@@ -135,8 +146,8 @@ impl Program {
         input: &serde_json::Value,
         values: &[Option<Arc<serde_json::Value>>],
         limits: &Limits,
-    ) -> Result<serde_json::Value, EvaluateFault> {
-        let (result, reached) = meter::metered(limits, || {
+    ) -> (Result<serde_json::Value, EvaluateFault>, u64) {
+        let (result, reached, work) = meter::metered(limits, || {
             let values = values.iter().map(|value| match value {
                 Some(value) => convert::from_json(value),
                 None => convert::from_json(&serde_json::Value::Null),
@@ -153,10 +164,11 @@ impl Program {
                 }),
             }
         });
-        match reached {
+        let result = match reached {
             Some(bound) => Err(EvaluateFault::Bound(bound)),
             None => result.map_err(EvaluateFault::Failed),
-        }
+        };
+        (result, work)
     }
 }
 
