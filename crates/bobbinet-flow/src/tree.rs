@@ -44,14 +44,6 @@ pub(crate) struct Unreadable {
 }
 
 impl Node {
-    /// The value of this name, if it is a map that has one.
-    pub(crate) fn get(&self, name: &str) -> Option<&Self> {
-        match &self.value {
-            Value::Map(entries) => entries.iter().find(|(key, _)| key.text == name).map(|(_, node)| node),
-            Value::Null | Value::Flag(_) | Value::Number(_) | Value::Text(_) | Value::List(_) => None,
-        }
-    }
-
     /// Its text, if it is one.
     pub(crate) fn text(&self) -> Option<&str> {
         match &self.value {
@@ -89,7 +81,9 @@ impl Node {
 
 /// Reads a text.
 pub(crate) fn parse(text: &str) -> Result<Node, Unreadable> {
-    let spanned: Spanned<Raw> = serde_saphyr::from_str(text).map_err(|error| {
+    // YAML 1.2, as the standard has it: `no`, `on` and `n` are words.
+    let options = serde_saphyr::options! { strict_booleans: true };
+    let spanned: Spanned<Raw> = serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let words = error.without_snippet().to_string();
         // The place is told apart from the words, and what to set in the reader is nothing to tell a user.
         let words = words.split(" at line ").next().unwrap_or(&words);

@@ -241,7 +241,7 @@ impl<'a> Turn<'a> {
     }
 
     /// What `foreach` does for an event is done.
-    pub(super) fn each_done(&mut self, frame: Id, _: &'a Task, listen: &'a Listen, output: &Arc<Json>) {
+    pub(super) fn each_done(&mut self, frame: Id, listen: &'a Listen, output: &Arc<Json>) {
         let Some(each) = &listen.each else { return };
         let Some(entry) = self.state.frames.get_mut(&frame) else { return };
         let Doing::Listening(listening) = &mut entry.doing else { return };

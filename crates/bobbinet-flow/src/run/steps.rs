@@ -50,7 +50,7 @@ impl<'a> Turn<'a> {
                 self.progress(task, News::Skipped);
                 return self.came_back(owner, id, slot, raw, &Then::Continue);
             }
-            Err(error) => return self.child_failed(owner, slot, error.at(&task.pointer)),
+            Err(error) => return self.child_failed(owner, error.at(&task.pointer)),
         }
         self.progress(task, News::Entered);
         let frame = self.next_id();
@@ -255,7 +255,7 @@ impl<'a> Turn<'a> {
         };
         match next {
             Some(task) => {
-                let names = self.names_below(owner, task);
+                let names = self.names_below(owner);
                 self.state.pending.push_front(Work::Enter { owner, task, slot, input: output, names });
             }
             None => self.list_done(owner, output),
@@ -263,7 +263,7 @@ impl<'a> Turn<'a> {
     }
 
     /// The names that steps of this owner see: its own, and what it gives them.
-    fn names_below(&self, owner: Id, _: TaskId) -> Names {
+    fn names_below(&self, owner: Id) -> Names {
         let entry = &self.state.frames[&owner];
         let task = entry.task.map(|task| self.definition.task(task));
         let mut names = BTreeMap::clone(&entry.names);
@@ -302,7 +302,7 @@ impl<'a> Turn<'a> {
                 let then = catch.then.as_ref().unwrap_or(&task.then);
                 self.leave_to(owner, output, then);
             }
-            (Doing::Listening(_), Kind::Listen(listen)) => self.each_done(owner, task, listen, &output),
+            (Doing::Listening(_), Kind::Listen(listen)) => self.each_done(owner, listen, &output),
             _ => self.leave(owner, output),
         }
     }
@@ -333,17 +333,17 @@ impl<'a> Turn<'a> {
         let Some(task) = self.task_of(frame) else { return };
         let error = error.at(&task.pointer);
         let entry = &self.state.frames[&frame];
-        let (owner, slot) = (entry.owner, entry.slot);
+        let owner = entry.owner;
         let title = error.title.clone().or_else(|| error.detail.clone()).unwrap_or_else(|| error.kind.clone());
         self.progress(task, News::Failed { title });
         self.drop_below(frame);
         self.drop_frame(frame);
         if let Some(owner) = owner {
-            self.child_failed(owner, slot, error);
+            self.child_failed(owner, error);
         }
     }
 
-    fn child_failed(&mut self, owner: Id, slot: usize, error: Error) {
+    fn child_failed(&mut self, owner: Id, error: Error) {
         if owner == ROOT {
             return self.fail_run(error);
         }
@@ -356,7 +356,6 @@ impl<'a> Turn<'a> {
                 *running -= 1;
                 let is_over = *running == 0 && *next == outputs.len();
                 *failure = Some(error.clone());
-                let _ = slot;
                 if is_over { self.fail(owner, error) } else { self.widen(owner, *branches) }
             }
             _ => self.fail(owner, error),
