@@ -95,7 +95,13 @@ impl<'a> Reader<'a> {
     }
 
     /// The same, at a place of its own.
-    pub(crate) fn fault_at(&mut self, at: Position, pointer: &str, message: impl Into<String>, hint: impl Into<String>) {
+    pub(crate) fn fault_at(
+        &mut self,
+        at: Position,
+        pointer: &str,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
         self.find(Severity::Error, at, pointer, message.into(), Some(hint.into()));
     }
 
@@ -113,7 +119,12 @@ impl<'a> Reader<'a> {
         let mut once = BTreeSet::new();
         for (key, value) in entries {
             if !once.insert(&key.text) {
-                self.fault_at(key.at, &value.pointer, format!("{:?} stands here twice", key.text), "take one of them out");
+                self.fault_at(
+                    key.at,
+                    &value.pointer,
+                    format!("{:?} stands here twice", key.text),
+                    "take one of them out",
+                );
             }
         }
         Some(entries)
@@ -135,10 +146,17 @@ impl<'a> Reader<'a> {
     }
 
     /// A property that must be there.
-    pub(crate) fn required<'n>(&mut self, node: &Node, fields: &Fields<'n>, what: &str, name: &str) -> Option<&'n Node> {
+    pub(crate) fn required<'n>(
+        &mut self,
+        node: &Node,
+        fields: &Fields<'n>,
+        what: &str,
+        name: &str,
+    ) -> Option<&'n Node> {
         let found = fields.get(name);
         // One that is misspelt was told already.
-        let is_misspelt = fields.entries.iter().any(|(key, _)| key.text != name && nearest(&key.text, &[name]).is_some());
+        let is_misspelt =
+            fields.entries.iter().any(|(key, _)| key.text != name && nearest(&key.text, &[name]).is_some());
         if found.is_none() && !is_misspelt {
             self.fault(node, format!("{what} says no {name:?}"), format!("add {name}: …"));
         }
@@ -185,8 +203,13 @@ impl<'a> Reader<'a> {
     pub(crate) fn whole(&mut self, node: &Node, what: &str) -> Option<u64> {
         let number = if let Value::Number(number) = &node.value { number.as_u64() } else { None };
         if number.is_none() {
-            let found = if let Value::Number(number) = &node.value { number.to_string() } else { node.kind().to_owned() };
-            self.fault(node, format!("{what} is a whole number, and here is {found}"), "write a whole number, 0 or more");
+            let found =
+                if let Value::Number(number) = &node.value { number.to_string() } else { node.kind().to_owned() };
+            self.fault(
+                node,
+                format!("{what} is a whole number, and here is {found}"),
+                "write a whole number, 0 or more",
+            );
         }
         number
     }
@@ -237,10 +260,13 @@ impl<'a> Reader<'a> {
     /// text's beginning.
     fn inside(&self, node: &Node, offset: usize) -> Position {
         let Some(text) = node.text() else { return node.at };
+        // What is wrong at the end is wrong behind the last word.
+        let offset = offset.min(text.trim_end().len());
         let before = text.get(..offset).unwrap_or(text);
         let line = before.matches('\n').count();
         let written = self.text.get(node.span.clone()).unwrap_or_default();
-        if line == 0 && let Some(start) = written.find(text.lines().next().unwrap_or_default())
+        if line == 0
+            && let Some(start) = written.find(text.lines().next().unwrap_or_default())
             && !written[..start].contains('\n')
         {
             let column = node.at.column + written[..start].chars().count() + before.chars().count();
@@ -252,7 +278,8 @@ impl<'a> Reader<'a> {
             && let Some(indent) = in_file.find(meant.trim_end())
             && !meant.trim().is_empty()
         {
-            let column = in_file[..indent].chars().count() + before.rsplit('\n').next().unwrap_or_default().chars().count();
+            let column =
+                in_file[..indent].chars().count() + before.rsplit('\n').next().unwrap_or_default().chars().count();
             return Position { line: node.at.line + line + 1, column: column + 1 };
         }
         node.at

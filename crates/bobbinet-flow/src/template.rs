@@ -55,7 +55,8 @@ impl Template {
             Self::Program(program) => program.evaluate(input, variables, limits),
             Self::List(items) => items.iter().map(|item| item.fill(input, variables, limits)).collect(),
             Self::Map(entries) => {
-                let filled = entries.iter().map(|(name, value)| Ok((name.clone(), value.fill(input, variables, limits)?)));
+                let filled =
+                    entries.iter().map(|(name, value)| Ok((name.clone(), value.fill(input, variables, limits)?)));
                 filled.collect::<Result<_, _>>().map(Json::Object)
             }
         }

@@ -30,14 +30,23 @@ impl Catalog for Mesh {
         Some(match (agent, skill) {
             ("files", "read") => KnownSkill {
                 input: Some(text("path")),
-                output: Some(json!({"type": "object", "properties": {"text": {"type": "string"}, "size": {"type": "integer"}}})),
+                output: Some(
+                    json!({"type": "object", "properties": {"text": {"type": "string"}, "size": {"type": "integer"}}}),
+                ),
                 effect: bobbinet_core::Effect::ReadOnly,
             },
             ("files", "write") => KnownSkill { input: Some(text("path")), ..KnownSkill::default() },
-            ("files", "list") => KnownSkill { input: Some(json!({"type": "object", "additionalProperties": false})), ..KnownSkill::default() },
+            ("files", "list") => KnownSkill {
+                input: Some(json!({"type": "object", "additionalProperties": false})),
+                ..KnownSkill::default()
+            },
             ("search", "query") => KnownSkill {
-                input: Some(json!({"type": "object", "properties": {"q": {"type": "string"}, "limit": {"type": "integer", "minimum": 1}}, "required": ["q"]})),
-                output: Some(json!({"type": "object", "properties": {"hits": {"type": "array", "items": {"type": "object", "properties": {"id": {"type": "integer"}, "path": {"type": "string"}}}}}})),
+                input: Some(
+                    json!({"type": "object", "properties": {"q": {"type": "string"}, "limit": {"type": "integer", "minimum": 1}}, "required": ["q"]}),
+                ),
+                output: Some(
+                    json!({"type": "object", "properties": {"hits": {"type": "array", "items": {"type": "object", "properties": {"id": {"type": "integer"}, "path": {"type": "string"}}}}}}),
+                ),
                 effect: bobbinet_core::Effect::ReadOnly,
             },
             _ => return None,
@@ -48,7 +57,8 @@ impl Catalog for Mesh {
 const HEAD: &str = "document: { dsl: '1.0.3', namespace: test, name: broken, version: '1.0.0' }\n";
 
 fn findings(flow: &str) -> Vec<Finding> {
-    let text = if flow.contains("document:") && !flow.contains("schema") { flow.to_owned() } else { format!("{HEAD}{flow}") };
+    let text =
+        if flow.contains("document:") && !flow.contains("schema") { flow.to_owned() } else { format!("{HEAD}{flow}") };
     let reading = Definition::read("broken.yaml", &text, &Limits::default());
     let mut findings = reading.findings;
     if let Some(definition) = &reading.definition {
@@ -760,7 +770,7 @@ do:
             broken.yaml:2:30: this is no JSON Schema: "objekt" is not valid under any of the schemas listed in the 'anyOf' keyword (/input/schema/document)
               2 | input: { schema: { document: { type: objekt } } }
                 |                              ^
-              hint: references may only lead to definitions in this schema
+              hint: look at that word; and references may only lead to definitions in this schema
         "#]],
     );
 }
@@ -895,9 +905,9 @@ fn a_misspelt_argument() {
   - one: { call: files.read, with: { paht: a } }
 "#,
         expect![[r#"
-            broken.yaml:3:18: the skill takes no argument "paht" (/do/0/one/with/paht)
+            broken.yaml:3:38: the skill takes no argument "paht" (/do/0/one/with/paht)
               3 |   - one: { call: files.read, with: { paht: a } }
-                |                  ^
+                |                                      ^
               hint: did you mean "path"?
         "#]],
     );
@@ -910,10 +920,10 @@ fn an_argument_too_many() {
   - one: { call: files.list, with: { path: a } }
 "#,
         expect![[r#"
-            broken.yaml:3:18: the skill takes no argument "path" (/do/0/one/with/path)
+            broken.yaml:3:38: the skill takes no argument "path" (/do/0/one/with/path)
               3 |   - one: { call: files.list, with: { path: a } }
-                |                  ^
-              hint: it takes 
+                |                                      ^
+              hint: it takes none
         "#]],
     );
 }
@@ -925,9 +935,9 @@ fn an_argument_of_another_type() {
   - one: { call: files.read, with: { path: 7 } }
 "#,
         expect![[r#"
-            broken.yaml:3:18: the argument "path" does not fit: 7 is not of type "string", and is integer (/do/0/one/with/path)
+            broken.yaml:3:38: the argument "path" does not fit: 7 is not of type "string" (/do/0/one/with/path)
               3 |   - one: { call: files.read, with: { path: 7 } }
-                |                  ^
+                |                                      ^
               hint: the skill wants string
         "#]],
     );
@@ -940,9 +950,9 @@ fn an_argument_out_of_range() {
   - one: { call: search.query, with: { q: a, limit: 0 } }
 "#,
         expect![[r#"
-            broken.yaml:3:18: the argument "limit" does not fit: 0 is less than the minimum of 1, and is integer (/do/0/one/with/limit)
+            broken.yaml:3:46: the argument "limit" does not fit: 0 is less than the minimum of 1 (/do/0/one/with/limit)
               3 |   - one: { call: search.query, with: { q: a, limit: 0 } }
-                |                  ^
+                |                                              ^
               hint: the skill wants integer
         "#]],
     );
@@ -956,9 +966,9 @@ fn an_argument_from_an_output_of_another_type() {
   - read: { call: files.read, with: { path: '${ .hits[0].id }' } }
 "#,
         expect![[r#"
-            broken.yaml:4:19: the argument "path" does not fit: it is integer, and string is wanted (/do/1/read/with/path)
+            broken.yaml:4:39: the argument "path" does not fit: it is integer, and string is wanted (/do/1/read/with/path)
               4 |   - read: { call: files.read, with: { path: '${ .hits[0].id }' } }
-                |                   ^
+                |                                       ^
               hint: the skill wants string
         "#]],
     );
@@ -972,9 +982,9 @@ do:
   - read: { call: files.read, with: { path: '${ .n }' } }
 "#,
         expect![[r#"
-            broken.yaml:4:19: the argument "path" does not fit: it is integer, and string is wanted (/do/0/read/with/path)
+            broken.yaml:4:39: the argument "path" does not fit: it is integer, and string is wanted (/do/0/read/with/path)
               4 |   - read: { call: files.read, with: { path: '${ .n }' } }
-                |                   ^
+                |                                       ^
               hint: the skill wants string
         "#]],
     );
@@ -989,9 +999,9 @@ fn an_argument_from_a_step_between() {
   - read: { call: files.read, with: { path: '${ .where }' } }
 "#,
         expect![[r#"
-            broken.yaml:5:19: the argument "path" does not fit: it is integer, and string is wanted (/do/2/read/with/path)
+            broken.yaml:5:39: the argument "path" does not fit: it is integer, and string is wanted (/do/2/read/with/path)
               5 |   - read: { call: files.read, with: { path: '${ .where }' } }
-                |                   ^
+                |                                       ^
               hint: the skill wants string
         "#]],
     );
@@ -1075,7 +1085,9 @@ fn what_is_right_gives_none() {
 
 #[test]
 fn all_faults_are_found_at_once() {
-    let found = findings("do:\n  - one: { set: { a: '${ .x | lenght }' }, than: end }\n  - two: { wait: soon }\n  - two: { cal: x }\n");
+    let found = findings(
+        "do:\n  - one: { set: { a: '${ .x | lenght }' }, than: end }\n  - two: { wait: soon }\n  - two: { cal: x }\n",
+    );
     assert_eq!(found.len(), 5, "{found:#?}");
 }
 
@@ -1089,7 +1101,15 @@ fn hostile_documents_are_refused() {
         (0..12).map(|n| { let (name, from) = (char::from(b'b' + n), char::from(b'a' + n)); format!("  {name}: &{name} [*{from}, *{from}, *{from}, *{from}, *{from}, *{from}, *{from}, *{from}, *{from}]\n") }).collect::<String>()
     );
     let steps: String = (0..3_000).map(|n| format!("  - s{n}: {{ wait: PT1S }}\n")).collect();
-    for text in [deep, bomb, format!("{HEAD}do:\n{steps}"), "a".repeat(10_000_000), String::new(), "[".repeat(200_000), "- ".repeat(100_000)] {
+    for text in [
+        deep,
+        bomb,
+        format!("{HEAD}do:\n{steps}"),
+        "a".repeat(10_000_000),
+        String::new(),
+        "[".repeat(200_000),
+        "- ".repeat(100_000),
+    ] {
         let started = std::time::Instant::now();
         let reading = read(&text);
         assert!(reading.definition.is_none());

@@ -57,7 +57,10 @@ fn step(driver: &mut support::Driver<'_>, choice: u32) -> bool {
         lines.push("fire".into());
     }
     if !driver.listens.is_empty() {
-        lines.extend(["event {\"type\":\"a\",\"data\":1}", "event {\"type\":\"b\",\"data\":2}", "event {\"type\":\"c\"}"].map(String::from));
+        lines.extend(
+            ["event {\"type\":\"a\",\"data\":1}", "event {\"type\":\"b\",\"data\":2}", "event {\"type\":\"c\"}"]
+                .map(String::from),
+        );
     }
     if driver.is_asking {
         lines.push("answer \"that\"".into());

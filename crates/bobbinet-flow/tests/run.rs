@@ -7,9 +7,22 @@ mod support;
 use expect_test::{Expect, expect};
 use serde_json::{Value, json};
 
+/// Runs a flow with this input and what comes to it, and gives what it did.
+fn run(text: &str, input: Value, script: &[&str]) -> String {
+    let definition = support::definition(text);
+    let mut driver = support::Driver::new(&definition);
+    driver.start(input);
+    for line in script {
+        driver.check_replay();
+        driver.follow(line);
+    }
+    driver.check_replay();
+    driver.told
+}
+
 #[track_caller]
 fn check(flow: &str, input: Value, script: &[&str], expected: Expect) {
-    expected.assert_eq(&support::run(flow, input, script));
+    expected.assert_eq(&run(flow, input, script));
 }
 
 #[test]
@@ -350,7 +363,13 @@ fn for_over_calls_with_while_and_names_in_all_of_its_steps() {
 "#,
         json!(null),
         &[r#"ok ask 10"#, r#"ok ask 20"#],
-        expect![[""]],
+        expect![[r#"
+            call /do/0/loop/do/0/ask a.b {"n":1}
+            > ok ask 10
+            call /do/0/loop/do/0/ask a.b {"n":2}
+            > ok ask 20
+            finish {"last":[2,1,20]}
+        "#]],
     );
 }
 
@@ -522,7 +541,9 @@ do:
 "#,
         json!(null),
         &[],
-        expect![[""]],
+        expect![[r#"
+            fail {"detail":"because","instance":"/do/0/outer/do/0/no","status":400,"type":"https://example.com/no"}
+        "#]],
     );
 }
 
@@ -880,7 +901,11 @@ fn listen_to_one() {
   - wait: { listen: { to: { one: { with: { type: com.example.done, data: '${ .ok }' } } } } }
 "#,
         json!(null),
-        &[r#"event {"type": "com.example.other"}"#, r#"event {"type": "com.example.done", "data": {"ok": false}}"#, r#"event {"type": "com.example.done", "data": {"ok": true, "n": 1}}"#],
+        &[
+            r#"event {"type": "com.example.other"}"#,
+            r#"event {"type": "com.example.done", "data": {"ok": false}}"#,
+            r#"event {"type": "com.example.done", "data": {"ok": true, "n": 1}}"#,
+        ],
         expect![[r#"
             listen /do/0/wait [{"type":"com.example.done"}]
             > event {"type": "com.example.other"}
@@ -907,7 +932,11 @@ fn listen_to_all_correlated() {
         read: envelope
 "#,
         json!(null),
-        &[r#"event {"type": "a", "room": 1}"#, r#"event {"type": "b", "room": 2}"#, r#"event {"type": "b", "room": 1}"#],
+        &[
+            r#"event {"type": "a", "room": 1}"#,
+            r#"event {"type": "b", "room": 2}"#,
+            r#"event {"type": "b", "room": 1}"#,
+        ],
         expect![[r#"
             listen /do/0/wait [{"type":"a"},{"type":"b"}]
             > event {"type": "a", "room": 1}
@@ -936,7 +965,12 @@ fn listen_to_any_until_a_condition_with_something_to_do_for_each() {
   - last: { set: '${ {all: ., context: $context} }' }
 "#,
         json!(null),
-        &[r#"event {"type": "com.example.x", "data": {"n": 1}}"#, r#"event {"type": "com.example.y", "data": {"n": 2}}"#, r#"ok handle "one""#, r#"ok handle "two""#],
+        &[
+            r#"event {"type": "com.example.x", "data": {"n": 1}}"#,
+            r#"event {"type": "com.example.y", "data": {"n": 2}}"#,
+            r#"ok handle "one""#,
+            r#"ok handle "two""#,
+        ],
         expect![[r#"
             listen /do/0/wait [{}]
             > event {"type": "com.example.x", "data": {"n": 1}}
@@ -1195,4 +1229,3 @@ fn a_loop_without_end_takes_turns_and_has_an_end() {
         "#]],
     );
 }
-

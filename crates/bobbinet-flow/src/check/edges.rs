@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 
 use super::{
     Catalog, Findings, KnownSkill,
-    shape::{Shape, follow, kind_of, path},
+    shape::{Shape, follow, path},
 };
 use crate::{
     document::{CallTarget, Definition, Kind, ListId, Output, Task, TaskId, Then},
@@ -164,10 +164,12 @@ impl Walk<'_, '_> {
                 misspelt.extend(meant);
                 let hint = match meant {
                     Some(meant) => format!("did you mean {meant:?}?"),
+                    None if known.is_empty() => "it takes none".to_owned(),
                     None => format!("it takes {}", known.join(", ")),
                 };
                 let message = format!("the skill takes no argument {name:?}");
-                self.findings.add(Severity::Error, call.at, &format!("{pointer}/{name}"), message, hint);
+                let at = call.arguments_at.get(name).copied().unwrap_or(call.at);
+                self.findings.add(Severity::Error, at, &format!("{pointer}/{name}"), message, hint);
             }
         }
         for name in required.filter(|name| !names.iter().any(|said| said == name) && !misspelt.contains(name)) {
@@ -185,7 +187,8 @@ impl Walk<'_, '_> {
             if let Some(message) = found.and_then(|found| misfit(&found, wanted, schema)) {
                 let hint = format!("the skill wants {}", wants(wanted));
                 let message = format!("the argument {name:?} does not fit: {message}");
-                self.findings.add(Severity::Error, call.at, &format!("{pointer}/{name}"), message, hint);
+                let at = call.arguments_at.get(name).copied().unwrap_or(call.at);
+                self.findings.add(Severity::Error, at, &format!("{pointer}/{name}"), message, hint);
             }
         }
     }
@@ -287,8 +290,9 @@ fn misfit(found: &Shape, wanted: &Json, whole: &Json) -> Option<String> {
         if let (Some(schema), Some(defs)) = (schema.as_object_mut(), whole.get("$defs")) {
             schema.entry("$defs").or_insert_with(|| defs.clone());
         }
-        let validator = jsonschema::options().with_pattern_options(jsonschema::PatternOptions::regex()).build(&schema).ok()?;
-        return validator.iter_errors(&value).next().map(|error| format!("{error}, and is {}", kind_of(&value)));
+        let validator =
+            jsonschema::options().with_pattern_options(jsonschema::PatternOptions::regex()).build(&schema).ok()?;
+        return validator.iter_errors(&value).next().map(|error| error.to_string());
     }
     let kind = found.kind()?;
     let wanted_kinds: Vec<&str> = match wanted.get("type")? {

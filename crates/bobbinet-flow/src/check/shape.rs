@@ -55,7 +55,8 @@ impl Shape {
         match self {
             Self::Value(value) => Some(value.clone()),
             Self::Map(entries) => {
-                let all: Option<Vec<_>> = entries.iter().map(|(name, shape)| Some((name.clone(), shape.value()?))).collect();
+                let all: Option<Vec<_>> =
+                    entries.iter().map(|(name, shape)| Some((name.clone(), shape.value()?))).collect();
                 Some(json!(all?.into_iter().collect::<serde_json::Map<_, _>>()))
             }
             Self::Unknown | Self::Schema(_) => None,
@@ -63,7 +64,7 @@ impl Shape {
     }
 }
 
-pub(super) fn kind_of(value: &Json) -> &'static str {
+fn kind_of(value: &Json) -> &'static str {
     match value {
         Json::Null => "null",
         Json::Bool(_) => "boolean",

@@ -25,7 +25,13 @@ pub(super) fn check(definition: &Definition, findings: &mut Findings<'_>) {
         if let Kind::Try { body, catch } = &task.kind {
             if catch.when.as_ref().is_some_and(|when| matches!(when.text().trim(), "false" | "null")) {
                 let hint = "take catch.when out, or write when to catch".to_owned();
-                findings.add(Severity::Warning, task.at, &task.pointer, "this catches nothing: its when never holds".into(), hint);
+                findings.add(
+                    Severity::Warning,
+                    task.at,
+                    &task.pointer,
+                    "this catches nothing: its when never holds".into(),
+                    hint,
+                );
             } else if !can_fail(definition, *body) {
                 let message = "nothing in this try can fail, so it catches nothing".to_owned();
                 let hint = "take the try away, and keep its steps".to_owned();
@@ -160,7 +166,10 @@ fn can_fail(definition: &Definition, list: ListId) -> bool {
         let task = definition.task(*id);
         let has_schema = task.input.schema.is_some() || task.output.schema.is_some() || task.export.schema.is_some();
         let has_program = task.condition.is_some()
-            || [&task.input.from, &task.output.filter, &task.export.filter].into_iter().flatten().any(|filter| filter.known().is_none());
+            || [&task.input.from, &task.output.filter, &task.export.filter]
+                .into_iter()
+                .flatten()
+                .any(|filter| filter.known().is_none());
         let is_able = match &task.kind {
             Kind::Set(Template::Fixed(_)) | Kind::Wait(crate::document::Span::Fixed(_)) => false,
             Kind::Do(inner) => can_fail(definition, *inner),

@@ -1,5 +1,7 @@
 //! Calls, and what is not called from here.
 
+use std::collections::BTreeMap;
+
 use super::{Call, CallTarget, Endpoint, HttpOutput, Kind, Uri, read::Draft};
 use crate::{
     nearest::nearest,
@@ -25,10 +27,22 @@ const METHODS: [&str; 11] = [
 
 /// What else the DSL can call, and what to do instead.
 const REFUSED: [(&str, &str, &str); 4] = [
-    ("mcp", "MCP servers are not called from flows yet", "configure the server as an agent, and call its tools as skills: call: agent.tool"),
-    ("openapi", "OpenAPI services are not called from flows", "use call: http, or wrap the service as an MCP server and call its skills"),
+    (
+        "mcp",
+        "MCP servers are not called from flows yet",
+        "configure the server as an agent, and call its tools as skills: call: agent.tool",
+    ),
+    (
+        "openapi",
+        "OpenAPI services are not called from flows",
+        "use call: http, or wrap the service as an MCP server and call its skills",
+    ),
     ("grpc", "gRPC services are not called from flows", "wrap the service as an MCP server, and call its skills"),
-    ("asyncapi", "AsyncAPI services are not called from flows", "use emit and listen, or wrap the service as an MCP server"),
+    (
+        "asyncapi",
+        "AsyncAPI services are not called from flows",
+        "use emit and listen, or wrap the service as an MCP server",
+    ),
 ];
 
 impl Reader<'_> {
@@ -38,6 +52,12 @@ impl Reader<'_> {
             self.fault(node, *message, *hint);
             return None;
         }
+        let arguments_at = match with.map(|with| &with.value) {
+            Some(Value::Map(entries)) => entries.iter().map(|(key, _)| (key.text.clone(), key.at)).collect(),
+            Some(Value::Null | Value::Flag(_) | Value::Number(_) | Value::Text(_) | Value::List(_)) | None => {
+                BTreeMap::new()
+            }
+        };
         let (target, with) = match name.as_str() {
             "http" => self.http(node, with, draft)?,
             "a2a" => self.a2a(node, with, draft)?,
@@ -50,11 +70,12 @@ impl Reader<'_> {
                     self.fault(with, message, "write it as names with values");
                     return None;
                 }
-                let with = with.map_or_else(|| Template::fixed(serde_json::json!({})), |with| self.template(with, Place::Body));
+                let with = with
+                    .map_or_else(|| Template::fixed(serde_json::json!({})), |with| self.template(with, Place::Body));
                 (target, with)
             }
         };
-        Some(Kind::Call(Box::new(Call { target, at: node.at, with })))
+        Some(Kind::Call(Box::new(Call { target, at: node.at, arguments_at, with })))
     }
 
     /// A function of this definition, or `agent.skill`.
@@ -93,9 +114,9 @@ impl Reader<'_> {
         let method = self.required(with, &fields, "with", "method").and_then(|node| self.text(node, "method"));
         let endpoint = self.required(with, &fields, "with", "endpoint");
         let endpoint = endpoint.and_then(|node| self.endpoint(node, draft));
-        let output = fields.get("output").map_or(Some("content"), |node| {
-            self.one_of(node, "output", &["raw", "content", "response"])
-        });
+        let output = fields
+            .get("output")
+            .map_or(Some("content"), |node| self.one_of(node, "output", &["raw", "content", "response"]));
         let redirect = fields.get("redirect").map_or(Some(false), |node| self.flag(node, "redirect"));
         let mut arguments = Vec::new();
         for name in ["headers", "query", "body"] {
@@ -119,11 +140,16 @@ impl Reader<'_> {
 
     fn a2a(&mut self, node: &Node, with: Option<&Node>, draft: &Draft) -> Option<(CallTarget, Template)> {
         let Some(with) = with else {
-            self.fault(node, "this call says no agent", "add with: { method: message/send, server: https://…, parameters: … }");
+            self.fault(
+                node,
+                "this call says no agent",
+                "add with: { method: message/send, server: https://…, parameters: … }",
+            );
             return None;
         };
         let fields = self.fields(with, "with", &["agentCard", "server", "method", "parameters"])?;
-        let method = self.required(with, &fields, "with", "method").and_then(|node| self.one_of(node, "method", &METHODS));
+        let method =
+            self.required(with, &fields, "with", "method").and_then(|node| self.one_of(node, "method", &METHODS));
         let (endpoint, is_card) = match (fields.get("agentCard"), fields.get("server")) {
             (Some(card), _) => {
                 let inner = self.fields(card, "agentCard", &["name", "endpoint"])?;
@@ -132,14 +158,17 @@ impl Reader<'_> {
             }
             (None, Some(server)) => (self.endpoint(server, draft), false),
             (None, None) => {
-                self.fault(with, "this call says no agent", "add server: https://… or agentCard: { endpoint: https://… }");
+                self.fault(
+                    with,
+                    "this call says no agent",
+                    "add server: https://… or agentCard: { endpoint: https://… }",
+                );
                 return None;
             }
         };
-        let parameters = fields.get("parameters").map_or_else(
-            || Template::fixed(serde_json::json!({})),
-            |node| self.template(node, Place::Body),
-        );
+        let parameters = fields
+            .get("parameters")
+            .map_or_else(|| Template::fixed(serde_json::json!({})), |node| self.template(node, Place::Body));
         Some((CallTarget::A2a { method: method?.to_owned(), endpoint: endpoint?, is_card }, parameters))
     }
 
@@ -187,11 +216,10 @@ impl Reader<'_> {
         };
         let (namespace, name) = (word("namespace"), word("name"));
         let version = inner.get("version").map_or(Some("latest".to_owned()), |node| self.text(node, "version"));
-        let with = inner.get("input").map_or_else(
-            || Template::fixed(serde_json::json!({})),
-            |node| self.template(node, Place::Body),
-        );
+        let with = inner
+            .get("input")
+            .map_or_else(|| Template::fixed(serde_json::json!({})), |node| self.template(node, Place::Body));
         let target = CallTarget::Workflow { namespace: namespace?, name: name?, version: version?, waits: waits? };
-        Some(Kind::Call(Box::new(Call { target, at: workflow.at, with })))
+        Some(Kind::Call(Box::new(Call { target, at: workflow.at, arguments_at: BTreeMap::new(), with })))
     }
 }

@@ -66,10 +66,10 @@ fn from_iso(text: &str) -> Result<Duration, String> {
         return Err(wrong());
     }
     let mut millis = 0_f64;
-    for (part, units) in [(days, [('W', 604_800_000.0), ('D', 86_400_000.0), ('\0', 0.0)].as_slice()), (
-        clock.unwrap_or_default(),
-        [('H', 3_600_000.0), ('M', 60_000.0), ('S', 1_000.0)].as_slice(),
-    )] {
+    for (part, units) in [
+        (days, [('W', 604_800_000.0), ('D', 86_400_000.0), ('\0', 0.0)].as_slice()),
+        (clock.unwrap_or_default(), [('H', 3_600_000.0), ('M', 60_000.0), ('S', 1_000.0)].as_slice()),
+    ] {
         let mut number = String::new();
         for c in part.chars() {
             if c.is_ascii_digit() || c == '.' {

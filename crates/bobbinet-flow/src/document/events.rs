@@ -25,7 +25,12 @@ impl Reader<'_> {
             let is_name = key.text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
             if !is_name {
                 let message = format!("an event has no attribute {:?}", key.text);
-                self.fault_at(key.at, &value.pointer, message, "attributes have lower case letters and digits; put the rest into data");
+                self.fault_at(
+                    key.at,
+                    &value.pointer,
+                    message,
+                    "attributes have lower case letters and digits; put the rest into data",
+                );
             }
         }
         Some(Kind::Emit(self.template(with, Place::Body)))
@@ -149,9 +154,9 @@ impl Reader<'_> {
         let pattern = serde_json::Value::String(format!("^(?:{text})$"));
         let program = Program::compile(&format!("test({pattern})"), &std::collections::BTreeSet::new(), self.limits);
         // What is no program of ours can only be meant as it is.
-        Some(program.map_or_else(
-            |_| Match::Equal(node.json()),
-            |program| Match::Pattern(node.json(), Arc::new(program)),
-        ))
+        Some(
+            program
+                .map_or_else(|_| Match::Equal(node.json()), |program| Match::Pattern(node.json(), Arc::new(program))),
+        )
     }
 }

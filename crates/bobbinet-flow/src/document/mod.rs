@@ -396,6 +396,8 @@ pub struct Call {
     pub target: CallTarget,
     /// Where the target's name stands.
     pub at: Position,
+    /// Where the names of the arguments stand.
+    pub arguments_at: BTreeMap<String, Position>,
     /// The arguments.
     pub with: Template,
 }

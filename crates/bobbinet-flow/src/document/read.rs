@@ -24,12 +24,14 @@ impl Definition {
     /// Reads a definition, in YAML or JSON, and gives all that is wrong with it.
     pub fn read(file: &str, text: &str, limits: &Limits) -> Reading {
         if text.len() > limits.document_bytes {
-            let message = format!("a definition has at most {} bytes, and this one {}", limits.document_bytes, text.len());
+            let message =
+                format!("a definition has at most {} bytes, and this one {}", limits.document_bytes, text.len());
             return unreadable(file, text, Position::default(), message, "take parts of it out as flows of their own");
         }
         std::thread::scope(|scope| {
             let thread = std::thread::Builder::new().stack_size(STACK);
-            let reading = thread.spawn_scoped(scope, || read(file, text, limits)).map(std::thread::ScopedJoinHandle::join);
+            let reading =
+                thread.spawn_scoped(scope, || read(file, text, limits)).map(std::thread::ScopedJoinHandle::join);
             match reading {
                 Ok(Ok(reading)) => reading,
                 Ok(Err(_)) | Err(_) => {
@@ -130,7 +132,11 @@ impl Reader<'_> {
         if let Some(language) = fields.get("language")
             && language.text() != Some("jq")
         {
-            self.fault(language, "expressions are written in jq, and in no other language", "take evaluate.language out");
+            self.fault(
+                language,
+                "expressions are written in jq, and in no other language",
+                "take evaluate.language out",
+            );
         }
         if let Some(mode) = fields.get("mode") {
             let mode_word = self.one_of(mode, "evaluate.mode", &["strict", "loose"]);
@@ -155,7 +161,11 @@ impl Reader<'_> {
             let text = self.text(found, &format!("document.{name}"))?;
             if name != "version" && !is_name(&text) {
                 let message = format!("document.{name} cannot be {text:?}");
-                self.fault(found, message, "it has up to 63 letters, digits and hyphens, and begins and ends with none of the latter");
+                self.fault(
+                    found,
+                    message,
+                    "it has up to 63 letters, digits and hyphens, and begins and ends with none of the latter",
+                );
                 return None;
             }
             if name == "version" && !is_version(&text) {
@@ -208,7 +218,7 @@ impl Reader<'_> {
         match options.build(&json) {
             Ok(validator) => Some(Schema { json: Arc::new(json), validator: Arc::new(validator) }),
             Err(error) => {
-                let hint = "references may only lead to definitions in this schema";
+                let hint = "look at that word; and references may only lead to definitions in this schema";
                 self.fault(document, format!("this is no JSON Schema: {error}"), hint);
                 None
             }
@@ -221,7 +231,11 @@ impl Reader<'_> {
             let text = self.text(node, "schedule.cron")?;
             let is_cron = text.starts_with('@') || text.split_whitespace().count() == 5;
             if !is_cron {
-                self.fault(node, format!("{text:?} is no cron expression"), "write five fields: '0 0 * * *' is every midnight");
+                self.fault(
+                    node,
+                    format!("{text:?} is no cron expression"),
+                    "write five fields: '0 0 * * *' is every midnight",
+                );
             }
             is_cron.then_some(text)
         });
@@ -233,7 +247,11 @@ impl Reader<'_> {
             read: fields.get("read").and_then(|node| self.read_as(node)).unwrap_or_default(),
         };
         if fields.has("read") && !fields.has("on") {
-            self.fault(node, "schedule.read says how events are read, and there are none", "add schedule.on, or take read out");
+            self.fault(
+                node,
+                "schedule.read says how events are read, and there are none",
+                "add schedule.on, or take read out",
+            );
         }
         Some(schedule)
     }

@@ -31,8 +31,19 @@ const SCHEMES: [(&str, &[&str]); 5] = [
 ];
 
 const OAUTH2: &[&str] = &[
-    "authority", "grant", "client", "request", "issuers", "scopes", "audiences", "username", "password", "subject", "actor",
-    "endpoints", "use",
+    "authority",
+    "grant",
+    "client",
+    "request",
+    "issuers",
+    "scopes",
+    "audiences",
+    "username",
+    "password",
+    "subject",
+    "actor",
+    "endpoints",
+    "use",
 ];
 
 impl Reader<'_> {
@@ -46,7 +57,11 @@ impl Reader<'_> {
         }
         if let Some(catalogs) = fields.get("catalogs") {
             let hint = "call a skill of an agent by its name: call: agent.skill";
-            self.fault(catalogs, "functions are not fetched from catalogs: the agents of the mesh are the catalog", hint);
+            self.fault(
+                catalogs,
+                "functions are not fetched from catalogs: the agents of the mesh are the catalog",
+                hint,
+            );
         }
         if let Some(secrets) = fields.get("secrets") {
             for item in self.items(secrets, "use.secrets") {
@@ -135,7 +150,11 @@ impl Reader<'_> {
         let (kind, status) = (kind?, status?);
         let is_number = matches!(status.value, Value::Number(_));
         if !is_number && !status.text().is_some_and(|text| crate::template::unwrapped(text).is_some()) {
-            self.fault(status, format!("the status of an error is a number, and here is {}", status.kind()), "write status: 400");
+            self.fault(
+                status,
+                format!("the status of an error is a number, and here is {}", status.kind()),
+                "write status: 400",
+            );
         }
         let mut others = Vec::new();
         for name in ["title", "detail", "instance"] {
@@ -143,7 +162,11 @@ impl Reader<'_> {
                 others.push((name.to_owned(), self.template(node, Place::Body)));
             }
         }
-        Some(ErrorTemplate { kind: self.template(kind, Place::Body), status: self.template(status, Place::Body), others })
+        Some(ErrorTemplate {
+            kind: self.template(kind, Place::Body),
+            status: self.template(status, Place::Body),
+            others,
+        })
     }
 
     /// How something is tried again.
@@ -152,7 +175,9 @@ impl Reader<'_> {
         let fields = self.fields(node, "retry", &known)?;
         let mut retry = Retry {
             when: fields.get("when").and_then(|node| self.expression(node, "retry.when", Place::Body)),
-            except_when: fields.get("exceptWhen").and_then(|node| self.expression(node, "retry.exceptWhen", Place::Body)),
+            except_when: fields
+                .get("exceptWhen")
+                .and_then(|node| self.expression(node, "retry.exceptWhen", Place::Body)),
             delay: fields.get("delay").and_then(|node| self.span(node, "retry.delay", Place::Body)),
             ..Retry::default()
         };
@@ -217,7 +242,11 @@ impl Reader<'_> {
             }
         }
         if !known.iter().any(|scheme| fields.has(scheme)) {
-            self.fault(node, "this says no way to authenticate", "write one of basic, bearer, digest, oauth2, oidc, or use: NAME");
+            self.fault(
+                node,
+                "this says no way to authenticate",
+                "write one of basic, bearer, digest, oauth2, oidc, or use: NAME",
+            );
         }
         Some(self.template(node, Place::Body))
     }

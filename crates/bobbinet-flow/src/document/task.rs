@@ -34,6 +34,7 @@ impl Reader<'_> {
     pub(crate) fn list(&mut self, node: &Node, what: &str, draft: &mut Draft) -> ListId {
         let id = ListId(draft.lists.len());
         draft.lists.push(Vec::new());
+        let mut names = std::collections::BTreeSet::new();
         let items = self.items(node, what);
         if items.is_empty() && matches!(node.value, Value::List(_)) {
             self.fault(node, format!("{what} has no steps"), "add a step: - name: { set: { … } }");
@@ -50,10 +51,7 @@ impl Reader<'_> {
                 self.fault(item, message, "begin each step with a dash, and indent what it does below its name");
                 continue;
             };
-            let is_twice = draft.lists[id.0]
-                .iter()
-                .any(|known| draft.tasks[known.0].as_ref().is_some_and(|task| task.name == key.text));
-            if is_twice {
+            if !names.insert(key.text.as_str()) {
                 let message = format!("there are two steps {:?} in this list", key.text);
                 self.fault_at(key.at, &value.pointer, message, "give one of them another name");
             }
@@ -69,7 +67,12 @@ impl Reader<'_> {
         draft.tasks.push(None);
         if id.0 == self.limits.tasks {
             let message = format!("a flow has at most {} steps", self.limits.tasks);
-            self.fault_at(key.at, &node.pointer, message, "make a part of it a flow of its own, and call it with run: workflow");
+            self.fault_at(
+                key.at,
+                &node.pointer,
+                message,
+                "make a part of it a flow of its own, and call it with run: workflow",
+            );
         }
         if id.0 < self.limits.tasks {
             draft.tasks[id.0] = self.task_body(key, node, list, draft);
@@ -180,7 +183,9 @@ impl Reader<'_> {
                 let error = self.required(said, &inner, "raise", "error")?;
                 let error = match &error.value {
                     Value::Text(name) => self.named(error, name, "error", "errors", &draft.reuse.errors),
-                    Value::Null | Value::Flag(_) | Value::Number(_) | Value::List(_) | Value::Map(_) => self.error(error),
+                    Value::Null | Value::Flag(_) | Value::Number(_) | Value::List(_) | Value::Map(_) => {
+                        self.error(error)
+                    }
                 };
                 error.map(Kind::Raise)
             }
@@ -271,7 +276,8 @@ impl Reader<'_> {
             "context" | "input" | "output" | "secrets" | "authorization" | "task" | "workflow" | "runtime"
         );
         if !is_word || text.starts_with(|c: char| c.is_ascii_digit()) || is_ours {
-            let hint = if is_ours { "that name means something already" } else { "use letters, digits and _, and no $" };
+            let hint =
+                if is_ours { "that name means something already" } else { "use letters, digits and _, and no $" };
             self.fault(node, format!("{what} cannot be {text:?}"), hint);
             return None;
         }

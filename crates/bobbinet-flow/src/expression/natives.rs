@@ -64,7 +64,10 @@ pub(super) fn definitions() -> Vec<Def<&'static str>> {
 /// All others.
 pub(super) fn functions() -> impl Iterator<Item = Fun<Kind>> {
     let theirs = jaq_core::funs().chain(jaq_std::base_funs()).chain(jaq_std::extra_funs());
-    theirs.filter(|(name, ..)| !is_absent(name)).chain(json().into_iter().map(|function| run::<Kind>(function))).chain(counting())
+    theirs
+        .filter(|(name, ..)| !is_absent(name))
+        .chain(json().into_iter().map(|function| run::<Kind>(function)))
+        .chain(counting())
 }
 
 fn tick() -> Result<(), Exn<'static, Value>> {

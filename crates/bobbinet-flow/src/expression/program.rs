@@ -75,7 +75,8 @@ impl Program {
     /// Compiles a program that may name these variables, without their `$`.
     pub fn compile(text: &str, variables: &BTreeSet<String>, limits: &Limits) -> Result<Self, CompileFault> {
         if text.len() > limits.expression_bytes {
-            let message = format!("an expression has at most {} bytes, and this one {}", limits.expression_bytes, text.len());
+            let message =
+                format!("an expression has at most {} bytes, and this one {}", limits.expression_bytes, text.len());
             return Err(CompileFault { offset: 0, message, hint: Some("split it over several set steps".into()) });
         }
         let term = parsed(text)?;
@@ -269,8 +270,10 @@ fn undefined_fault(offset: usize, name: &str, undefined: &Undefined, variables: 
         Undefined::Filter(arity) => {
             let absent = natives::ABSENT.iter().find(|(absent, _)| *absent == name);
             let of_library = library().iter().map(|def| def.name);
-            let known: Vec<&str> =
-                of_library.chain(natives::functions().map(|(name, ..)| name)).filter(|name| !name.ends_with('!')).collect();
+            let known: Vec<&str> = of_library
+                .chain(natives::functions().map(|(name, ..)| name))
+                .filter(|name| !name.ends_with('!'))
+                .collect();
             let hint = match absent {
                 Some((_, hint)) => Some((*hint).to_owned()),
                 None if known.contains(&name) => Some(format!("{name} takes another number of arguments")),

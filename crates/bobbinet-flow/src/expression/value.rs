@@ -234,7 +234,9 @@ impl val::ValT for Value {
                 Box::new(items.map(|(at, item)| Ok((Self::from(at), item))))
             }
             Self::Map(map) => Box::new(
-                Self::into_entries(map).into_iter().map(|(key, value)| Ok((Self::Text(Rc::new(key.to_string())), value))),
+                Self::into_entries(map)
+                    .into_iter()
+                    .map(|(key, value)| Ok((Self::Text(Rc::new(key.to_string())), value))),
             ),
             other => Box::new(std::iter::once(Err(Fault::typ(other.shown(), "iterable (array or object)")))),
         }
@@ -319,7 +321,8 @@ impl val::ValT for Value {
             (this @ (Self::List(_) | Self::Null), Self::Number(number)) => {
                 let mut list = if let Self::List(list) = this { Self::into_items(list) } else { Vec::new() };
                 let Some(at) = position(number, list.len()).filter(|at| *at <= list.len() + FILL_MAX) else {
-                    return opt.fail(Self::list(list), |_| Fault::str(format_args!("index {number} out of bounds")).into());
+                    return opt
+                        .fail(Self::list(list), |_| Fault::str(format_args!("index {number} out of bounds")).into());
                 };
                 let old = list.get_mut(at).map(|old| std::mem::replace(old, Self::Null));
                 match f(old.unwrap_or(Self::Null)).next().transpose()? {

@@ -147,7 +147,10 @@ fn expanded(template: &str, input: &Json) -> Result<String, Error> {
     let mut rest = template;
     while let Some((before, from)) = rest.split_once('{') {
         let Some((name, after)) = from.split_once('}') else {
-            return Err(Error::standard(Standard::Expression, format!("the address {template:?} has no closing brace")));
+            return Err(Error::standard(
+                Standard::Expression,
+                format!("the address {template:?} has no closing brace"),
+            ));
         };
         uri.push_str(before);
         match input.get(name) {

@@ -65,7 +65,12 @@ impl Blobs for () {
 /// What follows from this record: where the run is then, and what it wants done.
 ///
 /// A record that no longer matters (the result of a call that was cancelled, a timer that was dropped) changes nothing.
-pub fn decide(definition: &Definition, state: State, record: &Record, around: &Surroundings<'_>) -> (State, Vec<Effect>) {
+pub fn decide(
+    definition: &Definition,
+    state: State,
+    record: &Record,
+    around: &Surroundings<'_>,
+) -> (State, Vec<Effect>) {
     let mut turn = Turn {
         definition,
         around,
@@ -166,7 +171,8 @@ impl Turn<'_> {
             Err(error) => return self.fail_run(error),
         };
         // The specification's diagram has the transformed input as the first context, and its table says that a context is a map.
-        self.state.context = if input.is_object() { input.clone() } else { Arc::new(Json::Object(serde_json::Map::new())) };
+        self.state.context =
+            if input.is_object() { input.clone() } else { Arc::new(Json::Object(serde_json::Map::new())) };
         if let Some(frame) = self.state.frames.get_mut(&ROOT) {
             frame.input = input.clone();
         }

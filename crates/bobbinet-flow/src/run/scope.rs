@@ -134,7 +134,9 @@ impl<'a> Turn<'a> {
     pub(super) fn validated(&self, schema: Option<&Schema>, value: &Json, what: &str) -> Result<(), Error> {
         match schema.and_then(|schema| schema.fault(value)) {
             None => Ok(()),
-            Some(fault) => Err(Error::standard(Standard::Validation, format!("{what} is not what its schema says: {fault}"))),
+            Some(fault) => {
+                Err(Error::standard(Standard::Validation, format!("{what} is not what its schema says: {fault}")))
+            }
         }
     }
 

@@ -108,7 +108,11 @@ impl<'a> Turn<'a> {
                     return Err(Error::standard(Standard::Expression, "for.in gives no list"));
                 };
                 if items.len() > self.around.limits.iterations {
-                    let detail = format!("a loop has at most {} rounds, and this one {}", self.around.limits.iterations, items.len());
+                    let detail = format!(
+                        "a loop has at most {} rounds, and this one {}",
+                        self.around.limits.iterations,
+                        items.len()
+                    );
                     return Err(Error::standard(Standard::Runtime, detail));
                 }
                 self.set(frame, Doing::Looping { items: Arc::new(items.clone()), round: 0 });

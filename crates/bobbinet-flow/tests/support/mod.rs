@@ -150,7 +150,8 @@ impl<'d> Driver<'d> {
                 self.give(Came::Failed { call, error });
             }
             "fire" => {
-                let (timer, until) = self.timers.iter().min_by_key(|(_, until)| **until).map(|(t, u)| (*t, *u)).unwrap();
+                let (timer, until) =
+                    self.timers.iter().min_by_key(|(_, until)| **until).map(|(t, u)| (*t, *u)).unwrap();
                 self.timers.remove(&timer);
                 self.now = self.now.max(until);
                 self.give(Came::Fired { timer });
@@ -187,17 +188,4 @@ impl<'d> Driver<'d> {
             assert_eq!((calls, timers, listens), (self.calls.len(), self.timers.len(), self.listens.len()));
         }
     }
-}
-
-/// Runs a flow with this input and what comes to it, and gives what it did.
-pub fn run(text: &str, input: Value, script: &[&str]) -> String {
-    let definition = definition(text);
-    let mut driver = Driver::new(&definition);
-    driver.start(input);
-    for line in script {
-        driver.check_replay();
-        driver.follow(line);
-    }
-    driver.check_replay();
-    driver.told
 }
