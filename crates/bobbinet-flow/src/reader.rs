@@ -272,15 +272,19 @@ impl<'a> Reader<'a> {
             let column = node.at.column + written[..start].chars().count() + before.chars().count();
             return Position { line: node.at.line, column };
         }
-        // A block: its text begins on the line behind its sign.
-        if let Some(meant) = text.lines().nth(line)
-            && let Some(in_file) = self.text.lines().nth(node.at.line + line)
-            && let Some(indent) = in_file.find(meant.trim_end())
+        // A block: its place is that of its sign or of its first line.
+        if let Some(meant) = text.lines().nth(line).map(str::trim_end)
             && !meant.trim().is_empty()
         {
-            let column =
-                in_file[..indent].chars().count() + before.rsplit('\n').next().unwrap_or_default().chars().count();
-            return Position { line: node.at.line + line + 1, column: column + 1 };
+            for number in [node.at.line + line, node.at.line + line + 1] {
+                let Some(in_file) = number.checked_sub(1).and_then(|index| self.text.lines().nth(index)) else {
+                    continue;
+                };
+                if let Some(indent) = in_file.find(meant) {
+                    let inside = before.rsplit('\n').next().unwrap_or_default().chars().count();
+                    return Position { line: number, column: in_file[..indent].chars().count() + inside + 1 };
+                }
+            }
         }
         node.at
     }
@@ -300,6 +304,9 @@ impl<'a> Reader<'a> {
                         let hint = "an expression is the whole of a text: ${ \"Hello \\(.name)\" }";
                         let message = "the ${ in this text begins no expression, as there is text around it";
                         self.warn_at(at, &node.pointer, message, hint);
+                    } else if is_forgotten(text) {
+                        let message = format!("{text:?} is a text, and looks like an expression");
+                        self.warn_at(node.at, &node.pointer, message, format!("if it is one, write ${{ {text} }}"));
                     }
                     Template::fixed(node.json())
                 }
@@ -323,6 +330,14 @@ impl<'a> Reader<'a> {
             }
         }
     }
+}
+
+/// Whether a text is a path that begins with one of the variables.
+fn is_forgotten(text: &str) -> bool {
+    let Some(rest) = text.strip_prefix('$') else { return false };
+    let end = rest.find(['.', '[']).unwrap_or(rest.len());
+    matches!(&rest[..end], "context" | "input" | "output" | "error" | "item" | "task" | "workflow" | "secrets")
+        && !rest.contains(char::is_whitespace)
 }
 
 fn shortened(text: &str) -> String {

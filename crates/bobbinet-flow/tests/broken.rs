@@ -432,9 +432,9 @@ fn an_expression_in_a_block() {
       set: { a: 1 }
 "#,
         expect![[r#"
-            broken.yaml:6:11: this is not jq: closing parenthesis expected in the expression ".a\n| map(.b" (/do/0/one/output/as)
-              6 |           .a
-                |           ^
+            broken.yaml:7:19: this is not jq: closing parenthesis expected in the expression ".a\n| map(.b" (/do/0/one/output/as)
+              7 |           | map(.b
+                |                   ^
               hint: see jq's manual
         "#]],
     );

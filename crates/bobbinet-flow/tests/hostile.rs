@@ -9,19 +9,22 @@ use bobbinet_flow::{
 };
 use serde_json::{Value, json};
 
-struct None_;
+struct Nothing;
 
-impl Variables for None_ {
+impl Variables for Nothing {
     fn get(&self, _: &str) -> Option<Arc<Value>> {
         None
     }
 }
 
 fn evaluate(program: &str, input: &Value) -> Result<Value, String> {
-    let limits = Limits::default();
+    evaluate_within(program, input, &Limits::default())
+}
+
+fn evaluate_within(program: &str, input: &Value, limits: &Limits) -> Result<Value, String> {
     let program =
-        Program::compile(program, &BTreeSet::new(), &limits).map_err(|fault| format!("compile: {}", fault.message))?;
-    program.evaluate(input, &None_, &limits).map_err(|fault| match fault {
+        Program::compile(program, &BTreeSet::new(), limits).map_err(|fault| format!("compile: {}", fault.message))?;
+    program.evaluate(input, &Nothing, limits).map_err(|fault| match fault {
         EvaluateFault::Bound(bound) => format!("bound: {bound}"),
         EvaluateFault::Failed(error) => format!("error: {error}"),
     })
@@ -30,11 +33,13 @@ fn evaluate(program: &str, input: &Value) -> Result<Value, String> {
 /// On a thread with the stack of a tokio worker, so that a program that overflows it ends this test.
 fn check_bounded(program: &'static str) {
     let started = Instant::now();
-    let run = move || evaluate(program, &json!({"a": [1, 2, 3], "t": "x".repeat(1000)}));
+    // A fifth of the default, so that unoptimised code gets through all of them in some seconds.
+    let limits = Limits { expression_work: 400_000, ..Limits::default() };
+    let run = move || evaluate_within(program, &json!({"a": [1, 2, 3], "t": "x".repeat(1000)}), &limits);
     let result = std::thread::Builder::new().stack_size(2 * 1024 * 1024).spawn(run).unwrap().join().unwrap();
     let took = started.elapsed();
     println!("{took:>10.1?}  {}  {program}", result.as_ref().map_or_else(String::clone, |_| "ok".into()));
-    assert!(took.as_secs() < 20, "{program} took {took:?}");
+    assert!(took.as_secs() < 5, "{program} took {took:?}");
     let error = result.expect_err(program);
     assert!(error.starts_with("bound") || error.starts_with("compile"), "{program}: {error}");
 }
@@ -96,7 +101,6 @@ fn hostile_programs_are_stopped() {
         "null | last(path(repeat(.a)))",
         "null | (def f: .a | f; f) |= 1",
         "(repeat(.a)) |= 1",
-        "null | path(def f: .a, f; f | .a)",
         "[range(100000)] | to_entries | [range(1000) as $x | from_entries?] | length",
         "[range(100000)] | reduce range(1000) as $x (.; map(.))",
         "[range(50000)] | [range(50000)] - . | [range(1e9)]",
@@ -113,8 +117,6 @@ fn hostile_programs_are_stopped() {
         "def f: -f; f",
         "def f: limit(1; f); f",
         "def f: first(f); f",
-        "def f: path(f); f",
-        "def f: sort_by(f); [1,2] | f",
         "def f: map(f); [[[1]]] | def g: [., .] | g; g",
         "def f: walk(f); [1] | f",
         "null | setpath([range(100000) | \"a\"]; 1)",
@@ -150,6 +152,13 @@ fn hostile_programs_are_stopped() {
         "splits(\"a\"; \"b\"; \"c\")",
     ] {
         check_bounded(program);
+    }
+    if let Ok(status) = std::fs::read_to_string("/proc/self/status")
+        && let Some(peak) = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))
+    {
+        let kilobytes: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+        println!("{kilobytes} kB at most");
+        assert!(kilobytes < 400_000, "{kilobytes} kB");
     }
     let nested: &'static str = Box::leak(format!("{}1{}", "[".repeat(4000), "]".repeat(4000)).into_boxed_str());
     let piped: &'static str = Box::leak(vec!["."; 4000].join("|").into_boxed_str());

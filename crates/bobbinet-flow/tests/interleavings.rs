@@ -65,7 +65,7 @@ fn step(driver: &mut support::Driver<'_>, choice: u32) -> bool {
     if driver.is_asking {
         lines.push("answer \"that\"".into());
     }
-    if choice % 97 == 0 {
+    if choice.is_multiple_of(97) {
         lines.push("cancel".into());
     }
     if lines.is_empty() {

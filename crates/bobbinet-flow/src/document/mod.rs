@@ -8,6 +8,7 @@ mod duration;
 mod events;
 mod read;
 mod reuse;
+mod targets;
 mod task;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -22,6 +23,7 @@ use crate::{
 };
 
 pub use duration::{Span, from_json as duration_from_json};
+pub use targets::Reach;
 
 /// A definition that can be run.
 #[derive(Debug)]

@@ -149,7 +149,7 @@ impl Reader<'_> {
         let status = self.required(node, &fields, "an error", "status");
         let (kind, status) = (kind?, status?);
         let is_number = matches!(status.value, Value::Number(_));
-        if !is_number && !status.text().is_some_and(|text| crate::template::unwrapped(text).is_some()) {
+        if !is_number && status.text().is_none_or(|text| crate::template::unwrapped(text).is_none()) {
             self.fault(
                 status,
                 format!("the status of an error is a number, and here is {}", status.kind()),

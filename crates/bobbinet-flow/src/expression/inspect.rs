@@ -95,7 +95,21 @@ pub(super) fn names<'s>(term: &Node<'s>, into: &mut Names<'s>) {
         Term::Str(Some(format), _) => {
             into.functions.insert(format);
         }
-        _ => {}
+        Term::Id
+        | Term::Recurse
+        | Term::Num(_)
+        | Term::Str(..)
+        | Term::Arr(_)
+        | Term::Obj(_)
+        | Term::Neg(_)
+        | Term::BinOp(..)
+        | Term::Label(..)
+        | Term::Break(_)
+        | Term::Fold(..)
+        | Term::TryCatch(..)
+        | Term::IfThenElse(..)
+        | Term::Def(..)
+        | Term::Path(..) => {}
     }
     children(term).into_iter().for_each(|child| names(child, into));
 }

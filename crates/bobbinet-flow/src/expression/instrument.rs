@@ -20,7 +20,19 @@ pub(super) fn counted(term: Node<'_>) -> Node<'_> {
         Term::Id | Term::Num(_) | Term::Var(_) | Term::Break(_) => term,
         // A fixed text costs nothing that the value itself does not pay for.
         Term::Str(None, ref parts) if parts.iter().all(|part| !matches!(part, StrPart::Term(_))) => term,
-        other => ticked(inner(other)),
+        other @ (Term::Recurse
+        | Term::Str(..)
+        | Term::Arr(_)
+        | Term::Obj(_)
+        | Term::Neg(_)
+        | Term::BinOp(..)
+        | Term::Label(..)
+        | Term::Fold(..)
+        | Term::TryCatch(..)
+        | Term::IfThenElse(..)
+        | Term::Def(..)
+        | Term::Call(..)
+        | Term::Path(..)) => ticked(inner(other)),
     }
 }
 
@@ -64,7 +76,16 @@ fn inner(term: Node<'_>) -> Node<'_> {
             // What an update does to each place counts even if it does nothing.
             let right = match op {
                 BinaryOp::Update => Box::new(ticked(counted(*right))),
-                _ => Box::new(counted(*right)),
+                BinaryOp::Pipe(_)
+                | BinaryOp::Comma
+                | BinaryOp::Alt
+                | BinaryOp::Or
+                | BinaryOp::And
+                | BinaryOp::Math(_)
+                | BinaryOp::Cmp(_)
+                | BinaryOp::Assign
+                | BinaryOp::UpdateMath(_)
+                | BinaryOp::UpdateAlt => Box::new(counted(*right)),
             };
             Term::BinOp(Box::new(counted(*left)), op, right)
         }
@@ -114,10 +135,38 @@ fn entry_key(key: Node<'_>) -> Node<'_> {
     match key {
         Term::Var(_) | Term::Str(None, _) | Term::Num(_) => match key {
             Term::Str(format, parts) => Term::Str(format, parts.into_iter().map(part).collect()),
-            other => other,
+            other @ (Term::Id
+            | Term::Recurse
+            | Term::Num(_)
+            | Term::Arr(_)
+            | Term::Obj(_)
+            | Term::Neg(_)
+            | Term::BinOp(..)
+            | Term::Label(..)
+            | Term::Break(_)
+            | Term::Fold(..)
+            | Term::TryCatch(..)
+            | Term::IfThenElse(..)
+            | Term::Def(..)
+            | Term::Call(..)
+            | Term::Var(_)
+            | Term::Path(..)) => other,
         },
         Term::Str(format, parts) => Term::Str(format, parts.into_iter().map(part).collect()),
-        other => counted(other),
+        other @ (Term::Id
+        | Term::Recurse
+        | Term::Arr(_)
+        | Term::Obj(_)
+        | Term::Neg(_)
+        | Term::BinOp(..)
+        | Term::Label(..)
+        | Term::Break(_)
+        | Term::Fold(..)
+        | Term::TryCatch(..)
+        | Term::IfThenElse(..)
+        | Term::Def(..)
+        | Term::Call(..)
+        | Term::Path(..)) => counted(other),
     }
 }
 

@@ -13,6 +13,7 @@
 //!
 //! The tests in `tests/hostile.rs` measure all of it.
 
+mod arithmetic;
 mod convert;
 mod inspect;
 mod instrument;

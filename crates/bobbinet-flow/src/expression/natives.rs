@@ -126,7 +126,9 @@ fn json() -> [Run; 7] {
                     let at = at.map_or_else(|at| -1 - signed(at), signed);
                     Ok(Value::from(at))
                 }
-                other => Err(Error::str(format_args!("cannot search in {}", other.kind()))),
+                other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) | Value::Map(_)) => {
+                    Err(Error::str(format_args!("cannot search in {}", other.kind())))
+                }
             })
         }),
     ]

@@ -199,6 +199,7 @@ fn parsed(text: &str) -> Result<jaq_core::load::parse::Term<&str>, CompileFault>
 fn article(expected: &str) -> String {
     match expected {
         "term" => "a value, a path or a function".to_owned(),
+        "nothing" => "an operator or the end".to_owned(),
         word if word.len() > 2 && word.chars().all(|c| c.is_ascii_alphabetic()) => format!("{word:?}"),
         other => other.to_owned(),
     }

@@ -4,13 +4,13 @@
 use std::{cmp::Ordering, fmt, rc::Rc};
 
 use indexmap::IndexMap;
-use jaq_core::{ValR as Result_, ValX, box_iter::BoxIter, ops::Math, path::Opt, val};
+use jaq_core::{ValR as Result_, ValX, box_iter::BoxIter, path::Opt, val};
 use jaq_json::Num;
 
 use super::meter;
 
 pub(super) type ValR<T = Value> = Result_<T, Value>;
-type Fault = jaq_core::Error<Value>;
+pub(super) type Fault = jaq_core::Error<Value>;
 pub(super) type Map = IndexMap<Rc<str>, Value>;
 
 /// Digits of a whole number, at most: a product of large ones costs more than it is worth.
@@ -31,8 +31,8 @@ pub(super) enum Value {
 #[derive(Clone, Debug)]
 pub(super) struct Sized<T> {
     pub(super) items: T,
-    bytes: usize,
-    depth: usize,
+    pub(super) bytes: usize,
+    pub(super) depth: usize,
 }
 
 impl Value {
@@ -65,7 +65,7 @@ impl Value {
     }
 
     /// A number, if it is not absurdly long.
-    fn number(number: Num) -> ValR {
+    pub(super) fn number(number: Num) -> ValR {
         let digits = match &number {
             Num::Int(_) | Num::Float(_) => 0,
             Num::Dec(text) => text.len(),
@@ -97,12 +97,12 @@ impl Value {
     }
 
     /// Takes a list apart, paying for it.
-    fn into_items(list: Rc<Sized<Vec<Self>>>) -> Vec<Self> {
+    pub(super) fn into_items(list: Rc<Sized<Vec<Self>>>) -> Vec<Self> {
         meter::spend(1 + list.items.len() as u64 / 4);
         Rc::try_unwrap(list).map_or_else(|shared| shared.items.clone(), |owned| owned.items)
     }
 
-    fn into_entries(map: Rc<Sized<Map>>) -> Map {
+    pub(super) fn into_entries(map: Rc<Sized<Map>>) -> Map {
         meter::spend(1 + map.items.len() as u64);
         Rc::try_unwrap(map).map_or_else(|shared| shared.items.clone(), |owned| owned.items)
     }
@@ -135,7 +135,7 @@ impl Value {
     }
 
     /// What an error may hold of it: its text is made when somebody catches it, and nobody counts that.
-    fn shown(self) -> Self {
+    pub(super) fn shown(self) -> Self {
         const SHOWN_MAX: usize = 256;
         if self.bytes() <= SHOWN_MAX { self } else { Self::Text(Rc::new(format!("{} (…)", self.kind()))) }
     }
@@ -165,7 +165,7 @@ impl Value {
 
 /// Takes so much of the work that is left. The error ends loops of the interpreter's own, such as `last(range(1e12))`; the next
 /// term that is entered ends the evaluation.
-fn pay(work: u64) -> ValR<()> {
+pub(super) fn pay(work: u64) -> ValR<()> {
     if meter::spend(work) { Ok(()) } else { Err(Fault::str("the expression was stopped")) }
 }
 
@@ -175,7 +175,7 @@ fn position(number: &Num, length: usize) -> Option<usize> {
     if at < 0 { length.checked_sub(at.unsigned_abs()) } else { usize::try_from(at).ok() }
 }
 
-fn whole(number: &Num) -> Option<isize> {
+pub(super) fn whole(number: &Num) -> Option<isize> {
     match number {
         Num::Int(at) => Some(*at),
         Num::BigInt(_) => number.as_isize(),
@@ -238,7 +238,9 @@ impl val::ValT for Value {
                     .into_iter()
                     .map(|(key, value)| Ok((Self::Text(Rc::new(key.to_string())), value))),
             ),
-            other => Box::new(std::iter::once(Err(Fault::typ(other.shown(), "iterable (array or object)")))),
+            other @ (Self::Null | Self::Bool(_) | Self::Number(_) | Self::Text(_)) => {
+                Box::new(std::iter::once(Err(Fault::typ(other.shown(), "iterable (array or object)"))))
+            }
         }
     }
 
@@ -251,7 +253,9 @@ impl val::ValT for Value {
                 Box::new(Self::into_items(list).into_iter().map(Ok))
             }
             Self::Map(map) => Box::new(Self::into_entries(map).into_values().map(Ok)),
-            other => Box::new(std::iter::once(Err(Fault::typ(other.shown(), "iterable (array or object)")))),
+            other @ (Self::Null | Self::Bool(_) | Self::Number(_) | Self::Text(_)) => {
+                Box::new(std::iter::once(Err(Fault::typ(other.shown(), "iterable (array or object)"))))
+            }
         }
     }
 
@@ -273,7 +277,9 @@ impl val::ValT for Value {
                 let (start, end) = ends(&range, text.chars().count())?;
                 Ok(Self::text(&text[byte_of(&text, start)..byte_of(&text, end)]))
             }
-            other => Err(Fault::typ(other.shown(), "rangeable (array or string)")),
+            other @ (Self::Bool(_) | Self::Number(_) | Self::Map(_)) => {
+                Err(Fault::typ(other.shown(), "rangeable (array or string)"))
+            }
         }
     }
 
@@ -289,7 +295,9 @@ impl val::ValT for Value {
                 }
                 Ok(Self::map(kept))
             }
-            other => opt.fail(other, |other| Fault::typ(other.shown(), "iterable (array or object)").into()),
+            other @ (Self::Null | Self::Bool(_) | Self::Number(_) | Self::Text(_)) => {
+                opt.fail(other, |other| Fault::typ(other.shown(), "iterable (array or object)").into())
+            }
         }
     }
 
@@ -363,7 +371,9 @@ impl val::ValT for Value {
                 items.splice(start..end, new);
                 Ok(Self::list(items))
             }
-            other => opt.fail(other, |other| Fault::typ(other.shown(), "array").into()),
+            other @ (Self::Null | Self::Bool(_) | Self::Number(_) | Self::Text(_) | Self::Map(_)) => {
+                opt.fail(other, |other| Fault::typ(other.shown(), "array").into())
+            }
         }
     }
 
@@ -374,7 +384,9 @@ impl val::ValT for Value {
     fn into_string(self) -> Self {
         match self {
             Self::Text(text) => Self::Text(text),
-            other => Self::text(other.to_json()),
+            other @ (Self::Null | Self::Bool(_) | Self::Number(_) | Self::List(_) | Self::Map(_)) => {
+                Self::text(other.to_json())
+            }
         }
     }
 }
@@ -390,7 +402,7 @@ impl jaq_std::ValT for Value {
                 meter::spend_bytes(list.bytes);
                 Ok(Self::into_items(list).into_iter().collect())
             }
-            other => Err(other),
+            other @ (Self::Null | Self::Bool(_) | Self::Number(_) | Self::Text(_) | Self::Map(_)) => Err(other),
         }
     }
 
@@ -486,151 +498,6 @@ impl FromIterator<Self> for Value {
             list.push(item);
         }
         Self::list(list)
-    }
-}
-
-impl std::ops::Add for Value {
-    type Output = ValR;
-
-    fn add(self, other: Self) -> ValR {
-        pay(1)?;
-        match (self, other) {
-            (Self::Null, value) | (value, Self::Null) => Ok(value),
-            (Self::Number(a), Self::Number(b)) => Self::number(a + b),
-            (Self::Text(mut a), Self::Text(b)) => {
-                let copied = if Rc::strong_count(&a) > 1 { a.len() + b.len() } else { b.len() };
-                if meter::spend_bytes(copied) && meter::may_hold(a.len() + b.len(), 0) {
-                    Rc::make_mut(&mut a).push_str(&b);
-                }
-                Ok(Self::Text(a))
-            }
-            (Self::List(mut a), Self::List(b)) => {
-                let is_shared = Rc::strong_count(&a) > 1;
-                let copied = b.items.len() + if is_shared { a.items.len() } else { 0 };
-                let bytes = a.bytes.saturating_add(b.bytes);
-                let depth = a.depth.max(b.depth);
-                if meter::spend(1 + copied as u64 / 4) && meter::may_hold(bytes, depth) {
-                    let sum = Rc::make_mut(&mut a);
-                    sum.items.extend(b.items.iter().cloned());
-                    (sum.bytes, sum.depth) = (bytes, depth);
-                }
-                Ok(Self::List(a))
-            }
-            (Self::Map(mut a), Self::Map(b)) => {
-                let is_shared = Rc::strong_count(&a) > 1;
-                let copied = b.items.len() + if is_shared { a.items.len() } else { 0 };
-                // What is replaced still counts: too much, never too little.
-                let bytes = a.bytes.saturating_add(b.bytes);
-                let depth = a.depth.max(b.depth);
-                if !meter::spend(1 + copied as u64) {
-                    return Ok(Self::Null);
-                }
-                let sum = Rc::make_mut(&mut a);
-                sum.items.extend(b.items.iter().map(|(key, value)| (key.clone(), value.clone())));
-                if meter::may_hold(bytes, depth) {
-                    (sum.bytes, sum.depth) = (bytes, depth);
-                    return Ok(Self::Map(a));
-                }
-                Ok(Self::Null)
-            }
-            (a, b) => Err(Fault::math(a.shown(), Math::Add, b.shown())),
-        }
-    }
-}
-
-impl std::ops::Sub for Value {
-    type Output = ValR;
-
-    fn sub(self, other: Self) -> ValR {
-        pay(1)?;
-        match (self, other) {
-            (Self::Number(a), Self::Number(b)) => Self::number(a - b),
-            (Self::List(a), Self::List(b)) => {
-                meter::spend_bytes(b.bytes.saturating_add(a.bytes).saturating_mul(4));
-                let gone: std::collections::BTreeSet<_> = b.items.iter().collect();
-                Ok(Self::list(Self::into_items(a).into_iter().filter(|item| !gone.contains(item)).collect()))
-            }
-            (a, b) => Err(Fault::math(a.shown(), Math::Sub, b.shown())),
-        }
-    }
-}
-
-/// Two maps in one, and the maps in them likewise.
-fn merged(a: Rc<Sized<Map>>, b: Rc<Sized<Map>>) -> Value {
-    let mut sum = Value::into_entries(a);
-    for (key, new) in Value::into_entries(b) {
-        let old = sum.get_mut(&key).map(|old| std::mem::replace(old, Value::Null));
-        let new = match (old, new) {
-            (Some(Value::Map(old)), Value::Map(new)) => merged(old, new),
-            (_, new) => new,
-        };
-        sum.insert(key, new);
-    }
-    Value::map(sum)
-}
-
-impl std::ops::Mul for Value {
-    type Output = ValR;
-
-    fn mul(self, other: Self) -> ValR {
-        pay(1)?;
-        match (self, other) {
-            (Self::Number(a), Self::Number(b)) => Self::number(a * b),
-            (Self::Text(text), Self::Number(times)) | (Self::Number(times), Self::Text(text)) => {
-                let times = whole(&times).and_then(|times| usize::try_from(times).ok()).unwrap_or(0);
-                let bytes = text.len().saturating_mul(times);
-                if times == 0 || !meter::may_hold(bytes, 0) || !meter::spend_bytes(bytes) {
-                    return Ok(Self::Null);
-                }
-                Ok(Self::Text(Rc::new(text.repeat(times))))
-            }
-            (Self::Map(a), Self::Map(b)) => Ok(merged(a, b)),
-            (a, b) => Err(Fault::math(a.shown(), Math::Mul, b.shown())),
-        }
-    }
-}
-
-impl std::ops::Div for Value {
-    type Output = ValR;
-
-    fn div(self, other: Self) -> ValR {
-        pay(1)?;
-        match (self, other) {
-            (Self::Number(a), Self::Number(b)) => Self::number(a / b),
-            (Self::Text(text), Self::Text(between)) => {
-                meter::spend_bytes(text.len());
-                Ok(match (text.is_empty(), between.is_empty()) {
-                    (true, _) => Self::list(Vec::new()),
-                    (false, true) => text.chars().map(|c| Self::text(c.to_string())).collect(),
-                    (false, false) => text.split(between.as_str()).map(Self::text).collect(),
-                })
-            }
-            (a, b) => Err(Fault::math(a.shown(), Math::Div, b.shown())),
-        }
-    }
-}
-
-impl std::ops::Rem for Value {
-    type Output = ValR;
-
-    fn rem(self, other: Self) -> ValR {
-        pay(1)?;
-        match (self, other) {
-            (Self::Number(_), Self::Number(Num::Int(0))) => Err(Fault::str("cannot divide by zero")),
-            (Self::Number(a), Self::Number(b)) => Self::number(a % b),
-            (a, b) => Err(Fault::math(a.shown(), Math::Rem, b.shown())),
-        }
-    }
-}
-
-impl std::ops::Neg for Value {
-    type Output = ValR;
-
-    fn neg(self) -> ValR {
-        match self {
-            Self::Number(number) => Self::number(-number),
-            other => Err(Fault::typ(other.shown(), "number")),
-        }
     }
 }
 

@@ -76,7 +76,9 @@ impl<'a> Turn<'a> {
             Uri::Template(template) => expanded(template, &entry.input)?,
             Uri::Computed(program) => match self.evaluate(program, &entry.input, &scope)? {
                 Json::String(uri) => uri,
-                _ => return Err(Error::standard(Standard::Expression, "the address is no text")),
+                Json::Null | Json::Bool(_) | Json::Number(_) | Json::Array(_) | Json::Object(_) => {
+                    return Err(Error::standard(Standard::Expression, "the address is no text"));
+                }
             },
         };
         let authentication = match &endpoint.authentication {

@@ -8,6 +8,7 @@
 mod calls;
 mod error;
 mod events;
+mod frames;
 mod record;
 mod retry;
 mod scope;
