@@ -45,8 +45,8 @@ impl Default for Limits {
             tasks: 2_000,
             expression_bytes: 8 * 1024,
             expression_depth: 200,
-            // About 0.2 s of one core in a release build, for the worst program that we know.
-            expression_work: 2_000_000,
+            // 0.4 s of one busy core in a release build, for the worst program that we know (`tests/hostile.rs`).
+            expression_work: 1_000_000,
             value_bytes: 16 * 1024 * 1024,
             value_depth: 128,
             // Half of what is left of a tokio worker's two megabytes in a deep call.
@@ -57,8 +57,8 @@ impl Default for Limits {
             depth: 64,
             steps_at_once: 1_000,
             // A minute of one core, about.
-            run_work: 500_000_000,
-            work_at_once: 2_000_000,
+            run_work: 200_000_000,
+            work_at_once: 1_000_000,
             events: 1_000,
         }
     }

@@ -1071,6 +1071,36 @@ fn a_try_that_catches_nothing() {
 }
 
 #[test]
+fn a_branch_that_leads_to_another() {
+    check(
+        r#"do:
+  - both: { fork: { branches: [ { a: { call: files.list, then: b } }, { b: { call: files.list } } ] } }
+"#,
+        expect![[r#"
+            broken.yaml:3:64: a branch leads to no other step, and here is "b" (/do/0/both/fork/branches/0/a/then)
+              3 |   - both: { fork: { branches: [ { a: { call: files.list, then: b } }, { b: { call: files.list } } ] } }
+                |                                                                ^
+              hint: put both steps into one branch, under do
+        "#]],
+    );
+}
+
+#[test]
+fn a_text_that_looks_like_an_expression() {
+    check(
+        r#"do:
+  - one: { set: { a: $context.user } }
+"#,
+        expect![[r#"
+            broken.yaml:3:22: "$context.user" is a text, and looks like an expression (/do/0/one/set/a)
+              3 |   - one: { set: { a: $context.user } }
+                |                      ^
+              hint: if it is one, write ${ $context.user }
+        "#]],
+    );
+}
+
+#[test]
 fn what_is_right_gives_none() {
     for flow in [
         "do:\n  - find: { call: search.query, with: { q: a } }\n  - read: { call: files.read, with: { path: '${ .hits[0].path }' } }\n",

@@ -60,7 +60,8 @@ fn a_flow_is_drawn() {
           t4 --> t9
           t9 --> finish
           start --> t0
-    "#]].assert_eq(&mermaid(&support::definition(FLOW)));
+    "#]]
+    .assert_eq(&mermaid(&support::definition(FLOW)));
 }
 
 #[test]

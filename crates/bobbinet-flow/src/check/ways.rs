@@ -15,6 +15,14 @@ pub(super) fn check(definition: &Definition, findings: &mut Findings<'_>) {
         .iter()
         .filter_map(|task| if let Kind::Fork { branches, .. } = &task.kind { Some(*branches) } else { None })
         .collect();
+    for id in branches.iter().flat_map(|list| definition.list(*list)) {
+        let task = definition.task(*id);
+        if let Then::Go { name, at, pointer, .. } = &task.then {
+            let message = format!("a branch leads to no other step, and here is {name:?}");
+            let hint = "put both steps into one branch, under do".to_owned();
+            findings.add(Severity::Error, *at, pointer, message, hint);
+        }
+    }
     for at in 0..definition.lists.len() {
         // The branches of a fork all run, and lead nowhere.
         if !branches.contains(&ListId(at)) {

@@ -74,7 +74,9 @@ fn read(file: &str, text: &str, limits: &Limits) -> Reading {
     let mut findings = reader.findings;
     findings.sort_by_key(|finding| finding.at);
     let is_usable = !findings.iter().any(Finding::is_error);
-    Reading { definition: definition.filter(|_| is_usable), findings }
+    let definition = definition.filter(|_| is_usable);
+    let definition = definition.map(|definition| Definition { file: file.to_owned(), ..definition });
+    Reading { definition, findings }
 }
 
 /// What is read so far.
