@@ -238,6 +238,11 @@ fn honest_programs_are_not() {
     check("split(\",\")", json!("a,b"), json!(["a", "b"]));
     check("ascii_upcase | @base64 | @base64d", json!("ab"), json!("AB"));
     check("@csv", json!(["a", 1, "b\"c"]), json!("\"a\",1,\"b\"\"c\""));
+    check("@tsv", json!(["a\tb", null, 1]), json!("a\\tb\t\t1"));
+    check("[.[] | tonumber? // \"no\"]", json!(["1", "x"]), json!([1, "no"]));
+    check("rindex(\"a\")", json!("aba"), json!(2));
+    check("@json", json!({"a": 1}), json!("{\"a\":1}"));
+    check("inside([1, 2])", json!([1]), json!(true));
     check("tojson | fromjson", json!({"a": [1, "x"]}), json!({"a": [1, "x"]}));
     check("\"3\" | tonumber", json!(null), json!(3));
     check("indices(\"a\")", json!("aba"), json!([0, 2]));

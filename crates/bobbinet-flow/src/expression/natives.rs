@@ -56,9 +56,13 @@ fn is_absent(name: &str) -> bool {
 
 /// Functions made of others, before they count their steps.
 pub(super) fn definitions() -> Vec<Def<&'static str>> {
-    const JSON: &str = include_str!("library.jq");
-    let ours = parse(JSON, |parser| parser.defs()).expect("our own definitions can be read");
-    jaq_core::defs().chain(jaq_std::defs()).chain(ours).filter(|def| !is_absent(def.name)).collect()
+    let ours = parse(include_str!("library.jq"), |parser| parser.defs()).expect("our own definitions can be read");
+    jaq_core::defs()
+        .chain(jaq_std::defs())
+        .chain(jaq_json::defs())
+        .chain(ours)
+        .filter(|def| !is_absent(def.name))
+        .collect()
 }
 
 /// All others.
