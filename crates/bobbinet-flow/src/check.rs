@@ -1,0 +1,78 @@
+//! What can be said of a definition before it runs: steps that are never reached, loops without a way out, failures that nobody can
+//! have, and calls that do not fit what is called.
+
+mod edges;
+mod shape;
+mod ways;
+
+use serde_json::Value as Json;
+
+use bobbinet_core::Effect;
+
+use crate::{
+    document::Definition,
+    finding::{Finding, Position, Severity},
+};
+
+/// What is known of the agents of a mesh.
+pub trait Catalog {
+    /// The agents' names.
+    fn agents(&self) -> Vec<String>;
+    /// The skills of an agent; nothing if it cannot say at the moment.
+    fn skills(&self, agent: &str) -> Option<Vec<String>>;
+    /// What is known of a skill.
+    fn skill(&self, agent: &str, skill: &str) -> Option<KnownSkill>;
+}
+
+/// What is known of a skill.
+#[derive(Clone, Debug, Default)]
+pub struct KnownSkill {
+    /// The JSON Schema of its arguments.
+    pub input: Option<Json>,
+    /// The JSON Schema of what it gives.
+    pub output: Option<Json>,
+    /// What it means to call it twice.
+    pub effect: Effect,
+}
+
+/// What is wrong with a definition, apart from any mesh. `text` is what it was read from.
+pub fn check(definition: &Definition, file: &str, text: &str) -> Vec<Finding> {
+    let mut findings = Findings { file, text, all: Vec::new() };
+    ways::check(definition, &mut findings);
+    findings.sorted()
+}
+
+/// The same in a mesh: also the calls of agents and skills that there are not, and arguments that do not fit.
+pub fn check_in(definition: &Definition, file: &str, text: &str, catalog: &dyn Catalog) -> Vec<Finding> {
+    let mut findings = Findings { file, text, all: Vec::new() };
+    ways::check(definition, &mut findings);
+    edges::check(definition, catalog, &mut findings);
+    findings.sorted()
+}
+
+/// What was found so far.
+struct Findings<'a> {
+    file: &'a str,
+    text: &'a str,
+    all: Vec<Finding>,
+}
+
+impl Findings<'_> {
+    fn add(&mut self, severity: Severity, at: Position, pointer: &str, message: String, hint: String) {
+        let excerpt = at.line.checked_sub(1).and_then(|line| self.text.lines().nth(line));
+        self.all.push(Finding {
+            severity,
+            file: self.file.to_owned(),
+            at,
+            pointer: pointer.to_owned(),
+            message,
+            hint: Some(hint),
+            excerpt: excerpt.map(|line| line.trim_end().to_owned()),
+        });
+    }
+
+    fn sorted(mut self) -> Vec<Finding> {
+        self.all.sort_by_key(|finding| finding.at);
+        self.all
+    }
+}
