@@ -128,7 +128,8 @@ fn a_line_allows_what_it_says_and_nothing_else() {
 
 #[test]
 fn what_no_line_allows_is_denied_and_only_the_log_knows_why() {
-    let (agent, other, owner) = (agent(), AgentName::parse("files").unwrap(), Caller { is_node_owner: true, ..caller() });
+    let (agent, other, owner) =
+        (agent(), AgentName::parse("files").unwrap(), Caller { is_node_owner: true, ..caller() });
     let sign = call(Some("sign"), Some(r#"{"path":"/x"}"#));
     let policy = policy(&[
         ("caller.principal == 'crypto' && skill == 'read'", &["vault"]),

@@ -572,6 +572,10 @@ async fn a_key_that_the_issuer_takes_back_ends_its_tokens_though_they_were_verif
     assert_eq!(verified(60).await, Err(Rejected::UnknownKey { kid: "k1".to_owned() }));
     let now: Timestamp = at(61);
     assert!(
-        verifier.verify(&node.token(node.header(json!({})), claims(json!({}))), &[AGENT], now).await.unwrap().is_node_owner
+        verifier
+            .verify(&node.token(node.header(json!({})), claims(json!({}))), &[AGENT], now)
+            .await
+            .unwrap()
+            .is_node_owner
     );
 }

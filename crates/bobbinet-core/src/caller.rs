@@ -33,6 +33,14 @@ pub struct Caller {
 impl Caller {
     /// A caller of whom nothing else is known.
     pub fn new(principal: Principal, tenant: Tenant) -> Self {
-        Self { principal, tenant, is_node_owner: false, scopes: Vec::new(), chain: Vec::new(), issuer: None, claims: None }
+        Self {
+            principal,
+            tenant,
+            is_node_owner: false,
+            scopes: Vec::new(),
+            chain: Vec::new(),
+            issuer: None,
+            claims: None,
+        }
     }
 }
