@@ -357,12 +357,15 @@ impl Env for Clock {
     fn monotonic(&self) -> Duration {
         let set_by =
             if self.scene.plant == Plant::ClockLeaps { self.process.set_by.load(Ordering::Relaxed) } else { 0 };
-        match self.scene.plant {
-            // The leases of others are over sooner for it, and its own never is.
-            Plant::TimeRaces => Duration::from_millis(4 * self.process.millis()),
-            Plant::TimeStands => Duration::ZERO,
-            _ => Duration::from_millis(self.process.millis() + set_by),
+        let plant = self.scene.plant;
+        // The leases of others are over sooner for it, and its own never is.
+        if plant == Plant::TimeRaces {
+            return Duration::from_millis(4 * self.process.millis());
         }
+        if plant == Plant::TimeStands {
+            return Duration::ZERO;
+        }
+        Duration::from_millis(self.process.millis() + set_by)
     }
 
     fn uuid(&self) -> Uuid {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Call, CallTarget, Endpoint, HttpOutput, Kind, Uri, read::Draft};
+use super::{Call, CallTarget, Endpoint, HttpOutput, Kind, Uri, draft::Draft};
 use crate::{
     nearest::nearest,
     reader::{Place, Reader},

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Correlation, Filter, ForEach, Kind, Listen, Match, Output, ReadAs, Strategy, Until, read::Draft};
+use super::{Correlation, Filter, ForEach, Kind, Listen, Match, Output, ReadAs, Strategy, Until, draft::Draft};
 use crate::{
     expression::Program,
     reader::{Place, Reader},

@@ -4,6 +4,7 @@
 //! refused while reading, with what to do instead.
 
 mod call;
+mod draft;
 mod duration;
 mod events;
 mod read;

@@ -1,8 +1,10 @@
 //! The document as a whole.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
-use super::{CallTarget, Definition, Input, Kind, ListId, Output, Reading, Schedule, Schema, Task, TaskId, Then};
+use super::{
+    CallTarget, Definition, Input, Kind, ListId, Output, Reading, Schedule, Schema, Task, TaskId, Then, draft::Draft,
+};
 use crate::{
     finding::{Finding, Position, Severity},
     limits::Limits,
@@ -77,15 +79,6 @@ fn read(file: &str, text: &str, limits: &Limits) -> Reading {
     let definition = definition.filter(|_| is_usable);
     let definition = definition.map(|definition| Definition { file: file.to_owned(), ..definition });
     Reading { definition, findings }
-}
-
-/// What is read so far.
-#[derive(Default)]
-pub(crate) struct Draft {
-    pub(crate) tasks: Vec<Option<Task>>,
-    pub(crate) lists: Vec<Vec<TaskId>>,
-    pub(crate) functions: BTreeMap<String, TaskId>,
-    pub(crate) reuse: super::reuse::Reuse,
 }
 
 impl Reader<'_> {

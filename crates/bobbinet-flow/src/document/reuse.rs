@@ -2,24 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use super::{Backoff, ErrorTemplate, Retry, Span, TaskId, read::Draft};
+use super::{
+    Backoff, ErrorTemplate, Retry, Span, TaskId,
+    draft::{Draft, Reuse},
+};
 use crate::{
     nearest::nearest,
     reader::{Place, Reader},
     template::Template,
     tree::{Node, Value},
 };
-
-/// What a definition has named.
-#[derive(Default)]
-pub(crate) struct Reuse {
-    pub(crate) secrets: Vec<String>,
-    pub(crate) authentications: BTreeMap<String, Template>,
-    pub(crate) errors: BTreeMap<String, ErrorTemplate>,
-    pub(crate) retries: BTreeMap<String, Retry>,
-    pub(crate) timeouts: BTreeMap<String, Span>,
-    pub(crate) function_names: Vec<String>,
-}
 
 /// How to authenticate, and the properties of each way.
 const SCHEMES: [(&str, &[&str]); 5] = [

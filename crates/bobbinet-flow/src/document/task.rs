@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Case, Catch, For, Input, Kind, ListId, Output, Task, TaskId, Then, read::Draft};
+use super::{Case, Catch, For, Input, Kind, ListId, Output, Task, TaskId, Then, draft::Draft};
 use crate::{
     nearest::nearest,
     reader::{Fields, Place, Reader},

@@ -5,7 +5,10 @@ use std::rc::Rc;
 use jaq_json::Num;
 use serde_json::Number;
 
-use super::value::{Map, Value};
+use super::{
+    meter,
+    value::{Map, Value},
+};
 
 /// A value of this JSON.
 pub(super) fn from_json(json: &serde_json::Value) -> Value {
@@ -29,6 +32,14 @@ fn from_number(number: &Number) -> Num {
         return Num::from_integral(whole);
     }
     Num::Float(number.as_f64().unwrap_or(f64::NAN))
+}
+
+impl Value {
+    /// Its JSON as text.
+    pub(super) fn to_json(&self) -> String {
+        meter::spend_bytes(self.bytes());
+        to_json(self).to_string()
+    }
 }
 
 /// The JSON of a value. What JSON has no word for is null, as in jq.

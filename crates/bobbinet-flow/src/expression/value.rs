@@ -107,11 +107,6 @@ impl Value {
         Rc::try_unwrap(map).map_or_else(|shared| shared.items.clone(), |owned| owned.items)
     }
 
-    pub(super) fn to_json(&self) -> String {
-        meter::spend_bytes(self.bytes());
-        super::convert::to_json(self).to_string()
-    }
-
     /// The child at this key; nothing if there may be one and is not.
     pub(super) fn child(self, key: &Self) -> ValR<Option<Self>> {
         match (&self, key) {

@@ -7,39 +7,14 @@ use serde_json::{Map, Value as Json};
 use super::{
     Turn,
     error::{Error, Standard},
-    record::{Effect, Id},
+    listen_effect::{filters, listen_effect},
+    record::Id,
     state::{Doing, Frame, Listening},
 };
 use crate::{
     document::{Filter, ForEach, Kind, Listen, Match, ReadAs, Strategy, Task, Until},
     template::Template,
 };
-
-/// What makes events known that this step waits for.
-pub(super) fn listen_effect(listen: Id, task: &Task) -> Option<Effect> {
-    let Kind::Listen(what) = &task.kind else { return None };
-    let mut all = filters(&what.to);
-    let is_everything = matches!(&what.to, Strategy::Any(filters, _) if filters.is_empty());
-    if let Strategy::Any(_, Some(Until::Events(until))) = &what.to {
-        all.extend(filters(until));
-    }
-    let known = |filter: &&Filter| -> BTreeMap<String, Json> {
-        let fixed = filter.with.iter().filter_map(|(name, must)| match must {
-            Match::Equal(value) => Some((name.clone(), value.clone())),
-            Match::Pattern(..) | Match::Computed(_) => None,
-        });
-        fixed.collect()
-    };
-    let filters = if is_everything { Vec::new() } else { all.iter().map(known).collect() };
-    Some(Effect::Listen { listen, pointer: task.pointer.clone(), filters })
-}
-
-fn filters(strategy: &Strategy) -> Vec<&Filter> {
-    match strategy {
-        Strategy::All(filters) | Strategy::Any(filters, _) => filters.iter().collect(),
-        Strategy::One(filter) => vec![filter],
-    }
-}
 
 impl<'a> Turn<'a> {
     /// The event that a step sends. Its id and time are the step's, so that it is the same event however often it is sent.

@@ -9,6 +9,7 @@ mod calls;
 mod error;
 mod events;
 mod frames;
+mod listen_effect;
 mod record;
 mod retry;
 mod scope;

@@ -183,7 +183,7 @@ impl State {
                     arguments: arguments.clone(),
                     is_detached: false,
                 }))),
-                Doing::Listening(_) => open.extend(super::events::listen_effect(*id, task)),
+                Doing::Listening(_) => open.extend(super::listen_effect::listen_effect(*id, task)),
                 Doing::Steps
                 | Doing::Waiting
                 | Doing::Looping { .. }
