@@ -37,6 +37,8 @@ pub(crate) struct Lease {
 /// What can be asked of a lease.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum LeaseCommand {
+    /// Its process: it begins.
+    Begin,
     /// Its process: it lives.
     Renew,
     /// Its process: it stops. Or another one, which has seen no renewal after this version for [`LEASE_LIFE`].
@@ -54,6 +56,13 @@ pub(crate) enum LeaseEvent {
         version: u64,
     },
     Ended,
+}
+
+impl Lease {
+    /// Whether it has ended, and not so long ago that it may be forgotten: whoever it is of may still come back, and must find it ended.
+    pub(crate) fn is_kept_at(&self, now: Timestamp) -> bool {
+        self.has_ended && now < self.at.after(ENDED_KEPT)
+    }
 }
 
 impl Aggregate for Lease {
@@ -81,8 +90,11 @@ impl Aggregate for Lease {
     ) -> Result<Vec<LeaseEvent>, EngineError> {
         let event = match (state, command) {
             (Some(lease), _) if lease.has_ended => return Err(Refused::Ended.into()),
-            (_, LeaseCommand::Renew) => LeaseEvent::Renewed { version: state.map_or(0, |lease| lease.version) + 1 },
-            (None, LeaseCommand::End { .. }) => return Err(Refused::Absent.into()),
+            (None, LeaseCommand::Begin) => LeaseEvent::Renewed { version: 1 },
+            (Some(_), LeaseCommand::Begin) => return Err(Refused::Present.into()),
+            (Some(lease), LeaseCommand::Renew) => LeaseEvent::Renewed { version: lease.version + 1 },
+            // It was ended, and is forgotten by now.
+            (None, LeaseCommand::Renew | LeaseCommand::End { .. }) => return Err(Refused::Absent.into()),
             (Some(lease), LeaseCommand::End { seen: Some(seen) }) if seen != lease.version => {
                 return Err(Refused::NothingToDo.into());
             }

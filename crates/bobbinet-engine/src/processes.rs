@@ -136,7 +136,7 @@ impl Processes {
     /// Begins to be a runner: durable before anything is claimed.
     pub(crate) async fn begin_term(self: &Arc<Self>) -> Result<(), EngineError> {
         let Some(leases) = &self.leases else { return Ok(()) };
-        self.renew(leases, self.own()).await?;
+        self.say_alive(leases, self.own(), LeaseCommand::Begin).await?;
         leases.lifecycle().start(self.clone().keep_renewing());
         Ok(())
     }
@@ -158,8 +158,8 @@ impl Processes {
                 () = leases.lifecycle().stopping() => return,
                 () = tokio::time::sleep(RENEW_EVERY) => {}
             }
-            let renewed = match self.renew(leases, self.own()).await {
-                Err(EngineError::Refused(Refused::Ended)) => self.begin_anew(leases).await,
+            let renewed = match self.say_alive(leases, self.own(), LeaseCommand::Renew).await {
+                Err(EngineError::Refused(Refused::Ended | Refused::Absent)) => self.begin_anew(leases).await,
                 renewed => renewed,
             };
             if let Err(error) = renewed {
@@ -168,9 +168,14 @@ impl Processes {
         }
     }
 
-    async fn renew(self: &Arc<Self>, leases: &Leases, runner: RunnerId) -> Result<(), EngineError> {
+    async fn say_alive(
+        self: &Arc<Self>,
+        leases: &Leases,
+        runner: RunnerId,
+        command: LeaseCommand,
+    ) -> Result<(), EngineError> {
         let begun = leases.env.monotonic();
-        let lease = leases.of.say(&runner, LeaseCommand::Renew).await?;
+        let lease = leases.of.say(&runner, command).await?;
         *lock(&leases.lasts_until) = begun + LEASE_LIFE;
         let version = lease.version();
         if version.is_multiple_of(TRIM_EVERY)
@@ -192,7 +197,7 @@ impl Processes {
             before.fenced.cancel();
         }
         let term = Term::new(RunnerId::new(leases.env.uuid()));
-        self.renew(leases, term.runner).await?;
+        self.say_alive(leases, term.runner, LeaseCommand::Begin).await?;
         *lock(&self.term) = term;
         Ok(())
     }
@@ -235,6 +240,10 @@ impl Processes {
     pub(crate) async fn look_at_lease(self: &Arc<Self>, runner: RunnerId) -> Result<(), EngineError> {
         let Some(leases) = &self.leases else { return Ok(()) };
         let lease = leases.of.get(&runner).await?;
+        // What was due when it was looked for may have been ended since, and is kept for a while then.
+        if lease.as_ref().is_some_and(|lease| lease.is_kept_at(leases.env.now())) {
+            return Ok(());
+        }
         if lease.is_some_and(|lease| lease.has_ended) {
             leases.of.streams.cache.remove(&runner);
             leases.store.forget(&runner.stream()).await?;

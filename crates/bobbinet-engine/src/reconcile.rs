@@ -137,10 +137,15 @@ impl EngineInner {
     }
 
     async fn forget(&self, stream: &StreamId, id: &TaskId, summary: &Summary) -> Result<(), EngineError> {
+        let live = self.tasks.cache.get(id);
         self.tasks.cache.remove(id);
         if let Err(error) = self.store.forget(stream).await {
             self.accounts.doubt();
             return Err(error.into());
+        }
+        if let Some(live) = live {
+            // Whoever still has it finds that it is gone.
+            live.doubt();
         }
         if let (Ok(tenant), Ok(owner)) = (Tenant::parse(&summary.tenant), Principal::parse(&summary.owner)) {
             self.accounts.change(&self.accounts.of(&tenant, &owner), Some(QuotaClass::Finished), None);
