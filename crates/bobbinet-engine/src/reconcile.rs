@@ -143,10 +143,10 @@ impl EngineInner {
             self.accounts.doubt();
             return Err(error.into());
         }
-        if let Some(live) = live {
-            // Whoever still has it finds that it is gone.
-            live.doubt();
-        }
+        // Whoever still has it, or has brought it back to memory meanwhile, finds that it is gone.
+        let brought_back = self.tasks.cache.get(id);
+        self.tasks.cache.remove(id);
+        live.into_iter().chain(brought_back).for_each(|live| live.doubt());
         if let (Ok(tenant), Ok(owner)) = (Tenant::parse(&summary.tenant), Principal::parse(&summary.owner)) {
             self.accounts.change(&self.accounts.of(&tenant, &owner), Some(QuotaClass::Finished), None);
         }

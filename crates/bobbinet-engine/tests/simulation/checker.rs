@@ -505,7 +505,8 @@ impl Judge<'_> {
                 if history.clock(*process, *moment) < until {
                     self.accuse(Promise::Kept, format!("{task} is forgotten before its time"));
                 }
-                let is_late = |read: &&Read| read.task == task && read.asked > *moment;
+                // Whoever drops it hears of that when its store answers, and may show it until then.
+                let is_late = |read: &&Read| read.task == task && read.asked.millis > moment.millis + KEPT_WITHIN;
                 if history.reads.iter().any(|read| is_late(&read)) {
                     self.accuse(Promise::Kept, format!("{task} is forgotten and shown"));
                 }
