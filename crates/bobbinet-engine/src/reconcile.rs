@@ -85,7 +85,11 @@ impl EngineInner {
             }
             let Some(id) = stream.as_task() else {
                 match stream.as_runner() {
-                    Some(runner) => self.processes.look_at_lease(runner).await?,
+                    Some(runner) => match self.processes.look_at_lease(runner).await {
+                        // One lease that cannot be read keeps no task waiting but those of its process.
+                        Err(EngineError::Corrupt(why)) => warn!(%runner, why, "a lease cannot be read"),
+                        looked => looked?,
+                    },
                     None => self.kinds.wake(&self.lifecycle, &stream, &summary),
                 }
                 continue;

@@ -211,3 +211,24 @@ async fn an_idle_engine_that_is_alone_writes_nothing() {
     engine.shutdown(Duration::ZERO).await;
     assert_eq!(lab.commits(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_cannot_be_read_keeps_no_other_task_waiting() {
+    let one = Lab::shared(Limits { question_life_ms: 100_000, ..Limits::default() });
+    let two = one.beside();
+    let (here, there) = (one.open(&["tool"]).await, two.open(&["tool"]).await);
+    let ann = caller("ann");
+    let begun = kept(&here, &ann, "work").await;
+    let asked = kept(&there, &ann, "ask").await;
+    one.store.is_cut_off.store(true, Ordering::SeqCst);
+    two.store.damage(begun.claim.unwrap().runner.stream());
+    one.pass(110).await;
+    assert_eq!(task(&there, &asked.id).await.state, State::Failed, "nobody has answered it");
+    assert_eq!(
+        (task(&there, &begun.id).await.state, two.runs()),
+        (State::Working, 0),
+        "nobody knows whether it is lost"
+    );
+    here.shutdown(Duration::ZERO).await;
+    there.shutdown(Duration::ZERO).await;
+}
