@@ -76,25 +76,22 @@ impl Run {
     /// # Errors
     /// [`ChildError::Over`] if the run is over, and [`ChildError::Engine`] if the child is gone.
     pub async fn wait_for(&self, child: &Handle) -> Result<Arc<Task>, ChildError> {
-        let task = {
-            let _hold = self.deadline.hold();
-            let _idle = Idle::begin(self.host.lifecycle());
-            let lent = self.host.lend(&self.task.agent, LentFor::Children);
-            let task = loop {
-                match self.unless_over(child.settled()).await? {
-                    Ok(task) => break task,
-                    Err(EngineError::Unavailable(why)) => {
-                        debug!(task = %self.task.id, child = %child.id(), why, "a child cannot be seen; looking again");
-                        self.unless_over(sleep(LOOK_AGAIN)).await?;
-                    }
-                    Err(error) => return Err(error.into()),
+        let _hold = self.deadline.hold();
+        let _idle = Idle::begin(self.host.lifecycle());
+        let lent = self.host.lend(&self.task.agent, LentFor::Children);
+        let task = loop {
+            match self.unless_over(child.settled()).await? {
+                Ok(task) => break task,
+                Err(EngineError::Unavailable(why)) => {
+                    debug!(task = %self.task.id, child = %child.id(), why, "a child cannot be seen; looking again");
+                    self.unless_over(sleep(LOOK_AGAIN)).await?;
                 }
-            };
-            if let Some(lent) = lent {
-                self.unless_over(lent.take_back()).await?;
+                Err(error) => return Err(error.into()),
             }
-            task
         };
+        if let Some(lent) = lent {
+            self.unless_over(lent.take_back()).await?;
+        }
         Ok(task)
     }
 
@@ -181,19 +178,12 @@ impl Run {
 
 /// For whom a run begins tasks: whoever asked for its own.
 fn caller_of(task: &Task) -> Caller {
-    task.caller.as_deref().cloned().unwrap_or_else(|| Caller {
-        principal: task.owner.clone(),
-        tenant: task.tenant.clone(),
-        is_node_owner: false,
-        scopes: Vec::new(),
-        chain: Vec::new(),
-        issuer: None,
-        claims: None,
-    })
+    task.caller.as_deref().cloned().unwrap_or_else(|| Caller::new(task.owner.clone(), task.tenant.clone()))
 }
 
 impl EngineInner {
-    /// Nobody waits for the children of a task that did not complete.
+    /// Nobody waits for the children of a task that did not complete. Said again with what becomes of its call: a child whose first
+    /// commit was on its way before is found then.
     pub(crate) fn cancel_children(self: &Arc<Self>, task: &Task) {
         for child in &task.children {
             self.send_command(child.task, Command::Cancel);

@@ -302,6 +302,7 @@ impl<A: Aggregate> AggregateStreams<A> {
             let step = decided.step(&live.id, before.as_deref(), now, &self.limits);
             let Decided { state, events, answers } = decided;
             let (Some(after), Some(step)) = (state.map(Arc::new), step) else {
+                hooks.failed(live);
                 answer(batch, &answers, before.as_ref());
                 return None;
             };

@@ -111,9 +111,7 @@ impl Processes {
         let known = leases.of.streams.cache.get(&claim.runner).and_then(|lease| lease.durable());
         known.is_none_or(|lease| !lease.has_ended)
     }
-}
 
-impl Processes {
     /// Whether this process may take tasks: its lease lasts.
     pub(crate) fn may_claim(&self) -> bool {
         self.leases.as_ref().is_none_or(|leases| leases.env.monotonic() < *lock(&leases.lasts_until))

@@ -11,6 +11,7 @@ use bobbinet_store::Idempotency;
 use crate::{
     EngineError, Handle, NewTask, PlannedTask, Request,
     accounts::QuotaClass,
+    commit_loop::Hooks,
     engine_inner::EngineInner,
     live::{Live, Queued},
     planned::{deferred, question_id},
@@ -89,9 +90,14 @@ impl EngineInner {
             state.is_driven = true;
             state.enqueue(Queued { command, held: TaskHeld(permit), idempotency, answer: None });
         }
-        let live = self.tasks.cache.insert(live);
-        self.start_driving(live.clone());
-        Ok(self.handle(live, Generation(0)))
+        let placed = self.tasks.cache.insert(live.clone());
+        if Arc::ptr_eq(&placed, &live) {
+            self.start_driving(live);
+        } else {
+            // Somebody else begins it: a run that asks for the same child twice at once. What was to be is not counted.
+            self.failed(&live);
+        }
+        Ok(self.handle(placed, Generation(0)))
     }
 
     /// For whoever waits for what comes of a message, of which nothing stood in the log at `since`.

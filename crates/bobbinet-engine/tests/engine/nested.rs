@@ -21,7 +21,7 @@ use bobbinet_engine::{
 };
 use bobbinet_store::{MemoryStore, SledOptions, SledStore, Store};
 
-use crate::lab::{caller, name_of, said, until};
+use crate::lab::{Lab, caller, name_of, said, until};
 
 /// Its text is a chain of agents to go through: `b c d` begins a task of `b` that says `c d`, and so on; the last one waits for
 /// `hold`, and says how many there are. `fan N` begins N children of `leaf`, one after the other, with a checkpoint after each.
@@ -265,6 +265,102 @@ async fn a_cancel_reaches_the_children() {
     }
     nest.engine.cancel(&ann, &name_of("a1"), &begun.id).await.unwrap();
     until(&nest.engine, &ann, "a3", &leaf.id, State::Canceled).await;
+    nest.engine.shutdown(Duration::ZERO).await;
+}
+
+#[tokio::test]
+async fn a_child_that_begins_when_its_parent_has_just_been_canceled_is_canceled_too() {
+    let lab = Lab::new(Limits::default());
+    let nest = Nest::open(lab.store.clone(), &names(2), true, Limits::default()).await;
+    let ann = caller("ann");
+    lab.store.holds_children.store(true, Ordering::SeqCst);
+    let begun = nest.begin(&ann, "a1", "a2 hold").accepted().await.unwrap();
+    let is_spawned = async {
+        while children(&nest, &begun.id).await.is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), is_spawned).await.expect("it stands in the log");
+    let child = children(&nest, &begun.id).await["next"];
+    // Its own first commit is on its way, and whoever ends its parent does not find it.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    nest.engine.cancel(&ann, &name_of("a1"), &begun.id).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    lab.store.holds_children.store(false, Ordering::SeqCst);
+    for _ in 0..100 {
+        match nest.engine.get(&ann, &name_of("a2"), &child).await {
+            Ok(task) if task.state == State::Canceled => break,
+            Ok(_) | Err(EngineError::NotFound) => tokio::time::sleep(Duration::from_millis(10)).await,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    let child = nest.engine.get(&ann, &name_of("a2"), &child).await;
+    assert!(child.as_ref().is_ok_and(|child| child.state == State::Canceled), "{child:?}");
+    nest.engine.shutdown(Duration::ZERO).await;
+}
+
+/// Begins one child twice at once.
+#[derive(Debug)]
+struct Twice;
+
+#[async_trait]
+impl Agent for Twice {
+    fn describe(&self) -> Arc<Description> {
+        Arc::default()
+    }
+
+    fn prepare(&self, request: &Request<'_>) -> Plan {
+        Relay::default().prepare(request)
+    }
+
+    fn max_concurrency(&self) -> usize {
+        1
+    }
+
+    fn begins_tasks(&self) -> bool {
+        true
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    async fn run(&self, run: Run) -> Outcome {
+        let begin = || run.begin_child(child(&run, "next", "a1", "hold"));
+        let begun = tokio::join!(begin(), begin(), begin(), begin());
+        let ids = [begun.0, begun.1, begun.2, begun.3].map(|begun| begun.unwrap());
+        assert!(ids.iter().all(|begun| begun.id() == ids[0].id()));
+        run.wait_for(&ids[0]).await.unwrap();
+        done(&run, "one")
+    }
+
+    async fn shutdown(&self) {}
+}
+
+#[tokio::test]
+async fn a_child_that_is_begun_twice_at_once_is_one_and_counts_once() {
+    let agents: BTreeMap<AgentName, Arc<dyn Agent>> =
+        [(name_of("twice"), Arc::new(Twice) as Arc<dyn Agent>), (name_of("a1"), Arc::new(Relay::default()))].into();
+    let store = Lab::new(Limits::default()).store;
+    let setup = Setup {
+        store: store.clone(),
+        agents,
+        env: Arc::new(SystemEnv),
+        // A task and its child, with the other three that want to begin it.
+        limits: Limits { tasks_open_per_owner_max: 5, ..Limits::default() },
+        authorizer: Arc::new(AllowAll),
+    };
+    let nest = Nest { engine: Engine::open(setup).await.unwrap(), runs: Arc::default() };
+    for _ in 0..6 {
+        store.holds_children.store(true, Ordering::SeqCst);
+        let release = async {
+            // Long enough for the others to try again.
+            tokio::time::sleep(Duration::from_millis(350)).await;
+            store.holds_children.store(false, Ordering::SeqCst);
+        };
+        let (ended, ()) = tokio::join!(nest.ended("twice", "go"), release);
+        assert_eq!(text_of(&ended), "one", "{}", text_of_status(&ended));
+    }
     nest.engine.shutdown(Duration::ZERO).await;
 }
 
