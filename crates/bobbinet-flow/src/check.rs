@@ -8,10 +8,11 @@ mod ways;
 use serde_json::Value as Json;
 
 use bobbinet_core::Effect;
+use bobbinet_text::Position;
 
 use crate::{
     document::Definition,
-    finding::{Finding, Position, Severity},
+    finding::{Finding, Severity},
 };
 
 /// What is known of the agents of a mesh.

@@ -1,5 +1,6 @@
 //! What is wrong with a definition, where, and what to do about it.
 
+use bobbinet_text::Position;
 use std::fmt;
 
 use serde::Serialize;
@@ -12,15 +13,6 @@ pub enum Severity {
     Error,
     /// It can, but somebody should look.
     Warning,
-}
-
-/// A place in a text, both from 1; columns count characters.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Position {
-    /// The line; 0 for the text as a whole.
-    pub line: usize,
-    /// The column.
-    pub column: usize,
 }
 
 /// One thing that is wrong.

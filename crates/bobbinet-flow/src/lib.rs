@@ -54,7 +54,6 @@ pub mod expression;
 pub mod finding;
 pub mod graph;
 pub mod limits;
-mod nearest;
 mod reader;
 pub mod run;
 pub mod template;

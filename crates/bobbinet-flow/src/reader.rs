@@ -1,12 +1,12 @@
 //! Taking a definition apart: all that is wrong with it, each with its place.
 
+use bobbinet_text::{Position, nearest};
 use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
     expression::Program,
-    finding::{Finding, Position, Severity},
+    finding::{Finding, Severity},
     limits::Limits,
-    nearest::nearest,
     template::Template,
     tree::{Key, Node, Value},
 };

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bobbinet_text::nearest;
 use serde_json::Value as Json;
 
 use super::{
@@ -11,7 +12,6 @@ use super::{
 use crate::{
     document::{CallTarget, Definition, Kind, ListId, Output, Task, TaskId, Then},
     finding::Severity,
-    nearest::nearest,
     template::Template,
 };
 

@@ -1,10 +1,10 @@
 //! Calls, and what is not called from here.
 
+use bobbinet_text::nearest;
 use std::collections::BTreeMap;
 
 use super::{Call, CallTarget, Endpoint, HttpOutput, Kind, Uri, draft::Draft};
 use crate::{
-    nearest::nearest,
     reader::{Place, Reader},
     template::Template,
     tree::{Node, Value},

@@ -14,14 +14,11 @@ mod task;
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use bobbinet_text::Position;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use crate::{
-    expression::Program,
-    finding::{Finding, Position},
-    template::Template,
-};
+use crate::{expression::Program, finding::Finding, template::Template};
 
 pub use duration::{Span, from_json as duration_from_json};
 pub use targets::Reach;

@@ -1,14 +1,14 @@
 //! The document as a whole.
 
+use bobbinet_text::{Position, nearest};
 use std::sync::Arc;
 
 use super::{
     CallTarget, Definition, Input, Kind, ListId, Output, Reading, Schedule, Schema, Task, TaskId, Then, draft::Draft,
 };
 use crate::{
-    finding::{Finding, Position, Severity},
+    finding::{Finding, Severity},
     limits::Limits,
-    nearest::nearest,
     reader::{Place, Reader},
     tree::{self, Node},
 };
@@ -63,12 +63,12 @@ fn read(file: &str, text: &str, limits: &Limits) -> Reading {
     let root = match tree::parse(text) {
         Ok(root) => root,
         Err(fault) => {
-            let hint = if fault.message.contains("duplicate") {
+            let hint = if fault.words.contains("duplicate") {
                 "take one of them out"
             } else {
                 "look at the indentation, and put texts with a colon, @ or ${ in quotes"
             };
-            return unreadable(file, text, fault.at, fault.message, hint);
+            return unreadable(file, text, fault.at, format!("this is not YAML: {}", fault.words), hint);
         }
     };
     let mut reader = Reader::new(file, text, limits);

@@ -1,5 +1,6 @@
 //! `use`: what is named once and used by its name.
 
+use bobbinet_text::nearest;
 use std::collections::BTreeMap;
 
 use super::{
@@ -7,7 +8,6 @@ use super::{
     draft::{Draft, Reuse},
 };
 use crate::{
-    nearest::nearest,
     reader::{Place, Reader},
     template::Template,
     tree::{Node, Value},

@@ -1,10 +1,10 @@
 //! Steps.
 
+use bobbinet_text::nearest;
 use std::sync::Arc;
 
 use super::{Case, Catch, For, Input, Kind, ListId, Output, Task, TaskId, Then, draft::Draft};
 use crate::{
-    nearest::nearest,
     reader::{Fields, Place, Reader},
     template::Template,
     tree::{Key, Node, Value},

@@ -6,6 +6,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use bobbinet_text::nearest;
 use jaq_core::{
     Ctx, Filter, Vars,
     compile::Undefined,
@@ -17,7 +18,7 @@ use super::{
     meter::{self, Bound},
     natives::{self, Kind},
 };
-use crate::{limits::Limits, nearest::nearest};
+use crate::limits::Limits;
 
 /// A compiled program.
 pub struct Program {

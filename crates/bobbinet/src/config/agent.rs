@@ -4,13 +4,13 @@ use std::{collections::BTreeMap, fmt, fs, path::PathBuf, time::Duration};
 
 use bobbinet_core::{Effect, agent::EXTENSION_URI};
 use bobbinet_mcp::{Isolation, McpConfig, McpLimits, ProtocolEra, SkillNotes};
+use bobbinet_text::nearest;
 
 use super::{
     cards::{self, Card},
     env_file,
     finding::Source,
     limits::Bounds,
-    nearest::nearest,
     reader::{MapSettings, Reader},
     tree::{Node, Value},
 };

@@ -8,12 +8,11 @@ use bobbinet_auth::{
 };
 use bobbinet_core::{AgentName, Principal, Tenant};
 use bobbinet_http::client::HttpJwks;
+use bobbinet_text::{Position, nearest};
 
 use super::{
     excerpt::Excerpt,
     finding::{Finding, Severity},
-    nearest::nearest,
-    position::Position,
     reader::{MapSettings, Reader},
     tree::{Node, Value},
 };

@@ -152,7 +152,7 @@ pub(crate) fn effect(reader: &mut Reader<'_>, node: &Node) -> Option<Effect> {
     let found = ALL.into_iter().find(|effect| effect.as_str() == text);
     if found.is_none() {
         let names = ALL.map(Effect::as_str);
-        let hint = match super::nearest::nearest(&text, &names) {
+        let hint = match bobbinet_text::nearest(&text, &names) {
             Some(name) => format!("did you mean {name}?"),
             None => format!("there is {}", names.join(", ")),
         };

@@ -1,7 +1,7 @@
 //! The line that a finding is about, as it may be shown: its names and signs, and never a value. A value may be a token of a
 //! variable or of a header, and a line alone does not tell: it may be the middle of a list, or the file may not be well-formed.
 
-use super::position::Position;
+use bobbinet_text::Position;
 
 /// What stands for a value.
 const HIDDEN: char = '…';

@@ -2,9 +2,10 @@
 
 use std::{fmt, path::PathBuf};
 
+use bobbinet_text::Position;
 use serde::Serialize;
 
-use super::{excerpt::Excerpt, position::Position};
+use super::excerpt::Excerpt;
 
 /// A configuration file as it was read.
 #[derive(Clone, Debug)]

@@ -2,6 +2,7 @@
 //!
 //! Not through YAML, although JSON is YAML: a comment would silently become part of the next name.
 
+use bobbinet_text::Position;
 use jsonc_parser::{
     CollectOptions, ParseOptions,
     ast::{ObjectPropName, Value as Ast},
@@ -11,7 +12,6 @@ use jsonc_parser::{
 
 use super::{
     finding::{Finding, Severity, Source},
-    position::Position,
     tree::{Key, Node, Value},
 };
 

@@ -9,12 +9,12 @@ use std::{
 };
 
 use bobbinet_core::AgentName;
+use bobbinet_text::Position;
 use bobbinet_wire::sha256_hex;
 
 use super::{
     AgentConfig, Config,
     agent::{self, AGENT_KEYS, STDIO_HINT},
-    position::Position,
     reader::{MapSettings, Reader},
     tree::{Key, Node, Value},
 };

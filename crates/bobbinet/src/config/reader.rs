@@ -1,9 +1,9 @@
 //! Taking a tree apart: what a setting must be, which settings there are, and all that is wrong with it, each with its place.
 
+use bobbinet_text::{Position, nearest};
+
 use super::{
     finding::{Finding, Severity, Source},
-    nearest::nearest,
-    position::Position,
     tree::{Key, Node, Value},
     variables::Variables,
 };

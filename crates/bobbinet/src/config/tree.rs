@@ -1,6 +1,6 @@
 //! A configuration's values with their places: the one form that YAML and JSON are both read into.
 
-use super::position::Position;
+use bobbinet_text::Position;
 
 /// A value and where it stands.
 #[derive(Clone, Debug)]

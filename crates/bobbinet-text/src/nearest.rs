@@ -5,7 +5,7 @@ const WRITTEN_MAX: usize = 256;
 
 /// The word that is nearest to what was written, if one is near enough: a letter wrong, left out, too many or swapped for
 /// every three.
-pub(crate) fn nearest<'k>(written: &str, known: &[&'k str]) -> Option<&'k str> {
+pub fn nearest<'k>(written: &str, known: &[&'k str]) -> Option<&'k str> {
     // Comparing takes time by the product of the lengths, and nothing so long is meant for a word that we know.
     if written.len() > WRITTEN_MAX {
         return None;
