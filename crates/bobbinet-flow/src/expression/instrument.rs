@@ -133,25 +133,7 @@ fn part<'s>(part: StrPart<&'s str, Node<'s>>) -> StrPart<&'s str, Node<'s>> {
 /// `{$x}` and `{a}` mean something by their shape, so a key that is only named stays as it is.
 fn entry_key(key: Node<'_>) -> Node<'_> {
     match key {
-        Term::Var(_) | Term::Str(None, _) | Term::Num(_) => match key {
-            Term::Str(format, parts) => Term::Str(format, parts.into_iter().map(part).collect()),
-            other @ (Term::Id
-            | Term::Recurse
-            | Term::Num(_)
-            | Term::Arr(_)
-            | Term::Obj(_)
-            | Term::Neg(_)
-            | Term::BinOp(..)
-            | Term::Label(..)
-            | Term::Break(_)
-            | Term::Fold(..)
-            | Term::TryCatch(..)
-            | Term::IfThenElse(..)
-            | Term::Def(..)
-            | Term::Call(..)
-            | Term::Var(_)
-            | Term::Path(..)) => other,
-        },
+        other @ (Term::Var(_) | Term::Num(_)) => other,
         Term::Str(format, parts) => Term::Str(format, parts.into_iter().map(part).collect()),
         other @ (Term::Id
         | Term::Recurse
