@@ -11,6 +11,9 @@ pub const ID_LENGTH_MAX: usize = 512;
 /// The longest name of an agent, in characters, all of them ASCII: it names a folder too, and 255 bytes are the most for that.
 pub const AGENT_NAME_LENGTH_MAX: usize = 128;
 
+/// The longest name that a run gives to a child, in bytes: there may be a thousand in a task's memory.
+pub const CHILD_NAME_LENGTH_MAX: usize = 512;
+
 /// How often one run makes a call of a tool that may run again, because its server died under it.
 /// A server that dies three times over one request will die a fourth time.
 pub const ATTEMPTS_MAX: u32 = 3;

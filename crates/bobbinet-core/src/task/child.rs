@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{Refused, Task};
-use crate::{Limits, TaskId, Timestamp};
+use crate::{Limits, TaskId, Timestamp, limits::CHILD_NAME_LENGTH_MAX};
 
 /// Whose child a task is, and what it was given.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +58,9 @@ impl Task {
     ) -> Result<Child, Refused> {
         if self.child(&name).is_some() {
             return Err(Refused::Present);
+        }
+        if name.len() > CHILD_NAME_LENGTH_MAX {
+            return Err(Refused::Limit { what: "child_name_length_max", max: CHILD_NAME_LENGTH_MAX as u64 });
         }
         if self.children.len() >= limits.children_max {
             return Err(Refused::Limit { what: "children_max", max: limits.children_max as u64 });

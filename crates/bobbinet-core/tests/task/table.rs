@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use bobbinet_core::{Effect, Fault, Outcome, Plan, QuestionKind, State};
+use bobbinet_core::{Effect, Fault, Outcome, Plan, QuestionKind, State, limits::CHILD_NAME_LENGTH_MAX};
 use expect_test::{Expect, expect};
 
 use crate::talk::{
@@ -34,6 +34,12 @@ fn places() -> Vec<(&'static str, Vec<Say>)> {
     ]
 }
 
+/// A name for a child that is a byte too long.
+const LONG_NAME: &str = match std::str::from_utf8(&[b'x'; CHILD_NAME_LENGTH_MAX + 1]) {
+    Ok(name) => name,
+    Err(_) => unreachable!(),
+};
+
 fn commands() -> Vec<(&'static str, Say)> {
     let reply = |text, plan, run| Say::Reply(text, plan, run, Slot::Free);
     let plan = |plan, slot| Say::Plan(Ok(plan), Owner, slot);
@@ -55,6 +61,7 @@ fn commands() -> Vec<(&'static str, Say)> {
         ("claim", Say::Claim),
         ("take over", Say::TakeOver(Slot::None)),
         ("spawn", Say::Spawn(Owner, "a", None)),
+        ("spawn with a long name", Say::Spawn(Owner, LONG_NAME, None)),
         ("spawn, fenced", Say::Spawn(Stranger, "a", None)),
         ("checkpoint", Say::Checkpoint(Owner, 1)),
         ("checkpoint, fenced", Say::Checkpoint(Stranger, 1)),
@@ -143,7 +150,7 @@ fn every_command_in_every_state() {
                 Submitted Ended(rejected: bad-arguments) -> rejected
             submit, to be planned
                 Submitted Deferred -> submitted
-            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | spawn | spawn, fenced | checkpoint | checkpoint, fenced | take over, slot | take over what never ran | take over what never ran, slot | take over too late | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel | its agent is gone | its agent is back | its time is up | the time of another wait is up
+            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | spawn | spawn with a long name | spawn, fenced | checkpoint | checkpoint, fenced | take over, slot | take over what never ran | take over what never ran, slot | take over too late | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel | its agent is gone | its agent is back | its time is up | the time of another wait is up
                 no: the task does not exist
         submitted
             submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned
@@ -152,7 +159,7 @@ fn every_command_in_every_state() {
                 no: there is nothing to be done
             claim
                 Started(1) Intended(1.1) -> working
-            spawn | spawn, fenced | checkpoint | checkpoint, fenced | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another
+            spawn | spawn with a long name | spawn, fenced | checkpoint | checkpoint, fenced | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another
                 no: another run owns the task
             reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed
                 no: the task is at work and takes no messages until it asks or ends
@@ -167,7 +174,7 @@ fn every_command_in_every_state() {
                 no: there is nothing to be done
             claim
                 Started(1) Intended(1.1) -> working
-            spawn | spawn, fenced | checkpoint | checkpoint, fenced | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another
+            spawn | spawn with a long name | spawn, fenced | checkpoint | checkpoint, fenced | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another
                 no: another run owns the task
             reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed
                 no: the task is at work and takes no messages until it asks or ends
@@ -194,7 +201,7 @@ fn every_command_in_every_state() {
                 no: there is nothing to be done
             fail to plan
                 Ended(failed: server-not-ready) -> failed
-            spawn | spawn, fenced | checkpoint | checkpoint, fenced | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another
+            spawn | spawn with a long name | spawn, fenced | checkpoint | checkpoint, fenced | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another
                 no: another run owns the task
             reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed
                 no: the task is at work and takes no messages until it asks or ends
@@ -211,6 +218,8 @@ fn every_command_in_every_state() {
                 Asked(outcome of 1) -> input-required
             spawn
                 Spawned(a: 2047) -> working
+            spawn with a long name
+                no: child_name_length_max would exceed 512
             spawn, fenced | checkpoint, fenced | release of another | progress of another | add of another | ask of another | finish of another
                 no: another run owns the task
             checkpoint
@@ -248,6 +257,8 @@ fn every_command_in_every_state() {
                 Released -> submitted
             spawn
                 Spawned(a: 2047) -> working
+            spawn with a long name
+                no: child_name_length_max would exceed 512
             spawn, fenced | checkpoint, fenced | release of another | progress of another | add of another | ask of another | finish of another
                 no: another run owns the task
             checkpoint
@@ -289,7 +300,7 @@ fn every_command_in_every_state() {
                 no: the task exists
             plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | take over, slot | take over what never ran | take over what never ran, slot | take over too late | its agent is gone | its agent is back | the time of another wait is up
                 no: there is nothing to be done
-            spawn | spawn, fenced | checkpoint | checkpoint, fenced | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another
+            spawn | spawn with a long name | spawn, fenced | checkpoint | checkpoint, fenced | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another
                 no: another run owns the task
             reply a call
                 Replied(released) Planned Started(1) Intended(1.1) -> working
@@ -312,7 +323,7 @@ fn every_command_in_every_state() {
                 no: the task exists
             plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | take over, slot | take over what never ran | take over what never ran, slot | take over too late | its agent is gone | its agent is back | the time of another wait is up
                 no: there is nothing to be done
-            spawn | spawn, fenced | checkpoint | checkpoint, fenced | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish of another
+            spawn | spawn with a long name | spawn, fenced | checkpoint | checkpoint, fenced | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish of another
                 no: another run owns the task
             reply a call | reply a call, no slot | reply, to be planned | reply, gone | reply retry | reply happened | reply failed
                 Replied(answer released) Asked(outcome of 1) -> input-required
@@ -345,7 +356,7 @@ fn every_command_in_every_state() {
                 no: the task exists
             plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | take over, slot | take over what never ran | take over what never ran, slot | take over too late | its agent is gone | its agent is back | the time of another wait is up
                 no: there is nothing to be done
-            spawn | spawn, fenced | checkpoint | checkpoint, fenced | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish of another
+            spawn | spawn with a long name | spawn, fenced | checkpoint | checkpoint, fenced | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish of another
                 no: another run owns the task
             reply a call | reply, to be planned | reply, gone | reply retry | reply happened | reply failed
                 Replied(answer released) Started(2) Intended(1.2) -> working
@@ -380,7 +391,7 @@ fn every_command_in_every_state() {
                 no: the task exists
             plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | take over, slot | take over what never ran | take over what never ran, slot | take over too late | finish unknown | finish unknown, again | finish declined | its agent is gone | its agent is back | the time of another wait is up
                 no: there is nothing to be done
-            spawn | spawn, fenced | checkpoint | checkpoint, fenced | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish of another
+            spawn | spawn with a long name | spawn, fenced | checkpoint | checkpoint, fenced | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish of another
                 no: another run owns the task
             reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live
                 no: the message does not answer the question: say retry, happened or failed, as text or as data {"outcome": "…", "result": …}
@@ -407,7 +418,7 @@ fn every_command_in_every_state() {
                 no: the task exists
             plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | take over, slot | take over what never ran | take over what never ran, slot | take over too late | its agent is gone | its agent is back | the time of another wait is up
                 no: there is nothing to be done
-            spawn | spawn, fenced | checkpoint | checkpoint, fenced | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish of another
+            spawn | spawn with a long name | spawn, fenced | checkpoint | checkpoint, fenced | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish of another
                 no: another run owns the task
             reply a call | reply, to be planned | reply, gone | reply retry | reply happened | reply failed
                 Replied(answer released) Started(2) Intended(1.2) -> working
@@ -440,21 +451,21 @@ fn every_command_in_every_state() {
         completed
             submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned
                 no: the task exists
-            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | spawn | spawn, fenced | checkpoint | checkpoint, fenced | take over, slot | take over what never ran | take over what never ran, slot | take over too late | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel | its agent is gone | its time is up | the time of another wait is up
+            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | spawn | spawn with a long name | spawn, fenced | checkpoint | checkpoint, fenced | take over, slot | take over what never ran | take over what never ran, slot | take over too late | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel | its agent is gone | its time is up | the time of another wait is up
                 no: the task has ended
             its agent is back
                 no: there is nothing to be done
         failed
             submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned
                 no: the task exists
-            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | spawn | spawn, fenced | checkpoint | checkpoint, fenced | take over, slot | take over what never ran | take over what never ran, slot | take over too late | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel | its agent is gone | its time is up | the time of another wait is up
+            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | spawn | spawn with a long name | spawn, fenced | checkpoint | checkpoint, fenced | take over, slot | take over what never ran | take over what never ran, slot | take over too late | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel | its agent is gone | its time is up | the time of another wait is up
                 no: the task has ended
             its agent is back
                 no: there is nothing to be done
         canceled, call in flight
             submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned
                 no: the task exists
-            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | spawn | spawn, fenced | checkpoint | checkpoint, fenced | take over, slot | take over what never ran | take over what never ran, slot | take over too late | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish of another | cancel | its agent is gone | its time is up | the time of another wait is up
+            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | spawn | spawn with a long name | spawn, fenced | checkpoint | checkpoint, fenced | take over, slot | take over what never ran | take over what never ran, slot | take over too late | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish of another | cancel | its agent is gone | its time is up | the time of another wait is up
                 no: the task has ended
             finish completed
                 Settled(1 Late) -> canceled
@@ -469,7 +480,7 @@ fn every_command_in_every_state() {
         rejected
             submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned
                 no: the task exists
-            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | spawn | spawn, fenced | checkpoint | checkpoint, fenced | take over, slot | take over what never ran | take over what never ran, slot | take over too late | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel | its agent is gone | its time is up | the time of another wait is up
+            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | spawn | spawn with a long name | spawn, fenced | checkpoint | checkpoint, fenced | take over, slot | take over what never ran | take over what never ran, slot | take over too late | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel | its agent is gone | its time is up | the time of another wait is up
                 no: the task has ended
             its agent is back
                 no: there is nothing to be done
