@@ -82,7 +82,7 @@ impl Default for Limits {
         Self {
             history_max: 500,
             artifacts_max: 1_000,
-            events_max: 10_000,
+            events_max: 50_000,
             task_bytes_max: 64 << 20,
             // An owner who is alone on a node can use nine tenths of what one tenant has, and nobody can use all of it.
             tasks_open_max: 100_000,
@@ -103,8 +103,8 @@ impl Default for Limits {
             hot_tasks_max: 1_024,
             hot_bytes_max: 16 << 20,
             followers_max: 32,
-            children_max: 1_000,
-            descendants_max: 4_096,
+            children_max: 10_000,
+            descendants_max: 20_000,
         }
     }
 }

@@ -1,16 +1,17 @@
 //! Tasks that a run begins: under the same rules as everybody's, in its own task's context, and found again by the run that goes on
-//! with its work.
+//! with its work. They are in the log with what they follow from, by one commit.
 
 use std::{sync::Arc, time::Duration};
 
 use bobbinet_core::{
-    AgentName, Caller, Command, Fault, Json, Message, Plan, Refused, SkillId, State, Task, TaskId,
-    task::{Child, Parent},
+    AgentName, Caller, Command, Fault, Json, Message, Plan, Refused, SkillId, State, Task, TaskId, task, task::Parent,
 };
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
-use crate::{EngineError, Handle, NewTask, Run, engine_inner::EngineInner, lifecycle::Idle, run::LentFor};
+use crate::{
+    EngineError, Handle, NewTask, Run, beginning::Beginning, engine_inner::EngineInner, lifecycle::Idle, run::LentFor,
+};
 
 /// How soon what the store could not do is tried again.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
@@ -28,7 +29,8 @@ pub struct NewChild {
     pub skill: Option<SkillId>,
     /// How long it may take, from now on. In any case it ends by the deadline of the run's own task.
     pub time: Option<Duration>,
-    /// How many tasks may be begun beneath it, as far as its parent's budget goes; half of what is left of that, if this does not say.
+    /// How many tasks may be begun beneath it, as far as its parent's budget goes; if this does not say, half of what is left of that,
+    /// or none for an agent that begins none.
     pub budget: Option<u32>,
 }
 
@@ -46,6 +48,14 @@ pub enum ChildError {
     Engine(#[from] EngineError),
 }
 
+/// How far an attempt to advance has come.
+struct Attempt {
+    /// What is not in the log yet.
+    records: Vec<Json>,
+    /// How many records the log had before. The run alone writes them.
+    before: Option<usize>,
+}
+
 impl Run {
     /// Begins a task of another agent, for whoever asked for this one, or finds the one that was begun under this name: by this
     /// run, or by one before it. Durable when this returns. A store that is away for a while is waited for.
@@ -53,10 +63,27 @@ impl Run {
     /// # Errors
     /// [`ChildError::Denied`] by policy; a [`EngineError::Limit`] of children, of the budget or of the node; or the run is over.
     pub async fn begin_child(&self, new: NewChild) -> Result<Handle, ChildError> {
+        let begun = self.advance(Vec::new(), std::slice::from_ref(&new)).await?;
+        begun.into_iter().next().unwrap_or(Err(ChildError::Over))
+    }
+
+    /// Keeps what came to the run, and begins the tasks that follow from it, or finds those that were begun under their names: all by
+    /// one commit. Durable when this returns. A store that is away for a while is waited for. With records, one at a time.
+    ///
+    /// What cannot be begun, by policy or by a limit, has its error in the place of its handle, and the rest goes on.
+    ///
+    /// # Errors
+    /// If nothing could be kept: the task has grown to its limit, or the run is over.
+    pub async fn advance(
+        &self,
+        records: Vec<Json>,
+        children: &[NewChild],
+    ) -> Result<Vec<Result<Handle, ChildError>>, ChildError> {
+        let mut attempt = Attempt { records, before: None };
         loop {
-            match self.try_begin_child(&new).await {
+            match self.try_advance(&mut attempt, children).await {
                 Err(ChildError::Engine(EngineError::Unavailable(why))) => {
-                    debug!(task = %self.task.id, child = &*new.name, why, "a child could not be begun yet");
+                    debug!(task = %self.task.id, why, "a run could not advance yet");
                     self.unless_over(sleep(LOOK_AGAIN)).await?;
                 }
                 Err(ChildError::Engine(EngineError::Draining)) => {
@@ -65,7 +92,7 @@ impl Run {
                     self.canceled.cancelled().await;
                     return Err(ChildError::Over);
                 }
-                begun => return begun,
+                advanced => return advanced,
             }
         }
     }
@@ -76,23 +103,67 @@ impl Run {
     /// # Errors
     /// [`ChildError::Over`] if the run is over, and [`ChildError::Engine`] if the child is gone.
     pub async fn wait_for(&self, child: &Handle) -> Result<Arc<Task>, ChildError> {
-        let _hold = self.deadline.hold();
-        let _idle = Idle::begin(self.host.lifecycle());
-        let lent = self.host.lend(&self.task.agent, LentFor::Children);
-        let task = loop {
+        let rest = self.rest();
+        let task = self.settled(child).await?;
+        self.unless_over(rest.end()).await?;
+        Ok(task)
+    }
+
+    /// Returns when a child has ended, or asks something. A store that is away for a while is waited for. Not a rest: see
+    /// [`Run::rest`].
+    ///
+    /// # Errors
+    /// [`ChildError::Over`] if the run is over, and [`ChildError::Engine`] if the child is gone.
+    pub async fn settled(&self, child: &Handle) -> Result<Arc<Task>, ChildError> {
+        loop {
             match self.unless_over(child.settled()).await? {
-                Ok(task) => break task,
+                Ok(task) => return Ok(task),
                 Err(EngineError::Unavailable(why)) => {
                     debug!(task = %self.task.id, child = %child.id(), why, "a child cannot be seen; looking again");
                     self.unless_over(sleep(LOOK_AGAIN)).await?;
                 }
                 Err(error) => return Err(error.into()),
             }
-        };
-        if let Some(lent) = lent {
-            self.unless_over(lent.take_back()).await?;
         }
-        Ok(task)
+    }
+
+    /// The child that was begun under this name, if one was.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is gone.
+    pub async fn child(&self, name: &str) -> Result<Option<Handle>, ChildError> {
+        let own = self.own_task().await?;
+        match own.child(name) {
+            Some(child) => self.handle_of(&child.task).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Says something to a child that asks, for whoever asked for this task. Durable when this returns; what is said twice counts once.
+    ///
+    /// # Errors
+    /// If the child takes no message now, or is gone.
+    pub async fn answer_child(&self, child: &Handle, answer: Message) -> Result<Handle, ChildError> {
+        let own = self.own_task().await?;
+        Ok(self.host.reply(&caller_of(&own), child, answer).await?)
+    }
+
+    /// Asks a child to end. It need not have when this returns.
+    pub fn cancel_child(&self, child: &Handle) {
+        self.host.cancel(child.id());
+    }
+
+    /// The run's task as it stands now, if it is still the run's.
+    ///
+    /// # Errors
+    /// [`ChildError::Over`] if it is not.
+    pub async fn current(&self) -> Result<Arc<Task>, ChildError> {
+        loop {
+            match self.own_task().await {
+                Err(ChildError::Engine(EngineError::Unavailable(_))) => self.unless_over(sleep(LOOK_AGAIN)).await?,
+                own => return own,
+            }
+        }
     }
 
     /// Keeps how far the run has come, for the run that goes on with its work if this one is lost. Durable when this returns.
@@ -109,7 +180,26 @@ impl Run {
         self.task.checkpoint.as_ref()
     }
 
-    async fn unless_over<T>(&self, what: impl Future<Output = T>) -> Result<T, ChildError> {
+    /// What came to earlier runs of this task, oldest first.
+    pub fn records(&self) -> &[Json] {
+        &self.task.records
+    }
+
+    /// From now on, and until it is dropped or ended, the run only waits: it has no call slot, its time stands still, and a node that
+    /// stops does not wait for it.
+    pub fn rest(&self) -> Rest {
+        Rest {
+            lent: self.host.lend(&self.task.agent, LentFor::Children),
+            _hold: self.deadline.hold(),
+            _idle: Idle::begin(self.host.lifecycle()),
+        }
+    }
+
+    /// Does this, unless the run is over first.
+    ///
+    /// # Errors
+    /// [`ChildError::Over`] if it is.
+    pub async fn unless_over<T>(&self, what: impl Future<Output = T>) -> Result<T, ChildError> {
         tokio::select! {
             biased;
             () = self.canceled.cancelled() => Err(ChildError::Over),
@@ -117,15 +207,72 @@ impl Run {
         }
     }
 
-    async fn try_begin_child(&self, new: &NewChild) -> Result<Handle, ChildError> {
+    async fn try_advance(
+        &self,
+        attempt: &mut Attempt,
+        new: &[NewChild],
+    ) -> Result<Vec<Result<Handle, ChildError>>, ChildError> {
         let own = self.own_task().await?;
-        let known = own.child(&new.name).cloned();
-        if let Some(child) = &known
-            && let Some(live) = self.host.tasks().find(&child.task).await?
-        {
-            return Ok(self.host.handle(live));
+        if own.records.len() > *attempt.before.get_or_insert(own.records.len()) {
+            // It was kept after all.
+            attempt.records = Vec::new();
         }
-        let id = known.as_ref().map_or_else(|| TaskId::new(self.host.env().uuid()), |child| child.task);
+        let mut handles = Vec::with_capacity(new.len());
+        let mut children = Vec::new();
+        let mut beginnings = Vec::new();
+        let mut left = own.budget_left(self.host.limits());
+        for new in new {
+            if let Some(known) = own.child(&new.name) {
+                handles.push(self.handle_of(&known.task).await);
+                continue;
+            }
+            let begun = self.plan_child(&own, new, left).and_then(|(child, beginning)| {
+                left = left.saturating_sub(child.budget + 1);
+                let handle = self.host.handle(beginning.live.clone());
+                children.push(child);
+                beginnings.push(beginning);
+                Ok(handle)
+            });
+            match begun {
+                Err(ChildError::Engine(error @ (EngineError::Draining | EngineError::Unavailable(_)))) => {
+                    self.host.give_up(beginnings);
+                    return Err(error.into());
+                }
+                begun => handles.push(begun),
+            }
+        }
+        if !attempt.records.is_empty() || !children.is_empty() {
+            let command = Command::Advance { claim: self.claim, records: attempt.records.clone(), children };
+            match self.host.begin_with(&self.live, command, beginnings).await {
+                Ok(_) => {}
+                Err(EngineError::Refused(Refused::Limit { what, max })) => {
+                    return Err(EngineError::Limit { what, max }.into());
+                }
+                // Another future of this run was faster: found with the next look.
+                Err(EngineError::Refused(Refused::Present)) => {
+                    return Err(EngineError::Unavailable("a child is being begun".to_owned()).into());
+                }
+                Err(EngineError::Refused(_)) => return Err(ChildError::Over),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(handles)
+    }
+
+    /// What a new child begins with.
+    fn plan_child(
+        &self,
+        own: &Task,
+        new: &NewChild,
+        left: u32,
+    ) -> Result<(task::NewChild, Beginning<Task>), ChildError> {
+        let limits = self.host.limits();
+        let asked = new.budget.or((!self.host.begins_tasks(&new.agent)).then_some(0));
+        let Some(budget) = Task::child_budget(left, asked) else {
+            let (what, max) = ("descendants_max", u64::from(limits.descendants_max));
+            return Err(EngineError::Limit { what, max }.into());
+        };
+        let id = TaskId::new(self.host.env().uuid());
         let asked = NewTask {
             message: new.message.clone(),
             context: Some(own.context.clone()),
@@ -134,21 +281,22 @@ impl Run {
             idempotency: None,
         };
         let mut planned = self.host.plan(id, &new.agent, asked)?;
-        let caller = caller_of(&own);
+        let caller = caller_of(own);
         if let Plan::Call(call) = planned.plan() {
             self.host.allows_call(&caller, &new.agent, call).map_err(ChildError::Denied)?;
         }
-        let child = match known {
-            Some(child) => child,
-            None => self.spawn(new, id).await?,
-        };
         let by = new.time.map(|time| self.host.env().now().after(time));
         let deadline = [by, own.deadline()].into_iter().flatten().min();
-        let parent = Parent { task: own.id, deadline, budget: child.budget };
-        planned.parent = Some(Arc::new(parent));
-        let handle = self.host.submit(&caller, planned)?;
-        handle.accepted().await?;
-        Ok(handle)
+        planned.parent = Some(Arc::new(Parent { task: own.id, deadline, budget }));
+        let beginning = self.host.beginning(&caller, planned)?;
+        Ok((task::NewChild { name: new.name.clone(), task: id, budget }, beginning))
+    }
+
+    /// For whoever waits for a child that was begun. One that is not there any more was kept for as long as finished tasks are, and is
+    /// not begun anew.
+    async fn handle_of(&self, child: &TaskId) -> Result<Handle, ChildError> {
+        let live = self.host.tasks().find(child).await?.ok_or(EngineError::NotFound)?;
+        Ok(self.host.handle(live))
     }
 
     /// The run's task as it stands, if it is still the run's.
@@ -159,19 +307,21 @@ impl Run {
         };
         if task.state.is_terminal() || task.claim != Some(self.claim) { Err(ChildError::Over) } else { Ok(task) }
     }
+}
 
-    /// Brings into the log that the child is about to be.
-    async fn spawn(&self, new: &NewChild, task: TaskId) -> Result<Child, ChildError> {
-        let command = Command::Spawn { claim: self.claim, name: new.name.clone(), task, budget: new.budget };
-        match self.host.command(&self.live, command).await {
-            Ok(own) => own.child(&new.name).cloned().ok_or(ChildError::Over),
-            Err(EngineError::Refused(Refused::Limit { what, max })) => Err(EngineError::Limit { what, max }.into()),
-            // Another future of this run was faster: found with the next look.
-            Err(EngineError::Refused(Refused::Present)) => {
-                Err(EngineError::Unavailable("the child is being begun".to_owned()).into())
-            }
-            Err(EngineError::Refused(_)) => Err(ChildError::Over),
-            Err(error) => Err(error.into()),
+/// A run rests. Dropped, its slot is taken back, though there be none free.
+#[derive(Debug)]
+pub struct Rest {
+    lent: Option<crate::slots::Lent>,
+    _hold: crate::deadline::Hold,
+    _idle: Idle,
+}
+
+impl Rest {
+    /// Goes on with the work once there is a free slot.
+    pub async fn end(self) {
+        if let Some(lent) = self.lent {
+            lent.take_back().await;
         }
     }
 }
@@ -182,8 +332,7 @@ fn caller_of(task: &Task) -> Caller {
 }
 
 impl EngineInner {
-    /// Nobody waits for the children of a task that did not complete. Said again with what becomes of its call: a child whose first
-    /// commit was on its way before is found then.
+    /// Nobody waits for the children of a task that did not complete.
     pub(crate) fn cancel_children(self: &Arc<Self>, task: &Task) {
         for child in &task.children {
             self.send_command(child.task, Command::Cancel);

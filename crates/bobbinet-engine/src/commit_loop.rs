@@ -17,6 +17,7 @@ use tracing::{debug, warn};
 
 use crate::{
     Aggregate, EngineError, Env, PublicEvent,
+    beginning::{Beginning, Beginnings},
     cache::{Cache, Place},
     live::{Live, Queued},
     record::{self, RecordedEvent},
@@ -77,6 +78,15 @@ pub(crate) trait Hooks<A: Aggregate>: Send + Sync {
 
     /// What has come of an earlier commit of the same driver is begun apart.
     fn start(&self, next: Self::Next);
+
+    /// What begins together with a command that holds this.
+    fn beginnings(&self, held: &mut A::Held) -> Vec<Beginning<A>> {
+        let _ = held;
+        Vec::new()
+    }
+
+    /// One has begun together with a command to another, and nobody drives it yet.
+    fn begun(&self, live: Arc<Live<A>>, next: Option<Self::Next>);
 
     /// A commit that leads to this state may have been kept or not.
     fn doubt(&self, live: &Live<A>, before: Option<&A>, after: &A);
@@ -286,10 +296,12 @@ impl<A: Aggregate> AggregateStreams<A> {
         hooks: &H,
         mut batch: VecDeque<Queued<A>>,
     ) -> Option<H::Next> {
+        let mut beginnings = Beginnings::of(self, hooks, &mut batch);
         for _ in 0..CONFLICTS_MAX {
             let before = match self.state_of(live).await {
                 Ok(before) => before,
                 Err(error) => {
+                    beginnings.fail(&error);
                     self.fail(live, hooks, batch, &error);
                     return None;
                 }
@@ -308,9 +320,12 @@ impl<A: Aggregate> AggregateStreams<A> {
             };
             let idempotency = batch.iter_mut().find_map(|queued| queued.idempotency.clone());
             let on_its_way = hooks.begin(&after);
-            let committed = self.store.commit(Commit { steps: vec![step], idempotency }).await;
+            let mut steps = vec![step];
+            let together = beginnings.join(&mut steps, &answers, now);
+            let committed = self.store.commit(Commit { steps, idempotency }).await;
             match committed {
                 Ok(()) => {
+                    beginnings.begin(together);
                     hooks.kept(live, before.as_deref(), &after, on_its_way);
                     live.publish(after.clone(), public_events(now, events));
                     self.cache.weigh(live, &after);
@@ -330,14 +345,18 @@ impl<A: Aggregate> AggregateStreams<A> {
                     return None;
                 }
                 Err(full @ CommitError::Full { .. }) => {
-                    self.fail(live, hooks, batch, &full.into());
+                    let error = full.into();
+                    beginnings.fail(&error);
+                    self.fail(live, hooks, batch, &error);
                     return None;
                 }
                 Err(error) => {
                     warn!(id = %live.id, %error, "a commit failed");
                     hooks.doubt(live, before.as_deref(), &after);
                     live.doubt();
-                    self.fail(live, hooks, batch, &error.into());
+                    let error = error.into();
+                    beginnings.doubt(together, &error);
+                    self.fail(live, hooks, batch, &error);
                     return None;
                 }
             }

@@ -25,6 +25,7 @@ struct DeadlineState {
 pub(crate) struct Deadline(Mutex<DeadlineState>);
 
 /// While this lives, the deadline's time stands still.
+#[derive(Debug)]
 pub(crate) struct Hold(Arc<Deadline>);
 
 impl Deadline {

@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use crate::{
     EngineError,
     accounts::{OnItsWay, QuotaClass},
+    beginning::Beginning,
     commit_loop::Hooks,
     engine_inner::EngineInner,
     live::Queued,
@@ -28,8 +29,18 @@ impl EngineInner {
         command: Command,
         permit: Option<Permit>,
     ) -> Result<Arc<Task>, EngineError> {
+        self.command_with(live, command, TaskHeld { permit, children: Vec::new() }).await
+    }
+
+    /// The same, with all that the command brings with it.
+    pub(crate) async fn command_with(
+        self: &Arc<Self>,
+        live: &Arc<LiveTask>,
+        command: Command,
+        held: TaskHeld,
+    ) -> Result<Arc<Task>, EngineError> {
         let (sender, receiver) = oneshot::channel();
-        let queued = Queued { command, held: TaskHeld(permit), idempotency: None, answer: Some(sender) };
+        let queued = Queued { command, held, idempotency: None, answer: Some(sender) };
         if live.enqueue(queued) {
             self.start_driving(live.clone());
         }
@@ -148,7 +159,7 @@ impl Hooks<Task> for Arc<EngineInner> {
         after: &Arc<Task>,
         batch: &mut VecDeque<Queued<Task>>,
     ) -> Option<Launch> {
-        let permit = batch.iter_mut().find_map(|queued| queued.held.0.take());
+        let permit = batch.iter_mut().find_map(|queued| queued.held.permit.take());
         match after.state {
             State::Submitted => {
                 drop(permit);
@@ -158,7 +169,7 @@ impl Hooks<Task> for Arc<EngineInner> {
                 }
                 None
             }
-            State::Working => {
+            State::Working | State::InputRequired | State::AuthRequired => {
                 let claim = after.claim.filter(|claim| self.processes.is_own(*claim))?;
                 // Only a claim that is new begins a run. One that was there before had its run, which may be over by
                 // now: whether its call is made again is for `decide` to say.
@@ -174,12 +185,30 @@ impl Hooks<Task> for Arc<EngineInner> {
                 self.cancel_children(after);
                 None
             }
-            State::InputRequired | State::AuthRequired | State::Completed => None,
+            State::Completed => None,
         }
     }
 
     fn start(&self, launch: Launch) {
         self.start_run(launch);
+    }
+
+    fn beginnings(&self, held: &mut TaskHeld) -> Vec<Beginning<Task>> {
+        std::mem::take(&mut held.children)
+    }
+
+    fn begun(&self, live: Arc<LiveTask>, launch: Option<Launch>) {
+        let engine = self.clone();
+        self.lifecycle.start(async move {
+            // Whatever was said to it since its commit. That it is driven, it was from its making.
+            if let Some(later) = engine.drive(&live).await {
+                engine.start_run(later);
+            }
+            drop(live);
+            if let Some(launch) = launch {
+                engine.run(launch).await;
+            }
+        });
     }
 
     /// If it claims the task, no run begins for that now: should the claim be in the log after all, its call has certainly not been

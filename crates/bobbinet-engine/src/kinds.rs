@@ -180,6 +180,10 @@ impl<A: Aggregate> Hooks<A> for Aggregates<A> {
 
     fn start(&self, (): ()) {}
 
+    fn begun(&self, live: Arc<Live<A>>, _: Option<()>) {
+        self.start_driving(live);
+    }
+
     fn doubt(&self, _: &Live<A>, _: Option<&A>, _: &A) {}
 
     fn failed(&self, _: &Live<A>) {}

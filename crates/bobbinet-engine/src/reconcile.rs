@@ -12,7 +12,7 @@ use crate::{
     accounts::QuotaClass,
     engine_inner::EngineInner,
     slots::{Permit, SlotOwner},
-    task_live::{LiveTask, WaitsFor},
+    task_live::{LiveTask, WaitsFor, works_while_parked},
     watched::watched,
 };
 
@@ -99,8 +99,10 @@ impl EngineInner {
                 // Its summary is all that the line needs: what waits for hours is not read every second.
                 State::Submitted if self.agents.has(&summary.agent) => self.wait_in_line(id, &summary),
                 State::Submitted => looked.act(|| self.without_agent(id, &summary)),
-                State::InputRequired | State::AuthRequired => looked.act(|| self.expire(id, &summary)),
-                State::Working => match self.take_up(&id).await {
+                State::InputRequired | State::AuthRequired if !works_while_parked(&summary) => {
+                    looked.act(|| self.expire(id, &summary));
+                }
+                State::Working | State::InputRequired | State::AuthRequired => match self.take_up(&id).await {
                     // One task that cannot be read keeps nobody else waiting. Whoever asks for it is told why.
                     Err(EngineError::Corrupt(why)) => self.damage.log_once(id, &why, "a task cannot be taken up"),
                     taken_up => taken_up?,
@@ -196,20 +198,30 @@ impl EngineInner {
         let Some(live) = self.tasks.find(id).await? else { return Ok(()) };
         // What is in memory may be older than what the store says: it was read while a commit was on its way whose fate was not
         // known.
-        let task = match live.durable().filter(|task| task.state == State::Working) {
+        let has_run = |task: &Task| task.state == State::Working || task.works_while_parked();
+        let task = match live.durable().filter(|task| has_run(task)) {
             Some(task) => task,
             None => match self.tasks.load(&live).await? {
                 Some(task) => task,
                 None => return Ok(()),
             },
         };
-        if let Some(claim) = task.claim.filter(|_| task.state == State::Working)
+        if task.is_parked() && self.is_answer_overdue(&task) {
+            self.send_command(task.id, Command::Expire { since: task.status_at });
+        } else if let Some(claim) = task.claim.filter(|_| has_run(&task))
             && let Some(lost) = self.lost(&live, claim).await?
             && !self.cancel_orphan(&task).await?
         {
             self.take_over(live, &task, lost);
         }
         Ok(())
+    }
+
+    /// Whether nobody has answered a task that works on meanwhile for as long as an answer may take.
+    fn is_answer_overdue(&self, task: &Task) -> bool {
+        let life = task.status_at.after(self.limits.question_life());
+        let end = task.deadline().map_or(life, |deadline| life.min(deadline));
+        end <= self.clock.now(&*self.env)
     }
 
     /// Whether a call that its processes died of is left alone for a while yet: others get theirs done in the meantime, and

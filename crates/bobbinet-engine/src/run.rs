@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::{
-    EngineError, Env, Handle,
+    ChildError, EngineError, Env, Handle,
+    beginning::Beginning,
     commit_loop::AggregateStreams,
     deadline::Deadline,
     follow::Follower,
@@ -53,11 +54,31 @@ pub(crate) trait RunHost: Send + Sync + 'static {
     /// Whether policy allows what a child would call.
     fn allows_call(&self, caller: &Caller, agent: &AgentName, call: &Call) -> Result<(), Fault>;
 
-    /// Begins a child.
-    fn submit(&self, caller: &Caller, planned: PlannedTask) -> Result<Handle, EngineError>;
+    /// Whether runs of this agent begin tasks themselves.
+    fn begins_tasks(&self, agent: &AgentName) -> bool;
 
-    /// For whoever waits for a child that exists.
+    /// What a child begins with, admitted.
+    fn beginning(&self, caller: &Caller, planned: PlannedTask) -> Result<Beginning<Task>, EngineError>;
+
+    /// Asks something of the run's task, with which these begin.
+    async fn begin_with(
+        &self,
+        live: &Arc<LiveTask>,
+        command: Command,
+        children: Vec<Beginning<Task>>,
+    ) -> Result<Arc<Task>, EngineError>;
+
+    /// These are not to begin.
+    fn give_up(&self, children: Vec<Beginning<Task>>);
+
+    /// For whoever waits for a child.
     fn handle(&self, live: Arc<LiveTask>) -> Handle;
+
+    /// Says something to a child that asks.
+    async fn reply(&self, caller: &Caller, child: &Handle, answer: Message) -> Result<Handle, ChildError>;
+
+    /// Cancels a child.
+    fn cancel(&self, child: TaskId);
 }
 
 /// Who is to have a slot that a run lends.
@@ -150,6 +171,43 @@ impl Run {
         MessageId::parse(&text).expect("a UUID, two numbers and a word")
     }
 
+    /// Asks the task's caller, and does not wait for the answer: the task shows it once it is there ([`Run::answered`]). Durable when
+    /// this returns. A task asks one thing at a time.
+    ///
+    /// # Errors
+    /// If the task has ended, asks already or has grown to its limit.
+    pub async fn put_question(&self, question: Arc<Question>) -> Result<(), EngineError> {
+        self.host.command(&self.live, Command::Ask { claim: self.claim, question }).await.map(drop)
+    }
+
+    /// The question is not asked any more.
+    ///
+    /// # Errors
+    /// If there is none, or the task is not this run's any more.
+    pub async fn withdraw_question(&self) -> Result<(), EngineError> {
+        self.host.command(&self.live, Command::Withdraw { claim: self.claim }).await.map(drop)
+    }
+
+    /// Returns when the answer to the question in this message is in the log, and gives it. Does not hold the run's time: see
+    /// [`Run::rest`].
+    ///
+    /// # Errors
+    /// [`ChildError::Over`] if the run is over first.
+    pub async fn answered(&self, question: &MessageId) -> Result<Json, ChildError> {
+        loop {
+            let changed = self.live.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            let task = self.current().await?;
+            if let Some((_, answer)) = task.answers.iter().rev().find(|(asked, _)| asked.message.id == *question) {
+                return Ok(answer.clone());
+            }
+            if self.unless_over(self.host.tasks().wait(&self.live, changed)).await?.is_err() {
+                self.unless_over(tokio::time::sleep(LOOK_AGAIN)).await?;
+            }
+        }
+    }
+
     /// Says how far the run is. Does not wait: it goes out with the next commit, and only the newest word does.
     pub fn progress(&self, message: Option<Arc<Message>>, metadata: Option<Json>) {
         self.host.report(&self.live, ProgressReport { claim: self.claim, message, metadata });
@@ -173,11 +231,19 @@ impl Run {
         let expiry = Instant::now() + self.host.limits().ask_hold_max();
         let before = self.live.durable().map_or(self.task.generation, |task| task.generation);
         let mut follower = Follower::after(self.host.tasks(), &self.live, before);
-        self.put(&question, expiry).await?;
+        // The run before this one has asked it, and nobody has answered yet.
+        let open = self.live.durable().and_then(|task| task.question.clone());
+        let question = match open.filter(|open| is_same(open, &question)) {
+            Some(open) => open,
+            None => {
+                self.put(&question, expiry).await?;
+                question
+            }
+        };
         let _hold = self.deadline.hold();
         let _idle = Idle::begin(self.host.lifecycle());
         let _aside = self.step_aside();
-        let mut is_asked = false;
+        let mut is_asked = self.live.durable().is_some_and(|task| task.question.as_ref() == Some(&question));
         loop {
             let event = tokio::select! {
                 biased;
@@ -208,7 +274,10 @@ impl Run {
                 | Event::Deferred(_)
                 | Event::Planned { .. }
                 | Event::Settled { .. }
+                | Event::Withdrawn
+                | Event::Reclaimed { .. }
                 | Event::Spawned(_)
+                | Event::Recorded { .. }
                 | Event::Checkpointed { .. }
                 | Event::Requeued
                 | Event::Unserved { .. }
@@ -282,6 +351,11 @@ impl std::fmt::Debug for Run {
 fn has_asked(task: &Task, question: &Question) -> bool {
     let answered = task.answers.iter().map(|(question, _)| question);
     task.question.iter().chain(answered).any(|asked| **asked == *question)
+}
+
+/// Whether two questions ask the same, each in a message of its own.
+fn is_same(one: &Question, other: &Question) -> bool {
+    one.kind == other.kind && one.schema == other.schema && one.message.text() == other.message.text()
 }
 
 /// Whether the run of `claim` still owns `task`, and is to make another attempt.

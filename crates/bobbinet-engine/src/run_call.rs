@@ -62,7 +62,9 @@ impl EngineInner {
         let _busy = Busy::begin(&self.lifecycle);
         let guard = RunGuard { live: live.clone(), claim };
         let term = self.processes.term_of(claim);
-        while let Some((call_id, attempt)) = next_attempt(&task, claim) {
+        // Its caller may be asked something meanwhile: the run works on.
+        let mut first = task.open_call().map(|open| (open.call_id, open.attempt));
+        while let Some((call_id, attempt)) = first.take().or_else(|| next_attempt(&task, claim)) {
             debug!(task = %task.id, agent = %task.agent, call = call_id.0, attempt, "call begins");
             let Some(term) = &term else { break };
             let outcome = match self.carry_out(&live, &task, term, claim, (call_id, attempt), &deadline).await {

@@ -3,17 +3,24 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bobbinet_core::{AgentName, Call, Caller, Command, Fault, Generation, Limits, Task, TaskId};
+use bobbinet_core::{AgentName, Call, Caller, Command, Fault, Generation, Limits, Message, Plan, Task, TaskId};
 
 use crate::{
-    EngineError, Env, Handle, NewTask, PlannedTask,
-    commit_loop::AggregateStreams,
+    ChildError, Engine, EngineError, Env, Handle, NewTask, PlannedTask, Reply,
+    beginning::Beginning,
+    commit_loop::{AggregateStreams, Hooks},
     engine_inner::EngineInner,
     lifecycle::Lifecycle,
     run::{LentFor, RunHost},
     slots::Lent,
-    task_live::{LiveTask, ProgressReport},
+    task_live::{LiveTask, ProgressReport, TaskHeld},
 };
+
+impl EngineInner {
+    async fn agent_of(&self, child: &Handle) -> Result<AgentName, EngineError> {
+        Ok(child.accepted().await?.agent.clone())
+    }
+}
 
 #[async_trait]
 impl RunHost for Arc<EngineInner> {
@@ -57,8 +64,44 @@ impl RunHost for Arc<EngineInner> {
         self.authorizer.allows_call(caller, agent, call)
     }
 
-    fn submit(&self, caller: &Caller, planned: PlannedTask) -> Result<Handle, EngineError> {
-        self.submit_planned(caller, planned)
+    fn begins_tasks(&self, agent: &AgentName) -> bool {
+        self.agents.get(agent.as_str()).is_some_and(|registered| registered.agent.begins_tasks())
+    }
+
+    fn beginning(&self, caller: &Caller, planned: PlannedTask) -> Result<Beginning<Task>, EngineError> {
+        EngineInner::beginning(self, caller, planned)
+    }
+
+    async fn begin_with(
+        &self,
+        live: &Arc<LiveTask>,
+        command: Command,
+        children: Vec<Beginning<Task>>,
+    ) -> Result<Arc<Task>, EngineError> {
+        for child in &children {
+            // Its id is new, so nobody else has a place for it.
+            let _ = self.tasks.cache.insert(child.live.clone());
+        }
+        self.command_with(live, command, TaskHeld { permit: None, children }).await
+    }
+
+    fn give_up(&self, children: Vec<Beginning<Task>>) {
+        children.iter().for_each(|child| self.failed(&child.live));
+    }
+
+    async fn reply(&self, caller: &Caller, child: &Handle, answer: Message) -> Result<Handle, ChildError> {
+        let engine = Engine { inner: self.clone() };
+        let agent = self.agent_of(child).await?;
+        let reply = Reply { message: answer, context: None, skill: None, idempotency: None };
+        let planned = engine.plan_reply(caller, &agent, &child.id(), reply).await?;
+        if let Some(Plan::Call(call)) = planned.plan() {
+            self.authorizer.allows_call(caller, &agent, call).map_err(ChildError::Denied)?;
+        }
+        Ok(engine.reply_planned(planned).await?)
+    }
+
+    fn cancel(&self, child: TaskId) {
+        self.send_command(child, Command::Cancel);
     }
 
     fn handle(&self, live: Arc<LiveTask>) -> Handle {

@@ -5,12 +5,15 @@ use std::{
     time::Duration,
 };
 
-use bobbinet_core::{AgentName, Caller, Command, ContextId, Generation, Plan, Submission, TaskId, task::Submitted};
+use bobbinet_core::{
+    AgentName, Caller, Command, ContextId, Generation, Plan, Submission, Task, TaskId, task::Submitted,
+};
 use bobbinet_store::Idempotency;
 
 use crate::{
     EngineError, Handle, NewTask, PlannedTask, Request,
     accounts::QuotaClass,
+    beginning::Beginning,
     commit_loop::Hooks,
     engine_inner::EngineInner,
     live::{Live, Queued},
@@ -46,6 +49,27 @@ impl EngineInner {
         caller: &Caller,
         planned: PlannedTask,
     ) -> Result<Handle, EngineError> {
+        let Beginning { live, queued } = self.beginning(caller, planned)?;
+        live.lock().enqueue(queued);
+        let placed = self.tasks.cache.insert(live.clone());
+        if Arc::ptr_eq(&placed, &live) {
+            self.start_driving(live);
+        } else {
+            // Somebody else begins it. What was to be is not counted.
+            self.failed(&live);
+        }
+        Ok(self.handle(placed, Generation(0)))
+    }
+
+    /// The beginning of a task, admitted, with a call slot if one is free. Whoever has it drives it.
+    ///
+    /// # Errors
+    /// If the node takes no more.
+    pub(crate) fn beginning(
+        self: &Arc<Self>,
+        caller: &Caller,
+        planned: PlannedTask,
+    ) -> Result<Beginning<Task>, EngineError> {
         let PlannedTask { id, agent, new, plan, parent } = planned;
         let registered = self.agents.get(agent.as_str()).ok_or(EngineError::UnknownAgent)?;
         let now = self.env.now();
@@ -88,16 +112,9 @@ impl EngineInner {
             state.local.account = Some(account);
             state.local.admitted = Some(class);
             state.is_driven = true;
-            state.enqueue(Queued { command, held: TaskHeld(permit), idempotency, answer: None });
         }
-        let placed = self.tasks.cache.insert(live.clone());
-        if Arc::ptr_eq(&placed, &live) {
-            self.start_driving(live);
-        } else {
-            // Somebody else begins it: a run that asks for the same child twice at once. What was to be is not counted.
-            self.failed(&live);
-        }
-        Ok(self.handle(placed, Generation(0)))
+        let held = TaskHeld { permit, children: Vec::new() };
+        Ok(Beginning { live, queued: Queued { command, held, idempotency, answer: None } })
     }
 
     /// For whoever waits for what comes of a message, of which nothing stood in the log at `since`.

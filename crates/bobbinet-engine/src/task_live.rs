@@ -8,6 +8,7 @@ use bobbinet_store::Summary;
 use crate::{
     accounts::{Account, QuotaClass},
     aggregate::LocalState,
+    beginning::Beginning,
     live::Live,
     slots::Permit,
 };
@@ -21,9 +22,14 @@ const AT_ONCE_TO_BE_PLANNED: Timestamp = Timestamp::from_millis(1);
 /// A task in memory.
 pub(crate) type LiveTask = Live<Task>;
 
-/// The call slot that a command brings with it, if it does.
+/// What a command brings with it.
 #[derive(Debug, Default)]
-pub struct TaskHeld(pub(crate) Option<Permit>);
+pub struct TaskHeld {
+    /// A call slot, if it does.
+    pub(crate) permit: Option<Permit>,
+    /// The tasks that begin with it.
+    pub(crate) children: Vec<Beginning<Task>>,
+}
 
 /// What this process alone knows of a task.
 #[derive(Debug, Default)]
@@ -77,12 +83,18 @@ impl WaitsFor {
     }
 }
 
+/// Whether a task of this summary, which waits for its caller, has a run that works on.
+pub(crate) fn works_while_parked(summary: &Summary) -> bool {
+    summary.due == Some(AT_ONCE)
+}
+
 /// What the store lists and wakes a task by.
 pub(crate) fn summary(task: &Task, limits: &Limits) -> Summary {
     let due = match task.state {
         State::Submitted if task.is_unserved => Some(task.status_at.after(limits.unserved_life())),
         State::Submitted if task.deferred.is_some() => Some(AT_ONCE_TO_BE_PLANNED),
         State::Submitted | State::Working => Some(AT_ONCE),
+        State::InputRequired | State::AuthRequired if task.works_while_parked() => Some(AT_ONCE),
         State::InputRequired | State::AuthRequired => {
             let life = task.status_at.after(limits.question_life());
             Some(task.deadline().map_or(life, |deadline| life.min(deadline)))

@@ -39,6 +39,7 @@ impl Task {
             caller: submitted.caller.clone(),
             children: Vec::new(),
             checkpoint: None,
+            records: Vec::new(),
         }
     }
 
@@ -98,8 +99,30 @@ impl Task {
                 self.planned_call = Some(call.clone());
             }
             Event::Settled { call_id, outcome } => self.end_call(*call_id, *outcome),
-            Event::Spawned(child) => self.children.push(child.clone()),
+            Event::Withdrawn => {
+                self.question = None;
+                self.set_status(at, State::Working, None);
+            }
+            Event::Reclaimed { claim, call_id, attempt } => {
+                if let Some(last) = self.calls.last_mut() {
+                    last.takeovers += 1;
+                    last.tries = 0;
+                }
+                self.claim = Some(*claim);
+                self.epoch = claim.epoch;
+                self.intend(*call_id, *attempt);
+            }
+            Event::Spawned(child) => {
+                self.come_on();
+                self.children.push(child.clone());
+            }
+            Event::Recorded { record } => {
+                self.come_on();
+                self.bytes += record.as_str().len();
+                self.records.push(record.clone());
+            }
             Event::Checkpointed { checkpoint } => {
+                self.come_on();
                 self.bytes += checkpoint.as_str().len();
                 let before = self.checkpoint.replace(checkpoint.clone());
                 self.bytes -= before.map_or(0, |before| before.as_str().len());
@@ -136,6 +159,13 @@ impl Task {
             last.tries = 0;
         }
         self.set_status(at, State::Working, None);
+    }
+
+    /// The call has come on, so what its processes died of before was not this.
+    fn come_on(&mut self) {
+        if let Some(last) = self.calls.last_mut() {
+            last.takeovers = 0;
+        }
     }
 
     /// A working task is started anew, or released with its call open, only because its process has died.

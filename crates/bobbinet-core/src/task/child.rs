@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Refused, Task};
+use super::{NewChild, Refused, Task};
 use crate::{Limits, TaskId, Timestamp, limits::CHILD_NAME_LENGTH_MAX};
 
 /// Whose child a task is, and what it was given.
@@ -44,30 +44,37 @@ impl Task {
     /// How many tasks may still be begun beneath it, in all.
     pub fn budget_left(&self, limits: &Limits) -> u32 {
         let budget = self.parent.as_ref().map_or(limits.descendants_max, |parent| parent.budget);
-        let taken = |left: u32, child: &Child| left.saturating_sub(child.budget.saturating_add(1));
-        self.children.iter().fold(budget, taken)
+        self.children.iter().fold(budget, take)
     }
 
-    /// One more child, with a part of what is left of the budget: as much as is asked for, or half.
-    pub(super) fn new_child(
-        &self,
-        name: Arc<str>,
-        task: TaskId,
-        asked: Option<u32>,
-        limits: &Limits,
-    ) -> Result<Child, Refused> {
-        if self.child(&name).is_some() {
+    /// The budget for one more child, if so much is left: as much as is asked for, or half of what is left beside the child itself.
+    /// `None` if there may be no more.
+    pub fn child_budget(left: u32, asked: Option<u32>) -> Option<u32> {
+        let left = left.checked_sub(1)?;
+        Some(asked.unwrap_or(left / 2).min(left))
+    }
+
+    /// One more child, beside those `begun` with it.
+    pub(super) fn new_child(&self, new: NewChild, begun: &[Child], limits: &Limits) -> Result<Child, Refused> {
+        let NewChild { name, task, budget } = new;
+        if self.child(&name).is_some() || begun.iter().any(|child| child.name == name) {
             return Err(Refused::Present);
         }
         if name.len() > CHILD_NAME_LENGTH_MAX {
             return Err(Refused::Limit { what: "child_name_length_max", max: CHILD_NAME_LENGTH_MAX as u64 });
         }
-        if self.children.len() >= limits.children_max {
+        if self.children.len() + begun.len() >= limits.children_max {
             return Err(Refused::Limit { what: "children_max", max: limits.children_max as u64 });
         }
-        let Some(left) = self.budget_left(limits).checked_sub(1) else {
+        let left = begun.iter().fold(self.budget_left(limits), take);
+        if left <= budget {
             return Err(Refused::Limit { what: "descendants_max", max: u64::from(limits.descendants_max) });
-        };
-        Ok(Child { name, task, budget: asked.unwrap_or(left / 2).min(left) })
+        }
+        Ok(Child { name, task, budget })
     }
+}
+
+/// What a child leaves of a budget.
+fn take(left: u32, child: &Child) -> u32 {
+    left.saturating_sub(child.budget.saturating_add(1))
 }

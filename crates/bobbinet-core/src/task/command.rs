@@ -25,7 +25,7 @@ pub enum Command {
         /// The process that holds a free call slot for it, if one does.
         slot_held_by: Option<RunnerId>,
     },
-    /// Reconcile: the run that owns it is lost.
+    /// Reconcile: the run that owns it is lost. Also of a task that waits for its caller, if its run works on meanwhile.
     TakeOver {
         /// The claim of that run.
         claim: Claim,
@@ -61,6 +61,11 @@ pub enum Command {
         /// What the caller is asked.
         question: Arc<Question>,
     },
+    /// The run: I need no answer any more.
+    Withdraw {
+        /// The claim of the run that says so: refused once another run owns the task.
+        claim: Claim,
+    },
     /// A caller: this is my answer.
     Reply {
         /// The caller's message, and the key under which it was said.
@@ -76,16 +81,14 @@ pub enum Command {
         /// The process that holds a free call slot for it, if one does.
         slot_held_by: Option<RunnerId>,
     },
-    /// The run: I begin a task of my own.
-    Spawn {
+    /// The run: this came to me, and so I begin these tasks. All of it, or nothing; also while the task waits for its caller.
+    Advance {
         /// The claim of the run that says so: refused once another run owns the task.
         claim: Claim,
-        /// What the run calls it.
-        name: Arc<str>,
-        /// The id that it is to have.
-        task: TaskId,
-        /// How much of the budget that is left it is given at the most; half of it if this does not say.
-        budget: Option<u32>,
+        /// What came, as the agent writes it down: the next run reads all of them if this one is lost.
+        records: Vec<Json>,
+        /// The tasks that begin with it.
+        children: Vec<NewChild>,
     },
     /// The run: so far I have come.
     Checkpoint {
@@ -117,6 +120,17 @@ pub enum Command {
         /// Since when it waits, as reconcile saw it: what it waits for since another time has a time of its own.
         since: Timestamp,
     },
+}
+
+/// A task that a run begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewChild {
+    /// What the run calls it.
+    pub name: Arc<str>,
+    /// The id that it is to have.
+    pub task: TaskId,
+    /// How much of its parent's budget it is given.
+    pub budget: u32,
 }
 
 /// A task to be.

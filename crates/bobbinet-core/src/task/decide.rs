@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Call, CallId, CallOutcome, CallRecord, Claim, Command, Deferred, Event, Fault, Generation, Outcome, Plan, Question,
-    QuestionKind, Refused, Said, State, Submission, Task, command::Decision,
+    Call, CallId, CallOutcome, CallRecord, Claim, Command, Deferred, Event, Fault, Generation, NewChild, Outcome, Plan,
+    Question, QuestionKind, Refused, Said, State, Submission, Task, command::Decision,
 };
 use crate::{
     Artifact, ArtifactId, Json, Limits, Message, MessageId, Part, RunnerId, TaskId, Timestamp,
@@ -49,13 +49,16 @@ pub fn decide(id: &TaskId, task: Option<&Task>, command: Command, limits: &Limit
             }
             reply(task, said, Planning { plan, deferred, slot_held_by }, is_live, limits)
         }
-        (Some(task), Command::Spawn { claim, name, task: id, budget }) => {
-            own(task, claim)?;
-            room(task, limits)?;
-            Ok(vec![Event::Spawned(task.new_child(name, id, budget, limits)?)])
+        (Some(task), Command::Withdraw { claim }) => {
+            own_or_ask(task, claim)?;
+            if task.question.is_some() { Ok(vec![Event::Withdrawn]) } else { Err(Refused::NothingToDo) }
+        }
+        (Some(task), Command::Advance { claim, records, children }) => {
+            own_or_ask(task, claim)?;
+            advance(task, records, children, limits)
         }
         (Some(task), Command::Checkpoint { claim, checkpoint }) => {
-            own(task, claim)?;
+            own_or_ask(task, claim)?;
             room(task, limits)?;
             fits_bytes(task, checkpoint.as_str().len(), limits)?;
             Ok(vec![Event::Checkpointed { checkpoint }])
@@ -186,7 +189,7 @@ fn is_uncertain(call: &CallRecord) -> bool {
 fn release(task: &Task, claim: Claim) -> Decision {
     own(task, claim)?;
     match task.open_call() {
-        Some(open) if open.effect.may_run_again() => {
+        Some(open) if open.effect.may_run_again() || task.is_resumable() => {
             let settled = Event::Settled { call_id: open.call_id, outcome: CallOutcome::Unknown };
             Ok(vec![settled, Event::Requeued])
         }
@@ -199,6 +202,9 @@ fn take_over(task: &Task, claim: Claim, has_run: bool, slot_held_by: Option<Runn
     match task.state {
         // Another may have taken it over since it was looked at.
         State::Working if task.claim == Some(claim) => {}
+        State::InputRequired | State::AuthRequired if task.claim == Some(claim) && task.works_while_parked() => {
+            return reclaim(task, slot_held_by);
+        }
         State::Working | State::Submitted | State::InputRequired | State::AuthRequired => {
             return Err(Refused::NothingToDo);
         }
@@ -215,22 +221,37 @@ fn take_over(task: &Task, claim: Claim, has_run: bool, slot_held_by: Option<Runn
         }
         return Ok(events);
     }
-    if !open.effect.may_run_again() {
+    if !open.effect.may_run_again() && !task.is_resumable() {
         let fault = Fault::new("process-died", "the process that made the call died before it knew the outcome");
         return Ok(vec![ask_outcome(task, 0, open, &fault)]);
     }
     if open.takeovers >= TAKEOVERS_MAX {
-        let fault = Fault::new(
-            "taken-over-too-often",
-            format!("{TAKEOVERS_MAX} processes in a row died while they ran this call; it is not tried again"),
-        );
-        let settled = Event::Settled { call_id: open.call_id, outcome: CallOutcome::Unknown };
-        return Ok(vec![settled, ended(&task.id, task.version + 1, State::Failed, &fault)]);
+        return Ok(taken_over_too_often(task, open));
     }
     Ok(match slot_held_by {
         Some(runner) => begin(task, runner),
         None => vec![Event::Requeued],
     })
+}
+
+fn taken_over_too_often(task: &Task, open: &CallRecord) -> Vec<Event> {
+    let fault = Fault::new(
+        "taken-over-too-often",
+        format!("{TAKEOVERS_MAX} processes in a row died while they ran this call; it is not tried again"),
+    );
+    let settled = Event::Settled { call_id: open.call_id, outcome: CallOutcome::Unknown };
+    vec![settled, ended(&task.id, task.version + 1, State::Failed, &fault)]
+}
+
+/// The run of a task that waits for its caller is lost: another goes on with what is to be done meanwhile, and the question stays.
+fn reclaim(task: &Task, slot_held_by: Option<RunnerId>) -> Decision {
+    let open = task.open_call().ok_or(Refused::NothingToDo)?;
+    if open.takeovers >= TAKEOVERS_MAX {
+        return Ok(taken_over_too_often(task, open));
+    }
+    let runner = slot_held_by.ok_or(Refused::NothingToDo)?;
+    let claim = Claim { runner, epoch: task.epoch + 1 };
+    Ok(vec![Event::Reclaimed { claim, call_id: open.call_id, attempt: open.attempt + 1 }])
 }
 
 fn reply(task: &Task, said: Said, planning: Planning, is_live: bool, limits: &Limits) -> Decision {
@@ -292,7 +313,7 @@ fn reply_call(
     }
     let mut events = vec![said.replied(Some(answer), false)];
     match task.calls.last() {
-        Some(last) if !last.effect.may_run_again() => {
+        Some(last) if !last.effect.may_run_again() && !task.is_resumable() => {
             let fault = Fault::new(
                 "question-lost",
                 "the call that asked is gone, so the answer cannot reach it and its outcome is unknown",
@@ -533,6 +554,27 @@ fn in_words(time: Duration) -> String {
     let whole = units.into_iter().find(|(_, unit)| millis >= *unit && millis.is_multiple_of(*unit));
     let (unit, count) = whole.map_or(("millisecond", millis), |(name, unit)| (name, millis / unit));
     if count == 1 { format!("1 {unit}") } else { format!("{count} {unit}s") }
+}
+
+/// What came to the run is kept, and the children that it begins.
+fn advance(task: &Task, records: Vec<Json>, children: Vec<NewChild>, limits: &Limits) -> Decision {
+    let count = (records.len() + children.len()) as u64;
+    if task.version + count + RESERVED_EVENTS > limits.events_max {
+        return Err(Refused::Limit { what: "events_max", max: limits.events_max });
+    }
+    fits_bytes(task, records.iter().map(|record| record.as_str().len()).sum(), limits)?;
+    let mut events: Vec<Event> = records.into_iter().map(|record| Event::Recorded { record }).collect();
+    let mut begun = Vec::with_capacity(children.len());
+    for child in children {
+        begun.push(task.new_child(child, &begun, limits)?);
+    }
+    events.extend(begun.into_iter().map(Event::Spawned));
+    if events.is_empty() { Err(Refused::NothingToDo) } else { Ok(events) }
+}
+
+/// Only the run that owns a task may speak for it, also while it waits for its caller.
+fn own_or_ask(task: &Task, claim: Claim) -> Result<(), Refused> {
+    if task.works_while_parked() && task.claim == Some(claim) { Ok(()) } else { own(task, claim) }
 }
 
 /// Only the run that owns a working task may speak for it.

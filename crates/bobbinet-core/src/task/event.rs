@@ -65,6 +65,18 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         key: Option<Arc<RequestKey>>,
     },
+    /// The run needs no answer any more: the question is not asked any longer.
+    Withdrawn,
+    /// A process took the run of a task that waits for its caller.
+    Reclaimed {
+        /// Which process, and a count of the task's claims.
+        claim: Claim,
+        /// Which call it goes on with.
+        #[serde(rename = "call")]
+        call_id: CallId,
+        /// Counts how often this call is made, from 1.
+        attempt: u32,
+    },
     /// Nothing is known yet of what can be called: the newest message waits to be planned.
     Deferred(Arc<Deferred>),
     /// What is to be called is known now.
@@ -83,6 +95,11 @@ pub enum Event {
     },
     /// The run begins a task of its own: durable before that task is.
     Spawned(Child),
+    /// Something that came to the run, which the next one is told again, if it is lost.
+    Recorded {
+        /// What came, as the agent wrote it down.
+        record: Json,
+    },
     /// The run said how far it has come: where the next one goes on, if it is lost.
     Checkpointed {
         /// Where the next run goes on, as the agent wrote it down.
@@ -167,6 +184,7 @@ impl Event {
             | Self::ArtifactAdded { .. }
             | Self::Asked { .. }
             | Self::Replied { .. }
+            | Self::Withdrawn
             | Self::Requeued
             | Self::Unserved { .. }
             | Self::Ended { .. } => true,
@@ -174,7 +192,9 @@ impl Event {
             | Self::Deferred(_)
             | Self::Planned { .. }
             | Self::Settled { .. }
+            | Self::Reclaimed { .. }
             | Self::Spawned(_)
+            | Self::Recorded { .. }
             | Self::Checkpointed { .. } => false,
         }
     }

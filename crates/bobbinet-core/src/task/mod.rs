@@ -21,7 +21,7 @@ use crate::{
 };
 
 pub use child::{Child, Parent};
-pub use command::{Command, Fault, Outcome, Plan, Submission};
+pub use command::{Command, Fault, NewChild, Outcome, Plan, Submission};
 pub use decide::decide;
 pub use deferred::Deferred;
 pub use event::{CallOutcome, Event, Submitted};
@@ -146,7 +146,9 @@ pub struct Task {
     pub children: Vec<Child>,
     /// How far its run has come, in the agent's own words.
     pub checkpoint: Option<Json>,
-    /// Bytes of messages and artifacts, roughly: what `task_bytes_max` bounds.
+    /// What came to its run, in the agent's own words, oldest first.
+    pub records: Vec<Json>,
+    /// Bytes of messages, artifacts and records, roughly: what `task_bytes_max` bounds.
     pub bytes: usize,
 }
 
@@ -154,6 +156,21 @@ impl Task {
     /// The call whose intent has no outcome yet.
     pub fn open_call(&self) -> Option<&CallRecord> {
         self.calls.last().filter(|record| record.outcome.is_none())
+    }
+
+    /// Whether a run that takes over can go on where the lost one was, so that no effect is made twice: whoever keeps that says so.
+    pub fn is_resumable(&self) -> bool {
+        self.checkpoint.is_some() || !self.records.is_empty()
+    }
+
+    /// Whether it has a run that works on though it waits for its caller.
+    pub fn works_while_parked(&self) -> bool {
+        let is_of_run = self.question.as_ref().is_some_and(|question| match question.kind {
+            QuestionKind::Input | QuestionKind::Elicitation | QuestionKind::Authorization => true,
+            // The run is over: it is asked what became of it.
+            QuestionKind::Outcome { .. } => false,
+        });
+        is_of_run && self.claim.is_some() && self.open_call().is_some() && self.is_resumable()
     }
 
     /// Whether the task waits for its caller.

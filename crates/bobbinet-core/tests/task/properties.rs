@@ -65,6 +65,9 @@ fn say() -> impl Strategy<Value = Say> {
         1 => Just(Say::LateTakeOver),
         2 => (by(), prop_oneof![Just("a"), Just("b")], prop::option::of(0..5_000_u32))
             .prop_map(|(by, name, budget)| Say::Spawn(by, name, budget)),
+        2 => (by(), proptest::sample::select(vec![&[1][..], &[]]), proptest::sample::select(vec![&["a"][..], &["b", "c"], &[]]))
+            .prop_map(|(by, records, children)| Say::Record(by, records, children)),
+        1 => by().prop_map(Say::Withdraw),
         1 => (by(), 0..40_usize).prop_map(|(by, bytes)| Say::Checkpoint(by, bytes)),
         2 => by().prop_map(Say::Release),
         2 => by().prop_map(Say::Progress),
@@ -127,6 +130,8 @@ impl Repeats {
         let not_made = |event: &Event| matches!(event, Event::Settled { outcome: CallOutcome::NotMade, .. });
         self.allowed += usize::from(events.iter().any(not_made));
         let last = before.and_then(|task| task.calls.last());
+        // One that can be gone on with makes no effect twice.
+        let last = last.filter(|_| before.is_some_and(|task| !task.is_resumable()));
         let is_again = last.is_some_and(|last| last.effect == Effect::AtMostOnce);
         if is_again && events.iter().any(|event| matches!(event, Event::Intended { .. })) {
             self.intended += 1;
@@ -178,7 +183,7 @@ fn the_log_is_sound(talk: &Talk) {
     assert_eq!(ends, usize::from(task.state.is_terminal()), "one end, if it has ended");
     let mut attempts: Vec<(CallId, u32)> = Vec::new();
     for (_, event) in &talk.log {
-        if let Event::Intended { call_id, attempt } = event {
+        if let Event::Intended { call_id, attempt } | Event::Reclaimed { call_id, attempt, .. } = event {
             assert!(!attempts.contains(&(*call_id, *attempt)), "each attempt of a call is intended once");
             attempts.push((*call_id, *attempt));
         }

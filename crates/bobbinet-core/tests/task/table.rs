@@ -27,6 +27,15 @@ fn places() -> Vec<(&'static str, Vec<Say>)> {
         ("input-required, idempotent", vec![again(), Say::Ask(Owner, QuestionKind::Elicitation)]),
         ("input-required, for an outcome", vec![once(), Say::TakeOver(Slot::None)]),
         ("auth-required, idempotent", vec![again(), Say::Ask(Owner, QuestionKind::Authorization)]),
+        ("working, at-most-once, recorded", vec![once(), Say::Record(Owner, &[1], &[])]),
+        (
+            "input-required, at-most-once, recorded",
+            vec![once(), Say::Record(Owner, &[1], &["b"]), Say::Ask(Owner, QuestionKind::Elicitation)],
+        ),
+        (
+            "input-required, for an outcome, recorded",
+            vec![once(), Say::Record(Owner, &[1], &[]), Say::Finish(Owner, unknown(false))],
+        ),
         ("completed", vec![once(), Say::Finish(Owner, completed())]),
         ("failed", vec![once(), Say::Finish(Owner, failed())]),
         ("canceled, call in flight", vec![once(), Say::Cancel]),
@@ -63,6 +72,13 @@ fn commands() -> Vec<(&'static str, Say)> {
         ("spawn", Say::Spawn(Owner, "a", None)),
         ("spawn with a long name", Say::Spawn(Owner, LONG_NAME, None)),
         ("spawn, fenced", Say::Spawn(Stranger, "a", None)),
+        ("record", Say::Record(Owner, &[1, 2], &[])),
+        ("record and spawn", Say::Record(Owner, &[1], &["a", "c"])),
+        ("spawn the same twice", Say::Record(Owner, &[], &["a", "a"])),
+        ("record nothing", Say::Record(Owner, &[], &[])),
+        ("record, fenced", Say::Record(Stranger, &[1], &[])),
+        ("withdraw", Say::Withdraw(Owner)),
+        ("withdraw of another", Say::Withdraw(Stranger)),
         ("checkpoint", Say::Checkpoint(Owner, 1)),
         ("checkpoint, fenced", Say::Checkpoint(Stranger, 1)),
         ("take over, slot", Say::TakeOver(Slot::Free)),
@@ -150,7 +166,7 @@ fn every_command_in_every_state() {
                 Submitted Ended(rejected: bad-arguments) -> rejected
             submit, to be planned
                 Submitted Deferred -> submitted
-            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | spawn | spawn with a long name | spawn, fenced | checkpoint | checkpoint, fenced | take over, slot | take over what never ran | take over what never ran, slot | take over too late | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel | its agent is gone | its agent is back | its time is up | the time of another wait is up
+            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | spawn | spawn with a long name | spawn, fenced | record | record and spawn | spawn the same twice | record nothing | record, fenced | withdraw | withdraw of another | checkpoint | checkpoint, fenced | take over, slot | take over what never ran | take over what never ran, slot | take over too late | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel | its agent is gone | its agent is back | its time is up | the time of another wait is up
                 no: the task does not exist
         submitted
             submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned
@@ -159,7 +175,7 @@ fn every_command_in_every_state() {
                 no: there is nothing to be done
             claim
                 Started(1) Intended(1.1) -> working
-            spawn | spawn with a long name | spawn, fenced | checkpoint | checkpoint, fenced | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another
+            spawn | spawn with a long name | spawn, fenced | record | record and spawn | spawn the same twice | record nothing | record, fenced | withdraw | withdraw of another | checkpoint | checkpoint, fenced | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another
                 no: another run owns the task
             reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed
                 no: the task is at work and takes no messages until it asks or ends
@@ -174,7 +190,7 @@ fn every_command_in_every_state() {
                 no: there is nothing to be done
             claim
                 Started(1) Intended(1.1) -> working
-            spawn | spawn with a long name | spawn, fenced | checkpoint | checkpoint, fenced | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another
+            spawn | spawn with a long name | spawn, fenced | record | record and spawn | spawn the same twice | record nothing | record, fenced | withdraw | withdraw of another | checkpoint | checkpoint, fenced | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another
                 no: another run owns the task
             reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed
                 no: the task is at work and takes no messages until it asks or ends
@@ -201,7 +217,7 @@ fn every_command_in_every_state() {
                 no: there is nothing to be done
             fail to plan
                 Ended(failed: server-not-ready) -> failed
-            spawn | spawn with a long name | spawn, fenced | checkpoint | checkpoint, fenced | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another
+            spawn | spawn with a long name | spawn, fenced | record | record and spawn | spawn the same twice | record nothing | record, fenced | withdraw | withdraw of another | checkpoint | checkpoint, fenced | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another
                 no: another run owns the task
             reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed
                 no: the task is at work and takes no messages until it asks or ends
@@ -210,18 +226,22 @@ fn every_command_in_every_state() {
             its agent is gone
                 Unserved -> submitted
         working, at-most-once
-            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned
+            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned | spawn the same twice
                 no: the task exists
-            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over too late | release | its agent is gone | its agent is back | its time is up | the time of another wait is up
+            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | record nothing | withdraw | take over too late | release | its agent is gone | its agent is back | its time is up | the time of another wait is up
                 no: there is nothing to be done
             take over | take over, slot | finish unknown | finish unknown, again | finish declined
                 Asked(outcome of 1) -> input-required
             spawn
-                Spawned(a: 2047) -> working
+                Spawned(a: 9999) -> working
             spawn with a long name
                 no: child_name_length_max would exceed 512
-            spawn, fenced | checkpoint, fenced | release of another | progress of another | add of another | ask of another | finish of another
+            spawn, fenced | record, fenced | withdraw of another | checkpoint, fenced | release of another | progress of another | add of another | ask of another | finish of another
                 no: another run owns the task
+            record
+                Recorded Recorded -> working
+            record and spawn
+                Recorded Spawned(a: 7) Spawned(c: 7) -> working
             checkpoint
                 Checkpointed -> working
             take over what never ran
@@ -249,18 +269,22 @@ fn every_command_in_every_state() {
             cancel
                 Ended(canceled, with a note) -> canceled
         working, idempotent
-            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned
+            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned | spawn the same twice
                 no: the task exists
-            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over too late | its agent is gone | its agent is back | its time is up | the time of another wait is up
+            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | record nothing | withdraw | take over too late | its agent is gone | its agent is back | its time is up | the time of another wait is up
                 no: there is nothing to be done
             take over
                 Released -> submitted
             spawn
-                Spawned(a: 2047) -> working
+                Spawned(a: 9999) -> working
             spawn with a long name
                 no: child_name_length_max would exceed 512
-            spawn, fenced | checkpoint, fenced | release of another | progress of another | add of another | ask of another | finish of another
+            spawn, fenced | record, fenced | withdraw of another | checkpoint, fenced | release of another | progress of another | add of another | ask of another | finish of another
                 no: another run owns the task
+            record
+                Recorded Recorded -> working
+            record and spawn
+                Recorded Spawned(a: 7) Spawned(c: 7) -> working
             checkpoint
                 Checkpointed -> working
             take over, slot
@@ -300,7 +324,7 @@ fn every_command_in_every_state() {
                 no: the task exists
             plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | take over, slot | take over what never ran | take over what never ran, slot | take over too late | its agent is gone | its agent is back | the time of another wait is up
                 no: there is nothing to be done
-            spawn | spawn with a long name | spawn, fenced | checkpoint | checkpoint, fenced | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another
+            spawn | spawn with a long name | spawn, fenced | record | record and spawn | spawn the same twice | record nothing | record, fenced | withdraw | withdraw of another | checkpoint | checkpoint, fenced | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another
                 no: another run owns the task
             reply a call
                 Replied(released) Planned Started(1) Intended(1.1) -> working
@@ -323,7 +347,7 @@ fn every_command_in_every_state() {
                 no: the task exists
             plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | take over, slot | take over what never ran | take over what never ran, slot | take over too late | its agent is gone | its agent is back | the time of another wait is up
                 no: there is nothing to be done
-            spawn | spawn with a long name | spawn, fenced | checkpoint | checkpoint, fenced | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish of another
+            spawn | spawn with a long name | spawn, fenced | record | record and spawn | spawn the same twice | record nothing | record, fenced | withdraw | withdraw of another | checkpoint | checkpoint, fenced | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish of another
                 no: another run owns the task
             reply a call | reply a call, no slot | reply, to be planned | reply, gone | reply retry | reply happened | reply failed
                 Replied(answer released) Asked(outcome of 1) -> input-required
@@ -356,7 +380,7 @@ fn every_command_in_every_state() {
                 no: the task exists
             plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | take over, slot | take over what never ran | take over what never ran, slot | take over too late | its agent is gone | its agent is back | the time of another wait is up
                 no: there is nothing to be done
-            spawn | spawn with a long name | spawn, fenced | checkpoint | checkpoint, fenced | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish of another
+            spawn | spawn with a long name | spawn, fenced | record | record and spawn | spawn the same twice | record nothing | record, fenced | withdraw | withdraw of another | checkpoint | checkpoint, fenced | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish of another
                 no: another run owns the task
             reply a call | reply, to be planned | reply, gone | reply retry | reply happened | reply failed
                 Replied(answer released) Started(2) Intended(1.2) -> working
@@ -391,7 +415,7 @@ fn every_command_in_every_state() {
                 no: the task exists
             plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | take over, slot | take over what never ran | take over what never ran, slot | take over too late | finish unknown | finish unknown, again | finish declined | its agent is gone | its agent is back | the time of another wait is up
                 no: there is nothing to be done
-            spawn | spawn with a long name | spawn, fenced | checkpoint | checkpoint, fenced | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish of another
+            spawn | spawn with a long name | spawn, fenced | record | record and spawn | spawn the same twice | record nothing | record, fenced | withdraw | withdraw of another | checkpoint | checkpoint, fenced | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish of another
                 no: another run owns the task
             reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live
                 no: the message does not answer the question: say retry, happened or failed, as text or as data {"outcome": "…", "result": …}
@@ -418,7 +442,7 @@ fn every_command_in_every_state() {
                 no: the task exists
             plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | take over, slot | take over what never ran | take over what never ran, slot | take over too late | its agent is gone | its agent is back | the time of another wait is up
                 no: there is nothing to be done
-            spawn | spawn with a long name | spawn, fenced | checkpoint | checkpoint, fenced | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish of another
+            spawn | spawn with a long name | spawn, fenced | record | record and spawn | spawn the same twice | record nothing | record, fenced | withdraw | withdraw of another | checkpoint | checkpoint, fenced | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish of another
                 no: another run owns the task
             reply a call | reply, to be planned | reply, gone | reply retry | reply happened | reply failed
                 Replied(answer released) Started(2) Intended(1.2) -> working
@@ -448,24 +472,149 @@ fn every_command_in_every_state() {
                 Ended(canceled) -> canceled
             its time is up
                 Ended(failed: question-expired) -> failed
+        working, at-most-once, recorded
+            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned | spawn the same twice
+                no: the task exists
+            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | record nothing | withdraw | take over too late | its agent is gone | its agent is back | its time is up | the time of another wait is up
+                no: there is nothing to be done
+            take over
+                Released -> submitted
+            spawn
+                Spawned(a: 9999) -> working
+            spawn with a long name
+                no: child_name_length_max would exceed 512
+            spawn, fenced | record, fenced | withdraw of another | checkpoint, fenced | release of another | progress of another | add of another | ask of another | finish of another
+                no: another run owns the task
+            record
+                Recorded Recorded -> working
+            record and spawn
+                Recorded Spawned(a: 7) Spawned(c: 7) -> working
+            checkpoint
+                Checkpointed -> working
+            take over, slot
+                Started(2) Intended(1.2) -> working
+            take over what never ran
+                Settled(1 NotMade) Released -> submitted
+            take over what never ran, slot
+                Settled(1 NotMade) Started(2) Intended(1.2) -> working
+            release
+                Settled(1 Unknown) Released -> submitted
+            progress
+                Progressed -> working
+            add
+                Added(a) -> working
+            ask
+                Asked(elicitation) -> input-required
+            ask to authorize
+                Asked(authorization) -> auth-required
+            reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed
+                no: the task is at work and takes no messages until it asks or ends
+            finish completed
+                Settled(1 Done) Added(result) Ended(completed) -> completed
+            finish refused
+                Settled(1 Failed) Added(result) Ended(failed) -> failed
+            finish failed
+                Settled(1 Failed) Ended(failed: broken) -> failed
+            finish rejected
+                Settled(1 Failed) Ended(rejected: unknown-tool) -> rejected
+            finish unknown | finish unknown, again | finish declined
+                Asked(outcome of 1) -> input-required
+            cancel
+                Ended(canceled, with a note) -> canceled
+        input-required, at-most-once, recorded
+            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned | spawn the same twice
+                no: the task exists
+            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | record nothing | take over what never ran | take over too late | its agent is gone | its agent is back | the time of another wait is up
+                no: there is nothing to be done
+            spawn
+                Spawned(a: 9995) -> input-required
+            spawn with a long name
+                no: child_name_length_max would exceed 512
+            spawn, fenced | record, fenced | withdraw of another | checkpoint, fenced | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish of another
+                no: another run owns the task
+            record
+                Recorded Recorded -> input-required
+            record and spawn
+                Recorded Spawned(a: 7) Spawned(c: 7) -> input-required
+            withdraw
+                Withdrawn -> working
+            checkpoint
+                Checkpointed -> input-required
+            take over, slot | take over what never ran, slot
+                Reclaimed(2 as attempt 2) -> input-required
+            reply a call | reply, to be planned | reply, gone | reply retry | reply happened | reply failed
+                Replied(answer released) Started(2) Intended(1.2) -> working
+            reply a call, no slot
+                Replied(answer released) -> submitted
+            reply, live
+                Replied(answer resumed) -> working
+            reply too little, live
+                Replied(resumed) Asked(elicitation) -> input-required
+            reply too little, gone
+                Replied(released) Asked(elicitation) -> input-required
+            reply nonsense, live
+                Replied(resumed) Ended(rejected: bad-arguments) -> rejected
+            finish completed
+                Settled(1 Done) Added(result) Ended(completed) -> completed
+            finish refused
+                Settled(1 Failed) Added(result) Ended(failed) -> failed
+            finish failed
+                Settled(1 Failed) Ended(failed: broken) -> failed
+            finish rejected
+                Settled(1 Failed) Ended(rejected: unknown-tool) -> rejected
+            finish unknown | finish unknown, again
+                Asked(outcome of 1) -> input-required
+            finish declined
+                Settled(1 Declined) -> input-required
+            cancel
+                Ended(canceled, with a note) -> canceled
+            its time is up
+                Ended(failed: question-expired) -> failed
+        input-required, for an outcome, recorded
+            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned
+                no: the task exists
+            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | take over, slot | take over what never ran | take over what never ran, slot | take over too late | finish unknown | finish unknown, again | finish declined | its agent is gone | its agent is back | the time of another wait is up
+                no: there is nothing to be done
+            spawn | spawn with a long name | spawn, fenced | record | record and spawn | spawn the same twice | record nothing | record, fenced | withdraw | withdraw of another | checkpoint | checkpoint, fenced | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish of another
+                no: another run owns the task
+            reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live
+                no: the message does not answer the question: say retry, happened or failed, as text or as data {"outcome": "…", "result": …}
+            reply retry
+                Replied(released) Started(2) Intended(1.2) -> working
+            reply happened
+                Replied(released) Settled(1 SaidToHaveHappened) Added(result-1) Ended(completed) -> completed
+            reply failed
+                Replied(released) Settled(1 SaidToHaveFailed) Ended(failed: said-to-have-failed) -> failed
+            finish completed
+                Settled(1 Done) Added(result) Ended(completed) -> completed
+            finish refused
+                Settled(1 Failed) Added(result) Ended(failed) -> failed
+            finish failed
+                Settled(1 Failed) Ended(failed: broken) -> failed
+            finish rejected
+                Settled(1 Failed) Ended(rejected: unknown-tool) -> rejected
+            cancel
+                Ended(canceled, with a note) -> canceled
+            its time is up
+                Settled(1 Unknown) Ended(failed: question-expired) -> failed
         completed
             submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned
                 no: the task exists
-            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | spawn | spawn with a long name | spawn, fenced | checkpoint | checkpoint, fenced | take over, slot | take over what never ran | take over what never ran, slot | take over too late | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel | its agent is gone | its time is up | the time of another wait is up
+            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | spawn | spawn with a long name | spawn, fenced | record | record and spawn | spawn the same twice | record nothing | record, fenced | withdraw | withdraw of another | checkpoint | checkpoint, fenced | take over, slot | take over what never ran | take over what never ran, slot | take over too late | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel | its agent is gone | its time is up | the time of another wait is up
                 no: the task has ended
             its agent is back
                 no: there is nothing to be done
         failed
             submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned
                 no: the task exists
-            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | spawn | spawn with a long name | spawn, fenced | checkpoint | checkpoint, fenced | take over, slot | take over what never ran | take over what never ran, slot | take over too late | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel | its agent is gone | its time is up | the time of another wait is up
+            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | spawn | spawn with a long name | spawn, fenced | record | record and spawn | spawn the same twice | record nothing | record, fenced | withdraw | withdraw of another | checkpoint | checkpoint, fenced | take over, slot | take over what never ran | take over what never ran, slot | take over too late | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel | its agent is gone | its time is up | the time of another wait is up
                 no: the task has ended
             its agent is back
                 no: there is nothing to be done
         canceled, call in flight
             submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned
                 no: the task exists
-            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | spawn | spawn with a long name | spawn, fenced | checkpoint | checkpoint, fenced | take over, slot | take over what never ran | take over what never ran, slot | take over too late | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish of another | cancel | its agent is gone | its time is up | the time of another wait is up
+            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | spawn | spawn with a long name | spawn, fenced | record | record and spawn | spawn the same twice | record nothing | record, fenced | withdraw | withdraw of another | checkpoint | checkpoint, fenced | take over, slot | take over what never ran | take over what never ran, slot | take over too late | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish of another | cancel | its agent is gone | its time is up | the time of another wait is up
                 no: the task has ended
             finish completed
                 Settled(1 Late) -> canceled
@@ -480,7 +629,7 @@ fn every_command_in_every_state() {
         rejected
             submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned
                 no: the task exists
-            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | spawn | spawn with a long name | spawn, fenced | checkpoint | checkpoint, fenced | take over, slot | take over what never ran | take over what never ran, slot | take over too late | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel | its agent is gone | its time is up | the time of another wait is up
+            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | spawn | spawn with a long name | spawn, fenced | record | record and spawn | spawn the same twice | record nothing | record, fenced | withdraw | withdraw of another | checkpoint | checkpoint, fenced | take over, slot | take over what never ran | take over what never ran, slot | take over too late | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel | its agent is gone | its time is up | the time of another wait is up
                 no: the task has ended
             its agent is back
                 no: there is nothing to be done

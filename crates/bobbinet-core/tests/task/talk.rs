@@ -5,7 +5,8 @@ use std::{fmt::Write as _, sync::Arc};
 use bobbinet_core::{
     AgentName, Artifact, ArtifactId, Call, Caller, Claim, Command, ContextId, Deferred, Effect, Event, Fault,
     Generation, Json, Limits, Message, MessageId, Outcome, Part, Plan, Principal, Question, QuestionKind, Refused,
-    Role, RunnerId, Said, State, Submission, Task, TaskId, Tenant, Timestamp, decide, task::Submitted,
+    Role, RunnerId, Said, State, Submission, Task, TaskId, Tenant, Timestamp, decide,
+    task::{NewChild, Submitted},
 };
 
 pub(crate) const EFFECTS: [Effect; 4] = [Effect::ReadOnly, Effect::Idempotent, Effect::Keyed, Effect::AtMostOnce];
@@ -48,6 +49,8 @@ pub(crate) enum Say {
     Add(By, &'static str, usize, bool),
     Ask(By, QuestionKind),
     Spawn(By, &'static str, Option<u32>),
+    Record(By, &'static [usize], &'static [&'static str]),
+    Withdraw(By),
     Checkpoint(By, usize),
     Reply(&'static str, Plan, Run, Slot),
     /// An answer to the question before the one that is open.
@@ -171,12 +174,17 @@ impl Say {
                 append: *append,
                 last_chunk: !append,
             },
-            Self::Spawn(by, name, budget) => Command::Spawn {
+            Self::Spawn(by, name, budget) => Command::Advance {
                 claim: claim(*by),
-                name: (*name).into(),
-                task: TaskId::new(uuid::Uuid::from_u128(number.into())),
-                budget: *budget,
+                records: Vec::new(),
+                children: vec![new_child(name, number, share(*budget, task))],
             },
+            Self::Record(by, records, children) => Command::Advance {
+                claim: claim(*by),
+                records: records.iter().map(|bytes| Json::of(&"x".repeat(*bytes))).collect(),
+                children: children.iter().zip(number..).map(|(name, number)| new_child(name, number, 7)).collect(),
+            },
+            Self::Withdraw(by) => Command::Withdraw { claim: claim(*by) },
             Self::Checkpoint(by, bytes) => {
                 Command::Checkpoint { claim: claim(*by), checkpoint: Json::of(&"x".repeat(*bytes)) }
             }
@@ -286,6 +294,16 @@ pub(crate) fn failed() -> Outcome {
     Outcome::Failed(Fault::new("broken", "it broke"))
 }
 
+/// What a run gives its child, as far as there is something left.
+fn share(asked: Option<u32>, task: Option<&Task>) -> u32 {
+    let left = task.map_or(0, |task| task.budget_left(&Limits::default()));
+    Task::child_budget(left, asked).unwrap_or_default()
+}
+
+fn new_child(name: &str, number: u64, budget: u32) -> NewChild {
+    NewChild { name: name.into(), task: TaskId::new(uuid::Uuid::from_u128(number.into())), budget }
+}
+
 /// An event in a word, with what tells it apart from others of its kind.
 fn name(event: &Event) -> String {
     match event {
@@ -308,6 +326,9 @@ fn name(event: &Event) -> String {
         Event::Deferred(_) => "Deferred".to_owned(),
         Event::Planned { .. } => "Planned".to_owned(),
         Event::Settled { call_id, outcome } => format!("Settled({} {outcome:?})", call_id.0),
+        Event::Recorded { .. } => "Recorded".to_owned(),
+        Event::Withdrawn => "Withdrawn".to_owned(),
+        Event::Reclaimed { claim, attempt, .. } => format!("Reclaimed({} as attempt {attempt})", claim.epoch),
         Event::Spawned(child) => format!("Spawned({}: {})", child.name, child.budget),
         Event::Checkpointed { .. } => "Checkpointed".to_owned(),
         Event::Requeued => "Released".to_owned(),

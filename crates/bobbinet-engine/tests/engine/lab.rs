@@ -320,6 +320,8 @@ pub(crate) struct Counting {
     pub(crate) is_away: AtomicBool,
     /// Whether the commits with which children begin are on their way for as long.
     pub(crate) holds_children: AtomicBool,
+    /// Whether one was held.
+    pub(crate) has_held: AtomicBool,
     /// Whether there is no way to the store at all: its machine is paused, say.
     pub(crate) is_cut_off: AtomicBool,
 }
@@ -388,6 +390,7 @@ impl Store for Counting {
         assert!(panics != BEFORE, "a store that breaks before it keeps");
         let mut records = commit.steps.iter().flat_map(|step| &step.records);
         let is_child = records.any(|record| String::from_utf8_lossy(&record.body).contains("\"parent\""));
+        self.has_held.fetch_or(is_child && self.holds_children.load(Ordering::SeqCst), Ordering::SeqCst);
         while is_child && self.holds_children.load(Ordering::SeqCst) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }

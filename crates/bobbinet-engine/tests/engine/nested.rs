@@ -269,33 +269,26 @@ async fn a_cancel_reaches_the_children() {
 }
 
 #[tokio::test]
-async fn a_child_that_begins_when_its_parent_has_just_been_canceled_is_canceled_too() {
+async fn a_child_that_begins_as_its_parent_is_being_canceled_is_canceled_too() {
     let lab = Lab::new(Limits::default());
     let nest = Nest::open(lab.store.clone(), &names(2), true, Limits::default()).await;
     let ann = caller("ann");
     lab.store.holds_children.store(true, Ordering::SeqCst);
     let begun = nest.begin(&ann, "a1", "a2 hold").accepted().await.unwrap();
-    let is_spawned = async {
-        while children(&nest, &begun.id).await.is_empty() {
+    let is_on_its_way = async {
+        while !lab.store.has_held.load(Ordering::SeqCst) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), is_spawned).await.expect("it stands in the log");
+    tokio::time::timeout(Duration::from_secs(30), is_on_its_way).await.expect("it begins");
+    assert!(children(&nest, &begun.id).await.is_empty(), "the child and that there is one are one commit");
+    let name = name_of("a1");
+    let (canceled, ()) = tokio::join!(nest.engine.cancel(&ann, &name, &begun.id), async {
+        lab.store.holds_children.store(false, Ordering::SeqCst);
+    });
+    canceled.unwrap();
     let child = children(&nest, &begun.id).await["next"];
-    // Its own first commit is on its way, and whoever ends its parent does not find it.
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    nest.engine.cancel(&ann, &name_of("a1"), &begun.id).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    lab.store.holds_children.store(false, Ordering::SeqCst);
-    for _ in 0..100 {
-        match nest.engine.get(&ann, &name_of("a2"), &child).await {
-            Ok(task) if task.state == State::Canceled => break,
-            Ok(_) | Err(EngineError::NotFound) => tokio::time::sleep(Duration::from_millis(10)).await,
-            Err(error) => panic!("{error}"),
-        }
-    }
-    let child = nest.engine.get(&ann, &name_of("a2"), &child).await;
-    assert!(child.as_ref().is_ok_and(|child| child.state == State::Canceled), "{child:?}");
+    until(&nest.engine, &ann, "a2", &child, State::Canceled).await;
     nest.engine.shutdown(Duration::ZERO).await;
 }
 

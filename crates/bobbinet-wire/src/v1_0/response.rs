@@ -112,6 +112,7 @@ pub fn write_update(
         Event::Replied { resumed: false, .. } | Event::Requeued => {
             write_status_update(out, State::Submitted, None, None, at, ids);
         }
+        Event::Withdrawn => write_status_update(out, State::Working, None, None, at, ids),
         Event::Unserved { message } => write_status_update(out, State::Submitted, Some(message), None, at, ids),
         Event::Ended { state, message, metadata } => {
             write_status_update(out, *state, message.as_deref(), metadata.as_ref(), at, ids);
@@ -129,7 +130,9 @@ pub fn write_update(
         | Event::Deferred(_)
         | Event::Planned { .. }
         | Event::Settled { .. }
+        | Event::Reclaimed { .. }
         | Event::Spawned(_)
+        | Event::Recorded { .. }
         | Event::Checkpointed { .. } => return false,
     }
     true
@@ -149,7 +152,10 @@ pub fn is_update(event: &Event) -> bool {
         | Event::Deferred(_)
         | Event::Planned { .. }
         | Event::Settled { .. }
+        | Event::Withdrawn
+        | Event::Reclaimed { .. }
         | Event::Spawned(_)
+        | Event::Recorded { .. }
         | Event::Checkpointed { .. }
         | Event::Requeued
         | Event::Unserved { .. }

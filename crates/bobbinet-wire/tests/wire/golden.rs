@@ -108,6 +108,7 @@ fn updates() {
         (question(QuestionKind::Authorization), expect_file!["../../golden/update_authorization.json"]),
         (reply(true), expect_file!["../../golden/update_resumed.json"]),
         (reply(false), expect_file!["../../golden/update_replied.json"]),
+        (Event::Withdrawn, expect_file!["../../golden/update_withdrawn.json"]),
         (Event::Requeued, expect_file!["../../golden/update_released.json"]),
         (ended(State::Failed), expect_file!["../../golden/update_ended.json"]),
     ];
