@@ -139,13 +139,25 @@ impl Run {
         }
     }
 
+    /// The child of this id.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`] if it is no child of this run's task, or is gone.
+    pub async fn child_of_id(&self, id: &TaskId) -> Result<Handle, ChildError> {
+        let own = self.current().await?;
+        if own.children.iter().all(|child| child.task != *id) {
+            return Err(EngineError::NotFound.into());
+        }
+        self.handle_of(id).await
+    }
+
     /// Says something to a child that asks, for whoever asked for this task. Durable when this returns; what is said twice counts once.
     ///
     /// # Errors
     /// If the child takes no message now, or is gone.
     pub async fn answer_child(&self, child: &Handle, answer: Message) -> Result<Handle, ChildError> {
         let own = self.own_task().await?;
-        Ok(self.host.reply(&caller_of(&own), child, answer).await?)
+        self.host.reply(&caller_of(&own), child, answer).await
     }
 
     /// Asks a child to end. It need not have when this returns.
@@ -226,12 +238,12 @@ impl Run {
                 handles.push(self.handle_of(&known.task).await);
                 continue;
             }
-            let begun = self.plan_child(&own, new, left).and_then(|(child, beginning)| {
+            let begun = self.plan_child(&own, new, left).map(|(child, beginning)| {
                 left = left.saturating_sub(child.budget + 1);
                 let handle = self.host.handle(beginning.live.clone());
                 children.push(child);
                 beginnings.push(beginning);
-                Ok(handle)
+                handle
             });
             match begun {
                 Err(ChildError::Engine(error @ (EngineError::Draining | EngineError::Unavailable(_)))) => {

@@ -48,6 +48,12 @@ impl Handle {
         Follower::after(&self.tasks, self.live(), self.since)
     }
 
+    /// The same task, for whoever has seen it as it stood at this generation.
+    #[must_use]
+    pub fn after(&self, seen: Generation) -> Self {
+        Self { since: seen, ..self.clone() }
+    }
+
     async fn wait(
         &self,
         hint: impl Fn(&LiveTask) -> &Notify,

@@ -5,14 +5,14 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use bobbinet_core::{
     AgentName, Artifact, Call, CallId, Caller, Claim, Command, Event, Fault, Json, Limits, Message, MessageId,
-    Question, Refused, Role, State, Task, TaskId,
+    Question, Refused, Role, State, Task, TaskId, Timestamp,
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::{
-    ChildError, EngineError, Env, Handle,
+    Aggregate, Aggregates, ChildError, Engine, EngineError, Env, Handle,
     beginning::Beginning,
     commit_loop::AggregateStreams,
     deadline::Deadline,
@@ -38,6 +38,9 @@ pub(crate) trait RunHost: Send + Sync + 'static {
 
     /// The clock and ids.
     fn env(&self) -> &dyn Env;
+
+    /// The engine itself.
+    fn engine(&self) -> Engine;
 
     /// Takes the newest word of a run.
     fn report(&self, live: &Arc<LiveTask>, report: ProgressReport);
@@ -139,6 +142,16 @@ impl Run {
         let said = &self.task.history;
         let of_user = said.iter().rev().find(|message| message.role == Role::User);
         of_user.or(said.first()).expect("a task's first event gives it its first message")
+    }
+
+    /// What time it is.
+    pub fn now(&self) -> Timestamp {
+        self.host.env().now()
+    }
+
+    /// All aggregates of a kind, beside tasks.
+    pub fn aggregates<A: Aggregate>(&self) -> Aggregates<A> {
+        self.host.engine().aggregates()
     }
 
     /// The same for every attempt of this call, and for no other call: the key that a keyed tool drops repeats by.

@@ -40,6 +40,10 @@ impl RunHost for Arc<EngineInner> {
         &*self.env
     }
 
+    fn engine(&self) -> Engine {
+        Engine { inner: self.clone() }
+    }
+
     fn report(&self, live: &Arc<LiveTask>, report: ProgressReport) {
         EngineInner::report(self, live, report);
     }

@@ -164,6 +164,11 @@ impl State {
         self.questions.front().map(|(call, question)| (*call, &**question))
     }
 
+    /// What this call asks, asked or waiting to be.
+    pub fn question_of(&self, call: Id) -> Option<&Json> {
+        self.questions.iter().find(|(asks, _)| *asks == call).map(|(_, question)| &**question)
+    }
+
     /// What is still wanted: the calls that have not ended, the timers, the waits for events and the question. After a restart all
     /// of them are carried out again; a call by its name goes on where it was.
     pub fn open(&self, definition: &crate::document::Definition) -> Vec<Effect> {

@@ -7,6 +7,7 @@ mod check;
 pub(crate) mod env_file;
 mod excerpt;
 mod finding;
+mod flows;
 mod jsonc;
 mod limits;
 mod mcp_file;
@@ -33,6 +34,7 @@ pub(crate) use callers::CallersConfig;
 pub(crate) use cards::Card;
 pub(crate) use check::{check, program, suggestion};
 pub(crate) use finding::{Finding, Severity, Source};
+pub(crate) use flows::{FlowConfig, NoFlow, load as load_flow};
 pub(crate) use mcp_file::Strictness;
 pub(crate) use node_file::{parse_address, parse_network};
 
@@ -60,6 +62,8 @@ pub(crate) struct Config {
     pub(crate) node: NodeConfig,
     pub(crate) agents: BTreeMap<AgentName, AgentConfig>,
     pub(crate) callers: CallersConfig,
+    /// Flows that are agents too.
+    pub(crate) flows: BTreeMap<AgentName, FlowConfig>,
 }
 
 /// The settings of a node, whatever agents it has.

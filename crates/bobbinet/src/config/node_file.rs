@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use super::{
     AgentConfig, Config,
     agent::{self, AGENT_KEYS},
-    callers,
+    callers, flows,
     limits::Bounds,
     reader::{MapSettings, Reader},
     tree::Node,
@@ -39,21 +39,21 @@ const SERVER_KEYS: [&str; 6] = ["command", "args", "env", "env_file", "cwd", "ur
 pub(crate) fn read(reader: &mut Reader<'_>, root: &Node) -> Config {
     let mut config = Config::default();
     let fields = reader.fields(root, "the file", &ROOT_KEYS);
-    if let Some((key, _)) = fields.entry("flows") {
-        reader.fault_with_hint(key.at, "\"flows\" is not in this version yet", "take it out");
-    }
     if let Some(node) = fields.get("node") {
         read_node(reader, node, &mut config);
     }
     match fields.get("agents") {
         Some(node) => config.agents = read_agents(reader, node),
+        None if fields.get("flows").is_some() => {}
         None => {
             let hint = "for example:\n    agents:\n      files:\n        use: filesystem\n        \
                         mcp: { command: [npx, -y, \"@modelcontextprotocol/server-filesystem\", ./docs] }";
             reader.fault_with_hint(fields.at, "there are no agents", hint);
         }
     }
-    config.callers = callers::read(reader, &fields, config.node.issuer.as_deref(), config.agents.keys());
+    config.flows = flows::read(reader, &fields, config.agents.keys());
+    let known = config.agents.keys().chain(config.flows.keys());
+    config.callers = callers::read(reader, &fields, config.node.issuer.as_deref(), known);
     config
 }
 

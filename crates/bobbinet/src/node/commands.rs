@@ -14,7 +14,7 @@ use super::plan::Plan;
 use crate::{
     cli::{Agent, Check, NodeArgs, Up},
     config::{
-        self, AgentConfig, CallersConfig, Config, Finding, NoCard, NodeConfig, Reading, Severity, Source, Strictness,
+        self, AgentConfig, CallersConfig, Config, Finding, FlowConfig, NoCard, NodeConfig, Reading, Severity, Source, Strictness,
         default_file, default_files, find_card, program, suggestion, whole_millis,
     },
     failure::{Code, Failure},
@@ -35,8 +35,8 @@ pub(crate) fn up(output: Output, command: Up) -> Result<Plan, Failure> {
     let name = file.display().to_string();
     findings.extend(config.agents.iter().filter_map(|(agent, config)| suggestion(agent.as_str(), config, &name)));
     tell(output, &findings)?;
-    let Config { node, agents, callers } = config;
-    Ok(Plan { node, agents, callers, mount: Mount::EachByName })
+    let Config { node, agents, callers, flows } = config;
+    Ok(Plan { node, agents, callers, flows, mount: Mount::EachByName })
 }
 
 fn strictness(strict: bool) -> Strictness {
@@ -85,7 +85,7 @@ pub(crate) fn agent(output: Output, command: Agent) -> Result<Plan, Failure> {
     let mut node = NodeConfig::default();
     over(&mut node, typed);
     let (agents, callers) = (BTreeMap::from([(name.clone(), agent)]), CallersConfig::default());
-    Ok(Plan { node, agents, callers, mount: Mount::Root(name) })
+    Ok(Plan { node, agents, callers, flows: BTreeMap::new(), mount: Mount::Root(name) })
 }
 
 /// What was typed is above what the file says.
@@ -186,11 +186,16 @@ pub(crate) fn check(output: Output, command: Check) -> Result<(), Failure> {
             serde_json::json!({ "name": name, "command": agent.command, "cwd": agent.cwd, "env": variables })
         };
         let agents: Vec<_> = config.agents.iter().map(agent).collect();
-        output.json(&serde_json::json!({ "file": name, "ok": errors == 0, "agents": agents, "findings": findings }))?;
+        let flow = |(name, flow): (&AgentName, &FlowConfig)| serde_json::json!({ "name": name, "file": flow.path });
+        let flows: Vec<_> = config.flows.iter().map(flow).collect();
+        output.json(&serde_json::json!({ "file": name, "ok": errors == 0, "agents": agents, "flows": flows, "findings": findings }))?;
     } else {
         findings.iter().for_each(super::say::finding);
         output.field("File", &name)?;
         output.field("Agents", config.agents.keys().map(AgentName::as_str).collect::<Vec<_>>().join(", "))?;
+        if !config.flows.is_empty() {
+            output.field("Flows", config.flows.keys().map(AgentName::as_str).collect::<Vec<_>>().join(", "))?;
+        }
         output.field("Errors", errors)?;
         output.field("Warnings", warnings)?;
         output.field("Notes", notes)?;

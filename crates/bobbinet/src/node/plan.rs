@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bobbinet_core::AgentName;
 use bobbinet_http::Mount;
 
-use crate::config::{AgentConfig, CallersConfig, NodeConfig};
+use crate::config::{AgentConfig, CallersConfig, FlowConfig, NodeConfig};
 
 /// What is to be run.
 #[derive(Debug)]
@@ -14,6 +14,8 @@ pub(crate) struct Plan {
     pub(crate) agents: BTreeMap<AgentName, AgentConfig>,
     /// Who may call beside the node's owner.
     pub(crate) callers: CallersConfig,
+    /// Flows that are agents too.
+    pub(crate) flows: BTreeMap<AgentName, FlowConfig>,
     /// Where the agents stand.
     pub(crate) mount: Mount,
 }

@@ -16,7 +16,9 @@ use bobbinet_core::AgentName;
 use bobbinet_engine::{Agent, Engine, EngineError, Env, Setup, SystemEnv};
 use bobbinet_gateway::{Gateway, GatewayLimits, GatewaySetup, PolicyAuthorizer};
 use bobbinet_http::{Mount, Server, ServerSetup, SetupError};
+use bobbinet_flow::limits::Limits;
 use bobbinet_mcp::{Launcher, McpAgent};
+use bobbinet_orchestrator::{FlowAgent, FlowLimits, Mesh};
 use bobbinet_store::{OpenError, SledOptions, SledStore};
 use nix::{ifaddrs::getifaddrs, sys::socket::SockaddrStorage};
 use tokio::{
@@ -32,7 +34,7 @@ use super::{
     say,
 };
 use crate::{
-    config::{AgentConfig, CallersConfig, NodeConfig},
+    config::{AgentConfig, CallersConfig, FlowConfig, NodeConfig},
     failure::{Code, Failure},
     output::Output,
     principals::KnownPrincipals,
@@ -78,7 +80,7 @@ pub(super) async fn start(
     mut announcement: Announcement,
     stop: CancellationToken,
 ) -> Result<Node, Failure> {
-    let Plan { mut node, agents, callers, mount } = plan;
+    let Plan { mut node, agents, callers, flows, mount } = plan;
     let descriptors = descriptors::raise();
     node.http = descriptors.share(&node.http, agents.len());
     // Taken first, so that an address in use is known before anything is begun; it listens at the very end.
@@ -90,7 +92,8 @@ pub(super) async fn start(
     // What servers must not see though they run as the same user. The agents' folder has to be there to be covered.
     let hidden = [KEYS_FOLDER, STORE_FOLDER, AGENTS_FOLDER].map(|folder| data.join(folder)).to_vec();
     let launcher = Launcher::this_program(SHIM, hidden).with_open_files(descriptors.before);
-    let agents = start_agents(agents, &launcher, &data)?;
+    let mut agents = start_agents(agents, &launcher, &data)?;
+    agents.extend(flow_agents(flows));
     if let Err(error) = KnownPrincipals::of(node.issuer.as_deref(), &callers).write(&data) {
         tracing::warn!(%error, "bobbinet token mint will not know the node's principals");
     }
@@ -251,6 +254,17 @@ fn start_agents(
         (name, agent as Arc<dyn Agent>)
     };
     Ok(agents.into_iter().map(start).collect())
+}
+
+/// The agents that flows are.
+fn flow_agents(flows: BTreeMap<AgentName, FlowConfig>) -> BTreeMap<AgentName, Arc<dyn Agent>> {
+    let mesh = flows.iter().fold(Mesh::default(), |mesh, (name, flow)| mesh.with_flow(&flow.definition, name.clone()));
+    let mesh = Arc::new(mesh);
+    let agent = |(name, FlowConfig { flow, definition, .. }): (AgentName, FlowConfig)| {
+        let agent = FlowAgent::new(flow, definition, mesh.clone(), FlowLimits::default(), Limits::default());
+        (name, agent as Arc<dyn Agent>)
+    };
+    flows.into_iter().map(agent).collect()
 }
 
 /// Whose tokens are taken: the node's own, under either of its names, and those of others.

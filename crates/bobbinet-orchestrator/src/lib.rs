@@ -1,0 +1,21 @@
+//! Flows as agents: each run is a task, each call of a step a child of it, and what came to the run are the task's records.
+//!
+//! The logic of a flow is [`bobbinet_flow::run::decide`], which is pure. This crate brings it the world: it keeps what came and begins
+//! the children that follow by one commit ([`bobbinet_engine::Run::advance`]), waits for children, timers and answers, and tells whoever
+//! watches. After a crash a run reads its records, and goes on with the very same children.
+
+mod child;
+mod definition;
+mod driver;
+mod flow_agent;
+mod input;
+mod journal;
+mod limits;
+mod output;
+mod progress;
+mod question;
+mod waiting;
+
+pub use definition::{DefinitionId, KeptDefinition};
+pub use flow_agent::{Flow, FlowAgent, FlowFault, Mesh};
+pub use limits::FlowLimits;

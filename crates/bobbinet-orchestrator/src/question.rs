@@ -1,0 +1,89 @@
+//! Questions of a step's task, passed up to whoever asked for the flow, and the answers that go down.
+
+use std::sync::Arc;
+
+use bobbinet_core::{Json, Message, MessageId, Part, Question, QuestionKind, Role, State, Task, TaskId};
+use bobbinet_flow::run::Id;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+/// What a child asks, as a run records it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Asked {
+    /// The child.
+    pub(crate) task: String,
+    /// The message of the question: another question has another.
+    pub(crate) message_id: String,
+    /// Whether the caller must authorise something elsewhere.
+    pub(crate) is_authorization: bool,
+    pub(crate) parts: Vec<Part>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) schema: Option<Value>,
+}
+
+impl Asked {
+    /// What this task asks, if it does.
+    pub(crate) fn by(task: &Task) -> Option<Self> {
+        let question = task.question.as_ref()?;
+        Some(Self {
+            task: task.id.to_string(),
+            message_id: question.message.id.as_str().to_owned(),
+            is_authorization: task.state == State::AuthRequired,
+            parts: question.message.parts.clone(),
+            schema: question.schema.as_ref().map(Json::to_value),
+        })
+    }
+
+    pub(crate) fn read(json: &Value) -> Option<Self> {
+        serde_json::from_value(json.clone()).ok()
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::to_value(self).expect("its maps have strings for keys")
+    }
+
+    /// The question of the flow's own task: the same, with where it comes from.
+    pub(crate) fn question(&self, flow: &TaskId, call: Id, pointer: &str) -> Question {
+        let mut message = Message::from_agent(question_id(flow, call, &self.message_id), self.parts.clone());
+        message.metadata = Some(Json::from(&json!({ "step": pointer, "task": self.task })));
+        message.reference_tasks = vec![Arc::from(self.task.as_str())];
+        let kind = if self.is_authorization { QuestionKind::Authorization } else { QuestionKind::Elicitation };
+        Question { kind, message: Arc::new(message), schema: self.schema.as_ref().map(Json::from) }
+    }
+}
+
+/// The id of the message with which a flow asks what a child asks: the same for the run that goes on.
+pub(crate) fn question_id(flow: &TaskId, call: Id, message: &str) -> MessageId {
+    let text = format!("{flow}-ask-{}-{}", call.0, short_hash(message));
+    MessageId::parse(&text).expect("a UUID, a number and a hash are short and printable")
+}
+
+/// The id of the message with which a child is answered: said twice, it counts once.
+pub(crate) fn answer_id(flow: &TaskId, call: Id, message: &str) -> MessageId {
+    let text = format!("{flow}-say-{}-{}", call.0, short_hash(message));
+    MessageId::parse(&text).expect("a UUID, a number and a hash are short and printable")
+}
+
+fn short_hash(text: &str) -> String {
+    use sha2::{Digest, Sha256};
+    hex::encode(&Sha256::digest(text.as_bytes())[..8])
+}
+
+/// An answer, as it is kept: the parts of the message.
+pub(crate) fn answer(message: &Message) -> Json {
+    Json::of(&message.parts)
+}
+
+/// The message that brings an answer to a child.
+pub(crate) fn answer_message(id: MessageId, answer: &Value) -> Message {
+    let parts = serde_json::from_value(answer.clone()).ok().filter(|parts: &Vec<Part>| !parts.is_empty());
+    Message {
+        id,
+        role: Role::User,
+        parts: parts.unwrap_or_else(|| vec![Part::data(Json::from(answer))]),
+        metadata: None,
+        extensions: Vec::new(),
+        reference_tasks: Vec::new(),
+    }
+}

@@ -1,0 +1,153 @@
+//! The flows of a node: `flows: { triage: ./flows/triage.yaml }` of a `bobbinet.yaml`, each one an agent.
+
+use std::{collections::BTreeMap, fs, path::PathBuf, sync::Arc};
+
+use bobbinet_core::AgentName;
+use bobbinet_flow::{document::Definition, finding as flow, limits::Limits};
+use bobbinet_orchestrator::{Flow, FlowAgent};
+use bobbinet_text::nearest;
+
+use super::{
+    finding::{Finding, Severity},
+    reader::{MapSettings, Reader},
+    tree::Node,
+};
+
+const FLOW_KEYS: [&str; 2] = ["file", "secrets"];
+
+/// A flow that becomes an agent.
+#[derive(Clone, Debug)]
+pub(crate) struct FlowConfig {
+    /// What it is made of.
+    pub(crate) flow: Flow,
+    /// The same, read.
+    pub(crate) definition: Arc<Definition>,
+    /// Where it stands.
+    pub(crate) path: PathBuf,
+}
+
+/// Reads the flows of a file, and their own files.
+pub(crate) fn read<'n>(
+    reader: &mut Reader<'_>,
+    fields: &MapSettings<'_>,
+    agents: impl Iterator<Item = &'n AgentName>,
+) -> BTreeMap<AgentName, FlowConfig> {
+    let Some(node) = fields.get("flows") else { return BTreeMap::new() };
+    let agents: Vec<&str> = agents.map(AgentName::as_str).collect();
+    let mut flows = BTreeMap::new();
+    for (key, node) in reader.entries(node, "flows") {
+        let name = match AgentName::parse(&key.text) {
+            Ok(name) if agents.contains(&name.as_str()) => {
+                reader.fault_with_hint(key.at, format!("there is an agent {name} already"), "call the flow something else");
+                None
+            }
+            Ok(name) => Some(name),
+            Err(error) => {
+                reader.fault_with_hint(key.at, error.to_string(), "a name has lower-case letters, digits, - and _");
+                None
+            }
+        };
+        let flow = read_flow(reader, node, &key.text);
+        flows.extend(name.zip(flow));
+    }
+    flows
+}
+
+fn read_flow(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<FlowConfig> {
+    let what = format!("flow {name}");
+    let (file, secrets) = if node.is_map() {
+        let fields = reader.fields(node, &what, &FLOW_KEYS);
+        let Some(file) = fields.get("file") else {
+            reader.fault_with_hint(fields.at, format!("{what} has no file"), "say where it stands: file: ./flows/x.yaml");
+            return None;
+        };
+        let mut secrets = BTreeMap::new();
+        if let Some(node) = fields.get("secrets") {
+            for (key, node) in reader.entries(node, "secrets") {
+                let value = reader.text(node, &format!("secret {}", key.text));
+                secrets.extend(value.map(|value| (key.text.clone(), serde_json::Value::from(value))));
+            }
+        }
+        (file, secrets)
+    } else {
+        (node, BTreeMap::new())
+    };
+    let path = reader.source().folder.join(reader.text(file, "file")?);
+    match load(path, secrets) {
+        Ok(flow) => {
+            for name in flow.definition.secrets.iter().filter(|name| !flow.flow.secrets.contains_key(*name)) {
+                let known: Vec<&str> = flow.flow.secrets.keys().map(String::as_str).collect();
+                let hint = match nearest(name, &known) {
+                    Some(known) => format!("there is one called {known}"),
+                    None => format!("say it: {{ file: …, secrets: {{ {name}: ${{env:NAME}} }} }}"),
+                };
+                reader.fault_with_hint(file.at, format!("{what} reads a secret {name}, which it is not given"), hint);
+            }
+            Some(flow)
+        }
+        Err(NoFlow::Unreadable { path, why }) => {
+            let hint = "name a file with a flow in it, from the folder of this file";
+            reader.fault_with_hint(file.at, format!("{} cannot be read: {why}", path.display()), hint);
+            None
+        }
+        Err(NoFlow::Faulty(findings)) => {
+            reader.findings.extend(findings);
+            None
+        }
+    }
+}
+
+/// Why a file gives no flow.
+#[derive(Debug)]
+pub(crate) enum NoFlow {
+    /// It cannot be read.
+    Unreadable { path: PathBuf, why: String },
+    /// What is wrong with it.
+    Faulty(Vec<Finding>),
+}
+
+/// Reads a flow from its file.
+pub(crate) fn load(path: PathBuf, secrets: BTreeMap<String, serde_json::Value>) -> Result<FlowConfig, NoFlow> {
+    let limits = Limits::default();
+    let text = fs::metadata(&path).and_then(|metadata| {
+        if metadata.len() > limits.document_bytes as u64 {
+            return Err(std::io::Error::other(format!("it has more than {} bytes", limits.document_bytes)));
+        }
+        fs::read_to_string(&path)
+    });
+    let text = match text {
+        Ok(text) => text,
+        Err(error) => return Err(NoFlow::Unreadable { path, why: error.to_string() }),
+    };
+    let flow = Flow { file: path.display().to_string(), text: text.into(), secrets };
+    match FlowAgent::read(&flow, &limits) {
+        Ok(definition) => Ok(FlowConfig { flow, definition, path }),
+        Err(fault) => Err(NoFlow::Faulty(fault.findings.iter().map(Finding::of_flow).collect())),
+    }
+}
+
+impl Finding {
+    /// The same, of a flow.
+    pub(crate) fn of_flow(finding: &flow::Finding) -> Self {
+        let severity = match finding.severity {
+            flow::Severity::Error => Severity::Error,
+            flow::Severity::Warning => Severity::Warning,
+        };
+        let message = match finding.pointer.as_str() {
+            "" => finding.message.clone(),
+            pointer => format!("{} ({pointer})", finding.message),
+        };
+        let excerpt = finding.excerpt.as_ref().map(|line| {
+            Box::new(super::excerpt::Excerpt { line: line.clone(), column: finding.at.column })
+        });
+        Self {
+            severity,
+            file: finding.file.clone(),
+            line: finding.at.line,
+            column: finding.at.column,
+            message,
+            hint: finding.hint.clone(),
+            excerpt,
+        }
+    }
+}
