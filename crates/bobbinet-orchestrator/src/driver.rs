@@ -249,7 +249,7 @@ impl<'a> Driver<'a> {
         let news =
             effects.iter().filter_map(|effect| if let Effect::Progress(one) = effect { Some(one) } else { None });
         let news: Vec<Progress> = news.cloned().collect();
-        if news.is_empty() || self.progressed.state.end().is_some() {
+        if news.is_empty() {
             return;
         }
         self.said += 1;

@@ -33,8 +33,20 @@ const LOOK_PAUSE: Duration = Duration::from_millis(350);
 pub(crate) enum Telling {
     /// When it has ended or asks, as a whole.
     Whole,
+    /// The same, with a line for each step of its flow before, on standard error.
+    Steps,
     /// Event by event, as they happen.
     Live,
+}
+
+impl Telling {
+    /// Whether the result is told as a whole at the end.
+    fn is_whole(self) -> bool {
+        match self {
+            Self::Whole | Self::Steps => true,
+            Self::Live => false,
+        }
+    }
 }
 
 /// Follows what a command has begun.
@@ -145,7 +157,7 @@ impl Follow<'_> {
 
     /// Follows a stream that is open until the task has ended or asks.
     pub(crate) async fn stream(&self, mut stream: TaskStream) -> Result<(), Failure> {
-        let progress = (self.telling == Telling::Whole).then(|| Progress::new(self.output));
+        let progress = self.telling.is_whole().then(|| Progress::new(self.output));
         let known = RefCell::new(stream.task_id().map(str::to_owned));
         let last = self.within(&known, self.stream_or_poll(&mut stream, progress.as_ref(), &known)).await;
         drop(progress);
@@ -184,6 +196,9 @@ impl Follow<'_> {
             }
             if let Some(progress) = progress {
                 progress.say(&event.value);
+                if self.telling == Telling::Steps && !self.output.is_json() {
+                    progress.steps(&event.value);
+                }
             }
             self.tell(&event)?;
             let is_settled = event.value.state().is_some_and(|state| state.is_terminal() || state.is_interrupted());
@@ -203,7 +218,7 @@ impl Follow<'_> {
     /// Tells an event as it happens. A message without a task is the whole result in any case.
     fn tell(&self, event: &Event) -> Result<(), Failure> {
         let is_whole_result = matches!(event.value, StreamEvent::Message(_));
-        if self.telling == Telling::Whole && !is_whole_result {
+        if self.telling.is_whole() && !is_whole_result {
             return Ok(());
         }
         if self.output.is_json() {
@@ -215,7 +230,7 @@ impl Follow<'_> {
 
     /// Looks again and again until the task has ended or asks.
     pub(crate) async fn poll(&self, stand: Stand) -> Result<(), Failure> {
-        let progress = (self.telling == Telling::Whole).then(|| Progress::new(self.output));
+        let progress = self.telling.is_whole().then(|| Progress::new(self.output));
         let id = stand.task.id.clone();
         let known = RefCell::new(Some(id.clone()));
         let result = self.within(&known, self.looks(stand, progress.as_ref())).await;

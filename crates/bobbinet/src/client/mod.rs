@@ -23,7 +23,7 @@ use bobbinet_auth::NODE_OWNER;
 use bobbinet_http::client::{Origin, ServiceParameter};
 
 use crate::{
-    cli::{Call, Card, Global, Secret, Send, Target, Task, Token},
+    cli::{Call, Card, Delivery, Global, Secret, Send, Target, Task, Token},
     config::DATA,
     failure::Failure,
     keys::{self, TokenFor},
@@ -109,6 +109,11 @@ impl Client {
     /// `bobbinet call …`
     pub(crate) async fn call(&self, command: Call) -> Result<(), Failure> {
         send::call(self, command).await
+    }
+
+    /// What `bobbinet flow run` says to the agent of its flow.
+    pub(crate) async fn run_flow(&self, target: Target, input: &str, delivery: &Delivery) -> Result<(), Failure> {
+        send::run_flow(self, target, input, delivery).await
     }
 
     /// `bobbinet task …`

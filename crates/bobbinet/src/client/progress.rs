@@ -1,6 +1,9 @@
 //! A line on the terminal that says what a task is doing, while one waits for it.
 
-use std::{io::IsTerminal, time::Duration};
+use std::{
+    io::{IsTerminal, Write},
+    time::Duration,
+};
 
 use bobbinet_core::text;
 use bobbinet_wire::view::StreamEvent;
@@ -31,6 +34,25 @@ impl Progress {
     /// Says what is waited for.
     pub(crate) fn wait(&self, what: &str) {
         self.0.set_message(text::line(what).into_owned());
+    }
+
+    /// Tells what has become of a flow's steps, a line for each, above this one.
+    pub(crate) fn steps(&self, event: &StreamEvent) {
+        let StreamEvent::StatusUpdate(update) = event else { return };
+        let is_of_steps = update.metadata.as_ref().is_some_and(|metadata| metadata.to_value().get("steps").is_some());
+        if !is_of_steps {
+            return;
+        }
+        let said = update.status.message.as_ref().map(bobbinet_core::Message::text).unwrap_or_default();
+        for line in said.lines() {
+            let line = format!("  {}", text::line(line));
+            if self.0.is_hidden() {
+                // Whoever does not read any more does not want to know.
+                writeln!(anstream::stderr(), "{line}").ok();
+            } else {
+                self.0.println(line);
+            }
+        }
     }
 
     /// Says what has happened.

@@ -18,7 +18,7 @@ use super::{
     resolve::Agent,
 };
 use crate::{
-    cli::{Call, Delivery, Send},
+    cli::{Call, Delivery, Send, Target},
     failure::{Code, Failure},
 };
 
@@ -45,7 +45,7 @@ pub(super) async fn send(client: &Client, command: Send) -> Result<(), Failure> 
     };
     let saying = Saying { parts, task: task_id, context: context_id, metadata, extensions: Vec::new() };
     let connected = agent.connect().await?;
-    say(client, &agent, &connected, saying, &delivery).await
+    say(client, &agent, &connected, saying, &delivery, Telling::Whole).await
 }
 
 /// `bobbinet call`
@@ -75,8 +75,25 @@ pub(super) async fn call(client: &Client, command: Call) -> Result<(), Failure> 
     };
     let metadata = metadata.as_ref().map(Json::from);
     let parts = vec![Part::data(Json::from(&data))];
-    say(client, &agent, &connected, Saying { parts, task: None, context: context_id, metadata, extensions }, &delivery)
-        .await
+    say(
+        client,
+        &agent,
+        &connected,
+        Saying { parts, task: None, context: context_id, metadata, extensions },
+        &delivery,
+        Telling::Whole,
+    )
+    .await
+}
+
+/// Runs a flow: its steps are told as they come, unless it is not to be waited for.
+pub(super) async fn run_flow(client: &Client, target: Target, input: &str, delivery: &Delivery) -> Result<(), Failure> {
+    let agent = client.resolver(target).await.agent()?;
+    let connected = agent.connect().await?;
+    let input = Json::parse(input).map_err(|error| Failure::of(Code::Usage, &error))?;
+    let parts = vec![Part::data(input)];
+    let saying = Saying { parts, task: None, context: None, metadata: None, extensions: Vec::new() };
+    say(client, &agent, &connected, saying, delivery, Telling::Steps).await
 }
 
 /// Sends, and waits or follows as is wanted.
@@ -86,6 +103,7 @@ pub(super) async fn say(
     connected: &Connected,
     saying: Saying,
     delivery: &Delivery,
+    telling: Telling,
 ) -> Result<(), Failure> {
     // A key of its own makes a send that broke safe to repeat, if the agent says that it honours keys. The message goes by the same
     // name, so that the same command under the same key is the same message.
@@ -127,7 +145,7 @@ pub(super) async fn say(
         waiting: &delivery.waiting,
         ending: &delivery.ending,
         deadline: delivery.waiting.deadline(),
-        telling: if delivery.stream { Telling::Live } else { Telling::Whole },
+        telling: if delivery.stream { Telling::Live } else { telling },
         history: delivery.history,
         is_send: true,
     };

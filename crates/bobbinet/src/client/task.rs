@@ -45,7 +45,7 @@ pub(super) async fn run(client: &Client, command: Task) -> Result<(), Failure> {
             let agent = owner(&client.resolver(target).await, &id).await?;
             let saying = Saying { parts, task: Some(id), context: None, metadata: None, extensions: Vec::new() };
             let connected = agent.connect().await?;
-            say(client, &agent, &connected, saying, &delivery).await
+            say(client, &agent, &connected, saying, &delivery, Telling::Whole).await
         }
         Task::Cancel { id, target } => {
             let agent = owner(&client.resolver(target).await, &id).await?;

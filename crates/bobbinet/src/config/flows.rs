@@ -38,7 +38,11 @@ pub(crate) fn read<'n>(
     for (key, node) in reader.entries(node, "flows") {
         let name = match AgentName::parse(&key.text) {
             Ok(name) if agents.contains(&name.as_str()) => {
-                reader.fault_with_hint(key.at, format!("there is an agent {name} already"), "call the flow something else");
+                reader.fault_with_hint(
+                    key.at,
+                    format!("there is an agent {name} already"),
+                    "call the flow something else",
+                );
                 None
             }
             Ok(name) => Some(name),
@@ -58,7 +62,11 @@ fn read_flow(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<FlowCon
     let (file, secrets) = if node.is_map() {
         let fields = reader.fields(node, &what, &FLOW_KEYS);
         let Some(file) = fields.get("file") else {
-            reader.fault_with_hint(fields.at, format!("{what} has no file"), "say where it stands: file: ./flows/x.yaml");
+            reader.fault_with_hint(
+                fields.at,
+                format!("{what} has no file"),
+                "say where it stands: file: ./flows/x.yaml",
+            );
             return None;
         };
         let mut secrets = BTreeMap::new();
@@ -137,9 +145,10 @@ impl Finding {
             "" => finding.message.clone(),
             pointer => format!("{} ({pointer})", finding.message),
         };
-        let excerpt = finding.excerpt.as_ref().map(|line| {
-            Box::new(super::excerpt::Excerpt { line: line.clone(), column: finding.at.column })
-        });
+        let excerpt = finding
+            .excerpt
+            .as_ref()
+            .map(|line| Box::new(super::excerpt::Excerpt { line: line.clone(), column: finding.at.column }));
         Self {
             severity,
             file: finding.file.clone(),

@@ -2,7 +2,6 @@
 
 mod acts;
 mod family;
-mod folder;
 mod orchestrator;
 mod stage;
 mod tell;

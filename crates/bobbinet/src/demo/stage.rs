@@ -20,10 +20,9 @@ use tokio::{
 
 use super::{
     family::{self, Process},
-    folder::Folder,
     tell::{broke, broken},
 };
-use crate::{demo_servers::Name, failure::Failure, node::Running};
+use crate::{demo_servers::Name, failure::Failure, node::Running, own_folder::OwnFolder};
 
 /// How long an agent may take to start, or to end when it is told to, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -45,7 +44,7 @@ pub(super) struct Stage {
     cast: Vec<Process>,
     program: PathBuf,
     // Dropped last: agents that write into it are gone by then.
-    folder: Folder,
+    folder: OwnFolder,
 }
 
 /// An agent that runs: its process, and what it has published of itself.
@@ -70,7 +69,12 @@ pub(super) struct Killed {
 impl Stage {
     /// A folder, and no agents yet.
     pub(super) fn new() -> io::Result<Self> {
-        Ok(Self { agents: BTreeMap::new(), cast: Vec::new(), program: env::current_exe()?, folder: Folder::new()? })
+        Ok(Self {
+            agents: BTreeMap::new(),
+            cast: Vec::new(),
+            program: env::current_exe()?,
+            folder: OwnFolder::new("demo")?,
+        })
     }
 
     /// Where everything is.

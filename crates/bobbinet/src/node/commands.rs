@@ -14,8 +14,8 @@ use super::plan::Plan;
 use crate::{
     cli::{Agent, Check, NodeArgs, Up},
     config::{
-        self, AgentConfig, CallersConfig, Config, Finding, FlowConfig, NoCard, NodeConfig, Reading, Severity, Source, Strictness,
-        default_file, default_files, find_card, program, suggestion, whole_millis,
+        self, AgentConfig, CallersConfig, Config, Finding, FlowConfig, NoCard, NodeConfig, Reading, Severity, Source,
+        Strictness, default_file, default_files, find_card, program, suggestion, whole_millis,
     },
     failure::{Code, Failure},
     output::Output,
@@ -150,7 +150,7 @@ fn name_of(command: &[String]) -> AgentName {
 }
 
 /// Says what was found. What must be mended first is the failure.
-fn tell(output: Output, findings: &[Finding]) -> Result<(), Failure> {
+pub(crate) fn tell(output: Output, findings: &[Finding]) -> Result<(), Failure> {
     let errors: Vec<&Finding> = findings.iter().filter(|finding| finding.is_error()).collect();
     if output.is_json() && !errors.is_empty() {
         let all: Vec<String> = errors.iter().map(|finding| finding.to_string()).collect();

@@ -9,8 +9,8 @@ mod say;
 mod start;
 mod stop;
 
-pub(crate) use commands::{agent, check, up};
+pub(crate) use commands::{agent, check, tell, up};
 pub(crate) use plan::Plan;
-pub(crate) use run::run;
+pub(crate) use run::{run, run_until};
 pub(crate) use running::{Running, Whose, is_starting};
 pub(crate) use start::{SHIM, STORE_FOLDER, of_store, store_options};

@@ -18,6 +18,15 @@ use crate::{
 /// How often the store is asked how it is.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Who is told that a node is ready.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Whom {
+    /// Whoever reads its output.
+    Everybody(Output),
+    /// Nobody: it is a command's own.
+    Nobody,
+}
+
 /// What ends a node.
 enum End {
     /// It was told to.
@@ -71,6 +80,15 @@ impl Signals {
 /// Runs a node until it is told to stop, and takes it down in order. A second signal ends it where it stands: what is
 /// durable is durable, and the next start goes on from there.
 pub(crate) async fn run(output: Output, plan: Plan) -> Result<(), Failure> {
+    run_node(Whom::Everybody(output), plan, CancellationToken::new()).await
+}
+
+/// The same for a command that has a node of its own: says nothing, and ends when the token says so.
+pub(crate) async fn run_until(plan: Plan, told: CancellationToken) -> Result<(), Failure> {
+    run_node(Whom::Nobody, plan, told).await
+}
+
+async fn run_node(whom: Whom, plan: Plan, told: CancellationToken) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
     if let Err(error) = bobbinet_mcp::adopt_orphans() {
         tracing::warn!(%error, "a server's process that leaves everything behind may stay when its guardian is killed");
@@ -81,13 +99,14 @@ pub(crate) async fn run(output: Output, plan: Plan) -> Result<(), Failure> {
     let node = tokio::select! {
         biased;
         () = signals.next() => return Ok(()),
-        node = start::start(output, plan, announcement, stop.clone()) => node?,
+        node = start::start(whom, plan, announcement, stop.clone()) => node?,
     };
     let mut serving = Box::pin(bobbinet_http::serve(node.listener, node.server.clone()));
     let engine = node.engine.clone();
     let end = tokio::select! {
         biased;
         () = signals.next() => End::Told,
+        () = told.cancelled() => End::Told,
         why = fault(&node.store) => End::Store(why),
         () = &mut serving => End::Server,
     };

@@ -14,9 +14,9 @@ use std::{
 use bobbinet_auth::{Issuer, KEYS_FOLDER, KeyRing, Policy, Verifier, VerifierConfig};
 use bobbinet_core::AgentName;
 use bobbinet_engine::{Agent, Engine, EngineError, Env, Setup, SystemEnv};
+use bobbinet_flow::limits::Limits;
 use bobbinet_gateway::{Gateway, GatewayLimits, GatewaySetup, PolicyAuthorizer};
 use bobbinet_http::{Mount, Server, ServerSetup, SetupError};
-use bobbinet_flow::limits::Limits;
 use bobbinet_mcp::{Launcher, McpAgent};
 use bobbinet_orchestrator::{FlowAgent, FlowLimits, Mesh};
 use bobbinet_store::{OpenError, SledOptions, SledStore};
@@ -30,13 +30,13 @@ use tokio_util::sync::CancellationToken;
 use super::{
     descriptors,
     plan::Plan,
+    run::Whom,
     running::{self, Announcement, Running},
     say,
 };
 use crate::{
     config::{AgentConfig, CallersConfig, FlowConfig, NodeConfig},
     failure::{Code, Failure},
-    output::Output,
     principals::KnownPrincipals,
 };
 
@@ -75,7 +75,7 @@ pub(super) struct Node {
 /// Starts a node. Servers start in the background: nobody waits for them but those who call an agent that was never seen
 /// before, and they a moment only.
 pub(super) async fn start(
-    output: Output,
+    whom: Whom,
     plan: Plan,
     mut announcement: Announcement,
     stop: CancellationToken,
@@ -118,7 +118,10 @@ pub(super) async fn start(
     }
     let starting: Vec<&AgentName> =
         engine.agents().filter(|(_, agent)| agent.is_starting()).map(|(name, _)| name).collect();
-    say::ready(output, &running, &starting)?;
+    match whom {
+        Whom::Everybody(output) => say::ready(output, &running, &starting)?,
+        Whom::Nobody => {}
+    }
     let starts = starts(&engine, &starting);
     tracing::info!(url = running.url, agents = running.agents.len(), data = %data.display(), "ready");
     Ok(Node { store, engine, server, listener, announcement, starts })

@@ -1,4 +1,4 @@
-//! The demo's folder: its user's alone, and gone afterwards.
+//! A folder that a command makes for itself: its user's alone, and gone afterwards.
 
 use std::{
     fs::{self, DirBuilder},
@@ -11,30 +11,30 @@ use bobbinet_engine::{Env, SystemEnv};
 
 /// A folder that is removed when dropped, unless it is kept.
 #[derive(Debug)]
-pub(super) struct Folder {
+pub(crate) struct OwnFolder {
     path: PathBuf,
     is_kept: bool,
 }
 
-impl Folder {
+impl OwnFolder {
     /// Makes a new one where the system wants temporary files.
-    pub(super) fn new() -> io::Result<Self> {
-        let path = std::env::temp_dir().join(format!("bobbinet-demo-{}", SystemEnv.uuid().simple()));
+    pub(crate) fn new(what: &str) -> io::Result<Self> {
+        let path = std::env::temp_dir().join(format!("bobbinet-{what}-{}", SystemEnv.uuid().simple()));
         // Whoever can read a node's folder is its owner; and a folder that is there already is somebody else's.
         DirBuilder::new().mode(0o700).create(&path)?;
         Ok(Self { path, is_kept: false })
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    pub(super) fn keep(&mut self) {
+    pub(crate) fn keep(&mut self) {
         self.is_kept = true;
     }
 }
 
-impl Drop for Folder {
+impl Drop for OwnFolder {
     fn drop(&mut self) {
         if !self.is_kept {
             // If it cannot be removed there is nobody left to tell; the system clears its temporary files.

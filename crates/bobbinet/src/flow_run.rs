@@ -1,0 +1,178 @@
+//! `bobbinet flow run`: one flow, once, on a node of its own that is gone when the flow has ended.
+
+use std::{collections::BTreeMap, fs, path::PathBuf, time::Duration};
+
+use bobbinet_core::AgentName;
+use bobbinet_http::Mount;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    cli::{FlowRun, Global, Target},
+    client::Client,
+    config::{self, CallersConfig, Config, FlowConfig, NoFlow, NodeConfig, Strictness},
+    failure::{Code, Failure},
+    node::{self, Plan},
+    output::Output,
+    own_folder::OwnFolder,
+};
+
+/// Bytes of an input.
+const INPUT_LENGTH_MAX: u64 = 3 << 20;
+
+/// What is to be run.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    plan: Plan,
+    name: AgentName,
+    input: String,
+    /// Gone with this, if nobody named one.
+    data: Folder,
+}
+
+#[derive(Debug)]
+enum Folder {
+    Named(PathBuf),
+    Own(OwnFolder),
+}
+
+impl Folder {
+    fn path(&self) -> PathBuf {
+        match self {
+            Self::Named(path) => path.clone(),
+            Self::Own(folder) => folder.path().to_owned(),
+        }
+    }
+}
+
+/// Reads all that the flow needs, before anything is started.
+pub(crate) fn prepare(output: Output, command: &FlowRun) -> Result<Prepared, Failure> {
+    let mut config = match &command.config {
+        Some(path) => read(output, path)?,
+        None => config::default_file().map(|path| read(output, &path)).transpose()?.unwrap_or_default(),
+    };
+    let secrets = secrets(command)?;
+    let flow = match config::load_flow(command.file.clone(), secrets) {
+        Ok(flow) => flow,
+        Err(NoFlow::Unreadable { path, why }) => {
+            return Err(Failure::new(Code::Usage, format!("{} cannot be read: {why}", path.display()))
+                .hint("name a file with a flow in it; `bobbinet flow check FILE` says what is wrong with one"));
+        }
+        Err(NoFlow::Faulty(findings)) => {
+            node::tell(output, &findings)?;
+            return Err(Failure::told(Code::Config, "the flow has faults"));
+        }
+    };
+    let missing: Vec<&str> = flow
+        .definition
+        .secrets
+        .iter()
+        .filter(|name| !flow.flow.secrets.contains_key(*name))
+        .map(String::as_str)
+        .collect();
+    if let Some(first) = missing.first() {
+        return Err(Failure::new(Code::Usage, format!("the flow reads the secret {first}, which it is not given"))
+            .hint(format!("name a variable that has it: --secret {first}=VARIABLE")));
+    }
+    let input = input(command.input.as_deref())?;
+    let name = free_name(&flow, &config);
+    config.flows.insert(name.clone(), flow);
+    let data = match &command.data_dir {
+        Some(path) => Folder::Named(path.clone()),
+        None => Folder::Own(OwnFolder::new("flow").map_err(|error| Failure::of(Code::Internal, &error))?),
+    };
+    let node = NodeConfig {
+        listen: "127.0.0.1:0".parse().expect("an address"),
+        data: data.path(),
+        pre_stop_delay: Duration::ZERO,
+        grace: Duration::from_secs(2),
+        limits: config.node.limits.clone(),
+        ..NodeConfig::default()
+    };
+    let Config { agents, flows, .. } = config;
+    let callers = CallersConfig::default();
+    Ok(Prepared { plan: Plan { node, agents, callers, flows, mount: Mount::EachByName }, name, input, data })
+}
+
+fn read(output: Output, path: &std::path::Path) -> Result<Config, Failure> {
+    let reading = config::read(path, Strictness::Lenient);
+    node::tell(output, &reading.findings)?;
+    Ok(reading.config)
+}
+
+/// A name for the flow's agent that no other has.
+fn free_name(flow: &FlowConfig, config: &Config) -> AgentName {
+    let wanted = flow.definition.name.as_str();
+    let is_free = |name: &AgentName| !config.agents.contains_key(name);
+    let mut names = (1..).map(|number| if number == 1 { wanted.to_owned() } else { format!("{wanted}-{number}") });
+    names
+        .find_map(|name| AgentName::parse(&name).ok().filter(is_free))
+        .unwrap_or_else(|| AgentName::parse("flow").expect("a well-formed name"))
+}
+
+/// The values of secrets: the names of variables were typed, not what they hold.
+fn secrets(command: &FlowRun) -> Result<BTreeMap<String, serde_json::Value>, Failure> {
+    let mut secrets = BTreeMap::new();
+    for text in &command.secret {
+        let (name, variable) = text.split_once('=').unwrap_or((text, text));
+        let value = std::env::var(variable).map_err(|_| {
+            Failure::new(Code::Usage, format!("the variable {variable} is not set"))
+                .hint("--secret NAME=VARIABLE takes the name of a variable of the environment, and never the value")
+        })?;
+        secrets.insert(name.to_owned(), value.into());
+    }
+    Ok(secrets)
+}
+
+fn input(typed: Option<&str>) -> Result<String, Failure> {
+    let text = match typed {
+        None => return Ok("{}".to_owned()),
+        Some(text) => match text.strip_prefix('@') {
+            None => text.to_owned(),
+            Some(path) => {
+                let unreadable = |error: &dyn std::fmt::Display| {
+                    Failure::new(Code::Usage, format!("the input {path} cannot be read: {error}"))
+                };
+                let length = fs::metadata(path).map_err(|error| unreadable(&error))?.len();
+                if length > INPUT_LENGTH_MAX {
+                    return Err(unreadable(&format!("it has more than {INPUT_LENGTH_MAX} bytes")));
+                }
+                fs::read_to_string(path).map_err(|error| unreadable(&error))?
+            }
+        },
+    };
+    match serde_json::from_str::<serde_json::Value>(&text) {
+        Ok(_) => Ok(text),
+        Err(error) => Err(Failure::new(Code::Usage, format!("the input is not JSON: {error}"))
+            .hint("write --input '{\"name\": \"value\"}', or --input @FILE")),
+    }
+}
+
+/// Runs it, tells what happens, and takes the node down.
+pub(crate) async fn run(global: &Global, command: FlowRun, prepared: Prepared) -> Result<(), Failure> {
+    let Prepared { plan, name, input, data } = prepared;
+    let (stop, folder) = (CancellationToken::new(), data.path());
+    let mut life = Box::pin(node::run_until(plan, stop.clone()));
+    let target = Target { agent: Some(name.to_string()), data_dir: Some(folder) };
+    let client = Client::new(global);
+    let telling = client.run_flow(target, &input, &command.delivery);
+    tokio::select! {
+        biased;
+        // It ends before the flow has only if it cannot start, or was told to stop.
+        ended = &mut life => {
+            ended?;
+            let failure = Failure::new(Code::Internal, "the flow was stopped before it had ended");
+            return Err(match data {
+                Folder::Named(path) => failure.hint(format!("its task is kept: run a node with --data-dir {} to go on with it", path.display())),
+                Folder::Own(_) => failure,
+            });
+        }
+        told = telling => {
+            stop.cancel();
+            let ended = life.await;
+            told?;
+            ended?;
+        }
+    }
+    drop(data);
+    Ok(())
+}
