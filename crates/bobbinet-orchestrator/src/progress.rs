@@ -8,7 +8,12 @@ use serde_json::json;
 
 /// One status message of all that has happened at once: a line for each step, and the same as data in its metadata.
 pub(crate) fn message(id: MessageId, news: &[Progress], text_max: usize) -> (Arc<Message>, Json) {
-    let mut text = news.iter().map(line).collect::<Vec<_>>().join("\n");
+    // What begins and ends at once is told by its end.
+    let is_news = |(place, one): &(usize, &Progress)| {
+        one.news != News::Entered || news[place + 1..].iter().all(|later| later.pointer != one.pointer)
+    };
+    let news: Vec<&Progress> = news.iter().enumerate().filter(is_news).map(|(_, one)| one).collect();
+    let mut text = news.iter().copied().map(line).collect::<Vec<_>>().join("\n");
     if text.chars().count() > text_max {
         text = text.chars().take(text_max).chain(['…']).collect();
     }
