@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bobbinet_core::{
-    AgentName, Caller, Command, Fault, Json, Message, Plan, Refused, SkillId, State, Task, TaskId,
+    AgentName, Caller, Command, Fault, Json, Message, Plan, Refused, SkillId, State, Task, TaskId, chain,
     task::{Child, Parent},
 };
 use tokio::time::sleep;
@@ -126,8 +126,12 @@ impl Run {
             return Ok(self.host.handle(live));
         }
         let id = known.as_ref().map_or_else(|| TaskId::new(self.host.env().uuid()), |child| child.task);
+        let mut message = new.message.clone();
+        if let Some(first) = own.history.first() {
+            chain::hand_down(first, &mut message);
+        }
         let asked = NewTask {
-            message: new.message.clone(),
+            message,
             context: Some(own.context.clone()),
             skill: new.skill.clone(),
             trace: own.trace.clone(),
