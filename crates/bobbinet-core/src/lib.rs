@@ -7,6 +7,7 @@
 pub mod agent;
 pub mod answer;
 pub mod caller;
+pub mod chain;
 pub mod content;
 pub mod effect;
 pub mod id;

@@ -4,7 +4,8 @@
 use std::{sync::Arc, time::Duration};
 
 use bobbinet_core::{
-    AgentName, Caller, Command, Fault, Json, Message, Plan, Refused, SkillId, State, Task, TaskId, task, task::Parent,
+    AgentName, Caller, Command, Fault, Json, Message, Plan, Refused, SkillId, State, Task, TaskId, chain, task,
+    task::Parent,
 };
 use tokio::time::sleep;
 use tracing::{debug, warn};
@@ -285,8 +286,12 @@ impl Run {
             return Err(EngineError::Limit { what, max }.into());
         };
         let id = TaskId::new(self.host.env().uuid());
+        let mut message = new.message.clone();
+        if let Some(first) = own.history.first() {
+            chain::hand_down(first, &mut message);
+        }
         let asked = NewTask {
-            message: new.message.clone(),
+            message,
             context: Some(own.context.clone()),
             skill: new.skill.clone(),
             trace: own.trace.clone(),

@@ -12,15 +12,16 @@ use std::{
 use bobbinet_core::Json;
 use bobbinet_wire::v1_0::{BINDING, CardView, VERSION};
 use reqwest::{
-    Response, StatusCode, Url,
+    Method, Response, StatusCode, Url,
     header::{self, HeaderMap, HeaderValue},
     redirect,
 };
 
 use super::{
-    Client, ClientError, ClientOptions, Credentials, Detour, Origin, WithJson, body,
+    CardFetch, Client, ClientError, ClientOptions, Credentials, Detour, FetchedCard, Freshness, Origin, WithJson, body,
     credentials::{self, Extras},
     http::{Endpoint, Route, media_type, read_body, unreachable},
+    outbound::{Outbound, Sender},
 };
 
 /// Where cards are, as of 0.3 and 1.0, and before.
@@ -40,21 +41,49 @@ const API_KEY_HEADER: &str = "x-api-key";
 
 pub(super) async fn connect(reference: &str, options: ClientOptions) -> Result<Client, ClientError> {
     let (near, card_url, card) = find(reference, &options).await?;
-    let mut route = endpoint(&card.value, &card_url, &options)?;
+    client(near, &card_url, Arc::new(card), options)
+}
+
+/// A client of the agent of a card that is there.
+pub(super) fn with_card(fetched: &FetchedCard, options: ClientOptions) -> Result<Client, ClientError> {
+    client(None, &fetched.url, fetched.card.clone(), options)
+}
+
+/// A card from where it is served, or that it has not changed.
+pub(super) async fn fetch(
+    reference: &str,
+    options: &ClientOptions,
+    known: Option<&FetchedCard>,
+) -> Result<CardFetch, ClientError> {
+    let given = read_url(reference)?;
+    let http = sender(&given, options)?;
+    let etag = known.and_then(|known| known.freshness.etag.as_deref());
+    match fetch_card(&http, &given, options, etag).await? {
+        (_, freshness, None) => Ok(CardFetch::Same(freshness)),
+        (url, freshness, Some(bytes)) => {
+            let card = Arc::new(read_card(&url, body::without_mark(&bytes))?);
+            Ok(CardFetch::New(FetchedCard { url, card, freshness }))
+        }
+    }
+}
+
+fn client(
+    near: Near,
+    card_url: &Url,
+    card: Arc<WithJson<CardView>>,
+    options: ClientOptions,
+) -> Result<Client, ClientError> {
+    let mut route = endpoint(&card.value, card_url, &options)?;
     let detour = route.detour.take();
     let http = match near {
         // Whether there is a proxy in between depends on where requests go.
-        Some((http, given)) if is_loopback(&given) == is_loopback(&route.url) => http,
-        Some(_) | None => http_client(&route.url, &options)?,
+        Some((http @ Sender::Straight(_), given)) if is_loopback(&given) == is_loopback(&route.url) => http,
+        Some(_) | None => sender(&route.url, &options)?,
     };
     let scheme = card.value.api_key();
     let options = ClientOptions { credentials: options.credentials.for_card(scheme.as_ref()), ..options };
     let extras = Extras::new(&options.parameters, &options.credentials, scheme, &route.url)?;
-    Ok(Client {
-        endpoint: Arc::new(Endpoint::new(http, route, &card.value, options, extras)),
-        card: Arc::new(card),
-        detour,
-    })
+    Ok(Client { endpoint: Arc::new(Endpoint::new(http, route, &card.value, options, extras)), card, detour })
 }
 
 /// The card alone, whatever it says of where its agent is.
@@ -62,7 +91,7 @@ pub(super) async fn card(reference: &str, options: &ClientOptions) -> Result<Wit
     find(reference, options).await.map(|(_, _, card)| card)
 }
 
-type Near = Option<(reqwest::Client, Url)>;
+type Near = Option<(Sender, Url)>;
 
 async fn find(reference: &str, options: &ClientOptions) -> Result<(Near, Url, WithJson<CardView>), ClientError> {
     let (near, card_url, bytes) = match local_file(reference) {
@@ -72,8 +101,9 @@ async fn find(reference: &str, options: &ClientOptions) -> Result<(Near, Url, Wi
         }
         None => {
             let given = read_url(reference)?;
-            let http = http_client(&given, options)?;
-            let (url, bytes) = fetch_card(&http, &given, options).await?;
+            let http = sender(&given, options)?;
+            let (url, _, bytes) = fetch_card(&http, &given, options, None).await?;
+            let bytes = bytes.ok_or_else(|| no_card(&url, "it answers that it has not changed"))?;
             (Some((http, given)), url, bytes)
         }
     };
@@ -92,6 +122,15 @@ fn read_card(url: &Url, bytes: &[u8]) -> Result<WithJson<CardView>, ClientError>
     let is_one =
         ["name", "skills", "supportedInterfaces", "url"].iter().any(|field| json.to_value().get(field).is_some());
     if is_one { Ok(WithJson { value, json }) } else { Err(bad("it has nothing that an agent card has".to_owned())) }
+}
+
+/// What calls the agent, or fetches the card, at a URL.
+fn sender(near: &Url, options: &ClientOptions) -> Result<Sender, ClientError> {
+    match &options.outbound {
+        Outbound::Straight => http_client(near, options).map(Sender::Straight),
+        Outbound::Guarded { guard, at: None } => Ok(Sender::Guarded(Box::new(guard.http(near)?))),
+        Outbound::Guarded { guard, at: Some(address) } => Ok(Sender::Guarded(Box::new(guard.http_at(near, *address)?))),
+    }
 }
 
 fn http_client(near: &Url, options: &ClientOptions) -> Result<reqwest::Client, ClientError> {
@@ -166,20 +205,26 @@ fn card_urls(given: &Url) -> Vec<Url> {
     CARD_PATHS.iter().filter_map(|path| base.join(path).ok()).collect()
 }
 
+/// The card with its URL, and for how long it is good; without it if it is the one of this tag.
 async fn fetch_card(
-    http: &reqwest::Client,
+    http: &Sender,
     given: &Url,
     options: &ClientOptions,
-) -> Result<(Url, Vec<u8>), ClientError> {
+    etag: Option<&str>,
+) -> Result<(Url, Freshness, Option<Vec<u8>>), ClientError> {
     let mut missing = None;
     for url in card_urls(given) {
-        let response = get_card(http, &url, given, options).await?;
+        let response = get_card(http, &url, given, options, etag).await?;
         let status = response.status();
+        let freshness = Freshness::of(response.headers());
+        if status == StatusCode::NOT_MODIFIED && etag.is_some() {
+            return Ok((url, freshness, None));
+        }
         if status.is_success() {
             let media_type = media_type(&response);
             let body = read_body(response, CARD_MAX).await?;
             return match body::fault(&body, &media_type) {
-                None => Ok((url, body)),
+                None => Ok((url, freshness, Some(body))),
                 Some(what) => Err(no_card(&url, &format!("there is {what}"))),
             };
         }
@@ -199,19 +244,24 @@ async fn fetch_card(
 /// Asks for a card as anybody, since cards are for everybody; where they are not, again with all that there is to show. That goes to
 /// the origin that was typed alone: no redirect leads out of it.
 async fn get_card(
-    http: &reqwest::Client,
+    http: &Sender,
     url: &Url,
     given: &Url,
     options: &ClientOptions,
+    etag: Option<&str>,
 ) -> Result<Response, ClientError> {
     let ask = async |headers: HeaderMap| {
-        let request = http.get(url.clone()).header(header::ACCEPT, "application/json").headers(headers);
+        let mut request = http.request(Method::GET, url)?.header(header::ACCEPT, "application/json").headers(headers);
+        if let Some(etag) = etag {
+            request = request.header(header::IF_NONE_MATCH, etag);
+        }
         let sent = request.timeout(CARD_TIMEOUT).send().await;
         sent.map_err(|source| unreachable(url, CARD_TIMEOUT, source))
     };
     let response = ask(HeaderMap::new()).await?;
     // Some lead those whom they do not know to a page where they can sign in.
-    if !is_challenge(response.status()) && !response.status().is_redirection() {
+    let status = response.status();
+    if status == StatusCode::NOT_MODIFIED || (!is_challenge(status) && !status.is_redirection()) {
         return Ok(response);
     }
     let shown = shown_for_card(given, options)?;

@@ -1,5 +1,6 @@
 //! Why a call came to nothing: a variant for each thing that its caller would do differently.
 
+use bobbinet_outbound::Refused;
 use bobbinet_wire::{ErrorKind, RemoteError, ReplyError};
 
 /// What proxies answer while an agent is away or busy (RFC 9110, section 15.6; RFC 6585, section 4).
@@ -23,6 +24,9 @@ pub enum ClientError {
         #[source]
         source: reqwest::Error,
     },
+    /// The guard of what goes out does not let the request go there.
+    #[error(transparent)]
+    Refused(#[from] Refused),
     /// Somebody answers there, but has no agent card for us.
     #[error("there is no agent card at {url}: {why}")]
     NoCard {
@@ -125,6 +129,7 @@ impl ClientError {
             Self::NotAnAgent { status, .. } => PASSING_STATUS.contains(status),
             Self::Rpc(error) => is_passing(error),
             Self::BadUrl(_)
+            | Self::Refused(_)
             | Self::NoCard { .. }
             | Self::BadCard { .. }
             | Self::NoInterface { .. }
@@ -143,12 +148,12 @@ impl ClientError {
     }
 
     /// Whether nothing of the request has left this machine: then it may be sent again, whatever it does.
-    pub(super) fn is_unsent(&self) -> bool {
-        matches!(self, Self::Unreachable { source, .. } if source.is_connect())
+    pub fn is_unsent(&self) -> bool {
+        matches!(self, Self::Unreachable { source, .. } if source.is_connect()) || matches!(self, Self::Refused(_))
     }
 
     /// Whether the request may have been carried out all the same: it was sent, and no agent has said what became of it.
-    pub(super) fn leaves_outcome_open(&self) -> bool {
+    pub fn leaves_outcome_open(&self) -> bool {
         match self {
             Self::Unreachable { source, .. } => !source.is_connect() && !source.is_builder(),
             // An answer that cannot be read may well be that of work that was done.
@@ -157,6 +162,7 @@ impl ClientError {
             Self::NotAnAgent { status, .. } => !(300..500).contains(status) || *status == REQUEST_TIMEOUT,
             Self::Rpc(_)
             | Self::BadUrl(_)
+            | Self::Refused(_)
             | Self::NoCard { .. }
             | Self::BadCard { .. }
             | Self::NoInterface { .. }

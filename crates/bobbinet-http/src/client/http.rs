@@ -10,14 +10,17 @@ use std::{
 };
 
 use bobbinet_core::{Json, operation::Operation};
+use bobbinet_outbound::Refused;
 use bobbinet_wire::{
     ReplyError,
     v1_0::{CardView, VERSION, client as wire},
 };
-use reqwest::{RequestBuilder, Response, StatusCode, Url, header};
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url, header};
 use tokio::time::{Instant, sleep};
 
-use super::{ClientError, ClientOptions, Credentials, Detour, SendOptions, body, credentials::Extras};
+use super::{
+    ClientError, ClientOptions, Credentials, Detour, SendOptions, body, credentials::Extras, outbound::Sender,
+};
 
 /// Bytes of an answer: more than the largest task that a node of ours keeps by default.
 const ANSWER_MAX: usize = 96 << 20;
@@ -50,20 +53,14 @@ pub(super) struct Endpoint {
     /// Whether the agent says that it does a message under the same key only once.
     honours_keys: bool,
     pub(super) options: ClientOptions,
-    http: reqwest::Client,
+    http: Sender,
     extras: Extras,
     next_id: AtomicU64,
     token: Mutex<Option<(String, Instant)>>,
 }
 
 impl Endpoint {
-    pub(super) fn new(
-        http: reqwest::Client,
-        route: Route,
-        card: &CardView,
-        options: ClientOptions,
-        extras: Extras,
-    ) -> Self {
+    pub(super) fn new(http: Sender, route: Route, card: &CardView, options: ClientOptions, extras: Extras) -> Self {
         let Route { url, tenant, detour: _ } = route;
         let honours_keys = card.honours_idempotency_keys();
         let (next_id, token) = (AtomicU64::new(1), Mutex::new(None));
@@ -107,7 +104,8 @@ impl Endpoint {
                 Err(error) => error,
             };
             is_open |= error.leaves_outcome_open();
-            let may_be_repeated = error.is_unsent() || (is_done_once && error.is_passing());
+            let is_refused = matches!(error, ClientError::Refused(_));
+            let may_be_repeated = !is_refused && (error.is_unsent() || (is_done_once && error.is_passing()));
             if !may_be_repeated || retries == self.options.retries_max {
                 return Err(if is_open { self.still_open(operation, options, error) } else { error });
             }
@@ -158,7 +156,7 @@ impl Endpoint {
         let build = |token: Option<String>| {
             let mut request = self
                 .http
-                .post(self.extras.url(&self.url))
+                .request(Method::POST, &self.extras.url(&self.url))?
                 .header(header::CONTENT_TYPE, "application/json")
                 .header(header::ACCEPT, "application/json, text/event-stream")
                 .header("a2a-version", VERSION);
@@ -174,11 +172,10 @@ impl Endpoint {
                 request = with(request, name, value);
             }
             let authorization = token.map(|token| format!("Bearer {token}"));
-            with(request, "authorization", authorization.as_deref())
-                .headers(self.extras.headers.clone())
-                .body(body.clone())
+            let request = with(request, "authorization", authorization.as_deref());
+            Ok::<_, ClientError>(request.headers(self.extras.headers.clone()).body(body.clone()))
         };
-        let send = async |token| build(token).send().await.map_err(|source| self.unreachable(timeout, source));
+        let send = async |token| build(token)?.send().await.map_err(|source| self.unreachable(timeout, source));
         let response = send(self.token()?).await?;
         let response = match response.status() {
             StatusCode::UNAUTHORIZED if self.forget_token() => send(self.token()?).await?,
@@ -295,6 +292,9 @@ pub(super) fn media_type(response: &Response) -> String {
 /// No answer: nobody there, or not in time.
 pub(super) fn unreachable(url: &Url, timeout: Duration, source: reqwest::Error) -> ClientError {
     let source = source.without_url();
+    if let Some(refused) = Refused::among(&source) {
+        return ClientError::Refused(refused.clone());
+    }
     if source.is_timeout() && !source.is_connect() {
         return ClientError::Timeout { url: url.to_string(), seconds: timeout.as_secs_f64() };
     }

@@ -1,12 +1,14 @@
 //! Calling an agent: finding its card, sending, following, coming back.
 
 mod body;
+mod card;
 mod connect;
 mod credentials;
 mod error;
 mod http;
 mod jwks;
 mod origin;
+mod outbound;
 mod stream;
 
 use std::{sync::Arc, time::Duration};
@@ -21,10 +23,12 @@ use bobbinet_wire::{
     view::{PageView, Sent, TaskView},
 };
 
+pub use card::{CardFetch, FetchedCard, Freshness};
 pub use credentials::{Credentials, Mint, ServiceParameter};
 pub use error::ClientError;
 pub use jwks::{HttpJwks, JwksUrlFault};
 pub use origin::{Detour, Origin};
+pub use outbound::Outbound;
 pub use stream::{Event, TaskStream};
 
 use http::Endpoint;
@@ -32,6 +36,8 @@ use http::Endpoint;
 /// How a client behaves. The defaults suit a person at a terminal.
 #[derive(Clone, Debug)]
 pub struct ClientOptions {
+    /// Through what its requests go out.
+    pub outbound: Outbound,
     /// How it shows who it is.
     pub credentials: Credentials,
     /// What else goes with each request.
@@ -57,6 +63,7 @@ pub struct ClientOptions {
 impl Default for ClientOptions {
     fn default() -> Self {
         Self {
+            outbound: Outbound::Straight,
             credentials: Credentials::None,
             parameters: Vec::new(),
             connect_timeout: Duration::from_secs(5),
@@ -115,6 +122,26 @@ impl Client {
     /// If nobody answers there, or no card is to be had.
     pub async fn card_at(url: &str, options: &ClientOptions) -> Result<WithJson<CardView>, ClientError> {
         connect::card(url, options).await
+    }
+
+    /// Fetches the card of the agent at `url` unless it is the one that is known, as RFC 9111 says.
+    ///
+    /// # Errors
+    /// If nobody answers there, or no card is to be had.
+    pub async fn fetch_card(
+        url: &str,
+        options: &ClientOptions,
+        known: Option<&FetchedCard>,
+    ) -> Result<CardFetch, ClientError> {
+        connect::fetch(url, options, known).await
+    }
+
+    /// Gets ready to call the agent of a card that has been fetched, as the card says. Nothing goes out.
+    ///
+    /// # Errors
+    /// If the card names nothing that we speak, or nowhere that we may go.
+    pub fn with_card(card: &FetchedCard, options: ClientOptions) -> Result<Self, ClientError> {
+        connect::with_card(card, options)
     }
 
     /// That the agent is called elsewhere than its card says, if it is.

@@ -29,7 +29,7 @@ pub(crate) struct Called<'a> {
 pub(crate) fn of_client(error: ClientError, called: Called<'_>) -> Failure {
     let Called { target, is_anonymous } = called;
     match error {
-        ClientError::BadUrl(_) => Failure::of(Code::Usage, &error),
+        ClientError::BadUrl(_) | ClientError::Refused(_) => Failure::of(Code::Usage, &error),
         ClientError::Unreachable { .. } => {
             Failure::of(Code::Unreachable, &error).hint("is the node running, and is this its address?")
         }

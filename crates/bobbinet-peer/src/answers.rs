@@ -1,0 +1,204 @@
+//! A question of the task over there, and the answer on its way back.
+
+use std::{sync::Arc, time::Duration};
+
+use bobbinet_core::{Json, Message, Outcome, Part, Question, QuestionKind, State};
+use bobbinet_engine::Unanswered;
+use bobbinet_http::{ClientError, SendOptions};
+use bobbinet_wire::view::{StatusView, StreamEvent};
+use sha2::{Digest, Sha256};
+use tokio::time::{sleep, timeout};
+use tracing::debug;
+
+use crate::{
+    begin,
+    fault::{self, Failure, in_full, kind_of},
+    follow::{Following, Next, Source},
+    message,
+};
+
+/// How often it is looked whether the task over there still waits: somebody else may have answered, or authorised.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// What comes of asking.
+enum Asked {
+    Answer(Json),
+    /// The task over there goes on without one.
+    Moved(StreamEvent),
+    Over(Outcome),
+}
+
+impl Following<'_> {
+    /// Asks our caller what the task over there asks, and hands the answer on.
+    pub(crate) async fn ask(&mut self, status: StatusView) -> Next {
+        let name = name_of(&status);
+        let question = self.question(&status);
+        let asked = match self.earlier_answer(&name, &question) {
+            Some(answer) => Asked::Answer(answer),
+            None => {
+                self.checkpoint.asking = Some(name.clone());
+                self.checkpoint.answered = self.answers_before();
+                if let Err(error) = self.keep().await {
+                    debug!(error = &error as &dyn std::error::Error, "a question is not asked any more");
+                    return Next::Over(Outcome::Declined);
+                }
+                self.ask_caller(&question, &name).await
+            }
+        };
+        match asked {
+            Asked::Answer(answer) => self.hand_on(&answer, &name).await,
+            Asked::Moved(event) => self.take(event).await,
+            Asked::Over(outcome) => Next::Over(outcome),
+        }
+    }
+
+    fn question(&self, status: &StatusView) -> Question {
+        let config = &self.peer.config;
+        let kind = match status.state {
+            State::AuthRequired => QuestionKind::Authorization,
+            State::InputRequired
+            | State::Submitted
+            | State::Working
+            | State::Completed
+            | State::Failed
+            | State::Canceled
+            | State::Rejected => QuestionKind::Elicitation,
+        };
+        let said = status.message.clone().unwrap_or_else(|| {
+            let text = format!("{} waits for an answer, and does not say to what.", config.name);
+            Message::from_agent(self.run.message_id("peer-asks"), vec![Part::text(text)])
+        });
+        let schema = message::schema_of(&said);
+        let task = self.checkpoint.task.as_deref().unwrap_or_default();
+        let message = message::with_origin(said, config.name.as_str(), task);
+        Question { kind, message: Arc::new(message), schema }
+    }
+
+    /// How many answers our caller had given before this question.
+    fn answers_before(&self) -> usize {
+        self.checkpoint.answered.max(self.run.task().answers.len())
+    }
+
+    /// The answer that was given while no run was there to hand it on.
+    fn earlier_answer(&self, name: &str, question: &Question) -> Option<Json> {
+        let is_asked = self.checkpoint.asking.as_deref() == Some(name);
+        let is_given = self.run.task().answers.len() > self.checkpoint.answered;
+        let answer = || self.run.answer_to(&question.message.text(), question.schema.as_ref());
+        if is_asked && is_given { answer() } else { None }
+    }
+
+    async fn ask_caller(&mut self, question: &Question, name: &str) -> Asked {
+        let run = self.run.clone();
+        let asked = run.ask(Arc::new(question.clone()));
+        tokio::pin!(asked);
+        loop {
+            let result = tokio::select! {
+                biased;
+                answer = &mut asked => answer,
+                () = sleep(LOOK_EVERY) => {
+                    match self.look().await {
+                        Ok(StreamEvent::Task(task)) if is_other(&task.status, name) => {
+                            return Asked::Moved(StreamEvent::Task(task));
+                        }
+                        // As long as it waits, so do we; what is wrong is seen when the answer is handed on.
+                        Ok(_) | Err(_) => continue,
+                    }
+                }
+            };
+            return match result {
+                Ok(answer) => Asked::Answer(answer),
+                // The question stays with our task, and with the one over there.
+                Err(Unanswered::Expired) => Asked::Over(Outcome::Declined),
+                Err(Unanswered::Over) => Asked::Over(self.cancel("its task is canceled here").await),
+                Err(Unanswered::NotAsked(error)) => {
+                    self.cancel("its question cannot be asked here").await;
+                    let why = format!("its question could not be asked: {}", in_full(&error));
+                    Asked::Over(Outcome::Failed(fault::of_peer(&self.peer.config, "question-not-asked", &why)))
+                }
+            };
+        }
+    }
+
+    /// Sends an answer, until it is there: whether it is, the task over there says.
+    async fn hand_on(&mut self, answer: &Json, name: &str) -> Next {
+        let message = message::handed_on(answer);
+        let key = format!("{}/{}", self.run.key(), &hex::encode(Sha256::digest(name))[..16]);
+        let options = SendOptions {
+            idempotency_key: Some(key),
+            is_patient: true,
+            traceparent: self.run.task().trace.as_deref().map(str::to_owned),
+        };
+        let mut tries = 0;
+        let event = loop {
+            let task = self.checkpoint.task.clone().unwrap_or_default();
+            let (config, client, streams) = (&self.peer.config, self.client.clone(), self.streams);
+            let error = match begin::answer(config, &client, streams, (&task, message.clone()), &options).await {
+                Ok((event, stream)) => {
+                    self.source = stream.map_or(Source::Look, |stream| Source::Stream(Box::new(stream)));
+                    break event;
+                }
+                Err(error) => error,
+            };
+            debug!(task, tries, error = &error as &dyn std::error::Error, "an answer was not taken");
+            let kind = kind_of(&error);
+            // It may have got there all the same.
+            if let (Failure::Unknown, Ok(StreamEvent::Task(task))) = (kind, self.look().await)
+                && is_other(&task.status, name)
+            {
+                self.source = Source::Look;
+                break StreamEvent::Task(task);
+            }
+            if kind == Failure::Refused || tries >= self.peer.config.limits.retries_max {
+                let why = format!("it does not take the answer: {}", in_full(&error));
+                return Next::Over(fault::unknown(&self.peer.config, &why, false));
+            }
+            if matches!(error, ClientError::Unauthorized { .. }) {
+                self.peer.config.auth.forget();
+            }
+            sleep(self.peer.config.limits.pause(tries)).await;
+            tries += 1;
+        };
+        self.checkpoint.asking = None;
+        self.checkpoint.answered = self.answers_before().max(self.checkpoint.answered + 1);
+        if let Err(error) = self.keep().await {
+            debug!(error = &error as &dyn std::error::Error, "it is not kept that an answer was handed on");
+        }
+        // The first word may still be the question that was answered.
+        match event {
+            StreamEvent::Task(ref task) if !is_other(&task.status, name) => self.after_answer(name).await,
+            StreamEvent::Task(_)
+            | StreamEvent::Message(_)
+            | StreamEvent::StatusUpdate(_)
+            | StreamEvent::ArtifactUpdate(_) => self.take(event).await,
+        }
+    }
+
+    /// Waits a moment until the task over there has taken notice of the answer.
+    async fn after_answer(&mut self, name: &str) -> Next {
+        if matches!(self.source, Source::Stream(_)) {
+            let next = timeout(self.peer.config.limits.answer, self.next()).await;
+            return match next {
+                Ok(Ok(event)) => self.take(event).await,
+                Ok(Err(outcome)) => Next::Over(outcome),
+                Err(_) => Next::GoOn,
+            };
+        }
+        sleep(self.peer.config.limits.poll).await;
+        match self.look().await {
+            Ok(StreamEvent::Task(task)) if is_other(&task.status, name) => self.take(StreamEvent::Task(task)).await,
+            Ok(_) | Err(_) => Next::GoOn,
+        }
+    }
+}
+
+/// What tells a question from the next one of the same task.
+fn name_of(status: &StatusView) -> String {
+    let message = status.message.as_ref().map(|message| message.id.as_str()).unwrap_or_default();
+    let at = status.at.map(|at| at.to_string()).unwrap_or_default();
+    format!("{message}@{at}")
+}
+
+/// Whether a task stands elsewhere than at this question.
+fn is_other(status: &StatusView, name: &str) -> bool {
+    !status.state.is_interrupted() || name_of(status) != name
+}

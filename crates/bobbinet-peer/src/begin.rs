@@ -1,0 +1,239 @@
+//! Sending the message of a call, until a peer has taken it or it is known that none does.
+
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
+
+use bobbinet_core::{
+    Message, Outcome,
+    operation::{Configuration, SendParams},
+};
+use bobbinet_engine::Run;
+use bobbinet_http::{Client, ClientError, SendOptions, TaskStream};
+use bobbinet_wire::view::{Sent, StreamEvent};
+use tokio::time::{sleep, timeout};
+use tracing::debug;
+
+use crate::{
+    card::Known,
+    checkpoint::Checkpoint,
+    config::PeerConfig,
+    fault::{self, Failure, in_full, kind_of},
+    message,
+    peer::Peer,
+    plan,
+    replicas::Lease,
+};
+
+/// What came of sending.
+pub(crate) enum Begun {
+    /// A peer has taken it.
+    Taken(Box<Taken>),
+    /// Nothing was sent, to anybody: what is to be said of it.
+    NotSent(Outcome),
+    /// It is over.
+    Over(Outcome),
+}
+
+/// A message that was taken.
+pub(crate) struct Taken {
+    pub(crate) client: Client,
+    pub(crate) lease: Lease,
+    pub(crate) first: StreamEvent,
+    /// What follows, if the peer streams.
+    pub(crate) stream: Option<TaskStream>,
+}
+
+/// Sends the message of a run. What may have been taken is sent again only to the replica that may have taken it, under the same key,
+/// and only if the call may be repeated.
+pub(crate) async fn begin(peer: &Arc<Peer>, run: &Run, checkpoint: &mut Checkpoint) -> Begun {
+    let config = &peer.config;
+    let limits = &config.limits;
+    peer.replicas.earn_retry();
+    // An earlier run may have sent it there.
+    let mut bound_to: Option<Option<IpAddr>> = checkpoint.replica.map(Some);
+    let mut is_perhaps_taken = bound_to.is_some() || (run.attempt() > 1 && run.call().effect.may_run_again());
+    let mut tried = BTreeSet::new();
+    let (mut tries, mut has_forgotten) = (0, false);
+    loop {
+        let Some(known) = peer.cards.current() else {
+            let why = peer.cards.failed().unwrap_or_else(|| "its card has not been seen yet".to_owned());
+            return not_sent(config, is_perhaps_taken, &why);
+        };
+        let Some(mut lease) = next(peer, bound_to, &mut tried) else {
+            let why = match bound_to {
+                Some(_) => "the replica that it may have been sent to is gone",
+                None => "it does not answer, and is left alone for a while",
+            };
+            return not_sent(config, is_perhaps_taken, why);
+        };
+        if must_be_kept(run, &lease, checkpoint)
+            && let Err(error) = run.checkpoint(checkpoint.to_json()).await
+        {
+            let why = format!("that it is sent could not be kept: {}", in_full(&error));
+            return not_sent(config, is_perhaps_taken, &why);
+        }
+        let error = match send(peer, run, &known, &lease).await {
+            Ok((client, first, stream)) => {
+                lease.succeeded();
+                return Begun::Taken(Box::new(Taken { client, lease, first, stream }));
+            }
+            Err(NotTaken::Chain(outcome)) => return Begun::NotSent(outcome),
+            Err(NotTaken::Error(error)) => error,
+        };
+        let kind = kind_of(&error);
+        debug!(peer = %config.name, tries, ?kind, error = &error as &dyn std::error::Error, "not taken");
+        let is_again = match kind {
+            Failure::Unsent => {
+                lease.failed(limits);
+                tried.insert(lease.address);
+                // Who is gone may be at another address.
+                peer.resolve().await;
+                true
+            }
+            Failure::Busy => {
+                lease.succeeded();
+                tried.insert(lease.address);
+                true
+            }
+            Failure::Unauthorized => {
+                lease.succeeded();
+                !std::mem::replace(&mut has_forgotten, true) && config.auth.forget()
+            }
+            Failure::Refused => {
+                lease.succeeded();
+                false
+            }
+            Failure::Unknown => {
+                lease.failed(limits);
+                is_perhaps_taken = true;
+                bound_to = Some(lease.address);
+                run.call().effect.may_run_again()
+            }
+        };
+        if !is_again || tries == limits.retries_max || !peer.replicas.spend_retry() {
+            return match (kind, is_perhaps_taken) {
+                (Failure::Unsent | Failure::Busy | Failure::Unauthorized, true) => {
+                    Begun::Over(fault::unknown(config, &in_full(&error), true))
+                }
+                (Failure::Unsent, false) => Begun::NotSent(fault::not_taken(config, &error)),
+                (Failure::Busy | Failure::Unauthorized, false) | (Failure::Refused | Failure::Unknown, _) => {
+                    Begun::Over(fault::not_taken(config, &error))
+                }
+            };
+        }
+        drop(lease);
+        sleep(limits.pause(tries)).await;
+        tries += 1;
+    }
+}
+
+/// Whether something is to be kept before the message is sent. Where a repeat is dropped, that is which replica drops it, if there are
+/// several. Else nothing: a task without a checkpoint is not sent again by itself. But one that an earlier run has left says that there
+/// is something to go on with, so that has to say that there is not.
+fn must_be_kept(run: &Run, lease: &Lease, checkpoint: &mut Checkpoint) -> bool {
+    let before = checkpoint.clone();
+    if run.call().effect.may_run_again() {
+        checkpoint.replica = lease.address;
+    } else if run.checkpointed().is_some() {
+        checkpoint.sent_at = Some(run.task().counted.len());
+    }
+    *checkpoint != before
+}
+
+/// The replica to send to next. When all were tried, they are tried again.
+fn next(peer: &Peer, bound_to: Option<Option<IpAddr>>, tried: &mut BTreeSet<Option<IpAddr>>) -> Option<Lease> {
+    if let Some(address) = bound_to {
+        return peer.replicas.addresses().contains(&address).then(|| peer.replicas.at(address));
+    }
+    peer.replicas.pick(tried).or_else(|| {
+        tried.clear();
+        peer.replicas.pick(tried)
+    })
+}
+
+fn not_sent(config: &PeerConfig, is_perhaps_taken: bool, why: &str) -> Begun {
+    if is_perhaps_taken {
+        return Begun::Over(fault::unknown(config, why, true));
+    }
+    let text = format!("nothing was sent: {why}. See whether it runs: bobbinet peers test {}", config.name);
+    Begun::NotSent(Outcome::Failed(fault::of_peer(config, "peer-unreachable", &text)))
+}
+
+/// Why a message was not taken.
+enum NotTaken {
+    /// It may not be passed on.
+    Chain(Outcome),
+    Error(ClientError),
+}
+
+async fn send(
+    peer: &Peer,
+    run: &Run,
+    known: &Known,
+    lease: &Lease,
+) -> Result<(Client, StreamEvent, Option<TaskStream>), NotTaken> {
+    let message = message::outgoing(run, &plan::path_name(&peer.config), known.is_ours)
+        .map_err(|fault| NotTaken::Chain(Outcome::Failed(plan::of_chain(&fault))))?;
+    let client = peer.client(known, lease.address).await.map_err(NotTaken::Error)?;
+    let options = SendOptions {
+        idempotency_key: Some(run.key()),
+        is_patient: true,
+        traceparent: run.task().trace.as_deref().map(str::to_owned),
+    };
+    let mut params = params(message);
+    params.context = Some(message::context_for(run.task()));
+    let sent = say(&peer.config, &client, known.streams, params.clone(), &options).await;
+    let sent = match sent {
+        // Some take no context that they have not made.
+        Err(ClientError::Rpc(remote)) if remote.message.to_ascii_lowercase().contains("context") => {
+            params.context = None;
+            say(&peer.config, &client, known.streams, params, &options).await
+        }
+        sent => sent,
+    };
+    let (first, stream) = sent.map_err(NotTaken::Error)?;
+    Ok((client, first, stream))
+}
+
+fn params(message: Message) -> SendParams {
+    let configuration = Configuration::default();
+    SendParams { message, context: None, task: None, configuration, metadata: None, tenant: None }
+}
+
+/// Sends a message of a task that is there already, and gives what comes of it.
+pub(crate) async fn answer(
+    config: &PeerConfig,
+    client: &Client,
+    streams: bool,
+    (task, message): (&str, Message),
+    options: &SendOptions,
+) -> Result<(StreamEvent, Option<TaskStream>), ClientError> {
+    let params = SendParams { task: Some(task.to_owned()), ..params(message) };
+    say(config, client, streams, params, options).await
+}
+
+async fn say(
+    config: &PeerConfig,
+    client: &Client,
+    streams: bool,
+    params: SendParams,
+    options: &SendOptions,
+) -> Result<(StreamEvent, Option<TaskStream>), ClientError> {
+    let silence = config.limits.silence_max;
+    let said = async {
+        if streams {
+            let mut stream = client.send_streaming(params, options).await?;
+            let first = stream.next().await?;
+            let nothing = || ClientError::Protocol("its stream ended before its first event".to_owned());
+            return Ok((first.ok_or_else(nothing)?.value, Some(stream)));
+        }
+        let configuration = Configuration { return_immediately: true, ..params.configuration };
+        let sent = client.send(SendParams { configuration, ..params }, options).await?;
+        let event = match sent.value {
+            Sent::Task(task) => StreamEvent::Task(task),
+            Sent::Message(message) => StreamEvent::Message(message),
+        };
+        Ok((event, None))
+    };
+    let late = |_| ClientError::Timeout { url: client.url().to_owned(), seconds: silence.as_secs_f64() };
+    timeout(silence, said).await.map_err(late)?
+}

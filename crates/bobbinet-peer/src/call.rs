@@ -1,0 +1,176 @@
+//! One run: the message goes out, or the task over there is gone on with, and what comes of it becomes the outcome.
+
+use std::{pin::pin, sync::Arc, time::Duration};
+
+use bobbinet_core::{Outcome, chain::Chain};
+use bobbinet_engine::Run;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use crate::{
+    artifacts::Artifacts,
+    begin::{self, Begun},
+    checkpoint::Checkpoint,
+    fallback, fault,
+    follow::{Following, Next, Source},
+    peer::Peer,
+};
+
+/// How long a send that is in flight when its task is canceled may still take to say which task it has become.
+const SETTLE_MAX: Duration = Duration::from_secs(2);
+
+/// Further away than any run lasts.
+const NEVER: Duration = Duration::from_secs(60 * 60 * 24 * 365);
+
+/// How often it is looked whether a peer that was not there is.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// Carries out a run.
+pub(crate) async fn carry_out(peer: &Arc<Peer>, run: &Run) -> Outcome {
+    let mut checkpoint = run.checkpointed().and_then(Checkpoint::read).unwrap_or_default();
+    let config = &peer.config;
+    if let Some(agent) = config.fallback.as_ref().filter(|_| checkpoint.is_fallback) {
+        return fallback::carry_out(config, run, agent).await;
+    }
+    if checkpoint.task.is_some() {
+        return go_on(peer, run, checkpoint).await;
+    }
+    let is_sent = checkpoint.sent_at == Some(run.task().counted.len());
+    if is_sent && !run.call().effect.may_run_again() {
+        return fault::unknown(config, "the process that sent it died before it knew which task it became", false);
+    }
+    let time_is_up = time_is_up(peer, run);
+    let mut is_canceled = false;
+    let begun = {
+        let mut begin = pin!(begin::begin(peer, run, &mut checkpoint));
+        tokio::select! {
+            biased;
+            () = run.canceled() => {
+                is_canceled = true;
+                timeout(SETTLE_MAX, begin).await.ok()
+            }
+            () = sleep_until(run.deadline().min(time_is_up)) => None,
+            begun = &mut begin => Some(begun),
+        }
+    };
+    let taken = match begun {
+        Some(Begun::Taken(taken)) => taken,
+        Some(Begun::NotSent(outcome)) => {
+            return match &config.fallback {
+                Some(agent) if !is_canceled => fallback::carry_out(config, run, agent).await,
+                Some(_) | None => outcome,
+            };
+        }
+        Some(Begun::Over(outcome)) => return outcome,
+        None => {
+            let why = if is_canceled {
+                "its task was canceled here while it was sent"
+            } else {
+                "the time was up while it was sent"
+            };
+            return fault::unknown(config, why, false);
+        }
+    };
+    let streams = taken.stream.is_some();
+    let source = taken.stream.map_or(Source::Look, |stream| Source::Stream(Box::new(stream)));
+    let mut following = Following {
+        peer,
+        run,
+        checkpoint,
+        artifacts: Artifacts::of(&run.task().artifacts),
+        client: taken.client,
+        lease: taken.lease,
+        source,
+        streams,
+        heard: Instant::now(),
+        failures: 0,
+        garbage: 0,
+    };
+    let next = following.take(taken.first).await;
+    follow(following, next).await
+}
+
+/// When whoever began the chain of calls needs it done, if that is said.
+fn time_is_up(peer: &Peer, run: &Run) -> Instant {
+    let left = Chain::of(run.message()).by.map(|by| by.since(peer.config.env.now()));
+    Instant::now() + left.unwrap_or(NEVER).min(NEVER)
+}
+
+/// Goes on with the task that an earlier run has begun.
+async fn go_on(peer: &Arc<Peer>, run: &Run, checkpoint: Checkpoint) -> Outcome {
+    let begun = Instant::now();
+    let silence_max = peer.config.limits.silence_max;
+    let connected = async {
+        loop {
+            // One that is no longer fresh will do: it leads to the task.
+            if let Some(known) = peer.cards.last() {
+                let lease = peer.replicas.at(checkpoint.replica);
+                match peer.client(&known, lease.address).await {
+                    Ok(client) => return Ok((client, lease, known.streams)),
+                    Err(error) if begun.elapsed() >= silence_max => return Err(fault::in_full(&error)),
+                    Err(_) => {}
+                }
+            }
+            if begun.elapsed() >= silence_max {
+                return Err(peer.cards.failed().unwrap_or_else(|| "its card did not come".to_owned()));
+            }
+            sleep(LOOK_AGAIN).await;
+        }
+    };
+    let connected = tokio::select! {
+        biased;
+        () = run.canceled() => Err("its task was canceled here, and it could not be told so".to_owned()),
+        () = sleep_until(run.deadline().min(time_is_up(peer, run))) => Err("the time was up".to_owned()),
+        connected = connected => connected,
+    };
+    let (client, lease, streams) = match connected {
+        Ok(connected) => connected,
+        Err(why) => return fault::unknown(&peer.config, &why, false),
+    };
+    let following = Following {
+        peer,
+        run,
+        checkpoint,
+        artifacts: Artifacts::of(&run.task().artifacts),
+        client,
+        lease,
+        source: Source::Look,
+        streams,
+        heard: begun,
+        failures: 0,
+        garbage: 0,
+    };
+    follow(following, Next::GoOn).await
+}
+
+/// What is to be done about a task over there.
+enum Turn {
+    Next(Next),
+    Canceled,
+    TimeIsUp,
+}
+
+async fn follow(mut following: Following<'_>, first: Next) -> Outcome {
+    let mut next = first;
+    let time_is_up = time_is_up(following.peer, following.run);
+    loop {
+        let run = following.run;
+        let turn = match next {
+            Next::Over(outcome) => return outcome,
+            Next::Ask(status) => Turn::Next(following.ask(status).await),
+            Next::GoOn => tokio::select! {
+                biased;
+                () = run.canceled() => Turn::Canceled,
+                () = sleep_until(run.deadline().min(time_is_up)) => Turn::TimeIsUp,
+                heard = following.next() => match heard {
+                    Ok(event) => Turn::Next(following.take(event).await),
+                    Err(outcome) => Turn::Next(Next::Over(outcome)),
+                },
+            },
+        };
+        next = match turn {
+            Turn::Next(next) => next,
+            Turn::Canceled => return following.cancel("its task was canceled here").await,
+            Turn::TimeIsUp => return following.cancel("the time was up").await,
+        };
+    }
+}

@@ -1,0 +1,310 @@
+//! Agents that are somewhere else, as agents of this node: one that behaves, and ones that do not.
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+mod lab;
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use bobbinet_core::{Effect, State, chain::Chain};
+use bobbinet_engine::Agent;
+use bobbinet_peer::{ClientCredentials, PeerAuth, SecretSource, VIA_KEY};
+use serde_json::json;
+
+use crate::lab::{Form, Lab, Way, name, said, wait_for};
+
+#[tokio::test]
+async fn what_the_peer_makes_becomes_ours() {
+    let lab = Lab::new(Form::default()).await;
+    let node = lab.node().await;
+    let task = node.send("go").await;
+    assert_eq!(task.state, State::Completed, "{task:?}");
+    // Two pieces of one artifact, each once.
+    let texts: Vec<&str> = task.artifacts[0].parts.iter().filter_map(|part| part.as_text()).collect();
+    assert_eq!((task.artifacts.len(), texts), (1, vec!["one", "two"]));
+    assert_eq!(task.status_message.as_ref().unwrap().text(), "done");
+    let description = node.agent.describe();
+    assert_eq!((description.name.as_str(), description.skills.len()), ("far", 1));
+    assert_eq!(description.skills[0].effect, Effect::AtMostOnce);
+    // Who is asked with what: a context of its own, a key, a chain.
+    let sent = lab.sent();
+    assert_eq!(sent.len(), 1);
+    assert_eq!(sent[0].key.as_deref(), Some(format!("{}/1", task.id).as_str()));
+    assert_ne!(sent[0].message["contextId"], task.context.as_str());
+    let chain = &sent[0].message["metadata"]["urn:bobbinet:chain:v1"];
+    assert_eq!((&chain["hops"], &chain["path"]), (&json!(7), &json!(["node/far"])));
+    assert_eq!(node.shutdown().await, Duration::ZERO);
+}
+
+#[tokio::test]
+async fn one_that_does_not_stream_is_looked_at() {
+    let lab = Lab::new(Form { streams: false, ..Form::default() }).await;
+    let node = lab.node().await;
+    let task = node.send("go").await;
+    assert_eq!((task.state, task.artifacts[0].parts.len()), (State::Completed, 2), "{task:?}");
+    assert_eq!(lab.sent().len(), 1);
+}
+
+#[tokio::test]
+async fn an_answer_without_a_task_is_an_artifact() {
+    let lab = Lab::new(Form { way: Way::Message, ..Form::default() }).await;
+    let node = lab.node().await;
+    let task = node.send("go").await;
+    assert_eq!(task.state, State::Completed, "{task:?}");
+    assert_eq!(task.artifacts[0].parts[0].as_text(), Some("just so"));
+}
+
+#[tokio::test]
+async fn arguments_are_checked_by_the_card_and_a_skill_is_named_as_the_peer_reads_it() {
+    let lab = Lab::new(Form { keys: true, ..Form::default() }).await;
+    let node = lab.node().await;
+    node.ready().await;
+    let task = node.send_data(&json!({"skill": "work", "arguments": {"n": "three"}})).await;
+    assert_eq!(task.state, State::Rejected, "{task:?}");
+    assert!(task.status_message.as_ref().unwrap().text().contains("/n"), "a pointer to it");
+    let task = node.send_data(&json!({"skill": "work", "arguments": {"n": 3}})).await;
+    assert_eq!(task.state, State::Completed, "{task:?}");
+    assert_eq!(task.calls[0].effect, Effect::Keyed);
+    let sent = lab.sent();
+    assert_eq!(sent.len(), 1);
+    assert_eq!(sent[0].message["parts"][0]["data"], json!({"n": 3}));
+    assert_eq!(sent[0].message["metadata"]["urn:bobbinet:skills:v1"]["skill"], "work");
+    let mut message = said("no");
+    message.metadata = Some(bobbinet_core::Json::from(&json!({"urn:bobbinet:skills:v1": {"skill": "wrok"}})));
+    let task = node.send_message(message).await;
+    assert!(task.status_message.as_ref().unwrap().text().contains("did you mean `work`?"));
+}
+
+#[tokio::test]
+async fn a_question_comes_through_and_its_answer_goes_back() {
+    let lab = Lab::new(Form { way: Way::Asks, ..Form::default() }).await;
+    let node = lab.node().await;
+    let asked = node.send("go").await;
+    assert_eq!(asked.state, State::InputRequired, "{asked:?}");
+    let question = asked.question.clone().unwrap();
+    assert_eq!(question.message.text(), "which?");
+    assert!(question.schema.as_ref().unwrap().as_str().contains("colour"));
+    let origin = question.message.metadata.as_ref().unwrap().to_value();
+    assert_eq!(origin["urn:bobbinet:origin:v1"], json!({"agent": "far", "task": "t-1"}));
+    let task = node.answer(&asked.id, "blue").await;
+    assert_eq!(task.state, State::Completed, "{task:?}");
+    assert_eq!(task.artifacts[0].parts[0].as_text(), Some("blue"));
+    let sent = lab.sent();
+    assert_eq!((sent.len(), &sent[1].message["taskId"]), (2, &json!("t-1")));
+    assert_ne!(sent[0].key, sent[1].key);
+}
+
+#[tokio::test]
+async fn a_cancel_reaches_the_peer() {
+    let lab = Lab::new(Form { way: Way::Hangs, ..Form::default() }).await;
+    let node = lab.node().await;
+    let handle = node.begin("go");
+    wait_for(|| !lab.sent().is_empty()).await;
+    node.until(&handle, |task| task.checkpoint.is_some()).await;
+    let task = node.cancel(&handle.id()).await;
+    assert_eq!(task.state, State::Canceled);
+    wait_for(|| lab.canceled.load(Ordering::SeqCst) == 1).await;
+}
+
+#[tokio::test]
+async fn how_a_task_ends_over_there_is_how_ours_ends() {
+    for (way, state, words) in [
+        (Way::Fails, State::Failed, "no luck"),
+        (Way::Rejects, State::Rejected, "not me"),
+        (Way::CanceledThere, State::Failed, "canceled over there"),
+        (Way::SaysNo, State::Rejected, "bad parameters"),
+    ] {
+        let lab = Lab::new(Form { way, ..Form::default() }).await;
+        let node = lab.node().await;
+        let task = node.send("go").await;
+        let text = task.status_message.as_ref().unwrap().text();
+        assert!(task.state == state && text.contains(words), "{way:?}: {task:?}");
+        assert_eq!(lab.sent().len(), 1, "{way:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_restart_goes_on_with_the_very_same_task() {
+    for keys in [true, false] {
+        let lab = Lab::new(Form { way: Way::Hangs, keys, ..Form::default() }).await;
+        let node = lab.node().await;
+        let handle = node.begin("go");
+        node.until(&handle, |task| task.checkpoint.is_some() && !task.artifacts.is_empty()).await;
+        let id = handle.id();
+        node.die().await;
+        lab.let_go();
+        let node = lab.node().await;
+        let task = node.settled(&id).await;
+        if keys {
+            let texts: Vec<&str> = task.artifacts[0].parts.iter().filter_map(|part| part.as_text()).collect();
+            assert_eq!((task.state, texts), (State::Completed, vec!["one", "two"]), "{task:?}");
+        } else {
+            // The engine asks of its own: what a checkpoint changes about that is the engine's to decide.
+            assert!(matches!(task.state, State::Completed | State::InputRequired), "{task:?}");
+        }
+        assert_eq!(lab.sent().len(), 1, "sent once");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_given_while_nobody_runs_is_handed_on() {
+    let lab = Lab::new(Form { way: Way::Asks, keys: true, ..Form::default() }).await;
+    let node = lab.node().await;
+    let asked = node.send("go").await;
+    node.die().await;
+    let node = lab.node().await;
+    let task = node.answer(&asked.id, "green").await;
+    assert_eq!(task.state, State::Completed, "{task:?}");
+    assert_eq!(task.artifacts[0].parts[0].as_text(), Some("green"));
+    assert_eq!(lab.sent().len(), 2, "the message, and the answer");
+}
+
+#[tokio::test]
+async fn what_may_have_been_sent_is_sent_again_only_under_a_key() {
+    for (keys, state, count) in [(true, State::Completed, 3), (false, State::InputRequired, 1)] {
+        let lab = Lab::new(Form { way: Way::BreaksTwice, keys, ..Form::default() }).await;
+        let node = lab.node().await;
+        let task = node.send("go").await;
+        assert_eq!((task.state, lab.sent().len()), (state, count), "{task:?}");
+        let keys: std::collections::BTreeSet<_> = lab.sent().into_iter().map(|sent| sent.key).collect();
+        assert_eq!(keys.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn garbage_a_hang_and_a_task_that_is_forgotten_end_as_the_effect_says() {
+    for (way, words) in [
+        (Way::Garbage, "nobody knows what became of it"),
+        (Way::Silent, "nobody knows what became of it"),
+        (Way::Forgets, "knows no such task any more"),
+        (Way::DiesAfter, "nothing was heard of its task"),
+    ] {
+        for (keys, state) in [(true, State::Failed), (false, State::InputRequired)] {
+            let lab = Lab::new(Form { way, keys, ..Form::default() }).await;
+            let node = lab.node().await;
+            let begun = tokio::time::Instant::now();
+            let task = node.send("go").await;
+            let text = task.status_message.as_ref().unwrap().text();
+            assert_eq!(task.state, state, "{way:?} {keys}: {text}");
+            assert!(text.contains(words), "{way:?} {keys}: {text}");
+            assert!(begun.elapsed() < Duration::from_secs(20), "{way:?} {keys}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_task_that_was_forgotten_is_sent_again_when_its_caller_says_so() {
+    let lab = Lab::new(Form { way: Way::Forgets, ..Form::default() }).await;
+    let node = lab.node().await;
+    let asked = node.send("go").await;
+    assert_eq!((asked.state, lab.sent().len()), (State::InputRequired, 1), "{asked:?}");
+    lab.set_way(Way::Works);
+    let task = node.answer(&asked.id, "retry").await;
+    assert_eq!((task.state, lab.sent().len()), (State::Completed, 2), "{task:?}");
+}
+
+#[tokio::test]
+async fn nobody_there_is_told_at_once_and_another_agent_stands_in() {
+    let lab = Lab::new(Form::default()).await;
+    let node = lab.node().await;
+    node.ready().await;
+    lab.stop();
+    let task = node.send("go").await;
+    let text = task.status_message.as_ref().unwrap().text();
+    assert!(task.state == State::Failed && text.contains("nothing was sent"), "{text}");
+    // It has failed often enough to be left alone.
+    node.send("go").await;
+    let begun = tokio::time::Instant::now();
+    let task = node.send("go").await;
+    let text = task.status_message.as_ref().unwrap().text();
+    assert!(text.contains("left alone for a while"), "{text}");
+    assert!(begun.elapsed() < Duration::from_millis(200), "{:?}", begun.elapsed());
+    assert!(node.agent.ready().unwrap_err().contains("left alone"));
+    drop(node);
+    let node = lab.node_with(|config| config.fallback = Some(name("near"))).await;
+    let task = node.send("go").await;
+    assert_eq!(task.state, State::Completed, "{task:?}");
+    assert_eq!(task.artifacts[0].parts[0].as_text(), Some("near does it"));
+    let metadata = task.artifacts[0].metadata.as_ref().unwrap().to_value();
+    assert_eq!(metadata[VIA_KEY], "near");
+}
+
+#[tokio::test]
+async fn no_other_agent_stands_in_once_something_was_sent() {
+    let lab = Lab::new(Form { way: Way::Garbage, ..Form::default() }).await;
+    let node = lab.node_with(|config| config.fallback = Some(name("near"))).await;
+    let task = node.send("go").await;
+    assert_eq!((task.state, task.children.len()), (State::InputRequired, 0), "{task:?}");
+}
+
+#[tokio::test]
+async fn a_circle_and_too_many_hops_are_refused_with_the_path() {
+    let lab = Lab::new(Form::default()).await;
+    let node = lab.node().await;
+    let mut chain = Chain::default().passed_on_by("other/a").unwrap();
+    let with = |chain: &Chain| {
+        let mut message = said("go");
+        message.metadata = Some(chain.put(None));
+        message
+    };
+    let circle = chain.clone().passed_on_by("node/far").unwrap();
+    let task = node.send_message(with(&circle)).await;
+    assert_eq!(task.state, State::Rejected);
+    let text = task.status_message.as_ref().unwrap().text();
+    assert!(text.contains("other/a -> node/far -> node/far"), "{text}");
+    chain.hops = 0;
+    let task = node.send_message(with(&chain)).await;
+    assert!(task.status_message.as_ref().unwrap().text().contains("as often as it may be"));
+    // Whoever began it needs it done by now.
+    chain.hops = 5;
+    chain.by = Some(bobbinet_core::Timestamp::from_millis(1));
+    lab.set_way(Way::Hangs);
+    let task = node.send_message(with(&chain)).await;
+    assert!(task.status_message.as_ref().unwrap().text().contains("the time was up"));
+    chain.by = None;
+    lab.set_way(Way::Works);
+    assert_eq!(node.send_message(with(&chain)).await.state, State::Completed);
+    assert_eq!(lab.sent().last().unwrap().message["metadata"]["urn:bobbinet:chain:v1"]["hops"], 4);
+}
+
+#[tokio::test]
+async fn a_card_that_changes_is_taken_up_and_one_that_leads_elsewhere_is_not() {
+    let lab = Lab::new(Form::default()).await;
+    let node = lab.node().await;
+    node.ready().await;
+    let looks = lab.cards.load(Ordering::SeqCst);
+    lab.set_skill("other");
+    wait_for(|| node.agent.describe().skills[0].id.as_str() == "other").await;
+    assert!(lab.cards.load(Ordering::SeqCst) > looks);
+    lab.lead_elsewhere();
+    wait_for(|| lab.cards.load(Ordering::SeqCst) > looks + 2).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(node.agent.describe().skills[0].id.as_str(), "other");
+    assert_eq!(node.send("go").await.state, State::Completed, "as the card said that could be used");
+}
+
+#[tokio::test]
+async fn a_token_is_fetched_for_a_client_and_fetched_again_when_it_is_not_taken() {
+    let lab = Lab::new(Form { token: Some("fresh"), ..Form::default() }).await;
+    let auth = |guard: &bobbinet_outbound::Guard| {
+        let secret = SecretSource::Text("s3cret".to_owned());
+        let client =
+            ClientCredentials::new(lab.url("/token"), "node".to_owned(), secret, Some("a2a".to_owned()), guard.clone());
+        PeerAuth::ClientCredentials(std::sync::Arc::new(client))
+    };
+    let node = lab.node_with(|config| config.auth = auth(&config.guard)).await;
+    let task = node.send("go").await;
+    assert_eq!(task.state, State::Completed, "{task:?}");
+    assert_eq!(lab.tokens.load(Ordering::SeqCst), 2, "the first one is stale");
+    drop(node);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    std::fs::write(&file, "stale\n").unwrap();
+    let node = lab.node_with(|config| config.auth = PeerAuth::Bearer(SecretSource::File(file.clone()))).await;
+    let task = node.send("go").await;
+    let text = task.status_message.as_ref().unwrap().text();
+    assert!(task.state == State::Failed && text.contains("does not let this node in"), "{text}");
+    std::fs::write(&file, "fresh\n").unwrap();
+    assert_eq!(node.send("go").await.state, State::Completed);
+    // Once with each node: whoever was not let in has had nothing taken.
+    assert_eq!(lab.sent().len(), 2);
+}
