@@ -49,6 +49,7 @@
 //! The definition must be pinned: the records of a run mean something only with the text that it began with.
 
 pub mod check;
+pub mod cron;
 pub mod document;
 pub mod expression;
 pub mod finding;
@@ -56,5 +57,6 @@ pub mod graph;
 pub mod limits;
 mod reader;
 pub mod run;
+pub mod schedule;
 pub mod template;
 mod tree;

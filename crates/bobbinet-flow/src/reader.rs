@@ -258,7 +258,7 @@ impl<'a> Reader<'a> {
 
     /// The place of a byte of a node's text. Exact where the text stands in the file as it is; else the line of a block, or the
     /// text's beginning.
-    fn inside(&self, node: &Node, offset: usize) -> Position {
+    pub(crate) fn inside(&self, node: &Node, offset: usize) -> Position {
         let Some(text) = node.text() else { return node.at };
         // What is wrong at the end is wrong behind the last word.
         let offset = offset.min(text.trim_end().len());

@@ -1,12 +1,14 @@
 //! The document as a whole.
 
 use bobbinet_text::{Position, nearest};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{
-    CallTarget, Definition, Input, Kind, ListId, Output, Reading, Schedule, Schema, Task, TaskId, Then, draft::Draft,
+    CallTarget, Definition, Input, Kind, ListId, Output, Reading, Schedule, Schema, Span, Task, TaskId, Then,
+    draft::Draft,
 };
 use crate::{
+    cron::Cron,
     finding::{Finding, Severity},
     limits::Limits,
     reader::{Place, Reader},
@@ -18,6 +20,9 @@ const DSL: &str = "1.0.";
 
 /// The stack for reading a definition: values and expressions may be nested as deeply as their limits allow.
 const STACK: usize = 64 * 1024 * 1024;
+
+/// What is scheduled more often is a loop, and keeps a node busy with nothing else.
+const INTERVAL_MIN: Duration = Duration::from_secs(1);
 
 /// What stands at the top.
 const TOP: [&str; 8] = ["document", "input", "use", "do", "timeout", "output", "schedule", "evaluate"];
@@ -221,26 +226,19 @@ impl Reader<'_> {
     }
 
     fn schedule(&mut self, node: &Node) -> Option<Schedule> {
-        let fields = self.fields(node, "schedule", &["every", "cron", "after", "on", "read"])?;
-        let cron = fields.get("cron").and_then(|node| {
-            let text = self.text(node, "schedule.cron")?;
-            let is_cron = text.starts_with('@') || text.split_whitespace().count() == 5;
-            if !is_cron {
-                self.fault(
-                    node,
-                    format!("{text:?} is no cron expression"),
-                    "write five fields: '0 0 * * *' is every midnight",
-                );
-            }
-            is_cron.then_some(text)
-        });
+        let ways = ["every", "cron", "after", "on", "read"];
+        let fields = self.fields(node, "schedule", &ways)?;
+        let cron = fields.get("cron").and_then(|node| self.cron(node));
         let schedule = Schedule {
-            every: fields.get("every").and_then(|node| self.span(node, "schedule.every", Place::Outside)),
+            every: fields.get("every").and_then(|node| self.interval(node, "schedule.every")),
             cron,
-            after: fields.get("after").and_then(|node| self.span(node, "schedule.after", Place::Outside)),
+            after: fields.get("after").and_then(|node| self.interval(node, "schedule.after")),
             on: fields.get("on").and_then(|node| self.strategy(node, Place::Outside)),
             read: fields.get("read").and_then(|node| self.read_as(node)).unwrap_or_default(),
         };
+        if !ways.iter().any(|way| fields.has(way)) {
+            self.fault(node, "this schedule says no time", "add every, cron, after or on, or take schedule out");
+        }
         if fields.has("read") && !fields.has("on") {
             self.fault(
                 node,
@@ -249,6 +247,39 @@ impl Reader<'_> {
             );
         }
         Some(schedule)
+    }
+
+    fn cron(&mut self, node: &Node) -> Option<Cron> {
+        let text = self.text(node, "schedule.cron")?;
+        match Cron::parse(&text) {
+            Ok(cron) => Some(cron),
+            Err(fault) => {
+                let at = self.inside(node, fault.offset);
+                self.fault_at(at, &node.pointer, fault.message, fault.hint);
+                None
+            }
+        }
+    }
+
+    /// A time between two runs: no run is there that could work it out, and none at all would be for ever.
+    fn interval(&mut self, node: &Node, what: &str) -> Option<Duration> {
+        let length = match self.span(node, what, Place::Outside)? {
+            Span::Fixed(length) => length,
+            Span::Computed(_) => {
+                self.fault(
+                    node,
+                    format!("{what} is worked out before any run, and here is an expression"),
+                    "write it as PT1H or as {hours: 1}",
+                );
+                return None;
+            }
+        };
+        if length < INTERVAL_MIN {
+            let message = format!("{what} is at least a second, and here it is {length:?}");
+            self.fault(node, message, "write a longer time, such as PT1M");
+            return None;
+        }
+        Some(length)
     }
 
     /// Finds what `then` and `call` name, now that all steps are known.
