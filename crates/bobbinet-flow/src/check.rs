@@ -23,6 +23,38 @@ pub trait Catalog {
     fn skills(&self, agent: &str) -> Option<Vec<String>>;
     /// What is known of a skill.
     fn skill(&self, agent: &str, skill: &str) -> Option<KnownSkill>;
+    /// The flows that `run: workflow` finds; nothing if nobody knows them here, and then nothing is said of them.
+    fn flows(&self) -> Option<Vec<KnownFlow>> {
+        None
+    }
+}
+
+/// What is known of a flow.
+#[derive(Clone, Debug, Default)]
+pub struct KnownFlow {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The JSON Schema of its input.
+    pub input: Option<Json>,
+    /// The JSON Schema of its output.
+    pub output: Option<Json>,
+}
+
+impl KnownFlow {
+    /// What a definition says of itself.
+    pub fn of(definition: &Definition) -> Self {
+        Self {
+            namespace: definition.namespace.clone(),
+            name: definition.name.clone(),
+            version: definition.version.clone(),
+            input: definition.input_schema().cloned(),
+            output: definition.output_schema().cloned(),
+        }
+    }
 }
 
 /// What is known of a skill.

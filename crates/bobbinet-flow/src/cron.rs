@@ -181,7 +181,7 @@ fn field(kind: &FieldKind, word: &str, start: usize) -> Result<Field, CronFault>
     let mut offset = start;
     for part in word.split(',') {
         let fault = |message: String| {
-            let hint = format!("a {} is {} to {}: 5, 1-5, */2, or several with commas", kind.name, kind.from, kind.to);
+            let hint = format!("{}s are {} to {}: 5, 1-5, */2, or several with commas", kind.name, kind.from, kind.to);
             CronFault { offset, message, hint }
         };
         let (range, step) = match part.split_once('/') {

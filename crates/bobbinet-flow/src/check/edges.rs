@@ -6,17 +6,17 @@ use bobbinet_text::nearest;
 use serde_json::Value as Json;
 
 use super::{
-    Catalog, Findings, KnownSkill,
+    Catalog, Findings, KnownFlow, KnownSkill,
     shape::{Shape, follow, path},
 };
 use crate::{
-    document::{CallTarget, Definition, Kind, ListId, Output, Task, TaskId, Then},
+    document::{Call, CallTarget, Definition, Kind, ListId, Output, Task, TaskId, Then},
     finding::Severity,
     template::Template,
 };
 
 pub(super) fn check(definition: &Definition, catalog: &dyn Catalog, findings: &mut Findings<'_>) {
-    let mut walk = Walk { definition, catalog, findings, skills: BTreeMap::new() };
+    let mut walk = Walk { definition, catalog, findings, skills: BTreeMap::new(), flows: BTreeMap::new() };
     for task in &definition.tasks {
         walk.resolve(task);
     }
@@ -36,13 +36,58 @@ struct Walk<'a, 'f> {
     catalog: &'a dyn Catalog,
     findings: &'a mut Findings<'f>,
     skills: BTreeMap<String, KnownSkill>,
+    flows: BTreeMap<String, KnownFlow>,
 }
 
 impl Walk<'_, '_> {
-    /// Finds the skill that a step calls.
+    /// Finds what a step calls.
     fn resolve(&mut self, task: &Task) {
         let Kind::Call(call) = &task.kind else { return };
-        let CallTarget::Skill { agent, skill } = &call.target else { return };
+        match &call.target {
+            CallTarget::Skill { agent, skill } => self.resolve_skill(task, call, agent, skill),
+            CallTarget::Workflow { namespace, name, version, .. } => {
+                self.resolve_flow(task, call, namespace, name, version);
+            }
+            CallTarget::Function(..) | CallTarget::A2a { .. } | CallTarget::Http { .. } => {}
+        }
+    }
+
+    fn resolve_flow(&mut self, task: &Task, call: &Call, namespace: &str, name: &str, version: &str) {
+        let Some(flows) = self.catalog.flows() else { return };
+        let pointer = format!("{}/run/workflow", task.pointer);
+        let named: Vec<&KnownFlow> = flows.iter().filter(|flow| flow.name == name).collect();
+        let here: Vec<&&KnownFlow> = named.iter().filter(|flow| flow.namespace == namespace).collect();
+        // The newest is what comes last: a mesh has one version of a flow, as a rule.
+        let found = here.iter().rev().find(|flow| version == "latest" || flow.version == version);
+        let (message, hint) = match (found, here.last(), named.first()) {
+            (Some(flow), ..) => {
+                self.flows.insert(task.pointer.clone(), KnownFlow::clone(flow));
+                return;
+            }
+            (None, Some(flow), _) => (
+                format!("the flow {namespace}/{name} has no version {version:?}"),
+                format!("there is {:?}; or write version: latest", flow.version),
+            ),
+            (None, None, Some(flow)) => (
+                format!("there is no flow {name:?} in the namespace {namespace:?}"),
+                format!("it stands in the namespace {:?}", flow.namespace),
+            ),
+            (None, None, None) => {
+                let known: Vec<&str> = flows.iter().map(|flow| flow.name.as_str()).collect();
+                let hint = match nearest(name, &known) {
+                    Some(meant) => format!("did you mean {meant:?}?"),
+                    None if known.is_empty() => {
+                        "no flow is configured: name it under flows in bobbinet.yaml".to_owned()
+                    }
+                    None => format!("there is {}", known.join(", ")),
+                };
+                (format!("there is no flow {name:?}"), hint)
+            }
+        };
+        self.findings.add(Severity::Error, call.at, &pointer, message, hint);
+    }
+
+    fn resolve_skill(&mut self, task: &Task, call: &Call, agent: &String, skill: &str) {
         let pointer = format!("{}/call", task.pointer);
         let agents = self.catalog.agents();
         if !agents.contains(agent) {
@@ -125,13 +170,7 @@ impl Walk<'_, '_> {
                 }
                 Shape::Unknown
             }
-            Kind::Call(call) => match self.skills.get(&task.pointer).cloned() {
-                Some(skill) => {
-                    self.arguments(task, &call.with, &input, &skill);
-                    skill.output.as_ref().map_or(Shape::Unknown, Shape::of_schema)
-                }
-                None => Shape::Unknown,
-            },
+            Kind::Call(call) => self.called(task, call, &input),
             Kind::Switch(_) | Kind::Wait(_) => input.clone(),
             Kind::Emit(_) | Kind::Raise(_) => Shape::Unknown,
         };
@@ -139,17 +178,40 @@ impl Walk<'_, '_> {
         if task.condition.is_some() { Shape::Unknown } else { output }
     }
 
-    /// Arguments against the skill's schema, as far as both are known.
-    fn arguments(&mut self, task: &Task, with: &Template, input: &Shape, skill: &KnownSkill) {
-        let Some(schema) = &skill.input else { return };
-        let Kind::Call(call) = &task.kind else { return };
-        let shape = template(with, input);
+    /// What a call gives, its arguments looked at.
+    fn called(&mut self, task: &Task, call: &Call, input: &Shape) -> Shape {
+        let (callee, wants, gives) = match &call.target {
+            CallTarget::Skill { .. } => {
+                let Some(skill) = self.skills.get(&task.pointer).cloned() else { return Shape::Unknown };
+                (Callee { noun: "skill", argument: "argument", place: "with" }, skill.input, skill.output)
+            }
+            CallTarget::Workflow { waits, .. } => {
+                let Some(flow) = self.flows.get(&task.pointer).cloned() else { return Shape::Unknown };
+                let callee = Callee { noun: "flow", argument: "input", place: "run/workflow/input" };
+                // Whoever does not wait goes on with what it had.
+                if !waits {
+                    self.arguments(task, call, input, &callee, flow.input.as_ref());
+                    return input.clone();
+                }
+                (callee, flow.input, flow.output)
+            }
+            CallTarget::Function(..) | CallTarget::A2a { .. } | CallTarget::Http { .. } => return Shape::Unknown,
+        };
+        self.arguments(task, call, input, &callee, wants.as_ref());
+        gives.as_ref().map_or(Shape::Unknown, Shape::of_schema)
+    }
+
+    /// Arguments against the schema of what is called, as far as both are known.
+    fn arguments(&mut self, task: &Task, call: &Call, input: &Shape, callee: &Callee, schema: Option<&Json>) {
+        let Some(schema) = schema else { return };
+        let Callee { noun, argument, place } = callee;
+        let shape = template(&call.with, input);
         let names: Vec<String> = match &shape {
             Shape::Map(entries) => entries.iter().map(|(name, _)| name.clone()).collect(),
             Shape::Value(Json::Object(entries)) => entries.keys().cloned().collect(),
             Shape::Unknown | Shape::Value(_) | Shape::Schema(_) => return,
         };
-        let pointer = format!("{}/with", task.pointer);
+        let pointer = format!("{}/{place}", task.pointer);
         let required = schema.get("required").and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str);
         let properties = schema.get("properties").and_then(Json::as_object);
         let known: Vec<&str> = properties.into_iter().flat_map(|known| known.keys().map(String::as_str)).collect();
@@ -167,14 +229,14 @@ impl Walk<'_, '_> {
                     None if known.is_empty() => "it takes none".to_owned(),
                     None => format!("it takes {}", known.join(", ")),
                 };
-                let message = format!("the skill takes no argument {name:?}");
+                let message = format!("the {noun} takes no {argument} {name:?}");
                 let at = call.arguments_at.get(name).copied().unwrap_or(call.at);
                 self.findings.add(Severity::Error, at, &format!("{pointer}/{name}"), message, hint);
             }
         }
         for name in required.filter(|name| !names.iter().any(|said| said == name) && !misspelt.contains(name)) {
-            let hint = format!("add it: with: {{ {name}: … }}");
-            let message = format!("the argument {name:?} is missing");
+            let hint = format!("add it: {}: {{ {name}: … }}", place.rsplit('/').next().unwrap_or(place));
+            let message = format!("the {argument} {name:?} is missing");
             self.findings.add(Severity::Error, call.at, &pointer, message, hint);
         }
         for name in names.iter().filter(|name| known.contains(&name.as_str())) {
@@ -185,8 +247,8 @@ impl Walk<'_, '_> {
                 Shape::Unknown | Shape::Schema(_) => None,
             };
             if let Some(message) = found.and_then(|found| misfit(&found, wanted, schema)) {
-                let hint = format!("the skill wants {}", wants(wanted));
-                let message = format!("the argument {name:?} does not fit: {message}");
+                let hint = format!("the {noun} wants {}", wants(wanted));
+                let message = format!("the {argument} {name:?} does not fit: {message}");
                 let at = call.arguments_at.get(name).copied().unwrap_or(call.at);
                 self.findings.add(Severity::Error, at, &format!("{pointer}/{name}"), message, hint);
             }
@@ -234,6 +296,14 @@ impl Walk<'_, '_> {
         }
         all
     }
+}
+
+/// What is called, in words.
+struct Callee {
+    noun: &'static str,
+    argument: &'static str,
+    /// Where its arguments stand, below the step.
+    place: &'static str,
 }
 
 /// Whether the step after it in the list, and no other, comes after it.

@@ -30,6 +30,15 @@ pub(super) fn check(definition: &Definition, findings: &mut Findings<'_>) {
         }
     }
     for task in &definition.tasks {
+        if let Kind::Switch(cases) = &task.kind
+            && let Some(always) = cases.iter().position(|case| case.when.is_none())
+            && let Some(case) = cases.get(always + 1)
+        {
+            let message =
+                format!("the case {:?} is never taken: {:?} before it always is", case.name, cases[always].name);
+            let pointer = format!("{}/switch/{}/{}", task.pointer, always + 1, case.name);
+            findings.add(Severity::Warning, case.at, &pointer, message, "put the case without when last".to_owned());
+        }
         if let Kind::Try { body, catch } = &task.kind {
             if catch.when.as_ref().is_some_and(|when| matches!(when.text().trim(), "false" | "null")) {
                 let hint = "take catch.when out, or write when to catch".to_owned();

@@ -4,6 +4,7 @@
 //! refused while reading, with what to do instead.
 
 mod call;
+mod card;
 mod draft;
 mod duration;
 mod events;
@@ -216,6 +217,8 @@ pub enum Kind {
 pub struct Case {
     /// Its name.
     pub name: String,
+    /// Where its name stands.
+    pub at: Position,
     /// When it is taken; always, if nothing is said.
     pub when: Option<Arc<Program>>,
     /// Where it leads.

@@ -275,7 +275,7 @@ impl Reader<'_> {
             }
         };
         if length < INTERVAL_MIN {
-            let message = format!("{what} is at least a second, and here it is {length:?}");
+            let message = format!("{what} is at least a second, and here it is less");
             self.fault(node, message, "write a longer time, such as PT1M");
             return None;
         }

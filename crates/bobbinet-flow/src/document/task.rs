@@ -239,7 +239,7 @@ impl Reader<'_> {
             let when = fields.get("when").map(|node| self.expression(node, "when", Place::Body));
             let then = self.required(value, &fields, "a case", "then").and_then(|node| self.then(node));
             if let (Some(then), Some(when)) = (then, when.map_or(Some(None), |when| when.map(Some))) {
-                cases.push(Case { name: key.text.clone(), when, then });
+                cases.push(Case { name: key.text.clone(), at: key.at, when, then });
             }
         }
         Some(Kind::Switch(cases))
