@@ -1,6 +1,6 @@
 //! Calls, and what is not called from here.
 
-use bobbinet_text::{Position, nearest};
+use bobbinet_text::Position;
 use std::collections::BTreeMap;
 
 use super::{Call, CallTarget, Endpoint, HttpOutput, Kind, Uri, draft::Draft};
@@ -91,7 +91,7 @@ impl Reader<'_> {
             return Some(CallTarget::Skill { agent: agent.to_owned(), skill: skill.to_owned() });
         }
         let known: Vec<&str> = functions.into_iter().chain(["http", "a2a"]).collect();
-        let hint = match nearest(name, &known) {
+        let hint = match self.meant(name, &known) {
             Some(meant) => format!("did you mean {meant:?}?"),
             None => format!("a skill is called with its agent's name: call: AGENT.{name}"),
         };

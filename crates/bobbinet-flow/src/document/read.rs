@@ -1,6 +1,6 @@
 //! The document as a whole.
 
-use bobbinet_text::{Position, nearest};
+use bobbinet_text::Position;
 use std::{sync::Arc, time::Duration};
 
 use super::{
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     cron::Cron,
-    finding::{Finding, Severity},
+    finding::{FINDINGS_MAX, Finding, Severity},
     limits::Limits,
     reader::{Place, Reader},
     tree::{self, Node},
@@ -20,6 +20,9 @@ const DSL: &str = "1.0.";
 
 /// The stack for reading a definition: values and expressions may be nested as deeply as their limits allow.
 const STACK: usize = 64 * 1024 * 1024;
+
+/// How the YAML reader's word begins that a bound of its own is reached.
+const BOUND: &str = "budget breached";
 
 /// What is scheduled more often is a loop, and keeps a node busy with nothing else.
 const INTERVAL_MIN: Duration = Duration::from_secs(1);
@@ -51,16 +54,7 @@ impl Definition {
 }
 
 fn unreadable(file: &str, text: &str, at: Position, message: String, hint: &str) -> Reading {
-    let excerpt = at.line.checked_sub(1).and_then(|line| text.lines().nth(line)).map(str::to_owned);
-    let finding = Finding {
-        severity: Severity::Error,
-        file: file.to_owned(),
-        at,
-        pointer: String::new(),
-        message,
-        hint: Some(hint.to_owned()),
-        excerpt,
-    };
+    let finding = Finding::new(Severity::Error, (file, text), at, "", message, Some(hint.to_owned()));
     Reading { definition: None, findings: vec![finding] }
 }
 
@@ -68,6 +62,15 @@ fn read(file: &str, text: &str, limits: &Limits) -> Reading {
     let root = match tree::parse(text) {
         Ok(root) => root,
         Err(fault) => {
+            if fault.words.starts_with(BOUND) {
+                let what = if fault.words.contains("Depth") {
+                    "nested too deeply"
+                } else {
+                    "too large once its aliases are followed"
+                };
+                let hint = "make a part of it a flow of its own, and call it with run: workflow";
+                return unreadable(file, text, fault.at, format!("this definition is {what}"), hint);
+            }
             let hint = if fault.words.contains("duplicate") {
                 "take one of them out"
             } else {
@@ -78,8 +81,7 @@ fn read(file: &str, text: &str, limits: &Limits) -> Reading {
     };
     let mut reader = Reader::new(file, text, limits);
     let definition = reader.definition(&root);
-    let mut findings = reader.findings;
-    findings.sort_by_key(|finding| finding.at);
+    let findings = reader.findings.sorted();
     let is_usable = !findings.iter().any(Finding::is_error);
     let definition = definition.filter(|_| is_usable);
     let definition = definition.map(|definition| Definition { file: file.to_owned(), ..definition });
@@ -255,7 +257,7 @@ impl Reader<'_> {
             Ok(cron) => Some(cron),
             Err(fault) => {
                 let at = self.inside(node, fault.offset);
-                self.fault_at(at, &node.pointer, fault.message, fault.hint);
+                self.fault_at(at, &node.pointer(), fault.message, fault.hint);
                 None
             }
         }
@@ -310,11 +312,11 @@ impl Reader<'_> {
                 }
             }
         }
-        for (at, pointer, name, list) in lost {
+        for (at, pointer, name, list) in lost.into_iter().take(FINDINGS_MAX) {
             let of_list = list.map_or(&[][..], |ListId(list)| &names[list]);
             let known: Vec<&str> = of_list.iter().map(|(name, _)| name.as_str()).collect();
             let elsewhere = names.iter().flatten().any(|(known, _)| *known == name);
-            let hint = match nearest(&name, &known) {
+            let hint = match self.meant(&name, &known) {
                 _ if elsewhere => format!("{name} stands in another list; a step can only lead to one beside it"),
                 Some(meant) => format!("did you mean {meant:?}?"),
                 None => format!("it is continue, exit, end, or a step of the same list: {}", known.join(", ")),
