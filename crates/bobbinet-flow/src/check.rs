@@ -20,10 +20,14 @@ use crate::{
 pub trait Catalog {
     /// The agents' names.
     fn agents(&self) -> Vec<String>;
-    /// The skills of an agent; nothing if it cannot say at the moment.
+    /// The skills of an agent; nothing if there may be others than are known.
     fn skills(&self, agent: &str) -> Option<Vec<String>>;
     /// What is known of a skill.
     fn skill(&self, agent: &str, skill: &str) -> Option<KnownSkill>;
+    /// Why the skills of an agent are not known.
+    fn why_unknown(&self, agent: &str) -> String {
+        format!("agent {agent} does not say at the moment what it can do")
+    }
     /// The flows that `run: workflow` finds; nothing if nobody knows them here, and then nothing is said of them.
     fn flows(&self) -> Option<Vec<KnownFlow>> {
         None

@@ -13,6 +13,8 @@ pub enum Severity {
     Error,
     /// It can, but somebody should look.
     Warning,
+    /// It can, and something was not looked at.
+    Note,
 }
 
 /// One thing that is wrong.
@@ -61,6 +63,7 @@ pub(crate) struct Findings {
     pub(crate) all: Vec<Finding>,
     errors: usize,
     warnings: usize,
+    notes: usize,
 }
 
 impl Findings {
@@ -70,6 +73,7 @@ impl Findings {
             <= match severity {
                 Severity::Error => self.errors,
                 Severity::Warning => self.warnings,
+                Severity::Note => self.notes,
             }
     }
 
@@ -80,6 +84,7 @@ impl Findings {
         match finding.severity {
             Severity::Error => self.errors += 1,
             Severity::Warning => self.warnings += 1,
+            Severity::Note => self.notes += 1,
         }
         self.all.push(finding);
     }

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use crate::{
     config::{parse_address, parse_network},
     demo_servers,
+    flow::Flow,
     format::Format,
     parts::Parts,
 };
@@ -144,6 +145,9 @@ pub(crate) enum Command {
     Task(Box<Task>),
     /// Look for mistakes in a configuration without starting anything
     Check(Check),
+    /// Check and draw flows: files in the Open Workflow DSL that say which agent does what, and in which order
+    #[command(subcommand)]
+    Flow(Flow),
     /// Tokens of a node's owner
     #[command(subcommand)]
     Token(Token),

@@ -13,6 +13,7 @@ mod config;
 mod demo;
 mod demo_servers;
 mod failure;
+mod flow;
 mod format;
 mod keys;
 mod node;
@@ -132,6 +133,7 @@ fn run(global: &Global, command: Command, sources: &Sources) -> Result<ExitCode,
         Command::Call(call) => done(block_on(global, client().call(*call))?),
         Command::Task(task) => done(block_on(global, client().task(*task))?),
         Command::Check(check) => done(node::check(output, check)),
+        Command::Flow(command) => done(block_on(global, flow::run(output, command))?),
         Command::Token(token) => done(block_on(global, client().token(token))?),
         Command::Key(key) => done(keys::key(output, key)),
         Command::Store(command) => done(store::run(output, command)),

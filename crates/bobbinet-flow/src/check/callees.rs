@@ -87,18 +87,19 @@ impl Search<'_, '_> {
             return None;
         }
         let catalog = self.catalog;
+        let is_first = !self.skills.contains_key(agent);
         let skills = self.skills.entry(agent.to_owned()).or_insert_with(|| catalog.skills(agent));
-        // What cannot be asked now is asked when it is called.
-        let Some(skills) = skills else {
-            let message = format!("the skills of {agent} are not known at the moment");
-            let hint = "check again while it is running".to_owned();
-            self.told.add(Severity::Warning, call.at, &pointer, message, hint);
-            return None;
-        };
+        // What cannot be asked now is asked when it is called. Once is enough to say so.
+        if skills.is_none() && is_first {
+            let message = format!("not checked: {}", catalog.why_unknown(agent));
+            let hint = "start it once, and check again".to_owned();
+            self.told.add(Severity::Note, call.at, &pointer, message, hint);
+        }
         let Some(known) = catalog.skill(agent, skill) else {
-            let known: Vec<&str> = skills.iter().map(String::as_str).collect();
+            let known: Vec<&str> = skills.as_ref()?.iter().map(String::as_str).collect();
             let hint = match self.told.meant(skill, &known) {
                 Some(meant) => format!("did you mean {agent}.{meant}?"),
+                None if known.is_empty() => format!("{agent} has none"),
                 None => format!("{agent} has {}", known.join(", ")),
             };
             let message = format!("the agent {agent} has no skill {skill:?}");

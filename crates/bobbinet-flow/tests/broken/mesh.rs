@@ -41,10 +41,10 @@ fn an_agent_that_is_asleep() {
   - one: { call: asleep.anything }
 "#,
         expect![[r#"
-            broken.yaml:3:18: the skills of asleep are not known at the moment (/do/0/one/call)
+            broken.yaml:3:18: not checked: agent asleep does not say at the moment what it can do (/do/0/one/call)
               3 |   - one: { call: asleep.anything }
                 |                  ^
-              hint: check again while it is running
+              hint: start it once, and check again
         "#]],
     );
 }

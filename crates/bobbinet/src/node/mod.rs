@@ -13,4 +13,4 @@ pub(crate) use commands::{agent, check, up};
 pub(crate) use plan::Plan;
 pub(crate) use run::run;
 pub(crate) use running::{Running, Whose, is_starting};
-pub(crate) use start::{SHIM, STORE_FOLDER, of_store, store_options};
+pub(crate) use start::{AGENTS_FOLDER, SHIM, STORE_FOLDER, of_store, store_options};
