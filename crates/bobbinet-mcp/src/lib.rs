@@ -33,6 +33,7 @@ mod exclusive_tools;
 mod handshake;
 mod in_flight;
 mod json_object;
+mod known_tools;
 mod listing;
 mod listing_pace;
 mod mailbox;
@@ -54,6 +55,7 @@ mod transport;
 
 pub use agent::McpAgent;
 pub use config::{Isolation, McpConfig, McpLimits, ProtocolEra, SkillNotes};
+pub use known_tools::remembered;
 pub use transport::stdio::{Launcher, adopt_orphans, exec_mcp};
 
 /// What a log filter should say of the protocol library, which logs whole messages at `info`.

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use crate::{
     config::{parse_address, parse_network},
     demo_servers,
+    flow::Flow,
     format::Format,
     parts::Parts,
 };
@@ -142,11 +143,11 @@ pub(crate) enum Command {
     /// Look at tasks, follow, answer and cancel them
     #[command(subcommand)]
     Task(Box<Task>),
-    /// Flows: chains of agents, in the Open Workflow DSL
-    #[command(subcommand)]
-    Flow(Flow),
     /// Look for mistakes in a configuration without starting anything
     Check(Check),
+    /// Run, check and draw flows: files in the Open Workflow DSL that say which agent does what, and in which order
+    #[command(subcommand)]
+    Flow(Flow),
     /// Tokens of a node's owner
     #[command(subcommand)]
     Token(Token),
@@ -203,34 +204,6 @@ pub(crate) struct NodeArgs {
     /// Where to send traces, such as `http://127.0.0.1:4318`
     #[arg(long, value_name = "URL", env = "OTEL_EXPORTER_OTLP_ENDPOINT", hide_env_values = true)]
     pub(crate) otlp: Option<String>,
-}
-
-/// What can be done with a flow.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Flow {
-    /// Run a flow once, and tell each step. Its agents are those of the configuration that is here, if there is one
-    Run(Box<FlowRun>),
-}
-
-/// How a flow is run once.
-#[derive(Debug, Args)]
-pub(crate) struct FlowRun {
-    /// The flow: a file in the Open Workflow DSL
-    pub(crate) file: PathBuf,
-    /// Its input: JSON, or @FILE
-    #[arg(long, value_name = "JSON|@FILE")]
-    pub(crate) input: Option<String>,
-    /// Where its agents are configured [default: the first of bobbinet.yaml, mcp.json … that is here]
-    #[arg(short = 'f', long = "file", value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
-    /// A secret that the flow reads, and the variable that has it; may be repeated
-    #[arg(long, value_name = "NAME[=VARIABLE]")]
-    pub(crate) secret: Vec<String>,
-    /// Keep the task in this folder, instead of one that is gone when the flow has ended
-    #[arg(long, value_name = "FOLDER")]
-    pub(crate) data_dir: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) delivery: Delivery,
 }
 
 /// How the demo is run.

@@ -13,7 +13,7 @@ mod config;
 mod demo;
 mod demo_servers;
 mod failure;
-mod flow_run;
+mod flow;
 mod format;
 mod keys;
 mod node;
@@ -132,9 +132,11 @@ fn run(global: &Global, command: Command, sources: &Sources) -> Result<ExitCode,
         Command::Card(card) => done(block_on(global, client().card(card))?),
         Command::Send(send) => done(block_on(global, client().send(*send))?),
         Command::Call(call) => done(block_on(global, client().call(*call))?),
-        Command::Flow(cli::Flow::Run(run)) => done(run_flow(global, *run)),
+        Command::Flow(flow::Flow::Run(run)) => done(run_flow(global, *run)),
         Command::Task(task) => done(block_on(global, client().task(*task))?),
         Command::Check(check) => done(node::check(output, check)),
+        Command::Flow(flow::Flow::Check(check)) => done(block_on(global, flow::check(output, check))?),
+        Command::Flow(flow::Flow::Graph(graph)) => done(flow::graph(output, graph)),
         Command::Token(token) => done(block_on(global, client().token(token))?),
         Command::Key(key) => done(keys::key(output, key)),
         Command::Store(command) => done(store::run(output, command)),
@@ -166,13 +168,13 @@ fn run_node(global: &Global, plan: node::Plan) -> Result<(), Failure> {
 }
 
 /// Runs a flow on a node of its own, on all cores.
-fn run_flow(global: &Global, command: cli::FlowRun) -> Result<(), Failure> {
+fn run_flow(global: &Global, command: flow::Run) -> Result<(), Failure> {
     let output = Output { format: global.output, is_verbose: global.verbose };
-    let prepared = flow_run::prepare(output, &command)?;
+    let prepared = flow::prepare(output, &command)?;
     let telemetry = Telemetry { filter: global.log.as_deref(), is_debug: global.debug, ..Telemetry::default() };
     let _open = telemetry::start(&telemetry)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    runtime(Builder::new_multi_thread().worker_threads(cores))?.block_on(flow_run::run(global, command, prepared))
+    runtime(Builder::new_multi_thread().worker_threads(cores))?.block_on(flow::run_once(global, command, prepared))
 }
 
 /// Runs a command, for which one thread is plenty.

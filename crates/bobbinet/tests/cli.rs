@@ -6,6 +6,8 @@
 mod configuration;
 #[path = "cli/conventions.rs"]
 mod conventions;
+#[path = "cli/flow.rs"]
+mod flow;
 #[path = "cli/owner.rs"]
 mod owner;
 #[path = "cli/program.rs"]

@@ -8,6 +8,7 @@ use bobbinet_orchestrator::{Flow, FlowAgent};
 use bobbinet_text::nearest;
 
 use super::{
+    excerpt::Excerpt,
     finding::{Finding, Severity},
     reader::{MapSettings, Reader},
     tree::Node,
@@ -140,6 +141,7 @@ impl Finding {
         let severity = match finding.severity {
             flow::Severity::Error => Severity::Error,
             flow::Severity::Warning => Severity::Warning,
+            flow::Severity::Note => Severity::Note,
         };
         let message = match finding.pointer.as_str() {
             "" => finding.message.clone(),
@@ -148,7 +150,7 @@ impl Finding {
         let excerpt = finding
             .excerpt
             .as_ref()
-            .map(|line| Box::new(super::excerpt::Excerpt { line: line.clone(), column: finding.at.column }));
+            .map(|excerpt| Box::new(Excerpt { line: excerpt.text.clone(), column: excerpt.column }));
         Self {
             severity,
             file: finding.file.clone(),

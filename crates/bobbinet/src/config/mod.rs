@@ -31,7 +31,7 @@ use ipnet::IpNet;
 
 pub(crate) use agent::{AgentConfig, NoCard, find_card, whole_millis};
 pub(crate) use callers::CallersConfig;
-pub(crate) use cards::Card;
+pub(crate) use cards::{Card, CardSkill};
 pub(crate) use check::{check, program, suggestion};
 pub(crate) use finding::{Finding, Severity, Source};
 pub(crate) use flows::{FlowConfig, NoFlow, load as load_flow};

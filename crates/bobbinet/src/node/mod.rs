@@ -13,4 +13,4 @@ pub(crate) use commands::{agent, check, tell, up};
 pub(crate) use plan::Plan;
 pub(crate) use run::{run, run_until};
 pub(crate) use running::{Running, Whose, is_starting};
-pub(crate) use start::{SHIM, STORE_FOLDER, of_store, store_options};
+pub(crate) use start::{AGENTS_FOLDER, SHIM, STORE_FOLDER, of_store, store_options};

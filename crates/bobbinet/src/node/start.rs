@@ -47,7 +47,7 @@ pub(crate) const STORE_FOLDER: &str = "store";
 const WITNESS: &str = "store.witness";
 
 /// Where agents keep what is theirs, in the data folder.
-const AGENTS_FOLDER: &str = "agents";
+pub(crate) const AGENTS_FOLDER: &str = "agents";
 
 /// The hidden command that stands between us and a server.
 pub(crate) const SHIM: &str = "exec-mcp";
