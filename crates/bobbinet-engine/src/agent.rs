@@ -58,6 +58,11 @@ pub trait Agent: fmt::Debug + Send + Sync + 'static {
         false
     }
 
+    /// Whether only runs can call it: it stands on no card and at no URL. Its tasks are found at every agent's.
+    fn is_internal(&self) -> bool {
+        false
+    }
+
     /// Carries out one call. Its intent is durable; what this returns becomes the task's outcome in one commit.
     ///
     /// The future is dropped when the run's time is up, when the node stops, or [`Run::canceled`] and its grace have

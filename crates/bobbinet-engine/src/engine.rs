@@ -74,14 +74,16 @@ impl Engine {
         Ok(Self { inner })
     }
 
-    /// The agent of this name.
+    /// The agent of this name, unless only runs can call it.
     pub fn agent(&self, name: &AgentName) -> Option<&Arc<dyn Agent>> {
-        self.inner.agents.get(name.as_str()).map(|registered| &registered.agent)
+        let agent = self.inner.agents.get(name.as_str()).map(|registered| &registered.agent);
+        agent.filter(|agent| !agent.is_internal())
     }
 
-    /// All agents, by name.
+    /// All agents but those that only runs can call, by name.
     pub fn agents(&self) -> impl Iterator<Item = (&AgentName, &Arc<dyn Agent>)> {
-        self.inner.agents.iter().map(|(name, registered)| (name, &registered.agent))
+        let agents = self.inner.agents.iter().map(|(name, registered)| (name, &registered.agent));
+        agents.filter(|(_, agent)| !agent.is_internal())
     }
 
     /// The agents that are not configured, and of which there were tasks when the engine was opened. They take no new
@@ -105,6 +107,9 @@ impl Engine {
     /// # Errors
     /// If there is no such agent, or the node takes no more.
     pub fn plan(&self, agent: &AgentName, new: NewTask) -> Result<PlannedTask, EngineError> {
+        if self.agent(agent).is_none() {
+            return Err(EngineError::UnknownAgent);
+        }
         self.inner.plan(TaskId::new(self.inner.env.uuid()), agent, new)
     }
 

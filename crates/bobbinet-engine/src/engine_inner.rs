@@ -64,8 +64,9 @@ impl EngineInner {
     /// Whether a task of this tenant, owner and agent is the caller's to ask for.
     fn is_theirs(&self, caller: &Caller, agent: &AgentName, [tenant, owner, of]: [&str; 3]) -> bool {
         let is_mine = caller.is_node_owner || owner == caller.principal.as_str();
-        // A task whose agent is gone has no URL of its own any more: it is found at every other.
-        let is_here = of == agent.as_str() || !self.agents.has(of);
+        // A task whose agent is gone, or internal, has no URL of its own: it is found at every other.
+        let is_internal = || self.agents.get(of).is_some_and(|registered| registered.agent.is_internal());
+        let is_here = of == agent.as_str() || !self.agents.has(of) || is_internal();
         tenant == caller.tenant.as_str() && is_here && is_mine
     }
 

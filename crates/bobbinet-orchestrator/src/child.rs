@@ -5,9 +5,9 @@ use std::sync::Arc;
 use bobbinet_core::{AgentName, Json, Message, MessageId, Part, Role, SkillId, State, Task};
 use bobbinet_engine::{ChildError, EngineError, NewChild, Run};
 use bobbinet_flow::run::{Calling, Came, Error, Given, Id, Standard, Target};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::{FlowLimits, flow_agent::Mesh, output, question::Asked};
+use crate::{FlowLimits, flow_agent::Mesh, http_agent::HttpRequest, output, question::Asked};
 
 /// Characters of a step's name in the name of its child.
 const STEP_NAME_MAX: usize = 100;
@@ -25,24 +25,35 @@ pub(crate) fn new_child(run: &Run, mesh: &Mesh, call: &Calling) -> Result<NewChi
             })?;
             (agent.clone(), None, Json::from(&*call.arguments))
         }
-        Target::Http { method, uri, authentication, output, redirect } => {
+        Target::Http { method, uri, authentication, output, redirect: _ } => {
             let agent = mesh.http().ok_or_else(|| configuration("this node makes no HTTP requests for flows"))?;
-            let request = json!({
-                "method": method, "uri": uri, "authentication": authentication, "output": output, "redirect": redirect,
-                "with": &*call.arguments,
-            });
-            (agent.clone(), Some(skill_id(method)?), Json::from(&request))
+            let request = HttpRequest {
+                method: method.clone(),
+                uri: uri.clone(),
+                output: *output,
+                with: Value::clone(&call.arguments),
+                authenticated: authentication.as_ref().map(|_| call.call.0),
+            };
+            (agent.clone(), Some(skill_id(method)?), Json::of(&request))
         }
         Target::A2a { method, uri, is_card, authentication } => {
             let agent = mesh.a2a().ok_or_else(|| configuration("this node calls no agents by URL for flows"))?;
             let request = json!({
-                "method": method, "uri": uri, "isCard": is_card, "authentication": authentication,
-                "parameters": &*call.arguments,
+                "method": method, "uri": uri, "isCard": is_card, "parameters": &*call.arguments,
+                "authenticated": authentication.as_ref().map(|_| call.call.0),
             });
             (agent.clone(), Some(skill_id(method)?), Json::from(&request))
         }
     };
     Ok(NewChild { name: name(call), agent, message: message(run, call, arguments), skill, time: None, budget: None })
+}
+
+/// How a call authenticates, if its target says so.
+pub(crate) fn authentication(call: &Calling) -> Option<&Value> {
+    match &call.target {
+        Target::Http { authentication, .. } | Target::A2a { authentication, .. } => authentication.as_ref(),
+        Target::Skill { .. } | Target::Workflow { .. } => None,
+    }
 }
 
 /// What a run calls the child of a call: the same whenever it goes on.
@@ -106,7 +117,7 @@ fn error_of(task: &Task) -> Error {
     if let Some(error) = data.pointer("/details/error").and_then(|error| serde_json::from_value(error.clone()).ok()) {
         return error;
     }
-    let code = data.get("code").and_then(serde_json::Value::as_str).unwrap_or_default();
+    let code = data.get("code").and_then(Value::as_str).unwrap_or_default();
     let kind = match (task.state, code) {
         (_, "timed-out" | "deadline-exceeded" | "idle" | "question-expired") => Standard::Timeout,
         (_, "denied" | "not-allowed") => Standard::Authorization,

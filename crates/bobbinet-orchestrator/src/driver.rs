@@ -13,6 +13,7 @@ use tracing::{debug, warn};
 
 use crate::{
     child,
+    credentials_in_hand::resolved,
     definition::DefinitionId,
     flow_agent::Shared,
     journal::{Entry, Journal, Progressed},
@@ -211,6 +212,10 @@ impl<'a> Driver<'a> {
         for call in calls {
             match child::new_child(&self.run, &self.shared.mesh, &call) {
                 Ok(child) => {
+                    if let Some(how) = child::authentication(&call) {
+                        let how = resolved(how, &self.definition.json, &self.shared.secrets);
+                        self.shared.mesh.credentials().give(self.run.task().id, call.call, &how);
+                    }
                     children.push(child);
                     begun.push(call);
                 }
@@ -424,6 +429,7 @@ impl<'a> Driver<'a> {
                 self.children.remove(&call);
             }
             Came::Result { .. } | Came::Failed { .. } => {
+                self.shared.mesh.credentials().take_back(self.run.task().id, call);
                 self.children.remove(&call);
             }
             Came::Start { .. } | Came::Fired { .. } | Came::Heard { .. } | Came::Answered { .. } | Came::Cancel => {}

@@ -13,7 +13,7 @@ use bobbinet_flow::{document::Definition, finding::Finding, limits::Limits};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use crate::{FlowLimits, definition::DefinitionId, driver, input};
+use crate::{CredentialsInHand, FlowLimits, definition::DefinitionId, driver, input};
 
 /// Definitions of earlier runs that are kept ready.
 const EARLIER_MAX: usize = 8;
@@ -45,6 +45,7 @@ pub struct Mesh {
     flows: BTreeMap<(String, String), Vec<(String, AgentName)>>,
     http: Option<AgentName>,
     a2a: Option<AgentName>,
+    credentials: Arc<CredentialsInHand>,
 }
 
 impl Mesh {
@@ -54,6 +55,16 @@ impl Mesh {
         let key = (definition.namespace.clone(), definition.name.clone());
         self.flows.entry(key).or_default().push((definition.version.clone(), agent));
         self
+    }
+
+    /// With these credentials in hand, which the agents that make requests know too.
+    #[must_use]
+    pub fn with_credentials(self, credentials: Arc<CredentialsInHand>) -> Self {
+        Self { credentials, ..self }
+    }
+
+    pub(crate) fn credentials(&self) -> &CredentialsInHand {
+        &self.credentials
     }
 
     /// With the agent that makes HTTP requests.

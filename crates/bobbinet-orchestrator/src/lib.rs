@@ -5,9 +5,11 @@
 //! watches. After a crash a run reads its records, and goes on with the very same children.
 
 mod child;
+mod credentials_in_hand;
 mod definition;
 mod driver;
 mod flow_agent;
+mod http_agent;
 mod input;
 mod journal;
 mod limits;
@@ -16,6 +18,8 @@ mod progress;
 mod question;
 mod waiting;
 
+pub use credentials_in_hand::CredentialsInHand;
 pub use definition::{DefinitionId, KeptDefinition};
 pub use flow_agent::{Flow, FlowAgent, FlowFault, Mesh};
+pub use http_agent::HttpAgent;
 pub use limits::FlowLimits;

@@ -37,6 +37,11 @@ fn of_part(part: &Part) -> Value {
     value
 }
 
+/// A value that is data whatever it is, as the artifact of a task.
+pub(crate) fn data_artifact(value: &Value) -> Arc<Artifact> {
+    Arc::new(Artifact::new(ArtifactId::parse("output").expect("a word"), vec![Part::data(Json::from(value))]))
+}
+
 /// A flow's output, as the artifact of its task: a text as text, anything else as data.
 pub(crate) fn artifact(output: &Value) -> Arc<Artifact> {
     let part = match output {

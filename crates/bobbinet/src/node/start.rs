@@ -14,13 +14,15 @@ use std::{
 use bobbinet_auth::{Issuer, KEYS_FOLDER, KeyRing, Policy, Verifier, VerifierConfig};
 use bobbinet_core::AgentName;
 use bobbinet_engine::{Agent, Engine, EngineError, Env, Setup, SystemEnv};
-use bobbinet_flow::limits::Limits;
+use bobbinet_flow::{document::Reach, limits::Limits};
 use bobbinet_gateway::{Gateway, GatewayLimits, GatewaySetup, PolicyAuthorizer};
 use bobbinet_http::{Mount, Server, ServerSetup, SetupError};
 use bobbinet_mcp::{Launcher, McpAgent};
-use bobbinet_orchestrator::{FlowAgent, FlowLimits, Mesh};
+use bobbinet_orchestrator::{CredentialsInHand, FlowAgent, FlowLimits, HttpAgent, Mesh};
+use bobbinet_outbound::{Guard, Origin, OutboundLimits};
 use bobbinet_store::{OpenError, SledOptions, SledStore};
 use nix::{ifaddrs::getifaddrs, sys::socket::SockaddrStorage};
+use reqwest::Url;
 use tokio::{
     net::{TcpListener, TcpSocket},
     task::{JoinSet, spawn_blocking},
@@ -48,6 +50,9 @@ const WITNESS: &str = "store.witness";
 
 /// Where agents keep what is theirs, in the data folder.
 pub(crate) const AGENTS_FOLDER: &str = "agents";
+
+/// The agent that makes HTTP requests for flows. Only they can call it; policy lines name it.
+pub(crate) const HTTP_AGENT: &str = "call-http";
 
 /// The hidden command that stands between us and a server.
 pub(crate) const SHIM: &str = "exec-mcp";
@@ -93,7 +98,7 @@ pub(super) async fn start(
     let hidden = [KEYS_FOLDER, STORE_FOLDER, AGENTS_FOLDER].map(|folder| data.join(folder)).to_vec();
     let launcher = Launcher::this_program(SHIM, hidden).with_open_files(descriptors.before);
     let mut agents = start_agents(agents, &launcher, &data)?;
-    agents.extend(flow_agents(flows));
+    agents.extend(flow_agents(flows)?);
     if let Err(error) = KnownPrincipals::of(node.issuer.as_deref(), &callers).write(&data) {
         tracing::warn!(%error, "bobbinet token mint will not know the node's principals");
     }
@@ -259,15 +264,29 @@ fn start_agents(
     Ok(agents.into_iter().map(start).collect())
 }
 
-/// The agents that flows are.
-fn flow_agents(flows: BTreeMap<AgentName, FlowConfig>) -> BTreeMap<AgentName, Arc<dyn Agent>> {
-    let mesh = flows.iter().fold(Mesh::default(), |mesh, (name, flow)| mesh.with_flow(&flow.definition, name.clone()));
+/// The agents that flows are, and those that make requests for them.
+fn flow_agents(flows: BTreeMap<AgentName, FlowConfig>) -> Result<BTreeMap<AgentName, Arc<dyn Agent>>, Failure> {
+    if flows.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    // What stands in a file of the operator's is the operator's word.
+    let literal = flows.values().flat_map(|flow| flow.definition.reaches()).filter_map(|(_, reach)| match reach {
+        Reach::Http(uri) | Reach::A2a(uri) => uri,
+        Reach::Skill { .. } | Reach::Workflow { .. } | Reach::Events => None,
+    });
+    let origins: Vec<Origin> = literal.filter_map(|uri| Origin::of(&Url::parse(uri).ok()?).ok()).collect();
+    let guard = Guard::new(origins, OutboundLimits::default()).map_err(|error| Failure::of(Code::Internal, &error))?;
+    let http = AgentName::parse(HTTP_AGENT).expect("a well-formed name");
+    let credentials = Arc::new(CredentialsInHand::default());
+    let mesh = Mesh::default().with_credentials(credentials.clone()).with_http(http.clone());
+    let mesh = flows.iter().fold(mesh, |mesh, (name, flow)| mesh.with_flow(&flow.definition, name.clone()));
     let mesh = Arc::new(mesh);
+    let http = (http, HttpAgent::new(guard, credentials) as Arc<dyn Agent>);
     let agent = |(name, FlowConfig { flow, definition, .. }): (AgentName, FlowConfig)| {
         let agent = FlowAgent::new(flow, definition, mesh.clone(), FlowLimits::default(), Limits::default());
         (name, agent as Arc<dyn Agent>)
     };
-    flows.into_iter().map(agent).collect()
+    Ok(flows.into_iter().map(agent).chain([http]).collect())
 }
 
 /// Whose tokens are taken: the node's own, under either of its names, and those of others.
