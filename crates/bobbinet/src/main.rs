@@ -18,6 +18,7 @@ mod keys;
 mod node;
 mod output;
 mod parts;
+mod peers;
 mod principals;
 mod remark;
 mod settings;
@@ -133,6 +134,7 @@ fn run(global: &Global, command: Command, sources: &Sources) -> Result<ExitCode,
         Command::Task(task) => done(block_on(global, client().task(*task))?),
         Command::Check(check) => done(node::check(output, check)),
         Command::Token(token) => done(block_on(global, client().token(token))?),
+        Command::Peers { command, place } => done(block_on(global, peers::run(output, command, place))?),
         Command::Key(key) => done(keys::key(output, key)),
         Command::Store(command) => done(store::run(output, command)),
         Command::Config(Config::Show) => done(settings::show(output, &Cli::command(), sources)),

@@ -17,6 +17,7 @@ use bobbinet_engine::{Agent, Engine, EngineError, Env, Setup, SystemEnv};
 use bobbinet_gateway::{Gateway, GatewayLimits, GatewaySetup, PolicyAuthorizer};
 use bobbinet_http::{Mount, Server, ServerSetup, SetupError};
 use bobbinet_mcp::{Launcher, McpAgent};
+use bobbinet_peer::PeerAgent;
 use bobbinet_store::{OpenError, SledOptions, SledStore};
 use nix::{ifaddrs::getifaddrs, sys::socket::SockaddrStorage};
 use tokio::{
@@ -32,9 +33,10 @@ use super::{
     say,
 };
 use crate::{
-    config::{AgentConfig, CallersConfig, NodeConfig},
+    config::{AgentConfig, CallersConfig, NodeConfig, NodePeer, PeerSettings},
     failure::{Code, Failure},
     output::Output,
+    peers::{self, Kept, Maker},
     principals::KnownPrincipals,
 };
 
@@ -52,6 +54,9 @@ pub(crate) const SHIM: &str = "exec-mcp";
 
 /// Addresses of this machine that are looked at: one with more routes packets for others.
 const ADDRESSES_MAX: usize = 32;
+/// Characters of a key's name that tell one node from another.
+const KEY_SHOWN: usize = 8;
+
 /// How often it is said that an agent is still starting.
 const START_TOLD_EVERY: Duration = Duration::from_secs(30);
 
@@ -78,7 +83,7 @@ pub(super) async fn start(
     mut announcement: Announcement,
     stop: CancellationToken,
 ) -> Result<Node, Failure> {
-    let Plan { mut node, agents, callers, mount } = plan;
+    let Plan { mut node, agents, remotes, peers, callers, mount } = plan;
     let descriptors = descriptors::raise();
     node.http = descriptors.share(&node.http, agents.len());
     // Taken first, so that an address in use is known before anything is begun; it listens at the very end.
@@ -90,7 +95,8 @@ pub(super) async fn start(
     // What servers must not see though they run as the same user. The agents' folder has to be there to be covered.
     let hidden = [KEYS_FOLDER, STORE_FOLDER, AGENTS_FOLDER].map(|folder| data.join(folder)).to_vec();
     let launcher = Launcher::this_program(SHIM, hidden).with_open_files(descriptors.before);
-    let agents = start_agents(agents, &launcher, &data)?;
+    let mut agents = start_agents(agents, &launcher, &data)?;
+    agents.extend(start_peers(remotes, peers, &node, &keys, &agents, &data).await?);
     if let Err(error) = KnownPrincipals::of(node.issuer.as_deref(), &callers).write(&data) {
         tracing::warn!(%error, "bobbinet token mint will not know the node's principals");
     }
@@ -251,6 +257,47 @@ fn start_agents(
         (name, agent as Arc<dyn Agent>)
     };
     Ok(agents.into_iter().map(start).collect())
+}
+
+/// The agents that are somewhere else: those of the configuration, and those that were added by `bobbinet peers add`. None of them has
+/// to be there.
+async fn start_peers(
+    mut remotes: BTreeMap<AgentName, PeerSettings>,
+    mut nodes: Vec<NodePeer>,
+    node: &NodeConfig,
+    keys: &Arc<KeyRing>,
+    own: &BTreeMap<AgentName, Arc<dyn Agent>>,
+    data: &Path,
+) -> Result<BTreeMap<AgentName, Arc<dyn Agent>>, Failure> {
+    let kept = Kept::read(data).map_err(|error| {
+        Failure::new(Code::Config, format!("{} cannot be read: {error}", Kept::file(data).display()))
+            .hint("mend it, or take it away: it has the peers that were added by `bobbinet peers add`")
+    })?;
+    nodes.extend(kept.nodes());
+    if remotes.is_empty() && nodes.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    // Two nodes may well be known by the same address, each on its machine.
+    let key = keys.list().into_iter().find(|key| key.is_current).map(|key| key.kid).unwrap_or_default();
+    let name = node.issuer.clone().or_else(|| node.public_url.clone()).unwrap_or_else(|| node.listen.to_string());
+    let maker = Maker {
+        keys: Some(keys.clone()),
+        issuer: node.issuer.clone(),
+        node: format!("{name}#{}", key.chars().take(KEY_SHOWN).collect::<String>()),
+        guard: peers::guard(remotes.values(), nodes.iter())?,
+        env: Arc::new(SystemEnv),
+    };
+    let taken = own.keys().chain(remotes.keys()).cloned().collect();
+    let (found, remarks) = peers::find(&maker, nodes, &taken, data).await;
+    for text in remarks {
+        tracing::warn!("{text}");
+    }
+    remotes.extend(found);
+    let start = |(name, settings): (AgentName, PeerSettings)| {
+        let agent = PeerAgent::start(maker.config(name.clone(), settings)?);
+        Ok((name, agent as Arc<dyn Agent>))
+    };
+    remotes.into_iter().map(start).collect()
 }
 
 /// Whose tokens are taken: the node's own, under either of its names, and those of others.
