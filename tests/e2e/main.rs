@@ -12,6 +12,7 @@ mod guarded;
 mod hostile;
 mod node;
 mod once;
+mod peers;
 mod readme;
 mod sdk;
 mod servers;

@@ -125,6 +125,8 @@ impl Peer {
             outbound: Outbound::Guarded { guard: config.guard.clone(), at },
             credentials,
             timeout: config.limits.answer,
+            // A stream that is silent for longer is looked after; the task may well be at work.
+            silence_max: ClientOptions::default().silence_max.min(config.limits.silence_max),
             // What is sent in vain is sent again by us, who know the other replicas and what may be repeated.
             retries_max: 0,
             origin: config.origin.clone(),

@@ -144,7 +144,6 @@ impl Failure {
     }
 
     /// What is said, and what to do next.
-    #[cfg(test)]
     pub(crate) fn sentence(&self) -> String {
         let hint = self.hint.as_ref().map(|hint| format!(" -> {hint}")).unwrap_or_default();
         format!("{}{hint}", self.message)

@@ -20,6 +20,7 @@ mod node;
 mod output;
 mod own_folder;
 mod parts;
+mod peers;
 mod principals;
 mod remark;
 mod settings;
@@ -138,6 +139,7 @@ fn run(global: &Global, command: Command, sources: &Sources) -> Result<ExitCode,
         Command::Flow(flow::Flow::Check(check)) => done(block_on(global, flow::check(output, check))?),
         Command::Flow(flow::Flow::Graph(graph)) => done(flow::graph(output, graph)),
         Command::Token(token) => done(block_on(global, client().token(token))?),
+        Command::Peers { command, place } => done(block_on(global, peers::run(output, command, place))?),
         Command::Key(key) => done(keys::key(output, key)),
         Command::Store(command) => done(store::run(output, command)),
         Command::Config(Config::Show) => done(settings::show(output, &Cli::command(), sources)),

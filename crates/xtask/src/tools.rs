@@ -1,5 +1,5 @@
 //! What the tests need beside Rust, installed below `target/tools` from PyPI and npm by their ordinary clients:
-//! real MCP servers that none of us wrote, the official A2A SDK of another language, and Helm's own library.
+//! real MCP servers that none of us wrote, the official A2A SDKs of other languages, and Helm's own library.
 //!
 //! Python (3.11 or newer) and Node (20 or newer) must be there. Everything has its exact version.
 
@@ -13,11 +13,13 @@ use anyhow::{Context, Result, bail};
 
 use crate::run::{root, run};
 
-/// Real MCP servers from npm.
-const NPM: [&str; 3] = [
+/// Real MCP servers from npm, and the official A2A SDK for JavaScript with what it is served by.
+const NPM: [&str; 5] = [
     "@modelcontextprotocol/server-everything@2026.8.31",
     "@modelcontextprotocol/server-filesystem@2026.8.31",
     "@modelcontextprotocol/server-memory@2026.8.31",
+    "@a2a-js/sdk@1.3.0",
+    "express@5.3.0",
 ];
 
 /// Real MCP servers from PyPI: they share one MCP SDK, which is not the one that the A2A SDK wants, so they live apart.

@@ -535,7 +535,17 @@ fn told(far: &Arc<Far>, id: &Value, way: Way) -> Response {
             stream(id, vec![begun, piece("one", false), piece("two", true), status(&end)], None)
         }
         _ if end["artifacts"] == json!([]) => stream(id, vec![begun, status(&end)], None),
-        _ => stream(id, vec![json!({ "task": end })], None),
+        Way::Message
+        | Way::Hangs
+        | Way::Asks
+        | Way::Fails
+        | Way::Rejects
+        | Way::CanceledThere
+        | Way::SaysNo
+        | Way::Garbage
+        | Way::Silent
+        | Way::Forgets
+        | Way::DiesAfter => stream(id, vec![json!({ "task": end })], None),
     }
 }
 

@@ -52,12 +52,21 @@ pub(crate) struct CallersConfig {
     pub(crate) policy: Option<Policy>,
 }
 
+/// The agents that a line of the policy may name.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Agents<'a> {
+    /// These.
+    These(&'a [AgentName]),
+    /// Some whose names are not known yet.
+    AndOthers,
+}
+
 /// Reads all that a file says of callers. `issuer` is the node's own name as one.
 pub(crate) fn read<'n>(
     reader: &mut Reader<'_>,
     fields: &MapSettings<'_>,
     issuer: Option<&str>,
-    agents: impl Iterator<Item = &'n AgentName>,
+    agents: Agents<'n>,
 ) -> CallersConfig {
     let mut config = CallersConfig::default();
     if let Some(node) = fields.get("principals") {
@@ -68,8 +77,7 @@ pub(crate) fn read<'n>(
         config.trust = read_trust(reader, node, &own, &config.principals);
     }
     if let Some(node) = fields.get("policy") {
-        let agents: Vec<&str> = agents.map(AgentName::as_str).collect();
-        config.policy = read_policy(reader, node, &agents);
+        config.policy = read_policy(reader, node, agents);
     }
     let unheard = fields.entry("principals").or_else(|| fields.entry("trust"));
     if let Some((key, _)) = unheard.filter(|_| fields.get("policy").is_none()) {
@@ -301,7 +309,7 @@ fn read_named(
     named
 }
 
-fn read_policy(reader: &mut Reader<'_>, node: &Node, agents: &[&str]) -> Option<Policy> {
+fn read_policy(reader: &mut Reader<'_>, node: &Node, agents: Agents<'_>) -> Option<Policy> {
     let before = reader.findings.len();
     let mut lines = Vec::new();
     for item in items(reader, node, "policy") {
@@ -319,7 +327,7 @@ fn read_policy(reader: &mut Reader<'_>, node: &Node, agents: &[&str]) -> Option<
     }
 }
 
-fn read_line(reader: &mut Reader<'_>, item: &Node, agents: &[&str]) -> Option<PolicyLine> {
+fn read_line(reader: &mut Reader<'_>, item: &Node, agents: Agents<'_>) -> Option<PolicyLine> {
     let fields = reader.fields(item, "a line of the policy", &LINE_KEYS);
     let on = fields.get("on").map(|node| read_on(reader, node, agents));
     let Some(allow) = fields.get("allow") else {
@@ -345,7 +353,7 @@ fn read_line(reader: &mut Reader<'_>, item: &Node, agents: &[&str]) -> Option<Po
     }
 }
 
-fn read_on(reader: &mut Reader<'_>, node: &Node, agents: &[&str]) -> Vec<AgentName> {
+fn read_on(reader: &mut Reader<'_>, node: &Node, agents: Agents<'_>) -> Vec<AgentName> {
     let words = match &node.value {
         Value::Text(_) => reader.text(node, "on").into_iter().collect(),
         Value::Null(_) | Value::Flag(..) | Value::Number(_) | Value::List(_) | Value::Map(_) => {
@@ -355,14 +363,19 @@ fn read_on(reader: &mut Reader<'_>, node: &Node, agents: &[&str]) -> Vec<AgentNa
     if words.is_empty() {
         reader.fault_with_hint(node.at, "on names no agent", "leave it out for all agents");
     }
+    let known: Vec<&str> = match agents {
+        Agents::These(names) => names.iter().map(AgentName::as_str).collect(),
+        Agents::AndOthers => Vec::new(),
+    };
     let mut names = Vec::new();
     for word in words {
-        match AgentName::parse(&word).ok().filter(|_| agents.contains(&word.as_str())) {
+        let is_fit = matches!(agents, Agents::AndOthers) || known.contains(&word.as_str());
+        match AgentName::parse(&word).ok().filter(|_| is_fit) {
             Some(name) => names.push(name),
             None => {
-                let hint = match nearest(&word, agents) {
+                let hint = match nearest(&word, &known) {
                     Some(meant) => format!("did you mean {meant:?}?"),
-                    None => format!("there is {}", agents.join(", ")),
+                    None => format!("there is {}", known.join(", ")),
                 };
                 reader.fault_with_hint(node.at, format!("there is no agent {word:?}"), hint);
             }

@@ -12,6 +12,7 @@ mod jsonc;
 mod limits;
 mod mcp_file;
 mod node_file;
+mod peers;
 mod reader;
 mod tree;
 mod variables;
@@ -37,6 +38,7 @@ pub(crate) use finding::{Finding, Severity, Source};
 pub(crate) use flows::{FlowConfig, NoFlow, load as load_flow};
 pub(crate) use mcp_file::Strictness;
 pub(crate) use node_file::{parse_address, parse_network};
+pub(crate) use peers::{AuthSettings, ClientSettings, NodePeer, PeerSettings, peer_url};
 
 use reader::Reader;
 use variables::Variables;
@@ -61,6 +63,10 @@ const FILE_LENGTH_MAX: u64 = 1 << 20;
 pub(crate) struct Config {
     pub(crate) node: NodeConfig,
     pub(crate) agents: BTreeMap<AgentName, AgentConfig>,
+    /// Agents that are somewhere else.
+    pub(crate) remotes: BTreeMap<AgentName, PeerSettings>,
+    /// Nodes all of whose agents are agents of this one.
+    pub(crate) peers: Vec<NodePeer>,
     pub(crate) callers: CallersConfig,
     /// Flows that are agents too.
     pub(crate) flows: BTreeMap<AgentName, FlowConfig>,

@@ -14,11 +14,12 @@ use super::{
     agent::{self, AGENT_KEYS},
     callers, flows,
     limits::Bounds,
+    peers::{self, PeerSettings},
     reader::{MapSettings, Reader},
     tree::Node,
 };
 
-const ROOT_KEYS: [&str; 6] = ["node", "agents", "principals", "trust", "policy", "flows"];
+const ROOT_KEYS: [&str; 7] = ["node", "agents", "peers", "principals", "trust", "policy", "flows"];
 const NODE_KEYS: [&str; 12] = [
     "listen",
     "data",
@@ -43,16 +44,23 @@ pub(crate) fn read(reader: &mut Reader<'_>, root: &Node) -> Config {
         read_node(reader, node, &mut config);
     }
     match fields.get("agents") {
-        Some(node) => config.agents = read_agents(reader, node),
-        None if fields.get("flows").is_some() => {}
+        Some(node) => (config.agents, config.remotes) = read_agents(reader, node),
+        None if fields.get("flows").is_some() || fields.get("peers").is_some() => {}
         None => {
             let hint = "for example:\n    agents:\n      files:\n        use: filesystem\n        \
                         mcp: { command: [npx, -y, \"@modelcontextprotocol/server-filesystem\", ./docs] }";
             reader.fault_with_hint(fields.at, "there are no agents", hint);
         }
     }
-    config.flows = flows::read(reader, &fields, config.agents.keys());
-    let known = config.agents.keys().chain(config.flows.keys());
+    if let Some(node) = fields.get("peers") {
+        config.peers = peers::read_nodes(reader, node);
+    }
+    let mut own: Vec<AgentName> = config.agents.keys().chain(config.remotes.keys()).cloned().collect();
+    config.flows = flows::read(reader, &fields, own.iter());
+    own.extend(config.flows.keys().cloned());
+    peers::check_fallbacks(reader, fields.get("agents"), &config.remotes, &own);
+    // What a node calls its agents is known when it is asked.
+    let known = if config.peers.is_empty() { callers::Agents::These(&own) } else { callers::Agents::AndOthers };
     config.callers = callers::read(reader, &fields, config.node.issuer.as_deref(), known);
     config
 }
@@ -149,8 +157,10 @@ fn duration(reader: &mut Reader<'_>, fields: &MapSettings<'_>, name: &str) -> Op
     }
 }
 
-fn read_agents(reader: &mut Reader<'_>, node: &Node) -> BTreeMap<AgentName, AgentConfig> {
-    let mut agents = BTreeMap::new();
+type Agents = (BTreeMap<AgentName, AgentConfig>, BTreeMap<AgentName, PeerSettings>);
+
+fn read_agents(reader: &mut Reader<'_>, node: &Node) -> Agents {
+    let (mut agents, mut remotes) = Agents::default();
     for (key, node) in reader.entries(node, "agents") {
         let name = match AgentName::parse(&key.text) {
             Ok(name) => Some(name),
@@ -160,26 +170,29 @@ fn read_agents(reader: &mut Reader<'_>, node: &Node) -> BTreeMap<AgentName, Agen
                 None
             }
         };
-        let config = read_agent(reader, node, &key.text);
-        agents.extend(name.map(|name| (name, config)));
+        if peers::is_one(node) {
+            let settings = peers::read(reader, node, &key.text);
+            remotes.extend(name.zip(settings));
+        } else {
+            let config = read_agent(reader, node, &key.text);
+            agents.extend(name.map(|name| (name, config)));
+        }
     }
-    agents
+    (agents, remotes)
 }
 
 fn read_agent(reader: &mut Reader<'_>, node: &Node, name: &str) -> AgentConfig {
     let what = format!("agent {name}");
     let known: Vec<&str> = AGENT_KEYS.iter().copied().chain(["mcp", "a2a", "share"]).collect();
     let fields = reader.fields(node, &what, &known);
-    for later in ["a2a", "share"] {
-        if let Some((key, _)) = fields.entry(later) {
-            reader.fault_with_hint(key.at, format!("{later:?} is not in this version yet"), "take it out");
-        }
+    if let Some((key, _)) = fields.entry("share") {
+        reader.fault_with_hint(key.at, "\"share\" is not in this version yet", "take it out");
     }
     let mut config = match fields.get("mcp") {
         Some(server) => read_server(reader, server),
         None => {
             if fields.get("a2a").is_none() && !fields.has_near("mcp") {
-                let hint = "say how to start it: mcp: { command: [npx, -y, \"@scope/server\"] }";
+                let hint = "say how to start it: mcp: { command: [npx, -y, \"@scope/server\"] }; or where it is: a2a: https://agents.example.com";
                 reader.fault_with_hint(fields.at, format!("{what} has no server"), hint);
             }
             AgentConfig::default()

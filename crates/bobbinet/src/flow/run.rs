@@ -89,9 +89,14 @@ pub(crate) fn prepare(output: Output, command: &Run) -> Result<Prepared, Failure
         limits: config.node.limits.clone(),
         ..NodeConfig::default()
     };
-    let Config { agents, flows, .. } = config;
+    let Config { agents, remotes, peers, flows, .. } = config;
     let callers = CallersConfig::default();
-    Ok(Prepared { plan: Plan { node, agents, callers, flows, mount: Mount::EachByName }, name, input, data })
+    Ok(Prepared {
+        plan: Plan { node, agents, remotes, peers, callers, flows, mount: Mount::EachByName },
+        name,
+        input,
+        data,
+    })
 }
 
 fn read(output: Output, path: &std::path::Path) -> Result<Config, Failure> {

@@ -14,8 +14,8 @@ use super::plan::Plan;
 use crate::{
     cli::{Agent, Check, NodeArgs, Up},
     config::{
-        self, AgentConfig, CallersConfig, Config, Finding, FlowConfig, NoCard, NodeConfig, Reading, Severity, Source,
-        Strictness, default_file, default_files, find_card, program, suggestion, whole_millis,
+        self, AgentConfig, CallersConfig, Config, Finding, FlowConfig, NoCard, NodeConfig, PeerSettings, Reading,
+        Severity, Source, Strictness, default_file, default_files, find_card, program, suggestion, whole_millis,
     },
     failure::{Code, Failure},
     output::Output,
@@ -35,8 +35,8 @@ pub(crate) fn up(output: Output, command: Up) -> Result<Plan, Failure> {
     let name = file.display().to_string();
     findings.extend(config.agents.iter().filter_map(|(agent, config)| suggestion(agent.as_str(), config, &name)));
     tell(output, &findings)?;
-    let Config { node, agents, callers, flows } = config;
-    Ok(Plan { node, agents, callers, flows, mount: Mount::EachByName })
+    let Config { node, agents, remotes, peers, callers, flows } = config;
+    Ok(Plan { node, agents, remotes, peers, callers, flows, mount: Mount::EachByName })
 }
 
 fn strictness(strict: bool) -> Strictness {
@@ -85,7 +85,8 @@ pub(crate) fn agent(output: Output, command: Agent) -> Result<Plan, Failure> {
     let mut node = NodeConfig::default();
     over(&mut node, typed);
     let (agents, callers) = (BTreeMap::from([(name.clone(), agent)]), CallersConfig::default());
-    Ok(Plan { node, agents, callers, flows: BTreeMap::new(), mount: Mount::Root(name) })
+    let (remotes, peers, flows) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
+    Ok(Plan { node, agents, remotes, peers, callers, flows, mount: Mount::Root(name) })
 }
 
 /// What was typed is above what the file says.
@@ -185,16 +186,23 @@ pub(crate) fn check(output: Output, command: Check) -> Result<(), Failure> {
             let variables: Vec<&String> = agent.env.keys().collect();
             serde_json::json!({ "name": name, "command": agent.command, "cwd": agent.cwd, "env": variables })
         };
-        let agents: Vec<_> = config.agents.iter().map(agent).collect();
+        let remote =
+            |(name, peer): (&AgentName, &PeerSettings)| serde_json::json!({ "name": name, "a2a": peer.url.as_str() });
+        let agents: Vec<_> = config.agents.iter().map(agent).chain(config.remotes.iter().map(remote)).collect();
         let flow = |(name, flow): (&AgentName, &FlowConfig)| serde_json::json!({ "name": name, "file": flow.path });
         let flows: Vec<_> = config.flows.iter().map(flow).collect();
         output.json(&serde_json::json!({ "file": name, "ok": errors == 0, "agents": agents, "flows": flows, "findings": findings }))?;
     } else {
         findings.iter().for_each(super::say::finding);
         output.field("File", &name)?;
-        output.field("Agents", config.agents.keys().map(AgentName::as_str).collect::<Vec<_>>().join(", "))?;
+        let names: Vec<&str> = config.agents.keys().chain(config.remotes.keys()).map(AgentName::as_str).collect();
+        output.field("Agents", names.join(", "))?;
         if !config.flows.is_empty() {
             output.field("Flows", config.flows.keys().map(AgentName::as_str).collect::<Vec<_>>().join(", "))?;
+        }
+        if !config.peers.is_empty() {
+            let urls: Vec<&str> = config.peers.iter().map(|peer| peer.url.as_str()).collect();
+            output.field("Peers", urls.join(", "))?;
         }
         output.field("Errors", errors)?;
         output.field("Warnings", warnings)?;

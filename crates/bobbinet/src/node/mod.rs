@@ -2,6 +2,7 @@
 
 mod commands;
 mod descriptors;
+mod flows;
 mod plan;
 mod run;
 mod running;

@@ -5,13 +5,17 @@ use std::collections::BTreeMap;
 use bobbinet_core::AgentName;
 use bobbinet_http::Mount;
 
-use crate::config::{AgentConfig, CallersConfig, FlowConfig, NodeConfig};
+use crate::config::{AgentConfig, CallersConfig, FlowConfig, NodeConfig, NodePeer, PeerSettings};
 
 /// What is to be run.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) node: NodeConfig,
     pub(crate) agents: BTreeMap<AgentName, AgentConfig>,
+    /// Agents that are somewhere else.
+    pub(crate) remotes: BTreeMap<AgentName, PeerSettings>,
+    /// Nodes all of whose agents are agents of this one.
+    pub(crate) peers: Vec<NodePeer>,
     /// Who may call beside the node's owner.
     pub(crate) callers: CallersConfig,
     /// Flows that are agents too.

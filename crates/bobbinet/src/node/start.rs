@@ -14,15 +14,12 @@ use std::{
 use bobbinet_auth::{Issuer, KEYS_FOLDER, KeyRing, Policy, Verifier, VerifierConfig};
 use bobbinet_core::AgentName;
 use bobbinet_engine::{Agent, Engine, EngineError, Env, Setup, SystemEnv};
-use bobbinet_flow::{document::Reach, limits::Limits};
 use bobbinet_gateway::{Gateway, GatewayLimits, GatewaySetup, PolicyAuthorizer};
 use bobbinet_http::{Mount, Server, ServerSetup, SetupError};
 use bobbinet_mcp::{Launcher, McpAgent};
-use bobbinet_orchestrator::{CredentialsInHand, FlowAgent, FlowLimits, HttpAgent, Mesh};
-use bobbinet_outbound::{Guard, Origin, OutboundLimits};
+use bobbinet_peer::PeerAgent;
 use bobbinet_store::{OpenError, SledOptions, SledStore};
 use nix::{ifaddrs::getifaddrs, sys::socket::SockaddrStorage};
-use reqwest::Url;
 use tokio::{
     net::{TcpListener, TcpSocket},
     task::{JoinSet, spawn_blocking},
@@ -30,15 +27,16 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    descriptors,
+    descriptors, flows,
     plan::Plan,
     run::Whom,
     running::{self, Announcement, Running},
     say,
 };
 use crate::{
-    config::{AgentConfig, CallersConfig, FlowConfig, NodeConfig},
+    config::{AgentConfig, CallersConfig, NodeConfig, NodePeer, PeerSettings},
     failure::{Code, Failure},
+    peers::{self, Kept, Maker},
     principals::KnownPrincipals,
 };
 
@@ -51,14 +49,14 @@ const WITNESS: &str = "store.witness";
 /// Where agents keep what is theirs, in the data folder.
 pub(crate) const AGENTS_FOLDER: &str = "agents";
 
-/// The agent that makes HTTP requests for flows. Only they can call it; policy lines name it.
-pub(crate) const HTTP_AGENT: &str = "call-http";
-
 /// The hidden command that stands between us and a server.
 pub(crate) const SHIM: &str = "exec-mcp";
 
 /// Addresses of this machine that are looked at: one with more routes packets for others.
 const ADDRESSES_MAX: usize = 32;
+/// Characters of a key's name that tell one node from another.
+const KEY_SHOWN: usize = 8;
+
 /// How often it is said that an agent is still starting.
 const START_TOLD_EVERY: Duration = Duration::from_secs(30);
 
@@ -85,7 +83,7 @@ pub(super) async fn start(
     mut announcement: Announcement,
     stop: CancellationToken,
 ) -> Result<Node, Failure> {
-    let Plan { mut node, agents, callers, flows, mount } = plan;
+    let Plan { mut node, agents, remotes, peers, callers, flows, mount } = plan;
     let descriptors = descriptors::raise();
     node.http = descriptors.share(&node.http, agents.len());
     // Taken first, so that an address in use is known before anything is begun; it listens at the very end.
@@ -98,7 +96,8 @@ pub(super) async fn start(
     let hidden = [KEYS_FOLDER, STORE_FOLDER, AGENTS_FOLDER].map(|folder| data.join(folder)).to_vec();
     let launcher = Launcher::this_program(SHIM, hidden).with_open_files(descriptors.before);
     let mut agents = start_agents(agents, &launcher, &data)?;
-    agents.extend(flow_agents(flows)?);
+    agents.extend(flows::agents(flows)?);
+    agents.extend(start_peers(remotes, peers, &node, &keys, &agents, &data).await?);
     if let Err(error) = KnownPrincipals::of(node.issuer.as_deref(), &callers).write(&data) {
         tracing::warn!(%error, "bobbinet token mint will not know the node's principals");
     }
@@ -264,29 +263,45 @@ fn start_agents(
     Ok(agents.into_iter().map(start).collect())
 }
 
-/// The agents that flows are, and those that make requests for them.
-fn flow_agents(flows: BTreeMap<AgentName, FlowConfig>) -> Result<BTreeMap<AgentName, Arc<dyn Agent>>, Failure> {
-    if flows.is_empty() {
+/// The agents that are somewhere else: those of the configuration, and those that were added by `bobbinet peers add`. None of them has
+/// to be there.
+async fn start_peers(
+    mut remotes: BTreeMap<AgentName, PeerSettings>,
+    mut nodes: Vec<NodePeer>,
+    node: &NodeConfig,
+    keys: &Arc<KeyRing>,
+    own: &BTreeMap<AgentName, Arc<dyn Agent>>,
+    data: &Path,
+) -> Result<BTreeMap<AgentName, Arc<dyn Agent>>, Failure> {
+    let kept = Kept::read(data).map_err(|error| {
+        Failure::new(Code::Config, format!("{} cannot be read: {error}", Kept::file(data).display()))
+            .hint("mend it, or take it away: it has the peers that were added by `bobbinet peers add`")
+    })?;
+    nodes.extend(kept.nodes());
+    if remotes.is_empty() && nodes.is_empty() {
         return Ok(BTreeMap::new());
     }
-    // What stands in a file of the operator's is the operator's word.
-    let literal = flows.values().flat_map(|flow| flow.definition.reaches()).filter_map(|(_, reach)| match reach {
-        Reach::Http(uri) | Reach::A2a(uri) => uri,
-        Reach::Skill { .. } | Reach::Workflow { .. } | Reach::Events => None,
-    });
-    let origins: Vec<Origin> = literal.filter_map(|uri| Origin::of(&Url::parse(uri).ok()?).ok()).collect();
-    let guard = Guard::new(origins, OutboundLimits::default()).map_err(|error| Failure::of(Code::Internal, &error))?;
-    let http = AgentName::parse(HTTP_AGENT).expect("a well-formed name");
-    let credentials = Arc::new(CredentialsInHand::default());
-    let mesh = Mesh::default().with_credentials(credentials.clone()).with_http(http.clone());
-    let mesh = flows.iter().fold(mesh, |mesh, (name, flow)| mesh.with_flow(&flow.definition, name.clone()));
-    let mesh = Arc::new(mesh);
-    let http = (http, HttpAgent::new(guard, credentials) as Arc<dyn Agent>);
-    let agent = |(name, FlowConfig { flow, definition, .. }): (AgentName, FlowConfig)| {
-        let agent = FlowAgent::new(flow, definition, mesh.clone(), FlowLimits::default(), Limits::default());
-        (name, agent as Arc<dyn Agent>)
+    // Two nodes may well be known by the same address, each on its machine.
+    let key = keys.list().into_iter().find(|key| key.is_current).map(|key| key.kid).unwrap_or_default();
+    let name = node.issuer.clone().or_else(|| node.public_url.clone()).unwrap_or_else(|| node.listen.to_string());
+    let maker = Maker {
+        keys: Some(keys.clone()),
+        issuer: node.issuer.clone(),
+        node: format!("{name}#{}", key.chars().take(KEY_SHOWN).collect::<String>()),
+        guard: peers::guard(remotes.values(), nodes.iter())?,
+        env: Arc::new(SystemEnv),
     };
-    Ok(flows.into_iter().map(agent).chain([http]).collect())
+    let taken = own.keys().chain(remotes.keys()).cloned().collect();
+    let (found, remarks) = peers::find(&maker, nodes, &taken, data).await;
+    for text in remarks {
+        tracing::warn!("{text}");
+    }
+    remotes.extend(found);
+    let start = |(name, settings): (AgentName, PeerSettings)| {
+        let agent = PeerAgent::start(maker.config(name.clone(), settings)?);
+        Ok((name, agent as Arc<dyn Agent>))
+    };
+    remotes.into_iter().map(start).collect()
 }
 
 /// Whose tokens are taken: the node's own, under either of its names, and those of others.

@@ -1,0 +1,132 @@
+//! From what is said of a peer to what calls it.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use bobbinet_auth::{Claims, KeyRing, LIFETIME_DEFAULT, NODE_ISSUER, NODE_TENANT, mint};
+use bobbinet_core::{AgentName, Principal, Tenant};
+use bobbinet_engine::Env;
+use bobbinet_outbound::{Guard, Origin, OutboundLimits};
+use bobbinet_peer::{ClientCredentials, MintToken, PeerAuth, PeerConfig, PeerLimits, SecretSource};
+use reqwest::Url;
+
+use crate::{
+    config::{AuthSettings, ClientSettings, NodePeer, PeerSettings},
+    failure::{Code, Failure},
+};
+
+/// What a peer knows this node by, if nobody says otherwise: the `sub` of its tokens.
+const SUBJECT: &str = "node";
+
+/// Makes what calls peers.
+#[derive(Clone)]
+pub(crate) struct Maker {
+    /// The keys that tokens are made with, if there are any.
+    pub(crate) keys: Option<Arc<KeyRing>>,
+    /// What others know the node's tokens by, if they do.
+    pub(crate) issuer: Option<String>,
+    /// What the node is called in the paths of calls.
+    pub(crate) node: String,
+    pub(crate) guard: Guard,
+    pub(crate) env: Arc<dyn Env>,
+}
+
+impl Maker {
+    /// A peer as it is called.
+    pub(crate) fn config(&self, name: AgentName, settings: PeerSettings) -> Result<PeerConfig, Failure> {
+        let auth = self.auth(&settings.auth)?;
+        let usual = PeerLimits::default();
+        let limits = PeerLimits {
+            calls_max: settings.slots.unwrap_or(usual.calls_max),
+            silence_max: settings.silence_max.unwrap_or(usual.silence_max),
+            answer: settings.silence_max.unwrap_or(Duration::MAX).min(usual.answer),
+            ..usual
+        };
+        Ok(PeerConfig {
+            name,
+            url: settings.url.to_string(),
+            node: self.node.clone(),
+            auth,
+            fallback: settings.fallback,
+            effect: settings.effect,
+            origin: settings.origin,
+            title: settings.title,
+            description: settings.description,
+            env: self.env.clone(),
+            guard: self.guard.clone(),
+            limits,
+        })
+    }
+
+    fn auth(&self, settings: &AuthSettings) -> Result<PeerAuth, Failure> {
+        Ok(match settings {
+            AuthSettings::Default if self.issuer.is_some() && self.keys.is_some() => self.node_token(None)?,
+            AuthSettings::Default | AuthSettings::None => PeerAuth::None,
+            AuthSettings::Node(subject) => self.node_token(subject.as_deref())?,
+            AuthSettings::Bearer(token) => PeerAuth::Bearer(SecretSource::Text(token.clone())),
+            AuthSettings::File(path) => PeerAuth::Bearer(SecretSource::File(path.clone())),
+            AuthSettings::ApiKey(key) => PeerAuth::ApiKey(SecretSource::Text(key.clone())),
+            AuthSettings::Client(ClientSettings { token_url, id, secret, scope }) => {
+                let secret = match secret {
+                    Ok(text) => SecretSource::Text(text.clone()),
+                    Err(path) => SecretSource::File(path.clone()),
+                };
+                let client =
+                    ClientCredentials::new(token_url.clone(), id.clone(), secret, scope.clone(), self.guard.clone());
+                PeerAuth::ClientCredentials(Arc::new(client))
+            }
+        })
+    }
+
+    fn node_token(&self, subject: Option<&str>) -> Result<PeerAuth, Failure> {
+        let keys = self.keys.clone().ok_or_else(|| {
+            Failure::new(Code::CredentialsMissing, "this node has no key to make a token with")
+                .hint("a node makes its first key when it starts; name its data folder with --data-dir")
+        })?;
+        let subject =
+            Principal::parse(subject.unwrap_or(SUBJECT)).map_err(|error| Failure::of(Code::Config, &error))?;
+        let issuer = self.issuer.clone().unwrap_or_else(|| NODE_ISSUER.to_owned());
+        let env = self.env.clone();
+        let make: Arc<MintToken> = Arc::new(move |audience: &str| {
+            let claims = Claims {
+                issuer: &issuer,
+                subject: &subject,
+                tenant: &Tenant::parse(NODE_TENANT).expect("a well-formed tenant"),
+                audience,
+                scopes: &[],
+                now: env.now(),
+                lifetime: LIFETIME_DEFAULT,
+            };
+            Ok(mint(&keys, &claims)?)
+        });
+        Ok(PeerAuth::Node(make))
+    }
+}
+
+/// The guard of a node: whatever its operator has written down may be anywhere.
+pub(crate) fn guard<'a>(
+    remotes: impl Iterator<Item = &'a PeerSettings>,
+    nodes: impl Iterator<Item = &'a NodePeer>,
+) -> Result<Guard, Failure> {
+    let mut origins = BTreeSet::new();
+    let mut add = |url: &Url| origins.extend(Origin::of(url));
+    let token_url = |auth: &'a AuthSettings| match auth {
+        AuthSettings::Client(client) => Some(&client.token_url),
+        AuthSettings::Default
+        | AuthSettings::None
+        | AuthSettings::Node(_)
+        | AuthSettings::Bearer(_)
+        | AuthSettings::File(_)
+        | AuthSettings::ApiKey(_) => None,
+    };
+    for peer in remotes {
+        add(&peer.url);
+        token_url(&peer.auth).into_iter().for_each(&mut add);
+        let called_at = peer.origin.as_ref().and_then(|origin| Url::parse(&origin.to_string()).ok());
+        called_at.iter().for_each(&mut add);
+    }
+    for node in nodes {
+        add(&node.url);
+        token_url(&node.auth).into_iter().for_each(&mut add);
+    }
+    Guard::new(origins, OutboundLimits::default()).map_err(|error| Failure::of(Code::Internal, &error))
+}

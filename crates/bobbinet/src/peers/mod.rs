@@ -1,0 +1,11 @@
+//! Peers: what a node makes of what is said of them, and `bobbinet peers`.
+
+mod build;
+mod command;
+mod found;
+mod kept;
+
+pub(crate) use build::{Maker, guard};
+pub(crate) use command::run;
+pub(crate) use found::find;
+pub(crate) use kept::Kept;
