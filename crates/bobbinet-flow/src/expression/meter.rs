@@ -72,7 +72,7 @@ pub(super) fn metered<T>(limits: &Limits, run: impl FnOnce() -> T) -> (T, Option
 }
 
 /// Adds to the work of this thread.
-pub(super) fn count(work: u64) {
+pub(crate) fn count(work: u64) {
     DONE.set(DONE.get().saturating_add(work));
 }
 
