@@ -138,6 +138,30 @@ fn runs_have_an_end() {
     );
 }
 
+/// Values that are named in each step, and not looked at.
+#[test]
+fn large_values_cost_what_they_weigh() {
+    let million: Vec<u32> = (0..500_000).collect();
+    let again = |first: &str| {
+        format!(
+            "do:\n  - a: {first}\n  - b: {{ switch: [ {{ c: {{ when: '$context.never', then: exit }} }} ], then: a }}\n"
+        )
+    };
+    let input = || json!({"list": million});
+    // Some turns are enough to see.
+    let limits = Limits { run_work: 8_000_000, ..Limits::default() };
+    for (what, first) in [
+        ("the workflow's input in each step", "{ set: { x: '${ $workflow.id }' } }"),
+        ("the step's input in each step", "{ set: { x: '${ $task.name }', list: '${ .list }' } }"),
+        ("a large value passed on", "{ set: { x: 1, list: '${ .list }' } }"),
+        ("a large value kept in the context", "{ set: { x: 1 }, export: { as: '$context' } }"),
+        ("a large value looped over", "{ for: { in: '.list[:9000]' }, do: [ { d: { set: '${ $context }' } } ] }"),
+    ] {
+        let (_, bytes) = run(what, &again(first), input(), &limits);
+        assert!(bytes < 100_000_000, "{what}: {bytes}");
+    }
+}
+
 /// Schemas that are cheap to write and dear to check.
 #[test]
 fn checks_have_an_end() {
