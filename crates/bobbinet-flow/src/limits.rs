@@ -19,6 +19,8 @@ pub struct Limits {
     pub value_depth: usize,
     /// Bytes of the caller's stack that an evaluation may use.
     pub expression_stack: usize,
+    /// Parts of a value times parts of a schema that one check of the one against the other may be.
+    pub schema_checks: u64,
     /// Steps that a run enters, loops included.
     pub steps: u64,
     /// Branches of one `fork` that run at once; the others wait for a place.
@@ -51,6 +53,8 @@ impl Default for Limits {
             value_depth: 128,
             // Half of what is left of a tokio worker's two megabytes in a deep call.
             expression_stack: 512 * 1024,
+            // As long as the worst expression, about.
+            schema_checks: 64_000_000,
             steps: 100_000,
             fork_width: 32,
             iterations: 10_000,

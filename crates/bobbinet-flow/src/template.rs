@@ -51,7 +51,10 @@ impl Template {
     /// The value.
     pub fn fill(&self, input: &Json, variables: &dyn Variables, limits: &Limits) -> Result<Json, EvaluateFault> {
         match self {
-            Self::Fixed(json) => Ok(Json::clone(json)),
+            Self::Fixed(json) => {
+                crate::expression::count_work(parts(json) / COPIED_OF_A_UNIT);
+                Ok(Json::clone(json))
+            }
             Self::Program(program) => program.evaluate(input, variables, limits),
             Self::List(items) => items.iter().map(|item| item.fill(input, variables, limits)).collect(),
             Self::Map(entries) => {
@@ -60,6 +63,17 @@ impl Template {
                 filled.collect::<Result<_, _>>().map(Json::Object)
             }
         }
+    }
+}
+
+/// Parts of a value that are copied for a unit of work.
+const COPIED_OF_A_UNIT: u64 = 8;
+
+fn parts(json: &Json) -> u64 {
+    match json {
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => 1,
+        Json::Array(items) => items.iter().map(parts).sum::<u64>() + 1,
+        Json::Object(entries) => entries.values().map(parts).sum::<u64>() + 1,
     }
 }
 

@@ -11,7 +11,7 @@ use super::{
     shape::{Shape, follow, path},
 };
 use crate::{
-    document::{Call, CallTarget, Definition, Kind, ListId, Output, Task, TaskId, Then},
+    document::{Call, CallTarget, Definition, Kind, ListId, Output, Task, TaskId, Then, schema_options},
     finding::Severity,
     template::Template,
 };
@@ -170,8 +170,7 @@ impl<'a> Walk<'a, '_, '_> {
                 if let (Some(schema), Some(defs)) = (schema.as_object_mut(), whole.get("$defs")) {
                     schema.entry("$defs").or_insert_with(|| defs.clone());
                 }
-                let options = jsonschema::options().with_pattern_options(jsonschema::PatternOptions::regex());
-                options.build(&schema).ok().map(Rc::new)
+                schema_options().build(&schema).ok().map(Rc::new)
             });
             return validator.as_ref()?.iter_errors(&value).next().map(|error| error.to_string());
         }

@@ -10,6 +10,7 @@ mod duration;
 mod events;
 mod read;
 mod reuse;
+mod schema;
 mod targets;
 mod task;
 
@@ -22,6 +23,8 @@ use serde_json::Value as Json;
 use crate::{cron::Cron, expression::Program, finding::Finding, template::Template};
 
 pub use duration::{Span, from_json as duration_from_json};
+pub use schema::Schema;
+pub(crate) use schema::options as schema_options;
 pub use targets::Reach;
 
 /// A definition that can be run.
@@ -98,30 +101,6 @@ pub struct Output {
     pub filter: Option<Template>,
     /// What the result must be.
     pub schema: Option<Schema>,
-}
-
-/// A JSON Schema, compiled.
-#[derive(Clone)]
-pub struct Schema {
-    /// As it is written.
-    pub json: Arc<Json>,
-    pub(crate) validator: Arc<jsonschema::Validator>,
-}
-
-impl std::fmt::Debug for Schema {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Schema({})", self.json)
-    }
-}
-
-impl Schema {
-    /// What does not hold for this value: the first of it, with its place in the value.
-    pub fn fault(&self, value: &Json) -> Option<String> {
-        self.validator.iter_errors(value).next().map(|error| {
-            let place = error.instance_path().to_string();
-            if place.is_empty() { error.to_string() } else { format!("{error} (at {place})") }
-        })
-    }
 }
 
 /// One step.

@@ -4,8 +4,7 @@ use bobbinet_text::Position;
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    CallTarget, Definition, Input, Kind, ListId, Output, Reading, Schedule, Schema, Span, Task, TaskId, Then,
-    draft::Draft,
+    CallTarget, Definition, Input, Kind, ListId, Output, Reading, Schedule, Span, Task, TaskId, Then, draft::Draft,
 };
 use crate::{
     cron::Cron,
@@ -198,32 +197,6 @@ impl Reader<'_> {
         Output {
             schema: fields.get("schema").and_then(|node| self.schema(node)),
             filter: fields.get("as").and_then(|node| self.filter(node, &format!("{what}.as"), place)),
-        }
-    }
-
-    /// `schema: {document}`.
-    fn schema(&mut self, node: &Node) -> Option<Schema> {
-        let fields = self.fields(node, "schema", &["format", "document", "resource"])?;
-        if let Some(format) = fields.get("format")
-            && !self.text(format, "schema.format")?.starts_with("json")
-        {
-            self.fault(format, "a schema is JSON Schema", "write format: json");
-        }
-        if let Some(resource) = fields.get("resource") {
-            self.fault(resource, "a schema is not fetched from elsewhere", "write it here, under schema.document");
-            return None;
-        }
-        let document = self.required(node, &fields, "schema", "document")?;
-        let json = document.json();
-        // Patterns of a hostile schema must not take exponential time.
-        let options = jsonschema::options().with_pattern_options(jsonschema::PatternOptions::regex());
-        match options.build(&json) {
-            Ok(validator) => Some(Schema { json: Arc::new(json), validator: Arc::new(validator) }),
-            Err(error) => {
-                let hint = "look at that word; and references may only lead to definitions in this schema";
-                self.fault(document, format!("this is no JSON Schema: {error}"), hint);
-                None
-            }
         }
     }
 

@@ -12,6 +12,7 @@ use super::{
 
 /// A value of this JSON.
 pub(super) fn from_json(json: &serde_json::Value) -> Value {
+    meter::converted();
     match json {
         serde_json::Value::Null => Value::Null,
         serde_json::Value::Bool(flag) => Value::Bool(*flag),
@@ -44,6 +45,7 @@ impl Value {
 
 /// The JSON of a value. What JSON has no word for is null, as in jq.
 pub(super) fn to_json(value: &Value) -> serde_json::Value {
+    meter::converted();
     match value {
         Value::Null => serde_json::Value::Null,
         Value::Bool(flag) => serde_json::Value::Bool(*flag),

@@ -52,11 +52,23 @@ thread_local! {
     /// The work of all evaluations since somebody asked.
     static DONE: Cell<u64> = const { Cell::new(0) };
     static LEFT: Cell<Left> = const { Cell::new(NOTHING) };
+    /// Parts of values that were made of JSON, or JSON of them.
+    static CONVERTED: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Parts of values that cost a unit of work to convert: each is made, and was copied before.
+const CONVERTED_OF_A_UNIT: u64 = 4;
+
+/// Notes that a part of a value was converted. Whoever only names a large value in each of many steps pays for it too, though not from
+/// what the one evaluation may use: it cannot help how large its input is.
+pub(super) fn converted() {
+    CONVERTED.set(CONVERTED.get() + 1);
 }
 
 /// Runs this with so much to use, and says which bound was reached. Evaluations do not stand in one another.
 pub(super) fn metered<T>(limits: &Limits, run: impl FnOnce() -> T) -> (T, Option<Bound>, u64) {
     let here = 0_u8;
+    CONVERTED.set(0);
     LEFT.set(Left {
         work: limits.expression_work,
         value_bytes: limits.value_bytes,
@@ -68,11 +80,11 @@ pub(super) fn metered<T>(limits: &Limits, run: impl FnOnce() -> T) -> (T, Option
     let result = run();
     let Left { reached, work, .. } = LEFT.get();
     LEFT.set(NOTHING);
-    (result, reached, limits.expression_work - work)
+    (result, reached, limits.expression_work - work + CONVERTED.replace(0) / CONVERTED_OF_A_UNIT)
 }
 
 /// Adds to the work of this thread.
-pub(super) fn count(work: u64) {
+pub(crate) fn count(work: u64) {
     DONE.set(DONE.get().saturating_add(work));
 }
 

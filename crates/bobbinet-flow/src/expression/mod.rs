@@ -22,5 +22,6 @@ mod natives;
 mod program;
 mod value;
 
+pub(crate) use meter::count as count_work;
 pub use meter::{Bound, work_done};
 pub use program::{CompileFault, EvaluateFault, Program, Variables};

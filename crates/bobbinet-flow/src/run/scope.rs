@@ -132,7 +132,7 @@ impl<'a> Turn<'a> {
     }
 
     pub(super) fn validated(&self, schema: Option<&Schema>, value: &Json, what: &str) -> Result<(), Error> {
-        match schema.and_then(|schema| schema.fault(value)) {
+        match schema.and_then(|schema| schema.fault(value, self.around.limits)) {
             None => Ok(()),
             Some(fault) => {
                 Err(Error::standard(Standard::Validation, format!("{what} is not what its schema says: {fault}")))

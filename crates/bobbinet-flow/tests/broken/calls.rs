@@ -264,3 +264,35 @@ fn run_of_nothing() {
     "#]],
     );
 }
+
+#[test]
+fn a_schema_that_doubles() {
+    let definitions: String = (1..40)
+        .map(|n| format!("d{n}: {{ anyOf: [ {{ $ref: '#/$defs/d{0}' }}, {{ $ref: '#/$defs/d{0}' }} ] }}, ", n - 1))
+        .collect();
+    let flow = format!(
+        "input:\n  schema:\n    document:\n      $ref: '#/$defs/d39'\n      $defs: {{ {definitions}d0: {{ type: string }} }}\ndo: [ {{ one: {{ set: {{ a: 1 }} }} }} ]\n"
+    );
+    check(
+        &flow,
+        expect![[r#"
+        broken.yaml:5:7: this schema is too large once its references are followed (/input/schema/document)
+          5 |       $ref: '#/$defs/d39'
+            |       ^
+          hint: refer to a definition less often, or say less of what is in it
+    "#]],
+    );
+}
+
+#[test]
+fn a_schema_that_checks_itself_twice() {
+    check(
+        "input:\n  schema:\n    document:\n      $defs: { t: { properties: { x: { anyOf: [ { $ref: '#/$defs/t' }, { $ref: '#/$defs/t' } ] } } } }\n      $ref: '#/$defs/t'\ndo: [ { one: { set: { a: 1 } } } ]\n",
+        expect![[r#"
+            broken.yaml:5:7: this schema refers to itself, and applies several schemas to one value (/input/schema/document)
+              5 |       $defs: { t: { properties: { x: { anyOf: [ { $ref: '#/$defs/t' }, { $ref: '#/$defs/t' } ] } } } }
+                |       ^
+              hint: take anyOf, allOf and their like out of it, or the reference that leads back to it
+        "#]],
+    );
+}
