@@ -18,13 +18,13 @@ use crate::node::{Agent, Node, PATIENCE, bobbinet, data_message, log_of, reposit
 const FRONT: &str = "https://front.example";
 
 /// Two nodes: the one behind has a ledger of what its tools have done, the one in front calls it.
-struct Mesh {
+pub(crate) struct Mesh {
     folder: tempfile::TempDir,
     port: u16,
 }
 
 impl Mesh {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mesh = Self { folder: tempfile::tempdir().unwrap(), port: free_port() };
         for name in ["front", "back"] {
             std::fs::create_dir(mesh.path(name)).unwrap();
@@ -46,33 +46,33 @@ impl Mesh {
         mesh
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// The node behind.
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    fn configure(&self, agents: &str) {
+    pub(crate) fn configure(&self, agents: &str) {
         let node = format!("node: {{ listen: \"127.0.0.1:0\", data: ./data, issuer: {FRONT:?} }}\n{agents}");
         std::fs::write(self.path("front/bobbinet.yaml"), node).unwrap();
     }
 
-    fn start(&self, name: &str) -> Node {
+    pub(crate) fn start(&self, name: &str) -> Node {
         let folder = self.path(name);
         Node::start(&folder, &[]).unwrap_or_else(|died| panic!("{died:?}: {}", log_of(&folder)))
     }
 
     /// How often a tool was run.
-    fn executions(&self, id: &str) -> usize {
+    pub(crate) fn executions(&self, id: &str) -> usize {
         let text = std::fs::read_to_string(self.path("ledger.jsonl")).unwrap_or_default();
         let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         lines.filter(|line| line["id"] == id).count()
     }
 
-    fn logs(&self) -> String {
+    pub(crate) fn logs(&self) -> String {
         format!("front:\n{}\nback:\n{}", log_of(&self.path("front")), log_of(&self.path("back")))
     }
 }

@@ -204,7 +204,7 @@ impl Agent for FlowAgent {
     }
 
     fn prepare(&self, request: &Request<'_>) -> Plan {
-        input::plan(&self.shared.definition, &self.skill, request)
+        input::plan(&self.shared.definition, &self.skill, request, &self.shared.run_limits)
     }
 
     fn max_concurrency(&self) -> usize {

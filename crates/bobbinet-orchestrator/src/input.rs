@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bobbinet_core::{Call, Effect, Fault, Json, Message, Part, Plan, Question, QuestionKind, SkillId};
 use bobbinet_engine::Request;
-use bobbinet_flow::document::Definition;
+use bobbinet_flow::{document::Definition, limits::Limits};
 use serde_json::{Value, json};
 
 /// The names by which others call the arguments of a skill in a data part.
@@ -14,7 +14,7 @@ const ARGUMENT_WORDS: [&str; 5] = ["arguments", "args", "params", "parameters", 
 const SKILL_WORDS: [&str; 4] = ["skill", "skillId", "tool", "name"];
 
 /// What a flow makes of a message.
-pub(crate) fn plan(definition: &Definition, skill: &SkillId, request: &Request<'_>) -> Plan {
+pub(crate) fn plan(definition: &Definition, skill: &SkillId, request: &Request<'_>, limits: &Limits) -> Plan {
     match request.question().map(|question| question.kind) {
         Some(QuestionKind::Elicitation | QuestionKind::Authorization) => {
             return Plan::Answer(crate::question::answer(request.message));
@@ -27,7 +27,7 @@ pub(crate) fn plan(definition: &Definition, skill: &SkillId, request: &Request<'
         Ok(read) => read,
         Err(fault) => return Plan::Reject(fault),
     };
-    match definition.input.schema.as_ref().and_then(|schema| schema.fault(&input)) {
+    match definition.input.schema.as_ref().and_then(|schema| schema.fault(&input, limits)) {
         None => {
             let arguments = Some(Json::from(&input));
             Plan::Call(Arc::new(Call {

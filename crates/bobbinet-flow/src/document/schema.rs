@@ -41,7 +41,7 @@ impl std::fmt::Debug for Schema {
 
 impl Schema {
     /// What does not hold for this value: the first of it, with its place in the value.
-    pub(crate) fn fault(&self, value: &Json, limits: &Limits) -> Option<String> {
+    pub fn fault(&self, value: &Json, limits: &Limits) -> Option<String> {
         let (parts, bytes) = measured(value);
         let checks = self.parts.saturating_mul(parts);
         let characters = self.patterns.saturating_mul(PATTERN_WEIGHT).saturating_mul(bytes);
