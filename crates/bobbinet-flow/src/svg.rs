@@ -1,7 +1,7 @@
 //! A definition as a picture: an SVG that needs nothing else, and can be read on a light ground and on a dark one.
 //!
 //! The steps of a list stand below one another, what is within a step stands in its frame, and whatever does not go on to the step below
-//! runs in lanes on the right. Two steps: [`layout`] says where everything is, [`paint`] writes it down.
+//! runs in lanes on the right. Two steps: `layout` says where everything is, `paint` writes it down.
 
 mod layout;
 mod paint;

@@ -1,4 +1,4 @@
-//! Calls and what they call: agents and skills that there are not, and arguments that do not fit.
+//! What goes along the edges: arguments that can never be what they are given to wants, and calls that may not be made twice.
 
 use std::{collections::BTreeMap, rc::Rc};
 
