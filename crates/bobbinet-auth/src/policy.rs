@@ -23,6 +23,9 @@ pub enum Action<'a> {
     Send(&'a AgentName),
     /// To have this called: asked once the message is planned, and before anything is kept.
     Call(&'a AgentName, &'a Call),
+    /// To have this called later, with arguments that are not known yet, or not all of them: asked before the first step of a flow that
+    /// came in a message. The call itself is asked about when it is made.
+    Plan(&'a AgentName, &'a Call),
     /// To read a task.
     Get(&'a AgentName),
     /// To list tasks.
@@ -37,8 +40,12 @@ impl fmt::Display for Action<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Send(agent) => write!(f, "send to {agent}"),
-            Self::Call(agent, Call { skill: Some(skill), .. }) => write!(f, "call {skill} of {agent}"),
-            Self::Call(agent, Call { skill: None, .. }) => write!(f, "call {agent}"),
+            Self::Call(agent, Call { skill: Some(skill), .. }) | Self::Plan(agent, Call { skill: Some(skill), .. }) => {
+                write!(f, "call {skill} of {agent}")
+            }
+            Self::Call(agent, Call { skill: None, .. }) | Self::Plan(agent, Call { skill: None, .. }) => {
+                write!(f, "call {agent}")
+            }
             Self::Get(agent) => write!(f, "get a task of {agent}"),
             Self::List(agent) => write!(f, "list tasks of {agent}"),
             Self::Cancel(agent) => write!(f, "cancel a task of {agent}"),
@@ -53,6 +60,7 @@ impl<'a> Action<'a> {
         match self {
             Self::Send(agent)
             | Self::Call(agent, _)
+            | Self::Plan(agent, _)
             | Self::Get(agent)
             | Self::List(agent)
             | Self::Cancel(agent)
@@ -64,7 +72,7 @@ impl<'a> Action<'a> {
     pub fn operation(&self) -> &'static str {
         match self {
             Self::Send(_) => "send",
-            Self::Call(..) => "call",
+            Self::Call(..) | Self::Plan(..) => "call",
             Self::Get(_) => "get",
             Self::List(_) => "list",
             Self::Cancel(_) => "cancel",

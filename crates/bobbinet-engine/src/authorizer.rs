@@ -11,6 +11,15 @@ pub trait Authorizer: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// Why not: the task is rejected with that.
     fn allows_call(&self, caller: &Caller, agent: &AgentName, call: &Call) -> Result<(), Fault>;
+
+    /// Whether this caller may perhaps have this called, of which not all arguments are known yet. The call itself is asked about when
+    /// it is made.
+    ///
+    /// # Errors
+    /// Why surely not.
+    fn may_allow_call(&self, caller: &Caller, agent: &AgentName, call: &Call) -> Result<(), Fault> {
+        self.allows_call(caller, agent, call)
+    }
 }
 
 /// Every caller may have everything called.

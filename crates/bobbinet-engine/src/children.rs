@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bobbinet_core::{
-    AgentName, Caller, Command, Fault, Json, Message, Plan, Refused, SkillId, State, Task, TaskId, chain, task,
+    AgentName, Call, Caller, Command, Fault, Json, Message, Plan, Refused, SkillId, State, Task, TaskId, chain, task,
     task::Parent,
 };
 use tokio::time::sleep;
@@ -150,6 +150,14 @@ impl Run {
             return Err(EngineError::NotFound.into());
         }
         self.handle_of(id).await
+    }
+
+    /// Whether policy may allow whoever asked for this task to have this called by a child, of which not all arguments are known yet.
+    ///
+    /// # Errors
+    /// Why surely not.
+    pub fn may_call(&self, agent: &AgentName, call: &Call) -> Result<(), Fault> {
+        self.host.may_allow_call(&caller_of(&self.task), agent, call)
     }
 
     /// Says something to a child that asks, for whoever asked for this task. Durable when this returns; what is said twice counts once.

@@ -57,6 +57,9 @@ pub(crate) trait RunHost: Send + Sync + 'static {
     /// Whether policy allows what a child would call.
     fn allows_call(&self, caller: &Caller, agent: &AgentName, call: &Call) -> Result<(), Fault>;
 
+    /// Whether policy may allow what a child may call later.
+    fn may_allow_call(&self, caller: &Caller, agent: &AgentName, call: &Call) -> Result<(), Fault>;
+
     /// Whether runs of this agent begin tasks themselves.
     fn begins_tasks(&self, agent: &AgentName) -> bool;
 

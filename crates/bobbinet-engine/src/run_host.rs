@@ -68,6 +68,10 @@ impl RunHost for Arc<EngineInner> {
         self.authorizer.allows_call(caller, agent, call)
     }
 
+    fn may_allow_call(&self, caller: &Caller, agent: &AgentName, call: &Call) -> Result<(), Fault> {
+        self.authorizer.may_allow_call(caller, agent, call)
+    }
+
     fn begins_tasks(&self, agent: &AgentName) -> bool {
         self.agents.get(agent.as_str()).is_some_and(|registered| registered.agent.begins_tasks())
     }

@@ -17,10 +17,20 @@ impl PolicyAuthorizer {
     }
 }
 
-impl Authorizer for PolicyAuthorizer {
-    fn allows_call(&self, caller: &Caller, agent: &AgentName, call: &Call) -> Result<(), Fault> {
-        let Err(denied) = self.0.allows(caller, Action::Call(agent, call)) else { return Ok(()) };
+impl PolicyAuthorizer {
+    fn ask(&self, caller: &Caller, action: Action<'_>) -> Result<(), Fault> {
+        let Err(denied) = self.0.allows(caller, action) else { return Ok(()) };
         let data = Json::of(&BTreeMap::from([("rule", denied.rule)]));
         Err(Fault { data: Some(data), ..Fault::new("denied", denied.to_string()) })
+    }
+}
+
+impl Authorizer for PolicyAuthorizer {
+    fn allows_call(&self, caller: &Caller, agent: &AgentName, call: &Call) -> Result<(), Fault> {
+        self.ask(caller, Action::Call(agent, call))
+    }
+
+    fn may_allow_call(&self, caller: &Caller, agent: &AgentName, call: &Call) -> Result<(), Fault> {
+        self.ask(caller, Action::Plan(agent, call))
     }
 }

@@ -6,9 +6,12 @@ use bobbinet_core::{Fault, Json, Outcome, Task, TaskId};
 use bobbinet_engine::{ChildError, EngineError, Handle, Run};
 use bobbinet_flow::{
     document::Definition,
-    run::{Blobs, Calling, Came, Effect, End, Error, Given, Id, Progress, Record, Standard, Surroundings, decide},
+    run::{
+        Blobs, Calling, Came, Effect, End, Error, Given, Id, Progress, Record, Standard, State, Surroundings, decide,
+    },
 };
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 use tracing::{debug, warn};
 
 use crate::{
@@ -51,7 +54,7 @@ pub(crate) struct Driver<'a> {
 }
 
 /// Outputs that are not in the run's own records.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Outputs(BTreeMap<String, Arc<Value>>);
 
 impl Blobs for Outputs {
@@ -77,8 +80,8 @@ impl From<ChildError> for Over {
 }
 
 /// Carries out one run, from where an earlier one has left it.
-pub(crate) async fn drive(shared: &Shared, run: Run) -> Outcome {
-    match Driver::go(shared, run).await {
+pub(crate) async fn drive(shared: &Shared, run: Run, input: Value) -> Outcome {
+    match Driver::go(shared, run, input).await {
         Over::Outcome(outcome) => outcome,
         Over::Lost => {
             Outcome::Unknown { fault: Fault::new("over", "the run is not this process's any more"), again: false }
@@ -87,8 +90,8 @@ pub(crate) async fn drive(shared: &Shared, run: Run) -> Outcome {
 }
 
 impl<'a> Driver<'a> {
-    async fn go(shared: &'a Shared, run: Run) -> Over {
-        let mut driver = match Self::begin(shared, run).await {
+    async fn go(shared: &'a Shared, run: Run, input: Value) -> Over {
+        let mut driver = match Self::begin(shared, run, input).await {
             Ok(driver) => driver,
             Err(over) => return over,
         };
@@ -100,7 +103,7 @@ impl<'a> Driver<'a> {
     }
 
     /// The run as its records have left it.
-    async fn begin(shared: &'a Shared, run: Run) -> Result<Self, Over> {
+    async fn begin(shared: &'a Shared, run: Run, input: Value) -> Result<Self, Over> {
         let journal = Journal::read(run.records()).map_err(|why| broken(&why))?;
         let mut driver = Self {
             shared,
@@ -116,7 +119,6 @@ impl<'a> Driver<'a> {
         };
         let Some(journal) = journal else {
             shared.keep_definition(&driver.run).await?;
-            let input = driver.run.call().arguments.as_ref().map(Json::to_value).unwrap_or_default();
             driver.came.push(Came::Start { run: driver.run.task().id.to_string(), input });
             return Ok(driver);
         };
@@ -153,7 +155,7 @@ impl<'a> Driver<'a> {
     /// Decides what came, keeps it, carries out what follows, and waits for what comes next.
     async fn turn(&mut self) -> Result<(), Over> {
         while !self.came.is_empty() {
-            let effects = self.decide();
+            let effects = self.decide().await;
             self.carry_out(effects).await?;
         }
         if self.waiting.is_empty() {
@@ -162,19 +164,39 @@ impl<'a> Driver<'a> {
         self.wait().await
     }
 
-    fn decide(&mut self) -> Vec<Effect> {
+    async fn decide(&mut self) -> Vec<Effect> {
         let mut effects = Vec::new();
         for came in std::mem::take(&mut self.came) {
             let record = Record { at: self.run.now(), chance: fastrand::u64(..), came };
             self.progressed.note(&record);
             let state = std::mem::take(&mut self.progressed.state);
-            let (state, more) = decide(&self.definition, state, &record, &around(self.shared, &self.outputs));
+            let (state, more, record) = match self.shared.is_of_message {
+                true => self.decide_apart(state, record).await,
+                false => {
+                    let (state, more) = decide(&self.definition, state, &record, &around(self.shared, &self.outputs));
+                    (state, more, record)
+                }
+            };
             self.progressed.state = state;
             effects.extend(more);
             let definition = matches!(record.came, Came::Start { .. }).then(|| self.shared.id.to_string());
             self.entries.push(Entry { definition, record });
         }
         effects
+    }
+
+    /// The same on another thread, and of one such flow at a time, so that nobody else waits for what somebody's flow computes.
+    async fn decide_apart(&mut self, state: State, record: Record) -> (State, Vec<Effect>, Record) {
+        static TURN: Semaphore = Semaphore::const_new(1);
+        let _turn = TURN.acquire().await;
+        let (definition, outputs, limits) = (self.definition.clone(), self.outputs.clone(), self.shared.run_limits);
+        let (secrets, runtime) = (self.shared.secrets.clone(), self.shared.runtime.clone());
+        let decided = tokio::task::spawn_blocking(move || {
+            let around = Surroundings { limits: &limits, secrets: &secrets, runtime: &runtime, blobs: &outputs };
+            let (state, effects) = decide(&definition, state, &record, &around);
+            (state, effects, record)
+        });
+        decided.await.expect("deciding does not panic, and is not aborted")
     }
 
     async fn carry_out(&mut self, effects: Vec<Effect>) -> Result<(), Over> {

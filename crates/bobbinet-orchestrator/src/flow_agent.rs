@@ -100,17 +100,47 @@ pub(crate) struct Shared {
     pub(crate) id: DefinitionId,
     pub(crate) text: Arc<str>,
     pub(crate) definition: Arc<Definition>,
-    pub(crate) secrets: BTreeMap<String, Value>,
-    pub(crate) runtime: Value,
+    pub(crate) secrets: Arc<BTreeMap<String, Value>>,
+    pub(crate) runtime: Arc<Value>,
     pub(crate) mesh: Arc<Mesh>,
     pub(crate) limits: FlowLimits,
     pub(crate) run_limits: Limits,
+    /// Whether it came in a message.
+    pub(crate) is_of_message: bool,
     /// That the definition is in the store.
     pub(crate) kept: OnceCell<()>,
     earlier: Mutex<BTreeMap<DefinitionId, Arc<Definition>>>,
 }
 
 impl Shared {
+    pub(crate) fn new(
+        flow: Flow,
+        definition: Arc<Definition>,
+        mesh: Arc<Mesh>,
+        limits: FlowLimits,
+        run_limits: Limits,
+    ) -> Self {
+        let runtime = json!({ "name": "bobbinet", "version": env!("CARGO_PKG_VERSION"), "metadata": {} });
+        Self {
+            id: DefinitionId::of(&flow.text),
+            text: flow.text,
+            definition,
+            secrets: Arc::new(flow.secrets),
+            runtime: Arc::new(runtime),
+            mesh,
+            limits,
+            run_limits,
+            is_of_message: false,
+            kept: OnceCell::new(),
+            earlier: Mutex::default(),
+        }
+    }
+
+    /// The same of a flow that came in a message: its text stands there, and what it computes is done apart.
+    pub(crate) fn of_a_message(self) -> Self {
+        Self { kept: OnceCell::new_with(Some(())), is_of_message: true, ..self }
+    }
+
     /// The definition of an earlier run, if it is ready.
     pub(crate) fn earlier(&self, id: DefinitionId) -> Option<Arc<Definition>> {
         self.earlier.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
@@ -153,19 +183,7 @@ impl FlowAgent {
     ) -> Arc<Self> {
         let skill = SkillId::parse(&definition.name).unwrap_or_else(|_| SkillId::parse("run").expect("a word"));
         let description = Arc::new(describe(&definition, &skill));
-        let runtime = json!({ "name": "bobbinet", "version": env!("CARGO_PKG_VERSION"), "metadata": {} });
-        let shared = Shared {
-            id: DefinitionId::of(&flow.text),
-            text: flow.text,
-            definition,
-            secrets: flow.secrets,
-            runtime,
-            mesh,
-            limits,
-            run_limits,
-            kept: OnceCell::new(),
-            earlier: Mutex::default(),
-        };
+        let shared = Shared::new(flow, definition, mesh, limits, run_limits);
         Arc::new(Self { skill, description, shared })
     }
 
@@ -220,7 +238,8 @@ impl Agent for FlowAgent {
     }
 
     async fn run(&self, run: Run) -> Outcome {
-        driver::drive(&self.shared, run).await
+        let input = run.call().arguments.as_ref().map(Json::to_value).unwrap_or_default();
+        driver::drive(&self.shared, run, input).await
     }
 
     async fn shutdown(&self) {}

@@ -107,7 +107,7 @@ impl VariableResolver for FactsOf<'_> {
             "operation" => text(self.operation),
             "agent" => text(action.agent().as_str()),
             "skill" => match action {
-                Action::Call(_, call) => match &call.skill {
+                Action::Call(_, call) | Action::Plan(_, call) => match &call.skill {
                     Some(skill) => text(skill.as_str()),
                     None => Some(CowVal::owned(CelNull)),
                 },

@@ -23,6 +23,9 @@
 //! - For a `send` a line is also asked as it will be for the `call`, so that `operation == 'call'` need not be said in two ways. A line
 //!   that is true for `send` alone lets messages in that come to a question or a rejection, and no call.
 //!
+//! - A flow that came in a message says beforehand what its steps will call. Of those calls the skill is known, and of the arguments an
+//!   address at the most: a line that turns on the rest says *perhaps*, and the call is asked about when it is made.
+//!
 //! **An error allows nothing.** A line that fails (a claim that is not there, arguments that are too large) is as if it were false, and
 //! the log has it; the other lines are asked all the same, since each of them only allows. What CEL itself makes of errors stands:
 //! `a || b` is true if either is.
@@ -141,7 +144,7 @@ pub(super) fn suggestion(caller: &Caller, action: Action<'_>) -> String {
     let principal = format!("caller.principal == {}", literal(caller.principal.as_str()));
     let allow = match action {
         Action::Send(_) => principal,
-        Action::Call(_, call) => match &call.skill {
+        Action::Call(_, call) | Action::Plan(_, call) => match &call.skill {
             Some(skill) => format!("{principal} && skill == {}", literal(skill.as_str())),
             None => principal,
         },

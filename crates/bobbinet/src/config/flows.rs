@@ -14,7 +14,7 @@ use super::{
     tree::Node,
 };
 
-const FLOW_KEYS: [&str; 2] = ["file", "secrets"];
+const FLOW_KEYS: [&str; 3] = ["file", "secrets", "from"];
 
 /// A flow that becomes an agent.
 #[derive(Clone, Debug)]
@@ -27,15 +27,36 @@ pub(crate) struct FlowConfig {
     pub(crate) path: PathBuf,
 }
 
+/// The agents that flows are.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Flows {
+    /// Of a file each.
+    pub(crate) files: BTreeMap<AgentName, FlowConfig>,
+    /// The one that runs flows which come in messages, if there is to be one.
+    pub(crate) of_messages: Option<AgentName>,
+}
+
+impl Flows {
+    /// All their names.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &AgentName> {
+        self.files.keys().chain(&self.of_messages)
+    }
+
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.files.is_empty() && self.of_messages.is_none()
+    }
+}
+
 /// Reads the flows of a file, and their own files.
 pub(crate) fn read<'n>(
     reader: &mut Reader<'_>,
     fields: &MapSettings<'_>,
     agents: impl Iterator<Item = &'n AgentName>,
-) -> BTreeMap<AgentName, FlowConfig> {
-    let Some(node) = fields.get("flows") else { return BTreeMap::new() };
+) -> Flows {
+    let Some(node) = fields.get("flows") else { return Flows::default() };
     let agents: Vec<&str> = agents.map(AgentName::as_str).collect();
-    let mut flows = BTreeMap::new();
+    let mut flows = Flows::default();
     for (key, node) in reader.entries(node, "flows") {
         let name = match AgentName::parse(&key.text) {
             Ok(name) if agents.contains(&name.as_str()) => {
@@ -53,15 +74,40 @@ pub(crate) fn read<'n>(
             }
         };
         let flow = read_flow(reader, node, &key.text);
-        flows.extend(name.zip(flow));
+        match (name, flow) {
+            (Some(name), Some(Read::File(flow))) => drop(flows.files.insert(name, *flow)),
+            (Some(name), Some(Read::OfMessages)) => match &flows.of_messages {
+                None => flows.of_messages = Some(name),
+                Some(first) => {
+                    let hint = "one agent runs all flows that come in messages: take this one out";
+                    reader.fault_with_hint(key.at, format!("{first} runs the flows of messages already"), hint);
+                }
+            },
+            (None, _) | (_, None) => {}
+        }
     }
     flows
 }
 
-fn read_flow(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<FlowConfig> {
+/// What one entry is.
+enum Read {
+    File(Box<FlowConfig>),
+    OfMessages,
+}
+
+fn read_flow(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<Read> {
     let what = format!("flow {name}");
     let (file, secrets) = if node.is_map() {
         let fields = reader.fields(node, &what, &FLOW_KEYS);
+        if let Some(from) = fields.get("from") {
+            let word = reader.word(from, "from")?;
+            if word != "messages" {
+                let hint = "write from: messages, for flows that callers send as data";
+                reader.fault_with_hint(from.at, format!("flows cannot come from {word:?}"), hint);
+                return None;
+            }
+            return Some(Read::OfMessages);
+        }
         let Some(file) = fields.get("file") else {
             reader.fault_with_hint(
                 fields.at,
@@ -92,7 +138,7 @@ fn read_flow(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<FlowCon
                 };
                 reader.fault_with_hint(file.at, format!("{what} reads a secret {name}, which it is not given"), hint);
             }
-            Some(flow)
+            Some(Read::File(Box::new(flow)))
         }
         Err(NoFlow::Unreadable { path, why }) => {
             let hint = "name a file with a flow in it, from the folder of this file";

@@ -35,7 +35,7 @@ pub(crate) use callers::CallersConfig;
 pub(crate) use cards::{Card, CardSkill};
 pub(crate) use check::{check, program, suggestion};
 pub(crate) use finding::{Finding, Severity, Source};
-pub(crate) use flows::{FlowConfig, NoFlow, load as load_flow};
+pub(crate) use flows::{FlowConfig, Flows, NoFlow, load as load_flow};
 pub(crate) use mcp_file::Strictness;
 pub(crate) use node_file::{parse_address, parse_network};
 pub(crate) use peers::{AuthSettings, ClientSettings, NodePeer, PeerSettings, peer_url};
@@ -69,7 +69,7 @@ pub(crate) struct Config {
     pub(crate) peers: Vec<NodePeer>,
     pub(crate) callers: CallersConfig,
     /// Flows that are agents too.
-    pub(crate) flows: BTreeMap<AgentName, FlowConfig>,
+    pub(crate) flows: Flows,
 }
 
 /// The settings of a node, whatever agents it has.

@@ -57,7 +57,7 @@ pub(crate) fn read(reader: &mut Reader<'_>, root: &Node) -> Config {
     }
     let mut own: Vec<AgentName> = config.agents.keys().chain(config.remotes.keys()).cloned().collect();
     config.flows = flows::read(reader, &fields, own.iter());
-    own.extend(config.flows.keys().cloned());
+    own.extend(config.flows.names().cloned());
     peers::check_fallbacks(reader, fields.get("agents"), &config.remotes, &own);
     // What a node calls its agents is known when it is asked.
     let known = if config.peers.is_empty() { callers::Agents::These(&own) } else { callers::Agents::AndOthers };

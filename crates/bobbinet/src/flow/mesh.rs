@@ -8,7 +8,7 @@ use std::{
 };
 
 use bobbinet_core::{Effect, Skill};
-use bobbinet_flow::check::{Catalog, KnownSkill};
+use bobbinet_flow::check::{Catalog, KnownFlow, KnownSkill};
 use bobbinet_http::client::{Client, ClientOptions};
 use bobbinet_wire::v1_0::CardView;
 use tokio::time::timeout;
@@ -27,6 +27,7 @@ const CARD_MAX: Duration = Duration::from_secs(3);
 #[derive(Debug, Default)]
 pub(super) struct Mesh {
     agents: BTreeMap<String, Agent>,
+    flows: Vec<KnownFlow>,
 }
 
 #[derive(Debug, Default)]
@@ -55,6 +56,27 @@ pub(super) async fn known(configuration: Option<PathBuf>, data: Option<PathBuf>)
             remark(Remark::Warning, text);
         }
         folder = data.unwrap_or(config.node.data);
+        for (name, flow) in &config.flows.files {
+            let known = KnownFlow::of(&flow.definition);
+            let skill = KnownSkill { input: known.input.clone(), output: known.output.clone(), effect: Effect::Keyed };
+            let skills = BTreeMap::from([(flow.definition.name.clone(), skill)]);
+            mesh.agents.insert(name.as_str().to_owned(), Agent { skills, why_unknown: None });
+            mesh.flows.push(known);
+        }
+        for (name, peer) in &config.remotes {
+            let agent = match asked(peer.url.as_str()).await {
+                Some(skills) => Agent { skills, why_unknown: None },
+                None => Agent {
+                    skills: BTreeMap::new(),
+                    why_unknown: Some(format!("agent {name} is elsewhere, and does not say at the moment what it can do")),
+                },
+            };
+            mesh.agents.insert(name.as_str().to_owned(), agent);
+        }
+        if let Some(name) = &config.flows.of_messages {
+            let why_unknown = Some(format!("{name} runs whatever flow it is sent"));
+            mesh.agents.insert(name.as_str().to_owned(), Agent { skills: BTreeMap::new(), why_unknown });
+        }
         for (name, agent) in config.agents {
             mesh.agents.insert(name.as_str().to_owned(), remembered(name.as_str(), agent, &folder));
         }
@@ -135,6 +157,10 @@ impl Mesh {
 }
 
 impl Catalog for Mesh {
+    fn flows(&self) -> Option<Vec<KnownFlow>> {
+        Some(self.flows.clone())
+    }
+
     fn agents(&self) -> Vec<String> {
         self.agents.keys().cloned().collect()
     }

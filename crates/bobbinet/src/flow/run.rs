@@ -76,7 +76,7 @@ pub(crate) fn prepare(output: Output, command: &Run) -> Result<Prepared, Failure
     }
     let input = input(command.input.as_deref())?;
     let name = free_name(&flow, &config);
-    config.flows.insert(name.clone(), flow);
+    config.flows.files.insert(name.clone(), flow);
     let data = match &command.data_dir {
         Some(path) => Folder::Named(path.clone()),
         None => Folder::Own(OwnFolder::new("flow").map_err(|error| Failure::of(Code::Internal, &error))?),

@@ -14,8 +14,9 @@ use super::plan::Plan;
 use crate::{
     cli::{Agent, Check, NodeArgs, Up},
     config::{
-        self, AgentConfig, CallersConfig, Config, Finding, FlowConfig, NoCard, NodeConfig, PeerSettings, Reading,
-        Severity, Source, Strictness, default_file, default_files, find_card, program, suggestion, whole_millis,
+        self, AgentConfig, CallersConfig, Config, Finding, FlowConfig, Flows, NoCard, NodeConfig, PeerSettings,
+        Reading, Severity, Source, Strictness, default_file, default_files, find_card, program, suggestion,
+        whole_millis,
     },
     failure::{Code, Failure},
     output::Output,
@@ -85,7 +86,7 @@ pub(crate) fn agent(output: Output, command: Agent) -> Result<Plan, Failure> {
     let mut node = NodeConfig::default();
     over(&mut node, typed);
     let (agents, callers) = (BTreeMap::from([(name.clone(), agent)]), CallersConfig::default());
-    let (remotes, peers, flows) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
+    let (remotes, peers, flows) = (BTreeMap::new(), Vec::new(), Flows::default());
     Ok(Plan { node, agents, remotes, peers, callers, flows, mount: Mount::Root(name) })
 }
 
@@ -190,7 +191,7 @@ pub(crate) fn check(output: Output, command: Check) -> Result<(), Failure> {
             |(name, peer): (&AgentName, &PeerSettings)| serde_json::json!({ "name": name, "a2a": peer.url.as_str() });
         let agents: Vec<_> = config.agents.iter().map(agent).chain(config.remotes.iter().map(remote)).collect();
         let flow = |(name, flow): (&AgentName, &FlowConfig)| serde_json::json!({ "name": name, "file": flow.path });
-        let flows: Vec<_> = config.flows.iter().map(flow).collect();
+        let flows: Vec<_> = config.flows.files.iter().map(flow).collect();
         output.json(&serde_json::json!({ "file": name, "ok": errors == 0, "agents": agents, "flows": flows, "findings": findings }))?;
     } else {
         findings.iter().for_each(super::say::finding);
@@ -198,7 +199,7 @@ pub(crate) fn check(output: Output, command: Check) -> Result<(), Failure> {
         let names: Vec<&str> = config.agents.keys().chain(config.remotes.keys()).map(AgentName::as_str).collect();
         output.field("Agents", names.join(", "))?;
         if !config.flows.is_empty() {
-            output.field("Flows", config.flows.keys().map(AgentName::as_str).collect::<Vec<_>>().join(", "))?;
+            output.field("Flows", config.flows.names().map(AgentName::as_str).collect::<Vec<_>>().join(", "))?;
         }
         if !config.peers.is_empty() {
             let urls: Vec<&str> = config.peers.iter().map(|peer| peer.url.as_str()).collect();

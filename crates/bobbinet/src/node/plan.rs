@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bobbinet_core::AgentName;
 use bobbinet_http::Mount;
 
-use crate::config::{AgentConfig, CallersConfig, FlowConfig, NodeConfig, NodePeer, PeerSettings};
+use crate::config::{AgentConfig, CallersConfig, Flows, NodeConfig, NodePeer, PeerSettings};
 
 /// What is to be run.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub(crate) struct Plan {
     /// Who may call beside the node's owner.
     pub(crate) callers: CallersConfig,
     /// Flows that are agents too.
-    pub(crate) flows: BTreeMap<AgentName, FlowConfig>,
+    pub(crate) flows: Flows,
     /// Where the agents stand.
     pub(crate) mount: Mount,
 }
