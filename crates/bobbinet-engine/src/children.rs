@@ -140,6 +140,24 @@ impl Run {
         }
     }
 
+    /// The task at the root of the tree that this run's task is in: itself, unless a run has begun it.
+    ///
+    /// # Errors
+    /// If one on the way cannot be read. One that is gone is left out: its child is the root then.
+    pub async fn root(&self) -> Result<TaskId, ChildError> {
+        let mut root = self.task.clone();
+        while let Some(parent) = root.parent.clone() {
+            let Some(live) = self.host.tasks().find(&parent.task).await? else { break };
+            let known = match live.durable() {
+                Some(known) => Some(known),
+                None => self.host.tasks().load(&live).await?,
+            };
+            let Some(known) = known else { break };
+            root = known;
+        }
+        Ok(root.id)
+    }
+
     /// The child of this id.
     ///
     /// # Errors
