@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use crate::{
     artifacts::Artifacts,
     begin::{self, Begun},
+    causes,
     checkpoint::Checkpoint,
     fallback, fault,
     follow::{Following, Next, Source},
@@ -106,7 +107,7 @@ async fn go_on(peer: &Arc<Peer>, run: &Run, checkpoint: Checkpoint) -> Outcome {
                 let lease = peer.replicas.at(checkpoint.replica);
                 match peer.client(&known, lease.address).await {
                     Ok(client) => return Ok((client, lease, known.streams)),
-                    Err(error) if begun.elapsed() >= silence_max => return Err(fault::in_full(&error)),
+                    Err(error) if begun.elapsed() >= silence_max => return Err(causes::in_full(&error)),
                     Err(_) => {}
                 }
             }
