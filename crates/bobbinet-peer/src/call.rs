@@ -158,15 +158,19 @@ async fn follow(mut following: Following<'_>, first: Next) -> Outcome {
         let turn = match next {
             Next::Over(outcome) => return outcome,
             Next::Ask(status) => Turn::Next(following.ask(status).await),
-            Next::GoOn => tokio::select! {
-                biased;
-                () = run.canceled() => Turn::Canceled,
-                () = sleep_until(run.deadline().min(time_is_up)) => Turn::TimeIsUp,
-                heard = following.next() => match heard {
-                    Ok(event) => Turn::Next(following.take(event).await),
-                    Err(outcome) => Turn::Next(Next::Over(outcome)),
-                },
-            },
+            Next::GoOn => {
+                // Its task is known: the next process goes on with that.
+                let _rest = run.call().effect.may_run_again().then(|| run.rest());
+                tokio::select! {
+                    biased;
+                    () = run.canceled() => Turn::Canceled,
+                    () = sleep_until(run.deadline().min(time_is_up)) => Turn::TimeIsUp,
+                    heard = following.next() => match heard {
+                        Ok(event) => Turn::Next(following.take(event).await),
+                        Err(outcome) => Turn::Next(Next::Over(outcome)),
+                    },
+                }
+            }
         };
         next = match turn {
             Turn::Next(next) => next,

@@ -25,14 +25,11 @@ pub(crate) fn kind_of(error: &ClientError) -> Failure {
     match error {
         ClientError::Unauthorized { .. } | ClientError::Credentials { .. } => Failure::Unauthorized,
         ClientError::Rpc(_) if error.is_passing() => Failure::Busy,
-        ClientError::OutcomeUnknown { source, .. } => match kind_of(source) {
-            // It was tried before, and that try may have been carried out.
-            Failure::Unsent | Failure::Busy | Failure::Unauthorized | Failure::Refused | Failure::Unknown => {
-                Failure::Unknown
-            }
-        },
+        // It was tried before, and that try may have been carried out.
+        ClientError::OutcomeUnknown { .. } => Failure::Unknown,
         _ if error.is_unsent() => Failure::Unsent,
         _ if error.leaves_outcome_open() => Failure::Unknown,
+        _ if error.is_passing() => Failure::Busy,
         ClientError::BadUrl(_)
         | ClientError::NoCard { .. }
         | ClientError::BadCard { .. }

@@ -305,6 +305,12 @@ impl Node {
         self.agent.shutdown().await;
     }
 
+    /// The process is told to end, and has so long for it.
+    pub(crate) async fn stop(self, grace: Duration) {
+        self.engine.shutdown(grace).await;
+        self.agent.shutdown().await;
+    }
+
     /// How long the agent takes to end, in whole seconds.
     pub(crate) async fn shutdown(self) -> Duration {
         let begun = tokio::time::Instant::now();

@@ -150,6 +150,22 @@ async fn a_restart_goes_on_with_the_very_same_task() {
 }
 
 #[tokio::test]
+async fn a_node_that_stops_does_not_wait_for_what_is_done_elsewhere() {
+    let lab = Lab::new(Form { way: Way::Hangs, keys: true, ..Form::default() }).await;
+    let node = lab.node().await;
+    let handle = node.begin("go");
+    node.until(&handle, |task| task.checkpoint.is_some() && !task.artifacts.is_empty()).await;
+    let begun = tokio::time::Instant::now();
+    node.stop(Duration::from_secs(15)).await;
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert_eq!(lab.canceled.load(Ordering::SeqCst), 0);
+    lab.let_go();
+    let node = lab.node().await;
+    assert_eq!(node.settled(&handle.id()).await.state, State::Completed);
+    assert_eq!(lab.sent().len(), 1);
+}
+
+#[tokio::test]
 async fn an_answer_that_is_given_while_nobody_runs_is_handed_on() {
     let lab = Lab::new(Form { way: Way::Asks, keys: true, ..Form::default() }).await;
     let node = lab.node().await;

@@ -180,7 +180,7 @@ policy: [{ allow: "true", on: [plain, any-of-a-node] }]
         "agents:\n  a: { a2a: \"ftp://a.example\" }\n  b: { a2a: \"https://me:secret@b.example/\" }\n  c: { a2a: nowhere }\n",
         &[
             &format!(
-                "2: ftp://a.example is not called: it is neither http nor https; write a URL such as https://agents.example.com, and credentials beside it -> {URL}"
+                "2: ftp://a.example/ is not called: it is neither http nor https; write a URL such as https://agents.example.com, and credentials beside it -> {URL}"
             ),
             &format!(
                 "3: https://b.example/ is not called: it has a name or a password in it; write a URL such as https://agents.example.com, and credentials beside it -> {URL}"
