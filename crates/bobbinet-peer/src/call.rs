@@ -156,7 +156,12 @@ async fn follow(mut following: Following<'_>, first: Next) -> Outcome {
     loop {
         let run = following.run;
         let turn = match next {
-            Next::Over(outcome) => return outcome,
+            Next::Over(outcome) => {
+                if let Source::Stream(stream) = following.source {
+                    stream.finish().await;
+                }
+                return outcome;
+            }
             Next::Ask(status) => Turn::Next(following.ask(status).await),
             Next::GoOn => {
                 // Its task is known: the next process goes on with that.

@@ -263,7 +263,10 @@ async fn through_the_guard_an_agent_is_called_where_the_operator_said_and_nowher
     let done = client.send(says("echo x"), &SendOptions::default()).await.unwrap();
     assert_eq!(task(done.value).status.state, State::Completed);
     let stream = client.send_streaming(says("echo y"), &SendOptions::default()).await;
-    assert_eq!(rest(&mut stream.unwrap()).await.last().map(|event| event.to_lowercase().contains("completed")), Some(true));
+    assert_eq!(
+        rest(&mut stream.unwrap()).await.last().map(|event| event.to_lowercase().contains("completed")),
+        Some(true)
+    );
     let refused = Client::connect(&node.url, through(guarded(&[]))).await.unwrap_err();
     assert!(matches!(refused, ClientError::Refused(Refused::Address { .. })), "{refused:?}");
     assert!(!refused.is_passing() && refused.is_unsent());
