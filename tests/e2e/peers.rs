@@ -228,7 +228,7 @@ async fn peers_are_added_tried_out_and_removed_by_commands() {
     )
     .unwrap();
     let added = run(&folder, &["peers", "add", &mesh.url()]);
-    assert!(added.contains("Agents: ledger") && added.contains("peers.json"), "{added}");
+    assert!(added.contains("Agents: ledger") && added.contains("peers/added.json"), "{added}");
     // A node's own name stands in its data folder once it has run.
     let front = mesh.start("front");
     let listed = run(&folder, &["peers", "ls", "-o", "json"]);

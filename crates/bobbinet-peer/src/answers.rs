@@ -12,7 +12,8 @@ use tracing::debug;
 
 use crate::{
     begin,
-    fault::{self, Failure, in_full, kind_of},
+    causes::in_full,
+    fault::{self, Failure, kind_of},
     follow::{Following, Next, Source},
     message,
 };

@@ -1,30 +1,47 @@
 //! What a task over there has made, brought over once.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
 
-use bobbinet_core::{Artifact, ArtifactId};
+use bobbinet_core::{Artifact, ArtifactId, Content, Part};
 use bobbinet_engine::{EngineError, Run};
 
-/// What is known of each artifact that our task has: how much of it there is. They are as large as a task may be, so no copy is kept.
+/// What is known of each artifact that our task has. They are as large as a task may be, so no copy is kept.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Artifacts(BTreeMap<ArtifactId, Extent>);
+pub(crate) struct Artifacts(BTreeMap<ArtifactId, Seen>);
 
+/// How many parts there are, and a hash of all of them: what tells an artifact from the same with more in it, or other things.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Extent {
+struct Seen {
     parts: usize,
-    bytes: usize,
+    hash: u64,
 }
 
-impl Extent {
-    fn of(artifact: &Artifact) -> Self {
-        Self { parts: artifact.parts.len(), bytes: artifact.parts.iter().map(bobbinet_core::Part::bytes).sum() }
+impl Seen {
+    /// The same with these parts behind it.
+    fn and(self, parts: &[Part]) -> Self {
+        let fold = |hash: u64, part: &Part| {
+            let mut hasher = DefaultHasher::new();
+            (hash, std::mem::discriminant(&part.content)).hash(&mut hasher);
+            match &part.content {
+                Content::Text(text) | Content::Url(text) => text.hash(&mut hasher),
+                Content::Raw(base64) => base64.as_str().hash(&mut hasher),
+                Content::Data(json) => json.as_str().hash(&mut hasher),
+            }
+            (&part.media_type, &part.filename, part.metadata.as_ref().map(|json| json.as_str())).hash(&mut hasher);
+            hasher.finish()
+        };
+        Self { parts: self.parts + parts.len(), hash: parts.iter().fold(self.hash, fold) }
     }
 }
 
 impl Artifacts {
     /// What an earlier run has brought over.
     pub(crate) fn of(artifacts: &[Arc<Artifact>]) -> Self {
-        Self(artifacts.iter().map(|artifact| (artifact.id.clone(), Extent::of(artifact))).collect())
+        Self(artifacts.iter().map(|artifact| (artifact.id.clone(), Seen::default().and(&artifact.parts))).collect())
     }
 
     /// Brings over more of an artifact, or a new one. Durable when this returns.
@@ -35,14 +52,13 @@ impl Artifacts {
         append: bool,
         last_chunk: bool,
     ) -> Result<(), EngineError> {
-        let more = Extent::of(&artifact);
         let known = self.0.get(&artifact.id).copied();
         // What is appended to nothing that we have is the beginning of it.
         let append = append && known.is_some();
+        let seen = known.filter(|_| append).unwrap_or_default().and(&artifact.parts);
         let id = artifact.id.clone();
         run.add(Arc::new(artifact), append, last_chunk).await?;
-        let before = known.filter(|_| append).unwrap_or_default();
-        self.0.insert(id, Extent { parts: before.parts + more.parts, bytes: before.bytes + more.bytes });
+        self.0.insert(id, seen);
         Ok(())
     }
 
@@ -50,7 +66,7 @@ impl Artifacts {
     /// told again after a break is not there twice.
     pub(crate) async fn become_those_of(&mut self, run: &Run, artifacts: Vec<Artifact>) -> Result<(), EngineError> {
         for artifact in artifacts {
-            if self.0.get(&artifact.id) != Some(&Extent::of(&artifact)) {
+            if self.0.get(&artifact.id) != Some(&Seen::default().and(&artifact.parts)) {
                 self.add(run, artifact, false, true).await?;
             }
         }

@@ -14,9 +14,10 @@ use tracing::debug;
 
 use crate::{
     card::Known,
+    causes::in_full,
     checkpoint::Checkpoint,
     config::PeerConfig,
-    fault::{self, Failure, in_full, kind_of},
+    fault::{self, Failure, kind_of},
     message,
     peer::Peer,
     plan,

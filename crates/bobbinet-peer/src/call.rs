@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use crate::{
     artifacts::Artifacts,
     begin::{self, Begun},
+    causes,
     checkpoint::Checkpoint,
     fallback, fault,
     follow::{Following, Next, Source},
@@ -106,7 +107,7 @@ async fn go_on(peer: &Arc<Peer>, run: &Run, checkpoint: Checkpoint) -> Outcome {
                 let lease = peer.replicas.at(checkpoint.replica);
                 match peer.client(&known, lease.address).await {
                     Ok(client) => return Ok((client, lease, known.streams)),
-                    Err(error) if begun.elapsed() >= silence_max => return Err(fault::in_full(&error)),
+                    Err(error) if begun.elapsed() >= silence_max => return Err(causes::in_full(&error)),
                     Err(_) => {}
                 }
             }
@@ -155,17 +156,26 @@ async fn follow(mut following: Following<'_>, first: Next) -> Outcome {
     loop {
         let run = following.run;
         let turn = match next {
-            Next::Over(outcome) => return outcome,
+            Next::Over(outcome) => {
+                if let Source::Stream(stream) = following.source {
+                    stream.finish().await;
+                }
+                return outcome;
+            }
             Next::Ask(status) => Turn::Next(following.ask(status).await),
-            Next::GoOn => tokio::select! {
-                biased;
-                () = run.canceled() => Turn::Canceled,
-                () = sleep_until(run.deadline().min(time_is_up)) => Turn::TimeIsUp,
-                heard = following.next() => match heard {
-                    Ok(event) => Turn::Next(following.take(event).await),
-                    Err(outcome) => Turn::Next(Next::Over(outcome)),
-                },
-            },
+            Next::GoOn => {
+                // Its task is known: the next process goes on with that.
+                let _rest = run.call().effect.may_run_again().then(|| run.rest());
+                tokio::select! {
+                    biased;
+                    () = run.canceled() => Turn::Canceled,
+                    () = sleep_until(run.deadline().min(time_is_up)) => Turn::TimeIsUp,
+                    heard = following.next() => match heard {
+                        Ok(event) => Turn::Next(following.take(event).await),
+                        Err(outcome) => Turn::Next(Next::Over(outcome)),
+                    },
+                }
+            }
         };
         next = match turn {
             Turn::Next(next) => next,

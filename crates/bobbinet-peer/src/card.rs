@@ -231,7 +231,10 @@ impl State {
             true => Duration::ZERO,
             false => freshness.stale_if_error.unwrap_or(limits.card_stale_max),
         };
-        let next = fresh_for.clamp(LOOK_EVERY_MIN, LOOK_EVERY_MAX);
+        // An agent of ours whose server is just starting has no skills yet, and has them in a moment.
+        let is_whole = self.known.as_ref().is_some_and(|known| !known.description.skills.is_empty());
+        let longest = if is_whole { LOOK_EVERY_MAX } else { LOOK_EVERY_MIN };
+        let next = fresh_for.clamp(LOOK_EVERY_MIN, longest);
         self.due = Some(Instant::now() + next);
         // It must serve at least until it is looked at.
         self.good_until = Some(Instant::now() + fresh_for.max(next * 2) + stale);

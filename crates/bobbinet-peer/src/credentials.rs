@@ -170,7 +170,7 @@ impl ClientCredentials {
             .header(header::ACCEPT, "application/json")
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(encoded(&form));
-        let fetched = fetch(request, self.guard.limits()).await.map_err(|error| crate::fault::in_full(&error))?;
+        let fetched = fetch(request, self.guard.limits()).await.map_err(|error| crate::causes::in_full(&error))?;
         if !fetched.status.is_success() {
             // What it says may have secrets in it.
             return Err(format!("it answers {}", fetched.status));

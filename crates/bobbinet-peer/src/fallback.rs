@@ -6,7 +6,7 @@ use bobbinet_core::{AgentName, Artifact, Message, MessageId, Outcome, State};
 use bobbinet_engine::{ChildError, NewChild, Run};
 use tracing::info;
 
-use crate::{checkpoint::Checkpoint, config::PeerConfig, fault, message};
+use crate::{causes, checkpoint::Checkpoint, config::PeerConfig, fault, message};
 
 /// What the run calls the task of the other agent.
 const CHILD: &str = "fallback";
@@ -15,7 +15,7 @@ const CHILD: &str = "fallback";
 pub(crate) async fn carry_out(config: &PeerConfig, run: &Run, agent: &AgentName) -> Outcome {
     let checkpoint = Checkpoint { is_fallback: true, ..Checkpoint::default() };
     if let Err(error) = run.checkpoint(checkpoint.to_json()).await {
-        let why = format!("nothing was sent, and {agent} could not be asked: {}", fault::in_full(&error));
+        let why = format!("nothing was sent, and {agent} could not be asked: {}", causes::in_full(&error));
         return Outcome::Failed(fault::of_peer(config, "peer-unreachable", &why));
     }
     info!(task = %run.task().id, peer = %config.name, %agent, "another agent stands in");

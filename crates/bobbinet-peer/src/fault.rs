@@ -4,10 +4,7 @@ use bobbinet_core::{Fault, Json, Outcome};
 use bobbinet_http::ClientError;
 use bobbinet_wire::ErrorKind;
 
-use crate::config::PeerConfig;
-
-/// Characters of the peer's own words that are told on.
-const TOLD_MAX: usize = 1_000;
+use crate::{causes::in_full, config::PeerConfig};
 
 /// What kind of failure an error is, for what can be done about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,14 +25,11 @@ pub(crate) fn kind_of(error: &ClientError) -> Failure {
     match error {
         ClientError::Unauthorized { .. } | ClientError::Credentials { .. } => Failure::Unauthorized,
         ClientError::Rpc(_) if error.is_passing() => Failure::Busy,
-        ClientError::OutcomeUnknown { source, .. } => match kind_of(source) {
-            // It was tried before, and that try may have been carried out.
-            Failure::Unsent | Failure::Busy | Failure::Unauthorized | Failure::Refused | Failure::Unknown => {
-                Failure::Unknown
-            }
-        },
+        // It was tried before, and that try may have been carried out.
+        ClientError::OutcomeUnknown { .. } => Failure::Unknown,
         _ if error.is_unsent() => Failure::Unsent,
         _ if error.leaves_outcome_open() => Failure::Unknown,
+        _ if error.is_passing() => Failure::Busy,
         ClientError::BadUrl(_)
         | ClientError::NoCard { .. }
         | ClientError::BadCard { .. }
@@ -53,20 +47,6 @@ pub(crate) fn kind_of(error: &ClientError) -> Failure {
 /// Whether the peer says that it has no such task.
 pub(crate) fn is_forgotten(error: &ClientError) -> bool {
     matches!(error, ClientError::Rpc(remote) if remote.kind == Some(ErrorKind::TaskNotFound))
-}
-
-/// An error in words, with its causes, and nothing else.
-pub(crate) fn in_full(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(error) = next {
-        let cause = error.to_string();
-        if !text.contains(&cause) {
-            text.push_str(&format!(": {cause}"));
-        }
-        next = error.source();
-    }
-    text.chars().take(TOLD_MAX).collect()
 }
 
 /// A fault that says which peer it is about.

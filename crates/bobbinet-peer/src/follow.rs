@@ -11,8 +11,9 @@ use tracing::{debug, warn};
 
 use crate::{
     artifacts::Artifacts,
+    causes::in_full,
     checkpoint::Checkpoint,
-    fault::{self, in_full, is_forgotten},
+    fault::{self, is_forgotten},
     message,
     peer::Peer,
     replicas::Lease,

@@ -15,6 +15,7 @@ mod breaker;
 mod call;
 mod card;
 mod catalog;
+mod causes;
 mod checkpoint;
 mod config;
 mod credentials;

@@ -14,8 +14,8 @@ use tracing::{debug, info, warn};
 
 use crate::{
     card::{Cards, Known},
+    causes::in_full,
     config::PeerConfig,
-    fault::in_full,
     replicas::Replicas,
 };
 

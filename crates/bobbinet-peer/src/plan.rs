@@ -41,7 +41,16 @@ pub(crate) fn plan(config: &PeerConfig, known: Option<&Known>, is_given_up: bool
     let Some(name) = skill else {
         return Plan::Call(Arc::new(Call::of_message(known.effect(None, config))));
     };
-    let Some(skill) = known.skill(&name) else { return Plan::Reject(unknown_skill(config, known, &name)) };
+    let Some(skill) = known.skill(&name) else {
+        // A card without skills says nothing of what there is: the peer knows.
+        return match SkillId::parse(&name) {
+            Ok(skill) if known.description.skills.is_empty() => {
+                let effect = known.effect(None, config);
+                Plan::Call(Arc::new(Call { skill: Some(skill), arguments, converted: Vec::new(), effect }))
+            }
+            Ok(_) | Err(_) => Plan::Reject(unknown_skill(config, known, &name)),
+        };
+    };
     if let Some(arguments) = &arguments
         && let Some(check) = known.checks.get(&name).and_then(Option::as_ref)
     {
@@ -111,7 +120,8 @@ fn note_skill(message: &Message) -> Option<String> {
 /// `{"skill": …, "arguments": {…}}`, of a skill that the card has.
 fn form(data: &Json, known: &Known) -> Option<(String, Json)> {
     let fields = data.read::<BTreeMap<String, Json>>().ok()?;
-    let skill = fields.get("skill")?.read::<String>().ok().filter(|name| known.skill(name).is_some())?;
+    let is_fit = |name: &String| known.skill(name).is_some() || known.description.skills.is_empty();
+    let skill = fields.get("skill")?.read::<String>().ok().filter(is_fit)?;
     let arguments = fields.get("arguments").filter(|value| value.is_object())?;
     (fields.len() == 2).then(|| (skill, arguments.clone()))
 }

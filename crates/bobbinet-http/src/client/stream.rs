@@ -32,6 +32,9 @@ pub struct Event {
 /// sooner, without anything new in between, count as one row of tries.
 const STEADY_MIN: Duration = Duration::from_secs(10);
 
+/// How long the end of a stream is waited for that has said all: agents of ours close it at once.
+const FINISH_MAX: Duration = Duration::from_millis(20);
+
 /// The events of one task. What breaks the stream before the task has ended is mended: it goes on after the last event
 /// that was given, and gives each event once, as far as the agent numbers them. Of an agent that does not, the task as it stands is
 /// asked for first, and given if it has changed.
@@ -154,6 +157,14 @@ impl TaskStream {
                 self.client.endpoint.outcome_unknown(operation, options, error)
             }
             Some(_) | None => error,
+        }
+    }
+
+    /// Takes what is left of a stream that has said all, for a moment: a connection that is read to its end can be used again.
+    pub async fn finish(mut self) {
+        if let Some(response) = self.response.as_mut().filter(|_| self.is_over) {
+            let rest = async { while let Ok(Some(_)) = response.chunk().await {} };
+            let _ = timeout(FINISH_MAX, rest).await;
         }
     }
 

@@ -8,8 +8,9 @@ use bobbinet_core::{
 };
 use bobbinet_http::{
     Client, ClientError, ClientOptions, Credentials, SendOptions,
-    client::{Event, TaskStream},
+    client::{CardFetch, Event, Outbound, TaskStream},
 };
+use bobbinet_outbound::{Guard, Origin, OutboundLimits, Refused};
 use bobbinet_wire::view::{Sent, StreamEvent, TaskView};
 use tokio::{
     io::copy_bidirectional,
@@ -245,4 +246,59 @@ async fn a_send_under_a_key_outlives_its_connection() {
     let (sent, ()) = tokio::join!(sending, cutting);
     assert_eq!(task(sent.unwrap().value).status.state, State::Completed);
     assert_eq!(node.result("ListTasks", serde_json::json!({})).await["totalSize"], 1);
+}
+
+/// A guard that lets requests go to this URL's origin, wherever it is.
+fn guarded(configured: &[&str]) -> Outbound {
+    let origin = |url: &&str| Origin::of(&reqwest::Url::parse(url).unwrap()).unwrap();
+    let guard = Guard::new(configured.iter().map(origin), OutboundLimits::default()).unwrap();
+    Outbound::Guarded { guard, at: None }
+}
+
+#[tokio::test]
+async fn through_the_guard_an_agent_is_called_where_the_operator_said_and_nowhere_else_inside() {
+    let node = Node::start().await;
+    let through = |outbound| ClientOptions { outbound, ..options(&node) };
+    let client = Client::connect(&node.url, through(guarded(&[&node.url]))).await.unwrap();
+    let done = client.send(says("echo x"), &SendOptions::default()).await.unwrap();
+    assert_eq!(task(done.value).status.state, State::Completed);
+    let stream = client.send_streaming(says("echo y"), &SendOptions::default()).await;
+    assert_eq!(
+        rest(&mut stream.unwrap()).await.last().map(|event| event.to_lowercase().contains("completed")),
+        Some(true)
+    );
+    let refused = Client::connect(&node.url, through(guarded(&[]))).await.unwrap_err();
+    assert!(matches!(refused, ClientError::Refused(Refused::Address { .. })), "{refused:?}");
+    assert!(!refused.is_passing() && refused.is_unsent());
+    // A card that leads elsewhere, though that is allowed: elsewhere is inside, and nobody wrote it down.
+    let elsewhere = Node::start().await;
+    let card = serde_json::json!({
+        "name": "a", "supportedInterfaces": [{"url": elsewhere.url, "protocolBinding": "JSONRPC", "protocolVersion": "1.0"}],
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = format!("http://{}", listener.local_addr().unwrap());
+    let router = axum::Router::new()
+        .route("/.well-known/agent-card.json", axum::routing::get(move || async move { axum::Json(card) }));
+    let mut serving = JoinSet::new();
+    serving.spawn(async move { axum::serve(listener, router).await.unwrap() });
+    let allowed = |outbound| ClientOptions { is_other_origin_allowed: true, ..through(outbound) };
+    let refused = Client::connect(&at, allowed(guarded(&[&at]))).await.unwrap_err();
+    assert!(matches!(refused, ClientError::Refused(Refused::Address { .. })), "{refused:?}");
+    let client = Client::connect(&at, allowed(guarded(&[&at, &elsewhere.url]))).await.unwrap();
+    assert_eq!(client.url().trim_end_matches('/'), elsewhere.url);
+}
+
+#[tokio::test]
+async fn a_card_that_has_not_changed_is_not_sent_again() {
+    let node = Node::start().await;
+    let options = options(&node);
+    let CardFetch::New(fetched) = Client::fetch_card(&node.url, &options, None).await.unwrap() else {
+        panic!("nothing was known")
+    };
+    assert_eq!(fetched.freshness.fresh_for, Some(std::time::Duration::from_secs(60)));
+    let again = Client::fetch_card(&node.url, &options, Some(&fetched)).await.unwrap();
+    assert!(matches!(again, CardFetch::Same(_)), "{again:?}");
+    let client = Client::with_card(&fetched, options).unwrap();
+    let done = client.send(says("echo x"), &SendOptions::default()).await.unwrap();
+    assert_eq!(task(done.value).status.state, State::Completed);
 }

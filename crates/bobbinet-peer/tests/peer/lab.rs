@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     convert::Infallible,
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -25,7 +25,7 @@ use bobbinet_core::{
     Plan, Principal, Role, Task, TaskId, Tenant,
 };
 use bobbinet_engine::{Agent, AllowAll, Engine, Handle, NewTask, Reply, Request, Run, Setup, SystemEnv};
-use bobbinet_outbound::{Guard, Origin, OutboundLimits};
+use bobbinet_outbound::{Guard, Origin, OutboundLimits, Resolver};
 use bobbinet_peer::{PeerAgent, PeerAuth, PeerConfig, PeerLimits};
 use bobbinet_store::MemoryStore;
 use reqwest::Url;
@@ -113,13 +113,24 @@ pub(crate) struct Lab {
 
 impl Lab {
     pub(crate) async fn new(form: Form) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        Self::at(form, (Ipv4Addr::LOCALHOST, 0).into(), None).await
+    }
+
+    /// Another replica of this peer, with the same name and port at another address of this machine.
+    pub(crate) async fn replica(&self, form: Form, host: &str, last: u8) -> Self {
+        let port = self.url("/").port().unwrap();
+        Self::at(form, (Ipv4Addr::new(127, 0, 0, last), port).into(), Some(host)).await
+    }
+
+    async fn at(form: Form, address: SocketAddr, host: Option<&str>) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
         let address: SocketAddr = listener.local_addr().unwrap();
+        let host = host.map_or_else(|| address.ip().to_string(), str::to_owned);
         let (canceled, cards, tokens) = <(Arc<AtomicUsize>, Arc<AtomicUsize>, Arc<AtomicUsize>)>::default();
         let far = Arc::new(Far {
             way: Mutex::new(form.way),
             form,
-            origin: format!("http://{address}"),
+            origin: format!("http://{host}:{}", address.port()),
             skill: Mutex::new("work"),
             leads: Mutex::default(),
             sent: Mutex::default(),
@@ -291,6 +302,12 @@ impl Node {
     /// The process ends in the middle of everything.
     pub(crate) async fn die(self) {
         self.engine.shutdown(Duration::ZERO).await;
+        self.agent.shutdown().await;
+    }
+
+    /// The process is told to end, and has so long for it.
+    pub(crate) async fn stop(self, grace: Duration) {
+        self.engine.shutdown(grace).await;
         self.agent.shutdown().await;
     }
 
@@ -565,4 +582,15 @@ fn stream(id: &Value, events: Vec<Value>, rest: Option<Arc<Far>>) -> Response {
     };
     let all = futures::StreamExt::chain(futures::stream::iter(first), futures::stream::once(last));
     ([(header::CONTENT_TYPE, "text/event-stream")], Body::from_stream(all)).into_response()
+}
+
+/// Resolves every name to these addresses.
+#[derive(Debug)]
+pub(crate) struct Names(pub(crate) Mutex<Vec<IpAddr>>);
+
+#[async_trait]
+impl Resolver for Names {
+    async fn resolve(&self, _: &str) -> std::io::Result<Vec<IpAddr>> {
+        Ok(self.0.lock().unwrap().clone())
+    }
 }

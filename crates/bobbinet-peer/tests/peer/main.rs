@@ -3,14 +3,18 @@
 
 mod lab;
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::{Arc, Mutex, atomic::Ordering},
+    time::Duration,
+};
 
 use bobbinet_core::{Effect, State, chain::Chain};
 use bobbinet_engine::Agent;
 use bobbinet_peer::{ClientCredentials, PeerAuth, SecretSource, VIA_KEY};
 use serde_json::json;
 
-use crate::lab::{Form, Lab, Way, name, said, wait_for};
+use crate::lab::{Form, Lab, Names, Way, name, said, wait_for};
 
 #[tokio::test]
 async fn what_the_peer_makes_becomes_ours() {
@@ -143,6 +147,22 @@ async fn a_restart_goes_on_with_the_very_same_task() {
         }
         assert_eq!(lab.sent().len(), 1, "sent once");
     }
+}
+
+#[tokio::test]
+async fn a_node_that_stops_does_not_wait_for_what_is_done_elsewhere() {
+    let lab = Lab::new(Form { way: Way::Hangs, keys: true, ..Form::default() }).await;
+    let node = lab.node().await;
+    let handle = node.begin("go");
+    node.until(&handle, |task| task.checkpoint.is_some() && !task.artifacts.is_empty()).await;
+    let begun = tokio::time::Instant::now();
+    node.stop(Duration::from_secs(15)).await;
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert_eq!(lab.canceled.load(Ordering::SeqCst), 0);
+    lab.let_go();
+    let node = lab.node().await;
+    assert_eq!(node.settled(&handle.id()).await.state, State::Completed);
+    assert_eq!(lab.sent().len(), 1);
 }
 
 #[tokio::test]
@@ -307,4 +327,66 @@ async fn a_token_is_fetched_for_a_client_and_fetched_again_when_it_is_not_taken(
     assert_eq!(node.send("go").await.state, State::Completed);
     // Once with each node: whoever was not let in has had nothing taken.
     assert_eq!(lab.sent().len(), 2);
+}
+
+/// Two replicas under one name, and a guard that finds both.
+async fn two(form: Form) -> (Lab, Lab, Arc<Names>) {
+    let first = Lab::new(form.clone()).await;
+    let host = "replicas.test";
+    // The first one listens at 127.0.0.1, and is known by its name too.
+    let second = first.replica(form.clone(), host, 2).await;
+    let third = first.replica(form, host, 3).await;
+    let addresses = [2, 3].map(|last| IpAddr::from(Ipv4Addr::new(127, 0, 0, last)));
+    (second, third, Arc::new(Names(Mutex::new(addresses.to_vec()))))
+}
+
+fn guarded(lab: &Lab, names: &Arc<Names>) -> bobbinet_outbound::Guard {
+    let origin = bobbinet_outbound::Origin::of(&lab.url("/")).unwrap();
+    bobbinet_outbound::Guard::with_resolver([origin], Default::default(), names.clone()).unwrap()
+}
+
+#[tokio::test]
+async fn replicas_share_the_calls_and_one_that_is_gone_is_left_out() {
+    let (one, other, names) = two(Form { keys: true, ..Form::default() }).await;
+    let node = one.node_with(|config| config.guard = guarded(&one, &names)).await;
+    node.ready().await;
+    for _ in 0..10 {
+        assert_eq!(node.send("go").await.state, State::Completed);
+    }
+    assert_eq!((one.sent().len(), other.sent().len()), (5, 5));
+    other.stop();
+    for _ in 0..10 {
+        let task = node.send("go").await;
+        assert_eq!(task.state, State::Completed, "{task:?}");
+    }
+    assert_eq!((one.sent().len(), other.sent().len()), (15, 5));
+}
+
+#[tokio::test]
+async fn what_follows_goes_to_the_replica_that_has_the_task() {
+    let (one, other, names) = two(Form { way: Way::Asks, keys: true, ..Form::default() }).await;
+    let node = one.node_with(|config| config.guard = guarded(&one, &names)).await;
+    node.ready().await;
+    let asked = [node.send("go").await, node.send("go").await];
+    assert_eq!((one.sent().len(), other.sent().len()), (1, 1));
+    node.die().await;
+    // Whoever goes on with them finds each where it is.
+    let node = one.node_with(|config| config.guard = guarded(&one, &names)).await;
+    for (task, text) in asked.iter().zip(["blue", "green"]) {
+        let done = node.answer(&task.id, text).await;
+        assert_eq!(done.state, State::Completed, "{done:?}");
+        assert_eq!(done.artifacts[0].parts[0].as_text(), Some(text));
+    }
+    assert_eq!((one.sent().len(), other.sent().len()), (2, 2));
+}
+
+#[tokio::test]
+async fn what_one_replica_may_have_taken_is_not_sent_to_another() {
+    let (one, other, names) = two(Form { way: Way::BreaksTwice, keys: true, ..Form::default() }).await;
+    let node = one.node_with(|config| config.guard = guarded(&one, &names)).await;
+    node.ready().await;
+    let task = node.send("go").await;
+    assert_eq!(task.state, State::Completed, "{task:?}");
+    let sent = (one.sent().len(), other.sent().len());
+    assert!(matches!(sent, (3, 0) | (0, 3)), "{sent:?}");
 }

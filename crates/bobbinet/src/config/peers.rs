@@ -217,7 +217,7 @@ pub(super) fn check_fallbacks(
             };
             reader.fault_with_hint(
                 key.at,
-                format!("there is no agent {fallback:?} to stand in for {}", key.text),
+                format!("there is no agent {:?} to stand in for {}", fallback.as_str(), key.text),
                 hint,
             );
         }

@@ -36,7 +36,7 @@ use super::{
 use crate::{
     config::{AgentConfig, CallersConfig, NodeConfig, NodePeer, PeerSettings},
     failure::{Code, Failure},
-    peers::{self, Kept, Maker},
+    peers::{self, Kept, Maker, PEERS_FOLDER},
     principals::KnownPrincipals,
 };
 
@@ -93,11 +93,15 @@ pub(super) async fn start(
     let (store, keys) = open(&data, env.now()).await?;
     // After the store: its folder's lock is the proof that no other node has started servers from here.
     // What servers must not see though they run as the same user. The agents' folder has to be there to be covered.
-    let hidden = [KEYS_FOLDER, STORE_FOLDER, AGENTS_FOLDER].map(|folder| data.join(folder)).to_vec();
+    make_folder(&data.join(PEERS_FOLDER))?;
+    let hidden = [KEYS_FOLDER, STORE_FOLDER, AGENTS_FOLDER, PEERS_FOLDER].map(|folder| data.join(folder)).to_vec();
     let launcher = Launcher::this_program(SHIM, hidden).with_open_files(descriptors.before);
     let mut agents = start_agents(agents, &launcher, &data)?;
     agents.extend(flows::agents(flows)?);
-    agents.extend(start_peers(remotes, peers, &node, &keys, &agents, &data).await?);
+    // Where one agent stands at the root, no other is found.
+    if matches!(mount, Mount::EachByName) {
+        agents.extend(start_peers(remotes, peers, &node, &keys, &agents, &data).await?);
+    }
     if let Err(error) = KnownPrincipals::of(node.issuer.as_deref(), &callers).write(&data) {
         tracing::warn!(%error, "bobbinet token mint will not know the node's principals");
     }

@@ -17,14 +17,14 @@ use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
-use super::Maker;
+use super::{Maker, kept::PEERS_FOLDER};
 use crate::config::{NodePeer, PeerSettings};
 
 /// How long a node that starts waits for the list of another one's agents. One that is away is taken as it was.
 const ASK_MAX: Duration = Duration::from_secs(3);
 
-/// The file, in the data folder, with what nodes have said.
-const FILE: &str = "peers-seen.json";
+/// The file, in the folder of peers, with what nodes have said.
+const FILE: &str = "seen.json";
 
 /// What was found at a URL when it was last asked, by name.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -138,12 +138,13 @@ fn in_full(error: &dyn std::error::Error) -> String {
 
 impl Seen {
     fn read(data: &Path) -> Self {
-        let text = fs::read(data.join(FILE)).unwrap_or_default();
+        let text = fs::read(data.join(PEERS_FOLDER).join(FILE)).unwrap_or_default();
         serde_json::from_slice(&text).unwrap_or_default()
     }
 
     fn write(&self, data: &Path) -> io::Result<()> {
-        let (file, new) = (data.join(FILE), data.join(FILE).with_extension("new"));
+        let file = data.join(PEERS_FOLDER).join(FILE);
+        let new = file.with_extension("new");
         fs::write(&new, serde_json::to_vec_pretty(self)?)?;
         fs::rename(&new, &file)
     }

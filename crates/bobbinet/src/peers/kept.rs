@@ -12,8 +12,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{AuthSettings, NodePeer, peer_url};
 
-/// The file, in the data folder.
-const FILE: &str = "peers.json";
+/// The folder of all that a node keeps of its peers, in its data folder. It is hidden from wrapped servers: whoever could write there could
+/// have the node show its secrets to anybody.
+pub(crate) const PEERS_FOLDER: &str = "peers";
+
+/// The file, in that folder.
+const FILE: &str = "added.json";
 
 /// What was added. Who is called, and with what, is the owner's business: so is the file.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -61,7 +65,7 @@ impl KeptAuth {
 impl Kept {
     /// What the data folder has; nothing if none was ever added.
     pub(crate) fn read(data: &Path) -> io::Result<Self> {
-        match fs::read(data.join(FILE)) {
+        match fs::read(Self::file(data)) {
             Ok(text) => serde_json::from_slice(&text).map_err(io::Error::from),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
             Err(error) => Err(error),
@@ -70,8 +74,8 @@ impl Kept {
 
     /// Says so in the data folder. Whole, or not at all.
     pub(crate) fn write(&self, data: &Path) -> io::Result<()> {
-        fs::create_dir_all(data)?;
-        let (file, new) = (Self::file(data), data.join(FILE).with_extension("new"));
+        bobbinet_store::make_folder(&data.join(PEERS_FOLDER), true)?;
+        let (file, new) = (Self::file(data), Self::file(data).with_extension("new"));
         let mut out = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
         out.write_all(&serde_json::to_vec_pretty(self)?)?;
         out.sync_data()?;
@@ -80,7 +84,7 @@ impl Kept {
 
     /// Where it is.
     pub(crate) fn file(data: &Path) -> PathBuf {
-        data.join(FILE)
+        data.join(PEERS_FOLDER).join(FILE)
     }
 
     /// As a configuration would say it.

@@ -8,4 +8,4 @@ mod kept;
 pub(crate) use build::{Maker, guard};
 pub(crate) use command::run;
 pub(crate) use found::find;
-pub(crate) use kept::Kept;
+pub(crate) use kept::{Kept, PEERS_FOLDER};

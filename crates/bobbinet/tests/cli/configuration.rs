@@ -115,7 +115,9 @@ fn an_agent_needs_a_server_that_can_be_started() {
     check_yaml("node: {}\n", &["1: there are no agents -> for example:"]);
     check_yaml(
         "agents:\n  a: {}\n",
-        &[r#"2: agent a has no server -> say how to start it: mcp: { command: [npx, -y, "@scope/server"] }"#],
+        &[
+            r#"2: agent a has no server -> say how to start it: mcp: { command: [npx, -y, "@scope/server"] }; or where it is: a2a: https://agents.example.com"#,
+        ],
     );
     check_yaml(
         "agents:\n  a:\n    mcp: {}\n",
@@ -140,8 +142,76 @@ fn what_is_not_there_yet_says_so() {
         "agents:\n  a:\n    mcp: { url: http://127.0.0.1:1 }\n  b:\n    a2a: https://b.example\nflows: {}\n",
         &[
             "3: servers over HTTP are not in this version yet -> only servers that are started by a command (stdio) can be wrapped: take it out, or say disabled: true in an mcp.json",
-            r#"5: "a2a" is not in this version yet -> take it out"#,
             r#"6: "flows" is not in this version yet -> take it out"#,
+        ],
+    );
+}
+
+#[test]
+fn agents_that_are_elsewhere_are_read_with_every_mistake() {
+    check_yaml(
+        r#"
+node: { listen: "127.0.0.1:0" }
+agents:
+  near: { mcp: { command: [ls] } }
+  plain: { a2a: https://agents.example.com/agents/x }
+  whole:
+    a2a: http://10.0.0.1:7420
+    auth: { client: { token_url: "https://idp.example.com/token", id: node, secret_file: ./secret, scope: a2a } }
+    fallback: near
+    effect: idempotent
+    origin: https://10.0.0.1:8443
+    timeout: 30s
+    slots: 8
+    title: Whole
+    description: All that can be said
+  node: { a2a: "https://b.example", auth: node }
+  named: { a2a: "https://c.example", auth: { node: caller } }
+  file: { a2a: "https://d.example", auth: { file: ./token } }
+peers: ["https://e.example", { url: "https://f.example", auth: none }]
+policy: [{ allow: "true", on: [plain, any-of-a-node] }]
+"#,
+        &[],
+    );
+    check_yaml("peers: [\"https://a.example\"]\n", &[]);
+    const URL: &str = "write the URL of an agent or of its card, such as https://agents.example.com/agents/planner";
+    const AUTH: &str = "say auth: none, auth: node (a short token of this node), or one of { node: NAME }, { bearer: TOKEN }, { file: PATH }, { api_key: KEY } and { client: { token_url, id, secret } }";
+    check_yaml(
+        "agents:\n  a: { a2a: \"ftp://a.example\" }\n  b: { a2a: \"https://me:secret@b.example/\" }\n  c: { a2a: nowhere }\n",
+        &[
+            &format!(
+                "2: ftp://a.example/ is not called: it is neither http nor https; write a URL such as https://agents.example.com, and credentials beside it -> {URL}"
+            ),
+            &format!(
+                "3: https://b.example/ is not called: it has a name or a password in it; write a URL such as https://agents.example.com, and credentials beside it -> {URL}"
+            ),
+            &format!("4: \"nowhere\" is no URL -> {URL}"),
+        ],
+    );
+    check_yaml(
+        "agents:\n  a: { a2a: \"https://a.example\", auht: none }\n  b: { a2a: \"https://b.example\", auth: maybe }\n  \
+         c: { a2a: \"https://c.example\", auth: { bearer: x, file: y } }\n  d: { a2a: \"https://d.example\", mcp: {} }\n",
+        &[
+            r#"2: agent a has no setting "auht" -> did you mean "auth"?"#,
+            &format!("3: auth cannot be that -> {AUTH}"),
+            &format!("4: auth says one way -> {AUTH}"),
+            r#"5: agent d has no setting "mcp" -> there is a2a, auth, fallback, effect, origin, timeout, slots, title, description"#,
+        ],
+    );
+    check_yaml(
+        "agents:\n  planner: { mcp: { command: [ls] } }\n  a: { a2a: \"https://a.example\", fallback: planer }\n  \
+         b: { a2a: \"https://b.example\", fallback: b }\n",
+        &[
+            r#"3: there is no agent "planer" to stand in for a -> did you mean "planner"?"#,
+            "4: agent b cannot stand in for itself",
+        ],
+    );
+    check_yaml(
+        "peers: [\"https://a.example\", \"https://a.example/\", 7, { auth: none }]\n",
+        &[
+            "1: https://a.example/ stands here twice",
+            "1: a peer is a URL, and here is a number -> write the URL of a node or of an agent, or { url, auth }",
+            "1: a peer is nowhere -> say where it is: url: https://agents.example.com",
         ],
     );
 }

@@ -189,6 +189,7 @@ fn help_names_every_command_and_hides_what_is_not_for_people() {
         "check",
         "flow",
         "token",
+        "peers",
         "key",
         "store",
         "config",
