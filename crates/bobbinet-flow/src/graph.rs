@@ -2,7 +2,10 @@
 
 use std::fmt::Write as _;
 
-use crate::document::{CallTarget, Definition, Kind, ListId, Task, TaskId, Then, Uri};
+use crate::{
+    document::{Definition, Kind, ListId, Task, TaskId, Then},
+    labels,
+};
 
 /// A flowchart of the definition.
 pub fn mermaid(definition: &Definition) -> String {
@@ -158,29 +161,6 @@ impl Graph<'_> {
 }
 
 fn label(task: &Task) -> String {
-    let what = match &task.kind {
-        Kind::Call(call) => match &call.target {
-            CallTarget::Skill { agent, skill } => format!("{agent}.{skill}"),
-            CallTarget::Function(name, _) => name.clone(),
-            CallTarget::A2a { method, .. } => format!("A2A {method}"),
-            CallTarget::Http { method, endpoint, .. } => match &endpoint.uri {
-                Uri::Template(uri) => format!("{method} {uri}"),
-                Uri::Computed(_) => method.clone(),
-            },
-            CallTarget::Workflow { name, .. } => format!("flow {name}"),
-        },
-        Kind::Do(_) => "do".to_owned(),
-        Kind::Set(_) => "set".to_owned(),
-        Kind::Switch(_) => "switch".to_owned(),
-        Kind::For(_) => "for".to_owned(),
-        Kind::Fork { compete: true, .. } => "race".to_owned(),
-        Kind::Fork { compete: false, .. } => "fork".to_owned(),
-        Kind::Raise(_) => "raise".to_owned(),
-        Kind::Try { .. } => "try".to_owned(),
-        Kind::Wait(_) => "wait".to_owned(),
-        Kind::Emit(_) => "emit".to_owned(),
-        Kind::Listen(_) => "listen".to_owned(),
-    };
     let condition = if task.condition.is_some() { ", if" } else { "" };
-    format!("{}: {what}{condition}", task.name)
+    format!("{}: {}{condition}", task.name, labels::what(task))
 }

@@ -5,7 +5,7 @@
 //!
 //! [`document::Definition::read`] gives the definition and all that is wrong with it, each [`finding::Finding`] with file, line, column,
 //! JSON Pointer, excerpt and hint. [`check::check_in`] adds what can be said against a [`check::Catalog`] of agents and skills, and
-//! [`graph::mermaid`] draws it. [`document::Definition::reaches`] lists what its steps may reach, for a policy.
+//! [`graph::mermaid`] and [`svg::svg`] draw it. [`document::Definition::reaches`] lists what its steps may reach, for a policy.
 //!
 //! [`run::decide`] takes a [`run::State`] and a [`run::Record`] of what came, and gives the next state and the [`run::Effect`]s:
 //!
@@ -49,12 +49,16 @@
 //! The definition must be pinned: the records of a run mean something only with the text that it began with.
 
 pub mod check;
+pub mod cron;
 pub mod document;
 pub mod expression;
 pub mod finding;
 pub mod graph;
+mod labels;
 pub mod limits;
 mod reader;
 pub mod run;
+pub mod schedule;
+pub mod svg;
 pub mod template;
 mod tree;

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
     expression::Program,
-    finding::{Finding, Severity},
+    finding::{Finding, Findings, Severity},
     limits::Limits,
     template::Template,
     tree::{Key, Node, Value},
@@ -51,7 +51,7 @@ pub(crate) struct Reader<'a> {
     file: &'a str,
     text: &'a str,
     pub(crate) limits: &'a Limits,
-    pub(crate) findings: Vec<Finding>,
+    pub(crate) findings: Findings,
     /// The names that `for`, `catch` and `foreach` around this place give to what they go through.
     pub(crate) names: Vec<String>,
 }
@@ -66,6 +66,11 @@ impl<'n> Fields<'n> {
         self.entries.iter().find(|(key, _)| key.text == name).map(|(_, node)| node)
     }
 
+    /// Whether there are no others than these.
+    pub(crate) fn are_all_of(&self, known: &[&str]) -> bool {
+        self.entries.iter().all(|(key, _)| known.contains(&key.text.as_str()))
+    }
+
     pub(crate) fn has(&self, name: &str) -> bool {
         self.get(name).is_some()
     }
@@ -73,25 +78,23 @@ impl<'n> Fields<'n> {
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(file: &'a str, text: &'a str, limits: &'a Limits) -> Self {
-        Self { file, text, limits, findings: Vec::new(), names: Vec::new() }
+        Self { file, text, limits, findings: Findings::default(), names: Vec::new() }
     }
 
     fn find(&mut self, severity: Severity, at: Position, pointer: &str, message: String, hint: Option<String>) {
-        let excerpt = at.line.checked_sub(1).and_then(|line| self.text.lines().nth(line));
-        self.findings.push(Finding {
-            severity,
-            file: self.file.to_owned(),
-            at,
-            pointer: pointer.to_owned(),
-            message,
-            hint,
-            excerpt: excerpt.map(|line| line.trim_end().to_owned()),
-        });
+        if !self.findings.are_enough(severity) {
+            self.findings.add(Finding::new(severity, (self.file, self.text), at, pointer, message, hint));
+        }
+    }
+
+    /// The word that was meant; none if nobody would be told.
+    pub(crate) fn meant<'k>(&self, written: &str, known: &[&'k str]) -> Option<&'k str> {
+        if self.findings.are_enough(Severity::Error) { None } else { nearest(written, known) }
     }
 
     /// Something that must be mended.
     pub(crate) fn fault(&mut self, node: &Node, message: impl Into<String>, hint: impl Into<String>) {
-        self.find(Severity::Error, node.at, &node.pointer, message.into(), Some(hint.into()));
+        self.find(Severity::Error, node.at, &node.pointer(), message.into(), Some(hint.into()));
     }
 
     /// The same, at a place of its own.
@@ -121,7 +124,7 @@ impl<'a> Reader<'a> {
             if !once.insert(&key.text) {
                 self.fault_at(
                     key.at,
-                    &value.pointer,
+                    &value.pointer(),
                     format!("{:?} stands here twice", key.text),
                     "take one of them out",
                 );
@@ -135,11 +138,11 @@ impl<'a> Reader<'a> {
         let entries = self.entries(node, what)?;
         for (key, value) in entries {
             if !known.contains(&key.text.as_str()) {
-                let hint = match nearest(&key.text, known) {
+                let hint = match self.meant(&key.text, known) {
                     Some(name) => format!("did you mean {name:?}?"),
                     None => format!("there is {}", known.join(", ")),
                 };
-                self.fault_at(key.at, &value.pointer, format!("{what} has no property {:?}", key.text), hint);
+                self.fault_at(key.at, &value.pointer(), format!("{what} has no property {:?}", key.text), hint);
             }
         }
         Some(Fields { entries })
@@ -219,7 +222,7 @@ impl<'a> Reader<'a> {
         let text = self.text(node, what)?;
         let found = words.iter().find(|word| **word == text).copied();
         if found.is_none() {
-            let hint = match nearest(&text, words) {
+            let hint = match self.meant(&text, words) {
                 Some(meant) => format!("did you mean {meant:?}?"),
                 None => format!("it is one of {}", words.join(", ")),
             };
@@ -245,12 +248,20 @@ impl<'a> Reader<'a> {
             place.variables().iter().map(|name| (*name).to_owned()).chain(self.names.iter().cloned()).collect();
         match Program::compile(program, &variables, self.limits) {
             Ok(program) => Some(Arc::new(program)),
+            // Finding the place takes time.
+            Err(_) if self.findings.are_enough(Severity::Error) => None,
             Err(fault) => {
                 let at = self.inside(node, start + fault.offset);
                 let is_secret = fault.message.contains("$secrets");
                 let hint = if is_secret { Some("secrets can only be read in input.from".into()) } else { fault.hint };
                 let message = format!("{} in the expression {:?}", fault.message, shortened(program.trim()));
-                self.find(Severity::Error, at, &node.pointer, message, hint.or_else(|| Some("see jq's manual".into())));
+                self.find(
+                    Severity::Error,
+                    at,
+                    &node.pointer(),
+                    message,
+                    hint.or_else(|| Some("see jq's manual".into())),
+                );
                 None
             }
         }
@@ -258,7 +269,7 @@ impl<'a> Reader<'a> {
 
     /// The place of a byte of a node's text. Exact where the text stands in the file as it is; else the line of a block, or the
     /// text's beginning.
-    fn inside(&self, node: &Node, offset: usize) -> Position {
+    pub(crate) fn inside(&self, node: &Node, offset: usize) -> Position {
         let Some(text) = node.text() else { return node.at };
         // What is wrong at the end is wrong behind the last word.
         let offset = offset.min(text.trim_end().len());
@@ -303,10 +314,10 @@ impl<'a> Reader<'a> {
                         let at = self.inside(node, text.find("${").unwrap_or(0));
                         let hint = "an expression is the whole of a text: ${ \"Hello \\(.name)\" }";
                         let message = "the ${ in this text begins no expression, as there is text around it";
-                        self.warn_at(at, &node.pointer, message, hint);
+                        self.warn_at(at, &node.pointer(), message, hint);
                     } else if is_forgotten(text) {
                         let message = format!("{text:?} is a text, and looks like an expression");
-                        self.warn_at(node.at, &node.pointer, message, format!("if it is one, write ${{ {text} }}"));
+                        self.warn_at(node.at, &node.pointer(), message, format!("if it is one, write ${{ {text} }}"));
                     }
                     Template::fixed(node.json())
                 }

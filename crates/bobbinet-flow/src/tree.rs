@@ -1,6 +1,6 @@
 //! A definition's values with their places and pointers: what YAML and JSON are both read into.
 
-use std::ops::Range;
+use std::{fmt::Write as _, ops::Range, rc::Rc};
 
 pub(crate) use bobbinet_text::yaml::Key;
 use bobbinet_text::{
@@ -15,8 +15,23 @@ pub(crate) struct Node {
     pub(crate) at: Position,
     /// Its bytes in the text; empty if it is not known.
     pub(crate) span: Range<usize>,
-    pub(crate) pointer: String,
+    /// Its place among the others, as a chain: a text for each node would take their number times the length of the longest name.
+    path: Rc<Path>,
     pub(crate) value: Value,
+}
+
+/// The steps that lead to a node.
+#[derive(Debug)]
+struct Path {
+    above: Option<Rc<Path>>,
+    step: Step,
+}
+
+#[derive(Debug)]
+enum Step {
+    Top,
+    Name(String),
+    Place(usize),
 }
 
 /// What a value can be.
@@ -31,6 +46,30 @@ pub(crate) enum Value {
 }
 
 impl Node {
+    /// Its JSON Pointer (RFC 6901).
+    pub(crate) fn pointer(&self) -> String {
+        let mut steps = Vec::new();
+        let mut path = Some(&self.path);
+        while let Some(one) = path {
+            steps.push(&one.step);
+            path = one.above.as_ref();
+        }
+        let mut pointer = String::new();
+        for step in steps.into_iter().rev() {
+            match step {
+                Step::Top => {}
+                Step::Name(name) => {
+                    pointer.push('/');
+                    pointer.push_str(&name.replace('~', "~0").replace('/', "~1"));
+                }
+                Step::Place(at) => {
+                    let _ = write!(pointer, "/{at}");
+                }
+            }
+        }
+        pointer
+    }
+
     /// Its text, if it is one.
     pub(crate) fn text(&self) -> Option<&str> {
         match &self.value {
@@ -69,15 +108,11 @@ impl Node {
 /// Reads a text.
 pub(crate) fn parse(text: &str) -> Result<Node, NotYaml> {
     // As the standard has it: `no`, `on` and `n` are words.
-    Ok(node(yaml::parse(text, Booleans::Strict)?, String::new()))
+    Ok(node(yaml::parse(text, Booleans::Strict)?, Rc::new(Path { above: None, step: Step::Top })))
 }
 
-/// A step of a JSON Pointer (RFC 6901).
-pub(crate) fn below(pointer: &str, step: &str) -> String {
-    format!("{pointer}/{}", step.replace('~', "~0").replace('/', "~1"))
-}
-
-fn node(read: yaml::Node, pointer: String) -> Node {
+fn node(read: yaml::Node, path: Rc<Path>) -> Node {
+    let below = |step| Rc::new(Path { above: Some(path.clone()), step });
     let value = match read.value {
         yaml::Value::Null => Value::Null,
         yaml::Value::Flag(flag) => Value::Flag(flag),
@@ -85,15 +120,15 @@ fn node(read: yaml::Node, pointer: String) -> Node {
         yaml::Value::Text(text) => Value::Text(text),
         yaml::Value::List(items) => {
             let items = items.into_iter().enumerate();
-            Value::List(items.map(|(at, item)| node(item, below(&pointer, &at.to_string()))).collect())
+            Value::List(items.map(|(at, item)| node(item, below(Step::Place(at)))).collect())
         }
         yaml::Value::Map(entries) => {
             let entry = |(key, value): (Key, _)| {
-                let below = below(&pointer, &key.text);
+                let below = below(Step::Name(key.text.clone()));
                 (key, node(value, below))
             };
             Value::Map(entries.into_iter().map(entry).collect())
         }
     };
-    Node { at: read.at, span: read.span, pointer, value }
+    Node { at: read.at, span: read.span, path, value }
 }

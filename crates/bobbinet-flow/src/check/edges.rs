@@ -1,26 +1,25 @@
 //! Calls and what they call: agents and skills that there are not, and arguments that do not fit.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, rc::Rc};
 
-use bobbinet_text::nearest;
+use jsonschema::Validator;
 use serde_json::Value as Json;
 
 use super::{
-    Catalog, Findings, KnownSkill,
+    Catalog, Told,
+    callees::{Callee, Callees},
     shape::{Shape, follow, path},
 };
 use crate::{
-    document::{CallTarget, Definition, Kind, ListId, Output, Task, TaskId, Then},
+    document::{Call, CallTarget, Definition, Kind, ListId, Output, Task, TaskId, Then},
     finding::Severity,
     template::Template,
 };
 
-pub(super) fn check(definition: &Definition, catalog: &dyn Catalog, findings: &mut Findings<'_>) {
-    let mut walk = Walk { definition, catalog, findings, skills: BTreeMap::new() };
-    for task in &definition.tasks {
-        walk.resolve(task);
-    }
-    let raw = definition.input.schema.as_ref().map_or(Shape::Unknown, |schema| Shape::of_schema(&schema.json));
+pub(super) fn check(definition: &Definition, catalog: &dyn Catalog, told: &mut Told<'_>) {
+    let callees = Callees::find(definition, catalog, told);
+    let mut walk = Walk { definition, callees: &callees, told, validators: BTreeMap::new() };
+    let raw = definition.input_schema().map_or(Shape::Unknown, Shape::of_schema);
     let input = filtered(definition.input.from.as_ref(), &raw);
     walk.list(definition.main, input);
     for function in definition.functions.values() {
@@ -31,54 +30,17 @@ pub(super) fn check(definition: &Definition, catalog: &dyn Catalog, findings: &m
     }
 }
 
-struct Walk<'a, 'f> {
+struct Walk<'a, 't, 'f> {
     definition: &'a Definition,
-    catalog: &'a dyn Catalog,
-    findings: &'a mut Findings<'f>,
-    skills: BTreeMap<String, KnownSkill>,
+    callees: &'a Callees,
+    told: &'t mut Told<'f>,
+    /// Those of arguments, by the place of their schema: one is wanted for each call.
+    validators: BTreeMap<*const Json, Option<Rc<Validator>>>,
 }
 
-impl Walk<'_, '_> {
-    /// Finds the skill that a step calls.
-    fn resolve(&mut self, task: &Task) {
-        let Kind::Call(call) = &task.kind else { return };
-        let CallTarget::Skill { agent, skill } = &call.target else { return };
-        let pointer = format!("{}/call", task.pointer);
-        let agents = self.catalog.agents();
-        if !agents.contains(agent) {
-            let known: Vec<&str> = agents.iter().map(String::as_str).collect();
-            let hint = match nearest(agent, &known) {
-                Some(meant) => format!("did you mean {meant}.{skill}?"),
-                None if known.is_empty() => "no agent is configured".to_owned(),
-                None => format!("there is {}", known.join(", ")),
-            };
-            let message = format!("there is no agent {agent:?}");
-            return self.findings.add(Severity::Error, call.at, &pointer, message, hint);
-        }
-        // What cannot be asked now is asked when it is called.
-        let Some(skills) = self.catalog.skills(agent) else {
-            let message = format!("the skills of {agent} are not known at the moment");
-            let hint = "check again while it is running".to_owned();
-            return self.findings.add(Severity::Warning, call.at, &pointer, message, hint);
-        };
-        match self.catalog.skill(agent, skill) {
-            Some(known) => {
-                self.skills.insert(task.pointer.clone(), known);
-            }
-            None => {
-                let known: Vec<&str> = skills.iter().map(String::as_str).collect();
-                let hint = match nearest(skill, &known) {
-                    Some(meant) => format!("did you mean {agent}.{meant}?"),
-                    None => format!("{agent} has {}", known.join(", ")),
-                };
-                let message = format!("the agent {agent} has no skill {skill:?}");
-                self.findings.add(Severity::Error, call.at, &pointer, message, hint);
-            }
-        }
-    }
-
+impl<'a> Walk<'a, '_, '_> {
     /// The steps of a list one after the other; what the last gives is what the list gives.
-    fn list(&mut self, list: ListId, input: Shape) -> Shape {
+    fn list(&mut self, list: ListId, input: Shape<'a>) -> Shape<'a> {
         let definition = self.definition;
         let tasks = definition.list(list);
         let is_straight = tasks.iter().all(|id| is_straight(definition.task(*id)));
@@ -91,7 +53,7 @@ impl Walk<'_, '_> {
         if is_straight { shape } else { Shape::Unknown }
     }
 
-    fn task(&mut self, id: TaskId, raw: &Shape) -> Shape {
+    fn task(&mut self, id: TaskId, raw: &Shape<'a>) -> Shape<'a> {
         let definition = self.definition;
         let task = definition.task(id);
         let input = filtered(task.input.from.as_ref(), raw);
@@ -125,13 +87,7 @@ impl Walk<'_, '_> {
                 }
                 Shape::Unknown
             }
-            Kind::Call(call) => match self.skills.get(&task.pointer).cloned() {
-                Some(skill) => {
-                    self.arguments(task, &call.with, &input, &skill);
-                    skill.output.as_ref().map_or(Shape::Unknown, Shape::of_schema)
-                }
-                None => Shape::Unknown,
-            },
+            Kind::Call(call) => self.called(id, call, &input),
             Kind::Switch(_) | Kind::Wait(_) => input.clone(),
             Kind::Emit(_) | Kind::Raise(_) => Shape::Unknown,
         };
@@ -139,27 +95,39 @@ impl Walk<'_, '_> {
         if task.condition.is_some() { Shape::Unknown } else { output }
     }
 
-    /// Arguments against the skill's schema, as far as both are known.
-    fn arguments(&mut self, task: &Task, with: &Template, input: &Shape, skill: &KnownSkill) {
-        let Some(schema) = &skill.input else { return };
-        let Kind::Call(call) = &task.kind else { return };
-        let shape = template(with, input);
-        let names: Vec<String> = match &shape {
-            Shape::Map(entries) => entries.iter().map(|(name, _)| name.clone()).collect(),
-            Shape::Value(Json::Object(entries)) => entries.keys().cloned().collect(),
-            Shape::Unknown | Shape::Value(_) | Shape::Schema(_) => return,
+    /// What a call gives, its arguments looked at.
+    fn called(&mut self, id: TaskId, call: &'a Call, input: &Shape<'a>) -> Shape<'a> {
+        let Some(callee) = self.callees.get(id) else { return Shape::Unknown };
+        if let Some(schema) = &callee.input {
+            self.arguments(self.definition.task(id), call, input, callee, schema);
+        }
+        // Whoever does not wait goes on with what it had.
+        if let CallTarget::Workflow { waits: false, .. } = &call.target {
+            return input.clone();
+        }
+        callee.output.as_ref().map_or(Shape::Unknown, Shape::of_schema)
+    }
+
+    /// Arguments against the schema of what is called, as far as both are known.
+    fn arguments(&mut self, task: &Task, call: &'a Call, input: &Shape<'a>, callee: &'a Callee, schema: &'a Json) {
+        let Callee { noun, argument, place, .. } = callee;
+        let shape = template(&call.with, input);
+        let names: Vec<&str> = match &shape {
+            Shape::Map(entries) => entries.iter().map(|(name, _)| *name).collect(),
+            Shape::Value(Json::Object(entries)) => entries.keys().map(String::as_str).collect(),
+            Shape::Unknown | Shape::Kind(_) | Shape::Value(_) | Shape::Schema(_) => return,
         };
-        let pointer = format!("{}/with", task.pointer);
+        let pointer = format!("{}/{place}", task.pointer);
         let required = schema.get("required").and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str);
         let properties = schema.get("properties").and_then(Json::as_object);
         let known: Vec<&str> = properties.into_iter().flat_map(|known| known.keys().map(String::as_str)).collect();
         let is_closed = schema.get("additionalProperties") == Some(&Json::Bool(false));
         let mut misspelt = Vec::new();
         for name in &names {
-            if known.contains(&name.as_str()) {
+            if known.contains(name) {
                 continue;
             }
-            let meant = nearest(name, &known).filter(|meant| !names.iter().any(|name| name == meant));
+            let meant = self.told.meant(name, &known).filter(|meant| !names.contains(meant));
             if is_closed || meant.is_some() {
                 misspelt.extend(meant);
                 let hint = match meant {
@@ -167,30 +135,56 @@ impl Walk<'_, '_> {
                     None if known.is_empty() => "it takes none".to_owned(),
                     None => format!("it takes {}", known.join(", ")),
                 };
-                let message = format!("the skill takes no argument {name:?}");
-                let at = call.arguments_at.get(name).copied().unwrap_or(call.at);
-                self.findings.add(Severity::Error, at, &format!("{pointer}/{name}"), message, hint);
+                let message = format!("the {noun} takes no {argument} {name:?}");
+                let at = call.arguments_at.get(*name).copied().unwrap_or(call.at);
+                self.told.add(Severity::Error, at, &format!("{pointer}/{name}"), message, hint);
             }
         }
-        for name in required.filter(|name| !names.iter().any(|said| said == name) && !misspelt.contains(name)) {
-            let hint = format!("add it: with: {{ {name}: … }}");
-            let message = format!("the argument {name:?} is missing");
-            self.findings.add(Severity::Error, call.at, &pointer, message, hint);
+        for name in required.filter(|name| !names.contains(name) && !misspelt.contains(name)) {
+            let hint = format!("add it: {}: {{ {name}: … }}", place.rsplit('/').next().unwrap_or(place));
+            let message = format!("the {argument} {name:?} is missing");
+            self.told.add(Severity::Error, call.at, &pointer, message, hint);
         }
-        for name in names.iter().filter(|name| known.contains(&name.as_str())) {
-            let Some(wanted) = properties.and_then(|known| known.get(name)) else { continue };
+        for name in names.iter().filter(|name| known.contains(*name)) {
+            let Some(wanted) = properties.and_then(|known| known.get(*name)) else { continue };
             let found = match &shape {
                 Shape::Map(entries) => entries.iter().find(|(known, _)| known == name).map(|(_, shape)| shape.clone()),
-                Shape::Value(value) => value.get(name).cloned().map(Shape::Value),
-                Shape::Unknown | Shape::Schema(_) => None,
+                Shape::Value(value) => value.get(*name).map(Shape::Value),
+                Shape::Unknown | Shape::Kind(_) | Shape::Schema(_) => None,
             };
-            if let Some(message) = found.and_then(|found| misfit(&found, wanted, schema)) {
-                let hint = format!("the skill wants {}", wants(wanted));
-                let message = format!("the argument {name:?} does not fit: {message}");
-                let at = call.arguments_at.get(name).copied().unwrap_or(call.at);
-                self.findings.add(Severity::Error, at, &format!("{pointer}/{name}"), message, hint);
+            if let Some(message) = found.and_then(|found| self.misfit(&found, wanted, schema)) {
+                let hint = format!("the {noun} wants {}", wants(wanted));
+                let message = format!("the {argument} {name:?} does not fit: {message}");
+                let at = call.arguments_at.get(*name).copied().unwrap_or(call.at);
+                self.told.add(Severity::Error, at, &format!("{pointer}/{name}"), message, hint);
             }
         }
+    }
+
+    /// Why a value of this shape can never be what a schema wants.
+    fn misfit(&mut self, found: &Shape<'_>, wanted: &'a Json, whole: &'a Json) -> Option<String> {
+        if let Some(value) = found.value() {
+            let validator = self.validators.entry(wanted).or_insert_with(|| {
+                // References lead to the whole schema's definitions.
+                let mut schema = wanted.clone();
+                if let (Some(schema), Some(defs)) = (schema.as_object_mut(), whole.get("$defs")) {
+                    schema.entry("$defs").or_insert_with(|| defs.clone());
+                }
+                let options = jsonschema::options().with_pattern_options(jsonschema::PatternOptions::regex());
+                options.build(&schema).ok().map(Rc::new)
+            });
+            return validator.as_ref()?.iter_errors(&value).next().map(|error| error.to_string());
+        }
+        let kind = found.kind()?;
+        let wanted_kinds: Vec<&str> = match wanted.get("type")? {
+            Json::String(kind) => vec![kind],
+            Json::Array(kinds) => kinds.iter().filter_map(Json::as_str).collect(),
+            Json::Null | Json::Bool(_) | Json::Number(_) | Json::Object(_) => return None,
+        };
+        let fits = wanted_kinds
+            .iter()
+            .any(|wanted| *wanted == kind || matches!((*wanted, kind), ("number", "integer") | ("integer", "number")));
+        (!fits).then(|| format!("it is {kind}, and {} is wanted", wanted_kinds.join(" or ")))
     }
 
     /// A warning for steps that are tried again and must not be carried out twice.
@@ -201,13 +195,13 @@ impl Walk<'_, '_> {
         }
         for id in self.within(*body) {
             let inner = self.definition.task(id);
-            let Some(skill) = self.skills.get(&inner.pointer) else { continue };
-            if !skill.effect.may_run_again()
+            let effect = self.callees.get(id).and_then(|callee| callee.effect);
+            if effect.is_some_and(|effect| !effect.may_run_again())
                 && let Kind::Call(call) = &inner.kind
             {
                 let message = format!("{:?} is tried again, but its skill may not run twice", inner.name);
                 let hint = "a failure that it reports is tried again; where its outcome is unknown, the flow asks. If it may run twice, say so with the agent: effect: idempotent".to_owned();
-                self.findings.add(Severity::Warning, call.at, &format!("{}/call", inner.pointer), message, hint);
+                self.told.add(Severity::Warning, call.at, &format!("{}/call", inner.pointer), message, hint);
             }
         }
     }
@@ -256,54 +250,31 @@ fn is_straight(task: &Task) -> bool {
 }
 
 /// What a template gives; `.` and `$input` are this.
-fn template(template_: &Template, input: &Shape) -> Shape {
+fn template<'a>(template_: &'a Template, input: &Shape<'a>) -> Shape<'a> {
     match template_ {
-        Template::Fixed(json) => Shape::Value(Json::clone(json)),
+        Template::Fixed(json) => Shape::Value(json),
         Template::Program(program) => match path(program.text()) {
             Some((None, steps)) => follow(input, &steps),
             Some((Some(start), steps)) if start == "input" => follow(input, &steps),
             Some((Some(_), _)) | None => Shape::Unknown,
         },
-        Template::List(_) => Shape::Schema(serde_json::json!({"type": "array"})),
+        Template::List(_) => Shape::Kind("array"),
         Template::Map(entries) => {
-            Shape::Map(entries.iter().map(|(name, value)| (name.clone(), template(value, input))).collect())
+            let entries = entries.iter().map(|(name, value)| (name.as_str(), template(value, input)));
+            Shape::Map(Rc::new(entries.collect()))
         }
     }
 }
 
-fn filtered(filter: Option<&Template>, dot: &Shape) -> Shape {
+fn filtered<'a>(filter: Option<&'a Template>, dot: &Shape<'a>) -> Shape<'a> {
     filter.map_or_else(|| dot.clone(), |filter| template(filter, dot))
 }
 
-fn given(output: &Output, raw: &Shape) -> Shape {
+fn given<'a>(output: &'a Output, raw: &Shape<'a>) -> Shape<'a> {
     if let Some(schema) = &output.schema {
         return Shape::of_schema(&schema.json);
     }
     filtered(output.filter.as_ref(), raw)
-}
-
-/// Why a value of this shape can never be what a schema wants.
-fn misfit(found: &Shape, wanted: &Json, whole: &Json) -> Option<String> {
-    if let Some(value) = found.value() {
-        // References lead to the whole schema's definitions.
-        let mut schema = wanted.clone();
-        if let (Some(schema), Some(defs)) = (schema.as_object_mut(), whole.get("$defs")) {
-            schema.entry("$defs").or_insert_with(|| defs.clone());
-        }
-        let validator =
-            jsonschema::options().with_pattern_options(jsonschema::PatternOptions::regex()).build(&schema).ok()?;
-        return validator.iter_errors(&value).next().map(|error| error.to_string());
-    }
-    let kind = found.kind()?;
-    let wanted_kinds: Vec<&str> = match wanted.get("type")? {
-        Json::String(kind) => vec![kind],
-        Json::Array(kinds) => kinds.iter().filter_map(Json::as_str).collect(),
-        Json::Null | Json::Bool(_) | Json::Number(_) | Json::Object(_) => return None,
-    };
-    let fits = wanted_kinds.iter().any(|wanted| {
-        *wanted == kind || matches!((*wanted, kind.as_str()), ("number", "integer") | ("integer", "number"))
-    });
-    (!fits).then(|| format!("it is {kind}, and {} is wanted", wanted_kinds.join(" or ")))
 }
 
 fn wants(schema: &Json) -> String {

@@ -1,65 +1,72 @@
 //! What is known of a value before it is there: a JSON Schema, followed along plain paths.
 
+use std::rc::Rc;
+
 use serde_json::{Value as Json, json};
 
-/// What is known of a value.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Shape {
+/// What is known of a value. It borrows all that is large: it is handed from step to step.
+#[derive(Clone, Debug)]
+pub(super) enum Shape<'a> {
     /// Nothing.
     Unknown,
+    /// Its type alone.
+    Kind(&'static str),
     /// This very value.
-    Value(Json),
+    Value(&'a Json),
     /// What this schema says.
-    Schema(Json),
+    Schema(&'a Json),
     /// A map of which these are the values.
-    Map(Vec<(String, Shape)>),
+    Map(Rc<Vec<(&'a str, Shape<'a>)>>),
 }
 
-impl Shape {
+static NULL: Json = Json::Null;
+
+impl<'a> Shape<'a> {
     /// What is known of the child at this step of a path.
     fn child(&self, step: &Step) -> Self {
         match (self, step) {
-            (Self::Value(value), Step::Name(name)) => Self::Value(value.get(name).cloned().unwrap_or(Json::Null)),
-            (Self::Value(value), Step::Place(at)) => Self::Value(value.get(at).cloned().unwrap_or(Json::Null)),
+            (Self::Value(value), Step::Name(name)) => Self::Value(value.get(name).unwrap_or(&NULL)),
+            (Self::Value(value), Step::Place(at)) => Self::Value(value.get(at).unwrap_or(&NULL)),
             (Self::Map(entries), Step::Name(name)) => {
                 let found = entries.iter().find(|(known, _)| known == name);
-                found.map_or(Self::Value(Json::Null), |(_, shape)| shape.clone())
+                found.map_or(Self::Value(&NULL), |(_, shape)| shape.clone())
             }
             (Self::Schema(schema), Step::Name(name)) => {
                 schema.get("properties").and_then(|known| known.get(name)).map_or(Self::Unknown, Self::of_schema)
             }
             (Self::Schema(schema), Step::Place(_)) => schema.get("items").map_or(Self::Unknown, Self::of_schema),
-            (Self::Unknown | Self::Map(_), _) => Self::Unknown,
+            (Self::Unknown | Self::Kind(_) | Self::Map(_), _) => Self::Unknown,
         }
     }
 
     /// What a schema says, as far as we follow it.
-    pub(super) fn of_schema(schema: &Json) -> Self {
+    pub(super) fn of_schema(schema: &'a Json) -> Self {
         let is_followed = schema.is_object()
             && ["$ref", "anyOf", "oneOf", "allOf", "if", "not"].iter().all(|word| schema.get(word).is_none());
-        if is_followed { Self::Schema(schema.clone()) } else { Self::Unknown }
+        if is_followed { Self::Schema(schema) } else { Self::Unknown }
     }
 
     /// Its type, in JSON Schema's word.
-    pub(super) fn kind(&self) -> Option<String> {
+    pub(super) fn kind(&self) -> Option<&'a str> {
         match self {
             Self::Unknown => None,
-            Self::Map(_) => Some("object".to_owned()),
-            Self::Value(value) => Some(kind_of(value).to_owned()),
-            Self::Schema(schema) => schema.get("type").and_then(Json::as_str).map(str::to_owned),
+            Self::Kind(kind) => Some(kind),
+            Self::Map(_) => Some("object"),
+            Self::Value(value) => Some(kind_of(value)),
+            Self::Schema(schema) => schema.get("type").and_then(Json::as_str),
         }
     }
 
     /// The shape of all that is known, without anything that is not.
     pub(super) fn value(&self) -> Option<Json> {
         match self {
-            Self::Value(value) => Some(value.clone()),
+            Self::Value(value) => Some(Json::clone(value)),
             Self::Map(entries) => {
                 let all: Option<Vec<_>> =
-                    entries.iter().map(|(name, shape)| Some((name.clone(), shape.value()?))).collect();
+                    entries.iter().map(|(name, shape)| Some(((*name).to_owned(), shape.value()?))).collect();
                 Some(json!(all?.into_iter().collect::<serde_json::Map<_, _>>()))
             }
-            Self::Unknown | Self::Schema(_) => None,
+            Self::Unknown | Self::Kind(_) | Self::Schema(_) => None,
         }
     }
 }
@@ -116,6 +123,6 @@ pub(super) fn path(program: &str) -> Option<(Option<String>, Vec<Step>)> {
 }
 
 /// What is known at the end of a path.
-pub(super) fn follow(shape: &Shape, steps: &[Step]) -> Shape {
+pub(super) fn follow<'a>(shape: &Shape<'a>, steps: &[Step]) -> Shape<'a> {
     steps.iter().fold(shape.clone(), |shape, step| shape.child(step))
 }

@@ -1,15 +1,15 @@
 //! Which steps lead where.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::Findings;
+use super::Told;
 use crate::{
     document::{Definition, Kind, ListId, Task, TaskId, Then},
     finding::Severity,
     template::Template,
 };
 
-pub(super) fn check(definition: &Definition, findings: &mut Findings<'_>) {
+pub(super) fn check(definition: &Definition, findings: &mut Told<'_>) {
     let branches: BTreeSet<ListId> = definition
         .tasks
         .iter()
@@ -30,6 +30,15 @@ pub(super) fn check(definition: &Definition, findings: &mut Findings<'_>) {
         }
     }
     for task in &definition.tasks {
+        if let Kind::Switch(cases) = &task.kind
+            && let Some(always) = cases.iter().position(|case| case.when.is_none())
+            && let Some(case) = cases.get(always + 1)
+        {
+            let message =
+                format!("the case {:?} is never taken: {:?} before it always is", case.name, cases[always].name);
+            let pointer = format!("{}/switch/{}/{}", task.pointer, always + 1, case.name);
+            findings.add(Severity::Warning, case.at, &pointer, message, "put the case without when last".to_owned());
+        }
         if let Kind::Try { body, catch } = &task.kind {
             if catch.when.as_ref().is_some_and(|when| matches!(when.text().trim(), "false" | "null")) {
                 let hint = "take catch.when out, or write when to catch".to_owned();
@@ -128,18 +137,12 @@ fn ends(definition: &Definition, list: ListId) -> bool {
     })
 }
 
-fn list(definition: &Definition, list: ListId, findings: &mut Findings<'_>) {
+fn list(definition: &Definition, list: ListId, findings: &mut Told<'_>) {
     let tasks = definition.list(list);
     let Some(first) = tasks.first() else { return };
-    let mut reached = BTreeSet::from([*first]);
-    let mut open = vec![*first];
-    while let Some(id) = open.pop() {
-        for next in leads(definition, id).0 {
-            if reached.insert(next) {
-                open.push(next);
-            }
-        }
-    }
+    let all_leads: BTreeMap<TaskId, (BTreeSet<TaskId>, bool)> =
+        tasks.iter().map(|id| (*id, leads(definition, *id))).collect();
+    let reached = closure([*first], |id| all_leads[&id].0.iter().copied());
     for id in tasks.iter().filter(|id| !reached.contains(id)) {
         let task = definition.task(*id);
         let message = format!("the step {:?} is never reached", task.name);
@@ -147,25 +150,37 @@ fn list(definition: &Definition, list: ListId, findings: &mut Findings<'_>) {
         findings.add(Severity::Warning, task.at, &task.pointer, message, hint);
     }
     // Whoever can leave the list, and whoever leads to one who can.
-    let mut leaving: BTreeSet<TaskId> = BTreeSet::new();
-    loop {
-        let before = leaving.len();
-        for id in tasks {
-            let (steps, is_out) = leads(definition, *id);
-            if is_out || steps.iter().any(|step| leaving.contains(step)) {
-                leaving.insert(*id);
-            }
-        }
-        if leaving.len() == before {
-            break;
+    let mut back: BTreeMap<TaskId, Vec<TaskId>> = BTreeMap::new();
+    for (from, (steps, _)) in &all_leads {
+        for to in steps {
+            back.entry(*to).or_default().push(*from);
         }
     }
+    let ways_out = all_leads.iter().filter(|(_, (_, is_out))| *is_out).map(|(id, _)| *id);
+    let leaving = closure(ways_out, |id| back.get(&id).into_iter().flatten().copied());
     if let Some(id) = tasks.iter().find(|id| reached.contains(id) && !leaving.contains(id)) {
         let task = definition.task(*id);
         let message = format!("from {:?} on this goes round for ever", task.name);
         let hint = "add a switch with a case that leads out: then: exit".to_owned();
         findings.add(Severity::Error, task.at, &task.pointer, message, hint);
     }
+}
+
+/// These steps, and all that they lead to.
+fn closure<I: Iterator<Item = TaskId>>(
+    from: impl IntoIterator<Item = TaskId>,
+    leads: impl Fn(TaskId) -> I,
+) -> BTreeSet<TaskId> {
+    let mut open: Vec<TaskId> = from.into_iter().collect();
+    let mut all: BTreeSet<TaskId> = open.iter().copied().collect();
+    while let Some(id) = open.pop() {
+        for next in leads(id) {
+            if all.insert(next) {
+                open.push(next);
+            }
+        }
+    }
+    all
 }
 
 /// Whether a step of this list can fail. What only gives fixed values cannot.

@@ -1,6 +1,6 @@
 //! Calls, and what is not called from here.
 
-use bobbinet_text::nearest;
+use bobbinet_text::Position;
 use std::collections::BTreeMap;
 
 use super::{Call, CallTarget, Endpoint, HttpOutput, Kind, Uri, draft::Draft};
@@ -30,7 +30,7 @@ const REFUSED: [(&str, &str, &str); 4] = [
     (
         "mcp",
         "MCP servers are not called from flows yet",
-        "configure the server as an agent, and call its tools as skills: call: agent.tool",
+        "that comes with MCP over HTTP; until then configure the server as an agent, and call its tools as skills: call: agent.tool",
     ),
     (
         "openapi",
@@ -52,12 +52,7 @@ impl Reader<'_> {
             self.fault(node, *message, *hint);
             return None;
         }
-        let arguments_at = match with.map(|with| &with.value) {
-            Some(Value::Map(entries)) => entries.iter().map(|(key, _)| (key.text.clone(), key.at)).collect(),
-            Some(Value::Null | Value::Flag(_) | Value::Number(_) | Value::Text(_) | Value::List(_)) | None => {
-                BTreeMap::new()
-            }
-        };
+        let arguments_at = with.map(places).unwrap_or_default();
         let (target, with) = match name.as_str() {
             "http" => self.http(node, with, draft)?,
             "a2a" => self.a2a(node, with, draft)?,
@@ -96,7 +91,7 @@ impl Reader<'_> {
             return Some(CallTarget::Skill { agent: agent.to_owned(), skill: skill.to_owned() });
         }
         let known: Vec<&str> = functions.into_iter().chain(["http", "a2a"]).collect();
-        let hint = match nearest(name, &known) {
+        let hint = match self.meant(name, &known) {
             Some(meant) => format!("did you mean {meant:?}?"),
             None => format!("a skill is called with its agent's name: call: AGENT.{name}"),
         };
@@ -219,7 +214,17 @@ impl Reader<'_> {
         let with = inner
             .get("input")
             .map_or_else(|| Template::fixed(serde_json::json!({})), |node| self.template(node, Place::Body));
+        let at = inner.get("name").map_or(workflow.at, |node| node.at);
+        let arguments_at = inner.get("input").map(places).unwrap_or_default();
         let target = CallTarget::Workflow { namespace: namespace?, name: name?, version: version?, waits: waits? };
-        Some(Kind::Call(Box::new(Call { target, at: workflow.at, arguments_at: BTreeMap::new(), with })))
+        Some(Kind::Call(Box::new(Call { target, at, arguments_at, with })))
+    }
+}
+
+/// Where the names of arguments stand.
+fn places(with: &Node) -> BTreeMap<String, Position> {
+    match &with.value {
+        Value::Map(entries) => entries.iter().map(|(key, _)| (key.text.clone(), key.at)).collect(),
+        Value::Null | Value::Flag(_) | Value::Number(_) | Value::Text(_) | Value::List(_) => BTreeMap::new(),
     }
 }

@@ -100,9 +100,8 @@ impl Reader<'_> {
         }
         if let Value::Map(_) = node.value {
             let names: Vec<&str> = UNITS.iter().map(|(name, _)| *name).collect();
-            let before = self.findings.len();
-            self.fields(node, what, &names)?;
-            if self.findings.len() > before {
+            let fields = self.fields(node, what, &names)?;
+            if !fields.are_all_of(&names) {
                 return None;
             }
         }

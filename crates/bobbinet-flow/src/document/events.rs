@@ -27,7 +27,7 @@ impl Reader<'_> {
                 let message = format!("an event has no attribute {:?}", key.text);
                 self.fault_at(
                     key.at,
-                    &value.pointer,
+                    &value.pointer(),
                     message,
                     "attributes have lower case letters and digits; put the rest into data",
                 );

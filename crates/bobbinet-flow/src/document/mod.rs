@@ -4,6 +4,7 @@
 //! refused while reading, with what to do instead.
 
 mod call;
+mod card;
 mod draft;
 mod duration;
 mod events;
@@ -12,13 +13,13 @@ mod reuse;
 mod targets;
 mod task;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bobbinet_text::Position;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use crate::{expression::Program, finding::Finding, template::Template};
+use crate::{cron::Cron, expression::Program, finding::Finding, template::Template};
 
 pub use duration::{Span, from_json as duration_from_json};
 pub use targets::Reach;
@@ -216,6 +217,8 @@ pub enum Kind {
 pub struct Case {
     /// Its name.
     pub name: String,
+    /// Where its name stands.
+    pub at: Position,
     /// When it is taken; always, if nothing is said.
     pub when: Option<Arc<Program>>,
     /// Where it leads.
@@ -482,11 +485,11 @@ pub enum Uri {
 #[derive(Clone, Debug)]
 pub struct Schedule {
     /// At this interval.
-    pub every: Option<Span>,
-    /// At these times: five fields, as cron has them.
-    pub cron: Option<String>,
+    pub every: Option<Duration>,
+    /// At these times, in UTC.
+    pub cron: Option<Cron>,
     /// So long after the last one's end.
-    pub after: Option<Span>,
+    pub after: Option<Duration>,
     /// When these events were heard.
     pub on: Option<Strategy>,
     /// What is kept of them.

@@ -1,13 +1,15 @@
 //! The document as a whole.
 
-use bobbinet_text::{Position, nearest};
-use std::sync::Arc;
+use bobbinet_text::Position;
+use std::{sync::Arc, time::Duration};
 
 use super::{
-    CallTarget, Definition, Input, Kind, ListId, Output, Reading, Schedule, Schema, Task, TaskId, Then, draft::Draft,
+    CallTarget, Definition, Input, Kind, ListId, Output, Reading, Schedule, Schema, Span, Task, TaskId, Then,
+    draft::Draft,
 };
 use crate::{
-    finding::{Finding, Severity},
+    cron::Cron,
+    finding::{FINDINGS_MAX, Finding, Severity},
     limits::Limits,
     reader::{Place, Reader},
     tree::{self, Node},
@@ -18,6 +20,12 @@ const DSL: &str = "1.0.";
 
 /// The stack for reading a definition: values and expressions may be nested as deeply as their limits allow.
 const STACK: usize = 64 * 1024 * 1024;
+
+/// How the YAML reader's word begins that a bound of its own is reached.
+const BOUND: &str = "budget breached";
+
+/// What is scheduled more often is a loop, and keeps a node busy with nothing else.
+const INTERVAL_MIN: Duration = Duration::from_secs(1);
 
 /// What stands at the top.
 const TOP: [&str; 8] = ["document", "input", "use", "do", "timeout", "output", "schedule", "evaluate"];
@@ -46,16 +54,7 @@ impl Definition {
 }
 
 fn unreadable(file: &str, text: &str, at: Position, message: String, hint: &str) -> Reading {
-    let excerpt = at.line.checked_sub(1).and_then(|line| text.lines().nth(line)).map(str::to_owned);
-    let finding = Finding {
-        severity: Severity::Error,
-        file: file.to_owned(),
-        at,
-        pointer: String::new(),
-        message,
-        hint: Some(hint.to_owned()),
-        excerpt,
-    };
+    let finding = Finding::new(Severity::Error, (file, text), at, "", message, Some(hint.to_owned()));
     Reading { definition: None, findings: vec![finding] }
 }
 
@@ -63,6 +62,15 @@ fn read(file: &str, text: &str, limits: &Limits) -> Reading {
     let root = match tree::parse(text) {
         Ok(root) => root,
         Err(fault) => {
+            if fault.words.starts_with(BOUND) {
+                let what = if fault.words.contains("Depth") {
+                    "nested too deeply"
+                } else {
+                    "too large once its aliases are followed"
+                };
+                let hint = "make a part of it a flow of its own, and call it with run: workflow";
+                return unreadable(file, text, fault.at, format!("this definition is {what}"), hint);
+            }
             let hint = if fault.words.contains("duplicate") {
                 "take one of them out"
             } else {
@@ -73,8 +81,7 @@ fn read(file: &str, text: &str, limits: &Limits) -> Reading {
     };
     let mut reader = Reader::new(file, text, limits);
     let definition = reader.definition(&root);
-    let mut findings = reader.findings;
-    findings.sort_by_key(|finding| finding.at);
+    let findings = reader.findings.sorted();
     let is_usable = !findings.iter().any(Finding::is_error);
     let definition = definition.filter(|_| is_usable);
     let definition = definition.map(|definition| Definition { file: file.to_owned(), ..definition });
@@ -221,26 +228,19 @@ impl Reader<'_> {
     }
 
     fn schedule(&mut self, node: &Node) -> Option<Schedule> {
-        let fields = self.fields(node, "schedule", &["every", "cron", "after", "on", "read"])?;
-        let cron = fields.get("cron").and_then(|node| {
-            let text = self.text(node, "schedule.cron")?;
-            let is_cron = text.starts_with('@') || text.split_whitespace().count() == 5;
-            if !is_cron {
-                self.fault(
-                    node,
-                    format!("{text:?} is no cron expression"),
-                    "write five fields: '0 0 * * *' is every midnight",
-                );
-            }
-            is_cron.then_some(text)
-        });
+        let ways = ["every", "cron", "after", "on", "read"];
+        let fields = self.fields(node, "schedule", &ways)?;
+        let cron = fields.get("cron").and_then(|node| self.cron(node));
         let schedule = Schedule {
-            every: fields.get("every").and_then(|node| self.span(node, "schedule.every", Place::Outside)),
+            every: fields.get("every").and_then(|node| self.interval(node, "schedule.every")),
             cron,
-            after: fields.get("after").and_then(|node| self.span(node, "schedule.after", Place::Outside)),
+            after: fields.get("after").and_then(|node| self.interval(node, "schedule.after")),
             on: fields.get("on").and_then(|node| self.strategy(node, Place::Outside)),
             read: fields.get("read").and_then(|node| self.read_as(node)).unwrap_or_default(),
         };
+        if !ways.iter().any(|way| fields.has(way)) {
+            self.fault(node, "this schedule says no time", "add every, cron, after or on, or take schedule out");
+        }
         if fields.has("read") && !fields.has("on") {
             self.fault(
                 node,
@@ -249,6 +249,39 @@ impl Reader<'_> {
             );
         }
         Some(schedule)
+    }
+
+    fn cron(&mut self, node: &Node) -> Option<Cron> {
+        let text = self.text(node, "schedule.cron")?;
+        match Cron::parse(&text) {
+            Ok(cron) => Some(cron),
+            Err(fault) => {
+                let at = self.inside(node, fault.offset);
+                self.fault_at(at, &node.pointer(), fault.message, fault.hint);
+                None
+            }
+        }
+    }
+
+    /// A time between two runs: no run is there that could work it out, and none at all would be for ever.
+    fn interval(&mut self, node: &Node, what: &str) -> Option<Duration> {
+        let length = match self.span(node, what, Place::Outside)? {
+            Span::Fixed(length) => length,
+            Span::Computed(_) => {
+                self.fault(
+                    node,
+                    format!("{what} is worked out before any run, and here is an expression"),
+                    "write it as PT1H or as {hours: 1}",
+                );
+                return None;
+            }
+        };
+        if length < INTERVAL_MIN {
+            let message = format!("{what} is at least a second, and here it is less");
+            self.fault(node, message, "write a longer time, such as PT1M");
+            return None;
+        }
+        Some(length)
     }
 
     /// Finds what `then` and `call` name, now that all steps are known.
@@ -279,11 +312,11 @@ impl Reader<'_> {
                 }
             }
         }
-        for (at, pointer, name, list) in lost {
+        for (at, pointer, name, list) in lost.into_iter().take(FINDINGS_MAX) {
             let of_list = list.map_or(&[][..], |ListId(list)| &names[list]);
             let known: Vec<&str> = of_list.iter().map(|(name, _)| name.as_str()).collect();
             let elsewhere = names.iter().flatten().any(|(known, _)| *known == name);
-            let hint = match nearest(&name, &known) {
+            let hint = match self.meant(&name, &known) {
                 _ if elsewhere => format!("{name} stands in another list; a step can only lead to one beside it"),
                 Some(meant) => format!("did you mean {meant:?}?"),
                 None => format!("it is continue, exit, end, or a step of the same list: {}", known.join(", ")),

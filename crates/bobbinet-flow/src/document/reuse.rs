@@ -1,6 +1,5 @@
 //! `use`: what is named once and used by its name.
 
-use bobbinet_text::nearest;
 use std::collections::BTreeMap;
 
 use super::{
@@ -125,7 +124,7 @@ impl Reader<'_> {
         let found = known.get(name).cloned();
         if found.is_none() {
             let names: Vec<&str> = known.keys().map(String::as_str).collect();
-            let hint = match nearest(name, &names) {
+            let hint = match self.meant(name, &names) {
                 Some(meant) => format!("did you mean {meant:?}?"),
                 None => format!("add it under use.{whole}, or write the {what} here"),
             };
@@ -225,7 +224,7 @@ impl Reader<'_> {
                 let text = self.text(name, "the name of a secret")?;
                 if !reuse.secrets.contains(&text) {
                     let known: Vec<&str> = reuse.secrets.iter().map(String::as_str).collect();
-                    let hint = match nearest(&text, &known) {
+                    let hint = match self.meant(&text, &known) {
                         Some(meant) => format!("did you mean {meant:?}?"),
                         None => "add it to the list use.secrets".to_owned(),
                     };

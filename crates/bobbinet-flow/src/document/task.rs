@@ -10,6 +10,9 @@ use crate::{
     tree::{Key, Node, Value},
 };
 
+/// Bytes of a step's name: it is part of the pointer of each step in it.
+const NAME_MAX: usize = 256;
+
 /// What every step may say.
 const COMMON: [&str; 7] = ["if", "input", "output", "export", "timeout", "then", "metadata"];
 
@@ -53,7 +56,7 @@ impl Reader<'_> {
             };
             if !names.insert(key.text.as_str()) {
                 let message = format!("there are two steps {:?} in this list", key.text);
-                self.fault_at(key.at, &value.pointer, message, "give one of them another name");
+                self.fault_at(key.at, &value.pointer(), message, "give one of them another name");
             }
             let task = self.task(key, value, Some(id), draft);
             draft.lists[id.0].push(task);
@@ -69,12 +72,15 @@ impl Reader<'_> {
             let message = format!("a flow has at most {} steps", self.limits.tasks);
             self.fault_at(
                 key.at,
-                &node.pointer,
+                &node.pointer(),
                 message,
                 "make a part of it a flow of its own, and call it with run: workflow",
             );
         }
-        if id.0 < self.limits.tasks {
+        if key.text.len() > NAME_MAX {
+            let message = format!("the name of a step has at most {NAME_MAX} bytes, and this one {}", key.text.len());
+            self.fault_at(key.at, &node.pointer(), message, "write a short name, and say more in metadata");
+        } else if id.0 < self.limits.tasks {
             draft.tasks[id.0] = self.task_body(key, node, list, draft);
         }
         id
@@ -85,7 +91,7 @@ impl Reader<'_> {
             Value::Map(entries) => entries,
             Value::Null | Value::Flag(_) | Value::Number(_) | Value::Text(_) | Value::List(_) => {
                 let message = format!("the step {:?} does nothing: here is {}", key.text, node.kind());
-                self.fault_at(key.at, &node.pointer, message, "say what it does: call, set, do, …");
+                self.fault_at(key.at, &node.pointer(), message, "say what it does: call, set, do, …");
                 return None;
             }
         };
@@ -104,7 +110,7 @@ impl Reader<'_> {
             [..] => {
                 let kinds: Vec<&str> = said.iter().map(|(kind, _)| *kind).collect();
                 let message = format!("the step {:?} does several things: {}", key.text, kinds.join(", "));
-                self.fault_at(key.at, &node.pointer, message, "make each a step of its own, with a dash and a name");
+                self.fault_at(key.at, &node.pointer(), message, "make each a step of its own, with a dash and a name");
                 return None;
             }
         };
@@ -119,7 +125,7 @@ impl Reader<'_> {
         let export = fields.get("export").map_or_else(Output::default, |node| self.output(node, Place::Export));
         Some(Task {
             name: key.text.clone(),
-            pointer: node.pointer.clone(),
+            pointer: node.pointer(),
             at: key.at,
             json: Arc::new(node.json()),
             condition,
@@ -141,15 +147,15 @@ impl Reader<'_> {
         match (meant, &unknown[..]) {
             (Some((key, value, meant)), _) => {
                 let message = format!("a step cannot {:?}", key.text);
-                self.fault_at(key.at, &value.pointer, message, format!("did you mean {meant:?}?"));
+                self.fault_at(key.at, &value.pointer(), message, format!("did you mean {meant:?}?"));
             }
             (None, [(key, value), ..]) => {
                 let message = format!("a step cannot {:?}", key.text);
-                self.fault_at(key.at, &value.pointer, message, format!("it is one of {}", kinds.join(", ")));
+                self.fault_at(key.at, &value.pointer(), message, format!("it is one of {}", kinds.join(", ")));
             }
             (None, []) => {
                 let message = format!("the step {:?} does nothing", key.text);
-                self.fault_at(key.at, &node.pointer, message, format!("say what it does: {}", kinds.join(", ")));
+                self.fault_at(key.at, &node.pointer(), message, format!("say what it does: {}", kinds.join(", ")));
             }
         }
     }
@@ -161,7 +167,7 @@ impl Reader<'_> {
             "continue" => Then::Continue,
             "exit" => Then::Exit,
             "end" => Then::End,
-            _ => Then::Go { name: text, to: None, at: node.at, pointer: node.pointer.clone() },
+            _ => Then::Go { name: text, to: None, at: node.at, pointer: node.pointer() },
         })
     }
 
@@ -239,7 +245,7 @@ impl Reader<'_> {
             let when = fields.get("when").map(|node| self.expression(node, "when", Place::Body));
             let then = self.required(value, &fields, "a case", "then").and_then(|node| self.then(node));
             if let (Some(then), Some(when)) = (then, when.map_or(Some(None), |when| when.map(Some))) {
-                cases.push(Case { name: key.text.clone(), when, then });
+                cases.push(Case { name: key.text.clone(), at: key.at, when, then });
             }
         }
         Some(Kind::Switch(cases))

@@ -158,9 +158,11 @@ fn expanded(template: &str, input: &Json) -> Result<String, Error> {
         match input.get(name) {
             Some(Json::String(text)) => encode(text, &mut uri),
             Some(value @ (Json::Number(_) | Json::Bool(_))) => encode(&value.to_string(), &mut uri),
-            Some(Json::Null) => {}
-            Some(Json::Array(_) | Json::Object(_)) | None => {
-                let detail = format!("the address needs {name:?} from the input, as a text or a number");
+            // What there is not is nothing (the reference, "URI Template").
+            Some(Json::Null) | None => {}
+            Some(Json::Array(_) | Json::Object(_)) => {
+                let detail =
+                    format!("the address takes {name:?} from the input, and that is no text, number or boolean");
                 return Err(Error::standard(Standard::Expression, detail));
             }
         }
