@@ -7,6 +7,7 @@
 pub mod agent;
 pub mod answer;
 pub mod caller;
+pub mod cloud_event;
 pub mod content;
 pub mod effect;
 pub mod id;
@@ -19,6 +20,7 @@ pub mod time;
 
 pub use agent::{Description, Skill};
 pub use caller::Caller;
+pub use cloud_event::{CloudEvent, CloudEventFault};
 pub use content::{Artifact, Base64, Content, Message, Part, Role};
 pub use effect::Effect;
 pub use id::{
