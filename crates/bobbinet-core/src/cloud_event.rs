@@ -76,9 +76,10 @@ impl CloudEvent {
         }
         let hops = match event.get(HOPS) {
             None => 0,
-            Some(hops) => hops.as_u64().and_then(|hops| u32::try_from(hops).ok()).ok_or_else(|| {
-                malformed(format!("{HOPS} is how many flows the event has come through, a number"))
-            })?,
+            Some(hops) => hops
+                .as_u64()
+                .and_then(|hops| u32::try_from(hops).ok())
+                .ok_or_else(|| malformed(format!("{HOPS} is how many flows the event has come through, a number")))?,
         };
         let (id, source) = (required("id").unwrap_or_default().into(), required("source").unwrap_or_default().into());
         let json = Json::from(&Value::Object(event));

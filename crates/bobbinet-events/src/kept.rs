@@ -112,12 +112,7 @@ mod tests {
     use super::*;
 
     fn limits(count: usize, bytes: usize) -> Limits {
-        Limits {
-            events_kept_max: count,
-            events_kept_bytes_max: bytes,
-            events_kept_ms: 1_000,
-            ..Limits::default()
-        }
+        Limits { events_kept_max: count, events_kept_bytes_max: bytes, events_kept_ms: 1_000, ..Limits::default() }
     }
 
     fn kept(count: u64) -> KeptEvents {

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use bobbinet_core::{CloudEvent, Generation, Refused, Tenant, Timestamp};
 use bobbinet_engine::{Aggregates, EngineError};
 
-use crate::{
-    EventStream, ListenError, Listener, Position, StreamCommand, StreamKey,
-};
+use crate::{EventStream, ListenError, Listener, Position, StreamCommand, StreamKey};
 
 /// The events of all tenants of a node. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -36,11 +34,12 @@ impl Events {
     /// If it is too large, or could not be kept.
     pub async fn publish(&self, tenant: &Tenant, event: &CloudEvent, now: Timestamp) -> Result<Published, EngineError> {
         let key = StreamKey::of(tenant);
-        let (stream, is_new) = match self.streams.command(&key, StreamCommand::Publish { event: event.clone(), now }).await {
-            Ok(stream) => (stream, true),
-            Err(EngineError::Refused(Refused::Present)) => (self.stream(&key).await?, false),
-            Err(error) => return Err(error),
-        };
+        let (stream, is_new) =
+            match self.streams.command(&key, StreamCommand::Publish { event: event.clone(), now }).await {
+                Ok(stream) => (stream, true),
+                Err(EngineError::Refused(Refused::Present)) => (self.stream(&key).await?, false),
+                Err(error) => return Err(error),
+            };
         // One that has made room already stood before the end.
         let position = stream.find(event.source(), event.id()).unwrap_or(stream.end());
         Ok(Published { position, is_new })

@@ -106,9 +106,9 @@ impl StreamEvent {
     /// Which record it is, and the first one that is kept from then on.
     fn place(&self) -> (u64, u64) {
         match self {
-            Self::Opened { version, from } | Self::Published { version, from, .. } | Self::Expired { version, from } => {
-                (*version, *from)
-            }
+            Self::Opened { version, from }
+            | Self::Published { version, from, .. }
+            | Self::Expired { version, from } => (*version, *from),
         }
     }
 }
@@ -146,7 +146,12 @@ impl EventStream {
         self.kept.find(key(source, id)).map(Position)
     }
 
-    fn publish(state: Option<&Self>, event: &CloudEvent, now: Timestamp, limits: &Limits) -> Result<StreamEvent, EngineError> {
+    fn publish(
+        state: Option<&Self>,
+        event: &CloudEvent,
+        now: Timestamp,
+        limits: &Limits,
+    ) -> Result<StreamEvent, EngineError> {
         let bytes = event.json().as_str().len();
         if bytes > limits.event_bytes_max {
             let max = limits.event_bytes_max as u64;
