@@ -149,6 +149,11 @@ impl Run {
         self.host.env().now()
     }
 
+    /// How much of everything there may be on this node.
+    pub fn limits(&self) -> &Limits {
+        self.host.limits()
+    }
+
     /// All aggregates of a kind, beside tasks.
     pub fn aggregates<A: Aggregate>(&self) -> Aggregates<A> {
         self.host.engine().aggregates()

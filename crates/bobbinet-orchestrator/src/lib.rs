@@ -11,11 +11,16 @@ mod flow_agent;
 mod input;
 mod journal;
 mod limits;
+mod listening;
 mod output;
 mod progress;
 mod question;
+mod schedule;
+mod scheduler;
 mod waiting;
 
 pub use definition::{DefinitionId, KeptDefinition};
 pub use flow_agent::{Flow, FlowAgent, FlowFault, Mesh};
 pub use limits::FlowLimits;
+pub use schedule::{KeptSchedule, ScheduleCommand, ScheduleId};
+pub use scheduler::{ScheduledFlow, Scheduler};
