@@ -14,7 +14,7 @@ pub use line::{LineFault, PolicyLine};
 pub use lines::{LINES_MAX, Lines};
 use told::Told;
 
-use bobbinet_core::{AgentName, Call, Caller, Principal};
+use bobbinet_core::{AgentName, Call, Caller, Json, Principal};
 
 /// What somebody wants to do, and to which agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +34,8 @@ pub enum Action<'a> {
     Cancel(&'a AgentName),
     /// To follow a task.
     Subscribe(&'a AgentName),
+    /// To publish this event, in CloudEvents' JSON format, to all flows of the caller's tenant.
+    Publish(&'a Json),
 }
 
 impl fmt::Display for Action<'_> {
@@ -50,13 +52,14 @@ impl fmt::Display for Action<'_> {
             Self::List(agent) => write!(f, "list tasks of {agent}"),
             Self::Cancel(agent) => write!(f, "cancel a task of {agent}"),
             Self::Subscribe(agent) => write!(f, "subscribe to a task of {agent}"),
+            Self::Publish(_) => f.write_str("publish this event"),
         }
     }
 }
 
 impl<'a> Action<'a> {
-    /// The agent that it is about.
-    pub fn agent(&self) -> &'a AgentName {
+    /// The agent that it is about, if it is about one.
+    pub fn agent(&self) -> Option<&'a AgentName> {
         match self {
             Self::Send(agent)
             | Self::Call(agent, _)
@@ -64,7 +67,8 @@ impl<'a> Action<'a> {
             | Self::Get(agent)
             | Self::List(agent)
             | Self::Cancel(agent)
-            | Self::Subscribe(agent) => agent,
+            | Self::Subscribe(agent) => Some(agent),
+            Self::Publish(_) => None,
         }
     }
 
@@ -77,6 +81,7 @@ impl<'a> Action<'a> {
             Self::List(_) => "list",
             Self::Cancel(_) => "cancel",
             Self::Subscribe(_) => "subscribe",
+            Self::Publish(_) => "events.publish",
         }
     }
 }

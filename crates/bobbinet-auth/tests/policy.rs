@@ -55,6 +55,37 @@ fn allowed(allow: &str, caller: &Caller, call: &Call) -> String {
     actions.into_iter().filter(|(_, action)| policy.allows(caller, *action).is_ok()).map(|(letter, _)| letter).collect()
 }
 
+/// An event is known whole: nothing about it is *perhaps*, and a line for agents is none for it.
+#[test]
+fn a_line_allows_an_event_by_what_it_says() {
+    let event =
+        Json::parse(r#"{"id":"1","source":"/a","specversion":"1.0","type":"com.acme.done","data":{"n":1}}"#).unwrap();
+    let allows = |allow: &str, on: &[&str]| policy(&[(allow, on)]).allows(&caller(), Action::Publish(&event)).is_ok();
+    for (allow, expected) in [
+        ("true", true),
+        ("caller.principal == 'crypto'", true),
+        ("caller.principal == 'stranger'", false),
+        ("operation == 'events.publish'", true),
+        ("operation == 'send'", false),
+        ("operation == 'events.publish' && arguments.type.startsWith('com.acme.')", true),
+        ("operation == 'events.publish' && arguments.type == 'other'", false),
+        ("operation == 'events.publish' && arguments.data.n < 2", true),
+        ("operation == 'events.publish' && arguments.subject == 's'", false),
+        ("skill == 'sign'", false),
+        ("agent == 'vault'", false),
+        ("agent == null", true),
+        ("arguments.path.startsWith('/public')", false),
+    ] {
+        assert_eq!(allows(allow, &[]), expected, "{allow}");
+    }
+    assert!(!allows("true", &["vault"]), "a line on an agent is about that agent");
+    let denied = policy(&[("false", &[])]).allows(&caller(), Action::Publish(&event)).unwrap_err();
+    assert_eq!(denied.to_string(), "crypto may not publish this event: no line of the node's policy allows it");
+    let suggested = "- { allow: \"caller.principal == 'crypto' && operation == 'events.publish' && arguments.type == 'com.acme.done'\" }";
+    assert!(denied.why().ends_with(suggested), "{}", denied.why());
+    assert!(Policy::owner_only().allows(&caller(), Action::Publish(&event)).is_err());
+}
+
 #[test]
 fn a_line_allows_what_it_says_and_nothing_else() {
     let of_sign = call(Some("sign"), Some(r#"{"path":"/public/a","amount":5,"tags":["a","b"],"a b":1}"#));

@@ -8,6 +8,7 @@ pub mod agent;
 pub mod answer;
 pub mod caller;
 pub mod chain;
+pub mod cloud_event;
 pub mod content;
 pub mod effect;
 pub mod id;
@@ -20,6 +21,7 @@ pub mod time;
 
 pub use agent::{Description, Skill};
 pub use caller::Caller;
+pub use cloud_event::{CloudEvent, CloudEventFault};
 pub use content::{Artifact, Base64, Content, Message, Part, Role};
 pub use effect::Effect;
 pub use id::{

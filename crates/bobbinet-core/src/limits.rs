@@ -75,6 +75,16 @@ pub struct Limits {
     pub children_max: usize,
     /// Tasks that may be begun beneath one, in all: by its run, by theirs, and so on.
     pub descendants_max: u32,
+    /// Bytes of one event of a tenant, in JSON.
+    pub event_bytes_max: usize,
+    /// Events of a tenant that are kept; the oldest make room. Whoever has not heard them by then is told so.
+    pub events_kept_max: usize,
+    /// Bytes of those.
+    pub events_kept_bytes_max: usize,
+    /// How long an event is kept, in milliseconds. As long as it is kept, a repeat of it is dropped.
+    pub events_kept_ms: u64,
+    /// How many flows an event may have come through: what one sends because of another's, and so on.
+    pub event_hops_max: u32,
 }
 
 impl Default for Limits {
@@ -105,6 +115,12 @@ impl Default for Limits {
             followers_max: 32,
             children_max: 10_000,
             descendants_max: 20_000,
+            // CloudEvents asks for 64 KiB at least.
+            event_bytes_max: 256 << 10,
+            events_kept_max: 10_000,
+            events_kept_bytes_max: 16 << 20,
+            events_kept_ms: 7 * DAY_MS,
+            event_hops_max: 16,
         }
     }
 }
@@ -123,6 +139,11 @@ impl Limits {
     /// How long a task waits for an agent that is not configured.
     pub fn unserved_life(&self) -> Duration {
         Duration::from_millis(self.unserved_life_ms)
+    }
+
+    /// How long an event is kept.
+    pub fn events_kept(&self) -> Duration {
+        Duration::from_millis(self.events_kept_ms)
     }
 
     /// How long one run may work.

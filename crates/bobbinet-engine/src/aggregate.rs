@@ -24,6 +24,9 @@ pub trait Aggregate: Clone + Debug + Send + Sync + Sized + 'static {
     /// Whether each of its events says all that is to be known, so that its log may be read from anywhere.
     const CAN_BE_TRIMMED: bool = false;
 
+    /// Whether followers are told each of its events, so that a generation is a version, and a follower need not look for its place.
+    const IS_ALL_PUBLIC: bool = false;
+
     /// The stream that keeps it.
     fn stream(id: &Self::Id) -> StreamId;
 
@@ -58,6 +61,11 @@ pub trait Aggregate: Clone + Debug + Send + Sync + Sized + 'static {
 
     /// How many of them are public.
     fn generation(&self) -> Generation;
+
+    /// How many of its first events need not be kept. Only for a kind that can be trimmed.
+    fn dispensable(&self) -> u64 {
+        0
+    }
 
     /// Whether followers are told of it.
     fn is_public(event: &Self::Event) -> bool;

@@ -49,11 +49,12 @@ pub enum Resumed {
 impl<A: Aggregate> Follower<A> {
     pub(crate) fn after(streams: &Arc<AggregateStreams<A>>, live: &Arc<Live<A>>, cursor: Generation) -> Self {
         live.lock().followers += 1;
+        let version = if A::IS_ALL_PUBLIC { Version(cursor.0) } else { Version::ZERO };
         Self {
             streams: streams.clone(),
             live: live.clone(),
             cursor,
-            version: Version::ZERO,
+            version,
             behind: VecDeque::new(),
             page: PAGE_MIN,
             at: None,

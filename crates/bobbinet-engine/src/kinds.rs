@@ -8,7 +8,7 @@ use std::{
 };
 
 use bobbinet_core::{Generation, Limits, StreamId};
-use bobbinet_store::{Store, Summary};
+use bobbinet_store::{Store, Summary, Version};
 use tokio::sync::oneshot;
 use tracing::warn;
 
@@ -163,7 +163,7 @@ impl<A: Aggregate> Drive<A> for Aggregates<A> {
     }
 }
 
-/// Nothing follows from a commit but what its followers are told.
+/// Nothing follows from a commit but what its followers are told, and that what is not needed any more is dropped.
 impl<A: Aggregate> Hooks<A> for Aggregates<A> {
     type Next = ();
     type OnItsWay<'a> = ();
@@ -172,7 +172,18 @@ impl<A: Aggregate> Hooks<A> for Aggregates<A> {
 
     fn begin(&self, _: &A) {}
 
-    fn kept(&self, _: &Live<A>, _: Option<&A>, _: &A, (): ()) {}
+    fn kept(&self, live: &Live<A>, before: Option<&A>, after: &A, (): ()) {
+        let dispensable = after.dispensable();
+        if A::CAN_BE_TRIMMED && dispensable > before.map_or(0, A::dispensable) {
+            let (store, stream, id) = (self.streams.store.clone(), A::stream(&live.id), live.id);
+            self.lifecycle.start(async move {
+                // What is not trimmed now is with the next.
+                if let Err(error) = store.trim(&stream, Version(dispensable)).await {
+                    warn!(%id, %error, "could not be trimmed");
+                }
+            });
+        }
+    }
 
     fn next(&self, _: &Arc<Live<A>>, _: Option<&A>, _: &Arc<A>, _: &mut VecDeque<Queued<A>>) -> Option<()> {
         None

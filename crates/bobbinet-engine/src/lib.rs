@@ -67,6 +67,6 @@ pub use list::{Filter, TaskList};
 pub use planned::{NewTask, PlannedReply, PlannedTask, Reply};
 pub use public_event::PublicEvent;
 pub use record::{FORMAT, RecordedEvent, decode, encode};
-pub use run::{CANCEL_GRACE, LentSlot, Rest, Run, Unanswered};
+pub use run::{CANCEL_GRACE, Elsewhere, LentSlot, Run, Unanswered};
 pub use transaction::Transaction;
 pub use watched::{panics, watched};

@@ -152,6 +152,11 @@ impl Run {
         self.host.env().now()
     }
 
+    /// How much of everything there may be on this node.
+    pub fn limits(&self) -> &Limits {
+        self.host.limits()
+    }
+
     /// All aggregates of a kind, beside tasks.
     pub fn aggregates<A: Aggregate>(&self) -> Aggregates<A> {
         self.host.engine().aggregates()
@@ -339,8 +344,8 @@ impl Run {
 
     /// While this lives, a node that stops does not wait for the run: its work is done elsewhere, and whoever goes on with it loses
     /// nothing. Not to be held while the run asks something or waits for a child, which say the same of themselves.
-    pub fn rest(&self) -> Rest {
-        Rest { _idle: Idle::begin(self.host.lifecycle()) }
+    pub fn works_elsewhere(&self) -> Elsewhere {
+        Elsewhere { _idle: Idle::begin(self.host.lifecycle()) }
     }
 
     /// Returns when the task was canceled. The agent should tell the other side, and may take [`CANCEL_GRACE`] to learn
@@ -352,7 +357,7 @@ impl Run {
 
 /// A run that a node which stops does not wait for.
 #[derive(Debug)]
-pub struct Rest {
+pub struct Elsewhere {
     _idle: Idle,
 }
 

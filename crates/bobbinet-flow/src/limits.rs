@@ -38,6 +38,8 @@ pub struct Limits {
     pub work_at_once: u64,
     /// Events that one `listen` collects.
     pub events: usize,
+    /// Bytes of one event that a step sends, in JSON.
+    pub event_bytes: usize,
 }
 
 impl Default for Limits {
@@ -64,6 +66,7 @@ impl Default for Limits {
             run_work: 200_000_000,
             work_at_once: 1_000_000,
             events: 1_000,
+            event_bytes: 256 * 1024,
         }
     }
 }

@@ -4,10 +4,12 @@ use std::{future::pending, sync::Arc, time::Duration};
 
 use bobbinet_auth::{Action, Policy};
 use bobbinet_core::{
-    AgentName, Caller, Plan, SkillId, State, Task, TaskId, Timestamp,
+    AgentName, Caller, CloudEvent, Plan, SkillId, State, Task, TaskId, Timestamp,
     operation::{CancelParams, GetParams, ListParams, SendParams, SubscribeParams},
 };
 use bobbinet_engine::{Agent, Engine, Handle, NewTask, RecordedEvent, Reply, Resumed};
+use bobbinet_events::{Events, Published};
+use futures::future::join_all;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -240,6 +242,38 @@ impl Gateway {
         self.allow(context, Action::Cancel(context.agent), Denial::NotFound)?;
         let id = task_id(&params.id)?;
         self.engine.cancel(context.caller, context.agent, &id).await.map_err(GatewayError::Cancel)
+    }
+
+    /// How many bytes an event may have.
+    pub fn event_bytes_max(&self) -> usize {
+        self.engine.limits().event_bytes_max
+    }
+
+    /// Keeps events for all flows of the caller's tenant. All are durable when this returns, in their order; after an error some may be,
+    /// and are dropped when they come again. `permit` is given back when that is known.
+    ///
+    /// # Errors
+    /// If one of them is not allowed: then none is kept. Or if they could not be kept.
+    pub async fn publish(
+        &self,
+        caller: &Caller,
+        events: &[CloudEvent],
+        permit: AdmissionPermit,
+    ) -> Result<Vec<Published>, GatewayError> {
+        for event in events {
+            self.policy.allows(caller, Action::Publish(event.json())).map_err(GatewayError::Denied)?;
+        }
+        let now = self.now();
+        let streams = Events::new(self.engine.aggregates());
+        let publish = |event| streams.publish(&caller.tenant, event, now);
+        let Some((first, rest)) = events.split_first() else { return Ok(Vec::new()) };
+        // The first brings the stream to memory. From then on they queue in the order in which they are asked for, and are one commit.
+        let mut published = vec![publish(first).await?];
+        for next in join_all(rest.iter().map(publish)).await {
+            published.push(next?);
+        }
+        drop(permit);
+        Ok(published)
     }
 
     /// Why something that is not spoken here is not done: those who may not ask the agent at all are told only that.

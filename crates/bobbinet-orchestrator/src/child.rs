@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bobbinet_core::{AgentName, Json, Message, MessageId, Part, Role, SkillId, State, Task};
+use bobbinet_core::{AgentName, Json, Message, MessageId, Part, Role, SkillId, State, Task, cloud_event::HOPS};
 use bobbinet_engine::{ChildError, EngineError, NewChild, Run};
 use bobbinet_flow::run::{Calling, Came, Error, Given, Id, Standard, Target};
 use serde_json::{Value, json};
@@ -12,11 +12,11 @@ use crate::{FlowLimits, flow_agent::Mesh, http_agent::HttpRequest, output, quest
 /// Characters of a step's name in the name of its child.
 const STEP_NAME_MAX: usize = 100;
 
-/// The child that a call is.
+/// The child that a call is. It is told how many flows the events have come through that the run has heard.
 ///
 /// # Errors
 /// If nothing in the mesh can be called so.
-pub(crate) fn new_child(run: &Run, mesh: &Mesh, call: &Calling) -> Result<NewChild, Error> {
+pub(crate) fn new_child(run: &Run, mesh: &Mesh, call: &Calling, hops: u32) -> Result<NewChild, Error> {
     let (agent, skill, arguments) = match &call.target {
         Target::Skill { agent, skill } => (agent_name(agent)?, Some(skill_id(skill)?), Json::from(&*call.arguments)),
         Target::Workflow { namespace, name, version } => {
@@ -45,7 +45,7 @@ pub(crate) fn new_child(run: &Run, mesh: &Mesh, call: &Calling) -> Result<NewChi
             (agent.clone(), Some(skill_id(method)?), Json::from(&request))
         }
     };
-    Ok(NewChild { name: name(call), agent, message: message(run, call, arguments), skill, time: None, budget: None })
+    Ok(NewChild { name: name(call), agent, message: message(run, call, arguments, hops), skill, time: None, budget: None })
 }
 
 /// How a call authenticates, if its target says so.
@@ -62,13 +62,17 @@ pub(crate) fn name(call: &Calling) -> Arc<str> {
     format!("{} {step}", call.call.0).into()
 }
 
-fn message(run: &Run, call: &Calling, arguments: Json) -> Message {
+fn message(run: &Run, call: &Calling, arguments: Json, hops: u32) -> Message {
     let task = run.task().id;
+    let mut metadata = json!({ "step": call.pointer, "attempt": call.attempt });
+    if hops > 0 {
+        metadata[HOPS] = hops.into();
+    }
     Message {
         id: MessageId::parse(&format!("{task}-call-{}", call.call.0)).expect("a UUID and a number"),
         role: Role::User,
         parts: vec![Part::data(arguments)],
-        metadata: Some(Json::from(&json!({ "step": call.pointer, "attempt": call.attempt }))),
+        metadata: Some(Json::from(&metadata)),
         extensions: Vec::new(),
         reference_tasks: vec![task.to_string().into()],
     }

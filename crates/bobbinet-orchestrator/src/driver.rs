@@ -2,8 +2,9 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use bobbinet_core::{Fault, Json, Outcome, Task, TaskId};
+use bobbinet_core::{Fault, Json, Outcome, Task, TaskId, cloud_event::hops_of};
 use bobbinet_engine::{ChildError, EngineError, Handle, Run};
+use bobbinet_events::Position;
 use bobbinet_flow::{
     document::Definition,
     run::{
@@ -20,6 +21,7 @@ use crate::{
     definition::DefinitionId,
     flow_agent::Shared,
     journal::{Entry, Journal, Progressed},
+    listening::{Hearing, Listening, Unheard},
     output, progress,
     question::{Asked, answer_id, answer_message, question_id},
     waiting::{For, Happened, Waiting},
@@ -45,9 +47,12 @@ pub(crate) struct Driver<'a> {
     progressed: Progressed,
     outputs: Outputs,
     waiting: Waiting,
+    listening: Listening,
+    /// How many flows the events have come through by which the run was begun.
+    hops: u32,
     children: BTreeMap<Id, Handle>,
-    /// What came, and is to be decided.
-    came: Vec<Came>,
+    /// What came, and is to be decided; events with where they stand.
+    came: Vec<(Came, Option<Position>)>,
     /// What was decided, and is not in the log yet.
     entries: Vec<Entry>,
     said: u32,
@@ -60,6 +65,15 @@ struct Outputs(BTreeMap<String, Arc<Value>>);
 impl Blobs for Outputs {
     fn get(&self, name: &str) -> Option<Arc<Value>> {
         self.0.get(name).cloned()
+    }
+}
+
+impl From<Unheard> for Over {
+    fn from(unheard: Unheard) -> Self {
+        match unheard {
+            Unheard::Over(error) => error.into(),
+            Unheard::Fault(fault) => Self::Outcome(Outcome::Failed(fault)),
+        }
     }
 }
 
@@ -111,6 +125,8 @@ impl<'a> Driver<'a> {
             progressed: Progressed::default(),
             outputs: Outputs::default(),
             waiting: Waiting::default(),
+            listening: Listening::new(&run),
+            hops: hops_of_beginning(run.task()),
             children: BTreeMap::new(),
             came: Vec::new(),
             entries: Vec::new(),
@@ -119,12 +135,15 @@ impl<'a> Driver<'a> {
         };
         let Some(journal) = journal else {
             shared.keep_definition(&driver.run).await?;
-            driver.came.push(Came::Start { run: driver.run.task().id.to_string(), input });
+            driver.comes(Came::Start { run: driver.run.task().id.to_string(), input });
             return Ok(driver);
         };
         driver.definition = shared.definition_of(&driver.run, journal.definition).await?;
         driver.find_outputs(&journal.records).await?;
-        driver.progressed = Progressed::of(&driver.definition, &journal.records, &around(shared, &driver.outputs));
+        let (progressed, last) = Progressed::of(&driver.definition, &journal, &around(shared, &driver.outputs));
+        driver.progressed = progressed;
+        driver.listening.take_up(journal.heard, driver.run.checkpointed().map(Json::to_value).as_ref());
+        driver.emit(&last).await?;
         if let Some(end) = driver.progressed.state.end() {
             return Err(Over::Outcome(ended(end)));
         }
@@ -158,6 +177,9 @@ impl<'a> Driver<'a> {
             let effects = self.decide().await;
             self.carry_out(effects).await?;
         }
+        for (listen, hearing) in self.listening.resume(&self.run) {
+            self.waiting.events(listen, hearing);
+        }
         if self.waiting.is_empty() {
             return Err(broken("the flow waits for nothing, and has not ended"));
         }
@@ -166,7 +188,13 @@ impl<'a> Driver<'a> {
 
     async fn decide(&mut self) -> Vec<Effect> {
         let mut effects = Vec::new();
-        for came in std::mem::take(&mut self.came) {
+        for (came, position) in std::mem::take(&mut self.came) {
+            // What nobody waits for any more need not be kept.
+            if let Came::Heard { listen, .. } = &came
+                && !self.progressed.state.is_listening(*listen)
+            {
+                continue;
+            }
             let record = Record { at: self.run.now(), chance: fastrand::u64(..), came };
             self.progressed.note(&record);
             let state = std::mem::take(&mut self.progressed.state);
@@ -180,7 +208,8 @@ impl<'a> Driver<'a> {
             self.progressed.state = state;
             effects.extend(more);
             let definition = matches!(record.came, Came::Start { .. }).then(|| self.shared.id.to_string());
-            self.entries.push(Entry { definition, record });
+            let joined = !self.entries.is_empty();
+            self.entries.push(Entry { definition, joined, position, listens: Vec::new(), record });
         }
         effects
     }
@@ -204,10 +233,18 @@ impl<'a> Driver<'a> {
         self.tell(&effects);
         if let Some(end) = self.progressed.state.end() {
             let outcome = ended(end);
+            if effects.iter().any(|effect| matches!(effect, Effect::Emit { .. })) {
+                // What is sent must follow from what is kept.
+                self.call(Vec::new()).await?;
+                self.emit(&effects).await?;
+            }
             self.cancel(&effects);
             return Err(Over::Outcome(outcome));
         }
+        let listens = effects.iter().filter_map(|it| if let Effect::Listen { listen, .. } = it { Some(*listen) } else { None });
+        self.listening.begin(&self.run, &listens.collect::<Vec<_>>()).await?;
         self.call(calls).await?;
+        self.emit(&effects).await?;
         for effect in effects {
             match effect {
                 Effect::Cancel { call } => self.cancel_call(call),
@@ -216,8 +253,48 @@ impl<'a> Driver<'a> {
                 Effect::Ask { call, pointer, question } => self.ask(call, &pointer, &question).await?,
                 Effect::Unask { call } => self.unask(call).await,
                 Effect::Answer { call, answer } => self.answer(call, &answer).await?,
-                Effect::Emit { .. } | Effect::Listen { .. } | Effect::Unlisten { .. } => {}
+                Effect::Listen { listen, filters, .. } => self.listening.open(listen, filters),
+                Effect::Unlisten { listen } => {
+                    self.listening.close(listen);
+                    self.waiting.forget(For::Events(listen));
+                }
+                Effect::Emit { .. }
+                | Effect::Call(_)
+                | Effect::Progress(_)
+                | Effect::Finish { .. }
+                | Effect::Fail { .. }
+                | Effect::Canceled => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn comes(&mut self, came: Came) {
+        self.came.push((came, None));
+    }
+
+    /// Sends the events of steps, in their order. A wait that begins after one has not heard it.
+    async fn emit(&mut self, effects: &[Effect]) -> Result<(), Over> {
+        let mut sent = None;
+        for effect in effects {
+            match effect {
+                Effect::Emit { event } => {
+                    let hops = self.hops.max(self.progressed.hops);
+                    sent = Some(self.listening.publish(&self.run, event, hops).await?);
+                }
+                Effect::Listen { listen, .. } => {
+                    if let Some(sent) = sent {
+                        self.listening.begin_after(*listen, sent);
+                    }
+                }
                 Effect::Call(_)
+                | Effect::Cancel { .. }
+                | Effect::Timer { .. }
+                | Effect::Drop { .. }
+                | Effect::Unlisten { .. }
+                | Effect::Ask { .. }
+                | Effect::Unask { .. }
+                | Effect::Answer { .. }
                 | Effect::Progress(_)
                 | Effect::Finish { .. }
                 | Effect::Fail { .. }
@@ -229,10 +306,14 @@ impl<'a> Driver<'a> {
 
     /// Begins what is to be called, by the commit that keeps what it follows from.
     async fn call(&mut self, calls: Vec<Calling>) -> Result<(), Over> {
+        let hops = self.hops.max(self.progressed.hops);
+        if let Some(entry) = self.entries.last_mut() {
+            entry.listens = self.listening.unsaid();
+        }
         let mut begun = Vec::with_capacity(calls.len());
         let mut children = Vec::with_capacity(calls.len());
         for call in calls {
-            match child::new_child(&self.run, &self.shared.mesh, &call) {
+            match child::new_child(&self.run, &self.shared.mesh, &call, hops) {
                 Ok(child) => {
                     if let Some(how) = child::authentication(&call) {
                         let how = resolved(how, &self.definition.json, &self.shared.secrets);
@@ -267,7 +348,7 @@ impl<'a> Driver<'a> {
         if call.is_detached {
             warn!(task = %self.run.task().id, step = call.pointer, ?error, "a call that nobody waits for could not be begun");
         } else {
-            self.came.push(Came::Failed { call: call.call, error });
+            self.comes(Came::Failed { call: call.call, error });
         }
     }
 
@@ -361,7 +442,7 @@ impl<'a> Driver<'a> {
                 }
                 Err(ChildError::Denied(fault)) => {
                     let error = Error::standard(Standard::Authorization, fault.text);
-                    self.came.push(Came::Failed { call, error });
+                    self.comes(Came::Failed { call, error });
                     return Ok(());
                 }
                 Err(error) => return Err(error.into()),
@@ -404,28 +485,51 @@ impl<'a> Driver<'a> {
     /// Says that this process has not died of the flow.
     async fn say_well(&mut self) {
         self.said += 1;
-        let checkpoint = Json::from(&json!({ "attempt": self.run.attempt() }));
+        let heard = self.listening.noted();
+        self.checkpoint(&heard).await;
+    }
+
+    /// Keeps how far waits for events have heard, where no record says so.
+    async fn checkpoint(&mut self, heard: &Value) {
+        let checkpoint = Json::from(&json!({ "attempt": self.run.attempt(), "heard": heard }));
         if let Err(error) = self.run.checkpoint(checkpoint).await {
-            debug!(task = %self.run.task().id, %error, "a run could not say that it is well");
+            debug!(task = %self.run.task().id, %error, "a run could not say how far it is");
         }
     }
 
     async fn take(&mut self, happened: Happened) -> Result<(), Over> {
         match happened {
-            Happened::Fired(timer) => self.came.push(Came::Fired { timer }),
+            Happened::Fired(timer) => self.comes(Came::Fired { timer }),
             Happened::Answered(call, answer) => {
                 let answer = answer?;
                 if self.progressed.state.question().is_some_and(|(asks, _)| asks == call) {
-                    self.came.push(Came::Answered { answer });
+                    self.comes(Came::Answered { answer });
                 }
             }
+            Happened::Heard(listen, hearing) => self.heard(listen, hearing).await,
             Happened::Child(call, Ok(task)) => self.child_settled(call, &task).await?,
             Happened::Child(_, Err(ChildError::Over)) => return Err(Over::Lost),
             Happened::Child(call, Err(error)) => {
-                self.came.push(Came::Failed { call, error: child::error_of_beginning(&error) });
+                self.comes(Came::Failed { call, error: child::error_of_beginning(&error) });
             }
         }
         Ok(())
+    }
+
+    /// A wait has heard events, or hears no more.
+    async fn heard(&mut self, listen: Id, hearing: Hearing) {
+        let came = |(position, event)| (Came::Heard { listen, event }, Some(position));
+        self.came.extend(hearing.events.into_iter().map(came));
+        match hearing.end {
+            Ok((cursor, listener)) => self.listening.pause(listen, cursor, listener),
+            Err(error) => {
+                self.listening.close(listen);
+                self.comes(Came::Failed { call: listen, error: Error::standard(Standard::Runtime, error.to_string()) });
+            }
+        }
+        if let Some(heard) = self.listening.to_note() {
+            self.checkpoint(&heard).await;
+        }
     }
 
     /// A child has ended, or asks.
@@ -456,9 +560,15 @@ impl<'a> Driver<'a> {
             }
             Came::Start { .. } | Came::Fired { .. } | Came::Heard { .. } | Came::Answered { .. } | Came::Cancel => {}
         }
-        self.came.push(came);
+        self.comes(came);
         Ok(())
     }
+}
+
+/// How many flows the events have come through by which this task was begun, as whoever begins it says.
+fn hops_of_beginning(task: &Task) -> u32 {
+    let metadata = task.history.first().and_then(|message| message.metadata.as_ref());
+    metadata.map(|metadata| hops_of(&metadata.to_value())).unwrap_or_default()
 }
 
 /// Whether this is the same question of a child.

@@ -14,9 +14,12 @@ mod input;
 mod journal;
 mod limits;
 mod message_agent;
+mod listening;
 mod output;
 mod progress;
 mod question;
+mod schedule;
+mod scheduler;
 mod waiting;
 
 pub use credentials_in_hand::CredentialsInHand;
@@ -25,3 +28,5 @@ pub use flow_agent::{Flow, FlowAgent, FlowFault, Mesh};
 pub use http_agent::HttpAgent;
 pub use limits::FlowLimits;
 pub use message_agent::MessageFlowAgent;
+pub use schedule::{KeptSchedule, ScheduleCommand, ScheduleId};
+pub use scheduler::{ScheduledFlow, Scheduler};

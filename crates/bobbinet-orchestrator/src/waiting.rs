@@ -1,4 +1,4 @@
-//! What a run waits for: its children, timers and answers.
+//! What a run waits for: its children, timers, answers and events.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -12,6 +12,8 @@ use futures::{
 };
 use serde_json::Value;
 
+use crate::listening::Hearing;
+
 /// How soon a timer looks at the clock again, which may have been set meanwhile.
 const LOOK_AT_CLOCK: Duration = Duration::from_secs(60);
 
@@ -23,6 +25,8 @@ pub(crate) enum Happened {
     Fired(Id),
     /// The question of this call has an answer.
     Answered(Id, Result<Value, ChildError>),
+    /// A wait for events has heard some.
+    Heard(Id, Hearing),
 }
 
 /// What is waited for, by what and by whose name.
@@ -31,6 +35,7 @@ pub(crate) enum For {
     Child(Id),
     Timer(Id),
     Answer(Id),
+    Events(Id),
 }
 
 /// All that a run waits for.
@@ -67,6 +72,11 @@ impl Waiting {
             Happened::Answered(call, answer.map(|answer| answer.to_value()))
         };
         self.push(For::Answer(call), answered.boxed());
+    }
+
+    /// Waits for events, as [`crate::listening`] hears them.
+    pub(crate) fn events(&mut self, listen: Id, hearing: impl Future<Output = Hearing> + Send + 'static) {
+        self.push(For::Events(listen), hearing.map(move |hearing| Happened::Heard(listen, hearing)).boxed());
     }
 
     fn push(&mut self, what: For, future: BoxFuture<'static, Happened>) {
@@ -113,6 +123,7 @@ impl Waiting {
             Happened::Child(call, _) => For::Child(*call),
             Happened::Fired(timer) => For::Timer(*timer),
             Happened::Answered(call, _) => For::Answer(*call),
+            Happened::Heard(listen, _) => For::Events(*listen),
         };
         self.handles.remove(&what);
         happened

@@ -165,7 +165,7 @@ async fn follow(mut following: Following<'_>, first: Next) -> Outcome {
             Next::Ask(status) => Turn::Next(following.ask(status).await),
             Next::GoOn => {
                 // Its task is known: the next process goes on with that.
-                let _rest = run.call().effect.may_run_again().then(|| run.rest());
+                let _elsewhere = run.call().effect.may_run_again().then(|| run.works_elsewhere());
                 tokio::select! {
                     biased;
                     () = run.canceled() => Turn::Canceled,

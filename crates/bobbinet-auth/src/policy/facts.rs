@@ -1,4 +1,5 @@
-//! What a policy line can ask about: the caller, the agent, and, of a call, what is to be called with which arguments.
+//! What a policy line can ask about: the caller, the agent, and, of a call, what is to be called with which arguments; of an event, the
+//! event.
 //!
 //! Only what some line names is read, once for all of them, and no more of it than the bounds here: a caller chooses his arguments, and
 //! must not choose how long it takes to refuse them. Of arguments whose members the lines name one by one only those are read, so a file
@@ -81,8 +82,14 @@ impl<'a> Facts<'a> {
     }
 
     fn arguments(&self) -> Option<&dyn Val> {
-        let Action::Call(_, call) = self.action else { return None };
-        let read = || match &call.arguments {
+        let arguments = match self.action {
+            Action::Call(_, call) | Action::Plan(_, call) => call.arguments.as_ref(),
+            Action::Publish(event) => Some(event),
+            Action::Send(_) | Action::Get(_) | Action::List(_) | Action::Cancel(_) | Action::Subscribe(_) => {
+                return None;
+            }
+        };
+        let read = || match arguments {
             Some(arguments) => members(arguments, self.wanted),
             None => Err("the call has no arguments of its own".to_owned()),
         };
@@ -105,12 +112,16 @@ impl VariableResolver for FactsOf<'_> {
         let text = |text: &'b str| Some(CowVal::owned(CelString::from(text)));
         match variable {
             "operation" => text(self.operation),
-            "agent" => text(action.agent().as_str()),
+            "agent" => match action.agent() {
+                Some(agent) => text(agent.as_str()),
+                None => Some(CowVal::owned(CelNull)),
+            },
             "skill" => match action {
                 Action::Call(_, call) | Action::Plan(_, call) => match &call.skill {
                     Some(skill) => text(skill.as_str()),
                     None => Some(CowVal::owned(CelNull)),
                 },
+                Action::Publish(_) => Some(CowVal::owned(CelNull)),
                 Action::Send(_) | Action::Get(_) | Action::List(_) | Action::Cancel(_) | Action::Subscribe(_) => None,
             },
             "arguments" => self.facts.arguments().map(CowVal::Borrowed),

@@ -81,9 +81,9 @@ impl PolicyLine {
         self.found.cost
     }
 
-    /// Whether it is about this agent.
-    pub(super) fn is_on(&self, agent: &AgentName) -> bool {
-        self.on.is_empty() || self.on.contains(agent)
+    /// Whether it is about this agent, or about what is no agent's.
+    pub(super) fn is_on(&self, agent: Option<&AgentName>) -> bool {
+        self.on.is_empty() || agent.is_some_and(|agent| self.on.contains(agent))
     }
 
     pub(super) fn wanted(&self) -> &Wanted {

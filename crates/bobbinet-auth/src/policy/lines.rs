@@ -7,10 +7,10 @@
 //! | `caller.principal`, `.issuer`, `.tenant` | texts; `issuer` is the `iss` of the token |
 //! | `caller.claims` | all that the token says |
 //! | `caller.scopes`, `.chain` | lists of texts |
-//! | `agent` | the agent's name |
-//! | `operation` | `send`, `call`, `get`, `list`, `cancel` or `subscribe` |
-//! | `skill` | what is to be called; `null` if the agent has no skills |
-//! | `arguments` | of the call |
+//! | `agent` | the agent's name; `null` for an event |
+//! | `operation` | `send`, `call`, `get`, `list`, `cancel` or `subscribe`; `events.publish` for an event |
+//! | `skill` | what is to be called; `null` if the agent has no skills, and for an event |
+//! | `arguments` | of the call; the attributes and data of an event |
 //!
 //! **A call decides about itself.** Only a call has a skill and arguments, and they are known once the message is planned. A message is
 //! therefore asked about twice: as `send` when it comes, and as `call` when it is known what it calls, before anything is kept. The
@@ -25,6 +25,9 @@
 //!
 //! - A flow that came in a message says beforehand what its steps will call. Of those calls the skill is known, and of the arguments an
 //!   address at the most: a line that turns on the rest says *perhaps*, and the call is asked about when it is made.
+//!
+//! **An event decides about itself, too**: `operation == 'events.publish' && arguments.type.startsWith('com.acme.')`. It is known whole
+//! when it comes, so a line that turns on a skill says nothing of it, and neither does one with `on`.
 //!
 //! **An error allows nothing.** A line that fails (a claim that is not there, arguments that are too large) is as if it were false, and
 //! the log has it; the other lines are asked all the same, since each of them only allows. What CEL itself makes of errors stands:
@@ -93,12 +96,13 @@ impl Lines {
 
     fn ask(&self, line: &PolicyLine, facts: &Facts<'_>, action: Action<'_>) -> Word {
         let ask = |operation| line.ask(&self.env, &FactsOf { facts, operation });
-        let is_call = matches!(action, Action::Call(..));
+        // Of these all is known.
+        let is_whole = matches!(action, Action::Call(..) | Action::Publish(_));
         let word = |answer| match answer {
             Answer::Yes => Word::Allows,
             Answer::No => Word::Silent,
             // It turns on what is not known yet, or fails for a reason of its own; which of the two, the call will say.
-            Answer::Fault(_) if line.found.is_about_call && !is_call => Word::Allows,
+            Answer::Fault(_) if line.found.is_about_call && !is_whole => Word::Allows,
             Answer::Fault(why) => Word::Fault(why),
         };
         match (word(ask(action.operation())), action) {
@@ -151,9 +155,17 @@ pub(super) fn suggestion(caller: &Caller, action: Action<'_>) -> String {
         Action::Get(_) | Action::List(_) | Action::Cancel(_) | Action::Subscribe(_) => {
             format!("{principal} && operation == '{}'", action.operation())
         }
+        Action::Publish(event) => {
+            let kind = event.to_value().get("type").and_then(serde_json::Value::as_str).map(literal);
+            let kind = kind.map(|kind| format!(" && arguments.type == {kind}")).unwrap_or_default();
+            format!("{principal} && operation == '{}'{kind}", action.operation())
+        }
     };
     let quoted = allow.replace('\\', r"\\").replace('"', "\\\"");
-    format!("- {{ allow: \"{quoted}\", on: {} }}", action.agent())
+    match action.agent() {
+        Some(agent) => format!("- {{ allow: \"{quoted}\", on: {agent} }}"),
+        None => format!("- {{ allow: \"{quoted}\" }}"),
+    }
 }
 
 /// A text as CEL writes it.

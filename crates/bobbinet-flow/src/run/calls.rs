@@ -88,10 +88,17 @@ impl<'a> Turn<'a> {
         Ok((uri, authentication))
     }
 
-    /// A call has ended. One that nobody waits for any more changes nothing.
+    /// A call has ended, or a wait for events has failed. One that nobody waits for any more changes nothing.
     pub(super) fn call_ended(&mut self, call: Id, result: Result<Arc<Json>, Error>) {
         let Some(entry) = self.state.frames.get_mut(&call) else { return };
-        let Doing::Calling { .. } = entry.doing else { return };
+        let is_open = match entry.doing {
+            Doing::Calling { .. } => true,
+            Doing::Listening(_) => result.is_err(),
+            Doing::Steps | Doing::Waiting | Doing::Looping { .. } | Doing::Forking { .. } | Doing::Trying { .. } => false,
+        };
+        if !is_open {
+            return;
+        }
         entry.doing = Doing::Steps;
         self.forget_question(call);
         match result {

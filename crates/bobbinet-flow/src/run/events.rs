@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use bobbinet_core::CloudEvent;
 use serde_json::{Map, Value as Json};
 
 use super::{
@@ -15,6 +16,20 @@ use crate::{
     document::{Filter, ForEach, Kind, Listen, Match, ReadAs, Strategy, Task, Until},
     template::Template,
 };
+
+impl Listening {
+    /// Nothing was heard yet.
+    pub(super) fn begun(listen: &Listen) -> Self {
+        let mut listening = Self::default();
+        if let Strategy::All(filters) = &listen.to {
+            listening.found = vec![false; filters.len()];
+        }
+        if let Strategy::Any(_, Some(Until::Events(until))) = &listen.to {
+            listening.until = vec![false; filters(until).len()];
+        }
+        listening
+    }
+}
 
 impl<'a> Turn<'a> {
     /// The event that a step sends. Its id and time are the step's, so that it is the same event however often it is sent.
@@ -30,18 +45,14 @@ impl<'a> Turn<'a> {
         if let Json::Object(attributes) = &*filled {
             event.extend(attributes.clone());
         }
-        Ok(Arc::new(Json::Object(event)))
+        let event = Json::Object(event);
+        let checked = CloudEvent::read(event.clone(), self.around.limits.event_bytes);
+        checked.map_err(|fault| Error::standard(Standard::Validation, fault.to_string()))?;
+        Ok(Arc::new(event))
     }
 
     pub(super) fn begin_listening(&mut self, frame: Id, task: &'a Task, listen: &Listen) {
-        let mut listening = Listening::default();
-        if let Strategy::All(filters) = &listen.to {
-            listening.found = vec![false; filters.len()];
-        }
-        if let Strategy::Any(_, Some(Until::Events(until))) = &listen.to {
-            listening.until = vec![false; filters(until).len()];
-        }
-        self.set(frame, Doing::Listening(Box::new(listening)));
+        self.set(frame, Doing::Listening(Box::new(Listening::begun(listen))));
         self.effects.extend(listen_effect(frame, task));
     }
 
@@ -68,7 +79,13 @@ impl<'a> Turn<'a> {
         }
     }
 
-    fn consume(&self, entry: &Frame, listen: &Listen, listening: &mut Listening, event: &Json) -> Result<(), Error> {
+    pub(super) fn consume(
+        &self,
+        entry: &Frame,
+        listen: &Listen,
+        listening: &mut Listening,
+        event: &Json,
+    ) -> Result<(), Error> {
         match &listen.to {
             Strategy::One(filter) => {
                 if self.passes(entry, filter, event, &mut listening.correlations)? {

@@ -15,6 +15,7 @@ mod retry;
 mod scope;
 mod state;
 mod steps;
+mod trigger;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -27,6 +28,7 @@ use serde_json::Value as Json;
 pub use error::{Error, Standard};
 pub use record::{Calling, Came, Effect, Given, Id, News, Progress, Record, Target};
 pub use state::{End, State};
+pub use trigger::Trigger;
 
 use crate::{document::Definition, limits::Limits};
 use state::{Doing, Frame, Names, Purpose, Work};

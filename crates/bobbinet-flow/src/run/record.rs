@@ -44,7 +44,7 @@ pub enum Came {
         /// What it gave.
         output: Given,
     },
-    /// A call has failed.
+    /// A call has failed, or a wait for events cannot go on.
     Failed {
         /// Which one.
         call: Id,

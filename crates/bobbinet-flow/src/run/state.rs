@@ -169,6 +169,12 @@ impl State {
         self.questions.iter().find(|(asks, _)| *asks == call).map(|(_, question)| &**question)
     }
 
+    /// Whether this wait still wants events.
+    pub fn is_listening(&self, listen: Id) -> bool {
+        let doing = self.frames.get(&listen).map(|frame| &frame.doing);
+        matches!(doing, Some(Doing::Listening(listening)) if !listening.is_over)
+    }
+
     /// What is still wanted: the calls that have not ended, the timers, the waits for events and the question. After a restart all
     /// of them are carried out again; a call by its name goes on where it was.
     pub fn open(&self, definition: &crate::document::Definition) -> Vec<Effect> {

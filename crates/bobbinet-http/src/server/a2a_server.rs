@@ -83,6 +83,8 @@ pub struct Server {
     pub(super) verifier: Verifier,
     pub(super) mount: Mount,
     pub(super) agents: BTreeMap<String, Mounted>,
+    /// The URLs that a token for publishing events may name.
+    pub(super) events_audiences: Vec<String>,
     /// Where agents stood that are not configured any more: for those whose tasks they have left.
     unserved: BTreeMap<String, Mounted>,
     /// Where callers find the node, without a slash at the end; `None` if only the request can tell.
@@ -141,7 +143,9 @@ impl Server {
                 setup.gateway.unserved().map(|name| mounted(name, format!("/agents/{name}"))).collect()
             }
         };
+        let events_at = |origin: &String| [format!("{origin}/events"), format!("{origin}/events/")];
         Ok(Arc::new(Self {
+            events_audiences: origins.iter().flat_map(events_at).collect(),
             unsent: Unsent::new(&setup.limits),
             gateway: setup.gateway,
             keys: setup.keys,

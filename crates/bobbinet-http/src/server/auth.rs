@@ -10,14 +10,23 @@ use super::a2a_server::{Mounted, Server};
 
 /// The caller that the request's token names. The reason why there is none is for the log alone.
 pub(super) async fn caller(server: &Server, agent: &Mounted, headers: &HeaderMap) -> Result<Arc<Caller>, Rejected> {
+    caller_at(server, &agent.audiences, headers).await
+}
+
+/// The same where a token may name one of these URLs.
+pub(super) async fn caller_at(
+    server: &Server,
+    audiences: &[String],
+    headers: &HeaderMap,
+) -> Result<Arc<Caller>, Rejected> {
     let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let now = server.gateway.now();
     let result = match bearer(authorization) {
-        Ok(token) => server.verifier.verify(token, &agent.audiences, now).await,
+        Ok(token) => server.verifier.verify(token, audiences, now).await,
         Err(rejected) => Err(rejected),
     };
     if let Err(rejected) = &result {
-        tracing::debug!(agent = %agent.name, reason = %rejected, "refused a caller");
+        tracing::debug!(at = audiences.first(), reason = %rejected, "refused a caller");
     }
     result
 }

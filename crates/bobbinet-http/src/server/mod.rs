@@ -7,6 +7,7 @@ mod body;
 mod call;
 mod card;
 mod cards;
+mod events;
 mod fault;
 mod gate;
 mod heads;

@@ -15,7 +15,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::{
     a2a_server::{Mount, Mounted, Server},
-    answer, card, probe, rpc, show,
+    answer, card, events, probe, rpc, show,
 };
 
 /// How long the node's public keys may be taken from a cache: a rotation must get around.
@@ -33,7 +33,9 @@ pub(super) fn router(server: Arc<Server>) -> Router {
     let router = Router::new()
         .route("/livez", get(probe::livez))
         .route("/readyz", get(probe::readyz))
-        .route("/.well-known/jwks.json", get(keys));
+        .route("/.well-known/jwks.json", get(keys))
+        .route("/events", post(publish))
+        .route("/events/", post(publish));
     let router = match &server.mount {
         Mount::Root(_) => agent(router, ""),
         Mount::EachByName => {
@@ -167,6 +169,10 @@ fn entries(server: &Server, origin: &str) -> Vec<Value> {
         json!({ "name": mounted.name.as_str(), "url": format!("{url}/"), "card": format!("{url}{}", CARDS[0]) })
     };
     server.agents.values().map(entry).collect()
+}
+
+async fn publish(State(server): State<Arc<Server>>, request: Request) -> Response {
+    events::answer(&server, request).await
 }
 
 async fn keys(State(server): State<Arc<Server>>) -> Response {

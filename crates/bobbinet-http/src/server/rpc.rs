@@ -143,7 +143,7 @@ fn status_of(reason: BodyFault) -> StatusCode {
 }
 
 /// What the body is encoded with, if it is: `identity` is no encoding (RFC 9110 section 12.5.3).
-fn coding(headers: &HeaderMap) -> Option<&HeaderValue> {
+pub(super) fn coding(headers: &HeaderMap) -> Option<&HeaderValue> {
     let is_none = |value: &&HeaderValue| value.is_empty() || value.as_bytes().eq_ignore_ascii_case(b"identity");
     headers.get_all(header::CONTENT_ENCODING).iter().find(|value| !is_none(value))
 }

@@ -14,7 +14,7 @@ use bobbinet_core::{
     AgentName, Artifact, ArtifactId, Call, Caller, Description, Effect, Fault, Json, Limits, Message, MessageId,
     Outcome, Part, Plan, Principal, Question, QuestionKind, Role, State, Task, TaskId, Tenant,
 };
-use bobbinet_engine::{Agent, AllowAll, Engine, Handle, NewTask, Reply, Request, Run, Setup, SystemEnv};
+use bobbinet_engine::{Agent, AllowAll, Engine, Env, Handle, NewTask, Reply, Request, Run, Setup, SystemEnv};
 use bobbinet_flow::limits::Limits as RunLimits;
 use bobbinet_orchestrator::{Flow, FlowAgent, FlowLimits, Mesh};
 use bobbinet_store::Store;
@@ -162,6 +162,26 @@ pub(crate) fn document(name: &str, steps: &str) -> String {
 
 impl Bench {
     pub(crate) async fn open(store: Arc<dyn Store>, tools: &Arc<Tools>, flows: &[(&str, String)]) -> Self {
+        Self::limited(store, tools, flows, Limits::default()).await
+    }
+
+    pub(crate) async fn limited(
+        store: Arc<dyn Store>,
+        tools: &Arc<Tools>,
+        flows: &[(&str, String)],
+        limits: Limits,
+    ) -> Self {
+        Self::at(store, tools, flows, limits, Arc::new(SystemEnv)).await
+    }
+
+    /// With this clock.
+    pub(crate) async fn at(
+        store: Arc<dyn Store>,
+        tools: &Arc<Tools>,
+        flows: &[(&str, String)],
+        limits: Limits,
+        env: Arc<dyn Env>,
+    ) -> Self {
         let mut mesh = Mesh::default();
         let mut read = Vec::new();
         for (name, text) in flows {
@@ -183,8 +203,8 @@ impl Bench {
         let setup = Setup {
             store,
             agents,
-            env: Arc::new(SystemEnv),
-            limits: Limits::default(),
+            env,
+            limits,
             authorizer: Arc::new(AllowAll),
         };
         Self { engine: Engine::open(setup).await.unwrap(), tools: tools.clone() }

@@ -4,5 +4,7 @@
 
 mod bench;
 mod calls;
+mod events;
 mod questions;
 mod restarts;
+mod schedules;
