@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bobbinet_core::{
-    Artifact, ArtifactId, Description, Effect, Fault, Json, Message, Outcome, Part, Plan, Question, QuestionKind, Skill,
-    SkillId,
+    Artifact, ArtifactId, Description, Effect, Fault, Json, Message, Outcome, Part, Plan, Question, QuestionKind,
+    Skill, SkillId,
 };
 use bobbinet_engine::{Agent, ChildError, EngineError, Request, Run, Unanswered};
 use bobbinet_outbound::{OutboundError, OutboundLimits, fetch};

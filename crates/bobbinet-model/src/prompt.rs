@@ -48,7 +48,9 @@ pub(crate) fn answer_schema() -> Json {
 /// What is made of a message.
 pub(crate) fn plan(request: &Request<'_>) -> Plan {
     match request.question().map(|question| question.kind) {
-        Some(QuestionKind::Elicitation | QuestionKind::Authorization) => return Plan::Answer(Json::of(&is_go(request.message))),
+        Some(QuestionKind::Elicitation | QuestionKind::Authorization) => {
+            return Plan::Answer(Json::of(&is_go(request.message)));
+        }
         Some(QuestionKind::Outcome { .. }) => return Plan::Answer(Json::of(&())),
         Some(QuestionKind::Input) | None => {}
     }
@@ -56,7 +58,8 @@ pub(crate) fn plan(request: &Request<'_>) -> Plan {
         Ok(prompt) => {
             let skill = Some(SkillId::parse(SKILL).expect("a word"));
             // Asked again it answers again, and spends again; it changes nothing.
-            let call = Call { skill, arguments: Some(Json::of(&prompt)), converted: Vec::new(), effect: Effect::ReadOnly };
+            let call =
+                Call { skill, arguments: Some(Json::of(&prompt)), converted: Vec::new(), effect: Effect::ReadOnly };
             Plan::Call(Arc::new(call))
         }
         Err(why) => Plan::Reject(Fault::new("bad-arguments", why)),

@@ -1,6 +1,6 @@
 //! Sending the message of a call, until a peer has taken it or it is known that none does.
 
-use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
 
 use bobbinet_core::{
     Message, Outcome,
@@ -9,7 +9,7 @@ use bobbinet_core::{
 use bobbinet_engine::Run;
 use bobbinet_http::{Client, ClientError, SendOptions, TaskStream};
 use bobbinet_wire::view::{Sent, StreamEvent};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 
 use crate::{
@@ -23,6 +23,9 @@ use crate::{
     plan,
     replicas::Lease,
 };
+
+/// After so many pauses, each twice the last, they grow no more while a peer is waited for that may be starting again.
+const PATIENT_PAUSES: u32 = 3;
 
 /// What came of sending.
 pub(crate) enum Begun {
@@ -53,6 +56,9 @@ pub(crate) async fn begin(peer: &Arc<Peer>, run: &Run, checkpoint: &mut Checkpoi
     let mut bound_to: Option<Option<IpAddr>> = checkpoint.replica.map(Some);
     let mut is_perhaps_taken = bound_to.is_some() || (run.attempt() > 1 && run.call().effect.may_run_again());
     let mut tried = BTreeSet::new();
+    // Whoever has somebody to stand in need not wait for one who is being started again.
+    let patience = if config.fallback.is_some() { Duration::ZERO } else { limits.patience };
+    let until = Instant::now() + patience;
     let (mut tries, mut has_forgotten) = (0, false);
     loop {
         let Some(known) = peer.cards.current() else {
@@ -60,6 +66,11 @@ pub(crate) async fn begin(peer: &Arc<Peer>, run: &Run, checkpoint: &mut Checkpoi
             return not_sent(config, is_perhaps_taken, &why);
         };
         let Some(mut lease) = next(peer, bound_to, &mut tried) else {
+            if bound_to.is_none() && Instant::now() < until {
+                sleep(limits.pause(tries.min(PATIENT_PAUSES))).await;
+                peer.resolve().await;
+                continue;
+            }
             let why = match bound_to {
                 Some(_) => "the replica that it may have been sent to is gone",
                 None => "it does not answer, and is left alone for a while",
@@ -110,7 +121,14 @@ pub(crate) async fn begin(peer: &Arc<Peer>, run: &Run, checkpoint: &mut Checkpoi
                 run.call().effect.may_run_again()
             }
         };
-        if !is_again || tries == limits.retries_max || !peer.replicas.spend_retry() {
+        let is_patient = match kind {
+            Failure::Unsent | Failure::Busy => Instant::now() < until,
+            // What may be sent again may be sent again for as long: the other side drops the repeat.
+            Failure::Unknown => is_again && Instant::now() < until,
+            Failure::Unauthorized | Failure::Refused => false,
+        };
+        let may_retry = is_patient || (tries < limits.retries_max && peer.replicas.spend_retry());
+        if !is_again || !may_retry {
             return match (kind, is_perhaps_taken) {
                 (Failure::Unsent | Failure::Busy | Failure::Unauthorized, true) => {
                     Begun::Over(fault::unknown(config, &in_full(&error), true))
@@ -122,8 +140,8 @@ pub(crate) async fn begin(peer: &Arc<Peer>, run: &Run, checkpoint: &mut Checkpoi
             };
         }
         drop(lease);
-        sleep(limits.pause(tries)).await;
-        tries += 1;
+        sleep(limits.pause(if is_patient { tries.min(PATIENT_PAUSES) } else { tries })).await;
+        tries = tries.saturating_add(1);
     }
 }
 

@@ -48,7 +48,9 @@ pub struct PeerLimits {
     pub silence_max: Duration,
     /// For the answer to a request that does not wait for a task.
     pub answer: Duration,
-    /// How often what was sent in vain is sent again.
+    /// How long a peer that is not there is waited for before a call fails: it may be starting again. Not if another stands in.
+    pub patience: Duration,
+    /// How often what was sent in vain is sent again, once the patience is over.
     pub retries_max: u32,
     /// The first pause before that, doubled with each.
     pub pause_min: Duration,
@@ -76,6 +78,7 @@ impl Default for PeerLimits {
             calls_max: 64,
             silence_max: Duration::from_secs(5 * 60),
             answer: Duration::from_secs(30),
+            patience: Duration::from_secs(30),
             retries_max: 3,
             pause_min: Duration::from_millis(200),
             pause_max: Duration::from_secs(10),

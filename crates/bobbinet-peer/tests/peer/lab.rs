@@ -195,6 +195,7 @@ impl Lab {
         let url = self.url("/");
         let guard = Guard::new([Origin::of(&url).unwrap()], OutboundLimits::default()).unwrap();
         let limits = PeerLimits {
+            patience: Duration::ZERO,
             silence_max: Duration::from_secs(2),
             answer: Duration::from_secs(1),
             pause_min: Duration::from_millis(20),

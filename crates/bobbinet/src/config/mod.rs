@@ -11,6 +11,7 @@ mod flows;
 mod jsonc;
 mod limits;
 mod mcp_file;
+mod models;
 mod node_file;
 mod peers;
 mod reader;
@@ -37,6 +38,7 @@ pub(crate) use check::{check, program, suggestion};
 pub(crate) use finding::{Finding, Severity, Source};
 pub(crate) use flows::{FlowConfig, Flows, NoFlow, load as load_flow};
 pub(crate) use mcp_file::Strictness;
+pub(crate) use models::ModelSettings;
 pub(crate) use node_file::{parse_address, parse_network};
 pub(crate) use peers::{AuthSettings, ClientSettings, NodePeer, PeerSettings, peer_url};
 
@@ -65,6 +67,8 @@ pub(crate) struct Config {
     pub(crate) agents: BTreeMap<AgentName, AgentConfig>,
     /// Agents that are somewhere else.
     pub(crate) remotes: BTreeMap<AgentName, PeerSettings>,
+    /// Language models.
+    pub(crate) models: BTreeMap<AgentName, ModelSettings>,
     /// Nodes all of whose agents are agents of this one.
     pub(crate) peers: Vec<NodePeer>,
     pub(crate) callers: CallersConfig,

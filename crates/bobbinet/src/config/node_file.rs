@@ -14,6 +14,7 @@ use super::{
     agent::{self, AGENT_KEYS},
     callers, flows,
     limits::Bounds,
+    models::{self, ModelSettings},
     peers::{self, PeerSettings},
     reader::{MapSettings, Reader},
     tree::Node,
@@ -44,7 +45,7 @@ pub(crate) fn read(reader: &mut Reader<'_>, root: &Node) -> Config {
         read_node(reader, node, &mut config);
     }
     match fields.get("agents") {
-        Some(node) => (config.agents, config.remotes) = read_agents(reader, node),
+        Some(node) => (config.agents, config.remotes, config.models) = read_agents(reader, node),
         None if fields.get("flows").is_some() || fields.get("peers").is_some() => {}
         None => {
             let hint = "for example:\n    agents:\n      files:\n        use: filesystem\n        \
@@ -55,7 +56,8 @@ pub(crate) fn read(reader: &mut Reader<'_>, root: &Node) -> Config {
     if let Some(node) = fields.get("peers") {
         config.peers = peers::read_nodes(reader, node);
     }
-    let mut own: Vec<AgentName> = config.agents.keys().chain(config.remotes.keys()).cloned().collect();
+    let mut own: Vec<AgentName> =
+        config.agents.keys().chain(config.remotes.keys()).chain(config.models.keys()).cloned().collect();
     config.flows = flows::read(reader, &fields, own.iter());
     own.extend(config.flows.names().cloned());
     peers::check_fallbacks(reader, fields.get("agents"), &config.remotes, &own);
@@ -157,10 +159,10 @@ fn duration(reader: &mut Reader<'_>, fields: &MapSettings<'_>, name: &str) -> Op
     }
 }
 
-type Agents = (BTreeMap<AgentName, AgentConfig>, BTreeMap<AgentName, PeerSettings>);
+type Agents = (BTreeMap<AgentName, AgentConfig>, BTreeMap<AgentName, PeerSettings>, BTreeMap<AgentName, ModelSettings>);
 
 fn read_agents(reader: &mut Reader<'_>, node: &Node) -> Agents {
-    let (mut agents, mut remotes) = Agents::default();
+    let (mut agents, mut remotes, mut models) = Agents::default();
     for (key, node) in reader.entries(node, "agents") {
         let name = match AgentName::parse(&key.text) {
             Ok(name) => Some(name),
@@ -173,17 +175,20 @@ fn read_agents(reader: &mut Reader<'_>, node: &Node) -> Agents {
         if peers::is_one(node) {
             let settings = peers::read(reader, node, &key.text);
             remotes.extend(name.zip(settings));
+        } else if models::is_one(node) {
+            let settings = models::read(reader, node, &key.text);
+            models.extend(name.zip(settings));
         } else {
             let config = read_agent(reader, node, &key.text);
             agents.extend(name.map(|name| (name, config)));
         }
     }
-    (agents, remotes)
+    (agents, remotes, models)
 }
 
 fn read_agent(reader: &mut Reader<'_>, node: &Node, name: &str) -> AgentConfig {
     let what = format!("agent {name}");
-    let known: Vec<&str> = AGENT_KEYS.iter().copied().chain(["mcp", "a2a", "share"]).collect();
+    let known: Vec<&str> = AGENT_KEYS.iter().copied().chain(["mcp", "a2a", "model", "share"]).collect();
     let fields = reader.fields(node, &what, &known);
     if let Some((key, _)) = fields.entry("share") {
         reader.fault_with_hint(key.at, "\"share\" is not in this version yet", "take it out");

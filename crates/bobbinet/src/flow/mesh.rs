@@ -68,7 +68,9 @@ pub(super) async fn known(configuration: Option<PathBuf>, data: Option<PathBuf>)
                 Some(skills) => Agent { skills, why_unknown: None },
                 None => Agent {
                     skills: BTreeMap::new(),
-                    why_unknown: Some(format!("agent {name} is elsewhere, and does not say at the moment what it can do")),
+                    why_unknown: Some(format!(
+                        "agent {name} is elsewhere, and does not say at the moment what it can do"
+                    )),
                 },
             };
             mesh.agents.insert(name.as_str().to_owned(), agent);

@@ -89,10 +89,10 @@ pub(crate) fn prepare(output: Output, command: &Run) -> Result<Prepared, Failure
         limits: config.node.limits.clone(),
         ..NodeConfig::default()
     };
-    let Config { agents, remotes, peers, flows, .. } = config;
+    let Config { agents, remotes, models, peers, flows, .. } = config;
     let callers = CallersConfig::default();
     Ok(Prepared {
-        plan: Plan { node, agents, remotes, peers, callers, flows, mount: Mount::EachByName },
+        plan: Plan { node, agents, remotes, models, peers, callers, flows, mount: Mount::EachByName },
         name,
         input,
         data,

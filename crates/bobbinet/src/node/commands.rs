@@ -14,9 +14,9 @@ use super::plan::Plan;
 use crate::{
     cli::{Agent, Check, NodeArgs, Up},
     config::{
-        self, AgentConfig, CallersConfig, Config, Finding, FlowConfig, Flows, NoCard, NodeConfig, PeerSettings,
-        Reading, Severity, Source, Strictness, default_file, default_files, find_card, program, suggestion,
-        whole_millis,
+        self, AgentConfig, CallersConfig, Config, Finding, FlowConfig, Flows, ModelSettings, NoCard, NodeConfig,
+        PeerSettings, Reading, Severity, Source, Strictness, default_file, default_files, find_card, program,
+        suggestion, whole_millis,
     },
     failure::{Code, Failure},
     output::Output,
@@ -36,8 +36,8 @@ pub(crate) fn up(output: Output, command: Up) -> Result<Plan, Failure> {
     let name = file.display().to_string();
     findings.extend(config.agents.iter().filter_map(|(agent, config)| suggestion(agent.as_str(), config, &name)));
     tell(output, &findings)?;
-    let Config { node, agents, remotes, peers, callers, flows } = config;
-    Ok(Plan { node, agents, remotes, peers, callers, flows, mount: Mount::EachByName })
+    let Config { node, agents, remotes, models, peers, callers, flows } = config;
+    Ok(Plan { node, agents, remotes, models, peers, callers, flows, mount: Mount::EachByName })
 }
 
 fn strictness(strict: bool) -> Strictness {
@@ -86,8 +86,8 @@ pub(crate) fn agent(output: Output, command: Agent) -> Result<Plan, Failure> {
     let mut node = NodeConfig::default();
     over(&mut node, typed);
     let (agents, callers) = (BTreeMap::from([(name.clone(), agent)]), CallersConfig::default());
-    let (remotes, peers, flows) = (BTreeMap::new(), Vec::new(), Flows::default());
-    Ok(Plan { node, agents, remotes, peers, callers, flows, mount: Mount::Root(name) })
+    let (remotes, models, peers, flows) = (BTreeMap::new(), BTreeMap::new(), Vec::new(), Flows::default());
+    Ok(Plan { node, agents, remotes, models, peers, callers, flows, mount: Mount::Root(name) })
 }
 
 /// What was typed is above what the file says.
@@ -189,14 +189,21 @@ pub(crate) fn check(output: Output, command: Check) -> Result<(), Failure> {
         };
         let remote =
             |(name, peer): (&AgentName, &PeerSettings)| serde_json::json!({ "name": name, "a2a": peer.url.as_str() });
-        let agents: Vec<_> = config.agents.iter().map(agent).chain(config.remotes.iter().map(remote)).collect();
+        let model = |(name, model): (&AgentName, &ModelSettings)| serde_json::json!({ "name": name, "model": model.model, "url": model.url.as_str() });
+        let agents: Vec<_> = {
+            let agents = config.agents.iter().map(agent).chain(config.remotes.iter().map(remote));
+            agents.chain(config.models.iter().map(model)).collect()
+        };
         let flow = |(name, flow): (&AgentName, &FlowConfig)| serde_json::json!({ "name": name, "file": flow.path });
         let flows: Vec<_> = config.flows.files.iter().map(flow).collect();
         output.json(&serde_json::json!({ "file": name, "ok": errors == 0, "agents": agents, "flows": flows, "findings": findings }))?;
     } else {
         findings.iter().for_each(super::say::finding);
         output.field("File", &name)?;
-        let names: Vec<&str> = config.agents.keys().chain(config.remotes.keys()).map(AgentName::as_str).collect();
+        let names: Vec<&str> = {
+            let names = config.agents.keys().chain(config.remotes.keys()).chain(config.models.keys());
+            names.map(AgentName::as_str).collect()
+        };
         output.field("Agents", names.join(", "))?;
         if !config.flows.is_empty() {
             output.field("Flows", config.flows.names().map(AgentName::as_str).collect::<Vec<_>>().join(", "))?;

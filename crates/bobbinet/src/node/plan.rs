@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bobbinet_core::AgentName;
 use bobbinet_http::Mount;
 
-use crate::config::{AgentConfig, CallersConfig, Flows, NodeConfig, NodePeer, PeerSettings};
+use crate::config::{AgentConfig, CallersConfig, Flows, ModelSettings, NodeConfig, NodePeer, PeerSettings};
 
 /// What is to be run.
 #[derive(Debug)]
@@ -14,6 +14,8 @@ pub(crate) struct Plan {
     pub(crate) agents: BTreeMap<AgentName, AgentConfig>,
     /// Agents that are somewhere else.
     pub(crate) remotes: BTreeMap<AgentName, PeerSettings>,
+    /// Language models.
+    pub(crate) models: BTreeMap<AgentName, ModelSettings>,
     /// Nodes all of whose agents are agents of this one.
     pub(crate) peers: Vec<NodePeer>,
     /// Who may call beside the node's owner.

@@ -17,6 +17,8 @@ use bobbinet_engine::{Agent, Engine, EngineError, Env, Setup, SystemEnv};
 use bobbinet_gateway::{Gateway, GatewayLimits, GatewaySetup, PolicyAuthorizer};
 use bobbinet_http::{Mount, Server, ServerSetup, SetupError};
 use bobbinet_mcp::{Launcher, McpAgent};
+use bobbinet_model::{ModelAgent, ModelConfig};
+use bobbinet_outbound::{Guard, Origin, OutboundLimits};
 use bobbinet_peer::PeerAgent;
 use bobbinet_store::{OpenError, SledOptions, SledStore};
 use nix::{ifaddrs::getifaddrs, sys::socket::SockaddrStorage};
@@ -34,7 +36,7 @@ use super::{
     say,
 };
 use crate::{
-    config::{AgentConfig, CallersConfig, NodeConfig, NodePeer, PeerSettings},
+    config::{AgentConfig, CallersConfig, ModelSettings, NodeConfig, NodePeer, PeerSettings},
     failure::{Code, Failure},
     peers::{self, Kept, Maker, PEERS_FOLDER},
     principals::KnownPrincipals,
@@ -83,7 +85,7 @@ pub(super) async fn start(
     mut announcement: Announcement,
     stop: CancellationToken,
 ) -> Result<Node, Failure> {
-    let Plan { mut node, agents, remotes, peers, callers, flows, mount } = plan;
+    let Plan { mut node, agents, remotes, models, peers, callers, flows, mount } = plan;
     let descriptors = descriptors::raise();
     node.http = descriptors.share(&node.http, agents.len());
     // Taken first, so that an address in use is known before anything is begun; it listens at the very end.
@@ -97,6 +99,7 @@ pub(super) async fn start(
     let hidden = [KEYS_FOLDER, STORE_FOLDER, AGENTS_FOLDER, PEERS_FOLDER].map(|folder| data.join(folder)).to_vec();
     let launcher = Launcher::this_program(SHIM, hidden).with_open_files(descriptors.before);
     let mut agents = start_agents(agents, &launcher, &data)?;
+    agents.extend(start_models(models)?);
     agents.extend(flows::agents(flows)?);
     // Where one agent stands at the root, no other is found.
     if matches!(mount, Mount::EachByName) {
@@ -306,6 +309,30 @@ async fn start_peers(
         Ok((name, agent as Arc<dyn Agent>))
     };
     remotes.into_iter().map(start).collect()
+}
+
+/// The agents that language models are.
+fn start_models(models: BTreeMap<AgentName, ModelSettings>) -> Result<BTreeMap<AgentName, Arc<dyn Agent>>, Failure> {
+    let origins: Vec<Origin> = models.values().map(|model| model.origin.clone()).collect();
+    let guard = Guard::new(origins, OutboundLimits::default()).map_err(|error| Failure::of(Code::Internal, &error))?;
+    let start = |(name, model): (AgentName, ModelSettings)| {
+        let config = ModelConfig {
+            url: model.url.to_string(),
+            model: model.model,
+            key: model.key,
+            system: model.system,
+            max_tokens: model.max_tokens,
+            budget: model.budget,
+            title: model.title,
+            description: model.description,
+            calls_max: model.slots,
+            guard: guard.clone(),
+        };
+        let agent =
+            ModelAgent::new(config).map_err(|why| Failure::new(Code::Config, format!("agent {name}: {why}")))?;
+        Ok((name, agent as Arc<dyn Agent>))
+    };
+    models.into_iter().map(start).collect()
 }
 
 /// Whose tokens are taken: the node's own, under either of its names, and those of others.

@@ -37,6 +37,7 @@ impl Maker {
         let usual = PeerLimits::default();
         let limits = PeerLimits {
             calls_max: settings.slots.unwrap_or(usual.calls_max),
+            patience: settings.silence_max.unwrap_or(usual.patience).min(usual.patience),
             silence_max: settings.silence_max.unwrap_or(usual.silence_max),
             answer: settings.silence_max.unwrap_or(Duration::MAX).min(usual.answer),
             ..usual
