@@ -11,6 +11,7 @@ mod flow_crash;
 mod foreign;
 mod guarded;
 mod hostile;
+mod model;
 mod node;
 mod once;
 mod peers;
