@@ -44,6 +44,11 @@ impl Artifacts {
         Self(artifacts.iter().map(|artifact| (artifact.id.clone(), Seen::default().and(&artifact.parts))).collect())
     }
 
+    /// Whether there is one of this id.
+    pub(crate) fn has(&self, id: &ArtifactId) -> bool {
+        self.0.contains_key(id)
+    }
+
     /// Brings over more of an artifact, or a new one. Durable when this returns.
     pub(crate) async fn add(
         &mut self,

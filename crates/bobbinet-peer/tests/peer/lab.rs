@@ -38,6 +38,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
     Works,
+    /// Makes one thing, whole, and is done.
+    Quick,
     /// Answers without a task.
     Message,
     /// Works until it is let go.
@@ -486,6 +488,7 @@ async fn rpc(Shared(far): Shared<Arc<Far>>, headers: HeaderMap, body: Bytes) -> 
                     }
                 }
                 Way::Works
+                | Way::Quick
                 | Way::BreaksTwice
                 | Way::Hangs
                 | Way::Asks
@@ -528,6 +531,7 @@ fn stands(far: &Far, way: Way) -> Value {
         Way::Fails => task("FAILED", Some("no luck"), &[]),
         Way::Rejects => task("REJECTED", Some("not me"), &[]),
         Way::CanceledThere => task("CANCELED", None, &[]),
+        Way::Quick => task("COMPLETED", Some("done"), &["one"]),
         Way::Works
         | Way::Hangs
         | Way::BreaksTwice
@@ -547,6 +551,11 @@ fn told(far: &Arc<Far>, id: &Value, way: Way) -> Response {
     match way {
         Way::Hangs if !far.is_free.load(Ordering::SeqCst) => {
             stream(id, vec![begun, piece("one", false)], Some(far.clone()))
+        }
+        Way::Quick => {
+            let mut whole = piece("one", false);
+            whole["artifactUpdate"]["lastChunk"] = json!(true);
+            stream(id, vec![begun, whole, status(&end)], None)
         }
         Way::Works | Way::BreaksTwice => {
             stream(id, vec![begun, piece("one", false), piece("two", true), status(&end)], None)

@@ -150,6 +150,18 @@ async fn a_restart_goes_on_with_the_very_same_task() {
 }
 
 #[tokio::test]
+async fn a_quick_call_under_a_key_is_kept_when_it_ends_and_no_sooner() {
+    for (keys, records) in [(true, "no checkpoint"), (false, "a checkpoint")] {
+        let lab = Lab::new(Form { way: Way::Quick, keys, ..Form::default() }).await;
+        let node = lab.node().await;
+        node.ready().await;
+        let task = node.send("go").await;
+        assert_eq!((task.state, task.artifacts[0].parts[0].as_text()), (State::Completed, Some("one")), "{task:?}");
+        assert_eq!(if task.checkpoint.is_some() { "a checkpoint" } else { "no checkpoint" }, records);
+    }
+}
+
+#[tokio::test]
 async fn a_node_that_stops_does_not_wait_for_what_is_done_elsewhere() {
     let lab = Lab::new(Form { way: Way::Hangs, keys: true, ..Form::default() }).await;
     let node = lab.node().await;
