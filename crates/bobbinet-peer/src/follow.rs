@@ -69,13 +69,13 @@ pub(crate) struct Following<'a> {
 pub(crate) struct Held {
     /// That the checkpoint is not kept yet.
     checkpoint: bool,
-    artifact: Option<Artifact>,
+    artifacts: Vec<Artifact>,
 }
 
 impl Held {
     /// Whether there is anything.
     pub(crate) fn is_something(&self) -> bool {
-        self.checkpoint || self.artifact.is_some()
+        self.checkpoint || !self.artifacts.is_empty()
     }
 }
 
@@ -253,22 +253,26 @@ impl Following<'_> {
         }
         let is_end = event.state().is_some_and(|state| matches!(state, State::Completed | State::Failed));
         let is_whole = matches!(event, StreamEvent::Task(_));
-        if !is_end && !is_whole && self.held.artifact.is_some() {
+        if !is_end && !is_whole && !self.held.artifacts.is_empty() {
             self.try_flush().await?;
         }
         match event {
             StreamEvent::Task(TaskView { status, artifacts, context_id, .. }) => {
                 self.checkpoint.context = context_id.or(self.checkpoint.context.take());
                 // It is among those.
-                self.held.artifact = None;
-                self.brought(artifacts).await?;
+                self.held.artifacts = Vec::new();
+                match is_end {
+                    // They go with the end, also where our task waits for its caller and nothing can be added to it.
+                    true => self.held.artifacts = self.artifacts.missing(artifacts),
+                    false => self.brought(artifacts).await?,
+                }
                 Ok(self.stands(status))
             }
             StreamEvent::StatusUpdate(update) => Ok(self.stands(update.status)),
             StreamEvent::ArtifactUpdate(update) => {
                 let is_whole = !update.append && update.last_chunk && !self.artifacts.has(&update.artifact.id);
                 if is_whole {
-                    self.held.artifact = Some(update.artifact);
+                    self.held.artifacts.push(update.artifact);
                 } else {
                     self.add(update.artifact, update.append, update.last_chunk).await?;
                 }
@@ -291,10 +295,10 @@ impl Following<'_> {
         if std::mem::take(&mut self.held.checkpoint) {
             self.keep().await?;
         }
-        match self.held.artifact.take() {
-            Some(artifact) => self.add(artifact, false, true).await,
-            None => Ok(()),
+        for artifact in std::mem::take(&mut self.held.artifacts) {
+            self.add(artifact, false, true).await?;
         }
+        Ok(())
     }
 
     async fn brought(&mut self, artifacts: Vec<Artifact>) -> Result<(), EngineError> {
@@ -333,7 +337,8 @@ impl Following<'_> {
     }
 
     fn ended(&mut self, status: StatusView) -> Outcome {
-        let artifacts: Vec<Arc<Artifact>> = self.held.artifact.take().map(Arc::new).into_iter().collect();
+        let held = std::mem::take(&mut self.held.artifacts);
+        let artifacts: Vec<Arc<Artifact>> = held.into_iter().map(Arc::new).collect();
         let config = &self.peer.config;
         let text = status.message.as_ref().map(Message::text).filter(|text| !text.is_empty());
         match status.state {

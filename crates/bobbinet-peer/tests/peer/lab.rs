@@ -171,6 +171,11 @@ impl Lab {
         *self.far.way.lock().unwrap() = way;
     }
 
+    /// Somebody else answers what the peer asks.
+    pub(crate) fn answer(&self, text: &str) {
+        *self.far.answer.lock().unwrap() = Some(text.to_owned());
+    }
+
     pub(crate) fn set_skill(&self, skill: &'static str) {
         *self.far.skill.lock().unwrap() = skill;
     }

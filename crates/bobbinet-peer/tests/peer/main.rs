@@ -98,6 +98,31 @@ async fn a_question_comes_through_and_its_answer_goes_back() {
 }
 
 #[tokio::test]
+async fn a_task_that_ends_over_there_without_our_answer_ends_here() {
+    let lab = Lab::new(Form { way: Way::Asks, ..Form::default() }).await;
+    let node = lab.node().await;
+    let asked = node.send("go").await;
+    assert_eq!(asked.state, State::InputRequired, "{asked:?}");
+    // Somebody else has answered.
+    lab.answer("red");
+    let handle = asked.id;
+    wait_for_task(&node, &handle, |task| task.state == State::Completed).await;
+    let done = node.settled(&handle).await;
+    assert_eq!(done.artifacts[0].parts[0].as_text(), Some("red"));
+    assert_eq!(lab.sent().len(), 1);
+}
+
+async fn wait_for_task(node: &lab::Node, id: &bobbinet_core::TaskId, is_it: impl Fn(&bobbinet_core::Task) -> bool) {
+    for _ in 0..2_000 {
+        if is_it(&*node.settled(id).await) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("it does not come to that");
+}
+
+#[tokio::test]
 async fn a_cancel_reaches_the_peer() {
     let lab = Lab::new(Form { way: Way::Hangs, ..Form::default() }).await;
     let node = lab.node().await;
