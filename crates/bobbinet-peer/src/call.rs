@@ -175,9 +175,10 @@ async fn follow(mut following: Following<'_>, first: Next) -> Outcome {
                 over @ (Next::Ask(_) | Next::Over(_)) => Turn::Next(over),
             },
             Next::GoOn => {
-                // Its task is known: the next process goes on with that.
                 let held = following.held.is_something();
-                let _rest = run.call().effect.may_run_again().then(|| run.rest());
+                // The next process goes on with its task, which is kept, or is found by its key.
+                let is_found = following.checkpoint.task.is_some() || run.call().effect.may_run_again();
+                let _elsewhere = is_found.then(|| run.works_elsewhere());
                 tokio::select! {
                     biased;
                     () = run.canceled() => Turn::Canceled,
