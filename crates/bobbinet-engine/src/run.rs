@@ -342,23 +342,11 @@ impl Run {
         LentSlot(self.host.lend(&self.task.agent, LentFor::Anybody))
     }
 
-    /// While this lives, a node that stops does not wait for the run: its work is done elsewhere, and whoever goes on with it loses
-    /// nothing. Not to be held while the run asks something or waits for a child, which say the same of themselves.
-    pub fn works_elsewhere(&self) -> Elsewhere {
-        Elsewhere { _idle: Idle::begin(self.host.lifecycle()) }
-    }
-
     /// Returns when the task was canceled. The agent should tell the other side, and may take [`CANCEL_GRACE`] to learn
     /// what became of the call.
     pub async fn canceled(&self) {
         self.canceled.cancelled().await;
     }
-}
-
-/// A run that a node which stops does not wait for.
-#[derive(Debug)]
-pub struct Elsewhere {
-    _idle: Idle,
 }
 
 /// A run's slot is lent. Dropped, it is taken back, though there be none free.

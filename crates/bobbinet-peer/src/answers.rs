@@ -18,14 +18,14 @@ use crate::{
     message,
 };
 
-/// How often it is looked whether the task over there still waits: somebody else may have answered, or authorised.
+/// How often it is looked whether the task over there has ended meanwhile: somebody else may have answered, or authorised.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// What comes of asking.
 enum Asked {
     Answer(Json),
-    /// The task over there goes on without one.
-    Moved(StreamEvent),
+    /// The task over there has ended without one.
+    Ended(StreamEvent),
     Over(Outcome),
 }
 
@@ -43,12 +43,12 @@ impl Following<'_> {
                     debug!(error = &error as &dyn std::error::Error, "a question is not asked any more");
                     return Next::Over(Outcome::Declined);
                 }
-                self.ask_caller(&question, &name).await
+                self.ask_caller(&question).await
             }
         };
         match asked {
             Asked::Answer(answer) => self.hand_on(&answer, &name).await,
-            Asked::Moved(event) => self.take(event).await,
+            Asked::Ended(event) => self.take(event).await,
             Asked::Over(outcome) => Next::Over(outcome),
         }
     }
@@ -88,7 +88,7 @@ impl Following<'_> {
         if is_asked && is_given { answer() } else { None }
     }
 
-    async fn ask_caller(&mut self, question: &Question, name: &str) -> Asked {
+    async fn ask_caller(&mut self, question: &Question) -> Asked {
         let run = self.run.clone();
         let asked = run.ask(Arc::new(question.clone()));
         tokio::pin!(asked);
@@ -98,8 +98,9 @@ impl Following<'_> {
                 answer = &mut asked => answer,
                 () = sleep(LOOK_EVERY) => {
                     match self.look().await {
-                        Ok(StreamEvent::Task(task)) if is_other(&task.status, name) => {
-                            return Asked::Moved(StreamEvent::Task(task));
+                        // One that goes on is left to do so: nothing can be added to ours while it waits.
+                        Ok(StreamEvent::Task(task)) if task.status.state.is_terminal() => {
+                            return Asked::Ended(StreamEvent::Task(task));
                         }
                         // As long as it waits, so do we; what is wrong is seen when the answer is handed on.
                         Ok(_) | Err(_) => continue,

@@ -44,6 +44,17 @@ impl Artifacts {
         Self(artifacts.iter().map(|artifact| (artifact.id.clone(), Seen::default().and(&artifact.parts))).collect())
     }
 
+    /// Those that we have not, or not so.
+    pub(crate) fn missing(&self, artifacts: Vec<Artifact>) -> Vec<Artifact> {
+        let is_missing = |artifact: &Artifact| self.0.get(&artifact.id) != Some(&Seen::default().and(&artifact.parts));
+        artifacts.into_iter().filter(is_missing).collect()
+    }
+
+    /// Whether there is one of this id.
+    pub(crate) fn has(&self, id: &ArtifactId) -> bool {
+        self.0.contains_key(id)
+    }
+
     /// Brings over more of an artifact, or a new one. Durable when this returns.
     pub(crate) async fn add(
         &mut self,
@@ -65,10 +76,8 @@ impl Artifacts {
     /// Makes what we have what a task as a whole has: what is the same stays, what is not is brought over anew. So a piece that is
     /// told again after a break is not there twice.
     pub(crate) async fn become_those_of(&mut self, run: &Run, artifacts: Vec<Artifact>) -> Result<(), EngineError> {
-        for artifact in artifacts {
-            if self.0.get(&artifact.id) != Some(&Seen::default().and(&artifact.parts)) {
-                self.add(run, artifact, false, true).await?;
-            }
+        for artifact in self.missing(artifacts) {
+            self.add(run, artifact, false, true).await?;
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use crate::{
     causes,
     checkpoint::Checkpoint,
     fallback, fault,
-    follow::{Following, Next, Source},
+    follow::{Following, Held, Next, Source},
     peer::Peer,
 };
 
@@ -21,6 +21,10 @@ const SETTLE_MAX: Duration = Duration::from_secs(2);
 
 /// Further away than any run lasts.
 const NEVER: Duration = Duration::from_secs(60 * 60 * 24 * 365);
+
+/// How long what a peer says is held back, as its task's end may be the next word: longer than a quick call takes, and shorter than
+/// anybody waits.
+const HOLD_MAX: Duration = Duration::from_millis(10);
 
 /// How often it is looked whether a peer that was not there is.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
@@ -85,6 +89,7 @@ pub(crate) async fn carry_out(peer: &Arc<Peer>, run: &Run) -> Outcome {
         heard: Instant::now(),
         failures: 0,
         garbage: 0,
+        held: Held::default(),
     };
     let next = following.take(taken.first).await;
     follow(following, next).await
@@ -139,6 +144,7 @@ async fn go_on(peer: &Arc<Peer>, run: &Run, checkpoint: Checkpoint) -> Outcome {
         heard: begun,
         failures: 0,
         garbage: 0,
+        held: Held::default(),
     };
     follow(following, Next::GoOn).await
 }
@@ -146,6 +152,8 @@ async fn go_on(peer: &Arc<Peer>, run: &Run, checkpoint: Checkpoint) -> Outcome {
 /// What is to be done about a task over there.
 enum Turn {
     Next(Next),
+    /// Nothing followed at once.
+    Flush,
     Canceled,
     TimeIsUp,
 }
@@ -162,25 +170,39 @@ async fn follow(mut following: Following<'_>, first: Next) -> Outcome {
                 }
                 return outcome;
             }
-            Next::Ask(status) => Turn::Next(following.ask(status).await),
+            Next::Ask(status) => match following.flush().await {
+                Next::GoOn => Turn::Next(following.ask(status).await),
+                over @ (Next::Ask(_) | Next::Over(_)) => Turn::Next(over),
+            },
             Next::GoOn => {
-                // Its task is known: the next process goes on with that.
-                let _elsewhere = run.call().effect.may_run_again().then(|| run.works_elsewhere());
+                let held = following.held.is_something();
+                // The next process goes on with its task, which is kept, or is found by its key.
+                let is_found = following.checkpoint.task.is_some() || run.call().effect.may_run_again();
+                let _elsewhere = is_found.then(|| run.works_elsewhere());
                 tokio::select! {
                     biased;
                     () = run.canceled() => Turn::Canceled,
                     () = sleep_until(run.deadline().min(time_is_up)) => Turn::TimeIsUp,
                     heard = following.next() => match heard {
                         Ok(event) => Turn::Next(following.take(event).await),
-                        Err(outcome) => Turn::Next(Next::Over(outcome)),
+                        Err(outcome) => {
+                            // Whatever became of the call, this was made.
+                            following.flush().await;
+                            Turn::Next(Next::Over(outcome))
+                        }
                     },
+                    () = sleep(HOLD_MAX), if held => Turn::Flush,
                 }
             }
         };
         next = match turn {
             Turn::Next(next) => next,
+            Turn::Flush => following.flush().await,
             Turn::Canceled => return following.cancel("its task was canceled here").await,
-            Turn::TimeIsUp => return following.cancel("the time was up").await,
+            Turn::TimeIsUp => {
+                following.flush().await;
+                return following.cancel("the time was up").await;
+            }
         };
     }
 }

@@ -60,6 +60,23 @@ pub(crate) struct Following<'a> {
     pub(crate) heard: Instant,
     pub(crate) failures: u32,
     pub(crate) garbage: u32,
+    pub(crate) held: Held,
+}
+
+/// What is not kept at once, since the end of the task may be the next word, and then all of it is one commit. If the process dies
+/// meanwhile, the task over there still has it, and is found by its key.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    /// That the checkpoint is not kept yet.
+    checkpoint: bool,
+    artifacts: Vec<Artifact>,
+}
+
+impl Held {
+    /// Whether there is anything.
+    pub(crate) fn is_something(&self) -> bool {
+        self.checkpoint || !self.artifacts.is_empty()
+    }
 }
 
 impl Following<'_> {
@@ -201,7 +218,18 @@ impl Following<'_> {
 
     /// Makes a word of the peer one of ours.
     pub(crate) async fn take(&mut self, event: StreamEvent) -> Next {
-        match self.try_take(event).await {
+        let taken = self.try_take(event).await;
+        self.or_too_large(taken).await
+    }
+
+    /// Keeps what was held back.
+    pub(crate) async fn flush(&mut self) -> Next {
+        let flushed = self.try_flush().await.map(|()| Next::GoOn);
+        self.or_too_large(flushed).await
+    }
+
+    async fn or_too_large(&mut self, taken: Result<Next, EngineError>) -> Next {
+        match taken {
             Ok(next) => next,
             Err(error) => {
                 warn!(task = %self.run.task().id, error = &error as &dyn std::error::Error, "what a peer made is not kept");
@@ -217,27 +245,60 @@ impl Following<'_> {
             && self.checkpoint.task.is_none()
         {
             self.checkpoint.task = Some(task.to_owned());
-            self.keep().await?;
+            // One that may be sent only once is found by its id alone.
+            match self.run.call().effect.may_run_again() {
+                true => self.held.checkpoint = true,
+                false => self.keep().await?,
+            }
+        }
+        let is_end = event.state().is_some_and(|state| matches!(state, State::Completed | State::Failed));
+        let is_whole = matches!(event, StreamEvent::Task(_));
+        if !is_end && !is_whole && !self.held.artifacts.is_empty() {
+            self.try_flush().await?;
         }
         match event {
             StreamEvent::Task(TaskView { status, artifacts, context_id, .. }) => {
                 self.checkpoint.context = context_id.or(self.checkpoint.context.take());
-                self.brought(artifacts).await?;
+                // It is among those.
+                self.held.artifacts = Vec::new();
+                match is_end {
+                    // They go with the end, also where our task waits for its caller and nothing can be added to it.
+                    true => self.held.artifacts = self.artifacts.missing(artifacts),
+                    false => self.brought(artifacts).await?,
+                }
                 Ok(self.stands(status))
             }
             StreamEvent::StatusUpdate(update) => Ok(self.stands(update.status)),
             StreamEvent::ArtifactUpdate(update) => {
-                loop {
-                    let artifact = update.artifact.clone();
-                    match self.artifacts.add(self.run, artifact, update.append, update.last_chunk).await {
-                        Err(EngineError::Unavailable(_)) => sleep(STORE_AGAIN).await,
-                        added => break added?,
-                    }
+                let is_whole = !update.append && update.last_chunk && !self.artifacts.has(&update.artifact.id);
+                if is_whole {
+                    self.held.artifacts.push(update.artifact);
+                } else {
+                    self.add(update.artifact, update.append, update.last_chunk).await?;
                 }
                 Ok(Next::GoOn)
             }
             StreamEvent::Message(said) => self.answered(said),
         }
+    }
+
+    async fn add(&mut self, artifact: Artifact, append: bool, last_chunk: bool) -> Result<(), EngineError> {
+        loop {
+            match self.artifacts.add(self.run, artifact.clone(), append, last_chunk).await {
+                Err(EngineError::Unavailable(_)) => sleep(STORE_AGAIN).await,
+                added => return added,
+            }
+        }
+    }
+
+    async fn try_flush(&mut self) -> Result<(), EngineError> {
+        if std::mem::take(&mut self.held.checkpoint) {
+            self.keep().await?;
+        }
+        for artifact in std::mem::take(&mut self.held.artifacts) {
+            self.add(artifact, false, true).await?;
+        }
+        Ok(())
     }
 
     async fn brought(&mut self, artifacts: Vec<Artifact>) -> Result<(), EngineError> {
@@ -261,7 +322,7 @@ impl Following<'_> {
     }
 
     /// Where the task stands over there.
-    pub(crate) fn stands(&self, status: StatusView) -> Next {
+    pub(crate) fn stands(&mut self, status: StatusView) -> Next {
         match status.state {
             State::Submitted => Next::GoOn,
             State::Working => {
@@ -275,11 +336,13 @@ impl Following<'_> {
         }
     }
 
-    fn ended(&self, status: StatusView) -> Outcome {
+    fn ended(&mut self, status: StatusView) -> Outcome {
+        let held = std::mem::take(&mut self.held.artifacts);
+        let artifacts: Vec<Arc<Artifact>> = held.into_iter().map(Arc::new).collect();
         let config = &self.peer.config;
         let text = status.message.as_ref().map(Message::text).filter(|text| !text.is_empty());
         match status.state {
-            State::Completed => Outcome::Completed { artifacts: Vec::new(), message: status.message.map(Arc::new) },
+            State::Completed => Outcome::Completed { artifacts, message: status.message.map(Arc::new) },
             State::Rejected => {
                 let why = text.unwrap_or_else(|| "it rejects the message, and does not say why".to_owned());
                 Outcome::Rejected(fault::of_peer(config, "peer-rejected", &why))
@@ -295,7 +358,7 @@ impl Following<'_> {
                     Message::from_agent(self.run.message_id("peer-failed"), vec![Part::text(why)])
                 });
                 let message = message::with_origin(message, config.name.as_str(), task);
-                Outcome::ToolError { artifacts: Vec::new(), message: Arc::new(message) }
+                Outcome::ToolError { artifacts, message: Arc::new(message) }
             }
         }
     }

@@ -98,6 +98,31 @@ async fn a_question_comes_through_and_its_answer_goes_back() {
 }
 
 #[tokio::test]
+async fn a_task_that_ends_over_there_without_our_answer_ends_here() {
+    let lab = Lab::new(Form { way: Way::Asks, ..Form::default() }).await;
+    let node = lab.node().await;
+    let asked = node.send("go").await;
+    assert_eq!(asked.state, State::InputRequired, "{asked:?}");
+    // Somebody else has answered.
+    lab.answer("red");
+    let handle = asked.id;
+    wait_for_task(&node, &handle, |task| task.state == State::Completed).await;
+    let done = node.settled(&handle).await;
+    assert_eq!(done.artifacts[0].parts[0].as_text(), Some("red"));
+    assert_eq!(lab.sent().len(), 1);
+}
+
+async fn wait_for_task(node: &lab::Node, id: &bobbinet_core::TaskId, is_it: impl Fn(&bobbinet_core::Task) -> bool) {
+    for _ in 0..2_000 {
+        if is_it(&*node.settled(id).await) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("it does not come to that");
+}
+
+#[tokio::test]
 async fn a_cancel_reaches_the_peer() {
     let lab = Lab::new(Form { way: Way::Hangs, ..Form::default() }).await;
     let node = lab.node().await;
@@ -146,6 +171,18 @@ async fn a_restart_goes_on_with_the_very_same_task() {
             assert!(matches!(task.state, State::Completed | State::InputRequired), "{task:?}");
         }
         assert_eq!(lab.sent().len(), 1, "sent once");
+    }
+}
+
+#[tokio::test]
+async fn a_quick_call_under_a_key_is_kept_when_it_ends_and_no_sooner() {
+    for (keys, records) in [(true, "no checkpoint"), (false, "a checkpoint")] {
+        let lab = Lab::new(Form { way: Way::Quick, keys, ..Form::default() }).await;
+        let node = lab.node().await;
+        node.ready().await;
+        let task = node.send("go").await;
+        assert_eq!((task.state, task.artifacts[0].parts[0].as_text()), (State::Completed, Some("one")), "{task:?}");
+        assert_eq!(if task.checkpoint.is_some() { "a checkpoint" } else { "no checkpoint" }, records);
     }
 }
 
