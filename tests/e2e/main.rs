@@ -7,6 +7,7 @@ mod chart;
 mod crash;
 mod demo;
 mod edge;
+mod events;
 mod foreign;
 mod guarded;
 mod hostile;

@@ -42,7 +42,14 @@ pub(crate) fn new_child(run: &Run, mesh: &Mesh, call: &Calling, hops: u32) -> Re
             (agent.clone(), Some(skill_id(method)?), Json::from(&request))
         }
     };
-    Ok(NewChild { name: name(call), agent, message: message(run, call, arguments, hops), skill, time: None, budget: None })
+    Ok(NewChild {
+        name: name(call),
+        agent,
+        message: message(run, call, arguments, hops),
+        skill,
+        time: None,
+        budget: None,
+    })
 }
 
 /// What a run calls the child of a call: the same whenever it goes on.

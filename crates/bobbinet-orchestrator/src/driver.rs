@@ -218,7 +218,8 @@ impl<'a> Driver<'a> {
             self.cancel(&effects);
             return Err(Over::Outcome(outcome));
         }
-        let listens = effects.iter().filter_map(|it| if let Effect::Listen { listen, .. } = it { Some(*listen) } else { None });
+        let listens =
+            effects.iter().filter_map(|it| if let Effect::Listen { listen, .. } = it { Some(*listen) } else { None });
         self.listening.begin(&self.run, &listens.collect::<Vec<_>>()).await?;
         self.call(calls).await?;
         self.emit(&effects).await?;

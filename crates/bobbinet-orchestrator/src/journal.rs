@@ -88,11 +88,7 @@ impl Journal {
 
 impl Progressed {
     /// Folds the records. With what follows from the last ones, which one commit has kept.
-    pub(crate) fn of(
-        definition: &Definition,
-        journal: &Journal,
-        around: &Surroundings<'_>,
-    ) -> (Self, Vec<Effect>) {
+    pub(crate) fn of(definition: &Definition, journal: &Journal, around: &Surroundings<'_>) -> (Self, Vec<Effect>) {
         let mut progressed = Self::default();
         let mut last = Vec::new();
         for (number, record) in journal.records.iter().enumerate() {

@@ -121,9 +121,14 @@ impl KeptSchedule {
         let now = self.clone();
         Some(match command {
             ScheduleCommand::Plan { times, .. } if times == self.times => return None,
-            ScheduleCommand::Plan { times, next, again, cursor } => {
-                Self { times, next, again, tick: None, cursor: self.cursor.filter(|_| cursor.is_some()).or(cursor), ..now }
-            }
+            ScheduleCommand::Plan { times, next, again, cursor } => Self {
+                times,
+                next,
+                again,
+                tick: None,
+                cursor: self.cursor.filter(|_| cursor.is_some()).or(cursor),
+                ..now
+            },
             ScheduleCommand::Wake { due } if self.due() == Some(due) => Self { tick: Some(due), ..now },
             ScheduleCommand::Wake { .. } => return None,
             ScheduleCommand::Begun { tick, run, next, again } if self.tick == Some(tick) => {
@@ -272,8 +277,7 @@ mod tests {
     fn check(commands: &[(ScheduleCommand, bool)], expected: &KeptSchedule) {
         let mut state = schedule();
         for (command, is_change) in commands {
-            let decided =
-                KeptSchedule::decide(&ScheduleId([0; 32]), Some(&state), command.clone(), &Limits::default());
+            let decided = KeptSchedule::decide(&ScheduleId([0; 32]), Some(&state), command.clone(), &Limits::default());
             assert_eq!(decided.is_ok(), *is_change, "{command:?} of {state:?}");
             for event in decided.unwrap_or_default() {
                 state.apply(at(0), &event);
@@ -287,8 +291,7 @@ mod tests {
     fn a_tick_comes_once_and_the_next_is_known_when_its_run_has_begun() {
         let run = TaskId::new(uuid());
         let wake = |due| ScheduleCommand::Wake { due: at(due) };
-        let begun =
-            |tick| ScheduleCommand::Begun { tick: at(tick), run: Some(run), next: Some(at(30)), again: None };
+        let begun = |tick| ScheduleCommand::Begun { tick: at(tick), run: Some(run), next: Some(at(30)), again: None };
         let came = KeptSchedule { tick: Some(at(10)), ..schedule() };
         check(&[(wake(10), true), (wake(10), false)], &came);
         check(&[(wake(9), false), (begun(10), false)], &schedule());
@@ -298,7 +301,13 @@ mod tests {
         let ended = |run| ScheduleCommand::Ended { run, again: at(20) };
         let again = KeptSchedule { again: Some(at(20)), ..ran };
         check(
-            &[(wake(10), true), (begun(10), true), (ended(TaskId::new(uuid2())), false), (ended(run), true), (ended(run), false)],
+            &[
+                (wake(10), true),
+                (begun(10), true),
+                (ended(TaskId::new(uuid2())), false),
+                (ended(run), true),
+                (ended(run), false),
+            ],
             &again,
         );
         assert_eq!(again.due(), Some(at(20)), "the earlier one comes");
@@ -306,7 +315,8 @@ mod tests {
 
     #[test]
     fn other_times_are_planned_anew_and_what_was_heard_stays_heard() {
-        let planned = KeptSchedule { times: "cron".to_owned(), next: Some(at(99)), cursor: Some(Position(7)), ..schedule() };
+        let planned =
+            KeptSchedule { times: "cron".to_owned(), next: Some(at(99)), cursor: Some(Position(7)), ..schedule() };
         check(&[(plan("every 10ms"), false)], &schedule());
         check(&[(plan("cron"), true), (plan("cron"), false)], &planned);
         let heard = |cursor| ScheduleCommand::Heard { cursor: Position(cursor) };

@@ -94,7 +94,9 @@ impl<'a> Turn<'a> {
         let is_open = match entry.doing {
             Doing::Calling { .. } => true,
             Doing::Listening(_) => result.is_err(),
-            Doing::Steps | Doing::Waiting | Doing::Looping { .. } | Doing::Forking { .. } | Doing::Trying { .. } => false,
+            Doing::Steps | Doing::Waiting | Doing::Looping { .. } | Doing::Forking { .. } | Doing::Trying { .. } => {
+                false
+            }
         };
         if !is_open {
             return;

@@ -200,13 +200,7 @@ impl Bench {
             let agent = FlowAgent::new(flow, definition, mesh.clone(), FlowLimits::default(), RunLimits::default());
             agents.insert(name, agent);
         }
-        let setup = Setup {
-            store,
-            agents,
-            env,
-            limits,
-            authorizer: Arc::new(AllowAll),
-        };
+        let setup = Setup { store, agents, env, limits, authorizer: Arc::new(AllowAll) };
         Self { engine: Engine::open(setup).await.unwrap(), tools: tools.clone() }
     }
 

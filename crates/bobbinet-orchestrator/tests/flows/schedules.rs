@@ -125,7 +125,8 @@ const HOURLY: &str = "schedule: { every: { hours: 1 } }\ndo: [ { a: { set: { x: 
 #[tokio::test]
 async fn what_was_missed_while_a_node_was_down_runs_once() {
     let folder = tempfile::tempdir().unwrap();
-    let open = || -> Arc<dyn Store> { Arc::new(SledStore::open(SledOptions::new(folder.path().join("store"))).unwrap()) };
+    let open =
+        || -> Arc<dyn Store> { Arc::new(SledStore::open(SledOptions::new(folder.path().join("store"))).unwrap()) };
     let mut expected = 0;
     for (ahead, runs) in [(0, 0), (30, 0), (61, 1), (70, 1), (10 * 60 + 5, 2), (10 * 60 + 30, 2), (11 * 60 + 1, 3)] {
         let store = open();

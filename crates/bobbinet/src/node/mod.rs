@@ -6,6 +6,7 @@ mod plan;
 mod run;
 mod running;
 mod say;
+mod schedules;
 mod start;
 mod stop;
 

@@ -18,7 +18,7 @@ use bobbinet_gateway::{Gateway, GatewayLimits, GatewaySetup, PolicyAuthorizer};
 use bobbinet_http::{Mount, Server, ServerSetup, SetupError};
 use bobbinet_flow::limits::Limits;
 use bobbinet_mcp::{Launcher, McpAgent};
-use bobbinet_orchestrator::{FlowAgent, FlowLimits, Mesh};
+use bobbinet_orchestrator::{FlowAgent, FlowLimits, Mesh, Scheduler};
 use bobbinet_store::{OpenError, SledOptions, SledStore};
 use nix::{ifaddrs::getifaddrs, sys::socket::SockaddrStorage};
 use tokio::{
@@ -31,7 +31,7 @@ use super::{
     descriptors,
     plan::Plan,
     running::{self, Announcement, Running},
-    say,
+    say, schedules,
 };
 use crate::{
     config::{AgentConfig, CallersConfig, FlowConfig, NodeConfig},
@@ -65,6 +65,8 @@ const BACKLOG: u32 = 1_024;
 pub(super) struct Node {
     pub(super) store: Arc<SledStore>,
     pub(super) engine: Engine,
+    /// Begins the runs that nobody asks for.
+    pub(super) scheduler: Scheduler,
     pub(super) server: Arc<Server>,
     pub(super) listener: TcpListener,
     pub(super) announcement: Announcement,
@@ -85,6 +87,7 @@ pub(super) async fn start(
     node.http = descriptors.share(&node.http, agents.len());
     // Taken first, so that an address in use is known before anything is begun; it listens at the very end.
     let socket = bind(node.listen)?;
+    let scheduled = schedules::of(&flows, &callers, node.issuer.as_deref());
     let data = make_folder(&node.data)?;
     let env = Arc::new(SystemEnv);
     let (store, keys) = open(&data, env.now()).await?;
@@ -101,6 +104,7 @@ pub(super) async fn start(
     let authorizer = Arc::new(PolicyAuthorizer::new(policy.clone()));
     let engine = Engine::open(Setup { store: store.clone(), agents, env, limits: node.limits.clone(), authorizer });
     let engine = engine.await.map_err(|error| of_engine(&error))?;
+    let scheduler = schedules::start(&engine, &policy, scheduled).await;
     let listener = socket.listen(BACKLOG).map_err(|error| in_use(node.listen, &error))?;
     let listen = listener.local_addr().map_err(|error| in_use(node.listen, &error))?;
     let verifier = verifier(node.issuer.as_deref(), callers, &keys);
@@ -121,7 +125,7 @@ pub(super) async fn start(
     say::ready(output, &running, &starting)?;
     let starts = starts(&engine, &starting);
     tracing::info!(url = running.url, agents = running.agents.len(), data = %data.display(), "ready");
-    Ok(Node { store, engine, server, listener, announcement, starts })
+    Ok(Node { store, engine, scheduler, server, listener, announcement, starts })
 }
 
 /// Says of each agent that is starting when it has started.
