@@ -11,10 +11,10 @@ use super::{
     excerpt::Excerpt,
     finding::{Finding, Severity},
     reader::{MapSettings, Reader},
-    tree::Node,
+    tree::{Key, Node},
 };
 
-const FLOW_KEYS: [&str; 3] = ["file", "secrets", "from"];
+const FLOW_KEYS: [&str; 4] = ["file", "as", "secrets", "from"];
 
 /// A flow that becomes an agent.
 #[derive(Clone, Debug)]
@@ -25,6 +25,8 @@ pub(crate) struct FlowConfig {
     pub(crate) definition: Arc<Definition>,
     /// Where it stands.
     pub(crate) path: PathBuf,
+    /// The principal under whom it runs by itself, if it has a schedule.
+    pub(crate) runs_as: Option<String>,
 }
 
 /// The agents that flows are.
@@ -75,7 +77,11 @@ pub(crate) fn read<'n>(
         };
         let flow = read_flow(reader, node, &key.text);
         match (name, flow) {
-            (Some(name), Some(Read::File(flow))) => drop(flows.files.insert(name, *flow)),
+            (Some(name), Some(Read::File(flow))) => {
+                let principals = fields.get("principals").map_or(&[][..], Node::entries);
+                let flow = with_principal(reader, key, node, *flow, principals);
+                flows.files.insert(name, flow);
+            }
             (Some(name), Some(Read::OfMessages)) => match &flows.of_messages {
                 None => flows.of_messages = Some(name),
                 Some(first) => {
@@ -152,6 +158,39 @@ fn read_flow(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<Read> {
     }
 }
 
+/// The flow with whom it runs as, which a scheduled one must say.
+fn with_principal(
+    reader: &mut Reader<'_>,
+    key: &Key,
+    node: &Node,
+    flow: FlowConfig,
+    principals: &[(Key, Node)],
+) -> FlowConfig {
+    let name = &key.text;
+    let is_scheduled = flow.definition.schedule.is_some();
+    let Some(said) = node.get("as") else {
+        if is_scheduled {
+            let file = flow.path.display();
+            let hint = format!("name one of principals: {name}: {{ file: {file}, as: … }}");
+            reader.fault_with_hint(key.at, format!("flow {name} runs by itself, and nothing says as whom"), hint);
+        }
+        return flow;
+    };
+    let Some(principal) = reader.text(said, "as") else { return flow };
+    let known: Vec<&str> = principals.iter().map(|(key, _)| key.text.as_str()).collect();
+    if !known.contains(&principal.as_str()) {
+        let hint = match nearest(&principal, &known) {
+            Some(meant) => format!("did you mean {meant:?}?"),
+            None => format!("name his tenant: principals: {{ {principal}: {{ tenant: … }} }}"),
+        };
+        reader.fault_with_hint(said.at, format!("there is no principal {principal:?}"), hint);
+    } else if !is_scheduled {
+        let hint = "it runs as whoever asks for it; take as out, or give the flow a schedule".to_owned();
+        reader.note(said.at, format!("flow {name} has no schedule, so that nothing runs as {principal}"), Some(hint));
+    }
+    FlowConfig { runs_as: Some(principal), ..flow }
+}
+
 /// Why a file gives no flow.
 #[derive(Debug)]
 pub(crate) enum NoFlow {
@@ -176,7 +215,7 @@ pub(crate) fn load(path: PathBuf, secrets: BTreeMap<String, serde_json::Value>) 
     };
     let flow = Flow { file: path.display().to_string(), text: text.into(), secrets };
     match FlowAgent::read(&flow, &limits) {
-        Ok(definition) => Ok(FlowConfig { flow, definition, path }),
+        Ok(definition) => Ok(FlowConfig { flow, definition, path, runs_as: None }),
         Err(fault) => Err(NoFlow::Faulty(fault.findings.iter().map(Finding::of_flow).collect())),
     }
 }

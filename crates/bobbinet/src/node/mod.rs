@@ -7,6 +7,7 @@ mod plan;
 mod run;
 mod running;
 mod say;
+mod schedules;
 mod start;
 mod stop;
 

@@ -126,6 +126,7 @@ async fn run_node(whom: Whom, plan: Plan, told: CancellationToken) -> Result<(),
         if why.is_some() { (Duration::ZERO, Duration::ZERO) } else { (pre_stop_delay, grace) };
     let mut starts = node.starts;
     starts.shutdown().await;
+    node.scheduler.stop().await;
     let down = stop::stop(stop::Stopping { engine, server: node.server, stop, pre_stop_delay, grace }, serving);
     tokio::select! {
         biased;

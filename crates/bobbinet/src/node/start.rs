@@ -20,6 +20,7 @@ use bobbinet_mcp::{Launcher, McpAgent};
 use bobbinet_model::{ModelAgent, ModelConfig};
 use bobbinet_outbound::{Guard, Origin, OutboundLimits};
 use bobbinet_peer::PeerAgent;
+use bobbinet_orchestrator::Scheduler;
 use bobbinet_store::{OpenError, SledOptions, SledStore};
 use nix::{ifaddrs::getifaddrs, sys::socket::SockaddrStorage};
 use tokio::{
@@ -33,7 +34,7 @@ use super::{
     plan::Plan,
     run::Whom,
     running::{self, Announcement, Running},
-    say,
+    say, schedules,
 };
 use crate::{
     config::{AgentConfig, CallersConfig, ModelSettings, NodeConfig, NodePeer, PeerSettings},
@@ -70,6 +71,8 @@ const BACKLOG: u32 = 1_024;
 pub(super) struct Node {
     pub(super) store: Arc<SledStore>,
     pub(super) engine: Engine,
+    /// Begins the runs that nobody asks for.
+    pub(super) scheduler: Scheduler,
     pub(super) server: Arc<Server>,
     pub(super) listener: TcpListener,
     pub(super) announcement: Announcement,
@@ -90,6 +93,7 @@ pub(super) async fn start(
     node.http = descriptors.share(&node.http, agents.len());
     // Taken first, so that an address in use is known before anything is begun; it listens at the very end.
     let socket = bind(node.listen)?;
+    let scheduled = schedules::of(&flows.files, &callers, node.issuer.as_deref());
     let data = make_folder(&node.data)?;
     let env = Arc::new(SystemEnv);
     let (store, keys) = open(&data, env.now()).await?;
@@ -112,6 +116,7 @@ pub(super) async fn start(
     let authorizer = Arc::new(PolicyAuthorizer::new(policy.clone()));
     let engine = Engine::open(Setup { store: store.clone(), agents, env, limits: node.limits.clone(), authorizer });
     let engine = engine.await.map_err(|error| of_engine(&error))?;
+    let scheduler = schedules::start(&engine, &policy, scheduled).await;
     let listener = socket.listen(BACKLOG).map_err(|error| in_use(node.listen, &error))?;
     let listen = listener.local_addr().map_err(|error| in_use(node.listen, &error))?;
     let verifier = verifier(node.issuer.as_deref(), callers, &keys);
@@ -135,7 +140,7 @@ pub(super) async fn start(
     }
     let starts = starts(&engine, &starting);
     tracing::info!(url = running.url, agents = running.agents.len(), data = %data.display(), "ready");
-    Ok(Node { store, engine, server, listener, announcement, starts })
+    Ok(Node { store, engine, scheduler, server, listener, announcement, starts })
 }
 
 /// Says of each agent that is starting when it has started.
