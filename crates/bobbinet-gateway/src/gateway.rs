@@ -14,8 +14,9 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    AdmissionPermit, Full, GatewayError, GatewayLimits, Resume, TaskPages, TaskStream, Unsupported,
+    AdmissionPermit, Full, GatewayError, GatewayLimits, Resume, TaskPages, TaskStream, TreeTask, Unsupported,
     admission::{Admission, StreamPermit},
+    tree,
 };
 
 /// How long a reader of an agent's card waits for one that is starting: less than the five seconds after which the most used client library
@@ -74,6 +75,8 @@ pub struct TaskRecord {
     pub log: Vec<(u64, RecordedEvent)>,
     /// Why it has not begun, where its agent says so.
     pub waits: Option<String>,
+    /// The task itself, and all beneath it.
+    pub tree: Vec<TreeTask>,
 }
 
 /// Whether somebody who is denied may know that there is something to be denied.
@@ -287,16 +290,29 @@ impl Gateway {
     /// # Errors
     /// [`GatewayError::NotFound`] for anybody else.
     pub async fn record(&self, context: &RequestContext<'_>, id: &str) -> Result<TaskRecord, GatewayError> {
+        let task = self.owners_task(context, id).await?;
+        let log = self.engine.log(context.caller, context.agent, &task.id).await?;
+        let tree = tree::read(&self.engine, context.caller, context.agent, task.clone()).await?;
+        let agent = self.engine.agent(&task.agent).filter(|_| task.state == State::Submitted);
+        let waits = agent.and_then(|agent| agent.ready().err()).map(|why| format!("waiting for its agent: {why}"));
+        Ok(TaskRecord { task, log, waits, tree })
+    }
+
+    /// A task and all beneath it: each before its children, the one that was asked for first. For the node's owner alone.
+    ///
+    /// # Errors
+    /// [`GatewayError::NotFound`] for anybody else.
+    pub async fn tree(&self, context: &RequestContext<'_>, id: &str) -> Result<Vec<TreeTask>, GatewayError> {
+        let task = self.owners_task(context, id).await?;
+        tree::read(&self.engine, context.caller, context.agent, task).await
+    }
+
+    async fn owners_task(&self, context: &RequestContext<'_>, id: &str) -> Result<Arc<Task>, GatewayError> {
         self.allow(context, Action::Get(context.agent), Denial::NotFound)?;
         if !context.caller.is_node_owner {
             return Err(GatewayError::NotFound);
         }
-        let id = task_id(id)?;
-        let task = self.engine.get(context.caller, context.agent, &id).await?;
-        let log = self.engine.log(context.caller, context.agent, &id).await?;
-        let agent = self.engine.agent(&task.agent).filter(|_| task.state == State::Submitted);
-        let waits = agent.and_then(|agent| agent.ready().err()).map(|why| format!("waiting for its agent: {why}"));
-        Ok(TaskRecord { task, log, waits })
+        Ok(self.engine.get(context.caller, context.agent, &task_id(id)?).await?)
     }
 
     fn allow_send(&self, context: &RequestContext<'_>, params: &SendParams) -> Result<(), GatewayError> {

@@ -14,6 +14,7 @@ mod limits;
 mod pages;
 mod shares;
 mod stream;
+mod tree;
 
 pub use admission::AdmissionPermit;
 pub use authorizer::PolicyAuthorizer;
@@ -23,3 +24,4 @@ pub use limits::GatewayLimits;
 pub use pages::TaskPages;
 pub use shares::{Share, Shares};
 pub use stream::{Resume, StreamItem, TaskStream};
+pub use tree::{TREE_TASKS_MAX, TreeTask};

@@ -472,6 +472,9 @@ pub(crate) struct TaskList {
     /// One task to a line, with -o json
     #[arg(long)]
     pub(crate) stream: bool,
+    /// Show with each task those that its run has begun. For the owner of the node
+    #[arg(long, conflicts_with = "stream")]
+    pub(crate) tree: bool,
 }
 
 #[derive(Debug, Args)]

@@ -109,6 +109,7 @@ fn agent(router: Router<Arc<Server>>, base: &str) -> Router<Arc<Server>> {
         .route(&format!("{base}/skills/{{skill}}/"), post(call))
         // Not of A2A: for the node's owner.
         .route(&format!("{base}/bobbinet/tasks/{{task}}"), get(show_task))
+        .route(&format!("{base}/bobbinet/tasks/{{task}}/tree"), get(show_tree))
         .route(&card, get(show_card))
         .route(&old_card, get(show_card))
 }
@@ -151,7 +152,14 @@ async fn show_any_card(State(server): State<Arc<Server>>, request: Request) -> R
 
 async fn show_task(State(server): State<Arc<Server>>, path: RawPathParams, headers: HeaderMap) -> Response {
     match (known_at(&server, &path), named(&path, "task")) {
-        (Some(agent), Some(task)) => show::answer(&server, agent, task, &headers).await,
+        (Some(agent), Some(task)) => show::answer(&server, agent, task, show::Asked::Record, &headers).await,
+        (Some(_) | None, _) => not_found().await,
+    }
+}
+
+async fn show_tree(State(server): State<Arc<Server>>, path: RawPathParams, headers: HeaderMap) -> Response {
+    match (known_at(&server, &path), named(&path, "task")) {
+        (Some(agent), Some(task)) => show::answer(&server, agent, task, show::Asked::Tree, &headers).await,
         (Some(_) | None, _) => not_found().await,
     }
 }

@@ -1,12 +1,12 @@
 //! A task's record, for the node's owner: what no operation of A2A tells. Its calls and what is known of their effects,
-//! who runs it, what it asks, and every line of its log.
+//! who runs it, what it asks, what its run has begun, and every line of its log.
 
 use std::sync::Arc;
 
 use axum::response::Response;
 use bobbinet_core::{CallRecord, Event, Question, QuestionKind, Task, task::CallOutcome};
 use bobbinet_engine::{EngineError, RecordedEvent};
-use bobbinet_gateway::{GatewayError, RequestContext, TaskRecord};
+use bobbinet_gateway::{GatewayError, RequestContext, TaskRecord, TreeTask};
 use bobbinet_wire::{Error, RequestId};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
@@ -16,8 +16,23 @@ use super::{
     answer, auth, fault, rpc,
 };
 
-/// Answers `GET …/bobbinet/tasks/ID`.
-pub(super) async fn answer(server: &Arc<Server>, agent: &Mounted, id: &str, headers: &HeaderMap) -> Response {
+/// What is asked about a task.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Asked {
+    /// All that is known of it.
+    Record,
+    /// Where it stands, and all that its run has begun.
+    Tree,
+}
+
+/// Answers `GET …/bobbinet/tasks/ID`, and `…/ID/tree`.
+pub(super) async fn answer(
+    server: &Arc<Server>,
+    agent: &Mounted,
+    id: &str,
+    asked: Asked,
+    headers: &HeaderMap,
+) -> Response {
     let caller = match auth::caller(server, agent, headers).await {
         Ok(caller) => caller,
         Err(rejected) => return rpc::unauthenticated(&rejected),
@@ -27,13 +42,13 @@ pub(super) async fn answer(server: &Arc<Server>, agent: &Mounted, id: &str, head
         Err(full) => return answer::error(&RequestId::NULL, &fault::of_full(full, &server.limits)),
     };
     let context = RequestContext { caller: &caller, agent: &agent.name, skill: None, trace: None, idempotency: None };
-    match server.gateway.record(&context, id).await {
-        Ok(TaskRecord { task, log, waits }) => {
-            let mut record = record(&task, &log);
-            if let Some(why) = waits {
-                record["statusText"] = why.into();
-            }
-            let mut response = answer::json(StatusCode::OK, record.to_string());
+    let found = match asked {
+        Asked::Record => server.gateway.record(&context, id).await.map(record),
+        Asked::Tree => server.gateway.tree(&context, id).await.map(|tree| nested(&tree)),
+    };
+    match found {
+        Ok(document) => {
+            let mut response = answer::json(StatusCode::OK, document.to_string());
             response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
             response
         }
@@ -48,7 +63,9 @@ fn not_found() -> Response {
     answer::error_with_status(&RequestId::NULL, &error, StatusCode::NOT_FOUND)
 }
 
-fn record(task: &Task, log: &[(u64, RecordedEvent)]) -> Value {
+fn record(record: TaskRecord) -> Value {
+    let TaskRecord { task, log, waits, tree } = record;
+    let mut tree = nested(&tree);
     json!({
         "id": task.id,
         "contextId": task.context,
@@ -57,7 +74,7 @@ fn record(task: &Task, log: &[(u64, RecordedEvent)]) -> Value {
         "owner": task.owner,
         "state": task.state.as_str(),
         "statusAt": task.status_at.to_string(),
-        "statusText": task.status_message.as_ref().map(|message| message.text()),
+        "statusText": waits.or_else(|| Some(task.status_message.as_ref()?.text())),
         "createdAt": task.created_at.to_string(),
         "version": task.version,
         "generation": task.generation.0,
@@ -67,7 +84,41 @@ fn record(task: &Task, log: &[(u64, RecordedEvent)]) -> Value {
         "plan": task.planned_call,
         "question": task.question.as_deref().map(question),
         "calls": task.calls.iter().map(call).collect::<Vec<_>>(),
+        "parent": tree["parent"].take(),
+        "millis": tree["millis"].take(),
+        "children": tree["children"].take(),
+        "childrenLeftOut": tree["childrenLeftOut"].take(),
         "log": log.iter().map(|(version, kept)| line(*version, kept)).collect::<Vec<_>>(),
+    })
+}
+
+/// A tree as JSON: each task has its children.
+fn nested(tree: &[TreeTask]) -> Value {
+    // From the last one up: by then a task's children are all there, the last one first.
+    let mut levels: Vec<Vec<Value>> = Vec::new();
+    for one in tree.iter().rev() {
+        levels.resize_with(levels.len().max(one.depth + 2), Vec::new);
+        let mut children = std::mem::take(&mut levels[one.depth + 1]);
+        children.reverse();
+        levels[one.depth].push(of_tree(one, children));
+    }
+    levels.first_mut().and_then(Vec::pop).unwrap_or_default()
+}
+
+fn of_tree(one: &TreeTask, children: Vec<Value>) -> Value {
+    let task = one.task.as_deref();
+    json!({
+        "name": one.name,
+        "id": one.id,
+        "parent": task.and_then(|task| Some(task.parent.as_ref()?.task)),
+        "agent": task.map(|task| &task.agent),
+        "skill": task.and_then(|task| task.planned_call.as_ref()?.skill.as_ref()),
+        "state": task.map(|task| task.state.as_str()),
+        "createdAt": task.map(|task| task.created_at.to_string()),
+        "statusAt": task.map(|task| task.status_at.to_string()),
+        "millis": one.lasted.map(|lasted| u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX)),
+        "children": children,
+        "childrenLeftOut": one.left_out,
     })
 }
 

@@ -15,7 +15,7 @@ use comfy_table::{Table, presets::NOTHING};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Client, render, resolve::Agent};
+use super::{Client, render, resolve::Agent, show, tree};
 use crate::{
     cli::TaskList,
     failure::{Code, Failure},
@@ -32,12 +32,23 @@ const TOOL_LENGTH_MAX: usize = 40;
 
 /// `bobbinet task list`
 pub(super) async fn list(client: &Client, command: TaskList) -> Result<(), Failure> {
-    let TaskList { state, context_id, page_size, page_token, target, stream } = command;
+    let TaskList { state, context_id, page_size, page_token, target, stream, tree } = command;
     let agents = client.resolver(target).await.all()?;
     // The tool's name is in what was said first.
     let history_length = (client.output.format == Format::Table).then_some(HISTORY_FOR_TOOL);
     let filter = ListParams { context: context_id, state, page_size, history_length, ..ListParams::default() };
     let more = match agents.as_slice() {
+        [agent] if tree => {
+            let page = of_one(agent, ListParams { page_token, ..filter.clone() }).await?.value;
+            let next = page.next_page_token.filter(|token| !token.is_empty());
+            let tasks = page.tasks.iter().map(|task| (agent, task.id.as_str())).collect();
+            tell_trees(client, tasks, next, page.total_size).await?
+        }
+        agents if tree => {
+            let Merged { tasks, total, next } = of_several(agents, &filter, page_token.as_deref()).await?;
+            let tasks = tasks.iter().map(|entry| (entry.agent, entry.task.id.as_str())).collect();
+            tell_trees(client, tasks, next, total).await?
+        }
         [agent] => {
             let page = of_one(agent, ListParams { page_token, ..filter.clone() }).await?;
             tell_one(client, agent, page, stream)?
@@ -53,7 +64,7 @@ pub(super) async fn list(client: &Client, command: TaskList) -> Result<(), Failu
             [agent] => Some(agent.reference()),
             _ => None,
         };
-        remark(Remark::Hint, format_args!("there are more: {}", next_command(agent, &filter, &token)));
+        remark(Remark::Hint, format_args!("there are more: {}", next_command(agent, &filter, &token, tree)));
     }
     Ok(())
 }
@@ -75,6 +86,34 @@ fn tell_one(client: &Client, agent: &Agent, page: WithJson<PageView>, stream: bo
         }
     }
     Ok(value.next_page_token.filter(|token| !token.is_empty()))
+}
+
+/// Says the trees of a page's tasks. One that is in the tree of another is told there alone.
+async fn tell_trees(
+    client: &Client,
+    tasks: Vec<(&Agent, &str)>,
+    next: Option<String>,
+    total: u64,
+) -> Result<Option<String>, Failure> {
+    let mut trees = Vec::new();
+    let mut connected: BTreeMap<&str, Connected> = BTreeMap::new();
+    for (agent, id) in tasks {
+        if !connected.contains_key(agent.url.as_str()) {
+            connected.insert(&agent.url, agent.connect().await?);
+        }
+        trees.push(show::fetch(agent, &connected[agent.url.as_str()], &format!("{id}/tree")).await?);
+    }
+    let inner = tree::beneath(&trees);
+    trees.retain(|tree| !tree["id"].as_str().is_some_and(|id| inner.contains(id)));
+    if client.output.is_json() {
+        client.output.json(&json!({
+            "trees": trees, "nextPageToken": next.as_deref().unwrap_or_default(), "totalSize": total,
+        }))?;
+    } else {
+        tree::lines_of_roots(&trees).into_iter().try_for_each(|line| client.output.line(line))?;
+        client.output.field("Total", total)?;
+    }
+    Ok(next)
 }
 
 fn tell<'a>(
@@ -241,8 +280,8 @@ fn documents(page: &Value) -> Vec<Value> {
 }
 
 /// What shows the next page of the same list.
-fn next_command(agent: Option<&str>, filter: &ListParams, token: &str) -> String {
-    let mut command = Typed::new("bobbinet task list");
+fn next_command(agent: Option<&str>, filter: &ListParams, token: &str, is_tree: bool) -> String {
+    let mut command = Typed::new(if is_tree { "bobbinet task list --tree" } else { "bobbinet task list" });
     let size = (filter.page_size != PAGE_SIZE_DEFAULT).then(|| filter.page_size.to_string());
     let flags = [
         ("-a", agent),
@@ -301,8 +340,8 @@ mod tests {
     #[test]
     fn the_next_page_is_of_the_same_list() {
         let filter = ListParams { state: Some(bobbinet_core::State::Working), page_size: 3, ..ListParams::default() };
-        assert_eq!(next_command(None, &ListParams::default(), "t"), "bobbinet task list --page-token t");
+        assert_eq!(next_command(None, &ListParams::default(), "t", false), "bobbinet task list --page-token t");
         let expected = "bobbinet task list -a a --state working --page-size 3 --page-token t";
-        assert_eq!(next_command(Some("a"), &filter, "t"), expected);
+        assert_eq!(next_command(Some("a"), &filter, "t", false), expected);
     }
 }

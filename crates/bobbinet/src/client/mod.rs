@@ -16,6 +16,7 @@ mod save;
 mod send;
 mod show;
 mod task;
+mod tree;
 
 use std::path::PathBuf;
 

@@ -1,9 +1,9 @@
 //! `bobbinet task show`: what no call of A2A tells. The node has it at a URL of its own, for its owner.
 
-use bobbinet_http::client::ClientError;
+use bobbinet_http::client::{Client as Connected, ClientError};
 use serde_json::Value;
 
-use super::resolve::Agent;
+use super::{resolve::Agent, tree};
 use crate::{
     failure::{Code, Failure},
     output::Output,
@@ -15,16 +15,17 @@ const RECORD_MAX: usize = 128 << 20;
 /// Fetches a task's record and shows it.
 pub(super) async fn show(output: Output, agent: &Agent, id: &str) -> Result<(), Failure> {
     let connected = agent.connect().await?;
-    let base = connected.url().trim_end_matches('/').to_owned();
-    let record = fetch(agent, &base, id).await?;
+    let record = fetch(agent, &connected, id).await?;
     if output.is_json() {
         return output.json(&record);
     }
     print(output, &record)
 }
 
-async fn fetch(agent: &Agent, base: &str, id: &str) -> Result<Value, Failure> {
-    let url = format!("{base}/bobbinet/tasks/{id}");
+/// What the node has of a task: `ID` is all of it, `ID/tree` what its run has begun.
+pub(super) async fn fetch(agent: &Agent, connected: &Connected, what: &str) -> Result<Value, Failure> {
+    let base = connected.url().trim_end_matches('/');
+    let url = format!("{base}/bobbinet/tasks/{what}");
     // What a node of ours has for its owner is asked for where the node is: no proxy, no redirect.
     let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build();
     let unreachable = |source: reqwest::Error| {
@@ -66,6 +67,7 @@ fn print(output: Output, record: &Value) -> Result<(), Failure> {
         ("Context", "contextId"),
         ("State", "state"),
         ("Agent", "agent"),
+        ("Parent", "parent"),
         ("Owner", "owner"),
         ("Since", "statusAt"),
         ("Created", "createdAt"),
@@ -103,6 +105,13 @@ fn print(output: Output, record: &Value) -> Result<(), Failure> {
                 plain(&call["outcome"]).unwrap_or_else(|| "open".to_owned()),
             ),
         )?;
+    }
+    if let Some(children) = record["children"].as_array().filter(|children| !children.is_empty()) {
+        let mut lines = tree::lines(children);
+        if let Some(left_out) = record["childrenLeftOut"].as_u64().filter(|count| *count > 0) {
+            lines.push(format!("and {left_out} more"));
+        }
+        output.block("Children", &lines.join("\n"))?;
     }
     for line in record["log"].as_array().into_iter().flatten() {
         let generation = line["generation"].as_u64().map_or_else(|| "-".to_owned(), |it| it.to_string());
