@@ -14,9 +14,9 @@ use bobbinet_core::{
     AgentName, Artifact, ArtifactId, Call, Caller, Description, Effect, Fault, Json, Limits, Message, MessageId,
     Outcome, Part, Plan, Principal, Question, QuestionKind, Role, State, Task, TaskId, Tenant,
 };
-use bobbinet_engine::{Agent, AllowAll, Engine, Env, Handle, NewTask, Reply, Request, Run, Setup, SystemEnv};
+use bobbinet_engine::{Agent, Authorizer, Engine, Env, Handle, NewTask, Reply, Request, Run, Setup, SystemEnv};
 use bobbinet_flow::limits::Limits as RunLimits;
-use bobbinet_orchestrator::{Flow, FlowAgent, FlowLimits, Mesh};
+use bobbinet_orchestrator::{Flow, FlowAgent, FlowLimits, Mesh, MessageFlowAgent};
 use bobbinet_store::Store;
 use serde_json::{Value, json};
 use tokio::sync::Barrier;
@@ -141,6 +141,23 @@ impl Agent for Tool {
     async fn shutdown(&self) {}
 }
 
+/// Nobody may have `fail` called with the key `secret`, and nobody `hold` by a flow of a message.
+#[derive(Debug)]
+struct NoFailures;
+
+impl Authorizer for NoFailures {
+    fn allows_call(&self, _: &Caller, _: &AgentName, call: &Call) -> Result<(), Fault> {
+        let key = call.arguments.as_ref().map(|arguments| arguments.to_value()["key"].clone());
+        let is_secret = key.is_some_and(|key| key == "secret");
+        if is_secret { Err(Fault::new("denied", "that is secret")) } else { Ok(()) }
+    }
+
+    fn may_allow_call(&self, _: &Caller, _: &AgentName, call: &Call) -> Result<(), Fault> {
+        let is_hold = call.skill.as_ref().is_some_and(|skill| skill.as_str() == "hold");
+        if is_hold { Err(Fault::new("denied", "nobody may hold")) } else { Ok(()) }
+    }
+}
+
 /// An engine with these flows, by the names of their agents.
 pub(crate) struct Bench {
     pub(crate) engine: Engine,
@@ -200,7 +217,8 @@ impl Bench {
             let agent = FlowAgent::new(flow, definition, mesh.clone(), FlowLimits::default(), RunLimits::default());
             agents.insert(name, agent);
         }
-        let setup = Setup { store, agents, env, limits, authorizer: Arc::new(AllowAll) };
+        agents.insert(name_of("flow"), MessageFlowAgent::new(mesh.clone(), FlowLimits::default()));
+        let setup = Setup { store, agents, env, limits, authorizer: Arc::new(NoFailures) };
         Self { engine: Engine::open(setup).await.unwrap(), tools: tools.clone() }
     }
 

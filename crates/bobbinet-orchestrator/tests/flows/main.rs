@@ -5,6 +5,7 @@
 mod bench;
 mod calls;
 mod events;
+mod messages;
 mod questions;
 mod restarts;
 mod schedules;
