@@ -17,10 +17,24 @@ impl PolicyAuthorizer {
     }
 }
 
-impl Authorizer for PolicyAuthorizer {
-    fn allows_call(&self, caller: &Caller, agent: &AgentName, call: &Call) -> Result<(), Fault> {
-        let Err(denied) = self.0.allows(caller, Action::Call(agent, call)) else { return Ok(()) };
+impl PolicyAuthorizer {
+    fn ask(&self, caller: &Caller, action: Action<'_>) -> Result<(), Fault> {
+        let Err(denied) = self.0.allows(caller, action) else { return Ok(()) };
         let data = Json::of(&BTreeMap::from([("rule", denied.rule)]));
         Err(Fault { data: Some(data), ..Fault::new("denied", denied.to_string()) })
+    }
+}
+
+impl Authorizer for PolicyAuthorizer {
+    fn allows_publish(&self, caller: &Caller, event: &Json) -> Result<(), Fault> {
+        self.ask(caller, Action::Publish(event))
+    }
+
+    fn allows_listen(&self, caller: &Caller) -> Result<(), Fault> {
+        self.ask(caller, Action::Listen)
+    }
+
+    fn allows_call(&self, caller: &Caller, agent: &AgentName, call: &Call) -> Result<(), Fault> {
+        self.ask(caller, Action::Call(agent, call))
     }
 }

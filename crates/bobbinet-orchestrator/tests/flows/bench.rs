@@ -14,7 +14,9 @@ use bobbinet_core::{
     AgentName, Artifact, ArtifactId, Call, Caller, Description, Effect, Fault, Json, Limits, Message, MessageId,
     Outcome, Part, Plan, Principal, Question, QuestionKind, Role, State, Task, TaskId, Tenant,
 };
-use bobbinet_engine::{Agent, AllowAll, Engine, Env, Handle, NewTask, Reply, Request, Run, Setup, SystemEnv};
+use bobbinet_engine::{
+    Agent, AllowAll, Authorizer, Engine, Env, Handle, NewTask, Reply, Request, Run, Setup, SystemEnv,
+};
 use bobbinet_flow::limits::Limits as RunLimits;
 use bobbinet_orchestrator::{Flow, FlowAgent, FlowLimits, Mesh};
 use bobbinet_store::Store;
@@ -141,6 +143,16 @@ impl Agent for Tool {
     async fn shutdown(&self) {}
 }
 
+/// Allows calls, and nothing else.
+#[derive(Debug)]
+struct OnlyCalls;
+
+impl Authorizer for OnlyCalls {
+    fn allows_call(&self, _: &Caller, _: &AgentName, _: &Call) -> Result<(), Fault> {
+        Ok(())
+    }
+}
+
 /// An engine with these flows, by the names of their agents.
 pub(crate) struct Bench {
     pub(crate) engine: Engine,
@@ -182,6 +194,23 @@ impl Bench {
         limits: Limits,
         env: Arc<dyn Env>,
     ) -> Self {
+        Self::with(store, tools, flows, limits, env, Arc::new(AllowAll)).await
+    }
+
+    /// With nobody who may do anything with events.
+    pub(crate) async fn denying(store: Arc<dyn Store>, flows: &[(&str, String)]) -> Self {
+        let (tools, env) = (Arc::default(), Arc::new(SystemEnv));
+        Self::with(store, &tools, flows, Limits::default(), env, Arc::new(OnlyCalls)).await
+    }
+
+    async fn with(
+        store: Arc<dyn Store>,
+        tools: &Arc<Tools>,
+        flows: &[(&str, String)],
+        limits: Limits,
+        env: Arc<dyn Env>,
+        authorizer: Arc<dyn Authorizer>,
+    ) -> Self {
         let mut mesh = Mesh::default();
         let mut read = Vec::new();
         for (name, text) in flows {
@@ -200,7 +229,7 @@ impl Bench {
             let agent = FlowAgent::new(flow, definition, mesh.clone(), FlowLimits::default(), RunLimits::default());
             agents.insert(name, agent);
         }
-        let setup = Setup { store, agents, env, limits, authorizer: Arc::new(AllowAll) };
+        let setup = Setup { store, agents, env, limits, authorizer };
         Self { engine: Engine::open(setup).await.unwrap(), tools: tools.clone() }
     }
 
