@@ -26,15 +26,15 @@ impl PolicyAuthorizer {
 }
 
 impl Authorizer for PolicyAuthorizer {
+    fn allows_call(&self, caller: &Caller, agent: &AgentName, call: &Call) -> Result<(), Fault> {
+        self.ask(caller, Action::Call(agent, call))
+    }
+
     fn allows_publish(&self, caller: &Caller, event: &Json) -> Result<(), Fault> {
         self.ask(caller, Action::Publish(event))
     }
 
     fn allows_listen(&self, caller: &Caller) -> Result<(), Fault> {
         self.ask(caller, Action::Listen)
-    }
-
-    fn allows_call(&self, caller: &Caller, agent: &AgentName, call: &Call) -> Result<(), Fault> {
-        self.ask(caller, Action::Call(agent, call))
     }
 }

@@ -18,7 +18,7 @@ use bobbinet_gateway::{Gateway, GatewayLimits, GatewaySetup, PolicyAuthorizer};
 use bobbinet_http::{Mount, Server, ServerSetup, SetupError};
 use bobbinet_flow::limits::Limits;
 use bobbinet_mcp::{Launcher, McpAgent};
-use bobbinet_orchestrator::{FlowAgent, FlowLimits, Mesh};
+use bobbinet_orchestrator::{FlowAgent, FlowLimits, Mesh, Scheduler};
 use bobbinet_store::{OpenError, SledOptions, SledStore};
 use nix::{ifaddrs::getifaddrs, sys::socket::SockaddrStorage};
 use tokio::{
@@ -66,7 +66,7 @@ pub(super) struct Node {
     pub(super) store: Arc<SledStore>,
     pub(super) engine: Engine,
     /// Begins the runs that nobody asks for.
-    pub(super) scheduler: bobbinet_orchestrator::Scheduler,
+    pub(super) scheduler: Scheduler,
     pub(super) server: Arc<Server>,
     pub(super) listener: TcpListener,
     pub(super) announcement: Announcement,
