@@ -36,6 +36,8 @@ pub enum Action<'a> {
     Subscribe(&'a AgentName),
     /// To publish this event, in CloudEvents' JSON format, to all flows of the caller's tenant.
     Publish(&'a Json),
+    /// To hear the events of the caller's tenant, in a flow.
+    Listen,
 }
 
 impl fmt::Display for Action<'_> {
@@ -53,6 +55,7 @@ impl fmt::Display for Action<'_> {
             Self::Cancel(agent) => write!(f, "cancel a task of {agent}"),
             Self::Subscribe(agent) => write!(f, "subscribe to a task of {agent}"),
             Self::Publish(_) => f.write_str("publish this event"),
+            Self::Listen => f.write_str("listen to events"),
         }
     }
 }
@@ -68,7 +71,7 @@ impl<'a> Action<'a> {
             | Self::List(agent)
             | Self::Cancel(agent)
             | Self::Subscribe(agent) => Some(agent),
-            Self::Publish(_) => None,
+            Self::Publish(_) | Self::Listen => None,
         }
     }
 
@@ -82,6 +85,7 @@ impl<'a> Action<'a> {
             Self::Cancel(_) => "cancel",
             Self::Subscribe(_) => "subscribe",
             Self::Publish(_) => "events.publish",
+            Self::Listen => "events.listen",
         }
     }
 }

@@ -79,6 +79,15 @@ fn a_line_allows_an_event_by_what_it_says() {
         assert_eq!(allows(allow, &[]), expected, "{allow}");
     }
     assert!(!allows("true", &["vault"]), "a line on an agent is about that agent");
+    for (allow, expected) in [
+        ("caller.principal == 'crypto'", true),
+        ("operation == 'events.listen'", true),
+        ("operation == 'events.publish'", false),
+        ("skill == 'sign'", false),
+        ("arguments.type == 'com.acme.done'", false),
+    ] {
+        assert_eq!(policy(&[(allow, &[])]).allows(&caller(), Action::Listen).is_ok(), expected, "{allow}");
+    }
     let denied = policy(&[("false", &[])]).allows(&caller(), Action::Publish(&event)).unwrap_err();
     assert_eq!(denied.to_string(), "crypto may not publish this event: no line of the node's policy allows it");
     let suggested = "- { allow: \"caller.principal == 'crypto' && operation == 'events.publish' && arguments.type == 'com.acme.done'\" }";

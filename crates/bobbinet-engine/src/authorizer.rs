@@ -2,10 +2,27 @@
 
 use std::fmt;
 
-use bobbinet_core::{AgentName, Call, Caller, Fault};
+use bobbinet_core::{AgentName, Call, Caller, Fault, Json};
 
 /// Says what may be called. Quick and pure. Whoever stands before the engine asks by itself about what is known while a request lasts.
 pub trait Authorizer: fmt::Debug + Send + Sync + 'static {
+    /// Whether this caller may publish this event, in CloudEvents' JSON format. Who does not say so lets nobody.
+    ///
+    /// # Errors
+    /// Why not.
+    fn allows_publish(&self, caller: &Caller, event: &Json) -> Result<(), Fault> {
+        let _ = event;
+        Err(Fault::new("denied", format!("{} may not publish events", caller.principal)))
+    }
+
+    /// Whether this caller may hear the events of its tenant. Who does not say so lets nobody.
+    ///
+    /// # Errors
+    /// Why not.
+    fn allows_listen(&self, caller: &Caller) -> Result<(), Fault> {
+        Err(Fault::new("denied", format!("{} may not listen to events", caller.principal)))
+    }
+
     /// Whether this caller may have this called. Nothing of it has been kept.
     ///
     /// # Errors
@@ -27,6 +44,14 @@ pub trait Authorizer: fmt::Debug + Send + Sync + 'static {
 pub struct AllowAll;
 
 impl Authorizer for AllowAll {
+    fn allows_publish(&self, _: &Caller, _: &Json) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn allows_listen(&self, _: &Caller) -> Result<(), Fault> {
+        Ok(())
+    }
+
     fn allows_call(&self, _: &Caller, _: &AgentName, _: &Call) -> Result<(), Fault> {
         Ok(())
     }

@@ -224,6 +224,22 @@ impl Run {
         &self.task.records
     }
 
+    /// Whether policy allows whoever asked for this task to publish this event.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn may_publish(&self, event: &Json) -> Result<(), Fault> {
+        self.host.engine().inner.authorizer.allows_publish(&caller_of(&self.task), event)
+    }
+
+    /// Whether policy allows whoever asked for this task to hear the events of its tenant.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn may_listen(&self) -> Result<(), Fault> {
+        self.host.engine().inner.authorizer.allows_listen(&caller_of(&self.task))
+    }
+
     /// From now on, and until it is dropped or ended, the run only waits: it has no call slot, its time stands still, and a node that
     /// stops does not wait for it.
     pub fn rest(&self) -> Rest {

@@ -33,4 +33,12 @@ impl Authorizer for PolicyAuthorizer {
     fn may_allow_call(&self, caller: &Caller, agent: &AgentName, call: &Call) -> Result<(), Fault> {
         self.ask(caller, Action::Plan(agent, call))
     }
+
+    fn allows_publish(&self, caller: &Caller, event: &Json) -> Result<(), Fault> {
+        self.ask(caller, Action::Publish(event))
+    }
+
+    fn allows_listen(&self, caller: &Caller) -> Result<(), Fault> {
+        self.ask(caller, Action::Listen)
+    }
 }

@@ -241,9 +241,11 @@ impl<'a> Driver<'a> {
             self.cancel(&effects);
             return Err(Over::Outcome(outcome));
         }
-        let listens =
-            effects.iter().filter_map(|it| if let Effect::Listen { listen, .. } = it { Some(*listen) } else { None });
-        self.listening.begin(&self.run, &listens.collect::<Vec<_>>()).await?;
+        let listens = listens(&effects);
+        let may_listen = if listens.is_empty() { Ok(()) } else { self.run.may_listen() };
+        if may_listen.is_ok() {
+            self.listening.begin(&self.run, &listens).await?;
+        }
         self.call(calls).await?;
         self.emit(&effects).await?;
         for effect in effects {
@@ -254,7 +256,13 @@ impl<'a> Driver<'a> {
                 Effect::Ask { call, pointer, question } => self.ask(call, &pointer, &question).await?,
                 Effect::Unask { call } => self.unask(call).await,
                 Effect::Answer { call, answer } => self.answer(call, &answer).await?,
-                Effect::Listen { listen, filters, .. } => self.listening.open(listen, filters),
+                Effect::Listen { listen, filters, .. } => match &may_listen {
+                    Ok(()) => self.listening.open(listen, filters),
+                    Err(denied) => {
+                        let error = Error::standard(Standard::Authorization, denied.text.clone());
+                        self.comes(Came::Failed { call: listen, error });
+                    }
+                },
                 Effect::Unlisten { listen } => {
                     self.listening.close(listen);
                     self.waiting.forget(For::Events(listen));
@@ -528,7 +536,7 @@ impl<'a> Driver<'a> {
                 self.comes(Came::Failed { call: listen, error: Error::standard(Standard::Runtime, error.to_string()) });
             }
         }
-        if let Some(heard) = self.listening.to_note() {
+        if let Some(heard) = self.listening.far_enough() {
             self.checkpoint(&heard).await;
         }
     }
@@ -579,6 +587,12 @@ fn is_same(one: &Value, other: &Value) -> bool {
 
 fn around<'a>(shared: &'a Shared, outputs: &'a Outputs) -> Surroundings<'a> {
     Surroundings { limits: &shared.run_limits, secrets: &shared.secrets, runtime: &shared.runtime, blobs: outputs }
+}
+
+/// The waits for events that begin.
+fn listens(effects: &[Effect]) -> Vec<Id> {
+    let listen = |effect: &Effect| if let Effect::Listen { listen, .. } = effect { Some(*listen) } else { None };
+    effects.iter().filter_map(listen).collect()
 }
 
 /// The calls, but for those that are canceled at once, and everything else.

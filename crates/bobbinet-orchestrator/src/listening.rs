@@ -121,6 +121,7 @@ impl Listening {
         event[HOPS] = hops.into();
         let event = CloudEvent::read(event, limits.event_bytes_max)
             .map_err(|fault| Unheard::Fault(Fault::new("bad-event", format!("an event cannot be sent: {fault}"))))?;
+        run.may_publish(event.json()).map_err(Unheard::Fault)?;
         loop {
             match self.events.publish(&self.tenant, &event, run.now()).await {
                 Ok(published) => return Ok(published.position),
@@ -182,7 +183,7 @@ impl Listening {
     }
 
     /// How far all waits have heard, if one has passed over so many events that this should be kept.
-    pub(crate) fn to_note(&mut self) -> Option<Value> {
+    pub(crate) fn far_enough(&mut self) -> Option<Value> {
         let is_far = |(listen, cursor): (&Id, &Position)| {
             let said = self.said.get(listen).copied().unwrap_or_default();
             cursor.0.saturating_sub(said.0) >= PASSED_MAX

@@ -125,10 +125,10 @@ impl Keeper {
                 tokio::try_join!(self.keep_times(is_first), self.keep_events(is_first)).map(drop)
             };
             let Err(error) = kept.await else { return };
-            match error {
-                EngineError::Draining => return,
-                error => warn!(flow = %self.flow.agent, %error, "a schedule could not be kept; trying again"),
+            if error == EngineError::Draining {
+                return;
             }
+            warn!(flow = %self.flow.agent, %error, "a schedule could not be kept; trying again");
             sleep(pause).await;
             (pause, is_first) = ((pause * 2).min(LOOK_AGAIN_MAX), true);
         }

@@ -85,6 +85,7 @@ impl<'a> Facts<'a> {
         let arguments = match self.action {
             Action::Call(_, call) | Action::Plan(_, call) => call.arguments.as_ref(),
             Action::Publish(event) => Some(event),
+            Action::Listen => return None,
             Action::Send(_) | Action::Get(_) | Action::List(_) | Action::Cancel(_) | Action::Subscribe(_) => {
                 return None;
             }
@@ -121,7 +122,7 @@ impl VariableResolver for FactsOf<'_> {
                     Some(skill) => text(skill.as_str()),
                     None => Some(CowVal::owned(CelNull)),
                 },
-                Action::Publish(_) => Some(CowVal::owned(CelNull)),
+                Action::Publish(_) | Action::Listen => Some(CowVal::owned(CelNull)),
                 Action::Send(_) | Action::Get(_) | Action::List(_) | Action::Cancel(_) | Action::Subscribe(_) => None,
             },
             "arguments" => self.facts.arguments().map(CowVal::Borrowed),

@@ -8,7 +8,7 @@
 //! | `caller.claims` | all that the token says |
 //! | `caller.scopes`, `.chain` | lists of texts |
 //! | `agent` | the agent's name; `null` for an event |
-//! | `operation` | `send`, `call`, `get`, `list`, `cancel` or `subscribe`; `events.publish` for an event |
+//! | `operation` | `send`, `call`, `get`, `list`, `cancel` or `subscribe`; of events `events.publish` and `events.listen` |
 //! | `skill` | what is to be called; `null` if the agent has no skills, and for an event |
 //! | `arguments` | of the call; the attributes and data of an event |
 //!
@@ -27,7 +27,8 @@
 //!   address at the most: a line that turns on the rest says *perhaps*, and the call is asked about when it is made.
 //!
 //! **An event decides about itself, too**: `operation == 'events.publish' && arguments.type.startsWith('com.acme.')`. It is known whole
-//! when it comes, so a line that turns on a skill says nothing of it, and neither does one with `on`.
+//! when it comes, so a line that turns on a skill says nothing of it, and neither does one with `on`. A flow sends events, and hears those
+//! of its tenant (`events.listen`, which has no arguments), by the rights of whoever it runs for, as it calls by them.
 //!
 //! **An error allows nothing.** A line that fails (a claim that is not there, arguments that are too large) is as if it were false, and
 //! the log has it; the other lines are asked all the same, since each of them only allows. What CEL itself makes of errors stands:
@@ -97,7 +98,7 @@ impl Lines {
     fn ask(&self, line: &PolicyLine, facts: &Facts<'_>, action: Action<'_>) -> Word {
         let ask = |operation| line.ask(&self.env, &FactsOf { facts, operation });
         // Of these all is known.
-        let is_whole = matches!(action, Action::Call(..) | Action::Publish(_));
+        let is_whole = matches!(action, Action::Call(..) | Action::Publish(_) | Action::Listen);
         let word = |answer| match answer {
             Answer::Yes => Word::Allows,
             Answer::No => Word::Silent,
@@ -155,6 +156,7 @@ pub(super) fn suggestion(caller: &Caller, action: Action<'_>) -> String {
         Action::Get(_) | Action::List(_) | Action::Cancel(_) | Action::Subscribe(_) => {
             format!("{principal} && operation == '{}'", action.operation())
         }
+        Action::Listen => format!("{principal} && operation == '{}'", action.operation()),
         Action::Publish(event) => {
             let kind = event.to_value().get("type").and_then(serde_json::Value::as_str).map(literal);
             let kind = kind.map(|kind| format!(" && arguments.type == {kind}")).unwrap_or_default();

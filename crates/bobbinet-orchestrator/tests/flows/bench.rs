@@ -156,6 +156,24 @@ impl Authorizer for NoFailures {
         let is_hold = call.skill.as_ref().is_some_and(|skill| skill.as_str() == "hold");
         if is_hold { Err(Fault::new("denied", "nobody may hold")) } else { Ok(()) }
     }
+
+    fn allows_publish(&self, _: &Caller, _: &Json) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn allows_listen(&self, _: &Caller) -> Result<(), Fault> {
+        Ok(())
+    }
+}
+
+/// Allows calls, and nothing else.
+#[derive(Debug)]
+struct OnlyCalls;
+
+impl Authorizer for OnlyCalls {
+    fn allows_call(&self, _: &Caller, _: &AgentName, _: &Call) -> Result<(), Fault> {
+        Ok(())
+    }
 }
 
 /// An engine with these flows, by the names of their agents.
@@ -199,6 +217,23 @@ impl Bench {
         limits: Limits,
         env: Arc<dyn Env>,
     ) -> Self {
+        Self::with(store, tools, flows, limits, env, Arc::new(NoFailures)).await
+    }
+
+    /// With nobody who may do anything with events.
+    pub(crate) async fn denying(store: Arc<dyn Store>, flows: &[(&str, String)]) -> Self {
+        let (tools, env) = (Arc::default(), Arc::new(SystemEnv));
+        Self::with(store, &tools, flows, Limits::default(), env, Arc::new(OnlyCalls)).await
+    }
+
+    async fn with(
+        store: Arc<dyn Store>,
+        tools: &Arc<Tools>,
+        flows: &[(&str, String)],
+        limits: Limits,
+        env: Arc<dyn Env>,
+        authorizer: Arc<dyn Authorizer>,
+    ) -> Self {
         let mut mesh = Mesh::default();
         let mut read = Vec::new();
         for (name, text) in flows {
@@ -218,7 +253,7 @@ impl Bench {
             agents.insert(name, agent);
         }
         agents.insert(name_of("flow"), MessageFlowAgent::new(mesh.clone(), FlowLimits::default()));
-        let setup = Setup { store, agents, env, limits, authorizer: Arc::new(NoFailures) };
+        let setup = Setup { store, agents, env, limits, authorizer };
         Self { engine: Engine::open(setup).await.unwrap(), tools: tools.clone() }
     }
 

@@ -240,6 +240,25 @@ do: [ { a: { emit: { event: { with: { type: ping } } } } } ]
     place.stop().await;
 }
 
+/// Rights to send and to hear events are those of whoever the flow runs for.
+#[tokio::test]
+async fn a_flow_may_do_with_events_what_its_caller_may() {
+    let send = document("send", "do: [ { a: { emit: { event: { with: { type: a } } } } } ]\n");
+    let listen = "
+do:
+  - a:
+      try: [ { b: { listen: { to: { any: [] } } } } ]
+      catch: { as: fault, do: [ { c: { set: { kind: '${ $fault.type }' } } } ] }
+";
+    let flows = [("send", send), ("listen", document("listen", listen))];
+    let bench = Bench::denying(memory(), &flows).await;
+    let sent = bench.settled("send", &json!({})).await;
+    assert!(crate::bench::status(&sent).contains("may not publish"), "{}", crate::bench::status(&sent));
+    let heard = bench.output("listen", &json!({})).await;
+    assert!(heard["kind"].as_str().unwrap().ends_with("/errors/authorization"), "{heard}");
+    bench.stop().await;
+}
+
 #[tokio::test]
 async fn policy_is_asked_about_a_scheduled_run_as_about_any() {
     let store = memory();
