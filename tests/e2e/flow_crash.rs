@@ -129,7 +129,14 @@ impl Matrix {
              flows: {{ long: ./long.yaml, inner: ./inner.yaml }}\n",
             mesh.url()
         ));
-        Self { mesh, http: reqwest::Client::new(), begun: BTreeMap::new(), ended: BTreeMap::new(), next: 0, is_closed: false }
+        Self {
+            mesh,
+            http: reqwest::Client::new(),
+            begun: BTreeMap::new(),
+            ended: BTreeMap::new(),
+            next: 0,
+            is_closed: false,
+        }
     }
 
     fn start(&self, name: &str, crash_at: Option<&str>) -> Result<Node, DiedEarly> {
@@ -160,8 +167,12 @@ impl Matrix {
 
     /// Looks at every flow that is on its way, and answers what is asked.
     async fn tend(&mut self, flow: &Agent) {
-        let open: Vec<(String, String)> =
-            self.begun.iter().filter(|(id, _)| !self.ended.contains_key(*id)).map(|(a, b)| (a.clone(), b.clone())).collect();
+        let open: Vec<(String, String)> = self
+            .begun
+            .iter()
+            .filter(|(id, _)| !self.ended.contains_key(*id))
+            .map(|(a, b)| (a.clone(), b.clone()))
+            .collect();
         for (id, task) in open {
             let Ok(known) = flow.call(&self.http, "GetTask", &json!({ "id": task })).await else { continue };
             match known["status"]["state"].as_str() {

@@ -7,6 +7,7 @@ mod chart;
 mod crash;
 mod demo;
 mod edge;
+mod examples;
 mod flow_crash;
 mod foreign;
 mod guarded;

@@ -45,7 +45,7 @@ fn strictness(strict: bool) -> Strictness {
 
 /// The plan of `bobbinet agent`.
 pub(crate) fn agent(output: Output, command: Agent) -> Result<Plan, Failure> {
-    let Agent { era, idle, start_timeout, isolation, .. } = command;
+    let Agent { era, idle, start_timeout, isolation, callers, .. } = command;
     let Agent { name, node: typed, card, trust_hints, description, cwd, env, command, .. } = command;
     let name = match name {
         Some(name) => name,
@@ -84,7 +84,15 @@ pub(crate) fn agent(output: Output, command: Agent) -> Result<Plan, Failure> {
     tell(output, suggestion(name.as_str(), &agent, "bobbinet agent").as_slice())?;
     let mut node = NodeConfig::default();
     over(&mut node, typed);
-    let (agents, callers) = (BTreeMap::from([(name.clone(), agent)]), CallersConfig::default());
+    let callers = match callers {
+        Some(file) => {
+            let (callers, findings) = config::read_callers(&file, &name);
+            tell(output, &findings)?;
+            callers
+        }
+        None => CallersConfig::default(),
+    };
+    let agents = BTreeMap::from([(name.clone(), agent)]);
     let (remotes, peers, flows) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
     Ok(Plan { node, agents, remotes, peers, callers, flows, mount: Mount::Root(name) })
 }
