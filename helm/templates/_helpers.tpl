@@ -29,6 +29,38 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 http://{{ include "bobbinet.name" . }}.{{ .Release.Namespace }}.svc:{{ .Values.service.port }}
 {{- end }}
 
+{{/* Where another node is: a URL as it is, a Service with its port, 7420 if none is said, of this namespace if no other is. */}}
+{{- define "bobbinet.place" -}}
+{{- if contains "://" .place -}}
+{{- trimSuffix "/" .place -}}
+{{- else -}}
+{{- $host := first (splitList ":" .place) -}}
+{{- $port := ternary (last (splitList ":" .place)) "7420" (contains ":" .place) -}}
+{{- $host = ternary $host (printf "%s.%s.svc" $host .namespace) (contains "." $host) -}}
+http://{{ $host }}:{{ $port }}
+{{- end -}}
+{{- end }}
+
+{{/* Where a card of the pod's is, from within the cluster: its agent's, or its first flow's. */}}
+{{- define "bobbinet.cardUrl" -}}
+{{ include "bobbinet.clusterUrl" . }}{{ with .Values.flows }}/agents/{{ first (keys . | sortAlpha) }}{{ end }}
+{{- end }}
+
+{{/* Who may call beside the owner: the nodes that are named, with all that they want. */}}
+{{- define "bobbinet.callers" -}}
+{{- $urls := list -}}
+{{- range .Values.callers }}{{ $urls = append $urls (include "bobbinet.place" (dict "place" . "namespace" $.Release.Namespace)) }}{{ end -}}
+trust:
+{{- range $urls }}
+  - issuer: {{ . | quote }}
+    jwks: { url: {{ printf "%s/.well-known/jwks.json" . | quote }} }
+{{- end }}
+policy:
+{{- range $urls }}
+  - allow: {{ printf "caller.issuer == '%s'" . | quote }}
+{{- end }}
+{{- end }}
+
 {{/* What the agent's card says it is found at, and what tokens are made for. */}}
 {{- define "bobbinet.url" -}}
 {{- default (include "bobbinet.clusterUrl" .) .Values.agent.publicUrl | trimSuffix "/" -}}

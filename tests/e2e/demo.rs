@@ -69,7 +69,7 @@ fn the_demo_is_there_for_programs_and_its_lines_can_be_copied() {
     assert!(said.status.success(), "{out}\n{}", String::from_utf8_lossy(&said.stderr));
     let events: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let of = |kind: &str| events.iter().filter(|event| event["event"] == kind).collect::<Vec<_>>();
-    assert_eq!(of("step").len(), 7, "{out}");
+    assert_eq!(of("step").len(), 6, "{out}");
     assert!(of("check").iter().all(|check| check["holds"] == true), "{out}");
     assert_eq!(events.last().unwrap()["event"], "end", "{out}");
     let lines = of("shown").into_iter().find(|shown| shown["what"] == "lines").unwrap()["text"].as_str().unwrap();
@@ -113,7 +113,7 @@ fn an_interrupted_demo_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let mut child = demo(folder.path()).args(["-o", "json"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    // In the middle of the fourth act an agent is dead and another one at work.
+    // In the middle of the second act the orchestrator is dead and agents are at work.
     let is_dead = |line: &String| line.contains("kill -9");
     assert!(lines.by_ref().map(Result::unwrap).any(|line| is_dead(&line)));
     assert!(!left(folder.path()).is_empty(), "what runs is found");

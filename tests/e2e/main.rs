@@ -8,6 +8,7 @@ mod crash;
 mod demo;
 mod edge;
 mod events;
+mod examples;
 mod flow_crash;
 mod foreign;
 mod guarded;

@@ -7,7 +7,7 @@
 use std::{
     io::Write,
     os::unix::{fs::PermissionsExt, process::CommandExt},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
@@ -20,7 +20,7 @@ use nix::{
 use crate::node::{PATIENCE, repository, tools};
 
 /// The `sh` blocks of a page, one after the other, as they stand there.
-fn blocks(page: &str) -> String {
+pub(crate) fn blocks(page: &str) -> String {
     let mut text = String::new();
     let mut lines = page.lines();
     while lines.by_ref().any(|line| line == "```sh") {
@@ -32,8 +32,65 @@ fn blocks(page: &str) -> String {
     text
 }
 
-fn free_port() -> String {
+/// A port that nobody listens at now.
+pub(crate) fn free_port() -> String {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string()
+}
+
+/// Lines that are pasted into a shell.
+pub(crate) struct Pasted {
+    pub(crate) script: String,
+    /// Where the shell is.
+    pub(crate) folder: PathBuf,
+    /// Where programs are found first, before the binary under test.
+    pub(crate) path: Vec<PathBuf>,
+    /// Where what is private to a user is.
+    pub(crate) home: PathBuf,
+    /// Where a node listens if nobody says otherwise.
+    pub(crate) listen: String,
+}
+
+impl Pasted {
+    /// Pastes them, sees that nothing goes on after the last one, and gives what was printed.
+    pub(crate) fn run(self) -> String {
+        let Self { script, folder, path, home, listen } = self;
+        let binary = Path::new(env!("CARGO_BIN_EXE_bobbinet")).parent().unwrap().to_owned();
+        let usual = std::env::var_os("PATH").unwrap();
+        let path = std::env::join_paths(path.into_iter().chain([binary]).chain(std::env::split_paths(&usual))).unwrap();
+        let (out, error) = (home.join("out"), home.join("error"));
+        let mut shell = Command::new("bash")
+            .args(["-e", "-o", "pipefail"])
+            .current_dir(folder)
+            .env("PATH", path)
+            .env("HOME", &home)
+            .env("XDG_RUNTIME_DIR", home.join("run"))
+            .env("BOBBINET_LISTEN", listen)
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(std::fs::File::create(&out).unwrap())
+            .stderr(std::fs::File::create(&error).unwrap())
+            .spawn()
+            .unwrap();
+        shell.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+        let status = shell.wait().unwrap();
+        let group = Pid::from_raw(i32::try_from(shell.id()).unwrap());
+        let read = |path: &Path| std::fs::read_to_string(path).unwrap();
+        // The last block ends what the others have begun. What goes on all the same is not left to go on.
+        let patience = Instant::now() + PATIENCE;
+        while killpg(group, None).is_ok() {
+            if Instant::now() > patience {
+                killpg(group, Signal::SIGKILL).unwrap();
+                panic!("something goes on after the last block:\n{}\n{}", read(&out), read(&error));
+            }
+            if !status.success() {
+                // What is gone need not be told.
+                let _ = killpg(group, Signal::SIGTERM);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert!(status.success(), "{script}\n{}\n{}", read(&out), read(&error));
+        read(&out)
+    }
 }
 
 #[test]
@@ -49,43 +106,15 @@ fn the_blocks_of_the_readme_work_when_pasted() {
     let page = std::fs::read_to_string(repository("README.md")).unwrap();
     assert!(!page.contains("```console"), "a block with prompts cannot be pasted");
     let (node, agent) = (free_port(), free_port());
-    let script = blocks(&page).replace("7420", &node).replace("7431", &agent);
-
-    let binary = Path::new(env!("CARGO_BIN_EXE_bobbinet")).parent().unwrap();
-    let path = format!("{}:{}:{}", bin.display(), binary.display(), std::env::var("PATH").unwrap());
-    let (out, error) = (folder.path().join("out"), folder.path().join("error"));
-    let mut shell = Command::new("bash")
-        .args(["-e", "-o", "pipefail"])
-        .current_dir(folder.path())
-        .env("PATH", path)
-        .env("HOME", folder.path())
-        .env("XDG_RUNTIME_DIR", folder.path().join("run"))
-        .env("BOBBINET_LISTEN", format!("127.0.0.1:{node}"))
-        .process_group(0)
-        .stdin(Stdio::piped())
-        .stdout(std::fs::File::create(&out).unwrap())
-        .stderr(std::fs::File::create(&error).unwrap())
-        .spawn()
-        .unwrap();
-    shell.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
-    let status = shell.wait().unwrap();
-    let group = Pid::from_raw(i32::try_from(shell.id()).unwrap());
-    let (out, error) = (std::fs::read_to_string(out).unwrap(), std::fs::read_to_string(error).unwrap());
-    // The last block ends what the others have begun. What goes on all the same is not left to go on.
-    let patience = Instant::now() + PATIENCE;
-    while killpg(group, None).is_ok() {
-        if Instant::now() > patience {
-            killpg(group, Signal::SIGKILL).unwrap();
-            panic!("something goes on after the last block:\n{out}\n{error}");
-        }
-        if !status.success() {
-            // What is gone need not be told.
-            let _ = killpg(group, Signal::SIGTERM);
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    assert!(status.success(), "{script}\n{out}\n{error}");
+    let pasted = Pasted {
+        script: blocks(&page).replace("7420", &node).replace("7431", &agent),
+        folder: folder.path().to_owned(),
+        path: vec![bin],
+        home: folder.path().to_owned(),
+        listen: format!("127.0.0.1:{node}"),
+    };
+    let out = pasted.run();
     for expected in ["a.txt", "what the agent reads", "Ada", "read_text_file", "completed", "TOOL"] {
-        assert!(out.contains(expected), "{expected:?} is not in:\n{out}\n{error}");
+        assert!(out.contains(expected), "{expected:?} is not in:\n{out}");
     }
 }

@@ -330,6 +330,11 @@ def check_refusals(helm):
         (minimal(image__tag=""), ["image.tag is not set"]),
         (minimal(agent__comand=["x"]), ["/agent", "comand", "not allowed"]),
         (minimal(surprise=1), ["surprise", "not allowed"]),
+        (minimal(flows={"f": FLOW}), ["there are flows and agent.command"]),
+        (minimal(agent__command=[], flows={"F": FLOW}), ["'F' does not match pattern"]),
+        (minimal(agent__command=[], flows={"f": FLOW}, peers={"f": "files"}), ["f is in flows and in peers"]),
+        (minimal(peers={"files": "files-bobbinet"}), ["there are peers, but no flows"]),
+        (minimal(callers=["no name"]), ["/callers/0"]),
         (minimal(agent__command="server"), ["/agent/command", "want array"]),
         (minimal(agent__name="Files"), ["/agent/name", "does not match pattern"]),
         (minimal(agent__env={"A": 1}), ["/agent/env/A", "want string"]),
@@ -397,19 +402,28 @@ def check_documents(chart):
 class Kubelet:
     """Runs the agent's container as a process, its volumes as folders."""
 
-    def __init__(self, objects, bobbinet, folder):
-        self.container = next(pod for name, pod in pods(objects) if name == "files-bobbinet")["containers"][0]
-        self.test = one(objects, "Pod", "files-bobbinet-test-card")["spec"]["containers"][0]
+    def __init__(self, objects, bobbinet, folder, name="files-bobbinet"):
+        pod = next(pod for found, pod in pods(objects) if found == name)
+        self.container = pod["containers"][0]
+        self.test = one(objects, "Pod", f"{name}-test-card")["spec"]["containers"][0]
         self.bobbinet, self.folder = bobbinet, folder
         self.port = self.container["ports"][0]["containerPort"]
+        volumes = {volume["name"]: volume for volume in pod["volumes"]}
         for mount in self.container["volumeMounts"]:
-            (folder / mount["mountPath"].strip("/")).mkdir(exist_ok=True)
+            at = folder / mount["mountPath"].strip("/")
+            at.mkdir(parents=True, exist_ok=True)
+            if "configMap" in volumes.get(mount["name"], {}):
+                configuration = one(objects, "ConfigMap", volumes[mount["name"]]["configMap"]["name"])
+                for file, text in configuration["data"].items():
+                    (at / file).write_text(self.here(text))
 
     def here(self, text):
         """What stands for the pod's folders and addresses on this machine."""
         paths = "|".join(mount["mountPath"] for mount in self.container["volumeMounts"])
         text = re.sub(rf"(^|=)({paths})(?=/|$)", rf"\g<1>{self.folder}\g<2>", text)
-        return text.replace("0.0.0.0", "127.0.0.1").replace("files-bobbinet.mesh.svc", "127.0.0.1")
+        text = text.replace("0.0.0.0", "127.0.0.1")
+        # The names of Services: here each has another port.
+        return re.sub(r"\b[a-z-]+-bobbinet\.mesh\.svc\b", "127.0.0.1", text)
 
     def command(self, container):
         assert container["command"] == ["bobbinet"], container
@@ -461,11 +475,94 @@ class Kubelet:
         return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE)
 
 
-def check_pod(helm, bobbinet):
-    """The pod as it is described starts, is found alive and ready, answers its test, ends when told to, and starts again."""
+FLOW = """
+document: { dsl: '1.0.3', namespace: tests, name: triage, version: '1.0.0' }
+do:
+  - first: { call: notes.add_note, with: { text: first } }
+  - both:
+      fork:
+        branches:
+          - report: { call: report.make_report, with: { topic: looms, sections: 10 } }
+          - again: { call: more.add_note, with: { text: again } }
+      export: { as: '{ report: .[0] }' }
+  - notes: { call: notes.list_notes }
+  - more: { call: more.list_notes, export: { as: '$context + { more: . }' } }
+  - all: { set: { sections: '${ $context.report | split("## Section") | length - 1 }', more: '${ $context.more }' } }
+"""
+
+
+def free_port():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        return free.getsockname()[1]
+
+
+def check_mesh(helm, bobbinet):
+    """Three agents and an orchestrator, each a release of its own: a flow runs across them, and one of them is killed meanwhile."""
+    servers = {"notes": "notes", "report": "report", "more": "notes"}
+    ports = {name: free_port() for name in [*servers, "triage"]}
+    values = {
+        name: minimal(
+            agent__name=name,
+            agent__command=["bobbinet", "demo-server", server, "/data/files"],
+            agent__trustHints=True,
+            service__port=ports[name],
+            callers=[f"triage-bobbinet:{ports['triage']}"],
+        )
+        for name, server in servers.items()
+    }
+    peers = {name: f"{name}-bobbinet:{ports[name]}" for name in servers}
+    values["triage"] = minimal(agent={}, flows={"triage": FLOW}, peers=peers, service__port=ports["triage"])
+    with tempfile.TemporaryDirectory() as folder:
+        kubelets, processes = {}, {}
+        for name in values:
+            _, objects = helm.install(values[name], name)
+            for pod_name, pod in pods(objects):
+                assert not restricted(pod), (pod_name, restricted(pod))
+            at = pathlib.Path(folder, name)
+            at.mkdir()
+            kubelets[name] = Kubelet(objects, bobbinet, at, f"{name}-bobbinet")
+        logs = lambda: "".join(f"--- {name}\n{(kubelet.folder / 'log').read_text()}" for name, kubelet in kubelets.items())
+        orchestrator = kubelets["triage"]
+        run = lambda *words: orchestrator.run(orchestrator.container, [bobbinet, *words])
+        try:
+            # The orchestrator first: it finds the others when they are there.
+            for name in ["triage", *servers]:
+                processes[name] = kubelets[name].start()
+            for name in values:
+                kubelets[name].until_ready(processes[name])
+            orchestrator.until_skilled("triage")
+            sent = run("send", "-a", "triage", "--async", "-o", "json", "{}")
+            assert sent.returncode == 0, (sent, logs())
+            task = json.loads(sent.stdout)["task"]["id"]
+            end = time.monotonic() + PATIENCE
+            runs = kubelets["report"].folder / "data/files/runs.txt"
+            while not (runs.exists() and runs.read_text()):
+                assert time.monotonic() < end, logs()
+                time.sleep(0.01)
+            time.sleep(0.5)
+            processes["report"].kill()
+            processes["report"].wait()
+            processes["report"] = kubelets["report"].start()
+            done = run("task", "get", task, "--wait", "-o", "json")
+            assert done.returncode == 0, (done, logs())
+            done = json.loads(done.stdout)
+            assert done["status"]["state"] == "TASK_STATE_COMPLETED", (done, logs())
+            assert done["artifacts"][0]["parts"][0]["data"] == {"sections": 10, "more": "1. again"}, done
+            # It was at work when it was killed, and it began anew, since it only reads. What writes has written once.
+            assert len(runs.read_text().splitlines()) == 2, runs.read_text()
+            assert (kubelets["notes"].folder / "data/files/notes.txt").read_text() == "first\n"
+            tree = run("task", "list", "--tree", "-a", "triage")
+            assert "report.make_report" in tree.stdout and "more.add_note" in tree.stdout, tree
+        finally:
+            for process in processes.values():
+                process.kill()
+                process.wait()
+
+
+def check_pod(helm, bobbinet):
+    """The pod as it is described starts, is found alive and ready, answers its test, ends when told to, and starts again."""
+    port = free_port()
     command = ["bobbinet", "demo-server", "notes", "/data/notes"]
     _, objects = helm.install(minimal(agent__command=command, agent__env={"MODE": "test"}, service__port=port))
     with tempfile.TemporaryDirectory() as folder:
@@ -504,7 +601,9 @@ def main():
     check_refusals(helm)
     for bobbinet in sys.argv[2:]:
         check_pod(helm, str(pathlib.Path(bobbinet).resolve()))
+        check_mesh(helm, str(pathlib.Path(bobbinet).resolve()))
     print("ok")
 
 
-main()
+if __name__ == "__main__":
+    main()

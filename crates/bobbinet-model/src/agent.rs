@@ -58,7 +58,10 @@ impl ModelAgent {
     pub fn new(config: ModelConfig) -> Result<Arc<Self>, String> {
         let text = format!("{}/chat/completions", config.url.trim_end_matches('/'));
         let url = Url::parse(&text).map_err(|error| format!("{:?} is no URL: {error}", config.url))?;
-        let description = Arc::new(describe(&config));
+        let usual = describe(&config.model);
+        let name = config.title.clone().unwrap_or(usual.name);
+        let description = config.description.clone().unwrap_or(usual.description);
+        let description = Arc::new(Description { name, description, ..usual });
         Ok(Arc::new(Self { config, url, description }))
     }
 
@@ -208,9 +211,9 @@ fn error_text(body: &[u8]) -> Option<String> {
     Some(text.chars().take(500).collect())
 }
 
-fn describe(config: &ModelConfig) -> Description {
-    let name = config.title.clone().unwrap_or_else(|| config.model.clone());
-    let description = config.description.clone().unwrap_or_else(|| format!("Thinks, with the model {}.", config.model));
+/// What an agent of this model says of itself.
+pub fn describe(model: &str) -> Description {
+    let (name, description) = (model.to_owned(), format!("Thinks, with the model {model}."));
     let skill = Skill {
         id: SkillId::parse(SKILL).expect("a word"),
         name: "Think".to_owned(),
@@ -221,7 +224,7 @@ fn describe(config: &ModelConfig) -> Description {
         output: None,
         effect: Effect::ReadOnly,
     };
-    Description { name, description, version: config.model.clone(), skills: vec![skill], ..Description::default() }
+    Description { name, description, version: model.to_owned(), skills: vec![skill], ..Description::default() }
 }
 
 #[async_trait]

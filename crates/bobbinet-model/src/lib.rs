@@ -10,5 +10,5 @@ mod prompt;
 mod wire;
 
 pub use account::{AccountCommand, AccountEvent, AccountId, TokenAccount};
-pub use agent::ModelAgent;
+pub use agent::{ModelAgent, describe};
 pub use config::{BUDGET, ModelConfig, ModelKey};

@@ -254,6 +254,9 @@ pub(crate) struct Agent {
     #[arg(long, value_name = "ERA", default_value = "auto", env = "BOBBINET_ERA", hide_env_values = true)]
     #[arg(value_parser = era)]
     pub(crate) era: ProtocolEra,
+    /// Who may call beside the node's owner: a file with `trust`, `principals` and `policy`, as a bobbinet.yaml has them
+    #[arg(long, value_name = "FILE", env = "BOBBINET_CALLERS", hide_env_values = true)]
+    pub(crate) callers: Option<PathBuf>,
     /// How long a call may go without a word of the server: a result, progress or a question [default: 1h]
     #[arg(long, value_name = "TIME", env = "BOBBINET_IDLE", hide_env_values = true, value_parser = positive_duration)]
     pub(crate) idle: Option<Duration>,

@@ -1,5 +1,6 @@
 //! What the tests need beside Rust, installed below `target/tools` from PyPI and npm by their ordinary clients:
-//! real MCP servers that none of us wrote, the official A2A SDKs of other languages, and Helm's own library.
+//! real MCP servers that none of us wrote, the official A2A SDKs of other languages, and Helm's own library; and an agent on the
+//! official Rust SDK, which is built.
 //!
 //! Python (3.11 or newer) and Node (20 or newer) must be there. Everything has its exact version.
 
@@ -65,8 +66,26 @@ pub(crate) fn install() -> Result<Tools> {
         let unpack = "import glob,zipfile; [zipfile.ZipFile(f).extractall('.') for f in glob.glob('*.whl')]";
         run(program("python3")?.args(["-c", unpack]).current_dir(folder))
     })?;
+    rust_agent(&tools.join("rust-agent"))?;
     strace();
     Ok(Tools { root: tools })
+}
+
+/// The agent on the official Rust SDK that an example calls, built again when its source has changed.
+fn rust_agent(folder: &Path) -> Result<()> {
+    let source = root().join("examples/three-sdks/rust");
+    let files = ["Cargo.toml", "Cargo.lock", "src/main.rs"].map(|file| fs::read_to_string(source.join(file)));
+    let built = files.into_iter().collect::<Result<Vec<_>, _>>()?.join("\n");
+    let stamp = folder.join(".built");
+    if fs::read_to_string(&stamp).is_ok_and(|before| before == built) {
+        return Ok(());
+    }
+    eprintln!("   building {}", source.display());
+    let build = ["build", "--quiet", "--release", "--locked", "--manifest-path"];
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    run(Command::new(cargo).args(build).arg(source.join("Cargo.toml")).arg("--target-dir").arg(folder))?;
+    fs::write(stamp, built)?;
+    Ok(())
 }
 
 /// What shows that nothing is answered before it is synced. Debian's own package, where we may install it; without it that

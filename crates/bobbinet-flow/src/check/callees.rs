@@ -92,7 +92,7 @@ impl Search<'_, '_> {
         // What cannot be asked now is asked when it is called. Once is enough to say so.
         if skills.is_none() && is_first {
             let message = format!("not checked: {}", catalog.why_unknown(agent));
-            let hint = "start it once, and check again".to_owned();
+            let hint = "start it, by `bobbinet up` or where it belongs, and check again".to_owned();
             self.told.add(Severity::Note, call.at, &pointer, message, hint);
         }
         let Some(known) = catalog.skill(agent, skill) else {

@@ -44,7 +44,7 @@ fn an_agent_that_is_asleep() {
             broken.yaml:3:18: not checked: agent asleep does not say at the moment what it can do (/do/0/one/call)
               3 |   - one: { call: asleep.anything }
                 |                  ^
-              hint: start it once, and check again
+              hint: start it, by `bobbinet up` or where it belongs, and check again
         "#]],
     );
 }

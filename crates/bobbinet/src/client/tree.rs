@@ -139,9 +139,9 @@ mod tests {
         assert_eq!(beneath(&tasks), BTreeSet::from(["c".to_owned()]));
         let root = json!({ "id": "r", "agent": "top", "state": "completed", "millis": 3_660_000,
             "children": [leaf("1 x", "y")], "childrenLeftOut": 0 });
-        assert_eq!(lines_of_roots(&[root]), [
-            "top       top         completed  1 h 01 min  r",
-            "└─ 1 x    files.read  completed  1.23 s      y",
-        ]);
+        assert_eq!(
+            lines_of_roots(&[root]),
+            ["top       top         completed  1 h 01 min  r", "└─ 1 x    files.read  completed  1.23 s      y",]
+        );
     }
 }

@@ -54,6 +54,9 @@ pub(crate) const DATA: &str = "bobbinet-data";
 /// How long a node in a pod goes on taking work after it was told to stop: so long the news takes to get around.
 pub(crate) const PRE_STOP_DELAY_IN_POD: Duration = Duration::from_secs(3);
 
+/// What a file with callers alone may say.
+const CALLERS_KEYS: [&str; 3] = ["principals", "trust", "policy"];
+
 /// Files that are taken if none is named, the first that is there.
 const DEFAULT_FILES: [&str; 5] = ["bobbinet.yaml", "bobbinet.yml", "mcp.json", ".mcp.json", ".vscode/mcp.json"];
 
@@ -162,6 +165,36 @@ pub(crate) fn read(path: &Path, strictness: Strictness) -> Reading {
             Reading { config: Config::default(), findings: vec![finding.hint(hint)] }
         }
     }
+}
+
+/// Reads a file that says who may call this agent, and nothing else.
+pub(crate) fn read_callers(path: &Path, agent: &AgentName) -> (CallersConfig, Vec<Finding>) {
+    let name = path.display().to_string();
+    let text = match read_text(path) {
+        Ok(text) => text,
+        Err(error) => {
+            let finding = Finding::about(Severity::Error, &name, format!("cannot be read: {error}"));
+            let hint = "name a file with trust, principals and policy, as a bobbinet.yaml has them";
+            return (CallersConfig::default(), vec![finding.hint(hint)]);
+        }
+    };
+    let source = Source { name, text, folder: workspace(path) };
+    let root = match yaml::parse(&source) {
+        Ok(root) => root,
+        Err(finding) => return (CallersConfig::default(), vec![finding]),
+    };
+    let variables = Variables {
+        environment: std::env::vars().collect(),
+        workspace: source.folder.clone(),
+        home: std::env::home_dir(),
+        inputs: mcp_file::inputs(&root),
+        is_foreign: false,
+    };
+    let mut reader = Reader::new(&source, &variables);
+    let fields = reader.fields(&root, "a file of callers", &CALLERS_KEYS);
+    let agents = std::slice::from_ref(agent);
+    let config = callers::read(&mut reader, &fields, None, callers::Agents::These(agents));
+    (config, reader.findings)
 }
 
 fn read_text(path: &Path) -> io::Result<String> {

@@ -1,8 +1,8 @@
-//! The demo: three agents, an orchestrator, and a kill -9 on stage.
+//! The demo: three agents, an orchestrator that is a flow, and a kill -9 for each on stage.
 
 mod acts;
+mod client;
 mod family;
-mod orchestrator;
 mod stage;
 mod tell;
 

@@ -1,4 +1,4 @@
-//! The agents on stage: one `bobbinet agent` process for each, as each would be a pod of its own.
+//! The agents on stage, and the orchestrator: a process for each, as each would be a pod of its own.
 
 use std::{
     collections::BTreeMap,
@@ -35,6 +35,39 @@ const LOG_LINES: usize = 30;
 
 /// Begins the names of variables that would change what the agents do.
 const OWN_VARIABLES: [&str; 3] = ["BOBBINET_", "A2ACLI_", "OTEL_"];
+
+/// The flow that the orchestrator runs.
+pub(super) const ORCHESTRATOR_FLOW: &str = include_str!("orchestrator.yaml");
+
+/// What the agents know the orchestrator by.
+const ORCHESTRATOR_ISSUER: &str = "https://orchestrator.demo";
+
+/// Who is on stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// An agent, and its MCP server.
+    Agent(Name),
+    /// The node that runs the flow.
+    Orchestrator,
+}
+
+impl Part {
+    const ALL: [Self; 4] =
+        [Self::Agent(Name::Notes), Self::Agent(Name::Report), Self::Agent(Name::Greeter), Self::Orchestrator];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Agent(name) => name.as_str(),
+            Self::Orchestrator => "orchestrator",
+        }
+    }
+}
+
+impl From<Name> for Part {
+    fn from(name: Name) -> Self {
+        Self::Agent(name)
+    }
+}
 
 /// The folder, and the agents that run.
 #[derive(Debug)]
@@ -83,8 +116,8 @@ impl Stage {
     }
 
     /// Where an agent's tasks and keys are.
-    pub(super) fn data(&self, name: Name) -> PathBuf {
-        self.folder().join(name.as_str()).join("data")
+    pub(super) fn data(&self, part: impl Into<Part>) -> PathBuf {
+        self.folder().join(part.into().as_str()).join("data")
     }
 
     /// Where an agent's MCP server keeps its files.
@@ -93,14 +126,15 @@ impl Stage {
     }
 
     /// Where an agent is reached.
-    pub(super) fn url(&self, name: Name) -> &str {
-        let running = &self.actor(name).running;
-        running.agents.get(name.as_str()).map_or(&running.url, |url| url)
+    pub(super) fn url(&self, part: impl Into<Part>) -> &str {
+        let part = part.into();
+        let running = &self.actor(part).running;
+        running.agents.get(part.as_str()).map_or(&running.url, |url| url)
     }
 
     /// The process of an agent.
-    pub(super) fn pid(&self, name: Name) -> i32 {
-        self.actor(name).running.pid
+    pub(super) fn pid(&self, part: impl Into<Part>) -> i32 {
+        self.actor(part.into()).running.pid
     }
 
     /// This program, to be run with arguments in the demo's surroundings.
@@ -118,17 +152,63 @@ impl Stage {
     }
 
     /// Starts an agent for the first time, at an address that the system chooses.
-    pub(super) async fn start(&mut self, name: Name) -> Result<(), Failure> {
-        fs::create_dir_all(self.folder().join(name.as_str())).map_err(broken("making a folder"))?;
-        self.run(name, SocketAddr::from(([127, 0, 0, 1], 0))).await
+    pub(super) async fn start(&mut self, part: impl Into<Part>) -> Result<(), Failure> {
+        let part = part.into();
+        fs::create_dir_all(self.folder().join(part.as_str())).map_err(broken("making a folder"))?;
+        match part {
+            Part::Agent(_) => self.introduce_orchestrator().await?,
+            Part::Orchestrator => self.write_orchestrator()?,
+        }
+        self.run(part, SocketAddr::from(([127, 0, 0, 1], 0))).await
+    }
+
+    /// Makes the orchestrator's key, and the file that says what it may: the agents must know it before it runs.
+    async fn introduce_orchestrator(&self) -> Result<(), Failure> {
+        let keys = self.folder().join("orchestrator.json");
+        if keys.exists() {
+            return Ok(());
+        }
+        for command in ["new", "jwks"] {
+            let mut run = self.program();
+            run.args(["key", command, "--data-dir"]).arg(self.data(Part::Orchestrator));
+            let said = run.output().await.map_err(broken("running bobbinet key"))?;
+            if !said.status.success() {
+                return Err(broke(format!("bobbinet key: {}", String::from_utf8_lossy(&said.stderr).trim())));
+            }
+            fs::write(&keys, said.stdout).map_err(broken("writing the orchestrator's keys"))?;
+        }
+        let callers = format!(
+            "trust: [{{ issuer: \"{ORCHESTRATOR_ISSUER}\", jwks: {{ file: ./orchestrator.json }} }}]\n\
+             policy: [{{ allow: \"caller.issuer == '{ORCHESTRATOR_ISSUER}'\" }}]\n"
+        );
+        fs::write(self.callers(), callers).map_err(broken("writing who may call"))
+    }
+
+    /// Who may call an agent.
+    fn callers(&self) -> PathBuf {
+        self.folder().join("callers.yaml")
+    }
+
+    fn write_orchestrator(&self) -> Result<(), Failure> {
+        let agents = Part::ALL.into_iter().filter(|part| *part != Part::Orchestrator);
+        let agents: Vec<String> =
+            agents.map(|part| format!("{}: {{ a2a: \"{}\" }}", part.as_str(), self.url(part))).collect();
+        let config = format!(
+            "node: {{ data: ./data, issuer: \"{ORCHESTRATOR_ISSUER}\" }}\nagents:\n  {}\nflows: {{ orchestrator: ./flow.yaml }}\n",
+            agents.join("\n  ")
+        );
+        let folder = self.folder().join(Part::Orchestrator.as_str());
+        fs::write(folder.join("flow.yaml"), ORCHESTRATOR_FLOW).map_err(broken("writing the flow"))?;
+        fs::write(folder.join("bobbinet.yaml"), config).map_err(broken("writing the orchestrator's configuration"))
     }
 
     /// Starts an agent that was killed, on the same data and at the same address.
-    pub(super) async fn restart(&mut self, name: Name) -> Result<(), Failure> {
-        let listen = self.actor(name).running.listen;
+    pub(super) async fn restart(&mut self, part: impl Into<Part>) -> Result<(), Failure> {
+        let part = part.into();
+        let listen = self.actor(part).running.listen;
         let end = Instant::now() + PATIENCE;
         loop {
-            match self.run(name, listen).await {
+            match self.run(part, listen).await {
                 // Somebody's outgoing connection may sit on the address for a moment.
                 Err(_) if Instant::now() < end => sleep(Duration::from_millis(100)).await,
                 result => return result,
@@ -136,56 +216,64 @@ impl Stage {
         }
     }
 
-    async fn run(&mut self, name: Name, listen: SocketAddr) -> Result<(), Failure> {
-        let folder = self.folder().join(name.as_str());
+    async fn run(&mut self, part: Part, listen: SocketAddr) -> Result<(), Failure> {
+        let folder = self.folder().join(part.as_str());
         let log =
             fs::File::options().create(true).append(true).open(folder.join("log")).map_err(broken("opening a log"))?;
         let both = log.try_clone().map_err(broken("opening a log"))?;
         let mut command = self.program();
-        command.args(["agent", "--name", name.as_str(), "--trust-hints", "--listen", &listen.to_string()]);
-        command.arg("--data-dir").arg(self.data(name));
-        command.arg("--").arg(&self.program).args(["demo-server", name.as_str()]).arg(self.files(name));
+        match part {
+            Part::Agent(name) => {
+                command.args(["agent", "--name", name.as_str(), "--trust-hints", "--listen", &listen.to_string()]);
+                command.arg("--callers").arg(self.callers()).arg("--data-dir").arg(self.data(name));
+                command.arg("--").arg(&self.program).args(["demo-server", name.as_str()]).arg(self.files(name));
+            }
+            Part::Orchestrator => {
+                command.arg("up").arg(folder.join("bobbinet.yaml")).args(["--listen", &listen.to_string()]);
+            }
+        }
         // Its own group: a Ctrl-C is for the demo, which ends its agents itself.
         command.stdout(log).stderr(both).process_group(0).kill_on_drop(true);
         let mut child = command.spawn().map_err(broken("starting an agent"))?;
         let pid = child.id().and_then(|id| i32::try_from(id).ok()).ok_or_else(|| broke("an agent has no process"))?;
-        let running = self.until_ready(name, &mut child, pid).await?;
+        let running = self.until_ready(part, &mut child, pid).await?;
         self.cast.extend(family::of(pid));
-        self.agents.insert(name.as_str(), Actor { child, running });
+        self.agents.insert(part.as_str(), Actor { child, running });
         Ok(())
     }
 
-    async fn until_ready(&self, name: Name, child: &mut Child, pid: i32) -> Result<Running, Failure> {
+    async fn until_ready(&self, part: Part, child: &mut Child, pid: i32) -> Result<Running, Failure> {
         let end = Instant::now() + PATIENCE;
         loop {
-            if let Some(running) = Running::at(&self.data(name)).filter(|running| running.pid == pid) {
+            if let Some(running) = Running::at(&self.data(part)).filter(|running| running.pid == pid) {
                 return Ok(running);
             }
             if let Some(status) = child.try_wait().map_err(broken("looking after an agent"))? {
-                return Err(broke(format!("the agent {} ended at its start: {status}", name.as_str())));
+                return Err(broke(format!("the agent {} ended at its start: {status}", part.as_str())));
             }
             if Instant::now() > end {
-                return Err(broke(format!("the agent {} was not ready within {PATIENCE:?}", name.as_str())));
+                return Err(broke(format!("the agent {} was not ready within {PATIENCE:?}", part.as_str())));
             }
             sleep(LOOK).await;
         }
     }
 
     /// kill -9 of one agent's process, and of no other. Returns when all that it had started is gone, too.
-    pub(super) async fn kill(&mut self, name: Name) -> Result<Killed, Failure> {
-        let pid = self.pid(name);
+    pub(super) async fn kill(&mut self, part: impl Into<Part>) -> Result<Killed, Failure> {
+        let part = part.into();
+        let pid = self.pid(part);
         let family = family::of(pid);
         self.cast.extend(&family);
-        let actor = self.agents.get_mut(name.as_str()).expect("an agent that was started");
+        let actor = self.agents.get_mut(part.as_str()).expect("an agent that was started");
         actor.child.kill().await.map_err(broken("kill -9"))?;
         let killed = Instant::now();
         let others = family.len().saturating_sub(1);
-        if others == 0 {
-            return Err(broke(format!("the agent {} had no MCP server when it was killed", name.as_str())));
+        if others == 0 && part != Part::Orchestrator {
+            return Err(broke(format!("the agent {} had no MCP server when it was killed", part.as_str())));
         }
         match gone(&family).await {
             true => Ok(Killed { pid, others, after: killed.elapsed() }),
-            false => Err(broke(format!("the MCP server of {} outlives its agent", name.as_str()))),
+            false => Err(broke(format!("the MCP server of {} outlives its agent", part.as_str()))),
         }
     }
 
@@ -226,7 +314,7 @@ impl Stage {
             let last = lines[lines.len().saturating_sub(LOG_LINES)..].join("\n");
             format!("--- the last of {name}'s log\n{last}")
         };
-        let names = [Name::Notes, Name::Report, Name::Greeter].map(Name::as_str);
+        let names = Part::ALL.map(Part::as_str);
         names.iter().filter(|name| self.folder().join(name).exists()).map(tail).collect::<Vec<_>>().join("\n")
     }
 
@@ -235,8 +323,8 @@ impl Stage {
         self.cast.extend(seen);
     }
 
-    fn actor(&self, name: Name) -> &Actor {
-        self.agents.get(name.as_str()).expect("an agent that was started")
+    fn actor(&self, part: Part) -> &Actor {
+        self.agents.get(part.as_str()).expect("an agent that was started")
     }
 }
 

@@ -1,5 +1,5 @@
 //! The agents that a flow may call, as far as they are known here: by the configuration, by what their servers said when they ran last, by
-//! shipped cards, and by the node that runs here. Nothing is started.
+//! shipped cards, by the cards of those that are elsewhere, and by the node that runs here. Nothing is started.
 
 use std::{
     collections::BTreeMap,
@@ -14,9 +14,10 @@ use bobbinet_wire::v1_0::CardView;
 use tokio::time::timeout;
 
 use crate::{
-    config::{self, AgentConfig, Reading, Strictness, default_file},
+    config::{self, AgentConfig, PeerSettings, Reading, Strictness, default_file},
     failure::{Code, Failure},
     node::{AGENTS_FOLDER, Running},
+    peers::{self, Kept},
     remark::{Remark, remark},
 };
 
@@ -27,7 +28,8 @@ const CARD_MAX: Duration = Duration::from_secs(3);
 #[derive(Debug, Default)]
 pub(super) struct Mesh {
     agents: BTreeMap<String, Agent>,
-    flows: Vec<KnownFlow>,
+    /// The flows of the configuration, if there is one.
+    flows: Option<Vec<KnownFlow>>,
 }
 
 #[derive(Debug, Default)]
@@ -56,31 +58,39 @@ pub(super) async fn known(configuration: Option<PathBuf>, data: Option<PathBuf>)
             remark(Remark::Warning, text);
         }
         folder = data.unwrap_or(config.node.data);
-        for (name, flow) in &config.flows.files {
-            let known = KnownFlow::of(&flow.definition);
-            let skill = KnownSkill { input: known.input.clone(), output: known.output.clone(), effect: Effect::Keyed };
-            let skills = BTreeMap::from([(flow.definition.name.clone(), skill)]);
-            mesh.agents.insert(name.as_str().to_owned(), Agent { skills, why_unknown: None });
-            mesh.flows.push(known);
-        }
-        for (name, peer) in &config.remotes {
-            let agent = match asked(peer.url.as_str()).await {
-                Some(skills) => Agent { skills, why_unknown: None },
-                None => Agent {
-                    skills: BTreeMap::new(),
-                    why_unknown: Some(format!(
-                        "agent {name} is elsewhere, and does not say at the moment what it can do"
-                    )),
-                },
-            };
-            mesh.agents.insert(name.as_str().to_owned(), agent);
-        }
         if let Some(name) = &config.flows.of_messages {
             let why_unknown = Some(format!("{name} runs whatever flow it is sent"));
             mesh.agents.insert(name.as_str().to_owned(), Agent { skills: BTreeMap::new(), why_unknown });
         }
         for (name, agent) in config.agents {
             mesh.agents.insert(name.as_str().to_owned(), remembered(name.as_str(), agent, &folder));
+        }
+        for (name, flow) in &config.flows.files {
+            let known = KnownFlow::of(&flow.definition);
+            let skill = KnownSkill { input: known.input, output: known.output, effect: Effect::Keyed };
+            let skills = BTreeMap::from([(known.name, skill)]);
+            mesh.agents.insert(name.as_str().to_owned(), Agent { skills, why_unknown: None });
+        }
+        mesh.flows = Some(config.flows.files.values().map(|flow| KnownFlow::of(&flow.definition)).collect());
+        for (name, model) in &config.models {
+            let description = bobbinet_model::describe(&model.model);
+            let skills =
+                description.skills.iter().map(|skill| (skill.id.as_str().to_owned(), of_skill(skill))).collect();
+            mesh.agents.insert(name.as_str().to_owned(), Agent { skills, why_unknown: None });
+        }
+        // The node that runs here says itself what it knows of them.
+        if Running::at(&folder).is_none() {
+            let nodes = [config.peers, Kept::read(&folder).unwrap_or_default().nodes()].concat();
+            let remotes: Vec<PeerSettings> = config.remotes.values().cloned().collect();
+            let maker = peers::maker(&folder, &remotes, &nodes)?;
+            let mut urls = peers::at_nodes(&maker, &nodes, &folder).await;
+            urls.extend(config.remotes.into_iter().map(|(name, peer)| (name, peer.url)));
+            for (name, url) in urls {
+                let asked = asked(url.as_str()).await;
+                let why_unknown = asked.is_none().then(|| format!("agent {name} does not answer at {url}"));
+                let agent = Agent { skills: asked.unwrap_or_default(), why_unknown };
+                mesh.agents.entry(name.as_str().to_owned()).or_insert(agent);
+            }
         }
     }
     let running = Running::at(&folder);
@@ -159,10 +169,6 @@ impl Mesh {
 }
 
 impl Catalog for Mesh {
-    fn flows(&self) -> Option<Vec<KnownFlow>> {
-        Some(self.flows.clone())
-    }
-
     fn agents(&self) -> Vec<String> {
         self.agents.keys().cloned().collect()
     }
@@ -174,6 +180,10 @@ impl Catalog for Mesh {
 
     fn skill(&self, agent: &str, skill: &str) -> Option<KnownSkill> {
         self.agents.get(agent)?.skills.get(skill).cloned()
+    }
+
+    fn flows(&self) -> Option<Vec<KnownFlow>> {
+        self.flows.clone()
     }
 
     fn why_unknown(&self, agent: &str) -> String {

@@ -46,7 +46,7 @@ fn strictness(strict: bool) -> Strictness {
 
 /// The plan of `bobbinet agent`.
 pub(crate) fn agent(output: Output, command: Agent) -> Result<Plan, Failure> {
-    let Agent { era, idle, start_timeout, isolation, .. } = command;
+    let Agent { era, idle, start_timeout, isolation, callers, .. } = command;
     let Agent { name, node: typed, card, trust_hints, description, cwd, env, command, .. } = command;
     let name = match name {
         Some(name) => name,
@@ -85,7 +85,15 @@ pub(crate) fn agent(output: Output, command: Agent) -> Result<Plan, Failure> {
     tell(output, suggestion(name.as_str(), &agent, "bobbinet agent").as_slice())?;
     let mut node = NodeConfig::default();
     over(&mut node, typed);
-    let (agents, callers) = (BTreeMap::from([(name.clone(), agent)]), CallersConfig::default());
+    let callers = match callers {
+        Some(file) => {
+            let (callers, findings) = config::read_callers(&file, &name);
+            tell(output, &findings)?;
+            callers
+        }
+        None => CallersConfig::default(),
+    };
+    let agents = BTreeMap::from([(name.clone(), agent)]);
     let (remotes, models, peers, flows) = (BTreeMap::new(), BTreeMap::new(), Vec::new(), Flows::default());
     Ok(Plan { node, agents, remotes, models, peers, callers, flows, mount: Mount::Root(name) })
 }

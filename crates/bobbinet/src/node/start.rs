@@ -18,9 +18,9 @@ use bobbinet_gateway::{Gateway, GatewayLimits, GatewaySetup, PolicyAuthorizer};
 use bobbinet_http::{Mount, Server, ServerSetup, SetupError};
 use bobbinet_mcp::{Launcher, McpAgent};
 use bobbinet_model::{ModelAgent, ModelConfig};
+use bobbinet_orchestrator::Scheduler;
 use bobbinet_outbound::{Guard, Origin, OutboundLimits};
 use bobbinet_peer::PeerAgent;
-use bobbinet_orchestrator::Scheduler;
 use bobbinet_store::{OpenError, SledOptions, SledStore};
 use nix::{ifaddrs::getifaddrs, sys::socket::SockaddrStorage};
 use tokio::{

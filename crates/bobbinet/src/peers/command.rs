@@ -293,7 +293,7 @@ fn split(entries: &[Entry]) -> (Vec<PeerSettings>, Vec<NodePeer>) {
 }
 
 /// What calls peers as the node on this data folder would.
-fn maker(data: &Path, remotes: &[PeerSettings], nodes: &[NodePeer]) -> Result<Maker, Failure> {
+pub(crate) fn maker(data: &Path, remotes: &[PeerSettings], nodes: &[NodePeer]) -> Result<Maker, Failure> {
     let known = KnownPrincipals::read(data);
     Ok(Maker {
         keys: KeyRing::open(&data.join(KEYS_FOLDER)).ok().map(Arc::new),

@@ -78,6 +78,22 @@ pub(crate) async fn find(
     (found, remarks)
 }
 
+/// Where the agents of these nodes are, by name: as they say now, or have said to this node when it last started.
+pub(crate) async fn at_nodes(maker: &Maker, nodes: &[NodePeer], data: &Path) -> BTreeMap<AgentName, Url> {
+    let before = Seen::read(data);
+    let mut found = BTreeMap::new();
+    for node in nodes {
+        match timeout(ASK_MAX, at(maker, node)).await {
+            Ok(Ok(agents)) => found.extend(agents),
+            Ok(Err(_)) | Err(_) => {
+                let agents = before.0.get(node.url.as_str()).into_iter().flatten();
+                found.extend(agents.filter_map(|(name, url)| Some((name.clone(), Url::parse(url).ok()?))));
+            }
+        }
+    }
+    found
+}
+
 /// The agents at one URL: those of a node of ours, or the one whose card is there.
 pub(super) async fn at(maker: &Maker, node: &NodePeer) -> Result<BTreeMap<AgentName, Url>, String> {
     let is_one = node.name.is_some() || node.url.path().contains("/agents/") || node.url.path().ends_with(".json");

@@ -1,16 +1,14 @@
-//! Act 5: an agent is killed after an effect and before its outcome is known. Nobody guesses; the task asks.
+//! Act 4: an agent is killed after an effect and before its outcome is known. Nobody guesses; the task asks.
 
 use std::time::Duration;
 
 use bobbinet_core::State;
-use bobbinet_http::client::Client;
-use bobbinet_wire::view::{StreamEvent, TaskView};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use crate::{
     demo::{
-        orchestrator::{answer, call_at_once, find, said, send},
+        client::{answer, call_at_once, find, said, send, until_asked},
         stage::Stage,
         tell::{Teller, broke, broken},
     },
@@ -60,31 +58,11 @@ pub(super) async fn note(stage: &mut Stage, teller: &mut Teller) -> Result<Strin
     let written = count()?;
     let verdict = if written > 0 { "happened" } else { "retry" };
     teller.say(&format!(
-        "the orchestrator looks into the file: the note is there {written} time(s), so it answers: {verdict}"
+        "whoever asked for it looks into the file: the note is there {written} time(s), so the answer is: {verdict}"
     ))?;
     let ended = send(&client, answer(&asked, verdict)).await?;
     teller.say(&format!("the task → {}", ended.status.state.as_str()))?;
     let is_so = ended.status.state == State::Completed && ended.id == task.id && count()? == 1;
     teller.check("the task is completed, and the note is in the file exactly once", is_so)?;
     Ok(task.id)
-}
-
-/// Follows the task until it asks, or ends.
-async fn until_asked(client: &Client, task: &str) -> Result<TaskView, Failure> {
-    let mut stream = client.subscribe(task, None).await.map_err(broken("subscribing"))?;
-    let mut view: Option<TaskView> = None;
-    while let Some(event) = stream.next().await.map_err(broken("listening"))? {
-        match (&mut view, event.value) {
-            (Some(view), event) => view.apply(event),
-            (None, StreamEvent::Task(task)) => view = Some(task),
-            (None, StreamEvent::StatusUpdate(_) | StreamEvent::ArtifactUpdate(_) | StreamEvent::Message(_)) => {
-                return Err(broke("a subscription begins with the task"));
-            }
-        }
-        let state = view.as_ref().map(|view| view.status.state);
-        if state.is_some_and(|state| state == State::InputRequired || state.is_terminal()) {
-            break;
-        }
-    }
-    view.ok_or_else(|| broke("the subscription ended before it began"))
 }

@@ -1,9 +1,10 @@
 //! The play, act by act.
 
 mod by_hand;
-mod calm;
+mod cards;
 mod crash;
 mod doubt;
+mod flow;
 
 use std::time::Duration;
 
@@ -21,9 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(55);
 /// Plays all of it.
 pub(super) async fn play(stage: &mut Stage, teller: &mut Teller) -> Result<(), Failure> {
     let all = async {
-        calm::cards(stage, teller).await?;
-        calm::notes(stage, teller).await?;
-        calm::question(stage, teller).await?;
+        cards::look(stage, teller).await?;
+        flow::orchestrate(stage, teller).await?;
         crash::report(stage, teller).await?;
         let task = doubt::note(stage, teller).await?;
         by_hand::log(stage, teller, &task).await?;

@@ -1,15 +1,15 @@
-//! The small orchestrator: it finds agents by their cards, gives them tasks over A2A, and shows a token for each call.
+//! A client of A2A: it finds agents by their cards, gives them tasks, and shows a token for each call.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use bobbinet_auth::owner_token;
 use bobbinet_core::{
-    Artifact, Json, Message, MessageId, Part, Role,
+    Json, Message, MessageId, Part, Role, State,
     operation::{Configuration, SendParams},
 };
 use bobbinet_engine::{Env, SystemEnv};
 use bobbinet_http::client::{Client, ClientOptions, Credentials, SendOptions};
-use bobbinet_wire::view::{Sent, TaskView};
+use bobbinet_wire::view::{Sent, StreamEvent, TaskView};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
@@ -45,6 +45,12 @@ pub(super) fn call_at_once(skill: &str, arguments: &Value) -> SendParams {
     SendParams { configuration, ..call(skill, arguments) }
 }
 
+/// A message that is data, not to be waited for.
+pub(super) fn data_at_once(input: &Value) -> SendParams {
+    let configuration = Configuration { return_immediately: true, ..Configuration::default() };
+    SendParams { configuration, ..message(Part::data(Json::from(input))) }
+}
+
 /// An answer to what a task asks, in words.
 pub(super) fn answer(task: &TaskView, words: &str) -> SendParams {
     SendParams { task: Some(task.id.clone()), ..message(Part::text(words)) }
@@ -70,16 +76,33 @@ pub(super) async fn send(client: &Client, params: SendParams) -> Result<TaskView
     }
 }
 
-/// All the text that a task has made.
-pub(super) fn text(task: &TaskView) -> String {
-    task.artifacts.iter().map(text_of).collect::<Vec<_>>().join("\n")
-}
-
-fn text_of(artifact: &Artifact) -> String {
-    artifact.parts.iter().filter_map(Part::as_text).collect::<Vec<_>>().join("\n")
+/// The data that a task has made.
+pub(super) fn data(task: &TaskView) -> Value {
+    let mut parts = task.artifacts.iter().flat_map(|artifact| &artifact.parts);
+    parts.find_map(Part::as_data).map(Json::to_value).unwrap_or_default()
 }
 
 /// What a task says of where it stands.
 pub(super) fn said(task: &TaskView) -> String {
     task.status.message.as_ref().map(Message::text).unwrap_or_default()
+}
+
+/// Follows the task until it asks, or ends.
+pub(super) async fn until_asked(client: &Client, task: &str) -> Result<TaskView, Failure> {
+    let mut stream = client.subscribe(task, None).await.map_err(broken("subscribing"))?;
+    let mut view: Option<TaskView> = None;
+    while let Some(event) = stream.next().await.map_err(broken("listening"))? {
+        match (&mut view, event.value) {
+            (Some(view), event) => view.apply(event),
+            (None, StreamEvent::Task(task)) => view = Some(task),
+            (None, StreamEvent::StatusUpdate(_) | StreamEvent::ArtifactUpdate(_) | StreamEvent::Message(_)) => {
+                return Err(broke("a subscription begins with the task"));
+            }
+        }
+        let state = view.as_ref().map(|view| view.status.state);
+        if state.is_some_and(|state| state == State::InputRequired || state.is_terminal()) {
+            break;
+        }
+    }
+    view.ok_or_else(|| broke("the subscription ended before it began"))
 }
