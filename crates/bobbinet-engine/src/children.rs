@@ -11,7 +11,8 @@ use tokio::time::sleep;
 use tracing::{debug, warn};
 
 use crate::{
-    EngineError, Handle, NewTask, Run, beginning::Beginning, engine_inner::EngineInner, lifecycle::Idle, run::LentFor,
+    ChildError, EngineError, Handle, NewTask, Run, commit_loop::Beginning, engine_inner::EngineInner, lifecycle::Idle,
+    run::LentFor,
 };
 
 /// How soon what the store could not do is tried again.
@@ -33,20 +34,6 @@ pub struct NewChild {
     /// How many tasks may be begun beneath it, as far as its parent's budget goes; if this does not say, half of what is left of that,
     /// or none for an agent that begins none.
     pub budget: Option<u32>,
-}
-
-/// Why a run has no child, or hears nothing of it.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ChildError {
-    /// The run is over: its task has ended, another run owns it, or the node stops. The call must end.
-    #[error("the task is not this run's any more")]
-    Over,
-    /// Policy does not allow what was to be called.
-    #[error("not allowed: {}", .0.text)]
-    Denied(Fault),
-    /// It cannot be begun, or is gone.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
 }
 
 /// How far an attempt to advance has come.
@@ -175,7 +162,7 @@ impl Run {
     /// # Errors
     /// Why surely not.
     pub fn may_call(&self, agent: &AgentName, call: &Call) -> Result<(), Fault> {
-        self.host.may_allow_call(&caller_of(&self.task), agent, call)
+        self.host.authorizer().may_allow_call(&caller_of(&self.task), agent, call)
     }
 
     /// Says something to a child that asks, for whoever asked for this task. Durable when this returns; what is said twice counts once.
@@ -229,7 +216,7 @@ impl Run {
     /// # Errors
     /// Why not.
     pub fn may_publish(&self, event: &Json) -> Result<(), Fault> {
-        self.host.engine().inner.authorizer.allows_publish(&caller_of(&self.task), event)
+        self.host.authorizer().allows_publish(&caller_of(&self.task), event)
     }
 
     /// Whether policy allows whoever asked for this task to hear the events of its tenant.
@@ -237,7 +224,7 @@ impl Run {
     /// # Errors
     /// Why not.
     pub fn may_listen(&self) -> Result<(), Fault> {
-        self.host.engine().inner.authorizer.allows_listen(&caller_of(&self.task))
+        self.host.authorizer().allows_listen(&caller_of(&self.task))
     }
 
     /// From now on, and until it is dropped or ended, the run only waits: it has no call slot, its time stands still, and a node that
@@ -342,7 +329,7 @@ impl Run {
         let mut planned = self.host.plan(id, &new.agent, asked)?;
         let caller = caller_of(own);
         if let Plan::Call(call) = planned.plan() {
-            self.host.allows_call(&caller, &new.agent, call).map_err(ChildError::Denied)?;
+            self.host.authorizer().allows_call(&caller, &new.agent, call).map_err(ChildError::Denied)?;
         }
         let by = new.time.map(|time| self.host.env().now().after(time));
         let deadline = [by, own.deadline()].into_iter().flatten().min();

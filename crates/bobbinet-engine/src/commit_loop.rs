@@ -4,6 +4,8 @@
 //! decides it in turn, keeps it in one commit, makes it known, and answers everybody. What came in meanwhile is the
 //! next batch. Only another process, or a fault of the store, makes it load and decide again.
 
+mod beginning;
+
 use std::{
     collections::VecDeque,
     fmt::{self, Debug},
@@ -17,11 +19,13 @@ use tracing::{debug, warn};
 
 use crate::{
     Aggregate, EngineError, Env, PublicEvent,
-    beginning::{Beginning, Beginnings},
     cache::{Cache, Place},
     live::{Live, Queued},
     record::{self, RecordedEvent},
 };
+
+pub(crate) use beginning::Beginning;
+use beginning::Beginnings;
 
 /// Every conflict means that somebody else got a step done, so a writer that loses this often is one of a great many.
 const CONFLICTS_MAX: u32 = 32;

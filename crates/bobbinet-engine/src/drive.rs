@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use crate::{
     EngineError,
     accounts::{OnItsWay, QuotaClass},
-    beginning::Beginning,
+    commit_loop::Beginning,
     commit_loop::Hooks,
     engine_inner::EngineInner,
     live::Queued,

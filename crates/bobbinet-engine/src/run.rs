@@ -4,19 +4,19 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bobbinet_core::{
-    AgentName, Artifact, Call, CallId, Caller, Claim, Command, Event, Fault, Json, Limits, Message, MessageId,
-    Question, Refused, Role, State, Task, TaskId, Timestamp,
+    AgentName, Artifact, Call, CallId, Caller, Claim, Command, Event, Json, Limits, Message, MessageId, Question,
+    Refused, Role, State, Task, TaskId, Timestamp,
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::{
-    Aggregate, Aggregates, ChildError, Engine, EngineError, Env, Handle,
-    beginning::Beginning,
-    commit_loop::AggregateStreams,
+    Aggregate, Aggregates, Authorizer, ChildError, EngineError, Env, Handle,
+    commit_loop::{AggregateStreams, Beginning},
     deadline::Deadline,
     follow::Follower,
+    kinds::Kinds,
     lifecycle::{Idle, Lifecycle},
     planned::{NewTask, PlannedTask},
     slots::Lent,
@@ -39,8 +39,11 @@ pub(crate) trait RunHost: Send + Sync + 'static {
     /// The clock and ids.
     fn env(&self) -> &dyn Env;
 
-    /// The engine itself.
-    fn engine(&self) -> Engine;
+    /// Other kinds of aggregates than tasks.
+    fn kinds(&self) -> &Kinds;
+
+    /// The clock and ids, to be kept.
+    fn shared_env(&self) -> &Arc<dyn Env>;
 
     /// Takes the newest word of a run.
     fn report(&self, live: &Arc<LiveTask>, report: ProgressReport);
@@ -54,11 +57,8 @@ pub(crate) trait RunHost: Send + Sync + 'static {
     /// What an agent makes of a message that is to be a child of this id.
     fn plan(&self, id: TaskId, agent: &AgentName, new: NewTask) -> Result<PlannedTask, EngineError>;
 
-    /// Whether policy allows what a child would call.
-    fn allows_call(&self, caller: &Caller, agent: &AgentName, call: &Call) -> Result<(), Fault>;
-
-    /// Whether policy may allow what a child may call later.
-    fn may_allow_call(&self, caller: &Caller, agent: &AgentName, call: &Call) -> Result<(), Fault>;
+    /// Who is asked what a run may do for whoever asked for its task.
+    fn authorizer(&self) -> &dyn Authorizer;
 
     /// Whether runs of this agent begin tasks themselves.
     fn begins_tasks(&self, agent: &AgentName) -> bool;
@@ -159,7 +159,8 @@ impl Run {
 
     /// All aggregates of a kind, beside tasks.
     pub fn aggregates<A: Aggregate>(&self) -> Aggregates<A> {
-        self.host.engine().aggregates()
+        let streams = self.host.kinds().of(&self.host.tasks().store, self.host.shared_env(), self.host.limits());
+        Aggregates { lifecycle: self.host.lifecycle().clone(), streams }
     }
 
     /// The same for every attempt of this call, and for no other call: the key that a keyed tool drops repeats by.

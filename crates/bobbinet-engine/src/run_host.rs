@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bobbinet_core::{AgentName, Call, Caller, Command, Fault, Generation, Limits, Message, Plan, Task, TaskId};
+use bobbinet_core::{AgentName, Caller, Command, Generation, Limits, Message, Plan, Task, TaskId};
 
 use crate::{
-    ChildError, Engine, EngineError, Env, Handle, NewTask, PlannedTask, Reply,
-    beginning::Beginning,
-    commit_loop::{AggregateStreams, Hooks},
+    Authorizer, ChildError, Engine, EngineError, Env, Handle, NewTask, PlannedTask, Reply,
+    commit_loop::{AggregateStreams, Beginning, Hooks},
     engine_inner::EngineInner,
+    kinds::Kinds,
     lifecycle::Lifecycle,
     run::{LentFor, RunHost},
     slots::Lent,
@@ -40,8 +40,12 @@ impl RunHost for Arc<EngineInner> {
         &*self.env
     }
 
-    fn engine(&self) -> Engine {
-        Engine { inner: self.clone() }
+    fn kinds(&self) -> &Kinds {
+        &self.kinds
+    }
+
+    fn shared_env(&self) -> &Arc<dyn Env> {
+        &self.env
     }
 
     fn report(&self, live: &Arc<LiveTask>, report: ProgressReport) {
@@ -64,12 +68,8 @@ impl RunHost for Arc<EngineInner> {
         EngineInner::plan(self, id, agent, new)
     }
 
-    fn allows_call(&self, caller: &Caller, agent: &AgentName, call: &Call) -> Result<(), Fault> {
-        self.authorizer.allows_call(caller, agent, call)
-    }
-
-    fn may_allow_call(&self, caller: &Caller, agent: &AgentName, call: &Call) -> Result<(), Fault> {
-        self.authorizer.may_allow_call(caller, agent, call)
+    fn authorizer(&self) -> &dyn Authorizer {
+        &*self.authorizer
     }
 
     fn begins_tasks(&self, agent: &AgentName) -> bool {

@@ -13,7 +13,7 @@ use bobbinet_store::Idempotency;
 use crate::{
     EngineError, Handle, NewTask, PlannedTask, Request,
     accounts::QuotaClass,
-    beginning::Beginning,
+    commit_loop::Beginning,
     commit_loop::Hooks,
     engine_inner::EngineInner,
     live::{Live, Queued},

@@ -8,7 +8,7 @@ use bobbinet_store::Summary;
 use crate::{
     accounts::{Account, QuotaClass},
     aggregate::LocalState,
-    beginning::Beginning,
+    commit_loop::Beginning,
     live::Live,
     slots::Permit,
 };

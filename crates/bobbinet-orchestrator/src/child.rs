@@ -7,7 +7,7 @@ use bobbinet_engine::{ChildError, EngineError, NewChild, Run};
 use bobbinet_flow::run::{Calling, Came, Error, Given, Id, Standard, Target};
 use serde_json::{Value, json};
 
-use crate::{FlowLimits, flow_agent::Mesh, http_agent::HttpRequest, output, question::Asked};
+use crate::{FlowLimits, http_agent::HttpRequest, mesh::Mesh, output, question::Asked};
 
 /// Characters of a step's name in the name of its child.
 const STEP_NAME_MAX: usize = 100;

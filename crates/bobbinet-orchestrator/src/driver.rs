@@ -19,11 +19,11 @@ use crate::{
     child,
     credentials_in_hand::resolved,
     definition::DefinitionId,
-    flow_agent::Shared,
     journal::{Entry, Journal, Progressed},
     listening::{Hearing, Listening, Unheard},
     output, progress,
     question::{Asked, answer_id, answer_message, question_id},
+    shared::Shared,
     waiting::{For, Happened, Waiting},
 };
 

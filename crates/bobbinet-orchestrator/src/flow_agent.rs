@@ -1,159 +1,19 @@
 //! A flow as an agent: its card, its tasks.
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
-use bobbinet_core::{AgentName, Description, Effect, Json, Outcome, Plan, Skill, SkillId};
+use bobbinet_core::{Description, Effect, Json, Outcome, Plan, Skill, SkillId};
 use bobbinet_engine::{Agent, Request, Run};
-use bobbinet_flow::{document::Definition, finding::Finding, limits::Limits};
-use serde_json::{Value, json};
-use tokio::sync::OnceCell;
+use bobbinet_flow::{document::Definition, limits::Limits};
 
-use crate::{CredentialsInHand, FlowLimits, definition::DefinitionId, driver, input};
-
-/// Definitions of earlier runs that are kept ready.
-const EARLIER_MAX: usize = 8;
-
-/// A flow that is to be an agent.
-#[derive(Clone, Debug)]
-pub struct Flow {
-    /// What its file is called, for people.
-    pub file: String,
-    /// The document.
-    pub text: Arc<str>,
-    /// The values of its secrets, by name.
-    pub secrets: BTreeMap<String, Value>,
-}
-
-/// Why a document is no flow that can be run.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{} is no flow that can be run", .file)]
-pub struct FlowFault {
-    /// What its file is called.
-    pub file: String,
-    /// All that is wrong.
-    pub findings: Vec<Finding>,
-}
-
-/// What flows can reach, beside agents by their names.
-#[derive(Clone, Debug, Default)]
-pub struct Mesh {
-    flows: BTreeMap<(String, String), Vec<(String, AgentName)>>,
-    http: Option<AgentName>,
-    a2a: Option<AgentName>,
-    credentials: Arc<CredentialsInHand>,
-}
-
-impl Mesh {
-    /// With a flow, which others can run as `run: workflow`.
-    #[must_use]
-    pub fn with_flow(mut self, definition: &Definition, agent: AgentName) -> Self {
-        let key = (definition.namespace.clone(), definition.name.clone());
-        self.flows.entry(key).or_default().push((definition.version.clone(), agent));
-        self
-    }
-
-    /// With these credentials in hand, which the agents that make requests know too.
-    #[must_use]
-    pub fn with_credentials(self, credentials: Arc<CredentialsInHand>) -> Self {
-        Self { credentials, ..self }
-    }
-
-    pub(crate) fn credentials(&self) -> &CredentialsInHand {
-        &self.credentials
-    }
-
-    /// With the agent that makes HTTP requests.
-    #[must_use]
-    pub fn with_http(self, agent: AgentName) -> Self {
-        Self { http: Some(agent), ..self }
-    }
-
-    /// With the agent that calls agents by URL.
-    #[must_use]
-    pub fn with_a2a(self, agent: AgentName) -> Self {
-        Self { a2a: Some(agent), ..self }
-    }
-
-    /// The agent of a flow: in this version, or in any if that is `latest`.
-    pub(crate) fn flow(&self, namespace: &str, name: &str, version: &str) -> Option<&AgentName> {
-        let versions = self.flows.get(&(namespace.to_owned(), name.to_owned()))?;
-        let mut fit = versions.iter().filter(|(known, _)| version == "latest" || known == version);
-        fit.next_back().map(|(_, agent)| agent)
-    }
-
-    pub(crate) fn http(&self) -> Option<&AgentName> {
-        self.http.as_ref()
-    }
-
-    pub(crate) fn a2a(&self) -> Option<&AgentName> {
-        self.a2a.as_ref()
-    }
-}
-
-/// What all runs of a flow share.
-pub(crate) struct Shared {
-    pub(crate) id: DefinitionId,
-    pub(crate) text: Arc<str>,
-    pub(crate) definition: Arc<Definition>,
-    pub(crate) secrets: Arc<BTreeMap<String, Value>>,
-    pub(crate) runtime: Arc<Value>,
-    pub(crate) mesh: Arc<Mesh>,
-    pub(crate) limits: FlowLimits,
-    pub(crate) run_limits: Limits,
-    /// Whether it came in a message.
-    pub(crate) is_of_message: bool,
-    /// That the definition is in the store.
-    pub(crate) kept: OnceCell<()>,
-    earlier: Mutex<BTreeMap<DefinitionId, Arc<Definition>>>,
-}
-
-impl Shared {
-    pub(crate) fn new(
-        flow: Flow,
-        definition: Arc<Definition>,
-        mesh: Arc<Mesh>,
-        limits: FlowLimits,
-        run_limits: Limits,
-    ) -> Self {
-        let runtime = json!({ "name": "bobbinet", "version": env!("CARGO_PKG_VERSION"), "metadata": {} });
-        Self {
-            id: DefinitionId::of(&flow.text),
-            text: flow.text,
-            definition,
-            secrets: Arc::new(flow.secrets),
-            runtime: Arc::new(runtime),
-            mesh,
-            limits,
-            run_limits,
-            is_of_message: false,
-            kept: OnceCell::new(),
-            earlier: Mutex::default(),
-        }
-    }
-
-    /// The same of a flow that came in a message: its text stands there, and what it computes is done apart.
-    pub(crate) fn of_a_message(self) -> Self {
-        Self { kept: OnceCell::new_with(Some(())), is_of_message: true, ..self }
-    }
-
-    /// The definition of an earlier run, if it is ready.
-    pub(crate) fn earlier(&self, id: DefinitionId) -> Option<Arc<Definition>> {
-        self.earlier.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
-    }
-
-    pub(crate) fn remember(&self, id: DefinitionId, definition: Arc<Definition>) {
-        let mut earlier = self.earlier.lock().unwrap_or_else(PoisonError::into_inner);
-        if earlier.len() >= EARLIER_MAX {
-            earlier.pop_first();
-        }
-        earlier.insert(id, definition);
-    }
-}
+use crate::{
+    FlowLimits, driver,
+    flow::{Flow, FlowFault},
+    input,
+    mesh::Mesh,
+    shared::Shared,
+};
 
 /// A flow as an agent.
 pub struct FlowAgent {

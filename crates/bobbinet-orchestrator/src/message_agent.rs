@@ -15,11 +15,7 @@ use bobbinet_flow::{
 };
 use serde_json::{Value, json};
 
-use crate::{
-    FlowLimits, driver,
-    flow_agent::{Flow, Mesh, Shared},
-    question,
-};
+use crate::{FlowLimits, driver, flow::Flow, mesh::Mesh, question, shared::Shared};
 
 /// What a definition of a message is called where it is told what is wrong with it.
 const FILE: &str = "message";

@@ -1,5 +1,7 @@
 //! What can be typed. The flags that the A2A project's CLI specification has are spelled as it spells them.
 
+mod flow;
+
 use std::{ffi::OsString, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use bobbinet_core::{AgentName, ContextId, State};
@@ -16,10 +18,11 @@ use tokio::time::Instant;
 use crate::{
     config::{parse_address, parse_network},
     demo_servers,
-    flow::Flow,
     format::Format,
     parts::Parts,
 };
+
+pub(crate) use flow::{Flow, FlowCheck, FlowGraph, FlowRun};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())

@@ -133,11 +133,11 @@ fn run(global: &Global, command: Command, sources: &Sources) -> Result<ExitCode,
         Command::Card(card) => done(block_on(global, client().card(card))?),
         Command::Send(send) => done(block_on(global, client().send(*send))?),
         Command::Call(call) => done(block_on(global, client().call(*call))?),
-        Command::Flow(flow::Flow::Run(run)) => done(run_flow(global, *run)),
+        Command::Flow(cli::Flow::Run(run)) => done(run_flow(global, *run)),
         Command::Task(task) => done(block_on(global, client().task(*task))?),
         Command::Check(check) => done(node::check(output, check)),
-        Command::Flow(flow::Flow::Check(check)) => done(block_on(global, flow::check(output, check))?),
-        Command::Flow(flow::Flow::Graph(graph)) => done(flow::graph(output, graph)),
+        Command::Flow(cli::Flow::Check(check)) => done(block_on(global, flow::check(output, check))?),
+        Command::Flow(cli::Flow::Graph(graph)) => done(flow::graph(output, graph)),
         Command::Token(token) => done(block_on(global, client().token(token))?),
         Command::Peers { command, place } => done(block_on(global, peers::run(output, command, place))?),
         Command::Key(key) => done(keys::key(output, key)),
@@ -170,7 +170,7 @@ fn run_node(global: &Global, plan: node::Plan) -> Result<(), Failure> {
 }
 
 /// Runs a flow on a node of its own, on all cores.
-fn run_flow(global: &Global, command: flow::Run) -> Result<(), Failure> {
+fn run_flow(global: &Global, command: cli::FlowRun) -> Result<(), Failure> {
     let output = Output { format: global.output, is_verbose: global.verbose };
     let prepared = flow::prepare(output, &command)?;
     let telemetry = Telemetry { filter: global.log.as_deref(), is_debug: global.debug, ..Telemetry::default() };

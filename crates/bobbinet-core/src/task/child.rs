@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{NewChild, Refused, Task};
+use super::{Refused, Task};
 use crate::{Limits, TaskId, Timestamp, limits::CHILD_NAME_LENGTH_MAX};
 
 /// Whose child a task is, and what it was given.
@@ -27,6 +27,17 @@ pub struct Child {
     /// Its id.
     pub task: TaskId,
     /// How much of its parent's budget it was given.
+    pub budget: u32,
+}
+
+/// A task that a run begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewChild {
+    /// What the run calls it.
+    pub name: Arc<str>,
+    /// The id that it is to have.
+    pub task: TaskId,
+    /// How much of its parent's budget it is given.
     pub budget: u32,
 }
 

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Call, Claim, Deferred, Event, Generation, Question, Refused, Said, Submitted};
-use crate::{Artifact, Json, Message, RunnerId, TaskId, Timestamp};
+use super::{Call, Claim, Deferred, Event, Generation, NewChild, Question, Refused, Said, Submitted};
+use crate::{Artifact, Json, Message, RunnerId, Timestamp};
 
 /// Something that somebody wants of a task.
 #[derive(Clone, Debug)]
@@ -120,17 +120,6 @@ pub enum Command {
         /// Since when it waits, as reconcile saw it: what it waits for since another time has a time of its own.
         since: Timestamp,
     },
-}
-
-/// A task that a run begins.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NewChild {
-    /// What the run calls it.
-    pub name: Arc<str>,
-    /// The id that it is to have.
-    pub task: TaskId,
-    /// How much of its parent's budget it is given.
-    pub budget: u32,
 }
 
 /// A task to be.

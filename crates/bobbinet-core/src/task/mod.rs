@@ -20,8 +20,8 @@ use crate::{
     Timestamp,
 };
 
-pub use child::{Child, Parent};
-pub use command::{Command, Fault, NewChild, Outcome, Plan, Submission};
+pub use child::{Child, NewChild, Parent};
+pub use command::{Command, Fault, Outcome, Plan, Submission};
 pub use decide::decide;
 pub use deferred::Deferred;
 pub use event::{CallOutcome, Event, Submitted};

@@ -8,14 +8,15 @@ use bobbinet_flow::{
 };
 use serde_json::json;
 
-use super::{Check, mesh, source};
+use super::{mesh, source};
 use crate::{
+    cli::FlowCheck,
     failure::{Code, Failure},
     output::Output,
 };
 
-pub(crate) async fn run(output: Output, command: Check) -> Result<(), Failure> {
-    let Check { file, configuration, data_dir } = command;
+pub(crate) async fn run(output: Output, command: FlowCheck) -> Result<(), Failure> {
+    let FlowCheck { file, configuration, data_dir } = command;
     let limits = Limits::default();
     let name = file.display().to_string();
     let text = source::read(&file, &limits)?;

@@ -9,14 +9,15 @@ use bobbinet_flow::{
 };
 use serde_json::json;
 
-use super::{Graph, source};
+use super::source;
 use crate::{
+    cli::FlowGraph,
     failure::{Code, Failure},
     output::Output,
 };
 
-pub(crate) fn run(output: Output, command: Graph) -> Result<(), Failure> {
-    let Graph { file, svg: is_svg } = command;
+pub(crate) fn run(output: Output, command: FlowGraph) -> Result<(), Failure> {
+    let FlowGraph { file, svg: is_svg } = command;
     let limits = Limits::default();
     let name = file.display().to_string();
     let text = source::read(&file, &limits)?;

@@ -6,65 +6,6 @@ mod mesh;
 mod run;
 mod source;
 
-use std::path::PathBuf;
-
-use clap::{Args, Subcommand};
-
-use crate::cli::Delivery;
-
 pub(crate) use check::run as check;
 pub(crate) use graph::run as graph;
 pub(crate) use run::{prepare, run as run_once};
-
-/// What can be done with a flow.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Flow {
-    /// Run a flow once, and tell each step. Its agents are those of the configuration that is here, if there is one
-    Run(Box<Run>),
-    /// Look for mistakes in a flow without running anything
-    Check(Check),
-    /// Draw a flow: as Mermaid, or as SVG
-    Graph(Graph),
-}
-
-/// How a flow is run once.
-#[derive(Debug, Args)]
-pub(crate) struct Run {
-    /// The flow: a file in the Open Workflow DSL
-    pub(crate) file: PathBuf,
-    /// Its input: JSON, or @FILE
-    #[arg(long, value_name = "JSON|@FILE")]
-    pub(crate) input: Option<String>,
-    /// Where its agents are configured [default: the first of bobbinet.yaml, mcp.json … that is here]
-    #[arg(short = 'f', long = "file", value_name = "CONFIG")]
-    pub(crate) config: Option<PathBuf>,
-    /// A secret that the flow reads, and the variable that has it; may be repeated
-    #[arg(long, value_name = "NAME[=VARIABLE]")]
-    pub(crate) secret: Vec<String>,
-    /// Keep the task in this folder, instead of one that is gone when the flow has ended
-    #[arg(long, value_name = "FOLDER")]
-    pub(crate) data_dir: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) delivery: Delivery,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Check {
-    /// The flow: a file in YAML or JSON
-    file: PathBuf,
-    /// The configuration with the agents that the flow calls [default: the first that is there]
-    #[arg(short = 'f', long = "file", value_name = "CONFIG")]
-    configuration: Option<PathBuf>,
-    /// Where the node keeps its data, if not where the configuration says
-    #[arg(long, value_name = "FOLDER", env = "BOBBINET_DATA", hide_env_values = true)]
-    data_dir: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Graph {
-    /// The flow: a file in YAML or JSON
-    file: PathBuf,
-    /// As a picture, in place of Mermaid's text
-    #[arg(long)]
-    svg: bool,
-}

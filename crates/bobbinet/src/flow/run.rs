@@ -7,11 +7,10 @@ use bobbinet_http::Mount;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    cli::{Global, Target},
+    cli::{FlowRun, Global, Target},
     client::Client,
     config::{self, CallersConfig, Config, FlowConfig, NoFlow, NodeConfig, Strictness},
     failure::{Code, Failure},
-    flow::Run,
     node::{self, Plan},
     output::Output,
     own_folder::OwnFolder,
@@ -46,7 +45,7 @@ impl Folder {
 }
 
 /// Reads all that the flow needs, before anything is started.
-pub(crate) fn prepare(output: Output, command: &Run) -> Result<Prepared, Failure> {
+pub(crate) fn prepare(output: Output, command: &FlowRun) -> Result<Prepared, Failure> {
     let mut config = match &command.config {
         Some(path) => read(output, path)?,
         None => config::default_file().map(|path| read(output, &path)).transpose()?.unwrap_or_default(),
@@ -116,7 +115,7 @@ fn free_name(flow: &FlowConfig, config: &Config) -> AgentName {
 }
 
 /// The values of secrets: the names of variables were typed, not what they hold.
-fn secrets(command: &Run) -> Result<BTreeMap<String, serde_json::Value>, Failure> {
+fn secrets(command: &FlowRun) -> Result<BTreeMap<String, serde_json::Value>, Failure> {
     let mut secrets = BTreeMap::new();
     for text in &command.secret {
         let (name, variable) = text.split_once('=').unwrap_or((text, text));
@@ -154,7 +153,7 @@ fn input(typed: Option<&str>) -> Result<String, Failure> {
 }
 
 /// Runs it, tells what happens, and takes the node down.
-pub(crate) async fn run(global: &Global, command: Run, prepared: Prepared) -> Result<(), Failure> {
+pub(crate) async fn run(global: &Global, command: FlowRun, prepared: Prepared) -> Result<(), Failure> {
     let Prepared { plan, name, input, data } = prepared;
     let (stop, folder) = (CancellationToken::new(), data.path());
     let mut life = Box::pin(node::run_until(plan, stop.clone()));

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use bobbinet_core::AgentName;
 use bobbinet_http::Mount;
 
-use crate::config::{AgentConfig, CallersConfig, Flows, ModelSettings, NodeConfig, NodePeer, PeerSettings};
+use crate::{
+    config::{AgentConfig, CallersConfig, Flows, ModelSettings, NodeConfig, NodePeer, PeerSettings},
+    output::Output,
+};
 
 /// What is to be run.
 #[derive(Debug)]
@@ -24,4 +27,13 @@ pub(crate) struct Plan {
     pub(crate) flows: Flows,
     /// Where the agents stand.
     pub(crate) mount: Mount,
+}
+
+/// Who is told that a node is ready.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Whom {
+    /// Whoever reads its output.
+    Everybody(Output),
+    /// Nobody: it is a command's own.
+    Nobody,
 }

@@ -9,7 +9,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{plan::Plan, running::Announcement, start, stop};
+use super::{
+    plan::{Plan, Whom},
+    running::Announcement,
+    start, stop,
+};
 use crate::{
     failure::{Code, Failure},
     output::Output,
@@ -17,15 +21,6 @@ use crate::{
 
 /// How often the store is asked how it is.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
-
-/// Who is told that a node is ready.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Whom {
-    /// Whoever reads its output.
-    Everybody(Output),
-    /// Nobody: it is a command's own.
-    Nobody,
-}
 
 /// What ends a node.
 enum End {

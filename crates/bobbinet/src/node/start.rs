@@ -31,8 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     descriptors, flows,
-    plan::Plan,
-    run::Whom,
+    plan::{Plan, Whom},
     running::{self, Announcement, Running},
     say, schedules,
 };

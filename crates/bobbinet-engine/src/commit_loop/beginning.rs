@@ -6,9 +6,9 @@ use std::{collections::VecDeque, sync::Arc};
 use bobbinet_core::{Generation, Timestamp};
 use bobbinet_store::Step;
 
+use super::{AggregateStreams, Decided, Hooks, public_events};
 use crate::{
     Aggregate, EngineError,
-    commit_loop::{AggregateStreams, Decided, Hooks, public_events},
     live::{Live, Queued},
 };
 
