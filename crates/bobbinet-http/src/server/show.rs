@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use axum::response::Response;
-use bobbinet_core::{CallRecord, Event, Question, QuestionKind, Task, task::CallOutcome};
+use bobbinet_core::{CallRecord, Event, Question, QuestionKind, task::CallOutcome};
 use bobbinet_engine::{EngineError, RecordedEvent};
 use bobbinet_gateway::{GatewayError, RequestContext, TaskRecord, TreeTask};
 use bobbinet_wire::{Error, RequestId};
