@@ -73,14 +73,18 @@ fn show_extension(output: Output, skill: &ExtensionSkill) -> Result<(), Failure>
     if let Some(effects) = &skill.effects {
         output.field("  Effect", effects)?;
     }
-    match &skill.input {
+    show_schema(output, "  Arguments", skill.input.as_ref())?;
+    show_schema(output, "  Gives", skill.output.as_ref())
+}
+
+fn show_schema(output: Output, label: &str, schema: Option<&Json>) -> Result<(), Failure> {
+    match schema {
         Some(schema) if output.is_verbose => {
-            let pretty = serde_json::to_string_pretty(&schema.to_value()).unwrap_or_default();
-            output.block("  Arguments", &pretty)
+            output.block(label, &serde_json::to_string_pretty(&schema.to_value()).unwrap_or_default())
         }
         Some(schema) => {
             let names = super::arguments::names(schema);
-            if names.is_empty() { Ok(()) } else { output.field("  Arguments", names.join(", ")) }
+            if names.is_empty() { Ok(()) } else { output.field(label, names.join(", ")) }
         }
         None => Ok(()),
     }

@@ -1,9 +1,9 @@
 //! `bobbinet send` and `bobbinet call`: a message to an agent, and what comes of it.
 
 use bobbinet_core::{
-    ContextId, Json, Message, MessageId, Part, Role,
+    ContextId, Json, Message, MessageId, Part, Role, State,
     agent::EXTENSION_URI,
-    operation::{Configuration, SendParams},
+    operation::{Configuration, ListParams, SendParams},
 };
 use bobbinet_http::client::{Client as Connected, SendOptions};
 use bobbinet_wire::view::Sent;
@@ -13,13 +13,15 @@ use uuid::Uuid;
 use super::{
     Client, arguments,
     follow::{Follow, Telling},
-    owner::owner,
+    owner::{self, owner},
     render,
     resolve::Agent,
+    show,
 };
 use crate::{
     cli::{Call, Delivery, Send, Target},
     failure::{Code, Failure},
+    remark::{Remark, remark},
 };
 
 /// What is said, and where.
@@ -88,12 +90,41 @@ pub(super) async fn call(client: &Client, command: Call) -> Result<(), Failure> 
 
 /// Runs a flow: its steps are told as they come, unless it is not to be waited for.
 pub(super) async fn run_flow(client: &Client, target: Target, input: &str, delivery: &Delivery) -> Result<(), Failure> {
+    let all = Target { agent: None, ..target.clone() };
     let agent = client.resolver(target).await.agent()?;
     let connected = agent.connect().await?;
     let input = Json::parse(input).map_err(|error| Failure::of(Code::Usage, &error))?;
     let parts = vec![Part::data(input)];
     let saying = Saying { parts, task: None, context: None, metadata: None, extensions: Vec::new() };
-    say(client, &agent, &connected, saying, delivery, Telling::Steps).await
+    let told = say(client, &agent, &connected, saying, delivery, Telling::Steps).await;
+    // The node of the flow is gone in a moment, and with it what its steps gave.
+    if !client.output.is_json() && !delivery.is_async {
+        tell_steps(client, &agent, &connected, all).await?;
+    }
+    told
+}
+
+/// Says, to whoever wants to know all, what the steps of the one task of a flow were, and what each gave.
+async fn tell_steps(client: &Client, agent: &Agent, connected: &Connected, all: Target) -> Result<(), Failure> {
+    let page = connected.list(ListParams::default()).await.map_err(|error| agent.fault(error))?.value;
+    let Some(task) = page.tasks.first() else { return Ok(()) };
+    if !client.output.is_verbose {
+        if task.status.state == State::Failed {
+            remark(Remark::Hint, "--verbose shows what each step gave");
+        }
+        return Ok(());
+    }
+    let tree = show::fetch(agent, connected, &format!("{}/tree", task.id)).await?;
+    let resolver = client.resolver(all).await;
+    for step in tree["children"].as_array().into_iter().flatten() {
+        client.output.line("")?;
+        client.output.field("Step", step["name"].as_str().unwrap_or_default())?;
+        // One that an internal agent carried out, or of a flow within the flow.
+        if let Ok((_, _, task)) = owner::find(&resolver, step["id"].as_str().unwrap_or_default(), Some(0)).await {
+            render::task(client.output, &task.value)?;
+        }
+    }
+    Ok(())
 }
 
 /// Sends, and waits or follows as is wanted.

@@ -62,7 +62,7 @@ fn calls_are_checked_against_what_servers_said_when_they_ran_last() {
 
 #[test]
 fn what_is_not_known_is_said_once_and_is_no_mistake() {
-    let note = "note 3:19 /do/0/read/call not checked: agent files has never been started here -> start it once, and check again";
+    let note = "note 3:19 /do/0/read/call not checked: agent files has never been started here -> start it, by `bobbinet up` or where it belongs, and check again";
     check(
         "  - read: { call: files.read_text_file, with: { path: x } }\n  - more: { call: files.whatever }\n",
         &[],
@@ -73,13 +73,38 @@ fn what_is_not_known_is_said_once_and_is_no_mistake() {
         "  - try:\n      try: [ { write: { call: files.move_file } } ]\n      catch: { retry: { delay: PT1S } }\n",
         &[],
         &[
-            r#"note 4:31 /do/0/try/try/0/write/call not checked: agent files has never been started here -> start it once, and check again"#,
+            r#"note 4:31 /do/0/try/try/0/write/call not checked: agent files has never been started here -> start it, by `bobbinet up` or where it belongs, and check again"#,
             r#"warning 4:31 /do/0/try/try/0/write/call "write" is tried again, but its skill may not run twice -> a failure that it reports is tried again; where its outcome is unknown, the flow asks. If it may run twice, say so with the agent: effect: idempotent"#,
         ],
     );
     // Of another command these are not the tools, and another data folder has none.
-    let note = "note 3:19 /do/0/keep/call not checked: agent notes has never been started here -> start it once, and check again";
+    let note = "note 3:19 /do/0/keep/call not checked: agent notes has never been started here -> start it, by `bobbinet up` or where it belongs, and check again";
     check("  - keep: { call: notes.add_not }\n", &["--data-dir", "other"], &[note]);
+}
+
+#[test]
+fn flows_and_agents_elsewhere_are_agents_too() {
+    let folder = TestFolder::new();
+    folder.write(
+        "bobbinet.yaml",
+        "agents:\n  far: { a2a: \"http://127.0.0.1:1\" }\nflows: { small: ./small.yaml }\n",
+    );
+    let schema = "{ document: { type: object, properties: { id: { type: string } }, required: [id] } }";
+    let small = format!("{}input: {{ schema: {schema} }}\ndo: [ {{ one: {{ set: {{ a: 1 }} }} }} ]\n", HEAD.replace("triage", "small"));
+    folder.write("small.yaml", &small);
+    let steps = "  - a: { call: far.anything }\n  - b: { call: small.small, with: { id: x } }\n  - c: { call: small.small }\n  \
+                 - d: { run: { workflow: { namespace: demo, name: smal, version: latest } } }\n";
+    folder.write("flow.yaml", &format!("{HEAD}do:\n{steps}"));
+    let ran = folder.run(&["flow", "check", "flow.yaml"]);
+    assert!(ran.stdout.contains("Agents: far, small\nErrors: 2\n"), "{ran:?}");
+    for told in [
+        "note: flow.yaml:3:16: not checked: agent far does not answer at http://127.0.0.1:1/",
+        "error: flow.yaml:5:16: the argument \"id\" is missing",
+        "error: flow.yaml:6",
+        "smal",
+    ] {
+        assert!(ran.stderr.contains(told), "{told:?}: {ran:?}");
+    }
 }
 
 #[test]
