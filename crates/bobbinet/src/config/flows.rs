@@ -14,6 +14,15 @@ use super::{
     tree::{Key, Node},
 };
 
+/// The agent that makes HTTP requests for flows. Only they can call it; policy lines name it.
+pub(crate) const HTTP_AGENT: &str = "call-http";
+
+/// The same for flows that come in messages: it reaches no private address, whatever the operator's own flows may.
+pub(crate) const PUBLIC_HTTP_AGENT: &str = "call-http-public";
+
+/// The agents that a node with flows has of itself.
+pub(super) const INTERNAL_AGENTS: [&str; 4] = [HTTP_AGENT, PUBLIC_HTTP_AGENT, "call-a2a", "call-a2a-public"];
+
 const FLOW_KEYS: [&str; 4] = ["file", "as", "secrets", "from"];
 
 /// A flow that becomes an agent.

@@ -12,7 +12,8 @@ use ipnet::IpNet;
 use super::{
     AgentConfig, Config,
     agent::{self, AGENT_KEYS},
-    callers, flows,
+    callers,
+    flows::{self, INTERNAL_AGENTS},
     limits::Bounds,
     models::{self, ModelSettings},
     peers::{self, PeerSettings},
@@ -61,6 +62,10 @@ pub(crate) fn read(reader: &mut Reader<'_>, root: &Node) -> Config {
     config.flows = flows::read(reader, &fields, own.iter());
     own.extend(config.flows.names().cloned());
     peers::check_fallbacks(reader, fields.get("agents"), &config.remotes, &own);
+    if !config.flows.is_empty() {
+        // Only flows call them, and policy lines name them.
+        own.extend(INTERNAL_AGENTS.iter().filter_map(|name| AgentName::parse(name).ok()));
+    }
     // What a node calls its agents is known when it is asked.
     let known = if config.peers.is_empty() { callers::Agents::These(&own) } else { callers::Agents::AndOthers };
     config.callers = callers::read(reader, &fields, config.node.issuer.as_deref(), known);
@@ -165,6 +170,14 @@ fn read_agents(reader: &mut Reader<'_>, node: &Node) -> Agents {
     let (mut agents, mut remotes, mut models) = Agents::default();
     for (key, node) in reader.entries(node, "agents") {
         let name = match AgentName::parse(&key.text) {
+            Ok(name) if INTERNAL_AGENTS.contains(&name.as_str()) => {
+                reader.fault_with_hint(
+                    key.at,
+                    format!("{name} is what flows make requests by"),
+                    "call the agent something else",
+                );
+                None
+            }
             Ok(name) => Some(name),
             Err(error) => {
                 let hint = "a name has lower-case letters, digits, - and _";

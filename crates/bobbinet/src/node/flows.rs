@@ -10,15 +10,9 @@ use bobbinet_outbound::{Guard, Origin, OutboundLimits};
 use reqwest::Url;
 
 use crate::{
-    config::{FlowConfig, Flows},
+    config::{FlowConfig, Flows, HTTP_AGENT, PUBLIC_HTTP_AGENT},
     failure::{Code, Failure},
 };
-
-/// The agent that makes HTTP requests for flows. Only they can call it; policy lines name it.
-pub(crate) const HTTP_AGENT: &str = "call-http";
-
-/// The same for flows that come in messages: it reaches no private address, whatever the operator's own flows may.
-pub(crate) const PUBLIC_HTTP_AGENT: &str = "call-http-public";
 
 /// The agents that flows are, and those that make requests for them.
 pub(super) fn agents(flows: Flows) -> Result<BTreeMap<AgentName, Arc<dyn Agent>>, Failure> {
