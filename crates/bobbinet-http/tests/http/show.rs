@@ -72,9 +72,8 @@ async fn a_task_without_children_is_a_tree_of_one() {
     let (_, record) = record(&node, &task, Some(NODE_OWNER)).await;
     assert_eq!((&record["children"], &record["parent"]), (&serde_json::json!([]), &Value::Null), "{record:#}");
     let url = format!("{}/bobbinet/tasks/{}/tree", node.url, task["id"].as_str().unwrap());
-    let asked = |subject: &str| {
-        whole(node.http.get(&url).bearer_auth(node.token_of(subject, &node.url, SystemEnv.now())))
-    };
+    let asked =
+        |subject: &str| whole(node.http.get(&url).bearer_auth(node.token_of(subject, &node.url, SystemEnv.now())));
     let (status, tree) = asked(NODE_OWNER).await;
     assert_eq!((status, &tree["id"], &tree["state"]), (StatusCode::OK, &task["id"], &"completed".into()), "{tree:#}");
     assert!(tree["log"].is_null() && tree["millis"].is_u64(), "{tree:#}");

@@ -85,12 +85,12 @@ fn what_is_not_known_is_said_once_and_is_no_mistake() {
 #[test]
 fn flows_and_agents_elsewhere_are_agents_too() {
     let folder = TestFolder::new();
-    folder.write(
-        "bobbinet.yaml",
-        "agents:\n  far: { a2a: \"http://127.0.0.1:1\" }\nflows: { small: ./small.yaml }\n",
-    );
+    folder.write("bobbinet.yaml", "agents:\n  far: { a2a: \"http://127.0.0.1:1\" }\nflows: { small: ./small.yaml }\n");
     let schema = "{ document: { type: object, properties: { id: { type: string } }, required: [id] } }";
-    let small = format!("{}input: {{ schema: {schema} }}\ndo: [ {{ one: {{ set: {{ a: 1 }} }} }} ]\n", HEAD.replace("triage", "small"));
+    let small = format!(
+        "{}input: {{ schema: {schema} }}\ndo: [ {{ one: {{ set: {{ a: 1 }} }} }} ]\n",
+        HEAD.replace("triage", "small")
+    );
     folder.write("small.yaml", &small);
     let steps = "  - a: { call: far.anything }\n  - b: { call: small.small, with: { id: x } }\n  - c: { call: small.small }\n  \
                  - d: { run: { workflow: { namespace: demo, name: smal, version: latest } } }\n";
