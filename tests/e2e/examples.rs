@@ -129,6 +129,7 @@ fn ask_the_human() {
             "people.approve",
             "files.move_file",
             "Looms are machines that weave.",
+            "\"published\": false,\n  \"why\": \"It is too short.\"",
         ],
     );
 }

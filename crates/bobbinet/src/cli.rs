@@ -336,7 +336,7 @@ pub(crate) enum Card {
 }
 
 /// How to send, and what to do then.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct Delivery {
     /// Follow what happens, as it happens
     #[arg(long, conflicts_with = "is_async")]

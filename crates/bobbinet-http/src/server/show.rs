@@ -195,3 +195,31 @@ fn details(event: &Event) -> Value {
         Ok(_) | Err(_) => Value::Null,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bobbinet_core::TaskId;
+
+    use super::*;
+
+    #[test]
+    fn a_list_of_tasks_with_their_depths_is_a_tree() {
+        let one = |(place, depth): (usize, usize)| TreeTask {
+            depth,
+            name: Some(place.to_string().into()),
+            id: TaskId::parse("00000000-0000-0000-0000-000000000001").unwrap(),
+            task: None,
+            lasted: None,
+            left_out: 0,
+        };
+        let list: Vec<TreeTask> = [0, 1, 2, 3, 1, 1, 2, 2].into_iter().enumerate().map(one).collect();
+        let shown = outline(&nested(&list));
+        assert_eq!(shown, "0(1(2(3)) 4 5(6 7))");
+    }
+
+    fn outline(tree: &Value) -> String {
+        let children: Vec<String> = tree["children"].as_array().unwrap().iter().map(outline).collect();
+        let name = tree["name"].as_str().unwrap();
+        if children.is_empty() { name.to_owned() } else { format!("{name}({})", children.join(" ")) }
+    }
+}

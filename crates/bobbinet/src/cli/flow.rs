@@ -25,6 +25,9 @@ pub(crate) struct FlowRun {
     /// Its input: JSON, or @FILE
     #[arg(long, value_name = "JSON|@FILE")]
     pub(crate) input: Option<String>,
+    /// What to answer when a step asks: text, or a JSON object; may be repeated, for the questions in their order
+    #[arg(long, value_name = "ANSWER")]
+    pub(crate) answer: Vec<String>,
     /// Where its agents are configured [default: the first of bobbinet.yaml, mcp.json … that is here]
     #[arg(short = 'f', long = "file", value_name = "CONFIG")]
     pub(crate) config: Option<PathBuf>,

@@ -302,7 +302,10 @@ impl Follow<'_> {
                 (false, _) => render::task(self.output, &answer.value)?,
             }
         }
-        render::aftermath(&answer.value, Some(self.agent.reference()));
+        match self.telling {
+            Telling::Steps => render::aftermath_of_run(&answer.value),
+            Telling::Whole | Telling::Live => render::aftermath(&answer.value, Some(self.agent.reference())),
+        }
         self.ending.apply(self.output, &answer.value)
     }
 

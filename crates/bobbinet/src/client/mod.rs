@@ -113,8 +113,14 @@ impl Client {
     }
 
     /// What `bobbinet flow run` says to the agent of its flow.
-    pub(crate) async fn run_flow(&self, target: Target, input: &str, delivery: &Delivery) -> Result<(), Failure> {
-        send::run_flow(self, target, input, delivery).await
+    pub(crate) async fn run_flow(
+        &self,
+        target: Target,
+        input: &str,
+        answers: &[String],
+        delivery: &Delivery,
+    ) -> Result<(), Failure> {
+        send::run_flow(self, target, input, answers, delivery).await
     }
 
     /// `bobbinet task …`

@@ -14,7 +14,7 @@ use crate::{
     failure::Failure,
     output::Output,
     remark::{Remark, add, remark},
-    shell::Typed,
+    shell::{Typed, quoted},
 };
 
 type Printed = Result<(), Failure>;
@@ -196,6 +196,17 @@ pub(crate) fn aftermath(task: &TaskView, agent: Option<&str>) {
         }
         State::Submitted | State::Working | State::Completed => {}
     }
+}
+
+/// The same for a flow that is run once: nobody can answer its task from elsewhere.
+pub(crate) fn aftermath_of_run(task: &TaskView) {
+    if !task.status.state.is_interrupted() {
+        return aftermath(task, None);
+    }
+    let Asked { fields, answer } = question::asked(task);
+    remark(Remark::Note, "a step asks");
+    fields.iter().for_each(add);
+    add(format_args!("such as --answer {}", quoted(&answer)));
 }
 
 /// The command that answers a task. Its words are the agent's and the server's, so each is quoted.

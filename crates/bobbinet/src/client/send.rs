@@ -6,7 +6,7 @@ use bobbinet_core::{
     operation::{Configuration, ListParams, SendParams},
 };
 use bobbinet_http::client::{Client as Connected, SendOptions};
-use bobbinet_wire::view::Sent;
+use bobbinet_wire::view::{Sent, TaskView};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -88,26 +88,58 @@ pub(super) async fn call(client: &Client, command: Call) -> Result<(), Failure> 
     .await
 }
 
-/// Runs a flow: its steps are told as they come, unless it is not to be waited for.
-pub(super) async fn run_flow(client: &Client, target: Target, input: &str, delivery: &Delivery) -> Result<(), Failure> {
+/// What `bobbinet flow run` says to the agent of its flow: the input, and the answers to what its steps ask.
+pub(super) async fn run_flow(
+    client: &Client,
+    target: Target,
+    input: &str,
+    answers: &[String],
+    delivery: &Delivery,
+) -> Result<(), Failure> {
     let all = Target { agent: None, ..target.clone() };
     let agent = client.resolver(target).await.agent()?;
     let connected = agent.connect().await?;
     let input = Json::parse(input).map_err(|error| Failure::of(Code::Usage, &error))?;
-    let parts = vec![Part::data(input)];
-    let saying = Saying { parts, task: None, context: None, metadata: None, extensions: Vec::new() };
-    let told = say(client, &agent, &connected, saying, delivery, Telling::Steps).await;
+    let saying = |parts, task| Saying { parts, task, context: None, metadata: None, extensions: Vec::new() };
+    let begin = saying(vec![Part::data(input)], None);
+    let mut told = say(client, &agent, &connected, begin, delivery, Telling::Steps).await;
+    if delivery.is_async {
+        return told;
+    }
+    // A key is for the message that begins the task.
+    let delivery = Delivery { idempotency_key: None, ..delivery.clone() };
+    let mut answers = answers.iter();
+    while let Some(task) = only_task(&agent, &connected).await?.filter(|task| task.status.state.is_interrupted()) {
+        let Some(answer) = answers.next() else {
+            let text = "the flow is not over: it waits for an answer, and its node ends here";
+            remark(Remark::Warning, text);
+            let hint = "say --answer ANSWER, once for each question; where answers take their time, name the flow under `flows` \
+                        of a bobbinet.yaml, and start that: bobbinet up";
+            remark(Remark::Hint, hint);
+            break;
+        };
+        let part = match Json::parse(answer) {
+            Ok(json) if answer.trim_start().starts_with('{') => Part::data(json),
+            Ok(_) | Err(_) => Part::text(answer),
+        };
+        told = say(client, &agent, &connected, saying(vec![part], Some(task.id)), &delivery, Telling::Steps).await;
+    }
     // The node of the flow is gone in a moment, and with it what its steps gave.
-    if !client.output.is_json() && !delivery.is_async {
+    if !client.output.is_json() {
         tell_steps(client, &agent, &connected, all).await?;
     }
     told
 }
 
+/// The task of the flow: a node that runs one flow once has one.
+async fn only_task(agent: &Agent, connected: &Connected) -> Result<Option<TaskView>, Failure> {
+    let page = connected.list(ListParams::default()).await.map_err(|error| agent.fault(error))?.value;
+    Ok(page.tasks.into_iter().next())
+}
+
 /// Says, to whoever wants to know all, what the steps of the one task of a flow were, and what each gave.
 async fn tell_steps(client: &Client, agent: &Agent, connected: &Connected, all: Target) -> Result<(), Failure> {
-    let page = connected.list(ListParams::default()).await.map_err(|error| agent.fault(error))?.value;
-    let Some(task) = page.tasks.first() else { return Ok(()) };
+    let Some(task) = only_task(agent, connected).await? else { return Ok(()) };
     if !client.output.is_verbose {
         if task.status.state == State::Failed {
             remark(Remark::Hint, "--verbose shows what each step gave");

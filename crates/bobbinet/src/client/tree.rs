@@ -128,11 +128,11 @@ mod tests {
             "millis": 61_000, "children": [leaf("1 one", "c")], "childrenLeftOut": 7 });
         let lost = json!({ "name": "3 lost", "id": "d", "state": null, "children": [], "childrenLeftOut": 0 });
         let expected = [
-            "├─ 1 read        files.read  completed  1.23 s        a",
-            "├─ 2 inner       inner       working    1 min 01 s    b",
-            "│  ├─ 1 one      files.read  completed  1.23 s        c",
+            "├─ 1 read         files.read  completed  1.23 s      a",
+            "├─ 2 inner        inner       working    1 min 01 s  b",
+            "│  ├─ 1 one       files.read  completed  1.23 s      c",
             "│  └─ and 7 more",
-            "└─ 3 lost        -           not there                d",
+            "└─ 3 lost         -           not there              d",
         ];
         let tasks = [leaf("1 read", "a"), inner, lost];
         assert_eq!(lines(&tasks), expected);

@@ -159,7 +159,7 @@ pub(crate) async fn run(global: &Global, command: FlowRun, prepared: Prepared) -
     let mut life = Box::pin(node::run_until(plan, stop.clone()));
     let target = Target { agent: Some(name.to_string()), data_dir: Some(folder) };
     let client = Client::new(global);
-    let telling = client.run_flow(target, &input, &command.delivery);
+    let telling = client.run_flow(target, &input, &command.answer, &command.delivery);
     tokio::select! {
         biased;
         // It ends before the flow has only if it cannot start, or was told to stop.
