@@ -70,7 +70,12 @@ impl Resolver {
             let nodes = nodes(&target);
             let waited = begun.elapsed();
             let is_awaited = waited < UNANNOUNCED_MAX || waited < START_MAX && is_starting(&whose(&target));
-            if is_found(&target, &nodes) || !is_awaited {
+            if is_found(&target, &nodes) {
+                return Self { target, options, output, nodes };
+            }
+            if !is_awaited {
+                // One that has become ready since it was looked for does not say any more that it starts.
+                let nodes = self::nodes(&target);
                 return Self { target, options, output, nodes };
             }
             progress.get_or_insert_with(|| Progress::new(output)).wait("waiting for a node that starts");

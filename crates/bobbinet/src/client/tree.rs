@@ -141,7 +141,7 @@ mod tests {
             "children": [leaf("1 x", "y")], "childrenLeftOut": 0 });
         assert_eq!(
             lines_of_roots(&[root]),
-            ["top       top         completed  1 h 01 min  r", "└─ 1 x    files.read  completed  1.23 s      y",]
+            ["top     top         completed  1 h 01 min  r", "└─ 1 x  files.read  completed  1.23 s      y",]
         );
     }
 }

@@ -139,10 +139,9 @@ fn an_agent_needs_a_server_that_can_be_started() {
 #[test]
 fn what_is_not_there_yet_says_so() {
     check_yaml(
-        "agents:\n  a:\n    mcp: { url: http://127.0.0.1:1 }\n  b:\n    a2a: https://b.example\nflows: {}\n",
+        "agents:\n  a:\n    mcp: { url: http://127.0.0.1:1 }\n  b:\n    a2a: https://b.example\n",
         &[
             "3: servers over HTTP are not in this version yet -> only servers that are started by a command (stdio) can be wrapped: take it out, or say disabled: true in an mcp.json",
-            r#"6: "flows" is not in this version yet -> take it out"#,
         ],
     );
 }
