@@ -47,7 +47,10 @@ fn the_demo_keeps_its_word() {
     assert!(begin.elapsed() < DEMO_MAX, "it took {:?}", begin.elapsed());
     for line in [
         "its card offers add_note, list_notes, read_note",
+        ": the orchestrator is gone, in the middle of three steps",
         "✓ the answer reached the server, and the same task is completed",
+        "─ 4 report",
+        "✓ each step was made once: one report, one note",
         "kill -9 ",
         "✓ the task is completed, and was ended once",
         "✓ who reads the task again from its first event on hears the very same",

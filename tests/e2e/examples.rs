@@ -28,7 +28,7 @@ impl Example {
         fs::create_dir(&bin).unwrap();
         let tools = tools();
         let (python, servers) = (tools.join("python/bin/python"), tools.join("servers/bin"));
-        let joiner = tools.join("rust-agent/release/joiner");
+        let joiner = tools.join("rust-agent/debug/joiner");
         for (program, script) in [
             ("npm", "exit 0".to_owned()),
             ("uvx", format!("program=$1; shift; exec {servers:?}/\"$program\" \"$@\"")),
@@ -147,7 +147,7 @@ fn router() {
 
 #[test]
 fn one_flow_over_three_sdks() {
-    let joiner = tools().join("rust-agent/release/joiner");
+    let joiner = tools().join("rust-agent/debug/joiner");
     assert!(joiner.exists(), "{} is missing: cargo xtask tools", joiner.display());
     assert!(tools().join("npm/node_modules/@a2a-js/sdk").exists(), "the JavaScript SDK is missing: cargo xtask tools");
     check("three-sdks", &["Errors: 0", "State: completed", "Apfel, Birne, Österreich and Zebra"]);

@@ -81,7 +81,7 @@ fn rust_agent(folder: &Path) -> Result<()> {
         return Ok(());
     }
     eprintln!("   building {}", source.display());
-    let build = ["build", "--quiet", "--release", "--locked", "--manifest-path"];
+    let build = ["build", "--quiet", "--locked", "--manifest-path"];
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     run(Command::new(cargo).args(build).arg(source.join("Cargo.toml")).arg("--target-dir").arg(folder))?;
     fs::write(stamp, built)?;
