@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bobbinet_core::{Json, Message, Outcome, Part, Question, QuestionKind, State};
-use bobbinet_engine::Unanswered;
+use bobbinet_engine::{EngineError, Unanswered};
 use bobbinet_http::{ClientError, SendOptions};
 use bobbinet_wire::view::{StatusView, StreamEvent};
 use sha2::{Digest, Sha256};
@@ -14,7 +14,7 @@ use crate::{
     begin,
     causes::in_full,
     fault::{self, Failure, kind_of},
-    follow::{Following, Next, Source},
+    follow::{Following, Next, STORE_AGAIN, Source},
     message,
 };
 
@@ -26,6 +26,8 @@ enum Asked {
     Answer(Json),
     /// The task over there has ended without one.
     Ended(StreamEvent),
+    /// It goes on without one, or asks something else.
+    MovedOn(StreamEvent),
     Over(Outcome),
 }
 
@@ -43,12 +45,16 @@ impl Following<'_> {
                     debug!(error = &error as &dyn std::error::Error, "a question is not asked any more");
                     return Next::Over(Outcome::Declined);
                 }
-                self.ask_caller(&question).await
+                self.ask_caller(&question, &status).await
             }
         };
         match asked {
             Asked::Answer(answer) => self.hand_on(&answer, &name).await,
             Asked::Ended(event) => self.take(event).await,
+            Asked::MovedOn(event) => match self.withdraw().await {
+                Ok(()) => self.take(event).await,
+                Err(outcome) => Next::Over(outcome),
+            },
             Asked::Over(outcome) => Next::Over(outcome),
         }
     }
@@ -88,7 +94,7 @@ impl Following<'_> {
         if is_asked && is_given { answer() } else { None }
     }
 
-    async fn ask_caller(&mut self, question: &Question) -> Asked {
+    async fn ask_caller(&mut self, question: &Question, status: &StatusView) -> Asked {
         let run = self.run.clone();
         let asked = run.ask(Arc::new(question.clone()));
         tokio::pin!(asked);
@@ -98,9 +104,11 @@ impl Following<'_> {
                 answer = &mut asked => answer,
                 () = sleep(LOOK_EVERY) => {
                     match self.look().await {
-                        // One that goes on is left to do so: nothing can be added to ours while it waits.
                         Ok(StreamEvent::Task(task)) if task.status.state.is_terminal() => {
                             return Asked::Ended(StreamEvent::Task(task));
+                        }
+                        Ok(StreamEvent::Task(task)) if has_moved_on(&task.status, status) => {
+                            return Asked::MovedOn(StreamEvent::Task(task));
                         }
                         // As long as it waits, so do we; what is wrong is seen when the answer is handed on.
                         Ok(_) | Err(_) => continue,
@@ -119,6 +127,29 @@ impl Following<'_> {
                 }
             };
         }
+    }
+
+    /// Our caller is not asked any more, as somebody else has answered over there.
+    async fn withdraw(&mut self) -> Result<(), Outcome> {
+        loop {
+            match self.run.withdraw_question().await {
+                // An answer that came at the same moment is one to nothing.
+                Ok(()) | Err(EngineError::Refused(_)) => break,
+                Err(EngineError::Unavailable(_)) => sleep(STORE_AGAIN).await,
+                Err(error) => {
+                    debug!(error = &error as &dyn std::error::Error, "a question is not withdrawn");
+                    return Err(Outcome::Declined);
+                }
+            }
+        }
+        let Ok(own) = self.run.current().await else { return Err(Outcome::Declined) };
+        self.checkpoint.asking = None;
+        self.checkpoint.answered = self.checkpoint.answered.max(own.answers.len());
+        self.source = Source::Look;
+        self.keep().await.map_err(|error| {
+            debug!(error = &error as &dyn std::error::Error, "it is not kept that a question is withdrawn");
+            Outcome::Declined
+        })
     }
 
     /// Sends an answer, until it is there: whether it is, the task over there says.
@@ -198,6 +229,14 @@ fn name_of(status: &StatusView) -> String {
     let message = status.message.as_ref().map(|message| message.id.as_str()).unwrap_or_default();
     let at = status.at.map(|at| at.to_string()).unwrap_or_default();
     format!("{message}@{at}")
+}
+
+/// Whether a task surely does not wait for the answer to this question any more. Another time alone says nothing: some agents say the
+/// same at another time in their streams.
+fn has_moved_on(now: &StatusView, asked: &StatusView) -> bool {
+    let id = |status: &StatusView| status.message.as_ref().map(|message| message.id.clone());
+    let is_another = matches!((id(now), id(asked)), (Some(now), Some(asked)) if now != asked);
+    !now.state.is_interrupted() || is_another
 }
 
 /// Whether a task stands elsewhere than at this question.

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 
 use crate::{
+    asked::Asked,
     card::Known,
     causes::in_full,
     checkpoint::Checkpoint,
@@ -48,13 +49,13 @@ pub(crate) struct Taken {
 
 /// Sends the message of a run. What may have been taken is sent again only to the replica that may have taken it, under the same key,
 /// and only if the call may be repeated.
-pub(crate) async fn begin(peer: &Arc<Peer>, run: &Run, checkpoint: &mut Checkpoint) -> Begun {
+pub(crate) async fn begin(peer: &Arc<Peer>, run: &Run, asked: Option<&Asked>, checkpoint: &mut Checkpoint) -> Begun {
     let config = &peer.config;
     let limits = &config.limits;
     peer.replicas.earn_retry();
     // An earlier run may have sent it there.
     let mut bound_to: Option<Option<IpAddr>> = checkpoint.replica.map(Some);
-    let mut is_perhaps_taken = bound_to.is_some() || (run.attempt() > 1 && run.call().effect.may_run_again());
+    let mut is_perhaps_taken = bound_to.is_some() || (run.attempt() > 1 && checkpoint.may_repeat(run));
     let mut tried = BTreeSet::new();
     // Whoever has somebody to stand in need not wait for one who is being started again.
     let patience = if config.fallback.is_some() { Duration::ZERO } else { limits.patience };
@@ -77,13 +78,13 @@ pub(crate) async fn begin(peer: &Arc<Peer>, run: &Run, checkpoint: &mut Checkpoi
             };
             return not_sent(config, is_perhaps_taken, why);
         };
-        if must_be_kept(run, &lease, checkpoint)
+        if must_be_kept(run, &known, &lease, checkpoint)
             && let Err(error) = run.checkpoint(checkpoint.to_json()).await
         {
             let why = format!("that it is sent could not be kept: {}", in_full(&error));
             return not_sent(config, is_perhaps_taken, &why);
         }
-        let error = match send(peer, run, &known, &lease).await {
+        let error = match send(peer, run, asked, &known, &lease).await {
             Ok((client, first, stream)) => {
                 lease.succeeded();
                 return Begun::Taken(Box::new(Taken { client, lease, first, stream }));
@@ -118,7 +119,7 @@ pub(crate) async fn begin(peer: &Arc<Peer>, run: &Run, checkpoint: &mut Checkpoi
                 lease.failed(limits);
                 is_perhaps_taken = true;
                 bound_to = Some(lease.address);
-                run.call().effect.may_run_again()
+                checkpoint.may_repeat(run)
             }
         };
         let is_patient = match kind {
@@ -148,9 +149,10 @@ pub(crate) async fn begin(peer: &Arc<Peer>, run: &Run, checkpoint: &mut Checkpoi
 /// Whether something is to be kept before the message is sent. Where a repeat is dropped, that is which replica drops it, if there are
 /// several. Else nothing: a task without a checkpoint is not sent again by itself. But one that an earlier run has left says that there
 /// is something to go on with, so that has to say that there is not.
-fn must_be_kept(run: &Run, lease: &Lease, checkpoint: &mut Checkpoint) -> bool {
+fn must_be_kept(run: &Run, known: &Known, lease: &Lease, checkpoint: &mut Checkpoint) -> bool {
     let before = checkpoint.clone();
-    if run.call().effect.may_run_again() {
+    checkpoint.is_keyed = known.honours_keys && !run.call().effect.may_run_again();
+    if checkpoint.may_repeat(run) {
         checkpoint.replica = lease.address;
     } else if run.checkpointed().is_some() {
         checkpoint.sent_at = Some(run.task().counted.len());
@@ -187,25 +189,30 @@ enum NotTaken {
 async fn send(
     peer: &Peer,
     run: &Run,
+    asked: Option<&Asked>,
     known: &Known,
     lease: &Lease,
 ) -> Result<(Client, StreamEvent, Option<TaskStream>), NotTaken> {
-    let message = message::outgoing(run, &plan::path_name(&peer.config), known.is_ours)
-        .map_err(|fault| NotTaken::Chain(Outcome::Failed(plan::of_chain(&fault))))?;
+    let path_name = plan::path_name(&peer.config);
+    let mut params = match asked {
+        Some(asked) => asked.outgoing(run, &path_name, &peer.config.url),
+        None => message::outgoing(run, &path_name, known.is_ours)
+            .map(|message| SendParams { context: Some(message::context_for(run.task())), ..params(message) }),
+    }
+    .map_err(|fault| NotTaken::Chain(Outcome::Failed(plan::of_chain(&fault))))?;
+    let streams = known.streams && asked.is_none_or(|asked| !asked.is_plain());
     let client = peer.client(known, lease.address).await.map_err(NotTaken::Error)?;
     let options = SendOptions {
         idempotency_key: Some(run.key()),
         is_patient: true,
         traceparent: run.task().trace.as_deref().map(str::to_owned),
     };
-    let mut params = params(message);
-    params.context = Some(message::context_for(run.task()));
-    let sent = say(&peer.config, &client, known.streams, params.clone(), &options).await;
+    let sent = say(&peer.config, &client, streams, params.clone(), &options).await;
     let sent = match sent {
         // Some take no context that they have not made.
-        Err(ClientError::Rpc(remote)) if remote.message.to_ascii_lowercase().contains("context") => {
+        Err(ClientError::Rpc(remote)) if asked.is_none() && remote.message.to_ascii_lowercase().contains("context") => {
             params.context = None;
-            say(&peer.config, &client, known.streams, params, &options).await
+            say(&peer.config, &client, streams, params, &options).await
         }
         sent => sent,
     };

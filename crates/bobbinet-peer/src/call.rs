@@ -8,11 +8,13 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::{
     artifacts::Artifacts,
+    asked::Asked,
     begin::{self, Begun},
     causes,
     checkpoint::Checkpoint,
     fallback, fault,
     follow::{Following, Held, Next, Source},
+    gathered::Gathered,
     peer::Peer,
 };
 
@@ -29,24 +31,29 @@ const HOLD_MAX: Duration = Duration::from_millis(10);
 /// How often it is looked whether a peer that was not there is.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
-/// Carries out a run.
+/// Carries out a run of an agent.
 pub(crate) async fn carry_out(peer: &Arc<Peer>, run: &Run) -> Outcome {
+    carry_out_as(peer, run, None).await
+}
+
+/// Carries out a run that says what is sent, and what becomes of what is answered.
+pub(crate) async fn carry_out_as(peer: &Arc<Peer>, run: &Run, asked: Option<&Asked>) -> Outcome {
     let mut checkpoint = run.checkpointed().and_then(Checkpoint::read).unwrap_or_default();
     let config = &peer.config;
     if let Some(agent) = config.fallback.as_ref().filter(|_| checkpoint.is_fallback) {
         return fallback::carry_out(config, run, agent).await;
     }
     if checkpoint.task.is_some() {
-        return go_on(peer, run, checkpoint).await;
+        return go_on(peer, run, asked, checkpoint).await;
     }
     let is_sent = checkpoint.sent_at == Some(run.task().counted.len());
-    if is_sent && !run.call().effect.may_run_again() {
+    if is_sent && !checkpoint.may_repeat(run) {
         return fault::unknown(config, "the process that sent it died before it knew which task it became", false);
     }
     let time_is_up = time_is_up(peer, run);
     let mut is_canceled = false;
     let begun = {
-        let mut begin = pin!(begin::begin(peer, run, &mut checkpoint));
+        let mut begin = pin!(begin::begin(peer, run, asked, &mut checkpoint));
         tokio::select! {
             biased;
             () = run.canceled() => {
@@ -90,6 +97,7 @@ pub(crate) async fn carry_out(peer: &Arc<Peer>, run: &Run) -> Outcome {
         failures: 0,
         garbage: 0,
         held: Held::default(),
+        gathered: asked.map(|asked| Gathered::new(asked, run)),
     };
     let next = following.take(taken.first).await;
     follow(following, next).await
@@ -102,7 +110,7 @@ fn time_is_up(peer: &Peer, run: &Run) -> Instant {
 }
 
 /// Goes on with the task that an earlier run has begun.
-async fn go_on(peer: &Arc<Peer>, run: &Run, checkpoint: Checkpoint) -> Outcome {
+async fn go_on(peer: &Arc<Peer>, run: &Run, asked: Option<&Asked>, checkpoint: Checkpoint) -> Outcome {
     let begun = Instant::now();
     let silence_max = peer.config.limits.silence_max;
     let connected = async {
@@ -145,6 +153,7 @@ async fn go_on(peer: &Arc<Peer>, run: &Run, checkpoint: Checkpoint) -> Outcome {
         failures: 0,
         garbage: 0,
         held: Held::default(),
+        gathered: asked.map(|asked| Gathered::new(asked, run)),
     };
     follow(following, Next::GoOn).await
 }
@@ -177,7 +186,7 @@ async fn follow(mut following: Following<'_>, first: Next) -> Outcome {
             Next::GoOn => {
                 let held = following.held.is_something();
                 // The next process goes on with its task, which is kept, or is found by its key.
-                let is_found = following.checkpoint.task.is_some() || run.call().effect.may_run_again();
+                let is_found = following.checkpoint.task.is_some() || following.checkpoint.may_repeat(run);
                 let _elsewhere = is_found.then(|| run.works_elsewhere());
                 tokio::select! {
                     biased;

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use bobbinet_core::Json;
+use bobbinet_engine::Run;
 use serde::{Deserialize, Serialize};
 
 /// What is kept with our task.
@@ -27,6 +28,9 @@ pub(crate) struct Checkpoint {
     /// still has no more, nobody has said since that it may be sent again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) sent_at: Option<usize>,
+    /// Whether the peer drops repeats, where that was not known yet when the call was planned.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) is_keyed: bool,
     /// Whether another agent of ours does the work.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) is_fallback: bool,
@@ -36,6 +40,11 @@ impl Checkpoint {
     /// One that an earlier run has kept.
     pub(crate) fn read(json: &Json) -> Option<Self> {
         json.read().ok()
+    }
+
+    /// Whether the message may be sent again: the peer drops the repeat, or there is no harm in it.
+    pub(crate) fn may_repeat(&self, run: &Run) -> bool {
+        self.is_keyed || run.call().effect.may_run_again()
     }
 
     pub(crate) fn to_json(&self) -> Json {

@@ -11,7 +11,7 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use bobbinet_http::client::Credentials;
+use bobbinet_http::client::{Credentials, ServiceParameter};
 use bobbinet_outbound::{Guard, fetch};
 use reqwest::{Method, Url, header};
 use serde::Deserialize;
@@ -39,6 +39,8 @@ pub enum PeerAuth {
     Node(Arc<MintToken>),
     /// With this bearer token.
     Bearer(SecretSource),
+    /// With a name and a password (RFC 7617).
+    Basic(String, String),
     /// With this API key, where the peer's card wants it.
     ApiKey(SecretSource),
     /// With a token that an authorization server gives this node (RFC 6749, section 4.4).
@@ -75,7 +77,8 @@ impl PeerAuth {
     /// What a client shows.
     pub(crate) fn credentials(&self) -> Result<Credentials, io::Error> {
         Ok(match self {
-            Self::None => Credentials::None,
+            // What is shown there is a header of its own.
+            Self::None | Self::Basic(..) => Credentials::None,
             Self::Node(mint) => Credentials::Mint(mint.clone()),
             Self::Bearer(source) => {
                 let source = source.clone();
@@ -91,11 +94,18 @@ impl PeerAuth {
         })
     }
 
+    /// What else goes with each request.
+    pub(crate) fn parameters(&self) -> Vec<ServiceParameter> {
+        let Self::Basic(user, password) = self else { return Vec::new() };
+        let header = format!("authorization: Basic {}", STANDARD.encode(format!("{user}:{password}")));
+        ServiceParameter::parse(&header).into_iter().collect()
+    }
+
     /// Gets ready what cannot be got in the middle of a request.
     pub(crate) async fn prepare(&self) -> Result<(), String> {
         match self {
             Self::ClientCredentials(client) => client.renew().await,
-            Self::None | Self::Node(_) | Self::Bearer(_) | Self::ApiKey(_) => Ok(()),
+            Self::None | Self::Node(_) | Self::Bearer(_) | Self::Basic(..) | Self::ApiKey(_) => Ok(()),
         }
     }
 
@@ -107,7 +117,7 @@ impl PeerAuth {
                 true
             }
             // The client makes a new one by itself.
-            Self::None | Self::Node(_) | Self::Bearer(_) | Self::ApiKey(_) => false,
+            Self::None | Self::Node(_) | Self::Bearer(_) | Self::Basic(..) | Self::ApiKey(_) => false,
         }
     }
 }
@@ -194,6 +204,7 @@ impl fmt::Debug for PeerAuth {
             Self::None => "None",
             Self::Node(_) => "Node(…)",
             Self::Bearer(_) => "Bearer(…)",
+            Self::Basic(..) => "Basic(…)",
             Self::ApiKey(_) => "ApiKey(…)",
             Self::ClientCredentials(_) => "ClientCredentials(…)",
         })

@@ -14,6 +14,7 @@ use crate::{
     causes::in_full,
     checkpoint::Checkpoint,
     fault::{self, is_forgotten},
+    gathered::Gathered,
     message,
     peer::Peer,
     replicas::Lease,
@@ -23,7 +24,7 @@ use crate::{
 const CANCEL_MAX: Duration = Duration::from_secs(4);
 
 /// How soon what our own store could not do is tried again.
-const STORE_AGAIN: Duration = Duration::from_millis(200);
+pub(crate) const STORE_AGAIN: Duration = Duration::from_millis(200);
 
 /// Answers in a row that cannot be read, after which nothing more is expected.
 const GARBAGE_MAX: u32 = 3;
@@ -61,6 +62,8 @@ pub(crate) struct Following<'a> {
     pub(crate) failures: u32,
     pub(crate) garbage: u32,
     pub(crate) held: Held,
+    /// What is answered, if that is not to become ours but the result of the call.
+    pub(crate) gathered: Option<Gathered>,
 }
 
 /// What is not kept at once, since the end of the task may be the next word, and then all of it is one commit. If the process dies
@@ -246,10 +249,13 @@ impl Following<'_> {
         {
             self.checkpoint.task = Some(task.to_owned());
             // One that may be sent only once is found by its id alone.
-            match self.run.call().effect.may_run_again() {
+            match self.checkpoint.may_repeat(self.run) {
                 true => self.held.checkpoint = true,
                 false => self.keep().await?,
             }
+        }
+        if self.gathered.is_some() {
+            return self.gather(event).await;
         }
         let is_end = event.state().is_some_and(|state| matches!(state, State::Completed | State::Failed));
         let is_whole = matches!(event, StreamEvent::Task(_));
@@ -392,7 +398,10 @@ impl Following<'_> {
                 State::Canceled => {
                     Outcome::Failed(fault::of_peer(config, "canceled", &format!("{why}; its task was canceled")))
                 }
-                State::Completed | State::Failed | State::Rejected => self.ended(view.value.status),
+                State::Completed | State::Failed | State::Rejected => match self.gathered {
+                    Some(_) => self.result().await,
+                    None => self.ended(view.value.status),
+                },
                 State::Submitted | State::Working | State::InputRequired | State::AuthRequired => {
                     fault::unknown(config, &format!("{why}; it was told to cancel task {task}, and goes on"), false)
                 }

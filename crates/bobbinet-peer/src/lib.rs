@@ -7,9 +7,11 @@
 //! It knows no MCP, no store, and no word of A2A's JSON beyond what the client of `bobbinet-http` reads of it. All it sends goes
 //! through `bobbinet-outbound`. Begin with `agent.rs`, and follow a run through `call.rs` and `follow.rs`.
 
+mod a2a_agent;
 mod agent;
 mod answers;
 mod artifacts;
+mod asked;
 mod begin;
 mod breaker;
 mod call;
@@ -22,13 +24,16 @@ mod credentials;
 mod fallback;
 mod fault;
 mod follow;
+mod gathered;
 mod message;
 mod peer;
 mod plan;
 mod replicas;
 mod retry_budget;
 mod schema;
+mod transient;
 
+pub use a2a_agent::{A2aAgent, CallCredentials};
 pub use agent::PeerAgent;
 pub use catalog::{CatalogEntry, catalog};
 pub use config::{PeerConfig, PeerLimits};

@@ -1,6 +1,6 @@
 //! A peer: its card, its replicas, and clients of it.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::IpAddr, sync::Arc, time::Duration};
 
 use bobbinet_http::{
     Client, ClientError, ClientOptions,
@@ -34,24 +34,26 @@ impl Peer {
 
     /// Keeps the card fresh, and the addresses, until it is told to stop.
     pub(crate) async fn watch(self: Arc<Self>, stop: CancellationToken) {
-        let work = async {
-            let mut resolve = Instant::now();
-            loop {
-                let now = Instant::now();
-                if now >= resolve {
-                    self.resolve().await;
-                    resolve = Instant::now() + self.config.limits.resolve_every;
-                }
-                if self.cards.due().is_none_or(|due| Instant::now() >= due) {
-                    self.look().await;
-                }
-                sleep_until(self.cards.due().map_or(resolve, |due| due.min(resolve))).await;
-            }
-        };
         tokio::select! {
             biased;
             () = stop.cancelled() => {}
-            () = work => {}
+            never = self.keep_fresh() => match never {},
+        }
+    }
+
+    /// Does so for as long as somebody waits for it.
+    pub(crate) async fn keep_fresh(&self) -> Infallible {
+        let mut resolve = Instant::now();
+        loop {
+            if Instant::now() >= resolve {
+                self.resolve().await;
+                resolve = Instant::now() + self.config.limits.resolve_every;
+            }
+            if self.cards.due().is_none_or(|due| Instant::now() >= due) {
+                // What is wrong is kept, for whoever calls.
+                let _ = self.look().await;
+            }
+            sleep_until(self.cards.due().map_or(resolve, |due| due.min(resolve))).await;
         }
     }
 
@@ -64,23 +66,30 @@ impl Peer {
         }
     }
 
-    /// Looks whether the card has changed.
-    async fn look(&self) {
+    /// Looks whether the card has changed. What is wrong is kept, too.
+    pub(crate) async fn look(&self) -> Result<(), ClientError> {
         let (config, before) = (&self.config, self.cards.last());
         match self.fetch(before.as_ref().map(|known| &known.fetched)).await {
-            Ok(CardFetch::Same(freshness)) => self.cards.keep(&freshness, &config.limits),
+            Ok(CardFetch::Same(freshness)) => {
+                self.cards.keep(&freshness, &config.limits);
+                Ok(())
+            }
             Ok(CardFetch::New(fetched)) => {
                 let is_same = before.as_ref().is_some_and(|known| known.fetched.card == fetched.card);
                 match self.options(None).and_then(|options| Client::with_card(&fetched, options)) {
-                    Ok(_) if is_same => self.cards.keep(&fetched.freshness, &config.limits),
+                    Ok(_) if is_same => {
+                        self.cards.keep(&fetched.freshness, &config.limits);
+                        Ok(())
+                    }
                     Ok(_) => {
                         info!(peer = %config.name, url = config.url, version = fetched.card.value.version, "the peer's card");
                         self.cards.take(fetched, config);
+                        Ok(())
                     }
-                    Err(error) => self.miss(&error),
+                    Err(error) => self.miss(error),
                 }
             }
-            Err(error) => self.miss(&error),
+            Err(error) => self.miss(error),
         }
     }
 
@@ -90,12 +99,13 @@ impl Peer {
         Client::fetch_card(&self.config.url, &self.options(None)?, known).await
     }
 
-    fn miss(&self, error: &ClientError) {
-        let why = in_full(error);
+    fn miss(&self, error: ClientError) -> Result<(), ClientError> {
+        let why = in_full(&error);
         if self.cards.failed().as_ref() != Some(&why) {
             warn!(peer = %self.config.name, url = self.config.url, why, "the peer's card cannot be had");
         }
         self.cards.miss(why, &self.config.limits);
+        Err(error)
     }
 
     async fn prepare(&self) -> Result<(), ClientError> {
@@ -130,6 +140,7 @@ impl Peer {
             // What is sent in vain is sent again by us, who know the other replicas and what may be repeated.
             retries_max: 0,
             origin: config.origin.clone(),
+            parameters: config.auth.parameters(),
             ..ClientOptions::default()
         })
     }

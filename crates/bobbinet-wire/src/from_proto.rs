@@ -155,6 +155,15 @@ impl<T> Field<T> {
         }
     }
 
+    /// The same with what becomes of the value.
+    pub(crate) fn map<U>(self, into: impl FnOnce(T) -> U) -> Field<U> {
+        match self {
+            Self::Given(value) => Field::Given(into(value)),
+            Self::Absent => Field::Absent,
+            Self::Wrong => Field::Wrong,
+        }
+    }
+
     /// The value, if there is one.
     pub(crate) fn optional(self) -> Option<T> {
         match self {

@@ -22,11 +22,11 @@ use axum::{
 };
 use bobbinet_core::{
     AgentName, Artifact, ArtifactId, Call, Caller, Description, Effect, Limits, Message, MessageId, Outcome, Part,
-    Plan, Principal, Role, Task, TaskId, Tenant,
+    Plan, Principal, Question, QuestionKind, Role, Task, TaskId, Tenant,
 };
 use bobbinet_engine::{Agent, AllowAll, Engine, Handle, NewTask, Reply, Request, Run, Setup, SystemEnv};
 use bobbinet_outbound::{Guard, Origin, OutboundLimits, Resolver};
-use bobbinet_peer::{PeerAgent, PeerAuth, PeerConfig, PeerLimits};
+use bobbinet_peer::{A2aAgent, CallCredentials, PeerAgent, PeerAuth, PeerConfig, PeerLimits};
 use bobbinet_store::MemoryStore;
 use reqwest::Url;
 use serde_json::{Value, json};
@@ -46,6 +46,8 @@ pub(crate) enum Way {
     Hangs,
     /// Asks, and makes of the answer an artifact.
     Asks,
+    /// Asks, and works on once it has an answer, until it is let go.
+    AsksAndWorks,
     Fails,
     Rejects,
     CanceledThere,
@@ -198,6 +200,11 @@ impl Lab {
         self.node_with(|_| ()).await
     }
 
+    /// A node whose calls by URL are asked about.
+    pub(crate) async fn flow_node(&self) -> Node {
+        Node { at: name("by-url"), ..self.node().await }
+    }
+
     pub(crate) async fn node_with(&self, change: impl FnOnce(&mut PeerConfig)) -> Node {
         let url = self.url("/");
         let guard = Guard::new([Origin::of(&url).unwrap()], OutboundLimits::default()).unwrap();
@@ -226,9 +233,16 @@ impl Lab {
             limits,
         };
         change(&mut config);
+        let (guard, limits) = (config.guard.clone(), config.limits.clone());
+        let by_url =
+            A2aAgent::new(name("by-url"), "node".to_owned(), guard, Arc::new(Tokens), Arc::new(SystemEnv), limits);
         let agent = PeerAgent::start(config);
-        let agents: BTreeMap<AgentName, Arc<dyn Agent>> =
-            BTreeMap::from([(name("far"), agent.clone() as Arc<dyn Agent>), (name("near"), Arc::new(Near) as _)]);
+        let agents: BTreeMap<AgentName, Arc<dyn Agent>> = BTreeMap::from([
+            (name("far"), agent.clone() as Arc<dyn Agent>),
+            (name("near"), Arc::new(Near) as _),
+            (name("asks"), Arc::new(AsksNear) as _),
+            (name("by-url"), Arc::new(Reached(by_url)) as _),
+        ]);
         let engine = Engine::open(Setup {
             store: self.store.clone(),
             agents,
@@ -236,13 +250,15 @@ impl Lab {
             limits: Limits::default(),
             authorizer: Arc::new(AllowAll),
         });
-        Node { engine: engine.await.unwrap(), agent }
+        Node { engine: engine.await.unwrap(), at: name("far"), agent }
     }
 }
 
 /// A node before the peer.
 pub(crate) struct Node {
     engine: Engine,
+    /// The agent that is called.
+    at: AgentName,
     pub(crate) agent: Arc<PeerAgent>,
 }
 
@@ -258,7 +274,7 @@ impl Node {
 
     fn begin_message(&self, message: Message) -> Handle {
         let new = NewTask { message, context: None, skill: None, trace: None, idempotency: None };
-        self.engine.submit(&caller(), &name("far"), new).unwrap()
+        self.engine.submit(&caller(), &self.at, new).unwrap()
     }
 
     pub(crate) async fn send(&self, text: &str) -> Arc<Task> {
@@ -277,18 +293,32 @@ impl Node {
 
     pub(crate) async fn answer(&self, id: &TaskId, text: &str) -> Arc<Task> {
         let reply = Reply { message: said(text), context: None, skill: None, idempotency: None };
-        let handle = self.engine.reply(&caller(), &name("far"), id, reply).await.unwrap();
+        let handle = self.engine.reply(&caller(), &self.at, id, reply).await.unwrap();
+        tokio::time::timeout(PATIENCE, handle.settled()).await.expect("it comes to something").unwrap()
+    }
+
+    /// A call of a flow: of this method, of the agent at this URL.
+    pub(crate) fn begin_call(&self, method: &str, url: &Url, parameters: &Value) -> Handle {
+        let request = json!({"method": method, "uri": url.as_str(), "isCard": false, "parameters": parameters});
+        let message = Message { parts: vec![Part::data(bobbinet_core::Json::from(&request))], ..said("") };
+        let skill = Some(bobbinet_core::SkillId::parse(method).unwrap());
+        let new = NewTask { message, context: None, skill, trace: None, idempotency: None };
+        self.engine.submit(&caller(), &name("by-url"), new).unwrap()
+    }
+
+    pub(crate) async fn call(&self, method: &str, url: &Url, parameters: &Value) -> Arc<Task> {
+        let handle = self.begin_call(method, url, parameters);
         tokio::time::timeout(PATIENCE, handle.settled()).await.expect("it comes to something").unwrap()
     }
 
     pub(crate) async fn cancel(&self, id: &TaskId) -> Arc<Task> {
-        self.engine.cancel(&caller(), &name("far"), id).await.unwrap()
+        self.engine.cancel(&caller(), &self.at, id).await.unwrap()
     }
 
     pub(crate) async fn until(&self, handle: &Handle, is_it: impl Fn(&Task) -> bool) {
         handle.accepted().await.unwrap();
         for _ in 0..1_000 {
-            if is_it(&self.engine.get(&caller(), &name("far"), &handle.id()).await.unwrap()) {
+            if is_it(&self.engine.get(&caller(), &self.at, &handle.id()).await.unwrap()) {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -298,7 +328,7 @@ impl Node {
 
     pub(crate) async fn settled(&self, id: &TaskId) -> Arc<Task> {
         for _ in 0..1_000 {
-            let task = self.engine.get(&caller(), &name("far"), id).await.unwrap();
+            let task = self.engine.get(&caller(), &self.at, id).await.unwrap();
             if task.state.is_terminal() || task.state.is_interrupted() {
                 return task;
             }
@@ -325,6 +355,91 @@ impl Node {
         self.die().await;
         Duration::from_secs(begun.elapsed().as_secs())
     }
+}
+
+/// An agent that flows alone can call, as if anybody could.
+#[derive(Debug)]
+struct Reached(Arc<A2aAgent>);
+
+#[async_trait]
+impl Agent for Reached {
+    fn describe(&self) -> Arc<Description> {
+        assert!(self.0.is_internal());
+        self.0.describe()
+    }
+
+    fn prepare(&self, request: &Request<'_>) -> Plan {
+        self.0.prepare(request)
+    }
+
+    fn max_concurrency(&self) -> usize {
+        self.0.max_concurrency()
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        self.0.ready()
+    }
+
+    async fn run(&self, run: Run) -> Outcome {
+        self.0.run(run).await
+    }
+
+    async fn shutdown(&self) {
+        self.0.shutdown().await;
+    }
+}
+
+/// Knows no flow.
+struct Tokens;
+
+#[async_trait]
+impl CallCredentials for Tokens {
+    async fn of(&self, _: TaskId, _: u64) -> Option<Arc<Value>> {
+        None
+    }
+}
+
+/// An agent of the node itself that asks, and makes of the answer an artifact.
+#[derive(Debug)]
+struct AsksNear;
+
+#[async_trait]
+impl Agent for AsksNear {
+    fn describe(&self) -> Arc<Description> {
+        Arc::default()
+    }
+
+    fn prepare(&self, request: &Request<'_>) -> Plan {
+        match request.question() {
+            Some(_) => Plan::Answer(bobbinet_core::Json::of(&request.message.text())),
+            None => Plan::Call(Arc::new(Call::of_message(Effect::Keyed))),
+        }
+    }
+
+    fn max_concurrency(&self) -> usize {
+        8
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    async fn run(&self, run: Run) -> Outcome {
+        let message = Arc::new(Message::from_agent(run.message_id("ask"), vec![Part::text("near or far?")]));
+        let question = Question { kind: QuestionKind::Elicitation, message, schema: None };
+        let answer = match run.answer_to("near or far?", None) {
+            Some(answer) => answer,
+            None => match run.ask(Arc::new(question)).await {
+                Ok(answer) => answer,
+                Err(_) => return Outcome::Declined,
+            },
+        };
+        let text = answer.read::<String>().unwrap();
+        let artifact = Artifact::new(ArtifactId::parse("a").unwrap(), vec![Part::text(text)]);
+        Outcome::Completed { artifacts: vec![Arc::new(artifact)], message: None }
+    }
+
+    async fn shutdown(&self) {}
 }
 
 /// An agent of the node itself.
@@ -498,6 +613,7 @@ async fn rpc(Shared(far): Shared<Arc<Far>>, headers: HeaderMap, body: Bytes) -> 
                 | Way::BreaksTwice
                 | Way::Hangs
                 | Way::Asks
+                | Way::AsksAndWorks
                 | Way::Fails
                 | Way::Rejects
                 | Way::CanceledThere => {
@@ -515,6 +631,7 @@ async fn rpc(Shared(far): Shared<Arc<Far>>, headers: HeaderMap, body: Bytes) -> 
         "GetTask" if way == Way::Forgets => error(-32001, "Task not found"),
         "GetTask" => result(stands(&far, way)),
         "SubscribeToTask" if way == Way::Forgets => error(-32001, "Task not found"),
+        "ListTasks" => result(json!({"tasks": [stands(&far, way)], "totalSize": 1, "nextPageToken": ""})),
         "SubscribeToTask" if !far.form.streams => error(-32004, "no"),
         "SubscribeToTask" => told(&far, &id, way),
         "CancelTask" => {
@@ -532,6 +649,11 @@ fn stands(far: &Far, way: Way) -> Value {
         Way::Hangs if !far.is_free.load(Ordering::SeqCst) => task("WORKING", None, &["one"]),
         Way::Asks => match answer {
             Some(answer) => task("COMPLETED", Some("done"), &[&answer]),
+            None => task("INPUT_REQUIRED", Some("which?"), &[]),
+        },
+        Way::AsksAndWorks => match answer {
+            Some(answer) if far.is_free.load(Ordering::SeqCst) => task("COMPLETED", Some("done"), &[&answer]),
+            Some(_) => task("WORKING", None, &[]),
             None => task("INPUT_REQUIRED", Some("which?"), &[]),
         },
         Way::Fails => task("FAILED", Some("no luck"), &[]),
@@ -570,6 +692,7 @@ fn told(far: &Arc<Far>, id: &Value, way: Way) -> Response {
         Way::Message
         | Way::Hangs
         | Way::Asks
+        | Way::AsksAndWorks
         | Way::Fails
         | Way::Rejects
         | Way::CanceledThere

@@ -1,6 +1,7 @@
 //! Agents that are somewhere else, as agents of this node: one that behaves, and ones that do not.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+mod by_url;
 mod lab;
 
 use std::{
@@ -112,6 +113,44 @@ async fn a_task_that_ends_over_there_without_our_answer_ends_here() {
     assert_eq!(lab.sent().len(), 1);
 }
 
+#[tokio::test]
+async fn a_question_that_somebody_else_has_answered_is_withdrawn() {
+    let lab = Lab::new(Form { way: Way::AsksAndWorks, ..Form::default() }).await;
+    let node = lab.node().await;
+    let handle = node.begin("go");
+    node.until(&handle, |task| task.state == State::InputRequired).await;
+    lab.answer("red");
+    // The task over there works on, and so does ours.
+    node.until(&handle, |task| task.state == State::Working && task.question.is_none()).await;
+    lab.let_go();
+    node.until(&handle, |task| task.state == State::Completed).await;
+    let done = node.settled(&handle.id()).await;
+    assert_eq!(done.artifacts[0].parts[0].as_text(), Some("red"), "{done:?}");
+    assert_eq!(lab.sent().len(), 1);
+}
+
+#[tokio::test]
+async fn what_an_agent_asks_that_stands_in_is_asked_of_our_caller() {
+    for is_restarted in [false, true] {
+        let lab = Lab::new(Form { keys: true, ..Form::default() }).await;
+        let mut node = lab.node_with(|config| config.fallback = Some(name("asks"))).await;
+        node.ready().await;
+        lab.stop();
+        let asked = node.send("go").await;
+        assert_eq!(asked.state, State::InputRequired, "{asked:?}");
+        assert_eq!(asked.question.as_ref().unwrap().message.text(), "near or far?");
+        if is_restarted {
+            node.die().await;
+            node = lab.node_with(|config| config.fallback = Some(name("asks"))).await;
+        }
+        let task = node.answer(&asked.id, "near").await;
+        assert_eq!(task.state, State::Completed, "{task:?}");
+        let text = task.artifacts[0].parts[0].as_text();
+        assert_eq!((text, lab.sent().len()), (Some("near"), 0), "{is_restarted}");
+        assert!(task.artifacts[0].metadata.as_ref().unwrap().as_str().contains("\"asks\""));
+    }
+}
+
 async fn wait_for_task(node: &lab::Node, id: &bobbinet_core::TaskId, is_it: impl Fn(&bobbinet_core::Task) -> bool) {
     for _ in 0..2_000 {
         if is_it(&*node.settled(id).await) {
@@ -163,13 +202,8 @@ async fn a_restart_goes_on_with_the_very_same_task() {
         lab.let_go();
         let node = lab.node().await;
         let task = node.settled(&id).await;
-        if keys {
-            let texts: Vec<&str> = task.artifacts[0].parts.iter().filter_map(|part| part.as_text()).collect();
-            assert_eq!((task.state, texts), (State::Completed, vec!["one", "two"]), "{task:?}");
-        } else {
-            // The engine asks of its own: what a checkpoint changes about that is the engine's to decide.
-            assert!(matches!(task.state, State::Completed | State::InputRequired), "{task:?}");
-        }
+        let texts: Vec<&str> = task.artifacts[0].parts.iter().filter_map(|part| part.as_text()).collect();
+        assert_eq!((task.state, texts), (State::Completed, vec!["one", "two"]), "{keys}: {task:?}");
         assert_eq!(lab.sent().len(), 1, "sent once");
     }
 }

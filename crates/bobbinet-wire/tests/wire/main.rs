@@ -6,6 +6,7 @@ mod client;
 mod envelope;
 mod fixture;
 mod golden;
+mod older;
 mod properties;
 mod requests;
 mod sse;

@@ -30,7 +30,7 @@ fn lines() -> impl Strategy<Value = String> {
 }
 
 /// JSON as text, with the names that the decoder knows and the values that it may stumble over.
-fn json_text() -> impl Strategy<Value = String> {
+pub(crate) fn json_text() -> impl Strategy<Value = String> {
     let names = prop::sample::select(vec![
         "message",
         "messageId",
@@ -123,7 +123,7 @@ fn shared() -> impl Strategy<Value = Arc<str>> {
     word().prop_map(Arc::from)
 }
 
-fn part() -> impl Strategy<Value = Part> {
+pub(crate) fn part() -> impl Strategy<Value = Part> {
     let content = prop_oneof![
         lines().prop_map(|text| Content::Text(Arc::from(text))),
         shared().prop_map(Content::Url),
@@ -135,7 +135,7 @@ fn part() -> impl Strategy<Value = Part> {
 }
 
 /// What a client says: it is the user, or is taken for it.
-fn said() -> impl Strategy<Value = Message> {
+pub(crate) fn said() -> impl Strategy<Value = Message> {
     message().prop_map(|message| Message { role: Role::User, ..message })
 }
 

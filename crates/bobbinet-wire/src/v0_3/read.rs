@@ -1,0 +1,261 @@
+//! Reading messages, artifacts and parts.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bobbinet_core::{Artifact, ArtifactId, Base64, Content, Json, Message, MessageId, Part, Role};
+use serde::de::{Deserializer, MapAccess};
+
+use super::version::{At, IS_VALUE, V0_3, VALUE};
+use crate::{
+    faults::Author,
+    from_proto::{Field, FromProto, ObjectBuilder, read_field, read_object, skip},
+    rules,
+    scalar::{NonEmpty, Struct, Text},
+    view::MessageView,
+};
+
+impl<'de> FromProto<'de, V0_3> for MessageView {
+    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
+        read_object::<MessageFields<'de>, _, _>(from, at)
+    }
+}
+
+/// A message whose task and context are those it stands in.
+impl<'de> FromProto<'de, V0_3> for Message {
+    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
+        Ok(match MessageView::read(from, at)? {
+            Field::Given(view) => Field::Given(view.message),
+            Field::Absent => Field::Absent,
+            Field::Wrong => Field::Wrong,
+        })
+    }
+}
+
+#[derive(Default)]
+struct MessageFields<'de> {
+    id: Field<NonEmpty<'de>>,
+    context: Field<NonEmpty<'de>>,
+    task: Field<NonEmpty<'de>>,
+    role: Field<Role>,
+    parts: Field<Vec<Part>>,
+    metadata: Field<Struct>,
+    extensions: Field<Vec<NonEmpty<'de>>>,
+    reference_tasks: Field<Vec<NonEmpty<'de>>>,
+}
+
+impl<'de> ObjectBuilder<'de, V0_3> for MessageFields<'de> {
+    type Output = MessageView;
+
+    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
+        match name {
+            "messageId" => read_field(&mut self.id, map, at, "messageId")?,
+            "contextId" => read_field(&mut self.context, map, at, "contextId")?,
+            "taskId" => read_field(&mut self.task, map, at, "taskId")?,
+            "role" => read_field(&mut self.role, map, at, "role")?,
+            "parts" => read_field(&mut self.parts, map, at, "parts")?,
+            "metadata" => read_field(&mut self.metadata, map, at, "metadata")?,
+            "extensions" => read_field(&mut self.extensions, map, at, "extensions")?,
+            "referenceTaskIds" => read_field(&mut self.reference_tasks, map, at, "referenceTaskIds")?,
+            _ => skip(map)?,
+        }
+        Ok(())
+    }
+
+    fn finish(self, at: &At<'_>) -> Option<MessageView> {
+        let id = rules::own_id(self.id, at, "messageId", MessageId::parse);
+        let role = rules::role(self.role, at);
+        let parts = rules::parts(self.parts, at);
+        let context_id = rules::context_id(self.context, at);
+        Some(MessageView {
+            message: Message {
+                id: id?,
+                role: role?,
+                parts: parts?,
+                metadata: self.metadata.optional().map(|object| object.0),
+                extensions: rules::shared(self.extensions),
+                reference_tasks: rules::shared(self.reference_tasks),
+            },
+            task_id: self.task.optional().map(NonEmpty::into_owned),
+            context_id: context_id.optional().map(NonEmpty::into_owned),
+        })
+    }
+}
+
+impl<'de> FromProto<'de, V0_3> for Artifact {
+    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
+        read_object::<ArtifactFields<'de>, _, _>(from, at)
+    }
+}
+
+#[derive(Default)]
+struct ArtifactFields<'de> {
+    id: Field<NonEmpty<'de>>,
+    name: Field<NonEmpty<'de>>,
+    description: Field<NonEmpty<'de>>,
+    parts: Field<Vec<Part>>,
+    metadata: Field<Struct>,
+    extensions: Field<Vec<NonEmpty<'de>>>,
+}
+
+impl<'de> ObjectBuilder<'de, V0_3> for ArtifactFields<'de> {
+    type Output = Artifact;
+
+    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
+        match name {
+            "artifactId" => read_field(&mut self.id, map, at, "artifactId")?,
+            "name" => read_field(&mut self.name, map, at, "name")?,
+            "description" => read_field(&mut self.description, map, at, "description")?,
+            "parts" => read_field(&mut self.parts, map, at, "parts")?,
+            "metadata" => read_field(&mut self.metadata, map, at, "metadata")?,
+            "extensions" => read_field(&mut self.extensions, map, at, "extensions")?,
+            _ => skip(map)?,
+        }
+        Ok(())
+    }
+
+    fn finish(self, at: &At<'_>) -> Option<Artifact> {
+        let id = rules::own_id(self.id, at, "artifactId", ArtifactId::parse);
+        let parts = rules::parts(self.parts, at);
+        Some(Artifact {
+            id: id?,
+            name: self.name.optional().map(|name| Arc::from(name.0)),
+            description: self.description.optional().map(|description| Arc::from(description.0)),
+            parts: parts?,
+            metadata: self.metadata.optional().map(|object| object.0),
+            extensions: rules::shared(self.extensions),
+        })
+    }
+}
+
+/// A part of an agent that is of no kind that is known here is nothing.
+impl<'de> FromProto<'de, V0_3> for Part {
+    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
+        Ok(match read_object::<PartFields<'de>, _, _>(from, at)? {
+            Field::Given(Some(part)) => Field::Given(part),
+            Field::Given(None) | Field::Absent => Field::Absent,
+            Field::Wrong => Field::Wrong,
+        })
+    }
+}
+
+#[derive(Default)]
+struct PartFields<'de> {
+    kind: Field<NonEmpty<'de>>,
+    text: Field<Text<'de>>,
+    data: Field<Struct>,
+    file: Field<File>,
+    metadata: Field<Struct>,
+}
+
+impl<'de> ObjectBuilder<'de, V0_3> for PartFields<'de> {
+    type Output = Option<Part>;
+
+    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
+        match name {
+            "kind" => read_field(&mut self.kind, map, at, "kind")?,
+            "text" => read_field(&mut self.text, map, at, "text")?,
+            "data" => read_field(&mut self.data, map, at, "data")?,
+            "file" => read_field(&mut self.file, map, at, "file")?,
+            "metadata" => read_field(&mut self.metadata, map, at, "metadata")?,
+            _ => skip(map)?,
+        }
+        Ok(())
+    }
+
+    fn finish(self, at: &At<'_>) -> Option<Option<Part>> {
+        let kind = self.kind.optional().map(NonEmpty::into_owned);
+        // The SDKs take a part that does not say its kind, where its fields do.
+        let kind = kind.or_else(|| {
+            let known = match (&self.text, &self.data, &self.file) {
+                (Field::Absent, Field::Absent, Field::Absent) => return None,
+                (Field::Absent, Field::Absent, _) => "file",
+                (Field::Absent, _, _) => "data",
+                (_, _, _) => "text",
+            };
+            Some(known.to_owned())
+        });
+        let metadata = self.metadata.optional().map(|object| object.0);
+        let part = match kind.as_deref() {
+            Some("text") => {
+                let text = self.text.required(at, "text")?;
+                Part { metadata, ..Part::new(Content::Text(Arc::from(text.0))) }
+            }
+            Some("data") => {
+                let (data, metadata) = value(self.data.required(at, "data")?.0, metadata);
+                Part { metadata, ..Part::new(Content::Data(data)) }
+            }
+            Some("file") => Part { metadata, ..self.file.required(at, "file")?.0 },
+            Some(_) | None if at.author() == Author::Agent => return Some(None),
+            Some(_) | None => {
+                at.field("kind").wrong("must be text, data or file");
+                return None;
+            }
+        };
+        Some(Some(part))
+    }
+}
+
+/// The data of a part: the object, or the value in it if the metadata says so.
+fn value(data: Json, metadata: Option<Json>) -> (Json, Option<Json>) {
+    // Most have no such word, and need not be read for that.
+    let Some(said) = metadata.as_ref().filter(|said| said.as_str().contains(IS_VALUE)) else { return (data, metadata) };
+    let mut fields: BTreeMap<String, Json> = said.read().unwrap_or_default();
+    let is_value = fields.remove(IS_VALUE).is_some_and(|said| said.as_str() == "true");
+    let value = data.read::<BTreeMap<String, Json>>().ok().and_then(|mut fields| fields.remove(VALUE));
+    match value {
+        Some(value) if is_value => (value, (!fields.is_empty()).then(|| Json::of(&fields))),
+        Some(_) | None => (data, metadata),
+    }
+}
+
+/// A part of which only the file is known yet.
+struct File(Part);
+
+impl<'de> FromProto<'de, V0_3> for File {
+    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
+        read_object::<FileFields<'de>, _, _>(from, at)
+    }
+}
+
+#[derive(Default)]
+struct FileFields<'de> {
+    name: Field<NonEmpty<'de>>,
+    media_type: Field<NonEmpty<'de>>,
+    bytes: Field<Base64>,
+    uri: Field<NonEmpty<'de>>,
+}
+
+impl<'de> ObjectBuilder<'de, V0_3> for FileFields<'de> {
+    type Output = File;
+
+    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
+        match name {
+            "name" => read_field(&mut self.name, map, at, "name")?,
+            "mimeType" => read_field(&mut self.media_type, map, at, "mimeType")?,
+            "bytes" => read_field(&mut self.bytes, map, at, "bytes")?,
+            "uri" => read_field(&mut self.uri, map, at, "uri")?,
+            _ => skip(map)?,
+        }
+        Ok(())
+    }
+
+    fn finish(self, at: &At<'_>) -> Option<File> {
+        if self.bytes.is_wrong() || self.uri.is_wrong() {
+            return None;
+        }
+        let content = match (self.bytes.optional(), self.uri.optional()) {
+            (Some(bytes), None) => Content::Raw(bytes),
+            (None, Some(uri)) => Content::Url(Arc::from(uri.0)),
+            (None, None) | (Some(_), Some(_)) => {
+                at.wrong("must have one of bytes and uri");
+                return None;
+            }
+        };
+        Some(File(Part {
+            content,
+            media_type: self.media_type.optional().map(|media_type| Arc::from(media_type.0)),
+            filename: self.name.optional().map(|name| Arc::from(name.0)),
+            metadata: None,
+        }))
+    }
+}

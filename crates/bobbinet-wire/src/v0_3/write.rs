@@ -1,0 +1,88 @@
+//! Writing messages, artifacts and parts.
+
+use bobbinet_core::{Artifact, Content, Json, Message, Part};
+
+use super::{
+    names::role_name,
+    version::{IS_VALUE, VALUE},
+};
+use crate::{
+    task_ids::TaskAndContext,
+    write::{Object, Sink, object},
+};
+
+pub(super) fn message(out: &mut impl Sink, message: &Message, ids: TaskAndContext<'_>) {
+    object(out, |fields| {
+        fields.text("kind", "message");
+        fields.text("messageId", message.id.as_str());
+        fields.text_if_some("contextId", ids.context);
+        fields.text_if_some("taskId", ids.task);
+        fields.text("role", role_name(message.role));
+        fields.list("parts", &message.parts, part);
+        fields.raw_if_some("metadata", message.metadata.as_ref());
+        if !message.extensions.is_empty() {
+            fields.texts("extensions", &message.extensions);
+        }
+        if !message.reference_tasks.is_empty() {
+            fields.texts("referenceTaskIds", &message.reference_tasks);
+        }
+    });
+}
+
+pub(super) fn artifact(out: &mut impl Sink, artifact: &Artifact) {
+    object(out, |fields| {
+        fields.text("artifactId", artifact.id.as_str());
+        fields.text_if_some("name", artifact.name.as_deref());
+        fields.text_if_some("description", artifact.description.as_deref());
+        fields.list("parts", &artifact.parts, part);
+        fields.raw_if_some("metadata", artifact.metadata.as_ref());
+        if !artifact.extensions.is_empty() {
+            fields.texts("extensions", &artifact.extensions);
+        }
+    });
+}
+
+fn part(out: &mut impl Sink, part: &Part) {
+    let metadata = part.metadata.as_ref();
+    object(out, |fields| match &part.content {
+        Content::Text(text) => {
+            fields.text("kind", "text");
+            fields.field("text").shared_text(text);
+            fields.raw_if_some("metadata", metadata);
+        }
+        Content::Data(data) if data.is_object() => {
+            fields.text("kind", "data");
+            fields.field("data").shared_raw(data);
+            fields.raw_if_some("metadata", metadata);
+        }
+        Content::Data(data) => {
+            fields.text("kind", "data");
+            fields.object("data", |inner| inner.field(VALUE).shared_raw(data));
+            is_value(fields, metadata);
+        }
+        Content::Raw(base64) => file(fields, part, |file| file.field("bytes").shared_text(base64.shared())),
+        Content::Url(url) => file(fields, part, |file| file.field("uri").shared_text(url)),
+    });
+}
+
+fn file<S: Sink>(fields: &mut Object<'_, S>, part: &Part, content: impl FnOnce(&mut Object<'_, S>)) {
+    fields.text("kind", "file");
+    fields.object("file", |file| {
+        file.text_if_some("name", part.filename.as_deref());
+        file.text_if_some("mimeType", part.media_type.as_deref());
+        content(file);
+    });
+    fields.raw_if_some("metadata", part.metadata.as_ref());
+}
+
+/// Metadata that says besides that the data is the value in its object.
+fn is_value<S: Sink>(fields: &mut Object<'_, S>, metadata: Option<&Json>) {
+    let others: std::collections::BTreeMap<String, Json> =
+        metadata.and_then(|json| json.read().ok()).unwrap_or_default();
+    fields.object("metadata", |said| {
+        for (name, value) in others.iter().filter(|(name, _)| *name != IS_VALUE) {
+            said.key(name).shared_raw(value);
+        }
+        said.flag(IS_VALUE, true);
+    });
+}
