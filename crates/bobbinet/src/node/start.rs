@@ -18,9 +18,9 @@ use bobbinet_gateway::{Gateway, GatewayLimits, GatewaySetup, PolicyAuthorizer};
 use bobbinet_http::{Mount, Server, ServerSetup, SetupError};
 use bobbinet_mcp::{Launcher, McpAgent};
 use bobbinet_model::{ModelAgent, ModelConfig};
+use bobbinet_orchestrator::Scheduler;
 use bobbinet_outbound::{Guard, Origin, OutboundLimits};
 use bobbinet_peer::PeerAgent;
-use bobbinet_orchestrator::Scheduler;
 use bobbinet_store::{OpenError, SledOptions, SledStore};
 use nix::{ifaddrs::getifaddrs, sys::socket::SockaddrStorage};
 use tokio::{
@@ -104,7 +104,7 @@ pub(super) async fn start(
     let launcher = Launcher::this_program(SHIM, hidden).with_open_files(descriptors.before);
     let mut agents = start_agents(agents, &launcher, &data)?;
     agents.extend(start_models(models)?);
-    agents.extend(flows::agents(flows)?);
+    agents.extend(flows::agents(flows, &path_name(&node, &keys), &env)?);
     // Where one agent stands at the root, no other is found.
     if matches!(mount, Mount::EachByName) {
         agents.extend(start_peers(remotes, peers, &node, &keys, &agents, &data).await?);
@@ -275,6 +275,13 @@ fn start_agents(
     Ok(agents.into_iter().map(start).collect())
 }
 
+/// What the node is called in the paths of calls. Two may well be known by the same address, each on its machine.
+fn path_name(node: &NodeConfig, keys: &KeyRing) -> String {
+    let key = keys.list().into_iter().find(|key| key.is_current).map(|key| key.kid).unwrap_or_default();
+    let name = node.issuer.clone().or_else(|| node.public_url.clone()).unwrap_or_else(|| node.listen.to_string());
+    format!("{name}#{}", key.chars().take(KEY_SHOWN).collect::<String>())
+}
+
 /// The agents that are somewhere else: those of the configuration, and those that were added by `bobbinet peers add`. None of them has
 /// to be there.
 async fn start_peers(
@@ -293,13 +300,10 @@ async fn start_peers(
     if remotes.is_empty() && nodes.is_empty() {
         return Ok(BTreeMap::new());
     }
-    // Two nodes may well be known by the same address, each on its machine.
-    let key = keys.list().into_iter().find(|key| key.is_current).map(|key| key.kid).unwrap_or_default();
-    let name = node.issuer.clone().or_else(|| node.public_url.clone()).unwrap_or_else(|| node.listen.to_string());
     let maker = Maker {
         keys: Some(keys.clone()),
         issuer: node.issuer.clone(),
-        node: format!("{name}#{}", key.chars().take(KEY_SHOWN).collect::<String>()),
+        node: path_name(node, keys),
         guard: peers::guard(remotes.values(), nodes.iter())?,
         env: Arc::new(SystemEnv),
     };
