@@ -35,7 +35,7 @@ impl CredentialsInHand {
     }
 
     /// Those of a call, once its run is there. `None` if it does not come.
-    pub(crate) async fn of(&self, flow: TaskId, call: Id) -> Option<Arc<Value>> {
+    pub async fn of(&self, flow: TaskId, call: Id) -> Option<Arc<Value>> {
         let known = async {
             loop {
                 let mut changed = std::pin::pin!(self.changed.notified());

@@ -24,6 +24,7 @@ mod credentials;
 mod fallback;
 mod fault;
 mod follow;
+mod gather;
 mod gathered;
 mod message;
 mod peer;

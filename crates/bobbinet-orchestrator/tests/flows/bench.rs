@@ -252,7 +252,7 @@ impl Bench {
             let agent = FlowAgent::new(flow, definition, mesh.clone(), FlowLimits::default(), RunLimits::default());
             agents.insert(name, agent);
         }
-        agents.insert(name_of("flow"), MessageFlowAgent::new(mesh.clone(), FlowLimits::default()));
+        agents.insert(name_of("sent"), MessageFlowAgent::new(mesh.clone(), FlowLimits::default()));
         let setup = Setup { store, agents, env, limits, authorizer };
         Self { engine: Engine::open(setup).await.unwrap(), tools: tools.clone() }
     }

@@ -25,13 +25,13 @@ fn flow(steps: &Value) -> Value {
 async fn a_flow_in_a_message_runs_with_its_input() {
     let bench = bench().await;
     let sent = flow(&json!([{ "a": { "call": "tools.echo", "with": { "n": "${ .n * 6 }" } } }]));
-    let task = bench.settled("flow", &sent).await;
+    let task = bench.settled("sent", &sent).await;
     assert_eq!(output(&task), json!({ "n": 42 }));
     assert_eq!(task.children.len(), 1);
     let as_skill = json!({ "skill": "run", "arguments": sent });
-    assert_eq!(bench.output("flow", &as_skill).await, json!({ "n": 42 }));
+    assert_eq!(bench.output("sent", &as_skill).await, json!({ "n": 42 }));
     let text = document("text", "do:\n- a: { set: { x: 1 } }\n");
-    assert_eq!(bench.output("flow", &json!({ "flow": text })).await, json!({ "x": 1 }));
+    assert_eq!(bench.output("sent", &json!({ "flow": text })).await, json!({ "x": 1 }));
     bench.stop().await;
 }
 
@@ -64,7 +64,7 @@ async fn what_a_message_must_not_say_is_refused_before_anything_is_called() {
         ("jq that is none", flow(&json!([{ "a": { "set": { "x": "${ .a[ }" } } }])), ""),
     ];
     for (what, sent, said) in cases {
-        let task = bench.settled("flow", &sent).await;
+        let task = bench.settled("sent", &sent).await;
         assert_eq!(task.state, State::Rejected, "{what}: {}", status(&task));
         assert!(status(&task).contains(said), "{what}: {}", status(&task));
         assert!(task.children.is_empty(), "{what}");
@@ -91,7 +91,7 @@ async fn what_is_endless_is_bounded_and_others_go_on() {
         ("a secret that is not there", set("${ $secrets.token }")),
     ];
     for (what, steps) in cases {
-        let begun = bench.begin("flow", &flow(&steps));
+        let begun = bench.begin("sent", &flow(&steps));
         // Meanwhile.
         assert_eq!(bench.output("other", &json!({})).await, json!({ "well": true }), "{what}");
         let task = soon(begun.settled()).await.unwrap();
@@ -107,8 +107,8 @@ async fn what_is_endless_is_bounded_and_others_go_on() {
 async fn a_flow_that_calls_itself_comes_to_an_end() {
     let bench = bench().await;
     let text =
-        document("again", "do:\n- a: { call: flow.run, with: { flow: '${ .me }', input: { me: '${ .me }' } } }\n");
-    let task = bench.settled("flow", &json!({ "flow": text, "input": { "me": text } })).await;
+        document("again", "do:\n- a: { call: sent.run, with: { flow: '${ .me }', input: { me: '${ .me }' } } }\n");
+    let task = bench.settled("sent", &json!({ "flow": text, "input": { "me": text } })).await;
     assert_eq!(task.state, State::Failed);
     assert!(status(&task).contains("descendants_max"), "{}", status(&task));
     bench.stop().await;
@@ -118,7 +118,7 @@ async fn a_flow_that_calls_itself_comes_to_an_end() {
 async fn arguments_are_asked_about_when_they_are_known() {
     let bench = bench().await;
     let steps = json!([{ "a": { "call": "tools.echo", "with": {} } }, { "b": { "call": "tools.fail", "with": { "key": "${ \"sec\" + \"ret\" }" } } }]);
-    let task = bench.settled("flow", &flow(&steps)).await;
+    let task = bench.settled("sent", &flow(&steps)).await;
     assert_eq!(task.state, State::Failed);
     assert!(status(&task).contains("that is secret"), "{}", status(&task));
     assert_eq!((bench.tools.count("echo"), bench.tools.count("fail")), (1, 0));

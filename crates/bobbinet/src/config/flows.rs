@@ -20,8 +20,14 @@ pub(crate) const HTTP_AGENT: &str = "call-http";
 /// The same for flows that come in messages: it reaches no private address, whatever the operator's own flows may.
 pub(crate) const PUBLIC_HTTP_AGENT: &str = "call-http-public";
 
+/// The agent that calls agents by URL for flows.
+pub(crate) const A2A_AGENT: &str = "call-a2a";
+
+/// The same for flows that come in messages.
+pub(crate) const PUBLIC_A2A_AGENT: &str = "call-a2a-public";
+
 /// The agents that a node with flows has of itself.
-pub(super) const INTERNAL_AGENTS: [&str; 4] = [HTTP_AGENT, PUBLIC_HTTP_AGENT, "call-a2a", "call-a2a-public"];
+pub(super) const INTERNAL_AGENTS: [&str; 4] = [HTTP_AGENT, PUBLIC_HTTP_AGENT, A2A_AGENT, PUBLIC_A2A_AGENT];
 
 const FLOW_KEYS: [&str; 4] = ["file", "as", "secrets", "from"];
 

@@ -36,7 +36,9 @@ pub(crate) use callers::CallersConfig;
 pub(crate) use cards::{Card, CardSkill};
 pub(crate) use check::{check, program, suggestion};
 pub(crate) use finding::{Finding, Severity, Source};
-pub(crate) use flows::{FlowConfig, Flows, HTTP_AGENT, NoFlow, PUBLIC_HTTP_AGENT, load as load_flow};
+pub(crate) use flows::{
+    A2A_AGENT, FlowConfig, Flows, HTTP_AGENT, NoFlow, PUBLIC_A2A_AGENT, PUBLIC_HTTP_AGENT, load as load_flow,
+};
 pub(crate) use mcp_file::Strictness;
 pub(crate) use models::ModelSettings;
 pub(crate) use node_file::{parse_address, parse_network};

@@ -2,20 +2,37 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use bobbinet_core::AgentName;
-use bobbinet_engine::Agent;
-use bobbinet_flow::{document::Reach, limits::Limits};
+use async_trait::async_trait;
+use bobbinet_core::{AgentName, TaskId};
+use bobbinet_engine::{Agent, SystemEnv};
+use bobbinet_flow::{document::Reach, limits::Limits, run::Id};
 use bobbinet_orchestrator::{CredentialsInHand, FlowAgent, FlowLimits, HttpAgent, Mesh, MessageFlowAgent};
 use bobbinet_outbound::{Guard, Origin, OutboundLimits};
+use bobbinet_peer::{A2aAgent, CallCredentials, PeerLimits};
 use reqwest::Url;
+use serde_json::Value;
 
 use crate::{
-    config::{FlowConfig, Flows, HTTP_AGENT, PUBLIC_HTTP_AGENT},
+    config::{A2A_AGENT, FlowConfig, Flows, HTTP_AGENT, PUBLIC_A2A_AGENT, PUBLIC_HTTP_AGENT},
     failure::{Code, Failure},
 };
 
-/// The agents that flows are, and those that make requests for them.
-pub(super) fn agents(flows: Flows) -> Result<BTreeMap<AgentName, Arc<dyn Agent>>, Failure> {
+/// Knows how steps of flows authenticate.
+struct InHand(Arc<CredentialsInHand>);
+
+#[async_trait]
+impl CallCredentials for InHand {
+    async fn of(&self, flow: TaskId, call: u64) -> Option<Arc<Value>> {
+        self.0.of(flow, Id(call)).await
+    }
+}
+
+/// The agents that flows are, and those that make requests for them. `node` is what this one is called in the paths of calls.
+pub(super) fn agents(
+    flows: Flows,
+    node: &str,
+    env: &Arc<SystemEnv>,
+) -> Result<BTreeMap<AgentName, Arc<dyn Agent>>, Failure> {
     if flows.is_empty() {
         return Ok(BTreeMap::new());
     }
@@ -29,7 +46,15 @@ pub(super) fn agents(flows: Flows) -> Result<BTreeMap<AgentName, Arc<dyn Agent>>
     let guard = Guard::new(origins, OutboundLimits::default()).map_err(|error| Failure::of(Code::Internal, &error))?;
     let http = AgentName::parse(HTTP_AGENT).expect("a well-formed name");
     let credentials = Arc::new(CredentialsInHand::default());
-    let mesh = Mesh::default().with_credentials(credentials.clone()).with_http(http.clone());
+    let by_url = |name: &str, guard: &Guard| {
+        let name = AgentName::parse(name).expect("a well-formed name");
+        let credentials = Arc::new(InHand(credentials.clone()));
+        let limits = PeerLimits::default();
+        let agent = A2aAgent::new(name.clone(), node.to_owned(), guard.clone(), credentials, env.clone(), limits);
+        (name, agent as Arc<dyn Agent>)
+    };
+    let a2a = by_url(A2A_AGENT, &guard);
+    let mesh = Mesh::default().with_credentials(credentials.clone()).with_http(http.clone()).with_a2a(a2a.0.clone());
     let mesh = flows.files.iter().fold(mesh, |mesh, (name, flow)| mesh.with_flow(&flow.definition, name.clone()));
     let mesh = Arc::new(mesh);
     let http = (http, HttpAgent::new(guard, credentials.clone()) as Arc<dyn Agent>);
@@ -37,13 +62,15 @@ pub(super) fn agents(flows: Flows) -> Result<BTreeMap<AgentName, Arc<dyn Agent>>
         let agent = FlowAgent::new(flow, definition, mesh.clone(), FlowLimits::default(), Limits::default());
         (name, agent as Arc<dyn Agent>)
     };
-    let mut agents: BTreeMap<AgentName, Arc<dyn Agent>> = BTreeMap::from([http]);
+    let mut agents: BTreeMap<AgentName, Arc<dyn Agent>> = BTreeMap::from([http, a2a]);
     if let Some(name) = flows.of_messages {
         // What stands in a message is not the operator's word: nothing is reached from there but what anybody reaches.
         let guard = Guard::new([], OutboundLimits::default()).map_err(|error| Failure::of(Code::Internal, &error))?;
         let public = AgentName::parse(PUBLIC_HTTP_AGENT).expect("a well-formed name");
-        let mesh = Arc::new(Mesh::clone(&mesh).with_http(public.clone()));
-        agents.insert(public, HttpAgent::new(guard, credentials));
+        let a2a = by_url(PUBLIC_A2A_AGENT, &guard);
+        let mesh = Arc::new(Mesh::clone(&mesh).with_http(public.clone()).with_a2a(a2a.0.clone()));
+        agents.extend([a2a]);
+        agents.insert(public, HttpAgent::new(guard, credentials.clone()));
         agents.insert(name, MessageFlowAgent::new(mesh, FlowLimits::default()));
     }
     agents.extend(flows.files.into_iter().map(agent));

@@ -103,7 +103,7 @@ pub(super) async fn start(
     let launcher = Launcher::this_program(SHIM, hidden).with_open_files(descriptors.before);
     let mut agents = start_agents(agents, &launcher, &data)?;
     agents.extend(start_models(models)?);
-    agents.extend(flows::agents(flows)?);
+    agents.extend(flows::agents(flows, &path_name(&node, &keys), &env)?);
     // Where one agent stands at the root, no other is found.
     if matches!(mount, Mount::EachByName) {
         agents.extend(start_peers(remotes, peers, &node, &keys, &agents, &data).await?);
@@ -274,6 +274,13 @@ fn start_agents(
     Ok(agents.into_iter().map(start).collect())
 }
 
+/// What the node is called in the paths of calls. Two may well be known by the same address, each on its machine.
+fn path_name(node: &NodeConfig, keys: &KeyRing) -> String {
+    let key = keys.list().into_iter().find(|key| key.is_current).map(|key| key.kid).unwrap_or_default();
+    let name = node.issuer.clone().or_else(|| node.public_url.clone()).unwrap_or_else(|| node.listen.to_string());
+    format!("{name}#{}", key.chars().take(KEY_SHOWN).collect::<String>())
+}
+
 /// The agents that are somewhere else: those of the configuration, and those that were added by `bobbinet peers add`. None of them has
 /// to be there.
 async fn start_peers(
@@ -292,13 +299,10 @@ async fn start_peers(
     if remotes.is_empty() && nodes.is_empty() {
         return Ok(BTreeMap::new());
     }
-    // Two nodes may well be known by the same address, each on its machine.
-    let key = keys.list().into_iter().find(|key| key.is_current).map(|key| key.kid).unwrap_or_default();
-    let name = node.issuer.clone().or_else(|| node.public_url.clone()).unwrap_or_else(|| node.listen.to_string());
     let maker = Maker {
         keys: Some(keys.clone()),
         issuer: node.issuer.clone(),
-        node: format!("{name}#{}", key.chars().take(KEY_SHOWN).collect::<String>()),
+        node: path_name(node, keys),
         guard: peers::guard(remotes.values(), nodes.iter())?,
         env: Arc::new(SystemEnv),
     };
