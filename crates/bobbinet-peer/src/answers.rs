@@ -36,7 +36,7 @@ impl Following<'_> {
     pub(crate) async fn ask(&mut self, status: StatusView) -> Next {
         let name = name_of(&status);
         let question = self.question(&status);
-        let asked = match self.earlier_answer(&name, &question) {
+        let asked = match self.earlier_answer(&name, &question).await {
             Some(answer) => Asked::Answer(answer),
             None => {
                 self.checkpoint.asking = Some(name.clone());
@@ -86,12 +86,31 @@ impl Following<'_> {
         self.checkpoint.answered.max(self.run.task().answers.len())
     }
 
-    /// The answer that was given while no run was there to hand it on.
-    fn earlier_answer(&self, name: &str, question: &Question) -> Option<Json> {
-        let is_asked = self.checkpoint.asking.as_deref() == Some(name);
-        let is_given = self.run.task().answers.len() > self.checkpoint.answered;
-        let answer = || self.run.answer_to(&question.message.text(), question.schema.as_ref());
-        if is_asked && is_given { answer() } else { None }
+    /// The answer to what an earlier run has asked: given while no run was there to hand it on, or since this one has begun.
+    async fn earlier_answer(&mut self, name: &str, question: &Question) -> Option<Json> {
+        if self.checkpoint.asking.as_deref() != Some(name) {
+            return None;
+        }
+        if self.run.task().answers.len() > self.checkpoint.answered {
+            return self.run.answer_to(&question.message.text(), question.schema.as_ref());
+        }
+        // Asked again it would be another question, and who has answered the first one would not know of it.
+        let open = self.run.task().question.clone().filter(|open| open.message.id == question.message.id)?;
+        let run = self.run.clone();
+        let (_rest, answered) = (run.rest(), run.answered(&open.message.id));
+        tokio::pin!(answered);
+        loop {
+            tokio::select! {
+                biased;
+                answer = &mut answered => return answer.ok(),
+                () = sleep(LOOK_EVERY) => {}
+            }
+            if let Ok(StreamEvent::Task(task)) = self.look().await
+                && is_other(&task.status, name)
+            {
+                return None;
+            }
+        }
     }
 
     async fn ask_caller(&mut self, question: &Question, status: &StatusView) -> Asked {
