@@ -1,6 +1,12 @@
 //! One run of one call, as its agent sees it: what to do, and how to say how it goes.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use bobbinet_core::{
@@ -107,6 +113,8 @@ pub struct Run {
     pub(crate) attempt: u32,
     pub(crate) deadline: Arc<Deadline>,
     pub(crate) canceled: CancellationToken,
+    /// Whether it has had the answer to what an earlier run asked.
+    pub(crate) has_taken_answer: Arc<AtomicBool>,
 }
 
 /// Why a question has no answer. In any case the call must end.
@@ -253,6 +261,9 @@ impl Run {
         let expiry = Instant::now() + self.host.limits().ask_hold_max();
         let before = self.live.durable().map_or(self.task.generation, |task| task.generation);
         let mut follower = Follower::after(self.host.tasks(), &self.live, before);
+        if let Some(answer) = self.answered_before_asked(&question) {
+            return Ok(answer);
+        }
         // The run before this one has asked it, and nobody has answered yet.
         let open = self.live.durable().and_then(|task| task.question.clone());
         let question = match open.filter(|open| is_same(open, &question)) {
@@ -306,6 +317,16 @@ impl Run {
                 | Event::Ended { .. } => {}
             }
         }
+    }
+
+    /// The answer to a question that was open when this run began, of an earlier one, and was answered before this run came to ask it
+    /// again: once.
+    fn answered_before_asked(&self, question: &Question) -> Option<Json> {
+        let open = self.task.question.as_ref().filter(|open| is_same(open, question))?;
+        let task = self.live.durable()?;
+        let (_, answer) = task.answers.iter().rev().find(|(asked, _)| asked.message.id == open.message.id)?;
+        let is_first = !self.has_taken_answer.swap(true, Ordering::Relaxed);
+        is_first.then(|| answer.clone())
     }
 
     /// Brings a question into the log. After a commit whose fate is not known, the log says whether it is there.

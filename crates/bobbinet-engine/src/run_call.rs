@@ -117,6 +117,7 @@ impl EngineInner {
             attempt,
             deadline: deadline.clone(),
             canceled: canceled.clone(),
+            has_taken_answer: Arc::default(),
         };
         bobbinet_store::failpoint::point("call-before");
         // In the trace that the task began in, also when another process takes it up.
