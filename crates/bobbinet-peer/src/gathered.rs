@@ -2,22 +2,11 @@
 
 use std::sync::Arc;
 
-use bobbinet_core::{Artifact, ArtifactId, Json, Outcome, Part, State};
-use bobbinet_engine::{EngineError, Run};
-use bobbinet_http::ClientError;
-use bobbinet_wire::{
-    v0_3::response,
-    view::{MessageView, Sent, StatusView, StreamEvent},
-};
-use tokio::time::{Instant, sleep};
-use tracing::debug;
+use bobbinet_core::{Artifact, ArtifactId, Json, Outcome, Part};
+use bobbinet_engine::Run;
+use bobbinet_wire::{v0_3::response, view::StreamEvent};
 
-use crate::{
-    asked::Asked,
-    causes::in_full,
-    fault,
-    follow::{Following, Next},
-};
+use crate::asked::Asked;
 
 /// What was answered so far.
 #[derive(Debug)]
@@ -25,9 +14,9 @@ pub(crate) struct Gathered {
     /// Of a stream, each event, in the order in which they came. After a restart they begin anew, with the task as it stands.
     events: Option<Vec<Json>>,
     bytes: usize,
-    bytes_max: usize,
-    history_length: Option<u32>,
-    is_plain: bool,
+    pub(crate) bytes_max: usize,
+    pub(crate) history_length: Option<u32>,
+    pub(crate) is_plain: bool,
 }
 
 impl Gathered {
@@ -43,7 +32,7 @@ impl Gathered {
     }
 
     /// Adds an event, unless it only says again what the last one said. Whether there is room for it.
-    fn add(&mut self, event: &StreamEvent) -> bool {
+    pub(crate) fn add(&mut self, event: &StreamEvent) -> bool {
         let Some(events) = &mut self.events else { return true };
         let written = json(|out| response::write_event(out, event));
         if events.last() != Some(&written) {
@@ -53,7 +42,8 @@ impl Gathered {
         self.bytes <= self.bytes_max
     }
 
-    fn all(&self) -> Option<Json> {
+    /// All of them, if all are wanted.
+    pub(crate) fn all(&self) -> Option<Json> {
         self.events.as_ref().map(Json::of)
     }
 }
@@ -70,74 +60,4 @@ pub(crate) fn json(write: impl FnOnce(&mut Vec<u8>)) -> Json {
 pub(crate) fn completed(result: Json) -> Outcome {
     let id = ArtifactId::parse("output").expect("a word");
     Outcome::Completed { artifacts: vec![Arc::new(Artifact::new(id, vec![Part::data(result)]))], message: None }
-}
-
-impl Following<'_> {
-    /// Makes a word of the agent a part of the result.
-    pub(crate) async fn gather(&mut self, event: StreamEvent) -> Result<Next, EngineError> {
-        let Some(gathered) = &mut self.gathered else { return Ok(Next::GoOn) };
-        if !gathered.add(&event) {
-            let (what, max) = ("task_bytes_max", u64::try_from(gathered.bytes_max).unwrap_or(u64::MAX));
-            return Err(EngineError::Limit { what, max });
-        }
-        let is_plain = gathered.is_plain;
-        Ok(match event {
-            StreamEvent::Message(MessageView { ref task_id, ref message, .. }) => {
-                if task_id.is_some() || self.checkpoint.task.is_some() {
-                    self.run.progress(Some(Arc::new(message.clone())), None);
-                    return Ok(Next::GoOn);
-                }
-                let one = || json(|out| response::write_event(out, &event));
-                Next::Over(completed(self.gathered.as_ref().and_then(Gathered::all).unwrap_or_else(one)))
-            }
-            StreamEvent::Task(task) if is_plain => {
-                Next::Over(completed(json(|out| response::write_sent(out, &Sent::Task(task)))))
-            }
-            StreamEvent::Task(task) => {
-                self.checkpoint.context = task.context_id.or(self.checkpoint.context.take());
-                self.stands_gathered(task.status).await
-            }
-            StreamEvent::StatusUpdate(update) => self.stands_gathered(update.status).await,
-            StreamEvent::ArtifactUpdate(_) => Next::GoOn,
-        })
-    }
-
-    async fn stands_gathered(&mut self, status: StatusView) -> Next {
-        match status.state {
-            State::Submitted => Next::GoOn,
-            State::Working => {
-                if let Some(message) = status.message {
-                    self.run.progress(Some(Arc::new(message)), None);
-                }
-                Next::GoOn
-            }
-            State::InputRequired | State::AuthRequired => Next::Ask(status),
-            // How it has ended the result says: to the flow that is no error.
-            State::Completed | State::Failed | State::Canceled | State::Rejected => Next::Over(self.result().await),
-        }
-    }
-
-    /// The result of a call whose task has ended: all events, or the task as its agent shows it.
-    pub(crate) async fn result(&mut self) -> Outcome {
-        if let Some(all) = self.gathered.as_ref().and_then(Gathered::all) {
-            return completed(all);
-        }
-        let history_length = self.gathered.as_ref().and_then(|gathered| gathered.history_length);
-        let task = self.checkpoint.task.clone().unwrap_or_default();
-        let begun = Instant::now();
-        let mut tries = 0;
-        loop {
-            let error = match self.client.get(&task, history_length).await {
-                Ok(view) => return completed(json(|out| response::write_task(out, &view.value))),
-                Err(error) => error,
-            };
-            debug!(task, tries, error = &error as &dyn std::error::Error, "a task that has ended is not shown");
-            if matches!(error, ClientError::Rpc(_)) || begun.elapsed() >= self.peer.config.limits.silence_max {
-                let why = format!("its task {task} has ended, and cannot be read: {}", in_full(&error));
-                return fault::unknown(&self.peer.config, &why, false);
-            }
-            sleep(self.peer.config.limits.pause(tries)).await;
-            tries += 1;
-        }
-    }
 }
