@@ -42,6 +42,7 @@ impl Gathered {
         self.bytes <= self.bytes_max
     }
 
+    /// All of them, if all are wanted.
     pub(crate) fn all(&self) -> Option<Json> {
         self.events.as_ref().map(Json::of)
     }

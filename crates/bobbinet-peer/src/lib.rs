@@ -4,7 +4,10 @@
 //! task is a checkpoint of ours, so that a run that is taken up goes on with that very task. A peer has replicas, each with a breaker;
 //! what was surely not sent is sent again elsewhere, what may have been sent only where the same key makes it the same task.
 //!
-//! It knows no MCP, no store, and no word of A2A's JSON beyond what the client of `bobbinet-http` reads of it. All it sends goes
+//! An [`A2aAgent`] does the same for flows that call agents by URL: peers that nobody has configured, asked and answering in the words of
+//! A2A 0.3 (`asked.rs`, `gathered.rs`).
+//!
+//! It knows no MCP, no store and no flow; A2A's JSON is read and written by `bobbinet-wire` alone. All it sends goes
 //! through `bobbinet-outbound`. Begin with `agent.rs`, and follow a run through `call.rs` and `follow.rs`.
 
 mod a2a_agent;
@@ -24,12 +27,12 @@ mod credentials;
 mod fallback;
 mod fault;
 mod follow;
-mod gather;
 mod gathered;
 mod message;
 mod peer;
 mod plan;
 mod replicas;
+mod results;
 mod retry_budget;
 mod schema;
 mod transient;

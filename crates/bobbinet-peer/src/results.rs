@@ -1,4 +1,4 @@
-//! A run whose agent's answer is the result of its call: word by word, until the task over there has ended.
+//! Following a task over there for what it comes to, of which nothing becomes ours but the result of the call.
 
 use std::sync::Arc;
 
