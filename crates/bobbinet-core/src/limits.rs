@@ -11,6 +11,10 @@ pub const ID_LENGTH_MAX: usize = 512;
 /// The longest name of an agent, in characters, all of them ASCII: it names a folder too, and 255 bytes are the most for that.
 pub const AGENT_NAME_LENGTH_MAX: usize = 128;
 
+/// A child that begins tasks itself is given this part of what is left of its parent's budget: so small that a loop of flows gets through
+/// some hundred and fifty of them, so large that flows may call flows that call flows.
+pub const CHILD_BUDGET_SHARE: u32 = 16;
+
 /// The longest name that a run gives to a child, in bytes: there may be a thousand in a task's memory.
 pub const CHILD_NAME_LENGTH_MAX: usize = 512;
 
@@ -114,7 +118,7 @@ impl Default for Limits {
             hot_bytes_max: 16 << 20,
             followers_max: 32,
             children_max: 10_000,
-            descendants_max: 20_000,
+            descendants_max: 50_000,
             // CloudEvents asks for 64 KiB at least.
             event_bytes_max: 256 << 10,
             events_kept_max: 10_000,

@@ -31,7 +31,7 @@ pub struct NewChild {
     pub skill: Option<SkillId>,
     /// How long it may take, from now on. In any case it ends by the deadline of the run's own task.
     pub time: Option<Duration>,
-    /// How many tasks may be begun beneath it, as far as its parent's budget goes; if this does not say, half of what is left of that,
+    /// How many tasks may be begun beneath it, as far as its parent's budget goes; if this does not say, a share of what is left of that,
     /// or none for an agent that begins none.
     pub budget: Option<u32>,
 }

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{Refused, Task};
-use crate::{Limits, TaskId, Timestamp, limits::CHILD_NAME_LENGTH_MAX};
+use crate::{
+    Limits, TaskId, Timestamp,
+    limits::{CHILD_BUDGET_SHARE, CHILD_NAME_LENGTH_MAX},
+};
 
 /// Whose child a task is, and what it was given.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,11 +61,12 @@ impl Task {
         self.children.iter().fold(budget, take)
     }
 
-    /// The budget for one more child, if so much is left: as much as is asked for, or half of what is left beside the child itself.
+    /// The budget for one more child, if so much is left: as much as is asked for, or its share of what is left beside
+    /// the child itself.
     /// `None` if there may be no more.
     pub fn child_budget(left: u32, asked: Option<u32>) -> Option<u32> {
         let left = left.checked_sub(1)?;
-        Some(asked.unwrap_or(left / 2).min(left))
+        Some(asked.unwrap_or(left / CHILD_BUDGET_SHARE).min(left))
     }
 
     /// One more child, beside those `begun` with it.

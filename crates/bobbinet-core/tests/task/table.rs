@@ -233,7 +233,7 @@ fn every_command_in_every_state() {
             take over | take over, slot | finish unknown | finish unknown, again | finish declined
                 Asked(outcome of 1) -> input-required
             spawn
-                Spawned(a: 9999) -> working
+                Spawned(a: 3124) -> working
             spawn with a long name
                 no: child_name_length_max would exceed 512
             spawn, fenced | record, fenced | withdraw of another | checkpoint, fenced | release of another | progress of another | add of another | ask of another | finish of another
@@ -276,7 +276,7 @@ fn every_command_in_every_state() {
             take over
                 Released -> submitted
             spawn
-                Spawned(a: 9999) -> working
+                Spawned(a: 3124) -> working
             spawn with a long name
                 no: child_name_length_max would exceed 512
             spawn, fenced | record, fenced | withdraw of another | checkpoint, fenced | release of another | progress of another | add of another | ask of another | finish of another
@@ -480,7 +480,7 @@ fn every_command_in_every_state() {
             take over
                 Released -> submitted
             spawn
-                Spawned(a: 9999) -> working
+                Spawned(a: 3124) -> working
             spawn with a long name
                 no: child_name_length_max would exceed 512
             spawn, fenced | record, fenced | withdraw of another | checkpoint, fenced | release of another | progress of another | add of another | ask of another | finish of another
@@ -527,7 +527,7 @@ fn every_command_in_every_state() {
             plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | record nothing | take over what never ran | take over too late | its agent is gone | its agent is back | the time of another wait is up
                 no: there is nothing to be done
             spawn
-                Spawned(a: 9995) -> input-required
+                Spawned(a: 3124) -> input-required
             spawn with a long name
                 no: child_name_length_max would exceed 512
             spawn, fenced | record, fenced | withdraw of another | checkpoint, fenced | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish of another

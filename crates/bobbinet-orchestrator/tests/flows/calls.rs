@@ -224,3 +224,18 @@ async fn a_large_output_is_no_part_of_the_flows_log() {
     assert_eq!(tools.count("large"), 1);
     bench.stop().await;
 }
+
+/// Each may begin tasks of its own, and the last of them as well as the first.
+#[tokio::test]
+async fn a_loop_runs_a_flow_for_each_item() {
+    let inner = document("inner", "do:\n- a: { call: tools.echo, with: { n: '${ .n }' } }\n");
+    let outer = document(
+        "outer",
+        "do:\n- each:\n    for: { each: n, in: '[range(100)]' }\n    do:\n    - one: { run: { workflow: { namespace: tests, name: inner, version: 1.0.0, input: { n: '${ $n }' } } } }\n",
+    );
+    let bench = bench(&[("inner-flow", inner), ("outer-flow", outer)]).await;
+    let task = bench.settled("outer-flow", &json!({})).await;
+    assert_eq!(output(&task), json!({ "n": 99 }));
+    assert_eq!(bench.tools.count("echo"), 100);
+    bench.stop().await;
+}
