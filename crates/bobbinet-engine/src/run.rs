@@ -259,14 +259,20 @@ impl Run {
     /// [`Unanswered`], and then the call should be brought to its end.
     pub async fn ask(&self, question: Arc<Question>) -> Result<Json, Unanswered> {
         let expiry = Instant::now() + self.host.limits().ask_hold_max();
-        let before = self.live.durable().map_or(self.task.generation, |task| task.generation);
-        let mut follower = Follower::after(self.host.tasks(), &self.live, before);
-        if let Some(answer) = self.answered_before_asked(&question) {
+        // One look, so that no answer can come between two.
+        let seen = match tokio::time::timeout_at(expiry, self.current()).await {
+            Ok(Ok(seen)) => seen,
+            Ok(Err(_)) => return Err(Unanswered::Over),
+            Err(_elapsed) => return Err(Unanswered::Expired),
+        };
+        if let Some(answer) = self.answered_before_asked(&seen, &question) {
             return Ok(answer);
         }
+        let mut follower = Follower::after(self.host.tasks(), &self.live, seen.generation);
         // The run before this one has asked it, and nobody has answered yet.
-        let open = self.live.durable().and_then(|task| task.question.clone());
-        let question = match open.filter(|open| is_same(open, &question)) {
+        let open = seen.question.clone().filter(|open| is_same(open, &question));
+        let mut is_asked = open.is_some();
+        let question = match open {
             Some(open) => open,
             None => {
                 self.put(&question, expiry).await?;
@@ -276,7 +282,6 @@ impl Run {
         let _hold = self.deadline.hold();
         let _idle = Idle::begin(self.host.lifecycle());
         let _aside = self.step_aside();
-        let mut is_asked = self.live.durable().is_some_and(|task| task.question.as_ref() == Some(&question));
         loop {
             let event = tokio::select! {
                 biased;
@@ -321,10 +326,9 @@ impl Run {
 
     /// The answer to a question that was open when this run began, of an earlier one, and was answered before this run came to ask it
     /// again: once.
-    fn answered_before_asked(&self, question: &Question) -> Option<Json> {
+    fn answered_before_asked(&self, seen: &Task, question: &Question) -> Option<Json> {
         let open = self.task.question.as_ref().filter(|open| is_same(open, question))?;
-        let task = self.live.durable()?;
-        let (_, answer) = task.answers.iter().rev().find(|(asked, _)| asked.message.id == open.message.id)?;
+        let (_, answer) = seen.answers.iter().rev().find(|(asked, _)| asked.message.id == open.message.id)?;
         let is_first = !self.has_taken_answer.swap(true, Ordering::Relaxed);
         is_first.then(|| answer.clone())
     }

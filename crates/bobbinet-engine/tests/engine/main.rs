@@ -15,5 +15,6 @@ mod golden;
 mod lab;
 mod nested;
 mod reads;
+mod resumed;
 mod shared;
 mod waits;
