@@ -115,18 +115,6 @@ impl Run {
         }
     }
 
-    /// The child that was begun under this name, if one was.
-    ///
-    /// # Errors
-    /// If it cannot be read, or is gone.
-    pub async fn child(&self, name: &str) -> Result<Option<Handle>, ChildError> {
-        let own = self.own_task().await?;
-        match own.child(name) {
-            Some(child) => self.handle_of(&child.task).await.map(Some),
-            None => Ok(None),
-        }
-    }
-
     /// The task at the root of the tree that this run's task is in: itself, unless a run has begun it.
     ///
     /// # Errors

@@ -461,7 +461,7 @@ impl<A: Aggregate, H: Hooks<A>> Drop for Driving<'_, A, H> {
         if self.is_over {
             return;
         }
-        let queue = {
+        let mut queue = {
             let mut state = self.live.lock();
             state.is_driven = false;
             // Dropped, not said: who said it goes on, or is gone too.
@@ -469,6 +469,8 @@ impl<A: Aggregate, H: Hooks<A>> Drop for Driving<'_, A, H> {
             state.turns.clear();
             std::mem::take(&mut state.queue)
         };
+        // What was to begin with it does not.
+        drop(Beginnings::of(self.streams, self.hooks, &mut queue));
         self.streams.fail(self.live, self.hooks, queue, &self.hooks.unanswered());
         self.live.doubt();
     }

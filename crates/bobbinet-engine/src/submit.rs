@@ -13,8 +13,7 @@ use bobbinet_store::Idempotency;
 use crate::{
     EngineError, Handle, NewTask, PlannedTask, Request,
     accounts::QuotaClass,
-    commit_loop::Beginning,
-    commit_loop::Hooks,
+    commit_loop::{Beginning, Hooks},
     engine_inner::EngineInner,
     live::{Live, Queued},
     planned::{deferred, question_id},
