@@ -11,6 +11,7 @@ mod edge;
 mod events;
 mod examples;
 mod flow_crash;
+mod flow_run;
 mod foreign;
 mod guarded;
 mod hostile;

@@ -143,6 +143,11 @@ impl Failure {
         Self { a2a_code: Some(code), ..self }
     }
 
+    /// As programs tell it apart.
+    pub(crate) fn code(&self) -> &Code {
+        &self.code
+    }
+
     /// What is said, and what to do next.
     pub(crate) fn sentence(&self) -> String {
         let hint = self.hint.as_ref().map(|hint| format!(" -> {hint}")).unwrap_or_default();

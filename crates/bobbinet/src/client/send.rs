@@ -100,46 +100,61 @@ pub(super) async fn run_flow(
     let agent = client.resolver(target).await.agent()?;
     let connected = agent.connect().await?;
     let input = Json::parse(input).map_err(|error| Failure::of(Code::Usage, &error))?;
-    let saying = |parts, task| Saying { parts, task, context: None, metadata: None, extensions: Vec::new() };
-    let begin = saying(vec![Part::data(input)], None);
-    let mut told = say(client, &agent, &connected, begin, delivery, Telling::Steps).await;
+    // The context is the task's alone, so that it is found by it: a folder that was named may have tasks of other runs.
+    let key = delivery.idempotency_key.clone().unwrap_or_else(|| Uuid::new_v4().to_string());
+    let context = ContextId::parse(&key).map_err(|error| Failure::of(Code::Usage, &error))?;
+    let saying = |parts, task, context| Saying { parts, task, context, metadata: None, extensions: Vec::new() };
+    let begin = saying(vec![Part::data(input)], None, Some(context.clone()));
+    let delivery = Delivery { idempotency_key: Some(key), ..delivery.clone() };
+    let mut told = say(client, &agent, &connected, begin, &delivery, Telling::Steps).await;
     if delivery.is_async {
         return told;
     }
     // A key is for the message that begins the task.
-    let delivery = Delivery { idempotency_key: None, ..delivery.clone() };
+    let delivery = Delivery { idempotency_key: None, ..delivery };
     let mut answers = answers.iter();
-    while let Some(task) = only_task(&agent, &connected).await?.filter(|task| task.status.state.is_interrupted()) {
+    while let Some(task) =
+        task_of(&context, &agent, &connected).await?.filter(|task| task.status.state.is_interrupted())
+    {
         let Some(answer) = answers.next() else {
             let text = "the flow is not over: it waits for an answer, and its node ends here";
             remark(Remark::Warning, text);
             let hint = "say --answer ANSWER, once for each question; where answers take their time, name the flow under `flows` \
                         of a bobbinet.yaml, and start that: bobbinet up";
             remark(Remark::Hint, hint);
+            told = Err(Failure::told(Code::Task(task.status.state), text));
             break;
         };
         let part = match Json::parse(answer) {
             Ok(json) if answer.trim_start().starts_with('{') => Part::data(json),
             Ok(_) | Err(_) => Part::text(answer),
         };
-        told = say(client, &agent, &connected, saying(vec![part], Some(task.id)), &delivery, Telling::Steps).await;
+        told =
+            say(client, &agent, &connected, saying(vec![part], Some(task.id), None), &delivery, Telling::Steps).await;
     }
     // The node of the flow is gone in a moment, and with it what its steps gave.
     if !client.output.is_json() {
-        tell_steps(client, &agent, &connected, all).await?;
+        tell_steps(client, &context, &agent, &connected, all).await?;
     }
     told
 }
 
-/// The task of the flow: a node that runs one flow once has one.
-async fn only_task(agent: &Agent, connected: &Connected) -> Result<Option<TaskView>, Failure> {
-    let page = connected.list(ListParams::default()).await.map_err(|error| agent.fault(error))?.value;
+/// The task of the flow: its context has no other.
+async fn task_of(context: &ContextId, agent: &Agent, connected: &Connected) -> Result<Option<TaskView>, Failure> {
+    let params = ListParams { context: Some(context.clone()), ..ListParams::default() };
+    let page = connected.list(params).await.map_err(|error| agent.fault(error))?.value;
     Ok(page.tasks.into_iter().next())
 }
 
 /// Says, to whoever wants to know all, what the steps of the one task of a flow were, and what each gave.
-async fn tell_steps(client: &Client, agent: &Agent, connected: &Connected, all: Target) -> Result<(), Failure> {
-    let Some(task) = only_task(agent, connected).await? else { return Ok(()) };
+async fn tell_steps(
+    client: &Client,
+    context: &ContextId,
+    agent: &Agent,
+    connected: &Connected,
+    all: Target,
+) -> Result<(), Failure> {
+    let Some(task) = task_of(context, agent, connected).await? else { return Ok(()) };
     if !client.output.is_verbose {
         if task.status.state == State::Failed {
             remark(Remark::Hint, "--verbose shows what each step gave");

@@ -27,7 +27,7 @@ pub(crate) const A2A_AGENT: &str = "call-a2a";
 pub(crate) const PUBLIC_A2A_AGENT: &str = "call-a2a-public";
 
 /// The agents that a node with flows has of itself.
-pub(super) const INTERNAL_AGENTS: [&str; 4] = [HTTP_AGENT, PUBLIC_HTTP_AGENT, A2A_AGENT, PUBLIC_A2A_AGENT];
+pub(crate) const INTERNAL_AGENTS: [&str; 4] = [HTTP_AGENT, PUBLIC_HTTP_AGENT, A2A_AGENT, PUBLIC_A2A_AGENT];
 
 const FLOW_KEYS: [&str; 4] = ["file", "as", "secrets", "from"];
 

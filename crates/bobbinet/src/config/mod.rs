@@ -37,7 +37,8 @@ pub(crate) use cards::{Card, CardSkill};
 pub(crate) use check::{check, program, suggestion};
 pub(crate) use finding::{Finding, Severity, Source};
 pub(crate) use flows::{
-    A2A_AGENT, FlowConfig, Flows, HTTP_AGENT, NoFlow, PUBLIC_A2A_AGENT, PUBLIC_HTTP_AGENT, load as load_flow,
+    A2A_AGENT, FlowConfig, Flows, HTTP_AGENT, INTERNAL_AGENTS, NoFlow, PUBLIC_A2A_AGENT, PUBLIC_HTTP_AGENT,
+    load as load_flow,
 };
 pub(crate) use mcp_file::Strictness;
 pub(crate) use models::ModelSettings;

@@ -1,6 +1,11 @@
 //! `bobbinet flow run`: one flow, once, on a node of its own that is gone when the flow has ended.
 
-use std::{collections::BTreeMap, fs, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::PathBuf,
+    time::Duration,
+};
 
 use bobbinet_core::AgentName;
 use bobbinet_http::Mount;
@@ -9,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     cli::{FlowRun, Global, Target},
     client::Client,
-    config::{self, CallersConfig, Config, FlowConfig, NoFlow, NodeConfig, Strictness},
+    config::{self, CallersConfig, Config, INTERNAL_AGENTS, NoFlow, NodeConfig, Strictness},
     failure::{Code, Failure},
     node::{self, Plan},
     output::Output,
@@ -42,10 +47,25 @@ impl Folder {
             Self::Own(folder) => folder.path().to_owned(),
         }
     }
+
+    /// What becomes of a task that has not ended when its node does.
+    fn fate(&self) -> String {
+        match self {
+            Self::Named(path) => format!(
+                "its task is kept: to go on with it, name the flow under `flows` of a bobbinet.yaml, and start that with --data-dir {}",
+                path.display()
+            ),
+            Self::Own(_) => "its task is gone with its node: --data-dir FOLDER keeps it".to_owned(),
+        }
+    }
 }
 
 /// Reads all that the flow needs, before anything is started.
 pub(crate) fn prepare(output: Output, command: &FlowRun) -> Result<Prepared, Failure> {
+    if command.delivery.is_async && command.data_dir.is_none() {
+        let failure = Failure::new(Code::Usage, "a flow that is not waited for is gone with its node");
+        return Err(failure.hint("--data-dir FOLDER keeps its task, for a node that goes on with it; or leave --async away, and A2ACLI_ASYNC"));
+    }
     let mut config = match &command.config {
         Some(path) => read(output, path)?,
         None => config::default_file().map(|path| read(output, &path)).transpose()?.unwrap_or_default(),
@@ -74,7 +94,7 @@ pub(crate) fn prepare(output: Output, command: &FlowRun) -> Result<Prepared, Fai
             .hint(format!("name a variable that has it: --secret {first}=VARIABLE")));
     }
     let input = input(command.input.as_deref())?;
-    let name = free_name(&flow, &config);
+    let name = free_name(&flow.definition.name, &config);
     config.flows.files.insert(name.clone(), flow);
     let data = match &command.data_dir {
         Some(path) => Folder::Named(path.clone()),
@@ -88,10 +108,11 @@ pub(crate) fn prepare(output: Output, command: &FlowRun) -> Result<Prepared, Fai
         limits: config.node.limits.clone(),
         ..NodeConfig::default()
     };
+    let home = Some(config.node.data);
     let Config { agents, remotes, models, peers, flows, .. } = config;
     let callers = CallersConfig::default();
     Ok(Prepared {
-        plan: Plan { node, agents, remotes, models, peers, callers, flows, mount: Mount::EachByName },
+        plan: Plan { node, agents, remotes, models, peers, home, callers, flows, mount: Mount::EachByName },
         name,
         input,
         data,
@@ -105,13 +126,16 @@ fn read(output: Output, path: &std::path::Path) -> Result<Config, Failure> {
 }
 
 /// A name for the flow's agent that no other has.
-fn free_name(flow: &FlowConfig, config: &Config) -> AgentName {
-    let wanted = flow.definition.name.as_str();
-    let is_free = |name: &AgentName| !config.agents.contains_key(name);
-    let mut names = (1..).map(|number| if number == 1 { wanted.to_owned() } else { format!("{wanted}-{number}") });
-    names
-        .find_map(|name| AgentName::parse(&name).ok().filter(is_free))
-        .unwrap_or_else(|| AgentName::parse("flow").expect("a well-formed name"))
+fn free_name(flow: &str, config: &Config) -> AgentName {
+    // A flow's name may have capitals; an agent's has none.
+    let wanted = flow.to_ascii_lowercase();
+    let Config { agents, remotes, models, flows, .. } = config;
+    let names = agents.keys().chain(remotes.keys()).chain(models.keys()).chain(flows.names()).map(AgentName::as_str);
+    let taken: BTreeSet<&str> = names.chain(INTERNAL_AGENTS).collect();
+    let candidate = |number| if number == 1 { wanted.clone() } else { format!("{wanted}-{number}") };
+    let free = (1..=taken.len() + 1).map(candidate).find(|name| !taken.contains(name.as_str()));
+    AgentName::parse(&free.expect("one more than there are"))
+        .expect("a flow's name is short, and a DNS label but for its capitals")
 }
 
 /// The values of secrets: the names of variables were typed, not what they hold.
@@ -165,19 +189,40 @@ pub(crate) async fn run(global: &Global, command: FlowRun, prepared: Prepared) -
         // It ends before the flow has only if it cannot start, or was told to stop.
         ended = &mut life => {
             ended?;
-            let failure = Failure::new(Code::Internal, "the flow was stopped before it had ended");
-            return Err(match data {
-                Folder::Named(path) => failure.hint(format!("its task is kept: run a node with --data-dir {} to go on with it", path.display())),
-                Folder::Own(_) => failure,
-            });
+            return Err(Failure::new(Code::Internal, "the flow was stopped before it had ended").hint(data.fate()));
         }
         told = telling => {
             stop.cancel();
             let ended = life.await;
-            told?;
+            told.map_err(|failure| {
+                if !matches!(failure.code(), Code::Timeout | Code::Interrupted) {
+                    return failure;
+                }
+                let text = "the flow has not ended, and is not waited for any more";
+                Failure::new(failure.code().clone(), text).hint(data.fate())
+            })?;
             ended?;
         }
     }
     drop(data);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{AuthSettings, PeerSettings};
+
+    #[test]
+    fn a_flow_has_a_name_that_no_agent_has_wherever_that_is() {
+        let name = |text: &str| AgentName::parse(text).unwrap();
+        let peer = PeerSettings::new("http://127.0.0.1:1/".parse().unwrap(), AuthSettings::None);
+        let mut config = Config::default();
+        assert_eq!(free_name("Words", &config), name("words"));
+        config.remotes.insert(name("words"), peer);
+        config.flows.of_messages = Some(name("words-2"));
+        config.agents.insert(name("words-3"), config::AgentConfig::default());
+        assert_eq!(free_name("Words", &config), name("words-4"));
+        assert_eq!(free_name("call-http", &config), name("call-http-2"));
+    }
 }

@@ -37,7 +37,7 @@ pub(crate) fn up(output: Output, command: Up) -> Result<Plan, Failure> {
     findings.extend(config.agents.iter().filter_map(|(agent, config)| suggestion(agent.as_str(), config, &name)));
     tell(output, &findings)?;
     let Config { node, agents, remotes, models, peers, callers, flows } = config;
-    Ok(Plan { node, agents, remotes, models, peers, callers, flows, mount: Mount::EachByName })
+    Ok(Plan { node, agents, remotes, models, peers, home: None, callers, flows, mount: Mount::EachByName })
 }
 
 fn strictness(strict: bool) -> Strictness {
@@ -95,7 +95,7 @@ pub(crate) fn agent(output: Output, command: Agent) -> Result<Plan, Failure> {
     };
     let agents = BTreeMap::from([(name.clone(), agent)]);
     let (remotes, models, peers, flows) = (BTreeMap::new(), BTreeMap::new(), Vec::new(), Flows::default());
-    Ok(Plan { node, agents, remotes, models, peers, callers, flows, mount: Mount::Root(name) })
+    Ok(Plan { node, agents, remotes, models, peers, home: None, callers, flows, mount: Mount::Root(name) })
 }
 
 /// What was typed is above what the file says.

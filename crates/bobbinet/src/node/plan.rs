@@ -1,6 +1,6 @@
 //! What a node is to be, as it was typed and configured.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use bobbinet_core::AgentName;
 use bobbinet_http::Mount;
@@ -21,6 +21,9 @@ pub(crate) struct Plan {
     pub(crate) models: BTreeMap<AgentName, ModelSettings>,
     /// Nodes all of whose agents are agents of this one.
     pub(crate) peers: Vec<NodePeer>,
+    /// The data folder of the node that this one stands in for before its peers: those that were added there, and that node's keys. Its own
+    /// if none.
+    pub(crate) home: Option<PathBuf>,
     /// Who may call beside the node's owner.
     pub(crate) callers: CallersConfig,
     /// Flows that are agents too.

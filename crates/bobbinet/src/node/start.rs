@@ -38,7 +38,7 @@ use super::{
 use crate::{
     config::{AgentConfig, CallersConfig, ModelSettings, NodeConfig, NodePeer, PeerSettings},
     failure::{Code, Failure},
-    peers::{self, Kept, Maker, PEERS_FOLDER},
+    peers::{self, Maker, PEERS_FOLDER},
     principals::KnownPrincipals,
 };
 
@@ -87,7 +87,7 @@ pub(super) async fn start(
     mut announcement: Announcement,
     stop: CancellationToken,
 ) -> Result<Node, Failure> {
-    let Plan { mut node, agents, remotes, models, peers, callers, flows, mount } = plan;
+    let Plan { mut node, agents, remotes, models, peers, home, callers, flows, mount } = plan;
     let descriptors = descriptors::raise();
     node.http = descriptors.share(&node.http, agents.len());
     // Taken first, so that an address in use is known before anything is begun; it listens at the very end.
@@ -106,7 +106,7 @@ pub(super) async fn start(
     agents.extend(flows::agents(flows, &path_name(&node, &keys), &env)?);
     // Where one agent stands at the root, no other is found.
     if matches!(mount, Mount::EachByName) {
-        agents.extend(start_peers(remotes, peers, &node, &keys, &agents, &data).await?);
+        agents.extend(start_peers(remotes, peers, home.as_deref(), &node, &keys, &agents, &data).await?);
     }
     if let Err(error) = KnownPrincipals::of(node.issuer.as_deref(), &callers).write(&data) {
         tracing::warn!(%error, "bobbinet token mint will not know the node's principals");
@@ -286,25 +286,26 @@ fn path_name(node: &NodeConfig, keys: &KeyRing) -> String {
 async fn start_peers(
     mut remotes: BTreeMap<AgentName, PeerSettings>,
     mut nodes: Vec<NodePeer>,
+    home: Option<&Path>,
     node: &NodeConfig,
     keys: &Arc<KeyRing>,
     own: &BTreeMap<AgentName, Arc<dyn Agent>>,
     data: &Path,
 ) -> Result<BTreeMap<AgentName, Arc<dyn Agent>>, Failure> {
-    let kept = Kept::read(data).map_err(|error| {
-        Failure::new(Code::Config, format!("{} cannot be read: {error}", Kept::file(data).display()))
-            .hint("mend it, or take it away: it has the peers that were added by `bobbinet peers add`")
-    })?;
-    nodes.extend(kept.nodes());
+    nodes.extend(peers::kept(home.unwrap_or(data))?.nodes());
     if remotes.is_empty() && nodes.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let maker = Maker {
-        keys: Some(keys.clone()),
-        issuer: node.issuer.clone(),
-        node: path_name(node, keys),
-        guard: peers::guard(remotes.values(), nodes.iter())?,
-        env: Arc::new(SystemEnv),
+    let guard = peers::guard(remotes.values(), nodes.iter())?;
+    let maker = match home {
+        Some(home) => Maker::of_folder(home, path_name(node, keys), guard),
+        None => Maker {
+            keys: Some(keys.clone()),
+            issuer: node.issuer.clone(),
+            node: path_name(node, keys),
+            guard,
+            env: Arc::new(SystemEnv),
+        },
     };
     let taken = own.keys().chain(remotes.keys()).cloned().collect();
     let (found, remarks) = peers::find(&maker, nodes, &taken, data).await;

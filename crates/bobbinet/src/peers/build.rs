@@ -1,10 +1,10 @@
 //! From what is said of a peer to what calls it.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
-use bobbinet_auth::{Claims, KeyRing, LIFETIME_DEFAULT, NODE_ISSUER, NODE_TENANT, mint};
+use bobbinet_auth::{Claims, KEYS_FOLDER, KeyRing, LIFETIME_DEFAULT, NODE_ISSUER, NODE_TENANT, mint};
 use bobbinet_core::{AgentName, Principal, Tenant};
-use bobbinet_engine::Env;
+use bobbinet_engine::{Env, SystemEnv};
 use bobbinet_outbound::{Guard, Origin, OutboundLimits};
 use bobbinet_peer::{ClientCredentials, MintToken, PeerAuth, PeerConfig, PeerLimits, SecretSource};
 use reqwest::Url;
@@ -12,6 +12,7 @@ use reqwest::Url;
 use crate::{
     config::{AuthSettings, ClientSettings, NodePeer, PeerSettings},
     failure::{Code, Failure},
+    principals::KnownPrincipals,
 };
 
 /// What a peer knows this node by, if nobody says otherwise: the `sub` of its tokens.
@@ -31,6 +32,19 @@ pub(crate) struct Maker {
 }
 
 impl Maker {
+    /// One that calls as the node on this data folder does, with the keys that it has. `node` is what the caller is called in the paths of
+    /// calls.
+    pub(crate) fn of_folder(data: &Path, node: String, guard: Guard) -> Self {
+        let known = KnownPrincipals::read(data);
+        Self {
+            keys: KeyRing::open(&data.join(KEYS_FOLDER)).ok().map(Arc::new),
+            issuer: known.is_known_elsewhere().then(|| known.issuer().to_owned()),
+            node,
+            guard,
+            env: Arc::new(SystemEnv),
+        }
+    }
+
     /// A peer as it is called.
     pub(crate) fn config(&self, name: AgentName, settings: PeerSettings) -> Result<PeerConfig, Failure> {
         let auth = self.auth(&settings.auth)?;

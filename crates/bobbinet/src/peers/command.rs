@@ -2,13 +2,10 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
     time::Duration,
 };
 
-use bobbinet_auth::{KEYS_FOLDER, KeyRing};
 use bobbinet_core::AgentName;
-use bobbinet_engine::SystemEnv;
 use bobbinet_peer::PeerTest;
 use serde_json::json;
 use tokio::{task::JoinSet, time::timeout};
@@ -24,7 +21,6 @@ use crate::{
     config::{self, AuthSettings, NodePeer, PeerSettings, Strictness, default_file, peer_url},
     failure::{Code, Failure},
     output::Output,
-    principals::KnownPrincipals,
     remark::{Remark, remark},
 };
 
@@ -56,7 +52,7 @@ async fn add(output: Output, add: PeerAdd) -> Result<(), Failure> {
     let PeerAdd { url, name, auth, place } = add;
     let url = peer_url(&url).map_err(|why| Failure::new(Code::Usage, why))?;
     let data = data(&place);
-    let mut kept = read(&data)?;
+    let mut kept = kept(&data)?;
     if kept.peers.iter().any(|peer| peer.url == url.as_str() || (name.is_some() && peer.name == name)) {
         let what = format!("there is a peer {url}, or one of this name, in {}", Kept::file(&data).display());
         return Err(Failure::new(Code::Usage, what).hint("take it out first: bobbinet peers rm PEER"));
@@ -87,7 +83,7 @@ async fn add(output: Output, add: PeerAdd) -> Result<(), Failure> {
 
 fn rm(output: Output, peer: &str, place: &PeerPlace) -> Result<(), Failure> {
     let data = data(place);
-    let mut kept = read(&data)?;
+    let mut kept = kept(&data)?;
     let is_meant = |known: &KeptPeer| {
         known.url.trim_end_matches('/') == peer.trim_end_matches('/')
             || known.name.as_ref().is_some_and(|name| name.as_str() == peer)
@@ -278,7 +274,7 @@ fn entries(place: &PeerPlace, data: &Path) -> Result<Vec<Entry>, Failure> {
             source: source.clone(),
         }));
     }
-    for peer in read(data)?.peers {
+    for peer in kept(data)?.peers {
         let source = Kept::file(data).display().to_string();
         let unfit =
             |why| Failure::new(Code::Config, format!("{source}: {why}")).hint("take it out: bobbinet peers rm URL");
@@ -294,14 +290,7 @@ fn split(entries: &[Entry]) -> (Vec<PeerSettings>, Vec<NodePeer>) {
 
 /// What calls peers as the node on this data folder would.
 pub(crate) fn maker(data: &Path, remotes: &[PeerSettings], nodes: &[NodePeer]) -> Result<Maker, Failure> {
-    let known = KnownPrincipals::read(data);
-    Ok(Maker {
-        keys: KeyRing::open(&data.join(KEYS_FOLDER)).ok().map(Arc::new),
-        issuer: known.is_known_elsewhere().then(|| known.issuer().to_owned()),
-        node: "bobbinet peers".to_owned(),
-        guard: guard(remotes.iter(), nodes.iter())?,
-        env: Arc::new(SystemEnv),
-    })
+    Ok(Maker::of_folder(data, "bobbinet peers".to_owned(), guard(remotes.iter(), nodes.iter())?))
 }
 
 /// The data folder: that which was named, else that of the configuration.
@@ -313,7 +302,8 @@ fn data(place: &PeerPlace) -> PathBuf {
     place.data_dir.clone().or_else(of_file).unwrap_or_else(|| PathBuf::from(config::DATA))
 }
 
-fn read(data: &Path) -> Result<Kept, Failure> {
+/// The peers that were added on this data folder.
+pub(crate) fn kept(data: &Path) -> Result<Kept, Failure> {
     Kept::read(data).map_err(|error| {
         Failure::new(Code::Config, format!("{} cannot be read: {error}", Kept::file(data).display()))
             .hint("mend it, or take it away: it has the peers that were added by `bobbinet peers add`")

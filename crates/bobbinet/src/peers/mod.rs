@@ -6,6 +6,6 @@ mod found;
 mod kept;
 
 pub(crate) use build::{Maker, guard};
-pub(crate) use command::{maker, run};
+pub(crate) use command::{kept, maker, run};
 pub(crate) use found::{at_nodes, find};
 pub(crate) use kept::{Kept, PEERS_FOLDER};
