@@ -91,13 +91,13 @@ impl Node {
     /// Waits until the process has died by itself, for a while.
     pub(crate) fn wait_for_death(&mut self, patience: Duration) -> Option<ExitStatus> {
         let end = Instant::now() + patience;
-        while Instant::now() < end {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return Some(status);
+        loop {
+            let status = self.child.try_wait().unwrap();
+            if status.is_some() || Instant::now() >= end {
+                return status;
             }
             std::thread::sleep(Duration::from_millis(2));
         }
-        None
     }
 
     /// Sends it a signal.

@@ -116,7 +116,7 @@ pub(crate) async fn until(agent: &Agent, http: &reqwest::Client, task: &str, is_
     }
 }
 
-/// Waits until there are tasks behind, and counts them. By the owner, who sees his own alone, so the log is asked.
+/// Waits until something is so.
 pub(crate) async fn wait_until(what: &str, is_it: impl Fn() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !is_it() {
@@ -144,8 +144,8 @@ async fn a_node_that_is_killed_goes_on_with_the_very_task_that_it_has_begun_else
     let http = http();
     let agent = front.agent("far");
     let task = begin(&agent, &http, "post", "once", 4_000).await;
-    // In the middle of the tool's work, whatever of it is written down.
-    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    // In the middle of the tool's work.
+    wait_until("the tool", || mesh.executions("once") == 1).await;
     front.kill();
     let front = mesh.start("front");
     let agent = front.agent("far");
@@ -167,8 +167,9 @@ async fn a_peer_that_dies_in_the_middle_and_comes_back_is_waited_for() {
     let http = http();
     let agent = front.agent("far");
     let task = begin(&agent, &http, "put", "kept", 2_000).await;
-    tokio::time::sleep(Duration::from_millis(1_300)).await;
+    wait_until("the tool", || mesh.executions("kept") == 1).await;
     back.kill();
+    // So long it is away.
     tokio::time::sleep(Duration::from_millis(700)).await;
     let _back = mesh.start("back");
     let done = settled(&agent, &http, &task).await;
@@ -193,9 +194,8 @@ async fn a_peer_that_hangs_is_given_up_and_one_that_is_not_there_is_told_at_once
     let (back, front) = (mesh.start("back"), mesh.start("front"));
     let http = http();
     let agent = front.agent("far");
-    let task = begin(&agent, &http, "put", "slow", 30_000).await;
-    until(&agent, &http, &task, |state| state == "TASK_STATE_WORKING").await;
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    let task = begin(&agent, &http, "put", "slow", 4_000).await;
+    wait_until("the tool", || mesh.executions("slow") == 1).await;
     back.signal(Signal::SIGSTOP);
     let begun = Instant::now();
     let failed = settled(&agent, &http, &task).await;
@@ -363,8 +363,20 @@ async fn agents_of_the_python_and_the_javascript_sdk_are_agents_like_any() {
     }
     let took =
         |name: &str| std::fs::read_to_string(mesh.path(&format!("{name}.log"))).unwrap().matches("took wait 4").count();
-    wait_until("the messages", || took("py") == 1 && took("js") == 1).await;
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    // What comes after the task is kept after the task.
+    for (name, task) in &waiting {
+        let agent = front.agent(name);
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let known = agent.call(&http, "GetTask", &json!({ "id": task })).await.unwrap();
+            if text_of(&known) == "WAI" {
+                break;
+            }
+            assert!(Instant::now() < end, "{name}: {known}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    assert_eq!((took("py"), took("js")), (1, 1));
     front.kill();
     let front = mesh.start("front");
     for (name, task) in waiting {

@@ -2,7 +2,7 @@
 //
 //     node shouter.mjs NODE_MODULES PORT
 //
-// It asks when it is told to `ask`, works for so many seconds when it is told to `wait 3`, and prints each message that it takes.
+// It asks when it is told to `ask`, works for so many seconds between the two when it is told to `wait 3`, and prints each message that it takes.
 import { createRequire } from 'node:module';
 import { pathToFileURL } from 'node:url';
 
@@ -43,16 +43,18 @@ class Shouter {
       tell(TaskState.TASK_STATE_INPUT_REQUIRED, 'how loud?');
       return bus.finished();
     }
-    if (text.startsWith('wait ')) {
-      await new Promise((done) => setTimeout(done, Number(text.slice(5)) * 1000));
-    }
     const half = Math.floor(text.length / 2);
-    [text.slice(0, half), text.slice(half)].forEach((piece, n) => bus.publish(AgentEvent.artifactUpdate({
-      taskId, contextId, append: n > 0, lastChunk: n > 0, metadata: undefined,
-      artifact: {
-        artifactId: 'shout', name: '', description: '', parts: [part(piece.toUpperCase())], metadata: undefined, extensions: [],
-      },
-    })));
+    for (const [n, piece] of [text.slice(0, half), text.slice(half)].entries()) {
+      bus.publish(AgentEvent.artifactUpdate({
+        taskId, contextId, append: n > 0, lastChunk: n > 0, metadata: undefined,
+        artifact: {
+          artifactId: 'shout', name: '', description: '', parts: [part(piece.toUpperCase())], metadata: undefined, extensions: [],
+        },
+      }));
+      if (n === 0 && text.startsWith('wait ')) {
+        await new Promise((done) => setTimeout(done, Number(text.slice(5)) * 1000));
+      }
+    }
     tell(TaskState.TASK_STATE_COMPLETED, 'shouted');
     bus.finished();
   }

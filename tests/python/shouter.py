@@ -2,7 +2,7 @@
 
     python shouter.py PORT
 
-It asks when it is told to `ask`, works for so many seconds when it is told to `wait 3`, and prints each message that it takes.
+It asks when it is told to `ask`, works for so many seconds between the two when it is told to `wait 3`, and prints each message that it takes.
 """
 import asyncio
 import sys
@@ -31,12 +31,12 @@ class Shouter(AgentExecutor):
         await updater.start_work()
         if text == "ask":
             return await updater.requires_input(new_text_message("how loud?"))
-        if text.startswith("wait "):
-            await asyncio.sleep(float(text.removeprefix("wait ")))
         half = len(text) // 2
         for n, piece in enumerate([text[:half], text[half:]]):
             part = new_text_part(piece.upper())
             await updater.add_artifact([part], artifact_id="shout", append=n > 0, last_chunk=n > 0)
+            if n == 0 and text.startswith("wait "):
+                await asyncio.sleep(float(text.removeprefix("wait ")))
         await updater.complete(new_text_message("shouted"))
 
     async def cancel(self, context, event_queue):
