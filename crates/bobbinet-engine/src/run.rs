@@ -314,6 +314,7 @@ impl Run {
                 | Event::Settled { .. }
                 | Event::Withdrawn
                 | Event::Reclaimed { .. }
+                | Event::Stopped
                 | Event::Spawned(_)
                 | Event::Recorded { .. }
                 | Event::Checkpointed { .. }

@@ -112,6 +112,7 @@ impl Task {
                 self.epoch = claim.epoch;
                 self.intend(*call_id, *attempt);
             }
+            Event::Stopped => self.come_on(),
             Event::Spawned(child) => {
                 self.come_on();
                 self.children.push(child.clone());

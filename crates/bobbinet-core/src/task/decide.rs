@@ -187,7 +187,10 @@ fn is_uncertain(call: &CallRecord) -> bool {
 
 /// A call that may run again waits for its next process. It has killed none, so nothing is counted against it.
 fn release(task: &Task, claim: Claim) -> Decision {
-    own(task, claim)?;
+    own_or_ask(task, claim)?;
+    if task.works_while_parked() {
+        return Ok(vec![Event::Stopped]);
+    }
     match task.open_call() {
         Some(open) if open.effect.may_run_again() || task.is_resumable() => {
             let settled = Event::Settled { call_id: open.call_id, outcome: CallOutcome::Unknown };

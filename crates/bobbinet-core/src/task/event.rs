@@ -84,6 +84,9 @@ pub enum Event {
         /// What the agent's `prepare` made of the newest message.
         call: Arc<Call>,
     },
+    /// The run of a task that waits for its caller was stopped in good order, with its process: the next one goes on, and nothing is counted
+    /// against the call.
+    Stopped,
     /// What is known of a call's outcome.
     Settled {
         /// Counts the calls of the task.
@@ -193,6 +196,7 @@ impl Event {
             | Self::Planned { .. }
             | Self::Settled { .. }
             | Self::Reclaimed { .. }
+            | Self::Stopped
             | Self::Spawned(_)
             | Self::Recorded { .. }
             | Self::Checkpointed { .. } => false,

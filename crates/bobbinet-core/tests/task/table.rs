@@ -530,7 +530,7 @@ fn every_command_in_every_state() {
                 Spawned(a: 3124) -> input-required
             spawn with a long name
                 no: child_name_length_max would exceed 512
-            spawn, fenced | record, fenced | withdraw of another | checkpoint, fenced | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish of another
+            spawn, fenced | record, fenced | withdraw of another | checkpoint, fenced | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish of another
                 no: another run owns the task
             record
                 Recorded Recorded -> input-required
@@ -542,6 +542,8 @@ fn every_command_in_every_state() {
                 Checkpointed -> input-required
             take over, slot | take over what never ran, slot
                 Reclaimed(2 as attempt 2) -> input-required
+            release
+                Stopped -> input-required
             reply a call | reply, to be planned | reply, gone | reply retry | reply happened | reply failed
                 Replied(answer released) Started(2) Intended(1.2) -> working
             reply a call, no slot

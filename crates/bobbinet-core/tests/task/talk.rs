@@ -328,6 +328,7 @@ fn name(event: &Event) -> String {
         Event::Settled { call_id, outcome } => format!("Settled({} {outcome:?})", call_id.0),
         Event::Recorded { .. } => "Recorded".to_owned(),
         Event::Withdrawn => "Withdrawn".to_owned(),
+        Event::Stopped => "Stopped".to_owned(),
         Event::Reclaimed { claim, attempt, .. } => format!("Reclaimed({} as attempt {attempt})", claim.epoch),
         Event::Spawned(child) => format!("Spawned({}: {})", child.name, child.budget),
         Event::Checkpointed { .. } => "Checkpointed".to_owned(),

@@ -179,6 +179,7 @@ fn name(event: &Event) -> &'static str {
         Event::Settled { .. } => "settled",
         Event::Withdrawn => "withdrawn",
         Event::Reclaimed { .. } => "reclaimed",
+        Event::Stopped => "stopped",
         Event::Spawned(_) => "spawned",
         Event::Recorded { .. } => "recorded",
         Event::Checkpointed { .. } => "checkpointed",

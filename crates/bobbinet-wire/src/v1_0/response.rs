@@ -131,6 +131,7 @@ pub fn write_update(
         | Event::Planned { .. }
         | Event::Settled { .. }
         | Event::Reclaimed { .. }
+        | Event::Stopped
         | Event::Spawned(_)
         | Event::Recorded { .. }
         | Event::Checkpointed { .. } => return false,
@@ -154,6 +155,7 @@ pub fn is_update(event: &Event) -> bool {
         | Event::Settled { .. }
         | Event::Withdrawn
         | Event::Reclaimed { .. }
+        | Event::Stopped
         | Event::Spawned(_)
         | Event::Recorded { .. }
         | Event::Checkpointed { .. }
