@@ -67,7 +67,7 @@ async fn answer_to(
         Ok(caller) => caller,
         Err(rejected) => return body::refused(&body, unauthenticated(&rejected)),
     };
-    let permit = match server.gateway.admit() {
+    let permit = match server.gateway.admit(&caller) {
         Ok(permit) => permit,
         Err(full) => return body::refused(&body, answer::error(&RequestId::NULL, &fault::of_full(full, limits))),
     };
