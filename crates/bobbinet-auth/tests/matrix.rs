@@ -11,7 +11,6 @@ use std::{collections::BTreeMap, fs, path::Path, sync::Arc, time::Duration};
 use bobbinet_auth::{Algorithm, ApiKeyHolders, ApiKeys, FileKeys, Issuer, NamedPrincipal, Verifier, VerifierConfig};
 use bobbinet_core::{Caller, Principal, Tenant};
 use common::{AGENT, NOW, Node, at, claims};
-use futures::FutureExt;
 use serde_json::{Value, json};
 use signer::{Signer, changed};
 
@@ -168,10 +167,10 @@ fn who_gets_in_and_as_whom() {
         ),
         // Times.
         ("ended", good(json!({ "iat": NOW - 600, "exp": NOW - 31 })), "expired"),
-        ("ended within the leeway", good(json!({ "iat": NOW - 600, "exp": NOW - 29 })), u1),
-        ("not begun", good(json!({ "nbf": NOW + 31 })), "not valid yet"),
+        ("ended within the leeway", good(json!({ "iat": NOW - 600, "exp": NOW - 27 })), u1),
+        ("not begun", good(json!({ "nbf": NOW + 33 })), "not valid yet"),
         ("begins within the leeway", good(json!({ "nbf": NOW + 29 })), u1),
-        ("made in the future", good(json!({ "iat": NOW + 31, "exp": NOW + 300 })), "not valid yet"),
+        ("made in the future", good(json!({ "iat": NOW + 33, "exp": NOW + 300 })), "not valid yet"),
         ("without an end", good(json!({ "exp": null })), "no exp"),
         ("without a beginning", good(json!({ "iat": null })), "no iat"),
         ("an end before its beginning", good(json!({ "exp": NOW - 1 })), u1),
