@@ -177,6 +177,10 @@ impl<'a> Driver<'a> {
             let effects = self.decide().await;
             self.carry_out(effects).await?;
         }
+        // All that was heard is kept by now.
+        if let Some(heard) = self.listening.far_enough() {
+            self.checkpoint(&heard).await;
+        }
         for (listen, hearing) in self.listening.resume(&self.run) {
             self.waiting.events(listen, hearing);
         }
@@ -515,7 +519,7 @@ impl<'a> Driver<'a> {
                     self.comes(Came::Answered { answer });
                 }
             }
-            Happened::Heard(listen, hearing) => self.heard(listen, hearing).await,
+            Happened::Heard(listen, hearing) => self.heard(listen, hearing),
             Happened::Child(call, Ok(task)) => self.child_settled(call, &task).await?,
             Happened::Child(_, Err(ChildError::Over)) => return Err(Over::Lost),
             Happened::Child(call, Err(error)) => {
@@ -526,7 +530,7 @@ impl<'a> Driver<'a> {
     }
 
     /// A wait has heard events, or hears no more.
-    async fn heard(&mut self, listen: Id, hearing: Hearing) {
+    fn heard(&mut self, listen: Id, hearing: Hearing) {
         let came = |(position, event)| (Came::Heard { listen, event }, Some(position));
         self.came.extend(hearing.events.into_iter().map(came));
         match hearing.end {
@@ -535,9 +539,6 @@ impl<'a> Driver<'a> {
                 self.listening.close(listen);
                 self.comes(Came::Failed { call: listen, error: Error::standard(Standard::Runtime, error.to_string()) });
             }
-        }
-        if let Some(heard) = self.listening.far_enough() {
-            self.checkpoint(&heard).await;
         }
     }
 
