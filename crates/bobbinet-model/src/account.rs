@@ -1,4 +1,5 @@
-//! What a tree of tasks has spent on models: kept with the id of its root, so that a crash forgets none of it.
+//! What a tree of tasks has spent on models: kept with the id of its root. An answer that cannot be read, and one that
+//! a cancel or a crash comes before, is not counted.
 
 use std::{collections::BTreeSet, fmt};
 

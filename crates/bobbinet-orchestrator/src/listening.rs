@@ -6,12 +6,13 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use bobbinet_core::{CloudEvent, Fault, Tenant, cloud_event::HOPS};
+use bobbinet_core::{CloudEvent, Fault, Limits, Tenant, cloud_event::HOPS};
 use bobbinet_engine::{ChildError, EngineError, Run};
 use bobbinet_events::{Events, Heard, ListenError, Listener, Position};
 use bobbinet_flow::run::Id;
 use futures::FutureExt;
 use serde_json::{Value, json};
+use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 
 /// Events that one wait takes at a time, if so many are there.
@@ -19,6 +20,10 @@ const AT_ONCE: usize = 64;
 
 /// After so many events that a wait has passed over it says how far it has heard.
 const PASSED_MAX: u64 = 512;
+
+/// What a wait has passed over is said this part of the time that events are kept after it was heard, at the latest: long before they are
+/// dropped.
+const SAID_WITHIN: u32 = 4;
 
 /// How soon what the store could not do is tried again.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
@@ -28,7 +33,7 @@ type Filters = Arc<Vec<BTreeMap<String, Value>>>;
 
 /// What a wait has heard.
 pub(crate) struct Hearing {
-    /// What may pass its filters.
+    /// What may pass its filters. Nothing where it has only to say how far it has heard.
     pub(crate) events: Vec<(Position, Value)>,
     /// How far it has heard, or why it hears nothing more.
     pub(crate) end: Result<(Position, Option<Listener>), ListenError>,
@@ -59,6 +64,7 @@ pub(crate) struct Listening {
     unsaid: BTreeMap<Id, Position>,
     /// How far each was when that was said last.
     said: BTreeMap<Id, Position>,
+    said_at: Instant,
     /// Waits that have heard something, and are to go on.
     paused: BTreeMap<Id, Option<Listener>>,
 }
@@ -72,6 +78,7 @@ impl Listening {
             cursors: BTreeMap::new(),
             unsaid: BTreeMap::new(),
             said: BTreeMap::new(),
+            said_at: Instant::now(),
             paused: BTreeMap::new(),
         }
     }
@@ -182,23 +189,31 @@ impl Listening {
         paused.into_iter().filter_map(hear).collect()
     }
 
-    /// How far all waits have heard, if one has passed over so many events that this should be kept.
-    pub(crate) fn far_enough(&mut self) -> Option<Value> {
+    /// How far all waits have heard, if that should be kept: one has passed over so many events, or over some for so long.
+    pub(crate) fn far_enough(&self, run: &Run) -> Option<Value> {
+        let is_time = self.said_at.elapsed() >= said_within(run.limits());
+        let least = if is_time { 1 } else { PASSED_MAX };
         let is_far = |(listen, cursor): (&Id, &Position)| {
             let said = self.said.get(listen).copied().unwrap_or_default();
-            cursor.0.saturating_sub(said.0) >= PASSED_MAX
+            cursor.0.saturating_sub(said.0) >= least
         };
-        if !self.cursors.iter().any(is_far) {
-            return None;
-        }
-        self.said = self.cursors.clone();
-        Some(self.noted())
+        self.cursors.iter().any(is_far).then(|| self.noted())
+    }
+
+    /// How far all waits have heard is kept.
+    pub(crate) fn is_said(&mut self) {
+        (self.said, self.said_at) = (self.cursors.clone(), Instant::now());
     }
 
     /// How far all waits have heard.
     pub(crate) fn noted(&self) -> Value {
         json!(self.cursors.iter().collect::<Vec<_>>())
     }
+}
+
+/// How long a wait for events may have heard what it has not said.
+pub(crate) fn said_within(limits: &Limits) -> Duration {
+    (limits.events_kept() / SAID_WITHIN).max(LOOK_AGAIN)
 }
 
 /// Waits before something is tried again that the node could not do.
@@ -243,9 +258,13 @@ async fn hear(
     };
     let mut passed = 0;
     let mut found = Vec::new();
+    let say_by = Instant::now() + said_within(run.limits());
     loop {
         let next = match found.is_empty() {
-            true => listener.next().await,
+            true => match timeout_at(say_by, listener.next()).await {
+                Ok(next) => next,
+                Err(_elapsed) => break,
+            },
             false if found.len() >= AT_ONCE => break,
             false => match listener.next().now_or_never() {
                 Some(next) => next,

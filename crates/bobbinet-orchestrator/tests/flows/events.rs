@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use bobbinet_core::{CloudEvent, Json, Limits, Message, MessageId, Part, Role, State, Task};
-use bobbinet_engine::NewTask;
-use bobbinet_events::{Events, Position};
+use bobbinet_engine::{Aggregate, NewTask};
+use bobbinet_events::{EventStream, Events, Position, StreamKey};
 use bobbinet_store::{MemoryStore, SledOptions, SledStore, Store};
 use serde_json::{Value, json};
 
@@ -211,6 +211,31 @@ async fn a_wait_that_has_kept_up_misses_nothing_when_old_events_are_dropped() {
         bench.publish("a", 10_000 + id).await;
     }
     assert_eq!(output(&*bench.ended("flow", &task).await), json!([10_001, 10_002, 10_003]));
+    bench.stop().await;
+}
+
+/// Few events are no reason to forget how far was heard: they are dropped by their age, too.
+#[tokio::test]
+async fn a_wait_that_has_passed_over_few_events_misses_nothing_when_they_are_old() {
+    let (store, tools): (Arc<MemoryStore>, Arc<Tools>) = Default::default();
+    let flows = [("flow", document("flow", LISTEN))];
+    let limits = Limits { events_kept_ms: 500, ..Limits::default() };
+    let bench = Bench::limited(store.clone(), &tools, &flows, limits.clone()).await;
+    bench.publish("a", 1).await;
+    let task = bench.listening("flow").await;
+    for id in 2..=4 {
+        bench.publish("b", id).await;
+    }
+    let stream = EventStream::stream(&StreamKey::of(&ann().tenant));
+    while store.load(&stream).await.unwrap().unwrap().trimmed.0 < 4 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    bench.stop().await;
+    let bench = Bench::limited(store, &tools, &flows, limits).await;
+    for id in 11..=13 {
+        bench.publish("a", id).await;
+    }
+    assert_eq!(output(&*bench.ended("flow", &task).await), json!([11, 12, 13]));
     bench.stop().await;
 }
 
