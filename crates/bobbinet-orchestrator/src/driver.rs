@@ -22,7 +22,7 @@ use crate::{
     journal::{Entry, Journal, Progressed},
     listening::{Hearing, Listening, Unheard},
     output, progress,
-    question::{Asked, answer_id, answer_message, question_id},
+    question::{Asked, answer_message},
     shared::Shared,
     waiting::{For, Happened, Waiting},
 };
@@ -178,7 +178,7 @@ impl<'a> Driver<'a> {
             self.carry_out(effects).await?;
         }
         // All that was heard is kept by now.
-        if let Some(heard) = self.listening.far_enough() {
+        if let Some(heard) = self.listening.far_enough(&self.run) {
             self.checkpoint(&heard).await;
         }
         for (listen, hearing) in self.listening.resume(&self.run) {
@@ -398,7 +398,7 @@ impl<'a> Driver<'a> {
     async fn ask(&mut self, call: Id, pointer: &str, question: &Value) -> Result<(), Over> {
         let Some(asked) = Asked::read(question) else { return Err(broken("a question cannot be read")) };
         let flow = self.run.task().id;
-        let id = question_id(&flow, call, &asked.message_id);
+        let id = asked.question_id(&flow, call);
         loop {
             let own = self.run.current().await?;
             let is_open = own.question.as_ref().is_some_and(|open| open.message.id == id);
@@ -437,7 +437,7 @@ impl<'a> Driver<'a> {
         let Some(asked) = self.progressed.answers.get(&call).and_then(|(question, _)| Asked::read(question)) else {
             return Ok(());
         };
-        let id = answer_id(&self.run.task().id, call, &asked.message_id);
+        let id = asked.answer_id(&self.run.task().id, call);
         loop {
             let message = answer_message(id.clone(), answer);
             match self.run.unless_over(self.run.answer_child(&child, message)).await? {
@@ -505,8 +505,9 @@ impl<'a> Driver<'a> {
     /// Keeps how far waits for events have heard, where no record says so.
     async fn checkpoint(&mut self, heard: &Value) {
         let checkpoint = Json::from(&json!({ "attempt": self.run.attempt(), "heard": heard }));
-        if let Err(error) = self.run.checkpoint(checkpoint).await {
-            debug!(task = %self.run.task().id, %error, "a run could not say how far it is");
+        match self.run.checkpoint(checkpoint).await {
+            Ok(()) => self.listening.is_said(),
+            Err(error) => debug!(task = %self.run.task().id, %error, "a run could not say how far it is"),
         }
     }
 
@@ -551,10 +552,10 @@ impl<'a> Driver<'a> {
                     // Somebody else may answer it, or cancel it.
                     self.waiting.child(&self.run, call, handle.after(task.generation));
                 }
-                if self.progressed.state.question_of(call).is_some_and(|known| is_same(known, question)) {
+                if self.progressed.state.question_of(call).is_some_and(|known| Asked::is_same(known, question)) {
                     return Ok(());
                 }
-                let said = self.progressed.answers.get(&call).filter(|(asked, _)| is_same(asked, question));
+                let said = self.progressed.answers.get(&call).filter(|(asked, _)| Asked::is_same(asked, question));
                 if let Some((_, answer)) = said.cloned() {
                     // An earlier run has recorded the answer, and could not give it.
                     return self.answer(call, &answer).await;
@@ -579,11 +580,6 @@ impl<'a> Driver<'a> {
 fn hops_of_beginning(task: &Task) -> u32 {
     let metadata = task.history.first().and_then(|message| message.metadata.as_ref());
     metadata.map(|metadata| hops_of(&metadata.to_value())).unwrap_or_default()
-}
-
-/// Whether this is the same question of a child.
-fn is_same(one: &Value, other: &Value) -> bool {
-    one.get("messageId") == other.get("messageId")
 }
 
 fn around<'a>(shared: &'a Shared, outputs: &'a Outputs) -> Surroundings<'a> {

@@ -6,6 +6,7 @@ use bobbinet_core::{Json, Message, MessageId, Part, Question, QuestionKind, Role
 use bobbinet_flow::run::Id;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 /// What a child asks, as a run records it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -13,8 +14,11 @@ use serde_json::{Value, json};
 pub(crate) struct Asked {
     /// The child.
     pub(crate) task: String,
-    /// The message of the question: another question has another.
+    /// The message of the question.
     pub(crate) message_id: String,
+    /// Which of the child's events it is: an agent may say all it asks under one message id.
+    #[serde(default)]
+    pub(crate) generation: u64,
     /// Whether the caller must authorise something elsewhere.
     pub(crate) is_authorization: bool,
     pub(crate) parts: Vec<Part>,
@@ -29,6 +33,7 @@ impl Asked {
         Some(Self {
             task: task.id.to_string(),
             message_id: question.message.id.as_str().to_owned(),
+            generation: task.asked.0,
             is_authorization: task.state == State::AuthRequired,
             parts: question.message.parts.clone(),
             schema: question.schema.as_ref().map(Json::to_value),
@@ -45,29 +50,33 @@ impl Asked {
 
     /// The question of the flow's own task: the same, with where it comes from.
     pub(crate) fn question(&self, flow: &TaskId, call: Id, pointer: &str) -> Question {
-        let mut message = Message::from_agent(question_id(flow, call, &self.message_id), self.parts.clone());
+        let mut message = Message::from_agent(self.question_id(flow, call), self.parts.clone());
         message.metadata = Some(Json::from(&json!({ "step": pointer, "task": self.task })));
         message.reference_tasks = vec![Arc::from(self.task.as_str())];
         let kind = if self.is_authorization { QuestionKind::Authorization } else { QuestionKind::Elicitation };
         Question { kind, message: Arc::new(message), schema: self.schema.as_ref().map(Json::from) }
     }
-}
 
-/// The id of the message with which a flow asks what a child asks: the same for the run that goes on.
-pub(crate) fn question_id(flow: &TaskId, call: Id, message: &str) -> MessageId {
-    let text = format!("{flow}-ask-{}-{}", call.0, short_hash(message));
-    MessageId::parse(&text).expect("a UUID, a number and a hash are short and printable")
-}
+    /// The id of the message with which a flow asks what a child asks: the same for the run that goes on.
+    pub(crate) fn question_id(&self, flow: &TaskId, call: Id) -> MessageId {
+        self.id(flow, call, "ask")
+    }
 
-/// The id of the message with which a child is answered: said twice, it counts once.
-pub(crate) fn answer_id(flow: &TaskId, call: Id, message: &str) -> MessageId {
-    let text = format!("{flow}-say-{}-{}", call.0, short_hash(message));
-    MessageId::parse(&text).expect("a UUID, a number and a hash are short and printable")
-}
+    /// The id of the message with which a child is answered: said twice, it counts once.
+    pub(crate) fn answer_id(&self, flow: &TaskId, call: Id) -> MessageId {
+        self.id(flow, call, "say")
+    }
 
-fn short_hash(text: &str) -> String {
-    use sha2::{Digest, Sha256};
-    hex::encode(&Sha256::digest(text.as_bytes())[..8])
+    fn id(&self, flow: &TaskId, call: Id, what: &str) -> MessageId {
+        let hash = Sha256::digest(format!("{} {}", self.generation, self.message_id));
+        let text = format!("{flow}-{what}-{}-{}", call.0, hex::encode(&hash[..8]));
+        MessageId::parse(&text).expect("a UUID, a number and a hash are short and printable")
+    }
+
+    /// Whether this is the same question of the child.
+    pub(crate) fn is_same(one: &Value, other: &Value) -> bool {
+        ["messageId", "generation"].iter().all(|member| one.get(member) == other.get(member))
+    }
 }
 
 /// An answer, as it is kept: the parts of the message.

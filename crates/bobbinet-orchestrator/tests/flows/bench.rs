@@ -23,7 +23,7 @@ use tokio::sync::Barrier;
 
 /// An agent with skills for tests, and a ledger of what was called. `echo` gives its arguments back, `fail` fails the first `times`
 /// times that it is called with this `key`, `meet` waits until `count` calls are in it, `ask` asks `question` and gives the answer,
-/// `hold` never ends, `large` gives `bytes` bytes.
+/// `ask-all` asks all `questions` in messages of one id and gives the answers, `hold` never ends, `large` gives `bytes` bytes.
 #[derive(Debug, Default)]
 pub(crate) struct Tools {
     pub(crate) ledger: Mutex<Vec<(String, Value)>>,
@@ -76,6 +76,20 @@ impl Tools {
                     Ok(answer) => done(answer.to_value()),
                     Err(_) => Outcome::Declined,
                 }
+            }
+            "ask-all" => {
+                let mut answers = Vec::new();
+                for text in arguments["questions"].as_array().unwrap() {
+                    let id = MessageId::parse("question").unwrap();
+                    let message = Message::from_agent(id, vec![Part::text(text.as_str().unwrap())]);
+                    let question =
+                        Question { kind: QuestionKind::Elicitation, message: Arc::new(message), schema: None };
+                    match run.ask(Arc::new(question)).await {
+                        Ok(answer) => answers.push(answer.to_value()),
+                        Err(_) => return Outcome::Declined,
+                    }
+                }
+                done(answers.into())
             }
             "large" => {
                 let bytes = arguments["bytes"].as_u64().unwrap() as usize;
