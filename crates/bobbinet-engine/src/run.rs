@@ -68,6 +68,7 @@ pub(crate) trait RunHost: Send + Sync + 'static {
 
     /// Whether runs of this agent begin tasks themselves.
     fn begins_tasks(&self, agent: &AgentName) -> bool;
+    fn is_internal(&self, agent: &AgentName) -> bool;
 
     /// What a child begins with, admitted.
     fn beginning(&self, caller: &Caller, planned: PlannedTask) -> Result<Beginning<Task>, EngineError>;
