@@ -105,7 +105,7 @@ pub(crate) async fn carry_out_as(peer: &Arc<Peer>, run: &Run, asked: Option<&Ask
 
 /// When whoever began the chain of calls needs it done, if that is said.
 fn time_is_up(peer: &Peer, run: &Run) -> Instant {
-    let left = Chain::of(run.message()).by.map(|by| by.since(peer.config.env.now()));
+    let left = Chain::of(run.first_message()).by.map(|by| by.since(peer.config.env.now()));
     Instant::now() + left.unwrap_or(NEVER).min(NEVER)
 }
 
