@@ -8,7 +8,10 @@ use bobbinet_core::{
 };
 use bobbinet_engine::Run;
 use bobbinet_http::{Client, ClientError, SendOptions, TaskStream};
-use bobbinet_wire::view::{Sent, StreamEvent};
+use bobbinet_wire::{
+    ErrorKind, RemoteError,
+    view::{Sent, StreamEvent},
+};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 
@@ -210,7 +213,7 @@ async fn send(
     let sent = say(&peer.config, &client, streams, params.clone(), &options).await;
     let sent = match sent {
         // Some take no context that they have not made.
-        Err(ClientError::Rpc(remote)) if asked.is_none() && remote.message.to_ascii_lowercase().contains("context") => {
+        Err(ClientError::Rpc(remote)) if asked.is_none() && is_about_context(&remote) => {
             params.context = None;
             say(&peer.config, &client, streams, params, &options).await
         }
@@ -218,6 +221,14 @@ async fn send(
     };
     let (first, stream) = sent.map_err(NotTaken::Error)?;
     Ok((client, first, stream))
+}
+
+/// Whether an agent refuses a message for its context, before it does anything about it. Any other error may well have the word in it:
+/// Go's of a time that is up, after the work was begun.
+fn is_about_context(remote: &RemoteError) -> bool {
+    let is_refused =
+        matches!(remote.kind, Some(ErrorKind::InvalidParams | ErrorKind::InvalidRequest | ErrorKind::TaskNotFound));
+    is_refused && remote.message.to_ascii_lowercase().contains("context")
 }
 
 fn params(message: Message) -> SendParams {

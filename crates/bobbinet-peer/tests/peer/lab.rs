@@ -53,6 +53,10 @@ pub(crate) enum Way {
     CanceledThere,
     /// Refuses the request.
     SaysNo,
+    /// Takes no context of another's making.
+    MakesContexts,
+    /// Says that its own time was up, in Go's words.
+    RunsOut,
     /// Breaks the connection before a word, the first two times.
     BreaksTwice,
     /// Answers nonsense.
@@ -595,6 +599,10 @@ async fn rpc(Shared(far): Shared<Arc<Far>>, headers: HeaderMap, body: Bytes) -> 
                     result(json!({ "message": message }))
                 }
                 Way::SaysNo => error(-32602, "bad parameters"),
+                Way::MakesContexts if request["params"]["message"]["contextId"].is_string() => {
+                    error(-32602, "unknown contextId")
+                }
+                Way::RunsOut => error(-32603, "context deadline exceeded"),
                 Way::Garbage => "<html>welcome</html>".into_response(),
                 Way::Silent => std::future::pending().await,
                 Way::BreaksTwice if count <= 2 => {
@@ -610,6 +618,7 @@ async fn rpc(Shared(far): Shared<Arc<Far>>, headers: HeaderMap, body: Bytes) -> 
                 }
                 Way::Works
                 | Way::Quick
+                | Way::MakesContexts
                 | Way::BreaksTwice
                 | Way::Hangs
                 | Way::Asks
@@ -665,6 +674,8 @@ fn stands(far: &Far, way: Way) -> Value {
         | Way::BreaksTwice
         | Way::Message
         | Way::SaysNo
+        | Way::MakesContexts
+        | Way::RunsOut
         | Way::Garbage
         | Way::Silent
         | Way::Forgets
@@ -697,6 +708,8 @@ fn told(far: &Arc<Far>, id: &Value, way: Way) -> Response {
         | Way::Rejects
         | Way::CanceledThere
         | Way::SaysNo
+        | Way::MakesContexts
+        | Way::RunsOut
         | Way::Garbage
         | Way::Silent
         | Way::Forgets

@@ -296,6 +296,15 @@ async fn a_task_that_was_forgotten_is_sent_again_when_its_caller_says_so() {
 }
 
 #[tokio::test]
+async fn one_that_takes_no_context_is_sent_none_and_one_whose_time_was_up_is_sent_nothing_more() {
+    for (way, state, count) in [(Way::MakesContexts, State::Completed, 2), (Way::RunsOut, State::Failed, 1)] {
+        let lab = Lab::new(Form { way, ..Form::default() }).await;
+        let task = lab.node().await.send("go").await;
+        assert_eq!((task.state, lab.sent().len()), (state, count), "{way:?}: {task:?}");
+    }
+}
+
+#[tokio::test]
 async fn nobody_there_is_told_at_once_and_another_agent_stands_in() {
     let lab = Lab::new(Form::default()).await;
     let node = lab.node().await;
