@@ -394,13 +394,16 @@ impl Following<'_> {
             }
         };
         match timeout(CANCEL_MAX, canceled).await {
-            Ok(Ok(view)) => match view.value.status.state {
+            Ok(Ok(mut view)) => match view.value.status.state {
                 State::Canceled => {
                     Outcome::Failed(fault::of_peer(config, "canceled", &format!("{why}; its task was canceled")))
                 }
                 State::Completed | State::Failed | State::Rejected => match self.gathered {
                     Some(_) => self.result().await,
-                    None => self.ended(view.value.status),
+                    None => {
+                        self.held.artifacts = self.artifacts.missing(std::mem::take(&mut view.value.artifacts));
+                        self.ended(view.value.status)
+                    }
                 },
                 State::Submitted | State::Working | State::InputRequired | State::AuthRequired => {
                     fault::unknown(config, &format!("{why}; it was told to cancel task {task}, and goes on"), false)

@@ -190,6 +190,11 @@ impl Lab {
         *self.far.leads.lock().unwrap() = Some("http://elsewhere.example/");
     }
 
+    /// What hangs has ended, and its stream does not say so.
+    pub(crate) fn end_in_silence(&self) {
+        self.far.is_free.store(true, Ordering::SeqCst);
+    }
+
     pub(crate) fn let_go(&self) {
         self.far.is_free.store(true, Ordering::SeqCst);
         self.far.free.notify_waiters();
@@ -276,7 +281,7 @@ impl Node {
         self.begin_message(said(text))
     }
 
-    fn begin_message(&self, message: Message) -> Handle {
+    pub(crate) fn begin_message(&self, message: Message) -> Handle {
         let new = NewTask { message, context: None, skill: None, trace: None, idempotency: None };
         self.engine.submit(&caller(), &self.at, new).unwrap()
     }
@@ -645,7 +650,10 @@ async fn rpc(Shared(far): Shared<Arc<Far>>, headers: HeaderMap, body: Bytes) -> 
         "SubscribeToTask" => told(&far, &id, way),
         "CancelTask" => {
             far.canceled.fetch_add(1, Ordering::SeqCst);
-            result(task("CANCELED", None, &[]))
+            match far.is_free.load(Ordering::SeqCst) {
+                true => error(-32002, "it has ended"),
+                false => result(task("CANCELED", None, &[])),
+            }
         }
         _ => error(-32601, "no"),
     }

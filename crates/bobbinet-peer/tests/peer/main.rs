@@ -11,7 +11,7 @@ use std::{
 };
 
 use bobbinet_core::{Effect, State, chain::Chain};
-use bobbinet_engine::Agent;
+use bobbinet_engine::{Agent, Env, SystemEnv};
 use bobbinet_peer::{ClientCredentials, PeerAuth, SecretSource, VIA_KEY};
 use serde_json::json;
 
@@ -171,6 +171,23 @@ async fn a_cancel_reaches_the_peer() {
     let task = node.cancel(&handle.id()).await;
     assert_eq!(task.state, State::Canceled);
     wait_for(|| lab.canceled.load(Ordering::SeqCst) == 1).await;
+}
+
+#[tokio::test]
+async fn what_was_made_comes_along_where_a_task_has_ended_before_it_could_be_canceled() {
+    let lab = Lab::new(Form { way: Way::Hangs, ..Form::default() }).await;
+    let node = lab.node().await;
+    let mut chain = Chain::default().passed_on_by("other/a").unwrap();
+    chain.by = Some(SystemEnv.now().after(Duration::from_secs(1)));
+    let mut message = said("go");
+    message.metadata = Some(chain.put(None));
+    let handle = node.begin_message(message);
+    node.until(&handle, |task| !task.artifacts.is_empty()).await;
+    lab.end_in_silence();
+    let task = node.settled(&handle.id()).await;
+    assert_eq!(task.state, State::Completed, "{task:?}");
+    let texts: Vec<&str> = task.artifacts[0].parts.iter().filter_map(|part| part.as_text()).collect();
+    assert_eq!(texts, ["one", "two"]);
 }
 
 #[tokio::test]
