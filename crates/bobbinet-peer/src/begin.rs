@@ -1,6 +1,14 @@
 //! Sending the message of a call, until a peer has taken it or it is known that none does.
 
-use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use bobbinet_core::{
     Message, Outcome,
@@ -50,15 +58,27 @@ pub(crate) struct Taken {
     pub(crate) stream: Option<TaskStream>,
 }
 
+/// Whether an earlier run may have sent the message.
+pub(crate) fn is_perhaps_sent(run: &Run, checkpoint: &Checkpoint) -> bool {
+    checkpoint.replica.is_some() || (run.attempt() > 1 && checkpoint.may_repeat(run))
+}
+
 /// Sends the message of a run. What may have been taken is sent again only to the replica that may have taken it, under the same key,
-/// and only if the call may be repeated.
-pub(crate) async fn begin(peer: &Arc<Peer>, run: &Run, asked: Option<&Asked>, checkpoint: &mut Checkpoint) -> Begun {
+/// and only if the call may be repeated. Safe to drop while `is_out` is not set: then nothing was sent.
+pub(crate) async fn begin(
+    peer: &Arc<Peer>,
+    run: &Run,
+    asked: Option<&Asked>,
+    checkpoint: &mut Checkpoint,
+    is_out: &AtomicBool,
+) -> Begun {
     let config = &peer.config;
     let limits = &config.limits;
     peer.replicas.earn_retry();
     // An earlier run may have sent it there.
     let mut bound_to: Option<Option<IpAddr>> = checkpoint.replica.map(Some);
-    let mut is_perhaps_taken = bound_to.is_some() || (run.attempt() > 1 && checkpoint.may_repeat(run));
+    let mut is_perhaps_taken = is_perhaps_sent(run, checkpoint);
+    let mut is_kept = run.checkpointed().is_some();
     let mut tried = BTreeSet::new();
     // Whoever has somebody to stand in need not wait for one who is being started again.
     let patience = if config.fallback.is_some() { Duration::ZERO } else { limits.patience };
@@ -71,7 +91,7 @@ pub(crate) async fn begin(peer: &Arc<Peer>, run: &Run, asked: Option<&Asked>, ch
         };
         let Some(mut lease) = next(peer, bound_to, &mut tried) else {
             if bound_to.is_none() && Instant::now() < until {
-                sleep(limits.pause(tries.min(PATIENT_PAUSES))).await;
+                wait(run, checkpoint, &mut is_kept, is_perhaps_taken, limits.pause(tries.min(PATIENT_PAUSES))).await;
                 peer.resolve().await;
                 continue;
             }
@@ -81,13 +101,14 @@ pub(crate) async fn begin(peer: &Arc<Peer>, run: &Run, asked: Option<&Asked>, ch
             };
             return not_sent(config, is_perhaps_taken, why);
         };
-        if must_be_kept(run, &known, &lease, checkpoint)
+        if must_be_kept(run, &known, &lease, checkpoint, is_kept)
             && let Err(error) = run.checkpoint(checkpoint.to_json()).await
         {
             let why = format!("that it is sent could not be kept: {}", in_full(&error));
             return not_sent(config, is_perhaps_taken, &why);
         }
-        let error = match send(peer, run, asked, &known, &lease).await {
+        let sent = send(peer, run, asked, &known, &lease, is_out).await;
+        let error = match sent {
             Ok((client, first, stream)) => {
                 lease.succeeded();
                 return Begun::Taken(Box::new(Taken { client, lease, first, stream }));
@@ -144,20 +165,38 @@ pub(crate) async fn begin(peer: &Arc<Peer>, run: &Run, asked: Option<&Asked>, ch
             };
         }
         drop(lease);
-        sleep(limits.pause(if is_patient { tries.min(PATIENT_PAUSES) } else { tries })).await;
+        is_out.store(is_perhaps_taken, Ordering::Relaxed);
+        let pause = limits.pause(if is_patient { tries.min(PATIENT_PAUSES) } else { tries });
+        wait(run, checkpoint, &mut is_kept, is_perhaps_taken, pause).await;
         tries = tries.saturating_add(1);
     }
 }
 
+/// Waits before another try. While nothing was sent a node that stops does not wait too, and the next process begins anew: of a call
+/// that may be made only once it would not know that, so it is kept.
+async fn wait(run: &Run, checkpoint: &Checkpoint, is_kept: &mut bool, is_perhaps_taken: bool, pause: Duration) {
+    if is_perhaps_taken {
+        return sleep(pause).await;
+    }
+    if !*is_kept && !checkpoint.may_repeat(run) {
+        match run.checkpoint(checkpoint.to_json()).await {
+            Ok(()) => *is_kept = true,
+            Err(error) => debug!(error = &error as &dyn std::error::Error, "it is not kept that nothing was sent"),
+        }
+    }
+    let _elsewhere = run.works_elsewhere();
+    sleep(pause).await;
+}
+
 /// Whether something is to be kept before the message is sent. Where a repeat is dropped, that is which replica drops it, if there are
-/// several. Else nothing: a task without a checkpoint is not sent again by itself. But one that an earlier run has left says that there
+/// several. Else nothing: a task without a checkpoint is not sent again by itself. But one that is kept already says that there
 /// is something to go on with, so that has to say that there is not.
-fn must_be_kept(run: &Run, known: &Known, lease: &Lease, checkpoint: &mut Checkpoint) -> bool {
+fn must_be_kept(run: &Run, known: &Known, lease: &Lease, checkpoint: &mut Checkpoint, is_kept: bool) -> bool {
     let before = checkpoint.clone();
     checkpoint.is_keyed = known.honours_keys && !run.call().effect.may_run_again();
     if checkpoint.may_repeat(run) {
         checkpoint.replica = lease.address;
-    } else if run.checkpointed().is_some() {
+    } else if is_kept {
         checkpoint.sent_at = Some(run.task().counted.len());
     }
     *checkpoint != before
@@ -195,6 +234,7 @@ async fn send(
     asked: Option<&Asked>,
     known: &Known,
     lease: &Lease,
+    is_out: &AtomicBool,
 ) -> Result<(Client, StreamEvent, Option<TaskStream>), NotTaken> {
     let path_name = plan::path_name(&peer.config);
     let mut params = match asked {
@@ -210,6 +250,7 @@ async fn send(
         is_patient: true,
         traceparent: run.task().trace.as_deref().map(str::to_owned),
     };
+    is_out.store(true, Ordering::Relaxed);
     let sent = say(&peer.config, &client, streams, params.clone(), &options).await;
     let sent = match sent {
         // Some take no context that they have not made.

@@ -12,7 +12,7 @@ use std::{
 
 use bobbinet_core::{Effect, State, chain::Chain};
 use bobbinet_engine::{Agent, Env, SystemEnv};
-use bobbinet_peer::{ClientCredentials, PeerAuth, SecretSource, VIA_KEY};
+use bobbinet_peer::{ClientCredentials, PeerAuth, PeerConfig, SecretSource, VIA_KEY};
 use serde_json::json;
 
 use crate::lab::{Form, Lab, Names, Way, name, said, wait_for};
@@ -348,6 +348,31 @@ async fn nobody_there_is_told_at_once_and_another_agent_stands_in() {
 }
 
 #[tokio::test]
+async fn what_was_not_sent_is_no_question_when_the_time_is_up_or_the_node_stops() {
+    let lab = Lab::new(Form::default()).await;
+    let patient = |config: &mut PeerConfig| config.limits.patience = Duration::from_secs(30);
+    let node = lab.node_with(patient).await;
+    node.ready().await;
+    lab.stop();
+    let mut chain = Chain::default().passed_on_by("other/a").unwrap();
+    chain.by = Some(SystemEnv.now().after(Duration::from_millis(300)));
+    let mut message = said("go");
+    message.metadata = Some(chain.put(None));
+    let task = node.send_message(message).await;
+    let text = task.status_message.as_ref().unwrap().text();
+    assert!(task.state == State::Failed && text.contains("nothing was sent: the time was up"), "{text}");
+    let waiting = node.begin("go");
+    node.until(&waiting, |task| task.checkpoint.is_some()).await;
+    let begun = tokio::time::Instant::now();
+    node.stop(Duration::from_secs(15)).await;
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    let node = lab.node().await;
+    let task = node.settled(&waiting.id()).await;
+    let text = task.status_message.as_ref().unwrap().text();
+    assert!(task.state == State::Failed && text.contains("nothing was sent"), "{task:?}");
+}
+
+#[tokio::test]
 async fn no_other_agent_stands_in_once_something_was_sent() {
     let lab = Lab::new(Form { way: Way::Garbage, ..Form::default() }).await;
     let node = lab.node_with(|config| config.fallback = Some(name("near"))).await;
@@ -378,7 +403,8 @@ async fn a_circle_and_too_many_hops_are_refused_with_the_path() {
     chain.by = Some(bobbinet_core::Timestamp::from_millis(1));
     lab.set_way(Way::Hangs);
     let task = node.send_message(with(&chain)).await;
-    assert!(task.status_message.as_ref().unwrap().text().contains("the time was up"));
+    let text = task.status_message.as_ref().unwrap().text();
+    assert!(task.state == State::Failed && text.contains("nothing was sent: the time was up"), "{text}");
     chain.by = None;
     lab.set_way(Way::Works);
     assert_eq!(node.send_message(with(&chain)).await.state, State::Completed);
