@@ -544,7 +544,7 @@ async fn token(Shared(far): Shared<Arc<Far>>, headers: HeaderMap, body: String) 
         return StatusCode::UNAUTHORIZED.into_response();
     }
     let token = if nth == 0 { "stale" } else { "fresh" };
-    axum::Json(json!({"access_token": token, "token_type": "Bearer", "expires_in": 600})).into_response()
+    axum::Json(json!({"access_token": token, "token_type": "Bearer", "expires_in": u64::MAX})).into_response()
 }
 
 fn task(state: &str, message: Option<&str>, parts: &[&str]) -> Value {
