@@ -11,7 +11,7 @@ use std::{
 };
 
 use bobbinet_core::{
-    Message, Outcome,
+    Effect, Message, Outcome,
     operation::{Configuration, SendParams},
 };
 use bobbinet_engine::Run;
@@ -89,6 +89,10 @@ pub(crate) async fn begin(
             let why = peer.cards.failed().unwrap_or_else(|| "its card has not been seen yet".to_owned());
             return not_sent(config, is_perhaps_taken, &why);
         };
+        if is_perhaps_taken && !is_key_honoured(run, &known, checkpoint, config) {
+            let why = "it may have been sent before, and the peer's card no longer says that repeats are dropped";
+            return Begun::Over(fault::unknown(config, why, false));
+        }
         let Some(mut lease) = next(peer, bound_to, &mut tried) else {
             if bound_to.is_none() && Instant::now() < until {
                 wait(run, checkpoint, &mut is_kept, is_perhaps_taken, limits.pause(tries.min(PATIENT_PAUSES))).await;
@@ -170,6 +174,12 @@ pub(crate) async fn begin(
         wait(run, checkpoint, &mut is_kept, is_perhaps_taken, pause).await;
         tries = tries.saturating_add(1);
     }
+}
+
+/// Whether a repeat is dropped, if it may be made only because it is.
+fn is_key_honoured(run: &Run, known: &Known, checkpoint: &Checkpoint, config: &PeerConfig) -> bool {
+    let is_by_word = config.effect == Some(Effect::Keyed);
+    known.honours_keys || is_by_word || !checkpoint.rests_on_key(run)
 }
 
 /// Waits before another try. While nothing was sent a node that stops does not wait too, and the next process begins anew: of a call
