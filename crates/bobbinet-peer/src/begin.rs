@@ -75,9 +75,17 @@ pub(crate) async fn begin(
     let config = &peer.config;
     let limits = &config.limits;
     peer.replicas.earn_retry();
-    // An earlier run may have sent it there.
-    let mut bound_to: Option<Option<IpAddr>> = checkpoint.replica.map(Some);
     let mut is_perhaps_taken = is_perhaps_sent(run, checkpoint);
+    // An earlier run may have sent it there; what does no harm twice may go anywhere.
+    let mut bound_to: Option<Option<IpAddr>> = checkpoint.replica.filter(|_| checkpoint.rests_on_key(run)).map(Some);
+    if is_perhaps_taken && bound_to.is_none() && checkpoint.rests_on_key(run) {
+        peer.resolve().await;
+        // What goes to a peer of a single address is not kept with it.
+        if peer.replicas.addresses() != [None] {
+            let why = "it may have been sent by the peer's name, which leads to several replicas by now";
+            return Begun::Over(fault::unknown(config, why, true));
+        }
+    }
     let mut is_kept = run.checkpointed().is_some();
     let mut tried = BTreeSet::new();
     // Whoever has somebody to stand in need not wait for one who is being started again.
@@ -94,7 +102,7 @@ pub(crate) async fn begin(
             return Begun::Over(fault::unknown(config, why, false));
         }
         let Some(mut lease) = next(peer, bound_to, &mut tried) else {
-            if bound_to.is_none() && Instant::now() < until {
+            if Instant::now() < until {
                 wait(run, checkpoint, &mut is_kept, is_perhaps_taken, limits.pause(tries.min(PATIENT_PAUSES))).await;
                 peer.resolve().await;
                 continue;
@@ -146,7 +154,10 @@ pub(crate) async fn begin(
             Failure::Unknown => {
                 lease.failed(limits);
                 is_perhaps_taken = true;
-                bound_to = Some(lease.address);
+                match checkpoint.rests_on_key(run) {
+                    true => bound_to = Some(lease.address),
+                    false => drop(tried.insert(lease.address)),
+                }
                 checkpoint.may_repeat(run)
             }
         };
@@ -204,8 +215,10 @@ async fn wait(run: &Run, checkpoint: &Checkpoint, is_kept: &mut bool, is_perhaps
 fn must_be_kept(run: &Run, known: &Known, lease: &Lease, checkpoint: &mut Checkpoint, is_kept: bool) -> bool {
     let before = checkpoint.clone();
     checkpoint.is_keyed = known.honours_keys && !run.call().effect.may_run_again();
-    if checkpoint.may_repeat(run) {
+    if checkpoint.rests_on_key(run) {
         checkpoint.replica = lease.address;
+    } else if checkpoint.may_repeat(run) {
+        checkpoint.replica = None;
     } else if is_kept {
         checkpoint.sent_at = Some(run.task().counted.len());
     }

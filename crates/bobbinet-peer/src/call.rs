@@ -97,6 +97,7 @@ pub(crate) async fn carry_out_as(peer: &Arc<Peer>, run: &Run, asked: Option<&Ask
         }
     };
     let streams = taken.stream.is_some();
+    checkpoint.replica = taken.lease.address;
     let source = taken.stream.map_or(Source::Look, |stream| Source::Stream(Box::new(stream)));
     let mut following = Following {
         peer,

@@ -515,3 +515,40 @@ async fn what_one_replica_may_have_taken_is_not_sent_to_another() {
     let sent = (one.sent().len(), other.sent().len());
     assert!(matches!(sent, (3, 0) | (0, 3)), "{sent:?}");
 }
+
+#[tokio::test]
+async fn what_may_go_twice_goes_to_another_replica_when_its_own_breaks() {
+    let (one, other, names) = two(Form::default()).await;
+    let node = one
+        .node_with(|config| {
+            config.guard = guarded(&one, &names);
+            config.effect = Some(Effect::Idempotent);
+        })
+        .await;
+    node.ready().await;
+    one.set_way(Way::Garbage);
+    other.set_way(Way::Works);
+    for _ in 0..4 {
+        let task = node.send("go").await;
+        assert_eq!(task.state, State::Completed, "{task:?}");
+    }
+    assert_eq!(other.sent().len(), 4);
+}
+
+#[tokio::test]
+async fn what_was_sent_by_name_is_not_sent_to_one_of_several() {
+    let (one, other, names) = two(Form { way: Way::Silent, keys: true, ..Form::default() }).await;
+    let last = names.0.lock().unwrap().pop().unwrap();
+    let node = one.node_with(|config| config.guard = guarded(&one, &names)).await;
+    node.ready().await;
+    let handle = node.begin("go");
+    wait_for(|| !one.sent().is_empty()).await;
+    node.die().await;
+    names.0.lock().unwrap().push(last);
+    [&one, &other].map(|lab| lab.set_way(Way::Works));
+    let node = one.node_with(|config| config.guard = guarded(&one, &names)).await;
+    let task = node.settled(&handle.id()).await;
+    let text = task.status_message.as_ref().unwrap().text();
+    assert!(task.state == State::Failed && text.contains("several replicas"), "{text}");
+    assert_eq!((one.sent().len(), other.sent().len()), (1, 0));
+}
