@@ -173,6 +173,10 @@ pub(crate) async fn begin(
                 (Failure::Unsent | Failure::Busy | Failure::Unauthorized, true) => {
                     Begun::Over(fault::unknown(config, &in_full(&error), true))
                 }
+                // Only the agent's own word says that an earlier try came to nothing: a proxy's does not.
+                (Failure::Refused, true) if !matches!(error, ClientError::Rpc(_)) => {
+                    Begun::Over(fault::unknown(config, &in_full(&error), true))
+                }
                 (Failure::Unsent, false) => Begun::NotSent(fault::not_taken(config, &error)),
                 (Failure::Busy | Failure::Unauthorized, false) | (Failure::Refused | Failure::Unknown, _) => {
                     Begun::Over(fault::not_taken(config, &error))

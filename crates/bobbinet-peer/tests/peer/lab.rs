@@ -59,6 +59,8 @@ pub(crate) enum Way {
     RunsOut,
     /// Breaks the connection before a word, the first two times.
     BreaksTwice,
+    /// Breaks the connection before a word, and then a proxy says that there is nothing here.
+    BreaksAndIsGone,
     /// Answers nonsense.
     Garbage,
     /// Takes the message, and says nothing.
@@ -610,7 +612,8 @@ async fn rpc(Shared(far): Shared<Arc<Far>>, headers: HeaderMap, body: Bytes) -> 
                 Way::RunsOut => error(-32603, "context deadline exceeded"),
                 Way::Garbage => "<html>welcome</html>".into_response(),
                 Way::Silent => std::future::pending().await,
-                Way::BreaksTwice if count <= 2 => {
+                Way::BreaksAndIsGone if count > 1 => (StatusCode::NOT_FOUND, "<html>no</html>").into_response(),
+                Way::BreaksTwice | Way::BreaksAndIsGone if count <= 2 => {
                     let broken = futures::stream::iter([Err::<Bytes, _>(std::io::Error::other("gone"))]);
                     ([(header::CONTENT_TYPE, "text/event-stream")], Body::from_stream(broken)).into_response()
                 }
@@ -624,6 +627,7 @@ async fn rpc(Shared(far): Shared<Arc<Far>>, headers: HeaderMap, body: Bytes) -> 
                 Way::Works
                 | Way::Quick
                 | Way::MakesContexts
+                | Way::BreaksAndIsGone
                 | Way::BreaksTwice
                 | Way::Hangs
                 | Way::Asks
@@ -684,6 +688,7 @@ fn stands(far: &Far, way: Way) -> Value {
         | Way::SaysNo
         | Way::MakesContexts
         | Way::RunsOut
+        | Way::BreaksAndIsGone
         | Way::Garbage
         | Way::Silent
         | Way::Forgets
@@ -718,6 +723,7 @@ fn told(far: &Arc<Far>, id: &Value, way: Way) -> Response {
         | Way::SaysNo
         | Way::MakesContexts
         | Way::RunsOut
+        | Way::BreaksAndIsGone
         | Way::Garbage
         | Way::Silent
         | Way::Forgets

@@ -279,6 +279,14 @@ async fn what_may_have_been_sent_is_sent_again_only_under_a_key() {
 }
 
 #[tokio::test]
+async fn a_proxy_does_not_say_what_became_of_a_message() {
+    let lab = Lab::new(Form { way: Way::BreaksAndIsGone, keys: true, ..Form::default() }).await;
+    let task = lab.node().await.send("go").await;
+    let text = task.status_message.as_ref().unwrap().text();
+    assert!(task.state == State::Failed && text.contains("nobody knows what became of it"), "{text}");
+}
+
+#[tokio::test]
 async fn garbage_a_hang_and_a_task_that_is_forgotten_end_as_the_effect_says() {
     for (way, words) in [
         (Way::Garbage, "nobody knows what became of it"),
