@@ -553,7 +553,8 @@ async fn what_was_sent_by_name_is_not_sent_to_one_of_several() {
     wait_for(|| !one.sent().is_empty()).await;
     node.die().await;
     names.0.lock().unwrap().push(last);
-    [&one, &other].map(|lab| lab.set_way(Way::Works));
+    one.set_way(Way::Works);
+    other.set_way(Way::Works);
     let node = one.node_with(|config| config.guard = guarded(&one, &names)).await;
     let task = node.settled(&handle.id()).await;
     let text = task.status_message.as_ref().unwrap().text();
