@@ -46,6 +46,8 @@ pub(crate) enum Way {
     Hangs,
     /// Asks, and makes of the answer an artifact.
     Asks,
+    /// Asks, and breaks the connection over which it is answered.
+    AsksAndBreaks,
     /// Asks, and works on once it has an answer, until it is let go.
     AsksAndWorks,
     Fails,
@@ -613,7 +615,9 @@ async fn rpc(Shared(far): Shared<Arc<Far>>, headers: HeaderMap, body: Bytes) -> 
                 Way::Garbage => "<html>welcome</html>".into_response(),
                 Way::Silent => std::future::pending().await,
                 Way::BreaksAndIsGone if count > 1 => (StatusCode::NOT_FOUND, "<html>no</html>").into_response(),
-                Way::BreaksTwice | Way::BreaksAndIsGone if count <= 2 => {
+                Way::BreaksTwice | Way::BreaksAndIsGone | Way::AsksAndBreaks
+                    if count <= 2 && (way != Way::AsksAndBreaks || count == 2) =>
+                {
                     let broken = futures::stream::iter([Err::<Bytes, _>(std::io::Error::other("gone"))]);
                     ([(header::CONTENT_TYPE, "text/event-stream")], Body::from_stream(broken)).into_response()
                 }
@@ -627,6 +631,7 @@ async fn rpc(Shared(far): Shared<Arc<Far>>, headers: HeaderMap, body: Bytes) -> 
                 Way::Works
                 | Way::Quick
                 | Way::MakesContexts
+                | Way::AsksAndBreaks
                 | Way::BreaksAndIsGone
                 | Way::BreaksTwice
                 | Way::Hangs
@@ -672,6 +677,7 @@ fn stands(far: &Far, way: Way) -> Value {
             Some(answer) => task("COMPLETED", Some("done"), &[&answer]),
             None => task("INPUT_REQUIRED", Some("which?"), &[]),
         },
+        Way::AsksAndBreaks => task("INPUT_REQUIRED", Some("which?"), &[]),
         Way::AsksAndWorks => match answer {
             Some(answer) if far.is_free.load(Ordering::SeqCst) => task("COMPLETED", Some("done"), &[&answer]),
             Some(_) => task("WORKING", None, &[]),
@@ -716,6 +722,7 @@ fn told(far: &Arc<Far>, id: &Value, way: Way) -> Response {
         Way::Message
         | Way::Hangs
         | Way::Asks
+        | Way::AsksAndBreaks
         | Way::AsksAndWorks
         | Way::Fails
         | Way::Rejects

@@ -99,6 +99,17 @@ async fn a_question_comes_through_and_its_answer_goes_back() {
 }
 
 #[tokio::test]
+async fn an_answer_that_may_have_arrived_is_not_given_again() {
+    let lab = Lab::new(Form { way: Way::AsksAndBreaks, ..Form::default() }).await;
+    let node = lab.node().await;
+    let asked = node.send("go").await;
+    let task = node.answer(&asked.id, "yes").await;
+    let text = task.status_message.as_ref().unwrap().text();
+    assert!(task.state == State::InputRequired && text.contains("whether it has the answer is not known"), "{text}");
+    assert_eq!(lab.sent().len(), 2);
+}
+
+#[tokio::test]
 async fn a_task_that_ends_over_there_without_our_answer_ends_here() {
     let lab = Lab::new(Form { way: Way::Asks, ..Form::default() }).await;
     let node = lab.node().await;
