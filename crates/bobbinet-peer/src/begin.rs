@@ -91,7 +91,7 @@ pub(crate) async fn begin(
     // Whoever has somebody to stand in need not wait for one who is being started again.
     let patience = if config.fallback.is_some() { Duration::ZERO } else { limits.patience };
     let until = Instant::now() + patience;
-    let (mut tries, mut has_forgotten) = (0, false);
+    let (mut tries, mut late_tries, mut has_forgotten) = (0, 0, false);
     loop {
         let Some(known) = peer.cards.current() else {
             let why = peer.cards.failed().unwrap_or_else(|| "its card has not been seen yet".to_owned());
@@ -167,7 +167,15 @@ pub(crate) async fn begin(
             Failure::Unknown => is_again && Instant::now() < until,
             Failure::Unauthorized | Failure::Refused => false,
         };
-        let may_retry = is_patient || (tries < limits.retries_max && peer.replicas.spend_retry());
+        // Whoever says that it is busy is asked again no more often than the budget has it, however patient we are.
+        let may_retry = match kind {
+            Failure::Busy if is_patient => peer.replicas.spend_retry(),
+            Failure::Unsent | Failure::Unknown if is_patient => true,
+            Failure::Unsent | Failure::Busy | Failure::Unknown | Failure::Unauthorized | Failure::Refused => {
+                late_tries += 1;
+                late_tries <= limits.retries_max && peer.replicas.spend_retry()
+            }
+        };
         if !is_again || !may_retry {
             return match (kind, is_perhaps_taken) {
                 (Failure::Unsent | Failure::Busy | Failure::Unauthorized, true) => {

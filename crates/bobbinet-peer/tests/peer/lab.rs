@@ -55,6 +55,8 @@ pub(crate) enum Way {
     CanceledThere,
     /// Refuses the request.
     SaysNo,
+    /// Says that it has too much to do.
+    Busy,
     /// Takes no context of another's making.
     MakesContexts,
     /// Says that its own time was up, in Go's words.
@@ -611,6 +613,7 @@ async fn rpc(Shared(far): Shared<Arc<Far>>, headers: HeaderMap, body: Bytes) -> 
                 Way::MakesContexts if request["params"]["message"]["contextId"].is_string() => {
                     error(-32602, "unknown contextId")
                 }
+                Way::Busy => StatusCode::TOO_MANY_REQUESTS.into_response(),
                 Way::RunsOut => error(-32603, "context deadline exceeded"),
                 Way::Garbage => "<html>welcome</html>".into_response(),
                 Way::Silent => std::future::pending().await,
@@ -694,6 +697,7 @@ fn stands(far: &Far, way: Way) -> Value {
         | Way::SaysNo
         | Way::MakesContexts
         | Way::RunsOut
+        | Way::Busy
         | Way::BreaksAndIsGone
         | Way::Garbage
         | Way::Silent
@@ -730,6 +734,7 @@ fn told(far: &Arc<Far>, id: &Value, way: Way) -> Response {
         | Way::SaysNo
         | Way::MakesContexts
         | Way::RunsOut
+        | Way::Busy
         | Way::BreaksAndIsGone
         | Way::Garbage
         | Way::Silent

@@ -290,6 +290,17 @@ async fn what_may_have_been_sent_is_sent_again_only_under_a_key() {
 }
 
 #[tokio::test]
+async fn one_that_is_busy_is_asked_again_within_a_budget() {
+    let lab = Lab::new(Form { way: Way::Busy, ..Form::default() }).await;
+    let node = lab.node_with(|config| config.limits.patience = Duration::from_secs(30)).await;
+    let task = node.send("go").await;
+    let text = task.status_message.as_ref().unwrap().text();
+    assert!(task.state == State::Failed && text.contains("takes nothing now"), "{text}");
+    // What is saved up, and no more.
+    assert_eq!(lab.sent().len(), 11);
+}
+
+#[tokio::test]
 async fn a_proxy_does_not_say_what_became_of_a_message() {
     let lab = Lab::new(Form { way: Way::BreaksAndIsGone, keys: true, ..Form::default() }).await;
     let task = lab.node().await.send("go").await;
