@@ -202,12 +202,12 @@ impl Following<'_> {
                     break event;
                 }
                 if !honours_keys {
-                    let why = format!("whether it has the answer is not known: {}", in_full(&error));
+                    let why = format!("whether it has the answer is not known: {}", fault::told(&error));
                     return Next::Over(fault::unknown(&self.peer.config, &why, false));
                 }
             }
             if kind == Failure::Refused || tries >= self.peer.config.limits.retries_max {
-                let why = format!("it does not take the answer: {}", in_full(&error));
+                let why = format!("it does not take the answer: {}", fault::told(&error));
                 return Next::Over(fault::unknown(&self.peer.config, &why, false));
             }
             if matches!(error, ClientError::Unauthorized { .. }) {

@@ -21,7 +21,7 @@ use bobbinet_wire::{
     view::{Sent, StreamEvent},
 };
 use tokio::time::{Instant, sleep, timeout};
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::{
     asked::Asked,
@@ -131,6 +131,10 @@ pub(crate) async fn begin(
         let kind = kind_of(&error);
         debug!(peer = %config.name, tries, ?kind, error = &error as &dyn std::error::Error, "not taken");
         let is_again = match kind {
+            Failure::Unsent if matches!(error, ClientError::Credentials { .. }) => {
+                warn!(peer = %config.name, error = &error as &dyn std::error::Error, "no credentials for the peer");
+                true
+            }
             Failure::Unsent => {
                 lease.failed(limits);
                 tried.insert(lease.address);
@@ -179,11 +183,11 @@ pub(crate) async fn begin(
         if !is_again || !may_retry {
             return match (kind, is_perhaps_taken) {
                 (Failure::Unsent | Failure::Busy | Failure::Unauthorized, true) => {
-                    Begun::Over(fault::unknown(config, &in_full(&error), true))
+                    Begun::Over(fault::unknown(config, &fault::told(&error), true))
                 }
                 // Only the agent's own word says that an earlier try came to nothing: a proxy's does not.
                 (Failure::Refused, true) if !matches!(error, ClientError::Rpc(_)) => {
-                    Begun::Over(fault::unknown(config, &in_full(&error), true))
+                    Begun::Over(fault::unknown(config, &fault::told(&error), true))
                 }
                 (Failure::Unsent, false) => Begun::NotSent(fault::not_taken(config, &error)),
                 (Failure::Busy | Failure::Unauthorized, false) | (Failure::Refused | Failure::Unknown, _) => {

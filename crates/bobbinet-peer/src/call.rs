@@ -17,7 +17,6 @@ use crate::{
     artifacts::Artifacts,
     asked::Asked,
     begin::{self, Begun},
-    causes,
     checkpoint::Checkpoint,
     fallback, fault,
     follow::{Following, Held, Next, Source},
@@ -135,7 +134,7 @@ async fn go_on(peer: &Arc<Peer>, run: &Run, asked: Option<&Asked>, checkpoint: C
                 let lease = peer.replicas.at(checkpoint.replica);
                 match peer.client(&known, lease.address).await {
                     Ok(client) => return Ok((client, lease, known.streams)),
-                    Err(error) if begun.elapsed() >= silence_max => return Err(causes::in_full(&error)),
+                    Err(error) if begun.elapsed() >= silence_max => return Err(fault::told(&error)),
                     Err(_) => {}
                 }
             }

@@ -16,6 +16,7 @@ use crate::{
     card::{Cards, Known},
     causes::in_full,
     config::PeerConfig,
+    fault,
     replicas::Replicas,
 };
 
@@ -100,9 +101,10 @@ impl Peer {
     }
 
     fn miss(&self, error: ClientError) -> Result<(), ClientError> {
-        let why = in_full(&error);
+        let why = fault::told(&error);
         if self.cards.failed().as_ref() != Some(&why) {
-            warn!(peer = %self.config.name, url = self.config.url, why, "the peer's card cannot be had");
+            let in_full = in_full(&error);
+            warn!(peer = %self.config.name, url = self.config.url, why = in_full, "the peer's card cannot be had");
         }
         self.cards.miss(why, &self.config.limits);
         Err(error)

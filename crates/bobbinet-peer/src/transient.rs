@@ -10,7 +10,7 @@ use bobbinet_outbound::Refused;
 use reqwest::Url;
 use tokio::time::{Instant, sleep};
 
-use crate::{causes, config::PeerConfig, peer::Peer};
+use crate::{config::PeerConfig, fault, peer::Peer};
 
 /// Peers that are remembered: whoever calls more has their cards fetched anew.
 const PEERS_MAX: usize = 64;
@@ -59,7 +59,7 @@ impl Peer {
                 return Ok(());
             }
             if !may_pass(&error) || Instant::now() >= until {
-                return Err(causes::in_full(&error));
+                return Err(fault::told(&error));
             }
             sleep(limits.pause(tries.min(PAUSES_MAX))).await;
             tries += 1;

@@ -484,6 +484,30 @@ async fn a_token_is_fetched_for_a_client_and_fetched_again_when_it_is_not_taken(
     assert_eq!(lab.sent().len(), 2);
 }
 
+#[tokio::test]
+async fn an_authorization_server_that_is_away_is_not_the_peer_that_is() {
+    let lab = Lab::new(Form::default()).await;
+    let auth = |guard: &bobbinet_outbound::Guard| {
+        let secret = SecretSource::Text("s3cret".to_owned());
+        let url = lab.url("/no-token");
+        PeerAuth::ClientCredentials(Arc::new(ClientCredentials::new(url, "n".to_owned(), secret, None, guard.clone())))
+    };
+    let node = lab.node().await;
+    node.ready().await;
+    drop(node);
+    let node = lab.node_with(|config| config.auth = auth(&config.guard)).await;
+    let task = node.send("go").await;
+    let text = task.status_message.as_ref().unwrap().text();
+    assert!(task.state == State::Failed && text.contains("nothing was sent"), "{text}");
+    let node = lab
+        .node_with(|config| {
+            config.auth = auth(&config.guard);
+            config.fallback = Some(name("near"));
+        })
+        .await;
+    assert_eq!(node.send("go").await.state, State::Completed);
+}
+
 /// Two replicas under one name, and a guard that finds both.
 async fn two(form: Form) -> (Lab, Lab, Arc<Names>) {
     let first = Lab::new(form.clone()).await;
