@@ -99,12 +99,14 @@ impl Following<'_> {
         let run = self.run.clone();
         let (_rest, answered) = (run.rest(), run.answered(&open.message.id));
         tokio::pin!(answered);
+        let mut is_kept = false;
         loop {
             tokio::select! {
                 biased;
                 answer = &mut answered => return answer.ok(),
                 () = sleep(LOOK_EVERY) => {}
             }
+            self.keep_once(&mut is_kept).await;
             if let Ok(StreamEvent::Task(task)) = self.look().await
                 && is_other(&task.status, name)
             {
@@ -113,15 +115,27 @@ impl Following<'_> {
         }
     }
 
+    /// Keeps that this run has come as far as this: one that has waited for a while has not died of the task, however its process ends.
+    async fn keep_once(&self, is_kept: &mut bool) {
+        if std::mem::replace(is_kept, true) {
+            return;
+        }
+        if let Err(error) = self.run.checkpoint(self.checkpoint.to_json()).await {
+            debug!(error = &error as &dyn std::error::Error, "it is not kept that a run waits");
+        }
+    }
+
     async fn ask_caller(&mut self, question: &Question, status: &StatusView) -> Asked {
         let run = self.run.clone();
         let asked = run.ask(Arc::new(question.clone()));
         tokio::pin!(asked);
+        let mut is_kept = false;
         loop {
             let result = tokio::select! {
                 biased;
                 answer = &mut asked => answer,
                 () = sleep(LOOK_EVERY) => {
+                    self.keep_once(&mut is_kept).await;
                     match self.look().await {
                         Ok(StreamEvent::Task(task)) if task.status.state.is_terminal() => {
                             return Asked::Ended(StreamEvent::Task(task));

@@ -59,7 +59,9 @@ pub(crate) async fn carry_out_as(peer: &Arc<Peer>, run: &Run, asked: Option<&Ask
     let time_is_up = time_is_up(peer, run);
     let mut is_canceled = false;
     let is_out = AtomicBool::new(begin::is_perhaps_sent(run, &checkpoint));
-    let begun = {
+    let begun = if !is_out.load(Ordering::Relaxed) && time_is_up <= Instant::now() {
+        None
+    } else {
         let mut begin = pin!(begin::begin(peer, run, asked, &mut checkpoint, &is_out));
         tokio::select! {
             biased;

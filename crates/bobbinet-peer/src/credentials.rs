@@ -55,7 +55,7 @@ pub enum PeerAuth {
 pub enum SecretSource {
     /// Here.
     Text(String),
-    /// In a file, which is read each time, as those who rotate secrets change it.
+    /// In a file. It is read again after two minutes, and when what it held is not taken, as those who rotate secrets change it.
     File(PathBuf),
 }
 

@@ -57,7 +57,7 @@ impl Freshness {
             match directive.split_once('=') {
                 Some(("max-age", age)) if found.fresh_for.is_none() => found.fresh_for = seconds(age),
                 Some(("stale-if-error", time)) => found.stale_if_error = seconds(time),
-                // We keep it for ourselves alone, and in memory: what may not be kept is asked for again each time it is needed.
+                // We keep it for ourselves alone, in memory, for as long as the agent is called by it: it is never fresh.
                 None if directive == "no-store" || directive == "no-cache" => found.fresh_for = Some(Duration::ZERO),
                 None if directive == "must-revalidate" => found.must_revalidate = true,
                 Some(_) | None => {}

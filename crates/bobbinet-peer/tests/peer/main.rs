@@ -492,13 +492,12 @@ async fn an_authorization_server_that_is_away_is_not_the_peer_that_is() {
         let url = lab.url("/no-token");
         PeerAuth::ClientCredentials(Arc::new(ClientCredentials::new(url, "n".to_owned(), secret, None, guard.clone())))
     };
-    let node = lab.node().await;
-    node.ready().await;
-    drop(node);
     let node = lab.node_with(|config| config.auth = auth(&config.guard)).await;
     let task = node.send("go").await;
     let text = task.status_message.as_ref().unwrap().text();
     assert!(task.state == State::Failed && text.contains("nothing was sent"), "{text}");
+    assert!(!text.contains("no-token"), "where it is is not the caller's business: {text}");
+    node.die().await;
     let node = lab
         .node_with(|config| {
             config.auth = auth(&config.guard);
