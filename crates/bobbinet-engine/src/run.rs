@@ -156,6 +156,14 @@ impl Run {
         of_user.or(said.first()).expect("a task's first event gives it its first message")
     }
 
+    /// The message that the task begins with: what the call was planned from, whatever its caller has answered since.
+    ///
+    /// # Panics
+    /// Never: a task begins with a message.
+    pub fn first_message(&self) -> &Message {
+        self.task.history.first().expect("a task's first event gives it its first message")
+    }
+
     /// What time it is.
     pub fn now(&self) -> Timestamp {
         self.host.env().now()
