@@ -27,7 +27,7 @@
 //!   address at the most: a line that turns on the rest says *perhaps*, and the call is asked about when it is made.
 //!
 //! **An event decides about itself, too**: `operation == 'events.publish' && arguments.type.startsWith('com.acme.')`. It is known whole
-//! when it comes, so a line that turns on a skill says nothing of it, and neither does one with `on`. A flow sends events, and hears those
+//! when it comes, and has no agent and no skill: a line that turns on either allows nothing of it, and neither does one with `on`. A flow sends events, and hears those
 //! of its tenant (`events.listen`, which has no arguments), by the rights of whoever it runs for, as it calls by them.
 //!
 //! **An error allows nothing.** A line that fails (a claim that is not there, arguments that are too large) is as if it were false, and

@@ -70,7 +70,8 @@ impl Card {
     ) -> Self {
         let url = format!("{origin}{}", if base.is_empty() { "/" } else { base });
         let security = schemes(accepted);
-        let context = CardContext { url: &url, streaming: true, push: false, extended: false, security: &security };
+        let streaming = description.capabilities.streaming;
+        let context = CardContext { url: &url, streaming, push: false, extended: false, security: &security };
         let body = card::write(&description, context);
         let etag = HeaderValue::try_from(format!("\"{}\"", sha256_hex(&body))).expect("hexadecimal in quotes");
         Self { description, accepted: accepted.number, origin, body: body.into(), etag, modified }
