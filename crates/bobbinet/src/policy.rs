@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     cli::PolicyTest,
-    config::{self, CallersConfig, CaseCaller, Expectation, Finding, PolicyCase, PolicyCases, Strictness},
+    config::{self, CallersConfig, CaseCaller, Expectation, Finding, PolicyCase, PolicyCases},
     failure::{Code, Failure},
     node,
     output::Output,
@@ -32,10 +32,9 @@ pub(crate) fn test(output: Output, command: &PolicyTest) -> Result<(), Failure> 
         Failure::new(Code::Usage, "there is no policy to test")
             .hint("name its file: bobbinet policy test CASES -f FILE")
     })?;
-    let read = config::read(&config, Strictness::Lenient);
-    let faults: Vec<Finding> = read.findings.into_iter().filter(Finding::is_error).collect();
+    let (callers, issuer, findings) = config::read_policy(&config);
+    let faults: Vec<Finding> = findings.into_iter().filter(Finding::is_error).collect();
     node::tell(output, &faults)?;
-    let (callers, issuer) = (read.config.callers, read.config.node.issuer);
     let asked = callers.policy.clone().unwrap_or_else(Policy::owner_only);
     let mut verdicts = Vec::new();
     for case in &cases {
