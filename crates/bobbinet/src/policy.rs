@@ -1,6 +1,6 @@
 //! `bobbinet policy test`: what a policy says of each case of a file, and whether it should.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use bobbinet_auth::{Action, Issuer, NODE_ISSUER, NODE_OWNER, NODE_TENANT, Policy};
 use bobbinet_core::{AgentName, Call, Caller, Effect, Json, Principal, Tenant};
@@ -28,7 +28,7 @@ struct Verdict {
 pub(crate) fn test(output: Output, command: &PolicyTest) -> Result<(), Failure> {
     let (PolicyCases { policy, cases }, findings) = config::read_policy_cases(&command.file);
     node::tell(output, &findings)?;
-    let config = command.config.clone().or(policy).or_else(config::default_file).ok_or_else(|| {
+    let config = command.policy.clone().or(policy).or_else(config::default_file).ok_or_else(|| {
         Failure::new(Code::Usage, "there is no policy to test")
             .hint("name its file: bobbinet policy test CASES -f FILE")
     })?;
@@ -53,7 +53,7 @@ pub(crate) fn test(output: Output, command: &PolicyTest) -> Result<(), Failure> 
 fn tell(
     output: Output,
     command: &PolicyTest,
-    config: &PathBuf,
+    config: &Path,
     cases: &[PolicyCase],
     verdicts: &[Verdict],
 ) -> Result<(), Failure> {

@@ -8,7 +8,7 @@ use bobbinet_auth::{
 };
 use bobbinet_core::{AgentName, Principal, Tenant};
 use bobbinet_gateway::{CallerLimits, GatewayLimits, NamedCallerLimits};
-use bobbinet_http::client::{DiscoveredJwks, HttpJwks, JwksUrlFault};
+use bobbinet_http::client::{DiscoveredJwks, HttpJwks};
 use bobbinet_text::{Position, nearest};
 
 use super::{
@@ -335,20 +335,10 @@ fn discovered(
         }
         Err(fault) => {
             let at = fields.get("issuer").map_or(fields.at, |node| node.at);
-            reader.fault_with_hint(
-                at,
-                format!("no keys can be found by an issuer's name that {}", why(&fault, name)),
-                JWKS_HINT,
-            );
+            reader.fault_with_hint(at, format!("an issuer's keys cannot be found by its name: {fault}"), JWKS_HINT);
             (None, None)
         }
     }
-}
-
-/// What is wrong, without the name that it is about.
-fn why(fault: &JwksUrlFault, name: &str) -> String {
-    let text = fault.to_string();
-    text.rsplit_once(&format!("{name}\" ")).map_or(text.clone(), |(_, why)| why.to_owned())
 }
 
 const JWKS_HINT: &str =
