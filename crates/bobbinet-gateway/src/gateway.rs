@@ -275,9 +275,8 @@ impl Gateway {
         for event in events {
             self.policy.allows(caller, Action::Publish(event.json())).map_err(GatewayError::Denied)?;
         }
-        let now = self.now();
         let streams = Events::new(self.engine.aggregates());
-        let publish = |event| streams.publish(&caller.tenant, event, now);
+        let publish = |event| streams.publish(&caller.tenant, event);
         let Some((first, rest)) = events.split_first() else { return Ok(Vec::new()) };
         // The first brings the stream to memory. From then on they queue in the order in which they are asked for, and are one commit.
         let mut published = vec![publish(first).await?];
