@@ -5,6 +5,7 @@ mod bad_requests;
 mod cards;
 mod client;
 mod connections;
+mod dialects;
 mod events;
 mod foreign;
 mod framing;

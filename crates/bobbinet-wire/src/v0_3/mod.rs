@@ -13,3 +13,4 @@ mod version;
 mod write;
 
 pub use names::Method;
+pub use version::{VERSION, is_version};
