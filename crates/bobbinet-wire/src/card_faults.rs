@@ -274,7 +274,7 @@ fn needed(object: &Map<String, Value>, at: &str, name: &str, found: &mut Found) 
 
 /// What a caller has to show names schemes that there are.
 fn requirements(card: &Map<String, Value>, at: &str, names: &[&str], found: &mut Found) {
-    let mut check = |found: &mut Found, place: &str, named: &Map<String, Value>| {
+    let check = |found: &mut Found, place: &str, named: &Map<String, Value>| {
         for name in named.keys().filter(|name| !names.contains(&name.as_str())) {
             found.add(place, format_args!("asks for the scheme {name}, and securitySchemes has none of that name"));
         }

@@ -15,7 +15,7 @@ pub mod envelope;
 pub mod error;
 pub mod protocol;
 pub mod reply;
-pub mod rest;
+pub mod rest_client;
 pub mod sse;
 pub mod v0_3;
 pub mod v1_0;

@@ -65,7 +65,7 @@ pub(super) async fn fetch(
     match fetch_card(&http, &given, options, etag).await? {
         (_, freshness, None) => Ok(CardFetch::Same(freshness)),
         (url, freshness, Some(bytes)) => {
-            let card = Arc::new(read_card(&url, body::without_mark(&bytes))?);
+            let card = Arc::new(read_card(&url, body::without_mark(&bytes), options)?);
             Ok(CardFetch::New(FetchedCard { url, card, freshness }))
         }
     }
@@ -110,7 +110,7 @@ type Near = Option<(Sender, Url)>;
 
 async fn find(reference: &str, options: &ClientOptions) -> Result<(Near, Url, WithJson<CardView>), ClientError> {
     let (near, card_url, bytes) = find_bytes(reference, options).await?;
-    let card = read_card(&card_url, body::without_mark(&bytes))?;
+    let card = read_card(&card_url, body::without_mark(&bytes), options)?;
     Ok((near, card_url, card))
 }
 
@@ -126,8 +126,11 @@ async fn find_bytes(reference: &str, options: &ClientOptions) -> Result<(Near, U
     Ok((Some((http, given)), url, bytes))
 }
 
-fn read_card(url: &Url, bytes: &[u8]) -> Result<WithJson<CardView>, ClientError> {
+fn read_card(url: &Url, bytes: &[u8], options: &ClientOptions) -> Result<WithJson<CardView>, ClientError> {
     let bad = |why: String| ClientError::BadCard { url: url.to_string(), why };
+    if let Some(check) = &options.card_check {
+        check.check(url, bytes).map_err(bad)?;
+    }
     let value = CardView::parse(bytes).map_err(|error| {
         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
         bad(format!("{error}{cause}"))
