@@ -2,10 +2,12 @@
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
 mod bad_requests;
+mod callers;
 mod cards;
 mod client;
 mod connections;
 mod dialects;
+mod discovery;
 mod events;
 mod foreign;
 mod framing;
@@ -15,6 +17,7 @@ mod large;
 mod limits;
 mod methods;
 mod node;
+mod older;
 mod reached;
 mod repeats;
 mod show;
