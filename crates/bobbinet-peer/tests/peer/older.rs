@@ -1,6 +1,7 @@
 //! The peer of the lab in the words of A2A 0.3, and calls of one that speaks them.
 
 use bobbinet_core::State;
+use bobbinet_engine::Agent;
 use serde_json::{Value, json};
 
 use crate::lab::{Form, Lab, Way, wait_for};
