@@ -7,6 +7,7 @@
 //! Begin with [`Gateway`].
 
 mod admission;
+mod answer;
 mod authorizer;
 mod error;
 mod gateway;
@@ -17,6 +18,7 @@ mod stream;
 mod tree;
 
 pub use admission::AdmissionPermit;
+pub use answer::{Answer, PlainMessage};
 pub use authorizer::PolicyAuthorizer;
 pub use error::{Full, GatewayError, Unsupported};
 pub use gateway::{Gateway, GatewaySetup, RequestContext, START_WAIT_MAX, TaskRecord};

@@ -104,6 +104,7 @@ impl From<GatewayError> for Problem {
             error @ (GatewayError::Engine(_)
             | GatewayError::NotFound
             | GatewayError::Ended
+            | GatewayError::ExtensionRequired(_)
             | GatewayError::Unsupported(_)
             | GatewayError::Cancel(_)) => {
                 tracing::error!(%error, "events could not be kept");

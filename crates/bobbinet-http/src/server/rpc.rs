@@ -91,6 +91,7 @@ async fn answer_to(
     match call_gateway(server, agent, skill, parts, &caller, &request, permit).await {
         Ok(CallAnswer::Whole(body, room)) => answer::pieces(body, room),
         Ok(CallAnswer::Stream(events)) => stream::response(events),
+        Ok(CallAnswer::Event(event)) => stream::one_event(event),
         Err(error) => answer::error(&request.id, &error),
     }
 }
@@ -112,6 +113,7 @@ async fn call_gateway(
     };
     let operation = v1_0::request::decode(method, request.params)?;
     tracing::debug!(method = method.name(), principal = %caller.principal, "request");
+    let extensions: Vec<&str> = extensions(&parts.headers).collect();
     let is_send = matches!(operation, Operation::Send(_) | Operation::SendStreaming(_));
     let is_subscription = matches!(operation, Operation::Subscribe(_));
     let context = RequestContext {
@@ -120,6 +122,7 @@ async fn call_gateway(
         skill: skill.or_else(|| call::skill_in(&operation)),
         trace: is_send.then(|| traceparent(&parts.headers)).flatten().map(Arc::from),
         idempotency: if is_send { idempotency(&parts.headers, request)? } else { None },
+        extensions: &extensions,
     };
     let resume = if is_subscription { stream::cursor(&parts.headers) } else { None };
     Call { server, id: &request.id, context, resume }.answer(operation, permit).await
@@ -203,6 +206,12 @@ fn version_in_query(query: &str) -> Option<&str> {
         .filter_map(|pair| pair.split_once('='))
         .find(|(name, _)| name.eq_ignore_ascii_case(VERSION))
         .map(|(_, value)| value)
+}
+
+/// The extensions that the caller says it speaks.
+fn extensions(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let values = headers.get_all(EXTENSIONS).into_iter().chain(headers.get_all(EXTENSIONS_OLD));
+    values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).map(str::trim)
 }
 
 /// Echoes the extensions that the caller asked for and that are spoken here.

@@ -184,7 +184,19 @@ pub(super) fn response(events: Box<Events>) -> Response {
         let chunk = events.next_chunk().await?;
         Some((Ok::<_, Infallible>(chunk), events))
     });
-    let mut response = Response::new(Body::from_stream(chunks));
+    of_events(Body::from_stream(chunks))
+}
+
+/// The answer that is one event and ends with it. It has no id: there is nothing to come back for.
+pub(super) fn one_event(mut event: Pieces) -> Response {
+    let mut body = b"data: ".to_vec();
+    body.extend_from_slice(&event.next(usize::MAX).unwrap_or_default());
+    body.extend_from_slice(b"\n\n");
+    of_events(Body::from(body))
+}
+
+fn of_events(body: Body) -> Response {
+    let mut response = Response::new(body);
     *response.status_mut() = StatusCode::OK;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
