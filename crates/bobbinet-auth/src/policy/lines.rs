@@ -113,10 +113,11 @@ impl Lines {
     }
 }
 
-impl Rules for Lines {
-    fn allows(&self, caller: &Caller, action: Action<'_>) -> Result<(), Denied> {
+impl Lines {
+    /// The line that allows it; none is needed for the node's owner.
+    fn line(&self, caller: &Caller, action: Action<'_>) -> Result<Option<&PolicyLine>, Denied> {
         if caller.is_node_owner {
-            return Ok(());
+            return Ok(None);
         }
         let facts = Facts::new(caller, action, &self.wanted);
         let mut faults = Vec::new();
@@ -124,7 +125,7 @@ impl Rules for Lines {
             match self.ask(line, &facts, action) {
                 Word::Allows => {
                     tracing::debug!(principal = %caller.principal, %action, line = line.place(), "allowed");
-                    return Ok(());
+                    return Ok(Some(line));
                 }
                 Word::Silent => {}
                 Word::Fault(why) if faults.len() < FAULTS_MAX => faults.push(format!("{}: {why}", line.place())),
@@ -137,6 +138,16 @@ impl Rules for Lines {
         };
         let why = format!("no line allows it{failed}; this one would: {}", suggestion(caller, action));
         Err(Denied { why, ..Denied::new(Self::NAME, caller, action) })
+    }
+}
+
+impl Rules for Lines {
+    fn allows(&self, caller: &Caller, action: Action<'_>) -> Result<(), Denied> {
+        self.line(caller, action).map(drop)
+    }
+
+    fn reason(&self, caller: &Caller, action: Action<'_>) -> Result<String, Denied> {
+        Ok(self.line(caller, action)?.map_or_else(|| "the node's owner".to_owned(), |line| line.place().to_owned()))
     }
 
     fn shuts_out(&self, caller: &Caller) -> Option<&'static str> {
