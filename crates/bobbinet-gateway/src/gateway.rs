@@ -14,8 +14,8 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    AdmissionPermit, Answer, Full, GatewayError, GatewayLimits, PlainMessage, Resume, TaskPages, TaskStream, TreeTask,
-    Unsupported,
+    AdmissionPermit, Answer, Full, GatewayError, GatewayLimits, NamedCallerLimits, PlainMessage, Resume, TaskPages,
+    TaskStream, TreeTask, Unsupported,
     admission::{Admission, StreamPermit},
     tree,
 };
@@ -97,12 +97,17 @@ impl Gateway {
         Arc::new(Self { engine, policy, admission: Admission::new(&limits), wait_max, drain, stop })
     }
 
-    /// A permit for one request, to be taken before its body is read.
+    /// A permit for one request of this caller, to be taken before its body is read.
     ///
     /// # Errors
-    /// If all are taken.
-    pub fn admit(&self) -> Result<AdmissionPermit, Full> {
-        self.admission.request()
+    /// If all are taken, or all of his, or he asks too often.
+    pub fn admit(&self, caller: &Caller) -> Result<AdmissionPermit, Full> {
+        self.admission.request(caller)
+    }
+
+    /// From now on these callers have their own limits, and all others the usual ones.
+    pub fn limit_callers(&self, named: NamedCallerLimits) {
+        self.admission.name(named);
     }
 
     /// The agents of the node, by name.
@@ -160,7 +165,7 @@ impl Gateway {
             });
         }
         // The permit to wait is taken before anything is done: once the task is kept, there is no refusing.
-        let _waiting = self.admission.wait()?;
+        let _waiting = self.admission.wait(context.caller)?;
         let handle = match self.submit(context, params).await? {
             Answer::Task(handle) => handle,
             Answer::Message(said) => return Ok(Answer::Message(said)),
@@ -280,9 +285,8 @@ impl Gateway {
         for event in events {
             self.policy.allows(caller, Action::Publish(event.json())).map_err(GatewayError::Denied)?;
         }
-        let now = self.now();
         let streams = Events::new(self.engine.aggregates());
-        let publish = |event| streams.publish(&caller.tenant, event, now);
+        let publish = |event| streams.publish(&caller.tenant, event);
         let Some((first, rest)) = events.split_first() else { return Ok(Vec::new()) };
         // The first brings the stream to memory. From then on they queue in the order in which they are asked for, and are one commit.
         let mut published = vec![publish(first).await?];

@@ -173,7 +173,7 @@ impl Node {
     }
 
     async fn send(&self, id: &str, text: &str, task: Option<String>) -> Result<Arc<bobbinet_core::Task>, GatewayError> {
-        let place = self.gateway.admit().unwrap();
+        let place = self.gateway.admit(&self.caller).unwrap();
         let answer = self.gateway.send(&self.context(), Box::new(params(id, text, task)), place).await?;
         Ok(task_of(answer))
     }
@@ -296,7 +296,8 @@ async fn a_plain_message_is_answered_and_nothing_is_kept() {
             configuration: Configuration { return_immediately, ..Configuration::default() },
             ..named.clone()
         });
-        let answer = node.gateway.send(&node.context(), params, node.gateway.admit().unwrap()).await.unwrap();
+        let answer =
+            node.gateway.send(&node.context(), params, node.gateway.admit(&node.caller).unwrap()).await.unwrap();
         let said = said(answer.map_task(|_| ()));
         assert_eq!((text_of(&said.message), said.context.as_str()), ("hi yourself", "a-chat"));
     }
@@ -341,7 +342,8 @@ async fn what_an_agent_requires_every_request_must_name() {
     assert_eq!(node.gateway.get(&node.context(), &GetParams::default()).await.unwrap_err(), missing);
 
     let context = RequestContext { extensions: &["urn:other", "urn:needed"], ..node.context() };
-    let answer = node.gateway.send(&context, Box::new(params("m4", "hello", None)), node.gateway.admit().unwrap());
+    let answer =
+        node.gateway.send(&context, Box::new(params("m4", "hello", None)), node.gateway.admit(&node.caller).unwrap());
     assert_eq!(task_of(answer.await.unwrap()).state, State::Completed);
     node.engine.shutdown(Duration::ZERO).await;
 }

@@ -12,8 +12,8 @@ use bobbinet_core::{
     operation::{Configuration, SendParams},
 };
 use bobbinet_engine::{Agent, Engine, NewChild, Request, Run, Setup, SystemEnv};
-use bobbinet_gateway::{Answer, 
-    Gateway, GatewayError, GatewayLimits, GatewaySetup, PolicyAuthorizer, RequestContext, TREE_TASKS_MAX,
+use bobbinet_gateway::{
+    Answer, Gateway, GatewayError, GatewayLimits, GatewaySetup, PolicyAuthorizer, RequestContext, TREE_TASKS_MAX,
 };
 use bobbinet_store::MemoryStore;
 use tokio_util::sync::CancellationToken;
@@ -121,7 +121,7 @@ async fn tree(words: &str) -> (Vec<String>, usize) {
         metadata: None,
         tenant: None,
     };
-    let sent = gateway.send(&context, Box::new(params), gateway.admit().unwrap()).await.unwrap();
+    let sent = gateway.send(&context, Box::new(params), gateway.admit(context.caller).unwrap()).await.unwrap();
     let Answer::Task(sent) = sent else { panic!("{sent:?}") };
     assert_eq!(sent.state, State::Completed, "{sent:?}");
     let found = gateway.tree(&context, &sent.id.to_string()).await.unwrap();
