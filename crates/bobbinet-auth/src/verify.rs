@@ -37,11 +37,13 @@ pub struct VerifierConfig {
     pub leeway: Duration,
     /// Verified tokens kept in memory.
     pub cached_tokens_max: usize,
+    /// Who somebody is who shows no token at all. `None`: nobody. For tests, and on loopback only.
+    pub anonymous: Option<Arc<Caller>>,
 }
 
 impl Default for VerifierConfig {
     fn default() -> Self {
-        Self { lifetime_max: LIFETIME_MAX, leeway: Duration::from_secs(30), cached_tokens_max: 4_096 }
+        Self { lifetime_max: LIFETIME_MAX, leeway: Duration::from_secs(30), cached_tokens_max: 4_096, anonymous: None }
     }
 }
 
@@ -68,6 +70,14 @@ impl Verifier {
         let cache = TokenCache::new(config.cached_tokens_max);
         let trusted = RwLock::new(Arc::new(Trusted::new(issuers, api_keys)));
         Self(Arc::new(Inner { config, trusted, cache }))
+    }
+
+    /// Who somebody is who shows nothing at all.
+    ///
+    /// # Errors
+    /// [`Rejected::Missing`] if nobody is let in so.
+    pub fn without_token(&self) -> Result<Arc<Caller>, Rejected> {
+        self.0.config.anonymous.clone().ok_or(Rejected::Missing)
     }
 
     /// From now on these are the issuers whose tokens are taken, and these the API keys. What was verified before is verified again.

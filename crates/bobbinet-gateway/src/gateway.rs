@@ -4,7 +4,7 @@ use std::{future::pending, sync::Arc, time::Duration};
 
 use bobbinet_auth::{Action, Policy};
 use bobbinet_core::{
-    AgentName, Caller, CloudEvent, Extension, Plan, SkillId, State, Task, TaskId, Timestamp,
+    AgentName, Call, Caller, CloudEvent, Effect, Extension, Plan, SkillId, State, Task, TaskId, Timestamp,
     operation::{CancelParams, GetParams, ListParams, SendParams, SubscribeParams},
 };
 use bobbinet_engine::{Agent, Engine, Handle, NewTask, RecordedEvent, Reply, Resumed};
@@ -377,8 +377,13 @@ impl Gateway {
     ) -> Result<(), GatewayError> {
         match plan {
             Some(Plan::Call(call)) => self.allow(context, Action::Call(context.agent, call), denial),
+            // No skill is called, but a policy that names skills means what the agent answers.
+            Some(Plan::Say(_)) => {
+                let call = Call { skill: context.skill.clone(), ..Call::of_message(Effect::ReadOnly) };
+                self.allow(context, Action::Call(context.agent, &call), denial)
+            }
             // What is planned later, the engine asks about then.
-            Some(Plan::Ask(_) | Plan::Answer(_) | Plan::Reject(_) | Plan::Defer | Plan::Say(_)) | None => Ok(()),
+            Some(Plan::Ask(_) | Plan::Answer(_) | Plan::Reject(_) | Plan::Defer) | None => Ok(()),
         }
     }
 

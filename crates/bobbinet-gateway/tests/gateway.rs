@@ -304,6 +304,8 @@ async fn a_plain_message_is_answered_and_nothing_is_kept() {
     let streamed = said(node.stream("m2", "hi").await.unwrap().map_task(|_| ()));
     assert_eq!(text_of(&streamed.message), "hi yourself");
     assert_ne!(streamed.context.as_str(), "a-chat", "a context of its own");
+    let asked = node.rules.asked.lock().unwrap().clone();
+    assert_eq!(asked[..2], ["send to parrot", "call parrot"], "policy is asked about the answer, too");
     assert_eq!(node.count().await, 0);
 
     // Where there has to be a task, the words end it.

@@ -23,6 +23,7 @@ pub(super) async fn caller_at(
     let now = server.gateway.now();
     let result = match bearer(authorization) {
         Ok(token) => server.verifier.verify(token, audiences, now).await,
+        Err(Rejected::Missing) => server.verifier.without_token(),
         Err(rejected) => Err(rejected),
     };
     if let Err(rejected) = &result {
