@@ -72,12 +72,15 @@ impl Verifier {
         Self(Arc::new(Inner { config, trusted, cache }))
     }
 
-    /// Who somebody is who shows nothing at all.
+    /// Who somebody is who has shown no API key, and this instead of a token.
     ///
     /// # Errors
-    /// [`Rejected::Missing`] if nobody is let in so.
-    pub fn without_token(&self) -> Result<Arc<Caller>, Rejected> {
-        self.0.config.anonymous.clone().ok_or(Rejected::Missing)
+    /// What was wrong with the token, unless nothing was shown and such callers are let in.
+    pub fn without_token(&self, rejected: Rejected) -> Result<Arc<Caller>, Rejected> {
+        match (&rejected, &self.0.config.anonymous) {
+            (Rejected::Missing, Some(anonymous)) => Ok(anonymous.clone()),
+            _ => Err(rejected),
+        }
     }
 
     /// From now on these are the issuers whose tokens are taken, and these the API keys. What was verified before is verified again.

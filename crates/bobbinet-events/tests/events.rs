@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use bobbinet_core::{CloudEvent, Limits, Tenant, Timestamp};
+use bobbinet_core::{CloudEvent, Limits, Tenant};
 use bobbinet_engine::{AllowAll, Engine, EngineError, Setup, SystemEnv};
 use bobbinet_events::{Events, ListenError, Listener, Position, Published};
 use bobbinet_store::{MemoryStore, SledOptions, SledStore, Store};
@@ -31,10 +31,6 @@ impl Place {
         let setup = Setup { store: store.clone(), agents: BTreeMap::new(), env, limits, authorizer };
         let engine = Engine::open(setup).await.unwrap();
         Self { events: Events::new(engine.aggregates()), engine }
-    }
-
-    fn now(&self) -> Timestamp {
-        self.engine.env().now()
     }
 
     async fn publish(&self, number: u64) -> Published {

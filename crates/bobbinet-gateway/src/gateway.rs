@@ -90,6 +90,15 @@ enum Denial {
     NotFound,
 }
 
+/// What somebody who says something waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wants {
+    /// That the task is kept: it is told of from then on.
+    ToKnow,
+    /// What comes of it, and nothing before.
+    Outcome,
+}
+
 impl Gateway {
     /// A gateway to the engine's agents.
     pub fn new(setup: GatewaySetup) -> Arc<Self> {
@@ -159,14 +168,14 @@ impl Gateway {
     ) -> Result<Answer<Arc<Task>>, GatewayError> {
         self.allow_send(context, &params)?;
         if params.configuration.return_immediately {
-            return Ok(match self.submit(context, params).await? {
+            return Ok(match self.submit(context, params, Wants::ToKnow).await? {
                 Answer::Task(handle) => Answer::Task(handle.accepted().await?),
                 Answer::Message(said) => Answer::Message(said),
             });
         }
         // The permit to wait is taken before anything is done: once the task is kept, there is no refusing.
         let _waiting = self.admission.wait(context.caller)?;
-        let handle = match self.submit(context, params).await? {
+        let handle = match self.submit(context, params, Wants::Outcome).await? {
             Answer::Task(handle) => handle,
             Answer::Message(said) => return Ok(Answer::Message(said)),
         };
@@ -188,7 +197,7 @@ impl Gateway {
         self.check_streaming(context)?;
         let permit = self.stream_permit(context)?;
         let is_new = params.task.is_none();
-        let handle = match self.submit(context, params).await? {
+        let handle = match self.submit(context, params, Wants::ToKnow).await? {
             Answer::Task(handle) => handle,
             Answer::Message(said) => return Ok(Answer::Message(said)),
         };
@@ -392,6 +401,7 @@ impl Gateway {
         &self,
         context: &RequestContext<'_>,
         params: Box<SendParams>,
+        wants: Wants,
     ) -> Result<Answer<Handle>, GatewayError> {
         let denial = denial_of(&params);
         let (skill, idempotency) = (context.skill.clone(), context.idempotency.clone());
@@ -421,7 +431,10 @@ impl Gateway {
                     let context = planned.context().cloned().unwrap_or_else(|| self.engine.new_context());
                     return Ok(Answer::Message(PlainMessage { message: message.clone(), context }));
                 }
-                Ok(Answer::Task(self.engine.submit_planned(context.caller, planned)?))
+                Ok(Answer::Task(match wants {
+                    Wants::ToKnow => self.engine.submit_planned(context.caller, planned)?,
+                    Wants::Outcome => self.engine.submit_for_outcome(context.caller, planned)?,
+                }))
             }
         }
     }
