@@ -38,7 +38,7 @@
 //! }
 //! ```
 //!
-//! Run it with `--print-token`, and ask it with any A2A client, or with `bobbinet ask`.
+//! Run it with `--print-token`, and ask it with any A2A client, or with `bobbinet send -a URL TEXT`.
 //!
 //! # What happens to a message
 //!
@@ -78,3 +78,8 @@ pub use failure::Failure;
 pub use node::{Flags, Node, serve};
 pub use serving::Serving;
 pub use task::{Chunks, Task};
+
+/// The README's example is compiled with the crate's own.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+mod readme {}

@@ -77,9 +77,9 @@ impl Verifier {
     /// # Errors
     /// What was wrong with the token, unless nothing was shown and such callers are let in.
     pub fn without_token(&self, rejected: Rejected) -> Result<Arc<Caller>, Rejected> {
-        match (&rejected, &self.0.config.anonymous) {
-            (Rejected::Missing, Some(anonymous)) => Ok(anonymous.clone()),
-            _ => Err(rejected),
+        match &self.0.config.anonymous {
+            Some(anonymous) if rejected == Rejected::Missing => Ok(anonymous.clone()),
+            Some(_) | None => Err(rejected),
         }
     }
 

@@ -42,7 +42,7 @@ impl Agent for Clerk {
 
     async fn run(&self, task: Task) -> Result<Answer, Failure> {
         let text = task.text();
-        let (word, rest) = text.split_once(' ').unwrap_or((&text, ""));
+        let (word, rest) = text.split_once(' ').unwrap_or((text.as_str(), ""));
         match word {
             "count" => count(&task, rest.parse()?).await,
             "several" => {
