@@ -38,11 +38,13 @@ pub struct VerifierConfig {
     pub leeway: Duration,
     /// Verified tokens kept in memory.
     pub cached_tokens_max: usize,
+    /// Who somebody is who shows no token at all. `None`: nobody. For tests, and on loopback only.
+    pub anonymous: Option<Arc<Caller>>,
 }
 
 impl Default for VerifierConfig {
     fn default() -> Self {
-        Self { lifetime_max: LIFETIME_MAX, leeway: Duration::from_secs(30), cached_tokens_max: 4_096 }
+        Self { lifetime_max: LIFETIME_MAX, leeway: Duration::from_secs(30), cached_tokens_max: 4_096, anonymous: None }
     }
 }
 
@@ -69,6 +71,17 @@ impl Verifier {
         let cache = TokenCache::new(config.cached_tokens_max);
         let trusted = RwLock::new(Arc::new(Trusted::new(issuers, api_keys)));
         Self(Arc::new(Inner { config, trusted, cache }))
+    }
+
+    /// Who somebody is who has shown no API key, and this instead of a token.
+    ///
+    /// # Errors
+    /// What was wrong with the token, unless nothing was shown and such callers are let in.
+    pub fn without_token(&self, rejected: Rejected) -> Result<Arc<Caller>, Rejected> {
+        match &self.0.config.anonymous {
+            Some(anonymous) if rejected == Rejected::Missing => Ok(anonymous.clone()),
+            Some(_) | None => Err(rejected),
+        }
     }
 
     /// From now on these are the issuers whose tokens are taken, and these the API keys. What was verified before is verified again.
