@@ -110,6 +110,7 @@ async fn node(
         cors: Vec::new(),
         limits,
         is_version_required: true,
+        grpc: Some(bobbinet_grpc::routes),
         stop: stop.clone(),
     })?;
     let url = server.audiences(&name)[0].clone();

@@ -13,6 +13,7 @@ mod gate;
 mod heads;
 mod held;
 mod listen;
+pub mod other_binding;
 mod pace;
 mod probe;
 mod router;
@@ -24,5 +25,5 @@ mod stream;
 mod tasks;
 mod unsent;
 
-pub use a2a_server::{Mount, Server, ServerSetup, SetupError};
+pub use a2a_server::{Mount, OtherBinding, Server, ServerSetup, SetupError};
 pub use listen::serve;
