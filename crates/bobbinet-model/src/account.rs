@@ -1,4 +1,5 @@
-//! What a tree of tasks has spent on models: kept with the id of its root, so that a crash forgets none of it.
+//! What a tree of tasks has spent on models: kept with the id of its root. An answer that cannot be read, and one that
+//! a cancel or a crash comes before, is not counted.
 
 use std::{collections::BTreeSet, fmt};
 
@@ -10,8 +11,8 @@ use serde::{Deserialize, Serialize};
 /// The first byte of their streams.
 const KIND: u8 = b'k';
 
-/// A number for their only state: none of a task's.
-const CODE: u8 = 102;
+/// A number for their only state: none of a task's, nor of another kind's.
+const CODE: u8 = 104;
 
 /// The account of the tree under this root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -4,10 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bobbinet_core::{
-    Artifact, ArtifactId, Description, Effect, Fault, Json, Message, Outcome, Part, Plan, Question, QuestionKind,
-    Skill, SkillId,
+    Artifact, ArtifactId, Description, Effect, Fault, Json, Message, MessageId, Outcome, Part, Plan, Question,
+    QuestionKind, Skill, SkillId,
 };
-use bobbinet_engine::{Agent, ChildError, EngineError, Request, Run, Unanswered};
+use bobbinet_engine::{Agent, Aggregates, ChildError, EngineError, Request, Run, Unanswered};
 use bobbinet_outbound::{OutboundError, OutboundLimits, fetch};
 use http::{Method, StatusCode};
 use reqwest::Url;
@@ -118,7 +118,7 @@ impl ModelAgent {
         loop {
             let known = match accounts.get(&account).await {
                 Ok(known) => known.unwrap_or_default(),
-                Err(EngineError::Unavailable(_)) => {
+                Err(EngineError::Unavailable(_) | EngineError::Draining) => {
                     sleep(LOOK_AGAIN).await;
                     continue;
                 }
@@ -127,33 +127,27 @@ impl ModelAgent {
             if known.has_left(self.config.budget) {
                 return Ok(());
             }
+            let budget = self.config.budget;
+            let allowed = budget.saturating_add(known.granted);
             let text = format!(
-                "The tasks beneath {} have spent {} tokens on models, which is their budget. May they spend {} more?",
-                account.0, known.spent, self.config.budget
+                "The tasks beneath {} have spent {} tokens on models, of {allowed} that they may. May they spend {budget} more?",
+                account.0, known.spent
             );
             let schema = prompt::answer_schema();
             let answer = match run.answer_to(&text, Some(&schema)) {
                 Some(answer) => answer,
-                None => self.ask_for_more(run, &text, schema).await?,
+                None => {
+                    let id = run.message_id(&format!("budget-{}-{allowed}", known.spent));
+                    ask_for_more(run, id, &text, schema).await?
+                }
             };
             if answer.read::<bool>().ok() != Some(true) {
                 return Err(Outcome::Failed(Fault::new("over-budget", format!("{text} No."))));
             }
-            let grant = AccountCommand::Grant { tokens: self.config.budget, question: text };
-            match accounts.command(&account, grant).await {
-                Ok(_) | Err(EngineError::Refused(_)) => {}
-                Err(error) => debug!(%error, "a grant was not kept yet"),
-            }
+            // One answer may have cost many budgets.
+            let tokens = known.spent.saturating_sub(allowed).saturating_add(budget);
+            grant(&accounts, &account, AccountCommand::Grant { tokens, question: text }).await?;
         }
-    }
-
-    async fn ask_for_more(&self, run: &Run, text: &str, schema: Json) -> Result<Json, Outcome> {
-        let message = Arc::new(Message::from_agent(run.message_id("budget"), vec![Part::text(text)]));
-        let question = Question { kind: QuestionKind::Elicitation, message, schema: Some(schema) };
-        run.ask(Arc::new(question)).await.map_err(|unanswered| match unanswered {
-            Unanswered::Expired | Unanswered::Over => Outcome::Declined,
-            Unanswered::NotAsked(error) => Outcome::Failed(Fault::new("over-budget", error.to_string())),
-        })
     }
 
     async fn spend(&self, run: &Run, account: AccountId, usage: Usage) {
@@ -202,6 +196,26 @@ impl ModelAgent {
         })));
         Ok(Outcome::Completed { artifacts: vec![Arc::new(artifact)], message: None })
     }
+}
+
+/// Keeps what was granted: a yes is not asked for twice.
+async fn grant(accounts: &Aggregates<TokenAccount>, account: &AccountId, grant: AccountCommand) -> Result<(), Outcome> {
+    loop {
+        match accounts.command(account, grant.clone()).await {
+            Ok(_) | Err(EngineError::Refused(_)) => return Ok(()),
+            Err(EngineError::Unavailable(_) | EngineError::Draining) => sleep(LOOK_AGAIN).await,
+            Err(error) => return Err(Outcome::Failed(Fault::new("no-account", error.to_string()))),
+        }
+    }
+}
+
+async fn ask_for_more(run: &Run, id: MessageId, text: &str, schema: Json) -> Result<Json, Outcome> {
+    let message = Arc::new(Message::from_agent(id, vec![Part::text(text)]));
+    let question = Question { kind: QuestionKind::Elicitation, message, schema: Some(schema) };
+    run.ask(Arc::new(question)).await.map_err(|unanswered| match unanswered {
+        Unanswered::Expired | Unanswered::Over => Outcome::Declined,
+        Unanswered::NotAsked(error) => Outcome::Failed(Fault::new("over-budget", error.to_string())),
+    })
 }
 
 /// What an endpoint says of its error.

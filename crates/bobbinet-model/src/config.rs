@@ -20,7 +20,7 @@ pub struct ModelConfig {
     pub system: Option<String>,
     /// Tokens of one answer at the most.
     pub max_tokens: Option<u64>,
-    /// Tokens that one tree of tasks may spend on this agent before it is asked: prompts and answers together.
+    /// Tokens that one tree of tasks may spend on models before this agent asks: prompts and answers together.
     pub budget: u64,
     /// Its name for people.
     pub title: Option<String>,

@@ -56,7 +56,8 @@ pub(crate) fn body(config: &ModelConfig, prompt: &Prompt) -> Value {
     let user = json!({ "role": "user", "content": prompt.prompt });
     let messages: Vec<Value> = system.into_iter().chain([user]).collect();
     let mut body = json!({ "model": config.model, "messages": messages });
-    if let Some(max) = prompt.max_tokens.or(config.max_tokens) {
+    // Whoever asks may want less than the operator allows, never more.
+    if let Some(max) = prompt.max_tokens.into_iter().chain(config.max_tokens).min() {
         body["max_tokens"] = max.into();
     }
     if let Some(schema) = &prompt.schema {

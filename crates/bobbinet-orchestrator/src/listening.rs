@@ -6,46 +6,41 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use bobbinet_core::{CloudEvent, Fault, Tenant, cloud_event::HOPS};
+use bobbinet_core::{CloudEvent, Fault, Limits, Outcome, Tenant, cloud_event::HOPS};
 use bobbinet_engine::{ChildError, EngineError, Run};
 use bobbinet_events::{Events, Heard, ListenError, Listener, Position};
 use bobbinet_flow::run::Id;
 use futures::FutureExt;
 use serde_json::{Value, json};
-use tracing::debug;
+use tokio::time::{Instant, timeout_at};
+
+use crate::{
+    again::{LOOK_AGAIN, again},
+    over::Over,
+};
 
 /// Events that one wait takes at a time, if so many are there.
 const AT_ONCE: usize = 64;
 
+/// Bytes with which an event says how many flows it came through.
+pub(crate) const HOPS_BYTES_MAX: usize = 32;
+
 /// After so many events that a wait has passed over it says how far it has heard.
 const PASSED_MAX: u64 = 512;
 
-/// How soon what the store could not do is tried again.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// What a wait has passed over is said this part of the time that events are kept after it was heard, at the latest: long before they are
+/// dropped.
+const SAID_WITHIN: u32 = 4;
 
 /// Attributes that are known beforehand, one set for each filter; no sets for every event.
 type Filters = Arc<Vec<BTreeMap<String, Value>>>;
 
 /// What a wait has heard.
 pub(crate) struct Hearing {
-    /// What may pass its filters.
+    /// What may pass its filters. Nothing where it has only to say how far it has heard.
     pub(crate) events: Vec<(Position, Value)>,
     /// How far it has heard, or why it hears nothing more.
     pub(crate) end: Result<(Position, Option<Listener>), ListenError>,
-}
-
-/// Why a run cannot go on with its events.
-pub(crate) enum Unheard {
-    /// It is over.
-    Over(ChildError),
-    /// This event cannot be sent.
-    Fault(Fault),
-}
-
-impl From<ChildError> for Unheard {
-    fn from(error: ChildError) -> Self {
-        Self::Over(error)
-    }
 }
 
 /// All waits of a run for events.
@@ -59,6 +54,7 @@ pub(crate) struct Listening {
     unsaid: BTreeMap<Id, Position>,
     /// How far each was when that was said last.
     said: BTreeMap<Id, Position>,
+    said_at: Instant,
     /// Waits that have heard something, and are to go on.
     paused: BTreeMap<Id, Option<Listener>>,
 }
@@ -72,15 +68,15 @@ impl Listening {
             cursors: BTreeMap::new(),
             unsaid: BTreeMap::new(),
             said: BTreeMap::new(),
+            said_at: Instant::now(),
             paused: BTreeMap::new(),
         }
     }
 
     /// Takes up the cursors that an earlier run has left: in its records, and in its checkpoint, which may be further.
-    pub(crate) fn take_up(&mut self, heard: BTreeMap<Id, Position>, checkpoint: Option<&Value>) {
-        let noted = checkpoint.and_then(|checkpoint| checkpoint.get("heard"));
+    pub(crate) fn take_up(&mut self, heard: BTreeMap<Id, Position>, checkpoint: &Value) {
         let noted: Vec<(Id, Position)> =
-            noted.and_then(|heard| serde_json::from_value(heard.clone()).ok()).unwrap_or_default();
+            checkpoint.get("heard").and_then(|heard| serde_json::from_value(heard.clone()).ok()).unwrap_or_default();
         self.cursors = heard;
         for (listen, position) in noted {
             self.cursors.entry(listen).and_modify(|cursor| *cursor = position.max(*cursor));
@@ -107,7 +103,7 @@ impl Listening {
     }
 
     /// Sends an event that comes after others, which have come through so many flows. Where it stands.
-    pub(crate) async fn publish(&self, run: &Run, event: &Value, hops: u32) -> Result<Position, Unheard> {
+    pub(crate) async fn publish(&self, run: &Run, event: &Value, hops: u32) -> Result<Position, Over> {
         let limits = run.limits();
         let hops = hops.saturating_add(1);
         if hops > limits.event_hops_max {
@@ -115,15 +111,15 @@ impl Listening {
                 "an event would come through more flows than event_hops_max, which is {}: one begins another in a circle",
                 limits.event_hops_max
             );
-            return Err(Unheard::Fault(Fault::new("event-hops", text)));
+            return Err(failed(Fault::new("event-hops", text)));
         }
         let mut event = event.clone();
         event[HOPS] = hops.into();
         let event = CloudEvent::read(event, limits.event_bytes_max)
-            .map_err(|fault| Unheard::Fault(Fault::new("bad-event", format!("an event cannot be sent: {fault}"))))?;
-        run.may_publish(event.json()).map_err(Unheard::Fault)?;
+            .map_err(|fault| failed(Fault::new("bad-event", format!("an event cannot be sent: {fault}"))))?;
+        run.may_publish(event.json()).map_err(failed)?;
         loop {
-            match self.events.publish(&self.tenant, &event, run.now()).await {
+            match self.events.publish(&self.tenant, &event).await {
                 Ok(published) => return Ok(published.position),
                 Err(error) => again(run, error).await?,
             }
@@ -182,17 +178,20 @@ impl Listening {
         paused.into_iter().filter_map(hear).collect()
     }
 
-    /// How far all waits have heard, if one has passed over so many events that this should be kept.
-    pub(crate) fn far_enough(&mut self) -> Option<Value> {
+    /// How far all waits have heard, if that should be kept: one has passed over so many events, or over some for so long.
+    pub(crate) fn far_enough(&self, run: &Run) -> Option<Value> {
+        let is_time = self.said_at.elapsed() >= said_within(run.limits());
+        let least = if is_time { 1 } else { PASSED_MAX };
         let is_far = |(listen, cursor): (&Id, &Position)| {
             let said = self.said.get(listen).copied().unwrap_or_default();
-            cursor.0.saturating_sub(said.0) >= PASSED_MAX
+            cursor.0.saturating_sub(said.0) >= least
         };
-        if !self.cursors.iter().any(is_far) {
-            return None;
-        }
-        self.said = self.cursors.clone();
-        Some(self.noted())
+        self.cursors.iter().any(is_far).then(|| self.noted())
+    }
+
+    /// How far all waits have heard is kept.
+    pub(crate) fn is_said(&mut self) {
+        (self.said, self.said_at) = (self.cursors.clone(), Instant::now());
     }
 
     /// How far all waits have heard.
@@ -201,29 +200,14 @@ impl Listening {
     }
 }
 
-/// Waits before something is tried again that the node could not do.
-async fn again(run: &Run, error: EngineError) -> Result<(), ChildError> {
-    match error {
-        EngineError::Unavailable(why) => {
-            debug!(task = %run.task().id, why, "the events of the tenant cannot be reached; trying again");
-            run.unless_over(tokio::time::sleep(LOOK_AGAIN)).await
-        }
-        EngineError::Draining => {
-            // Whoever takes this run up goes on. Until it is told so, it is in nobody's way.
-            let _rest = run.rest();
-            run.canceled().await;
-            Err(ChildError::Over)
-        }
-        error @ (EngineError::NotFound
-        | EngineError::UnknownAgent
-        | EngineError::Refused(_)
-        | EngineError::ContextMismatch
-        | EngineError::IdempotencyConflict
-        | EngineError::Repeated(_)
-        | EngineError::Limit { .. }
-        | EngineError::Corrupt(_)
-        | EngineError::BadPageToken) => Err(error.into()),
-    }
+/// How long a wait for events may have heard what it has not said.
+pub(crate) fn said_within(limits: &Limits) -> Duration {
+    (limits.events_kept() / SAID_WITHIN).max(LOOK_AGAIN)
+}
+
+/// What is sent against the rules ends the flow.
+fn failed(fault: Fault) -> Over {
+    Over::Outcome(Outcome::Failed(fault))
 }
 
 async fn hear(
@@ -243,9 +227,13 @@ async fn hear(
     };
     let mut passed = 0;
     let mut found = Vec::new();
+    let say_by = Instant::now() + said_within(run.limits());
     loop {
         let next = match found.is_empty() {
-            true => listener.next().await,
+            true => match timeout_at(say_by, listener.next()).await {
+                Ok(next) => next,
+                Err(_elapsed) => break,
+            },
             false if found.len() >= AT_ONCE => break,
             false => match listener.next().now_or_never() {
                 Some(next) => next,

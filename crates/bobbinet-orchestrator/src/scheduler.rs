@@ -21,11 +21,14 @@ use bobbinet_flow::{
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
-use crate::schedule::{KeptSchedule, ScheduleCommand, ScheduleId};
+use crate::{
+    listening::said_within,
+    schedule::{KeptSchedule, ScheduleCommand, ScheduleId},
+};
 
 /// How soon what could not be done is tried again, and how long that may grow to.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
@@ -263,11 +266,21 @@ impl Keeper {
             Err(ListenError::Trimmed { .. }) => return Err(EngineError::NotFound),
         };
         let mut hops = 0;
+        let say_within = said_within(self.engine.limits());
+        let mut say_by = Instant::now() + say_within;
         loop {
-            let heard = match listener.next().await {
-                Ok(heard) => heard,
-                Err(ListenError::Engine(error)) => return Err(error),
-                Err(missing @ ListenError::Trimmed { .. }) => {
+            let heard = match timeout_at(say_by, listener.next()).await {
+                Ok(Ok(heard)) => heard,
+                Err(_elapsed) => {
+                    say_by = Instant::now() + say_within;
+                    if trigger.is_new() && listener.cursor() > said {
+                        said = listener.cursor();
+                        self.say(ScheduleCommand::Heard { cursor: said }).await?;
+                    }
+                    continue;
+                }
+                Ok(Err(ListenError::Engine(error))) => return Err(error),
+                Ok(Err(missing @ ListenError::Trimmed { .. })) => {
                     warn!(flow = %self.flow.agent, %missing, "events that could have begun a flow are gone");
                     continue;
                 }

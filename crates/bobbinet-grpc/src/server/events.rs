@@ -28,7 +28,8 @@ pub(super) type Messages<R> = Pin<Box<dyn Stream<Item = Result<R, Status>> + Sen
 #[derive(Debug)]
 pub(super) struct Writer<R> {
     pub(super) task: fn(&Task, Selection) -> R,
-    pub(super) update: fn(&TaskId, &ContextId, Timestamp, &Event) -> Option<R>,
+    /// Last comes whether nothing follows in the stream.
+    pub(super) update: fn(&TaskId, &ContextId, Timestamp, &Event, bool) -> Option<R>,
 }
 
 /// The events of one task, for one reader.
@@ -110,7 +111,9 @@ impl<R> Events<R> {
     fn write(&self, item: StreamItem) -> Option<R> {
         let Writer { task: write_task, update } = self.writer;
         match item {
-            StreamItem::Event(told) => update(self.stream.task(), self.stream.context(), told.at, &told.event),
+            StreamItem::Event(told) => {
+                update(self.stream.task(), self.stream.context(), told.at, &told.event, self.stream.is_over())
+            }
             StreamItem::Task { task, is_resync: false } => Some(write_task(&task, self.selection)),
             StreamItem::Task { task, is_resync: true } => {
                 let metadata = with_resync(task.status_metadata.as_ref());

@@ -23,7 +23,8 @@ pub(super) struct Service {
     server: Arc<Server>,
 }
 
-const WRITER: Writer<pb::StreamResponse> = Writer { task: write::streamed, update: write::update };
+const WRITER: Writer<pb::StreamResponse> =
+    Writer { task: write::streamed, update: |task, context, at, event, _| write::update(task, context, at, event) };
 
 impl Service {
     pub(super) fn new(server: Arc<Server>) -> Self {

@@ -41,8 +41,14 @@ pub fn streamed(shown: &Task, selection: Selection) -> pb::StreamResponse {
     of(pb::stream_response::Payload::Task(task(shown, selection)))
 }
 
-/// What has happened to a task, if that is told by itself.
-pub fn update(task: &TaskId, context: &ContextId, at: Timestamp, event: &Event) -> Option<pb::StreamResponse> {
+/// What has happened to a task, if that is told by itself. `is_last`: nothing follows in this stream, though the task may go on.
+pub fn update(
+    task: &TaskId,
+    context: &ContextId,
+    at: Timestamp,
+    event: &Event,
+    is_last: bool,
+) -> Option<pb::StreamResponse> {
     let (task_id, context_id) = (task.to_string(), context.as_str().to_owned());
     if let Event::ArtifactAdded { artifact: made, append, last_chunk } = event {
         return Some(of(pb::stream_response::Payload::ArtifactUpdate(pb::TaskArtifactUpdateEvent {
@@ -60,7 +66,7 @@ pub fn update(task: &TaskId, context: &ContextId, at: Timestamp, event: &Event) 
         task_id,
         context_id,
         status: Some(status),
-        r#final: state.is_terminal(),
+        r#final: is_last || state.is_terminal(),
         metadata: metadata.map(json::object),
     })))
 }

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
 mod calls;
+mod client;
 mod conversions;
 mod node;
 mod older;

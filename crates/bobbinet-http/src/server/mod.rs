@@ -3,6 +3,7 @@
 mod a2a_server;
 mod answer;
 mod auth;
+mod binding;
 mod body;
 mod call;
 mod card;
@@ -16,6 +17,7 @@ mod listen;
 pub mod other_binding;
 mod pace;
 mod probe;
+mod receive;
 mod router;
 mod rpc;
 mod shape;
@@ -24,6 +26,7 @@ mod socket;
 mod stream;
 mod tasks;
 mod unsent;
+mod version;
 
 pub use a2a_server::{Mount, OtherBinding, Server, ServerSetup, SetupError};
 pub use listen::serve;

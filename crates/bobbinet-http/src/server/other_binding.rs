@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Uri};
 use tokio_util::sync::CancellationToken;
 
-use super::{a2a_server::Server, auth, body, call, fault, rpc, stream};
+use super::{a2a_server::Server, auth, body, call, fault, receive, stream};
 pub use super::{body::BodyFault, unsent::Room};
 
 impl Server {
@@ -108,7 +108,7 @@ impl Server {
 
 /// The trace that the caller is in.
 pub fn trace(headers: &HeaderMap) -> Option<Arc<str>> {
-    rpc::traceparent(headers).map(Arc::from)
+    receive::traceparent(headers).map(Arc::from)
 }
 
 /// The key that drops repeats of a send.
@@ -116,7 +116,7 @@ pub fn trace(headers: &HeaderMap) -> Option<Arc<str>> {
 /// # Errors
 /// If it is none.
 pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Error> {
-    rpc::idempotency_key(headers)
+    receive::idempotency_key(headers)
 }
 
 /// Where a reader left off that comes back.
@@ -126,7 +126,7 @@ pub fn cursor(headers: &HeaderMap) -> Option<Resume> {
 
 /// Echoes the extensions that the caller asked for and that are spoken here.
 pub fn name_extensions(request: &HeaderMap, response: &mut HeaderMap) {
-    rpc::name_extensions(request, response);
+    receive::name_extensions(request, response);
 }
 
 /// The skill that a request's own metadata names under our extension.

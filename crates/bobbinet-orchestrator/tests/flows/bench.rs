@@ -23,7 +23,7 @@ use tokio::sync::Barrier;
 
 /// An agent with skills for tests, and a ledger of what was called. `echo` gives its arguments back, `fail` fails the first `times`
 /// times that it is called with this `key`, `meet` waits until `count` calls are in it, `ask` asks `question` and gives the answer,
-/// `hold` never ends, `large` gives `bytes` bytes.
+/// `ask-all` asks all `questions` in messages of one id and gives the answers, `hold` never ends, `large` gives `bytes` bytes.
 #[derive(Debug, Default)]
 pub(crate) struct Tools {
     pub(crate) ledger: Mutex<Vec<(String, Value)>>,
@@ -76,6 +76,20 @@ impl Tools {
                     Ok(answer) => done(answer.to_value()),
                     Err(_) => Outcome::Declined,
                 }
+            }
+            "ask-all" => {
+                let mut answers = Vec::new();
+                for text in arguments["questions"].as_array().unwrap() {
+                    let id = MessageId::parse("question").unwrap();
+                    let message = Message::from_agent(id, vec![Part::text(text.as_str().unwrap())]);
+                    let question =
+                        Question { kind: QuestionKind::Elicitation, message: Arc::new(message), schema: None };
+                    match run.ask(Arc::new(question)).await {
+                        Ok(answer) => answers.push(answer.to_value()),
+                        Err(_) => return Outcome::Declined,
+                    }
+                }
+                done(answers.into())
             }
             "large" => {
                 let bytes = arguments["bytes"].as_u64().unwrap() as usize;
@@ -136,6 +150,39 @@ impl Agent for Tool {
         let arguments = run.call().arguments.as_ref().map(Json::to_value).unwrap_or_default();
         self.0.ledger.lock().unwrap().push((skill.clone(), arguments.clone()));
         self.0.work(&run, &skill, &arguments).await
+    }
+
+    async fn shutdown(&self) {}
+}
+
+/// The same, for the node's own runs alone.
+#[derive(Debug)]
+struct Hidden(Tool);
+
+#[async_trait]
+impl Agent for Hidden {
+    fn describe(&self) -> Arc<Description> {
+        self.0.describe()
+    }
+
+    fn prepare(&self, request: &Request<'_>) -> Plan {
+        self.0.prepare(request)
+    }
+
+    fn max_concurrency(&self) -> usize {
+        self.0.max_concurrency()
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn is_internal(&self) -> bool {
+        true
+    }
+
+    async fn run(&self, run: Run) -> Outcome {
+        self.0.run(run).await
     }
 
     async fn shutdown(&self) {}
@@ -248,6 +295,7 @@ impl Bench {
         let mesh = Arc::new(mesh);
         let mut agents: BTreeMap<AgentName, Arc<dyn Agent>> = BTreeMap::new();
         agents.insert(name_of("tools"), Arc::new(Tool(tools.clone())));
+        agents.insert(name_of("hidden"), Arc::new(Hidden(Tool(tools.clone()))));
         for (name, flow, definition) in read {
             let agent = FlowAgent::new(flow, definition, mesh.clone(), FlowLimits::default(), RunLimits::default());
             agents.insert(name, agent);

@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use bobbinet_core::{CloudEvent, Json, Limits, Message, MessageId, Part, Role, State, Task};
-use bobbinet_engine::NewTask;
-use bobbinet_events::{Events, Position};
+use bobbinet_engine::{Aggregate, NewTask};
+use bobbinet_events::{EventStream, Events, Position, StreamKey};
 use bobbinet_store::{MemoryStore, SledOptions, SledStore, Store};
 use serde_json::{Value, json};
 
@@ -20,7 +20,7 @@ impl Bench {
     async fn publish(&self, kind: &str, id: u64) {
         let event = json!({ "specversion": "1.0", "id": id.to_string(), "source": "/t", "type": kind, "data": id });
         let event = CloudEvent::read(event, 1 << 20).unwrap();
-        self.events().publish(&ann().tenant, &event, self.engine.env().now()).await.unwrap();
+        self.events().publish(&ann().tenant, &event).await.unwrap();
     }
 
     /// All events of the tenant.
@@ -214,6 +214,31 @@ async fn a_wait_that_has_kept_up_misses_nothing_when_old_events_are_dropped() {
     bench.stop().await;
 }
 
+/// Few events are no reason to forget how far was heard: they are dropped by their age, too.
+#[tokio::test]
+async fn a_wait_that_has_passed_over_few_events_misses_nothing_when_they_are_old() {
+    let (store, tools): (Arc<MemoryStore>, Arc<Tools>) = Default::default();
+    let flows = [("flow", document("flow", LISTEN))];
+    let limits = Limits { events_kept_ms: 500, ..Limits::default() };
+    let bench = Bench::limited(store.clone(), &tools, &flows, limits.clone()).await;
+    bench.publish("a", 1).await;
+    let task = bench.listening("flow").await;
+    for id in 2..=4 {
+        bench.publish("b", id).await;
+    }
+    let stream = EventStream::stream(&StreamKey::of(&ann().tenant));
+    while store.load(&stream).await.unwrap().unwrap().trimmed.0 < 4 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    bench.stop().await;
+    let bench = Bench::limited(store, &tools, &flows, limits).await;
+    for id in 11..=13 {
+        bench.publish("a", id).await;
+    }
+    assert_eq!(output(&*bench.ended("flow", &task).await), json!([11, 12, 13]));
+    bench.stop().await;
+}
+
 #[tokio::test]
 async fn an_event_comes_through_so_many_flows_and_no_more() {
     let answer = "
@@ -229,7 +254,7 @@ do:
             "specversion": "1.0", "id": hops.to_string(), "source": "/t", "type": "ping", "bobbinethops": hops,
         });
         let ping = CloudEvent::read(ping, 1 << 20).unwrap();
-        bench.events().publish(&ann().tenant, &ping, bench.engine.env().now()).await.unwrap();
+        bench.events().publish(&ann().tenant, &ping).await.unwrap();
         let ended = bench.ended("answer", &task).await;
         let told = match ended.state == State::Completed {
             true => bench.sent().await.last().unwrap()["bobbinethops"].to_string(),
@@ -265,5 +290,21 @@ do:
     let said = bench.output("flow", &json!({ "order": { "id": 1 } })).await;
     assert!(said["detail"].as_str().unwrap().contains("put the rest into data"), "{said}");
     assert!(bench.sent().await.is_empty());
+    bench.stop().await;
+}
+
+/// A filter that is computed is asked about each event of its type; what it refuses is not the flow's.
+#[tokio::test]
+async fn events_of_others_leave_no_records() {
+    let mine = "do:\n- a: { listen: { to: { one: { with: { type: a, data: '${ . == 7 }' } } } } }\n";
+    let bench = memory(&[("flow", mine)]).await;
+    let task = bench.listening("flow").await;
+    for id in 100..130 {
+        bench.publish("a", id).await;
+    }
+    bench.publish("a", 7).await;
+    let ended = bench.ended("flow", &task).await;
+    assert_eq!(output(&ended), json!([7]));
+    assert!(ended.records.len() <= task.records.len() + 1, "{} records", ended.records.len());
     bench.stop().await;
 }

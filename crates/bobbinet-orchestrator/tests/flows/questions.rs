@@ -40,6 +40,20 @@ async fn a_question_goes_up_with_its_origin_and_the_answer_goes_down() {
     bench.stop().await;
 }
 
+/// A peer may name all its questions the same.
+#[tokio::test]
+async fn a_child_that_asks_again_under_the_same_id_asks_something_else() {
+    let steps = "do:\n- a: { call: tools.ask-all, with: { questions: [First?, Second?] } }\n";
+    let bench = bench(Arc::new(MemoryStore::new()), &Arc::default(), steps).await;
+    let first = bench.settled("flow", &json!({})).await;
+    assert_eq!(status(&first), "First?");
+    let second = soon(bench.answer("flow", &first.id, "m2", &json!(1)).await.settled()).await.unwrap();
+    assert_eq!((second.state, status(&second).as_str()), (State::InputRequired, "Second?"));
+    let ended = soon(bench.answer("flow", &first.id, "m3", &json!(2)).await.settled()).await.unwrap();
+    assert_eq!(output(&ended), json!([1, 2]));
+    bench.stop().await;
+}
+
 #[tokio::test]
 async fn branches_ask_one_at_a_time_while_others_go_on() {
     let bench = bench(Arc::new(MemoryStore::new()), &Arc::default(), TWO).await;
