@@ -8,6 +8,9 @@ use http::{HeaderMap, header};
 
 use super::a2a_server::{Mounted, Server};
 
+/// Where an API key may be shown, beside `Authorization`. Also what cards say.
+pub(super) const API_KEY_HEADER: &str = "X-API-Key";
+
 /// The caller that the request's token names. The reason why there is none is for the log alone.
 pub(super) async fn caller(server: &Server, agent: &Mounted, headers: &HeaderMap) -> Result<Arc<Caller>, Rejected> {
     caller_at(server, &agent.audiences, headers).await
@@ -23,7 +26,11 @@ pub(super) async fn caller_at(
     let now = server.gateway.now();
     let result = match bearer(authorization) {
         Ok(token) => server.verifier.verify(token, audiences, now).await,
-        Err(rejected) => Err(rejected),
+        Err(rejected) => match headers.get(API_KEY_HEADER).and_then(|value| value.to_str().ok()) {
+            // Only where there is no token: whoever shows two things would be two.
+            Some(key) => server.verifier.verify_api_key(key.trim(), now),
+            None => Err(rejected),
+        },
     };
     if let Err(rejected) = &result {
         tracing::debug!(at = audiences.first(), reason = %rejected, "refused a caller");

@@ -2,13 +2,16 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bobbinet_auth::Accepted;
 use bobbinet_core::{Description, Timestamp};
 use bobbinet_wire::{
     sha256_hex,
-    v1_0::card::{self, CardContext, Security},
+    v1_0::card::{self, CardContext, SecurityScheme},
 };
 use bytes::Bytes;
 use http::HeaderValue;
+
+use super::auth::API_KEY_HEADER;
 
 /// How many forms of one agent's card are kept: one for each name that the node is called by.
 const FORMS_MAX: usize = 8;
@@ -21,6 +24,8 @@ pub(super) struct Cards(Mutex<Vec<Arc<Card>>>);
 #[derive(Debug)]
 pub(super) struct Card {
     description: Arc<Description>,
+    /// Which of the changes of what callers can show it says.
+    accepted: u64,
     origin: String,
     pub(super) body: Bytes,
     pub(super) etag: HeaderValue,
@@ -29,15 +34,22 @@ pub(super) struct Card {
 
 impl Cards {
     /// The card of this version of the agent for those who find the node at `origin`.
-    pub(super) fn get(&self, description: Arc<Description>, origin: String, base: &str, now: Timestamp) -> Arc<Card> {
+    pub(super) fn get(
+        &self,
+        description: Arc<Description>,
+        accepted: &Accepted,
+        origin: String,
+        base: &str,
+        now: Timestamp,
+    ) -> Arc<Card> {
         let mut cards = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        cards.retain(|card| is_same(&card.description, &description));
+        cards.retain(|card| card.accepted == accepted.number && is_same(&card.description, &description));
         if let Some(card) = cards.iter().find(|card| card.origin == origin) {
             return card.clone();
         }
         // All forms of one version are of the same age.
         let modified = cards.first().map_or_else(|| http_date(now), |card| card.modified.clone());
-        let card = Arc::new(Card::write(description, origin, base, modified));
+        let card = Arc::new(Card::write(description, accepted, origin, base, modified));
         cards.truncate(FORMS_MAX - 1);
         cards.insert(0, card.clone());
         card
@@ -49,14 +61,28 @@ fn is_same(one: &Arc<Description>, other: &Arc<Description>) -> bool {
 }
 
 impl Card {
-    fn write(description: Arc<Description>, origin: String, base: &str, modified: HeaderValue) -> Self {
+    fn write(
+        description: Arc<Description>,
+        accepted: &Accepted,
+        origin: String,
+        base: &str,
+        modified: HeaderValue,
+    ) -> Self {
         let url = format!("{origin}{}", if base.is_empty() { "/" } else { base });
+        let security = schemes(accepted);
         let streaming = description.capabilities.streaming;
-        let context = CardContext { url: &url, streaming, push: false, extended: false, security: Security::BearerJwt };
+        let context = CardContext { url: &url, streaming, push: false, extended: false, security: &security };
         let body = card::write(&description, context);
         let etag = HeaderValue::try_from(format!("\"{}\"", sha256_hex(&body))).expect("hexadecimal in quotes");
-        Self { description, origin, body: body.into(), etag, modified }
+        Self { description, accepted: accepted.number, origin, body: body.into(), etag, modified }
     }
+}
+
+/// What callers can show, as cards say it.
+fn schemes(accepted: &Accepted) -> Vec<SecurityScheme> {
+    let api_key = accepted.has_api_keys.then_some(SecurityScheme::ApiKey { header: API_KEY_HEADER });
+    let providers = accepted.discovery.iter().map(|url| SecurityScheme::OpenIdConnect { url: url.clone() });
+    [SecurityScheme::BearerJwt].into_iter().chain(api_key).chain(providers).collect()
 }
 
 /// A date as HTTP writes it (RFC 9110 section 5.6.7).
