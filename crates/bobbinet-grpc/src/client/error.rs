@@ -60,16 +60,28 @@ pub enum ClientError {
     NotSpoken(&'static str),
 }
 
+/// What went wrong on the way, if that is what a status is about.
+fn broken(status: &Status) -> Option<&Broken> {
+    let mut next = status.source();
+    while let Some(error) = next {
+        if let Some(broken) = error.downcast_ref::<Broken>() {
+            return Some(broken);
+        }
+        next = error.source();
+    }
+    None
+}
+
 impl ClientError {
     /// What a status of this agent says.
     pub(super) fn of(target: &str, status: Status) -> Self {
-        let broken = std::iter::successors(status.source(), |error| error.source());
-        let broken = broken.filter_map(|error| error.downcast_ref::<Broken>()).next();
+        let broken = broken(&status);
         if let Some(refused) = broken.and_then(Broken::refused) {
             return Self::Refused(refused.clone());
         }
         let is_unsent = broken.is_some_and(Broken::is_unsent);
-        if broken.is_some() || status.source().is_some() || status.code() == Code::Unknown {
+        // Whatever the agent itself says has no cause here.
+        if status.source().is_some() || status.code() == Code::Unknown {
             return Self::Unreachable { target: target.to_owned(), source: Box::new(status), is_unsent };
         }
         Self::Rpc(status::read(&status))

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use bobbinet_core::{
-    AgentName, Caller, Description, Selection, SkillId, Task,
+    AgentName, Caller, Selection, SkillId, Task,
     operation::{CancelParams, GetParams, ListParams, SendParams, SubscribeParams},
 };
 use bobbinet_gateway::{AdmissionPermit, GatewayError, RequestContext, TaskStream, Unsupported};
 use bobbinet_http::{
     Server,
-    server::other_binding::{cursor, idempotency_key, skill_of, trace},
+    server::other_binding::{cursor, host_and_port, idempotency_key, skill_of, trace},
 };
 use bobbinet_wire::{Error, ErrorKind};
 use futures::stream;
@@ -22,7 +22,11 @@ use super::{
     door::{self, Entry, Held},
     events::{self, Messages, Writer},
 };
-use crate::status;
+use crate::{
+    pb::v0_3 as pb,
+    status,
+    v0_3::card::{self, Places},
+};
 
 /// Which version of A2A the request speaks.
 const VERSION: &str = "a2a-version";
@@ -266,12 +270,14 @@ impl Call {
         of_gateway(&self.server, self.server.gateway().refuse(&self.context(), what))
     }
 
-    /// What the agent says of itself, and where it is called over JSON-RPC by one who finds the node where this request went.
-    pub(super) async fn card(&self) -> Option<(Arc<Description>, String)> {
+    /// The agent's card, for whoever finds the node where this request went.
+    pub(super) async fn card(&self) -> Option<pb::AgentCard> {
         let gateway = self.server.gateway();
         gateway.await_start(&self.agent).await;
-        let url = self.server.url_for(&self.agent, &self.entry.uri, &self.headers)?;
-        Some((gateway.agent(&self.agent)?.describe(), url))
+        let (origin, url) = self.server.found_at(&self.agent, &self.entry.uri, &self.headers)?;
+        let places = Places { url: &url, grpc: host_and_port(&origin) };
+        let description = gateway.agent(&self.agent)?.describe();
+        Some(card::write(&description, &self.server.security_schemes(), places))
     }
 
     fn context(&self) -> RequestContext<'_> {

@@ -116,10 +116,11 @@ fn of_status(status: StatusCode) -> Response {
 
 /// Who is not known takes no permit from those who are, however slowly he sends.
 async fn enter(server: &Server, headers: &HeaderMap, mut body: Body) -> Result<(AdmissionPermit, Body), Response> {
-    if let Err(rejected) = server.caller_of_any(headers).await {
-        return Err(refused(unauthenticated(&rejected)));
-    }
-    let permit = server.gateway().admit().map_err(|full| refused(status::of(&server.fault_of_full(full))))?;
+    let caller = match server.caller_of_any(headers).await {
+        Ok(caller) => caller,
+        Err(rejected) => return Err(refused(unauthenticated(&rejected))),
+    };
+    let permit = server.gateway().admit(&caller).map_err(|full| refused(status::of(&server.fault_of_full(full))))?;
     match server.read_body(&mut body).await {
         Ok(bytes) => Ok((permit, Body::from(bytes))),
         Err(reason) => {

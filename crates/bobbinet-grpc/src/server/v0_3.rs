@@ -14,7 +14,7 @@ use super::{
 use crate::{
     pb::v0_3::{self as pb, a2a_service_server::A2aService, send_message_response::Payload},
     status,
-    v0_3::{card, read, write},
+    v0_3::{read, write},
 };
 
 /// Answers for all agents of a server.
@@ -118,8 +118,10 @@ impl A2aService for Service {
         request: Request<pb::GetAgentCardRequest>,
     ) -> Result<Response<pb::AgentCard>, Status> {
         let (call, _) = self.enter(request).await?;
-        let Some((description, url)) = call.card().await else { return Err(call.refuse(Unsupported::ExtendedCard)) };
-        Ok(Response::new(card::write(&description, &url)))
+        match call.card().await {
+            Some(card) => Ok(Response::new(card)),
+            None => Err(call.refuse(Unsupported::ExtendedCard)),
+        }
     }
 
     async fn delete_task_push_notification_config(

@@ -3,18 +3,24 @@
 use std::collections::BTreeMap;
 
 use bobbinet_core::{Description, agent::EXTENSION_URI};
-use bobbinet_wire::v1_0::card::{MODES, MODES_STRUCTURED};
+use bobbinet_wire::v1_0::card::{MODES, MODES_STRUCTURED, SecurityScheme};
 
 use super::pb;
 
 /// The version that a card of 0.3 says.
 const VERSION: &str = "0.3.0";
 
-/// The name of the one security scheme.
-const BEARER: &str = "bearer";
+/// Where an agent is called.
+#[derive(Clone, Debug)]
+pub struct Places<'a> {
+    /// Over JSON-RPC.
+    pub url: &'a str,
+    /// Over gRPC: host and port.
+    pub grpc: Option<String>,
+}
 
-/// The card of an agent that is called over JSON-RPC at `url`, and over gRPC on the same port.
-pub fn write(description: &Description, url: &str) -> pb::AgentCard {
+/// The card of an agent.
+pub fn write(description: &Description, security: &[SecurityScheme], places: Places<'_>) -> pb::AgentCard {
     let modes = || MODES.map(str::to_owned).to_vec();
     let interface =
         |url: &str, transport: &str| pb::AgentInterface { url: url.to_owned(), transport: transport.to_owned() };
@@ -28,20 +34,22 @@ pub fn write(description: &Description, url: &str) -> pb::AgentCard {
         output_modes: if skill.output.is_some() { MODES_STRUCTURED.map(str::to_owned).to_vec() } else { modes() },
         security: Vec::new(),
     });
-    let bearer = pb::SecurityScheme {
-        scheme: Some(pb::security_scheme::Scheme::HttpAuthSecurityScheme(pb::HttpAuthSecurityScheme {
-            description: String::new(),
-            scheme: "Bearer".to_owned(),
-            bearer_format: "JWT".to_owned(),
-        })),
-    };
+    let named = SecurityScheme::named(security);
+    let requirement =
+        |name: &String| pb::Security { schemes: BTreeMap::from([(name.clone(), pb::StringList::default())]) };
     pb::AgentCard {
         protocol_version: VERSION.to_owned(),
         name: description.name.clone(),
         description: description.description.clone(),
-        url: url.to_owned(),
+        url: places.url.to_owned(),
         preferred_transport: "JSONRPC".to_owned(),
-        additional_interfaces: vec![interface(url, "JSONRPC"), interface(authority(url), "GRPC")],
+        additional_interfaces: [
+            Some(interface(places.url, "JSONRPC")),
+            places.grpc.map(|address| interface(&address, "GRPC")),
+        ]
+        .into_iter()
+        .flatten()
+        .collect(),
         provider: description
             .provider
             .as_ref()
@@ -49,12 +57,12 @@ pub fn write(description: &Description, url: &str) -> pb::AgentCard {
         version: description.version.clone(),
         documentation_url: description.documentation_url.clone().unwrap_or_default(),
         capabilities: Some(pb::AgentCapabilities {
-            streaming: true,
+            streaming: description.capabilities.streaming,
             push_notifications: false,
             extensions: vec![pb::AgentExtension { uri: EXTENSION_URI.to_owned(), ..pb::AgentExtension::default() }],
         }),
-        security_schemes: BTreeMap::from([(BEARER.to_owned(), bearer)]),
-        security: vec![pb::Security { schemes: BTreeMap::from([(BEARER.to_owned(), pb::StringList::default())]) }],
+        security: named.iter().map(|(name, _)| requirement(name)).collect(),
+        security_schemes: named.into_iter().map(|(name, scheme)| (name, scheme_of(scheme))).collect(),
         default_input_modes: modes(),
         default_output_modes: modes(),
         skills: skills.collect(),
@@ -62,8 +70,24 @@ pub fn write(description: &Description, url: &str) -> pb::AgentCard {
     }
 }
 
-/// The host and the port of a URL, as an address of gRPC is written.
-fn authority(url: &str) -> &str {
-    let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
-    after_scheme.split('/').next().unwrap_or_default()
+fn scheme_of(scheme: &SecurityScheme) -> pb::SecurityScheme {
+    use pb::security_scheme::Scheme;
+    let scheme = match scheme {
+        SecurityScheme::BearerJwt => Scheme::HttpAuthSecurityScheme(pb::HttpAuthSecurityScheme {
+            description: String::new(),
+            scheme: "Bearer".to_owned(),
+            bearer_format: "JWT".to_owned(),
+        }),
+        SecurityScheme::ApiKey { header } => Scheme::ApiKeySecurityScheme(pb::ApiKeySecurityScheme {
+            description: String::new(),
+            location: "header".to_owned(),
+            name: (*header).to_owned(),
+        }),
+        SecurityScheme::OpenIdConnect { url } => Scheme::OpenIdConnectSecurityScheme(pb::OpenIdConnectSecurityScheme {
+            description: String::new(),
+            open_id_connect_url: url.clone(),
+        }),
+        SecurityScheme::MutualTls => Scheme::MtlsSecurityScheme(pb::MutualTlsSecurityScheme::default()),
+    };
+    pb::SecurityScheme { scheme: Some(scheme) }
 }

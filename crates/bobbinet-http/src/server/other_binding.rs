@@ -7,12 +7,12 @@ use bobbinet_auth::Rejected;
 use bobbinet_core::{AgentName, Caller, SkillId, operation::SendParams};
 use bobbinet_engine::EngineError;
 use bobbinet_gateway::{Full, Gateway, GatewayError, Resume};
-use bobbinet_wire::Error;
+use bobbinet_wire::{Error, v1_0::card::SecurityScheme};
 use bytes::Bytes;
 use http::{HeaderMap, Uri};
 use tokio_util::sync::CancellationToken;
 
-use super::{a2a_server::Server, auth, body, call, fault, receive, stream};
+use super::{a2a_server::Server, auth, body, call, cards, fault, receive, stream};
 pub use super::{body::BodyFault, unsent::Room};
 
 impl Server {
@@ -95,15 +95,31 @@ impl Server {
         fault::of_body(reason, &self.limits)
     }
 
-    /// Where the agent is called over JSON-RPC, by one who finds the node where this request went.
-    pub fn url_for(&self, agent: &AgentName, uri: &Uri, headers: &HeaderMap) -> Option<String> {
+    /// What callers can show, as cards say it.
+    pub fn security_schemes(&self) -> Vec<SecurityScheme> {
+        cards::schemes(&self.verifier.accepted())
+    }
+
+    /// Where the node is found by whoever has sent this request, and below that where the agent is called over JSON-RPC.
+    pub fn found_at(&self, agent: &AgentName, uri: &Uri, headers: &HeaderMap) -> Option<(String, String)> {
         let mounted = self.agents.get(agent.as_str())?;
         let mut request = http::Request::new(());
         *request.uri_mut() = uri.clone();
         *request.headers_mut() = headers.clone();
-        let origin = self.origin(&request);
-        Some(format!("{origin}{}", if mounted.base.is_empty() { "/" } else { &mounted.base }))
+        let origin = self.origin(&request).to_owned();
+        let url = format!("{origin}{}", if mounted.base.is_empty() { "/" } else { &mounted.base });
+        Some((origin, url))
     }
+}
+
+/// The host and the port of a URL, as the address of a service without paths is written. `None` if the URL has a path.
+pub fn host_and_port(url: &str) -> Option<String> {
+    let (scheme, rest) = url.split_once("://")?;
+    let authority = rest.strip_suffix('/').unwrap_or(rest);
+    let is_bare = !authority.is_empty() && !authority.contains('/');
+    let has_port = authority.rsplit(']').next().is_some_and(|after| after.contains(':'));
+    let port = if scheme == "https" { 443 } else { 80 };
+    is_bare.then(|| if has_port { authority.to_owned() } else { format!("{authority}:{port}") })
 }
 
 /// The trace that the caller is in.
@@ -132,4 +148,23 @@ pub fn name_extensions(request: &HeaderMap, response: &mut HeaderMap) {
 /// The skill that a request's own metadata names under our extension.
 pub fn skill_of(params: &SendParams) -> Option<SkillId> {
     call::skill_of(params)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_host_and_port() {
+        for (url, expected) in [
+            ("http://127.0.0.1:7420", Some("127.0.0.1:7420")),
+            ("http://[::1]/", Some("[::1]:80")),
+            ("http://[::1]:7420/", Some("[::1]:7420")),
+            ("https://a.example", Some("a.example:443")),
+            ("https://a.example/mesh", None),
+            ("a.example", None),
+        ] {
+            assert_eq!(host_and_port(url).as_deref(), expected, "{url}");
+        }
+    }
 }
