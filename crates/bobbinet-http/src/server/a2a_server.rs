@@ -9,6 +9,7 @@ use std::{
     },
 };
 
+use axum::Router;
 use bobbinet_auth::{KeyRing, Verifier};
 use bobbinet_core::AgentName;
 use bobbinet_gateway::{Gateway, START_WAIT_MAX};
@@ -28,6 +29,9 @@ pub enum Mount {
     /// Each of the engine's agents at `/agents/NAME`.
     EachByName,
 }
+
+/// Makes the routes of a binding that stands beside JSON-RPC, such as gRPC's.
+pub type OtherBinding = fn(Arc<Server>) -> Router;
 
 /// What a [`Server`] is made of.
 #[derive(Debug)]
@@ -57,6 +61,8 @@ pub struct ServerSetup {
     /// Whether a request must say that it speaks A2A 1.x. The specification takes a silent one for 0.3 (section 3.6.2),
     /// which is not spoken here.
     pub is_version_required: bool,
+    /// gRPC, if it is spoken: on the same port, over HTTP/2.
+    pub grpc: Option<OtherBinding>,
     /// Told when the server is to stop: nothing more is accepted, streams and waits end.
     pub stop: CancellationToken,
 }
@@ -83,6 +89,8 @@ pub struct Server {
     pub(super) verifier: Verifier,
     pub(super) mount: Mount,
     pub(super) agents: BTreeMap<String, Mounted>,
+    /// The URLs that a token for any of the agents may name.
+    pub(super) agents_audiences: Vec<String>,
     /// The URLs that a token for publishing events may name.
     pub(super) events_audiences: Vec<String>,
     /// Where agents stood that are not configured any more: for those whose tasks they have left.
@@ -99,6 +107,7 @@ pub struct Server {
     pub(super) limits: HttpLimits,
     pub(super) is_version_required: bool,
     pub(super) unsent: Unsent,
+    pub(super) grpc: Option<OtherBinding>,
     pub(super) stop: CancellationToken,
     /// Whether those who route to the node are to turn away.
     is_retired: AtomicBool,
@@ -145,8 +154,14 @@ impl Server {
         };
         let events_at = |origin: &String| [format!("{origin}/events"), format!("{origin}/events/")];
         Ok(Arc::new(Self {
+            agents_audiences: [&agents, &unserved]
+                .into_iter()
+                .flat_map(BTreeMap::values)
+                .flat_map(|mounted| mounted.audiences.iter().cloned())
+                .collect(),
             events_audiences: origins.iter().flat_map(events_at).collect(),
             unsent: Unsent::new(&setup.limits),
+            grpc: setup.grpc,
             gateway: setup.gateway,
             keys: setup.keys,
             verifier: setup.verifier,

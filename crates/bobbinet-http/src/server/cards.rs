@@ -79,7 +79,7 @@ impl Card {
 }
 
 /// What callers can show, as cards say it.
-fn schemes(accepted: &Accepted) -> Vec<SecurityScheme> {
+pub(super) fn schemes(accepted: &Accepted) -> Vec<SecurityScheme> {
     let api_key = accepted.has_api_keys.then_some(SecurityScheme::ApiKey { header: API_KEY_HEADER });
     let providers = accepted.discovery.iter().map(|url| SecurityScheme::OpenIdConnect { url: url.clone() });
     [SecurityScheme::BearerJwt].into_iter().chain(api_key).chain(providers).collect()

@@ -14,6 +14,7 @@ mod gate;
 mod heads;
 mod held;
 mod listen;
+pub mod other_binding;
 mod pace;
 mod probe;
 mod receive;
@@ -27,5 +28,5 @@ mod tasks;
 mod unsent;
 mod version;
 
-pub use a2a_server::{Mount, Server, ServerSetup, SetupError};
+pub use a2a_server::{Mount, OtherBinding, Server, ServerSetup, SetupError};
 pub use listen::serve;

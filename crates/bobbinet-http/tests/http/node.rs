@@ -131,6 +131,7 @@ impl Node {
             public_url: form.public_url.map(str::to_owned),
             limits: form.limits,
             is_version_required: true,
+            grpc: None,
             stop: stop.clone(),
         })
         .unwrap();
