@@ -6,6 +6,7 @@
 //!
 //! It must not know HTTP beyond the text of an `Authorization` header, nor tasks, nor any store. Begin with [`Verifier`].
 
+mod certificate;
 mod issuer;
 mod jwks;
 mod keys;
@@ -16,6 +17,7 @@ mod rejected;
 mod token_cache;
 mod verify;
 
+pub use certificate::{Certificate, CertificateFault, CertificateName, CertifiedPrincipal};
 pub use issuer::{Algorithm, Issuer, KeySet, NamedPrincipal, SUBJECT_MARK, VerifyingKey};
 pub use jwks::{
     FetchJwks, Fetched, FileKeys, JWKS_KEYS_MAX, JWKS_LENGTH_MAX, JwksFault, KEPT_MAX, MAX_AGE_DEFAULT, MISS_INTERVAL,

@@ -9,7 +9,10 @@ use serde::{
     de::{DeserializeOwned, IgnoredAny},
 };
 
-use crate::{Algorithm, Issuer, LIFETIME_MAX, NODE_OWNER, Rejected, VerifyingKey, token_cache::TokenCache};
+use crate::{
+    Algorithm, Certificate, CertifiedPrincipal, Issuer, LIFETIME_MAX, NODE_OWNER, Rejected, VerifyingKey, certificate,
+    token_cache::TokenCache,
+};
 
 /// Bytes of a token: a dozen times the length of ours, and looked at before anything is decoded.
 pub const TOKEN_LENGTH_MAX: usize = 8 << 10;
@@ -39,6 +42,7 @@ impl Default for VerifierConfig {
 pub struct Verifier {
     config: VerifierConfig,
     issuers: Vec<Issuer>,
+    certified: Vec<CertifiedPrincipal>,
     cache: TokenCache<Verified>,
 }
 
@@ -47,7 +51,18 @@ impl Verifier {
     pub fn new(config: VerifierConfig, issuers: Vec<Issuer>) -> Self {
         crate::install();
         let cache = TokenCache::new(config.cached_tokens_max);
-        Self { config, issuers, cache }
+        Self { config, issuers, certified: Vec::new(), cache }
+    }
+
+    /// One that also takes these principals by their certificates.
+    #[must_use]
+    pub fn with_certificates(self, certified: Vec<CertifiedPrincipal>) -> Self {
+        Self { certified, ..self }
+    }
+
+    /// Who has shown this certificate, which an authority has vouched for, and no token.
+    pub fn certified(&self, certificate: &Certificate, now: Timestamp) -> Result<Arc<Caller>, Rejected> {
+        certificate::caller(&self.certified, certificate, now)
     }
 
     /// Who sends this token to the agent that goes by these names, each a URL. The token must be for exactly one of
@@ -56,6 +71,17 @@ impl Verifier {
     /// A token that was verified before is looked up in memory; for one that was not, an issuer's keys may have to be asked for.
     pub async fn verify(
         &self,
+        token: &str,
+        audience: &[impl AsRef<str>],
+        now: Timestamp,
+    ) -> Result<Arc<Caller>, Rejected> {
+        self.verify_over(None, token, audience, now).await
+    }
+
+    /// The same over a connection on which this certificate was shown: a token may be good over that one alone.
+    pub async fn verify_over(
+        &self,
+        certificate: Option<&Certificate>,
         token: &str,
         audience: &[impl AsRef<str>],
         now: Timestamp,
@@ -69,6 +95,11 @@ impl Verifier {
             None => Box::pin(self.verify_in_full(token, now)).await?,
         };
         verified.times.check(&self.config, now)?;
+        if let Some(bound) = &verified.certificate
+            && certificate.is_none_or(|shown| shown.thumbprint() != bound)
+        {
+            return Err(Rejected::OtherCertificate);
+        }
         match verified.is_for_any_agent || audience.iter().any(|name| name.as_ref() == verified.audience) {
             true => Ok(verified.caller.clone()),
             false => Err(Rejected::WrongAudience { found: vec![verified.audience.clone()] }),
@@ -144,6 +175,12 @@ fn read(issuer: &Issuer, claims: Claims, payload: String, lifetime_max: Duration
         // What the owner's tasks are filed under is nobody else's name.
         return Err(Rejected::Malformed("sub"));
     }
+    // A binding that nobody here knows must not be passed over: the token would be good for whoever has stolen it.
+    let certificate = match claims.cnf {
+        None => None,
+        Some(Confirmation { thumbprint: Some(thumbprint) }) => Some(thumbprint),
+        Some(Confirmation { thumbprint: None }) => return Err(Rejected::Malformed("cnf")),
+    };
     let own_lifetime_max = named.and_then(|named| named.lifetime_max).or(issuer.lifetime_max);
     let times = Times {
         issued,
@@ -161,7 +198,7 @@ fn read(issuer: &Issuer, claims: Claims, payload: String, lifetime_max: Duration
         caller.issuer = Some(Arc::from(issuer.name.as_str()));
         caller.claims = Some(Json::parse(&payload).map_err(|_| Rejected::Malformed("payload"))?);
     }
-    Ok(Verified { audience, is_for_any_agent, times, caller: Arc::new(caller) })
+    Ok(Verified { audience, is_for_any_agent, certificate, times, caller: Arc::new(caller) })
 }
 
 /// On whose behalf somebody may act who acts for another who acts for another.
@@ -193,6 +230,8 @@ struct Verified {
     audience: String,
     /// Its audience is the issuer's own word for this node, whichever of its agents is asked.
     is_for_any_agent: bool,
+    /// The thumbprint of the one certificate that it is good with, if it is bound to one.
+    certificate: Option<String>,
     times: Times,
     caller: Arc<Caller>,
 }
@@ -333,6 +372,14 @@ struct Claims {
     scope: Option<String>,
     tenant: Option<String>,
     act: Option<Box<Actor>>,
+    cnf: Option<Confirmation>,
+}
+
+/// What the bearer of a token must also have (RFC 7800, RFC 8705 section 3.1).
+#[derive(Deserialize)]
+struct Confirmation {
+    #[serde(rename = "x5t#S256")]
+    thumbprint: Option<String>,
 }
 
 #[derive(Deserialize)]
