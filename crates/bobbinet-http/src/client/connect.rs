@@ -146,6 +146,7 @@ fn http_client(near: &Url, options: &ClientOptions) -> Result<reqwest::Client, C
     if options.is_any_certificate_believed {
         builder = builder.tls_danger_accept_invalid_certs(true);
     }
+    let builder = options.tls.apply(builder);
     builder.build().map_err(|source| ClientError::Unreachable { url: near.to_string(), source })
 }
 

@@ -17,6 +17,7 @@ use bobbinet_core::{
     Json,
     operation::{CancelParams, GetParams, ListParams, Operation, SendParams, SubscribeParams},
 };
+use bobbinet_outbound::ClientTls;
 use bobbinet_wire::{
     ReplyError,
     v1_0::{CardView, client as wire},
@@ -58,6 +59,8 @@ pub struct ClientOptions {
     pub is_other_origin_allowed: bool,
     /// Whether to believe any certificate: whoever stands in between can read and change everything.
     pub is_any_certificate_believed: bool,
+    /// Whose certificates are believed, and which one is shown, where no guard says so.
+    pub tls: ClientTls,
 }
 
 impl Default for ClientOptions {
@@ -74,6 +77,7 @@ impl Default for ClientOptions {
             origin: None,
             is_other_origin_allowed: false,
             is_any_certificate_believed: false,
+            tls: ClientTls::default(),
         }
     }
 }

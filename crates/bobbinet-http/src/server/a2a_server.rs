@@ -17,7 +17,7 @@ use ipnet::IpNet;
 use tokio::{net::TcpStream, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{cards::Cards, unsent::Unsent};
+use super::{cards::Cards, tls::Tls, unsent::Unsent};
 use crate::HttpLimits;
 
 /// Where the agents stand.
@@ -99,6 +99,8 @@ pub struct Server {
     pub(super) limits: HttpLimits,
     pub(super) is_version_required: bool,
     pub(super) unsent: Unsent,
+    /// What its connections begin with; `None` if they are plain.
+    pub(super) tls: Option<Arc<Tls>>,
     pub(super) stop: CancellationToken,
     /// Whether those who route to the node are to turn away.
     is_retired: AtomicBool,
@@ -122,11 +124,20 @@ pub(super) struct Mounted {
 }
 
 impl Server {
-    /// Puts the gateway's agents at their places.
+    /// Puts the gateway's agents at their places, and is reached without TLS: on this machine, or through a proxy.
     pub fn new(setup: ServerSetup) -> Result<Arc<Self>, SetupError> {
+        Self::over(None, setup)
+    }
+
+    /// The same, reached by TLS.
+    pub fn with_tls(tls: Arc<Tls>, setup: ServerSetup) -> Result<Arc<Self>, SetupError> {
+        Self::over(Some(tls), setup)
+    }
+
+    fn over(tls: Option<Arc<Tls>>, setup: ServerSetup) -> Result<Arc<Self>, SetupError> {
         let public_url = setup.public_url.as_deref().map(checked_url).transpose()?;
         let cors = setup.cors.iter().map(|text| checked_origin(text)).collect::<Result<Vec<_>, _>>()?;
-        let origins = origins(public_url.as_deref(), setup.listen, &setup.addresses);
+        let origins = origins(public_url.as_deref(), scheme_of(tls.as_ref()), setup.listen, &setup.addresses);
         let mounted = |name: &AgentName, base: String| {
             let at = |origin: &String| [format!("{origin}{base}"), format!("{origin}{base}/")];
             let audiences = origins.iter().flat_map(at).collect();
@@ -147,6 +158,7 @@ impl Server {
         Ok(Arc::new(Self {
             events_audiences: origins.iter().flat_map(events_at).collect(),
             unsent: Unsent::new(&setup.limits),
+            tls,
             gateway: setup.gateway,
             keys: setup.keys,
             verifier: setup.verifier,
@@ -178,6 +190,11 @@ impl Server {
     /// Whether agents that were never seen before are still given time to start.
     pub(super) fn is_young(&self) -> bool {
         self.begun.elapsed() < START_WAIT_MAX
+    }
+
+    /// What its own URLs begin with, `http` or `https`.
+    pub fn scheme(&self) -> &'static str {
+        scheme_of(self.tls.as_ref()).0
     }
 
     /// The bounds it keeps.
@@ -212,8 +229,11 @@ impl Server {
         }
         let host = request.headers().get(header::HOST).and_then(|value| value.to_str().ok());
         let host = request.uri().authority().map(Authority::as_str).or(host);
+        let (scheme, port) = scheme_of(self.tls.as_ref());
+        let port = format!(":{port}");
         let is_at = |origin: &&String, host: &str| {
-            origin.strip_prefix("http://").is_some_and(|known| known.eq_ignore_ascii_case(host.trim_end_matches(":80")))
+            let known = origin.strip_prefix(scheme).and_then(|rest| rest.strip_prefix("://"));
+            known.is_some_and(|known| known.eq_ignore_ascii_case(host.strip_suffix(&port).unwrap_or(host)))
         };
         let named = host.and_then(|host| self.origins.iter().find(|origin| is_at(origin, host)));
         let reached = || {
@@ -232,6 +252,11 @@ impl Server {
             Mount::EachByName => None,
         }
     }
+}
+
+/// What URLs begin with, and the port that this implies.
+fn scheme_of(tls: Option<&Arc<Tls>>) -> (&'static str, u16) {
+    if tls.is_some() { ("https", 443) } else { ("http", 80) }
 }
 
 fn checked_url(text: &str) -> Result<String, SetupError> {
@@ -262,7 +287,7 @@ fn checked_origin(text: &str) -> Result<HeaderValue, SetupError> {
 
 /// Where the node can be reached: as configured, on this machine by its address and, on loopback, by name, and, where it listens
 /// at every address, by those that are known.
-fn origins(public_url: Option<&str>, listen: SocketAddr, addresses: &[IpAddr]) -> Vec<String> {
+fn origins(public_url: Option<&str>, (scheme, default_port): (&str, u16), listen: SocketAddr, addresses: &[IpAddr]) -> Vec<String> {
     let port = listen.port();
     let mut hosts = Vec::new();
     let is_local = listen.ip().is_loopback() || listen.ip().is_unspecified();
@@ -285,7 +310,10 @@ fn origins(public_url: Option<&str>, listen: SocketAddr, addresses: &[IpAddr]) -
         }
     }
     // A URL leaves out the port that its scheme implies.
-    let of_host = |host: &String| if port == 80 { format!("http://{host}") } else { format!("http://{host}:{port}") };
+    let of_host = |host: &String| match port == default_port {
+        true => format!("{scheme}://{host}"),
+        false => format!("{scheme}://{host}:{port}"),
+    };
     public_url.map(str::to_owned).into_iter().chain(hosts.iter().map(of_host)).collect()
 }
 
@@ -295,7 +323,17 @@ mod tests {
 
     fn check(public_url: Option<&str>, listen: &str, expected: &[&str]) {
         let addresses = ["127.0.0.1".parse().unwrap(), "10.1.2.3".parse().unwrap(), "fd00::1".parse().unwrap()];
-        assert_eq!(origins(public_url, listen.parse().unwrap(), &addresses), expected);
+        assert_eq!(origins(public_url, ("http", 80), listen.parse().unwrap(), &addresses), expected);
+    }
+
+    #[test]
+    fn a_node_with_tls_is_known_by_https() {
+        let check = |listen: &str, expected: &[&str]| {
+            assert_eq!(origins(None, ("https", 443), listen.parse().unwrap(), &[]), expected);
+        };
+        check("127.0.0.1:7420", &["https://127.0.0.1:7420", "https://localhost:7420"]);
+        check("10.1.2.3:443", &["https://10.1.2.3"]);
+        check("10.1.2.3:80", &["https://10.1.2.3:80"]);
     }
 
     #[test]

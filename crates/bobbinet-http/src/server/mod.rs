@@ -22,7 +22,10 @@ mod show;
 mod socket;
 mod stream;
 mod tasks;
+mod tls;
+mod transport;
 mod unsent;
 
 pub use a2a_server::{Mount, Server, ServerSetup, SetupError};
 pub use listen::serve;
+pub use tls::{Tls, TlsFault, TlsFiles};

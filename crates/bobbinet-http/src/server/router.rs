@@ -9,7 +9,7 @@ use axum::{
     routing::{get, post},
 };
 use bobbinet_core::SkillId;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use serde_json::{Value, json};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
@@ -150,16 +150,18 @@ async fn show_any_card(State(server): State<Arc<Server>>, request: Request) -> R
     response
 }
 
-async fn show_task(State(server): State<Arc<Server>>, path: RawPathParams, headers: HeaderMap) -> Response {
+async fn show_task(State(server): State<Arc<Server>>, path: RawPathParams, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
     match (known_at(&server, &path), named(&path, "task")) {
-        (Some(agent), Some(task)) => show::answer(&server, agent, task, show::Asked::Record, &headers).await,
+        (Some(agent), Some(task)) => show::answer(&server, agent, task, show::Asked::Record, &parts).await,
         (Some(_) | None, _) => not_found().await,
     }
 }
 
-async fn show_tree(State(server): State<Arc<Server>>, path: RawPathParams, headers: HeaderMap) -> Response {
+async fn show_tree(State(server): State<Arc<Server>>, path: RawPathParams, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
     match (known_at(&server, &path), named(&path, "task")) {
-        (Some(agent), Some(task)) => show::answer(&server, agent, task, show::Asked::Tree, &headers).await,
+        (Some(agent), Some(task)) => show::answer(&server, agent, task, show::Asked::Tree, &parts).await,
         (Some(_) | None, _) => not_found().await,
     }
 }

@@ -63,7 +63,7 @@ async fn answer_to(
 ) -> Response {
     let limits = &server.limits;
     // Who is not known takes no permit from those who are, however slowly he sends.
-    let caller = match auth::caller(server, agent, &parts.headers).await {
+    let caller = match auth::caller(server, agent, &parts.headers, &parts.extensions).await {
         Ok(caller) => caller,
         Err(rejected) => return body::refused(&body, unauthenticated(&rejected)),
     };

@@ -8,7 +8,7 @@ use bobbinet_core::{CallRecord, Event, Question, QuestionKind, task::CallOutcome
 use bobbinet_engine::{EngineError, RecordedEvent};
 use bobbinet_gateway::{GatewayError, RequestContext, TaskRecord, TreeTask};
 use bobbinet_wire::{Error, RequestId};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderValue, StatusCode, header, request::Parts};
 use serde_json::{Value, json};
 
 use super::{
@@ -31,9 +31,9 @@ pub(super) async fn answer(
     agent: &Mounted,
     id: &str,
     asked: Asked,
-    headers: &HeaderMap,
+    parts: &Parts,
 ) -> Response {
-    let caller = match auth::caller(server, agent, headers).await {
+    let caller = match auth::caller(server, agent, &parts.headers, &parts.extensions).await {
         Ok(caller) => caller,
         Err(rejected) => return rpc::unauthenticated(&rejected),
     };

@@ -21,5 +21,6 @@ mod sockets;
 mod stop;
 mod streams;
 mod streams_end;
+mod tls;
 mod unserved;
 mod worker;

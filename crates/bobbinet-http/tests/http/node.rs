@@ -3,12 +3,12 @@
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use bobbinet_auth::{
-    Claims, Issuer, KeyRing, NODE_ISSUER, NODE_OWNER, NODE_TENANT, Policy, Verifier, VerifierConfig, mint,
+    CertifiedPrincipal, Claims, Issuer, KeyRing, NODE_ISSUER, NODE_OWNER, NODE_TENANT, Policy, Verifier, VerifierConfig, mint,
 };
 use bobbinet_core::{AgentName, Limits, Principal, Tenant, Timestamp};
 use bobbinet_engine::{Agent, AllowAll, Engine, Env, Setup, SystemEnv};
 use bobbinet_gateway::{Gateway, GatewayLimits, GatewaySetup};
-use bobbinet_http::{HttpLimits, Mount, Server, ServerSetup, serve};
+use bobbinet_http::{HttpLimits, Mount, Server, ServerSetup, Tls, TlsFiles, serve};
 use bobbinet_store::{MemoryStore, Store};
 use bobbinet_wire::sse::{SseEvent, SseParser};
 use reqwest::{RequestBuilder, Response, StatusCode};
@@ -48,6 +48,10 @@ pub(crate) struct Form {
     pub(crate) cors: Vec<&'static str>,
     pub(crate) proxies: Vec<&'static str>,
     pub(crate) wait_max: Option<Duration>,
+    pub(crate) tls: Option<TlsFiles>,
+    /// Who is known by his certificate.
+    pub(crate) certified: Vec<CertifiedPrincipal>,
+    pub(crate) policy: Policy,
     /// What the node finds in its folder.
     pub(crate) store: Arc<dyn Store>,
 }
@@ -63,6 +67,9 @@ impl Default for Form {
             cors: Vec::new(),
             proxies: Vec::new(),
             wait_max: None,
+            tls: None,
+            certified: Vec::new(),
+            policy: Policy::owner_only(),
             store: Arc::new(MemoryStore::default()),
         }
     }
@@ -106,16 +113,18 @@ impl Node {
         let stop = CancellationToken::new();
         let gateway = Gateway::new(GatewaySetup {
             engine: engine.clone(),
-            policy: Policy::owner_only(),
+            policy: form.policy,
             limits: form.admission,
             wait_max: form.wait_max,
             drain: form.limits.drain(),
             stop: stop.clone(),
         });
-        let server = Server::new(ServerSetup {
+        let tls = form.tls.map(|files| Tls::open(files).unwrap());
+        let setup = ServerSetup {
             gateway,
             keys: keys.clone(),
-            verifier: Verifier::new(VerifierConfig::default(), vec![Issuer::node(keys.clone())]),
+            verifier: Verifier::new(VerifierConfig::default(), vec![Issuer::node(keys.clone())])
+                .with_certificates(form.certified),
             mount: if form.is_root { Mount::Root(name("worker")) } else { Mount::EachByName },
             listen: address,
             addresses: Vec::new(),
@@ -125,9 +134,14 @@ impl Node {
             limits: form.limits,
             is_version_required: true,
             stop: stop.clone(),
-        })
-        .unwrap();
-        let url = format!("http://{address}{}", if form.is_root { "" } else { "/agents/worker" });
+        };
+        let server = match tls {
+            Some(tls) => Server::with_tls(tls, setup),
+            None => Server::new(setup),
+        };
+        let server = server.unwrap();
+        let scheme = server.scheme();
+        let url = format!("{scheme}://{address}{}", if form.is_root { "" } else { "/agents/worker" });
         let mut serving = JoinSet::new();
         serving.spawn(serve(listener, server.clone()));
         let http = reqwest::Client::builder().no_proxy().build().unwrap();

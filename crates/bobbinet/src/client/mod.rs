@@ -22,11 +22,12 @@ use std::path::PathBuf;
 
 use bobbinet_auth::NODE_OWNER;
 use bobbinet_http::client::{Origin, ServiceParameter};
+use bobbinet_outbound::{ClientTls, ClientTlsFiles};
 
 use crate::{
     cli::{Call, Card, Delivery, Global, Secret, Send, Target, Task, Token},
     config::DATA,
-    failure::Failure,
+    failure::{Code, Failure},
     keys::{self, TokenFor},
     node::Running,
     output::Output,
@@ -50,11 +51,20 @@ pub(crate) struct Options {
     parameters: Vec<ServiceParameter>,
     origin: Option<Origin>,
     is_insecure: bool,
+    tls: ClientTls,
+}
+
+fn tls(global: &Global) -> Result<ClientTls, Failure> {
+    let files = ClientTlsFiles {
+        ca: global.ca_file.clone(),
+        identity: global.client_cert.clone().zip(global.client_key.clone()),
+    };
+    files.read().map_err(|fault| Failure::of(Code::Usage, &fault))
 }
 
 impl Client {
     /// As the options for every command say.
-    pub(crate) fn new(global: &Global) -> Self {
+    pub(crate) fn new(global: &Global) -> Result<Self, Failure> {
         if global.insecure {
             let text = "certificates are not checked (--insecure): whoever stands in between can read and change \
                         everything, credentials too";
@@ -66,8 +76,9 @@ impl Client {
             parameters: global.svc_param.clone(),
             origin: global.origin.clone(),
             is_insecure: global.insecure,
+            tls: tls(global)?,
         };
-        Self { output: Output { format: global.output, is_verbose: global.verbose }, options }
+        Ok(Self { output: Output { format: global.output, is_verbose: global.verbose }, options })
     }
 
     /// `bobbinet card …`

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bobbinet_auth::{
-    Algorithm, FileKeys, Issuer, KeySet, LIFETIME_CONFIGURED_MAX, LineFault, Lines, NODE_ISSUER, NODE_OWNER,
+    Algorithm, CertificateName, CertifiedPrincipal, FileKeys, Issuer, KeySet, LIFETIME_CONFIGURED_MAX, LineFault, Lines, NODE_ISSUER, NODE_OWNER,
     NODE_TENANT, NamedPrincipal, Policy, PolicyLine, RemoteKeys, SUBJECT_MARK,
 };
 use bobbinet_core::{AgentName, Principal, Tenant};
@@ -17,7 +17,7 @@ use super::{
     tree::{Node, Value},
 };
 
-const PRINCIPAL_KEYS: [&str; 2] = ["tenant", "life"];
+const PRINCIPAL_KEYS: [&str; 3] = ["tenant", "life", "certificate"];
 const TRUST_KEYS: [&str; 7] = ["issuer", "jwks", "algorithms", "audience", "tenant", "life", "principals"];
 const JWKS_KEYS: [&str; 2] = ["file", "url"];
 const LINE_KEYS: [&str; 2] = ["allow", "on"];
@@ -46,6 +46,8 @@ const ISSUER_LENGTH_MAX: usize = 128;
 pub(crate) struct CallersConfig {
     /// Those whom the node itself makes tokens for, by name.
     pub(crate) principals: BTreeMap<String, NamedPrincipal>,
+    /// Those of them who are known by their certificates.
+    pub(crate) certified: Vec<CertifiedPrincipal>,
     /// Others whose tokens are taken.
     pub(crate) trust: Vec<Issuer>,
     /// What those may do; `None` for nothing.
@@ -70,7 +72,7 @@ pub(crate) fn read<'n>(
 ) -> CallersConfig {
     let mut config = CallersConfig::default();
     if let Some(node) = fields.get("principals") {
-        config.principals = read_principals(reader, node);
+        (config.principals, config.certified) = read_principals(reader, node);
     }
     if let Some(node) = fields.get("trust") {
         let own: Vec<&str> = issuer.into_iter().chain([NODE_ISSUER]).collect();
@@ -110,8 +112,12 @@ fn issuer_fault(name: &str) -> Option<String> {
     Principal::parse(name).err().map(|error| error.to_string())
 }
 
-fn read_principals(reader: &mut Reader<'_>, node: &Node) -> BTreeMap<String, NamedPrincipal> {
+fn read_principals(
+    reader: &mut Reader<'_>,
+    node: &Node,
+) -> (BTreeMap<String, NamedPrincipal>, Vec<CertifiedPrincipal>) {
     let mut principals = BTreeMap::new();
+    let mut certified: Vec<CertifiedPrincipal> = Vec::new();
     for (key, node) in reader.entries(node, "principals") {
         let what = format!("principal {}", key.text);
         let fields = reader.fields(node, &what, &PRINCIPAL_KEYS);
@@ -125,14 +131,42 @@ fn read_principals(reader: &mut Reader<'_>, node: &Node) -> BTreeMap<String, Nam
             Ok(principal) => Ok(principal),
             Err(error) => Err(error.to_string()),
         };
+        let names = fields.get("certificate").map(|node| read_certificates(reader, node, &certified)).unwrap_or_default();
         match principal {
             Ok(principal) => {
-                principals.insert(key.text.clone(), NamedPrincipal { principal, tenant, lifetime_max });
+                let principal = NamedPrincipal { principal, tenant, lifetime_max };
+                let known_by = |name| CertifiedPrincipal { name, principal: principal.clone() };
+                certified.extend(names.into_iter().map(known_by));
+                principals.insert(key.text.clone(), principal);
             }
             Err(why) => reader.fault(key.at, why),
         }
     }
-    principals
+    (principals, certified)
+}
+
+/// The names in certificates that a principal is known by: one, or a list.
+fn read_certificates(reader: &mut Reader<'_>, node: &Node, known: &[CertifiedPrincipal]) -> Vec<CertificateName> {
+    let words = match &node.value {
+        Value::Text(_) => reader.text(node, "certificate").into_iter().collect(),
+        Value::Null(_) | Value::Flag(..) | Value::Number(_) | Value::List(_) | Value::Map(_) => {
+            reader.words(node, "certificate")
+        }
+    };
+    let mut names = Vec::new();
+    for word in words {
+        let fault = match CertificateName::parse(&word) {
+            Ok(name) if known.iter().any(|known| known.name == name) => "is another principal's already".to_owned(),
+            Ok(name) => {
+                names.push(name);
+                continue;
+            }
+            Err(why) => format!("is no name in a certificate: {why}"),
+        };
+        let hint = "take a URI or a DNS name of its subjectAltName, or all of its subject: spiffe://prod/cart, cart.example.com, CN=cart,O=Shop";
+        reader.fault_with_hint(node.at, format!("{word:?} {fault}"), hint);
+    }
+    names
 }
 
 fn read_tenant(reader: &mut Reader<'_>, fields: &MapSettings<'_>) -> Tenant {

@@ -4,19 +4,20 @@ use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 use bobbinet_core::{AgentName, Effect};
 use bobbinet_http::client::Origin as CalledAt;
-use bobbinet_outbound::Origin;
+use bobbinet_outbound::{ClientTlsFiles, Origin};
 use bobbinet_text::nearest;
 use reqwest::Url;
 
 use super::{
     cards,
     reader::{MapSettings, Reader},
+    tls,
     tree::{Node, Value},
 };
 
-const PEER_KEYS: [&str; 9] =
-    ["a2a", "auth", "fallback", "effect", "origin", "timeout", "slots", "title", "description"];
-const NODE_PEER_KEYS: [&str; 2] = ["url", "auth"];
+const PEER_KEYS: [&str; 10] =
+    ["a2a", "auth", "tls", "fallback", "effect", "origin", "timeout", "slots", "title", "description"];
+const NODE_PEER_KEYS: [&str; 3] = ["url", "auth", "tls"];
 const AUTH_KEYS: [&str; 5] = ["node", "bearer", "file", "api_key", "client"];
 const CLIENT_KEYS: [&str; 5] = ["token_url", "id", "secret", "secret_file", "scope"];
 
@@ -29,6 +30,8 @@ const AUTH_HINT: &str = "say auth: none, auth: node (a short token of this node)
 pub(crate) struct PeerSettings {
     pub(crate) url: Url,
     pub(crate) auth: AuthSettings,
+    /// Whose certificates are believed there, and which one is shown.
+    pub(crate) tls: ClientTlsFiles,
     pub(crate) fallback: Option<AgentName>,
     pub(crate) effect: Option<Effect>,
     pub(crate) origin: Option<CalledAt>,
@@ -44,6 +47,7 @@ impl PeerSettings {
         Self {
             url,
             auth,
+            tls: ClientTlsFiles::default(),
             fallback: None,
             effect: None,
             origin: None,
@@ -60,6 +64,8 @@ impl PeerSettings {
 pub(crate) struct NodePeer {
     pub(crate) url: Url,
     pub(crate) auth: AuthSettings,
+    /// Whose certificates are believed there, and which one is shown.
+    pub(crate) tls: ClientTlsFiles,
     /// What it is called here, if it is one agent.
     pub(crate) name: Option<AgentName>,
 }
@@ -133,6 +139,7 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<P
     let what = format!("agent {name}");
     let fields = reader.fields(node, &what, &PEER_KEYS);
     let auth = read_auth(reader, &fields);
+    let tls = tls::read_client(reader, &fields);
     let name = |text: &str| AgentName::parse(text).ok();
     let fallback = fields.get("fallback").and_then(|node| reader.parsed(node, "fallback", name));
     let effect = fields.get("effect").and_then(|node| cards::effect(reader, node));
@@ -149,7 +156,7 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<P
             return None;
         }
     };
-    Some(PeerSettings { url, auth, fallback, effect, origin, silence_max, slots, title, description })
+    Some(PeerSettings { url, auth, tls, fallback, effect, origin, silence_max, slots, title, description })
 }
 
 /// Reads the nodes whose agents are agents of this one.
@@ -165,12 +172,13 @@ pub(super) fn read_nodes(reader: &mut Reader<'_>, node: &Node) -> Vec<NodePeer> 
     let mut peers: Vec<NodePeer> = Vec::new();
     for item in items {
         let read = match &item.value {
-            Value::Text(_) => read_url(reader, item).map(|url| (url, AuthSettings::Default)),
+            Value::Text(_) => read_url(reader, item).map(|url| (url, AuthSettings::Default, ClientTlsFiles::default())),
             Value::Map(_) => {
                 let fields = reader.fields(item, "a peer", &NODE_PEER_KEYS);
                 let auth = read_auth(reader, &fields);
+                let tls = tls::read_client(reader, &fields);
                 match fields.get("url") {
-                    Some(node) => read_url(reader, node).map(|url| (url, auth)),
+                    Some(node) => read_url(reader, node).map(|url| (url, auth, tls)),
                     None => {
                         reader.fault_with_hint(
                             fields.at,
@@ -187,11 +195,11 @@ pub(super) fn read_nodes(reader: &mut Reader<'_>, node: &Node) -> Vec<NodePeer> 
                 None
             }
         };
-        let Some((url, auth)) = read else { continue };
+        let Some((url, auth, tls)) = read else { continue };
         if peers.iter().any(|known| known.url == url) {
             reader.fault(item.at, format!("{url} stands here twice"));
         } else {
-            peers.push(NodePeer { url, auth, name: None });
+            peers.push(NodePeer { url, auth, tls, name: None });
         }
     }
     peers

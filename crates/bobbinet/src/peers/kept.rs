@@ -96,6 +96,6 @@ impl Kept {
 impl KeptPeer {
     /// As a configuration would say it.
     pub(crate) fn node(&self) -> Result<NodePeer, String> {
-        Ok(NodePeer { url: peer_url(&self.url)?, auth: self.auth.settings(), name: self.name.clone() })
+        Ok(NodePeer { url: peer_url(&self.url)?, auth: self.auth.settings(), tls: ClientTlsFiles::default(), name: self.name.clone() })
     }
 }
