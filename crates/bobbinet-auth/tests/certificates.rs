@@ -1,11 +1,16 @@
 //! Callers by their certificates, and tokens that are bound to one.
-#![expect(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
+#![allow(clippy::unwrap_used, dead_code, reason = "a test: what cannot be unwrapped has failed, and not all that tests share is used by each")]
+
+mod common;
 
 use bobbinet_auth::{
     Certificate, CertificateName, CertifiedPrincipal, NamedPrincipal, Rejected, Verifier, VerifierConfig,
 };
 use bobbinet_core::{Principal, Tenant, Timestamp};
+use common::{AGENT, Node, at, claims};
+use futures::FutureExt;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, SanType, date_time_ymd};
+use serde_json::{Value, json};
 
 const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_000);
 
@@ -90,4 +95,26 @@ fn a_name_of_no_kind_is_refused() {
     for text in ["", "a b", "*.example.com", "CN=", "=x", "CN=a\\,b", "CN=a+O=b", "CN=a,b", "a..b"] {
         assert!(CertificateName::parse(text).is_err(), "{text:?}");
     }
+}
+
+#[test]
+fn a_token_that_is_bound_to_a_certificate_is_good_over_no_other_connection() {
+    let node = Node::start();
+    let (own, other) = (certificate(&[], &["a.example"], &[]), certificate(&[], &["a.example"], &[]));
+    let check = |cnf: Value, shown: Option<&Certificate>, expected: Result<(), Rejected>| {
+        let token = node.token(node.header(json!({})), claims(json!({ "cnf": cnf })));
+        for attempt in ["first", "second"] {
+            let found = node.verifier.verify_over(shown, &token, &[AGENT], at(0)).now_or_never().unwrap();
+            assert_eq!(found.map(|_| ()), expected, "{attempt} attempt");
+        }
+    };
+    check(Value::Null, Some(&own), Ok(()));
+    check(Value::Null, None, Ok(()));
+    let bound = json!({ "x5t#S256": own.thumbprint() });
+    check(bound.clone(), Some(&own), Ok(()));
+    check(bound.clone(), Some(&other), Err(Rejected::OtherCertificate));
+    check(bound, None, Err(Rejected::OtherCertificate));
+    // Bound to what nobody here can check.
+    check(json!({ "jkt": "x" }), Some(&own), Err(Rejected::Malformed("cnf")));
+    check(json!({}), Some(&own), Err(Rejected::Malformed("cnf")));
 }

@@ -153,6 +153,11 @@ impl Run {
         self.host.authorizer().may_allow_call(&caller_of(&self.task), agent, call)
     }
 
+    /// Whether an agent is for the node's own runs alone, so that nobody may name it.
+    pub fn is_internal(&self, agent: &AgentName) -> bool {
+        self.host.is_internal(agent)
+    }
+
     /// Says something to a child that asks, for whoever asked for this task. Durable when this returns; what is said twice counts once.
     ///
     /// # Errors
@@ -369,7 +374,7 @@ impl EngineInner {
     /// Nobody waits for the children of a task that did not complete.
     pub(crate) fn cancel_children(self: &Arc<Self>, task: &Task) {
         for child in &task.children {
-            self.send_command(child.task, Command::Cancel);
+            self.insist(child.task, Command::Cancel);
         }
     }
 
@@ -380,7 +385,7 @@ impl EngineInner {
         let has_failed = [State::Failed, State::Canceled, State::Rejected].map(State::code).contains(&summary.state);
         if has_failed {
             warn!(task = %task.id, parent = %parent.task, "a child was left by its parent, and is canceled");
-            self.send_command(task.id, Command::Cancel);
+            self.insist(task.id, Command::Cancel);
         }
         Ok(has_failed)
     }

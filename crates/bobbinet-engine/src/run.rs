@@ -68,6 +68,7 @@ pub(crate) trait RunHost: Send + Sync + 'static {
 
     /// Whether runs of this agent begin tasks themselves.
     fn begins_tasks(&self, agent: &AgentName) -> bool;
+    fn is_internal(&self, agent: &AgentName) -> bool;
 
     /// What a child begins with, admitted.
     fn beginning(&self, caller: &Caller, planned: PlannedTask) -> Result<Beginning<Task>, EngineError>;
@@ -153,6 +154,14 @@ impl Run {
         let said = &self.task.history;
         let of_user = said.iter().rev().find(|message| message.role == Role::User);
         of_user.or(said.first()).expect("a task's first event gives it its first message")
+    }
+
+    /// The message that the task begins with: what the call was planned from, whatever its caller has answered since.
+    ///
+    /// # Panics
+    /// Never: a task begins with a message.
+    pub fn first_message(&self) -> &Message {
+        self.task.history.first().expect("a task's first event gives it its first message")
     }
 
     /// What time it is.

@@ -76,6 +76,10 @@ impl RunHost for Arc<EngineInner> {
         self.agents.get(agent.as_str()).is_some_and(|registered| registered.agent.begins_tasks())
     }
 
+    fn is_internal(&self, agent: &AgentName) -> bool {
+        self.agents.get(agent.as_str()).is_some_and(|registered| registered.agent.is_internal())
+    }
+
     fn beginning(&self, caller: &Caller, planned: PlannedTask) -> Result<Beginning<Task>, EngineError> {
         EngineInner::beginning(self, caller, planned)
     }
@@ -109,7 +113,7 @@ impl RunHost for Arc<EngineInner> {
     }
 
     fn cancel(&self, child: TaskId) {
-        self.send_command(child, Command::Cancel);
+        self.insist(child, Command::Cancel);
     }
 
     fn handle(&self, live: Arc<LiveTask>) -> Handle {

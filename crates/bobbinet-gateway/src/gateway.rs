@@ -14,7 +14,8 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    AdmissionPermit, Full, GatewayError, GatewayLimits, Resume, TaskPages, TaskStream, TreeTask, Unsupported,
+    AdmissionPermit, Full, GatewayError, GatewayLimits, NamedCallerLimits, Resume, TaskPages, TaskStream, TreeTask,
+    Unsupported,
     admission::{Admission, StreamPermit},
     tree,
 };
@@ -94,12 +95,17 @@ impl Gateway {
         Arc::new(Self { engine, policy, admission: Admission::new(&limits), wait_max, drain, stop })
     }
 
-    /// A permit for one request, to be taken before its body is read.
+    /// A permit for one request of this caller, to be taken before its body is read.
     ///
     /// # Errors
-    /// If all are taken.
-    pub fn admit(&self) -> Result<AdmissionPermit, Full> {
-        self.admission.request()
+    /// If all are taken, or all of his, or he asks too often.
+    pub fn admit(&self, caller: &Caller) -> Result<AdmissionPermit, Full> {
+        self.admission.request(caller)
+    }
+
+    /// From now on these callers have their own limits, and all others the usual ones.
+    pub fn limit_callers(&self, named: NamedCallerLimits) {
+        self.admission.name(named);
     }
 
     /// The agents of the node, by name.
@@ -155,7 +161,7 @@ impl Gateway {
             return Ok(handle.accepted().await?);
         }
         // The permit to wait is taken before anything is done: once the task is kept, there is no refusing.
-        let _waiting = self.admission.wait()?;
+        let _waiting = self.admission.wait(context.caller)?;
         let handle = self.submit(context, params).await?;
         drop(permit);
         self.wait(context, &handle).await
@@ -266,9 +272,8 @@ impl Gateway {
         for event in events {
             self.policy.allows(caller, Action::Publish(event.json())).map_err(GatewayError::Denied)?;
         }
-        let now = self.now();
         let streams = Events::new(self.engine.aggregates());
-        let publish = |event| streams.publish(&caller.tenant, event, now);
+        let publish = |event| streams.publish(&caller.tenant, event);
         let Some((first, rest)) = events.split_first() else { return Ok(Vec::new()) };
         // The first brings the stream to memory. From then on they queue in the order in which they are asked for, and are one commit.
         let mut published = vec![publish(first).await?];

@@ -8,6 +8,7 @@
 
 mod admission;
 mod authorizer;
+mod callers;
 mod error;
 mod gateway;
 mod limits;
@@ -18,6 +19,7 @@ mod tree;
 
 pub use admission::AdmissionPermit;
 pub use authorizer::PolicyAuthorizer;
+pub use callers::{CallerLimits, NamedCallerLimits};
 pub use error::{Full, GatewayError, Unsupported};
 pub use gateway::{Gateway, GatewaySetup, RequestContext, START_WAIT_MAX, TaskRecord};
 pub use limits::GatewayLimits;

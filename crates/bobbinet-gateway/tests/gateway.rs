@@ -161,7 +161,7 @@ impl Node {
     }
 
     async fn send(&self, id: &str, text: &str, task: Option<String>) -> Result<Arc<bobbinet_core::Task>, GatewayError> {
-        let place = self.gateway.admit().unwrap();
+        let place = self.gateway.admit(&self.caller).unwrap();
         self.gateway.send(&self.context(), Box::new(params(id, text, task)), place).await
     }
 

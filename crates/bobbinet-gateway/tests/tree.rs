@@ -120,7 +120,7 @@ async fn tree(words: &str) -> (Vec<String>, usize) {
         metadata: None,
         tenant: None,
     };
-    let sent = gateway.send(&context, Box::new(params), gateway.admit().unwrap()).await.unwrap();
+    let sent = gateway.send(&context, Box::new(params), gateway.admit(context.caller).unwrap()).await.unwrap();
     assert_eq!(sent.state, State::Completed, "{sent:?}");
     let found = gateway.tree(&context, &sent.id.to_string()).await.unwrap();
     let record = gateway.record(&context, &sent.id.to_string()).await.unwrap();
