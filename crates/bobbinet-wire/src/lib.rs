@@ -13,6 +13,7 @@
 pub mod envelope;
 pub mod error;
 pub mod reply;
+pub mod signed_card;
 pub mod sse;
 pub mod v0_3;
 pub mod v1_0;
