@@ -8,7 +8,7 @@ use std::{
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use bobbinet_core::json::strict;
+use bobbinet_core::{Timestamp, json::strict};
 use jsonwebtoken::Algorithm;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -40,9 +40,10 @@ impl KeyRing {
     pub fn sign_card(
         &self,
         jwks_url: &str,
+        now: Timestamp,
         signing_input: impl FnOnce(&str) -> String,
     ) -> Result<(String, String), MintError> {
-        let key = self.current()?;
+        let key = self.current(now)?;
         let jwk = json!({ "kty": "OKP", "crv": "Ed25519", "x": key.x });
         let header = json!({ "alg": "EdDSA", "typ": "JOSE", "kid": key.name.kid, "jku": jwks_url, "jwk": jwk });
         let protected = URL_SAFE_NO_PAD.encode(header.to_string());
@@ -52,8 +53,8 @@ impl KeyRing {
     }
 
     /// The id of the key that signs now.
-    pub fn current_id(&self) -> Option<String> {
-        self.current().ok().map(|key| key.name.kid.clone())
+    pub fn current_id(&self, now: Timestamp) -> Option<String> {
+        self.current(now).ok().map(|key| key.name.kid.clone())
     }
 }
 

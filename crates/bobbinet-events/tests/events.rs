@@ -33,10 +33,6 @@ impl Place {
         Self { events: Events::new(engine.aggregates()), engine }
     }
 
-    fn now(&self) -> Timestamp {
-        self.engine.env().now()
-    }
-
     async fn publish(&self, number: u64) -> Published {
         self.events.publish(&acme(), &event(number)).await.unwrap()
     }

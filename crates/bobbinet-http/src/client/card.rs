@@ -50,8 +50,9 @@ impl Freshness {
         let word = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
         let values = headers.get_all(header::CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
         let mut found = Self { etag: word(header::ETAG).map(str::to_owned), ..Self::default() };
-        let seconds =
-            |text: &str| text.trim().trim_matches('"').parse().ok().map(|time| Duration::from_secs(time).min(FRESH_MAX));
+        let seconds = |text: &str| {
+            text.trim().trim_matches('"').parse().ok().map(|time| Duration::from_secs(time).min(FRESH_MAX))
+        };
         for directive in values.flat_map(|value| value.split(',')) {
             let directive = directive.trim().to_ascii_lowercase();
             match directive.split_once('=') {

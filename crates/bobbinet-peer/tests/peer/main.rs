@@ -339,7 +339,10 @@ async fn a_task_that_was_forgotten_is_sent_again_when_its_caller_says_so() {
     let task = node.answer(&asked.id, "retry").await;
     let sent = lab.sent();
     assert_eq!((task.state, sent.len()), (State::Completed, 2), "{task:?}");
-    assert_eq!(sent[1].message["parts"], sent[0].message["parts"], "what was said, and not the word that has it said again");
+    assert_eq!(
+        sent[1].message["parts"], sent[0].message["parts"],
+        "what was said, and not the word that has it said again"
+    );
 }
 
 #[tokio::test]
