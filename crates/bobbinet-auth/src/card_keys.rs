@@ -103,6 +103,11 @@ impl CardKeys {
             && jsonwebtoken::crypto::verify(signature, input.as_bytes(), &key.key, key.algorithm).unwrap_or(false)
     }
 
+    /// The thumbprint of the key that a signature brings along, if it brings one.
+    pub fn brought(protected: &str) -> Option<String> {
+        thumbprint(Header::read(protected)?.jwk.as_ref()?)
+    }
+
     fn key(&self, header: &Header) -> Option<Arc<VerifyingKey>> {
         if let Some(key) = header.kid.as_ref().and_then(|kid| self.keys.get(kid)) {
             return Some(key.clone());

@@ -22,6 +22,7 @@ use super::{
     credentials::{self, Extras},
     http::{Endpoint, Route, media_type, read_body, unreachable},
     outbound::{Outbound, Sender},
+    pinned,
 };
 
 /// Where cards are, as of 0.3 and 1.0, and before.
@@ -61,7 +62,7 @@ pub(super) async fn fetch(
     match fetch_card(&http, &given, options, etag).await? {
         (_, freshness, None) => Ok(CardFetch::Same(freshness)),
         (url, freshness, Some(bytes)) => {
-            let card = Arc::new(read_card(&url, body::without_mark(&bytes))?);
+            let card = Arc::new(read_card(&url, &pinned::covered(&url, body::without_mark(&bytes), options)?)?);
             Ok(CardFetch::New(FetchedCard { url, card, freshness }))
         }
     }
@@ -107,7 +108,7 @@ async fn find(reference: &str, options: &ClientOptions) -> Result<(Near, Url, Wi
             (Some((http, given)), url, bytes)
         }
     };
-    let card = read_card(&card_url, body::without_mark(&bytes))?;
+    let card = read_card(&card_url, &pinned::covered(&card_url, body::without_mark(&bytes), options)?)?;
     Ok((near, card_url, card))
 }
 

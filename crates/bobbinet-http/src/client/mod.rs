@@ -9,6 +9,7 @@ mod http;
 mod jwks;
 mod origin;
 mod outbound;
+mod pinned;
 mod stream;
 
 use std::{sync::Arc, time::Duration};
@@ -29,7 +30,9 @@ pub use credentials::{Credentials, Mint, ServiceParameter};
 pub use error::ClientError;
 pub use jwks::{HttpJwks, JwksUrlFault};
 pub use origin::{Detour, Origin};
+pub use bobbinet_auth::CardKeys;
 pub use outbound::Outbound;
+pub use pinned::covered_by;
 pub use stream::{Event, TaskStream};
 
 use http::Endpoint;
@@ -61,6 +64,8 @@ pub struct ClientOptions {
     pub is_any_certificate_believed: bool,
     /// Whose certificates are believed, and which one is shown, where no guard says so.
     pub tls: ClientTls,
+    /// The keys of which one must have signed the agent's card, if they are known.
+    pub card_keys: Option<CardKeys>,
 }
 
 impl Default for ClientOptions {
@@ -78,6 +83,7 @@ impl Default for ClientOptions {
             is_other_origin_allowed: false,
             is_any_certificate_believed: false,
             tls: ClientTls::default(),
+            card_keys: None,
         }
     }
 }

@@ -12,12 +12,14 @@ use std::{
 use bobbinet_auth::{KeyRing, Verifier};
 use bobbinet_core::AgentName;
 use bobbinet_gateway::{Gateway, START_WAIT_MAX};
-use http::{HeaderValue, Request, Uri, header, uri::Authority};
+use http::{Extensions, HeaderMap, HeaderValue, Request, Uri, header, uri::Authority};
 use ipnet::IpNet;
 use tokio::{net::TcpStream, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{cards::Cards, tls::Tls, unsent::Unsent};
+use super::{
+    cards::{Cards, Signer},
+    tls::Tls, unsent::Unsent};
 use crate::HttpLimits;
 
 /// Where the agents stand.
@@ -192,6 +194,11 @@ impl Server {
         self.begun.elapsed() < START_WAIT_MAX
     }
 
+    /// What signs the node's cards.
+    pub(super) fn signer(&self) -> Signer<'_> {
+        Signer { keys: &self.keys, now: self.gateway.now() }
+    }
+
     /// What its own URLs begin with, `http` or `https`.
     pub fn scheme(&self) -> &'static str {
         scheme_of(self.tls.as_ref()).0
@@ -224,11 +231,16 @@ impl Server {
     /// Where the caller finds the node: as configured, else as it has just found it. What a request says of that counts only if
     /// it is one of the node's own names: a card is read by others, and its tokens go where it says.
     pub(super) fn origin<B>(&self, request: &Request<B>) -> &str {
+        self.origin_of(request.headers(), request.uri(), request.extensions())
+    }
+
+    /// The same of a request that has been taken apart.
+    pub(super) fn origin_of(&self, headers: &HeaderMap, uri: &Uri, extensions: &Extensions) -> &str {
         if let Some(url) = &self.public_url {
             return url;
         }
-        let host = request.headers().get(header::HOST).and_then(|value| value.to_str().ok());
-        let host = request.uri().authority().map(Authority::as_str).or(host);
+        let host = headers.get(header::HOST).and_then(|value| value.to_str().ok());
+        let host = uri.authority().map(Authority::as_str).or(host);
         let (scheme, port) = scheme_of(self.tls.as_ref());
         let port = format!(":{port}");
         let is_at = |origin: &&String, host: &str| {
@@ -237,7 +249,7 @@ impl Server {
         };
         let named = host.and_then(|host| self.origins.iter().find(|origin| is_at(origin, host)));
         let reached = || {
-            let Reached(address) = request.extensions().get::<Reached>()?;
+            let Reached(address) = extensions.get::<Reached>()?;
             let host = SocketAddr::new(address.ip().to_canonical(), address.port()).to_string();
             self.origins.iter().find(|origin| is_at(origin, &host))
         };

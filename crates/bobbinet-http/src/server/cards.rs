@@ -2,9 +2,11 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bobbinet_auth::{KeyRing, MintError};
 use bobbinet_core::{Description, Timestamp};
 use bobbinet_wire::{
     sha256_hex,
+    signed_card::{self, CardSignature},
     v1_0::card::{self, CardContext, Security},
 };
 use bytes::Bytes;
@@ -12,6 +14,9 @@ use http::HeaderValue;
 
 /// How many forms of one agent's card are kept: one for each name that the node is called by.
 const FORMS_MAX: usize = 8;
+
+/// Where the node's public keys are, below its URL.
+pub(super) const JWKS_PATH: &str = "/.well-known/jwks.json";
 
 /// The cards of one agent, the last written first.
 #[derive(Debug, Default)]
@@ -23,21 +28,36 @@ pub(super) struct Card {
     description: Arc<Description>,
     origin: String,
     pub(super) body: Bytes,
+    is_extended: bool,
+    /// The key that has signed it.
+    signed_by: Option<String>,
     pub(super) etag: HeaderValue,
     pub(super) modified: HeaderValue,
 }
 
 impl Cards {
     /// The card of this version of the agent for those who find the node at `origin`.
-    pub(super) fn get(&self, description: Arc<Description>, origin: String, base: &str, now: Timestamp) -> Arc<Card> {
+    pub(super) fn get(
+        &self,
+        description: Arc<Description>,
+        origin: String,
+        base: &str,
+        is_extended: bool,
+        signer: &Signer<'_>,
+    ) -> Arc<Card> {
+        let now = signer.now;
+        let signed_by = signer.id();
         let mut cards = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        cards.retain(|card| is_same(&card.description, &description));
+        cards.retain(|card| {
+            let is_as_now = card.is_extended == is_extended && card.signed_by == signed_by;
+            is_as_now && is_same(&card.description, &description)
+        });
         if let Some(card) = cards.iter().find(|card| card.origin == origin) {
             return card.clone();
         }
         // All forms of one version are of the same age.
         let modified = cards.first().map_or_else(|| http_date(now), |card| card.modified.clone());
-        let card = Arc::new(Card::write(description, origin, base, modified));
+        let card = Arc::new(Card::write(description, origin, base, is_extended, modified, signer));
         cards.truncate(FORMS_MAX - 1);
         cards.insert(0, card.clone());
         card
@@ -49,13 +69,59 @@ fn is_same(one: &Arc<Description>, other: &Arc<Description>) -> bool {
 }
 
 impl Card {
-    fn write(description: Arc<Description>, origin: String, base: &str, modified: HeaderValue) -> Self {
-        let url = format!("{origin}{}", if base.is_empty() { "/" } else { base });
-        let streaming = description.capabilities.streaming;
-        let context = CardContext { url: &url, streaming, push: false, extended: false, security: Security::BearerJwt };
-        let body = card::write(&description, context);
+    fn write(
+        description: Arc<Description>,
+        origin: String,
+        base: &str,
+        is_extended: bool,
+        modified: HeaderValue,
+        signer: &Signer<'_>,
+    ) -> Self {
+        let body = write(&description, &origin, base, is_extended, signer);
         let etag = HeaderValue::try_from(format!("\"{}\"", sha256_hex(&body))).expect("hexadecimal in quotes");
-        Self { description, origin, body: body.into(), etag, modified }
+        let signed_by = signer.id();
+        Self { description, origin, body: body.into(), is_extended, signed_by, etag, modified }
+    }
+}
+
+/// A card with the node's signature.
+pub(super) fn write(
+    description: &Description,
+    origin: &str,
+    base: &str,
+    extended: bool,
+    signer: &Signer<'_>,
+) -> Vec<u8> {
+    let url = format!("{origin}{}", if base.is_empty() { "/" } else { base });
+    let streaming = description.capabilities.streaming;
+    let context = CardContext { url: &url, streaming, push: false, extended, security: Security::BearerJwt };
+    signer.sign(card::write(description, context), origin)
+}
+
+/// Signs cards with the node's own key.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Signer<'a> {
+    pub(super) keys: &'a KeyRing,
+    pub(super) now: Timestamp,
+}
+
+impl Signer<'_> {
+    fn id(&self) -> Option<String> {
+        self.keys.current_id(self.now)
+    }
+
+    /// The card as it was if there is no key: whoever asks for a signature sees that there is none.
+    fn sign(&self, card: Vec<u8>, origin: &str) -> Vec<u8> {
+        let jwks = format!("{origin}{JWKS_PATH}");
+        let signed = signed_card::sign(card.clone(), |payload| {
+            let input = |protected: &str| signed_card::signing_input(protected, payload);
+            let (protected, signature) = self.keys.sign_card(&jwks, self.now, input)?;
+            Ok::<_, MintError>(CardSignature { protected, signature })
+        });
+        signed.unwrap_or_else(|error| {
+            tracing::warn!(error = &error as &dyn std::error::Error, "a card is not signed");
+            card
+        })
     }
 }
 

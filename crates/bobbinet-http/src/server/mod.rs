@@ -8,6 +8,7 @@ mod body;
 mod call;
 mod card;
 mod cards;
+mod catalog;
 mod events;
 mod fault;
 mod gate;

@@ -15,7 +15,9 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::{
     a2a_server::{Mount, Mounted, Server},
-    answer, card, events, probe, rpc, show,
+    answer, card,
+    cards::JWKS_PATH,
+    catalog, events, probe, rpc, show,
 };
 
 /// How long the node's public keys may be taken from a cache: a rotation must get around.
@@ -33,7 +35,9 @@ pub(super) fn router(server: Arc<Server>) -> Router {
     let router = Router::new()
         .route("/livez", get(probe::livez))
         .route("/readyz", get(probe::readyz))
-        .route("/.well-known/jwks.json", get(keys))
+        .route(JWKS_PATH, get(keys))
+        .route("/.well-known/ai-catalog.json", get(catalog::ai))
+        .route("/.well-known/api-catalog", get(catalog::api))
         .route("/events", post(publish))
         .route("/events/", post(publish));
     let router = match &server.mount {

@@ -18,6 +18,7 @@ mod older;
 mod reached;
 mod repeats;
 mod show;
+mod signed_cards;
 mod sockets;
 mod stop;
 mod streams;

@@ -17,6 +17,7 @@ mod send;
 mod show;
 mod task;
 mod tree;
+mod verify;
 
 use std::path::PathBuf;
 
@@ -83,10 +84,18 @@ impl Client {
 
     /// `bobbinet card …`
     pub(crate) async fn card(&self, command: Card) -> Result<(), Failure> {
-        let Card::Get { url, mut target } = command;
-        target.agent = url.or(target.agent);
-        let agent = self.resolver(target).await.agent()?;
-        card::get(self.output, &agent).await
+        match command {
+            Card::Get { url, mut target } => {
+                target.agent = url.or(target.agent);
+                let agent = self.resolver(target).await.agent()?;
+                card::get(self.output, &agent).await
+            }
+            Card::Verify { url, keys, thumbprint, mut target } => {
+                target.agent = url.or(target.agent);
+                let agent = self.resolver(target).await.agent()?;
+                verify::verify(self.output, &agent, keys, thumbprint).await
+            }
+        }
     }
 
     /// `bobbinet token …`

@@ -64,6 +64,7 @@ impl Maker {
             fallback: settings.fallback,
             effect: settings.effect,
             origin: settings.origin,
+            card_keys: settings.card_keys,
             title: settings.title,
             description: settings.description,
             env: self.env.clone(),

@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use bobbinet_outbound::ClientTlsFiles;
 use bobbinet_core::AgentName;
 use serde::{Deserialize, Serialize};
 
@@ -96,6 +97,6 @@ impl Kept {
 impl KeptPeer {
     /// As a configuration would say it.
     pub(crate) fn node(&self) -> Result<NodePeer, String> {
-        Ok(NodePeer { url: peer_url(&self.url)?, auth: self.auth.settings(), tls: ClientTlsFiles::default(), name: self.name.clone() })
+        Ok(NodePeer { url: peer_url(&self.url)?, auth: self.auth.settings(), tls: ClientTlsFiles::default(), card_keys: None, name: self.name.clone() })
     }
 }
