@@ -20,6 +20,7 @@ mod node;
 mod once;
 mod peers;
 mod readme;
+mod reload;
 mod sdk;
 mod servers;
 mod typed;

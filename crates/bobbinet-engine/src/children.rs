@@ -342,6 +342,10 @@ impl Run {
     async fn own_task(&self) -> Result<Arc<Task>, ChildError> {
         let task = match self.live.durable() {
             Some(task) => task,
+            None if self.live.is_on_its_way() => {
+                self.host.let_go(&self.live);
+                self.host.handle(self.live.clone()).accepted().await?
+            }
             None => self.host.tasks().load(&self.live).await?.ok_or(ChildError::Over)?,
         };
         if task.state.is_terminal() || task.claim != Some(self.claim) { Err(ChildError::Over) } else { Ok(task) }

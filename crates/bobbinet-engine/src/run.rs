@@ -54,6 +54,9 @@ pub(crate) trait RunHost: Send + Sync + 'static {
     /// Takes the newest word of a run.
     fn report(&self, live: &Arc<LiveTask>, report: ProgressReport);
 
+    /// Lets the task's first commit go out, if it waits for the outcome of this run.
+    fn let_go(&self, live: &Arc<LiveTask>);
+
     /// Asks something of the run's task.
     async fn command(&self, live: &Arc<LiveTask>, command: Command) -> Result<Arc<Task>, EngineError>;
 
@@ -176,6 +179,8 @@ impl Run {
 
     /// All aggregates of a kind, beside tasks.
     pub fn aggregates<A: Aggregate>(&self) -> Aggregates<A> {
+        // What is written there may tell of the task.
+        self.host.let_go(&self.live);
         let streams = self.host.kinds().of(&self.host.tasks().store, self.host.shared_env(), self.host.limits());
         Aggregates { lifecycle: self.host.lifecycle().clone(), streams }
     }

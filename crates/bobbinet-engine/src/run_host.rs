@@ -52,6 +52,10 @@ impl RunHost for Arc<EngineInner> {
         EngineInner::report(self, live, report);
     }
 
+    fn let_go(&self, live: &Arc<LiveTask>) {
+        EngineInner::let_go(self, live);
+    }
+
     async fn command(&self, live: &Arc<LiveTask>, command: Command) -> Result<Arc<Task>, EngineError> {
         EngineInner::command(self, live, command, None).await
     }
@@ -94,7 +98,7 @@ impl RunHost for Arc<EngineInner> {
             // Its id is new, so nobody else has a place for it.
             let _ = self.tasks.cache.insert(child.live.clone());
         }
-        self.command_with(live, command, TaskHeld { permit: None, children }).await
+        self.command_with(live, command, TaskHeld { children, ..TaskHeld::default() }).await
     }
 
     fn give_up(&self, children: Vec<Beginning<Task>>) {

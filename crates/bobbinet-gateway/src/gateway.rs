@@ -88,6 +88,15 @@ enum Denial {
     NotFound,
 }
 
+/// What somebody who says something waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wants {
+    /// That the task is kept: it is told of from then on.
+    ToKnow,
+    /// What comes of it, and nothing before.
+    Outcome,
+}
+
 impl Gateway {
     /// A gateway to the engine's agents.
     pub fn new(setup: GatewaySetup) -> Arc<Self> {
@@ -157,12 +166,12 @@ impl Gateway {
     ) -> Result<Arc<Task>, GatewayError> {
         self.allow_send(context, &params)?;
         if params.configuration.return_immediately {
-            let handle = self.submit(context, params).await?;
+            let handle = self.submit(context, params, Wants::ToKnow).await?;
             return Ok(handle.accepted().await?);
         }
         // The permit to wait is taken before anything is done: once the task is kept, there is no refusing.
         let _waiting = self.admission.wait(context.caller)?;
-        let handle = self.submit(context, params).await?;
+        let handle = self.submit(context, params, Wants::Outcome).await?;
         drop(permit);
         self.wait(context, &handle).await
     }
@@ -179,7 +188,7 @@ impl Gateway {
         self.allow_send(context, &params)?;
         let permit = self.stream_permit(context)?;
         let is_new = params.task.is_none();
-        let handle = self.submit(context, params).await?;
+        let handle = self.submit(context, params, Wants::ToKnow).await?;
         let task = handle.accepted().await?;
         let follower = handle.follow();
         // A new task's first event is the task itself.
@@ -380,7 +389,12 @@ impl Gateway {
     }
 
     /// Begins a task, or answers one.
-    async fn submit(&self, context: &RequestContext<'_>, params: Box<SendParams>) -> Result<Handle, GatewayError> {
+    async fn submit(
+        &self,
+        context: &RequestContext<'_>,
+        params: Box<SendParams>,
+        wants: Wants,
+    ) -> Result<Handle, GatewayError> {
         let denial = denial_of(&params);
         let (skill, idempotency) = (context.skill.clone(), context.idempotency.clone());
         match &params.task {
@@ -405,7 +419,10 @@ impl Gateway {
                 };
                 let planned = self.engine.plan(context.agent, new)?;
                 self.allow_plan(context, Some(planned.plan()), denial)?;
-                Ok(self.engine.submit_planned(context.caller, planned)?)
+                Ok(match wants {
+                    Wants::ToKnow => self.engine.submit_planned(context.caller, planned)?,
+                    Wants::Outcome => self.engine.submit_for_outcome(context.caller, planned)?,
+                })
             }
         }
     }

@@ -1,6 +1,7 @@
 //! What can be typed. The flags that the A2A project's CLI specification has are spelled as it spells them.
 
 mod flow;
+mod key;
 
 use std::{ffi::OsString, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -23,6 +24,7 @@ use crate::{
 };
 
 pub(crate) use flow::{Flow, FlowCheck, FlowGraph, FlowRun};
+pub(crate) use key::{Key, KeyCreate, KeyRevoke, Policy, PolicyTest};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -171,9 +173,12 @@ pub(crate) enum Command {
         #[command(flatten)]
         place: PeerPlace,
     },
-    /// A node's signing keys
+    /// A node's keys: those that sign its tokens, and API keys for callers that cannot renew a token
     #[command(subcommand)]
     Key(Key),
+    /// Who may do what on a node
+    #[command(subcommand)]
+    Policy(Policy),
     /// A node's data, while the node is not running
     #[command(subcommand)]
     Store(Store),
@@ -611,16 +616,6 @@ pub(crate) struct PeerPlace {
     /// The node's data folder [default: that of the file]
     #[arg(long, value_name = "FOLDER", env = "BOBBINET_DATA", hide_env_values = true)]
     pub(crate) data_dir: Option<PathBuf>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Key {
-    /// List the keys, the oldest first
-    List(DataDir),
-    /// Make a key that signs from now on; the older ones go on verifying
-    New(DataDir),
-    /// Print the public keys as a JWK set
-    Jwks(DataDir),
 }
 
 #[derive(Debug, Subcommand)]

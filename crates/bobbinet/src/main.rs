@@ -21,6 +21,7 @@ mod output;
 mod own_folder;
 mod parts;
 mod peers;
+mod policy;
 mod principals;
 mod remark;
 mod settings;
@@ -141,6 +142,7 @@ fn run(global: &Global, command: Command, sources: &Sources) -> Result<ExitCode,
         Command::Token(token) => done(block_on(global, client()?.token(token))?),
         Command::Peers { command, place } => done(block_on(global, peers::run(output, command, place))?),
         Command::Key(key) => done(keys::key(output, key)),
+        Command::Policy(cli::Policy::Test(test)) => done(policy::test(output, &test)),
         Command::Store(command) => done(store::run(output, command)),
         Command::Config(Config::Show) => done(settings::show(output, &Cli::command(), sources)),
         Command::Completion { shell } => {

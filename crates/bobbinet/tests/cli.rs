@@ -10,5 +10,7 @@ mod conventions;
 mod flow;
 #[path = "cli/owner.rs"]
 mod owner;
+#[path = "cli/policy.rs"]
+mod policy;
 #[path = "cli/program.rs"]
 mod program;

@@ -4,6 +4,7 @@ mod body;
 mod card;
 mod connect;
 mod credentials;
+mod discovery;
 mod error;
 mod http;
 mod jwks;
@@ -27,6 +28,7 @@ use bobbinet_wire::{
 
 pub use card::{CardFetch, FetchedCard, Freshness};
 pub use credentials::{Credentials, Mint, ServiceParameter};
+pub use discovery::DiscoveredJwks;
 pub use error::ClientError;
 pub use jwks::{HttpJwks, JwksUrlFault};
 pub use origin::{Detour, Origin};

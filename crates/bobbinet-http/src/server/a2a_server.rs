@@ -18,7 +18,7 @@ use tokio::{net::TcpStream, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    cards::{Cards, Signer},
+    cards::{Cards, Told},
     tls::Tls, unsent::Unsent};
 use crate::HttpLimits;
 
@@ -194,9 +194,15 @@ impl Server {
         self.begun.elapsed() < START_WAIT_MAX
     }
 
-    /// What signs the node's cards.
-    pub(super) fn signer(&self) -> Signer<'_> {
-        Signer { keys: &self.keys, now: self.gateway.now() }
+    /// What the card of this agent says beside what it says of itself.
+    pub(super) fn told(&self, agent: &AgentName) -> Told<'_> {
+        Told {
+            accepted: self.verifier.accepted(),
+            has_certificates: self.tls.as_ref().is_some_and(|tls| tls.takes_certificates()),
+            is_extended: self.gateway.has_extended_card(agent),
+            keys: &self.keys,
+            now: self.gateway.now(),
+        }
     }
 
     /// What its own URLs begin with, `http` or `https`.

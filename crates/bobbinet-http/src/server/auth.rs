@@ -11,6 +11,9 @@ use super::{
     tls::Shown,
 };
 
+/// Where an API key may be shown, beside `Authorization`. Also what cards say.
+pub(super) const API_KEY_HEADER: &str = "X-API-Key";
+
 /// The caller that the request's token names, or, without one, his certificate. The reason why there is none is for the log alone.
 pub(super) async fn caller(
     server: &Server,
@@ -35,9 +38,12 @@ pub(super) async fn caller_at(
     let now = server.gateway.now();
     let result = match bearer(authorization) {
         Ok(token) => server.verifier.verify_over(certificate, token, audiences, now).await,
-        Err(rejected) => match certificate.filter(|_| authorization.is_none()) {
-            Some(certificate) => server.verifier.certified(certificate, now),
-            None => Err(rejected),
+        Err(rejected) => match headers.get(API_KEY_HEADER).and_then(|value| value.to_str().ok()) {
+            // Only where there is no token: whoever shows two things would be two.
+            Some(key) => server.verifier.verify_api_key(key.trim(), now),
+            None if authorization.is_some() => Err(rejected),
+            // What comes by itself with a connection is the last to be asked.
+            None => certificate.map_or(Err(rejected), |certificate| server.verifier.certified(certificate, now)),
         },
     };
     if let Err(rejected) = &result {

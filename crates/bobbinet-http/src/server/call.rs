@@ -17,7 +17,6 @@ use http::request::Parts;
 use super::{
     a2a_server::{Mounted, Server},
     binding::Binding,
-    cards,
     fault, stream::Events, unsent::Room};
 
 /// Room for an answer of an ordinary task.
@@ -96,7 +95,7 @@ impl Call<'_> {
         let description = self.server.gateway.extended_card(&self.context).map_err(|error| self.fault(error))?;
         let Parts { headers, uri, extensions, .. } = self.parts;
         let origin = self.server.origin_of(headers, uri, extensions);
-        let card = cards::write(&description, origin, &self.agent.base, true, &self.server.signer());
+        let card = self.server.told(&self.agent.name).write(&description, origin, &self.agent.base);
         let Some(out) = self.binding.card(&card) else { return Err(self.refusal(Unsupported::ExtendedCard)) };
         let room = self.room(out.len()).await?;
         Ok(CallAnswer::Whole(out, room))

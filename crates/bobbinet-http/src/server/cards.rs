@@ -2,15 +2,17 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bobbinet_auth::{KeyRing, MintError};
+use bobbinet_auth::{Accepted, KeyRing, MintError};
 use bobbinet_core::{Description, Timestamp};
 use bobbinet_wire::{
     sha256_hex,
     signed_card::{self, CardSignature},
-    v1_0::card::{self, CardContext, Security},
+    v1_0::card::{self, CardContext, SecurityScheme},
 };
 use bytes::Bytes;
 use http::HeaderValue;
+
+use super::auth::API_KEY_HEADER;
 
 /// How many forms of one agent's card are kept: one for each name that the node is called by.
 const FORMS_MAX: usize = 8;
@@ -26,6 +28,8 @@ pub(super) struct Cards(Mutex<Vec<Arc<Card>>>);
 #[derive(Debug)]
 pub(super) struct Card {
     description: Arc<Description>,
+    /// Which of the changes of what callers can show it says.
+    accepted: u64,
     origin: String,
     pub(super) body: Bytes,
     is_extended: bool,
@@ -40,16 +44,16 @@ impl Cards {
     pub(super) fn get(
         &self,
         description: Arc<Description>,
+        told: &Told<'_>,
         origin: String,
         base: &str,
-        is_extended: bool,
-        signer: &Signer<'_>,
     ) -> Arc<Card> {
-        let now = signer.now;
-        let signed_by = signer.id();
+        let (now, signed_by) = (told.now, told.keys.current_id(told.now));
         let mut cards = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         cards.retain(|card| {
-            let is_as_now = card.is_extended == is_extended && card.signed_by == signed_by;
+            let is_as_now = card.accepted == told.accepted.number
+                && card.is_extended == told.is_extended
+                && card.signed_by == signed_by;
             is_as_now && is_same(&card.description, &description)
         });
         if let Some(card) = cards.iter().find(|card| card.origin == origin) {
@@ -57,7 +61,7 @@ impl Cards {
         }
         // All forms of one version are of the same age.
         let modified = cards.first().map_or_else(|| http_date(now), |card| card.modified.clone());
-        let card = Arc::new(Card::write(description, origin, base, is_extended, modified, signer));
+        let card = Arc::new(Card::write(description, told, origin, base, modified));
         cards.truncate(FORMS_MAX - 1);
         cards.insert(0, card.clone());
         card
@@ -71,43 +75,56 @@ fn is_same(one: &Arc<Description>, other: &Arc<Description>) -> bool {
 impl Card {
     fn write(
         description: Arc<Description>,
+        told: &Told<'_>,
         origin: String,
         base: &str,
-        is_extended: bool,
         modified: HeaderValue,
-        signer: &Signer<'_>,
     ) -> Self {
-        let body = write(&description, &origin, base, is_extended, signer);
+        let body = told.write(&description, &origin, base);
         let etag = HeaderValue::try_from(format!("\"{}\"", sha256_hex(&body))).expect("hexadecimal in quotes");
-        let signed_by = signer.id();
-        Self { description, origin, body: body.into(), is_extended, signed_by, etag, modified }
+        Self {
+            description,
+            accepted: told.accepted.number,
+            origin,
+            body: body.into(),
+            is_extended: told.is_extended,
+            signed_by: told.keys.current_id(told.now),
+            etag,
+            modified,
+        }
     }
 }
 
-/// A card with the node's signature.
-pub(super) fn write(
-    description: &Description,
-    origin: &str,
-    base: &str,
-    extended: bool,
-    signer: &Signer<'_>,
-) -> Vec<u8> {
-    let url = format!("{origin}{}", if base.is_empty() { "/" } else { base });
-    let streaming = description.capabilities.streaming;
-    let context = CardContext { url: &url, streaming, push: false, extended, security: Security::BearerJwt };
-    signer.sign(card::write(description, context), origin)
-}
-
-/// Signs cards with the node's own key.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Signer<'a> {
+/// What a card says beside what its agent says of itself, and the key that signs it.
+#[derive(Clone, Debug)]
+pub(super) struct Told<'a> {
+    pub(super) accepted: Accepted,
+    /// Whether callers may show certificates.
+    pub(super) has_certificates: bool,
+    /// Whether known callers get another card.
+    pub(super) is_extended: bool,
     pub(super) keys: &'a KeyRing,
     pub(super) now: Timestamp,
 }
 
-impl Signer<'_> {
-    fn id(&self) -> Option<String> {
-        self.keys.current_id(self.now)
+impl Told<'_> {
+    /// A card with the node's signature.
+    pub(super) fn write(&self, description: &Description, origin: &str, base: &str) -> Vec<u8> {
+        let url = format!("{origin}{}", if base.is_empty() { "/" } else { base });
+        let security = self.schemes();
+        let streaming = description.capabilities.streaming;
+        let extended = self.is_extended;
+        let context = CardContext { url: &url, streaming, push: false, extended, security: &security };
+        self.sign(card::write(description, context), origin)
+    }
+
+    /// What callers can show, as cards say it.
+    fn schemes(&self) -> Vec<SecurityScheme> {
+        let Accepted { has_api_keys, discovery, .. } = &self.accepted;
+        let api_key = has_api_keys.then_some(SecurityScheme::ApiKey { header: API_KEY_HEADER });
+        let providers = discovery.iter().map(|url| SecurityScheme::OpenIdConnect { url: url.clone() });
+        let certificate = self.has_certificates.then_some(SecurityScheme::MutualTls);
+        [SecurityScheme::BearerJwt].into_iter().chain(api_key).chain(providers).chain(certificate).collect()
     }
 
     /// The card as it was if there is no key: whoever asks for a signature sees that there is none.

@@ -87,7 +87,7 @@ impl At<'_> {
             Ok(caller) => caller,
             Err(rejected) => return refused(&body, unauthenticated(binding, &rejected)),
         };
-        let permit = match server.gateway.admit() {
+        let permit = match server.gateway.admit(&caller) {
             Ok(permit) => permit,
             Err(full) => return refused(&body, answer::error(binding, &fault::of_full(full, limits))),
         };

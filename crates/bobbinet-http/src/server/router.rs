@@ -71,7 +71,7 @@ fn cors(origins: &[HeaderValue]) -> Option<CorsLayer> {
     };
     let sent =
         ["authorization", "content-type", "a2a-version", "a2a-extensions", "x-a2a-extensions", "idempotency-key"];
-    let sent = sent.into_iter().chain(["last-event-id", "traceparent", "if-none-match"]);
+    let sent = sent.into_iter().chain(["last-event-id", "traceparent", "if-none-match", "x-api-key"]);
     let read = ["a2a-extensions", "x-a2a-extensions", "www-authenticate", "retry-after", "etag"];
     let cors = CorsLayer::new()
         .allow_origin(allowed)
@@ -190,7 +190,7 @@ async fn publish(State(server): State<Arc<Server>>, request: Request) -> Respons
 }
 
 async fn keys(State(server): State<Arc<Server>>) -> Response {
-    let mut response = answer::json(StatusCode::OK, server.keys.jwks().to_string());
+    let mut response = answer::json(StatusCode::OK, server.keys.jwks_at(server.gateway.now()).to_string());
     response.headers_mut().insert(header::CACHE_CONTROL, KEYS_CACHE);
     response
 }

@@ -37,7 +37,7 @@ pub(super) async fn answer(
         Ok(caller) => caller,
         Err(rejected) => return receive::unauthenticated(&answer::UNREAD, &rejected),
     };
-    let _permit = match server.gateway.admit() {
+    let _permit = match server.gateway.admit(&caller) {
         Ok(permit) => permit,
         Err(full) => return answer::error(&answer::UNREAD, &fault::of_full(full, &server.limits)),
     };

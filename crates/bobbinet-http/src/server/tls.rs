@@ -124,6 +124,11 @@ impl Tls {
         Ok(Arc::new(Self { files, loaded: RwLock::new(Arc::new(loaded)), looking }))
     }
 
+    /// Whether callers may show a certificate.
+    pub(super) fn takes_certificates(&self) -> bool {
+        self.files.client_ca.is_some()
+    }
+
     /// Whether callers must show a certificate.
     pub(super) fn is_client_required(&self) -> bool {
         self.files.is_client_required

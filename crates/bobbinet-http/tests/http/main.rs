@@ -2,9 +2,11 @@
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
 mod bad_requests;
+mod callers;
 mod cards;
 mod client;
 mod connections;
+mod discovery;
 mod events;
 mod foreign;
 mod framing;

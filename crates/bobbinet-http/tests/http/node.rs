@@ -31,9 +31,14 @@ pub(crate) struct Node {
     pub(crate) keys: Arc<KeyRing>,
     pub(crate) stop: CancellationToken,
     pub(crate) server: Arc<Server>,
+    /// What the server asks; what is exchanged here is exchanged there.
+    pub(crate) policy: Policy,
+    pub(crate) verifier: Verifier,
+    pub(crate) gateway: Arc<Gateway>,
     pub(crate) serving: JoinSet<()>,
     pub(crate) http: reqwest::Client,
-    _folder: TempDir,
+    /// Its keys are in `keys`.
+    pub(crate) folder: TempDir,
 }
 
 /// How a test wants its node.
@@ -111,9 +116,12 @@ impl Node {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
+        let policy = form.policy;
+        let verifier = Verifier::new(VerifierConfig::default(), vec![Issuer::node(keys.clone())])
+            .with_certificates(form.certified);
         let gateway = Gateway::new(GatewaySetup {
             engine: engine.clone(),
-            policy: form.policy,
+            policy: policy.clone(),
             limits: form.admission,
             wait_max: form.wait_max,
             drain: form.limits.drain(),
@@ -121,10 +129,9 @@ impl Node {
         });
         let tls = form.tls.map(|files| Tls::open(files).unwrap());
         let setup = ServerSetup {
-            gateway,
+            gateway: gateway.clone(),
             keys: keys.clone(),
-            verifier: Verifier::new(VerifierConfig::default(), vec![Issuer::node(keys.clone())])
-                .with_certificates(form.certified),
+            verifier: verifier.clone(),
             mount: if form.is_root { Mount::Root(name("worker")) } else { Mount::EachByName },
             listen: address,
             addresses: Vec::new(),
@@ -145,7 +152,7 @@ impl Node {
         let mut serving = JoinSet::new();
         serving.spawn(serve(listener, server.clone()));
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { address, url, engine, worker, keys, stop, server, serving, http, _folder: folder }
+        Self { address, url, engine, worker, keys, stop, server, policy, verifier, gateway, serving, http, folder }
     }
 
     /// A token for the agent under test.

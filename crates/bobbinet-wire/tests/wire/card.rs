@@ -3,7 +3,7 @@
 use bobbinet_core::{Capabilities, Description, Effect, Extension, Skill, SkillId, agent::EXTENSION_URI};
 use bobbinet_wire::v1_0::{
     CardView,
-    card::{self, CARD_INLINE_MAX, CardContext, Security},
+    card::{self, CARD_INLINE_MAX, CardContext, SecurityScheme},
 };
 use expect_test::{expect, expect_file};
 
@@ -14,7 +14,7 @@ const CONTEXT: CardContext<'_> = CardContext {
     streaming: true,
     push: false,
     extended: false,
-    security: Security::BearerJwt,
+    security: &[SecurityScheme::BearerJwt],
 };
 
 fn skill(id: &str) -> Skill {
@@ -105,8 +105,40 @@ fn only_a_card_that_says_so_is_of_an_agent_that_honours_keys() {
 
 #[test]
 fn an_open_agent_asks_for_nothing() {
-    let bytes = card::write(&description(), CardContext { security: Security::Open, ..CONTEXT });
+    let bytes = card::write(&description(), CardContext { security: &[], ..CONTEXT });
     assert!(!String::from_utf8(bytes).unwrap().contains("security"));
+}
+
+#[test]
+fn a_card_says_all_that_a_caller_can_show() {
+    let provider = |url: &str| SecurityScheme::OpenIdConnect { url: url.to_owned() };
+    let schemes = [
+        SecurityScheme::BearerJwt,
+        SecurityScheme::ApiKey { header: "X-API-Key" },
+        provider("https://a.example/.well-known/openid-configuration"),
+        provider("https://b.example/.well-known/openid-configuration"),
+        SecurityScheme::MutualTls,
+    ];
+    let bytes = card::write(&description(), CardContext { security: &schemes, ..CONTEXT });
+    let card: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+    assert_no_snake_case(&card);
+    let found = &card["securitySchemes"];
+    assert_eq!(found["bearer"]["httpAuthSecurityScheme"]["scheme"], "Bearer");
+    assert_eq!(found["apiKey"]["apiKeySecurityScheme"]["location"], "header");
+    assert_eq!(found["apiKey"]["apiKeySecurityScheme"]["name"], "X-API-Key");
+    for (name, url) in [("oidc", "https://a.example"), ("oidc2", "https://b.example")] {
+        let of_provider = &found[name]["openIdConnectSecurityScheme"]["openIdConnectUrl"];
+        assert_eq!(of_provider, &format!("{url}/.well-known/openid-configuration"));
+    }
+    assert!(found["mutualTls"]["mtlsSecurityScheme"].is_object());
+    // One of them is enough.
+    let required: Vec<Vec<&String>> = card["securityRequirements"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["schemes"].as_object().unwrap().keys().collect())
+        .collect();
+    assert_eq!(required, [["bearer"], ["apiKey"], ["oidc"], ["oidc2"], ["mutualTls"]]);
 }
 
 #[test]

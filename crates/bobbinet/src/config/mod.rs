@@ -14,6 +14,7 @@ mod mcp_file;
 mod models;
 mod node_file;
 mod peers;
+mod policy_cases;
 mod reader;
 mod tls;
 mod tree;
@@ -29,11 +30,12 @@ use std::{
 };
 
 use bobbinet_core::{AgentName, Limits};
+use bobbinet_gateway::GatewayLimits;
 use bobbinet_http::HttpLimits;
 use ipnet::IpNet;
 
 pub(crate) use agent::{AgentConfig, NoCard, find_card, whole_millis};
-pub(crate) use callers::CallersConfig;
+pub(crate) use callers::{ApiKeysConfig, CallersConfig};
 pub(crate) use cards::{Card, CardSkill};
 pub(crate) use check::{check, program, suggestion};
 pub(crate) use finding::{Finding, Severity, Source};
@@ -45,6 +47,7 @@ pub(crate) use mcp_file::Strictness;
 pub(crate) use models::ModelSettings;
 pub(crate) use node_file::{parse_address, parse_network};
 pub(crate) use peers::{AuthSettings, ClientSettings, NodePeer, PeerSettings, peer_url};
+pub(crate) use policy_cases::{CaseCaller, Expectation, PolicyCase, PolicyCases, read as read_policy_cases};
 
 pub(crate) use tls::TlsSettings;
 
@@ -61,7 +64,7 @@ pub(crate) const DATA: &str = "bobbinet-data";
 pub(crate) const PRE_STOP_DELAY_IN_POD: Duration = Duration::from_secs(3);
 
 /// What a file with callers alone may say.
-const CALLERS_KEYS: [&str; 3] = ["principals", "trust", "policy"];
+const CALLERS_KEYS: [&str; 4] = ["principals", "trust", "api_keys", "policy"];
 
 /// Files that are taken if none is named, the first that is there.
 const DEFAULT_FILES: [&str; 5] = ["bobbinet.yaml", "bobbinet.yml", "mcp.json", ".mcp.json", ".vscode/mcp.json"];
@@ -104,6 +107,8 @@ pub(crate) struct NodeConfig {
     pub(crate) cors: Vec<String>,
     /// Bounds of tasks.
     pub(crate) limits: Limits,
+    /// Bounds of what callers may have at work.
+    pub(crate) gateway: GatewayLimits,
     /// Bounds of HTTP.
     pub(crate) http: HttpLimits,
     /// How long it goes on taking work after it has said that it is not ready, so that those who route to it can turn away.
@@ -129,6 +134,7 @@ impl Default for NodeConfig {
             proxies: Vec::new(),
             cors: Vec::new(),
             limits: Limits::default(),
+            gateway: GatewayLimits::default(),
             // By then all runs have ended or were stopped, and there is nothing left to wait for.
             http: HttpLimits { drain_ms: 1_000, ..HttpLimits::default() },
             // Nobody routes to a node on a laptop. In a pod it is 3 s.
@@ -202,7 +208,8 @@ pub(crate) fn read_callers(path: &Path, agent: &AgentName) -> (CallersConfig, Ve
     let mut reader = Reader::new(&source, &variables);
     let fields = reader.fields(&root, "a file of callers", &CALLERS_KEYS);
     let agents = std::slice::from_ref(agent);
-    let config = callers::read(&mut reader, &fields, None, callers::Agents::These(agents));
+    let usual = GatewayLimits::default();
+    let config = callers::read(&mut reader, &fields, None, &usual, callers::Agents::These(agents));
     (config, reader.findings)
 }
 

@@ -10,7 +10,7 @@ use bobbinet_core::AgentName;
 use bobbinet_http::{Mount, TlsFiles};
 use bobbinet_mcp::McpLimits;
 
-use super::plan::Plan;
+use super::{plan::Plan, reload::CallersSource};
 use crate::{
     cli::{Agent, Check, NodeArgs, Up},
     config::{
@@ -31,13 +31,15 @@ pub(crate) fn up(output: Output, command: Up) -> Result<Plan, Failure> {
         failure
             .hint(format!("name a file: bobbinet up FILE; without one it is the first there is of {}", default_files()))
     })?;
+    let callers_source = CallersSource::config(file.clone(), strictness(strict));
     let Reading { mut config, mut findings } = config::read(&file, strictness(strict));
     over(&mut config.node, node);
     let name = file.display().to_string();
     findings.extend(config.agents.iter().filter_map(|(agent, config)| suggestion(agent.as_str(), config, &name)));
     tell(output, &findings)?;
     let Config { node, agents, remotes, models, peers, callers, flows } = config;
-    Ok(Plan { node, agents, remotes, models, peers, home: None, callers, flows, mount: Mount::EachByName })
+    let mount = Mount::EachByName;
+    Ok(Plan { node, agents, remotes, models, peers, home: None, callers, callers_source, flows, mount })
 }
 
 fn strictness(strict: bool) -> Strictness {
@@ -85,17 +87,19 @@ pub(crate) fn agent(output: Output, command: Agent) -> Result<Plan, Failure> {
     tell(output, suggestion(name.as_str(), &agent, "bobbinet agent").as_slice())?;
     let mut node = NodeConfig::default();
     over(&mut node, typed);
-    let callers = match callers {
+    let (callers, callers_source) = match callers {
         Some(file) => {
+            let source = CallersSource::callers(file.clone(), name.clone());
             let (callers, findings) = config::read_callers(&file, &name);
             tell(output, &findings)?;
-            callers
+            (callers, source)
         }
-        None => CallersConfig::default(),
+        None => (CallersConfig::default(), CallersSource::fixed()),
     };
     let agents = BTreeMap::from([(name.clone(), agent)]);
     let (remotes, models, peers, flows) = (BTreeMap::new(), BTreeMap::new(), Vec::new(), Flows::default());
-    Ok(Plan { node, agents, remotes, models, peers, home: None, callers, flows, mount: Mount::Root(name) })
+    let mount = Mount::Root(name);
+    Ok(Plan { node, agents, remotes, models, peers, home: None, callers, callers_source, flows, mount })
 }
 
 /// What was typed of TLS, if anything was.

@@ -11,10 +11,10 @@ use std::{
     time::Duration,
 };
 
-use bobbinet_auth::{Issuer, KEYS_FOLDER, KeyRing, Policy, Verifier, VerifierConfig};
+use bobbinet_auth::{KEYS_FOLDER, KeyRing, Policy, Verifier, VerifierConfig};
 use bobbinet_core::AgentName;
 use bobbinet_engine::{Agent, Engine, EngineError, Env, Setup, SystemEnv};
-use bobbinet_gateway::{Gateway, GatewayLimits, GatewaySetup, PolicyAuthorizer};
+use bobbinet_gateway::{Gateway, GatewaySetup, PolicyAuthorizer};
 use bobbinet_http::{Mount, Server, ServerSetup, SetupError, Tls};
 use bobbinet_mcp::{Launcher, McpAgent};
 use bobbinet_model::{ModelAgent, ModelConfig};
@@ -32,11 +32,12 @@ use tokio_util::sync::CancellationToken;
 use super::{
     descriptors, flows,
     plan::{Plan, Whom},
+    reload::{self, Reload},
     running::{self, Announcement, Running},
     say, schedules,
 };
 use crate::{
-    config::{AgentConfig, CallersConfig, ModelSettings, NodeConfig, NodePeer, PeerSettings, TlsSettings},
+    config::{AgentConfig, ModelSettings, NodeConfig, NodePeer, PeerSettings, TlsSettings},
     failure::{Code, Failure},
     peers::{self, Maker, PEERS_FOLDER},
     principals::KnownPrincipals,
@@ -77,6 +78,8 @@ pub(super) struct Node {
     pub(super) announcement: Announcement,
     /// Tell how the start of each agent ends that was never seen before.
     pub(super) starts: JoinSet<()>,
+    /// Follows who may call.
+    pub(super) reload: Reload,
 }
 
 /// Starts a node. Servers start in the background: nobody waits for them but those who call an agent that was never seen
@@ -87,7 +90,7 @@ pub(super) async fn start(
     mut announcement: Announcement,
     stop: CancellationToken,
 ) -> Result<Node, Failure> {
-    let Plan { mut node, agents, remotes, models, peers, home, callers, flows, mount } = plan;
+    let Plan { mut node, agents, remotes, models, peers, home, callers, callers_source, flows, mount } = plan;
     let descriptors = descriptors::raise();
     node.http = descriptors.share(&node.http, agents.len());
     // Taken first, so that an address in use is known before anything is begun; it listens at the very end.
@@ -119,8 +122,30 @@ pub(super) async fn start(
     let scheduler = schedules::start(&engine, &policy, scheduled).await;
     let listener = socket.listen(BACKLOG).map_err(|error| in_use(node.listen, &error))?;
     let listen = listener.local_addr().map_err(|error| in_use(node.listen, &error))?;
-    let verifier = verifier(node.issuer.as_deref(), callers, &keys);
-    let server = server(&node, tls, mount, (engine.clone(), policy), (keys, verifier), listen, stop)?;
+    let believed = reload::believed(node.issuer.as_deref(), &callers, &keys, &data);
+    let (issuers, api_keys) = believed.map_err(|error| Failure::of(Code::Config, &error))?;
+    let verifier = Verifier::with_api_keys(VerifierConfig::default(), issuers, api_keys)
+        .with_certificates(callers.certified.clone());
+    let gateway = Gateway::new(GatewaySetup {
+        engine: engine.clone(),
+        policy: policy.clone(),
+        limits: node.gateway.clone(),
+        wait_max: node.wait_max,
+        drain: node.http.drain(),
+        stop: stop.clone(),
+    });
+    gateway.limit_callers(callers.limits.clone());
+    let reload = Reload {
+        source: callers_source,
+        issuer: node.issuer.clone(),
+        data: data.clone(),
+        keys: keys.clone(),
+        verifier: verifier.clone(),
+        policy,
+        gateway: gateway.clone(),
+        longest_life: reload::longest_life(&callers),
+    };
+    let server = server(&node, tls, mount, gateway, (keys, verifier), listen, stop)?;
     let running = running(&engine, &server, &data, listen);
     if let Err(error) = announcement.ready(&running) {
         tracing::warn!(%error, "the command line on this machine will not find the node");
@@ -140,7 +165,7 @@ pub(super) async fn start(
     }
     let starts = starts(&engine, &starting);
     tracing::info!(url = running.url, agents = running.agents.len(), data = %data.display(), "ready");
-    Ok(Node { store, engine, scheduler, server, listener, announcement, starts })
+    Ok(Node { store, engine, scheduler, server, listener, announcement, starts, reload })
 }
 
 /// Says of each agent that is starting when it has started.
@@ -368,32 +393,15 @@ fn start_models(models: BTreeMap<AgentName, ModelSettings>) -> Result<BTreeMap<A
     models.into_iter().map(start).collect()
 }
 
-/// Whose tokens are taken: the node's own, under either of its names, and those of others.
-fn verifier(issuer: Option<&str>, callers: CallersConfig, keys: &Arc<KeyRing>) -> Verifier {
-    let CallersConfig { principals, certified, trust, policy: _ } = callers;
-    let known_as = issuer.map(|name| Issuer::node_as(name, keys.clone()));
-    let own = [Issuer::node(keys.clone())].into_iter().chain(known_as);
-    let own = own.map(|issuer| Issuer { principals: principals.clone(), ..issuer });
-    Verifier::new(VerifierConfig::default(), own.chain(trust).collect()).with_certificates(certified)
-}
-
 fn server(
     node: &NodeConfig,
     tls: Option<Arc<Tls>>,
     mount: Mount,
-    (engine, policy): (Engine, Policy),
+    gateway: Arc<Gateway>,
     (keys, verifier): (Arc<KeyRing>, Verifier),
     listen: SocketAddr,
     stop: CancellationToken,
 ) -> Result<Arc<Server>, Failure> {
-    let gateway = Gateway::new(GatewaySetup {
-        engine,
-        policy,
-        limits: GatewayLimits::default(),
-        wait_max: node.wait_max,
-        drain: node.http.drain(),
-        stop: stop.clone(),
-    });
     let setup = ServerSetup {
         gateway,
         verifier,
