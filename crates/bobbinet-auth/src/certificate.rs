@@ -6,8 +6,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bobbinet_core::{Caller, Timestamp};
 use x509_parser::{
-    certificate::X509Certificate, extensions::GeneralName, oid_registry::OidRegistry, prelude::FromDer,
-    x509::X509Name,
+    certificate::X509Certificate, extensions::GeneralName, oid_registry::OidRegistry, prelude::FromDer, x509::X509Name,
 };
 
 use crate::{NamedPrincipal, Rejected};

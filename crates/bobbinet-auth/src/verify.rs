@@ -16,8 +16,8 @@ use serde::{
 };
 
 use crate::{
-    API_KEY_PREFIX, Algorithm, Certificate, CertifiedPrincipal, Issuer, LIFETIME_MAX, NODE_OWNER, Rejected, VerifyingKey,
-    certificate, token_cache::TokenCache,
+    API_KEY_PREFIX, Algorithm, Certificate, CertifiedPrincipal, Issuer, LIFETIME_MAX, NODE_OWNER, Rejected,
+    VerifyingKey, certificate, token_cache::TokenCache,
 };
 
 use trusted::Trusted;

@@ -1,5 +1,9 @@
 //! Signatures of cards, by pinned keys and by nobody else's.
-#![allow(clippy::unwrap_used, dead_code, reason = "a test: what cannot be unwrapped has failed, and not all that tests share is used by each")]
+#![allow(
+    clippy::unwrap_used,
+    dead_code,
+    reason = "a test: what cannot be unwrapped has failed, and not all that tests share is used by each"
+)]
 
 mod common;
 
@@ -53,7 +57,8 @@ fn a_header_chooses_nothing_that_is_not_pinned() {
     let keys = CardKeys::of_set(node.keys.jwks().to_string().as_bytes()).unwrap();
     let check = |header: serde_json::Value, expected: bool, why: &str| {
         let protected = URL_SAFE_NO_PAD.encode(header.to_string());
-        let signature = jsonwebtoken::crypto::sign(input(&protected).as_bytes(), &node.secret(), Algorithm::EdDSA).unwrap();
+        let signature =
+            jsonwebtoken::crypto::sign(input(&protected).as_bytes(), &node.secret(), Algorithm::EdDSA).unwrap();
         assert_eq!(keys.have_signed(&protected, &input(&protected), &signature), expected, "{why}");
     };
     let kid = node.kid();
@@ -67,8 +72,7 @@ fn a_header_chooses_nothing_that_is_not_pinned() {
     // A key that the card itself brings is believed only by its thumbprint.
     let (protected, signature) = signed(&thief.keys);
     assert!(!keys.have_signed(&protected, &input(&protected), &signature));
-    let mut header: serde_json::Value =
-        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(&protected).unwrap()).unwrap();
+    let mut header: serde_json::Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(&protected).unwrap()).unwrap();
     header["kid"] = json!(kid);
     let forged = URL_SAFE_NO_PAD.encode(header.to_string());
     let by_thief = jsonwebtoken::crypto::sign(input(&forged).as_bytes(), &thief.secret(), Algorithm::EdDSA).unwrap();
@@ -76,7 +80,8 @@ fn a_header_chooses_nothing_that_is_not_pinned() {
         assert!(!keys.have_signed(&forged, &input(&forged), &by_thief));
     }
     // A card's signature is no token, nor a token a card's signature.
-    let token = sign(&node.header(json!({})).to_string(), &claims(json!({})).to_string(), &node.secret(), Algorithm::EdDSA);
+    let token =
+        sign(&node.header(json!({})).to_string(), &claims(json!({})).to_string(), &node.secret(), Algorithm::EdDSA);
     let (message, signature) = token.rsplit_once('.').unwrap();
     let all = CardKeys::of_set(node.keys.jwks().to_string().as_bytes()).unwrap();
     assert!(!all.have_signed(message.split('.').next().unwrap(), message, signature));

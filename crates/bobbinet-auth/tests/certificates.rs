@@ -1,5 +1,9 @@
 //! Callers by their certificates, and tokens that are bound to one.
-#![allow(clippy::unwrap_used, dead_code, reason = "a test: what cannot be unwrapped has failed, and not all that tests share is used by each")]
+#![allow(
+    clippy::unwrap_used,
+    dead_code,
+    reason = "a test: what cannot be unwrapped has failed, and not all that tests share is used by each"
+)]
 
 mod common;
 
@@ -51,7 +55,11 @@ fn who(known: &[(&str, &str)], shown: &Certificate) -> Result<String, Rejected> 
 #[test]
 fn a_caller_is_known_by_any_name_in_his_certificate() {
     let cart = "spiffe://prod.example/ns/shop/sa/cart";
-    let shown = certificate(&[cart], &["Cart.Example.com"], &[(DnType::OrganizationName, "Shop"), (DnType::CommonName, "cart")]);
+    let shown = certificate(
+        &[cart],
+        &["Cart.Example.com"],
+        &[(DnType::OrganizationName, "Shop"), (DnType::CommonName, "cart")],
+    );
     for name in [cart, "cart.example.com", "CART.example.com", "O=Shop,CN=cart", "CN=cart, O=Shop"] {
         assert_eq!(who(&[(name, "crypto")], &shown), Ok("crypto".to_owned()), "{name}");
     }

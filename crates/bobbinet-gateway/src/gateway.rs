@@ -322,7 +322,8 @@ impl Gateway {
             description.description = more.description.clone().unwrap_or(description.description);
         }
         description.skills.retain(|skill| {
-            let call = Call { skill: Some(skill.id.clone()), arguments: None, converted: Vec::new(), effect: skill.effect };
+            let call =
+                Call { skill: Some(skill.id.clone()), arguments: None, converted: Vec::new(), effect: skill.effect };
             self.policy.reason(context.caller, Action::Plan(context.agent, &call)).is_ok()
         });
         Ok(Arc::new(description))

@@ -101,10 +101,25 @@ pub(crate) struct Global {
     #[arg(long, global = true, hide_short_help = true, value_name = "FILE", env = "BOBBINET_CA_FILE", hide_env = true)]
     pub(crate) ca_file: Option<PathBuf>,
     /// Show this certificate (PEM) to agents that ask for one
-    #[arg(long, global = true, hide_short_help = true, value_name = "FILE", env = "BOBBINET_CLIENT_CERT", hide_env = true, requires = "client_key")]
+    #[arg(
+        long,
+        global = true,
+        hide_short_help = true,
+        value_name = "FILE",
+        env = "BOBBINET_CLIENT_CERT",
+        hide_env = true,
+        requires = "client_key"
+    )]
     pub(crate) client_cert: Option<PathBuf>,
     /// The certificate's private key (PEM)
-    #[arg(long, global = true, hide_short_help = true, value_name = "FILE", env = "BOBBINET_CLIENT_KEY", hide_env = true)]
+    #[arg(
+        long,
+        global = true,
+        hide_short_help = true,
+        value_name = "FILE",
+        env = "BOBBINET_CLIENT_KEY",
+        hide_env = true
+    )]
     pub(crate) client_key: Option<PathBuf>,
     /// Show all of what is said, and not only its gist
     #[arg(long, global = true, env = "A2ACLI_VERBOSE", hide_env = true, value_parser = FalseyValueParser::new())]
@@ -212,7 +227,14 @@ pub(crate) struct NodeArgs {
     #[arg(long, value_name = "FOLDER", env = "BOBBINET_DATA", hide_env_values = true)]
     pub(crate) data_dir: Option<PathBuf>,
     /// The node's certificate (PEM): then it is reached by https. Read anew as it changes
-    #[arg(long, value_name = "FILE", env = "BOBBINET_TLS_CERT", hide_env_values = true, conflicts_with = "no_tls", requires = "tls_key")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "BOBBINET_TLS_CERT",
+        hide_env_values = true,
+        conflicts_with = "no_tls",
+        requires = "tls_key"
+    )]
     pub(crate) tls_cert: Option<PathBuf>,
     /// The certificate's private key (PEM)
     #[arg(long, value_name = "FILE", env = "BOBBINET_TLS_KEY", hide_env_values = true, requires = "tls_cert")]

@@ -40,7 +40,11 @@ pub(crate) fn run(target: &str, seconds: &str) -> Result<()> {
         let corpus = found.join("corpus").join(&target);
         fs::create_dir_all(&corpus).with_context(|| format!("making {}", corpus.display()))?;
         let mut tried = Command::new(driver.join(&host).join("release/bobbinet-fuzz-driver"));
-        tried.arg(&corpus).arg(fuzz.join("seeds").join(&target)).args([LENGTH_MAX, "-timeout=10", "-print_final_stats=1"]);
+        tried.arg(&corpus).arg(fuzz.join("seeds").join(&target)).args([
+            LENGTH_MAX,
+            "-timeout=10",
+            "-print_final_stats=1",
+        ]);
         tried.arg(format!("-max_total_time={seconds}")).arg(format!("-artifact_prefix={}/{target}-", found.display()));
         if !tried.env("FUZZ_TARGET", &target).status().context("running the driver")?.success() {
             bail!("{target} was brought down: the input is in {}", found.display());

@@ -2,9 +2,7 @@
 
 use std::{cell::RefCell, path::PathBuf, sync::Arc};
 
-use bobbinet_auth::{
-    CardKeys, Certificate, Issuer, KeyRing, Policy, PolicyLine, Verifier, VerifierConfig, bearer,
-};
+use bobbinet_auth::{CardKeys, Certificate, Issuer, KeyRing, Policy, PolicyLine, Verifier, VerifierConfig, bearer};
 use bobbinet_core::{Caller, Principal, Tenant, Timestamp};
 use futures::FutureExt;
 

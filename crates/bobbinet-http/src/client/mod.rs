@@ -26,13 +26,13 @@ use bobbinet_wire::{
     view::{PageView, Sent, TaskView},
 };
 
+pub use bobbinet_auth::CardKeys;
 pub use card::{CardFetch, FetchedCard, Freshness};
 pub use credentials::{Credentials, Mint, ServiceParameter};
 pub use discovery::DiscoveredJwks;
 pub use error::ClientError;
 pub use jwks::{HttpJwks, JwksUrlFault};
 pub use origin::{Detour, Origin};
-pub use bobbinet_auth::CardKeys;
 pub use outbound::Outbound;
 pub use pinned::covered_by;
 pub use stream::{Event, TaskStream};

@@ -14,7 +14,8 @@ pub(super) fn covered<'a>(url: &Url, card: &'a [u8], options: &ClientOptions) ->
     let Some(keys) = &options.card_keys else { return Ok(Cow::Borrowed(card)) };
     let bad = |why: &str| ClientError::BadCard { url: url.to_string(), why: why.to_owned() };
     let card: Value = serde_json::from_slice(card).map_err(|_| bad("it is not JSON"))?;
-    let covered = covered_by(&card, keys).ok_or_else(|| bad("none of its signatures is by a key that is pinned for it"))?;
+    let covered =
+        covered_by(&card, keys).ok_or_else(|| bad("none of its signatures is by a key that is pinned for it"))?;
     Ok(Cow::Owned(covered.to_string().into_bytes()))
 }
 

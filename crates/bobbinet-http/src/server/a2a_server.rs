@@ -19,7 +19,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     cards::{Cards, Told},
-    tls::Tls, unsent::Unsent};
+    tls::Tls,
+    unsent::Unsent,
+};
 use crate::HttpLimits;
 
 /// Where the agents stand.
@@ -305,7 +307,12 @@ fn checked_origin(text: &str) -> Result<HeaderValue, SetupError> {
 
 /// Where the node can be reached: as configured, on this machine by its address and, on loopback, by name, and, where it listens
 /// at every address, by those that are known.
-fn origins(public_url: Option<&str>, (scheme, default_port): (&str, u16), listen: SocketAddr, addresses: &[IpAddr]) -> Vec<String> {
+fn origins(
+    public_url: Option<&str>,
+    (scheme, default_port): (&str, u16),
+    listen: SocketAddr,
+    addresses: &[IpAddr],
+) -> Vec<String> {
     let port = listen.port();
     let mut hosts = Vec::new();
     let is_local = listen.ip().is_loopback() || listen.ip().is_unspecified();

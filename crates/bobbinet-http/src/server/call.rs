@@ -11,13 +11,15 @@ use bobbinet_wire::{
     EXTENSION_URI, Error, Pieces, Sink,
     page::{TaskPage, WrittenTasks},
 };
-
 use http::request::Parts;
 
 use super::{
     a2a_server::{Mounted, Server},
     binding::Binding,
-    fault, stream::Events, unsent::Room};
+    fault,
+    stream::Events,
+    unsent::Room,
+};
 
 /// Room for an answer of an ordinary task.
 const ANSWER_CAPACITY: usize = 1 << 10;

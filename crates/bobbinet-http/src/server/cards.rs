@@ -41,13 +41,7 @@ pub(super) struct Card {
 
 impl Cards {
     /// The card of this version of the agent for those who find the node at `origin`.
-    pub(super) fn get(
-        &self,
-        description: Arc<Description>,
-        told: &Told<'_>,
-        origin: String,
-        base: &str,
-    ) -> Arc<Card> {
+    pub(super) fn get(&self, description: Arc<Description>, told: &Told<'_>, origin: String, base: &str) -> Arc<Card> {
         let (now, signed_by) = (told.now, told.keys.current_id(told.now));
         let mut cards = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         cards.retain(|card| {

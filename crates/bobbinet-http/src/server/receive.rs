@@ -133,7 +133,9 @@ impl At<'_> {
             idempotency: if is_send { idempotency(headers, what, params)? } else { None },
         };
         let resume = if is_subscription { stream::cursor(headers) } else { None };
-        Call { server: self.server, binding, context, parts: self.parts, agent: self.agent, resume }.answer(operation, permit).await
+        Call { server: self.server, binding, context, parts: self.parts, agent: self.agent, resume }
+            .answer(operation, permit)
+            .await
     }
 }
 

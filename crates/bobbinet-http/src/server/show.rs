@@ -26,13 +26,7 @@ pub(super) enum Asked {
 }
 
 /// Answers `GET …/bobbinet/tasks/ID`, and `…/ID/tree`.
-pub(super) async fn answer(
-    server: &Arc<Server>,
-    agent: &Mounted,
-    id: &str,
-    asked: Asked,
-    parts: &Parts,
-) -> Response {
+pub(super) async fn answer(server: &Arc<Server>, agent: &Mounted, id: &str, asked: Asked, parts: &Parts) -> Response {
     let caller = match auth::caller(server, agent, &parts.headers, &parts.extensions).await {
         Ok(caller) => caller,
         Err(rejected) => return receive::unauthenticated(&answer::UNREAD, &rejected),

@@ -195,11 +195,8 @@ impl Loaded {
         let key = read(&files.key)?;
         let authorities = files.client_ca.as_deref().map(read).transpose()?;
         let hash = |bytes: &Vec<u8>| Sha256::digest(bytes).into();
-        let contents = Contents {
-            certificate: hash(&certificate),
-            key: hash(&key),
-            authorities: authorities.as_ref().map(hash),
-        };
+        let contents =
+            Contents { certificate: hash(&certificate), key: hash(&key), authorities: authorities.as_ref().map(hash) };
         if known == Some(contents) {
             return Ok(None);
         }

@@ -21,7 +21,8 @@ use super::tls::{Shown, Tls};
 const HANDSHAKE: u8 = 22;
 
 /// The answer to a request that was not meant for TLS. Nothing of it was read.
-const PLAIN_ANSWER: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\
+const PLAIN_ANSWER: &[u8] =
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\
     Content-Length: 45\r\n\r\nthis port speaks https, and that was no TLS.\n";
 
 /// A connection, whatever it is.
@@ -45,6 +46,8 @@ pub(super) async fn begin(
         if stream.peek(&mut first).await? > 0 && first != [HANDSHAKE] {
             stream.write_all(PLAIN_ANSWER).await?;
             stream.shutdown().await?;
+            // Closed before it is read, what was sent would take the answer with it.
+            stream.try_read(&mut [0; 4 << 10]).ok();
             return Err(io::Error::other("the caller does not speak TLS"));
         }
         tls.acceptor().accept(stream).await

@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use bobbinet_auth::{
-    CertifiedPrincipal, Claims, Issuer, KeyRing, NODE_ISSUER, NODE_OWNER, NODE_TENANT, Policy, Verifier, VerifierConfig, mint,
+    CertifiedPrincipal, Claims, Issuer, KeyRing, NODE_ISSUER, NODE_OWNER, NODE_TENANT, Policy, Verifier,
+    VerifierConfig, mint,
 };
 use bobbinet_core::{AgentName, Limits, Principal, Tenant, Timestamp};
 use bobbinet_engine::{Agent, AllowAll, Engine, Env, Setup, SystemEnv};

@@ -164,7 +164,10 @@ async fn whoever_does_not_agree_is_told_or_sent_away_in_time() {
     plain.write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
     timeout(PATIENCE, plain.read_to_end(&mut bytes)).await.expect("the end in time").ok();
     let answer = String::from_utf8(bytes).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 400 ") && answer.ends_with("this port speaks https, and that was no TLS.\n"), "{answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 400 ") && answer.ends_with("this port speaks https, and that was no TLS.\n"),
+        "{answer}"
+    );
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     assert!(head.contains(&format!("Content-Length: {}", body.len())), "{answer}");
 }
@@ -172,10 +175,10 @@ async fn whoever_does_not_agree_is_told_or_sent_away_in_time() {
 #[tokio::test]
 async fn one_who_shows_a_certificate_is_who_the_configuration_says() {
     let house = House::new();
-    let lines = PolicyLine::parse("test".to_owned(), "caller.principal == 'cart' && caller.tenant == 'shop'", Vec::new());
+    let lines =
+        PolicyLine::parse("test".to_owned(), "caller.principal == 'cart' && caller.tenant == 'shop'", Vec::new());
     let policy = Policy::new(Lines::new(vec![lines.unwrap()]).unwrap());
-    let form =
-        Form { tls: Some(house.files(true, false)), certified: vec![cart()], policy, ..Form::default() };
+    let form = Form { tls: Some(house.files(true, false)), certified: vec![cart()], policy, ..Form::default() };
     let node = Node::with(form).await;
     let cart = house.client(Some(house.sign(uri("spiffe://prod.example/cart"))));
     let (status, answer) = ask(&cart, &node, None).await;

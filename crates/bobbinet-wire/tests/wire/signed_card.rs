@@ -36,11 +36,15 @@ fn a_card_is_signed_as_the_specification_says_and_as_the_sdks_do() {
         let [e, l, nul, o] = empty;
         format!(r#"{{"b":false,{numbers}{e}"exp":1e+21,"f":1.5,"i":1e+22,{l}"n":5,{nul}{o}"sm":1e-7,"z":0}}"#)
     };
-    let schemes = r#""securitySchemes":{"bearer":{"httpAuthSecurityScheme":{"bearerFormat":"JWT","scheme":"Bearer"}}},"#;
-    let rest = r#""supportedInterfaces":[{"protocolBinding":"JSONRPC","protocolVersion":"1.0","url":"u"}],"version":"1"}"#;
+    let schemes =
+        r#""securitySchemes":{"bearer":{"httpAuthSecurityScheme":{"bearerFormat":"JWT","scheme":"Bearer"}}},"#;
+    let rest =
+        r#""supportedInterfaces":[{"protocolBinding":"JSONRPC","protocolVersion":"1.0","url":"u"}],"version":"1"}"#;
     let capabilities = |params: &str| {
         let extension = format!(r#"{{"params":{params},"uri":"e"}}"#);
-        format!(r#""capabilities":{{"extendedAgentCard":true,"extensions":[{extension}],"pushNotifications":false,"streaming":true}},"#)
+        format!(
+            r#""capabilities":{{"extendedAgentCard":true,"extensions":[{extension}],"pushNotifications":false,"streaming":true}},"#
+        )
     };
     let expected = format!(
         "{{{}{}{schemes}{}{rest}",
@@ -61,7 +65,8 @@ fn a_card_is_signed_as_the_specification_says_and_as_the_sdks_do() {
 
 #[test]
 fn names_are_in_the_order_of_their_utf_16() {
-    let card = json!({ "capabilities": { "extensions": [{ "uri": "e", "params": { "\u{e000}": 1, "😀": 2, "a": 3 } }] } });
+    let card =
+        json!({ "capabilities": { "extensions": [{ "uri": "e", "params": { "\u{e000}": 1, "😀": 2, "a": 3 } }] } });
     let payload = &payloads(&card)[0];
     let at = |name: &str| payload.find(&format!("\"{name}\"")).unwrap();
     assert!(at("a") < at("😀") && at("😀") < at("\u{e000}"), "{payload}");

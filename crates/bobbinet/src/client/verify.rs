@@ -46,8 +46,9 @@ fn known(
     if let Some(path) = keys {
         let text = fs::read(&path)
             .map_err(|error| Failure::new(Code::Usage, format!("{} cannot be read: {error}", path.display())))?;
-        let keys = CardKeys::of_set(&text)
-            .map_err(|fault| Failure::new(Code::Usage, format!("{} is no JWK set to go by: {fault}", path.display())))?;
+        let keys = CardKeys::of_set(&text).map_err(|fault| {
+            Failure::new(Code::Usage, format!("{} is no JWK set to go by: {fault}", path.display()))
+        })?;
         return Ok(Some((keys, format!("a key in {}", path.display()))));
     }
     if !thumbprints.is_empty() {

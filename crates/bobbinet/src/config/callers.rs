@@ -3,9 +3,9 @@
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use bobbinet_auth::{
-    Algorithm, ApiKeys, CertificateName, CertifiedPrincipal, FileKeys, Issuer, KeySet, LIFETIME_CONFIGURED_MAX, LineFault,
-    Lines, NODE_ISSUER, NODE_OWNER,
-    NODE_TENANT, NamedPrincipal, Policy, PolicyLine, RemoteKeys, SUBJECT_MARK,
+    Algorithm, ApiKeys, CertificateName, CertifiedPrincipal, FileKeys, Issuer, KeySet, LIFETIME_CONFIGURED_MAX,
+    LineFault, Lines, NODE_ISSUER, NODE_OWNER, NODE_TENANT, NamedPrincipal, Policy, PolicyLine, RemoteKeys,
+    SUBJECT_MARK,
 };
 use bobbinet_core::{AgentName, Principal, Tenant};
 use bobbinet_gateway::{CallerLimits, GatewayLimits, NamedCallerLimits};
@@ -157,7 +157,8 @@ fn read_principals(
             Ok(principal) => Ok(principal),
             Err(error) => Err(error.to_string()),
         };
-        let names = fields.get("certificate").map(|node| read_certificates(reader, node, &certified)).unwrap_or_default();
+        let names =
+            fields.get("certificate").map(|node| read_certificates(reader, node, &certified)).unwrap_or_default();
         match principal {
             Ok(principal) => {
                 named.extend(limits.map(|limits| ((tenant.clone(), principal.clone()), limits)));

@@ -178,7 +178,9 @@ pub(super) fn read_nodes(reader: &mut Reader<'_>, node: &Node) -> Vec<NodePeer> 
     let mut peers: Vec<NodePeer> = Vec::new();
     for item in items {
         let read = match &item.value {
-            Value::Text(_) => read_url(reader, item).map(|url| (url, AuthSettings::Default, ClientTlsFiles::default(), None)),
+            Value::Text(_) => {
+                read_url(reader, item).map(|url| (url, AuthSettings::Default, ClientTlsFiles::default(), None))
+            }
             Value::Map(_) => {
                 let fields = reader.fields(item, "a peer", &NODE_PEER_KEYS);
                 let auth = read_auth(reader, &fields);
@@ -264,7 +266,9 @@ fn read_card_keys(reader: &mut Reader<'_>, fields: &MapSettings<'_>) -> Option<C
             let words = reader.words(node, "card_keys");
             match words.is_empty() {
                 true => Err("card_keys has no key".to_owned()),
-                false => CardKeys::of_thumbprints(words).map_err(|wrong| format!("{wrong:?} is no thumbprint of a key")),
+                false => {
+                    CardKeys::of_thumbprints(words).map_err(|wrong| format!("{wrong:?} is no thumbprint of a key"))
+                }
             }
         }
     };

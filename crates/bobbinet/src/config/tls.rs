@@ -11,7 +11,8 @@ use super::{
 const KEYS: [&str; 4] = ["cert", "key", "client_ca", "client"];
 const CLIENT_KEYS: [&str; 3] = ["ca", "cert", "key"];
 
-const HINT: &str = "for example tls: { cert: ./tls.crt, key: ./tls.key }; or tls: off, where a proxy or a mesh before the node has it";
+const HINT: &str =
+    "for example tls: { cert: ./tls.crt, key: ./tls.key }; or tls: off, where a proxy or a mesh before the node has it";
 
 /// What a node's connections begin with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,7 +46,11 @@ fn read_files(reader: &mut Reader<'_>, node: &Node) -> Option<TlsFiles> {
     let client_ca = file(reader, &fields, "client_ca");
     let client = fields.get("client").and_then(|node| {
         // "off" is a flag to some who write YAML.
-        let word = if matches!(node.value, Value::Flag(false, _)) { Some("off".to_owned()) } else { reader.word(node, "client") };
+        let word = if matches!(node.value, Value::Flag(false, _)) {
+            Some("off".to_owned())
+        } else {
+            reader.word(node, "client")
+        };
         let is_known = word.as_deref().is_some_and(|word| ["off", "optional", "required"].contains(&word));
         if !is_known {
             let hint = "there is off, optional and required";
@@ -57,7 +62,11 @@ fn read_files(reader: &mut Reader<'_>, node: &Node) -> Option<TlsFiles> {
         (Some("off"), _) => None,
         (Some(_), None) => {
             let hint = "name the authorities whose certificates callers may show: client_ca: ./ca.crt";
-            reader.fault_with_hint(fields.at, "callers may show certificates, and nobody is trusted to have signed them", hint);
+            reader.fault_with_hint(
+                fields.at,
+                "callers may show certificates, and nobody is trusted to have signed them",
+                hint,
+            );
             None
         }
         (_, client_ca) => client_ca,
@@ -67,7 +76,9 @@ fn read_files(reader: &mut Reader<'_>, node: &Node) -> Option<TlsFiles> {
             Some(TlsFiles { certificate, key, client_ca, is_client_required: client.as_deref() == Some("required") })
         }
         _ => {
-            if !["cert", "key"].iter().any(|key| fields.has_near(key)) || fields.get("cert").is_none() != fields.get("key").is_none() {
+            if !["cert", "key"].iter().any(|key| fields.has_near(key))
+                || fields.get("cert").is_none() != fields.get("key").is_none()
+            {
                 reader.fault_with_hint(fields.at, "tls has a cert and a key", HINT);
             }
             None
@@ -84,7 +95,11 @@ pub(super) fn read_client(reader: &mut Reader<'_>, fields: &MapSettings<'_>) -> 
         identity: file(reader, &fields, "cert").zip(file(reader, &fields, "key")),
     };
     if fields.get("cert").is_some() != fields.get("key").is_some() {
-        reader.fault_with_hint(fields.at, "a certificate that is shown has a cert and a key", "say tls: { cert: ./tls.crt, key: ./tls.key }");
+        reader.fault_with_hint(
+            fields.at,
+            "a certificate that is shown has a cert and a key",
+            "say tls: { cert: ./tls.crt, key: ./tls.key }",
+        );
     }
     if let Err(fault) = files.read() {
         reader.fault_with_hint(fields.at, fault.to_string(), "name files in PEM");

@@ -15,8 +15,8 @@ use crate::{
     cli::{Agent, Check, NodeArgs, Up},
     config::{
         self, AgentConfig, CallersConfig, Config, Finding, FlowConfig, Flows, ModelSettings, NoCard, NodeConfig,
-        PeerSettings, Reading, Severity, Source, Strictness, TlsSettings, default_file, default_files, find_card, program,
-        suggestion, whole_millis,
+        PeerSettings, Reading, Severity, Source, Strictness, TlsSettings, default_file, default_files, find_card,
+        program, suggestion, whole_millis,
     },
     failure::{Code, Failure},
     output::Output,

@@ -68,7 +68,14 @@ pub(crate) async fn find(
             }
             // Its cards may say another name of it than the one that it was typed by.
             let origin = CalledAt::parse(&node.url.origin().ascii_serialization()).ok();
-            found.insert(name.clone(), PeerSettings { origin, card_keys: node.card_keys.clone(), ..PeerSettings::new(url.clone(), node.auth.clone()) });
+            found.insert(
+                name.clone(),
+                PeerSettings {
+                    origin,
+                    card_keys: node.card_keys.clone(),
+                    ..PeerSettings::new(url.clone(), node.auth.clone())
+                },
+            );
         }
         seen.0.insert(node.url.to_string(), agents.into_iter().map(|(name, url)| (name, url.to_string())).collect());
     }
