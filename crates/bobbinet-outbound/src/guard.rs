@@ -40,7 +40,7 @@ struct Inner {
     configured: BTreeSet<Origin>,
     limits: OutboundLimits,
     resolver: Arc<dyn Resolver>,
-    proxies: Matcher,
+    proxies: Arc<Matcher>,
     /// For origins that are configured, straight.
     trusted: Client,
     /// For origins that are configured, through the proxy that the environment names for them.
@@ -91,7 +91,7 @@ impl Guard {
         let inner = Inner {
             configured: configured.into_iter().collect(),
             limits,
-            proxies: Matcher::from_env(),
+            proxies: Arc::new(Matcher::from_env()),
             trusted: builder(true).no_proxy().build()?,
             proxied: builder(true).build()?,
             other: builder(false).no_proxy().build()?,
