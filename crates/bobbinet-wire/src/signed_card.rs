@@ -134,7 +134,7 @@ enum Presence {
 enum Kind {
     Text,
     Flag,
-    /// Any JSON, with numbers as protobuf keeps them.
+    /// Any JSON.
     Any,
     One(&'static [Field]),
     Texts,
@@ -318,15 +318,20 @@ impl Kind {
     }
 }
 
-/// A number there is a double, however it was written.
+/// The largest number up to which each whole one is a double of its own.
+const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+
+/// A number that no double is becomes the nearest one: that alone is signed, and so that alone is read.
 fn any(value: &Value) -> Value {
     match value {
         Value::Number(number) => {
-            let double = number.as_f64().and_then(Number::from_f64);
+            let double = number.as_f64().filter(|double| double.abs() >= EXACT_MAX).and_then(Number::from_f64);
             Value::Number(double.unwrap_or_else(|| number.clone()))
         }
         Value::Array(items) => Value::Array(items.iter().map(any).collect()),
-        Value::Object(fields) => Value::Object(fields.iter().map(|(name, value)| (name.clone(), any(value))).collect()),
+        Value::Object(fields) => {
+            Value::Object(fields.iter().map(|(name, value)| (name.clone(), any(value))).collect())
+        }
         Value::Null | Value::Bool(_) | Value::String(_) => value.clone(),
     }
 }

@@ -77,6 +77,7 @@ fn what_is_covered_is_read_and_nothing_else() {
     let good = signed(&serde_json::from_str(SAMPLE).unwrap());
     let read = verified(&good).expect("a good signature");
     assert_eq!(read["supportedInterfaces"][0]["url"], "u");
+    assert_eq!(read["capabilities"]["extensions"][0]["params"]["n"], 5);
     // A field of another version of A2A is no part of what was signed.
     assert_eq!(read.get("url"), None);
     let mut moved = good.clone();
@@ -88,6 +89,7 @@ fn what_is_covered_is_read_and_nothing_else() {
         ("/capabilities/streaming", json!(false)),
         ("/capabilities/extensions/0/params/n", json!(6)),
         ("/capabilities/extensions/0/required", json!(true)),
+        ("/capabilities/extensions/0/params/big", json!(12345678901234560000_u64)),
         ("/skills", json!([])),
         ("/securitySchemes/bearer/httpAuthSecurityScheme/scheme", json!("Basic")),
         ("/signatures", json!([])),
