@@ -26,7 +26,7 @@ pub use api_keys::{
 };
 pub use card_keys::CardKeys;
 pub use certificate::{Certificate, CertificateFault, CertificateName, CertifiedPrincipal};
-pub use issuer::{Algorithm, Issuer, KeySet, NamedPrincipal, SUBJECT_MARK, VerifyingKey};
+pub use issuer::{Algorithm, Issuer, KeySet, NamedPrincipal, SUBJECT_MARK, TokenTypes, VerifyingKey};
 pub use jwks::{
     FetchJwks, Fetched, FileKeys, JWKS_KEYS_MAX, JWKS_LENGTH_MAX, JwksFault, KEPT_MAX, MAX_AGE_DEFAULT, MISS_INTERVAL,
     RETRY_INTERVAL, RemoteKeys,

@@ -329,9 +329,7 @@ fn any(value: &Value) -> Value {
             Value::Number(double.unwrap_or_else(|| number.clone()))
         }
         Value::Array(items) => Value::Array(items.iter().map(any).collect()),
-        Value::Object(fields) => {
-            Value::Object(fields.iter().map(|(name, value)| (name.clone(), any(value))).collect())
-        }
+        Value::Object(fields) => Value::Object(fields.iter().map(|(name, value)| (name.clone(), any(value))).collect()),
         Value::Null | Value::Bool(_) | Value::String(_) => value.clone(),
     }
 }

@@ -41,9 +41,11 @@ pub(super) async fn caller_at(
         Err(rejected) => match headers.get(API_KEY_HEADER).and_then(|value| value.to_str().ok()) {
             // Only where there is no token: whoever shows two things would be two.
             Some(key) => server.verifier.verify_api_key(key.trim(), now),
-            None if authorization.is_some() => Err(rejected),
-            // What comes by itself with a connection is the last to be asked.
-            None => certificate.map_or(Err(rejected), |certificate| server.verifier.certified(certificate, now)),
+            None => match certificate.filter(|_| authorization.is_none()) {
+                // What comes by itself with a connection is the last to be asked.
+                Some(certificate) => server.verifier.certified(certificate, now),
+                None => server.verifier.without_token(rejected),
+            },
         },
     };
     if let Err(rejected) = &result {

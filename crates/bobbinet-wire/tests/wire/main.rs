@@ -10,4 +10,5 @@ mod older;
 mod properties;
 mod requests;
 mod signed_card;
+mod spoken;
 mod sse;

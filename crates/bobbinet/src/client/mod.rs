@@ -5,7 +5,10 @@ mod brief;
 mod card;
 mod fault;
 mod follow;
+mod kept_tokens;
 mod list;
+mod login;
+mod oauth;
 mod owner;
 mod progress;
 mod question;
@@ -24,9 +27,10 @@ use std::path::PathBuf;
 use bobbinet_auth::NODE_OWNER;
 use bobbinet_http::client::{Origin, ServiceParameter};
 use bobbinet_outbound::{ClientTls, ClientTlsFiles};
+use bobbinet_wire::{Transport, Version};
 
 use crate::{
-    cli::{Call, Card, Delivery, Global, Secret, Send, Target, Task, Token},
+    cli::{Auth, Call, Card, Delivery, Global, Secret, Send, Target, Task, Token},
     config::DATA,
     failure::{Code, Failure},
     keys::{self, TokenFor},
@@ -51,6 +55,8 @@ pub(crate) struct Options {
     api_key: Option<Secret>,
     parameters: Vec<ServiceParameter>,
     origin: Option<Origin>,
+    transports: Vec<Transport>,
+    version: Option<Version>,
     is_insecure: bool,
     tls: ClientTls,
 }
@@ -76,6 +82,8 @@ impl Client {
             api_key: global.api_key.clone(),
             parameters: global.svc_param.clone(),
             origin: global.origin.clone(),
+            transports: global.transport.clone(),
+            version: global.a2a_version,
             is_insecure: global.insecure,
             tls: tls(global)?,
         };
@@ -85,16 +93,30 @@ impl Client {
     /// `bobbinet card …`
     pub(crate) async fn card(&self, command: Card) -> Result<(), Failure> {
         match command {
-            Card::Get { url, mut target } => {
+            Card::Get { url, validate, mut target } => {
                 target.agent = url.or(target.agent);
                 let agent = self.resolver(target).await.agent()?;
-                card::get(self.output, &agent).await
+                match validate {
+                    true => card::validate(self.output, &agent).await,
+                    false => card::get(self.output, &agent).await,
+                }
             }
             Card::Verify { url, keys, thumbprint, mut target } => {
                 target.agent = url.or(target.agent);
                 let agent = self.resolver(target).await.agent()?;
                 verify::verify(self.output, &agent, keys, thumbprint).await
             }
+        }
+    }
+
+    /// `bobbinet auth …`
+    pub(crate) async fn auth(&self, command: Auth) -> Result<(), Failure> {
+        match command {
+            Auth::Login(login) => {
+                let agent = self.resolver(login.target.clone()).await.agent()?;
+                login::login(self.output, &agent, &login).await
+            }
+            Auth::Logout { target } => login::logout(self.output, &self.resolver(target).await.agent()?),
         }
     }
 
