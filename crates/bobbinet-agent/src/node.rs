@@ -199,6 +199,7 @@ impl Node {
             cors: Vec::new(),
             limits,
             is_version_required: true,
+            grpc: Some(bobbinet_grpc::routes),
             stop: stop.clone(),
         });
         let server = server.map_err(NodeError::Setup)?;

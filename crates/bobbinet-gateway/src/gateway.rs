@@ -229,7 +229,7 @@ impl Gateway {
         Ok(match resume {
             Some(Resume::After(generation)) => match engine.resume(caller, agent, &id, generation).await? {
                 Resumed::After(follower) => {
-                    TaskStream::after(&*engine.get(caller, agent, &id).await?, follower, permit)
+                    TaskStream::after(&*engine.get(caller, agent, &id).await?, generation, follower, permit)
                 }
                 Resumed::Resync(task, follower) => TaskStream::resync(task, follower, permit),
             },

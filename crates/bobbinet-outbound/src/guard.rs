@@ -133,7 +133,7 @@ impl Guard {
         if trust == Trust::Other {
             check_host(&origin)?;
         }
-        let client = match (trust, self.own(&origin)) {
+        let client = match (trust, self.own_clients(&origin)) {
             (Trust::Configured, Some(own)) if self.is_proxied(&origin) => &own.proxied,
             (Trust::Configured, Some(own)) => &own.trusted,
             (Trust::Configured, None) if self.is_proxied(&origin) => &self.inner.proxied,
@@ -148,8 +148,19 @@ impl Guard {
     /// # Errors
     /// If it is not to be called, there or at all.
     pub fn http_at(&self, url: &Url, address: IpAddr) -> Result<Http, Refused> {
+        self.own(url, Some(address), |builder| builder)
+    }
+
+    /// A client of its own for the origin of a URL.
+    fn own(
+        &self,
+        url: &Url,
+        address: Option<IpAddr>,
+        as_said: impl FnOnce(ClientBuilder) -> ClientBuilder,
+    ) -> Result<Http, Refused> {
         let Http { origin, trust, .. } = self.http(url)?;
-        if trust == Trust::Other
+        if let Some(address) = address
+            && trust == Trust::Other
             && let Some(why) = address::refusal(address)
         {
             return Err(Refused::Address { origin: origin.to_string(), address, why });
@@ -157,14 +168,26 @@ impl Guard {
         let host = url.host_str().unwrap_or_default();
         // For whatever else it may be used for.
         let checked = Checked { resolver: self.inner.resolver.clone(), is_trusted: trust == Trust::Configured };
-        let builder = builder(&self.inner.limits).no_proxy().dns_resolver(Arc::new(checked));
-        let builder = match self.own(&origin) {
+        let builder = as_said(builder(&self.inner.limits).no_proxy().dns_resolver(Arc::new(checked)));
+        let builder = match self.own_clients(&origin) {
             Some(own) => own.tls.apply(builder),
             None => builder,
         };
-        let pinned = builder.resolve(host, SocketAddr::new(address, 0)).build();
+        let builder = match address {
+            Some(address) => builder.resolve(host, SocketAddr::new(address, 0)),
+            None => builder,
+        };
         let unusable = |_| Refused::Url { url: origin.to_string(), why: "no client can be made for it" };
-        Ok(Http { client: pinned.map_err(unusable)?, origin, trust, limits: self.inner.limits })
+        Ok(Http { client: builder.build().map_err(unusable)?, origin, trust, limits: self.inner.limits })
+    }
+
+    /// A client for the origin of a URL that speaks HTTP/2 alone, as gRPC does: without TLS too, and without a proxy. At one of its
+    /// addresses and no other, if it is said.
+    ///
+    /// # Errors
+    /// As [`Self::http_at`].
+    pub fn http2(&self, url: &Url, address: Option<IpAddr>) -> Result<Http, Refused> {
+        self.own(url, address, ClientBuilder::http2_prior_knowledge)
     }
 
     /// All addresses that a URL's origin may be called at, as of now: each is a replica. None if a proxy stands in between, which
@@ -193,7 +216,7 @@ impl Guard {
         &self.inner.limits
     }
 
-    fn own(&self, origin: &Origin) -> Option<&OwnClients> {
+    fn own_clients(&self, origin: &Origin) -> Option<&OwnClients> {
         self.inner.own.iter().find(|(known, _)| known.is_same_place(origin)).map(|(_, own)| own)
     }
 

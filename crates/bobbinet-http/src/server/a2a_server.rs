@@ -9,6 +9,7 @@ use std::{
     },
 };
 
+use axum::Router;
 use bobbinet_auth::{KeyRing, Verifier};
 use bobbinet_core::AgentName;
 use bobbinet_gateway::{Gateway, START_WAIT_MAX};
@@ -32,6 +33,9 @@ pub enum Mount {
     /// Each of the engine's agents at `/agents/NAME`.
     EachByName,
 }
+
+/// Makes the routes of a binding that stands beside JSON-RPC, such as gRPC's.
+pub type OtherBinding = fn(Arc<Server>) -> Router;
 
 /// What a [`Server`] is made of.
 #[derive(Debug)]
@@ -61,6 +65,8 @@ pub struct ServerSetup {
     /// Whether a request must say that it speaks A2A 1.x. The specification takes a silent one for 0.3 (section 3.6.2),
     /// which is not spoken here.
     pub is_version_required: bool,
+    /// gRPC, if it is spoken: on the same port, over HTTP/2.
+    pub grpc: Option<OtherBinding>,
     /// Told when the server is to stop: nothing more is accepted, streams and waits end.
     pub stop: CancellationToken,
 }
@@ -87,6 +93,8 @@ pub struct Server {
     pub(super) verifier: Verifier,
     pub(super) mount: Mount,
     pub(super) agents: BTreeMap<String, Mounted>,
+    /// The URLs that a token for any of the agents may name.
+    pub(super) agents_audiences: Vec<String>,
     /// The URLs that a token for publishing events may name.
     pub(super) events_audiences: Vec<String>,
     /// Where agents stood that are not configured any more: for those whose tasks they have left.
@@ -105,6 +113,7 @@ pub struct Server {
     pub(super) unsent: Unsent,
     /// What its connections begin with; `None` if they are plain.
     pub(super) tls: Option<Arc<Tls>>,
+    pub(super) grpc: Option<OtherBinding>,
     pub(super) stop: CancellationToken,
     /// Whether those who route to the node are to turn away.
     is_retired: AtomicBool,
@@ -160,9 +169,15 @@ impl Server {
         };
         let events_at = |origin: &String| [format!("{origin}/events"), format!("{origin}/events/")];
         Ok(Arc::new(Self {
+            agents_audiences: [&agents, &unserved]
+                .into_iter()
+                .flat_map(BTreeMap::values)
+                .flat_map(|mounted| mounted.audiences.iter().cloned())
+                .collect(),
             events_audiences: origins.iter().flat_map(events_at).collect(),
             unsent: Unsent::new(&setup.limits),
             tls,
+            grpc: setup.grpc,
             gateway: setup.gateway,
             keys: setup.keys,
             verifier: setup.verifier,
@@ -196,11 +211,16 @@ impl Server {
         self.begun.elapsed() < START_WAIT_MAX
     }
 
+    /// Whether callers may show certificates.
+    pub(super) fn has_certificates(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.takes_certificates())
+    }
+
     /// What the card of this agent says beside what it says of itself.
     pub(super) fn told(&self, agent: &AgentName) -> Told<'_> {
         Told {
             accepted: self.verifier.accepted(),
-            has_certificates: self.tls.as_ref().is_some_and(|tls| tls.takes_certificates()),
+            has_certificates: self.has_certificates(),
             is_extended: self.gateway.has_extended_card(agent),
             keys: &self.keys,
             now: self.gateway.now(),

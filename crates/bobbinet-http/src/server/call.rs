@@ -25,7 +25,7 @@ use super::{
 const ANSWER_CAPACITY: usize = 1 << 10;
 
 /// An answer of more bytes is counted as long as its reader has not taken it.
-const LARGE: usize = 64 << 10;
+pub(super) const LARGE: usize = 64 << 10;
 
 /// A request that has been read, at its server.
 pub(super) struct Call<'a> {
@@ -204,6 +204,11 @@ impl Call<'_> {
 /// The skill that the request's own metadata names under our extension; the agent reads the message's.
 pub(super) fn skill_in(operation: &Operation) -> Option<SkillId> {
     let (Operation::Send(params) | Operation::SendStreaming(params)) = operation else { return None };
+    skill_of(params)
+}
+
+/// The same of a message that is sent.
+pub(super) fn skill_of(params: &SendParams) -> Option<SkillId> {
     let metadata = params.metadata.as_ref().filter(|metadata| metadata.as_str().contains(EXTENSION_URI))?;
     let ours = metadata.read::<BTreeMap<String, Json>>().ok()?.remove(EXTENSION_URI)?;
     let skill = ours.read::<BTreeMap<String, Json>>().ok()?.remove("skill")?;

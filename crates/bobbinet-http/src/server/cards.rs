@@ -105,20 +105,11 @@ impl Told<'_> {
     /// A card with the node's signature.
     pub(super) fn write(&self, description: &Description, origin: &str, base: &str) -> Vec<u8> {
         let url = format!("{origin}{}", if base.is_empty() { "/" } else { base });
-        let security = self.schemes();
+        let security = schemes(&self.accepted, self.has_certificates);
         let streaming = description.capabilities.streaming;
         let extended = self.is_extended;
         let context = CardContext { url: &url, streaming, push: false, extended, security: &security };
         self.sign(card::write(description, context), origin)
-    }
-
-    /// What callers can show, as cards say it.
-    fn schemes(&self) -> Vec<SecurityScheme> {
-        let Accepted { has_api_keys, discovery, .. } = &self.accepted;
-        let api_key = has_api_keys.then_some(SecurityScheme::ApiKey { header: API_KEY_HEADER });
-        let providers = discovery.iter().map(|url| SecurityScheme::OpenIdConnect { url: url.clone() });
-        let certificate = self.has_certificates.then_some(SecurityScheme::MutualTls);
-        [SecurityScheme::BearerJwt].into_iter().chain(api_key).chain(providers).chain(certificate).collect()
     }
 
     /// The card as it was if there is no key: whoever asks for a signature sees that there is none.
@@ -134,6 +125,14 @@ impl Told<'_> {
             card
         })
     }
+}
+
+/// What callers can show, as cards say it.
+pub(super) fn schemes(accepted: &Accepted, has_certificates: bool) -> Vec<SecurityScheme> {
+    let api_key = accepted.has_api_keys.then_some(SecurityScheme::ApiKey { header: API_KEY_HEADER });
+    let providers = accepted.discovery.iter().map(|url| SecurityScheme::OpenIdConnect { url: url.clone() });
+    let certificate = has_certificates.then_some(SecurityScheme::MutualTls);
+    [SecurityScheme::BearerJwt].into_iter().chain(api_key).chain(providers).chain(certificate).collect()
 }
 
 /// A date as HTTP writes it (RFC 9110 section 5.6.7).

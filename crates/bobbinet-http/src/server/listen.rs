@@ -21,7 +21,7 @@ use hyper::{
     server::conn::{http1, http2},
     service::service_fn,
 };
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -267,6 +267,10 @@ impl Listening {
             .max_concurrent_streams(self.limits.requests_per_connection_max)
             .max_header_list_size(number(self.limits.header_bytes_max))
             .max_send_buf_size(self.limits.send_buffer_max)
+            // What a comment is to a silent event stream, to those of gRPC, which have none.
+            .timer(TokioTimer::new())
+            .keep_alive_interval(self.limits.keep_alive())
+            .keep_alive_timeout(self.limits.send_stall())
             .initial_stream_window_size(number(self.limits.receive_window))
             .initial_connection_window_size(number(self.limits.receive_window))
             .serve_connection(TokioIo::new(socket), service);

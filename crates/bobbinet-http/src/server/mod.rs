@@ -15,6 +15,7 @@ mod gate;
 mod heads;
 mod held;
 mod listen;
+pub mod other_binding;
 mod pace;
 mod probe;
 mod receive;
@@ -30,6 +31,6 @@ mod transport;
 mod unsent;
 mod version;
 
-pub use a2a_server::{Mount, Server, ServerSetup, SetupError};
+pub use a2a_server::{Mount, OtherBinding, Server, ServerSetup, SetupError};
 pub use listen::serve;
 pub use tls::{Tls, TlsFault, TlsFiles};

@@ -208,13 +208,13 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 /// The extensions that the caller says it speaks.
-fn extensions(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+pub(super) fn extensions(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     let values = headers.get_all(EXTENSIONS).into_iter().chain(headers.get_all(EXTENSIONS_OLD));
     values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).map(str::trim)
 }
 
 /// Echoes the extensions that the caller asked for and that are spoken here.
-fn name_extensions(request: &HeaderMap, response: &mut HeaderMap) {
+pub(super) fn name_extensions(request: &HeaderMap, response: &mut HeaderMap) {
     // Most ask for none, and to look up one after the other takes longer.
     if !request.keys().any(|name| *name == EXTENSIONS || *name == EXTENSIONS_OLD) {
         return;
@@ -227,8 +227,8 @@ fn name_extensions(request: &HeaderMap, response: &mut HeaderMap) {
     }
 }
 
-/// The key that drops repeats, and what it stands for.
-fn idempotency(headers: &HeaderMap, what: &str, params: &[u8]) -> Result<Option<(String, [u8; 32])>, Error> {
+/// The key that drops repeats, if there is one.
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Error> {
     let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
     let is_key = |key: &&str| {
         !key.is_empty() && key.len() <= IDEMPOTENCY_KEY_LENGTH_MAX && key.bytes().all(|byte| byte.is_ascii_graphic())
@@ -237,6 +237,12 @@ fn idempotency(headers: &HeaderMap, what: &str, params: &[u8]) -> Result<Option<
         let message = format!("The Idempotency-Key must be 1 to {IDEMPOTENCY_KEY_LENGTH_MAX} visible ASCII characters");
         return Err(Error::new(ErrorKind::InvalidRequest).with_message(message));
     };
+    Ok(Some(key))
+}
+
+/// The key that drops repeats, and what it stands for.
+fn idempotency(headers: &HeaderMap, what: &str, params: &[u8]) -> Result<Option<(String, [u8; 32])>, Error> {
+    let Some(key) = idempotency_key(headers)? else { return Ok(None) };
     let mut hash = Sha256::new();
     hash.update(what.as_bytes());
     hash.update([0]);
@@ -245,7 +251,7 @@ fn idempotency(headers: &HeaderMap, what: &str, params: &[u8]) -> Result<Option<
 }
 
 /// The caller's trace, if it is one: `00-<32 hex>-<16 hex>-<2 hex>`. Anything else is as if it were not there, as W3C says.
-fn traceparent(headers: &HeaderMap) -> Option<&str> {
+pub(super) fn traceparent(headers: &HeaderMap) -> Option<&str> {
     let text = headers.get(TRACEPARENT)?.to_str().ok()?;
     let mut fields = text.split('-');
     let lengths = [2, 32, 16, 2];

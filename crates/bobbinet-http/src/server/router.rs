@@ -54,7 +54,12 @@ pub(super) fn router(server: Arc<Server>) -> Router {
             agent(router, base).route(base, post(call))
         }
     };
+    let grpc = server.grpc.map(|binding| binding(server.clone()));
     let router = router.fallback(not_found).with_state(server);
+    let router = match grpc {
+        Some(grpc) => router.merge(grpc),
+        None => router,
+    };
     match cors {
         Some(cors) => router.layer(cors),
         None => router,

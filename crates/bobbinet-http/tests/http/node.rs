@@ -141,6 +141,7 @@ impl Node {
             public_url: form.public_url.map(str::to_owned),
             limits: form.limits,
             is_version_required: true,
+            grpc: None,
             stop: stop.clone(),
         };
         let server = match tls {

@@ -39,6 +39,16 @@ pub fn http_status(kind: ErrorKind) -> u16 {
     row(kind).http_status
 }
 
+/// The kind in one word, for programs: the `reason` of an `ErrorInfo`.
+pub fn reason(kind: ErrorKind) -> &'static str {
+    row(kind).reason
+}
+
+/// What to do about an error of this kind, if the error itself does not say.
+pub fn hint(kind: ErrorKind) -> &'static str {
+    row(kind).hint
+}
+
 fn row(kind: ErrorKind) -> Row {
     let (code, reason, http_status, hint) = match kind {
         ErrorKind::TaskNotFound => (-32001, "TASK_NOT_FOUND", 404, "Check the task's id; ListTasks shows your tasks."),

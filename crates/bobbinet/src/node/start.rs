@@ -414,6 +414,7 @@ fn server(
         cors: node.cors.clone(),
         limits: node.http.clone(),
         is_version_required: node.is_version_required,
+        grpc: Some(bobbinet_grpc::routes),
         stop,
     };
     let server = match tls {
