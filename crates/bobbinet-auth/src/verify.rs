@@ -16,8 +16,8 @@ use serde::{
 };
 
 use crate::{
-    API_KEY_PREFIX, Algorithm, Issuer, LIFETIME_MAX, NODE_OWNER, Rejected, TokenTypes, VerifyingKey,
-    token_cache::TokenCache,
+    API_KEY_PREFIX, Algorithm, Certificate, CertifiedPrincipal, Issuer, LIFETIME_MAX, NODE_OWNER, Rejected, TokenTypes,
+    VerifyingKey, certificate, token_cache::TokenCache,
 };
 
 use trusted::Trusted;
@@ -38,11 +38,13 @@ pub struct VerifierConfig {
     pub leeway: Duration,
     /// Verified tokens kept in memory.
     pub cached_tokens_max: usize,
+    /// Who somebody is who shows no token at all. `None`: nobody. For tests, and on loopback only.
+    pub anonymous: Option<Arc<Caller>>,
 }
 
 impl Default for VerifierConfig {
     fn default() -> Self {
-        Self { lifetime_max: LIFETIME_MAX, leeway: Duration::from_secs(30), cached_tokens_max: 4_096 }
+        Self { lifetime_max: LIFETIME_MAX, leeway: Duration::from_secs(30), cached_tokens_max: 4_096, anonymous: None }
     }
 }
 
@@ -54,6 +56,7 @@ pub struct Verifier(Arc<Inner>);
 struct Inner {
     config: VerifierConfig,
     trusted: RwLock<Arc<Trusted>>,
+    certified: RwLock<Arc<Vec<CertifiedPrincipal>>>,
     cache: TokenCache<Verified>,
 }
 
@@ -68,7 +71,36 @@ impl Verifier {
         crate::install();
         let cache = TokenCache::new(config.cached_tokens_max);
         let trusted = RwLock::new(Arc::new(Trusted::new(issuers, api_keys)));
-        Self(Arc::new(Inner { config, trusted, cache }))
+        Self(Arc::new(Inner { config, trusted, certified: RwLock::default(), cache }))
+    }
+
+    /// One that also takes these principals by their certificates.
+    #[must_use]
+    pub fn with_certificates(self, certified: Vec<CertifiedPrincipal>) -> Self {
+        self.replace_certificates(certified);
+        self
+    }
+
+    /// From now on these principals are known by their certificates.
+    pub fn replace_certificates(&self, certified: Vec<CertifiedPrincipal>) {
+        *self.0.certified.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(certified);
+    }
+
+    /// Who has shown this certificate, which an authority has vouched for, and no token.
+    pub fn certified(&self, certificate: &Certificate, now: Timestamp) -> Result<Arc<Caller>, Rejected> {
+        let known = self.0.certified.read().unwrap_or_else(PoisonError::into_inner).clone();
+        certificate::caller(&known, certificate, now)
+    }
+
+    /// Who somebody is who has shown no API key, and this instead of a token.
+    ///
+    /// # Errors
+    /// What was wrong with the token, unless nothing was shown and such callers are let in.
+    pub fn without_token(&self, rejected: Rejected) -> Result<Arc<Caller>, Rejected> {
+        match &self.0.config.anonymous {
+            Some(anonymous) if rejected == Rejected::Missing => Ok(anonymous.clone()),
+            Some(_) | None => Err(rejected),
+        }
     }
 
     /// From now on these are the issuers whose tokens are taken, and these the API keys. What was verified before is verified again.
@@ -105,6 +137,17 @@ impl Verifier {
         audience: &[impl AsRef<str>],
         now: Timestamp,
     ) -> Result<Arc<Caller>, Rejected> {
+        self.verify_over(None, token, audience, now).await
+    }
+
+    /// The same over a connection on which this certificate was shown: a token may be good over that one alone.
+    pub async fn verify_over(
+        &self,
+        certificate: Option<&Certificate>,
+        token: &str,
+        audience: &[impl AsRef<str>],
+        now: Timestamp,
+    ) -> Result<Arc<Caller>, Rejected> {
         if token.len() > TOKEN_LENGTH_MAX {
             return Err(Rejected::Oversized { length: token.len() });
         }
@@ -118,6 +161,11 @@ impl Verifier {
             None => Box::pin(self.verify_in_full(&trusted, token, now)).await?,
         };
         verified.times.check(&self.0.config, now)?;
+        if let Some(bound) = &verified.certificate
+            && certificate.is_none_or(|shown| shown.thumbprint() != bound)
+        {
+            return Err(Rejected::OtherCertificate);
+        }
         match verified.is_for_any_agent || audience.iter().any(|name| name.as_ref() == verified.audience) {
             true => Ok(verified.caller.clone()),
             false => Err(Rejected::WrongAudience { found: vec![verified.audience.clone()] }),
@@ -194,6 +242,12 @@ fn read(issuer: &Issuer, claims: Claims, payload: String, lifetime_max: Duration
         // What the owner's tasks are filed under is nobody else's name.
         return Err(Rejected::Malformed("sub"));
     }
+    // A binding that nobody here knows must not be passed over: the token would be good for whoever has stolen it.
+    let certificate = match claims.cnf {
+        None => None,
+        Some(Confirmation { thumbprint: Some(thumbprint) }) => Some(thumbprint),
+        Some(Confirmation { thumbprint: None }) => return Err(Rejected::Malformed("cnf")),
+    };
     let own_lifetime_max = named.and_then(|named| named.lifetime_max).or(issuer.lifetime_max);
     let times = Times {
         issued,
@@ -211,7 +265,7 @@ fn read(issuer: &Issuer, claims: Claims, payload: String, lifetime_max: Duration
         caller.issuer = Some(Arc::from(issuer.name.as_str()));
         caller.claims = Some(Json::parse(&payload).map_err(|_| Rejected::Malformed("payload"))?);
     }
-    Ok(Verified { audience, is_for_any_agent, times, caller: Arc::new(caller) })
+    Ok(Verified { audience, is_for_any_agent, certificate, times, caller: Arc::new(caller) })
 }
 
 /// On whose behalf somebody may act who acts for another who acts for another.
@@ -243,6 +297,8 @@ struct Verified {
     audience: String,
     /// Its audience is the issuer's own word for this node, whichever of its agents is asked.
     is_for_any_agent: bool,
+    /// The thumbprint of the one certificate that it is good with, if it is bound to one.
+    certificate: Option<String>,
     times: Times,
     caller: Arc<Caller>,
 }
@@ -389,6 +445,14 @@ struct Claims {
     scope: Option<String>,
     tenant: Option<String>,
     act: Option<Box<Actor>>,
+    cnf: Option<Confirmation>,
+}
+
+/// What the bearer of a token must also have (RFC 7800, RFC 8705 section 3.1).
+#[derive(Deserialize)]
+struct Confirmation {
+    #[serde(rename = "x5t#S256")]
+    thumbprint: Option<String>,
 }
 
 #[derive(Deserialize)]

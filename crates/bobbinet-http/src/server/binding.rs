@@ -4,7 +4,7 @@
 
 use bobbinet_core::{Selection, Task};
 use bobbinet_engine::PublicEvent;
-use bobbinet_gateway::TaskStream;
+use bobbinet_gateway::{PlainMessage, TaskStream};
 use bobbinet_wire::{
     Error, ErrorKind, Pieces, RequestId, Sink, envelope,
     page::{TaskPage, WrittenTasks},
@@ -49,6 +49,17 @@ impl Binding {
         }
     }
 
+    /// Writes words that a message was answered with, and no task: all that there is, of a stream too.
+    pub(super) fn write_said(&self, out: &mut Pieces, said: &PlainMessage) {
+        let PlainMessage { message, context } = said;
+        match self {
+            Self::Rpc1_0(id) => {
+                envelope::write_result(out, id, |out| v1_0::response::write_message_wrapped(out, message, context));
+            }
+            Self::Rpc0_3(id) => envelope::write_result(out, id, |out| v0_3::task::write_message(out, message, context)),
+        }
+    }
+
     /// Writes a task that was asked for.
     pub(super) fn write_task(&self, out: &mut Pieces, task: &Task, selection: Selection) {
         match self {
@@ -71,6 +82,16 @@ impl Binding {
             Self::Rpc1_0(id) => envelope::write_result(out, id, |out| v1_0::response::write_page(out.bytes(), page)),
             Self::Rpc0_3(id) => envelope::write_result(out, id, |out| v0_3::task::write_page(out.bytes(), page)),
         }
+    }
+
+    /// Writes a card of 1.0; `None` where it would have to be of another version.
+    pub(super) fn card(&self, card: &[u8]) -> Option<Pieces> {
+        let mut out = Pieces::default();
+        match self {
+            Self::Rpc1_0(id) => envelope::write_result(&mut out, id, |out| out.bytes().extend_from_slice(card)),
+            Self::Rpc0_3(_) => return None,
+        }
+        Some(out)
     }
 
     /// Writes an event that this stream has just told.

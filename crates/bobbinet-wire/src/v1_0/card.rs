@@ -13,10 +13,10 @@ use crate::{
 pub const CARD_INLINE_MAX: usize = 64 << 10;
 
 /// What every agent of ours reads and writes.
-const MODES: [&str; 2] = ["text/plain", "application/json"];
+pub const MODES: [&str; 2] = ["text/plain", "application/json"];
 
 /// What a skill with a schema of its result writes, best first.
-const MODES_STRUCTURED: [&str; 2] = ["application/json", "text/plain"];
+pub const MODES_STRUCTURED: [&str; 2] = ["application/json", "text/plain"];
 
 /// What our extension is, for people who read cards.
 const EXTENSION_DESCRIPTION: &str = "The schemas of each skill, how a message names the skill it means, and whether a \
