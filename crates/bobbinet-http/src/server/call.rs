@@ -101,8 +101,9 @@ impl Call<'_> {
         let description = self.server.gateway.extended_card(&self.context).map_err(|error| self.fault(error))?;
         let Parts { headers, uri, extensions, .. } = self.parts;
         let origin = self.server.origin_of(headers, uri, extensions);
-        let card = self.server.told(&self.agent.name).write(&description, origin, &self.agent.base);
-        let Some(out) = self.binding.card(&card) else { return Err(self.refusal(Unsupported::ExtendedCard)) };
+        let form = self.binding.card_form();
+        let card = self.server.told(&self.agent.name).write(&description, &origin, form, &self.agent.base);
+        let out = self.written(|out| self.binding.write_card(out, &card));
         let room = self.room(out.len()).await?;
         Ok(CallAnswer::Whole(out, room))
     }

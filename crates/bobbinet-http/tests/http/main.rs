@@ -20,6 +20,7 @@ mod node;
 mod older;
 mod reached;
 mod repeats;
+mod rest;
 mod show;
 mod signed_cards;
 mod sockets;

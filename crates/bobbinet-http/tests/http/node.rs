@@ -11,7 +11,10 @@ use bobbinet_engine::{Agent, AllowAll, Engine, Env, Setup, SystemEnv};
 use bobbinet_gateway::{Gateway, GatewayLimits, GatewaySetup};
 use bobbinet_http::{HttpLimits, Mount, Server, ServerSetup, Tls, TlsFiles, serve};
 use bobbinet_store::{MemoryStore, Store};
-use bobbinet_wire::sse::{SseEvent, SseParser};
+use bobbinet_wire::{
+    interface::CardForm,
+    sse::{SseEvent, SseParser},
+};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -53,6 +56,7 @@ pub(crate) struct Form {
     pub(crate) public_url: Option<&'static str>,
     pub(crate) cors: Vec<&'static str>,
     pub(crate) proxies: Vec<&'static str>,
+    pub(crate) card: CardForm,
     pub(crate) wait_max: Option<Duration>,
     pub(crate) tls: Option<TlsFiles>,
     /// Who is known by his certificate.
@@ -72,6 +76,7 @@ impl Default for Form {
             public_url: None,
             cors: Vec::new(),
             proxies: Vec::new(),
+            card: CardForm::default(),
             wait_max: None,
             tls: None,
             certified: Vec::new(),
@@ -142,6 +147,7 @@ impl Node {
             limits: form.limits,
             is_version_required: true,
             grpc: None,
+            card: form.card,
             stop: stop.clone(),
         };
         let server = match tls {

@@ -9,6 +9,7 @@ mod golden;
 mod older;
 mod properties;
 mod requests;
+mod rest;
 mod signed_card;
 mod spoken;
 mod sse;
