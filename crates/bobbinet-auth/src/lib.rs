@@ -22,7 +22,7 @@ mod verify;
 pub use api_keys::{
     API_KEY_PREFIX, API_KEYS_FILE, API_KEYS_LOOK_INTERVAL, API_KEYS_MAX, ApiKeyDescription, ApiKeys, ApiKeysError,
 };
-pub use issuer::{Algorithm, Issuer, KeySet, NamedPrincipal, SUBJECT_MARK, VerifyingKey};
+pub use issuer::{Algorithm, Issuer, KeySet, NamedPrincipal, SUBJECT_MARK, TokenTypes, VerifyingKey};
 pub use jwks::{
     FetchJwks, Fetched, FileKeys, JWKS_KEYS_MAX, JWKS_LENGTH_MAX, JwksFault, KEPT_MAX, MAX_AGE_DEFAULT, MISS_INTERVAL,
     RETRY_INTERVAL, RemoteKeys,

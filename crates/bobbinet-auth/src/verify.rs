@@ -16,7 +16,8 @@ use serde::{
 };
 
 use crate::{
-    API_KEY_PREFIX, Algorithm, Issuer, LIFETIME_MAX, NODE_OWNER, Rejected, VerifyingKey, token_cache::TokenCache,
+    API_KEY_PREFIX, Algorithm, Issuer, LIFETIME_MAX, NODE_OWNER, Rejected, TokenTypes, VerifyingKey,
+    token_cache::TokenCache,
 };
 
 use trusted::Trusted;
@@ -37,11 +38,13 @@ pub struct VerifierConfig {
     pub leeway: Duration,
     /// Verified tokens kept in memory.
     pub cached_tokens_max: usize,
+    /// Who somebody is who shows no token at all. `None`: nobody. For tests, and on loopback only.
+    pub anonymous: Option<Arc<Caller>>,
 }
 
 impl Default for VerifierConfig {
     fn default() -> Self {
-        Self { lifetime_max: LIFETIME_MAX, leeway: Duration::from_secs(30), cached_tokens_max: 4_096 }
+        Self { lifetime_max: LIFETIME_MAX, leeway: Duration::from_secs(30), cached_tokens_max: 4_096, anonymous: None }
     }
 }
 
@@ -68,6 +71,17 @@ impl Verifier {
         let cache = TokenCache::new(config.cached_tokens_max);
         let trusted = RwLock::new(Arc::new(Trusted::new(issuers, api_keys)));
         Self(Arc::new(Inner { config, trusted, cache }))
+    }
+
+    /// Who somebody is who has shown no API key, and this instead of a token.
+    ///
+    /// # Errors
+    /// What was wrong with the token, unless nothing was shown and such callers are let in.
+    pub fn without_token(&self, rejected: Rejected) -> Result<Arc<Caller>, Rejected> {
+        match &self.0.config.anonymous {
+            Some(anonymous) if rejected == Rejected::Missing => Ok(anonymous.clone()),
+            Some(_) | None => Err(rejected),
+        }
     }
 
     /// From now on these are the issuers whose tokens are taken, and these the API keys. What was verified before is verified again.
@@ -132,6 +146,9 @@ impl Verifier {
         let Some(issuer) = trusted.issuers.iter().find(|issuer| claims.iss.as_ref() == Some(&issuer.name)) else {
             return Err(Rejected::WrongIssuer { found: required("iss", claims.iss)? });
         };
+        if !unsigned.is_access_token && issuer.tokens == TokenTypes::AccessTokens {
+            return Err(Rejected::WrongType);
+        }
         if !issuer.algorithms.contains(&unsigned.algorithm) {
             return Err(Rejected::WrongAlgorithm);
         }
@@ -152,7 +169,10 @@ impl Verifier {
 
 /// What signed claims of this issuer say, if all that is needed is there.
 fn read(issuer: &Issuer, claims: Claims, payload: String, lifetime_max: Duration) -> Result<Verified, Rejected> {
-    required("jti", claims.jti)?;
+    match issuer.tokens {
+        TokenTypes::AccessTokens => drop(required("jti", claims.jti)?),
+        TokenTypes::Any => {}
+    }
     let audience = required("aud", claims.aud)?.one()?;
     let is_for_any_agent = match &issuer.audience {
         Some(expected) if *expected == audience => true,
@@ -279,6 +299,8 @@ fn instant(seconds: u64) -> Timestamp {
 struct Unsigned<'a> {
     kid: String,
     algorithm: Algorithm,
+    /// Whether it says that it is one. If not, it says that it is any, or nothing.
+    is_access_token: bool,
     message: &'a str,
     payload: &'a str,
     signature: &'a str,
@@ -295,15 +317,19 @@ impl<'a> Unsigned<'a> {
         if header.jku || header.jwk || header.x5u || header.x5c {
             return Err(Rejected::KeyInHeader);
         }
-        let is_access_token = |typ: &str| ["at+jwt", "application/at+jwt"].iter().any(|t| typ.eq_ignore_ascii_case(t));
-        if !header.typ.as_deref().is_some_and(is_access_token) {
+        let is_one_of = |types: [&str; 2]| {
+            let is_it = |typ: &str| types.iter().any(|one| typ.eq_ignore_ascii_case(one));
+            header.typ.as_deref().map(is_it)
+        };
+        let is_access_token = is_one_of(["at+jwt", "application/at+jwt"]) == Some(true);
+        if !is_access_token && is_one_of(["JWT", "application/jwt"]) == Some(false) {
             return Err(Rejected::WrongType);
         }
         // `none` is no algorithm, and neither is one that nobody here knows.
         let algorithm = header.alg.as_deref().and_then(|alg| Algorithm::from_str(alg).ok());
         let algorithm = algorithm.ok_or(Rejected::WrongAlgorithm)?;
         let kid = header.kid.filter(|kid| is_key_id(kid)).ok_or(Rejected::Malformed("kid"))?;
-        Ok(Self { kid, algorithm, message, payload, signature })
+        Ok(Self { kid, algorithm, is_access_token, message, payload, signature })
     }
 
     /// Whether this key has signed it, with the algorithm that is the key's.

@@ -8,7 +8,9 @@ mod signer;
 
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc, time::Duration};
 
-use bobbinet_auth::{Algorithm, ApiKeyHolders, ApiKeys, FileKeys, Issuer, NamedPrincipal, Verifier, VerifierConfig};
+use bobbinet_auth::{
+    Algorithm, ApiKeyHolders, ApiKeys, FileKeys, Issuer, NamedPrincipal, TokenTypes, Verifier, VerifierConfig,
+};
 use bobbinet_core::{Caller, Principal, Tenant};
 use common::{AGENT, NOW, Node, at, claims};
 use serde_json::{Value, json};
@@ -17,6 +19,8 @@ use signer::{Signer, changed};
 const IDP: &str = "https://idp.example";
 /// An issuer whose tokens are for the whole node, under its own word for it.
 const SHARED: &str = "https://shared.example";
+/// An issuer whose tokens do not say what they are for.
+const PLAIN: &str = "https://plain.example";
 const US: &str = "https://us.example";
 
 fn tenant(text: &str) -> Tenant {
@@ -46,6 +50,7 @@ fn told(caller: &Caller) -> String {
 fn who_gets_in_and_as_whom() {
     let (mut node, folder) = (Node::start(), tempfile::tempdir().unwrap());
     let (ec, ed, rsa) = (Signer::elliptic("k1"), Signer::edwards("k2"), Signer::rsa("k3"));
+    let of_plain = Signer::rsa("k1");
     let (gone, of_shared, stranger) = (Signer::elliptic("k4"), Signer::edwards("k1"), Signer::edwards("k2"));
     let algorithms = [Algorithm::ES256, Algorithm::EdDSA, Algorithm::RS256];
     let of_idp = keys(folder.path(), "idp.json", &[&ec.jwk, &ed.jwk, &rsa.jwk, &gone.jwk], &algorithms);
@@ -63,6 +68,15 @@ fn who_gets_in_and_as_whom() {
             tenant("others"),
         )
     };
+    let plain = Issuer {
+        tokens: TokenTypes::Any,
+        ..Issuer::trusted(
+            PLAIN,
+            keys(folder.path(), "plain.json", &[&of_plain.jwk], &[Algorithm::RS256]),
+            vec![Algorithm::RS256],
+            tenant("plain"),
+        )
+    };
     let principals = BTreeMap::from([named("ci", None), named("robot", Some(30))]);
     let own = Issuer { principals: principals.clone(), ..Issuer::node(node.keys.clone()) };
     let path = folder.path().join("api-keys.json");
@@ -74,7 +88,7 @@ fn who_gets_in_and_as_whom() {
     let holders = ApiKeyHolders { keys: Arc::new(ApiKeys::open(&path).unwrap()), principals };
     node.verifier = Verifier::with_api_keys(
         VerifierConfig::default(),
-        vec![own, Issuer::node_as(US, node.keys.clone()), idp, shared],
+        vec![own, Issuer::node_as(US, node.keys.clone()), idp, shared, plain],
         Some(holders),
     );
 
@@ -97,6 +111,8 @@ fn who_gets_in_and_as_whom() {
     let others = |changes: Value| changed(theirs(json!({ "iss": SHARED, "aud": "urn:nodes" })), changes);
     let by = |signer: &Signer, header: Value, changes: Value| signer.token(header, theirs(changes));
     let good = |changes: Value| by(&ec, json!({}), changes);
+    let simple =
+        |header: Value, changes: Value| of_plain.token(header, changed(theirs(json!({ "iss": PLAIN })), changes));
     let headed = |header: Value| by(&ec, header, json!({}));
     let mine = |changes: Value| node.token(node.header(json!({})), claims(changes));
     let days = |days: u64| NOW + days * 86_400;
@@ -203,6 +219,29 @@ fn who_gets_in_and_as_whom() {
         ("a critical header", headed(json!({ "crit": ["b64"] })), "critical header"),
         ("a key of its own", headed(json!({ "jwk": ec.jwk })), "brings its own key"),
         ("a key at its own URL", headed(json!({ "jku": "https://evil.example" })), "brings its own key"),
+        (
+            "a token without a type, of one who makes such",
+            simple(json!({ "typ": null }), json!({})),
+            "https://plain.example#u1 of plain",
+        ),
+        (
+            "a plain one, of one who makes such",
+            simple(json!({ "typ": "JWT" }), json!({})),
+            "https://plain.example#u1 of plain",
+        ),
+        (
+            "a plain one without an id",
+            simple(json!({ "typ": "JWT" }), json!({ "jti": null })),
+            "https://plain.example#u1 of plain",
+        ),
+        (
+            "an access token of one who makes plain ones",
+            simple(json!({}), json!({})),
+            "https://plain.example#u1 of plain",
+        ),
+        ("a plain one for another", simple(json!({ "typ": "JWT" }), json!({ "aud": "client" })), "is for"),
+        ("a proof of possession", simple(json!({ "typ": "dpop+jwt" }), json!({})), "not an access token"),
+        ("a logout token", simple(json!({ "typ": "logout+jwt" }), json!({})), "not an access token"),
         ("no id of its own", good(json!({ "jti": null })), "no jti"),
         // Key ids, taken back and exchanged.
         ("an unknown key", headed(json!({ "kid": "k9" })), "no key has the id k9"),

@@ -93,7 +93,12 @@ impl Callers {
         if requests >= limits.requests_max {
             return Err(Full::Caller("requests_per_caller_max"));
         }
-        state.at_work.insert(of.clone(), AtWork { requests: requests + 1, due });
+        let next = AtWork { requests: requests + 1, due };
+        // Most are there: no name is copied for them.
+        match state.at_work.get_mut(&of) {
+            Some(at_work) => *at_work = next,
+            None => drop(state.at_work.insert(of.clone(), next)),
+        }
         state.sweep(now);
         drop(state);
         Ok(Some(CallerPermit { callers: self.clone(), of }))

@@ -7,6 +7,7 @@
 //! Begin with [`Gateway`].
 
 mod admission;
+mod answer;
 mod authorizer;
 mod callers;
 mod error;
@@ -18,6 +19,7 @@ mod stream;
 mod tree;
 
 pub use admission::AdmissionPermit;
+pub use answer::{Answer, PlainMessage};
 pub use authorizer::PolicyAuthorizer;
 pub use callers::{CallerLimits, NamedCallerLimits};
 pub use error::{Full, GatewayError, Unsupported};

@@ -18,7 +18,7 @@ use bobbinet_core::{
     operation::{CancelParams, Configuration, GetParams, ListParams, SendParams, SubscribeParams},
 };
 use bobbinet_engine::{Agent, AllowAll, Engine, Request, Run, Setup, SystemEnv};
-use bobbinet_gateway::{Gateway, GatewayError, GatewayLimits, GatewaySetup, RequestContext, Resume};
+use bobbinet_gateway::{Answer, Gateway, GatewayError, GatewayLimits, GatewaySetup, RequestContext, Resume};
 use bobbinet_store::{
     Cell, Census, Commit, CommitError, Cursor, Key, Listing, Loaded, MemoryStore, Page, Query, Scope, Store,
     StoreError, StreamId, Summary, Tail, Timestamp, Version,
@@ -249,7 +249,8 @@ impl Node {
     }
 
     fn context<'a>(&'a self, caller: &'a Caller) -> RequestContext<'a> {
-        RequestContext { caller, agent: &self.agent, skill: None, trace: None, idempotency: None }
+        let agent = &self.agent;
+        RequestContext { caller, agent, skill: None, trace: None, idempotency: None, extensions: &[] }
     }
 
     fn params(&self, text: &str, task: Option<&str>, context: Option<&ContextId>) -> Box<SendParams> {
@@ -267,7 +268,10 @@ impl Node {
 
     async fn send(&self, caller: &Caller, text: &str, context: Option<&ContextId>) -> Result<Arc<Task>, GatewayError> {
         let permit = self.gateway.admit(caller).unwrap();
-        self.gateway.send(&self.context(caller), self.params(text, None, context), permit).await
+        match self.gateway.send(&self.context(caller), self.params(text, None, context), permit).await? {
+            Answer::Task(task) => Ok(task),
+            Answer::Message(said) => panic!("{said:?}"),
+        }
     }
 
     /// Tries one thing: what comes of it, and how often the store was read.

@@ -8,6 +8,7 @@ use std::{ffi::OsString, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 use bobbinet_core::{AgentName, ContextId, State};
 use bobbinet_http::client::{Origin, ServiceParameter};
 use bobbinet_mcp::{Isolation, ProtocolEra};
+use bobbinet_wire::{Transport, Version};
 use clap::{
     ArgAction, Args, Parser, Subcommand,
     builder::{FalseyValueParser, Styles, styling::AnsiColor},
@@ -94,6 +95,21 @@ pub(crate) struct Global {
     /// Call the agent at this scheme, host and port, and not where its card says. It gets your credentials
     #[arg(long, global = true, value_name = "URL", value_parser = Origin::parse)]
     pub(crate) origin: Option<Origin>,
+    /// Call the agent over this, whatever its card prefers: jsonrpc or http+json; the first of several that it has
+    #[arg(long, global = true, hide_short_help = true, value_name = "NAME", env = "A2ACLI_TRANSPORT", hide_env = true)]
+    #[arg(value_delimiter = ',', value_parser = transport)]
+    pub(crate) transport: Vec<Transport>,
+    /// Speak this version of A2A, and no other, whatever its card prefers: 1.0 or 0.3
+    #[arg(
+        long,
+        global = true,
+        hide_short_help = true,
+        value_name = "VERSION",
+        env = "A2ACLI_A2A_VERSION",
+        hide_env = true
+    )]
+    #[arg(value_parser = version)]
+    pub(crate) a2a_version: Option<Version>,
     /// Believe any certificate. For trying things out only: whoever stands in between can read and change everything
     #[arg(long, global = true, hide_short_help = true, env = "A2ACLI_INSECURE", hide_env = true, value_parser = FalseyValueParser::new())]
     pub(crate) insecure: bool,
@@ -153,6 +169,9 @@ pub(crate) enum Command {
     /// Run, check and draw flows: files in the Open Workflow DSL that say which agent does what, and in which order
     #[command(subcommand)]
     Flow(Flow),
+    /// Tokens for agents elsewhere: get one as the agent's card says, and keep it
+    #[command(subcommand)]
+    Auth(Auth),
     /// Tokens of a node's owner
     #[command(subcommand)]
     Token(Token),
@@ -335,6 +354,9 @@ pub(crate) enum Card {
     Get {
         /// The agent: its URL, its name on a node of this machine, or a file with its card
         url: Option<String>,
+        /// Say all that is wrong with it, and where, in place of showing it
+        #[arg(long)]
+        validate: bool,
         #[command(flatten)]
         target: Target,
     },
@@ -444,6 +466,19 @@ pub(crate) enum Task {
         #[command(flatten)]
         target: Target,
     },
+    /// Write what a task has made into files; nothing is overwritten
+    Download {
+        /// Its id
+        id: String,
+        /// Only the artifact of this id
+        #[arg(long = "artifact-id", visible_alias = "artifact", value_name = "ID")]
+        artifact: Option<String>,
+        /// Where to
+        #[arg(short = 'd', long = "dir", visible_alias = "save", value_name = "FOLDER", default_value = ".")]
+        folder: PathBuf,
+        #[command(flatten)]
+        target: Target,
+    },
     /// Answer what a task asks
     Reply {
         /// Its id
@@ -495,6 +530,49 @@ pub(crate) struct Check {
     /// Take a server of an mcp.json that cannot be started for an error, and not for a warning
     #[arg(long)]
     pub(crate) strict: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Auth {
+    /// Get a token for an agent from the authorization server that its card names; it is shown from then on
+    Login(Login),
+    /// Forget the token for an agent
+    Logout {
+        #[command(flatten)]
+        target: Target,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Login {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// What the authorization server knows this program by
+    #[arg(long, value_name = "ID", env = "A2ACLI_CLIENT_ID", hide_env = true)]
+    pub(crate) client_id: String,
+    /// Its secret, if it has one. Others on the machine can see what is typed here: the variable is safer
+    #[arg(long, value_name = "SECRET", env = "A2ACLI_CLIENT_SECRET", hide_env_values = true)]
+    pub(crate) client_secret: Option<Secret>,
+    /// What to ask for; may be repeated [default: all that the card names]
+    #[arg(long, value_name = "SCOPE")]
+    pub(crate) scope: Vec<String>,
+    /// Which way, of those that the card names
+    #[arg(long, value_enum)]
+    pub(crate) by: Option<LoginBy>,
+    /// The authorization server that the secret may be shown to, if it is not where the agent is
+    #[arg(long, value_name = "URL")]
+    pub(crate) issuer: Option<String>,
+}
+
+/// How a token is got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum LoginBy {
+    /// By a code that is confirmed on any device
+    Device,
+    /// By a browser on this machine
+    Browser,
+    /// By the secret of the program itself
+    Client,
 }
 
 #[derive(Debug, Subcommand)]
@@ -622,6 +700,22 @@ fn network(text: &str) -> Result<IpNet, String> {
 fn duration(text: &str) -> Result<Duration, String> {
     let seconds = text.parse::<u32>().map(|seconds| Duration::from_secs(seconds.into()));
     seconds.or_else(|_| humantime::parse_duration(text)).map_err(|_| "write a time such as 500ms, 30s or 5m".to_owned())
+}
+
+fn transport(text: &str) -> Result<Transport, String> {
+    match text.trim().to_lowercase().as_str() {
+        "jsonrpc" | "json-rpc" => Ok(Transport::JsonRpc),
+        "http+json" | "rest" => Ok(Transport::HttpJson),
+        "grpc" => Err("gRPC is not spoken yet; there is jsonrpc and http+json".to_owned()),
+        _ => Err("there is jsonrpc and http+json".to_owned()),
+    }
+}
+
+fn version(text: &str) -> Result<Version, String> {
+    Version::ALL.into_iter().find(|version| version.name() == text.trim()).ok_or_else(|| {
+        let all = Version::ALL.map(Version::name).join(" and ");
+        format!("there is {all}")
+    })
 }
 
 fn isolation(text: &str) -> Result<Isolation, String> {

@@ -1,6 +1,6 @@
 //! `bobbinet policy test`: what a policy says of each case of a file, and whether it should.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use bobbinet_auth::{Action, Issuer, NODE_ISSUER, NODE_OWNER, NODE_TENANT, Policy};
 use bobbinet_core::{AgentName, Call, Caller, Effect, Json, Principal, Tenant};
@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     cli::PolicyTest,
-    config::{self, CallersConfig, CaseCaller, Expectation, Finding, PolicyCase, PolicyCases, Strictness},
+    config::{self, CallersConfig, CaseCaller, Expectation, Finding, PolicyCase, PolicyCases},
     failure::{Code, Failure},
     node,
     output::Output,
@@ -28,14 +28,13 @@ struct Verdict {
 pub(crate) fn test(output: Output, command: &PolicyTest) -> Result<(), Failure> {
     let (PolicyCases { policy, cases }, findings) = config::read_policy_cases(&command.file);
     node::tell(output, &findings)?;
-    let config = command.config.clone().or(policy).or_else(config::default_file).ok_or_else(|| {
+    let config = command.policy.clone().or(policy).or_else(config::default_file).ok_or_else(|| {
         Failure::new(Code::Usage, "there is no policy to test")
             .hint("name its file: bobbinet policy test CASES -f FILE")
     })?;
-    let read = config::read(&config, Strictness::Lenient);
-    let faults: Vec<Finding> = read.findings.into_iter().filter(Finding::is_error).collect();
+    let (callers, issuer, findings) = config::read_policy(&config);
+    let faults: Vec<Finding> = findings.into_iter().filter(Finding::is_error).collect();
     node::tell(output, &faults)?;
-    let (callers, issuer) = (read.config.callers, read.config.node.issuer);
     let asked = callers.policy.clone().unwrap_or_else(Policy::owner_only);
     let mut verdicts = Vec::new();
     for case in &cases {
@@ -54,7 +53,7 @@ pub(crate) fn test(output: Output, command: &PolicyTest) -> Result<(), Failure> 
 fn tell(
     output: Output,
     command: &PolicyTest,
-    config: &PathBuf,
+    config: &Path,
     cases: &[PolicyCase],
     verdicts: &[Verdict],
 ) -> Result<(), Failure> {

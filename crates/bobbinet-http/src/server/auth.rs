@@ -29,7 +29,7 @@ pub(super) async fn caller_at(
         Err(rejected) => match headers.get(API_KEY_HEADER).and_then(|value| value.to_str().ok()) {
             // Only where there is no token: whoever shows two things would be two.
             Some(key) => server.verifier.verify_api_key(key.trim(), now),
-            None => Err(rejected),
+            None => server.verifier.without_token(rejected),
         },
     };
     if let Err(rejected) = &result {

@@ -4,7 +4,7 @@
 
 use bobbinet_core::{Selection, Task};
 use bobbinet_engine::PublicEvent;
-use bobbinet_gateway::TaskStream;
+use bobbinet_gateway::{PlainMessage, TaskStream};
 use bobbinet_wire::{
     Error, ErrorKind, Pieces, RequestId, Sink, envelope,
     page::{TaskPage, WrittenTasks},
@@ -46,6 +46,17 @@ impl Binding {
                 envelope::write_result(out, id, |out| v1_0::response::write_task_wrapped(out, task, selection));
             }
             Self::Rpc0_3(id) => envelope::write_result(out, id, |out| v0_3::task::write_task(out, task, selection)),
+        }
+    }
+
+    /// Writes words that a message was answered with, and no task: all that there is, of a stream too.
+    pub(super) fn write_said(&self, out: &mut Pieces, said: &PlainMessage) {
+        let PlainMessage { message, context } = said;
+        match self {
+            Self::Rpc1_0(id) => {
+                envelope::write_result(out, id, |out| v1_0::response::write_message_wrapped(out, message, context));
+            }
+            Self::Rpc0_3(id) => envelope::write_result(out, id, |out| v0_3::task::write_message(out, message, context)),
         }
     }
 

@@ -6,7 +6,7 @@ use bobbinet_core::{
     Json, Operation, Selection, SkillId, Task,
     operation::{ListParams, SendParams},
 };
-use bobbinet_gateway::{AdmissionPermit, GatewayError, RequestContext, Resume, Unsupported};
+use bobbinet_gateway::{AdmissionPermit, Answer, GatewayError, RequestContext, Resume, Unsupported};
 use bobbinet_wire::{
     EXTENSION_URI, Error, Pieces, Sink,
     page::{TaskPage, WrittenTasks},
@@ -36,6 +36,8 @@ pub(super) enum CallAnswer {
     Whole(Pieces, Option<Room>),
     /// One after the other.
     Stream(Box<Events>),
+    /// A stream of one event, which is over with it.
+    Event(Pieces),
 }
 
 /// The tasks of a page, and where the next one begins.
@@ -52,8 +54,10 @@ impl Call<'_> {
         match operation {
             Operation::Send(params) => {
                 let selection = params.selection();
-                let task = gateway.send(context, params, permit).await.map_err(|error| self.fault(error))?;
-                Ok(self.done(|out| self.binding.write_sent(out, &task, selection)).await)
+                match gateway.send(context, params, permit).await.map_err(|error| self.fault(error))? {
+                    Answer::Task(task) => Ok(self.done(|out| self.binding.write_sent(out, &task, selection)).await),
+                    Answer::Message(said) => Ok(self.done(|out| self.binding.write_said(out, &said)).await),
+                }
             }
             Operation::SendStreaming(params) => self.send_streaming(params).await,
             Operation::Get(params) => {
@@ -81,8 +85,12 @@ impl Call<'_> {
     async fn send_streaming(&self, params: Box<SendParams>) -> Result<CallAnswer, Error> {
         let selection = params.selection();
         let sent = self.server.gateway.send_streaming(&self.context, params).await;
-        let stream = sent.map_err(|error| self.fault(error))?;
-        Ok(CallAnswer::Stream(Box::new(Events::new(self.server, self.binding, stream, selection))))
+        Ok(match sent.map_err(|error| self.fault(error))? {
+            Answer::Task(stream) => {
+                CallAnswer::Stream(Box::new(Events::new(self.server, self.binding, stream, selection)))
+            }
+            Answer::Message(said) => CallAnswer::Event(self.written(|out| self.binding.write_said(out, &said))),
+        })
     }
 
     async fn list(&self, params: ListParams, permit: AdmissionPermit) -> Result<CallAnswer, Error> {

@@ -104,6 +104,7 @@ impl From<GatewayError> for Problem {
             error @ (GatewayError::Engine(_)
             | GatewayError::NotFound
             | GatewayError::Ended
+            | GatewayError::ExtensionRequired(_)
             | GatewayError::Unsupported(_)
             | GatewayError::Cancel(_)) => {
                 tracing::error!(%error, "events could not be kept");
@@ -156,7 +157,7 @@ pub(super) async fn answer(server: &Arc<Server>, request: Request) -> Response {
 }
 
 async fn answer_to(server: &Server, caller: &Caller, parts: &Parts, body: &mut Body) -> Result<Response, Problem> {
-    let permit = server.gateway.admit(&caller)?;
+    let permit = server.gateway.admit(caller)?;
     if receive::coding(&parts.headers).is_some() {
         let detail = "send the body as it is, without Content-Encoding";
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_CODING", detail));

@@ -125,12 +125,14 @@ impl At<'_> {
         tracing::debug!(method = what, principal = %caller.principal, "request");
         let is_send = matches!(operation, Operation::Send(_) | Operation::SendStreaming(_));
         let is_subscription = matches!(operation, Operation::Subscribe(_));
+        let extensions: Vec<&str> = extensions(headers).collect();
         let context = RequestContext {
             caller,
             agent: &self.agent.name,
             skill: self.skill.cloned().or_else(|| call::skill_in(&operation)),
             trace: is_send.then(|| traceparent(headers)).flatten().map(Arc::from),
             idempotency: if is_send { idempotency(headers, what, params)? } else { None },
+            extensions: &extensions,
         };
         let resume = if is_subscription { stream::cursor(headers) } else { None };
         Call { server: self.server, binding, context, resume }.answer(operation, permit).await
@@ -149,6 +151,7 @@ pub(super) fn respond(binding: &Binding, answered: Result<CallAnswer, Error>, is
     match answered {
         Ok(CallAnswer::Whole(body, room)) => answer::pieces(binding.media_type(), body, room),
         Ok(CallAnswer::Stream(events)) => stream::response(events),
+        Ok(CallAnswer::Event(event)) => stream::one_event(event),
         Err(error) if is_streaming && binding.streams_error(error.kind()) => stream::error(binding, &error),
         Err(error) => answer::error(binding, &error),
     }
@@ -200,6 +203,12 @@ fn is_json(headers: &HeaderMap) -> bool {
     let ends_in_json =
         subtype.get(subtype.len().saturating_sub(5)..).is_some_and(|end| end.eq_ignore_ascii_case("+json"));
     kind.eq_ignore_ascii_case("application") && (subtype.eq_ignore_ascii_case("json") || ends_in_json)
+}
+
+/// The extensions that the caller says it speaks.
+fn extensions(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let values = headers.get_all(EXTENSIONS).into_iter().chain(headers.get_all(EXTENSIONS_OLD));
+    values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).map(str::trim)
 }
 
 /// Echoes the extensions that the caller asked for and that are spoken here.

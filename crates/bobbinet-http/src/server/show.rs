@@ -41,7 +41,14 @@ pub(super) async fn answer(
         Ok(permit) => permit,
         Err(full) => return answer::error(&answer::UNREAD, &fault::of_full(full, &server.limits)),
     };
-    let context = RequestContext { caller: &caller, agent: &agent.name, skill: None, trace: None, idempotency: None };
+    let context = RequestContext {
+        caller: &caller,
+        agent: &agent.name,
+        skill: None,
+        trace: None,
+        idempotency: None,
+        extensions: &[],
+    };
     let found = match asked {
         Asked::Record => server.gateway.record(&context, id).await.map(record),
         Asked::Tree => server.gateway.tree(&context, id).await.map(|tree| nested(&tree)),

@@ -6,6 +6,7 @@ mod callers;
 mod cards;
 mod client;
 mod connections;
+mod dialects;
 mod discovery;
 mod events;
 mod foreign;

@@ -70,7 +70,7 @@ fn write_params(params: &mut Object<'_>, operation: &Operation) {
     params.text_if_some("tenant", tenant.as_deref());
 }
 
-fn write_send(params: &mut Object<'_>, send: &SendParams) {
+pub(super) fn write_send(params: &mut Object<'_>, send: &SendParams) {
     let ids = TaskAndContext { task: send.task.as_deref(), context: send.context.as_ref().map(|id| id.as_str()) };
     write::message(params.field("message"), &send.message, ids);
     if send.configuration != Configuration::default() {

@@ -9,4 +9,5 @@ mod golden;
 mod older;
 mod properties;
 mod requests;
+mod spoken;
 mod sse;

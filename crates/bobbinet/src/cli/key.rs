@@ -68,6 +68,6 @@ pub(crate) struct PolicyTest {
     /// The file of cases
     pub(crate) file: PathBuf,
     /// The configuration whose policy is asked [default: what the file of cases says, else the first of bobbinet.yaml … that is here]
-    #[arg(short = 'f', long = "policy", value_name = "CONFIG")]
-    pub(crate) config: Option<PathBuf>,
+    #[arg(short = 'f', long, value_name = "CONFIG")]
+    pub(crate) policy: Option<PathBuf>,
 }

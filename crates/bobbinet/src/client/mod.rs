@@ -5,7 +5,10 @@ mod brief;
 mod card;
 mod fault;
 mod follow;
+mod kept_tokens;
 mod list;
+mod login;
+mod oauth;
 mod owner;
 mod progress;
 mod question;
@@ -22,9 +25,10 @@ use std::path::PathBuf;
 
 use bobbinet_auth::NODE_OWNER;
 use bobbinet_http::client::{Origin, ServiceParameter};
+use bobbinet_wire::{Transport, Version};
 
 use crate::{
-    cli::{Call, Card, Delivery, Global, Secret, Send, Target, Task, Token},
+    cli::{Auth, Call, Card, Delivery, Global, Secret, Send, Target, Task, Token},
     config::DATA,
     failure::Failure,
     keys::{self, TokenFor},
@@ -49,6 +53,8 @@ pub(crate) struct Options {
     api_key: Option<Secret>,
     parameters: Vec<ServiceParameter>,
     origin: Option<Origin>,
+    transports: Vec<Transport>,
+    version: Option<Version>,
     is_insecure: bool,
 }
 
@@ -65,6 +71,8 @@ impl Client {
             api_key: global.api_key.clone(),
             parameters: global.svc_param.clone(),
             origin: global.origin.clone(),
+            transports: global.transport.clone(),
+            version: global.a2a_version,
             is_insecure: global.insecure,
         };
         Self { output: Output { format: global.output, is_verbose: global.verbose }, options }
@@ -72,10 +80,24 @@ impl Client {
 
     /// `bobbinet card …`
     pub(crate) async fn card(&self, command: Card) -> Result<(), Failure> {
-        let Card::Get { url, mut target } = command;
+        let Card::Get { url, validate, mut target } = command;
         target.agent = url.or(target.agent);
         let agent = self.resolver(target).await.agent()?;
-        card::get(self.output, &agent).await
+        match validate {
+            true => card::validate(self.output, &agent).await,
+            false => card::get(self.output, &agent).await,
+        }
+    }
+
+    /// `bobbinet auth …`
+    pub(crate) async fn auth(&self, command: Auth) -> Result<(), Failure> {
+        match command {
+            Auth::Login(login) => {
+                let agent = self.resolver(login.target.clone()).await.agent()?;
+                login::login(self.output, &agent, &login).await
+            }
+            Auth::Logout { target } => login::logout(self.output, &self.resolver(target).await.agent()?),
+        }
     }
 
     /// `bobbinet token …`

@@ -16,7 +16,7 @@ use bobbinet_http::client::{Client, ClientError, ClientOptions, Credentials, Wit
 use bobbinet_wire::v1_0::CardView;
 use tokio::time::{Instant, sleep};
 
-use super::{Options, fault, progress::Progress, readiness};
+use super::{Options, fault, oauth, progress::Progress, readiness};
 use crate::{
     cli::Target,
     failure::{Code, Failure},
@@ -213,6 +213,8 @@ impl Resolver {
             credentials: self.credentials(url),
             parameters: self.options.parameters.clone(),
             origin: self.options.origin.clone(),
+            transports: self.options.transports.clone(),
+            version: self.options.version,
             is_any_certificate_believed: self.options.is_insecure,
             ..ClientOptions::default()
         }
@@ -252,7 +254,13 @@ impl Agent {
     }
 
     async fn started(&self) -> Result<Client, ClientError> {
-        let fetch = || Client::connect(&self.url, self.client.clone());
+        let mut options = self.client.clone();
+        if matches!(options.credentials, Credentials::None)
+            && let Some(token) = oauth::kept(&self.url_with_scheme()).await
+        {
+            options.credentials = Credentials::Bearer(token);
+        }
+        let fetch = || Client::connect(&self.url, options.clone());
         let client = fetch().await?;
         let Some(node) = self.node.as_ref().filter(|_| client.card().value.skills.is_empty()) else {
             return Ok(client);
@@ -278,6 +286,11 @@ impl Agent {
             }
             Err(error) => Err(self.fault(error)),
         }
+    }
+
+    /// The bytes of its card, and where they are from, whatever they are.
+    pub(crate) async fn card_bytes(&self) -> Result<(String, Vec<u8>), Failure> {
+        Client::card_bytes_at(&self.url, &self.client).await.map_err(|error| self.fault(error))
     }
 
     /// What it is called in a command that is typed in the same folder.

@@ -4,11 +4,11 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use bobbinet_auth::{
     Algorithm, ApiKeys, FileKeys, Issuer, KeySet, LIFETIME_CONFIGURED_MAX, LineFault, Lines, NODE_ISSUER, NODE_OWNER,
-    NODE_TENANT, NamedPrincipal, Policy, PolicyLine, RemoteKeys, SUBJECT_MARK,
+    NODE_TENANT, NamedPrincipal, Policy, PolicyLine, RemoteKeys, SUBJECT_MARK, TokenTypes,
 };
 use bobbinet_core::{AgentName, Principal, Tenant};
 use bobbinet_gateway::{CallerLimits, GatewayLimits, NamedCallerLimits};
-use bobbinet_http::client::{DiscoveredJwks, HttpJwks, JwksUrlFault};
+use bobbinet_http::client::{DiscoveredJwks, HttpJwks};
 use bobbinet_text::{Position, nearest};
 
 use super::{
@@ -20,7 +20,7 @@ use super::{
 
 const PRINCIPAL_KEYS: [&str; 3] = ["tenant", "life", "limits"];
 const LIMIT_KEYS: [&str; 2] = ["requests", "requests_per_second"];
-const TRUST_KEYS: [&str; 7] = ["issuer", "jwks", "algorithms", "audience", "tenant", "life", "principals"];
+const TRUST_KEYS: [&str; 8] = ["issuer", "jwks", "algorithms", "typ", "audience", "tenant", "life", "principals"];
 const JWKS_KEYS: [&str; 2] = ["file", "url"];
 const LINE_KEYS: [&str; 2] = ["allow", "on"];
 
@@ -250,6 +250,12 @@ fn read_trust(
             (Some(_) | None, _) => (read_jwks(reader, &fields, &algorithms), None),
         };
         let tenant = read_tenant(reader, &fields);
+        let types = |text: &str| match text {
+            "at+jwt" => Some(TokenTypes::AccessTokens),
+            "any" => Some(TokenTypes::Any),
+            _ => None,
+        };
+        let tokens = fields.get("typ").and_then(|node| reader.parsed(node, "typ", types)).unwrap_or_default();
         let audience = fields.get("audience").and_then(|node| reader.text(node, "audience"));
         let lifetime_max = fields.get("life").and_then(|node| read_life(reader, node));
         let named = match fields.get("principals") {
@@ -258,7 +264,7 @@ fn read_trust(
         };
         if let (Some(name), Some(keys)) = (name, keys) {
             let issuer = Issuer::trusted(name, keys, algorithms, tenant);
-            issuers.push(Issuer { audience, lifetime_max, principals: named, discovery, ..issuer });
+            issuers.push(Issuer { tokens, audience, lifetime_max, principals: named, discovery, ..issuer });
         }
     }
     issuers
@@ -329,20 +335,10 @@ fn discovered(
         }
         Err(fault) => {
             let at = fields.get("issuer").map_or(fields.at, |node| node.at);
-            reader.fault_with_hint(
-                at,
-                format!("no keys can be found by an issuer's name that {}", why(&fault, name)),
-                JWKS_HINT,
-            );
+            reader.fault_with_hint(at, format!("an issuer's keys cannot be found by its name: {fault}"), JWKS_HINT);
             (None, None)
         }
     }
-}
-
-/// What is wrong, without the name that it is about.
-fn why(fault: &JwksUrlFault, name: &str) -> String {
-    let text = fault.to_string();
-    text.rsplit_once(&format!("{name}\" ")).map_or(text.clone(), |(_, why)| why.to_owned())
 }
 
 const JWKS_HINT: &str =

@@ -178,33 +178,54 @@ pub(crate) fn read(path: &Path, strictness: Strictness) -> Reading {
 
 /// Reads a file that says who may call this agent, and nothing else.
 pub(crate) fn read_callers(path: &Path, agent: &AgentName) -> (CallersConfig, Vec<Finding>) {
+    let hint = "name a file with trust, principals and policy, as a bobbinet.yaml has them";
+    let (source, root) = match open(path, hint) {
+        Ok(opened) => opened,
+        Err(finding) => return (CallersConfig::default(), vec![*finding]),
+    };
+    let variables = variables(&source, &root);
+    let mut reader = Reader::new(&source, &variables);
+    let fields = reader.fields(&root, "a file of callers", &CALLERS_KEYS);
+    let usual = GatewayLimits::default();
+    let config = callers::read(&mut reader, &fields, None, &usual, callers::Agents::These(std::slice::from_ref(agent)));
+    (config, reader.findings)
+}
+
+/// Reads of a configuration who may call, and what the node calls itself. The rest need not be right, nor its variables set: a policy is
+/// tried out on other machines than the node's.
+pub(crate) fn read_policy(path: &Path) -> (CallersConfig, Option<String>, Vec<Finding>) {
+    let (source, root) = match open(path, "name a bobbinet.yaml, or a file of callers") {
+        Ok(opened) => opened,
+        Err(finding) => return (CallersConfig::default(), None, vec![*finding]),
+    };
+    let variables = variables(&source, &root);
+    let mut reader = Reader::new(&source, &variables);
+    let fields = reader.fields(&root, "the file", &node_file::ROOT_KEYS);
+    let issuer = root.get("node").and_then(|node| node.get("issuer")).and_then(|node| reader.text(node, "issuer"));
+    let usual = GatewayLimits::default();
+    let config = callers::read(&mut reader, &fields, issuer.as_deref(), &usual, callers::Agents::AndOthers);
+    (config, issuer, reader.findings)
+}
+
+/// A file's text, and what is in it.
+fn open(path: &Path, hint: &str) -> Result<(Source, tree::Node), Box<Finding>> {
     let name = path.display().to_string();
-    let text = match read_text(path) {
-        Ok(text) => text,
-        Err(error) => {
-            let finding = Finding::about(Severity::Error, &name, format!("cannot be read: {error}"));
-            let hint = "name a file with trust, principals and policy, as a bobbinet.yaml has them";
-            return (CallersConfig::default(), vec![finding.hint(hint)]);
-        }
-    };
+    let text = read_text(path).map_err(|error| {
+        Box::new(Finding::about(Severity::Error, &name, format!("cannot be read: {error}")).hint(hint))
+    })?;
     let source = Source { name, text, folder: workspace(path) };
-    let root = match yaml::parse(&source) {
-        Ok(root) => root,
-        Err(finding) => return (CallersConfig::default(), vec![finding]),
-    };
-    let variables = Variables {
+    let root = yaml::parse(&source)?;
+    Ok((source, root))
+}
+
+fn variables(source: &Source, root: &tree::Node) -> Variables {
+    Variables {
         environment: std::env::vars().collect(),
         workspace: source.folder.clone(),
         home: std::env::home_dir(),
-        inputs: mcp_file::inputs(&root),
+        inputs: mcp_file::inputs(root),
         is_foreign: false,
-    };
-    let mut reader = Reader::new(&source, &variables);
-    let fields = reader.fields(&root, "a file of callers", &CALLERS_KEYS);
-    let agents = std::slice::from_ref(agent);
-    let usual = GatewayLimits::default();
-    let config = callers::read(&mut reader, &fields, None, &usual, callers::Agents::These(agents));
-    (config, reader.findings)
+    }
 }
 
 fn read_text(path: &Path) -> io::Result<String> {

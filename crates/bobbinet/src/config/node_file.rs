@@ -21,7 +21,8 @@ use super::{
     tree::Node,
 };
 
-const ROOT_KEYS: [&str; 8] = ["node", "agents", "peers", "principals", "trust", "api_keys", "policy", "flows"];
+pub(super) const ROOT_KEYS: [&str; 8] =
+    ["node", "agents", "peers", "principals", "trust", "api_keys", "policy", "flows"];
 const NODE_KEYS: [&str; 12] = [
     "listen",
     "data",

@@ -1,20 +1,14 @@
 //! A file of cases that a policy is tested with: who wants what, and what the policy is to say.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use bobbinet_core::{AgentName, Json, SkillId};
 use bobbinet_text::nearest;
 
 use super::{
-    Source,
-    finding::{Finding, Severity},
+    finding::Finding,
     reader::{MapSettings, Reader},
     tree::{Node, Value},
-    variables::Variables,
-    yaml,
 };
 
 const FILE_KEYS: [&str; 2] = ["policy", "cases"];
@@ -24,9 +18,6 @@ const CALLER_KEYS: [&str; 7] = ["principal", "issuer", "subject", "tenant", "sco
 /// What can be wanted.
 pub(crate) const OPERATIONS: [&str; 8] =
     ["send", "call", "get", "list", "cancel", "subscribe", "events.publish", "events.listen"];
-
-/// Bytes of a file of cases.
-const FILE_LENGTH_MAX: u64 = 1 << 20;
 
 /// A file of cases.
 #[derive(Debug, Default)]
@@ -74,33 +65,11 @@ pub(crate) struct CaseCaller {
 
 /// Reads a file of cases; what cannot be read of it is a finding.
 pub(crate) fn read(path: &Path) -> (PolicyCases, Vec<Finding>) {
-    let name = path.display().to_string();
-    let length = fs::metadata(path).map(|metadata| metadata.len());
-    let text = match length {
-        Ok(length) if length > FILE_LENGTH_MAX => Err(format!("it is larger than {FILE_LENGTH_MAX} bytes")),
-        Ok(_) => fs::read_to_string(path).map_err(|error| error.to_string()),
-        Err(error) => Err(error.to_string()),
+    let (source, root) = match super::open(path, "name a file of cases; the README shows one") {
+        Ok(opened) => opened,
+        Err(finding) => return (PolicyCases::default(), vec![*finding]),
     };
-    let text = match text {
-        Ok(text) => text,
-        Err(why) => {
-            let finding = Finding::about(Severity::Error, &name, format!("cannot be read: {why}"));
-            return (PolicyCases::default(), vec![finding.hint("name a file of cases; the README shows one")]);
-        }
-    };
-    let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-    let source = Source { name, text, folder };
-    let root = match yaml::parse(&source) {
-        Ok(root) => root,
-        Err(finding) => return (PolicyCases::default(), vec![finding]),
-    };
-    let variables = Variables {
-        environment: std::env::vars().collect(),
-        workspace: source.folder.clone(),
-        home: std::env::home_dir(),
-        inputs: Default::default(),
-        is_foreign: false,
-    };
+    let variables = super::variables(&source, &root);
     let mut reader = Reader::new(&source, &variables);
     let cases = read_file(&mut reader, &root);
     (cases, reader.findings)

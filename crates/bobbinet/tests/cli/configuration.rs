@@ -531,7 +531,7 @@ fn check_callers(text: &str, expected: &[&str]) {
 fn who_may_call_is_read_with_every_mistake() {
     let whole = r#"
 principals:
-  crypto: { tenant: acme, life: 30d }
+  crypto: { tenant: acme, life: 30d, limits: { requests: 8, requests_per_second: 1_000 } }
   ci:
 trust:
   - issuer: https://idp.example
@@ -542,6 +542,9 @@ trust:
     life: 1h
     principals: { "00u1": crypto, ci: ci }
   - { issuer: https://b.example, jwks: { url: "http://127.0.0.1:7421/.well-known/jwks.json" } }
+  - { issuer: https://found.example/realms/a, typ: any }
+  - { issuer: "http://127.0.0.1:7422" }
+api_keys: true
 policy:
   - { allow: "caller.principal == 'crypto' && skill == 'sign'", on: a }
   - allow: |
@@ -552,6 +555,8 @@ policy:
 "#;
     check_callers(whole, &[]);
     let hint = "for example caller.principal == 'crypto' && skill == 'sign'";
+    let keys = "say where they are: jwks: { url: https://idp.example.com/jwks.json }, or jwks: { file: ./jwks.json }";
+    let api_keys = "say false for none, or name a file that `bobbinet key create --file` has made; nothing said means those of the key folder";
     for (text, expected) in [
         ("policy: []\n", vec![]),
         ("policy: yes\n", vec!["5: policy is a list, and here is yes or no".to_owned()]),
@@ -564,6 +569,13 @@ policy:
         ("principals: { a#b: {} }\n", vec!["5: a name of yours has no #: that ends an issuer's name".to_owned()]),
         ("principals: { ci: { life: 2y } }\n", vec!["5: life cannot be \"2y\" -> write a time such as 1h or 30d, at most 366d: a token cannot be called back".to_owned()]),
         ("principals: { ci: { tenant: '' } }\n", vec!["5: tenant cannot be \"\"".to_owned()]),
+        ("principals: { ci: { limits: { request: 8 } } }\n", vec!["5: limits of principal ci has no setting \"request\" -> did you mean \"requests\"?".to_owned()]),
+        ("principals: { ci: { limits: { requests: many } } }\n", vec!["5: requests cannot be \"many\"".to_owned()]),
+        ("api_keys: false\n", vec![]),
+        ("api_keys: []\n", vec![format!("5: api_keys is a file, or false, and here is a list -> {api_keys}")]),
+        ("trust:\n  - { issuer: idp }\n", vec![format!("6: an issuer's keys cannot be found by its name: \"idp\" is no URL -> {keys}")]),
+        ("trust:\n  - { issuer: http://idp.example }\n", vec![format!("6: an issuer's keys cannot be found by its name: \"http://idp.example/.well-known/openid-configuration\" is http, where anybody on the way could put keys of his: use https -> {keys}")]),
+        ("trust:\n  - { issuer: https://x.example, typ: JWT }\n", vec!["6: typ cannot be \"JWT\"".to_owned()]),
         ("trust:\n  - jwks: { url: https://x.example }\n", vec!["6: an issuer has no name -> say what its tokens have as iss: issuer: https://idp.example.com".to_owned()]),
         ("trust:\n  - { issuer: https://us.example, jwks: { url: https://x.example } }\n", vec!["6: issuer \"https://us.example\" is this node itself, whose tokens are taken anyway -> take the iss of its tokens, as it is spelled there".to_owned()]),
         ("trust:\n  - { issuer: bobbinet:node, jwks: { url: https://x.example } }\n", vec!["6: issuer \"bobbinet:node\" is this node itself, whose tokens are taken anyway -> another node needs a name of its own: say node: { issuer: … } there, and the same here".to_owned()]),

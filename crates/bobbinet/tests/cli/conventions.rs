@@ -188,6 +188,7 @@ fn help_names_every_command_and_hides_what_is_not_for_people() {
         "task",
         "check",
         "flow",
+        "auth",
         "token",
         "peers",
         "key",
