@@ -41,6 +41,16 @@ pub fn streamed(shown: &Task, selection: Selection) -> pb::StreamResponse {
     of(pb::stream_response::Payload::Task(task(shown, selection)))
 }
 
+/// An answer without a task.
+pub fn said(said: &Message, context: &ContextId) -> pb::Message {
+    message(said, Ids { task: "", context: context.as_str() })
+}
+
+/// The same within a stream.
+pub fn streamed_said(message: &Message, context: &ContextId) -> pb::StreamResponse {
+    of(pb::stream_response::Payload::Msg(said(message, context)))
+}
+
 /// What has happened to a task, if that is told by itself. `is_last`: nothing follows in this stream, though the task may go on.
 pub fn update(
     task: &TaskId,

@@ -38,6 +38,16 @@ pub fn streamed(shown: &Task, selection: Selection) -> pb::StreamResponse {
     of(pb::stream_response::Payload::Task(task(shown, selection)))
 }
 
+/// An answer without a task.
+pub fn said(said: &Message, context: &ContextId) -> pb::Message {
+    message(said, Ids { task: "", context: context.as_str() })
+}
+
+/// The same within a stream.
+pub fn streamed_said(message: &Message, context: &ContextId) -> pb::StreamResponse {
+    of(pb::stream_response::Payload::Message(said(message, context)))
+}
+
 /// What has happened to a task, if that is told by itself.
 pub fn update(task: &TaskId, context: &ContextId, at: Timestamp, event: &Event) -> Option<pb::StreamResponse> {
     let (task_id, context_id) = (task.to_string(), context.as_str().to_owned());

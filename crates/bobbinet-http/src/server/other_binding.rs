@@ -140,6 +140,11 @@ pub fn cursor(headers: &HeaderMap) -> Option<Resume> {
     stream::cursor(headers)
 }
 
+/// The extensions that the caller says it speaks.
+pub fn extensions(headers: &HeaderMap) -> Vec<&str> {
+    receive::extensions(headers).collect()
+}
+
 /// Echoes the extensions that the caller asked for and that are spoken here.
 pub fn name_extensions(request: &HeaderMap, response: &mut HeaderMap) {
     receive::name_extensions(request, response);

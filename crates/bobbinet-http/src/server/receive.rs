@@ -206,7 +206,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 /// The extensions that the caller says it speaks.
-fn extensions(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+pub(super) fn extensions(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     let values = headers.get_all(EXTENSIONS).into_iter().chain(headers.get_all(EXTENSIONS_OLD));
     values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).map(str::trim)
 }
