@@ -16,8 +16,8 @@ use serde::{
 };
 
 use crate::{
-    API_KEY_PREFIX, Algorithm, Issuer, LIFETIME_MAX, NODE_OWNER, Rejected, TokenTypes, VerifyingKey,
-    token_cache::TokenCache,
+    API_KEY_PREFIX, Algorithm, Certificate, CertifiedPrincipal, Issuer, LIFETIME_MAX, NODE_OWNER, Rejected, TokenTypes,
+    VerifyingKey, certificate, token_cache::TokenCache,
 };
 
 use trusted::Trusted;
@@ -56,6 +56,7 @@ pub struct Verifier(Arc<Inner>);
 struct Inner {
     config: VerifierConfig,
     trusted: RwLock<Arc<Trusted>>,
+    certified: RwLock<Arc<Vec<CertifiedPrincipal>>>,
     cache: TokenCache<Verified>,
 }
 
@@ -70,7 +71,25 @@ impl Verifier {
         crate::install();
         let cache = TokenCache::new(config.cached_tokens_max);
         let trusted = RwLock::new(Arc::new(Trusted::new(issuers, api_keys)));
-        Self(Arc::new(Inner { config, trusted, cache }))
+        Self(Arc::new(Inner { config, trusted, certified: RwLock::default(), cache }))
+    }
+
+    /// One that also takes these principals by their certificates.
+    #[must_use]
+    pub fn with_certificates(self, certified: Vec<CertifiedPrincipal>) -> Self {
+        self.replace_certificates(certified);
+        self
+    }
+
+    /// From now on these principals are known by their certificates.
+    pub fn replace_certificates(&self, certified: Vec<CertifiedPrincipal>) {
+        *self.0.certified.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(certified);
+    }
+
+    /// Who has shown this certificate, which an authority has vouched for, and no token.
+    pub fn certified(&self, certificate: &Certificate, now: Timestamp) -> Result<Arc<Caller>, Rejected> {
+        let known = self.0.certified.read().unwrap_or_else(PoisonError::into_inner).clone();
+        certificate::caller(&known, certificate, now)
     }
 
     /// Who somebody is who has shown no API key, and this instead of a token.
@@ -118,6 +137,17 @@ impl Verifier {
         audience: &[impl AsRef<str>],
         now: Timestamp,
     ) -> Result<Arc<Caller>, Rejected> {
+        self.verify_over(None, token, audience, now).await
+    }
+
+    /// The same over a connection on which this certificate was shown: a token may be good over that one alone.
+    pub async fn verify_over(
+        &self,
+        certificate: Option<&Certificate>,
+        token: &str,
+        audience: &[impl AsRef<str>],
+        now: Timestamp,
+    ) -> Result<Arc<Caller>, Rejected> {
         if token.len() > TOKEN_LENGTH_MAX {
             return Err(Rejected::Oversized { length: token.len() });
         }
@@ -131,6 +161,11 @@ impl Verifier {
             None => Box::pin(self.verify_in_full(&trusted, token, now)).await?,
         };
         verified.times.check(&self.0.config, now)?;
+        if let Some(bound) = &verified.certificate
+            && certificate.is_none_or(|shown| shown.thumbprint() != bound)
+        {
+            return Err(Rejected::OtherCertificate);
+        }
         match verified.is_for_any_agent || audience.iter().any(|name| name.as_ref() == verified.audience) {
             true => Ok(verified.caller.clone()),
             false => Err(Rejected::WrongAudience { found: vec![verified.audience.clone()] }),
@@ -207,6 +242,12 @@ fn read(issuer: &Issuer, claims: Claims, payload: String, lifetime_max: Duration
         // What the owner's tasks are filed under is nobody else's name.
         return Err(Rejected::Malformed("sub"));
     }
+    // A binding that nobody here knows must not be passed over: the token would be good for whoever has stolen it.
+    let certificate = match claims.cnf {
+        None => None,
+        Some(Confirmation { thumbprint: Some(thumbprint) }) => Some(thumbprint),
+        Some(Confirmation { thumbprint: None }) => return Err(Rejected::Malformed("cnf")),
+    };
     let own_lifetime_max = named.and_then(|named| named.lifetime_max).or(issuer.lifetime_max);
     let times = Times {
         issued,
@@ -224,7 +265,7 @@ fn read(issuer: &Issuer, claims: Claims, payload: String, lifetime_max: Duration
         caller.issuer = Some(Arc::from(issuer.name.as_str()));
         caller.claims = Some(Json::parse(&payload).map_err(|_| Rejected::Malformed("payload"))?);
     }
-    Ok(Verified { audience, is_for_any_agent, times, caller: Arc::new(caller) })
+    Ok(Verified { audience, is_for_any_agent, certificate, times, caller: Arc::new(caller) })
 }
 
 /// On whose behalf somebody may act who acts for another who acts for another.
@@ -256,6 +297,8 @@ struct Verified {
     audience: String,
     /// Its audience is the issuer's own word for this node, whichever of its agents is asked.
     is_for_any_agent: bool,
+    /// The thumbprint of the one certificate that it is good with, if it is bound to one.
+    certificate: Option<String>,
     times: Times,
     caller: Arc<Caller>,
 }
@@ -402,6 +445,14 @@ struct Claims {
     scope: Option<String>,
     tenant: Option<String>,
     act: Option<Box<Actor>>,
+    cnf: Option<Confirmation>,
+}
+
+/// What the bearer of a token must also have (RFC 7800, RFC 8705 section 3.1).
+#[derive(Deserialize)]
+struct Confirmation {
+    #[serde(rename = "x5t#S256")]
+    thumbprint: Option<String>,
 }
 
 #[derive(Deserialize)]

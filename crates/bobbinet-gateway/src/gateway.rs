@@ -4,7 +4,7 @@ use std::{future::pending, sync::Arc, time::Duration};
 
 use bobbinet_auth::{Action, Policy};
 use bobbinet_core::{
-    AgentName, Call, Caller, CloudEvent, Effect, Extension, Plan, SkillId, State, Task, TaskId, Timestamp,
+    AgentName, Call, Caller, CloudEvent, Description, Effect, Extension, Plan, SkillId, State, Task, TaskId, Timestamp,
     operation::{CancelParams, GetParams, ListParams, SendParams, SubscribeParams},
 };
 use bobbinet_engine::{Agent, Engine, Handle, NewTask, RecordedEvent, Reply, Resumed};
@@ -310,6 +310,36 @@ impl Gateway {
     pub fn refuse(&self, context: &RequestContext<'_>, what: Unsupported) -> GatewayError {
         let denied = self.enter(context, Action::Get(context.agent), Denial::Told).err();
         denied.unwrap_or(GatewayError::Unsupported(what))
+    }
+
+    /// Whether this agent tells callers who are known more than its public card does: what they may call, or what it has for them alone.
+    pub fn has_extended_card(&self, agent: &AgentName) -> bool {
+        let is_told_more = |agent: &Arc<dyn Agent>| agent.describe().capabilities.extended.is_some();
+        self.policy.tells_callers_apart() || self.engine.agent(agent).is_some_and(is_told_more)
+    }
+
+    /// What this caller is told of an agent: of its skills those that he may call, perhaps with some arguments only, and what else it has
+    /// for those who are known.
+    ///
+    /// # Errors
+    /// If there is no more than the public card, or he may do nothing with the agent.
+    pub fn extended_card(&self, context: &RequestContext<'_>) -> Result<Arc<Description>, GatewayError> {
+        let agent = self.engine.agent(context.agent).filter(|_| self.has_extended_card(context.agent));
+        let Some(agent) = agent else { return Err(self.refuse(context, Unsupported::ExtendedCard)) };
+        if self.policy.reason(context.caller, Action::Get(context.agent)).is_err() {
+            self.allow(context, Action::Send(context.agent), Denial::Told)?;
+        }
+        let mut description = Description::clone(&agent.describe());
+        if let Some(more) = description.capabilities.extended.clone() {
+            description.skills.extend(more.skills.iter().cloned());
+            description.description = more.description.clone().unwrap_or(description.description);
+        }
+        description.skills.retain(|skill| {
+            let call =
+                Call { skill: Some(skill.id.clone()), arguments: None, converted: Vec::new(), effect: skill.effect };
+            self.policy.reason(context.caller, Action::Plan(context.agent, &call)).is_ok()
+        });
+        Ok(Arc::new(description))
     }
 
     /// What no operation of A2A tells of a task: its calls and its log. For the node's owner alone.

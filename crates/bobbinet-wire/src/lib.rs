@@ -17,6 +17,7 @@ pub mod page;
 pub mod protocol;
 pub mod reply;
 pub mod rest_client;
+pub mod signed_card;
 pub mod sse;
 pub mod update;
 pub mod v0_3;

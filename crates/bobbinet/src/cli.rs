@@ -113,6 +113,30 @@ pub(crate) struct Global {
     /// Believe any certificate. For trying things out only: whoever stands in between can read and change everything
     #[arg(long, global = true, hide_short_help = true, env = "A2ACLI_INSECURE", hide_env = true, value_parser = FalseyValueParser::new())]
     pub(crate) insecure: bool,
+    /// Believe certificates of the authorities in this file (PEM), and of no others
+    #[arg(long, global = true, hide_short_help = true, value_name = "FILE", env = "BOBBINET_CA_FILE", hide_env = true)]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// Show this certificate (PEM) to agents that ask for one
+    #[arg(
+        long,
+        global = true,
+        hide_short_help = true,
+        value_name = "FILE",
+        env = "BOBBINET_CLIENT_CERT",
+        hide_env = true,
+        requires = "client_key"
+    )]
+    pub(crate) client_cert: Option<PathBuf>,
+    /// The certificate's private key (PEM)
+    #[arg(
+        long,
+        global = true,
+        hide_short_help = true,
+        value_name = "FILE",
+        env = "BOBBINET_CLIENT_KEY",
+        hide_env = true
+    )]
+    pub(crate) client_key: Option<PathBuf>,
     /// Show all of what is said, and not only its gist
     #[arg(long, global = true, env = "A2ACLI_VERBOSE", hide_env = true, value_parser = FalseyValueParser::new())]
     pub(crate) verbose: bool,
@@ -221,6 +245,28 @@ pub(crate) struct NodeArgs {
     /// Where to keep tasks and keys [default: ./bobbinet-data]
     #[arg(long, value_name = "FOLDER", env = "BOBBINET_DATA", hide_env_values = true)]
     pub(crate) data_dir: Option<PathBuf>,
+    /// The node's certificate (PEM): then it is reached by https. Read anew as it changes
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "BOBBINET_TLS_CERT",
+        hide_env_values = true,
+        conflicts_with = "no_tls",
+        requires = "tls_key"
+    )]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// The certificate's private key (PEM)
+    #[arg(long, value_name = "FILE", env = "BOBBINET_TLS_KEY", hide_env_values = true, requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Authorities (PEM) whose certificates callers may show
+    #[arg(long, value_name = "FILE", env = "BOBBINET_TLS_CLIENT_CA", hide_env_values = true, requires = "tls_cert")]
+    pub(crate) tls_client_ca: Option<PathBuf>,
+    /// Take no caller without a certificate, but probes
+    #[arg(long, env = "BOBBINET_TLS_CLIENT_REQUIRED", hide_env_values = true, requires_if("true", "tls_client_ca"), value_parser = FalseyValueParser::new())]
+    pub(crate) tls_client_required: bool,
+    /// Listen without TLS at an address that others can reach: a proxy or a mesh before the node has it
+    #[arg(long, env = "BOBBINET_NO_TLS", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub(crate) no_tls: bool,
     /// What callers know the node by, if not by its address, such as `https://agents.example.com`
     #[arg(long, value_name = "URL", env = "BOBBINET_PUBLIC_URL", hide_env_values = true)]
     pub(crate) public_url: Option<String>,
@@ -357,6 +403,19 @@ pub(crate) enum Card {
         /// Say all that is wrong with it, and where, in place of showing it
         #[arg(long)]
         validate: bool,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// See whether a card is signed, and by whom
+    Verify {
+        /// The agent: its URL, its name on a node of this machine, or a file with its card
+        url: Option<String>,
+        /// A file with the JWK set that its key must be in [default: the keys of its node, if that is on this machine]
+        #[arg(long, value_name = "FILE")]
+        keys: Option<PathBuf>,
+        /// The thumbprint (RFC 7638, SHA-256) that its key must have; may be repeated
+        #[arg(long, value_name = "HASH", conflicts_with = "keys")]
+        thumbprint: Vec<String>,
         #[command(flatten)]
         target: Target,
     },

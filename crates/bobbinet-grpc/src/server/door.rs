@@ -15,7 +15,7 @@ use bobbinet_http::{
     server::other_binding::{BodyFault, Room, name_extensions},
 };
 use bobbinet_wire::{Error, ErrorKind};
-use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, Version, header};
+use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, Version, header, request::Parts};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tonic::{Code, Status, server::NamedService};
 use tower::Service;
@@ -78,7 +78,7 @@ where
             if let Some(status) = unfit(parts.version, &parts.headers) {
                 return Ok(of_status(status));
             }
-            let (permit, body) = match enter(&server, &parts.headers, body).await {
+            let (permit, body) = match enter(&server, &parts, body).await {
                 Ok(entered) => entered,
                 Err(refusal) => return Ok(refusal),
             };
@@ -115,8 +115,8 @@ fn of_status(status: StatusCode) -> Response {
 }
 
 /// Who is not known takes no permit from those who are, however slowly he sends.
-async fn enter(server: &Server, headers: &HeaderMap, mut body: Body) -> Result<(AdmissionPermit, Body), Response> {
-    let caller = match server.caller_of_any(headers).await {
+async fn enter(server: &Server, parts: &Parts, mut body: Body) -> Result<(AdmissionPermit, Body), Response> {
+    let caller = match server.caller_of_any(&parts.headers, &parts.extensions).await {
         Ok(caller) => caller,
         Err(rejected) => return Err(refused(unauthenticated(&rejected))),
     };

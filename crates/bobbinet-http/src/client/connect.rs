@@ -25,7 +25,7 @@ use super::{
     credentials::{self, Extras},
     http::{Endpoint, Route, Ways, media_type, read_body, unreachable},
     outbound::{Outbound, Sender},
-    speech,
+    pinned, speech,
 };
 
 /// Where cards are, as of 0.3 and 1.0, and before.
@@ -131,6 +131,7 @@ fn read_card(url: &Url, bytes: &[u8], options: &ClientOptions) -> Result<WithJso
     if let Some(check) = &options.card_check {
         check.check(url, bytes).map_err(bad)?;
     }
+    let bytes = &*pinned::covered(url, bytes, options)?;
     let value = CardView::parse(bytes).map_err(|error| {
         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
         bad(format!("{error}{cause}"))
@@ -164,6 +165,7 @@ fn http_client(near: &Url, options: &ClientOptions) -> Result<reqwest::Client, C
     if options.is_any_certificate_believed {
         builder = builder.tls_danger_accept_invalid_certs(true);
     }
+    let builder = options.tls.apply(builder);
     builder.build().map_err(|source| ClientError::Unreachable { url: near.to_string(), source })
 }
 

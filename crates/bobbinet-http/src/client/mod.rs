@@ -10,6 +10,7 @@ mod http;
 mod jwks;
 mod origin;
 mod outbound;
+mod pinned;
 mod speech;
 mod stream;
 
@@ -19,12 +20,14 @@ use bobbinet_core::{
     Json,
     operation::{CancelParams, GetParams, ListParams, Operation, SendParams, SubscribeParams},
 };
+use bobbinet_outbound::ClientTls;
 use bobbinet_wire::{
     Protocol, Transport, Version,
     v1_0::CardView,
     view::{PageView, Sent, TaskView},
 };
 
+pub use bobbinet_auth::CardKeys;
 pub use card::{CardCheck, CardFetch, FetchedCard, Freshness};
 pub use credentials::{Credentials, Mint, ServiceParameter};
 pub use discovery::DiscoveredJwks;
@@ -32,6 +35,7 @@ pub use error::ClientError;
 pub use jwks::{HttpJwks, JwksUrlFault};
 pub use origin::{Detour, Origin};
 pub use outbound::Outbound;
+pub use pinned::covered_by;
 pub use stream::{Event, TaskStream};
 
 use http::{Told, Ways};
@@ -67,6 +71,10 @@ pub struct ClientOptions {
     pub is_other_origin_allowed: bool,
     /// Whether to believe any certificate: whoever stands in between can read and change everything.
     pub is_any_certificate_believed: bool,
+    /// Whose certificates are believed, and which one is shown, where no guard says so.
+    pub tls: ClientTls,
+    /// The keys of which one must have signed the agent's card, if they are known.
+    pub card_keys: Option<CardKeys>,
 }
 
 impl Default for ClientOptions {
@@ -86,6 +94,8 @@ impl Default for ClientOptions {
             origin: None,
             is_other_origin_allowed: false,
             is_any_certificate_believed: false,
+            tls: ClientTls::default(),
+            card_keys: None,
         }
     }
 }

@@ -84,6 +84,16 @@ impl Binding {
         }
     }
 
+    /// Writes a card of 1.0; `None` where it would have to be of another version.
+    pub(super) fn card(&self, card: &[u8]) -> Option<Pieces> {
+        let mut out = Pieces::default();
+        match self {
+            Self::Rpc1_0(id) => envelope::write_result(&mut out, id, |out| out.bytes().extend_from_slice(card)),
+            Self::Rpc0_3(_) => return None,
+        }
+        Some(out)
+    }
+
     /// Writes an event that this stream has just told.
     pub(super) fn write_update(&self, out: &mut Pieces, stream: &TaskStream, told: &PublicEvent) {
         let (task, context) = (stream.task(), stream.context());

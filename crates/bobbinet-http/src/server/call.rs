@@ -11,8 +11,15 @@ use bobbinet_wire::{
     EXTENSION_URI, Error, Pieces, Sink,
     page::{TaskPage, WrittenTasks},
 };
+use http::request::Parts;
 
-use super::{a2a_server::Server, binding::Binding, fault, stream::Events, unsent::Room};
+use super::{
+    a2a_server::{Mounted, Server},
+    binding::Binding,
+    fault,
+    stream::Events,
+    unsent::Room,
+};
 
 /// Room for an answer of an ordinary task.
 const ANSWER_CAPACITY: usize = 1 << 10;
@@ -26,6 +33,10 @@ pub(super) struct Call<'a> {
     /// What the answer is written in.
     pub(super) binding: &'a Binding,
     pub(super) context: RequestContext<'a>,
+    /// The request without its body.
+    pub(super) parts: &'a Parts,
+    /// The agent at its URL.
+    pub(super) agent: &'a Mounted,
     /// Where a stream is to go on.
     pub(super) resume: Option<Resume>,
 }
@@ -77,9 +88,23 @@ impl Call<'_> {
                 let stream = followed.map_err(|error| self.fault(error))?;
                 Ok(CallAnswer::Stream(Box::new(Events::new(self.server, self.binding, stream, Selection::ALL))))
             }
-            Operation::ExtendedCard(_) => Err(self.refusal(Unsupported::ExtendedCard)),
+            Operation::ExtendedCard(_) => {
+                drop(permit);
+                Box::pin(self.extended_card()).await
+            }
             Operation::PushConfig(_) => Err(self.refusal(Unsupported::PushNotifications)),
         }
+    }
+
+    /// The card for this caller. It is written for him alone, so nobody keeps it.
+    async fn extended_card(&self) -> Result<CallAnswer, Error> {
+        let description = self.server.gateway.extended_card(&self.context).map_err(|error| self.fault(error))?;
+        let Parts { headers, uri, extensions, .. } = self.parts;
+        let origin = self.server.origin_of(headers, uri, extensions);
+        let card = self.server.told(&self.agent.name).write(&description, origin, &self.agent.base);
+        let Some(out) = self.binding.card(&card) else { return Err(self.refusal(Unsupported::ExtendedCard)) };
+        let room = self.room(out.len()).await?;
+        Ok(CallAnswer::Whole(out, room))
     }
 
     async fn send_streaming(&self, params: Box<SendParams>) -> Result<CallAnswer, Error> {

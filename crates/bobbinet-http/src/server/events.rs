@@ -140,7 +140,7 @@ impl From<BodyFault> for Problem {
 pub(super) async fn answer(server: &Arc<Server>, request: Request) -> Response {
     let (parts, mut body) = request.into_parts();
     // Who is not known takes no permit from those who are, however slowly he sends.
-    let caller = match auth::caller_at(server, &server.events_audiences, &parts.headers).await {
+    let caller = match auth::caller_at(server, &server.events_audiences, &parts.headers, &parts.extensions).await {
         Ok(caller) => caller,
         Err(rejected) => {
             let problem = Problem::new(StatusCode::UNAUTHORIZED, "UNAUTHENTICATED", Rejected::PUBLIC);

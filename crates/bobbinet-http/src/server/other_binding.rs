@@ -9,7 +9,7 @@ use bobbinet_engine::EngineError;
 use bobbinet_gateway::{Full, Gateway, GatewayError, Resume};
 use bobbinet_wire::{Error, v1_0::card::SecurityScheme};
 use bytes::Bytes;
-use http::{HeaderMap, Uri};
+use http::{Extensions, HeaderMap, Uri};
 use tokio_util::sync::CancellationToken;
 
 use super::{a2a_server::Server, auth, body, call, cards, fault, receive, stream};
@@ -43,17 +43,22 @@ impl Server {
     ///
     /// # Errors
     /// For the log alone.
-    pub async fn caller_of_any(&self, headers: &HeaderMap) -> Result<Arc<Caller>, Rejected> {
-        auth::caller_at(self, &self.agents_audiences, headers).await
+    pub async fn caller_of_any(&self, headers: &HeaderMap, extensions: &Extensions) -> Result<Arc<Caller>, Rejected> {
+        auth::caller_at(self, &self.agents_audiences, headers, extensions).await
     }
 
     /// Who calls this agent.
     ///
     /// # Errors
     /// For the log alone.
-    pub async fn caller_of(&self, agent: &AgentName, headers: &HeaderMap) -> Result<Arc<Caller>, Rejected> {
+    pub async fn caller_of(
+        &self,
+        agent: &AgentName,
+        headers: &HeaderMap,
+        extensions: &Extensions,
+    ) -> Result<Arc<Caller>, Rejected> {
         let audiences = self.known(agent.as_str()).map_or(&[][..], |mounted| &mounted.audiences);
-        auth::caller_at(self, audiences, headers).await
+        auth::caller_at(self, audiences, headers, extensions).await
     }
 
     /// The whole body of a request.
@@ -97,7 +102,7 @@ impl Server {
 
     /// What callers can show, as cards say it.
     pub fn security_schemes(&self) -> Vec<SecurityScheme> {
-        cards::schemes(&self.verifier.accepted())
+        cards::schemes(&self.verifier.accepted(), self.has_certificates())
     }
 
     /// Where the node is found by whoever has sent this request, and below that where the agent is called over JSON-RPC.

@@ -83,7 +83,7 @@ impl At<'_> {
         let limits = &server.limits;
         let refused = |body: &Body, response| Err(body::refused(body, response));
         // Who is not known takes no permit from those who are, however slowly he sends.
-        let caller = match auth::caller(server, self.agent, headers).await {
+        let caller = match auth::caller(server, self.agent, headers, &self.parts.extensions).await {
             Ok(caller) => caller,
             Err(rejected) => return refused(&body, unauthenticated(binding, &rejected)),
         };
@@ -135,7 +135,9 @@ impl At<'_> {
             extensions: &extensions,
         };
         let resume = if is_subscription { stream::cursor(headers) } else { None };
-        Call { server: self.server, binding, context, resume }.answer(operation, permit).await
+        Call { server: self.server, binding, context, parts: self.parts, agent: self.agent, resume }
+            .answer(operation, permit)
+            .await
     }
 }
 

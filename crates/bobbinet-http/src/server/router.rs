@@ -9,13 +9,15 @@ use axum::{
     routing::{get, post},
 };
 use bobbinet_core::SkillId;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use serde_json::{Value, json};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::{
     a2a_server::{Mount, Mounted, Server},
-    answer, card, events, probe, rpc, show,
+    answer, card,
+    cards::JWKS_PATH,
+    catalog, events, probe, rpc, show,
 };
 
 /// How long the node's public keys may be taken from a cache: a rotation must get around.
@@ -33,7 +35,9 @@ pub(super) fn router(server: Arc<Server>) -> Router {
     let router = Router::new()
         .route("/livez", get(probe::livez))
         .route("/readyz", get(probe::readyz))
-        .route("/.well-known/jwks.json", get(keys))
+        .route(JWKS_PATH, get(keys))
+        .route("/.well-known/ai-catalog.json", get(catalog::ai))
+        .route("/.well-known/api-catalog", get(catalog::api))
         .route("/events", post(publish))
         .route("/events/", post(publish));
     let router = match &server.mount {
@@ -155,16 +159,18 @@ async fn show_any_card(State(server): State<Arc<Server>>, request: Request) -> R
     response
 }
 
-async fn show_task(State(server): State<Arc<Server>>, path: RawPathParams, headers: HeaderMap) -> Response {
+async fn show_task(State(server): State<Arc<Server>>, path: RawPathParams, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
     match (known_at(&server, &path), named(&path, "task")) {
-        (Some(agent), Some(task)) => show::answer(&server, agent, task, show::Asked::Record, &headers).await,
+        (Some(agent), Some(task)) => show::answer(&server, agent, task, show::Asked::Record, &parts).await,
         (Some(_) | None, _) => not_found().await,
     }
 }
 
-async fn show_tree(State(server): State<Arc<Server>>, path: RawPathParams, headers: HeaderMap) -> Response {
+async fn show_tree(State(server): State<Arc<Server>>, path: RawPathParams, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
     match (known_at(&server, &path), named(&path, "task")) {
-        (Some(agent), Some(task)) => show::answer(&server, agent, task, show::Asked::Tree, &headers).await,
+        (Some(agent), Some(task)) => show::answer(&server, agent, task, show::Asked::Tree, &parts).await,
         (Some(_) | None, _) => not_found().await,
     }
 }

@@ -8,7 +8,7 @@ use bobbinet_core::{CallRecord, Event, Question, QuestionKind, task::CallOutcome
 use bobbinet_engine::{EngineError, RecordedEvent};
 use bobbinet_gateway::{GatewayError, RequestContext, TaskRecord, TreeTask};
 use bobbinet_wire::Error;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderValue, StatusCode, header, request::Parts};
 use serde_json::{Value, json};
 
 use super::{
@@ -26,14 +26,8 @@ pub(super) enum Asked {
 }
 
 /// Answers `GET …/bobbinet/tasks/ID`, and `…/ID/tree`.
-pub(super) async fn answer(
-    server: &Arc<Server>,
-    agent: &Mounted,
-    id: &str,
-    asked: Asked,
-    headers: &HeaderMap,
-) -> Response {
-    let caller = match auth::caller(server, agent, headers).await {
+pub(super) async fn answer(server: &Arc<Server>, agent: &Mounted, id: &str, asked: Asked, parts: &Parts) -> Response {
+    let caller = match auth::caller(server, agent, &parts.headers, &parts.extensions).await {
         Ok(caller) => caller,
         Err(rejected) => return receive::unauthenticated(&answer::UNREAD, &rejected),
     };

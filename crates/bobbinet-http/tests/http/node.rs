@@ -3,12 +3,13 @@
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use bobbinet_auth::{
-    Claims, Issuer, KeyRing, NODE_ISSUER, NODE_OWNER, NODE_TENANT, Policy, Verifier, VerifierConfig, mint,
+    CertifiedPrincipal, Claims, Issuer, KeyRing, NODE_ISSUER, NODE_OWNER, NODE_TENANT, Policy, Verifier,
+    VerifierConfig, mint,
 };
 use bobbinet_core::{AgentName, Limits, Principal, Tenant, Timestamp};
 use bobbinet_engine::{Agent, AllowAll, Engine, Env, Setup, SystemEnv};
 use bobbinet_gateway::{Gateway, GatewayLimits, GatewaySetup};
-use bobbinet_http::{HttpLimits, Mount, Server, ServerSetup, serve};
+use bobbinet_http::{HttpLimits, Mount, Server, ServerSetup, Tls, TlsFiles, serve};
 use bobbinet_store::{MemoryStore, Store};
 use bobbinet_wire::sse::{SseEvent, SseParser};
 use reqwest::{RequestBuilder, Response, StatusCode};
@@ -53,6 +54,10 @@ pub(crate) struct Form {
     pub(crate) cors: Vec<&'static str>,
     pub(crate) proxies: Vec<&'static str>,
     pub(crate) wait_max: Option<Duration>,
+    pub(crate) tls: Option<TlsFiles>,
+    /// Who is known by his certificate.
+    pub(crate) certified: Vec<CertifiedPrincipal>,
+    pub(crate) policy: Policy,
     /// What the node finds in its folder.
     pub(crate) store: Arc<dyn Store>,
 }
@@ -68,6 +73,9 @@ impl Default for Form {
             cors: Vec::new(),
             proxies: Vec::new(),
             wait_max: None,
+            tls: None,
+            certified: Vec::new(),
+            policy: Policy::owner_only(),
             store: Arc::new(MemoryStore::default()),
         }
     }
@@ -109,8 +117,9 @@ impl Node {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let policy = Policy::owner_only();
-        let verifier = Verifier::new(VerifierConfig::default(), vec![Issuer::node(keys.clone())]);
+        let policy = form.policy;
+        let verifier = Verifier::new(VerifierConfig::default(), vec![Issuer::node(keys.clone())])
+            .with_certificates(form.certified);
         let gateway = Gateway::new(GatewaySetup {
             engine: engine.clone(),
             policy: policy.clone(),
@@ -119,7 +128,8 @@ impl Node {
             drain: form.limits.drain(),
             stop: stop.clone(),
         });
-        let server = Server::new(ServerSetup {
+        let tls = form.tls.map(|files| Tls::open(files).unwrap());
+        let setup = ServerSetup {
             gateway: gateway.clone(),
             keys: keys.clone(),
             verifier: verifier.clone(),
@@ -133,9 +143,14 @@ impl Node {
             is_version_required: true,
             grpc: None,
             stop: stop.clone(),
-        })
-        .unwrap();
-        let url = format!("http://{address}{}", if form.is_root { "" } else { "/agents/worker" });
+        };
+        let server = match tls {
+            Some(tls) => Server::with_tls(tls, setup),
+            None => Server::new(setup),
+        };
+        let server = server.unwrap();
+        let scheme = server.scheme();
+        let url = format!("{scheme}://{address}{}", if form.is_root { "" } else { "/agents/worker" });
         let mut serving = JoinSet::new();
         serving.spawn(serve(listener, server.clone()));
         let http = reqwest::Client::builder().no_proxy().build().unwrap();

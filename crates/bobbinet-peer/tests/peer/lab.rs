@@ -245,6 +245,7 @@ impl Lab {
             fallback: None,
             effect: None,
             origin: None,
+            card_keys: None,
             title: None,
             description: None,
             env: Arc::new(SystemEnv),

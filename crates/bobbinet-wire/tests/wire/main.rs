@@ -9,5 +9,6 @@ mod golden;
 mod older;
 mod properties;
 mod requests;
+mod signed_card;
 mod spoken;
 mod sse;

@@ -20,17 +20,19 @@ mod send;
 mod show;
 mod task;
 mod tree;
+mod verify;
 
 use std::path::PathBuf;
 
 use bobbinet_auth::NODE_OWNER;
 use bobbinet_http::client::{Origin, ServiceParameter};
+use bobbinet_outbound::{ClientTls, ClientTlsFiles};
 use bobbinet_wire::{Transport, Version};
 
 use crate::{
     cli::{Auth, Call, Card, Delivery, Global, Secret, Send, Target, Task, Token},
     config::DATA,
-    failure::Failure,
+    failure::{Code, Failure},
     keys::{self, TokenFor},
     node::Running,
     output::Output,
@@ -56,11 +58,20 @@ pub(crate) struct Options {
     transports: Vec<Transport>,
     version: Option<Version>,
     is_insecure: bool,
+    tls: ClientTls,
+}
+
+fn tls(global: &Global) -> Result<ClientTls, Failure> {
+    let files = ClientTlsFiles {
+        ca: global.ca_file.clone(),
+        identity: global.client_cert.clone().zip(global.client_key.clone()),
+    };
+    files.read().map_err(|fault| Failure::of(Code::Usage, &fault))
 }
 
 impl Client {
     /// As the options for every command say.
-    pub(crate) fn new(global: &Global) -> Self {
+    pub(crate) fn new(global: &Global) -> Result<Self, Failure> {
         if global.insecure {
             let text = "certificates are not checked (--insecure): whoever stands in between can read and change \
                         everything, credentials too";
@@ -74,18 +85,27 @@ impl Client {
             transports: global.transport.clone(),
             version: global.a2a_version,
             is_insecure: global.insecure,
+            tls: tls(global)?,
         };
-        Self { output: Output { format: global.output, is_verbose: global.verbose }, options }
+        Ok(Self { output: Output { format: global.output, is_verbose: global.verbose }, options })
     }
 
     /// `bobbinet card …`
     pub(crate) async fn card(&self, command: Card) -> Result<(), Failure> {
-        let Card::Get { url, validate, mut target } = command;
-        target.agent = url.or(target.agent);
-        let agent = self.resolver(target).await.agent()?;
-        match validate {
-            true => card::validate(self.output, &agent).await,
-            false => card::get(self.output, &agent).await,
+        match command {
+            Card::Get { url, validate, mut target } => {
+                target.agent = url.or(target.agent);
+                let agent = self.resolver(target).await.agent()?;
+                match validate {
+                    true => card::validate(self.output, &agent).await,
+                    false => card::get(self.output, &agent).await,
+                }
+            }
+            Card::Verify { url, keys, thumbprint, mut target } => {
+                target.agent = url.or(target.agent);
+                let agent = self.resolver(target).await.agent()?;
+                verify::verify(self.output, &agent, keys, thumbprint).await
+            }
         }
     }
 

@@ -213,11 +213,18 @@ impl Resolver {
             credentials: self.credentials(url),
             parameters: self.options.parameters.clone(),
             origin: self.options.origin.clone(),
+            is_any_certificate_believed: self.options.is_insecure || self.is_own(url),
+            tls: self.options.tls.clone(),
             transports: self.options.transports.clone(),
             version: self.options.version,
-            is_any_certificate_believed: self.options.is_insecure,
             ..ClientOptions::default()
         }
+    }
+
+    /// Whether a URL leads to a node of this user's on this machine, whose certificate is made out for other names than the machine has
+    /// for itself. That its process listens there was looked at, which says more.
+    fn is_own(&self, url: &str) -> bool {
+        is_local(url) && self.nodes.iter().any(|node| node.is_at(url))
     }
 
     /// A key or a token of the caller's own, or a token made with the key of the node that the URL leads to.
@@ -315,6 +322,14 @@ impl Agent {
                 Ok(token) => Ok(Some(token)),
                 Err(error) => Err(Failure::of(Code::CredentialsMissing, error.as_ref())),
             },
+        }
+    }
+
+    /// What asks its node for what no agent elsewhere has.
+    pub(crate) fn http(&self) -> reqwest::ClientBuilder {
+        match &self.node {
+            Some(node) => node.http(),
+            None => self.client.tls.apply(reqwest::Client::builder().no_proxy()),
         }
     }
 

@@ -3,8 +3,9 @@
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use bobbinet_auth::{
-    Algorithm, ApiKeys, FileKeys, Issuer, KeySet, LIFETIME_CONFIGURED_MAX, LineFault, Lines, NODE_ISSUER, NODE_OWNER,
-    NODE_TENANT, NamedPrincipal, Policy, PolicyLine, RemoteKeys, SUBJECT_MARK, TokenTypes,
+    Algorithm, ApiKeys, CertificateName, CertifiedPrincipal, FileKeys, Issuer, KeySet, LIFETIME_CONFIGURED_MAX,
+    LineFault, Lines, NODE_ISSUER, NODE_OWNER, NODE_TENANT, NamedPrincipal, Policy, PolicyLine, RemoteKeys,
+    SUBJECT_MARK, TokenTypes,
 };
 use bobbinet_core::{AgentName, Principal, Tenant};
 use bobbinet_gateway::{CallerLimits, GatewayLimits, NamedCallerLimits};
@@ -18,7 +19,7 @@ use super::{
     tree::{Node, Value},
 };
 
-const PRINCIPAL_KEYS: [&str; 3] = ["tenant", "life", "limits"];
+const PRINCIPAL_KEYS: [&str; 4] = ["tenant", "life", "limits", "certificate"];
 const LIMIT_KEYS: [&str; 2] = ["requests", "requests_per_second"];
 const TRUST_KEYS: [&str; 8] = ["issuer", "jwks", "algorithms", "typ", "audience", "tenant", "life", "principals"];
 const JWKS_KEYS: [&str; 2] = ["file", "url"];
@@ -48,6 +49,8 @@ const ISSUER_LENGTH_MAX: usize = 128;
 pub(crate) struct CallersConfig {
     /// Those whom the node itself makes tokens for, by name.
     pub(crate) principals: BTreeMap<String, NamedPrincipal>,
+    /// Those of them who are known by their certificates.
+    pub(crate) certified: Vec<CertifiedPrincipal>,
     /// Others whose tokens are taken.
     pub(crate) trust: Vec<Issuer>,
     /// Which API keys are taken.
@@ -90,7 +93,7 @@ pub(crate) fn read<'n>(
 ) -> CallersConfig {
     let mut config = CallersConfig::default();
     if let Some(node) = fields.get("principals") {
-        (config.principals, config.limits) = read_principals(reader, node, usual);
+        (config.principals, config.certified, config.limits) = read_principals(reader, node, usual);
     }
     if let Some(node) = fields.get("api_keys") {
         config.api_keys = read_api_keys(reader, node);
@@ -137,8 +140,9 @@ fn read_principals(
     reader: &mut Reader<'_>,
     node: &Node,
     usual: &GatewayLimits,
-) -> (BTreeMap<String, NamedPrincipal>, NamedCallerLimits) {
+) -> (BTreeMap<String, NamedPrincipal>, Vec<CertifiedPrincipal>, NamedCallerLimits) {
     let (mut principals, mut named) = (BTreeMap::new(), NamedCallerLimits::new());
+    let mut certified: Vec<CertifiedPrincipal> = Vec::new();
     for (key, node) in reader.entries(node, "principals") {
         let what = format!("principal {}", key.text);
         let fields = reader.fields(node, &what, &PRINCIPAL_KEYS);
@@ -153,15 +157,44 @@ fn read_principals(
             Ok(principal) => Ok(principal),
             Err(error) => Err(error.to_string()),
         };
+        let names =
+            fields.get("certificate").map(|node| read_certificates(reader, node, &certified)).unwrap_or_default();
         match principal {
             Ok(principal) => {
                 named.extend(limits.map(|limits| ((tenant.clone(), principal.clone()), limits)));
-                principals.insert(key.text.clone(), NamedPrincipal { principal, tenant, lifetime_max });
+                let principal = NamedPrincipal { principal, tenant, lifetime_max };
+                let known_by = |name| CertifiedPrincipal { name, principal: principal.clone() };
+                certified.extend(names.into_iter().map(known_by));
+                principals.insert(key.text.clone(), principal);
             }
             Err(why) => reader.fault(key.at, why),
         }
     }
-    (principals, named)
+    (principals, certified, named)
+}
+
+/// The names in certificates that a principal is known by: one, or a list.
+fn read_certificates(reader: &mut Reader<'_>, node: &Node, known: &[CertifiedPrincipal]) -> Vec<CertificateName> {
+    let words = match &node.value {
+        Value::Text(_) => reader.text(node, "certificate").into_iter().collect(),
+        Value::Null(_) | Value::Flag(..) | Value::Number(_) | Value::List(_) | Value::Map(_) => {
+            reader.words(node, "certificate")
+        }
+    };
+    let mut names = Vec::new();
+    for word in words {
+        let fault = match CertificateName::parse(&word) {
+            Ok(name) if known.iter().any(|known| known.name == name) => "is another principal's already".to_owned(),
+            Ok(name) => {
+                names.push(name);
+                continue;
+            }
+            Err(why) => format!("is no name in a certificate: {why}"),
+        };
+        let hint = "take a URI or a DNS name of its subjectAltName, or all of its subject: spiffe://prod/cart, cart.example.com, CN=cart,O=Shop";
+        reader.fault_with_hint(node.at, format!("{word:?} {fault}"), hint);
+    }
+    names
 }
 
 /// What one principal may ask for; what is not said stays as it is for all.

@@ -16,6 +16,7 @@ mod node_file;
 mod peers;
 mod policy_cases;
 mod reader;
+mod tls;
 mod tree;
 mod variables;
 mod yaml;
@@ -47,6 +48,8 @@ pub(crate) use models::ModelSettings;
 pub(crate) use node_file::{parse_address, parse_network};
 pub(crate) use peers::{AuthSettings, ClientSettings, NodePeer, PeerSettings, peer_url};
 pub(crate) use policy_cases::{CaseCaller, Expectation, PolicyCase, PolicyCases, read as read_policy_cases};
+
+pub(crate) use tls::TlsSettings;
 
 use reader::Reader;
 use variables::Variables;
@@ -92,6 +95,8 @@ pub(crate) struct NodeConfig {
     pub(crate) listen: SocketAddr,
     /// Where it keeps its data.
     pub(crate) data: PathBuf,
+    /// What its connections begin with.
+    pub(crate) tls: TlsSettings,
     /// What callers know it by, if that is not its address.
     pub(crate) public_url: Option<String>,
     /// What others know its tokens by, if they are to know them.
@@ -123,6 +128,7 @@ impl Default for NodeConfig {
         Self {
             listen: LISTEN,
             data: PathBuf::from(DATA),
+            tls: TlsSettings::Unsaid,
             public_url: None,
             issuer: None,
             proxies: Vec::new(),

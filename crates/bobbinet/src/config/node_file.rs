@@ -18,13 +18,15 @@ use super::{
     models::{self, ModelSettings},
     peers::{self, PeerSettings},
     reader::{MapSettings, Reader},
+    tls,
     tree::Node,
 };
 
 pub(super) const ROOT_KEYS: [&str; 8] =
     ["node", "agents", "peers", "principals", "trust", "api_keys", "policy", "flows"];
-const NODE_KEYS: [&str; 12] = [
+const NODE_KEYS: [&str; 13] = [
     "listen",
+    "tls",
     "data",
     "public_url",
     "issuer",
@@ -78,6 +80,9 @@ fn read_node(reader: &mut Reader<'_>, node: &Node, config: &mut Config) {
     let settings = &mut config.node;
     if let Some(listen) = fields.get("listen").and_then(|node| address(reader, node)) {
         settings.listen = listen;
+    }
+    if let Some(tls) = fields.get("tls").and_then(|node| tls::read(reader, node)) {
+        settings.tls = tls;
     }
     if let Some(data) = fields.get("data").and_then(|node| reader.text(node, "data")) {
         settings.data = reader.source().folder.join(data);

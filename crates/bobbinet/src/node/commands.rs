@@ -7,7 +7,7 @@ use std::{
 };
 
 use bobbinet_core::AgentName;
-use bobbinet_http::Mount;
+use bobbinet_http::{Mount, TlsFiles};
 use bobbinet_mcp::McpLimits;
 
 use super::{plan::Plan, reload::CallersSource};
@@ -15,8 +15,8 @@ use crate::{
     cli::{Agent, Check, NodeArgs, Up},
     config::{
         self, AgentConfig, CallersConfig, Config, Finding, FlowConfig, Flows, ModelSettings, NoCard, NodeConfig,
-        PeerSettings, Reading, Severity, Source, Strictness, default_file, default_files, find_card, program,
-        suggestion, whole_millis,
+        PeerSettings, Reading, Severity, Source, Strictness, TlsSettings, default_file, default_files, find_card,
+        program, suggestion, whole_millis,
     },
     failure::{Code, Failure},
     output::Output,
@@ -102,9 +102,21 @@ pub(crate) fn agent(output: Output, command: Agent) -> Result<Plan, Failure> {
     Ok(Plan { node, agents, remotes, models, peers, home: None, callers, callers_source, flows, mount })
 }
 
+/// What was typed of TLS, if anything was.
+fn tls(typed: &NodeArgs) -> Option<TlsSettings> {
+    if typed.no_tls {
+        return Some(TlsSettings::Off);
+    }
+    let (certificate, key) = typed.tls_cert.clone().zip(typed.tls_key.clone())?;
+    let is_client_required = typed.tls_client_required;
+    Some(TlsSettings::Files(TlsFiles { certificate, key, client_ca: typed.tls_client_ca.clone(), is_client_required }))
+}
+
 /// What was typed is above what the file says.
 fn over(node: &mut NodeConfig, typed: NodeArgs) {
-    let NodeArgs { listen, data_dir, public_url, proxy, cors, pre_stop_delay, grace, otlp } = typed;
+    let tls = tls(&typed);
+    let NodeArgs { listen, data_dir, public_url, proxy, cors, pre_stop_delay, grace, otlp, .. } = typed;
+    node.tls = tls.unwrap_or_else(|| std::mem::take(&mut node.tls));
     node.listen = listen.unwrap_or(node.listen);
     node.data = data_dir.unwrap_or_else(|| node.data.clone());
     node.public_url = public_url.or(node.public_url.take());

@@ -186,6 +186,7 @@ impl Reload {
         // Policy first: whoever is let in from now on is judged by it.
         self.policy.replace(callers.policy.as_ref().unwrap_or(&Policy::owner_only()));
         self.verifier.replace(issuers, holders);
+        self.verifier.replace_certificates(callers.certified.clone());
         self.gateway.limit_callers(callers.limits.clone());
         self.longest_life = longest_life(&callers);
         if let Err(error) = KnownPrincipals::of(self.issuer.as_deref(), &callers).write(&self.data) {

@@ -15,7 +15,7 @@ use bobbinet_auth::{KEYS_FOLDER, KeyRing, Policy, Verifier, VerifierConfig};
 use bobbinet_core::AgentName;
 use bobbinet_engine::{Agent, Engine, EngineError, Env, Setup, SystemEnv};
 use bobbinet_gateway::{Gateway, GatewaySetup, PolicyAuthorizer};
-use bobbinet_http::{Mount, Server, ServerSetup, SetupError};
+use bobbinet_http::{Mount, Server, ServerSetup, SetupError, Tls};
 use bobbinet_mcp::{Launcher, McpAgent};
 use bobbinet_model::{ModelAgent, ModelConfig};
 use bobbinet_orchestrator::Scheduler;
@@ -37,7 +37,7 @@ use super::{
     say, schedules,
 };
 use crate::{
-    config::{AgentConfig, ModelSettings, NodeConfig, NodePeer, PeerSettings},
+    config::{AgentConfig, ModelSettings, NodeConfig, NodePeer, PeerSettings, TlsSettings},
     failure::{Code, Failure},
     peers::{self, Maker, PEERS_FOLDER},
     principals::KnownPrincipals,
@@ -94,6 +94,7 @@ pub(super) async fn start(
     let descriptors = descriptors::raise();
     node.http = descriptors.share(&node.http, agents.len());
     // Taken first, so that an address in use is known before anything is begun; it listens at the very end.
+    let tls = tls(&node)?;
     let socket = bind(node.listen)?;
     let scheduled = schedules::of(&flows.files, &callers, node.issuer.as_deref());
     let data = make_folder(&node.data)?;
@@ -123,7 +124,8 @@ pub(super) async fn start(
     let listen = listener.local_addr().map_err(|error| in_use(node.listen, &error))?;
     let believed = reload::believed(node.issuer.as_deref(), &callers, &keys, &data);
     let (issuers, api_keys) = believed.map_err(|error| Failure::of(Code::Config, &error))?;
-    let verifier = Verifier::with_api_keys(VerifierConfig::default(), issuers, api_keys);
+    let verifier = Verifier::with_api_keys(VerifierConfig::default(), issuers, api_keys)
+        .with_certificates(callers.certified.clone());
     let gateway = Gateway::new(GatewaySetup {
         engine: engine.clone(),
         policy: policy.clone(),
@@ -143,7 +145,7 @@ pub(super) async fn start(
         gateway: gateway.clone(),
         longest_life: reload::longest_life(&callers),
     };
-    let server = server(&node, mount, gateway, (keys, verifier), listen, stop)?;
+    let server = server(&node, tls, mount, gateway, (keys, verifier), listen, stop)?;
     let running = running(&engine, &server, &data, listen);
     if let Err(error) = announcement.ready(&running) {
         tracing::warn!(%error, "the command line on this machine will not find the node");
@@ -183,6 +185,29 @@ fn starts(engine: &Engine, starting: &[&AgentName]) -> JoinSet<()> {
         });
     }
     starts
+}
+
+/// What the node's connections begin with. Tokens in clear go over no network unless the operator says that what is before the node
+/// has TLS.
+fn tls(node: &NodeConfig) -> Result<Option<Arc<Tls>>, Failure> {
+    let is_behind_proxy =
+        !node.proxies.is_empty() || node.public_url.as_ref().is_some_and(|url| url.starts_with("https://"));
+    match &node.tls {
+        TlsSettings::Files(files) => match Tls::open(files.clone()) {
+            Ok(tls) => Ok(Some(tls)),
+            Err(fault) => Err(Failure::of(Code::Config, &fault)
+                .hint("--tls-cert and --tls-key (tls: { cert, key } in a bobbinet.yaml) name a certificate and its key in PEM")),
+        },
+        TlsSettings::Off => Ok(None),
+        TlsSettings::Unsaid if node.listen.ip().is_loopback() || is_behind_proxy => Ok(None),
+        TlsSettings::Unsaid => {
+            let text = format!("others can reach {}, and tokens would go there in clear", node.listen);
+            Err(Failure::new(Code::Config, text).hint(
+                "give the node a certificate: --tls-cert FILE --tls-key FILE (tls: { cert, key } in a bobbinet.yaml); where a proxy or a \
+                 mesh before it has TLS, say --no-tls (tls: off); or listen on this machine alone: --listen 127.0.0.1:7420",
+            ))
+        }
+    }
 }
 
 fn bind(address: SocketAddr) -> Result<TcpSocket, Failure> {
@@ -370,6 +395,7 @@ fn start_models(models: BTreeMap<AgentName, ModelSettings>) -> Result<BTreeMap<A
 
 fn server(
     node: &NodeConfig,
+    tls: Option<Arc<Tls>>,
     mount: Mount,
     gateway: Arc<Gateway>,
     (keys, verifier): (Arc<KeyRing>, Verifier),
@@ -391,7 +417,11 @@ fn server(
         grpc: Some(bobbinet_grpc::routes),
         stop,
     };
-    Server::new(setup).map_err(|error| {
+    let server = match tls {
+        Some(tls) => Server::with_tls(tls, setup),
+        None => Server::new(setup),
+    };
+    server.map_err(|error| {
         let failure = Failure::of(Code::Config, &error);
         match error {
             SetupError::PublicUrl(_) => failure.hint("--public-url takes one like https://agents.example.com"),
@@ -422,7 +452,9 @@ fn running(engine: &Engine, server: &Server, data: &Path, listen: SocketAddr) ->
         IpAddr::V4(ip) => ip.to_string(),
     };
     // A URL leaves out the port that its scheme implies.
-    let url = if listen.port() == 80 { format!("http://{host}") } else { format!("http://{host}:{}", listen.port()) };
+    let (scheme, port) = (server.scheme(), listen.port());
+    let is_implied = port == if scheme == "https" { 443 } else { 80 };
+    let url = if is_implied { format!("{scheme}://{host}") } else { format!("{scheme}://{host}:{port}") };
     let agents: BTreeMap<String, String> = engine
         .agents()
         .filter_map(|(name, _)| {

@@ -100,6 +100,39 @@ fn wrong_values_are_told_with_what_would_be_right() {
     in_node("data: [a]", "2: data is a text, and here is a list");
     in_node("version_required: 1", "2: version_required is true or false, and here is a number");
     in_node("limits: { history_max: many }", r#"2: history_max cannot be "many""#);
+    let tls_hint = "for example tls: { cert: ./tls.crt, key: ./tls.key }; or tls: off, where a proxy or a mesh before the node has it";
+    in_node("tls: true", &format!("2: tls cannot be that -> {tls_hint}"));
+    in_node("tls: { cert: ./tls.crt }", &format!("2: tls has a cert and a key -> {tls_hint}"));
+    in_node(
+        "tls: { cert: a, key: b, client: required }",
+        "2: callers may show certificates, and nobody is trusted to have signed them -> name the authorities whose certificates callers may show: client_ca: ./ca.crt",
+    );
+    in_node(
+        "tls: { cert: a, key: b, client_ca: c, client: always }",
+        "2: client cannot be that -> there is off, optional and required",
+    );
+    for fit in
+        ["tls: off", "tls: false", "tls: { cert: a, key: b, client_ca: c, client: off }", "tls: { cert: a, key: b }"]
+    {
+        check_yaml(&format!("node:\n  {fit}\n{agents}"), &[]);
+    }
+    let of_principals = |line: &str, expected: &str| {
+        check_yaml(
+            &format!("{agents}policy: [{{ allow: \"true\" }}]\nprincipals:\n  {line}\n  b: {{}}\n"),
+            &[expected],
+        );
+    };
+    let names = "take a URI or a DNS name of its subjectAltName, or all of its subject: spiffe://prod/cart, cart.example.com, CN=cart,O=Shop";
+    of_principals(
+        "a: { certificate: \"a b\" }",
+        &format!(
+            r#"4: "a b" is no name in a certificate: it is no URI, no DNS name and no subject such as CN=cart,O=Shop -> {names}"#
+        ),
+    );
+    of_principals(
+        "a: { certificate: [x.example] }\n  c: { certificate: X.example }",
+        &format!(r#"5: "X.example" is another principal's already -> {names}"#),
+    );
     let in_agent = |line: &str, expected: &str| {
         check_yaml(&format!("agents:\n  a:\n    mcp: {{ command: [ls] }}\n    {line}\n"), &[expected]);
     };
@@ -616,4 +649,21 @@ fn a_line_of_the_policy_is_shown_with_the_place_of_its_fault() {
         let found = told(policy);
         assert!(found.contains(expected), "{found}\n--\n{expected}");
     }
+}
+
+/// A token that is read on the way is anybody's: so a node that others can reach says what keeps it.
+#[test]
+fn a_node_that_others_can_reach_has_a_certificate_or_something_before_it() {
+    let folder = TestFolder::new();
+    let refused = |more: &[&str], expected: &[&str]| {
+        let listen = ["agent", "--listen", "0.0.0.0:0", "--data-dir", "data"];
+        let ran = folder.run(&[&listen, more, &["--", "true"]].concat());
+        assert_eq!(ran.code, 2, "{ran:?}");
+        for words in expected {
+            assert!(ran.stderr.contains(words), "{words}: {ran:?}");
+        }
+    };
+    refused(&[], &["tokens would go there in clear", "--tls-cert FILE --tls-key FILE", "--no-tls"]);
+    refused(&["--public-url", "http://agents.example.com"], &["tokens would go there in clear"]);
+    refused(&["--tls-cert", "nowhere.crt", "--tls-key", "nowhere.key"], &["nowhere.crt"]);
 }
