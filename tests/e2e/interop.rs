@@ -241,7 +241,11 @@ fn agents_made_with_the_official_sdks_are_called() {
         let url = format!("http://127.0.0.1:{port}/");
         listens(port);
         let client = |extra: &[&str]| {
-            let said = bobbinet(folder.path()).args(["send", "-a", &url, "-o", "json"]).args(extra).arg("hello there").output();
+            let said = bobbinet(folder.path())
+                .args(["send", "-a", &url, "-o", "json"])
+                .args(extra)
+                .arg("hello there")
+                .output();
             let said = said.unwrap();
             let text = String::from_utf8_lossy(&said.stdout).into_owned();
             assert!(said.status.success(), "{}: {text} {}", served.name, String::from_utf8_lossy(&said.stderr));
@@ -334,7 +338,8 @@ fn keep(heading: &str, table: &str) {
         .map(|(title, text)| (title.to_owned(), text.trim().to_owned()))
         .collect();
     sections.insert(heading.to_owned(), table.trim().to_owned());
-    let written = sections.iter().fold(head.to_owned(), |page, (title, text)| page + &format!("\n## {title}\n\n{text}\n"));
+    let written =
+        sections.iter().fold(head.to_owned(), |page, (title, text)| page + &format!("\n## {title}\n\n{text}\n"));
     std::fs::write(page, written).unwrap();
 }
 
