@@ -54,6 +54,11 @@ impl PlannedTask {
     pub fn plan(&self) -> &Plan {
         &self.plan
     }
+
+    /// The id that the task is to have.
+    pub fn id(&self) -> TaskId {
+        self.id
+    }
 }
 
 /// A message to a task, and what its agent makes of it.

@@ -199,11 +199,7 @@ impl ModelAgent {
 }
 
 /// Keeps what was granted: a yes is not asked for twice.
-async fn grant(
-    accounts: &Aggregates<TokenAccount>,
-    account: &AccountId,
-    grant: AccountCommand,
-) -> Result<(), Outcome> {
+async fn grant(accounts: &Aggregates<TokenAccount>, account: &AccountId, grant: AccountCommand) -> Result<(), Outcome> {
     loop {
         match accounts.command(account, grant.clone()).await {
             Ok(_) | Err(EngineError::Refused(_)) => return Ok(()),

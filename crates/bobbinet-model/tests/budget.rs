@@ -11,8 +11,8 @@ use std::{
 use async_trait::async_trait;
 use axum::{Json as Body, Router, routing::post};
 use bobbinet_core::{
-    AgentName, Call, Caller, Description, Effect, Json, Limits, Message, MessageId, Outcome, Part, Plan, Principal, Role,
-    State, Task, TaskId, Tenant,
+    AgentName, Call, Caller, Description, Effect, Json, Limits, Message, MessageId, Outcome, Part, Plan, Principal,
+    Role, State, Task, TaskId, Tenant,
 };
 use bobbinet_engine::{Agent, AllowAll, Engine, NewChild, NewTask, Reply, Request, Run, Setup, SystemEnv};
 use bobbinet_model::{ModelAgent, ModelConfig};
@@ -122,8 +122,7 @@ impl Bench {
     }
 
     async fn begin(&self, agent: &str, said: &Value) -> Arc<Task> {
-        let new =
-            NewTask { message: message("m1", said), context: None, skill: None, trace: None, idempotency: None };
+        let new = NewTask { message: message("m1", said), context: None, skill: None, trace: None, idempotency: None };
         soon(self.engine.submit(&ann(), &name(agent), new).unwrap().accepted()).await.unwrap()
     }
 

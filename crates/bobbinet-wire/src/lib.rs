@@ -25,6 +25,7 @@ mod from_proto;
 mod json_value;
 mod list;
 pub mod pieces;
+mod push;
 mod rules;
 mod scalar;
 mod task_ids;

@@ -657,15 +657,25 @@ fn a_call_that_kills_processes_is_given_up() {
 #[test]
 fn a_restart_is_no_death_of_a_run_that_waits() {
     let past = || [begin(Effect::AtMostOnce), Say::Record(Owner, &[5], &[]), elicit()];
-    check_deaths(&past(), &[Say::TakeOver(Slot::Free)], TAKEOVERS_MAX + 1, &expect![[r#"
+    check_deaths(
+        &past(),
+        &[Say::TakeOver(Slot::Free)],
+        TAKEOVERS_MAX + 1,
+        &expect![[r#"
         Reclaimed(4 as attempt 4) -> input-required
         Settled(1 Unknown) Ended(failed: taken-over-too-often) -> failed
-    "#]]);
+    "#]],
+    );
     let restart = [Say::Release(Owner), Say::TakeOver(Slot::Free)];
-    check_deaths(&past(), &restart, 2 * TAKEOVERS_MAX, &expect![[r#"
+    check_deaths(
+        &past(),
+        &restart,
+        2 * TAKEOVERS_MAX,
+        &expect![[r#"
         Stopped -> input-required; Reclaimed(6 as attempt 6) -> input-required
         Stopped -> input-required; Reclaimed(7 as attempt 7) -> input-required
-    "#]]);
+    "#]],
+    );
 }
 
 /// A long conversation claims its task with every answer, and no process has died of it.

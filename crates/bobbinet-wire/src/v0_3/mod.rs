@@ -5,6 +5,7 @@
 
 pub mod client;
 mod names;
+pub mod push;
 mod read;
 mod read_task;
 pub mod request;
@@ -13,3 +14,4 @@ mod version;
 mod write;
 
 pub use names::Method;
+pub use version::VERSION;

@@ -2,6 +2,9 @@
 
 use crate::{dialect::Dialect, faults};
 
+/// What stands in the `A2A-Version` header and in cards.
+pub const VERSION: &str = "0.3";
+
 /// The dialect of this module.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct V0_3;

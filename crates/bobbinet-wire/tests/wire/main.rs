@@ -8,5 +8,6 @@ mod fixture;
 mod golden;
 mod older;
 mod properties;
+mod push;
 mod requests;
 mod sse;
