@@ -47,6 +47,12 @@ pub trait KeySet: fmt::Debug + Send + Sync + 'static {
     /// Grows with every change of the set; what was verified under another one must be verified again. Quick: asked for every token.
     fn generation(&self, now: Timestamp) -> u64;
 
+    /// Where the keys come from, if another set with the same algorithms from there would be the same one: then a verifier that is told
+    /// of its issuers anew goes on with the set that it has.
+    fn source(&self) -> Option<&str> {
+        None
+    }
+
     /// The key with this id. May ask elsewhere for one that is not known, within bounds of its own.
     async fn find(&self, kid: &str, now: Timestamp) -> Option<Arc<VerifyingKey>>;
 }
@@ -72,6 +78,8 @@ pub struct Issuer {
     pub lifetime_max: Option<Duration>,
     /// Its subjects that have a name of their own here.
     pub principals: BTreeMap<String, NamedPrincipal>,
+    /// Where its OpenID configuration is, for cards to name, if its keys were found by that.
+    pub discovery: Option<String>,
 }
 
 /// One who has a name on this node.
@@ -107,6 +115,7 @@ impl Issuer {
             audience: None,
             lifetime_max: None,
             principals: BTreeMap::new(),
+            discovery: None,
         }
     }
 }

@@ -1,8 +1,8 @@
 //! A node's signing keys: Ed25519, one file each in a folder that only the node's owner can read.
 //!
 //! A file is PKCS#8 in PEM, named `<created, in milliseconds>-<key id>.pem`. The newest key signs, all of them verify, so
-//! a rotation breaks no token that is on its way. The folder is the truth: what another process adds or removes there is
-//! seen within [`REFRESH_INTERVAL`].
+//! a rotation breaks no token that is on its way; a key goes when the last token that it can have signed has ended. The folder is the
+//! truth: what another process adds or removes there is seen within [`REFRESH_INTERVAL`].
 
 mod file;
 
@@ -20,8 +20,8 @@ use async_trait::async_trait;
 use bobbinet_core::Timestamp;
 use serde_json::{Value, json};
 
-pub(crate) use file::Key;
 use file::Name;
+pub(crate) use file::{Key, sync_folder, write_private};
 
 use crate::{KeySet, VerifyingKey};
 
@@ -30,6 +30,9 @@ pub const KEYS_MAX: usize = 100;
 
 /// How long a change of the folder may go unnoticed by a running node.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How much longer a key stays than its last token: clocks differ, and a process may sign with it until it sees the next one.
+const RETIRED_MARGIN: Duration = Duration::from_secs(60);
 
 /// How soon the folder is looked at again for key ids that are not known. A key that was just made signs at once, and whoever
 /// makes up key ids is nobody yet: for him the folder is not listed each time.
@@ -108,6 +111,8 @@ pub struct KeyDescription {
     pub created: Timestamp,
     /// Whether it is the one that signs.
     pub is_current: bool,
+    /// When the next one began to sign in its place.
+    pub retired: Option<Timestamp>,
 }
 
 /// The keys of one folder at one moment.
@@ -178,11 +183,14 @@ impl KeyRing {
     /// What keys there are, oldest first.
     pub fn list(&self) -> Vec<KeyDescription> {
         let ring = self.snapshot();
-        let newest = ring.keys.len().saturating_sub(1);
-        let describe = |(position, key): (usize, &Arc<Key>)| KeyDescription {
-            kid: key.name.kid.clone(),
-            created: key.name.created,
-            is_current: position == newest,
+        let describe = |(position, key): (usize, &Arc<Key>)| {
+            let next = ring.keys.get(position + 1);
+            KeyDescription {
+                kid: key.name.kid.clone(),
+                created: key.name.created,
+                is_current: next.is_none(),
+                retired: next.map(|next| next.name.created),
+            }
         };
         ring.keys.iter().enumerate().map(describe).collect()
     }
@@ -198,7 +206,33 @@ impl KeyRing {
         let created = after_last.map_or(now, |after_last| now.max(after_last));
         let name = file::create_key(&self.folder, created)?;
         self.refresh()?;
-        Ok(KeyDescription { kid: name.kid, created: name.created, is_current: true })
+        Ok(KeyDescription { kid: name.kid, created: name.created, is_current: true, retired: None })
+    }
+
+    /// Deletes the keys whose last token has ended, if none lives longer than this: the next key signs for longer than that. What
+    /// they were.
+    ///
+    /// # Errors
+    /// If one cannot be deleted.
+    pub fn drop_retired(&self, now: Timestamp, life_max: Duration) -> Result<Vec<KeyDescription>, KeysError> {
+        self.refresh()?;
+        let is_over = |retired: Timestamp| now >= retired.after(life_max).after(RETIRED_MARGIN);
+        let over: Vec<KeyDescription> =
+            self.list().into_iter().filter(|key| key.retired.is_some_and(is_over)).collect();
+        if over.is_empty() {
+            return Ok(over);
+        }
+        let ring = self.snapshot();
+        let names = ring.keys.iter().map(|key| &key.name).filter(|name| over.iter().any(|key| key.kid == name.kid));
+        file::delete(&self.folder, &names.collect::<Vec<_>>())?;
+        self.refresh()?;
+        Ok(over)
+    }
+
+    /// The same as [`Self::jwks`], with what has come to the folder by now.
+    pub fn jwks_at(&self, now: Timestamp) -> Value {
+        self.at(now);
+        self.jwks()
     }
 
     /// The public keys as a JWK set (RFC 7517 section 5, RFC 8037 section 2), for anyone to read.
@@ -277,8 +311,8 @@ impl KeyRing {
     }
 
     /// The key that signs.
-    pub(crate) fn current(&self) -> Result<Arc<Key>, KeysError> {
-        self.snapshot().keys.last().cloned().ok_or_else(|| KeysError::None { path: self.folder.clone() })
+    pub(crate) fn current(&self, now: Timestamp) -> Result<Arc<Key>, KeysError> {
+        self.at(now).keys.last().cloned().ok_or_else(|| KeysError::None { path: self.folder.clone() })
     }
 
     fn snapshot(&self) -> Arc<Ring> {

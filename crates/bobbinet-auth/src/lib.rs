@@ -2,10 +2,13 @@
 //!
 //! A token is a JWT (RFC 9068); the node signs its own with Ed25519. [`KeyRing`] holds a node's keys, [`mint()`] makes a token with the
 //! current one, a [`Verifier`] turns a token of one of its [`Issuer`]s into a [`bobbinet_core::Caller`] or says why not, and [`Policy`]
-//! decides what that caller may do. Who can read the key folder is the node's owner.
+//! decides what that caller may do. Whoever cannot renew a token shows one of the [`ApiKeys`]. Who can read the key folder is the
+//! node's owner.
 //!
 //! It must not know HTTP beyond the text of an `Authorization` header, nor tasks, nor any store. Begin with [`Verifier`].
 
+mod api_keys;
+mod followed;
 mod issuer;
 mod jwks;
 mod keys;
@@ -18,6 +21,9 @@ mod sealing;
 mod token_cache;
 mod verify;
 
+pub use api_keys::{
+    API_KEY_PREFIX, API_KEYS_FILE, API_KEYS_LOOK_INTERVAL, API_KEYS_MAX, ApiKeyDescription, ApiKeys, ApiKeysError,
+};
 pub use issuer::{Algorithm, Issuer, KeySet, NamedPrincipal, SUBJECT_MARK, VerifyingKey};
 pub use jwks::{
     FetchJwks, Fetched, FileKeys, JWKS_KEYS_MAX, JWKS_LENGTH_MAX, JwksFault, KEPT_MAX, MAX_AGE_DEFAULT, MISS_INTERVAL,
@@ -33,7 +39,7 @@ pub use policy::{
 };
 pub use rejected::{Rejected, bearer};
 pub use sealing::SealingKey;
-pub use verify::{KEY_ID_LENGTH_MAX, TOKEN_LENGTH_MAX, Verifier, VerifierConfig};
+pub use verify::{Accepted, ApiKeyHolders, KEY_ID_LENGTH_MAX, TOKEN_LENGTH_MAX, Verifier, VerifierConfig};
 
 /// Chooses the cryptography of tokens for this process; calling it again changes nothing.
 ///

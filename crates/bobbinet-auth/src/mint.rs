@@ -68,7 +68,7 @@ pub fn mint_up_to(keys: &KeyRing, claims: &Claims<'_>, max: Duration) -> Result<
     if lifetime < Duration::from_secs(1) || lifetime > max {
         return Err(MintError::Lifetime { lifetime, max });
     }
-    let key = keys.current()?;
+    let key = keys.current(claims.now)?;
     let issued = claims.now.as_millis() / 1_000;
     let header = json!({ "typ": "at+jwt", "alg": "EdDSA", "kid": key.name.kid });
     let payload = json!({

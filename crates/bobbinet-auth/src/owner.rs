@@ -31,6 +31,7 @@ impl Issuer {
             audience: None,
             lifetime_max: None,
             principals: BTreeMap::new(),
+            discovery: None,
         }
     }
 

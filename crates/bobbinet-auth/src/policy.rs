@@ -6,7 +6,10 @@ mod line;
 mod lines;
 mod told;
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 pub use cost::{COST_MAX, LINE_LENGTH_MAX, NESTING_MAX, NODES_MAX};
 pub use facts::{FACTS_BYTES_MAX, FACTS_DEPTH_MAX, FACTS_VALUES_MAX};
@@ -142,12 +145,21 @@ pub trait Rules: fmt::Debug + Send + Sync + 'static {
 
     /// The rule by which this caller may do nothing at all, if there is one.
     fn shuts_out(&self, caller: &Caller) -> Option<&'static str>;
+
+    /// What lets this caller do this, for people: the place of a line, where lines decide.
+    ///
+    /// # Errors
+    /// As [`Self::allows`].
+    fn reason(&self, caller: &Caller, action: Action<'_>) -> Result<String, Denied> {
+        self.allows(caller, action).map(|()| "a rule".to_owned())
+    }
 }
 
-/// The rules of a node. What they deny goes into the node's log, at most so many times in a while.
+/// The rules of a node, which can be exchanged while it runs: a clone is the same policy. What they deny goes into the node's log, at most
+/// so many times in a while.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    rules: Arc<dyn Rules>,
+    rules: Arc<RwLock<Arc<dyn Rules>>>,
     told: Arc<Told>,
 }
 
@@ -170,12 +182,26 @@ impl Rules for OwnerOnly {
     fn shuts_out(&self, caller: &Caller) -> Option<&'static str> {
         (!caller.is_node_owner).then_some(Self::NAME)
     }
+
+    fn reason(&self, caller: &Caller, action: Action<'_>) -> Result<String, Denied> {
+        self.allows(caller, action).map(|()| Self::NAME.to_owned())
+    }
 }
 
 impl Policy {
     /// A policy of these rules.
     pub fn new(rules: impl Rules) -> Self {
-        Self { rules: Arc::new(rules), told: Arc::default() }
+        Self { rules: Arc::new(RwLock::new(Arc::new(rules))), told: Arc::default() }
+    }
+
+    /// From now on, here and wherever there is a clone of this policy, the rules of the other one are asked.
+    pub fn replace(&self, other: &Self) {
+        let rules = other.rules();
+        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = rules;
+    }
+
+    fn rules(&self) -> Arc<dyn Rules> {
+        self.rules.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The node's owner may do everything, anybody else nothing.
@@ -185,7 +211,7 @@ impl Policy {
 
     /// The rule by which this caller may do nothing at all, if there is one.
     pub fn shuts_out(&self, caller: &Caller) -> Option<&'static str> {
-        self.rules.shuts_out(caller)
+        self.rules().shuts_out(caller)
     }
 
     /// Whether this caller may do this.
@@ -193,6 +219,14 @@ impl Policy {
     /// # Errors
     /// The rule that says no, and what would be allowed.
     pub fn allows(&self, caller: &Caller, action: Action<'_>) -> Result<(), Denied> {
-        self.rules.allows(caller, action).inspect_err(|denied| self.told.tell(caller, denied))
+        self.rules().allows(caller, action).inspect_err(|denied| self.told.tell(caller, denied))
+    }
+
+    /// The same for whoever tries the policy out: what it is that allows it, and nothing goes into the log.
+    ///
+    /// # Errors
+    /// As [`Self::allows`].
+    pub fn reason(&self, caller: &Caller, action: Action<'_>) -> Result<String, Denied> {
+        self.rules().reason(caller, action)
     }
 }

@@ -33,6 +33,29 @@ pub enum Rejected {
         /// The key id; its shape is checked.
         kid: String,
     },
+    /// No API key of the node has this id: there never was one, or it was revoked.
+    #[error("no API key has the id {id}")]
+    UnknownApiKey {
+        /// The id in the key; its shape is checked.
+        id: String,
+    },
+    /// An API key with a known id, and another secret.
+    #[error("the secret of the API key {id} is wrong")]
+    WrongApiKey {
+        /// The id in the key.
+        id: String,
+    },
+    /// An API key of somebody whom the configuration does not name any more.
+    #[error("the API key {id} is {principal}'s, whom the configuration does not name")]
+    UnknownPrincipal {
+        /// The id in the key.
+        id: String,
+        /// Whose it is.
+        principal: String,
+    },
+    /// The node takes no API keys.
+    #[error("API keys are not taken")]
+    ApiKeysOff,
     /// The signature is not the key's over this content.
     #[error("the signature does not match")]
     BadSignature,
@@ -54,7 +77,7 @@ pub enum Rejected {
     /// `iat` or `nbf` is in the future.
     #[error("the token is not valid yet")]
     NotYetValid,
-    /// `exp` is in the past.
+    /// `exp` is in the past, or an API key's end.
     #[error("the token has expired")]
     Expired,
     /// More time from `iat` to `exp` than is allowed.
@@ -80,6 +103,10 @@ impl Rejected {
             | Self::WrongType
             | Self::WrongAlgorithm
             | Self::UnknownKey { .. }
+            | Self::UnknownApiKey { .. }
+            | Self::WrongApiKey { .. }
+            | Self::UnknownPrincipal { .. }
+            | Self::ApiKeysOff
             | Self::BadSignature
             | Self::MissingClaim(_)
             | Self::WrongIssuer { .. }

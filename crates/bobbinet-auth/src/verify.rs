@@ -1,6 +1,12 @@
 //! From a token to a caller: everything that RFC 8725 and RFC 9068 ask for and a JWT library leaves to its user.
 
-use std::{str::FromStr, sync::Arc, time::Duration};
+mod trusted;
+
+use std::{
+    str::FromStr,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bobbinet_core::{Caller, Json, Principal, Tenant, Timestamp, json::strict};
@@ -9,7 +15,12 @@ use serde::{
     de::{DeserializeOwned, IgnoredAny},
 };
 
-use crate::{Algorithm, Issuer, LIFETIME_MAX, NODE_OWNER, Rejected, VerifyingKey, token_cache::TokenCache};
+use crate::{
+    API_KEY_PREFIX, Algorithm, Issuer, LIFETIME_MAX, NODE_OWNER, Rejected, VerifyingKey, token_cache::TokenCache,
+};
+
+use trusted::Trusted;
+pub use trusted::{Accepted, ApiKeyHolders};
 
 /// Bytes of a token: a dozen times the length of ours, and looked at before anything is decoded.
 pub const TOKEN_LENGTH_MAX: usize = 8 << 10;
@@ -34,20 +45,53 @@ impl Default for VerifierConfig {
     }
 }
 
-/// Turns tokens into callers. One for all agents of a node: the audience is asked for at each call.
+/// Turns tokens and API keys into callers. One for all agents of a node: the audience is asked for at each call. A clone is the same one.
+#[derive(Clone, Debug)]
+pub struct Verifier(Arc<Inner>);
+
 #[derive(Debug)]
-pub struct Verifier {
+struct Inner {
     config: VerifierConfig,
-    issuers: Vec<Issuer>,
+    trusted: RwLock<Arc<Trusted>>,
     cache: TokenCache<Verified>,
 }
 
 impl Verifier {
-    /// A verifier that takes the tokens of these issuers.
+    /// A verifier that takes the tokens of these issuers, and no API keys.
     pub fn new(config: VerifierConfig, issuers: Vec<Issuer>) -> Self {
+        Self::with_api_keys(config, issuers, None)
+    }
+
+    /// The same, which takes API keys too.
+    pub fn with_api_keys(config: VerifierConfig, issuers: Vec<Issuer>, api_keys: Option<ApiKeyHolders>) -> Self {
         crate::install();
         let cache = TokenCache::new(config.cached_tokens_max);
-        Self { config, issuers, cache }
+        let trusted = RwLock::new(Arc::new(Trusted::new(issuers, api_keys)));
+        Self(Arc::new(Inner { config, trusted, cache }))
+    }
+
+    /// From now on these are the issuers whose tokens are taken, and these the API keys. What was verified before is verified again.
+    /// Keys of an issuer that were fetched from where its keys still are need not be fetched again.
+    pub fn replace(&self, issuers: Vec<Issuer>, api_keys: Option<ApiKeyHolders>) {
+        let mut trusted = self.0.trusted.write().unwrap_or_else(PoisonError::into_inner);
+        *trusted = Arc::new(trusted.followed_by(issuers, api_keys));
+    }
+
+    /// By what a caller can show who he is, for cards to say.
+    pub fn accepted(&self) -> Accepted {
+        self.trusted().accepted()
+    }
+
+    fn trusted(&self) -> Arc<Trusted> {
+        self.0.trusted.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whose this API key is, whichever agent he asks.
+    pub fn verify_api_key(&self, key: &str, now: Timestamp) -> Result<Arc<Caller>, Rejected> {
+        if key.len() > TOKEN_LENGTH_MAX {
+            return Err(Rejected::Oversized { length: key.len() });
+        }
+        self.trusted().api_keys.as_ref().ok_or(Rejected::ApiKeysOff)?.caller(key, now)
     }
 
     /// Who sends this token to the agent that goes by these names, each a URL. The token must be for exactly one of
@@ -63,45 +107,44 @@ impl Verifier {
         if token.len() > TOKEN_LENGTH_MAX {
             return Err(Rejected::Oversized { length: token.len() });
         }
-        let verified = match self.cache.get(token, self.generation(now), now) {
+        let trusted = self.trusted();
+        if token.starts_with(API_KEY_PREFIX) {
+            return trusted.api_keys.as_ref().ok_or(Rejected::ApiKeysOff)?.caller(token, now);
+        }
+        let verified = match self.0.cache.get(token, trusted.generation(now), now) {
             Some(verified) => verified,
             // Boxed, so that the far more frequent ones need not carry the room for it.
-            None => Box::pin(self.verify_in_full(token, now)).await?,
+            None => Box::pin(self.verify_in_full(&trusted, token, now)).await?,
         };
-        verified.times.check(&self.config, now)?;
+        verified.times.check(&self.0.config, now)?;
         match verified.is_for_any_agent || audience.iter().any(|name| name.as_ref() == verified.audience) {
             true => Ok(verified.caller.clone()),
             false => Err(Rejected::WrongAudience { found: vec![verified.audience.clone()] }),
         }
     }
 
-    /// Grows with every change of any issuer's keys.
-    fn generation(&self, now: Timestamp) -> u64 {
-        self.issuers.iter().map(|issuer| issuer.keys.generation(now)).sum()
-    }
-
     /// Checks all of a token but for which agent of this node it is, and keeps what it found.
-    async fn verify_in_full(&self, token: &str, now: Timestamp) -> Result<Arc<Verified>, Rejected> {
+    async fn verify_in_full(&self, trusted: &Trusted, token: &str, now: Timestamp) -> Result<Arc<Verified>, Rejected> {
         let unsigned = Unsigned::parse(token)?;
         // What it says of its issuer chooses the keys, and is believed only if one of them has signed it.
         let payload = decoded(unsigned.payload, "payload")?;
         let claims: Claims = read_json(&payload, "payload")?;
-        let Some(issuer) = self.issuers.iter().find(|issuer| claims.iss.as_ref() == Some(&issuer.name)) else {
+        let Some(issuer) = trusted.issuers.iter().find(|issuer| claims.iss.as_ref() == Some(&issuer.name)) else {
             return Err(Rejected::WrongIssuer { found: required("iss", claims.iss)? });
         };
         if !issuer.algorithms.contains(&unsigned.algorithm) {
             return Err(Rejected::WrongAlgorithm);
         }
-        let generation = self.generation(now);
+        let generation = trusted.generation(now);
         let Some(key) = issuer.keys.find(&unsigned.kid, now).await else {
             return Err(Rejected::UnknownKey { kid: unsigned.kid });
         };
         unsigned.check_signature(&key)?;
-        let verified = Arc::new(read(issuer, claims, payload, self.config.lifetime_max)?);
-        verified.times.check(&self.config, now)?;
+        let verified = Arc::new(read(issuer, claims, payload, self.0.config.lifetime_max)?);
+        verified.times.check(&self.0.config, now)?;
         // A key that came or went meanwhile may have been this one: then it is looked for again the next time.
-        if self.generation(now) == generation {
-            self.cache.insert(token, generation, now, verified.times.end(), verified.clone());
+        if trusted.generation(now) == generation {
+            self.0.cache.insert(token, generation, now, verified.times.end(), verified.clone());
         }
         Ok(verified)
     }

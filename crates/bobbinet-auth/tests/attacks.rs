@@ -367,6 +367,7 @@ async fn an_issuers_subject_is_the_owner_only_where_the_issuer_says_so() {
         audience: None,
         lifetime_max: None,
         principals: BTreeMap::new(),
+        discovery: None,
     };
     let verifier = Verifier::new(VerifierConfig::default(), vec![Issuer::node(node.keys.clone()), other]);
     let secret = EncodingKey::from_ec_der(pair.as_ref());

@@ -73,7 +73,9 @@ fn a_line_allows_an_event_by_what_it_says() {
         ("operation == 'events.publish' && arguments.subject == 's'", false),
         ("skill == 'sign'", false),
         ("agent == 'vault'", false),
-        ("agent == null", true),
+        ("agent == null", false),
+        ("skill != 'delete_all'", false),
+        ("agent != 'vault'", false),
         ("arguments.path.startsWith('/public')", false),
     ] {
         assert_eq!(allows(allow, &[]), expected, "{allow}");

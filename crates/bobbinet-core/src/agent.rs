@@ -1,5 +1,7 @@
 //! What an agent says of itself, before it is written as an Agent Card.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Effect, Json, SkillId};
@@ -22,6 +24,56 @@ pub struct Description {
     /// Who provides it, and their site.
     pub provider: Option<(String, String)>,
     /// In order of the card.
+    pub skills: Vec<Skill>,
+    /// What of A2A it takes part in, and what it wants of its callers.
+    pub capabilities: Capabilities,
+}
+
+/// What of A2A an agent takes part in, as far as that is its own to say: a node that has no webhooks has none for this agent either.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Whether its tasks can be followed by streams. If not, both streaming methods are refused.
+    pub streaming: bool,
+    /// Whether its tasks can be followed by webhooks. If not, all four methods for them are refused.
+    pub push_notifications: bool,
+    /// The extensions that it declares, beside ours.
+    pub extensions: Vec<Extension>,
+    /// What its card says to known callers only. `None`: they see the public one.
+    pub extended: Option<Arc<Extended>>,
+}
+
+impl Default for Capabilities {
+    fn default() -> Self {
+        Self { streaming: true, push_notifications: true, extensions: Vec::new(), extended: None }
+    }
+}
+
+impl Capabilities {
+    /// The extensions that a request must name.
+    pub fn required(&self) -> impl Iterator<Item = &Extension> {
+        self.extensions.iter().filter(|extension| extension.required)
+    }
+}
+
+/// An extension of A2A that an agent speaks (specification 4.4.4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Extension {
+    /// What it is known by.
+    pub uri: String,
+    /// What the agent does with it.
+    pub description: String,
+    /// Whether a caller must speak it: a request that does not name it is refused.
+    pub required: bool,
+    /// What else the extension wants declared: a JSON object.
+    pub params: Option<Json>,
+}
+
+/// What the extended card has beside the public one (specification 3.1.11).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Extended {
+    /// What the agent is for, in other words than the public ones.
+    pub description: Option<String>,
+    /// Skills that the public card does not name, after those that it does.
     pub skills: Vec<Skill>,
 }
 

@@ -21,7 +21,7 @@ pub mod task;
 pub mod text;
 pub mod time;
 
-pub use agent::{Description, Skill};
+pub use agent::{Capabilities, Description, Extended, Extension, Skill};
 pub use caller::Caller;
 pub use cloud_event::{CloudEvent, CloudEventFault};
 pub use content::{Artifact, Base64, Content, Message, Part, Role};

@@ -150,6 +150,12 @@ impl Selection {
     pub fn history(length: Option<u32>) -> Self {
         Self { history_length: length, ..Self::ALL }
     }
+
+    /// What of a history is shown.
+    pub fn latest<'a, T>(&self, history: &'a [T]) -> &'a [T] {
+        let length = self.history_length.map_or(usize::MAX, |length| usize::try_from(length).unwrap_or(usize::MAX));
+        &history[history.len().saturating_sub(length)..]
+    }
 }
 
 impl SendParams {

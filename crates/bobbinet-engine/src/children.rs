@@ -153,6 +153,11 @@ impl Run {
         self.host.authorizer().may_allow_call(&caller_of(&self.task), agent, call)
     }
 
+    /// Whether an agent is for the node's own runs alone, so that nobody may name it.
+    pub fn is_internal(&self, agent: &AgentName) -> bool {
+        self.host.is_internal(agent)
+    }
+
     /// Says something to a child that asks, for whoever asked for this task. Durable when this returns; what is said twice counts once.
     ///
     /// # Errors
@@ -337,6 +342,10 @@ impl Run {
     async fn own_task(&self) -> Result<Arc<Task>, ChildError> {
         let task = match self.live.durable() {
             Some(task) => task,
+            None if self.live.is_on_its_way() => {
+                self.host.let_go(&self.live);
+                self.host.handle(self.live.clone()).accepted().await?
+            }
             None => self.host.tasks().load(&self.live).await?.ok_or(ChildError::Over)?,
         };
         if task.state.is_terminal() || task.claim != Some(self.claim) { Err(ChildError::Over) } else { Ok(task) }
@@ -369,7 +378,7 @@ impl EngineInner {
     /// Nobody waits for the children of a task that did not complete.
     pub(crate) fn cancel_children(self: &Arc<Self>, task: &Task) {
         for child in &task.children {
-            self.send_command(child.task, Command::Cancel);
+            self.insist(child.task, Command::Cancel);
         }
     }
 
@@ -380,7 +389,7 @@ impl EngineInner {
         let has_failed = [State::Failed, State::Canceled, State::Rejected].map(State::code).contains(&summary.state);
         if has_failed {
             warn!(task = %task.id, parent = %parent.task, "a child was left by its parent, and is canceled");
-            self.send_command(task.id, Command::Cancel);
+            self.insist(task.id, Command::Cancel);
         }
         Ok(has_failed)
     }

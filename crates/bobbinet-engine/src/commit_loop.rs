@@ -3,8 +3,11 @@
 //! Commands for one aggregate queue with it. Whoever finds nobody driving drives: it takes all that has queued up,
 //! decides it in turn, keeps it in one commit, makes it known, and answers everybody. What came in meanwhile is the
 //! next batch. Only another process, or a fault of the store, makes it load and decide again.
+//!
+//! A first commit may be withheld ([`Hooks::withholds`]): what has been decided waits for what is asked next, and goes out with that.
 
 mod beginning;
+mod decided;
 
 use std::{
     collections::VecDeque,
@@ -12,20 +15,22 @@ use std::{
     sync::Arc,
 };
 
-use bobbinet_core::{Generation, Limits, StreamId, Timestamp};
-use bobbinet_store::{Commit, CommitError, Loaded, Page, Step, Store, Version};
+use bobbinet_core::{Limits, StreamId, Timestamp};
+use bobbinet_store::{Commit, CommitError, Loaded, Page, Store, Version};
 use tokio::sync::{Semaphore, oneshot};
 use tracing::{debug, warn};
 
 use crate::{
     Aggregate, EngineError, Env, PublicEvent,
     cache::{Cache, Place},
-    live::{Live, Queued},
+    live::{Batch, Live, Queued},
     record::{self, RecordedEvent},
+    unkept::Unkept,
 };
 
 pub(crate) use beginning::Beginning;
 use beginning::Beginnings;
+pub(crate) use decided::{Decided, public_events};
 
 /// Every conflict means that somebody else got a step done, so a writer that loses this often is one of a great many.
 const CONFLICTS_MAX: u32 = 32;
@@ -65,6 +70,13 @@ pub(crate) trait Hooks<A: Aggregate>: Send + Sync {
     /// Adds to commands what only this process knows, as of now.
     fn prepare(&self, live: &Live<A>, batch: &mut VecDeque<Queued<A>>);
 
+    /// Whether a commit that leads to this state waits for what follows from it. Only where nobody was told of it, nobody waits for it,
+    /// and all that follows from it may be lost with it.
+    fn withholds(&self, before: Option<&A>, after: &A, batch: &VecDeque<Queued<A>>) -> bool {
+        let _ = (before, after, batch);
+        false
+    }
+
     /// A commit begins that leads to this state.
     fn begin(&self, after: &A) -> Self::OnItsWay<'_>;
 
@@ -103,15 +115,6 @@ pub(crate) trait Hooks<A: Aggregate>: Send + Sync {
 
     /// What whoever repeats a request is told, whose first time made this stream.
     fn repeated(&self, first: &StreamId) -> Option<EngineError>;
-}
-
-/// What some commands came to.
-#[derive(Debug)]
-pub(crate) struct Decided<A: Aggregate> {
-    pub(crate) state: Option<A>,
-    /// What has happened, each with its generation if the world is told.
-    pub(crate) events: Vec<(Option<Generation>, A::Event)>,
-    pub(crate) answers: Vec<Result<(), EngineError>>,
 }
 
 type Recent<A> = VecDeque<Arc<PublicEvent<A>>>;
@@ -198,11 +201,7 @@ impl<A: Aggregate> AggregateStreams<A> {
         let Some(known) = live.durable() else {
             // Whoever waits loads it, unless its first commit is on its way: then the store may have it already, and what has come of
             // that is known here alone.
-            let is_on_its_way = {
-                let state = live.lock();
-                state.is_new && state.lost.is_none() && state.durable.is_none()
-            };
-            if is_on_its_way {
+            if live.is_on_its_way() {
                 tokio::select! {
                     biased;
                     () = hinted => {}
@@ -282,7 +281,7 @@ impl<A: Aggregate> AggregateStreams<A> {
                 return next;
             }
             let Some(batch) = live.take_batch(|| driving.is_over = true) else { return next };
-            if batch.is_empty() {
+            if batch.commands.is_empty() && batch.withheld.is_none() {
                 // A transaction has come to wait since the look for one.
                 continue;
             }
@@ -294,34 +293,43 @@ impl<A: Aggregate> AggregateStreams<A> {
         }
     }
 
-    async fn commit<H: Hooks<A>>(
-        &self,
-        live: &Arc<Live<A>>,
-        hooks: &H,
-        mut batch: VecDeque<Queued<A>>,
-    ) -> Option<H::Next> {
+    async fn commit<H: Hooks<A>>(&self, live: &Arc<Live<A>>, hooks: &H, batch: Batch<A>) -> Option<H::Next> {
+        let Batch { mut withheld, commands: mut batch } = batch;
         let mut beginnings = Beginnings::of(self, hooks, &mut batch);
         for _ in 0..CONFLICTS_MAX {
-            let before = match self.state_of(live).await {
-                Ok(before) => before,
+            let durable = match self.state_of(live).await {
+                Ok(durable) => durable,
                 Err(error) => {
                     beginnings.fail(&error);
                     self.fail(live, hooks, batch, &error);
                     return None;
                 }
             };
+            // What is asked of one that is withheld is decided on that. A conflict, which nobody can cause who does not know of it, would
+            // leave what is asked to be decided on what the store has.
+            let before = withheld.as_ref().map(|withheld| withheld.state.clone()).or_else(|| durable.clone());
             hooks.prepare(live, &mut batch);
             let now = self.env.now();
             // Taken apart here, so that what is not needed does not lie in every future that waits for its commit.
             let commands = batch.iter().map(|queued| &queued.command);
             let decided = self.decide(&live.id, before.as_deref(), commands, now);
-            let step = decided.step(&live.id, before.as_deref(), now, &self.limits);
-            let Decided { state, events, answers } = decided;
-            let (Some(after), Some(step)) = (state.map(Arc::new), step) else {
+            let (news, answers) = decided.unkept(&live.id, before.as_deref(), now, &self.limits);
+            let news = match withheld.take() {
+                Some(withheld) => Some(withheld.then(news)),
+                None => news,
+            };
+            let Some(news) = news else {
                 hooks.failed(live);
                 answer(batch, &answers, before.as_ref());
                 return None;
             };
+            if hooks.withholds(durable.as_deref(), &news.state, &batch)
+                && let Some(next) = hooks.next(live, None, &news.state, &mut batch)
+            {
+                live.withhold(news);
+                return Some(next);
+            }
+            let Unkept { state: after, step, events } = news;
             let idempotency = batch.iter_mut().find_map(|queued| queued.idempotency.clone());
             let on_its_way = hooks.begin(&after);
             let mut steps = vec![step];
@@ -330,8 +338,8 @@ impl<A: Aggregate> AggregateStreams<A> {
             match committed {
                 Ok(()) => {
                     beginnings.begin(together);
-                    hooks.kept(live, before.as_deref(), &after, on_its_way);
-                    live.publish(after.clone(), public_events(now, events));
+                    hooks.kept(live, durable.as_deref(), &after, on_its_way);
+                    live.publish(after.clone(), events);
                     self.cache.weigh(live, &after);
                     let next = hooks.next(live, before.as_deref(), &after, &mut batch);
                     answer(batch, &answers, Some(&after));
@@ -356,7 +364,7 @@ impl<A: Aggregate> AggregateStreams<A> {
                 }
                 Err(error) => {
                     warn!(id = %live.id, %error, "a commit failed");
-                    hooks.doubt(live, before.as_deref(), &after);
+                    hooks.doubt(live, durable.as_deref(), &after);
                     live.doubt();
                     let error = error.into();
                     beginnings.doubt(together, &error);
@@ -428,9 +436,9 @@ impl<A: Aggregate> AggregateStreams<A> {
     fn fail<H: Hooks<A>>(&self, live: &Arc<Live<A>>, hooks: &H, batch: VecDeque<Queued<A>>, error: &EngineError) {
         let is_lost = live.lock().is_new;
         hooks.failed(live);
-        if is_lost {
+        // Where something acts on it already, whoever finds it in the log after all must find that too.
+        if is_lost && live.lose(error.clone()) {
             self.cache.remove(&live.id);
-            live.lose(error.clone());
         }
         for queued in batch {
             if let Some(waiting) = queued.answer {
@@ -474,42 +482,6 @@ impl<A: Aggregate, H: Hooks<A>> Drop for Driving<'_, A, H> {
         self.streams.fail(self.live, self.hooks, queue, &self.hooks.unanswered());
         self.live.doubt();
     }
-}
-
-impl<A: Aggregate> Decided<A> {
-    /// What is to be kept of it; `None` if nothing has happened.
-    pub(crate) fn step(&self, id: &A::Id, before: Option<&A>, now: Timestamp, limits: &Limits) -> Option<Step> {
-        let after = self.state.as_ref()?;
-        Some(Step {
-            stream: A::stream(id),
-            expected: Version(before.map_or(0, A::version)),
-            records: record::encode(now, self.events.iter().map(|(generation, event)| (*generation, event))),
-            cells: Vec::new(),
-            summary: Some(after.summary(limits)),
-        })
-    }
-
-    fn take(&mut self, id: &A::Id, before: Option<&A>, now: Timestamp, event: A::Event) {
-        match (&mut self.state, before) {
-            (Some(state), _) => state.apply(now, &event),
-            (None, Some(before)) => self.state.insert(before.clone()).apply(now, &event),
-            (None, None) => self.state = A::begin(id, now, &event),
-        }
-        let state = self.state.as_ref().expect("what does not exist is decided to begin, and nothing else");
-        let generation = A::is_public(&event).then_some(state.generation());
-        self.events.push((generation, event));
-    }
-}
-
-/// The public ones of some events.
-pub(crate) fn public_events<A: Aggregate>(
-    at: Timestamp,
-    events: impl IntoIterator<Item = (Option<Generation>, A::Event)>,
-) -> impl Iterator<Item = Arc<PublicEvent<A>>> {
-    let as_public = move |(generation, event): (Option<Generation>, _)| {
-        Some(Arc::new(PublicEvent { generation: generation?, at, event }))
-    };
-    events.into_iter().filter_map(as_public)
 }
 
 fn answer<A: Aggregate>(batch: VecDeque<Queued<A>>, answers: &[Result<(), EngineError>], state: Option<&Arc<A>>) {

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use bobbinet_core::{Command, State, StreamId, Task};
+use bobbinet_core::{Command, Effect, State, StreamId, Task};
 use tokio::sync::oneshot;
 
 use crate::{
@@ -29,7 +29,7 @@ impl EngineInner {
         command: Command,
         permit: Option<Permit>,
     ) -> Result<Arc<Task>, EngineError> {
-        self.command_with(live, command, TaskHeld { permit, children: Vec::new() }).await
+        self.command_with(live, command, TaskHeld { permit, ..TaskHeld::default() }).await
     }
 
     /// The same, with all that the command brings with it.
@@ -89,6 +89,15 @@ impl EngineInner {
                 }
             });
         }
+        // A run that tells how far it is does not end soon.
+        self.let_go(live);
+    }
+
+    /// Lets the task's first commit go out, if it waits for an outcome.
+    pub(crate) fn let_go(self: &Arc<Self>, live: &Arc<LiveTask>) {
+        if live.let_go() {
+            self.start_driving(live.clone());
+        }
     }
 
     pub(crate) fn start_driving(self: &Arc<Self>, live: Arc<LiveTask>) {
@@ -137,6 +146,18 @@ impl Hooks<Task> for Arc<EngineInner> {
                 *is_live = is_here || claim.is_some_and(is_there);
             }
         }
+    }
+
+    /// A call that only reads may be made again, and whoever waits for nothing but its outcome was promised nothing before: what leads to
+    /// such a call is kept with what it comes to.
+    fn withholds(&self, before: Option<&Task>, after: &Task, batch: &VecDeque<Queued<Task>>) -> bool {
+        let is_read = |task: &Task| task.planned_call.as_ref().is_some_and(|call| call.effect == Effect::ReadOnly);
+        before.is_none()
+            && batch.len() == 1
+            && batch.iter().all(|queued| queued.held.is_for_outcome)
+            && after.state == State::Working
+            && is_read(after)
+            && !self.lifecycle.is_draining()
     }
 
     fn begin(&self, after: &Task) -> OnItsWay<'_> {
@@ -212,10 +233,11 @@ impl Hooks<Task> for Arc<EngineInner> {
     }
 
     /// If it claims the task, no run begins for that now: should the claim be in the log after all, its call has certainly not been
-    /// made.
+    /// made. Unless it was withheld, and has its run already.
     fn doubt(&self, live: &LiveTask, before: Option<&Task>, after: &Task) {
         self.accounts.doubt();
-        let claim = after.claim.filter(|claim| self.processes.is_own(*claim));
+        let of_run = live.lock().local.claim;
+        let claim = after.claim.filter(|claim| self.processes.is_own(*claim) && of_run != Some(*claim));
         if let Some(claim) = claim.filter(|_| before.and_then(|before| before.claim) != claim) {
             self.uncertain.note(live.id, claim);
         }

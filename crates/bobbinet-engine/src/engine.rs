@@ -129,6 +129,15 @@ impl Engine {
         self.inner.submit_planned(caller, planned)
     }
 
+    /// The same for a caller who waits for [`Handle::settled`], and hears nothing of the task before. What only reads is then kept by one
+    /// commit with what it comes to, if that is soon enough.
+    ///
+    /// # Errors
+    /// If the node takes no more.
+    pub fn submit_for_outcome(&self, caller: &Caller, planned: PlannedTask) -> Result<Handle, EngineError> {
+        self.inner.submit_for_outcome(caller, planned)
+    }
+
     /// A task as it stands.
     ///
     /// # Errors

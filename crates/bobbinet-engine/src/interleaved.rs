@@ -70,7 +70,7 @@ fn what_is_queued_is_driven_once_and_by_one_at_a_time() {
                             let Some(batch) = live.take_batch(|| drivers.fetch_sub(1, Ordering::SeqCst)) else {
                                 break;
                             };
-                            driven.extend(batch.into_iter().map(|queued| {
+                            driven.extend(batch.commands.into_iter().map(|queued| {
                                 let Command::Expire { since } = queued.command else { panic!("{queued:?}") };
                                 since.as_millis()
                             }));
@@ -117,7 +117,7 @@ impl Drive<Task> for Driver {
                 self.enter();
             }
             let Some(batch) = live.take_batch(|| self.leave()) else { return };
-            self.driven.fetch_add(batch.len(), Ordering::SeqCst);
+            self.driven.fetch_add(batch.commands.len(), Ordering::SeqCst);
         }
     }
 }

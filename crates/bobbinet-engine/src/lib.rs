@@ -52,6 +52,7 @@ mod task_aggregate;
 mod task_live;
 mod transaction;
 mod uncertain;
+mod unkept;
 mod unserved;
 mod watched;
 

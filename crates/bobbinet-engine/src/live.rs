@@ -15,6 +15,7 @@ use crate::{
     Aggregate, EngineError, PublicEvent,
     aggregate::LocalState,
     sync::{Mutex, MutexGuard, Notify},
+    unkept::Unkept,
 };
 
 /// How many of the newest public events are kept with a task; a follower that is further behind reads the store.
@@ -51,8 +52,14 @@ pub(crate) struct LiveState<A: Aggregate> {
     pub(crate) turns: VecDeque<Waiting<A>>,
     /// Whether somebody decides and commits the queue.
     pub(crate) is_driven: bool,
-    /// Whether its first commit is still on its way.
+    /// Whether its first commit is still on its way, or withheld.
     pub(crate) is_new: bool,
+    /// Its first commit, which waits for what follows from it. Nobody has been told of it: it goes out with whatever is asked next.
+    withheld: Option<Unkept<A>>,
+    /// Whether what is withheld is to go out, though nothing is asked.
+    is_let_go: bool,
+    /// Whether something was withheld, so that something may act on it of which the log knows nothing.
+    has_begun: bool,
     /// Why its first commit was not kept.
     pub(crate) lost: Option<EngineError>,
     /// How many follow it.
@@ -73,6 +80,9 @@ impl<A: Aggregate> Default for LiveState<A> {
             turns: VecDeque::new(),
             is_driven: false,
             is_new: false,
+            withheld: None,
+            is_let_go: false,
+            has_begun: false,
             lost: None,
             followers: 0,
             lent: BTreeMap::new(),
@@ -86,6 +96,15 @@ impl<A: Aggregate> Default for LiveState<A> {
 pub(crate) struct Waiting<A: Aggregate> {
     sender: oneshot::Sender<DecideTurn<A>>,
     driver: Arc<dyn Drive<A>>,
+}
+
+/// What is to be kept next.
+#[derive(Debug)]
+pub(crate) struct Batch<A: Aggregate> {
+    /// What was decided before and has waited. It goes first.
+    pub(crate) withheld: Option<Unkept<A>>,
+    /// What is to be decided.
+    pub(crate) commands: VecDeque<Queued<A>>,
 }
 
 /// A command in its queue, with what it holds and who waits for it.
@@ -166,19 +185,49 @@ impl<A: Aggregate> Live<A> {
 
     /// What the one who drives is to decide next, what has not been queued first; nothing, if a transaction waits
     /// for its turn. `None` when nobody waits at all: nobody drives from then on, and `ends` is called before anybody else can.
-    pub(crate) fn take_batch<T>(&self, ends: impl FnOnce() -> T) -> Option<VecDeque<Queued<A>>> {
+    pub(crate) fn take_batch<T>(&self, ends: impl FnOnce() -> T) -> Option<Batch<A>> {
         let mut state = self.lock();
         let pending = state.local.take_pending_command();
-        if state.queue.is_empty() && pending.is_none() && state.turns.is_empty() {
+        let is_let_go = std::mem::take(&mut state.is_let_go);
+        if state.queue.is_empty() && pending.is_none() && state.turns.is_empty() && !is_let_go {
             state.is_driven = false;
             ends();
             return None;
         }
-        let mut batch = std::mem::take(&mut state.queue);
+        let mut commands = std::mem::take(&mut state.queue);
         if let Some((command, held)) = pending {
-            batch.push_front(Queued { command, held, idempotency: None, answer: None });
+            commands.push_front(Queued { command, held, idempotency: None, answer: None });
         }
-        Some(batch)
+        let withheld = if commands.is_empty() && !is_let_go { None } else { state.withheld.take() };
+        Some(Batch { withheld, commands })
+    }
+
+    /// Keeps back what was decided, until something is asked of it or it is let go. For whoever drives it.
+    pub(crate) fn withhold(&self, unkept: Unkept<A>) {
+        let mut state = self.lock();
+        state.has_begun = true;
+        state.withheld = Some(unkept);
+    }
+
+    /// Whether its first commit waits for what follows from it.
+    pub(crate) fn is_withheld(&self) -> bool {
+        self.lock().withheld.is_some()
+    }
+
+    /// Lets what is withheld go out. Whether whoever does so is to drive it.
+    pub(crate) fn let_go(&self) -> bool {
+        let mut state = self.lock();
+        if state.withheld.is_none() {
+            return false;
+        }
+        state.is_let_go = true;
+        !std::mem::replace(&mut state.is_driven, true)
+    }
+
+    /// Whether its first commit is withheld or on its way, so that what has come of it is known here alone.
+    pub(crate) fn is_on_its_way(&self) -> bool {
+        let state = self.lock();
+        state.is_new && state.lost.is_none() && state.durable.is_none()
     }
 
     pub(crate) fn durable(&self) -> Option<Arc<A>> {
@@ -221,6 +270,7 @@ impl<A: Aggregate> Live<A> {
         state.recent.extend(events);
         let surplus = state.recent.len().saturating_sub(RECENT_MAX);
         state.recent.drain(..surplus);
+        state.lost = None;
         state.seen = newer.version();
         state.durable = Some(newer);
         true
@@ -243,6 +293,7 @@ impl<A: Aggregate> Live<A> {
         if read.version() < state.seen {
             return None;
         }
+        state.lost = None;
         state.seen = read.version();
         state.durable = Some(read.clone());
         state.recent = recent;
@@ -265,11 +316,19 @@ impl<A: Aggregate> Live<A> {
         self.settled.notify_waiters();
     }
 
-    /// Its first commit was not kept.
-    pub(crate) fn lose(&self, error: EngineError) {
-        self.lock().lost = Some(error);
+    /// Its first commit was not kept, as far as is known. Whether nobody can have begun to act on it.
+    pub(crate) fn lose(&self, error: EngineError) -> bool {
+        let is_nobodys = {
+            let mut state = self.lock();
+            state.lost = Some(error);
+            state.withheld = None;
+            // Whoever acts on it asks the log what has become of it.
+            state.is_new &= !state.has_begun;
+            !state.has_begun
+        };
         self.changed.notify_waiters();
         self.settled.notify_waiters();
+        is_nobodys
     }
 
     /// What follows `generation`, as far as memory has it.

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use bobbinet_core::{Claim, Command, Principal, State, StreamId, Task, TaskId, Tenant};
 use bobbinet_store::Summary;
+use tokio::time::sleep;
 use tracing::{info, warn};
 
 use crate::{
@@ -31,6 +32,9 @@ const FORGET_MAX: usize = 1_024;
 
 /// How many tasks one look tells that their time is up, or that their agent is gone.
 const ACTS_MAX: usize = 1_024;
+
+/// How soon a task is told again what the store could not keep.
+const INSIST_INTERVAL: Duration = Duration::from_millis(500);
 
 /// What one look has done, so that it stays short.
 #[derive(Debug, Default)]
@@ -178,16 +182,35 @@ impl EngineInner {
     pub(crate) fn send_command(self: &Arc<Self>, id: TaskId, command: Command) {
         let engine = self.clone();
         self.lifecycle.start(async move {
-            let sent = async {
-                let Some(live) = engine.tasks.find(&id).await? else { return Ok(()) };
-                engine.command(&live, command, None).await.map(drop)
-            };
-            match sent.await {
-                // It has moved on meanwhile.
-                Ok(()) | Err(EngineError::Refused(_)) => {}
-                Err(error) => warn!(task = %id, %error, "could not say to a task what it is due to hear; trying again"),
+            if let Err(error) = engine.say_to(&id, command).await {
+                warn!(task = %id, %error, "could not say to a task what it is due to hear; trying again");
             }
         });
+    }
+
+    /// Says something to a task, for which nobody waits and which no look would say again. A store that is away for a while is waited
+    /// for.
+    pub(crate) fn insist(self: &Arc<Self>, id: TaskId, command: Command) {
+        let engine = self.clone();
+        self.lifecycle.start(async move {
+            while let Err(error) = engine.say_to(&id, command.clone()).await {
+                let is_away = matches!(error, EngineError::Unavailable(_)) && !engine.lifecycle.is_draining();
+                warn!(task = %id, %error, is_tried_again = is_away, "could not say something to a task");
+                if !is_away {
+                    return;
+                }
+                sleep(INSIST_INTERVAL).await;
+            }
+        });
+    }
+
+    async fn say_to(self: &Arc<Self>, id: &TaskId, command: Command) -> Result<(), EngineError> {
+        let Some(live) = self.tasks.find(id).await? else { return Ok(()) };
+        match self.command(&live, command, None).await {
+            // It has moved on meanwhile.
+            Ok(_) | Err(EngineError::Refused(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Looks whether a working task has lost its run. Those whose run is alive are in memory.

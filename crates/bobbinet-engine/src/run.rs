@@ -54,6 +54,9 @@ pub(crate) trait RunHost: Send + Sync + 'static {
     /// Takes the newest word of a run.
     fn report(&self, live: &Arc<LiveTask>, report: ProgressReport);
 
+    /// Lets the task's first commit go out, if it waits for the outcome of this run.
+    fn let_go(&self, live: &Arc<LiveTask>);
+
     /// Asks something of the run's task.
     async fn command(&self, live: &Arc<LiveTask>, command: Command) -> Result<Arc<Task>, EngineError>;
 
@@ -68,6 +71,7 @@ pub(crate) trait RunHost: Send + Sync + 'static {
 
     /// Whether runs of this agent begin tasks themselves.
     fn begins_tasks(&self, agent: &AgentName) -> bool;
+    fn is_internal(&self, agent: &AgentName) -> bool;
 
     /// What a child begins with, admitted.
     fn beginning(&self, caller: &Caller, planned: PlannedTask) -> Result<Beginning<Task>, EngineError>;
@@ -155,6 +159,14 @@ impl Run {
         of_user.or(said.first()).expect("a task's first event gives it its first message")
     }
 
+    /// The message that the task begins with: what the call was planned from, whatever its caller has answered since.
+    ///
+    /// # Panics
+    /// Never: a task begins with a message.
+    pub fn first_message(&self) -> &Message {
+        self.task.history.first().expect("a task's first event gives it its first message")
+    }
+
     /// What time it is.
     pub fn now(&self) -> Timestamp {
         self.host.env().now()
@@ -167,6 +179,8 @@ impl Run {
 
     /// All aggregates of a kind, beside tasks.
     pub fn aggregates<A: Aggregate>(&self) -> Aggregates<A> {
+        // What is written there may tell of the task.
+        self.host.let_go(&self.live);
         let streams = self.host.kinds().of(&self.host.tasks().store, self.host.shared_env(), self.host.limits());
         Aggregates { lifecycle: self.host.lifecycle().clone(), streams }
     }

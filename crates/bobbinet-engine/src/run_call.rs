@@ -1,6 +1,6 @@
 //! One run: carries out the call of a claimed task, and brings its outcome into the log.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::pending, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use bobbinet_core::{CallId, Claim, Command, Fault, Outcome, State, Task};
 use futures::{FutureExt, future::BoxFuture};
@@ -15,7 +15,11 @@ use crate::{
 /// How long the outcome of a call waits between two tries to keep it, at the most.
 const RETRY_MAX: Duration = Duration::from_secs(1);
 
-/// A run that is to begin: its claim is durable, and it holds a call slot.
+/// How long the first commit of a task that nobody knows yet waits for the outcome of its call. Most calls that only read are over by
+/// then. What takes longer has its two commits as ever, the first one so much later.
+pub(crate) const HOLD_MAX: Duration = Duration::from_millis(20);
+
+/// A run that is to begin: its claim is durable, or withheld and nobody else's, and it holds a call slot.
 #[derive(Debug)]
 pub(crate) struct Launch {
     pub(crate) live: Arc<LiveTask>,
@@ -24,18 +28,23 @@ pub(crate) struct Launch {
     pub(crate) permit: Permit,
 }
 
-/// While this lives, a claim has its run in this process: nobody takes the task over.
-struct RunGuard {
+/// While this lives, a claim has its run in this process: nobody takes the task over. A run that ends without a word leaves no task that
+/// nobody knows.
+struct RunGuard<'a> {
+    engine: &'a Arc<EngineInner>,
     live: Arc<LiveTask>,
     claim: Claim,
 }
 
-impl Drop for RunGuard {
+impl Drop for RunGuard<'_> {
     fn drop(&mut self) {
-        let mut state = self.live.lock();
-        if state.local.claim == Some(self.claim) {
-            state.local.claim = None;
+        {
+            let mut state = self.live.lock();
+            if state.local.claim == Some(self.claim) {
+                state.local.claim = None;
+            }
         }
+        self.engine.let_go(&self.live);
     }
 }
 
@@ -60,7 +69,7 @@ impl EngineInner {
         let left = task.deadline().map(|deadline| deadline.since(self.env.now()));
         let deadline = Deadline::after(self.limits.run_limit(), left);
         let _busy = Busy::begin(&self.lifecycle);
-        let guard = RunGuard { live: live.clone(), claim };
+        let guard = RunGuard { engine: &self, live: live.clone(), claim };
         let term = self.processes.term_of(claim);
         // Its caller may be asked something meanwhile: the run works on.
         let mut first = task.open_call().map(|open| (open.call_id, open.attempt));
@@ -140,6 +149,7 @@ impl EngineInner {
                 };
                 return Over::Outcome(Outcome::Unknown { fault: Fault::new("timed-out", text), again: false });
             }
+            never = self.end_hold(live) => match never {},
         };
         let outcome = match outcome {
             Some(outcome) => outcome,
@@ -163,6 +173,15 @@ impl EngineInner {
             error!(task = %task.id, agent = %task.agent, "the agent panicked");
             Outcome::Unknown { fault: Fault::new("agent-panicked", "the agent failed inside"), again: false }
         }))
+    }
+
+    /// Lets the task's first commit go out once it has waited long enough for the outcome.
+    async fn end_hold(self: &Arc<Self>, live: &Arc<LiveTask>) -> Infallible {
+        if live.is_withheld() {
+            tokio::time::sleep(HOLD_MAX).await;
+            self.let_go(live);
+        }
+        pending().await
     }
 
     /// Keeps the outcome. The store may be away for a while; an outcome that is known must not be lost for that.
@@ -197,6 +216,11 @@ impl EngineInner {
             changed.as_mut().enable();
             let task = match live.durable() {
                 Some(task) => task,
+                // Nobody else can know of it.
+                None if live.is_on_its_way() => {
+                    changed.await;
+                    continue;
+                }
                 // After a commit whose fate is not known, which may have been a cancel.
                 None => match self.tasks.load(live).await {
                     Ok(Some(task)) => task,

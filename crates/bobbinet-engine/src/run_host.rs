@@ -52,6 +52,10 @@ impl RunHost for Arc<EngineInner> {
         EngineInner::report(self, live, report);
     }
 
+    fn let_go(&self, live: &Arc<LiveTask>) {
+        EngineInner::let_go(self, live);
+    }
+
     async fn command(&self, live: &Arc<LiveTask>, command: Command) -> Result<Arc<Task>, EngineError> {
         EngineInner::command(self, live, command, None).await
     }
@@ -76,6 +80,10 @@ impl RunHost for Arc<EngineInner> {
         self.agents.get(agent.as_str()).is_some_and(|registered| registered.agent.begins_tasks())
     }
 
+    fn is_internal(&self, agent: &AgentName) -> bool {
+        self.agents.get(agent.as_str()).is_some_and(|registered| registered.agent.is_internal())
+    }
+
     fn beginning(&self, caller: &Caller, planned: PlannedTask) -> Result<Beginning<Task>, EngineError> {
         EngineInner::beginning(self, caller, planned)
     }
@@ -90,7 +98,7 @@ impl RunHost for Arc<EngineInner> {
             // Its id is new, so nobody else has a place for it.
             let _ = self.tasks.cache.insert(child.live.clone());
         }
-        self.command_with(live, command, TaskHeld { permit: None, children }).await
+        self.command_with(live, command, TaskHeld { children, ..TaskHeld::default() }).await
     }
 
     fn give_up(&self, children: Vec<Beginning<Task>>) {
@@ -109,7 +117,7 @@ impl RunHost for Arc<EngineInner> {
     }
 
     fn cancel(&self, child: TaskId) {
-        self.send_command(child, Command::Cancel);
+        self.insist(child, Command::Cancel);
     }
 
     fn handle(&self, live: Arc<LiveTask>) -> Handle {

@@ -48,7 +48,27 @@ impl EngineInner {
         caller: &Caller,
         planned: PlannedTask,
     ) -> Result<Handle, EngineError> {
-        let Beginning { live, queued } = self.beginning(caller, planned)?;
+        Ok(self.begin_alone(self.beginning(caller, planned)?))
+    }
+
+    /// The same for whoever is told of nothing but what it comes to, and knows the task by nothing else.
+    ///
+    /// # Errors
+    /// If the node takes no more.
+    pub(crate) fn submit_for_outcome(
+        self: &Arc<Self>,
+        caller: &Caller,
+        planned: PlannedTask,
+    ) -> Result<Handle, EngineError> {
+        let begins_tasks = self.agents.get(planned.agent.as_str()).is_some_and(|agent| agent.agent.begins_tasks());
+        let is_child = planned.parent.is_some();
+        let mut beginning = self.beginning(caller, planned)?;
+        let is_for_outcome = beginning.queued.idempotency.is_none() && !is_child && !begins_tasks;
+        beginning.queued.held.is_for_outcome = is_for_outcome;
+        Ok(self.begin_alone(beginning))
+    }
+
+    fn begin_alone(self: &Arc<Self>, Beginning { live, queued }: Beginning<Task>) -> Handle {
         live.lock().enqueue(queued);
         let placed = self.tasks.cache.insert(live.clone());
         if Arc::ptr_eq(&placed, &live) {
@@ -57,7 +77,7 @@ impl EngineInner {
             // Somebody else begins it. What was to be is not counted.
             self.failed(&live);
         }
-        Ok(self.handle(placed, Generation(0)))
+        self.handle(placed, Generation(0))
     }
 
     /// The beginning of a task, admitted, with a call slot if one is free. Whoever has it drives it.
@@ -112,7 +132,7 @@ impl EngineInner {
             state.local.admitted = Some(class);
             state.is_driven = true;
         }
-        let held = TaskHeld { permit, children: Vec::new() };
+        let held = TaskHeld { permit, ..TaskHeld::default() };
         Ok(Beginning { live, queued: Queued { command, held, idempotency, answer: None } })
     }
 

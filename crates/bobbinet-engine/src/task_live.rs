@@ -29,6 +29,8 @@ pub struct TaskHeld {
     pub(crate) permit: Option<Permit>,
     /// The tasks that begin with it.
     pub(crate) children: Vec<Beginning<Task>>,
+    /// Whether whoever says it is told of nothing but what it comes to.
+    pub(crate) is_for_outcome: bool,
 }
 
 /// What this process alone knows of a task.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bobbinet_core::{CloudEvent, Generation, Refused, Tenant, Timestamp};
+use bobbinet_core::{CloudEvent, Generation, Refused, Tenant};
 use bobbinet_engine::{Aggregates, EngineError};
 
 use crate::{EventStream, ListenError, Listener, Position, StreamCommand, StreamKey};
@@ -32,14 +32,13 @@ impl Events {
     ///
     /// # Errors
     /// If it is too large, or could not be kept.
-    pub async fn publish(&self, tenant: &Tenant, event: &CloudEvent, now: Timestamp) -> Result<Published, EngineError> {
+    pub async fn publish(&self, tenant: &Tenant, event: &CloudEvent) -> Result<Published, EngineError> {
         let key = StreamKey::of(tenant);
-        let (stream, is_new) =
-            match self.streams.command(&key, StreamCommand::Publish { event: event.clone(), now }).await {
-                Ok(stream) => (stream, true),
-                Err(EngineError::Refused(Refused::Present)) => (self.stream(&key).await?, false),
-                Err(error) => return Err(error),
-            };
+        let (stream, is_new) = match self.streams.command(&key, StreamCommand::Publish { event: event.clone() }).await {
+            Ok(stream) => (stream, true),
+            Err(EngineError::Refused(Refused::Present)) => (self.stream(&key).await?, false),
+            Err(error) => return Err(error),
+        };
         // One that has made room already stood before the end.
         let position = stream.find(event.source(), event.id()).unwrap_or(stream.end());
         Ok(Published { position, is_new })

@@ -63,8 +63,6 @@ pub enum StreamCommand {
     Publish {
         /// The event.
         event: CloudEvent,
-        /// When it is.
-        now: Timestamp,
     },
     /// Some are too old.
     Expire {
@@ -146,12 +144,7 @@ impl EventStream {
         self.kept.find(key(source, id)).map(Position)
     }
 
-    fn publish(
-        state: Option<&Self>,
-        event: &CloudEvent,
-        now: Timestamp,
-        limits: &Limits,
-    ) -> Result<StreamEvent, EngineError> {
+    fn publish(state: Option<&Self>, event: &CloudEvent, limits: &Limits) -> Result<StreamEvent, EngineError> {
         let bytes = event.json().as_str().len();
         if bytes > limits.event_bytes_max {
             let max = limits.event_bytes_max as u64;
@@ -163,8 +156,8 @@ impl EventStream {
         if state.find(event.source(), event.id()).is_some() {
             return Err(Refused::Present.into());
         }
-        let from = [Some(state.from), state.kept.room_for(bytes, limits), state.kept.aged(now, limits)];
-        let from = from.into_iter().flatten().max().unwrap_or_default();
+        // What is old is dropped by time that has passed, and never by a clock that was set forward.
+        let from = state.kept.room_for(bytes, limits).unwrap_or_default().max(state.from);
         Ok(StreamEvent::Published { version: state.version + 1, from, event: event.json().clone() })
     }
 }
@@ -203,7 +196,7 @@ impl Aggregate for EventStream {
         let event = match (state, command) {
             (None, StreamCommand::Open) => StreamEvent::Opened { version: 1, from: 1 },
             (Some(_), StreamCommand::Open) => return Err(Refused::Present.into()),
-            (state, StreamCommand::Publish { event, now }) => Self::publish(state, &event, now, limits)?,
+            (state, StreamCommand::Publish { event }) => Self::publish(state, &event, limits)?,
             (Some(state), StreamCommand::Expire { now }) => {
                 let from = state.kept.aged(now, limits).ok_or(Refused::NothingToDo)?;
                 StreamEvent::Expired { version: state.version + 1, from }

@@ -33,12 +33,8 @@ impl Place {
         Self { events: Events::new(engine.aggregates()), engine }
     }
 
-    fn now(&self) -> Timestamp {
-        self.engine.env().now()
-    }
-
     async fn publish(&self, number: u64) -> Published {
-        self.events.publish(&acme(), &event(number), self.now()).await.unwrap()
+        self.events.publish(&acme(), &event(number)).await.unwrap()
     }
 
     async fn listen(&self, after: u64) -> Listener {
@@ -73,7 +69,7 @@ async fn an_event_is_there_once_also_after_a_restart() {
     assert_eq!(place.publish(2).await, Published { position: Position(2), is_new: true });
     assert_eq!(place.publish(1).await, Published { position: Position(1), is_new: false });
     let other = Tenant::parse("other").unwrap();
-    assert!(place.events.publish(&other, &event(1), place.now()).await.unwrap().is_new, "each tenant has its own");
+    assert!(place.events.publish(&other, &event(1)).await.unwrap().is_new, "each tenant has its own");
     place.stop().await;
     drop(store);
     let store = sled(&folder);
@@ -113,8 +109,8 @@ async fn what_is_published_at_once_is_heard_in_order_by_everybody() {
 async fn futures_of(place: &Place, count: u64) -> Vec<Published> {
     let mut set = tokio::task::JoinSet::new();
     for number in 0..count {
-        let (events, now) = (place.events.clone(), place.now());
-        set.spawn(async move { events.publish(&acme(), &event(number), now).await.unwrap() });
+        let events = place.events.clone();
+        set.spawn(async move { events.publish(&acme(), &event(number)).await.unwrap() });
     }
     set.join_all().await
 }
@@ -181,7 +177,7 @@ async fn an_event_has_a_size() {
     let place = Place::open(&store, Limits { event_bytes_max: 200, ..Limits::default() }).await;
     let large = json!({ "specversion": "1.0", "id": "1", "source": "/t", "type": "t", "data": "x".repeat(200) });
     let large = CloudEvent::read(large, 1 << 20).unwrap();
-    let refused = place.events.publish(&acme(), &large, place.now()).await.unwrap_err();
+    let refused = place.events.publish(&acme(), &large).await.unwrap_err();
     assert_eq!(refused, EngineError::Limit { what: "event_bytes_max", max: 200 });
     place.stop().await;
 }

@@ -202,7 +202,7 @@ fn field(kind: &FieldKind, word: &str, start: usize) -> Result<Field, CronFault>
         let (from, to) = match range.split_once('-') {
             _ if range == "*" => (kind.from, kind.to),
             // `fri-sun`: Sunday is the last day there.
-            Some((from, to)) if to.eq_ignore_ascii_case("sun") => (value(from)?, 7),
+            Some((from, to)) if to.eq_ignore_ascii_case("sun") && kind.names.contains(&"sun") => (value(from)?, 7),
             Some((from, to)) => (value(from)?, value(to)?),
             None if step.is_some() => (value(range)?, kind.to),
             None => (value(range)?, value(range)?),

@@ -87,6 +87,15 @@ enum Denial {
     NotFound,
 }
 
+/// What somebody who says something waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wants {
+    /// That the task is kept: it is told of from then on.
+    ToKnow,
+    /// What comes of it, and nothing before.
+    Outcome,
+}
+
 impl Gateway {
     /// A gateway to the engine's agents.
     pub fn new(setup: GatewaySetup) -> Arc<Self> {
@@ -151,12 +160,12 @@ impl Gateway {
     ) -> Result<Arc<Task>, GatewayError> {
         self.allow_send(context, &params)?;
         if params.configuration.return_immediately {
-            let handle = self.submit(context, params).await?;
+            let handle = self.submit(context, params, Wants::ToKnow).await?;
             return Ok(handle.accepted().await?);
         }
         // The permit to wait is taken before anything is done: once the task is kept, there is no refusing.
         let _waiting = self.admission.wait()?;
-        let handle = self.submit(context, params).await?;
+        let handle = self.submit(context, params, Wants::Outcome).await?;
         drop(permit);
         self.wait(context, &handle).await
     }
@@ -173,7 +182,7 @@ impl Gateway {
         self.allow_send(context, &params)?;
         let permit = self.stream_permit(context)?;
         let is_new = params.task.is_none();
-        let handle = self.submit(context, params).await?;
+        let handle = self.submit(context, params, Wants::ToKnow).await?;
         let task = handle.accepted().await?;
         let follower = handle.follow();
         // A new task's first event is the task itself.
@@ -266,9 +275,8 @@ impl Gateway {
         for event in events {
             self.policy.allows(caller, Action::Publish(event.json())).map_err(GatewayError::Denied)?;
         }
-        let now = self.now();
         let streams = Events::new(self.engine.aggregates());
-        let publish = |event| streams.publish(&caller.tenant, event, now);
+        let publish = |event| streams.publish(&caller.tenant, event);
         let Some((first, rest)) = events.split_first() else { return Ok(Vec::new()) };
         // The first brings the stream to memory. From then on they queue in the order in which they are asked for, and are one commit.
         let mut published = vec![publish(first).await?];
@@ -346,7 +354,12 @@ impl Gateway {
     }
 
     /// Begins a task, or answers one.
-    async fn submit(&self, context: &RequestContext<'_>, params: Box<SendParams>) -> Result<Handle, GatewayError> {
+    async fn submit(
+        &self,
+        context: &RequestContext<'_>,
+        params: Box<SendParams>,
+        wants: Wants,
+    ) -> Result<Handle, GatewayError> {
         let denial = denial_of(&params);
         let (skill, idempotency) = (context.skill.clone(), context.idempotency.clone());
         match &params.task {
@@ -371,7 +384,10 @@ impl Gateway {
                 };
                 let planned = self.engine.plan(context.agent, new)?;
                 self.allow_plan(context, Some(planned.plan()), denial)?;
-                Ok(self.engine.submit_planned(context.caller, planned)?)
+                Ok(match wants {
+                    Wants::ToKnow => self.engine.submit_planned(context.caller, planned)?,
+                    Wants::Outcome => self.engine.submit_for_outcome(context.caller, planned)?,
+                })
             }
         }
     }

@@ -112,6 +112,11 @@ impl TaskStream {
         &self.context
     }
 
+    /// Whether what was told last ends the stream, though the task goes on: its caller has to say something first.
+    pub fn is_over(&self) -> bool {
+        self.is_over
+    }
+
     /// The next thing to tell, or `None` after the last one. Waits until there is one. Safe to drop at any time: nothing is skipped.
     ///
     /// # Errors

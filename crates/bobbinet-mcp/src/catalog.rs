@@ -147,6 +147,7 @@ pub(crate) fn describe(config: &McpConfig, info: Option<&ServerPeerInfo>, skills
         documentation_url: config.documentation_url.clone(),
         provider: config.provider.clone(),
         skills,
+        ..Description::default()
     }
 }
 

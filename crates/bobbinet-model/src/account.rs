@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 /// The first byte of their streams.
 const KIND: u8 = b'k';
 
-/// A number for their only state: none of a task's.
-const CODE: u8 = 102;
+/// A number for their only state: none of a task's, nor of another kind's.
+const CODE: u8 = 104;
 
 /// The account of the tree under this root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

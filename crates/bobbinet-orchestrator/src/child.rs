@@ -18,19 +18,26 @@ const STEP_NAME_MAX: usize = 100;
 /// If nothing in the mesh can be called so.
 pub(crate) fn new_child(run: &Run, mesh: &Mesh, call: &Calling, hops: u32) -> Result<NewChild, Error> {
     let (agent, skill, arguments) = match &call.target {
-        Target::Skill { agent, skill } => (agent_name(agent)?, Some(skill_id(skill)?), Json::from(&*call.arguments)),
+        Target::Skill { agent, skill } => {
+            let name = agent_name(agent)?;
+            if run.is_internal(&name) {
+                return Err(configuration(format!("no agent is called {agent:?}")));
+            }
+            (name, Some(skill_id(skill)?), Json::from(&*call.arguments))
+        }
         Target::Workflow { namespace, name, version } => {
             let agent = mesh.flow(namespace, name, version).ok_or_else(|| {
                 configuration(format!("this node has no flow {name} of {namespace} in version {version}"))
             })?;
             (agent.clone(), None, Json::from(&*call.arguments))
         }
-        Target::Http { method, uri, authentication, output, redirect: _ } => {
+        Target::Http { method, uri, authentication, output, redirect } => {
             let agent = mesh.http().ok_or_else(|| configuration("this node makes no HTTP requests for flows"))?;
             let request = HttpRequest {
                 method: method.clone(),
                 uri: uri.clone(),
                 output: *output,
+                redirect: *redirect,
                 with: Value::clone(&call.arguments),
                 authenticated: authentication.as_ref().map(|_| call.call.0),
             };
@@ -67,6 +74,11 @@ pub(crate) fn authentication(call: &Calling) -> Option<&Value> {
 pub(crate) fn name(call: &Calling) -> Arc<str> {
     let step: String = call.name.chars().take(STEP_NAME_MAX).collect();
     format!("{} {step}", call.call.0).into()
+}
+
+/// Whether a child of this name is that of a call.
+pub(crate) fn is_of_call(name: &str, call: Id) -> bool {
+    name.split(' ').next() == Some(&*call.0.to_string())
 }
 
 fn message(run: &Run, call: &Calling, arguments: Json, hops: u32) -> Message {

@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -23,15 +23,16 @@ pub struct CredentialsInHand {
 }
 
 impl CredentialsInHand {
-    pub(crate) fn give(&self, flow: TaskId, call: Id, authentication: &Value) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.insert((flow, call), Arc::new(authentication.clone()));
-        drop(known);
+    /// Gives a call what it authenticates with, until what this returns is dropped.
+    pub(crate) fn give(self: &Arc<Self>, flow: TaskId, call: Id, authentication: &Value) -> InHand {
+        let (of, how) = ((flow, call), Arc::new(authentication.clone()));
+        self.lock().insert(of, how.clone());
         self.changed.notify_waiters();
+        InHand { all: self.clone(), of, how }
     }
 
-    pub(crate) fn take_back(&self, flow: TaskId, call: Id) {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(&(flow, call));
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<(TaskId, Id), Arc<Value>>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Those of a call, once its run is there. `None` if it does not come.
@@ -40,7 +41,7 @@ impl CredentialsInHand {
             loop {
                 let mut changed = std::pin::pin!(self.changed.notified());
                 changed.as_mut().enable();
-                let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&(flow, call)).cloned();
+                let known = self.lock().get(&(flow, call)).cloned();
                 match known {
                     Some(known) => return known,
                     None => changed.await,
@@ -48,6 +49,22 @@ impl CredentialsInHand {
             }
         };
         timeout(PATIENCE, known).await.ok()
+    }
+}
+
+/// What one call authenticates with. Dropped, it is forgotten, unless a later run has given it anew.
+pub(crate) struct InHand {
+    all: Arc<CredentialsInHand>,
+    of: (TaskId, Id),
+    how: Arc<Value>,
+}
+
+impl Drop for InHand {
+    fn drop(&mut self) {
+        let mut known = self.all.lock();
+        if known.get(&self.of).is_some_and(|how| Arc::ptr_eq(how, &self.how)) {
+            known.remove(&self.of);
+        }
     }
 }
 

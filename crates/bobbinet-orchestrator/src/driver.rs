@@ -1,15 +1,14 @@
 //! One run of a flow: what came is decided, kept, and carried out, until the flow has ended.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, mem, sync::Arc, time::Duration};
 
 use bobbinet_core::{Fault, Json, Outcome, Task, TaskId, cloud_event::hops_of};
 use bobbinet_engine::{ChildError, EngineError, Handle, Run};
 use bobbinet_events::Position;
 use bobbinet_flow::{
     document::Definition,
-    run::{
-        Blobs, Calling, Came, Effect, End, Error, Given, Id, Progress, Record, Standard, State, Surroundings, decide,
-    },
+    limits::Limits as RunLimits,
+    run::{Blobs, Calling, Came, Effect, Error, Given, Id, Progress, Record, Standard, State, Surroundings, decide},
 };
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -17,12 +16,13 @@ use tracing::{debug, warn};
 
 use crate::{
     child,
-    credentials_in_hand::resolved,
-    definition::DefinitionId,
+    credentials_in_hand::{InHand, resolved},
     journal::{Entry, Journal, Progressed},
-    listening::{Hearing, Listening, Unheard},
-    output, progress,
-    question::{Asked, answer_message},
+    listening::{HOPS_BYTES_MAX, Hearing, Listening, said_within},
+    output,
+    over::{Over, broken, ended},
+    progress,
+    question::{self, Asked, Said},
     shared::Shared,
     waiting::{For, Happened, Waiting},
 };
@@ -31,18 +31,11 @@ use crate::{
 /// something else.
 const WELL_AFTER: Duration = Duration::from_secs(5);
 
-/// How a run is over.
-pub(crate) enum Over {
-    /// This came of it.
-    Outcome(Outcome),
-    /// Another owns its task, or nobody: nothing that this one says counts.
-    Lost,
-}
-
 /// A run in progress.
 pub(crate) struct Driver<'a> {
     shared: &'a Shared,
     run: Run,
+    limits: RunLimits,
     definition: Arc<Definition>,
     progressed: Progressed,
     outputs: Outputs,
@@ -51,45 +44,26 @@ pub(crate) struct Driver<'a> {
     /// How many flows the events have come through by which the run was begun.
     hops: u32,
     children: BTreeMap<Id, Handle>,
+    /// What its calls authenticate with, while they are open.
+    in_hand: BTreeMap<Id, InHand>,
     /// What came, and is to be decided; events with where they stand.
     came: Vec<(Came, Option<Position>)>,
     /// What was decided, and is not in the log yet.
     entries: Vec<Entry>,
+    /// How many records are in the log.
+    kept: usize,
+    /// Whether the events of its last records were sent, and that is not kept.
+    has_unsaid_events: bool,
     said: u32,
 }
 
-/// Outputs that are not in the run's own records.
+/// Outputs that are not in the run's own records, until those that name them are decided.
 #[derive(Clone, Debug, Default)]
 struct Outputs(BTreeMap<String, Arc<Value>>);
 
 impl Blobs for Outputs {
     fn get(&self, name: &str) -> Option<Arc<Value>> {
         self.0.get(name).cloned()
-    }
-}
-
-impl From<Unheard> for Over {
-    fn from(unheard: Unheard) -> Self {
-        match unheard {
-            Unheard::Over(error) => error.into(),
-            Unheard::Fault(fault) => Self::Outcome(Outcome::Failed(fault)),
-        }
-    }
-}
-
-impl From<ChildError> for Over {
-    fn from(error: ChildError) -> Self {
-        match error {
-            ChildError::Over => Self::Lost,
-            ChildError::Denied(fault) => Self::Outcome(Outcome::Failed(fault)),
-            ChildError::Engine(error @ EngineError::Limit { .. }) => {
-                let text = format!("the flow has grown to a limit: {error}");
-                Self::Outcome(Outcome::Failed(Fault::new("flow-too-large", text)))
-            }
-            ChildError::Engine(error) => {
-                Self::Outcome(Outcome::Failed(Fault::new("flow-broken", format!("the flow cannot go on: {error}"))))
-            }
-        }
     }
 }
 
@@ -121,6 +95,7 @@ impl<'a> Driver<'a> {
         let journal = Journal::read(run.records()).map_err(|why| broken(&why))?;
         let mut driver = Self {
             shared,
+            limits: limits_of(shared, &run),
             definition: shared.definition.clone(),
             progressed: Progressed::default(),
             outputs: Outputs::default(),
@@ -128,8 +103,11 @@ impl<'a> Driver<'a> {
             listening: Listening::new(&run),
             hops: hops_of_beginning(run.task()),
             children: BTreeMap::new(),
+            in_hand: BTreeMap::new(),
             came: Vec::new(),
             entries: Vec::new(),
+            kept: 0,
+            has_unsaid_events: false,
             said: 0,
             run,
         };
@@ -139,34 +117,64 @@ impl<'a> Driver<'a> {
             return Ok(driver);
         };
         driver.definition = shared.definition_of(&driver.run, journal.definition).await?;
-        driver.find_outputs(&journal.records).await?;
-        let (progressed, last) = Progressed::of(&driver.definition, &journal, &around(shared, &driver.outputs));
-        driver.progressed = progressed;
-        driver.listening.take_up(journal.heard, driver.run.checkpointed().map(Json::to_value).as_ref());
-        driver.emit(&last).await?;
+        driver.kept = journal.records.len();
+        let mut last = Vec::new();
+        for (number, record) in journal.records.iter().enumerate() {
+            driver.find_output(record).await?;
+            let around = around(shared, &driver.limits, &driver.outputs);
+            let effects = driver.progressed.fold(&driver.definition, record, &around);
+            driver.outputs.0.clear();
+            // What follows from the records of one commit may not have been carried out.
+            if number + journal.last >= driver.kept {
+                last.extend(effects);
+            }
+        }
+        let checkpoint = driver.run.checkpointed().map(Json::to_value).unwrap_or_default();
+        driver.listening.take_up(journal.heard, &checkpoint);
+        // Events may be forgotten sooner than a run, and would be new again.
+        if checkpoint.get("emitted").and_then(Value::as_u64).is_none_or(|emitted| emitted < driver.kept as u64) {
+            driver.emit(&last).await?;
+        }
         if let Some(end) = driver.progressed.state.end() {
             return Err(Over::Outcome(ended(end)));
         }
-        debug!(task = %driver.run.task().id, records = journal.records.len(), "a flow goes on");
+        debug!(task = %driver.run.task().id, records = driver.kept, "a flow goes on");
+        driver.withdraw(&last).await?;
         let open = driver.progressed.state.open(&driver.definition);
         driver.carry_out(open).await?;
         Ok(driver)
     }
 
-    /// Brings what earlier steps have given and is too large for the records.
-    async fn find_outputs(&mut self, records: &[Record]) -> Result<(), Over> {
-        for record in records {
-            let Came::Result { output: Given::Blob(name), .. } = &record.came else { continue };
-            let Some(id) = TaskId::parse(name) else { continue };
-            match self.run.child_of_id(&id).await {
-                Ok(handle) => {
-                    let task = self.run.unless_over(handle.accepted()).await?.map_err(ChildError::from)?;
-                    self.outputs.0.insert(name.clone(), Arc::new(output::of_task(&task)));
-                }
-                // The step fails with that, as its output is gone.
-                Err(ChildError::Engine(EngineError::NotFound)) => {}
-                Err(error) => return Err(error.into()),
+    /// Brings what an earlier step has given, if it is too large for the records.
+    async fn find_output(&mut self, record: &Record) -> Result<(), Over> {
+        let Came::Result { call, output: Given::Blob(name) } = &record.came else { return Ok(()) };
+        let Some(id) = TaskId::parse(name) else { return Ok(()) };
+        match self.run.child_of_id(&id).await {
+            Ok(handle) => {
+                let task = self.run.unless_over(handle.accepted()).await?.map_err(ChildError::from)?;
+                self.outputs.0.insert(name.clone(), Arc::new(output::of_task(&task)));
+                Ok(())
             }
+            // Without it the run would take another way than it took.
+            Err(ChildError::Engine(EngineError::NotFound)) => {
+                Err(broken(&format!("what call {} has given, in task {id}, is not kept any more", call.0)))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Stops what an earlier run has decided to stop, and may not have got to.
+    async fn withdraw(&mut self, last: &[Effect]) -> Result<(), Over> {
+        let own = self.run.current().await?;
+        for effect in last {
+            let Effect::Cancel { call } = effect else { continue };
+            let Some(child) = own.children.iter().find(|child| child::is_of_call(&child.name, *call)) else { continue };
+            if let Ok(handle) = self.run.child_of_id(&child.task).await {
+                self.run.cancel_child(&handle);
+            }
+        }
+        if self.progressed.state.question().is_none() && own.question.is_some() {
+            question::withdraw(&self.run).await?;
         }
         Ok(())
     }
@@ -192,7 +200,7 @@ impl<'a> Driver<'a> {
 
     async fn decide(&mut self) -> Vec<Effect> {
         let mut effects = Vec::new();
-        for (came, position) in std::mem::take(&mut self.came) {
+        for (came, position) in mem::take(&mut self.came) {
             // What nobody waits for any more need not be kept.
             if let Came::Heard { listen, .. } = &came
                 && !self.progressed.state.is_listening(*listen)
@@ -200,16 +208,31 @@ impl<'a> Driver<'a> {
                 continue;
             }
             let record = Record { at: self.run.now(), chance: fastrand::u64(..), came };
-            self.progressed.note(&record);
-            let state = std::mem::take(&mut self.progressed.state);
+            let listen = if let Came::Heard { listen, .. } = &record.came { Some(*listen) } else { None };
+            let heard = listen.and_then(|listen| self.progressed.state.heard(listen));
+            if listen.is_none() {
+                self.progressed.note(&record);
+            }
+            let state = mem::take(&mut self.progressed.state);
             let (state, more, record) = match self.shared.is_of_message {
                 true => self.decide_apart(state, record).await,
                 false => {
-                    let (state, more) = decide(&self.definition, state, &record, &around(self.shared, &self.outputs));
+                    let (state, more) =
+                        decide(&self.definition, state, &record, &around(self.shared, &self.limits, &self.outputs));
                     (state, more, record)
                 }
             };
             self.progressed.state = state;
+            if let Some(listen) = listen {
+                // Somebody else's event, as a filter that is computed says: it changes nothing, and need not be kept.
+                if more.is_empty() && self.progressed.state.heard(listen) == heard {
+                    continue;
+                }
+                self.progressed.note(&record);
+            }
+            if let Came::Result { output: Given::Blob(name), .. } = &record.came {
+                self.outputs.0.remove(name);
+            }
             effects.extend(more);
             let definition = matches!(record.came, Came::Start { .. }).then(|| self.shared.id.to_string());
             let joined = !self.entries.is_empty();
@@ -221,10 +244,12 @@ impl<'a> Driver<'a> {
     /// The same on another thread, and of one such flow at a time, so that nobody else waits for what somebody's flow computes.
     async fn decide_apart(&mut self, state: State, record: Record) -> (State, Vec<Effect>, Record) {
         static TURN: Semaphore = Semaphore::const_new(1);
-        let _turn = TURN.acquire().await;
-        let (definition, outputs, limits) = (self.definition.clone(), self.outputs.clone(), self.shared.run_limits);
+        let turn = TURN.acquire().await;
+        let (definition, outputs, limits) = (self.definition.clone(), self.outputs.clone(), self.limits);
         let (secrets, runtime) = (self.shared.secrets.clone(), self.shared.runtime.clone());
         let decided = tokio::task::spawn_blocking(move || {
+            // Dropped with the thread's work, and not with the run's, which may be over before.
+            let _turn = turn;
             let around = Surroundings { limits: &limits, secrets: &secrets, runtime: &runtime, blobs: &outputs };
             let (state, effects) = decide(&definition, state, &record, &around);
             (state, effects, record)
@@ -237,9 +262,11 @@ impl<'a> Driver<'a> {
         self.tell(&effects);
         if let Some(end) = self.progressed.state.end() {
             let outcome = ended(end);
-            if effects.iter().any(|effect| matches!(effect, Effect::Emit { .. })) {
+            // Nobody waits for the others.
+            let detached: Vec<Calling> = calls.into_iter().filter(|call| call.is_detached).collect();
+            if !detached.is_empty() || effects.iter().any(|effect| matches!(effect, Effect::Emit { .. })) {
                 // What is sent must follow from what is kept.
-                self.call(Vec::new()).await?;
+                self.call(detached).await?;
                 self.emit(&effects).await?;
             }
             self.cancel(&effects);
@@ -258,7 +285,10 @@ impl<'a> Driver<'a> {
                 Effect::Timer { timer, until } => self.waiting.timer(&self.run, timer, until),
                 Effect::Drop { timer } => self.waiting.forget(For::Timer(timer)),
                 Effect::Ask { call, pointer, question } => self.ask(call, &pointer, &question).await?,
-                Effect::Unask { call } => self.unask(call).await,
+                Effect::Unask { call } => {
+                    self.waiting.forget(For::Answer(call));
+                    question::withdraw(&self.run).await?;
+                }
                 Effect::Answer { call, answer } => self.answer(call, &answer).await?,
                 Effect::Listen { listen, filters, .. } => match &may_listen {
                     Ok(()) => self.listening.open(listen, filters),
@@ -294,6 +324,7 @@ impl<'a> Driver<'a> {
                 Effect::Emit { event } => {
                     let hops = self.hops.max(self.progressed.hops);
                     sent = Some(self.listening.publish(&self.run, event, hops).await?);
+                    self.has_unsaid_events = true;
                 }
                 Effect::Listen { listen, .. } => {
                     if let Some(sent) = sent {
@@ -330,7 +361,8 @@ impl<'a> Driver<'a> {
                 Ok(child) => {
                     if let Some(how) = child::authentication(&call) {
                         let how = resolved(how, &self.definition.json, &self.shared.secrets);
-                        self.shared.mesh.credentials().give(self.run.task().id, call.call, &how);
+                        let in_hand = self.shared.mesh.credentials().give(self.run.task().id, call.call, &how);
+                        self.in_hand.insert(call.call, in_hand);
                     }
                     children.push(child);
                     begun.push(call);
@@ -338,9 +370,13 @@ impl<'a> Driver<'a> {
                 Err(error) => self.failed(&call, error),
             }
         }
-        let records = std::mem::take(&mut self.entries).iter().map(Entry::json).collect::<Vec<_>>();
+        let records = mem::take(&mut self.entries).iter().map(Entry::json).collect::<Vec<_>>();
         if records.is_empty() && children.is_empty() {
             return Ok(());
+        }
+        if !records.is_empty() {
+            self.kept += records.len();
+            self.has_unsaid_events = false;
         }
         let handles = self.run.advance(records, &children).await?;
         for (call, handle) in begun.into_iter().zip(handles) {
@@ -358,6 +394,7 @@ impl<'a> Driver<'a> {
     }
 
     fn failed(&mut self, call: &Calling, error: Error) {
+        self.in_hand.remove(&call.call);
         if call.is_detached {
             warn!(task = %self.run.task().id, step = call.pointer, ?error, "a call that nobody waits for could not be begun");
         } else {
@@ -389,78 +426,35 @@ impl<'a> Driver<'a> {
 
     fn cancel_call(&mut self, call: Id) {
         self.waiting.forget(For::Child(call));
+        self.in_hand.remove(&call);
         if let Some(child) = self.children.remove(&call) {
             self.run.cancel_child(&child);
         }
     }
 
-    /// Asks the flow's caller what a child asks, unless that is asked already.
+    /// Asks the flow's caller what a child asks.
     async fn ask(&mut self, call: Id, pointer: &str, question: &Value) -> Result<(), Over> {
         let Some(asked) = Asked::read(question) else { return Err(broken("a question cannot be read")) };
-        let flow = self.run.task().id;
-        let id = asked.question_id(&flow, call);
-        loop {
-            let own = self.run.current().await?;
-            let is_open = own.question.as_ref().is_some_and(|open| open.message.id == id);
-            if is_open || own.answers.iter().any(|(asked, _)| asked.message.id == id) {
-                break;
-            }
-            if own.question.is_some() {
-                // Of a call that asks something else by now.
-                self.unask(call).await;
-                continue;
-            }
-            match self.run.put_question(Arc::new(asked.question(&flow, call, pointer))).await {
-                Ok(()) => break,
-                Err(EngineError::Unavailable(_)) => tokio::time::sleep(Duration::from_millis(100)).await,
-                Err(EngineError::Refused(_) | EngineError::Draining) => {
-                    self.run.current().await?;
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
-                Err(error) => return Err(ChildError::from(error).into()),
-            }
-        }
+        let id = question::put(&self.run, call, pointer, &asked).await?;
         self.waiting.answer(&self.run, call, id);
         Ok(())
-    }
-
-    async fn unask(&mut self, call: Id) {
-        self.waiting.forget(For::Answer(call));
-        if let Err(error) = self.run.withdraw_question().await {
-            debug!(task = %self.run.task().id, %error, "there is no question to withdraw");
-        }
     }
 
     /// Gives a child its answer.
     async fn answer(&mut self, call: Id, answer: &Value) -> Result<(), Over> {
         let Some(child) = self.children.get(&call).cloned() else { return Ok(()) };
-        let Some(asked) = self.progressed.answers.get(&call).and_then(|(question, _)| Asked::read(question)) else {
-            return Ok(());
-        };
-        let id = asked.answer_id(&self.run.task().id, call);
-        loop {
-            let message = answer_message(id.clone(), answer);
-            match self.run.unless_over(self.run.answer_child(&child, message)).await? {
-                Ok(handle) => {
-                    self.waiting.child(&self.run, call, handle);
-                    return Ok(());
-                }
-                Err(ChildError::Engine(EngineError::Unavailable(_) | EngineError::Draining)) => {
-                    self.run.unless_over(tokio::time::sleep(Duration::from_millis(100))).await?;
-                }
-                // It has moved on by itself, or somebody else has answered it: what it comes to is waited for all the same.
-                Err(ChildError::Engine(EngineError::Refused(refused))) => {
-                    debug!(child = %child.id(), %refused, "a child takes no answer");
-                    return Ok(());
-                }
-                Err(ChildError::Denied(fault)) => {
-                    let error = Error::standard(Standard::Authorization, fault.text);
-                    self.comes(Came::Failed { call, error });
-                    return Ok(());
-                }
-                Err(error) => return Err(error.into()),
+        let asked = self.progressed.answers.get(&call).and_then(|(question, _)| Asked::read(question));
+        let Some(asked) = asked else { return Ok(()) };
+        match question::say(&self.run, call, &child, &asked, answer).await? {
+            Said::Heard(handle) => self.waiting.child(&self.run, call, handle),
+            Said::Moved => {}
+            Said::Denied(fault) => {
+                // Nobody may answer it, so it is not to go on asking.
+                self.cancel_call(call);
+                self.comes(Came::Failed { call, error: Error::standard(Standard::Authorization, fault.text) });
             }
         }
+        Ok(())
     }
 
     /// Waits until something has happened, and takes all that has.
@@ -470,21 +464,20 @@ impl<'a> Driver<'a> {
             None => {
                 let rest = self.run.rest();
                 let run = self.run.clone();
-                let is_taken_over = run.attempt() > 1 && self.said == 0;
-                let mut happened = None;
-                let mut is_known = false;
-                if is_taken_over {
-                    let soon = tokio::time::timeout(WELL_AFTER, run.unless_over(self.waiting.next())).await;
-                    match soon {
-                        Ok(next) => (happened, is_known) = (next?, true),
+                let say_by = self.say_within();
+                let mut next = None;
+                if let Some(within) = say_by {
+                    match tokio::time::timeout(within, run.unless_over(self.waiting.next())).await {
+                        Ok(happened) => next = Some(happened?),
                         Err(_elapsed) => self.say_well().await,
                     }
                 }
-                if !is_known {
-                    happened = run.unless_over(self.waiting.next()).await?;
-                }
+                let next = match next {
+                    Some(next) => next,
+                    None => run.unless_over(self.waiting.next()).await?,
+                };
                 run.unless_over(rest.end()).await?;
-                let Some(happened) = happened else { return Err(broken("the flow waits for nothing")) };
+                let Some(happened) = next else { return Err(broken("the flow waits for nothing")) };
                 happened
             }
         };
@@ -495,18 +488,27 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
-    /// Says that this process has not died of the flow.
+    /// When the run is to say how it is, if nothing comes before: that this process has not died of it, or that its events are sent.
+    fn say_within(&self) -> Option<Duration> {
+        let is_taken_over = self.run.attempt() > 1 && self.said == 0;
+        let events = self.has_unsaid_events.then(|| said_within(self.run.limits()));
+        is_taken_over.then_some(WELL_AFTER).into_iter().chain(events).min()
+    }
+
     async fn say_well(&mut self) {
         self.said += 1;
         let heard = self.listening.noted();
         self.checkpoint(&heard).await;
     }
 
-    /// Keeps how far waits for events have heard, where no record says so.
+    /// Keeps how far waits for events have heard, and of how many records the events are sent, where no record says so.
     async fn checkpoint(&mut self, heard: &Value) {
-        let checkpoint = Json::from(&json!({ "attempt": self.run.attempt(), "heard": heard }));
-        match self.run.checkpoint(checkpoint).await {
-            Ok(()) => self.listening.is_said(),
+        let checkpoint = json!({ "attempt": self.run.attempt(), "heard": heard, "emitted": self.kept });
+        match self.run.checkpoint(Json::from(&checkpoint)).await {
+            Ok(()) => {
+                self.has_unsaid_events = false;
+                self.listening.is_said();
+            }
             Err(error) => debug!(task = %self.run.task().id, %error, "a run could not say how far it is"),
         }
     }
@@ -524,6 +526,7 @@ impl<'a> Driver<'a> {
             Happened::Child(call, Ok(task)) => self.child_settled(call, &task).await?,
             Happened::Child(_, Err(ChildError::Over)) => return Err(Over::Lost),
             Happened::Child(call, Err(error)) => {
+                self.in_hand.remove(&call);
                 self.comes(Came::Failed { call, error: child::error_of_beginning(&error) });
             }
         }
@@ -561,12 +564,11 @@ impl<'a> Driver<'a> {
                     return self.answer(call, &answer).await;
                 }
             }
-            Came::Result { output: Given::Blob(name), .. } => {
-                self.outputs.0.insert(name.clone(), Arc::new(output::of_task(task)));
-                self.children.remove(&call);
-            }
             Came::Result { .. } | Came::Failed { .. } => {
-                self.shared.mesh.credentials().take_back(self.run.task().id, call);
+                if let Came::Result { output: Given::Blob(name), .. } = &came {
+                    self.outputs.0.insert(name.clone(), Arc::new(output::of_task(task)));
+                }
+                self.in_hand.remove(&call);
                 self.children.remove(&call);
             }
             Came::Start { .. } | Came::Fired { .. } | Came::Heard { .. } | Came::Answered { .. } | Came::Cancel => {}
@@ -582,8 +584,14 @@ fn hops_of_beginning(task: &Task) -> u32 {
     metadata.map(|metadata| hops_of(&metadata.to_value())).unwrap_or_default()
 }
 
-fn around<'a>(shared: &'a Shared, outputs: &'a Outputs) -> Surroundings<'a> {
-    Surroundings { limits: &shared.run_limits, secrets: &shared.secrets, runtime: &shared.runtime, blobs: outputs }
+/// The bounds of a run. What its steps send must be an event that this node takes, with how many flows it came through.
+fn limits_of(shared: &Shared, run: &Run) -> RunLimits {
+    let event_bytes = run.limits().event_bytes_max.saturating_sub(HOPS_BYTES_MAX).min(shared.run_limits.event_bytes);
+    RunLimits { event_bytes, ..shared.run_limits }
+}
+
+fn around<'a>(shared: &'a Shared, limits: &'a RunLimits, outputs: &'a Outputs) -> Surroundings<'a> {
+    Surroundings { limits, secrets: &shared.secrets, runtime: &shared.runtime, blobs: outputs }
 }
 
 /// The waits for events that begin.
@@ -623,76 +631,4 @@ fn sort(effects: Vec<Effect>) -> (Vec<Calling>, Vec<Effect>) {
         }
     }
     (calls, others)
-}
-
-fn ended(end: &End) -> Outcome {
-    match end {
-        End::Finished(output) => Outcome::Completed { artifacts: vec![output::artifact(output)], message: None },
-        End::Failed(error) => Outcome::Failed(failure(error)),
-        End::Canceled => Outcome::Failed(Fault::new("canceled", "the flow was canceled")),
-    }
-}
-
-/// A flow's error, as the fault of its task.
-fn failure(error: &Error) -> Fault {
-    let what = error.detail.as_deref().or(error.title.as_deref()).unwrap_or(&error.kind);
-    let text = match &error.instance {
-        Some(step) => format!("step {step} failed: {what}"),
-        None => format!("the flow failed: {what}"),
-    };
-    Fault { data: Some(Json::from(&json!({ "error": error.json() }))), ..Fault::new("flow-failed", text) }
-}
-
-pub(crate) fn broken(why: &str) -> Over {
-    Over::Outcome(Outcome::Failed(Fault::new("flow-broken", format!("the flow cannot go on: {why}"))))
-}
-
-impl Shared {
-    /// Keeps the definition that a run begins with, once.
-    async fn keep_definition(&self, run: &Run) -> Result<(), Over> {
-        self.kept.get_or_try_init(|| self.keep(run)).await.map(drop)
-    }
-
-    async fn keep(&self, run: &Run) -> Result<(), Over> {
-        use crate::definition::{Keep, KeptDefinition};
-        let definitions = run.aggregates::<KeptDefinition>();
-        loop {
-            match definitions.command(&self.id, Keep { text: self.text.to_string() }).await {
-                Ok(_) | Err(EngineError::Refused(_)) => return Ok(()),
-                Err(EngineError::Unavailable(_) | EngineError::Draining) => {
-                    run.unless_over(tokio::time::sleep(Duration::from_millis(100))).await?;
-                }
-                Err(error) => return Err(ChildError::from(error).into()),
-            }
-        }
-    }
-
-    /// The definition that a run began with.
-    async fn definition_of(&self, run: &Run, id: DefinitionId) -> Result<Arc<Definition>, Over> {
-        use crate::definition::KeptDefinition;
-        if id == self.id {
-            return Ok(self.definition.clone());
-        }
-        if let Some(known) = self.earlier(id) {
-            return Ok(known);
-        }
-        let definitions = run.aggregates::<KeptDefinition>();
-        let kept = loop {
-            match definitions.get(&id).await {
-                Ok(kept) => break kept,
-                Err(EngineError::Unavailable(_)) => {
-                    run.unless_over(tokio::time::sleep(Duration::from_millis(100))).await?;
-                }
-                Err(error) => return Err(ChildError::from(error).into()),
-            }
-        };
-        let kept = kept.ok_or_else(|| broken("the definition that it began with is gone"))?;
-        let reading = Definition::read(&self.definition.file, &kept.text, &self.run_limits);
-        let definition = reading.definition.map(Arc::new).ok_or_else(|| {
-            let why = reading.findings.first().map(|finding| finding.message.clone()).unwrap_or_default();
-            broken(&format!("this version does not run the definition that it began with: {why}"))
-        })?;
-        self.remember(id, definition.clone());
-        Ok(definition)
-    }
 }

@@ -11,7 +11,7 @@ use bobbinet_flow::{
     document::HttpOutput,
     run::{Error, Id, Standard},
 };
-use bobbinet_outbound::{Fetched, Guard, OutboundError, fetch};
+use bobbinet_outbound::{Fetched, Guard, OutboundError, fetch, fetch_once};
 use http::{HeaderMap, Method, header};
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
@@ -29,6 +29,9 @@ pub(crate) struct HttpRequest {
     pub(crate) method: String,
     pub(crate) uri: String,
     pub(crate) output: HttpOutput,
+    /// Whether a redirection is an answer and no failure.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) redirect: bool,
     /// Headers, query and body.
     pub(crate) with: Value,
     /// The call of the run that knows how to authenticate, if that is wanted.
@@ -81,7 +84,11 @@ impl HttpAgent {
                 builder = builder.json(body);
             }
         }
-        let fetched = fetch(builder, http.limits()).await.map_err(|error| Failed::of(&error))?;
+        let fetched = match request.redirect {
+            true => fetch_once(builder, http.limits()).await,
+            false => fetch(builder, http.limits()).await,
+        };
+        let fetched = fetched.map_err(|error| Failed::of(&error))?;
         answer(&url, request, &fetched)
     }
 }
@@ -98,7 +105,7 @@ impl Failed {
     fn of(error: &OutboundError) -> Self {
         match error {
             OutboundError::Refused(_) => Self::Surely(Error::standard(Standard::Communication, error.to_string())),
-            OutboundError::Unreachable { source, .. } if source.is_connect() => {
+            OutboundError::Unreachable { source, .. } if source.is_connect() || source.is_builder() => {
                 Self::Surely(Error::standard(Standard::Communication, in_full(error)))
             }
             OutboundError::Unreachable { .. } | OutboundError::Timeout { .. } | OutboundError::TooLong { .. } => {
@@ -147,7 +154,7 @@ fn unfit(why: &str) -> Error {
 fn answer(url: &Url, request: &HttpRequest, fetched: &Fetched) -> Result<Value, Failed> {
     let status = fetched.status;
     let content = content(&fetched.headers, &fetched.body);
-    if !status.is_success() {
+    if !(status.is_success() || (request.redirect && status.is_redirection())) {
         let mut error = Error::standard(
             Standard::Communication,
             format!("{} answers with {status}", url.origin().ascii_serialization()),

@@ -87,19 +87,12 @@ impl Journal {
 }
 
 impl Progressed {
-    /// Folds the records. With what follows from the last ones, which one commit has kept.
-    pub(crate) fn of(definition: &Definition, journal: &Journal, around: &Surroundings<'_>) -> (Self, Vec<Effect>) {
-        let mut progressed = Self::default();
-        let mut last = Vec::new();
-        for (number, record) in journal.records.iter().enumerate() {
-            progressed.note(record);
-            let (state, effects) = decide(definition, std::mem::take(&mut progressed.state), record, around);
-            progressed.state = state;
-            if number + journal.last >= journal.records.len() {
-                last.extend(effects);
-            }
-        }
-        (progressed, last)
+    /// Folds one record. With what follows from it.
+    pub(crate) fn fold(&mut self, definition: &Definition, record: &Record, around: &Surroundings<'_>) -> Vec<Effect> {
+        self.note(record);
+        let (state, effects) = decide(definition, std::mem::take(&mut self.state), record, around);
+        self.state = state;
+        effects
     }
 
     /// Remembers an answer, and how far an event has come, before it is decided.

@@ -4,9 +4,11 @@
 //! the children that follow by one commit ([`bobbinet_engine::Run::advance`]), waits for children, timers and answers, and tells whoever
 //! watches. After a crash a run reads its records, and goes on with the very same children.
 
+mod again;
 mod child;
 mod credentials_in_hand;
 mod definition;
+mod definition_kept;
 mod driver;
 mod flow;
 mod flow_agent;
@@ -18,6 +20,7 @@ mod listening;
 mod mesh;
 mod message_agent;
 mod output;
+mod over;
 mod progress;
 mod question;
 mod schedule;

@@ -6,17 +6,24 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use bobbinet_core::{CloudEvent, Fault, Limits, Tenant, cloud_event::HOPS};
+use bobbinet_core::{CloudEvent, Fault, Limits, Outcome, Tenant, cloud_event::HOPS};
 use bobbinet_engine::{ChildError, EngineError, Run};
 use bobbinet_events::{Events, Heard, ListenError, Listener, Position};
 use bobbinet_flow::run::Id;
 use futures::FutureExt;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
-use tracing::debug;
+
+use crate::{
+    again::{LOOK_AGAIN, again},
+    over::Over,
+};
 
 /// Events that one wait takes at a time, if so many are there.
 const AT_ONCE: usize = 64;
+
+/// Bytes with which an event says how many flows it came through.
+pub(crate) const HOPS_BYTES_MAX: usize = 32;
 
 /// After so many events that a wait has passed over it says how far it has heard.
 const PASSED_MAX: u64 = 512;
@@ -24,9 +31,6 @@ const PASSED_MAX: u64 = 512;
 /// What a wait has passed over is said this part of the time that events are kept after it was heard, at the latest: long before they are
 /// dropped.
 const SAID_WITHIN: u32 = 4;
-
-/// How soon what the store could not do is tried again.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Attributes that are known beforehand, one set for each filter; no sets for every event.
 type Filters = Arc<Vec<BTreeMap<String, Value>>>;
@@ -37,20 +41,6 @@ pub(crate) struct Hearing {
     pub(crate) events: Vec<(Position, Value)>,
     /// How far it has heard, or why it hears nothing more.
     pub(crate) end: Result<(Position, Option<Listener>), ListenError>,
-}
-
-/// Why a run cannot go on with its events.
-pub(crate) enum Unheard {
-    /// It is over.
-    Over(ChildError),
-    /// This event cannot be sent.
-    Fault(Fault),
-}
-
-impl From<ChildError> for Unheard {
-    fn from(error: ChildError) -> Self {
-        Self::Over(error)
-    }
 }
 
 /// All waits of a run for events.
@@ -84,10 +74,9 @@ impl Listening {
     }
 
     /// Takes up the cursors that an earlier run has left: in its records, and in its checkpoint, which may be further.
-    pub(crate) fn take_up(&mut self, heard: BTreeMap<Id, Position>, checkpoint: Option<&Value>) {
-        let noted = checkpoint.and_then(|checkpoint| checkpoint.get("heard"));
+    pub(crate) fn take_up(&mut self, heard: BTreeMap<Id, Position>, checkpoint: &Value) {
         let noted: Vec<(Id, Position)> =
-            noted.and_then(|heard| serde_json::from_value(heard.clone()).ok()).unwrap_or_default();
+            checkpoint.get("heard").and_then(|heard| serde_json::from_value(heard.clone()).ok()).unwrap_or_default();
         self.cursors = heard;
         for (listen, position) in noted {
             self.cursors.entry(listen).and_modify(|cursor| *cursor = position.max(*cursor));
@@ -114,7 +103,7 @@ impl Listening {
     }
 
     /// Sends an event that comes after others, which have come through so many flows. Where it stands.
-    pub(crate) async fn publish(&self, run: &Run, event: &Value, hops: u32) -> Result<Position, Unheard> {
+    pub(crate) async fn publish(&self, run: &Run, event: &Value, hops: u32) -> Result<Position, Over> {
         let limits = run.limits();
         let hops = hops.saturating_add(1);
         if hops > limits.event_hops_max {
@@ -122,15 +111,15 @@ impl Listening {
                 "an event would come through more flows than event_hops_max, which is {}: one begins another in a circle",
                 limits.event_hops_max
             );
-            return Err(Unheard::Fault(Fault::new("event-hops", text)));
+            return Err(failed(Fault::new("event-hops", text)));
         }
         let mut event = event.clone();
         event[HOPS] = hops.into();
         let event = CloudEvent::read(event, limits.event_bytes_max)
-            .map_err(|fault| Unheard::Fault(Fault::new("bad-event", format!("an event cannot be sent: {fault}"))))?;
-        run.may_publish(event.json()).map_err(Unheard::Fault)?;
+            .map_err(|fault| failed(Fault::new("bad-event", format!("an event cannot be sent: {fault}"))))?;
+        run.may_publish(event.json()).map_err(failed)?;
         loop {
-            match self.events.publish(&self.tenant, &event, run.now()).await {
+            match self.events.publish(&self.tenant, &event).await {
                 Ok(published) => return Ok(published.position),
                 Err(error) => again(run, error).await?,
             }
@@ -216,29 +205,9 @@ pub(crate) fn said_within(limits: &Limits) -> Duration {
     (limits.events_kept() / SAID_WITHIN).max(LOOK_AGAIN)
 }
 
-/// Waits before something is tried again that the node could not do.
-async fn again(run: &Run, error: EngineError) -> Result<(), ChildError> {
-    match error {
-        EngineError::Unavailable(why) => {
-            debug!(task = %run.task().id, why, "the events of the tenant cannot be reached; trying again");
-            run.unless_over(tokio::time::sleep(LOOK_AGAIN)).await
-        }
-        EngineError::Draining => {
-            // Whoever takes this run up goes on. Until it is told so, it is in nobody's way.
-            let _rest = run.rest();
-            run.canceled().await;
-            Err(ChildError::Over)
-        }
-        error @ (EngineError::NotFound
-        | EngineError::UnknownAgent
-        | EngineError::Refused(_)
-        | EngineError::ContextMismatch
-        | EngineError::IdempotencyConflict
-        | EngineError::Repeated(_)
-        | EngineError::Limit { .. }
-        | EngineError::Corrupt(_)
-        | EngineError::BadPageToken) => Err(error.into()),
-    }
+/// What is sent against the rules ends the flow.
+fn failed(fault: Fault) -> Over {
+    Over::Outcome(Outcome::Failed(fault))
 }
 
 async fn hear(

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use bobbinet_core::AgentName;
 use bobbinet_flow::document::Definition;
+use semver::Version;
 
 use crate::CredentialsInHand;
 
@@ -31,7 +32,7 @@ impl Mesh {
         Self { credentials, ..self }
     }
 
-    pub(crate) fn credentials(&self) -> &CredentialsInHand {
+    pub(crate) fn credentials(&self) -> &Arc<CredentialsInHand> {
         &self.credentials
     }
 
@@ -47,11 +48,11 @@ impl Mesh {
         Self { a2a: Some(agent), ..self }
     }
 
-    /// The agent of a flow: in this version, or in any if that is `latest`.
+    /// The agent of a flow: in this version, or in the newest if that is `latest`.
     pub(crate) fn flow(&self, namespace: &str, name: &str, version: &str) -> Option<&AgentName> {
         let versions = self.flows.get(&(namespace.to_owned(), name.to_owned()))?;
-        let mut fit = versions.iter().filter(|(known, _)| version == "latest" || known == version);
-        fit.next_back().map(|(_, agent)| agent)
+        let fit = versions.iter().filter(|(known, _)| version == "latest" || known == version);
+        fit.max_by(|(one, _), (other, _)| precedence(one).cmp(&precedence(other))).map(|(_, agent)| agent)
     }
 
     pub(crate) fn http(&self) -> Option<&AgentName> {
@@ -60,5 +61,24 @@ impl Mesh {
 
     pub(crate) fn a2a(&self) -> Option<&AgentName> {
         self.a2a.as_ref()
+    }
+}
+
+/// A version by which the newer of two is greater (Semantic Versioning 2.0.0, section 11). What is none is older than all that are.
+fn precedence(version: &str) -> Option<Version> {
+    Version::parse(version).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_latest_is_the_newest() {
+        let versions = ["1.10.0", "1.9.0", "2.0.0-rc.1", "1.10.0-beta", "next"];
+        let newest = versions.into_iter().max_by_key(|version| precedence(version));
+        assert_eq!(newest, Some("2.0.0-rc.1"));
+        let newest = versions.into_iter().filter(|version| !version.starts_with('2')).max_by_key(|it| precedence(it));
+        assert_eq!(newest, Some("1.10.0"));
     }
 }

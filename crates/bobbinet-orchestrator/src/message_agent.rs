@@ -1,7 +1,8 @@
 //! Flows that come in messages, as data: checked before the first step, under the rights of whoever sent them.
 //!
 //! Such a definition is hostile until shown otherwise. It is bounded more tightly than one of the operator's, its addresses stand in it as
-//! they are, it reads no secrets, and what it computes is done apart, one at a time, so that nobody else waits for it.
+//! they are, it reads no secrets, and what its run computes is done apart, one at a time, so that nobody else waits for it. It is read,
+//! within its bounds, when the message is planned.
 
 use std::{fmt, sync::Arc};
 
@@ -83,11 +84,18 @@ impl MessageFlowAgent {
     fn check(&self, run: &Run, definition: &Definition) -> Result<(), Fault> {
         for (task, reach) in definition.reaches() {
             let asked = match reach {
-                Reach::Skill { agent, skill } => ask(agent, Some(skill), None),
+                Reach::Skill { agent, skill } => {
+                    let asked = ask(agent, Some(skill), None);
+                    if asked.as_ref().is_some_and(|(agent, _)| run.is_internal(agent)) {
+                        let text = format!("step {}: no agent is called {agent:?}", task.pointer);
+                        return Err(Fault::new("unknown-agent", text));
+                    }
+                    asked
+                }
                 Reach::Http(uri) => self.mesh.http().map(|agent| (agent.clone(), call(None, uri_of(uri)))),
                 Reach::A2a(uri) => self.mesh.a2a().map(|agent| (agent.clone(), call(None, uri_of(uri)))),
-                Reach::Workflow { namespace, name } => {
-                    self.mesh.flow(namespace, name, "latest").map(|agent| (agent.clone(), call(None, None)))
+                Reach::Workflow { namespace, name, version } => {
+                    self.mesh.flow(namespace, name, version).map(|agent| (agent.clone(), call(None, None)))
                 }
                 Reach::Events => None,
             };

@@ -2,11 +2,20 @@
 
 use std::sync::Arc;
 
-use bobbinet_core::{Json, Message, MessageId, Part, Question, QuestionKind, Role, State, Task, TaskId};
+use bobbinet_core::{
+    Fault, Json, Message, MessageId, Part, Question, QuestionKind, Refused, Role, State, Task, TaskId,
+};
+use bobbinet_engine::{ChildError, EngineError, Handle, Run};
 use bobbinet_flow::run::Id;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use tracing::debug;
+
+use crate::{
+    again::{LOOK_AGAIN, again},
+    over::Over,
+};
 
 /// What a child asks, as a run records it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -79,13 +88,80 @@ impl Asked {
     }
 }
 
+/// What came of giving a child its answer.
+pub(crate) enum Said {
+    /// It goes on.
+    Heard(Handle),
+    /// It has moved on by itself, or somebody else has answered it: what it comes to is waited for all the same.
+    Moved,
+    /// Policy does not let whoever asked for the flow answer so.
+    Denied(Fault),
+}
+
+/// Asks the flow's caller what a child asks, unless that is asked already. With the id of the question.
+pub(crate) async fn put(run: &Run, call: Id, pointer: &str, asked: &Asked) -> Result<MessageId, Over> {
+    let flow = run.task().id;
+    let id = asked.question_id(&flow, call);
+    loop {
+        let own = run.current().await?;
+        let is_open = own.question.as_ref().is_some_and(|open| open.message.id == id);
+        if is_open || own.answers.iter().any(|(asked, _)| asked.message.id == id) {
+            return Ok(id);
+        }
+        if own.question.is_some() {
+            // Of a call that asks something else by now.
+            withdraw(run).await?;
+        }
+        match run.put_question(Arc::new(asked.question(&flow, call, pointer))).await {
+            Ok(()) => return Ok(id),
+            // Whoever is faster, or has ended the task, is seen with the next look.
+            Err(EngineError::Refused(refused)) if !matches!(refused, Refused::Limit { .. }) => {
+                run.unless_over(tokio::time::sleep(LOOK_AGAIN)).await?;
+            }
+            Err(error) => again(run, error).await?,
+        }
+    }
+}
+
+/// The flow's caller is not asked any more.
+pub(crate) async fn withdraw(run: &Run) -> Result<(), Over> {
+    loop {
+        match run.withdraw_question().await {
+            Ok(()) => return Ok(()),
+            Err(EngineError::Refused(refused)) => {
+                debug!(task = %run.task().id, %refused, "there is no question to withdraw");
+                return Ok(());
+            }
+            Err(error) => again(run, error).await?,
+        }
+    }
+}
+
+/// Gives a child its answer.
+pub(crate) async fn say(run: &Run, call: Id, child: &Handle, asked: &Asked, answer: &Value) -> Result<Said, Over> {
+    let id = asked.answer_id(&run.task().id, call);
+    loop {
+        let message = answer_message(id.clone(), answer);
+        match run.unless_over(run.answer_child(child, message)).await? {
+            Ok(handle) => return Ok(Said::Heard(handle)),
+            Err(ChildError::Engine(EngineError::Refused(refused))) => {
+                debug!(child = %child.id(), %refused, "a child takes no answer");
+                return Ok(Said::Moved);
+            }
+            Err(ChildError::Denied(fault)) => return Ok(Said::Denied(fault)),
+            Err(ChildError::Engine(error)) => again(run, error).await?,
+            Err(ChildError::Over) => return Err(Over::Lost),
+        }
+    }
+}
+
 /// An answer, as it is kept: the parts of the message.
 pub(crate) fn answer(message: &Message) -> Json {
     Json::of(&message.parts)
 }
 
 /// The message that brings an answer to a child.
-pub(crate) fn answer_message(id: MessageId, answer: &Value) -> Message {
+fn answer_message(id: MessageId, answer: &Value) -> Message {
     let parts = serde_json::from_value(answer.clone()).ok().filter(|parts: &Vec<Part>| !parts.is_empty());
     Message {
         id,

@@ -74,13 +74,13 @@ fn refusal_v6(ip: Ipv6Addr) -> Option<&'static str> {
     }
 }
 
-/// The IPv4 address in an IPv6 one: mapped, compatible, translated (RFC 6052, RFC 8215, RFC 2765), 6to4 (RFC 3056) or ISATAP (RFC 5214).
+/// The IPv4 address in an IPv6 one: mapped, compatible, translated (RFC 6052, RFC 2765), 6to4 (RFC 3056) or ISATAP (RFC 5214).
 fn embedded(ip: Ipv6Addr) -> Option<Ipv4Addr> {
     let segments = ip.segments();
     let v4 = |high: u16, low: u16| Some(Ipv4Addr::from_bits((u32::from(high) << 16) | u32::from(low)));
     match segments {
         [0, 0, 0, 0, 0, 0 | 0xffff, high, low] | [0, 0, 0, 0, 0xffff, 0, high, low] => v4(high, low),
-        [0x0064, 0xff9b, 0, 0, 0, 0, high, low] | [0x0064, 0xff9b, 1, _, _, _, high, low] => v4(high, low),
+        [0x0064, 0xff9b, 0, 0, 0, 0, high, low] => v4(high, low),
         [0x2002, high, low, ..] => v4(high, low),
         [_, _, _, _, 0 | 0x0200, 0x5efe, high, low] => v4(high, low),
         [..] => None,

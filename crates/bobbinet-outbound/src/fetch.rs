@@ -57,6 +57,22 @@ pub enum OutboundError {
 /// # Errors
 /// [`OutboundError`]; an answer of any status but a redirect is none.
 pub async fn fetch(request: RequestBuilder, limits: &OutboundLimits) -> Result<Fetched, OutboundError> {
+    take(request, limits, false).await
+}
+
+/// The same where a redirection is an answer like any other: it is not followed.
+///
+/// # Errors
+/// [`OutboundError`]; an answer of any status is none.
+pub async fn fetch_once(request: RequestBuilder, limits: &OutboundLimits) -> Result<Fetched, OutboundError> {
+    take(request, limits, true).await
+}
+
+async fn take(
+    request: RequestBuilder,
+    limits: &OutboundLimits,
+    takes_redirection: bool,
+) -> Result<Fetched, OutboundError> {
     let (client, request) = request.build_split();
     let request = request.map_err(|source| broken("a request that cannot be built", source))?;
     let origin = request.url().origin().ascii_serialization();
@@ -64,7 +80,7 @@ pub async fn fetch(request: RequestBuilder, limits: &OutboundLimits) -> Result<F
     let whole = async {
         let sent = timeout(limits.answer + limits.connect, client.execute(request)).await;
         let response = sent.map_err(|_| late(limits.answer))?.map_err(|source| broken(&origin, source))?;
-        if response.status().is_redirection() {
+        if response.status().is_redirection() && !takes_redirection {
             let status = response.status().as_u16();
             return Err(Refused::Redirect { url: origin.clone(), status }.into());
         }

@@ -15,7 +15,7 @@ mod refused;
 mod resolve;
 
 pub use address::refusal;
-pub use fetch::{Fetched, OutboundError, fetch};
+pub use fetch::{Fetched, OutboundError, fetch, fetch_once};
 pub use guard::{Guard, Http, Trust};
 pub use limits::OutboundLimits;
 pub use origin::Origin;

@@ -34,7 +34,7 @@ async fn ask(guard: &Guard, text: &str) -> Result<Fetched, OutboundError> {
 }
 
 /// URLs that nobody but the operator may have called. Each is written in a way that somebody has tried.
-const REFUSED: [&str; 76] = [
+const REFUSED: [&str; 77] = [
     // This machine.
     "http://127.0.0.1/",
     "http://127.0.0.1:7420/agents/files",
@@ -73,6 +73,8 @@ const REFUSED: [&str; 76] = [
     "http://[64:ff9b::127.0.0.1]/",
     "http://[64:ff9b::a9fe:a9fe]/",
     "http://[64:ff9b:1::10.0.0.1]/",
+    // The same in the layout that a network may choose in that range (RFC 8215; RFC 6052, section 2.2).
+    "http://[64:ff9b:1:a00:0:100:808:808]/",
     "http://[2002:7f00:1::]/",
     "http://[2002:a00:1::1]/",
     "http://[2002:a9fe:a9fe::]/",

@@ -19,7 +19,6 @@ use crate::{
     PeerAuth, PeerConfig, PeerLimits, SecretSource,
     asked::{A2aRequest, Asked},
     call,
-    causes::in_full,
     checkpoint::Checkpoint,
     fault::{self, kind_of},
     gathered::{completed, json},
@@ -175,7 +174,7 @@ fn failed(config: &PeerConfig, error: &ClientError) -> Outcome {
         fault::Failure::Unauthorized => "peer-unauthorized",
         fault::Failure::Refused => "peer-refused",
     };
-    Outcome::Failed(fault::of_peer(config, code, &in_full(error)))
+    Outcome::Failed(fault::of_peer(config, code, &fault::told(error)))
 }
 
 async fn answer(peer: &Peer, run: &Run, operation: &Operation) -> Result<Json, ClientError> {

@@ -99,12 +99,14 @@ impl Following<'_> {
         let run = self.run.clone();
         let (_rest, answered) = (run.rest(), run.answered(&open.message.id));
         tokio::pin!(answered);
+        let mut is_kept = false;
         loop {
             tokio::select! {
                 biased;
                 answer = &mut answered => return answer.ok(),
                 () = sleep(LOOK_EVERY) => {}
             }
+            self.keep_once(&mut is_kept).await;
             if let Ok(StreamEvent::Task(task)) = self.look().await
                 && is_other(&task.status, name)
             {
@@ -113,15 +115,27 @@ impl Following<'_> {
         }
     }
 
+    /// Keeps that this run has come as far as this: one that has waited for a while has not died of the task, however its process ends.
+    async fn keep_once(&self, is_kept: &mut bool) {
+        if std::mem::replace(is_kept, true) {
+            return;
+        }
+        if let Err(error) = self.run.checkpoint(self.checkpoint.to_json()).await {
+            debug!(error = &error as &dyn std::error::Error, "it is not kept that a run waits");
+        }
+    }
+
     async fn ask_caller(&mut self, question: &Question, status: &StatusView) -> Asked {
         let run = self.run.clone();
         let asked = run.ask(Arc::new(question.clone()));
         tokio::pin!(asked);
+        let mut is_kept = false;
         loop {
             let result = tokio::select! {
                 biased;
                 answer = &mut asked => answer,
                 () = sleep(LOOK_EVERY) => {
+                    self.keep_once(&mut is_kept).await;
                     match self.look().await {
                         Ok(StreamEvent::Task(task)) if task.status.state.is_terminal() => {
                             return Asked::Ended(StreamEvent::Task(task));
@@ -193,15 +207,21 @@ impl Following<'_> {
             };
             debug!(task, tries, error = &error as &dyn std::error::Error, "an answer was not taken");
             let kind = kind_of(&error);
-            // It may have got there all the same.
-            if let (Failure::Unknown, Ok(StreamEvent::Task(task))) = (kind, self.look().await)
-                && is_other(&task.status, name)
-            {
-                self.source = Source::Look;
-                break StreamEvent::Task(task);
+            if kind == Failure::Unknown {
+                // It may have got there all the same. Said twice, it would answer the next question too, unless the repeat is dropped.
+                let honours_keys = self.peer.cards.last().is_some_and(|known| known.honours_keys);
+                let looks = if honours_keys { 1 } else { 1 + self.peer.config.limits.retries_max };
+                if let Some(event) = self.has_moved_on(name, looks).await {
+                    self.source = Source::Look;
+                    break event;
+                }
+                if !honours_keys {
+                    let why = format!("whether it has the answer is not known: {}", fault::told(&error));
+                    return Next::Over(fault::unknown(&self.peer.config, &why, false));
+                }
             }
             if kind == Failure::Refused || tries >= self.peer.config.limits.retries_max {
-                let why = format!("it does not take the answer: {}", in_full(&error));
+                let why = format!("it does not take the answer: {}", fault::told(&error));
                 return Next::Over(fault::unknown(&self.peer.config, &why, false));
             }
             if matches!(error, ClientError::Unauthorized { .. }) {
@@ -223,6 +243,21 @@ impl Following<'_> {
             | StreamEvent::StatusUpdate(_)
             | StreamEvent::ArtifactUpdate(_) => self.take(event).await,
         }
+    }
+
+    /// The task over there, if one of so many looks finds it elsewhere than at this question.
+    async fn has_moved_on(&mut self, name: &str, looks: u32) -> Option<StreamEvent> {
+        for tries in 0..looks {
+            if tries > 0 {
+                sleep(self.peer.config.limits.pause(tries)).await;
+            }
+            if let Ok(StreamEvent::Task(task)) = self.look().await
+                && is_other(&task.status, name)
+            {
+                return Some(StreamEvent::Task(task));
+            }
+        }
+        None
     }
 
     /// Waits a moment until the task over there has taken notice of the answer.

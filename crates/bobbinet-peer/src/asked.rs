@@ -124,7 +124,7 @@ impl Asked {
     pub(crate) fn outgoing(&self, run: &Run, path_name: &str, url: &str) -> Result<SendParams, ChainFault> {
         // Two agents may be called in one chain: that is no circle.
         let url: String = url.chars().take(URL_SHOWN_MAX).collect();
-        let mut chain = Chain::of(run.message()).passed_on_by(&format!("{path_name} {url}"))?;
+        let mut chain = Chain::of(run.first_message()).passed_on_by(&format!("{path_name} {url}"))?;
         chain.by = [chain.by, run.task().deadline()].into_iter().flatten().min();
         let send = self.send().cloned().unwrap_or_else(|| unreachable!("only messages are sent"));
         let id = match send.message.id.as_str() {

@@ -1,16 +1,27 @@
 //! Sending the message of a call, until a peer has taken it or it is known that none does.
 
-use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use bobbinet_core::{
-    Message, Outcome,
+    Effect, Message, Outcome,
     operation::{Configuration, SendParams},
 };
 use bobbinet_engine::Run;
 use bobbinet_http::{Client, ClientError, SendOptions, TaskStream};
-use bobbinet_wire::view::{Sent, StreamEvent};
+use bobbinet_wire::{
+    ErrorKind, RemoteError,
+    view::{Sent, StreamEvent},
+};
 use tokio::time::{Instant, sleep, timeout};
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::{
     asked::Asked,
@@ -47,28 +58,52 @@ pub(crate) struct Taken {
     pub(crate) stream: Option<TaskStream>,
 }
 
+/// Whether an earlier run may have sent the message.
+pub(crate) fn is_perhaps_sent(run: &Run, checkpoint: &Checkpoint) -> bool {
+    checkpoint.replica.is_some() || (run.attempt() > 1 && checkpoint.may_repeat(run))
+}
+
 /// Sends the message of a run. What may have been taken is sent again only to the replica that may have taken it, under the same key,
-/// and only if the call may be repeated.
-pub(crate) async fn begin(peer: &Arc<Peer>, run: &Run, asked: Option<&Asked>, checkpoint: &mut Checkpoint) -> Begun {
+/// and only if the call may be repeated. Safe to drop while `is_out` is not set: then nothing was sent.
+pub(crate) async fn begin(
+    peer: &Arc<Peer>,
+    run: &Run,
+    asked: Option<&Asked>,
+    checkpoint: &mut Checkpoint,
+    is_out: &AtomicBool,
+) -> Begun {
     let config = &peer.config;
     let limits = &config.limits;
     peer.replicas.earn_retry();
-    // An earlier run may have sent it there.
-    let mut bound_to: Option<Option<IpAddr>> = checkpoint.replica.map(Some);
-    let mut is_perhaps_taken = bound_to.is_some() || (run.attempt() > 1 && checkpoint.may_repeat(run));
+    let mut is_perhaps_taken = is_perhaps_sent(run, checkpoint);
+    // An earlier run may have sent it there; what does no harm twice may go anywhere.
+    let mut bound_to: Option<Option<IpAddr>> = checkpoint.replica.filter(|_| checkpoint.rests_on_key(run)).map(Some);
+    if is_perhaps_taken && bound_to.is_none() && checkpoint.rests_on_key(run) {
+        peer.resolve().await;
+        // What goes to a peer of a single address is not kept with it.
+        if peer.replicas.addresses() != [None] {
+            let why = "it may have been sent by the peer's name, which leads to several replicas by now";
+            return Begun::Over(fault::unknown(config, why, true));
+        }
+    }
+    let mut is_kept = run.checkpointed().is_some();
     let mut tried = BTreeSet::new();
     // Whoever has somebody to stand in need not wait for one who is being started again.
     let patience = if config.fallback.is_some() { Duration::ZERO } else { limits.patience };
     let until = Instant::now() + patience;
-    let (mut tries, mut has_forgotten) = (0, false);
+    let (mut tries, mut late_tries, mut has_forgotten) = (0, 0, false);
     loop {
         let Some(known) = peer.cards.current() else {
             let why = peer.cards.failed().unwrap_or_else(|| "its card has not been seen yet".to_owned());
             return not_sent(config, is_perhaps_taken, &why);
         };
+        if is_perhaps_taken && !is_key_honoured(run, &known, checkpoint, config) {
+            let why = "it may have been sent before, and the peer's card no longer says that repeats are dropped";
+            return Begun::Over(fault::unknown(config, why, false));
+        }
         let Some(mut lease) = next(peer, bound_to, &mut tried) else {
-            if bound_to.is_none() && Instant::now() < until {
-                sleep(limits.pause(tries.min(PATIENT_PAUSES))).await;
+            if Instant::now() < until {
+                wait(run, checkpoint, &mut is_kept, is_perhaps_taken, limits.pause(tries.min(PATIENT_PAUSES))).await;
                 peer.resolve().await;
                 continue;
             }
@@ -78,13 +113,14 @@ pub(crate) async fn begin(peer: &Arc<Peer>, run: &Run, asked: Option<&Asked>, ch
             };
             return not_sent(config, is_perhaps_taken, why);
         };
-        if must_be_kept(run, &known, &lease, checkpoint)
+        if must_be_kept(run, &known, &lease, checkpoint, is_kept)
             && let Err(error) = run.checkpoint(checkpoint.to_json()).await
         {
             let why = format!("that it is sent could not be kept: {}", in_full(&error));
             return not_sent(config, is_perhaps_taken, &why);
         }
-        let error = match send(peer, run, asked, &known, &lease).await {
+        let sent = send(peer, run, asked, &known, &lease, is_out).await;
+        let error = match sent {
             Ok((client, first, stream)) => {
                 lease.succeeded();
                 return Begun::Taken(Box::new(Taken { client, lease, first, stream }));
@@ -95,6 +131,10 @@ pub(crate) async fn begin(peer: &Arc<Peer>, run: &Run, asked: Option<&Asked>, ch
         let kind = kind_of(&error);
         debug!(peer = %config.name, tries, ?kind, error = &error as &dyn std::error::Error, "not taken");
         let is_again = match kind {
+            Failure::Unsent if matches!(error, ClientError::Credentials { .. }) => {
+                warn!(peer = %config.name, error = &error as &dyn std::error::Error, "no credentials for the peer");
+                true
+            }
             Failure::Unsent => {
                 lease.failed(limits);
                 tried.insert(lease.address);
@@ -118,7 +158,10 @@ pub(crate) async fn begin(peer: &Arc<Peer>, run: &Run, asked: Option<&Asked>, ch
             Failure::Unknown => {
                 lease.failed(limits);
                 is_perhaps_taken = true;
-                bound_to = Some(lease.address);
+                match checkpoint.rests_on_key(run) {
+                    true => bound_to = Some(lease.address),
+                    false => drop(tried.insert(lease.address)),
+                }
                 checkpoint.may_repeat(run)
             }
         };
@@ -128,11 +171,23 @@ pub(crate) async fn begin(peer: &Arc<Peer>, run: &Run, asked: Option<&Asked>, ch
             Failure::Unknown => is_again && Instant::now() < until,
             Failure::Unauthorized | Failure::Refused => false,
         };
-        let may_retry = is_patient || (tries < limits.retries_max && peer.replicas.spend_retry());
+        // Whoever says that it is busy is asked again no more often than the budget has it, however patient we are.
+        let may_retry = match kind {
+            Failure::Busy if is_patient => peer.replicas.spend_retry(),
+            Failure::Unsent | Failure::Unknown if is_patient => true,
+            Failure::Unsent | Failure::Busy | Failure::Unknown | Failure::Unauthorized | Failure::Refused => {
+                late_tries += 1;
+                late_tries <= limits.retries_max && peer.replicas.spend_retry()
+            }
+        };
         if !is_again || !may_retry {
             return match (kind, is_perhaps_taken) {
                 (Failure::Unsent | Failure::Busy | Failure::Unauthorized, true) => {
-                    Begun::Over(fault::unknown(config, &in_full(&error), true))
+                    Begun::Over(fault::unknown(config, &fault::told(&error), true))
+                }
+                // Only the agent's own word says that an earlier try came to nothing: a proxy's does not.
+                (Failure::Refused, true) if !matches!(error, ClientError::Rpc(_)) => {
+                    Begun::Over(fault::unknown(config, &fault::told(&error), true))
                 }
                 (Failure::Unsent, false) => Begun::NotSent(fault::not_taken(config, &error)),
                 (Failure::Busy | Failure::Unauthorized, false) | (Failure::Refused | Failure::Unknown, _) => {
@@ -141,20 +196,46 @@ pub(crate) async fn begin(peer: &Arc<Peer>, run: &Run, asked: Option<&Asked>, ch
             };
         }
         drop(lease);
-        sleep(limits.pause(if is_patient { tries.min(PATIENT_PAUSES) } else { tries })).await;
+        is_out.store(is_perhaps_taken, Ordering::Relaxed);
+        let pause = limits.pause(if is_patient { tries.min(PATIENT_PAUSES) } else { tries });
+        wait(run, checkpoint, &mut is_kept, is_perhaps_taken, pause).await;
         tries = tries.saturating_add(1);
     }
 }
 
+/// Whether a repeat is dropped, if it may be made only because it is.
+fn is_key_honoured(run: &Run, known: &Known, checkpoint: &Checkpoint, config: &PeerConfig) -> bool {
+    let is_by_word = config.effect == Some(Effect::Keyed);
+    known.honours_keys || is_by_word || !checkpoint.rests_on_key(run)
+}
+
+/// Waits before another try. While nothing was sent a node that stops does not wait too, and the next process begins anew: of a call
+/// that may be made only once it would not know that, so it is kept.
+async fn wait(run: &Run, checkpoint: &Checkpoint, is_kept: &mut bool, is_perhaps_taken: bool, pause: Duration) {
+    if is_perhaps_taken {
+        return sleep(pause).await;
+    }
+    if !*is_kept && !checkpoint.may_repeat(run) {
+        match run.checkpoint(checkpoint.to_json()).await {
+            Ok(()) => *is_kept = true,
+            Err(error) => debug!(error = &error as &dyn std::error::Error, "it is not kept that nothing was sent"),
+        }
+    }
+    let _elsewhere = run.works_elsewhere();
+    sleep(pause).await;
+}
+
 /// Whether something is to be kept before the message is sent. Where a repeat is dropped, that is which replica drops it, if there are
-/// several. Else nothing: a task without a checkpoint is not sent again by itself. But one that an earlier run has left says that there
+/// several. Else nothing: a task without a checkpoint is not sent again by itself. But one that is kept already says that there
 /// is something to go on with, so that has to say that there is not.
-fn must_be_kept(run: &Run, known: &Known, lease: &Lease, checkpoint: &mut Checkpoint) -> bool {
+fn must_be_kept(run: &Run, known: &Known, lease: &Lease, checkpoint: &mut Checkpoint, is_kept: bool) -> bool {
     let before = checkpoint.clone();
     checkpoint.is_keyed = known.honours_keys && !run.call().effect.may_run_again();
-    if checkpoint.may_repeat(run) {
+    if checkpoint.rests_on_key(run) {
         checkpoint.replica = lease.address;
-    } else if run.checkpointed().is_some() {
+    } else if checkpoint.may_repeat(run) {
+        checkpoint.replica = None;
+    } else if is_kept {
         checkpoint.sent_at = Some(run.task().counted.len());
     }
     *checkpoint != before
@@ -192,6 +273,7 @@ async fn send(
     asked: Option<&Asked>,
     known: &Known,
     lease: &Lease,
+    is_out: &AtomicBool,
 ) -> Result<(Client, StreamEvent, Option<TaskStream>), NotTaken> {
     let path_name = plan::path_name(&peer.config);
     let mut params = match asked {
@@ -207,10 +289,11 @@ async fn send(
         is_patient: true,
         traceparent: run.task().trace.as_deref().map(str::to_owned),
     };
+    is_out.store(true, Ordering::Relaxed);
     let sent = say(&peer.config, &client, streams, params.clone(), &options).await;
     let sent = match sent {
         // Some take no context that they have not made.
-        Err(ClientError::Rpc(remote)) if asked.is_none() && remote.message.to_ascii_lowercase().contains("context") => {
+        Err(ClientError::Rpc(remote)) if asked.is_none() && is_about_context(&remote) => {
             params.context = None;
             say(&peer.config, &client, streams, params, &options).await
         }
@@ -218,6 +301,14 @@ async fn send(
     };
     let (first, stream) = sent.map_err(NotTaken::Error)?;
     Ok((client, first, stream))
+}
+
+/// Whether an agent refuses a message for its context, before it does anything about it. Any other error may well have the word in it:
+/// Go's of a time that is up, after the work was begun.
+fn is_about_context(remote: &RemoteError) -> bool {
+    let is_refused =
+        matches!(remote.kind, Some(ErrorKind::InvalidParams | ErrorKind::InvalidRequest | ErrorKind::TaskNotFound));
+    is_refused && remote.message.to_ascii_lowercase().contains("context")
 }
 
 fn params(message: Message) -> SendParams {

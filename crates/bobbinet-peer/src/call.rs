@@ -1,6 +1,13 @@
 //! One run: the message goes out, or the task over there is gone on with, and what comes of it becomes the outcome.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use bobbinet_core::{Outcome, chain::Chain};
 use bobbinet_engine::Run;
@@ -10,7 +17,6 @@ use crate::{
     artifacts::Artifacts,
     asked::Asked,
     begin::{self, Begun},
-    causes,
     checkpoint::Checkpoint,
     fallback, fault,
     follow::{Following, Held, Next, Source},
@@ -52,13 +58,20 @@ pub(crate) async fn carry_out_as(peer: &Arc<Peer>, run: &Run, asked: Option<&Ask
     }
     let time_is_up = time_is_up(peer, run);
     let mut is_canceled = false;
-    let begun = {
-        let mut begin = pin!(begin::begin(peer, run, asked, &mut checkpoint));
+    let is_out = AtomicBool::new(begin::is_perhaps_sent(run, &checkpoint));
+    let begun = if !is_out.load(Ordering::Relaxed) && time_is_up <= Instant::now() {
+        None
+    } else {
+        let mut begin = pin!(begin::begin(peer, run, asked, &mut checkpoint, &is_out));
         tokio::select! {
             biased;
             () = run.canceled() => {
                 is_canceled = true;
-                timeout(SETTLE_MAX, begin).await.ok()
+                // What is not on its way stays here.
+                match is_out.load(Ordering::Relaxed) {
+                    true => timeout(SETTLE_MAX, begin).await.ok(),
+                    false => None,
+                }
             }
             () = sleep_until(run.deadline().min(time_is_up)) => None,
             begun = &mut begin => Some(begun),
@@ -74,15 +87,18 @@ pub(crate) async fn carry_out_as(peer: &Arc<Peer>, run: &Run, asked: Option<&Ask
         }
         Some(Begun::Over(outcome)) => return outcome,
         None => {
-            let why = if is_canceled {
-                "its task was canceled here while it was sent"
-            } else {
-                "the time was up while it was sent"
+            let why = if is_canceled { "its task was canceled here" } else { "the time was up" };
+            return match is_out.load(Ordering::Relaxed) {
+                true => fault::unknown(config, &format!("{why} while it was sent"), false),
+                false => {
+                    let text = format!("nothing was sent: {why}");
+                    Outcome::Failed(fault::of_peer(config, "peer-unreachable", &text))
+                }
             };
-            return fault::unknown(config, why, false);
         }
     };
     let streams = taken.stream.is_some();
+    checkpoint.replica = taken.lease.address;
     let source = taken.stream.map_or(Source::Look, |stream| Source::Stream(Box::new(stream)));
     let mut following = Following {
         peer,
@@ -105,7 +121,7 @@ pub(crate) async fn carry_out_as(peer: &Arc<Peer>, run: &Run, asked: Option<&Ask
 
 /// When whoever began the chain of calls needs it done, if that is said.
 fn time_is_up(peer: &Peer, run: &Run) -> Instant {
-    let left = Chain::of(run.message()).by.map(|by| by.since(peer.config.env.now()));
+    let left = Chain::of(run.first_message()).by.map(|by| by.since(peer.config.env.now()));
     Instant::now() + left.unwrap_or(NEVER).min(NEVER)
 }
 
@@ -120,7 +136,7 @@ async fn go_on(peer: &Arc<Peer>, run: &Run, asked: Option<&Asked>, checkpoint: C
                 let lease = peer.replicas.at(checkpoint.replica);
                 match peer.client(&known, lease.address).await {
                     Ok(client) => return Ok((client, lease, known.streams)),
-                    Err(error) if begun.elapsed() >= silence_max => return Err(causes::in_full(&error)),
+                    Err(error) if begun.elapsed() >= silence_max => return Err(fault::told(&error)),
                     Err(_) => {}
                 }
             }

@@ -104,6 +104,14 @@ fn effect(said: &ExtensionSkill) -> Option<Effect> {
     all.into_iter().find(|effect| said.effects.as_deref() == Some(effect.as_str()))
 }
 
+/// A look in vain.
+#[derive(Clone, Debug)]
+pub(crate) struct Missed {
+    pub(crate) why: String,
+    /// Whether the next may well do better.
+    pub(crate) may_pass: bool,
+}
+
 /// The card that is known, and when it is looked at again.
 #[derive(Debug)]
 pub(crate) struct Cards {
@@ -120,8 +128,10 @@ struct State {
     good_until: Option<Instant>,
     due: Option<Instant>,
     /// Why the last look was in vain, and how many were.
-    failed: Option<String>,
+    failed: Option<Missed>,
     tries: u32,
+    /// How many came to an end.
+    looked: u64,
     looks: u64,
 }
 
@@ -162,7 +172,17 @@ impl Cards {
 
     /// Why the last look was in vain, if it was.
     pub(crate) fn failed(&self) -> Option<String> {
+        self.missed().map(|missed| missed.why)
+    }
+
+    /// The same, and whether it may pass.
+    pub(crate) fn missed(&self) -> Option<Missed> {
         self.lock().failed.clone()
+    }
+
+    /// How many looks have come to an end.
+    pub(crate) fn looked(&self) -> u64 {
+        self.lock().looked
     }
 
     /// Whether it was never seen, and may be in a moment.
@@ -200,11 +220,12 @@ impl Cards {
     }
 
     /// None, and why.
-    pub(crate) fn miss(&self, why: String, limits: &PeerLimits) {
+    pub(crate) fn miss(&self, missed: Missed, limits: &PeerLimits) {
         let mut state = self.lock();
         state.due = Some(Instant::now() + limits.pause(state.tries));
         state.tries = state.tries.saturating_add(1);
-        state.failed = Some(why);
+        state.looked += 1;
+        state.failed = Some(missed);
         drop(state);
         self.changed.notify_waiters();
     }
@@ -238,6 +259,6 @@ impl State {
         self.due = Some(Instant::now() + next);
         // It must serve at least until it is looked at.
         self.good_until = Some(Instant::now() + fresh_for.max(next * 2) + stale);
-        (self.failed, self.tries) = (None, 0);
+        (self.failed, self.tries, self.looked) = (None, 0, self.looked + 1);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use bobbinet_core::Json;
+use bobbinet_core::{Effect, Json};
 use bobbinet_engine::Run;
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +45,11 @@ impl Checkpoint {
     /// Whether the message may be sent again: the peer drops the repeat, or there is no harm in it.
     pub(crate) fn may_repeat(&self, run: &Run) -> bool {
         self.is_keyed || run.call().effect.may_run_again()
+    }
+
+    /// Whether it may only because the peer drops the repeat.
+    pub(crate) fn rests_on_key(&self, run: &Run) -> bool {
+        self.is_keyed || run.call().effect == Effect::Keyed
     }
 
     pub(crate) fn to_json(&self) -> Json {

@@ -62,7 +62,7 @@ pub struct PeerLimits {
     pub failures_max: u32,
     /// For how long.
     pub rest: Duration,
-    /// How long a card serves if its answer does not say, and the shortest time between two looks.
+    /// How long a card is fresh if its answer does not say.
     pub card_age: Duration,
     /// How long a card that is no longer fresh serves while the peer does not answer, if it does not say.
     pub card_stale_max: Duration,

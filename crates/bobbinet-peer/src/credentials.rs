@@ -29,6 +29,9 @@ const RENEW_BEFORE: Duration = Duration::from_secs(30);
 /// How long a token is shown whose issuer does not say.
 const LIFE_DEFAULT: Duration = Duration::from_secs(60);
 
+/// The longest that a token is believed to be good.
+const LIFE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// How a peer is shown who calls.
 #[derive(Clone, Default)]
 pub enum PeerAuth {
@@ -52,7 +55,7 @@ pub enum PeerAuth {
 pub enum SecretSource {
     /// Here.
     Text(String),
-    /// In a file, which is read each time, as those who rotate secrets change it.
+    /// In a file. It is read again after two minutes, and when what it held is not taken, as those who rotate secrets change it.
     File(PathBuf),
 }
 
@@ -186,7 +189,8 @@ impl ClientCredentials {
             return Err(format!("it answers {}", fetched.status));
         }
         let answer: TokenAnswer = serde_json::from_slice(&fetched.body).map_err(|_| "its answer has no token")?;
-        Ok((answer.access_token, answer.expires_in.map_or(LIFE_DEFAULT, Duration::from_secs)))
+        let life = answer.expires_in.map_or(LIFE_DEFAULT, |seconds| Duration::from_secs(seconds).min(LIFE_MAX));
+        Ok((answer.access_token, life))
     }
 }
 

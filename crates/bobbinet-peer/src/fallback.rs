@@ -26,7 +26,7 @@ pub(crate) async fn carry_out(config: &PeerConfig, run: &Run, agent: &AgentName)
         agent: agent.clone(),
         message: Message {
             id: MessageId::parse(&format!("{}-via", run.key().replace('/', "-"))).expect("a UUID, a number, a word"),
-            ..run.message().clone()
+            ..run.first_message().clone()
         },
         skill: run.call().skill.clone(),
         time: None,

@@ -23,7 +23,7 @@ pub(crate) enum Failure {
 
 pub(crate) fn kind_of(error: &ClientError) -> Failure {
     match error {
-        ClientError::Unauthorized { .. } | ClientError::Credentials { .. } => Failure::Unauthorized,
+        ClientError::Unauthorized { .. } => Failure::Unauthorized,
         ClientError::Rpc(_) if error.is_passing() => Failure::Busy,
         // It was tried before, and that try may have been carried out.
         ClientError::OutcomeUnknown { .. } => Failure::Unknown,
@@ -34,7 +34,9 @@ pub(crate) fn kind_of(error: &ClientError) -> Failure {
         | ClientError::NoCard { .. }
         | ClientError::BadCard { .. }
         | ClientError::NoInterface { .. }
-        | ClientError::OtherOrigin { .. } => Failure::Unsent,
+        | ClientError::OtherOrigin { .. }
+        // Whoever gives this node its credentials is away: the peer was not asked.
+        | ClientError::Credentials { .. } => Failure::Unsent,
         ClientError::Rpc(_)
         | ClientError::NotAnAgent { .. }
         | ClientError::Refused(_)
@@ -56,9 +58,17 @@ pub(crate) fn of_peer(config: &PeerConfig, code: &'static str, what: &str) -> Fa
     Fault { data: Some(Json::from(&data)), ..Fault::new(code, text) }
 }
 
+/// Why it came to nothing, for whoever asked: where this node gets its credentials, or keeps its secrets, is not his business.
+pub(crate) fn told(error: &ClientError) -> String {
+    match error {
+        ClientError::Credentials { .. } => "this node could get nothing to show who calls: its log says why".to_owned(),
+        error => in_full(error),
+    }
+}
+
 /// What came of a message that the peer did not take, or that was not sent.
 pub(crate) fn not_taken(config: &PeerConfig, error: &ClientError) -> Outcome {
-    let why = in_full(error);
+    let why = told(error);
     match kind_of(error) {
         Failure::Unsent => {
             let text = format!("nothing was sent: {why}. See whether it runs: bobbinet peers test {}", config.name);

@@ -128,7 +128,7 @@ impl Following<'_> {
         let is_garbage = matches!(error, ClientError::Protocol(_));
         self.garbage = if is_garbage { self.garbage + 1 } else { 0 };
         if self.garbage >= GARBAGE_MAX {
-            let why = format!("what it says of its task cannot be read: {}", in_full(&error));
+            let why = format!("what it says of its task cannot be read: {}", fault::told(&error));
             return Err(fault::unknown(&self.peer.config, &why, false));
         }
         if matches!(error, ClientError::Unauthorized { .. }) {
@@ -138,7 +138,7 @@ impl Following<'_> {
             self.lease.failed(limits);
         }
         if self.heard.elapsed() >= limits.silence_max {
-            let why = format!("nothing was heard of its task for {:?}: {}", limits.silence_max, in_full(&error));
+            let why = format!("nothing was heard of its task for {:?}: {}", limits.silence_max, fault::told(&error));
             return Err(fault::unknown(&self.peer.config, &why, false));
         }
         self.source = Source::Look;
@@ -394,20 +394,23 @@ impl Following<'_> {
             }
         };
         match timeout(CANCEL_MAX, canceled).await {
-            Ok(Ok(view)) => match view.value.status.state {
+            Ok(Ok(mut view)) => match view.value.status.state {
                 State::Canceled => {
                     Outcome::Failed(fault::of_peer(config, "canceled", &format!("{why}; its task was canceled")))
                 }
                 State::Completed | State::Failed | State::Rejected => match self.gathered {
                     Some(_) => self.result().await,
-                    None => self.ended(view.value.status),
+                    None => {
+                        self.held.artifacts = self.artifacts.missing(std::mem::take(&mut view.value.artifacts));
+                        self.ended(view.value.status)
+                    }
                 },
                 State::Submitted | State::Working | State::InputRequired | State::AuthRequired => {
                     fault::unknown(config, &format!("{why}; it was told to cancel task {task}, and goes on"), false)
                 }
             },
             Ok(Err(error)) => {
-                let text = format!("{why}; it could not be told to cancel task {task}: {}", in_full(&error));
+                let text = format!("{why}; it could not be told to cancel task {task}: {}", fault::told(&error));
                 fault::unknown(config, &text, false)
             }
             Err(_) => fault::unknown(config, &format!("{why}; it did not say whether it canceled task {task}"), false),

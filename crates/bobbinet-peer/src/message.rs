@@ -18,7 +18,7 @@ const ORIGIN_KEY: &str = "urn:bobbinet:origin:v1";
 
 /// What is sent for a run: what was planned, or the caller's words as they are.
 pub(crate) fn outgoing(run: &Run, path_name: &str, is_ours: bool) -> Result<Message, ChainFault> {
-    let said = run.message();
+    let said = run.first_message();
     let call = run.call();
     let mut chain = Chain::of(said).passed_on_by(path_name)?;
     chain.by = [chain.by, run.task().deadline()].into_iter().flatten().min();

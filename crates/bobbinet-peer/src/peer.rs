@@ -1,6 +1,11 @@
 //! A peer: its card, its replicas, and clients of it.
 
-use std::{convert::Infallible, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use bobbinet_http::{
     Client, ClientError, ClientOptions,
@@ -8,14 +13,18 @@ use bobbinet_http::{
 };
 use bobbinet_wire::v1_0::CardView;
 use reqwest::Url;
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, sleep_until},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::{
-    card::{Cards, Known},
+    card::{Cards, Known, Missed},
     causes::in_full,
     config::PeerConfig,
+    fault,
     replicas::Replicas,
 };
 
@@ -25,11 +34,16 @@ pub(crate) struct Peer {
     pub(crate) config: PeerConfig,
     pub(crate) cards: Cards,
     pub(crate) replicas: Arc<Replicas>,
+    /// Who looks at the card: one at a time.
+    looks: Semaphore,
+    /// When the addresses were looked up last.
+    resolved: Mutex<Option<Instant>>,
 }
 
 impl Peer {
     pub(crate) fn new(config: PeerConfig) -> Self {
-        Self { cards: Cards::new(&config), replicas: Arc::default(), config }
+        let (cards, replicas) = (Cards::new(&config), Arc::default());
+        Self { cards, replicas, config, looks: Semaphore::new(1), resolved: Mutex::default() }
     }
 
     /// Keeps the card fresh, and the addresses, until it is told to stop.
@@ -43,22 +57,40 @@ impl Peer {
 
     /// Does so for as long as somebody waits for it.
     pub(crate) async fn keep_fresh(&self) -> Infallible {
-        let mut resolve = Instant::now();
         loop {
-            if Instant::now() >= resolve {
+            if self.resolve_due().is_none_or(|due| Instant::now() >= due) {
                 self.resolve().await;
-                resolve = Instant::now() + self.config.limits.resolve_every;
             }
             if self.cards.due().is_none_or(|due| Instant::now() >= due) {
                 // What is wrong is kept, for whoever calls.
-                let _ = self.look().await;
+                let _ = self.look_once().await;
             }
-            sleep_until(self.cards.due().map_or(resolve, |due| due.min(resolve))).await;
+            let due = [self.cards.due(), self.resolve_due()].into_iter().flatten().min();
+            sleep_until(due.unwrap_or_else(|| Instant::now() + self.config.limits.resolve_every)).await;
+        }
+    }
+
+    pub(crate) fn resolve_due(&self) -> Option<Instant> {
+        let resolved = *self.resolved.lock().unwrap_or_else(PoisonError::into_inner);
+        resolved.map(|at| at + self.config.limits.resolve_every)
+    }
+
+    /// Looks whether the card has changed; once for all who come meanwhile.
+    pub(crate) async fn look_once(&self) -> Result<(), Missed> {
+        let before = self.cards.looked();
+        let Ok(_turn) = self.looks.acquire().await else { return Ok(()) };
+        if self.cards.looked() != before {
+            return self.cards.missed().map_or(Ok(()), Err);
+        }
+        match self.look().await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(Missed { may_pass: may_pass(&error), why: fault::told(&error) }),
         }
     }
 
     /// Looks up the addresses that the peer's name has now. If nobody knows, those from before are called.
     pub(crate) async fn resolve(&self) {
+        *self.resolved.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         let Ok(url) = Url::parse(&self.config.url) else { return };
         match self.config.guard.addresses(&url).await {
             Ok(addresses) => self.replicas.set(&addresses),
@@ -67,7 +99,7 @@ impl Peer {
     }
 
     /// Looks whether the card has changed. What is wrong is kept, too.
-    pub(crate) async fn look(&self) -> Result<(), ClientError> {
+    async fn look(&self) -> Result<(), ClientError> {
         let (config, before) = (&self.config, self.cards.last());
         match self.fetch(before.as_ref().map(|known| &known.fetched)).await {
             Ok(CardFetch::Same(freshness)) => {
@@ -100,11 +132,12 @@ impl Peer {
     }
 
     fn miss(&self, error: ClientError) -> Result<(), ClientError> {
-        let why = in_full(&error);
+        let why = fault::told(&error);
         if self.cards.failed().as_ref() != Some(&why) {
-            warn!(peer = %self.config.name, url = self.config.url, why, "the peer's card cannot be had");
+            let in_full = in_full(&error);
+            warn!(peer = %self.config.name, url = self.config.url, why = in_full, "the peer's card cannot be had");
         }
-        self.cards.miss(why, &self.config.limits);
+        self.cards.miss(Missed { why, may_pass: may_pass(&error) }, &self.config.limits);
         Err(error)
     }
 
@@ -161,6 +194,11 @@ impl Peer {
             (Some(_), None) => Ok(()),
         }
     }
+}
+
+fn may_pass(error: &ClientError) -> bool {
+    // A proxy in front of what is just being started.
+    error.is_passing() || matches!(error, ClientError::NoCard { why, .. } if why.contains("it answers 50"))
 }
 
 /// What came of trying a peer out.

@@ -13,7 +13,6 @@ use tokio::time::{Instant, sleep};
 use tracing::debug;
 
 use crate::{
-    causes::in_full,
     fault,
     follow::{Following, Next},
     gathered::{Gathered, completed, json},
@@ -80,7 +79,7 @@ impl Following<'_> {
             };
             debug!(task, tries, error = &error as &dyn std::error::Error, "a task that has ended is not shown");
             if matches!(error, ClientError::Rpc(_)) || begun.elapsed() >= self.peer.config.limits.silence_max {
-                let why = format!("its task {task} has ended, and cannot be read: {}", in_full(&error));
+                let why = format!("its task {task} has ended, and cannot be read: {}", fault::told(&error));
                 return fault::unknown(&self.peer.config, &why, false);
             }
             sleep(self.peer.config.limits.pause(tries)).await;

@@ -5,12 +5,11 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use bobbinet_http::ClientError;
 use bobbinet_outbound::Refused;
 use reqwest::Url;
 use tokio::time::{Instant, sleep};
 
-use crate::{causes, config::PeerConfig, peer::Peer};
+use crate::{config::PeerConfig, peer::Peer};
 
 /// Peers that are remembered: whoever calls more has their cards fetched anew.
 const PEERS_MAX: usize = 64;
@@ -53,13 +52,15 @@ impl Peer {
                 return Ok(());
             }
             self.check_address().await?;
-            self.resolve().await;
-            let Err(error) = self.look().await else { return Ok(()) };
+            if self.resolve_due().is_none_or(|due| Instant::now() >= due) {
+                self.resolve().await;
+            }
+            let Err(missed) = self.look_once().await else { return Ok(()) };
             if self.cards.current().is_some() {
                 return Ok(());
             }
-            if !may_pass(&error) || Instant::now() >= until {
-                return Err(causes::in_full(&error));
+            if !missed.may_pass || Instant::now() >= until {
+                return Err(missed.why);
             }
             sleep(limits.pause(tries.min(PAUSES_MAX))).await;
             tries += 1;
@@ -80,11 +81,6 @@ impl Peer {
         }
         Ok(())
     }
-}
-
-fn may_pass(error: &ClientError) -> bool {
-    // A proxy in front of what is just being started.
-    error.is_passing() || matches!(error, ClientError::NoCard { why, .. } if why.contains("it answers 50"))
 }
 
 #[cfg(test)]

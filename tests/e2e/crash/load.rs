@@ -125,7 +125,9 @@ async fn submit(shared: Arc<Shared>, http: reqwest::Client, number: usize, mut d
         let Some(agent) = shared.agent(&shared.submitted_enough).await else { return };
         let tool = Tool::ALL[dice.random_range(0..4)];
         let work = format!("{number}-{turn}");
-        let call = json!({"skill": tool.name(), "arguments": {"id": work, "ms": dice.random_range(0..8)}});
+        // Some are over before the first commit of a read that is waited for goes out by itself, some are not.
+        let takes = if dice.random_bool(0.1) { 15..40 } else { 0..8 };
+        let call = json!({"skill": tool.name(), "arguments": {"id": work, "ms": dice.random_range(takes)}});
         let params = json!({
             "message": data_message(&work, &call),
             "configuration": {"returnImmediately": dice.random_bool(0.7)},

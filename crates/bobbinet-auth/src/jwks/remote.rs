@@ -196,6 +196,10 @@ impl KeySet for RemoteKeys {
         state.generation + u64::from(now >= state.fresh_until)
     }
 
+    fn source(&self) -> Option<&str> {
+        Some(&self.url)
+    }
+
     async fn find(&self, kid: &str, now: Timestamp) -> Option<Arc<VerifyingKey>> {
         match self.next(kid, now) {
             Next::Take(key) => key,

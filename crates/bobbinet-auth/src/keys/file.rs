@@ -154,6 +154,20 @@ pub(crate) fn list(folder: &Path) -> Result<Vec<Name>, KeysError> {
     Ok(names)
 }
 
+/// Deletes the files of these keys, durably.
+pub(crate) fn delete(folder: &Path, names: &[&Name]) -> Result<(), KeysError> {
+    for name in names {
+        let path = name.path(folder);
+        match fs::remove_file(&path) {
+            Ok(()) => {}
+            // Somebody else has dropped it as well.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(source) => return Err(KeysError::File { path, source }),
+        }
+    }
+    sync_folder(folder).map_err(|source| KeysError::Folder { path: folder.to_owned(), source })
+}
+
 /// Makes a key and its file; durable, whole and closed to others from its first byte on.
 pub(crate) fn create_key(folder: &Path, created: Timestamp) -> Result<Name, KeysError> {
     // The seed comes from the system: the library's own generator takes a good part of a node's first start to get going.
@@ -179,13 +193,13 @@ pub(crate) fn create_key(folder: &Path, created: Timestamp) -> Result<Name, Keys
     Ok(name)
 }
 
-fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
+pub(crate) fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(content)?;
     file.sync_all()
 }
 
-fn sync_folder(folder: &Path) -> io::Result<()> {
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 

@@ -115,15 +115,21 @@ impl VariableResolver for FactsOf<'_> {
             "operation" => text(self.operation),
             "agent" => match action.agent() {
                 Some(agent) => text(agent.as_str()),
-                None => Some(CowVal::owned(CelNull)),
+                // Of an event, neither this nor a skill is known: what a line says of them allows nothing.
+                None => None,
             },
             "skill" => match action {
                 Action::Call(_, call) | Action::Plan(_, call) => match &call.skill {
                     Some(skill) => text(skill.as_str()),
                     None => Some(CowVal::owned(CelNull)),
                 },
-                Action::Publish(_) | Action::Listen => Some(CowVal::owned(CelNull)),
-                Action::Send(_) | Action::Get(_) | Action::List(_) | Action::Cancel(_) | Action::Subscribe(_) => None,
+                Action::Publish(_)
+                | Action::Listen
+                | Action::Send(_)
+                | Action::Get(_)
+                | Action::List(_)
+                | Action::Cancel(_)
+                | Action::Subscribe(_) => None,
             },
             "arguments" => self.facts.arguments().map(CowVal::Borrowed),
             "caller.principal" => text(caller.principal.as_str()),

@@ -27,7 +27,7 @@
 //!   address at the most: a line that turns on the rest says *perhaps*, and the call is asked about when it is made.
 //!
 //! **An event decides about itself, too**: `operation == 'events.publish' && arguments.type.startsWith('com.acme.')`. It is known whole
-//! when it comes, so a line that turns on a skill says nothing of it, and neither does one with `on`. A flow sends events, and hears those
+//! when it comes, and has no agent and no skill: a line that turns on either allows nothing of it, and neither does one with `on`. A flow sends events, and hears those
 //! of its tenant (`events.listen`, which has no arguments), by the rights of whoever it runs for, as it calls by them.
 //!
 //! **An error allows nothing.** A line that fails (a claim that is not there, arguments that are too large) is as if it were false, and
@@ -113,10 +113,11 @@ impl Lines {
     }
 }
 
-impl Rules for Lines {
-    fn allows(&self, caller: &Caller, action: Action<'_>) -> Result<(), Denied> {
+impl Lines {
+    /// The line that allows it; none is needed for the node's owner.
+    fn line(&self, caller: &Caller, action: Action<'_>) -> Result<Option<&PolicyLine>, Denied> {
         if caller.is_node_owner {
-            return Ok(());
+            return Ok(None);
         }
         let facts = Facts::new(caller, action, &self.wanted);
         let mut faults = Vec::new();
@@ -124,7 +125,7 @@ impl Rules for Lines {
             match self.ask(line, &facts, action) {
                 Word::Allows => {
                     tracing::debug!(principal = %caller.principal, %action, line = line.place(), "allowed");
-                    return Ok(());
+                    return Ok(Some(line));
                 }
                 Word::Silent => {}
                 Word::Fault(why) if faults.len() < FAULTS_MAX => faults.push(format!("{}: {why}", line.place())),
@@ -137,6 +138,16 @@ impl Rules for Lines {
         };
         let why = format!("no line allows it{failed}; this one would: {}", suggestion(caller, action));
         Err(Denied { why, ..Denied::new(Self::NAME, caller, action) })
+    }
+}
+
+impl Rules for Lines {
+    fn allows(&self, caller: &Caller, action: Action<'_>) -> Result<(), Denied> {
+        self.line(caller, action).map(drop)
+    }
+
+    fn reason(&self, caller: &Caller, action: Action<'_>) -> Result<String, Denied> {
+        Ok(self.line(caller, action)?.map_or_else(|| "the node's owner".to_owned(), |line| line.place().to_owned()))
     }
 
     fn shuts_out(&self, caller: &Caller) -> Option<&'static str> {

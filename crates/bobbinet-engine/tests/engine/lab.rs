@@ -11,16 +11,20 @@ use std::{
 
 use async_trait::async_trait;
 use bobbinet_core::{
-    AgentName, Artifact, ArtifactId, Call, Caller, Description, Effect, Fault, Limits, Message, MessageId, Outcome,
-    Part, Plan, Principal, Question, QuestionKind, Role, State, StreamId, Task, TaskId, Tenant, Timestamp,
+    AgentName, Artifact, ArtifactId, Call, Caller, Description, Effect, Fault, Json, Limits, Message, MessageId,
+    Outcome, Part, Plan, Principal, Question, QuestionKind, Role, State, StreamId, Task, TaskId, Tenant, Timestamp,
 };
-use bobbinet_engine::{Agent, AllowAll, Engine, EngineError, Env, Handle, NewTask, Reply, Request, Run, Setup};
+use bobbinet_engine::{
+    Agent, AllowAll, Engine, EngineError, Env, Handle, NewChild, NewTask, Reply, Request, Run, Setup,
+};
 use bobbinet_store::{
     Cell, Census, Commit, CommitError, Cursor, Key, Listing, Loaded, MemoryStore, Page, Query, Scope, Store,
     StoreError, Summary, Tail, Version,
 };
 use tokio::sync::Semaphore;
 use uuid::Uuid;
+
+use crate::counter::Counter;
 
 /// When the tests' clock begins.
 const BEGINNING: u64 = 1_795_258_800_000;
@@ -155,6 +159,13 @@ pub(crate) fn begin_at(agent: &str, engine: &Engine, owner: &Caller, text: &str)
     engine.submit(owner, &name_of(agent), new)
 }
 
+/// Begins a task for whoever waits for nothing but its outcome, under a key if there is one.
+pub(crate) fn ask_for_outcome(engine: &Engine, owner: &Caller, text: &str, key: Option<&str>) -> Handle {
+    let (message, idempotency) = (said("first", text), key.map(|key| (key.to_owned(), [7; 32])));
+    let new = NewTask { message, context: None, skill: None, trace: None, idempotency };
+    engine.submit_for_outcome(owner, engine.plan(&name_of("tool"), new).unwrap()).unwrap()
+}
+
 /// Begins a task that is kept when this returns.
 pub(crate) async fn kept(engine: &Engine, owner: &Caller, text: &str) -> Arc<Task> {
     begin(engine, owner, text).unwrap().accepted().await.unwrap()
@@ -212,6 +223,7 @@ impl Env for Clock {
 /// - `ask` asks first, and works on any answer but another `ask`.
 /// - `work` may run again, and returns when the test lets it go.
 /// - `many …` adds forty artifacts and completes.
+/// - `look …` only reads: says first what the second word says, and returns when the test lets it go.
 /// - `once` runs at most once, and never knows whether it did.
 /// - Anything else is refused.
 #[derive(Debug)]
@@ -224,6 +236,32 @@ pub(crate) struct Tool {
 impl Default for Tool {
     fn default() -> Self {
         Self { gate: Semaphore::new(0), runs: AtomicUsize::new(0), stopped: AtomicUsize::new(0) }
+    }
+}
+
+/// Something that a run may say before its end.
+async fn say(run: &Run, what: &str) {
+    match what {
+        "progress" => run.progress(None, Some(Json::of(&what))),
+        "artifact" => {
+            let artifact = Artifact::new(ArtifactId::parse("a").unwrap(), vec![Part::text("x")]);
+            run.add(Arc::new(artifact), false, true).await.unwrap();
+        }
+        "checkpoint" => run.checkpoint(Json::of(&what)).await.unwrap(),
+        "record" => drop(run.advance(vec![Json::of(&what)], &[]).await.unwrap()),
+        "child" => {
+            let message = Message::from_agent(run.message_id("child"), vec![Part::text("look")]);
+            let (name, agent) = ("child".into(), name_of("other"));
+            run.begin_child(NewChild { name, agent, message, skill: None, time: None, budget: None }).await.unwrap();
+        }
+        "question" => {
+            let message = Arc::new(Message::from_agent(run.message_id("ask"), vec![Part::text("really?")]));
+            let question = Question { kind: QuestionKind::Elicitation, message, schema: None };
+            run.put_question(Arc::new(question)).await.unwrap();
+        }
+        "itself" => drop(run.current().await.unwrap()),
+        "elsewhere" => drop(run.aggregates::<Counter>()),
+        what => panic!("nothing is known of {what}"),
     }
 }
 
@@ -255,6 +293,7 @@ impl Agent for Tool {
             "work" => call(Effect::Idempotent),
             "once" => call(Effect::AtMostOnce),
             text if text.starts_with("many") => call(Effect::Idempotent),
+            text if text.starts_with("look") => call(Effect::ReadOnly),
             "ask" => {
                 let message = Arc::new(Message::from_agent(request.question_id.clone(), vec![Part::text("what?")]));
                 Plan::Ask(Arc::new(Question { kind: QuestionKind::Input, message, schema: None }))
@@ -282,6 +321,9 @@ impl Agent for Tool {
                 run.add(Arc::new(Artifact::new(id, vec![Part::text("x")])), false, true).await.unwrap();
             }
             return Outcome::Completed { artifacts: Vec::new(), message: None };
+        }
+        if let Some(("look", what)) = run.message().text().split_once(' ') {
+            say(&run, what).await;
         }
         let mut at_work = AtWork(Some(&self.stopped));
         let outcome = tokio::select! {

@@ -14,6 +14,7 @@ mod faults;
 mod golden;
 mod lab;
 mod nested;
+mod one_commit;
 mod reads;
 mod resumed;
 mod shared;

@@ -19,6 +19,9 @@ use crate::{
 /// What a tool asks in the middle of its work.
 const ASKED: &str = "really?";
 
+/// How long a quick tool takes at the most: less than `HOLD_MAX` of the engine.
+const QUICK_MAX: u64 = 15;
+
 /// How often it is not known yet what can be called.
 const DEFERRED_PERCENT: u64 = 5;
 
@@ -41,7 +44,9 @@ impl Entered {
         let began = scene.moment();
         let key = run.key();
         let call = key.rsplit('/').next().and_then(|call| call.parse().ok()).expect("a key ends with the call");
+        let said = run.task().history.first().map(|first| first.text()).unwrap_or_default();
         let execution = Execution {
+            tag: said.split(' ').next_back().unwrap_or_default().to_owned(),
             task: run.task().id,
             agent: run.task().agent.clone(),
             call,
@@ -172,12 +177,14 @@ impl Tool {
     /// Some work, and how it ended. `None`: with a panic.
     async fn work(&self, run: &Run, entered: &Entered) -> Option<(Returned, Outcome)> {
         let is_stubborn = self.scene.happens(30);
-        for act in 0..self.scene.up_to(4) {
+        let is_quick = self.scene.happens(self.scene.nature.quick);
+        let (acts_max, pause_max) = if is_quick { (1, QUICK_MAX) } else { (4, 400) };
+        for act in 0..self.scene.up_to(acts_max) {
             if let Some(over) = self.act(run, entered, act).await {
                 return Some(over);
             }
             self.process.alive().await;
-            let pause = tokio::time::sleep(Duration::from_millis(self.scene.up_to(400)));
+            let pause = tokio::time::sleep(Duration::from_millis(self.scene.up_to(pause_max)));
             tokio::select! {
                 biased;
                 () = run.canceled(), if !is_stubborn => return Some(unknown("canceled", false)),

@@ -176,6 +176,14 @@ pub(crate) fn takeovers(history: &History) -> u64 {
     history.executions.iter().filter(is_late).count() as u64
 }
 
+/// How many reads whose callers waited for nothing else were kept by one commit, and by more.
+pub(crate) fn reads_by_commits(history: &History) -> (u64, u64) {
+    let reads = history.executions.iter().filter(|run| history.may_share(run));
+    let logs = reads.map(|run| history.log_of(run.task)).filter(|log| end_of(log).is_some());
+    let (one, more): (Vec<_>, Vec<_>) = logs.partition(|log| log.iter().all(|logged| logged.durable == log[0].durable));
+    (one.len() as u64, more.len() as u64)
+}
+
 /// Where the intent of a run stands.
 fn intent_of(log: &[Logged], run: &Execution) -> Option<usize> {
     log.iter().position(|logged| {
@@ -243,6 +251,17 @@ impl History {
         let claim = fold(run.task, &log[..=place])?.claim?;
         let taken = (place + 1..log.len()).find(|place| takes_over(run.task, log, *place) == Some(claim))?;
         (log[taken].process != run.process).then_some(&log[taken])
+    }
+
+    /// Whether a call may be kept with what it comes to, as one commit with all that led to it: it only reads, and its caller hears of
+    /// nothing before.
+    fn may_share(&self, run: &Execution) -> bool {
+        let log = self.log_of(run.task);
+        let is_one = |first: &Logged| intent_of(log, run).is_some_and(|place| log[place].durable == first.durable);
+        run.effect == Effect::ReadOnly
+            && run.attempt == 1
+            && self.for_outcome.contains(&run.tag)
+            && log.first().is_none_or(is_one)
     }
 
     fn lasted(&self, run: &Execution) -> u64 {
@@ -584,7 +603,7 @@ impl Judge<'_> {
             let intent = place.map(|place| &log[place]);
             let before = place.and_then(|place| place.checked_sub(1)).map(|before| &log[before].event);
             let is_first = matches!(before, Some(Event::Started { .. }));
-            if intent.is_none_or(|intent| intent.durable > run.began) {
+            if intent.is_none_or(|intent| intent.durable > run.began) && !history.may_share(run) {
                 self.accuse(Promise::NotDoubled, format!("{who} was made without a durable intent"));
             }
             if by_intent.insert((run.task, run.call, run.attempt), index).is_some() {
@@ -625,10 +644,12 @@ impl Judge<'_> {
                     if call_id.0 == run.call && matches!(outcome, CallOutcome::Done | CallOutcome::Late))
             });
             let has_returned = run.returned == Some(Returned::Completed);
+            // Its caller was told that it was not kept, or has not waited.
+            let is_nobodys = log.is_empty() && history.may_share(run);
             let is_forgotten =
                 history.forgotten.get(&run.task).is_some_and(|it| it.moment.millis < ended.millis + KEPT_WITHIN);
             let could_keep = lived_on > history.seen_by(run.process, ended) + KEPT_WITHIN && taken.is_none();
-            if has_returned && could_keep && !is_settled && !is_forgotten {
+            if has_returned && could_keep && !is_settled && !is_forgotten && !is_nobodys {
                 self.accuse(Promise::OutcomeKept, format!("{who} returned, and nobody knows"));
             }
         }

@@ -196,6 +196,9 @@ impl Client {
     async fn submit_once(&self, tag: &str, text: &str, has_key: bool) -> Result<TaskId, Trouble> {
         let scene = &self.scene;
         let connection = self.connect().await;
+        if !has_key && scene.happens(scene.nature.for_outcome) {
+            return self.ask_for_outcome(&connection, tag, text).await;
+        }
         let times = if has_key && scene.happens(30) { 2 } else { 1 };
         let handles: Vec<_> =
             (0..times).map(|_| self.begin(&connection.engine, text, has_key.then_some(tag))).collect();
@@ -216,6 +219,29 @@ impl Client {
             came_to = came_to.or(answer.map(|task| task.id));
         }
         came_to
+    }
+
+    /// Submits, and hears of nothing but what it comes to, if that is soon enough.
+    async fn ask_for_outcome(&self, connection: &Connection, tag: &str, text: &str) -> Result<TaskId, Trouble> {
+        let (scene, engine) = (&self.scene, &connection.engine);
+        let asked = scene.moment();
+        let patience = Duration::from_millis(500 + scene.up_to(9_000));
+        scene.history().for_outcome.insert(tag.to_owned());
+        let new = NewTask { message: said(text), context: None, skill: None, trace: None, idempotency: None };
+        let settled = async {
+            let handle = engine.submit_for_outcome(&caller(self.owner()), engine.plan(&self.agent(), new)?)?;
+            handle.settled().await
+        };
+        let settled = tokio::time::timeout(patience, connection.ask(scene, settled)).await;
+        let answer = settled.unwrap_or(Err(Trouble::Lost));
+        scene.note(format_args!("client {} asks for what {text} comes to: {}", self.number, print(&answer)));
+        let acknowledged = answer.as_ref().ok().map(|task| (task.id, scene.moment()));
+        let (tag, owner) = (tag.to_owned(), self.owner().to_owned());
+        scene.history().submits.push(Submit { tag, owner, agent: self.agent, has_key: false, acknowledged });
+        answer.map(|task| {
+            self.saw(&task, asked);
+            task.id
+        })
     }
 
     fn call(&self) -> String {

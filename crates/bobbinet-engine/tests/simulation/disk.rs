@@ -214,7 +214,7 @@ impl Access {
         if self.process.is_cut_off() || scene.strikes(nature.commit_fails) {
             return unavailable();
         }
-        if scene.plant == Plant::AcksBeforeDurable && scene.happens(10) {
+        if scene.plant.is_hasty(scene, &commit) {
             let (disk, number) = (self.disk.clone(), self.disk.send(self.process.number, commit));
             scene.later(async move {
                 disk.scene.pause(disk.scene.nature.slow_max).await;

@@ -21,7 +21,7 @@ const WORLDS: u64 = 60;
 /// Writes a fault into a history, if there is a place for it.
 type Falsify = fn(&mut History) -> Option<()>;
 
-const FAULTS: [(&str, Promise, Falsify); 49] = [
+const FAULTS: [(&str, Promise, Falsify); 51] = [
     ("an acknowledged task is lost", Promise::Durable, |history| {
         let (task, _) = history.submits.iter().find_map(|submit| submit.acknowledged)?;
         history.logs.remove(&task).map(drop)
@@ -114,7 +114,18 @@ const FAULTS: [(&str, Promise, Falsify); 49] = [
         Some(())
     }),
     ("a call is made before its intent is durable", Promise::NotDoubled, |history| {
-        history.executions.first_mut()?.began = Moment::default();
+        let mut runs = history.executions.iter_mut();
+        runs.find(|run| run.effect != Effect::ReadOnly)?.began = Moment::default();
+        Some(())
+    }),
+    ("a read is made before its intent, and its caller has heard of it", Promise::NotDoubled, |history| {
+        let place = place_of_shared(history)?;
+        history.for_outcome.remove(&history.executions[place].tag);
+        Some(())
+    }),
+    ("a read is made before its intent, and its task is kept before that", Promise::NotDoubled, |history| {
+        let task = history.executions[place_of_shared(history)?].task;
+        history.logs.get_mut(&task)?.first_mut()?.durable.step -= 1;
         Some(())
     }),
     ("an at-most-once call is made again without a word", Promise::NotDoubled, |history| {
@@ -303,6 +314,15 @@ const FAULTS: [(&str, Promise, Falsify); 49] = [
         Some(())
     }),
 ];
+
+/// A call that was kept with its intent.
+fn place_of_shared(history: &History) -> Option<usize> {
+    history.executions.iter().position(|run| {
+        let is_intent = |logged: &&Logged| matches!(logged.event, Event::Intended { .. });
+        let intent = history.logs.get(&run.task).and_then(|log| log.iter().find(is_intent));
+        run.attempt == 1 && history.for_outcome.contains(&run.tag) && intent.is_some_and(|it| it.durable > run.began)
+    })
+}
 
 fn after(moment: Moment) -> Moment {
     Moment { step: moment.step + 1, ..moment }

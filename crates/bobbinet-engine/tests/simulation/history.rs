@@ -1,6 +1,6 @@
 //! What was seen from outside, and what stands in the store at the end: all that the checker judges by.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bobbinet_core::{AgentName, Effect, Event, RunnerId, State, TaskId, Timestamp};
 
@@ -111,6 +111,8 @@ pub(crate) enum Returned {
 /// A line of the calls that the tools keep: one execution.
 #[derive(Clone, Debug)]
 pub(crate) struct Execution {
+    /// Of the request that has made its task.
+    pub(crate) tag: String,
     pub(crate) task: TaskId,
     pub(crate) agent: AgentName,
     pub(crate) call: u32,
@@ -193,6 +195,8 @@ pub(crate) struct History {
     pub(crate) retention: u64,
     pub(crate) unserved_life: u64,
     pub(crate) submits: Vec<Submit>,
+    /// The tags of requests whose callers wait for nothing but an outcome.
+    pub(crate) for_outcome: BTreeSet<String>,
     pub(crate) reads: Vec<Read>,
     pub(crate) said: Vec<Said>,
     pub(crate) refusals: Vec<Refusal>,

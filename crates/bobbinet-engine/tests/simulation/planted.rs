@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use bobbinet_core::{State, Timestamp};
-use bobbinet_store::{Commit, Loaded, Summary, Version};
+use bobbinet_store::{Commit, Loaded, Record, Summary, Version};
 use tokio::time::Duration;
 
 use crate::{
@@ -24,6 +24,8 @@ pub(crate) enum Plant {
     LosesCommits,
     /// The store acknowledges a commit and keeps it later, if its process lives.
     AcksBeforeDurable,
+    /// A task that is one commit is acknowledged before that is kept.
+    AnswersBeforeCommit,
     /// The store keeps a record twice.
     KeepsTwice,
     /// The store keeps two records in the wrong order.
@@ -71,9 +73,10 @@ pub(crate) enum Plant {
 }
 
 /// Each with the promise that it is there to break. What spoils the store breaks many, whichever is the first.
-const PLANTS: [(Plant, Option<Promise>); 24] = [
+const PLANTS: [(Plant, Option<Promise>); 25] = [
     (Plant::LosesCommits, None),
     (Plant::AcksBeforeDurable, None),
+    (Plant::AnswersBeforeCommit, Some(Promise::Durable)),
     (Plant::KeepsTwice, None),
     (Plant::SwapsRecords, None),
     (Plant::TearsCommits, None),
@@ -117,6 +120,20 @@ impl Plant {
         if self == Self::TearsTransactions && scene.happens(50) {
             commit.steps.truncate(1);
         }
+    }
+
+    /// Whether a commit is acknowledged before it is kept.
+    pub(crate) fn is_hasty(self, scene: &Scene, commit: &Commit) -> bool {
+        let says = |record: Option<&Record>, what: &str| {
+            record.is_some_and(|record| String::from_utf8_lossy(&record.body).contains(what))
+        };
+        let records = &commit.steps[0].records;
+        let is_whole = || {
+            says(records.first(), "Submitted")
+                && records.iter().any(|record| says(Some(record), "Intended"))
+                && says(records.last(), "Ended")
+        };
+        (self == Self::AcksBeforeDurable && scene.happens(10)) || (self == Self::AnswersBeforeCommit && is_whole())
     }
 
     /// Until when it is asked what is due.

@@ -105,6 +105,10 @@ pub(crate) struct Nature {
     pub(crate) asks: u64,
     pub(crate) failures: u64,
     pub(crate) hangs: u64,
+    /// How often somebody waits for nothing but an outcome.
+    pub(crate) for_outcome: u64,
+    /// How often a call is over sooner than the first commit of its task is withheld.
+    pub(crate) quick: u64,
     /// Who changes counters.
     pub(crate) counter_users: u64,
     /// How many processes live at a time, on one store.
@@ -153,6 +157,8 @@ impl Nature {
             asks: chance.rate(40),
             failures: chance.rate(40),
             hangs: chance.rate(25),
+            for_outcome: chance.rate(100),
+            quick: chance.rate(100),
             counter_users: chance.up_to(3),
             processes: [1, 1, 1, 2, 2, 3][usize::try_from(chance.up_to(5)).unwrap()],
             pauses: chance.rate(60),

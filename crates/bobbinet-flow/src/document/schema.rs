@@ -105,7 +105,7 @@ const SEVERAL: [&str; 13] = [
 /// Counts a schema's parts.
 struct Weighing<'s> {
     root: &'s Json,
-    known: BTreeMap<&'s str, u64>,
+    known: BTreeMap<&'s str, (u64, u64)>,
     path: Vec<&'s str>,
     patterns: u64,
     is_recursive: bool,
@@ -145,7 +145,10 @@ impl<'s> Weighing<'s> {
 
     fn referred(&mut self, reference: &'s str) -> u64 {
         if let Some(known) = self.known.get(reference) {
-            return *known;
+            let (parts, patterns) = *known;
+            // Patterns count as often as they are led to, as the parts do.
+            self.patterns = self.patterns.saturating_add(patterns);
+            return parts;
         }
         if self.path.contains(&reference) || reference == "#" {
             self.is_recursive = true;
@@ -156,10 +159,7 @@ impl<'s> Weighing<'s> {
         let patterns = self.patterns;
         let parts = self.parts(target);
         self.path.pop();
-        // Patterns count as often as they are led to, as the parts do.
-        let own = self.patterns - patterns;
-        self.patterns = patterns.saturating_add(own);
-        self.known.insert(reference, parts);
+        self.known.insert(reference, (parts, self.patterns.saturating_sub(patterns)));
         parts
     }
 }

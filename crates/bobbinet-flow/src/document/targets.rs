@@ -22,6 +22,8 @@ pub enum Reach<'d> {
         namespace: &'d str,
         /// Its name.
         name: &'d str,
+        /// Its version, or `latest`.
+        version: &'d str,
     },
     /// Those who hear an event.
     Events,
@@ -40,7 +42,9 @@ fn reach(task: &Task) -> Option<Reach<'_>> {
             CallTarget::Skill { agent, skill } => Some(Reach::Skill { agent, skill }),
             CallTarget::A2a { endpoint, .. } => Some(Reach::A2a(address(&endpoint.uri))),
             CallTarget::Http { endpoint, .. } => Some(Reach::Http(address(&endpoint.uri))),
-            CallTarget::Workflow { namespace, name, .. } => Some(Reach::Workflow { namespace, name }),
+            CallTarget::Workflow { namespace, name, version, waits: _ } => {
+                Some(Reach::Workflow { namespace, name, version })
+            }
             CallTarget::Function(..) => None,
         },
         Kind::Emit(_) => Some(Reach::Events),

@@ -175,6 +175,13 @@ impl State {
         matches!(doing, Some(Doing::Listening(listening)) if !listening.is_over)
     }
 
+    /// How far this wait is: another value once an event has changed something for it.
+    pub fn heard(&self, listen: Id) -> Option<impl PartialEq + use<>> {
+        let Doing::Listening(listening) = &self.frames.get(&listen)?.doing else { return None };
+        let until = listening.until.iter().filter(|found| **found).count();
+        Some((listening.consumed.len(), until, listening.correlations.len(), listening.is_over))
+    }
+
     /// What is still wanted: the calls that have not ended, the timers, the waits for events and the question. After a restart all
     /// of them are carried out again; a call by its name goes on where it was.
     pub fn open(&self, definition: &crate::document::Definition) -> Vec<Effect> {

@@ -10,6 +10,9 @@ use reqwest::{
 
 use super::WithJson;
 
+/// The longest that an answer is believed to be good (RFC 9111, section 1.2.2, lets a cache choose): whoever says more says "for ever".
+const FRESH_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// A card, where it is from, and for how long it is good.
 #[derive(Clone, Debug)]
 pub struct FetchedCard {
@@ -47,13 +50,15 @@ impl Freshness {
         let word = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
         let values = headers.get_all(header::CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
         let mut found = Self { etag: word(header::ETAG).map(str::to_owned), ..Self::default() };
-        let seconds = |text: &str| text.trim().trim_matches('"').parse().ok().map(Duration::from_secs);
+        let seconds = |text: &str| {
+            text.trim().trim_matches('"').parse().ok().map(|time| Duration::from_secs(time).min(FRESH_MAX))
+        };
         for directive in values.flat_map(|value| value.split(',')) {
             let directive = directive.trim().to_ascii_lowercase();
             match directive.split_once('=') {
                 Some(("max-age", age)) if found.fresh_for.is_none() => found.fresh_for = seconds(age),
                 Some(("stale-if-error", time)) => found.stale_if_error = seconds(time),
-                // We keep it for ourselves alone, and in memory: what may not be kept is asked for again each time it is needed.
+                // We keep it for ourselves alone, in memory, for as long as the agent is called by it: it is never fresh.
                 None if directive == "no-store" || directive == "no-cache" => found.fresh_for = Some(Duration::ZERO),
                 None if directive == "must-revalidate" => found.must_revalidate = true,
                 Some(_) | None => {}
@@ -88,6 +93,9 @@ mod tests {
         check("Max-Age=\"60\"", Some("20"), Some(40), None, false);
         check("max-age=60", Some("90"), Some(0), None, false);
         check("max-age=60, stale-if-error=3600, must-revalidate", None, Some(60), Some(3_600), true);
+        check("max-age=18446744073709551615", Some("5"), Some(365 * 86_400 - 5), None, false);
+        check("max-age=1, stale-if-error=18446744073709551615", None, Some(1), Some(365 * 86_400), false);
+        check("max-age=18446744073709551616", None, None, None, false);
         check("no-store", None, Some(0), None, false);
         check("private, no-cache", None, Some(0), None, false);
         check("max-age=soon", None, None, None, false);

@@ -1,4 +1,4 @@
-//! One call over JSON-RPC in A2A 1.0: the gateway does what is asked, and its answer is written.
+//! One call in any binding: the gateway does what is asked, and the binding writes the answer.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -8,11 +8,11 @@ use bobbinet_core::{
 };
 use bobbinet_gateway::{AdmissionPermit, GatewayError, RequestContext, Resume, Unsupported};
 use bobbinet_wire::{
-    EXTENSION_URI, Error, Pieces, RequestId, Sink, envelope,
-    v1_0::response::{self, WrittenTasks},
+    EXTENSION_URI, Error, Pieces, Sink,
+    page::{TaskPage, WrittenTasks},
 };
 
-use super::{a2a_server::Server, fault, stream::Events, unsent::Room};
+use super::{a2a_server::Server, binding::Binding, fault, stream::Events, unsent::Room};
 
 /// Room for an answer of an ordinary task.
 const ANSWER_CAPACITY: usize = 1 << 10;
@@ -23,8 +23,8 @@ const LARGE: usize = 64 << 10;
 /// A request that has been read, at its server.
 pub(super) struct Call<'a> {
     pub(super) server: &'a Arc<Server>,
-    /// The id of the JSON-RPC request, which its answer bears.
-    pub(super) id: &'a RequestId,
+    /// What the answer is written in.
+    pub(super) binding: &'a Binding,
     pub(super) context: RequestContext<'a>,
     /// Where a stream is to go on.
     pub(super) resume: Option<Resume>,
@@ -32,7 +32,7 @@ pub(super) struct Call<'a> {
 
 /// What comes of a request.
 pub(super) enum CallAnswer {
-    /// A whole JSON-RPC answer, and the room that it takes until it is out if it is large.
+    /// A whole answer, and the room that it takes until it is out if it is large.
     Whole(Pieces, Option<Room>),
     /// One after the other.
     Stream(Box<Events>),
@@ -53,7 +53,7 @@ impl Call<'_> {
             Operation::Send(params) => {
                 let selection = params.selection();
                 let task = gateway.send(context, params, permit).await.map_err(|error| self.fault(error))?;
-                Ok(self.done(|out| response::write_task_wrapped(out, &task, selection)).await)
+                Ok(self.done(|out| self.binding.write_sent(out, &task, selection)).await)
             }
             Operation::SendStreaming(params) => self.send_streaming(params).await,
             Operation::Get(params) => {
@@ -66,12 +66,12 @@ impl Call<'_> {
             Operation::Cancel(params) => {
                 let task = gateway.cancel(context, &params).await.map_err(|error| self.fault(error))?;
                 drop(permit);
-                Ok(self.done(|out| response::write_task(out, &task, Selection::ALL)).await)
+                Ok(self.done(|out| self.binding.write_task(out, &task, Selection::ALL)).await)
             }
             Operation::Subscribe(params) => {
                 let followed = Box::pin(gateway.subscribe(context, params, self.resume)).await;
                 let stream = followed.map_err(|error| self.fault(error))?;
-                Ok(CallAnswer::Stream(Box::new(Events::new(self.server, self.id, stream, Selection::ALL))))
+                Ok(CallAnswer::Stream(Box::new(Events::new(self.server, self.binding, stream, Selection::ALL))))
             }
             Operation::ExtendedCard(_) => Err(self.refusal(Unsupported::ExtendedCard)),
             Operation::PushConfig(_) => Err(self.refusal(Unsupported::PushNotifications)),
@@ -82,22 +82,20 @@ impl Call<'_> {
         let selection = params.selection();
         let sent = self.server.gateway.send_streaming(&self.context, params).await;
         let stream = sent.map_err(|error| self.fault(error))?;
-        Ok(CallAnswer::Stream(Box::new(Events::new(self.server, self.id, stream, selection))))
+        Ok(CallAnswer::Stream(Box::new(Events::new(self.server, self.binding, stream, selection))))
     }
 
     async fn list(&self, params: ListParams, permit: AdmissionPermit) -> Result<CallAnswer, Error> {
         let page_size = params.page_size;
         let page = self.page(params).await?;
         let mut body = Pieces::default();
-        envelope::write_result(&mut body, self.id, |out| {
-            let page = response::TaskPage {
-                tasks: &page.tasks,
-                next_page_token: page.next.as_deref().unwrap_or_default(),
-                page_size,
-                total_size: page.total,
-            };
-            response::write_page(out.bytes(), page);
-        });
+        let written = TaskPage {
+            tasks: &page.tasks,
+            next_page_token: page.next.as_deref().unwrap_or_default(),
+            page_size,
+            total_size: page.total,
+        };
+        self.binding.write_page(&mut body, written);
         drop(permit);
         let room = self.room(body.len()).await?;
         Ok(CallAnswer::Whole(body, room))
@@ -119,7 +117,7 @@ impl Call<'_> {
             }
             for (place, task) in list.tasks.iter().enumerate() {
                 let before = page.tasks.len();
-                page.tasks.push(task, selection);
+                self.binding.add_to_page(&mut page.tasks, task, selection);
                 if page.tasks.len() > bytes_max && before > 0 {
                     page.tasks.truncate(before);
                     if place > 0 {
@@ -150,7 +148,7 @@ impl Call<'_> {
 
     /// The answer to a read. A large one is refused if there is no room for it.
     async fn show(&self, task: &Task, selection: Selection) -> Result<CallAnswer, Error> {
-        let out = self.written(|out| response::write_task(out, task, selection));
+        let out = self.written(|out| self.binding.write_task(out, task, selection));
         let room = self.room(out.len()).await?;
         Ok(CallAnswer::Whole(out, room))
     }
@@ -165,7 +163,7 @@ impl Call<'_> {
     fn written(&self, result: impl FnOnce(&mut Pieces)) -> Pieces {
         let mut out = Pieces::default();
         out.bytes().reserve(ANSWER_CAPACITY);
-        envelope::write_result(&mut out, self.id, result);
+        result(&mut out);
         out
     }
 }

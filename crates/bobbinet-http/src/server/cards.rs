@@ -51,8 +51,8 @@ fn is_same(one: &Arc<Description>, other: &Arc<Description>) -> bool {
 impl Card {
     fn write(description: Arc<Description>, origin: String, base: &str, modified: HeaderValue) -> Self {
         let url = format!("{origin}{}", if base.is_empty() { "/" } else { base });
-        let context =
-            CardContext { url: &url, streaming: true, push: false, extended: false, security: Security::BearerJwt };
+        let streaming = description.capabilities.streaming;
+        let context = CardContext { url: &url, streaming, push: false, extended: false, security: Security::BearerJwt };
         let body = card::write(&description, context);
         let etag = HeaderValue::try_from(format!("\"{}\"", sha256_hex(&body))).expect("hexadecimal in quotes");
         Self { description, origin, body: body.into(), etag, modified }

@@ -16,7 +16,7 @@ use super::{
     a2a_server::Server,
     answer, auth,
     body::{self, BodyFault},
-    rpc,
+    receive,
 };
 
 /// The media types of the structured mode and of the batched one (CloudEvents JSON format, sections 3 and 4).
@@ -157,7 +157,7 @@ pub(super) async fn answer(server: &Arc<Server>, request: Request) -> Response {
 
 async fn answer_to(server: &Server, caller: &Caller, parts: &Parts, body: &mut Body) -> Result<Response, Problem> {
     let permit = server.gateway.admit()?;
-    if rpc::coding(&parts.headers).is_some() {
+    if receive::coding(&parts.headers).is_some() {
         let detail = "send the body as it is, without Content-Encoding";
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_CODING", detail));
     }

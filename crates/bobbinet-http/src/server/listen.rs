@@ -14,7 +14,6 @@ use std::{
 use axum::{Router, body::Body, extract::Request, response::Response};
 use bobbinet_engine::watched;
 use bobbinet_gateway::Full;
-use bobbinet_wire::RequestId;
 use futures::future::{Either, ready};
 use http::{HeaderValue, header};
 use hyper::{
@@ -282,7 +281,7 @@ impl Listening {
             let in_request = InRequest::begin(&activity);
             let refusal = refusal(&request, &bounds).or_else(|| {
                 let is_probe = probe::PATHS.contains(&request.uri().path());
-                (!is_probe).then(|| closing(answer::error(&RequestId::NULL, &fault::of_full(full, &bounds))))
+                (!is_probe).then(|| closing(answer::error(&answer::UNREAD, &fault::of_full(full, &bounds))))
             });
             let response = respond(refusal, &router, request, None);
             async move { Ok::<_, Infallible>(held(response.await, in_request)) }

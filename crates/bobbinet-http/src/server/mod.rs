@@ -3,6 +3,7 @@
 mod a2a_server;
 mod answer;
 mod auth;
+mod binding;
 mod body;
 mod call;
 mod card;
@@ -15,6 +16,7 @@ mod held;
 mod listen;
 mod pace;
 mod probe;
+mod receive;
 mod router;
 mod rpc;
 mod shape;
@@ -23,6 +25,7 @@ mod socket;
 mod stream;
 mod tasks;
 mod unsent;
+mod version;
 
 pub use a2a_server::{Mount, Server, ServerSetup, SetupError};
 pub use listen::serve;

@@ -7,13 +7,13 @@ use axum::response::Response;
 use bobbinet_core::{CallRecord, Event, Question, QuestionKind, task::CallOutcome};
 use bobbinet_engine::{EngineError, RecordedEvent};
 use bobbinet_gateway::{GatewayError, RequestContext, TaskRecord, TreeTask};
-use bobbinet_wire::{Error, RequestId};
+use bobbinet_wire::Error;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
 use super::{
     a2a_server::{Mounted, Server},
-    answer, auth, fault, rpc,
+    answer, auth, fault, receive,
 };
 
 /// What is asked about a task.
@@ -35,11 +35,11 @@ pub(super) async fn answer(
 ) -> Response {
     let caller = match auth::caller(server, agent, headers).await {
         Ok(caller) => caller,
-        Err(rejected) => return rpc::unauthenticated(&rejected),
+        Err(rejected) => return receive::unauthenticated(&answer::UNREAD, &rejected),
     };
     let _permit = match server.gateway.admit() {
         Ok(permit) => permit,
-        Err(full) => return answer::error(&RequestId::NULL, &fault::of_full(full, &server.limits)),
+        Err(full) => return answer::error(&answer::UNREAD, &fault::of_full(full, &server.limits)),
     };
     let context = RequestContext { caller: &caller, agent: &agent.name, skill: None, trace: None, idempotency: None };
     let found = match asked {
@@ -54,13 +54,13 @@ pub(super) async fn answer(
         }
         // What somebody else may not see is not there.
         Err(GatewayError::NotFound | GatewayError::Engine(EngineError::NotFound)) => not_found(),
-        Err(error) => answer::error(&RequestId::NULL, &fault::of_gateway(error, &server.limits)),
+        Err(error) => answer::error(&answer::UNREAD, &fault::of_gateway(error, &server.limits)),
     }
 }
 
 fn not_found() -> Response {
     let error: Error = bobbinet_wire::ErrorKind::TaskNotFound.into();
-    answer::error_with_status(&RequestId::NULL, &error, StatusCode::NOT_FOUND)
+    answer::error_with_status(&answer::UNREAD, &error, StatusCode::NOT_FOUND)
 }
 
 fn record(record: TaskRecord) -> Value {

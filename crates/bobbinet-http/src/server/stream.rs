@@ -11,17 +11,14 @@ use axum::{body::Body, response::Response};
 use bobbinet_core::{Generation, Json, Selection, Task};
 use bobbinet_engine::{EngineError, PublicEvent};
 use bobbinet_gateway::{Resume, StreamItem, TaskStream};
-use bobbinet_wire::{
-    Pieces, RequestId, Sink, envelope,
-    v1_0::{self, response},
-};
+use bobbinet_wire::{Error, Pieces, Sink};
 use bytes::Bytes;
 use futures::{FutureExt, stream};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use super::{a2a_server::Server, fault};
+use super::{a2a_server::Server, binding::Binding, fault};
 use crate::{HttpLimits, RESYNC_KEY};
 
 /// Where a reader left off: the id of the last event it has.
@@ -50,7 +47,7 @@ const ALIVE: &[u8] = b": alive\n\n";
 /// The events of one task, for one reader.
 #[derive(Debug)]
 pub(super) struct Events {
-    id: RequestId,
+    binding: Binding,
     stream: TaskStream,
     /// How much of the task is shown where the whole of it is.
     selection: Selection,
@@ -76,11 +73,11 @@ enum Next {
 
 impl Events {
     /// What the stream tells, as the answer to this request.
-    pub(super) fn new(server: &Server, id: &RequestId, stream: TaskStream, selection: Selection) -> Self {
+    pub(super) fn new(server: &Server, binding: &Binding, stream: TaskStream, selection: Selection) -> Self {
         let now = Instant::now();
         let ends = now + server.limits.stream_life();
         Self {
-            id: id.clone(),
+            binding: binding.clone(),
             stream,
             selection,
             ready: Pieces::default(),
@@ -145,9 +142,7 @@ impl Events {
             }
             Next::Told(Err(error)) => {
                 let error = fault::of_engine(error, &self.limits);
-                self.ready.bytes().extend_from_slice(b"data: ");
-                envelope::write_error(self.ready.bytes(), &self.id, |out| v1_0::error::write(out, &error));
-                self.ready.bytes().extend_from_slice(b"\n\n");
+                write_error(self.ready.bytes(), &self.binding, &error);
                 self.is_over = true;
             }
             Next::KeepAlive => self.ready.bytes().extend_from_slice(ALIVE),
@@ -156,17 +151,13 @@ impl Events {
 
     fn write_told(&mut self, told: &PublicEvent) {
         self.begin(told.generation);
-        let (task, context) = (self.stream.task(), self.stream.context());
-        envelope::write_result(&mut self.ready, &self.id, |out| {
-            response::write_update(out, task, context, told.at, &told.event)
-        });
+        self.binding.write_update(&mut self.ready, &self.stream, told);
         self.ready.bytes().extend_from_slice(b"\n\n");
     }
 
     fn write_task(&mut self, task: &Task) {
         self.begin(task.generation);
-        let selection = self.selection;
-        envelope::write_result(&mut self.ready, &self.id, |out| response::write_task_wrapped(out, task, selection));
+        self.binding.write_sent(&mut self.ready, task, self.selection);
         self.ready.bytes().extend_from_slice(b"\n\n");
     }
 
@@ -178,13 +169,30 @@ impl Events {
 
 const WRITABLE: &str = "a Vec takes all that is written to it";
 
+fn write_error(out: &mut Vec<u8>, binding: &Binding, error: &Error) {
+    out.extend_from_slice(b"data: ");
+    binding.write_error(out, error);
+    out.extend_from_slice(b"\n\n");
+}
+
 /// The answer that carries the events.
 pub(super) fn response(events: Box<Events>) -> Response {
     let chunks = stream::unfold(events, |mut events| async move {
         let chunk = events.next_chunk().await?;
         Some((Ok::<_, Infallible>(chunk), events))
     });
-    let mut response = Response::new(Body::from_stream(chunks));
+    of_events(Body::from_stream(chunks))
+}
+
+/// A stream that is nothing but an error.
+pub(super) fn error(binding: &Binding, error: &Error) -> Response {
+    let mut event = Vec::with_capacity(512);
+    write_error(&mut event, binding, error);
+    of_events(Body::from(event))
+}
+
+fn of_events(body: Body) -> Response {
+    let mut response = Response::new(body);
     *response.status_mut() = StatusCode::OK;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));

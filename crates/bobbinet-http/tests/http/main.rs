@@ -14,6 +14,7 @@ mod large;
 mod limits;
 mod methods;
 mod node;
+mod older;
 mod reached;
 mod repeats;
 mod show;

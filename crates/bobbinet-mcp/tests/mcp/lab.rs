@@ -14,7 +14,7 @@ use bobbinet_core::{
 };
 use bobbinet_engine::{Agent, AllowAll, Authorizer, Engine, Env, Handle, NewTask, Reply, Setup, SystemEnv};
 use bobbinet_mcp::{Launcher, McpAgent, McpConfig};
-use bobbinet_store::MemoryStore;
+use bobbinet_store::{Cursor, MemoryStore, Scope, Store};
 use tempfile::TempDir;
 
 /// The extension by which messages name their skill.
@@ -163,6 +163,15 @@ impl Lab {
     /// Submits, and waits until the task ends or asks.
     pub(crate) async fn send(&self, mode: &str, message: Message) -> Arc<Task> {
         settled(&self.submit(mode, message)).await
+    }
+
+    /// Asks for what a message comes to, and counts the commits of its task.
+    pub(crate) async fn commits_of(&self, mode: &str, message: Message) -> usize {
+        let new = NewTask { message, context: None, skill: None, trace: None, idempotency: None };
+        let planned = self.engine.plan(&name_of(mode), new).unwrap();
+        let task = settled(&self.engine.submit_for_outcome(&caller(), planned).unwrap()).await;
+        let tail = self.store.tail(&Scope::default(), Cursor::default(), 10_000).await.unwrap();
+        tail.entries.iter().filter(|entry| entry.stream == task.id.stream()).count()
     }
 
     pub(crate) async fn reply(&self, mode: &str, id: &TaskId, message: Message) -> Arc<Task> {

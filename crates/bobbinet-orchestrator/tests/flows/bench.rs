@@ -155,6 +155,39 @@ impl Agent for Tool {
     async fn shutdown(&self) {}
 }
 
+/// The same, for the node's own runs alone.
+#[derive(Debug)]
+struct Hidden(Tool);
+
+#[async_trait]
+impl Agent for Hidden {
+    fn describe(&self) -> Arc<Description> {
+        self.0.describe()
+    }
+
+    fn prepare(&self, request: &Request<'_>) -> Plan {
+        self.0.prepare(request)
+    }
+
+    fn max_concurrency(&self) -> usize {
+        self.0.max_concurrency()
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn is_internal(&self) -> bool {
+        true
+    }
+
+    async fn run(&self, run: Run) -> Outcome {
+        self.0.run(run).await
+    }
+
+    async fn shutdown(&self) {}
+}
+
 /// Nobody may have `fail` called with the key `secret`, and nobody `hold` by a flow of a message.
 #[derive(Debug)]
 struct NoFailures;
@@ -262,6 +295,7 @@ impl Bench {
         let mesh = Arc::new(mesh);
         let mut agents: BTreeMap<AgentName, Arc<dyn Agent>> = BTreeMap::new();
         agents.insert(name_of("tools"), Arc::new(Tool(tools.clone())));
+        agents.insert(name_of("hidden"), Arc::new(Hidden(Tool(tools.clone()))));
         for (name, flow, definition) in read {
             let agent = FlowAgent::new(flow, definition, mesh.clone(), FlowLimits::default(), RunLimits::default());
             agents.insert(name, agent);

@@ -239,3 +239,31 @@ async fn a_loop_runs_a_flow_for_each_item() {
     assert_eq!(bench.tools.count("echo"), 100);
     bench.stop().await;
 }
+
+#[tokio::test]
+async fn a_call_that_nobody_waits_for_is_made_though_the_flow_ends_with_it() {
+    let other = document("other", "do:\n- a: { call: tools.echo, with: { well: true } }\n");
+    let run = "run: { workflow: { namespace: tests, name: other, version: latest }, await: false }";
+    for (name, steps) in [
+        ("last", format!("do:\n- sub: {{ {run} }}\n")),
+        ("followed", format!("do:\n- sub: {{ {run} }}\n- end: {{ set: {{ x: 1 }} }}\n")),
+    ] {
+        let flows = [("other", other.clone()), (name, document(name, &steps))];
+        let bench = Bench::open(Arc::new(MemoryStore::new()), &Arc::default(), &flows).await;
+        let task = bench.settled(name, &json!({})).await;
+        assert_eq!((task.state, task.children.len()), (State::Completed, 1), "{name}: {}", status(&task));
+        bench.until("other", &task.children[0].task, |task| task.state == State::Completed).await;
+        assert_eq!(bench.tools.count("echo"), 1, "{name}");
+        bench.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_step_may_not_name_what_is_for_the_node_alone() {
+    let flows = [("flow", document("flow", "do:\n- a: { call: hidden.echo, with: {} }\n"))];
+    let bench = Bench::open(Arc::new(MemoryStore::new()), &Arc::default(), &flows).await;
+    let task = bench.settled("flow", &json!({})).await;
+    assert_eq!((task.state, task.children.len()), (State::Failed, 0));
+    assert!(status(&task).contains("no agent is called \"hidden\""), "{}", status(&task));
+    bench.stop().await;
+}

@@ -20,7 +20,7 @@ impl Bench {
     async fn publish(&self, kind: &str, id: u64) {
         let event = json!({ "specversion": "1.0", "id": id.to_string(), "source": "/t", "type": kind, "data": id });
         let event = CloudEvent::read(event, 1 << 20).unwrap();
-        self.events().publish(&ann().tenant, &event, self.engine.env().now()).await.unwrap();
+        self.events().publish(&ann().tenant, &event).await.unwrap();
     }
 
     /// All events of the tenant.
@@ -254,7 +254,7 @@ do:
             "specversion": "1.0", "id": hops.to_string(), "source": "/t", "type": "ping", "bobbinethops": hops,
         });
         let ping = CloudEvent::read(ping, 1 << 20).unwrap();
-        bench.events().publish(&ann().tenant, &ping, bench.engine.env().now()).await.unwrap();
+        bench.events().publish(&ann().tenant, &ping).await.unwrap();
         let ended = bench.ended("answer", &task).await;
         let told = match ended.state == State::Completed {
             true => bench.sent().await.last().unwrap()["bobbinethops"].to_string(),
@@ -290,5 +290,21 @@ do:
     let said = bench.output("flow", &json!({ "order": { "id": 1 } })).await;
     assert!(said["detail"].as_str().unwrap().contains("put the rest into data"), "{said}");
     assert!(bench.sent().await.is_empty());
+    bench.stop().await;
+}
+
+/// A filter that is computed is asked about each event of its type; what it refuses is not the flow's.
+#[tokio::test]
+async fn events_of_others_leave_no_records() {
+    let mine = "do:\n- a: { listen: { to: { one: { with: { type: a, data: '${ . == 7 }' } } } } }\n";
+    let bench = memory(&[("flow", mine)]).await;
+    let task = bench.listening("flow").await;
+    for id in 100..130 {
+        bench.publish("a", id).await;
+    }
+    bench.publish("a", 7).await;
+    let ended = bench.ended("flow", &task).await;
+    assert_eq!(output(&ended), json!([7]));
+    assert!(ended.records.len() <= task.records.len() + 1, "{} records", ended.records.len());
     bench.stop().await;
 }

@@ -56,6 +56,11 @@ async fn what_a_message_must_not_say_is_refused_before_anything_is_called() {
         ),
         ("a computed address", flow(&json!([echo, get("${ .address }")])), "computes its address"),
         ("a host that is filled in", flow(&json!([echo, get("https://{host}/x")])), "computes its address"),
+        (
+            "an agent of the node's own",
+            flow(&json!([echo, { "b": { "call": "hidden.echo", "with": {} } }])),
+            "no agent is called",
+        ),
         ("a secret", with_secret, "reads none"),
         ("ten megabytes", flow(&json!([{ "a": { "set": { "x": large } } }])), "at most 262144 bytes"),
         ("deep nesting", flow(&json!([deep])), ""),
@@ -102,7 +107,7 @@ async fn what_is_endless_is_bounded_and_others_go_on() {
     bench.stop().await;
 }
 
-/// Each has half of what its parent may begin, so the chain has an end.
+/// Each has a share of what its parent may begin, so the chain has an end.
 #[tokio::test]
 async fn a_flow_that_calls_itself_comes_to_an_end() {
     let bench = bench().await;

@@ -107,7 +107,7 @@ impl Place {
         });
         let event = CloudEvent::read(event, 1 << 20).unwrap();
         let events = Events::new(self.bench.engine.aggregates());
-        events.publish(&ann().tenant, &event, self.bench.engine.env().now()).await.unwrap();
+        events.publish(&ann().tenant, &event).await.unwrap();
     }
 
     async fn stop(self) {

@@ -73,6 +73,19 @@ async fn a_stream_is_all_its_events_and_who_does_not_wait_has_the_first_answer()
 }
 
 #[tokio::test]
+async fn many_calls_at_once_fetch_one_card() {
+    let lab = Lab::new(Form::default()).await;
+    let node = lab.flow_node().await;
+    wait_for(|| lab.cards.load(Ordering::SeqCst) == 1).await;
+    let (url, said) = (lab.url("/"), said("go"));
+    let calls = (0..8).map(|_| node.call("message/send", &url, &said));
+    for task in futures::future::join_all(calls).await {
+        assert_eq!(task.state, State::Completed, "{task:?}");
+    }
+    assert_eq!((lab.sent().len(), lab.cards.load(Ordering::SeqCst)), (8, 2), "one of the peer, one of its URL");
+}
+
+#[tokio::test]
 async fn requests_about_a_task_are_answered_at_once() {
     let lab = Lab::new(Form { way: Way::Asks, ..Form::default() }).await;
     let node = lab.flow_node().await;

@@ -46,6 +46,8 @@ pub(crate) enum Way {
     Hangs,
     /// Asks, and makes of the answer an artifact.
     Asks,
+    /// Asks, and breaks the connection over which it is answered.
+    AsksAndBreaks,
     /// Asks, and works on once it has an answer, until it is let go.
     AsksAndWorks,
     Fails,
@@ -53,8 +55,16 @@ pub(crate) enum Way {
     CanceledThere,
     /// Refuses the request.
     SaysNo,
+    /// Says that it has too much to do.
+    Busy,
+    /// Takes no context of another's making.
+    MakesContexts,
+    /// Says that its own time was up, in Go's words.
+    RunsOut,
     /// Breaks the connection before a word, the first two times.
     BreaksTwice,
+    /// Breaks the connection before a word, and then a proxy says that there is nothing here.
+    BreaksAndIsGone,
     /// Answers nonsense.
     Garbage,
     /// Takes the message, and says nothing.
@@ -186,6 +196,11 @@ impl Lab {
         *self.far.leads.lock().unwrap() = Some("http://elsewhere.example/");
     }
 
+    /// What hangs has ended, and its stream does not say so.
+    pub(crate) fn end_in_silence(&self) {
+        self.far.is_free.store(true, Ordering::SeqCst);
+    }
+
     pub(crate) fn let_go(&self) {
         self.far.is_free.store(true, Ordering::SeqCst);
         self.far.free.notify_waiters();
@@ -272,7 +287,7 @@ impl Node {
         self.begin_message(said(text))
     }
 
-    fn begin_message(&self, message: Message) -> Handle {
+    pub(crate) fn begin_message(&self, message: Message) -> Handle {
         let new = NewTask { message, context: None, skill: None, trace: None, idempotency: None };
         self.engine.submit(&caller(), &self.at, new).unwrap()
     }
@@ -535,7 +550,7 @@ async fn token(Shared(far): Shared<Arc<Far>>, headers: HeaderMap, body: String) 
         return StatusCode::UNAUTHORIZED.into_response();
     }
     let token = if nth == 0 { "stale" } else { "fresh" };
-    axum::Json(json!({"access_token": token, "token_type": "Bearer", "expires_in": 600})).into_response()
+    axum::Json(json!({"access_token": token, "token_type": "Bearer", "expires_in": u64::MAX})).into_response()
 }
 
 fn task(state: &str, message: Option<&str>, parts: &[&str]) -> Value {
@@ -595,9 +610,17 @@ async fn rpc(Shared(far): Shared<Arc<Far>>, headers: HeaderMap, body: Bytes) -> 
                     result(json!({ "message": message }))
                 }
                 Way::SaysNo => error(-32602, "bad parameters"),
+                Way::MakesContexts if request["params"]["message"]["contextId"].is_string() => {
+                    error(-32602, "unknown contextId")
+                }
+                Way::Busy => StatusCode::TOO_MANY_REQUESTS.into_response(),
+                Way::RunsOut => error(-32603, "context deadline exceeded"),
                 Way::Garbage => "<html>welcome</html>".into_response(),
                 Way::Silent => std::future::pending().await,
-                Way::BreaksTwice if count <= 2 => {
+                Way::BreaksAndIsGone if count > 1 => (StatusCode::NOT_FOUND, "<html>no</html>").into_response(),
+                Way::BreaksTwice | Way::BreaksAndIsGone | Way::AsksAndBreaks
+                    if count <= 2 && (way != Way::AsksAndBreaks || count == 2) =>
+                {
                     let broken = futures::stream::iter([Err::<Bytes, _>(std::io::Error::other("gone"))]);
                     ([(header::CONTENT_TYPE, "text/event-stream")], Body::from_stream(broken)).into_response()
                 }
@@ -610,6 +633,9 @@ async fn rpc(Shared(far): Shared<Arc<Far>>, headers: HeaderMap, body: Bytes) -> 
                 }
                 Way::Works
                 | Way::Quick
+                | Way::MakesContexts
+                | Way::AsksAndBreaks
+                | Way::BreaksAndIsGone
                 | Way::BreaksTwice
                 | Way::Hangs
                 | Way::Asks
@@ -636,7 +662,10 @@ async fn rpc(Shared(far): Shared<Arc<Far>>, headers: HeaderMap, body: Bytes) -> 
         "SubscribeToTask" => told(&far, &id, way),
         "CancelTask" => {
             far.canceled.fetch_add(1, Ordering::SeqCst);
-            result(task("CANCELED", None, &[]))
+            match far.is_free.load(Ordering::SeqCst) {
+                true => error(-32002, "it has ended"),
+                false => result(task("CANCELED", None, &[])),
+            }
         }
         _ => error(-32601, "no"),
     }
@@ -651,6 +680,7 @@ fn stands(far: &Far, way: Way) -> Value {
             Some(answer) => task("COMPLETED", Some("done"), &[&answer]),
             None => task("INPUT_REQUIRED", Some("which?"), &[]),
         },
+        Way::AsksAndBreaks => task("INPUT_REQUIRED", Some("which?"), &[]),
         Way::AsksAndWorks => match answer {
             Some(answer) if far.is_free.load(Ordering::SeqCst) => task("COMPLETED", Some("done"), &[&answer]),
             Some(_) => task("WORKING", None, &[]),
@@ -665,6 +695,10 @@ fn stands(far: &Far, way: Way) -> Value {
         | Way::BreaksTwice
         | Way::Message
         | Way::SaysNo
+        | Way::MakesContexts
+        | Way::RunsOut
+        | Way::Busy
+        | Way::BreaksAndIsGone
         | Way::Garbage
         | Way::Silent
         | Way::Forgets
@@ -692,11 +726,16 @@ fn told(far: &Arc<Far>, id: &Value, way: Way) -> Response {
         Way::Message
         | Way::Hangs
         | Way::Asks
+        | Way::AsksAndBreaks
         | Way::AsksAndWorks
         | Way::Fails
         | Way::Rejects
         | Way::CanceledThere
         | Way::SaysNo
+        | Way::MakesContexts
+        | Way::RunsOut
+        | Way::Busy
+        | Way::BreaksAndIsGone
         | Way::Garbage
         | Way::Silent
         | Way::Forgets

@@ -11,8 +11,8 @@ use std::{
 };
 
 use bobbinet_core::{Effect, State, chain::Chain};
-use bobbinet_engine::Agent;
-use bobbinet_peer::{ClientCredentials, PeerAuth, SecretSource, VIA_KEY};
+use bobbinet_engine::{Agent, Env, SystemEnv};
+use bobbinet_peer::{ClientCredentials, PeerAuth, PeerConfig, SecretSource, VIA_KEY};
 use serde_json::json;
 
 use crate::lab::{Form, Lab, Names, Way, name, said, wait_for};
@@ -99,6 +99,17 @@ async fn a_question_comes_through_and_its_answer_goes_back() {
 }
 
 #[tokio::test]
+async fn an_answer_that_may_have_arrived_is_not_given_again() {
+    let lab = Lab::new(Form { way: Way::AsksAndBreaks, ..Form::default() }).await;
+    let node = lab.node().await;
+    let asked = node.send("go").await;
+    let task = node.answer(&asked.id, "yes").await;
+    let text = task.status_message.as_ref().unwrap().text();
+    assert!(task.state == State::InputRequired && text.contains("whether it has the answer is not known"), "{text}");
+    assert_eq!(lab.sent().len(), 2);
+}
+
+#[tokio::test]
 async fn a_task_that_ends_over_there_without_our_answer_ends_here() {
     let lab = Lab::new(Form { way: Way::Asks, ..Form::default() }).await;
     let node = lab.node().await;
@@ -171,6 +182,23 @@ async fn a_cancel_reaches_the_peer() {
     let task = node.cancel(&handle.id()).await;
     assert_eq!(task.state, State::Canceled);
     wait_for(|| lab.canceled.load(Ordering::SeqCst) == 1).await;
+}
+
+#[tokio::test]
+async fn what_was_made_comes_along_where_a_task_has_ended_before_it_could_be_canceled() {
+    let lab = Lab::new(Form { way: Way::Hangs, ..Form::default() }).await;
+    let node = lab.node().await;
+    let mut chain = Chain::default().passed_on_by("other/a").unwrap();
+    chain.by = Some(SystemEnv.now().after(Duration::from_secs(1)));
+    let mut message = said("go");
+    message.metadata = Some(chain.put(None));
+    let handle = node.begin_message(message);
+    node.until(&handle, |task| !task.artifacts.is_empty()).await;
+    lab.end_in_silence();
+    let task = node.settled(&handle.id()).await;
+    assert_eq!(task.state, State::Completed, "{task:?}");
+    let texts: Vec<&str> = task.artifacts[0].parts.iter().filter_map(|part| part.as_text()).collect();
+    assert_eq!(texts, ["one", "two"]);
 }
 
 #[tokio::test]
@@ -262,6 +290,25 @@ async fn what_may_have_been_sent_is_sent_again_only_under_a_key() {
 }
 
 #[tokio::test]
+async fn one_that_is_busy_is_asked_again_within_a_budget() {
+    let lab = Lab::new(Form { way: Way::Busy, ..Form::default() }).await;
+    let node = lab.node_with(|config| config.limits.patience = Duration::from_secs(30)).await;
+    let task = node.send("go").await;
+    let text = task.status_message.as_ref().unwrap().text();
+    assert!(task.state == State::Failed && text.contains("takes nothing now"), "{text}");
+    // What is saved up, and no more.
+    assert_eq!(lab.sent().len(), 11);
+}
+
+#[tokio::test]
+async fn a_proxy_does_not_say_what_became_of_a_message() {
+    let lab = Lab::new(Form { way: Way::BreaksAndIsGone, keys: true, ..Form::default() }).await;
+    let task = lab.node().await.send("go").await;
+    let text = task.status_message.as_ref().unwrap().text();
+    assert!(task.state == State::Failed && text.contains("nobody knows what became of it"), "{text}");
+}
+
+#[tokio::test]
 async fn garbage_a_hang_and_a_task_that_is_forgotten_end_as_the_effect_says() {
     for (way, words) in [
         (Way::Garbage, "nobody knows what became of it"),
@@ -290,7 +337,21 @@ async fn a_task_that_was_forgotten_is_sent_again_when_its_caller_says_so() {
     assert_eq!((asked.state, lab.sent().len()), (State::InputRequired, 1), "{asked:?}");
     lab.set_way(Way::Works);
     let task = node.answer(&asked.id, "retry").await;
-    assert_eq!((task.state, lab.sent().len()), (State::Completed, 2), "{task:?}");
+    let sent = lab.sent();
+    assert_eq!((task.state, sent.len()), (State::Completed, 2), "{task:?}");
+    assert_eq!(
+        sent[1].message["parts"], sent[0].message["parts"],
+        "what was said, and not the word that has it said again"
+    );
+}
+
+#[tokio::test]
+async fn one_that_takes_no_context_is_sent_none_and_one_whose_time_was_up_is_sent_nothing_more() {
+    for (way, state, count) in [(Way::MakesContexts, State::Completed, 2), (Way::RunsOut, State::Failed, 1)] {
+        let lab = Lab::new(Form { way, ..Form::default() }).await;
+        let task = lab.node().await.send("go").await;
+        assert_eq!((task.state, lab.sent().len()), (state, count), "{way:?}: {task:?}");
+    }
 }
 
 #[tokio::test]
@@ -317,6 +378,31 @@ async fn nobody_there_is_told_at_once_and_another_agent_stands_in() {
     assert_eq!(task.artifacts[0].parts[0].as_text(), Some("near does it"));
     let metadata = task.artifacts[0].metadata.as_ref().unwrap().to_value();
     assert_eq!(metadata[VIA_KEY], "near");
+}
+
+#[tokio::test]
+async fn what_was_not_sent_is_no_question_when_the_time_is_up_or_the_node_stops() {
+    let lab = Lab::new(Form::default()).await;
+    let patient = |config: &mut PeerConfig| config.limits.patience = Duration::from_secs(30);
+    let node = lab.node_with(patient).await;
+    node.ready().await;
+    lab.stop();
+    let mut chain = Chain::default().passed_on_by("other/a").unwrap();
+    chain.by = Some(SystemEnv.now().after(Duration::from_millis(300)));
+    let mut message = said("go");
+    message.metadata = Some(chain.put(None));
+    let task = node.send_message(message).await;
+    let text = task.status_message.as_ref().unwrap().text();
+    assert!(task.state == State::Failed && text.contains("nothing was sent: the time was up"), "{text}");
+    let waiting = node.begin("go");
+    node.until(&waiting, |task| task.checkpoint.is_some()).await;
+    let begun = tokio::time::Instant::now();
+    node.stop(Duration::from_secs(15)).await;
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    let node = lab.node().await;
+    let task = node.settled(&waiting.id()).await;
+    let text = task.status_message.as_ref().unwrap().text();
+    assert!(task.state == State::Failed && text.contains("nothing was sent"), "{task:?}");
 }
 
 #[tokio::test]
@@ -350,7 +436,8 @@ async fn a_circle_and_too_many_hops_are_refused_with_the_path() {
     chain.by = Some(bobbinet_core::Timestamp::from_millis(1));
     lab.set_way(Way::Hangs);
     let task = node.send_message(with(&chain)).await;
-    assert!(task.status_message.as_ref().unwrap().text().contains("the time was up"));
+    let text = task.status_message.as_ref().unwrap().text();
+    assert!(task.state == State::Failed && text.contains("nothing was sent: the time was up"), "{text}");
     chain.by = None;
     lab.set_way(Way::Works);
     assert_eq!(node.send_message(with(&chain)).await.state, State::Completed);
@@ -398,6 +485,29 @@ async fn a_token_is_fetched_for_a_client_and_fetched_again_when_it_is_not_taken(
     assert_eq!(node.send("go").await.state, State::Completed);
     // Once with each node: whoever was not let in has had nothing taken.
     assert_eq!(lab.sent().len(), 2);
+}
+
+#[tokio::test]
+async fn an_authorization_server_that_is_away_is_not_the_peer_that_is() {
+    let lab = Lab::new(Form::default()).await;
+    let auth = |guard: &bobbinet_outbound::Guard| {
+        let secret = SecretSource::Text("s3cret".to_owned());
+        let url = lab.url("/no-token");
+        PeerAuth::ClientCredentials(Arc::new(ClientCredentials::new(url, "n".to_owned(), secret, None, guard.clone())))
+    };
+    let node = lab.node_with(|config| config.auth = auth(&config.guard)).await;
+    let task = node.send("go").await;
+    let text = task.status_message.as_ref().unwrap().text();
+    assert!(task.state == State::Failed && text.contains("nothing was sent"), "{text}");
+    assert!(!text.contains("no-token"), "where it is is not the caller's business: {text}");
+    node.die().await;
+    let node = lab
+        .node_with(|config| {
+            config.auth = auth(&config.guard);
+            config.fallback = Some(name("near"));
+        })
+        .await;
+    assert_eq!(node.send("go").await.state, State::Completed);
 }
 
 /// Two replicas under one name, and a guard that finds both.
@@ -460,4 +570,42 @@ async fn what_one_replica_may_have_taken_is_not_sent_to_another() {
     assert_eq!(task.state, State::Completed, "{task:?}");
     let sent = (one.sent().len(), other.sent().len());
     assert!(matches!(sent, (3, 0) | (0, 3)), "{sent:?}");
+}
+
+#[tokio::test]
+async fn what_may_go_twice_goes_to_another_replica_when_its_own_breaks() {
+    let (one, other, names) = two(Form::default()).await;
+    let node = one
+        .node_with(|config| {
+            config.guard = guarded(&one, &names);
+            config.effect = Some(Effect::Idempotent);
+        })
+        .await;
+    node.ready().await;
+    one.set_way(Way::Garbage);
+    other.set_way(Way::Works);
+    for _ in 0..4 {
+        let task = node.send("go").await;
+        assert_eq!(task.state, State::Completed, "{task:?}");
+    }
+    assert_eq!(other.sent().len(), 4);
+}
+
+#[tokio::test]
+async fn what_was_sent_by_name_is_not_sent_to_one_of_several() {
+    let (one, other, names) = two(Form { way: Way::Silent, keys: true, ..Form::default() }).await;
+    let last = names.0.lock().unwrap().pop().unwrap();
+    let node = one.node_with(|config| config.guard = guarded(&one, &names)).await;
+    node.ready().await;
+    let handle = node.begin("go");
+    wait_for(|| !one.sent().is_empty()).await;
+    node.die().await;
+    names.0.lock().unwrap().push(last);
+    one.set_way(Way::Works);
+    other.set_way(Way::Works);
+    let node = one.node_with(|config| config.guard = guarded(&one, &names)).await;
+    let task = node.settled(&handle.id()).await;
+    let text = task.status_message.as_ref().unwrap().text();
+    assert!(task.state == State::Failed && text.contains("several replicas"), "{text}");
+    assert_eq!((one.sent().len(), other.sent().len()), (1, 0));
 }

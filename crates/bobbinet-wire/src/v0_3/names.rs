@@ -74,6 +74,22 @@ impl Method {
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|method| method.name() == name)
     }
+
+    /// Whether its answer is a stream of events.
+    pub fn is_streaming(self) -> bool {
+        match self {
+            Self::StreamMessage | Self::Resubscribe => true,
+            Self::SendMessage
+            | Self::GetTask
+            | Self::ListTasks
+            | Self::CancelTask
+            | Self::SetPushConfig
+            | Self::GetPushConfig
+            | Self::ListPushConfigs
+            | Self::DeletePushConfig
+            | Self::GetExtendedCard => false,
+        }
+    }
 }
 
 pub(super) fn state_name(state: State) -> &'static str {

@@ -2,8 +2,13 @@
 
 use crate::{dialect::Dialect, faults};
 
-/// What stands in the `A2A-Version` header and in cards.
+/// What stands in the `A2A-Version` header and, with a patch number, in cards.
 pub const VERSION: &str = "0.3";
+
+/// Whether this names 0.3, with a patch number or without.
+pub fn is_version(text: &str) -> bool {
+    text.strip_prefix(VERSION).is_some_and(|patch| patch.is_empty() || patch.starts_with('.'))
+}
 
 /// The dialect of this module.
 #[derive(Clone, Copy, Debug)]

@@ -1,6 +1,6 @@
 //! The Agent Card of 1.0 (specification section 4.4): what an agent can do, where it is reached, and how to be let in.
 
-use bobbinet_core::{Description, Json, Skill, agent::EXTENSION_URI};
+use bobbinet_core::{Description, Extension, Json, Skill, agent::EXTENSION_URI};
 
 use super::version::{BINDING, VERSION};
 use crate::{
@@ -97,8 +97,12 @@ fn write_with(description: &Description, context: CardContext<'_>, schemas: Sche
         card.object("capabilities", |capabilities| {
             capabilities.flag("streaming", context.streaming);
             capabilities.flag("pushNotifications", context.push);
-            array(capabilities.field("extensions"), [description], |out, description| {
-                object(out, |extension| write_extension(extension, description, schemas));
+            let declared = description.capabilities.extensions.iter().map(Some);
+            array(capabilities.field("extensions"), [None].into_iter().chain(declared), |out, declared| {
+                object(out, |extension| match declared {
+                    None => write_extension(extension, description, schemas),
+                    Some(declared) => write_declared(extension, declared),
+                });
             });
             capabilities.flag("extendedAgentCard", context.extended);
         });
@@ -130,6 +134,13 @@ fn write_extension(extension: &mut Object<'_>, description: &Description, schema
             }
         });
     });
+}
+
+fn write_declared(fields: &mut Object<'_>, extension: &Extension) {
+    fields.text("uri", &extension.uri);
+    fields.text("description", &extension.description);
+    fields.flag("required", extension.required);
+    fields.raw_if_some("params", extension.params.as_ref());
 }
 
 fn write_security(card: &mut Object<'_>, security: Security) {

@@ -1,6 +1,6 @@
 //! Agent cards, written and read.
 
-use bobbinet_core::{Description, Effect, Skill, SkillId};
+use bobbinet_core::{Capabilities, Description, Effect, Extension, Skill, SkillId, agent::EXTENSION_URI};
 use bobbinet_wire::v1_0::{
     CardView,
     card::{self, CARD_INLINE_MAX, CardContext, Security},
@@ -47,7 +47,25 @@ fn description() -> Description {
                 ..skill("write \"it\"")
             },
         ],
+        ..Description::default()
     }
+}
+
+#[test]
+fn what_an_agent_declares_stands_after_our_own_extension() {
+    let declared = Extension {
+        uri: "urn:example:geo".to_owned(),
+        description: "Says where.".to_owned(),
+        required: true,
+        params: Some(json(r#"{"precision":2}"#)),
+    };
+    let capabilities = Capabilities { extensions: vec![declared], ..Capabilities::default() };
+    let bytes = card::write(&Description { capabilities, ..description() }, CONTEXT);
+    let extensions = CardView::parse(&bytes).unwrap().capabilities.extensions.unwrap();
+    assert_eq!(extensions.iter().map(|it| it.uri.as_str()).collect::<Vec<_>>(), [EXTENSION_URI, "urn:example:geo"]);
+    let text = String::from_utf8(bytes).unwrap();
+    let expected = r#"{"uri":"urn:example:geo","description":"Says where.","required":true,"params":{"precision":2}}"#;
+    assert!(text.contains(expected), "{text}");
 }
 
 #[test]

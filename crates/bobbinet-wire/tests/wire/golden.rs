@@ -9,10 +9,9 @@ use bobbinet_core::{
 };
 use bobbinet_wire::{
     Error, ErrorKind, FieldViolation, RequestId, envelope,
-    v1_0::{
-        client, error,
-        response::{self, TaskPage, WrittenTasks},
-    },
+    page::{TaskPage, WrittenTasks},
+    update::Update,
+    v1_0::{client, error, response},
 };
 use expect_test::{ExpectFile, expect_file};
 
@@ -77,9 +76,10 @@ fn pages() {
         let mut listed = WrittenTasks::default();
         for task in tasks {
             let length = listed.len();
-            listed.push(task, Selection::ALL);
+            listed.push(|out| response::write_task(out, task, Selection::ALL));
             listed.truncate(length);
-            listed.push(task, Selection { history_length: Some(0), artifacts: false });
+            let bare = Selection { history_length: Some(0), artifacts: false };
+            listed.push(|out| response::write_task(out, task, bare));
         }
         let page = TaskPage { tasks: &listed, next_page_token, page_size: 50, total_size };
         written(|out| response::write_page(out, page))
@@ -113,7 +113,7 @@ fn updates() {
         (ended(State::Failed), expect_file!["../../golden/update_ended.json"]),
     ];
     for (event, expected) in cases {
-        assert!(response::is_update(&event));
+        assert!(Update::of(&event).is_some());
         let mut out = Vec::new();
         assert!(response::write_update(&mut out, &task_id(), &context_id(), at(5), &event));
         check(&out, expected);
@@ -170,7 +170,7 @@ fn what_is_no_update_is_not_written() {
     ];
     for event in silent {
         let mut out = Vec::new();
-        assert!(!response::is_update(&event));
+        assert_eq!(Update::of(&event), None);
         assert!(!response::write_update(&mut out, &task_id(), &context_id(), at(0), &event));
         assert!(out.is_empty());
     }
@@ -231,4 +231,67 @@ fn requests() {
         ..ListParams::default()
     };
     check(&request(&Operation::List(list)), expect_file!["../../golden/request_list.json"]);
+}
+
+mod older {
+    //! The same in words of 0.3, straight from the core.
+
+    use bobbinet_wire::v0_3::{self, task as words};
+
+    use super::*;
+
+    /// 0.3 has one name in snake_case, which its SDKs have given it.
+    fn check(bytes: &[u8], expected: ExpectFile) {
+        let text = std::str::from_utf8(bytes).unwrap();
+        assert!(!text.contains('\n'), "one line, so that an event stream can carry it");
+        expected.assert_eq(&format!("{text}\n"));
+    }
+
+    #[test]
+    fn tasks() {
+        let result = |task: &bobbinet_core::Task, selection| {
+            written(|out| {
+                envelope::write_result(out, &RequestId::from(7), |out| words::write_task(out, task, selection));
+            })
+        };
+        check(&result(&small_task(), Selection::ALL), expect_file!["../../golden/v0_3_task_small.json"]);
+        check(&result(&full_task(), Selection::ALL), expect_file!["../../golden/v0_3_task_full.json"]);
+        let bare = Selection { history_length: Some(0), artifacts: false };
+        check(&result(&full_task(), bare), expect_file!["../../golden/v0_3_task_no_history.json"]);
+    }
+
+    #[test]
+    fn updates() {
+        let message = Arc::new(message("q-1", Role::Agent, vec![Part::text("which one?")]));
+        let question = Arc::new(Question { kind: QuestionKind::Input, message, schema: None });
+        let cases = [
+            (started(), false, expect_file!["../../golden/v0_3_update_started.json"]),
+            (added(), false, expect_file!["../../golden/v0_3_update_added.json"]),
+            (Event::Asked { question: question.clone() }, false, expect_file!["../../golden/v0_3_update_asked.json"]),
+            (Event::Asked { question }, true, expect_file!["../../golden/v0_3_update_asked_last.json"]),
+            (ended(State::Failed), false, expect_file!["../../golden/v0_3_update_ended.json"]),
+        ];
+        for (event, is_last, expected) in cases {
+            let mut out = Vec::new();
+            assert!(words::write_update(&mut out, &task_id(), &context_id(), at(5), &event, is_last));
+            check(&out, expected);
+        }
+        let silent = Event::Intended { call_id: CallId(1), attempt: 1 };
+        assert!(!words::write_update(&mut Vec::new(), &task_id(), &context_id(), at(5), &silent, true));
+    }
+
+    /// Each kind has a code, a status and advice of its own dialect.
+    #[test]
+    fn errors() {
+        let mut all = Vec::new();
+        for kind in ErrorKind::ALL {
+            all.extend_from_slice(format!("{} ", v0_3::error::http_status(kind)).as_bytes());
+            v0_3::error::write(&mut all, &Error::new(kind).with_metadata("rule", "owner"));
+            all.push(b'\n');
+        }
+        v0_3::error::write(&mut all, &Error::invalid_field("message.parts", "must have at least one part"));
+        all.push(b'\n');
+        v0_3::error::write(&mut all, &Error::new(ErrorKind::Unavailable).with_retry_after(Duration::from_secs(3)));
+        expect_file!["../../golden/v0_3_errors.txt"].assert_eq(&format!("{}\n", std::str::from_utf8(&all).unwrap()));
+    }
 }

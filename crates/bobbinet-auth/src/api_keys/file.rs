@@ -1,0 +1,151 @@
+//! The file of API keys: what stands in it, and how it is changed.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, OpenOptions},
+    io,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::Path,
+};
+
+use bobbinet_core::{Principal, Tenant, Timestamp};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{API_KEYS_MAX, ApiKeyDescription, ApiKeysError, ID_BYTES, hexadecimal, is_fit, is_hexadecimal};
+use crate::keys::{sync_folder, write_private};
+
+/// Bytes of a hash.
+const HASH_BYTES: usize = 32;
+
+/// Bytes of a file: room for [`API_KEYS_MAX`] keys of the longest names.
+const FILE_LENGTH_MAX: u64 = 1 << 20;
+
+/// Keys by their ids.
+pub(super) type Records = BTreeMap<String, Record>;
+
+/// One key, without its secret.
+#[derive(Clone, Debug)]
+pub(crate) struct Record {
+    description: ApiKeyDescription,
+    /// The SHA-256 of the whole key.
+    pub(super) hash: [u8; HASH_BYTES],
+    pub(super) expires: Option<Timestamp>,
+}
+
+impl Record {
+    pub(super) fn new(description: &ApiKeyDescription, hash: &[u8]) -> Self {
+        let hash = hash.try_into().expect("a SHA-256 has 32 bytes");
+        Self { description: description.clone(), hash, expires: description.expires }
+    }
+
+    pub(super) fn description(&self) -> ApiKeyDescription {
+        self.description.clone()
+    }
+}
+
+/// The file as it is written.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    keys: Vec<WrittenKey>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenKey {
+    id: String,
+    principal: Principal,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tenant: Option<Tenant>,
+    sha256: String,
+    /// In milliseconds, as are all times here.
+    created: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expires: Option<Timestamp>,
+}
+
+/// The keys in a file; none if it is not there.
+pub(super) fn read(path: &Path) -> Result<Records, String> {
+    let fault = |error: io::Error| format!("reading {}: {error}", path.display());
+    let metadata = match fs::metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Records::new()),
+        Err(error) => return Err(fault(error)),
+    };
+    let mode = metadata.permissions().mode() & 0o777;
+    if mode & 0o022 != 0 {
+        return Err(format!("others can write to {0} (mode {mode:03o}): run `chmod 600 {0}`", path.display()));
+    }
+    if metadata.len() > FILE_LENGTH_MAX {
+        return Err(format!("{} is longer than {FILE_LENGTH_MAX} bytes", path.display()));
+    }
+    let text = fs::read(path).map_err(fault)?;
+    parse(&text).map_err(|why| format!("{}: {why}", path.display()))
+}
+
+fn parse(text: &[u8]) -> Result<Records, String> {
+    let Written { keys } =
+        serde_json::from_slice(text).map_err(|error| format!("it is no file of API keys: {error}"))?;
+    if keys.len() > API_KEYS_MAX {
+        return Err(format!("it has more than {API_KEYS_MAX} keys"));
+    }
+    let mut records = Records::new();
+    for WrittenKey { id, principal, tenant, sha256, created, expires } in keys {
+        let hash = bytes_of(&sha256).filter(|_| is_hexadecimal(&id, ID_BYTES));
+        let Some(hash) = hash else { return Err(format!("key {id:?} has no id or no hash of the right form")) };
+        if !is_fit(&principal) {
+            return Err(format!("key {id:?} is {principal}'s, and that name is the node's, or an issuer's"));
+        }
+        let description = ApiKeyDescription { id: id.clone(), principal, tenant, created, expires };
+        if records.insert(id.clone(), Record::new(&description, &hash)).is_some() {
+            return Err(format!("key {id:?} stands in it twice"));
+        }
+    }
+    Ok(records)
+}
+
+fn bytes_of(text: &str) -> Option<[u8; HASH_BYTES]> {
+    let mut bytes = [0; HASH_BYTES];
+    if !is_hexadecimal(text, HASH_BYTES) {
+        return None;
+    }
+    for (byte, place) in bytes.iter_mut().zip((0..text.len()).step_by(2)) {
+        *byte = u8::from_str_radix(&text[place..place + 2], 16).ok()?;
+    }
+    Some(bytes)
+}
+
+/// Changes the file: whole and durable on return, one process after the other.
+pub(super) fn edit<T>(
+    path: &Path,
+    change: impl FnOnce(&mut Records) -> Result<T, ApiKeysError>,
+) -> Result<T, ApiKeysError> {
+    let fault = |error: io::Error| ApiKeysError(format!("writing {}: {error}", path.display()));
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    // The lock stands beside it: the file itself is another one after each change.
+    let lock =
+        OpenOptions::new().create(true).append(true).mode(0o600).open(path.with_file_name(format!(".{name}.lock")));
+    let lock = lock.map_err(fault)?;
+    lock.lock().map_err(fault)?;
+    let mut records = read(path).map_err(ApiKeysError)?;
+    let result = change(&mut records)?;
+    let key = |record: &Record| {
+        let ApiKeyDescription { id, principal, tenant, created, expires } = record.description();
+        WrittenKey { id, principal, tenant, sha256: hexadecimal(&record.hash), created, expires }
+    };
+    let written = Written { keys: records.values().map(key).collect() };
+    let text = serde_json::to_vec_pretty(&written).map_err(|error| fault(error.into()))?;
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        Some(_) | None => Path::new("."),
+    };
+    let temporary = folder.join(format!(".{}.new", Uuid::new_v4()));
+    let done =
+        write_private(&temporary, &text).and_then(|()| fs::rename(&temporary, path)).and_then(|()| sync_folder(folder));
+    done.map_err(|error| {
+        fs::remove_file(&temporary).ok();
+        fault(error)
+    })?;
+    Ok(result)
+}

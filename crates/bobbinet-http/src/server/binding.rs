@@ -1,0 +1,136 @@
+//! The bindings: in whose words an answer is written, and what stands around it. [`Call`](super::call::Call) does what is asked whatever
+//! the binding, and what it answers is written here, by a branch for each; so a task, an event and an error each have one line in
+//! every binding, and an operation has none.
+
+use bobbinet_core::{Selection, Task};
+use bobbinet_engine::PublicEvent;
+use bobbinet_gateway::TaskStream;
+use bobbinet_wire::{
+    Error, ErrorKind, Pieces, RequestId, Sink, envelope,
+    page::{TaskPage, WrittenTasks},
+    v0_3, v1_0,
+};
+use http::{HeaderValue, StatusCode};
+
+/// How a request's answer is written.
+#[derive(Clone, Debug)]
+pub(super) enum Binding {
+    /// JSON-RPC of 1.0, to the request of this id.
+    Rpc1_0(RequestId),
+    /// JSON-RPC of 0.3, to the request of this id.
+    Rpc0_3(RequestId),
+}
+
+/// The media type of every JSON-RPC answer.
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+impl Binding {
+    /// The media type of what is answered at once.
+    pub(super) fn media_type(&self) -> HeaderValue {
+        match self {
+            Self::Rpc1_0(_) | Self::Rpc0_3(_) => JSON,
+        }
+    }
+
+    /// The media type of errors.
+    pub(super) fn error_media_type(&self) -> HeaderValue {
+        match self {
+            Self::Rpc1_0(_) | Self::Rpc0_3(_) => JSON,
+        }
+    }
+
+    /// Writes what a message has come to, which is also how a stream tells a whole task.
+    pub(super) fn write_sent(&self, out: &mut Pieces, task: &Task, selection: Selection) {
+        match self {
+            Self::Rpc1_0(id) => {
+                envelope::write_result(out, id, |out| v1_0::response::write_task_wrapped(out, task, selection));
+            }
+            Self::Rpc0_3(id) => envelope::write_result(out, id, |out| v0_3::task::write_task(out, task, selection)),
+        }
+    }
+
+    /// Writes a task that was asked for.
+    pub(super) fn write_task(&self, out: &mut Pieces, task: &Task, selection: Selection) {
+        match self {
+            Self::Rpc1_0(id) => envelope::write_result(out, id, |out| v1_0::response::write_task(out, task, selection)),
+            Self::Rpc0_3(id) => envelope::write_result(out, id, |out| v0_3::task::write_task(out, task, selection)),
+        }
+    }
+
+    /// Adds a task to a page.
+    pub(super) fn add_to_page(&self, tasks: &mut WrittenTasks, task: &Task, selection: Selection) {
+        tasks.push(|out| match self {
+            Self::Rpc1_0(_) => v1_0::response::write_task(out, task, selection),
+            Self::Rpc0_3(_) => v0_3::task::write_task(out, task, selection),
+        });
+    }
+
+    /// Writes a page of tasks.
+    pub(super) fn write_page(&self, out: &mut Pieces, page: TaskPage<'_>) {
+        match self {
+            Self::Rpc1_0(id) => envelope::write_result(out, id, |out| v1_0::response::write_page(out.bytes(), page)),
+            Self::Rpc0_3(id) => envelope::write_result(out, id, |out| v0_3::task::write_page(out.bytes(), page)),
+        }
+    }
+
+    /// Writes an event that this stream has just told.
+    pub(super) fn write_update(&self, out: &mut Pieces, stream: &TaskStream, told: &PublicEvent) {
+        let (task, context) = (stream.task(), stream.context());
+        match self {
+            Self::Rpc1_0(id) => envelope::write_result(out, id, |out| {
+                v1_0::response::write_update(out, task, context, told.at, &told.event)
+            }),
+            Self::Rpc0_3(id) => envelope::write_result(out, id, |out| {
+                v0_3::task::write_update(out, task, context, told.at, &told.event, stream.is_over())
+            }),
+        };
+    }
+
+    /// Writes an error: the whole body of an answer, or an event of a stream.
+    pub(super) fn write_error(&self, out: &mut Vec<u8>, error: &Error) {
+        match self {
+            Self::Rpc1_0(id) => envelope::write_error(out, id, |out| v1_0::error::write(out, error)),
+            Self::Rpc0_3(id) => envelope::write_error(out, id, |out| v0_3::error::write(out, error)),
+        }
+    }
+
+    /// The HTTP status that an error is answered with.
+    pub(super) fn status(&self, kind: ErrorKind) -> StatusCode {
+        match self {
+            Self::Rpc1_0(_) | Self::Rpc0_3(_) => rpc_status(kind),
+        }
+    }
+
+    /// Whether an operation that streams tells this error as an event: clients of 0.3 read nothing else under 200.
+    pub(super) fn streams_error(&self, kind: ErrorKind) -> bool {
+        match self {
+            Self::Rpc0_3(_) => self.status(kind) == StatusCode::OK,
+            Self::Rpc1_0(_) => false,
+        }
+    }
+}
+
+/// JSON-RPC answers carry their errors under 200 (A2A specification section 9.5); what concerns the connection, the caller or
+/// the node, and not this request, is also for those between who read only the status.
+fn rpc_status(kind: ErrorKind) -> StatusCode {
+    match kind {
+        ErrorKind::Unauthenticated
+        | ErrorKind::PermissionDenied
+        | ErrorKind::ResourceExhausted
+        | ErrorKind::Unavailable => StatusCode::from_u16(v1_0::error::http_status(kind)).unwrap_or(StatusCode::OK),
+        ErrorKind::TaskNotFound
+        | ErrorKind::TaskNotCancelable
+        | ErrorKind::PushNotificationNotSupported
+        | ErrorKind::UnsupportedOperation
+        | ErrorKind::ContentTypeNotSupported
+        | ErrorKind::InvalidAgentResponse
+        | ErrorKind::ExtendedAgentCardNotConfigured
+        | ErrorKind::ExtensionSupportRequired
+        | ErrorKind::VersionNotSupported
+        | ErrorKind::Parse
+        | ErrorKind::InvalidRequest
+        | ErrorKind::MethodNotFound
+        | ErrorKind::InvalidParams
+        | ErrorKind::Internal => StatusCode::OK,
+    }
+}
