@@ -23,3 +23,4 @@ mod readme;
 mod sdk;
 mod servers;
 mod typed;
+mod webhooks;

@@ -9,6 +9,7 @@ use bobbinet_core::{
 };
 use bobbinet_engine::{Agent, Engine, Handle, NewTask, RecordedEvent, Reply, Resumed};
 use bobbinet_events::{Events, Published};
+use bobbinet_push::Webhooks;
 use futures::future::join_all;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -43,12 +44,14 @@ pub struct GatewaySetup {
 /// What all callers of the agents of one node go through, whatever protocol they speak.
 #[derive(Debug)]
 pub struct Gateway {
-    engine: Engine,
+    pub(crate) engine: Engine,
     policy: Policy,
     admission: Admission,
     wait_max: Option<Duration>,
     drain: Duration,
     stop: CancellationToken,
+    /// Where events are sent; `None` where nothing is.
+    pub(crate) webhooks: Option<Arc<Webhooks>>,
 }
 
 /// Who asks, which agent, and what came with the request beside the operation.
@@ -81,7 +84,7 @@ pub struct TaskRecord {
 
 /// Whether somebody who is denied may know that there is something to be denied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Denial {
+pub(crate) enum Denial {
     Told,
     /// Whoever names a task and may not touch it learns nothing of it, not even that it is there.
     NotFound,
@@ -99,8 +102,17 @@ enum Wants {
 impl Gateway {
     /// A gateway to the engine's agents.
     pub fn new(setup: GatewaySetup) -> Arc<Self> {
+        Arc::new(Self::of(setup, None))
+    }
+
+    /// The same, whose callers may have events sent to them.
+    pub fn with_webhooks(setup: GatewaySetup, webhooks: Arc<Webhooks>) -> Arc<Self> {
+        Arc::new(Self::of(setup, Some(webhooks)))
+    }
+
+    fn of(setup: GatewaySetup, webhooks: Option<Arc<Webhooks>>) -> Self {
         let GatewaySetup { engine, policy, limits, wait_max, drain, stop } = setup;
-        Arc::new(Self { engine, policy, admission: Admission::new(&limits), wait_max, drain, stop })
+        Self { engine, policy, admission: Admission::new(&limits), wait_max, drain, stop, webhooks }
     }
 
     /// A permit for one request, to be taken before its body is read.
@@ -325,13 +337,22 @@ impl Gateway {
 
     fn allow_send(&self, context: &RequestContext<'_>, params: &SendParams) -> Result<(), GatewayError> {
         self.allow(context, Action::Send(context.agent), denial_of(params))?;
-        match params.configuration.has_push_config {
-            true => Err(GatewayError::Unsupported(Unsupported::PushNotifications)),
-            false => Ok(()),
+        match &params.configuration.push_config {
+            Some(_) => {
+                self.webhooks(context)?;
+                // A webhook is a subscription, too.
+                self.allow(context, Action::Subscribe(context.agent), denial_of(params))
+            }
+            None => Ok(()),
         }
     }
 
-    fn allow(&self, context: &RequestContext<'_>, action: Action<'_>, denial: Denial) -> Result<(), GatewayError> {
+    pub(crate) fn allow(
+        &self,
+        context: &RequestContext<'_>,
+        action: Action<'_>,
+        denial: Denial,
+    ) -> Result<(), GatewayError> {
         let Err(denied) = self.policy.allows(context.caller, action) else { return Ok(()) };
         Err(match denial {
             Denial::Told => GatewayError::Denied(denied),
@@ -369,7 +390,16 @@ impl Gateway {
                 let answered = async {
                     let planned = self.engine.plan_reply(context.caller, context.agent, &id, reply).await?;
                     self.allow_plan(context, planned.plan(), denial)?;
-                    Ok(self.engine.reply_planned(planned).await?)
+                    let added = match &params.configuration.push_config {
+                        // A repeat of a message brings no second one.
+                        Some(config) if planned.plan().is_some() => Some(self.add_webhook(context, &id, config).await?),
+                        Some(_) | None => None,
+                    };
+                    let answered = self.engine.reply_planned(planned).await;
+                    if let (Err(_), Some(added)) = (&answered, &added) {
+                        self.take_back(&id, &added.id).await;
+                    }
+                    Ok(answered?)
                 };
                 // Boxed, so that the far more frequent ones need not carry the room for it.
                 Box::pin(answered).await
@@ -432,6 +462,6 @@ fn denial_of(params: &SendParams) -> Denial {
 }
 
 /// A text that is no id of ours names no task.
-fn task_id(text: &str) -> Result<TaskId, GatewayError> {
+pub(crate) fn task_id(text: &str) -> Result<TaskId, GatewayError> {
     TaskId::parse(text).ok_or(GatewayError::NotFound)
 }

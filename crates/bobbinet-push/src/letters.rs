@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use bobbinet_core::{TaskId, Timestamp};
-use serde::Serialize;
 
 use crate::Of;
 
@@ -28,8 +27,7 @@ pub struct Letter {
 }
 
 /// What is done about a webhook whose receiver has not taken an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "state", rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LetterState {
     /// It is tried again.
     Retrying {

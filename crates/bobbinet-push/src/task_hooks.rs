@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 /// The first byte of their streams.
 const KIND: u8 = b'w';
 
+/// How often the webhooks of one task may change. Its log is kept as long as the task: whoever needs more has lost count.
+const CHANGES_MAX: u64 = 10_000;
+
 /// Numbers for what there is to do: none of a task's.
 pub(crate) const AT_REST: u8 = 110;
 pub(crate) const ACTIVE: u8 = 111;
@@ -221,6 +224,9 @@ impl Aggregate for TaskHooks {
         let event = match (state, command) {
             (state, HooksCommand::Register(of, hook)) => {
                 let others = |state: &Self| state.hooks.iter().filter(|other| other.asked.id != hook.id).count();
+                if state.is_some_and(|state| state.version >= CHANGES_MAX) {
+                    return Err(EngineError::Limit { what: "webhook_changes_max", max: CHANGES_MAX });
+                }
                 let max = limits.webhooks_per_task_max;
                 if state.map_or(0, others) >= max {
                     return Err(EngineError::Limit { what: "webhooks_per_task_max", max: max as u64 });

@@ -78,21 +78,32 @@ impl Telling {
     /// Tells all there is, however long that takes.
     pub(crate) async fn run(mut self) {
         let stop = self.told.stop.clone();
-        tokio::select! {
+        let is_gone = tokio::select! {
             biased;
-            () = stop.cancelled() => {}
-            () = self.tell_all() => {}
-        }
+            () = stop.cancelled() => !self.shared.is_stopping(),
+            is_gone = self.tell_all() => is_gone,
+        };
         self.shared.running.end(&(self.task, self.hook.serial));
+        if is_gone {
+            // Nobody asks for its mark any more. One that stays goes with its task.
+            self.shared.engine.mark(&self.task, &self.hook.reader(), Generation(0)).await.ok();
+        }
     }
 
-    async fn tell_all(&mut self) {
+    /// Whether the webhook is not there any more then.
+    async fn tell_all(&mut self) -> bool {
         let mut looks: u32 = 0;
         loop {
             let Err(pause) = self.tell_on().await;
             let serial = self.hook.serial;
             let pause = match pause {
-                Pause::End => return self.say(HooksCommand::Finish(serial)).await,
+                Pause::End => {
+                    if !self.say(HooksCommand::Finish(serial)).await {
+                        // The node stops: what was taken need not come again.
+                        self.mark().await.ok();
+                    }
+                    return false;
+                }
                 Pause::Gone => {
                     info!(task = %self.task, receiver = self.told.receiver, "a receiver is gone: its webhook is removed");
                     return self.say(HooksCommand::Drop(serial)).await;
@@ -109,7 +120,8 @@ impl Telling {
                     self.attempts = self.attempts.saturating_add(1);
                     if self.is_hopeless(at) {
                         warn!(task = %self.task, receiver = self.told.receiver, %why, "a webhook is given up: a dead letter");
-                        return self.say(HooksCommand::Bury(serial, why)).await;
+                        self.say(HooksCommand::Bury(serial, why)).await;
+                        return false;
                     }
                     let pause = retry_after.unwrap_or_default().max(backoff(self.attempts)).min(AGAIN_MAX);
                     debug!(task = %self.task, receiver = self.told.receiver, %why, ?pause, "not delivered; trying again");
@@ -117,7 +129,7 @@ impl Telling {
                     self.told.set_trouble(Some(Trouble { attempts: self.attempts, next, why }));
                     pause
                 }
-                Pause::Engine(EngineError::Draining) => return,
+                Pause::Engine(EngineError::Draining) => return false,
                 Pause::Engine(error) => {
                     warn!(task = %self.task, %error, "could not go on with a webhook; trying again");
                     AGAIN
@@ -151,11 +163,12 @@ impl Telling {
         self.attempts >= ATTEMPTS_MIN && self.now().since(since) >= self.shared.limits.webhook_retry()
     }
 
-    /// Says to the task's webhooks what has become of this one, until that is kept.
-    async fn say(&self, command: HooksCommand) {
+    /// Says to the task's webhooks what has become of this one, until that is kept. `false` if the node stops before.
+    async fn say(&self, command: HooksCommand) -> bool {
         loop {
             match self.shared.hooks.command(&self.task, command.clone()).await {
-                Ok(_) | Err(EngineError::Refused(_) | EngineError::Draining) => return,
+                Ok(_) | Err(EngineError::Refused(_)) => return true,
+                Err(EngineError::Draining) => return false,
                 Err(error) => warn!(task = %self.task, %error, "could not say what became of a webhook; trying again"),
             }
             tokio::time::sleep(AGAIN).await;

@@ -282,6 +282,10 @@ impl Shared {
         Ok(view(task, hook))
     }
 
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
     /// The place that a URL leads to; one that leads nowhere any more is told so when it is called.
     fn receiver(&self, url: &str) -> String {
         self.courier.receiver(url).unwrap_or_else(|_| "a URL that is not called".to_owned())
@@ -322,7 +326,8 @@ impl Shared {
                 let Some(hooks) = self.hooks.get(&task).await? else { continue };
                 let of = hooks.of();
                 let caller = Caller::new(of.owner.clone(), of.tenant.clone());
-                if self.engine.get(&caller, &of.agent, &task).await == Err(EngineError::NotFound) {
+                let found = self.engine.get(&caller, &of.agent, &task).await;
+                if matches!(found, Err(EngineError::NotFound)) {
                     self.hooks.forget(&task).await?;
                 }
             }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use bobbinet_core::{
-    Json, Operation, Selection, SkillId, Task,
+    Json, Operation, PushOperation, Selection, SkillId, Task,
     operation::{ListParams, SendParams},
 };
 use bobbinet_gateway::{AdmissionPermit, GatewayError, RequestContext, Resume, Unsupported};
@@ -74,8 +74,34 @@ impl Call<'_> {
                 Ok(CallAnswer::Stream(Box::new(Events::new(self.server, self.binding, stream, Selection::ALL))))
             }
             Operation::ExtendedCard(_) => Err(self.refusal(Unsupported::ExtendedCard)),
-            Operation::PushConfig(_) => Err(self.refusal(Unsupported::PushNotifications)),
+            Operation::PushConfig(push) => Box::pin(self.push(push, permit)).await,
         }
+    }
+
+    async fn push(&self, push: PushOperation, permit: AdmissionPermit) -> Result<CallAnswer, Error> {
+        let (gateway, context) = (&self.server.gateway, &self.context);
+        let fault = |error| self.fault(error);
+        let mut out = Pieces::default();
+        match push {
+            PushOperation::Create(params) => {
+                let made = gateway.create_webhook(context, &params).await.map_err(fault)?;
+                self.binding.write_push_config(&mut out, &made);
+            }
+            PushOperation::Get(params) => {
+                let found = gateway.webhook(context, &params).await.map_err(fault)?;
+                self.binding.write_push_config(&mut out, &found);
+            }
+            PushOperation::List(params) => {
+                let page = gateway.list_webhooks(context, &params).await.map_err(fault)?;
+                self.binding.write_push_configs(&mut out, &page);
+            }
+            PushOperation::Delete(params) => {
+                gateway.delete_webhook(context, &params).await.map_err(fault)?;
+                self.binding.write_push_deleted(&mut out);
+            }
+        }
+        drop(permit);
+        Ok(CallAnswer::Whole(out, None))
     }
 
     async fn send_streaming(&self, params: Box<SendParams>) -> Result<CallAnswer, Error> {

@@ -29,7 +29,14 @@ pub(super) struct Card {
 
 impl Cards {
     /// The card of this version of the agent for those who find the node at `origin`.
-    pub(super) fn get(&self, description: Arc<Description>, origin: String, base: &str, now: Timestamp) -> Arc<Card> {
+    pub(super) fn get(
+        &self,
+        description: Arc<Description>,
+        origin: String,
+        base: &str,
+        has_webhooks: bool,
+        now: Timestamp,
+    ) -> Arc<Card> {
         let mut cards = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         cards.retain(|card| is_same(&card.description, &description));
         if let Some(card) = cards.iter().find(|card| card.origin == origin) {
@@ -37,7 +44,7 @@ impl Cards {
         }
         // All forms of one version are of the same age.
         let modified = cards.first().map_or_else(|| http_date(now), |card| card.modified.clone());
-        let card = Arc::new(Card::write(description, origin, base, modified));
+        let card = Arc::new(Card::write(description, origin, base, has_webhooks, modified));
         cards.truncate(FORMS_MAX - 1);
         cards.insert(0, card.clone());
         card
@@ -49,10 +56,17 @@ fn is_same(one: &Arc<Description>, other: &Arc<Description>) -> bool {
 }
 
 impl Card {
-    fn write(description: Arc<Description>, origin: String, base: &str, modified: HeaderValue) -> Self {
+    fn write(
+        description: Arc<Description>,
+        origin: String,
+        base: &str,
+        has_webhooks: bool,
+        modified: HeaderValue,
+    ) -> Self {
         let url = format!("{origin}{}", if base.is_empty() { "/" } else { base });
         let streaming = description.capabilities.streaming;
-        let context = CardContext { url: &url, streaming, push: false, extended: false, security: Security::BearerJwt };
+        let push = has_webhooks && description.capabilities.push_notifications;
+        let context = CardContext { url: &url, streaming, push, extended: false, security: Security::BearerJwt };
         let body = card::write(&description, context);
         let etag = HeaderValue::try_from(format!("\"{}\"", sha256_hex(&body))).expect("hexadecimal in quotes");
         Self { description, origin, body: body.into(), etag, modified }

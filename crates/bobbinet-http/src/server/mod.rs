@@ -13,6 +13,7 @@ mod fault;
 mod gate;
 mod heads;
 mod held;
+mod letters;
 mod listen;
 mod pace;
 mod probe;

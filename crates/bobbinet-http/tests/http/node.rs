@@ -3,12 +3,14 @@
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use bobbinet_auth::{
-    Claims, Issuer, KeyRing, NODE_ISSUER, NODE_OWNER, NODE_TENANT, Policy, Verifier, VerifierConfig, mint,
+    Claims, Issuer, KeyRing, NODE_ISSUER, NODE_OWNER, NODE_TENANT, Policy, SealingKey, Verifier, VerifierConfig, mint,
 };
 use bobbinet_core::{AgentName, Limits, Principal, Tenant, Timestamp};
 use bobbinet_engine::{Agent, AllowAll, Engine, Env, Setup, SystemEnv};
 use bobbinet_gateway::{Gateway, GatewayLimits, GatewaySetup};
-use bobbinet_http::{HttpLimits, Mount, Server, ServerSetup, serve};
+use bobbinet_http::{HttpCourier, HttpLimits, Mount, Server, ServerSetup, serve};
+use bobbinet_outbound::{Guard, Origin, OutboundLimits};
+use bobbinet_push::{Webhooks, WebhooksSetup};
 use bobbinet_store::{MemoryStore, Store};
 use bobbinet_wire::sse::{SseEvent, SseParser};
 use reqwest::{RequestBuilder, Response, StatusCode};
@@ -48,6 +50,8 @@ pub(crate) struct Form {
     pub(crate) cors: Vec<&'static str>,
     pub(crate) proxies: Vec<&'static str>,
     pub(crate) wait_max: Option<Duration>,
+    /// Receivers that may be told of tasks though they are on this machine; nobody is told anything without it.
+    pub(crate) receivers: Option<Vec<String>>,
     /// What the node finds in its folder.
     pub(crate) store: Arc<dyn Store>,
 }
@@ -63,6 +67,7 @@ impl Default for Form {
             cors: Vec::new(),
             proxies: Vec::new(),
             wait_max: None,
+            receivers: None,
             store: Arc::new(MemoryStore::default()),
         }
     }
@@ -104,14 +109,22 @@ impl Node {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let gateway = Gateway::new(GatewaySetup {
+        let setup = GatewaySetup {
             engine: engine.clone(),
             policy: Policy::owner_only(),
             limits: form.admission,
             wait_max: form.wait_max,
             drain: form.limits.drain(),
             stop: stop.clone(),
-        });
+        };
+        let webhooks = match &form.receivers {
+            Some(origins) => Some(webhooks(&engine, &keys, &folder.path().join("keys"), origins, address).await),
+            None => None,
+        };
+        let gateway = match &webhooks {
+            Some(webhooks) => Gateway::with_webhooks(setup, webhooks.clone()),
+            None => Gateway::new(setup),
+        };
         let server = Server::new(ServerSetup {
             gateway,
             keys: keys.clone(),
@@ -219,6 +232,20 @@ impl Node {
         let response = self.http.get(format!("http://{}/readyz", self.address)).send().await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);
     }
+}
+
+async fn webhooks(
+    engine: &Engine,
+    keys: &Arc<KeyRing>,
+    folder: &std::path::Path,
+    origins: &[String],
+    address: SocketAddr,
+) -> Arc<Webhooks> {
+    let origins = origins.iter().map(|origin| Origin::of(&origin.parse().unwrap()).unwrap());
+    let guard = Guard::new(origins, OutboundLimits::default()).unwrap();
+    let courier = Arc::new(HttpCourier::new(guard, keys.clone(), format!("http://{address}"), Arc::new(SystemEnv)));
+    let seal = SealingKey::open_or_create(folder).unwrap();
+    Webhooks::start(WebhooksSetup { engine: engine.clone(), seal, courier }).await.unwrap()
 }
 
 /// Parameters that say this.

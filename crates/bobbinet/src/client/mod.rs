@@ -8,6 +8,7 @@ mod follow;
 mod list;
 mod owner;
 mod progress;
+mod push;
 mod question;
 mod readiness;
 mod render;
@@ -24,7 +25,7 @@ use bobbinet_auth::NODE_OWNER;
 use bobbinet_http::client::{Origin, ServiceParameter};
 
 use crate::{
-    cli::{Call, Card, Delivery, Global, Secret, Send, Target, Task, Token},
+    cli::{Call, Card, Delivery, Global, Push, Secret, Send, Target, Task, Token},
     config::DATA,
     failure::Failure,
     keys::{self, TokenFor},
@@ -126,6 +127,11 @@ impl Client {
     /// `bobbinet task …`
     pub(crate) async fn task(&self, command: Task) -> Result<(), Failure> {
         task::run(self, command).await
+    }
+
+    /// `bobbinet push …`
+    pub(crate) async fn push(&self, command: Push) -> Result<(), Failure> {
+        push::run(self, command).await
     }
 
     async fn resolver(&self, target: Target) -> Resolver {

@@ -29,6 +29,7 @@ use std::{
 
 use bobbinet_core::{AgentName, Limits};
 use bobbinet_http::HttpLimits;
+use bobbinet_outbound::Origin;
 use ipnet::IpNet;
 
 pub(crate) use agent::{AgentConfig, NoCard, find_card, whole_millis};
@@ -111,6 +112,8 @@ pub(crate) struct NodeConfig {
     pub(crate) is_version_required: bool,
     /// How long a blocking send waits at most.
     pub(crate) wait_max: Option<Duration>,
+    /// Receivers of webhooks that may be anywhere, also inside.
+    pub(crate) webhooks: Vec<Origin>,
 }
 
 impl Default for NodeConfig {
@@ -131,6 +134,7 @@ impl Default for NodeConfig {
             otlp: None,
             is_version_required: true,
             wait_max: None,
+            webhooks: Vec::new(),
         }
     }
 }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use bobbinet_core::AgentName;
+use bobbinet_outbound::Origin;
 use ipnet::IpNet;
 
 use super::{
@@ -22,7 +23,7 @@ use super::{
 };
 
 const ROOT_KEYS: [&str; 7] = ["node", "agents", "peers", "principals", "trust", "policy", "flows"];
-const NODE_KEYS: [&str; 12] = [
+const NODE_KEYS: [&str; 13] = [
     "listen",
     "data",
     "public_url",
@@ -35,6 +36,7 @@ const NODE_KEYS: [&str; 12] = [
     "otlp",
     "version_required",
     "wait_max",
+    "webhooks",
 ];
 const SERVER_KEYS: [&str; 6] = ["command", "args", "env", "env_file", "cwd", "url"];
 
@@ -90,6 +92,10 @@ fn read_node(reader: &mut Reader<'_>, node: &Node, config: &mut Config) {
     if let Some(node) = fields.get("cors") {
         settings.cors = reader.words(node, "cors");
     }
+    if let Some(node) = fields.get("webhooks") {
+        let texts = reader.words(node, "webhooks");
+        settings.webhooks = texts.iter().filter_map(|text| receiver(reader, node, text)).collect();
+    }
     settings.otlp = fields.get("otlp").and_then(|node| reader.text(node, "otlp"));
     if let Some(pre_stop_delay) = duration(reader, &fields, "pre_stop_delay") {
         settings.pre_stop_delay = pre_stop_delay;
@@ -136,6 +142,16 @@ fn network(reader: &mut Reader<'_>, node: &Node, text: &str) -> Option<IpNet> {
         reader.fault_with_hint(node.at, format!("{text:?} is no address of a proxy"), hint);
     }
     network
+}
+
+/// A place that webhooks may lead to though it is not open to everybody.
+fn receiver(reader: &mut Reader<'_>, node: &Node, text: &str) -> Option<Origin> {
+    let origin = reqwest::Url::parse(text).ok().and_then(|url| Origin::of(&url).ok());
+    if origin.is_none() {
+        let hint = "write the scheme, host and port of a receiver, such as http://127.0.0.1:9000";
+        reader.fault_with_hint(node.at, format!("{text:?} is no receiver of webhooks"), hint);
+    }
+    origin
 }
 
 fn address(reader: &mut Reader<'_>, node: &Node) -> Option<SocketAddr> {

@@ -11,16 +11,17 @@ use std::{
     time::Duration,
 };
 
-use bobbinet_auth::{Issuer, KEYS_FOLDER, KeyRing, Policy, Verifier, VerifierConfig};
+use bobbinet_auth::{Issuer, KEYS_FOLDER, KeyRing, Policy, SealingKey, Verifier, VerifierConfig};
 use bobbinet_core::AgentName;
 use bobbinet_engine::{Agent, Engine, EngineError, Env, Setup, SystemEnv};
 use bobbinet_gateway::{Gateway, GatewayLimits, GatewaySetup, PolicyAuthorizer};
-use bobbinet_http::{Mount, Server, ServerSetup, SetupError};
+use bobbinet_http::{HttpCourier, Mount, Server, ServerSetup, SetupError};
 use bobbinet_mcp::{Launcher, McpAgent};
 use bobbinet_model::{ModelAgent, ModelConfig};
 use bobbinet_orchestrator::Scheduler;
 use bobbinet_outbound::{Guard, Origin, OutboundLimits};
 use bobbinet_peer::PeerAgent;
+use bobbinet_push::{Webhooks, WebhooksSetup};
 use bobbinet_store::{OpenError, SledOptions, SledStore};
 use nix::{ifaddrs::getifaddrs, sys::socket::SockaddrStorage};
 use tokio::{
@@ -72,6 +73,8 @@ pub(super) struct Node {
     pub(super) engine: Engine,
     /// Begins the runs that nobody asks for.
     pub(super) scheduler: Scheduler,
+    /// Tells receivers elsewhere what happens.
+    pub(super) webhooks: Arc<Webhooks>,
     pub(super) server: Arc<Server>,
     pub(super) listener: TcpListener,
     pub(super) announcement: Announcement,
@@ -119,7 +122,9 @@ pub(super) async fn start(
     let listener = socket.listen(BACKLOG).map_err(|error| in_use(node.listen, &error))?;
     let listen = listener.local_addr().map_err(|error| in_use(node.listen, &error))?;
     let verifier = verifier(node.issuer.as_deref(), callers, &keys);
-    let server = server(&node, mount, (engine.clone(), policy), (keys, verifier), listen, stop)?;
+    let webhooks = start_webhooks(&node, &engine, &keys, &data, listen).await?;
+    let parts = (engine.clone(), policy, webhooks.clone());
+    let server = server(&node, mount, parts, (keys, verifier), listen, stop)?;
     let running = running(&engine, &server, &data, listen);
     if let Err(error) = announcement.ready(&running) {
         tracing::warn!(%error, "the command line on this machine will not find the node");
@@ -139,7 +144,7 @@ pub(super) async fn start(
     }
     let starts = starts(&engine, &starting);
     tracing::info!(url = running.url, agents = running.agents.len(), data = %data.display(), "ready");
-    Ok(Node { store, engine, scheduler, server, listener, announcement, starts })
+    Ok(Node { store, engine, scheduler, webhooks, server, listener, announcement, starts })
 }
 
 /// Says of each agent that is starting when it has started.
@@ -344,6 +349,24 @@ fn start_models(models: BTreeMap<AgentName, ModelSettings>) -> Result<BTreeMap<A
     models.into_iter().map(start).collect()
 }
 
+/// Goes on with the webhooks of the node's tasks. Receivers find the node's public keys below its own URL.
+async fn start_webhooks(
+    node: &NodeConfig,
+    engine: &Engine,
+    keys: &Arc<KeyRing>,
+    data: &Path,
+    listen: SocketAddr,
+) -> Result<Arc<Webhooks>, Failure> {
+    let seal =
+        SealingKey::open_or_create(&data.join(KEYS_FOLDER)).map_err(|error| Failure::of(Code::Config, &error))?;
+    let guard = Guard::new(node.webhooks.iter().cloned(), OutboundLimits::default());
+    let guard = guard.map_err(|error| Failure::of(Code::Internal, &error))?;
+    let issuer = node.public_url.clone().unwrap_or_else(|| format!("http://{listen}"));
+    let courier = Arc::new(HttpCourier::new(guard, keys.clone(), issuer, Arc::new(SystemEnv)));
+    let setup = WebhooksSetup { engine: engine.clone(), seal, courier };
+    Webhooks::start(setup).await.map_err(|error| of_engine(&error))
+}
+
 /// Whose tokens are taken: the node's own, under either of its names, and those of others.
 fn verifier(issuer: Option<&str>, callers: CallersConfig, keys: &Arc<KeyRing>) -> Verifier {
     let CallersConfig { principals, trust, policy: _ } = callers;
@@ -356,19 +379,20 @@ fn verifier(issuer: Option<&str>, callers: CallersConfig, keys: &Arc<KeyRing>) -
 fn server(
     node: &NodeConfig,
     mount: Mount,
-    (engine, policy): (Engine, Policy),
+    (engine, policy, webhooks): (Engine, Policy, Arc<Webhooks>),
     (keys, verifier): (Arc<KeyRing>, Verifier),
     listen: SocketAddr,
     stop: CancellationToken,
 ) -> Result<Arc<Server>, Failure> {
-    let gateway = Gateway::new(GatewaySetup {
+    let setup = GatewaySetup {
         engine,
         policy,
         limits: GatewayLimits::default(),
         wait_max: node.wait_max,
         drain: node.http.drain(),
         stop: stop.clone(),
-    });
+    };
+    let gateway = Gateway::with_webhooks(setup, webhooks);
     let setup = ServerSetup {
         gateway,
         verifier,
