@@ -36,7 +36,7 @@ pub struct NotificationClaims<'a> {
 /// # Errors
 /// If there is no key to sign with.
 pub fn sign_notification(keys: &KeyRing, claims: &NotificationClaims<'_>) -> Result<String, MintError> {
-    let key = keys.current()?;
+    let key = keys.current(claims.now)?;
     let issued = claims.now.as_millis() / 1_000;
     let hash: String = digest(&SHA256, claims.body).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
     let header = json!({ "typ": "JWT", "alg": "EdDSA", "kid": key.name.kid });

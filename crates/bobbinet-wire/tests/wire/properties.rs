@@ -13,7 +13,7 @@ use bobbinet_core::{
 use bobbinet_wire::{
     ErrorKind, envelope,
     error::VIOLATIONS_MAX,
-    v1_0::{CardView, Method, client, request, response},
+    v1_0::{self, CardView, Method, client, request, response},
 };
 use proptest::prelude::*;
 use serde_json::value::RawValue;
