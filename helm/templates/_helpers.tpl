@@ -24,9 +24,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end }}
 
+{{/* What the agent's URLs begin with. */}}
+{{- define "bobbinet.scheme" -}}
+{{ ternary "https" "http" (ne .Values.tls.existingSecret "") }}
+{{- end }}
+
 {{/* Where callers within the cluster find the agent. */}}
 {{- define "bobbinet.clusterUrl" -}}
-http://{{ include "bobbinet.name" . }}.{{ .Release.Namespace }}.svc:{{ .Values.service.port }}
+{{ include "bobbinet.scheme" . }}://{{ include "bobbinet.name" . }}.{{ .Release.Namespace }}.svc:{{ .Values.service.port }}
 {{- end }}
 
 {{/* Where another node is: a URL as it is, a Service with its port, 7420 if none is said, of this namespace if no other is. */}}

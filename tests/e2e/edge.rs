@@ -94,7 +94,7 @@ async fn the_urls_that_up_prints_lead_to_cards_in_every_sdks_way() {
 /// A token of the node is good for what its cards say, at whatever address of the machine they were asked for.
 #[tokio::test]
 async fn a_node_on_every_address_names_in_its_cards_where_its_tokens_are_taken() {
-    let node = Node::start(&["greeter"], "--listen 0.0.0.0:0", "");
+    let node = Node::start(&["greeter"], "--listen 0.0.0.0:0 --no-tls", "");
     assert!(node.log().contains("--public-url"), "a start that cannot know its URL says so: {}", node.log());
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let port = node.address().port();

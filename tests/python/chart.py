@@ -270,6 +270,7 @@ def check_objects(helm):
         "agent",
         "--name=agent",
         "--listen=0.0.0.0:7420",
+        "--no-tls",
         "--public-url=http://files-bobbinet.mesh.svc:7420",
         "--grace=50s",
         "--use=filesystem",
@@ -322,8 +323,27 @@ def check_variants(helm):
     assert stateful["template"]["metadata"]["annotations"] == {"a": "b"}
 
 
+    _, objects = helm.install(minimal(tls__existingSecret="files-tls", tls__client="required"))
+    pod = one(objects, "StatefulSet", "files-bobbinet")["spec"]["template"]["spec"]
+    [agent] = pod["containers"]
+    assert "--no-tls" not in agent["args"] and "--tls-client-required" in agent["args"], agent
+    assert "--public-url=https://files-bobbinet.mesh.svc:7420" in agent["args"], agent
+    assert {agent[probe]["httpGet"]["scheme"] for probe in ("startupProbe", "livenessProbe", "readinessProbe")} == {"HTTPS"}
+    [mount] = [it["mountPath"] for it in agent["volumeMounts"] if it["name"] == "tls"]
+    for argument in agent["args"]:
+        if argument.startswith("--tls-") and "=" in argument:
+            assert argument.split("=")[1].startswith(f"{mount}/"), argument
+    [secret] = [it["secret"] for it in pod["volumes"] if it["name"] == "tls"]
+    assert secret["secretName"] == "files-tls", secret
+    test = one(objects, "Pod", "files-bobbinet-test-card")["spec"]
+    assert any("https://files-bobbinet.mesh.svc:7420" in it for it in test["containers"][0]["args"]), test
+    [secret] = [it["secret"] for it in test["volumes"] if it["name"] == "tls"]
+    assert secret["items"] == [{"key": "ca.crt", "path": "ca.crt"}], "a caller has no key of the agent's"
+
+
 def check_refusals(helm):
     for values, words in [
+        (minimal(tls__client="required"), ["tls.existingSecret names no secret"]),
         (minimal(replicas=2), ["replicas is 2", "one writer"]),
         (minimal(agent__command=[]), ["agent.command is not set"]),
         ({}, ["image.repository is not set", "agent.command is not set"]),

@@ -57,6 +57,17 @@ pub trait KeySet: fmt::Debug + Send + Sync + 'static {
     async fn find(&self, kid: &str, now: Timestamp) -> Option<Arc<VerifyingKey>>;
 }
 
+/// Which tokens of an issuer are taken, by the `typ` of their header.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TokenTypes {
+    /// Those that say that they are access tokens, `at+jwt` (RFC 9068).
+    #[default]
+    AccessTokens,
+    /// Also those that say `JWT`, or nothing, and may have no id: as many providers make them, and Kubernetes. Nothing but their audience
+    /// tells them from tokens for another purpose.
+    Any,
+}
+
 /// One whose tokens are taken.
 #[derive(Clone, Debug)]
 pub struct Issuer {
@@ -64,6 +75,8 @@ pub struct Issuer {
     pub name: String,
     /// What it signs with.
     pub keys: Arc<dyn KeySet>,
+    /// Which tokens it makes, by their header.
+    pub tokens: TokenTypes,
     /// The algorithms that it may use; a token of any other is refused before a key is looked for.
     pub algorithms: Vec<Algorithm>,
     /// The subject who is the node's owner, if one is. Another issuer's subject of that name is somebody else.
@@ -109,6 +122,7 @@ impl Issuer {
             prefix: format!("{name}{SUBJECT_MARK}"),
             name,
             keys,
+            tokens: TokenTypes::default(),
             algorithms,
             owner: None,
             tenant: Some(tenant),

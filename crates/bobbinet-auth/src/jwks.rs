@@ -33,8 +33,14 @@ const RSA_EXPONENT_LENGTH_MAX: usize = 4;
 #[error("{0}")]
 pub struct JwksFault(String);
 
+impl JwksFault {
+    pub(crate) fn new(why: &str) -> Self {
+        Self(why.to_owned())
+    }
+}
+
 /// Keys by their ids.
-type Keys = BTreeMap<String, Arc<VerifyingKey>>;
+pub(crate) type Keys = BTreeMap<String, Arc<VerifyingKey>>;
 
 #[derive(Deserialize)]
 struct Set {
@@ -58,7 +64,7 @@ struct Jwk {
 
 /// The keys of a set that signatures of these algorithms can be checked with. Those for anything else, which sets are full of, are
 /// passed over; of two with one id the first counts.
-fn parse(text: &[u8], algorithms: &[Algorithm]) -> Result<Keys, JwksFault> {
+pub(crate) fn parse(text: &[u8], algorithms: &[Algorithm]) -> Result<Keys, JwksFault> {
     if text.len() > JWKS_LENGTH_MAX {
         return Err(JwksFault(format!("it is longer than {JWKS_LENGTH_MAX} bytes")));
     }
@@ -74,6 +80,14 @@ fn parse(text: &[u8], algorithms: &[Algorithm]) -> Result<Keys, JwksFault> {
         }
     }
     Ok(keys)
+}
+
+/// One key that stands alone, for signatures of this algorithm.
+pub(crate) fn one(jwk: &Value, algorithm: Algorithm) -> Option<VerifyingKey> {
+    let jwk: Jwk = serde_json::from_value(jwk.clone()).ok()?;
+    // It need not have an id where it is not looked for by one.
+    let jwk = Jwk { kid: Some("one".to_owned()), ..jwk };
+    verifying(jwk, &[algorithm]).map(|(_, key)| key)
 }
 
 fn verifying(jwk: Jwk, algorithms: &[Algorithm]) -> Option<(String, VerifyingKey)> {

@@ -8,6 +8,8 @@
 //! It must not know HTTP beyond the text of an `Authorization` header, nor tasks, nor any store. Begin with [`Verifier`].
 
 mod api_keys;
+mod card_keys;
+mod certificate;
 mod followed;
 mod issuer;
 mod jwks;
@@ -24,7 +26,9 @@ mod verify;
 pub use api_keys::{
     API_KEY_PREFIX, API_KEYS_FILE, API_KEYS_LOOK_INTERVAL, API_KEYS_MAX, ApiKeyDescription, ApiKeys, ApiKeysError,
 };
-pub use issuer::{Algorithm, Issuer, KeySet, NamedPrincipal, SUBJECT_MARK, VerifyingKey};
+pub use card_keys::CardKeys;
+pub use certificate::{Certificate, CertificateFault, CertificateName, CertifiedPrincipal};
+pub use issuer::{Algorithm, Issuer, KeySet, NamedPrincipal, SUBJECT_MARK, TokenTypes, VerifyingKey};
 pub use jwks::{
     FetchJwks, Fetched, FileKeys, JWKS_KEYS_MAX, JWKS_LENGTH_MAX, JwksFault, KEPT_MAX, MAX_AGE_DEFAULT, MISS_INTERVAL,
     RETRY_INTERVAL, RemoteKeys,

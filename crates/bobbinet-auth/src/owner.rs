@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use bobbinet_core::{Principal, Tenant, Timestamp};
 
-use crate::{Algorithm, Claims, Issuer, KeyRing, LIFETIME_DEFAULT, MintError, mint};
+use crate::{Algorithm, Claims, Issuer, KeyRing, LIFETIME_DEFAULT, MintError, TokenTypes, mint};
 
 /// The folder of a node's keys, in its data folder.
 pub const KEYS_FOLDER: &str = "keys";
@@ -24,6 +24,7 @@ impl Issuer {
         Self {
             name: NODE_ISSUER.to_owned(),
             keys,
+            tokens: TokenTypes::AccessTokens,
             algorithms: vec![Algorithm::EdDSA],
             owner: Some(NODE_OWNER.to_owned()),
             prefix: String::new(),

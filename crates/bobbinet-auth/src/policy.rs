@@ -146,6 +146,11 @@ pub trait Rules: fmt::Debug + Send + Sync + 'static {
     /// The rule by which this caller may do nothing at all, if there is one.
     fn shuts_out(&self, caller: &Caller) -> Option<&'static str>;
 
+    /// Whether what one caller may do another may not.
+    fn tells_callers_apart(&self) -> bool {
+        true
+    }
+
     /// What lets this caller do this, for people: the place of a line, where lines decide.
     ///
     /// # Errors
@@ -181,6 +186,11 @@ impl Rules for OwnerOnly {
 
     fn shuts_out(&self, caller: &Caller) -> Option<&'static str> {
         (!caller.is_node_owner).then_some(Self::NAME)
+    }
+
+    /// Where only one may call, there is nobody to tell apart.
+    fn tells_callers_apart(&self) -> bool {
+        false
     }
 
     fn reason(&self, caller: &Caller, action: Action<'_>) -> Result<String, Denied> {
@@ -220,6 +230,11 @@ impl Policy {
     /// The rule that says no, and what would be allowed.
     pub fn allows(&self, caller: &Caller, action: Action<'_>) -> Result<(), Denied> {
         self.rules().allows(caller, action).inspect_err(|denied| self.told.tell(caller, denied))
+    }
+
+    /// Whether callers other than the node's owner may do anything, so that what one may do another may not.
+    pub fn tells_callers_apart(&self) -> bool {
+        self.rules().tells_callers_apart()
     }
 
     /// The same for whoever tries the policy out: what it is that allows it, and nothing goes into the log.

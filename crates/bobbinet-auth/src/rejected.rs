@@ -86,6 +86,24 @@ pub enum Rejected {
         /// From `iat` to `exp`.
         seconds: u64,
     },
+    /// Whoever is in the certificate of the connection has no name here.
+    #[error("the certificate of {found:?} is nobody's here")]
+    UnknownCertificate {
+        /// Whom it is for.
+        found: Vec<String>,
+    },
+    /// It is in the names of several principals.
+    #[error("the certificate of {found:?} is of several principals here")]
+    AmbiguousCertificate {
+        /// Whom it is for.
+        found: Vec<String>,
+    },
+    /// The certificate has ended since the connection was made.
+    #[error("the certificate has expired")]
+    CertificateExpired,
+    /// A token that is good only over a connection with another certificate (RFC 8705 section 3).
+    #[error("the token is bound to another certificate")]
+    OtherCertificate,
 }
 
 impl Rejected {
@@ -95,7 +113,10 @@ impl Rejected {
     /// The value of the `WWW-Authenticate` header of the 401 (RFC 6750 section 3).
     pub fn challenge(&self) -> &'static str {
         match self {
-            Self::Missing => r#"Bearer realm="bobbinet""#,
+            Self::Missing
+            | Self::UnknownCertificate { .. }
+            | Self::AmbiguousCertificate { .. }
+            | Self::CertificateExpired => r#"Bearer realm="bobbinet""#,
             Self::Oversized { .. }
             | Self::Malformed(_)
             | Self::KeyInHeader
@@ -113,7 +134,8 @@ impl Rejected {
             | Self::WrongAudience { .. }
             | Self::NotYetValid
             | Self::Expired
-            | Self::LifetimeTooLong { .. } => r#"Bearer realm="bobbinet", error="invalid_token""#,
+            | Self::LifetimeTooLong { .. }
+            | Self::OtherCertificate => r#"Bearer realm="bobbinet", error="invalid_token""#,
         }
     }
 }

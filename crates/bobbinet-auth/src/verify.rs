@@ -16,7 +16,8 @@ use serde::{
 };
 
 use crate::{
-    API_KEY_PREFIX, Algorithm, Issuer, LIFETIME_MAX, NODE_OWNER, Rejected, VerifyingKey, token_cache::TokenCache,
+    API_KEY_PREFIX, Algorithm, Certificate, CertifiedPrincipal, Issuer, LIFETIME_MAX, NODE_OWNER, Rejected, TokenTypes,
+    VerifyingKey, certificate, token_cache::TokenCache,
 };
 
 use trusted::Trusted;
@@ -37,11 +38,13 @@ pub struct VerifierConfig {
     pub leeway: Duration,
     /// Verified tokens kept in memory.
     pub cached_tokens_max: usize,
+    /// Who somebody is who shows no token at all. `None`: nobody. For tests, and on loopback only.
+    pub anonymous: Option<Arc<Caller>>,
 }
 
 impl Default for VerifierConfig {
     fn default() -> Self {
-        Self { lifetime_max: LIFETIME_MAX, leeway: Duration::from_secs(30), cached_tokens_max: 4_096 }
+        Self { lifetime_max: LIFETIME_MAX, leeway: Duration::from_secs(30), cached_tokens_max: 4_096, anonymous: None }
     }
 }
 
@@ -53,6 +56,7 @@ pub struct Verifier(Arc<Inner>);
 struct Inner {
     config: VerifierConfig,
     trusted: RwLock<Arc<Trusted>>,
+    certified: RwLock<Arc<Vec<CertifiedPrincipal>>>,
     cache: TokenCache<Verified>,
 }
 
@@ -67,7 +71,36 @@ impl Verifier {
         crate::install();
         let cache = TokenCache::new(config.cached_tokens_max);
         let trusted = RwLock::new(Arc::new(Trusted::new(issuers, api_keys)));
-        Self(Arc::new(Inner { config, trusted, cache }))
+        Self(Arc::new(Inner { config, trusted, certified: RwLock::default(), cache }))
+    }
+
+    /// One that also takes these principals by their certificates.
+    #[must_use]
+    pub fn with_certificates(self, certified: Vec<CertifiedPrincipal>) -> Self {
+        self.replace_certificates(certified);
+        self
+    }
+
+    /// From now on these principals are known by their certificates.
+    pub fn replace_certificates(&self, certified: Vec<CertifiedPrincipal>) {
+        *self.0.certified.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(certified);
+    }
+
+    /// Who has shown this certificate, which an authority has vouched for, and no token.
+    pub fn certified(&self, certificate: &Certificate, now: Timestamp) -> Result<Arc<Caller>, Rejected> {
+        let known = self.0.certified.read().unwrap_or_else(PoisonError::into_inner).clone();
+        certificate::caller(&known, certificate, now)
+    }
+
+    /// Who somebody is who has shown no API key, and this instead of a token.
+    ///
+    /// # Errors
+    /// What was wrong with the token, unless nothing was shown and such callers are let in.
+    pub fn without_token(&self, rejected: Rejected) -> Result<Arc<Caller>, Rejected> {
+        match &self.0.config.anonymous {
+            Some(anonymous) if rejected == Rejected::Missing => Ok(anonymous.clone()),
+            Some(_) | None => Err(rejected),
+        }
     }
 
     /// From now on these are the issuers whose tokens are taken, and these the API keys. What was verified before is verified again.
@@ -79,7 +112,7 @@ impl Verifier {
 
     /// By what a caller can show who he is, for cards to say.
     pub fn accepted(&self) -> Accepted {
-        self.trusted().accepted()
+        Accepted { is_open: self.0.config.anonymous.is_some(), ..self.trusted().accepted() }
     }
 
     fn trusted(&self) -> Arc<Trusted> {
@@ -104,6 +137,17 @@ impl Verifier {
         audience: &[impl AsRef<str>],
         now: Timestamp,
     ) -> Result<Arc<Caller>, Rejected> {
+        self.verify_over(None, token, audience, now).await
+    }
+
+    /// The same over a connection on which this certificate was shown: a token may be good over that one alone.
+    pub async fn verify_over(
+        &self,
+        certificate: Option<&Certificate>,
+        token: &str,
+        audience: &[impl AsRef<str>],
+        now: Timestamp,
+    ) -> Result<Arc<Caller>, Rejected> {
         if token.len() > TOKEN_LENGTH_MAX {
             return Err(Rejected::Oversized { length: token.len() });
         }
@@ -117,6 +161,11 @@ impl Verifier {
             None => Box::pin(self.verify_in_full(&trusted, token, now)).await?,
         };
         verified.times.check(&self.0.config, now)?;
+        if let Some(bound) = &verified.certificate
+            && certificate.is_none_or(|shown| shown.thumbprint() != bound)
+        {
+            return Err(Rejected::OtherCertificate);
+        }
         match verified.is_for_any_agent || audience.iter().any(|name| name.as_ref() == verified.audience) {
             true => Ok(verified.caller.clone()),
             false => Err(Rejected::WrongAudience { found: vec![verified.audience.clone()] }),
@@ -132,6 +181,9 @@ impl Verifier {
         let Some(issuer) = trusted.issuers.iter().find(|issuer| claims.iss.as_ref() == Some(&issuer.name)) else {
             return Err(Rejected::WrongIssuer { found: required("iss", claims.iss)? });
         };
+        if !unsigned.is_access_token && issuer.tokens == TokenTypes::AccessTokens {
+            return Err(Rejected::WrongType);
+        }
         if !issuer.algorithms.contains(&unsigned.algorithm) {
             return Err(Rejected::WrongAlgorithm);
         }
@@ -152,7 +204,10 @@ impl Verifier {
 
 /// What signed claims of this issuer say, if all that is needed is there.
 fn read(issuer: &Issuer, claims: Claims, payload: String, lifetime_max: Duration) -> Result<Verified, Rejected> {
-    required("jti", claims.jti)?;
+    match issuer.tokens {
+        TokenTypes::AccessTokens => drop(required("jti", claims.jti)?),
+        TokenTypes::Any => {}
+    }
     let audience = required("aud", claims.aud)?.one()?;
     let is_for_any_agent = match &issuer.audience {
         Some(expected) if *expected == audience => true,
@@ -187,6 +242,12 @@ fn read(issuer: &Issuer, claims: Claims, payload: String, lifetime_max: Duration
         // What the owner's tasks are filed under is nobody else's name.
         return Err(Rejected::Malformed("sub"));
     }
+    // A binding that nobody here knows must not be passed over: the token would be good for whoever has stolen it.
+    let certificate = match claims.cnf {
+        None => None,
+        Some(Confirmation { thumbprint: Some(thumbprint) }) => Some(thumbprint),
+        Some(Confirmation { thumbprint: None }) => return Err(Rejected::Malformed("cnf")),
+    };
     let own_lifetime_max = named.and_then(|named| named.lifetime_max).or(issuer.lifetime_max);
     let times = Times {
         issued,
@@ -204,7 +265,7 @@ fn read(issuer: &Issuer, claims: Claims, payload: String, lifetime_max: Duration
         caller.issuer = Some(Arc::from(issuer.name.as_str()));
         caller.claims = Some(Json::parse(&payload).map_err(|_| Rejected::Malformed("payload"))?);
     }
-    Ok(Verified { audience, is_for_any_agent, times, caller: Arc::new(caller) })
+    Ok(Verified { audience, is_for_any_agent, certificate, times, caller: Arc::new(caller) })
 }
 
 /// On whose behalf somebody may act who acts for another who acts for another.
@@ -236,6 +297,8 @@ struct Verified {
     audience: String,
     /// Its audience is the issuer's own word for this node, whichever of its agents is asked.
     is_for_any_agent: bool,
+    /// The thumbprint of the one certificate that it is good with, if it is bound to one.
+    certificate: Option<String>,
     times: Times,
     caller: Arc<Caller>,
 }
@@ -279,6 +342,8 @@ fn instant(seconds: u64) -> Timestamp {
 struct Unsigned<'a> {
     kid: String,
     algorithm: Algorithm,
+    /// Whether it says that it is one. If not, it says that it is any, or nothing.
+    is_access_token: bool,
     message: &'a str,
     payload: &'a str,
     signature: &'a str,
@@ -295,15 +360,19 @@ impl<'a> Unsigned<'a> {
         if header.jku || header.jwk || header.x5u || header.x5c {
             return Err(Rejected::KeyInHeader);
         }
-        let is_access_token = |typ: &str| ["at+jwt", "application/at+jwt"].iter().any(|t| typ.eq_ignore_ascii_case(t));
-        if !header.typ.as_deref().is_some_and(is_access_token) {
+        let is_one_of = |types: [&str; 2]| {
+            let is_it = |typ: &str| types.iter().any(|one| typ.eq_ignore_ascii_case(one));
+            header.typ.as_deref().map(is_it)
+        };
+        let is_access_token = is_one_of(["at+jwt", "application/at+jwt"]) == Some(true);
+        if !is_access_token && is_one_of(["JWT", "application/jwt"]) == Some(false) {
             return Err(Rejected::WrongType);
         }
         // `none` is no algorithm, and neither is one that nobody here knows.
         let algorithm = header.alg.as_deref().and_then(|alg| Algorithm::from_str(alg).ok());
         let algorithm = algorithm.ok_or(Rejected::WrongAlgorithm)?;
         let kid = header.kid.filter(|kid| is_key_id(kid)).ok_or(Rejected::Malformed("kid"))?;
-        Ok(Self { kid, algorithm, message, payload, signature })
+        Ok(Self { kid, algorithm, is_access_token, message, payload, signature })
     }
 
     /// Whether this key has signed it, with the algorithm that is the key's.
@@ -376,6 +445,14 @@ struct Claims {
     scope: Option<String>,
     tenant: Option<String>,
     act: Option<Box<Actor>>,
+    cnf: Option<Confirmation>,
+}
+
+/// What the bearer of a token must also have (RFC 7800, RFC 8705 section 3.1).
+#[derive(Deserialize)]
+struct Confirmation {
+    #[serde(rename = "x5t#S256")]
+    thumbprint: Option<String>,
 }
 
 #[derive(Deserialize)]

@@ -20,7 +20,8 @@ use aws_lc_rs::{
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bobbinet_auth::{
-    Issuer, KEY_ID_LENGTH_MAX, KeySet, Rejected, TOKEN_LENGTH_MAX, Verifier, VerifierConfig, VerifyingKey, bearer,
+    Issuer, KEY_ID_LENGTH_MAX, KeySet, Rejected, TOKEN_LENGTH_MAX, TokenTypes, Verifier, VerifierConfig, VerifyingKey,
+    bearer,
 };
 use bobbinet_core::{Caller, Principal, Tenant, Timestamp};
 use common::{AGENT, NOW, Node, at, claims, sign};
@@ -360,6 +361,7 @@ async fn an_issuers_subject_is_the_owner_only_where_the_issuer_says_so() {
     let other = Issuer {
         name: "https://idp.example".to_owned(),
         keys: keys.clone(),
+        tokens: TokenTypes::default(),
         algorithms: vec![Algorithm::ES256],
         owner: None,
         prefix: "idp/".to_owned(),

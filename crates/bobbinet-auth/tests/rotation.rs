@@ -111,31 +111,41 @@ const IDP: &str = "https://idp.example";
 
 #[test]
 fn whom_a_node_believes_is_exchanged_as_a_whole_and_what_was_verified_is_verified_again() {
-    let (node, signer) = (Node::start(), Signer::elliptic("k1"));
+    let node = Node::start();
+    let signers = [Signer::elliptic("k1"), Signer::edwards("k2"), Signer::rsa("k3")];
+    let algorithms = vec![Algorithm::ES256, Algorithm::EdDSA, Algorithm::RS256];
     let fetches = Arc::new(AtomicUsize::new(0));
     let trusted = |name: &str| {
-        let fetch = Arc::new(Counting(fetches.clone(), json!({ "keys": [signer.jwk] }).to_string()));
-        let keys = RemoteKeys::new("https://idp.example/jwks.json", vec![Algorithm::ES256], fetch);
-        Issuer::trusted(name, Arc::new(keys), vec![Algorithm::ES256], Tenant::parse("guests").unwrap())
+        let fetch = Arc::new(Counting(
+            fetches.clone(),
+            json!({ "keys": signers.each_ref().map(|signer| &signer.jwk) }).to_string(),
+        ));
+        let keys = RemoteKeys::new("https://idp.example/jwks.json", algorithms.clone(), fetch);
+        Issuer::trusted(name, Arc::new(keys), algorithms.clone(), Tenant::parse("guests").unwrap())
     };
     let own = || Issuer::node(node.keys.clone());
     let verifier = Verifier::new(VerifierConfig::default(), vec![own(), trusted(IDP)]);
     let theirs = changed(claims(json!({ "iss": IDP, "sub": "u1", "tenant": null })), json!({}));
-    let (of_idp, of_node) = (signer.token(json!({}), theirs), node.token(node.header(json!({})), claims(json!({}))));
+    let of_idp = signers.each_ref().map(|signer| signer.token(json!({}), theirs.clone()));
+    let of_node = node.token(node.header(json!({})), claims(json!({})));
     let clone = verifier.clone();
     let verify = |token: &str| clone.verify(token, &[AGENT], at(1)).now_or_never().unwrap().map(drop);
-    assert_eq!((verify(&of_idp), verify(&of_node)), (Ok(()), Ok(())));
-
+    let check = |expected: Result<(), Rejected>, asked: usize| {
+        for token in &of_idp {
+            assert_eq!(verify(token), expected);
+        }
+        assert_eq!((verify(&of_node), fetches.load(Ordering::SeqCst)), (Ok(()), asked));
+    };
+    check(Ok(()), 1);
+    // In the clone as well.
     verifier.replace(vec![own()], None);
-    assert_eq!(verify(&of_idp), Err(Rejected::WrongIssuer { found: IDP.to_owned() }), "in the clone as well");
-    assert_eq!(verify(&of_node), Ok(()));
+    check(Err(Rejected::WrongIssuer { found: IDP.to_owned() }), 1);
     verifier.replace(vec![own(), trusted(IDP)], None);
-    assert_eq!((verify(&of_idp), fetches.load(Ordering::SeqCst)), (Ok(()), 2));
+    check(Ok(()), 2);
     // The same again: its keys need not be fetched again, and its rules may be others.
     let stricter = Issuer { lifetime_max: Some(Duration::from_secs(60)), ..trusted(IDP) };
     verifier.replace(vec![own(), stricter], None);
-    assert_eq!(verify(&of_idp), Err(Rejected::LifetimeTooLong { seconds: 300 }));
-    assert_eq!(fetches.load(Ordering::SeqCst), 2);
+    check(Err(Rejected::LifetimeTooLong { seconds: 300 }), 2);
     assert_eq!(verifier.accepted().number, 3);
 }
 

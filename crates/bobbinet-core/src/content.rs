@@ -100,6 +100,18 @@ impl Part {
         Self { media_type: Some(Arc::from("application/json")), ..Self::new(Content::Data(json)) }
     }
 
+    /// A part that stands at a URL.
+    pub fn url(url: impl AsRef<str>) -> Self {
+        Self::new(Content::Url(Arc::from(url.as_ref())))
+    }
+
+    /// The same under a file's name, with its media type.
+    #[must_use]
+    pub fn named(self, filename: impl AsRef<str>, media_type: impl AsRef<str>) -> Self {
+        let (filename, media_type) = (Arc::from(filename.as_ref()), Arc::from(media_type.as_ref()));
+        Self { filename: Some(filename), media_type: Some(media_type), ..self }
+    }
+
     /// The text, if this is a text.
     pub fn as_text(&self) -> Option<&str> {
         match &self.content {

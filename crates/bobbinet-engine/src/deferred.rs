@@ -84,7 +84,7 @@ impl EngineInner {
             // The agent does not know after all: the next look asks again.
             Ok(Plan::Defer) => return Ok(()),
             Ok(Plan::Call(_)) => registered.slots.try_take(self),
-            Ok(Plan::Ask(_) | Plan::Answer(_) | Plan::Reject(_)) | Err(_) => None,
+            Ok(Plan::Ask(_) | Plan::Answer(_) | Plan::Reject(_) | Plan::Say(_)) | Err(_) => None,
         };
         let slot_held_by = permit.is_some().then(|| self.processes.own());
         let command = Command::Plan { plan, seen: task.generation, slot_held_by };

@@ -2,14 +2,14 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
-use bobbinet_core::{AgentName, Caller, Command, Generation, Limits, Task, TaskId};
+use bobbinet_core::{AgentName, Caller, Command, ContextId, Generation, Limits, Task, TaskId};
 use bobbinet_store::Store;
 
 use crate::{
     Agent, Aggregate, Aggregates, Authorizer, EngineError, Env, Follower, Handle, NewTask, PlannedTask, Resumed,
     accounts::Accounts, agents::Agents, commit_loop::AggregateStreams, damage_log::DamageLog,
     engine_inner::EngineInner, kinds::Kinds, lifecycle::Lifecycle, processes::Processes, steady_clock::SteadyClock,
-    uncertain::UncertainClaims, unserved,
+    submit::new_context, uncertain::UncertainClaims, unserved,
 };
 
 /// What an engine is made of.
@@ -111,6 +111,11 @@ impl Engine {
             return Err(EngineError::UnknownAgent);
         }
         self.inner.plan(TaskId::new(self.inner.env.uuid()), agent, new)
+    }
+
+    /// A context that nobody has named yet.
+    pub fn new_context(&self) -> ContextId {
+        new_context(&self.inner.env.uuid())
     }
 
     /// Makes a task of a message: [`Engine::plan`] and [`Engine::submit_planned`] in one.

@@ -81,12 +81,12 @@ impl EngineInner {
             && let Some(live) = self.tasks.cache.get(id)
             && let Some(task) = live.durable()
         {
-            let is_theirs =
-                self.is_theirs(caller, agent, [task.tenant.as_str(), task.owner.as_str(), task.agent.as_str()]);
-            return if is_theirs { Ok((live, task)) } else { Err(EngineError::NotFound) };
+            if self.is_theirs(caller, agent, [task.tenant.as_str(), task.owner.as_str(), task.agent.as_str()]) {
+                return Ok((live, task));
+            }
         }
         // A stranger's task is not read, and not brought to memory, so that asking for it takes as long as asking for one that
-        // nobody has.
+        // nobody has. One that is in memory already is looked for in the store all the same.
         let (version, summary) = self.store.summary(&id.stream()).await?.ok_or(EngineError::NotFound)?;
         if !self.is_theirs(caller, agent, [&summary.tenant, &summary.owner, &summary.agent]) {
             return Err(EngineError::NotFound);

@@ -59,6 +59,11 @@ impl PlannedTask {
     pub fn id(&self) -> TaskId {
         self.id
     }
+
+    /// The context that the message names, if it names one.
+    pub fn context(&self) -> Option<&ContextId> {
+        self.new.context.as_ref()
+    }
 }
 
 /// A message to a task, and what its agent makes of it.
@@ -93,7 +98,7 @@ pub(crate) fn deferred(
 ) -> Option<Arc<Deferred>> {
     match plan {
         Plan::Defer => Some(Arc::new(Deferred { caller: caller.clone(), skill, question: question.cloned() })),
-        Plan::Call(_) | Plan::Ask(_) | Plan::Answer(_) | Plan::Reject(_) => None,
+        Plan::Call(_) | Plan::Ask(_) | Plan::Answer(_) | Plan::Reject(_) | Plan::Say(_) => None,
     }
 }
 

@@ -95,13 +95,13 @@ impl EngineInner {
         let class = match &plan {
             Plan::Call(_) | Plan::Defer => QuotaClass::Open,
             Plan::Ask(_) => QuotaClass::Parked,
-            Plan::Answer(_) | Plan::Reject(_) => QuotaClass::Finished,
+            Plan::Answer(_) | Plan::Reject(_) | Plan::Say(_) => QuotaClass::Finished,
         };
         let account = self.accounts.of(&caller.tenant, &caller.principal);
         self.accounts.admit(&account, class, &self.limits)?;
         let permit = match &plan {
             Plan::Call(_) => registered.slots.try_take(self),
-            Plan::Ask(_) | Plan::Answer(_) | Plan::Reject(_) | Plan::Defer => None,
+            Plan::Ask(_) | Plan::Answer(_) | Plan::Reject(_) | Plan::Defer | Plan::Say(_) => None,
         };
         let deferred = deferred(&plan, caller, new.skill, None);
         let idempotency = new.idempotency.map(|(key, body_hash)| Idempotency {
@@ -142,7 +142,8 @@ impl EngineInner {
     }
 }
 
-fn new_context(uuid: &uuid::Uuid) -> ContextId {
+/// A context that nobody has named yet.
+pub(crate) fn new_context(uuid: &uuid::Uuid) -> ContextId {
     let mut buffer = uuid::Uuid::encode_buffer();
     ContextId::parse(uuid.as_hyphenated().encode_lower(&mut buffer)).expect("a UUID is short and printable")
 }

@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use bobbinet_core::{CloudEvent, Limits, Tenant, Timestamp};
+use bobbinet_core::{CloudEvent, Limits, Tenant};
 use bobbinet_engine::{AllowAll, Engine, EngineError, Setup, SystemEnv};
 use bobbinet_events::{Events, ListenError, Listener, Position, Published};
 use bobbinet_store::{MemoryStore, SledOptions, SledStore, Store};

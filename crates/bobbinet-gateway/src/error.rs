@@ -18,6 +18,9 @@ pub enum GatewayError {
     /// What has ended is not followed any more.
     #[error("the task has ended")]
     Ended,
+    /// The agent requires this extension, which the request does not name.
+    #[error("the request does not name the extension {0}")]
+    ExtensionRequired(String),
     /// It is not spoken here.
     #[error("not supported: {0:?}")]
     Unsupported(Unsupported),
@@ -35,6 +38,8 @@ pub enum GatewayError {
 /// What A2A has and this node has not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unsupported {
+    /// Streams of this agent's events.
+    Streaming,
     /// Webhooks that are told of a task's events.
     PushNotifications,
     /// A card for known callers.

@@ -4,7 +4,7 @@ use std::{future::pending, sync::Arc, time::Duration};
 
 use bobbinet_auth::{Action, Policy};
 use bobbinet_core::{
-    AgentName, Caller, CloudEvent, Plan, SkillId, State, Task, TaskId, Timestamp,
+    AgentName, Call, Caller, CloudEvent, Description, Effect, Extension, Plan, SkillId, State, Task, TaskId, Timestamp,
     operation::{CancelParams, GetParams, ListParams, SendParams, SubscribeParams},
 };
 use bobbinet_engine::{Agent, Engine, Handle, NewTask, RecordedEvent, Reply, Resumed};
@@ -15,7 +15,8 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    AdmissionPermit, Full, GatewayError, GatewayLimits, Resume, TaskPages, TaskStream, TreeTask, Unsupported,
+    AdmissionPermit, Answer, Full, GatewayError, GatewayLimits, NamedCallerLimits, PlainMessage, Resume, TaskPages,
+    TaskStream, TreeTask, Unsupported,
     admission::{Admission, StreamPermit},
     tree,
 };
@@ -67,6 +68,8 @@ pub struct RequestContext<'a> {
     pub trace: Option<Arc<str>>,
     /// A key that drops repeats, and a hash of what it stands for.
     pub idempotency: Option<(String, [u8; 32])>,
+    /// The URIs of the extensions that the request says its caller speaks.
+    pub extensions: &'a [&'a str],
 }
 
 /// All that is known of a task, for the node's owner.
@@ -115,12 +118,17 @@ impl Gateway {
         Self { engine, policy, admission: Admission::new(&limits), wait_max, drain, stop, webhooks }
     }
 
-    /// A permit for one request, to be taken before its body is read.
+    /// A permit for one request of this caller, to be taken before its body is read.
     ///
     /// # Errors
-    /// If all are taken.
-    pub fn admit(&self) -> Result<AdmissionPermit, Full> {
-        self.admission.request()
+    /// If all are taken, or all of his, or he asks too often.
+    pub fn admit(&self, caller: &Caller) -> Result<AdmissionPermit, Full> {
+        self.admission.request(caller)
+    }
+
+    /// From now on these callers have their own limits, and all others the usual ones.
+    pub fn limit_callers(&self, named: NamedCallerLimits) {
+        self.admission.name(named);
     }
 
     /// The agents of the node, by name.
@@ -159,8 +167,8 @@ impl Gateway {
         }
     }
 
-    /// Says something to an agent, and returns the task when it has ended or asks, or at once if the caller wants that. `permit` is
-    /// given back as soon as there is nothing to do but wait.
+    /// Says something to an agent, and returns the task when it has ended or asks, or at once if the caller wants that; or the agent's
+    /// own words, if it needs no task to answer. `permit` is given back as soon as there is nothing to do but wait.
     ///
     /// # Errors
     /// If it is not allowed, or not kept.
@@ -169,20 +177,26 @@ impl Gateway {
         context: &RequestContext<'_>,
         params: Box<SendParams>,
         permit: AdmissionPermit,
-    ) -> Result<Arc<Task>, GatewayError> {
+    ) -> Result<Answer<Arc<Task>>, GatewayError> {
         self.allow_send(context, &params)?;
         if params.configuration.return_immediately {
-            let handle = self.submit(context, params, Wants::ToKnow).await?;
-            return Ok(handle.accepted().await?);
+            return Ok(match self.submit(context, params, Wants::ToKnow).await? {
+                Answer::Task(handle) => Answer::Task(handle.accepted().await?),
+                Answer::Message(said) => Answer::Message(said),
+            });
         }
         // The permit to wait is taken before anything is done: once the task is kept, there is no refusing.
-        let _waiting = self.admission.wait()?;
-        let handle = self.submit(context, params, Wants::Outcome).await?;
+        let _waiting = self.admission.wait(context.caller)?;
+        let handle = match self.submit(context, params, Wants::Outcome).await? {
+            Answer::Task(handle) => handle,
+            Answer::Message(said) => return Ok(Answer::Message(said)),
+        };
         drop(permit);
-        self.wait(context, &handle).await
+        Ok(Answer::Task(self.wait(context, &handle).await?))
     }
 
-    /// Says something to an agent, and returns all that follows, until the task ends or asks.
+    /// Says something to an agent, and returns all that follows, until the task ends or asks; or the agent's own words, if it needs no
+    /// task to answer: then they are the whole stream.
     ///
     /// # Errors
     /// If it is not allowed, or not kept.
@@ -190,19 +204,23 @@ impl Gateway {
         &self,
         context: &RequestContext<'_>,
         params: Box<SendParams>,
-    ) -> Result<TaskStream, GatewayError> {
+    ) -> Result<Answer<TaskStream>, GatewayError> {
         self.allow_send(context, &params)?;
+        self.check_streaming(context)?;
         let permit = self.stream_permit(context)?;
         let is_new = params.task.is_none();
-        let handle = self.submit(context, params, Wants::ToKnow).await?;
+        let handle = match self.submit(context, params, Wants::ToKnow).await? {
+            Answer::Task(handle) => handle,
+            Answer::Message(said) => return Ok(Answer::Message(said)),
+        };
         let task = handle.accepted().await?;
         let follower = handle.follow();
         // A new task's first event is the task itself.
-        Ok(if is_new {
+        Ok(Answer::Task(if is_new {
             TaskStream::begun(&task, follower, permit)
         } else {
             TaskStream::answered(task, follower, permit)
-        })
+        }))
     }
 
     /// Follows a task: from where a reader was that comes back, else from the task as it stands.
@@ -215,14 +233,15 @@ impl Gateway {
         params: SubscribeParams,
         resume: Option<Resume>,
     ) -> Result<TaskStream, GatewayError> {
-        self.allow(context, Action::Subscribe(context.agent), Denial::NotFound)?;
+        self.enter(context, Action::Subscribe(context.agent), Denial::NotFound)?;
+        self.check_streaming(context)?;
         let id = task_id(&params.id)?;
         let permit = self.stream_permit(context)?;
         let (engine, caller, agent) = (&self.engine, context.caller, context.agent);
         Ok(match resume {
             Some(Resume::After(generation)) => match engine.resume(caller, agent, &id, generation).await? {
                 Resumed::After(follower) => {
-                    TaskStream::after(&*engine.get(caller, agent, &id).await?, follower, permit)
+                    TaskStream::after(&*engine.get(caller, agent, &id).await?, generation, follower, permit)
                 }
                 Resumed::Resync(task, follower) => TaskStream::resync(task, follower, permit),
             },
@@ -245,7 +264,7 @@ impl Gateway {
     /// # Errors
     /// [`GatewayError::NotFound`] also for somebody else's.
     pub async fn get(&self, context: &RequestContext<'_>, params: &GetParams) -> Result<Arc<Task>, GatewayError> {
-        self.allow(context, Action::Get(context.agent), Denial::NotFound)?;
+        self.enter(context, Action::Get(context.agent), Denial::NotFound)?;
         Ok(self.engine.get(context.caller, context.agent, &task_id(&params.id)?).await?)
     }
 
@@ -254,7 +273,7 @@ impl Gateway {
     /// # Errors
     /// If it is not allowed.
     pub fn list<'a>(&'a self, context: &RequestContext<'a>, params: ListParams) -> Result<TaskPages<'a>, GatewayError> {
-        self.allow(context, Action::List(context.agent), Denial::Told)?;
+        self.enter(context, Action::List(context.agent), Denial::Told)?;
         Ok(TaskPages::new(&self.engine, context.caller, context.agent, params))
     }
 
@@ -263,7 +282,7 @@ impl Gateway {
     /// # Errors
     /// [`GatewayError::Cancel`] if it has ended.
     pub async fn cancel(&self, context: &RequestContext<'_>, params: &CancelParams) -> Result<Arc<Task>, GatewayError> {
-        self.allow(context, Action::Cancel(context.agent), Denial::NotFound)?;
+        self.enter(context, Action::Cancel(context.agent), Denial::NotFound)?;
         let id = task_id(&params.id)?;
         self.engine.cancel(context.caller, context.agent, &id).await.map_err(GatewayError::Cancel)
     }
@@ -301,8 +320,39 @@ impl Gateway {
 
     /// Why something that is not spoken here is not done: those who may not ask the agent at all are told only that.
     pub fn refuse(&self, context: &RequestContext<'_>, what: Unsupported) -> GatewayError {
-        let denied = self.allow(context, Action::Get(context.agent), Denial::Told).err();
+        let denied = self.enter(context, Action::Get(context.agent), Denial::Told).err();
         denied.unwrap_or(GatewayError::Unsupported(what))
+    }
+
+    /// Whether this agent tells callers who are known more than its public card does: what they may call, or what it has for them alone.
+    pub fn has_extended_card(&self, agent: &AgentName) -> bool {
+        let is_told_more = |agent: &Arc<dyn Agent>| agent.describe().capabilities.extended.is_some();
+        self.policy.tells_callers_apart() || self.engine.agent(agent).is_some_and(is_told_more)
+    }
+
+    /// What this caller is told of an agent: of its skills those that he may call, perhaps with some arguments only, and what else it has
+    /// for those who are known.
+    ///
+    /// # Errors
+    /// If there is no more than the public card, or he may do nothing with the agent.
+    pub fn extended_card(&self, context: &RequestContext<'_>) -> Result<Arc<Description>, GatewayError> {
+        let agent = self.engine.agent(context.agent).filter(|_| self.has_extended_card(context.agent));
+        let Some(agent) = agent else { return Err(self.refuse(context, Unsupported::ExtendedCard)) };
+        if self.policy.reason(context.caller, Action::Get(context.agent)).is_err() {
+            self.allow(context, Action::Send(context.agent), Denial::Told)?;
+        }
+        self.check_extensions(context)?;
+        let mut description = Description::clone(&agent.describe());
+        if let Some(more) = description.capabilities.extended.clone() {
+            description.skills.extend(more.skills.iter().cloned());
+            description.description = more.description.clone().unwrap_or(description.description);
+        }
+        description.skills.retain(|skill| {
+            let call =
+                Call { skill: Some(skill.id.clone()), arguments: None, converted: Vec::new(), effect: skill.effect };
+            self.policy.reason(context.caller, Action::Plan(context.agent, &call)).is_ok()
+        });
+        Ok(Arc::new(description))
     }
 
     /// What no operation of A2A tells of a task: its calls and its log. For the node's owner alone.
@@ -336,7 +386,7 @@ impl Gateway {
     }
 
     fn allow_send(&self, context: &RequestContext<'_>, params: &SendParams) -> Result<(), GatewayError> {
-        self.allow(context, Action::Send(context.agent), denial_of(params))?;
+        self.enter(context, Action::Send(context.agent), denial_of(params))?;
         match &params.configuration.push_config {
             Some(_) => {
                 self.webhooks(context)?;
@@ -344,6 +394,34 @@ impl Gateway {
                 self.allow(context, Action::Subscribe(context.agent), denial_of(params))
             }
             None => Ok(()),
+        }
+    }
+
+    /// Whether an operation of A2A may begin: policy says so, and the caller speaks what the agent requires.
+    pub(crate) fn enter(
+        &self,
+        context: &RequestContext<'_>,
+        action: Action<'_>,
+        denial: Denial,
+    ) -> Result<(), GatewayError> {
+        self.allow(context, action, denial)?;
+        self.check_extensions(context)
+    }
+
+    fn check_extensions(&self, context: &RequestContext<'_>) -> Result<(), GatewayError> {
+        let Some(agent) = self.engine.agent(context.agent) else { return Ok(()) };
+        let description = agent.describe();
+        let is_missing = |extension: &&Extension| !context.extensions.contains(&extension.uri.as_str());
+        match description.capabilities.required().find(is_missing) {
+            Some(extension) => Err(GatewayError::ExtensionRequired(extension.uri.clone())),
+            None => Ok(()),
+        }
+    }
+
+    fn check_streaming(&self, context: &RequestContext<'_>) -> Result<(), GatewayError> {
+        match self.engine.agent(context.agent).is_none_or(|agent| agent.describe().capabilities.streaming) {
+            true => Ok(()),
+            false => Err(GatewayError::Unsupported(Unsupported::Streaming)),
         }
     }
 
@@ -369,18 +447,23 @@ impl Gateway {
     ) -> Result<(), GatewayError> {
         match plan {
             Some(Plan::Call(call)) => self.allow(context, Action::Call(context.agent, call), denial),
+            // No skill is called, but a policy that names skills means what the agent answers.
+            Some(Plan::Say(_)) => {
+                let call = Call { skill: context.skill.clone(), ..Call::of_message(Effect::ReadOnly) };
+                self.allow(context, Action::Call(context.agent, &call), denial)
+            }
             // What is planned later, the engine asks about then.
             Some(Plan::Ask(_) | Plan::Answer(_) | Plan::Reject(_) | Plan::Defer) | None => Ok(()),
         }
     }
 
-    /// Begins a task, or answers one.
+    /// Begins a task, or answers one; or neither, if the agent has an answer without a task.
     async fn submit(
         &self,
         context: &RequestContext<'_>,
         params: Box<SendParams>,
         wants: Wants,
-    ) -> Result<Handle, GatewayError> {
+    ) -> Result<Answer<Handle>, GatewayError> {
         let denial = denial_of(&params);
         let (skill, idempotency) = (context.skill.clone(), context.idempotency.clone());
         match &params.task {
@@ -399,7 +482,7 @@ impl Gateway {
                     if let (Err(_), Some(added)) = (&answered, &added) {
                         self.take_back(&id, &added.id).await;
                     }
-                    Ok(answered?)
+                    Ok(Answer::Task(answered?))
                 };
                 // Boxed, so that the far more frequent ones need not carry the room for it.
                 Box::pin(answered).await
@@ -414,10 +497,19 @@ impl Gateway {
                 };
                 let planned = self.engine.plan(context.agent, new)?;
                 self.allow_plan(context, Some(planned.plan()), denial)?;
-                Ok(match wants {
+                if let Plan::Say(message) = planned.plan() {
+                    let context = planned.context().cloned().unwrap_or_else(|| self.engine.new_context());
+                    return Ok(Answer::Message(PlainMessage { message: message.clone(), context }));
+                }
+                if let Some(config) = &params.configuration.push_config {
+                    // Boxed, like the other one that is rare. Its receiver wants to know, whoever waits.
+                    let begun = Box::pin(self.submit_with_webhook(context, planned, config));
+                    return Ok(Answer::Task(begun.await?));
+                }
+                Ok(Answer::Task(match wants {
                     Wants::ToKnow => self.engine.submit_planned(context.caller, planned)?,
                     Wants::Outcome => self.engine.submit_for_outcome(context.caller, planned)?,
-                })
+                }))
             }
         }
     }

@@ -7,7 +7,9 @@
 //! Begin with [`Gateway`].
 
 mod admission;
+mod answer;
 mod authorizer;
+mod callers;
 mod error;
 mod gateway;
 mod limits;
@@ -18,7 +20,9 @@ mod stream;
 mod tree;
 
 pub use admission::AdmissionPermit;
+pub use answer::{Answer, PlainMessage};
 pub use authorizer::PolicyAuthorizer;
+pub use callers::{CallerLimits, NamedCallerLimits};
 pub use error::{Full, GatewayError, Unsupported};
 pub use gateway::{Gateway, GatewaySetup, RequestContext, START_WAIT_MAX, TaskRecord};
 pub use limits::GatewayLimits;

@@ -31,7 +31,7 @@ impl Gateway {
         params: &CreatePushParams,
     ) -> Result<PushView, GatewayError> {
         self.webhooks(context)?;
-        self.allow(context, Action::Subscribe(context.agent), Denial::NotFound)?;
+        self.enter(context, Action::Subscribe(context.agent), Denial::NotFound)?;
         self.add_webhook(context, &task_id(&params.task)?, &params.config).await
     }
 
@@ -136,7 +136,7 @@ impl Gateway {
         task: &str,
     ) -> Result<(&Arc<Webhooks>, TaskId), GatewayError> {
         let webhooks = self.webhooks(context)?;
-        self.allow(context, action, Denial::NotFound)?;
+        self.enter(context, action, Denial::NotFound)?;
         let task = self.engine.get(context.caller, context.agent, &task_id(task)?).await?;
         Ok((webhooks, task.id))
     }

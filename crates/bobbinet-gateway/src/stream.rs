@@ -53,6 +53,8 @@ pub struct TaskStream {
     /// What the reader has been told already, in one piece.
     told: Generation,
     until: Until,
+    /// The generation of what is told first.
+    first: Generation,
     /// The first question that can end the stream: what was asked before has been answered already, and is told as what it is.
     asks_from: Generation,
     is_over: bool,
@@ -67,6 +69,8 @@ impl TaskStream {
             follower,
             snapshot: None,
             told: Generation(0),
+            // All there is, unless it is said otherwise.
+            first: Generation(1),
             until: Until::End,
             asks_from: asks_from(task),
             is_over: false,
@@ -82,24 +86,24 @@ impl TaskStream {
     /// What a message comes to that has answered a task: the task as it stands, then what comes after that, until it asks.
     pub(crate) fn answered(task: Arc<Task>, follower: Follower, permit: StreamPermit) -> Self {
         let begun = Self::begun(&task, follower, permit);
-        Self { snapshot: Some((task, false)), ..begun }
+        Self { first: task.generation, snapshot: Some((task, false)), ..begun }
     }
 
-    /// What comes after the follower's cursor, and nothing else.
-    pub(crate) fn after(task: &Task, follower: Follower, permit: StreamPermit) -> Self {
-        Self::new(task, follower, permit)
+    /// What comes after the follower's cursor, which stands at this generation, and nothing else.
+    pub(crate) fn after(task: &Task, cursor: Generation, follower: Follower, permit: StreamPermit) -> Self {
+        Self { first: Generation(cursor.0 + 1), ..Self::new(task, follower, permit) }
     }
 
     /// The task as it stands, then what comes after that.
     pub(crate) fn after_snapshot(task: Arc<Task>, follower: Follower, permit: StreamPermit) -> Self {
         let stream = Self::new(&task, follower, permit);
-        Self { snapshot: Some((task, false)), ..stream }
+        Self { first: task.generation, snapshot: Some((task, false)), ..stream }
     }
 
     /// The same for a reader whose cursor is none of ours.
     pub(crate) fn resync(task: Arc<Task>, follower: Follower, permit: StreamPermit) -> Self {
         let stream = Self::new(&task, follower, permit);
-        Self { snapshot: Some((task, true)), ..stream }
+        Self { first: task.generation, snapshot: Some((task, true)), ..stream }
     }
 
     /// The id of the task that is followed.
@@ -110,6 +114,11 @@ impl TaskStream {
     /// The context that the task belongs to.
     pub fn context(&self) -> &ContextId {
         &self.context
+    }
+
+    /// The generation of what is told first. Each thing after it has the one after that of the last, whatever it is.
+    pub fn first(&self) -> Generation {
+        self.first
     }
 
     /// Whether what was told last ends the stream, though the task goes on: its caller has to say something first.

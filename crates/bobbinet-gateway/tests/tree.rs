@@ -13,7 +13,7 @@ use bobbinet_core::{
 };
 use bobbinet_engine::{Agent, Engine, NewChild, Request, Run, Setup, SystemEnv};
 use bobbinet_gateway::{
-    Gateway, GatewayError, GatewayLimits, GatewaySetup, PolicyAuthorizer, RequestContext, TREE_TASKS_MAX,
+    Answer, Gateway, GatewayError, GatewayLimits, GatewaySetup, PolicyAuthorizer, RequestContext, TREE_TASKS_MAX,
 };
 use bobbinet_store::MemoryStore;
 use tokio_util::sync::CancellationToken;
@@ -111,7 +111,8 @@ async fn tree(words: &str) -> (Vec<String>, usize) {
     });
     let owner = Principal::parse("node-owner").unwrap();
     let caller = Caller { is_node_owner: true, ..Caller::new(owner.clone(), Tenant::parse("local").unwrap()) };
-    let context = RequestContext { caller: &caller, agent: &agent, skill: None, trace: None, idempotency: None };
+    let context =
+        RequestContext { caller: &caller, agent: &agent, skill: None, trace: None, idempotency: None, extensions: &[] };
     let params = SendParams {
         message: message(words),
         context: None,
@@ -120,7 +121,8 @@ async fn tree(words: &str) -> (Vec<String>, usize) {
         metadata: None,
         tenant: None,
     };
-    let sent = gateway.send(&context, Box::new(params), gateway.admit().unwrap()).await.unwrap();
+    let sent = gateway.send(&context, Box::new(params), gateway.admit(context.caller).unwrap()).await.unwrap();
+    let Answer::Task(sent) = sent else { panic!("{sent:?}") };
     assert_eq!(sent.state, State::Completed, "{sent:?}");
     let found = gateway.tree(&context, &sent.id.to_string()).await.unwrap();
     let record = gateway.record(&context, &sent.id.to_string()).await.unwrap();

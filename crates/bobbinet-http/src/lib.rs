@@ -14,7 +14,7 @@ pub mod server;
 pub use client::{Client, ClientError, ClientOptions, Credentials, SendOptions, TaskStream};
 pub use courier::HttpCourier;
 pub use limits::HttpLimits;
-pub use server::{Mount, Server, ServerSetup, SetupError, serve};
+pub use server::{Mount, OtherBinding, Server, ServerSetup, SetupError, Tls, TlsFault, TlsFiles, serve};
 
 /// Stands as `true` in the metadata of a task that a stream sends although it was asked to go on after an event: the event's id
 /// is none of this task's, or what followed it is gone. The reader takes the task as it stands and goes on from there.

@@ -19,6 +19,8 @@ pub struct HttpLimits {
     pub headers_max: usize,
     /// Bytes of a request's path and query; 414 beyond.
     pub url_max: usize,
+    /// For the two sides of a TLS connection to agree; it is closed beyond. It takes a place of `connections_max` meanwhile.
+    pub handshake_ms: u64,
     /// From a request's first byte to the end of its headers; the connection is closed beyond.
     pub header_read_ms: u64,
     /// From the end of a request's headers to the end of its body; 408 beyond.
@@ -78,6 +80,7 @@ impl Default for HttpLimits {
             header_bytes_max: 32 << 10,
             headers_max: 64,
             url_max: 4 << 10,
+            handshake_ms: 10_000,
             header_read_ms: 10_000,
             body_read_ms: 30_000,
             idle_ms: 75_000,
@@ -105,6 +108,11 @@ impl Default for HttpLimits {
 }
 
 impl HttpLimits {
+    /// Time to agree on TLS.
+    pub fn handshake(&self) -> Duration {
+        Duration::from_millis(self.handshake_ms)
+    }
+
     /// Time to send a request's headers.
     pub fn header_read(&self) -> Duration {
         Duration::from_millis(self.header_read_ms)

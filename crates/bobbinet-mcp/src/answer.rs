@@ -168,7 +168,7 @@ mod tests {
                         .count()
                 )
             }
-            Plan::Call(_) | Plan::Reject(_) | Plan::Defer => "neither".to_owned(),
+            Plan::Call(_) | Plan::Reject(_) | Plan::Defer | Plan::Say(_) => "neither".to_owned(),
         };
         assert_eq!(found, expected, "{part}");
     }

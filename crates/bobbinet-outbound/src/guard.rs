@@ -1,7 +1,7 @@
 //! Who may be called, and with what.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     net::{IpAddr, SocketAddr},
     sync::Arc,
@@ -11,7 +11,7 @@ use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::{Client, ClientBuilder, Method, RequestBuilder, Url, redirect};
 
 use crate::{
-    Origin, OutboundLimits, Refused, Resolver, SystemResolver, address,
+    ClientTls, Origin, OutboundLimits, Refused, Resolver, SystemResolver, address,
     limits::{IDLE_CONNECTION_MAX, REDIRECTS_MAX},
     resolve::Checked,
 };
@@ -35,17 +35,28 @@ pub struct Guard {
     inner: Arc<Inner>,
 }
 
+#[derive(Clone)]
 struct Inner {
     configured: BTreeSet<Origin>,
     limits: OutboundLimits,
     resolver: Arc<dyn Resolver>,
-    proxies: Matcher,
+    proxies: Arc<Matcher>,
     /// For origins that are configured, straight.
     trusted: Client,
     /// For origins that are configured, through the proxy that the environment names for them.
     proxied: Client,
     /// For all others.
     other: Client,
+    /// For origins that are configured with certificates of their own.
+    own: BTreeMap<Origin, OwnClients>,
+}
+
+/// What calls an origin that has certificates of its own.
+#[derive(Clone)]
+struct OwnClients {
+    tls: ClientTls,
+    trusted: Client,
+    proxied: Client,
 }
 
 /// A client for one origin.
@@ -80,12 +91,26 @@ impl Guard {
         let inner = Inner {
             configured: configured.into_iter().collect(),
             limits,
-            proxies: Matcher::from_env(),
+            proxies: Arc::new(Matcher::from_env()),
             trusted: builder(true).no_proxy().build()?,
             proxied: builder(true).build()?,
             other: builder(false).no_proxy().build()?,
+            own: BTreeMap::new(),
             resolver,
         };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The same, with certificates of its own for an origin that is configured.
+    ///
+    /// # Errors
+    /// If they cannot be used.
+    pub fn with_tls(self, origin: Origin, tls: ClientTls) -> Result<Self, reqwest::Error> {
+        let mut inner = Arc::unwrap_or_clone(self.inner);
+        let checked = Checked { resolver: inner.resolver.clone(), is_trusted: true };
+        let builder = || tls.apply(builder(&inner.limits).dns_resolver(Arc::new(checked.clone())));
+        let (trusted, proxied) = (builder().no_proxy().build()?, builder().build()?);
+        inner.own.insert(origin, OwnClients { tls, trusted, proxied });
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -108,10 +133,12 @@ impl Guard {
         if trust == Trust::Other {
             check_host(&origin)?;
         }
-        let client = match trust {
-            Trust::Configured if self.is_proxied(&origin) => &self.inner.proxied,
-            Trust::Configured => &self.inner.trusted,
-            Trust::Other => &self.inner.other,
+        let client = match (trust, self.own_clients(&origin)) {
+            (Trust::Configured, Some(own)) if self.is_proxied(&origin) => &own.proxied,
+            (Trust::Configured, Some(own)) => &own.trusted,
+            (Trust::Configured, None) if self.is_proxied(&origin) => &self.inner.proxied,
+            (Trust::Configured, None) => &self.inner.trusted,
+            (Trust::Other, _) => &self.inner.other,
         };
         Ok(Http { client: client.clone(), origin, trust, limits: self.inner.limits })
     }
@@ -121,8 +148,19 @@ impl Guard {
     /// # Errors
     /// If it is not to be called, there or at all.
     pub fn http_at(&self, url: &Url, address: IpAddr) -> Result<Http, Refused> {
+        self.own(url, Some(address), |builder| builder)
+    }
+
+    /// A client of its own for the origin of a URL.
+    fn own(
+        &self,
+        url: &Url,
+        address: Option<IpAddr>,
+        as_said: impl FnOnce(ClientBuilder) -> ClientBuilder,
+    ) -> Result<Http, Refused> {
         let Http { origin, trust, .. } = self.http(url)?;
-        if trust == Trust::Other
+        if let Some(address) = address
+            && trust == Trust::Other
             && let Some(why) = address::refusal(address)
         {
             return Err(Refused::Address { origin: origin.to_string(), address, why });
@@ -130,10 +168,26 @@ impl Guard {
         let host = url.host_str().unwrap_or_default();
         // For whatever else it may be used for.
         let checked = Checked { resolver: self.inner.resolver.clone(), is_trusted: trust == Trust::Configured };
-        let builder = builder(&self.inner.limits).no_proxy().dns_resolver(Arc::new(checked));
-        let pinned = builder.resolve(host, SocketAddr::new(address, 0)).build();
+        let builder = as_said(builder(&self.inner.limits).no_proxy().dns_resolver(Arc::new(checked)));
+        let builder = match self.own_clients(&origin) {
+            Some(own) => own.tls.apply(builder),
+            None => builder,
+        };
+        let builder = match address {
+            Some(address) => builder.resolve(host, SocketAddr::new(address, 0)),
+            None => builder,
+        };
         let unusable = |_| Refused::Url { url: origin.to_string(), why: "no client can be made for it" };
-        Ok(Http { client: pinned.map_err(unusable)?, origin, trust, limits: self.inner.limits })
+        Ok(Http { client: builder.build().map_err(unusable)?, origin, trust, limits: self.inner.limits })
+    }
+
+    /// A client for the origin of a URL that speaks HTTP/2 alone, as gRPC does: without TLS too, and without a proxy. At one of its
+    /// addresses and no other, if it is said.
+    ///
+    /// # Errors
+    /// As [`Self::http_at`].
+    pub fn http2(&self, url: &Url, address: Option<IpAddr>) -> Result<Http, Refused> {
+        self.own(url, address, ClientBuilder::http2_prior_knowledge)
     }
 
     /// All addresses that a URL's origin may be called at, as of now: each is a replica. None if a proxy stands in between, which
@@ -160,6 +214,10 @@ impl Guard {
     /// The bounds that requests are under.
     pub fn limits(&self) -> &OutboundLimits {
         &self.inner.limits
+    }
+
+    fn own_clients(&self, origin: &Origin) -> Option<&OwnClients> {
+        self.inner.own.iter().find(|(known, _)| known.is_same_place(origin)).map(|(_, own)| own)
     }
 
     fn is_proxied(&self, origin: &Origin) -> bool {

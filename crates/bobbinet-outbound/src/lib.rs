@@ -13,6 +13,7 @@ mod limits;
 mod origin;
 mod refused;
 mod resolve;
+mod tls;
 
 pub use address::refusal;
 pub use fetch::{Fetched, OutboundError, fetch, fetch_once};
@@ -21,3 +22,4 @@ pub use limits::OutboundLimits;
 pub use origin::Origin;
 pub use refused::Refused;
 pub use resolve::{Resolver, SystemResolver};
+pub use tls::{ClientTls, ClientTlsFault, ClientTlsFiles};

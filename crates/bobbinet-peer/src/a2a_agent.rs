@@ -72,6 +72,7 @@ impl A2aAgent {
             fallback: None,
             effect: None,
             origin: None,
+            card_keys: None,
             title: None,
             description: None,
             env: self.env.clone(),

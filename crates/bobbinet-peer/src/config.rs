@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use bobbinet_core::{AgentName, Effect};
 use bobbinet_engine::Env;
-use bobbinet_http::client::Origin;
+use bobbinet_http::client::{CardKeys, Origin};
 use bobbinet_outbound::Guard;
 
 use crate::credentials::PeerAuth;
@@ -26,6 +26,8 @@ pub struct PeerConfig {
     pub effect: Option<Effect>,
     /// Where it is called, if not at the origin that its card is at.
     pub origin: Option<Origin>,
+    /// The keys of which one must have signed its card, if they are known.
+    pub card_keys: Option<CardKeys>,
     /// Its name for people, instead of its card's.
     pub title: Option<String>,
     /// What it is for, instead of its card's words.

@@ -173,6 +173,7 @@ impl Peer {
             // What is sent in vain is sent again by us, who know the other replicas and what may be repeated.
             retries_max: 0,
             origin: config.origin.clone(),
+            card_keys: config.card_keys.clone(),
             parameters: config.auth.parameters(),
             ..ClientOptions::default()
         })

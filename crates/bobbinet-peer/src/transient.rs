@@ -103,6 +103,7 @@ mod tests {
             fallback: None,
             effect: None,
             origin: None,
+            card_keys: None,
             title: None,
             description: None,
             env: Arc::new(SystemEnv),

@@ -10,10 +10,14 @@
 //! `Dialect` (`dialect.rs`), by which the one reader (`from_proto.rs`) is told which JSON it reads; [`v0_3`] is one. What an event
 //! tells the world is decided once, by [`Update`](update::Update). Writers need no such thing: they are functions of their module over the one [`Sink`].
 
+pub mod card_faults;
 pub mod envelope;
 pub mod error;
 pub mod page;
+pub mod protocol;
 pub mod reply;
+pub mod rest_client;
+pub mod signed_card;
 pub mod sse;
 pub mod update;
 pub mod v0_3;
@@ -26,6 +30,7 @@ mod faults;
 mod from_proto;
 mod json_value;
 mod list;
+pub mod login;
 pub mod pieces;
 mod push;
 mod rules;
@@ -38,5 +43,6 @@ pub use digest::sha256_hex;
 pub use envelope::{RequestError, RequestId, RpcRequest};
 pub use error::{Error, ErrorKind, FieldViolation};
 pub use pieces::Pieces;
+pub use protocol::{Protocol, Transport, Version};
 pub use reply::{RemoteError, ReplyError};
 pub use write::Sink;

@@ -1,6 +1,12 @@
 //! What a client learns from an answer without a result, in any version of A2A.
 
-use crate::error::{ErrorKind, FieldViolation};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::{
+    envelope::RpcFault,
+    error::{ErrorKind, FieldViolation},
+};
 
 /// Why an answer holds no result.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,4 +35,53 @@ pub struct RemoteError {
     pub hint: Option<String>,
     /// The fields it does not like.
     pub violations: Vec<FieldViolation>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Detail {
+    reason: Option<String>,
+    metadata: Option<DetailMetadata>,
+    field_violations: Option<Vec<DetailViolation>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct DetailMetadata {
+    hint: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct DetailViolation {
+    field: Option<String>,
+    description: Option<String>,
+}
+
+impl RemoteError {
+    /// The error object of a JSON-RPC answer, as far as it goes.
+    pub(crate) fn of_rpc(fault: RpcFault<'_>, kind_of: impl FnOnce(i64) -> Option<ErrorKind>) -> Self {
+        let code = fault.code.unwrap_or_default();
+        let message = fault.message.unwrap_or_default();
+        let mut error = Self { kind: kind_of(code), code, message, ..Self::default() };
+        error.add_details(fault.data);
+        error
+    }
+
+    /// What its details say: an array of them in 1.0, one object where an agent of 0.3 says it in the same words. Anything else is
+    /// passed over.
+    pub(crate) fn add_details(&mut self, data: Option<&RawValue>) {
+        let Some(data) = data else { return };
+        let details = serde_json::from_str::<Vec<&RawValue>>(data.get()).unwrap_or_else(|_| vec![data]);
+        for detail in details {
+            let Ok(detail) = serde_json::from_str::<Detail>(detail.get()) else { continue };
+            self.reason = self.reason.take().or(detail.reason);
+            self.hint = self.hint.take().or(detail.metadata.and_then(|metadata| metadata.hint));
+            let violations = detail.field_violations.into_iter().flatten();
+            self.violations.extend(violations.map(|DetailViolation { field, description }| FieldViolation {
+                field: field.unwrap_or_default(),
+                description: description.unwrap_or_default(),
+            }));
+        }
+    }
 }

@@ -1,12 +1,14 @@
 //! What can be typed. The flags that the A2A project's CLI specification has are spelled as it spells them.
 
 mod flow;
+mod key;
 
 use std::{ffi::OsString, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use bobbinet_core::{AgentName, ContextId, State};
 use bobbinet_http::client::{Origin, ServiceParameter};
 use bobbinet_mcp::{Isolation, ProtocolEra};
+use bobbinet_wire::{Transport, Version};
 use clap::{
     ArgAction, Args, Parser, Subcommand,
     builder::{FalseyValueParser, Styles, styling::AnsiColor},
@@ -23,6 +25,7 @@ use crate::{
 };
 
 pub(crate) use flow::{Flow, FlowCheck, FlowGraph, FlowRun};
+pub(crate) use key::{Key, KeyCreate, KeyRevoke, Policy, PolicyTest};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -92,9 +95,48 @@ pub(crate) struct Global {
     /// Call the agent at this scheme, host and port, and not where its card says. It gets your credentials
     #[arg(long, global = true, value_name = "URL", value_parser = Origin::parse)]
     pub(crate) origin: Option<Origin>,
+    /// Call the agent over this, whatever its card prefers: jsonrpc or http+json; the first of several that it has
+    #[arg(long, global = true, hide_short_help = true, value_name = "NAME", env = "A2ACLI_TRANSPORT", hide_env = true)]
+    #[arg(value_delimiter = ',', value_parser = transport)]
+    pub(crate) transport: Vec<Transport>,
+    /// Speak this version of A2A, and no other, whatever its card prefers: 1.0 or 0.3
+    #[arg(
+        long,
+        global = true,
+        hide_short_help = true,
+        value_name = "VERSION",
+        env = "A2ACLI_A2A_VERSION",
+        hide_env = true
+    )]
+    #[arg(value_parser = version)]
+    pub(crate) a2a_version: Option<Version>,
     /// Believe any certificate. For trying things out only: whoever stands in between can read and change everything
     #[arg(long, global = true, hide_short_help = true, env = "A2ACLI_INSECURE", hide_env = true, value_parser = FalseyValueParser::new())]
     pub(crate) insecure: bool,
+    /// Believe certificates of the authorities in this file (PEM), and of no others
+    #[arg(long, global = true, hide_short_help = true, value_name = "FILE", env = "BOBBINET_CA_FILE", hide_env = true)]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// Show this certificate (PEM) to agents that ask for one
+    #[arg(
+        long,
+        global = true,
+        hide_short_help = true,
+        value_name = "FILE",
+        env = "BOBBINET_CLIENT_CERT",
+        hide_env = true,
+        requires = "client_key"
+    )]
+    pub(crate) client_cert: Option<PathBuf>,
+    /// The certificate's private key (PEM)
+    #[arg(
+        long,
+        global = true,
+        hide_short_help = true,
+        value_name = "FILE",
+        env = "BOBBINET_CLIENT_KEY",
+        hide_env = true
+    )]
+    pub(crate) client_key: Option<PathBuf>,
     /// Show all of what is said, and not only its gist
     #[arg(long, global = true, env = "A2ACLI_VERBOSE", hide_env = true, value_parser = FalseyValueParser::new())]
     pub(crate) verbose: bool,
@@ -151,6 +193,9 @@ pub(crate) enum Command {
     /// Run, check and draw flows: files in the Open Workflow DSL that say which agent does what, and in which order
     #[command(subcommand)]
     Flow(Flow),
+    /// Tokens for agents elsewhere: get one as the agent's card says, and keep it
+    #[command(subcommand)]
+    Auth(Auth),
     /// Tokens of a node's owner
     #[command(subcommand)]
     Token(Token),
@@ -165,9 +210,12 @@ pub(crate) enum Command {
     /// What has not arrived at webhooks: list it, try it again, drop it
     #[command(subcommand)]
     Push(Push),
-    /// A node's signing keys
+    /// A node's keys: those that sign its tokens, and API keys for callers that cannot renew a token
     #[command(subcommand)]
     Key(Key),
+    /// Who may do what on a node
+    #[command(subcommand)]
+    Policy(Policy),
     /// A node's data, while the node is not running
     #[command(subcommand)]
     Store(Store),
@@ -200,6 +248,28 @@ pub(crate) struct NodeArgs {
     /// Where to keep tasks and keys [default: ./bobbinet-data]
     #[arg(long, value_name = "FOLDER", env = "BOBBINET_DATA", hide_env_values = true)]
     pub(crate) data_dir: Option<PathBuf>,
+    /// The node's certificate (PEM): then it is reached by https. Read anew as it changes
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "BOBBINET_TLS_CERT",
+        hide_env_values = true,
+        conflicts_with = "no_tls",
+        requires = "tls_key"
+    )]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// The certificate's private key (PEM)
+    #[arg(long, value_name = "FILE", env = "BOBBINET_TLS_KEY", hide_env_values = true, requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Authorities (PEM) whose certificates callers may show
+    #[arg(long, value_name = "FILE", env = "BOBBINET_TLS_CLIENT_CA", hide_env_values = true, requires = "tls_cert")]
+    pub(crate) tls_client_ca: Option<PathBuf>,
+    /// Take no caller without a certificate, but probes
+    #[arg(long, env = "BOBBINET_TLS_CLIENT_REQUIRED", hide_env_values = true, requires_if("true", "tls_client_ca"), value_parser = FalseyValueParser::new())]
+    pub(crate) tls_client_required: bool,
+    /// Listen without TLS at an address that others can reach: a proxy or a mesh before the node has it
+    #[arg(long, env = "BOBBINET_NO_TLS", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub(crate) no_tls: bool,
     /// What callers know the node by, if not by its address, such as `https://agents.example.com`
     #[arg(long, value_name = "URL", env = "BOBBINET_PUBLIC_URL", hide_env_values = true)]
     pub(crate) public_url: Option<String>,
@@ -333,6 +403,22 @@ pub(crate) enum Card {
     Get {
         /// The agent: its URL, its name on a node of this machine, or a file with its card
         url: Option<String>,
+        /// Say all that is wrong with it, and where, in place of showing it
+        #[arg(long)]
+        validate: bool,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// See whether a card is signed, and by whom
+    Verify {
+        /// The agent: its URL, its name on a node of this machine, or a file with its card
+        url: Option<String>,
+        /// A file with the JWK set that its key must be in [default: the keys of its node, if that is on this machine]
+        #[arg(long, value_name = "FILE")]
+        keys: Option<PathBuf>,
+        /// The thumbprint (RFC 7638, SHA-256) that its key must have; may be repeated
+        #[arg(long, value_name = "HASH", conflicts_with = "keys")]
+        thumbprint: Vec<String>,
         #[command(flatten)]
         target: Target,
     },
@@ -470,6 +556,19 @@ pub(crate) enum Task {
         #[command(flatten)]
         target: Target,
     },
+    /// Write what a task has made into files; nothing is overwritten
+    Download {
+        /// Its id
+        id: String,
+        /// Only the artifact of this id
+        #[arg(long = "artifact-id", visible_alias = "artifact", value_name = "ID")]
+        artifact: Option<String>,
+        /// Where to
+        #[arg(short = 'd', long = "dir", visible_alias = "save", value_name = "FOLDER", default_value = ".")]
+        folder: PathBuf,
+        #[command(flatten)]
+        target: Target,
+    },
     /// Answer what a task asks
     Reply {
         /// Its id
@@ -521,6 +620,49 @@ pub(crate) struct Check {
     /// Take a server of an mcp.json that cannot be started for an error, and not for a warning
     #[arg(long)]
     pub(crate) strict: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Auth {
+    /// Get a token for an agent from the authorization server that its card names; it is shown from then on
+    Login(Login),
+    /// Forget the token for an agent
+    Logout {
+        #[command(flatten)]
+        target: Target,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Login {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// What the authorization server knows this program by
+    #[arg(long, value_name = "ID", env = "A2ACLI_CLIENT_ID", hide_env = true)]
+    pub(crate) client_id: String,
+    /// Its secret, if it has one. Others on the machine can see what is typed here: the variable is safer
+    #[arg(long, value_name = "SECRET", env = "A2ACLI_CLIENT_SECRET", hide_env_values = true)]
+    pub(crate) client_secret: Option<Secret>,
+    /// What to ask for; may be repeated [default: all that the card names]
+    #[arg(long, value_name = "SCOPE")]
+    pub(crate) scope: Vec<String>,
+    /// Which way, of those that the card names
+    #[arg(long, value_enum)]
+    pub(crate) by: Option<LoginBy>,
+    /// The authorization server that the secret may be shown to, if it is not where the agent is
+    #[arg(long, value_name = "URL")]
+    pub(crate) issuer: Option<String>,
+}
+
+/// How a token is got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum LoginBy {
+    /// By a code that is confirmed on any device
+    Device,
+    /// By a browser on this machine
+    Browser,
+    /// By the secret of the program itself
+    Client,
 }
 
 #[derive(Debug, Subcommand)]
@@ -608,16 +750,6 @@ pub(crate) struct PeerPlace {
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Key {
-    /// List the keys, the oldest first
-    List(DataDir),
-    /// Make a key that signs from now on; the older ones go on verifying
-    New(DataDir),
-    /// Print the public keys as a JWK set
-    Jwks(DataDir),
-}
-
-#[derive(Debug, Subcommand)]
 pub(crate) enum Store {
     /// Read all of it, and say what is damaged
     Check(DataDir),
@@ -658,6 +790,22 @@ fn network(text: &str) -> Result<IpNet, String> {
 fn duration(text: &str) -> Result<Duration, String> {
     let seconds = text.parse::<u32>().map(|seconds| Duration::from_secs(seconds.into()));
     seconds.or_else(|_| humantime::parse_duration(text)).map_err(|_| "write a time such as 500ms, 30s or 5m".to_owned())
+}
+
+fn transport(text: &str) -> Result<Transport, String> {
+    match text.trim().to_lowercase().as_str() {
+        "jsonrpc" | "json-rpc" => Ok(Transport::JsonRpc),
+        "http+json" | "rest" => Ok(Transport::HttpJson),
+        "grpc" => Err("gRPC is not spoken yet; there is jsonrpc and http+json".to_owned()),
+        _ => Err("there is jsonrpc and http+json".to_owned()),
+    }
+}
+
+fn version(text: &str) -> Result<Version, String> {
+    Version::ALL.into_iter().find(|version| version.name() == text.trim()).ok_or_else(|| {
+        let all = Version::ALL.map(Version::name).join(" and ");
+        format!("there is {all}")
+    })
 }
 
 fn isolation(text: &str) -> Result<Isolation, String> {

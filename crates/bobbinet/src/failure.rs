@@ -48,6 +48,8 @@ pub(crate) enum Code {
     Listen,
     /// The person has ended the waiting.
     Interrupted,
+    /// A policy says something else than a case expects.
+    PolicyTest,
     /// The command did its job, and the task stands so: asked for with `--fail`.
     Task(State),
 }
@@ -71,6 +73,7 @@ impl Code {
             Self::StoreDamaged => "BOBBINET_ERR_STORE_DAMAGED",
             Self::Listen => "BOBBINET_ERR_LISTEN",
             Self::Interrupted => "BOBBINET_ERR_INTERRUPTED",
+            Self::PolicyTest => "BOBBINET_ERR_POLICY_TEST",
             Self::Task(_) => "BOBBINET_ERR_TASK",
         }
     }
@@ -92,7 +95,12 @@ impl Code {
             Self::Task(State::Rejected) => 11,
             Self::Task(State::Canceled) => 12,
             Self::Task(State::Submitted | State::Working | State::InputRequired | State::AuthRequired) => 13,
-            Self::CardInvalid | Self::Internal | Self::Protocol(_) | Self::StoreBusy | Self::Listen => 1,
+            Self::CardInvalid
+            | Self::Internal
+            | Self::Protocol(_)
+            | Self::StoreBusy
+            | Self::Listen
+            | Self::PolicyTest => 1,
         }
     }
 }

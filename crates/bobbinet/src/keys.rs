@@ -1,5 +1,7 @@
 //! `bobbinet token` and `bobbinet key`: what the node's owner can do with its key folder.
 
+mod api_keys;
+
 use std::{
     path::{Path, PathBuf},
     time::Duration,
@@ -111,39 +113,64 @@ fn no_principal(name: &str, known: &KnownPrincipals, data: &Path) -> Failure {
 /// `bobbinet key`
 pub(crate) fn key(output: Output, command: Key) -> Result<(), Failure> {
     match command {
-        Key::List(DataDir { data_dir }) => {
-            let keys = open(&data_dir)?.list();
-            if output.is_json() {
-                let keys: Vec<_> = keys
-                    .iter()
-                    .map(|key| serde_json::json!({ "kid": key.kid, "created": key.created.to_string(), "current": key.is_current }))
-                    .collect();
-                return output.json(&serde_json::json!({ "keys": keys }));
-            }
-            keys.iter().try_for_each(|key| {
-                let current = if key.is_current { " (signs)" } else { "" };
-                output.field("Key", format_args!("{} {}{current}", key.kid, key.created))
-            })
-        }
-        Key::New(DataDir { data_dir }) => {
-            let folder = data_dir.join(KEYS_FOLDER);
-            let now = SystemEnv.now();
-            // The first key of a new folder is made by opening it.
-            let is_first = matches!(KeyRing::open(&folder), Err(KeysError::None { .. }));
-            let ring = KeyRing::open_or_create(&folder, now).map_err(|error| of_keys(&error, &data_dir))?;
-            let key = match is_first {
-                true => ring.list().pop().ok_or_else(|| Failure::new(Code::Internal, "no key was made"))?,
-                false => ring.new_key(now).map_err(|error| of_keys(&error, &data_dir))?,
-            };
-            if output.is_json() {
-                return output
-                    .json(&serde_json::json!({ "kid": key.kid, "created": key.created.to_string(), "current": true }));
-            }
-            output.field("Key", format_args!("{} {} (signs)", key.kid, key.created))
-        }
+        Key::List(DataDir { data_dir }) => list(output, &data_dir),
+        Key::Create(command) => api_keys::create(output, command),
+        Key::Revoke(command) => api_keys::revoke(output, command),
+        Key::Rotate(DataDir { data_dir }) => rotate(output, &data_dir),
         // It is JSON whatever the format: whoever reads a JWK set is a program.
         Key::Jwks(DataDir { data_dir }) => output.json(&open(&data_dir)?.jwks()),
     }
+}
+
+fn list(output: Output, data: &Path) -> Result<(), Failure> {
+    let keys = open(data)?.list();
+    let known = KnownPrincipals::read(data);
+    let api_keys = api_keys::open(&known.api_keys_file(data))?.list();
+    if output.is_json() {
+        let keys: Vec<_> = keys
+            .iter()
+            .map(|key| {
+                let retired = key.retired.map(|retired| retired.to_string());
+                serde_json::json!({
+                    "kid": key.kid, "created": key.created.to_string(), "current": key.is_current, "retired": retired,
+                })
+            })
+            .collect();
+        let api_keys: Vec<_> = api_keys.iter().map(api_keys::as_json).collect();
+        return output.json(&serde_json::json!({ "keys": keys, "apiKeys": api_keys }));
+    }
+    for key in &keys {
+        let state = match key.retired {
+            None => " (signs)".to_owned(),
+            Some(retired) => format!(" (verifies until {})", retired.after(known.longest_life())),
+        };
+        output.field("Key", format_args!("{} {}{state}", key.kid, key.created))?;
+    }
+    api_keys.iter().try_for_each(|key| output.field("API key", api_keys::in_words(key, &known)))
+}
+
+/// A new key signs from now on. What is over of the old ones is dropped, here and by each node that runs on the folder.
+fn rotate(output: Output, data: &Path) -> Result<(), Failure> {
+    let folder = data.join(KEYS_FOLDER);
+    let now = SystemEnv.now();
+    // The first key of a new folder is made by opening it.
+    let is_first = matches!(KeyRing::open(&folder), Err(KeysError::None { .. }));
+    let of = |error: KeysError| of_keys(&error, data);
+    let ring = KeyRing::open_or_create(&folder, now).map_err(of)?;
+    let life = KnownPrincipals::read(data).longest_life();
+    let dropped = ring.drop_retired(now, life).map_err(of)?;
+    let key = match is_first {
+        true => ring.list().pop().ok_or_else(|| Failure::new(Code::Internal, "no key was made"))?,
+        false => ring.new_key(now).map_err(of)?,
+    };
+    if output.is_json() {
+        let dropped: Vec<&str> = dropped.iter().map(|key| key.kid.as_str()).collect();
+        return output.json(&serde_json::json!({
+            "kid": key.kid, "created": key.created.to_string(), "current": true, "dropped": dropped,
+        }));
+    }
+    output.field("Key", format_args!("{} {} (signs)", key.kid, key.created))?;
+    dropped.iter().try_for_each(|key| output.field("Dropped", &key.kid))
 }
 
 fn open(data: &Path) -> Result<KeyRing, Failure> {

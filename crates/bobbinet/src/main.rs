@@ -21,6 +21,7 @@ mod output;
 mod own_folder;
 mod parts;
 mod peers;
+mod policy;
 mod principals;
 mod remark;
 mod settings;
@@ -130,18 +131,20 @@ fn run(global: &Global, command: Command, sources: &Sources) -> Result<ExitCode,
         Command::Agent(agent) => done(run_node(global, node::agent(output, agent)?)),
         Command::Demo(args) => block_on(global, demo::run(args, global.output))?,
         Command::DemoServer(args) => block_on(global, demo::serve(args))?,
-        Command::Card(card) => done(block_on(global, client().card(card))?),
-        Command::Send(send) => done(block_on(global, client().send(*send))?),
-        Command::Call(call) => done(block_on(global, client().call(*call))?),
+        Command::Card(card) => done(block_on(global, client()?.card(card))?),
+        Command::Send(send) => done(block_on(global, client()?.send(*send))?),
+        Command::Call(call) => done(block_on(global, client()?.call(*call))?),
         Command::Flow(cli::Flow::Run(run)) => done(run_flow(global, *run)),
-        Command::Task(task) => done(block_on(global, client().task(*task))?),
-        Command::Push(push) => done(block_on(global, client().push(push))?),
+        Command::Task(task) => done(block_on(global, client()?.task(*task))?),
+        Command::Push(push) => done(block_on(global, client()?.push(push))?),
         Command::Check(check) => done(node::check(output, check)),
         Command::Flow(cli::Flow::Check(check)) => done(block_on(global, flow::check(output, check))?),
         Command::Flow(cli::Flow::Graph(graph)) => done(flow::graph(output, graph)),
-        Command::Token(token) => done(block_on(global, client().token(token))?),
+        Command::Auth(auth) => done(block_on(global, client()?.auth(auth))?),
+        Command::Token(token) => done(block_on(global, client()?.token(token))?),
         Command::Peers { command, place } => done(block_on(global, peers::run(output, command, place))?),
         Command::Key(key) => done(keys::key(output, key)),
+        Command::Policy(cli::Policy::Test(test)) => done(policy::test(output, &test)),
         Command::Store(command) => done(store::run(output, command)),
         Command::Config(Config::Show) => done(settings::show(output, &Cli::command(), sources)),
         Command::Completion { shell } => {

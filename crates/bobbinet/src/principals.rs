@@ -1,24 +1,48 @@
 //! Whom a node knows, in its data folder: what it was started with, for `bobbinet token mint`, which has the keys and no configuration.
 
-use std::{collections::BTreeMap, fs, io, path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use bobbinet_auth::{LIFETIME_MAX, NODE_ISSUER, NamedPrincipal};
+use bobbinet_auth::{API_KEYS_FILE, KEYS_FOLDER, LIFETIME_MAX, NODE_ISSUER, NamedPrincipal};
 use bobbinet_core::{Principal, Tenant};
 use serde::{Deserialize, Serialize};
 
-use crate::config::CallersConfig;
+use crate::config::{ApiKeysConfig, CallersConfig};
 
 /// The file, in the data folder.
 const FILE: &str = "principals.json";
 
 /// Those whom a node makes tokens for.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct KnownPrincipals {
     /// What other nodes know its tokens by.
     issuer: Option<String>,
     /// Whether anybody but the node's owner may do anything.
     pub(crate) has_policy: bool,
     principals: BTreeMap<String, KnownPrincipal>,
+    /// Whether it takes API keys.
+    #[serde(default = "yes")]
+    pub(crate) has_api_keys: bool,
+    /// Where they are, if not in the key folder.
+    #[serde(default)]
+    api_keys: Option<PathBuf>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// The file of a node's API keys.
+pub(crate) fn api_keys_file(data: &Path, config: &ApiKeysConfig) -> Option<PathBuf> {
+    match config {
+        ApiKeysConfig::KeyFolder => Some(data.join(KEYS_FOLDER).join(API_KEYS_FILE)),
+        ApiKeysConfig::File(path) => Some(path.clone()),
+        ApiKeysConfig::Off => None,
+    }
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -48,7 +72,22 @@ impl KnownPrincipals {
             issuer: issuer.map(str::to_owned),
             has_policy: callers.policy.is_some(),
             principals: callers.principals.iter().map(known).collect(),
+            has_api_keys: callers.api_keys != ApiKeysConfig::Off,
+            api_keys: match &callers.api_keys {
+                ApiKeysConfig::File(path) => Some(path.clone()),
+                ApiKeysConfig::KeyFolder | ApiKeysConfig::Off => None,
+            },
         }
+    }
+
+    /// The file that the node on this data folder takes API keys from.
+    pub(crate) fn api_keys_file(&self, data: &Path) -> PathBuf {
+        self.api_keys.clone().unwrap_or_else(|| data.join(KEYS_FOLDER).join(API_KEYS_FILE))
+    }
+
+    /// The longest that a token of the node's may live.
+    pub(crate) fn longest_life(&self) -> Duration {
+        self.principals.values().map(KnownPrincipal::life).fold(LIFETIME_MAX, Duration::max)
     }
 
     /// Says so in the data folder.
@@ -61,7 +100,7 @@ impl KnownPrincipals {
     /// Whom the node on this data folder knew when it last started; nobody if it never did.
     pub(crate) fn read(data: &Path) -> Self {
         let text = fs::read(data.join(FILE)).unwrap_or_default();
-        serde_json::from_slice(&text).unwrap_or_default()
+        serde_json::from_slice(&text).unwrap_or_else(|_| Self::of(None, &CallersConfig::default()))
     }
 
     /// The one of this name.

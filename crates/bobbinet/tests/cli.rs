@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
+#[path = "cli/agents.rs"]
+mod agents;
 #[path = "cli/configuration.rs"]
 mod configuration;
 #[path = "cli/conventions.rs"]
@@ -10,5 +12,7 @@ mod conventions;
 mod flow;
 #[path = "cli/owner.rs"]
 mod owner;
+#[path = "cli/policy.rs"]
+mod policy;
 #[path = "cli/program.rs"]
 mod program;

@@ -1,5 +1,6 @@
 //! The project's chores, so that one command does each: `cargo xtask test` installs what the tests need and runs them.
 
+mod fuzz;
 mod modules;
 mod run;
 mod tools;
@@ -15,6 +16,7 @@ cargo xtask test          install what the tests need, build, run all tests
 cargo xtask test --long   the same with the long ones: 300 kills, 20,000 seeds
 cargo xtask tools         only install what the tests need, and print where
 cargo xtask modules       only look for circles of modules
+cargo xtask fuzz T S      let libFuzzer try the target T, or all, for S seconds (tests/fuzz)
 cargo xtask lint          that, format, clippy and docs, warnings denied";
 
 fn main() -> ExitCode {
@@ -38,6 +40,7 @@ fn chore(arguments: &[&str]) -> Result<()> {
             Ok(())
         }
         ["modules"] => modules::check(),
+        ["fuzz", target, seconds] => fuzz::run(target, seconds),
         ["lint"] => lint(),
         [] | ["help" | "--help" | "-h"] => {
             println!("{HELP}");

@@ -1,60 +1,41 @@
 //! An agent without MCP: it says back what it is told, as an artifact.
 
-mod serve;
+mod flow;
 
-use std::sync::Arc;
+use std::{path::PathBuf, process::ExitCode};
 
-use async_trait::async_trait;
-use bobbinet_core::{Artifact, ArtifactId, Call, Description, Effect, Outcome, Plan, Skill, SkillId};
-use bobbinet_engine::{Agent, Request, Run};
+use bobbinet_agent::{Agent, Answer, Card, Effect, Failure, Flags, Node, Skill, Task};
+use clap::Parser;
 
-#[derive(Debug)]
 struct Echo;
 
-#[async_trait]
 impl Agent for Echo {
-    fn describe(&self) -> Arc<Description> {
-        let (name, description) = ("echo".to_owned(), "Says back what it is told.".to_owned());
-        let skill = Skill {
-            id: SkillId::parse("echo").expect("a word"),
-            name: name.clone(),
-            description: description.clone(),
-            tags: vec!["example".to_owned()],
-            examples: vec!["hello".to_owned()],
-            input: None,
-            output: None,
-            effect: Effect::ReadOnly,
-        };
-        Arc::new(Description {
-            name,
-            description,
-            version: "1".to_owned(),
-            skills: vec![skill],
-            ..Description::default()
-        })
+    fn card(&self) -> Card {
+        let about = "Says back what it is told.";
+        let skill = Skill::new("echo", about).tag("example").example("hello").effect(Effect::ReadOnly);
+        Card::new("echo", about).skill(skill)
     }
 
-    fn prepare(&self, _request: &Request<'_>) -> Plan {
-        Plan::Call(Arc::new(Call::of_message(Effect::ReadOnly)))
+    async fn run(&self, task: Task) -> Result<Answer, Failure> {
+        Ok(Answer::artifact("echo", task.message().parts.clone()))
     }
-
-    fn max_concurrency(&self) -> usize {
-        1_024
-    }
-
-    fn ready(&self) -> Result<(), String> {
-        Ok(())
-    }
-
-    async fn run(&self, run: Run) -> Outcome {
-        let id = ArtifactId::parse("echo").expect("a word");
-        let artifact = Artifact::new(id, run.message().parts.clone());
-        Outcome::Completed { artifacts: vec![Arc::new(artifact)], message: None }
-    }
-
-    async fn shutdown(&self) {}
 }
 
-fn main() -> anyhow::Result<()> {
-    serve::run("echo", Arc::new(Echo))
+#[derive(Parser)]
+struct Arguments {
+    #[command(flatten)]
+    node: Flags,
+    /// A flow over the agent, which is served in its place.
+    #[arg(long)]
+    flow: Option<PathBuf>,
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    let arguments = Arguments::parse();
+    let mut node = Node::new(Echo).flags(arguments.node);
+    if let Some(path) = &arguments.flow {
+        let (name, agent) = flow::read(path)?;
+        node = node.in_front(name, agent);
+    }
+    Ok(node.run())
 }

@@ -148,6 +148,10 @@ pub enum Plan {
     Reject(Fault),
     /// Nothing is known yet of what can be called: to be planned once it is.
     Defer,
+    /// This answers the message, and nothing is to be called. A message that would have begun a task begins none: its caller gets this
+    /// as a plain message, and nothing is kept. Where there has to be a task (a run's child, an answer to a question, a plan that is
+    /// made later), it is completed with these words.
+    Say(Arc<Message>),
 }
 
 /// Why something did not work, for the caller to read: in words, and as data for programs.

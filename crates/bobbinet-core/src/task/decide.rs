@@ -95,7 +95,13 @@ fn submit(id: &TaskId, submission: Submission) -> Vec<Event> {
             vec![Event::Submitted(Arc::new(submitted)), ended(id, 1, State::Rejected, &fault)]
         }
         Plan::Defer => vec![Event::Submitted(Arc::new(submitted)), defer(id, 1, deferred)],
+        Plan::Say(message) => vec![Event::Submitted(Arc::new(submitted)), completed(message)],
     }
+}
+
+/// The end of a task that is answered without a call.
+fn completed(message: Arc<Message>) -> Event {
+    Event::Ended { state: State::Completed, message: Some(message), metadata: None }
 }
 
 /// The plan is made later. One of which nothing was kept to make it with would never be.
@@ -158,6 +164,7 @@ fn planned(task: &Task, offset: u64, planning: Planning) -> Vec<Event> {
             vec![ended(&task.id, version, State::Rejected, &fault)]
         }
         Plan::Defer => vec![defer(&task.id, version, deferred)],
+        Plan::Say(message) => vec![completed(message)],
     }
 }
 
@@ -309,7 +316,7 @@ fn reply_call(
             ];
         }
         // The agent took the answer for a new request, or for nothing yet, while a call is open. One thing at a time.
-        Plan::Call(_) | Plan::Defer => Json::of(&said.message.text()),
+        Plan::Call(_) | Plan::Defer | Plan::Say(_) => Json::of(&said.message.text()),
     };
     if is_live {
         return vec![said.replied(Some(answer), true)];

@@ -6,7 +6,9 @@ use bobbinet_core::{
 };
 use proptest::{collection::vec, prelude::*};
 
-use crate::talk::{By, EFFECTS, Run, Say, Slot, Talk, answer, asks, call, completed, failed, refused, reject, unknown};
+use crate::talk::{
+    By, EFFECTS, Run, Say, Slot, Talk, answer, asks, call, completed, failed, refused, reject, says, unknown,
+};
 
 fn slot() -> impl Strategy<Value = Slot> {
     prop_oneof![Just(Slot::Free), Just(Slot::None)]
@@ -32,6 +34,7 @@ fn plan() -> impl Strategy<Value = Plan> {
         3 => Just(answer()),
         1 => Just(reject()),
         2 => Just(Plan::Defer),
+        1 => Just(says()),
     ]
 }
 

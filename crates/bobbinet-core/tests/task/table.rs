@@ -8,7 +8,7 @@ use expect_test::{Expect, expect};
 use crate::talk::{
     By::{Owner, Stranger},
     Run::{Gone, Live},
-    Say, Slot, Talk, answer, asks, call, completed, failed, refused, reject, unknown,
+    Say, Slot, Talk, answer, asks, call, completed, failed, refused, reject, says, unknown,
 };
 
 /// Every place where a task can stand, with what is said to bring it there.
@@ -59,12 +59,14 @@ fn commands() -> Vec<(&'static str, Say)> {
         ("submit an answer", Say::Submit(answer(), Slot::None)),
         ("submit nonsense", Say::Submit(reject(), Slot::None)),
         ("submit, to be planned", Say::Submit(Plan::Defer, Slot::None)),
+        ("submit what is answered", Say::Submit(says(), Slot::None)),
         ("plan a call", plan(call(Effect::AtMostOnce), Slot::None)),
         ("plan a call, slot", plan(call(Effect::AtMostOnce), Slot::Free)),
         ("plan a question", plan(asks(QuestionKind::Input), Slot::Free)),
         ("plan an answer", plan(answer(), Slot::Free)),
         ("plan nonsense", plan(reject(), Slot::Free)),
         ("plan nothing yet", plan(Plan::Defer, Slot::Free)),
+        ("plan what is answered", plan(says(), Slot::Free)),
         ("plan for another message", Say::Plan(Ok(call(Effect::AtMostOnce)), Stranger, Slot::Free)),
         ("fail to plan", Say::Plan(Err(Fault::new("server-not-ready", "it is not there")), Owner, Slot::None)),
         ("claim", Say::Claim),
@@ -97,6 +99,7 @@ fn commands() -> Vec<(&'static str, Say)> {
         ("reply a call", reply("do it", call(Effect::AtMostOnce), Gone)),
         ("reply a call, no slot", Say::Reply("do it", call(Effect::AtMostOnce), Gone, Slot::None)),
         ("reply, to be planned", reply("do it", Plan::Defer, Gone)),
+        ("reply what is answered, live", reply("so what", says(), Live)),
         ("reply, live", reply("42", answer(), Live)),
         ("reply, gone", reply("42", answer(), Gone)),
         ("reply too little, live", reply("hm", asks(QuestionKind::Input), Live)),
@@ -166,33 +169,35 @@ fn every_command_in_every_state() {
                 Submitted Ended(rejected: bad-arguments) -> rejected
             submit, to be planned
                 Submitted Deferred -> submitted
-            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | spawn | spawn with a long name | spawn, fenced | record | record and spawn | spawn the same twice | record nothing | record, fenced | withdraw | withdraw of another | checkpoint | checkpoint, fenced | take over, slot | take over what never ran | take over what never ran, slot | take over too late | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel | its agent is gone | its agent is back | its time is up | the time of another wait is up
+            submit what is answered
+                Submitted Ended(completed) -> completed
+            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan what is answered | plan for another message | fail to plan | claim | take over | spawn | spawn with a long name | spawn, fenced | record | record and spawn | spawn the same twice | record nothing | record, fenced | withdraw | withdraw of another | checkpoint | checkpoint, fenced | take over, slot | take over what never ran | take over what never ran, slot | take over too late | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, to be planned | reply what is answered, live | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel | its agent is gone | its agent is back | its time is up | the time of another wait is up
                 no: the task does not exist
         submitted
-            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned
+            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned | submit what is answered
                 no: the task exists
-            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | take over | take over, slot | take over what never ran | take over what never ran, slot | take over too late | its agent is back | its time is up | the time of another wait is up
+            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan what is answered | plan for another message | fail to plan | take over | take over, slot | take over what never ran | take over what never ran, slot | take over too late | its agent is back | its time is up | the time of another wait is up
                 no: there is nothing to be done
             claim
                 Started(1) Intended(1.1) -> working
             spawn | spawn with a long name | spawn, fenced | record | record and spawn | spawn the same twice | record nothing | record, fenced | withdraw | withdraw of another | checkpoint | checkpoint, fenced | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another
                 no: another run owns the task
-            reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed
+            reply a call | reply a call, no slot | reply, to be planned | reply what is answered, live | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed
                 no: the task is at work and takes no messages until it asks or ends
             cancel
                 Ended(canceled) -> canceled
             its agent is gone
                 Unserved -> submitted
         submitted, without its agent
-            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned
+            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned | submit what is answered
                 no: the task exists
-            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | take over | take over, slot | take over what never ran | take over what never ran, slot | take over too late | its agent is gone | the time of another wait is up
+            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan what is answered | plan for another message | fail to plan | take over | take over, slot | take over what never ran | take over what never ran, slot | take over too late | its agent is gone | the time of another wait is up
                 no: there is nothing to be done
             claim
                 Started(1) Intended(1.1) -> working
             spawn | spawn with a long name | spawn, fenced | record | record and spawn | spawn the same twice | record nothing | record, fenced | withdraw | withdraw of another | checkpoint | checkpoint, fenced | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another
                 no: another run owns the task
-            reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed
+            reply a call | reply a call, no slot | reply, to be planned | reply what is answered, live | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed
                 no: the task is at work and takes no messages until it asks or ends
             cancel
                 Ended(canceled) -> canceled
@@ -201,7 +206,7 @@ fn every_command_in_every_state() {
             its time is up
                 Ended(failed: unknown-agent) -> failed
         submitted, to be planned
-            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned
+            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned | submit what is answered
                 no: the task exists
             plan a call
                 Planned -> submitted
@@ -215,20 +220,22 @@ fn every_command_in_every_state() {
                 Ended(rejected: bad-arguments) -> rejected
             plan nothing yet | plan for another message | claim | take over | take over, slot | take over what never ran | take over what never ran, slot | take over too late | its agent is back | its time is up | the time of another wait is up
                 no: there is nothing to be done
+            plan what is answered
+                Ended(completed) -> completed
             fail to plan
                 Ended(failed: server-not-ready) -> failed
             spawn | spawn with a long name | spawn, fenced | record | record and spawn | spawn the same twice | record nothing | record, fenced | withdraw | withdraw of another | checkpoint | checkpoint, fenced | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another
                 no: another run owns the task
-            reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed
+            reply a call | reply a call, no slot | reply, to be planned | reply what is answered, live | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed
                 no: the task is at work and takes no messages until it asks or ends
             cancel
                 Ended(canceled) -> canceled
             its agent is gone
                 Unserved -> submitted
         working, at-most-once
-            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned | spawn the same twice
+            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned | submit what is answered | spawn the same twice
                 no: the task exists
-            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | record nothing | withdraw | take over too late | release | its agent is gone | its agent is back | its time is up | the time of another wait is up
+            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan what is answered | plan for another message | fail to plan | claim | record nothing | withdraw | take over too late | release | its agent is gone | its agent is back | its time is up | the time of another wait is up
                 no: there is nothing to be done
             take over | take over, slot | finish unknown | finish unknown, again | finish declined
                 Asked(outcome of 1) -> input-required
@@ -256,7 +263,7 @@ fn every_command_in_every_state() {
                 Asked(elicitation) -> input-required
             ask to authorize
                 Asked(authorization) -> auth-required
-            reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed
+            reply a call | reply a call, no slot | reply, to be planned | reply what is answered, live | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed
                 no: the task is at work and takes no messages until it asks or ends
             finish completed
                 Settled(1 Done) Added(result) Ended(completed) -> completed
@@ -269,9 +276,9 @@ fn every_command_in_every_state() {
             cancel
                 Ended(canceled, with a note) -> canceled
         working, idempotent
-            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned | spawn the same twice
+            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned | submit what is answered | spawn the same twice
                 no: the task exists
-            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | record nothing | withdraw | take over too late | its agent is gone | its agent is back | its time is up | the time of another wait is up
+            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan what is answered | plan for another message | fail to plan | claim | record nothing | withdraw | take over too late | its agent is gone | its agent is back | its time is up | the time of another wait is up
                 no: there is nothing to be done
             take over
                 Released -> submitted
@@ -303,7 +310,7 @@ fn every_command_in_every_state() {
                 Asked(elicitation) -> input-required
             ask to authorize
                 Asked(authorization) -> auth-required
-            reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed
+            reply a call | reply a call, no slot | reply, to be planned | reply what is answered, live | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed
                 no: the task is at work and takes no messages until it asks or ends
             finish completed
                 Settled(1 Done) Added(result) Ended(completed) -> completed
@@ -320,9 +327,9 @@ fn every_command_in_every_state() {
             cancel
                 Ended(canceled) -> canceled
         input-required, to begin
-            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned
+            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned | submit what is answered
                 no: the task exists
-            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | take over, slot | take over what never ran | take over what never ran, slot | take over too late | its agent is gone | its agent is back | the time of another wait is up
+            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan what is answered | plan for another message | fail to plan | claim | take over | take over, slot | take over what never ran | take over what never ran, slot | take over too late | its agent is gone | its agent is back | the time of another wait is up
                 no: there is nothing to be done
             spawn | spawn with a long name | spawn, fenced | record | record and spawn | spawn the same twice | record nothing | record, fenced | withdraw | withdraw of another | checkpoint | checkpoint, fenced | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another
                 no: another run owns the task
@@ -332,6 +339,8 @@ fn every_command_in_every_state() {
                 Replied(released) Planned -> submitted
             reply, to be planned
                 Replied(released) Deferred -> submitted
+            reply what is answered, live
+                Replied(released) Ended(completed) -> completed
             reply, live | reply, gone | reply retry | reply happened | reply failed
                 Replied(released) Ended(rejected: no-question) -> rejected
             reply too little, live | reply too little, gone
@@ -343,15 +352,15 @@ fn every_command_in_every_state() {
             its time is up
                 Ended(failed: question-expired) -> failed
         input-required, at-most-once
-            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned
+            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned | submit what is answered
                 no: the task exists
-            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | take over, slot | take over what never ran | take over what never ran, slot | take over too late | its agent is gone | its agent is back | the time of another wait is up
+            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan what is answered | plan for another message | fail to plan | claim | take over | take over, slot | take over what never ran | take over what never ran, slot | take over too late | its agent is gone | its agent is back | the time of another wait is up
                 no: there is nothing to be done
             spawn | spawn with a long name | spawn, fenced | record | record and spawn | spawn the same twice | record nothing | record, fenced | withdraw | withdraw of another | checkpoint | checkpoint, fenced | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish of another
                 no: another run owns the task
             reply a call | reply a call, no slot | reply, to be planned | reply, gone | reply retry | reply happened | reply failed
                 Replied(answer released) Asked(outcome of 1) -> input-required
-            reply, live
+            reply what is answered, live | reply, live
                 Replied(answer resumed) -> working
             reply too little, live
                 Replied(resumed) Asked(elicitation) -> input-required
@@ -376,9 +385,9 @@ fn every_command_in_every_state() {
             its time is up
                 Ended(failed: question-expired) -> failed
         input-required, idempotent
-            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned
+            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned | submit what is answered
                 no: the task exists
-            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | take over, slot | take over what never ran | take over what never ran, slot | take over too late | its agent is gone | its agent is back | the time of another wait is up
+            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan what is answered | plan for another message | fail to plan | claim | take over | take over, slot | take over what never ran | take over what never ran, slot | take over too late | its agent is gone | its agent is back | the time of another wait is up
                 no: there is nothing to be done
             spawn | spawn with a long name | spawn, fenced | record | record and spawn | spawn the same twice | record nothing | record, fenced | withdraw | withdraw of another | checkpoint | checkpoint, fenced | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish of another
                 no: another run owns the task
@@ -386,7 +395,7 @@ fn every_command_in_every_state() {
                 Replied(answer released) Started(2) Intended(1.2) -> working
             reply a call, no slot
                 Replied(answer released) -> submitted
-            reply, live
+            reply what is answered, live | reply, live
                 Replied(answer resumed) -> working
             reply too little, live
                 Replied(resumed) Asked(elicitation) -> input-required
@@ -411,13 +420,13 @@ fn every_command_in_every_state() {
             its time is up
                 Ended(failed: question-expired) -> failed
         input-required, for an outcome
-            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned
+            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned | submit what is answered
                 no: the task exists
-            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | take over, slot | take over what never ran | take over what never ran, slot | take over too late | finish unknown | finish unknown, again | finish declined | its agent is gone | its agent is back | the time of another wait is up
+            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan what is answered | plan for another message | fail to plan | claim | take over | take over, slot | take over what never ran | take over what never ran, slot | take over too late | finish unknown | finish unknown, again | finish declined | its agent is gone | its agent is back | the time of another wait is up
                 no: there is nothing to be done
             spawn | spawn with a long name | spawn, fenced | record | record and spawn | spawn the same twice | record nothing | record, fenced | withdraw | withdraw of another | checkpoint | checkpoint, fenced | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish of another
                 no: another run owns the task
-            reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live
+            reply a call | reply a call, no slot | reply, to be planned | reply what is answered, live | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live
                 no: the message does not answer the question: say retry, happened or failed, as text or as data {"outcome": "…", "result": …}
             reply retry
                 Replied(released) Started(2) Intended(1.2) -> working
@@ -438,9 +447,9 @@ fn every_command_in_every_state() {
             its time is up
                 Settled(1 Unknown) Ended(failed: question-expired) -> failed
         auth-required, idempotent
-            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned
+            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned | submit what is answered
                 no: the task exists
-            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | take over, slot | take over what never ran | take over what never ran, slot | take over too late | its agent is gone | its agent is back | the time of another wait is up
+            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan what is answered | plan for another message | fail to plan | claim | take over | take over, slot | take over what never ran | take over what never ran, slot | take over too late | its agent is gone | its agent is back | the time of another wait is up
                 no: there is nothing to be done
             spawn | spawn with a long name | spawn, fenced | record | record and spawn | spawn the same twice | record nothing | record, fenced | withdraw | withdraw of another | checkpoint | checkpoint, fenced | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish of another
                 no: another run owns the task
@@ -448,7 +457,7 @@ fn every_command_in_every_state() {
                 Replied(answer released) Started(2) Intended(1.2) -> working
             reply a call, no slot
                 Replied(answer released) -> submitted
-            reply, live
+            reply what is answered, live | reply, live
                 Replied(answer resumed) -> working
             reply too little, live
                 Replied(resumed) Asked(authorization) -> auth-required
@@ -473,9 +482,9 @@ fn every_command_in_every_state() {
             its time is up
                 Ended(failed: question-expired) -> failed
         working, at-most-once, recorded
-            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned | spawn the same twice
+            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned | submit what is answered | spawn the same twice
                 no: the task exists
-            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | record nothing | withdraw | take over too late | its agent is gone | its agent is back | its time is up | the time of another wait is up
+            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan what is answered | plan for another message | fail to plan | claim | record nothing | withdraw | take over too late | its agent is gone | its agent is back | its time is up | the time of another wait is up
                 no: there is nothing to be done
             take over
                 Released -> submitted
@@ -507,7 +516,7 @@ fn every_command_in_every_state() {
                 Asked(elicitation) -> input-required
             ask to authorize
                 Asked(authorization) -> auth-required
-            reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed
+            reply a call | reply a call, no slot | reply, to be planned | reply what is answered, live | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed
                 no: the task is at work and takes no messages until it asks or ends
             finish completed
                 Settled(1 Done) Added(result) Ended(completed) -> completed
@@ -522,9 +531,9 @@ fn every_command_in_every_state() {
             cancel
                 Ended(canceled, with a note) -> canceled
         input-required, at-most-once, recorded
-            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned | spawn the same twice
+            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned | submit what is answered | spawn the same twice
                 no: the task exists
-            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | record nothing | take over what never ran | take over too late | its agent is gone | its agent is back | the time of another wait is up
+            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan what is answered | plan for another message | fail to plan | claim | take over | record nothing | take over what never ran | take over too late | its agent is gone | its agent is back | the time of another wait is up
                 no: there is nothing to be done
             spawn
                 Spawned(a: 3124) -> input-required
@@ -548,7 +557,7 @@ fn every_command_in_every_state() {
                 Replied(answer released) Started(2) Intended(1.2) -> working
             reply a call, no slot
                 Replied(answer released) -> submitted
-            reply, live
+            reply what is answered, live | reply, live
                 Replied(answer resumed) -> working
             reply too little, live
                 Replied(resumed) Asked(elicitation) -> input-required
@@ -573,13 +582,13 @@ fn every_command_in_every_state() {
             its time is up
                 Ended(failed: question-expired) -> failed
         input-required, for an outcome, recorded
-            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned
+            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned | submit what is answered
                 no: the task exists
-            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | take over, slot | take over what never ran | take over what never ran, slot | take over too late | finish unknown | finish unknown, again | finish declined | its agent is gone | its agent is back | the time of another wait is up
+            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan what is answered | plan for another message | fail to plan | claim | take over | take over, slot | take over what never ran | take over what never ran, slot | take over too late | finish unknown | finish unknown, again | finish declined | its agent is gone | its agent is back | the time of another wait is up
                 no: there is nothing to be done
             spawn | spawn with a long name | spawn, fenced | record | record and spawn | spawn the same twice | record nothing | record, fenced | withdraw | withdraw of another | checkpoint | checkpoint, fenced | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | finish of another
                 no: another run owns the task
-            reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live
+            reply a call | reply a call, no slot | reply, to be planned | reply what is answered, live | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live
                 no: the message does not answer the question: say retry, happened or failed, as text or as data {"outcome": "…", "result": …}
             reply retry
                 Replied(released) Started(2) Intended(1.2) -> working
@@ -600,23 +609,23 @@ fn every_command_in_every_state() {
             its time is up
                 Settled(1 Unknown) Ended(failed: question-expired) -> failed
         completed
-            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned
+            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned | submit what is answered
                 no: the task exists
-            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | spawn | spawn with a long name | spawn, fenced | record | record and spawn | spawn the same twice | record nothing | record, fenced | withdraw | withdraw of another | checkpoint | checkpoint, fenced | take over, slot | take over what never ran | take over what never ran, slot | take over too late | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel | its agent is gone | its time is up | the time of another wait is up
+            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan what is answered | plan for another message | fail to plan | claim | take over | spawn | spawn with a long name | spawn, fenced | record | record and spawn | spawn the same twice | record nothing | record, fenced | withdraw | withdraw of another | checkpoint | checkpoint, fenced | take over, slot | take over what never ran | take over what never ran, slot | take over too late | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, to be planned | reply what is answered, live | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel | its agent is gone | its time is up | the time of another wait is up
                 no: the task has ended
             its agent is back
                 no: there is nothing to be done
         failed
-            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned
+            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned | submit what is answered
                 no: the task exists
-            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | spawn | spawn with a long name | spawn, fenced | record | record and spawn | spawn the same twice | record nothing | record, fenced | withdraw | withdraw of another | checkpoint | checkpoint, fenced | take over, slot | take over what never ran | take over what never ran, slot | take over too late | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel | its agent is gone | its time is up | the time of another wait is up
+            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan what is answered | plan for another message | fail to plan | claim | take over | spawn | spawn with a long name | spawn, fenced | record | record and spawn | spawn the same twice | record nothing | record, fenced | withdraw | withdraw of another | checkpoint | checkpoint, fenced | take over, slot | take over what never ran | take over what never ran, slot | take over too late | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, to be planned | reply what is answered, live | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel | its agent is gone | its time is up | the time of another wait is up
                 no: the task has ended
             its agent is back
                 no: there is nothing to be done
         canceled, call in flight
-            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned
+            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned | submit what is answered
                 no: the task exists
-            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | spawn | spawn with a long name | spawn, fenced | record | record and spawn | spawn the same twice | record nothing | record, fenced | withdraw | withdraw of another | checkpoint | checkpoint, fenced | take over, slot | take over what never ran | take over what never ran, slot | take over too late | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish of another | cancel | its agent is gone | its time is up | the time of another wait is up
+            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan what is answered | plan for another message | fail to plan | claim | take over | spawn | spawn with a long name | spawn, fenced | record | record and spawn | spawn the same twice | record nothing | record, fenced | withdraw | withdraw of another | checkpoint | checkpoint, fenced | take over, slot | take over what never ran | take over what never ran, slot | take over too late | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, to be planned | reply what is answered, live | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish of another | cancel | its agent is gone | its time is up | the time of another wait is up
                 no: the task has ended
             finish completed
                 Settled(1 Late) -> canceled
@@ -629,9 +638,9 @@ fn every_command_in_every_state() {
             its agent is back
                 no: there is nothing to be done
         rejected
-            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned
+            submit a call | submit a call, slot | submit a question | submit an answer | submit nonsense | submit, to be planned | submit what is answered
                 no: the task exists
-            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan for another message | fail to plan | claim | take over | spawn | spawn with a long name | spawn, fenced | record | record and spawn | spawn the same twice | record nothing | record, fenced | withdraw | withdraw of another | checkpoint | checkpoint, fenced | take over, slot | take over what never ran | take over what never ran, slot | take over too late | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, to be planned | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel | its agent is gone | its time is up | the time of another wait is up
+            plan a call | plan a call, slot | plan a question | plan an answer | plan nonsense | plan nothing yet | plan what is answered | plan for another message | fail to plan | claim | take over | spawn | spawn with a long name | spawn, fenced | record | record and spawn | spawn the same twice | record nothing | record, fenced | withdraw | withdraw of another | checkpoint | checkpoint, fenced | take over, slot | take over what never ran | take over what never ran, slot | take over too late | release | release of another | progress | progress of another | add | add of another | ask | ask to authorize | ask of another | reply a call | reply a call, no slot | reply, to be planned | reply what is answered, live | reply, live | reply, gone | reply too little, live | reply too little, gone | reply nonsense, live | reply retry | reply happened | reply failed | finish completed | finish refused | finish failed | finish rejected | finish unknown | finish unknown, again | finish declined | finish of another | cancel | its agent is gone | its time is up | the time of another wait is up
                 no: the task has ended
             its agent is back
                 no: there is nothing to be done

@@ -278,6 +278,10 @@ pub(crate) fn reject() -> Plan {
     Plan::Reject(Fault::new("bad-arguments", "no"))
 }
 
+pub(crate) fn says() -> Plan {
+    Plan::Say(message("it is so", 0))
+}
+
 pub(crate) fn completed() -> Outcome {
     Outcome::Completed { artifacts: vec![artifact("result", 1)], message: None }
 }

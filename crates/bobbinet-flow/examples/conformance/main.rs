@@ -1,4 +1,4 @@
-//! Runs the standard's own kit and its example documents against the interpreter, and writes `docs/conformance.md` to standard output:
+//! Runs the standard's own kit and its example documents against the interpreter, and writes `docs/flow-conformance.md` to standard output:
 //! `cargo run -p bobbinet-flow --example conformance -- FOLDER COMMIT`, where FOLDER holds a checkout of
 //! open-workflow-specification/specification. Nobody is called: a stand-in answers for the public addresses.
 //!

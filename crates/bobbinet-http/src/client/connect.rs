@@ -10,7 +10,10 @@ use std::{
 };
 
 use bobbinet_core::Json;
-use bobbinet_wire::v1_0::{BINDING, CardView, VERSION};
+use bobbinet_wire::{
+    Protocol, Transport, Version,
+    v1_0::{CardView, Interface},
+};
 use reqwest::{
     Method, Response, StatusCode, Url,
     header::{self, HeaderMap, HeaderValue},
@@ -20,8 +23,9 @@ use reqwest::{
 use super::{
     CardFetch, Client, ClientError, ClientOptions, Credentials, Detour, FetchedCard, Freshness, Origin, WithJson, body,
     credentials::{self, Extras},
-    http::{Endpoint, Route, media_type, read_body, unreachable},
+    http::{Endpoint, Route, Ways, media_type, read_body, unreachable},
     outbound::{Outbound, Sender},
+    pinned, speech,
 };
 
 /// Where cards are, as of 0.3 and 1.0, and before.
@@ -61,7 +65,7 @@ pub(super) async fn fetch(
     match fetch_card(&http, &given, options, etag).await? {
         (_, freshness, None) => Ok(CardFetch::Same(freshness)),
         (url, freshness, Some(bytes)) => {
-            let card = Arc::new(read_card(&url, body::without_mark(&bytes))?);
+            let card = Arc::new(read_card(&url, body::without_mark(&bytes), options)?);
             Ok(CardFetch::New(FetchedCard { url, card, freshness }))
         }
     }
@@ -73,17 +77,22 @@ fn client(
     card: Arc<WithJson<CardView>>,
     options: ClientOptions,
 ) -> Result<Client, ClientError> {
-    let mut route = endpoint(&card.value, card_url, &options)?;
-    let detour = route.detour.take();
-    let http = match near {
-        // Whether there is a proxy in between depends on where requests go.
-        Some((http @ Sender::Straight(_), given)) if is_loopback(&given) == is_loopback(&route.url) => http,
-        Some(_) | None => sender(&route.url, &options)?,
-    };
+    let mut routes = routes(&card.value, card_url, &options)?;
+    let detour = routes.first_mut().and_then(|route| route.detour.take());
     let scheme = card.value.api_key();
     let options = ClientOptions { credentials: options.credentials.for_card(scheme.as_ref()), ..options };
-    let extras = Extras::new(&options.parameters, &options.credentials, scheme, &route.url)?;
-    Ok(Client { endpoint: Arc::new(Endpoint::new(http, route, &card.value, options, extras)), card, detour })
+    let mut near = near;
+    let mut all = Vec::with_capacity(routes.len());
+    for route in routes {
+        let http = match near.take() {
+            // Whether there is a proxy in between depends on where requests go.
+            Some((http @ Sender::Straight(_), given)) if is_loopback(&given) == is_loopback(&route.url) => http,
+            Some(_) | None => sender(&route.url, &options)?,
+        };
+        let extras = Extras::new(&options.parameters, &options.credentials, scheme.clone(), &route.url)?;
+        all.push(Endpoint::new(http, route, extras));
+    }
+    Ok(Client { ways: Arc::new(Ways::new(all, &card.value, options)), card, detour })
 }
 
 /// The card alone, whatever it says of where its agent is.
@@ -91,28 +100,38 @@ pub(super) async fn card(reference: &str, options: &ClientOptions) -> Result<Wit
     find(reference, options).await.map(|(_, _, card)| card)
 }
 
+/// The bytes of a card, and where they are from.
+pub(super) async fn card_bytes(reference: &str, options: &ClientOptions) -> Result<(String, Vec<u8>), ClientError> {
+    let (_, url, bytes) = find_bytes(reference, options).await?;
+    Ok((url.to_string(), body::without_mark(&bytes).to_vec()))
+}
+
 type Near = Option<(Sender, Url)>;
 
 async fn find(reference: &str, options: &ClientOptions) -> Result<(Near, Url, WithJson<CardView>), ClientError> {
-    let (near, card_url, bytes) = match local_file(reference) {
-        Some(path) => {
-            let (url, bytes) = read_file(&path)?;
-            (None, url, bytes)
-        }
-        None => {
-            let given = read_url(reference)?;
-            let http = sender(&given, options)?;
-            let (url, _, bytes) = fetch_card(&http, &given, options, None).await?;
-            let bytes = bytes.ok_or_else(|| no_card(&url, "it answers that it has not changed"))?;
-            (Some((http, given)), url, bytes)
-        }
-    };
-    let card = read_card(&card_url, body::without_mark(&bytes))?;
+    let (near, card_url, bytes) = find_bytes(reference, options).await?;
+    let card = read_card(&card_url, body::without_mark(&bytes), options)?;
     Ok((near, card_url, card))
 }
 
-fn read_card(url: &Url, bytes: &[u8]) -> Result<WithJson<CardView>, ClientError> {
+async fn find_bytes(reference: &str, options: &ClientOptions) -> Result<(Near, Url, Vec<u8>), ClientError> {
+    if let Some(path) = local_file(reference) {
+        let (url, bytes) = read_file(&path)?;
+        return Ok((None, url, bytes));
+    }
+    let given = read_url(reference)?;
+    let http = sender(&given, options)?;
+    let (url, _, bytes) = fetch_card(&http, &given, options, None).await?;
+    let bytes = bytes.ok_or_else(|| no_card(&url, "it answers that it has not changed"))?;
+    Ok((Some((http, given)), url, bytes))
+}
+
+fn read_card(url: &Url, bytes: &[u8], options: &ClientOptions) -> Result<WithJson<CardView>, ClientError> {
     let bad = |why: String| ClientError::BadCard { url: url.to_string(), why };
+    if let Some(check) = &options.card_check {
+        check.check(url, bytes).map_err(bad)?;
+    }
+    let bytes = &*pinned::covered(url, bytes, options)?;
     let value = CardView::parse(bytes).map_err(|error| {
         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
         bad(format!("{error}{cause}"))
@@ -146,6 +165,7 @@ fn http_client(near: &Url, options: &ClientOptions) -> Result<reqwest::Client, C
     if options.is_any_certificate_believed {
         builder = builder.tls_danger_accept_invalid_certs(true);
     }
+    let builder = options.tls.apply(builder);
     builder.build().map_err(|source| ClientError::Unreachable { url: near.to_string(), source })
 }
 
@@ -317,8 +337,41 @@ fn unauthorized(url: &Url, response: &Response, credentials: &Credentials) -> Cl
     ClientError::Unauthorized { message, hint: hint.to_owned() }
 }
 
-fn endpoint(card: &CardView, card_url: &Url, options: &ClientOptions) -> Result<Route, ClientError> {
-    let Some(interface) = card.endpoint() else { return Err(no_interface(card, card_url)) };
+/// All ways to the agent that are spoken here and may be gone, in the order of the card, or of whoever says another.
+fn routes(card: &CardView, card_url: &Url, options: &ClientOptions) -> Result<Vec<Route>, ClientError> {
+    let mut spoken: Vec<(&Interface, Protocol)> = card
+        .spoken()
+        .filter(|(_, protocol)| speech::is_spoken(*protocol))
+        .filter(|(_, protocol)| options.version.is_none_or(|version| version == protocol.version))
+        .collect();
+    let rank = |protocol: Protocol| options.transports.iter().position(|transport| *transport == protocol.transport);
+    if !options.transports.is_empty() {
+        spoken.retain(|(_, protocol)| rank(*protocol).is_some());
+        spoken.sort_by_key(|(_, protocol)| rank(*protocol));
+    }
+    if spoken.is_empty() {
+        return Err(no_interface(card, card_url, options));
+    }
+    let (mut routes, mut wrong) = (Vec::new(), None);
+    for (interface, protocol) in spoken {
+        match route(interface, protocol, card_url, options) {
+            Ok(route) => routes.push(route),
+            Err(error) => drop(wrong.get_or_insert(error)),
+        }
+    }
+    // What is wrong with one way is of interest to nobody who has another.
+    match wrong.filter(|_| routes.is_empty()) {
+        Some(error) => Err(error),
+        None => Ok(routes),
+    }
+}
+
+fn route(
+    interface: &Interface,
+    protocol: Protocol,
+    card_url: &Url,
+    options: &ClientOptions,
+) -> Result<Route, ClientError> {
     let wrong = |why: &str| ClientError::BadCard {
         url: card_url.to_string(),
         why: format!("it sends callers to {:?}, and {why}", interface.url),
@@ -327,9 +380,9 @@ fn endpoint(card: &CardView, card_url: &Url, options: &ClientOptions) -> Result<
     if !matches!(url.scheme(), "http" | "https") {
         return Err(wrong("that is neither http nor https"));
     }
-    let tenant = interface.tenant.clone();
+    let at = |url: Url, detour: Option<Detour>| Route { protocol, url, tenant: interface.tenant.clone(), detour };
     if let Some(origin) = &options.origin {
-        return Ok(Route { url: origin.of(&url), tenant, detour: None });
+        return Ok(at(origin.of(&url), None));
     }
     let is_file = card_url.scheme() == "file";
     if is_nowhere(&url, card_url) {
@@ -339,7 +392,7 @@ fn endpoint(card: &CardView, card_url: &Url, options: &ClientOptions) -> Result<
         };
         let there = origin.of(&url);
         let detour = Detour { card: url.to_string(), there: there.to_string() };
-        return Ok(Route { url: there, tenant, detour: Some(detour) });
+        return Ok(at(there, Some(detour)));
     }
     // Whoever has the card in a file has seen where it leads.
     if !options.is_other_origin_allowed && !is_file && !is_same_origin(&url, card_url) {
@@ -350,22 +403,28 @@ fn endpoint(card: &CardView, card_url: &Url, options: &ClientOptions) -> Result<
             url: url.to_string(),
         });
     }
-    Ok(Route { url, tenant, detour: None })
+    Ok(at(url, None))
 }
 
-fn no_interface(card: &CardView, card_url: &Url) -> ClientError {
+fn no_interface(card: &CardView, card_url: &Url, options: &ClientOptions) -> ClientError {
     let offered: Vec<String> = card
-        .supported_interfaces
-        .iter()
+        .interfaces()
         .map(|interface| format!("A2A {} over {}", interface.protocol_version, interface.protocol_binding))
         .collect();
-    let offered = match (&card.older, offered.is_empty()) {
-        (_, false) => offered.join(", "),
-        (Some(older), true) => older.to_string(),
-        (None, true) => "nothing: its card has no supportedInterfaces".to_owned(),
+    let offered = match offered.is_empty() {
+        false => offered.join(", "),
+        true => "nothing: its card has no supportedInterfaces".to_owned(),
     };
-    let ours = format!("A2A {VERSION} over {BINDING}");
-    ClientError::NoInterface { url: card_url.to_string(), offered, ours }
+    let all = Version::ALL
+        .into_iter()
+        .flat_map(|version| Transport::ALL.into_iter().map(move |transport| Protocol { version, transport }));
+    let ours: Vec<String> = all
+        .filter(|protocol| speech::is_spoken(*protocol))
+        .filter(|protocol| options.version.is_none_or(|version| version == protocol.version))
+        .filter(|protocol| options.transports.is_empty() || options.transports.contains(&protocol.transport))
+        .map(|protocol| protocol.to_string())
+        .collect();
+    ClientError::NoInterface { url: card_url.to_string(), offered, ours: ours.join(", ") }
 }
 
 /// Whether nobody can be called there: an address that only servers are bound to, or this machine, if the card is not from it.
@@ -442,7 +501,7 @@ mod tests {
             let card = CardView::parse(card.as_bytes()).unwrap();
             let card_url = Url::parse("http://127.0.0.1:7420/.well-known/agent-card.json").unwrap();
             let options = ClientOptions { is_other_origin_allowed: is_allowed, ..ClientOptions::default() };
-            let url = endpoint(&card, &card_url, &options).ok().map(|route| route.url.to_string());
+            let url = routes(&card, &card_url, &options).ok().map(|routes| routes[0].url.to_string());
             assert_eq!(url.as_deref(), expected, "{interface}");
         };
         check("http://127.0.0.1:7420/", false, Some("http://127.0.0.1:7420/"));
@@ -462,8 +521,8 @@ mod tests {
                 r#"{{"supportedInterfaces":[{{"url":"{interface}","protocolBinding":"JSONRPC","protocolVersion":"1.0"}}]}}"#
             );
             let card = CardView::parse(card.as_bytes()).unwrap();
-            let route = endpoint(&card, &Url::parse(card_url).unwrap(), &ClientOptions::default());
-            let found = route.ok().map(|route| (route.url.to_string(), route.detour.is_some()));
+            let routes = routes(&card, &Url::parse(card_url).unwrap(), &ClientOptions::default());
+            let found = routes.ok().map(|routes| (routes[0].url.to_string(), routes[0].detour.is_some()));
             let is_detour = expected.is_some();
             assert_eq!(found, expected.map(|url| (url.to_owned(), is_detour)), "{card_url} {interface}");
         };

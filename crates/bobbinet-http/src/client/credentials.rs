@@ -33,7 +33,10 @@ pub enum Credentials {
 
 impl Credentials {
     /// A bearer token for the agent at a URL, if there is one or can be made.
-    pub(super) fn token_for(&self, url: &str) -> Result<Option<String>, ClientError> {
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn token_for(&self, url: &str) -> Result<Option<String>, ClientError> {
         match self {
             Self::None | Self::ApiKey(..) => Ok(None),
             Self::Bearer(token) => Ok(Some(token.clone())),

@@ -6,6 +6,9 @@ use bobbinet_wire::{ErrorKind, RemoteError, ReplyError};
 /// What proxies answer while an agent is away or busy (RFC 9110, section 15.6; RFC 6585, section 4).
 const PASSING_STATUS: [u16; 4] = [429, 502, 503, 504];
 
+/// What servers answer where there is nothing at a path, or not by this method.
+const NOTHING_STATUS: [u16; 3] = [404, 405, 501];
+
 /// The one refusal that may come after the request was sent on (RFC 9110, section 15.5.9).
 const REQUEST_TIMEOUT: u16 = 408;
 
@@ -143,8 +146,25 @@ impl ClientError {
 
     /// Whether the agent says that it does not stream, or not this task: it may be asked in another way.
     pub fn is_no_stream(&self) -> bool {
-        let Self::Rpc(error) = self else { return false };
-        matches!(error.kind, Some(ErrorKind::UnsupportedOperation | ErrorKind::MethodNotFound))
+        match self {
+            Self::Rpc(error) => {
+                matches!(error.kind, Some(ErrorKind::UnsupportedOperation | ErrorKind::MethodNotFound))
+            }
+            // Over HTTP itself, what there is not has no path.
+            Self::NotAnAgent { status, .. } => NOTHING_STATUS.contains(status),
+            Self::BadUrl(_)
+            | Self::Unreachable { .. }
+            | Self::Refused(_)
+            | Self::NoCard { .. }
+            | Self::BadCard { .. }
+            | Self::NoInterface { .. }
+            | Self::OtherOrigin { .. }
+            | Self::Unauthorized { .. }
+            | Self::Credentials { .. }
+            | Self::OutcomeUnknown { .. }
+            | Self::Protocol(_)
+            | Self::Timeout { .. } => false,
+        }
     }
 
     /// Whether nothing of the request has left this machine: then it may be sent again, whatever it does.

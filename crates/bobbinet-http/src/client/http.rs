@@ -1,25 +1,26 @@
 //! One request and its answer, over HTTP.
 
 use std::{
+    borrow::Cow,
     future::Future,
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use bobbinet_core::{Json, operation::Operation};
 use bobbinet_outbound::Refused;
-use bobbinet_wire::{
-    ReplyError,
-    v1_0::{CardView, VERSION, client as wire},
-};
+use bobbinet_wire::{Protocol, ReplyError, Version, v1_0::CardView};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url, header};
 use tokio::time::{Instant, sleep};
 
 use super::{
-    ClientError, ClientOptions, Credentials, Detour, SendOptions, body, credentials::Extras, outbound::Sender,
+    ClientError, ClientOptions, Credentials, Detour, SendOptions, body,
+    credentials::Extras,
+    outbound::Sender,
+    speech::{self, Said},
 };
 
 /// Bytes of an answer: more than the largest task that a node of ours keeps by default.
@@ -34,9 +35,10 @@ const PAUSE_MIN: Duration = Duration::from_millis(100);
 /// The longest pause before another try.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
-/// Where requests to an agent go.
+/// Where requests to an agent go, and what is spoken there.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Route {
+    pub(super) protocol: Protocol,
     pub(super) url: Url,
     /// To be said in each request, if the card does.
     pub(super) tenant: Option<String>,
@@ -44,33 +46,61 @@ pub(super) struct Route {
     pub(super) detour: Option<Detour>,
 }
 
-/// Where requests go, and how.
+/// All ways to an agent, the one that its card prefers first, and how they are used.
 #[derive(Debug)]
-pub(super) struct Endpoint {
-    pub(super) url: Url,
-    /// To be said in each request, if the card does.
-    pub(super) tenant: Option<String>,
+pub(super) struct Ways {
+    all: Vec<Endpoint>,
+    /// The one that was open last.
+    open: AtomicUsize,
     /// Whether the agent says that it does a message under the same key only once.
     honours_keys: bool,
     pub(super) options: ClientOptions,
+}
+
+/// One way: where requests go, and how.
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    pub(super) protocol: Protocol,
+    pub(super) url: Url,
+    /// To be said in each request, if the card does.
+    tenant: Option<String>,
     http: Sender,
     extras: Extras,
     next_id: AtomicU64,
     token: Mutex<Option<(String, Instant)>>,
+    /// Whether the agent takes subscriptions by `GET` and not by `POST`.
+    subscribes_by_get: AtomicBool,
 }
 
-impl Endpoint {
-    pub(super) fn new(http: Sender, route: Route, card: &CardView, options: ClientOptions, extras: Extras) -> Self {
-        let Route { url, tenant, detour: _ } = route;
-        let honours_keys = card.honours_idempotency_keys();
-        let (next_id, token) = (AtomicU64::new(1), Mutex::new(None));
-        Self { url, tenant, honours_keys, options, http, extras, next_id, token }
+/// What an agent has answered, and what it speaks.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) response: Response,
+    pub(super) protocol: Protocol,
+}
+
+/// A result, in the words of a version.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub(super) version: Version,
+    pub(super) json: Json,
+}
+
+impl Ways {
+    /// Those of an agent, at least one.
+    pub(super) fn new(all: Vec<Endpoint>, card: &CardView, options: ClientOptions) -> Self {
+        Self { all, open: AtomicUsize::new(0), honours_keys: card.honours_idempotency_keys(), options }
+    }
+
+    /// The one that was open last.
+    pub(super) fn open(&self) -> &Endpoint {
+        &self.all[self.open.load(Ordering::Relaxed)]
     }
 
     /// Calls, and gives the result as it came.
-    pub(super) async fn call(&self, operation: &Operation, timeout: Option<Duration>) -> Result<Json, ClientError> {
-        let response = self.request(operation, timeout, &SendOptions::default(), None).await?;
-        self.result(response, timeout).await
+    pub(super) async fn call(&self, operation: &Operation, timeout: Option<Duration>) -> Result<Told, ClientError> {
+        let answer = self.request(operation, timeout, &SendOptions::default(), None).await?;
+        self.result(answer, timeout).await
     }
 
     /// The same for a send, which is repeated where that cannot do the work twice.
@@ -79,10 +109,10 @@ impl Endpoint {
         operation: &Operation,
         timeout: Option<Duration>,
         options: &SendOptions,
-    ) -> Result<Json, ClientError> {
+    ) -> Result<Told, ClientError> {
         self.repeat(operation, options, || async {
-            let response = self.request(operation, timeout, options, None).await?;
-            self.result(response, timeout).await
+            let answer = self.request(operation, timeout, options, None).await?;
+            self.result(answer, timeout).await
         })
         .await
     }
@@ -135,31 +165,97 @@ impl Endpoint {
         source: ClientError,
     ) -> ClientError {
         ClientError::OutcomeUnknown {
-            url: self.url.to_string(),
+            url: self.open().url.to_string(),
             task: task_of(operation).map(str::to_owned),
             key: self.key(options).map(str::to_owned),
             source: Box::new(source),
         }
     }
 
-    /// Sends a request. The answer's status is good when this returns, or it is a JSON-RPC error's.
+    /// Sends a request the way that was open last, and where nobody is there, and nothing was sent, the next. The answer's status is good
+    /// when this returns, or it is that of an error of A2A.
     pub(super) async fn request(
         &self,
         operation: &Operation,
         timeout: Option<Duration>,
         options: &SendOptions,
         last_event_id: Option<&str>,
+    ) -> Result<Answer, ClientError> {
+        let first = self.open.load(Ordering::Relaxed);
+        let mut unsent = None;
+        for turn in 0..self.all.len() {
+            let at = (first + turn) % self.all.len();
+            let endpoint = &self.all[at];
+            match endpoint.request(&self.options, operation, timeout, options, last_event_id).await {
+                Ok(response) => {
+                    self.open.store(at, Ordering::Relaxed);
+                    return Ok(Answer { response, protocol: endpoint.protocol });
+                }
+                Err(error) if error.is_unsent() => {
+                    tracing::debug!(url = %endpoint.url, error = &error as &dyn std::error::Error, "not reached");
+                    // What is wrong with the way that the card prefers is what there is to mend.
+                    unsent.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(unsent.expect("there is at least one way, and none was open"))
+    }
+
+    /// The result in an answer, or why there is none.
+    pub(super) async fn result(&self, answer: Answer, timeout: Option<Duration>) -> Result<Told, ClientError> {
+        let Answer { response, protocol } = answer;
+        let (status, url) = (response.status(), response.url().clone());
+        let media_type = media_type(&response);
+        let body = read_body_within(response, ANSWER_MAX, &url, timeout).await?;
+        tracing::debug!(%status, body = %String::from_utf8_lossy(&body), "answer");
+        let why = match speech::answer(protocol, status, &body) {
+            Ok(json) => return Ok(Told { version: protocol.version, json }),
+            Err(ReplyError::Malformed(why)) => why,
+            Err(error) => return Err(error.into()),
+        };
+        let url = self.open().url.to_string();
+        Err(match (body::fault(&body, &media_type), status.is_success()) {
+            (Some(what), _) => ClientError::NotAnAgent { url, status: status.as_u16(), what },
+            (None, false) => {
+                let what = "JSON that is no answer".to_owned();
+                ClientError::NotAnAgent { url, status: status.as_u16(), what }
+            }
+            (None, true) => ReplyError::Malformed(why).into(),
+        })
+    }
+}
+
+impl Endpoint {
+    pub(super) fn new(http: Sender, route: Route, extras: Extras) -> Self {
+        let Route { protocol, url, tenant, detour: _ } = route;
+        let (next_id, token) = (AtomicU64::new(1), Mutex::new(None));
+        Self { protocol, url, tenant, http, extras, next_id, token, subscribes_by_get: AtomicBool::new(false) }
+    }
+
+    async fn request(
+        &self,
+        client: &ClientOptions,
+        operation: &Operation,
+        timeout: Option<Duration>,
+        options: &SendOptions,
+        last_event_id: Option<&str>,
     ) -> Result<Response, ClientError> {
-        let mut body = Vec::with_capacity(512);
-        wire::write_request(&mut body, self.next_id.fetch_add(1, Ordering::Relaxed), operation);
-        tracing::debug!(url = %self.url, body = %String::from_utf8_lossy(&body), "request");
-        let build = |token: Option<String>| {
+        let operation = with_tenant(operation, self.tenant.as_deref());
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let mut said = speech::say(self.protocol, &self.url, id, &operation)?;
+        let body = said.body.as_deref().unwrap_or_default();
+        tracing::debug!(url = %said.url, body = %String::from_utf8_lossy(body), "request");
+        let subscribes = matches!(*operation, Operation::Subscribe(_)) && said.body.is_none();
+        if subscribes && self.subscribes_by_get.load(Ordering::Relaxed) {
+            said.method = Method::GET;
+        }
+        let send = async |said: &Said, token: Option<String>| {
             let mut request = self
                 .http
-                .request(Method::POST, &self.extras.url(&self.url))?
-                .header(header::CONTENT_TYPE, "application/json")
+                .request(said.method.clone(), &self.extras.url(&said.url))?
                 .header(header::ACCEPT, "application/json, text/event-stream")
-                .header("a2a-version", VERSION);
+                .header("a2a-version", self.protocol.version.name());
             if let Some(timeout) = timeout {
                 request = request.timeout(timeout);
             }
@@ -172,49 +268,35 @@ impl Endpoint {
                 request = with(request, name, value);
             }
             let authorization = token.map(|token| format!("Bearer {token}"));
-            let request = with(request, "authorization", authorization.as_deref());
-            Ok::<_, ClientError>(request.headers(self.extras.headers.clone()).body(body.clone()))
+            let mut request = with(request, "authorization", authorization.as_deref());
+            if let Some(body) = &said.body {
+                request = request.header(header::CONTENT_TYPE, "application/json").body(body.clone());
+            }
+            let sent = request.headers(self.extras.headers.clone()).send().await;
+            sent.map_err(|source| unreachable(&self.url, timeout.unwrap_or(client.connect_timeout), source))
         };
-        let send = async |token| build(token)?.send().await.map_err(|source| self.unreachable(timeout, source));
-        let response = send(self.token()?).await?;
-        let response = match response.status() {
-            StatusCode::UNAUTHORIZED if self.forget_token() => send(self.token()?).await?,
-            _ => response,
-        };
+        let mut response = send(&said, self.token(client)?).await?;
+        if response.status() == StatusCode::UNAUTHORIZED && self.forget_token() {
+            response = send(&said, self.token(client)?).await?;
+        }
+        let is_elsewhere = matches!(response.status(), StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED);
+        if subscribes && is_elsewhere && said.method == Method::POST {
+            // The specification says both (A2A issue 1574).
+            let by_get = send(&Said { method: Method::GET, ..said }, self.token(client)?).await?;
+            self.subscribes_by_get.store(by_get.status().is_success(), Ordering::Relaxed);
+            response = by_get;
+        }
         match response.status() {
             status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
-                Err(self.unauthorized(status, response).await)
+                Err(self.unauthorized(&client.credentials, status, response).await)
             }
             _ => Ok(response),
         }
     }
 
-    /// The result in an answer, or why there is none.
-    pub(super) async fn result(&self, response: Response, timeout: Option<Duration>) -> Result<Json, ClientError> {
-        let status = response.status();
-        let media_type = media_type(&response);
-        let body = read_body_within(response, ANSWER_MAX, &self.url, timeout).await?;
-        tracing::debug!(%status, body = %String::from_utf8_lossy(&body), "answer");
-        match wire::read_reply(&body) {
-            Ok(result) => Ok(Json::from(result.to_owned())),
-            Err(ReplyError::Malformed(why)) => {
-                let url = self.url.to_string();
-                match (body::fault(&body, &media_type), status.is_success()) {
-                    (Some(what), _) => Err(ClientError::NotAnAgent { url, status: status.as_u16(), what }),
-                    (None, false) => {
-                        let what = "JSON that is no answer".to_owned();
-                        Err(ClientError::NotAnAgent { url, status: status.as_u16(), what })
-                    }
-                    (None, true) => Err(ReplyError::Malformed(why).into()),
-                }
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
     /// A token to show: the one that was made last, as long as it is good.
-    fn token(&self) -> Result<Option<String>, ClientError> {
-        let credentials = &self.options.credentials;
+    fn token(&self, client: &ClientOptions) -> Result<Option<String>, ClientError> {
+        let credentials = &client.credentials;
         if !matches!(credentials, Credentials::Mint(_)) {
             return credentials.token_for(self.url.as_str());
         }
@@ -234,14 +316,14 @@ impl Endpoint {
         self.token.lock().unwrap_or_else(PoisonError::into_inner).take().is_some()
     }
 
-    async fn unauthorized(&self, status: StatusCode, response: Response) -> ClientError {
+    async fn unauthorized(&self, shown: &Credentials, status: StatusCode, response: Response) -> ClientError {
         let body = read_body(response, ANSWER_MAX).await.unwrap_or_default();
-        let remote = match wire::read_reply(&body) {
+        let remote = match speech::answer(self.protocol, status, &body) {
             Err(ReplyError::Remote(remote)) => Some(remote),
             Ok(_) | Err(ReplyError::Malformed(_)) => None,
         };
         let message = remote.as_ref().map_or_else(|| format!("{} answers {status}", self.url), |it| it.message.clone());
-        let hint = match (remote.and_then(|it| it.hint), &self.options.credentials) {
+        let hint = match (remote.and_then(|it| it.hint), shown) {
             (Some(hint), _) => hint,
             (None, Credentials::None) => "Send a bearer token.".to_owned(),
             (None, Credentials::ApiKey(..)) => "Use an API key that the agent knows.".to_owned(),
@@ -251,10 +333,22 @@ impl Endpoint {
         };
         ClientError::Unauthorized { message, hint }
     }
+}
 
-    fn unreachable(&self, timeout: Option<Duration>, source: reqwest::Error) -> ClientError {
-        unreachable(&self.url, timeout.unwrap_or(self.options.connect_timeout), source)
+/// The operation for a tenant, whatever it said of one.
+fn with_tenant<'o>(operation: &'o Operation, tenant: Option<&str>) -> Cow<'o, Operation> {
+    let Some(tenant) = tenant.map(str::to_owned) else { return Cow::Borrowed(operation) };
+    let mut operation = operation.clone();
+    match &mut operation {
+        Operation::Send(send) | Operation::SendStreaming(send) => send.tenant = Some(tenant),
+        Operation::Get(get) => get.tenant = Some(tenant),
+        Operation::List(list) => list.tenant = Some(tenant),
+        Operation::Cancel(cancel) => cancel.tenant = Some(tenant),
+        Operation::Subscribe(subscribe) => subscribe.tenant = Some(tenant),
+        Operation::ExtendedCard(card) => card.tenant = Some(tenant),
+        Operation::PushConfig(_) => {}
     }
+    Cow::Owned(operation)
 }
 
 fn with(request: RequestBuilder, name: &str, value: Option<&str>) -> RequestBuilder {

@@ -26,13 +26,19 @@ pub struct HttpJwks {
 #[error("{0}")]
 pub struct JwksUrlFault(String);
 
+impl JwksUrlFault {
+    pub(super) fn new(url: &str, why: &str) -> Self {
+        Self(format!("{url:?} {why}"))
+    }
+}
+
 impl HttpJwks {
     /// The keys at this URL: `https`, or `http` on this machine, where nobody stands in between.
     ///
     /// # Errors
     /// If it is none of these.
     pub fn new(url: &str) -> Result<Self, JwksUrlFault> {
-        let fault = |why: &str| JwksUrlFault(format!("{url:?} {why}"));
+        let fault = |why: &str| JwksUrlFault::new(url, why);
         let parsed = Url::parse(url).map_err(|_| fault("is no URL"))?;
         if !parsed.username().is_empty() || parsed.password().is_some() {
             return Err(fault("has a name or a password in it"));

@@ -4,11 +4,14 @@ mod body;
 mod card;
 mod connect;
 mod credentials;
+mod discovery;
 mod error;
 mod http;
 mod jwks;
 mod origin;
 mod outbound;
+mod pinned;
+mod speech;
 mod stream;
 
 use std::{sync::Arc, time::Duration};
@@ -17,21 +20,25 @@ use bobbinet_core::{
     Json,
     operation::{CancelParams, GetParams, ListParams, Operation, SendParams, SubscribeParams},
 };
+use bobbinet_outbound::ClientTls;
 use bobbinet_wire::{
-    ReplyError,
-    v1_0::{CardView, client as wire},
+    Protocol, Transport, Version,
+    v1_0::CardView,
     view::{PageView, Sent, TaskView},
 };
 
-pub use card::{CardFetch, FetchedCard, Freshness};
+pub use bobbinet_auth::CardKeys;
+pub use card::{CardCheck, CardFetch, FetchedCard, Freshness};
 pub use credentials::{Credentials, Mint, ServiceParameter};
+pub use discovery::DiscoveredJwks;
 pub use error::ClientError;
 pub use jwks::{HttpJwks, JwksUrlFault};
 pub use origin::{Detour, Origin};
 pub use outbound::Outbound;
+pub use pinned::covered_by;
 pub use stream::{Event, TaskStream};
 
-use http::Endpoint;
+use http::{Told, Ways};
 
 /// How a client behaves. The defaults suit a person at a terminal.
 #[derive(Clone, Debug)]
@@ -52,12 +59,22 @@ pub struct ClientOptions {
     pub silence_max: Duration,
     /// How often in a row a broken stream, or a send that may be repeated, is tried again before it is given up.
     pub retries_max: u32,
+    /// What looks at its card before it is believed.
+    pub card_check: Option<CardCheck>,
+    /// Over what it is called, the preferred first, whatever its card prefers; if empty, as the card says.
+    pub transports: Vec<Transport>,
+    /// In which version of A2A, and no other, whatever its card prefers.
+    pub version: Option<Version>,
     /// Where the agent is called, at the path that its card says, if not where its card says.
     pub origin: Option<Origin>,
     /// Whether the agent's card may send us, and our credentials, to another origin than its own.
     pub is_other_origin_allowed: bool,
     /// Whether to believe any certificate: whoever stands in between can read and change everything.
     pub is_any_certificate_believed: bool,
+    /// Whose certificates are believed, and which one is shown, where no guard says so.
+    pub tls: ClientTls,
+    /// The keys of which one must have signed the agent's card, if they are known.
+    pub card_keys: Option<CardKeys>,
 }
 
 impl Default for ClientOptions {
@@ -71,9 +88,14 @@ impl Default for ClientOptions {
             wait_timeout: None,
             silence_max: Duration::from_secs(60),
             retries_max: 12,
+            card_check: None,
+            transports: Vec::new(),
+            version: None,
             origin: None,
             is_other_origin_allowed: false,
             is_any_certificate_believed: false,
+            tls: ClientTls::default(),
+            card_keys: None,
         }
     }
 }
@@ -102,7 +124,7 @@ pub struct WithJson<T> {
 /// An agent that can be called. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Client {
-    endpoint: Arc<Endpoint>,
+    ways: Arc<Ways>,
     card: Arc<WithJson<CardView>>,
     detour: Option<Detour>,
 }
@@ -122,6 +144,14 @@ impl Client {
     /// If nobody answers there, or no card is to be had.
     pub async fn card_at(url: &str, options: &ClientOptions) -> Result<WithJson<CardView>, ClientError> {
         connect::card(url, options).await
+    }
+
+    /// The bytes of the card of the agent at `url`, or in a file, and where they are from: whether they are those of a card or not.
+    ///
+    /// # Errors
+    /// If nobody answers there, or there is nothing.
+    pub async fn card_bytes_at(url: &str, options: &ClientOptions) -> Result<(String, Vec<u8>), ClientError> {
+        connect::card_bytes(url, options).await
     }
 
     /// Fetches the card of the agent at `url` unless it is the one that is known, as RFC 9111 says.
@@ -156,7 +186,12 @@ impl Client {
 
     /// Where its requests go.
     pub fn url(&self) -> &str {
-        self.endpoint.url.as_str()
+        self.ways.open().url.as_str()
+    }
+
+    /// What is spoken there.
+    pub fn protocol(&self) -> Protocol {
+        self.ways.open().protocol
     }
 
     /// Says something, and waits until the task has ended or asks, unless `params` say not to.
@@ -166,12 +201,12 @@ impl Client {
     /// are honoured; else it is [`ClientError::OutcomeUnknown`].
     pub async fn send(&self, params: SendParams, options: &SendOptions) -> Result<WithJson<Sent>, ClientError> {
         let timeout = match params.configuration.return_immediately && !options.is_patient {
-            true => Some(self.endpoint.options.timeout),
-            false => self.endpoint.options.wait_timeout,
+            true => Some(self.ways.options.timeout),
+            false => self.ways.options.wait_timeout,
         };
-        let operation = Operation::Send(Box::new(SendParams { tenant: self.endpoint.tenant.clone(), ..params }));
-        let json = self.endpoint.call_with(&operation, timeout, options).await?;
-        read(json, wire::read_sent).map_err(|error| self.endpoint.outcome_unknown(&operation, options, error))
+        let operation = Operation::Send(Box::new(params));
+        let Told { version, json } = self.ways.call_with(&operation, timeout, options).await?;
+        speech::sent(version, json).map_err(|error| self.ways.outcome_unknown(&operation, options, error))
     }
 
     /// Says something, and hears all that follows.
@@ -179,9 +214,7 @@ impl Client {
     /// # Errors
     /// As [`Client::send`]; once there is an event, the stream itself comes back after what breaks it.
     pub async fn send_streaming(&self, params: SendParams, options: &SendOptions) -> Result<TaskStream, ClientError> {
-        let operation =
-            Operation::SendStreaming(Box::new(SendParams { tenant: self.endpoint.tenant.clone(), ..params }));
-        TaskStream::open(self.clone(), operation, options).await
+        TaskStream::open(self.clone(), Operation::SendStreaming(Box::new(params)), options).await
     }
 
     /// Shows a task.
@@ -189,8 +222,9 @@ impl Client {
     /// # Errors
     /// As [`ClientError`] says.
     pub async fn get(&self, id: &str, history_length: Option<u32>) -> Result<WithJson<TaskView>, ClientError> {
-        let params = GetParams { id: id.to_owned(), history_length, tenant: self.endpoint.tenant.clone() };
-        read(self.call(&Operation::Get(params)).await?, wire::read_task)
+        let params = GetParams { id: id.to_owned(), history_length, tenant: None };
+        let Told { version, json } = self.call(&Operation::Get(params)).await?;
+        speech::task(version, json)
     }
 
     /// Shows a page of tasks.
@@ -198,8 +232,8 @@ impl Client {
     /// # Errors
     /// As [`ClientError`] says.
     pub async fn list(&self, params: ListParams) -> Result<WithJson<PageView>, ClientError> {
-        let params = ListParams { tenant: self.endpoint.tenant.clone(), ..params };
-        read(self.call(&Operation::List(params)).await?, wire::read_page)
+        let Told { version, json } = self.call(&Operation::List(params)).await?;
+        speech::page(version, json)
     }
 
     /// Stops a task.
@@ -207,8 +241,9 @@ impl Client {
     /// # Errors
     /// As [`ClientError`] says.
     pub async fn cancel(&self, id: &str) -> Result<WithJson<TaskView>, ClientError> {
-        let params = CancelParams { id: id.to_owned(), metadata: None, tenant: self.endpoint.tenant.clone() };
-        read(self.call(&Operation::Cancel(params)).await?, wire::read_task)
+        let params = CancelParams { id: id.to_owned(), metadata: None, tenant: None };
+        let Told { version, json } = self.call(&Operation::Cancel(params)).await?;
+        speech::task(version, json)
     }
 
     /// Hears all that follows in a task: after the event with the id `after`, or after the task as it stands.
@@ -219,20 +254,11 @@ impl Client {
         TaskStream::subscribe(self.clone(), id, after).await
     }
 
-    fn subscription(&self, id: &str) -> Operation {
-        Operation::Subscribe(SubscribeParams { id: id.to_owned(), tenant: self.endpoint.tenant.clone() })
-    }
-
-    async fn call(&self, operation: &Operation) -> Result<Json, ClientError> {
-        self.endpoint.call(operation, Some(self.endpoint.options.timeout)).await
+    async fn call(&self, operation: &Operation) -> Result<Told, ClientError> {
+        self.ways.call(operation, Some(self.ways.options.timeout)).await
     }
 }
 
-fn read<T>(
-    json: Json,
-    read: impl FnOnce(&serde_json::value::RawValue) -> Result<T, ReplyError>,
-) -> Result<WithJson<T>, ClientError> {
-    let raw = serde_json::from_str(json.as_str()).map_err(|error| ClientError::Protocol(error.to_string()))?;
-    let value = read(raw)?;
-    Ok(WithJson { value, json })
+fn subscription(id: &str) -> Operation {
+    Operation::Subscribe(SubscribeParams { id: id.to_owned(), tenant: None })
 }

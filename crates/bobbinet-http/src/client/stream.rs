@@ -4,17 +4,16 @@ use std::{collections::VecDeque, time::Duration};
 
 use bobbinet_core::{Json, State, operation::Operation};
 use bobbinet_wire::{
+    Protocol,
     sse::{SseEvent, SseParser},
-    v1_0::client as wire,
     view::{StreamEvent, TaskView},
 };
-use reqwest::Response;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     Client, ClientError, SendOptions, WithJson,
-    http::{media_type, pause},
-    read,
+    http::{Answer, Told, media_type, pause},
+    speech, subscription,
 };
 
 /// One event of a task.
@@ -44,10 +43,14 @@ pub struct TaskStream {
     /// What began the stream, if it is a send.
     opening: Option<Opening>,
     /// The connection, while there is one.
-    response: Option<Response>,
+    response: Option<Answer>,
+    /// What was spoken over the last one.
+    protocol: Protocol,
     connected: Instant,
     parser: SseParser,
     ready: VecDeque<SseEvent>,
+    /// All there is to say, where it did not come as a stream.
+    whole: Option<Told>,
     task: Option<String>,
     /// The state that was told last.
     state: Option<State>,
@@ -91,27 +94,25 @@ impl TaskStream {
     }
 
     pub(super) async fn subscribe(client: Client, id: &str, after: Option<&str>) -> Result<Self, ClientError> {
-        let operation = client.subscription(id);
-        let response = client.endpoint.request(&operation, None, &SendOptions::default(), after).await?;
-        let response = as_events(&client, response).await?;
-        let mut stream = Self::new(client, Opened::Events(response));
+        let answer = client.ways.request(&subscription(id), None, &SendOptions::default(), after).await?;
+        let answer = as_events(&client, answer).await?;
+        let mut stream = Self::new(client, Opened::Events(answer));
         stream.task = Some(id.to_owned());
         stream.last_id = after.map(str::to_owned);
         Ok(stream)
     }
 
     fn new(client: Client, opened: Opened) -> Self {
-        let (response, ready) = match opened {
-            Opened::Events(response) => (Some(response), VecDeque::new()),
-            Opened::Whole(event) => (None, VecDeque::from([event])),
-        };
-        Self {
+        let protocol = client.protocol();
+        let mut stream = Self {
             client,
             opening: None,
-            response,
+            response: None,
+            protocol,
             connected: Instant::now(),
             parser: SseParser::new(),
-            ready,
+            ready: VecDeque::new(),
+            whole: None,
             task: None,
             state: None,
             snapshot: None,
@@ -121,7 +122,22 @@ impl TaskStream {
             retries: 0,
             has_looked: false,
             is_over: false,
+        };
+        stream.begin(opened);
+        stream
+    }
+
+    /// Goes on with what a request was answered with.
+    fn begin(&mut self, opened: Opened) {
+        match opened {
+            Opened::Events(answer) => {
+                self.protocol = answer.protocol;
+                self.response = Some(answer);
+            }
+            Opened::Whole(told) => self.whole = Some(told),
         }
+        self.connected = Instant::now();
+        self.parser = SseParser::new();
     }
 
     /// The task that the stream is about, once it is known.
@@ -154,7 +170,7 @@ impl TaskStream {
         let is_open = self.task.is_none() && !is_told && error.leaves_outcome_open();
         match &self.opening {
             Some(Opening { operation, options }) if is_open => {
-                self.client.endpoint.outcome_unknown(operation, options, error)
+                self.client.ways.outcome_unknown(operation, options, error)
             }
             Some(_) | None => error,
         }
@@ -162,8 +178,8 @@ impl TaskStream {
 
     /// Takes what is left of a stream that has said all, for a moment: a connection that is read to its end can be used again.
     pub async fn finish(mut self) {
-        if let Some(response) = self.response.as_mut().filter(|_| self.is_over) {
-            let rest = async { while let Ok(Some(_)) = response.chunk().await {} };
+        if let Some(answer) = self.response.as_mut().filter(|_| self.is_over) {
+            let rest = async { while let Ok(Some(_)) = answer.response.chunk().await {} };
             let _ = timeout(FINISH_MAX, rest).await;
         }
     }
@@ -174,6 +190,11 @@ impl TaskStream {
                 if let Some(event) = self.take(event)? {
                     return Ok(Some(event));
                 }
+            }
+            if let Some(Told { version, json }) = self.whole.take()
+                && let Some(event) = self.hear(speech::event(version, json)?, None)
+            {
+                return Ok(Some(event));
             }
             if self.is_over {
                 return Ok(None);
@@ -195,16 +216,18 @@ impl TaskStream {
     /// Reads an event, unless it was given before.
     fn take(&mut self, event: SseEvent) -> Result<Option<Event>, ClientError> {
         tracing::debug!(id = event.id, data = event.data, "event");
-        let result = wire::read_reply(event.data.as_bytes())?;
-        let answer = read(Json::from(result.to_owned()), wire::read_event)?;
-        let Some(value) = answer.value else { return Ok(None) };
-        let answer = WithJson { value, json: answer.json };
+        let json = speech::event_data(self.protocol, &event.data)?;
+        Ok(self.hear(speech::event(self.protocol.version, json)?, event.id))
+    }
+
+    fn hear(&mut self, answer: WithJson<Option<StreamEvent>>, id: Option<String>) -> Option<Event> {
+        let answer = WithJson { value: answer.value?, json: answer.json };
         let is_whole = matches!(answer.value, StreamEvent::Task(_));
-        if !is_whole && is_known(event.id.as_deref(), self.resumed_after.as_deref()) {
-            return Ok(None);
+        if !is_whole && is_known(id.as_deref(), self.resumed_after.as_deref()) {
+            return None;
         }
-        self.last_id = event.id.or(self.last_id.take());
-        Ok(self.give(answer))
+        self.last_id = id.or(self.last_id.take());
+        self.give(answer)
     }
 
     /// What is told next, unless it is a task that has been told just so.
@@ -232,10 +255,10 @@ impl TaskStream {
 
     /// Takes what comes next over the connection; its end, if it has ended.
     async fn receive(&mut self) -> Result<Option<End>, ClientError> {
-        let Some(response) = &mut self.response else { return Ok(Some(End::Broken)) };
+        let Some(Answer { response, .. }) = &mut self.response else { return Ok(Some(End::Broken)) };
         let is_repeatable = self.opening.as_ref().is_none_or(|opening| opening.key(&self.client).is_some());
         let chunk = match self.task.is_some() || is_repeatable {
-            true => timeout(self.client.endpoint.options.silence_max, response.chunk()).await,
+            true => timeout(self.client.ways.options.silence_max, response.chunk()).await,
             // As long as the task has no name there is nothing that could be done about silence.
             false => Ok(response.chunk().await),
         };
@@ -270,7 +293,7 @@ impl TaskStream {
     /// Connects again and goes on, or gives the task as it stands, if that is all that is to be had.
     async fn come_back(&mut self) -> Result<Option<Event>, ClientError> {
         let Some(task) = self.task.clone() else { return self.begin_again().await.map(|()| None) };
-        let operation = self.client.subscription(&task);
+        let operation = subscription(&task);
         loop {
             self.wait().await.map_err(|()| {
                 let why = format!("the stream of task {task} ends again and again, and nothing new comes of it");
@@ -286,7 +309,7 @@ impl TaskStream {
             match result {
                 Ok(event) => return Ok(event),
                 Err(error) if error.is_no_stream() => return self.last(&task).await,
-                Err(error) if error.is_passing() && self.retries <= self.client.endpoint.options.retries_max => {
+                Err(error) if error.is_passing() && self.retries <= self.client.ways.options.retries_max => {
                     tracing::debug!(error = &error as &dyn std::error::Error, retries = self.retries, "trying again");
                 }
                 Err(error) => return Err(error),
@@ -296,7 +319,7 @@ impl TaskStream {
 
     /// Waits before another try, unless there were too many.
     async fn wait(&mut self) -> Result<(), ()> {
-        if self.retries > self.client.endpoint.options.retries_max {
+        if self.retries > self.client.ways.options.retries_max {
             return Err(());
         }
         let wait = self.retry.take().unwrap_or_default().max(pause(self.retries));
@@ -311,33 +334,27 @@ impl TaskStream {
         let waited = self.wait().await;
         let Some(opening) = &self.opening else { return Err(broken()) };
         if waited.is_err() || opening.key(&self.client).is_none() {
-            let endpoint = &self.client.endpoint;
-            return Err(endpoint.outcome_unknown(&opening.operation, &opening.options, broken()));
+            let ways = &self.client.ways;
+            return Err(ways.outcome_unknown(&opening.operation, &opening.options, broken()));
         }
         // The stream that broke had begun: whatever stands in the way of this one says nothing of what the message came to.
         let opened = open(&self.client, opening)
             .await
-            .map_err(|error| self.client.endpoint.still_open(&opening.operation, &opening.options, error))?;
-        match opened {
-            Opened::Events(response) => self.response = Some(response),
-            Opened::Whole(event) => self.ready.push_back(event),
-        }
-        self.connected = Instant::now();
-        self.parser = SseParser::new();
+            .map_err(|error| self.client.ways.still_open(&opening.operation, &opening.options, error))?;
+        self.begin(opened);
         Ok(())
     }
 
     async fn connect(&mut self, operation: &Operation) -> Result<(), ClientError> {
-        let endpoint = &self.client.endpoint;
+        let ways = &self.client.ways;
         let options = SendOptions::default();
-        let request = endpoint.request(operation, None, &options, self.last_id.as_deref());
-        let seconds = endpoint.options.timeout.as_secs_f64();
-        let response = timeout(endpoint.options.timeout, request)
+        let request = ways.request(operation, None, &options, self.last_id.as_deref());
+        let seconds = ways.options.timeout.as_secs_f64();
+        let answer = timeout(ways.options.timeout, request)
             .await
             .unwrap_or_else(|_| Err(ClientError::Timeout { url: self.client.url().to_owned(), seconds }))?;
-        self.response = Some(as_events(&self.client, response).await?);
-        self.connected = Instant::now();
-        self.parser = SseParser::new();
+        let answer = as_events(&self.client, answer).await?;
+        self.begin(Opened::Events(answer));
         self.resumed_after = self.last_id.clone();
         self.has_looked = false;
         Ok(())
@@ -346,8 +363,7 @@ impl TaskStream {
     /// The task as it stands, if that is news.
     async fn look(&mut self, task: &str) -> Result<Option<Event>, ClientError> {
         let answer = self.client.get(task, None).await?;
-        let json = Json::parse(&format!("{{\"task\":{}}}", answer.json.as_str()));
-        let json = json.map_err(|error| ClientError::Protocol(error.to_string()))?;
+        let json = speech::as_event(self.client.protocol().version, answer.json)?;
         let event = self.give(WithJson { value: StreamEvent::Task(answer.value), json });
         self.has_looked = true;
         self.is_over |= self.has_said_all(End::Closed);
@@ -368,44 +384,42 @@ impl TaskStream {
 
 impl Opening {
     fn key(&self, client: &Client) -> Option<&str> {
-        client.endpoint.key(&self.options)
+        client.ways.key(&self.options)
     }
 }
 
 /// What a message that begins a stream is answered with.
 enum Opened {
     /// A stream, as it should be.
-    Events(Response),
+    Events(Answer),
     /// All there is to say, as if it had not been asked for a stream.
-    Whole(SseEvent),
+    Whole(Told),
 }
 
 async fn open(client: &Client, opening: &Opening) -> Result<Opened, ClientError> {
     let Opening { operation, options } = opening;
-    let endpoint = &client.endpoint;
+    let ways = &client.ways;
     let attempt = || async {
-        let response = endpoint.request(operation, None, options, None).await?;
-        if is_stream(&response) {
-            return Ok(Opened::Events(response));
+        let answer = ways.request(operation, None, options, None).await?;
+        if is_stream(&answer) {
+            return Ok(Opened::Events(answer));
         }
-        let result = endpoint.result(response, None).await?;
-        let data = format!("{{\"result\":{}}}", result.as_str());
-        Ok(Opened::Whole(SseEvent { data, ..SseEvent::default() }))
+        Ok(Opened::Whole(ways.result(answer, None).await?))
     };
-    endpoint.repeat(operation, options, attempt).await
+    ways.repeat(operation, options, attempt).await
 }
 
-fn is_stream(response: &Response) -> bool {
-    response.status().is_success() && media_type(response) == "text/event-stream"
+fn is_stream(answer: &Answer) -> bool {
+    answer.response.status().is_success() && media_type(&answer.response) == "text/event-stream"
 }
 
 /// The answer, if it is an event stream; else the error that it says.
-async fn as_events(client: &Client, response: Response) -> Result<Response, ClientError> {
-    if is_stream(&response) {
-        return Ok(response);
+async fn as_events(client: &Client, answer: Answer) -> Result<Answer, ClientError> {
+    if is_stream(&answer) {
+        return Ok(answer);
     }
-    let timeout = client.endpoint.options.timeout;
-    client.endpoint.result(response, Some(timeout)).await?;
+    let timeout = client.ways.options.timeout;
+    client.ways.result(answer, Some(timeout)).await?;
     Err(ClientError::Protocol(format!("{} does not answer with an event stream", client.url())))
 }
 

@@ -9,15 +9,20 @@ use std::{
     },
 };
 
+use axum::Router;
 use bobbinet_auth::{KeyRing, Verifier};
 use bobbinet_core::AgentName;
 use bobbinet_gateway::{Gateway, START_WAIT_MAX};
-use http::{HeaderValue, Request, Uri, header, uri::Authority};
+use http::{Extensions, HeaderMap, HeaderValue, Request, Uri, header, uri::Authority};
 use ipnet::IpNet;
 use tokio::{net::TcpStream, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{cards::Cards, unsent::Unsent};
+use super::{
+    cards::{Cards, Told},
+    tls::Tls,
+    unsent::Unsent,
+};
 use crate::HttpLimits;
 
 /// Where the agents stand.
@@ -28,6 +33,9 @@ pub enum Mount {
     /// Each of the engine's agents at `/agents/NAME`.
     EachByName,
 }
+
+/// Makes the routes of a binding that stands beside JSON-RPC, such as gRPC's.
+pub type OtherBinding = fn(Arc<Server>) -> Router;
 
 /// What a [`Server`] is made of.
 #[derive(Debug)]
@@ -57,6 +65,8 @@ pub struct ServerSetup {
     /// Whether a request must say that it speaks A2A 1.x. The specification takes a silent one for 0.3 (section 3.6.2),
     /// which is not spoken here.
     pub is_version_required: bool,
+    /// gRPC, if it is spoken: on the same port, over HTTP/2.
+    pub grpc: Option<OtherBinding>,
     /// Told when the server is to stop: nothing more is accepted, streams and waits end.
     pub stop: CancellationToken,
 }
@@ -83,6 +93,8 @@ pub struct Server {
     pub(super) verifier: Verifier,
     pub(super) mount: Mount,
     pub(super) agents: BTreeMap<String, Mounted>,
+    /// The URLs that a token for any of the agents may name.
+    pub(super) agents_audiences: Vec<String>,
     /// The URLs that a token for publishing events may name.
     pub(super) events_audiences: Vec<String>,
     /// Where agents stood that are not configured any more: for those whose tasks they have left.
@@ -99,6 +111,9 @@ pub struct Server {
     pub(super) limits: HttpLimits,
     pub(super) is_version_required: bool,
     pub(super) unsent: Unsent,
+    /// What its connections begin with; `None` if they are plain.
+    pub(super) tls: Option<Arc<Tls>>,
+    pub(super) grpc: Option<OtherBinding>,
     pub(super) stop: CancellationToken,
     /// Whether those who route to the node are to turn away.
     is_retired: AtomicBool,
@@ -122,11 +137,20 @@ pub(super) struct Mounted {
 }
 
 impl Server {
-    /// Puts the gateway's agents at their places.
+    /// Puts the gateway's agents at their places, and is reached without TLS: on this machine, or through a proxy.
     pub fn new(setup: ServerSetup) -> Result<Arc<Self>, SetupError> {
+        Self::over(None, setup)
+    }
+
+    /// The same, reached by TLS.
+    pub fn with_tls(tls: Arc<Tls>, setup: ServerSetup) -> Result<Arc<Self>, SetupError> {
+        Self::over(Some(tls), setup)
+    }
+
+    fn over(tls: Option<Arc<Tls>>, setup: ServerSetup) -> Result<Arc<Self>, SetupError> {
         let public_url = setup.public_url.as_deref().map(checked_url).transpose()?;
         let cors = setup.cors.iter().map(|text| checked_origin(text)).collect::<Result<Vec<_>, _>>()?;
-        let origins = origins(public_url.as_deref(), setup.listen, &setup.addresses);
+        let origins = origins(public_url.as_deref(), scheme_of(tls.as_ref()), setup.listen, &setup.addresses);
         let mounted = |name: &AgentName, base: String| {
             let at = |origin: &String| [format!("{origin}{base}"), format!("{origin}{base}/")];
             let audiences = origins.iter().flat_map(at).collect();
@@ -145,8 +169,15 @@ impl Server {
         };
         let events_at = |origin: &String| [format!("{origin}/events"), format!("{origin}/events/")];
         Ok(Arc::new(Self {
+            agents_audiences: [&agents, &unserved]
+                .into_iter()
+                .flat_map(BTreeMap::values)
+                .flat_map(|mounted| mounted.audiences.iter().cloned())
+                .collect(),
             events_audiences: origins.iter().flat_map(events_at).collect(),
             unsent: Unsent::new(&setup.limits),
+            tls,
+            grpc: setup.grpc,
             gateway: setup.gateway,
             keys: setup.keys,
             verifier: setup.verifier,
@@ -180,6 +211,28 @@ impl Server {
         self.begun.elapsed() < START_WAIT_MAX
     }
 
+    /// Whether callers may show certificates.
+    pub(super) fn has_certificates(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.takes_certificates())
+    }
+
+    /// What the card of this agent says beside what it says of itself.
+    pub(super) fn told(&self, agent: &AgentName) -> Told<'_> {
+        Told {
+            accepted: self.verifier.accepted(),
+            has_certificates: self.has_certificates(),
+            is_extended: self.gateway.has_extended_card(agent),
+            has_webhooks: self.gateway.has_webhooks(),
+            keys: &self.keys,
+            now: self.gateway.now(),
+        }
+    }
+
+    /// What its own URLs begin with, `http` or `https`.
+    pub fn scheme(&self) -> &'static str {
+        scheme_of(self.tls.as_ref()).0
+    }
+
     /// The bounds it keeps.
     pub fn limits(&self) -> &HttpLimits {
         &self.limits
@@ -207,17 +260,25 @@ impl Server {
     /// Where the caller finds the node: as configured, else as it has just found it. What a request says of that counts only if
     /// it is one of the node's own names: a card is read by others, and its tokens go where it says.
     pub(super) fn origin<B>(&self, request: &Request<B>) -> &str {
+        self.origin_of(request.headers(), request.uri(), request.extensions())
+    }
+
+    /// The same of a request that has been taken apart.
+    pub(super) fn origin_of(&self, headers: &HeaderMap, uri: &Uri, extensions: &Extensions) -> &str {
         if let Some(url) = &self.public_url {
             return url;
         }
-        let host = request.headers().get(header::HOST).and_then(|value| value.to_str().ok());
-        let host = request.uri().authority().map(Authority::as_str).or(host);
+        let host = headers.get(header::HOST).and_then(|value| value.to_str().ok());
+        let host = uri.authority().map(Authority::as_str).or(host);
+        let (scheme, port) = scheme_of(self.tls.as_ref());
+        let port = format!(":{port}");
         let is_at = |origin: &&String, host: &str| {
-            origin.strip_prefix("http://").is_some_and(|known| known.eq_ignore_ascii_case(host.trim_end_matches(":80")))
+            let known = origin.strip_prefix(scheme).and_then(|rest| rest.strip_prefix("://"));
+            known.is_some_and(|known| known.eq_ignore_ascii_case(host.strip_suffix(&port).unwrap_or(host)))
         };
         let named = host.and_then(|host| self.origins.iter().find(|origin| is_at(origin, host)));
         let reached = || {
-            let Reached(address) = request.extensions().get::<Reached>()?;
+            let Reached(address) = extensions.get::<Reached>()?;
             let host = SocketAddr::new(address.ip().to_canonical(), address.port()).to_string();
             self.origins.iter().find(|origin| is_at(origin, &host))
         };
@@ -232,6 +293,11 @@ impl Server {
             Mount::EachByName => None,
         }
     }
+}
+
+/// What URLs begin with, and the port that this implies.
+fn scheme_of(tls: Option<&Arc<Tls>>) -> (&'static str, u16) {
+    if tls.is_some() { ("https", 443) } else { ("http", 80) }
 }
 
 fn checked_url(text: &str) -> Result<String, SetupError> {
@@ -262,7 +328,12 @@ fn checked_origin(text: &str) -> Result<HeaderValue, SetupError> {
 
 /// Where the node can be reached: as configured, on this machine by its address and, on loopback, by name, and, where it listens
 /// at every address, by those that are known.
-fn origins(public_url: Option<&str>, listen: SocketAddr, addresses: &[IpAddr]) -> Vec<String> {
+fn origins(
+    public_url: Option<&str>,
+    (scheme, default_port): (&str, u16),
+    listen: SocketAddr,
+    addresses: &[IpAddr],
+) -> Vec<String> {
     let port = listen.port();
     let mut hosts = Vec::new();
     let is_local = listen.ip().is_loopback() || listen.ip().is_unspecified();
@@ -285,7 +356,10 @@ fn origins(public_url: Option<&str>, listen: SocketAddr, addresses: &[IpAddr]) -
         }
     }
     // A URL leaves out the port that its scheme implies.
-    let of_host = |host: &String| if port == 80 { format!("http://{host}") } else { format!("http://{host}:{port}") };
+    let of_host = |host: &String| match port == default_port {
+        true => format!("{scheme}://{host}"),
+        false => format!("{scheme}://{host}:{port}"),
+    };
     public_url.map(str::to_owned).into_iter().chain(hosts.iter().map(of_host)).collect()
 }
 
@@ -295,7 +369,17 @@ mod tests {
 
     fn check(public_url: Option<&str>, listen: &str, expected: &[&str]) {
         let addresses = ["127.0.0.1".parse().unwrap(), "10.1.2.3".parse().unwrap(), "fd00::1".parse().unwrap()];
-        assert_eq!(origins(public_url, listen.parse().unwrap(), &addresses), expected);
+        assert_eq!(origins(public_url, ("http", 80), listen.parse().unwrap(), &addresses), expected);
+    }
+
+    #[test]
+    fn a_node_with_tls_is_known_by_https() {
+        let check = |listen: &str, expected: &[&str]| {
+            assert_eq!(origins(None, ("https", 443), listen.parse().unwrap(), &[]), expected);
+        };
+        check("127.0.0.1:7420", &["https://127.0.0.1:7420", "https://localhost:7420"]);
+        check("10.1.2.3:443", &["https://10.1.2.3"]);
+        check("10.1.2.3:80", &["https://10.1.2.3:80"]);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use bobbinet_core::{PushPage, PushView, Selection, Task};
 use bobbinet_engine::PublicEvent;
-use bobbinet_gateway::TaskStream;
+use bobbinet_gateway::{PlainMessage, TaskStream};
 use bobbinet_wire::{
     Error, ErrorKind, Pieces, RequestId, Sink, envelope,
     page::{TaskPage, WrittenTasks},
@@ -46,6 +46,17 @@ impl Binding {
                 envelope::write_result(out, id, |out| v1_0::response::write_task_wrapped(out, task, selection));
             }
             Self::Rpc0_3(id) => envelope::write_result(out, id, |out| v0_3::task::write_task(out, task, selection)),
+        }
+    }
+
+    /// Writes words that a message was answered with, and no task: all that there is, of a stream too.
+    pub(super) fn write_said(&self, out: &mut Pieces, said: &PlainMessage) {
+        let PlainMessage { message, context } = said;
+        match self {
+            Self::Rpc1_0(id) => {
+                envelope::write_result(out, id, |out| v1_0::response::write_message_wrapped(out, message, context));
+            }
+            Self::Rpc0_3(id) => envelope::write_result(out, id, |out| v0_3::task::write_message(out, message, context)),
         }
     }
 
@@ -95,6 +106,16 @@ impl Binding {
             Self::Rpc1_0(id) => envelope::write_result(out, id, v1_0::push::write_deleted),
             Self::Rpc0_3(id) => envelope::write_result(out, id, v0_3::push::write_deleted),
         }
+    }
+
+    /// Writes a card of 1.0; `None` where it would have to be of another version.
+    pub(super) fn card(&self, card: &[u8]) -> Option<Pieces> {
+        let mut out = Pieces::default();
+        match self {
+            Self::Rpc1_0(id) => envelope::write_result(&mut out, id, |out| out.bytes().extend_from_slice(card)),
+            Self::Rpc0_3(_) => return None,
+        }
+        Some(out)
     }
 
     /// Writes an event that this stream has just told.

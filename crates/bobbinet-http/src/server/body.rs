@@ -11,7 +11,7 @@ use crate::HttpLimits;
 
 /// Why there is no body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum BodyFault {
+pub enum BodyFault {
     /// It is larger than `body_max`.
     Large,
     /// It did not come within `body_read`.

@@ -6,19 +6,26 @@ use bobbinet_core::{
     Json, Operation, PushOperation, Selection, SkillId, Task,
     operation::{ListParams, SendParams},
 };
-use bobbinet_gateway::{AdmissionPermit, GatewayError, RequestContext, Resume, Unsupported};
+use bobbinet_gateway::{AdmissionPermit, Answer, GatewayError, RequestContext, Resume, Unsupported};
 use bobbinet_wire::{
     EXTENSION_URI, Error, Pieces, Sink,
     page::{TaskPage, WrittenTasks},
 };
+use http::request::Parts;
 
-use super::{a2a_server::Server, binding::Binding, fault, stream::Events, unsent::Room};
+use super::{
+    a2a_server::{Mounted, Server},
+    binding::Binding,
+    fault,
+    stream::Events,
+    unsent::Room,
+};
 
 /// Room for an answer of an ordinary task.
 const ANSWER_CAPACITY: usize = 1 << 10;
 
 /// An answer of more bytes is counted as long as its reader has not taken it.
-const LARGE: usize = 64 << 10;
+pub(super) const LARGE: usize = 64 << 10;
 
 /// A request that has been read, at its server.
 pub(super) struct Call<'a> {
@@ -26,6 +33,10 @@ pub(super) struct Call<'a> {
     /// What the answer is written in.
     pub(super) binding: &'a Binding,
     pub(super) context: RequestContext<'a>,
+    /// The request without its body.
+    pub(super) parts: &'a Parts,
+    /// The agent at its URL.
+    pub(super) agent: &'a Mounted,
     /// Where a stream is to go on.
     pub(super) resume: Option<Resume>,
 }
@@ -36,6 +47,8 @@ pub(super) enum CallAnswer {
     Whole(Pieces, Option<Room>),
     /// One after the other.
     Stream(Box<Events>),
+    /// A stream of one event, which is over with it.
+    Event(Pieces),
 }
 
 /// The tasks of a page, and where the next one begins.
@@ -52,8 +65,10 @@ impl Call<'_> {
         match operation {
             Operation::Send(params) => {
                 let selection = params.selection();
-                let task = gateway.send(context, params, permit).await.map_err(|error| self.fault(error))?;
-                Ok(self.done(|out| self.binding.write_sent(out, &task, selection)).await)
+                match gateway.send(context, params, permit).await.map_err(|error| self.fault(error))? {
+                    Answer::Task(task) => Ok(self.done(|out| self.binding.write_sent(out, &task, selection)).await),
+                    Answer::Message(said) => Ok(self.done(|out| self.binding.write_said(out, &said)).await),
+                }
             }
             Operation::SendStreaming(params) => self.send_streaming(params).await,
             Operation::Get(params) => {
@@ -73,7 +88,10 @@ impl Call<'_> {
                 let stream = followed.map_err(|error| self.fault(error))?;
                 Ok(CallAnswer::Stream(Box::new(Events::new(self.server, self.binding, stream, Selection::ALL))))
             }
-            Operation::ExtendedCard(_) => Err(self.refusal(Unsupported::ExtendedCard)),
+            Operation::ExtendedCard(_) => {
+                drop(permit);
+                Box::pin(self.extended_card()).await
+            }
             Operation::PushConfig(push) => Box::pin(self.push(push, permit)).await,
         }
     }
@@ -104,11 +122,26 @@ impl Call<'_> {
         Ok(CallAnswer::Whole(out, None))
     }
 
+    /// The card for this caller. It is written for him alone, so nobody keeps it.
+    async fn extended_card(&self) -> Result<CallAnswer, Error> {
+        let description = self.server.gateway.extended_card(&self.context).map_err(|error| self.fault(error))?;
+        let Parts { headers, uri, extensions, .. } = self.parts;
+        let origin = self.server.origin_of(headers, uri, extensions);
+        let card = self.server.told(&self.agent.name).write(&description, origin, &self.agent.base);
+        let Some(out) = self.binding.card(&card) else { return Err(self.refusal(Unsupported::ExtendedCard)) };
+        let room = self.room(out.len()).await?;
+        Ok(CallAnswer::Whole(out, room))
+    }
+
     async fn send_streaming(&self, params: Box<SendParams>) -> Result<CallAnswer, Error> {
         let selection = params.selection();
         let sent = self.server.gateway.send_streaming(&self.context, params).await;
-        let stream = sent.map_err(|error| self.fault(error))?;
-        Ok(CallAnswer::Stream(Box::new(Events::new(self.server, self.binding, stream, selection))))
+        Ok(match sent.map_err(|error| self.fault(error))? {
+            Answer::Task(stream) => {
+                CallAnswer::Stream(Box::new(Events::new(self.server, self.binding, stream, selection)))
+            }
+            Answer::Message(said) => CallAnswer::Event(self.written(|out| self.binding.write_said(out, &said))),
+        })
     }
 
     async fn list(&self, params: ListParams, permit: AdmissionPermit) -> Result<CallAnswer, Error> {
@@ -197,6 +230,11 @@ impl Call<'_> {
 /// The skill that the request's own metadata names under our extension; the agent reads the message's.
 pub(super) fn skill_in(operation: &Operation) -> Option<SkillId> {
     let (Operation::Send(params) | Operation::SendStreaming(params)) = operation else { return None };
+    skill_of(params)
+}
+
+/// The same of a message that is sent.
+pub(super) fn skill_of(params: &SendParams) -> Option<SkillId> {
     let metadata = params.metadata.as_ref().filter(|metadata| metadata.as_str().contains(EXTENSION_URI))?;
     let ours = metadata.read::<BTreeMap<String, Json>>().ok()?.remove(EXTENSION_URI)?;
     let skill = ours.read::<BTreeMap<String, Json>>().ok()?.remove("skill")?;

@@ -14,8 +14,8 @@ pub(super) fn answer<B>(server: &Server, agent: &Mounted, request: &Request<B>) 
         return answer::text(StatusCode::NOT_FOUND, "there is nothing here\n");
     };
     let origin = server.origin(request).to_owned();
-    let card =
-        agent.cards.get(runs.describe(), origin, &agent.base, server.gateway.has_webhooks(), server.gateway.now());
+    let told = server.told(&agent.name);
+    let card = agent.cards.get(runs.describe(), &told, origin, &agent.base);
     let is_known = request
         .headers()
         .get_all(header::IF_NONE_MATCH)

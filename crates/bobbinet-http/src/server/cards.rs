@@ -2,16 +2,23 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bobbinet_auth::{Accepted, KeyRing, MintError};
 use bobbinet_core::{Description, Timestamp};
 use bobbinet_wire::{
     sha256_hex,
-    v1_0::card::{self, CardContext, Security},
+    signed_card::{self, CardSignature},
+    v1_0::card::{self, CardContext, SecurityScheme},
 };
 use bytes::Bytes;
 use http::HeaderValue;
 
+use super::auth::API_KEY_HEADER;
+
 /// How many forms of one agent's card are kept: one for each name that the node is called by.
 const FORMS_MAX: usize = 8;
+
+/// Where the node's public keys are, below its URL.
+pub(super) const JWKS_PATH: &str = "/.well-known/jwks.json";
 
 /// The cards of one agent, the last written first.
 #[derive(Debug, Default)]
@@ -21,30 +28,34 @@ pub(super) struct Cards(Mutex<Vec<Arc<Card>>>);
 #[derive(Debug)]
 pub(super) struct Card {
     description: Arc<Description>,
+    /// Which of the changes of what callers can show it says.
+    accepted: u64,
     origin: String,
     pub(super) body: Bytes,
+    is_extended: bool,
+    /// The key that has signed it.
+    signed_by: Option<String>,
     pub(super) etag: HeaderValue,
     pub(super) modified: HeaderValue,
 }
 
 impl Cards {
     /// The card of this version of the agent for those who find the node at `origin`.
-    pub(super) fn get(
-        &self,
-        description: Arc<Description>,
-        origin: String,
-        base: &str,
-        has_webhooks: bool,
-        now: Timestamp,
-    ) -> Arc<Card> {
+    pub(super) fn get(&self, description: Arc<Description>, told: &Told<'_>, origin: String, base: &str) -> Arc<Card> {
+        let (now, signed_by) = (told.now, told.keys.current_id(told.now));
         let mut cards = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        cards.retain(|card| is_same(&card.description, &description));
+        cards.retain(|card| {
+            let is_as_now = card.accepted == told.accepted.number
+                && card.is_extended == told.is_extended
+                && card.signed_by == signed_by;
+            is_as_now && is_same(&card.description, &description)
+        });
         if let Some(card) = cards.iter().find(|card| card.origin == origin) {
             return card.clone();
         }
         // All forms of one version are of the same age.
         let modified = cards.first().map_or_else(|| http_date(now), |card| card.modified.clone());
-        let card = Arc::new(Card::write(description, origin, base, has_webhooks, modified));
+        let card = Arc::new(Card::write(description, told, origin, base, modified));
         cards.truncate(FORMS_MAX - 1);
         cards.insert(0, card.clone());
         card
@@ -58,19 +69,76 @@ fn is_same(one: &Arc<Description>, other: &Arc<Description>) -> bool {
 impl Card {
     fn write(
         description: Arc<Description>,
+        told: &Told<'_>,
         origin: String,
         base: &str,
-        has_webhooks: bool,
         modified: HeaderValue,
     ) -> Self {
-        let url = format!("{origin}{}", if base.is_empty() { "/" } else { base });
-        let streaming = description.capabilities.streaming;
-        let push = has_webhooks && description.capabilities.push_notifications;
-        let context = CardContext { url: &url, streaming, push, extended: false, security: Security::BearerJwt };
-        let body = card::write(&description, context);
+        let body = told.write(&description, &origin, base);
         let etag = HeaderValue::try_from(format!("\"{}\"", sha256_hex(&body))).expect("hexadecimal in quotes");
-        Self { description, origin, body: body.into(), etag, modified }
+        Self {
+            description,
+            accepted: told.accepted.number,
+            origin,
+            body: body.into(),
+            is_extended: told.is_extended,
+            signed_by: told.keys.current_id(told.now),
+            etag,
+            modified,
+        }
     }
+}
+
+/// What a card says beside what its agent says of itself, and the key that signs it.
+#[derive(Clone, Debug)]
+pub(super) struct Told<'a> {
+    pub(super) accepted: Accepted,
+    /// Whether callers may show certificates.
+    pub(super) has_certificates: bool,
+    /// Whether known callers get another card.
+    pub(super) is_extended: bool,
+    /// Whether the node sends events to webhooks.
+    pub(super) has_webhooks: bool,
+    pub(super) keys: &'a KeyRing,
+    pub(super) now: Timestamp,
+}
+
+impl Told<'_> {
+    /// A card with the node's signature.
+    pub(super) fn write(&self, description: &Description, origin: &str, base: &str) -> Vec<u8> {
+        let url = format!("{origin}{}", if base.is_empty() { "/" } else { base });
+        let security = schemes(&self.accepted, self.has_certificates);
+        let streaming = description.capabilities.streaming;
+        let extended = self.is_extended;
+        let push = self.has_webhooks && description.capabilities.push_notifications;
+        let context = CardContext { url: &url, streaming, push, extended, security: &security };
+        self.sign(card::write(description, context), origin)
+    }
+
+    /// The card as it was if there is no key: whoever asks for a signature sees that there is none.
+    fn sign(&self, card: Vec<u8>, origin: &str) -> Vec<u8> {
+        let jwks = format!("{origin}{JWKS_PATH}");
+        let signed = signed_card::sign(card.clone(), |payload| {
+            let input = |protected: &str| signed_card::signing_input(protected, payload);
+            let (protected, signature) = self.keys.sign_card(&jwks, self.now, input)?;
+            Ok::<_, MintError>(CardSignature { protected, signature })
+        });
+        signed.unwrap_or_else(|error| {
+            tracing::warn!(error = &error as &dyn std::error::Error, "a card is not signed");
+            card
+        })
+    }
+}
+
+/// What callers can show, as cards say it; nothing, where nothing has to be shown.
+pub(super) fn schemes(accepted: &Accepted, has_certificates: bool) -> Vec<SecurityScheme> {
+    if accepted.is_open {
+        return Vec::new();
+    }
+    let api_key = accepted.has_api_keys.then_some(SecurityScheme::ApiKey { header: API_KEY_HEADER });
+    let providers = accepted.discovery.iter().map(|url| SecurityScheme::OpenIdConnect { url: url.clone() });
+    let certificate = has_certificates.then_some(SecurityScheme::MutualTls);
+    [SecurityScheme::BearerJwt].into_iter().chain(api_key).chain(providers).chain(certificate).collect()
 }
 
 /// A date as HTTP writes it (RFC 9110 section 5.6.7).

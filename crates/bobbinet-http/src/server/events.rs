@@ -104,6 +104,7 @@ impl From<GatewayError> for Problem {
             error @ (GatewayError::Engine(_)
             | GatewayError::NotFound
             | GatewayError::Ended
+            | GatewayError::ExtensionRequired(_)
             | GatewayError::Unsupported(_)
             | GatewayError::Cancel(_)) => {
                 tracing::error!(%error, "events could not be kept");
@@ -139,7 +140,7 @@ impl From<BodyFault> for Problem {
 pub(super) async fn answer(server: &Arc<Server>, request: Request) -> Response {
     let (parts, mut body) = request.into_parts();
     // Who is not known takes no permit from those who are, however slowly he sends.
-    let caller = match auth::caller_at(server, &server.events_audiences, &parts.headers).await {
+    let caller = match auth::caller_at(server, &server.events_audiences, &parts.headers, &parts.extensions).await {
         Ok(caller) => caller,
         Err(rejected) => {
             let problem = Problem::new(StatusCode::UNAUTHORIZED, "UNAUTHENTICATED", Rejected::PUBLIC);
@@ -156,7 +157,7 @@ pub(super) async fn answer(server: &Arc<Server>, request: Request) -> Response {
 }
 
 async fn answer_to(server: &Server, caller: &Caller, parts: &Parts, body: &mut Body) -> Result<Response, Problem> {
-    let permit = server.gateway.admit()?;
+    let permit = server.gateway.admit(caller)?;
     if receive::coding(&parts.headers).is_some() {
         let detail = "send the body as it is, without Content-Encoding";
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_CODING", detail));

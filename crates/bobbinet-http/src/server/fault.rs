@@ -24,6 +24,12 @@ pub(super) fn of_gateway(error: GatewayError, limits: &HttpLimits) -> Error {
             tracing::error!(%error, "a webhook could not be kept");
             ErrorKind::Internal.into()
         }
+        GatewayError::ExtensionRequired(uri) => Error::new(ErrorKind::ExtensionSupportRequired)
+            .with_message(format!("The agent requires the extension {uri}, and the request does not name it"))
+            .with_hint("Name it in the header A2A-Extensions if you speak it; the agent's card declares it."),
+        GatewayError::Unsupported(Unsupported::Streaming) => Error::new(ErrorKind::UnsupportedOperation)
+            .with_message("The agent has no streams")
+            .with_hint("Use SendMessage, and GetTask for how far it is."),
         GatewayError::Unsupported(Unsupported::PushNotifications) => ErrorKind::PushNotificationNotSupported.into(),
         GatewayError::Unsupported(Unsupported::ExtendedCard) => Error::new(ErrorKind::UnsupportedOperation)
             .with_message("The agent has no extended card")

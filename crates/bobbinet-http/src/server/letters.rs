@@ -7,7 +7,7 @@ use bobbinet_engine::EngineError;
 use bobbinet_gateway::{GatewayError, RequestContext};
 use bobbinet_push::{Letter, LetterState, Letters};
 use bobbinet_wire::{Error, ErrorKind};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderValue, StatusCode, header, request::Parts};
 use serde_json::{Value, json};
 
 use super::{
@@ -27,16 +27,23 @@ pub(super) enum Asked<'a> {
 }
 
 /// Answers `GET …/bobbinet/push`, and `POST …/bobbinet/push/TASK/WEBHOOK/retry` and `…/drop`.
-pub(super) async fn answer(server: &Arc<Server>, agent: &Mounted, asked: Asked<'_>, headers: &HeaderMap) -> Response {
-    let caller = match auth::caller(server, agent, headers).await {
+pub(super) async fn answer(server: &Arc<Server>, agent: &Mounted, asked: Asked<'_>, parts: &Parts) -> Response {
+    let caller = match auth::caller(server, agent, &parts.headers, &parts.extensions).await {
         Ok(caller) => caller,
         Err(rejected) => return receive::unauthenticated(&answer::UNREAD, &rejected),
     };
-    let _permit = match server.gateway.admit() {
+    let _permit = match server.gateway.admit(&caller) {
         Ok(permit) => permit,
         Err(full) => return answer::error(&answer::UNREAD, &fault::of_full(full, &server.limits)),
     };
-    let context = RequestContext { caller: &caller, agent: &agent.name, skill: None, trace: None, idempotency: None };
+    let context = RequestContext {
+        caller: &caller,
+        agent: &agent.name,
+        skill: None,
+        trace: None,
+        idempotency: None,
+        extensions: &[],
+    };
     let gateway = &server.gateway;
     let done = match asked {
         Asked::List => gateway.letters(&context).await.map(|letters| shown(&letters)),

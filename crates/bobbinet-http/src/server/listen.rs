@@ -21,7 +21,7 @@ use hyper::{
     server::conn::{http1, http2},
     service::service_fn,
 };
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -41,6 +41,8 @@ use super::{
     probe, router, shape,
     socket::{Activity, InRequest, Socket},
     tasks::Tasks,
+    tls::Shown,
+    transport::{self, Transport},
 };
 use crate::HttpLimits;
 
@@ -167,6 +169,14 @@ impl ProbeConnections {
     }
 }
 
+/// What each request of a connection has in common.
+#[derive(Debug, Default)]
+struct Connection {
+    reached: Option<Reached>,
+    /// The certificate that the caller has shown.
+    shown: Option<Arc<Shown>>,
+}
+
 #[derive(Clone)]
 struct Listening {
     server: Arc<Server>,
@@ -178,15 +188,20 @@ struct Listening {
 impl Listening {
     async fn connection(self, stream: TcpStream, permit: ConnectionPermit) {
         let reached = self.server.reached(&stream);
-        let (mut socket, activity) = socket(stream, &self.limits);
-        let is_http2 = tokio::select! {
+        let begun = async {
+            let (transport, shown) = self.transport(stream, &self.limits).await?;
+            let (mut socket, activity) = Socket::new(transport, &self.limits);
+            let is_http2 = socket.is_http2().await?;
+            Ok((socket, activity, Connection { reached, shown }, is_http2))
+        };
+        let begun: io::Result<_> = tokio::select! {
             biased;
-            is_http2 = socket.is_http2() => is_http2,
+            begun = begun => begun,
             () = self.stop.cancelled() => return,
         };
-        let result = match is_http2 {
-            Ok(false) => self.http1(socket, activity, reached).await,
-            Ok(true) => self.http2(socket, activity, reached).await,
+        let result = match begun {
+            Ok((socket, activity, connection, false)) => self.http1(socket, activity, connection).await,
+            Ok((socket, activity, connection, true)) => self.http2(socket, activity, connection).await,
             Err(error) => return tracing::debug!(%error, "a connection ended before its first request"),
         };
         if let Err(error) = result {
@@ -195,13 +210,21 @@ impl Listening {
         drop(permit);
     }
 
-    async fn http1(self, socket: Socket, activity: Arc<Activity>, reached: Option<Reached>) -> hyper::Result<()> {
-        let (router, limits) = (self.router, self.limits.clone());
+    async fn transport(&self, stream: TcpStream, limits: &HttpLimits) -> io::Result<(Transport, Option<Arc<Shown>>)> {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "cannot turn off Nagle's algorithm");
+        }
+        transport::begin(self.server.tls.as_deref(), stream, limits.handshake()).await
+    }
+
+    async fn http1(self, socket: Socket, activity: Arc<Activity>, connection: Connection) -> hyper::Result<()> {
+        let (router, limits, server) = (self.router, self.limits.clone(), self.server);
         let service = service_fn(move |request: hyper::Request<Incoming>| {
             let in_request = InRequest::begin(&activity);
             let is_seen = activity.take_head();
             let refusal = if is_seen { refusal(&request, &limits) } else { Some(unseen()) };
-            let response = respond(refusal, &router, request, reached);
+            let refusal = refusal.or_else(|| server.stranger(&request, &connection));
+            let response = respond(refusal, &router, request, &connection);
             async move { Ok::<_, Infallible>(held(response.await, in_request)) }
         });
         let connection = http1::Builder::new()
@@ -222,14 +245,14 @@ impl Listening {
     }
 
     /// The same bounds, under the names that HTTP/2 has for them.
-    async fn http2(self, socket: Socket, activity: Arc<Activity>, reached: Option<Reached>) -> hyper::Result<()> {
-        let (router, limits) = (self.router, self.limits.clone());
+    async fn http2(self, socket: Socket, activity: Arc<Activity>, connection: Connection) -> hyper::Result<()> {
+        let (router, limits, server) = (self.router, self.limits.clone(), self.server);
         let pace = Arc::new(Pace::default());
         let paces = pace.clone();
         let service = service_fn(move |request: hyper::Request<Incoming>| {
             let in_request = InRequest::begin(&activity);
-            let refusal = refusal(&request, &limits);
-            let response = respond(refusal, &router, request, reached);
+            let refusal = refusal(&request, &limits).or_else(|| server.stranger(&request, &connection));
+            let response = respond(refusal, &router, request, &connection);
             let paces = paces.clone();
             async move {
                 let mut response = response.await;
@@ -244,6 +267,10 @@ impl Listening {
             .max_concurrent_streams(self.limits.requests_per_connection_max)
             .max_header_list_size(number(self.limits.header_bytes_max))
             .max_send_buf_size(self.limits.send_buffer_max)
+            // What a comment is to a silent event stream, to those of gRPC, which have none.
+            .timer(TokioTimer::new())
+            .keep_alive_interval(self.limits.keep_alive())
+            .keep_alive_timeout(self.limits.send_stall())
             .initial_stream_window_size(number(self.limits.receive_window))
             .initial_connection_window_size(number(self.limits.receive_window))
             .serve_connection(TokioIo::new(socket), service);
@@ -269,21 +296,29 @@ impl Listening {
     /// Hears one question of a connection for which there is no place, and answers it if it is a probe's.
     async fn turn_away(self, stream: TcpStream, full: Full, place: OwnedSemaphorePermit) {
         let limits = HttpLimits {
+            handshake_ms: self.limits.probe_read_ms,
             header_read_ms: self.limits.probe_read_ms,
             half_close_ms: self.limits.probe_read_ms,
             linger_ms: self.limits.probe_read_ms,
             send_stall_ms: self.limits.probe_read_ms,
-            ..self.limits
+            ..self.limits.clone()
         };
-        let (socket, activity) = socket(stream, &limits);
-        let (router, bounds) = (self.router, limits.clone());
+        let begun = tokio::select! {
+            biased;
+            begun = self.transport(stream, &limits) => begun,
+            () = self.stop.cancelled() => return,
+        };
+        // However it ends, it was sent away.
+        let Ok((transport, _)) = begun else { return };
+        let (socket, activity) = Socket::new(transport, &limits);
+        let (router, bounds) = (self.router.clone(), limits.clone());
         let service = service_fn(move |request: hyper::Request<Incoming>| {
             let in_request = InRequest::begin(&activity);
             let refusal = refusal(&request, &bounds).or_else(|| {
                 let is_probe = probe::PATHS.contains(&request.uri().path());
                 (!is_probe).then(|| closing(answer::error(&answer::UNREAD, &fault::of_full(full, &bounds))))
             });
-            let response = respond(refusal, &router, request, None);
+            let response = respond(refusal, &router, request, &Connection::default());
             async move { Ok::<_, Infallible>(held(response.await, in_request)) }
         });
         let connection = http1::Builder::new()
@@ -293,7 +328,6 @@ impl Listening {
             .serve_connection(TokioIo::new(socket), service);
         tokio::select! {
             biased;
-            // However it ends, it was sent away.
             _ = connection => {}
             () = self.stop.cancelled() => {}
         }
@@ -301,23 +335,16 @@ impl Listening {
     }
 }
 
-fn socket(stream: TcpStream, limits: &HttpLimits) -> (Socket, Arc<Activity>) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "cannot turn off Nagle's algorithm");
-    }
-    Socket::new(stream, limits)
-}
-
 /// Answers with the refusal, if there is one; else with what the request's URL names.
 fn respond(
     refusal: Option<Response>,
     router: &Router,
     request: hyper::Request<Incoming>,
-    reached: Option<Reached>,
+    connection: &Connection,
 ) -> impl Future<Output = Response> + use<> {
     match refusal {
         Some(refusal) => Either::Left(ready(refusal)),
-        None => Either::Right(call(router, request, reached)),
+        None => Either::Right(call(router, request, connection)),
     }
 }
 
@@ -325,12 +352,15 @@ fn respond(
 fn call(
     router: &Router,
     request: hyper::Request<Incoming>,
-    reached: Option<Reached>,
+    connection: &Connection,
 ) -> impl Future<Output = Response> + use<> {
     let mut request: Request = request.map(Body::new);
     router::simplify(&mut request);
-    if let Some(reached) = reached {
+    if let Some(reached) = connection.reached {
         request.extensions_mut().insert(reached);
+    }
+    if let Some(shown) = &connection.shown {
+        request.extensions_mut().insert(shown.clone());
     }
     let response = router.clone().call(request);
     async move { response.await.unwrap_or_else(|never: Infallible| match never {}) }
@@ -340,6 +370,19 @@ fn call(
 fn refusal(request: &hyper::Request<Incoming>, limits: &HttpLimits) -> Option<Response> {
     let (status, text) = shape::refusal(request, limits)?;
     Some(closing(answer::text(status, format!("{text}\n"))))
+}
+
+impl Server {
+    /// The answer to one who must show a certificate and has none, unless he is a probe.
+    fn stranger(&self, request: &hyper::Request<Incoming>, connection: &Connection) -> Option<Response> {
+        let tls = self.tls.as_ref().filter(|tls| tls.is_client_required())?;
+        let is_known = connection.shown.as_ref().is_some_and(|shown| tls.is_trusted(shown));
+        if is_known || probe::PATHS.contains(&request.uri().path()) {
+            return None;
+        }
+        let text = "a certificate of an authority that this node trusts is needed\n";
+        Some(closing(answer::text(http::StatusCode::FORBIDDEN, text)))
+    }
 }
 
 /// The answer to a request whose head went by unseen.

@@ -83,11 +83,11 @@ impl At<'_> {
         let limits = &server.limits;
         let refused = |body: &Body, response| Err(body::refused(body, response));
         // Who is not known takes no permit from those who are, however slowly he sends.
-        let caller = match auth::caller(server, self.agent, headers).await {
+        let caller = match auth::caller(server, self.agent, headers, &self.parts.extensions).await {
             Ok(caller) => caller,
             Err(rejected) => return refused(&body, unauthenticated(binding, &rejected)),
         };
-        let permit = match server.gateway.admit() {
+        let permit = match server.gateway.admit(&caller) {
             Ok(permit) => permit,
             Err(full) => return refused(&body, answer::error(binding, &fault::of_full(full, limits))),
         };
@@ -125,15 +125,19 @@ impl At<'_> {
         tracing::debug!(method = what, principal = %caller.principal, "request");
         let is_send = matches!(operation, Operation::Send(_) | Operation::SendStreaming(_));
         let is_subscription = matches!(operation, Operation::Subscribe(_));
+        let extensions: Vec<&str> = extensions(headers).collect();
         let context = RequestContext {
             caller,
             agent: &self.agent.name,
             skill: self.skill.cloned().or_else(|| call::skill_in(&operation)),
             trace: is_send.then(|| traceparent(headers)).flatten().map(Arc::from),
             idempotency: if is_send { idempotency(headers, what, params)? } else { None },
+            extensions: &extensions,
         };
         let resume = if is_subscription { stream::cursor(headers) } else { None };
-        Call { server: self.server, binding, context, resume }.answer(operation, permit).await
+        Call { server: self.server, binding, context, parts: self.parts, agent: self.agent, resume }
+            .answer(operation, permit)
+            .await
     }
 }
 
@@ -149,6 +153,7 @@ pub(super) fn respond(binding: &Binding, answered: Result<CallAnswer, Error>, is
     match answered {
         Ok(CallAnswer::Whole(body, room)) => answer::pieces(binding.media_type(), body, room),
         Ok(CallAnswer::Stream(events)) => stream::response(events),
+        Ok(CallAnswer::Event(event)) => stream::one_event(event),
         Err(error) if is_streaming && binding.streams_error(error.kind()) => stream::error(binding, &error),
         Err(error) => answer::error(binding, &error),
     }
@@ -202,8 +207,14 @@ fn is_json(headers: &HeaderMap) -> bool {
     kind.eq_ignore_ascii_case("application") && (subtype.eq_ignore_ascii_case("json") || ends_in_json)
 }
 
+/// The extensions that the caller says it speaks.
+pub(super) fn extensions(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let values = headers.get_all(EXTENSIONS).into_iter().chain(headers.get_all(EXTENSIONS_OLD));
+    values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).map(str::trim)
+}
+
 /// Echoes the extensions that the caller asked for and that are spoken here.
-fn name_extensions(request: &HeaderMap, response: &mut HeaderMap) {
+pub(super) fn name_extensions(request: &HeaderMap, response: &mut HeaderMap) {
     // Most ask for none, and to look up one after the other takes longer.
     if !request.keys().any(|name| *name == EXTENSIONS || *name == EXTENSIONS_OLD) {
         return;
@@ -216,8 +227,8 @@ fn name_extensions(request: &HeaderMap, response: &mut HeaderMap) {
     }
 }
 
-/// The key that drops repeats, and what it stands for.
-fn idempotency(headers: &HeaderMap, what: &str, params: &[u8]) -> Result<Option<(String, [u8; 32])>, Error> {
+/// The key that drops repeats, if there is one.
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Error> {
     let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
     let is_key = |key: &&str| {
         !key.is_empty() && key.len() <= IDEMPOTENCY_KEY_LENGTH_MAX && key.bytes().all(|byte| byte.is_ascii_graphic())
@@ -226,6 +237,12 @@ fn idempotency(headers: &HeaderMap, what: &str, params: &[u8]) -> Result<Option<
         let message = format!("The Idempotency-Key must be 1 to {IDEMPOTENCY_KEY_LENGTH_MAX} visible ASCII characters");
         return Err(Error::new(ErrorKind::InvalidRequest).with_message(message));
     };
+    Ok(Some(key))
+}
+
+/// The key that drops repeats, and what it stands for.
+fn idempotency(headers: &HeaderMap, what: &str, params: &[u8]) -> Result<Option<(String, [u8; 32])>, Error> {
+    let Some(key) = idempotency_key(headers)? else { return Ok(None) };
     let mut hash = Sha256::new();
     hash.update(what.as_bytes());
     hash.update([0]);
@@ -234,7 +251,7 @@ fn idempotency(headers: &HeaderMap, what: &str, params: &[u8]) -> Result<Option<
 }
 
 /// The caller's trace, if it is one: `00-<32 hex>-<16 hex>-<2 hex>`. Anything else is as if it were not there, as W3C says.
-fn traceparent(headers: &HeaderMap) -> Option<&str> {
+pub(super) fn traceparent(headers: &HeaderMap) -> Option<&str> {
     let text = headers.get(TRACEPARENT)?.to_str().ok()?;
     let mut fields = text.split('-');
     let lengths = [2, 32, 16, 2];

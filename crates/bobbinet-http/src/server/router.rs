@@ -9,13 +9,15 @@ use axum::{
     routing::{get, post},
 };
 use bobbinet_core::SkillId;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use serde_json::{Value, json};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::{
     a2a_server::{Mount, Mounted, Server},
-    answer, card, events, letters, probe, rpc, show,
+    answer, card,
+    cards::JWKS_PATH,
+    catalog, events, letters, probe, rpc, show,
 };
 
 /// How long the node's public keys may be taken from a cache: a rotation must get around.
@@ -33,7 +35,9 @@ pub(super) fn router(server: Arc<Server>) -> Router {
     let router = Router::new()
         .route("/livez", get(probe::livez))
         .route("/readyz", get(probe::readyz))
-        .route("/.well-known/jwks.json", get(keys))
+        .route(JWKS_PATH, get(keys))
+        .route("/.well-known/ai-catalog.json", get(catalog::ai))
+        .route("/.well-known/api-catalog", get(catalog::api))
         .route("/events", post(publish))
         .route("/events/", post(publish));
     let router = match &server.mount {
@@ -50,7 +54,12 @@ pub(super) fn router(server: Arc<Server>) -> Router {
             agent(router, base).route(base, post(call))
         }
     };
+    let grpc = server.grpc.map(|binding| binding(server.clone()));
     let router = router.fallback(not_found).with_state(server);
+    let router = match grpc {
+        Some(grpc) => router.merge(grpc),
+        None => router,
+    };
     match cors {
         Some(cors) => router.layer(cors),
         None => router,
@@ -67,7 +76,7 @@ fn cors(origins: &[HeaderValue]) -> Option<CorsLayer> {
     };
     let sent =
         ["authorization", "content-type", "a2a-version", "a2a-extensions", "x-a2a-extensions", "idempotency-key"];
-    let sent = sent.into_iter().chain(["last-event-id", "traceparent", "if-none-match"]);
+    let sent = sent.into_iter().chain(["last-event-id", "traceparent", "if-none-match", "x-api-key"]);
     let read = ["a2a-extensions", "x-a2a-extensions", "www-authenticate", "retry-after", "etag"];
     let cors = CorsLayer::new()
         .allow_origin(allowed)
@@ -153,40 +162,45 @@ async fn show_any_card(State(server): State<Arc<Server>>, request: Request) -> R
     response
 }
 
-async fn show_task(State(server): State<Arc<Server>>, path: RawPathParams, headers: HeaderMap) -> Response {
+async fn show_task(State(server): State<Arc<Server>>, path: RawPathParams, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
     match (known_at(&server, &path), named(&path, "task")) {
-        (Some(agent), Some(task)) => show::answer(&server, agent, task, show::Asked::Record, &headers).await,
+        (Some(agent), Some(task)) => show::answer(&server, agent, task, show::Asked::Record, &parts).await,
         (Some(_) | None, _) => not_found().await,
     }
 }
 
-async fn show_tree(State(server): State<Arc<Server>>, path: RawPathParams, headers: HeaderMap) -> Response {
+async fn show_tree(State(server): State<Arc<Server>>, path: RawPathParams, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
     match (known_at(&server, &path), named(&path, "task")) {
-        (Some(agent), Some(task)) => show::answer(&server, agent, task, show::Asked::Tree, &headers).await,
+        (Some(agent), Some(task)) => show::answer(&server, agent, task, show::Asked::Tree, &parts).await,
         (Some(_) | None, _) => not_found().await,
     }
 }
 
-async fn show_letters(State(server): State<Arc<Server>>, path: RawPathParams, headers: HeaderMap) -> Response {
+async fn show_letters(State(server): State<Arc<Server>>, path: RawPathParams, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
     match known_at(&server, &path) {
-        Some(agent) => letters::answer(&server, agent, letters::Asked::List, &headers).await,
+        Some(agent) => letters::answer(&server, agent, letters::Asked::List, &parts).await,
         None => not_found().await,
     }
 }
 
-async fn retry_letter(State(server): State<Arc<Server>>, path: RawPathParams, headers: HeaderMap) -> Response {
+async fn retry_letter(State(server): State<Arc<Server>>, path: RawPathParams, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
     match (known_at(&server, &path), named(&path, "task"), named(&path, "webhook")) {
         (Some(agent), Some(task), Some(id)) => {
-            letters::answer(&server, agent, letters::Asked::Retry(task, id), &headers).await
+            letters::answer(&server, agent, letters::Asked::Retry(task, id), &parts).await
         }
         (Some(_) | None, _, _) => not_found().await,
     }
 }
 
-async fn drop_letter(State(server): State<Arc<Server>>, path: RawPathParams, headers: HeaderMap) -> Response {
+async fn drop_letter(State(server): State<Arc<Server>>, path: RawPathParams, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
     match (known_at(&server, &path), named(&path, "task"), named(&path, "webhook")) {
         (Some(agent), Some(task), Some(id)) => {
-            letters::answer(&server, agent, letters::Asked::Drop(task, id), &headers).await
+            letters::answer(&server, agent, letters::Asked::Drop(task, id), &parts).await
         }
         (Some(_) | None, _, _) => not_found().await,
     }
@@ -212,7 +226,7 @@ async fn publish(State(server): State<Arc<Server>>, request: Request) -> Respons
 }
 
 async fn keys(State(server): State<Arc<Server>>) -> Response {
-    let mut response = answer::json(StatusCode::OK, server.keys.jwks().to_string());
+    let mut response = answer::json(StatusCode::OK, server.keys.jwks_at(server.gateway.now()).to_string());
     response.headers_mut().insert(header::CACHE_CONTROL, KEYS_CACHE);
     response
 }

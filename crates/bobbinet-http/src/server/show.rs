@@ -8,7 +8,7 @@ use bobbinet_core::{CallRecord, Event, Question, QuestionKind, task::CallOutcome
 use bobbinet_engine::{EngineError, RecordedEvent};
 use bobbinet_gateway::{GatewayError, RequestContext, TaskRecord, TreeTask};
 use bobbinet_wire::Error;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderValue, StatusCode, header, request::Parts};
 use serde_json::{Value, json};
 
 use super::{
@@ -26,22 +26,23 @@ pub(super) enum Asked {
 }
 
 /// Answers `GET …/bobbinet/tasks/ID`, and `…/ID/tree`.
-pub(super) async fn answer(
-    server: &Arc<Server>,
-    agent: &Mounted,
-    id: &str,
-    asked: Asked,
-    headers: &HeaderMap,
-) -> Response {
-    let caller = match auth::caller(server, agent, headers).await {
+pub(super) async fn answer(server: &Arc<Server>, agent: &Mounted, id: &str, asked: Asked, parts: &Parts) -> Response {
+    let caller = match auth::caller(server, agent, &parts.headers, &parts.extensions).await {
         Ok(caller) => caller,
         Err(rejected) => return receive::unauthenticated(&answer::UNREAD, &rejected),
     };
-    let _permit = match server.gateway.admit() {
+    let _permit = match server.gateway.admit(&caller) {
         Ok(permit) => permit,
         Err(full) => return answer::error(&answer::UNREAD, &fault::of_full(full, &server.limits)),
     };
-    let context = RequestContext { caller: &caller, agent: &agent.name, skill: None, trace: None, idempotency: None };
+    let context = RequestContext {
+        caller: &caller,
+        agent: &agent.name,
+        skill: None,
+        trace: None,
+        idempotency: None,
+        extensions: &[],
+    };
     let found = match asked {
         Asked::Record => server.gateway.record(&context, id).await.map(record),
         Asked::Tree => server.gateway.tree(&context, id).await.map(|tree| nested(&tree)),

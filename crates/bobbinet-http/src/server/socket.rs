@@ -21,11 +21,10 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
     time::{Instant, Sleep, sleep_until},
 };
 
-use super::heads::Heads;
+use super::{heads::Heads, transport::Transport};
 use crate::HttpLimits;
 
 /// How a connection begins that speaks HTTP/2 with prior knowledge (RFC 9113 section 3.4). No method of HTTP/1 begins so.
@@ -73,10 +72,10 @@ impl Drop for InRequest {
     }
 }
 
-/// A TCP connection that fails with `TimedOut` when its peer takes too long.
+/// A connection that fails with `TimedOut` when its peer takes too long.
 #[derive(Debug)]
 pub(super) struct Socket {
-    stream: TcpStream,
+    stream: Transport,
     activity: Arc<Activity>,
     heads: Heads,
     /// What was read to find out which protocol it is.
@@ -95,6 +94,8 @@ pub(super) struct Socket {
     in_headers: bool,
     /// When the peer must have taken something; `None` while nothing is stuck.
     write_by: Option<Instant>,
+    /// The same where it is TLS that holds what was written, and must get rid of it.
+    flush_by: Option<Instant>,
     /// When a connection whose peer has sent its last byte, or was told its last, ends.
     end_by: Option<Instant>,
     is_shut: bool,
@@ -103,7 +104,7 @@ pub(super) struct Socket {
 
 impl Socket {
     /// Takes over a connection that was just accepted. Its first request must come as fast as any request's headers.
-    pub(super) fn new(stream: TcpStream, limits: &HttpLimits) -> (Self, Arc<Activity>) {
+    pub(super) fn new(stream: Transport, limits: &HttpLimits) -> (Self, Arc<Activity>) {
         let activity = Arc::new(Activity::default());
         let socket = Self {
             stream,
@@ -120,6 +121,7 @@ impl Socket {
             read_by: Some(Instant::now() + limits.header_read()),
             in_headers: true,
             write_by: None,
+            flush_by: None,
             end_by: None,
             is_shut: false,
             timer: None,
@@ -206,7 +208,7 @@ impl Socket {
 
     /// Ready when a deadline has passed. The timer is set anew only when a deadline is earlier than it, or when it fires.
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let deadlines = [self.read_by, self.write_by, self.end_by];
+        let deadlines = [self.read_by, self.write_by, self.flush_by, self.end_by];
         let Some(earliest) = deadlines.into_iter().flatten().min() else { return Poll::Pending };
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(earliest)));
         if earliest < timer.deadline() {
@@ -286,7 +288,17 @@ impl AsyncWrite for Socket {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        ready!(Pin::new(&mut this.stream).poll_flush(cx))?;
+        match Pin::new(&mut this.stream).poll_flush(cx) {
+            Poll::Ready(result) => {
+                this.flush_by = None;
+                result?;
+            }
+            Poll::Pending => {
+                this.flush_by.get_or_insert_with(|| Instant::now() + this.send_stall);
+                ready!(this.poll_deadline(cx));
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+        }
         // An answer ends with this, and hyper does not look for the next request again before something comes: so the
         // idle time begins here; or, if the end of what it sends has come, the connection's end.
         this.starved();
@@ -304,9 +316,16 @@ impl AsyncWrite for Socket {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if !this.is_shut {
-            ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+            match Pin::new(&mut this.stream).poll_shutdown(cx) {
+                Poll::Ready(result) => result?,
+                Poll::Pending => {
+                    this.flush_by.get_or_insert_with(|| Instant::now() + this.send_stall);
+                    ready!(this.poll_deadline(cx));
+                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+                }
+            }
             this.is_shut = true;
-            (this.read_by, this.write_by) = (None, None);
+            (this.read_by, this.write_by, this.flush_by) = (None, None, None);
             this.end_by = Some(Instant::now() + this.linger);
         }
         let mut bytes = [0; 4 << 10];

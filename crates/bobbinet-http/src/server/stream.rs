@@ -191,6 +191,14 @@ pub(super) fn error(binding: &Binding, error: &Error) -> Response {
     of_events(Body::from(event))
 }
 
+/// A stream that is one event and ends with it. It has no id: there is nothing to come back for.
+pub(super) fn one_event(mut event: Pieces) -> Response {
+    let mut body = b"data: ".to_vec();
+    body.extend_from_slice(&event.next(usize::MAX).unwrap_or_default());
+    body.extend_from_slice(b"\n\n");
+    of_events(Body::from(body))
+}
+
 fn of_events(body: Body) -> Response {
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::OK;

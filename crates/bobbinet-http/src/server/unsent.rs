@@ -24,7 +24,7 @@ pub(super) struct Unsent {
 
 /// Room for bytes that wait for their reader: the node's and its caller's; given back when dropped.
 #[derive(Debug)]
-pub(super) struct Room {
+pub struct Room {
     _room: OwnedSemaphorePermit,
     _share: Share,
 }

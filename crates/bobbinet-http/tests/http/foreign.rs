@@ -15,7 +15,7 @@ use tokio::{
 /// A request as it came.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
-    /// The JSON-RPC method, or `GET`.
+    /// The JSON-RPC method, or HTTP's.
     pub(crate) method: String,
     pub(crate) path: String,
     /// In lower case.
@@ -55,9 +55,9 @@ impl Foreign {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = at(listener.local_addr().unwrap());
         let card = card(&url);
-        Self::serve(listener, url, move |asked| match asked.method.as_str() {
-            "GET" => Does::Says(200, "application/json", card.to_string()),
-            _ => does(asked),
+        Self::serve(listener, url, move |asked| match asked.path.contains("/.well-known/") {
+            true => Does::Says(200, "application/json", card.to_string()),
+            false => does(asked),
         })
     }
 
@@ -128,7 +128,8 @@ async fn answer(
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await?;
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
-    let method = body["method"].as_str().unwrap_or("GET").to_owned();
+    let verb = first.split(' ').next().unwrap_or_default();
+    let method = body["method"].as_str().unwrap_or(verb).to_owned();
     let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
     let asked = {
         let mut heard = heard.lock().unwrap();

@@ -2,9 +2,12 @@
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
 mod bad_requests;
+mod callers;
 mod cards;
 mod client;
 mod connections;
+mod dialects;
+mod discovery;
 mod events;
 mod foreign;
 mod framing;
@@ -20,9 +23,11 @@ mod push_load;
 mod reached;
 mod repeats;
 mod show;
+mod signed_cards;
 mod sockets;
 mod stop;
 mod streams;
 mod streams_end;
+mod tls;
 mod unserved;
 mod worker;

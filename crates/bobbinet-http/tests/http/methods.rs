@@ -261,3 +261,34 @@ async fn a_task_keeps_the_trace_it_began_in() {
     let task = node.engine.get(&owner, &name, &id).await.unwrap();
     assert_eq!(task.trace.as_deref(), Some(trace));
 }
+
+#[tokio::test]
+async fn a_message_may_be_answered_without_a_task() {
+    let node = Node::start().await;
+    let mut params = message("say hello");
+    params["message"]["contextId"] = json!("a-chat");
+    params["configuration"] = json!({ "returnImmediately": true });
+    let result = node.result("SendMessage", params.clone()).await;
+    let said = &result["message"];
+    assert_eq!((&said["role"], &said["contextId"]), (&json!("ROLE_AGENT"), &json!("a-chat")), "{result}");
+    assert_eq!((&said["parts"], &said["taskId"]), (&json!([{ "text": "hello" }]), &Value::Null), "{result}");
+    assert_eq!(result["task"], Value::Null);
+
+    let mut events = node.stream("SendStreamingMessage", &message("say hello")).await;
+    let event = events.next().await.unwrap();
+    let data: Value = serde_json::from_str(&event.data).unwrap();
+    assert_eq!((event.id, &data["result"]["message"]["parts"][0]["text"]), (None, &json!("hello")), "{data}");
+    assert!(data["result"]["message"]["contextId"].is_string(), "one of its own: {data}");
+    assert!(events.next().await.is_none());
+
+    // In 0.3 the message stands for itself.
+    let old = json!({ "message": {
+        "kind": "message", "messageId": "m", "role": "user", "parts": [{ "kind": "text", "text": "say hello" }],
+    }});
+    let body = json!({ "jsonrpc": "2.0", "id": 7, "method": "message/send", "params": old });
+    let (_, answer) = whole(node.post("/").bearer_auth(node.token()).body(body.to_string())).await;
+    let said = &answer["result"];
+    assert_eq!((&said["kind"], &said["role"]), (&json!("message"), &json!("agent")), "{answer}");
+    assert_eq!(said["parts"], json!([{ "kind": "text", "text": "hello" }]));
+    assert_eq!(node.result("ListTasks", json!({})).await["totalSize"], 0);
+}

@@ -3,12 +3,13 @@
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use bobbinet_auth::{
-    Claims, Issuer, KeyRing, NODE_ISSUER, NODE_OWNER, NODE_TENANT, Policy, SealingKey, Verifier, VerifierConfig, mint,
+    CertifiedPrincipal, Claims, Issuer, KeyRing, NODE_ISSUER, NODE_OWNER, NODE_TENANT, Policy, SealingKey, Verifier,
+    VerifierConfig, mint,
 };
 use bobbinet_core::{AgentName, Limits, Principal, Tenant, Timestamp};
 use bobbinet_engine::{Agent, AllowAll, Engine, Env, Setup, SystemEnv};
 use bobbinet_gateway::{Gateway, GatewayLimits, GatewaySetup};
-use bobbinet_http::{HttpCourier, HttpLimits, Mount, Server, ServerSetup, serve};
+use bobbinet_http::{HttpCourier, HttpLimits, Mount, Server, ServerSetup, Tls, TlsFiles, serve};
 use bobbinet_outbound::{Guard, Origin, OutboundLimits};
 use bobbinet_push::{Webhooks, WebhooksSetup};
 use bobbinet_store::{MemoryStore, Store};
@@ -33,9 +34,14 @@ pub(crate) struct Node {
     pub(crate) keys: Arc<KeyRing>,
     pub(crate) stop: CancellationToken,
     pub(crate) server: Arc<Server>,
+    /// What the server asks; what is exchanged here is exchanged there.
+    pub(crate) policy: Policy,
+    pub(crate) verifier: Verifier,
+    pub(crate) gateway: Arc<Gateway>,
     pub(crate) serving: JoinSet<()>,
     pub(crate) http: reqwest::Client,
-    _folder: TempDir,
+    /// Its keys are in `keys`.
+    pub(crate) folder: TempDir,
 }
 
 /// How a test wants its node.
@@ -52,6 +58,10 @@ pub(crate) struct Form {
     pub(crate) wait_max: Option<Duration>,
     /// Receivers that may be told of tasks though they are on this machine; nobody is told anything without it.
     pub(crate) receivers: Option<Vec<String>>,
+    pub(crate) tls: Option<TlsFiles>,
+    /// Who is known by his certificate.
+    pub(crate) certified: Vec<CertifiedPrincipal>,
+    pub(crate) policy: Policy,
     /// What the node finds in its folder.
     pub(crate) store: Arc<dyn Store>,
 }
@@ -68,6 +78,9 @@ impl Default for Form {
             proxies: Vec::new(),
             wait_max: None,
             receivers: None,
+            tls: None,
+            certified: Vec::new(),
+            policy: Policy::owner_only(),
             store: Arc::new(MemoryStore::default()),
         }
     }
@@ -109,9 +122,12 @@ impl Node {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
+        let policy = form.policy;
+        let verifier = Verifier::new(VerifierConfig::default(), vec![Issuer::node(keys.clone())])
+            .with_certificates(form.certified);
         let setup = GatewaySetup {
             engine: engine.clone(),
-            policy: Policy::owner_only(),
+            policy: policy.clone(),
             limits: form.admission,
             wait_max: form.wait_max,
             drain: form.limits.drain(),
@@ -125,10 +141,11 @@ impl Node {
             Some(webhooks) => Gateway::with_webhooks(setup, webhooks.clone()),
             None => Gateway::new(setup),
         };
-        let server = Server::new(ServerSetup {
-            gateway,
+        let tls = form.tls.map(|files| Tls::open(files).unwrap());
+        let setup = ServerSetup {
+            gateway: gateway.clone(),
             keys: keys.clone(),
-            verifier: Verifier::new(VerifierConfig::default(), vec![Issuer::node(keys.clone())]),
+            verifier: verifier.clone(),
             mount: if form.is_root { Mount::Root(name("worker")) } else { Mount::EachByName },
             listen: address,
             addresses: Vec::new(),
@@ -137,14 +154,20 @@ impl Node {
             public_url: form.public_url.map(str::to_owned),
             limits: form.limits,
             is_version_required: true,
+            grpc: None,
             stop: stop.clone(),
-        })
-        .unwrap();
-        let url = format!("http://{address}{}", if form.is_root { "" } else { "/agents/worker" });
+        };
+        let server = match tls {
+            Some(tls) => Server::with_tls(tls, setup),
+            None => Server::new(setup),
+        };
+        let server = server.unwrap();
+        let scheme = server.scheme();
+        let url = format!("{scheme}://{address}{}", if form.is_root { "" } else { "/agents/worker" });
         let mut serving = JoinSet::new();
         serving.spawn(serve(listener, server.clone()));
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { address, url, engine, worker, keys, stop, server, serving, http, _folder: folder }
+        Self { address, url, engine, worker, keys, stop, server, policy, verifier, gateway, serving, http, folder }
     }
 
     /// A token for the agent under test.

@@ -80,6 +80,10 @@ impl Agent for Worker {
         let mut words = text.split(' ');
         match words.next() {
             Some("echo") => call(json!({ "do": "echo", "text": words.collect::<Vec<_>>().join(" ") })),
+            Some("say") => {
+                let words = vec![Part::text(words.collect::<Vec<_>>().join(" "))];
+                Plan::Say(Arc::new(Message::from_agent(request.question_id.clone(), words)))
+            }
             Some("back") => call(json!({ "do": "back" })),
             Some("panic") => panic!("as the message says"),
             Some("steps") => {

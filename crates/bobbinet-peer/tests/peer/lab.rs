@@ -32,6 +32,8 @@ use reqwest::Url;
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::Notify, task::JoinSet};
 
+use crate::older;
+
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What the peer does with a message.
@@ -84,11 +86,13 @@ pub(crate) struct Form {
     pub(crate) keys: bool,
     /// The token that it wants.
     pub(crate) token: Option<&'static str>,
+    /// Whether it speaks 0.3.
+    pub(crate) is_older: bool,
 }
 
 impl Default for Form {
     fn default() -> Self {
-        Self { way: Way::Works, streams: true, keys: false, token: None }
+        Self { way: Way::Works, streams: true, keys: false, token: None, is_older: false }
     }
 }
 
@@ -241,6 +245,7 @@ impl Lab {
             fallback: None,
             effect: None,
             origin: None,
+            card_keys: None,
             title: None,
             description: None,
             env: Arc::new(SystemEnv),
@@ -523,16 +528,23 @@ async fn card(Shared(far): Shared<Arc<Far>>, headers: HeaderMap) -> Response {
         true => json!([{"uri": "urn:bobbinet:skills:v1", "params": params}]),
         false => json!([]),
     };
-    let card = json!({
+    let url = leads.map_or_else(|| format!("{}/", far.origin), str::to_owned);
+    let mut card = json!({
         "name": "far", "description": "is far away", "version": "1",
-        "supportedInterfaces": [{
-            "url": leads.map_or_else(|| format!("{}/", far.origin), str::to_owned),
-            "protocolBinding": "JSONRPC", "protocolVersion": "1.0",
-        }],
         "capabilities": {"streaming": far.form.streams, "extensions": extensions},
         "defaultInputModes": ["text/plain"], "defaultOutputModes": ["text/plain"],
         "skills": [{"id": skill, "name": skill, "description": "works", "tags": []}],
     });
+    match far.form.is_older {
+        true => {
+            card["url"] = json!(url);
+            card["protocolVersion"] = json!("0.3.0");
+        }
+        false => {
+            let interface = json!({"url": url, "protocolBinding": "JSONRPC", "protocolVersion": "1.0"});
+            card["supportedInterfaces"] = json!([interface]);
+        }
+    }
     let etag = format!("\"{skill}{leads:?}\"").replace(['(', ')'], "");
     let answer_headers = [(header::ETAG, etag.clone()), (header::CACHE_CONTROL, "max-age=0".to_owned())];
     let is_known = headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == etag.as_bytes());
@@ -591,12 +603,17 @@ async fn rpc(Shared(far): Shared<Arc<Far>>, headers: HeaderMap, body: Bytes) -> 
             return StatusCode::UNAUTHORIZED.into_response();
         }
     }
-    let result = |result: Value| axum::Json(json!({"jsonrpc": "2.0", "id": id, "result": result})).into_response();
+    let is_older = far.form.is_older;
+    let result = |result: Value| {
+        let result = if is_older { older::result(&result) } else { result };
+        axum::Json(json!({"jsonrpc": "2.0", "id": id, "result": result})).into_response()
+    };
     let error = |code: i64, message: &str| {
         axum::Json(json!({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": message}})).into_response()
     };
     let way = *far.way.lock().unwrap();
-    match request["method"].as_str().unwrap() {
+    let method = request["method"].as_str().unwrap();
+    match if is_older { older::method(method) } else { method } {
         "SendMessage" | "SendStreamingMessage" => {
             let key = headers.get("idempotency-key").map(|value| value.to_str().unwrap().to_owned());
             let count = {
@@ -627,7 +644,7 @@ async fn rpc(Shared(far): Shared<Arc<Far>>, headers: HeaderMap, body: Bytes) -> 
                 Way::Forgets | Way::DiesAfter => {
                     far.is_gone.store(way == Way::DiesAfter, Ordering::SeqCst);
                     match far.form.streams {
-                        true => stream(&id, vec![json!({"task": task("WORKING", None, &[])})], None),
+                        true => stream(is_older, &id, vec![json!({"task": task("WORKING", None, &[])})], None),
                         false => result(json!({"task": task("WORKING", None, &[])})),
                     }
                 }
@@ -709,20 +726,21 @@ fn stands(far: &Far, way: Way) -> Value {
 /// What a stream tells of the task.
 fn told(far: &Arc<Far>, id: &Value, way: Way) -> Response {
     let end = stands(far, way);
+    let is_older = far.form.is_older;
     let begun = json!({"task": task("WORKING", None, &[])});
     match way {
         Way::Hangs if !far.is_free.load(Ordering::SeqCst) => {
-            stream(id, vec![begun, piece("one", false)], Some(far.clone()))
+            stream(is_older, id, vec![begun, piece("one", false)], Some(far.clone()))
         }
         Way::Quick => {
             let mut whole = piece("one", false);
             whole["artifactUpdate"]["lastChunk"] = json!(true);
-            stream(id, vec![begun, whole, status(&end)], None)
+            stream(is_older, id, vec![begun, whole, status(&end)], None)
         }
         Way::Works | Way::BreaksTwice => {
-            stream(id, vec![begun, piece("one", false), piece("two", true), status(&end)], None)
+            stream(is_older, id, vec![begun, piece("one", false), piece("two", true), status(&end)], None)
         }
-        _ if end["artifacts"] == json!([]) => stream(id, vec![begun, status(&end)], None),
+        _ if end["artifacts"] == json!([]) => stream(is_older, id, vec![begun, status(&end)], None),
         Way::Message
         | Way::Hangs
         | Way::Asks
@@ -739,14 +757,15 @@ fn told(far: &Arc<Far>, id: &Value, way: Way) -> Response {
         | Way::Garbage
         | Way::Silent
         | Way::Forgets
-        | Way::DiesAfter => stream(id, vec![json!({ "task": end })], None),
+        | Way::DiesAfter => stream(is_older, id, vec![json!({ "task": end })], None),
     }
 }
 
 /// A stream of these events; if there is a peer, then what it says when it is let go.
-fn stream(id: &Value, events: Vec<Value>, rest: Option<Arc<Far>>) -> Response {
+fn stream(is_older: bool, id: &Value, events: Vec<Value>, rest: Option<Arc<Far>>) -> Response {
     let id = id.clone();
     let event = move |event: Value| {
+        let event = if is_older { older::result(&event) } else { event };
         Ok::<_, Infallible>(format!("data: {}\n\n", json!({"jsonrpc": "2.0", "id": id, "result": event})))
     };
     let first: Vec<_> = events.into_iter().map(&event).collect();

@@ -3,6 +3,7 @@
 
 mod by_url;
 mod lab;
+mod older;
 
 use std::{
     net::{IpAddr, Ipv4Addr},

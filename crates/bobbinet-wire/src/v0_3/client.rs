@@ -1,15 +1,119 @@
-//! What an agent of 0.3 answers, and what its streams say.
+//! The client's half: encoding requests, decoding answers and events.
 
+use bobbinet_core::{
+    PushOperation,
+    operation::{Configuration, ListParams, Operation, SendParams},
+};
 use serde_json::value::RawValue;
 
-use super::version::V0_3;
+use super::{
+    names::{Method, state_name},
+    push,
+    version::V0_3,
+    write,
+};
 use crate::{
+    envelope,
     error::FieldViolation,
     faults::{self, Author},
     from_proto::{self, FromProto},
-    reply::ReplyError,
+    reply::{RemoteError, ReplyError},
+    task_ids::TaskAndContext,
+    v1_0,
     view::{PageView, Sent, StreamEvent, TaskView},
+    write::{Object, object},
 };
+
+/// Writes a request, envelope and all. 0.3 knows no tenant, so none is said.
+pub fn write_request(out: &mut Vec<u8>, id: u64, operation: &Operation) {
+    let method = match operation {
+        Operation::Send(_) => Method::SendMessage,
+        Operation::SendStreaming(_) => Method::StreamMessage,
+        Operation::Get(_) => Method::GetTask,
+        Operation::List(_) => Method::ListTasks,
+        Operation::Cancel(_) => Method::CancelTask,
+        Operation::Subscribe(_) => Method::Resubscribe,
+        Operation::ExtendedCard(_) => Method::GetExtendedCard,
+        Operation::PushConfig(PushOperation::Create(_)) => Method::SetPushConfig,
+        Operation::PushConfig(PushOperation::Get(_)) => Method::GetPushConfig,
+        Operation::PushConfig(PushOperation::List(_)) => Method::ListPushConfigs,
+        Operation::PushConfig(PushOperation::Delete(_)) => Method::DeletePushConfig,
+    };
+    envelope::write_request(out, id, method.name(), |out| object(out, |params| write_params(params, operation)));
+}
+
+fn write_params(params: &mut Object<'_>, operation: &Operation) {
+    match operation {
+        Operation::Send(send) => {
+            write_message(params, send);
+            write_configuration(params, &send.configuration, Some(!send.configuration.return_immediately));
+            params.raw_if_some("metadata", send.metadata.as_ref());
+        }
+        Operation::SendStreaming(send) => {
+            write_message(params, send);
+            if send.configuration != Configuration::default() {
+                write_configuration(params, &send.configuration, None);
+            }
+            params.raw_if_some("metadata", send.metadata.as_ref());
+        }
+        Operation::Get(get) => {
+            params.text("id", &get.id);
+            if let Some(length) = get.history_length {
+                params.number("historyLength", length);
+            }
+        }
+        Operation::List(list) => write_list(params, list),
+        Operation::Cancel(cancel) => {
+            params.text("id", &cancel.id);
+            params.raw_if_some("metadata", cancel.metadata.as_ref());
+        }
+        Operation::Subscribe(subscribe) => params.text("id", &subscribe.id),
+        Operation::ExtendedCard(_) => {}
+        Operation::PushConfig(asked) => push::write_params(params, asked),
+    }
+}
+
+fn write_message(params: &mut Object<'_>, send: &SendParams) {
+    let ids = TaskAndContext { task: send.task.as_deref(), context: send.context.as_ref().map(|id| id.as_str()) };
+    write::message(params.field("message"), &send.message, ids);
+}
+
+/// Whether to wait is said in any case, as agents differ in what they take it for; so are the modes, which 0.2 has to have.
+fn write_configuration(params: &mut Object<'_>, said: &Configuration, blocking: Option<bool>) {
+    params.object("configuration", |configuration| {
+        configuration.texts("acceptedOutputModes", &said.accepted_output_modes);
+        if let Some(length) = said.history_length {
+            configuration.number("historyLength", length);
+        }
+        if let Some(config) = &said.push_config {
+            configuration.object("pushNotificationConfig", |fields| push::write_fields(fields, config));
+        }
+        if let Some(blocking) = blocking {
+            configuration.flag("blocking", blocking);
+        }
+    });
+}
+
+/// As the REST binding of 0.3 has them.
+fn write_list(params: &mut Object<'_>, list: &ListParams) {
+    params.text_if_some("contextId", list.context.as_ref().map(|id| id.as_str()));
+    params.text_if_some("status", list.state.map(state_name));
+    params.number("pageSize", list.page_size);
+    params.text_if_some("pageToken", list.page_token.as_deref());
+    if let Some(length) = list.history_length {
+        params.number("historyLength", length);
+    }
+    if let Some(after) = list.status_timestamp_after {
+        params.text("lastUpdatedAfter", &after.to_string());
+    }
+    params.flag_if_set("includeArtifacts", list.include_artifacts);
+}
+
+/// Reads the result out of an answer, or out of the data of one event of a stream.
+pub fn read_reply(body: &[u8]) -> Result<&RawValue, ReplyError> {
+    // The codes that 0.3 has are 1.0's too, and mean the same.
+    envelope::read_result(body, |fault| RemoteError::of_rpc(fault, v1_0::error::kind_of))
+}
 
 /// Reads the result of `message/send`.
 pub fn read_sent(result: &RawValue) -> Result<Sent, ReplyError> {

@@ -1,7 +1,7 @@
 //! Webhooks in 0.3: `{taskId, pushNotificationConfig}`, with a list of schemes of which the first is used.
 
 use bobbinet_core::{
-    PushAuthentication, PushConfig, PushView,
+    PushAuthentication, PushConfig, PushOperation, PushView, Secret,
     push::{CreatePushParams, DeletePushParams, GetPushParams, ListPushParams},
 };
 use serde::de::{Deserializer, MapAccess};
@@ -11,7 +11,7 @@ use crate::{
     from_proto::{Field, FromProto, ObjectBuilder, read_field, read_object, skip},
     push::{self, PushFields},
     scalar::NonEmpty,
-    write::{Sink, array, object},
+    write::{Object, Sink, array, object},
 };
 
 /// Writes a `TaskPushNotificationConfig`, without what is secret.
@@ -36,6 +36,38 @@ pub fn write_configs(out: &mut impl Sink, configs: &[PushView]) {
 /// Writes the result of `tasks/pushNotificationConfig/delete`.
 pub fn write_deleted(out: &mut impl Sink) {
     out.bytes().extend_from_slice(b"null");
+}
+
+/// Writes what a client asks about webhooks.
+pub(super) fn write_params<S: Sink>(params: &mut Object<'_, S>, operation: &PushOperation) {
+    match operation {
+        PushOperation::Create(create) => {
+            params.text("taskId", &create.task);
+            params.object("pushNotificationConfig", |fields| write_fields(fields, &create.config));
+        }
+        PushOperation::Get(get) => {
+            params.text("id", &get.task);
+            params.text_if_some("pushNotificationConfigId", get.id.as_deref());
+        }
+        PushOperation::List(list) => params.text("id", &list.task),
+        PushOperation::Delete(delete) => {
+            params.text("id", &delete.task);
+            params.text("pushNotificationConfigId", &delete.id);
+        }
+    }
+}
+
+/// Writes a webhook as a client asks for it, secrets and all.
+pub(super) fn write_fields<S: Sink>(fields: &mut Object<'_, S>, config: &PushConfig) {
+    fields.text_if_some("id", config.id.as_deref());
+    fields.text("url", &config.url);
+    fields.text_if_some("token", config.token.as_ref().map(Secret::reveal));
+    if let Some(authentication) = &config.authentication {
+        fields.object("authentication", |inner| {
+            inner.texts("schemes", [&authentication.scheme]);
+            inner.text_if_some("credentials", authentication.credentials.as_ref().map(Secret::reveal));
+        });
+    }
 }
 
 impl<'de> FromProto<'de, V0_3> for Box<PushConfig> {

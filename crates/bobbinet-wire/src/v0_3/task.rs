@@ -33,6 +33,11 @@ pub fn write_task(out: &mut impl Sink, task: &Task, selection: Selection) {
     });
 }
 
+/// Writes words that belong to no task: the result of `message/send`, or the one event of its stream.
+pub fn write_message(out: &mut impl Sink, message: &Message, context: &ContextId) {
+    write::message(out, message, TaskAndContext { task: None, context: Some(context.as_str()) });
+}
+
 /// Writes a page of tasks, which only the other bindings of 0.3 have.
 pub fn write_page(out: &mut Vec<u8>, page: TaskPage<'_>) {
     object(out, |fields| {

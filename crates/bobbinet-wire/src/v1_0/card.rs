@@ -13,10 +13,10 @@ use crate::{
 pub const CARD_INLINE_MAX: usize = 64 << 10;
 
 /// What every agent of ours reads and writes.
-const MODES: [&str; 2] = ["text/plain", "application/json"];
+pub const MODES: [&str; 2] = ["text/plain", "application/json"];
 
 /// What a skill with a schema of its result writes, best first.
-const MODES_STRUCTURED: [&str; 2] = ["application/json", "text/plain"];
+pub const MODES_STRUCTURED: [&str; 2] = ["application/json", "text/plain"];
 
 /// What our extension is, for people who read cards.
 const EXTENSION_DESCRIPTION: &str = "The schemas of each skill, how a message names the skill it means, and whether a \
@@ -33,17 +33,45 @@ pub struct CardContext<'a> {
     pub push: bool,
     /// Whether known callers get another card.
     pub extended: bool,
-    /// What a caller must show.
-    pub security: Security,
+    /// What a caller can show to be let in: any one of these. Without any, nothing is asked for.
+    pub security: &'a [SecurityScheme],
 }
 
-/// What a caller must show.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Security {
-    /// Nothing: only on a loopback address, and only if configured so.
-    Open,
+/// What a caller can show to be let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecurityScheme {
     /// A bearer token: a JWT.
     BearerJwt,
+    /// An API key in this header.
+    ApiKey {
+        /// The header's name.
+        header: &'static str,
+    },
+    /// A token of an OpenID provider, whose configuration is at this URL.
+    OpenIdConnect {
+        /// The URL of the configuration.
+        url: String,
+    },
+    /// A certificate of the caller's.
+    MutualTls,
+}
+
+impl SecurityScheme {
+    /// What cards call each of these schemes: no two by the same name.
+    pub fn named(schemes: &[Self]) -> Vec<(String, &Self)> {
+        let mut providers = 0;
+        let name = |scheme: &Self| match scheme {
+            Self::BearerJwt => "bearer".to_owned(),
+            Self::ApiKey { .. } => "apiKey".to_owned(),
+            Self::OpenIdConnect { .. } => {
+                providers += 1;
+                if providers == 1 { "oidc".to_owned() } else { format!("oidc{providers}") }
+            }
+            Self::MutualTls => "mutualTls".to_owned(),
+        };
+        let names: Vec<String> = schemes.iter().map(name).collect();
+        names.into_iter().zip(schemes).collect()
+    }
 }
 
 /// Writes a card. The same description in the same place gives the same bytes, so that their hash can serve as an `ETag`.
@@ -143,26 +171,41 @@ fn write_declared(fields: &mut Object<'_>, extension: &Extension) {
     fields.raw_if_some("params", extension.params.as_ref());
 }
 
-fn write_security(card: &mut Object<'_>, security: Security) {
-    match security {
-        Security::Open => {}
-        Security::BearerJwt => {
-            card.object("securitySchemes", |schemes| {
-                schemes.object("bearer", |scheme| {
-                    scheme.object("httpAuthSecurityScheme", |http| {
-                        http.text("scheme", "Bearer");
-                        http.text("bearerFormat", "JWT");
-                    });
-                });
-            });
-            array(card.field("securityRequirements"), ["bearer"], |out, name| {
-                object(out, |requirement| {
-                    requirement.object("schemes", |schemes| {
-                        object(schemes.key(name), |scopes| scopes.texts("list", [""; 0]));
-                    });
-                });
-            });
+fn write_security(card: &mut Object<'_>, security: &[SecurityScheme]) {
+    if security.is_empty() {
+        return;
+    }
+    let named = SecurityScheme::named(security);
+    card.object("securitySchemes", |schemes| {
+        for (name, scheme) in &named {
+            object(schemes.key(name), |fields| write_scheme(fields, scheme));
         }
+    });
+    // One requirement each: any of them will do.
+    array(card.field("securityRequirements"), &named, |out, (name, _)| {
+        object(out, |requirement| {
+            requirement.object("schemes", |schemes| {
+                object(schemes.key(name), |scopes| scopes.texts("list", [""; 0]));
+            });
+        });
+    });
+}
+
+fn write_scheme(fields: &mut Object<'_>, scheme: &SecurityScheme) {
+    match scheme {
+        SecurityScheme::BearerJwt => fields.object("httpAuthSecurityScheme", |http| {
+            http.text("scheme", "Bearer");
+            http.text("bearerFormat", "JWT");
+        }),
+        SecurityScheme::ApiKey { header } => fields.object("apiKeySecurityScheme", |key| {
+            key.text("description", "An API key of the node's; `Authorization: Bearer` takes it, too.");
+            key.text("location", "header");
+            key.text("name", header);
+        }),
+        SecurityScheme::OpenIdConnect { url } => fields.object("openIdConnectSecurityScheme", |provider| {
+            provider.text("openIdConnectUrl", url);
+        }),
+        SecurityScheme::MutualTls => fields.object("mtlsSecurityScheme", |_| {}),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Reading an Agent Card, as a client of the agent needs it: as leniently as ProtoJSON, in which null is as good as nothing.
 
-use std::{collections::BTreeMap, fmt};
+use std::collections::BTreeMap;
 
 use bobbinet_core::{
     Json,
@@ -12,11 +12,12 @@ use serde::{
     de::{Deserializer, MapAccess},
 };
 
-use super::version::{At, BINDING, V1_0, is_version};
+use super::version::{At, BINDING, V1_0};
 use crate::{
     error::FieldViolation,
     faults::{self, Author},
     from_proto::{self, Field, FromProto, ObjectBuilder, read_field, read_object, skip},
+    protocol::{Protocol, Version},
     scalar::{NonEmpty, Struct},
 };
 
@@ -53,26 +54,8 @@ pub struct CardView {
     pub skills: Vec<SkillView>,
     /// How it wants to be shown who calls, by the schemes' names.
     pub security_schemes: Option<Json>,
-    /// Where it is reached in a version of A2A before 1.0, if the card says so as cards did then.
-    pub older: Option<OlderInterface>,
-}
-
-/// Where and how an agent is reached, as a card before A2A 1.0 says it. It is told to people only.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct OlderInterface {
-    /// The URL that takes requests of that version.
-    pub url: String,
-    /// In which version; cards before 0.2.5 do not say.
-    pub protocol_version: Option<String>,
-    /// In which binding; without a word it is JSON-RPC.
-    pub preferred_transport: Option<String>,
-}
-
-impl fmt::Display for OlderInterface {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let version = self.protocol_version.as_deref().unwrap_or("0.2");
-        write!(f, "A2A {version} over {}", self.preferred_transport.as_deref().unwrap_or(BINDING))
-    }
+    /// Where it is reached in a version of A2A before 1.0, as cards said it then: first the preferred way.
+    pub older_interfaces: Vec<Interface>,
 }
 
 /// Where an agent looks for an API key.
@@ -174,11 +157,25 @@ impl CardView {
         read().map_err(CardError)
     }
 
-    /// The first interface that this module can speak to, in the order of the card.
-    pub fn endpoint(&self) -> Option<&Interface> {
-        self.supported_interfaces
-            .iter()
-            .find(|interface| interface.protocol_binding == BINDING && is_version(&interface.protocol_version))
+    /// All ways to reach the agent, in the order of the card; those that it says as cards did before 1.0 come last, and once.
+    pub fn interfaces(&self) -> impl Iterator<Item = &Interface> {
+        let is_new = |older: &&Interface| {
+            let version = Version::of(&older.protocol_version);
+            let is_same = |known: &Interface| {
+                known.url == older.url
+                    && known.protocol_binding == older.protocol_binding
+                    && Version::of(&known.protocol_version) == version
+            };
+            !self.supported_interfaces.iter().any(is_same)
+        };
+        self.supported_interfaces.iter().chain(self.older_interfaces.iter().filter(is_new))
+    }
+
+    /// Those that are spoken here.
+    pub fn spoken(&self) -> impl Iterator<Item = (&Interface, Protocol)> {
+        self.interfaces().filter_map(|interface| {
+            Protocol::of(&interface.protocol_version, &interface.protocol_binding).map(|protocol| (interface, protocol))
+        })
     }
 
     /// Where the agent looks for an API key, if it takes one.
@@ -187,9 +184,20 @@ impl CardView {
         #[serde(rename_all = "camelCase")]
         struct Scheme {
             api_key_security_scheme: Option<ApiKeyScheme>,
+            /// Of 0.3.
+            r#type: Option<String>,
+            r#in: Option<String>,
+            name: Option<String>,
         }
         let schemes = self.security_schemes.as_ref()?.read::<BTreeMap<String, Json>>().ok()?;
-        schemes.values().find_map(|scheme| scheme.read::<Scheme>().ok()?.api_key_security_scheme)
+        schemes.values().find_map(|scheme| {
+            let scheme = scheme.read::<Scheme>().ok()?;
+            let older = || match (scheme.r#type.as_deref(), scheme.r#in, scheme.name) {
+                (Some("apiKey"), Some(location), Some(name)) => Some(ApiKeyScheme { location, name }),
+                (_, _, _) => None,
+            };
+            scheme.api_key_security_scheme.or_else(older)
+        })
     }
 
     /// What our extension says of each skill; nothing if the agent is not one of ours.
@@ -231,6 +239,8 @@ struct CardFields<'de> {
     url: Field<NonEmpty<'de>>,
     protocol_version: Field<NonEmpty<'de>>,
     preferred_transport: Field<NonEmpty<'de>>,
+    additional_interfaces: Field<Vec<AdditionalInterface>>,
+    extended_card: Field<bool>,
 }
 
 impl<'de> ObjectBuilder<'de, V1_0> for CardFields<'de> {
@@ -248,6 +258,10 @@ impl<'de> ObjectBuilder<'de, V1_0> for CardFields<'de> {
             "url" => read_field(&mut self.url, map, at, "url")?,
             "protocolVersion" => read_field(&mut self.protocol_version, map, at, "protocolVersion")?,
             "preferredTransport" => read_field(&mut self.preferred_transport, map, at, "preferredTransport")?,
+            "additionalInterfaces" => read_field(&mut self.additional_interfaces, map, at, "additionalInterfaces")?,
+            "supportsAuthenticatedExtendedCard" => {
+                read_field(&mut self.extended_card, map, at, "supportsAuthenticatedExtendedCard")?;
+            }
             _ => skip(map)?,
         }
         Ok(())
@@ -255,18 +269,37 @@ impl<'de> ObjectBuilder<'de, V1_0> for CardFields<'de> {
 
     fn finish(self, _: &At<'_>) -> Option<CardView> {
         let supported_interfaces = self.supported_interfaces.optional().unwrap_or_default();
-        let older = self.url.optional().filter(|_| supported_interfaces.is_empty()).map(|url| OlderInterface {
-            url: url.into_owned(),
-            protocol_version: self.protocol_version.optional().map(NonEmpty::into_owned),
-            preferred_transport: self.preferred_transport.optional().map(NonEmpty::into_owned),
-        });
+        let version = match (self.protocol_version.optional(), supported_interfaces.is_empty()) {
+            (Some(version), _) => version.into_owned(),
+            // Cards before 0.2.5 do not say.
+            (None, true) => "0.2".to_owned(),
+            (None, false) => "0.3".to_owned(),
+        };
+        let older = |url: String, binding: Option<String>| Interface {
+            url,
+            protocol_binding: binding.unwrap_or_else(|| BINDING.to_owned()),
+            protocol_version: version.clone(),
+            tenant: None,
+        };
+        let transport = self.preferred_transport.optional().map(NonEmpty::into_owned);
+        let preferred = self.url.optional().map(|url| older(url.into_owned(), transport));
+        let additional = self.additional_interfaces.optional().unwrap_or_default();
+        let additional = additional.into_iter().map(|also| older(also.url, Some(also.transport)));
+        let mut older_interfaces: Vec<Interface> = Vec::new();
+        for interface in preferred.into_iter().chain(additional) {
+            if !older_interfaces.contains(&interface) {
+                older_interfaces.push(interface);
+            }
+        }
+        let mut capabilities = self.capabilities.optional().unwrap_or_default();
+        capabilities.extended_agent_card = capabilities.extended_agent_card.or(self.extended_card.optional());
         Some(CardView {
             name: text(self.name),
             description: text(self.description),
             version: text(self.version),
             supported_interfaces,
-            older,
-            capabilities: self.capabilities.optional().unwrap_or_default(),
+            older_interfaces,
+            capabilities,
             skills: self.skills.optional().unwrap_or_default(),
             security_schemes: self.security_schemes.optional().map(|object| object.0),
         })
@@ -316,6 +349,42 @@ impl<'de> ObjectBuilder<'de, V1_0> for InterfaceFields<'de> {
             protocol_version: text(self.protocol_version),
             tenant: self.tenant.optional().map(NonEmpty::into_owned),
         })
+    }
+}
+
+/// One more way to reach an agent, as a card before 1.0 says it.
+#[derive(Default)]
+struct AdditionalInterface {
+    url: String,
+    transport: String,
+}
+
+impl<'de> FromProto<'de, V1_0> for AdditionalInterface {
+    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
+        read_object::<AdditionalFields<'de>, _, _>(from, at)
+    }
+}
+
+#[derive(Default)]
+struct AdditionalFields<'de> {
+    url: Field<NonEmpty<'de>>,
+    transport: Field<NonEmpty<'de>>,
+}
+
+impl<'de> ObjectBuilder<'de, V1_0> for AdditionalFields<'de> {
+    type Output = AdditionalInterface;
+
+    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
+        match name {
+            "url" => read_field(&mut self.url, map, at, "url")?,
+            "transport" => read_field(&mut self.transport, map, at, "transport")?,
+            _ => skip(map)?,
+        }
+        Ok(())
+    }
+
+    fn finish(self, _: &At<'_>) -> Option<AdditionalInterface> {
+        Some(AdditionalInterface { url: text(self.url), transport: text(self.transport) })
     }
 }
 

@@ -102,7 +102,7 @@ fn write_push<'o>(params: &mut Object<'_>, operation: &'o PushOperation) -> &'o 
     }
 }
 
-fn write_send(params: &mut Object<'_>, send: &SendParams) {
+pub(super) fn write_send(params: &mut Object<'_>, send: &SendParams) {
     let ids = TaskAndContext { task: send.task.as_deref(), context: send.context.as_ref().map(|id| id.as_str()) };
     write::message(params.field("message"), &send.message, ids);
     if send.configuration != Configuration::default() {

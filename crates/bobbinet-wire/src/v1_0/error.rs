@@ -1,9 +1,6 @@
 //! Errors as 1.0 spells them (specification sections 5.4 and 9.5): the table of codes, reasons and advice, and the error object of
 //! JSON-RPC, written and read.
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
-
 use crate::{
     envelope::RpcFault,
     error::{Error, ErrorKind, FieldViolation},
@@ -32,9 +29,24 @@ pub fn kind_of(code: i64) -> Option<ErrorKind> {
     ErrorKind::ALL.into_iter().find(|kind| i64::from(row(*kind).code) == code)
 }
 
+/// The kind with this reason, as details name it.
+pub fn kind_of_reason(reason: &str) -> Option<ErrorKind> {
+    ErrorKind::ALL.into_iter().find(|kind| row(*kind).reason == reason)
+}
+
 /// The HTTP status of A2A 1.0.1 where HTTP itself carries the error; within JSON-RPC an error of the protocol travels with 200.
 pub fn http_status(kind: ErrorKind) -> u16 {
     row(kind).http_status
+}
+
+/// The kind in one word, for programs: the `reason` of an `ErrorInfo`.
+pub fn reason(kind: ErrorKind) -> &'static str {
+    row(kind).reason
+}
+
+/// What to do about an error of this kind, if the error itself does not say.
+pub fn hint(kind: ErrorKind) -> &'static str {
+    row(kind).hint
 }
 
 fn row(kind: ErrorKind) -> Row {
@@ -153,42 +165,7 @@ fn write_violations(bad_request: &mut Object<'_>, violations: &[FieldViolation])
     });
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct Detail {
-    reason: Option<String>,
-    metadata: Option<DetailMetadata>,
-    field_violations: Option<Vec<DetailViolation>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct DetailMetadata {
-    hint: Option<String>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct DetailViolation {
-    field: Option<String>,
-    description: Option<String>,
-}
-
 /// Reads the error object of an answer, as far as it goes.
 pub(super) fn read(fault: RpcFault<'_>) -> RemoteError {
-    let details = fault.data.and_then(|data| serde_json::from_str::<Vec<&RawValue>>(data.get()).ok());
-    let code = fault.code.unwrap_or_default();
-    let message = fault.message.unwrap_or_default();
-    let mut error = RemoteError { kind: kind_of(code), code, message, ..RemoteError::default() };
-    for detail in details.into_iter().flatten() {
-        let Ok(detail) = serde_json::from_str::<Detail>(detail.get()) else { continue };
-        error.reason = error.reason.or(detail.reason);
-        error.hint = error.hint.or(detail.metadata.and_then(|metadata| metadata.hint));
-        let violations = detail.field_violations.into_iter().flatten();
-        error.violations.extend(violations.map(|DetailViolation { field, description }| FieldViolation {
-            field: field.unwrap_or_default(),
-            description: description.unwrap_or_default(),
-        }));
-    }
-    error
+    RemoteError::of_rpc(fault, kind_of)
 }

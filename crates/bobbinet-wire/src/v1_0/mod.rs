@@ -11,9 +11,10 @@ mod read_task;
 mod read_task_request;
 pub mod request;
 pub mod response;
+pub mod rest_client;
 mod version;
 mod write;
 
-pub use card_view::{ApiKeyScheme, CardError, CardView, ExtensionSkill, Interface, OlderInterface, SkillView};
+pub use card_view::{ApiKeyScheme, CardError, CardView, ExtensionSkill, Interface, SkillView};
 pub use names::Method;
 pub use version::{BINDING, VERSION, is_version};

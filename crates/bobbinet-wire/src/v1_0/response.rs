@@ -36,6 +36,12 @@ pub fn write_task_wrapped(out: &mut impl Sink, task: &Task, selection: Selection
     object(out, |fields| write_task(fields.field("task"), task, selection));
 }
 
+/// Writes words that belong to no task, as what a message came to, or as the one event of its stream: both are `{"message": …}`.
+pub fn write_message_wrapped(out: &mut impl Sink, message: &Message, context: &ContextId) {
+    let ids = TaskAndContext { task: None, context: Some(context.as_str()) };
+    object(out, |fields| write::message(fields.field("message"), message, ids));
+}
+
 /// Writes a page of tasks. What says how the page stands in the list is always there, also where it is empty or zero.
 pub fn write_page(out: &mut Vec<u8>, page: TaskPage<'_>) {
     object(out, |fields| {

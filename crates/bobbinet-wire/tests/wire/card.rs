@@ -3,7 +3,7 @@
 use bobbinet_core::{Capabilities, Description, Effect, Extension, Skill, SkillId, agent::EXTENSION_URI};
 use bobbinet_wire::v1_0::{
     CardView,
-    card::{self, CARD_INLINE_MAX, CardContext, Security},
+    card::{self, CARD_INLINE_MAX, CardContext, SecurityScheme},
 };
 use expect_test::{expect, expect_file};
 
@@ -14,7 +14,7 @@ const CONTEXT: CardContext<'_> = CardContext {
     streaming: true,
     push: false,
     extended: false,
-    security: Security::BearerJwt,
+    security: &[SecurityScheme::BearerJwt],
 };
 
 fn skill(id: &str) -> Skill {
@@ -78,7 +78,7 @@ fn a_card_is_written_and_read_back() {
     let view = CardView::parse(&bytes).unwrap();
     assert_eq!(view.name, "files");
     assert_eq!(view.capabilities.streaming, Some(true));
-    assert_eq!(view.endpoint().unwrap().url, CONTEXT.url);
+    assert_eq!(view.spoken().next().unwrap().0.url, CONTEXT.url);
     assert_eq!(view.skills.iter().map(|skill| skill.id.as_str()).collect::<Vec<_>>(), ["read-file", "write \"it\""]);
     assert!(view.honours_idempotency_keys());
     let skills = view.extension_skills();
@@ -105,8 +105,40 @@ fn only_a_card_that_says_so_is_of_an_agent_that_honours_keys() {
 
 #[test]
 fn an_open_agent_asks_for_nothing() {
-    let bytes = card::write(&description(), CardContext { security: Security::Open, ..CONTEXT });
+    let bytes = card::write(&description(), CardContext { security: &[], ..CONTEXT });
     assert!(!String::from_utf8(bytes).unwrap().contains("security"));
+}
+
+#[test]
+fn a_card_says_all_that_a_caller_can_show() {
+    let provider = |url: &str| SecurityScheme::OpenIdConnect { url: url.to_owned() };
+    let schemes = [
+        SecurityScheme::BearerJwt,
+        SecurityScheme::ApiKey { header: "X-API-Key" },
+        provider("https://a.example/.well-known/openid-configuration"),
+        provider("https://b.example/.well-known/openid-configuration"),
+        SecurityScheme::MutualTls,
+    ];
+    let bytes = card::write(&description(), CardContext { security: &schemes, ..CONTEXT });
+    let card: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+    assert_no_snake_case(&card);
+    let found = &card["securitySchemes"];
+    assert_eq!(found["bearer"]["httpAuthSecurityScheme"]["scheme"], "Bearer");
+    assert_eq!(found["apiKey"]["apiKeySecurityScheme"]["location"], "header");
+    assert_eq!(found["apiKey"]["apiKeySecurityScheme"]["name"], "X-API-Key");
+    for (name, url) in [("oidc", "https://a.example"), ("oidc2", "https://b.example")] {
+        let of_provider = &found[name]["openIdConnectSecurityScheme"]["openIdConnectUrl"];
+        assert_eq!(of_provider, &format!("{url}/.well-known/openid-configuration"));
+    }
+    assert!(found["mutualTls"]["mtlsSecurityScheme"].is_object());
+    // One of them is enough.
+    let required: Vec<Vec<&String>> = card["securityRequirements"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["schemes"].as_object().unwrap().keys().collect())
+        .collect();
+    assert_eq!(required, [["bearer"], ["apiKey"], ["oidc"], ["oidc2"], ["mutualTls"]]);
 }
 
 #[test]
@@ -137,16 +169,43 @@ fn a_schema_hash_is_that_of_the_text() {
 fn the_first_interface_of_ours_is_taken() {
     let pick = |interfaces: &str| {
         let card = format!(r#"{{"name":"x","supportedInterfaces":{interfaces}}}"#);
-        CardView::parse(card.as_bytes()).unwrap().endpoint().map(|interface| interface.url.clone())
+        let card = CardView::parse(card.as_bytes()).unwrap();
+        card.spoken().map(|(interface, _)| interface.url.clone()).collect::<Vec<_>>().join(" ")
     };
     let grpc = r#"{"url":"g","protocolBinding":"GRPC","protocolVersion":"1.0"}"#;
     let old = r#"{"url":"o","protocolBinding":"JSONRPC","protocolVersion":"0.3"}"#;
     let ours = r#"{"url":"a","protocolBinding":"JSONRPC","protocolVersion":"1.0","tenant":"t"}"#;
     let patch = r#"{"url":"b","protocolBinding":"JSONRPC","protocolVersion":"1.0.1"}"#;
     let later = r#"{"url":"c","protocolBinding":"JSONRPC","protocolVersion":"1.00"}"#;
-    assert_eq!(pick(&format!("[{grpc},{old},{ours},{patch}]")).as_deref(), Some("a"));
-    assert_eq!(pick(&format!("[{later},{patch},{ours}]")).as_deref(), Some("b"));
-    assert_eq!(pick(&format!("[{grpc},{old},{later}]")), None);
+    assert_eq!(pick(&format!("[{grpc},{old},{ours},{patch}]")), "o a b");
+    assert_eq!(pick(&format!("[{later},{patch},{ours}]")), "b a");
+    assert_eq!(pick(&format!("[{grpc},{later}]")), "");
+}
+
+#[test]
+fn a_card_says_in_the_words_of_any_version_where_its_agent_is() {
+    let check = |card: &str, expected: &str| {
+        let card = CardView::parse(card.as_bytes()).unwrap();
+        let spoken = card.spoken().map(|(interface, protocol)| format!("{protocol} at {}", interface.url));
+        assert_eq!(spoken.collect::<Vec<_>>().join(", "), expected);
+    };
+    check(
+        r#"{"url":"r","protocolVersion":"0.3.0","preferredTransport":"HTTP+JSON",
+            "additionalInterfaces":[{"url":"r","transport":"HTTP+JSON"},{"url":"j","transport":"JSONRPC"},{"url":"g","transport":"GRPC"}]}"#,
+        "A2A 0.3 over HTTP+JSON at r, A2A 0.3 over JSONRPC at j",
+    );
+    check(r#"{"url":"j","protocolVersion":"0.2.5"}"#, "A2A 0.3 over JSONRPC at j");
+    check(r#"{"url":"j"}"#, "A2A 0.3 over JSONRPC at j");
+    // A hybrid, as the Python SDK writes it.
+    check(
+        r#"{"supportedInterfaces":[{"url":"j","protocolBinding":"JSONRPC","protocolVersion":"1.0"},
+            {"url":"j","protocolBinding":"JSONRPC","protocolVersion":"0.3"}],"url":"j","preferredTransport":"JSONRPC","protocolVersion":"0.3.0"}"#,
+        "A2A 1.0 over JSONRPC at j, A2A 0.3 over JSONRPC at j",
+    );
+    check(r#"{"url":"j","protocolVersion":"2.0"}"#, "");
+    let keyed = r#"{"securitySchemes":{"k":{"type":"apiKey","in":"header","name":"X-Key"}},"supportsAuthenticatedExtendedCard":true}"#;
+    let card = CardView::parse(keyed.as_bytes()).unwrap();
+    assert_eq!((card.api_key().unwrap().name.as_str(), card.capabilities.extended_agent_card), ("X-Key", Some(true)));
 }
 
 #[test]

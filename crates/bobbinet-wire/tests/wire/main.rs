@@ -10,4 +10,6 @@ mod older;
 mod properties;
 mod push;
 mod requests;
+mod signed_card;
+mod spoken;
 mod sse;

@@ -1,10 +1,17 @@
 //! `bobbinet card get`: who an agent is, and what it can do.
 
 use bobbinet_core::Json;
-use bobbinet_wire::v1_0::{CardView, ExtensionSkill};
+use bobbinet_wire::{
+    card_faults,
+    v1_0::{CardView, ExtensionSkill},
+};
 
 use super::resolve::Agent;
-use crate::{failure::Failure, output::Output, shell::Typed};
+use crate::{
+    failure::{Code, Failure},
+    output::Output,
+    shell::Typed,
+};
 
 /// Fetches a card and shows it.
 pub(crate) async fn get(output: Output, agent: &Agent) -> Result<(), Failure> {
@@ -20,16 +27,40 @@ pub(crate) async fn get(output: Output, agent: &Agent) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Fetches a card, and says all that is wrong with it.
+pub(crate) async fn validate(output: Output, agent: &Agent) -> Result<(), Failure> {
+    let (url, bytes) = agent.card_bytes().await?;
+    let faults = card_faults::faults(&bytes);
+    if output.is_json() {
+        let told: Vec<_> = faults
+            .iter()
+            .map(|fault| serde_json::json!({ "field": fault.field, "description": fault.description }))
+            .collect();
+        output.json(&serde_json::json!({ "card": url, "valid": faults.is_empty(), "faults": told }))?;
+    } else {
+        output.field("Card", &url)?;
+        output.field("Valid", if faults.is_empty() { "yes" } else { "no" })?;
+        for fault in &faults {
+            let place = if fault.field.is_empty() { "the card" } else { &fault.field };
+            output.field("Fault", format_args!("{place} {}", fault.description))?;
+        }
+    }
+    match faults.len() {
+        0 => Ok(()),
+        count => {
+            let what = if count == 1 { "fault" } else { "faults" };
+            Err(Failure::told(Code::CardInvalid, format!("the agent card has {count} {what}")))
+        }
+    }
+}
+
 fn show(output: Output, agent: &str, card: &CardView, json: &Json) -> Result<(), Failure> {
     output.field("Name", &card.name)?;
     output.field("Description", &card.description)?;
     output.field("Version", &card.version)?;
-    for interface in &card.supported_interfaces {
+    for interface in card.interfaces() {
         let Interface { url, binding, version } = Interface::of(interface);
         output.field("Interface", format_args!("{url} ({binding} {version})"))?;
-    }
-    if let Some(older) = &card.older {
-        output.field("Interface", format_args!("{} ({older})", older.url))?;
     }
     let capabilities = [
         ("streaming", card.capabilities.streaming),

@@ -5,7 +5,10 @@ mod brief;
 mod card;
 mod fault;
 mod follow;
+mod kept_tokens;
 mod list;
+mod login;
+mod oauth;
 mod owner;
 mod progress;
 mod push;
@@ -18,16 +21,19 @@ mod send;
 mod show;
 mod task;
 mod tree;
+mod verify;
 
 use std::path::PathBuf;
 
 use bobbinet_auth::NODE_OWNER;
 use bobbinet_http::client::{Origin, ServiceParameter};
+use bobbinet_outbound::{ClientTls, ClientTlsFiles};
+use bobbinet_wire::{Transport, Version};
 
 use crate::{
-    cli::{Call, Card, Delivery, Global, Push, Secret, Send, Target, Task, Token},
+    cli::{Auth, Call, Card, Delivery, Global, Push, Secret, Send, Target, Task, Token},
     config::DATA,
-    failure::Failure,
+    failure::{Code, Failure},
     keys::{self, TokenFor},
     node::Running,
     output::Output,
@@ -50,12 +56,23 @@ pub(crate) struct Options {
     api_key: Option<Secret>,
     parameters: Vec<ServiceParameter>,
     origin: Option<Origin>,
+    transports: Vec<Transport>,
+    version: Option<Version>,
     is_insecure: bool,
+    tls: ClientTls,
+}
+
+fn tls(global: &Global) -> Result<ClientTls, Failure> {
+    let files = ClientTlsFiles {
+        ca: global.ca_file.clone(),
+        identity: global.client_cert.clone().zip(global.client_key.clone()),
+    };
+    files.read().map_err(|fault| Failure::of(Code::Usage, &fault))
 }
 
 impl Client {
     /// As the options for every command say.
-    pub(crate) fn new(global: &Global) -> Self {
+    pub(crate) fn new(global: &Global) -> Result<Self, Failure> {
         if global.insecure {
             let text = "certificates are not checked (--insecure): whoever stands in between can read and change \
                         everything, credentials too";
@@ -66,17 +83,42 @@ impl Client {
             api_key: global.api_key.clone(),
             parameters: global.svc_param.clone(),
             origin: global.origin.clone(),
+            transports: global.transport.clone(),
+            version: global.a2a_version,
             is_insecure: global.insecure,
+            tls: tls(global)?,
         };
-        Self { output: Output { format: global.output, is_verbose: global.verbose }, options }
+        Ok(Self { output: Output { format: global.output, is_verbose: global.verbose }, options })
     }
 
     /// `bobbinet card …`
     pub(crate) async fn card(&self, command: Card) -> Result<(), Failure> {
-        let Card::Get { url, mut target } = command;
-        target.agent = url.or(target.agent);
-        let agent = self.resolver(target).await.agent()?;
-        card::get(self.output, &agent).await
+        match command {
+            Card::Get { url, validate, mut target } => {
+                target.agent = url.or(target.agent);
+                let agent = self.resolver(target).await.agent()?;
+                match validate {
+                    true => card::validate(self.output, &agent).await,
+                    false => card::get(self.output, &agent).await,
+                }
+            }
+            Card::Verify { url, keys, thumbprint, mut target } => {
+                target.agent = url.or(target.agent);
+                let agent = self.resolver(target).await.agent()?;
+                verify::verify(self.output, &agent, keys, thumbprint).await
+            }
+        }
+    }
+
+    /// `bobbinet auth …`
+    pub(crate) async fn auth(&self, command: Auth) -> Result<(), Failure> {
+        match command {
+            Auth::Login(login) => {
+                let agent = self.resolver(login.target.clone()).await.agent()?;
+                login::login(self.output, &agent, &login).await
+            }
+            Auth::Logout { target } => login::logout(self.output, &self.resolver(target).await.agent()?),
+        }
     }
 
     /// `bobbinet token …`

@@ -43,7 +43,7 @@ pub(super) async fn wait(node: &Running, agent: &str, output: Output) -> bool {
 
 /// If the agent is starting: what the node says about that. A node that says nothing has nothing to wait for.
 async fn starting(node: &Running, agent: &str) -> Option<Option<String>> {
-    let http = reqwest::Client::builder().no_proxy().timeout(ANSWER_MAX).build().ok()?;
+    let http = node.http().timeout(ANSWER_MAX).build().ok()?;
     let answer = http.get(format!("{}/readyz?verbose", node.url)).send().await.ok()?;
     let report: Report = answer.json().await.ok()?;
     let name = format!("agent/{agent}");

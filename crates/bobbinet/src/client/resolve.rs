@@ -16,7 +16,7 @@ use bobbinet_http::client::{Client, ClientError, ClientOptions, Credentials, Wit
 use bobbinet_wire::v1_0::CardView;
 use tokio::time::{Instant, sleep};
 
-use super::{Options, fault, progress::Progress, readiness};
+use super::{Options, fault, oauth, progress::Progress, readiness};
 use crate::{
     cli::Target,
     failure::{Code, Failure},
@@ -213,9 +213,18 @@ impl Resolver {
             credentials: self.credentials(url),
             parameters: self.options.parameters.clone(),
             origin: self.options.origin.clone(),
-            is_any_certificate_believed: self.options.is_insecure,
+            is_any_certificate_believed: self.options.is_insecure || self.is_own(url),
+            tls: self.options.tls.clone(),
+            transports: self.options.transports.clone(),
+            version: self.options.version,
             ..ClientOptions::default()
         }
+    }
+
+    /// Whether a URL leads to a node of this user's on this machine, whose certificate is made out for other names than the machine has
+    /// for itself. That its process listens there was looked at, which says more.
+    fn is_own(&self, url: &str) -> bool {
+        is_local(url) && self.nodes.iter().any(|node| node.is_at(url))
     }
 
     /// A key or a token of the caller's own, or a token made with the key of the node that the URL leads to.
@@ -252,7 +261,13 @@ impl Agent {
     }
 
     async fn started(&self) -> Result<Client, ClientError> {
-        let fetch = || Client::connect(&self.url, self.client.clone());
+        let mut options = self.client.clone();
+        if matches!(options.credentials, Credentials::None)
+            && let Some(token) = oauth::kept(&self.url_with_scheme()).await
+        {
+            options.credentials = Credentials::Bearer(token);
+        }
+        let fetch = || Client::connect(&self.url, options.clone());
         let client = fetch().await?;
         let Some(node) = self.node.as_ref().filter(|_| client.card().value.skills.is_empty()) else {
             return Ok(client);
@@ -280,6 +295,11 @@ impl Agent {
         }
     }
 
+    /// The bytes of its card, and where they are from, whatever they are.
+    pub(crate) async fn card_bytes(&self) -> Result<(String, Vec<u8>), Failure> {
+        Client::card_bytes_at(&self.url, &self.client).await.map_err(|error| self.fault(error))
+    }
+
     /// What it is called in a command that is typed in the same folder.
     pub(crate) fn reference(&self) -> &str {
         let is_here = self.node.as_ref().is_some_and(Running::is_here);
@@ -302,6 +322,14 @@ impl Agent {
                 Ok(token) => Ok(Some(token)),
                 Err(error) => Err(Failure::of(Code::CredentialsMissing, error.as_ref())),
             },
+        }
+    }
+
+    /// What asks its node for what no agent elsewhere has.
+    pub(crate) fn http(&self) -> reqwest::ClientBuilder {
+        match &self.node {
+            Some(node) => node.http(),
+            None => self.client.tls.apply(reqwest::Client::builder().no_proxy()),
         }
     }
 

@@ -49,6 +49,62 @@ impl Ending {
     }
 }
 
+/// Writes all that a task has made into the folder: files as they are, texts and data as files too.
+pub(super) fn download(output: Output, folder: &Path, task: &TaskView, only: Option<&str>) -> Result<(), Failure> {
+    let artifacts: Vec<&Artifact> =
+        task.artifacts.iter().filter(|artifact| only.is_none_or(|id| artifact.id.as_str() == id)).collect();
+    if let (Some(id), true) = (only, artifacts.is_empty()) {
+        let ids: Vec<&str> = task.artifacts.iter().map(|artifact| artifact.id.as_str()).collect();
+        let there =
+            if ids.is_empty() { "it has made nothing".to_owned() } else { format!("there is {}", ids.join(", ")) };
+        return Err(Failure::new(Code::Usage, format!("the task has no artifact {id:?}")).hint(there));
+    }
+    let mut files = Vec::new();
+    for artifact in artifacts {
+        for part in &artifact.parts {
+            let (bytes, kind) = match &part.content {
+                Content::Raw(base64) => {
+                    let bytes = decode(base64.as_str());
+                    (bytes.ok_or_else(|| Failure::new(Code::Internal, "a file of the task is no base64"))?, None)
+                }
+                Content::Text(text) => (text.as_bytes().to_vec(), Some("text/plain")),
+                Content::Data(json) => {
+                    let text = serde_json::to_string_pretty(&json.to_value()).unwrap_or_default();
+                    (format!("{text}\n").into_bytes(), Some("application/json"))
+                }
+                Content::Url(url) => {
+                    remark(Remark::Note, format_args!("not fetched, as it is elsewhere: {url}"));
+                    continue;
+                }
+            };
+            let media_type = part.media_type.clone().or_else(|| kind.map(Into::into));
+            let name = name_of(
+                &Part { media_type, ..part.clone() },
+                Some(artifact.name.as_deref().unwrap_or(artifact.id.as_str())),
+            );
+            let path = write(folder, &name, &bytes).map_err(|error| {
+                Failure::new(Code::Internal, format!("saving {name} in {}: {error}", folder.display()))
+                    .hint("name another folder: --dir FOLDER")
+            })?;
+            files.push((artifact.id.as_str().to_owned(), path, bytes.len()));
+        }
+    }
+    if output.is_json() {
+        let told: Vec<_> = files
+            .iter()
+            .map(|(artifact, path, bytes)| serde_json::json!({ "artifactId": artifact, "path": path, "bytes": bytes }))
+            .collect();
+        return output.json(&serde_json::json!({ "files": told }));
+    }
+    for (_, path, bytes) in &files {
+        output.field("Saved", format_args!("{} ({bytes} bytes)", path.display()))?;
+    }
+    if files.is_empty() {
+        remark(Remark::Note, "the task has made nothing to save");
+    }
+    Ok(())
+}
+
 /// Writes each file of the artifacts into the folder, under its name or a new one: nothing is overwritten.
 fn save(output: Output, folder: &Path, artifacts: &[Artifact]) -> Result<(), Failure> {
     let mut is_any = false;

@@ -27,7 +27,7 @@ pub(super) async fn fetch(agent: &Agent, connected: &Connected, what: &str) -> R
     let base = connected.url().trim_end_matches('/');
     let url = format!("{base}/bobbinet/tasks/{what}");
     // What a node of ours has for its owner is asked for where the node is: no proxy, no redirect.
-    let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build();
+    let http = agent.http().redirect(reqwest::redirect::Policy::none()).build();
     let unreachable = |source: reqwest::Error| {
         agent.fault(ClientError::Unreachable { url: url.clone(), source: source.without_url() })
     };

@@ -9,6 +9,7 @@ use super::{
     owner::{find, owner},
     render,
     resolve::Agent,
+    save,
     send::{Saying, say},
     show,
 };
@@ -39,6 +40,10 @@ pub(super) async fn run(client: &Client, command: Task) -> Result<(), Failure> {
             let telling = if stream { Telling::Live } else { Telling::Whole };
             let follow = follow(client, &agent, &connected, (&waiting, &ending), telling, None);
             follow.subscribe(&id, after.as_deref()).await
+        }
+        Task::Download { id, artifact, folder, target } => {
+            let (_, _, task) = find(&client.resolver(target).await, &id, Some(0)).await?;
+            save::download(client.output, &folder, &task.value, artifact.as_deref())
         }
         Task::Reply { id, parts, target, delivery } => {
             let parts = parts.into_parts()?;

@@ -1,13 +1,15 @@
-//! Who may call beside the node's owner: `principals`, `trust` and `policy` of a `bobbinet.yaml`.
+//! Who may call beside the node's owner: `principals`, `trust`, `api_keys` and `policy` of a `bobbinet.yaml`.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use bobbinet_auth::{
-    Algorithm, FileKeys, Issuer, KeySet, LIFETIME_CONFIGURED_MAX, LineFault, Lines, NODE_ISSUER, NODE_OWNER,
-    NODE_TENANT, NamedPrincipal, Policy, PolicyLine, RemoteKeys, SUBJECT_MARK,
+    Algorithm, ApiKeys, CertificateName, CertifiedPrincipal, FileKeys, Issuer, KeySet, LIFETIME_CONFIGURED_MAX,
+    LineFault, Lines, NODE_ISSUER, NODE_OWNER, NODE_TENANT, NamedPrincipal, Policy, PolicyLine, RemoteKeys,
+    SUBJECT_MARK, TokenTypes,
 };
 use bobbinet_core::{AgentName, Principal, Tenant};
-use bobbinet_http::client::HttpJwks;
+use bobbinet_gateway::{CallerLimits, GatewayLimits, NamedCallerLimits};
+use bobbinet_http::client::{DiscoveredJwks, HttpJwks};
 use bobbinet_text::{Position, nearest};
 
 use super::{
@@ -17,8 +19,9 @@ use super::{
     tree::{Node, Value},
 };
 
-const PRINCIPAL_KEYS: [&str; 2] = ["tenant", "life"];
-const TRUST_KEYS: [&str; 7] = ["issuer", "jwks", "algorithms", "audience", "tenant", "life", "principals"];
+const PRINCIPAL_KEYS: [&str; 4] = ["tenant", "life", "limits", "certificate"];
+const LIMIT_KEYS: [&str; 2] = ["requests", "requests_per_second"];
+const TRUST_KEYS: [&str; 8] = ["issuer", "jwks", "algorithms", "typ", "audience", "tenant", "life", "principals"];
 const JWKS_KEYS: [&str; 2] = ["file", "url"];
 const LINE_KEYS: [&str; 2] = ["allow", "on"];
 
@@ -46,10 +49,28 @@ const ISSUER_LENGTH_MAX: usize = 128;
 pub(crate) struct CallersConfig {
     /// Those whom the node itself makes tokens for, by name.
     pub(crate) principals: BTreeMap<String, NamedPrincipal>,
+    /// Those of them who are known by their certificates.
+    pub(crate) certified: Vec<CertifiedPrincipal>,
     /// Others whose tokens are taken.
     pub(crate) trust: Vec<Issuer>,
+    /// Which API keys are taken.
+    pub(crate) api_keys: ApiKeysConfig,
+    /// Those who may ask for more than others, or for less.
+    pub(crate) limits: NamedCallerLimits,
     /// What those may do; `None` for nothing.
     pub(crate) policy: Option<Policy>,
+}
+
+/// Which API keys are taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum ApiKeysConfig {
+    /// Those that were made in the node's key folder.
+    #[default]
+    KeyFolder,
+    /// Those in this file.
+    File(PathBuf),
+    /// None.
+    Off,
 }
 
 /// The agents that a line of the policy may name.
@@ -61,16 +82,21 @@ pub(crate) enum Agents<'a> {
     AndOthers,
 }
 
-/// Reads all that a file says of callers. `issuer` is the node's own name as one.
+/// Reads all that a file says of callers. `issuer` is the node's own name as one, and `usual` what callers may ask of whom nothing else
+/// is said.
 pub(crate) fn read<'n>(
     reader: &mut Reader<'_>,
     fields: &MapSettings<'_>,
     issuer: Option<&str>,
+    usual: &GatewayLimits,
     agents: Agents<'n>,
 ) -> CallersConfig {
     let mut config = CallersConfig::default();
     if let Some(node) = fields.get("principals") {
-        config.principals = read_principals(reader, node);
+        (config.principals, config.certified, config.limits) = read_principals(reader, node, usual);
+    }
+    if let Some(node) = fields.get("api_keys") {
+        config.api_keys = read_api_keys(reader, node);
     }
     if let Some(node) = fields.get("trust") {
         let own: Vec<&str> = issuer.into_iter().chain([NODE_ISSUER]).collect();
@@ -110,13 +136,19 @@ fn issuer_fault(name: &str) -> Option<String> {
     Principal::parse(name).err().map(|error| error.to_string())
 }
 
-fn read_principals(reader: &mut Reader<'_>, node: &Node) -> BTreeMap<String, NamedPrincipal> {
-    let mut principals = BTreeMap::new();
+fn read_principals(
+    reader: &mut Reader<'_>,
+    node: &Node,
+    usual: &GatewayLimits,
+) -> (BTreeMap<String, NamedPrincipal>, Vec<CertifiedPrincipal>, NamedCallerLimits) {
+    let (mut principals, mut named) = (BTreeMap::new(), NamedCallerLimits::new());
+    let mut certified: Vec<CertifiedPrincipal> = Vec::new();
     for (key, node) in reader.entries(node, "principals") {
         let what = format!("principal {}", key.text);
         let fields = reader.fields(node, &what, &PRINCIPAL_KEYS);
         let tenant = read_tenant(reader, &fields);
         let lifetime_max = fields.get("life").and_then(|node| read_life(reader, node));
+        let limits = fields.get("limits").map(|node| read_limits(reader, node, &what, usual));
         let principal = match Principal::parse(&key.text) {
             Ok(_) if key.text == NODE_OWNER => Err(format!("{NODE_OWNER} is the node's owner, and needs no line here")),
             Ok(_) if key.text.contains(SUBJECT_MARK) => {
@@ -125,14 +157,84 @@ fn read_principals(reader: &mut Reader<'_>, node: &Node) -> BTreeMap<String, Nam
             Ok(principal) => Ok(principal),
             Err(error) => Err(error.to_string()),
         };
+        let names =
+            fields.get("certificate").map(|node| read_certificates(reader, node, &certified)).unwrap_or_default();
         match principal {
             Ok(principal) => {
-                principals.insert(key.text.clone(), NamedPrincipal { principal, tenant, lifetime_max });
+                named.extend(limits.map(|limits| ((tenant.clone(), principal.clone()), limits)));
+                let principal = NamedPrincipal { principal, tenant, lifetime_max };
+                let known_by = |name| CertifiedPrincipal { name, principal: principal.clone() };
+                certified.extend(names.into_iter().map(known_by));
+                principals.insert(key.text.clone(), principal);
             }
             Err(why) => reader.fault(key.at, why),
         }
     }
-    principals
+    (principals, certified, named)
+}
+
+/// The names in certificates that a principal is known by: one, or a list.
+fn read_certificates(reader: &mut Reader<'_>, node: &Node, known: &[CertifiedPrincipal]) -> Vec<CertificateName> {
+    let words = match &node.value {
+        Value::Text(_) => reader.text(node, "certificate").into_iter().collect(),
+        Value::Null(_) | Value::Flag(..) | Value::Number(_) | Value::List(_) | Value::Map(_) => {
+            reader.words(node, "certificate")
+        }
+    };
+    let mut names = Vec::new();
+    for word in words {
+        let fault = match CertificateName::parse(&word) {
+            Ok(name) if known.iter().any(|known| known.name == name) => "is another principal's already".to_owned(),
+            Ok(name) => {
+                names.push(name);
+                continue;
+            }
+            Err(why) => format!("is no name in a certificate: {why}"),
+        };
+        let hint = "take a URI or a DNS name of its subjectAltName, or all of its subject: spiffe://prod/cart, cart.example.com, CN=cart,O=Shop";
+        reader.fault_with_hint(node.at, format!("{word:?} {fault}"), hint);
+    }
+    names
+}
+
+/// What one principal may ask for; what is not said stays as it is for all.
+fn read_limits(reader: &mut Reader<'_>, node: &Node, what: &str, usual: &GatewayLimits) -> CallerLimits {
+    let fields = reader.fields(node, &format!("limits of {what}"), &LIMIT_KEYS);
+    let mut number = |name: &str| {
+        let node = fields.get(name)?;
+        reader.parsed(node, name, |text| text.replace('_', "").parse::<u32>().ok())
+    };
+    let mut limits = CallerLimits::of(usual);
+    if let Some(max) = number("requests") {
+        limits.requests_max = usize::try_from(max).unwrap_or(usize::MAX);
+    }
+    if let Some(max) = number("requests_per_second") {
+        limits.requests_per_second_max = max;
+    }
+    limits
+}
+
+/// `false`, or a file of hashes.
+fn read_api_keys(reader: &mut Reader<'_>, node: &Node) -> ApiKeysConfig {
+    let hint = "say false for none, or name a file that `bobbinet key create --file` has made; nothing said means those of the key folder";
+    match &node.value {
+        Value::Flag(false, _) => ApiKeysConfig::Off,
+        Value::Flag(true, _) => ApiKeysConfig::KeyFolder,
+        Value::Text(_) => {
+            let Some(text) = reader.text(node, "api_keys") else { return ApiKeysConfig::Off };
+            let path = reader.source().folder.join(text);
+            match ApiKeys::open(&path) {
+                Ok(_) if path.is_file() => {}
+                Ok(_) => reader.fault_with_hint(node.at, format!("there is no file {}", path.display()), hint),
+                Err(error) => reader.fault_with_hint(node.at, error.to_string(), hint),
+            }
+            ApiKeysConfig::File(path)
+        }
+        Value::Null(_) | Value::Number(_) | Value::List(_) | Value::Map(_) => {
+            reader.fault_with_hint(node.at, format!("api_keys is a file, or false, and here is {}", node.kind()), hint);
+            ApiKeysConfig::Off
+        }
+    }
 }
 
 fn read_tenant(reader: &mut Reader<'_>, fields: &MapSettings<'_>) -> Tenant {
@@ -176,8 +278,17 @@ fn read_trust(
         let fields = reader.fields(node, "an issuer", &TRUST_KEYS);
         let name = read_trusted_name(reader, &fields, own, &issuers);
         let algorithms = read_algorithms(reader, &fields);
-        let keys = read_jwks(reader, &fields, &algorithms);
+        let (keys, discovery) = match (fields.get("jwks"), &name) {
+            (None, Some(name)) if !fields.has_near("jwks") => discovered(reader, &fields, name, &algorithms),
+            (Some(_) | None, _) => (read_jwks(reader, &fields, &algorithms), None),
+        };
         let tenant = read_tenant(reader, &fields);
+        let types = |text: &str| match text {
+            "at+jwt" => Some(TokenTypes::AccessTokens),
+            "any" => Some(TokenTypes::Any),
+            _ => None,
+        };
+        let tokens = fields.get("typ").and_then(|node| reader.parsed(node, "typ", types)).unwrap_or_default();
         let audience = fields.get("audience").and_then(|node| reader.text(node, "audience"));
         let lifetime_max = fields.get("life").and_then(|node| read_life(reader, node));
         let named = match fields.get("principals") {
@@ -186,7 +297,7 @@ fn read_trust(
         };
         if let (Some(name), Some(keys)) = (name, keys) {
             let issuer = Issuer::trusted(name, keys, algorithms, tenant);
-            issuers.push(Issuer { audience, lifetime_max, principals: named, ..issuer });
+            issuers.push(Issuer { tokens, audience, lifetime_max, principals: named, discovery, ..issuer });
         }
     }
     issuers
@@ -242,8 +353,32 @@ fn read_algorithms(reader: &mut Reader<'_>, fields: &MapSettings<'_>) -> Vec<Alg
     if algorithms.is_empty() { default() } else { algorithms }
 }
 
+/// The keys of an issuer of whom nothing is said but its name, and where its OpenID configuration is.
+fn discovered(
+    reader: &mut Reader<'_>,
+    fields: &MapSettings<'_>,
+    name: &str,
+    algorithms: &[Algorithm],
+) -> (Option<Arc<dyn KeySet>>, Option<String>) {
+    match DiscoveredJwks::new(name) {
+        Ok(fetch) => {
+            let url = fetch.url().to_owned();
+            let keys: Arc<dyn KeySet> = Arc::new(RemoteKeys::new(url.clone(), algorithms.to_vec(), Arc::new(fetch)));
+            (Some(keys), Some(url))
+        }
+        Err(fault) => {
+            let at = fields.get("issuer").map_or(fields.at, |node| node.at);
+            reader.fault_with_hint(at, format!("an issuer's keys cannot be found by its name: {fault}"), JWKS_HINT);
+            (None, None)
+        }
+    }
+}
+
+const JWKS_HINT: &str =
+    "say where they are: jwks: { url: https://idp.example.com/jwks.json }, or jwks: { file: ./jwks.json }";
+
 fn read_jwks(reader: &mut Reader<'_>, fields: &MapSettings<'_>, algorithms: &[Algorithm]) -> Option<Arc<dyn KeySet>> {
-    let hint = "say where they are: jwks: { url: https://idp.example.com/jwks.json }, or jwks: { file: ./jwks.json }";
+    let hint = JWKS_HINT;
     let Some(node) = fields.get("jwks") else {
         if !fields.has_near("jwks") {
             reader.fault_with_hint(fields.at, "an issuer has no keys", hint);

@@ -14,7 +14,9 @@ mod mcp_file;
 mod models;
 mod node_file;
 mod peers;
+mod policy_cases;
 mod reader;
+mod tls;
 mod tree;
 mod variables;
 mod yaml;
@@ -28,12 +30,13 @@ use std::{
 };
 
 use bobbinet_core::{AgentName, Limits};
+use bobbinet_gateway::GatewayLimits;
 use bobbinet_http::HttpLimits;
 use bobbinet_outbound::Origin;
 use ipnet::IpNet;
 
 pub(crate) use agent::{AgentConfig, NoCard, find_card, whole_millis};
-pub(crate) use callers::CallersConfig;
+pub(crate) use callers::{ApiKeysConfig, CallersConfig};
 pub(crate) use cards::{Card, CardSkill};
 pub(crate) use check::{check, program, suggestion};
 pub(crate) use finding::{Finding, Severity, Source};
@@ -45,6 +48,9 @@ pub(crate) use mcp_file::Strictness;
 pub(crate) use models::ModelSettings;
 pub(crate) use node_file::{parse_address, parse_network};
 pub(crate) use peers::{AuthSettings, ClientSettings, NodePeer, PeerSettings, peer_url};
+pub(crate) use policy_cases::{CaseCaller, Expectation, PolicyCase, PolicyCases, read as read_policy_cases};
+
+pub(crate) use tls::TlsSettings;
 
 use reader::Reader;
 use variables::Variables;
@@ -59,7 +65,7 @@ pub(crate) const DATA: &str = "bobbinet-data";
 pub(crate) const PRE_STOP_DELAY_IN_POD: Duration = Duration::from_secs(3);
 
 /// What a file with callers alone may say.
-const CALLERS_KEYS: [&str; 3] = ["principals", "trust", "policy"];
+const CALLERS_KEYS: [&str; 4] = ["principals", "trust", "api_keys", "policy"];
 
 /// Files that are taken if none is named, the first that is there.
 const DEFAULT_FILES: [&str; 5] = ["bobbinet.yaml", "bobbinet.yml", "mcp.json", ".mcp.json", ".vscode/mcp.json"];
@@ -90,6 +96,8 @@ pub(crate) struct NodeConfig {
     pub(crate) listen: SocketAddr,
     /// Where it keeps its data.
     pub(crate) data: PathBuf,
+    /// What its connections begin with.
+    pub(crate) tls: TlsSettings,
     /// What callers know it by, if that is not its address.
     pub(crate) public_url: Option<String>,
     /// What others know its tokens by, if they are to know them.
@@ -100,6 +108,8 @@ pub(crate) struct NodeConfig {
     pub(crate) cors: Vec<String>,
     /// Bounds of tasks.
     pub(crate) limits: Limits,
+    /// Bounds of what callers may have at work.
+    pub(crate) gateway: GatewayLimits,
     /// Bounds of HTTP.
     pub(crate) http: HttpLimits,
     /// How long it goes on taking work after it has said that it is not ready, so that those who route to it can turn away.
@@ -121,11 +131,13 @@ impl Default for NodeConfig {
         Self {
             listen: LISTEN,
             data: PathBuf::from(DATA),
+            tls: TlsSettings::Unsaid,
             public_url: None,
             issuer: None,
             proxies: Vec::new(),
             cors: Vec::new(),
             limits: Limits::default(),
+            gateway: GatewayLimits::default(),
             // By then all runs have ended or were stopped, and there is nothing left to wait for.
             http: HttpLimits { drain_ms: 1_000, ..HttpLimits::default() },
             // Nobody routes to a node on a laptop. In a pod it is 3 s.
@@ -176,32 +188,54 @@ pub(crate) fn read(path: &Path, strictness: Strictness) -> Reading {
 
 /// Reads a file that says who may call this agent, and nothing else.
 pub(crate) fn read_callers(path: &Path, agent: &AgentName) -> (CallersConfig, Vec<Finding>) {
+    let hint = "name a file with trust, principals and policy, as a bobbinet.yaml has them";
+    let (source, root) = match open(path, hint) {
+        Ok(opened) => opened,
+        Err(finding) => return (CallersConfig::default(), vec![*finding]),
+    };
+    let variables = variables(&source, &root);
+    let mut reader = Reader::new(&source, &variables);
+    let fields = reader.fields(&root, "a file of callers", &CALLERS_KEYS);
+    let usual = GatewayLimits::default();
+    let config = callers::read(&mut reader, &fields, None, &usual, callers::Agents::These(std::slice::from_ref(agent)));
+    (config, reader.findings)
+}
+
+/// Reads of a configuration who may call, and what the node calls itself. The rest need not be right, nor its variables set: a policy is
+/// tried out on other machines than the node's.
+pub(crate) fn read_policy(path: &Path) -> (CallersConfig, Option<String>, Vec<Finding>) {
+    let (source, root) = match open(path, "name a bobbinet.yaml, or a file of callers") {
+        Ok(opened) => opened,
+        Err(finding) => return (CallersConfig::default(), None, vec![*finding]),
+    };
+    let variables = variables(&source, &root);
+    let mut reader = Reader::new(&source, &variables);
+    let fields = reader.fields(&root, "the file", &node_file::ROOT_KEYS);
+    let issuer = root.get("node").and_then(|node| node.get("issuer")).and_then(|node| reader.text(node, "issuer"));
+    let usual = GatewayLimits::default();
+    let config = callers::read(&mut reader, &fields, issuer.as_deref(), &usual, callers::Agents::AndOthers);
+    (config, issuer, reader.findings)
+}
+
+/// A file's text, and what is in it.
+fn open(path: &Path, hint: &str) -> Result<(Source, tree::Node), Box<Finding>> {
     let name = path.display().to_string();
-    let text = match read_text(path) {
-        Ok(text) => text,
-        Err(error) => {
-            let finding = Finding::about(Severity::Error, &name, format!("cannot be read: {error}"));
-            let hint = "name a file with trust, principals and policy, as a bobbinet.yaml has them";
-            return (CallersConfig::default(), vec![finding.hint(hint)]);
-        }
-    };
+    let text = read_text(path).map_err(|error| {
+        Box::new(Finding::about(Severity::Error, &name, format!("cannot be read: {error}")).hint(hint))
+    })?;
     let source = Source { name, text, folder: workspace(path) };
-    let root = match yaml::parse(&source) {
-        Ok(root) => root,
-        Err(finding) => return (CallersConfig::default(), vec![finding]),
-    };
-    let variables = Variables {
+    let root = yaml::parse(&source)?;
+    Ok((source, root))
+}
+
+fn variables(source: &Source, root: &tree::Node) -> Variables {
+    Variables {
         environment: std::env::vars().collect(),
         workspace: source.folder.clone(),
         home: std::env::home_dir(),
-        inputs: mcp_file::inputs(&root),
+        inputs: mcp_file::inputs(root),
         is_foreign: false,
-    };
-    let mut reader = Reader::new(&source, &variables);
-    let fields = reader.fields(&root, "a file of callers", &CALLERS_KEYS);
-    let agents = std::slice::from_ref(agent);
-    let config = callers::read(&mut reader, &fields, None, callers::Agents::These(agents));
-    (config, reader.findings)
+    }
 }
 
 fn read_text(path: &Path) -> io::Result<String> {

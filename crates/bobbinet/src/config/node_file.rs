@@ -19,12 +19,15 @@ use super::{
     models::{self, ModelSettings},
     peers::{self, PeerSettings},
     reader::{MapSettings, Reader},
+    tls,
     tree::Node,
 };
 
-const ROOT_KEYS: [&str; 7] = ["node", "agents", "peers", "principals", "trust", "policy", "flows"];
-const NODE_KEYS: [&str; 13] = [
+pub(super) const ROOT_KEYS: [&str; 8] =
+    ["node", "agents", "peers", "principals", "trust", "api_keys", "policy", "flows"];
+const NODE_KEYS: [&str; 14] = [
     "listen",
+    "tls",
     "data",
     "public_url",
     "issuer",
@@ -70,7 +73,7 @@ pub(crate) fn read(reader: &mut Reader<'_>, root: &Node) -> Config {
     }
     // What a node calls its agents is known when it is asked.
     let known = if config.peers.is_empty() { callers::Agents::These(&own) } else { callers::Agents::AndOthers };
-    config.callers = callers::read(reader, &fields, config.node.issuer.as_deref(), known);
+    config.callers = callers::read(reader, &fields, config.node.issuer.as_deref(), &config.node.gateway, known);
     config
 }
 
@@ -79,6 +82,9 @@ fn read_node(reader: &mut Reader<'_>, node: &Node, config: &mut Config) {
     let settings = &mut config.node;
     if let Some(listen) = fields.get("listen").and_then(|node| address(reader, node)) {
         settings.listen = listen;
+    }
+    if let Some(tls) = fields.get("tls").and_then(|node| tls::read(reader, node)) {
+        settings.tls = tls;
     }
     if let Some(data) = fields.get("data").and_then(|node| reader.text(node, "data")) {
         settings.data = reader.source().folder.join(data);
@@ -109,17 +115,21 @@ fn read_node(reader: &mut Reader<'_>, node: &Node, config: &mut Config) {
     settings.wait_max = duration(reader, &fields, "wait_max");
     if let Some(node) = fields.get("limits") {
         let (mut tasks, mut http) = (Bounds::of(&settings.limits), Bounds::of(&settings.http));
-        let known: Vec<String> = tasks.names().into_iter().chain(http.names()).map(str::to_owned).collect();
+        let mut gateway = Bounds::of(&settings.gateway);
+        let known = tasks.names().into_iter().chain(http.names()).chain(gateway.names());
+        let known: Vec<String> = known.map(str::to_owned).collect();
         let known: Vec<&str> = known.iter().map(String::as_str).collect();
         let entries = reader.fields(node, "limits", &known);
         for name in &known {
             if let Some(node) = entries.get(name) {
                 tasks.take(reader, name, node);
                 http.take(reader, name, node);
+                gateway.take(reader, name, node);
             }
         }
         settings.limits = tasks.into_limits();
         settings.http = http.into_limits();
+        settings.gateway = gateway.into_limits();
     }
 }
 

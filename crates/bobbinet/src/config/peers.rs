@@ -3,20 +3,21 @@
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 use bobbinet_core::{AgentName, Effect};
-use bobbinet_http::client::Origin as CalledAt;
-use bobbinet_outbound::Origin;
+use bobbinet_http::client::{CardKeys, Origin as CalledAt};
+use bobbinet_outbound::{ClientTlsFiles, Origin};
 use bobbinet_text::nearest;
 use reqwest::Url;
 
 use super::{
     cards,
     reader::{MapSettings, Reader},
+    tls,
     tree::{Node, Value},
 };
 
-const PEER_KEYS: [&str; 9] =
-    ["a2a", "auth", "fallback", "effect", "origin", "timeout", "slots", "title", "description"];
-const NODE_PEER_KEYS: [&str; 2] = ["url", "auth"];
+const PEER_KEYS: [&str; 11] =
+    ["a2a", "auth", "tls", "card_keys", "fallback", "effect", "origin", "timeout", "slots", "title", "description"];
+const NODE_PEER_KEYS: [&str; 4] = ["url", "auth", "tls", "card_keys"];
 const AUTH_KEYS: [&str; 5] = ["node", "bearer", "file", "api_key", "client"];
 const CLIENT_KEYS: [&str; 5] = ["token_url", "id", "secret", "secret_file", "scope"];
 
@@ -29,6 +30,10 @@ const AUTH_HINT: &str = "say auth: none, auth: node (a short token of this node)
 pub(crate) struct PeerSettings {
     pub(crate) url: Url,
     pub(crate) auth: AuthSettings,
+    /// Whose certificates are believed there, and which one is shown.
+    pub(crate) tls: ClientTlsFiles,
+    /// Who must have signed its card.
+    pub(crate) card_keys: Option<CardKeys>,
     pub(crate) fallback: Option<AgentName>,
     pub(crate) effect: Option<Effect>,
     pub(crate) origin: Option<CalledAt>,
@@ -44,6 +49,8 @@ impl PeerSettings {
         Self {
             url,
             auth,
+            tls: ClientTlsFiles::default(),
+            card_keys: None,
             fallback: None,
             effect: None,
             origin: None,
@@ -60,6 +67,10 @@ impl PeerSettings {
 pub(crate) struct NodePeer {
     pub(crate) url: Url,
     pub(crate) auth: AuthSettings,
+    /// Whose certificates are believed there, and which one is shown.
+    pub(crate) tls: ClientTlsFiles,
+    /// Who must have signed its cards.
+    pub(crate) card_keys: Option<CardKeys>,
     /// What it is called here, if it is one agent.
     pub(crate) name: Option<AgentName>,
 }
@@ -133,6 +144,8 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<P
     let what = format!("agent {name}");
     let fields = reader.fields(node, &what, &PEER_KEYS);
     let auth = read_auth(reader, &fields);
+    let tls = tls::read_client(reader, &fields);
+    let card_keys = read_card_keys(reader, &fields);
     let name = |text: &str| AgentName::parse(text).ok();
     let fallback = fields.get("fallback").and_then(|node| reader.parsed(node, "fallback", name));
     let effect = fields.get("effect").and_then(|node| cards::effect(reader, node));
@@ -149,7 +162,7 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<P
             return None;
         }
     };
-    Some(PeerSettings { url, auth, fallback, effect, origin, silence_max, slots, title, description })
+    Some(PeerSettings { url, auth, tls, card_keys, fallback, effect, origin, silence_max, slots, title, description })
 }
 
 /// Reads the nodes whose agents are agents of this one.
@@ -165,12 +178,16 @@ pub(super) fn read_nodes(reader: &mut Reader<'_>, node: &Node) -> Vec<NodePeer> 
     let mut peers: Vec<NodePeer> = Vec::new();
     for item in items {
         let read = match &item.value {
-            Value::Text(_) => read_url(reader, item).map(|url| (url, AuthSettings::Default)),
+            Value::Text(_) => {
+                read_url(reader, item).map(|url| (url, AuthSettings::Default, ClientTlsFiles::default(), None))
+            }
             Value::Map(_) => {
                 let fields = reader.fields(item, "a peer", &NODE_PEER_KEYS);
                 let auth = read_auth(reader, &fields);
+                let tls = tls::read_client(reader, &fields);
+                let card_keys = read_card_keys(reader, &fields);
                 match fields.get("url") {
-                    Some(node) => read_url(reader, node).map(|url| (url, auth)),
+                    Some(node) => read_url(reader, node).map(|url| (url, auth, tls, card_keys)),
                     None => {
                         reader.fault_with_hint(
                             fields.at,
@@ -187,11 +204,11 @@ pub(super) fn read_nodes(reader: &mut Reader<'_>, node: &Node) -> Vec<NodePeer> 
                 None
             }
         };
-        let Some((url, auth)) = read else { continue };
+        let Some((url, auth, tls, card_keys)) = read else { continue };
         if peers.iter().any(|known| known.url == url) {
             reader.fault(item.at, format!("{url} stands here twice"));
         } else {
-            peers.push(NodePeer { url, auth, name: None });
+            peers.push(NodePeer { url, auth, tls, card_keys, name: None });
         }
     }
     peers
@@ -233,6 +250,29 @@ fn read_url(reader: &mut Reader<'_>, node: &Node) -> Option<Url> {
             None
         }
     }
+}
+
+/// Who must have signed a peer's card: a file with a JWK set, or the keys' thumbprints.
+fn read_card_keys(reader: &mut Reader<'_>, fields: &MapSettings<'_>) -> Option<CardKeys> {
+    let node = fields.get("card_keys")?;
+    let hint = "name a file with a JWK set: card_keys: ./peer.jwks.json; or the thumbprints that `bobbinet card verify` prints: card_keys: [...]";
+    let read = match &node.value {
+        Value::Text(_) => {
+            let path = reader.source().folder.join(reader.text(node, "card_keys")?);
+            let text = std::fs::read(&path).map_err(|error| format!("{} cannot be read: {error}", path.display()));
+            text.and_then(|text| CardKeys::of_set(&text).map_err(|fault| format!("{}: {fault}", path.display())))
+        }
+        Value::Null(_) | Value::Flag(..) | Value::Number(_) | Value::List(_) | Value::Map(_) => {
+            let words = reader.words(node, "card_keys");
+            match words.is_empty() {
+                true => Err("card_keys has no key".to_owned()),
+                false => {
+                    CardKeys::of_thumbprints(words).map_err(|wrong| format!("{wrong:?} is no thumbprint of a key"))
+                }
+            }
+        }
+    };
+    read.map_err(|why| reader.fault_with_hint(node.at, why, hint)).ok()
 }
 
 fn read_auth(reader: &mut Reader<'_>, fields: &MapSettings<'_>) -> AuthSettings {

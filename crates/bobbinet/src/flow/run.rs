@@ -16,7 +16,7 @@ use crate::{
     client::Client,
     config::{self, CallersConfig, Config, INTERNAL_AGENTS, NoFlow, NodeConfig, Strictness},
     failure::{Code, Failure},
-    node::{self, Plan},
+    node::{self, CallersSource, Plan},
     output::Output,
     own_folder::OwnFolder,
 };
@@ -112,7 +112,18 @@ pub(crate) fn prepare(output: Output, command: &FlowRun) -> Result<Prepared, Fai
     let Config { agents, remotes, models, peers, flows, .. } = config;
     let callers = CallersConfig::default();
     Ok(Prepared {
-        plan: Plan { node, agents, remotes, models, peers, home, callers, flows, mount: Mount::EachByName },
+        plan: Plan {
+            node,
+            agents,
+            remotes,
+            models,
+            peers,
+            home,
+            callers,
+            callers_source: CallersSource::fixed(),
+            flows,
+            mount: Mount::EachByName,
+        },
         name,
         input,
         data,
@@ -182,7 +193,7 @@ pub(crate) async fn run(global: &Global, command: FlowRun, prepared: Prepared) -
     let (stop, folder) = (CancellationToken::new(), data.path());
     let mut life = Box::pin(node::run_until(plan, stop.clone()));
     let target = Target { agent: Some(name.to_string()), data_dir: Some(folder) };
-    let client = Client::new(global);
+    let client = Client::new(global)?;
     let telling = client.run_flow(target, &input, &command.answer, &command.delivery);
     tokio::select! {
         biased;

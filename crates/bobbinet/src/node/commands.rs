@@ -7,16 +7,16 @@ use std::{
 };
 
 use bobbinet_core::AgentName;
-use bobbinet_http::Mount;
+use bobbinet_http::{Mount, TlsFiles};
 use bobbinet_mcp::McpLimits;
 
-use super::plan::Plan;
+use super::{plan::Plan, reload::CallersSource};
 use crate::{
     cli::{Agent, Check, NodeArgs, Up},
     config::{
         self, AgentConfig, CallersConfig, Config, Finding, FlowConfig, Flows, ModelSettings, NoCard, NodeConfig,
-        PeerSettings, Reading, Severity, Source, Strictness, default_file, default_files, find_card, program,
-        suggestion, whole_millis,
+        PeerSettings, Reading, Severity, Source, Strictness, TlsSettings, default_file, default_files, find_card,
+        program, suggestion, whole_millis,
     },
     failure::{Code, Failure},
     output::Output,
@@ -31,13 +31,15 @@ pub(crate) fn up(output: Output, command: Up) -> Result<Plan, Failure> {
         failure
             .hint(format!("name a file: bobbinet up FILE; without one it is the first there is of {}", default_files()))
     })?;
+    let callers_source = CallersSource::config(file.clone(), strictness(strict));
     let Reading { mut config, mut findings } = config::read(&file, strictness(strict));
     over(&mut config.node, node);
     let name = file.display().to_string();
     findings.extend(config.agents.iter().filter_map(|(agent, config)| suggestion(agent.as_str(), config, &name)));
     tell(output, &findings)?;
     let Config { node, agents, remotes, models, peers, callers, flows } = config;
-    Ok(Plan { node, agents, remotes, models, peers, home: None, callers, flows, mount: Mount::EachByName })
+    let mount = Mount::EachByName;
+    Ok(Plan { node, agents, remotes, models, peers, home: None, callers, callers_source, flows, mount })
 }
 
 fn strictness(strict: bool) -> Strictness {
@@ -85,22 +87,36 @@ pub(crate) fn agent(output: Output, command: Agent) -> Result<Plan, Failure> {
     tell(output, suggestion(name.as_str(), &agent, "bobbinet agent").as_slice())?;
     let mut node = NodeConfig::default();
     over(&mut node, typed);
-    let callers = match callers {
+    let (callers, callers_source) = match callers {
         Some(file) => {
+            let source = CallersSource::callers(file.clone(), name.clone());
             let (callers, findings) = config::read_callers(&file, &name);
             tell(output, &findings)?;
-            callers
+            (callers, source)
         }
-        None => CallersConfig::default(),
+        None => (CallersConfig::default(), CallersSource::fixed()),
     };
     let agents = BTreeMap::from([(name.clone(), agent)]);
     let (remotes, models, peers, flows) = (BTreeMap::new(), BTreeMap::new(), Vec::new(), Flows::default());
-    Ok(Plan { node, agents, remotes, models, peers, home: None, callers, flows, mount: Mount::Root(name) })
+    let mount = Mount::Root(name);
+    Ok(Plan { node, agents, remotes, models, peers, home: None, callers, callers_source, flows, mount })
+}
+
+/// What was typed of TLS, if anything was.
+fn tls(typed: &NodeArgs) -> Option<TlsSettings> {
+    if typed.no_tls {
+        return Some(TlsSettings::Off);
+    }
+    let (certificate, key) = typed.tls_cert.clone().zip(typed.tls_key.clone())?;
+    let is_client_required = typed.tls_client_required;
+    Some(TlsSettings::Files(TlsFiles { certificate, key, client_ca: typed.tls_client_ca.clone(), is_client_required }))
 }
 
 /// What was typed is above what the file says.
 fn over(node: &mut NodeConfig, typed: NodeArgs) {
-    let NodeArgs { listen, data_dir, public_url, proxy, cors, pre_stop_delay, grace, otlp } = typed;
+    let tls = tls(&typed);
+    let NodeArgs { listen, data_dir, public_url, proxy, cors, pre_stop_delay, grace, otlp, .. } = typed;
+    node.tls = tls.unwrap_or_else(|| std::mem::take(&mut node.tls));
     node.listen = listen.unwrap_or(node.listen);
     node.data = data_dir.unwrap_or_else(|| node.data.clone());
     node.public_url = public_url.or(node.public_url.take());

@@ -4,6 +4,7 @@ mod commands;
 mod descriptors;
 mod flows;
 mod plan;
+mod reload;
 mod run;
 mod running;
 mod say;
@@ -13,6 +14,7 @@ mod stop;
 
 pub(crate) use commands::{agent, check, tell, up};
 pub(crate) use plan::Plan;
+pub(crate) use reload::CallersSource;
 pub(crate) use run::{run, run_until};
 pub(crate) use running::{Running, Whose, is_starting};
 pub(crate) use start::{AGENTS_FOLDER, SHIM, STORE_FOLDER, of_store, store_options};

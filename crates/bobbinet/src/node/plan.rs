@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use bobbinet_core::AgentName;
 use bobbinet_http::Mount;
 
+use super::reload::CallersSource;
 use crate::{
     config::{AgentConfig, CallersConfig, Flows, ModelSettings, NodeConfig, NodePeer, PeerSettings},
     output::Output,
@@ -26,6 +27,8 @@ pub(crate) struct Plan {
     pub(crate) home: Option<PathBuf>,
     /// Who may call beside the node's owner.
     pub(crate) callers: CallersConfig,
+    /// Where that is configured, and read again when it changes.
+    pub(crate) callers_source: CallersSource,
     /// Flows that are agents too.
     pub(crate) flows: Flows,
     /// Where the agents stand.

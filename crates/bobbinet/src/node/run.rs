@@ -103,6 +103,8 @@ async fn run_node(whom: Whom, plan: Plan, told: CancellationToken) -> Result<(),
         () = signals.next() => End::Told,
         () = told.cancelled() => End::Told,
         why = fault(&node.store) => End::Store(why),
+        // The terminal is gone.
+        () = node.reload.follow() => End::Told,
         () = &mut serving => End::Server,
     };
     let why = match end {

@@ -11,11 +11,11 @@ use std::{
     time::Duration,
 };
 
-use bobbinet_auth::{Issuer, KEYS_FOLDER, KeyRing, Policy, SealingKey, Verifier, VerifierConfig};
+use bobbinet_auth::{KEYS_FOLDER, KeyRing, Policy, SealingKey, Verifier, VerifierConfig};
 use bobbinet_core::AgentName;
 use bobbinet_engine::{Agent, Engine, EngineError, Env, Setup, SystemEnv};
-use bobbinet_gateway::{Gateway, GatewayLimits, GatewaySetup, PolicyAuthorizer};
-use bobbinet_http::{HttpCourier, Mount, Server, ServerSetup, SetupError};
+use bobbinet_gateway::{Gateway, GatewaySetup, PolicyAuthorizer};
+use bobbinet_http::{HttpCourier, Mount, Server, ServerSetup, SetupError, Tls};
 use bobbinet_mcp::{Launcher, McpAgent};
 use bobbinet_model::{ModelAgent, ModelConfig};
 use bobbinet_orchestrator::Scheduler;
@@ -33,11 +33,12 @@ use tokio_util::sync::CancellationToken;
 use super::{
     descriptors, flows,
     plan::{Plan, Whom},
+    reload::{self, Reload},
     running::{self, Announcement, Running},
     say, schedules,
 };
 use crate::{
-    config::{AgentConfig, CallersConfig, ModelSettings, NodeConfig, NodePeer, PeerSettings},
+    config::{AgentConfig, ModelSettings, NodeConfig, NodePeer, PeerSettings, TlsSettings},
     failure::{Code, Failure},
     peers::{self, Maker, PEERS_FOLDER},
     principals::KnownPrincipals,
@@ -80,6 +81,8 @@ pub(super) struct Node {
     pub(super) announcement: Announcement,
     /// Tell how the start of each agent ends that was never seen before.
     pub(super) starts: JoinSet<()>,
+    /// Follows who may call.
+    pub(super) reload: Reload,
 }
 
 /// Starts a node. Servers start in the background: nobody waits for them but those who call an agent that was never seen
@@ -90,10 +93,11 @@ pub(super) async fn start(
     mut announcement: Announcement,
     stop: CancellationToken,
 ) -> Result<Node, Failure> {
-    let Plan { mut node, agents, remotes, models, peers, home, callers, flows, mount } = plan;
+    let Plan { mut node, agents, remotes, models, peers, home, callers, callers_source, flows, mount } = plan;
     let descriptors = descriptors::raise();
     node.http = descriptors.share(&node.http, agents.len());
     // Taken first, so that an address in use is known before anything is begun; it listens at the very end.
+    let tls = tls(&node)?;
     let socket = bind(node.listen)?;
     let scheduled = schedules::of(&flows.files, &callers, node.issuer.as_deref());
     let data = make_folder(&node.data)?;
@@ -121,10 +125,34 @@ pub(super) async fn start(
     let scheduler = schedules::start(&engine, &policy, scheduled).await;
     let listener = socket.listen(BACKLOG).map_err(|error| in_use(node.listen, &error))?;
     let listen = listener.local_addr().map_err(|error| in_use(node.listen, &error))?;
-    let verifier = verifier(node.issuer.as_deref(), callers, &keys);
-    let webhooks = start_webhooks(&node, &engine, &keys, &data, listen).await?;
-    let parts = (engine.clone(), policy, webhooks.clone());
-    let server = server(&node, mount, parts, (keys, verifier), listen, stop)?;
+    let believed = reload::believed(node.issuer.as_deref(), &callers, &keys, &data);
+    let (issuers, api_keys) = believed.map_err(|error| Failure::of(Code::Config, &error))?;
+    let verifier = Verifier::with_api_keys(VerifierConfig::default(), issuers, api_keys)
+        .with_certificates(callers.certified.clone());
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let known_as = node.public_url.clone().unwrap_or_else(|| format!("{scheme}://{listen}"));
+    let webhooks = start_webhooks(&node, &engine, &keys, &data, known_as).await?;
+    let setup = GatewaySetup {
+        engine: engine.clone(),
+        policy: policy.clone(),
+        limits: node.gateway.clone(),
+        wait_max: node.wait_max,
+        drain: node.http.drain(),
+        stop: stop.clone(),
+    };
+    let gateway = Gateway::with_webhooks(setup, webhooks.clone());
+    gateway.limit_callers(callers.limits.clone());
+    let reload = Reload {
+        source: callers_source,
+        issuer: node.issuer.clone(),
+        data: data.clone(),
+        keys: keys.clone(),
+        verifier: verifier.clone(),
+        policy,
+        gateway: gateway.clone(),
+        longest_life: reload::longest_life(&callers),
+    };
+    let server = server(&node, tls, mount, gateway, (keys, verifier), listen, stop)?;
     let running = running(&engine, &server, &data, listen);
     if let Err(error) = announcement.ready(&running) {
         tracing::warn!(%error, "the command line on this machine will not find the node");
@@ -144,7 +172,7 @@ pub(super) async fn start(
     }
     let starts = starts(&engine, &starting);
     tracing::info!(url = running.url, agents = running.agents.len(), data = %data.display(), "ready");
-    Ok(Node { store, engine, scheduler, webhooks, server, listener, announcement, starts })
+    Ok(Node { store, engine, scheduler, webhooks, server, listener, announcement, starts, reload })
 }
 
 /// Says of each agent that is starting when it has started.
@@ -164,6 +192,29 @@ fn starts(engine: &Engine, starting: &[&AgentName]) -> JoinSet<()> {
         });
     }
     starts
+}
+
+/// What the node's connections begin with. Tokens in clear go over no network unless the operator says that what is before the node
+/// has TLS.
+fn tls(node: &NodeConfig) -> Result<Option<Arc<Tls>>, Failure> {
+    let is_behind_proxy =
+        !node.proxies.is_empty() || node.public_url.as_ref().is_some_and(|url| url.starts_with("https://"));
+    match &node.tls {
+        TlsSettings::Files(files) => match Tls::open(files.clone()) {
+            Ok(tls) => Ok(Some(tls)),
+            Err(fault) => Err(Failure::of(Code::Config, &fault)
+                .hint("--tls-cert and --tls-key (tls: { cert, key } in a bobbinet.yaml) name a certificate and its key in PEM")),
+        },
+        TlsSettings::Off => Ok(None),
+        TlsSettings::Unsaid if node.listen.ip().is_loopback() || is_behind_proxy => Ok(None),
+        TlsSettings::Unsaid => {
+            let text = format!("others can reach {}, and tokens would go there in clear", node.listen);
+            Err(Failure::new(Code::Config, text).hint(
+                "give the node a certificate: --tls-cert FILE --tls-key FILE (tls: { cert, key } in a bobbinet.yaml); where a proxy or a \
+                 mesh before it has TLS, say --no-tls (tls: off); or listen on this machine alone: --listen 127.0.0.1:7420",
+            ))
+        }
+    }
 }
 
 fn bind(address: SocketAddr) -> Result<TcpSocket, Failure> {
@@ -355,44 +406,26 @@ async fn start_webhooks(
     engine: &Engine,
     keys: &Arc<KeyRing>,
     data: &Path,
-    listen: SocketAddr,
+    known_as: String,
 ) -> Result<Arc<Webhooks>, Failure> {
     let seal =
         SealingKey::open_or_create(&data.join(KEYS_FOLDER)).map_err(|error| Failure::of(Code::Config, &error))?;
     let guard = Guard::new(node.webhooks.iter().cloned(), OutboundLimits::default());
     let guard = guard.map_err(|error| Failure::of(Code::Internal, &error))?;
-    let issuer = node.public_url.clone().unwrap_or_else(|| format!("http://{listen}"));
-    let courier = Arc::new(HttpCourier::new(guard, keys.clone(), issuer, Arc::new(SystemEnv)));
+    let courier = Arc::new(HttpCourier::new(guard, keys.clone(), known_as, Arc::new(SystemEnv)));
     let setup = WebhooksSetup { engine: engine.clone(), seal, courier };
     Webhooks::start(setup).await.map_err(|error| of_engine(&error))
 }
 
-/// Whose tokens are taken: the node's own, under either of its names, and those of others.
-fn verifier(issuer: Option<&str>, callers: CallersConfig, keys: &Arc<KeyRing>) -> Verifier {
-    let CallersConfig { principals, trust, policy: _ } = callers;
-    let known_as = issuer.map(|name| Issuer::node_as(name, keys.clone()));
-    let own = [Issuer::node(keys.clone())].into_iter().chain(known_as);
-    let own = own.map(|issuer| Issuer { principals: principals.clone(), ..issuer });
-    Verifier::new(VerifierConfig::default(), own.chain(trust).collect())
-}
-
 fn server(
     node: &NodeConfig,
+    tls: Option<Arc<Tls>>,
     mount: Mount,
-    (engine, policy, webhooks): (Engine, Policy, Arc<Webhooks>),
+    gateway: Arc<Gateway>,
     (keys, verifier): (Arc<KeyRing>, Verifier),
     listen: SocketAddr,
     stop: CancellationToken,
 ) -> Result<Arc<Server>, Failure> {
-    let setup = GatewaySetup {
-        engine,
-        policy,
-        limits: GatewayLimits::default(),
-        wait_max: node.wait_max,
-        drain: node.http.drain(),
-        stop: stop.clone(),
-    };
-    let gateway = Gateway::with_webhooks(setup, webhooks);
     let setup = ServerSetup {
         gateway,
         verifier,
@@ -405,9 +438,14 @@ fn server(
         cors: node.cors.clone(),
         limits: node.http.clone(),
         is_version_required: node.is_version_required,
+        grpc: Some(bobbinet_grpc::routes),
         stop,
     };
-    Server::new(setup).map_err(|error| {
+    let server = match tls {
+        Some(tls) => Server::with_tls(tls, setup),
+        None => Server::new(setup),
+    };
+    server.map_err(|error| {
         let failure = Failure::of(Code::Config, &error);
         match error {
             SetupError::PublicUrl(_) => failure.hint("--public-url takes one like https://agents.example.com"),
@@ -438,7 +476,9 @@ fn running(engine: &Engine, server: &Server, data: &Path, listen: SocketAddr) ->
         IpAddr::V4(ip) => ip.to_string(),
     };
     // A URL leaves out the port that its scheme implies.
-    let url = if listen.port() == 80 { format!("http://{host}") } else { format!("http://{host}:{}", listen.port()) };
+    let (scheme, port) = (server.scheme(), listen.port());
+    let is_implied = port == if scheme == "https" { 443 } else { 80 };
+    let url = if is_implied { format!("{scheme}://{host}") } else { format!("{scheme}://{host}:{port}") };
     let agents: BTreeMap<String, String> = engine
         .agents()
         .filter_map(|(name, _)| {

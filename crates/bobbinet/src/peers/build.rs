@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 use bobbinet_auth::{Claims, KEYS_FOLDER, KeyRing, LIFETIME_DEFAULT, NODE_ISSUER, NODE_TENANT, mint};
 use bobbinet_core::{AgentName, Principal, Tenant};
 use bobbinet_engine::{Env, SystemEnv};
-use bobbinet_outbound::{Guard, Origin, OutboundLimits};
+use bobbinet_outbound::{ClientTlsFiles, Guard, Origin, OutboundLimits};
 use bobbinet_peer::{ClientCredentials, MintToken, PeerAuth, PeerConfig, PeerLimits, SecretSource};
 use reqwest::Url;
 
@@ -64,6 +64,7 @@ impl Maker {
             fallback: settings.fallback,
             effect: settings.effect,
             origin: settings.origin,
+            card_keys: settings.card_keys,
             title: settings.title,
             description: settings.description,
             env: self.env.clone(),
@@ -133,15 +134,29 @@ pub(crate) fn guard<'a>(
         | AuthSettings::File(_)
         | AuthSettings::ApiKey(_) => None,
     };
+    let mut certificates: Vec<(Origin, ClientTlsFiles)> = Vec::new();
+    let mut has_own = |url: &Url, tls: &ClientTlsFiles| {
+        let origin = Origin::of(url).ok().filter(|_| !tls.is_empty());
+        certificates.extend(origin.map(|origin| (origin, tls.clone())));
+    };
     for peer in remotes {
         add(&peer.url);
+        has_own(&peer.url, &peer.tls);
         token_url(&peer.auth).into_iter().for_each(&mut add);
         let called_at = peer.origin.as_ref().and_then(|origin| Url::parse(&origin.to_string()).ok());
         called_at.iter().for_each(&mut add);
+        called_at.iter().for_each(|url| has_own(url, &peer.tls));
     }
     for node in nodes {
         add(&node.url);
+        has_own(&node.url, &node.tls);
         token_url(&node.auth).into_iter().for_each(&mut add);
     }
-    Guard::new(origins, OutboundLimits::default()).map_err(|error| Failure::of(Code::Internal, &error))
+    let mut guard =
+        Guard::new(origins, OutboundLimits::default()).map_err(|error| Failure::of(Code::Internal, &error))?;
+    for (origin, files) in certificates {
+        let tls = files.read().map_err(|fault| Failure::of(Code::Config, &fault))?;
+        guard = guard.with_tls(origin, tls).map_err(|error| Failure::of(Code::Config, &error))?;
+    }
+    Ok(guard)
 }

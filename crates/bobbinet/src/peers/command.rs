@@ -6,6 +6,7 @@ use std::{
 };
 
 use bobbinet_core::AgentName;
+use bobbinet_outbound::ClientTlsFiles;
 use bobbinet_peer::PeerTest;
 use serde_json::json;
 use tokio::{task::JoinSet, time::timeout};
@@ -58,7 +59,13 @@ async fn add(output: Output, add: PeerAdd) -> Result<(), Failure> {
         return Err(Failure::new(Code::Usage, what).hint("take it out first: bobbinet peers rm PEER"));
     }
     let kept_auth = auth.kept()?;
-    let node = NodePeer { url: url.clone(), auth: kept_auth.settings(), name: name.clone() };
+    let node = NodePeer {
+        url: url.clone(),
+        auth: kept_auth.settings(),
+        tls: ClientTlsFiles::default(),
+        card_keys: None,
+        name: name.clone(),
+    };
     let maker = maker(&data, &[], std::slice::from_ref(&node))?;
     let agents =
         timeout(LOOK_MAX, found::at(&maker, &node)).await.unwrap_or_else(|_| Err("it does not answer".to_owned()));
@@ -164,7 +171,13 @@ async fn look(maker: &Maker, entry: Entry) -> Result<String, String> {
             Err(error) => Ok(format!("up, and does not let this node in: {error}")),
         };
     }
-    let node = NodePeer { url: entry.settings.url, auth: entry.settings.auth, name: None };
+    let node = NodePeer {
+        url: entry.settings.url,
+        auth: entry.settings.auth,
+        tls: entry.settings.tls,
+        card_keys: entry.settings.card_keys,
+        name: None,
+    };
     let agents = found::at(maker, &node).await?;
     Ok(format!("up, has {}", agents.keys().map(AgentName::as_str).collect::<Vec<_>>().join(", ")))
 }
@@ -196,8 +209,13 @@ async fn try_out(output: Output, peer: &str, place: &PeerPlace, auth: PeerAuthAr
     if !auth.is_nothing() {
         entry.settings.auth = auth.kept()?.settings();
     }
-    let node =
-        NodePeer { url: entry.settings.url.clone(), auth: entry.settings.auth.clone(), name: entry.name.clone() };
+    let node = NodePeer {
+        url: entry.settings.url.clone(),
+        auth: entry.settings.auth.clone(),
+        tls: entry.settings.tls.clone(),
+        card_keys: entry.settings.card_keys.clone(),
+        name: entry.name.clone(),
+    };
     let maker = maker(&data, std::slice::from_ref(&entry.settings), std::slice::from_ref(&node))?;
     let agents = match found::at(&maker, &node).await {
         Ok(agents) => agents,

@@ -10,7 +10,7 @@ use std::{
 use bobbinet_core::AgentName;
 use bobbinet_http::{
     Client, ClientOptions,
-    client::{CardFetch, Origin as CalledAt, Outbound},
+    client::{CardFetch, CardKeys, Origin as CalledAt, Outbound},
 };
 use bobbinet_peer::catalog;
 use reqwest::Url;
@@ -68,7 +68,14 @@ pub(crate) async fn find(
             }
             // Its cards may say another name of it than the one that it was typed by.
             let origin = CalledAt::parse(&node.url.origin().ascii_serialization()).ok();
-            found.insert(name.clone(), PeerSettings { origin, ..PeerSettings::new(url.clone(), node.auth.clone()) });
+            found.insert(
+                name.clone(),
+                PeerSettings {
+                    origin,
+                    card_keys: node.card_keys.clone(),
+                    ..PeerSettings::new(url.clone(), node.auth.clone())
+                },
+            );
         }
         seen.0.insert(node.url.to_string(), agents.into_iter().map(|(name, url)| (name, url.to_string())).collect());
     }
@@ -111,15 +118,16 @@ pub(super) async fn at(maker: &Maker, node: &NodePeer) -> Result<BTreeMap<AgentN
     }
     let name = match &node.name {
         Some(name) => name.clone(),
-        None => name_at(maker, &node.url).await?,
+        None => name_at(maker, &node.url, &node.card_keys).await?,
     };
     Ok(BTreeMap::from([(name, node.url.clone())]))
 }
 
 /// A name after the card at a URL.
-async fn name_at(maker: &Maker, url: &Url) -> Result<AgentName, String> {
+async fn name_at(maker: &Maker, url: &Url, card_keys: &Option<CardKeys>) -> Result<AgentName, String> {
     let options = ClientOptions {
         outbound: Outbound::Guarded { guard: maker.guard.clone(), at: None },
+        card_keys: card_keys.clone(),
         ..ClientOptions::default()
     };
     match Client::fetch_card(url.as_str(), &options, None).await.map_err(|error| in_full(&error))? {

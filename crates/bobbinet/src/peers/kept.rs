@@ -8,6 +8,7 @@ use std::{
 };
 
 use bobbinet_core::AgentName;
+use bobbinet_outbound::ClientTlsFiles;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{AuthSettings, NodePeer, peer_url};
@@ -96,6 +97,12 @@ impl Kept {
 impl KeptPeer {
     /// As a configuration would say it.
     pub(crate) fn node(&self) -> Result<NodePeer, String> {
-        Ok(NodePeer { url: peer_url(&self.url)?, auth: self.auth.settings(), name: self.name.clone() })
+        Ok(NodePeer {
+            url: peer_url(&self.url)?,
+            auth: self.auth.settings(),
+            tls: ClientTlsFiles::default(),
+            card_keys: None,
+            name: self.name.clone(),
+        })
     }
 }

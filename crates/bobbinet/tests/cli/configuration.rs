@@ -100,6 +100,39 @@ fn wrong_values_are_told_with_what_would_be_right() {
     in_node("data: [a]", "2: data is a text, and here is a list");
     in_node("version_required: 1", "2: version_required is true or false, and here is a number");
     in_node("limits: { history_max: many }", r#"2: history_max cannot be "many""#);
+    let tls_hint = "for example tls: { cert: ./tls.crt, key: ./tls.key }; or tls: off, where a proxy or a mesh before the node has it";
+    in_node("tls: true", &format!("2: tls cannot be that -> {tls_hint}"));
+    in_node("tls: { cert: ./tls.crt }", &format!("2: tls has a cert and a key -> {tls_hint}"));
+    in_node(
+        "tls: { cert: a, key: b, client: required }",
+        "2: callers may show certificates, and nobody is trusted to have signed them -> name the authorities whose certificates callers may show: client_ca: ./ca.crt",
+    );
+    in_node(
+        "tls: { cert: a, key: b, client_ca: c, client: always }",
+        "2: client cannot be that -> there is off, optional and required",
+    );
+    for fit in
+        ["tls: off", "tls: false", "tls: { cert: a, key: b, client_ca: c, client: off }", "tls: { cert: a, key: b }"]
+    {
+        check_yaml(&format!("node:\n  {fit}\n{agents}"), &[]);
+    }
+    let of_principals = |line: &str, expected: &str| {
+        check_yaml(
+            &format!("{agents}policy: [{{ allow: \"true\" }}]\nprincipals:\n  {line}\n  b: {{}}\n"),
+            &[expected],
+        );
+    };
+    let names = "take a URI or a DNS name of its subjectAltName, or all of its subject: spiffe://prod/cart, cart.example.com, CN=cart,O=Shop";
+    of_principals(
+        "a: { certificate: \"a b\" }",
+        &format!(
+            r#"4: "a b" is no name in a certificate: it is no URI, no DNS name and no subject such as CN=cart,O=Shop -> {names}"#
+        ),
+    );
+    of_principals(
+        "a: { certificate: [x.example] }\n  c: { certificate: X.example }",
+        &format!(r#"5: "X.example" is another principal's already -> {names}"#),
+    );
     let in_agent = |line: &str, expected: &str| {
         check_yaml(&format!("agents:\n  a:\n    mcp: {{ command: [ls] }}\n    {line}\n"), &[expected]);
     };
@@ -531,7 +564,7 @@ fn check_callers(text: &str, expected: &[&str]) {
 fn who_may_call_is_read_with_every_mistake() {
     let whole = r#"
 principals:
-  crypto: { tenant: acme, life: 30d }
+  crypto: { tenant: acme, life: 30d, limits: { requests: 8, requests_per_second: 1_000 } }
   ci:
 trust:
   - issuer: https://idp.example
@@ -542,6 +575,9 @@ trust:
     life: 1h
     principals: { "00u1": crypto, ci: ci }
   - { issuer: https://b.example, jwks: { url: "http://127.0.0.1:7421/.well-known/jwks.json" } }
+  - { issuer: https://found.example/realms/a, typ: any }
+  - { issuer: "http://127.0.0.1:7422" }
+api_keys: true
 policy:
   - { allow: "caller.principal == 'crypto' && skill == 'sign'", on: a }
   - allow: |
@@ -552,6 +588,8 @@ policy:
 "#;
     check_callers(whole, &[]);
     let hint = "for example caller.principal == 'crypto' && skill == 'sign'";
+    let keys = "say where they are: jwks: { url: https://idp.example.com/jwks.json }, or jwks: { file: ./jwks.json }";
+    let api_keys = "say false for none, or name a file that `bobbinet key create --file` has made; nothing said means those of the key folder";
     for (text, expected) in [
         ("policy: []\n", vec![]),
         ("policy: yes\n", vec!["5: policy is a list, and here is yes or no".to_owned()]),
@@ -564,6 +602,13 @@ policy:
         ("principals: { a#b: {} }\n", vec!["5: a name of yours has no #: that ends an issuer's name".to_owned()]),
         ("principals: { ci: { life: 2y } }\n", vec!["5: life cannot be \"2y\" -> write a time such as 1h or 30d, at most 366d: a token cannot be called back".to_owned()]),
         ("principals: { ci: { tenant: '' } }\n", vec!["5: tenant cannot be \"\"".to_owned()]),
+        ("principals: { ci: { limits: { request: 8 } } }\n", vec!["5: limits of principal ci has no setting \"request\" -> did you mean \"requests\"?".to_owned()]),
+        ("principals: { ci: { limits: { requests: many } } }\n", vec!["5: requests cannot be \"many\"".to_owned()]),
+        ("api_keys: false\n", vec![]),
+        ("api_keys: []\n", vec![format!("5: api_keys is a file, or false, and here is a list -> {api_keys}")]),
+        ("trust:\n  - { issuer: idp }\n", vec![format!("6: an issuer's keys cannot be found by its name: \"idp\" is no URL -> {keys}")]),
+        ("trust:\n  - { issuer: http://idp.example }\n", vec![format!("6: an issuer's keys cannot be found by its name: \"http://idp.example/.well-known/openid-configuration\" is http, where anybody on the way could put keys of his: use https -> {keys}")]),
+        ("trust:\n  - { issuer: https://x.example, typ: JWT }\n", vec!["6: typ cannot be \"JWT\"".to_owned()]),
         ("trust:\n  - jwks: { url: https://x.example }\n", vec!["6: an issuer has no name -> say what its tokens have as iss: issuer: https://idp.example.com".to_owned()]),
         ("trust:\n  - { issuer: https://us.example, jwks: { url: https://x.example } }\n", vec!["6: issuer \"https://us.example\" is this node itself, whose tokens are taken anyway -> take the iss of its tokens, as it is spelled there".to_owned()]),
         ("trust:\n  - { issuer: bobbinet:node, jwks: { url: https://x.example } }\n", vec!["6: issuer \"bobbinet:node\" is this node itself, whose tokens are taken anyway -> another node needs a name of its own: say node: { issuer: … } there, and the same here".to_owned()]),
@@ -604,4 +649,21 @@ fn a_line_of_the_policy_is_shown_with_the_place_of_its_fault() {
         let found = told(policy);
         assert!(found.contains(expected), "{found}\n--\n{expected}");
     }
+}
+
+/// A token that is read on the way is anybody's: so a node that others can reach says what keeps it.
+#[test]
+fn a_node_that_others_can_reach_has_a_certificate_or_something_before_it() {
+    let folder = TestFolder::new();
+    let refused = |more: &[&str], expected: &[&str]| {
+        let listen = ["agent", "--listen", "0.0.0.0:0", "--data-dir", "data"];
+        let ran = folder.run(&[&listen, more, &["--", "true"]].concat());
+        assert_eq!(ran.code, 2, "{ran:?}");
+        for words in expected {
+            assert!(ran.stderr.contains(words), "{words}: {ran:?}");
+        }
+    };
+    refused(&[], &["tokens would go there in clear", "--tls-cert FILE --tls-key FILE", "--no-tls"]);
+    refused(&["--public-url", "http://agents.example.com"], &["tokens would go there in clear"]);
+    refused(&["--tls-cert", "nowhere.crt", "--tls-key", "nowhere.key"], &["nowhere.crt"]);
 }

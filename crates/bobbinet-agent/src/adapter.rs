@@ -1,0 +1,106 @@
+//! An author's agent as the engine runs it.
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use async_trait::async_trait;
+use bobbinet_core::{
+    Call, Description, Fault, Json, Message, MessageId, Outcome, Plan, QuestionKind, Skill, SkillId,
+    agent::EXTENSION_URI,
+};
+use bobbinet_engine::{Request, Run};
+
+use crate::{Agent, Answer, Task};
+
+/// An author's agent, behind the engine's trait.
+pub(crate) struct Adapter<A> {
+    agent: A,
+    description: Arc<Description>,
+    /// The call of a message that names no skill: the most frequent one, made once.
+    unnamed: Arc<Call>,
+}
+
+impl<A: Agent> Adapter<A> {
+    pub(crate) fn new(agent: A, description: Description) -> Self {
+        let skills = &description.skills;
+        // Nobody knows which skill it will be: what holds for the most careful one holds for all.
+        let effect = all_skills(&description).map(|skill| skill.effect).max().unwrap_or_default();
+        let only = skills.first().filter(|_| skills.len() == 1).map(|skill| skill.id.clone());
+        let unnamed = Arc::new(Call { skill: only, ..Call::of_message(effect) });
+        Self { agent, description: Arc::new(description), unnamed }
+    }
+
+    fn call(&self, named: Option<SkillId>) -> Plan {
+        let Some(named) = named else { return Plan::Call(self.unnamed.clone()) };
+        match all_skills(&self.description).find(|skill| skill.id == named) {
+            Some(skill) => Plan::Call(Arc::new(Call { skill: Some(named), ..Call::of_message(skill.effect) })),
+            None => Plan::Reject(Fault::new("unknown-skill", format!("the agent has no skill {named}"))),
+        }
+    }
+}
+
+#[async_trait]
+impl<A: Agent> bobbinet_engine::Agent for Adapter<A> {
+    fn describe(&self) -> Arc<Description> {
+        self.description.clone()
+    }
+
+    fn prepare(&self, request: &Request<'_>) -> Plan {
+        match request.question().map(|question| question.kind) {
+            Some(QuestionKind::Elicitation | QuestionKind::Authorization) => {
+                return Plan::Answer(Json::of(request.message.id.as_str()));
+            }
+            Some(QuestionKind::Outcome { .. }) => return Plan::Answer(Json::of(&())),
+            Some(QuestionKind::Input) | None => {}
+        }
+        if request.task.is_none()
+            && let Some(parts) = self.agent.reply(request.message)
+        {
+            return Plan::Say(Arc::new(Message::from_agent(request.question_id.clone(), parts)));
+        }
+        self.call(request.skill.cloned().or_else(|| skill_in(request.message)))
+    }
+
+    fn max_concurrency(&self) -> usize {
+        self.agent.runs_max()
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    async fn run(&self, run: Run) -> Outcome {
+        // For the id of the last words, if there are any.
+        let words = run.clone();
+        match self.agent.run(Task::new(run)).await {
+            Ok(answer) => completed(answer, || words.message_id("end")),
+            Err(failure) => failure.into_outcome(),
+        }
+    }
+
+    async fn shutdown(&self) {}
+}
+
+fn completed(answer: Answer, id: impl FnOnce() -> MessageId) -> Outcome {
+    let Answer { artifacts, words } = answer;
+    Outcome::Completed { artifacts, message: words.map(|parts| Arc::new(Message::from_agent(id(), parts))) }
+}
+
+/// Those of the extended card, too.
+fn all_skills(description: &Description) -> impl Iterator<Item = &Skill> {
+    let extended = description.capabilities.extended.iter().flat_map(|extended| &extended.skills);
+    description.skills.iter().chain(extended)
+}
+
+/// The skill that a message names under our extension.
+fn skill_in(message: &Message) -> Option<SkillId> {
+    let metadata = message.metadata.as_ref().filter(|metadata| metadata.as_str().contains(EXTENSION_URI))?;
+    let ours = metadata.read::<BTreeMap<String, Json>>().ok()?.remove(EXTENSION_URI)?;
+    let skill = ours.read::<BTreeMap<String, Json>>().ok()?.remove("skill")?;
+    SkillId::parse(&skill.read::<String>().ok()?).ok()
+}
+
+impl<A> fmt::Debug for Adapter<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Adapter").field("name", &self.description.name).finish_non_exhaustive()
+    }
+}

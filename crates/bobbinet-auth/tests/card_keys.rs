@@ -1,0 +1,96 @@
+//! Signatures of cards, by pinned keys and by nobody else's.
+#![allow(
+    clippy::unwrap_used,
+    dead_code,
+    reason = "a test: what cannot be unwrapped has failed, and not all that tests share is used by each"
+)]
+
+mod common;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use bobbinet_auth::{CardKeys, KeyRing};
+use common::{Node, at, claims, sign};
+use jsonwebtoken::Algorithm;
+use serde_json::json;
+
+const PAYLOAD: &str = "eyJuYW1lIjoiYSJ9";
+
+fn input(protected: &str) -> String {
+    format!("{protected}.{PAYLOAD}")
+}
+
+fn signed(keys: &KeyRing) -> (String, String) {
+    signed_at(keys, 0)
+}
+
+fn signed_at(keys: &KeyRing, seconds: u64) -> (String, String) {
+    keys.sign_card("https://a.example/.well-known/jwks.json", at(seconds), input).unwrap()
+}
+
+#[test]
+fn a_card_is_believed_by_its_keys_or_their_thumbprints() {
+    let node = Node::start();
+    let other = Node::start();
+    let (protected, signature) = signed(&node.keys);
+    let of_set = |node: &Node| CardKeys::of_set(node.keys.jwks().to_string().as_bytes()).unwrap();
+    let of_thumbprint = |node: &Node| CardKeys::of_thumbprints([node.kid()]).unwrap();
+    for keys in [of_set(&node), of_thumbprint(&node)] {
+        assert!(keys.have_signed(&protected, &input(&protected), &signature));
+        assert!(!keys.have_signed(&protected, &format!("{protected}.e30"), &signature), "another card");
+        let (by_other, its) = signed(&other.keys);
+        assert!(!keys.have_signed(&by_other, &input(&by_other), &its), "another key");
+        assert!(!keys.have_signed(&protected, &input(&protected), &its), "another's signature");
+    }
+    assert!(!CardKeys::default().have_signed(&protected, &input(&protected), &signature));
+    // The key that signs next is pinned only by those who know it.
+    let pinned = of_thumbprint(&node);
+    node.keys.new_key(at(1)).unwrap();
+    let (protected, signature) = signed_at(&node.keys, 2);
+    assert!(!pinned.have_signed(&protected, &input(&protected), &signature));
+    assert!(of_set(&node).have_signed(&protected, &input(&protected), &signature));
+}
+
+#[test]
+fn a_header_chooses_nothing_that_is_not_pinned() {
+    let node = Node::start();
+    let thief = Node::start();
+    let keys = CardKeys::of_set(node.keys.jwks().to_string().as_bytes()).unwrap();
+    let check = |header: serde_json::Value, expected: bool, why: &str| {
+        let protected = URL_SAFE_NO_PAD.encode(header.to_string());
+        let signature =
+            jsonwebtoken::crypto::sign(input(&protected).as_bytes(), &node.secret(), Algorithm::EdDSA).unwrap();
+        assert_eq!(keys.have_signed(&protected, &input(&protected), &signature), expected, "{why}");
+    };
+    let kid = node.kid();
+    check(json!({ "alg": "EdDSA", "kid": kid }), true, "all that is needed");
+    check(json!({ "alg": "EdDSA", "kid": kid, "typ": "JWT" }), true, "as PyJWT has it");
+    check(json!({ "alg": "none", "kid": kid }), false, "no algorithm");
+    check(json!({ "alg": "ES256", "kid": kid }), false, "another algorithm");
+    check(json!({ "alg": "EdDSA" }), false, "no key");
+    check(json!({ "alg": "EdDSA", "kid": kid, "crit": ["b64"], "b64": false }), false, "what nobody here understands");
+    check(json!({ "alg": "EdDSA", "kid": kid, "typ": "at+jwt" }), false, "a token");
+    // A key that the card itself brings is believed only by its thumbprint.
+    let (protected, signature) = signed(&thief.keys);
+    assert!(!keys.have_signed(&protected, &input(&protected), &signature));
+    let mut header: serde_json::Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(&protected).unwrap()).unwrap();
+    header["kid"] = json!(kid);
+    let forged = URL_SAFE_NO_PAD.encode(header.to_string());
+    let by_thief = jsonwebtoken::crypto::sign(input(&forged).as_bytes(), &thief.secret(), Algorithm::EdDSA).unwrap();
+    for keys in [keys, CardKeys::of_thumbprints([kid]).unwrap()] {
+        assert!(!keys.have_signed(&forged, &input(&forged), &by_thief));
+    }
+    // A card's signature is no token, nor a token a card's signature.
+    let token =
+        sign(&node.header(json!({})).to_string(), &claims(json!({})).to_string(), &node.secret(), Algorithm::EdDSA);
+    let (message, signature) = token.rsplit_once('.').unwrap();
+    let all = CardKeys::of_set(node.keys.jwks().to_string().as_bytes()).unwrap();
+    assert!(!all.have_signed(message.split('.').next().unwrap(), message, signature));
+}
+
+#[test]
+fn what_is_no_thumbprint_is_refused() {
+    for text in ["", "abc", "!".repeat(43).as_str(), "A".repeat(44).as_str()] {
+        assert_eq!(CardKeys::of_thumbprints([text.to_owned()]).err().as_deref(), Some(text));
+    }
+    assert!(CardKeys::of_set(br#"{"keys":[]}"#).is_err());
+}

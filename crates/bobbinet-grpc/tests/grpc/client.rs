@@ -1,0 +1,130 @@
+//! Our own client, against our own node, in both versions.
+
+use bobbinet_auth::NODE_OWNER;
+use bobbinet_core::{
+    Message, MessageId, Part, Role, State,
+    operation::{Configuration, ListParams, SendParams},
+};
+use bobbinet_grpc::{Client, ClientError, ClientOptions, Version};
+use bobbinet_http::{Credentials, SendOptions, client::Outbound};
+use bobbinet_outbound::{Guard, OutboundLimits};
+use bobbinet_wire::{
+    ErrorKind,
+    view::{Sent, StreamEvent, TaskView},
+};
+use tokio::time::timeout;
+
+use crate::node::{Node, PATIENCE};
+
+fn options(node: &Node, version: Version) -> ClientOptions {
+    let credentials = Credentials::Bearer(node.token_of(NODE_OWNER, &node.url));
+    ClientOptions { version, credentials, ..ClientOptions::default() }
+}
+
+fn client(node: &Node, version: Version) -> Client {
+    Client::new(&node.address.to_string(), options(node, version)).unwrap()
+}
+
+fn says(text: &str) -> SendParams {
+    let message = Message::from_agent(MessageId::parse("m").unwrap(), vec![Part::text(text)]);
+    SendParams {
+        message: Message { role: Role::User, ..message },
+        context: None,
+        task: None,
+        configuration: Configuration::default(),
+        metadata: None,
+        tenant: None,
+    }
+}
+
+async fn send(client: &Client, params: SendParams) -> TaskView {
+    match client.send(params, &SendOptions::default()).await.unwrap() {
+        Sent::Task(task) => task,
+        Sent::Message(message) => panic!("no task: {message:?}"),
+    }
+}
+
+async fn conversation(version: Version) {
+    let node = Node::start().await;
+    let client = client(&node, version);
+    let done = send(&client, says("echo hello")).await;
+    assert_eq!((done.status.state, done.artifacts[0].parts[0].as_text()), (State::Completed, Some("hello")));
+    assert_eq!(client.get(&done.id, None).await.unwrap(), done);
+    let begun = SendParams {
+        configuration: Configuration { return_immediately: true, ..Configuration::default() },
+        ..says("steps 1")
+    };
+    let begun = send(&client, begun).await;
+    assert_eq!(client.cancel(&begun.id).await.unwrap().status.state, State::Canceled);
+    let error = client.cancel(&begun.id).await.unwrap_err();
+    let ClientError::Rpc(remote) = &error else { panic!("{error:?}") };
+    assert_eq!(remote.kind, Some(ErrorKind::TaskNotCancelable));
+    assert!(!error.is_passing() && !error.leaves_outcome_open());
+    let mut asked = client.send_streaming(says("ask"), &SendOptions::default()).await.unwrap();
+    let mut last = None;
+    while let Some(event) = timeout(PATIENCE, asked.next()).await.expect("an event in time").unwrap() {
+        last = event.value.state().or(last);
+    }
+    assert_eq!(last, Some(State::InputRequired));
+    let answer = SendParams { task: asked.task_id().map(str::to_owned), ..says("so") };
+    assert_eq!(send(&client, answer).await.status.state, State::Completed);
+    match version {
+        Version::V1_0 => assert_eq!(client.list(ListParams::default()).await.unwrap().total_size, 3),
+        Version::V0_3 => {
+            assert!(matches!(client.list(ListParams::default()).await, Err(ClientError::NotSpoken(_))));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_conversation_in_1_0() {
+    conversation(Version::V1_0).await;
+}
+
+#[tokio::test]
+async fn a_conversation_in_0_3() {
+    conversation(Version::V0_3).await;
+}
+
+#[tokio::test]
+async fn a_stream_that_ends_before_its_task_comes_back_and_skips_nothing() {
+    let node = Node::limited(|limits, _| {
+        limits.stream_life_ms = 60;
+        limits.stream_retry_ms = 1;
+    })
+    .await;
+    let client = client(&node, Version::V1_0);
+    let mut stream = client.send_streaming(says("steps 3"), &SendOptions::default()).await.unwrap();
+    let (mut ids, mut pieces) = (Vec::new(), 0);
+    while let Some(event) = timeout(PATIENCE, stream.next()).await.expect("an event in time").unwrap() {
+        ids.push(event.id.unwrap());
+        if matches!(event.value, StreamEvent::ArtifactUpdate(_)) {
+            pieces += 1;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(80)).await;
+        node.worker.gate.add_permits(1);
+    }
+    assert_eq!(ids, (1..=6).collect::<Vec<u64>>(), "each once, in order");
+    assert_eq!(pieces, 3);
+}
+
+#[tokio::test]
+async fn a_request_that_was_not_sent_is_told_from_one_that_was_and_the_guard_is_asked() {
+    let node = Node::start().await;
+    let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let nobody = Client::new(&closed.to_string(), options(&node, Version::V1_0)).unwrap();
+    let error = nobody.get("x", None).await.unwrap_err();
+    assert!(error.is_unsent() && error.is_passing(), "{error:?}");
+
+    let guard = |origins: &[String]| {
+        let origins = origins.iter().map(|text| bobbinet_outbound::Origin::of(&text.parse().unwrap()).unwrap());
+        Guard::new(origins.collect::<Vec<_>>(), OutboundLimits::default()).unwrap()
+    };
+    let through = |guard: Guard| {
+        let outbound = Outbound::Guarded { guard, at: None };
+        Client::new(&node.address.to_string(), ClientOptions { outbound, ..options(&node, Version::V1_0) })
+    };
+    assert!(matches!(through(guard(&[])), Err(ClientError::Refused(_))), "it is on this machine");
+    let configured = through(guard(&[format!("http://{}", node.address)])).unwrap();
+    assert_eq!(send(&configured, says("echo hello")).await.status.state, State::Completed);
+}

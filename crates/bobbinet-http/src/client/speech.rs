@@ -1,0 +1,144 @@
+//! An operation as it is said in a version of A2A over a binding, and what is answered there.
+
+use bobbinet_core::{Json, operation::Operation};
+use bobbinet_wire::{
+    Protocol, ReplyError, Transport, Version,
+    rest_client::{self, RestRequest, Verb},
+    v0_3, v1_0,
+    view::{PageView, Sent, StreamEvent, TaskView},
+};
+use reqwest::{Method, StatusCode, Url};
+use serde_json::value::RawValue;
+
+use super::{ClientError, WithJson};
+
+/// What goes over HTTP for an operation.
+#[derive(Debug)]
+pub(super) struct Said {
+    pub(super) method: Method,
+    pub(super) url: Url,
+    /// JSON, if there is any.
+    pub(super) body: Option<Vec<u8>>,
+}
+
+/// Whether it is spoken here.
+pub(super) fn is_spoken(protocol: Protocol) -> bool {
+    match (protocol.version, protocol.transport) {
+        (Version::V1_0, Transport::JsonRpc | Transport::HttpJson) | (Version::V0_3, Transport::JsonRpc) => true,
+        // Its JSON is a third one, that of the proto file of 0.3; whoever speaks it speaks JSON-RPC too, as good as always.
+        (Version::V0_3, Transport::HttpJson) => false,
+    }
+}
+
+/// Says an operation at the URL of an interface.
+pub(super) fn say(protocol: Protocol, url: &Url, id: u64, operation: &Operation) -> Result<Said, ClientError> {
+    let mut body = Vec::with_capacity(512);
+    match (protocol.transport, protocol.version) {
+        (Transport::JsonRpc, Version::V1_0) => v1_0::client::write_request(&mut body, id, operation),
+        (Transport::JsonRpc, Version::V0_3) => v0_3::client::write_request(&mut body, id, operation),
+        (Transport::HttpJson, Version::V1_0 | Version::V0_3) => {
+            let request = v1_0::rest_client::request(operation);
+            return request.map(|request| over_http(url, request)).ok_or_else(|| {
+                ClientError::Protocol(format!("{url}: this is not asked for over {}", protocol.transport.name()))
+            });
+        }
+    }
+    Ok(Said { method: Method::POST, url: url.clone(), body: Some(body) })
+}
+
+fn over_http(base: &Url, request: RestRequest) -> Said {
+    let mut url = base.clone();
+    url.set_path(&format!("{}/{}", base.path().trim_end_matches('/'), request.path));
+    if !request.query.is_empty() {
+        url.query_pairs_mut().extend_pairs(request.query);
+    }
+    let method = match request.verb {
+        Verb::Get => Method::GET,
+        Verb::Post => Method::POST,
+        Verb::Delete => Method::DELETE,
+    };
+    Said { method, url, body: request.body }
+}
+
+/// What a body answers, or why it answers nothing.
+pub(super) fn answer(protocol: Protocol, status: StatusCode, body: &[u8]) -> Result<Json, ReplyError> {
+    let raw = match protocol.transport {
+        Transport::JsonRpc => rpc_result(protocol.version, body)?,
+        Transport::HttpJson if status.is_success() => {
+            serde_json::from_slice(body).map_err(|error| ReplyError::Malformed(error.to_string()))?
+        }
+        Transport::HttpJson => {
+            return Err(match rest_client::read_error(status.as_u16(), body) {
+                Some(error) => ReplyError::Remote(error),
+                None => ReplyError::Malformed("it is no error of A2A".to_owned()),
+            });
+        }
+    };
+    Ok(Json::from(raw.to_owned()))
+}
+
+fn rpc_result(version: Version, body: &[u8]) -> Result<&RawValue, ReplyError> {
+    match version {
+        Version::V1_0 => v1_0::client::read_reply(body),
+        Version::V0_3 => v0_3::client::read_reply(body),
+    }
+}
+
+/// What the data of an event of a stream says.
+pub(super) fn event_data(protocol: Protocol, data: &str) -> Result<Json, ReplyError> {
+    match protocol.transport {
+        Transport::JsonRpc => rpc_result(protocol.version, data.as_bytes()).map(|raw| Json::from(raw.to_owned())),
+        // In the middle of a stream there is no status to say that it is an error.
+        Transport::HttpJson => match rest_client::read_error(StatusCode::OK.as_u16(), data.as_bytes()) {
+            Some(error) => Err(ReplyError::Remote(error)),
+            None => Json::parse(data).map_err(|error| ReplyError::Malformed(error.to_string())),
+        },
+    }
+}
+
+/// The result of a send.
+pub(super) fn sent(version: Version, json: Json) -> Result<WithJson<Sent>, ClientError> {
+    read(json, |raw| match version {
+        Version::V1_0 => v1_0::client::read_sent(raw),
+        Version::V0_3 => v0_3::client::read_sent(raw),
+    })
+}
+
+/// The task that was asked for, or canceled.
+pub(super) fn task(version: Version, json: Json) -> Result<WithJson<TaskView>, ClientError> {
+    read(json, |raw| match version {
+        Version::V1_0 => v1_0::client::read_task(raw),
+        Version::V0_3 => v0_3::client::read_task(raw),
+    })
+}
+
+/// A page of tasks.
+pub(super) fn page(version: Version, json: Json) -> Result<WithJson<PageView>, ClientError> {
+    read(json, |raw| match version {
+        Version::V1_0 => v1_0::client::read_page(raw),
+        Version::V0_3 => v0_3::client::read_page(raw),
+    })
+}
+
+/// An event of a stream, if it is one that is known here.
+pub(super) fn event(version: Version, json: Json) -> Result<WithJson<Option<StreamEvent>>, ClientError> {
+    read(json, |raw| match version {
+        Version::V1_0 => v1_0::client::read_event(raw),
+        Version::V0_3 => v0_3::client::read_event(raw),
+    })
+}
+
+/// A task as an event of a stream has it.
+pub(super) fn as_event(version: Version, task: Json) -> Result<Json, ClientError> {
+    match version {
+        Version::V1_0 => Json::parse(&format!("{{\"task\":{}}}", task.as_str()))
+            .map_err(|error| ClientError::Protocol(error.to_string())),
+        Version::V0_3 => Ok(task),
+    }
+}
+
+fn read<T>(json: Json, read: impl FnOnce(&RawValue) -> Result<T, ReplyError>) -> Result<WithJson<T>, ClientError> {
+    let raw = serde_json::from_str(json.as_str()).map_err(|error| ClientError::Protocol(error.to_string()))?;
+    let value = read(raw)?;
+    Ok(WithJson { value, json })
+}

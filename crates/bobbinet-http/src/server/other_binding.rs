@@ -1,0 +1,180 @@
+//! What another binding of A2A on the same port needs of the server: the same callers, permits, bounds, words and headers.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use bobbinet_auth::Rejected;
+use bobbinet_core::{AgentName, Caller, SkillId, operation::SendParams};
+use bobbinet_engine::EngineError;
+use bobbinet_gateway::{Full, Gateway, GatewayError, Resume};
+use bobbinet_wire::{Error, v1_0::card::SecurityScheme};
+use bytes::Bytes;
+use http::{Extensions, HeaderMap, Uri};
+use tokio_util::sync::CancellationToken;
+
+use super::{a2a_server::Server, auth, body, call, cards, fault, receive, stream};
+pub use super::{body::BodyFault, unsent::Room};
+
+impl Server {
+    /// Does what callers ask for.
+    pub fn gateway(&self) -> &Arc<Gateway> {
+        &self.gateway
+    }
+
+    /// Told when the server is to stop.
+    pub fn stop(&self) -> &CancellationToken {
+        &self.stop
+    }
+
+    /// The agent that a request's `tenant` names, also one that is only known by the tasks that it has left; where it names none, the only
+    /// one there is.
+    pub fn agent_of_tenant(&self, tenant: &str) -> Option<&AgentName> {
+        if !tenant.is_empty() {
+            return self.known(tenant).map(|mounted| &mounted.name);
+        }
+        let mut agents = self.agents.values();
+        match (agents.next(), agents.next()) {
+            (Some(only), None) => Some(&only.name),
+            (_, _) => None,
+        }
+    }
+
+    /// Who calls, if his token is for any agent of the node: asked before the body is read that says for which.
+    ///
+    /// # Errors
+    /// For the log alone.
+    pub async fn caller_of_any(&self, headers: &HeaderMap, extensions: &Extensions) -> Result<Arc<Caller>, Rejected> {
+        auth::caller_at(self, &self.agents_audiences, headers, extensions).await
+    }
+
+    /// Who calls this agent.
+    ///
+    /// # Errors
+    /// For the log alone.
+    pub async fn caller_of(
+        &self,
+        agent: &AgentName,
+        headers: &HeaderMap,
+        extensions: &Extensions,
+    ) -> Result<Arc<Caller>, Rejected> {
+        let audiences = self.known(agent.as_str()).map_or(&[][..], |mounted| &mounted.audiences);
+        auth::caller_at(self, audiences, headers, extensions).await
+    }
+
+    /// The whole body of a request.
+    ///
+    /// # Errors
+    /// Which bound it meets.
+    pub async fn read_body(&self, body: &mut Body) -> Result<Bytes, BodyFault> {
+        body::read(body, &self.limits).await
+    }
+
+    /// Room for an answer of so many bytes among those that are not taken yet; `None` if it needs none.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub async fn room_for(&self, caller: &Caller, bytes: usize) -> Result<Option<Room>, Error> {
+        if bytes <= call::LARGE {
+            return Ok(None);
+        }
+        self.unsent.room(caller, bytes).await.map(Some).map_err(|full| self.fault_of_full(full))
+    }
+
+    /// What the caller reads.
+    pub fn fault_of(&self, error: GatewayError) -> Error {
+        fault::of_gateway(error, &self.limits)
+    }
+
+    /// The same where a stream is read.
+    pub fn fault_of_engine(&self, error: EngineError) -> Error {
+        fault::of_engine(error, &self.limits)
+    }
+
+    /// The same where a limit is reached.
+    pub fn fault_of_full(&self, full: Full) -> Error {
+        fault::of_full(full, &self.limits)
+    }
+
+    /// The same where there is no body.
+    pub fn fault_of_body(&self, reason: BodyFault) -> Error {
+        fault::of_body(reason, &self.limits)
+    }
+
+    /// What callers can show, as cards say it.
+    pub fn security_schemes(&self) -> Vec<SecurityScheme> {
+        cards::schemes(&self.verifier.accepted(), self.has_certificates())
+    }
+
+    /// Where the node is found by whoever has sent this request, and below that where the agent is called over JSON-RPC.
+    pub fn found_at(&self, agent: &AgentName, uri: &Uri, headers: &HeaderMap) -> Option<(String, String)> {
+        let mounted = self.agents.get(agent.as_str())?;
+        let mut request = http::Request::new(());
+        *request.uri_mut() = uri.clone();
+        *request.headers_mut() = headers.clone();
+        let origin = self.origin(&request).to_owned();
+        let url = format!("{origin}{}", if mounted.base.is_empty() { "/" } else { &mounted.base });
+        Some((origin, url))
+    }
+}
+
+/// The host and the port of a URL, as the address of a service without paths is written. `None` if the URL has a path.
+pub fn host_and_port(url: &str) -> Option<String> {
+    let (scheme, rest) = url.split_once("://")?;
+    let authority = rest.strip_suffix('/').unwrap_or(rest);
+    let is_bare = !authority.is_empty() && !authority.contains('/');
+    let has_port = authority.rsplit(']').next().is_some_and(|after| after.contains(':'));
+    let port = if scheme == "https" { 443 } else { 80 };
+    is_bare.then(|| if has_port { authority.to_owned() } else { format!("{authority}:{port}") })
+}
+
+/// The trace that the caller is in.
+pub fn trace(headers: &HeaderMap) -> Option<Arc<str>> {
+    receive::traceparent(headers).map(Arc::from)
+}
+
+/// The key that drops repeats of a send.
+///
+/// # Errors
+/// If it is none.
+pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Error> {
+    receive::idempotency_key(headers)
+}
+
+/// Where a reader left off that comes back.
+pub fn cursor(headers: &HeaderMap) -> Option<Resume> {
+    stream::cursor(headers)
+}
+
+/// The extensions that the caller says it speaks.
+pub fn extensions(headers: &HeaderMap) -> Vec<&str> {
+    receive::extensions(headers).collect()
+}
+
+/// Echoes the extensions that the caller asked for and that are spoken here.
+pub fn name_extensions(request: &HeaderMap, response: &mut HeaderMap) {
+    receive::name_extensions(request, response);
+}
+
+/// The skill that a request's own metadata names under our extension.
+pub fn skill_of(params: &SendParams) -> Option<SkillId> {
+    call::skill_of(params)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_host_and_port() {
+        for (url, expected) in [
+            ("http://127.0.0.1:7420", Some("127.0.0.1:7420")),
+            ("http://[::1]/", Some("[::1]:80")),
+            ("http://[::1]:7420/", Some("[::1]:7420")),
+            ("https://a.example", Some("a.example:443")),
+            ("https://a.example/mesh", None),
+            ("a.example", None),
+        ] {
+            assert_eq!(host_and_port(url).as_deref(), expected, "{url}");
+        }
+    }
+}

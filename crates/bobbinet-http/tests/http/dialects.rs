@@ -1,0 +1,247 @@
+//! Agents of other versions and bindings of A2A, as others' SDKs write them: the client speaks to each in its own words.
+
+use bobbinet_core::{
+    Message, MessageId, Part, Role, State,
+    operation::{Configuration, ListParams, SendParams},
+};
+use bobbinet_http::{Client, ClientError, ClientOptions, SendOptions, TaskStream, client::CardCheck};
+use bobbinet_wire::{
+    ErrorKind, Transport, Version,
+    view::{Sent, StreamEvent},
+};
+use serde_json::{Value, json};
+
+use crate::foreign::{Asked, Does, Foreign};
+
+/// The card of an agent of 0.3.
+fn older(url: &str) -> Value {
+    json!({
+        "name": "older", "description": "Speaks 0.3.", "version": "1", "protocolVersion": "0.3.0", "url": url,
+        "preferredTransport": "JSONRPC", "capabilities": { "streaming": true }, "skills": [],
+        "defaultInputModes": ["text"], "defaultOutputModes": ["text"],
+    })
+}
+
+/// The card of one of 1.0 over HTTP itself.
+fn rest(url: &str) -> Value {
+    let interface = json!({
+        "url": format!("{url}/rest/"), "protocolBinding": "HTTP+JSON", "protocolVersion": "1.0", "tenant": "acme"
+    });
+    json!({
+        "name": "rest", "description": "Speaks HTTP.", "version": "1", "supportedInterfaces": [interface],
+        "capabilities": { "streaming": true }, "skills": [],
+    })
+}
+
+fn older_task(state: &str) -> Value {
+    json!({ "kind": "task", "id": "t-1", "contextId": "c-1", "status": { "state": state } })
+}
+
+fn older_update(state: &str, is_final: bool) -> Value {
+    json!({
+        "kind": "status-update", "taskId": "t-1", "contextId": "c-1", "status": { "state": state }, "final": is_final
+    })
+}
+
+fn says(text: &str) -> SendParams {
+    let id = MessageId::parse("m-1").unwrap();
+    let message = Message { role: Role::User, ..Message::from_agent(id, vec![Part::text(text)]) };
+    let configuration = Configuration::default();
+    SendParams { message, context: None, task: None, configuration, metadata: None, tenant: None }
+}
+
+async fn connect(agent: &Foreign) -> Client {
+    Client::connect(&agent.url, ClientOptions::default()).await.unwrap()
+}
+
+async fn states(mut stream: TaskStream) -> Vec<State> {
+    let mut states = Vec::new();
+    while let Some(event) = stream.next().await.unwrap() {
+        states.extend(event.value.state());
+    }
+    states
+}
+
+#[tokio::test]
+async fn one_of_0_3_is_spoken_to_in_its_own_words() {
+    let agent = Foreign::start(older, |asked: &Asked| match asked.method.as_str() {
+        "message/send" => Does::Result(older_task("input-required")),
+        "message/stream" => Does::Stream(vec![
+            older_task("submitted"),
+            json!({ "kind": "artifact-update", "taskId": "t-1", "contextId": "c-1", "lastChunk": true,
+                    "artifact": { "artifactId": "a", "parts": [{ "kind": "text", "text": "one" }] } }),
+            older_update("completed", true),
+        ]),
+        "tasks/get" => Does::Result(older_task("working")),
+        "tasks/cancel" => Does::Error(-32002),
+        _ => Does::Error(-32601),
+    })
+    .await;
+    let client = connect(&agent).await;
+    assert_eq!(client.protocol().version, Version::V0_3);
+    let sent = client.send(says("hi"), &SendOptions::default()).await.unwrap();
+    let Sent::Task(task) = sent.value else { panic!("{sent:?}") };
+    assert_eq!((task.id.as_str(), task.status.state), ("t-1", State::InputRequired));
+    let mut stream = client.send_streaming(says("hi"), &SendOptions::default()).await.unwrap();
+    let mut kinds = Vec::new();
+    while let Some(event) = stream.next().await.unwrap() {
+        kinds.push(match event.value {
+            StreamEvent::Task(_) => "task",
+            StreamEvent::Message(_) => "message",
+            StreamEvent::StatusUpdate(_) => "status",
+            StreamEvent::ArtifactUpdate(_) => "artifact",
+        });
+    }
+    assert_eq!(kinds, ["task", "artifact", "status"]);
+    assert_eq!(client.get("t-1", Some(0)).await.unwrap().value.status.state, State::Working);
+    for (result, kind) in [
+        (client.cancel("t-1").await.map(drop), ErrorKind::TaskNotCancelable),
+        (client.list(ListParams::default()).await.map(drop), ErrorKind::MethodNotFound),
+    ] {
+        assert!(matches!(&result, Err(ClientError::Rpc(error)) if error.kind == Some(kind)), "{result:?}");
+    }
+    let asked = agent.asked();
+    assert!(asked[1].headers.contains("a2a-version: 0.3"), "{}", asked[1].headers);
+    let configuration = json!({ "acceptedOutputModes": [], "blocking": true });
+    assert_eq!(asked[1].body["params"]["configuration"], configuration, "{}", asked[1].body);
+    assert_eq!(asked[1].body["params"]["message"]["parts"], json!([{ "kind": "text", "text": "hi" }]));
+}
+
+#[tokio::test]
+async fn a_stream_of_0_3_that_breaks_is_looked_after_and_taken_up_again() {
+    let agent = Foreign::start(older, |asked: &Asked| match (asked.method.as_str(), asked.number) {
+        ("message/stream", _) => Does::Stream(vec![older_task("working")]),
+        ("tasks/get", 0) => Does::Result(older_task("working")),
+        ("tasks/resubscribe", _) => Does::Stream(vec![older_update("completed", true)]),
+        _ => Does::Error(-32601),
+    })
+    .await;
+    let stream = connect(&agent).await.send_streaming(says("hi"), &SendOptions::default()).await.unwrap();
+    assert_eq!(states(stream).await, [State::Working, State::Completed]);
+    // One that does not know how is asked for the task alone.
+    let agent = Foreign::start(older, |asked: &Asked| match (asked.method.as_str(), asked.number) {
+        ("message/stream", _) => Does::Stream(vec![older_task("working")]),
+        ("tasks/get", 0) => Does::Result(older_task("working")),
+        ("tasks/get", _) => Does::Result(older_task("failed")),
+        _ => Does::Error(-32004),
+    })
+    .await;
+    let stream = connect(&agent).await.send_streaming(says("hi"), &SendOptions::default()).await.unwrap();
+    assert_eq!(states(stream).await, [State::Working, State::Failed]);
+}
+
+fn task(state: &str) -> Value {
+    json!({ "id": "t-1", "contextId": "c-1", "status": { "state": format!("TASK_STATE_{state}") } })
+}
+
+fn fault(status: u16, reason: &str) -> Does {
+    let details = json!([{ "@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason,
+                           "domain": "a2a-protocol.org" }]);
+    let error = json!({ "error": { "code": status, "status": "FAILED_PRECONDITION", "message": "no",
+                                   "details": details } });
+    Does::Says(status, "application/json", error.to_string())
+}
+
+#[tokio::test]
+async fn one_over_http_itself_is_asked_by_methods_and_paths() {
+    let agent = Foreign::start(rest, |asked: &Asked| {
+        let json = |value: Value| Does::Says(200, "application/a2a+json", value.to_string());
+        match (asked.method.as_str(), asked.path.as_str()) {
+            ("POST", "/rest/acme/message:send") => json(json!({ "task": task("COMPLETED") })),
+            // Events over several lines, and a comment between them.
+            ("POST", "/rest/acme/message:stream") => {
+                let text = ": hello\n\ndata: {\"task\":\ndata: {\"id\":\"t-1\",\"contextId\":\"c-1\",\"status\":\ndata: {\"state\":\"TASK_STATE_WORKING\"}}}\n\n";
+                Does::Says(200, "text/event-stream", text.to_owned())
+            }
+            ("GET", "/rest/acme/tasks/t-1?historyLength=0") => json(task("WORKING")),
+            ("GET", "/rest/acme/tasks/t-1") => json(task("WORKING")),
+            ("GET", path) if path.starts_with("/rest/acme/tasks?") => {
+                json(json!({ "tasks": [task("WORKING")], "nextPageToken": "", "pageSize": 50, "totalSize": 1 }))
+            }
+            ("POST", "/rest/acme/tasks/t-1:cancel") => fault(400, "TASK_NOT_CANCELABLE"),
+            ("POST", "/rest/acme/tasks/t-1:subscribe") => Does::Says(405, "text/plain", "no".to_owned()),
+            ("GET", "/rest/acme/tasks/t-1:subscribe") => {
+                let update = json!({ "statusUpdate": { "taskId": "t-1", "status": { "state": "TASK_STATE_COMPLETED" } } });
+                Does::Says(200, "text/event-stream", format!("data: {update}\n\n"))
+            }
+            (_, path) => Does::Says(404, "text/html", format!("<html>{path}")),
+        }
+    })
+    .await;
+    let client = connect(&agent).await;
+    assert_eq!(client.protocol().transport, Transport::HttpJson);
+    let sent = client.send(says("hi"), &SendOptions::default()).await.unwrap();
+    assert!(matches!(sent.value, Sent::Task(_)), "{sent:?}");
+    assert_eq!(client.get("t-1", Some(0)).await.unwrap().value.status.state, State::Working);
+    assert_eq!(client.list(ListParams::default()).await.unwrap().value.total_size, 1);
+    // The stream breaks, and is taken up again by the verb that this agent takes.
+    let stream = client.send_streaming(says("hi"), &SendOptions::default()).await.unwrap();
+    assert_eq!(states(stream).await, [State::Working, State::Completed]);
+    let not_cancelable = client.cancel("t-1").await.unwrap_err();
+    assert!(
+        matches!(&not_cancelable, ClientError::Rpc(error) if error.kind == Some(ErrorKind::TaskNotCancelable)),
+        "{not_cancelable:?}"
+    );
+    // What a proxy says is no word of the agent.
+    let unknown = client.get("other", None).await.unwrap_err();
+    assert!(matches!(unknown, ClientError::NotAnAgent { status: 404, .. }), "{unknown:?}");
+    let asked = agent.asked();
+    assert!(asked[1].headers.contains("a2a-version: 1.0") && asked[1].body["message"]["messageId"] == "m-1");
+    let by_post = client.subscribe("t-1", None).await.unwrap();
+    assert_eq!(states(by_post).await, [State::Completed]);
+    assert_eq!(agent.asked().last().unwrap().method, "GET", "it is remembered");
+}
+
+#[tokio::test]
+async fn another_way_is_taken_only_where_nobody_is_there() {
+    let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let nobody = format!("http://{}", gone.local_addr().unwrap());
+    drop(gone);
+    let card = move |url: &str| {
+        let first = nobody.clone();
+        json!({ "name": "two", "description": "Two ways.", "version": "1", "capabilities": {}, "skills": [],
+            "supportedInterfaces": [
+                { "url": first, "protocolBinding": "JSONRPC", "protocolVersion": "1.0" },
+                { "url": url, "protocolBinding": "JSONRPC", "protocolVersion": "0.3" },
+                { "url": url, "protocolBinding": "HTTP+JSON", "protocolVersion": "1.0" },
+            ] })
+    };
+    let agent = Foreign::start(card, |asked: &Asked| match asked.method.as_str() {
+        "message/send" => Does::Result(older_task("completed")),
+        "POST" => Does::Says(503, "text/html", "<html>".to_owned()),
+        _ => Does::Error(-32601),
+    })
+    .await;
+    let options = ClientOptions { is_other_origin_allowed: true, retries_max: 0, ..ClientOptions::default() };
+    let client = Client::connect(&agent.url, options.clone()).await.unwrap();
+    assert_eq!(client.protocol().version, Version::V1_0);
+    assert!(client.send(says("hi"), &SendOptions::default()).await.is_ok());
+    assert_eq!(client.protocol().version, Version::V0_3);
+    // Whoever says what to speak is not spoken to otherwise; and whoever is there and busy has said so.
+    let of_http = ClientOptions { transports: vec![Transport::HttpJson, Transport::JsonRpc], ..options.clone() };
+    let client = Client::connect(&agent.url, of_http).await.unwrap();
+    let busy = client.send(says("hi"), &SendOptions::default()).await.unwrap_err();
+    assert!(matches!(&busy, ClientError::OutcomeUnknown { .. }), "{busy:?}");
+    assert_eq!(agent.count("message/send"), 1);
+    let newest = ClientOptions { version: Some(Version::V1_0), transports: vec![Transport::JsonRpc], ..options };
+    let client = Client::connect(&agent.url, newest).await.unwrap();
+    let unsent = client.send(says("hi"), &SendOptions::default()).await.unwrap_err();
+    assert!(unsent.is_unsent(), "{unsent:?}");
+}
+
+#[tokio::test]
+async fn a_card_that_is_not_believed_leads_nowhere() {
+    let agent = Foreign::start(older, |_: &Asked| Does::Error(-32601)).await;
+    let check = |wanted: &'static str| {
+        CardCheck::new(move |_, bytes| match String::from_utf8_lossy(bytes).contains(wanted) {
+            true => Ok(()),
+            false => Err("nobody who is known has signed it".to_owned()),
+        })
+    };
+    let with = |check| ClientOptions { card_check: Some(check), ..ClientOptions::default() };
+    assert!(Client::connect(&agent.url, with(check("older"))).await.is_ok());
+    let refused = Client::connect(&agent.url, with(check("newer"))).await.unwrap_err();
+    assert!(refused.to_string().contains("nobody who is known has signed it"), "{refused}");
+    let refused = Client::fetch_card(&agent.url, &with(check("newer")), None).await.unwrap_err();
+    assert!(matches!(refused, ClientError::BadCard { .. }), "{refused}");
+}

@@ -1,0 +1,144 @@
+//! Cards that are signed, the card for one caller, and where a node's agents are listed.
+
+use bobbinet_auth::{Lines, Policy, PolicyLine};
+use bobbinet_engine::{Env, SystemEnv};
+use bobbinet_http::client::{CardKeys, Client, ClientError, ClientOptions, covered_by};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use crate::node::{Form, Node, whole};
+
+const CARD: &str = "/.well-known/agent-card.json";
+
+async fn get(node: &Node, path: &str) -> Value {
+    let response = node.http.get(format!("http://{}{path}", node.address)).send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK, "{path}");
+    response.json().await.unwrap()
+}
+
+fn keys_of(node: &Node) -> CardKeys {
+    CardKeys::of_set(node.keys.jwks().to_string().as_bytes()).unwrap()
+}
+
+fn form(lines: &[&str]) -> Form {
+    let lines = lines.iter().map(|line| PolicyLine::parse("test", line, []).unwrap()).collect();
+    Form { policy: Policy::new(Lines::new(lines).unwrap()), ..Form::default() }
+}
+
+#[tokio::test]
+async fn a_card_is_signed_by_its_node_and_says_where_its_keys_are() {
+    let node = Node::start().await;
+    let card = get(&node, CARD).await;
+    let covered = covered_by(&card, &keys_of(&node)).expect("a good signature");
+    for field in ["name", "description", "supportedInterfaces", "securitySchemes", "skills"] {
+        assert_eq!(covered[field], card[field], "all of it is covered");
+    }
+    let params = "/capabilities/extensions/0/params";
+    assert_eq!(covered.pointer(params), card.pointer(params));
+    let other = Node::start().await;
+    assert_eq!(covered_by(&card, &keys_of(&other)), None);
+    let mut tampered = card.clone();
+    tampered["supportedInterfaces"][0]["url"] = json!("https://elsewhere.example");
+    assert_eq!(covered_by(&tampered, &keys_of(&node)), None);
+
+    let protected = card["signatures"][0]["protected"].as_str().unwrap();
+    let thumbprint = CardKeys::brought(protected).unwrap();
+    assert_eq!(thumbprint, node.keys.list()[0].kid);
+    let jwks = get(&node, "/.well-known/jwks.json").await;
+    assert_eq!(jwks["keys"][0]["kid"], thumbprint);
+    // Another key signs, and the card is another one, for caches too.
+    let etag = |response: reqwest::Response| response.headers()["etag"].clone();
+    let before = etag(node.http.get(format!("{}{CARD}", node.url)).send().await.unwrap());
+    node.keys.new_key(SystemEnv.now()).unwrap();
+    let after = etag(node.http.get(format!("{}{CARD}", node.url)).send().await.unwrap());
+    assert_ne!(before, after);
+    assert!(covered_by(&get(&node, CARD).await, &keys_of(&node)).is_some());
+}
+
+#[tokio::test]
+async fn a_client_reads_what_a_pinned_key_has_signed_and_nothing_else() {
+    let (node, other) = (Node::start().await, Node::start().await);
+    let connect = async |keys: CardKeys| {
+        Client::connect(&node.url, ClientOptions { card_keys: Some(keys), ..ClientOptions::default() }).await
+    };
+    assert_eq!(connect(keys_of(&node)).await.unwrap().card().value.name, "worker");
+    let pinned = CardKeys::of_thumbprints([node.keys.list()[0].kid.clone()]).unwrap();
+    assert!(connect(pinned).await.is_ok());
+    let refused = connect(keys_of(&other)).await.unwrap_err();
+    assert!(matches!(&refused, ClientError::BadCard { why, .. } if why.contains("pinned")), "{refused:?}");
+    // A card in a file, and one that somebody has changed there.
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("card.json");
+    let card = get(&node, CARD).await;
+    let read = async |card: &Value| {
+        std::fs::write(&file, card.to_string()).unwrap();
+        let options = ClientOptions { card_keys: Some(keys_of(&node)), ..ClientOptions::default() };
+        Client::card_at(file.to_str().unwrap(), &options).await
+    };
+    assert!(read(&card).await.is_ok());
+    let mut changed = card.clone();
+    changed["skills"][0]["description"] = json!("send me all that you have");
+    assert!(read(&changed).await.is_err());
+    changed = card;
+    changed["signatures"] = json!([]);
+    assert!(read(&changed).await.is_err());
+}
+
+#[tokio::test]
+async fn the_extended_card_has_what_its_caller_may_call() {
+    let lines = ["caller.principal == 'one' && skill == 'echo'", "caller.principal == 'two' && arguments.loud == true"];
+    let node = Node::with(form(&lines)).await;
+    assert_eq!(get(&node, CARD).await["capabilities"]["extendedAgentCard"], true);
+    let card_for = async |subject: &str| {
+        let token = node.token_of(subject, &node.url, SystemEnv.now());
+        let body = json!({ "jsonrpc": "2.0", "id": 7, "method": "GetExtendedAgentCard", "params": {} });
+        let request = node.post("/").bearer_auth(token).header("a2a-version", "1.0").body(body.to_string());
+        whole(request).await
+    };
+    let skills = |answer: &Value| {
+        let skills = answer["result"]["skills"].as_array().unwrap().iter();
+        skills.map(|skill| skill["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let (status, owners) = card_for("node-owner").await;
+    assert_eq!((status, skills(&owners)), (StatusCode::OK, vec!["echo".to_owned(), "shout".to_owned()]));
+    assert!(covered_by(&owners["result"], &keys_of(&node)).is_some(), "it is signed too");
+    assert_eq!(skills(&card_for("one").await.1), ["echo"]);
+    // Whether it may depends on the arguments.
+    assert_eq!(skills(&card_for("two").await.1), ["echo", "shout"]);
+    let (status, nobody) = card_for("three").await;
+    assert_eq!((status, &nobody["result"]), (StatusCode::FORBIDDEN, &Value::Null));
+    let (status, _) = whole(node.post("/").body("{}")).await;
+    assert_eq!(status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn where_nobody_but_the_owner_may_call_there_is_no_extended_card() {
+    let node = Node::start().await;
+    assert_eq!(get(&node, CARD).await["capabilities"]["extendedAgentCard"], false);
+    assert_eq!(node.error_code("GetExtendedAgentCard", json!({})).await, -32004);
+}
+
+#[tokio::test]
+async fn a_nodes_agents_are_listed_where_others_look() {
+    let node = Node::with(Form { is_root: false, ..Form::default() }).await;
+    let response = node.http.get(format!("http://{}/.well-known/ai-catalog.json", node.address)).send().await.unwrap();
+    assert_eq!(response.headers()["content-type"], "application/ai-catalog+json");
+    let catalog: Value = response.json().await.unwrap();
+    let entries = catalog["entries"].as_array().unwrap();
+    assert_eq!((entries.len(), &catalog["specVersion"]), (2, &json!("0.9")));
+    for entry in entries {
+        assert_eq!(entry["type"], "application/a2a-agent-card+json");
+        let card: Value = node.http.get(entry["url"].as_str().unwrap()).send().await.unwrap().json().await.unwrap();
+        assert_eq!(entry["displayName"], card["name"]);
+    }
+    let identifiers: std::collections::BTreeSet<_> = entries.iter().map(|entry| entry["identifier"].as_str()).collect();
+    assert_eq!(identifiers.len(), 2);
+
+    let response = node.http.get(format!("http://{}/.well-known/api-catalog", node.address)).send().await.unwrap();
+    assert!(response.headers()["content-type"].to_str().unwrap().starts_with("application/linkset+json"));
+    let links: Value = response.json().await.unwrap();
+    let link = &links["linkset"][0];
+    let card = link["service-desc"][0]["href"].as_str().unwrap();
+    assert!(card.starts_with(link["anchor"].as_str().unwrap()));
+    assert_eq!(node.http.get(card).send().await.unwrap().status(), StatusCode::OK);
+}
