@@ -25,3 +25,4 @@ mod reload;
 mod sdk;
 mod servers;
 mod typed;
+mod webhooks;

@@ -7,10 +7,12 @@
 //! any store. Begin with `server/router.rs`, which has all URLs, and follow a request through `server/rpc.rs` and `server/call.rs`.
 
 pub mod client;
+mod courier;
 mod limits;
 pub mod server;
 
 pub use client::{Client, ClientError, ClientOptions, Credentials, SendOptions, TaskStream};
+pub use courier::HttpCourier;
 pub use limits::HttpLimits;
 pub use server::{Mount, OtherBinding, Server, ServerSetup, SetupError, Tls, TlsFault, TlsFiles, serve};
 

@@ -222,6 +222,7 @@ impl Server {
             accepted: self.verifier.accepted(),
             has_certificates: self.has_certificates(),
             is_extended: self.gateway.has_extended_card(agent),
+            has_webhooks: self.gateway.has_webhooks(),
             keys: &self.keys,
             now: self.gateway.now(),
         }

@@ -97,6 +97,8 @@ pub(super) struct Told<'a> {
     pub(super) has_certificates: bool,
     /// Whether known callers get another card.
     pub(super) is_extended: bool,
+    /// Whether the node sends events to webhooks.
+    pub(super) has_webhooks: bool,
     pub(super) keys: &'a KeyRing,
     pub(super) now: Timestamp,
 }
@@ -108,7 +110,8 @@ impl Told<'_> {
         let security = schemes(&self.accepted, self.has_certificates);
         let streaming = description.capabilities.streaming;
         let extended = self.is_extended;
-        let context = CardContext { url: &url, streaming, push: false, extended, security: &security };
+        let push = self.has_webhooks && description.capabilities.push_notifications;
+        let context = CardContext { url: &url, streaming, push, extended, security: &security };
         self.sign(card::write(description, context), origin)
     }
 

@@ -14,6 +14,7 @@ mod fault;
 mod gate;
 mod heads;
 mod held;
+mod letters;
 mod listen;
 pub mod other_binding;
 mod pace;

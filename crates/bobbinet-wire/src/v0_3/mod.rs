@@ -12,6 +12,7 @@
 pub mod client;
 pub mod error;
 mod names;
+pub mod push;
 mod read;
 mod read_task;
 pub mod request;

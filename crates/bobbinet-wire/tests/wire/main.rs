@@ -8,6 +8,7 @@ mod fixture;
 mod golden;
 mod older;
 mod properties;
+mod push;
 mod requests;
 mod signed_card;
 mod spoken;

@@ -32,6 +32,7 @@ use std::{
 use bobbinet_core::{AgentName, Limits};
 use bobbinet_gateway::GatewayLimits;
 use bobbinet_http::HttpLimits;
+use bobbinet_outbound::Origin;
 use ipnet::IpNet;
 
 pub(crate) use agent::{AgentConfig, NoCard, find_card, whole_millis};
@@ -121,6 +122,8 @@ pub(crate) struct NodeConfig {
     pub(crate) is_version_required: bool,
     /// How long a blocking send waits at most.
     pub(crate) wait_max: Option<Duration>,
+    /// Receivers of webhooks that may be anywhere, also inside.
+    pub(crate) webhooks: Vec<Origin>,
 }
 
 impl Default for NodeConfig {
@@ -143,6 +146,7 @@ impl Default for NodeConfig {
             otlp: None,
             is_version_required: true,
             wait_max: None,
+            webhooks: Vec::new(),
         }
     }
 }
