@@ -30,8 +30,8 @@ const NOTICED_WITHIN: u64 = 20_000;
 /// How long a lease lasts after its last renewal: `LEASE_LIFE` of the engine.
 const LEASE_LIFE: u64 = 10_000;
 
-/// How much of a run's time may go by between its calls.
-const TIMED_OUT: u64 = 10_000;
+/// How much of a run's time may go by before its calls and between them, where the store is slow and fails.
+const TIMED_OUT: u64 = 15_000;
 
 /// How long after the request to stop a commit that was on its way may still begin a run.
 const DRAINED_WITHIN: u64 = 5_000;

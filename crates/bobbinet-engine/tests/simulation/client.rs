@@ -227,6 +227,9 @@ impl Client {
         let asked = scene.moment();
         let patience = Duration::from_millis(500 + scene.up_to(9_000));
         scene.history().for_outcome.insert(tag.to_owned());
+        // Most who wait so want to know something.
+        let read = format!("call read-only {tag}");
+        let text = if scene.happens(60) { &read } else { text };
         let new = NewTask { message: said(text), context: None, skill: None, trace: None, idempotency: None };
         let settled = async {
             let handle = engine.submit_for_outcome(&caller(self.owner()), engine.plan(&self.agent(), new)?)?;

@@ -192,6 +192,7 @@ fn help_names_every_command_and_hides_what_is_not_for_people() {
         "token",
         "peers",
         "key",
+        "policy",
         "store",
         "config",
         "completion",
