@@ -15,6 +15,7 @@ mod flow_run;
 mod foreign;
 mod guarded;
 mod hostile;
+mod interop;
 mod model;
 mod node;
 mod once;

@@ -329,6 +329,7 @@ impl Gateway {
         if self.policy.reason(context.caller, Action::Get(context.agent)).is_err() {
             self.allow(context, Action::Send(context.agent), Denial::Told)?;
         }
+        self.check_extensions(context)?;
         let mut description = Description::clone(&agent.describe());
         if let Some(more) = description.capabilities.extended.clone() {
             description.skills.extend(more.skills.iter().cloned());
@@ -383,6 +384,10 @@ impl Gateway {
     /// Whether an operation of A2A may begin: policy says so, and the caller speaks what the agent requires.
     fn enter(&self, context: &RequestContext<'_>, action: Action<'_>, denial: Denial) -> Result<(), GatewayError> {
         self.allow(context, action, denial)?;
+        self.check_extensions(context)
+    }
+
+    fn check_extensions(&self, context: &RequestContext<'_>) -> Result<(), GatewayError> {
         let Some(agent) = self.engine.agent(context.agent) else { return Ok(()) };
         let description = agent.describe();
         let is_missing = |extension: &&Extension| !context.extensions.contains(&extension.uri.as_str());

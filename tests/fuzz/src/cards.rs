@@ -11,7 +11,7 @@ use serde_json::Value;
 /// A card as a client reads it. Signed, it is verified; and what was covered reads as a card.
 pub(crate) fn cards(bytes: &[u8]) {
     if let Ok(card) = CardView::parse(bytes) {
-        card.endpoint();
+        card.spoken().count();
         card.api_key();
         card.extension_skills();
         card.honours_idempotency_keys();

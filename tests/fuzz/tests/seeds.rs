@@ -1,7 +1,7 @@
 //! Every seed of every target, as an ordinary test; and each with a byte less, a byte more and a byte that is another.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use std::{fs, path::Path};
+use std::{ffi::OsString, fs, path::Path};
 
 use bobbinet_fuzz::TARGETS;
 
@@ -10,7 +10,7 @@ fn what_was_found_once_is_found_no_more() {
     let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds");
     let mut folders: Vec<_> = fs::read_dir(&seeds).unwrap().map(|it| it.unwrap().file_name()).collect();
     folders.sort();
-    let mut names: Vec<_> = TARGETS.iter().map(|(name, _)| (*name).into()).collect();
+    let mut names: Vec<OsString> = TARGETS.iter().map(|(name, _)| (*name).into()).collect();
     names.sort();
     assert_eq!(folders, names, "each target has a folder of seeds");
     for (name, target) in TARGETS {

@@ -127,8 +127,11 @@ impl Told<'_> {
     }
 }
 
-/// What callers can show, as cards say it.
+/// What callers can show, as cards say it; nothing, where nothing has to be shown.
 pub(super) fn schemes(accepted: &Accepted, has_certificates: bool) -> Vec<SecurityScheme> {
+    if accepted.is_open {
+        return Vec::new();
+    }
     let api_key = accepted.has_api_keys.then_some(SecurityScheme::ApiKey { header: API_KEY_HEADER });
     let providers = accepted.discovery.iter().map(|url| SecurityScheme::OpenIdConnect { url: url.clone() });
     let certificate = has_certificates.then_some(SecurityScheme::MutualTls);

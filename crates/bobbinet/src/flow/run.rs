@@ -193,7 +193,7 @@ pub(crate) async fn run(global: &Global, command: FlowRun, prepared: Prepared) -
     let (stop, folder) = (CancellationToken::new(), data.path());
     let mut life = Box::pin(node::run_until(plan, stop.clone()));
     let target = Target { agent: Some(name.to_string()), data_dir: Some(folder) };
-    let client = Client::new(global);
+    let client = Client::new(global)?;
     let telling = client.run_flow(target, &input, &command.answer, &command.delivery);
     tokio::select! {
         biased;

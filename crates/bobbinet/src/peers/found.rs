@@ -9,8 +9,8 @@ use std::{
 
 use bobbinet_core::AgentName;
 use bobbinet_http::{
-    CardKeys, Client, ClientOptions,
-    client::{CardFetch, Origin as CalledAt, Outbound},
+    Client, ClientOptions,
+    client::{CardFetch, CardKeys, Origin as CalledAt, Outbound},
 };
 use bobbinet_peer::catalog;
 use reqwest::Url;
