@@ -8,11 +8,13 @@
 //! `server/call.rs`.
 
 pub mod client;
+mod courier;
 mod limits;
 pub mod server;
 
 pub use bobbinet_wire::interface::CardForm;
 pub use client::{Client, ClientError, ClientOptions, Credentials, SendOptions, TaskStream};
+pub use courier::HttpCourier;
 pub use limits::HttpLimits;
 pub use server::{Mount, OtherBinding, Server, ServerSetup, SetupError, Tls, TlsFault, TlsFiles, serve};
 

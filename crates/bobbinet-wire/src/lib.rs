@@ -36,6 +36,7 @@ mod json_value;
 mod list;
 pub mod login;
 pub mod pieces;
+mod push;
 mod rules;
 mod scalar;
 mod task_ids;

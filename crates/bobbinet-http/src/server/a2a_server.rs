@@ -235,6 +235,7 @@ impl Server {
             has_certificates: self.has_certificates(),
             has_grpc: self.grpc.is_some(),
             is_extended: self.gateway.has_extended_card(agent),
+            has_webhooks: self.gateway.has_webhooks(),
             keys: &self.keys,
             now: self.gateway.now(),
         }

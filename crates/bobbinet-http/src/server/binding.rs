@@ -2,7 +2,7 @@
 //! the binding, and what it answers is written here, by a branch for each; so a task, an event and an error each have one line in
 //! every binding, and an operation has none.
 
-use bobbinet_core::{Selection, Task};
+use bobbinet_core::{PushPage, PushView, Selection, Task};
 use bobbinet_engine::PublicEvent;
 use bobbinet_gateway::{PlainMessage, TaskStream};
 use bobbinet_wire::{
@@ -91,6 +91,36 @@ impl Binding {
             Self::Rpc0_3(id) => envelope::write_result(out, id, |out| v0_3::task::write_page(out.bytes(), page)),
             Self::Rest1_0(_) => v1_0::response::write_page(out.bytes(), page),
             Self::Rest0_3 => v0_3_proto::task::write_page(out.bytes(), page),
+        }
+    }
+
+    /// Writes a webhook, without what is secret.
+    pub(super) fn write_push_config(&self, out: &mut Pieces, config: &PushView) {
+        match self {
+            Self::Rpc1_0(id) => envelope::write_result(out, id, |out| v1_0::push::write_config(out, config)),
+            Self::Rpc0_3(id) => envelope::write_result(out, id, |out| v0_3::push::write_config(out, config)),
+            Self::Rest1_0(_) => v1_0::push::write_config(out, config),
+            Self::Rest0_3 => v0_3_proto::push::write_config(out, config),
+        }
+    }
+
+    /// Writes the webhooks of a task.
+    pub(super) fn write_push_configs(&self, out: &mut Pieces, page: &PushPage) {
+        match self {
+            Self::Rpc1_0(id) => envelope::write_result(out, id, |out| v1_0::push::write_configs(out, page)),
+            Self::Rpc0_3(id) => envelope::write_result(out, id, |out| v0_3::push::write_configs(out, &page.configs)),
+            Self::Rest1_0(_) => v1_0::push::write_configs(out, page),
+            Self::Rest0_3 => v0_3_proto::push::write_configs(out, page),
+        }
+    }
+
+    /// Writes that a webhook is gone.
+    pub(super) fn write_push_deleted(&self, out: &mut Pieces) {
+        match self {
+            Self::Rpc1_0(id) => envelope::write_result(out, id, v1_0::push::write_deleted),
+            Self::Rpc0_3(id) => envelope::write_result(out, id, v0_3::push::write_deleted),
+            Self::Rest1_0(_) => v1_0::push::write_deleted(out),
+            Self::Rest0_3 => v0_3_proto::push::write_deleted(out),
         }
     }
 

@@ -110,6 +110,8 @@ pub(super) struct Told<'a> {
     pub(super) has_grpc: bool,
     /// Whether known callers get another card.
     pub(super) is_extended: bool,
+    /// Whether the node sends events to webhooks.
+    pub(super) has_webhooks: bool,
     pub(super) keys: &'a KeyRing,
     pub(super) now: Timestamp,
 }
@@ -123,7 +125,7 @@ impl Told<'_> {
             interfaces: &interfaces,
             form,
             streaming: description.capabilities.streaming,
-            push: false,
+            push: self.has_webhooks && description.capabilities.push_notifications,
             extended: self.is_extended,
             security: &security,
         };
@@ -167,8 +169,11 @@ impl Told<'_> {
     }
 }
 
-/// What callers can show, as cards say it.
+/// What callers can show, as cards say it; nothing, where nothing has to be shown.
 pub(super) fn schemes(accepted: &Accepted, has_certificates: bool) -> Vec<SecurityScheme> {
+    if accepted.is_open {
+        return Vec::new();
+    }
     let api_key = accepted.has_api_keys.then_some(SecurityScheme::ApiKey { header: API_KEY_HEADER });
     let providers = accepted.discovery.iter().map(|url| SecurityScheme::OpenIdConnect { url: url.clone() });
     let certificate = has_certificates.then_some(SecurityScheme::MutualTls);

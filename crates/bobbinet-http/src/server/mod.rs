@@ -15,6 +15,7 @@ mod forwarded;
 mod gate;
 mod heads;
 mod held;
+mod letters;
 mod listen;
 pub mod other_binding;
 mod pace;

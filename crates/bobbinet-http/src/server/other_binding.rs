@@ -135,6 +135,11 @@ pub fn cursor(headers: &HeaderMap) -> Option<Resume> {
     stream::cursor(headers)
 }
 
+/// The extensions that the caller says it speaks.
+pub fn extensions(headers: &HeaderMap) -> Vec<&str> {
+    receive::extensions(headers).collect()
+}
+
 /// Echoes the extensions that the caller asked for and that are spoken here.
 pub fn name_extensions(request: &HeaderMap, response: &mut HeaderMap) {
     receive::name_extensions(request, response);
@@ -162,9 +167,4 @@ mod tests {
             assert_eq!(host_and_port(url).as_deref(), expected, "{url}");
         }
     }
-}
-
-/// The extensions that a request says its caller speaks.
-pub fn extensions(headers: &HeaderMap) -> impl Iterator<Item = &str> {
-    receive::extensions(headers)
 }

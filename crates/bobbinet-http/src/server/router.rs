@@ -17,7 +17,7 @@ use super::{
     a2a_server::{Mount, Mounted, Server},
     answer, card,
     cards::JWKS_PATH,
-    catalog, events, probe, rest, rpc, show,
+    catalog, events, letters, probe, rest, rpc, show,
 };
 
 /// How long the node's public keys may be taken from a cache: a rotation must get around.
@@ -119,6 +119,9 @@ fn agent(router: Router<Arc<Server>>, base: &str) -> Router<Arc<Server>> {
         // Not of A2A: for the node's owner.
         .route(&format!("{base}/bobbinet/tasks/{{task}}"), get(show_task))
         .route(&format!("{base}/bobbinet/tasks/{{task}}/tree"), get(show_tree))
+        .route(&format!("{base}/bobbinet/push"), get(show_letters))
+        .route(&format!("{base}/bobbinet/push/{{task}}/{{webhook}}/retry"), post(retry_letter))
+        .route(&format!("{base}/bobbinet/push/{{task}}/{{webhook}}/drop"), post(drop_letter))
         .route(&card, get(show_card))
         .route(&old_card, get(show_card))
 }
@@ -193,6 +196,34 @@ async fn show_tree(State(server): State<Arc<Server>>, path: RawPathParams, reque
     match (known_at(&server, &path), named(&path, "task")) {
         (Some(agent), Some(task)) => show::answer(&server, agent, task, show::Asked::Tree, &parts).await,
         (Some(_) | None, _) => not_found().await,
+    }
+}
+
+async fn show_letters(State(server): State<Arc<Server>>, path: RawPathParams, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    match known_at(&server, &path) {
+        Some(agent) => letters::answer(&server, agent, letters::Asked::List, &parts).await,
+        None => not_found().await,
+    }
+}
+
+async fn retry_letter(State(server): State<Arc<Server>>, path: RawPathParams, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    match (known_at(&server, &path), named(&path, "task"), named(&path, "webhook")) {
+        (Some(agent), Some(task), Some(id)) => {
+            letters::answer(&server, agent, letters::Asked::Retry(task, id), &parts).await
+        }
+        (Some(_) | None, _, _) => not_found().await,
+    }
+}
+
+async fn drop_letter(State(server): State<Arc<Server>>, path: RawPathParams, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    match (known_at(&server, &path), named(&path, "task"), named(&path, "webhook")) {
+        (Some(agent), Some(task), Some(id)) => {
+            letters::answer(&server, agent, letters::Asked::Drop(task, id), &parts).await
+        }
+        (Some(_) | None, _, _) => not_found().await,
     }
 }
 

@@ -18,6 +18,8 @@ mod limits;
 mod methods;
 mod node;
 mod older;
+mod push;
+mod push_load;
 mod reached;
 mod repeats;
 mod rest;

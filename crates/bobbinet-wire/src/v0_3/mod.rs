@@ -13,6 +13,7 @@ pub(crate) mod card;
 pub mod client;
 pub mod error;
 mod names;
+pub mod push;
 mod read;
 mod read_task;
 pub mod request;

@@ -5,6 +5,7 @@
 //! configuration does not wait, as proto3 leaves out what is false; one without a configuration waits.
 
 mod names;
+pub mod push;
 mod read;
 pub mod rest;
 pub mod task;

@@ -6,7 +6,7 @@ use bobbinet_core::{
     Base64, Content, ContextId, Json, MessageId, Part, Role, State, Timestamp,
     operation::{Configuration, ListParams, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, SendParams},
 };
-use serde::de::{Deserializer, IgnoredAny, MapAccess};
+use serde::de::{Deserializer, MapAccess};
 
 use super::{At, V0_3Proto};
 use crate::{
@@ -69,7 +69,7 @@ struct ConfigurationFields<'de> {
     accepted_output_modes: Field<Vec<NonEmpty<'de>>>,
     history_length: Field<i32>,
     blocking: Field<bool>,
-    has_push_config: bool,
+    push_config: Field<Struct>,
 }
 
 impl<'de> ObjectBuilder<'de, V0_3Proto> for ConfigurationFields<'de> {
@@ -80,7 +80,7 @@ impl<'de> ObjectBuilder<'de, V0_3Proto> for ConfigurationFields<'de> {
             "acceptedOutputModes" => read_field(&mut self.accepted_output_modes, map, at, "acceptedOutputModes")?,
             "historyLength" => read_field(&mut self.history_length, map, at, "historyLength")?,
             "blocking" => read_field(&mut self.blocking, map, at, "blocking")?,
-            "pushNotification" => self.has_push_config = map.next_value::<Option<IgnoredAny>>()?.is_some(),
+            "pushNotification" => read_field(&mut self.push_config, map, at, "pushNotification")?,
             _ => skip(map)?,
         }
         Ok(())
@@ -88,12 +88,22 @@ impl<'de> ObjectBuilder<'de, V0_3Proto> for ConfigurationFields<'de> {
 
     fn finish(self, at: &At<'_>) -> Option<Configuration> {
         let modes = self.accepted_output_modes.optional().unwrap_or_default();
+        let read = self.push_config.optional().map(|config| v0_3::push::read_config(config.0.as_str()));
+        let push_config = match read {
+            Some(Ok(config)) => Some(config),
+            Some(Err(faults)) => {
+                let place = at.field("pushNotification");
+                faults.iter().for_each(|fault| place.wrong(format!("is wrong: {fault}")));
+                None
+            }
+            None => None,
+        };
         Some(Configuration {
             accepted_output_modes: modes.into_iter().map(NonEmpty::into_owned).collect(),
             // Its proto file says that zero is no limit.
             history_length: rules::history_length(self.history_length, at).filter(|length| *length > 0),
             return_immediately: !self.blocking.optional().unwrap_or_default(),
-            has_push_config: self.has_push_config,
+            push_config,
         })
     }
 }

@@ -79,6 +79,10 @@ impl Route {
             return rest::object_text(body).map(Cow::Borrowed);
         }
         let mut fields: BTreeMap<String, Json> = rest::fields(body)?;
+        // Some send the whole request of gRPC, whose `config` is what the body should be.
+        if let Some(config) = fields.remove("config").and_then(|config| config.read::<BTreeMap<String, Json>>().ok()) {
+            fields.extend(config);
+        }
         rest::query(query, &mut fields)?;
         for (name, value) in &self.named {
             fields.insert((*name).to_owned(), Json::of(value));

@@ -5,6 +5,7 @@ mod card_view;
 pub mod client;
 pub mod error;
 mod names;
+pub mod push;
 mod read;
 mod read_task;
 mod read_task_request;

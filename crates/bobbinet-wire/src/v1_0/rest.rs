@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-use bobbinet_core::{Json, Operation};
+use bobbinet_core::{Json, Operation, PushOperation};
 use serde_json::value::RawValue;
 
 use super::{names::Method, request};
@@ -115,7 +115,10 @@ fn set_tenant(operation: &mut Operation, tenant: &str) {
         Operation::Cancel(params) => &mut params.tenant,
         Operation::Subscribe(params) => &mut params.tenant,
         Operation::ExtendedCard(params) => &mut params.tenant,
-        Operation::PushConfig(_) => return,
+        Operation::PushConfig(PushOperation::Create(params)) => &mut params.tenant,
+        Operation::PushConfig(PushOperation::Get(params)) => &mut params.tenant,
+        Operation::PushConfig(PushOperation::List(params)) => &mut params.tenant,
+        Operation::PushConfig(PushOperation::Delete(params)) => &mut params.tenant,
     };
     *place = Some(tenant.to_owned());
 }

@@ -8,6 +8,7 @@ mod fixture;
 mod golden;
 mod older;
 mod properties;
+mod push;
 mod requests;
 mod rest;
 mod signed_card;

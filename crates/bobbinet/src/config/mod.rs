@@ -32,6 +32,7 @@ use std::{
 use bobbinet_core::{AgentName, Limits};
 use bobbinet_gateway::GatewayLimits;
 use bobbinet_http::{CardForm, HttpLimits};
+use bobbinet_outbound::Origin;
 use ipnet::IpNet;
 
 pub(crate) use agent::{AgentConfig, NoCard, find_card, whole_millis};
@@ -123,6 +124,8 @@ pub(crate) struct NodeConfig {
     pub(crate) card: CardForm,
     /// How long a blocking send waits at most.
     pub(crate) wait_max: Option<Duration>,
+    /// Receivers of webhooks that may be anywhere, also inside.
+    pub(crate) webhooks: Vec<Origin>,
 }
 
 impl Default for NodeConfig {
@@ -146,6 +149,7 @@ impl Default for NodeConfig {
             is_version_required: true,
             card: CardForm::default(),
             wait_max: None,
+            webhooks: Vec::new(),
         }
     }
 }

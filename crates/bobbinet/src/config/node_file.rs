@@ -8,6 +8,7 @@ use std::{
 
 use bobbinet_core::AgentName;
 use bobbinet_http::CardForm;
+use bobbinet_outbound::Origin;
 use ipnet::IpNet;
 
 use super::{
@@ -25,7 +26,7 @@ use super::{
 
 pub(super) const ROOT_KEYS: [&str; 8] =
     ["node", "agents", "peers", "principals", "trust", "api_keys", "policy", "flows"];
-const NODE_KEYS: [&str; 13] = [
+const NODE_KEYS: [&str; 14] = [
     "listen",
     "tls",
     "data",
@@ -40,6 +41,7 @@ const NODE_KEYS: [&str; 13] = [
     "version_required",
     "card",
     "wait_max",
+    "webhooks",
 ];
 const SERVER_KEYS: [&str; 6] = ["command", "args", "env", "env_file", "cwd", "url"];
 
@@ -97,6 +99,10 @@ fn read_node(reader: &mut Reader<'_>, node: &Node, config: &mut Config) {
     }
     if let Some(node) = fields.get("cors") {
         settings.cors = reader.words(node, "cors");
+    }
+    if let Some(node) = fields.get("webhooks") {
+        let texts = reader.words(node, "webhooks");
+        settings.webhooks = texts.iter().filter_map(|text| receiver(reader, node, text)).collect();
     }
     settings.otlp = fields.get("otlp").and_then(|node| reader.text(node, "otlp"));
     if let Some(pre_stop_delay) = duration(reader, &fields, "pre_stop_delay") {
@@ -165,6 +171,16 @@ fn network(reader: &mut Reader<'_>, node: &Node, text: &str) -> Option<IpNet> {
         reader.fault_with_hint(node.at, format!("{text:?} is no address of a proxy"), hint);
     }
     network
+}
+
+/// A place that webhooks may lead to though it is not open to everybody.
+fn receiver(reader: &mut Reader<'_>, node: &Node, text: &str) -> Option<Origin> {
+    let origin = reqwest::Url::parse(text).ok().and_then(|url| Origin::of(&url).ok());
+    if origin.is_none() {
+        let hint = "write the scheme, host and port of a receiver, such as http://127.0.0.1:9000";
+        reader.fault_with_hint(node.at, format!("{text:?} is no receiver of webhooks"), hint);
+    }
+    origin
 }
 
 fn address(reader: &mut Reader<'_>, node: &Node) -> Option<SocketAddr> {
