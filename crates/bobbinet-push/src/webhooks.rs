@@ -294,6 +294,8 @@ impl Shared {
             cursor: None,
             marked: Generation(0),
             attempts: 0,
+            since: None,
+            turn: None,
         };
         self.tracker.spawn(telling.run());
     }
