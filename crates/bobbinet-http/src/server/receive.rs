@@ -153,6 +153,11 @@ impl Received {
 pub(super) fn respond(binding: &Binding, answered: Result<CallAnswer, Error>, is_streaming: bool) -> Response {
     match answered {
         Ok(CallAnswer::Whole(body, room)) => answer::pieces(binding.media_type(), body, room),
+        Ok(CallAnswer::Private(body, room)) => {
+            let mut response = answer::pieces(binding.media_type(), body, room);
+            response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            response
+        }
         Ok(CallAnswer::Stream(events)) => stream::response(events),
         Ok(CallAnswer::Event(event)) => stream::one_event(event),
         Err(error) if is_streaming && binding.streams_error(error.kind()) => stream::error(binding, &error),
