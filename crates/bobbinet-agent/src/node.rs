@@ -8,7 +8,7 @@ use bobbinet_auth::{
 use bobbinet_core::{AgentName, Caller, Limits, Principal, Tenant};
 use bobbinet_engine::{Engine, Env, Setup, SystemEnv};
 use bobbinet_gateway::{Gateway, GatewayLimits, GatewaySetup, PolicyAuthorizer};
-use bobbinet_http::{HttpCourier, HttpLimits, Mount, Server, ServerSetup};
+use bobbinet_http::{CardForm, HttpCourier, HttpLimits, Mount, Server, ServerSetup};
 use bobbinet_outbound::{Guard, OutboundLimits};
 use bobbinet_push::{Webhooks, WebhooksSetup};
 use bobbinet_store::{SledOptions, SledStore};
@@ -213,6 +213,7 @@ impl Node {
             cors: Vec::new(),
             limits,
             is_version_required: true,
+            card: CardForm::default(),
             grpc: Some(bobbinet_grpc::routes),
             stop: stop.clone(),
         });

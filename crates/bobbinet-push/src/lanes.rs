@@ -84,14 +84,21 @@ impl Lanes {
 
     /// Waits until one more may be on its way to this receiver.
     pub(crate) async fn turn(&self, lane: &Lane) -> Turn {
-        if lane.is_failing.load(Ordering::Relaxed) {
-            let probe = acquire(&lane.probe).await;
-            // It may have come back meanwhile.
-            if lane.is_failing.load(Ordering::Relaxed) {
-                return Turn { _turn: None, _probe: probe, _all: acquire(&self.probes).await };
+        loop {
+            if lane.is_failing() {
+                let probe = acquire(&lane.probe).await;
+                // It may have come back meanwhile.
+                if lane.is_failing() {
+                    return Turn { _turn: None, _probe: probe, _all: acquire(&self.probes).await };
+                }
+            }
+            let turn = acquire(&lane.turns).await;
+            let all = if lane.is_failing() { None } else { acquire(&self.all).await };
+            // Whoever has waited behind those that it did not take is not to try as they did.
+            if !lane.is_failing() {
+                return Turn { _turn: turn, _probe: None, _all: all };
             }
         }
-        Turn { _turn: acquire(&lane.turns).await, _probe: None, _all: acquire(&self.all).await }
     }
 
     /// A body, written once there is room for it. What waits for room is not there meanwhile.
@@ -116,6 +123,10 @@ async fn acquire(semaphore: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
 }
 
 impl Lane {
+    fn is_failing(&self) -> bool {
+        self.is_failing.load(Ordering::Relaxed)
+    }
+
     /// The receiver has taken one.
     pub(crate) fn taken(&self) {
         if self.is_failing.swap(false, Ordering::Relaxed) {

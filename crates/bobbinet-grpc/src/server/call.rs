@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bobbinet_core::{
-    AgentName, Caller, Selection, Task,
+    AgentName, Caller, Description, Selection, Task,
     operation::{CancelParams, GetParams, ListParams, SendParams, SubscribeParams},
 };
 use bobbinet_gateway::{AdmissionPermit, Answer, GatewayError, RequestContext, TaskStream, Unsupported};
@@ -11,7 +11,7 @@ use bobbinet_http::{
     Server,
     server::other_binding::{cursor, extensions, host_and_port, idempotency_key, skill_of, trace},
 };
-use bobbinet_wire::{Error, ErrorKind};
+use bobbinet_wire::{Error, ErrorKind, v1_0::card::SecurityScheme};
 use futures::stream;
 use http::HeaderMap;
 use prost::Message;
@@ -22,11 +22,7 @@ use super::{
     door::{self, Entry, Held},
     events::{self, Messages, Writer},
 };
-use crate::{
-    pb::v0_3 as pb,
-    status,
-    v0_3::card::{self, Places},
-};
+use crate::{Places, status};
 
 /// Which version of A2A the request speaks.
 const VERSION: &str = "a2a-version";
@@ -279,14 +275,30 @@ impl Call {
         of_gateway(&self.server, self.server.gateway().refuse(&self.context(&extensions(&self.headers)), what))
     }
 
-    /// The agent's card, for whoever finds the node where this request went.
-    pub(super) async fn card(&self) -> Option<pb::AgentCard> {
+    /// The card for this caller, as `write` writes it. `is_public`: where there is no more than the public one, that.
+    pub(super) async fn card<R: Message>(
+        self,
+        is_public: bool,
+        write: impl FnOnce(&Description, &[SecurityScheme], Places<'_>) -> R,
+    ) -> Result<Response<R>, Status> {
         let gateway = self.server.gateway();
         gateway.await_start(&self.agent).await;
-        let (origin, url) = self.server.found_at(&self.agent, &self.entry.uri, &self.headers)?;
-        let places = Places { url: &url, grpc: host_and_port(&origin) };
-        let description = gateway.agent(&self.agent)?.describe();
-        Some(card::write(&description, &self.server.security_schemes(), places))
+        let public = || gateway.agent(&self.agent).map(|agent| agent.describe());
+        let description = match gateway.extended_card(&self.context(&extensions(&self.headers))) {
+            Ok(description) => Some(description),
+            Err(GatewayError::Unsupported(_)) if is_public => public(),
+            Err(error) => return Err(of_gateway(&self.server, error)),
+        };
+        let found = self.server.found_at(&self.agent, &self.entry.uri, &self.headers);
+        let (Some(description), Some((origin, url))) = (description, found) else {
+            return Err(self.refuse(Unsupported::ExtendedCard));
+        };
+        let address = host_and_port(&origin);
+        let has_others = self.server.agent_of_tenant("").is_none();
+        let tenant = has_others.then(|| self.agent.as_str());
+        let places = Places { url: &url, grpc: address.as_deref(), tenant };
+        let card = write(&description, &self.server.security_schemes(), places);
+        show(&self.server, &self.caller, card).await
     }
 
     /// For what sends nothing.

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     pb::v0_3::{self as pb, a2a_service_server::A2aService, send_message_response::Payload},
     status,
-    v0_3::{read, write},
+    v0_3::{card, read, write},
 };
 
 /// Answers for all agents of a server.
@@ -120,16 +120,13 @@ impl A2aService for Service {
         self.refuse(request, Unsupported::PushNotifications).await
     }
 
-    /// The card of an agent has no more in it for those who are known, so it is the public one.
+    /// The public card, where there is no more for those who are known.
     async fn get_agent_card(
         &self,
         request: Request<pb::GetAgentCardRequest>,
     ) -> Result<Response<pb::AgentCard>, Status> {
         let (call, _) = self.enter(request).await?;
-        match call.card().await {
-            Some(card) => Ok(Response::new(card)),
-            None => Err(call.refuse(Unsupported::ExtendedCard)),
-        }
+        call.card(true, card::write).await
     }
 
     async fn delete_task_push_notification_config(

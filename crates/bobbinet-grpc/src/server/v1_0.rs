@@ -14,7 +14,7 @@ use super::{
 use crate::{
     pb::v1_0::{self as pb, a2a_service_server::A2aService, send_message_response::Payload},
     status,
-    v1_0::{read, write},
+    v1_0::{card, read, write},
 };
 
 /// Answers for all agents of a server.
@@ -142,7 +142,8 @@ impl A2aService for Service {
         &self,
         request: Request<pb::GetExtendedAgentCardRequest>,
     ) -> Result<Response<pb::AgentCard>, Status> {
-        self.refuse(request, |message| &message.tenant, Unsupported::ExtendedCard).await
+        let (call, _) = self.enter(request, |message| &message.tenant).await?;
+        call.card(false, card::write).await
     }
 
     async fn delete_task_push_notification_config(

@@ -6,7 +6,7 @@ use bobbinet_core::{
     Json, Operation, PushOperation, Selection, SkillId, Task,
     operation::{ListParams, SendParams},
 };
-use bobbinet_gateway::{AdmissionPermit, Answer, GatewayError, RequestContext, Resume, Unsupported};
+use bobbinet_gateway::{AdmissionPermit, Answer, GatewayError, RequestContext, Resume};
 use bobbinet_wire::{
     EXTENSION_URI, Error, Pieces, Sink,
     page::{TaskPage, WrittenTasks},
@@ -127,8 +127,9 @@ impl Call<'_> {
         let description = self.server.gateway.extended_card(&self.context).map_err(|error| self.fault(error))?;
         let Parts { headers, uri, extensions, .. } = self.parts;
         let origin = self.server.origin_of(headers, uri, extensions);
-        let card = self.server.told(&self.agent.name).write(&description, origin, &self.agent.base);
-        let Some(out) = self.binding.card(&card) else { return Err(self.refusal(Unsupported::ExtendedCard)) };
+        let form = self.binding.card_form();
+        let card = self.server.told(&self.agent.name).write(&description, &origin, form, &self.agent.base);
+        let out = self.written(|out| self.binding.write_card(out, &card));
         let room = self.room(out.len()).await?;
         Ok(CallAnswer::Whole(out, room))
     }
@@ -190,10 +191,6 @@ impl Call<'_> {
 
     fn fault(&self, error: GatewayError) -> Error {
         fault::of_gateway(error, &self.server.limits)
-    }
-
-    fn refusal(&self, what: Unsupported) -> Error {
-        self.fault(self.server.gateway.refuse(&self.context, what))
     }
 
     /// Room for an answer, if it is large. Whoever calls has given back his request's permit: there is nothing to do but wait.

@@ -22,6 +22,7 @@ mod push;
 mod push_load;
 mod reached;
 mod repeats;
+mod rest;
 mod show;
 mod signed_cards;
 mod sockets;

@@ -13,7 +13,10 @@ use bobbinet_http::{HttpCourier, HttpLimits, Mount, Server, ServerSetup, Tls, Tl
 use bobbinet_outbound::{Guard, Origin, OutboundLimits};
 use bobbinet_push::{Webhooks, WebhooksSetup};
 use bobbinet_store::{MemoryStore, Store};
-use bobbinet_wire::sse::{SseEvent, SseParser};
+use bobbinet_wire::{
+    interface::CardForm,
+    sse::{SseEvent, SseParser},
+};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -55,6 +58,7 @@ pub(crate) struct Form {
     pub(crate) public_url: Option<&'static str>,
     pub(crate) cors: Vec<&'static str>,
     pub(crate) proxies: Vec<&'static str>,
+    pub(crate) card: CardForm,
     pub(crate) wait_max: Option<Duration>,
     /// Receivers that may be told of tasks though they are on this machine; nobody is told anything without it.
     pub(crate) receivers: Option<Vec<String>>,
@@ -76,6 +80,7 @@ impl Default for Form {
             public_url: None,
             cors: Vec::new(),
             proxies: Vec::new(),
+            card: CardForm::default(),
             wait_max: None,
             receivers: None,
             tls: None,
@@ -155,6 +160,7 @@ impl Node {
             limits: form.limits,
             is_version_required: true,
             grpc: None,
+            card: form.card,
             stop: stop.clone(),
         };
         let server = match tls {

@@ -8,7 +8,9 @@ use serde::de::{Deserializer, MapAccess};
 
 use super::version::{At, V0_3, VERSION};
 use crate::{
-    from_proto::{Field, FromProto, ObjectBuilder, read_field, read_object, skip},
+    error::FieldViolation,
+    faults::Author,
+    from_proto::{self, Field, FromProto, ObjectBuilder, read_field, read_object, skip},
     push::{self, PushFields},
     scalar::NonEmpty,
     write::{Object, Sink, array, object},
@@ -68,6 +70,11 @@ pub(super) fn write_fields<S: Sink>(fields: &mut Object<'_, S>, config: &PushCon
             inner.text_if_some("credentials", authentication.credentials.as_ref().map(Secret::reveal));
         });
     }
+}
+
+/// Reads a webhook that comes in the other JSON of 0.3, which has it alike.
+pub(crate) fn read_config(text: &str) -> Result<Box<PushConfig>, Vec<FieldViolation>> {
+    from_proto::read::<V0_3, _>(text, Author::Client)
 }
 
 impl<'de> FromProto<'de, V0_3> for Box<PushConfig> {

@@ -11,6 +11,7 @@ mod read_task;
 mod read_task_request;
 pub mod request;
 pub mod response;
+pub mod rest;
 pub mod rest_client;
 mod version;
 mod write;

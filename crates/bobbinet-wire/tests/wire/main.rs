@@ -10,6 +10,7 @@ mod older;
 mod properties;
 mod push;
 mod requests;
+mod rest;
 mod signed_card;
 mod spoken;
 mod sse;

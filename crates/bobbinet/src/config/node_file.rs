@@ -7,6 +7,7 @@ use std::{
 };
 
 use bobbinet_core::AgentName;
+use bobbinet_http::CardForm;
 use bobbinet_outbound::Origin;
 use ipnet::IpNet;
 
@@ -25,7 +26,7 @@ use super::{
 
 pub(super) const ROOT_KEYS: [&str; 8] =
     ["node", "agents", "peers", "principals", "trust", "api_keys", "policy", "flows"];
-const NODE_KEYS: [&str; 14] = [
+const NODE_KEYS: [&str; 15] = [
     "listen",
     "tls",
     "data",
@@ -38,6 +39,7 @@ const NODE_KEYS: [&str; 14] = [
     "grace",
     "otlp",
     "version_required",
+    "card",
     "wait_max",
     "webhooks",
 ];
@@ -112,6 +114,9 @@ fn read_node(reader: &mut Reader<'_>, node: &Node, config: &mut Config) {
     if let Some(flag) = fields.get("version_required").and_then(|node| reader.flag(node, "version_required")) {
         settings.is_version_required = flag;
     }
+    if let Some(form) = fields.get("card").and_then(|node| card_form(reader, node)) {
+        settings.card = form;
+    }
     settings.wait_max = duration(reader, &fields, "wait_max");
     if let Some(node) = fields.get("limits") {
         let (mut tasks, mut http) = (Bounds::of(&settings.limits), Bounds::of(&settings.http));
@@ -143,6 +148,20 @@ pub(crate) fn parse_address(text: &str) -> Option<SocketAddr> {
 /// The addresses of a proxy: one, or a network such as `10.0.0.0/8`.
 pub(crate) fn parse_network(text: &str) -> Option<IpNet> {
     text.parse().ok().or_else(|| Some(IpNet::from(text.parse::<IpAddr>().ok()?)))
+}
+
+/// Whom cards are for, where their reader does not say what it speaks.
+fn card_form(reader: &mut Reader<'_>, node: &Node) -> Option<CardForm> {
+    match reader.word(node, "card")?.as_str() {
+        "1.0" => Some(CardForm::V1_0),
+        "0.3" => Some(CardForm::V0_3),
+        "hybrid" => Some(CardForm::Hybrid),
+        other => {
+            let hint = "write 1.0, 0.3, or hybrid for a card that clients of both can read";
+            reader.fault_with_hint(node.at, format!("card cannot be {other:?}"), hint);
+            None
+        }
+    }
 }
 
 fn network(reader: &mut Reader<'_>, node: &Node, text: &str) -> Option<IpNet> {

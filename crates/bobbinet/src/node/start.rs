@@ -439,6 +439,7 @@ fn server(
         limits: node.http.clone(),
         is_version_required: node.is_version_required,
         grpc: Some(bobbinet_grpc::routes),
+        card: node.card,
         stop,
     };
     let server = match tls {
