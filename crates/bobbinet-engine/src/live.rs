@@ -55,7 +55,7 @@ pub(crate) struct LiveState<A: Aggregate> {
     /// Whether its first commit is still on its way, or withheld.
     pub(crate) is_new: bool,
     /// Its first commit, which waits for what follows from it. Nobody has been told of it: it goes out with whatever is asked next.
-    withheld: Option<Unkept<A>>,
+    withheld: Option<Box<Unkept<A>>>,
     /// Whether what is withheld is to go out, though nothing is asked.
     is_let_go: bool,
     /// Whether something was withheld, so that something may act on it of which the log knows nothing.
@@ -102,7 +102,7 @@ pub(crate) struct Waiting<A: Aggregate> {
 #[derive(Debug)]
 pub(crate) struct Batch<A: Aggregate> {
     /// What was decided before and has waited. It goes first.
-    pub(crate) withheld: Option<Unkept<A>>,
+    pub(crate) withheld: Option<Box<Unkept<A>>>,
     /// What is to be decided.
     pub(crate) commands: VecDeque<Queued<A>>,
 }
@@ -206,7 +206,7 @@ impl<A: Aggregate> Live<A> {
     pub(crate) fn withhold(&self, unkept: Unkept<A>) {
         let mut state = self.lock();
         state.has_begun = true;
-        state.withheld = Some(unkept);
+        state.withheld = Some(Box::new(unkept));
     }
 
     /// Whether its first commit waits for what follows from it.
