@@ -34,14 +34,17 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{ include "bobbinet.scheme" . }}://{{ include "bobbinet.name" . }}.{{ .Release.Namespace }}.svc:{{ .Values.service.port }}
 {{- end }}
 
-{{/* Where another node is: a URL as it is, a Service with its port, 7420 if none is said, of this namespace if no other is. */}}
+{{/* Where another node is: a URL as it is, a Service with its port, 7420 if none is said, of this namespace if no other is
+said, as `name.namespace`. A longer name is a host's. */}}
 {{- define "bobbinet.place" -}}
 {{- if contains "://" .place -}}
 {{- trimSuffix "/" .place -}}
 {{- else -}}
 {{- $host := first (splitList ":" .place) -}}
 {{- $port := ternary (last (splitList ":" .place)) "7420" (contains ":" .place) -}}
-{{- $host = ternary $host (printf "%s.%s.svc" $host .namespace) (contains "." $host) -}}
+{{- $labels := splitList "." $host -}}
+{{- if eq (len $labels) 1 }}{{ $host = printf "%s.%s.svc" $host .namespace }}{{ end -}}
+{{- if eq (len $labels) 2 }}{{ $host = printf "%s.svc" $host }}{{ end -}}
 http://{{ $host }}:{{ $port }}
 {{- end -}}
 {{- end }}

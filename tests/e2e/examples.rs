@@ -32,7 +32,12 @@ impl Example {
         for (program, script) in [
             ("npm", "exit 0".to_owned()),
             ("uvx", format!("program=$1; shift; exec {servers:?}/\"$program\" \"$@\"")),
-            ("python3", format!("[ \"$1 $2\" = '-m pip' ] && exit 0; exec {python:?} \"$@\"")),
+            (
+                "python3",
+                format!(
+                    "case \"$1 $2\" in '-m pip') ;; '-m venv') mkdir -p \"$3/bin\" && ln -sf \"$0\" \"$3/bin/python\" ;; *) exec {python:?} \"$@\" ;; esac"
+                ),
+            ),
             (
                 "cargo",
                 format!(

@@ -6,7 +6,7 @@ use bobbinet_auth::{Issuer, KEYS_FOLDER, KeyRing, NODE_OWNER, NODE_TENANT, Polic
 use bobbinet_core::{AgentName, Caller, Limits, Principal, Tenant};
 use bobbinet_engine::{Engine, Env, Setup, SystemEnv};
 use bobbinet_gateway::{Gateway, GatewayLimits, GatewaySetup, PolicyAuthorizer};
-use bobbinet_http::{HttpLimits, Mount, Server, ServerSetup};
+use bobbinet_http::{CardForm, HttpLimits, Mount, Server, ServerSetup};
 use bobbinet_store::{SledOptions, SledStore};
 use clap::Parser;
 use tokio::net::TcpListener;
@@ -199,6 +199,7 @@ impl Node {
             cors: Vec::new(),
             limits,
             is_version_required: true,
+            card: CardForm::default(),
             grpc: Some(bobbinet_grpc::routes),
             stop: stop.clone(),
         });

@@ -15,9 +15,11 @@ mod issuer;
 mod jwks;
 mod keys;
 mod mint;
+mod notification;
 mod owner;
 mod policy;
 mod rejected;
+mod sealing;
 mod token_cache;
 mod verify;
 
@@ -33,12 +35,14 @@ pub use jwks::{
 };
 pub use keys::{KEYS_MAX, KeyDescription, KeyRing, KeysError, LOOK_INTERVAL};
 pub use mint::{Claims, LIFETIME_CONFIGURED_MAX, LIFETIME_DEFAULT, LIFETIME_MAX, MintError, mint, mint_up_to};
+pub use notification::{NOTIFICATION_LIFETIME, NotificationClaims, sign_notification};
 pub use owner::{KEYS_FOLDER, NODE_ISSUER, NODE_OWNER, NODE_TENANT, owner_token};
 pub use policy::{
     Action, COST_MAX, Denied, FACTS_BYTES_MAX, FACTS_DEPTH_MAX, FACTS_VALUES_MAX, LINE_LENGTH_MAX, LINES_MAX,
     LineFault, Lines, NESTING_MAX, NODES_MAX, Policy, PolicyLine, Rules,
 };
 pub use rejected::{Rejected, bearer};
+pub use sealing::SealingKey;
 pub use verify::{Accepted, ApiKeyHolders, KEY_ID_LENGTH_MAX, TOKEN_LENGTH_MAX, Verifier, VerifierConfig};
 
 /// Chooses the cryptography of tokens for this process; calling it again changes nothing.

@@ -112,7 +112,7 @@ impl Verifier {
 
     /// By what a caller can show who he is, for cards to say.
     pub fn accepted(&self) -> Accepted {
-        self.trusted().accepted()
+        Accepted { is_open: self.0.config.anonymous.is_some(), ..self.trusted().accepted() }
     }
 
     fn trusted(&self) -> Arc<Trusted> {

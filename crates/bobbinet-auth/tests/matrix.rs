@@ -46,7 +46,6 @@ fn told(caller: &Caller) -> String {
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "a table")]
 fn who_gets_in_and_as_whom() {
     let (mut node, folder) = (Node::start(), tempfile::tempdir().unwrap());
     let (ec, ed, rsa) = (Signer::elliptic("k1"), Signer::edwards("k2"), Signer::rsa("k3"));

@@ -15,6 +15,8 @@ pub mod id;
 pub mod json;
 pub mod limits;
 pub mod operation;
+pub mod push;
+pub mod secret;
 pub mod task;
 pub mod text;
 pub mod time;
@@ -30,6 +32,8 @@ pub use id::{
 pub use json::Json;
 pub use limits::Limits;
 pub use operation::{Operation, Selection};
+pub use push::{PushAuthentication, PushConfig, PushOperation, PushPage, PushView};
+pub use secret::Secret;
 pub use task::{
     Call, CallId, CallRecord, Claim, Command, Deferred, Event, Fault, Generation, Outcome, Plan, Question,
     QuestionKind, Refused, RequestKey, Said, State, Submission, Task, decide,

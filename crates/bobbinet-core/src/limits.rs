@@ -89,6 +89,22 @@ pub struct Limits {
     pub events_kept_ms: u64,
     /// How many flows an event may have come through: what one sends because of another's, and so on.
     pub event_hops_max: u32,
+    /// Webhooks of one task.
+    pub webhooks_per_task_max: usize,
+    /// Webhooks of one owner that still have something to tell.
+    pub webhooks_per_owner_max: usize,
+    /// The same of all owners.
+    pub webhooks_max: usize,
+    /// How long a receiver is given for its answer, in milliseconds.
+    pub webhook_timeout_ms: u64,
+    /// How long it is tried to tell a receiver of an event, in milliseconds. Then its webhook is a dead letter.
+    pub webhook_retry_ms: u64,
+    /// Notifications that are on their way at a time.
+    pub webhooks_in_flight_max: usize,
+    /// The same to one receiver.
+    pub webhooks_in_flight_per_receiver_max: usize,
+    /// Bytes of the large ones among them.
+    pub webhooks_in_flight_bytes_max: usize,
 }
 
 impl Default for Limits {
@@ -125,6 +141,16 @@ impl Default for Limits {
             events_kept_bytes_max: 16 << 20,
             events_kept_ms: 7 * DAY_MS,
             event_hops_max: 16,
+            webhooks_per_task_max: 10,
+            // Each that waits takes some kilobytes of memory.
+            webhooks_per_owner_max: 10_000,
+            webhooks_max: 20_000,
+            // The specification recommends 10 to 30 seconds.
+            webhook_timeout_ms: 15 * 1_000,
+            webhook_retry_ms: DAY_MS,
+            webhooks_in_flight_max: 128,
+            webhooks_in_flight_per_receiver_max: 8,
+            webhooks_in_flight_bytes_max: 64 << 20,
         }
     }
 }
@@ -148,6 +174,16 @@ impl Limits {
     /// How long an event is kept.
     pub fn events_kept(&self) -> Duration {
         Duration::from_millis(self.events_kept_ms)
+    }
+
+    /// How long a receiver of a webhook is given for its answer.
+    pub fn webhook_timeout(&self) -> Duration {
+        Duration::from_millis(self.webhook_timeout_ms)
+    }
+
+    /// How long it is tried to tell a receiver of an event.
+    pub fn webhook_retry(&self) -> Duration {
+        Duration::from_millis(self.webhook_retry_ms)
     }
 
     /// How long one run may work.

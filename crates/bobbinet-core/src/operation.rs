@@ -1,6 +1,6 @@
 //! What a caller can ask of an agent, in any version of A2A (specification section 3.1). Made by decoding, or by a client to be encoded.
 
-use crate::{ContextId, Json, Message, State, Timestamp};
+use crate::{ContextId, Json, Message, PushConfig, PushOperation, State, Timestamp};
 
 /// How many tasks a page has if nobody says how many (specification section 3.1.4).
 pub const PAGE_SIZE_DEFAULT: u32 = 50;
@@ -25,21 +25,8 @@ pub enum Operation {
     Subscribe(SubscribeParams),
     /// Show the card that only known callers see.
     ExtendedCard(ExtendedCardParams),
-    /// Something about webhooks, which are not spoken yet: its parameters are not read.
+    /// Something about a task's webhooks.
     PushConfig(PushOperation),
-}
-
-/// What is to be done with the configuration of a webhook.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PushOperation {
-    /// Make one.
-    Create,
-    /// Show one.
-    Get,
-    /// Show all of a task.
-    List,
-    /// Remove one.
-    Delete,
 }
 
 /// A message to an agent.
@@ -68,8 +55,8 @@ pub struct Configuration {
     pub history_length: Option<u32>,
     /// Whether to answer as soon as the task is kept, instead of waiting until it ends or asks.
     pub return_immediately: bool,
-    /// Whether a webhook came along.
-    pub has_push_config: bool,
+    /// A webhook that is to be told of the task's events.
+    pub push_config: Option<Box<PushConfig>>,
 }
 
 /// Which task to show.

@@ -80,10 +80,9 @@ impl EngineInner {
         if !self.store.is_shared()
             && let Some(live) = self.tasks.cache.get(id)
             && let Some(task) = live.durable()
+            && self.is_theirs(caller, agent, [task.tenant.as_str(), task.owner.as_str(), task.agent.as_str()])
         {
-            if self.is_theirs(caller, agent, [task.tenant.as_str(), task.owner.as_str(), task.agent.as_str()]) {
-                return Ok((live, task));
-            }
+            return Ok((live, task));
         }
         // A stranger's task is not read, and not brought to memory, so that asking for it takes as long as asking for one that
         // nobody has. One that is in memory already is looked for in the store all the same.

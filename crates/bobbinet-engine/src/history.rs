@@ -1,6 +1,8 @@
 //! A task's whole log, internal records too, for the one who wants to know what really happened.
 
-use bobbinet_core::{AgentName, Caller, TaskId};
+use std::sync::Arc;
+
+use bobbinet_core::{AgentName, Caller, Generation, Task, TaskId};
 use bobbinet_store::{Page, Version};
 
 use crate::{Engine, EngineError, RecordedEvent, record};
@@ -9,6 +11,43 @@ use crate::{Engine, EngineError, RecordedEvent, record};
 const PAGE: usize = 256;
 
 impl Engine {
+    /// A task as it stood at this generation, or as it stands if it has not come so far.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`] also for somebody else's task; or if the store cannot be read.
+    pub async fn as_of(
+        &self,
+        caller: &Caller,
+        agent: &AgentName,
+        id: &TaskId,
+        generation: Generation,
+    ) -> Result<Arc<Task>, EngineError> {
+        let newest = self.get(caller, agent, id).await?;
+        if newest.generation <= generation {
+            return Ok(newest);
+        }
+        let (mut read, mut task) = (Version::ZERO, None);
+        while read.0 < newest.version {
+            let records = match self.inner.store.read(&id.stream(), read, PAGE).await? {
+                Page::Records(records) if !records.is_empty() => records,
+                Page::Records(_) | Page::Trimmed { .. } => break,
+            };
+            for record in &records {
+                let RecordedEvent { at, generation: of, event } = record::decode(record)?;
+                // What is internal and follows it changes nothing that is shown.
+                if of.is_some_and(|of| of > generation) {
+                    return task.map(Arc::new).ok_or(EngineError::NotFound);
+                }
+                match &mut task {
+                    None => task = Task::fold(*id, [(at, &event)]),
+                    Some(task) => task.apply(at, &event),
+                }
+                read = read.plus(1);
+            }
+        }
+        task.map(Arc::new).ok_or_else(|| EngineError::Corrupt(format!("the log of {id} is shorter than it was")))
+    }
+
     /// All records of a task that are still kept, oldest first, each with its version.
     ///
     /// # Errors

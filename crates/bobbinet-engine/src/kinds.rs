@@ -2,13 +2,13 @@
 
 use std::{
     any::{Any, TypeId},
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     fmt::Debug,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use bobbinet_core::{Generation, Limits, StreamId};
-use bobbinet_store::{Store, Summary, Version};
+use bobbinet_store::{Query, Store, Summary, Version};
 use tokio::sync::oneshot;
 use tracing::warn;
 
@@ -18,6 +18,9 @@ use crate::{
     lifecycle::Lifecycle,
     live::{DecideTurn, Drive, Live, Queued},
 };
+
+/// How many are listed at a time.
+const LIST_PAGE: usize = 1_000;
 
 /// The aggregates of one kind, on one engine. Cheap to clone.
 #[derive(Debug)]
@@ -131,6 +134,46 @@ impl<A: Aggregate> Aggregates<A> {
             Some(state) => Ok(Some(state)),
             None => self.streams.load(&live).await,
         }
+    }
+
+    /// All that are in this state by their summaries, of all tenants, newest first.
+    ///
+    /// # Errors
+    /// If they cannot be listed.
+    pub async fn in_state(&self, state: u8) -> Result<Vec<(A::Id, Summary)>, EngineError> {
+        let store = &self.streams.store;
+        let census = store.census().await?;
+        let tenants: BTreeSet<_> =
+            census.into_iter().filter(|line| line.state == state).map(|line| line.tenant).collect();
+        let mut found = Vec::new();
+        for tenant in tenants {
+            let mut query =
+                Query { tenant: tenant.to_string(), state: Some(state), page_size: LIST_PAGE, ..Query::default() };
+            loop {
+                let listing = store.list(&query).await?;
+                query.page_token = listing.next();
+                let entries = listing.entries.into_iter();
+                found.extend(entries.filter_map(|(stream, _, summary)| Some((A::id_of(&stream)?, summary))));
+                if query.page_token.is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Drops one with all that belongs to it. Nobody may be about to ask something of it.
+    ///
+    /// # Errors
+    /// If the store does not drop it.
+    pub async fn forget(&self, id: &A::Id) -> Result<(), EngineError> {
+        let live = self.streams.cache.get(id);
+        self.streams.cache.remove(id);
+        self.streams.store.forget(&A::stream(id)).await?;
+        if let Some(live) = live {
+            live.doubt();
+        }
+        Ok(())
     }
 
     /// What happens to one after this event.

@@ -33,6 +33,7 @@ mod lease;
 mod lifecycle;
 mod list;
 mod live;
+mod marks;
 mod plan_queue;
 mod planned;
 mod processes;

@@ -55,6 +55,11 @@ impl PlannedTask {
         &self.plan
     }
 
+    /// The id that the task is to have.
+    pub fn id(&self) -> TaskId {
+        self.id
+    }
+
     /// The context that the message names, if it names one.
     pub fn context(&self) -> Option<&ContextId> {
         self.new.context.as_ref()

@@ -24,6 +24,9 @@ pub enum GatewayError {
     /// It is not spoken here.
     #[error("not supported: {0:?}")]
     Unsupported(Unsupported),
+    /// A webhook is not to be had.
+    #[error(transparent)]
+    Webhook(bobbinet_push::WebhookError),
     /// The engine says no to a message or a read.
     #[error(transparent)]
     Engine(#[from] EngineError),

@@ -9,6 +9,7 @@ use bobbinet_core::{
 };
 use bobbinet_engine::{Agent, Engine, Handle, NewTask, RecordedEvent, Reply, Resumed};
 use bobbinet_events::{Events, Published};
+use bobbinet_push::Webhooks;
 use futures::future::join_all;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -44,12 +45,14 @@ pub struct GatewaySetup {
 /// What all callers of the agents of one node go through, whatever protocol they speak.
 #[derive(Debug)]
 pub struct Gateway {
-    engine: Engine,
+    pub(crate) engine: Engine,
     policy: Policy,
     admission: Admission,
     wait_max: Option<Duration>,
     drain: Duration,
     stop: CancellationToken,
+    /// Where events are sent; `None` where nothing is.
+    pub(crate) webhooks: Option<Arc<Webhooks>>,
 }
 
 /// Who asks, which agent, and what came with the request beside the operation.
@@ -84,7 +87,7 @@ pub struct TaskRecord {
 
 /// Whether somebody who is denied may know that there is something to be denied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Denial {
+pub(crate) enum Denial {
     Told,
     /// Whoever names a task and may not touch it learns nothing of it, not even that it is there.
     NotFound,
@@ -102,8 +105,17 @@ enum Wants {
 impl Gateway {
     /// A gateway to the engine's agents.
     pub fn new(setup: GatewaySetup) -> Arc<Self> {
+        Arc::new(Self::of(setup, None))
+    }
+
+    /// The same, whose callers may have events sent to them.
+    pub fn with_webhooks(setup: GatewaySetup, webhooks: Arc<Webhooks>) -> Arc<Self> {
+        Arc::new(Self::of(setup, Some(webhooks)))
+    }
+
+    fn of(setup: GatewaySetup, webhooks: Option<Arc<Webhooks>>) -> Self {
         let GatewaySetup { engine, policy, limits, wait_max, drain, stop } = setup;
-        Arc::new(Self { engine, policy, admission: Admission::new(&limits), wait_max, drain, stop })
+        Self { engine, policy, admission: Admission::new(&limits), wait_max, drain, stop, webhooks }
     }
 
     /// A permit for one request of this caller, to be taken before its body is read.
@@ -331,6 +343,7 @@ impl Gateway {
         if self.policy.reason(context.caller, Action::Get(context.agent)).is_err() {
             self.allow(context, Action::Send(context.agent), Denial::Told)?;
         }
+        self.check_extensions(context)?;
         let mut description = Description::clone(&agent.describe());
         if let Some(more) = description.capabilities.extended.clone() {
             description.skills.extend(more.skills.iter().cloned());
@@ -376,15 +389,28 @@ impl Gateway {
 
     fn allow_send(&self, context: &RequestContext<'_>, params: &SendParams) -> Result<(), GatewayError> {
         self.enter(context, Action::Send(context.agent), denial_of(params))?;
-        match params.configuration.has_push_config {
-            true => Err(GatewayError::Unsupported(Unsupported::PushNotifications)),
-            false => Ok(()),
+        match &params.configuration.push_config {
+            Some(_) => {
+                self.webhooks(context)?;
+                // A webhook is a subscription, too.
+                self.allow(context, Action::Subscribe(context.agent), denial_of(params))
+            }
+            None => Ok(()),
         }
     }
 
     /// Whether an operation of A2A may begin: policy says so, and the caller speaks what the agent requires.
-    fn enter(&self, context: &RequestContext<'_>, action: Action<'_>, denial: Denial) -> Result<(), GatewayError> {
+    pub(crate) fn enter(
+        &self,
+        context: &RequestContext<'_>,
+        action: Action<'_>,
+        denial: Denial,
+    ) -> Result<(), GatewayError> {
         self.allow(context, action, denial)?;
+        self.check_extensions(context)
+    }
+
+    fn check_extensions(&self, context: &RequestContext<'_>) -> Result<(), GatewayError> {
         let Some(agent) = self.engine.agent(context.agent) else { return Ok(()) };
         let description = agent.describe();
         let is_missing = |extension: &&Extension| !context.extensions.contains(&extension.uri.as_str());
@@ -401,7 +427,12 @@ impl Gateway {
         }
     }
 
-    fn allow(&self, context: &RequestContext<'_>, action: Action<'_>, denial: Denial) -> Result<(), GatewayError> {
+    pub(crate) fn allow(
+        &self,
+        context: &RequestContext<'_>,
+        action: Action<'_>,
+        denial: Denial,
+    ) -> Result<(), GatewayError> {
         let Err(denied) = self.policy.allows(context.caller, action) else { return Ok(()) };
         Err(match denial {
             Denial::Told => GatewayError::Denied(denied),
@@ -444,7 +475,16 @@ impl Gateway {
                 let answered = async {
                     let planned = self.engine.plan_reply(context.caller, context.agent, &id, reply).await?;
                     self.allow_plan(context, planned.plan(), denial)?;
-                    Ok(Answer::Task(self.engine.reply_planned(planned).await?))
+                    let added = match &params.configuration.push_config {
+                        // A repeat of a message brings no second one.
+                        Some(config) if planned.plan().is_some() => Some(self.add_webhook(context, &id, config).await?),
+                        Some(_) | None => None,
+                    };
+                    let answered = self.engine.reply_planned(planned).await;
+                    if let (Err(_), Some(added)) = (&answered, &added) {
+                        self.take_back(&id, &added.id).await;
+                    }
+                    Ok(Answer::Task(answered?))
                 };
                 // Boxed, so that the far more frequent ones need not carry the room for it.
                 Box::pin(answered).await
@@ -462,6 +502,11 @@ impl Gateway {
                 if let Plan::Say(message) = planned.plan() {
                     let context = planned.context().cloned().unwrap_or_else(|| self.engine.new_context());
                     return Ok(Answer::Message(PlainMessage { message: message.clone(), context }));
+                }
+                if let Some(config) = &params.configuration.push_config {
+                    // Boxed, like the other one that is rare. Its receiver wants to know, whoever waits.
+                    let begun = Box::pin(self.submit_with_webhook(context, planned, config));
+                    return Ok(Answer::Task(begun.await?));
                 }
                 Ok(Answer::Task(match wants {
                     Wants::ToKnow => self.engine.submit_planned(context.caller, planned)?,
@@ -511,6 +556,6 @@ fn denial_of(params: &SendParams) -> Denial {
 }
 
 /// A text that is no id of ours names no task.
-fn task_id(text: &str) -> Result<TaskId, GatewayError> {
+pub(crate) fn task_id(text: &str) -> Result<TaskId, GatewayError> {
     TaskId::parse(text).ok_or(GatewayError::NotFound)
 }

@@ -14,6 +14,7 @@ mod error;
 mod gateway;
 mod limits;
 mod pages;
+mod push;
 mod shares;
 mod stream;
 mod tree;

@@ -53,7 +53,7 @@ impl A2aRequest {
         match &operation {
             Operation::PushConfig(_) => refused("push notifications are not asked for"),
             Operation::ExtendedCard(_) => refused("extended cards are not read"),
-            Operation::Send(send) | Operation::SendStreaming(send) if send.configuration.has_push_config => {
+            Operation::Send(send) | Operation::SendStreaming(send) if send.configuration.push_config.is_some() => {
                 refused("push notifications are not asked for")
             }
             Operation::Send(_)

@@ -60,10 +60,10 @@ pub(crate) fn of_peer(config: &PeerConfig, code: &'static str, what: &str) -> Fa
 
 /// Why it came to nothing, for whoever asked: where this node gets its credentials, or keeps its secrets, is not his business.
 pub(crate) fn told(error: &ClientError) -> String {
-    match error {
-        ClientError::Credentials { .. } => "this node could get nothing to show who calls: its log says why".to_owned(),
-        error => in_full(error),
+    if matches!(error, ClientError::Credentials { .. }) {
+        return "this node could get nothing to show who calls: its log says why".to_owned();
     }
+    in_full(error)
 }
 
 /// What came of a message that the peer did not take, or that was not sent.

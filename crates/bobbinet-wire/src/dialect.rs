@@ -10,3 +10,19 @@ pub(crate) trait Dialect: Copy + Debug + 'static {
         Cow::Borrowed(key)
     }
 }
+
+/// ProtoJSON readers take a field by its JSON name and by its name in the proto file.
+pub(crate) fn camel(name: &str) -> Cow<'_, str> {
+    if !name.contains('_') {
+        return Cow::Borrowed(name);
+    }
+    let mut camel = String::with_capacity(name.len());
+    let mut words = name.split('_');
+    camel.extend(words.next());
+    for word in words {
+        let mut letters = word.chars();
+        camel.extend(letters.next().map(|first| first.to_ascii_uppercase()));
+        camel.push_str(letters.as_str());
+    }
+    Cow::Owned(camel)
+}

@@ -7,20 +7,24 @@
 //! `card` and `card_view` for what an agent says of itself, `error` for its codes. What no version owns stands beside it: [`envelope`] is
 //! JSON-RPC; [`bobbinet_core::Operation`] is what a caller can ask, [`view`] what a client reads and [`error`] what can fail, in any of
 //! them. A further version is a module beside `v1_0`, converts straight to the same types and never to another version, and brings a
-//! `Dialect` (`dialect.rs`), by which the one reader (`from_proto.rs`) is told which JSON it reads; [`v0_3`] is one. What an event
+//! `Dialect` (`dialect.rs`), by which the one reader (`from_proto.rs`) is told which JSON it reads; [`v0_3`] is one, and [`v0_3_proto`],
+//! the other JSON that 0.3 has, another. What an event
 //! tells the world is decided once, by [`Update`](update::Update). Writers need no such thing: they are functions of their module over the one [`Sink`].
 
 pub mod card_faults;
 pub mod envelope;
 pub mod error;
+pub mod interface;
 pub mod page;
 pub mod protocol;
 pub mod reply;
+pub mod rest;
 pub mod rest_client;
 pub mod signed_card;
 pub mod sse;
 pub mod update;
 pub mod v0_3;
+pub mod v0_3_proto;
 pub mod v1_0;
 pub mod view;
 
@@ -32,6 +36,7 @@ mod json_value;
 mod list;
 pub mod login;
 pub mod pieces;
+mod push;
 mod rules;
 mod scalar;
 mod task_ids;

@@ -207,6 +207,9 @@ pub(crate) enum Command {
         #[command(flatten)]
         place: PeerPlace,
     },
+    /// What has not arrived at webhooks: list it, try it again, drop it
+    #[command(subcommand)]
+    Push(Push),
     /// A node's keys: those that sign its tokens, and API keys for callers that cannot renew a token
     #[command(subcommand)]
     Key(Key),
@@ -478,6 +481,34 @@ pub(crate) struct Call {
     pub(crate) context_id: Option<ContextId>,
     #[command(flatten)]
     pub(crate) delivery: Delivery,
+}
+
+/// Webhooks whose receivers have not taken an event.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Push {
+    /// List the dead letters of a node of this machine, and what is tried again
+    List {
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Try a webhook again: now if it waits, and from where it was given up if it is a dead letter
+    Retry {
+        /// The task's id
+        task: String,
+        /// The webhook's id
+        webhook: String,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Remove a webhook, with what it was not told
+    Drop {
+        /// The task's id
+        task: String,
+        /// The webhook's id
+        webhook: String,
+        #[command(flatten)]
+        target: Target,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,8 +1,9 @@
 //! What the tests need beside Rust, installed below `target/tools` from PyPI and npm by their ordinary clients:
-//! real MCP servers that none of us wrote, the official A2A SDKs of other languages, and Helm's own library; and an agent on the
-//! official Rust SDK, which is built.
+//! real MCP servers that none of us wrote, the official A2A SDKs of other languages, an agent framework, and Helm's own library. What is on
+//! the official Rust, Go and Java SDKs is built.
 //!
-//! Python (3.11 or newer) and Node (20 or newer) must be there. Everything has its exact version.
+//! Python (3.11 or newer) and Node (20 or newer) must be there; Go and Java need not, and what they are for is left out then. Everything has
+//! its exact version.
 
 use std::{
     fs,
@@ -30,7 +31,13 @@ const PYPI_SERVERS: [&str; 2] = ["mcp-server-time==2026.10.19", "mcp-server-git=
 const RUST_SDK_SERVER: [&str; 1] = ["es-mcp==0.2.2"];
 
 /// The official A2A SDK for Python, as client and as server, and what checks the chart.
-const PYPI_CLIENT: [&str; 5] = ["a2a-sdk[http-server]==1.3.0", "httpx", "uvicorn", "pyyaml", "cffi"];
+const PYPI_CLIENT: [&str; 5] = ["a2a-sdk[grpc,http-server]==1.3.0", "httpx", "uvicorn", "pyyaml", "cffi"];
+
+/// The same in its 0.3 line, which widely deployed frameworks still use.
+const PYPI_CLIENT_OLD: [&str; 3] = ["a2a-sdk[grpc,http-server]==0.3.26", "httpx", "uvicorn"];
+
+/// An agent framework that people use, with what it needs for A2A.
+const PYPI_FRAMEWORK: [&str; 2] = ["google-adk[a2a]==2.13.0", "uvicorn"];
 
 /// Helm's library in a wheel that says it wants Python 3.12, and runs on 3.11 through cffi.
 const HELM: &str = "helm-sdkpy==0.1.32";
@@ -59,6 +66,8 @@ pub(crate) fn install() -> Result<Tools> {
     once(&tools.join("servers"), &PYPI_SERVERS.join("\n"), |folder| venv(folder, &PYPI_SERVERS))?;
     once(&tools.join("rust-sdk"), &RUST_SDK_SERVER.join("\n"), |folder| venv(folder, &RUST_SDK_SERVER))?;
     once(&tools.join("python"), &PYPI_CLIENT.join("\n"), |folder| venv(folder, &PYPI_CLIENT))?;
+    once(&tools.join("python-0.3"), &PYPI_CLIENT_OLD.join("\n"), |folder| venv(folder, &PYPI_CLIENT_OLD))?;
+    once(&tools.join("adk"), &PYPI_FRAMEWORK.join("\n"), |folder| venv(folder, &PYPI_FRAMEWORK))?;
     once(&tools.join("helm"), HELM, |folder| {
         let pip = ["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"];
         let wheel = ["--only-binary=:all:", "--python-version", "3.12", "--dest", ".", HELM];
@@ -66,25 +75,87 @@ pub(crate) fn install() -> Result<Tools> {
         let unpack = "import glob,zipfile; [zipfile.ZipFile(f).extractall('.') for f in glob.glob('*.whl')]";
         run(program("python3")?.args(["-c", unpack]).current_dir(folder))
     })?;
-    rust_agent(&tools.join("rust-agent"))?;
+    rust(&tools.join("rust-agent"), "examples/three-sdks/rust")?;
+    rust(&tools.join("rust-interop"), "tests/interop/rust")?;
+    go(&tools.join("go"))?;
+    java(&tools.join("java"))?;
     strace();
     Ok(Tools { root: tools })
 }
 
-/// The agent on the official Rust SDK that an example calls, built again when its source has changed.
-fn rust_agent(folder: &Path) -> Result<()> {
-    let source = root().join("examples/three-sdks/rust");
-    let files = ["Cargo.toml", "Cargo.lock", "src/main.rs"].map(|file| fs::read_to_string(source.join(file)));
-    let built = files.into_iter().collect::<Result<Vec<_>, _>>()?.join("\n");
+/// A program on the official Rust SDK, built again when its source has changed.
+fn rust(folder: &Path, source: &str) -> Result<()> {
+    let source = root().join(source);
+    let built = text_of(&source, &["Cargo.toml", "Cargo.lock", "src/main.rs"])?;
+    anew(folder, &built, || {
+        eprintln!("   building {}", source.display());
+        let build = ["build", "--quiet", "--locked", "--manifest-path"];
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        run(Command::new(cargo).args(build).arg(source.join("Cargo.toml")).arg("--target-dir").arg(folder))
+    })
+}
+
+/// What converses by the official Go SDK, where there is a Go to build it with.
+fn go(folder: &Path) -> Result<()> {
+    let source = root().join("tests/interop/go");
+    if !is_on_path("go") {
+        return left_out("Go");
+    }
+    let built = text_of(&source, &["go.mod", "go.sum", "main.go", "shouter/main.go"])?;
+    anew(folder, &built, || {
+        eprintln!("   building {}", source.display());
+        for (name, package) in [("interop", "."), ("shouter", "./shouter")] {
+            let out = folder.join(name);
+            run(Command::new("go").args(["build", "-o"]).arg(out).arg(package).current_dir(&source))?;
+        }
+        Ok(())
+    })
+}
+
+/// What converses by the official Java SDK, where there is a Maven to build it with.
+fn java(folder: &Path) -> Result<()> {
+    let source = root().join("tests/interop/java");
+    if !is_on_path("mvn") {
+        return left_out("Java with Maven");
+    }
+    let files = ["pom.xml", "src/main/java/Interop.java"];
+    let built = text_of(&source, &files)?;
+    anew(folder, &built, || {
+        eprintln!("   building {}", source.display());
+        for file in files {
+            let copy = folder.join(file);
+            fs::create_dir_all(copy.parent().expect("it is in the folder"))?;
+            fs::copy(source.join(file), copy)?;
+        }
+        let goals = ["-q", "-B", "package", "dependency:copy-dependencies", "-DoutputDirectory=target/lib"];
+        run(Command::new("mvn").args(goals).current_dir(folder))
+    })
+}
+
+/// Says what a machine lacks that only some have. With `CI=true` it must be there.
+fn left_out(what: &str) -> Result<()> {
+    if std::env::var("CI").is_ok_and(|it| it == "true") {
+        bail!("{what} is missing: with CI=true nothing may be left out");
+    }
+    eprintln!("   {what} is missing, so its SDK is left out of the conversations");
+    Ok(())
+}
+
+/// These files, one after the other.
+fn text_of(folder: &Path, files: &[&str]) -> Result<String> {
+    let files = files.iter().map(|file| fs::read_to_string(folder.join(file)));
+    Ok(files.collect::<Result<Vec<_>, _>>()?.join("\n"))
+}
+
+/// Builds what was built from something else before, or never.
+fn anew(folder: &Path, from: &str, build: impl FnOnce() -> Result<()>) -> Result<()> {
     let stamp = folder.join(".built");
-    if fs::read_to_string(&stamp).is_ok_and(|before| before == built) {
+    if fs::read_to_string(&stamp).is_ok_and(|before| before == from) {
         return Ok(());
     }
-    eprintln!("   building {}", source.display());
-    let build = ["build", "--quiet", "--locked", "--manifest-path"];
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    run(Command::new(cargo).args(build).arg(source.join("Cargo.toml")).arg("--target-dir").arg(folder))?;
-    fs::write(stamp, built)?;
+    fs::create_dir_all(folder)?;
+    build()?;
+    fs::write(stamp, from)?;
     Ok(())
 }
 

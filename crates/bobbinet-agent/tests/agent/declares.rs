@@ -13,6 +13,10 @@ async fn a_card_says_what_the_agent_can_do() {
     let skills: Vec<_> = card["skills"].as_array().unwrap().iter().map(|skill| &skill["id"]).collect();
     assert_eq!(skills, ["do", "redo"], "what is for known callers is not told to others");
     assert_eq!(card["skills"][0]["tags"], json!(["do"]), "A2A wants one");
+    assert_eq!(card["capabilities"]["extendedAgentCard"], true);
+    let known = office.result("GetExtendedAgentCard", json!({})).await;
+    let skills: Vec<_> = known["skills"].as_array().unwrap().iter().map(|skill| &skill["id"]).collect();
+    assert_eq!(skills, ["do", "redo", "undo"]);
     office.serving.stop().await;
 }
 
@@ -55,6 +59,8 @@ async fn a_required_extension_must_be_named() {
     assert_eq!(send("").await["error"]["code"], -32008);
     assert_eq!(send("urn:other").await["error"]["code"], -32008);
     assert_eq!(state(&send("urn:other, urn:needed").await["result"]["task"]), "COMPLETED");
+    let known = answer(office.request("GetExtendedAgentCard", &json!({}))).await;
+    assert_eq!(known["error"]["code"], -32008, "every request");
     let listed = answer(office.request("ListTasks", &json!({}))).await;
     assert_eq!(listed["error"]["code"], -32008, "every request");
     office.serving.stop().await;

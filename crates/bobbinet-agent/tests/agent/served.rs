@@ -33,6 +33,9 @@ async fn an_agent_that_is_open_answers_everybody() {
 
     let serving = node().open().start().await.unwrap();
     assert_eq!(state(&answer(request(serving.url())).await["result"]["task"]), "COMPLETED");
+    let card = http.get(format!("{}/.well-known/agent-card.json", serving.url())).send().await.unwrap();
+    let card = card.text().await.unwrap();
+    assert!(!card.contains("security"), "nobody is asked for anything: {card}");
     let forged = request(serving.url()).bearer_auth("not-a-token").send().await.unwrap();
     assert_eq!(forged.status(), 401, "who shows something has to be somebody");
     serving.stop().await;

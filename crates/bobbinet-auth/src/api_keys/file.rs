@@ -135,7 +135,8 @@ pub(super) fn edit<T>(
         WrittenKey { id, principal, tenant, sha256: hexadecimal(&record.hash), created, expires }
     };
     let written = Written { keys: records.values().map(key).collect() };
-    let text = serde_json::to_vec_pretty(&written).map_err(|error| fault(error.into()))?;
+    let mut text = serde_json::to_vec_pretty(&written).map_err(|error| fault(error.into()))?;
+    text.push(b'\n');
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         Some(_) | None => Path::new("."),

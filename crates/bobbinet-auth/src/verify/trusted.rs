@@ -23,6 +23,8 @@ pub struct ApiKeyHolders {
 pub struct Accepted {
     /// How often it has changed.
     pub number: u64,
+    /// Whether nothing has to be shown at all.
+    pub is_open: bool,
     /// Whether API keys are taken.
     pub has_api_keys: bool,
     /// Where the OpenID configurations of issuers are.
@@ -64,6 +66,7 @@ impl Trusted {
     pub(super) fn accepted(&self) -> Accepted {
         Accepted {
             number: self.number,
+            is_open: false,
             has_api_keys: self.api_keys.is_some(),
             discovery: self.issuers.iter().filter_map(|issuer| issuer.discovery.clone()).collect(),
         }

@@ -7,7 +7,7 @@ use tokio::time::sleep;
 use tonic::{Response, Status, Streaming};
 
 use super::{Client, ClientError};
-use crate::{pb, server::FIRST_EVENT_ID, v0_3, v1_0};
+use crate::{pb, server::FIRST_EVENT_ID, status, v0_3, v1_0};
 
 /// The first pause before another try; each is twice the last.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -100,17 +100,21 @@ impl TaskStream {
     /// If the agent says that something is wrong, or cannot be reached any more.
     pub async fn next(&mut self) -> Result<Option<Event>, ClientError> {
         while !self.is_over {
+            let mut wait = None;
             let error = match self.messages.as_mut() {
                 None => None,
                 Some(messages) => match messages.next().await {
                     Ok(Some(event)) => return Ok(Some(self.give(event))),
                     // Whoever ends a stream in good order has said all: the task has ended, or asks.
                     Ok(None) => break,
-                    Err(status) => Some(self.client.error(status)),
+                    Err(status) => {
+                        wait = status::retry_after(&status);
+                        Some(self.client.error(status))
+                    }
                 },
             };
             self.messages = None;
-            if let Some(event) = self.come_back(error).await? {
+            if let Some(event) = self.come_back(error, wait).await? {
                 return Ok(Some(self.give(event)));
             }
         }
@@ -131,8 +135,12 @@ impl TaskStream {
         event
     }
 
-    /// Begins anew after a pause, if that can help. The task as an event, if it has ended meanwhile.
-    async fn come_back(&mut self, error: Option<ClientError>) -> Result<Option<Event>, ClientError> {
+    /// Begins anew after a pause, if that can help: at least as long a one as the agent says. The task as an event, if it has ended meanwhile.
+    async fn come_back(
+        &mut self,
+        error: Option<ClientError>,
+        wait: Option<Duration>,
+    ) -> Result<Option<Event>, ClientError> {
         let Some(task) = self.task.clone() else {
             self.is_over = true;
             return error.map_or(Ok(None), Err);
@@ -143,7 +151,8 @@ impl TaskStream {
             self.is_over = true;
             return Err(error);
         }
-        sleep(PAUSE_MIN.saturating_mul(2_u32.saturating_pow(self.retries)).min(PAUSE_MAX)).await;
+        let pause = PAUSE_MIN.saturating_mul(2_u32.saturating_pow(self.retries)).max(wait.unwrap_or_default());
+        sleep(pause.min(PAUSE_MAX)).await;
         self.retries += 1;
         match self.client.follow(&task, self.last_id).await {
             Ok(messages) => {

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use bobbinet_core::{
-    AgentName, Caller, Selection, SkillId, Task,
+    AgentName, Caller, Description, Selection, Task,
     operation::{CancelParams, GetParams, ListParams, SendParams, SubscribeParams},
 };
-use bobbinet_gateway::{AdmissionPermit, Answer, GatewayError, PlainMessage, RequestContext, TaskStream, Unsupported};
+use bobbinet_gateway::{AdmissionPermit, Answer, GatewayError, RequestContext, TaskStream, Unsupported};
 use bobbinet_http::{
     Server,
     server::other_binding::{cursor, extensions, host_and_port, idempotency_key, skill_of, trace},
 };
-use bobbinet_wire::{Error, ErrorKind};
+use bobbinet_wire::{Error, ErrorKind, v1_0::card::SecurityScheme};
 use futures::stream;
 use http::HeaderMap;
 use prost::Message;
@@ -22,11 +22,7 @@ use super::{
     door::{self, Entry, Held},
     events::{self, Messages, Writer},
 };
-use crate::{
-    pb::v0_3 as pb,
-    status,
-    v0_3::card::{self, Places},
-};
+use crate::{Places, status};
 
 /// Which version of A2A the request speaks.
 const VERSION: &str = "a2a-version";
@@ -132,20 +128,20 @@ impl Call {
     pub(super) async fn send<R: Message>(
         self,
         params: Box<SendParams>,
-        write_task: impl FnOnce(&Task, Selection) -> R,
-        write_message: impl FnOnce(&PlainMessage) -> R,
+        write: impl FnOnce(Answer<&Task>, Selection) -> R,
     ) -> Result<Response<R>, Status> {
         let selection = params.selection();
         let skill = skill_of(&params);
         let Self { server, caller, agent, headers, permit, idempotency, entry: _ } = self;
-        let extensions: Vec<&str> = extensions(&headers).collect();
-        let context = context(&caller, &agent, skill, (&headers, &extensions), idempotency);
+        let extensions = extensions(&headers);
+        let context =
+            RequestContext { skill, trace: trace(&headers), idempotency, ..context(&caller, &agent, &extensions) };
         let sent = server.gateway().send(&context, params, permit).await;
-        let answer = match sent.map_err(|error| of_gateway(&server, error))? {
-            Answer::Task(task) => write_task(&task, selection),
-            Answer::Message(said) => write_message(&said),
+        let written = match sent.map_err(|error| of_gateway(&server, error))? {
+            Answer::Task(task) => write(Answer::Task(&task), selection),
+            Answer::Message(said) => write(Answer::Message(said), selection),
         };
-        Ok(done(&server, &caller, answer).await)
+        Ok(done(&server, &caller, written).await)
     }
 
     /// Says something, and gives all that follows.
@@ -157,16 +153,14 @@ impl Call {
         let selection = params.selection();
         let skill = skill_of(&params);
         let Self { server, caller, agent, headers, permit, idempotency, entry: _ } = self;
-        let extensions: Vec<&str> = extensions(&headers).collect();
-        let context = context(&caller, &agent, skill, (&headers, &extensions), idempotency);
+        let extensions = extensions(&headers);
+        let context =
+            RequestContext { skill, trace: trace(&headers), idempotency, ..context(&caller, &agent, &extensions) };
         let sent = server.gateway().send_streaming(&context, params).await;
         drop(permit);
         Ok(match sent.map_err(|error| of_gateway(&server, error))? {
             Answer::Task(stream) => events::response(&server, &caller, stream, selection, writer),
-            Answer::Message(said) => {
-                let message = Ok((writer.message)(&said));
-                Response::new(Box::pin(stream::once(async { message })))
-            }
+            Answer::Message(said) => alone((writer.said)(&said)),
         })
     }
 
@@ -176,7 +170,7 @@ impl Call {
         params: GetParams,
         write: impl FnOnce(&Task, Selection) -> R,
     ) -> Result<Response<R>, Status> {
-        let task = self.server.gateway().get(&self.context(&self.extensions()), &params).await;
+        let task = self.server.gateway().get(&self.context(&extensions(&self.headers)), &params).await;
         let task = task.map_err(|error| of_gateway(&self.server, error))?;
         let Self { server, caller, permit, .. } = self;
         drop(permit);
@@ -189,7 +183,7 @@ impl Call {
         params: CancelParams,
         write: impl FnOnce(&Task, Selection) -> R,
     ) -> Result<Response<R>, Status> {
-        let task = self.server.gateway().cancel(&self.context(&self.extensions()), &params).await;
+        let task = self.server.gateway().cancel(&self.context(&extensions(&self.headers)), &params).await;
         let task = task.map_err(|error| of_gateway(&self.server, error))?;
         let Self { server, caller, permit, .. } = self;
         drop(permit);
@@ -216,17 +210,16 @@ impl Call {
         match self.follow(params).await {
             Ok(stream) => Ok(events::response(&self.server, &self.caller, stream, Selection::ALL, writer)),
             Err(GatewayError::Ended) => {
-                let task = self.server.gateway().get(&self.context(&self.extensions()), &shown).await;
+                let task = self.server.gateway().get(&self.context(&extensions(&self.headers)), &shown).await;
                 let task = task.map_err(|error| of_gateway(&self.server, error))?;
-                let message = (writer.task)(&task, Selection::ALL);
-                Ok(Response::new(Box::pin(stream::once(async { Ok(message) }))))
+                Ok(alone((writer.task)(&task, Selection::ALL)))
             }
             Err(error) => Err(of_gateway(&self.server, error)),
         }
     }
 
     async fn follow(&self, params: SubscribeParams) -> Result<TaskStream, GatewayError> {
-        self.server.gateway().subscribe(&self.context(&self.extensions()), params, cursor(&self.headers)).await
+        self.server.gateway().subscribe(&self.context(&extensions(&self.headers)), params, cursor(&self.headers)).await
     }
 
     /// Shows many tasks.
@@ -251,7 +244,7 @@ impl Call {
         let bytes_max = self.server.limits().page_bytes_max.min(PAGE_BYTES_MAX);
         let (selection, size) = (params.selection(), params.page_size);
         let failed = |error| of_gateway(&self.server, error);
-        let extensions = self.extensions();
+        let extensions = extensions(&self.headers);
         let context = self.context(&extensions);
         let mut pages = self.server.gateway().list(&context, params).map_err(failed)?;
         let mut page = Page { tasks: Vec::new(), next: String::new(), size, total: 0 };
@@ -279,43 +272,48 @@ impl Call {
 
     /// What this node does not do.
     pub(super) fn refuse(&self, what: Unsupported) -> Status {
-        of_gateway(&self.server, self.server.gateway().refuse(&self.context(&self.extensions()), what))
+        of_gateway(&self.server, self.server.gateway().refuse(&self.context(&extensions(&self.headers)), what))
     }
 
-    /// The agent's card, for whoever finds the node where this request went.
-    pub(super) async fn card(&self) -> Option<pb::AgentCard> {
+    /// The card for this caller, as `write` writes it. `is_public`: where there is no more than the public one, that.
+    pub(super) async fn card<R: Message>(
+        self,
+        is_public: bool,
+        write: impl FnOnce(&Description, &[SecurityScheme], Places<'_>) -> R,
+    ) -> Result<Response<R>, Status> {
         let gateway = self.server.gateway();
         gateway.await_start(&self.agent).await;
-        let (origin, url) = self.server.found_at(&self.agent, &self.entry.uri, &self.headers)?;
-        let places = Places { url: &url, grpc: host_and_port(&origin) };
-        let description = gateway.agent(&self.agent)?.describe();
-        Some(card::write(&description, &self.server.security_schemes(), places))
+        let public = || gateway.agent(&self.agent).map(|agent| agent.describe());
+        let description = match gateway.extended_card(&self.context(&extensions(&self.headers))) {
+            Ok(description) => Some(description),
+            Err(GatewayError::Unsupported(_)) if is_public => public(),
+            Err(error) => return Err(of_gateway(&self.server, error)),
+        };
+        let found = self.server.found_at(&self.agent, &self.entry.uri, &self.headers);
+        let (Some(description), Some((origin, url))) = (description, found) else {
+            return Err(self.refuse(Unsupported::ExtendedCard));
+        };
+        let address = host_and_port(&origin);
+        let has_others = self.server.agent_of_tenant("").is_none();
+        let tenant = has_others.then(|| self.agent.as_str());
+        let places = Places { url: &url, grpc: address.as_deref(), tenant };
+        let card = write(&description, &self.server.security_schemes(), places);
+        show(&self.server, &self.caller, card).await
     }
 
-    fn extensions(&self) -> Vec<&str> {
-        extensions(&self.headers).collect()
-    }
-
+    /// For what sends nothing.
     fn context<'a>(&'a self, extensions: &'a [&'a str]) -> RequestContext<'a> {
-        RequestContext {
-            caller: &self.caller,
-            agent: &self.agent,
-            skill: None,
-            trace: None,
-            idempotency: None,
-            extensions,
-        }
+        context(&self.caller, &self.agent, extensions)
     }
 }
 
-fn context<'a>(
-    caller: &'a Caller,
-    agent: &'a AgentName,
-    skill: Option<SkillId>,
-    (headers, extensions): (&HeaderMap, &'a [&'a str]),
-    idempotency: Option<(String, [u8; 32])>,
-) -> RequestContext<'a> {
-    RequestContext { caller, agent, skill, trace: trace(headers), idempotency, extensions }
+fn context<'a>(caller: &'a Caller, agent: &'a AgentName, extensions: &'a [&'a str]) -> RequestContext<'a> {
+    RequestContext { caller, agent, skill: None, trace: None, idempotency: None, extensions }
+}
+
+/// A stream of one message.
+fn alone<R: Send + 'static>(message: R) -> Response<Messages<R>> {
+    Response::new(Box::pin(stream::once(async { Ok(message) })))
 }
 
 /// The answer to a read. A large one is refused if there is no room for it.

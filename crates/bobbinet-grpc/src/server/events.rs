@@ -28,7 +28,8 @@ pub(super) type Messages<R> = Pin<Box<dyn Stream<Item = Result<R, Status>> + Sen
 #[derive(Debug)]
 pub(super) struct Writer<R> {
     pub(super) task: fn(&Task, Selection) -> R,
-    pub(super) message: fn(&PlainMessage) -> R,
+    /// An answer without a task.
+    pub(super) said: fn(&PlainMessage) -> R,
     /// Last comes whether nothing follows in the stream.
     pub(super) update: fn(&TaskId, &ContextId, Timestamp, &Event, bool) -> Option<R>,
 }
@@ -110,7 +111,7 @@ impl<R> Events<R> {
     }
 
     fn write(&self, item: StreamItem) -> Option<R> {
-        let Writer { task: write_task, message: _, update } = self.writer;
+        let Writer { task: write_task, update, said: _ } = self.writer;
         match item {
             StreamItem::Event(told) => {
                 update(self.stream.task(), self.stream.context(), told.at, &told.event, self.stream.is_over())

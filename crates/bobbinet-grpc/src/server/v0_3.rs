@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bobbinet_gateway::Unsupported;
+use bobbinet_gateway::{Answer, PlainMessage, Unsupported};
 use bobbinet_http::Server;
 use bobbinet_wire::Error;
 use tonic::{Request, Response, Status};
@@ -14,7 +14,7 @@ use super::{
 use crate::{
     pb::v0_3::{self as pb, a2a_service_server::A2aService, send_message_response::Payload},
     status,
-    v0_3::{read, write},
+    v0_3::{card, read, write},
 };
 
 /// Answers for all agents of a server.
@@ -23,8 +23,11 @@ pub(super) struct Service {
     server: Arc<Server>,
 }
 
-const WRITER: Writer<pb::StreamResponse> =
-    Writer { task: write::streamed, message: write::plain_streamed, update: write::update };
+const WRITER: Writer<pb::StreamResponse> = Writer {
+    task: write::streamed,
+    said: |said| write::streamed_said(&said.message, &said.context),
+    update: write::update,
+};
 
 impl Service {
     pub(super) fn new(server: Arc<Server>) -> Self {
@@ -58,9 +61,14 @@ impl A2aService for Service {
         let (mut call, message) = self.enter(request).await?;
         call.note_key("a2a.v1/SendMessage", &message)?;
         let params = read(read::send(message))?;
-        let of = |payload| pb::SendMessageResponse { payload: Some(payload) };
-        let write_task = |task: &_, selection| of(Payload::Task(write::task(task, selection)));
-        call.send(params, write_task, |said| of(Payload::Msg(write::plain(said)))).await
+        call.send(params, |answer, selection| {
+            let payload = match answer {
+                Answer::Task(task) => Payload::Task(write::task(task, selection)),
+                Answer::Message(PlainMessage { message, context }) => Payload::Msg(write::said(&message, &context)),
+            };
+            pb::SendMessageResponse { payload: Some(payload) }
+        })
+        .await
     }
 
     async fn send_streaming_message(
@@ -112,16 +120,13 @@ impl A2aService for Service {
         self.refuse(request, Unsupported::PushNotifications).await
     }
 
-    /// The card of an agent has no more in it for those who are known, so it is the public one.
+    /// The public card, where there is no more for those who are known.
     async fn get_agent_card(
         &self,
         request: Request<pb::GetAgentCardRequest>,
     ) -> Result<Response<pb::AgentCard>, Status> {
         let (call, _) = self.enter(request).await?;
-        match call.card().await {
-            Some(card) => Ok(Response::new(card)),
-            None => Err(call.refuse(Unsupported::ExtendedCard)),
-        }
+        call.card(true, card::write).await
     }
 
     async fn delete_task_push_notification_config(

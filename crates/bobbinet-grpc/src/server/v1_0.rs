@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bobbinet_gateway::Unsupported;
+use bobbinet_gateway::{Answer, PlainMessage, Unsupported};
 use bobbinet_http::Server;
 use bobbinet_wire::Error;
 use tonic::{Request, Response, Status};
@@ -14,7 +14,7 @@ use super::{
 use crate::{
     pb::v1_0::{self as pb, a2a_service_server::A2aService, send_message_response::Payload},
     status,
-    v1_0::{read, write},
+    v1_0::{card, read, write},
 };
 
 /// Answers for all agents of a server.
@@ -25,7 +25,7 @@ pub(super) struct Service {
 
 const WRITER: Writer<pb::StreamResponse> = Writer {
     task: write::streamed,
-    message: write::plain_streamed,
+    said: |said| write::streamed_said(&said.message, &said.context),
     update: |task, context, at, event, _| write::update(task, context, at, event),
 };
 
@@ -65,9 +65,14 @@ impl A2aService for Service {
         let (mut call, message) = self.enter(request, |message| &message.tenant).await?;
         call.note_key("SendMessage", &message)?;
         let params = read(read::send(message))?;
-        let of = |payload| pb::SendMessageResponse { payload: Some(payload) };
-        let write_task = |task: &_, selection| of(Payload::Task(write::task(task, selection)));
-        call.send(params, write_task, |said| of(Payload::Message(write::plain(said)))).await
+        call.send(params, |answer, selection| {
+            let payload = match answer {
+                Answer::Task(task) => Payload::Task(write::task(task, selection)),
+                Answer::Message(PlainMessage { message, context }) => Payload::Message(write::said(&message, &context)),
+            };
+            pb::SendMessageResponse { payload: Some(payload) }
+        })
+        .await
     }
 
     async fn send_streaming_message(
@@ -137,7 +142,8 @@ impl A2aService for Service {
         &self,
         request: Request<pb::GetExtendedAgentCardRequest>,
     ) -> Result<Response<pb::AgentCard>, Status> {
-        self.refuse(request, |message| &message.tenant, Unsupported::ExtendedCard).await
+        let (call, _) = self.enter(request, |message| &message.tenant).await?;
+        call.card(false, card::write).await
     }
 
     async fn delete_task_push_notification_config(

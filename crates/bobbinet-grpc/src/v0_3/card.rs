@@ -6,18 +6,10 @@ use bobbinet_core::{Description, agent::EXTENSION_URI};
 use bobbinet_wire::v1_0::card::{MODES, MODES_STRUCTURED, SecurityScheme};
 
 use super::pb;
+use crate::Places;
 
 /// The version that a card of 0.3 says.
 const VERSION: &str = "0.3.0";
-
-/// Where an agent is called.
-#[derive(Clone, Debug)]
-pub struct Places<'a> {
-    /// Over JSON-RPC.
-    pub url: &'a str,
-    /// Over gRPC: host and port.
-    pub grpc: Option<String>,
-}
 
 /// The card of an agent.
 pub fn write(description: &Description, security: &[SecurityScheme], places: Places<'_>) -> pb::AgentCard {
@@ -45,7 +37,8 @@ pub fn write(description: &Description, security: &[SecurityScheme], places: Pla
         preferred_transport: "JSONRPC".to_owned(),
         additional_interfaces: [
             Some(interface(places.url, "JSONRPC")),
-            places.grpc.map(|address| interface(&address, "GRPC")),
+            // No message of 0.3 says which agent is meant.
+            places.grpc.filter(|_| places.tenant.is_none()).map(|address| interface(address, "GRPC")),
         ]
         .into_iter()
         .flatten()

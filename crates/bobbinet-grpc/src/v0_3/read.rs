@@ -49,12 +49,15 @@ pub fn send(request: pb::SendMessageRequest) -> Result<Box<SendParams>, Error> {
 
 /// Whoever sends no configuration waits, as in 0.3's JSON; one that does not say `blocking` does not.
 fn configuration(given: pb::SendMessageConfiguration, at: At<'_>, faults: &mut Faults) -> Configuration {
+    if given.push_notification.is_some() {
+        faults.wrong(at.field("push_notification"), "cannot be asked for over gRPC yet: ask over JSON-RPC");
+    }
     let modes = rules::words(given.accepted_output_modes, at.field("accepted_output_modes"), faults);
     Configuration {
         accepted_output_modes: modes.iter().map(|mode| mode.as_ref().to_owned()).collect(),
         history_length: history_length(given.history_length, at.field("history_length"), faults),
         return_immediately: !given.blocking,
-        has_push_config: given.push_notification.is_some(),
+        push_config: None,
     }
 }
 

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use bobbinet_core::{
     Artifact, Content, ContextId, Event, Json, Message, Part, Role, Selection, State, Task, TaskId, Timestamp,
 };
-use bobbinet_gateway::PlainMessage;
 use prost_types::{Struct, Value, value::Kind};
 
 use super::{IS_VALUE, VALUE, pb};
@@ -42,14 +41,14 @@ pub fn streamed(shown: &Task, selection: Selection) -> pb::StreamResponse {
     of(pb::stream_response::Payload::Task(task(shown, selection)))
 }
 
-/// A message that answers another, and belongs to no task.
-pub fn plain(said: &PlainMessage) -> pb::Message {
-    message(&said.message, Ids { task: "", context: said.context.as_str() })
+/// An answer without a task.
+pub fn said(said: &Message, context: &ContextId) -> pb::Message {
+    message(said, Ids { task: "", context: context.as_str() })
 }
 
-/// The same as all that a stream says.
-pub fn plain_streamed(said: &PlainMessage) -> pb::StreamResponse {
-    of(pb::stream_response::Payload::Msg(plain(said)))
+/// The same within a stream.
+pub fn streamed_said(message: &Message, context: &ContextId) -> pb::StreamResponse {
+    of(pb::stream_response::Payload::Msg(said(message, context)))
 }
 
 /// What has happened to a task, if that is told by itself. `is_last`: nothing follows in this stream, though the task may go on.

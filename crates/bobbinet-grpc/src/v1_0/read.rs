@@ -48,12 +48,15 @@ pub fn send(request: pb::SendMessageRequest) -> Result<Box<SendParams>, Error> {
 }
 
 fn configuration(given: pb::SendMessageConfiguration, at: At<'_>, faults: &mut Faults) -> Configuration {
+    if given.task_push_notification_config.is_some() {
+        faults.wrong(at.field("task_push_notification_config"), "cannot be asked for over gRPC yet: ask over JSON-RPC");
+    }
     let modes = rules::words(given.accepted_output_modes, at.field("accepted_output_modes"), faults);
     Configuration {
         accepted_output_modes: modes.iter().map(|mode| mode.as_ref().to_owned()).collect(),
         history_length: rules::history_length(given.history_length, at.field("history_length"), faults),
         return_immediately: given.return_immediately,
-        has_push_config: given.task_push_notification_config.is_some(),
+        push_config: None,
     }
 }
 

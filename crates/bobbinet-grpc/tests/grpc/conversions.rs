@@ -159,7 +159,7 @@ fn send() -> impl Strategy<Value = SendParams> {
             accepted_output_modes,
             history_length,
             return_immediately,
-            has_push_config: false,
+            push_config: None,
         });
     (message(), prop::bool::ANY, prop::option::of("[a-z]{1,8}"), configuration, prop::option::of(object())).prop_map(
         |(message, has_context, task, configuration, metadata)| SendParams {

@@ -9,7 +9,7 @@ use bobbinet_core::{AgentName, Limits, Principal, Tenant};
 use bobbinet_engine::{Agent, AllowAll, Engine, Env, Setup, SystemEnv};
 use bobbinet_gateway::{Gateway, GatewayLimits, GatewaySetup};
 use bobbinet_grpc::pb::{v0_3, v1_0};
-use bobbinet_http::{HttpLimits, Mount, Server, ServerSetup, serve};
+use bobbinet_http::{CardForm, HttpLimits, Mount, Server, ServerSetup, serve};
 use bobbinet_store::MemoryStore;
 use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinSet, time::timeout};
@@ -98,6 +98,7 @@ impl Node {
             public_url: None,
             limits: form.limits,
             is_version_required: true,
+            card: CardForm::default(),
             grpc: Some(bobbinet_grpc::routes),
             stop: stop.clone(),
         })

@@ -22,7 +22,7 @@ use bobbinet_core::{
 };
 use bobbinet_outbound::ClientTls;
 use bobbinet_wire::{
-    Protocol, Transport, Version,
+    ErrorKind, Protocol, Transport, Version,
     v1_0::CardView,
     view::{PageView, Sent, TaskView},
 };
@@ -194,6 +194,11 @@ impl Client {
         self.ways.open().protocol
     }
 
+    /// A task of the agent as one event of its stream has it: for those who show what the agent says as it is.
+    pub fn event_of(&self, task: &Json) -> Json {
+        speech::as_event(self.protocol().version, task.clone())
+    }
+
     /// Says something, and waits until the task has ended or asks, unless `params` say not to.
     ///
     /// # Errors
@@ -232,7 +237,13 @@ impl Client {
     /// # Errors
     /// As [`ClientError`] says.
     pub async fn list(&self, params: ListParams) -> Result<WithJson<PageView>, ClientError> {
-        let Told { version, json } = self.call(&Operation::List(params)).await?;
+        let mut listed = self.call(&Operation::List(params)).await;
+        if let Err(ClientError::Rpc(remote)) = &mut listed
+            && (remote.kind, self.protocol().version) == (Some(ErrorKind::MethodNotFound), Version::V0_3)
+        {
+            remote.hint = Some("A2A 0.3 lists no tasks over JSON-RPC: name a task by its id".to_owned());
+        }
+        let Told { version, json } = listed?;
         speech::page(version, json)
     }
 

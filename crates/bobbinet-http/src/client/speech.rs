@@ -129,11 +129,10 @@ pub(super) fn event(version: Version, json: Json) -> Result<WithJson<Option<Stre
 }
 
 /// A task as an event of a stream has it.
-pub(super) fn as_event(version: Version, task: Json) -> Result<Json, ClientError> {
+pub(super) fn as_event(version: Version, task: Json) -> Json {
     match version {
-        Version::V1_0 => Json::parse(&format!("{{\"task\":{}}}", task.as_str()))
-            .map_err(|error| ClientError::Protocol(error.to_string())),
-        Version::V0_3 => Ok(task),
+        Version::V1_0 => Json::of(&std::collections::BTreeMap::from([("task", task)])),
+        Version::V0_3 => task,
     }
 }
 

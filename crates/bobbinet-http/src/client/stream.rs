@@ -363,7 +363,7 @@ impl TaskStream {
     /// The task as it stands, if that is news.
     async fn look(&mut self, task: &str) -> Result<Option<Event>, ClientError> {
         let answer = self.client.get(task, None).await?;
-        let json = speech::as_event(self.client.protocol().version, answer.json)?;
+        let json = speech::as_event(self.client.protocol().version, answer.json);
         let event = self.give(WithJson { value: StreamEvent::Task(answer.value), json });
         self.has_looked = true;
         self.is_over |= self.has_said_all(End::Closed);

@@ -1,6 +1,7 @@
 //! The server: an engine's agents, each at its base path, and what they have in common.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
     sync::{
@@ -13,13 +14,15 @@ use axum::Router;
 use bobbinet_auth::{KeyRing, Verifier};
 use bobbinet_core::AgentName;
 use bobbinet_gateway::{Gateway, START_WAIT_MAX};
-use http::{Extensions, HeaderMap, HeaderValue, Request, Uri, header, uri::Authority};
+use bobbinet_wire::interface::CardForm;
+use http::{Extensions, HeaderMap, HeaderValue, Request, Uri, header, request::Parts, uri::Authority};
 use ipnet::IpNet;
 use tokio::{net::TcpStream, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     cards::{Cards, Told},
+    forwarded,
     tls::Tls,
     unsent::Unsent,
 };
@@ -55,18 +58,20 @@ pub struct ServerSetup {
     /// What callers know the node by, such as `https://agents.example.com`, if that is not its address: with a proxy
     /// before it, it must be said. A path is kept: agents stand below it.
     pub public_url: Option<String>,
-    /// Proxies before the node: each stands for many callers, so no share of the connections is measured out to it.
+    /// Proxies before the node: each stands for many callers, so no share of the connections is measured out to it. What they say of
+    /// where a request came to (`Forwarded`, `X-Forwarded-*`) is believed, unless `public_url` says it.
     pub proxies: Vec<IpNet>,
     /// Origins whose pages may call the agents from a browser, such as `https://ui.example.com`; `*` for every one. Without any,
     /// browsers let no page of another origin read an answer.
     pub cors: Vec<String>,
     /// The bounds of connections, requests and answers.
     pub limits: HttpLimits,
-    /// Whether a request must say that it speaks A2A 1.x. The specification takes a silent one for 0.3 (section 3.6.2),
-    /// which is not spoken here.
+    /// Whether a request in words of A2A 1.x must say so. The specification takes a silent one for 0.3 (section 3.6.2).
     pub is_version_required: bool,
     /// gRPC, if it is spoken: on the same port, over HTTP/2.
     pub grpc: Option<OtherBinding>,
+    /// Which card is shown to those who do not say which version they speak.
+    pub card: CardForm,
     /// Told when the server is to stop: nothing more is accepted, streams and waits end.
     pub stop: CancellationToken,
 }
@@ -110,6 +115,7 @@ pub struct Server {
     pub(super) cors: Vec<HeaderValue>,
     pub(super) limits: HttpLimits,
     pub(super) is_version_required: bool,
+    pub(super) card: CardForm,
     pub(super) unsent: Unsent,
     /// What its connections begin with; `None` if they are plain.
     pub(super) tls: Option<Arc<Tls>>,
@@ -121,9 +127,14 @@ pub struct Server {
     begun: Instant,
 }
 
-/// The address that a connection was made to, where the node listens at every one.
+/// How a connection came to be.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Reached(SocketAddr);
+pub(super) struct Reached {
+    /// The address that it was made to, where the node listens at every one.
+    address: Option<SocketAddr>,
+    /// Whether a proxy that the node is told of has made it.
+    is_by_proxy: bool,
+}
 
 /// One agent at its URL.
 #[derive(Debug)]
@@ -191,6 +202,7 @@ impl Server {
             cors,
             limits: setup.limits,
             is_version_required: setup.is_version_required,
+            card: setup.card,
             stop: setup.stop,
             is_retired: AtomicBool::new(false),
             begun: Instant::now(),
@@ -221,7 +233,9 @@ impl Server {
         Told {
             accepted: self.verifier.accepted(),
             has_certificates: self.has_certificates(),
+            has_grpc: self.grpc.is_some(),
             is_extended: self.gateway.has_extended_card(agent),
+            has_webhooks: self.gateway.has_webhooks(),
             keys: &self.keys,
             now: self.gateway.now(),
         }
@@ -247,28 +261,35 @@ impl Server {
         self.agents.get(name).or_else(|| self.unserved.get(name))
     }
 
-    /// Which of its addresses a connection was made to, where that says more than the configuration.
+    /// What of a connection says more than the configuration.
     pub(super) fn reached(&self, stream: &TcpStream) -> Option<Reached> {
-        let is_known = !self.is_everywhere || self.public_url.is_some();
-        if is_known {
+        if self.public_url.is_some() {
             return None;
         }
-        stream.local_addr().ok().map(Reached)
+        let address = if self.is_everywhere { stream.local_addr().ok() } else { None };
+        let peer = if self.proxies.is_empty() { None } else { stream.peer_addr().ok() };
+        let is_by_proxy = peer.is_some_and(|peer| {
+            let peer = peer.ip().to_canonical();
+            self.proxies.iter().any(|network| network.contains(&peer))
+        });
+        (address.is_some() || is_by_proxy).then_some(Reached { address, is_by_proxy })
     }
 
-    /// Where the caller finds the node: as configured, else as it has just found it. What a request says of that counts only if
-    /// it is one of the node's own names: a card is read by others, and its tokens go where it says.
-    pub(super) fn origin<B>(&self, request: &Request<B>) -> &str {
+    /// Where the caller finds the node: as configured, else as a proxy of ours says, else as it has just found it. What a request
+    /// itself says of that counts only if it is one of the node's own names: a card is read by others, and its tokens go where it says.
+    pub(super) fn origin<B>(&self, request: &Request<B>) -> Cow<'_, str> {
         self.origin_of(request.headers(), request.uri(), request.extensions())
     }
 
     /// The same of a request that has been taken apart.
-    pub(super) fn origin_of(&self, headers: &HeaderMap, uri: &Uri, extensions: &Extensions) -> &str {
+    pub(super) fn origin_of(&self, headers: &HeaderMap, uri: &Uri, extensions: &Extensions) -> Cow<'_, str> {
         if let Some(url) = &self.public_url {
-            return url;
+            return Cow::Borrowed(url);
         }
-        let host = headers.get(header::HOST).and_then(|value| value.to_str().ok());
-        let host = uri.authority().map(Authority::as_str).or(host);
+        if let Some(origin) = self.forwarded(uri, headers, extensions) {
+            return Cow::Owned(origin);
+        }
+        let host = host(uri, headers);
         let (scheme, port) = scheme_of(self.tls.as_ref());
         let port = format!(":{port}");
         let is_at = |origin: &&String, host: &str| {
@@ -277,12 +298,27 @@ impl Server {
         };
         let named = host.and_then(|host| self.origins.iter().find(|origin| is_at(origin, host)));
         let reached = || {
-            let Reached(address) = extensions.get::<Reached>()?;
+            let address = extensions.get::<Reached>()?.address?;
             let host = SocketAddr::new(address.ip().to_canonical(), address.port()).to_string();
             self.origins.iter().find(|origin| is_at(origin, &host))
         };
         let origin = named.or_else(reached).or_else(|| self.origins.first());
-        origin.map_or("", String::as_str)
+        Cow::Borrowed(origin.map_or("", String::as_str))
+    }
+
+    /// Where a proxy of ours says that the request came to.
+    fn forwarded(&self, uri: &Uri, headers: &HeaderMap, extensions: &Extensions) -> Option<String> {
+        let is_by_proxy = extensions.get::<Reached>().is_some_and(|reached| reached.is_by_proxy);
+        if is_by_proxy { forwarded::origin(headers, host(uri, headers), self.scheme()) } else { None }
+    }
+
+    /// The URLs that the token of this request may name: the agent's, and the one that a proxy of ours says it was asked at.
+    pub(super) fn audiences_of<'a>(&self, agent: &'a Mounted, parts: &Parts) -> Cow<'a, [String]> {
+        let Some(origin) = self.forwarded(&parts.uri, &parts.headers, &parts.extensions) else {
+            return Cow::Borrowed(&agent.audiences);
+        };
+        let also = [format!("{origin}{}", agent.base), format!("{origin}{}/", agent.base)];
+        Cow::Owned(agent.audiences.iter().cloned().chain(also).collect())
     }
 
     /// The agent at the root, if there is one.
@@ -297,6 +333,12 @@ impl Server {
 /// What URLs begin with, and the port that this implies.
 fn scheme_of(tls: Option<&Arc<Tls>>) -> (&'static str, u16) {
     if tls.is_some() { ("https", 443) } else { ("http", 80) }
+}
+
+/// The host that a request names.
+fn host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
+    let header = headers.get(header::HOST).and_then(|value| value.to_str().ok());
+    uri.authority().map(Authority::as_str).or(header)
 }
 
 fn checked_url(text: &str) -> Result<String, SetupError> {

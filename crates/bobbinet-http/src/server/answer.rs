@@ -8,13 +8,13 @@ use bytes::Bytes;
 use futures::stream;
 use http::{HeaderValue, StatusCode, header};
 
-use super::{binding::Binding, unsent::Room};
+use super::{
+    binding::{Binding, JSON},
+    unsent::Room,
+};
 
 /// Large answers become bytes in pieces of about this many.
 const CHUNK: usize = 64 << 10;
-
-/// What is no answer to an operation is plain JSON.
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// An answer with a JSON body.
 pub(super) fn json(status: StatusCode, body: impl Into<Bytes>) -> Response {
@@ -67,7 +67,7 @@ pub(super) fn error(binding: &Binding, error: &Error) -> Response {
 pub(super) fn error_with_status(binding: &Binding, error: &Error, status: StatusCode) -> Response {
     let mut body = Vec::with_capacity(512);
     binding.write_error(&mut body, error);
-    let mut response = with_type(status, binding.error_media_type(), body);
+    let mut response = json(status, body);
     if let Some(delay) = error.retry_after() {
         let seconds = delay.as_secs().max(1);
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));

@@ -2,13 +2,14 @@
 //! the binding, and what it answers is written here, by a branch for each; so a task, an event and an error each have one line in
 //! every binding, and an operation has none.
 
-use bobbinet_core::{Selection, Task};
+use bobbinet_core::{PushPage, PushView, Selection, Task};
 use bobbinet_engine::PublicEvent;
 use bobbinet_gateway::{PlainMessage, TaskStream};
 use bobbinet_wire::{
     Error, ErrorKind, Pieces, RequestId, Sink, envelope,
+    interface::CardForm,
     page::{TaskPage, WrittenTasks},
-    v0_3, v1_0,
+    v0_3, v0_3_proto, v1_0,
 };
 use http::{HeaderValue, StatusCode};
 
@@ -19,23 +20,23 @@ pub(super) enum Binding {
     Rpc1_0(RequestId),
     /// JSON-RPC of 0.3, to the request of this id.
     Rpc0_3(RequestId),
+    /// REST of 1.0, in the media type that the request wants.
+    Rest1_0(HeaderValue),
+    /// REST of 0.3.
+    Rest0_3,
 }
 
-/// The media type of every JSON-RPC answer.
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// The media type of every JSON-RPC answer, of REST before 1.0, and of errors over REST.
+pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// The media type of REST in 1.0.
+pub(super) const A2A_JSON: HeaderValue = HeaderValue::from_static("application/a2a+json");
 
 impl Binding {
     /// The media type of what is answered at once.
     pub(super) fn media_type(&self) -> HeaderValue {
         match self {
-            Self::Rpc1_0(_) | Self::Rpc0_3(_) => JSON,
-        }
-    }
-
-    /// The media type of errors.
-    pub(super) fn error_media_type(&self) -> HeaderValue {
-        match self {
-            Self::Rpc1_0(_) | Self::Rpc0_3(_) => JSON,
+            Self::Rpc1_0(_) | Self::Rpc0_3(_) | Self::Rest0_3 => JSON,
+            Self::Rest1_0(media_type) => media_type.clone(),
         }
     }
 
@@ -46,6 +47,8 @@ impl Binding {
                 envelope::write_result(out, id, |out| v1_0::response::write_task_wrapped(out, task, selection));
             }
             Self::Rpc0_3(id) => envelope::write_result(out, id, |out| v0_3::task::write_task(out, task, selection)),
+            Self::Rest1_0(_) => v1_0::response::write_task_wrapped(out, task, selection),
+            Self::Rest0_3 => v0_3_proto::task::write_task_wrapped(out, task, selection),
         }
     }
 
@@ -57,6 +60,8 @@ impl Binding {
                 envelope::write_result(out, id, |out| v1_0::response::write_message_wrapped(out, message, context));
             }
             Self::Rpc0_3(id) => envelope::write_result(out, id, |out| v0_3::task::write_message(out, message, context)),
+            Self::Rest1_0(_) => v1_0::response::write_message_wrapped(out, message, context),
+            Self::Rest0_3 => v0_3_proto::task::write_message_wrapped(out, message, context),
         }
     }
 
@@ -65,14 +70,17 @@ impl Binding {
         match self {
             Self::Rpc1_0(id) => envelope::write_result(out, id, |out| v1_0::response::write_task(out, task, selection)),
             Self::Rpc0_3(id) => envelope::write_result(out, id, |out| v0_3::task::write_task(out, task, selection)),
+            Self::Rest1_0(_) => v1_0::response::write_task(out, task, selection),
+            Self::Rest0_3 => v0_3_proto::task::write_task(out, task, selection),
         }
     }
 
     /// Adds a task to a page.
     pub(super) fn add_to_page(&self, tasks: &mut WrittenTasks, task: &Task, selection: Selection) {
         tasks.push(|out| match self {
-            Self::Rpc1_0(_) => v1_0::response::write_task(out, task, selection),
+            Self::Rpc1_0(_) | Self::Rest1_0(_) => v1_0::response::write_task(out, task, selection),
             Self::Rpc0_3(_) => v0_3::task::write_task(out, task, selection),
+            Self::Rest0_3 => v0_3_proto::task::write_task(out, task, selection),
         });
     }
 
@@ -81,17 +89,57 @@ impl Binding {
         match self {
             Self::Rpc1_0(id) => envelope::write_result(out, id, |out| v1_0::response::write_page(out.bytes(), page)),
             Self::Rpc0_3(id) => envelope::write_result(out, id, |out| v0_3::task::write_page(out.bytes(), page)),
+            Self::Rest1_0(_) => v1_0::response::write_page(out.bytes(), page),
+            Self::Rest0_3 => v0_3_proto::task::write_page(out.bytes(), page),
         }
     }
 
-    /// Writes a card of 1.0; `None` where it would have to be of another version.
-    pub(super) fn card(&self, card: &[u8]) -> Option<Pieces> {
-        let mut out = Pieces::default();
+    /// Writes a webhook, without what is secret.
+    pub(super) fn write_push_config(&self, out: &mut Pieces, config: &PushView) {
         match self {
-            Self::Rpc1_0(id) => envelope::write_result(&mut out, id, |out| out.bytes().extend_from_slice(card)),
-            Self::Rpc0_3(_) => return None,
+            Self::Rpc1_0(id) => envelope::write_result(out, id, |out| v1_0::push::write_config(out, config)),
+            Self::Rpc0_3(id) => envelope::write_result(out, id, |out| v0_3::push::write_config(out, config)),
+            Self::Rest1_0(_) => v1_0::push::write_config(out, config),
+            Self::Rest0_3 => v0_3_proto::push::write_config(out, config),
         }
-        Some(out)
+    }
+
+    /// Writes the webhooks of a task.
+    pub(super) fn write_push_configs(&self, out: &mut Pieces, page: &PushPage) {
+        match self {
+            Self::Rpc1_0(id) => envelope::write_result(out, id, |out| v1_0::push::write_configs(out, page)),
+            Self::Rpc0_3(id) => envelope::write_result(out, id, |out| v0_3::push::write_configs(out, &page.configs)),
+            Self::Rest1_0(_) => v1_0::push::write_configs(out, page),
+            Self::Rest0_3 => v0_3_proto::push::write_configs(out, page),
+        }
+    }
+
+    /// Writes that a webhook is gone.
+    pub(super) fn write_push_deleted(&self, out: &mut Pieces) {
+        match self {
+            Self::Rpc1_0(id) => envelope::write_result(out, id, v1_0::push::write_deleted),
+            Self::Rpc0_3(id) => envelope::write_result(out, id, v0_3::push::write_deleted),
+            Self::Rest1_0(_) => v1_0::push::write_deleted(out),
+            Self::Rest0_3 => v0_3_proto::push::write_deleted(out),
+        }
+    }
+
+    /// Whom a card that is asked for is for.
+    pub(super) fn card_form(&self) -> CardForm {
+        match self {
+            Self::Rpc1_0(_) | Self::Rest1_0(_) => CardForm::V1_0,
+            Self::Rpc0_3(_) | Self::Rest0_3 => CardForm::V0_3,
+        }
+    }
+
+    /// Writes a card of that form.
+    pub(super) fn write_card(&self, out: &mut Pieces, card: &[u8]) {
+        match self {
+            Self::Rpc1_0(id) | Self::Rpc0_3(id) => {
+                envelope::write_result(out, id, |out| out.bytes().extend_from_slice(card));
+            }
+            Self::Rest1_0(_) | Self::Rest0_3 => out.bytes().extend_from_slice(card),
+        }
     }
 
     /// Writes an event that this stream has just told.
@@ -104,6 +152,8 @@ impl Binding {
             Self::Rpc0_3(id) => envelope::write_result(out, id, |out| {
                 v0_3::task::write_update(out, task, context, told.at, &told.event, stream.is_over())
             }),
+            Self::Rest1_0(_) => v1_0::response::write_update(out, task, context, told.at, &told.event),
+            Self::Rest0_3 => v0_3_proto::task::write_update(out, task, context, told.at, &told.event, stream.is_over()),
         };
     }
 
@@ -112,21 +162,26 @@ impl Binding {
         match self {
             Self::Rpc1_0(id) => envelope::write_error(out, id, |out| v1_0::error::write(out, error)),
             Self::Rpc0_3(id) => envelope::write_error(out, id, |out| v0_3::error::write(out, error)),
+            Self::Rest1_0(_) => v1_0::error::write_status(out, error),
+            Self::Rest0_3 => v0_3::error::write(out, error),
         }
     }
 
     /// The HTTP status that an error is answered with.
     pub(super) fn status(&self, kind: ErrorKind) -> StatusCode {
-        match self {
-            Self::Rpc1_0(_) | Self::Rpc0_3(_) => rpc_status(kind),
-        }
+        let status = match self {
+            Self::Rpc1_0(_) | Self::Rpc0_3(_) => return rpc_status(kind),
+            Self::Rest1_0(_) => v1_0::error::http_status(kind),
+            Self::Rest0_3 => v0_3::error::http_status(kind),
+        };
+        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
     /// Whether an operation that streams tells this error as an event: clients of 0.3 read nothing else under 200.
     pub(super) fn streams_error(&self, kind: ErrorKind) -> bool {
         match self {
             Self::Rpc0_3(_) => self.status(kind) == StatusCode::OK,
-            Self::Rpc1_0(_) => false,
+            Self::Rpc1_0(_) | Self::Rest1_0(_) | Self::Rest0_3 => false,
         }
     }
 }

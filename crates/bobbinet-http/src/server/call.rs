@@ -3,10 +3,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use bobbinet_core::{
-    Json, Operation, Selection, SkillId, Task,
+    Json, Operation, PushOperation, Selection, SkillId, Task,
     operation::{ListParams, SendParams},
 };
-use bobbinet_gateway::{AdmissionPermit, Answer, GatewayError, RequestContext, Resume, Unsupported};
+use bobbinet_gateway::{AdmissionPermit, Answer, GatewayError, RequestContext, Resume};
 use bobbinet_wire::{
     EXTENSION_URI, Error, Pieces, Sink,
     page::{TaskPage, WrittenTasks},
@@ -92,8 +92,34 @@ impl Call<'_> {
                 drop(permit);
                 Box::pin(self.extended_card()).await
             }
-            Operation::PushConfig(_) => Err(self.refusal(Unsupported::PushNotifications)),
+            Operation::PushConfig(push) => Box::pin(self.push(push, permit)).await,
         }
+    }
+
+    async fn push(&self, push: PushOperation, permit: AdmissionPermit) -> Result<CallAnswer, Error> {
+        let (gateway, context) = (&self.server.gateway, &self.context);
+        let fault = |error| self.fault(error);
+        let mut out = Pieces::default();
+        match push {
+            PushOperation::Create(params) => {
+                let made = gateway.create_webhook(context, &params).await.map_err(fault)?;
+                self.binding.write_push_config(&mut out, &made);
+            }
+            PushOperation::Get(params) => {
+                let found = gateway.webhook(context, &params).await.map_err(fault)?;
+                self.binding.write_push_config(&mut out, &found);
+            }
+            PushOperation::List(params) => {
+                let page = gateway.list_webhooks(context, &params).await.map_err(fault)?;
+                self.binding.write_push_configs(&mut out, &page);
+            }
+            PushOperation::Delete(params) => {
+                gateway.delete_webhook(context, &params).await.map_err(fault)?;
+                self.binding.write_push_deleted(&mut out);
+            }
+        }
+        drop(permit);
+        Ok(CallAnswer::Whole(out, None))
     }
 
     /// The card for this caller. It is written for him alone, so nobody keeps it.
@@ -101,8 +127,9 @@ impl Call<'_> {
         let description = self.server.gateway.extended_card(&self.context).map_err(|error| self.fault(error))?;
         let Parts { headers, uri, extensions, .. } = self.parts;
         let origin = self.server.origin_of(headers, uri, extensions);
-        let card = self.server.told(&self.agent.name).write(&description, origin, &self.agent.base);
-        let Some(out) = self.binding.card(&card) else { return Err(self.refusal(Unsupported::ExtendedCard)) };
+        let form = self.binding.card_form();
+        let card = self.server.told(&self.agent.name).write(&description, &origin, form, &self.agent.base);
+        let out = self.written(|out| self.binding.write_card(out, &card));
         let room = self.room(out.len()).await?;
         Ok(CallAnswer::Whole(out, room))
     }
@@ -164,10 +191,6 @@ impl Call<'_> {
 
     fn fault(&self, error: GatewayError) -> Error {
         fault::of_gateway(error, &self.server.limits)
-    }
-
-    fn refusal(&self, what: Unsupported) -> Error {
-        self.fault(self.server.gateway.refuse(&self.context, what))
     }
 
     /// Room for an answer, if it is large. Whoever calls has given back his request's permit: there is nothing to do but wait.

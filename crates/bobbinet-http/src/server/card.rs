@@ -1,21 +1,32 @@
 //! Hands out the public card of an agent, which is written only once for each version of it.
 
 use axum::response::Response;
+use bobbinet_wire::interface::CardForm;
 use http::{HeaderValue, Request, StatusCode, header};
 
 use super::{
     a2a_server::{Mounted, Server},
     answer,
+    version::{self, Said, Version},
 };
 
-/// The card, or 304 to one who has it.
+/// Where clients before 0.3 look for a card: what is there is always one of 0.3.
+pub(super) const OLD_PATH: &str = "/.well-known/agent.json";
+
+/// The card, or 304 to one who has it: in the form of the version that its reader says he speaks, else in the configured one.
 pub(super) fn answer<B>(server: &Server, agent: &Mounted, request: &Request<B>) -> Response {
     let Some(runs) = server.gateway.agent(&agent.name) else {
         return answer::text(StatusCode::NOT_FOUND, "there is nothing here\n");
     };
-    let origin = server.origin(request).to_owned();
+    let origin = server.origin(request).into_owned();
+    let form = match version::said(request.headers(), request.uri()) {
+        _ if request.uri().path().ends_with(OLD_PATH) => CardForm::V0_3,
+        Said::Known(Version::V1_0) => CardForm::V1_0,
+        Said::Known(Version::V0_3) => CardForm::V0_3,
+        Said::Nothing | Said::Unknown(_) => server.card,
+    };
     let told = server.told(&agent.name);
-    let card = agent.cards.get(runs.describe(), &told, origin, &agent.base);
+    let card = agent.cards.get(runs.describe(), &told, origin, form, &agent.base);
     let is_known = request
         .headers()
         .get_all(header::IF_NONE_MATCH)
@@ -35,8 +46,15 @@ pub(super) fn answer<B>(server: &Server, agent: &Mounted, request: &Request<B>) 
     answer_headers.insert(header::ETAG, card.etag.clone());
     answer_headers.insert(header::LAST_MODIFIED, card.modified.clone());
     answer_headers.insert(header::CACHE_CONTROL, cache);
-    if server.public_url.is_none() {
-        answer_headers.insert(header::VARY, HeaderValue::from_static("Host"));
-    }
+    answer_headers.insert(header::VARY, HeaderValue::from_static(vary(server)));
     response
+}
+
+/// What of a request a card depends on, for caches between.
+fn vary(server: &Server) -> &'static str {
+    match (server.public_url.is_some(), server.proxies.is_empty()) {
+        (true, _) => "A2A-Version",
+        (false, true) => "A2A-Version, Host",
+        (false, false) => "A2A-Version, Host, Forwarded, X-Forwarded-Host, X-Forwarded-Proto, X-Forwarded-Prefix",
+    }
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bobbinet_auth::{Accepted, KeyRing, MintError};
 use bobbinet_core::{Description, Timestamp};
 use bobbinet_wire::{
+    interface::{CardForm, CardInterface, InterfaceVersion, Transport},
     sha256_hex,
     signed_card::{self, CardSignature},
     v1_0::card::{self, CardContext, SecurityScheme},
@@ -14,8 +15,8 @@ use http::HeaderValue;
 
 use super::auth::API_KEY_HEADER;
 
-/// How many forms of one agent's card are kept: one for each name that the node is called by.
-const FORMS_MAX: usize = 8;
+/// How many cards of one agent are kept: one for each form, and each name that the node is called by.
+const KEPT_MAX: usize = 24;
 
 /// Where the node's public keys are, below its URL.
 pub(super) const JWKS_PATH: &str = "/.well-known/jwks.json";
@@ -31,6 +32,7 @@ pub(super) struct Card {
     /// Which of the changes of what callers can show it says.
     accepted: u64,
     origin: String,
+    form: CardForm,
     pub(super) body: Bytes,
     is_extended: bool,
     /// The key that has signed it.
@@ -41,7 +43,14 @@ pub(super) struct Card {
 
 impl Cards {
     /// The card of this version of the agent for those who find the node at `origin`.
-    pub(super) fn get(&self, description: Arc<Description>, told: &Told<'_>, origin: String, base: &str) -> Arc<Card> {
+    pub(super) fn get(
+        &self,
+        description: Arc<Description>,
+        told: &Told<'_>,
+        origin: String,
+        form: CardForm,
+        base: &str,
+    ) -> Arc<Card> {
         let (now, signed_by) = (told.now, told.keys.current_id(told.now));
         let mut cards = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         cards.retain(|card| {
@@ -50,13 +59,13 @@ impl Cards {
                 && card.signed_by == signed_by;
             is_as_now && is_same(&card.description, &description)
         });
-        if let Some(card) = cards.iter().find(|card| card.origin == origin) {
+        if let Some(card) = cards.iter().find(|card| card.form == form && card.origin == origin) {
             return card.clone();
         }
         // All forms of one version are of the same age.
         let modified = cards.first().map_or_else(|| http_date(now), |card| card.modified.clone());
-        let card = Arc::new(Card::write(description, told, origin, base, modified));
-        cards.truncate(FORMS_MAX - 1);
+        let card = Arc::new(Card::write(description, told, origin, form, base, modified));
+        cards.truncate(KEPT_MAX - 1);
         cards.insert(0, card.clone());
         card
     }
@@ -71,15 +80,17 @@ impl Card {
         description: Arc<Description>,
         told: &Told<'_>,
         origin: String,
+        form: CardForm,
         base: &str,
         modified: HeaderValue,
     ) -> Self {
-        let body = told.write(&description, &origin, base);
+        let body = told.write(&description, &origin, form, base);
         let etag = HeaderValue::try_from(format!("\"{}\"", sha256_hex(&body))).expect("hexadecimal in quotes");
         Self {
             description,
             accepted: told.accepted.number,
             origin,
+            form,
             body: body.into(),
             is_extended: told.is_extended,
             signed_by: told.keys.current_id(told.now),
@@ -95,21 +106,52 @@ pub(super) struct Told<'a> {
     pub(super) accepted: Accepted,
     /// Whether callers may show certificates.
     pub(super) has_certificates: bool,
+    /// Whether gRPC is spoken, too.
+    pub(super) has_grpc: bool,
     /// Whether known callers get another card.
     pub(super) is_extended: bool,
+    /// Whether the node sends events to webhooks.
+    pub(super) has_webhooks: bool,
     pub(super) keys: &'a KeyRing,
     pub(super) now: Timestamp,
 }
 
 impl Told<'_> {
     /// A card with the node's signature.
-    pub(super) fn write(&self, description: &Description, origin: &str, base: &str) -> Vec<u8> {
-        let url = format!("{origin}{}", if base.is_empty() { "/" } else { base });
+    pub(super) fn write(&self, description: &Description, origin: &str, form: CardForm, base: &str) -> Vec<u8> {
+        let interfaces = self.interfaces(origin, base);
         let security = schemes(&self.accepted, self.has_certificates);
-        let streaming = description.capabilities.streaming;
-        let extended = self.is_extended;
-        let context = CardContext { url: &url, streaming, push: false, extended, security: &security };
+        let context = CardContext {
+            interfaces: &interfaces,
+            form,
+            streaming: description.capabilities.streaming,
+            push: self.has_webhooks && description.capabilities.push_notifications,
+            extended: self.is_extended,
+            security: &security,
+        };
         self.sign(card::write(description, context), origin)
+    }
+
+    /// Where an agent is reached, all at one URL: JSON-RPC tells its versions apart by the method, REST by the path below. Over gRPC it is
+    /// the node that is reached, and where it has several agents, one is named by the tenant, which 0.3 has not.
+    fn interfaces(&self, origin: &str, base: &str) -> Vec<CardInterface> {
+        let url = format!("{origin}{base}");
+        let rpc = if base.is_empty() { format!("{url}/") } else { url.clone() };
+        let mut interfaces = vec![
+            CardInterface::new(rpc.clone(), Transport::JsonRpc, InterfaceVersion::V1_0),
+            CardInterface::new(url.clone(), Transport::HttpJson, InterfaceVersion::V1_0),
+            CardInterface::new(rpc, Transport::JsonRpc, InterfaceVersion::V0_3),
+            CardInterface::new(url, Transport::HttpJson, InterfaceVersion::V0_3),
+        ];
+        if let Some(address) = host_and_port(origin).filter(|_| self.has_grpc) {
+            let tenant = base.rsplit('/').next().filter(|name| !name.is_empty()).map(str::to_owned);
+            if tenant.is_none() {
+                interfaces.push(CardInterface::new(address.clone(), Transport::Grpc, InterfaceVersion::V0_3));
+            }
+            let grpc = CardInterface::new(address, Transport::Grpc, InterfaceVersion::V1_0);
+            interfaces.insert(2, CardInterface { tenant, ..grpc });
+        }
+        interfaces
     }
 
     /// The card as it was if there is no key: whoever asks for a signature sees that there is none.
@@ -127,12 +169,25 @@ impl Told<'_> {
     }
 }
 
-/// What callers can show, as cards say it.
+/// What callers can show, as cards say it; nothing, where nothing has to be shown.
 pub(super) fn schemes(accepted: &Accepted, has_certificates: bool) -> Vec<SecurityScheme> {
+    if accepted.is_open {
+        return Vec::new();
+    }
     let api_key = accepted.has_api_keys.then_some(SecurityScheme::ApiKey { header: API_KEY_HEADER });
     let providers = accepted.discovery.iter().map(|url| SecurityScheme::OpenIdConnect { url: url.clone() });
     let certificate = has_certificates.then_some(SecurityScheme::MutualTls);
     [SecurityScheme::BearerJwt].into_iter().chain(api_key).chain(providers).chain(certificate).collect()
+}
+
+/// The host and the port of a URL, as the address of a service without paths is written. `None` if the URL has a path.
+pub fn host_and_port(url: &str) -> Option<String> {
+    let (scheme, rest) = url.split_once("://")?;
+    let authority = rest.strip_suffix('/').unwrap_or(rest);
+    let is_bare = !authority.is_empty() && !authority.contains('/');
+    let has_port = authority.rsplit(']').next().is_some_and(|after| after.contains(':'));
+    let port = if scheme == "https" { 443 } else { 80 };
+    is_bare.then(|| if has_port { authority.to_owned() } else { format!("{authority}:{port}") })
 }
 
 /// A date as HTTP writes it (RFC 9110 section 5.6.7).

@@ -27,8 +27,8 @@ const CARD_PATH: &str = "/.well-known/agent-card.json";
 /// `GET /.well-known/ai-catalog.json`
 pub(super) async fn ai(State(server): State<Arc<Server>>, request: Request) -> Response {
     let origin = server.origin(&request);
-    let entries: Vec<Value> = server.agents.values().map(|agent| entry(&server, origin, agent)).collect();
-    let catalog = json!({ "specVersion": SPEC_VERSION, "host": { "displayName": host(origin) }, "entries": entries });
+    let entries: Vec<Value> = server.agents.values().map(|agent| entry(&server, &origin, agent)).collect();
+    let catalog = json!({ "specVersion": SPEC_VERSION, "host": { "displayName": host(&origin) }, "entries": entries });
     respond(&server, "application/ai-catalog+json", &catalog)
 }
 

@@ -106,6 +106,7 @@ impl From<GatewayError> for Problem {
             | GatewayError::Ended
             | GatewayError::ExtensionRequired(_)
             | GatewayError::Unsupported(_)
+            | GatewayError::Webhook(_)
             | GatewayError::Cancel(_)) => {
                 tracing::error!(%error, "events could not be kept");
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR", "something failed on this node")

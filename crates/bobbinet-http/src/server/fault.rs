@@ -6,6 +6,7 @@ use bobbinet_auth::Denied;
 use bobbinet_core::Refused;
 use bobbinet_engine::EngineError;
 use bobbinet_gateway::{Full, GatewayError, Unsupported};
+use bobbinet_push::WebhookError;
 use bobbinet_wire::{Error, ErrorKind};
 
 use super::body::BodyFault;
@@ -18,6 +19,11 @@ pub(super) fn of_gateway(error: GatewayError, limits: &HttpLimits) -> Error {
         GatewayError::NotFound => ErrorKind::TaskNotFound.into(),
         GatewayError::Full(full) => of_full(full, limits),
         GatewayError::Ended => ended(),
+        GatewayError::Webhook(WebhookError::Url(why)) => Error::invalid_field("url", format!("is not called: {why}")),
+        GatewayError::Webhook(error) => {
+            tracing::error!(%error, "a webhook could not be kept");
+            ErrorKind::Internal.into()
+        }
         GatewayError::ExtensionRequired(uri) => Error::new(ErrorKind::ExtensionSupportRequired)
             .with_message(format!("The agent requires the extension {uri}, and the request does not name it"))
             .with_hint("Name it in the header A2A-Extensions if you speak it; the agent's card declares it."),

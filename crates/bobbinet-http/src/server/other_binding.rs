@@ -13,7 +13,7 @@ use http::{Extensions, HeaderMap, Uri};
 use tokio_util::sync::CancellationToken;
 
 use super::{a2a_server::Server, auth, body, call, cards, fault, receive, stream};
-pub use super::{body::BodyFault, unsent::Room};
+pub use super::{body::BodyFault, cards::host_and_port, unsent::Room};
 
 impl Server {
     /// Does what callers ask for.
@@ -111,20 +111,10 @@ impl Server {
         let mut request = http::Request::new(());
         *request.uri_mut() = uri.clone();
         *request.headers_mut() = headers.clone();
-        let origin = self.origin(&request).to_owned();
+        let origin = self.origin(&request).into_owned();
         let url = format!("{origin}{}", if mounted.base.is_empty() { "/" } else { &mounted.base });
         Some((origin, url))
     }
-}
-
-/// The host and the port of a URL, as the address of a service without paths is written. `None` if the URL has a path.
-pub fn host_and_port(url: &str) -> Option<String> {
-    let (scheme, rest) = url.split_once("://")?;
-    let authority = rest.strip_suffix('/').unwrap_or(rest);
-    let is_bare = !authority.is_empty() && !authority.contains('/');
-    let has_port = authority.rsplit(']').next().is_some_and(|after| after.contains(':'));
-    let port = if scheme == "https" { 443 } else { 80 };
-    is_bare.then(|| if has_port { authority.to_owned() } else { format!("{authority}:{port}") })
 }
 
 /// The trace that the caller is in.
@@ -143,6 +133,11 @@ pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Error> {
 /// Where a reader left off that comes back.
 pub fn cursor(headers: &HeaderMap) -> Option<Resume> {
     stream::cursor(headers)
+}
+
+/// The extensions that the caller says it speaks.
+pub fn extensions(headers: &HeaderMap) -> Vec<&str> {
+    receive::extensions(headers).collect()
 }
 
 /// Echoes the extensions that the caller asked for and that are spoken here.
@@ -172,9 +167,4 @@ mod tests {
             assert_eq!(host_and_port(url).as_deref(), expected, "{url}");
         }
     }
-}
-
-/// The extensions that a request says its caller speaks.
-pub fn extensions(headers: &HeaderMap) -> impl Iterator<Item = &str> {
-    receive::extensions(headers)
 }

@@ -6,7 +6,7 @@ use axum::{
     Router,
     extract::{RawPathParams, Request, State},
     response::Response,
-    routing::{get, post},
+    routing::{any, get, post},
 };
 use bobbinet_core::SkillId;
 use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
@@ -17,14 +17,14 @@ use super::{
     a2a_server::{Mount, Mounted, Server},
     answer, card,
     cards::JWKS_PATH,
-    catalog, events, probe, rpc, show,
+    catalog, events, letters, probe, rest, rpc, show,
 };
 
 /// How long the node's public keys may be taken from a cache: a rotation must get around.
 const KEYS_CACHE: HeaderValue = HeaderValue::from_static("public, max-age=300");
 
 /// Where a card is, below an agent's URL: as A2A 1.0 has it (section 8.2), and as it was before 0.3.
-const CARDS: [&str; 2] = ["/.well-known/agent-card.json", "/.well-known/agent.json"];
+const CARDS: [&str; 2] = ["/.well-known/agent-card.json", card::OLD_PATH];
 
 /// How long a browser may go on without asking again what a page may do.
 const PREFLIGHT_AGE: Duration = Duration::from_secs(600);
@@ -51,11 +51,11 @@ pub(super) fn router(server: Arc<Server>) -> Router {
                 }
             }
             let base = "/agents/{agent}";
-            agent(router, base).route(base, post(call))
+            agent(router, base).route(base, post(call)).route(&format!("{base}/{{*rest}}"), any(rest_of_agent))
         }
     };
     let grpc = server.grpc.map(|binding| binding(server.clone()));
-    let router = router.fallback(not_found).with_state(server);
+    let router = router.fallback(rest_of_root).with_state(server);
     let router = match grpc {
         Some(grpc) => router.merge(grpc),
         None => router,
@@ -80,7 +80,7 @@ fn cors(origins: &[HeaderValue]) -> Option<CorsLayer> {
     let read = ["a2a-extensions", "x-a2a-extensions", "www-authenticate", "retry-after", "etag"];
     let cors = CorsLayer::new()
         .allow_origin(allowed)
-        .allow_methods([Method::GET, Method::POST])
+        .allow_methods([Method::GET, Method::POST, Method::DELETE])
         .allow_headers(sent.map(HeaderName::from_static).collect::<Vec<_>>())
         .expose_headers(read.map(HeaderName::from_static))
         .max_age(PREFLIGHT_AGE);
@@ -119,6 +119,9 @@ fn agent(router: Router<Arc<Server>>, base: &str) -> Router<Arc<Server>> {
         // Not of A2A: for the node's owner.
         .route(&format!("{base}/bobbinet/tasks/{{task}}"), get(show_task))
         .route(&format!("{base}/bobbinet/tasks/{{task}}/tree"), get(show_tree))
+        .route(&format!("{base}/bobbinet/push"), get(show_letters))
+        .route(&format!("{base}/bobbinet/push/{{task}}/{{webhook}}/retry"), post(retry_letter))
+        .route(&format!("{base}/bobbinet/push/{{task}}/{{webhook}}/drop"), post(drop_letter))
         .route(&card, get(show_card))
         .route(&old_card, get(show_card))
 }
@@ -131,6 +134,27 @@ async fn call(State(server): State<Arc<Server>>, path: RawPathParams, request: R
         None => None,
     };
     rpc::answer(&server, agent, skill, request).await
+}
+
+/// What is left below an agent's URL is REST.
+async fn rest_of_agent(State(server): State<Arc<Server>>, path: RawPathParams, request: Request) -> Response {
+    let Some(agent) = known_at(&server, &path) else { return not_found().await };
+    // As it came: what is escaped in it is for REST to read.
+    let rest = request.uri().path().splitn(4, '/').nth(3).unwrap_or_default().to_owned();
+    match rest::answer(&server, agent, &rest, request).await {
+        Some(response) => response,
+        None => not_found().await,
+    }
+}
+
+/// The same where there is one agent, at the root.
+async fn rest_of_root(State(server): State<Arc<Server>>, request: Request) -> Response {
+    let Some(agent) = server.root() else { return not_found().await };
+    let path = request.uri().path().to_owned();
+    match rest::answer(&server, agent, &path, request).await {
+        Some(response) => response,
+        None => not_found().await,
+    }
 }
 
 async fn show_card(State(server): State<Arc<Server>>, path: RawPathParams, request: Request) -> Response {
@@ -151,7 +175,7 @@ async fn show_any_card(State(server): State<Arc<Server>>, request: Request) -> R
     }
     let origin = server.origin(&request);
     let text = format!("this node has {} agents, each with a card of its own", server.agents.len());
-    let help = json!({ "error": text, "agents": entries(&server, origin) });
+    let help = json!({ "error": text, "agents": entries(&server, &origin) });
     let mut response = answer::json(StatusCode::NOT_FOUND, help.to_string());
     if let Ok(link) = HeaderValue::try_from(format!("<{origin}/agents>; rel=\"index\"")) {
         response.headers_mut().insert(header::LINK, link);
@@ -175,9 +199,37 @@ async fn show_tree(State(server): State<Arc<Server>>, path: RawPathParams, reque
     }
 }
 
+async fn show_letters(State(server): State<Arc<Server>>, path: RawPathParams, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    match known_at(&server, &path) {
+        Some(agent) => letters::answer(&server, agent, letters::Asked::List, &parts).await,
+        None => not_found().await,
+    }
+}
+
+async fn retry_letter(State(server): State<Arc<Server>>, path: RawPathParams, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    match (known_at(&server, &path), named(&path, "task"), named(&path, "webhook")) {
+        (Some(agent), Some(task), Some(id)) => {
+            letters::answer(&server, agent, letters::Asked::Retry(task, id), &parts).await
+        }
+        (Some(_) | None, _, _) => not_found().await,
+    }
+}
+
+async fn drop_letter(State(server): State<Arc<Server>>, path: RawPathParams, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    match (known_at(&server, &path), named(&path, "task"), named(&path, "webhook")) {
+        (Some(agent), Some(task), Some(id)) => {
+            letters::answer(&server, agent, letters::Asked::Drop(task, id), &parts).await
+        }
+        (Some(_) | None, _, _) => not_found().await,
+    }
+}
+
 /// The agents of the node, by name: what their cards say is for everybody, so that they are there is, too.
 async fn list(State(server): State<Arc<Server>>, request: Request) -> Response {
-    let agents = entries(&server, server.origin(&request));
+    let agents = entries(&server, &server.origin(&request));
     answer::json(StatusCode::OK, json!({ "agents": agents }).to_string())
 }
 

@@ -60,7 +60,7 @@ fn decode(
     parts: &Parts,
     is_lenient: bool,
 ) -> (Binding, Result<Operation, (Error, bool)>) {
-    let said = version::said(parts);
+    let said = version::said(&parts.headers, &parts.uri);
     if let Some(method) = v1_0::Method::from_name(&request.method) {
         let decoded = version::check(said, Version::V1_0, is_lenient)
             .and_then(|()| v1_0::request::decode(method, request.params))

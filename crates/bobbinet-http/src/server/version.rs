@@ -1,7 +1,7 @@
 //! Which version of A2A a request speaks: its header says so (specification section 3.6), and what it asks for.
 
 use bobbinet_wire::{Error, ErrorKind, v0_3, v1_0};
-use http::request::Parts;
+use http::{HeaderMap, Uri};
 
 /// Where the version is said; also the name of a query parameter (specification section 3.6.1).
 const VERSION: &str = "a2a-version";
@@ -36,13 +36,13 @@ impl Version {
 }
 
 /// What the request says. The patch number has no say.
-pub(super) fn said(parts: &Parts) -> Said<'_> {
-    let header = parts.headers.get(VERSION);
+pub(super) fn said<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Said<'a> {
+    let header = headers.get(VERSION);
     if header.is_some_and(|value| value == v1_0::VERSION) {
         return Said::Known(Version::V1_0);
     }
     let header = header.map(|value| value.to_str().unwrap_or("unreadable"));
-    let text = header.or_else(|| in_query(parts.uri.query()?)).map(str::trim).unwrap_or_default();
+    let text = header.or_else(|| in_query(uri.query()?)).map(str::trim).unwrap_or_default();
     if text.is_empty() {
         return Said::Nothing;
     }
@@ -99,7 +99,7 @@ mod tests {
                 request = request.header(VERSION, version);
             }
             let (parts, ()) = request.body(()).unwrap().into_parts();
-            let is_spoken = |version| check(said(&parts), version, !is_required).is_ok();
+            let is_spoken = |version| check(said(&parts.headers, &parts.uri), version, !is_required).is_ok();
             let found = (is_spoken(Version::V1_0), is_spoken(Version::V0_3));
             assert_eq!(found, (in_1_0, in_0_3), "{header:?} {query:?} {is_required}");
         };

@@ -1,5 +1,6 @@
 //! Cards, probes, keys: what anyone may see.
 
+use bobbinet_http::CardForm;
 use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
 
@@ -25,10 +26,11 @@ async fn a_card_is_at_both_paths_and_cheap_to_ask_for_again() {
     assert_eq!(first.headers()["cache-control"], "public, max-age=60");
     assert_eq!(first.headers()["content-type"], "application/json");
     assert!(first.headers()["last-modified"].to_str().unwrap().ends_with(" GMT"));
+    let first_vary = first.headers()["vary"].clone();
     let body = first.bytes().await.unwrap();
     let card: Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(card["supportedInterfaces"][0]["url"], format!("{}/", node.url));
-    assert_eq!(get(&node, "/.well-known/agent.json").await.bytes().await.unwrap(), body);
+    assert_eq!(first_vary, "A2A-Version, Host");
 
     for known in [etag.to_str().unwrap(), &format!("\"x\", W/{}", etag.to_str().unwrap()), "*"] {
         let again = node.http.get(&url).header("if-none-match", known).send().await.unwrap();
@@ -39,6 +41,64 @@ async fn a_card_is_at_both_paths_and_cheap_to_ask_for_again() {
     assert_eq!(other.status(), StatusCode::OK);
     let head = node.http.head(&url).send().await.unwrap();
     assert_eq!((head.status(), &head.headers()["etag"]), (StatusCode::OK, &etag));
+}
+
+/// Whoever does not say which version he speaks gets what is configured; at the path of old, always the card of old.
+#[tokio::test]
+async fn a_card_is_of_the_version_that_its_reader_speaks() {
+    let form = async |node: &Node, path: &str, version: Option<&str>| {
+        let mut request = node.http.get(format!("{}{path}", node.url));
+        if let Some(version) = version {
+            request = request.header("a2a-version", version);
+        }
+        let response = request.send().await.unwrap();
+        assert!(response.headers()["vary"].to_str().unwrap().contains("A2A-Version"));
+        let etag = response.headers()["etag"].clone();
+        let card: Value = response.json().await.unwrap();
+        let form = match (card.get("supportedInterfaces").is_some(), card.get("url").is_some()) {
+            (true, false) => "1.0",
+            (false, true) => "0.3",
+            (true, true) => "hybrid",
+            (false, false) => "none",
+        };
+        (form, etag)
+    };
+    let (new, old) = ("/.well-known/agent-card.json", "/.well-known/agent.json");
+    for (configured, silent) in [(CardForm::Hybrid, "hybrid"), (CardForm::V1_0, "1.0"), (CardForm::V0_3, "0.3")] {
+        let node = Node::with(Form { card: configured, ..Form::default() }).await;
+        assert_eq!(form(&node, new, None).await.0, silent);
+        assert_eq!(form(&node, new, Some("1.0")).await.0, "1.0");
+        assert_eq!(form(&node, new, Some("0.3")).await.0, "0.3");
+        assert_eq!(form(&node, new, Some("99")).await.0, silent);
+        assert_eq!(form(&node, old, None).await.0, "0.3");
+        assert_ne!(form(&node, new, Some("1.0")).await.1, form(&node, new, Some("0.3")).await.1);
+    }
+}
+
+/// A proxy that the node is told of says where it was asked, and a token may name that; nobody else is believed.
+#[tokio::test]
+async fn a_card_behind_a_proxy_says_what_the_proxy_was_asked_at() {
+    let url = async |node: &Node| {
+        let request = node.http.get(format!("{}/.well-known/agent-card.json", node.url));
+        let request = request.header("x-forwarded-host", "agents.example").header("x-forwarded-proto", "https");
+        let card: Value = request.send().await.unwrap().json().await.unwrap();
+        card["url"].as_str().unwrap().to_owned()
+    };
+    let ask = async |node: &Node| {
+        let now = bobbinet_engine::Env::now(&bobbinet_engine::SystemEnv);
+        let token = node.token_of(bobbinet_auth::NODE_OWNER, "https://agents.example/", now);
+        let body = json!({ "jsonrpc": "2.0", "id": 7, "method": "tasks/get", "params": { "id": "nobody" } });
+        let request = node.post("/").bearer_auth(token).header("forwarded", "proto=https;host=agents.example");
+        crate::node::whole(request.body(body.to_string())).await.0
+    };
+    let stranger = Node::start().await;
+    assert_eq!(url(&stranger).await, format!("{}/", stranger.url));
+    assert_eq!(ask(&stranger).await, StatusCode::UNAUTHORIZED);
+    let node = Node::with(Form { proxies: vec!["127.0.0.1/32"], ..Form::default() }).await;
+    assert_eq!(url(&node).await, "https://agents.example/");
+    assert_eq!(ask(&node).await, StatusCode::OK);
+    let told = Form { proxies: vec!["127.0.0.1/32"], public_url: Some("https://public.example"), ..Form::default() };
+    assert_eq!(url(&Node::with(told).await).await, "https://public.example/");
 }
 
 #[tokio::test]
@@ -70,10 +130,9 @@ async fn each_agent_of_a_node_has_its_place() {
     let names: Vec<&Value> = list["agents"].as_array().unwrap().iter().map(|agent| &agent["name"]).collect();
     assert_eq!(names, [&json!("other"), &json!("worker")]);
     assert_eq!(list["agents"][1]["card"], format!("{}/.well-known/agent-card.json", node.url));
-    for path in ["agent-card.json", "agent.json"] {
-        let card = card(&node, &format!("/agents/worker/.well-known/{path}")).await;
-        assert_eq!(card["supportedInterfaces"][0]["url"], node.url);
-    }
+    let found = card(&node, "/agents/worker/.well-known/agent-card.json").await;
+    assert_eq!(found["supportedInterfaces"][0]["url"], node.url);
+    assert_eq!(card(&node, "/agents/worker/.well-known/agent.json").await["url"], node.url);
     for path in ["/agents/nobody/.well-known/agent-card.json", "/nowhere"] {
         assert_eq!(get(&node, path).await.status(), StatusCode::NOT_FOUND, "{path}");
     }

@@ -203,9 +203,10 @@ async fn what_is_not_offered_is_refused_by_its_name() {
         assert_eq!(node.error_code(method, params).await, expected, "{method}");
     };
     for verb in ["Create", "Get", "Delete"] {
-        check(&format!("{verb}TaskPushNotificationConfig"), json!({}), -32003).await;
+        let params = json!({ "taskId": "t", "id": "h", "url": "https://a.example" });
+        check(&format!("{verb}TaskPushNotificationConfig"), params, -32003).await;
     }
-    check("ListTaskPushNotificationConfigs", json!({}), -32003).await;
+    check("ListTaskPushNotificationConfigs", json!({ "taskId": "t" }), -32003).await;
     check("GetExtendedAgentCard", json!({}), -32004).await;
     let mut with_webhook = message("echo");
     with_webhook["configuration"] = json!({ "taskPushNotificationConfig": { "url": "https://a.example" } });

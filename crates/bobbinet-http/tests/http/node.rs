@@ -3,15 +3,20 @@
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use bobbinet_auth::{
-    CertifiedPrincipal, Claims, Issuer, KeyRing, NODE_ISSUER, NODE_OWNER, NODE_TENANT, Policy, Verifier,
+    CertifiedPrincipal, Claims, Issuer, KeyRing, NODE_ISSUER, NODE_OWNER, NODE_TENANT, Policy, SealingKey, Verifier,
     VerifierConfig, mint,
 };
 use bobbinet_core::{AgentName, Limits, Principal, Tenant, Timestamp};
 use bobbinet_engine::{Agent, AllowAll, Engine, Env, Setup, SystemEnv};
 use bobbinet_gateway::{Gateway, GatewayLimits, GatewaySetup};
-use bobbinet_http::{HttpLimits, Mount, Server, ServerSetup, Tls, TlsFiles, serve};
+use bobbinet_http::{HttpCourier, HttpLimits, Mount, Server, ServerSetup, Tls, TlsFiles, serve};
+use bobbinet_outbound::{Guard, Origin, OutboundLimits};
+use bobbinet_push::{Webhooks, WebhooksSetup};
 use bobbinet_store::{MemoryStore, Store};
-use bobbinet_wire::sse::{SseEvent, SseParser};
+use bobbinet_wire::{
+    interface::CardForm,
+    sse::{SseEvent, SseParser},
+};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -53,7 +58,10 @@ pub(crate) struct Form {
     pub(crate) public_url: Option<&'static str>,
     pub(crate) cors: Vec<&'static str>,
     pub(crate) proxies: Vec<&'static str>,
+    pub(crate) card: CardForm,
     pub(crate) wait_max: Option<Duration>,
+    /// Receivers that may be told of tasks though they are on this machine; nobody is told anything without it.
+    pub(crate) receivers: Option<Vec<String>>,
     pub(crate) tls: Option<TlsFiles>,
     /// Who is known by his certificate.
     pub(crate) certified: Vec<CertifiedPrincipal>,
@@ -72,7 +80,9 @@ impl Default for Form {
             public_url: None,
             cors: Vec::new(),
             proxies: Vec::new(),
+            card: CardForm::default(),
             wait_max: None,
+            receivers: None,
             tls: None,
             certified: Vec::new(),
             policy: Policy::owner_only(),
@@ -120,14 +130,22 @@ impl Node {
         let policy = form.policy;
         let verifier = Verifier::new(VerifierConfig::default(), vec![Issuer::node(keys.clone())])
             .with_certificates(form.certified);
-        let gateway = Gateway::new(GatewaySetup {
+        let setup = GatewaySetup {
             engine: engine.clone(),
             policy: policy.clone(),
             limits: form.admission,
             wait_max: form.wait_max,
             drain: form.limits.drain(),
             stop: stop.clone(),
-        });
+        };
+        let webhooks = match &form.receivers {
+            Some(origins) => Some(webhooks(&engine, &keys, &folder.path().join("keys"), origins, address).await),
+            None => None,
+        };
+        let gateway = match &webhooks {
+            Some(webhooks) => Gateway::with_webhooks(setup, webhooks.clone()),
+            None => Gateway::new(setup),
+        };
         let tls = form.tls.map(|files| Tls::open(files).unwrap());
         let setup = ServerSetup {
             gateway: gateway.clone(),
@@ -142,6 +160,7 @@ impl Node {
             limits: form.limits,
             is_version_required: true,
             grpc: None,
+            card: form.card,
             stop: stop.clone(),
         };
         let server = match tls {
@@ -242,6 +261,20 @@ impl Node {
         let response = self.http.get(format!("http://{}/readyz", self.address)).send().await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);
     }
+}
+
+async fn webhooks(
+    engine: &Engine,
+    keys: &Arc<KeyRing>,
+    folder: &std::path::Path,
+    origins: &[String],
+    address: SocketAddr,
+) -> Arc<Webhooks> {
+    let origins = origins.iter().map(|origin| Origin::of(&origin.parse().unwrap()).unwrap());
+    let guard = Guard::new(origins, OutboundLimits::default()).unwrap();
+    let courier = Arc::new(HttpCourier::new(guard, keys.clone(), format!("http://{address}"), Arc::new(SystemEnv)));
+    let seal = SealingKey::open_or_create(folder).unwrap();
+    Webhooks::start(WebhooksSetup { engine: engine.clone(), seal, courier }).await.unwrap()
 }
 
 /// Parameters that say this.

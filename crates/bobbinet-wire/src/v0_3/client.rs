@@ -1,10 +1,14 @@
 //! The client's half: encoding requests, decoding answers and events.
 
-use bobbinet_core::operation::{Configuration, ListParams, Operation, PushOperation, SendParams};
+use bobbinet_core::{
+    PushOperation,
+    operation::{Configuration, ListParams, Operation, SendParams},
+};
 use serde_json::value::RawValue;
 
 use super::{
     names::{Method, state_name},
+    push,
     version::V0_3,
     write,
 };
@@ -30,10 +34,10 @@ pub fn write_request(out: &mut Vec<u8>, id: u64, operation: &Operation) {
         Operation::Cancel(_) => Method::CancelTask,
         Operation::Subscribe(_) => Method::Resubscribe,
         Operation::ExtendedCard(_) => Method::GetExtendedCard,
-        Operation::PushConfig(PushOperation::Create) => Method::SetPushConfig,
-        Operation::PushConfig(PushOperation::Get) => Method::GetPushConfig,
-        Operation::PushConfig(PushOperation::List) => Method::ListPushConfigs,
-        Operation::PushConfig(PushOperation::Delete) => Method::DeletePushConfig,
+        Operation::PushConfig(PushOperation::Create(_)) => Method::SetPushConfig,
+        Operation::PushConfig(PushOperation::Get(_)) => Method::GetPushConfig,
+        Operation::PushConfig(PushOperation::List(_)) => Method::ListPushConfigs,
+        Operation::PushConfig(PushOperation::Delete(_)) => Method::DeletePushConfig,
     };
     envelope::write_request(out, id, method.name(), |out| object(out, |params| write_params(params, operation)));
 }
@@ -64,7 +68,8 @@ fn write_params(params: &mut Object<'_>, operation: &Operation) {
             params.raw_if_some("metadata", cancel.metadata.as_ref());
         }
         Operation::Subscribe(subscribe) => params.text("id", &subscribe.id),
-        Operation::ExtendedCard(_) | Operation::PushConfig(_) => {}
+        Operation::ExtendedCard(_) => {}
+        Operation::PushConfig(asked) => push::write_params(params, asked),
     }
 }
 
@@ -79,6 +84,9 @@ fn write_configuration(params: &mut Object<'_>, said: &Configuration, blocking: 
         configuration.texts("acceptedOutputModes", &said.accepted_output_modes);
         if let Some(length) = said.history_length {
             configuration.number("historyLength", length);
+        }
+        if let Some(config) = &said.push_config {
+            configuration.object("pushNotificationConfig", |fields| push::write_fields(fields, config));
         }
         if let Some(blocking) = blocking {
             configuration.flag("blocking", blocking);

@@ -9,9 +9,11 @@
 //! * Errors that only 1.0 knows have the codes that they have there.
 //! * A tenant is not spoken of.
 
+pub(crate) mod card;
 pub mod client;
 pub mod error;
 mod names;
+pub mod push;
 mod read;
 mod read_task;
 pub mod request;
@@ -21,4 +23,6 @@ mod version;
 mod write;
 
 pub use names::Method;
+pub(crate) use read::data_of;
 pub use version::{VERSION, is_version};
+pub(crate) use write::{write_value, write_value_mark};

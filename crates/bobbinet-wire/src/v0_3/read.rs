@@ -181,7 +181,7 @@ impl<'de> ObjectBuilder<'de, V0_3> for PartFields<'de> {
                 Part { metadata, ..Part::new(Content::Text(Arc::from(text.0))) }
             }
             Some("data") => {
-                let (data, metadata) = value(self.data.required(at, "data")?.0, metadata);
+                let (data, metadata) = data_of(self.data.required(at, "data")?.0, metadata);
                 Part { metadata, ..Part::new(Content::Data(data)) }
             }
             Some("file") => Part { metadata, ..self.file.required(at, "file")?.0 },
@@ -196,7 +196,7 @@ impl<'de> ObjectBuilder<'de, V0_3> for PartFields<'de> {
 }
 
 /// The data of a part: the object, or the value in it if the metadata says so.
-fn value(data: Json, metadata: Option<Json>) -> (Json, Option<Json>) {
+pub(crate) fn data_of(data: Json, metadata: Option<Json>) -> (Json, Option<Json>) {
     // Most have no such word, and need not be read for that.
     let Some(said) = metadata.as_ref().filter(|said| said.as_str().contains(IS_VALUE)) else { return (data, metadata) };
     let mut fields: BTreeMap<String, Json> = said.read().unwrap_or_default();

@@ -1,13 +1,13 @@
 //! Decoding the parameters of a request; every fault is named, not the first one only.
 
 use bobbinet_core::{
-    ContextId, State, Timestamp,
+    ContextId, PushConfig, PushOperation, State, Timestamp,
     operation::{
         CancelParams, Configuration, ExtendedCardParams, GetParams, ListParams, Operation, PAGE_SIZE_DEFAULT,
-        PAGE_SIZE_MAX, PushOperation, SendParams, SubscribeParams,
+        PAGE_SIZE_MAX, SendParams, SubscribeParams,
     },
 };
-use serde::de::{Deserializer, IgnoredAny, MapAccess};
+use serde::de::{Deserializer, MapAccess};
 use serde_json::value::RawValue;
 
 use super::{
@@ -39,10 +39,10 @@ pub fn decode(method: Method, params: Option<&RawValue>) -> Result<Operation, Er
             Operation::Cancel(CancelParams { id, metadata: metadata.map(|object| object.0), tenant: None })
         }
         Method::Resubscribe => Operation::Subscribe(SubscribeParams { id: of_task(params)?.id, tenant: None }),
-        Method::SetPushConfig => Operation::PushConfig(PushOperation::Create),
-        Method::GetPushConfig => Operation::PushConfig(PushOperation::Get),
-        Method::ListPushConfigs => Operation::PushConfig(PushOperation::List),
-        Method::DeletePushConfig => Operation::PushConfig(PushOperation::Delete),
+        Method::SetPushConfig => Operation::PushConfig(PushOperation::Create(read(params)?)),
+        Method::GetPushConfig => Operation::PushConfig(PushOperation::Get(read(params)?)),
+        Method::ListPushConfigs => Operation::PushConfig(PushOperation::List(read(params)?)),
+        Method::DeletePushConfig => Operation::PushConfig(PushOperation::Delete(read(params)?)),
         Method::GetExtendedCard => Operation::ExtendedCard(ExtendedCardParams::default()),
     })
 }
@@ -103,7 +103,7 @@ struct ConfigurationFields<'de> {
     accepted_output_modes: Field<Vec<NonEmpty<'de>>>,
     history_length: Field<i32>,
     blocking: Field<bool>,
-    has_push_config: bool,
+    push_config: Field<Box<PushConfig>>,
 }
 
 impl<'de> ObjectBuilder<'de, V0_3> for ConfigurationFields<'de> {
@@ -114,7 +114,7 @@ impl<'de> ObjectBuilder<'de, V0_3> for ConfigurationFields<'de> {
             "acceptedOutputModes" => read_field(&mut self.accepted_output_modes, map, at, "acceptedOutputModes")?,
             "historyLength" => read_field(&mut self.history_length, map, at, "historyLength")?,
             "blocking" => read_field(&mut self.blocking, map, at, "blocking")?,
-            "pushNotificationConfig" => self.has_push_config = map.next_value::<Option<IgnoredAny>>()?.is_some(),
+            "pushNotificationConfig" => read_field(&mut self.push_config, map, at, "pushNotificationConfig")?,
             _ => skip(map)?,
         }
         Ok(())
@@ -127,7 +127,7 @@ impl<'de> ObjectBuilder<'de, V0_3> for ConfigurationFields<'de> {
             history_length: rules::history_length(self.history_length, at),
             // Who does not say waits: so do the servers of the SDKs.
             return_immediately: self.blocking.optional() == Some(false),
-            has_push_config: self.has_push_config,
+            push_config: self.push_config.optional(),
         })
     }
 }

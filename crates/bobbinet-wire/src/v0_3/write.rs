@@ -57,8 +57,8 @@ fn part(out: &mut impl Sink, part: &Part) {
         }
         Content::Data(data) => {
             fields.text("kind", "data");
-            fields.object("data", |inner| inner.field(VALUE).shared_raw(data));
-            is_value(fields, metadata);
+            fields.object("data", |inner| write_value(inner, data));
+            write_value_mark(fields, metadata);
         }
         Content::Raw(base64) => file(fields, part, |file| file.field("bytes").shared_text(base64.shared())),
         Content::Url(url) => file(fields, part, |file| file.field("uri").shared_text(url)),
@@ -75,8 +75,13 @@ fn file<S: Sink>(fields: &mut Object<'_, S>, part: &Part, content: impl FnOnce(&
     fields.raw_if_some("metadata", part.metadata.as_ref());
 }
 
+/// Data that is no object, in an object.
+pub(crate) fn write_value<S: Sink>(inner: &mut Object<'_, S>, data: &Json) {
+    inner.field(VALUE).shared_raw(data);
+}
+
 /// Metadata that says besides that the data is the value in its object.
-fn is_value<S: Sink>(fields: &mut Object<'_, S>, metadata: Option<&Json>) {
+pub(crate) fn write_value_mark<S: Sink>(fields: &mut Object<'_, S>, metadata: Option<&Json>) {
     let others: std::collections::BTreeMap<String, Json> =
         metadata.and_then(|json| json.read().ok()).unwrap_or_default();
     fields.object("metadata", |said| {

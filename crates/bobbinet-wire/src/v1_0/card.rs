@@ -1,10 +1,13 @@
-//! The Agent Card of 1.0 (specification section 4.4): what an agent can do, where it is reached, and how to be let in.
+//! The Agent Card of 1.0 (specification section 4.4): what an agent can do, where it is reached, and how to be let in. What 0.3 has
+//! instead is written beside it, or in its place, if the card is for clients of 0.3 ([`CardForm`]): the rest is the same in both.
 
 use bobbinet_core::{Description, Extension, Json, Skill, agent::EXTENSION_URI};
 
-use super::version::{BINDING, VERSION};
+use super::version::VERSION;
 use crate::{
     digest::sha256_hex,
+    interface::{CardForm, CardInterface, InterfaceVersion},
+    v0_3,
     write::{Object, array, object, raw},
 };
 
@@ -22,11 +25,16 @@ pub const MODES_STRUCTURED: [&str; 2] = ["application/json", "text/plain"];
 const EXTENSION_DESCRIPTION: &str = "The schemas of each skill, how a message names the skill it means, and whether a \
     message that is sent again under the same Idempotency-Key header is done only once.";
 
+/// What is said of API keys.
+const API_KEY_DESCRIPTION: &str = "An API key of the node's; `Authorization: Bearer` takes it, too.";
+
 /// What a card says that depends on where its agent is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CardContext<'a> {
-    /// Where JSON-RPC requests go: an absolute URL.
-    pub url: &'a str,
+    /// Where and how it is reached, the preferred way first.
+    pub interfaces: &'a [CardInterface],
+    /// Whom the card is for.
+    pub form: CardForm,
     /// Whether the streaming methods work.
     pub streaming: bool,
     /// Whether webhooks work.
@@ -107,13 +115,12 @@ fn write_with(description: &Description, context: CardContext<'_>, schemas: Sche
     object(&mut out, |card| {
         card.text("name", &description.name);
         card.text("description", &description.description);
-        array(card.field("supportedInterfaces"), [context.url], |out, url| {
-            object(out, |interface| {
-                interface.text("url", url);
-                interface.text("protocolBinding", BINDING);
-                interface.text("protocolVersion", VERSION);
-            });
-        });
+        if context.form.has_1_0() {
+            write_interfaces(card, context);
+        }
+        if context.form.has_0_3() {
+            v0_3::card::write_interfaces(card, context.interfaces);
+        }
         if let Some((organization, url)) = &description.provider {
             card.object("provider", |provider| {
                 provider.text("url", url);
@@ -132,14 +139,39 @@ fn write_with(description: &Description, context: CardContext<'_>, schemas: Sche
                     Some(declared) => write_declared(extension, declared),
                 });
             });
-            capabilities.flag("extendedAgentCard", context.extended);
+            if context.form.has_1_0() {
+                capabilities.flag("extendedAgentCard", context.extended);
+            }
         });
-        write_security(card, context.security);
+        if context.form.has_0_3() {
+            card.flag("supportsAuthenticatedExtendedCard", context.extended);
+        }
+        write_security(card, context);
         card.texts("defaultInputModes", MODES);
         card.texts("defaultOutputModes", MODES);
         card.list("skills", &description.skills, |out, skill| object(out, |fields| write_skill(fields, skill)));
     });
     out
+}
+
+/// A card that is of 1.0 alone names nothing else; one for all says of each interface what it speaks.
+fn write_interfaces(card: &mut Object<'_>, context: CardContext<'_>) {
+    let is_named = |interface: &&CardInterface| match interface.version {
+        InterfaceVersion::V1_0 => true,
+        InterfaceVersion::V0_3 => context.form.has_0_3(),
+    };
+    array(card.field("supportedInterfaces"), context.interfaces.iter().filter(is_named), |out, interface| {
+        object(out, |fields| {
+            fields.text("url", &interface.url);
+            fields.text("protocolBinding", interface.transport.name());
+            fields.text_if_some("tenant", interface.tenant.as_deref());
+            let version = match interface.version {
+                InterfaceVersion::V1_0 => VERSION,
+                InterfaceVersion::V0_3 => v0_3::VERSION,
+            };
+            fields.text("protocolVersion", version);
+        });
+    });
 }
 
 fn write_extension(extension: &mut Object<'_>, description: &Description, schemas: Schemas) {
@@ -171,24 +203,36 @@ fn write_declared(fields: &mut Object<'_>, extension: &Extension) {
     fields.raw_if_some("params", extension.params.as_ref());
 }
 
-fn write_security(card: &mut Object<'_>, security: &[SecurityScheme]) {
-    if security.is_empty() {
+fn write_security(card: &mut Object<'_>, context: CardContext<'_>) {
+    if context.security.is_empty() {
         return;
     }
-    let named = SecurityScheme::named(security);
+    let named = SecurityScheme::named(context.security);
     card.object("securitySchemes", |schemes| {
         for (name, scheme) in &named {
-            object(schemes.key(name), |fields| write_scheme(fields, scheme));
+            object(schemes.key(name), |fields| {
+                if context.form.has_1_0() {
+                    write_scheme(fields, scheme);
+                }
+                if context.form.has_0_3() {
+                    write_old_scheme(fields, scheme);
+                }
+            });
         }
     });
     // One requirement each: any of them will do.
-    array(card.field("securityRequirements"), &named, |out, (name, _)| {
-        object(out, |requirement| {
-            requirement.object("schemes", |schemes| {
-                object(schemes.key(name), |scopes| scopes.texts("list", [""; 0]));
+    if context.form.has_1_0() {
+        array(card.field("securityRequirements"), &named, |out, (name, _)| {
+            object(out, |requirement| {
+                requirement.object("schemes", |schemes| {
+                    object(schemes.key(name), |scopes| scopes.texts("list", [""; 0]));
+                });
             });
         });
-    });
+    }
+    if context.form.has_0_3() {
+        v0_3::card::write_requirements(card, named.iter().map(|(name, _)| name.as_str()));
+    }
 }
 
 fn write_scheme(fields: &mut Object<'_>, scheme: &SecurityScheme) {
@@ -198,7 +242,7 @@ fn write_scheme(fields: &mut Object<'_>, scheme: &SecurityScheme) {
             http.text("bearerFormat", "JWT");
         }),
         SecurityScheme::ApiKey { header } => fields.object("apiKeySecurityScheme", |key| {
-            key.text("description", "An API key of the node's; `Authorization: Bearer` takes it, too.");
+            key.text("description", API_KEY_DESCRIPTION);
             key.text("location", "header");
             key.text("name", header);
         }),
@@ -206,6 +250,15 @@ fn write_scheme(fields: &mut Object<'_>, scheme: &SecurityScheme) {
             provider.text("openIdConnectUrl", url);
         }),
         SecurityScheme::MutualTls => fields.object("mtlsSecurityScheme", |_| {}),
+    }
+}
+
+fn write_old_scheme(fields: &mut Object<'_>, scheme: &SecurityScheme) {
+    match scheme {
+        SecurityScheme::BearerJwt => v0_3::card::write_bearer_jwt(fields),
+        SecurityScheme::ApiKey { header } => v0_3::card::write_api_key(fields, header, API_KEY_DESCRIPTION),
+        SecurityScheme::OpenIdConnect { url } => v0_3::card::write_open_id(fields, url),
+        SecurityScheme::MutualTls => v0_3::card::write_mutual_tls(fields),
     }
 }
 

@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 use super::{
     error,
     names::{Method, state_name},
+    push,
     version::V1_0,
     write,
 };
@@ -18,7 +19,10 @@ use crate::{
     view::{PageView, Sent, StreamEvent, TaskView},
     write::{Object, object},
 };
-use bobbinet_core::operation::{Configuration, ListParams, Operation, PushOperation, SendParams};
+use bobbinet_core::{
+    PushOperation,
+    operation::{Configuration, ListParams, Operation, SendParams},
+};
 
 /// Writes a request, envelope and all.
 pub fn write_request(out: &mut Vec<u8>, id: u64, operation: &Operation) {
@@ -30,10 +34,10 @@ pub fn write_request(out: &mut Vec<u8>, id: u64, operation: &Operation) {
         Operation::Cancel(_) => Method::CancelTask,
         Operation::Subscribe(_) => Method::SubscribeToTask,
         Operation::ExtendedCard(_) => Method::GetExtendedAgentCard,
-        Operation::PushConfig(PushOperation::Create) => Method::CreateTaskPushNotificationConfig,
-        Operation::PushConfig(PushOperation::Get) => Method::GetTaskPushNotificationConfig,
-        Operation::PushConfig(PushOperation::List) => Method::ListTaskPushNotificationConfigs,
-        Operation::PushConfig(PushOperation::Delete) => Method::DeleteTaskPushNotificationConfig,
+        Operation::PushConfig(PushOperation::Create(_)) => Method::CreateTaskPushNotificationConfig,
+        Operation::PushConfig(PushOperation::Get(_)) => Method::GetTaskPushNotificationConfig,
+        Operation::PushConfig(PushOperation::List(_)) => Method::ListTaskPushNotificationConfigs,
+        Operation::PushConfig(PushOperation::Delete(_)) => Method::DeleteTaskPushNotificationConfig,
     };
     envelope::write_request(out, id, method.name(), |out| object(out, |params| write_params(params, operation)));
 }
@@ -65,9 +69,37 @@ fn write_params(params: &mut Object<'_>, operation: &Operation) {
             &subscribe.tenant
         }
         Operation::ExtendedCard(card) => &card.tenant,
-        Operation::PushConfig(_) => &None,
+        Operation::PushConfig(push) => write_push(params, push),
     };
     params.text_if_some("tenant", tenant.as_deref());
+}
+
+fn write_push<'o>(params: &mut Object<'_>, operation: &'o PushOperation) -> &'o Option<String> {
+    match operation {
+        PushOperation::Create(create) => {
+            params.text("taskId", &create.task);
+            push::write_fields(params, &create.config);
+            &create.tenant
+        }
+        PushOperation::Get(get) => {
+            params.text("taskId", &get.task);
+            params.text_if_some("id", get.id.as_deref());
+            &get.tenant
+        }
+        PushOperation::List(list) => {
+            params.text("taskId", &list.task);
+            if let Some(size) = list.page_size {
+                params.number("pageSize", size);
+            }
+            params.text_if_some("pageToken", list.page_token.as_deref());
+            &list.tenant
+        }
+        PushOperation::Delete(delete) => {
+            params.text("taskId", &delete.task);
+            params.text("id", &delete.id);
+            &delete.tenant
+        }
+    }
 }
 
 pub(super) fn write_send(params: &mut Object<'_>, send: &SendParams) {
@@ -82,6 +114,9 @@ pub(super) fn write_send(params: &mut Object<'_>, send: &SendParams) {
                 configuration.number("historyLength", length);
             }
             configuration.flag_if_set("returnImmediately", send.configuration.return_immediately);
+            if let Some(config) = &send.configuration.push_config {
+                configuration.object("taskPushNotificationConfig", |fields| push::write_fields(fields, config));
+            }
         });
     }
     params.raw_if_some("metadata", send.metadata.as_ref());

@@ -125,22 +125,61 @@ pub fn write(out: &mut Vec<u8>, error: &Error) {
     object(out, |fields| {
         fields.number("code", row.code);
         fields.text("message", error.message());
-        let details = fields.field("data");
-        details.push(b'[');
-        object(details, |info| write_info(info, error, &row));
-        if !error.violations().is_empty() {
-            details.push(b',');
-            object(details, |bad_request| write_violations(bad_request, error.violations()));
-        }
-        if let Some(delay) = error.retry_after() {
-            details.push(b',');
-            object(details, |retry| {
-                retry.text("@type", "type.googleapis.com/google.rpc.RetryInfo");
-                retry.text("retryDelay", &format!("{}s", delay.as_secs_f64()));
-            });
-        }
-        details.push(b']');
+        write_details(fields.field("data"), error, &row);
     });
+}
+
+/// Writes the body of an error over REST: a `google.rpc.Status` under `error` (AIP-193), with the same details.
+pub fn write_status(out: &mut Vec<u8>, error: &Error) {
+    let row = row(error.kind());
+    object(out, |body| {
+        body.object("error", |fields| {
+            fields.number("code", row.http_status);
+            fields.text("status", status_name(error.kind()));
+            fields.text("message", error.message());
+            write_details(fields.field("details"), error, &row);
+        });
+    });
+}
+
+/// The canonical code of gRPC, by name.
+pub fn status_name(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::TaskNotFound => "NOT_FOUND",
+        ErrorKind::TaskNotCancelable
+        | ErrorKind::PushNotificationNotSupported
+        | ErrorKind::UnsupportedOperation
+        | ErrorKind::ExtendedAgentCardNotConfigured
+        | ErrorKind::ExtensionSupportRequired
+        | ErrorKind::VersionNotSupported => "FAILED_PRECONDITION",
+        ErrorKind::ContentTypeNotSupported
+        | ErrorKind::Parse
+        | ErrorKind::InvalidRequest
+        | ErrorKind::InvalidParams => "INVALID_ARGUMENT",
+        ErrorKind::InvalidAgentResponse | ErrorKind::Internal => "INTERNAL",
+        ErrorKind::MethodNotFound => "UNIMPLEMENTED",
+        ErrorKind::Unauthenticated => "UNAUTHENTICATED",
+        ErrorKind::PermissionDenied => "PERMISSION_DENIED",
+        ErrorKind::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        ErrorKind::Unavailable => "UNAVAILABLE",
+    }
+}
+
+fn write_details(details: &mut Vec<u8>, error: &Error, row: &Row) {
+    details.push(b'[');
+    object(details, |info| write_info(info, error, row));
+    if !error.violations().is_empty() {
+        details.push(b',');
+        object(details, |bad_request| write_violations(bad_request, error.violations()));
+    }
+    if let Some(delay) = error.retry_after() {
+        details.push(b',');
+        object(details, |retry| {
+            retry.text("@type", "type.googleapis.com/google.rpc.RetryInfo");
+            retry.text("retryDelay", &format!("{}s", delay.as_secs_f64()));
+        });
+    }
+    details.push(b']');
 }
 
 fn write_info(info: &mut Object<'_>, error: &Error, row: &Row) {

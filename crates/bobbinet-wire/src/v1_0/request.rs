@@ -1,10 +1,10 @@
 //! Decoding the parameters of a request; every fault is named, not the first one only.
 
 use bobbinet_core::{
-    ContextId, State, Timestamp,
-    operation::{Configuration, ListParams, Operation, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, PushOperation, SendParams},
+    ContextId, PushConfig, PushOperation, State, Timestamp,
+    operation::{Configuration, ListParams, Operation, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, SendParams},
 };
-use serde::de::{Deserializer, IgnoredAny, MapAccess};
+use serde::de::{Deserializer, MapAccess};
 use serde_json::value::RawValue;
 
 use super::{
@@ -30,10 +30,10 @@ pub fn decode(method: Method, params: Option<&RawValue>) -> Result<Operation, Er
         Method::CancelTask => Operation::Cancel(read(params)?),
         Method::SubscribeToTask => Operation::Subscribe(read(params)?),
         Method::GetExtendedAgentCard => Operation::ExtendedCard(read(params)?),
-        Method::CreateTaskPushNotificationConfig => Operation::PushConfig(PushOperation::Create),
-        Method::GetTaskPushNotificationConfig => Operation::PushConfig(PushOperation::Get),
-        Method::ListTaskPushNotificationConfigs => Operation::PushConfig(PushOperation::List),
-        Method::DeleteTaskPushNotificationConfig => Operation::PushConfig(PushOperation::Delete),
+        Method::CreateTaskPushNotificationConfig => Operation::PushConfig(PushOperation::Create(read(params)?)),
+        Method::GetTaskPushNotificationConfig => Operation::PushConfig(PushOperation::Get(read(params)?)),
+        Method::ListTaskPushNotificationConfigs => Operation::PushConfig(PushOperation::List(read(params)?)),
+        Method::DeleteTaskPushNotificationConfig => Operation::PushConfig(PushOperation::Delete(read(params)?)),
     })
 }
 
@@ -95,7 +95,7 @@ struct ConfigurationFields<'de> {
     accepted_output_modes: Field<Vec<NonEmpty<'de>>>,
     history_length: Field<i32>,
     return_immediately: Field<bool>,
-    has_push_config: bool,
+    push_config: Field<Box<PushConfig>>,
 }
 
 impl<'de> ObjectBuilder<'de, V1_0> for ConfigurationFields<'de> {
@@ -106,7 +106,7 @@ impl<'de> ObjectBuilder<'de, V1_0> for ConfigurationFields<'de> {
             "acceptedOutputModes" => read_field(&mut self.accepted_output_modes, map, at, "acceptedOutputModes")?,
             "historyLength" => read_field(&mut self.history_length, map, at, "historyLength")?,
             "returnImmediately" => read_field(&mut self.return_immediately, map, at, "returnImmediately")?,
-            "taskPushNotificationConfig" => self.has_push_config = map.next_value::<Option<IgnoredAny>>()?.is_some(),
+            "taskPushNotificationConfig" => read_field(&mut self.push_config, map, at, "taskPushNotificationConfig")?,
             _ => skip(map)?,
         }
         Ok(())
@@ -118,7 +118,7 @@ impl<'de> ObjectBuilder<'de, V1_0> for ConfigurationFields<'de> {
             accepted_output_modes: modes.into_iter().map(NonEmpty::into_owned).collect(),
             history_length: rules::history_length(self.history_length, at),
             return_immediately: self.return_immediately.optional().unwrap_or_default(),
-            has_push_config: self.has_push_config,
+            push_config: self.push_config.optional(),
         })
     }
 }

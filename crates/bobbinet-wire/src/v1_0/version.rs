@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 
-use crate::{dialect::Dialect, faults};
+use crate::{
+    dialect::{Dialect, camel},
+    faults,
+};
 
 /// What stands in the `A2A-Version` header and in cards.
 pub const VERSION: &str = "1.0";
@@ -26,20 +29,4 @@ impl Dialect for V1_0 {
     fn field_name(key: &str) -> Cow<'_, str> {
         camel(key)
     }
-}
-
-/// ProtoJSON readers take a field by its JSON name and by its name in the proto file.
-fn camel(name: &str) -> Cow<'_, str> {
-    if !name.contains('_') {
-        return Cow::Borrowed(name);
-    }
-    let mut camel = String::with_capacity(name.len());
-    let mut words = name.split('_');
-    camel.extend(words.next());
-    for word in words {
-        let mut letters = word.chars();
-        camel.extend(letters.next().map(|first| first.to_ascii_uppercase()));
-        camel.push_str(letters.as_str());
-    }
-    Cow::Owned(camel)
 }

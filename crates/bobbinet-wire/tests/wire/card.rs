@@ -1,16 +1,33 @@
 //! Agent cards, written and read.
 
+use std::sync::LazyLock;
+
 use bobbinet_core::{Capabilities, Description, Effect, Extension, Skill, SkillId, agent::EXTENSION_URI};
-use bobbinet_wire::v1_0::{
-    CardView,
-    card::{self, CARD_INLINE_MAX, CardContext, SecurityScheme},
+use bobbinet_wire::{
+    interface::{CardForm, CardInterface, InterfaceVersion, Transport},
+    v1_0::{
+        CardView,
+        card::{self, CARD_INLINE_MAX, CardContext, SecurityScheme},
+    },
 };
 use expect_test::{expect, expect_file};
 
 use crate::{fixture::json, golden::assert_no_snake_case};
 
+const URL: &str = "https://mesh.example.com/agents/files/";
+
+static INTERFACES: LazyLock<[CardInterface; 4]> = LazyLock::new(|| {
+    [
+        CardInterface::new(URL, Transport::JsonRpc, InterfaceVersion::V1_0),
+        CardInterface::new(URL, Transport::HttpJson, InterfaceVersion::V1_0),
+        CardInterface::new(URL, Transport::JsonRpc, InterfaceVersion::V0_3),
+        CardInterface::new(URL, Transport::HttpJson, InterfaceVersion::V0_3),
+    ]
+});
+
 const CONTEXT: CardContext<'_> = CardContext {
-    url: "https://mesh.example.com/agents/files/",
+    interfaces: &[],
+    form: CardForm::V1_0,
     streaming: true,
     push: false,
     extended: false,
@@ -70,15 +87,16 @@ fn what_an_agent_declares_stands_after_our_own_extension() {
 
 #[test]
 fn a_card_is_written_and_read_back() {
-    let bytes = card::write(&description(), CONTEXT);
-    assert_eq!(bytes, card::write(&description(), CONTEXT));
+    let context = CardContext { interfaces: &*INTERFACES, ..CONTEXT };
+    let bytes = card::write(&description(), context);
+    assert_eq!(bytes, card::write(&description(), context));
     assert_no_snake_case(&serde_json::from_slice(&bytes).unwrap());
     expect_file!["../../golden/card.json"].assert_eq(&format!("{}\n", std::str::from_utf8(&bytes).unwrap()));
 
     let view = CardView::parse(&bytes).unwrap();
     assert_eq!(view.name, "files");
     assert_eq!(view.capabilities.streaming, Some(true));
-    assert_eq!(view.spoken().next().unwrap().0.url, CONTEXT.url);
+    assert_eq!(view.spoken().next().unwrap().0.url, URL);
     assert_eq!(view.skills.iter().map(|skill| skill.id.as_str()).collect::<Vec<_>>(), ["read-file", "write \"it\""]);
     assert!(view.honours_idempotency_keys());
     let skills = view.extension_skills();
@@ -88,6 +106,36 @@ fn a_card_is_written_and_read_back() {
     // Whoever has the card can check the hash against what the card holds.
     assert_eq!(read.schema_hash, card::schema_hash(read.input.as_ref(), read.output.as_ref()));
     assert_eq!(skills["write \"it\""].schema_hash, None);
+}
+
+/// Each has what its readers look for; the hybrid has both.
+#[test]
+fn a_card_has_three_forms() {
+    let security = [
+        SecurityScheme::BearerJwt,
+        SecurityScheme::ApiKey { header: "X-API-Key" },
+        SecurityScheme::OpenIdConnect { url: "https://idp.example.com/.well-known/openid-configuration".to_owned() },
+        SecurityScheme::MutualTls,
+    ];
+    let context = CardContext { interfaces: &*INTERFACES, security: &security, ..CONTEXT };
+    let written = |form| card::write(&description(), CardContext { form, ..context });
+    let names = |form| {
+        let card: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&written(form)).unwrap();
+        card.keys().cloned().collect::<std::collections::BTreeSet<_>>()
+    };
+    let (new, old, both) = (names(CardForm::V1_0), names(CardForm::V0_3), names(CardForm::Hybrid));
+    assert_eq!(&new | &old, both);
+    assert!(new.contains("supportedInterfaces") && !new.contains("url") && !new.contains("protocolVersion"));
+    assert!(old.contains("additionalInterfaces") && !old.contains("supportedInterfaces"));
+    for (form, file) in [
+        (CardForm::V0_3, expect_file!["../../golden/v0_3_card.json"]),
+        (CardForm::Hybrid, expect_file!["../../golden/card_hybrid.json"]),
+    ] {
+        file.assert_eq(&format!("{}\n", std::str::from_utf8(&written(form)).unwrap()));
+    }
+    // A client of ours takes the first that it speaks of a hybrid, too.
+    let view = CardView::parse(&written(CardForm::Hybrid)).unwrap();
+    assert_eq!((view.spoken().next().unwrap().0.url.as_str(), view.supported_interfaces.len()), (URL, 4));
 }
 
 #[test]

@@ -214,7 +214,7 @@ fn requests() {
             accepted_output_modes: vec!["text/plain".to_owned()],
             history_length: Some(3),
             return_immediately: true,
-            has_push_config: false,
+            push_config: None,
         },
         metadata: Some(json(r#"{"k":1.0}"#)),
         tenant: Some("acme".to_owned()),

@@ -61,7 +61,7 @@ fn what_a_client_of_0_3_asks_is_what_one_of_1_0_asks() {
         accepted_output_modes: vec!["text/plain".to_owned()],
         history_length: Some(2),
         return_immediately: true,
-        has_push_config: false,
+        push_config: None,
     };
     assert_eq!(send.configuration, configuration);
     assert_eq!((send.task.as_deref(), send.context), (Some("t"), Some(ContextId::parse("c").unwrap())));

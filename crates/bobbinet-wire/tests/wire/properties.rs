@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use bobbinet_core::{
-    Base64, Content, ContextId, Json, Message, MessageId, Part, Role, State, Timestamp,
+    Base64, Content, ContextId, Json, Message, MessageId, Part, PushAuthentication, PushConfig, Role, Secret, State,
+    Timestamp,
     json::line,
     operation::{
         CancelParams, Configuration, GetParams, ListParams, Operation, Selection, SendParams, SubscribeParams,
@@ -12,7 +13,7 @@ use bobbinet_core::{
 use bobbinet_wire::{
     ErrorKind, envelope,
     error::VIOLATIONS_MAX,
-    v1_0::{CardView, Method, client, request, response},
+    v1_0::{self, CardView, Method, client, request, response},
 };
 use proptest::prelude::*;
 use serde_json::value::RawValue;
@@ -166,13 +167,23 @@ fn context() -> impl Strategy<Value = Option<ContextId>> {
     prop::option::of(word().prop_map(|id| ContextId::parse(&id).unwrap()))
 }
 
+fn push_config() -> impl Strategy<Value = PushConfig> {
+    let secret = || prop::option::of("[ -~]{1,20}".prop_map(Secret::new));
+    let authentication =
+        ("[A-Za-z]{1,9}", secret()).prop_map(|(scheme, credentials)| PushAuthentication { scheme, credentials });
+    (prop::option::of(word()), "https://[a-z]{1,9}/[!-~]{0,9}", secret(), prop::option::of(authentication)).prop_map(
+        |(id, url, token, authentication)| PushConfig { id, url, token, authentication, dialect: v1_0::VERSION.into() },
+    )
+}
+
 fn send() -> impl Strategy<Value = SendParams> {
-    let configuration = (prop::collection::vec(word(), 0..3), history_length(), any::<bool>()).prop_map(
-        |(accepted_output_modes, history_length, return_immediately)| Configuration {
+    let push = prop::option::of(push_config().prop_map(Box::new));
+    let configuration = (prop::collection::vec(word(), 0..3), history_length(), any::<bool>(), push).prop_map(
+        |(accepted_output_modes, history_length, return_immediately, push_config)| Configuration {
             accepted_output_modes,
             history_length,
             return_immediately,
-            has_push_config: false,
+            push_config,
         },
     );
     (said(), context(), prop::option::of(word()), configuration, prop::option::of(object()), prop::option::of(word()))

@@ -1,8 +1,8 @@
 //! Parameters: what is taken leniently, and how each fault is named.
 
 use bobbinet_core::{
-    Content, ContextId, Role, State,
-    operation::{ListParams, Operation, PushOperation, SendParams},
+    Content, ContextId, PushOperation, Role, State,
+    operation::{ListParams, Operation, SendParams},
 };
 use bobbinet_wire::{
     ErrorKind,
@@ -143,7 +143,8 @@ fn every_method_has_its_operation() {
         .into_iter()
         .map(|method| {
             assert_eq!(Method::from_name(method.name()), Some(method));
-            let params = r#"{"id":"t","message":{"messageId":"m","role":1,"parts":[{"text":""}]}}"#;
+            let params =
+                r#"{"id":"t","taskId":"t","url":"u","message":{"messageId":"m","role":1,"parts":[{"text":""}]}}"#;
             let operation = match decode(method, params).unwrap() {
                 Operation::Send(_) => "send",
                 Operation::SendStreaming(_) => "send streaming",
@@ -152,10 +153,10 @@ fn every_method_has_its_operation() {
                 Operation::Cancel(_) => "cancel",
                 Operation::Subscribe(_) => "subscribe",
                 Operation::ExtendedCard(_) => "extended card",
-                Operation::PushConfig(PushOperation::Create) => "create push config",
-                Operation::PushConfig(PushOperation::Get) => "get push config",
-                Operation::PushConfig(PushOperation::List) => "list push configs",
-                Operation::PushConfig(PushOperation::Delete) => "delete push config",
+                Operation::PushConfig(PushOperation::Create(_)) => "create push config",
+                Operation::PushConfig(PushOperation::Get(_)) => "get push config",
+                Operation::PushConfig(PushOperation::List(_)) => "list push configs",
+                Operation::PushConfig(PushOperation::Delete(_)) => "delete push config",
             };
             let answer = if method.is_streaming() { "a stream" } else { "one answer" };
             format!("{}: {operation}, {answer}", method.name())
@@ -176,12 +177,6 @@ fn every_method_has_its_operation() {
     .assert_eq(&names.join("\n"));
     assert_eq!(Method::from_name("message/send"), None);
     assert_eq!(Method::from_name("sendMessage"), None);
-}
-
-#[test]
-fn a_push_configuration_is_noticed() {
-    let params = r#"{"message":{"messageId":"m","role":1,"parts":[{"text":""}]},"configuration":{"taskPushNotificationConfig":{"url":"x"}}}"#;
-    assert!(send(params).configuration.has_push_config);
 }
 
 #[test]

@@ -35,7 +35,7 @@ pub(crate) fn of_client(error: ClientError, called: Called<'_>) -> Failure {
         }
         ClientError::BadCard { .. } => Failure::of(Code::CardInvalid, &error),
         ClientError::NoInterface { .. } => Failure::of(Code::CardInvalid, &error)
-            .hint("`bobbinet card get` shows what the card says; whoever runs the agent can tell where it speaks A2A 1.0"),
+            .hint("`bobbinet card get` shows what the card says; whoever runs the agent can tell where it speaks what"),
         ClientError::OtherOrigin { ref origin, ref card_origin, .. } => Failure::of(Code::CardInvalid, &error).hint(format!(
             "if you trust it with what you send and with your credentials, say --origin {}; to call the agent where its card is, say --origin {}",
             quoted(&origin.to_string()),

@@ -297,7 +297,7 @@ impl Follow<'_> {
         if !is_told {
             let is_event = self.is_send || self.telling == Telling::Live;
             match (self.output.is_json(), is_event) {
-                (true, true) => self.output.raw(&format!("{{\"task\":{}}}", answer.json.as_str()))?,
+                (true, true) => self.output.raw(self.client.event_of(&answer.json).as_str())?,
                 (true, false) => self.output.raw(answer.json.as_str())?,
                 (false, _) => render::task(self.output, &answer.value)?,
             }

@@ -11,6 +11,7 @@ mod login;
 mod oauth;
 mod owner;
 mod progress;
+mod push;
 mod question;
 mod readiness;
 mod render;
@@ -30,7 +31,7 @@ use bobbinet_outbound::{ClientTls, ClientTlsFiles};
 use bobbinet_wire::{Transport, Version};
 
 use crate::{
-    cli::{Auth, Call, Card, Delivery, Global, Secret, Send, Target, Task, Token},
+    cli::{Auth, Call, Card, Delivery, Global, Push, Secret, Send, Target, Task, Token},
     config::DATA,
     failure::{Code, Failure},
     keys::{self, TokenFor},
@@ -168,6 +169,11 @@ impl Client {
     /// `bobbinet task …`
     pub(crate) async fn task(&self, command: Task) -> Result<(), Failure> {
         task::run(self, command).await
+    }
+
+    /// `bobbinet push …`
+    pub(crate) async fn push(&self, command: Push) -> Result<(), Failure> {
+        push::run(self, command).await
     }
 
     async fn resolver(&self, target: Target) -> Resolver {

@@ -31,7 +31,8 @@ use std::{
 
 use bobbinet_core::{AgentName, Limits};
 use bobbinet_gateway::GatewayLimits;
-use bobbinet_http::HttpLimits;
+use bobbinet_http::{CardForm, HttpLimits};
+use bobbinet_outbound::Origin;
 use ipnet::IpNet;
 
 pub(crate) use agent::{AgentConfig, NoCard, find_card, whole_millis};
@@ -119,8 +120,12 @@ pub(crate) struct NodeConfig {
     pub(crate) otlp: Option<String>,
     /// Whether a request must say that it speaks A2A 1.x.
     pub(crate) is_version_required: bool,
+    /// Which card is shown to those who do not say which version of A2A they speak.
+    pub(crate) card: CardForm,
     /// How long a blocking send waits at most.
     pub(crate) wait_max: Option<Duration>,
+    /// Receivers of webhooks that may be anywhere, also inside.
+    pub(crate) webhooks: Vec<Origin>,
 }
 
 impl Default for NodeConfig {
@@ -142,7 +147,9 @@ impl Default for NodeConfig {
             grace: Duration::from_secs(25),
             otlp: None,
             is_version_required: true,
+            card: CardForm::default(),
             wait_max: None,
+            webhooks: Vec::new(),
         }
     }
 }

@@ -7,6 +7,8 @@ use std::{
 };
 
 use bobbinet_core::AgentName;
+use bobbinet_http::CardForm;
+use bobbinet_outbound::Origin;
 use ipnet::IpNet;
 
 use super::{
@@ -24,7 +26,7 @@ use super::{
 
 pub(super) const ROOT_KEYS: [&str; 8] =
     ["node", "agents", "peers", "principals", "trust", "api_keys", "policy", "flows"];
-const NODE_KEYS: [&str; 13] = [
+const NODE_KEYS: [&str; 14] = [
     "listen",
     "tls",
     "data",
@@ -37,7 +39,9 @@ const NODE_KEYS: [&str; 13] = [
     "grace",
     "otlp",
     "version_required",
+    "card",
     "wait_max",
+    "webhooks",
 ];
 const SERVER_KEYS: [&str; 6] = ["command", "args", "env", "env_file", "cwd", "url"];
 
@@ -96,6 +100,10 @@ fn read_node(reader: &mut Reader<'_>, node: &Node, config: &mut Config) {
     if let Some(node) = fields.get("cors") {
         settings.cors = reader.words(node, "cors");
     }
+    if let Some(node) = fields.get("webhooks") {
+        let texts = reader.words(node, "webhooks");
+        settings.webhooks = texts.iter().filter_map(|text| receiver(reader, node, text)).collect();
+    }
     settings.otlp = fields.get("otlp").and_then(|node| reader.text(node, "otlp"));
     if let Some(pre_stop_delay) = duration(reader, &fields, "pre_stop_delay") {
         settings.pre_stop_delay = pre_stop_delay;
@@ -105,6 +113,9 @@ fn read_node(reader: &mut Reader<'_>, node: &Node, config: &mut Config) {
     }
     if let Some(flag) = fields.get("version_required").and_then(|node| reader.flag(node, "version_required")) {
         settings.is_version_required = flag;
+    }
+    if let Some(form) = fields.get("card").and_then(|node| card_form(reader, node)) {
+        settings.card = form;
     }
     settings.wait_max = duration(reader, &fields, "wait_max");
     if let Some(node) = fields.get("limits") {
@@ -139,6 +150,20 @@ pub(crate) fn parse_network(text: &str) -> Option<IpNet> {
     text.parse().ok().or_else(|| Some(IpNet::from(text.parse::<IpAddr>().ok()?)))
 }
 
+/// Whom cards are for, where their reader does not say what it speaks.
+fn card_form(reader: &mut Reader<'_>, node: &Node) -> Option<CardForm> {
+    match reader.word(node, "card")?.as_str() {
+        "1.0" => Some(CardForm::V1_0),
+        "0.3" => Some(CardForm::V0_3),
+        "hybrid" => Some(CardForm::Hybrid),
+        other => {
+            let hint = "write 1.0, 0.3, or hybrid for a card that clients of both can read";
+            reader.fault_with_hint(node.at, format!("card cannot be {other:?}"), hint);
+            None
+        }
+    }
+}
+
 fn network(reader: &mut Reader<'_>, node: &Node, text: &str) -> Option<IpNet> {
     let network = parse_network(text);
     if network.is_none() {
@@ -146,6 +171,16 @@ fn network(reader: &mut Reader<'_>, node: &Node, text: &str) -> Option<IpNet> {
         reader.fault_with_hint(node.at, format!("{text:?} is no address of a proxy"), hint);
     }
     network
+}
+
+/// A place that webhooks may lead to though it is not open to everybody.
+fn receiver(reader: &mut Reader<'_>, node: &Node, text: &str) -> Option<Origin> {
+    let origin = reqwest::Url::parse(text).ok().and_then(|url| Origin::of(&url).ok());
+    if origin.is_none() {
+        let hint = "write the scheme, host and port of a receiver, such as http://127.0.0.1:9000";
+        reader.fault_with_hint(node.at, format!("{text:?} is no receiver of webhooks"), hint);
+    }
+    origin
 }
 
 fn address(reader: &mut Reader<'_>, node: &Node) -> Option<SocketAddr> {

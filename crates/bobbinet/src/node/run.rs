@@ -124,7 +124,10 @@ async fn run_node(whom: Whom, plan: Plan, told: CancellationToken) -> Result<(),
     let mut starts = node.starts;
     starts.shutdown().await;
     node.scheduler.stop().await;
-    let down = stop::stop(stop::Stopping { engine, server: node.server, stop, pre_stop_delay, grace }, serving);
+    let down = stop::stop(
+        stop::Stopping { engine, webhooks: node.webhooks, server: node.server, stop, pre_stop_delay, grace },
+        serving,
+    );
     tokio::select! {
         biased;
         () = signals.next() => {

@@ -11,16 +11,17 @@ use std::{
     time::Duration,
 };
 
-use bobbinet_auth::{KEYS_FOLDER, KeyRing, Policy, Verifier, VerifierConfig};
+use bobbinet_auth::{KEYS_FOLDER, KeyRing, Policy, SealingKey, Verifier, VerifierConfig};
 use bobbinet_core::AgentName;
 use bobbinet_engine::{Agent, Engine, EngineError, Env, Setup, SystemEnv};
 use bobbinet_gateway::{Gateway, GatewaySetup, PolicyAuthorizer};
-use bobbinet_http::{Mount, Server, ServerSetup, SetupError, Tls};
+use bobbinet_http::{HttpCourier, Mount, Server, ServerSetup, SetupError, Tls};
 use bobbinet_mcp::{Launcher, McpAgent};
 use bobbinet_model::{ModelAgent, ModelConfig};
 use bobbinet_orchestrator::Scheduler;
 use bobbinet_outbound::{Guard, Origin, OutboundLimits};
 use bobbinet_peer::PeerAgent;
+use bobbinet_push::{Webhooks, WebhooksSetup};
 use bobbinet_store::{OpenError, SledOptions, SledStore};
 use nix::{ifaddrs::getifaddrs, sys::socket::SockaddrStorage};
 use tokio::{
@@ -73,6 +74,8 @@ pub(super) struct Node {
     pub(super) engine: Engine,
     /// Begins the runs that nobody asks for.
     pub(super) scheduler: Scheduler,
+    /// Tells receivers elsewhere what happens.
+    pub(super) webhooks: Arc<Webhooks>,
     pub(super) server: Arc<Server>,
     pub(super) listener: TcpListener,
     pub(super) announcement: Announcement,
@@ -126,14 +129,18 @@ pub(super) async fn start(
     let (issuers, api_keys) = believed.map_err(|error| Failure::of(Code::Config, &error))?;
     let verifier = Verifier::with_api_keys(VerifierConfig::default(), issuers, api_keys)
         .with_certificates(callers.certified.clone());
-    let gateway = Gateway::new(GatewaySetup {
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let known_as = node.public_url.clone().unwrap_or_else(|| format!("{scheme}://{listen}"));
+    let webhooks = start_webhooks(&node, &engine, &keys, &data, known_as).await?;
+    let setup = GatewaySetup {
         engine: engine.clone(),
         policy: policy.clone(),
         limits: node.gateway.clone(),
         wait_max: node.wait_max,
         drain: node.http.drain(),
         stop: stop.clone(),
-    });
+    };
+    let gateway = Gateway::with_webhooks(setup, webhooks.clone());
     gateway.limit_callers(callers.limits.clone());
     let reload = Reload {
         source: callers_source,
@@ -165,7 +172,7 @@ pub(super) async fn start(
     }
     let starts = starts(&engine, &starting);
     tracing::info!(url = running.url, agents = running.agents.len(), data = %data.display(), "ready");
-    Ok(Node { store, engine, scheduler, server, listener, announcement, starts, reload })
+    Ok(Node { store, engine, scheduler, webhooks, server, listener, announcement, starts, reload })
 }
 
 /// Says of each agent that is starting when it has started.
@@ -393,6 +400,23 @@ fn start_models(models: BTreeMap<AgentName, ModelSettings>) -> Result<BTreeMap<A
     models.into_iter().map(start).collect()
 }
 
+/// Goes on with the webhooks of the node's tasks. Receivers find the node's public keys below its own URL.
+async fn start_webhooks(
+    node: &NodeConfig,
+    engine: &Engine,
+    keys: &Arc<KeyRing>,
+    data: &Path,
+    known_as: String,
+) -> Result<Arc<Webhooks>, Failure> {
+    let seal =
+        SealingKey::open_or_create(&data.join(KEYS_FOLDER)).map_err(|error| Failure::of(Code::Config, &error))?;
+    let guard = Guard::new(node.webhooks.iter().cloned(), OutboundLimits::default());
+    let guard = guard.map_err(|error| Failure::of(Code::Internal, &error))?;
+    let courier = Arc::new(HttpCourier::new(guard, keys.clone(), known_as, Arc::new(SystemEnv)));
+    let setup = WebhooksSetup { engine: engine.clone(), seal, courier };
+    Webhooks::start(setup).await.map_err(|error| of_engine(&error))
+}
+
 fn server(
     node: &NodeConfig,
     tls: Option<Arc<Tls>>,
@@ -415,6 +439,7 @@ fn server(
         limits: node.http.clone(),
         is_version_required: node.is_version_required,
         grpc: Some(bobbinet_grpc::routes),
+        card: node.card,
         stop,
     };
     let server = match tls {

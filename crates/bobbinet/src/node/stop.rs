@@ -4,6 +4,7 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 
 use bobbinet_engine::Engine;
 use bobbinet_http::Server;
+use bobbinet_push::Webhooks;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -11,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug)]
 pub(super) struct Stopping {
     pub(super) engine: Engine,
+    pub(super) webhooks: Arc<Webhooks>,
     pub(super) server: Arc<Server>,
     pub(super) stop: CancellationToken,
     /// Not ready, but at work: those who route to the node need a moment to turn away.
@@ -21,7 +23,7 @@ pub(super) struct Stopping {
 
 /// Returns when nothing of the node is running any more.
 pub(super) async fn stop<S: Future<Output = ()>>(stopping: Stopping, mut serving: Pin<Box<S>>) {
-    let Stopping { engine, server, stop, pre_stop_delay, grace } = stopping;
+    let Stopping { engine, webhooks, server, stop, pre_stop_delay, grace } = stopping;
     tracing::info!(?pre_stop_delay, ?grace, "stopping; a second signal ends it at once");
     server.retire();
     let is_served = tokio::select! {
@@ -32,6 +34,8 @@ pub(super) async fn stop<S: Future<Output = ()>>(stopping: Stopping, mut serving
     let work = async {
         // From here on a new task is answered with 503, and what runs comes to its end or is taken up by the next start.
         engine.shutdown(grace).await;
+        // What a receiver has not taken by now, the next start tells it.
+        webhooks.stop().await;
         stop.cancel();
     };
     if is_served {

@@ -44,6 +44,7 @@ node:
   grace: 20s
   wait_max: 1m
   version_required: false
+  card: 1.0
   otlp: http://127.0.0.1:4318
   limits: { run_limit: 10m, history_max: 100, body_max: 4MiB, drain_ms: 500 }
 agents:
@@ -75,7 +76,7 @@ fn unknown_settings_are_refused_wherever_they_stand() {
         "node:\n  listne: 127.0.0.1:1\n  colour: red\nagents: { a: { mcp: { command: [ls] } } }\n",
         &[
             r#"2: node has no setting "listne" -> did you mean "listen"?"#,
-            r#"3: node has no setting "colour" -> there is listen, data, public_url, issuer, proxies, cors, limits, pre_stop_delay, grace, otlp, version_required, wait_max"#,
+            r#"3: node has no setting "colour" -> there is listen, data, public_url, issuer, proxies, cors, limits, pre_stop_delay, grace, otlp, version_required, card, wait_max"#,
         ],
     );
     check_yaml(
@@ -99,6 +100,10 @@ fn wrong_values_are_told_with_what_would_be_right() {
     in_node("grace: soon", r#"2: grace cannot be "soon" -> write a time such as 500ms, 3s or 10m"#);
     in_node("data: [a]", "2: data is a text, and here is a list");
     in_node("version_required: 1", "2: version_required is true or false, and here is a number");
+    in_node(
+        "card: 0.2",
+        r#"2: card cannot be "0.2" -> write 1.0, 0.3, or hybrid for a card that clients of both can read"#,
+    );
     in_node("limits: { history_max: many }", r#"2: history_max cannot be "many""#);
     let tls_hint = "for example tls: { cert: ./tls.crt, key: ./tls.key }; or tls: off, where a proxy or a mesh before the node has it";
     in_node("tls: true", &format!("2: tls cannot be that -> {tls_hint}"));

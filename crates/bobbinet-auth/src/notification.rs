@@ -1,0 +1,57 @@
+//! A token that says to the receiver of a webhook that a notification is ours, and unchanged.
+
+use std::time::Duration;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use bobbinet_core::{TaskId, Timestamp};
+use jsonwebtoken::Algorithm;
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::{KeyRing, MintError};
+
+/// How long one is good for: a notification is signed anew each time that it is sent.
+pub const NOTIFICATION_LIFETIME: Duration = Duration::from_secs(5 * 60);
+
+/// What is said of a notification.
+#[derive(Clone, Copy, Debug)]
+pub struct NotificationClaims<'a> {
+    /// `iss`: the node, by the URL below which its public keys are.
+    pub issuer: &'a str,
+    /// `aud`: the receiver, by its origin.
+    pub audience: &'a str,
+    /// `taskId`: the task that it is about.
+    pub task: &'a TaskId,
+    /// `eventId`: what drops repeats.
+    pub event: &'a str,
+    /// What is sent; its SHA-256 in hexadecimal is `request_body_sha256`, as the samples of A2A call it.
+    pub body: &'a [u8],
+    /// `iat`: when it is sent.
+    pub now: Timestamp,
+}
+
+/// Signs a notification with the node's current key. No verifier takes it for an access token: that is another `typ`.
+///
+/// # Errors
+/// If there is no key to sign with.
+pub fn sign_notification(keys: &KeyRing, claims: &NotificationClaims<'_>) -> Result<String, MintError> {
+    let key = keys.current(claims.now)?;
+    let issued = claims.now.as_millis() / 1_000;
+    let hash: String = digest(&SHA256, claims.body).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let header = json!({ "typ": "JWT", "alg": "EdDSA", "kid": key.name.kid });
+    let payload = json!({
+        "iss": claims.issuer,
+        "aud": claims.audience,
+        "iat": issued,
+        "exp": issued + NOTIFICATION_LIFETIME.as_secs(),
+        "jti": Uuid::new_v4(),
+        "taskId": claims.task.to_string(),
+        "eventId": claims.event,
+        "request_body_sha256": hash,
+    });
+    let part = |value: serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let message = format!("{}.{}", part(header), part(payload));
+    let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &key.signing, Algorithm::EdDSA)?;
+    Ok(format!("{message}.{signature}"))
+}

@@ -1,0 +1,138 @@
+//! The webhooks that are told what happens, and how it goes.
+
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use bobbinet_core::{Limits, Principal, TaskId, Tenant, Timestamp};
+use bobbinet_engine::EngineError;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::Of;
+
+/// A webhook of a task, by its serial.
+pub(crate) type Key = (TaskId, u64);
+
+/// All that are told what happens.
+#[derive(Debug, Default)]
+pub(crate) struct Running(Mutex<Table>);
+
+#[derive(Debug, Default)]
+struct Table {
+    hooks: BTreeMap<Key, Arc<Told>>,
+    owners: BTreeMap<(Tenant, Principal), usize>,
+    /// Room that is taken by those that are about to be kept.
+    reserved: usize,
+}
+
+/// One that is told what happens.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) of: Of,
+    pub(crate) id: Arc<str>,
+    pub(crate) receiver: String,
+    /// It is not to be told any more.
+    pub(crate) stop: CancellationToken,
+    /// It is not to wait any longer.
+    pub(crate) now: Notify,
+    trouble: Mutex<Option<Trouble>>,
+}
+
+/// Why a webhook waits.
+#[derive(Clone, Debug)]
+pub(crate) struct Trouble {
+    pub(crate) attempts: u32,
+    pub(crate) next: Timestamp,
+    pub(crate) why: Arc<str>,
+}
+
+/// Room for one more webhook of an owner, until it is there.
+#[derive(Debug)]
+pub(crate) struct Room<'a> {
+    running: &'a Running,
+    owner: (Tenant, Principal),
+}
+
+impl Running {
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Room for one more.
+    pub(crate) fn room(&self, of: &Of, limits: &Limits) -> Result<Room<'_>, EngineError> {
+        let full = |what, max| Err(EngineError::Limit { what, max: max as u64 });
+        let mut table = self.lock();
+        if table.hooks.len() + table.reserved >= limits.webhooks_max {
+            return full("webhooks_max", limits.webhooks_max);
+        }
+        let owner = (of.tenant.clone(), of.owner.clone());
+        let count = table.owners.entry(owner.clone()).or_default();
+        if *count >= limits.webhooks_per_owner_max {
+            return full("webhooks_per_owner_max", limits.webhooks_per_owner_max);
+        }
+        *count += 1;
+        table.reserved += 1;
+        Ok(Room { running: self, owner })
+    }
+
+    /// One more is told what happens from now on; `None` if it is already.
+    pub(crate) fn begin(&self, key: Key, told: Told, parent: &CancellationToken) -> Option<Arc<Told>> {
+        let mut table = self.lock();
+        let Entry::Vacant(place) = table.hooks.entry(key) else { return None };
+        let told = Arc::new(Told { stop: parent.child_token(), ..told });
+        place.insert(told.clone());
+        *table.owners.entry((told.of.tenant.clone(), told.of.owner.clone())).or_default() += 1;
+        Some(told)
+    }
+
+    /// It is over.
+    pub(crate) fn end(&self, key: &Key) {
+        let mut table = self.lock();
+        if let Some(told) = table.hooks.remove(key) {
+            table.give_back(&(told.of.tenant.clone(), told.of.owner.clone()));
+        }
+    }
+
+    pub(crate) fn get(&self, key: &Key) -> Option<Arc<Told>> {
+        self.lock().hooks.get(key).cloned()
+    }
+
+    pub(crate) fn all(&self) -> Vec<(Key, Arc<Told>)> {
+        self.lock().hooks.iter().map(|(key, told)| (*key, told.clone())).collect()
+    }
+}
+
+impl Table {
+    fn give_back(&mut self, owner: &(Tenant, Principal)) {
+        if let Some(count) = self.owners.get_mut(owner) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.owners.remove(owner);
+            }
+        }
+    }
+}
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        let mut table = self.running.lock();
+        table.reserved -= 1;
+        table.give_back(&self.owner);
+    }
+}
+
+impl Told {
+    pub(crate) fn new(of: Of, id: Arc<str>, receiver: String) -> Self {
+        Self { of, id, receiver, stop: CancellationToken::new(), now: Notify::new(), trouble: Mutex::default() }
+    }
+
+    pub(crate) fn trouble(&self) -> Option<Trouble> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_trouble(&self, trouble: Option<Trouble>) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
+}

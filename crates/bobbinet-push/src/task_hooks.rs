@@ -1,0 +1,415 @@
+//! The webhooks of one task as an aggregate.
+
+use std::sync::Arc;
+
+use bobbinet_core::{AgentName, Generation, Limits, Principal, Refused, StreamId, TaskId, Tenant, Timestamp};
+use bobbinet_engine::{Aggregate, EngineError};
+use bobbinet_store::Summary;
+use serde::{Deserialize, Serialize};
+
+/// The first byte of their streams.
+const KIND: u8 = b'w';
+
+/// How often the webhooks of one task may change. Its log is kept as long as the task: whoever needs more has lost count.
+const CHANGES_MAX: u64 = 10_000;
+
+/// Numbers for what there is to do: none of a task's.
+pub(crate) const AT_REST: u8 = 110;
+pub(crate) const ACTIVE: u8 = 111;
+pub(crate) const DEAD: u8 = 112;
+pub(crate) const ACTIVE_AND_DEAD: u8 = 113;
+
+/// Whose task it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Of {
+    /// The tenant of its owner.
+    pub tenant: Tenant,
+    /// Its owner.
+    pub owner: Principal,
+    /// The agent that works on it.
+    pub agent: AgentName,
+}
+
+/// A webhook that is to be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewHook {
+    /// What it is called among those of its task.
+    pub id: Arc<str>,
+    /// Where events are sent.
+    pub url: Arc<str>,
+    /// What its notifications are written in.
+    pub dialect: Arc<str>,
+    /// How much of the task had happened when it was asked for: it is told that in one piece. Nothing for a task that begins with it, of
+    /// which it is told each event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Generation>,
+    /// The scheme that it is authenticated with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheme: Option<Arc<str>>,
+    /// Its token and credentials, sealed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed: Option<Arc<str>>,
+}
+
+/// A webhook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hook {
+    /// What was asked for.
+    pub asked: NewHook,
+    /// Which registration of the task it is: another one under the same id has another.
+    pub serial: u64,
+    /// When it was asked for.
+    pub at: Timestamp,
+    /// Whether there is anything to do.
+    pub state: HookState,
+}
+
+/// Whether a webhook has something to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HookState {
+    /// It is told what happens, if need be since a while ago, when somebody said that it is to be tried again.
+    Active {
+        /// When that was.
+        again: Option<Timestamp>,
+    },
+    /// Its task has ended, and it has been told.
+    Done,
+    /// Its receiver did not take an event for too long.
+    Dead {
+        /// When it was given up.
+        at: Timestamp,
+        /// What went wrong last.
+        why: Arc<str>,
+    },
+}
+
+/// All webhooks of one task.
+#[derive(Clone, Debug)]
+pub struct TaskHooks {
+    version: u64,
+    at: Timestamp,
+    of: Of,
+    hooks: Vec<Hook>,
+}
+
+/// What can be asked of a task's webhooks.
+#[derive(Clone, Debug)]
+pub enum HooksCommand {
+    /// Add one, or put it in the place of the one of its name.
+    Register(Of, NewHook),
+    /// Remove one. It may be gone.
+    Remove(Arc<str>),
+    /// The task has ended, and the one of this serial has been told all.
+    Finish(u64),
+    /// The receiver of the one of this serial is given up.
+    Bury(u64, Arc<str>),
+    /// The one of this name is to be tried again.
+    Revive(Arc<str>),
+    /// The receiver of the one of this serial does not want any more.
+    Drop(u64),
+}
+
+/// What can happen to a task's webhooks. On disk.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HooksEvent {
+    /// One was asked for.
+    Registered {
+        /// Whose task it is.
+        of: Of,
+        /// The webhook.
+        hook: NewHook,
+    },
+    /// One is gone.
+    Removed {
+        /// Which.
+        serial: u64,
+    },
+    /// One has been told all.
+    Finished {
+        /// Which.
+        serial: u64,
+    },
+    /// One was given up.
+    Buried {
+        /// Which.
+        serial: u64,
+        /// What went wrong last.
+        why: Arc<str>,
+    },
+    /// One is tried again.
+    Revived {
+        /// Which.
+        serial: u64,
+    },
+}
+
+impl TaskHooks {
+    /// All of them, in the order of their registration.
+    pub fn hooks(&self) -> &[Hook] {
+        &self.hooks
+    }
+
+    /// Whose task it is.
+    pub fn of(&self) -> &Of {
+        &self.of
+    }
+
+    /// The one of this name.
+    pub fn named(&self, id: &str) -> Option<&Hook> {
+        self.hooks.iter().find(|hook| *hook.asked.id == *id)
+    }
+
+    fn active(&self, serial: u64) -> Result<&Hook, EngineError> {
+        let hook = self.hooks.iter().find(|hook| hook.serial == serial);
+        Ok(hook.filter(|hook| hook.is_active()).ok_or(Refused::NothingToDo)?)
+    }
+
+    fn set(&mut self, serial: u64, state: HookState) {
+        if let Some(hook) = self.hooks.iter_mut().find(|hook| hook.serial == serial) {
+            hook.state = state;
+        }
+    }
+}
+
+impl Hook {
+    /// Whether it is told what happens.
+    pub fn is_active(&self) -> bool {
+        match self.state {
+            HookState::Active { .. } => true,
+            HookState::Done | HookState::Dead { .. } => false,
+        }
+    }
+
+    fn is_dead(&self) -> bool {
+        match self.state {
+            HookState::Dead { .. } => true,
+            HookState::Done | HookState::Active { .. } => false,
+        }
+    }
+
+    /// What its mark is kept under.
+    pub(crate) fn reader(&self) -> String {
+        format!("webhook-{}", self.serial)
+    }
+}
+
+impl Aggregate for TaskHooks {
+    type Id = TaskId;
+    type Command = HooksCommand;
+    type Event = HooksEvent;
+    type Held = ();
+    type Local = ();
+
+    const IS_ALL_PUBLIC: bool = true;
+
+    fn stream(id: &TaskId) -> StreamId {
+        let mut bytes = [KIND; 17];
+        bytes[1..].copy_from_slice(id.as_bytes());
+        StreamId::from_bytes(&bytes)
+    }
+
+    fn id_of(stream: &StreamId) -> Option<TaskId> {
+        let id = stream.as_bytes().strip_prefix(&[KIND])?;
+        // It is its task's, under another first byte.
+        StreamId::from_bytes(&[b"t", id].concat()).as_task()
+    }
+
+    fn decide(
+        _: &TaskId,
+        state: Option<&Self>,
+        command: HooksCommand,
+        limits: &Limits,
+    ) -> Result<Vec<HooksEvent>, EngineError> {
+        let event = match (state, command) {
+            (state, HooksCommand::Register(of, hook)) => {
+                let others = |state: &Self| state.hooks.iter().filter(|other| other.asked.id != hook.id).count();
+                if state.is_some_and(|state| state.version >= CHANGES_MAX) {
+                    return Err(EngineError::Limit { what: "webhook_changes_max", max: CHANGES_MAX });
+                }
+                let max = limits.webhooks_per_task_max;
+                if state.map_or(0, others) >= max {
+                    return Err(EngineError::Limit { what: "webhooks_per_task_max", max: max as u64 });
+                }
+                HooksEvent::Registered { of, hook }
+            }
+            (None, _) => return Err(Refused::Absent.into()),
+            (Some(state), HooksCommand::Remove(id)) => {
+                let serial = state.named(&id).ok_or(Refused::NothingToDo)?.serial;
+                HooksEvent::Removed { serial }
+            }
+            (Some(state), HooksCommand::Drop(serial)) => HooksEvent::Removed { serial: state.active(serial)?.serial },
+            (Some(state), HooksCommand::Finish(serial)) => {
+                HooksEvent::Finished { serial: state.active(serial)?.serial }
+            }
+            (Some(state), HooksCommand::Bury(serial, why)) => {
+                HooksEvent::Buried { serial: state.active(serial)?.serial, why }
+            }
+            (Some(state), HooksCommand::Revive(id)) => {
+                let dead = state.named(&id).filter(|hook| hook.is_dead());
+                HooksEvent::Revived { serial: dead.ok_or(Refused::NothingToDo)?.serial }
+            }
+        };
+        Ok(vec![event])
+    }
+
+    fn begin(_: &TaskId, at: Timestamp, event: &HooksEvent) -> Option<Self> {
+        let HooksEvent::Registered { of, .. } = event else { return None };
+        let mut begun = Self { version: 0, at, of: of.clone(), hooks: Vec::new() };
+        begun.apply(at, event);
+        Some(begun)
+    }
+
+    fn apply(&mut self, at: Timestamp, event: &HooksEvent) {
+        self.version += 1;
+        self.at = at;
+        match event {
+            HooksEvent::Registered { of: _, hook } => {
+                self.hooks.retain(|other| other.asked.id != hook.id);
+                let state = HookState::Active { again: None };
+                self.hooks.push(Hook { asked: hook.clone(), serial: self.version, at, state });
+            }
+            HooksEvent::Removed { serial } => self.hooks.retain(|hook| hook.serial != *serial),
+            HooksEvent::Finished { serial } => self.set(*serial, HookState::Done),
+            HooksEvent::Buried { serial, why } => self.set(*serial, HookState::Dead { at, why: why.clone() }),
+            HooksEvent::Revived { serial } => self.set(*serial, HookState::Active { again: Some(at) }),
+        }
+    }
+
+    fn version(&self) -> u64 {
+        self.version
+    }
+
+    fn generation(&self) -> Generation {
+        Generation(self.version)
+    }
+
+    fn is_public(_: &HooksEvent) -> bool {
+        true
+    }
+
+    fn is_over(&self) -> bool {
+        false
+    }
+
+    fn is_settled(&self) -> bool {
+        true
+    }
+
+    fn bytes(&self) -> usize {
+        let of = |hook: &Hook| {
+            let NewHook { id, url, sealed, .. } = &hook.asked;
+            size_of::<Hook>() + id.len() + url.len() + sealed.as_ref().map_or(0, |sealed| sealed.len())
+        };
+        self.hooks.iter().map(of).sum()
+    }
+
+    fn summary(&self, _: &Limits) -> Summary {
+        let has = |is: fn(&Hook) -> bool| self.hooks.iter().any(is);
+        let state = match (has(Hook::is_active), has(Hook::is_dead)) {
+            (false, false) => AT_REST,
+            (true, false) => ACTIVE,
+            (false, true) => DEAD,
+            (true, true) => ACTIVE_AND_DEAD,
+        };
+        Summary {
+            tenant: self.of.tenant.as_str().into(),
+            owner: self.of.owner.as_str().into(),
+            // No agent's list shows it.
+            agent: "".into(),
+            context: "".into(),
+            state,
+            status_at: self.at,
+            due: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of() -> Of {
+        Of {
+            tenant: Tenant::parse("t").unwrap(),
+            owner: Principal::parse("o").unwrap(),
+            agent: AgentName::parse("a").unwrap(),
+        }
+    }
+
+    fn hook(id: &str) -> NewHook {
+        NewHook {
+            id: id.into(),
+            url: "https://a.example".into(),
+            dialect: "1.0".into(),
+            from: None,
+            scheme: None,
+            sealed: None,
+        }
+    }
+
+    /// What is left after these commands: each webhook with its serial and state, and the number of its summary.
+    fn check(commands: impl IntoIterator<Item = HooksCommand>, expected: &str) {
+        let limits = Limits { webhooks_per_task_max: 2, ..Limits::default() };
+        let id = TaskId::parse("01234567-89ab-7def-8123-456789abcdef").unwrap();
+        let mut state: Option<TaskHooks> = None;
+        let mut told = Vec::new();
+        for command in commands {
+            match TaskHooks::decide(&id, state.as_ref(), command, &limits) {
+                Ok(events) => {
+                    for event in events {
+                        let written = serde_json::to_string(&event).unwrap();
+                        let event = serde_json::from_str(&written).unwrap();
+                        match &mut state {
+                            Some(state) => state.apply(Timestamp::from_millis(5), &event),
+                            None => state = TaskHooks::begin(&id, Timestamp::from_millis(5), &event),
+                        }
+                    }
+                }
+                Err(error) => told.push(error.to_string()),
+            }
+        }
+        if let Some(state) = state {
+            let word = |hook: &Hook| match &hook.state {
+                HookState::Active { again: None } => "active",
+                HookState::Active { again: Some(_) } => "again",
+                HookState::Done => "done",
+                HookState::Dead { .. } => "dead",
+            };
+            told.extend(state.hooks().iter().map(|hook| format!("{}.{} {}", hook.asked.id, hook.serial, word(hook))));
+            told.push(state.summary(&limits).state.to_string());
+        }
+        assert_eq!(told.join(", "), expected);
+    }
+
+    #[test]
+    fn what_each_command_comes_to() {
+        use HooksCommand::{Bury, Drop, Finish, Register, Remove, Revive};
+        let add = |id| Register(of(), hook(id));
+        check([add("a")], "a.1 active, 111");
+        check([add("a"), add("b"), add("c")], "webhooks_per_task_max is reached: 2, a.1 active, b.2 active, 111");
+        check([add("a"), add("b"), add("a")], "b.2 active, a.3 active, 111");
+        check([add("a"), Finish(1)], "a.1 done, 110");
+        check([add("a"), Bury(1, "no".into())], "a.1 dead, 112");
+        check([add("a"), add("b"), Bury(1, "no".into())], "a.1 dead, b.2 active, 113");
+        check([add("a"), Bury(1, "no".into()), Revive("a".into())], "a.1 again, 111");
+        check([add("a"), Remove("a".into())], "110");
+        check([add("a"), Drop(1)], "110");
+        // What was replaced, is done or was given up already does nothing to what stands there now.
+        let nothing = "there is nothing to be done";
+        check([add("a"), add("a"), Finish(1)], &format!("{nothing}, a.2 active, 111"));
+        check([add("a"), add("a"), Bury(1, "no".into())], &format!("{nothing}, a.2 active, 111"));
+        check([add("a"), Finish(1), Drop(1)], &format!("{nothing}, a.1 done, 110"));
+        check([add("a"), Finish(1), Revive("a".into())], &format!("{nothing}, a.1 done, 110"));
+        check([add("a"), Remove("b".into())], &format!("{nothing}, a.1 active, 111"));
+        check([Remove("b".into())], "the task does not exist");
+    }
+
+    #[test]
+    fn a_stream_is_its_tasks() {
+        let id = TaskId::parse("01234567-89ab-7def-8123-456789abcdef").unwrap();
+        let stream = TaskHooks::stream(&id);
+        assert_eq!(TaskHooks::id_of(&stream), Some(id));
+        assert_eq!((stream.as_task(), TaskHooks::id_of(&id.stream())), (None, None));
+    }
+}

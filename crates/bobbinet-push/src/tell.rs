@@ -1,0 +1,360 @@
+//! One webhook, from its mark to the end of its task.
+
+use std::{sync::Arc, time::Duration};
+
+use bobbinet_core::{Caller, Event, Generation, Secret, Task, TaskId, Timestamp};
+use bobbinet_engine::{EngineError, Follower, PublicEvent, Resumed};
+use futures::FutureExt;
+use tokio::time::timeout;
+use tracing::{debug, info, warn};
+
+use crate::{
+    Destination, Hook, HookState, HooksCommand, Notification, Posted, What, courier,
+    lanes::Lane,
+    running::{Told, Trouble},
+    secrets,
+    webhooks::Shared,
+};
+
+/// How soon what was not taken is tried again, and how long that may grow to.
+const AGAIN: Duration = Duration::from_secs(1);
+const AGAIN_MAX: Duration = Duration::from_secs(10 * 60);
+
+/// An event is tried so often before it is given up, also if its time was over before: the node may have been down for a day.
+const ATTEMPTS_MIN: u32 = 3;
+
+/// How long a task may take to be kept after its webhook was: far longer than a store that works takes.
+const BIRTH_MAX: Duration = Duration::from_secs(5 * 60);
+
+/// How soon it is looked again for a task that is not there yet.
+const BIRTH_LOOK: Duration = Duration::from_millis(20);
+
+/// After so many events the mark is kept, also if there are more to tell: so many come again at most after a crash.
+const UNMARKED_MAX: u32 = 16;
+
+/// What is shown of why something was not taken, in characters.
+const WHY_MAX: usize = 300;
+
+/// A webhook that is told what happens.
+pub(crate) struct Telling {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) task: TaskId,
+    pub(crate) hook: Hook,
+    pub(crate) told: Arc<Told>,
+    pub(crate) caller: Caller,
+    pub(crate) lane: Arc<Lane>,
+    /// What it has taken; `None` if nothing is known yet.
+    pub(crate) cursor: Option<Generation>,
+    /// How much of that is in its mark.
+    pub(crate) marked: Generation,
+    /// How often in a row it did not take an event.
+    pub(crate) attempts: u32,
+}
+
+/// Why it is not told any more for now.
+enum Pause {
+    /// The task has ended, and all of it was told.
+    End,
+    /// The receiver does not want any more.
+    Gone,
+    /// The task is not there.
+    NoTask,
+    /// The receiver did not take what happened at this time.
+    Failed { why: String, at: Timestamp, retry_after: Option<Duration> },
+    /// We could not go on.
+    Engine(EngineError),
+}
+
+impl From<EngineError> for Pause {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::NotFound => Self::NoTask,
+            other => Self::Engine(other),
+        }
+    }
+}
+
+impl Telling {
+    /// Tells all there is, however long that takes.
+    pub(crate) async fn run(mut self) {
+        let stop = self.told.stop.clone();
+        let is_gone = tokio::select! {
+            biased;
+            () = stop.cancelled() => !self.shared.is_stopping(),
+            is_gone = self.tell_all() => is_gone,
+        };
+        self.shared.running.end(&(self.task, self.hook.serial));
+        if is_gone {
+            // Nobody asks for its mark any more. One that stays goes with its task.
+            self.shared.engine.mark(&self.task, &self.hook.reader(), Generation(0)).await.ok();
+        }
+    }
+
+    /// Whether the webhook is not there any more then.
+    async fn tell_all(&mut self) -> bool {
+        let mut looks: u32 = 0;
+        loop {
+            let Err(pause) = self.tell_on().await;
+            let serial = self.hook.serial;
+            let pause = match pause {
+                Pause::End => {
+                    if !self.say(HooksCommand::Finish(serial)).await {
+                        // The node stops: what was taken need not come again.
+                        self.mark().await.ok();
+                    }
+                    return false;
+                }
+                Pause::Gone => {
+                    info!(task = %self.task, receiver = self.told.receiver, "a receiver is gone: its webhook is removed");
+                    return self.say(HooksCommand::Drop(serial)).await;
+                }
+                Pause::NoTask if self.now().since(self.hook.at) > BIRTH_MAX => {
+                    return self.say(HooksCommand::Drop(serial)).await;
+                }
+                Pause::NoTask => {
+                    looks += 1;
+                    (BIRTH_LOOK * looks).min(AGAIN)
+                }
+                Pause::Failed { why, at, retry_after } => {
+                    let why: Arc<str> = why.chars().take(WHY_MAX).collect::<String>().into();
+                    self.attempts = self.attempts.saturating_add(1);
+                    if self.is_hopeless(at) {
+                        warn!(task = %self.task, receiver = self.told.receiver, %why, "a webhook is given up: a dead letter");
+                        self.say(HooksCommand::Bury(serial, why)).await;
+                        return false;
+                    }
+                    let pause = retry_after.unwrap_or_default().max(backoff(self.attempts)).min(AGAIN_MAX);
+                    debug!(task = %self.task, receiver = self.told.receiver, %why, ?pause, "not delivered; trying again");
+                    let next = self.now().after(pause);
+                    self.told.set_trouble(Some(Trouble { attempts: self.attempts, next, why }));
+                    pause
+                }
+                Pause::Engine(EngineError::Draining) => return false,
+                Pause::Engine(error) => {
+                    warn!(task = %self.task, %error, "could not go on with a webhook; trying again");
+                    AGAIN
+                }
+            };
+            self.pause(pause).await;
+        }
+    }
+
+    /// Waits, but not while its receiver has come back for others, or somebody wants it to be tried now.
+    async fn pause(&self, pause: Duration) {
+        tokio::select! {
+            biased;
+            () = self.told.now.notified() => {}
+            () = self.lane.is_back() => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.shared.engine.env().now()
+    }
+
+    /// Whether what happened at this time was tried for long enough.
+    fn is_hopeless(&self, at: Timestamp) -> bool {
+        let again = match &self.hook.state {
+            HookState::Active { again } => again.unwrap_or_default(),
+            HookState::Done | HookState::Dead { .. } => Timestamp::default(),
+        };
+        let since = at.max(again).max(self.hook.at);
+        self.attempts >= ATTEMPTS_MIN && self.now().since(since) >= self.shared.limits.webhook_retry()
+    }
+
+    /// Says to the task's webhooks what has become of this one, until that is kept. `false` if the node stops before.
+    async fn say(&self, command: HooksCommand) -> bool {
+        loop {
+            match self.shared.hooks.command(&self.task, command.clone()).await {
+                Ok(_) | Err(EngineError::Refused(_)) => return true,
+                Err(EngineError::Draining) => return false,
+                Err(error) => warn!(task = %self.task, %error, "could not say what became of a webhook; trying again"),
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    /// Tells what follows the cursor, until something keeps it from that.
+    async fn tell_on(&mut self) -> Result<std::convert::Infallible, Pause> {
+        let cursor = match self.cursor {
+            Some(cursor) => cursor,
+            None => self.begin().await?,
+        };
+        let (engine, of) = (self.shared.engine.clone(), &self.told.of);
+        let mut follower = match engine.resume(&self.caller, &of.agent, &self.task, cursor).await? {
+            Resumed::After(follower) => follower,
+            // It has a mark that its task never came to: the store was put back to an earlier day.
+            Resumed::Resync(task, follower) => {
+                self.tell_task(task).await?;
+                follower
+            }
+        };
+        // What was folded for the last whole task, if the log was ahead of it.
+        let mut shown = None;
+        loop {
+            let Some(event) = self.next(&mut follower).await? else { return Err(Pause::End) };
+            self.tell(&event, &mut shown).await?;
+        }
+    }
+
+    /// Where it goes on: after its mark, else where it begins.
+    async fn begin(&mut self) -> Result<Generation, Pause> {
+        let marked = self.shared.engine.mark_of(&self.task, &self.hook.reader()).await?;
+        if let Some(marked) = marked {
+            self.marked = marked;
+        }
+        let cursor = match (marked, self.hook.asked.from) {
+            (Some(marked), _) => marked,
+            (None, None) => Generation(0),
+            (None, Some(from)) => {
+                let (engine, of) = (self.shared.engine.clone(), self.told.of.clone());
+                let task = engine.as_of(&self.caller, &of.agent, &self.task, from).await?;
+                let generation = task.generation;
+                self.tell_task(task).await?;
+                generation
+            }
+        };
+        self.cursor = Some(cursor);
+        Ok(cursor)
+    }
+
+    /// The next event. Before it waits for one it keeps what was taken.
+    async fn next(&mut self, follower: &mut Follower) -> Result<Option<Arc<PublicEvent>>, Pause> {
+        let ready = follower.next().now_or_never();
+        let unmarked = self.cursor.unwrap_or_default().0.saturating_sub(self.marked.0);
+        if ready.is_none() || unmarked >= u64::from(UNMARKED_MAX) {
+            self.mark().await?;
+        }
+        Ok(match ready {
+            Some(next) => next?,
+            None => follower.next().await?,
+        })
+    }
+
+    async fn mark(&mut self) -> Result<(), Pause> {
+        let cursor = self.cursor.unwrap_or_default();
+        if cursor > self.marked {
+            self.shared.engine.mark(&self.task, &self.hook.reader(), cursor).await?;
+            self.marked = cursor;
+        }
+        Ok(())
+    }
+
+    /// Tells an event, if its dialect tells it.
+    async fn tell(&mut self, event: &Arc<PublicEvent>, shown: &mut Option<Task>) -> Result<(), Pause> {
+        let is_beginning = matches!(event.event, Event::Submitted(_));
+        let told = self.shared.courier.told(&self.hook.asked.dialect, &event.event);
+        let what = match told {
+            courier::Told::Nothing => {
+                self.cursor = Some(event.generation);
+                return Ok(());
+            }
+            courier::Told::Event if !is_beginning => What::Event(event.clone()),
+            // What begins a task is told as the task.
+            courier::Told::Event | courier::Told::Task => What::Task(self.task_at(event, shown).await?),
+        };
+        let context = match &what {
+            What::Task(task) => task.context.clone(),
+            What::Event(_) => self.context().await?,
+        };
+        let notification = Notification { task: self.task, context, generation: event.generation, at: event.at, what };
+        self.deliver(&notification).await
+    }
+
+    /// The whole task as it stood after this event.
+    async fn task_at(&self, event: &PublicEvent, shown: &mut Option<Task>) -> Result<Arc<Task>, Pause> {
+        let is_next = |shown: &&mut Task| shown.generation.0 + 1 == event.generation.0;
+        if let Some(next) = shown.as_mut().filter(is_next) {
+            next.apply(event.at, &event.event);
+            return Ok(Arc::new(next.clone()));
+        }
+        let of = &self.told.of;
+        let task = self.shared.engine.as_of(&self.caller, &of.agent, &self.task, event.generation).await?;
+        // Folded, since there is more to come: the next one is made of it.
+        *shown = Some(Task::clone(&task));
+        Ok(task)
+    }
+
+    /// The context never changes, and the task is in memory as long as it is followed.
+    async fn context(&self) -> Result<bobbinet_core::ContextId, Pause> {
+        let task = self.shared.engine.get(&self.caller, &self.told.of.agent, &self.task).await?;
+        Ok(task.context.clone())
+    }
+
+    async fn tell_task(&mut self, task: Arc<Task>) -> Result<(), Pause> {
+        let notification = Notification {
+            task: self.task,
+            context: task.context.clone(),
+            generation: task.generation,
+            at: task.status_at.max(self.hook.at),
+            what: What::Task(task),
+        };
+        self.deliver(&notification).await
+    }
+
+    /// Sends a notification. Its receiver has taken it when this returns `Ok`.
+    async fn deliver(&mut self, notification: &Notification) -> Result<(), Pause> {
+        let failed = |why: &str| Pause::Failed { why: why.to_owned(), at: notification.at, retry_after: None };
+        let to = self.destination().ok_or_else(|| failed("its secrets were sealed with another key of this node"))?;
+        let shared = self.shared.clone();
+        let turn = shared.lanes.turn(&self.lane).await;
+        let (body, room) = shared.lanes.body(|| shared.courier.write(&to.dialect, notification)).await;
+        let limit = shared.limits.webhook_timeout();
+        let posted = timeout(limit, shared.courier.post(&to, notification, body)).await;
+        drop((turn, room));
+        match posted {
+            Ok(Posted::Taken) => {
+                self.lane.taken();
+                self.attempts = 0;
+                self.told.set_trouble(None);
+                self.cursor = Some(notification.generation);
+                Ok(())
+            }
+            Ok(Posted::Gone) => Err(Pause::Gone),
+            Ok(Posted::Failed { why, retry_after }) => {
+                self.lane.failed();
+                Err(Pause::Failed { why, at: notification.at, retry_after })
+            }
+            Err(_) => {
+                self.lane.failed();
+                Err(failed(&format!("no answer within {} s", limit.as_secs_f64())))
+            }
+        }
+    }
+
+    fn destination(&self) -> Option<Destination> {
+        let asked = &self.hook.asked;
+        let secrets = secrets::open(&self.shared.seal, &self.task, asked.sealed.as_deref())?;
+        let authorization = asked.scheme.as_ref().map(|scheme| match &secrets.credentials {
+            Some(credentials) => Secret::new(format!("{scheme} {}", credentials.reveal())),
+            None => Secret::new(scheme.to_string()),
+        });
+        Some(Destination {
+            url: asked.url.to_string(),
+            dialect: asked.dialect.clone(),
+            token: secrets.token,
+            authorization,
+        })
+    }
+}
+
+/// How long to wait after so many attempts: twice as long each time, and not all at once.
+fn backoff(attempts: u32) -> Duration {
+    let longest = AGAIN.saturating_mul(1 << attempts.saturating_sub(1).min(16)).min(AGAIN_MAX);
+    longest.mul_f64(fastrand::f64().midpoint(1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_up_to_ten_minutes_and_are_not_alike() {
+        for (attempts, longest) in [(1, 1), (2, 2), (5, 16), (10, 512), (11, 600), (1_000, 600)] {
+            let pause = backoff(attempts).as_secs_f64();
+            assert!((f64::from(longest) / 2.0..=f64::from(longest)).contains(&pause), "{attempts}: {pause}");
+        }
+        assert_ne!(backoff(11), backoff(11));
+    }
+}

@@ -1,0 +1,359 @@
+//! The webhooks of a node: asked for, shown, removed, and told what happens.
+
+use std::{sync::Arc, time::Duration};
+
+use bobbinet_auth::SealingKey;
+use bobbinet_core::{Caller, Generation, Limits, PushConfig, PushPage, PushView, Refused, TaskId};
+use bobbinet_engine::{Aggregates, Engine, EngineError};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{info, warn};
+
+use crate::{
+    Courier, Hook, HookState, HooksCommand, LETTERS_MAX, Letter, LetterState, Letters, NewHook, Of, TaskHooks,
+    WebhookError,
+    lanes::Lanes,
+    running::{Running, Told},
+    secrets,
+    task_hooks::{ACTIVE, ACTIVE_AND_DEAD, AT_REST, DEAD},
+    tell::Telling,
+};
+
+/// How often webhooks are looked for whose tasks were kept long enough.
+const SWEEP: Duration = Duration::from_secs(60 * 60);
+
+/// What webhooks are made of.
+#[derive(Debug)]
+pub struct WebhooksSetup {
+    /// Whose tasks they are told of.
+    pub engine: Engine,
+    /// Seals what callers entrust to us.
+    pub seal: SealingKey,
+    /// Carries notifications.
+    pub courier: Arc<dyn Courier>,
+}
+
+/// The webhooks of a node.
+#[derive(Debug)]
+pub struct Webhooks {
+    shared: Arc<Shared>,
+}
+
+/// What all that are told share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) engine: Engine,
+    pub(crate) hooks: Aggregates<TaskHooks>,
+    pub(crate) seal: SealingKey,
+    pub(crate) courier: Arc<dyn Courier>,
+    pub(crate) limits: Limits,
+    pub(crate) lanes: Lanes,
+    pub(crate) running: Running,
+    tracker: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Webhooks {
+    /// Goes on with all that were not told everything.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub async fn start(setup: WebhooksSetup) -> Result<Arc<Self>, EngineError> {
+        let WebhooksSetup { engine, seal, courier } = setup;
+        let limits = engine.limits().clone();
+        let shared = Arc::new(Shared {
+            hooks: engine.aggregates(),
+            lanes: Lanes::new(&limits),
+            running: Running::default(),
+            tracker: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            engine,
+            seal,
+            courier,
+            limits,
+        });
+        for state in [ACTIVE, ACTIVE_AND_DEAD] {
+            for (task, _) in shared.hooks.in_state(state).await? {
+                match shared.hooks.get(&task).await {
+                    Ok(Some(hooks)) => hooks.hooks().iter().for_each(|hook| shared.begin(&task, hooks.of(), hook)),
+                    Ok(None) => {}
+                    // One that cannot be read keeps no other from being told.
+                    Err(EngineError::Corrupt(why)) => warn!(%task, why, "webhooks cannot be read"),
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        let going_on = shared.running.all().len();
+        if going_on > 0 {
+            info!(webhooks = going_on, "going on with webhooks");
+        }
+        shared.tracker.spawn(sweep(shared.clone()));
+        Ok(Arc::new(Self { shared }))
+    }
+
+    /// Tells nothing more. Returns when nothing is on its way. What was not taken is told after the next start.
+    pub async fn stop(&self) {
+        self.shared.stop.cancel();
+        self.shared.tracker.close();
+        self.shared.tracker.wait().await;
+    }
+
+    /// Adds a webhook to a task, or puts it in the place of the one of its id. Durable when this returns. It is told the task as it stands,
+    /// and all that follows.
+    ///
+    /// # Errors
+    /// If nothing is ever sent to its URL, there are too many, or it was not kept.
+    pub async fn register(
+        &self,
+        of: Of,
+        task: &TaskId,
+        at: Generation,
+        config: &PushConfig,
+    ) -> Result<PushView, WebhookError> {
+        self.shared.register(of, task, Some(at), config).await
+    }
+
+    /// The same for a task that is about to begin, of which it is told everything. One that does not begin is forgotten.
+    ///
+    /// # Errors
+    /// As [`Webhooks::register`].
+    pub async fn register_first(&self, of: Of, task: &TaskId, config: &PushConfig) -> Result<PushView, WebhookError> {
+        self.shared.register(of, task, None, config).await
+    }
+
+    /// A webhook of a task; the first one if no id is said.
+    ///
+    /// # Errors
+    /// [`WebhookError::NotFound`] if there is none.
+    pub async fn get(&self, task: &TaskId, id: Option<&str>) -> Result<PushView, WebhookError> {
+        let hooks = self.shared.hooks.get(task).await?.ok_or(WebhookError::NotFound)?;
+        let hook = match id {
+            Some(id) => hooks.named(id),
+            None => hooks.hooks().first(),
+        };
+        Ok(view(task, hook.ok_or(WebhookError::NotFound)?))
+    }
+
+    /// The webhooks of a task, in the order of their registration.
+    ///
+    /// # Errors
+    /// [`WebhookError::BadPageToken`] for one that this list never gave out.
+    pub async fn list(
+        &self,
+        task: &TaskId,
+        page_size: Option<u32>,
+        page_token: Option<&str>,
+    ) -> Result<PushPage, WebhookError> {
+        // A page begins after the serial that its token says: what was added or removed meanwhile moves nothing.
+        let after = page_token.map_or(Ok(0), str::parse::<u64>).map_err(|_| WebhookError::BadPageToken)?;
+        let Some(hooks) = self.shared.hooks.get(task).await? else { return Ok(PushPage::default()) };
+        let rest: Vec<_> = hooks.hooks().iter().filter(|hook| hook.serial > after).collect();
+        let size = page_size.map_or(usize::MAX, |size| usize::try_from(size).unwrap_or(usize::MAX));
+        let page = &rest[..rest.len().min(size)];
+        let next = page.last().filter(|_| page.len() < rest.len()).map(|last| last.serial.to_string());
+        Ok(PushPage { configs: page.iter().map(|hook| view(task, hook)).collect(), next_page_token: next })
+    }
+
+    /// Removes a webhook. One that is gone is no fault. What is on its way arrives; nothing follows it.
+    ///
+    /// # Errors
+    /// If that was not kept.
+    pub async fn remove(&self, task: &TaskId, id: &str) -> Result<(), WebhookError> {
+        let hooks = match self.shared.hooks.get(task).await? {
+            Some(hooks) => hooks,
+            None => return Ok(()),
+        };
+        match self.shared.hooks.command(task, HooksCommand::Remove(id.into())).await {
+            Ok(_) | Err(EngineError::Refused(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+        if let Some(hook) = hooks.named(id) {
+            self.shared.end(task, hook.serial);
+        }
+        Ok(())
+    }
+
+    /// Of the webhooks of one tenant: those whose receivers have not taken an event, and how many others there are.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub async fn letters(&self, caller: &Caller) -> Result<Letters, WebhookError> {
+        let shared = &self.shared;
+        let mut letters = Letters::default();
+        for state in [DEAD, ACTIVE_AND_DEAD] {
+            for (task, summary) in shared.hooks.in_state(state).await? {
+                if *summary.tenant != *caller.tenant.as_str() {
+                    continue;
+                }
+                let Some(hooks) = shared.hooks.get(&task).await? else { continue };
+                for hook in hooks.hooks() {
+                    let HookState::Dead { at, why } = &hook.state else { continue };
+                    letters.push(Letter {
+                        task,
+                        of: hooks.of().clone(),
+                        id: hook.asked.id.clone(),
+                        receiver: shared.receiver(&hook.asked.url),
+                        state: LetterState::Dead { at: *at },
+                        why: why.clone(),
+                    });
+                }
+            }
+        }
+        for ((task, _), told) in shared.running.all() {
+            if told.of.tenant != caller.tenant {
+                continue;
+            }
+            match told.trouble() {
+                Some(trouble) => letters.push(Letter {
+                    task,
+                    of: told.of.clone(),
+                    id: told.id.clone(),
+                    receiver: told.receiver.clone(),
+                    state: LetterState::Retrying { attempts: trouble.attempts, next: trouble.next },
+                    why: trouble.why,
+                }),
+                None => letters.waiting += 1,
+            }
+        }
+        Ok(letters)
+    }
+
+    /// Tries a webhook again: now if it waits, and from where it was given up if it is a dead letter.
+    ///
+    /// # Errors
+    /// [`WebhookError::NotFound`] if there is none of this name that has anything to tell.
+    pub async fn retry(&self, task: &TaskId, id: &str) -> Result<(), WebhookError> {
+        let shared = &self.shared;
+        let hooks = match shared.hooks.command(task, HooksCommand::Revive(id.into())).await {
+            Ok(hooks) => hooks,
+            Err(EngineError::Refused(Refused::Absent)) => return Err(WebhookError::NotFound),
+            Err(EngineError::Refused(_)) => shared.hooks.get(task).await?.ok_or(WebhookError::NotFound)?,
+            Err(error) => return Err(error.into()),
+        };
+        let hook = hooks.named(id).filter(|hook| hook.is_active()).ok_or(WebhookError::NotFound)?;
+        shared.begin(task, hooks.of(), hook);
+        if let Some(told) = shared.running.get(&(*task, hook.serial)) {
+            told.now.notify_one();
+        }
+        Ok(())
+    }
+}
+
+impl Letters {
+    fn push(&mut self, letter: Letter) {
+        if self.letters.len() < LETTERS_MAX {
+            self.letters.push(letter);
+        } else {
+            self.left_out += 1;
+        }
+    }
+}
+
+impl Shared {
+    async fn register(
+        self: &Arc<Self>,
+        of: Of,
+        task: &TaskId,
+        from: Option<Generation>,
+        config: &PushConfig,
+    ) -> Result<PushView, WebhookError> {
+        self.courier.receiver(&config.url).map_err(WebhookError::Url)?;
+        self.courier.check(&config.url).await.map_err(WebhookError::Url)?;
+        let room = self.running.room(&of, &self.limits)?;
+        let id: Arc<str> = match &config.id {
+            Some(id) => id.as_str().into(),
+            None => self.engine.env().uuid().to_string().into(),
+        };
+        let hook = NewHook {
+            id: id.clone(),
+            url: config.url.as_str().into(),
+            dialect: config.dialect.clone(),
+            from,
+            scheme: config.authentication.as_ref().map(|authentication| authentication.scheme.as_str().into()),
+            sealed: secrets::seal(&self.seal, task, config)?.map(Into::into),
+        };
+        let before = self.hooks.get(task).await?;
+        let kept = self.hooks.command(task, HooksCommand::Register(of, hook)).await?;
+        if let Some(replaced) = before.as_ref().and_then(|before| before.named(&id)) {
+            self.end(task, replaced.serial);
+        }
+        drop(room);
+        let hook = kept.named(&id).ok_or(WebhookError::NotFound)?;
+        self.begin(task, kept.of(), hook);
+        Ok(view(task, hook))
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
+    /// The place that a URL leads to; one that leads nowhere any more is told so when it is called.
+    fn receiver(&self, url: &str) -> String {
+        self.courier.receiver(url).unwrap_or_else(|_| "a URL that is not called".to_owned())
+    }
+
+    /// A webhook is told what happens from now on, unless it is already or has nothing to be told.
+    fn begin(self: &Arc<Self>, task: &TaskId, of: &Of, hook: &Hook) {
+        if !hook.is_active() {
+            return;
+        }
+        let told = Told::new(of.clone(), hook.asked.id.clone(), self.receiver(&hook.asked.url));
+        let Some(told) = self.running.begin((*task, hook.serial), told, &self.stop) else { return };
+        let telling = Telling {
+            shared: self.clone(),
+            task: *task,
+            hook: hook.clone(),
+            caller: Caller::new(of.owner.clone(), of.tenant.clone()),
+            lane: self.lanes.to(&told.receiver),
+            told,
+            cursor: None,
+            marked: Generation(0),
+            attempts: 0,
+        };
+        self.tracker.spawn(telling.run());
+    }
+
+    /// A webhook is not told anything more.
+    fn end(&self, task: &TaskId, serial: u64) {
+        if let Some(told) = self.running.get(&(*task, serial)) {
+            told.stop.cancel();
+        }
+    }
+
+    /// Forgets the webhooks of tasks that are forgotten.
+    async fn sweep(&self) -> Result<(), EngineError> {
+        for state in [AT_REST, DEAD] {
+            for (task, _) in self.hooks.in_state(state).await? {
+                let Some(hooks) = self.hooks.get(&task).await? else { continue };
+                let of = hooks.of();
+                let caller = Caller::new(of.owner.clone(), of.tenant.clone());
+                let found = self.engine.get(&caller, &of.agent, &task).await;
+                if matches!(found, Err(EngineError::NotFound)) {
+                    self.hooks.forget(&task).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn sweep(shared: Arc<Shared>) {
+    loop {
+        tokio::select! {
+            biased;
+            () = shared.stop.cancelled() => return,
+            () = tokio::time::sleep(SWEEP) => {}
+        }
+        if let Err(error) = shared.sweep().await {
+            warn!(%error, "could not look for webhooks that are not needed any more; trying again");
+        }
+    }
+}
+
+fn view(task: &TaskId, hook: &Hook) -> PushView {
+    PushView {
+        task: task.to_string(),
+        id: hook.asked.id.to_string(),
+        url: hook.asked.url.to_string(),
+        scheme: hook.asked.scheme.as_deref().map(str::to_owned),
+    }
+}

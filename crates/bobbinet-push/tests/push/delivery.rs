@@ -1,0 +1,189 @@
+//! What receivers are told, whatever they, the node and the task do.
+
+use std::time::Duration;
+
+use bobbinet_core::State;
+use bobbinet_push::LetterState;
+
+use crate::lab::{Lab, Manner, agent, caller, config, of, whole};
+
+const URL: &str = "https://a.example";
+
+#[tokio::test(start_paused = true)]
+async fn a_webhook_of_a_new_task_is_told_each_event_in_order() {
+    let lab = Lab::new();
+    let node = lab.start().await;
+    node.begin("artifacts", &config(URL)).await;
+    lab.let_go(1);
+    let told = lab.until(URL, 5).await;
+    assert_eq!(told, ["1 task submitted with 0", "2 started", "3 artifact", "4 artifact", "5 ended"]);
+    assert_eq!(lab.receivers.shown(URL), ("tok".to_owned(), "Bearer cred".to_owned()));
+    lab.pass(Duration::from_secs(1)).await;
+    let letters = node.webhooks.letters(&caller()).await.unwrap();
+    assert_eq!((letters.waiting, letters.letters.len()), (0, 0), "it is over");
+    lab.kill(node).await;
+    let again = lab.start().await;
+    lab.pass(Duration::from_secs(5)).await;
+    assert_eq!(lab.receivers.told(URL).len(), 5, "and nothing is told again");
+    lab.kill(again).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dialect_of_whole_tasks_is_told_each_status_as_it_was() {
+    let lab = Lab::new();
+    lab.receivers.set(URL, Manner::Refuses);
+    let node = lab.start().await;
+    let task = node.begin("artifacts", &whole(URL)).await;
+    lab.let_go(1);
+    node.until(&task.id, State::Completed).await;
+    lab.receivers.set(URL, Manner::Takes);
+    let told = lab.until(URL, 3).await;
+    assert_eq!(told, ["1 task submitted with 0", "2 task working with 0", "5 task completed with 2"]);
+    lab.kill(node).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_comes_later_is_told_the_task_as_it_stands_and_what_follows() {
+    let lab = Lab::new();
+    let node = lab.start().await;
+    let other = "https://b.example";
+    let task = node.begin("artifacts", &config(URL)).await;
+    lab.until(URL, 4).await;
+    let standing = node.engine.get(&caller(), &agent(), &task.id).await.unwrap();
+    // Its snapshot is of when it was asked for, also if the receiver is down then.
+    lab.receivers.set(other, Manner::Refuses);
+    let late = bobbinet_core::PushConfig { id: Some("late".to_owned()), ..config(other) };
+    node.webhooks.register(of(), &task.id, standing.generation, &late).await.unwrap();
+    lab.let_go(1);
+    node.until(&task.id, State::Completed).await;
+    lab.receivers.set(other, Manner::Takes);
+    assert_eq!(lab.until(other, 2).await, ["4 task working with 2", "5 ended"]);
+    // Of a task that has ended it is told the end.
+    let ended = bobbinet_core::PushConfig { id: Some("ended".to_owned()), ..config("https://c.example") };
+    let standing = node.engine.get(&caller(), &agent(), &task.id).await.unwrap();
+    node.webhooks.register(of(), &task.id, standing.generation, &ended).await.unwrap();
+    assert_eq!(lab.until("https://c.example", 1).await, ["5 task completed with 2"]);
+    lab.kill(node).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_that_is_down_over_a_crash_gets_all_in_order_and_once_by_their_ids() {
+    for manner in [Manner::Refuses, Manner::Hangs, Manner::Loses] {
+        let lab = Lab::new();
+        let node = lab.start().await;
+        let task = node.begin("artifacts", &config(URL)).await;
+        lab.until(URL, 2).await;
+        lab.receivers.set(URL, manner);
+        lab.let_go(1);
+        node.until(&task.id, State::Completed).await;
+        lab.pass(Duration::from_secs(60)).await;
+        lab.kill(node).await;
+        let node = lab.start().await;
+        lab.pass(Duration::from_secs(60)).await;
+        lab.receivers.set(URL, Manner::Takes);
+        lab.pass(Duration::from_secs(700)).await;
+        let told = lab.receivers.told_once(URL);
+        let all = ["1 task submitted with 0", "2 started", "3 artifact", "4 artifact", "5 ended"];
+        assert_eq!(told, all, "{manner:?}: {:?}", lab.receivers.told(URL));
+        lab.kill(node).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_and_its_answer_are_told() {
+    let lab = Lab::new();
+    let node = lab.start().await;
+    let task = node.begin("ask", &config(URL)).await;
+    assert_eq!(lab.until(URL, 2).await, ["1 task submitted with 0", "2 asked"]);
+    // It waits for days, over restarts.
+    lab.kill(node).await;
+    let node = lab.start().await;
+    lab.pass(Duration::from_secs(3 * 24 * 3600)).await;
+    let message = crate::lab::new("now").message;
+    let reply = bobbinet_engine::Reply { message, context: None, skill: None, idempotency: None };
+    node.engine.reply(&caller(), &agent(), &task.id, reply).await.unwrap();
+    let told = lab.until(URL, 5).await;
+    assert_eq!(told[2..], ["3 replied", "4 started", "5 ended"]);
+    lab.kill(node).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_taken_for_a_day_is_a_dead_letter_until_somebody_tries_again() {
+    let lab = Lab::new();
+    lab.receivers.set(URL, Manner::Refuses);
+    let node = lab.start().await;
+    let task = node.begin("now", &config(URL)).await;
+    lab.pass(Duration::from_secs(60)).await;
+    let letters = node.webhooks.letters(&caller()).await.unwrap().letters;
+    assert!(matches!(letters[0].state, LetterState::Retrying { attempts: 4.., .. }), "{letters:?}");
+    assert_eq!((&*letters[0].why, letters[0].receiver.as_str()), ("503", URL));
+    lab.pass(Duration::from_secs(23 * 3600)).await;
+    let tried = lab.receivers.tried(URL);
+    assert!((100..400).contains(&tried), "ten minutes at most between two: {tried}");
+    assert!(matches!(node.webhooks.letters(&caller()).await.unwrap().letters[0].state, LetterState::Retrying { .. }));
+    lab.pass(Duration::from_secs(3600 + 1_200)).await;
+    let letters = node.webhooks.letters(&caller()).await.unwrap().letters;
+    assert!(matches!(letters[0].state, LetterState::Dead { .. }), "{letters:?}");
+    lab.kill(node).await;
+    let node = lab.start().await;
+    let tried = lab.receivers.tried(URL);
+    lab.pass(Duration::from_secs(3600)).await;
+    assert_eq!(lab.receivers.tried(URL), tried, "a dead letter is left alone");
+    lab.receivers.set(URL, Manner::Takes);
+    assert!(node.webhooks.retry(&task.id, "none").await.is_err());
+    node.webhooks.retry(&task.id, "h").await.unwrap();
+    assert_eq!(lab.until(URL, 3).await, ["1 task submitted with 0", "2 started", "3 ended"]);
+    lab.pass(Duration::from_secs(1)).await;
+    assert!(node.webhooks.letters(&caller()).await.unwrap().letters.is_empty());
+    lab.kill(node).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_was_down_for_days_tries_before_it_gives_up() {
+    let lab = Lab::new();
+    lab.receivers.set(URL, Manner::Refuses);
+    let node = lab.start().await;
+    node.begin("now", &config(URL)).await;
+    lab.pass(Duration::from_secs(1)).await;
+    lab.kill(node).await;
+    lab.pass(Duration::from_secs(3 * 24 * 3600)).await;
+    lab.receivers.set(URL, Manner::Takes);
+    let node = lab.start().await;
+    assert_eq!(lab.until(URL, 3).await.len(), 3);
+    lab.kill(node).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_that_is_gone_is_told_nothing_more() {
+    let lab = Lab::new();
+    lab.receivers.set(URL, Manner::IsGone);
+    let node = lab.start().await;
+    let task = node.begin("artifacts", &config(URL)).await;
+    lab.pass(Duration::from_secs(2)).await;
+    assert_eq!(lab.receivers.tried(URL), 1);
+    assert!(node.webhooks.get(&task.id, Some("h")).await.is_err());
+    lab.kill(node).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_dead_receiver_delays_no_other_and_its_webhooks_come_back_with_it() {
+    let lab = Lab::new();
+    let dead = "https://dead.example";
+    lab.receivers.set(dead, Manner::Hangs);
+    let node = lab.start().await;
+    for _ in 0..200 {
+        node.begin("now", &config(dead)).await;
+    }
+    // Those before it are not in the way of this one: the time that it takes is what its receiver takes.
+    node.begin("now", &config(URL)).await;
+    let before = tokio::time::Instant::now();
+    lab.until(URL, 3).await;
+    assert!(before.elapsed() < Duration::from_millis(500), "{:?}", before.elapsed());
+    lab.pass(Duration::from_secs(600)).await;
+    let tried = lab.receivers.tried(dead);
+    assert!(tried < 100, "one at a time is tried of a receiver that hangs: {tried}");
+    lab.receivers.set(dead, Manner::Takes);
+    lab.pass(Duration::from_secs(60)).await;
+    assert_eq!(lab.receivers.told(dead).len(), 600, "all come with the first that is taken");
+    lab.kill(node).await;
+}

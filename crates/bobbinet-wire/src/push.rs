@@ -1,0 +1,95 @@
+//! What is asked of a webhook in whichever dialect it comes, and what is read of an authentication in all of them.
+
+use bobbinet_core::{
+    PushAuthentication, PushConfig, Secret,
+    push::{PUSH_ID_LENGTH_MAX, PUSH_SECRET_LENGTH_MAX, PUSH_URL_LENGTH_MAX},
+};
+
+use crate::{dialect::Dialect, faults::At, from_proto::Field, scalar::NonEmpty};
+
+/// The fields of a webhook that all dialects have.
+pub(crate) struct PushFields<'de> {
+    pub(crate) id: Field<NonEmpty<'de>>,
+    pub(crate) url: Field<NonEmpty<'de>>,
+    pub(crate) token: Field<NonEmpty<'de>>,
+    pub(crate) authentication: Field<PushAuthentication>,
+}
+
+/// A webhook of these fields.
+pub(crate) fn config<V: Dialect>(fields: PushFields<'_>, at: &At<'_, V>, dialect: &str) -> Option<PushConfig> {
+    let PushFields { id, url, token, authentication } = fields;
+    let id = id.parse(at, "id", |id| checked_id(id.into_owned())).optional();
+    let token = secret(token, at, "token");
+    let url = url.parse(at, "url", |url| checked_url(url.into_owned()));
+    let config = PushConfig {
+        id,
+        url: url.required(at, "url")?,
+        token,
+        authentication: authentication.optional(),
+        dialect: dialect.into(),
+    };
+    Some(config)
+}
+
+/// An authentication of a scheme, and credentials if there are any.
+pub(crate) fn authentication<V: Dialect>(
+    scheme: String,
+    credentials: Field<NonEmpty<'_>>,
+    at: &At<'_, V>,
+    scheme_name: &'static str,
+) -> Option<PushAuthentication> {
+    let credentials = secret(credentials, at, "credentials");
+    if scheme.len() > PUSH_ID_LENGTH_MAX || !scheme.bytes().all(is_token_byte) {
+        at.field(scheme_name).wrong("must be a scheme of HTTP, such as Bearer");
+        return None;
+    }
+    Some(PushAuthentication { scheme, credentials })
+}
+
+fn secret<V: Dialect>(text: Field<NonEmpty<'_>>, at: &At<'_, V>, name: &'static str) -> Option<Secret> {
+    let checked = text.parse(at, name, |text| {
+        let text = text.into_owned();
+        // It becomes a part of a header: what could end one is refused here.
+        if text.len() > PUSH_SECRET_LENGTH_MAX {
+            Err(format!("it may have {PUSH_SECRET_LENGTH_MAX} bytes"))
+        } else if !text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            Err("it may have printable ASCII characters only".to_owned())
+        } else {
+            Ok(text)
+        }
+    });
+    checked.optional().map(Secret::new)
+}
+
+/// An id that a caller gives a webhook.
+pub(crate) fn checked_id(id: String) -> Result<String, String> {
+    if id.chars().count() > PUSH_ID_LENGTH_MAX {
+        return Err(format!("it may have {PUSH_ID_LENGTH_MAX} characters"));
+    }
+    if id.chars().any(char::is_control) {
+        return Err("it may not have control characters".to_owned());
+    }
+    Ok(id)
+}
+
+/// Whether it may be called at all is looked at by whoever calls it.
+fn checked_url(url: String) -> Result<String, String> {
+    if url.len() > PUSH_URL_LENGTH_MAX {
+        return Err(format!("it may have {PUSH_URL_LENGTH_MAX} bytes"));
+    }
+    if !url.bytes().all(|byte| matches!(byte, b'!'..=b'~')) {
+        return Err("it may have visible ASCII characters only".to_owned());
+    }
+    Ok(url)
+}
+
+/// RFC 9110 section 5.6.2.
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// How many webhooks a page may have. Nothing, or zero, is as many as there may be (AIP-158).
+pub(crate) fn page_size<V: Dialect>(size: Field<i32>, at: &At<'_, V>) -> Option<u32> {
+    let size = size.parse(at, "pageSize", |size| u32::try_from(size).map_err(|_| "it may not be negative"));
+    size.optional().filter(|size| *size > 0)
+}

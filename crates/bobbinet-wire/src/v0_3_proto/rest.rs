@@ -1,0 +1,121 @@
+//! Which operation a path means (0.3's specification, section 3.5.3), and what a request says.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use bobbinet_core::{
+    Json, Operation,
+    operation::{ListParams, SendParams},
+};
+
+use super::V0_3Proto;
+use crate::{
+    error::Error,
+    faults::Author,
+    from_proto::{self, FromProto},
+    rest::{self, HttpMethod, RouteFault, Target},
+    v0_3::{self, Method},
+};
+
+/// What every path begins with, below an agent's URL.
+pub const PREFIX: &str = "v1";
+
+/// An operation at its URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The method of JSON-RPC that does the same.
+    pub method: Method,
+    /// What the path names: fields of the parameters.
+    named: Vec<(&'static str, String)>,
+}
+
+/// What is at a path below [`PREFIX`], given by its segments.
+///
+/// # Errors
+/// If there is nothing, or not by this method.
+pub fn route(http_method: HttpMethod, segments: &[String]) -> Result<Route, RouteFault> {
+    use HttpMethod::{Delete, Get, Post};
+    let route = |method, named| Ok(Route { method, named });
+    let Some(target) = rest::target(segments) else {
+        let is_card = matches!(segments, [word] if word == "card");
+        return match (is_card, http_method) {
+            (true, Get) => route(Method::GetExtendedCard, Vec::new()),
+            (true, Post | Delete) => Err(RouteFault::NotAllowed("GET")),
+            (false, _) => Err(RouteFault::NotFound),
+        };
+    };
+    match (target, http_method) {
+        (Target::Send, Post) => route(Method::SendMessage, Vec::new()),
+        (Target::Stream, Post) => route(Method::StreamMessage, Vec::new()),
+        (Target::Send | Target::Stream, Get | Delete) => Err(RouteFault::NotAllowed("POST")),
+        (Target::Tasks, Get) => route(Method::ListTasks, Vec::new()),
+        (Target::Task(id), Get) => route(Method::GetTask, vec![("id", id)]),
+        (Target::Tasks | Target::Task(_), Post | Delete) => Err(RouteFault::NotAllowed("GET")),
+        (Target::Cancel(id), Post) => route(Method::CancelTask, vec![("id", id)]),
+        (Target::Cancel(_), Get | Delete) => Err(RouteFault::NotAllowed("POST")),
+        // Its specification's text says POST, its proto file GET.
+        (Target::Subscribe(id), Get | Post) => route(Method::Resubscribe, vec![("id", id)]),
+        (Target::Subscribe(_), Delete) => Err(RouteFault::NotAllowed("GET, POST")),
+        (Target::PushConfigs(task), Post) => route(Method::SetPushConfig, vec![("taskId", task)]),
+        (Target::PushConfigs(task), Get) => route(Method::ListPushConfigs, vec![("id", task)]),
+        (Target::PushConfigs(_), Delete) => Err(RouteFault::NotAllowed("GET, POST")),
+        (Target::PushConfig(task, id), Get) => {
+            route(Method::GetPushConfig, vec![("id", task), ("pushNotificationConfigId", id)])
+        }
+        (Target::PushConfig(task, id), Delete) => {
+            route(Method::DeletePushConfig, vec![("id", task), ("pushNotificationConfigId", id)])
+        }
+        (Target::PushConfig(..), Post) => Err(RouteFault::NotAllowed("GET, DELETE")),
+    }
+}
+
+impl Route {
+    /// What the request says: its body, or fields as JSON-RPC would have them in `params`.
+    ///
+    /// # Errors
+    /// If the body is no JSON object, or the query cannot be read.
+    pub fn params<'a>(&self, query: Option<&str>, body: &'a [u8]) -> Result<Cow<'a, str>, Error> {
+        if matches!(self.method, Method::SendMessage | Method::StreamMessage) {
+            // It may be large, and is passed on as it is.
+            return rest::object_text(body).map(Cow::Borrowed);
+        }
+        let mut fields: BTreeMap<String, Json> = rest::fields(body)?;
+        // Some send the whole request of gRPC, whose `config` is what the body should be.
+        if let Some(config) = fields.remove("config").and_then(|config| config.read::<BTreeMap<String, Json>>().ok()) {
+            fields.extend(config);
+        }
+        rest::query(query, &mut fields)?;
+        for (name, value) in &self.named {
+            fields.insert((*name).to_owned(), Json::of(value));
+        }
+        Ok(rest::params(&fields))
+    }
+
+    /// What is asked with these parameters.
+    ///
+    /// # Errors
+    /// With all that is wrong with them.
+    pub fn decode(&self, params: &str) -> Result<Operation, Error> {
+        match self.method {
+            Method::SendMessage => read::<Box<SendParams>>(params).map(Operation::Send),
+            Method::StreamMessage => read::<Box<SendParams>>(params).map(Operation::SendStreaming),
+            Method::ListTasks => read::<ListParams>(params).map(Operation::List),
+            // What these say has the same names in both.
+            Method::GetTask
+            | Method::CancelTask
+            | Method::Resubscribe
+            | Method::SetPushConfig
+            | Method::GetPushConfig
+            | Method::ListPushConfigs
+            | Method::DeletePushConfig
+            | Method::GetExtendedCard => {
+                let params =
+                    serde_json::from_str(params).map_err(|error| Error::invalid_field("", error.to_string()))?;
+                v0_3::request::decode(self.method, Some(params))
+            }
+        }
+    }
+}
+
+fn read<'de, T: FromProto<'de, V0_3Proto>>(params: &'de str) -> Result<T, Error> {
+    from_proto::read::<V0_3Proto, _>(params, Author::Client).map_err(Error::invalid_params)
+}

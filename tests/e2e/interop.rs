@@ -1,0 +1,458 @@
+//! The official SDKs of five languages, in both lines where there are two, and an agent framework: each holds the same conversation with a
+//! wrapped MCP server over every binding that it speaks, and Bobbinet's client calls agents that are made with them.
+//!
+//! What ran is a table: printed, and kept in `docs/interop.md` if `BOBBINET_INTEROP` says so.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use crate::node::{Node, PATIENCE, bobbinet, log_of, repository, tools};
+
+/// The steps of the conversation, as the scripts name them.
+const STEPS: [&str; 10] = [
+    "card",
+    "send",
+    "stream",
+    "question and answer",
+    "get",
+    "list",
+    "subscribe after a cut",
+    "cancel",
+    "push configuration",
+    "extended card",
+];
+
+/// Who converses: what it is, which A2A it speaks, and over which bindings.
+struct Speaker {
+    name: &'static str,
+    version: &'static str,
+    bindings: &'static [&'static str],
+    /// `None` where its language is not on this machine.
+    command: fn() -> Option<Command>,
+}
+
+const SPEAKERS: [Speaker; 8] = [
+    Speaker {
+        name: "Python, a2a-sdk 1.3.0",
+        version: "1.0",
+        bindings: &["JSONRPC", "HTTP+JSON", "GRPC"],
+        command: || Some(script(tools().join("python/bin/python"), "python_v1.py")),
+    },
+    Speaker {
+        name: "Python, a2a-sdk 0.3.26",
+        version: "0.3",
+        bindings: &["JSONRPC", "HTTP+JSON", "GRPC"],
+        command: || Some(script(tools().join("python-0.3/bin/python"), "python_v0_3.py")),
+    },
+    Speaker {
+        name: "JavaScript, @a2a-js/sdk 1.3.0",
+        version: "1.0",
+        bindings: &["JSONRPC", "HTTP+JSON"],
+        command: || Some(javascript("1.0")),
+    },
+    Speaker {
+        name: "JavaScript, @a2a-js/sdk 1.3.0, its 0.3",
+        version: "0.3",
+        bindings: &["JSONRPC", "HTTP+JSON"],
+        command: || Some(javascript("0.3")),
+    },
+    Speaker {
+        name: "Rust, a2a-client-lf 0.2.9",
+        version: "1.0",
+        bindings: &["JSONRPC", "HTTP+JSON"],
+        command: || Some(Command::new(tools().join("rust-interop/debug/interop"))),
+    },
+    Speaker {
+        name: "Go, a2a-go 0.3.3",
+        version: "0.3",
+        bindings: &["JSONRPC", "GRPC"],
+        command: || installed(tools().join("go/interop")).map(Command::new),
+    },
+    Speaker {
+        name: "Java, a2a-java-sdk 0.3.3.Final",
+        version: "0.3",
+        bindings: &["JSONRPC"],
+        command: || {
+            let made = installed(tools().join("java/target"))?;
+            let path = format!("{0}/interop-1.jar:{0}/lib/*", made.display());
+            let mut java = Command::new("java");
+            java.args(["-cp", &path, "Interop"]);
+            Some(java)
+        },
+    },
+    Speaker {
+        name: "Google ADK 2.13.0",
+        version: "1.0",
+        bindings: &["JSONRPC"],
+        command: || Some(script(tools().join("adk/bin/python"), "adk_client.py")),
+    },
+];
+
+fn script(python: impl AsRef<std::ffi::OsStr>, name: &str) -> Command {
+    let mut command = Command::new(python);
+    command.arg(repository("tests/interop").join(name));
+    command
+}
+
+fn javascript(version: &str) -> Command {
+    let mut command = Command::new("node");
+    command.arg(repository("tests/interop/javascript.mjs")).arg(tools().join("npm/node_modules")).arg(version);
+    command
+}
+
+/// What is only there on machines that have its language. Elsewhere its row says so, and with `CI=true` the test fails.
+fn installed(path: std::path::PathBuf) -> Option<std::path::PathBuf> {
+    path.exists().then_some(path)
+}
+
+/// What a row of the table says of each step.
+type Row = BTreeMap<String, String>;
+
+#[test]
+fn the_official_sdks_converse_over_every_binding_that_they_speak() {
+    let folder = tempfile::tempdir().unwrap();
+    let hooks = Hooks::open();
+    let node = everything(folder.path(), &hooks);
+    let agent = node.agent("everything");
+    let mut rows = Vec::new();
+    let mut faults = Vec::new();
+    for speaker in &SPEAKERS {
+        for binding in speaker.bindings {
+            let hook = format!("{}/{}", hooks.url, rows.len());
+            let Some(mut command) = (speaker.command)() else {
+                if std::env::var("CI").is_ok_and(|it| it == "true") {
+                    faults.push(format!("{} is missing: its language is not on this machine", speaker.name));
+                }
+                println!("left out: {}", speaker.name);
+                rows.push((speaker, *binding, None));
+                continue;
+            };
+            let said = within(command.args([&agent.url, &agent.token, *binding, &hook]));
+            let row = steps(&said);
+            let what = format!("{} over {binding} of {}", speaker.name, speaker.version);
+            let failed: Vec<_> = row.iter().filter(|(_, result)| is_fault(result)).collect();
+            if !said.status.success() || !failed.is_empty() {
+                let error = String::from_utf8_lossy(&said.stderr);
+                let last = error.lines().rev().take(8).collect::<Vec<_>>();
+                faults.push(format!("{what}: {failed:?} {last:?}"));
+            } else if row.get("push configuration").is_some_and(|it| it == "ok") && !hooks.has_completed(&hook) {
+                faults.push(format!("{what}: no notification came that its task has completed"));
+            }
+            rows.push((speaker, *binding, Some(row)));
+        }
+    }
+    let table = table(&rows);
+    println!("{table}");
+    keep("Callers", &table);
+    assert!(faults.is_empty(), "{}\nnode:\n{}", faults.join("\n"), log_of(folder.path()));
+    assert!(node.stop().success());
+}
+
+/// An agent that is made with an SDK, as it is started.
+struct Served {
+    name: &'static str,
+    version: &'static str,
+    command: fn(u16) -> Command,
+}
+
+const SERVED: [Served; 5] = [
+    Served {
+        name: "Python, a2a-sdk 1.3.0",
+        version: "1.0",
+        command: |port| {
+            let mut command = Command::new(tools().join("python/bin/python"));
+            command.arg(repository("tests/python/shouter.py")).arg(port.to_string());
+            command
+        },
+    },
+    Served {
+        name: "Python, a2a-sdk 0.3.26",
+        version: "0.3",
+        command: |port| {
+            let mut command = script(tools().join("python-0.3/bin/python"), "python_v0_3_server.py");
+            command.arg(port.to_string());
+            command
+        },
+    },
+    Served {
+        name: "JavaScript, @a2a-js/sdk 1.3.0",
+        version: "1.0",
+        command: |port| {
+            let mut command = Command::new("node");
+            command.arg(repository("tests/javascript/shouter.mjs")).arg(tools().join("npm/node_modules"));
+            command.arg(port.to_string());
+            command
+        },
+    },
+    Served {
+        name: "Go, a2a-go 0.3.3",
+        version: "0.3",
+        command: |port| {
+            let mut command = Command::new(tools().join("go/shouter"));
+            command.arg(port.to_string());
+            command
+        },
+    },
+    Served {
+        name: "Google ADK 2.13.0",
+        version: "1.0",
+        command: |port| {
+            let mut command = script(tools().join("adk/bin/python"), "adk_server.py");
+            command.arg(port.to_string());
+            command
+        },
+    },
+];
+
+/// A flow that asks two agents by their names, of 0.3 and of 1.0.
+const CROSSING: &str = "\
+document: { dsl: '1.0.3', namespace: interop, name: crossing, version: '1.0.0' }
+do:
+  - old: { call: a2a, with: { method: message/send, agentCard: { endpoint: OLD }, parameters: { message: { kind: message, messageId: one, role: user, parts: [ { kind: text, text: hello } ] } } } }
+  - new: { call: a2a, with: { method: message/send, agentCard: { endpoint: NEW }, parameters: { message: { kind: message, messageId: two, role: user, parts: [ { kind: text, text: '${ [.artifacts[].parts[].text] | join(\"\") }' } ] } } } }
+output: { as: '${ { said: ([.artifacts[].parts[].text] | join(\"\")) } }' }
+";
+
+#[test]
+fn agents_made_with_the_official_sdks_are_called() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut started = Vec::new();
+    let mut table = String::from("| agent | speaks | send | stream |\n|---|---|---|---|\n");
+    for served in &SERVED {
+        let port = free_port();
+        let mut command = (served.command)(port);
+        if installed(command.get_program().into()).is_none() && Path::new(command.get_program()).is_absolute() {
+            assert!(std::env::var("CI").is_err(), "{} is missing: its language is not on this machine", served.name);
+            println!("left out: {}", served.name);
+            writeln!(table, "| {} | {} | left out here | |", served.name, served.version).unwrap();
+            continue;
+        }
+        let agent = Started(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+        let url = format!("http://127.0.0.1:{port}/");
+        listens(port);
+        let client = |extra: &[&str]| {
+            let said = bobbinet(folder.path())
+                .args(["send", "-a", &url, "-o", "json"])
+                .args(extra)
+                .arg("hello there")
+                .output();
+            let said = said.unwrap();
+            let text = String::from_utf8_lossy(&said.stdout).into_owned();
+            assert!(said.status.success(), "{}: {text} {}", served.name, String::from_utf8_lossy(&said.stderr));
+            text
+        };
+        let sent: Value = serde_json::from_str(&client(&[])).unwrap();
+        let is_there = |text: &str| text.contains("HELLO") && text.contains("THERE");
+        assert!(is_there(&sent.to_string()), "{}: {sent}", served.name);
+        assert!(is_there(&client(&["--stream"])), "{}", served.name);
+        writeln!(table, "| {} | {} | ok | ok |", served.name, served.version).unwrap();
+        started.push((served, url, agent));
+    }
+    println!("{table}");
+    let url_of = |version: &str| &started.iter().find(|(served, ..)| served.version == version).unwrap().1;
+    let flow = CROSSING.replace("OLD", url_of("0.3")).replace("NEW", url_of("1.0"));
+    std::fs::write(folder.path().join("crossing.yaml"), flow).unwrap();
+    let origins = [url_of("0.3"), url_of("1.0")].map(|url| url.trim_end_matches('/'));
+    let config = format!(
+        "node: {{ listen: \"127.0.0.1:0\", data: ./data }}\nflows:\n  crossing: {{ file: ./crossing.yaml, origins: {origins:?} }}\n"
+    );
+    std::fs::write(folder.path().join("bobbinet.yaml"), config).unwrap();
+    let run = bobbinet(folder.path()).args(["flow", "run", "crossing.yaml", "-o", "json"]).output().unwrap();
+    let said = String::from_utf8_lossy(&run.stdout);
+    assert!(run.status.success(), "{said} {}", String::from_utf8_lossy(&run.stderr));
+    assert!(said.contains("HELLO"), "{said}");
+    table.push_str("\nA flow crosses the first agent of 0.3 and the first of 1.0 (`call: a2a` twice): ok.\n");
+    keep("Agents that are called", &table);
+}
+
+fn everything(folder: &Path, hooks: &Hooks) -> Node {
+    let server = tools().join("npm/node_modules/.bin/mcp-server-everything");
+    assert!(server.exists(), "{} is missing: cargo xtask tools", server.display());
+    let config = format!(
+        "node: {{ listen: \"127.0.0.1:0\", data: ./data, webhooks: [{:?}] }}\n\
+         agents:\n  everything: {{ use: everything, mcp: {{ command: [{server:?}] }} }}\n",
+        hooks.url
+    );
+    std::fs::write(folder.join("bobbinet.yaml"), config).unwrap();
+    Node::start(folder, &[]).unwrap()
+}
+
+/// What a script has told of each step.
+fn steps(said: &Output) -> Row {
+    let lines = said.stdout.lines().map_while(Result::ok);
+    let told = lines.filter_map(|line| serde_json::from_str::<Value>(&line).ok());
+    let word = |told: &Value, name: &str| told[name].as_str().unwrap_or_default().to_owned();
+    told.map(|told| (word(&told, "step"), word(&told, "result"))).collect()
+}
+
+/// A step is passed, or the SDK, the framework or 0.3 has no such call, which the script says in words of its own.
+fn is_fault(result: &str) -> bool {
+    let is_absent = result.contains("no call for it") || result.starts_with("as the framework asks");
+    result != "ok" && !is_absent
+}
+
+fn table(rows: &[(&Speaker, &str, Option<Row>)]) -> String {
+    let mut table = format!("| caller | A2A | over | {} |\n", STEPS.join(" | "));
+    writeln!(table, "|---|---|---|{}", "---|".repeat(STEPS.len())).unwrap();
+    for (speaker, binding, row) in rows {
+        write!(table, "| {} | {} | {binding} |", speaker.name, speaker.version).unwrap();
+        for step in STEPS {
+            let cell = match row {
+                None => "left out here",
+                Some(row) => match row.get(step).map(String::as_str) {
+                    Some("ok") => "ok",
+                    Some(_) => "no such call",
+                    None => "not asked",
+                },
+            };
+            write!(table, " {cell} |").unwrap();
+        }
+        table.push('\n');
+    }
+    table
+}
+
+/// Keeps a table in the page that `BOBBINET_INTEROP` names, under its heading.
+fn keep(heading: &str, table: &str) {
+    static TURN: Mutex<()> = Mutex::new(());
+    let Some(page) = std::env::var_os("BOBBINET_INTEROP") else { return };
+    let _turn = TURN.lock().unwrap();
+    let head = "# Interoperability\n\nWho converses with Bobbinet in its tests, each with the real SDK from its registry. This page is made by\n\
+                `BOBBINET_INTEROP=docs/interop.md cargo test -p bobbinet --test e2e -- interop::`, after `cargo xtask tools`.\n";
+    let page = repository(".").join(page);
+    let known = std::fs::read_to_string(&page).unwrap_or_else(|_| head.to_owned());
+    let mut sections: BTreeMap<String, String> = known
+        .split("\n## ")
+        .skip(1)
+        .filter_map(|section| section.split_once('\n'))
+        .map(|(title, text)| (title.to_owned(), text.trim().to_owned()))
+        .collect();
+    sections.insert(heading.to_owned(), table.trim().to_owned());
+    let written =
+        sections.iter().fold(head.to_owned(), |page, (title, text)| page + &format!("\n## {title}\n\n{text}\n"));
+    std::fs::write(page, written).unwrap();
+}
+
+/// Runs a command to its end, for a while.
+fn within(command: &mut Command) -> Output {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let end = Instant::now() + PATIENCE * 2;
+    let read = |from: Option<Box<dyn Read + Send>>| {
+        std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            from.map(|mut from| from.read_to_end(&mut bytes));
+            bytes
+        })
+    };
+    let out = read(child.stdout.take().map(|it| Box::new(it) as _));
+    let error = read(child.stderr.take().map(|it| Box::new(it) as _));
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if Instant::now() > end {
+            child.kill().unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    Output { status, stdout: out.join().unwrap(), stderr: error.join().unwrap() }
+}
+
+/// A process that is killed when it is dropped.
+struct Started(Child);
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A port that was free a moment ago: these agents take none of their own choosing.
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn listens(port: u16) {
+    let end = Instant::now() + PATIENCE;
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(Instant::now() < end, "nobody listens at {port}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A receiver of webhooks, for as long as the process lives.
+struct Hooks {
+    url: String,
+    /// What came to each path, oldest first.
+    taken: Arc<Mutex<Vec<(String, String)>>>,
+}
+
+impl Hooks {
+    fn open() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let taken: Arc<Mutex<Vec<(String, String)>>> = Arc::default();
+        let to = taken.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let to = to.clone();
+                std::thread::spawn(move || take(stream, &to));
+            }
+        });
+        Self { url, taken }
+    }
+
+    /// Whether this hook is told, before long, that a task has completed.
+    fn has_completed(&self, hook: &str) -> bool {
+        let path = hook.trim_start_matches(&self.url);
+        let end = Instant::now() + PATIENCE;
+        let is_told = |(at, said): &(String, String)| at == path && said.to_ascii_lowercase().contains("completed");
+        while Instant::now() < end {
+            if self.taken.lock().unwrap().iter().any(is_told) {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        false
+    }
+}
+
+fn take(stream: TcpStream, to: &Mutex<Vec<(String, String)>>) {
+    let mut reader = BufReader::new(stream);
+    loop {
+        let (mut path, mut length) = (String::new(), 0);
+        for line in reader.by_ref().lines() {
+            let Ok(line) = line else { return };
+            if line.is_empty() {
+                break;
+            }
+            match line.split_once(": ") {
+                Some((name, value)) if name.eq_ignore_ascii_case("content-length") => length = value.parse().unwrap(),
+                Some(_) => {}
+                None => path = line.split(' ').nth(1).unwrap_or_default().to_owned(),
+            }
+        }
+        if path.is_empty() {
+            return;
+        }
+        let mut body = vec![0; length];
+        if reader.read_exact(&mut body).is_err() {
+            return;
+        }
+        to.lock().unwrap().push((path, String::from_utf8_lossy(&body).into_owned()));
+        if reader.get_mut().write_all(b"HTTP/1.1 204 No Content\r\n\r\n").is_err() {
+            return;
+        }
+    }
+}

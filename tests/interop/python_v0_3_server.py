@@ -1,0 +1,49 @@
+"""An agent made with the official Python SDK in its 0.3 line: it says back what it is told, in capitals and in two pieces. It asks when it
+is told to `ask`.
+
+    python python_v0_3_server.py PORT
+"""
+import sys
+
+import uvicorn
+from a2a.server.agent_execution import AgentExecutor
+from a2a.server.apps import A2AStarletteApplication
+from a2a.server.request_handlers import DefaultRequestHandler
+from a2a.server.tasks import InMemoryTaskStore, TaskUpdater
+from a2a.types import AgentCapabilities, AgentCard, AgentSkill, Part, TextPart
+from a2a.utils import new_task
+
+
+def text(words):
+    return [Part(root=TextPart(text=words))]
+
+
+class Shouter(AgentExecutor):
+    async def execute(self, context, queue):
+        said = context.get_user_input()
+        task = context.current_task or new_task(context.message)
+        if context.current_task is None:
+            await queue.enqueue_event(task)
+        updater = TaskUpdater(queue, task.id, task.context_id)
+        if said == "ask":
+            await updater.requires_input(updater.new_agent_message(text("What shall I say?")), final=True)
+            return
+        await updater.start_work(updater.new_agent_message(text("thinking")))
+        half = len(said) // 2
+        await updater.add_artifact(text(said[:half].upper()), artifact_id="said", name="said", last_chunk=False)
+        await updater.add_artifact(text(said[half:].upper()), artifact_id="said", append=True, last_chunk=True)
+        await updater.complete()
+
+    async def cancel(self, context, queue):
+        await TaskUpdater(queue, context.task_id, context.context_id).cancel()
+
+
+port = int(sys.argv[1])
+skill = AgentSkill(id="shout", name="shout", description="Says it in capitals.", tags=["text"])
+card = AgentCard(
+    name="shouter", description="Says back what it is told, in capitals.", version="1", url=f"http://127.0.0.1:{port}/",
+    skills=[skill], capabilities=AgentCapabilities(streaming=True), default_input_modes=["text/plain"],
+    default_output_modes=["text/plain"],
+)
+app = A2AStarletteApplication(card, DefaultRequestHandler(Shouter(), InMemoryTaskStore())).build()
+uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning")
