@@ -187,9 +187,7 @@ impl Gateway {
         }
         // The permit to wait is taken before anything is done: once the task is kept, there is no refusing.
         let _waiting = self.admission.wait(context.caller)?;
-        // A webhook hears of the task from its beginning on.
-        let wants = if params.configuration.has_push_config { Wants::ToKnow } else { Wants::Outcome };
-        let handle = match self.submit(context, params, wants).await? {
+        let handle = match self.submit(context, params, Wants::Outcome).await? {
             Answer::Task(handle) => handle,
             Answer::Message(said) => return Ok(Answer::Message(said)),
         };
