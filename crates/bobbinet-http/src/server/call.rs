@@ -7,6 +7,7 @@ use bobbinet_core::{
     operation::{ListParams, SendParams},
 };
 use bobbinet_gateway::{AdmissionPermit, Answer, GatewayError, RequestContext, Resume};
+use bobbinet_push::WebhookError;
 use bobbinet_wire::{
     EXTENSION_URI, Error, Pieces, Sink,
     page::{TaskPage, WrittenTasks},
@@ -67,7 +68,7 @@ impl Call<'_> {
         match operation {
             Operation::Send(params) => {
                 let selection = params.selection();
-                match gateway.send(context, params, permit).await.map_err(|error| self.fault(error))? {
+                match gateway.send(context, params, permit).await.map_err(|error| self.fault_of_send(error))? {
                     Answer::Task(task) => Ok(self.done(|out| self.binding.write_sent(out, &task, selection)).await),
                     Answer::Message(said) => Ok(self.done(|out| self.binding.write_said(out, &said)).await),
                 }
@@ -104,7 +105,9 @@ impl Call<'_> {
         let mut out = Pieces::default();
         match push {
             PushOperation::Create(params) => {
-                let made = gateway.create_webhook(context, &params).await.map_err(fault)?;
+                let [url, _] = self.binding.webhook_url();
+                let made = gateway.create_webhook(context, &params).await;
+                let made = made.map_err(|error| self.fault_of_webhook(error, url))?;
                 self.binding.write_push_config(&mut out, &made);
             }
             PushOperation::Get(params) => {
@@ -139,7 +142,7 @@ impl Call<'_> {
     async fn send_streaming(&self, params: Box<SendParams>) -> Result<CallAnswer, Error> {
         let selection = params.selection();
         let sent = self.server.gateway.send_streaming(&self.context, params).await;
-        Ok(match sent.map_err(|error| self.fault(error))? {
+        Ok(match sent.map_err(|error| self.fault_of_send(error))? {
             Answer::Task(stream) => {
                 CallAnswer::Stream(Box::new(Events::new(self.server, self.binding, stream, selection)))
             }
@@ -193,6 +196,19 @@ impl Call<'_> {
 
     fn fault(&self, error: GatewayError) -> Error {
         fault::of_gateway(error, &self.server.limits)
+    }
+
+    fn fault_of_send(&self, error: GatewayError) -> Error {
+        let [_, url] = self.binding.webhook_url();
+        self.fault_of_webhook(error, url)
+    }
+
+    /// What the caller reads, with the field in which the webhook's URL came.
+    fn fault_of_webhook(&self, error: GatewayError, url: &'static str) -> Error {
+        if let GatewayError::Webhook(WebhookError::Url(why)) = &error {
+            return Error::invalid_field(url, format!("is not called: {why}"));
+        }
+        self.fault(error)
     }
 
     /// Room for an answer, if it is large. Whoever calls has given back his request's permit: there is nothing to do but wait.

@@ -13,7 +13,8 @@ use bobbinet_wire::{
 use bytes::Bytes;
 use http::HeaderValue;
 
-use super::auth::API_KEY_HEADER;
+/// Where an API key may be shown, beside `Authorization`. Also what cards say.
+pub(super) const API_KEY_HEADER: &str = "X-API-Key";
 
 /// How many cards of one agent are kept: one for each form, and each name that the node is called by.
 const KEPT_MAX: usize = 24;

@@ -78,10 +78,10 @@ impl At<'_> {
         mut body: Body,
         rule: BodyRule,
         binding: &Binding,
-    ) -> Result<Received, Response> {
+    ) -> Result<Received, Box<Response>> {
         let (server, headers) = (self.server, &self.parts.headers);
         let limits = &server.limits;
-        let refused = |body: &Body, response| Err(body::refused(body, response));
+        let refused = |body: &Body, response| Err(Box::new(body::refused(body, response)));
         // Who is not known takes no permit from those who are, however slowly he sends.
         let audiences = server.audiences_of(self.agent, self.parts);
         let caller = match auth::caller_at(server, &audiences, headers, &self.parts.extensions).await {
@@ -108,7 +108,7 @@ impl At<'_> {
             }
         };
         if !is_checked && !bytes.is_empty() {
-            return Err(answer::error(binding, &ErrorKind::ContentTypeNotSupported.into()));
+            return Err(Box::new(answer::error(binding, &ErrorKind::ContentTypeNotSupported.into())));
         }
         Ok(Received { caller, body: bytes, permit })
     }
