@@ -5,7 +5,7 @@ use bobbinet_wire::{
     envelope,
     reply::ReplyError,
     rest::{HttpMethod, segments},
-    rest_client::Verb,
+    rest_request::Verb,
     sse::{SseEvent, SseParser},
     v0_3, v0_3_proto, v1_0,
 };
