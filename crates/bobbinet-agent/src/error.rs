@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use bobbinet_auth::{KeysError, MintError};
 use bobbinet_core::IdError;
 use bobbinet_engine::EngineError;
-use bobbinet_http::SetupError;
+use bobbinet_http::{SetupError, TlsFault};
 use bobbinet_store::OpenError;
 
 /// Why an agent is not served, or not any more.
@@ -50,6 +50,16 @@ pub enum NodeError {
     /// Anybody may call it, and from anywhere.
     #[error("an agent that is open to everybody listens on loopback only, and {0} is not")]
     Open(SocketAddr),
+    /// Its tokens would be read by others.
+    #[error(
+        "others can reach {0}, and tokens would go there in clear: give the agent a certificate (--tls-cert FILE --tls-key FILE, \
+         Node::tls); where a proxy or a mesh before it has TLS, say so (--no-tls, Node::behind_tls_proxy); or listen on this machine alone \
+         (--listen 127.0.0.1:7420)"
+    )]
+    InClear(SocketAddr),
+    /// Its certificate or its key cannot be used.
+    #[error("there is no TLS")]
+    Tls(#[source] TlsFault),
     /// No token could be made.
     #[error("no token was made")]
     Token(#[source] MintError),

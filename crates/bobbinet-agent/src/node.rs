@@ -8,7 +8,7 @@ use bobbinet_auth::{
 use bobbinet_core::{AgentName, Caller, Limits, Principal, Tenant};
 use bobbinet_engine::{Engine, Env, Setup, SystemEnv};
 use bobbinet_gateway::{Gateway, GatewayLimits, GatewaySetup, PolicyAuthorizer};
-use bobbinet_http::{CardForm, HttpCourier, HttpLimits, Mount, Server, ServerSetup};
+use bobbinet_http::{CardForm, HttpCourier, HttpLimits, Mount, Server, ServerSetup, Tls, TlsFiles};
 use bobbinet_outbound::{Guard, OutboundLimits};
 use bobbinet_push::{Webhooks, WebhooksSetup};
 use bobbinet_store::{SledOptions, SledStore};
@@ -36,6 +36,15 @@ pub struct Flags {
     /// What callers know the agent by, if that is not its address: behind a proxy.
     #[arg(long, value_name = "URL")]
     pub public_url: Option<String>,
+    /// A certificate in PEM, and those between it and an authority; the file is read again when it changes.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// The key of the certificate, in PEM.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+    /// Listens without TLS where others can reach it: a proxy or a mesh before the agent has it.
+    #[arg(long, conflicts_with = "tls_cert")]
+    pub no_tls: bool,
     /// Prints a token for the agent, good for five minutes.
     #[arg(long)]
     pub print_token: bool,
@@ -51,6 +60,8 @@ pub struct Node {
     listen: SocketAddr,
     data_dir: Option<PathBuf>,
     public_url: Option<String>,
+    tls: Option<TlsFiles>,
+    has_proxy: bool,
     is_open: bool,
     prints_token: bool,
     log: Option<LevelFilter>,
@@ -72,6 +83,8 @@ impl Node {
             listen: SocketAddr::from(([127, 0, 0, 1], 7420)),
             data_dir: None,
             public_url: None,
+            tls: None,
+            has_proxy: false,
             is_open: false,
             prints_token: false,
             log: None,
@@ -81,10 +94,13 @@ impl Node {
     /// As the command line says.
     #[must_use]
     pub fn flags(self, flags: Flags) -> Self {
+        let tls = flags.tls_cert.zip(flags.tls_key).map(|(certificate, key)| tls_files(certificate, key));
         Self {
             listen: flags.listen,
             data_dir: flags.data_dir.or(self.data_dir),
             public_url: flags.public_url.or(self.public_url),
+            tls: if flags.no_tls { None } else { tls.or(self.tls) },
+            has_proxy: flags.no_tls || self.has_proxy,
             prints_token: flags.print_token,
             log: Some(flags.log),
             ..self
@@ -107,6 +123,19 @@ impl Node {
     #[must_use]
     pub fn public_url(self, url: &str) -> Self {
         Self { public_url: Some(url.to_owned()), ..self }
+    }
+
+    /// Listens with TLS, with this certificate and its key, each in PEM. The files are read again when they change.
+    #[must_use]
+    pub fn tls(self, certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        Self { tls: Some(tls_files(certificate.into(), key.into())), ..self }
+    }
+
+    /// Listens without TLS also where others can reach it, as a proxy or a mesh before it has TLS. Without that, without a certificate and
+    /// without a public URL of https it listens on loopback only.
+    #[must_use]
+    pub fn behind_tls_proxy(self) -> Self {
+        Self { has_proxy: true, ..self }
     }
 
     /// Takes whoever shows no token for its owner: for tests, and on loopback only.
@@ -165,6 +194,12 @@ impl Node {
         if self.is_open && !self.listen.ip().is_loopback() {
             return Err(NodeError::Open(self.listen));
         }
+        let is_public_by_tls = self.public_url.as_ref().is_some_and(|url| url.starts_with("https://"));
+        let is_safe = self.listen.ip().is_loopback() || self.tls.is_some() || self.has_proxy || is_public_by_tls;
+        if !is_safe {
+            return Err(NodeError::InClear(self.listen));
+        }
+        let tls = self.tls.map(Tls::open).transpose().map_err(NodeError::Tls)?;
         let own = self.agent?;
         let folder = self.data_dir.unwrap_or_else(|| format!("{}-data", own.0).into());
         let served = self.in_front.as_ref().unwrap_or(&own).0.clone();
@@ -182,7 +217,8 @@ impl Node {
         let listener = TcpListener::bind(self.listen).await.map_err(unheard)?;
         let address = listener.local_addr().map_err(unheard)?;
         let (stop, limits) = (CancellationToken::new(), HttpLimits::default());
-        let known_as = self.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let known_as = self.public_url.clone().unwrap_or_else(|| format!("{scheme}://{address}"));
         let guard = Guard::new([], OutboundLimits::default()).map_err(|error| NodeError::Outbound(error.into()))?;
         let guard = if self.is_open { guard.trusting_loopback() } else { guard };
         let seal = SealingKey::open_or_create(&folder.join(KEYS_FOLDER));
@@ -201,7 +237,7 @@ impl Node {
         let gateway = Gateway::with_webhooks(setup, webhooks.clone());
         let anonymous = self.is_open.then(|| Arc::new(owner()));
         let config = VerifierConfig { anonymous, ..VerifierConfig::default() };
-        let server = Server::new(ServerSetup {
+        let setup = ServerSetup {
             gateway,
             keys: keys.clone(),
             verifier: Verifier::new(config, vec![Issuer::node(keys)]),
@@ -216,10 +252,19 @@ impl Node {
             card: CardForm::default(),
             grpc: Some(bobbinet_grpc::routes),
             stop: stop.clone(),
-        });
+        };
+        let server = match tls {
+            Some(tls) => Server::with_tls(tls, setup),
+            None => Server::new(setup),
+        };
         let server = server.map_err(NodeError::Setup)?;
         Ok(Serving::begin((engine, webhooks), (listener, server), &served, (folder, stop)))
     }
+}
+
+/// Callers are not asked for certificates: only a node's configuration says whose they would be.
+fn tls_files(certificate: PathBuf, key: PathBuf) -> TlsFiles {
+    TlsFiles { certificate, key, client_ca: None, is_client_required: false }
 }
 
 /// Whoever can read the data folder.

@@ -50,4 +50,16 @@ async fn what_cannot_be_served_is_said() {
     let everywhere = Node::new(Clerk::default()).listen(([0, 0, 0, 0], 0).into()).open();
     let error = refused(everywhere).await.unwrap_err();
     assert!(matches!(error, NodeError::Open(_)), "{error:?}");
+    let everywhere = || Node::new(Clerk::default()).listen(([0, 0, 0, 0], 0).into());
+    let error = refused(everywhere()).await.unwrap_err();
+    assert!(matches!(error, NodeError::InClear(_)) && error.to_string().contains("--no-tls"), "{error:?}");
+    let error = refused(everywhere().public_url("http://clerk.example")).await.unwrap_err();
+    assert!(matches!(error, NodeError::InClear(_)), "{error:?}");
+    let error =
+        refused(everywhere().tls(folder.path().join("no.crt"), folder.path().join("no.key"))).await.unwrap_err();
+    assert!(matches!(error, NodeError::Tls(_)), "{error:?}");
+    // What is before it has TLS.
+    for node in [everywhere().behind_tls_proxy(), everywhere().public_url("https://clerk.example")] {
+        refused(node).await.unwrap().stop().await;
+    }
 }
