@@ -13,7 +13,7 @@ use crate::{
     lanes::{Lane, Turn},
     running::{Told, Trouble},
     secrets,
-    webhooks::Shared,
+    shared::Shared,
 };
 
 /// How soon what was not taken is tried again, and how long that may grow to.
