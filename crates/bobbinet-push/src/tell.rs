@@ -84,10 +84,10 @@ enum Pause {
 
 impl From<EngineError> for Pause {
     fn from(error: EngineError) -> Self {
-        match error {
-            EngineError::NotFound => Self::NoTask,
-            other => Self::Engine(other),
+        if error == EngineError::NotFound {
+            return Self::NoTask;
         }
+        Self::Engine(error)
     }
 }
 

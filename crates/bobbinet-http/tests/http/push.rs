@@ -275,7 +275,7 @@ async fn no_webhook_leads_inside() {
     // Each names the field that its URL came in.
     let inside = json!({ "url": "http://10.1.2.3/" });
     let sent = with_webhook("echo hi", inside.clone());
-    let place = |answer: &Value| answer["error"]["data"][0]["fieldViolations"][0]["field"].clone();
+    let place = |answer: &Value| answer["error"]["data"][1]["fieldViolations"][0]["field"].clone();
     assert_eq!(place(&node.call("SendMessage", sent).await), "configuration.taskPushNotificationConfig.url");
     let create = json!({ "taskId": task["id"], "url": "http://10.1.2.3/" });
     assert_eq!(place(&node.call("CreateTaskPushNotificationConfig", create).await), "url");

@@ -268,6 +268,7 @@ impl Receivers {
     }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "a test: an event that it does not know has failed it")]
 fn words(notification: &Notification) -> String {
     let Generation(generation) = notification.generation;
     match &notification.what {
