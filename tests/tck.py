@@ -183,7 +183,8 @@ def page(found, commit, date, transports):
         "This page is made by `python3 tests/tck.py KIT`.",
         "",
         "The kit is of specification 1.0.0, and Bobbinet speaks 1.0.1. Patched, it knows what 1.0.1 changed: the patch is `PATCH` in "
-        "[tests/tck.py](../tests/tck.py), applied to a copy.",
+        "[tests/tck.py](../tests/tck.py), applied to a copy. Where an extension is required, only its tests run: the others do not name it, and "
+        "are all refused.",
         "",
         "Flows have a kit of their own: [flow-conformance.md](flow-conformance.md).",
         "",
