@@ -14,8 +14,6 @@ use http_body_util::BodyExt;
 use reqwest::{Method, RequestBuilder, Url};
 use tower::Service;
 
-use super::ClientError;
-
 /// Carries requests to one origin. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct Channel {
@@ -41,7 +39,7 @@ pub(super) enum Broken {
 
 impl Channel {
     /// A channel to the origin of this URL.
-    pub(super) fn new(url: &Url, outbound: &Outbound, connect_timeout: Duration) -> Result<Self, ClientError> {
+    pub(super) fn new(url: &Url, outbound: &Outbound, connect_timeout: Duration) -> Result<Self, Broken> {
         let sender = match outbound {
             Outbound::Straight => {
                 let client = reqwest::Client::builder()
@@ -50,10 +48,11 @@ impl Channel {
                     .tcp_nodelay(true)
                     .no_proxy()
                     .build();
-                let unusable = |source| ClientError::Unusable { target: url.to_string(), source };
-                Sender::Straight(client.map_err(unusable)?)
+                Sender::Straight(client.map_err(Broken::Sent)?)
             }
-            Outbound::Guarded { guard, at } => Sender::Guarded(Box::new(guard.http2(url, *at)?)),
+            Outbound::Guarded { guard, at } => {
+                Sender::Guarded(Box::new(guard.http2(url, *at).map_err(Broken::Refused)?))
+            }
         };
         Ok(Self { sender })
     }

@@ -73,6 +73,16 @@ fn broken(status: &Status) -> Option<&Broken> {
 }
 
 impl ClientError {
+    /// Why there is no channel.
+    pub(super) fn of_channel(target: &str, broken: Broken) -> Self {
+        let target = target.to_owned();
+        match broken {
+            Broken::Refused(refused) => Self::Refused(refused),
+            Broken::Sent(source) => Self::Unusable { target, source },
+            Broken::Request(_) => Self::BadTarget(target),
+        }
+    }
+
     /// What a status of this agent says.
     pub(super) fn of(target: &str, status: Status) -> Self {
         let broken = broken(&status);

@@ -95,7 +95,8 @@ impl Client {
         let url = url_of(target).ok_or_else(|| ClientError::BadTarget(target.to_owned()))?;
         let origin: Uri =
             url.origin().ascii_serialization().parse().map_err(|_| ClientError::BadTarget(target.to_owned()))?;
-        let channel = Channel::new(&url, &options.outbound, options.connect_timeout)?;
+        let channel = Channel::new(&url, &options.outbound, options.connect_timeout);
+        let channel = channel.map_err(|broken| ClientError::of_channel(target, broken))?;
         let stub = match options.version {
             Version::V1_0 => Stub::V1_0(
                 pb::v1_0::a2a_service_client::A2aServiceClient::with_origin(channel, origin)

@@ -13,7 +13,8 @@ use bobbinet_wire::{
 use bytes::Bytes;
 use http::HeaderValue;
 
-use super::auth::API_KEY_HEADER;
+/// Where an API key may be shown, beside `Authorization`. Also what cards say.
+pub(super) const API_KEY_HEADER: &str = "X-API-Key";
 
 /// How many cards of one agent are kept: one for each form, and each name that the node is called by.
 const KEPT_MAX: usize = 24;
@@ -117,7 +118,7 @@ pub(super) struct Told<'a> {
 }
 
 impl Told<'_> {
-    /// A card with the node's signature.
+    /// A card, with the node's signature if readers of 1.0 can check one.
     pub(super) fn write(&self, description: &Description, origin: &str, form: CardForm, base: &str) -> Vec<u8> {
         let interfaces = self.interfaces(origin, base);
         let security = schemes(&self.accepted, self.has_certificates);
@@ -129,7 +130,10 @@ impl Told<'_> {
             extended: self.is_extended,
             security: &security,
         };
-        self.sign(card::write(description, context), origin)
+        let card = card::write(description, context);
+        // What a signature covers is settled for 1.0 alone: of a card without its interfaces a signature would be good whatever it says of
+        // the agent's URL.
+        if form.has_1_0() { self.sign(card, origin) } else { card }
     }
 
     /// Where an agent is reached, all at one URL: JSON-RPC tells its versions apart by the method, REST by the path below. Over gRPC it is
