@@ -72,6 +72,7 @@ pub use bobbinet_core::{
     Artifact, ArtifactId, Base64, Content, ContextId, Effect, Extension, Json, Message, MessageId, Part, Role, SkillId,
     TaskId,
 };
+pub use bobbinet_http::CardForm;
 pub use card::{Card, Skill};
 pub use error::NodeError;
 pub use failure::Failure;

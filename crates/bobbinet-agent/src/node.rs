@@ -63,6 +63,7 @@ pub struct Node {
     tls: Option<TlsFiles>,
     has_proxy: bool,
     is_open: bool,
+    card_form: CardForm,
     prints_token: bool,
     log: Option<LevelFilter>,
 }
@@ -86,6 +87,7 @@ impl Node {
             tls: None,
             has_proxy: false,
             is_open: false,
+            card_form: CardForm::default(),
             prints_token: false,
             log: None,
         }
@@ -142,6 +144,13 @@ impl Node {
     #[must_use]
     pub fn open(self) -> Self {
         Self { is_open: true, ..self }
+    }
+
+    /// Shows this form of its card to clients that do not say which version they speak. Otherwise one that those of 1.0 and of 0.3 can
+    /// both read.
+    #[must_use]
+    pub fn card_form(self, form: CardForm) -> Self {
+        Self { card_form: form, ..self }
     }
 
     /// Serves another agent in the place of this one, which runs of that one can call. For agents that are written for the engine itself,
@@ -249,7 +258,7 @@ impl Node {
             cors: Vec::new(),
             limits,
             is_version_required: true,
-            card: CardForm::default(),
+            card: self.card_form,
             grpc: Some(bobbinet_grpc::routes),
             stop: stop.clone(),
         };

@@ -5,7 +5,9 @@ mod behaviour;
 
 use std::process::ExitCode;
 
-use bobbinet_agent::{Agent, Answer, Card, Effect, Extension, Failure, Flags, Message, Node, Part, Skill, Task};
+use bobbinet_agent::{
+    Agent, Answer, Card, CardForm, Effect, Extension, Failure, Flags, Message, Node, Part, Skill, Task,
+};
 use clap::Parser;
 
 use behaviour::Behaviour;
@@ -77,5 +79,6 @@ impl Agent for Conformance {
 
 fn main() -> ExitCode {
     let Arguments { node, declared } = Arguments::parse();
-    Node::new(Conformance(declared)).flags(node).open().run()
+    // The kit takes no card that has more than 1.0 knows.
+    Node::new(Conformance(declared)).flags(node).card_form(CardForm::V1_0).open().run()
 }

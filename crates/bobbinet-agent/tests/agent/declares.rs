@@ -63,6 +63,8 @@ async fn a_required_extension_must_be_named() {
     assert_eq!(send("").await["error"]["code"], -32008);
     assert_eq!(send("urn:other").await["error"]["code"], -32008);
     assert_eq!(state(&send("urn:other, urn:needed").await["result"]["task"]), "COMPLETED");
+    let named = office.request("SendMessage", &message("count 1")).header("a2a-extensions", "urn:other, urn:needed");
+    assert_eq!(named.send().await.unwrap().headers()["a2a-extensions"], "urn:needed", "what is spoken is echoed");
     let known = answer(office.request("GetExtendedAgentCard", &json!({}))).await;
     assert_eq!(known["error"]["code"], -32008, "every request");
     let listed = answer(office.request("ListTasks", &json!({}))).await;

@@ -32,9 +32,6 @@ pub enum Refused {
     /// Another answer was given under the same key.
     #[error("the key was used for another answer")]
     KeyReused,
-    /// Another answer to the task has the same message id.
-    #[error("the message's id was used for another answer")]
-    IdReused,
     /// The message does not answer what was asked.
     #[error("the message does not answer the question: {0}")]
     BadAnswer(String),

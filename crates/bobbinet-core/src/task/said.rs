@@ -35,24 +35,23 @@ pub struct Counted {
 }
 
 impl Task {
-    /// Whether this answer has not counted yet. It is known by its key, and where it has none by its message's id.
+    /// Whether this answer has not counted yet. It is known by its key, and where it has none by its message's id and parts: what differs
+    /// is another answer, also from a caller who names all its messages alike.
     ///
     /// # Errors
-    /// [`Refused::Repeated`] if it is the same again; [`Refused::KeyReused`] or [`Refused::IdReused`] if it is another
-    /// one under a name that is taken.
+    /// [`Refused::Repeated`] if it is the same again; [`Refused::KeyReused`] if it is another one under a key that is taken.
     pub fn check_new(&self, said: &Said) -> Result<(), Refused> {
         let mut counted = self.counted.iter();
-        let (first, is_same, taken) = match &said.key {
-            Some(asked) => {
-                let known = |first: &&Counted| first.said.key.as_ref().is_some_and(|key| key.key == asked.key);
-                let Some(first) = counted.find(known) else { return Ok(()) };
-                (first, first.said.key == said.key, Refused::KeyReused)
-            }
-            None => {
-                let Some(first) = counted.find(|first| first.said.message.id == said.message.id) else { return Ok(()) };
-                (first, first.said.message.parts == said.message.parts, Refused::IdReused)
-            }
-        };
-        Err(if is_same { Refused::Repeated { first: first.generation } } else { taken })
+        let repeated = |first: &Counted| Err(Refused::Repeated { first: first.generation });
+        if let Some(asked) = &said.key {
+            let known = |first: &&Counted| first.said.key.as_ref().is_some_and(|key| key.key == asked.key);
+            return match counted.find(known) {
+                None => Ok(()),
+                Some(first) if first.said.key == said.key => repeated(first),
+                Some(_) => Err(Refused::KeyReused),
+            };
+        }
+        let is_same = |one: &Message, other: &Message| one.id == other.id && one.parts == other.parts;
+        counted.find(|first| is_same(&first.said.message, &said.message)).map_or(Ok(()), repeated)
     }
 }

@@ -58,17 +58,33 @@ async fn the_same_said_twice_at_once_counts_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_answer_under_a_name_that_is_taken_is_refused() {
+async fn another_answer_under_a_key_that_is_taken_is_refused() {
     let lab = Lab::new(Limits::default());
     let engine = lab.open(&["tool"]).await;
     let task = asked(&engine).await;
     assert_eq!(say(&engine, &task, answer("m", "retry", Some("k"))).await, Ok(State::InputRequired));
     let refused = |refused| Err(EngineError::Refused(refused));
     assert_eq!(say(&engine, &task, answer("other", "failed", Some("k"))).await, refused(Refused::KeyReused));
-    assert_eq!(say(&engine, &task, answer("m", "failed", None)).await, refused(Refused::IdReused));
     // The key decides where there is one; and what has no key is known by its id, though the first had one.
     assert_eq!(say(&engine, &task, answer("m", "retry", None)).await, Ok(State::InputRequired));
     assert_eq!(lab.runs(), 2);
-    assert_eq!(say(&engine, &task, answer("m", "failed", Some("k2"))).await, Ok(State::Failed));
+    assert_eq!(say(&engine, &task, answer("m", "retry", Some("k2"))).await, Ok(State::InputRequired));
+    assert_eq!(lab.runs(), 3);
+    engine.shutdown(Duration::ZERO).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_id_that_was_used_before_is_no_reason_to_refuse_another_answer() {
+    let lab = Lab::new(Limits::default());
+    let engine = lab.open(&["tool"]).await;
+    let task = asked(&engine).await;
+    for _ in 0..2 {
+        assert_eq!(say(&engine, &task, answer("m", "retry", None)).await, Ok(State::InputRequired));
+    }
+    assert_eq!(lab.runs(), 2);
+    for _ in 0..2 {
+        assert_eq!(say(&engine, &task, answer("m", "failed", None)).await, Ok(State::Failed));
+    }
+    assert_eq!(lab.runs(), 2);
     engine.shutdown(Duration::ZERO).await;
 }

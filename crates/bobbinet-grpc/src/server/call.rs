@@ -103,6 +103,7 @@ impl Call {
             tenant => tenant,
         };
         let Some(agent) = server.agent_of_tenant(named).cloned() else { return Err(status::of(&no_agent())) };
+        entry.note(&agent);
         let caller = match server.caller_of(&agent, &headers, &extensions).await {
             Ok(caller) => caller,
             Err(rejected) => return Err(door::unauthenticated(&rejected)),

@@ -3,16 +3,17 @@
 use std::{
     convert::Infallible,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     task::{Context, Poll},
 };
 
 use axum::{body::Body, response::Response};
 use bobbinet_auth::Rejected;
+use bobbinet_core::AgentName;
 use bobbinet_gateway::AdmissionPermit;
 use bobbinet_http::{
     Server,
-    server::other_binding::{BodyFault, Room, name_extensions},
+    server::other_binding::{BodyFault, Room},
 };
 use bobbinet_wire::{Error, ErrorKind};
 use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, Version, header, request::Parts};
@@ -36,6 +37,8 @@ pub(super) struct Door<S> {
 #[derive(Clone)]
 pub(super) struct Entry {
     permit: Arc<Mutex<Option<AdmissionPermit>>>,
+    /// Which agent is called, where somebody wants to know that afterwards.
+    called: Option<Arc<OnceLock<AgentName>>>,
     /// Where the request went.
     pub(super) uri: Uri,
 }
@@ -54,6 +57,13 @@ impl Entry {
     /// The permit that was taken for this request. There is one, and it is taken out once.
     pub(super) fn take_permit(&self) -> Option<AdmissionPermit> {
         self.permit.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Keeps which agent is called.
+    pub(super) fn note(&self, agent: &AgentName) {
+        if let Some(called) = &self.called {
+            called.set(agent.clone()).ok();
+        }
     }
 }
 
@@ -82,12 +92,13 @@ where
                 Ok(entered) => entered,
                 Err(refusal) => return Ok(refusal),
             };
-            let entry = Entry { permit: Arc::new(Mutex::new(Some(permit))), uri: parts.uri.clone() };
+            let asked = has_extensions(&parts.headers).then(|| (parts.headers.clone(), Arc::default()));
+            let called = asked.as_ref().map(|(_, called)| Arc::clone(called));
+            let entry = Entry { permit: Arc::new(Mutex::new(Some(permit))), called, uri: parts.uri.clone() };
             parts.extensions.insert(entry);
-            let asked = has_extensions(&parts.headers).then(|| parts.headers.clone());
             let Ok(mut response) = service.call(Request::from_parts(parts, body)).await;
-            if let Some(asked) = asked {
-                name_extensions(&asked, response.headers_mut());
+            if let Some((asked, called)) = asked {
+                server.name_extensions(called.get(), &asked, response.headers_mut());
             }
             let held = response.extensions_mut().remove::<Held>();
             Ok(response.map(|body| match held {

@@ -83,10 +83,6 @@ fn of_refused(refused: Refused) -> Error {
         Refused::BadAnswer(why) => Error::invalid_field("message.parts", format!("must answer the question: {why}")),
         Refused::Limit { what, max } => exhausted(what, max),
         Refused::KeyReused => key_reused(),
-        Refused::IdReused => Error::invalid_field(
-            "message.messageId",
-            "was used for another answer to this task: a new one needs an id of its own",
-        ),
         refused @ (Refused::Present | Refused::Fenced | Refused::NothingToDo | Refused::Repeated { .. }) => {
             tracing::error!(%refused, "a caller's command was refused as if it were a run's");
             ErrorKind::Internal.into()

@@ -100,6 +100,11 @@ impl Server {
         fault::of_body(reason, &self.limits)
     }
 
+    /// Echoes the extensions that the caller asked for and that are spoken here: by the node, or by the agent, if one was found.
+    pub fn name_extensions(&self, agent: Option<&AgentName>, request: &HeaderMap, response: &mut HeaderMap) {
+        receive::name_extensions(self, agent, request, response);
+    }
+
     /// What callers can show, as cards say it.
     pub fn security_schemes(&self) -> Vec<SecurityScheme> {
         cards::schemes(&self.verifier.accepted(), self.has_certificates())
@@ -138,11 +143,6 @@ pub fn cursor(headers: &HeaderMap) -> Option<Resume> {
 /// The extensions that the caller says it speaks.
 pub fn extensions(headers: &HeaderMap) -> Vec<&str> {
     receive::extensions(headers).collect()
-}
-
-/// Echoes the extensions that the caller asked for and that are spoken here.
-pub fn name_extensions(request: &HeaderMap, response: &mut HeaderMap) {
-    receive::name_extensions(request, response);
 }
 
 /// The skill that a request's own metadata names under our extension.

@@ -1,10 +1,10 @@
 //! A request in any binding, before anybody looks at what it asks: who calls is settled first, then the body is read.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use axum::{body::Body, response::Response};
 use bobbinet_auth::Rejected;
-use bobbinet_core::{Caller, Operation, SkillId};
+use bobbinet_core::{AgentName, Caller, Operation, SkillId};
 use bobbinet_gateway::{AdmissionPermit, RequestContext};
 use bobbinet_wire::{EXTENSION_URI, Error, ErrorKind};
 use bytes::Bytes;
@@ -68,7 +68,7 @@ impl At<'_> {
             traceparent = self.parts.headers.get(TRACEPARENT).and_then(|value| value.to_str().ok()),
         );
         let mut response = answer.instrument(span).await;
-        name_extensions(&self.parts.headers, response.headers_mut());
+        name_extensions(self.server, Some(&self.agent.name), &self.parts.headers, response.headers_mut());
         response
     }
 
@@ -215,20 +215,35 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 /// The extensions that the caller says it speaks.
 pub(super) fn extensions(headers: &HeaderMap) -> impl Iterator<Item = &str> {
-    let values = headers.get_all(EXTENSIONS).into_iter().chain(headers.get_all(EXTENSIONS_OLD));
-    values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).map(str::trim)
+    named(headers, EXTENSIONS).chain(named(headers, EXTENSIONS_OLD))
 }
 
-/// Echoes the extensions that the caller asked for and that are spoken here.
-pub(super) fn name_extensions(request: &HeaderMap, response: &mut HeaderMap) {
+fn named<'a>(headers: &'a HeaderMap, name: HeaderName) -> impl Iterator<Item = &'a str> {
+    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).map(str::trim)
+}
+
+/// Echoes the extensions that the caller asked for and that are spoken here: the node's own, and those that the agent declares.
+pub(super) fn name_extensions(
+    server: &Server,
+    agent: Option<&AgentName>,
+    request: &HeaderMap,
+    response: &mut HeaderMap,
+) {
     // Most ask for none, and to look up one after the other takes longer.
     if !request.keys().any(|name| *name == EXTENSIONS || *name == EXTENSIONS_OLD) {
         return;
     }
+    let description = agent.and_then(|agent| server.gateway.agent(agent)).map(|agent| agent.describe());
+    let is_spoken = |uri: &str| {
+        let mut declared = description.iter().flat_map(|description| &description.capabilities.extensions);
+        uri == EXTENSION_URI || declared.any(|extension| extension.uri == uri)
+    };
     for name in [EXTENSIONS, EXTENSIONS_OLD] {
-        let asked = request.get_all(&name).iter().filter_map(|value| value.to_str().ok());
-        if asked.flat_map(|value| value.split(',')).any(|uri| uri.trim() == EXTENSION_URI) {
-            response.insert(name, HeaderValue::from_static(EXTENSION_URI));
+        let spoken: BTreeSet<_> = named(request, name.clone()).filter(|uri| is_spoken(uri)).collect();
+        let spoken = Vec::from_iter(spoken).join(", ");
+        if let Some(value) = HeaderValue::try_from(spoken).ok().filter(|value| !value.is_empty()) {
+            response.insert(name, value);
         }
     }
 }

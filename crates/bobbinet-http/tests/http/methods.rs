@@ -119,8 +119,9 @@ async fn an_answer_that_comes_again_gets_what_the_first_one_got() {
     assert_eq!(said("that", "a", Some("k")).await, "that", "by its key");
     assert_eq!(said("that", "a", None).await, "that", "by its message's id");
     assert_eq!(said("this", "b", Some("k")).await, "-32600", "the key is another answer's");
-    assert_eq!(said("this", "a", None).await, "-32602", "the message's id is another answer's");
-    assert_eq!(said("this", "b", None).await, "-32004", "a new one: the task has ended");
+    for id in ["a", "b"] {
+        assert_eq!(said("this", id, None).await, "-32004", "a new one, whatever its id: the task has ended");
+    }
     let mut events = node
         .stream("SendStreamingMessage", &{
             let mut params = reply("that", &asked);
