@@ -12,7 +12,7 @@
 mod client;
 mod faults;
 mod json;
-mod places;
+mod push;
 mod rules;
 mod server;
 mod status;
@@ -21,7 +21,6 @@ pub mod v0_3;
 pub mod v1_0;
 
 pub use client::{Client, ClientError, ClientOptions, Event, TaskStream, Version};
-pub use places::Places;
 pub use server::routes;
 
 /// What is generated from the `.proto` files.

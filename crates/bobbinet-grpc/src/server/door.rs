@@ -15,7 +15,7 @@ use bobbinet_http::{
     server::other_binding::{BodyFault, Room, name_extensions},
 };
 use bobbinet_wire::{Error, ErrorKind};
-use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, Version, header, request::Parts};
+use http::{Extensions, HeaderMap, HeaderValue, Request, StatusCode, Uri, Version, header, request::Parts};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tonic::{Code, Status, server::NamedService};
 use tower::Service;
@@ -38,6 +38,8 @@ pub(super) struct Entry {
     permit: Arc<Mutex<Option<AdmissionPermit>>>,
     /// Where the request went.
     pub(super) uri: Uri,
+    /// How it came there.
+    pub(super) reached: Extensions,
 }
 
 /// Room for an answer, held until its last byte is out.
@@ -82,7 +84,7 @@ where
                 Ok(entered) => entered,
                 Err(refusal) => return Ok(refusal),
             };
-            let entry = Entry { permit: Arc::new(Mutex::new(Some(permit))), uri: parts.uri.clone() };
+            let entry = Entry { permit: Arc::new(Mutex::new(Some(permit))), uri: parts.uri.clone(), reached: parts.extensions.clone() };
             parts.extensions.insert(entry);
             let asked = has_extensions(&parts.headers).then(|| parts.headers.clone());
             let Ok(mut response) = service.call(Request::from_parts(parts, body)).await;
