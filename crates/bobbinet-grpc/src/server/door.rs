@@ -84,7 +84,11 @@ where
                 Ok(entered) => entered,
                 Err(refusal) => return Ok(refusal),
             };
-            let entry = Entry { permit: Arc::new(Mutex::new(Some(permit))), uri: parts.uri.clone(), reached: parts.extensions.clone() };
+            let entry = Entry {
+                permit: Arc::new(Mutex::new(Some(permit))),
+                uri: parts.uri.clone(),
+                reached: parts.extensions.clone(),
+            };
             parts.extensions.insert(entry);
             let asked = has_extensions(&parts.headers).then(|| parts.headers.clone());
             let Ok(mut response) = service.call(Request::from_parts(parts, body)).await;

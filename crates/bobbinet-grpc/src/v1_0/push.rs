@@ -65,11 +65,7 @@ fn named(task: String, id: String, faults: &mut Faults) -> Option<(String, Strin
 }
 
 /// A webhook. In a message the task is the message's, whatever the webhook says.
-pub(super) fn config(
-    given: pb::TaskPushNotificationConfig,
-    at: At<'_>,
-    faults: &mut Faults,
-) -> Option<PushConfig> {
+pub(super) fn config(given: pb::TaskPushNotificationConfig, at: At<'_>, faults: &mut Faults) -> Option<PushConfig> {
     let authentication = given.authentication.map(|pb::AuthenticationInfo { scheme, credentials }| {
         AuthenticationFields { scheme, credentials, scheme_name: "scheme" }
     });

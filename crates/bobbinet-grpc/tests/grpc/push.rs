@@ -47,8 +47,7 @@ async fn start() -> (Hook, Node) {
 }
 
 fn config(task: &str, url: &str) -> v1_0::TaskPushNotificationConfig {
-    let authentication =
-        v1_0::AuthenticationInfo { scheme: "Bearer".to_owned(), credentials: "secret".to_owned() };
+    let authentication = v1_0::AuthenticationInfo { scheme: "Bearer".to_owned(), credentials: "secret".to_owned() };
     v1_0::TaskPushNotificationConfig {
         task_id: task.to_owned(),
         url: url.to_owned(),
@@ -152,10 +151,7 @@ async fn a_webhook_of_0_3_has_a_name() {
     client.create_task_push_notification_config(node.request(create(&collection, ""))).await.unwrap();
     let list = |parent: &str| {
         let parent = parent.to_owned();
-        v0_3::ListTaskPushNotificationConfigRequest {
-            parent,
-            ..v0_3::ListTaskPushNotificationConfigRequest::default()
-        }
+        v0_3::ListTaskPushNotificationConfigRequest { parent, ..v0_3::ListTaskPushNotificationConfigRequest::default() }
     };
     let page = client.list_task_push_notification_config(node.request(list(&parent))).await.unwrap().into_inner();
     let names: Vec<&str> = page.configs.iter().map(|config| config.name.as_str()).collect();
