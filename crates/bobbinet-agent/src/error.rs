@@ -41,6 +41,9 @@ pub enum NodeError {
         /// Why not.
         source: std::io::Error,
     },
+    /// Nothing can be sent from here.
+    #[error("webhooks cannot be told from here")]
+    Outbound(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The server cannot be set up so.
     #[error("the server cannot be set up")]
     Setup(#[source] SetupError),

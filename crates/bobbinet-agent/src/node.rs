@@ -2,11 +2,15 @@
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
 
-use bobbinet_auth::{Issuer, KEYS_FOLDER, KeyRing, NODE_OWNER, NODE_TENANT, Policy, Verifier, VerifierConfig};
+use bobbinet_auth::{
+    Issuer, KEYS_FOLDER, KeyRing, NODE_OWNER, NODE_TENANT, Policy, SealingKey, Verifier, VerifierConfig,
+};
 use bobbinet_core::{AgentName, Caller, Limits, Principal, Tenant};
 use bobbinet_engine::{Engine, Env, Setup, SystemEnv};
 use bobbinet_gateway::{Gateway, GatewayLimits, GatewaySetup, PolicyAuthorizer};
-use bobbinet_http::{CardForm, HttpLimits, Mount, Server, ServerSetup};
+use bobbinet_http::{CardForm, HttpCourier, HttpLimits, Mount, Server, ServerSetup};
+use bobbinet_outbound::{Guard, OutboundLimits};
+use bobbinet_push::{Webhooks, WebhooksSetup};
 use bobbinet_store::{SledOptions, SledStore};
 use clap::Parser;
 use tokio::net::TcpListener;
@@ -176,15 +180,25 @@ impl Node {
         let engine = engine.await.map_err(NodeError::Engine)?;
         let unheard = |source| NodeError::Listen { address: self.listen, source };
         let listener = TcpListener::bind(self.listen).await.map_err(unheard)?;
+        let address = listener.local_addr().map_err(unheard)?;
         let (stop, limits) = (CancellationToken::new(), HttpLimits::default());
-        let gateway = Gateway::new(GatewaySetup {
+        let known_as = self.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
+        let guard = Guard::new([], OutboundLimits::default()).map_err(|error| NodeError::Outbound(error.into()))?;
+        let guard = if self.is_open { guard.trusting_loopback() } else { guard };
+        let seal = SealingKey::open_or_create(&folder.join(KEYS_FOLDER));
+        let seal = seal.map_err(|source| NodeError::Keys { folder: folder.clone(), source })?;
+        let courier = Arc::new(HttpCourier::new(guard, keys.clone(), known_as, Arc::new(SystemEnv)));
+        let webhooks = Webhooks::start(WebhooksSetup { engine: engine.clone(), seal, courier });
+        let webhooks = webhooks.await.map_err(NodeError::Engine)?;
+        let setup = GatewaySetup {
             engine: engine.clone(),
             policy,
             limits: GatewayLimits::default(),
             wait_max: None,
             drain: limits.drain(),
             stop: stop.clone(),
-        });
+        };
+        let gateway = Gateway::with_webhooks(setup, webhooks.clone());
         let anonymous = self.is_open.then(|| Arc::new(owner()));
         let config = VerifierConfig { anonymous, ..VerifierConfig::default() };
         let server = Server::new(ServerSetup {
@@ -192,7 +206,7 @@ impl Node {
             keys: keys.clone(),
             verifier: Verifier::new(config, vec![Issuer::node(keys)]),
             mount: Mount::Root(served.clone()),
-            listen: listener.local_addr().map_err(unheard)?,
+            listen: address,
             addresses: Vec::new(),
             public_url: self.public_url,
             proxies: Vec::new(),
@@ -204,7 +218,7 @@ impl Node {
             stop: stop.clone(),
         });
         let server = server.map_err(NodeError::Setup)?;
-        Ok(Serving::begin(engine, (listener, server), &served, (folder, stop)))
+        Ok(Serving::begin((engine, webhooks), (listener, server), &served, (folder, stop)))
     }
 }
 

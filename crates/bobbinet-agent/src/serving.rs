@@ -6,6 +6,7 @@ use bobbinet_auth::owner_token;
 use bobbinet_core::AgentName;
 use bobbinet_engine::{Engine, Env, SystemEnv};
 use bobbinet_http::{Server, serve};
+use bobbinet_push::Webhooks;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -21,6 +22,7 @@ const GRACE: Duration = Duration::from_secs(25);
 #[derive(Debug)]
 pub struct Serving {
     engine: Engine,
+    webhooks: Arc<Webhooks>,
     stop: CancellationToken,
     connections: TaskTracker,
     url: String,
@@ -29,7 +31,7 @@ pub struct Serving {
 
 impl Serving {
     pub(crate) fn begin(
-        engine: Engine,
+        (engine, webhooks): (Engine, Arc<Webhooks>),
         (listener, server): (TcpListener, Arc<Server>),
         name: &AgentName,
         (data_dir, stop): (PathBuf, CancellationToken),
@@ -38,7 +40,7 @@ impl Serving {
         let connections = TaskTracker::new();
         connections.spawn(serve(listener, server));
         connections.close();
-        Self { engine, stop, connections, url, data_dir }
+        Self { engine, webhooks, stop, connections, url, data_dir }
     }
 
     /// Where it is reached.
@@ -74,6 +76,8 @@ impl Serving {
     pub async fn stop(self) {
         self.engine.drain();
         self.engine.shutdown(GRACE).await;
+        // What a receiver has not taken by now, the next start tells it.
+        self.webhooks.stop().await;
         self.stop.cancel();
         self.connections.wait().await;
     }

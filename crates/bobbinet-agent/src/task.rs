@@ -28,14 +28,17 @@ impl Task {
         Self { run, said: AtomicU32::new(0), asked: AtomicUsize::new(0) }
     }
 
-    /// The message that began the run.
+    /// The message that began the task, also in a run that is begun again: what came after it are answers to what was asked.
+    ///
+    /// # Panics
+    /// Never: a task begins with a message.
     pub fn message(&self) -> &Message {
-        self.run.message()
+        self.run.task().history.first().expect("a task's first event gives it its first message")
     }
 
     /// The text of that message.
     pub fn text(&self) -> String {
-        self.run.message().text()
+        self.message().text()
     }
 
     /// Its id.

@@ -39,6 +39,10 @@ async fn an_agent_without_webhooks_refuses_them() {
     let folder = tempfile::tempdir().unwrap();
     let office = Office::with(Clerk { has_no_webhooks: true, ..Clerk::default() }, folder.path()).await;
     assert_eq!(office.card().await["capabilities"]["pushNotifications"], false);
+    let folder = tempfile::tempdir().unwrap();
+    let usual = Office::open(folder.path()).await;
+    assert_eq!(usual.card().await["capabilities"]["pushNotifications"], true);
+    usual.serving.stop().await;
     let params = json!({ "taskId": "x", "url": "https://hook.example" });
     let created = answer(office.request("CreateTaskPushNotificationConfig", &params)).await;
     assert_eq!(created["error"]["code"], -32003);

@@ -297,6 +297,10 @@ async fn get_card(
 ) -> Result<Response, ClientError> {
     let ask = async |headers: HeaderMap| {
         let mut request = http.request(Method::GET, url)?.header(header::ACCEPT, "application/json").headers(headers);
+        // What a signature covers is settled for cards of 1.0 only.
+        if options.card_keys.is_some() {
+            request = request.header("a2a-version", "1.0");
+        }
         if let Some(etag) = etag {
             request = request.header(header::IF_NONE_MATCH, etag);
         }

@@ -2,8 +2,8 @@
 
 use bobbinet_core::{Json, operation::Operation};
 use bobbinet_wire::{
-    Protocol, ReplyError, Transport, Version,
-    rest_client::{self, RestRequest, Verb},
+    Protocol, ReplyError, Transport, Version, rest_error,
+    rest_request::{RestRequest, Verb},
     v0_3, v1_0,
     view::{PageView, Sent, StreamEvent, TaskView},
 };
@@ -79,7 +79,7 @@ pub(super) fn answer(protocol: Protocol, status: StatusCode, body: &[u8]) -> Res
             serde_json::from_slice(body).map_err(|error| ReplyError::Malformed(error.to_string()))?
         }
         Transport::HttpJson | Transport::Grpc => {
-            return Err(match rest_client::read_error(status.as_u16(), body) {
+            return Err(match rest_error::read_error(status.as_u16(), body) {
                 Some(error) => ReplyError::Remote(error),
                 None => ReplyError::Malformed("it is no error of A2A".to_owned()),
             });
@@ -101,7 +101,7 @@ pub(super) fn event_data(protocol: Protocol, data: &str) -> Result<Json, ReplyEr
         Transport::JsonRpc => rpc_result(protocol.version, data.as_bytes()).map(|raw| Json::from(raw.to_owned())),
         // In the middle of a stream there is no status to say that it is an error.
         Transport::HttpJson | Transport::Grpc => {
-            match rest_client::read_error(StatusCode::OK.as_u16(), data.as_bytes()) {
+            match rest_error::read_error(StatusCode::OK.as_u16(), data.as_bytes()) {
                 Some(error) => Err(ReplyError::Remote(error)),
                 None => Json::parse(data).map_err(|error| ReplyError::Malformed(error.to_string())),
             }

@@ -13,7 +13,8 @@ use bobbinet_wire::{
 use bytes::Bytes;
 use http::HeaderValue;
 
-use super::auth::API_KEY_HEADER;
+/// Where an API key may be shown, beside `Authorization`. Also what cards say.
+pub(super) const API_KEY_HEADER: &str = "X-API-Key";
 
 /// How many cards of one agent are kept: one for each form, and each name that the node is called by.
 const KEPT_MAX: usize = 24;
@@ -119,10 +120,12 @@ pub(super) struct Told<'a> {
 }
 
 impl Told<'_> {
-    /// A card with the node's signature.
+    /// A card, with the node's signature if readers of 1.0 can check one.
     pub(super) fn write(&self, description: &Description, origin: &str, form: CardForm, base: &str) -> Vec<u8> {
-        let written = self.with_context(description, origin, form, base, |context| card::write(description, context));
-        self.sign(written, origin)
+        let card = self.with_context(description, origin, form, base, |context| card::write(description, context));
+        // What a signature covers is settled for 1.0 alone: of a card without its interfaces a signature would be good whatever it says of
+        // the agent's URL.
+        if form.has_1_0() { self.sign(card, origin) } else { card }
     }
 
     /// What a card says that is not its agent's own word.

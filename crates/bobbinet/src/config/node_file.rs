@@ -26,7 +26,7 @@ use super::{
 
 pub(super) const ROOT_KEYS: [&str; 8] =
     ["node", "agents", "peers", "principals", "trust", "api_keys", "policy", "flows"];
-const NODE_KEYS: [&str; 14] = [
+const NODE_KEYS: [&str; 15] = [
     "listen",
     "tls",
     "data",
