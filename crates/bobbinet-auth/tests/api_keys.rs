@@ -67,7 +67,7 @@ fn a_key_lets_in_whom_it_was_made_for_until_it_is_taken_back() {
     assert_eq!((caller.principal.as_str(), caller.tenant.as_str()), ("ci", "acme"));
     assert!(!caller.is_node_owner);
     assert_eq!(caller.claims.as_ref().unwrap().to_value()["api_key"], made.id.as_str());
-    assert_eq!(world.typed.list(), [made.clone()]);
+    assert_eq!(world.typed.list(), std::slice::from_ref(&made));
 
     // Nothing of the key is in the file but its id and its hash, and the file is its owner's alone.
     let text = fs::read_to_string(world.path()).unwrap();

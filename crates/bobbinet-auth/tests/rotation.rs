@@ -73,8 +73,8 @@ fn a_running_node_signs_with_a_new_key_and_the_old_one_goes_with_its_last_token(
     assert!(node.verify(&before, &[AGENT], at(life)).is_ok(), "it lives as long as it was to");
     let dropped = node.keys.drop_retired(at(2 + life + 60), LIFETIME_MAX).unwrap();
     assert_eq!(dropped.iter().map(|key| &key.kid).collect::<Vec<_>>(), [&old]);
-    assert_eq!(shown(&node.keys, 2 + life + 61), [new.clone()]);
-    assert_eq!(shown(&elsewhere, 2 + life + 61), [new.clone()]);
+    assert_eq!(shown(&node.keys, 2 + life + 61), std::slice::from_ref(&new));
+    assert_eq!(shown(&elsewhere, 2 + life + 61), std::slice::from_ref(&new));
     let unknown = Rejected::UnknownKey { kid: old };
     assert_eq!(node.verify(&before, &[AGENT], at(2 + life + 61)), Err(unknown));
     // The one that signs never goes.

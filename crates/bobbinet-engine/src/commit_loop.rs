@@ -148,6 +148,23 @@ impl<A: Aggregate> AggregateStreams<A> {
         Ok(Some(self.cache.insert(arriving.live.clone())))
     }
 
+    /// The same where the store has told of it: then one whose first commit is on its way from here is waited for, as it is kept, and
+    /// known to others.
+    pub(crate) async fn find_kept(&self, id: &A::Id) -> Result<Option<Arc<Live<A>>>, EngineError> {
+        if let Some(live) = self.cache.get(id) {
+            loop {
+                let changed = live.changed.notified();
+                tokio::pin!(changed);
+                changed.as_mut().enable();
+                if !live.is_on_its_way() {
+                    break;
+                }
+                changed.await;
+            }
+        }
+        self.find(id).await
+    }
+
     /// The place in memory of one that may not exist: then each look at it asks the store, as others may begin it too.
     pub(crate) async fn place(&self, id: &A::Id) -> Result<Arc<Live<A>>, EngineError> {
         loop {
@@ -168,9 +185,10 @@ impl<A: Aggregate> AggregateStreams<A> {
     /// Reads one from the store into its place in memory.
     pub(crate) async fn load(&self, live: &Arc<Live<A>>) -> Result<Option<Arc<A>>, EngineError> {
         for _ in 0..LOADS_MAX {
+            let doubts = live.doubts();
             let Some((state, recent)) = self.read(&live.id).await? else { return Ok(None) };
             self.cache.weigh(live, &state);
-            if let Some(known) = live.adopt(state, recent) {
+            if let Some(known) = live.adopt(doubts, state, recent) {
                 return Ok(Some(known));
             }
         }
@@ -436,9 +454,13 @@ impl<A: Aggregate> AggregateStreams<A> {
     fn fail<H: Hooks<A>>(&self, live: &Arc<Live<A>>, hooks: &H, batch: VecDeque<Queued<A>>, error: &EngineError) {
         let is_lost = live.lock().is_new;
         hooks.failed(live);
-        // Where something acts on it already, whoever finds it in the log after all must find that too.
-        if is_lost && live.lose(error.clone()) {
-            self.cache.remove(&live.id);
+        if is_lost {
+            // Where something acts on it already, whoever finds it in the log after all must find that too. Removed first, so that
+            // whoever hears that it is lost finds nothing but the log.
+            if !live.has_begun() {
+                self.cache.remove(&live.id);
+            }
+            live.lose(error.clone());
         }
         for queued in batch {
             if let Some(waiting) = queued.answer {

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use bobbinet_core::{AgentName, Caller, Command, ContextId, Generation, Limits, Task, TaskId};
-use bobbinet_store::Store;
+use bobbinet_store::{Store, Version};
 
 use crate::{
     Agent, Aggregate, Aggregates, Authorizer, EngineError, Env, Follower, Handle, NewTask, PlannedTask, Resumed,
@@ -201,6 +201,40 @@ impl Engine {
             return Ok(Resumed::Resync(task, follower));
         }
         Ok(Resumed::After(Follower::after(&self.inner.tasks, &live, after)))
+    }
+
+    /// The same for a reader of the node's own, such as a webhook: it takes no place of a caller's, and is never refused for want of one.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`] also for somebody else's task.
+    pub async fn resume_uncounted(
+        &self,
+        caller: &Caller,
+        agent: &AgentName,
+        id: &TaskId,
+        after: Generation,
+    ) -> Result<Resumed, EngineError> {
+        let (live, task) = self.inner.find(caller, agent, id).await?;
+        if after > task.generation {
+            let follower = Follower::uncounted(&self.inner.tasks, &live, task.generation);
+            return Ok(Resumed::Resync(task, follower));
+        }
+        Ok(Resumed::After(Follower::uncounted(&self.inner.tasks, &live, after)))
+    }
+
+    /// Returns when a task's log has grown past a version, and keeps nothing of the task in memory meanwhile: for readers that wait long.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`] if it is gone.
+    pub async fn grown(&self, id: &TaskId, version: u64) -> Result<(), EngineError> {
+        let stream = id.stream();
+        loop {
+            self.inner.store.changed(&stream, Version(version)).await;
+            let (now, _) = self.inner.store.summary(&stream).await?.ok_or(EngineError::NotFound)?;
+            if now > Version(version) {
+                return Ok(());
+            }
+        }
     }
 
     /// The aggregates of a kind. Registers it the first time: from then on those that are due are told so.

@@ -90,7 +90,7 @@ impl EngineInner {
         if !self.is_theirs(caller, agent, [&summary.tenant, &summary.owner, &summary.agent]) {
             return Err(EngineError::NotFound);
         }
-        let live = self.tasks.find(id).await?.ok_or(EngineError::NotFound)?;
+        let live = self.tasks.find_kept(id).await?.ok_or(EngineError::NotFound)?;
         let task = self.tasks.at_least(&live, version).await?.ok_or(EngineError::NotFound)?;
         Ok((live, task))
     }

@@ -35,6 +35,8 @@ pub struct Follower<A: Aggregate = Task> {
     page: usize,
     /// The large event that was told last: as long as its reader is at it, others get the same one.
     at: Option<Arc<PublicEvent<A>>>,
+    /// Whether it takes a place of those that callers have.
+    is_counted: bool,
 }
 
 /// Where a reader that came back goes on.
@@ -49,6 +51,13 @@ pub enum Resumed {
 impl<A: Aggregate> Follower<A> {
     pub(crate) fn after(streams: &Arc<AggregateStreams<A>>, live: &Arc<Live<A>>, cursor: Generation) -> Self {
         live.lock().followers += 1;
+        let mut follower = Self::uncounted(streams, live, cursor);
+        follower.is_counted = true;
+        follower
+    }
+
+    /// A follower of the node's own, which takes nobody's place.
+    pub(crate) fn uncounted(streams: &Arc<AggregateStreams<A>>, live: &Arc<Live<A>>, cursor: Generation) -> Self {
         let version = if A::IS_ALL_PUBLIC { Version(cursor.0) } else { Version::ZERO };
         Self {
             streams: streams.clone(),
@@ -58,6 +67,7 @@ impl<A: Aggregate> Follower<A> {
             behind: VecDeque::new(),
             page: PAGE_MIN,
             at: None,
+            is_counted: false,
         }
     }
 
@@ -144,6 +154,8 @@ impl<A: Aggregate> Follower<A> {
 
 impl<A: Aggregate> Drop for Follower<A> {
     fn drop(&mut self) {
-        self.live.lock().followers -= 1;
+        if self.is_counted {
+            self.live.lock().followers -= 1;
+        }
     }
 }

@@ -14,6 +14,7 @@ use bobbinet_core::{
     AgentName, Command, ContextId, Event, Generation, Limits, Message, MessageId, Part, Principal, State, Task, TaskId,
     Tenant, Timestamp, task::Submitted,
 };
+use bobbinet_store::{Step, Version};
 use futures::FutureExt;
 use shuttle::{
     future::block_on,
@@ -27,6 +28,7 @@ use crate::{
     cache::{Cache, Place},
     live::{After, Drive, Live, Queued},
     task_live::{LiveTask, TaskHeld},
+    unkept::Unkept,
 };
 
 /// How many orders each test goes through.
@@ -84,6 +86,33 @@ fn what_is_queued_is_driven_once_and_by_one_at_a_time() {
         driven.sort_unstable();
         assert_eq!(driven, [0, 1, 2, 3, 4, 5], "something is queued and nobody drives, or it was driven twice");
         assert_eq!(drivers.load(Ordering::SeqCst), 0);
+    });
+}
+
+#[test]
+fn what_is_withheld_goes_out_once_and_before_what_is_asked() {
+    in_many_orders(|| {
+        let live: Arc<LiveTask> = Live::new(id(1));
+        let (state, _) = life().remove(0);
+        let step =
+            Step { stream: id(1).stream(), expected: Version::ZERO, records: vec![], cells: vec![], summary: None };
+        live.withhold(Unkept { state, step, events: Vec::new() });
+        let (outs, asked) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let threads = (0..3).map(|number| {
+            let (live, outs, asked) = (live.clone(), outs.clone(), asked.clone());
+            thread::spawn(move || {
+                let drives = if number == 0 { live.enqueue(queued(1)) } else { live.let_go() };
+                while drives && let Some(batch) = live.take_batch(|| ()) {
+                    thread::yield_now();
+                    outs.fetch_add(usize::from(batch.withheld.is_some()), Ordering::SeqCst);
+                    assert!(batch.commands.is_empty() || outs.load(Ordering::SeqCst) == 1, "it is asked before");
+                    asked.fetch_add(batch.commands.len(), Ordering::SeqCst);
+                }
+            })
+        });
+        join(threads.collect());
+        assert_eq!((outs.load(Ordering::SeqCst), asked.load(Ordering::SeqCst)), (1, 1));
+        assert!(!live.lock().is_driven && !live.is_withheld());
     });
 }
 

@@ -55,11 +55,13 @@ pub(crate) struct LiveState<A: Aggregate> {
     /// Whether its first commit is still on its way, or withheld.
     pub(crate) is_new: bool,
     /// Its first commit, which waits for what follows from it. Nobody has been told of it: it goes out with whatever is asked next.
-    withheld: Option<Unkept<A>>,
+    withheld: Option<Box<Unkept<A>>>,
     /// Whether what is withheld is to go out, though nothing is asked.
     is_let_go: bool,
     /// Whether something was withheld, so that something may act on it of which the log knows nothing.
     has_begun: bool,
+    /// How often it was doubted what is durable: what was read before is older than what may be in the store.
+    doubts: u32,
     /// Why its first commit was not kept.
     pub(crate) lost: Option<EngineError>,
     /// How many follow it.
@@ -83,6 +85,7 @@ impl<A: Aggregate> Default for LiveState<A> {
             withheld: None,
             is_let_go: false,
             has_begun: false,
+            doubts: 0,
             lost: None,
             followers: 0,
             lent: BTreeMap::new(),
@@ -102,7 +105,7 @@ pub(crate) struct Waiting<A: Aggregate> {
 #[derive(Debug)]
 pub(crate) struct Batch<A: Aggregate> {
     /// What was decided before and has waited. It goes first.
-    pub(crate) withheld: Option<Unkept<A>>,
+    pub(crate) withheld: Option<Box<Unkept<A>>>,
     /// What is to be decided.
     pub(crate) commands: VecDeque<Queued<A>>,
 }
@@ -206,7 +209,7 @@ impl<A: Aggregate> Live<A> {
     pub(crate) fn withhold(&self, unkept: Unkept<A>) {
         let mut state = self.lock();
         state.has_begun = true;
-        state.withheld = Some(unkept);
+        state.withheld = Some(Box::new(unkept));
     }
 
     /// Whether its first commit waits for what follows from it.
@@ -283,14 +286,19 @@ impl<A: Aggregate> Live<A> {
         }
     }
 
-    /// Takes a state that was read from the store, unless a newer one is known. Gives the newest, or `None` if this one
-    /// is older than what was known before: it was overtaken on its way.
-    pub(crate) fn adopt(&self, read: Arc<A>, recent: VecDeque<Arc<PublicEvent<A>>>) -> Option<Arc<A>> {
+    /// How often it was doubted what is durable: to be asked before the store is read.
+    pub(crate) fn doubts(&self) -> u32 {
+        self.lock().doubts
+    }
+
+    /// Takes a state that was read from the store after so many doubts, unless a newer one is known. Gives the newest, or `None` if
+    /// this one may be older than what is in the store: it was overtaken on its way.
+    pub(crate) fn adopt(&self, doubts: u32, read: Arc<A>, recent: VecDeque<Arc<PublicEvent<A>>>) -> Option<Arc<A>> {
         let mut state = self.lock();
         if let Some(known) = state.durable.as_ref().filter(|known| known.version() >= read.version()) {
             return Some(known.clone());
         }
-        if read.version() < state.seen {
+        if read.version() < state.seen || doubts != state.doubts {
             return None;
         }
         state.lost = None;
@@ -309,6 +317,7 @@ impl<A: Aggregate> Live<A> {
     pub(crate) fn doubt(&self) {
         {
             let mut state = self.lock();
+            state.doubts = state.doubts.wrapping_add(1);
             state.durable = None;
             state.recent.clear();
         }
@@ -316,19 +325,22 @@ impl<A: Aggregate> Live<A> {
         self.settled.notify_waiters();
     }
 
-    /// Its first commit was not kept, as far as is known. Whether nobody can have begun to act on it.
-    pub(crate) fn lose(&self, error: EngineError) -> bool {
-        let is_nobodys = {
+    /// Whether somebody may act on it of whom the log knows nothing.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.lock().has_begun
+    }
+
+    /// Its first commit was not kept, as far as is known.
+    pub(crate) fn lose(&self, error: EngineError) {
+        {
             let mut state = self.lock();
             state.lost = Some(error);
             state.withheld = None;
             // Whoever acts on it asks the log what has become of it.
             state.is_new &= !state.has_begun;
-            !state.has_begun
-        };
+        }
         self.changed.notify_waiters();
         self.settled.notify_waiters();
-        is_nobodys
     }
 
     /// What follows `generation`, as far as memory has it.

@@ -11,14 +11,16 @@ use std::{
 };
 
 use async_trait::async_trait;
-use bobbinet_auth::{Action, Denied, Policy, Rules};
+use bobbinet_auth::{Action, Denied, Policy, Rules, SealingKey};
 use bobbinet_core::{
-    AgentName, Call, Caller, Content, ContextId, Description, Effect, Fault, Generation, Limits, Message, MessageId,
-    Outcome, Part, Plan, Principal, Question, QuestionKind, Role, State, Task, Tenant,
+    AgentName, Call, Caller, Content, ContextId, Description, Effect, Event, Fault, Generation, Limits, Message,
+    MessageId, Outcome, Part, Plan, Principal, PushConfig, Question, QuestionKind, Role, State, Task, Tenant,
     operation::{CancelParams, Configuration, GetParams, ListParams, SendParams, SubscribeParams},
+    push::{CreatePushParams, DeletePushParams, GetPushParams, ListPushParams},
 };
 use bobbinet_engine::{Agent, AllowAll, Engine, Request, Run, Setup, SystemEnv};
 use bobbinet_gateway::{Answer, Gateway, GatewayError, GatewayLimits, GatewaySetup, RequestContext, Resume};
+use bobbinet_push::{Courier, Destination, Notification, Posted, Told, Webhooks, WebhooksSetup};
 use bobbinet_store::{
     Cell, Census, Commit, CommitError, Cursor, Key, Listing, Loaded, MemoryStore, Page, Query, Scope, Store,
     StoreError, StreamId, Summary, Tail, Timestamp, Version,
@@ -184,9 +186,42 @@ fn caller(name: &str, tenant: &str) -> Caller {
     Caller::new(Principal::parse(name).unwrap(), Tenant::parse(tenant).unwrap())
 }
 
+/// Takes whatever is sent.
+#[derive(Debug)]
+struct Takes;
+
+#[async_trait]
+impl Courier for Takes {
+    fn receiver(&self, url: &str) -> Result<String, String> {
+        Ok(url.to_owned())
+    }
+
+    async fn check(&self, _url: &str) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn told(&self, _dialect: &str, _event: &Event) -> Told {
+        Told::Event
+    }
+
+    fn write(&self, _dialect: &str, _notification: &Notification) -> Vec<u8> {
+        Vec::new()
+    }
+
+    async fn post(&self, _to: &Destination, _notification: &Notification, _body: Vec<u8>) -> Posted {
+        Posted::Taken
+    }
+}
+
+fn webhook(url: &str) -> PushConfig {
+    let id = Some("h".to_owned());
+    PushConfig { id, url: url.to_owned(), token: None, authentication: None, dialect: "1.0".into() }
+}
+
 struct Node {
     store: Arc<Counting>,
     engine: Engine,
+    webhooks: Arc<Webhooks>,
     gateway: Arc<Gateway>,
     agent: AgentName,
     /// So that no message is a repeat.
@@ -206,10 +241,15 @@ enum Attempt {
     AnswerStreaming,
     Record,
     Tree,
-    // Push configurations belong here as soon as the gateway knows them: create, get, list and delete, by the task's id.
+    AnswerWithWebhook,
+    AddWebhook,
+    GetWebhook,
+    GetFirstWebhook,
+    ListWebhooks,
+    DeleteWebhook,
 }
 
-const ATTEMPTS: [Attempt; 10] = [
+const ATTEMPTS: [Attempt; 16] = [
     Attempt::Get,
     Attempt::GetShort,
     Attempt::Cancel,
@@ -220,6 +260,12 @@ const ATTEMPTS: [Attempt; 10] = [
     Attempt::AnswerStreaming,
     Attempt::Record,
     Attempt::Tree,
+    Attempt::AnswerWithWebhook,
+    Attempt::AddWebhook,
+    Attempt::GetWebhook,
+    Attempt::GetFirstWebhook,
+    Attempt::ListWebhooks,
+    Attempt::DeleteWebhook,
 ];
 
 /// An id of the right form that nobody has.
@@ -237,15 +283,20 @@ impl Node {
             authorizer: Arc::new(AllowAll),
         };
         let engine = Engine::open(setup).await.unwrap();
-        let gateway = Gateway::new(GatewaySetup {
+        let folder = tempfile::tempdir().unwrap();
+        let seal = SealingKey::open_or_create(folder.path()).unwrap();
+        let setup = WebhooksSetup { engine: engine.clone(), seal, courier: Arc::new(Takes) };
+        let webhooks = Webhooks::start(setup).await.unwrap();
+        let setup = GatewaySetup {
             engine: engine.clone(),
             policy: Policy::new(Everybody),
             limits: GatewayLimits::default(),
             wait_max: None,
             drain: Duration::ZERO,
             stop: CancellationToken::new(),
-        });
-        Self { store, engine, gateway, agent, messages: Mutex::default() }
+        };
+        let gateway = Gateway::with_webhooks(setup, webhooks.clone());
+        Self { store, engine, webhooks, gateway, agent, messages: Mutex::default() }
     }
 
     fn context<'a>(&'a self, caller: &'a Caller) -> RequestContext<'a> {
@@ -306,6 +357,32 @@ impl Node {
             }
             Attempt::Record => gateway.record(&context, &id).await.map(drop),
             Attempt::Tree => gateway.tree(&context, &id).await.map(drop),
+            Attempt::AnswerWithWebhook => {
+                let permit = gateway.admit(caller).unwrap();
+                let mut params = self.params("yes", Some(&id), None);
+                params.configuration.push_config = Some(Box::new(webhook("https://his.example")));
+                gateway.send(&context, params, permit).await.map(drop)
+            }
+            Attempt::AddWebhook => {
+                let config = webhook("https://his.example");
+                gateway.create_webhook(&context, &CreatePushParams { task: id, config, tenant: None }).await.map(drop)
+            }
+            Attempt::GetWebhook => {
+                let params = GetPushParams { task: id, id: Some("h".to_owned()), tenant: None };
+                gateway.webhook(&context, &params).await.map(drop)
+            }
+            Attempt::GetFirstWebhook => {
+                let params = GetPushParams { task: id, ..GetPushParams::default() };
+                gateway.webhook(&context, &params).await.map(drop)
+            }
+            Attempt::ListWebhooks => {
+                let params = ListPushParams { task: id, ..ListPushParams::default() };
+                gateway.list_webhooks(&context, &params).await.map(drop)
+            }
+            Attempt::DeleteWebhook => {
+                let params = DeletePushParams { task: id, id: "h".to_owned(), tenant: None };
+                gateway.delete_webhook(&context, &params).await
+            }
         };
         (result, self.store.reads.load(Ordering::SeqCst) - before)
     }
@@ -328,6 +405,13 @@ async fn thirty_attempts_on_anothers_tasks_find_nothing_and_read_no_more_than_fo
     let ended = node.send(&ann, "hello", None).await.unwrap();
     let asking = node.send(&ann, "ask", None).await.unwrap();
     assert_eq!((ended.state, asking.state), (State::Completed, State::InputRequired));
+    for task in [&ended, &asking] {
+        let params =
+            CreatePushParams { task: task.id.to_string(), config: webhook("https://hers.example"), tenant: None };
+        node.gateway.create_webhook(&node.context(&ann), &params).await.unwrap();
+    }
+    // So that only what is read for callers is counted.
+    node.webhooks.stop().await;
     let mut attempts = 0;
     for stranger in [caller("bob", "here"), caller("ann", "there")] {
         for task in [&ended, &asking] {
@@ -369,6 +453,10 @@ async fn thirty_attempts_on_anothers_tasks_find_nothing_and_read_no_more_than_fo
         let params = GetParams { id: task.id.to_string(), ..GetParams::default() };
         let seen = node.gateway.get(&node.context(&ann), &params).await.unwrap();
         assert_eq!((seen.state, seen.version), (task.state, task.version));
+        let params = ListPushParams { task: task.id.to_string(), ..ListPushParams::default() };
+        let webhooks = node.gateway.list_webhooks(&node.context(&ann), &params).await.unwrap().configs;
+        let urls: Vec<_> = webhooks.iter().map(|webhook| webhook.url.as_str()).collect();
+        assert_eq!(urls, ["https://hers.example"]);
     }
     assert_eq!(node.listed(&ann, ListParams::default()).await.0, 2);
     node.engine.shutdown(Duration::ZERO).await;

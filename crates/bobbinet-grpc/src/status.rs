@@ -170,7 +170,15 @@ fn kind_of(code: Code) -> Option<ErrorKind> {
         Code::Unavailable => Some(ErrorKind::Unavailable),
         Code::Unimplemented => Some(ErrorKind::MethodNotFound),
         Code::Internal => Some(ErrorKind::Internal),
-        _ => None,
+        Code::Ok
+        | Code::Cancelled
+        | Code::Unknown
+        | Code::DeadlineExceeded
+        | Code::AlreadyExists
+        | Code::FailedPrecondition
+        | Code::Aborted
+        | Code::OutOfRange
+        | Code::DataLoss => None,
     }
 }
 

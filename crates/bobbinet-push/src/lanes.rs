@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError, Weak,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
 };
 
@@ -13,6 +13,10 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 /// Notifications on their way to receivers that did not take the last one. What answers is never behind them.
 const PROBES_MAX: usize = 32;
+
+/// A receiver that takes nothing so often in a row is down. A webhook that fails alone, among others there that do not, says nothing of them,
+/// and is not tried again with each of theirs that is taken.
+const DOWN: u32 = 3;
 
 /// A body of no more than this many bytes is not counted.
 const SMALL: usize = 16 << 10;
@@ -35,10 +39,14 @@ pub(crate) struct Lanes {
 #[derive(Debug)]
 pub(crate) struct Lane {
     turns: Arc<Semaphore>,
-    /// Whether it did not take the last one: then one at a time is tried.
+    /// How many it has not taken since it took one.
+    failures: AtomicU32,
+    /// Whether one at a time is tried: it is down, or did not answer in time, which takes a turn for long.
     is_failing: AtomicBool,
     probe: Arc<Semaphore>,
-    /// Told when it takes notifications again.
+    /// How often it was down and came back.
+    returns: AtomicU64,
+    /// Told when it does.
     back: Notify,
 }
 
@@ -74,8 +82,10 @@ impl Lanes {
         let semaphore = |max: usize| Arc::new(Semaphore::new(max.clamp(1, Semaphore::MAX_PERMITS)));
         let lane = Arc::new(Lane {
             turns: semaphore(self.per_receiver),
+            failures: AtomicU32::new(0),
             is_failing: AtomicBool::new(false),
             probe: semaphore(1),
+            returns: AtomicU64::new(0),
             back: Notify::new(),
         });
         receivers.insert(receiver.to_owned(), Arc::downgrade(&lane));
@@ -124,24 +134,39 @@ async fn acquire(semaphore: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
 
 impl Lane {
     fn is_failing(&self) -> bool {
-        self.is_failing.load(Ordering::Relaxed)
+        self.is_failing.load(Ordering::SeqCst)
     }
 
-    /// The receiver has taken one.
+    /// The receiver has taken one. If it was down, all that wait for it are told.
     pub(crate) fn taken(&self) {
-        if self.is_failing.swap(false, Ordering::Relaxed) {
+        self.is_failing.store(false, Ordering::SeqCst);
+        if self.failures.swap(0, Ordering::SeqCst) >= DOWN {
+            self.returns.fetch_add(1, Ordering::SeqCst);
             self.back.notify_waiters();
         }
     }
 
     /// The receiver has not taken one.
-    pub(crate) fn failed(&self) {
-        self.is_failing.store(true, Ordering::Relaxed);
+    pub(crate) fn failed(&self, is_late: bool) {
+        if self.failures.fetch_add(1, Ordering::SeqCst) + 1 >= DOWN || is_late {
+            self.is_failing.store(true, Ordering::SeqCst);
+        }
     }
 
-    /// Returns when the receiver takes notifications again after it did not.
-    pub(crate) async fn is_back(&self) {
-        self.back.notified().await;
+    /// How often it has come back by now: what [`Lane::is_back`] is asked with.
+    pub(crate) fn returns(&self) -> u64 {
+        self.returns.load(Ordering::SeqCst)
+    }
+
+    /// Returns when the receiver was down, and has come back since.
+    pub(crate) async fn is_back(&self, since: u64) {
+        let back = self.back.notified();
+        tokio::pin!(back);
+        // In line before the look, so that nothing is missed between the look and the wait.
+        back.as_mut().enable();
+        if self.returns() == since {
+            back.await;
+        }
     }
 }
 
@@ -161,17 +186,38 @@ mod tests {
         assert!(first.0.is_some() && first.1.is_some() && turn(&dead).is_none(), "two to each");
         let one = turn(&well);
         assert!(one.is_some() && turn(&well).is_none(), "three in all");
-        dead.failed();
+        let since = dead.returns();
+        dead.failed(true);
         drop(first);
         let probe = turn(&dead);
         assert!(probe.is_some() && turn(&dead).is_none(), "one at a time to one that fails");
         assert!(turn(&well).is_some(), "and it takes no turn from the rest");
-        let back = dead.is_back();
-        tokio::pin!(back);
-        assert!(back.as_mut().now_or_never().is_none());
         dead.taken();
-        assert!(back.now_or_never().is_some() && turn(&dead).is_some());
+        assert!(dead.is_back(since).now_or_never().is_none() && turn(&dead).is_some(), "it was late once, not down");
         assert!(Arc::ptr_eq(&lanes.to("http://a:1"), &dead));
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_a_receiver_that_was_down_hears_of_its_return() {
+        let lane = Lanes::new(&Limits::default()).to("http://a:1");
+        // One that fails alone, among others that are taken, is not tried with each of them.
+        let since = lane.returns();
+        for _ in 0..2 * DOWN {
+            lane.failed(false);
+            lane.taken();
+        }
+        assert!(lane.is_back(since).now_or_never().is_none() && !lane.is_failing());
+        for _ in 0..DOWN {
+            lane.failed(false);
+        }
+        assert!(lane.is_failing());
+        let waits = lane.is_back(since);
+        tokio::pin!(waits);
+        assert!(waits.as_mut().now_or_never().is_none());
+        lane.taken();
+        assert!(waits.now_or_never().is_some() && !lane.is_failing());
+        assert!(lane.is_back(since).now_or_never().is_some(), "also who comes to wait only now");
+        assert!(lane.is_back(lane.returns()).now_or_never().is_none(), "but not for what is tried after it");
     }
 
     #[tokio::test]

@@ -13,6 +13,7 @@ mod lanes;
 mod letters;
 mod running;
 mod secrets;
+mod shared;
 mod task_hooks;
 mod tell;
 mod webhooks;

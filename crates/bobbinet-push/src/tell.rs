@@ -10,10 +10,10 @@ use tracing::{debug, info, warn};
 
 use crate::{
     Destination, Hook, HookState, HooksCommand, Notification, Posted, What, courier,
-    lanes::Lane,
+    lanes::{Lane, Turn},
     running::{Told, Trouble},
     secrets,
-    webhooks::Shared,
+    shared::Shared,
 };
 
 /// How soon what was not taken is tried again, and how long that may grow to.
@@ -28,6 +28,15 @@ const BIRTH_MAX: Duration = Duration::from_secs(5 * 60);
 
 /// How soon it is looked again for a task that is not there yet.
 const BIRTH_LOOK: Duration = Duration::from_millis(20);
+
+/// A webhook that has nothing to tell, or no turn to tell it, for so long lets go of its task, which would stay in memory with it.
+const HELD_MAX: Duration = Duration::from_secs(5);
+
+/// The same of one that finds nothing to tell, as all do that wait when the node starts: no longer than it takes to make a commit known.
+const GLANCE: Duration = Duration::from_millis(100);
+
+/// How often a task is looked for that has nothing to tell, whatever its store says.
+const LOOK_AGAIN: Duration = Duration::from_secs(60 * 60);
 
 /// After so many events the mark is kept, also if there are more to tell: so many come again at most after a crash.
 const UNMARKED_MAX: u32 = 16;
@@ -49,6 +58,10 @@ pub(crate) struct Telling {
     pub(crate) marked: Generation,
     /// How often in a row it did not take an event.
     pub(crate) attempts: u32,
+    /// How often its receiver had come back when it was tried last, if that was in vain.
+    pub(crate) since: Option<u64>,
+    /// Leave to tell the next event, got while nothing of the task was held.
+    pub(crate) turn: Option<Turn>,
 }
 
 /// Why it is not told any more for now.
@@ -59,6 +72,10 @@ enum Pause {
     Gone,
     /// The task is not there.
     NoTask,
+    /// Nothing has happened for a while.
+    Quiet,
+    /// Others are told before it.
+    Crowded,
     /// The receiver did not take what happened at this time.
     Failed { why: String, at: Timestamp, retry_after: Option<Duration> },
     /// We could not go on.
@@ -96,7 +113,16 @@ impl Telling {
         loop {
             let Err(pause) = self.tell_on().await;
             let serial = self.hook.serial;
+            self.turn = None;
             let pause = match pause {
+                Pause::Quiet => {
+                    self.until_it_goes_on().await;
+                    continue;
+                }
+                Pause::Crowded => {
+                    self.turn = Some(self.shared.lanes.turn(&self.lane).await);
+                    continue;
+                }
                 Pause::End => {
                     if !self.say(HooksCommand::Finish(serial)).await {
                         // The node stops: what was taken need not come again.
@@ -140,13 +166,24 @@ impl Telling {
     }
 
     /// Waits, but not while its receiver has come back for others, or somebody wants it to be tried now.
-    async fn pause(&self, pause: Duration) {
+    async fn pause(&mut self, pause: Duration) {
+        let since = self.since.take().unwrap_or_else(|| self.lane.returns());
         tokio::select! {
             biased;
             () = self.told.now.notified() => {}
-            () = self.lane.is_back() => {}
+            () = self.lane.is_back(since) => {}
             () = tokio::time::sleep(pause) => {}
         }
+    }
+
+    /// Waits until there may be more to tell, and holds nothing of its task meanwhile.
+    async fn until_it_goes_on(&self) {
+        let seen = match self.shared.engine.get(&self.caller, &self.told.of.agent, &self.task).await {
+            Ok(task) if Some(task.generation) == self.cursor => task.version,
+            // Whoever tells it on meets the same.
+            Ok(_) | Err(_) => return,
+        };
+        timeout(LOOK_AGAIN, self.shared.engine.grown(&self.task, seen)).await.ok();
     }
 
     fn now(&self) -> Timestamp {
@@ -182,7 +219,7 @@ impl Telling {
             None => self.begin().await?,
         };
         let (engine, of) = (self.shared.engine.clone(), &self.told.of);
-        let mut follower = match engine.resume(&self.caller, &of.agent, &self.task, cursor).await? {
+        let mut follower = match engine.resume_uncounted(&self.caller, &of.agent, &self.task, cursor).await? {
             Resumed::After(follower) => follower,
             // It has a mark that its task never came to: the store was put back to an earlier day.
             Resumed::Resync(task, follower) => {
@@ -192,9 +229,11 @@ impl Telling {
         };
         // What was folded for the last whole task, if the log was ahead of it.
         let mut shown = None;
+        let mut held_max = GLANCE;
         loop {
-            let Some(event) = self.next(&mut follower).await? else { return Err(Pause::End) };
+            let Some(event) = self.next(&mut follower, held_max).await? else { return Err(Pause::End) };
             self.tell(&event, &mut shown).await?;
+            held_max = HELD_MAX;
         }
     }
 
@@ -220,16 +259,20 @@ impl Telling {
     }
 
     /// The next event. Before it waits for one it keeps what was taken.
-    async fn next(&mut self, follower: &mut Follower) -> Result<Option<Arc<PublicEvent>>, Pause> {
+    async fn next(&mut self, follower: &mut Follower, held_max: Duration) -> Result<Option<Arc<PublicEvent>>, Pause> {
         let ready = follower.next().now_or_never();
         let unmarked = self.cursor.unwrap_or_default().0.saturating_sub(self.marked.0);
         if ready.is_none() || unmarked >= u64::from(UNMARKED_MAX) {
             self.mark().await?;
         }
-        Ok(match ready {
-            Some(next) => next?,
-            None => follower.next().await?,
-        })
+        if let Some(next) = ready {
+            return Ok(next?);
+        }
+        self.turn = None;
+        match timeout(held_max, follower.next()).await {
+            Ok(next) => Ok(next?),
+            Err(_) => Err(Pause::Quiet),
+        }
     }
 
     async fn mark(&mut self) -> Result<(), Pause> {
@@ -298,9 +341,16 @@ impl Telling {
         let failed = |why: &str| Pause::Failed { why: why.to_owned(), at: notification.at, retry_after: None };
         let to = self.destination().ok_or_else(|| failed("its secrets were sealed with another key of this node"))?;
         let shared = self.shared.clone();
-        let turn = shared.lanes.turn(&self.lane).await;
+        let turn = match self.turn.take() {
+            Some(turn) => turn,
+            None => match timeout(HELD_MAX, shared.lanes.turn(&self.lane)).await {
+                Ok(turn) => turn,
+                Err(_) => return Err(Pause::Crowded),
+            },
+        };
         let (body, room) = shared.lanes.body(|| shared.courier.write(&to.dialect, notification)).await;
         let limit = shared.limits.webhook_timeout();
+        let since = self.lane.returns();
         let posted = timeout(limit, shared.courier.post(&to, notification, body)).await;
         drop((turn, room));
         match posted {
@@ -313,11 +363,13 @@ impl Telling {
             }
             Ok(Posted::Gone) => Err(Pause::Gone),
             Ok(Posted::Failed { why, retry_after }) => {
-                self.lane.failed();
+                self.lane.failed(false);
+                self.since = Some(since);
                 Err(Pause::Failed { why, at: notification.at, retry_after })
             }
             Err(_) => {
-                self.lane.failed();
+                self.lane.failed(true);
+                self.since = Some(since);
                 Err(failed(&format!("no answer within {} s", limit.as_secs_f64())))
             }
         }

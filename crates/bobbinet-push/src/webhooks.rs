@@ -3,17 +3,17 @@
 use std::{sync::Arc, time::Duration};
 
 use bobbinet_auth::SealingKey;
-use bobbinet_core::{Caller, Generation, Limits, PushConfig, PushPage, PushView, Refused, TaskId};
-use bobbinet_engine::{Aggregates, Engine, EngineError};
+use bobbinet_core::{Caller, Generation, PushConfig, PushPage, PushView, Refused, TaskId};
+use bobbinet_engine::{Engine, EngineError};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
 use crate::{
-    Courier, Hook, HookState, HooksCommand, LETTERS_MAX, Letter, LetterState, Letters, NewHook, Of, TaskHooks,
-    WebhookError,
+    Courier, Hook, HookState, HooksCommand, LETTERS_MAX, Letter, LetterState, Letters, NewHook, Of, WebhookError,
     lanes::Lanes,
     running::{Running, Told},
     secrets,
+    shared::Shared,
     task_hooks::{ACTIVE, ACTIVE_AND_DEAD, AT_REST, DEAD},
     tell::Telling,
 };
@@ -36,20 +36,6 @@ pub struct WebhooksSetup {
 #[derive(Debug)]
 pub struct Webhooks {
     shared: Arc<Shared>,
-}
-
-/// What all that are told share.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) engine: Engine,
-    pub(crate) hooks: Aggregates<TaskHooks>,
-    pub(crate) seal: SealingKey,
-    pub(crate) courier: Arc<dyn Courier>,
-    pub(crate) limits: Limits,
-    pub(crate) lanes: Lanes,
-    pub(crate) running: Running,
-    tracker: TaskTracker,
-    stop: CancellationToken,
 }
 
 impl Webhooks {
@@ -308,6 +294,8 @@ impl Shared {
             cursor: None,
             marked: Generation(0),
             attempts: 0,
+            since: None,
+            turn: None,
         };
         self.tracker.spawn(telling.run());
     }

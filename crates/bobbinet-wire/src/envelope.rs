@@ -11,7 +11,7 @@ use serde_json::{error::Category, value::RawValue};
 
 use crate::{
     error::{Error, ErrorKind},
-    reply::{RemoteError, ReplyError},
+    reply::{RemoteError, ReplyError, RpcFault},
     write::{Sink, object},
 };
 
@@ -192,18 +192,6 @@ pub fn write_request(out: &mut Vec<u8>, id: u64, method: &str, params: impl FnOn
         envelope.text("method", method);
         params(envelope.field("params"));
     });
-}
-
-/// The error object of an answer, as far as JSON-RPC says what it is.
-#[derive(Deserialize)]
-pub(crate) struct RpcFault<'a> {
-    #[serde(default)]
-    pub(crate) code: Option<i64>,
-    #[serde(default)]
-    pub(crate) message: Option<String>,
-    /// Of 1.0, an array of details; other agents put anything here.
-    #[serde(borrow, default)]
-    pub(crate) data: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]

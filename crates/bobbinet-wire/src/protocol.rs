@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use crate::{v0_3, v1_0};
-
 /// A version of A2A.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Version {
@@ -20,6 +18,8 @@ pub enum Transport {
     JsonRpc,
     /// The methods and paths of HTTP.
     HttpJson,
+    /// gRPC.
+    Grpc,
 }
 
 /// What is spoken with an agent.
@@ -36,32 +36,35 @@ impl Version {
     pub const ALL: [Self; 2] = [Self::V1_0, Self::V0_3];
 
     /// As the `A2A-Version` header has it.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
-            Self::V1_0 => v1_0::VERSION,
-            Self::V0_3 => v0_3::VERSION,
+            Self::V1_0 => "1.0",
+            Self::V0_3 => "0.3",
         }
     }
 
     /// The one that a card means. A patch number is not to matter.
     pub fn of(text: &str) -> Option<Self> {
-        if v1_0::is_version(text) {
-            return Some(Self::V1_0);
-        }
-        let is_older = v0_3::is_version(text) || text == "0.2" || text.starts_with("0.2.");
-        is_older.then_some(Self::V0_3)
+        let is_before = text == "0.2" || text.starts_with("0.2.");
+        Self::ALL.into_iter().find(|version| version.is(text)).or(is_before.then_some(Self::V0_3))
+    }
+
+    /// Whether a text names it, with a patch number or without: that has no say (specification section 3.6).
+    pub fn is(self, text: &str) -> bool {
+        text.strip_prefix(self.name()).is_some_and(|patch| patch.is_empty() || patch.starts_with('.'))
     }
 }
 
 impl Transport {
-    /// All that are spoken here.
-    pub const ALL: [Self; 2] = [Self::JsonRpc, Self::HttpJson];
+    /// All that may be spoken here.
+    pub const ALL: [Self; 3] = [Self::JsonRpc, Self::HttpJson, Self::Grpc];
 
     /// As cards call it.
     pub fn name(self) -> &'static str {
         match self {
             Self::JsonRpc => "JSONRPC",
             Self::HttpJson => "HTTP+JSON",
+            Self::Grpc => "GRPC",
         }
     }
 

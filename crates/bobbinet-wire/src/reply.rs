@@ -3,10 +3,19 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::{
-    envelope::RpcFault,
-    error::{ErrorKind, FieldViolation},
-};
+use crate::error::{ErrorKind, FieldViolation};
+
+/// The error object of an answer, as far as JSON-RPC says what it is.
+#[derive(Deserialize)]
+pub(crate) struct RpcFault<'a> {
+    #[serde(default)]
+    pub(crate) code: Option<i64>,
+    #[serde(default)]
+    pub(crate) message: Option<String>,
+    /// Of 1.0, an array of details; other agents put anything here.
+    #[serde(borrow, default)]
+    pub(crate) data: Option<&'a RawValue>,
+}
 
 /// Why an answer holds no result.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

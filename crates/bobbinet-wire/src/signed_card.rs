@@ -29,7 +29,7 @@ struct Form {
     canonical: Vec<u8>,
 }
 
-/// The card with a signature for each reading. `sign` makes one of a payload.
+/// The card, which readers of 1.0 must know, with a signature for each reading. `sign` makes one of a payload.
 ///
 /// # Errors
 /// If it cannot sign.

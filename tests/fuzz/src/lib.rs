@@ -11,9 +11,10 @@ mod wire;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     ("requests-1.0", wire::requests_1_0),
     ("requests-0.3", wire::requests_0_3),
+    ("rest", wire::rest),
     ("replies", wire::replies),
     ("sse", wire::sse),
     ("cards", cards::cards),

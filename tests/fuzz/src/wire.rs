@@ -1,10 +1,13 @@
 //! Requests, answers and streams.
 
+use bobbinet_core::Operation;
 use bobbinet_wire::{
     envelope,
     reply::ReplyError,
+    rest::{HttpMethod, segments},
+    rest_client::Verb,
     sse::{SseEvent, SseParser},
-    v0_3, v1_0,
+    v0_3, v0_3_proto, v1_0,
 };
 use serde_json::value::RawValue;
 
@@ -28,6 +31,62 @@ pub(crate) fn requests_0_3(bytes: &[u8]) {
     let Ok(request) = envelope::parse(bytes) else { return };
     let Some(method) = v0_3::Method::from_name(&request.method) else { return };
     v0_3::request::decode(method, request.params).ok();
+}
+
+/// A request over REST, in lines: the method, the path, the query, and the body with all that follows. What was read of one of 1.0 is
+/// written as a client writes it, and read again as the same, at the same place.
+pub(crate) fn rest(bytes: &[u8]) {
+    let mut lines = bytes.splitn(4, |byte| *byte == b'\n');
+    let (method, path, query) = (lines.next(), lines.next(), lines.next());
+    let body = lines.next().unwrap_or_default();
+    let method = match method {
+        Some(b"POST") => HttpMethod::Post,
+        Some(b"DELETE") => HttpMethod::Delete,
+        _ => HttpMethod::Get,
+    };
+    let Ok(path) = std::str::from_utf8(path.unwrap_or_default()) else { return };
+    let query = query.and_then(|query| std::str::from_utf8(query).ok());
+    let Some(segments) = segments(path) else { return };
+    if let Ok(route) = v0_3_proto::rest::route(method, &segments)
+        && let Ok(params) = route.params(query, body)
+    {
+        route.decode(&params).ok();
+    }
+    let Some(read) = read_rest(method, &segments, query, body) else { return };
+    let Some(request) = v1_0::rest_client::request(&read) else { return };
+    let method = match request.verb {
+        Verb::Get => HttpMethod::Get,
+        Verb::Post => HttpMethod::Post,
+        Verb::Delete => HttpMethod::Delete,
+    };
+    // A tenant that is called like a place, or an id that ends like a verb, is read as that.
+    let first = request.path.split('/').next().unwrap_or_default();
+    let is_plain = matches!(first, "tasks" | "message:send" | "message:stream" | "extendedAgentCard");
+    let is_below_tasks =
+        ["tasks/tasks", "tasks/message", "tasks/extended"].iter().any(|it| request.path.starts_with(it));
+    if !is_plain || is_below_tasks || request.path.contains('%') {
+        return;
+    }
+    let segments = bobbinet_wire::rest::segments(&request.path).expect("what we write can be decoded");
+    let query = text(&request.query);
+    let Some(again) = read_rest(method, &segments, Some(&query), request.body.as_deref().unwrap_or_default()) else {
+        return;
+    };
+    let twice = v1_0::rest_client::request(&again);
+    assert_eq!(Some(request), twice, "written and read, it is another request");
+}
+
+/// What a request over REST of 1.0 asks.
+fn read_rest(method: HttpMethod, segments: &[String], query: Option<&str>, body: &[u8]) -> Option<Operation> {
+    let route = v1_0::rest::route(method, segments).ok()?;
+    let params = route.params(query, body).ok()?;
+    route.decode(&params).ok()
+}
+
+/// A query as a client sends it: every byte is escaped.
+fn text(query: &[(&str, String)]) -> String {
+    let escaped = |text: &str| text.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>();
+    query.iter().map(|(name, value)| format!("{name}={}", escaped(value))).collect::<Vec<_>>().join("&")
 }
 
 /// What an agent elsewhere answers, in either version, whatever was asked.

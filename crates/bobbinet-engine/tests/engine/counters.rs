@@ -1,6 +1,10 @@
 //! A second kind of aggregate: a counter, through the same commit loop, cache, followers and reconcile as tasks.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use bobbinet_core::{Generation, Limits, Refused};
 use bobbinet_engine::{Aggregates, AllowAll, Engine, EngineError, Setup, SystemEnv, Transaction};
@@ -55,6 +59,29 @@ async fn another_kind_is_decided_kept_followed_and_read_back_like_tasks() {
     for expected in 1..=52 {
         assert_eq!(follower.next().await.unwrap().unwrap().generation, Generation(expected));
     }
+    engine.shutdown(Duration::ZERO).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_read_before_a_commit_in_doubt_is_not_taken_for_the_newest() {
+    let lab = Lab::new(Limits::default());
+    let engine = lab.open(&["tool"]).await;
+    assert_eq!(add(&engine.aggregates(), 1, 1).await, 1);
+    engine.shutdown(Duration::ZERO).await;
+
+    // What a reader is to be told is on its way when another, who was faster, writes and is not told that it is kept.
+    let engine = lab.open(&["tool"]).await;
+    lab.store.load_late.store(100, Ordering::SeqCst);
+    let reader = value(&engine, 1);
+    let writer = async {
+        lab.store.be_vague(true);
+        let told = engine.aggregates::<Counter>().command(&CounterId(1), Command::Add(1)).await;
+        assert!(matches!(told, Err(EngineError::Unavailable(_))), "{told:?}");
+        lab.store.be_vague(false);
+    };
+    let (read, ()) = tokio::join!(reader, writer);
+    assert_eq!(read, Some(2), "it is in the log");
+    assert_eq!(value(&engine, 1).await, Some(2), "and stays known");
     engine.shutdown(Duration::ZERO).await;
 }
 

@@ -350,6 +350,10 @@ pub(crate) struct Counting {
     reads: AtomicUsize,
     commits: AtomicUsize,
     is_vague: AtomicBool,
+    /// How many milliseconds the answer of the next commit takes.
+    pub(crate) commit_late: AtomicU64,
+    /// The same of the next log that is read.
+    pub(crate) load_late: AtomicU64,
     /// The logs that cannot be read, and why not.
     unread: Mutex<BTreeMap<StreamId, StoreError>>,
     /// A stream that cannot be forgotten.
@@ -419,6 +423,13 @@ impl Counting {
     }
 }
 
+/// Where an answer is to be late.
+async fn pause(late: u64) {
+    if late > 0 {
+        tokio::time::sleep(Duration::from_millis(late)).await;
+    }
+}
+
 #[async_trait]
 impl Store for Counting {
     async fn commit(&self, commit: Commit) -> Result<(), CommitError> {
@@ -436,7 +447,9 @@ impl Store for Counting {
         while is_child && self.holds_children.load(Ordering::SeqCst) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
+        let late = self.commit_late.swap(0, Ordering::SeqCst);
         self.memory.commit(commit).await?;
+        pause(late).await;
         assert!(panics != AFTER, "a store that breaks when it has kept");
         match self.is_vague.load(Ordering::SeqCst) {
             true => Err(CommitError::Unavailable("a simulated fault".to_owned())),
@@ -455,7 +468,10 @@ impl Store for Counting {
     async fn load(&self, id: &StreamId) -> Result<Option<Loaded>, StoreError> {
         self.reach()?;
         self.check(id)?;
-        self.count(1).load(id).await
+        let late = self.load_late.swap(0, Ordering::SeqCst);
+        let loaded = self.count(1).load(id).await;
+        pause(late).await;
+        loaded
     }
 
     async fn load_all(&self, ids: &[StreamId], bytes_max: usize) -> Vec<Result<Option<Loaded>, StoreError>> {

@@ -87,6 +87,28 @@ async fn each_serves_what_the_others_began() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_another_tells_of_is_found_where_it_began_though_nothing_is_heard_of_its_commit_yet() {
+    for is_vague in [false, true] {
+        let one = Lab::shared(Limits::default());
+        let two = one.beside();
+        let (here, there) = (one.open(&["tool"]).await, two.open(&["tool"]).await);
+        let (ann, tool) = (caller("ann"), name_of("tool"));
+        one.store.commit_late.store(100, Ordering::SeqCst);
+        one.store.be_vague(is_vague);
+        let handle = begin(&here, &ann, "work").unwrap();
+        while there.get(&ann, &tool, &handle.id()).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(one.runs(), 0, "where it began, nobody knows yet that it is kept");
+        let found = here.get(&ann, &tool, &handle.id()).await.map(|task| task.state);
+        assert_eq!(found, Ok(State::Working), "it was acknowledged; the answer is lost: {is_vague}");
+        one.store.be_vague(false);
+        here.shutdown(Duration::ZERO).await;
+        there.shutdown(Duration::ZERO).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_lost_engine_ran_is_taken_over_after_its_lease_and_never_before() {
     let one = Lab::shared(Limits::default());
     let two = one.beside();

@@ -26,8 +26,7 @@ fn value() -> impl Strategy<Value = serde_json::Value> {
     scalar.prop_recursive(4, 32, 6, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(serde_json::Value::from),
-            prop::collection::btree_map(any::<String>(), inner, 0..4)
-                .prop_map(|fields| serde_json::Value::from_iter(fields)),
+            prop::collection::btree_map(any::<String>(), inner, 0..4).prop_map(serde_json::Value::from_iter),
         ]
     })
 }

@@ -8,11 +8,9 @@ use http::{Extensions, HeaderMap, header};
 
 use super::{
     a2a_server::{Mounted, Server},
+    cards::API_KEY_HEADER,
     tls::Shown,
 };
-
-/// Where an API key may be shown, beside `Authorization`. Also what cards say.
-pub(super) const API_KEY_HEADER: &str = "X-API-Key";
 
 /// The caller that the request's token names, or, without one, his certificate. The reason why there is none is for the log alone.
 pub(super) async fn caller(

@@ -40,6 +40,15 @@ impl Binding {
         }
     }
 
+    /// What the URL of a webhook is called in a request for one, and in a message that brings one.
+    pub(super) fn webhook_url(&self) -> [&'static str; 2] {
+        match self {
+            Self::Rpc1_0(_) | Self::Rest1_0(_) => ["url", "configuration.taskPushNotificationConfig.url"],
+            Self::Rpc0_3(_) => ["pushNotificationConfig.url", "configuration.pushNotificationConfig.url"],
+            Self::Rest0_3 => ["pushNotificationConfig.url", "configuration.pushNotification.url"],
+        }
+    }
+
     /// Writes what a message has come to, which is also how a stream tells a whole task.
     pub(super) fn write_sent(&self, out: &mut Pieces, task: &Task, selection: Selection) {
         match self {

@@ -7,6 +7,7 @@ use bobbinet_core::{
     operation::{ListParams, SendParams},
 };
 use bobbinet_gateway::{AdmissionPermit, Answer, GatewayError, RequestContext, Resume};
+use bobbinet_push::WebhookError;
 use bobbinet_wire::{
     EXTENSION_URI, Error, Pieces, Sink,
     page::{TaskPage, WrittenTasks},
@@ -49,6 +50,8 @@ pub(super) enum CallAnswer {
     Stream(Box<Events>),
     /// A stream of one event, which is over with it.
     Event(Pieces),
+    /// A whole answer that is for this caller alone, over any binding, so nobody keeps it.
+    Private(Pieces, Option<Room>),
 }
 
 /// The tasks of a page, and where the next one begins.
@@ -65,7 +68,7 @@ impl Call<'_> {
         match operation {
             Operation::Send(params) => {
                 let selection = params.selection();
-                match gateway.send(context, params, permit).await.map_err(|error| self.fault(error))? {
+                match gateway.send(context, params, permit).await.map_err(|error| self.fault_of_send(error))? {
                     Answer::Task(task) => Ok(self.done(|out| self.binding.write_sent(out, &task, selection)).await),
                     Answer::Message(said) => Ok(self.done(|out| self.binding.write_said(out, &said)).await),
                 }
@@ -102,7 +105,9 @@ impl Call<'_> {
         let mut out = Pieces::default();
         match push {
             PushOperation::Create(params) => {
-                let made = gateway.create_webhook(context, &params).await.map_err(fault)?;
+                let [url, _] = self.binding.webhook_url();
+                let made = gateway.create_webhook(context, &params).await;
+                let made = made.map_err(|error| self.fault_of_webhook(error, url))?;
                 self.binding.write_push_config(&mut out, &made);
             }
             PushOperation::Get(params) => {
@@ -122,7 +127,7 @@ impl Call<'_> {
         Ok(CallAnswer::Whole(out, None))
     }
 
-    /// The card for this caller. It is written for him alone, so nobody keeps it.
+    /// The card for this caller.
     async fn extended_card(&self) -> Result<CallAnswer, Error> {
         let description = self.server.gateway.extended_card(&self.context).map_err(|error| self.fault(error))?;
         let Parts { headers, uri, extensions, .. } = self.parts;
@@ -131,13 +136,13 @@ impl Call<'_> {
         let card = self.server.told(&self.agent.name).write(&description, &origin, form, &self.agent.base);
         let out = self.written(|out| self.binding.write_card(out, &card));
         let room = self.room(out.len()).await?;
-        Ok(CallAnswer::Whole(out, room))
+        Ok(CallAnswer::Private(out, room))
     }
 
     async fn send_streaming(&self, params: Box<SendParams>) -> Result<CallAnswer, Error> {
         let selection = params.selection();
         let sent = self.server.gateway.send_streaming(&self.context, params).await;
-        Ok(match sent.map_err(|error| self.fault(error))? {
+        Ok(match sent.map_err(|error| self.fault_of_send(error))? {
             Answer::Task(stream) => {
                 CallAnswer::Stream(Box::new(Events::new(self.server, self.binding, stream, selection)))
             }
@@ -191,6 +196,19 @@ impl Call<'_> {
 
     fn fault(&self, error: GatewayError) -> Error {
         fault::of_gateway(error, &self.server.limits)
+    }
+
+    fn fault_of_send(&self, error: GatewayError) -> Error {
+        let [_, url] = self.binding.webhook_url();
+        self.fault_of_webhook(error, url)
+    }
+
+    /// What the caller reads, with the field in which the webhook's URL came.
+    fn fault_of_webhook(&self, error: GatewayError, url: &'static str) -> Error {
+        if let GatewayError::Webhook(WebhookError::Url(why)) = &error {
+            return Error::invalid_field(url, format!("is not called: {why}"));
+        }
+        self.fault(error)
     }
 
     /// Room for an answer, if it is large. Whoever calls has given back his request's permit: there is nothing to do but wait.

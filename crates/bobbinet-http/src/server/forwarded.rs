@@ -28,8 +28,8 @@ pub(super) fn origin(headers: &HeaderMap, host: Option<&str>, own_scheme: &str) 
 }
 
 fn last<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let values = headers.get_all(name).iter().filter_map(|value: &HeaderValue| value.to_str().ok());
-    let last = values.last()?.rsplit(',').next()?.trim();
+    let mut values = headers.get_all(name).iter().filter_map(|value: &HeaderValue| value.to_str().ok());
+    let last = values.next_back()?.rsplit(',').next()?.trim();
     (!last.is_empty()).then_some(last)
 }
 

@@ -78,10 +78,10 @@ impl At<'_> {
         mut body: Body,
         rule: BodyRule,
         binding: &Binding,
-    ) -> Result<Received, Response> {
+    ) -> Result<Received, Box<Response>> {
         let (server, headers) = (self.server, &self.parts.headers);
         let limits = &server.limits;
-        let refused = |body: &Body, response| Err(body::refused(body, response));
+        let refused = |body: &Body, response| Err(Box::new(body::refused(body, response)));
         // Who is not known takes no permit from those who are, however slowly he sends.
         let audiences = server.audiences_of(self.agent, self.parts);
         let caller = match auth::caller_at(server, &audiences, headers, &self.parts.extensions).await {
@@ -108,7 +108,7 @@ impl At<'_> {
             }
         };
         if !is_checked && !bytes.is_empty() {
-            return Err(answer::error(binding, &ErrorKind::ContentTypeNotSupported.into()));
+            return Err(Box::new(answer::error(binding, &ErrorKind::ContentTypeNotSupported.into())));
         }
         Ok(Received { caller, body: bytes, permit })
     }
@@ -153,6 +153,11 @@ impl Received {
 pub(super) fn respond(binding: &Binding, answered: Result<CallAnswer, Error>, is_streaming: bool) -> Response {
     match answered {
         Ok(CallAnswer::Whole(body, room)) => answer::pieces(binding.media_type(), body, room),
+        Ok(CallAnswer::Private(body, room)) => {
+            let mut response = answer::pieces(binding.media_type(), body, room);
+            response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            response
+        }
         Ok(CallAnswer::Stream(events)) => stream::response(events),
         Ok(CallAnswer::Event(event)) => stream::one_event(event),
         Err(error) if is_streaming && binding.streams_error(error.kind()) => stream::error(binding, &error),

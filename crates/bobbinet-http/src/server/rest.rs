@@ -86,7 +86,7 @@ fn of_dialect(binding: &Binding, method: HttpMethod, segments: &[String]) -> Res
 async fn answer_to(at: At<'_>, route: Route, binding: &Binding, body: Body) -> Response {
     let received = match at.receive(body, BodyRule::Optional, binding).await {
         Ok(received) => received,
-        Err(response) => return response,
+        Err(response) => return *response,
     };
     let (caller, body, permit) = received.into_parts();
     let (params, operation) = match route.read(at, &body) {

@@ -33,7 +33,7 @@ pub(super) async fn answer(
 async fn answer_to(at: At<'_>, body: Body) -> Response {
     let received = match at.receive(body, BodyRule::Json, &answer::UNREAD).await {
         Ok(received) => received,
-        Err(response) => return response,
+        Err(response) => return *response,
     };
     let (caller, body, permit) = received.into_parts();
     let mut request = match envelope::parse(&body) {

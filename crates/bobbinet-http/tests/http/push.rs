@@ -272,6 +272,17 @@ async fn no_webhook_leads_inside() {
         let sent = with_webhook("echo hi", json!({ "url": url }));
         assert_eq!(node.error_code("SendMessage", sent).await, -32602, "{url}");
     }
+    // Each names the field that its URL came in.
+    let inside = json!({ "url": "http://10.1.2.3/" });
+    let sent = with_webhook("echo hi", inside.clone());
+    let place = |answer: &Value| answer["error"]["data"][0]["fieldViolations"][0]["field"].clone();
+    assert_eq!(place(&node.call("SendMessage", sent).await), "configuration.taskPushNotificationConfig.url");
+    let create = json!({ "taskId": task["id"], "url": "http://10.1.2.3/" });
+    assert_eq!(place(&node.call("CreateTaskPushNotificationConfig", create).await), "url");
+    let older = json!({ "taskId": task["id"], "pushNotificationConfig": inside });
+    let body = json!({ "jsonrpc": "2.0", "id": 7, "method": "tasks/pushNotificationConfig/set", "params": older });
+    let (_, refused) = whole(node.post("/").bearer_auth(node.token()).body(body.to_string())).await;
+    assert!(refused["error"].to_string().contains("pushNotificationConfig.url"), "{refused}");
     let list = node.result("ListTasks", json!({})).await;
     assert_eq!(list["totalSize"], 1, "no task began with such a webhook");
 }

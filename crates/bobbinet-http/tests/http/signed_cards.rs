@@ -6,7 +6,7 @@ use bobbinet_http::{
     CardForm,
     client::{CardKeys, Client, ClientError, ClientOptions, covered_by},
 };
-use reqwest::StatusCode;
+use reqwest::{RequestBuilder, StatusCode, header::HeaderValue};
 use serde_json::{Value, json};
 
 use crate::node::{Form, Node, whole};
@@ -71,6 +71,9 @@ async fn a_client_reads_what_a_pinned_key_has_signed_and_nothing_else() {
     assert_eq!(connect(keys_of(&node)).await.unwrap().card().value.name, "worker");
     let pinned = CardKeys::of_thumbprints([node.keys.list()[0].kid.clone()]).unwrap();
     assert!(connect(pinned).await.is_ok());
+    let old = Node::with(Form { card: CardForm::V0_3, ..Form::default() }).await;
+    let options = ClientOptions { card_keys: Some(keys_of(&old)), ..ClientOptions::default() };
+    assert!(Client::connect(&old.url, options).await.is_ok(), "it asks for a card that can be signed");
     let refused = connect(keys_of(&other)).await.unwrap_err();
     assert!(matches!(&refused, ClientError::BadCard { why, .. } if why.contains("pinned")), "{refused:?}");
     // A card in a file, and one that somebody has changed there.
@@ -118,10 +121,85 @@ async fn the_extended_card_has_what_its_caller_may_call() {
     assert_eq!(status, StatusCode::UNAUTHORIZED);
 }
 
+/// The extended card in each binding: how it is asked for, in which media type it comes, and in whose shape.
+#[tokio::test]
+async fn the_extended_card_comes_in_the_shape_of_its_dialect_and_nobody_keeps_it() {
+    let node = Node::with(form(&["caller.principal == 'one' && skill == 'echo'"])).await;
+    let url = |path: &str| format!("{}{path}", node.url);
+    let of_rpc = |method: &str| {
+        let body = json!({ "jsonrpc": "2.0", "id": 7, "method": method, "params": {} }).to_string();
+        node.post("/").body(body)
+    };
+    let in_1_0 = |request: RequestBuilder| request.header("a2a-version", "1.0");
+    let (new, old) = ("application/a2a+json", "application/json");
+    for (name, request, media_type) in [
+        ("JSON-RPC 1.0", in_1_0(of_rpc("GetExtendedAgentCard")), old),
+        ("JSON-RPC 0.3", of_rpc("agent/getAuthenticatedExtendedCard"), old),
+        ("REST 1.0", in_1_0(node.http.get(url("/extendedAgentCard"))), new),
+        ("REST 1.0 of a tenant", in_1_0(node.http.get(url("/acme/extendedAgentCard"))), new),
+        ("REST 0.3", node.http.get(url("/v1/card")), old),
+    ] {
+        let stranger = request.try_clone().unwrap().send().await.unwrap();
+        assert_eq!(stranger.status(), StatusCode::UNAUTHORIZED, "{name}");
+        let token = node.token_of("one", &node.url, SystemEnv.now());
+        let response = request.bearer_auth(token).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK, "{name}");
+        assert_eq!(
+            (&response.headers()["cache-control"], &response.headers()["content-type"]),
+            (&value("no-store"), &value(media_type)),
+            "{name}"
+        );
+        assert!(!response.headers().contains_key("etag"), "{name}");
+        let mut card: Value = response.json().await.unwrap();
+        if name.starts_with("JSON-RPC") {
+            card = card["result"].take();
+        }
+        let skills: Vec<&str> =
+            card["skills"].as_array().unwrap().iter().map(|skill| skill["id"].as_str().unwrap()).collect();
+        assert_eq!(skills, ["echo"], "{name}");
+        let is_old = name.contains("0.3");
+        assert_eq!((card.get("url").is_some(), card.get("supportedInterfaces").is_some()), (is_old, !is_old), "{name}");
+        let extended = (&card["capabilities"]["extendedAgentCard"], &card["supportsAuthenticatedExtendedCard"]);
+        let (yes, absent) = (json!(true), Value::Null);
+        assert_eq!(extended, if is_old { (&absent, &yes) } else { (&yes, &absent) }, "{name}");
+        assert_eq!(covered_by(&card, &keys_of(&node)).is_some(), !is_old, "{name}");
+    }
+}
+
+fn value(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap()
+}
+
+#[tokio::test]
+async fn each_form_of_a_card_says_whether_there_is_an_extended_one_and_is_signed_if_1_0_can_read_it() {
+    let node = Node::with(form(&["caller.principal == 'one'"])).await;
+    let (yes, absent) = (json!(true), Value::Null);
+    for (path, version, in_1_0, in_0_3) in [
+        (CARD, None, &yes, &yes),
+        (CARD, Some("1.0"), &yes, &absent),
+        (CARD, Some("0.3"), &absent, &yes),
+        ("/.well-known/agent.json", None, &absent, &yes),
+    ] {
+        let request = node.http.get(format!("{}{path}", node.url));
+        let request = version.into_iter().fold(request, |request, version| request.header("a2a-version", version));
+        let card: Value = request.send().await.unwrap().json().await.unwrap();
+        let said = (&card["capabilities"]["extendedAgentCard"], &card["supportsAuthenticatedExtendedCard"]);
+        assert_eq!(said, (in_1_0, in_0_3), "{path} {version:?}");
+        let has_1_0 = *in_1_0 == true;
+        // Whose URL is not covered has no signature either.
+        assert_eq!(card.get("signatures").is_some(), has_1_0, "{path} {version:?}");
+        let covered = covered_by(&card, &keys_of(&node));
+        let urls = covered.map(|covered| covered["supportedInterfaces"].clone());
+        assert_eq!(urls, has_1_0.then(|| card["supportedInterfaces"].clone()), "{path} {version:?}");
+    }
+}
+
 #[tokio::test]
 async fn where_nobody_but_the_owner_may_call_there_is_no_extended_card() {
     let node = Node::start().await;
-    assert_eq!(get(&node, CARD).await["capabilities"]["extendedAgentCard"], false);
+    let card = get(&node, CARD).await;
+    assert_eq!(card["capabilities"]["extendedAgentCard"], false);
+    assert_eq!(card["supportsAuthenticatedExtendedCard"], false);
     assert_eq!(node.error_code("GetExtendedAgentCard", json!({})).await, -32004);
 }
 

@@ -171,7 +171,7 @@ async fn one_dead_receiver_delays_no_other_and_its_webhooks_come_back_with_it() 
     let dead = "https://dead.example";
     lab.receivers.set(dead, Manner::Hangs);
     let node = lab.start().await;
-    for _ in 0..200 {
+    for _ in 0..1_000 {
         node.begin("now", &config(dead)).await;
     }
     // Those before it are not in the way of this one: the time that it takes is what its receiver takes.
@@ -184,6 +184,78 @@ async fn one_dead_receiver_delays_no_other_and_its_webhooks_come_back_with_it() 
     assert!(tried < 100, "one at a time is tried of a receiver that hangs: {tried}");
     lab.receivers.set(dead, Manner::Takes);
     lab.pass(Duration::from_secs(60)).await;
-    assert_eq!(lab.receivers.told(dead).len(), 600, "all come with the first that is taken");
+    assert_eq!(lab.receivers.told(dead).len(), 3_000, "all come with the first that is taken");
+    lab.kill(node).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_path_that_fails_is_not_tried_with_each_that_is_taken_at_its_receiver() {
+    let lab = Lab::new();
+    let failing = "https://a.example/path?bad";
+    lab.receivers.set(failing, Manner::Refuses);
+    let node = lab.start().await;
+    node.begin("now", &config(failing)).await;
+    for _ in 0..200 {
+        node.begin("now", &config("https://a.example/path?good")).await;
+        lab.pass(Duration::from_millis(100)).await;
+    }
+    let tried = lab.receivers.tried(failing);
+    assert!(tried < 12, "its own pauses count: {tried}");
+    assert_eq!(lab.until("https://a.example/path?good", 600).await.len(), 600);
+    lab.kill(node).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_webhook_takes_no_callers_place_and_none_is_wanting_for_it() {
+    let mut lab = Lab::new();
+    lab.limits.followers_max = 1;
+    let node = lab.start().await;
+    let task = node.begin("work", &config(URL)).await;
+    lab.until(URL, 2).await;
+    let mine = node.engine.follow(&caller(), &agent(), &task.id).await.unwrap();
+    assert!(node.engine.follow(&caller(), &agent(), &task.id).await.is_err(), "a caller has one");
+    let other = "https://b.example";
+    let late = bobbinet_core::PushConfig { id: Some("late".to_owned()), ..config(other) };
+    node.webhooks.register(of(), &task.id, mine.0.generation, &late).await.unwrap();
+    assert_eq!(lab.until(other, 1).await.len(), 1);
+    lab.let_go(1);
+    assert_eq!((lab.until(URL, 3).await.len(), lab.until(other, 2).await.len()), (3, 2));
+    lab.kill(node).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_webhook_that_waits_keeps_no_task_in_memory() {
+    let mut lab = Lab::new();
+    lab.limits.hot_tasks_max = 1;
+    // One has nothing to tell, and one has but may not: its receiver hangs, and others are before it.
+    let hung = "https://hung.example";
+    lab.receivers.set(hung, Manner::Hangs);
+    let node = lab.start().await;
+    let quiet = node.begin("ask", &config(URL)).await.id;
+    lab.until(URL, 2).await;
+    let mut crowd = Vec::new();
+    for _ in 0..40 {
+        crowd.push(node.begin("ask", &config(hung)).await.id);
+    }
+    lab.pass(Duration::from_secs(30)).await;
+    let mut seen = Vec::new();
+    for id in [quiet].iter().chain(&crowd) {
+        seen.push(std::sync::Arc::downgrade(&node.engine.get(&caller(), &agent(), id).await.unwrap()));
+    }
+    // Room is made a little at a time, with each that comes.
+    for _ in 0..20 {
+        node.begin("now", &config("https://b.example")).await;
+    }
+    lab.until("https://b.example", 60).await;
+    let held = seen.iter().filter(|task| task.strong_count() > 0).count();
+    assert!(held <= 3, "the newest, and the one that is tried: {held}");
+    assert_eq!(seen[0].strong_count(), 0);
+    // They go on as if they had been there all the time.
+    lab.receivers.set(hung, Manner::Takes);
+    assert_eq!(lab.until(hung, 80).await.len(), 80);
+    let message = crate::lab::new("now").message;
+    let reply = bobbinet_engine::Reply { message, context: None, skill: None, idempotency: None };
+    node.engine.reply(&caller(), &agent(), &quiet, reply).await.unwrap();
+    assert_eq!(lab.until(URL, 5).await[2..], ["3 replied", "4 started", "5 ended"]);
     lab.kill(node).await;
 }

@@ -7,6 +7,7 @@ use bobbinet_core::{
 use serde_json::value::RawValue;
 
 use super::{
+    error,
     names::{Method, state_name},
     push,
     version::V0_3,
@@ -19,7 +20,6 @@ use crate::{
     from_proto::{self, FromProto},
     reply::{RemoteError, ReplyError},
     task_ids::TaskAndContext,
-    v1_0,
     view::{PageView, Sent, StreamEvent, TaskView},
     write::{Object, object},
 };
@@ -111,8 +111,7 @@ fn write_list(params: &mut Object<'_>, list: &ListParams) {
 
 /// Reads the result out of an answer, or out of the data of one event of a stream.
 pub fn read_reply(body: &[u8]) -> Result<&RawValue, ReplyError> {
-    // The codes that 0.3 has are 1.0's too, and mean the same.
-    envelope::read_result(body, |fault| RemoteError::of_rpc(fault, v1_0::error::kind_of))
+    envelope::read_result(body, |fault| RemoteError::of_rpc(fault, error::kind_of))
 }
 
 /// Reads the result of `message/send`.

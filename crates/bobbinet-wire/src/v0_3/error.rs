@@ -20,6 +20,11 @@ pub fn code(kind: ErrorKind) -> i32 {
     row(kind).code
 }
 
+/// The kind with this code.
+pub(super) fn kind_of(code: i64) -> Option<ErrorKind> {
+    ErrorKind::ALL.into_iter().find(|kind| i64::from(row(*kind).code) == code)
+}
+
 /// The HTTP status where HTTP itself carries the error.
 pub fn http_status(kind: ErrorKind) -> u16 {
     row(kind).http_status

@@ -1,13 +1,13 @@
 //! 0.3 as a dialect: the keys of an object are nothing but the names of its fields.
 
-use crate::{dialect::Dialect, faults};
+use crate::{dialect::Dialect, faults, protocol::Version};
 
 /// What stands in the `A2A-Version` header and, with a patch number, in cards.
-pub const VERSION: &str = "0.3";
+pub const VERSION: &str = Version::V0_3.name();
 
 /// Whether this names 0.3, with a patch number or without.
 pub fn is_version(text: &str) -> bool {
-    text.strip_prefix(VERSION).is_some_and(|patch| patch.is_empty() || patch.starts_with('.'))
+    Version::V0_3.is(text)
 }
 
 /// The dialect of this module.

@@ -2,9 +2,8 @@
 //! JSON-RPC, written and read.
 
 use crate::{
-    envelope::RpcFault,
     error::{Error, ErrorKind, FieldViolation},
-    reply::RemoteError,
+    reply::{RemoteError, RpcFault},
     write::{Object, object},
 };
 

@@ -1,11 +1,11 @@
 //! The client's half over HTTP itself (specification section 11): where a request goes, and what stands in it. Answers and events are
-//! those of [`client`](super::client), without an envelope; errors are read by [`rest_client::read_error`](crate::rest_client::read_error).
+//! those of [`client`](super::client), without an envelope; errors are read by [`rest_error::read_error`](crate::rest_error::read_error).
 
 use bobbinet_core::operation::{ListParams, Operation};
 
 use super::{client::write_send, names::state_name};
 use crate::{
-    rest_client::{RestRequest, Verb},
+    rest_request::{RestRequest, Verb},
     write::object,
 };
 

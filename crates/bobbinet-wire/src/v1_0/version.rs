@@ -5,17 +5,18 @@ use std::borrow::Cow;
 use crate::{
     dialect::{Dialect, camel},
     faults,
+    protocol::Version,
 };
 
 /// What stands in the `A2A-Version` header and in cards.
-pub const VERSION: &str = "1.0";
+pub const VERSION: &str = Version::V1_0.name();
 
 /// What cards call this binding.
 pub const BINDING: &str = "JSONRPC";
 
 /// Whether this names 1.0. A patch number is not to matter, though nobody should write one (specification section 3.6).
 pub fn is_version(text: &str) -> bool {
-    text.strip_prefix(VERSION).is_some_and(|patch| patch.is_empty() || patch.starts_with('.'))
+    Version::V1_0.is(text)
 }
 
 /// The dialect of this module.

@@ -8,7 +8,7 @@ use bobbinet_core::{
 };
 use bobbinet_wire::{
     ErrorKind, ReplyError, envelope,
-    rest_client::{RestRequest, Verb},
+    rest_request::{RestRequest, Verb},
     v0_3, v1_0,
 };
 use expect_test::expect;

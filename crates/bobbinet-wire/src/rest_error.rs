@@ -1,71 +1,9 @@
-//! A2A over HTTP itself, as far as no version owns it: a client's request, and an error in whatever form agents write it.
-
-use std::fmt::{Display, Write as _};
+//! An error that an agent tells over HTTP itself, in whatever form agents write it.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::{error::ErrorKind, reply::RemoteError, v1_0::error};
-
-/// A method of HTTP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verb {
-    /// `GET`.
-    Get,
-    /// `POST`.
-    Post,
-    /// `DELETE`.
-    Delete,
-}
-
-/// A request as it goes to the URL of an interface.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RestRequest {
-    /// By which method.
-    pub verb: Verb,
-    /// Below the URL, without a slash before it. What is not fit for a path is encoded.
-    pub path: String,
-    /// The query's parameters, not encoded.
-    pub query: Vec<(&'static str, String)>,
-    /// JSON.
-    pub body: Option<Vec<u8>>,
-}
-
-impl RestRequest {
-    pub(crate) fn new(verb: Verb, path: &str) -> Self {
-        Self { verb, path: path.to_owned(), query: Vec::new(), body: None }
-    }
-
-    /// One about a task.
-    pub(crate) fn of_task(verb: Verb, id: &str, then: &str) -> Self {
-        Self::new(verb, &format!("tasks/{}{then}", segment(id)))
-    }
-
-    pub(crate) fn add(&mut self, name: &'static str, value: Option<impl Display>) {
-        self.query.extend(value.map(|value| (name, value.to_string())));
-    }
-
-    /// The same for a tenant, whose name stands before the path.
-    pub(crate) fn for_tenant(mut self, tenant: Option<&str>) -> Self {
-        if let Some(tenant) = tenant {
-            self.path = format!("{}/{}", segment(tenant), self.path);
-        }
-        self
-    }
-}
-
-/// One segment of a path (RFC 3986, section 3.3): ids are another's, and may have anything in them.
-fn segment(text: &str) -> String {
-    let mut segment = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => segment.push(char::from(byte)),
-            // Writing to a text does not fail.
-            _ => drop(write!(segment, "%{byte:02X}")),
-        }
-    }
-    segment
-}
 
 #[derive(Deserialize)]
 struct Body<'a> {
@@ -168,16 +106,6 @@ fn kind_of_status(status: u16, message: &str) -> Option<ErrorKind> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_id_is_one_segment() {
-        for (id, path) in
-            [("t-1", "tasks/t-1:cancel"), ("a/b?c#d e", "tasks/a%2Fb%3Fc%23d%20e:cancel"), ("é", "tasks/%C3%A9:cancel")]
-        {
-            assert_eq!(RestRequest::of_task(Verb::Post, id, ":cancel").path, path);
-        }
-        assert_eq!(RestRequest::new(Verb::Get, "tasks").for_tenant(Some("a b")).path, "a%20b/tasks");
-    }
 
     #[test]
     fn an_error_is_read_in_every_form_and_a_proxys_is_none() {
