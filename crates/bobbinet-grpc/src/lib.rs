@@ -1,5 +1,5 @@
-//! A2A over gRPC: the services `lf.a2a.v1.A2AService` of 1.0 and `a2a.v1.A2AService` of 0.3, on the port that all else is on, and a
-//! client.
+//! A2A over gRPC: the services `lf.a2a.v1.A2AService` of 1.0 and `a2a.v1.A2AService` of 0.3, on the port that all else is on, and
+//! what carries the calls of the client of `bobbinet-http` over it.
 //!
 //! The types of a package are generated from its `.proto` file, and converted straight from and to the core's: never one package through
 //! the other, nor through JSON. It must not know who may do what, which is the gateway's, nor how a task is kept, nor MCP. Begin with
@@ -12,7 +12,7 @@
 mod client;
 mod faults;
 mod json;
-mod places;
+mod push;
 mod rules;
 mod server;
 mod status;
@@ -20,8 +20,7 @@ mod status_of;
 pub mod v0_3;
 pub mod v1_0;
 
-pub use client::{Client, ClientError, ClientOptions, Event, TaskStream, Version};
-pub use places::Places;
+pub use client::carry;
 pub use server::routes;
 
 /// What is generated from the `.proto` files.

@@ -28,7 +28,16 @@ pub(crate) fn given(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// The same, to be held by many.
+/// A text that must say something.
+pub(crate) fn required(text: String, at: At<'_>, faults: &mut Faults) -> Option<String> {
+    let text = given(text);
+    if text.is_none() {
+        faults.wrong(at, "is required");
+    }
+    text
+}
+
+/// The same as [`given`], to be held by many.
 pub(crate) fn word(text: String) -> Option<Arc<str>> {
     given(text).map(Arc::from)
 }

@@ -73,6 +73,7 @@ impl A2aAgent {
             effect: None,
             origin: None,
             card_keys: None,
+            grpc: None,
             title: None,
             description: None,
             env: self.env.clone(),

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use bobbinet_core::{AgentName, Effect};
 use bobbinet_engine::Env;
-use bobbinet_http::client::{CardKeys, Origin};
+use bobbinet_http::client::{CardKeys, CarryGrpc, Origin};
 use bobbinet_outbound::Guard;
 
 use crate::credentials::PeerAuth;
@@ -28,6 +28,8 @@ pub struct PeerConfig {
     pub origin: Option<Origin>,
     /// The keys of which one must have signed its card, if they are known.
     pub card_keys: Option<CardKeys>,
+    /// What carries calls over gRPC; without it, it is called over HTTP alone.
+    pub grpc: Option<CarryGrpc>,
     /// Its name for people, instead of its card's.
     pub title: Option<String>,
     /// What it is for, instead of its card's words.

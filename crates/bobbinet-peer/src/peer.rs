@@ -174,6 +174,7 @@ impl Peer {
             retries_max: 0,
             origin: config.origin.clone(),
             card_keys: config.card_keys.clone(),
+            grpc: config.grpc,
             parameters: config.auth.parameters(),
             ..ClientOptions::default()
         })

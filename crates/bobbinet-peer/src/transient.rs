@@ -104,6 +104,7 @@ mod tests {
             effect: None,
             origin: None,
             card_keys: None,
+            grpc: None,
             title: None,
             description: None,
             env: Arc::new(SystemEnv),

@@ -37,7 +37,7 @@ mod json_value;
 mod list;
 pub mod login;
 pub mod pieces;
-mod push;
+pub mod push;
 mod rules;
 mod scalar;
 mod task_ids;

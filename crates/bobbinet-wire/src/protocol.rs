@@ -18,6 +18,8 @@ pub enum Transport {
     JsonRpc,
     /// The methods and paths of HTTP.
     HttpJson,
+    /// gRPC.
+    Grpc,
 }
 
 /// What is spoken with an agent.
@@ -54,14 +56,15 @@ impl Version {
 }
 
 impl Transport {
-    /// All that are spoken here.
-    pub const ALL: [Self; 2] = [Self::JsonRpc, Self::HttpJson];
+    /// All that may be spoken here.
+    pub const ALL: [Self; 3] = [Self::JsonRpc, Self::HttpJson, Self::Grpc];
 
     /// As cards call it.
     pub fn name(self) -> &'static str {
         match self {
             Self::JsonRpc => "JSONRPC",
             Self::HttpJson => "HTTP+JSON",
+            Self::Grpc => "GRPC",
         }
     }
 

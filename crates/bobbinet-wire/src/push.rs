@@ -39,30 +39,48 @@ pub(crate) fn authentication<V: Dialect>(
     scheme_name: &'static str,
 ) -> Option<PushAuthentication> {
     let credentials = secret(credentials, at, "credentials");
-    if scheme.len() > PUSH_ID_LENGTH_MAX || !scheme.bytes().all(is_token_byte) {
-        at.field(scheme_name).wrong("must be a scheme of HTTP, such as Bearer");
-        return None;
+    match checked_scheme(&scheme) {
+        Ok(()) => Some(PushAuthentication { scheme, credentials }),
+        Err(why) => {
+            at.field(scheme_name).wrong(why);
+            None
+        }
     }
-    Some(PushAuthentication { scheme, credentials })
 }
 
 fn secret<V: Dialect>(text: Field<NonEmpty<'_>>, at: &At<'_, V>, name: &'static str) -> Option<Secret> {
-    let checked = text.parse(at, name, |text| {
-        let text = text.into_owned();
-        // It becomes a part of a header: what could end one is refused here.
-        if text.len() > PUSH_SECRET_LENGTH_MAX {
-            Err(format!("it may have {PUSH_SECRET_LENGTH_MAX} bytes"))
-        } else if !text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-            Err("it may have printable ASCII characters only".to_owned())
-        } else {
-            Ok(text)
-        }
-    });
+    let checked = text.parse(at, name, |text| checked_secret(text.into_owned()));
     checked.optional().map(Secret::new)
 }
 
+/// A scheme of HTTP by which a receiver is shown who we are.
+///
+/// # Errors
+/// Why it is none.
+pub fn checked_scheme(scheme: &str) -> Result<(), &'static str> {
+    let is_one = !scheme.is_empty() && scheme.len() <= PUSH_ID_LENGTH_MAX && scheme.bytes().all(is_token_byte);
+    if is_one { Ok(()) } else { Err("must be a scheme of HTTP, such as Bearer") }
+}
+
+/// A token, or credentials. It becomes a part of a header: what could end one is refused here.
+///
+/// # Errors
+/// Why it cannot be one.
+pub fn checked_secret(text: String) -> Result<String, String> {
+    if text.len() > PUSH_SECRET_LENGTH_MAX {
+        Err(format!("it may have {PUSH_SECRET_LENGTH_MAX} bytes"))
+    } else if !text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        Err("it may have printable ASCII characters only".to_owned())
+    } else {
+        Ok(text)
+    }
+}
+
 /// An id that a caller gives a webhook.
-pub(crate) fn checked_id(id: String) -> Result<String, String> {
+///
+/// # Errors
+/// Why it cannot be one.
+pub fn checked_id(id: String) -> Result<String, String> {
     if id.chars().count() > PUSH_ID_LENGTH_MAX {
         return Err(format!("it may have {PUSH_ID_LENGTH_MAX} characters"));
     }
@@ -72,8 +90,11 @@ pub(crate) fn checked_id(id: String) -> Result<String, String> {
     Ok(id)
 }
 
-/// Whether it may be called at all is looked at by whoever calls it.
-fn checked_url(url: String) -> Result<String, String> {
+/// A URL of a receiver. Whether it may be called at all is looked at by whoever calls it.
+///
+/// # Errors
+/// Why it cannot be one.
+pub fn checked_url(url: String) -> Result<String, String> {
     if url.len() > PUSH_URL_LENGTH_MAX {
         return Err(format!("it may have {PUSH_URL_LENGTH_MAX} bytes"));
     }

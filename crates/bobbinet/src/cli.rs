@@ -95,7 +95,7 @@ pub(crate) struct Global {
     /// Call the agent at this scheme, host and port, and not where its card says. It gets your credentials
     #[arg(long, global = true, value_name = "URL", value_parser = Origin::parse)]
     pub(crate) origin: Option<Origin>,
-    /// Call the agent over this, whatever its card prefers: jsonrpc or http+json; the first of several that it has
+    /// Call the agent over this, whatever its card prefers: jsonrpc, http+json or grpc; the first of several that it has
     #[arg(long, global = true, hide_short_help = true, value_name = "NAME", env = "A2ACLI_TRANSPORT", hide_env = true)]
     #[arg(value_delimiter = ',', value_parser = transport)]
     pub(crate) transport: Vec<Transport>,
@@ -796,8 +796,8 @@ fn transport(text: &str) -> Result<Transport, String> {
     match text.trim().to_lowercase().as_str() {
         "jsonrpc" | "json-rpc" => Ok(Transport::JsonRpc),
         "http+json" | "rest" => Ok(Transport::HttpJson),
-        "grpc" => Err("gRPC is not spoken yet; there is jsonrpc and http+json".to_owned()),
-        _ => Err("there is jsonrpc and http+json".to_owned()),
+        "grpc" => Ok(Transport::Grpc),
+        _ => Err("there is jsonrpc, http+json and grpc".to_owned()),
     }
 }
 

@@ -1,82 +1,61 @@
-//! What carries requests: HTTP/2, straight or through the node's guard.
+//! What carries the messages of one call.
 
 use std::{
     error::Error,
     fmt,
     pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
-    time::Duration,
 };
 
-use bobbinet_http::client::Outbound;
-use bobbinet_outbound::{Http, Refused};
-use http_body_util::BodyExt;
-use reqwest::{Method, RequestBuilder, Url};
+use bobbinet_http::{ClientError, client::GrpcChannel};
+use bytes::Bytes;
+use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
 use tower::Service;
 
-/// Carries requests to one origin. Cheap to clone.
+/// Carries the messages of one call. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct Channel {
-    sender: Sender,
+    inner: GrpcChannel,
+    faults: Faults,
 }
 
-#[derive(Clone, Debug)]
-enum Sender {
-    Straight(reqwest::Client),
-    Guarded(Box<Http>),
-}
+/// What went wrong on the way: a status has no room for it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Faults(Arc<Mutex<Option<ClientError>>>);
 
-/// Why nothing came back.
-#[derive(Debug)]
-pub(super) enum Broken {
-    /// It is not to be called.
-    Refused(Refused),
-    /// Something else went wrong on the way.
-    Sent(reqwest::Error),
-    /// The request itself cannot be made.
-    Request(Box<dyn Error + Send + Sync>),
-}
+/// That something went wrong on the way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Broken;
 
 impl Channel {
-    /// A channel to the origin of this URL.
-    pub(super) fn new(url: &Url, outbound: &Outbound, connect_timeout: Duration) -> Result<Self, Broken> {
-        let sender = match outbound {
-            Outbound::Straight => {
-                let client = reqwest::Client::builder()
-                    .http2_prior_knowledge()
-                    .connect_timeout(connect_timeout)
-                    .tcp_nodelay(true)
-                    .no_proxy()
-                    .build();
-                Sender::Straight(client.map_err(Broken::Sent)?)
-            }
-            Outbound::Guarded { guard, at } => {
-                Sender::Guarded(Box::new(guard.http2(url, *at).map_err(Broken::Refused)?))
-            }
-        };
-        Ok(Self { sender })
+    pub(super) fn new(inner: GrpcChannel) -> Self {
+        Self { inner, faults: Faults::default() }
     }
 
-    fn request(&self, url: &Url) -> Result<RequestBuilder, Broken> {
-        match &self.sender {
-            Sender::Straight(client) => Ok(client.request(Method::POST, url.clone())),
-            Sender::Guarded(http) => http.request(Method::POST, url).map_err(Broken::Refused),
-        }
+    pub(super) fn faults(&self) -> Faults {
+        self.faults.clone()
     }
 
-    async fn send(self, request: http::Request<tonic::body::Body>) -> Result<http::Response<reqwest::Body>, Broken> {
+    async fn send(
+        self,
+        request: http::Request<tonic::body::Body>,
+    ) -> Result<http::Response<UnsyncBoxBody<Bytes, Broken>>, Broken> {
         let (parts, body) = request.into_parts();
-        let url = Url::parse(&parts.uri.to_string()).map_err(|error| Broken::Request(error.into()))?;
+        let unmade = |status: tonic::Status| ClientError::Protocol(status.message().to_owned());
         // Each request of A2A is one message.
-        let body = body.collect().await.map_err(|status| Broken::Request(status.into()))?.to_bytes();
-        let builder = self.request(&url)?.version(http::Version::HTTP_2).headers(parts.headers).body(body);
-        let response = builder.send().await.map_err(|error| Broken::Sent(error.without_url()))?;
-        Ok(response.into())
+        let body = body.collect().await.map_err(|status| self.faults.note(unmade(status)))?.to_bytes();
+        let posted = self.inner.post(parts.uri.path(), parts.headers, body).await;
+        let response = posted.map_err(|error| self.faults.note(error))?;
+        Ok(response.map(|body| {
+            let Self { inner, faults } = self;
+            body.map_err(move |error| faults.note(inner.broken(error))).boxed_unsync()
+        }))
     }
 }
 
 impl Service<http::Request<tonic::body::Body>> for Channel {
-    type Response = http::Response<reqwest::Body>;
+    type Response = http::Response<UnsyncBoxBody<Bytes, Broken>>;
     type Error = Broken;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Broken>> + Send>>;
 
@@ -89,41 +68,22 @@ impl Service<http::Request<tonic::body::Body>> for Channel {
     }
 }
 
-impl Broken {
-    /// That the guard said no.
-    pub(super) fn refused(&self) -> Option<&Refused> {
-        match self {
-            Self::Refused(refused) => Some(refused),
-            Self::Sent(error) => Refused::among(error),
-            Self::Request(_) => None,
-        }
+impl Faults {
+    fn note(&self, error: ClientError) -> Broken {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        Broken
     }
 
-    /// Whether nothing of the request has left this machine.
-    pub(super) fn is_unsent(&self) -> bool {
-        match self {
-            Self::Refused(_) | Self::Request(_) => true,
-            Self::Sent(error) => error.is_connect(),
-        }
+    /// What went wrong, if anything did.
+    pub(super) fn take(&self) -> Option<ClientError> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
 impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Refused(refused) => refused.fmt(f),
-            Self::Sent(_) => f.write_str("the request could not be sent"),
-            Self::Request(_) => f.write_str("the request cannot be made"),
-        }
+        f.write_str("the connection broke")
     }
 }
 
-impl Error for Broken {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Refused(_) => None,
-            Self::Sent(error) => Some(error),
-            Self::Request(error) => Some(&**error),
-        }
-    }
-}
+impl Error for Broken {}

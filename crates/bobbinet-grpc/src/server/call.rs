@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use bobbinet_core::{
-    AgentName, Caller, Description, Selection, Task,
+    AgentName, Caller, Description, PushPage, PushView, Selection, Task,
     operation::{CancelParams, GetParams, ListParams, SendParams, SubscribeParams},
+    push::{CreatePushParams, DeletePushParams, GetPushParams, ListPushParams},
 };
 use bobbinet_gateway::{AdmissionPermit, Answer, GatewayError, RequestContext, TaskStream, Unsupported};
 use bobbinet_http::{
     Server,
-    server::other_binding::{cursor, extensions, host_and_port, idempotency_key, skill_of, trace},
+    server::other_binding::{cursor, extensions, idempotency_key, skill_of, trace},
 };
-use bobbinet_wire::{Error, ErrorKind, v1_0::card::SecurityScheme};
+use bobbinet_wire::{Error, ErrorKind, v1_0::card::CardContext};
 use futures::stream;
 use http::HeaderMap;
 use prost::Message;
@@ -22,7 +23,7 @@ use super::{
     door::{self, Entry, Held},
     events::{self, Messages, Writer},
 };
-use crate::{Places, status};
+use crate::status;
 
 /// Which version of A2A the request speaks.
 const VERSION: &str = "a2a-version";
@@ -271,16 +272,51 @@ impl Call {
         }
     }
 
-    /// What this node does not do.
-    pub(super) fn refuse(&self, what: Unsupported) -> Status {
-        of_gateway(&self.server, self.server.gateway().refuse(&self.context(&extensions(&self.headers)), what))
+    /// Adds a webhook to a task.
+    pub(super) async fn create_webhook<R>(
+        &self,
+        params: &CreatePushParams,
+        write: impl FnOnce(&PushView) -> R,
+    ) -> Result<Response<R>, Status> {
+        let made = self.server.gateway().create_webhook(&self.context(&extensions(&self.headers)), params).await;
+        self.told(made, |made| write(&made))
+    }
+
+    /// Shows a webhook of a task.
+    pub(super) async fn webhook<R>(
+        &self,
+        params: &GetPushParams,
+        write: impl FnOnce(&PushView) -> R,
+    ) -> Result<Response<R>, Status> {
+        let found = self.server.gateway().webhook(&self.context(&extensions(&self.headers)), params).await;
+        self.told(found, |found| write(&found))
+    }
+
+    /// Shows the webhooks of a task.
+    pub(super) async fn list_webhooks<R>(
+        &self,
+        params: &ListPushParams,
+        write: impl FnOnce(&PushPage) -> R,
+    ) -> Result<Response<R>, Status> {
+        let page = self.server.gateway().list_webhooks(&self.context(&extensions(&self.headers)), params).await;
+        self.told(page, |page| write(&page))
+    }
+
+    /// Removes a webhook of a task.
+    pub(super) async fn delete_webhook(&self, params: &DeletePushParams) -> Result<Response<()>, Status> {
+        let gone = self.server.gateway().delete_webhook(&self.context(&extensions(&self.headers)), params).await;
+        self.told(gone, |()| ())
+    }
+
+    fn told<T, R>(&self, done: Result<T, GatewayError>, write: impl FnOnce(T) -> R) -> Result<Response<R>, Status> {
+        done.map(|done| Response::new(write(done))).map_err(|error| of_gateway(&self.server, error))
     }
 
     /// The card for this caller, as `write` writes it. `is_public`: where there is no more than the public one, that.
     pub(super) async fn card<R: Message>(
         self,
         is_public: bool,
-        write: impl FnOnce(&Description, &[SecurityScheme], Places<'_>) -> R,
+        write: impl FnOnce(&Description, CardContext<'_>) -> R,
     ) -> Result<Response<R>, Status> {
         let gateway = self.server.gateway();
         gateway.await_start(&self.agent).await;
@@ -290,16 +326,18 @@ impl Call {
             Err(GatewayError::Unsupported(_)) if is_public => public(),
             Err(error) => return Err(of_gateway(&self.server, error)),
         };
-        let found = self.server.found_at(&self.agent, &self.entry.uri, &self.headers);
-        let (Some(description), Some((origin, url))) = (description, found) else {
-            return Err(self.refuse(Unsupported::ExtendedCard));
-        };
-        let address = host_and_port(&origin);
-        let has_others = self.server.agent_of_tenant("").is_none();
-        let tenant = has_others.then(|| self.agent.as_str());
-        let places = Places { url: &url, grpc: address.as_deref(), tenant };
-        let card = write(&description, &self.server.security_schemes(), places);
-        show(&self.server, &self.caller, card).await
+        let Entry { uri, reached, .. } = &self.entry;
+        let written = description.and_then(|description| {
+            let write = |context: CardContext<'_>| write(&description, context);
+            self.server.with_card_context(&self.agent, &description, (uri, &self.headers, reached), write)
+        });
+        match written {
+            Some(card) => show(&self.server, &self.caller, card).await,
+            None => {
+                let refused = gateway.refuse(&self.context(&extensions(&self.headers)), Unsupported::ExtendedCard);
+                Err(of_gateway(&self.server, refused))
+            }
+        }
     }
 
     /// For what sends nothing.

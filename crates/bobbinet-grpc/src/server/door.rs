@@ -16,7 +16,7 @@ use bobbinet_http::{
     server::other_binding::{BodyFault, Room},
 };
 use bobbinet_wire::{Error, ErrorKind};
-use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, Version, header, request::Parts};
+use http::{Extensions, HeaderMap, HeaderValue, Request, StatusCode, Uri, Version, header, request::Parts};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tonic::{Code, Status, server::NamedService};
 use tower::Service;
@@ -41,6 +41,8 @@ pub(super) struct Entry {
     called: Option<Arc<OnceLock<AgentName>>>,
     /// Where the request went.
     pub(super) uri: Uri,
+    /// How it came there.
+    pub(super) reached: Extensions,
 }
 
 /// Room for an answer, held until its last byte is out.
@@ -93,8 +95,12 @@ where
                 Err(refusal) => return Ok(refusal),
             };
             let asked = has_extensions(&parts.headers).then(|| (parts.headers.clone(), Arc::default()));
-            let called = asked.as_ref().map(|(_, called)| Arc::clone(called));
-            let entry = Entry { permit: Arc::new(Mutex::new(Some(permit))), called, uri: parts.uri.clone() };
+            let entry = Entry {
+                permit: Arc::new(Mutex::new(Some(permit))),
+                called: asked.as_ref().map(|(_, called)| Arc::clone(called)),
+                uri: parts.uri.clone(),
+                reached: parts.extensions.clone(),
+            };
             parts.extensions.insert(entry);
             let Ok(mut response) = service.call(Request::from_parts(parts, body)).await;
             if let Some((asked, called)) = asked {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bobbinet_gateway::{Answer, PlainMessage, Unsupported};
+use bobbinet_gateway::{Answer, PlainMessage};
 use bobbinet_http::Server;
 use bobbinet_wire::Error;
 use tonic::{Request, Response, Status};
@@ -14,7 +14,7 @@ use super::{
 use crate::{
     pb::v0_3::{self as pb, a2a_service_server::A2aService, send_message_response::Payload},
     status,
-    v0_3::{card, read, write},
+    v0_3::{card, push, read, write},
 };
 
 /// Answers for all agents of a server.
@@ -37,11 +37,6 @@ impl Service {
     /// No message of 0.3 says which agent is meant.
     async fn enter<T>(&self, request: Request<T>) -> Result<(Call, T), Status> {
         Call::enter(&self.server, Package::V0_3, request, |_| "").await
-    }
-
-    async fn refuse<T, R>(&self, request: Request<T>, what: Unsupported) -> Result<Response<R>, Status> {
-        let (call, _) = self.enter(request).await?;
-        Err(call.refuse(what))
     }
 }
 
@@ -103,21 +98,24 @@ impl A2aService for Service {
         &self,
         request: Request<pb::CreateTaskPushNotificationConfigRequest>,
     ) -> Result<Response<pb::TaskPushNotificationConfig>, Status> {
-        self.refuse(request, Unsupported::PushNotifications).await
+        let (call, message) = self.enter(request).await?;
+        call.create_webhook(&read(push::create(message))?, push::write).await
     }
 
     async fn get_task_push_notification_config(
         &self,
         request: Request<pb::GetTaskPushNotificationConfigRequest>,
     ) -> Result<Response<pb::TaskPushNotificationConfig>, Status> {
-        self.refuse(request, Unsupported::PushNotifications).await
+        let (call, message) = self.enter(request).await?;
+        call.webhook(&read(push::get(&message))?, push::write).await
     }
 
     async fn list_task_push_notification_config(
         &self,
         request: Request<pb::ListTaskPushNotificationConfigRequest>,
     ) -> Result<Response<pb::ListTaskPushNotificationConfigResponse>, Status> {
-        self.refuse(request, Unsupported::PushNotifications).await
+        let (call, message) = self.enter(request).await?;
+        call.list_webhooks(&read(push::list(message))?, push::write_page).await
     }
 
     /// The public card, where there is no more for those who are known.
@@ -133,6 +131,7 @@ impl A2aService for Service {
         &self,
         request: Request<pb::DeleteTaskPushNotificationConfigRequest>,
     ) -> Result<Response<()>, Status> {
-        self.refuse(request, Unsupported::PushNotifications).await
+        let (call, message) = self.enter(request).await?;
+        call.delete_webhook(&read(push::delete(&message))?).await
     }
 }

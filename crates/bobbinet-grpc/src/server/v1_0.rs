@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bobbinet_gateway::{Answer, PlainMessage, Unsupported};
+use bobbinet_gateway::{Answer, PlainMessage};
 use bobbinet_http::Server;
 use bobbinet_wire::Error;
 use tonic::{Request, Response, Status};
@@ -14,7 +14,7 @@ use super::{
 use crate::{
     pb::v1_0::{self as pb, a2a_service_server::A2aService, send_message_response::Payload},
     status,
-    v1_0::{card, read, write},
+    v1_0::{card, push, read, write},
 };
 
 /// Answers for all agents of a server.
@@ -36,16 +36,6 @@ impl Service {
 
     async fn enter<T>(&self, request: Request<T>, tenant: impl Fn(&T) -> &str) -> Result<(Call, T), Status> {
         Call::enter(&self.server, Package::V1_0, request, tenant).await
-    }
-
-    async fn refuse<T, R>(
-        &self,
-        request: Request<T>,
-        tenant: impl Fn(&T) -> &str,
-        what: Unsupported,
-    ) -> Result<Response<R>, Status> {
-        let (call, _) = self.enter(request, tenant).await?;
-        Err(call.refuse(what))
     }
 }
 
@@ -121,21 +111,24 @@ impl A2aService for Service {
         &self,
         request: Request<pb::TaskPushNotificationConfig>,
     ) -> Result<Response<pb::TaskPushNotificationConfig>, Status> {
-        self.refuse(request, |message| &message.tenant, Unsupported::PushNotifications).await
+        let (call, message) = self.enter(request, |message| &message.tenant).await?;
+        call.create_webhook(&read(push::create(message))?, push::write).await
     }
 
     async fn get_task_push_notification_config(
         &self,
         request: Request<pb::GetTaskPushNotificationConfigRequest>,
     ) -> Result<Response<pb::TaskPushNotificationConfig>, Status> {
-        self.refuse(request, |message| &message.tenant, Unsupported::PushNotifications).await
+        let (call, message) = self.enter(request, |message| &message.tenant).await?;
+        call.webhook(&read(push::get(message))?, push::write).await
     }
 
     async fn list_task_push_notification_configs(
         &self,
         request: Request<pb::ListTaskPushNotificationConfigsRequest>,
     ) -> Result<Response<pb::ListTaskPushNotificationConfigsResponse>, Status> {
-        self.refuse(request, |message| &message.tenant, Unsupported::PushNotifications).await
+        let (call, message) = self.enter(request, |message| &message.tenant).await?;
+        call.list_webhooks(&read(push::list(message))?, push::write_page).await
     }
 
     async fn get_extended_agent_card(
@@ -150,6 +143,7 @@ impl A2aService for Service {
         &self,
         request: Request<pb::DeleteTaskPushNotificationConfigRequest>,
     ) -> Result<Response<()>, Status> {
-        self.refuse(request, |message| &message.tenant, Unsupported::PushNotifications).await
+        let (call, message) = self.enter(request, |message| &message.tenant).await?;
+        call.delete_webhook(&read(push::delete(message))?).await
     }
 }

@@ -3,19 +3,26 @@
 use std::collections::BTreeMap;
 
 use bobbinet_core::{Description, agent::EXTENSION_URI};
-use bobbinet_wire::v1_0::card::{MODES, MODES_STRUCTURED, SecurityScheme};
+use bobbinet_wire::{
+    interface::{CardInterface, InterfaceVersion},
+    v1_0::card::{CardContext, MODES, MODES_STRUCTURED, SecurityScheme},
+};
 
 use super::pb;
-use crate::Places;
+use crate::json;
 
 /// The version that a card of 0.3 says.
 const VERSION: &str = "0.3.0";
 
 /// The card of an agent.
-pub fn write(description: &Description, security: &[SecurityScheme], places: Places<'_>) -> pb::AgentCard {
+pub fn write(description: &Description, context: CardContext<'_>) -> pb::AgentCard {
     let modes = || MODES.map(str::to_owned).to_vec();
-    let interface =
-        |url: &str, transport: &str| pb::AgentInterface { url: url.to_owned(), transport: transport.to_owned() };
+    let interfaces = || context.interfaces.iter().filter(|interface| interface.version == InterfaceVersion::V0_3);
+    let preferred = interfaces().next();
+    let interface = |interface: &CardInterface| pb::AgentInterface {
+        url: interface.url.clone(),
+        transport: interface.transport.name().to_owned(),
+    };
     let skills = description.skills.iter().map(|skill| pb::AgentSkill {
         id: skill.id.as_str().to_owned(),
         name: skill.name.clone(),
@@ -26,23 +33,23 @@ pub fn write(description: &Description, security: &[SecurityScheme], places: Pla
         output_modes: if skill.output.is_some() { MODES_STRUCTURED.map(str::to_owned).to_vec() } else { modes() },
         security: Vec::new(),
     });
-    let named = SecurityScheme::named(security);
+    let named = SecurityScheme::named(context.security);
     let requirement =
         |name: &String| pb::Security { schemes: BTreeMap::from([(name.clone(), pb::StringList::default())]) };
+    let ours = pb::AgentExtension { uri: EXTENSION_URI.to_owned(), ..pb::AgentExtension::default() };
+    let declared = description.capabilities.extensions.iter().map(|declared| pb::AgentExtension {
+        uri: declared.uri.clone(),
+        description: declared.description.clone(),
+        required: declared.required,
+        params: declared.params.as_ref().map(json::object),
+    });
     pb::AgentCard {
         protocol_version: VERSION.to_owned(),
         name: description.name.clone(),
         description: description.description.clone(),
-        url: places.url.to_owned(),
-        preferred_transport: "JSONRPC".to_owned(),
-        additional_interfaces: [
-            Some(interface(places.url, "JSONRPC")),
-            // No message of 0.3 says which agent is meant.
-            places.grpc.filter(|_| places.tenant.is_none()).map(|address| interface(address, "GRPC")),
-        ]
-        .into_iter()
-        .flatten()
-        .collect(),
+        url: preferred.map(|preferred| preferred.url.clone()).unwrap_or_default(),
+        preferred_transport: preferred.map(|preferred| preferred.transport.name().to_owned()).unwrap_or_default(),
+        additional_interfaces: interfaces().map(interface).collect(),
         provider: description
             .provider
             .as_ref()
@@ -50,15 +57,16 @@ pub fn write(description: &Description, security: &[SecurityScheme], places: Pla
         version: description.version.clone(),
         documentation_url: description.documentation_url.clone().unwrap_or_default(),
         capabilities: Some(pb::AgentCapabilities {
-            streaming: description.capabilities.streaming,
-            push_notifications: false,
-            extensions: vec![pb::AgentExtension { uri: EXTENSION_URI.to_owned(), ..pb::AgentExtension::default() }],
+            streaming: context.streaming,
+            push_notifications: context.push,
+            extensions: [ours].into_iter().chain(declared).collect(),
         }),
         security: named.iter().map(|(name, _)| requirement(name)).collect(),
         security_schemes: named.into_iter().map(|(name, scheme)| (name, scheme_of(scheme))).collect(),
         default_input_modes: modes(),
         default_output_modes: modes(),
         skills: skills.collect(),
+        supports_authenticated_extended_card: context.extended,
         ..pb::AgentCard::default()
     }
 }

@@ -8,14 +8,11 @@ use bobbinet_core::{
 };
 use bobbinet_wire::{Error, view::MessageView};
 
-use super::{IS_VALUE, VALUE, pb};
+use super::{IS_VALUE, VALUE, name, pb, push};
 use crate::{
     faults::{At, Author, Faults},
     rules,
 };
-
-/// How the name of a task begins.
-const TASKS: &str = "tasks/";
 
 /// What a client says.
 ///
@@ -49,15 +46,15 @@ pub fn send(request: pb::SendMessageRequest) -> Result<Box<SendParams>, Error> {
 
 /// Whoever sends no configuration waits, as in 0.3's JSON; one that does not say `blocking` does not.
 fn configuration(given: pb::SendMessageConfiguration, at: At<'_>, faults: &mut Faults) -> Configuration {
-    if given.push_notification.is_some() {
-        faults.wrong(at.field("push_notification"), "cannot be asked for over gRPC yet: ask over JSON-RPC");
-    }
     let modes = rules::words(given.accepted_output_modes, at.field("accepted_output_modes"), faults);
     Configuration {
         accepted_output_modes: modes.iter().map(|mode| mode.as_ref().to_owned()).collect(),
         history_length: history_length(given.history_length, at.field("history_length"), faults),
         return_immediately: !given.blocking,
-        push_config: None,
+        push_config: given
+            .push_notification
+            .and_then(|given| push::config(given, at.field("push_notification"), faults))
+            .map(Box::new),
     }
 }
 
@@ -73,7 +70,7 @@ fn history_length(length: i32, at: At<'_>, faults: &mut Faults) -> Option<u32> {
 pub fn get(request: &pb::GetTaskRequest) -> Result<GetParams, Error> {
     let mut faults = Faults::new(Author::Client);
     let history_length = history_length(request.history_length, At::ROOT.field("history_length"), &mut faults);
-    let id = task(&request.name, &mut faults);
+    let id = name::task(&request.name, At::ROOT.field("name"), &mut faults);
     faults.finish(id.map(|id| GetParams { id, history_length, tenant: None }))
 }
 
@@ -83,7 +80,7 @@ pub fn get(request: &pb::GetTaskRequest) -> Result<GetParams, Error> {
 /// With all that is wrong with it.
 pub fn cancel(request: &pb::CancelTaskRequest) -> Result<CancelParams, Error> {
     let mut faults = Faults::new(Author::Client);
-    let id = task(&request.name, &mut faults);
+    let id = name::task(&request.name, At::ROOT.field("name"), &mut faults);
     faults.finish(id.map(|id| CancelParams { id, metadata: None, tenant: None }))
 }
 
@@ -93,17 +90,8 @@ pub fn cancel(request: &pb::CancelTaskRequest) -> Result<CancelParams, Error> {
 /// With all that is wrong with it.
 pub fn subscribe(request: &pb::TaskSubscriptionRequest) -> Result<SubscribeParams, Error> {
     let mut faults = Faults::new(Author::Client);
-    let id = task(&request.name, &mut faults);
+    let id = name::task(&request.name, At::ROOT.field("name"), &mut faults);
     faults.finish(id.map(|id| SubscribeParams { id, tenant: None }))
-}
-
-/// The id in `tasks/{id}`.
-fn task(name: &str, faults: &mut Faults) -> Option<String> {
-    let id = name.strip_prefix(TASKS).filter(|id| !id.is_empty() && !id.contains('/'));
-    if id.is_none() {
-        faults.wrong(At::ROOT.field("name"), "must be the name of a task: tasks/{id}");
-    }
-    id.map(str::to_owned)
 }
 
 pub(super) fn message(message: pb::Message, at: At<'_>, faults: &mut Faults) -> Option<MessageView> {

@@ -3,26 +3,22 @@
 use std::collections::BTreeMap;
 
 use bobbinet_core::{Description, Json, agent::EXTENSION_URI};
-use bobbinet_wire::v1_0::card::{MODES, MODES_STRUCTURED, SecurityScheme};
+use bobbinet_wire::{
+    interface::{CardInterface, InterfaceVersion},
+    v0_3,
+    v1_0::{
+        VERSION,
+        card::{CardContext, MODES, MODES_STRUCTURED, SecurityScheme},
+    },
+};
 use serde_json::{Map, Value};
 
 use super::pb;
-use crate::{Places, json};
-
-/// The version that an interface of 1.0 says.
-const VERSION: &str = "1.0";
+use crate::json;
 
 /// The card that a known caller is told.
-pub fn write(description: &Description, security: &[SecurityScheme], places: Places<'_>) -> pb::AgentCard {
+pub fn write(description: &Description, context: CardContext<'_>) -> pb::AgentCard {
     let modes = |modes: [&str; 2]| modes.map(str::to_owned).to_vec();
-    let interface = |url: &str, binding: &str, tenant: Option<&str>| pb::AgentInterface {
-        url: url.to_owned(),
-        protocol_binding: binding.to_owned(),
-        tenant: tenant.unwrap_or_default().to_owned(),
-        protocol_version: VERSION.to_owned(),
-    };
-    let rpc = interface(places.url, "JSONRPC", None);
-    let grpc = places.grpc.map(|address| interface(address, "GRPC", places.tenant));
     let skills = description.skills.iter().map(|skill| pb::AgentSkill {
         id: skill.id.as_str().to_owned(),
         name: skill.name.clone(),
@@ -33,14 +29,20 @@ pub fn write(description: &Description, security: &[SecurityScheme], places: Pla
         output_modes: modes(if skill.output.is_some() { MODES_STRUCTURED } else { MODES }),
         security_requirements: Vec::new(),
     });
-    let named = SecurityScheme::named(security);
+    let named = SecurityScheme::named(context.security);
     let requirement = |name: &String| pb::SecurityRequirement {
         schemes: BTreeMap::from([(name.clone(), pb::StringList::default())]),
     };
+    let declared = description.capabilities.extensions.iter().map(|declared| pb::AgentExtension {
+        uri: declared.uri.clone(),
+        description: declared.description.clone(),
+        required: declared.required,
+        params: declared.params.as_ref().map(json::object),
+    });
     pb::AgentCard {
         name: description.name.clone(),
         description: description.description.clone(),
-        supported_interfaces: [rpc].into_iter().chain(grpc).collect(),
+        supported_interfaces: context.interfaces.iter().map(interface).collect(),
         provider: description
             .provider
             .as_ref()
@@ -48,10 +50,10 @@ pub fn write(description: &Description, security: &[SecurityScheme], places: Pla
         version: description.version.clone(),
         documentation_url: description.documentation_url.clone(),
         capabilities: Some(pb::AgentCapabilities {
-            streaming: Some(description.capabilities.streaming),
-            push_notifications: Some(false),
-            extensions: vec![extension(description)],
-            extended_agent_card: Some(true),
+            streaming: Some(context.streaming),
+            push_notifications: Some(context.push),
+            extensions: [extension(description)].into_iter().chain(declared).collect(),
+            extended_agent_card: Some(context.extended),
         }),
         security_requirements: named.iter().map(|(name, _)| requirement(name)).collect(),
         security_schemes: named.into_iter().map(|(name, scheme)| (name, scheme_of(scheme))).collect(),
@@ -60,6 +62,18 @@ pub fn write(description: &Description, security: &[SecurityScheme], places: Pla
         skills: skills.collect(),
         signatures: Vec::new(),
         icon_url: None,
+    }
+}
+
+fn interface(interface: &CardInterface) -> pb::AgentInterface {
+    pb::AgentInterface {
+        url: interface.url.clone(),
+        protocol_binding: interface.transport.name().to_owned(),
+        tenant: interface.tenant.clone().unwrap_or_default(),
+        protocol_version: match interface.version {
+            InterfaceVersion::V1_0 => VERSION.to_owned(),
+            InterfaceVersion::V0_3 => v0_3::VERSION.to_owned(),
+        },
     }
 }
 

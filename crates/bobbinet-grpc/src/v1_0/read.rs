@@ -11,7 +11,7 @@ use bobbinet_core::{
 };
 use bobbinet_wire::{Error, view::MessageView};
 
-use super::pb;
+use super::{pb, push};
 use crate::{
     faults::{At, Author, Faults},
     json, rules,
@@ -48,15 +48,15 @@ pub fn send(request: pb::SendMessageRequest) -> Result<Box<SendParams>, Error> {
 }
 
 fn configuration(given: pb::SendMessageConfiguration, at: At<'_>, faults: &mut Faults) -> Configuration {
-    if given.task_push_notification_config.is_some() {
-        faults.wrong(at.field("task_push_notification_config"), "cannot be asked for over gRPC yet: ask over JSON-RPC");
-    }
     let modes = rules::words(given.accepted_output_modes, at.field("accepted_output_modes"), faults);
     Configuration {
         accepted_output_modes: modes.iter().map(|mode| mode.as_ref().to_owned()).collect(),
         history_length: rules::history_length(given.history_length, at.field("history_length"), faults),
         return_immediately: given.return_immediately,
-        push_config: None,
+        push_config: given
+            .task_push_notification_config
+            .and_then(|given| push::config(given, at.field("task_push_notification_config"), faults))
+            .map(Box::new),
     }
 }
 
@@ -67,7 +67,7 @@ fn configuration(given: pb::SendMessageConfiguration, at: At<'_>, faults: &mut F
 pub fn get(request: pb::GetTaskRequest) -> Result<GetParams, Error> {
     let mut faults = Faults::new(Author::Client);
     let history_length = rules::history_length(request.history_length, At::ROOT.field("history_length"), &mut faults);
-    let id = required(request.id, At::ROOT.field("id"), &mut faults);
+    let id = rules::required(request.id, At::ROOT.field("id"), &mut faults);
     faults.finish(id.map(|id| GetParams { id, history_length, tenant: rules::given(request.tenant) }))
 }
 
@@ -78,7 +78,7 @@ pub fn get(request: pb::GetTaskRequest) -> Result<GetParams, Error> {
 pub fn cancel(request: pb::CancelTaskRequest) -> Result<CancelParams, Error> {
     let mut faults = Faults::new(Author::Client);
     let metadata = rules::object(request.metadata, At::ROOT.field("metadata"), &mut faults);
-    let id = required(request.id, At::ROOT.field("id"), &mut faults);
+    let id = rules::required(request.id, At::ROOT.field("id"), &mut faults);
     faults.finish(id.map(|id| CancelParams { id, metadata, tenant: rules::given(request.tenant) }))
 }
 
@@ -88,7 +88,7 @@ pub fn cancel(request: pb::CancelTaskRequest) -> Result<CancelParams, Error> {
 /// With all that is wrong with it.
 pub fn subscribe(request: pb::SubscribeToTaskRequest) -> Result<SubscribeParams, Error> {
     let mut faults = Faults::new(Author::Client);
-    let id = required(request.id, At::ROOT.field("id"), &mut faults);
+    let id = rules::required(request.id, At::ROOT.field("id"), &mut faults);
     faults.finish(id.map(|id| SubscribeParams { id, tenant: rules::given(request.tenant) }))
 }
 
@@ -131,14 +131,6 @@ pub fn list(request: pb::ListTasksRequest) -> Result<ListParams, Error> {
         tenant: rules::given(request.tenant),
     };
     faults.finish(Some(params))
-}
-
-fn required(text: String, at: At<'_>, faults: &mut Faults) -> Option<String> {
-    let text = rules::given(text);
-    if text.is_none() {
-        faults.wrong(at, "is required");
-    }
-    text
 }
 
 pub(super) fn message(message: pb::Message, at: At<'_>, faults: &mut Faults) -> Option<MessageView> {

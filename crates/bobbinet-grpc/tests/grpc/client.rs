@@ -1,28 +1,37 @@
-//! Our own client, against our own node, in both versions.
+//! Our own client, over gRPC, against our own node, in both versions.
 
 use bobbinet_auth::NODE_OWNER;
 use bobbinet_core::{
     Message, MessageId, Part, Role, State,
     operation::{Configuration, ListParams, SendParams},
 };
-use bobbinet_grpc::{Client, ClientError, ClientOptions, Version};
-use bobbinet_http::{Credentials, SendOptions, client::Outbound};
+use bobbinet_http::{
+    Credentials, SendOptions,
+    client::{Client, ClientError, ClientOptions, Outbound},
+};
 use bobbinet_outbound::{Guard, OutboundLimits};
 use bobbinet_wire::{
-    ErrorKind,
+    ErrorKind, Protocol, Transport, Version,
     view::{Sent, StreamEvent, TaskView},
 };
 use tokio::time::timeout;
 
-use crate::node::{Node, PATIENCE};
+use crate::node::{Form, Node, PATIENCE};
 
 fn options(node: &Node, version: Version) -> ClientOptions {
-    let credentials = Credentials::Bearer(node.token_of(NODE_OWNER, &node.url));
-    ClientOptions { version, credentials, ..ClientOptions::default() }
+    ClientOptions {
+        version: Some(version),
+        transports: vec![Transport::Grpc],
+        credentials: Credentials::Bearer(node.token_of(NODE_OWNER, &node.url)),
+        grpc: Some(bobbinet_grpc::carry),
+        ..ClientOptions::default()
+    }
 }
 
-fn client(node: &Node, version: Version) -> Client {
-    Client::new(&node.address.to_string(), options(node, version)).unwrap()
+async fn client(node: &Node, version: Version) -> Client {
+    let client = Client::connect(&node.url, options(node, version)).await.unwrap();
+    assert_eq!(client.protocol(), Protocol { version, transport: Transport::Grpc });
+    client
 }
 
 fn says(text: &str) -> SendParams {
@@ -38,7 +47,7 @@ fn says(text: &str) -> SendParams {
 }
 
 async fn send(client: &Client, params: SendParams) -> TaskView {
-    match client.send(params, &SendOptions::default()).await.unwrap() {
+    match client.send(params, &SendOptions::default()).await.unwrap().value {
         Sent::Task(task) => task,
         Sent::Message(message) => panic!("no task: {message:?}"),
     }
@@ -46,20 +55,23 @@ async fn send(client: &Client, params: SendParams) -> TaskView {
 
 async fn conversation(version: Version) {
     let node = Node::start().await;
-    let client = client(&node, version);
+    let client = client(&node, version).await;
     let done = send(&client, says("echo hello")).await;
     assert_eq!((done.status.state, done.artifacts[0].parts[0].as_text()), (State::Completed, Some("hello")));
-    assert_eq!(client.get(&done.id, None).await.unwrap(), done);
+    let shown = client.get(&done.id, None).await.unwrap();
+    assert_eq!(shown.value, done);
+    // What is shown of it is the JSON of 1.0, as over any other binding.
+    assert!(shown.json.as_str().contains(r#""state":"TASK_STATE_COMPLETED""#), "{}", shown.json.as_str());
     let begun = SendParams {
         configuration: Configuration { return_immediately: true, ..Configuration::default() },
         ..says("steps 1")
     };
     let begun = send(&client, begun).await;
-    assert_eq!(client.cancel(&begun.id).await.unwrap().status.state, State::Canceled);
+    assert_eq!(client.cancel(&begun.id).await.unwrap().value.status.state, State::Canceled);
     let error = client.cancel(&begun.id).await.unwrap_err();
     let ClientError::Rpc(remote) = &error else { panic!("{error:?}") };
     assert_eq!(remote.kind, Some(ErrorKind::TaskNotCancelable));
-    assert!(!error.is_passing() && !error.leaves_outcome_open());
+    assert!(remote.hint.is_some() && !error.is_passing() && !error.leaves_outcome_open());
     let mut asked = client.send_streaming(says("ask"), &SendOptions::default()).await.unwrap();
     let mut last = None;
     while let Some(event) = timeout(PATIENCE, asked.next()).await.expect("an event in time").unwrap() {
@@ -68,11 +80,10 @@ async fn conversation(version: Version) {
     assert_eq!(last, Some(State::InputRequired));
     let answer = SendParams { task: asked.task_id().map(str::to_owned), ..says("so") };
     assert_eq!(send(&client, answer).await.status.state, State::Completed);
+    let listed = client.list(ListParams::default()).await;
     match version {
-        Version::V1_0 => assert_eq!(client.list(ListParams::default()).await.unwrap().total_size, 3),
-        Version::V0_3 => {
-            assert!(matches!(client.list(ListParams::default()).await, Err(ClientError::NotSpoken(_))));
-        }
+        Version::V1_0 => assert_eq!(listed.unwrap().value.total_size, 3),
+        Version::V0_3 => assert!(matches!(listed, Err(ClientError::Rpc(_))), "it has no such call"),
     }
 }
 
@@ -93,11 +104,11 @@ async fn a_stream_that_ends_before_its_task_comes_back_and_skips_nothing() {
         limits.stream_retry_ms = 1;
     })
     .await;
-    let client = client(&node, Version::V1_0);
+    let client = client(&node, Version::V1_0).await;
     let mut stream = client.send_streaming(says("steps 3"), &SendOptions::default()).await.unwrap();
     let (mut ids, mut pieces) = (Vec::new(), 0);
     while let Some(event) = timeout(PATIENCE, stream.next()).await.expect("an event in time").unwrap() {
-        ids.push(event.id.unwrap());
+        ids.push(event.id.unwrap().parse::<u64>().unwrap());
         if matches!(event.value, StreamEvent::ArtifactUpdate(_)) {
             pieces += 1;
         }
@@ -112,19 +123,41 @@ async fn a_stream_that_ends_before_its_task_comes_back_and_skips_nothing() {
 async fn a_request_that_was_not_sent_is_told_from_one_that_was_and_the_guard_is_asked() {
     let node = Node::start().await;
     let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let nobody = Client::new(&closed.to_string(), options(&node, Version::V1_0)).unwrap();
+    let card = format!(
+        r#"{{"name":"x","supportedInterfaces":[{{"url":"{closed}","protocolBinding":"GRPC","protocolVersion":"1.0"}}]}}"#
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("card.json");
+    std::fs::write(&file, card).unwrap();
+    let alone = ClientOptions { retries_max: 0, ..options(&node, Version::V1_0) };
+    let nobody = Client::connect(file.to_str().unwrap(), alone).await.unwrap();
     let error = nobody.get("x", None).await.unwrap_err();
     assert!(error.is_unsent() && error.is_passing(), "{error:?}");
+
+    let unknown = ClientOptions { credentials: Credentials::None, ..options(&node, Version::V1_0) };
+    let unknown = Client::connect(&node.url, unknown).await.unwrap();
+    let error = unknown.get("x", None).await.unwrap_err();
+    assert!(matches!(error, ClientError::Unauthorized { .. }), "{error:?}");
 
     let guard = |origins: &[String]| {
         let origins = origins.iter().map(|text| bobbinet_outbound::Origin::of(&text.parse().unwrap()).unwrap());
         Guard::new(origins.collect::<Vec<_>>(), OutboundLimits::default()).unwrap()
     };
-    let through = |guard: Guard| {
+    let through = async |guard: Guard| {
         let outbound = Outbound::Guarded { guard, at: None };
-        Client::new(&node.address.to_string(), ClientOptions { outbound, ..options(&node, Version::V1_0) })
+        Client::connect(&node.url, ClientOptions { outbound, ..options(&node, Version::V1_0) }).await
     };
-    assert!(matches!(through(guard(&[])), Err(ClientError::Refused(_))), "it is on this machine");
-    let configured = through(guard(&[format!("http://{}", node.address)])).unwrap();
+    assert!(matches!(through(guard(&[])).await, Err(ClientError::Refused(_))), "it is on this machine");
+    let configured = through(guard(&[format!("http://{}", node.address)])).await.unwrap();
     assert_eq!(send(&configured, says("echo hello")).await.status.state, State::Completed);
+}
+
+#[tokio::test]
+async fn of_several_agents_the_card_says_which_one_is_meant() {
+    let node = Node::with(Form { has_other: true, ..Form::default() }).await;
+    let client = client(&node, Version::V1_0).await;
+    assert_eq!(send(&client, says("echo hello")).await.status.state, State::Completed);
+    // No message of 0.3 says it, so its cards do not offer it.
+    let older = Client::connect(&node.url, options(&node, Version::V0_3)).await;
+    assert!(matches!(older, Err(ClientError::NoInterface { .. })));
 }

@@ -6,6 +6,7 @@ mod client;
 mod conversions;
 mod node;
 mod older;
+mod push;
 mod refusals;
 mod streams;
 #[path = "../../../bobbinet-http/tests/http/worker.rs"]

@@ -3,13 +3,15 @@
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use bobbinet_auth::{
-    Claims, Issuer, KeyRing, NODE_ISSUER, NODE_OWNER, NODE_TENANT, Policy, Verifier, VerifierConfig, mint,
+    Claims, Issuer, KeyRing, NODE_ISSUER, NODE_OWNER, NODE_TENANT, Policy, SealingKey, Verifier, VerifierConfig, mint,
 };
 use bobbinet_core::{AgentName, Limits, Principal, Tenant};
 use bobbinet_engine::{Agent, AllowAll, Engine, Env, Setup, SystemEnv};
 use bobbinet_gateway::{Gateway, GatewayLimits, GatewaySetup};
 use bobbinet_grpc::pb::{v0_3, v1_0};
-use bobbinet_http::{CardForm, HttpLimits, Mount, Server, ServerSetup, serve};
+use bobbinet_http::{CardForm, HttpCourier, HttpLimits, Mount, Server, ServerSetup, serve};
+use bobbinet_outbound::{Guard, Origin, OutboundLimits};
+use bobbinet_push::{Webhooks, WebhooksSetup};
 use bobbinet_store::MemoryStore;
 use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinSet, time::timeout};
@@ -46,6 +48,8 @@ pub(crate) struct Form {
     pub(crate) admission: GatewayLimits,
     /// Whether it has a second agent, and each has a URL of its own.
     pub(crate) has_other: bool,
+    /// A receiver that may be told of tasks though it is on this machine; nobody is told anything without it.
+    pub(crate) receiver: Option<String>,
 }
 
 impl Node {
@@ -78,14 +82,26 @@ impl Node {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let gateway = Gateway::new(GatewaySetup {
+        let setup = GatewaySetup {
             engine: engine.clone(),
             policy: Policy::owner_only(),
             limits: form.admission,
             wait_max: None,
             drain: form.limits.drain(),
             stop: stop.clone(),
-        });
+        };
+        let gateway = match &form.receiver {
+            Some(receiver) => {
+                let origin = Origin::of(&receiver.parse().unwrap()).unwrap();
+                let guard = Guard::new([origin], OutboundLimits::default()).unwrap();
+                let env = Arc::new(SystemEnv);
+                let courier = Arc::new(HttpCourier::new(guard, keys.clone(), format!("http://{address}"), env));
+                let seal = SealingKey::open_or_create(&folder.path().join("keys")).unwrap();
+                let webhooks = WebhooksSetup { engine: engine.clone(), seal, courier };
+                Gateway::with_webhooks(setup, Webhooks::start(webhooks).await.unwrap())
+            }
+            None => Gateway::new(setup),
+        };
         let server = Server::new(ServerSetup {
             gateway,
             keys: keys.clone(),

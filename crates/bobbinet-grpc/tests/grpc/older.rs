@@ -74,9 +74,6 @@ async fn a_message_becomes_a_task_that_is_shown_and_canceled() {
         assert_eq!(client.get_task(node.request(wrong)).await.unwrap_err().code(), Code::InvalidArgument, "{name}");
     }
     assert_eq!(client.get_task(node.request(get("none"))).await.unwrap_err().code(), Code::NotFound);
-    let config = pb::CreateTaskPushNotificationConfigRequest::default();
-    let status = client.create_task_push_notification_config(node.request(config)).await.unwrap_err();
-    assert_eq!(status.code(), Code::FailedPrecondition);
 }
 
 #[tokio::test]
@@ -121,6 +118,7 @@ async fn a_known_caller_gets_the_card_and_several_agents_are_told_apart_by_metad
     assert_eq!(card.url, format!("{}/", node.url));
     let grpc = card.additional_interfaces.iter().find(|interface| interface.transport == "GRPC").unwrap();
     assert_eq!(grpc.url, node.address.to_string());
+    assert!(card.additional_interfaces.iter().any(|interface| interface.transport == "HTTP+JSON"));
     let nobody = tonic::Request::new(pb::GetAgentCardRequest {});
     assert_eq!(node.older().await.get_agent_card(nobody).await.unwrap_err().code(), Code::Unauthenticated);
 

@@ -64,7 +64,11 @@ async fn an_error_says_what_is_wrong_and_where() {
     let bad_page = pb::ListTasksRequest { page_size: Some(101), ..pb::ListTasksRequest::default() };
     check(&client.list_tasks(node.request(bad_page)).await.unwrap_err(), Code::InvalidArgument, "INVALID_PARAMS");
 
-    let config = pb::TaskPushNotificationConfig { task_id: "x".to_owned(), ..Default::default() };
+    let config = pb::TaskPushNotificationConfig {
+        task_id: "x".to_owned(),
+        url: "https://a.example/hook".to_owned(),
+        ..pb::TaskPushNotificationConfig::default()
+    };
     let status = client.create_task_push_notification_config(node.request(config)).await.unwrap_err();
     check(&status, Code::FailedPrecondition, "PUSH_NOTIFICATION_NOT_SUPPORTED");
     let card = pb::GetExtendedAgentCardRequest::default();

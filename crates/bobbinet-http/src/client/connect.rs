@@ -23,7 +23,8 @@ use reqwest::{
 use super::{
     CardFetch, Client, ClientError, ClientOptions, Credentials, Detour, FetchedCard, Freshness, Origin, WithJson, body,
     credentials::{self, Extras},
-    http::{Endpoint, Route, Ways, media_type, read_body, unreachable},
+    error::unreachable,
+    http::{Endpoint, Route, Ways, media_type, read_body},
     outbound::{Outbound, Sender},
     pinned, speech,
 };
@@ -78,12 +79,20 @@ fn client(
     options: ClientOptions,
 ) -> Result<Client, ClientError> {
     let mut routes = routes(&card.value, card_url, &options)?;
+    let audience = audience(&card.value, card_url, &options);
     let detour = routes.first_mut().and_then(|route| route.detour.take());
     let scheme = card.value.api_key();
     let options = ClientOptions { credentials: options.credentials.for_card(scheme.as_ref()), ..options };
     let mut near = near;
     let mut all = Vec::with_capacity(routes.len());
-    for route in routes {
+    for mut route in routes {
+        if route.protocol.transport == Transport::Grpc {
+            route.audience = Some(audience.clone());
+            let http = http2_sender(&route.url, &options)?;
+            let extras = Extras::new(&options.parameters, &options.credentials, scheme.clone(), &route.url)?;
+            all.push(Endpoint::new(http, route, extras));
+            continue;
+        }
         let http = match near.take() {
             // Whether there is a proxy in between depends on where requests go.
             Some((http @ Sender::Straight(_), given)) if is_loopback(&given) == is_loopback(&route.url) => http,
@@ -152,7 +161,24 @@ fn sender(near: &Url, options: &ClientOptions) -> Result<Sender, ClientError> {
     }
 }
 
+/// The same over HTTP/2 alone, as gRPC is.
+fn http2_sender(near: &Url, options: &ClientOptions) -> Result<Sender, ClientError> {
+    let unreachable = |source| ClientError::Unreachable { url: near.to_string(), source };
+    match &options.outbound {
+        Outbound::Straight => {
+            let http2 = client_builder(near, options).http2_prior_knowledge().build();
+            http2.map(Sender::Straight).map_err(unreachable)
+        }
+        Outbound::Guarded { guard, at } => Ok(Sender::Guarded(Box::new(guard.http2(near, *at)?))),
+    }
+}
+
 fn http_client(near: &Url, options: &ClientOptions) -> Result<reqwest::Client, ClientError> {
+    let built = client_builder(near, options).build();
+    built.map_err(|source| ClientError::Unreachable { url: near.to_string(), source })
+}
+
+fn client_builder(near: &Url, options: &ClientOptions) -> reqwest::ClientBuilder {
     let mut builder = reqwest::Client::builder()
         .connect_timeout(options.connect_timeout)
         .tcp_nodelay(true)
@@ -165,8 +191,7 @@ fn http_client(near: &Url, options: &ClientOptions) -> Result<reqwest::Client, C
     if options.is_any_certificate_believed {
         builder = builder.tls_danger_accept_invalid_certs(true);
     }
-    let builder = options.tls.apply(builder);
-    builder.build().map_err(|source| ClientError::Unreachable { url: near.to_string(), source })
+    options.tls.apply(builder)
 }
 
 /// The file that is meant, if one is: `file://…`, or the path of one that is there.
@@ -345,7 +370,7 @@ fn unauthorized(url: &Url, response: &Response, credentials: &Credentials) -> Cl
 fn routes(card: &CardView, card_url: &Url, options: &ClientOptions) -> Result<Vec<Route>, ClientError> {
     let mut spoken: Vec<(&Interface, Protocol)> = card
         .spoken()
-        .filter(|(_, protocol)| speech::is_spoken(*protocol))
+        .filter(|(_, protocol)| speech::is_spoken(*protocol, options.grpc.is_some()))
         .filter(|(_, protocol)| options.version.is_none_or(|version| version == protocol.version))
         .collect();
     let rank = |protocol: Protocol| options.transports.iter().position(|transport| *transport == protocol.transport);
@@ -380,11 +405,18 @@ fn route(
         url: card_url.to_string(),
         why: format!("it sends callers to {:?}, and {why}", interface.url),
     };
-    let url = card_url.join(&interface.url).map_err(|_| wrong("that is not a URL"))?;
+    let url = match protocol.transport {
+        Transport::JsonRpc | Transport::HttpJson => card_url.join(&interface.url).ok(),
+        Transport::Grpc => grpc_url(&interface.url, card_url),
+    };
+    let url = url.ok_or_else(|| wrong("that is not a URL"))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(wrong("that is neither http nor https"));
     }
-    let at = |url: Url, detour: Option<Detour>| Route { protocol, url, tenant: interface.tenant.clone(), detour };
+    let at = |url: Url, detour: Option<Detour>| {
+        let tenant = interface.tenant.clone();
+        Route { protocol, url, audience: None, tenant, detour }
+    };
     if let Some(origin) = &options.origin {
         return Ok(at(origin.of(&url), None));
     }
@@ -410,6 +442,29 @@ fn route(
     Ok(at(url, None))
 }
 
+/// Where gRPC is spoken: host and port, as it is secured as the card is; or a URL.
+fn grpc_url(text: &str, card_url: &Url) -> Option<Url> {
+    if text.contains("://") {
+        return Url::parse(text).ok();
+    }
+    let https = Url::parse(&format!("https://{text}")).ok()?;
+    let is_open = match card_url.scheme() {
+        "http" => true,
+        "https" => false,
+        _ => is_loopback(&https),
+    };
+    if is_open { Url::parse(&format!("http://{text}")).ok() } else { Some(https) }
+}
+
+/// For whom a token is made that goes over gRPC, where only the node has an address: for the agent's URL in another binding, else that
+/// of its card.
+fn audience(card: &CardView, card_url: &Url, options: &ClientOptions) -> String {
+    let others = card.spoken().filter(|(_, protocol)| protocol.transport != Transport::Grpc);
+    let url = others.filter_map(|(interface, _)| card_url.join(&interface.url).ok()).next();
+    let url = url.unwrap_or_else(|| agent_of(card_url));
+    options.origin.as_ref().map_or_else(|| url.clone(), |origin| origin.of(&url)).into()
+}
+
 fn no_interface(card: &CardView, card_url: &Url, options: &ClientOptions) -> ClientError {
     let offered: Vec<String> = card
         .interfaces()
@@ -423,7 +478,7 @@ fn no_interface(card: &CardView, card_url: &Url, options: &ClientOptions) -> Cli
         .into_iter()
         .flat_map(|version| Transport::ALL.into_iter().map(move |transport| Protocol { version, transport }));
     let ours: Vec<String> = all
-        .filter(|protocol| speech::is_spoken(*protocol))
+        .filter(|protocol| speech::is_spoken(*protocol, options.grpc.is_some()))
         .filter(|protocol| options.version.is_none_or(|version| version == protocol.version))
         .filter(|protocol| options.transports.is_empty() || options.transports.contains(&protocol.transport))
         .map(|protocol| protocol.to_string())

@@ -1,7 +1,10 @@
 //! Why a call came to nothing: a variant for each thing that its caller would do differently.
 
+use std::time::Duration;
+
 use bobbinet_outbound::Refused;
 use bobbinet_wire::{ErrorKind, RemoteError, ReplyError};
+use reqwest::Url;
 
 /// What proxies answer while an agent is away or busy (RFC 9110, section 15.6; RFC 6585, section 4).
 const PASSING_STATUS: [u16; 4] = [429, 502, 503, 504];
@@ -204,4 +207,16 @@ impl From<ReplyError> for ClientError {
             ReplyError::Malformed(why) => Self::Protocol(format!("the agent's answer could not be read: {why}")),
         }
     }
+}
+
+/// No answer: nobody there, or not in time.
+pub(super) fn unreachable(url: &Url, timeout: Duration, source: reqwest::Error) -> ClientError {
+    let source = source.without_url();
+    if let Some(refused) = Refused::among(&source) {
+        return ClientError::Refused(refused.clone());
+    }
+    if source.is_timeout() && !source.is_connect() {
+        return ClientError::Timeout { url: url.to_string(), seconds: timeout.as_secs_f64() };
+    }
+    ClientError::Unreachable { url: url.to_string(), source }
 }

@@ -11,14 +11,17 @@ use std::{
 };
 
 use bobbinet_core::{Json, operation::Operation};
-use bobbinet_outbound::Refused;
-use bobbinet_wire::{Protocol, ReplyError, Version, v1_0::CardView};
-use reqwest::{Method, RequestBuilder, Response, StatusCode, Url, header};
+use bobbinet_wire::{Protocol, ReplyError, Transport, Version, v1_0::CardView};
+use reqwest::{
+    Method, RequestBuilder, Response, StatusCode, Url,
+    header::{self, HeaderMap, HeaderName, HeaderValue},
+};
 use tokio::time::{Instant, sleep};
 
 use super::{
-    ClientError, ClientOptions, Credentials, Detour, SendOptions, body,
+    ClientError, ClientOptions, Credentials, Detour, GrpcChannel, GrpcRequest, SendOptions, body,
     credentials::Extras,
+    error::unreachable,
     outbound::Sender,
     speech::{self, Said},
 };
@@ -40,6 +43,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 pub(super) struct Route {
     pub(super) protocol: Protocol,
     pub(super) url: Url,
+    /// For whom a token is made, if not for that URL.
+    pub(super) audience: Option<String>,
     /// To be said in each request, if the card does.
     pub(super) tenant: Option<String>,
     /// That it is not where the card says.
@@ -62,6 +67,8 @@ pub(super) struct Ways {
 pub(super) struct Endpoint {
     pub(super) protocol: Protocol,
     pub(super) url: Url,
+    /// For whom a token is made.
+    audience: String,
     /// To be said in each request, if the card does.
     tenant: Option<String>,
     http: Sender,
@@ -210,7 +217,7 @@ impl Ways {
         let body = read_body_within(response, ANSWER_MAX, &url, timeout).await?;
         tracing::debug!(%status, body = %String::from_utf8_lossy(&body), "answer");
         let why = match speech::answer(protocol, status, &body) {
-            Ok(json) => return Ok(Told { version: protocol.version, json }),
+            Ok(json) => return Ok(Told { version: speech::form(protocol), json }),
             Err(ReplyError::Malformed(why)) => why,
             Err(error) => return Err(error.into()),
         };
@@ -228,9 +235,20 @@ impl Ways {
 
 impl Endpoint {
     pub(super) fn new(http: Sender, route: Route, extras: Extras) -> Self {
-        let Route { protocol, url, tenant, detour: _ } = route;
+        let Route { protocol, url, audience, tenant, detour: _ } = route;
+        let audience = audience.unwrap_or_else(|| url.to_string());
         let (next_id, token) = (AtomicU64::new(1), Mutex::new(None));
-        Self { protocol, url, tenant, http, extras, next_id, token, subscribes_by_get: AtomicBool::new(false) }
+        Self {
+            protocol,
+            url,
+            audience,
+            tenant,
+            http,
+            extras,
+            next_id,
+            token,
+            subscribes_by_get: AtomicBool::new(false),
+        }
     }
 
     async fn request(
@@ -250,7 +268,15 @@ impl Endpoint {
         if subscribes && self.subscribes_by_get.load(Ordering::Relaxed) {
             said.method = Method::GET;
         }
+        let carry = client.grpc.filter(|_| self.protocol.transport == Transport::Grpc);
         let send = async |said: &Said, token: Option<String>| {
+            if let Some(carry) = carry {
+                let headers = self.headers(options, last_event_id, token.as_deref())?;
+                let (version, operation) = (self.protocol.version, operation.clone().into_owned());
+                let (sender, url, connect_timeout) = (self.http.clone(), self.url.clone(), client.connect_timeout);
+                let channel = GrpcChannel { sender, url, timeout, connect_timeout };
+                return carry(GrpcRequest { version, operation, headers, channel }).await;
+            }
             let mut request = self
                 .http
                 .request(said.method.clone(), &self.extras.url(&said.url))?
@@ -294,11 +320,35 @@ impl Endpoint {
         }
     }
 
+    /// What goes with an operation over gRPC.
+    fn headers(
+        &self,
+        options: &SendOptions,
+        last_event_id: Option<&str>,
+        token: Option<&str>,
+    ) -> Result<HeaderMap, ClientError> {
+        let authorization = token.map(|token| format!("Bearer {token}"));
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("a2a-version", Some(self.protocol.version.name())),
+            ("idempotency-key", options.idempotency_key.as_deref()),
+            ("traceparent", options.traceparent.as_deref()),
+            ("last-event-id", last_event_id),
+            ("authorization", authorization.as_deref()),
+        ] {
+            let Some(value) = value else { continue };
+            let unfit = |_| ClientError::Protocol(format!("the value of {name} does not fit a header"));
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_str(value).map_err(unfit)?);
+        }
+        headers.extend(self.extras.headers.clone());
+        Ok(headers)
+    }
+
     /// A token to show: the one that was made last, as long as it is good.
     fn token(&self, client: &ClientOptions) -> Result<Option<String>, ClientError> {
         let credentials = &client.credentials;
         if !matches!(credentials, Credentials::Mint(_)) {
-            return credentials.token_for(self.url.as_str());
+            return credentials.token_for(&self.audience);
         }
         let mut kept = self.token.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((token, made)) = &*kept
@@ -306,7 +356,7 @@ impl Endpoint {
         {
             return Ok(Some(token.clone()));
         }
-        let token = credentials.token_for(self.url.as_str())?;
+        let token = credentials.token_for(&self.audience)?;
         *kept = token.clone().map(|token| (token, Instant::now()));
         Ok(token)
     }
@@ -381,18 +431,6 @@ fn task_of(operation: &Operation) -> Option<&str> {
 pub(super) fn media_type(response: &Response) -> String {
     let value = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
-}
-
-/// No answer: nobody there, or not in time.
-pub(super) fn unreachable(url: &Url, timeout: Duration, source: reqwest::Error) -> ClientError {
-    let source = source.without_url();
-    if let Some(refused) = Refused::among(&source) {
-        return ClientError::Refused(refused.clone());
-    }
-    if source.is_timeout() && !source.is_connect() {
-        return ClientError::Timeout { url: url.to_string(), seconds: timeout.as_secs_f64() };
-    }
-    ClientError::Unreachable { url: url.to_string(), source }
 }
 
 /// A whole body of at most `max` bytes.

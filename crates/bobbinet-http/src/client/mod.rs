@@ -6,6 +6,7 @@ mod connect;
 mod credentials;
 mod discovery;
 mod error;
+mod grpc;
 mod http;
 mod jwks;
 mod origin;
@@ -32,6 +33,7 @@ pub use card::{CardCheck, CardFetch, FetchedCard, Freshness};
 pub use credentials::{Credentials, Mint, ServiceParameter};
 pub use discovery::DiscoveredJwks;
 pub use error::ClientError;
+pub use grpc::{CarryGrpc, GrpcChannel, GrpcRequest};
 pub use jwks::{HttpJwks, JwksUrlFault};
 pub use origin::{Detour, Origin};
 pub use outbound::Outbound;
@@ -65,6 +67,8 @@ pub struct ClientOptions {
     pub transports: Vec<Transport>,
     /// In which version of A2A, and no other, whatever its card prefers.
     pub version: Option<Version>,
+    /// What carries calls over gRPC; without it, gRPC is not spoken.
+    pub grpc: Option<CarryGrpc>,
     /// Where the agent is called, at the path that its card says, if not where its card says.
     pub origin: Option<Origin>,
     /// Whether the agent's card may send us, and our credentials, to another origin than its own.
@@ -91,6 +95,7 @@ impl Default for ClientOptions {
             card_check: None,
             transports: Vec::new(),
             version: None,
+            grpc: None,
             origin: None,
             is_other_origin_allowed: false,
             is_any_certificate_believed: false,
@@ -196,7 +201,7 @@ impl Client {
 
     /// A task of the agent as one event of its stream has it: for those who show what the agent says as it is.
     pub fn event_of(&self, task: &Json) -> Json {
-        speech::as_event(self.protocol().version, task.clone())
+        speech::as_event(speech::form(self.protocol()), task.clone())
     }
 
     /// Says something, and waits until the task has ended or asks, unless `params` say not to.

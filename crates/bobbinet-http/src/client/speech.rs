@@ -21,12 +21,21 @@ pub(super) struct Said {
     pub(super) body: Option<Vec<u8>>,
 }
 
-/// Whether it is spoken here.
-pub(super) fn is_spoken(protocol: Protocol) -> bool {
+/// Whether it is spoken here: over gRPC only where something carries that.
+pub(super) fn is_spoken(protocol: Protocol, has_grpc: bool) -> bool {
     match (protocol.version, protocol.transport) {
         (Version::V1_0, Transport::JsonRpc | Transport::HttpJson) | (Version::V0_3, Transport::JsonRpc) => true,
         // Its JSON is a third one, that of the proto file of 0.3; whoever speaks it speaks JSON-RPC too, as good as always.
         (Version::V0_3, Transport::HttpJson) => false,
+        (Version::V1_0 | Version::V0_3, Transport::Grpc) => has_grpc,
+    }
+}
+
+/// In the JSON of which version answers are told: what came over gRPC was none, and is told as REST in 1.0 would have it.
+pub(super) fn form(protocol: Protocol) -> Version {
+    match protocol.transport {
+        Transport::JsonRpc | Transport::HttpJson => protocol.version,
+        Transport::Grpc => Version::V1_0,
     }
 }
 
@@ -42,6 +51,8 @@ pub(super) fn say(protocol: Protocol, url: &Url, id: u64, operation: &Operation)
                 ClientError::Protocol(format!("{url}: this is not asked for over {}", protocol.transport.name()))
             });
         }
+        // Said by whatever carries it.
+        (Transport::Grpc, Version::V1_0 | Version::V0_3) => {}
     }
     Ok(Said { method: Method::POST, url: url.clone(), body: Some(body) })
 }
@@ -64,10 +75,10 @@ fn over_http(base: &Url, request: RestRequest) -> Said {
 pub(super) fn answer(protocol: Protocol, status: StatusCode, body: &[u8]) -> Result<Json, ReplyError> {
     let raw = match protocol.transport {
         Transport::JsonRpc => rpc_result(protocol.version, body)?,
-        Transport::HttpJson if status.is_success() => {
+        Transport::HttpJson | Transport::Grpc if status.is_success() => {
             serde_json::from_slice(body).map_err(|error| ReplyError::Malformed(error.to_string()))?
         }
-        Transport::HttpJson => {
+        Transport::HttpJson | Transport::Grpc => {
             return Err(match rest_error::read_error(status.as_u16(), body) {
                 Some(error) => ReplyError::Remote(error),
                 None => ReplyError::Malformed("it is no error of A2A".to_owned()),
@@ -89,10 +100,12 @@ pub(super) fn event_data(protocol: Protocol, data: &str) -> Result<Json, ReplyEr
     match protocol.transport {
         Transport::JsonRpc => rpc_result(protocol.version, data.as_bytes()).map(|raw| Json::from(raw.to_owned())),
         // In the middle of a stream there is no status to say that it is an error.
-        Transport::HttpJson => match rest_error::read_error(StatusCode::OK.as_u16(), data.as_bytes()) {
-            Some(error) => Err(ReplyError::Remote(error)),
-            None => Json::parse(data).map_err(|error| ReplyError::Malformed(error.to_string())),
-        },
+        Transport::HttpJson | Transport::Grpc => {
+            match rest_error::read_error(StatusCode::OK.as_u16(), data.as_bytes()) {
+                Some(error) => Err(ReplyError::Remote(error)),
+                None => Json::parse(data).map_err(|error| ReplyError::Malformed(error.to_string())),
+            }
+        }
     }
 }
 

@@ -217,7 +217,7 @@ impl TaskStream {
     fn take(&mut self, event: SseEvent) -> Result<Option<Event>, ClientError> {
         tracing::debug!(id = event.id, data = event.data, "event");
         let json = speech::event_data(self.protocol, &event.data)?;
-        Ok(self.hear(speech::event(self.protocol.version, json)?, event.id))
+        Ok(self.hear(speech::event(speech::form(self.protocol), json)?, event.id))
     }
 
     fn hear(&mut self, answer: WithJson<Option<StreamEvent>>, id: Option<String>) -> Option<Event> {
@@ -363,7 +363,7 @@ impl TaskStream {
     /// The task as it stands, if that is news.
     async fn look(&mut self, task: &str) -> Result<Option<Event>, ClientError> {
         let answer = self.client.get(task, None).await?;
-        let json = speech::as_event(self.client.protocol().version, answer.json);
+        let json = speech::as_event(speech::form(self.client.protocol()), answer.json);
         let event = self.give(WithJson { value: StreamEvent::Task(answer.value), json });
         self.has_looked = true;
         self.is_over |= self.has_said_all(End::Closed);

@@ -234,6 +234,7 @@ impl Server {
             accepted: self.verifier.accepted(),
             has_certificates: self.has_certificates(),
             has_grpc: self.grpc.is_some(),
+            is_only: self.agents.len() == 1,
             is_extended: self.gateway.has_extended_card(agent),
             has_webhooks: self.gateway.has_webhooks(),
             keys: &self.keys,

@@ -109,6 +109,8 @@ pub(super) struct Told<'a> {
     pub(super) has_certificates: bool,
     /// Whether gRPC is spoken, too.
     pub(super) has_grpc: bool,
+    /// Whether the node has no other agent: then nobody need say that he means it.
+    pub(super) is_only: bool,
     /// Whether known callers get another card.
     pub(super) is_extended: bool,
     /// Whether the node sends events to webhooks.
@@ -120,20 +122,31 @@ pub(super) struct Told<'a> {
 impl Told<'_> {
     /// A card, with the node's signature if readers of 1.0 can check one.
     pub(super) fn write(&self, description: &Description, origin: &str, form: CardForm, base: &str) -> Vec<u8> {
+        let card = self.with_context(description, origin, form, base, |context| card::write(description, context));
+        // What a signature covers is settled for 1.0 alone: of a card without its interfaces a signature would be good whatever it says of
+        // the agent's URL.
+        if form.has_1_0() { self.sign(card, origin) } else { card }
+    }
+
+    /// What a card says that is not its agent's own word.
+    pub(super) fn with_context<R>(
+        &self,
+        description: &Description,
+        origin: &str,
+        form: CardForm,
+        base: &str,
+        write: impl FnOnce(CardContext<'_>) -> R,
+    ) -> R {
         let interfaces = self.interfaces(origin, base);
         let security = schemes(&self.accepted, self.has_certificates);
-        let context = CardContext {
+        write(CardContext {
             interfaces: &interfaces,
             form,
             streaming: description.capabilities.streaming,
             push: self.has_webhooks && description.capabilities.push_notifications,
             extended: self.is_extended,
             security: &security,
-        };
-        let card = card::write(description, context);
-        // What a signature covers is settled for 1.0 alone: of a card without its interfaces a signature would be good whatever it says of
-        // the agent's URL.
-        if form.has_1_0() { self.sign(card, origin) } else { card }
+        })
     }
 
     /// Where an agent is reached, all at one URL: JSON-RPC tells its versions apart by the method, REST by the path below. Over gRPC it is
@@ -148,7 +161,8 @@ impl Told<'_> {
             CardInterface::new(url, Transport::HttpJson, InterfaceVersion::V0_3),
         ];
         if let Some(address) = host_and_port(origin).filter(|_| self.has_grpc) {
-            let tenant = base.rsplit('/').next().filter(|name| !name.is_empty()).map(str::to_owned);
+            let name = base.rsplit('/').next().filter(|name| !name.is_empty());
+            let tenant = name.filter(|_| !self.is_only).map(str::to_owned);
             if tenant.is_none() {
                 interfaces.push(CardInterface::new(address.clone(), Transport::Grpc, InterfaceVersion::V0_3));
             }
@@ -174,7 +188,7 @@ impl Told<'_> {
 }
 
 /// What callers can show, as cards say it; nothing, where nothing has to be shown.
-pub(super) fn schemes(accepted: &Accepted, has_certificates: bool) -> Vec<SecurityScheme> {
+fn schemes(accepted: &Accepted, has_certificates: bool) -> Vec<SecurityScheme> {
     if accepted.is_open {
         return Vec::new();
     }
@@ -185,7 +199,7 @@ pub(super) fn schemes(accepted: &Accepted, has_certificates: bool) -> Vec<Securi
 }
 
 /// The host and the port of a URL, as the address of a service without paths is written. `None` if the URL has a path.
-pub fn host_and_port(url: &str) -> Option<String> {
+fn host_and_port(url: &str) -> Option<String> {
     let (scheme, rest) = url.split_once("://")?;
     let authority = rest.strip_suffix('/').unwrap_or(rest);
     let is_bare = !authority.is_empty() && !authority.contains('/');
@@ -209,5 +223,19 @@ mod tests {
     #[test]
     fn a_date_is_written_as_http_writes_it() {
         assert_eq!(http_date(Timestamp::from_millis(784_111_777_000)), "Sun, 06 Nov 1994 08:49:37 GMT");
+    }
+
+    #[test]
+    fn an_address_is_host_and_port() {
+        for (url, expected) in [
+            ("http://127.0.0.1:7420", Some("127.0.0.1:7420")),
+            ("http://[::1]/", Some("[::1]:80")),
+            ("http://[::1]:7420/", Some("[::1]:7420")),
+            ("https://a.example", Some("a.example:443")),
+            ("https://a.example/mesh", None),
+            ("a.example", None),
+        ] {
+            assert_eq!(host_and_port(url).as_deref(), expected, "{url}");
+        }
     }
 }

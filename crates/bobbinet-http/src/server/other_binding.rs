@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use bobbinet_auth::Rejected;
-use bobbinet_core::{AgentName, Caller, SkillId, operation::SendParams};
+use bobbinet_core::{AgentName, Caller, Description, SkillId, operation::SendParams};
 use bobbinet_engine::EngineError;
 use bobbinet_gateway::{Full, Gateway, GatewayError, Resume};
-use bobbinet_wire::{Error, v1_0::card::SecurityScheme};
+use bobbinet_wire::{Error, interface::CardForm, v1_0::card::CardContext};
 use bytes::Bytes;
 use http::{Extensions, HeaderMap, Uri};
 use tokio_util::sync::CancellationToken;
 
-use super::{a2a_server::Server, auth, body, call, cards, fault, receive, stream};
-pub use super::{body::BodyFault, cards::host_and_port, unsent::Room};
+use super::{a2a_server::Server, auth, body, call, fault, receive, stream};
+pub use super::{body::BodyFault, unsent::Room};
 
 impl Server {
     /// Does what callers ask for.
@@ -105,20 +105,18 @@ impl Server {
         receive::name_extensions(self, agent, request, response);
     }
 
-    /// What callers can show, as cards say it.
-    pub fn security_schemes(&self) -> Vec<SecurityScheme> {
-        cards::schemes(&self.verifier.accepted(), self.has_certificates())
-    }
-
-    /// Where the node is found by whoever has sent this request, and below that where the agent is called over JSON-RPC.
-    pub fn found_at(&self, agent: &AgentName, uri: &Uri, headers: &HeaderMap) -> Option<(String, String)> {
+    /// What a card of this agent says beside what the agent says of itself, to whoever has sent this request; nothing of an agent that is
+    /// only known by its tasks.
+    pub fn with_card_context<R>(
+        &self,
+        agent: &AgentName,
+        description: &Description,
+        (uri, headers, extensions): (&Uri, &HeaderMap, &Extensions),
+        write: impl FnOnce(CardContext<'_>) -> R,
+    ) -> Option<R> {
         let mounted = self.agents.get(agent.as_str())?;
-        let mut request = http::Request::new(());
-        *request.uri_mut() = uri.clone();
-        *request.headers_mut() = headers.clone();
-        let origin = self.origin(&request).into_owned();
-        let url = format!("{origin}{}", if mounted.base.is_empty() { "/" } else { &mounted.base });
-        Some((origin, url))
+        let origin = self.origin_of(headers, uri, extensions);
+        Some(self.told(agent).with_context(description, &origin, CardForm::Hybrid, &mounted.base, write))
     }
 }
 
@@ -148,23 +146,4 @@ pub fn extensions(headers: &HeaderMap) -> Vec<&str> {
 /// The skill that a request's own metadata names under our extension.
 pub fn skill_of(params: &SendParams) -> Option<SkillId> {
     call::skill_of(params)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_is_host_and_port() {
-        for (url, expected) in [
-            ("http://127.0.0.1:7420", Some("127.0.0.1:7420")),
-            ("http://[::1]/", Some("[::1]:80")),
-            ("http://[::1]:7420/", Some("[::1]:7420")),
-            ("https://a.example", Some("a.example:443")),
-            ("https://a.example/mesh", None),
-            ("a.example", None),
-        ] {
-            assert_eq!(host_and_port(url).as_deref(), expected, "{url}");
-        }
-    }
 }

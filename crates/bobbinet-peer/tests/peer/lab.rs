@@ -246,6 +246,7 @@ impl Lab {
             effect: None,
             origin: None,
             card_keys: None,
+            grpc: None,
             title: None,
             description: None,
             env: Arc::new(SystemEnv),

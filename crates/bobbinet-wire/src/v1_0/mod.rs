@@ -14,6 +14,7 @@ pub mod response;
 pub mod rest;
 pub mod rest_client;
 mod version;
+pub mod view_write;
 mod write;
 
 pub use card_view::{ApiKeyScheme, CardError, CardView, ExtensionSkill, Interface, SkillView};

@@ -225,9 +225,9 @@ fn the_first_interface_of_ours_is_taken() {
     let ours = r#"{"url":"a","protocolBinding":"JSONRPC","protocolVersion":"1.0","tenant":"t"}"#;
     let patch = r#"{"url":"b","protocolBinding":"JSONRPC","protocolVersion":"1.0.1"}"#;
     let later = r#"{"url":"c","protocolBinding":"JSONRPC","protocolVersion":"1.00"}"#;
-    assert_eq!(pick(&format!("[{grpc},{old},{ours},{patch}]")), "o a b");
+    assert_eq!(pick(&format!("[{grpc},{old},{ours},{patch}]")), "g o a b");
     assert_eq!(pick(&format!("[{later},{patch},{ours}]")), "b a");
-    assert_eq!(pick(&format!("[{grpc},{later}]")), "");
+    assert_eq!(pick(&format!("[{later}]")), "");
 }
 
 #[test]
@@ -240,7 +240,7 @@ fn a_card_says_in_the_words_of_any_version_where_its_agent_is() {
     check(
         r#"{"url":"r","protocolVersion":"0.3.0","preferredTransport":"HTTP+JSON",
             "additionalInterfaces":[{"url":"r","transport":"HTTP+JSON"},{"url":"j","transport":"JSONRPC"},{"url":"g","transport":"GRPC"}]}"#,
-        "A2A 0.3 over HTTP+JSON at r, A2A 0.3 over JSONRPC at j",
+        "A2A 0.3 over HTTP+JSON at r, A2A 0.3 over JSONRPC at j, A2A 0.3 over GRPC at g",
     );
     check(r#"{"url":"j","protocolVersion":"0.2.5"}"#, "A2A 0.3 over JSONRPC at j");
     check(r#"{"url":"j"}"#, "A2A 0.3 over JSONRPC at j");

@@ -217,6 +217,7 @@ impl Resolver {
             tls: self.options.tls.clone(),
             transports: self.options.transports.clone(),
             version: self.options.version,
+            grpc: Some(bobbinet_grpc::carry),
             ..ClientOptions::default()
         }
     }

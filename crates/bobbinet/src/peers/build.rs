@@ -65,6 +65,7 @@ impl Maker {
             effect: settings.effect,
             origin: settings.origin,
             card_keys: settings.card_keys,
+            grpc: Some(bobbinet_grpc::carry),
             title: settings.title,
             description: settings.description,
             env: self.env.clone(),
