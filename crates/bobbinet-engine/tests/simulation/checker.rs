@@ -264,6 +264,13 @@ impl History {
             && log.first().is_none_or(is_one)
     }
 
+    /// When what ran it was gone: its process, or before that an engine that could not open.
+    fn engine_end(&self, run: &Execution) -> Moment {
+        let unopened = self.unopened.iter().filter(|(process, at)| *process == run.process && *at > run.began);
+        let death = self.deaths.get(&run.process).copied().unwrap_or(self.end);
+        unopened.map(|(_, at)| *at).fold(death, Moment::min)
+    }
+
     fn lasted(&self, run: &Execution) -> u64 {
         run.ended.unwrap_or(self.end).millis - run.began.millis
     }
@@ -638,7 +645,7 @@ impl Judge<'_> {
             {
                 self.accuse(Promise::RunsBounded, format!("{who} began while its process was stopping"));
             }
-            let lived_on = history.deaths.get(&run.process).map_or(history.end, |death| *death).millis;
+            let lived_on = history.engine_end(run).millis;
             let is_settled = log.iter().any(|logged| {
                 matches!(&logged.event, Event::Settled { call_id, outcome }
                     if call_id.0 == run.call && matches!(outcome, CallOutcome::Done | CallOutcome::Late))

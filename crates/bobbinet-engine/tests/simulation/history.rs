@@ -216,6 +216,8 @@ pub(crate) struct History {
     pub(crate) forgotten: BTreeMap<TaskId, Forgotten>,
     /// When each process died or stopped.
     pub(crate) deaths: BTreeMap<u32, Moment>,
+    /// When a process had ended an engine that could not open, with what it had begun.
+    pub(crate) unopened: Vec<(u32, Moment)>,
     /// When each process that was asked to stop was asked.
     pub(crate) drains: BTreeMap<u32, Moment>,
     /// What a process left behind when it had stopped, and what broke.

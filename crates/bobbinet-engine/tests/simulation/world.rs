@@ -310,6 +310,8 @@ impl World {
                 }
                 Err(error) => {
                     self.scene.note(format_args!("process {number} is not ready: {error}"));
+                    let moment = self.scene.moment();
+                    self.scene.history().unopened.push((number, moment));
                     self.is_gone(&is_held, "an engine that could not open");
                     self.scene.pause(200).await;
                 }

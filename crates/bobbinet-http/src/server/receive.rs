@@ -218,7 +218,7 @@ pub(super) fn extensions(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     named(headers, EXTENSIONS).chain(named(headers, EXTENSIONS_OLD))
 }
 
-fn named<'a>(headers: &'a HeaderMap, name: HeaderName) -> impl Iterator<Item = &'a str> {
+fn named(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
     let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).map(str::trim)
 }
