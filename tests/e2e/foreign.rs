@@ -160,11 +160,11 @@ fn a_card_of_an_older_a2a_is_shown_and_called_by_its_name() {
     };
     let (code, shown, said) = run(&["card", "get", "./card.json"]);
     assert_eq!(code, Some(0), "{said}");
-    assert!(shown.contains("Interface: http://127.0.0.1:1/ (A2A 0.3.0 over JSONRPC)\n"), "{shown}");
-    assert!(said.contains("speaks A2A 0.3.0 over JSONRPC, and this client A2A 1.0 over JSONRPC"), "{said}");
+    assert!(shown.contains("Interface: http://127.0.0.1:1/ (JSONRPC 0.3.0)\n"), "{shown}");
+    // It is spoken here, but nobody is there.
     let (code, _, said) = run(&["send", "-a", "./card.json", "hello"]);
-    assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("speaks A2A 0.3.0 over JSONRPC"), "{said}");
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("calling http://127.0.0.1:1/"), "{said}");
 }
 
 /// What a command at this agent ends with, the documents that it prints, and what it says.

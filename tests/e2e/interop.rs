@@ -122,8 +122,12 @@ type Row = BTreeMap<String, String>;
 fn the_official_sdks_converse_over_every_binding_that_they_speak() {
     let folder = tempfile::tempdir().unwrap();
     let hooks = Hooks::open();
-    let node = everything(folder.path(), &hooks);
+    let node = everything(folder.path(), &hooks, true);
     let agent = node.agent("everything");
+    // The framework refuses a card that lists gRPC as the specification writes it.
+    let plain_folder = tempfile::tempdir().unwrap();
+    let plain = everything(plain_folder.path(), &hooks, false);
+    let for_framework = plain.agent("everything");
     let mut rows = Vec::new();
     let mut faults = Vec::new();
     for speaker in &SPEAKERS {
@@ -137,6 +141,7 @@ fn the_official_sdks_converse_over_every_binding_that_they_speak() {
                 rows.push((speaker, *binding, None));
                 continue;
             };
+            let agent = if speaker.name.starts_with("Google") { &for_framework } else { &agent };
             let said = within(command.args([&agent.url, &agent.token, *binding, &hook]));
             let row = steps(&said);
             let what = format!("{} over {binding} of {}", speaker.name, speaker.version);
@@ -155,7 +160,7 @@ fn the_official_sdks_converse_over_every_binding_that_they_speak() {
     println!("{table}");
     keep("Callers", &table);
     assert!(faults.is_empty(), "{}\nnode:\n{}", faults.join("\n"), log_of(folder.path()));
-    assert!(node.stop().success());
+    assert!(node.stop().success() && plain.stop().success());
 }
 
 /// An agent that is made with an SDK, as it is started.
@@ -262,10 +267,7 @@ fn agents_made_with_the_official_sdks_are_called() {
     let url_of = |version: &str| &started.iter().find(|(served, ..)| served.version == version).unwrap().1;
     let flow = CROSSING.replace("OLD", url_of("0.3")).replace("NEW", url_of("1.0"));
     std::fs::write(folder.path().join("crossing.yaml"), flow).unwrap();
-    let origins = [url_of("0.3"), url_of("1.0")].map(|url| url.trim_end_matches('/'));
-    let config = format!(
-        "node: {{ listen: \"127.0.0.1:0\", data: ./data }}\nflows:\n  crossing: {{ file: ./crossing.yaml, origins: {origins:?} }}\n"
-    );
+    let config = "node: { listen: \"127.0.0.1:0\", data: ./data }\nflows:\n  crossing: { file: ./crossing.yaml }\n";
     std::fs::write(folder.path().join("bobbinet.yaml"), config).unwrap();
     let run = bobbinet(folder.path()).args(["flow", "run", "crossing.yaml", "-o", "json"]).output().unwrap();
     let said = String::from_utf8_lossy(&run.stdout);
@@ -275,12 +277,14 @@ fn agents_made_with_the_official_sdks_are_called() {
     keep("Agents that are called", &table);
 }
 
-fn everything(folder: &Path, hooks: &Hooks) -> Node {
+fn everything(folder: &Path, hooks: &Hooks, has_grpc: bool) -> Node {
     let server = tools().join("npm/node_modules/.bin/mcp-server-everything");
     assert!(server.exists(), "{} is missing: cargo xtask tools", server.display());
     let config = format!(
-        "node: {{ listen: \"127.0.0.1:0\", data: ./data, webhooks: [{:?}] }}\n\
-         agents:\n  everything: {{ use: everything, mcp: {{ command: [{server:?}] }} }}\n",
+        "node: {{ listen: \"127.0.0.1:0\", data: ./data, grpc: {has_grpc}, webhooks: [{:?}] }}\n\
+         agents:\n  everything: {{ use: everything, mcp: {{ command: [{server:?}] }} }}\n\
+         principals: {{ ann: {{ tenant: acme }} }}\n\
+         policy:\n  - {{ allow: \"caller.principal == 'ann'\" }}\n",
         hooks.url
     );
     std::fs::write(folder.join("bobbinet.yaml"), config).unwrap();
@@ -297,7 +301,7 @@ fn steps(said: &Output) -> Row {
 
 /// A step is passed, or the SDK, the framework or 0.3 has no such call, which the script says in words of its own.
 fn is_fault(result: &str) -> bool {
-    let is_absent = result.contains("no call for it") || result.starts_with("as the framework asks");
+    let is_absent = ["no call for it", "as the framework asks"].iter().any(|it| result.contains(it));
     result != "ok" && !is_absent
 }
 

@@ -1,6 +1,6 @@
 """An agent of Google's Agent Development Kit asks a wrapped MCP server, as its users do: by RemoteA2aAgent.
 
-    python adk_client.py AGENT_URL TOKEN
+    python adk_client.py AGENT_URL TOKEN JSONRPC HOOK_URL
 
 Two turns of one session: a question that lacks an argument, and the answer; then a call that has all it needs.
 """
@@ -50,4 +50,4 @@ async def converse(url, token):
     tell("stream", "as the framework asks for it, in the steps above")
 
 
-asyncio.run(converse(*sys.argv[1:]))
+asyncio.run(converse(*sys.argv[1:3]))

@@ -160,7 +160,7 @@ mod tests {
             ("message/send", "{}", "message is required"),
             ("message/send", "7", "do not fit"),
             ("tasks/get", "{}", "id is required"),
-            ("tasks/pushNotificationConfig/list", "{}", "push notifications"),
+            ("tasks/pushNotificationConfig/list", r#"{"id":"t"}"#, "push notifications"),
             ("tasks/dance", "{}", "no method"),
         ] {
             let fault = read(method, parameters).unwrap_err();

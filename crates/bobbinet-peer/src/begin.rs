@@ -94,6 +94,12 @@ pub(crate) async fn begin(
     let (mut tries, mut late_tries, mut has_forgotten) = (0, 0, false);
     loop {
         let Some(known) = peer.cards.current() else {
+            // It may be starting again, and this node has only begun to look for it.
+            if Instant::now() < until {
+                wait(run, checkpoint, &mut is_kept, is_perhaps_taken, limits.pause(tries.min(PATIENT_PAUSES))).await;
+                tries = tries.saturating_add(1);
+                continue;
+            }
             let why = peer.cards.failed().unwrap_or_else(|| "its card has not been seen yet".to_owned());
             return not_sent(config, is_perhaps_taken, &why);
         };

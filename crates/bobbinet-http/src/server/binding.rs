@@ -137,7 +137,9 @@ impl Binding {
     pub(super) fn card_form(&self) -> CardForm {
         match self {
             Self::Rpc1_0(_) | Self::Rest1_0(_) => CardForm::V1_0,
-            Self::Rpc0_3(_) | Self::Rest0_3 => CardForm::V0_3,
+            Self::Rpc0_3(_) => CardForm::V0_3,
+            // Its SDKs differ in how they read security schemes there: some as objects with a type, some as ProtoJSON. Both stand in it.
+            Self::Rest0_3 => CardForm::Hybrid,
         }
     }
 

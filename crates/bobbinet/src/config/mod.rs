@@ -122,6 +122,9 @@ pub(crate) struct NodeConfig {
     pub(crate) is_version_required: bool,
     /// Which card is shown to those who do not say which version of A2A they speak.
     pub(crate) card: CardForm,
+    /// Whether A2A is spoken over gRPC, too. Its address on a card is a host and a port, which some clients take for a URL that is
+    /// none of the node's, and then refuse the whole card.
+    pub(crate) has_grpc: bool,
     /// How long a blocking send waits at most.
     pub(crate) wait_max: Option<Duration>,
     /// Receivers of webhooks that may be anywhere, also inside.
@@ -148,6 +151,7 @@ impl Default for NodeConfig {
             otlp: None,
             is_version_required: true,
             card: CardForm::default(),
+            has_grpc: false,
             wait_max: None,
             webhooks: Vec::new(),
         }

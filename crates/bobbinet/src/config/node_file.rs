@@ -26,7 +26,7 @@ use super::{
 
 pub(super) const ROOT_KEYS: [&str; 8] =
     ["node", "agents", "peers", "principals", "trust", "api_keys", "policy", "flows"];
-const NODE_KEYS: [&str; 15] = [
+const NODE_KEYS: [&str; 16] = [
     "listen",
     "tls",
     "data",
@@ -40,6 +40,7 @@ const NODE_KEYS: [&str; 15] = [
     "otlp",
     "version_required",
     "card",
+    "grpc",
     "wait_max",
     "webhooks",
 ];
@@ -116,6 +117,9 @@ fn read_node(reader: &mut Reader<'_>, node: &Node, config: &mut Config) {
     }
     if let Some(form) = fields.get("card").and_then(|node| card_form(reader, node)) {
         settings.card = form;
+    }
+    if let Some(flag) = fields.get("grpc").and_then(|node| reader.flag(node, "grpc")) {
+        settings.has_grpc = flag;
     }
     settings.wait_max = duration(reader, &fields, "wait_max");
     if let Some(node) = fields.get("limits") {

@@ -123,8 +123,7 @@ pub(super) async fn start(
     let engine = Engine::open(Setup { store: store.clone(), agents, env, limits: node.limits.clone(), authorizer });
     let engine = engine.await.map_err(|error| of_engine(&error))?;
     let scheduler = schedules::start(&engine, &policy, scheduled).await;
-    let listener = socket.listen(BACKLOG).map_err(|error| in_use(node.listen, &error))?;
-    let listen = listener.local_addr().map_err(|error| in_use(node.listen, &error))?;
+    let listen = socket.local_addr().map_err(|error| in_use(node.listen, &error))?;
     let believed = reload::believed(node.issuer.as_deref(), &callers, &keys, &data);
     let (issuers, api_keys) = believed.map_err(|error| Failure::of(Code::Config, &error))?;
     let verifier = Verifier::with_api_keys(VerifierConfig::default(), issuers, api_keys)
@@ -153,6 +152,8 @@ pub(super) async fn start(
         longest_life: reload::longest_life(&callers),
     };
     let server = server(&node, tls, mount, gateway, (keys, verifier), listen, stop)?;
+    // As late as can be: who is let in finds by the announcement with whose key to sign.
+    let listener = socket.listen(BACKLOG).map_err(|error| in_use(node.listen, &error))?;
     let running = running(&engine, &server, &data, listen);
     if let Err(error) = announcement.ready(&running) {
         tracing::warn!(%error, "the command line on this machine will not find the node");
@@ -438,7 +439,7 @@ fn server(
         cors: node.cors.clone(),
         limits: node.http.clone(),
         is_version_required: node.is_version_required,
-        grpc: Some(bobbinet_grpc::routes),
+        grpc: node.has_grpc.then_some(bobbinet_grpc::routes),
         card: node.card,
         stop,
     };

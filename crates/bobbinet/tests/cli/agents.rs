@@ -27,7 +27,10 @@ fn serve(does: impl Fn(&str, &str, &str, &str) -> (u16, Value) + Send + 'static)
 fn answer(mut stream: TcpStream, does: impl FnOnce(&str, &str, &str) -> (u16, Value)) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let (mut first, mut headers, mut length) = (String::new(), String::new(), 0);
-    reader.read_line(&mut first).unwrap();
+    // Whoever only looks whether somebody is there says nothing.
+    if reader.read_line(&mut first).unwrap_or(0) == 0 {
+        return;
+    }
     loop {
         let mut line = String::new();
         if reader.read_line(&mut line).unwrap_or(0) <= 2 {

@@ -76,7 +76,7 @@ fn unknown_settings_are_refused_wherever_they_stand() {
         "node:\n  listne: 127.0.0.1:1\n  colour: red\nagents: { a: { mcp: { command: [ls] } } }\n",
         &[
             r#"2: node has no setting "listne" -> did you mean "listen"?"#,
-            r#"3: node has no setting "colour" -> there is listen, data, public_url, issuer, proxies, cors, limits, pre_stop_delay, grace, otlp, version_required, card, wait_max"#,
+            r#"3: node has no setting "colour" -> there is listen, tls, data, public_url, issuer, proxies, cors, limits, pre_stop_delay, grace, otlp, version_required, card, grpc, wait_max, webhooks"#,
         ],
     );
     check_yaml(
@@ -232,7 +232,7 @@ policy: [{ allow: "true", on: [plain, any-of-a-node] }]
             r#"2: agent a has no setting "auht" -> did you mean "auth"?"#,
             &format!("3: auth cannot be that -> {AUTH}"),
             &format!("4: auth says one way -> {AUTH}"),
-            r#"5: agent d has no setting "mcp" -> there is a2a, auth, fallback, effect, origin, timeout, slots, title, description"#,
+            r#"5: agent d has no setting "mcp" -> there is a2a, auth, tls, card_keys, fallback, effect, origin, timeout, slots, title, description"#,
         ],
     );
     check_yaml(

@@ -191,6 +191,7 @@ fn help_names_every_command_and_hides_what_is_not_for_people() {
         "auth",
         "token",
         "peers",
+        "push",
         "key",
         "policy",
         "store",
