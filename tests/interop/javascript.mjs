@@ -127,8 +127,9 @@ await step('push configuration', async () => {
   const listed = await client.listTaskPushNotificationConfig(
     { tenant: '', taskId: asked.id, pageSize: 10, pageToken: '' });
   assert.deepEqual(listed.configs.map((it) => it.id), [made.id]);
+  const other = await client.createTaskPushNotificationConfig({ ...config, url: `${hookUrl}/deleted` });
+  await client.deleteTaskPushNotificationConfig({ ...which, id: other.id });
   await client.sendMessage(say(data({ b: 2 }), asked));
-  await client.deleteTaskPushNotificationConfig(which);
 });
 if (card.capabilities?.extendedAgentCard) {
   await step('extended card', async () => {

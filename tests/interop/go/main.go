@@ -233,11 +233,16 @@ func main() {
 		if err != nil || len(listed) != 1 {
 			return nil, fmt.Errorf("list: %+v, %v", listed, err)
 		}
-		if _, err := send(client, say(answer, asked)); err != nil {
+		other := a2a.TaskPushConfig{TaskID: asked.ID, Config: a2a.PushConfig{URL: hook + "/deleted", Token: "our-token"}}
+		made, err = client.SetTaskPushConfig(ctx, &other)
+		if err != nil {
 			return nil, err
 		}
 		gone := a2a.DeleteTaskPushConfigParams{TaskID: asked.ID, ConfigID: made.Config.ID}
-		return nil, client.DeleteTaskPushConfig(ctx, &gone)
+		if err := client.DeleteTaskPushConfig(ctx, &gone); err != nil {
+			return nil, err
+		}
+		return send(client, say(answer, asked))
 	})
 	if card.SupportsAuthenticatedExtendedCard {
 		step("extended card", func() (*a2a.AgentCard, error) { return client.GetAgentCard(ctx) })

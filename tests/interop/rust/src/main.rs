@@ -108,7 +108,7 @@ async fn push(client: &Client, hook: &str) -> Result<(), String> {
     };
     let made = client.create_push_config(&config).await.map_err(text)?;
     let id = made.id.clone().ok_or("it has no id")?;
-    let which = GetTaskPushNotificationConfigRequest { task_id: asked.id.clone(), id: id.clone(), tenant: None };
+    let which = GetTaskPushNotificationConfigRequest { task_id: asked.id.clone(), id, tenant: None };
     let got = client.get_push_config(&which).await.map_err(text)?;
     let all = ListTaskPushNotificationConfigsRequest {
         task_id: asked.id.clone(),
@@ -120,9 +120,12 @@ async fn push(client: &Client, hook: &str) -> Result<(), String> {
     if got.url != hook || listed.configs.len() != 1 {
         return Err(format!("{got:?}, {listed:?}"));
     }
-    must(send(client, Part::data(json!({ "b": 2 })), Some(&asked), false).await?, TaskState::Completed, "3")?;
-    let gone = DeleteTaskPushNotificationConfigRequest { task_id: asked.id, id, tenant: None };
-    client.delete_push_config(&gone).await.map_err(text)
+    let doomed = TaskPushNotificationConfig { url: format!("{hook}/deleted"), ..config };
+    let other = client.create_push_config(&doomed).await.map_err(text)?;
+    let id = other.id.ok_or("it has no id")?;
+    let gone = DeleteTaskPushNotificationConfigRequest { task_id: asked.id.clone(), id, tenant: None };
+    client.delete_push_config(&gone).await.map_err(text)?;
+    must(send(client, Part::data(json!({ "b": 2 })), Some(&asked), false).await?, TaskState::Completed, "3").map(drop)
 }
 
 #[tokio::main(flavor = "current_thread")]

@@ -196,10 +196,12 @@ public class Interop {
             var listed = blocking.listTaskPushNotificationConfigurations(
                     new ListTaskPushNotificationConfigParams(id), context);
             must(listed.size() == 1, listed);
-            must(send(blocking, say(answer, asked)).until(true), TaskState.COMPLETED, "3");
+            var doomed = new PushNotificationConfig.Builder().url(hook + "/deleted").token("our-token").build();
+            var other = blocking.setTaskPushNotificationConfiguration(
+                    new TaskPushNotificationConfig(id, doomed), context).pushNotificationConfig();
             blocking.deleteTaskPushNotificationConfigurations(
-                    new DeleteTaskPushNotificationConfigParams(id, made.id()), context);
-            return null;
+                    new DeleteTaskPushNotificationConfigParams(id, other.id()), context);
+            return must(send(blocking, say(answer, asked)).until(true), TaskState.COMPLETED, "3");
         });
         if (card.supportsAuthenticatedExtendedCard()) {
             step("extended card", () -> blocking.getAgentCard(context));
