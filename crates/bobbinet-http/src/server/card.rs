@@ -1,13 +1,13 @@
 //! Hands out the public card of an agent, which is written only once for each version of it.
 
 use axum::response::Response;
-use bobbinet_wire::interface::CardForm;
+use bobbinet_wire::{Version, interface::CardForm};
 use http::{HeaderValue, Request, StatusCode, header};
 
 use super::{
     a2a_server::{Mounted, Server},
     answer,
-    version::{self, Said, Version},
+    version::{self, Said},
 };
 
 /// Where clients before 0.3 look for a card: what is there is always one of 0.3.

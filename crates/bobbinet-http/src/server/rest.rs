@@ -5,7 +5,7 @@ use std::{borrow::Cow, sync::Arc};
 use axum::{body::Body, extract::Request, response::Response};
 use bobbinet_core::{Operation, SkillId};
 use bobbinet_wire::{
-    Error, ErrorKind,
+    Error, ErrorKind, Version,
     rest::{HttpMethod, RouteFault, segments},
     v0_3_proto::rest as v0_3,
     v1_0::rest as v1_0,
@@ -17,7 +17,7 @@ use super::{
     answer,
     binding::{A2A_JSON, Binding, JSON},
     receive::{At, BodyRule, respond},
-    version::{self, Said, Version},
+    version::{self, Said},
 };
 
 /// An operation at its URL, in the dialect that it is asked in.
