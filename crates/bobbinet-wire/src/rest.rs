@@ -100,8 +100,8 @@ fn decoded(text: &str, is_query: bool) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// The parameters of a query by their names in camelCase, as JSON that a reader of `params` takes: the words true and false as what they
-/// mean, all else as texts. What is empty says nothing; the same name twice is refused, as readers differ in which one counts.
+/// The parameters of a query by their names in camelCase, as JSON that a reader of `params` takes: as texts, which it also takes for
+/// numbers, true and false. What is empty says nothing; the same name twice is refused, as readers differ in which one counts.
 pub(crate) fn query(query: Option<&str>, fields: &mut BTreeMap<String, Json>) -> Result<(), Error> {
     for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -114,15 +114,10 @@ pub(crate) fn query(query: Option<&str>, fields: &mut BTreeMap<String, Json>) ->
             continue;
         }
         let name = crate::dialect::camel(&name).into_owned();
-        let value = match value.as_str() {
-            "true" => Json::of(&true),
-            "false" => Json::of(&false),
-            text => Json::of(text),
-        };
         if fields.contains_key(&name) {
             return Err(Error::invalid_field(name, "is given twice"));
         }
-        fields.insert(name, value);
+        fields.insert(name, Json::of(value.as_str()));
     }
     Ok(())
 }

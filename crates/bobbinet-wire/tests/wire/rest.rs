@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bobbinet_core::{
-    Content, Event, Message, Part, Question, QuestionKind, Role, Selection, State,
+    Content, ContextId, Event, Message, Part, PushOperation, Question, QuestionKind, Role, Selection, State,
     operation::{CancelParams, GetParams, ListParams, Operation, SubscribeParams},
 };
 use bobbinet_wire::{
@@ -93,6 +93,11 @@ fn what_a_request_of_1_0_says_comes_from_its_path_its_query_and_its_body() {
     let snake = query.replace("pageSize", "page_size").replace("includeArtifacts", "include_artifacts");
     assert_eq!(asked(HttpMethod::Get, "/tasks", &snake, "").unwrap(), Operation::List(list));
     assert_eq!(asked(HttpMethod::Get, "/tasks", "contextId=&&x", "").unwrap(), Operation::List(ListParams::default()));
+    // A word is what its field makes of it.
+    let context = Some(ContextId::parse("true").unwrap());
+    let words = ListParams { context, page_token: Some("false".to_owned()), ..ListParams::default() };
+    let query = "contextId=true&pageToken=false&includeArtifacts=false";
+    assert_eq!(asked(HttpMethod::Get, "/tasks", query, "").unwrap(), Operation::List(words));
     for (body, metadata) in
         [("", None), (" ", None), ("{}", None), (r#"{"id":"t","metadata":{"a":1}}"#, Some(r#"{"a":1}"#))]
     {
