@@ -141,14 +141,28 @@ pub(crate) fn object_text(body: &[u8]) -> Result<&str, Error> {
     if text.trim_ascii_start().starts_with('{') { Ok(text) } else { Err(Error::invalid_field("", "must be an object")) }
 }
 
-/// The fields of a body that may also be empty.
+/// The fields of a body that may also be empty, by their names in camelCase.
 pub(crate) fn fields(body: &[u8]) -> Result<BTreeMap<String, Json>, Error> {
     if body.trim_ascii().is_empty() {
         return Ok(BTreeMap::new());
     }
     let text = object_text(body)?;
-    serde_json::from_str(text)
-        .map_err(|error| Error::new(ErrorKind::Parse).with_message(format!("Invalid JSON payload: {error}")))
+    let fields = serde_json::from_str(text)
+        .map_err(|error| Error::new(ErrorKind::Parse).with_message(format!("Invalid JSON payload: {error}")))?;
+    camel(fields)
+}
+
+/// The same fields by their names in camelCase: what the path names is to take the place of what the body says, however that is written.
+pub(crate) fn camel(fields: BTreeMap<String, Json>) -> Result<BTreeMap<String, Json>, Error> {
+    let mut named = BTreeMap::new();
+    for (name, value) in fields {
+        let name = crate::dialect::camel(&name).into_owned();
+        if named.contains_key(&name) {
+            return Err(Error::invalid_field(name, "is given twice"));
+        }
+        named.insert(name, value);
+    }
+    Ok(named)
 }
 
 /// Parameters put together from the path, the query and the body.

@@ -81,9 +81,12 @@ impl Route {
         let mut fields: BTreeMap<String, Json> = rest::fields(body)?;
         // Some send the whole request of gRPC, whose `config` is what the body should be.
         if let Some(config) = fields.remove("config").and_then(|config| config.read::<BTreeMap<String, Json>>().ok()) {
-            fields.extend(config);
+            fields.extend(rest::camel(config)?);
         }
         rest::query(query, &mut fields)?;
+        if self.method == Method::SetPushConfig {
+            name_config(&mut fields);
+        }
         for (name, value) in &self.named {
             fields.insert((*name).to_owned(), Json::of(value));
         }
@@ -113,6 +116,17 @@ impl Route {
                 v0_3::request::decode(self.method, Some(params))
             }
         }
+    }
+}
+
+/// What the request calls the webhook, beside it, is the webhook's id, as in gRPC.
+fn name_config(fields: &mut BTreeMap<String, Json>) {
+    let is_said = |id: &Json| !matches!(id.as_str(), "null" | "\"\"");
+    let Some(id) = fields.remove("configId").filter(is_said) else { return };
+    let config = fields.get("pushNotificationConfig").map(Json::read::<BTreeMap<String, Json>>);
+    if let Some(Ok(mut config)) = config {
+        config.insert("id".to_owned(), id);
+        fields.insert("pushNotificationConfig".to_owned(), Json::of(&config));
     }
 }
 

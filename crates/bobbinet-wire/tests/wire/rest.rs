@@ -104,6 +104,11 @@ fn what_a_request_of_1_0_says_comes_from_its_path_its_query_and_its_body() {
         let cancel = CancelParams { id: "t".to_owned(), metadata: metadata.map(json), tenant: None };
         assert_eq!(asked(HttpMethod::Post, "/tasks/t:cancel", "", body).unwrap(), Operation::Cancel(cancel), "{body}");
     }
+    // The path has the last word, however the body spells the name.
+    let body = r#"{"task_id":"other","url":"https://a.example/"}"#;
+    let asked_for = asked(HttpMethod::Post, "/tasks/t/pushNotificationConfigs", "", body).unwrap();
+    let Operation::PushConfig(PushOperation::Create(create)) = asked_for else { panic!("{asked_for:?}") };
+    assert_eq!(create.task, "t");
     for method in [HttpMethod::Get, HttpMethod::Post] {
         let subscribe = SubscribeParams { id: "t".to_owned(), tenant: None };
         assert_eq!(asked(method, "/tasks/t:subscribe", "", "").unwrap(), Operation::Subscribe(subscribe));
@@ -196,6 +201,32 @@ fn paths_of_0_3_mean_what_they_do_in_json_rpc() {
     let params = route.params(Some("status=TASK_STATE_CANCELLED&pageSize=3"), b"").unwrap();
     let Ok(Operation::List(list)) = route.decode(&params) else { panic!("{params}") };
     assert_eq!((list.state, list.page_size), (Some(State::Canceled), 3));
+}
+
+#[test]
+fn a_webhook_of_0_3_over_rest_is_called_as_the_request_says() {
+    let id = |query: Option<&str>, body: &str| {
+        let segments = segments("/tasks/t/pushNotificationConfigs").unwrap();
+        let route = v0_3_proto::rest::route(HttpMethod::Post, &segments).unwrap();
+        let asked = route.params(query, body.as_bytes()).and_then(|params| route.decode(&params));
+        let Ok(Operation::PushConfig(PushOperation::Create(create))) = asked else { panic!("{body}: {asked:?}") };
+        assert_eq!((create.task.as_str(), create.config.url.as_str()), ("t", "https://a.example/"), "{body}");
+        create.config.id
+    };
+    let config = r#"{"id":"own","url":"https://a.example/"}"#;
+    let body = format!(r#"{{"pushNotificationConfig":{config}}}"#);
+    let snake = format!(r#"{{"task_id":"other","push_notification_config":{config}}}"#);
+    let own = Some("own".to_owned());
+    for body in [&body, &snake, &format!(r#"{{"config":{body}}}"#), &format!(r#"{{"config_id":"","config":{snake}}}"#)]
+    {
+        assert_eq!(id(None, body), own, "{body}");
+        assert_eq!(id(Some("configId="), body), own, "{body}");
+    }
+    let said = Some("said".to_owned());
+    assert_eq!(id(Some("configId=said"), &body), said);
+    assert_eq!(id(Some("config_id=said"), &snake), said);
+    assert_eq!(id(None, &format!(r#"{{"parent":"tasks/t","configId":"said","config":{body}}}"#)), said);
+    assert_eq!(id(None, &format!(r#"{{"config_id":"said","config":{snake}}}"#)), said);
 }
 
 fn check(write: impl FnOnce(&mut Vec<u8>), expected: ExpectFile) {
