@@ -59,18 +59,14 @@ fn binding(parts: &Parts, segments: &[String]) -> Binding {
 
 fn route(binding: &Binding, method: &Method, segments: &[String]) -> Result<Route, RouteFault> {
     let method = match *method {
-        Method::GET => HttpMethod::Get,
+        Method::GET | Method::HEAD => HttpMethod::Get,
         Method::POST => HttpMethod::Post,
         Method::DELETE => HttpMethod::Delete,
-        // What is there, and by which methods, is found out by one that it may have.
+        // What is there, and by which methods, is told by any of ours that it is not there by.
         _ => {
-            let found = [HttpMethod::Get, HttpMethod::Post].map(|method| of_dialect(binding, method, segments));
-            return Err(match found {
-                [Err(fault), Err(_)] => fault,
-                [Ok(_), Err(_)] => RouteFault::NotAllowed("GET"),
-                [Err(_), Ok(_)] => RouteFault::NotAllowed("POST"),
-                [Ok(_), Ok(_)] => RouteFault::NotAllowed("GET, POST"),
-            });
+            let ours = [HttpMethod::Get, HttpMethod::Post, HttpMethod::Delete];
+            let fault = ours.into_iter().find_map(|method| of_dialect(binding, method, segments).err());
+            return Err(fault.unwrap_or(RouteFault::NotAllowed("GET, HEAD, POST, DELETE")));
         }
     };
     of_dialect(binding, method, segments)

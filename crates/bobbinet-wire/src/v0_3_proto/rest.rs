@@ -39,7 +39,7 @@ pub fn route(http_method: HttpMethod, segments: &[String]) -> Result<Route, Rout
         let is_card = matches!(segments, [word] if word == "card");
         return match (is_card, http_method) {
             (true, Get) => route(Method::GetExtendedCard, Vec::new()),
-            (true, Post | Delete) => Err(RouteFault::NotAllowed("GET")),
+            (true, Post | Delete) => Err(RouteFault::NotAllowed("GET, HEAD")),
             (false, _) => Err(RouteFault::NotFound),
         };
     };
@@ -49,22 +49,22 @@ pub fn route(http_method: HttpMethod, segments: &[String]) -> Result<Route, Rout
         (Target::Send | Target::Stream, Get | Delete) => Err(RouteFault::NotAllowed("POST")),
         (Target::Tasks, Get) => route(Method::ListTasks, Vec::new()),
         (Target::Task(id), Get) => route(Method::GetTask, vec![("id", id)]),
-        (Target::Tasks | Target::Task(_), Post | Delete) => Err(RouteFault::NotAllowed("GET")),
+        (Target::Tasks | Target::Task(_), Post | Delete) => Err(RouteFault::NotAllowed("GET, HEAD")),
         (Target::Cancel(id), Post) => route(Method::CancelTask, vec![("id", id)]),
         (Target::Cancel(_), Get | Delete) => Err(RouteFault::NotAllowed("POST")),
         // Its specification's text says POST, its proto file GET.
         (Target::Subscribe(id), Get | Post) => route(Method::Resubscribe, vec![("id", id)]),
-        (Target::Subscribe(_), Delete) => Err(RouteFault::NotAllowed("GET, POST")),
+        (Target::Subscribe(_), Delete) => Err(RouteFault::NotAllowed("GET, HEAD, POST")),
         (Target::PushConfigs(task), Post) => route(Method::SetPushConfig, vec![("taskId", task)]),
         (Target::PushConfigs(task), Get) => route(Method::ListPushConfigs, vec![("id", task)]),
-        (Target::PushConfigs(_), Delete) => Err(RouteFault::NotAllowed("GET, POST")),
+        (Target::PushConfigs(_), Delete) => Err(RouteFault::NotAllowed("GET, HEAD, POST")),
         (Target::PushConfig(task, id), Get) => {
             route(Method::GetPushConfig, vec![("id", task), ("pushNotificationConfigId", id)])
         }
         (Target::PushConfig(task, id), Delete) => {
             route(Method::DeletePushConfig, vec![("id", task), ("pushNotificationConfigId", id)])
         }
-        (Target::PushConfig(..), Post) => Err(RouteFault::NotAllowed("GET, DELETE")),
+        (Target::PushConfig(..), Post) => Err(RouteFault::NotAllowed("GET, HEAD, DELETE")),
     }
 }
 

@@ -43,7 +43,7 @@ fn at(http_method: HttpMethod, segments: &[String]) -> Result<Route, RouteFault>
         let is_card = matches!(segments, [word] if word == "extendedAgentCard");
         return match (is_card, http_method) {
             (true, Get) => route(Method::GetExtendedAgentCard, Vec::new()),
-            (true, Post | Delete) => Err(RouteFault::NotAllowed("GET")),
+            (true, Post | Delete) => Err(RouteFault::NotAllowed("GET, HEAD")),
             (false, _) => Err(RouteFault::NotFound),
         };
     };
@@ -53,22 +53,22 @@ fn at(http_method: HttpMethod, segments: &[String]) -> Result<Route, RouteFault>
         (Target::Send | Target::Stream, Get | Delete) => Err(RouteFault::NotAllowed("POST")),
         (Target::Tasks, Get) => route(Method::ListTasks, Vec::new()),
         (Target::Task(id), Get) => route(Method::GetTask, vec![("id", id)]),
-        (Target::Tasks | Target::Task(_), Post | Delete) => Err(RouteFault::NotAllowed("GET")),
+        (Target::Tasks | Target::Task(_), Post | Delete) => Err(RouteFault::NotAllowed("GET, HEAD")),
         (Target::Cancel(id), Post) => route(Method::CancelTask, vec![("id", id)]),
         (Target::Cancel(_), Get | Delete) => Err(RouteFault::NotAllowed("POST")),
         // The specification's text says POST, its proto file GET.
         (Target::Subscribe(id), Get | Post) => route(Method::SubscribeToTask, vec![("id", id)]),
-        (Target::Subscribe(_), Delete) => Err(RouteFault::NotAllowed("GET, POST")),
+        (Target::Subscribe(_), Delete) => Err(RouteFault::NotAllowed("GET, HEAD, POST")),
         (Target::PushConfigs(task), Post) => route(Method::CreateTaskPushNotificationConfig, vec![("taskId", task)]),
         (Target::PushConfigs(task), Get) => route(Method::ListTaskPushNotificationConfigs, vec![("taskId", task)]),
-        (Target::PushConfigs(_), Delete) => Err(RouteFault::NotAllowed("GET, POST")),
+        (Target::PushConfigs(_), Delete) => Err(RouteFault::NotAllowed("GET, HEAD, POST")),
         (Target::PushConfig(task, id), Get) => {
             route(Method::GetTaskPushNotificationConfig, vec![("taskId", task), ("id", id)])
         }
         (Target::PushConfig(task, id), Delete) => {
             route(Method::DeleteTaskPushNotificationConfig, vec![("taskId", task), ("id", id)])
         }
-        (Target::PushConfig(..), Post) => Err(RouteFault::NotAllowed("GET, DELETE")),
+        (Target::PushConfig(..), Post) => Err(RouteFault::NotAllowed("GET, HEAD, DELETE")),
     }
 }
 

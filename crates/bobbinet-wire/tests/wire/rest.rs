@@ -40,24 +40,24 @@ fn each_path_of_1_0_means_one_operation_with_a_tenant_and_without() {
     for (path, get, post, delete) in [
         ("/message:send", not("POST"), Ok("SendMessage"), not("POST")),
         ("/message:stream", not("POST"), Ok("SendStreamingMessage"), not("POST")),
-        ("/tasks", Ok("ListTasks"), not("GET"), not("GET")),
-        ("/tasks/t-1", Ok("GetTask"), not("GET"), not("GET")),
+        ("/tasks", Ok("ListTasks"), not("GET, HEAD"), not("GET, HEAD")),
+        ("/tasks/t-1", Ok("GetTask"), not("GET, HEAD"), not("GET, HEAD")),
         ("/tasks/t-1:cancel", not("POST"), Ok("CancelTask"), not("POST")),
-        ("/tasks/t-1:subscribe", Ok("SubscribeToTask"), Ok("SubscribeToTask"), not("GET, POST")),
-        ("/tasks/t-1/subscribe", Ok("SubscribeToTask"), Ok("SubscribeToTask"), not("GET, POST")),
+        ("/tasks/t-1:subscribe", Ok("SubscribeToTask"), Ok("SubscribeToTask"), not("GET, HEAD, POST")),
+        ("/tasks/t-1/subscribe", Ok("SubscribeToTask"), Ok("SubscribeToTask"), not("GET, HEAD, POST")),
         (
             "/tasks/t-1/pushNotificationConfigs",
             Ok("ListTaskPushNotificationConfigs"),
             Ok("CreateTaskPushNotificationConfig"),
-            not("GET, POST"),
+            not("GET, HEAD, POST"),
         ),
         (
             "/tasks/t-1/pushNotificationConfigs/c",
             Ok("GetTaskPushNotificationConfig"),
-            not("GET, DELETE"),
+            not("GET, HEAD, DELETE"),
             Ok("DeleteTaskPushNotificationConfig"),
         ),
-        ("/extendedAgentCard", Ok("GetExtendedAgentCard"), not("GET"), not("GET")),
+        ("/extendedAgentCard", Ok("GetExtendedAgentCard"), not("GET, HEAD"), not("GET, HEAD")),
     ] {
         let expected = [get, post, delete];
         let escaped = path.replace(':', "%3A");
