@@ -152,10 +152,24 @@ async fn an_error_has_the_status_and_the_details_of_its_kind() {
     let response = stranger.try_clone().unwrap().send().await.unwrap();
     assert!(response.headers().contains_key("www-authenticate"));
     check(stranger, 401, "UNAUTHENTICATED", "UNAUTHENTICATED").await;
-    let wrong = request(&node, Method::PUT, "/tasks", None).send().await.unwrap();
-    assert_eq!((wrong.status().as_u16(), wrong.headers()["allow"].to_str().unwrap()), (405, "GET"));
-    let wrong = request(&node, get, "/message:send", None).send().await.unwrap();
-    assert_eq!((wrong.status().as_u16(), wrong.headers()["allow"].to_str().unwrap()), (405, "POST"));
+    for (method, path, allowed) in [
+        (Method::PUT, "/tasks", "GET, HEAD"),
+        (Method::PATCH, "/tasks/t/pushNotificationConfigs/c", "GET, HEAD, DELETE"),
+        (Method::PUT, "/tasks/t/pushNotificationConfigs", "GET, HEAD, POST"),
+        (Method::PUT, "/v1/tasks/t:subscribe", "GET, HEAD, POST"),
+        (Method::HEAD, "/message:send", "POST"),
+        (Method::GET, "/message:send", "POST"),
+    ] {
+        let wrong = request(&node, method, path, None).send().await.unwrap();
+        assert_eq!((wrong.status().as_u16(), wrong.headers()["allow"].to_str().unwrap()), (405, allowed), "{path}");
+    }
+    // The body says the status that HTTP says, also where that is not the error's own.
+    check(request(&node, Method::PUT, "/tasks", None), 405, "UNIMPLEMENTED", "METHOD_NOT_FOUND").await;
+    let packed = request(&node, Method::POST, "/message:send", Some(&json!({}))).header("content-encoding", "gzip");
+    check(packed, 415, "INVALID_ARGUMENT", "CONTENT_TYPE_NOT_SUPPORTED").await;
+    let head = request(&node, Method::HEAD, "/tasks", None).send().await.unwrap();
+    assert_eq!((head.status(), media_type(&head).as_str()), (StatusCode::OK, A2A_JSON));
+    assert_eq!(head.bytes().await.unwrap().len(), 0);
     assert_eq!(request(&node, post, "/nowhere", None).send().await.unwrap().status(), StatusCode::NOT_FOUND);
 }
 

@@ -128,12 +128,13 @@ pub fn write(out: &mut Vec<u8>, error: &Error) {
     });
 }
 
-/// Writes the body of an error over REST: a `google.rpc.Status` under `error` (AIP-193), with the same details.
-pub fn write_status(out: &mut Vec<u8>, error: &Error) {
+/// Writes the body of an error over REST: a `google.rpc.Status` under `error` (AIP-193), with the same details. Its code is the HTTP
+/// status that it is answered with: [`http_status`], unless HTTP itself has a better one.
+pub fn write_status(out: &mut Vec<u8>, error: &Error, http_status: u16) {
     let row = row(error.kind());
     object(out, |body| {
         body.object("error", |fields| {
-            fields.number("code", row.http_status);
+            fields.number("code", http_status);
             fields.text("status", status_name(error.kind()));
             fields.text("message", error.message());
             write_details(fields.field("details"), error, &row);

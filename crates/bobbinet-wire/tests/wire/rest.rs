@@ -258,10 +258,10 @@ fn what_0_3_is_answered_over_rest() {
 fn errors_over_rest_are_a_status_of_google_rpc() {
     let mut all = Vec::new();
     for kind in ErrorKind::ALL {
-        v1_0::error::write_status(&mut all, &Error::new(kind));
+        v1_0::error::write_status(&mut all, &Error::new(kind), v1_0::error::http_status(kind));
         all.push(b'\n');
     }
-    v1_0::error::write_status(&mut all, &Error::invalid_field("message.parts", "must have at least one part"));
+    v1_0::error::write_status(&mut all, &Error::invalid_field("message.parts", "must have at least one part"), 400);
     expect_file!["../../golden/rest_errors.txt"].assert_eq(&format!("{}\n", std::str::from_utf8(&all).unwrap()));
 }
 
