@@ -60,7 +60,7 @@ pub(super) enum BodyRule {
 }
 
 impl At<'_> {
-    /// Whatever answers in the caller's trace, with the extensions that it has asked for.
+    /// Whatever answers in the caller's trace, with the extensions that it has asked for. It is for this caller alone, so nobody keeps it.
     pub(super) async fn traced(&self, answer: impl Future<Output = Response>) -> Response {
         let span = tracing::debug_span!(
             "request",
@@ -68,6 +68,8 @@ impl At<'_> {
             traceparent = self.parts.headers.get(TRACEPARENT).and_then(|value| value.to_str().ok()),
         );
         let mut response = answer.instrument(span).await;
+        // Whom it is for is told by an API key or a certificate, too, and no cache between looks at those (RFC 9111 section 3.5).
+        response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
         name_extensions(self.server, Some(&self.agent.name), &self.parts.headers, response.headers_mut());
         response
     }
@@ -153,11 +155,6 @@ impl Received {
 pub(super) fn respond(binding: &Binding, answered: Result<CallAnswer, Error>, is_streaming: bool) -> Response {
     match answered {
         Ok(CallAnswer::Whole(body, room)) => answer::pieces(binding.media_type(), body, room),
-        Ok(CallAnswer::Private(body, room)) => {
-            let mut response = answer::pieces(binding.media_type(), body, room);
-            response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-            response
-        }
         Ok(CallAnswer::Stream(events)) => stream::response(events),
         Ok(CallAnswer::Event(event)) => stream::one_event(event),
         Err(error) if is_streaming && binding.streams_error(error.kind()) => stream::error(binding, &error),

@@ -1,6 +1,6 @@
 //! One request over REST: the operation at its path, the dialect that the path and the version mean, and its answer.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, future::ready, sync::Arc};
 
 use axum::{body::Body, extract::Request, response::Response};
 use bobbinet_core::{Operation, SkillId};
@@ -43,7 +43,7 @@ pub(super) async fn answer(server: &Arc<Server>, agent: &Mounted, path: &str, re
     match route(&binding, &parts.method, segments) {
         Ok(route) => Some(at.traced(answer_to(at, route, &binding, body)).await),
         Err(RouteFault::NotFound) => None,
-        Err(RouteFault::NotAllowed(allowed)) => Some(not_allowed(&binding, allowed)),
+        Err(RouteFault::NotAllowed(allowed)) => Some(at.traced(ready(not_allowed(&binding, allowed))).await),
     }
 }
 

@@ -34,6 +34,8 @@ fn media_type(response: &Response) -> String {
 async fn answer(request: RequestBuilder) -> (StatusCode, String, Value) {
     let response = request.send().await.unwrap();
     let (status, media_type) = (response.status(), media_type(&response));
+    // An API key or a certificate says whom it is for, and no cache between looks at those.
+    assert_eq!(response.headers()["cache-control"], "no-store");
     let text = response.text().await.unwrap();
     (status, media_type, serde_json::from_str(&text).unwrap_or_else(|_| panic!("{status} {text}")))
 }
