@@ -134,13 +134,27 @@ impl At<'_> {
             agent: &self.agent.name,
             skill: self.skill.cloned().or_else(|| call::skill_in(&operation)),
             trace: is_send.then(|| traceparent(headers)).flatten().map(Arc::from),
-            idempotency: if is_send { idempotency(headers, what, params)? } else { None },
+            idempotency: if is_send { self.idempotency(what, params)? } else { None },
             extensions: &extensions,
         };
         let resume = if is_subscription { stream::cursor(headers) } else { None };
         Call { server: self.server, binding, context, parts: self.parts, agent: self.agent, resume }
             .answer(operation, permit)
             .await
+    }
+
+    /// The key that drops repeats, and what it stands for: the skill that the URL names is a part of what is asked.
+    fn idempotency(&self, what: &str, params: &[u8]) -> Result<Option<(String, [u8; 32])>, Error> {
+        let Some(key) = idempotency_key(&self.parts.headers)? else { return Ok(None) };
+        let mut hash = Sha256::new();
+        hash.update(what.as_bytes());
+        hash.update([0]);
+        if let Some(skill) = self.skill {
+            hash.update(skill.as_str().as_bytes());
+            hash.update([0]);
+        }
+        hash.update(params);
+        Ok(Some((key.to_owned(), hash.finalize().into())))
     }
 }
 
@@ -256,16 +270,6 @@ pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Error
         return Err(Error::new(ErrorKind::InvalidRequest).with_message(message));
     };
     Ok(Some(key))
-}
-
-/// The key that drops repeats, and what it stands for.
-fn idempotency(headers: &HeaderMap, what: &str, params: &[u8]) -> Result<Option<(String, [u8; 32])>, Error> {
-    let Some(key) = idempotency_key(headers)? else { return Ok(None) };
-    let mut hash = Sha256::new();
-    hash.update(what.as_bytes());
-    hash.update([0]);
-    hash.update(params);
-    Ok(Some((key.to_owned(), hash.finalize().into())))
 }
 
 /// The caller's trace, if it is one: `00-<32 hex>-<16 hex>-<2 hex>`. Anything else is as if it were not there, as W3C says.

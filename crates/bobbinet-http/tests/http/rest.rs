@@ -198,8 +198,19 @@ async fn a_key_drops_repeats_and_a_url_names_a_skill_over_rest_too() {
     let first = result(send("echo a", "k-1")).await;
     assert_eq!(result(send("echo a", "k-1")).await["task"]["id"], first["task"]["id"]);
     assert_ne!(result(send("echo a", "k-2")).await["task"]["id"], first["task"]["id"]);
-    let loud = result(request(&node, Method::POST, "/skills/shout/message:send", Some(&message("hey")))).await;
+    let skill = |name: &str, key: &str| {
+        let path = format!("/skills/{name}/message:send");
+        request(&node, Method::POST, &path, Some(&message("hey"))).header("idempotency-key", key.to_owned())
+    };
+    let loud = result(skill("shout", "k-3")).await;
     assert_eq!(loud["task"]["artifacts"][0]["parts"][0]["text"], "HEY");
+    assert_eq!(result(skill("shout", "k-3")).await["task"]["id"], loud["task"]["id"]);
+    // The same words to another skill are another request.
+    let (status, _, reused) = answer(skill("echo", "k-3")).await;
+    assert_eq!(
+        (status, &reused["error"]["details"][0]["reason"]),
+        (StatusCode::BAD_REQUEST, &json!("INVALID_REQUEST"))
+    );
     let mesh = Node::with(Form { is_root: false, ..Form::default() }).await;
     let sent = result(request(&mesh, Method::POST, "/message%3Asend", Some(&message("echo there")))).await;
     assert_eq!(sent["task"]["artifacts"][0]["parts"][0]["text"], "there");
