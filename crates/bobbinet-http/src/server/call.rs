@@ -127,6 +127,7 @@ impl Call<'_> {
 
     /// The card for this caller.
     async fn extended_card(&self) -> Result<CallAnswer, Error> {
+        self.server.gateway.await_start(&self.agent.name).await;
         let description = self.server.gateway.extended_card(&self.context).map_err(|error| self.fault(error))?;
         let Parts { headers, uri, extensions, .. } = self.parts;
         let origin = self.server.origin_of(headers, uri, extensions);

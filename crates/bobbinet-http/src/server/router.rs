@@ -171,6 +171,7 @@ async fn show_card(State(server): State<Arc<Server>>, path: RawPathParams, reque
 async fn show_any_card(State(server): State<Arc<Server>>, request: Request) -> Response {
     let mut agents = server.agents.values();
     if let (Some(agent), None) = (agents.next(), agents.next()) {
+        server.gateway.await_start(&agent.name).await;
         return card::answer(&server, agent, &request);
     }
     let origin = server.origin(&request);
