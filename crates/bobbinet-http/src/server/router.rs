@@ -24,7 +24,7 @@ use super::{
 const KEYS_CACHE: HeaderValue = HeaderValue::from_static("public, max-age=300");
 
 /// Where a card is, below an agent's URL: as A2A 1.0 has it (section 8.2), and as it was before 0.3.
-const CARDS: [&str; 2] = ["/.well-known/agent-card.json", card::OLD_PATH];
+const CARDS: [&str; 2] = [card::PATH, card::OLD_PATH];
 
 /// How long a browser may go on without asking again what a page may do.
 const PREFLIGHT_AGE: Duration = Duration::from_secs(600);
@@ -238,7 +238,7 @@ async fn list(State(server): State<Arc<Server>>, request: Request) -> Response {
 fn entries(server: &Server, origin: &str) -> Vec<Value> {
     let entry = |mounted: &Mounted| {
         let url = format!("{origin}{}", mounted.base);
-        json!({ "name": mounted.name.as_str(), "url": format!("{url}/"), "card": format!("{url}{}", CARDS[0]) })
+        json!({ "name": mounted.name.as_str(), "url": format!("{url}/"), "card": format!("{url}{}", card::PATH) })
     };
     server.agents.values().map(entry).collect()
 }
