@@ -17,7 +17,9 @@ use super::{
     a2a_server::{Mount, Mounted, Server},
     answer, card,
     cards::JWKS_PATH,
-    catalog, events, letters, probe, rest, rpc, show,
+    catalog, events,
+    owner::{self, Asked},
+    probe, rest, rpc,
 };
 
 /// How long the node's public keys may be taken from a cache: a rotation must get around.
@@ -187,7 +189,7 @@ async fn show_any_card(State(server): State<Arc<Server>>, request: Request) -> R
 async fn show_task(State(server): State<Arc<Server>>, path: RawPathParams, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     match (known_at(&server, &path), named(&path, "task")) {
-        (Some(agent), Some(task)) => show::answer(&server, agent, task, show::Asked::Record, &parts).await,
+        (Some(agent), Some(task)) => owner::answer(&server, agent, Asked::Record(task), &parts).await,
         (Some(_) | None, _) => not_found().await,
     }
 }
@@ -195,7 +197,7 @@ async fn show_task(State(server): State<Arc<Server>>, path: RawPathParams, reque
 async fn show_tree(State(server): State<Arc<Server>>, path: RawPathParams, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     match (known_at(&server, &path), named(&path, "task")) {
-        (Some(agent), Some(task)) => show::answer(&server, agent, task, show::Asked::Tree, &parts).await,
+        (Some(agent), Some(task)) => owner::answer(&server, agent, Asked::Tree(task), &parts).await,
         (Some(_) | None, _) => not_found().await,
     }
 }
@@ -203,7 +205,7 @@ async fn show_tree(State(server): State<Arc<Server>>, path: RawPathParams, reque
 async fn show_letters(State(server): State<Arc<Server>>, path: RawPathParams, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     match known_at(&server, &path) {
-        Some(agent) => letters::answer(&server, agent, letters::Asked::List, &parts).await,
+        Some(agent) => owner::answer(&server, agent, Asked::Letters, &parts).await,
         None => not_found().await,
     }
 }
@@ -212,7 +214,7 @@ async fn retry_letter(State(server): State<Arc<Server>>, path: RawPathParams, re
     let (parts, _) = request.into_parts();
     match (known_at(&server, &path), named(&path, "task"), named(&path, "webhook")) {
         (Some(agent), Some(task), Some(id)) => {
-            letters::answer(&server, agent, letters::Asked::Retry(task, id), &parts).await
+            owner::answer(&server, agent, Asked::RetryLetter(task, id), &parts).await
         }
         (Some(_) | None, _, _) => not_found().await,
     }
@@ -221,9 +223,7 @@ async fn retry_letter(State(server): State<Arc<Server>>, path: RawPathParams, re
 async fn drop_letter(State(server): State<Arc<Server>>, path: RawPathParams, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     match (known_at(&server, &path), named(&path, "task"), named(&path, "webhook")) {
-        (Some(agent), Some(task), Some(id)) => {
-            letters::answer(&server, agent, letters::Asked::Drop(task, id), &parts).await
-        }
+        (Some(agent), Some(task), Some(id)) => owner::answer(&server, agent, Asked::DropLetter(task, id), &parts).await,
         (Some(_) | None, _, _) => not_found().await,
     }
 }
