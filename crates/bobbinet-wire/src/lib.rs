@@ -38,6 +38,8 @@ mod list;
 pub mod login;
 pub mod pieces;
 pub mod push;
+mod read_message;
+mod read_task;
 mod rules;
 mod scalar;
 mod task_ids;

@@ -15,7 +15,7 @@ pub mod error;
 mod names;
 pub mod push;
 mod read;
-mod read_task;
+mod read_event;
 pub mod request;
 pub mod response;
 pub mod task;
