@@ -35,6 +35,7 @@ mod faults;
 mod from_proto;
 mod json_value;
 mod list;
+mod list_params;
 pub mod login;
 pub mod pieces;
 pub mod push;

@@ -2,14 +2,14 @@
 
 use bobbinet_core::{
     PushOperation,
-    operation::{Configuration, ListParams, Operation, SendParams},
+    operation::{Configuration, Operation, SendParams},
 };
 use serde_json::value::RawValue;
 
 use super::{
     error,
     names::{Method, state_name},
-    push,
+    push, request,
     version::V0_3,
     write,
 };
@@ -18,6 +18,7 @@ use crate::{
     error::FieldViolation,
     faults::{self, Author},
     from_proto::{self, FromProto},
+    list_params,
     reply::{RemoteError, ReplyError},
     task_ids::TaskAndContext,
     view::{PageView, Sent, StreamEvent, TaskView},
@@ -62,7 +63,7 @@ fn write_params(params: &mut Object<'_>, operation: &Operation) {
                 params.number("historyLength", length);
             }
         }
-        Operation::List(list) => write_list(params, list),
+        Operation::List(list) => list_params::write(params, list, state_name, request::AFTER),
         Operation::Cancel(cancel) => {
             params.text("id", &cancel.id);
             params.raw_if_some("metadata", cancel.metadata.as_ref());
@@ -92,21 +93,6 @@ fn write_configuration(params: &mut Object<'_>, said: &Configuration, blocking: 
             configuration.flag("blocking", blocking);
         }
     });
-}
-
-/// As the REST binding of 0.3 has them.
-fn write_list(params: &mut Object<'_>, list: &ListParams) {
-    params.text_if_some("contextId", list.context.as_ref().map(|id| id.as_str()));
-    params.text_if_some("status", list.state.map(state_name));
-    params.number("pageSize", list.page_size);
-    params.text_if_some("pageToken", list.page_token.as_deref());
-    if let Some(length) = list.history_length {
-        params.number("historyLength", length);
-    }
-    if let Some(after) = list.status_timestamp_after {
-        params.text("lastUpdatedAfter", &after.to_string());
-    }
-    params.flag_if_set("includeArtifacts", list.include_artifacts);
 }
 
 /// Reads the result out of an answer, or out of the data of one event of a stream.

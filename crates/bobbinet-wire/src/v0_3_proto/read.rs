@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use bobbinet_core::{
-    Base64, Content, ContextId, Json, MessageId, Part, Role, State, Timestamp,
-    operation::{Configuration, ListParams, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, SendParams},
+    Base64, Content, ContextId, Json, MessageId, Part, Role,
+    operation::{Configuration, ListParams, SendParams},
 };
 use serde::de::{Deserializer, MapAccess};
 
@@ -300,53 +300,6 @@ impl<'de> ObjectBuilder<'de, V0_3Proto> for DataFields {
 
 impl<'de> FromProto<'de, V0_3Proto> for ListParams {
     fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
-        read_object::<ListFields<'de>, _, _>(from, at)
-    }
-}
-
-/// As the table of its specification has them (section 7.4); the proto file of 0.3 has none.
-#[derive(Default)]
-struct ListFields<'de> {
-    context: Field<NonEmpty<'de>>,
-    state: Field<State>,
-    after: Field<Timestamp>,
-    page_size: Field<i32>,
-    page_token: Field<NonEmpty<'de>>,
-    history_length: Field<i32>,
-    include_artifacts: Field<bool>,
-}
-
-impl<'de> ObjectBuilder<'de, V0_3Proto> for ListFields<'de> {
-    type Output = ListParams;
-
-    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
-        match name {
-            "contextId" => read_field(&mut self.context, map, at, "contextId")?,
-            "status" => read_field(&mut self.state, map, at, "status")?,
-            "lastUpdatedAfter" => read_field(&mut self.after, map, at, "lastUpdatedAfter")?,
-            "pageSize" => read_field(&mut self.page_size, map, at, "pageSize")?,
-            "pageToken" => read_field(&mut self.page_token, map, at, "pageToken")?,
-            "historyLength" => read_field(&mut self.history_length, map, at, "historyLength")?,
-            "includeArtifacts" => read_field(&mut self.include_artifacts, map, at, "includeArtifacts")?,
-            _ => skip(map)?,
-        }
-        Ok(())
-    }
-
-    fn finish(self, at: &At<'_>) -> Option<ListParams> {
-        let page_size = self.page_size.parse(at, "pageSize", |size| match u32::try_from(size) {
-            Ok(size) if (1..=PAGE_SIZE_MAX).contains(&size) => Ok(size),
-            Ok(_) | Err(_) => Err(format!("it must be between 1 and {PAGE_SIZE_MAX}")),
-        });
-        Some(ListParams {
-            context: self.context.parse(at, "contextId", |id| ContextId::parse(&id.0)).optional(),
-            state: self.state.optional(),
-            status_timestamp_after: self.after.optional(),
-            page_size: page_size.optional().unwrap_or(PAGE_SIZE_DEFAULT),
-            page_token: self.page_token.optional().map(NonEmpty::into_owned),
-            history_length: rules::history_length(self.history_length, at),
-            include_artifacts: self.include_artifacts.optional().unwrap_or_default(),
-            tenant: None,
-        })
+        read_object::<v0_3::List<'de>, _, _>(from, at)
     }
 }

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use super::{
     error,
     names::{Method, state_name},
-    push,
+    push, request,
     version::V1_0,
     write,
 };
@@ -14,6 +14,7 @@ use crate::{
     error::FieldViolation,
     faults::{self, Author},
     from_proto::{self, FromProto},
+    list_params,
     reply::ReplyError,
     task_ids::TaskAndContext,
     view::{PageView, Sent, StreamEvent, TaskView},
@@ -21,7 +22,7 @@ use crate::{
 };
 use bobbinet_core::{
     PushOperation,
-    operation::{Configuration, ListParams, Operation, SendParams},
+    operation::{Configuration, Operation, SendParams},
 };
 
 /// Writes a request, envelope and all.
@@ -56,7 +57,7 @@ fn write_params(params: &mut Object<'_>, operation: &Operation) {
             &get.tenant
         }
         Operation::List(list) => {
-            write_list(params, list);
+            list_params::write(params, list, state_name, request::AFTER);
             &list.tenant
         }
         Operation::Cancel(cancel) => {
@@ -120,20 +121,6 @@ pub(super) fn write_send(params: &mut Object<'_>, send: &SendParams) {
         });
     }
     params.raw_if_some("metadata", send.metadata.as_ref());
-}
-
-fn write_list(params: &mut Object<'_>, list: &ListParams) {
-    params.text_if_some("contextId", list.context.as_ref().map(|id| id.as_str()));
-    params.text_if_some("status", list.state.map(state_name));
-    params.number("pageSize", list.page_size);
-    params.text_if_some("pageToken", list.page_token.as_deref());
-    if let Some(length) = list.history_length {
-        params.number("historyLength", length);
-    }
-    if let Some(after) = list.status_timestamp_after {
-        params.text("statusTimestampAfter", &after.to_string());
-    }
-    params.flag_if_set("includeArtifacts", list.include_artifacts);
 }
 
 /// Reads the result out of an answer, or out of the data of one event of a stream.
