@@ -44,6 +44,7 @@ mod read_task;
 mod rules;
 mod scalar;
 mod task_ids;
+mod task_write;
 mod write;
 
 pub use bobbinet_core::agent::EXTENSION_URI;

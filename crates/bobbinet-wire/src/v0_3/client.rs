@@ -11,7 +11,6 @@ use super::{
     names::{Method, state_name},
     push, request,
     version::V0_3,
-    write,
 };
 use crate::{
     envelope,
@@ -21,6 +20,7 @@ use crate::{
     list_params,
     reply::{RemoteError, ReplyError},
     task_ids::TaskAndContext,
+    task_write::TaskWords,
     view::{PageView, Sent, StreamEvent, TaskView},
     write::{Object, object},
 };
@@ -76,7 +76,7 @@ fn write_params(params: &mut Object<'_>, operation: &Operation) {
 
 fn write_message(params: &mut Object<'_>, send: &SendParams) {
     let ids = TaskAndContext { task: send.task.as_deref(), context: send.context.as_ref().map(|id| id.as_str()) };
-    write::message(params.field("message"), &send.message, ids);
+    V0_3::message(params.field("message"), &send.message, ids);
 }
 
 /// Whether to wait is said in any case, as agents differ in what they take it for; so are the modes, which 0.2 has to have.

@@ -7,7 +7,6 @@ use super::{
     names::{Method, state_name},
     push, request,
     version::V1_0,
-    write,
 };
 use crate::{
     envelope,
@@ -17,6 +16,7 @@ use crate::{
     list_params,
     reply::ReplyError,
     task_ids::TaskAndContext,
+    task_write::TaskWords,
     view::{PageView, Sent, StreamEvent, TaskView},
     write::{Object, object},
 };
@@ -105,7 +105,7 @@ fn write_push<'o>(params: &mut Object<'_>, operation: &'o PushOperation) -> &'o 
 
 pub(super) fn write_send(params: &mut Object<'_>, send: &SendParams) {
     let ids = TaskAndContext { task: send.task.as_deref(), context: send.context.as_ref().map(|id| id.as_str()) };
-    write::message(params.field("message"), &send.message, ids);
+    V1_0::message(params.field("message"), &send.message, ids);
     if send.configuration != Configuration::default() {
         params.object("configuration", |configuration| {
             if !send.configuration.accepted_output_modes.is_empty() {
