@@ -38,6 +38,7 @@ mod list;
 mod list_params;
 pub mod login;
 pub mod pieces;
+mod proto_enum;
 pub mod push;
 mod read_message;
 mod read_task;

@@ -2,11 +2,9 @@
 
 use bobbinet_core::{Content, Message, Part, State};
 
-use super::{
-    V0_3Proto,
-    names::{role_name, state_name},
-};
+use super::{V0_3Proto, names::state_name};
 use crate::{
+    proto_enum::role_name,
     task_ids::TaskAndContext,
     task_write::TaskWords,
     v0_3,

@@ -9,12 +9,8 @@ use super::{
     version::V1_0,
 };
 use crate::{
-    envelope,
-    error::FieldViolation,
-    faults::{self, Author},
-    from_proto::{self, FromProto},
-    list_params,
-    reply::ReplyError,
+    envelope, list_params,
+    reply::{self, ReplyError},
     task_ids::TaskAndContext,
     task_write::TaskWords,
     view::{PageView, Sent, StreamEvent, TaskView},
@@ -130,28 +126,20 @@ pub fn read_reply(body: &[u8]) -> Result<&RawValue, ReplyError> {
 
 /// Reads the result of `SendMessage`.
 pub fn read_sent(result: &RawValue) -> Result<Sent, ReplyError> {
-    read(result)
+    reply::read::<V1_0, _>(result)
 }
 
 /// Reads the result of `GetTask` and of `CancelTask`.
 pub fn read_task(result: &RawValue) -> Result<TaskView, ReplyError> {
-    read(result)
+    reply::read::<V1_0, _>(result)
 }
 
 /// Reads the result of `ListTasks`.
 pub fn read_page(result: &RawValue) -> Result<PageView, ReplyError> {
-    read(result)
+    reply::read::<V1_0, _>(result)
 }
 
 /// Reads one event of a stream; `None` if it is of no kind that is known here.
 pub fn read_event(result: &RawValue) -> Result<Option<StreamEvent>, ReplyError> {
-    from_proto::read_optional::<V1_0, _>(result.get(), Author::Agent).map_err(|faults| malformed(&faults))
-}
-
-fn read<'de, T: FromProto<'de, V1_0>>(result: &'de RawValue) -> Result<T, ReplyError> {
-    from_proto::read::<V1_0, _>(result.get(), Author::Agent).map_err(|faults| malformed(&faults))
-}
-
-fn malformed(faults: &[FieldViolation]) -> ReplyError {
-    ReplyError::Malformed(faults::tell(faults, "the result"))
+    reply::read_optional::<V1_0, _>(result)
 }

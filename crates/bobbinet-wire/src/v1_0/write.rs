@@ -2,11 +2,9 @@
 
 use bobbinet_core::{Content, Message, Part, State};
 
-use super::{
-    names::{role_name, state_name},
-    version::V1_0,
-};
+use super::{names::state_name, version::V1_0};
 use crate::{
+    proto_enum::role_name,
     task_ids::TaskAndContext,
     task_write::TaskWords,
     write::{Sink, object},

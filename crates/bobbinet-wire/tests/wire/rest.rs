@@ -167,9 +167,12 @@ fn a_message_of_0_3_over_rest_is_proto_json_of_its_own() {
         [true, false, true, false],
         "what is false is left out in proto3"
     );
+    // ProtoJSON has enums by number, too.
+    assert_eq!(sent(&message.replace(r#""ROLE_USER""#, "1"), None), sent(message, None));
     // Neither the JSON of its JSON-RPC nor that of 1.0 is taken for it.
     let field = |message: &str| sent(message, None).unwrap_err().violations()[0].field.clone();
     assert_eq!(field(r#"{"messageId":"m","role":"user","parts":[{"kind":"text","text":"a"}]}"#), "message.role");
+    assert_eq!(field(r#"{"messageId":"m","role":7,"content":[{"text":"a"}]}"#), "message.role");
     assert_eq!(field(r#"{"messageId":"m","role":"ROLE_USER","parts":[{"text":"a"}]}"#), "message.content");
     assert_eq!(
         field(r#"{"messageId":"m","role":"ROLE_USER","content":[{"text":"a"},{"raw":"aa"}]}"#),
