@@ -12,7 +12,7 @@ use crate::{
     error::Error,
     faults::Author,
     from_proto::{self, FromProto},
-    rest::{self, HttpMethod, RouteFault, Target},
+    rest::{self, Asked, HttpMethod, RouteFault},
     v0_3::{self, Method},
 };
 
@@ -33,39 +33,20 @@ pub struct Route {
 /// # Errors
 /// If there is nothing, or not by this method.
 pub fn route(http_method: HttpMethod, segments: &[String]) -> Result<Route, RouteFault> {
-    use HttpMethod::{Delete, Get, Post};
-    let route = |method, named| Ok(Route { method, named });
-    let Some(target) = rest::target(segments) else {
-        let is_card = matches!(segments, [word] if word == "card");
-        return match (is_card, http_method) {
-            (true, Get) => route(Method::GetExtendedCard, Vec::new()),
-            (true, Post | Delete) => Err(RouteFault::NotAllowed("GET, HEAD")),
-            (false, _) => Err(RouteFault::NotFound),
-        };
+    let (method, named) = match rest::asked(http_method, segments, "card")? {
+        Asked::Send => (Method::SendMessage, Vec::new()),
+        Asked::Stream => (Method::StreamMessage, Vec::new()),
+        Asked::List => (Method::ListTasks, Vec::new()),
+        Asked::Get(id) => (Method::GetTask, vec![("id", id)]),
+        Asked::Cancel(id) => (Method::CancelTask, vec![("id", id)]),
+        Asked::Subscribe(id) => (Method::Resubscribe, vec![("id", id)]),
+        Asked::CreatePush(task) => (Method::SetPushConfig, vec![("taskId", task)]),
+        Asked::ListPush(task) => (Method::ListPushConfigs, vec![("id", task)]),
+        Asked::GetPush(task, id) => (Method::GetPushConfig, vec![("id", task), ("pushNotificationConfigId", id)]),
+        Asked::DeletePush(task, id) => (Method::DeletePushConfig, vec![("id", task), ("pushNotificationConfigId", id)]),
+        Asked::ExtendedCard => (Method::GetExtendedCard, Vec::new()),
     };
-    match (target, http_method) {
-        (Target::Send, Post) => route(Method::SendMessage, Vec::new()),
-        (Target::Stream, Post) => route(Method::StreamMessage, Vec::new()),
-        (Target::Send | Target::Stream, Get | Delete) => Err(RouteFault::NotAllowed("POST")),
-        (Target::Tasks, Get) => route(Method::ListTasks, Vec::new()),
-        (Target::Task(id), Get) => route(Method::GetTask, vec![("id", id)]),
-        (Target::Tasks | Target::Task(_), Post | Delete) => Err(RouteFault::NotAllowed("GET, HEAD")),
-        (Target::Cancel(id), Post) => route(Method::CancelTask, vec![("id", id)]),
-        (Target::Cancel(_), Get | Delete) => Err(RouteFault::NotAllowed("POST")),
-        // Its specification's text says POST, its proto file GET.
-        (Target::Subscribe(id), Get | Post) => route(Method::Resubscribe, vec![("id", id)]),
-        (Target::Subscribe(_), Delete) => Err(RouteFault::NotAllowed("GET, HEAD, POST")),
-        (Target::PushConfigs(task), Post) => route(Method::SetPushConfig, vec![("taskId", task)]),
-        (Target::PushConfigs(task), Get) => route(Method::ListPushConfigs, vec![("id", task)]),
-        (Target::PushConfigs(_), Delete) => Err(RouteFault::NotAllowed("GET, HEAD, POST")),
-        (Target::PushConfig(task, id), Get) => {
-            route(Method::GetPushConfig, vec![("id", task), ("pushNotificationConfigId", id)])
-        }
-        (Target::PushConfig(task, id), Delete) => {
-            route(Method::DeletePushConfig, vec![("id", task), ("pushNotificationConfigId", id)])
-        }
-        (Target::PushConfig(..), Post) => Err(RouteFault::NotAllowed("GET, HEAD, DELETE")),
-    }
+    Ok(Route { method, named })
 }
 
 impl Route {
