@@ -1,7 +1,7 @@
 //! Decoding the parameters of a request; every fault is named, not the first one only.
 
 use bobbinet_core::{
-    ContextId, PushConfig, PushOperation, State,
+    PushConfig, PushOperation, State,
     operation::{
         CancelParams, Configuration, ExtendedCardParams, GetParams, ListParams, Operation, SendParams, SubscribeParams,
     },
@@ -80,16 +80,8 @@ impl<'de> ObjectBuilder<'de, V0_3> for SendFields {
     }
 
     fn finish(self, at: &At<'_>) -> Option<Box<SendParams>> {
-        let MessageView { message, task_id, context_id } = self.message.required(at, "message")?;
-        Some(Box::new(SendParams {
-            message,
-            // A message of a client has a context id that can be one, or it is not read at all.
-            context: context_id.and_then(|id| ContextId::parse(&id).ok()),
-            task: task_id,
-            configuration: self.configuration.optional().unwrap_or_default(),
-            metadata: self.metadata.optional().map(|object| object.0),
-            tenant: None,
-        }))
+        let said = self.message.required(at, "message")?;
+        Some(rules::sent(said, self.configuration, self.metadata, None))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bobbinet_core::{
-    Base64, Content, ContextId, Json, MessageId, Part, Role,
+    Base64, Content, Json, MessageId, Part, Role,
     operation::{Configuration, ListParams, SendParams},
 };
 use serde::de::{Deserializer, MapAccess};
@@ -45,16 +45,8 @@ impl<'de> ObjectBuilder<'de, V0_3Proto> for SendFields {
     }
 
     fn finish(self, at: &At<'_>) -> Option<Box<SendParams>> {
-        let MessageView { message, task_id, context_id } = self.message.required(at, "message")?;
-        Some(Box::new(SendParams {
-            message,
-            // A message of a client has a context id that can be one, or it is not read at all.
-            context: context_id.and_then(|id| ContextId::parse(&id).ok()),
-            task: task_id,
-            configuration: self.configuration.optional().unwrap_or_default(),
-            metadata: self.metadata.optional().map(|object| object.0),
-            tenant: None,
-        }))
+        let said = self.message.required(at, "message")?;
+        Some(rules::sent(said, self.configuration, self.metadata, None))
     }
 }
 

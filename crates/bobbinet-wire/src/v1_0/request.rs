@@ -1,7 +1,7 @@
 //! Decoding the parameters of a request; every fault is named, not the first one only.
 
 use bobbinet_core::{
-    ContextId, PushConfig, PushOperation,
+    PushConfig, PushOperation,
     operation::{Configuration, ListParams, Operation, SendParams},
 };
 use serde::de::{Deserializer, MapAccess};
@@ -72,16 +72,9 @@ impl<'de> ObjectBuilder<'de, V1_0> for SendFields<'de> {
     }
 
     fn finish(self, at: &At<'_>) -> Option<Box<SendParams>> {
-        let MessageView { message, task_id, context_id } = self.message.required(at, "message")?;
-        Some(Box::new(SendParams {
-            message,
-            // A message of a client has a context id that can be one, or it is not read at all.
-            context: context_id.and_then(|id| ContextId::parse(&id).ok()),
-            task: task_id,
-            configuration: self.configuration.optional().unwrap_or_default(),
-            metadata: self.metadata.optional().map(|object| object.0),
-            tenant: self.tenant.optional().map(NonEmpty::into_owned),
-        }))
+        let said = self.message.required(at, "message")?;
+        let tenant = self.tenant.optional().map(NonEmpty::into_owned);
+        Some(rules::sent(said, self.configuration, self.metadata, tenant))
     }
 }
 
