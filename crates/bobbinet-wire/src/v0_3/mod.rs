@@ -23,7 +23,7 @@ mod version;
 mod write;
 
 pub use names::Method;
-pub(crate) use read::data_of;
+pub(crate) use read::{File, FileFields, data_of};
 pub(crate) use request::List;
 pub use version::{VERSION, is_version};
 pub(crate) use write::{write_value, write_value_mark};

@@ -7,7 +7,8 @@ use serde::de::{Deserializer, MapAccess};
 
 use super::version::{At, IS_VALUE, V0_3, VALUE};
 use crate::{
-    faults::Author,
+    dialect::Dialect,
+    faults::{self, Author},
     from_proto::{Field, FromProto, ObjectBuilder, read_field, read_object, skip},
     read_message::MessageFields,
     scalar::{NonEmpty, Struct, Text},
@@ -102,7 +103,7 @@ pub(crate) fn data_of(data: Json, metadata: Option<Json>) -> (Json, Option<Json>
 }
 
 /// A part of which only the file is known yet.
-struct File(Part);
+pub(crate) struct File(pub(crate) Part);
 
 impl<'de> FromProto<'de, V0_3> for File {
     fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
@@ -110,12 +111,36 @@ impl<'de> FromProto<'de, V0_3> for File {
     }
 }
 
+/// The fields of a file, which the JSONs of 0.3 call otherwise.
 #[derive(Default)]
-struct FileFields<'de> {
-    name: Field<NonEmpty<'de>>,
-    media_type: Field<NonEmpty<'de>>,
-    bytes: Field<Base64>,
-    uri: Field<NonEmpty<'de>>,
+pub(crate) struct FileFields<'de> {
+    pub(crate) name: Field<NonEmpty<'de>>,
+    pub(crate) media_type: Field<NonEmpty<'de>>,
+    pub(crate) bytes: Field<Base64>,
+    pub(crate) uri: Field<NonEmpty<'de>>,
+}
+
+impl FileFields<'_> {
+    /// The file, which has one of the two that this JSON calls so.
+    pub(crate) fn file<V: Dialect>(self, at: &faults::At<'_, V>, names: &str) -> Option<File> {
+        if self.bytes.is_wrong() || self.uri.is_wrong() {
+            return None;
+        }
+        let content = match (self.bytes.optional(), self.uri.optional()) {
+            (Some(bytes), None) => Content::Raw(bytes),
+            (None, Some(uri)) => Content::Url(Arc::from(uri.0)),
+            (None, None) | (Some(_), Some(_)) => {
+                at.wrong(format!("must have one of {names}"));
+                return None;
+            }
+        };
+        Some(File(Part {
+            content,
+            media_type: self.media_type.optional().map(|media_type| Arc::from(media_type.0)),
+            filename: self.name.optional().map(|name| Arc::from(name.0)),
+            metadata: None,
+        }))
+    }
 }
 
 impl<'de> ObjectBuilder<'de, V0_3> for FileFields<'de> {
@@ -133,22 +158,6 @@ impl<'de> ObjectBuilder<'de, V0_3> for FileFields<'de> {
     }
 
     fn finish(self, at: &At<'_>) -> Option<File> {
-        if self.bytes.is_wrong() || self.uri.is_wrong() {
-            return None;
-        }
-        let content = match (self.bytes.optional(), self.uri.optional()) {
-            (Some(bytes), None) => Content::Raw(bytes),
-            (None, Some(uri)) => Content::Url(Arc::from(uri.0)),
-            (None, None) | (Some(_), Some(_)) => {
-                at.wrong("must have one of bytes and uri");
-                return None;
-            }
-        };
-        Some(File(Part {
-            content,
-            media_type: self.media_type.optional().map(|media_type| Arc::from(media_type.0)),
-            filename: self.name.optional().map(|name| Arc::from(name.0)),
-            metadata: None,
-        }))
+        self.file(at, "bytes and uri")
     }
 }

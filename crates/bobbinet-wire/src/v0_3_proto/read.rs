@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bobbinet_core::{
-    Base64, Content, Json, MessageId, Part, Role,
+    Content, Json, MessageId, Part, Role,
     operation::{Configuration, ListParams, SendParams},
 };
 use serde::de::{Deserializer, MapAccess};
@@ -13,7 +13,7 @@ use crate::{
     from_proto::{Field, FromProto, ObjectBuilder, read_field, read_object, skip},
     rules,
     scalar::{NonEmpty, Struct, Text},
-    v0_3,
+    v0_3::{self, File, FileFields},
     view::MessageView,
 };
 
@@ -209,21 +209,10 @@ impl<'de> ObjectBuilder<'de, V0_3Proto> for PartFields<'de> {
     }
 }
 
-/// A part of which only the file is known yet.
-struct File(Part);
-
 impl<'de> FromProto<'de, V0_3Proto> for File {
     fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
         read_object::<FileFields<'de>, _, _>(from, at)
     }
-}
-
-#[derive(Default)]
-struct FileFields<'de> {
-    bytes: Field<Base64>,
-    uri: Field<NonEmpty<'de>>,
-    media_type: Field<NonEmpty<'de>>,
-    name: Field<NonEmpty<'de>>,
 }
 
 impl<'de> ObjectBuilder<'de, V0_3Proto> for FileFields<'de> {
@@ -241,23 +230,7 @@ impl<'de> ObjectBuilder<'de, V0_3Proto> for FileFields<'de> {
     }
 
     fn finish(self, at: &At<'_>) -> Option<File> {
-        if self.bytes.is_wrong() || self.uri.is_wrong() {
-            return None;
-        }
-        let content = match (self.bytes.optional(), self.uri.optional()) {
-            (Some(bytes), None) => Content::Raw(bytes),
-            (None, Some(uri)) => Content::Url(Arc::from(uri.0)),
-            (None, None) | (Some(_), Some(_)) => {
-                at.wrong("must have one of fileWithBytes and fileWithUri");
-                return None;
-            }
-        };
-        Some(File(Part {
-            content,
-            media_type: self.media_type.optional().map(|media_type| Arc::from(media_type.0)),
-            filename: self.name.optional().map(|name| Arc::from(name.0)),
-            metadata: None,
-        }))
+        self.file(at, "fileWithBytes and fileWithUri")
     }
 }
 
