@@ -47,9 +47,6 @@ use crate::{
 /// Where tasks are kept, in the data folder.
 pub(crate) const STORE_FOLDER: &str = "store";
 
-/// The file that says that there has been a store, in the data folder.
-const WITNESS: &str = "store.witness";
-
 /// Where agents keep what is theirs, in the data folder.
 pub(crate) const AGENTS_FOLDER: &str = "agents";
 
@@ -259,10 +256,9 @@ async fn open(data: &Path, now: bobbinet_core::Timestamp) -> Result<(Arc<SledSto
     Ok((Arc::new(store), Arc::new(keys)))
 }
 
-/// How the store of a data folder is opened. That there has been one is said beside it, so that a node whose store is
-/// deleted, or lies on a disk that is not mounted, does not begin anew.
+/// How the store of a data folder is opened.
 pub(crate) fn store_options(data: &Path) -> SledOptions {
-    SledOptions { witness: Some(data.join(WITNESS)), ..SledOptions::new(data.join(STORE_FOLDER)) }
+    SledOptions::beside_witness(data, STORE_FOLDER)
 }
 
 /// What a store that does not open means for the one who started the node.
