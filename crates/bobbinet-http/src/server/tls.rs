@@ -87,8 +87,9 @@ pub struct Tls {
     looking: Mutex<Looking>,
 }
 
-/// What could be used last.
-struct Loaded {
+/// What could be used last. A connection takes it once, when it begins: what it agrees on and who vouches for its certificate are then of
+/// the same moment, however long the handshake takes.
+pub(super) struct Loaded {
     contents: Contents,
     config: Arc<ServerConfig>,
 }
@@ -136,20 +137,13 @@ impl Tls {
 
     /// What takes the next connection.
     pub fn acceptor(&self) -> TlsAcceptor {
-        self.look();
-        TlsAcceptor::from(self.snapshot().config.clone())
+        self.current().acceptor()
     }
 
-    /// The certificate that was shown on a connection that this has taken, if one was, and it can be read.
-    pub(super) fn shown(&self, connection: &ServerConnection) -> Option<Shown> {
-        let leaf = connection.peer_certificates()?.first()?;
-        match Certificate::read(leaf) {
-            Ok(certificate) => Some(Shown { certificate, authorities: self.snapshot().contents.authorities }),
-            Err(error) => {
-                tracing::debug!(%error, "a caller's certificate counts for nothing");
-                None
-            }
-        }
+    /// What the next connection begins with.
+    pub(super) fn current(&self) -> Arc<Loaded> {
+        self.look();
+        self.snapshot()
     }
 
     /// Whether those who have vouched for a certificate still may: a connection can last longer than that.
@@ -189,6 +183,22 @@ impl Tls {
 }
 
 impl Loaded {
+    pub(super) fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(self.config.clone())
+    }
+
+    /// The certificate that was shown on a connection that this has taken, if one was, and it can be read.
+    pub(super) fn shown(&self, connection: &ServerConnection) -> Option<Shown> {
+        let leaf = connection.peer_certificates()?.first()?;
+        match Certificate::read(leaf) {
+            Ok(certificate) => Some(Shown { certificate, authorities: self.contents.authorities }),
+            Err(error) => {
+                tracing::debug!(%error, "a caller's certificate counts for nothing");
+                None
+            }
+        }
+    }
+
     /// What stands in the files; `None` if that is known.
     fn read(files: &TlsFiles, known: Option<Contents>) -> Result<Option<Self>, TlsFault> {
         let certificate = read(&files.certificate)?;

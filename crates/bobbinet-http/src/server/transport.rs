@@ -50,10 +50,12 @@ pub(super) async fn begin(
             stream.try_read(&mut [0; 4 << 10]).ok();
             return Err(io::Error::other("the caller does not speak TLS"));
         }
-        tls.acceptor().accept(stream).await
+        let current = tls.current();
+        let stream = current.acceptor().accept(stream).await?;
+        let shown = current.shown(stream.get_ref().1).map(Arc::new);
+        Ok((stream, shown))
     });
-    let stream = agreed.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-    let shown = tls.shown(stream.get_ref().1).map(Arc::new);
+    let (stream, shown) = agreed.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
     Ok((Transport::Tls(Box::new(stream)), shown))
 }
 
