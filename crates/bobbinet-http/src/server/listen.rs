@@ -41,7 +41,7 @@ use super::{
     probe, router, shape,
     socket::{Activity, InRequest, Socket},
     tasks::Tasks,
-    tls::Shown,
+    tls::{Guest, Shown},
     transport::{self, Transport},
 };
 use crate::HttpLimits;
@@ -189,7 +189,7 @@ impl Listening {
     async fn connection(self, stream: TcpStream, permit: ConnectionPermit) {
         let reached = self.server.reached(&stream);
         let begun = async {
-            let (transport, shown) = self.transport(stream, &self.limits).await?;
+            let (transport, shown) = self.transport(stream, &self.limits, Guest::Caller).await?;
             let (mut socket, activity) = Socket::new(transport, &self.limits);
             let is_http2 = socket.is_http2().await?;
             Ok((socket, activity, Connection { reached, shown }, is_http2))
@@ -210,11 +210,16 @@ impl Listening {
         drop(permit);
     }
 
-    async fn transport(&self, stream: TcpStream, limits: &HttpLimits) -> io::Result<(Transport, Option<Arc<Shown>>)> {
+    async fn transport(
+        &self,
+        stream: TcpStream,
+        limits: &HttpLimits,
+        guest: Guest,
+    ) -> io::Result<(Transport, Option<Arc<Shown>>)> {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "cannot turn off Nagle's algorithm");
         }
-        transport::begin(self.server.tls.as_deref(), stream, limits.handshake()).await
+        transport::begin(self.server.tls.as_deref(), stream, limits.handshake(), guest).await
     }
 
     async fn http1(self, socket: Socket, activity: Arc<Activity>, connection: Connection) -> hyper::Result<()> {
@@ -305,7 +310,7 @@ impl Listening {
         };
         let begun = tokio::select! {
             biased;
-            begun = self.transport(stream, &limits) => begun,
+            begun = self.transport(stream, &limits, Guest::Visitor) => begun,
             () = self.stop.cancelled() => return,
         };
         // However it ends, it was sent away.

@@ -28,7 +28,9 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 const FILE_LENGTH_MAX: u64 = 1 << 20;
 
 /// What is spoken once the connection is there, best first (RFC 7301).
-const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
+const PROTOCOLS: [&[u8]; 2] = [b"h2", HTTP1];
+
+const HTTP1: &[u8] = b"http/1.1";
 
 /// Where certificates and keys are, each in PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,6 +94,17 @@ pub struct Tls {
 pub(super) struct Loaded {
     contents: Contents,
     config: Arc<ServerConfig>,
+    /// The same for those for whom there is no place.
+    for_visitors: Arc<ServerConfig>,
+}
+
+/// Who a connection is made for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Guest {
+    /// Who has a place.
+    Caller,
+    /// Who is heard once and sent away: HTTP/1.1 will do.
+    Visitor,
 }
 
 /// Hashes of what stands in the files: the private key itself is kept nowhere but where it signs.
@@ -137,7 +150,7 @@ impl Tls {
 
     /// What takes the next connection.
     pub fn acceptor(&self) -> TlsAcceptor {
-        self.current().acceptor()
+        self.current().acceptor(Guest::Caller)
     }
 
     /// What the next connection begins with.
@@ -183,8 +196,11 @@ impl Tls {
 }
 
 impl Loaded {
-    pub(super) fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(self.config.clone())
+    pub(super) fn acceptor(&self, guest: Guest) -> TlsAcceptor {
+        TlsAcceptor::from(match guest {
+            Guest::Caller => self.config.clone(),
+            Guest::Visitor => self.for_visitors.clone(),
+        })
     }
 
     /// The certificate that was shown on a connection that this has taken, if one was, and it can be read.
@@ -240,7 +256,9 @@ impl Loaded {
             config.session_storage = Arc::new(NoServerSessionStorage {});
             config.send_tls13_tickets = 0;
         }
-        Ok(Some(Self { contents, config: Arc::new(config) }))
+        let mut for_visitors = config.clone();
+        for_visitors.alpn_protocols = vec![HTTP1.to_vec()];
+        Ok(Some(Self { contents, config: Arc::new(config), for_visitors: Arc::new(for_visitors) }))
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::{
 };
 use tokio_rustls::server::TlsStream;
 
-use super::tls::{Shown, Tls};
+use super::tls::{Guest, Shown, Tls};
 
 /// How a TLS connection begins (RFC 8446 section 5.1). No request of HTTP does.
 const HANDSHAKE: u8 = 22;
@@ -39,6 +39,7 @@ pub(super) async fn begin(
     tls: Option<&Tls>,
     mut stream: TcpStream,
     handshake: Duration,
+    guest: Guest,
 ) -> io::Result<(Transport, Option<Arc<Shown>>)> {
     let Some(tls) = tls else { return Ok((Transport::Plain(stream), None)) };
     let agreed = timeout(handshake, async {
@@ -51,7 +52,7 @@ pub(super) async fn begin(
             return Err(io::Error::other("the caller does not speak TLS"));
         }
         let current = tls.current();
-        let stream = current.acceptor().accept(stream).await?;
+        let stream = current.acceptor(guest).accept(stream).await?;
         let shown = current.shown(stream.get_ref().1).map(Arc::new);
         Ok((stream, shown))
     });

@@ -276,6 +276,19 @@ async fn an_authority_that_is_taken_away_during_a_handshake_is_not_believed_afte
 }
 
 #[tokio::test]
+async fn a_probe_that_takes_http_2_is_heard_when_all_places_are_taken() {
+    let house = House::new();
+    let mut form = Form { tls: Some(house.files(false, false)), ..Form::default() };
+    form.limits.connections_max = 1;
+    let node = Node::with(form).await;
+    let _taken = house.connect(&node, "h2").await;
+    let stream = TcpStream::connect(node.address).await.unwrap();
+    let mut stream = house.connector(&["h2", "http/1.1"], None).connect(name_of(&node), stream).await.unwrap();
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
+    assert_eq!(status_of(&mut stream, "/livez").await, "HTTP/1.1 200");
+}
+
+#[tokio::test]
 async fn a_reader_that_takes_nothing_is_cut_by_tls_too() {
     let house = House::new();
     let mut form = Form { tls: Some(house.files(false, false)), ..Form::default() };
