@@ -275,6 +275,32 @@ async fn an_authority_that_is_taken_away_during_a_handshake_is_not_believed_afte
     assert_eq!(status_of(&mut connected.unwrap(), "/.well-known/agent-card.json").await, "HTTP/1.1 403");
 }
 
+/// Or its client would go on using it, and be refused for ever.
+#[tokio::test]
+async fn a_connection_ends_whose_certificate_has_lost_its_authority() {
+    let house = House::new();
+    let form = Form { tls: Some(house.files(true, true)), certified: vec![cart()], ..Form::default() };
+    let node = Node::with(form).await;
+    let cart = house.sign(uri("spiffe://prod.example/cart"));
+    let stream = TcpStream::connect(node.address).await.unwrap();
+    let stream = house.connector(&["h2"], Some(cart)).connect(name_of(&node), stream).await.unwrap();
+    let (io, executor) = (hyper_util::rt::TokioIo::new(stream), hyper_util::rt::TokioExecutor::new());
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake::<_, _, http_body_util::Empty<bytes::Bytes>>(executor, io).await.unwrap();
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(async move { drop(connection.await) });
+    let mut status = async || {
+        let request = http::Request::get(format!("https://{}/.well-known/agent-card.json", node.address));
+        let request = request.body(http_body_util::Empty::new()).unwrap();
+        timeout(PATIENCE, sender.send_request(request)).await.expect("an answer in time").unwrap().status()
+    };
+    assert_eq!(status().await, StatusCode::OK);
+    fs::write(house.folder.path().join("ca.crt"), House::new().authority.pem()).unwrap();
+    sleep(LOOKED_AT).await;
+    assert_eq!(status().await, StatusCode::FORBIDDEN);
+    timeout(PATIENCE, tasks.join_next()).await.expect("the connection's end in time");
+}
+
 #[tokio::test]
 async fn a_probe_that_takes_http_2_is_heard_when_all_places_are_taken() {
     let house = House::new();
