@@ -9,7 +9,7 @@ use jsonwebtoken::Algorithm;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::{KeyRing, MintError};
+use crate::{KeyRing, MintError, api_keys::hexadecimal};
 
 /// How long one is good for: a notification is signed anew each time that it is sent.
 pub const NOTIFICATION_LIFETIME: Duration = Duration::from_secs(5 * 60);
@@ -38,7 +38,6 @@ pub struct NotificationClaims<'a> {
 pub fn sign_notification(keys: &KeyRing, claims: &NotificationClaims<'_>) -> Result<String, MintError> {
     let key = keys.current(claims.now)?;
     let issued = claims.now.as_millis() / 1_000;
-    let hash: String = digest(&SHA256, claims.body).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
     let header = json!({ "typ": "JWT", "alg": "EdDSA", "kid": key.name.kid });
     let payload = json!({
         "iss": claims.issuer,
@@ -48,7 +47,7 @@ pub fn sign_notification(keys: &KeyRing, claims: &NotificationClaims<'_>) -> Res
         "jti": Uuid::new_v4(),
         "taskId": claims.task.to_string(),
         "eventId": claims.event,
-        "request_body_sha256": hash,
+        "request_body_sha256": hexadecimal(digest(&SHA256, claims.body).as_ref()),
     });
     let part = |value: serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let message = format!("{}.{}", part(header), part(payload));
