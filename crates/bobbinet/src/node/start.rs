@@ -38,7 +38,9 @@ use super::{
     say, schedules,
 };
 use crate::{
-    config::{AgentConfig, ModelSettings, NodeConfig, NodePeer, PeerSettings, TlsSettings},
+    config::{
+        AgentConfig, ApiKeysConfig, CallersConfig, ModelSettings, NodeConfig, NodePeer, PeerSettings, TlsSettings,
+    },
     failure::{Code, Failure},
     peers::{self, Maker, PEERS_FOLDER},
     principals::KnownPrincipals,
@@ -104,7 +106,8 @@ pub(super) async fn start(
     // What servers must not see though they run as the same user. The agents' folder has to be there to be covered.
     make_folder(&data.join(PEERS_FOLDER))?;
     let hidden = [KEYS_FOLDER, STORE_FOLDER, AGENTS_FOLDER, PEERS_FOLDER].map(|folder| data.join(folder)).to_vec();
-    let launcher = Launcher::this_program(SHIM, hidden).with_open_files(descriptors.before);
+    let files = private_files(&node, &remotes, &peers, &callers);
+    let launcher = Launcher::this_program(SHIM, hidden).with_hidden_files(files).with_open_files(descriptors.before);
     let mut agents = start_agents(agents, &launcher, &data)?;
     agents.extend(start_models(models)?);
     agents.extend(flows::agents(flows, &path_name(&node, &keys), &env)?);
@@ -213,6 +216,28 @@ fn tls(node: &NodeConfig) -> Result<Option<Arc<Tls>>, Failure> {
             ))
         }
     }
+}
+
+/// What the configuration names that is private and may lie anywhere: the key of the node's certificate, those that it shows to peers, and
+/// the hashes of its API keys, to which nobody else may add any.
+fn private_files(
+    node: &NodeConfig,
+    remotes: &BTreeMap<AgentName, PeerSettings>,
+    peers: &[NodePeer],
+    callers: &CallersConfig,
+) -> Vec<PathBuf> {
+    let own = match &node.tls {
+        TlsSettings::Files(files) => Some(&files.key),
+        TlsSettings::Off | TlsSettings::Unsaid => None,
+    };
+    let api_keys = match &callers.api_keys {
+        ApiKeysConfig::File(path) => Some(path),
+        ApiKeysConfig::KeyFolder | ApiKeysConfig::Off => None,
+    };
+    let shown = remotes.values().map(|peer| &peer.tls).chain(peers.iter().map(|peer| &peer.tls));
+    let shown = shown.filter_map(|tls| tls.identity.as_ref().map(|(_, key)| key));
+    // A server starts in a folder of its own.
+    own.into_iter().chain(api_keys).chain(shown).filter_map(|path| std::path::absolute(path).ok()).collect()
 }
 
 fn bind(address: SocketAddr) -> Result<TcpSocket, Failure> {
