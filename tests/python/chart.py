@@ -517,6 +517,32 @@ def free_port():
         return free.getsockname()[1]
 
 
+def check_names(helm, bobbinet):
+    """The configuration is one that a node takes as it is rendered, with the names of a cluster, which nobody here can look up."""
+    agents = "agents: { agent: { mcp: { command: [server] } } }\n"
+    for scheme, tls in (("http", {}), ("https", {"tls__existingSecret": "files-tls"})):
+        callers = ["triage-bobbinet:7421", "other-bobbinet.elsewhere", "https://far.example/"]
+        wrapped = minimal(callers=callers, **tls)
+        orchestrator = minimal(agent={}, flows={"triage": FLOW}, callers=callers, peers={name: f"{name}-bobbinet" for name in ("notes", "report", "more")}, **tls)
+        for values, file in ((wrapped, "callers.yaml"), (orchestrator, "bobbinet.yaml")):
+            _, objects = helm.install(values)
+            data = one(objects, "ConfigMap", "files-bobbinet")["data"]
+            trusted = [it["issuer"] for it in yaml.safe_load(data[file])["trust"]]
+            assert trusted == [
+                f"{scheme}://triage-bobbinet.mesh.svc:7421",
+                f"{scheme}://other-bobbinet.elsewhere.svc:7420",
+                "https://far.example",
+            ], trusted
+            with tempfile.TemporaryDirectory() as folder:
+                for name, text in data.items():
+                    pathlib.Path(folder, name).write_text(text)
+                if file == "callers.yaml":
+                    # Of an agent whose command says the rest.
+                    pathlib.Path(folder, "bobbinet.yaml").write_text(agents + data[file])
+                checked = subprocess.run([bobbinet, "check", "bobbinet.yaml"], cwd=folder, capture_output=True, text=True)
+                assert checked.returncode == 0, (checked, data)
+
+
 def check_mesh(helm, bobbinet):
     """Three agents and an orchestrator, each a release of its own: a flow runs across them, and one of them is killed meanwhile."""
     servers = {"notes": "notes", "report": "report", "more": "notes"}
@@ -620,6 +646,7 @@ def main():
     check_variants(helm)
     check_refusals(helm)
     for bobbinet in sys.argv[2:]:
+        check_names(helm, str(pathlib.Path(bobbinet).resolve()))
         check_pod(helm, str(pathlib.Path(bobbinet).resolve()))
         check_mesh(helm, str(pathlib.Path(bobbinet).resolve()))
     print("ok")
