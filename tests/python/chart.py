@@ -335,15 +335,27 @@ def check_variants(helm):
             assert argument.split("=")[1].startswith(f"{mount}/"), argument
     [secret] = [it["secret"] for it in pod["volumes"] if it["name"] == "tls"]
     assert secret["secretName"] == "files-tls", secret
+    asked = {
+        "required": ["probe", "https://files-bobbinet.mesh.svc:7420", "--ca-file=/etc/bobbinet-tls/ca.crt"],
+        "off": ["card", "get", "https://files-bobbinet.mesh.svc:7420", "--ca-file=/etc/bobbinet-tls/ca.crt"],
+    }
+    for client, expected in asked.items():
+        _, objects = helm.install(minimal(tls__existingSecret="files-tls", tls__client=client))
+        test = one(objects, "Pod", "files-bobbinet-test-card")["spec"]
+        assert test["containers"][0]["args"] == expected, test
+        [secret] = [it["secret"] for it in test["volumes"] if it["name"] == "tls"]
+        assert secret["items"] == [{"key": "ca.crt", "path": "ca.crt"}], "a caller has no key of the agent's"
+    # A public authority's secret has no authority, and a pod that names one would never start.
+    _, objects = helm.install(minimal(tls__existingSecret="files-tls", tls__ca=False))
     test = one(objects, "Pod", "files-bobbinet-test-card")["spec"]
-    assert any("https://files-bobbinet.mesh.svc:7420" in it for it in test["containers"][0]["args"]), test
-    [secret] = [it["secret"] for it in test["volumes"] if it["name"] == "tls"]
-    assert secret["items"] == [{"key": "ca.crt", "path": "ca.crt"}], "a caller has no key of the agent's"
+    assert test["containers"][0]["args"] == asked["off"][:-1], test
+    assert [it["name"] for it in test["volumes"]] == ["tmp"] and len(test["containers"][0]["volumeMounts"]) == 1, test
 
 
 def check_refusals(helm):
     for values, words in [
         (minimal(tls__client="required"), ["tls.existingSecret names no secret"]),
+        (minimal(tls__existingSecret="s", tls__ca=False, tls__client="optional"), ["the secret has no ca.crt"]),
         (minimal(replicas=2), ["replicas is 2", "one writer"]),
         (minimal(agent__command=[]), ["agent.command is not set"]),
         ({}, ["image.repository is not set", "agent.command is not set"]),
