@@ -113,7 +113,10 @@ fn subject(name: &X509Name<'_>) -> Option<Vec<(String, String)>> {
     for attribute in name.iter_attributes().take(NAMES_MAX) {
         let number = attribute.attr_type().to_id_string();
         let known = KINDS.iter().find(|(of, ..)| *of == number);
-        parts.push((known.map_or(number.clone(), |(_, name, _)| (*name).to_owned()), attribute.as_str().ok()?.to_owned()));
+        parts.push((
+            known.map_or(number.clone(), |(_, name, _)| (*name).to_owned()),
+            attribute.as_str().ok()?.to_owned(),
+        ));
     }
     (!parts.is_empty()).then_some(parts)
 }
@@ -164,7 +167,10 @@ impl CertificateName {
                 Some((name, value)) if !name.is_empty() && !value.is_empty() => {
                     let known = || KINDS.map(|(_, name, _)| name).join(", ");
                     let kind = kind(name).ok_or_else(|| {
-                        format!("{name:?} is no part of a subject that is known: there are {}, and numbers such as 2.5.4.3", known())
+                        format!(
+                            "{name:?} is no part of a subject that is known: there are {}, and numbers such as 2.5.4.3",
+                            known()
+                        )
                     })?;
                     parts.push((kind, value.to_owned()));
                 }

@@ -90,7 +90,8 @@ fn a_subject_is_known_by_each_of_its_kinds_of_parts() {
         (&[1, 2, 840, 113_549, 1, 9, 1], &["emailAddress", "E"]),
         (&[1, 3, 6, 1, 4, 1, 99_999, 7], &["1.3.6.1.4.1.99999.7"]),
     ] {
-        let shown = certificate(&[], &[], &[(DnType::CustomDnType(number.to_vec()), "x"), (DnType::CommonName, "cart")]);
+        let shown =
+            certificate(&[], &[], &[(DnType::CustomDnType(number.to_vec()), "x"), (DnType::CommonName, "cart")]);
         for name in names {
             let known = format!("{name}=x,cn=cart");
             assert_eq!(who(&[(&known, "cart")], &shown).as_deref(), Ok("cart"), "{known}");

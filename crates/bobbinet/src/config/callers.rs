@@ -390,8 +390,8 @@ fn read_jwks(reader: &mut Reader<'_>, fields: &MapSettings<'_>, algorithms: &[Al
         None => false,
         Some(node) => {
             // "off" is a flag to some who write YAML.
-            let is_off =
-                matches!(&node.value, Value::Flag(false, _)) || matches!(&node.value, Value::Text(word) if word == "off");
+            let is_off = matches!(&node.value, Value::Flag(false, _))
+                || matches!(&node.value, Value::Text(word) if word == "off");
             if !is_off || source.get("url").is_none() {
                 let hint = "say it of an http URL, where you answer for all that stands in between: jwks: { url: http://…, tls: off }";
                 reader.fault_with_hint(node.at, "tls of a jwks can only be off, beside a url", hint);

@@ -81,9 +81,7 @@ pub(crate) fn hide(
         Ok(()) => return Ok(IsolationMeans::Mounts),
         Err(why) => why,
     };
-    by_landlock(hidden, &working_folders())
-        .map(IsolationMeans::Landlock)
-        .map_err(|why| format!("{by_mounts}; {why}"))
+    by_landlock(hidden, &working_folders()).map(IsolationMeans::Landlock).map_err(|why| format!("{by_mounts}; {why}"))
 }
 
 /// Where a server makes files and folders of its own.
@@ -146,7 +144,8 @@ fn by_landlock(hidden: &Hidden, working: &[PathBuf]) -> Result<Vec<PathBuf>, Str
     let is_shared = |file: &&PathBuf| working.iter().any(|works| file.starts_with(works));
     let (seen, files): (Vec<&PathBuf>, Vec<&PathBuf>) = files.iter().partition(is_shared);
     let all_hidden: Vec<PathBuf> = folders.iter().chain(files).cloned().collect();
-    let (granted, above) = around(&all_hidden).map_err(|error| format!("the folders around cannot be read: {error}"))?;
+    let (granted, above) =
+        around(&all_hidden).map_err(|error| format!("the folders around cannot be read: {error}"))?;
     let enforced = Ruleset::default()
         .set_compatibility(CompatLevel::HardRequirement)
         .handle_access(all)
