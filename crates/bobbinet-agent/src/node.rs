@@ -242,10 +242,11 @@ impl Node {
         let seal = seal.map_err(|source| NodeError::Keys { folder: folder.clone(), source })?;
         let policy = Policy::owner_only();
         let authorizer = Arc::new(PolicyAuthorizer::new(policy.clone()));
+        let courier = HttpCourier::new(guard, keys.clone(), known_as, Arc::new(SystemEnv));
+        let courier = Arc::new(courier.map_err(|error| NodeError::Outbound(error.into()))?);
         let engine = Engine::open(Setup { store, agents, env, limits: Limits::default(), authorizer });
         let engine = engine.await.map_err(NodeError::Engine)?;
         let (stop, limits) = (CancellationToken::new(), HttpLimits::default());
-        let courier = Arc::new(HttpCourier::new(guard, keys.clone(), known_as, Arc::new(SystemEnv)));
         let webhooks = match Webhooks::start(WebhooksSetup { engine: engine.clone(), seal, courier }).await {
             Ok(webhooks) => webhooks,
             Err(error) => {

@@ -38,9 +38,17 @@ pub struct HttpCourier {
 
 impl HttpCourier {
     /// One whose requests go through this guard, and are signed with these keys. `issuer` is the URL below which receivers find their
-    /// public halves.
-    pub fn new(guard: Guard, keys: Arc<KeyRing>, issuer: String, env: Arc<dyn Env>) -> Self {
-        Self { guard, keys, issuer, env }
+    /// public halves. Whatever else the guard is for, notifications follow no redirect: what leads elsewhere has not taken them.
+    ///
+    /// # Errors
+    /// If there is no TLS to be had on this machine.
+    pub fn new(
+        guard: Guard,
+        keys: Arc<KeyRing>,
+        issuer: String,
+        env: Arc<dyn Env>,
+    ) -> Result<Self, reqwest::Error> {
+        Ok(Self { guard: guard.without_redirects()?, keys, issuer, env })
     }
 
     fn headers(&self, to: &Destination, origin: &str, notification: &Notification, body: &[u8]) -> Option<HeaderMap> {

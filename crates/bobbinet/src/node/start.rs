@@ -434,7 +434,8 @@ async fn start_webhooks(
         SealingKey::open_or_create(&data.join(KEYS_FOLDER)).map_err(|error| Failure::of(Code::Config, &error))?;
     let guard = Guard::new(node.webhooks.iter().cloned(), OutboundLimits::default());
     let guard = guard.map_err(|error| Failure::of(Code::Internal, &error))?;
-    let courier = Arc::new(HttpCourier::new(guard, keys.clone(), known_as, Arc::new(SystemEnv)));
+    let courier = HttpCourier::new(guard, keys.clone(), known_as, Arc::new(SystemEnv));
+    let courier = Arc::new(courier.map_err(|error| Failure::of(Code::Internal, &error))?);
     let setup = WebhooksSetup { engine: engine.clone(), seal, courier };
     Webhooks::start(setup).await.map_err(|error| of_engine(&error))
 }
