@@ -27,6 +27,9 @@ const SIGNATURE: HeaderName = HeaderName::from_static("x-bobbinet-notification-j
 /// Of an answer so much is read, so that its connection can be used again; what is more closes it.
 const ANSWER_MAX: usize = 16 << 10;
 
+/// For so long. What it says is known before.
+const ANSWER_TIME_MAX: Duration = Duration::from_millis(250);
+
 /// Sends notifications.
 #[derive(Debug)]
 pub struct HttpCourier {
@@ -168,20 +171,27 @@ impl Courier for HttpCourier {
     }
 }
 
-/// What an answer says.
-async fn answered(mut response: Response) -> Posted {
-    let (status, retry_after) = (response.status(), retry_after(response.headers()));
+/// What an answer says, which its status alone does.
+async fn answered(response: Response) -> Posted {
+    let posted = match response.status() {
+        status if status.is_success() => Posted::Taken,
+        StatusCode::GONE => Posted::Gone,
+        status => {
+            let why = format!("the receiver answers {status}");
+            Posted::Failed { why, retry_after: retry_after(response.headers()) }
+        }
+    };
+    tokio::time::timeout(ANSWER_TIME_MAX, drain(response)).await.ok();
+    posted
+}
+
+async fn drain(mut response: Response) {
     let mut read = 0;
     while let Ok(Some(chunk)) = response.chunk().await {
         read += chunk.len();
         if read > ANSWER_MAX {
-            break;
+            return;
         }
-    }
-    match status {
-        status if status.is_success() => Posted::Taken,
-        StatusCode::GONE => Posted::Gone,
-        status => Posted::Failed { why: format!("the receiver answers {status}"), retry_after },
     }
 }
 

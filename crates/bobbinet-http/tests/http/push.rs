@@ -2,9 +2,10 @@
 
 use std::sync::{Arc, Mutex};
 
-use axum::{Router, body::Bytes, extract::State, routing::{get, post}};
+use axum::{Router, body::{Body, Bytes}, extract::State, routing::{get, post}};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bobbinet_engine::{Env, SystemEnv};
+use futures::stream;
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -195,6 +196,27 @@ async fn what_a_receiver_sends_elsewhere_it_has_not_taken() {
         node.result("SendMessage", with_webhook("echo hi", json!({ "id": "h", "url": receiver.url() }))).await;
         let letter = until_it_waits(&node).await;
         assert!(letter["why"].as_str().unwrap().contains(status.as_str()), "{letter}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_taken_is_taken_also_if_the_answer_never_ends() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let origin = format!("http://{}", listener.local_addr().unwrap());
+    let receive = async || Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>());
+    let mut serving = JoinSet::new();
+    let router = Router::new().route("/hook", post(receive));
+    serving.spawn(async move { axum::serve(listener, router).await.unwrap() });
+    let node = Node::with(Form { receivers: Some(vec![origin.clone()]), ..Form::default() }).await;
+    node.result("SendMessage", with_webhook("echo hi", json!({ "id": "h", "url": format!("{origin}/hook") }))).await;
+    let end = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let (_, list) = whole(node.http.get(format!("{}/bobbinet/push", node.url)).bearer_auth(node.token())).await;
+        if list["waiting"] == 0 && list["letters"] == json!([]) {
+            break;
+        }
+        assert!(tokio::time::Instant::now() < end && list["letters"] == json!([]), "{list}");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
 }
 
