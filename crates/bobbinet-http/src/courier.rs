@@ -30,6 +30,10 @@ const ANSWER_MAX: usize = 16 << 10;
 /// For so long. What it says is known before.
 const ANSWER_TIME_MAX: Duration = Duration::from_millis(250);
 
+/// What is said of a name that has an address of this network.
+const LEADS_INSIDE: &str = "leads inside, where not everybody may be; if it is meant to be called, the operator of this node names it in its \
+                            configuration";
+
 /// Sends notifications.
 #[derive(Debug)]
 pub struct HttpCourier {
@@ -115,6 +119,11 @@ impl Courier for HttpCourier {
         let Err(error) = self.guard.addresses(&url).await else { return Ok(()) };
         // What cannot be resolved now is looked at again whenever it is called.
         match Refused::among(&*error) {
+            // Whoever asks is not to learn from us which addresses the names inside have.
+            Some(refused @ Refused::Address { origin, .. }) => {
+                tracing::info!(%refused, "a webhook is refused");
+                Err(format!("{origin} {LEADS_INSIDE}"))
+            }
             Some(refused) => Err(refused.to_string()),
             None => Ok(()),
         }
@@ -214,4 +223,35 @@ fn told(error: &reqwest::Error) -> String {
 
 fn is_old(dialect: &str) -> bool {
     dialect == v0_3::VERSION
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io, net::IpAddr};
+
+    use bobbinet_engine::SystemEnv;
+    use bobbinet_outbound::{OutboundLimits, Resolver};
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Inside;
+
+    #[async_trait]
+    impl Resolver for Inside {
+        async fn resolve(&self, _: &str) -> io::Result<Vec<IpAddr>> {
+            Ok(vec![IpAddr::from([10, 1, 2, 3])])
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_asks_for_a_name_inside_is_not_told_its_address() {
+        let guard = Guard::with_resolver([], OutboundLimits::default(), Arc::new(Inside)).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let keys = Arc::new(KeyRing::open_or_create(folder.path(), SystemEnv.now()).unwrap());
+        let courier = HttpCourier::new(guard, keys, "https://node.example".to_owned(), Arc::new(SystemEnv)).unwrap();
+        let why = courier.check("https://hook.example/x").await.unwrap_err();
+        assert_eq!(why, format!("hook.example {LEADS_INSIDE}"));
+        assert!(!why.contains("10.1.2.3"));
+    }
 }
