@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bobbinet_core::{TaskId, Timestamp};
-use jsonwebtoken::Algorithm;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -36,10 +34,8 @@ pub struct NotificationClaims<'a> {
 /// # Errors
 /// If there is no key to sign with.
 pub fn sign_notification(keys: &KeyRing, claims: &NotificationClaims<'_>) -> Result<String, MintError> {
-    let key = keys.current(claims.now)?;
     let issued = claims.now.as_millis() / 1_000;
-    let header = json!({ "typ": "JWT", "alg": "EdDSA", "kid": key.name.kid });
-    let payload = json!({
+    keys.sign_jwt("JWT", claims.now, &json!({
         "iss": claims.issuer,
         "aud": claims.audience,
         "iat": issued,
@@ -48,9 +44,5 @@ pub fn sign_notification(keys: &KeyRing, claims: &NotificationClaims<'_>) -> Res
         "taskId": claims.task.to_string(),
         "eventId": claims.event,
         "request_body_sha256": hexadecimal(digest(&SHA256, claims.body).as_ref()),
-    });
-    let part = |value: serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
-    let message = format!("{}.{}", part(header), part(payload));
-    let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &key.signing, Algorithm::EdDSA)?;
-    Ok(format!("{message}.{signature}"))
+    }))
 }
