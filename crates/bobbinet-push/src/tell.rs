@@ -33,6 +33,7 @@ const BIRTH_LOOK: Duration = Duration::from_millis(20);
 const HELD_MAX: Duration = Duration::from_secs(5);
 
 /// The same of one that finds nothing to tell, as all do that wait when the node starts: no longer than it takes to make a commit known.
+/// One that has something to tell may read for as long as that takes.
 const GLANCE: Duration = Duration::from_millis(100);
 
 /// How often a task is looked for that has nothing to tell, whatever its store says.
@@ -116,7 +117,9 @@ impl Telling {
             self.turn = None;
             let pause = match pause {
                 Pause::Quiet => {
-                    self.until_it_goes_on().await;
+                    if !self.until_it_goes_on().await {
+                        tokio::time::sleep(GLANCE).await;
+                    }
                     continue;
                 }
                 Pause::Crowded => {
@@ -176,14 +179,15 @@ impl Telling {
         }
     }
 
-    /// Waits until there may be more to tell, and holds nothing of its task meanwhile.
-    async fn until_it_goes_on(&self) {
+    /// Waits until there may be more to tell, and holds nothing of its task meanwhile. `false` if there was all the time, or nobody knows.
+    async fn until_it_goes_on(&self) -> bool {
         let seen = match self.shared.engine.get(&self.caller, &self.told.of.agent, &self.task).await {
             Ok(task) if Some(task.generation) == self.cursor => task.version,
             // Whoever tells it on meets the same.
-            Ok(_) | Err(_) => return,
+            Ok(_) | Err(_) => return false,
         };
         timeout(LOOK_AGAIN, self.shared.engine.grown(&self.task, seen)).await.ok();
+        true
     }
 
     fn now(&self) -> Timestamp {
@@ -267,6 +271,10 @@ impl Telling {
         }
         if let Some(next) = ready {
             return Ok(next?);
+        }
+        if follower.is_behind() {
+            // The turn is for what is read now. Cut off, all that was read would be read again.
+            return Ok(follower.next().await?);
         }
         self.turn = None;
         match timeout(held_max, follower.next()).await {

@@ -1,11 +1,14 @@
 //! What receivers are told, whatever they, the node and the task do.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bobbinet_core::State;
 use bobbinet_push::LetterState;
 
-use crate::lab::{Lab, Manner, agent, caller, config, of, whole};
+use crate::{
+    lab::{Lab, MANY, Manner, agent, caller, config, of, whole},
+    slow::Slow,
+};
 
 const URL: &str = "https://a.example";
 
@@ -87,6 +90,24 @@ async fn a_receiver_that_is_down_over_a_crash_gets_all_in_order_and_once_by_thei
         assert_eq!(told, all, "{manner:?}: {:?}", lab.receivers.told(URL));
         lab.kill(node).await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mark_far_into_a_long_log_is_come_to_however_long_that_is_read() {
+    let mut lab = Lab::new();
+    let node = lab.start().await;
+    let task = node.begin("many", &config(URL)).await;
+    lab.until(URL, MANY + 2).await;
+    lab.pass(Duration::from_secs(1)).await;
+    lab.receivers.set(URL, Manner::Refuses);
+    lab.let_go(1);
+    node.until(&task.id, State::Completed).await;
+    lab.kill(node).await;
+    lab.receivers.set(URL, Manner::Takes);
+    lab.store = Arc::new(Slow(lab.store.clone(), Duration::from_millis(60)));
+    let node = lab.start().await;
+    assert_eq!(lab.until(URL, MANY + 3).await[MANY + 2], format!("{} ended", MANY + 3));
+    lab.kill(node).await;
 }
 
 #[tokio::test(start_paused = true)]

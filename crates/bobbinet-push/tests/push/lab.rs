@@ -176,7 +176,10 @@ impl Env for Clock {
     }
 }
 
-/// `ask` asks; `artifacts` adds two and waits to be let go; anything else waits to be let go.
+/// How many artifacts are many: more than a few reads of the log bring.
+pub(crate) const MANY: usize = 800;
+
+/// `ask` asks; `artifacts` adds two and waits to be let go, `many` so many; anything else but `now` waits to be let go.
 #[derive(Debug)]
 struct Worker(Semaphore);
 
@@ -203,11 +206,14 @@ impl Agent for Worker {
     }
 
     async fn run(&self, run: Run) -> Outcome {
-        if run.message().text() == "artifacts" {
-            for name in ["a", "b"] {
-                let artifact = Artifact::new(ArtifactId::parse(name).unwrap(), vec![Part::text("x")]);
-                run.add(Arc::new(artifact), false, true).await.unwrap();
-            }
+        let artifacts = match run.message().text().as_str() {
+            "artifacts" => 2,
+            "many" => MANY,
+            _ => 0,
+        };
+        for name in 0..artifacts {
+            let artifact = Artifact::new(ArtifactId::parse(&name.to_string()).unwrap(), vec![Part::text("x")]);
+            run.add(Arc::new(artifact), false, true).await.unwrap();
         }
         if run.message().text() != "now" {
             self.0.acquire().await.unwrap().forget();
