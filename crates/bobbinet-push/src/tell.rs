@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// How soon what was not taken is tried again, and how long that may grow to.
-const AGAIN: Duration = Duration::from_secs(1);
+pub(crate) const AGAIN: Duration = Duration::from_secs(1);
 const AGAIN_MAX: Duration = Duration::from_secs(10 * 60);
 
 /// An event is tried so often before it is given up, also if its time was over before: the node may have been down for a day.
@@ -96,19 +96,26 @@ impl Telling {
     /// Tells all there is, however long that takes.
     pub(crate) async fn run(mut self) {
         let stop = self.told.stop.clone();
-        let is_gone = tokio::select! {
+        let is_over = tokio::select! {
             biased;
             () = stop.cancelled() => !self.shared.is_stopping(),
-            is_gone = self.tell_all() => is_gone,
+            is_over = self.tell_all() => is_over,
         };
-        self.shared.running.end(&(self.task, self.hook.serial));
-        if is_gone {
+        let serial = self.hook.serial;
+        self.shared.running.end(&(self.task, serial));
+        self.turn = None;
+        if !is_over {
+            return;
+        }
+        // Somebody may have wanted it to be tried again before it was seen here that it is over.
+        let Some(kept) = self.shared.align(&self.task).await else { return };
+        if kept.is_none_or(|kept| kept.hooks().iter().all(|hook| hook.serial != serial)) {
             // Nobody asks for its mark any more. One that stays goes with its task.
             self.shared.engine.mark(&self.task, &self.hook.reader(), Generation(0)).await.ok();
         }
     }
 
-    /// Whether the webhook is not there any more then.
+    /// `false` if the node stops before it is kept what became of the webhook.
     async fn tell_all(&mut self) -> bool {
         let mut looks: u32 = 0;
         loop {
@@ -127,11 +134,12 @@ impl Telling {
                     continue;
                 }
                 Pause::End => {
-                    if !self.say(HooksCommand::Finish(serial)).await {
+                    let is_said = self.say(HooksCommand::Finish(serial)).await;
+                    if !is_said {
                         // The node stops: what was taken need not come again.
                         self.mark().await.ok();
                     }
-                    return false;
+                    return is_said;
                 }
                 Pause::Gone => {
                     info!(task = %self.task, receiver = self.told.receiver, "a receiver is gone: its webhook is removed");
@@ -149,8 +157,7 @@ impl Telling {
                     self.attempts = self.attempts.saturating_add(1);
                     if self.is_hopeless(at) {
                         warn!(task = %self.task, receiver = self.told.receiver, %why, "a webhook is given up: a dead letter");
-                        self.say(HooksCommand::Bury(serial, why)).await;
-                        return false;
+                        return self.say(HooksCommand::Bury(serial, why)).await;
                     }
                     let pause = retry_after.unwrap_or_default().max(backoff(self.attempts)).min(AGAIN_MAX);
                     debug!(task = %self.task, receiver = self.told.receiver, %why, ?pause, "not delivered; trying again");

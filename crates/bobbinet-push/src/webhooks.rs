@@ -4,18 +4,18 @@ use std::{sync::Arc, time::Duration};
 
 use bobbinet_auth::SealingKey;
 use bobbinet_core::{Caller, Generation, PushConfig, PushPage, PushView, Refused, TaskId};
-use bobbinet_engine::{Engine, EngineError};
+use bobbinet_engine::{Aggregate, Engine, EngineError};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
 use crate::{
-    Courier, Hook, HookState, HooksCommand, LETTERS_MAX, Letter, LetterState, Letters, NewHook, Of, WebhookError,
+    Courier, Hook, HookState, HooksCommand, LETTERS_MAX, Letter, LetterState, Letters, NewHook, Of, TaskHooks, WebhookError,
     lanes::Lanes,
-    running::{Running, Told},
+    running::{Room, Told},
     secrets,
     shared::Shared,
     task_hooks::{ACTIVE, ACTIVE_AND_DEAD, AT_REST, DEAD},
-    tell::Telling,
+    tell::{AGAIN, Telling},
 };
 
 /// How often webhooks are looked for whose tasks were kept long enough.
@@ -49,7 +49,7 @@ impl Webhooks {
         let shared = Arc::new(Shared {
             hooks: engine.aggregates(),
             lanes: Lanes::new(&limits),
-            running: Running::default(),
+            running: Arc::default(),
             tracker: TaskTracker::new(),
             stop: CancellationToken::new(),
             engine,
@@ -144,18 +144,10 @@ impl Webhooks {
     /// # Errors
     /// If that was not kept.
     pub async fn remove(&self, task: &TaskId, id: &str) -> Result<(), WebhookError> {
-        let hooks = match self.shared.hooks.get(task).await? {
-            Some(hooks) => hooks,
-            None => return Ok(()),
-        };
-        match self.shared.hooks.command(task, HooksCommand::Remove(id.into())).await {
-            Ok(_) | Err(EngineError::Refused(_)) => {}
-            Err(error) => return Err(error.into()),
+        match self.shared.ask(task, HooksCommand::Remove(id.into()), None).await {
+            Ok(_) | Err(EngineError::Refused(_)) => Ok(()),
+            Err(error) => Err(error.into()),
         }
-        if let Some(hook) = hooks.named(id) {
-            self.shared.end(task, hook.serial);
-        }
-        Ok(())
     }
 
     /// Of the webhooks of one tenant: those whose receivers have not taken an event, and how many others there are.
@@ -209,14 +201,13 @@ impl Webhooks {
     /// [`WebhookError::NotFound`] if there is none of this name that has anything to tell.
     pub async fn retry(&self, task: &TaskId, id: &str) -> Result<(), WebhookError> {
         let shared = &self.shared;
-        let hooks = match shared.hooks.command(task, HooksCommand::Revive(id.into())).await {
+        let hooks = match shared.ask(task, HooksCommand::Revive(id.into()), None).await {
             Ok(hooks) => hooks,
             Err(EngineError::Refused(Refused::Absent)) => return Err(WebhookError::NotFound),
             Err(EngineError::Refused(_)) => shared.hooks.get(task).await?.ok_or(WebhookError::NotFound)?,
             Err(error) => return Err(error.into()),
         };
         let hook = hooks.named(id).filter(|hook| hook.is_active()).ok_or(WebhookError::NotFound)?;
-        shared.begin(task, hooks.of(), hook);
         if let Some(told) = shared.running.get(&(*task, hook.serial)) {
             told.now.notify_one();
         }
@@ -244,7 +235,7 @@ impl Shared {
     ) -> Result<PushView, WebhookError> {
         self.courier.receiver(&config.url).map_err(WebhookError::Url)?;
         self.courier.check(&config.url).await.map_err(WebhookError::Url)?;
-        let room = self.running.room(&of, &self.limits)?;
+        let room = Room::of(&self.running, &of, &self.limits)?;
         let id: Arc<str> = match &config.id {
             Some(id) => id.as_str().into(),
             None => self.engine.env().uuid().to_string().into(),
@@ -257,15 +248,73 @@ impl Shared {
             scheme: config.authentication.as_ref().map(|authentication| authentication.scheme.as_str().into()),
             sealed: secrets::seal(&self.seal, task, config)?.map(Into::into),
         };
-        let before = self.hooks.get(task).await?;
-        let kept = self.hooks.command(task, HooksCommand::Register(of, hook)).await?;
-        if let Some(replaced) = before.as_ref().and_then(|before| before.named(&id)) {
-            self.end(task, replaced.serial);
+        let kept = self.ask(task, HooksCommand::Register(of, hook), Some(room)).await?;
+        Ok(view(task, kept.named(&id).ok_or(WebhookError::NotFound)?))
+    }
+
+    /// Asks something of a task's webhooks, and has those told that are to be told after it; also if whoever asks hangs up meanwhile.
+    async fn ask(
+        self: &Arc<Self>,
+        task: &TaskId,
+        command: HooksCommand,
+        room: Option<Room>,
+    ) -> Result<Arc<TaskHooks>, EngineError> {
+        let (shared, task) = (self.clone(), *task);
+        let asked = self.tracker.spawn(async move {
+            let asked = shared.hooks.command(&task, command).await;
+            // Whatever became of it: what was answered with a fault may have been kept.
+            shared.align(&task).await;
+            // It is counted among those that are told.
+            drop(room);
+            asked
+        });
+        // It is given up by nobody but by a node that ends.
+        asked.await.unwrap_or(Err(EngineError::Draining))
+    }
+
+    /// Has told what is kept to be told of a task, and nothing else, as of now. Whoever changes that comes here afterwards. What is kept,
+    /// as it was found last; `None` if that cannot be read.
+    pub(crate) async fn align(self: &Arc<Self>, task: &TaskId) -> Option<Option<Arc<TaskHooks>>> {
+        let mut known = self.kept(task).await?;
+        loop {
+            let kept = known.as_deref().map_or(&[][..], TaskHooks::hooks);
+            let is_told = |serial: u64| kept.iter().any(|hook| hook.serial == serial && hook.is_active());
+            for (serial, told) in self.running.of(task) {
+                if !is_told(serial) {
+                    told.stop.cancel();
+                }
+            }
+            if let Some(known) = &known {
+                known.hooks().iter().for_each(|hook| self.begin(task, known.of(), hook));
+            }
+            // What has changed meanwhile may have been aligned already.
+            let newest = self.kept(task).await?;
+            let version = |hooks: &Option<Arc<TaskHooks>>| hooks.as_ref().map(|hooks| hooks.version());
+            if version(&newest) == version(&known) {
+                return Some(newest);
+            }
+            known = newest;
         }
-        drop(room);
-        let hook = kept.named(&id).ok_or(WebhookError::NotFound)?;
-        self.begin(task, kept.of(), hook);
-        Ok(view(task, hook))
+    }
+
+    /// The webhooks of a task, once they can be read; `None` if they never can, or the node stops.
+    async fn kept(&self, task: &TaskId) -> Option<Option<Arc<TaskHooks>>> {
+        loop {
+            match self.hooks.get(task).await {
+                Ok(hooks) => return Some(hooks),
+                Err(EngineError::Draining) => return None,
+                Err(EngineError::Corrupt(why)) => {
+                    warn!(%task, why, "webhooks cannot be read");
+                    return None;
+                }
+                Err(error) => warn!(%task, %error, "webhooks could not be read; trying again"),
+            }
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return None,
+                () = tokio::time::sleep(AGAIN) => {}
+            }
+        }
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
@@ -298,13 +347,6 @@ impl Shared {
             turn: None,
         };
         self.tracker.spawn(telling.run());
-    }
-
-    /// A webhook is not told anything more.
-    fn end(&self, task: &TaskId, serial: u64) {
-        if let Some(told) = self.running.get(&(*task, serial)) {
-            told.stop.cancel();
-        }
     }
 
     /// Forgets the webhooks of tasks that are forgotten.

@@ -6,6 +6,7 @@ use bobbinet_core::{PushConfig, State, TaskId};
 use bobbinet_engine::EngineError;
 use bobbinet_push::WebhookError;
 use bobbinet_store::Page;
+use futures::FutureExt;
 
 use crate::lab::{Lab, Manner, agent, caller, config, of};
 
@@ -57,6 +58,31 @@ async fn what_is_removed_or_replaced_is_told_nothing_more() {
     node.until(&task.id, State::Completed).await;
     lab.pass(Duration::from_secs(2)).await;
     assert_eq!((lab.receivers.told(URL).len(), lab.receivers.told("https://b.example").len()), (2, 1));
+    lab.kill(node).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_asked_for_is_done_also_if_whoever_asked_hangs_up() {
+    let lab = Lab::new();
+    let node = lab.start().await;
+    let task = node.begin("ask", &named("h")).await;
+    lab.until(URL, 2).await;
+    let (other, third) = ("https://b.example", "https://c.example");
+    let late = PushConfig { id: Some("late".to_owned()), ..config(other) };
+    let asked = node.webhooks.register(of(), &task.id, task.generation, &late).now_or_never();
+    assert!(asked.is_none(), "it hangs up before it is kept");
+    lab.until(other, 1).await;
+    let [first, second] = [other, third].map(|url| PushConfig { id: Some("one".to_owned()), ..config(url) });
+    let register = |config| node.webhooks.register(of(), &task.id, task.generation, config);
+    let (first, second) = tokio::join!(register(&first), register(&second));
+    first.unwrap();
+    second.unwrap();
+    assert!(node.webhooks.remove(&task.id, "h").now_or_never().is_none());
+    assert!(node.webhooks.remove(&task.id, "late").now_or_never().is_none());
+    lab.pass(Duration::from_secs(1)).await;
+    let left = node.webhooks.list(&task.id, None, None).await.unwrap().configs;
+    assert_eq!(left.iter().map(|view| view.url.as_str()).collect::<Vec<_>>(), [third]);
+    assert_eq!(node.webhooks.letters(&caller()).await.unwrap().waiting, 1, "what is kept is told, and nothing else");
     lab.kill(node).await;
 }
 
