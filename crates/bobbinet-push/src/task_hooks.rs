@@ -99,6 +99,8 @@ pub enum HooksCommand {
     Register(Of, NewHook),
     /// Remove one. It may be gone.
     Remove(Arc<str>),
+    /// Remove the one of this serial, whatever it has been told: what asked for it does not count.
+    TakeBack(u64),
     /// The task has ended, and the one of this serial has been told all.
     Finish(u64),
     /// The receiver of the one of this serial is given up.
@@ -160,9 +162,13 @@ impl TaskHooks {
         self.hooks.iter().find(|hook| *hook.asked.id == *id)
     }
 
+    fn of_serial(&self, serial: u64) -> Result<&Hook, EngineError> {
+        Ok(self.hooks.iter().find(|hook| hook.serial == serial).ok_or(Refused::NothingToDo)?)
+    }
+
     fn active(&self, serial: u64) -> Result<&Hook, EngineError> {
-        let hook = self.hooks.iter().find(|hook| hook.serial == serial);
-        Ok(hook.filter(|hook| hook.is_active()).ok_or(Refused::NothingToDo)?)
+        let hook = self.of_serial(serial)?;
+        Ok(Some(hook).filter(|hook| hook.is_active()).ok_or(Refused::NothingToDo)?)
     }
 
     fn set(&mut self, serial: u64, state: HookState) {
@@ -237,6 +243,9 @@ impl Aggregate for TaskHooks {
             (Some(state), HooksCommand::Remove(id)) => {
                 let serial = state.named(&id).ok_or(Refused::NothingToDo)?.serial;
                 HooksEvent::Removed { serial }
+            }
+            (Some(state), HooksCommand::TakeBack(serial)) => {
+                HooksEvent::Removed { serial: state.of_serial(serial)?.serial }
             }
             (Some(state), HooksCommand::Drop(serial)) => HooksEvent::Removed { serial: state.active(serial)?.serial },
             (Some(state), HooksCommand::Finish(serial)) => {
@@ -384,7 +393,7 @@ mod tests {
 
     #[test]
     fn what_each_command_comes_to() {
-        use HooksCommand::{Bury, Drop, Finish, Register, Remove, Revive};
+        use HooksCommand::{Bury, Drop, Finish, Register, Remove, Revive, TakeBack};
         let add = |id| Register(of(), hook(id));
         check([add("a")], "a.1 active, 111");
         check([add("a"), add("b"), add("c")], "webhooks_per_task_max is reached: 2, a.1 active, b.2 active, 111");
@@ -395,10 +404,12 @@ mod tests {
         check([add("a"), Bury(1, "no".into()), Revive("a".into())], "a.1 again, 111");
         check([add("a"), Remove("a".into())], "110");
         check([add("a"), Drop(1)], "110");
+        check([add("a"), Finish(1), TakeBack(1)], "110");
         // What was replaced, is done or was given up already does nothing to what stands there now.
         let nothing = "there is nothing to be done";
         check([add("a"), add("a"), Finish(1)], &format!("{nothing}, a.2 active, 111"));
         check([add("a"), add("a"), Bury(1, "no".into())], &format!("{nothing}, a.2 active, 111"));
+        check([add("a"), add("a"), TakeBack(1)], &format!("{nothing}, a.2 active, 111"));
         check([add("a"), Finish(1), Drop(1)], &format!("{nothing}, a.1 done, 110"));
         check([add("a"), Finish(1), Revive("a".into())], &format!("{nothing}, a.1 done, 110"));
         check([add("a"), Remove("b".into())], &format!("{nothing}, a.1 active, 111"));

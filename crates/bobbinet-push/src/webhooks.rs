@@ -32,6 +32,16 @@ pub struct WebhooksSetup {
     pub courier: Arc<dyn Courier>,
 }
 
+/// A webhook that was just asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registered {
+    /// As it is shown.
+    pub view: PushView,
+    serial: u64,
+    /// Whether there was one of its name.
+    has_replaced: bool,
+}
+
 /// The webhooks of a node.
 #[derive(Debug)]
 pub struct Webhooks {
@@ -94,7 +104,7 @@ impl Webhooks {
         task: &TaskId,
         at: Generation,
         config: &PushConfig,
-    ) -> Result<PushView, WebhookError> {
+    ) -> Result<Registered, WebhookError> {
         self.shared.register(of, task, Some(at), config).await
     }
 
@@ -102,8 +112,23 @@ impl Webhooks {
     ///
     /// # Errors
     /// As [`Webhooks::register`].
-    pub async fn register_first(&self, of: Of, task: &TaskId, config: &PushConfig) -> Result<PushView, WebhookError> {
+    pub async fn register_first(&self, of: Of, task: &TaskId, config: &PushConfig) -> Result<Registered, WebhookError> {
         self.shared.register(of, task, None, config).await
+    }
+
+    /// Removes a webhook that was asked for by what does not count, and no other. One that has taken another's place stays: that other
+    /// one is gone, and whoever had it would be told nothing.
+    ///
+    /// # Errors
+    /// If that was not kept.
+    pub async fn take_back(&self, task: &TaskId, registered: &Registered) -> Result<(), WebhookError> {
+        if registered.has_replaced {
+            return Ok(());
+        }
+        match self.shared.ask(task, HooksCommand::TakeBack(registered.serial), None).await {
+            Ok(_) | Err(EngineError::Refused(_)) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// A webhook of a task; the first one if no id is said.
@@ -232,7 +257,7 @@ impl Shared {
         task: &TaskId,
         from: Option<Generation>,
         config: &PushConfig,
-    ) -> Result<PushView, WebhookError> {
+    ) -> Result<Registered, WebhookError> {
         self.courier.receiver(&config.url).map_err(WebhookError::Url)?;
         self.courier.check(&config.url).await.map_err(WebhookError::Url)?;
         let room = Room::of(&self.running, &of, &self.limits)?;
@@ -248,8 +273,10 @@ impl Shared {
             scheme: config.authentication.as_ref().map(|authentication| authentication.scheme.as_str().into()),
             sealed: secrets::seal(&self.seal, task, config)?.map(Into::into),
         };
+        let has_replaced = self.hooks.get(task).await?.is_some_and(|before| before.named(&id).is_some());
         let kept = self.ask(task, HooksCommand::Register(of, hook), Some(room)).await?;
-        Ok(view(task, kept.named(&id).ok_or(WebhookError::NotFound)?))
+        let hook = kept.named(&id).ok_or(WebhookError::NotFound)?;
+        Ok(Registered { view: view(task, hook), serial: hook.serial, has_replaced })
     }
 
     /// Asks something of a task's webhooks, and has those told that are to be told after it; also if whoever asks hangs up meanwhile.

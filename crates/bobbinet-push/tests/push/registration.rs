@@ -25,7 +25,7 @@ async fn webhooks_are_shown_without_their_secrets_and_a_page_at_a_time() {
         node.webhooks.register(of(), &task.id, task.generation, &named(id)).await.unwrap();
     }
     let made = PushConfig { id: None, authentication: None, ..config(URL) };
-    let made = node.webhooks.register(of(), &task.id, task.generation, &made).await.unwrap();
+    let made = node.webhooks.register(of(), &task.id, task.generation, &made).await.unwrap().view;
     assert!(made.id.len() == 36 && made.scheme.is_none());
     let first = node.webhooks.list(&task.id, Some(3), None).await.unwrap();
     let ids = |page: &bobbinet_core::PushPage| page.configs.iter().map(|view| view.id.clone()).collect::<Vec<_>>();
@@ -110,6 +110,23 @@ async fn there_are_no_more_than_there_may_be() {
     let refused = PushConfig { url: "http://10.0.0.1/".to_owned(), ..named("x") };
     let error = node.webhooks.register(of(), &task.id, task.generation, &refused).await;
     assert_eq!(error, Err(WebhookError::Url("it is private".to_owned())));
+    lab.kill(node).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_taken_back_is_only_what_was_not_there_before() {
+    let lab = Lab::new();
+    let node = lab.start().await;
+    let task = node.begin("ask", &named("h")).await;
+    let again = node.webhooks.register(of(), &task.id, task.generation, &named("h")).await.unwrap();
+    let fresh = node.webhooks.register(of(), &task.id, task.generation, &named("fresh")).await.unwrap();
+    let taken = node.webhooks.register(of(), &task.id, task.generation, &named("taken")).await.unwrap();
+    node.webhooks.register(of(), &task.id, task.generation, &named("taken")).await.unwrap();
+    for registered in [again, fresh, taken] {
+        node.webhooks.take_back(&task.id, &registered).await.unwrap();
+    }
+    let left = node.webhooks.list(&task.id, None, None).await.unwrap().configs;
+    assert_eq!(left.iter().map(|view| view.id.as_str()).collect::<Vec<_>>(), ["h", "taken"]);
     lab.kill(node).await;
 }
 
