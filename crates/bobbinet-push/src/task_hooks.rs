@@ -58,8 +58,6 @@ pub struct Hook {
     pub asked: NewHook,
     /// Which registration of the task it is: another one under the same id has another.
     pub serial: u64,
-    /// When it was asked for.
-    pub at: Timestamp,
     /// Whether there is anything to do.
     pub state: HookState,
 }
@@ -67,11 +65,8 @@ pub struct Hook {
 /// Whether a webhook has something to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HookState {
-    /// It is told what happens, if need be since a while ago, when somebody said that it is to be tried again.
-    Active {
-        /// When that was.
-        again: Option<Timestamp>,
-    },
+    /// It is told what happens.
+    Active,
     /// Its task has ended, and it has been told.
     Done,
     /// Its receiver did not take an event for too long.
@@ -182,7 +177,7 @@ impl Hook {
     /// Whether it is told what happens.
     pub fn is_active(&self) -> bool {
         match self.state {
-            HookState::Active { .. } => true,
+            HookState::Active => true,
             HookState::Done | HookState::Dead { .. } => false,
         }
     }
@@ -190,7 +185,7 @@ impl Hook {
     fn is_dead(&self) -> bool {
         match self.state {
             HookState::Dead { .. } => true,
-            HookState::Done | HookState::Active { .. } => false,
+            HookState::Done | HookState::Active => false,
         }
     }
 
@@ -275,13 +270,13 @@ impl Aggregate for TaskHooks {
         match event {
             HooksEvent::Registered { of: _, hook } => {
                 self.hooks.retain(|other| other.asked.id != hook.id);
-                let state = HookState::Active { again: None };
-                self.hooks.push(Hook { asked: hook.clone(), serial: self.version, at, state });
+                let state = HookState::Active;
+                self.hooks.push(Hook { asked: hook.clone(), serial: self.version, state });
             }
             HooksEvent::Removed { serial } => self.hooks.retain(|hook| hook.serial != *serial),
             HooksEvent::Finished { serial } => self.set(*serial, HookState::Done),
             HooksEvent::Buried { serial, why } => self.set(*serial, HookState::Dead { at, why: why.clone() }),
-            HooksEvent::Revived { serial } => self.set(*serial, HookState::Active { again: Some(at) }),
+            HooksEvent::Revived { serial } => self.set(*serial, HookState::Active),
         }
     }
 
@@ -380,8 +375,7 @@ mod tests {
         }
         if let Some(state) = state {
             let word = |hook: &Hook| match &hook.state {
-                HookState::Active { again: None } => "active",
-                HookState::Active { again: Some(_) } => "again",
+                HookState::Active => "active",
                 HookState::Done => "done",
                 HookState::Dead { .. } => "dead",
             };
@@ -401,7 +395,7 @@ mod tests {
         check([add("a"), Finish(1)], "a.1 done, 110");
         check([add("a"), Bury(1, "no".into())], "a.1 dead, 112");
         check([add("a"), add("b"), Bury(1, "no".into())], "a.1 dead, b.2 active, 113");
-        check([add("a"), Bury(1, "no".into()), Revive("a".into())], "a.1 again, 111");
+        check([add("a"), Bury(1, "no".into()), Revive("a".into())], "a.1 active, 111");
         check([add("a"), Remove("a".into())], "110");
         check([add("a"), Drop(1)], "110");
         check([add("a"), Finish(1), TakeBack(1)], "110");

@@ -2,14 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bobbinet_core::{Caller, Event, Generation, Secret, Task, TaskId, Timestamp};
+use bobbinet_core::{Caller, Event, Generation, Secret, Task, TaskId};
 use bobbinet_engine::{EngineError, Follower, PublicEvent, Resumed};
 use futures::FutureExt;
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 use crate::{
-    Destination, Hook, HookState, HooksCommand, Notification, Posted, What, courier,
+    Destination, Hook, HooksCommand, Notification, Posted, What, courier,
     lanes::{Lane, Turn},
     running::{Told, Trouble},
     secrets,
@@ -20,10 +20,10 @@ use crate::{
 pub(crate) const AGAIN: Duration = Duration::from_secs(1);
 const AGAIN_MAX: Duration = Duration::from_secs(10 * 60);
 
-/// An event is tried so often before it is given up, also if its time was over before: the node may have been down for a day.
+/// An event is tried so often before it is given up, however long that takes.
 const ATTEMPTS_MIN: u32 = 3;
 
-/// How long a task may take to be kept after its webhook was: far longer than a store that works takes.
+/// How long a task may take to be kept after its webhook was, or the node began: far longer than a store that works takes.
 const BIRTH_MAX: Duration = Duration::from_secs(5 * 60);
 
 /// How soon it is looked again for a task that is not there yet.
@@ -59,6 +59,10 @@ pub(crate) struct Telling {
     pub(crate) marked: Generation,
     /// How often in a row it did not take an event.
     pub(crate) attempts: u32,
+    /// When that began, and when all of this did, in monotonic time: for as long as the node was down nobody tried, and no clock that is
+    /// set gives anything up.
+    pub(crate) failing: Option<Duration>,
+    pub(crate) begun: Duration,
     /// How often its receiver had come back when it was tried last, if that was in vain.
     pub(crate) since: Option<u64>,
     /// Leave to tell the next event, got while nothing of the task was held.
@@ -77,8 +81,8 @@ enum Pause {
     Quiet,
     /// Others are told before it.
     Crowded,
-    /// The receiver did not take what happened at this time.
-    Failed { why: String, at: Timestamp, retry_after: Option<Duration> },
+    /// The receiver did not take what happened.
+    Failed { why: String, retry_after: Option<Duration> },
     /// We could not go on.
     Engine(EngineError),
 }
@@ -145,23 +149,23 @@ impl Telling {
                     info!(task = %self.task, receiver = self.told.receiver, "a receiver is gone: its webhook is removed");
                     return self.say(HooksCommand::Drop(serial)).await;
                 }
-                Pause::NoTask if self.now().since(self.hook.at) > BIRTH_MAX => {
+                Pause::NoTask if self.monotonic().saturating_sub(self.begun) > BIRTH_MAX => {
                     return self.say(HooksCommand::Drop(serial)).await;
                 }
                 Pause::NoTask => {
                     looks += 1;
                     (BIRTH_LOOK * looks).min(AGAIN)
                 }
-                Pause::Failed { why, at, retry_after } => {
+                Pause::Failed { why, retry_after } => {
                     let why: Arc<str> = why.chars().take(WHY_MAX).collect::<String>().into();
                     self.attempts = self.attempts.saturating_add(1);
-                    if self.is_hopeless(at) {
+                    if self.is_hopeless() {
                         warn!(task = %self.task, receiver = self.told.receiver, %why, "a webhook is given up: a dead letter");
                         return self.say(HooksCommand::Bury(serial, why)).await;
                     }
                     let pause = retry_after.unwrap_or_default().max(backoff(self.attempts)).min(AGAIN_MAX);
                     debug!(task = %self.task, receiver = self.told.receiver, %why, ?pause, "not delivered; trying again");
-                    let next = self.now().after(pause);
+                    let next = self.shared.engine.env().now().after(pause);
                     self.told.set_trouble(Some(Trouble { attempts: self.attempts, next, why }));
                     pause
                 }
@@ -197,18 +201,15 @@ impl Telling {
         true
     }
 
-    fn now(&self) -> Timestamp {
-        self.shared.engine.env().now()
+    fn monotonic(&self) -> Duration {
+        self.shared.engine.env().monotonic()
     }
 
-    /// Whether what happened at this time was tried for long enough.
-    fn is_hopeless(&self, at: Timestamp) -> bool {
-        let again = match &self.hook.state {
-            HookState::Active { again } => again.unwrap_or_default(),
-            HookState::Done | HookState::Dead { .. } => Timestamp::default(),
-        };
-        let since = at.max(again).max(self.hook.at);
-        self.attempts >= ATTEMPTS_MIN && self.now().since(since) >= self.shared.limits.webhook_retry()
+    /// Whether an event was tried for long enough.
+    fn is_hopeless(&mut self) -> bool {
+        let now = self.monotonic();
+        let failing = now.saturating_sub(*self.failing.get_or_insert(now));
+        self.attempts >= ATTEMPTS_MIN && failing >= self.shared.limits.webhook_retry()
     }
 
     /// Says to the task's webhooks what has become of this one, until that is kept. `false` if the node stops before.
@@ -345,7 +346,7 @@ impl Telling {
             task: self.task,
             context: task.context.clone(),
             generation: task.generation,
-            at: task.status_at.max(self.hook.at),
+            at: task.status_at,
             what: What::Task(task),
         };
         self.deliver(&notification).await
@@ -353,7 +354,7 @@ impl Telling {
 
     /// Sends a notification. Its receiver has taken it when this returns `Ok`.
     async fn deliver(&mut self, notification: &Notification) -> Result<(), Pause> {
-        let failed = |why: &str| Pause::Failed { why: why.to_owned(), at: notification.at, retry_after: None };
+        let failed = |why: &str| Pause::Failed { why: why.to_owned(), retry_after: None };
         let to = self.destination().ok_or_else(|| failed("its secrets were sealed with another key of this node"))?;
         let shared = self.shared.clone();
         let turn = match self.turn.take() {
@@ -371,7 +372,7 @@ impl Telling {
         match posted {
             Ok(Posted::Taken) => {
                 self.lane.taken();
-                self.attempts = 0;
+                (self.attempts, self.failing) = (0, None);
                 self.told.set_trouble(None);
                 self.cursor = Some(notification.generation);
                 Ok(())
@@ -380,7 +381,7 @@ impl Telling {
             Ok(Posted::Failed { why, retry_after }) => {
                 self.lane.failed(false);
                 self.since = Some(since);
-                Err(Pause::Failed { why, at: notification.at, retry_after })
+                Err(Pause::Failed { why, retry_after })
             }
             Err(_) => {
                 self.lane.failed(true);

@@ -370,6 +370,8 @@ impl Shared {
             cursor: None,
             marked: Generation(0),
             attempts: 0,
+            failing: None,
+            begun: self.engine.env().monotonic(),
             since: None,
             turn: None,
         };

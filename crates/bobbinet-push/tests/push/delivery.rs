@@ -168,9 +168,32 @@ async fn a_node_that_was_down_for_days_tries_before_it_gives_up() {
     lab.pass(Duration::from_secs(1)).await;
     lab.kill(node).await;
     lab.pass(Duration::from_secs(3 * 24 * 3600)).await;
-    lab.receivers.set(URL, Manner::Takes);
+    // Its receiver was down too, and comes back an hour later.
     let node = lab.start().await;
+    lab.pass(Duration::from_secs(3600)).await;
+    lab.receivers.set(URL, Manner::Takes);
+    lab.pass(Duration::from_secs(700)).await;
     assert_eq!(lab.until(URL, 3).await.len(), 3);
+    lab.kill(node).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_set_forward_gives_nothing_up() {
+    let lab = Lab::new();
+    lab.receivers.set(URL, Manner::Refuses);
+    let node = lab.start().await;
+    node.begin("now", &config(URL)).await;
+    // Of one task only the webhook is kept yet.
+    let planned = node.engine.plan(&agent(), crate::lab::new("now")).unwrap();
+    let other = "https://b.example";
+    node.webhooks.register_first(of(), &planned.id(), &config(other)).await.unwrap();
+    lab.pass(Duration::from_secs(60)).await;
+    lab.set_forward(Duration::from_secs(2 * 24 * 3600));
+    lab.pass(Duration::from_secs(60)).await;
+    node.engine.submit_planned(&caller(), planned).unwrap().accepted().await.unwrap();
+    lab.receivers.set(URL, Manner::Takes);
+    lab.pass(Duration::from_secs(700)).await;
+    assert_eq!((lab.until(URL, 3).await.len(), lab.until(other, 3).await.len()), (3, 3));
     lab.kill(node).await;
 }
 
