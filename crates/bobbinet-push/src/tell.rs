@@ -10,7 +10,7 @@ use tracing::{debug, info, warn};
 
 use crate::{
     Destination, Hook, HooksCommand, Notification, Posted, What, courier,
-    lanes::{Lane, Turn},
+    lanes::{Lane, OwnerShare, Turn},
     running::{Told, Trouble},
     secrets,
     shared::Shared,
@@ -53,6 +53,7 @@ pub(crate) struct Telling {
     pub(crate) told: Arc<Told>,
     pub(crate) caller: Caller,
     pub(crate) lane: Arc<Lane>,
+    pub(crate) share: Arc<OwnerShare>,
     /// What it has taken; `None` if nothing is known yet.
     pub(crate) cursor: Option<Generation>,
     /// How much of that is in its mark.
@@ -134,7 +135,7 @@ impl Telling {
                     continue;
                 }
                 Pause::Crowded => {
-                    self.turn = Some(self.shared.lanes.turn(&self.lane).await);
+                    self.turn = Some(self.shared.lanes.turn(&self.lane, &self.share).await);
                     continue;
                 }
                 Pause::End => {
@@ -359,7 +360,7 @@ impl Telling {
         let shared = self.shared.clone();
         let turn = match self.turn.take() {
             Some(turn) => turn,
-            None => match timeout(HELD_MAX, shared.lanes.turn(&self.lane)).await {
+            None => match timeout(HELD_MAX, shared.lanes.turn(&self.lane, &self.share)).await {
                 Ok(turn) => turn,
                 Err(_) => return Err(Pause::Crowded),
             },

@@ -366,6 +366,7 @@ impl Shared {
             hook: hook.clone(),
             caller: Caller::new(of.owner.clone(), of.tenant.clone()),
             lane: self.lanes.to(&told.receiver),
+            share: self.lanes.share(of),
             told,
             cursor: None,
             marked: Generation(0),
