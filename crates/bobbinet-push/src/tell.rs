@@ -113,7 +113,7 @@ impl Telling {
             return;
         }
         // Somebody may have wanted it to be tried again before it was seen here that it is over.
-        let Some(kept) = self.shared.align(&self.task).await else { return };
+        let Ok(kept) = self.shared.align(&self.task).await else { return };
         if kept.is_none_or(|kept| kept.hooks().iter().all(|hook| hook.serial != serial)) {
             // Nobody asks for its mark any more. One that stays goes with its task.
             self.shared.engine.mark(&self.task, &self.hook.reader(), Generation(0)).await.ok();

@@ -69,12 +69,8 @@ impl Webhooks {
         });
         for state in [ACTIVE, ACTIVE_AND_DEAD] {
             for (task, _) in shared.hooks.in_state(state).await? {
-                match shared.hooks.get(&task).await {
-                    Ok(Some(hooks)) => hooks.hooks().iter().for_each(|hook| shared.begin(&task, hooks.of(), hook)),
-                    Ok(None) => {}
-                    // One that cannot be read keeps no other from being told.
-                    Err(EngineError::Corrupt(why)) => warn!(%task, why, "webhooks cannot be read"),
-                    Err(error) => return Err(error),
+                if let Some(hooks) = shared.readable(&task).await? {
+                    hooks.hooks().iter().for_each(|hook| shared.begin(&task, hooks.of(), hook));
                 }
             }
         }
@@ -187,7 +183,7 @@ impl Webhooks {
                 if *summary.tenant != *caller.tenant.as_str() {
                     continue;
                 }
-                let Some(hooks) = shared.hooks.get(&task).await? else { continue };
+                let Some(hooks) = shared.readable(&task).await? else { continue };
                 for hook in hooks.hooks() {
                     let HookState::Dead { at, why } = &hook.state else { continue };
                     letters.push(Letter {
@@ -290,7 +286,7 @@ impl Shared {
         let asked = self.tracker.spawn(async move {
             let asked = shared.hooks.command(&task, command).await;
             // Whatever became of it: what was answered with a fault may have been kept.
-            shared.align(&task).await;
+            shared.align(&task).await.ok();
             // It is counted among those that are told.
             drop(room);
             asked
@@ -300,8 +296,8 @@ impl Shared {
     }
 
     /// Has told what is kept to be told of a task, and nothing else, as of now. Whoever changes that comes here afterwards. What is kept,
-    /// as it was found last; `None` if that cannot be read.
-    pub(crate) async fn align(self: &Arc<Self>, task: &TaskId) -> Option<Option<Arc<TaskHooks>>> {
+    /// as it was found last.
+    pub(crate) async fn align(self: &Arc<Self>, task: &TaskId) -> Result<Option<Arc<TaskHooks>>, EngineError> {
         let mut known = self.kept(task).await?;
         loop {
             let kept = known.as_deref().map_or(&[][..], TaskHooks::hooks);
@@ -318,27 +314,34 @@ impl Shared {
             let newest = self.kept(task).await?;
             let version = |hooks: &Option<Arc<TaskHooks>>| hooks.as_ref().map(|hooks| hooks.version());
             if version(&newest) == version(&known) {
-                return Some(newest);
+                return Ok(newest);
             }
             known = newest;
         }
     }
 
-    /// The webhooks of a task, once they can be read; `None` if they never can, or the node stops.
-    async fn kept(&self, task: &TaskId) -> Option<Option<Arc<TaskHooks>>> {
+    /// The webhooks of a task. Those that cannot be read keep no other from being told or shown: it is as if there were none.
+    async fn readable(&self, task: &TaskId) -> Result<Option<Arc<TaskHooks>>, EngineError> {
+        match self.hooks.get(task).await {
+            Err(EngineError::Corrupt(why)) => {
+                warn!(%task, why, "webhooks cannot be read");
+                Ok(None)
+            }
+            read => read,
+        }
+    }
+
+    /// The webhooks of a task, once the store answers, unless the node stops before.
+    async fn kept(&self, task: &TaskId) -> Result<Option<Arc<TaskHooks>>, EngineError> {
         loop {
             match self.hooks.get(task).await {
-                Ok(hooks) => return Some(hooks),
-                Err(EngineError::Draining) => return None,
-                Err(EngineError::Corrupt(why)) => {
-                    warn!(%task, why, "webhooks cannot be read");
-                    return None;
-                }
+                Err(error @ (EngineError::Draining | EngineError::Corrupt(_))) => return Err(error),
+                Ok(hooks) => return Ok(hooks),
                 Err(error) => warn!(%task, %error, "webhooks could not be read; trying again"),
             }
             tokio::select! {
                 biased;
-                () = self.stop.cancelled() => return None,
+                () = self.stop.cancelled() => return Err(EngineError::Draining),
                 () = tokio::time::sleep(AGAIN) => {}
             }
         }
@@ -379,15 +382,11 @@ impl Shared {
         self.tracker.spawn(telling.run());
     }
 
-    /// Forgets the webhooks of tasks that are forgotten.
+    /// Forgets the webhooks of tasks that are forgotten. Neither is read for that, so that one that cannot be is in nobody's way.
     async fn sweep(&self) -> Result<(), EngineError> {
         for state in [AT_REST, DEAD] {
             for (task, _) in self.hooks.in_state(state).await? {
-                let Some(hooks) = self.hooks.get(&task).await? else { continue };
-                let of = hooks.of();
-                let caller = Caller::new(of.owner.clone(), of.tenant.clone());
-                let found = self.engine.get(&caller, &of.agent, &task).await;
-                if matches!(found, Err(EngineError::NotFound)) {
+                if !self.engine.is_kept(&task).await? {
                     self.hooks.forget(&task).await?;
                 }
             }
@@ -396,16 +395,20 @@ impl Shared {
     }
 }
 
+/// Now and then, until the node stops.
 async fn sweep(shared: Arc<Shared>) {
-    loop {
-        tokio::select! {
-            biased;
-            () = shared.stop.cancelled() => return,
-            () = tokio::time::sleep(SWEEP) => {}
+    let sweeping = async {
+        loop {
+            tokio::time::sleep(SWEEP).await;
+            if let Err(error) = shared.sweep().await {
+                warn!(%error, "could not look for webhooks that are not needed any more; trying again");
+            }
         }
-        if let Err(error) = shared.sweep().await {
-            warn!(%error, "could not look for webhooks that are not needed any more; trying again");
-        }
+    };
+    tokio::select! {
+        biased;
+        () = shared.stop.cancelled() => {}
+        () = sweeping => {}
     }
 }
 
