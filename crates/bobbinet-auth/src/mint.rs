@@ -69,17 +69,21 @@ pub fn mint_up_to(keys: &KeyRing, claims: &Claims<'_>, max: Duration) -> Result<
         return Err(MintError::Lifetime { lifetime, max });
     }
     let issued = claims.now.as_millis() / 1_000;
-    keys.sign_jwt("at+jwt", claims.now, &json!({
-        "iss": claims.issuer,
-        "sub": claims.subject,
-        "tenant": claims.tenant,
-        "aud": claims.audience,
-        "scope": claims.scopes.join(" "),
-        "iat": issued,
-        "nbf": issued,
-        "exp": issued + lifetime.as_secs(),
-        "jti": Uuid::new_v4(),
-    }))
+    keys.sign_jwt(
+        "at+jwt",
+        claims.now,
+        &json!({
+            "iss": claims.issuer,
+            "sub": claims.subject,
+            "tenant": claims.tenant,
+            "aud": claims.audience,
+            "scope": claims.scopes.join(" "),
+            "iat": issued,
+            "nbf": issued,
+            "exp": issued + lifetime.as_secs(),
+            "jti": Uuid::new_v4(),
+        }),
+    )
 }
 
 impl KeyRing {

@@ -35,14 +35,18 @@ pub struct NotificationClaims<'a> {
 /// If there is no key to sign with.
 pub fn sign_notification(keys: &KeyRing, claims: &NotificationClaims<'_>) -> Result<String, MintError> {
     let issued = claims.now.as_millis() / 1_000;
-    keys.sign_jwt("JWT", claims.now, &json!({
-        "iss": claims.issuer,
-        "aud": claims.audience,
-        "iat": issued,
-        "exp": issued + NOTIFICATION_LIFETIME.as_secs(),
-        "jti": Uuid::new_v4(),
-        "taskId": claims.task.to_string(),
-        "eventId": claims.event,
-        "request_body_sha256": hexadecimal(digest(&SHA256, claims.body).as_ref()),
-    }))
+    keys.sign_jwt(
+        "JWT",
+        claims.now,
+        &json!({
+            "iss": claims.issuer,
+            "aud": claims.audience,
+            "iat": issued,
+            "exp": issued + NOTIFICATION_LIFETIME.as_secs(),
+            "jti": Uuid::new_v4(),
+            "taskId": claims.task.to_string(),
+            "eventId": claims.event,
+            "request_body_sha256": hexadecimal(digest(&SHA256, claims.body).as_ref()),
+        }),
+    )
 }

@@ -49,12 +49,7 @@ impl HttpCourier {
     ///
     /// # Errors
     /// If there is no TLS to be had on this machine.
-    pub fn new(
-        guard: Guard,
-        keys: Arc<KeyRing>,
-        issuer: String,
-        env: Arc<dyn Env>,
-    ) -> Result<Self, reqwest::Error> {
+    pub fn new(guard: Guard, keys: Arc<KeyRing>, issuer: String, env: Arc<dyn Env>) -> Result<Self, reqwest::Error> {
         Ok(Self { guard: guard.without_redirects()?, keys, issuer, env })
     }
 

@@ -204,7 +204,8 @@ impl Guard {
         let host = url.host_str().unwrap_or_default();
         // For whatever else it may be used for.
         let checked = Checked { resolver: self.inner.resolver.clone(), is_trusted: trust == Trust::Configured };
-        let builder = as_said(builder(&self.inner.limits, self.inner.redirects).no_proxy().dns_resolver(Arc::new(checked)));
+        let builder =
+            as_said(builder(&self.inner.limits, self.inner.redirects).no_proxy().dns_resolver(Arc::new(checked)));
         let builder = match self.own_clients(&origin) {
             Some(own) => own.tls.apply(builder),
             None => builder,

@@ -236,8 +236,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_owner_of_many_receivers_that_take_their_time_leaves_the_rest_to_others() {
-        let limits =
-            Limits { webhooks_in_flight_max: 4, webhooks_in_flight_per_owner_max: 2, ..Limits::default() };
+        let limits = Limits { webhooks_in_flight_max: 4, webhooks_in_flight_per_owner_max: 2, ..Limits::default() };
         let lanes = Lanes::new(&limits);
         let [his, hers] = ["his", "hers"].map(|owner| lanes.share(&of(owner)));
         let [slow, well] = ["http://a:1", "http://b:1"].map(|receiver| lanes.to(receiver));

@@ -158,11 +158,10 @@ impl Telling {
                     (BIRTH_LOOK * looks).min(AGAIN)
                 }
                 Pause::Failed { why, retry_after } => {
-                    let why: Arc<str> = why.chars().take(WHY_MAX).collect::<String>().into();
+                    let why = shortened(&why);
                     self.attempts = self.attempts.saturating_add(1);
                     if self.is_hopeless() {
-                        warn!(task = %self.task, receiver = self.told.receiver, %why, "a webhook is given up: a dead letter");
-                        return self.say(HooksCommand::Bury(serial, why)).await;
+                        return self.bury(why).await;
                     }
                     let pause = retry_after.unwrap_or_default().max(backoff(self.attempts)).min(AGAIN_MAX);
                     debug!(task = %self.task, receiver = self.told.receiver, %why, ?pause, "not delivered; trying again");
@@ -171,6 +170,8 @@ impl Telling {
                     pause
                 }
                 Pause::Engine(EngineError::Draining) => return false,
+                // That becomes no better by itself. Whoever has mended it has it tried again.
+                Pause::Engine(EngineError::Corrupt(why)) => return self.bury(shortened(&why)).await,
                 Pause::Engine(error) => {
                     warn!(task = %self.task, %error, "could not go on with a webhook; trying again");
                     AGAIN
@@ -213,12 +214,22 @@ impl Telling {
         self.attempts >= ATTEMPTS_MIN && failing >= self.shared.limits.webhook_retry()
     }
 
+    /// Gives the webhook up. `false` if the node stops before that is kept.
+    async fn bury(&self, why: Arc<str>) -> bool {
+        warn!(task = %self.task, receiver = self.told.receiver, %why, "a webhook is given up: a dead letter");
+        self.say(HooksCommand::Bury(self.hook.serial, why)).await
+    }
+
     /// Says to the task's webhooks what has become of this one, until that is kept. `false` if the node stops before.
     async fn say(&self, command: HooksCommand) -> bool {
         loop {
             match self.shared.hooks.command(&self.task, command.clone()).await {
                 Ok(_) | Err(EngineError::Refused(_)) => return true,
                 Err(EngineError::Draining) => return false,
+                Err(EngineError::Corrupt(why)) => {
+                    warn!(task = %self.task, why, "webhooks cannot be read: one of them is told nothing more");
+                    return true;
+                }
                 Err(error) => warn!(task = %self.task, %error, "could not say what became of a webhook; trying again"),
             }
             tokio::time::sleep(AGAIN).await;
@@ -406,6 +417,10 @@ impl Telling {
             authorization,
         })
     }
+}
+
+fn shortened(why: &str) -> Arc<str> {
+    why.chars().take(WHY_MAX).collect::<String>().into()
 }
 
 /// How long to wait after so many attempts: twice as long each time, and not all at once.

@@ -2,7 +2,12 @@
 
 use std::sync::{Arc, Mutex};
 
-use axum::{Router, body::{Body, Bytes}, extract::State, routing::{get, post}};
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::State,
+    routing::{get, post},
+};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bobbinet_engine::{Env, SystemEnv};
 use futures::stream;
@@ -50,7 +55,8 @@ impl Receiver {
             (seen.status, seen.status.is_redirection().then_some([("location", "/elsewhere")]), ())
         };
         let elsewhere = get(async || StatusCode::OK);
-        let router = Router::new().route("/hook", post(receive)).route("/elsewhere", elsewhere).with_state(seen.clone());
+        let router =
+            Router::new().route("/hook", post(receive)).route("/elsewhere", elsewhere).with_state(seen.clone());
         let mut serving = JoinSet::new();
         serving.spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self { origin, seen, _serving: serving }

@@ -3,5 +3,5 @@
 
 mod delivery;
 mod lab;
-mod slow;
 mod registration;
+mod slow;

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use bobbinet_core::{StreamId, Timestamp};
 use bobbinet_store::{
-    Cell, Census, Commit, CommitError, Cursor, Key, Listing, Loaded, Page, Query, Scope, Store, StoreError, Summary, Tail,
-    Version,
+    Cell, Census, Commit, CommitError, Cursor, Key, Listing, Loaded, Page, Query, Scope, Store, StoreError, Summary,
+    Tail, Version,
 };
 
 /// A store of which each read takes so long.
