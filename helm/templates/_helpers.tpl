@@ -35,7 +35,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 
 {{/* Where another node is: a URL as it is, a Service with its port, 7420 if none is said, of this namespace if no other is
-said, as `name.namespace`. A longer name is a host's. */}}
+said, as `name.namespace`. A longer name is a host's. Services speak what this release speaks: https if it has TLS. */}}
 {{- define "bobbinet.place" -}}
 {{- if contains "://" .place -}}
 {{- trimSuffix "/" .place -}}
@@ -45,7 +45,7 @@ said, as `name.namespace`. A longer name is a host's. */}}
 {{- $labels := splitList "." $host -}}
 {{- if eq (len $labels) 1 }}{{ $host = printf "%s.%s.svc" $host .namespace }}{{ end -}}
 {{- if eq (len $labels) 2 }}{{ $host = printf "%s.svc" $host }}{{ end -}}
-http://{{ $host }}:{{ $port }}
+{{ .scheme }}://{{ $host }}:{{ $port }}
 {{- end -}}
 {{- end }}
 
@@ -57,11 +57,12 @@ http://{{ $host }}:{{ $port }}
 {{/* Who may call beside the owner: the nodes that are named, with all that they want. */}}
 {{- define "bobbinet.callers" -}}
 {{- $urls := list -}}
-{{- range .Values.callers }}{{ $urls = append $urls (include "bobbinet.place" (dict "place" . "namespace" $.Release.Namespace)) }}{{ end -}}
+{{- range .Values.callers }}{{ $urls = append $urls (include "bobbinet.place" (dict "place" . "namespace" $.Release.Namespace "scheme" (include "bobbinet.scheme" $))) }}{{ end -}}
 trust:
 {{- range $urls }}
   - issuer: {{ . | quote }}
-    jwks: { url: {{ printf "%s/.well-known/jwks.json" . | quote }} }
+    {{- /* Within the cluster, or behind a mesh that has TLS: as with the agent's own port. */}}
+    jwks: { url: {{ printf "%s/.well-known/jwks.json" . | quote }}{{ if hasPrefix "http://" . }}, tls: off{{ end }} }
 {{- end }}
 policy:
 {{- range $urls }}

@@ -335,15 +335,27 @@ def check_variants(helm):
             assert argument.split("=")[1].startswith(f"{mount}/"), argument
     [secret] = [it["secret"] for it in pod["volumes"] if it["name"] == "tls"]
     assert secret["secretName"] == "files-tls", secret
+    asked = {
+        "required": ["probe", "https://files-bobbinet.mesh.svc:7420", "--ca-file=/etc/bobbinet-tls/ca.crt"],
+        "off": ["card", "get", "https://files-bobbinet.mesh.svc:7420", "--ca-file=/etc/bobbinet-tls/ca.crt"],
+    }
+    for client, expected in asked.items():
+        _, objects = helm.install(minimal(tls__existingSecret="files-tls", tls__client=client))
+        test = one(objects, "Pod", "files-bobbinet-test-card")["spec"]
+        assert test["containers"][0]["args"] == expected, test
+        [secret] = [it["secret"] for it in test["volumes"] if it["name"] == "tls"]
+        assert secret["items"] == [{"key": "ca.crt", "path": "ca.crt"}], "a caller has no key of the agent's"
+    # A public authority's secret has no authority, and a pod that names one would never start.
+    _, objects = helm.install(minimal(tls__existingSecret="files-tls", tls__ca=False))
     test = one(objects, "Pod", "files-bobbinet-test-card")["spec"]
-    assert any("https://files-bobbinet.mesh.svc:7420" in it for it in test["containers"][0]["args"]), test
-    [secret] = [it["secret"] for it in test["volumes"] if it["name"] == "tls"]
-    assert secret["items"] == [{"key": "ca.crt", "path": "ca.crt"}], "a caller has no key of the agent's"
+    assert test["containers"][0]["args"] == asked["off"][:-1], test
+    assert [it["name"] for it in test["volumes"]] == ["tmp"] and len(test["containers"][0]["volumeMounts"]) == 1, test
 
 
 def check_refusals(helm):
     for values, words in [
         (minimal(tls__client="required"), ["tls.existingSecret names no secret"]),
+        (minimal(tls__existingSecret="s", tls__ca=False, tls__client="optional"), ["the secret has no ca.crt"]),
         (minimal(replicas=2), ["replicas is 2", "one writer"]),
         (minimal(agent__command=[]), ["agent.command is not set"]),
         ({}, ["image.repository is not set", "agent.command is not set"]),
@@ -517,6 +529,32 @@ def free_port():
         return free.getsockname()[1]
 
 
+def check_names(helm, bobbinet):
+    """The configuration is one that a node takes as it is rendered, with the names of a cluster, which nobody here can look up."""
+    agents = "agents: { agent: { mcp: { command: [server] } } }\n"
+    for scheme, tls in (("http", {}), ("https", {"tls__existingSecret": "files-tls"})):
+        callers = ["triage-bobbinet:7421", "other-bobbinet.elsewhere", "https://far.example/"]
+        wrapped = minimal(callers=callers, **tls)
+        orchestrator = minimal(agent={}, flows={"triage": FLOW}, callers=callers, peers={name: f"{name}-bobbinet" for name in ("notes", "report", "more")}, **tls)
+        for values, file in ((wrapped, "callers.yaml"), (orchestrator, "bobbinet.yaml")):
+            _, objects = helm.install(values)
+            data = one(objects, "ConfigMap", "files-bobbinet")["data"]
+            trusted = [it["issuer"] for it in yaml.safe_load(data[file])["trust"]]
+            assert trusted == [
+                f"{scheme}://triage-bobbinet.mesh.svc:7421",
+                f"{scheme}://other-bobbinet.elsewhere.svc:7420",
+                "https://far.example",
+            ], trusted
+            with tempfile.TemporaryDirectory() as folder:
+                for name, text in data.items():
+                    pathlib.Path(folder, name).write_text(text)
+                if file == "callers.yaml":
+                    # Of an agent whose command says the rest.
+                    pathlib.Path(folder, "bobbinet.yaml").write_text(agents + data[file])
+                checked = subprocess.run([bobbinet, "check", "bobbinet.yaml"], cwd=folder, capture_output=True, text=True)
+                assert checked.returncode == 0, (checked, data)
+
+
 def check_mesh(helm, bobbinet):
     """Three agents and an orchestrator, each a release of its own: a flow runs across them, and one of them is killed meanwhile."""
     servers = {"notes": "notes", "report": "report", "more": "notes"}
@@ -620,6 +658,7 @@ def main():
     check_variants(helm)
     check_refusals(helm)
     for bobbinet in sys.argv[2:]:
+        check_names(helm, str(pathlib.Path(bobbinet).resolve()))
         check_pod(helm, str(pathlib.Path(bobbinet).resolve()))
         check_mesh(helm, str(pathlib.Path(bobbinet).resolve()))
     print("ok")

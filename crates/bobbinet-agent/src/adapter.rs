@@ -1,11 +1,11 @@
 //! An author's agent as the engine runs it.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use bobbinet_core::{
     Call, Description, Fault, Json, Message, MessageId, Outcome, Plan, QuestionKind, Skill, SkillId,
-    agent::EXTENSION_URI,
+    agent::skill_named_in,
 };
 use bobbinet_engine::{Request, Run};
 
@@ -47,7 +47,7 @@ impl<A: Agent> bobbinet_engine::Agent for Adapter<A> {
     fn prepare(&self, request: &Request<'_>) -> Plan {
         match request.question().map(|question| question.kind) {
             Some(QuestionKind::Elicitation | QuestionKind::Authorization) => {
-                return Plan::Answer(Json::of(request.message.id.as_str()));
+                return Plan::Answer(Json::of(request.message));
             }
             Some(QuestionKind::Outcome { .. }) => return Plan::Answer(Json::of(&())),
             Some(QuestionKind::Input) | None => {}
@@ -57,7 +57,7 @@ impl<A: Agent> bobbinet_engine::Agent for Adapter<A> {
         {
             return Plan::Say(Arc::new(Message::from_agent(request.question_id.clone(), parts)));
         }
-        self.call(request.skill.cloned().or_else(|| skill_in(request.message)))
+        self.call(request.skill.cloned().or_else(|| request.message.metadata.as_ref().and_then(skill_named_in)))
     }
 
     fn max_concurrency(&self) -> usize {
@@ -89,14 +89,6 @@ fn completed(answer: Answer, id: impl FnOnce() -> MessageId) -> Outcome {
 fn all_skills(description: &Description) -> impl Iterator<Item = &Skill> {
     let extended = description.capabilities.extended.iter().flat_map(|extended| &extended.skills);
     description.skills.iter().chain(extended)
-}
-
-/// The skill that a message names under our extension.
-fn skill_in(message: &Message) -> Option<SkillId> {
-    let metadata = message.metadata.as_ref().filter(|metadata| metadata.as_str().contains(EXTENSION_URI))?;
-    let ours = metadata.read::<BTreeMap<String, Json>>().ok()?.remove(EXTENSION_URI)?;
-    let skill = ours.read::<BTreeMap<String, Json>>().ok()?.remove("skill")?;
-    SkillId::parse(&skill.read::<String>().ok()?).ok()
 }
 
 impl<A> fmt::Debug for Adapter<A> {

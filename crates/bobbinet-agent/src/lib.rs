@@ -38,7 +38,7 @@
 //! }
 //! ```
 //!
-//! Run it with `--print-token`, and ask it with any A2A client, or with `bobbinet send -a URL TEXT`.
+//! Run it with `--print-token`, and ask it with any A2A client, or with `bobbinet send -a URL --bearer TOKEN TEXT`.
 //!
 //! # What happens to a message
 //!
@@ -54,7 +54,7 @@
 //! # More than one agent, a mesh, a policy
 //!
 //! One process of this crate is one agent, for the owner of its data folder. Nodes with many agents, other callers, policy and flows are
-//! what `bobbinet serve` is for.
+//! what `bobbinet up` is for.
 
 mod adapter;
 mod agent;

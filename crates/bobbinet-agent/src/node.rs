@@ -1,6 +1,6 @@
 //! A whole node around one agent: store, keys, engine, server.
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use bobbinet_auth::{
     Issuer, KEYS_FOLDER, KeyRing, NODE_OWNER, NODE_TENANT, Policy, SealingKey, Verifier, VerifierConfig,
@@ -27,9 +27,9 @@ pub fn serve(agent: impl Agent) -> ExitCode {
 /// The command line of an agent. A program with flags of its own takes these in with `#[command(flatten)]`.
 #[derive(Clone, Debug, Parser)]
 pub struct Flags {
-    /// Where to listen. Port 0 takes a free one.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7420")]
-    pub listen: SocketAddr,
+    /// Where to listen, 127.0.0.1:7420 if not said. Port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<SocketAddr>,
     /// Where tasks and keys are kept; NAME-data if not said.
     #[arg(long, value_name = "FOLDER")]
     pub data_dir: Option<PathBuf>,
@@ -45,6 +45,9 @@ pub struct Flags {
     /// Listens without TLS where others can reach it: a proxy or a mesh before the agent has it.
     #[arg(long, conflicts_with = "tls_cert")]
     pub no_tls: bool,
+    /// Speaks gRPC, too, on the same port. Some clients refuse a card that lists it.
+    #[arg(long)]
+    pub grpc: bool,
     /// Prints a token for the agent, good for five minutes.
     #[arg(long)]
     pub print_token: bool,
@@ -63,6 +66,7 @@ pub struct Node {
     tls: Option<TlsFiles>,
     has_proxy: bool,
     is_open: bool,
+    has_grpc: bool,
     card_form: CardForm,
     prints_token: bool,
     log: Option<LevelFilter>,
@@ -87,6 +91,7 @@ impl Node {
             tls: None,
             has_proxy: false,
             is_open: false,
+            has_grpc: false,
             card_form: CardForm::default(),
             prints_token: false,
             log: None,
@@ -98,11 +103,12 @@ impl Node {
     pub fn flags(self, flags: Flags) -> Self {
         let tls = flags.tls_cert.zip(flags.tls_key).map(|(certificate, key)| tls_files(certificate, key));
         Self {
-            listen: flags.listen,
+            listen: flags.listen.unwrap_or(self.listen),
             data_dir: flags.data_dir.or(self.data_dir),
             public_url: flags.public_url.or(self.public_url),
             tls: if flags.no_tls { None } else { tls.or(self.tls) },
             has_proxy: flags.no_tls || self.has_proxy,
+            has_grpc: flags.grpc || self.has_grpc,
             prints_token: flags.print_token,
             log: Some(flags.log),
             ..self
@@ -144,6 +150,12 @@ impl Node {
     #[must_use]
     pub fn open(self) -> Self {
         Self { is_open: true, ..self }
+    }
+
+    /// Speaks gRPC, too, on the same port, and lists it on its card: some clients, Google's ADK among them, refuse such a card.
+    #[must_use]
+    pub fn grpc(self) -> Self {
+        Self { has_grpc: true, ..self }
     }
 
     /// Shows this form of its card to clients that do not say which version they speak. Otherwise one that those of 1.0 and of 0.3 can
@@ -209,6 +221,10 @@ impl Node {
             return Err(NodeError::InClear(self.listen));
         }
         let tls = self.tls.map(Tls::open).transpose().map_err(NodeError::Tls)?;
+        // Taken first, so that an address in use is known before any task is begun.
+        let unheard = |source| NodeError::Listen { address: self.listen, source };
+        let listener = TcpListener::bind(self.listen).await.map_err(unheard)?;
+        let address = listener.local_addr().map_err(unheard)?;
         let own = self.agent?;
         let folder = self.data_dir.unwrap_or_else(|| format!("{}-data", own.0).into());
         let served = self.in_front.as_ref().unwrap_or(&own).0.clone();
@@ -216,25 +232,28 @@ impl Node {
         let env = Arc::new(SystemEnv);
         let keys = KeyRing::open_or_create(&folder.join(KEYS_FOLDER), env.now());
         let keys = Arc::new(keys.map_err(|source| NodeError::Keys { folder: folder.clone(), source })?);
-        let store = SledStore::open(SledOptions::new(folder.join("store")));
+        let store = SledStore::open(SledOptions::beside_witness(&folder, "store"));
         let store = Arc::new(store.map_err(|source| NodeError::Store { folder: folder.clone(), source })?);
-        let policy = Policy::owner_only();
-        let authorizer = Arc::new(PolicyAuthorizer::new(policy.clone()));
-        let engine = Engine::open(Setup { store, agents, env, limits: Limits::default(), authorizer });
-        let engine = engine.await.map_err(NodeError::Engine)?;
-        let unheard = |source| NodeError::Listen { address: self.listen, source };
-        let listener = TcpListener::bind(self.listen).await.map_err(unheard)?;
-        let address = listener.local_addr().map_err(unheard)?;
-        let (stop, limits) = (CancellationToken::new(), HttpLimits::default());
         let scheme = if tls.is_some() { "https" } else { "http" };
         let known_as = self.public_url.clone().unwrap_or_else(|| format!("{scheme}://{address}"));
         let guard = Guard::new([], OutboundLimits::default()).map_err(|error| NodeError::Outbound(error.into()))?;
         let guard = if self.is_open { guard.trusting_loopback() } else { guard };
         let seal = SealingKey::open_or_create(&folder.join(KEYS_FOLDER));
         let seal = seal.map_err(|source| NodeError::Keys { folder: folder.clone(), source })?;
-        let courier = Arc::new(HttpCourier::new(guard, keys.clone(), known_as, Arc::new(SystemEnv)));
-        let webhooks = Webhooks::start(WebhooksSetup { engine: engine.clone(), seal, courier });
-        let webhooks = webhooks.await.map_err(NodeError::Engine)?;
+        let policy = Policy::owner_only();
+        let authorizer = Arc::new(PolicyAuthorizer::new(policy.clone()));
+        let courier = HttpCourier::new(guard, keys.clone(), known_as, Arc::new(SystemEnv));
+        let courier = Arc::new(courier.map_err(|error| NodeError::Outbound(error.into()))?);
+        let engine = Engine::open(Setup { store, agents, env, limits: Limits::default(), authorizer });
+        let engine = engine.await.map_err(NodeError::Engine)?;
+        let (stop, limits) = (CancellationToken::new(), HttpLimits::default());
+        let webhooks = match Webhooks::start(WebhooksSetup { engine: engine.clone(), seal, courier }).await {
+            Ok(webhooks) => webhooks,
+            Err(error) => {
+                engine.shutdown(Duration::ZERO).await;
+                return Err(NodeError::Engine(error));
+            }
+        };
         let setup = GatewaySetup {
             engine: engine.clone(),
             policy,
@@ -259,14 +278,21 @@ impl Node {
             limits,
             is_version_required: true,
             card: self.card_form,
-            grpc: Some(bobbinet_grpc::routes),
+            grpc: self.has_grpc.then_some(bobbinet_grpc::routes),
             stop: stop.clone(),
         };
         let server = match tls {
             Some(tls) => Server::with_tls(tls, setup),
             None => Server::new(setup),
         };
-        let server = server.map_err(NodeError::Setup)?;
+        let server = match server {
+            Ok(server) => server,
+            Err(error) => {
+                engine.shutdown(Duration::ZERO).await;
+                webhooks.stop().await;
+                return Err(NodeError::Setup(error));
+            }
+        };
         Ok(Serving::begin((engine, webhooks), (listener, server), &served, (folder, stop)))
     }
 }

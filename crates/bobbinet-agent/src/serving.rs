@@ -23,6 +23,7 @@ const GRACE: Duration = Duration::from_secs(25);
 pub struct Serving {
     engine: Engine,
     webhooks: Arc<Webhooks>,
+    server: Arc<Server>,
     stop: CancellationToken,
     connections: TaskTracker,
     url: String,
@@ -38,9 +39,9 @@ impl Serving {
     ) -> Self {
         let url = server.audiences(name).first().cloned().unwrap_or_default();
         let connections = TaskTracker::new();
-        connections.spawn(serve(listener, server));
+        connections.spawn(serve(listener, server.clone()));
         connections.close();
-        Self { engine, webhooks, stop, connections, url, data_dir }
+        Self { engine, webhooks, server, stop, connections, url, data_dir }
     }
 
     /// Where it is reached.
@@ -74,7 +75,7 @@ impl Serving {
     /// Takes no more work, lets tasks come to their end for some seconds, and returns when all has ended. What has not goes on at the next
     /// start.
     pub async fn stop(self) {
-        self.engine.drain();
+        self.server.retire();
         self.engine.shutdown(GRACE).await;
         // What a receiver has not taken by now, the next start tells it.
         self.webhooks.stop().await;

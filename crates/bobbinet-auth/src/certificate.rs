@@ -5,11 +5,34 @@ use std::{fmt, sync::Arc};
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bobbinet_core::{Caller, Timestamp};
-use x509_parser::{
-    certificate::X509Certificate, extensions::GeneralName, oid_registry::OidRegistry, prelude::FromDer, x509::X509Name,
-};
+use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude::FromDer, x509::X509Name};
 
 use crate::{NamedPrincipal, Rejected};
+
+/// The kinds of a subject's parts: their number, what they are called here (RFC 4514, RFC 4519), and what else they may be called.
+const KINDS: [(&str, &str, &[&str]); 21] = [
+    ("2.5.4.3", "CN", &["COMMONNAME"]),
+    ("2.5.4.4", "SN", &["SURNAME"]),
+    ("2.5.4.5", "SERIALNUMBER", &[]),
+    ("2.5.4.6", "C", &["COUNTRYNAME"]),
+    ("2.5.4.7", "L", &["LOCALITYNAME"]),
+    ("2.5.4.8", "ST", &["S", "STATEORPROVINCENAME"]),
+    ("2.5.4.9", "STREET", &["STREETADDRESS"]),
+    ("2.5.4.10", "O", &["ORGANIZATIONNAME"]),
+    ("2.5.4.11", "OU", &["ORGANIZATIONALUNIT", "ORGANIZATIONALUNITNAME"]),
+    ("2.5.4.12", "TITLE", &[]),
+    ("2.5.4.13", "DESCRIPTION", &[]),
+    ("2.5.4.15", "BUSINESSCATEGORY", &[]),
+    ("2.5.4.17", "POSTALCODE", &[]),
+    ("2.5.4.42", "GIVENNAME", &["GN"]),
+    ("2.5.4.43", "INITIALS", &[]),
+    ("2.5.4.44", "GENERATIONQUALIFIER", &[]),
+    ("2.5.4.46", "DNQUALIFIER", &[]),
+    ("2.5.4.97", "ORGANIZATIONIDENTIFIER", &[]),
+    ("0.9.2342.19200300.100.1.1", "UID", &["USERID"]),
+    ("0.9.2342.19200300.100.1.25", "DC", &["DOMAINCOMPONENT"]),
+    ("1.2.840.113549.1.9.1", "EMAILADDRESS", &["E"]),
+];
 
 /// Names of one certificate that are looked at.
 const NAMES_MAX: usize = 100;
@@ -86,28 +109,30 @@ impl Certificate {
 
 /// The subject's parts; `None` if there are none, or one is no text.
 fn subject(name: &X509Name<'_>) -> Option<Vec<(String, String)>> {
-    let registry = OidRegistry::default().with_x509();
     let mut parts = Vec::new();
     for attribute in name.iter_attributes().take(NAMES_MAX) {
-        let kind = registry.get(attribute.attr_type()).map(|entry| short_name(entry.sn()));
-        let kind = kind.unwrap_or_else(|| attribute.attr_type().to_id_string());
-        parts.push((kind, attribute.as_str().ok()?.to_owned()));
+        let number = attribute.attr_type().to_id_string();
+        let known = KINDS.iter().find(|(of, ..)| *of == number);
+        parts.push((
+            known.map_or(number.clone(), |(_, name, _)| (*name).to_owned()),
+            attribute.as_str().ok()?.to_owned(),
+        ));
     }
     (!parts.is_empty()).then_some(parts)
 }
 
-/// What a part is called in RFC 4514, where the registry has a longer name.
-fn short_name(name: &str) -> String {
-    let short = match name {
-        "commonName" => "CN",
-        "organizationName" => "O",
-        "organizationalUnit" | "organizationalUnitName" => "OU",
-        "countryName" => "C",
-        "localityName" => "L",
-        "stateOrProvinceName" => "ST",
-        other => other,
+/// What a part of a subject is called here that is configured by one of its names, in whichever case, or by its number; `None` if it would
+/// be in no certificate.
+fn kind(text: &str) -> Option<String> {
+    let name = text.to_ascii_uppercase();
+    let is_called = |(number, short, others): &&(&str, &str, &[&str])| {
+        *number == name || *short == name || others.contains(&name.as_str())
     };
-    short.to_owned()
+    if let Some((_, name, _)) = KINDS.iter().find(is_called) {
+        return Some((*name).to_owned());
+    }
+    let is_arc = |arc: &str| !arc.is_empty() && arc.bytes().all(|byte| byte.is_ascii_digit());
+    (name.contains('.') && name.split('.').all(is_arc)).then_some(name)
 }
 
 impl CertificateName {
@@ -139,8 +164,15 @@ impl CertificateName {
         let mut parts = Vec::new();
         for part in text.split(',') {
             match part.split_once('=').map(|(kind, value)| (kind.trim(), value.trim())) {
-                Some((kind, value)) if !kind.is_empty() && !value.is_empty() => {
-                    parts.push((kind.to_uppercase(), value.to_owned()));
+                Some((name, value)) if !name.is_empty() && !value.is_empty() => {
+                    let known = || KINDS.map(|(_, name, _)| name).join(", ");
+                    let kind = kind(name).ok_or_else(|| {
+                        format!(
+                            "{name:?} is no part of a subject that is known: there are {}, and numbers such as 2.5.4.3",
+                            known()
+                        )
+                    })?;
+                    parts.push((kind, value.to_owned()));
                 }
                 Some(_) | None => return Err(format!("{part:?} is no part of a subject such as CN=cart")),
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bobbinet_core::{Principal, Tenant, Timestamp};
 use jsonwebtoken::Algorithm;
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{KeyRing, KeysError};
@@ -68,24 +68,34 @@ pub fn mint_up_to(keys: &KeyRing, claims: &Claims<'_>, max: Duration) -> Result<
     if lifetime < Duration::from_secs(1) || lifetime > max {
         return Err(MintError::Lifetime { lifetime, max });
     }
-    let key = keys.current(claims.now)?;
     let issued = claims.now.as_millis() / 1_000;
-    let header = json!({ "typ": "at+jwt", "alg": "EdDSA", "kid": key.name.kid });
-    let payload = json!({
-        "iss": claims.issuer,
-        "sub": claims.subject,
-        "tenant": claims.tenant,
-        "aud": claims.audience,
-        "scope": claims.scopes.join(" "),
-        "iat": issued,
-        "nbf": issued,
-        "exp": issued + lifetime.as_secs(),
-        "jti": Uuid::new_v4(),
-    });
-    let part = |value: serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
-    let message = format!("{}.{}", part(header), part(payload));
-    let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &key.signing, Algorithm::EdDSA)?;
-    Ok(format!("{message}.{signature}"))
+    keys.sign_jwt(
+        "at+jwt",
+        claims.now,
+        &json!({
+            "iss": claims.issuer,
+            "sub": claims.subject,
+            "tenant": claims.tenant,
+            "aud": claims.audience,
+            "scope": claims.scopes.join(" "),
+            "iat": issued,
+            "nbf": issued,
+            "exp": issued + lifetime.as_secs(),
+            "jti": Uuid::new_v4(),
+        }),
+    )
+}
+
+impl KeyRing {
+    /// A JWT of this type with these claims, signed with the current key.
+    pub(crate) fn sign_jwt(&self, typ: &str, now: Timestamp, claims: &Value) -> Result<String, MintError> {
+        let key = self.current(now)?;
+        let header = json!({ "typ": typ, "alg": "EdDSA", "kid": key.name.kid });
+        let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let message = format!("{}.{}", part(&header), part(claims));
+        let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &key.signing, Algorithm::EdDSA)?;
+        Ok(format!("{message}.{signature}"))
+    }
 }
 
 fn in_words(time: Duration) -> String {

@@ -3,13 +3,11 @@
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bobbinet_core::{TaskId, Timestamp};
-use jsonwebtoken::Algorithm;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::{KeyRing, MintError};
+use crate::{KeyRing, MintError, api_keys::hexadecimal};
 
 /// How long one is good for: a notification is signed anew each time that it is sent.
 pub const NOTIFICATION_LIFETIME: Duration = Duration::from_secs(5 * 60);
@@ -36,22 +34,19 @@ pub struct NotificationClaims<'a> {
 /// # Errors
 /// If there is no key to sign with.
 pub fn sign_notification(keys: &KeyRing, claims: &NotificationClaims<'_>) -> Result<String, MintError> {
-    let key = keys.current(claims.now)?;
     let issued = claims.now.as_millis() / 1_000;
-    let hash: String = digest(&SHA256, claims.body).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    let header = json!({ "typ": "JWT", "alg": "EdDSA", "kid": key.name.kid });
-    let payload = json!({
-        "iss": claims.issuer,
-        "aud": claims.audience,
-        "iat": issued,
-        "exp": issued + NOTIFICATION_LIFETIME.as_secs(),
-        "jti": Uuid::new_v4(),
-        "taskId": claims.task.to_string(),
-        "eventId": claims.event,
-        "request_body_sha256": hash,
-    });
-    let part = |value: serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
-    let message = format!("{}.{}", part(header), part(payload));
-    let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &key.signing, Algorithm::EdDSA)?;
-    Ok(format!("{message}.{signature}"))
+    keys.sign_jwt(
+        "JWT",
+        claims.now,
+        &json!({
+            "iss": claims.issuer,
+            "aud": claims.audience,
+            "iat": issued,
+            "exp": issued + NOTIFICATION_LIFETIME.as_secs(),
+            "jti": Uuid::new_v4(),
+            "taskId": claims.task.to_string(),
+            "eventId": claims.event,
+            "request_body_sha256": hexadecimal(digest(&SHA256, claims.body).as_ref()),
+        }),
+    )
 }

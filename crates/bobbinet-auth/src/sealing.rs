@@ -1,18 +1,15 @@
 //! Sealing what callers entrust to the node, so that who reads its store without its keys reads nothing.
 
-use std::{
-    fmt,
-    fs::{self, File, OpenOptions},
-    io::{self, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
-    path::Path,
-};
+use std::{fmt, fs, io, os::unix::fs::MetadataExt, path::Path};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use uuid::Uuid;
 
-use crate::KeysError;
+use crate::{
+    KeysError,
+    keys::{sync_folder, write_private},
+};
 
 /// The file of the key, in the folder of the node's keys. Not renewed with them: what was sealed is to open as long as it is kept.
 const FILE: &str = "sealing.key";
@@ -73,15 +70,13 @@ impl SealingKey {
 /// Whoever finds one that is there leaves it: a key that something was sealed with is never replaced.
 fn create(folder: &Path, path: &Path, key: &[u8]) -> io::Result<()> {
     let temporary = folder.join(format!(".{}.new", Uuid::new_v4()));
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-    let written = file.write_all(key).and_then(|()| file.sync_all());
-    let linked = written.and_then(|()| match fs::hard_link(&temporary, path) {
+    let linked = write_private(&temporary, key).and_then(|_| match fs::hard_link(&temporary, path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         linked => linked,
     });
     fs::remove_file(&temporary).ok();
     linked?;
-    File::open(folder)?.sync_all()
+    sync_folder(folder)
 }
 
 impl fmt::Debug for SealingKey {

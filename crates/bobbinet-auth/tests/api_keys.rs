@@ -2,7 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test: what cannot be unwrapped has failed")]
 
-use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::fs::{MetadataExt, PermissionsExt, chown},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use bobbinet_auth::{
     API_KEYS_LOOK_INTERVAL, API_KEYS_MAX, ApiKeyHolders, ApiKeys, NamedPrincipal, Rejected, Verifier, VerifierConfig,
@@ -85,6 +92,32 @@ fn a_key_lets_in_whom_it_was_made_for_until_it_is_taken_back() {
     assert_eq!(world.verify(&key, at(1 + look)), Err(Rejected::UnknownApiKey { id: made.id.clone() }));
     assert_eq!(world.typed.revoke(&made.id).unwrap(), None);
     assert_eq!(world.typed.list(), []);
+}
+
+/// Or the node, which is another user's, could not read that a key was revoked, and would go on with those of before.
+#[test]
+fn the_file_stays_its_owners_whoever_changes_it() {
+    let world = World::new();
+    let (_, made) = world.typed.create(principal("ci"), None, None, at(0)).unwrap();
+    let of = |path: &std::path::Path| {
+        let found = fs::metadata(path).unwrap();
+        (found.uid(), found.gid(), found.mode() & 0o777)
+    };
+    let (user, group, _) = of(&world.path());
+    fs::set_permissions(world.path(), fs::Permissions::from_mode(0o640)).unwrap();
+    world.typed.create(principal("ci"), None, None, at(1)).unwrap();
+    assert_eq!(of(&world.path()), (user, group, 0o640));
+    // Only the system's own user can have another's file to change.
+    if user == 0 {
+        chown(world.path(), Some(65_534), Some(65_533)).unwrap();
+        world.typed.revoke(&made.id).unwrap().unwrap();
+        assert_eq!(of(&world.path()), (65_534, 65_533, 0o640));
+        assert_eq!(of(&world.folder.path().join(".api-keys.json.lock")).0, 65_534);
+        fs::remove_file(world.path()).unwrap();
+        chown(world.folder.path(), Some(65_534), Some(65_534)).unwrap();
+        world.typed.create(principal("ci"), None, None, at(2)).unwrap();
+        assert_eq!(of(&world.path()), (65_534, 65_534, 0o600));
+    }
 }
 
 #[test]

@@ -79,6 +79,29 @@ fn a_caller_is_known_by_any_name_in_his_certificate() {
     }
 }
 
+/// Whatever a part of a subject is called, and in whichever case.
+#[test]
+fn a_subject_is_known_by_each_of_its_kinds_of_parts() {
+    for (number, names) in [
+        (&[0, 9, 2342, 19_200_300, 100, 1, 1][..], &["UID", "uid", "userId", "0.9.2342.19200300.100.1.1"][..]),
+        (&[0, 9, 2342, 19_200_300, 100, 1, 25], &["DC", "dc", "domainComponent"]),
+        (&[2, 5, 4, 5], &["serialNumber", "SERIALNUMBER", "2.5.4.5"]),
+        (&[2, 5, 4, 9], &["street", "STREET", "streetAddress"]),
+        (&[1, 2, 840, 113_549, 1, 9, 1], &["emailAddress", "E"]),
+        (&[1, 3, 6, 1, 4, 1, 99_999, 7], &["1.3.6.1.4.1.99999.7"]),
+    ] {
+        let shown =
+            certificate(&[], &[], &[(DnType::CustomDnType(number.to_vec()), "x"), (DnType::CommonName, "cart")]);
+        for name in names {
+            let known = format!("{name}=x,cn=cart");
+            assert_eq!(who(&[(&known, "cart")], &shown).as_deref(), Ok("cart"), "{known}");
+        }
+    }
+    for unknown in ["CM=cart", "X.509=cart", "2..5=cart"] {
+        assert!(CertificateName::parse(unknown).unwrap_err().contains("SERIALNUMBER"), "{unknown}");
+    }
+}
+
 #[test]
 fn a_certificate_of_several_principals_is_of_none() {
     let shown = certificate(&["spiffe://a/b"], &["a.example"], &[]);

@@ -1,6 +1,6 @@
 //! What an agent says of itself, before it is written as an Agent Card.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +9,18 @@ use crate::{Effect, Json, SkillId};
 /// The name of our extension of A2A: it tells callers the schemas of skills, and its key in a message's metadata names the skill that
 /// is meant (DESIGN section 7). A breaking change is another name.
 pub const EXTENSION_URI: &str = "urn:bobbinet:skills:v1";
+
+/// The skill that the metadata of a message, or of its request, names under our extension: as `{"skill": NAME}`, or by its name alone.
+pub fn skill_named_in(metadata: &Json) -> Option<SkillId> {
+    // Most say nothing of ours, and to read them takes longer.
+    let metadata = Some(metadata).filter(|metadata| metadata.as_str().contains(EXTENSION_URI))?;
+    let ours = metadata.read::<BTreeMap<String, Json>>().ok()?.remove(EXTENSION_URI)?;
+    let skill = match ours.read::<BTreeMap<String, Json>>() {
+        Ok(mut fields) => fields.remove("skill")?,
+        Err(_) => ours,
+    };
+    SkillId::parse(&skill.read::<String>().ok()?).ok()
+}
 
 /// An agent's description: the part of an Agent Card that does not depend on where it is served (A2A specification 4.4.1).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -101,6 +101,8 @@ pub struct Limits {
     pub webhook_retry_ms: u64,
     /// Notifications that are on their way at a time.
     pub webhooks_in_flight_max: usize,
+    /// The same of one owner's tasks.
+    pub webhooks_in_flight_per_owner_max: usize,
     /// The same to one receiver.
     pub webhooks_in_flight_per_receiver_max: usize,
     /// Bytes of the large ones among them.
@@ -149,6 +151,8 @@ impl Default for Limits {
             webhook_timeout_ms: 15 * 1_000,
             webhook_retry_ms: DAY_MS,
             webhooks_in_flight_max: 128,
+            // Whoever has receivers that take their time leaves half of them to the others.
+            webhooks_in_flight_per_owner_max: 64,
             webhooks_in_flight_per_receiver_max: 8,
             webhooks_in_flight_bytes_max: 64 << 20,
         }

@@ -132,6 +132,18 @@ impl<A: Aggregate> AggregateStreams<A> {
         }
     }
 
+    /// Drops one from the store and from memory.
+    pub(crate) async fn forget(&self, id: &A::Id) -> Result<(), EngineError> {
+        let live = self.cache.get(id);
+        self.cache.remove(id);
+        self.store.forget(&A::stream(id)).await?;
+        // Whoever still has it, or has brought it back to memory meanwhile, finds that it is gone.
+        let brought_back = self.cache.get(id);
+        self.cache.remove(id);
+        live.into_iter().chain(brought_back).for_each(|live| live.doubt());
+        Ok(())
+    }
+
     /// The one of this id, if it exists: as new as the store when it was asked.
     pub(crate) async fn find(&self, id: &A::Id) -> Result<Option<Arc<Live<A>>>, EngineError> {
         let arriving = match self.cache.find(id) {

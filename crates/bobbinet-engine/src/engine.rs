@@ -155,6 +155,14 @@ impl Engine {
         }
     }
 
+    /// Whether a task is kept, whoever's it is. It is not read for that.
+    ///
+    /// # Errors
+    /// If the store cannot say.
+    pub async fn is_kept(&self, id: &TaskId) -> Result<bool, EngineError> {
+        Ok(self.inner.store.summary(&id.stream()).await?.is_some())
+    }
+
     /// Cancels a task: at once, if nothing else was first.
     ///
     /// # Errors

@@ -101,6 +101,11 @@ impl<A: Aggregate> Follower<A> {
         }
     }
 
+    /// Whether there is more to tell already, though it may have to be read first.
+    pub fn is_behind(&self) -> bool {
+        !self.behind.is_empty() || self.live.durable().is_some_and(|durable| durable.generation() > self.cursor)
+    }
+
     async fn read_on(&mut self) -> Result<(), EngineError> {
         // Few at a time, so that many slow readers of one large event find it with the first of them.
         let _turn = self.streams.cold_reads.acquire().await;

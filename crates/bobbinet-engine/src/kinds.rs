@@ -167,13 +167,7 @@ impl<A: Aggregate> Aggregates<A> {
     /// # Errors
     /// If the store does not drop it.
     pub async fn forget(&self, id: &A::Id) -> Result<(), EngineError> {
-        let live = self.streams.cache.get(id);
-        self.streams.cache.remove(id);
-        self.streams.store.forget(&A::stream(id)).await?;
-        if let Some(live) = live {
-            live.doubt();
-        }
-        Ok(())
+        self.streams.forget(id).await
     }
 
     /// What happens to one after this event.

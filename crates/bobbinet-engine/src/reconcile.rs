@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bobbinet_core::{Claim, Command, Principal, State, StreamId, Task, TaskId, Tenant};
+use bobbinet_core::{Claim, Command, Principal, State, Task, TaskId, Tenant};
 use bobbinet_store::Summary;
 use tokio::time::sleep;
 use tracing::{info, warn};
@@ -113,7 +113,7 @@ impl EngineInner {
                 },
                 State::Completed | State::Failed | State::Canceled | State::Rejected => {
                     if looked.forgotten < FORGET_MAX {
-                        match self.forget(&stream, &id, &summary).await {
+                        match self.forget(&id, &summary).await {
                             Err(EngineError::Corrupt(why)) => {
                                 self.damage.log_once(id, &why, "a task cannot be forgotten")
                             }
@@ -146,17 +146,11 @@ impl EngineInner {
         Ok(())
     }
 
-    async fn forget(&self, stream: &StreamId, id: &TaskId, summary: &Summary) -> Result<(), EngineError> {
-        let live = self.tasks.cache.get(id);
-        self.tasks.cache.remove(id);
-        if let Err(error) = self.store.forget(stream).await {
+    async fn forget(&self, id: &TaskId, summary: &Summary) -> Result<(), EngineError> {
+        if let Err(error) = self.tasks.forget(id).await {
             self.accounts.doubt();
-            return Err(error.into());
+            return Err(error);
         }
-        // Whoever still has it, or has brought it back to memory meanwhile, finds that it is gone.
-        let brought_back = self.tasks.cache.get(id);
-        self.tasks.cache.remove(id);
-        live.into_iter().chain(brought_back).for_each(|live| live.doubt());
         if let (Ok(tenant), Ok(owner)) = (Tenant::parse(&summary.tenant), Principal::parse(&summary.owner)) {
             self.accounts.change(&self.accounts.of(&tenant, &owner), Some(QuotaClass::Finished), None);
         }

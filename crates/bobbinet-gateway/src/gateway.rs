@@ -480,7 +480,7 @@ impl Gateway {
                     };
                     let answered = self.engine.reply_planned(planned).await;
                     if let (Err(_), Some(added)) = (&answered, &added) {
-                        self.take_back(&id, &added.id).await;
+                        self.take_back(&id, added).await;
                     }
                     Ok(Answer::Task(answered?))
                 };

@@ -8,7 +8,7 @@ use bobbinet_core::{
     push::{CreatePushParams, DeletePushParams, GetPushParams, ListPushParams},
 };
 use bobbinet_engine::{Agent, EngineError, Handle, PlannedTask};
-use bobbinet_push::{Letters, Of, WebhookError, Webhooks};
+use bobbinet_push::{Letters, Of, Registered, WebhookError, Webhooks};
 
 use crate::{
     Gateway, GatewayError, RequestContext, Unsupported,
@@ -32,7 +32,7 @@ impl Gateway {
     ) -> Result<PushView, GatewayError> {
         self.webhooks(context)?;
         self.enter(context, Action::Subscribe(context.agent), Denial::NotFound)?;
-        self.add_webhook(context, &task_id(&params.task)?, &params.config).await
+        Ok(self.add_webhook(context, &task_id(&params.task)?, &params.config).await?.view)
     }
 
     /// Shows a webhook of a task, without what is secret.
@@ -147,7 +147,7 @@ impl Gateway {
         context: &RequestContext<'_>,
         id: &TaskId,
         config: &PushConfig,
-    ) -> Result<PushView, GatewayError> {
+    ) -> Result<Registered, GatewayError> {
         let webhooks = self.webhooks(context)?;
         let task = self.engine.get(context.caller, context.agent, id).await?;
         let of = Of { tenant: task.tenant.clone(), owner: task.owner.clone(), agent: task.agent.clone() };
@@ -166,7 +166,7 @@ impl Gateway {
         let id = planned.id();
         let (tenant, owner) = (context.caller.tenant.clone(), context.caller.principal.clone());
         let of = Of { tenant, owner, agent: context.agent.clone() };
-        let view = webhooks.register_first(of, &id, config).await?;
+        let registered = webhooks.register_first(of, &id, config).await?;
         let begun = match self.engine.submit_planned(context.caller, planned) {
             Ok(handle) => handle.accepted().await.map(|task| (handle, task.id)),
             Err(error) => Err(error),
@@ -175,20 +175,20 @@ impl Gateway {
             Ok((handle, task)) if task == id => Ok(handle),
             // The request came again under its key: the first one's webhook is there.
             Ok((handle, _)) => {
-                self.take_back(&id, &view.id).await;
+                self.take_back(&id, &registered).await;
                 Ok(handle)
             }
             Err(error) => {
-                self.take_back(&id, &view.id).await;
+                self.take_back(&id, &registered).await;
                 Err(error.into())
             }
         }
     }
 
     /// Removes a webhook of a message that does not count.
-    pub(crate) async fn take_back(&self, id: &TaskId, webhook: &str) {
+    pub(crate) async fn take_back(&self, id: &TaskId, registered: &Registered) {
         if let Some(webhooks) = &self.webhooks
-            && let Err(error) = webhooks.remove(id, webhook).await
+            && let Err(error) = webhooks.take_back(id, registered).await
         {
             tracing::warn!(task = %id, %error, "a webhook of a message that does not count could not be taken back");
         }

@@ -27,6 +27,13 @@ const SIGNATURE: HeaderName = HeaderName::from_static("x-bobbinet-notification-j
 /// Of an answer so much is read, so that its connection can be used again; what is more closes it.
 const ANSWER_MAX: usize = 16 << 10;
 
+/// For so long. What it says is known before.
+const ANSWER_TIME_MAX: Duration = Duration::from_millis(250);
+
+/// What is said of a name that has an address of this network.
+const LEADS_INSIDE: &str = "leads inside, where not everybody may be; if it is meant to be called, the operator of this node names it in its \
+                            configuration";
+
 /// Sends notifications.
 #[derive(Debug)]
 pub struct HttpCourier {
@@ -38,9 +45,12 @@ pub struct HttpCourier {
 
 impl HttpCourier {
     /// One whose requests go through this guard, and are signed with these keys. `issuer` is the URL below which receivers find their
-    /// public halves.
-    pub fn new(guard: Guard, keys: Arc<KeyRing>, issuer: String, env: Arc<dyn Env>) -> Self {
-        Self { guard, keys, issuer, env }
+    /// public halves. Whatever else the guard is for, notifications follow no redirect: what leads elsewhere has not taken them.
+    ///
+    /// # Errors
+    /// If there is no TLS to be had on this machine.
+    pub fn new(guard: Guard, keys: Arc<KeyRing>, issuer: String, env: Arc<dyn Env>) -> Result<Self, reqwest::Error> {
+        Ok(Self { guard: guard.without_redirects()?, keys, issuer, env })
     }
 
     fn headers(&self, to: &Destination, origin: &str, notification: &Notification, body: &[u8]) -> Option<HeaderMap> {
@@ -104,6 +114,11 @@ impl Courier for HttpCourier {
         let Err(error) = self.guard.addresses(&url).await else { return Ok(()) };
         // What cannot be resolved now is looked at again whenever it is called.
         match Refused::among(&*error) {
+            // Whoever asks is not to learn from us which addresses the names inside have.
+            Some(refused @ Refused::Address { origin, .. }) => {
+                tracing::info!(%refused, "a webhook is refused");
+                Err(format!("{origin} {LEADS_INSIDE}"))
+            }
             Some(refused) => Err(refused.to_string()),
             None => Ok(()),
         }
@@ -160,20 +175,27 @@ impl Courier for HttpCourier {
     }
 }
 
-/// What an answer says.
-async fn answered(mut response: Response) -> Posted {
-    let (status, retry_after) = (response.status(), retry_after(response.headers()));
+/// What an answer says, which its status alone does.
+async fn answered(response: Response) -> Posted {
+    let posted = match response.status() {
+        status if status.is_success() => Posted::Taken,
+        StatusCode::GONE => Posted::Gone,
+        status => {
+            let why = format!("the receiver answers {status}");
+            Posted::Failed { why, retry_after: retry_after(response.headers()) }
+        }
+    };
+    tokio::time::timeout(ANSWER_TIME_MAX, drain(response)).await.ok();
+    posted
+}
+
+async fn drain(mut response: Response) {
     let mut read = 0;
     while let Ok(Some(chunk)) = response.chunk().await {
         read += chunk.len();
         if read > ANSWER_MAX {
-            break;
+            return;
         }
-    }
-    match status {
-        status if status.is_success() => Posted::Taken,
-        StatusCode::GONE => Posted::Gone,
-        status => Posted::Failed { why: format!("the receiver answers {status}"), retry_after },
     }
 }
 
@@ -196,4 +218,35 @@ fn told(error: &reqwest::Error) -> String {
 
 fn is_old(dialect: &str) -> bool {
     dialect == v0_3::VERSION
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io, net::IpAddr};
+
+    use bobbinet_engine::SystemEnv;
+    use bobbinet_outbound::{OutboundLimits, Resolver};
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Inside;
+
+    #[async_trait]
+    impl Resolver for Inside {
+        async fn resolve(&self, _: &str) -> io::Result<Vec<IpAddr>> {
+            Ok(vec![IpAddr::from([10, 1, 2, 3])])
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_asks_for_a_name_inside_is_not_told_its_address() {
+        let guard = Guard::with_resolver([], OutboundLimits::default(), Arc::new(Inside)).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let keys = Arc::new(KeyRing::open_or_create(folder.path(), SystemEnv.now()).unwrap());
+        let courier = HttpCourier::new(guard, keys, "https://node.example".to_owned(), Arc::new(SystemEnv)).unwrap();
+        let why = courier.check("https://hook.example/x").await.unwrap_err();
+        assert_eq!(why, format!("hook.example {LEADS_INSIDE}"));
+        assert!(!why.contains("10.1.2.3"));
+    }
 }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use bobbinet_core::{Call, Effect, Fault, Json, Message, Part, Plan, Question, QuestionKind, SkillId};
+use bobbinet_core::{
+    Call, Effect, Fault, Json, Message, Part, Plan, Question, QuestionKind, SkillId, agent::skill_named_in,
+};
 use bobbinet_engine::Request;
 use bobbinet_flow::{document::Definition, limits::Limits};
 use serde_json::{Value, json};
@@ -48,9 +50,9 @@ pub(crate) fn plan(definition: &Definition, skill: &SkillId, request: &Request<'
 /// The input, and whether a person wrote it, who can be asked for what is missing.
 fn read(request: &Request<'_>, skill: &SkillId) -> Result<(Value, bool), Fault> {
     let message = request.message;
-    let named = request.skill.map(|skill| skill.as_str().to_owned()).or_else(|| noted(message));
-    if let Some(named) = named.filter(|named| named != skill.as_str()) {
-        let text = format!("there is no skill {named:?} here: this flow has one, {:?}", skill.as_str());
+    let named = request.skill.cloned().or_else(|| message.metadata.as_ref().and_then(skill_named_in));
+    if let Some(named) = named.filter(|named| named != skill) {
+        let text = format!("there is no skill {:?} here: this flow has one, {:?}", named.as_str(), skill.as_str());
         return Err(Fault::new("unknown-skill", text));
     }
     if let Some(data) = message.data() {
@@ -73,13 +75,6 @@ fn arguments(value: &Value, skill: &SkillId) -> Option<Value> {
     let fields = value.as_object()?;
     let is_named = SKILL_WORDS.iter().any(|word| fields.get(*word).and_then(Value::as_str) == Some(skill.as_str()));
     is_named.then(|| ARGUMENT_WORDS.iter().find_map(|word| fields.get(*word))).flatten().cloned()
-}
-
-/// The skill that the message names under our extension.
-fn noted(message: &Message) -> Option<String> {
-    let metadata = message.metadata.as_ref()?.to_value();
-    let note = metadata.get(bobbinet_core::agent::EXTENSION_URI)?;
-    note.get("skill").unwrap_or(note).as_str().map(str::to_owned)
 }
 
 fn ask(definition: &Definition, request: &Request<'_>, fault: &str) -> Plan {

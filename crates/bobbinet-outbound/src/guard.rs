@@ -41,6 +41,7 @@ struct Inner {
     /// Whether whatever is on this machine counts as configured.
     trusts_loopback: bool,
     limits: OutboundLimits,
+    redirects: Redirects,
     resolver: Arc<dyn Resolver>,
     proxies: Arc<Matcher>,
     /// For origins that are configured, straight.
@@ -59,6 +60,15 @@ struct OwnClients {
     tls: ClientTls,
     trusted: Client,
     proxied: Client,
+}
+
+/// What is done about an answer that leads elsewhere.
+#[derive(Clone, Copy)]
+enum Redirects {
+    /// It is followed as long as it stays with its origin.
+    WithinOrigin,
+    /// It is the answer.
+    Stop,
 }
 
 /// A client for one origin.
@@ -88,20 +98,35 @@ impl Guard {
         limits: OutboundLimits,
         resolver: Arc<dyn Resolver>,
     ) -> Result<Self, reqwest::Error> {
-        let builder =
-            |is_trusted| builder(&limits).dns_resolver(Arc::new(Checked { resolver: resolver.clone(), is_trusted }));
+        let redirects = Redirects::WithinOrigin;
+        let [trusted, proxied, other] = clients(&limits, redirects, &resolver)?;
         let inner = Inner {
             configured: configured.into_iter().collect(),
             trusts_loopback: false,
             limits,
+            redirects,
             proxies: Arc::new(Matcher::from_env()),
-            trusted: builder(true).no_proxy().build()?,
-            proxied: builder(true).build()?,
-            other: builder(false).no_proxy().build()?,
+            trusted,
+            proxied,
+            other,
             own: BTreeMap::new(),
             resolver,
         };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The same, which follows no redirect: for requests that are more than their URL. Most that are redirected come to their new place as
+    /// a GET without a body (RFC 9110 section 15.4), and what that answers says nothing of them.
+    ///
+    /// # Errors
+    /// If there is no TLS to be had on this machine.
+    pub fn without_redirects(self) -> Result<Self, reqwest::Error> {
+        let (inner, redirects) = (Arc::unwrap_or_clone(self.inner), Redirects::Stop);
+        let [trusted, proxied, other] = clients(&inner.limits, redirects, &inner.resolver)?;
+        let own = inner.own;
+        let inner = Inner { redirects, trusted, proxied, other, own: BTreeMap::new(), ..inner };
+        let guard = Self { inner: Arc::new(inner) };
+        own.into_iter().try_fold(guard, |guard, (origin, own)| guard.with_tls(origin, own.tls))
     }
 
     /// The same, for which all that is on this machine is as if it were configured: for tests, where receivers stand at any port.
@@ -118,7 +143,7 @@ impl Guard {
     pub fn with_tls(self, origin: Origin, tls: ClientTls) -> Result<Self, reqwest::Error> {
         let mut inner = Arc::unwrap_or_clone(self.inner);
         let checked = Checked { resolver: inner.resolver.clone(), is_trusted: true };
-        let builder = || tls.apply(builder(&inner.limits).dns_resolver(Arc::new(checked.clone())));
+        let builder = || tls.apply(builder(&inner.limits, inner.redirects).dns_resolver(Arc::new(checked.clone())));
         let (trusted, proxied) = (builder().no_proxy().build()?, builder().build()?);
         inner.own.insert(origin, OwnClients { tls, trusted, proxied });
         Ok(Self { inner: Arc::new(inner) })
@@ -179,7 +204,8 @@ impl Guard {
         let host = url.host_str().unwrap_or_default();
         // For whatever else it may be used for.
         let checked = Checked { resolver: self.inner.resolver.clone(), is_trusted: trust == Trust::Configured };
-        let builder = as_said(builder(&self.inner.limits).no_proxy().dns_resolver(Arc::new(checked)));
+        let builder =
+            as_said(builder(&self.inner.limits, self.inner.redirects).no_proxy().dns_resolver(Arc::new(checked)));
         let builder = match self.own_clients(&origin) {
             Some(own) => own.tls.apply(builder),
             None => builder,
@@ -282,13 +308,29 @@ fn check_host(origin: &Origin) -> Result<(), Refused> {
     }
 }
 
-fn builder(limits: &OutboundLimits) -> ClientBuilder {
+/// For origins that are configured, straight and through a proxy, and for all others.
+fn clients(
+    limits: &OutboundLimits,
+    redirects: Redirects,
+    resolver: &Arc<dyn Resolver>,
+) -> Result<[Client; 3], reqwest::Error> {
+    let builder = |is_trusted| {
+        builder(limits, redirects).dns_resolver(Arc::new(Checked { resolver: resolver.clone(), is_trusted }))
+    };
+    Ok([builder(true).no_proxy().build()?, builder(true).build()?, builder(false).no_proxy().build()?])
+}
+
+fn builder(limits: &OutboundLimits, redirects: Redirects) -> ClientBuilder {
+    let policy = match redirects {
+        Redirects::WithinOrigin => redirect::Policy::custom(within_origin),
+        Redirects::Stop => redirect::Policy::none(),
+    };
     Client::builder()
         .connect_timeout(limits.connect)
         .pool_idle_timeout(IDLE_CONNECTION_MAX)
         .pool_max_idle_per_host(limits.idle_connections_max)
         .tcp_nodelay(true)
-        .redirect(redirect::Policy::custom(within_origin))
+        .redirect(policy)
         // It would carry where we have been to where we are led.
         .referer(false)
         .user_agent(concat!("bobbinet/", env!("CARGO_PKG_VERSION")))

@@ -1,4 +1,5 @@
-//! How many notifications are on their way, in all and to each receiver: one that does not answer holds up no other.
+//! How many notifications are on their way, in all, of each owner and to each receiver: one receiver that does not answer, and one owner of
+//! many such, hold up no other.
 
 use std::{
     collections::BTreeMap,
@@ -8,11 +9,16 @@ use std::{
     },
 };
 
-use bobbinet_core::Limits;
+use bobbinet_core::{Limits, Principal, Tenant};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+use crate::Of;
 
 /// Notifications on their way to receivers that did not take the last one. What answers is never behind them.
 const PROBES_MAX: usize = 32;
+
+/// The same of one owner's tasks.
+const PROBES_PER_OWNER_MAX: usize = 8;
 
 /// A receiver that takes nothing so often in a row is down. A webhook that fails alone, among others there that do not, says nothing of them,
 /// and is not tried again with each of theirs that is taken.
@@ -31,8 +37,17 @@ pub(crate) struct Lanes {
     probes: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
     pieces_max: u32,
+    per_owner: usize,
     per_receiver: usize,
     receivers: Mutex<BTreeMap<String, Weak<Lane>>>,
+    owners: Mutex<BTreeMap<(Tenant, Principal), Weak<OwnerShare>>>,
+}
+
+/// What one owner's tasks may have of all ways out. Whoever tells of one of them holds it.
+#[derive(Debug)]
+pub(crate) struct OwnerShare {
+    turns: Arc<Semaphore>,
+    probes: Arc<Semaphore>,
 }
 
 /// The way to one receiver. Whoever has something for it holds it.
@@ -53,60 +68,63 @@ pub(crate) struct Lane {
 /// Leave for one notification to be on its way.
 #[derive(Debug)]
 pub(crate) struct Turn {
-    _turn: Option<OwnedSemaphorePermit>,
-    _probe: Option<OwnedSemaphorePermit>,
+    /// At the receiver, and of the owner's share.
+    _turn: [Option<OwnedSemaphorePermit>; 2],
     _all: Option<OwnedSemaphorePermit>,
 }
 
 impl Lanes {
     pub(crate) fn new(limits: &Limits) -> Self {
-        let semaphore = |max: usize| Arc::new(Semaphore::new(max.clamp(1, Semaphore::MAX_PERMITS)));
         let pieces = (limits.webhooks_in_flight_bytes_max / PIECE).clamp(1, u32::MAX as usize >> 4);
         Self {
             all: semaphore(limits.webhooks_in_flight_max),
             probes: semaphore(PROBES_MAX),
             bytes: semaphore(pieces),
             pieces_max: u32::try_from(pieces).unwrap_or(u32::MAX),
+            per_owner: limits.webhooks_in_flight_per_owner_max,
             per_receiver: limits.webhooks_in_flight_per_receiver_max,
             receivers: Mutex::default(),
+            owners: Mutex::default(),
         }
     }
 
     /// The way to a receiver: the same for all who have something for it.
     pub(crate) fn to(&self, receiver: &str) -> Arc<Lane> {
         let mut receivers = self.receivers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(lane) = receivers.get(receiver).and_then(Weak::upgrade) {
-            return lane;
-        }
-        receivers.retain(|_, lane| lane.strong_count() > 0);
-        let semaphore = |max: usize| Arc::new(Semaphore::new(max.clamp(1, Semaphore::MAX_PERMITS)));
-        let lane = Arc::new(Lane {
+        shared(&mut receivers, receiver.to_owned(), || Lane {
             turns: semaphore(self.per_receiver),
             failures: AtomicU32::new(0),
             is_failing: AtomicBool::new(false),
             probe: semaphore(1),
             returns: AtomicU64::new(0),
             back: Notify::new(),
-        });
-        receivers.insert(receiver.to_owned(), Arc::downgrade(&lane));
-        lane
+        })
     }
 
-    /// Waits until one more may be on its way to this receiver.
-    pub(crate) async fn turn(&self, lane: &Lane) -> Turn {
+    /// The share of an owner: the same for all tasks of his.
+    pub(crate) fn share(&self, of: &Of) -> Arc<OwnerShare> {
+        let mut owners = self.owners.lock().unwrap_or_else(PoisonError::into_inner);
+        shared(&mut owners, (of.tenant.clone(), of.owner.clone()), || OwnerShare {
+            turns: semaphore(self.per_owner),
+            probes: semaphore(PROBES_PER_OWNER_MAX),
+        })
+    }
+
+    /// Waits until one more of this owner's may be on its way to this receiver.
+    pub(crate) async fn turn(&self, lane: &Lane, share: &OwnerShare) -> Turn {
         loop {
             if lane.is_failing() {
-                let probe = acquire(&lane.probe).await;
+                let turn = both(&lane.probe, &share.probes).await;
                 // It may have come back meanwhile.
                 if lane.is_failing() {
-                    return Turn { _turn: None, _probe: probe, _all: acquire(&self.probes).await };
+                    return Turn { _turn: turn, _all: acquire(&self.probes).await };
                 }
             }
-            let turn = acquire(&lane.turns).await;
+            let turn = both(&lane.turns, &share.turns).await;
             let all = if lane.is_failing() { None } else { acquire(&self.all).await };
             // Whoever has waited behind those that it did not take is not to try as they did.
             if !lane.is_failing() {
-                return Turn { _turn: turn, _probe: None, _all: all };
+                return Turn { _turn: turn, _all: all };
             }
         }
     }
@@ -124,6 +142,37 @@ impl Lanes {
         drop(body);
         let room = self.bytes.clone().acquire_many_owned(pieces).await.ok();
         (write(), room)
+    }
+}
+
+fn semaphore(max: usize) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(max.clamp(1, Semaphore::MAX_PERMITS)))
+}
+
+/// The one of this key that somebody has, or a new one.
+fn shared<K: Ord, V>(known: &mut BTreeMap<K, Weak<V>>, key: K, new: impl FnOnce() -> V) -> Arc<V> {
+    if let Some(one) = known.get(&key).and_then(Weak::upgrade) {
+        return one;
+    }
+    known.retain(|_, one| one.strong_count() > 0);
+    let one = Arc::new(new());
+    known.insert(key, Arc::downgrade(&one));
+    one
+}
+
+/// One of each, and none is held while the other is waited for: an owner who has all that is his is in nobody's way at a receiver of
+/// others too, and a receiver that does not answer has none of what is for his others.
+async fn both(first: &Arc<Semaphore>, second: &Arc<Semaphore>) -> [Option<OwnedSemaphorePermit>; 2] {
+    loop {
+        let one = acquire(first).await;
+        if let Ok(other) = second.clone().try_acquire_owned() {
+            return [one, Some(other)];
+        }
+        drop(one);
+        let other = acquire(second).await;
+        if let Ok(one) = first.clone().try_acquire_owned() {
+            return [Some(one), other];
+        }
     }
 }
 
@@ -172,16 +221,49 @@ impl Lane {
 
 #[cfg(test)]
 mod tests {
+    use bobbinet_core::AgentName;
     use futures::FutureExt;
 
     use super::*;
+
+    fn of(owner: &str) -> Of {
+        Of {
+            tenant: Tenant::parse("t").unwrap(),
+            owner: Principal::parse(owner).unwrap(),
+            agent: AgentName::parse("a").unwrap(),
+        }
+    }
+
+    #[tokio::test]
+    async fn one_owner_of_many_receivers_that_take_their_time_leaves_the_rest_to_others() {
+        let limits = Limits { webhooks_in_flight_max: 4, webhooks_in_flight_per_owner_max: 2, ..Limits::default() };
+        let lanes = Lanes::new(&limits);
+        let [his, hers] = ["his", "hers"].map(|owner| lanes.share(&of(owner)));
+        let [slow, well] = ["http://a:1", "http://b:1"].map(|receiver| lanes.to(receiver));
+        let first = (lanes.turn(&slow, &his).now_or_never(), lanes.turn(&slow, &his).now_or_never());
+        assert!(first.0.is_some() && first.1.is_some() && lanes.turn(&well, &his).now_or_never().is_none());
+        let mut waiting: Vec<_> = (0..20).map(|_| Box::pin(lanes.turn(&well, &his))).collect();
+        assert!(waiting.iter_mut().all(|turn| turn.as_mut().now_or_never().is_none()), "two of each owner");
+        // Those of his that wait at a receiver take none of its turns.
+        assert!(lanes.turn(&well, &hers).now_or_never().is_some());
+        drop(first);
+        assert!(waiting[0].as_mut().now_or_never().is_some());
+        // The same of those that are down.
+        let down: Vec<_> = (0..PROBES_MAX).map(|port| lanes.to(&format!("http://c:{port}"))).collect();
+        down.iter().for_each(|lane| lane.failed(true));
+        let probes: Vec<_> = down.iter().filter_map(|lane| lanes.turn(lane, &his).now_or_never()).collect();
+        assert_eq!(probes.len(), PROBES_PER_OWNER_MAX);
+        assert!(lanes.turn(&down[PROBES_MAX - 1], &hers).now_or_never().is_some());
+        assert!(Arc::ptr_eq(&lanes.share(&of("his")), &his));
+    }
 
     #[tokio::test]
     async fn one_receiver_that_fails_takes_nothing_from_the_others() {
         let limits = Limits { webhooks_in_flight_max: 3, webhooks_in_flight_per_receiver_max: 2, ..Limits::default() };
         let lanes = Lanes::new(&limits);
         let [dead, well] = ["http://a:1", "http://b:1"].map(|receiver| lanes.to(receiver));
-        let turn = |lane: &Arc<Lane>| lanes.turn(lane).now_or_never();
+        let share = lanes.share(&of("o"));
+        let turn = |lane: &Arc<Lane>| lanes.turn(lane, &share).now_or_never();
         let first = (turn(&dead), turn(&dead));
         assert!(first.0.is_some() && first.1.is_some() && turn(&dead).is_none(), "two to each");
         let one = turn(&well);

@@ -22,4 +22,4 @@ pub use courier::{Courier, Destination, Notification, Posted, Told, What};
 pub use error::WebhookError;
 pub use letters::{LETTERS_MAX, Letter, LetterState, Letters};
 pub use task_hooks::{Hook, HookState, HooksCommand, HooksEvent, NewHook, Of, TaskHooks};
-pub use webhooks::{Webhooks, WebhooksSetup};
+pub use webhooks::{Registered, Webhooks, WebhooksSetup};

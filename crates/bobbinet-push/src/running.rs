@@ -50,31 +50,14 @@ pub(crate) struct Trouble {
 
 /// Room for one more webhook of an owner, until it is there.
 #[derive(Debug)]
-pub(crate) struct Room<'a> {
-    running: &'a Running,
+pub(crate) struct Room {
+    running: Arc<Running>,
     owner: (Tenant, Principal),
 }
 
 impl Running {
     fn lock(&self) -> MutexGuard<'_, Table> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Room for one more.
-    pub(crate) fn room(&self, of: &Of, limits: &Limits) -> Result<Room<'_>, EngineError> {
-        let full = |what, max| Err(EngineError::Limit { what, max: max as u64 });
-        let mut table = self.lock();
-        if table.hooks.len() + table.reserved >= limits.webhooks_max {
-            return full("webhooks_max", limits.webhooks_max);
-        }
-        let owner = (of.tenant.clone(), of.owner.clone());
-        let count = table.owners.entry(owner.clone()).or_default();
-        if *count >= limits.webhooks_per_owner_max {
-            return full("webhooks_per_owner_max", limits.webhooks_per_owner_max);
-        }
-        *count += 1;
-        table.reserved += 1;
-        Ok(Room { running: self, owner })
     }
 
     /// One more is told what happens from now on; `None` if it is already.
@@ -99,6 +82,13 @@ impl Running {
         self.lock().hooks.get(key).cloned()
     }
 
+    /// Those of one task, by their serials.
+    pub(crate) fn of(&self, task: &TaskId) -> Vec<(u64, Arc<Told>)> {
+        let table = self.lock();
+        let of_task = table.hooks.range((*task, 0)..=(*task, u64::MAX));
+        of_task.map(|((_, serial), told)| (*serial, told.clone())).collect()
+    }
+
     pub(crate) fn all(&self) -> Vec<(Key, Arc<Told>)> {
         self.lock().hooks.iter().map(|(key, told)| (*key, told.clone())).collect()
     }
@@ -115,7 +105,26 @@ impl Table {
     }
 }
 
-impl Drop for Room<'_> {
+impl Room {
+    pub(crate) fn of(running: &Arc<Running>, of: &Of, limits: &Limits) -> Result<Self, EngineError> {
+        let full = |what, max| Err(EngineError::Limit { what, max: max as u64 });
+        let mut table = running.lock();
+        if table.hooks.len() + table.reserved >= limits.webhooks_max {
+            return full("webhooks_max", limits.webhooks_max);
+        }
+        let owner = (of.tenant.clone(), of.owner.clone());
+        let count = table.owners.entry(owner.clone()).or_default();
+        if *count >= limits.webhooks_per_owner_max {
+            return full("webhooks_per_owner_max", limits.webhooks_per_owner_max);
+        }
+        *count += 1;
+        table.reserved += 1;
+        drop(table);
+        Ok(Self { running: running.clone(), owner })
+    }
+}
+
+impl Drop for Room {
     fn drop(&mut self) {
         let mut table = self.running.lock();
         table.reserved -= 1;

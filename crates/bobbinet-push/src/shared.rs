@@ -18,7 +18,7 @@ pub(crate) struct Shared {
     pub(crate) courier: Arc<dyn Courier>,
     pub(crate) limits: Limits,
     pub(crate) lanes: Lanes,
-    pub(crate) running: Running,
+    pub(crate) running: Arc<Running>,
     pub(crate) tracker: TaskTracker,
     pub(crate) stop: CancellationToken,
 }

@@ -58,8 +58,6 @@ pub struct Hook {
     pub asked: NewHook,
     /// Which registration of the task it is: another one under the same id has another.
     pub serial: u64,
-    /// When it was asked for.
-    pub at: Timestamp,
     /// Whether there is anything to do.
     pub state: HookState,
 }
@@ -67,11 +65,8 @@ pub struct Hook {
 /// Whether a webhook has something to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HookState {
-    /// It is told what happens, if need be since a while ago, when somebody said that it is to be tried again.
-    Active {
-        /// When that was.
-        again: Option<Timestamp>,
-    },
+    /// It is told what happens.
+    Active,
     /// Its task has ended, and it has been told.
     Done,
     /// Its receiver did not take an event for too long.
@@ -99,6 +94,8 @@ pub enum HooksCommand {
     Register(Of, NewHook),
     /// Remove one. It may be gone.
     Remove(Arc<str>),
+    /// Remove the one of this serial, whatever it has been told: what asked for it does not count.
+    TakeBack(u64),
     /// The task has ended, and the one of this serial has been told all.
     Finish(u64),
     /// The receiver of the one of this serial is given up.
@@ -160,9 +157,13 @@ impl TaskHooks {
         self.hooks.iter().find(|hook| *hook.asked.id == *id)
     }
 
+    fn of_serial(&self, serial: u64) -> Result<&Hook, EngineError> {
+        Ok(self.hooks.iter().find(|hook| hook.serial == serial).ok_or(Refused::NothingToDo)?)
+    }
+
     fn active(&self, serial: u64) -> Result<&Hook, EngineError> {
-        let hook = self.hooks.iter().find(|hook| hook.serial == serial);
-        Ok(hook.filter(|hook| hook.is_active()).ok_or(Refused::NothingToDo)?)
+        let hook = self.of_serial(serial)?;
+        Ok(Some(hook).filter(|hook| hook.is_active()).ok_or(Refused::NothingToDo)?)
     }
 
     fn set(&mut self, serial: u64, state: HookState) {
@@ -176,7 +177,7 @@ impl Hook {
     /// Whether it is told what happens.
     pub fn is_active(&self) -> bool {
         match self.state {
-            HookState::Active { .. } => true,
+            HookState::Active => true,
             HookState::Done | HookState::Dead { .. } => false,
         }
     }
@@ -184,7 +185,7 @@ impl Hook {
     fn is_dead(&self) -> bool {
         match self.state {
             HookState::Dead { .. } => true,
-            HookState::Done | HookState::Active { .. } => false,
+            HookState::Done | HookState::Active => false,
         }
     }
 
@@ -238,6 +239,9 @@ impl Aggregate for TaskHooks {
                 let serial = state.named(&id).ok_or(Refused::NothingToDo)?.serial;
                 HooksEvent::Removed { serial }
             }
+            (Some(state), HooksCommand::TakeBack(serial)) => {
+                HooksEvent::Removed { serial: state.of_serial(serial)?.serial }
+            }
             (Some(state), HooksCommand::Drop(serial)) => HooksEvent::Removed { serial: state.active(serial)?.serial },
             (Some(state), HooksCommand::Finish(serial)) => {
                 HooksEvent::Finished { serial: state.active(serial)?.serial }
@@ -266,13 +270,13 @@ impl Aggregate for TaskHooks {
         match event {
             HooksEvent::Registered { of: _, hook } => {
                 self.hooks.retain(|other| other.asked.id != hook.id);
-                let state = HookState::Active { again: None };
-                self.hooks.push(Hook { asked: hook.clone(), serial: self.version, at, state });
+                let state = HookState::Active;
+                self.hooks.push(Hook { asked: hook.clone(), serial: self.version, state });
             }
             HooksEvent::Removed { serial } => self.hooks.retain(|hook| hook.serial != *serial),
             HooksEvent::Finished { serial } => self.set(*serial, HookState::Done),
             HooksEvent::Buried { serial, why } => self.set(*serial, HookState::Dead { at, why: why.clone() }),
-            HooksEvent::Revived { serial } => self.set(*serial, HookState::Active { again: Some(at) }),
+            HooksEvent::Revived { serial } => self.set(*serial, HookState::Active),
         }
     }
 
@@ -371,8 +375,7 @@ mod tests {
         }
         if let Some(state) = state {
             let word = |hook: &Hook| match &hook.state {
-                HookState::Active { again: None } => "active",
-                HookState::Active { again: Some(_) } => "again",
+                HookState::Active => "active",
                 HookState::Done => "done",
                 HookState::Dead { .. } => "dead",
             };
@@ -384,7 +387,7 @@ mod tests {
 
     #[test]
     fn what_each_command_comes_to() {
-        use HooksCommand::{Bury, Drop, Finish, Register, Remove, Revive};
+        use HooksCommand::{Bury, Drop, Finish, Register, Remove, Revive, TakeBack};
         let add = |id| Register(of(), hook(id));
         check([add("a")], "a.1 active, 111");
         check([add("a"), add("b"), add("c")], "webhooks_per_task_max is reached: 2, a.1 active, b.2 active, 111");
@@ -392,13 +395,15 @@ mod tests {
         check([add("a"), Finish(1)], "a.1 done, 110");
         check([add("a"), Bury(1, "no".into())], "a.1 dead, 112");
         check([add("a"), add("b"), Bury(1, "no".into())], "a.1 dead, b.2 active, 113");
-        check([add("a"), Bury(1, "no".into()), Revive("a".into())], "a.1 again, 111");
+        check([add("a"), Bury(1, "no".into()), Revive("a".into())], "a.1 active, 111");
         check([add("a"), Remove("a".into())], "110");
         check([add("a"), Drop(1)], "110");
+        check([add("a"), Finish(1), TakeBack(1)], "110");
         // What was replaced, is done or was given up already does nothing to what stands there now.
         let nothing = "there is nothing to be done";
         check([add("a"), add("a"), Finish(1)], &format!("{nothing}, a.2 active, 111"));
         check([add("a"), add("a"), Bury(1, "no".into())], &format!("{nothing}, a.2 active, 111"));
+        check([add("a"), add("a"), TakeBack(1)], &format!("{nothing}, a.2 active, 111"));
         check([add("a"), Finish(1), Drop(1)], &format!("{nothing}, a.1 done, 110"));
         check([add("a"), Finish(1), Revive("a".into())], &format!("{nothing}, a.1 done, 110"));
         check([add("a"), Remove("b".into())], &format!("{nothing}, a.1 active, 111"));

@@ -2,28 +2,28 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bobbinet_core::{Caller, Event, Generation, Secret, Task, TaskId, Timestamp};
+use bobbinet_core::{Caller, Event, Generation, Secret, Task, TaskId};
 use bobbinet_engine::{EngineError, Follower, PublicEvent, Resumed};
 use futures::FutureExt;
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 use crate::{
-    Destination, Hook, HookState, HooksCommand, Notification, Posted, What, courier,
-    lanes::{Lane, Turn},
+    Destination, Hook, HooksCommand, Notification, Posted, What, courier,
+    lanes::{Lane, OwnerShare, Turn},
     running::{Told, Trouble},
     secrets,
     shared::Shared,
 };
 
 /// How soon what was not taken is tried again, and how long that may grow to.
-const AGAIN: Duration = Duration::from_secs(1);
+pub(crate) const AGAIN: Duration = Duration::from_secs(1);
 const AGAIN_MAX: Duration = Duration::from_secs(10 * 60);
 
-/// An event is tried so often before it is given up, also if its time was over before: the node may have been down for a day.
+/// An event is tried so often before it is given up, however long that takes.
 const ATTEMPTS_MIN: u32 = 3;
 
-/// How long a task may take to be kept after its webhook was: far longer than a store that works takes.
+/// How long a task may take to be kept after its webhook was, or the node began: far longer than a store that works takes.
 const BIRTH_MAX: Duration = Duration::from_secs(5 * 60);
 
 /// How soon it is looked again for a task that is not there yet.
@@ -33,6 +33,7 @@ const BIRTH_LOOK: Duration = Duration::from_millis(20);
 const HELD_MAX: Duration = Duration::from_secs(5);
 
 /// The same of one that finds nothing to tell, as all do that wait when the node starts: no longer than it takes to make a commit known.
+/// One that has something to tell may read for as long as that takes.
 const GLANCE: Duration = Duration::from_millis(100);
 
 /// How often a task is looked for that has nothing to tell, whatever its store says.
@@ -52,12 +53,17 @@ pub(crate) struct Telling {
     pub(crate) told: Arc<Told>,
     pub(crate) caller: Caller,
     pub(crate) lane: Arc<Lane>,
+    pub(crate) share: Arc<OwnerShare>,
     /// What it has taken; `None` if nothing is known yet.
     pub(crate) cursor: Option<Generation>,
     /// How much of that is in its mark.
     pub(crate) marked: Generation,
     /// How often in a row it did not take an event.
     pub(crate) attempts: u32,
+    /// When that began, and when all of this did, in monotonic time: for as long as the node was down nobody tried, and no clock that is
+    /// set gives anything up.
+    pub(crate) failing: Option<Duration>,
+    pub(crate) begun: Duration,
     /// How often its receiver had come back when it was tried last, if that was in vain.
     pub(crate) since: Option<u64>,
     /// Leave to tell the next event, got while nothing of the task was held.
@@ -76,8 +82,8 @@ enum Pause {
     Quiet,
     /// Others are told before it.
     Crowded,
-    /// The receiver did not take what happened at this time.
-    Failed { why: String, at: Timestamp, retry_after: Option<Duration> },
+    /// The receiver did not take what happened.
+    Failed { why: String, retry_after: Option<Duration> },
     /// We could not go on.
     Engine(EngineError),
 }
@@ -95,19 +101,26 @@ impl Telling {
     /// Tells all there is, however long that takes.
     pub(crate) async fn run(mut self) {
         let stop = self.told.stop.clone();
-        let is_gone = tokio::select! {
+        let is_over = tokio::select! {
             biased;
             () = stop.cancelled() => !self.shared.is_stopping(),
-            is_gone = self.tell_all() => is_gone,
+            is_over = self.tell_all() => is_over,
         };
-        self.shared.running.end(&(self.task, self.hook.serial));
-        if is_gone {
+        let serial = self.hook.serial;
+        self.shared.running.end(&(self.task, serial));
+        self.turn = None;
+        if !is_over {
+            return;
+        }
+        // Somebody may have wanted it to be tried again before it was seen here that it is over.
+        let Ok(kept) = self.shared.align(&self.task).await else { return };
+        if kept.is_none_or(|kept| kept.hooks().iter().all(|hook| hook.serial != serial)) {
             // Nobody asks for its mark any more. One that stays goes with its task.
             self.shared.engine.mark(&self.task, &self.hook.reader(), Generation(0)).await.ok();
         }
     }
 
-    /// Whether the webhook is not there any more then.
+    /// `false` if the node stops before it is kept what became of the webhook.
     async fn tell_all(&mut self) -> bool {
         let mut looks: u32 = 0;
         loop {
@@ -116,46 +129,49 @@ impl Telling {
             self.turn = None;
             let pause = match pause {
                 Pause::Quiet => {
-                    self.until_it_goes_on().await;
+                    if !self.until_it_goes_on().await {
+                        tokio::time::sleep(GLANCE).await;
+                    }
                     continue;
                 }
                 Pause::Crowded => {
-                    self.turn = Some(self.shared.lanes.turn(&self.lane).await);
+                    self.turn = Some(self.shared.lanes.turn(&self.lane, &self.share).await);
                     continue;
                 }
                 Pause::End => {
-                    if !self.say(HooksCommand::Finish(serial)).await {
+                    let is_said = self.say(HooksCommand::Finish(serial)).await;
+                    if !is_said {
                         // The node stops: what was taken need not come again.
                         self.mark().await.ok();
                     }
-                    return false;
+                    return is_said;
                 }
                 Pause::Gone => {
                     info!(task = %self.task, receiver = self.told.receiver, "a receiver is gone: its webhook is removed");
                     return self.say(HooksCommand::Drop(serial)).await;
                 }
-                Pause::NoTask if self.now().since(self.hook.at) > BIRTH_MAX => {
+                Pause::NoTask if self.monotonic().saturating_sub(self.begun) > BIRTH_MAX => {
                     return self.say(HooksCommand::Drop(serial)).await;
                 }
                 Pause::NoTask => {
                     looks += 1;
                     (BIRTH_LOOK * looks).min(AGAIN)
                 }
-                Pause::Failed { why, at, retry_after } => {
-                    let why: Arc<str> = why.chars().take(WHY_MAX).collect::<String>().into();
+                Pause::Failed { why, retry_after } => {
+                    let why = shortened(&why);
                     self.attempts = self.attempts.saturating_add(1);
-                    if self.is_hopeless(at) {
-                        warn!(task = %self.task, receiver = self.told.receiver, %why, "a webhook is given up: a dead letter");
-                        self.say(HooksCommand::Bury(serial, why)).await;
-                        return false;
+                    if self.is_hopeless() {
+                        return self.bury(why).await;
                     }
                     let pause = retry_after.unwrap_or_default().max(backoff(self.attempts)).min(AGAIN_MAX);
                     debug!(task = %self.task, receiver = self.told.receiver, %why, ?pause, "not delivered; trying again");
-                    let next = self.now().after(pause);
+                    let next = self.shared.engine.env().now().after(pause);
                     self.told.set_trouble(Some(Trouble { attempts: self.attempts, next, why }));
                     pause
                 }
                 Pause::Engine(EngineError::Draining) => return false,
+                // That becomes no better by itself. Whoever has mended it has it tried again.
+                Pause::Engine(EngineError::Corrupt(why)) => return self.bury(shortened(&why)).await,
                 Pause::Engine(error) => {
                     warn!(task = %self.task, %error, "could not go on with a webhook; trying again");
                     AGAIN
@@ -176,28 +192,32 @@ impl Telling {
         }
     }
 
-    /// Waits until there may be more to tell, and holds nothing of its task meanwhile.
-    async fn until_it_goes_on(&self) {
+    /// Waits until there may be more to tell, and holds nothing of its task meanwhile. `false` if there was all the time, or nobody knows.
+    async fn until_it_goes_on(&self) -> bool {
         let seen = match self.shared.engine.get(&self.caller, &self.told.of.agent, &self.task).await {
             Ok(task) if Some(task.generation) == self.cursor => task.version,
             // Whoever tells it on meets the same.
-            Ok(_) | Err(_) => return,
+            Ok(_) | Err(_) => return false,
         };
         timeout(LOOK_AGAIN, self.shared.engine.grown(&self.task, seen)).await.ok();
+        true
     }
 
-    fn now(&self) -> Timestamp {
-        self.shared.engine.env().now()
+    fn monotonic(&self) -> Duration {
+        self.shared.engine.env().monotonic()
     }
 
-    /// Whether what happened at this time was tried for long enough.
-    fn is_hopeless(&self, at: Timestamp) -> bool {
-        let again = match &self.hook.state {
-            HookState::Active { again } => again.unwrap_or_default(),
-            HookState::Done | HookState::Dead { .. } => Timestamp::default(),
-        };
-        let since = at.max(again).max(self.hook.at);
-        self.attempts >= ATTEMPTS_MIN && self.now().since(since) >= self.shared.limits.webhook_retry()
+    /// Whether an event was tried for long enough.
+    fn is_hopeless(&mut self) -> bool {
+        let now = self.monotonic();
+        let failing = now.saturating_sub(*self.failing.get_or_insert(now));
+        self.attempts >= ATTEMPTS_MIN && failing >= self.shared.limits.webhook_retry()
+    }
+
+    /// Gives the webhook up. `false` if the node stops before that is kept.
+    async fn bury(&self, why: Arc<str>) -> bool {
+        warn!(task = %self.task, receiver = self.told.receiver, %why, "a webhook is given up: a dead letter");
+        self.say(HooksCommand::Bury(self.hook.serial, why)).await
     }
 
     /// Says to the task's webhooks what has become of this one, until that is kept. `false` if the node stops before.
@@ -206,6 +226,10 @@ impl Telling {
             match self.shared.hooks.command(&self.task, command.clone()).await {
                 Ok(_) | Err(EngineError::Refused(_)) => return true,
                 Err(EngineError::Draining) => return false,
+                Err(EngineError::Corrupt(why)) => {
+                    warn!(task = %self.task, why, "webhooks cannot be read: one of them is told nothing more");
+                    return true;
+                }
                 Err(error) => warn!(task = %self.task, %error, "could not say what became of a webhook; trying again"),
             }
             tokio::time::sleep(AGAIN).await;
@@ -267,6 +291,10 @@ impl Telling {
         }
         if let Some(next) = ready {
             return Ok(next?);
+        }
+        if follower.is_behind() {
+            // The turn is for what is read now. Cut off, all that was read would be read again.
+            return Ok(follower.next().await?);
         }
         self.turn = None;
         match timeout(held_max, follower.next()).await {
@@ -330,7 +358,7 @@ impl Telling {
             task: self.task,
             context: task.context.clone(),
             generation: task.generation,
-            at: task.status_at.max(self.hook.at),
+            at: task.status_at,
             what: What::Task(task),
         };
         self.deliver(&notification).await
@@ -338,12 +366,12 @@ impl Telling {
 
     /// Sends a notification. Its receiver has taken it when this returns `Ok`.
     async fn deliver(&mut self, notification: &Notification) -> Result<(), Pause> {
-        let failed = |why: &str| Pause::Failed { why: why.to_owned(), at: notification.at, retry_after: None };
+        let failed = |why: &str| Pause::Failed { why: why.to_owned(), retry_after: None };
         let to = self.destination().ok_or_else(|| failed("its secrets were sealed with another key of this node"))?;
         let shared = self.shared.clone();
         let turn = match self.turn.take() {
             Some(turn) => turn,
-            None => match timeout(HELD_MAX, shared.lanes.turn(&self.lane)).await {
+            None => match timeout(HELD_MAX, shared.lanes.turn(&self.lane, &self.share)).await {
                 Ok(turn) => turn,
                 Err(_) => return Err(Pause::Crowded),
             },
@@ -356,7 +384,7 @@ impl Telling {
         match posted {
             Ok(Posted::Taken) => {
                 self.lane.taken();
-                self.attempts = 0;
+                (self.attempts, self.failing) = (0, None);
                 self.told.set_trouble(None);
                 self.cursor = Some(notification.generation);
                 Ok(())
@@ -365,7 +393,7 @@ impl Telling {
             Ok(Posted::Failed { why, retry_after }) => {
                 self.lane.failed(false);
                 self.since = Some(since);
-                Err(Pause::Failed { why, at: notification.at, retry_after })
+                Err(Pause::Failed { why, retry_after })
             }
             Err(_) => {
                 self.lane.failed(true);
@@ -389,6 +417,10 @@ impl Telling {
             authorization,
         })
     }
+}
+
+fn shortened(why: &str) -> Arc<str> {
+    why.chars().take(WHY_MAX).collect::<String>().into()
 }
 
 /// How long to wait after so many attempts: twice as long each time, and not all at once.

@@ -4,18 +4,19 @@ use std::{sync::Arc, time::Duration};
 
 use bobbinet_auth::SealingKey;
 use bobbinet_core::{Caller, Generation, PushConfig, PushPage, PushView, Refused, TaskId};
-use bobbinet_engine::{Engine, EngineError};
+use bobbinet_engine::{Aggregate, Engine, EngineError};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
 use crate::{
-    Courier, Hook, HookState, HooksCommand, LETTERS_MAX, Letter, LetterState, Letters, NewHook, Of, WebhookError,
+    Courier, Hook, HookState, HooksCommand, LETTERS_MAX, Letter, LetterState, Letters, NewHook, Of, TaskHooks,
+    WebhookError,
     lanes::Lanes,
-    running::{Running, Told},
+    running::{Room, Told},
     secrets,
     shared::Shared,
     task_hooks::{ACTIVE, ACTIVE_AND_DEAD, AT_REST, DEAD},
-    tell::Telling,
+    tell::{AGAIN, Telling},
 };
 
 /// How often webhooks are looked for whose tasks were kept long enough.
@@ -30,6 +31,16 @@ pub struct WebhooksSetup {
     pub seal: SealingKey,
     /// Carries notifications.
     pub courier: Arc<dyn Courier>,
+}
+
+/// A webhook that was just asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registered {
+    /// As it is shown.
+    pub view: PushView,
+    serial: u64,
+    /// Whether there was one of its name.
+    has_replaced: bool,
 }
 
 /// The webhooks of a node.
@@ -49,7 +60,7 @@ impl Webhooks {
         let shared = Arc::new(Shared {
             hooks: engine.aggregates(),
             lanes: Lanes::new(&limits),
-            running: Running::default(),
+            running: Arc::default(),
             tracker: TaskTracker::new(),
             stop: CancellationToken::new(),
             engine,
@@ -59,12 +70,8 @@ impl Webhooks {
         });
         for state in [ACTIVE, ACTIVE_AND_DEAD] {
             for (task, _) in shared.hooks.in_state(state).await? {
-                match shared.hooks.get(&task).await {
-                    Ok(Some(hooks)) => hooks.hooks().iter().for_each(|hook| shared.begin(&task, hooks.of(), hook)),
-                    Ok(None) => {}
-                    // One that cannot be read keeps no other from being told.
-                    Err(EngineError::Corrupt(why)) => warn!(%task, why, "webhooks cannot be read"),
-                    Err(error) => return Err(error),
+                if let Some(hooks) = shared.readable(&task).await? {
+                    hooks.hooks().iter().for_each(|hook| shared.begin(&task, hooks.of(), hook));
                 }
             }
         }
@@ -94,7 +101,7 @@ impl Webhooks {
         task: &TaskId,
         at: Generation,
         config: &PushConfig,
-    ) -> Result<PushView, WebhookError> {
+    ) -> Result<Registered, WebhookError> {
         self.shared.register(of, task, Some(at), config).await
     }
 
@@ -102,8 +109,23 @@ impl Webhooks {
     ///
     /// # Errors
     /// As [`Webhooks::register`].
-    pub async fn register_first(&self, of: Of, task: &TaskId, config: &PushConfig) -> Result<PushView, WebhookError> {
+    pub async fn register_first(&self, of: Of, task: &TaskId, config: &PushConfig) -> Result<Registered, WebhookError> {
         self.shared.register(of, task, None, config).await
+    }
+
+    /// Removes a webhook that was asked for by what does not count, and no other. One that has taken another's place stays: that other
+    /// one is gone, and whoever had it would be told nothing.
+    ///
+    /// # Errors
+    /// If that was not kept.
+    pub async fn take_back(&self, task: &TaskId, registered: &Registered) -> Result<(), WebhookError> {
+        if registered.has_replaced {
+            return Ok(());
+        }
+        match self.shared.ask(task, HooksCommand::TakeBack(registered.serial), None).await {
+            Ok(_) | Err(EngineError::Refused(_)) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// A webhook of a task; the first one if no id is said.
@@ -144,18 +166,10 @@ impl Webhooks {
     /// # Errors
     /// If that was not kept.
     pub async fn remove(&self, task: &TaskId, id: &str) -> Result<(), WebhookError> {
-        let hooks = match self.shared.hooks.get(task).await? {
-            Some(hooks) => hooks,
-            None => return Ok(()),
-        };
-        match self.shared.hooks.command(task, HooksCommand::Remove(id.into())).await {
-            Ok(_) | Err(EngineError::Refused(_)) => {}
-            Err(error) => return Err(error.into()),
+        match self.shared.ask(task, HooksCommand::Remove(id.into()), None).await {
+            Ok(_) | Err(EngineError::Refused(_)) => Ok(()),
+            Err(error) => Err(error.into()),
         }
-        if let Some(hook) = hooks.named(id) {
-            self.shared.end(task, hook.serial);
-        }
-        Ok(())
     }
 
     /// Of the webhooks of one tenant: those whose receivers have not taken an event, and how many others there are.
@@ -170,7 +184,7 @@ impl Webhooks {
                 if *summary.tenant != *caller.tenant.as_str() {
                     continue;
                 }
-                let Some(hooks) = shared.hooks.get(&task).await? else { continue };
+                let Some(hooks) = shared.readable(&task).await? else { continue };
                 for hook in hooks.hooks() {
                     let HookState::Dead { at, why } = &hook.state else { continue };
                     letters.push(Letter {
@@ -209,14 +223,13 @@ impl Webhooks {
     /// [`WebhookError::NotFound`] if there is none of this name that has anything to tell.
     pub async fn retry(&self, task: &TaskId, id: &str) -> Result<(), WebhookError> {
         let shared = &self.shared;
-        let hooks = match shared.hooks.command(task, HooksCommand::Revive(id.into())).await {
+        let hooks = match shared.ask(task, HooksCommand::Revive(id.into()), None).await {
             Ok(hooks) => hooks,
             Err(EngineError::Refused(Refused::Absent)) => return Err(WebhookError::NotFound),
             Err(EngineError::Refused(_)) => shared.hooks.get(task).await?.ok_or(WebhookError::NotFound)?,
             Err(error) => return Err(error.into()),
         };
         let hook = hooks.named(id).filter(|hook| hook.is_active()).ok_or(WebhookError::NotFound)?;
-        shared.begin(task, hooks.of(), hook);
         if let Some(told) = shared.running.get(&(*task, hook.serial)) {
             told.now.notify_one();
         }
@@ -241,10 +254,10 @@ impl Shared {
         task: &TaskId,
         from: Option<Generation>,
         config: &PushConfig,
-    ) -> Result<PushView, WebhookError> {
+    ) -> Result<Registered, WebhookError> {
         self.courier.receiver(&config.url).map_err(WebhookError::Url)?;
         self.courier.check(&config.url).await.map_err(WebhookError::Url)?;
-        let room = self.running.room(&of, &self.limits)?;
+        let room = Room::of(&self.running, &of, &self.limits)?;
         let id: Arc<str> = match &config.id {
             Some(id) => id.as_str().into(),
             None => self.engine.env().uuid().to_string().into(),
@@ -257,15 +270,82 @@ impl Shared {
             scheme: config.authentication.as_ref().map(|authentication| authentication.scheme.as_str().into()),
             sealed: secrets::seal(&self.seal, task, config)?.map(Into::into),
         };
-        let before = self.hooks.get(task).await?;
-        let kept = self.hooks.command(task, HooksCommand::Register(of, hook)).await?;
-        if let Some(replaced) = before.as_ref().and_then(|before| before.named(&id)) {
-            self.end(task, replaced.serial);
-        }
-        drop(room);
+        let has_replaced = self.hooks.get(task).await?.is_some_and(|before| before.named(&id).is_some());
+        let kept = self.ask(task, HooksCommand::Register(of, hook), Some(room)).await?;
         let hook = kept.named(&id).ok_or(WebhookError::NotFound)?;
-        self.begin(task, kept.of(), hook);
-        Ok(view(task, hook))
+        Ok(Registered { view: view(task, hook), serial: hook.serial, has_replaced })
+    }
+
+    /// Asks something of a task's webhooks, and has those told that are to be told after it; also if whoever asks hangs up meanwhile.
+    async fn ask(
+        self: &Arc<Self>,
+        task: &TaskId,
+        command: HooksCommand,
+        room: Option<Room>,
+    ) -> Result<Arc<TaskHooks>, EngineError> {
+        let (shared, task) = (self.clone(), *task);
+        let asked = self.tracker.spawn(async move {
+            let asked = shared.hooks.command(&task, command).await;
+            // Whatever became of it: what was answered with a fault may have been kept.
+            shared.align(&task).await.ok();
+            // It is counted among those that are told.
+            drop(room);
+            asked
+        });
+        // It is given up by nobody but by a node that ends.
+        asked.await.unwrap_or(Err(EngineError::Draining))
+    }
+
+    /// Has told what is kept to be told of a task, and nothing else, as of now. Whoever changes that comes here afterwards. What is kept,
+    /// as it was found last.
+    pub(crate) async fn align(self: &Arc<Self>, task: &TaskId) -> Result<Option<Arc<TaskHooks>>, EngineError> {
+        let mut known = self.kept(task).await?;
+        loop {
+            let kept = known.as_deref().map_or(&[][..], TaskHooks::hooks);
+            let is_told = |serial: u64| kept.iter().any(|hook| hook.serial == serial && hook.is_active());
+            for (serial, told) in self.running.of(task) {
+                if !is_told(serial) {
+                    told.stop.cancel();
+                }
+            }
+            if let Some(known) = &known {
+                known.hooks().iter().for_each(|hook| self.begin(task, known.of(), hook));
+            }
+            // What has changed meanwhile may have been aligned already.
+            let newest = self.kept(task).await?;
+            let version = |hooks: &Option<Arc<TaskHooks>>| hooks.as_ref().map(|hooks| hooks.version());
+            if version(&newest) == version(&known) {
+                return Ok(newest);
+            }
+            known = newest;
+        }
+    }
+
+    /// The webhooks of a task. Those that cannot be read keep no other from being told or shown: it is as if there were none.
+    async fn readable(&self, task: &TaskId) -> Result<Option<Arc<TaskHooks>>, EngineError> {
+        match self.hooks.get(task).await {
+            Err(EngineError::Corrupt(why)) => {
+                warn!(%task, why, "webhooks cannot be read");
+                Ok(None)
+            }
+            read => read,
+        }
+    }
+
+    /// The webhooks of a task, once the store answers, unless the node stops before.
+    async fn kept(&self, task: &TaskId) -> Result<Option<Arc<TaskHooks>>, EngineError> {
+        loop {
+            match self.hooks.get(task).await {
+                Err(error @ (EngineError::Draining | EngineError::Corrupt(_))) => return Err(error),
+                Ok(hooks) => return Ok(hooks),
+                Err(error) => warn!(%task, %error, "webhooks could not be read; trying again"),
+            }
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return Err(EngineError::Draining),
+                () = tokio::time::sleep(AGAIN) => {}
+            }
+        }
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
@@ -290,32 +370,24 @@ impl Shared {
             hook: hook.clone(),
             caller: Caller::new(of.owner.clone(), of.tenant.clone()),
             lane: self.lanes.to(&told.receiver),
+            share: self.lanes.share(of),
             told,
             cursor: None,
             marked: Generation(0),
             attempts: 0,
+            failing: None,
+            begun: self.engine.env().monotonic(),
             since: None,
             turn: None,
         };
         self.tracker.spawn(telling.run());
     }
 
-    /// A webhook is not told anything more.
-    fn end(&self, task: &TaskId, serial: u64) {
-        if let Some(told) = self.running.get(&(*task, serial)) {
-            told.stop.cancel();
-        }
-    }
-
-    /// Forgets the webhooks of tasks that are forgotten.
+    /// Forgets the webhooks of tasks that are forgotten. Neither is read for that, so that one that cannot be is in nobody's way.
     async fn sweep(&self) -> Result<(), EngineError> {
         for state in [AT_REST, DEAD] {
             for (task, _) in self.hooks.in_state(state).await? {
-                let Some(hooks) = self.hooks.get(&task).await? else { continue };
-                let of = hooks.of();
-                let caller = Caller::new(of.owner.clone(), of.tenant.clone());
-                let found = self.engine.get(&caller, &of.agent, &task).await;
-                if matches!(found, Err(EngineError::NotFound)) {
+                if !self.engine.is_kept(&task).await? {
                     self.hooks.forget(&task).await?;
                 }
             }
@@ -324,16 +396,20 @@ impl Shared {
     }
 }
 
+/// Now and then, until the node stops.
 async fn sweep(shared: Arc<Shared>) {
-    loop {
-        tokio::select! {
-            biased;
-            () = shared.stop.cancelled() => return,
-            () = tokio::time::sleep(SWEEP) => {}
+    let sweeping = async {
+        loop {
+            tokio::time::sleep(SWEEP).await;
+            if let Err(error) = shared.sweep().await {
+                warn!(%error, "could not look for webhooks that are not needed any more; trying again");
+            }
         }
-        if let Err(error) = shared.sweep().await {
-            warn!(%error, "could not look for webhooks that are not needed any more; trying again");
-        }
+    };
+    tokio::select! {
+        biased;
+        () = shared.stop.cancelled() => {}
+        () = sweeping => {}
     }
 }
 

@@ -234,6 +234,12 @@ pub(crate) enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         command: Vec<OsString>,
     },
+    /// See whether a node lives, as its probes do, which need no certificate where all else does: what `helm test` runs there
+    #[command(hide = true)]
+    Probe {
+        /// The node's URL
+        url: String,
+    },
     /// One of the demo's MCP servers, on standard input and output
     #[command(hide = true)]
     DemoServer(demo_servers::Args),

@@ -80,5 +80,5 @@ impl Agent for Conformance {
 fn main() -> ExitCode {
     let Arguments { node, declared } = Arguments::parse();
     // The kit takes no card that has more than 1.0 knows.
-    Node::new(Conformance(declared)).flags(node).card_form(CardForm::V1_0).open().run()
+    Node::new(Conformance(declared)).flags(node).card_form(CardForm::V1_0).grpc().open().run()
 }

@@ -75,6 +75,23 @@ async fn a_run_asks_and_goes_on() {
 }
 
 #[tokio::test]
+async fn each_answer_is_taken_for_itself_though_all_have_one_message_id() {
+    let folder = tempfile::tempdir().unwrap();
+    let office = Office::open(folder.path()).await;
+    let asked = office.send("ask").await;
+    let reply = |text: &str| {
+        let mut params = message(text);
+        params["message"]["taskId"] = asked["id"].clone();
+        params
+    };
+    let again = office.result("SendMessage", reply("Ada")).await["task"].clone();
+    assert_eq!(words(&again), "Why?");
+    let done = office.result("SendMessage", reply("I can")).await["task"].clone();
+    assert_eq!(done["artifacts"][0]["parts"][0]["text"], "Ada, because I can");
+    office.serving.stop().await;
+}
+
+#[tokio::test]
 async fn a_run_that_is_begun_again_has_its_answers() {
     let folder = tempfile::tempdir().unwrap();
     let office = Office::open(folder.path()).await;

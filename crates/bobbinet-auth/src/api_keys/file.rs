@@ -2,9 +2,9 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, OpenOptions},
+    fs::{self, File, OpenOptions, Permissions},
     io,
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
     path::Path,
 };
 
@@ -116,6 +116,53 @@ fn bytes_of(text: &str) -> Option<[u8; HASH_BYTES]> {
     Some(bytes)
 }
 
+/// The system's own user, who may change what is another's.
+const ROOT: u32 = 0;
+
+/// Whose the file is, and what others may do with it. It stays so, whoever changes it: a node that could not read it any more would go on
+/// with the keys of before.
+struct Standing {
+    user: u32,
+    group: u32,
+    mode: u32,
+}
+
+impl Standing {
+    /// What it is; `None` if the file is not there.
+    fn of(path: &Path) -> io::Result<Option<Self>> {
+        match fs::metadata(path) {
+            Ok(it) => Ok(Some(Self { user: it.uid(), group: it.gid(), mode: it.mode() & 0o777 })),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Gives a new file to its owner, if it is not his.
+    fn hand_over(&self, file: &File) -> io::Result<()> {
+        let own = file.metadata()?;
+        let is_for_group = self.mode & 0o070 != 0;
+        match own.uid() == self.user && (own.gid() == self.group || !is_for_group) {
+            true => Ok(()),
+            false => fchown(file, Some(self.user), Some(self.group)),
+        }
+    }
+
+    /// Makes a new file what the old one is.
+    fn keep(&self, file: &File, path: &Path) -> Result<(), ApiKeysError> {
+        self.hand_over(file).map_err(|error| {
+            ApiKeysError(format!(
+                "{} is of user {user} and group {}, and cannot be given back to them after a change ({error}): \
+                 run this as that user, with `sudo -u '#{user}'`, or as root",
+                path.display(),
+                self.group,
+                user = self.user,
+            ))
+        })?;
+        let changed = file.set_permissions(Permissions::from_mode(self.mode)).and_then(|()| file.sync_all());
+        changed.map_err(|error| ApiKeysError(format!("writing {}: {error}", path.display())))
+    }
+}
+
 /// Changes the file: whole and durable on return, one process after the other.
 pub(super) fn edit<T>(
     path: &Path,
@@ -128,6 +175,7 @@ pub(super) fn edit<T>(
         OpenOptions::new().create(true).append(true).mode(0o600).open(path.with_file_name(format!(".{name}.lock")));
     let lock = lock.map_err(fault)?;
     lock.lock().map_err(fault)?;
+    let standing = Standing::of(path).map_err(fault)?;
     let mut records = read(path).map_err(ApiKeysError)?;
     let result = change(&mut records)?;
     let key = |record: &Record| {
@@ -142,11 +190,29 @@ pub(super) fn edit<T>(
         Some(_) | None => Path::new("."),
     };
     let temporary = folder.join(format!(".{}.new", Uuid::new_v4()));
-    let done =
-        write_private(&temporary, &text).and_then(|()| fs::rename(&temporary, path)).and_then(|()| sync_folder(folder));
-    done.map_err(|error| {
+    let done = write_private(&temporary, &text).map_err(fault).and_then(|new| {
+        match &standing {
+            Some(standing) => standing.keep(&new, path)?,
+            None => hand_to_owner_of(folder, &new).map_err(fault)?,
+        }
+        fs::rename(&temporary, path).and_then(|()| sync_folder(folder)).map_err(fault)
+    });
+    if done.is_err() {
         fs::remove_file(&temporary).ok();
-        fault(error)
-    })?;
+    }
+    done?;
+    // Or the file's owner could not take it the next time.
+    if let Ok(Some(standing)) = Standing::of(path) {
+        standing.hand_over(&lock).ok();
+    }
     Ok(result)
+}
+
+/// A first file that the system's own user makes is for whoever the folder belongs to, as far as he may give it away.
+fn hand_to_owner_of(folder: &Path, file: &File) -> io::Result<()> {
+    let owner = fs::metadata(folder)?;
+    if file.metadata()?.uid() == ROOT && owner.uid() != ROOT {
+        fchown(file, Some(owner.uid()), Some(owner.gid())).ok();
+    }
+    Ok(())
 }

@@ -183,7 +183,7 @@ pub(crate) fn create_key(folder: &Path, created: Timestamp) -> Result<Name, Keys
     let path = name.path(folder);
     let temporary = folder.join(format!(".{}.new", Uuid::new_v4()));
     let written = write_private(&temporary, pem.as_bytes())
-        .and_then(|()| fs::rename(&temporary, &path))
+        .and_then(|_| fs::rename(&temporary, &path))
         .and_then(|()| sync_folder(folder));
     written.map_err(|source| {
         // What is left of a failed attempt is a key that never signed anything; if it cannot go, it does no harm.
@@ -193,10 +193,11 @@ pub(crate) fn create_key(folder: &Path, created: Timestamp) -> Result<Name, Keys
     Ok(name)
 }
 
-pub(crate) fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
+pub(crate) fn write_private(path: &Path, content: &[u8]) -> io::Result<File> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(content)?;
-    file.sync_all()
+    file.sync_all()?;
+    Ok(file)
 }
 
 pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {

@@ -7,9 +7,9 @@
 //! | `caller.principal`, `.issuer`, `.tenant` | texts; `issuer` is the `iss` of the token |
 //! | `caller.claims` | all that the token says |
 //! | `caller.scopes`, `.chain` | lists of texts |
-//! | `agent` | the agent's name; `null` for an event |
+//! | `agent` | the agent's name; an event has none, and it is not known then |
 //! | `operation` | `send`, `call`, `get`, `list`, `cancel` or `subscribe`; of events `events.publish` and `events.listen` |
-//! | `skill` | what is to be called; `null` if the agent has no skills, and for an event |
+//! | `skill` | what is to be called; `null` if the agent has no skills; not known but of a call |
 //! | `arguments` | of the call; the attributes and data of an event |
 //!
 //! **A call decides about itself.** Only a call has a skill and arguments, and they are known once the message is planned. A message is

@@ -95,7 +95,8 @@ impl Node {
                 let origin = Origin::of(&receiver.parse().unwrap()).unwrap();
                 let guard = Guard::new([origin], OutboundLimits::default()).unwrap();
                 let env = Arc::new(SystemEnv);
-                let courier = Arc::new(HttpCourier::new(guard, keys.clone(), format!("http://{address}"), env));
+                let courier = HttpCourier::new(guard, keys.clone(), format!("http://{address}"), env);
+                let courier = Arc::new(courier.unwrap());
                 let seal = SealingKey::open_or_create(&folder.path().join("keys")).unwrap();
                 let webhooks = WebhooksSetup { engine: engine.clone(), seal, courier };
                 Gateway::with_webhooks(setup, Webhooks::start(webhooks).await.unwrap())

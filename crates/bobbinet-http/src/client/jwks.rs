@@ -38,6 +38,18 @@ impl HttpJwks {
     /// # Errors
     /// If it is none of these.
     pub fn new(url: &str) -> Result<Self, JwksUrlFault> {
+        Self::made(url, false)
+    }
+
+    /// The keys at this `http` URL, wherever it is: somebody has answered for all that stands in between.
+    ///
+    /// # Errors
+    /// If it is none of these.
+    pub fn without_tls(url: &str) -> Result<Self, JwksUrlFault> {
+        Self::made(url, true)
+    }
+
+    fn made(url: &str, is_answered_for: bool) -> Result<Self, JwksUrlFault> {
         let fault = |why: &str| JwksUrlFault::new(url, why);
         let parsed = Url::parse(url).map_err(|_| fault("is no URL"))?;
         if !parsed.username().is_empty() || parsed.password().is_some() {
@@ -45,9 +57,14 @@ impl HttpJwks {
         }
         let is_here = is_loopback_address(&parsed);
         match parsed.scheme() {
+            "https" if is_answered_for => return Err(fault("is https, so there is TLS")),
             "https" => {}
-            "http" if is_here => {}
-            "http" => return Err(fault("is http, where anybody on the way could put keys of his: use https")),
+            "http" if is_here || is_answered_for => {}
+            "http" => {
+                let why = "is http, where anybody on the way could put keys of his: use https, or say tls: off beside it if that is nobody \
+                           whom you do not trust";
+                return Err(fault(why));
+            }
             _ => return Err(fault("is neither https nor http")),
         }
         let builder = reqwest::Client::builder()
@@ -143,6 +160,8 @@ mod tests {
             ("jwks.json", false),
         ] {
             assert_eq!(HttpJwks::new(url).is_ok(), is_fit, "{url}");
+            let is_plain = url.starts_with("http://");
+            assert_eq!(HttpJwks::without_tls(url).is_ok(), is_plain, "{url}");
         }
     }
 

@@ -15,7 +15,7 @@ use bobbinet_auth::{KeyRing, Verifier};
 use bobbinet_core::AgentName;
 use bobbinet_gateway::{Gateway, START_WAIT_MAX};
 use bobbinet_wire::interface::CardForm;
-use http::{Extensions, HeaderMap, HeaderValue, Request, Uri, header, request::Parts, uri::Authority};
+use http::{Extensions, HeaderMap, HeaderValue, Request, Uri, header, uri::Authority};
 use ipnet::IpNet;
 use tokio::{net::TcpStream, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -59,7 +59,8 @@ pub struct ServerSetup {
     /// before it, it must be said. A path is kept: agents stand below it.
     pub public_url: Option<String>,
     /// Proxies before the node: each stands for many callers, so no share of the connections is measured out to it. What they say of
-    /// where a request came to (`Forwarded`, `X-Forwarded-*`) is believed, unless `public_url` says it.
+    /// where a request came to (`Forwarded`, `X-Forwarded-*`) is believed in cards, unless `public_url` says it, and never of what a token
+    /// may be for.
     pub proxies: Vec<IpNet>,
     /// Origins whose pages may call the agents from a browser, such as `https://ui.example.com`; `*` for every one. Without any,
     /// browsers let no page of another origin read an answer.
@@ -142,7 +143,8 @@ pub(super) struct Mounted {
     pub(super) name: AgentName,
     /// Its path below the node's URL: empty, or `/agents/NAME`.
     pub(super) base: String,
-    /// The URLs that a token for it may name: those that it is reached at.
+    /// The URLs that a token for it may name: those that the configuration says it is reached at. What a request says of that, through
+    /// whichever proxy, is for cards alone: else a caller could name the agent that his token was made for.
     pub(super) audiences: Vec<String>,
     pub(super) cards: Cards,
 }
@@ -311,15 +313,6 @@ impl Server {
     fn forwarded(&self, uri: &Uri, headers: &HeaderMap, extensions: &Extensions) -> Option<String> {
         let is_by_proxy = extensions.get::<Reached>().is_some_and(|reached| reached.is_by_proxy);
         if is_by_proxy { forwarded::origin(headers, host(uri, headers), self.scheme()) } else { None }
-    }
-
-    /// The URLs that the token of this request may name: the agent's, and the one that a proxy of ours says it was asked at.
-    pub(super) fn audiences_of<'a>(&self, agent: &'a Mounted, parts: &Parts) -> Cow<'a, [String]> {
-        let Some(origin) = self.forwarded(&parts.uri, &parts.headers, &parts.extensions) else {
-            return Cow::Borrowed(&agent.audiences);
-        };
-        let also = [format!("{origin}{}", agent.base), format!("{origin}{}/", agent.base)];
-        Cow::Owned(agent.audiences.iter().cloned().chain(also).collect())
     }
 
     /// The agent at the root, if there is one.

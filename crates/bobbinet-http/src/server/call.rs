@@ -1,15 +1,16 @@
 //! One call in any binding: the gateway does what is asked, and the binding writes the answer.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use bobbinet_core::{
-    Json, Operation, PushOperation, Selection, SkillId, Task,
+    Operation, PushOperation, Selection, SkillId, Task,
+    agent::skill_named_in,
     operation::{ListParams, SendParams},
 };
 use bobbinet_gateway::{AdmissionPermit, Answer, GatewayError, RequestContext, Resume};
 use bobbinet_push::WebhookError;
 use bobbinet_wire::{
-    EXTENSION_URI, Error, Pieces, Sink,
+    Error, Pieces, Sink,
     page::{TaskPage, WrittenTasks},
 };
 use http::request::Parts;
@@ -249,8 +250,5 @@ pub(super) fn skill_in(operation: &Operation) -> Option<SkillId> {
 
 /// The same of a message that is sent.
 pub(super) fn skill_of(params: &SendParams) -> Option<SkillId> {
-    let metadata = params.metadata.as_ref().filter(|metadata| metadata.as_str().contains(EXTENSION_URI))?;
-    let ours = metadata.read::<BTreeMap<String, Json>>().ok()?.remove(EXTENSION_URI)?;
-    let skill = ours.read::<BTreeMap<String, Json>>().ok()?.remove("skill")?;
-    SkillId::parse(&skill.read::<String>().ok()?).ok()
+    params.metadata.as_ref().and_then(skill_named_in)
 }

@@ -41,7 +41,7 @@ use super::{
     probe, router, shape,
     socket::{Activity, InRequest, Socket},
     tasks::Tasks,
-    tls::Shown,
+    tls::{Guest, Shown},
     transport::{self, Transport},
 };
 use crate::HttpLimits;
@@ -175,6 +175,8 @@ struct Connection {
     reached: Option<Reached>,
     /// The certificate that the caller has shown.
     shown: Option<Arc<Shown>>,
+    /// Told when no further request is to come over it: the server stops, or the certificate counts for nothing any more.
+    over: CancellationToken,
 }
 
 #[derive(Clone)]
@@ -189,10 +191,10 @@ impl Listening {
     async fn connection(self, stream: TcpStream, permit: ConnectionPermit) {
         let reached = self.server.reached(&stream);
         let begun = async {
-            let (transport, shown) = self.transport(stream, &self.limits).await?;
+            let (transport, shown) = self.transport(stream, &self.limits, Guest::Caller).await?;
             let (mut socket, activity) = Socket::new(transport, &self.limits);
             let is_http2 = socket.is_http2().await?;
-            Ok((socket, activity, Connection { reached, shown }, is_http2))
+            Ok((socket, activity, Connection { reached, shown, over: self.stop.child_token() }, is_http2))
         };
         let begun: io::Result<_> = tokio::select! {
             biased;
@@ -210,15 +212,21 @@ impl Listening {
         drop(permit);
     }
 
-    async fn transport(&self, stream: TcpStream, limits: &HttpLimits) -> io::Result<(Transport, Option<Arc<Shown>>)> {
+    async fn transport(
+        &self,
+        stream: TcpStream,
+        limits: &HttpLimits,
+        guest: Guest,
+    ) -> io::Result<(Transport, Option<Arc<Shown>>)> {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "cannot turn off Nagle's algorithm");
         }
-        transport::begin(self.server.tls.as_deref(), stream, limits.handshake()).await
+        transport::begin(self.server.tls.as_deref(), stream, limits.handshake(), guest).await
     }
 
     async fn http1(self, socket: Socket, activity: Arc<Activity>, connection: Connection) -> hyper::Result<()> {
         let (router, limits, server) = (self.router, self.limits.clone(), self.server);
+        let over = connection.over.clone();
         let service = service_fn(move |request: hyper::Request<Incoming>| {
             let in_request = InRequest::begin(&activity);
             let is_seen = activity.take_head();
@@ -237,7 +245,7 @@ impl Listening {
         tokio::select! {
             biased;
             result = connection.as_mut() => result,
-            () = self.stop.cancelled() => {
+            () = over.cancelled() => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
@@ -247,6 +255,7 @@ impl Listening {
     /// The same bounds, under the names that HTTP/2 has for them.
     async fn http2(self, socket: Socket, activity: Arc<Activity>, connection: Connection) -> hyper::Result<()> {
         let (router, limits, server) = (self.router, self.limits.clone(), self.server);
+        let over = connection.over.clone();
         let pace = Arc::new(Pace::default());
         let paces = pace.clone();
         let service = service_fn(move |request: hyper::Request<Incoming>| {
@@ -280,7 +289,7 @@ impl Listening {
             biased;
             result = connection.as_mut() => result,
             () = stalled.as_mut() => return Ok(()),
-            () = self.stop.cancelled() => {
+            () = over.cancelled() => {
                 connection.as_mut().graceful_shutdown();
                 tokio::select! {
                     biased;
@@ -305,7 +314,7 @@ impl Listening {
         };
         let begun = tokio::select! {
             biased;
-            begun = self.transport(stream, &limits) => begun,
+            begun = self.transport(stream, &limits, Guest::Visitor) => begun,
             () = self.stop.cancelled() => return,
         };
         // However it ends, it was sent away.
@@ -373,11 +382,15 @@ fn refusal(request: &hyper::Request<Incoming>, limits: &HttpLimits) -> Option<Re
 }
 
 impl Server {
-    /// The answer to one who must show a certificate and has none, unless he is a probe.
+    /// The answer to one who must show a certificate and has none, unless he is a probe. A connection whose certificate has lost its
+    /// authority ends, whatever comes over it: over the next one the caller shows one that counts, if he has it.
     fn stranger(&self, request: &hyper::Request<Incoming>, connection: &Connection) -> Option<Response> {
-        let tls = self.tls.as_ref().filter(|tls| tls.is_client_required())?;
+        let tls = self.tls.as_ref()?;
         let is_known = connection.shown.as_ref().is_some_and(|shown| tls.is_trusted(shown));
-        if is_known || probe::PATHS.contains(&request.uri().path()) {
+        if connection.shown.is_some() && !is_known {
+            connection.over.cancel();
+        }
+        if is_known || !tls.is_client_required() || probe::PATHS.contains(&request.uri().path()) {
             return None;
         }
         let text = "a certificate of an authority that this node trusts is needed\n";

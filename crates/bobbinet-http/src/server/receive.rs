@@ -85,8 +85,7 @@ impl At<'_> {
         let limits = &server.limits;
         let refused = |body: &Body, response| Err(Box::new(body::refused(body, response)));
         // Who is not known takes no permit from those who are, however slowly he sends.
-        let audiences = server.audiences_of(self.agent, self.parts);
-        let caller = match auth::caller_at(server, &audiences, headers, &self.parts.extensions).await {
+        let caller = match auth::caller(server, self.agent, headers, &self.parts.extensions).await {
             Ok(caller) => caller,
             Err(rejected) => return refused(&body, unauthenticated(binding, &rejected)),
         };

@@ -28,7 +28,9 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 const FILE_LENGTH_MAX: u64 = 1 << 20;
 
 /// What is spoken once the connection is there, best first (RFC 7301).
-const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
+const PROTOCOLS: [&[u8]; 2] = [b"h2", HTTP1];
+
+const HTTP1: &[u8] = b"http/1.1";
 
 /// Where certificates and keys are, each in PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,10 +89,22 @@ pub struct Tls {
     looking: Mutex<Looking>,
 }
 
-/// What could be used last.
-struct Loaded {
+/// What could be used last. A connection takes it once, when it begins: what it agrees on and who vouches for its certificate are then of
+/// the same moment, however long the handshake takes.
+pub(super) struct Loaded {
     contents: Contents,
     config: Arc<ServerConfig>,
+    /// The same for those for whom there is no place.
+    for_visitors: Arc<ServerConfig>,
+}
+
+/// Who a connection is made for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Guest {
+    /// Who has a place.
+    Caller,
+    /// Who is heard once and sent away: HTTP/1.1 will do.
+    Visitor,
 }
 
 /// Hashes of what stands in the files: the private key itself is kept nowhere but where it signs.
@@ -136,20 +150,13 @@ impl Tls {
 
     /// What takes the next connection.
     pub fn acceptor(&self) -> TlsAcceptor {
-        self.look();
-        TlsAcceptor::from(self.snapshot().config.clone())
+        self.current().acceptor(Guest::Caller)
     }
 
-    /// The certificate that was shown on a connection that this has taken, if one was, and it can be read.
-    pub(super) fn shown(&self, connection: &ServerConnection) -> Option<Shown> {
-        let leaf = connection.peer_certificates()?.first()?;
-        match Certificate::read(leaf) {
-            Ok(certificate) => Some(Shown { certificate, authorities: self.snapshot().contents.authorities }),
-            Err(error) => {
-                tracing::debug!(%error, "a caller's certificate counts for nothing");
-                None
-            }
-        }
+    /// What the next connection begins with.
+    pub(super) fn current(&self) -> Arc<Loaded> {
+        self.look();
+        self.snapshot()
     }
 
     /// Whether those who have vouched for a certificate still may: a connection can last longer than that.
@@ -189,6 +196,25 @@ impl Tls {
 }
 
 impl Loaded {
+    pub(super) fn acceptor(&self, guest: Guest) -> TlsAcceptor {
+        TlsAcceptor::from(match guest {
+            Guest::Caller => self.config.clone(),
+            Guest::Visitor => self.for_visitors.clone(),
+        })
+    }
+
+    /// The certificate that was shown on a connection that this has taken, if one was, and it can be read.
+    pub(super) fn shown(&self, connection: &ServerConnection) -> Option<Shown> {
+        let leaf = connection.peer_certificates()?.first()?;
+        match Certificate::read(leaf) {
+            Ok(certificate) => Some(Shown { certificate, authorities: self.contents.authorities }),
+            Err(error) => {
+                tracing::debug!(%error, "a caller's certificate counts for nothing");
+                None
+            }
+        }
+    }
+
     /// What stands in the files; `None` if that is known.
     fn read(files: &TlsFiles, known: Option<Contents>) -> Result<Option<Self>, TlsFault> {
         let certificate = read(&files.certificate)?;
@@ -230,7 +256,9 @@ impl Loaded {
             config.session_storage = Arc::new(NoServerSessionStorage {});
             config.send_tls13_tickets = 0;
         }
-        Ok(Some(Self { contents, config: Arc::new(config) }))
+        let mut for_visitors = config.clone();
+        for_visitors.alpn_protocols = vec![HTTP1.to_vec()];
+        Ok(Some(Self { contents, config: Arc::new(config), for_visitors: Arc::new(for_visitors) }))
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::{
 };
 use tokio_rustls::server::TlsStream;
 
-use super::tls::{Shown, Tls};
+use super::tls::{Guest, Shown, Tls};
 
 /// How a TLS connection begins (RFC 8446 section 5.1). No request of HTTP does.
 const HANDSHAKE: u8 = 22;
@@ -39,6 +39,7 @@ pub(super) async fn begin(
     tls: Option<&Tls>,
     mut stream: TcpStream,
     handshake: Duration,
+    guest: Guest,
 ) -> io::Result<(Transport, Option<Arc<Shown>>)> {
     let Some(tls) = tls else { return Ok((Transport::Plain(stream), None)) };
     let agreed = timeout(handshake, async {
@@ -50,10 +51,12 @@ pub(super) async fn begin(
             stream.try_read(&mut [0; 4 << 10]).ok();
             return Err(io::Error::other("the caller does not speak TLS"));
         }
-        tls.acceptor().accept(stream).await
+        let current = tls.current();
+        let stream = current.acceptor(guest).accept(stream).await?;
+        let shown = current.shown(stream.get_ref().1).map(Arc::new);
+        Ok((stream, shown))
     });
-    let stream = agreed.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-    let shown = tls.shown(stream.get_ref().1).map(Arc::new);
+    let (stream, shown) = agreed.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
     Ok((Transport::Tls(Box::new(stream)), shown))
 }
 

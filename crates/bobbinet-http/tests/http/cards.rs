@@ -75,7 +75,8 @@ async fn a_card_is_of_the_version_that_its_reader_speaks() {
     }
 }
 
-/// A proxy that the node is told of says where it was asked, and a token may name that; nobody else is believed.
+/// A proxy that the node is told of says where it was asked; nobody else is believed. What it passes on may be a caller's word, so what a
+/// token is for is not said by it.
 #[tokio::test]
 async fn a_card_behind_a_proxy_says_what_the_proxy_was_asked_at() {
     let url = async |node: &Node| {
@@ -84,19 +85,21 @@ async fn a_card_behind_a_proxy_says_what_the_proxy_was_asked_at() {
         let card: Value = request.send().await.unwrap().json().await.unwrap();
         card["url"].as_str().unwrap().to_owned()
     };
-    let ask = async |node: &Node| {
+    let ask = async |node: &Node, audience: &str| {
         let now = bobbinet_engine::Env::now(&bobbinet_engine::SystemEnv);
-        let token = node.token_of(bobbinet_auth::NODE_OWNER, "https://agents.example/", now);
+        let token = node.token_of(bobbinet_auth::NODE_OWNER, audience, now);
         let body = json!({ "jsonrpc": "2.0", "id": 7, "method": "tasks/get", "params": { "id": "nobody" } });
         let request = node.post("/").bearer_auth(token).header("forwarded", "proto=https;host=agents.example");
         crate::node::whole(request.body(body.to_string())).await.0
     };
+    let forwarded = "https://agents.example/";
     let stranger = Node::start().await;
     assert_eq!(url(&stranger).await, format!("{}/", stranger.url));
-    assert_eq!(ask(&stranger).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(ask(&stranger, forwarded).await, StatusCode::UNAUTHORIZED);
     let node = Node::with(Form { proxies: vec!["127.0.0.1/32"], ..Form::default() }).await;
     assert_eq!(url(&node).await, "https://agents.example/");
-    assert_eq!(ask(&node).await, StatusCode::OK);
+    assert_eq!(ask(&node, forwarded).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(ask(&node, &format!("{}/", node.url)).await, StatusCode::OK);
     let form = Form { proxies: vec!["127.0.0.1/32"], public_url: Some("https://public.example"), ..Form::default() };
     let told = Node::with(form).await;
     assert_eq!(url(&told).await, "https://public.example/");

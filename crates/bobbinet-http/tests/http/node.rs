@@ -272,7 +272,8 @@ async fn webhooks(
 ) -> Arc<Webhooks> {
     let origins = origins.iter().map(|origin| Origin::of(&origin.parse().unwrap()).unwrap());
     let guard = Guard::new(origins, OutboundLimits::default()).unwrap();
-    let courier = Arc::new(HttpCourier::new(guard, keys.clone(), format!("http://{address}"), Arc::new(SystemEnv)));
+    let courier = HttpCourier::new(guard, keys.clone(), format!("http://{address}"), Arc::new(SystemEnv));
+    let courier = Arc::new(courier.unwrap());
     let seal = SealingKey::open_or_create(folder).unwrap();
     Webhooks::start(WebhooksSetup { engine: engine.clone(), seal, courier }).await.unwrap()
 }

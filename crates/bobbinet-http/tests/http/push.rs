@@ -2,9 +2,15 @@
 
 use std::sync::{Arc, Mutex};
 
-use axum::{Router, body::Bytes, extract::State, routing::post};
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::State,
+    routing::{get, post},
+};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bobbinet_engine::{Env, SystemEnv};
+use futures::stream;
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -46,9 +52,11 @@ impl Receiver {
                 let body = serde_json::from_slice(&raw).unwrap();
                 seen.came.push(Came { at: SystemEnv.now().as_millis(), headers, body, raw });
             }
-            seen.status
+            (seen.status, seen.status.is_redirection().then_some([("location", "/elsewhere")]), ())
         };
-        let router = Router::new().route("/hook", post(receive)).with_state(seen.clone());
+        let elsewhere = get(async || StatusCode::OK);
+        let router =
+            Router::new().route("/hook", post(receive)).route("/elsewhere", elsewhere).with_state(seen.clone());
         let mut serving = JoinSet::new();
         serving.spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self { origin, seen, _serving: serving }
@@ -72,6 +80,22 @@ impl Receiver {
             assert!(tokio::time::Instant::now() < end, "only {came:?}");
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
+    }
+}
+
+/// What waits for its receiver to take it.
+async fn until_it_waits(node: &Node) -> Value {
+    let end = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let url = format!("{}/bobbinet/push", node.url);
+        let (status, list) = whole(node.http.get(url).bearer_auth(node.token())).await;
+        assert_eq!(status, StatusCode::OK);
+        let letter = list["letters"].get(0).cloned().unwrap_or_default();
+        if letter["state"] == "retrying" {
+            return letter;
+        }
+        assert!(tokio::time::Instant::now() < end, "nothing waits: {list}");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
 }
 
@@ -154,20 +178,7 @@ async fn what_a_receiver_does_not_take_comes_again_in_order() {
     let node = node(&receiver).await;
     let config = json!({ "id": "h", "url": receiver.url() });
     let task = node.result("SendMessage", with_webhook("echo hi", config)).await["task"].take();
-    let letters = async || {
-        let url = format!("{}/bobbinet/push", node.url);
-        let (status, list) = whole(node.http.get(url).bearer_auth(node.token())).await;
-        assert_eq!(status, StatusCode::OK);
-        list
-    };
-    let end = tokio::time::Instant::now() + PATIENCE;
-    let letter = loop {
-        let letter = letters().await["letters"].get(0).cloned().unwrap_or_default();
-        if letter["state"] == "retrying" || tokio::time::Instant::now() > end {
-            break letter;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    };
+    let letter = until_it_waits(&node).await;
     assert_eq!((&letter["webhook"], &letter["task"]), (&json!("h"), &task["id"]), "{letter}");
     assert_eq!(letter["receiver"], receiver.origin.as_str());
     assert!(letter["why"].as_str().unwrap().contains("503"), "{letter}");
@@ -179,6 +190,40 @@ async fn what_a_receiver_does_not_take_comes_again_in_order() {
     let ids: Vec<_> = came.iter().map(|came| came.headers["webhook-id"].to_str().unwrap().to_owned()).collect();
     let all: Vec<_> = (1..=4).map(|at| format!("{}:{at}", task["id"].as_str().unwrap())).collect();
     assert_eq!(ids, all);
+}
+
+#[tokio::test]
+async fn what_a_receiver_sends_elsewhere_it_has_not_taken() {
+    for status in [StatusCode::MOVED_PERMANENTLY, StatusCode::FOUND, StatusCode::SEE_OTHER] {
+        let receiver = Receiver::start().await;
+        receiver.answer(status);
+        let node = node(&receiver).await;
+        // Within its origin, where a GET is answered well.
+        node.result("SendMessage", with_webhook("echo hi", json!({ "id": "h", "url": receiver.url() }))).await;
+        let letter = until_it_waits(&node).await;
+        assert!(letter["why"].as_str().unwrap().contains(status.as_str()), "{letter}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_taken_is_taken_also_if_the_answer_never_ends() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let origin = format!("http://{}", listener.local_addr().unwrap());
+    let receive = async || Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>());
+    let mut serving = JoinSet::new();
+    let router = Router::new().route("/hook", post(receive));
+    serving.spawn(async move { axum::serve(listener, router).await.unwrap() });
+    let node = Node::with(Form { receivers: Some(vec![origin.clone()]), ..Form::default() }).await;
+    node.result("SendMessage", with_webhook("echo hi", json!({ "id": "h", "url": format!("{origin}/hook") }))).await;
+    let end = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let (_, list) = whole(node.http.get(format!("{}/bobbinet/push", node.url)).bearer_auth(node.token())).await;
+        if list["waiting"] == 0 && list["letters"] == json!([]) {
+            break;
+        }
+        assert!(tokio::time::Instant::now() < end && list["letters"] == json!([]), "{list}");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
 }
 
 #[tokio::test]

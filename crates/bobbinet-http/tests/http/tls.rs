@@ -7,11 +7,14 @@ use bobbinet_core::{Principal, Tenant};
 use bobbinet_http::TlsFiles;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
 use reqwest::{Identity, StatusCode};
-use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
     time::{sleep, timeout},
 };
@@ -71,17 +74,45 @@ impl House {
         builder.build().unwrap()
     }
 
-    async fn connect(&self, node: &Node, protocol: &str) -> TlsStream<TcpStream> {
+    /// What speaks these protocols, and shows this certificate.
+    fn connector(&self, protocols: &[&str], shown: Option<(String, String)>) -> TlsConnector {
         let mut roots = RootCertStore::empty();
         roots.add(self.authority.der().clone()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-        let mut config = builder.with_root_certificates(roots).with_no_client_auth();
-        config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
-        let stream = TcpStream::connect(node.address).await.unwrap();
-        let name = ServerName::IpAddress(node.address.ip().into());
-        TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
+        let builder = builder.with_root_certificates(roots);
+        let mut config = match shown {
+            None => builder.with_no_client_auth(),
+            Some((certificate, key)) => {
+                let chain = CertificateDer::pem_slice_iter(certificate.as_bytes()).map(Result::unwrap).collect();
+                let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+                builder.with_client_auth_cert(chain, key).unwrap()
+            }
+        };
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+        TlsConnector::from(Arc::new(config))
     }
+
+    async fn connect(&self, node: &Node, protocol: &str) -> TlsStream<TcpStream> {
+        let stream = TcpStream::connect(node.address).await.unwrap();
+        self.connector(&[protocol], None).connect(name_of(node), stream).await.unwrap()
+    }
+}
+
+/// When a change of the files is known, if somebody asks then.
+const LOOKED_AT: Duration = Duration::from_secs(6);
+
+fn name_of(node: &Node) -> ServerName<'static> {
+    ServerName::IpAddress(node.address.ip().into())
+}
+
+/// The status of the answer to a request for this over HTTP/1.1.
+async fn status_of(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), path: &str) -> String {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut status = [0; 12];
+    timeout(PATIENCE, stream.read_exact(&mut status)).await.expect("an answer in time").unwrap();
+    String::from_utf8(status.to_vec()).unwrap()
 }
 
 fn cart() -> CertifiedPrincipal {
@@ -210,6 +241,77 @@ async fn where_a_certificate_is_needed_a_probe_needs_none() {
     assert_eq!(status(&nobody, "/livez/../.well-known/jwks.json").await, StatusCode::FORBIDDEN);
     let anybody = house.client(Some(house.sign(uri("spiffe://prod.example/other"))));
     assert_eq!(status(&anybody, "/.well-known/agent-card.json").await, StatusCode::OK);
+}
+
+/// However long its handshake takes, a certificate counts by the authorities that it was held against.
+#[tokio::test]
+async fn an_authority_that_is_taken_away_during_a_handshake_is_not_believed_after_it() {
+    let house = House::new();
+    let mut form = Form { tls: Some(house.files(true, true)), certified: vec![cart()], ..Form::default() };
+    form.limits.handshake_ms = 60_000;
+    let node = Node::with(form).await;
+    let cart = house.sign(uri("spiffe://prod.example/cart"));
+    let (ours, mut theirs) = tokio::io::duplex(64 << 10);
+    let (go, mut pump) = (Arc::new(tokio::sync::Notify::new()), tokio::task::JoinSet::new());
+    let (told, mut stream) = (go.clone(), TcpStream::connect(node.address).await.unwrap());
+    pump.spawn(async move {
+        // The handshake begins, and stops.
+        let first = theirs.read_u8().await.unwrap();
+        stream.write_u8(first).await.unwrap();
+        told.notified().await;
+        drop(tokio::io::copy_bidirectional(&mut theirs, &mut stream).await);
+    });
+    let connector = house.connector(&["http/1.1"], Some(cart.clone()));
+    let meanwhile = async {
+        sleep(Duration::from_millis(100)).await;
+        fs::write(house.folder.path().join("ca.crt"), House::new().authority.pem()).unwrap();
+        sleep(LOOKED_AT).await;
+        // Somebody else has the node look.
+        let other = house.client(Some(cart.clone())).get(format!("{}/livez", node.url)).send().await;
+        assert!(other.is_err(), "the new authority is not looked at");
+        go.notify_one();
+    };
+    let (connected, ()) = tokio::join!(connector.connect(name_of(&node), ours), meanwhile);
+    assert_eq!(status_of(&mut connected.unwrap(), "/.well-known/agent-card.json").await, "HTTP/1.1 403");
+}
+
+/// Or its client would go on using it, and be refused for ever.
+#[tokio::test]
+async fn a_connection_ends_whose_certificate_has_lost_its_authority() {
+    let house = House::new();
+    let form = Form { tls: Some(house.files(true, true)), certified: vec![cart()], ..Form::default() };
+    let node = Node::with(form).await;
+    let cart = house.sign(uri("spiffe://prod.example/cart"));
+    let stream = TcpStream::connect(node.address).await.unwrap();
+    let stream = house.connector(&["h2"], Some(cart)).connect(name_of(&node), stream).await.unwrap();
+    let (io, executor) = (hyper_util::rt::TokioIo::new(stream), hyper_util::rt::TokioExecutor::new());
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake::<_, _, http_body_util::Empty<bytes::Bytes>>(executor, io).await.unwrap();
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(async move { drop(connection.await) });
+    let mut status = async || {
+        let request = http::Request::get(format!("https://{}/.well-known/agent-card.json", node.address));
+        let request = request.body(http_body_util::Empty::new()).unwrap();
+        timeout(PATIENCE, sender.send_request(request)).await.expect("an answer in time").unwrap().status()
+    };
+    assert_eq!(status().await, StatusCode::OK);
+    fs::write(house.folder.path().join("ca.crt"), House::new().authority.pem()).unwrap();
+    sleep(LOOKED_AT).await;
+    assert_eq!(status().await, StatusCode::FORBIDDEN);
+    timeout(PATIENCE, tasks.join_next()).await.expect("the connection's end in time");
+}
+
+#[tokio::test]
+async fn a_probe_that_takes_http_2_is_heard_when_all_places_are_taken() {
+    let house = House::new();
+    let mut form = Form { tls: Some(house.files(false, false)), ..Form::default() };
+    form.limits.connections_max = 1;
+    let node = Node::with(form).await;
+    let _taken = house.connect(&node, "h2").await;
+    let stream = TcpStream::connect(node.address).await.unwrap();
+    let mut stream = house.connector(&["h2", "http/1.1"], None).connect(name_of(&node), stream).await.unwrap();
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
+    assert_eq!(status_of(&mut stream, "/livez").await, "HTTP/1.1 200");
 }
 
 #[tokio::test]

@@ -15,9 +15,9 @@ use crate::lab::{launcher, until};
 
 /// No MCP server, but it runs where one would: it looks, tries to take the cover away, looks again, and makes files.
 const PEEK: &str = r#"
-look() { cat "$SECRET/key" "$SECRET/sub/key"; ls "$SECRET"; touch "$SECRET/planted"; }
+look() { cat "$SECRET/key" "$SECRET/sub/key" "$KEY"; ls "$SECRET"; touch "$SECRET/planted"; }
 { look
-  umount "$SECRET"; umount -l "$SECRET"; look
+  umount "$SECRET"; umount -l "$SECRET"; umount "$KEY"; umount -l "$KEY"; look
   unshare --map-root-user --mount sh -c 'umount "$SECRET"; umount -l "$SECRET"; cat "$SECRET/key"'
   cat "/proc/$NODE/root$SECRET/key" "/proc/$NODE/cwd/key"; nsenter --target "$NODE" --mount cat "$SECRET/key"
   echo own > own; mkdir -p made && mv own made/moved && cat made/moved
@@ -34,14 +34,15 @@ impl Scene {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let scene = Self { folder };
-        for path in ["", "secret", "secret/sub", "work", "bin"] {
+        for path in ["", "secret", "secret/sub", "tls", "work", "bin"] {
             let path = scene.path(path);
             fs::create_dir_all(&path).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
         }
-        for path in ["secret/key", "secret/sub/key"] {
+        for path in ["secret/key", "secret/sub/key", "tls/key"] {
             fs::write(scene.path(path), "the words\n").unwrap();
         }
+        std::os::unix::fs::symlink("tls/key", scene.path("link")).unwrap();
         scene
     }
 
@@ -52,10 +53,13 @@ impl Scene {
     /// What a server sees, and whether it could put something there.
     async fn peek(&self, mut launcher: Launcher, isolation: Isolation) -> (String, bool) {
         launcher.hidden = vec![self.path("secret")];
+        // Some of them are within a hidden folder, or not there at all.
+        let launcher = launcher.with_hidden_files(["link", "secret/key", "gone"].map(|name| self.path(name)));
         let mut config = McpConfig::new("peeks", "sh", &["-c", PEEK]);
         let work = self.path("work");
         config.cwd = Some(work.clone());
-        for (name, value) in [("SECRET", self.path("secret")), ("HOME", work.clone()), ("TMPDIR", work.clone())] {
+        let paths = [("SECRET", self.path("secret")), ("KEY", self.path("tls/key"))];
+        for (name, value) in paths.into_iter().chain([("HOME", work.clone()), ("TMPDIR", work.clone())]) {
             config.env.insert(name.to_owned(), value.display().to_string());
         }
         config.env.insert("NODE".to_owned(), std::process::id().to_string());

@@ -1,11 +1,14 @@
 //! What receivers are told, whatever they, the node and the task do.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bobbinet_core::State;
 use bobbinet_push::LetterState;
 
-use crate::lab::{Lab, Manner, agent, caller, config, of, whole};
+use crate::{
+    lab::{Lab, MANY, Manner, agent, caller, config, of, whole},
+    slow::Slow,
+};
 
 const URL: &str = "https://a.example";
 
@@ -90,6 +93,24 @@ async fn a_receiver_that_is_down_over_a_crash_gets_all_in_order_and_once_by_thei
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_mark_far_into_a_long_log_is_come_to_however_long_that_is_read() {
+    let mut lab = Lab::new();
+    let node = lab.start().await;
+    let task = node.begin("many", &config(URL)).await;
+    lab.until(URL, MANY + 2).await;
+    lab.pass(Duration::from_secs(1)).await;
+    lab.receivers.set(URL, Manner::Refuses);
+    lab.let_go(1);
+    node.until(&task.id, State::Completed).await;
+    lab.kill(node).await;
+    lab.receivers.set(URL, Manner::Takes);
+    lab.store = Arc::new(Slow(lab.store.clone(), Duration::from_millis(60)));
+    let node = lab.start().await;
+    assert_eq!(lab.until(URL, MANY + 3).await[MANY + 2], format!("{} ended", MANY + 3));
+    lab.kill(node).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_question_and_its_answer_are_told() {
     let lab = Lab::new();
     let node = lab.start().await;
@@ -147,9 +168,32 @@ async fn a_node_that_was_down_for_days_tries_before_it_gives_up() {
     lab.pass(Duration::from_secs(1)).await;
     lab.kill(node).await;
     lab.pass(Duration::from_secs(3 * 24 * 3600)).await;
-    lab.receivers.set(URL, Manner::Takes);
+    // Its receiver was down too, and comes back an hour later.
     let node = lab.start().await;
+    lab.pass(Duration::from_secs(3600)).await;
+    lab.receivers.set(URL, Manner::Takes);
+    lab.pass(Duration::from_secs(700)).await;
     assert_eq!(lab.until(URL, 3).await.len(), 3);
+    lab.kill(node).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_set_forward_gives_nothing_up() {
+    let lab = Lab::new();
+    lab.receivers.set(URL, Manner::Refuses);
+    let node = lab.start().await;
+    node.begin("now", &config(URL)).await;
+    // Of one task only the webhook is kept yet.
+    let planned = node.engine.plan(&agent(), crate::lab::new("now")).unwrap();
+    let other = "https://b.example";
+    node.webhooks.register_first(of(), &planned.id(), &config(other)).await.unwrap();
+    lab.pass(Duration::from_secs(60)).await;
+    lab.set_forward(Duration::from_secs(2 * 24 * 3600));
+    lab.pass(Duration::from_secs(60)).await;
+    node.engine.submit_planned(&caller(), planned).unwrap().accepted().await.unwrap();
+    lab.receivers.set(URL, Manner::Takes);
+    lab.pass(Duration::from_secs(700)).await;
+    assert_eq!((lab.until(URL, 3).await.len(), lab.until(other, 3).await.len()), (3, 3));
     lab.kill(node).await;
 }
 

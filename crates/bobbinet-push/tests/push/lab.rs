@@ -46,7 +46,7 @@ impl Lab {
             receivers: Arc::default(),
             limits: Limits::default(),
             worker: Arc::new(Worker(Semaphore::new(0))),
-            clock: Arc::new(Clock(AtomicU64::new(1_795_258_800_000))),
+            clock: Arc::new(Clock { passed: AtomicU64::new(0), set_to: AtomicU64::new(1_795_258_800_000) }),
             keys: tempfile::tempdir().unwrap(),
         }
     }
@@ -79,10 +79,15 @@ impl Lab {
         let step = (time / 100).max(Duration::from_millis(10));
         let mut passed = Duration::ZERO;
         while passed < time {
-            self.clock.0.fetch_add(u64::try_from(step.as_millis()).unwrap(), Ordering::SeqCst);
+            self.clock.passed.fetch_add(u64::try_from(step.as_millis()).unwrap(), Ordering::SeqCst);
             tokio::time::sleep(step).await;
             passed += step;
         }
+    }
+
+    /// Sets the clock forward, though no time passes.
+    pub(crate) fn set_forward(&self, time: Duration) {
+        self.clock.set_to.fetch_add(u64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
     }
 
     /// Lets the worker go on so often.
@@ -159,16 +164,20 @@ pub(crate) fn whole(url: &str) -> PushConfig {
     PushConfig { dialect: "tasks".into(), ..config(url) }
 }
 
+/// A clock, and the milliseconds that have passed since it was set.
 #[derive(Debug)]
-struct Clock(AtomicU64);
+struct Clock {
+    passed: AtomicU64,
+    set_to: AtomicU64,
+}
 
 impl Env for Clock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_millis(self.0.load(Ordering::SeqCst))
+        Timestamp::from_millis(self.set_to.load(Ordering::SeqCst) + self.passed.load(Ordering::SeqCst))
     }
 
     fn monotonic(&self) -> Duration {
-        Duration::from_millis(self.0.load(Ordering::SeqCst))
+        Duration::from_millis(self.passed.load(Ordering::SeqCst))
     }
 
     fn uuid(&self) -> Uuid {
@@ -176,7 +185,10 @@ impl Env for Clock {
     }
 }
 
-/// `ask` asks; `artifacts` adds two and waits to be let go; anything else waits to be let go.
+/// How many artifacts are many: more than a few reads of the log bring.
+pub(crate) const MANY: usize = 800;
+
+/// `ask` asks; `artifacts` adds two and waits to be let go, `many` so many; anything else but `now` waits to be let go.
 #[derive(Debug)]
 struct Worker(Semaphore);
 
@@ -203,11 +215,14 @@ impl Agent for Worker {
     }
 
     async fn run(&self, run: Run) -> Outcome {
-        if run.message().text() == "artifacts" {
-            for name in ["a", "b"] {
-                let artifact = Artifact::new(ArtifactId::parse(name).unwrap(), vec![Part::text("x")]);
-                run.add(Arc::new(artifact), false, true).await.unwrap();
-            }
+        let artifacts = match run.message().text().as_str() {
+            "artifacts" => 2,
+            "many" => MANY,
+            _ => 0,
+        };
+        for name in 0..artifacts {
+            let artifact = Artifact::new(ArtifactId::parse(&name.to_string()).unwrap(), vec![Part::text("x")]);
+            run.add(Arc::new(artifact), false, true).await.unwrap();
         }
         if run.message().text() != "now" {
             self.0.acquire().await.unwrap().forget();

@@ -4,3 +4,4 @@
 mod delivery;
 mod lab;
 mod registration;
+mod slow;

@@ -6,6 +6,7 @@ use bobbinet_core::{PushConfig, State, TaskId};
 use bobbinet_engine::EngineError;
 use bobbinet_push::WebhookError;
 use bobbinet_store::Page;
+use futures::FutureExt;
 
 use crate::lab::{Lab, Manner, agent, caller, config, of};
 
@@ -24,7 +25,7 @@ async fn webhooks_are_shown_without_their_secrets_and_a_page_at_a_time() {
         node.webhooks.register(of(), &task.id, task.generation, &named(id)).await.unwrap();
     }
     let made = PushConfig { id: None, authentication: None, ..config(URL) };
-    let made = node.webhooks.register(of(), &task.id, task.generation, &made).await.unwrap();
+    let made = node.webhooks.register(of(), &task.id, task.generation, &made).await.unwrap().view;
     assert!(made.id.len() == 36 && made.scheme.is_none());
     let first = node.webhooks.list(&task.id, Some(3), None).await.unwrap();
     let ids = |page: &bobbinet_core::PushPage| page.configs.iter().map(|view| view.id.clone()).collect::<Vec<_>>();
@@ -61,6 +62,31 @@ async fn what_is_removed_or_replaced_is_told_nothing_more() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_asked_for_is_done_also_if_whoever_asked_hangs_up() {
+    let lab = Lab::new();
+    let node = lab.start().await;
+    let task = node.begin("ask", &named("h")).await;
+    lab.until(URL, 2).await;
+    let (other, third) = ("https://b.example", "https://c.example");
+    let late = PushConfig { id: Some("late".to_owned()), ..config(other) };
+    let asked = node.webhooks.register(of(), &task.id, task.generation, &late).now_or_never();
+    assert!(asked.is_none(), "it hangs up before it is kept");
+    lab.until(other, 1).await;
+    let [first, second] = [other, third].map(|url| PushConfig { id: Some("one".to_owned()), ..config(url) });
+    let register = |config| node.webhooks.register(of(), &task.id, task.generation, config);
+    let (first, second) = tokio::join!(register(&first), register(&second));
+    first.unwrap();
+    second.unwrap();
+    assert!(node.webhooks.remove(&task.id, "h").now_or_never().is_none());
+    assert!(node.webhooks.remove(&task.id, "late").now_or_never().is_none());
+    lab.pass(Duration::from_secs(1)).await;
+    let left = node.webhooks.list(&task.id, None, None).await.unwrap().configs;
+    assert_eq!(left.iter().map(|view| view.url.as_str()).collect::<Vec<_>>(), [third]);
+    assert_eq!(node.webhooks.letters(&caller()).await.unwrap().waiting, 1, "what is kept is told, and nothing else");
+    lab.kill(node).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn there_are_no_more_than_there_may_be() {
     let mut lab = Lab::new();
     lab.limits.webhooks_per_task_max = 2;
@@ -84,6 +110,23 @@ async fn there_are_no_more_than_there_may_be() {
     let refused = PushConfig { url: "http://10.0.0.1/".to_owned(), ..named("x") };
     let error = node.webhooks.register(of(), &task.id, task.generation, &refused).await;
     assert_eq!(error, Err(WebhookError::Url("it is private".to_owned())));
+    lab.kill(node).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_taken_back_is_only_what_was_not_there_before() {
+    let lab = Lab::new();
+    let node = lab.start().await;
+    let task = node.begin("ask", &named("h")).await;
+    let again = node.webhooks.register(of(), &task.id, task.generation, &named("h")).await.unwrap();
+    let fresh = node.webhooks.register(of(), &task.id, task.generation, &named("fresh")).await.unwrap();
+    let taken = node.webhooks.register(of(), &task.id, task.generation, &named("taken")).await.unwrap();
+    node.webhooks.register(of(), &task.id, task.generation, &named("taken")).await.unwrap();
+    for registered in [again, fresh, taken] {
+        node.webhooks.take_back(&task.id, &registered).await.unwrap();
+    }
+    let left = node.webhooks.list(&task.id, None, None).await.unwrap().configs;
+    assert_eq!(left.iter().map(|view| view.id.as_str()).collect::<Vec<_>>(), ["h", "taken"]);
     lab.kill(node).await;
 }
 

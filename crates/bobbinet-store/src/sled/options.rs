@@ -60,6 +60,12 @@ pub struct SledOptions {
 }
 
 impl SledOptions {
+    /// The defaults, in a node's data folder. That there has been a store is said beside it, so that a node whose store is deleted, or lies
+    /// on a disk that is not mounted, does not begin anew.
+    pub fn beside_witness(data: &Path, store: &str) -> Self {
+        Self { witness: Some(data.join(format!("{store}.witness"))), ..Self::new(data.join(store)) }
+    }
+
     /// The defaults, in this folder.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {

@@ -23,7 +23,7 @@ mod task;
 mod tree;
 mod verify;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use bobbinet_auth::NODE_OWNER;
 use bobbinet_http::client::{Origin, ServiceParameter};
@@ -41,6 +41,9 @@ use crate::{
 };
 
 pub(crate) use resolve::Resolver;
+
+/// How long a node may take to say that it lives.
+const PROBE_ANSWER_MAX: Duration = Duration::from_secs(5);
 
 /// What every command here goes by.
 #[derive(Clone, Debug)]
@@ -108,6 +111,17 @@ impl Client {
                 verify::verify(self.output, &agent, keys, thumbprint).await
             }
         }
+    }
+
+    /// `bobbinet probe …`
+    pub(crate) async fn probe(&self, node: &str) -> Result<(), Failure> {
+        let url = format!("{}/livez", node.trim_end_matches('/'));
+        let builder = reqwest::Client::builder()
+            .timeout(PROBE_ANSWER_MAX)
+            .tls_danger_accept_invalid_certs(self.options.is_insecure);
+        let http = self.options.tls.apply(builder).build().map_err(|error| Failure::of(Code::Internal, &error))?;
+        let answer = http.get(&url).send().await.and_then(reqwest::Response::error_for_status);
+        answer.map(drop).map_err(|error| Failure::of(Code::Unreachable, &error))
     }
 
     /// `bobbinet auth …`

@@ -22,7 +22,7 @@ use super::{
 const PRINCIPAL_KEYS: [&str; 4] = ["tenant", "life", "limits", "certificate"];
 const LIMIT_KEYS: [&str; 2] = ["requests", "requests_per_second"];
 const TRUST_KEYS: [&str; 8] = ["issuer", "jwks", "algorithms", "typ", "audience", "tenant", "life", "principals"];
-const JWKS_KEYS: [&str; 2] = ["file", "url"];
+const JWKS_KEYS: [&str; 3] = ["file", "url", "tls"];
 const LINE_KEYS: [&str; 2] = ["allow", "on"];
 
 /// Algorithms that an issuer may be told to use, the first three if nothing is said.
@@ -386,6 +386,19 @@ fn read_jwks(reader: &mut Reader<'_>, fields: &MapSettings<'_>, algorithms: &[Al
         return None;
     };
     let source = reader.fields(node, "jwks", &JWKS_KEYS);
+    let is_without_tls = match source.get("tls") {
+        None => false,
+        Some(node) => {
+            // "off" is a flag to some who write YAML.
+            let is_off = matches!(&node.value, Value::Flag(false, _))
+                || matches!(&node.value, Value::Text(word) if word == "off");
+            if !is_off || source.get("url").is_none() {
+                let hint = "say it of an http URL, where you answer for all that stands in between: jwks: { url: http://…, tls: off }";
+                reader.fault_with_hint(node.at, "tls of a jwks can only be off, beside a url", hint);
+            }
+            is_off
+        }
+    };
     match (source.get("file"), source.get("url")) {
         (Some(file), None) => {
             let path = reader.source().folder.join(reader.text(file, "file")?);
@@ -400,7 +413,8 @@ fn read_jwks(reader: &mut Reader<'_>, fields: &MapSettings<'_>, algorithms: &[Al
         }
         (None, Some(node)) => {
             let url = reader.text(node, "url")?;
-            match HttpJwks::new(&url) {
+            let fetch = if is_without_tls { HttpJwks::without_tls(&url) } else { HttpJwks::new(&url) };
+            match fetch {
                 Ok(fetch) => {
                     Some(Arc::new(RemoteKeys::new(fetch.url().to_owned(), algorithms.to_vec(), Arc::new(fetch))))
                 }

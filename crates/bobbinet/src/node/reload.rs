@@ -213,17 +213,20 @@ impl Reload {
     }
 }
 
-/// SIGHUP, which says two things: that the configuration has changed, and that the terminal is gone.
+/// SIGHUP, which says two things: that the configuration has changed, and that the terminal is gone. The second is no end for a node that
+/// was started so that it outlives the terminal, as `nohup` does it.
 struct Hangups {
     signal: Option<Signal>,
-    has_terminal: bool,
+    is_of_terminal: bool,
 }
 
 impl Hangups {
     fn listen(place: &Place) -> Self {
+        // Asked before there is a handler, which says otherwise.
+        let is_of_terminal = has_terminal() && !is_ignored(SignalKind::hangup());
         // Where nothing can be read again, it ends the process as it always did.
         let signal = place.path().and_then(|_| signal(SignalKind::hangup()).ok());
-        Self { signal, has_terminal: has_terminal() }
+        Self { signal, is_of_terminal }
     }
 
     /// Whether the terminal is gone.
@@ -233,10 +236,17 @@ impl Hangups {
             None => std::future::pending().await,
         };
         match heard {
-            Some(()) => self.has_terminal && !has_terminal(),
+            Some(()) => self.is_of_terminal && !has_terminal(),
             None => std::future::pending().await,
         }
     }
+}
+
+/// Whether this process was started with the signal ignored. A handler of its own ends that.
+fn is_ignored(signal: SignalKind) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & 1 << (signal.as_raw_value() - 1) != 0)
 }
 
 fn has_terminal() -> bool {

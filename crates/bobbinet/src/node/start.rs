@@ -38,7 +38,9 @@ use super::{
     say, schedules,
 };
 use crate::{
-    config::{AgentConfig, ModelSettings, NodeConfig, NodePeer, PeerSettings, TlsSettings},
+    config::{
+        AgentConfig, ApiKeysConfig, CallersConfig, ModelSettings, NodeConfig, NodePeer, PeerSettings, TlsSettings,
+    },
     failure::{Code, Failure},
     peers::{self, Maker, PEERS_FOLDER},
     principals::KnownPrincipals,
@@ -46,9 +48,6 @@ use crate::{
 
 /// Where tasks are kept, in the data folder.
 pub(crate) const STORE_FOLDER: &str = "store";
-
-/// The file that says that there has been a store, in the data folder.
-const WITNESS: &str = "store.witness";
 
 /// Where agents keep what is theirs, in the data folder.
 pub(crate) const AGENTS_FOLDER: &str = "agents";
@@ -107,7 +106,8 @@ pub(super) async fn start(
     // What servers must not see though they run as the same user. The agents' folder has to be there to be covered.
     make_folder(&data.join(PEERS_FOLDER))?;
     let hidden = [KEYS_FOLDER, STORE_FOLDER, AGENTS_FOLDER, PEERS_FOLDER].map(|folder| data.join(folder)).to_vec();
-    let launcher = Launcher::this_program(SHIM, hidden).with_open_files(descriptors.before);
+    let files = private_files(&node, &remotes, &peers, &callers);
+    let launcher = Launcher::this_program(SHIM, hidden).with_hidden_files(files).with_open_files(descriptors.before);
     let mut agents = start_agents(agents, &launcher, &data)?;
     agents.extend(start_models(models)?);
     agents.extend(flows::agents(flows, &path_name(&node, &keys), &env)?);
@@ -218,6 +218,28 @@ fn tls(node: &NodeConfig) -> Result<Option<Arc<Tls>>, Failure> {
     }
 }
 
+/// What the configuration names that is private and may lie anywhere: the key of the node's certificate, those that it shows to peers, and
+/// the hashes of its API keys, to which nobody else may add any.
+fn private_files(
+    node: &NodeConfig,
+    remotes: &BTreeMap<AgentName, PeerSettings>,
+    peers: &[NodePeer],
+    callers: &CallersConfig,
+) -> Vec<PathBuf> {
+    let own = match &node.tls {
+        TlsSettings::Files(files) => Some(&files.key),
+        TlsSettings::Off | TlsSettings::Unsaid => None,
+    };
+    let api_keys = match &callers.api_keys {
+        ApiKeysConfig::File(path) => Some(path),
+        ApiKeysConfig::KeyFolder | ApiKeysConfig::Off => None,
+    };
+    let shown = remotes.values().map(|peer| &peer.tls).chain(peers.iter().map(|peer| &peer.tls));
+    let shown = shown.filter_map(|tls| tls.identity.as_ref().map(|(_, key)| key));
+    // A server starts in a folder of its own.
+    own.into_iter().chain(api_keys).chain(shown).filter_map(|path| std::path::absolute(path).ok()).collect()
+}
+
 fn bind(address: SocketAddr) -> Result<TcpSocket, Failure> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
     let socket = socket.map_err(|error| Failure::of(Code::Listen, &error))?;
@@ -259,10 +281,9 @@ async fn open(data: &Path, now: bobbinet_core::Timestamp) -> Result<(Arc<SledSto
     Ok((Arc::new(store), Arc::new(keys)))
 }
 
-/// How the store of a data folder is opened. That there has been one is said beside it, so that a node whose store is
-/// deleted, or lies on a disk that is not mounted, does not begin anew.
+/// How the store of a data folder is opened.
 pub(crate) fn store_options(data: &Path) -> SledOptions {
-    SledOptions { witness: Some(data.join(WITNESS)), ..SledOptions::new(data.join(STORE_FOLDER)) }
+    SledOptions::beside_witness(data, STORE_FOLDER)
 }
 
 /// What a store that does not open means for the one who started the node.
@@ -413,7 +434,8 @@ async fn start_webhooks(
         SealingKey::open_or_create(&data.join(KEYS_FOLDER)).map_err(|error| Failure::of(Code::Config, &error))?;
     let guard = Guard::new(node.webhooks.iter().cloned(), OutboundLimits::default());
     let guard = guard.map_err(|error| Failure::of(Code::Internal, &error))?;
-    let courier = Arc::new(HttpCourier::new(guard, keys.clone(), known_as, Arc::new(SystemEnv)));
+    let courier = HttpCourier::new(guard, keys.clone(), known_as, Arc::new(SystemEnv));
+    let courier = Arc::new(courier.map_err(|error| Failure::of(Code::Internal, &error))?);
     let setup = WebhooksSetup { engine: engine.clone(), seal, courier };
     Webhooks::start(setup).await.map_err(|error| of_engine(&error))
 }

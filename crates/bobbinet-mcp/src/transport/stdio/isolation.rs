@@ -1,6 +1,7 @@
-//! What a server must not see though it runs as the same user as we do: this node's keys, its store, what other agents keep.
+//! What a server must not see though it runs as the same user as we do: this node's keys, its store, what other agents keep, and the
+//! private files that lie elsewhere.
 //!
-//! By a mount namespace, in which an empty folder covers each of them; where the system permits none, by Landlock, which
+//! By a mount namespace, in which an empty folder covers each folder, and nothing at all each file; where the system permits none, by Landlock, which
 //! can only grant and therefore leaves out what lies beside them in one of the server's own working folders. Both are for
 //! good: a server can take neither back, nor can what it starts. Called by the shim, in the process that becomes the server.
 //!
@@ -24,18 +25,28 @@ use nix::{
 };
 
 /// With what the system lets us hide it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum IsolationMeans {
     Mounts,
-    Landlock,
+    /// But for these files.
+    Landlock(Vec<PathBuf>),
 }
 
-impl IsolationMeans {
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Mounts => "a mount namespace",
-            Self::Landlock => "Landlock",
-        }
+/// What is hidden.
+#[derive(Clone, Debug)]
+pub(crate) struct Hidden {
+    pub(crate) folders: Vec<PathBuf>,
+    /// Where their links lead to, and none of them in one of the folders.
+    files: Vec<PathBuf>,
+}
+
+impl Hidden {
+    /// These folders, and those of these files that are there.
+    pub(crate) fn new(folders: Vec<PathBuf>, files: &[PathBuf]) -> Self {
+        let files: BTreeSet<PathBuf> = files.iter().filter_map(|file| file.canonicalize().ok()).collect();
+        let is_apart = |file: &PathBuf| file.is_file() && !folders.iter().any(|folder| file.starts_with(folder));
+        let files = files.into_iter().filter(is_apart).collect();
+        Self { folders, files }
     }
 }
 
@@ -58,21 +69,19 @@ const TAKEN: [Capability; 12] = [
 /// The first version of Landlock that does not forbid to move files between folders.
 const LANDLOCK: ABI = ABI::V2;
 
-/// Hides these folders from this process and all that it starts, for good. The error says why neither way can be gone.
+/// Hides all this from this process and all that it starts, for good. The error says why neither way can be gone.
 ///
 /// The process must have one thread only. `is_permitted` is whether another process could do it by mounts: half of it, as some
 /// systems permit, would leave this one a stranger to its own files.
 pub(crate) fn hide(
-    folders: &[PathBuf],
+    hidden: &Hidden,
     is_permitted: impl FnOnce() -> Result<(), String>,
 ) -> Result<IsolationMeans, String> {
-    let by_mounts = match is_permitted().and_then(|()| by_mounts(folders)) {
+    let by_mounts = match is_permitted().and_then(|()| by_mounts(hidden)) {
         Ok(()) => return Ok(IsolationMeans::Mounts),
         Err(why) => why,
     };
-    by_landlock(folders, &working_folders())
-        .map(|()| IsolationMeans::Landlock)
-        .map_err(|why| format!("{by_mounts}; {why}"))
+    by_landlock(hidden, &working_folders()).map(IsolationMeans::Landlock).map_err(|why| format!("{by_mounts}; {why}"))
 }
 
 /// Where a server makes files and folders of its own.
@@ -84,7 +93,7 @@ fn working_folders() -> Vec<PathBuf> {
 }
 
 /// The same by mounts alone. A process that it fails in may be a stranger to its own files, and is good for nothing else.
-pub(crate) fn by_mounts(folders: &[PathBuf]) -> Result<(), String> {
+pub(crate) fn by_mounts(hidden: &Hidden) -> Result<(), String> {
     let no =
         |what: &str, error: &dyn std::fmt::Display| format!("a mount namespace is not permitted ({what}: {error})");
     if unshare(CloneFlags::CLONE_NEWNS).is_err() {
@@ -100,9 +109,13 @@ pub(crate) fn by_mounts(folders: &[PathBuf]) -> Result<(), String> {
     // What is mounted outside later still appears inside, and never the other way round.
     mount(nothing, "/", nothing, MsFlags::MS_REC | MsFlags::MS_SLAVE, nothing).map_err(|error| no("mount", &error))?;
     let flags = MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    for folder in folders {
+    for folder in &hidden.folders {
         let cover = mount(Some("tmpfs"), folder, Some("tmpfs"), flags, Some("size=4k,mode=0000"));
         cover.map_err(|error| no(&folder.display().to_string(), &error))?;
+    }
+    for file in &hidden.files {
+        let cover = mount(Some("/dev/null"), file, nothing, MsFlags::MS_BIND, nothing);
+        cover.map_err(|error| no(&file.display().to_string(), &error))?;
     }
     // A working folder that lies below a cover must be looked up again, or it would be a way around it.
     env::current_dir().and_then(env::set_current_dir).map_err(|error| no("the working folder", &error))?;
@@ -120,13 +133,19 @@ fn give_up_rights() -> Result<(), caps::errors::CapsError> {
     caps::clear(None, CapSet::Inheritable)
 }
 
-fn by_landlock(folders: &[PathBuf], working: &[PathBuf]) -> Result<(), String> {
+/// Returns the files that lie below the server's own folders, and are therefore not hidden.
+fn by_landlock(hidden: &Hidden, working: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
+    let Hidden { folders, files } = hidden;
     let shared = working.iter().find(|works| folders.iter().any(|folder| folder.starts_with(works)));
     if let Some(shared) = shared {
         return Err(format!("Landlock cannot hide what lies below the server's own folder {}", shared.display()));
     }
     let all = AccessFs::from_all(LANDLOCK);
-    let (granted, above) = around(folders).map_err(|error| format!("the folders around cannot be read: {error}"))?;
+    let is_shared = |file: &&PathBuf| working.iter().any(|works| file.starts_with(works));
+    let (seen, files): (Vec<&PathBuf>, Vec<&PathBuf>) = files.iter().partition(is_shared);
+    let all_hidden: Vec<PathBuf> = folders.iter().chain(files).cloned().collect();
+    let (granted, above) =
+        around(&all_hidden).map_err(|error| format!("the folders around cannot be read: {error}"))?;
     let enforced = Ruleset::default()
         .set_compatibility(CompatLevel::HardRequirement)
         .handle_access(all)
@@ -135,21 +154,21 @@ fn by_landlock(folders: &[PathBuf], working: &[PathBuf]) -> Result<(), String> {
         .and_then(|rules| rules.add_rules(path_beneath_rules(above, AccessFs::ReadDir)))
         .and_then(|rules| rules.restrict_self());
     match enforced {
-        Ok(status) if status.ruleset != RulesetStatus::NotEnforced => Ok(()),
+        Ok(status) if status.ruleset != RulesetStatus::NotEnforced => Ok(seen.into_iter().cloned().collect()),
         Ok(_) => Err("Landlock is not there".to_owned()),
         Err(error) => Err(format!("Landlock is not there: {error}")),
     }
 }
 
-/// Everything but these folders: all that lies beside them and beside the folders above them, which may be listed.
-fn around(folders: &[PathBuf]) -> std::io::Result<(Vec<PathBuf>, BTreeSet<PathBuf>)> {
+/// Everything but these folders and files: all that lies beside them and beside the folders above them, which may be listed.
+fn around(hidden: &[PathBuf]) -> std::io::Result<(Vec<PathBuf>, BTreeSet<PathBuf>)> {
     let above: BTreeSet<PathBuf> =
-        folders.iter().flat_map(|folder| folder.ancestors().skip(1)).map(Path::to_owned).collect();
+        hidden.iter().flat_map(|path| path.ancestors().skip(1)).map(Path::to_owned).collect();
     let mut granted = Vec::new();
     for folder in &above {
         for entry in fs::read_dir(folder)? {
             let path = entry?.path();
-            let is_hidden = folders.contains(&path) || above.contains(&path);
+            let is_hidden = hidden.contains(&path) || above.contains(&path);
             // A link is followed by what it leads to, which has a place of its own in all this.
             if !is_hidden && !path.is_symlink() {
                 granted.push(path);
@@ -168,20 +187,25 @@ mod tests {
     fn landlock_hides_a_folder_and_nothing_else() {
         let root = tempfile::tempdir().unwrap();
         let root = root.path().canonicalize().unwrap();
-        for name in ["data/keys", "data/own", "work"] {
+        for name in ["data/keys", "data/own", "tls", "work"] {
             fs::create_dir_all(root.join(name)).unwrap();
             fs::write(root.join(name).join("file"), "words").unwrap();
         }
+        fs::write(root.join("work/key"), "words").unwrap();
         let keys = root.join("data/keys");
         let inside = |keys: PathBuf, working: Vec<PathBuf>| {
             let root = root.clone();
             let bound = move || {
-                by_landlock(&[keys], &working)?;
+                // A file that is not there needs no hiding.
+                let files = ["tls/file", "work/key", "gone"].map(|name| root.join(name));
+                let seen = by_landlock(&Hidden::new(vec![keys], &files), &working)?;
+                assert_eq!(seen, [root.join("work/key")]);
                 let read = |name: &str| fs::read_to_string(root.join(name)).is_ok();
                 let moved = fs::rename(root.join("work/file"), root.join("data/own/moved")).is_ok();
                 Ok::<_, String>((
                     read("data/keys/file"),
                     fs::write(root.join("data/keys/new"), "").is_ok(),
+                    read("tls/file"),
                     read("data/own/file"),
                     moved,
                 ))
@@ -191,7 +215,7 @@ mod tests {
         let below = inside(keys.clone(), vec![root.join("data")]);
         assert!(below.unwrap_err().contains("own folder"));
         match inside(keys, vec![root.join("work")]) {
-            Ok(seen) => assert_eq!(seen, (false, false, true, true)),
+            Ok(seen) => assert_eq!(seen, (false, false, false, true, true)),
             Err(why) => assert!(why.contains("not there"), "{why}"),
         }
     }

@@ -2,6 +2,8 @@
 
 use std::{ffi::OsString, path::PathBuf};
 
+use super::shim::HIDE_FILE;
+
 /// The argument of [`exec_mcp`](crate::exec_mcp) that says how many files a server may have open.
 pub(crate) const OPEN_FILES: &str = "--open-files";
 
@@ -20,6 +22,13 @@ impl Launcher {
     /// This very program, started with one more argument. It works also after its file was replaced or removed.
     pub fn this_program(argument: &str, hidden: Vec<PathBuf>) -> Self {
         Self { program: PathBuf::from("/proc/self/exe"), args: vec![OsString::from(argument)], hidden }
+    }
+
+    /// The same for servers that must not see these files either, each with the whole of its path. One that is not there when a server
+    /// starts is passed over.
+    pub fn with_hidden_files(mut self, files: impl IntoIterator<Item = PathBuf>) -> Self {
+        self.args.extend(files.into_iter().flat_map(|file| [OsString::from(HIDE_FILE), file.into_os_string()]));
+        self
     }
 
     /// The same for servers that may have so many files open, whatever we ourselves may.

@@ -28,7 +28,12 @@ use nix::{
     unistd::{Pid, dup2_stdin, dup2_stdout, getpid, getppid, setsid},
 };
 
-use super::{isolation, launcher::OPEN_FILES, procfs, sweep::MARK};
+use super::{
+    isolation::{self, Hidden, IsolationMeans},
+    launcher::OPEN_FILES,
+    procfs,
+    sweep::MARK,
+};
 
 /// The argument that makes the shim become the server, if its parent is still the one named.
 const DIE_WITH: &str = "--die-with";
@@ -39,6 +44,9 @@ const TRY: &str = "--try-isolation";
 /// The argument before each folder that the server must not see.
 pub(crate) const HIDE: &str = "--hide";
 
+/// The argument before each file that it must not see. They count only where there are such folders.
+pub(crate) const HIDE_FILE: &str = "--hide-file";
+
 /// The argument before the word that says whether a server may start that cannot be kept from seeing them.
 pub(crate) const ISOLATION: &str = "--isolation";
 
@@ -47,6 +55,9 @@ pub(crate) const REQUIRED: &str = "required";
 
 /// How the line begins, after the mark, that tells with what the server is isolated.
 pub(crate) const ISOLATED: &str = "isolated by";
+
+/// How it begins where it is, but for some files, which follow.
+pub(crate) const SEEN: &str = "isolated by Landlock, but for";
 
 /// How it begins where it is not.
 pub(crate) const NOT_ISOLATED: &str = "not isolated:";
@@ -77,7 +88,7 @@ pub fn exec_mcp(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         return fail("usage: exec-mcp -- COMMAND [ARGUMENT]...", 2);
     };
     match prefix {
-        [prefix @ .., flag] if flag == TRY => match isolation::by_mounts(&values(prefix, HIDE)) {
+        [prefix @ .., flag] if flag == TRY => match isolation::by_mounts(&hidden(prefix)) {
             Ok(()) => ExitCode::SUCCESS,
             Err(why) => fail(&why, 1),
         },
@@ -120,20 +131,30 @@ fn become_server(prefix: &[OsString], parent: &OsStr, program: &OsStr, arguments
 
 /// Hides what is to be hidden, and tells the node on standard error, before the server can write there.
 fn isolate(prefix: &[OsString]) -> Result<(), String> {
-    let hidden = values(prefix, HIDE);
-    if hidden.is_empty() {
+    let hidden = hidden(prefix);
+    if hidden.folders.is_empty() {
         return Ok(());
     }
     let is_required = values(prefix, ISOLATION).iter().any(|word| word.as_os_str() == REQUIRED);
-    let found = isolation::hide(&hidden, || try_out(prefix));
-    let told = match &found {
-        Ok(means) => format!("{ISOLATED} {}", means.as_str()),
-        Err(why) => format!("{NOT_ISOLATED} {why}"),
+    let (told, fault) = match isolation::hide(&hidden, || try_out(prefix)) {
+        Ok(IsolationMeans::Mounts) => (format!("{ISOLATED} a mount namespace"), None),
+        Ok(IsolationMeans::Landlock(seen)) if seen.is_empty() => (format!("{ISOLATED} Landlock"), None),
+        Ok(IsolationMeans::Landlock(seen)) => {
+            let seen: Vec<String> = seen.iter().map(|file| file.display().to_string()).collect();
+            let seen = seen.join(", ");
+            let why = format!("Landlock cannot hide what lies below the server's own folders: {seen}");
+            (format!("{SEEN} {seen}"), Some(why))
+        }
+        Err(why) => (format!("{NOT_ISOLATED} {why}"), Some(why)),
     };
     // Whoever knows the mark is not the server yet.
     let mark = std::env::var(MARK).unwrap_or_default();
     let _ = writeln!(std::io::stderr(), "{mark} {told}");
-    found.map(drop).or_else(|why| if is_required { Err(why) } else { Ok(()) })
+    fault.filter(|_| is_required).map_or(Ok(()), Err)
+}
+
+fn hidden(prefix: &[OsString]) -> Hidden {
+    Hidden::new(values(prefix, HIDE), &values(prefix, HIDE_FILE))
 }
 
 /// What follows a flag, each time it is there.

@@ -12,7 +12,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{pulse::PulseReader, shim::NOT_ISOLATED};
+use super::{
+    pulse::PulseReader,
+    shim::{NOT_ISOLATED, SEEN},
+};
 use crate::{config::McpConfig, transport::with_last_words};
 
 /// Lines of standard error that are kept for whoever asks why the server died.
@@ -153,13 +156,21 @@ fn say(name: &str, tail: &StderrTail, line: &mut Vec<u8>) {
 /// Whether a first line of standard error is the shim's, on isolation: it begins with the mark that nobody else knows yet.
 fn is_told(name: &str, mark: &str, line: &[u8]) -> bool {
     let Some(told) = std::str::from_utf8(line).ok().and_then(|line| line.strip_prefix(mark)) else { return false };
-    match told.trim_start().strip_prefix(NOT_ISOLATED) {
-        Some(why) => tracing::warn!(
+    let words = told.trim_start();
+    if let Some(why) = words.strip_prefix(NOT_ISOLATED) {
+        tracing::warn!(
             agent = name,
             "not isolated: the MCP server could read this node's keys and store:{why}. Say `isolation: required` to start \
              no such server, or `isolation: off` if that is how it should be"
-        ),
-        None => tracing::debug!(agent = name, "the MCP server is{told}"),
+        );
+    } else if let Some(files) = words.strip_prefix(SEEN) {
+        tracing::warn!(
+            agent = name,
+            "the MCP server could read{files}: there is no mount namespace to be had here, so they must lie outside of the folders that \
+             it works in"
+        );
+    } else {
+        tracing::debug!(agent = name, "the MCP server is{told}");
     }
     true
 }
