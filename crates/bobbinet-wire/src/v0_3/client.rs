@@ -1,7 +1,7 @@
 //! The client's half: encoding requests, decoding answers and events.
 
 use bobbinet_core::{
-    PushOperation,
+    PushOperation, PushPage, PushView,
     operation::{Configuration, ListParams, Operation, SendParams},
 };
 use serde_json::value::RawValue;
@@ -127,6 +127,16 @@ pub fn read_task(result: &RawValue) -> Result<TaskView, ReplyError> {
 /// Reads the result of `tasks/list`.
 pub fn read_page(result: &RawValue) -> Result<PageView, ReplyError> {
     read(result)
+}
+
+/// Reads the result of `tasks/pushNotificationConfig/set` and of `tasks/pushNotificationConfig/get`.
+pub fn read_push_config(result: &RawValue) -> Result<PushView, ReplyError> {
+    read(result)
+}
+
+/// Reads the result of `tasks/pushNotificationConfig/list`, which is all of them.
+pub fn read_push_configs(result: &RawValue) -> Result<PushPage, ReplyError> {
+    Ok(PushPage { configs: read(result)?, next_page_token: None })
 }
 
 /// Reads one event of a stream; `None` if it is of no kind that is known here.

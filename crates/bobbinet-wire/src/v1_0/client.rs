@@ -20,7 +20,7 @@ use crate::{
     write::{Object, object},
 };
 use bobbinet_core::{
-    PushOperation,
+    PushOperation, PushPage, PushView,
     operation::{Configuration, ListParams, Operation, SendParams},
 };
 
@@ -153,6 +153,16 @@ pub fn read_task(result: &RawValue) -> Result<TaskView, ReplyError> {
 
 /// Reads the result of `ListTasks`.
 pub fn read_page(result: &RawValue) -> Result<PageView, ReplyError> {
+    read(result)
+}
+
+/// Reads the result of `CreateTaskPushNotificationConfig` and of `GetTaskPushNotificationConfig`.
+pub fn read_push_config(result: &RawValue) -> Result<PushView, ReplyError> {
+    read(result)
+}
+
+/// Reads the result of `ListTaskPushNotificationConfigs`.
+pub fn read_push_configs(result: &RawValue) -> Result<PushPage, ReplyError> {
     read(result)
 }
 
