@@ -109,9 +109,11 @@ fn write_list(params: &mut Object<'_>, list: &ListParams) {
     params.flag_if_set("includeArtifacts", list.include_artifacts);
 }
 
-/// Reads the result out of an answer, or out of the data of one event of a stream.
+/// Reads the result out of an answer, or out of the data of one event of a stream. One that is left out is null, which says that a
+/// webhook is gone, and nothing else.
 pub fn read_reply(body: &[u8]) -> Result<&RawValue, ReplyError> {
-    envelope::read_result(body, |fault| RemoteError::of_rpc(fault, error::kind_of))
+    let result = envelope::read_any_result(body, |fault| RemoteError::of_rpc(fault, error::kind_of))?;
+    Ok(result.unwrap_or(RawValue::NULL))
 }
 
 /// Reads the result of `message/send`.

@@ -181,6 +181,20 @@ fn an_error_of_0_3_is_read_with_whatever_it_says_beside() {
     assert_eq!((said.reason.as_deref(), said.hint.as_deref()), (Some("R"), Some("do")));
 }
 
+#[test]
+fn a_result_that_the_python_sdk_leaves_out_in_0_3_is_null() {
+    let left_out = br#"{"id":1,"jsonrpc":"2.0"}"#;
+    let nothing = v0_3::client::read_reply(left_out).unwrap();
+    assert_eq!(nothing.get(), "null");
+    assert!(matches!(v0_3::client::read_task(nothing), Err(ReplyError::Malformed(_))));
+    for (version, read) in [("1.0", v1_0::client::read_reply as fn(_) -> _), ("0.3", v0_3::client::read_reply)] {
+        let answers: [(&[u8], bool); 2] = [(left_out, version == "1.0"), (br#"{"detail":"Not Found"}"#, true)];
+        for (answer, is_wrong) in answers {
+            assert_eq!(matches!(read(answer), Err(ReplyError::Malformed(_))), is_wrong, "{version} {answer:?}");
+        }
+    }
+}
+
 fn told(request: &RestRequest) -> String {
     let query: Vec<String> = request.query.iter().map(|(name, value)| format!("{name}={value}")).collect();
     format!("{:?} {} {}", request.verb, request.path, query.join("&"))
