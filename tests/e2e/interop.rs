@@ -111,7 +111,7 @@ const SPEAKERS: [Speaker; 8] = [
     },
 ];
 
-fn script(python: impl AsRef<std::ffi::OsStr>, name: &str) -> Command {
+pub(crate) fn script(python: impl AsRef<std::ffi::OsStr>, name: &str) -> Command {
     let mut command = Command::new(python);
     command.arg(repository("tests/interop").join(name));
     command
@@ -401,7 +401,7 @@ fn within(command: &mut Command) -> Output {
 }
 
 /// A process that is killed when it is dropped.
-struct Started(Child);
+pub(crate) struct Started(pub(crate) Child);
 
 impl Drop for Started {
     fn drop(&mut self) {
@@ -411,11 +411,11 @@ impl Drop for Started {
 }
 
 /// A port that was free a moment ago: these agents take none of their own choosing.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-fn listens(port: u16) {
+pub(crate) fn listens(port: u16) {
     let end = Instant::now() + PATIENCE;
     while TcpStream::connect(("127.0.0.1", port)).is_err() {
         assert!(Instant::now() < end, "nobody listens at {port}");
@@ -424,17 +424,31 @@ fn listens(port: u16) {
 }
 
 /// A receiver of webhooks, for as long as the process lives.
-struct Hooks {
-    url: String,
-    /// What came to each path, oldest first.
-    taken: Arc<Mutex<Vec<(String, String)>>>,
+pub(crate) struct Hooks {
+    pub(crate) url: String,
+    /// Oldest first.
+    taken: Arc<Mutex<Vec<Taken>>>,
+}
+
+/// A request of a webhook.
+pub(crate) struct Taken {
+    path: String,
+    /// Its headers, their names in small letters.
+    pub(crate) head: String,
+    body: String,
+}
+
+impl Taken {
+    fn is_of_completed(&self) -> bool {
+        self.body.to_ascii_lowercase().contains("completed")
+    }
 }
 
 impl Hooks {
-    fn open() -> Self {
+    pub(crate) fn open() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let taken: Arc<Mutex<Vec<(String, String)>>> = Arc::default();
+        let taken: Arc<Mutex<Vec<Taken>>> = Arc::default();
         let to = taken.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -448,28 +462,42 @@ impl Hooks {
     /// The paths among these that were told that a task has completed.
     fn completed(&self, is_wanted: impl Fn(&str) -> bool) -> Vec<String> {
         let taken = self.taken.lock().unwrap();
-        let is_told = |(at, said): &&(String, String)| is_wanted(at) && said.to_ascii_lowercase().contains("completed");
-        taken.iter().filter(is_told).map(|(at, _)| at.clone()).collect()
+        taken
+            .iter()
+            .filter(|taken| is_wanted(&taken.path) && taken.is_of_completed())
+            .map(|it| it.path.clone())
+            .collect()
     }
 
     /// Whether this hook is told, before long, that a task has completed.
     fn has_completed(&self, hook: &str) -> bool {
+        self.is_told(hook, Taken::is_of_completed)
+    }
+
+    /// Whether this hook is told something like that before long.
+    pub(crate) fn is_told(&self, hook: &str, is_so: impl Fn(&Taken) -> bool) -> bool {
         let path = hook.trim_start_matches(&self.url);
         let end = Instant::now() + PATIENCE;
         while Instant::now() < end {
-            if !self.completed(|at| at == path).is_empty() {
+            if self.taken.lock().unwrap().iter().any(|taken| taken.path == path && is_so(taken)) {
                 return true;
             }
             std::thread::sleep(Duration::from_millis(20));
         }
         false
     }
+
+    /// Whether this hook has been told anything.
+    pub(crate) fn has_heard(&self, hook: &str) -> bool {
+        let path = hook.trim_start_matches(&self.url);
+        self.taken.lock().unwrap().iter().any(|taken| taken.path == path)
+    }
 }
 
-fn take(stream: TcpStream, to: &Mutex<Vec<(String, String)>>) {
+fn take(stream: TcpStream, to: &Mutex<Vec<Taken>>) {
     let mut reader = BufReader::new(stream);
     loop {
-        let (mut path, mut length) = (String::new(), 0);
+        let (mut path, mut head, mut length) = (String::new(), String::new(), 0);
         for line in reader.by_ref().lines() {
             let Ok(line) = line else { return };
             if line.is_empty() {
@@ -477,7 +505,9 @@ fn take(stream: TcpStream, to: &Mutex<Vec<(String, String)>>) {
             }
             match line.split_once(": ") {
                 Some((name, value)) if name.eq_ignore_ascii_case("content-length") => length = value.parse().unwrap(),
-                Some(_) => {}
+                Some((name, value)) => {
+                    head.push_str(&format!("{}: {value}\n", name.to_ascii_lowercase()));
+                }
                 None => path = line.split(' ').nth(1).unwrap_or_default().to_owned(),
             }
         }
@@ -488,7 +518,7 @@ fn take(stream: TcpStream, to: &Mutex<Vec<(String, String)>>) {
         if reader.read_exact(&mut body).is_err() {
             return;
         }
-        to.lock().unwrap().push((path, String::from_utf8_lossy(&body).into_owned()));
+        to.lock().unwrap().push(Taken { path, head, body: String::from_utf8_lossy(&body).into_owned() });
         if reader.get_mut().write_all(b"HTTP/1.1 204 No Content\r\n\r\n").is_err() {
             return;
         }

@@ -41,7 +41,7 @@ impl RestRequest {
 }
 
 /// One segment of a path (RFC 3986, section 3.3): ids are another's, and may have anything in them.
-fn segment(text: &str) -> String {
+pub(crate) fn segment(text: &str) -> String {
     let mut segment = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {

@@ -11,7 +11,7 @@ use axum::{
 use bobbinet_core::SkillId;
 use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use serde_json::{Value, json};
-use tower_http::cors::{AllowOrigin, CorsLayer};
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use super::{
     a2a_server::{Mount, Mounted, Server},
@@ -28,8 +28,8 @@ const KEYS_CACHE: HeaderValue = HeaderValue::from_static("public, max-age=300");
 /// Where a card is, below an agent's URL: as A2A 1.0 has it (section 8.2), and as it was before 0.3.
 const CARDS: [&str; 2] = [card::PATH, card::OLD_PATH];
 
-/// How long a browser may go on without asking again what a page may do.
-const PREFLIGHT_AGE: Duration = Duration::from_secs(600);
+/// How long a browser may go on without asking again what a page may do at a URL: no longer than Chromium would.
+const PREFLIGHT_AGE: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// All URLs of a server.
 pub(super) fn router(server: Arc<Server>) -> Router {
@@ -76,14 +76,12 @@ fn cors(origins: &[HeaderValue]) -> Option<CorsLayer> {
         _ if origins.iter().any(|origin| origin == "*") => AllowOrigin::any(),
         _ => AllowOrigin::list(origins.iter().cloned()),
     };
-    let sent =
-        ["authorization", "content-type", "a2a-version", "a2a-extensions", "x-a2a-extensions", "idempotency-key"];
-    let sent = sent.into_iter().chain(["last-event-id", "traceparent", "if-none-match", "x-api-key"]);
-    let read = ["a2a-extensions", "x-a2a-extensions", "www-authenticate", "retry-after", "etag"];
+    let read = ["a2a-extensions", "x-a2a-extensions", "www-authenticate", "retry-after", "etag", "allow", "link"];
     let cors = CorsLayer::new()
         .allow_origin(allowed)
         .allow_methods([Method::GET, Method::POST, Method::DELETE])
-        .allow_headers(sent.map(HeaderName::from_static).collect::<Vec<_>>())
+        // A2A's service parameters are headers of any name, and so is what tracing or a library adds by itself.
+        .allow_headers(AllowHeaders::mirror_request())
         .expose_headers(read.map(HeaderName::from_static))
         .max_age(PREFLIGHT_AGE);
     Some(cors)

@@ -20,14 +20,16 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use bobbinet_auth::{KeyRing, MintError};
 use bobbinet_core::{
     AgentName, Artifact, ArtifactId, Call, Caller, Description, Effect, Limits, Message, MessageId, Outcome, Part,
     Plan, Principal, Question, QuestionKind, Role, Task, TaskId, Tenant,
 };
-use bobbinet_engine::{Agent, AllowAll, Engine, Handle, NewTask, Reply, Request, Run, Setup, SystemEnv};
+use bobbinet_engine::{Agent, AllowAll, Engine, Env, Handle, NewTask, Reply, Request, Run, Setup, SystemEnv};
 use bobbinet_outbound::{Guard, Origin, OutboundLimits, Resolver};
 use bobbinet_peer::{A2aAgent, CallCredentials, PeerAgent, PeerAuth, PeerConfig, PeerLimits};
 use bobbinet_store::MemoryStore;
+use bobbinet_wire::signed_card::{self, CardSignature};
 use reqwest::Url;
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::Notify, task::JoinSet};
@@ -88,11 +90,13 @@ pub(crate) struct Form {
     pub(crate) token: Option<&'static str>,
     /// Whether it speaks 0.3.
     pub(crate) is_older: bool,
+    /// Whose key signs its card.
+    pub(crate) signer: Option<Arc<KeyRing>>,
 }
 
 impl Default for Form {
     fn default() -> Self {
-        Self { way: Way::Works, streams: true, keys: false, token: None, is_older: false }
+        Self { way: Way::Works, streams: true, keys: false, token: None, is_older: false, signer: None }
     }
 }
 
@@ -545,6 +549,14 @@ async fn card(Shared(far): Shared<Arc<Far>>, headers: HeaderMap) -> Response {
             let interface = json!({"url": url, "protocolBinding": "JSONRPC", "protocolVersion": "1.0"});
             card["supportedInterfaces"] = json!([interface]);
         }
+    }
+    if let Some(keys) = &far.form.signer {
+        let signed = signed_card::sign(card.to_string().into_bytes(), |payload| {
+            let input = |protected: &str| signed_card::signing_input(protected, payload);
+            let (protected, signature) = keys.sign_card(&far.origin, SystemEnv.now(), input)?;
+            Ok::<_, MintError>(CardSignature { protected, signature })
+        });
+        card = serde_json::from_slice(&signed.unwrap()).unwrap();
     }
     let etag = format!("\"{skill}{leads:?}\"").replace(['(', ')'], "");
     let answer_headers = [(header::ETAG, etag.clone()), (header::CACHE_CONTROL, "max-age=0".to_owned())];

@@ -1,7 +1,7 @@
 //! The client's half: encoding requests, decoding answers and events.
 
 use bobbinet_core::{
-    PushOperation,
+    PushOperation, PushPage, PushView,
     operation::{Configuration, Operation, SendParams},
 };
 use serde_json::value::RawValue;
@@ -91,9 +91,11 @@ fn write_configuration(params: &mut Object<'_>, said: &Configuration, blocking: 
     });
 }
 
-/// Reads the result out of an answer, or out of the data of one event of a stream.
+/// Reads the result out of an answer, or out of the data of one event of a stream. One that is left out is null, which says that a
+/// webhook is gone, and nothing else.
 pub fn read_reply(body: &[u8]) -> Result<&RawValue, ReplyError> {
-    envelope::read_result(body, |fault| RemoteError::of_rpc(fault, error::kind_of))
+    let result = envelope::read_any_result(body, |fault| RemoteError::of_rpc(fault, error::kind_of))?;
+    Ok(result.unwrap_or(RawValue::NULL))
 }
 
 /// Reads the result of `message/send`.
@@ -109,6 +111,16 @@ pub fn read_task(result: &RawValue) -> Result<TaskView, ReplyError> {
 /// Reads the result of `tasks/list`.
 pub fn read_page(result: &RawValue) -> Result<PageView, ReplyError> {
     reply::read::<V0_3, _>(result)
+}
+
+/// Reads the result of `tasks/pushNotificationConfig/set` and of `tasks/pushNotificationConfig/get`.
+pub fn read_push_config(result: &RawValue) -> Result<PushView, ReplyError> {
+    reply::read::<V0_3, _>(result)
+}
+
+/// Reads the result of `tasks/pushNotificationConfig/list`, which is all of them.
+pub fn read_push_configs(result: &RawValue) -> Result<PushPage, ReplyError> {
+    Ok(PushPage { configs: reply::read::<V0_3, _>(result)?, next_page_token: None })
 }
 
 /// Reads one event of a stream; `None` if it is of no kind that is known here.

@@ -17,7 +17,7 @@ use crate::{
     write::{Object, object},
 };
 use bobbinet_core::{
-    PushOperation,
+    PushOperation, PushPage, PushView,
     operation::{Configuration, Operation, SendParams},
 };
 
@@ -136,6 +136,16 @@ pub fn read_task(result: &RawValue) -> Result<TaskView, ReplyError> {
 
 /// Reads the result of `ListTasks`.
 pub fn read_page(result: &RawValue) -> Result<PageView, ReplyError> {
+    reply::read::<V1_0, _>(result)
+}
+
+/// Reads the result of `CreateTaskPushNotificationConfig` and of `GetTaskPushNotificationConfig`.
+pub fn read_push_config(result: &RawValue) -> Result<PushView, ReplyError> {
+    reply::read::<V1_0, _>(result)
+}
+
+/// Reads the result of `ListTaskPushNotificationConfigs`.
+pub fn read_push_configs(result: &RawValue) -> Result<PushPage, ReplyError> {
     reply::read::<V1_0, _>(result)
 }
 

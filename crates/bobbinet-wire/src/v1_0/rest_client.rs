@@ -1,10 +1,20 @@
 //! The client's half over HTTP itself (specification section 11): where a request goes, and what stands in it. Answers and events are
 //! those of [`client`](super::client), without an envelope; errors are read by [`rest_error::read_error`](crate::rest_error::read_error).
 
-use bobbinet_core::operation::{ListParams, Operation};
+use bobbinet_core::{
+    PushOperation,
+    operation::{ListParams, Operation},
+};
 
-use super::{client::write_send, names::state_name};
-use crate::{rest::HttpMethod, rest_request::RestRequest, write::object};
+use super::{client::write_send, names::state_name, push};
+use crate::{
+    rest::HttpMethod,
+    rest_request::{RestRequest, segment},
+    write::object,
+};
+
+/// Where the webhooks of a task are, below it.
+const CONFIGS: &str = "/pushNotificationConfigs";
 
 /// What an operation is over HTTP; nothing for what is not asked for in this way.
 pub fn request(operation: &Operation) -> Option<RestRequest> {
@@ -35,9 +45,30 @@ pub fn request(operation: &Operation) -> Option<RestRequest> {
             (RestRequest::of_task(HttpMethod::Post, &subscribe.id, ":subscribe"), &subscribe.tenant)
         }
         Operation::ExtendedCard(card) => (RestRequest::new(HttpMethod::Get, "extendedAgentCard"), &card.tenant),
-        Operation::PushConfig(_) => return None,
+        Operation::PushConfig(push) => push_request(push)?,
     };
     Some(request.for_tenant(tenant.as_deref()))
+}
+
+/// Nothing for a webhook that is not named, which only 0.3 has a question for.
+fn push_request(operation: &PushOperation) -> Option<(RestRequest, &Option<String>)> {
+    let one = |verb, task: &str, id: &str| RestRequest::of_task(verb, task, &format!("{CONFIGS}/{}", segment(id)));
+    Some(match operation {
+        PushOperation::Create(create) => {
+            let mut body = Vec::with_capacity(512);
+            object(&mut body, |fields| push::write_fields(fields, &create.config));
+            let request = RestRequest::of_task(HttpMethod::Post, &create.task, CONFIGS);
+            (RestRequest { body: Some(body), ..request }, &create.tenant)
+        }
+        PushOperation::Get(get) => (one(HttpMethod::Get, &get.task, get.id.as_deref()?), &get.tenant),
+        PushOperation::List(list) => {
+            let mut request = RestRequest::of_task(HttpMethod::Get, &list.task, CONFIGS);
+            request.add("pageSize", list.page_size);
+            request.add("pageToken", list.page_token.as_ref());
+            (request, &list.tenant)
+        }
+        PushOperation::Delete(delete) => (one(HttpMethod::Delete, &delete.task, &delete.id), &delete.tenant),
+    })
 }
 
 fn list_request(list: &ListParams) -> RestRequest {

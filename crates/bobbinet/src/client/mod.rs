@@ -12,6 +12,7 @@ mod oauth;
 mod owner;
 mod progress;
 mod push;
+mod push_config;
 mod question;
 mod readiness;
 mod render;
