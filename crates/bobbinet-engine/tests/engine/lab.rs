@@ -543,6 +543,9 @@ impl Store for Counting {
     }
 
     fn health(&self) -> Result<(), String> {
-        Ok(())
+        match self.is_away.load(Ordering::SeqCst) {
+            true => Err("it is away".to_owned()),
+            false => Ok(()),
+        }
     }
 }
