@@ -164,15 +164,7 @@ impl<A: Aggregate> AggregateStreams<A> {
     /// known to others.
     pub(crate) async fn find_kept(&self, id: &A::Id) -> Result<Option<Arc<Live<A>>>, EngineError> {
         if let Some(live) = self.cache.get(id) {
-            loop {
-                let changed = live.changed.notified();
-                tokio::pin!(changed);
-                changed.as_mut().enable();
-                if !live.is_on_its_way() {
-                    break;
-                }
-                changed.await;
-            }
+            live.arrived().await;
         }
         self.find(id).await
     }
