@@ -47,7 +47,7 @@ impl Engine {
             unserved: unserved::agents(&census, &agents),
             processes: Processes::new(&store, &env, &limits, &lifecycle),
             tasks: Arc::new(AggregateStreams::new(store.clone(), env.clone(), &limits)),
-            kinds: Kinds::default(),
+            kinds: Kinds::new(&store, &env, &limits, &lifecycle),
             damage: DamageLog::default(),
             uncertain: UncertainClaims::default(),
             clock: SteadyClock::begin(&*env),
@@ -239,8 +239,7 @@ impl Engine {
 
     /// The aggregates of a kind. Registers it the first time: from then on those that are due are told so.
     pub fn aggregates<A: Aggregate>(&self) -> Aggregates<A> {
-        let EngineInner { kinds, store, env, limits, lifecycle, .. } = &*self.inner;
-        Aggregates { lifecycle: lifecycle.clone(), streams: kinds.of(store, env, limits) }
+        self.inner.kinds.of()
     }
 
     /// Whether the node can take work, and why not if it cannot.

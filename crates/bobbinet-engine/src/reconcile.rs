@@ -94,7 +94,7 @@ impl EngineInner {
                         Err(EngineError::Corrupt(why)) => warn!(%runner, why, "a lease cannot be read"),
                         looked => looked?,
                     },
-                    None => self.kinds.wake(&self.lifecycle, &stream, &summary),
+                    None => self.kinds.wake(&stream, &summary),
                 }
                 continue;
             };
