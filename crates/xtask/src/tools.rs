@@ -1,9 +1,9 @@
 //! What the tests need beside Rust, installed below `target/tools` from PyPI and npm by their ordinary clients:
 //! real MCP servers that none of us wrote, the official A2A SDKs of other languages, an agent framework, and Helm's own library. What is on
-//! the official Rust, Go and Java SDKs is built.
+//! the official Rust, Go and Java SDKs is built, with what it needs from crates.io, the Go module proxy and Maven Central.
 //!
-//! Python (3.11 or newer) and Node (20 or newer) must be there; Go and Java need not, and what they are for is left out then. Everything has
-//! its exact version.
+//! Python (3.11 or newer) and Node (20 or newer) must be there; Go and Java need not, and what they are for is left out then. What is named
+//! here has its exact version; what that asks for in turn is as its registry resolves it, but for Rust and Go, which have lock files.
 
 use std::{
     fs,
@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use crate::run::{root, run};
+use crate::run::{own_cargo, root, run};
 
 /// Real MCP servers from npm, and the official A2A SDK for JavaScript with what it is served by.
 const NPM: [&str; 5] = [
@@ -90,8 +90,7 @@ fn rust(folder: &Path, source: &str) -> Result<()> {
     anew(folder, &built, || {
         eprintln!("   building {}", source.display());
         let build = ["build", "--quiet", "--locked", "--manifest-path"];
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        run(Command::new(cargo).args(build).arg(source.join("Cargo.toml")).arg("--target-dir").arg(folder))
+        run(own_cargo().args(build).arg(source.join("Cargo.toml")).arg("--target-dir").arg(folder))
     })
 }
 

@@ -4,10 +4,7 @@
 use bobbinet_core::operation::{ListParams, Operation};
 
 use super::{client::write_send, names::state_name};
-use crate::{
-    rest_request::{RestRequest, Verb},
-    write::object,
-};
+use crate::{rest::HttpMethod, rest_request::RestRequest, write::object};
 
 /// What an operation is over HTTP; nothing for what is not asked for in this way.
 pub fn request(operation: &Operation) -> Option<RestRequest> {
@@ -17,10 +14,10 @@ pub fn request(operation: &Operation) -> Option<RestRequest> {
             let mut body = Vec::with_capacity(512);
             object(&mut body, |params| write_send(params, send));
             let path = if is_stream { "message:stream" } else { "message:send" };
-            (RestRequest { body: Some(body), ..RestRequest::new(Verb::Post, path) }, &send.tenant)
+            (RestRequest { body: Some(body), ..RestRequest::new(HttpMethod::Post, path) }, &send.tenant)
         }
         Operation::Get(get) => {
-            let mut request = RestRequest::of_task(Verb::Get, &get.id, "");
+            let mut request = RestRequest::of_task(HttpMethod::Get, &get.id, "");
             request.add("historyLength", get.history_length);
             (request, &get.tenant)
         }
@@ -29,22 +26,22 @@ pub fn request(operation: &Operation) -> Option<RestRequest> {
             let mut body = Vec::new();
             object(&mut body, |params| params.raw_if_some("metadata", cancel.metadata.as_ref()));
             (
-                RestRequest { body: Some(body), ..RestRequest::of_task(Verb::Post, &cancel.id, ":cancel") },
+                RestRequest { body: Some(body), ..RestRequest::of_task(HttpMethod::Post, &cancel.id, ":cancel") },
                 &cancel.tenant,
             )
         }
-        // Some agents take it by one verb, some by the other: the caller tries both.
+        // Some agents take it by one method, some by the other: the caller tries both.
         Operation::Subscribe(subscribe) => {
-            (RestRequest::of_task(Verb::Post, &subscribe.id, ":subscribe"), &subscribe.tenant)
+            (RestRequest::of_task(HttpMethod::Post, &subscribe.id, ":subscribe"), &subscribe.tenant)
         }
-        Operation::ExtendedCard(card) => (RestRequest::new(Verb::Get, "extendedAgentCard"), &card.tenant),
+        Operation::ExtendedCard(card) => (RestRequest::new(HttpMethod::Get, "extendedAgentCard"), &card.tenant),
         Operation::PushConfig(_) => return None,
     };
     Some(request.for_tenant(tenant.as_deref()))
 }
 
 fn list_request(list: &ListParams) -> RestRequest {
-    let mut request = RestRequest::new(Verb::Get, "tasks");
+    let mut request = RestRequest::new(HttpMethod::Get, "tasks");
     request.add("contextId", list.context.as_ref());
     request.add("status", list.state.map(state_name));
     request.add("pageSize", Some(list.page_size));

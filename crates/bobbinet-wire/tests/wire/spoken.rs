@@ -6,11 +6,7 @@ use bobbinet_core::{
         CancelParams, Configuration, ExtendedCardParams, GetParams, ListParams, Operation, SendParams, SubscribeParams,
     },
 };
-use bobbinet_wire::{
-    ErrorKind, ReplyError, envelope,
-    rest_request::{RestRequest, Verb},
-    v0_3, v1_0,
-};
+use bobbinet_wire::{ErrorKind, ReplyError, envelope, rest::HttpMethod, rest_request::RestRequest, v0_3, v1_0};
 use expect_test::expect;
 
 use crate::fixture::{at, json, message};
@@ -96,7 +92,7 @@ fn an_error_of_0_3_is_read_with_whatever_it_says_beside() {
 
 fn told(request: &RestRequest) -> String {
     let query: Vec<String> = request.query.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    format!("{:?} {} {}", request.verb, request.path, query.join("&"))
+    format!("{:?} {} {}", request.method, request.path, query.join("&"))
 }
 
 #[test]
@@ -117,6 +113,6 @@ fn over_http_an_operation_is_a_method_and_a_path() {
     // A tenant stands in the path alone.
     let of_tenant = Operation::Send(Box::new(SendParams { tenant: Some("acme".to_owned()), ..*send() }));
     let request = v1_0::rest_client::request(&of_tenant).unwrap();
-    assert_eq!((request.verb, request.path.as_str()), (Verb::Post, "acme/message:send"));
+    assert_eq!((request.method, request.path.as_str()), (HttpMethod::Post, "acme/message:send"));
     assert!(!String::from_utf8(request.body.unwrap()).unwrap().contains("acme"));
 }
