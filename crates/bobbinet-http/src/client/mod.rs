@@ -30,7 +30,8 @@ use bobbinet_wire::{
 };
 
 pub use bobbinet_auth::CardKeys;
-pub use card::{CardCheck, CardFetch, FetchedCard, Freshness};
+pub use card::{CardFetch, FetchedCard, Freshness};
+pub use connect::with_scheme;
 pub use credentials::{Credentials, Mint, ServiceParameter};
 pub use discovery::DiscoveredJwks;
 pub use error::ClientError;
@@ -62,8 +63,6 @@ pub struct ClientOptions {
     pub silence_max: Duration,
     /// How often in a row a broken stream, or a send that may be repeated, is tried again before it is given up.
     pub retries_max: u32,
-    /// What looks at its card before it is believed.
-    pub card_check: Option<CardCheck>,
     /// Over what it is called, the preferred first, whatever its card prefers; if empty, as the card says.
     pub transports: Vec<Transport>,
     /// In which version of A2A, and no other, whatever its card prefers.
@@ -93,7 +92,6 @@ impl Default for ClientOptions {
             wait_timeout: None,
             silence_max: Duration::from_secs(60),
             retries_max: 12,
-            card_check: None,
             transports: Vec::new(),
             version: None,
             grpc: None,
