@@ -163,7 +163,7 @@ fn http2_sender(near: &Url, options: &ClientOptions) -> Result<Sender, ClientErr
     let unreachable = |source| ClientError::Unreachable { url: near.to_string(), source };
     match &options.outbound {
         Outbound::Straight => {
-            let http2 = client_builder(near, options).http2_prior_knowledge().build();
+            let http2 = bobbinet_outbound::http2_alone(client_builder(near, options)).build();
             http2.map(Sender::Straight).map_err(unreachable)
         }
         Outbound::Guarded { guard, at } => Ok(Sender::Guarded(Box::new(guard.http2(near, *at)?))),

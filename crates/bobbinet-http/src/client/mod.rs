@@ -59,7 +59,8 @@ pub struct ClientOptions {
     pub timeout: Duration,
     /// For the answer to a blocking send; `None` for as long as it takes.
     pub wait_timeout: Option<Duration>,
-    /// How long a stream may be silent, without even a comment, before it counts as broken.
+    /// How long a stream may be silent, without even a comment, before it counts as broken. Over gRPC, where there are none, it may be
+    /// for as long as HTTP/2 pings are answered.
     pub silence_max: Duration,
     /// How often in a row a broken stream, or a send that may be repeated, is tried again before it is given up.
     pub retries_max: u32,

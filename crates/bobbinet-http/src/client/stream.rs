@@ -4,7 +4,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use bobbinet_core::{Json, State, operation::Operation};
 use bobbinet_wire::{
-    Protocol,
+    Protocol, Transport,
     sse::{SseEvent, SseParser},
     view::{StreamEvent, TaskView},
 };
@@ -257,7 +257,9 @@ impl TaskStream {
     async fn receive(&mut self) -> Result<Option<End>, ClientError> {
         let Some(Answer { response, .. }) = &mut self.response else { return Ok(Some(End::Broken)) };
         let is_repeatable = self.opening.as_ref().is_none_or(|opening| opening.key(&self.client).is_some());
-        let chunk = match self.task.is_some() || is_repeatable {
+        // Over gRPC there are no comments: a task at work may well be silent, and pings tell whether somebody is there.
+        let says_that_it_lives = protocol.transport != Transport::Grpc;
+        let chunk = match (self.task.is_some() || is_repeatable) && says_that_it_lives {
             true => timeout(self.client.ways.options.silence_max, response.chunk()).await,
             // As long as the task has no name there is nothing that could be done about silence.
             false => Ok(response.chunk().await),
