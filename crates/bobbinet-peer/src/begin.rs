@@ -279,7 +279,7 @@ async fn send(
     asked: Option<&Asked>,
     known: &Known,
     lease: &Lease,
-    is_out: &AtomicBool,
+    (is_repeat, is_out): (bool, &AtomicBool),
 ) -> Result<(Client, StreamEvent, Option<TaskStream>), NotTaken> {
     let path_name = plan::path_name(&peer.config);
     let mut params = match asked {
@@ -299,6 +299,7 @@ async fn send(
     let sent = say(&peer.config, &client, streams, params.clone(), &options).await;
     let sent = match sent {
         // Some take no context that they have not made.
+        is_repeat,
         Err(ClientError::Rpc(remote)) if asked.is_none() && is_about_context(&remote) => {
             params.context = None;
             say(&peer.config, &client, streams, params, &options).await

@@ -115,6 +115,8 @@ pub struct SendOptions {
     pub is_patient: bool,
     /// The trace that the caller is in (W3C Trace Context).
     pub traceparent: Option<String>,
+    /// Whether it may have been taken when it was sent before: then it goes the way that was tried last, and no other.
+    pub is_repeat: bool,
 }
 
 /// What an agent has answered, as a value, and with it the JSON that it came as.
