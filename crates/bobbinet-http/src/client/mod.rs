@@ -203,6 +203,11 @@ impl Client {
 
     /// A task of the agent as one event of its stream has it: for those who show what the agent says as it is.
     pub fn event_of(&self, task: &Json) -> Json {
+    /// The agent's URL over HTTP, also where it is called over gRPC: for whom tokens are made, and where a node has what A2A has no call for.
+    pub fn http_url(&self) -> &str {
+        &self.ways.open().audience
+    }
+
         speech::as_event(speech::form(self.protocol()), task.clone())
     }
 
