@@ -136,6 +136,13 @@ pub struct Client {
     detour: Option<Detour>,
 }
 
+impl ClientOptions {
+    /// What calls a URL as the agent is called, beside the agent: an authorization server, say. Without a guard.
+    pub fn builder_for(&self, url: &reqwest::Url) -> reqwest::ClientBuilder {
+        connect::client_builder(url, self)
+    }
+}
+
 impl Client {
     /// Fetches the card of the agent at `url`, its own or the card's, or reads it from a file, and gets ready to call it as the card says.
     ///
@@ -196,6 +203,11 @@ impl Client {
         self.ways.open().url.as_str()
     }
 
+    /// The agent's URL over HTTP, also where it is called over gRPC: for whom tokens are made, and where a node has what A2A has no call for.
+    pub fn http_url(&self) -> &str {
+        &self.ways.open().audience
+    }
+
     /// What is spoken there.
     pub fn protocol(&self) -> Protocol {
         self.ways.open().protocol
@@ -203,11 +215,6 @@ impl Client {
 
     /// A task of the agent as one event of its stream has it: for those who show what the agent says as it is.
     pub fn event_of(&self, task: &Json) -> Json {
-    /// The agent's URL over HTTP, also where it is called over gRPC: for whom tokens are made, and where a node has what A2A has no call for.
-    pub fn http_url(&self) -> &str {
-        &self.ways.open().audience
-    }
-
         speech::as_event(speech::form(self.protocol()), task.clone())
     }
 
