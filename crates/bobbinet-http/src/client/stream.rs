@@ -257,7 +257,7 @@ impl TaskStream {
 
     /// Takes what comes next over the connection; its end, if it has ended.
     async fn receive(&mut self) -> Result<Option<End>, ClientError> {
-        let Some(Answer { response, protocol }) = &mut self.response else { return Ok(Some(End::Broken)) };
+        let Some(Answer { response, protocol, .. }) = &mut self.response else { return Ok(Some(End::Broken)) };
         let is_repeatable = self.opening.as_ref().is_none_or(|opening| opening.key(&self.client).is_some());
         // Over gRPC there are no comments: a task at work may well be silent, and pings tell whether somebody is there.
         let says_that_it_lives = protocol.transport != Transport::Grpc;
