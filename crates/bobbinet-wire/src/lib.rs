@@ -9,7 +9,7 @@
 //! them. A further version is a module beside `v1_0`, converts straight to the same types and never to another version, and brings a
 //! `Dialect` (`dialect.rs`), by which the one reader (`from_proto.rs`) is told which JSON it reads; [`v0_3`] is one, and [`v0_3_proto`],
 //! the other JSON that 0.3 has, another. Where the fields of an object are called alike in several of them, one reader
-//! (`read_message.rs`, `read_task.rs`, `list_params.rs`) or writer (`task_write.rs`) serves all, with the dialect as its type; what differs
+//! (`read_message.rs`, `read_task.rs`, `read_event.rs`, `list_params.rs`) or writer (`task_write.rs`) serves all, with the dialect as its type; what differs
 //! each reads and writes by functions of its own over the one [`Sink`]. What an event tells the world is decided once, by
 //! [`Update`](update::Update).
 
@@ -43,6 +43,7 @@ pub mod login;
 pub mod pieces;
 mod proto_enum;
 pub mod push;
+mod read_event;
 mod read_message;
 mod read_task;
 mod rules;

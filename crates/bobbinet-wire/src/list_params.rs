@@ -10,6 +10,8 @@ use crate::{
     dialect::Dialect,
     faults::At,
     from_proto::{Field, FromProto, ObjectBuilder, read_field, skip},
+    rest::HttpMethod,
+    rest_request::RestRequest,
     rules,
     scalar::NonEmpty,
     write::Object,
@@ -83,4 +85,21 @@ pub(crate) fn write(
         params.text(after, &time.to_string());
     }
     params.flag_if_set("includeArtifacts", list.include_artifacts);
+}
+
+/// The same over HTTP itself, as a query.
+pub(crate) fn request(
+    list: &ListParams,
+    state_name: impl FnOnce(State) -> &'static str,
+    after: &'static str,
+) -> RestRequest {
+    let mut request = RestRequest::new(HttpMethod::Get, "tasks");
+    request.add("contextId", list.context.as_ref());
+    request.add("status", list.state.map(state_name));
+    request.add("pageSize", Some(list.page_size));
+    request.add("pageToken", list.page_token.as_ref());
+    request.add("historyLength", list.history_length);
+    request.add(after, list.status_timestamp_after);
+    request.add("includeArtifacts", list.include_artifacts.then_some(true));
+    request
 }

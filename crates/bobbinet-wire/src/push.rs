@@ -3,13 +3,18 @@
 use std::borrow::Cow;
 
 use bobbinet_core::{
-    PushAuthentication, PushConfig, Secret,
+    PushAuthentication, PushConfig, PushPage, PushView, Secret,
     push::{PUSH_ID_LENGTH_MAX, PUSH_SECRET_LENGTH_MAX, PUSH_URL_LENGTH_MAX},
 };
-
+use serde::de::{Deserializer, MapAccess};
 use serde_json::Value;
 
-use crate::{dialect::Dialect, faults::At, from_proto::Field, scalar::NonEmpty};
+use crate::{
+    dialect::Dialect,
+    faults::At,
+    from_proto::{Field, FromProto, ObjectBuilder, read_field, read_object, skip},
+    scalar::NonEmpty,
+};
 
 /// The fields of a webhook that all dialects have.
 pub(crate) struct PushFields<'de> {
@@ -144,4 +149,43 @@ fn is_token_byte(byte: u8) -> bool {
 pub(crate) fn page_size<V: Dialect>(size: Field<i32>, at: &At<'_, V>) -> Option<u32> {
     let size = size.parse(at, "pageSize", |size| u32::try_from(size).map_err(|_| "it may not be negative"));
     size.optional().filter(|size| *size > 0)
+}
+
+/// A page, where the dialect has pages.
+impl<'de, V: Dialect> FromProto<'de, V> for PushPage
+where
+    PushView: FromProto<'de, V>,
+{
+    fn read<D: Deserializer<'de>>(from: D, at: &At<'_, V>) -> Result<Field<Self>, D::Error> {
+        read_object::<PageFields<'de>, _, _>(from, at)
+    }
+}
+
+#[derive(Default)]
+struct PageFields<'de> {
+    configs: Field<Vec<PushView>>,
+    next_page_token: Field<NonEmpty<'de>>,
+}
+
+impl<'de, V: Dialect> ObjectBuilder<'de, V> for PageFields<'de>
+where
+    PushView: FromProto<'de, V>,
+{
+    type Output = PushPage;
+
+    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_, V>) -> Result<(), A::Error> {
+        match name {
+            "configs" => read_field(&mut self.configs, map, at, "configs")?,
+            "nextPageToken" => read_field(&mut self.next_page_token, map, at, "nextPageToken")?,
+            _ => skip(map)?,
+        }
+        Ok(())
+    }
+
+    fn finish(self, _: &At<'_, V>) -> Option<PushPage> {
+        Some(PushPage {
+            configs: self.configs.optional().unwrap_or_default(),
+            next_page_token: self.next_page_token.optional().map(NonEmpty::into_owned),
+        })
+    }
 }

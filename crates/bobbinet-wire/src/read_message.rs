@@ -66,7 +66,7 @@ where
     fn finish(self, at: &At<'_, V>) -> Option<MessageView> {
         let id = rules::own_id(self.id, at, "messageId", MessageId::parse);
         let role = rules::role(self.role, at);
-        let parts = rules::parts(self.parts, at);
+        let parts = rules::parts(self.parts, at, "parts");
         let context_id = rules::context_id(self.context, at);
         Some(MessageView {
             message: Message {
@@ -123,7 +123,7 @@ where
 
     fn finish(self, at: &At<'_, V>) -> Option<Artifact> {
         let id = rules::own_id(self.id, at, "artifactId", ArtifactId::parse);
-        let parts = rules::parts(self.parts, at);
+        let parts = rules::parts(self.parts, at, "parts");
         Some(Artifact {
             id: id?,
             name: self.name.optional().map(|name| Arc::from(name.0)),

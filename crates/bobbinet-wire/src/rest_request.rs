@@ -2,6 +2,8 @@
 
 use std::fmt::{Display, Write as _};
 
+use bobbinet_core::push::ListPushParams;
+
 use crate::rest::HttpMethod;
 
 /// A request as it goes to the URL of an interface.
@@ -27,21 +29,41 @@ impl RestRequest {
         Self::new(method, &format!("tasks/{}{then}", segment(id)))
     }
 
+    /// One about a task's webhooks, or about one of them.
+    pub(crate) fn of_webhooks(method: HttpMethod, task: &str, id: Option<&str>) -> Self {
+        let id = id.map(|id| format!("/{}", segment(id))).unwrap_or_default();
+        Self::of_task(method, task, &format!("/pushNotificationConfigs{id}"))
+    }
+
+    /// The one for a page of a task's webhooks.
+    pub(crate) fn list_webhooks(list: &ListPushParams) -> Self {
+        let mut request = Self::of_webhooks(HttpMethod::Get, &list.task, None);
+        request.add("pageSize", list.page_size);
+        request.add("pageToken", list.page_token.as_ref());
+        request
+    }
+
     pub(crate) fn add(&mut self, name: &'static str, value: Option<impl Display>) {
         self.query.extend(value.map(|value| (name, value.to_string())));
     }
 
     /// The same for a tenant, whose name stands before the path.
-    pub(crate) fn for_tenant(mut self, tenant: Option<&str>) -> Self {
-        if let Some(tenant) = tenant {
-            self.path = format!("{}/{}", segment(tenant), self.path);
+    pub(crate) fn for_tenant(self, tenant: Option<&str>) -> Self {
+        match tenant {
+            Some(tenant) => self.below(tenant),
+            None => self,
         }
+    }
+
+    /// The same below a segment.
+    pub(crate) fn below(mut self, first: &str) -> Self {
+        self.path = format!("{}/{}", segment(first), self.path);
         self
     }
 }
 
 /// One segment of a path (RFC 3986, section 3.3): ids are another's, and may have anything in them.
-pub(crate) fn segment(text: &str) -> String {
+fn segment(text: &str) -> String {
     let mut segment = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {

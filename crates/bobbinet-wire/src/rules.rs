@@ -54,13 +54,13 @@ pub(crate) fn own_id<T, V: Dialect>(
 const UNNAMED: &str = "unnamed";
 
 /// The specification wants at least one part; agents that stream text have been seen to send none.
-pub(crate) fn parts<V: Dialect>(parts: Field<Vec<Part>>, at: &At<'_, V>) -> Option<Vec<Part>> {
+pub(crate) fn parts<V: Dialect>(parts: Field<Vec<Part>>, at: &At<'_, V>, name: &'static str) -> Option<Vec<Part>> {
     match (parts, at.author()) {
         (Field::Given(parts), Author::Agent) => Some(parts),
         (Field::Absent, Author::Agent) => Some(Vec::new()),
         (Field::Given(parts), Author::Client) if !parts.is_empty() => Some(parts),
         (Field::Given(_) | Field::Absent, Author::Client) => {
-            at.field("parts").wrong("must have at least one part");
+            at.field(name).wrong("must have at least one part");
             None
         }
         (Field::Wrong, _) => None,

@@ -99,6 +99,11 @@ pub(crate) fn replies(bytes: &[u8]) {
     v0_3::client::read_task(result).ok();
     v0_3::client::read_page(result).ok();
     v0_3::client::read_event(result).ok();
+    v0_3_proto::client::read_sent(result).ok();
+    v0_3_proto::client::read_task(result).ok();
+    v0_3_proto::client::read_page(result).ok();
+    v0_3_proto::client::read_event(result).ok();
+    v0_3_proto::client::read_push_configs(result).ok();
 }
 
 /// A stream of events: however it is cut into pieces, the same events come of it. The first byte says where it is cut.

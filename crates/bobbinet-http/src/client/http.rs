@@ -11,7 +11,7 @@ use std::{
 };
 
 use bobbinet_core::{Json, PushOperation, operation::Operation};
-use bobbinet_wire::{Protocol, ReplyError, Transport, Version, push::without_secrets, v1_0::CardView};
+use bobbinet_wire::{Protocol, ReplyError, Transport, push::without_secrets, v1_0::CardView};
 use reqwest::{
     Method, RequestBuilder, Response, StatusCode, Url,
     header::{self, HeaderMap, HeaderName, HeaderValue},
@@ -23,7 +23,7 @@ use super::{
     credentials::Extras,
     error::unreachable,
     outbound::Sender,
-    speech::{self, Said},
+    speech::{self, Form, Said},
 };
 
 /// Bytes of an answer: more than the largest task that a node of ours keeps by default.
@@ -98,10 +98,10 @@ pub(super) struct Answer {
     has_secrets: bool,
 }
 
-/// A result, in the words of a version.
+/// A result, in one of the forms that results have.
 #[derive(Debug)]
 pub(super) struct Told {
-    pub(super) version: Version,
+    pub(super) form: Form,
     pub(super) json: Json,
 }
 
@@ -249,7 +249,7 @@ impl Ways {
         let body = read_body_within(response, ANSWER_MAX, &url, timeout).await?;
         tracing::debug!(%status, body = %logged(&body, has_secrets), "answer");
         let why = match speech::answer(protocol, status, &body) {
-            Ok(json) => return Ok(Told { version: speech::form(protocol), json }),
+            Ok(json) => return Ok(Told { form: speech::form(protocol), json }),
             Err(ReplyError::Malformed(why)) => why,
             Err(error) => return Err(error.into()),
         };

@@ -229,8 +229,8 @@ impl Client {
             false => self.ways.options.wait_timeout,
         };
         let operation = Operation::Send(Box::new(params));
-        let Told { version, json } = self.ways.call_with(&operation, timeout, options).await?;
-        speech::sent(version, json).map_err(|error| self.ways.outcome_unknown(&operation, options, error))
+        let Told { form, json } = self.ways.call_with(&operation, timeout, options).await?;
+        speech::sent(form, json).map_err(|error| self.ways.outcome_unknown(&operation, options, error))
     }
 
     /// Says something, and hears all that follows.
@@ -247,8 +247,8 @@ impl Client {
     /// As [`ClientError`] says.
     pub async fn get(&self, id: &str, history_length: Option<u32>) -> Result<WithJson<TaskView>, ClientError> {
         let params = GetParams { id: id.to_owned(), history_length, tenant: None };
-        let Told { version, json } = self.call(&Operation::Get(params)).await?;
-        speech::task(version, json)
+        let Told { form, json } = self.call(&Operation::Get(params)).await?;
+        speech::task(form, json)
     }
 
     /// Shows a page of tasks.
@@ -258,12 +258,13 @@ impl Client {
     pub async fn list(&self, params: ListParams) -> Result<WithJson<PageView>, ClientError> {
         let mut listed = self.call(&Operation::List(params)).await;
         if let Err(ClientError::Rpc(remote)) = &mut listed
-            && (remote.kind, self.protocol().version) == (Some(ErrorKind::MethodNotFound), Version::V0_3)
+            && matches!(remote.kind, Some(ErrorKind::MethodNotFound | ErrorKind::UnsupportedOperation))
+            && self.protocol().version == Version::V0_3
         {
-            remote.hint = Some("A2A 0.3 lists no tasks over JSON-RPC: name a task by its id".to_owned());
+            remote.hint = Some("most agents of A2A 0.3 list no tasks: name a task by its id".to_owned());
         }
-        let Told { version, json } = listed?;
-        speech::page(version, json)
+        let Told { form, json } = listed?;
+        speech::page(form, json)
     }
 
     /// Stops a task.
@@ -272,8 +273,8 @@ impl Client {
     /// As [`ClientError`] says.
     pub async fn cancel(&self, id: &str) -> Result<WithJson<TaskView>, ClientError> {
         let params = CancelParams { id: id.to_owned(), metadata: None, tenant: None };
-        let Told { version, json } = self.call(&Operation::Cancel(params)).await?;
-        speech::task(version, json)
+        let Told { form, json } = self.call(&Operation::Cancel(params)).await?;
+        speech::task(form, json)
     }
 
     /// Has the agent tell a receiver all that follows in a task, or changes what it is told.
@@ -281,8 +282,8 @@ impl Client {
     /// # Errors
     /// As [`ClientError`] says.
     pub async fn create_push_config(&self, params: CreatePushParams) -> Result<WithJson<PushView>, ClientError> {
-        let Told { version, json } = self.call_push(PushOperation::Create(Box::new(params))).await?;
-        speech::push_config(version, &json)
+        let Told { form, json } = self.call_push(PushOperation::Create(Box::new(params))).await?;
+        speech::push_config(form, &json)
     }
 
     /// Shows one webhook of a task, without what is secret in it.
@@ -290,8 +291,8 @@ impl Client {
     /// # Errors
     /// As [`ClientError`] says.
     pub async fn get_push_config(&self, params: GetPushParams) -> Result<WithJson<PushView>, ClientError> {
-        let Told { version, json } = self.call_push(PushOperation::Get(params)).await?;
-        speech::push_config(version, &json)
+        let Told { form, json } = self.call_push(PushOperation::Get(params)).await?;
+        speech::push_config(form, &json)
     }
 
     /// Shows the webhooks of a task, without what is secret in them: a page, where the version of A2A has pages.
@@ -299,8 +300,8 @@ impl Client {
     /// # Errors
     /// As [`ClientError`] says.
     pub async fn list_push_configs(&self, params: ListPushParams) -> Result<WithJson<PushPage>, ClientError> {
-        let Told { version, json } = self.call_push(PushOperation::List(params)).await?;
-        speech::push_configs(version, &json)
+        let Told { form, json } = self.call_push(PushOperation::List(params)).await?;
+        speech::push_configs(form, &json)
     }
 
     /// Removes a webhook of a task; what is answered says nothing.

@@ -7,7 +7,7 @@ use bobbinet_wire::{
     rest::HttpMethod,
     rest_error,
     rest_request::RestRequest,
-    v0_3, v1_0,
+    v0_3, v0_3_proto, v1_0,
     view::{PageView, Sent, StreamEvent, TaskView},
 };
 use reqwest::{Method, StatusCode, Url};
@@ -24,21 +24,32 @@ pub(super) struct Said {
     pub(super) body: Option<Vec<u8>>,
 }
 
+/// The JSON that answers are told in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// That of 1.0.
+    V1_0,
+    /// That of 0.3 over JSON-RPC.
+    V0_3,
+    /// That of the proto file of 0.3, which is another.
+    V0_3Proto,
+}
+
 /// Whether it is spoken here: over gRPC only where something carries that.
 pub(super) fn is_spoken(protocol: Protocol, has_grpc: bool) -> bool {
-    match (protocol.version, protocol.transport) {
-        (Version::V1_0, Transport::JsonRpc | Transport::HttpJson) | (Version::V0_3, Transport::JsonRpc) => true,
-        // Its JSON is a third one, that of the proto file of 0.3; whoever speaks it speaks JSON-RPC too, as good as always.
-        (Version::V0_3, Transport::HttpJson) => false,
-        (Version::V1_0 | Version::V0_3, Transport::Grpc) => has_grpc,
+    match protocol.transport {
+        Transport::JsonRpc | Transport::HttpJson => true,
+        Transport::Grpc => has_grpc,
     }
 }
 
-/// In the JSON of which version answers are told: what came over gRPC was none, and is told as REST in 1.0 would have it.
-pub(super) fn form(protocol: Protocol) -> Version {
-    match protocol.transport {
-        Transport::JsonRpc | Transport::HttpJson => protocol.version,
-        Transport::Grpc => Version::V1_0,
+/// In which JSON answers are told: what came over gRPC was none, and is told as REST in 1.0 would have it.
+pub(super) fn form(protocol: Protocol) -> Form {
+    match (protocol.transport, protocol.version) {
+        (Transport::JsonRpc | Transport::HttpJson, Version::V1_0)
+        | (Transport::Grpc, Version::V1_0 | Version::V0_3) => Form::V1_0,
+        (Transport::JsonRpc, Version::V0_3) => Form::V0_3,
+        (Transport::HttpJson, Version::V0_3) => Form::V0_3Proto,
     }
 }
 
@@ -48,8 +59,11 @@ pub(super) fn say(protocol: Protocol, url: &Url, id: u64, operation: &Operation)
     match (protocol.transport, protocol.version) {
         (Transport::JsonRpc, Version::V1_0) => v1_0::client::write_request(&mut body, id, operation),
         (Transport::JsonRpc, Version::V0_3) => v0_3::client::write_request(&mut body, id, operation),
-        (Transport::HttpJson, Version::V1_0 | Version::V0_3) => {
-            let request = v1_0::rest_client::request(operation);
+        (Transport::HttpJson, version @ (Version::V1_0 | Version::V0_3)) => {
+            let request = match version {
+                Version::V1_0 => v1_0::rest_client::request(operation),
+                Version::V0_3 => v0_3_proto::client::request(operation),
+            };
             return request.map(|request| over_http(url, request)).ok_or_else(|| {
                 ClientError::Protocol(format!("{url}: this is not asked for over {}", protocol.transport.name()))
             });
@@ -115,42 +129,47 @@ pub(super) fn event_data(protocol: Protocol, data: &str) -> Result<Json, ReplyEr
 }
 
 /// The result of a send.
-pub(super) fn sent(version: Version, json: Json) -> Result<WithJson<Sent>, ClientError> {
-    read(json, |raw| match version {
-        Version::V1_0 => v1_0::client::read_sent(raw),
-        Version::V0_3 => v0_3::client::read_sent(raw),
+pub(super) fn sent(form: Form, json: Json) -> Result<WithJson<Sent>, ClientError> {
+    read(json, |raw| match form {
+        Form::V1_0 => v1_0::client::read_sent(raw),
+        Form::V0_3 => v0_3::client::read_sent(raw),
+        Form::V0_3Proto => v0_3_proto::client::read_sent(raw),
     })
 }
 
 /// The task that was asked for, or canceled.
-pub(super) fn task(version: Version, json: Json) -> Result<WithJson<TaskView>, ClientError> {
-    read(json, |raw| match version {
-        Version::V1_0 => v1_0::client::read_task(raw),
-        Version::V0_3 => v0_3::client::read_task(raw),
+pub(super) fn task(form: Form, json: Json) -> Result<WithJson<TaskView>, ClientError> {
+    read(json, |raw| match form {
+        Form::V1_0 => v1_0::client::read_task(raw),
+        Form::V0_3 => v0_3::client::read_task(raw),
+        Form::V0_3Proto => v0_3_proto::client::read_task(raw),
     })
 }
 
 /// A page of tasks.
-pub(super) fn page(version: Version, json: Json) -> Result<WithJson<PageView>, ClientError> {
-    read(json, |raw| match version {
-        Version::V1_0 => v1_0::client::read_page(raw),
-        Version::V0_3 => v0_3::client::read_page(raw),
+pub(super) fn page(form: Form, json: Json) -> Result<WithJson<PageView>, ClientError> {
+    read(json, |raw| match form {
+        Form::V1_0 => v1_0::client::read_page(raw),
+        Form::V0_3 => v0_3::client::read_page(raw),
+        Form::V0_3Proto => v0_3_proto::client::read_page(raw),
     })
 }
 
 /// A webhook. Some agents give back what only its receiver may know: here it ends.
-pub(super) fn push_config(version: Version, json: &Json) -> Result<WithJson<PushView>, ClientError> {
-    read(shown(json), |raw| match version {
-        Version::V1_0 => v1_0::client::read_push_config(raw),
-        Version::V0_3 => v0_3::client::read_push_config(raw),
+pub(super) fn push_config(form: Form, json: &Json) -> Result<WithJson<PushView>, ClientError> {
+    read(shown(json), |raw| match form {
+        Form::V1_0 => v1_0::client::read_push_config(raw),
+        Form::V0_3 => v0_3::client::read_push_config(raw),
+        Form::V0_3Proto => v0_3_proto::client::read_push_config(raw),
     })
 }
 
 /// The webhooks of a task, or some of them.
-pub(super) fn push_configs(version: Version, json: &Json) -> Result<WithJson<PushPage>, ClientError> {
-    read(shown(json), |raw| match version {
-        Version::V1_0 => v1_0::client::read_push_configs(raw),
-        Version::V0_3 => v0_3::client::read_push_configs(raw),
+pub(super) fn push_configs(form: Form, json: &Json) -> Result<WithJson<PushPage>, ClientError> {
+    read(shown(json), |raw| match form {
+        Form::V1_0 => v1_0::client::read_push_configs(raw),
+        Form::V0_3 => v0_3::client::read_push_configs(raw),
+        Form::V0_3Proto => v0_3_proto::client::read_push_configs(raw),
     })
 }
 
@@ -159,18 +178,19 @@ fn shown(json: &Json) -> Json {
 }
 
 /// An event of a stream, if it is one that is known here.
-pub(super) fn event(version: Version, json: Json) -> Result<WithJson<Option<StreamEvent>>, ClientError> {
-    read(json, |raw| match version {
-        Version::V1_0 => v1_0::client::read_event(raw),
-        Version::V0_3 => v0_3::client::read_event(raw),
+pub(super) fn event(form: Form, json: Json) -> Result<WithJson<Option<StreamEvent>>, ClientError> {
+    read(json, |raw| match form {
+        Form::V1_0 => v1_0::client::read_event(raw),
+        Form::V0_3 => v0_3::client::read_event(raw),
+        Form::V0_3Proto => v0_3_proto::client::read_event(raw),
     })
 }
 
 /// A task as an event of a stream has it.
-pub(super) fn as_event(version: Version, task: Json) -> Json {
-    match version {
-        Version::V1_0 => Json::of(&std::collections::BTreeMap::from([("task", task)])),
-        Version::V0_3 => task,
+pub(super) fn as_event(form: Form, task: Json) -> Json {
+    match form {
+        Form::V1_0 | Form::V0_3Proto => Json::of(&std::collections::BTreeMap::from([("task", task)])),
+        Form::V0_3 => task,
     }
 }
 

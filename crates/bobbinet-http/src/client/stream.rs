@@ -193,8 +193,8 @@ impl TaskStream {
                     return Ok(Some(event));
                 }
             }
-            if let Some(Told { version, json }) = self.whole.take()
-                && let Some(event) = self.hear(speech::event(version, json)?, None)
+            if let Some(Told { form, json }) = self.whole.take()
+                && let Some(event) = self.hear(speech::event(form, json)?, None)
             {
                 return Ok(Some(event));
             }

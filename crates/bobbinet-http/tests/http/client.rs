@@ -173,14 +173,14 @@ async fn a_token_is_made_when_it_is_needed() {
 }
 
 /// A way to the node that can be cut.
-struct Wire {
-    address: SocketAddr,
+pub(crate) struct Wire {
+    pub(crate) address: SocketAddr,
     cut: Arc<Notify>,
     _work: JoinSet<()>,
 }
 
 impl Wire {
-    async fn to(node: SocketAddr) -> Self {
+    pub(crate) async fn to(node: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let cut = Arc::new(Notify::new());
@@ -205,6 +205,11 @@ impl Wire {
         });
         Self { address, cut, _work: work }
     }
+
+    /// Ends each connection that there is.
+    pub(crate) fn cut(&self) {
+        self.cut.notify_one();
+    }
 }
 
 #[tokio::test]
@@ -219,7 +224,7 @@ async fn a_stream_that_is_cut_goes_on_without_gap_or_repeat() {
     for step in 0.. {
         // Sometimes with events under way, sometimes with none.
         if step % 3 == 1 {
-            wire.cut.notify_one();
+            wire.cut();
         }
         node.worker.gate.add_permits(1);
         let Some(event) = stream.next().await.unwrap() else { break };
@@ -240,7 +245,7 @@ async fn a_send_under_a_key_outlives_its_connection() {
         while node.result("ListTasks", serde_json::json!({})).await["totalSize"] != 1 {
             tokio::task::yield_now().await;
         }
-        wire.cut.notify_one();
+        wire.cut();
         node.worker.gate.add_permits(1);
     };
     let (sent, ()) = tokio::join!(sending, cutting);

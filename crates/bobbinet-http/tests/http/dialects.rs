@@ -228,3 +228,80 @@ async fn another_way_is_taken_only_where_nobody_is_there() {
     let unsent = client.send(says("hi"), &SendOptions::default()).await.unwrap_err();
     assert!(unsent.is_unsent(), "{unsent:?}");
 }
+
+/// The card of one of 0.3 that prefers HTTP itself, and speaks JSON-RPC too.
+fn older_over_http(url: &str) -> Value {
+    let mut card = older(&format!("{url}/a2a/"));
+    card["preferredTransport"] = json!("HTTP+JSON");
+    card["additionalInterfaces"] = json!([{ "url": format!("{url}/rpc"), "transport": "JSONRPC" }]);
+    card
+}
+
+#[tokio::test]
+async fn one_of_0_3_over_http_itself_is_spoken_to_in_the_json_of_its_proto_file() {
+    // As the official SDK for Python answers: what is empty is left out, and errors are a status and a message.
+    let agent = Foreign::start(older_over_http, |asked: &Asked| {
+        let json = |value: Value| Does::Says(200, "application/json", value.to_string());
+        let error = |status: u16, message: &str| {
+            Does::Says(status, "application/json", json!({ "message": message }).to_string())
+        };
+        let events = |events: &[Value]| {
+            let text: String = events.iter().map(|event| format!("data: {event}\r\n\r\n")).collect();
+            Does::Says(200, "text/event-stream", format!(": ping\r\n\r\n{text}"))
+        };
+        let update = |state: &str| {
+            json!({ "statusUpdate": { "taskId": "t-1", "contextId": "c-1",
+                                      "status": { "state": format!("TASK_STATE_{state}") } } })
+        };
+        match (asked.method.as_str(), asked.path.as_str()) {
+            ("POST", "/a2a/v1/message:send") => json(json!({ "task": task("INPUT_REQUIRED") })),
+            ("POST", "/a2a/v1/message:stream") => events(&[
+                json!({ "task": task("SUBMITTED") }),
+                json!({ "artifactUpdate": { "taskId": "t-1", "artifact": { "artifactId": "a", "parts": [{ "text": "one" }] } } }),
+            ]),
+            ("GET", "/a2a/v1/tasks/t-1") => json(task("WORKING")),
+            ("GET", "/a2a/v1/tasks/t-1?historyLength=1") => json(task("CANCELLED")),
+            ("POST", "/a2a/v1/tasks/t-1:subscribe") => Does::Says(405, "application/json", r#"{"detail":"Method Not Allowed"}"#.to_owned()),
+            ("GET", "/a2a/v1/tasks/t-1:subscribe") => events(&[update("WORKING"), update("COMPLETED")]),
+            ("POST", "/a2a/v1/tasks/t-1:cancel") => error(409, "Task cannot be canceled"),
+            ("GET", path) if path.starts_with("/a2a/v1/tasks?") => error(501, "This operation is not supported"),
+            ("GET", "/a2a/v1/tasks/gone") => error(404, "Task not found"),
+            (_, path) => panic!("{path}"),
+        }
+    })
+    .await;
+    let client = connect(&agent).await;
+    let protocol = client.protocol();
+    assert_eq!((protocol.version, protocol.transport), (Version::V0_3, Transport::HttpJson), "the card prefers it");
+    let sent = client.send(says("hi"), &SendOptions::default()).await.unwrap();
+    let Sent::Task(asks) = sent.value else { panic!("{sent:?}") };
+    assert_eq!((asks.id.as_str(), asks.status.state), ("t-1", State::InputRequired));
+    assert_eq!(client.get("t-1", Some(0)).await.unwrap().value.status.state, State::Canceled, "with two l");
+    // The stream breaks, and is taken up again by the verb that this agent takes.
+    let mut stream = client.send_streaming(says("hi"), &SendOptions::default()).await.unwrap();
+    let (mut told, mut texts) = (Vec::new(), Vec::new());
+    while let Some(event) = stream.next().await.unwrap() {
+        told.extend(event.value.state());
+        if let StreamEvent::ArtifactUpdate(piece) = event.value {
+            texts.push(piece.artifact.parts[0].as_text().unwrap().to_owned());
+        }
+    }
+    assert_eq!((told.first(), told.last()), (Some(&State::Submitted), Some(&State::Completed)), "{told:?}");
+    assert_eq!(texts, ["one"]);
+    let kind = |error: ClientError| match error {
+        ClientError::Rpc(remote) => (remote.kind, remote.hint),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(kind(client.cancel("t-1").await.unwrap_err()).0, Some(ErrorKind::TaskNotCancelable));
+    assert_eq!(kind(client.get("gone", None).await.unwrap_err()).0, Some(ErrorKind::TaskNotFound));
+    let unlisted = kind(client.list(ListParams::default()).await.unwrap_err());
+    assert!(unlisted.0 == Some(ErrorKind::UnsupportedOperation) && unlisted.1.unwrap().contains("0.3"));
+    let asked = agent.asked();
+    assert!(asked[1].headers.contains("a2a-version: 0.3"), "{}", asked[1].headers);
+    assert_eq!(asked[1].body["message"]["content"], json!([{ "text": "hi" }]));
+    assert_eq!(asked[1].body["configuration"], json!({ "blocking": true }));
+    // Whoever says another binding gets it, and the card's own URL for it.
+    let by_rpc = ClientOptions { transports: vec![Transport::JsonRpc], ..ClientOptions::default() };
+    let by_rpc = Client::connect(&agent.url, by_rpc).await.unwrap();
+    assert!(by_rpc.protocol().transport == Transport::JsonRpc && by_rpc.url().ends_with("/rpc"));
+}

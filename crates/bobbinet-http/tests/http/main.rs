@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
 mod bad_requests;
+mod bindings;
 mod callers;
 mod cards;
 mod client;

@@ -8,8 +8,9 @@ use serde::de::{Deserializer, MapAccess};
 
 use super::version::{At, V0_3, VERSION};
 use crate::{
+    dialect::Dialect,
     error::FieldViolation,
-    faults::Author,
+    faults::{self, Author},
     from_proto::{self, Field, FromProto, ObjectBuilder, read_field, read_object, skip},
     push::{self, PushFields},
     scalar::NonEmpty,
@@ -65,7 +66,7 @@ pub(super) fn write_params<S: Sink>(params: &mut Object<'_, S>, operation: &Push
 }
 
 /// Writes a webhook as a client asks for it, secrets and all.
-pub(super) fn write_fields<S: Sink>(fields: &mut Object<'_, S>, config: &PushConfig) {
+pub(crate) fn write_fields<S: Sink>(fields: &mut Object<'_, S>, config: &PushConfig) {
     fields.text_if_some("id", config.id.as_deref());
     fields.text("url", &config.url);
     fields.text_if_some("token", config.token.as_ref().map(Secret::reveal));
@@ -250,27 +251,37 @@ impl<'de> FromProto<'de, V0_3> for PushView {
     }
 }
 
+/// Its fields in either JSON of 0.3.
 #[derive(Default)]
-struct ViewFields<'de> {
+pub(crate) struct ViewFields<'de> {
     task: Field<NonEmpty<'de>>,
+    /// `tasks/{id}/pushNotificationConfigs/{id}`, where it is a resource.
+    name: Field<NonEmpty<'de>>,
     config: Field<Shown>,
 }
 
-impl<'de> ObjectBuilder<'de, V0_3> for ViewFields<'de> {
+impl<'de, V: Dialect> ObjectBuilder<'de, V> for ViewFields<'de> {
     type Output = PushView;
 
-    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
+    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &faults::At<'_, V>) -> Result<(), A::Error> {
         match name {
             "taskId" => read_field(&mut self.task, map, at, "taskId")?,
+            "name" => read_field(&mut self.name, map, at, "name")?,
             "pushNotificationConfig" => read_field(&mut self.config, map, at, "pushNotificationConfig")?,
             _ => skip(map)?,
         }
         Ok(())
     }
 
-    fn finish(self, at: &At<'_>) -> Option<PushView> {
+    fn finish(self, at: &faults::At<'_, V>) -> Option<PushView> {
         let Shown { id, url, scheme } = self.config.required(at, "pushNotificationConfig")?;
-        let task = self.task.optional().map(NonEmpty::into_owned).unwrap_or_default();
+        let name = self.name.optional().map(NonEmpty::into_owned).unwrap_or_default();
+        let (of_task, of_config) = name
+            .strip_prefix("tasks/")
+            .and_then(|name| name.split_once("/pushNotificationConfigs/"))
+            .unwrap_or_default();
+        let task = self.task.optional().map_or_else(|| of_task.to_owned(), NonEmpty::into_owned);
+        let id = if id.is_empty() { of_config.to_owned() } else { id };
         Some(PushView { task, id, url, scheme })
     }
 }
@@ -282,8 +293,8 @@ struct Shown {
     scheme: Option<String>,
 }
 
-impl<'de> FromProto<'de, V0_3> for Shown {
-    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
+impl<'de, V: Dialect> FromProto<'de, V> for Shown {
+    fn read<D: Deserializer<'de>>(from: D, at: &faults::At<'_, V>) -> Result<Field<Self>, D::Error> {
         read_object::<ShownFields<'de>, _, _>(from, at)
     }
 }
@@ -295,10 +306,10 @@ struct ShownFields<'de> {
     scheme: Field<ShownScheme>,
 }
 
-impl<'de> ObjectBuilder<'de, V0_3> for ShownFields<'de> {
+impl<'de, V: Dialect> ObjectBuilder<'de, V> for ShownFields<'de> {
     type Output = Shown;
 
-    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
+    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &faults::At<'_, V>) -> Result<(), A::Error> {
         match name {
             "id" => read_field(&mut self.id, map, at, "id")?,
             "url" => read_field(&mut self.url, map, at, "url")?,
@@ -308,7 +319,7 @@ impl<'de> ObjectBuilder<'de, V0_3> for ShownFields<'de> {
         Ok(())
     }
 
-    fn finish(self, at: &At<'_>) -> Option<Shown> {
+    fn finish(self, at: &faults::At<'_, V>) -> Option<Shown> {
         Some(Shown {
             url: self.url.required(at, "url")?.into_owned(),
             id: self.id.optional().map(NonEmpty::into_owned).unwrap_or_default(),
@@ -320,8 +331,8 @@ impl<'de> ObjectBuilder<'de, V0_3> for ShownFields<'de> {
 /// The first of the schemes that an agent says it authenticates with, if it says any.
 struct ShownScheme(Option<String>);
 
-impl<'de> FromProto<'de, V0_3> for ShownScheme {
-    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
+impl<'de, V: Dialect> FromProto<'de, V> for ShownScheme {
+    fn read<D: Deserializer<'de>>(from: D, at: &faults::At<'_, V>) -> Result<Field<Self>, D::Error> {
         read_object::<ShownSchemesFields<'de>, _, _>(from, at)
     }
 }
@@ -331,17 +342,17 @@ struct ShownSchemesFields<'de> {
     schemes: Field<Vec<NonEmpty<'de>>>,
 }
 
-impl<'de> ObjectBuilder<'de, V0_3> for ShownSchemesFields<'de> {
+impl<'de, V: Dialect> ObjectBuilder<'de, V> for ShownSchemesFields<'de> {
     type Output = ShownScheme;
 
-    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
+    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &faults::At<'_, V>) -> Result<(), A::Error> {
         match name {
             "schemes" => read_field(&mut self.schemes, map, at, "schemes"),
             _ => skip(map),
         }
     }
 
-    fn finish(self, _: &At<'_>) -> Option<ShownScheme> {
+    fn finish(self, _: &faults::At<'_, V>) -> Option<ShownScheme> {
         let first = self.schemes.optional().and_then(|schemes| schemes.into_iter().next());
         Some(ShownScheme(first.map(NonEmpty::into_owned)))
     }

@@ -78,7 +78,10 @@ impl<'de> ObjectBuilder<'de, V0_3> for PartFields<'de> {
                 let (data, metadata) = data_of(self.data.required(at, "data")?.0, metadata);
                 Part { metadata, ..Part::new(Content::Data(data)) }
             }
-            Some("file") => Part { metadata, ..self.file.required(at, "file")?.0 },
+            Some("file") => match self.file.required(at, "file")?.0 {
+                Some(file) => Part { metadata, ..file },
+                None => return Some(None),
+            },
             Some(_) | None if at.author() == Author::Agent => return Some(None),
             Some(_) | None => {
                 at.field("kind").wrong("must be text, data or file");
@@ -102,8 +105,8 @@ pub(crate) fn data_of(data: Json, metadata: Option<Json>) -> (Json, Option<Json>
     }
 }
 
-/// A part of which only the file is known yet.
-pub(crate) struct File(pub(crate) Part);
+/// A part of which only the file is known yet; of an agent's, perhaps none.
+pub(crate) struct File(pub(crate) Option<Part>);
 
 impl<'de> FromProto<'de, V0_3> for File {
     fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
@@ -129,17 +132,18 @@ impl FileFields<'_> {
         let content = match (self.bytes.optional(), self.uri.optional()) {
             (Some(bytes), None) => Content::Raw(bytes),
             (None, Some(uri)) => Content::Url(Arc::from(uri.0)),
+            (None, None) if at.author() == Author::Agent => return Some(File(None)),
             (None, None) | (Some(_), Some(_)) => {
                 at.wrong(format!("must have one of {names}"));
                 return None;
             }
         };
-        Some(File(Part {
+        Some(File(Some(Part {
             content,
             media_type: self.media_type.optional().map(|media_type| Arc::from(media_type.0)),
             filename: self.name.optional().map(|name| Arc::from(name.0)),
             metadata: None,
-        }))
+        })))
     }
 }
 

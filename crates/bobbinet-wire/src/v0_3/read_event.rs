@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use super::version::{At, V0_3};
 use crate::{
     from_proto::{Field, FromProto},
+    read_event,
     view::{ArtifactUpdate, MessageView, Sent, StatusUpdate, StreamEvent, TaskView},
 };
 
@@ -43,17 +44,8 @@ impl<'de> FromProto<'de, V0_3> for StreamEvent {
     }
 }
 
-/// Of a stream's events, only the first two can be the answer to a message.
 impl<'de> FromProto<'de, V0_3> for Sent {
     fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
-        Ok(match StreamEvent::read(from, at)? {
-            Field::Given(StreamEvent::Task(task)) => Field::Given(Self::Task(task)),
-            Field::Given(StreamEvent::Message(message)) => Field::Given(Self::Message(message)),
-            Field::Given(StreamEvent::StatusUpdate(_) | StreamEvent::ArtifactUpdate(_)) | Field::Absent => {
-                at.wrong("must be of the kind task or message");
-                Field::Wrong
-            }
-            Field::Wrong => Field::Wrong,
-        })
+        Ok(read_event::sent(StreamEvent::read(from, at)?, at, "must be of the kind task or message"))
     }
 }

@@ -172,7 +172,7 @@ impl<'de> FromProto<'de, V0_3> for ListParams {
 }
 
 /// What a list calls the time after which tasks have changed (section 7.4 of its specification).
-pub(super) const AFTER: &str = "lastUpdatedAfter";
+pub(crate) const AFTER: &str = "lastUpdatedAfter";
 
 /// What is asked of a list, in either JSON of 0.3.
 #[derive(Default)]

@@ -1,9 +1,12 @@
 //! Webhooks, which are resources here: `tasks/{id}/pushNotificationConfigs/{id}`.
 
 use bobbinet_core::{PushPage, PushView};
+use serde::de::Deserializer;
 
+use super::{At, V0_3Proto};
 use crate::{
-    v0_3::push::write_shown,
+    from_proto::{Field, FromProto, read_object},
+    v0_3::push::{ViewFields, write_shown},
     write::{Sink, object},
 };
 
@@ -26,4 +29,11 @@ pub fn write_configs(out: &mut impl Sink, page: &PushPage) {
 /// Writes that a webhook is gone.
 pub fn write_deleted(out: &mut impl Sink) {
     out.bytes().extend_from_slice(b"{}");
+}
+
+/// A webhook as its agent shows it: what is secret in it is passed over.
+impl<'de> FromProto<'de, V0_3Proto> for PushView {
+    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
+        read_object::<ViewFields<'de>, _, _>(from, at)
+    }
 }

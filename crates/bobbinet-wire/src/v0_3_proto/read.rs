@@ -1,6 +1,6 @@
 //! Reading messages and what is sent with them.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use bobbinet_core::{
     Content, Json, MessageId, Part, Role,
@@ -10,6 +10,7 @@ use serde::de::{Deserializer, MapAccess};
 
 use super::{At, V0_3Proto};
 use crate::{
+    faults::Author,
     from_proto::{Field, FromProto, ObjectBuilder, read_field, read_object, skip},
     rules,
     scalar::{NonEmpty, Struct, Text},
@@ -35,8 +36,7 @@ impl<'de> ObjectBuilder<'de, V0_3Proto> for SendFields {
 
     fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
         match name {
-            // The field's name in the proto file is `request`.
-            "message" | "request" => read_field(&mut self.message, map, at, "message")?,
+            "message" => read_field(&mut self.message, map, at, "message")?,
             "configuration" => read_field(&mut self.configuration, map, at, "configuration")?,
             "metadata" => read_field(&mut self.metadata, map, at, "metadata")?,
             _ => skip(map)?,
@@ -137,14 +137,7 @@ impl<'de> ObjectBuilder<'de, V0_3Proto> for MessageFields<'de> {
     fn finish(self, at: &At<'_>) -> Option<MessageView> {
         let id = rules::own_id(self.id, at, "messageId", MessageId::parse);
         let role = rules::role(self.role, at);
-        let parts = match self.content {
-            Field::Given(parts) if !parts.is_empty() => Some(parts),
-            Field::Given(_) | Field::Absent => {
-                at.field("content").wrong("must have at least one part");
-                None
-            }
-            Field::Wrong => None,
-        };
+        let parts = rules::parts(self.content, at, "content");
         let context_id = rules::context_id(self.context, at);
         Some(MessageView {
             message: bobbinet_core::Message {
@@ -161,9 +154,14 @@ impl<'de> ObjectBuilder<'de, V0_3Proto> for MessageFields<'de> {
     }
 }
 
+/// A part of an agent in which nothing stands that is known here is nothing.
 impl<'de> FromProto<'de, V0_3Proto> for Part {
     fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
-        read_object::<PartFields<'de>, _, _>(from, at)
+        Ok(match read_object::<PartFields<'de>, _, _>(from, at)? {
+            Field::Given(Some(part)) => Field::Given(part),
+            Field::Given(None) | Field::Absent => Field::Absent,
+            Field::Wrong => Field::Wrong,
+        })
     }
 }
 
@@ -176,7 +174,7 @@ struct PartFields<'de> {
 }
 
 impl<'de> ObjectBuilder<'de, V0_3Proto> for PartFields<'de> {
-    type Output = Part;
+    type Output = Option<Part>;
 
     fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
         match name {
@@ -189,18 +187,19 @@ impl<'de> ObjectBuilder<'de, V0_3Proto> for PartFields<'de> {
         Ok(())
     }
 
-    fn finish(self, at: &At<'_>) -> Option<Part> {
+    fn finish(self, at: &At<'_>) -> Option<Option<Part>> {
         if self.text.is_wrong() || self.file.is_wrong() || self.data.is_wrong() {
             return None;
         }
         let metadata = self.metadata.optional().map(|object| object.0);
         match (self.text.optional(), self.file.optional(), self.data.optional()) {
-            (Some(text), None, None) => Some(Part { metadata, ..Part::new(Content::Text(Arc::from(text.0))) }),
-            (None, Some(file), None) => Some(Part { metadata, ..file.0 }),
+            (Some(text), None, None) => Some(Some(Part { metadata, ..Part::new(Content::Text(Arc::from(text.0))) })),
+            (None, Some(file), None) => Some(file.0.map(|file| Part { metadata, ..file })),
             (None, None, Some(data)) => {
                 let (data, metadata) = v0_3::data_of(data.0, metadata);
-                Some(Part { metadata, ..Part::new(Content::Data(data)) })
+                Some(Some(Part { metadata, ..Part::new(Content::Data(data)) }))
             }
+            (None, None, None) if at.author() == Author::Agent => Some(None),
             (_, _, _) => {
                 at.wrong("must have one of text, file and data");
                 None
@@ -259,7 +258,11 @@ impl<'de> ObjectBuilder<'de, V0_3Proto> for DataFields {
     }
 
     fn finish(self, at: &At<'_>) -> Option<Data> {
-        Some(Data(self.data.required(at, "data")?.0))
+        match self.data {
+            // An object without fields is left out in proto3.
+            Field::Absent if at.author() == Author::Agent => Some(Data(Json::of(&BTreeMap::<String, Json>::new()))),
+            data @ (Field::Given(_) | Field::Wrong | Field::Absent) => Some(Data(data.required(at, "data")?.0)),
+        }
     }
 }
 

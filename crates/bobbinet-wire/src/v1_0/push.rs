@@ -315,35 +315,3 @@ impl<'de> ObjectBuilder<'de, V1_0> for ShownFields<'de> {
         Some(ShownScheme(self.scheme.optional().map(NonEmpty::into_owned)))
     }
 }
-
-impl<'de> FromProto<'de, V1_0> for PushPage {
-    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
-        read_object::<PageFields<'de>, _, _>(from, at)
-    }
-}
-
-#[derive(Default)]
-struct PageFields<'de> {
-    configs: Field<Vec<PushView>>,
-    next_page_token: Field<NonEmpty<'de>>,
-}
-
-impl<'de> ObjectBuilder<'de, V1_0> for PageFields<'de> {
-    type Output = PushPage;
-
-    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
-        match name {
-            "configs" => read_field(&mut self.configs, map, at, "configs")?,
-            "nextPageToken" => read_field(&mut self.next_page_token, map, at, "nextPageToken")?,
-            _ => skip(map)?,
-        }
-        Ok(())
-    }
-
-    fn finish(self, _: &At<'_>) -> Option<PushPage> {
-        Some(PushPage {
-            configs: self.configs.optional().unwrap_or_default(),
-            next_page_token: self.next_page_token.optional().map(NonEmpty::into_owned),
-        })
-    }
-}

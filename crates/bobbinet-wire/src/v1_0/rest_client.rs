@@ -1,20 +1,10 @@
 //! The client's half over HTTP itself (specification section 11): where a request goes, and what stands in it. Answers and events are
 //! those of [`client`](super::client), without an envelope; errors are read by [`rest_error::read_error`](crate::rest_error::read_error).
 
-use bobbinet_core::{
-    PushOperation,
-    operation::{ListParams, Operation},
-};
+use bobbinet_core::{PushOperation, operation::Operation};
 
-use super::{client::write_send, names::state_name, push};
-use crate::{
-    rest::HttpMethod,
-    rest_request::{RestRequest, segment},
-    write::object,
-};
-
-/// Where the webhooks of a task are, below it.
-const CONFIGS: &str = "/pushNotificationConfigs";
+use super::{client::write_send, names::state_name, push, request::AFTER};
+use crate::{list_params, rest::HttpMethod, rest_request::RestRequest, write::object};
 
 /// What an operation is over HTTP; nothing for what is not asked for in this way.
 pub fn request(operation: &Operation) -> Option<RestRequest> {
@@ -31,7 +21,7 @@ pub fn request(operation: &Operation) -> Option<RestRequest> {
             request.add("historyLength", get.history_length);
             (request, &get.tenant)
         }
-        Operation::List(list) => (list_request(list), &list.tenant),
+        Operation::List(list) => (list_params::request(list, state_name, AFTER), &list.tenant),
         Operation::Cancel(cancel) => {
             let mut body = Vec::new();
             object(&mut body, |params| params.raw_if_some("metadata", cancel.metadata.as_ref()));
@@ -52,33 +42,19 @@ pub fn request(operation: &Operation) -> Option<RestRequest> {
 
 /// Nothing for a webhook that is not named, which only 0.3 has a question for.
 fn push_request(operation: &PushOperation) -> Option<(RestRequest, &Option<String>)> {
-    let one = |verb, task: &str, id: &str| RestRequest::of_task(verb, task, &format!("{CONFIGS}/{}", segment(id)));
     Some(match operation {
         PushOperation::Create(create) => {
             let mut body = Vec::with_capacity(512);
             object(&mut body, |fields| push::write_fields(fields, &create.config));
-            let request = RestRequest::of_task(HttpMethod::Post, &create.task, CONFIGS);
+            let request = RestRequest::of_webhooks(HttpMethod::Post, &create.task, None);
             (RestRequest { body: Some(body), ..request }, &create.tenant)
         }
-        PushOperation::Get(get) => (one(HttpMethod::Get, &get.task, get.id.as_deref()?), &get.tenant),
-        PushOperation::List(list) => {
-            let mut request = RestRequest::of_task(HttpMethod::Get, &list.task, CONFIGS);
-            request.add("pageSize", list.page_size);
-            request.add("pageToken", list.page_token.as_ref());
-            (request, &list.tenant)
+        PushOperation::Get(get) => {
+            (RestRequest::of_webhooks(HttpMethod::Get, &get.task, Some(get.id.as_deref()?)), &get.tenant)
         }
-        PushOperation::Delete(delete) => (one(HttpMethod::Delete, &delete.task, &delete.id), &delete.tenant),
+        PushOperation::List(list) => (RestRequest::list_webhooks(list), &list.tenant),
+        PushOperation::Delete(delete) => {
+            (RestRequest::of_webhooks(HttpMethod::Delete, &delete.task, Some(&delete.id)), &delete.tenant)
+        }
     })
-}
-
-fn list_request(list: &ListParams) -> RestRequest {
-    let mut request = RestRequest::new(HttpMethod::Get, "tasks");
-    request.add("contextId", list.context.as_ref());
-    request.add("status", list.state.map(state_name));
-    request.add("pageSize", Some(list.page_size));
-    request.add("pageToken", list.page_token.as_ref());
-    request.add("historyLength", list.history_length);
-    request.add("statusTimestampAfter", list.status_timestamp_after);
-    request.add("includeArtifacts", list.include_artifacts.then_some(true));
-    request
 }

@@ -13,4 +13,5 @@ mod requests;
 mod rest;
 mod signed_card;
 mod spoken;
+mod spoken_proto;
 mod sse;

@@ -18,7 +18,7 @@ use expect_test::expect;
 
 use crate::fixture::{at, json, message};
 
-fn send() -> Box<SendParams> {
+pub(crate) fn send() -> Box<SendParams> {
     Box::new(SendParams {
         message: message("m-1", Role::User, vec![Part::text("hi")]),
         context: Some(ContextId::parse("c").unwrap()),
@@ -48,7 +48,7 @@ fn list() -> ListParams {
 }
 
 /// All that is asked about webhooks, in the version that this dialect is of.
-fn pushes(dialect: &str) -> Vec<Operation> {
+pub(crate) fn pushes(dialect: &str) -> Vec<Operation> {
     let (task, id) = (|| "t/1".to_owned(), || "h k".to_owned());
     let secret = |text: &str| Some(Secret::new(text));
     let config = PushConfig {
@@ -71,7 +71,7 @@ fn pushes(dialect: &str) -> Vec<Operation> {
     all.into_iter().map(Operation::PushConfig).collect()
 }
 
-fn all() -> Vec<Operation> {
+pub(crate) fn all() -> Vec<Operation> {
     let id = || "t".to_owned();
     vec![
         Operation::Send(send()),
@@ -190,7 +190,7 @@ fn a_result_that_the_python_sdk_leaves_out_in_0_3_is_null() {
     }
 }
 
-fn told(request: &RestRequest) -> String {
+pub(crate) fn told(request: &RestRequest) -> String {
     let query: Vec<String> = request.query.iter().map(|(name, value)| format!("{name}={value}")).collect();
     format!("{:?} {} {}", request.method, request.path, query.join("&"))
 }
