@@ -128,7 +128,7 @@ fn code(kind: ErrorKind) -> Code {
 pub(crate) fn read(status: &Status) -> RemoteError {
     let details = RpcStatus::decode(status.details()).map(|status| status.details).unwrap_or_default();
     let mut error = RemoteError {
-        kind: kind_of(status.code()),
+        kind: kind_in_words(status.message()).or_else(|| kind_of(status.code())),
         code: i64::from(i32::from(status.code())),
         message: status.message().to_owned(),
         ..RemoteError::default()
@@ -164,7 +164,20 @@ pub(crate) fn is_agents_word(status: &Status) -> bool {
             | Code::Unauthenticated
             | Code::PermissionDenied
     );
-    is_before_work || has_error_of_a2a(status)
+    is_before_work || has_error_of_a2a(status) || kind_in_words(status.message()).is_some()
+}
+
+/// The official SDK of 0.3 has no details, and one code for several errors, but their names at the beginning: `TaskNotCancelableError: …`.
+fn kind_in_words(message: &str) -> Option<ErrorKind> {
+    let name = message.split_once(": ")?.0;
+    let mut reason = String::with_capacity(name.len() + 8);
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() && !reason.is_empty() {
+            reason.push('_');
+        }
+        reason.push(letter.to_ascii_uppercase());
+    }
+    kind_of_reason(&reason).or_else(|| kind_of_reason(reason.strip_suffix("_ERROR")?))
 }
 
 fn has_error_of_a2a(status: &Status) -> bool {
@@ -237,6 +250,19 @@ mod tests {
         }
         assert!(ErrorKind::ALL.into_iter().all(|kind| is_agents_word(&of(&kind.into()))));
         assert!(is_agents_word(&Status::not_found("x")) && !is_agents_word(&Status::unavailable("upstream reset")));
+        for (message, kind) in [
+            ("TaskNotCancelableError: no", ErrorKind::TaskNotCancelable),
+            ("PushNotificationNotSupportedError: no", ErrorKind::PushNotificationNotSupported),
+            ("UnsupportedOperationError: no", ErrorKind::UnsupportedOperation),
+            ("no such method", ErrorKind::MethodNotFound),
+            ("SomeOtherError: no", ErrorKind::MethodNotFound),
+        ] {
+            assert_eq!(read(&Status::unimplemented(message)).kind, Some(kind), "{message}");
+        }
+        for message in ["InvalidAgentResponseError: it says nothing", "InternalError: no"] {
+            assert!(is_agents_word(&Status::internal(message)), "{message}");
+        }
+        assert!(!is_agents_word(&Status::internal("h2 protocol error: error reading a body")));
         assert_eq!(read(&Status::unavailable("away")).kind, Some(ErrorKind::Unavailable));
     }
 }

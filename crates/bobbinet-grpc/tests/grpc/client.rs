@@ -98,14 +98,13 @@ async fn a_conversation_in_0_3() {
     conversation(Version::V0_3).await;
 }
 
-#[tokio::test]
-async fn a_stream_that_ends_before_its_task_comes_back_and_skips_nothing() {
+async fn a_stream_ends_before_its_task(version: Version) {
     let node = Node::limited(|limits, _| {
         limits.stream_life_ms = 60;
         limits.stream_retry_ms = 1;
     })
     .await;
-    let client = client(&node, Version::V1_0).await;
+    let client = client(&node, version).await;
     let mut stream = client.send_streaming(says("steps 3"), &SendOptions::default()).await.unwrap();
     let (mut ids, mut pieces) = (Vec::new(), 0);
     while let Some(event) = timeout(PATIENCE, stream.next()).await.expect("an event in time").unwrap() {
@@ -118,6 +117,22 @@ async fn a_stream_that_ends_before_its_task_comes_back_and_skips_nothing() {
     }
     assert_eq!(ids, (1..=6).collect::<Vec<u64>>(), "each once, in order");
     assert_eq!(pieces, 3);
+    let mut again = client.subscribe(stream.task_id().unwrap(), Some("4")).await.unwrap();
+    let mut rest = Vec::new();
+    while let Some(event) = timeout(PATIENCE, again.next()).await.expect("an event in time").unwrap() {
+        rest.push(event.id.unwrap());
+    }
+    assert_eq!(rest, ["5", "6"]);
+}
+
+#[tokio::test]
+async fn a_stream_of_1_0_that_ends_before_its_task_comes_back_and_skips_nothing() {
+    a_stream_ends_before_its_task(Version::V1_0).await;
+}
+
+#[tokio::test]
+async fn a_stream_of_0_3_that_ends_before_its_task_comes_back_and_skips_nothing() {
+    a_stream_ends_before_its_task(Version::V0_3).await;
 }
 
 #[tokio::test]
