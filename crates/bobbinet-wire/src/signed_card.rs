@@ -80,11 +80,11 @@ fn signatures(card: &Value) -> Vec<CardSignature> {
     all.into_iter().flatten().take(CARD_SIGNATURES_MAX).filter_map(read).collect()
 }
 
-/// The card as it came, whatever it says.
+/// The card as it came, whatever it says, but for numbers that no double is.
 fn whole(card: &Value) -> Option<Form> {
     let mut fields = card.as_object()?.clone();
     fields.remove("signatures");
-    form(Value::Object(fields))
+    form(any(&Value::Object(fields)))
 }
 
 /// The card as a message of A2A 1.0: what the specification leaves in, and, if that is something else, what the SDKs do.

@@ -4,9 +4,9 @@ mod flow;
 mod key;
 mod push_config;
 
-use std::{ffi::OsString, fmt, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 
-use bobbinet_core::{AgentName, ContextId, State};
+use bobbinet_core::{AgentName, ContextId, Secret, State};
 use bobbinet_http::client::{Origin, ServiceParameter};
 use bobbinet_mcp::{Isolation, ProtocolEra};
 use bobbinet_wire::{Transport, Version};
@@ -154,22 +154,6 @@ pub(crate) struct Global {
     /// Print the version
     #[arg(short = 'v', long, action = ArgAction::Version)]
     version: Option<bool>,
-}
-
-/// A credential: it is never printed.
-#[derive(Clone)]
-pub(crate) struct Secret(pub(crate) String);
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("…")
-    }
-}
-
-impl From<String> for Secret {
-    fn from(text: String) -> Self {
-        Self(text)
-    }
 }
 
 #[derive(Debug, Subcommand)]

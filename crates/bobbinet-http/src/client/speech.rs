@@ -4,8 +4,9 @@ use bobbinet_core::{Json, PushPage, PushView, operation::Operation};
 use bobbinet_wire::{
     Protocol, ReplyError, Transport, Version,
     push::without_secrets,
+    rest::HttpMethod,
     rest_error,
-    rest_request::{RestRequest, Verb},
+    rest_request::RestRequest,
     v0_3, v1_0,
     view::{PageView, Sent, StreamEvent, TaskView},
 };
@@ -65,10 +66,10 @@ fn over_http(base: &Url, request: RestRequest) -> Said {
     if !request.query.is_empty() {
         url.query_pairs_mut().extend_pairs(request.query);
     }
-    let method = match request.verb {
-        Verb::Get => Method::GET,
-        Verb::Post => Method::POST,
-        Verb::Delete => Method::DELETE,
+    let method = match request.method {
+        HttpMethod::Get => Method::GET,
+        HttpMethod::Post => Method::POST,
+        HttpMethod::Delete => Method::DELETE,
     };
     Said { method, url, body: request.body }
 }

@@ -100,8 +100,21 @@ async fn a_card_behind_a_proxy_says_what_the_proxy_was_asked_at() {
     assert_eq!(url(&node).await, "https://agents.example/");
     assert_eq!(ask(&node, forwarded).await, StatusCode::UNAUTHORIZED);
     assert_eq!(ask(&node, &format!("{}/", node.url)).await, StatusCode::OK);
-    let told = Form { proxies: vec!["127.0.0.1/32"], public_url: Some("https://public.example"), ..Form::default() };
-    assert_eq!(url(&Node::with(told).await).await, "https://public.example/");
+    let form = Form { proxies: vec!["127.0.0.1/32"], public_url: Some("https://public.example"), ..Form::default() };
+    let told = Node::with(form).await;
+    assert_eq!(url(&told).await, "https://public.example/");
+    // What it depends on is said to caches, of the catalog too, which has the same URLs.
+    let vary = async |node: &Node, path: &str| {
+        let response = node.http.get(format!("http://{}{path}", node.address)).send().await.unwrap();
+        response.headers().get("vary").map(|value| value.to_str().unwrap().to_owned())
+    };
+    let (card, catalog) = ("/.well-known/agent-card.json", "/.well-known/ai-catalog.json");
+    let proxied = "Host, Forwarded, X-Forwarded-Host, X-Forwarded-Proto, X-Forwarded-Prefix";
+    for (node, origin) in [(&told, None), (&stranger, Some("Host")), (&node, Some(proxied))] {
+        assert_eq!(vary(node, catalog).await.as_deref(), origin);
+        let of_card = origin.map_or("A2A-Version".to_owned(), |origin| format!("A2A-Version, {origin}"));
+        assert_eq!(vary(node, card).await, Some(of_card));
+    }
 }
 
 #[tokio::test]

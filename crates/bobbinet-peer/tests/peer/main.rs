@@ -2,7 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 mod by_url;
+mod far;
+mod far_task;
 mod lab;
+mod near;
+mod node;
 mod older;
 
 use std::{
@@ -17,7 +21,11 @@ use bobbinet_engine::{Agent, Env, SystemEnv};
 use bobbinet_peer::{ClientCredentials, PeerAuth, PeerConfig, SecretSource, VIA_KEY};
 use serde_json::json;
 
-use crate::lab::{Form, Lab, Names, Way, name, said, wait_for};
+use crate::{
+    far::{Form, Way},
+    lab::{Lab, Names},
+    node::{Node, name, said, wait_for},
+};
 
 #[tokio::test]
 async fn what_the_peer_makes_becomes_ours() {
@@ -183,7 +191,7 @@ async fn what_an_agent_asks_that_stands_in_is_asked_of_our_caller() {
     }
 }
 
-async fn wait_for_task(node: &lab::Node, id: &bobbinet_core::TaskId, is_it: impl Fn(&bobbinet_core::Task) -> bool) {
+async fn wait_for_task(node: &Node, id: &bobbinet_core::TaskId, is_it: impl Fn(&bobbinet_core::Task) -> bool) {
     for _ in 0..2_000 {
         if is_it(&*node.settled(id).await) {
             return;

@@ -20,13 +20,18 @@ use crate::{
 pub fn write_config(out: &mut impl Sink, config: &PushView) {
     object(out, |fields| {
         fields.text("taskId", &config.task);
-        fields.object("pushNotificationConfig", |inner| {
-            inner.text("id", &config.id);
-            inner.text("url", &config.url);
-            if let Some(scheme) = &config.scheme {
-                inner.object("authentication", |fields| fields.texts("schemes", [scheme]));
-            }
-        });
+        write_shown(fields, config);
+    });
+}
+
+/// Writes the webhook itself, which is alike in both JSONs of 0.3.
+pub(crate) fn write_shown<S: Sink>(fields: &mut Object<'_, S>, config: &PushView) {
+    fields.object("pushNotificationConfig", |inner| {
+        inner.text("id", &config.id);
+        inner.text("url", &config.url);
+        if let Some(scheme) = &config.scheme {
+            inner.object("authentication", |fields| fields.texts("schemes", [scheme]));
+        }
     });
 }
 

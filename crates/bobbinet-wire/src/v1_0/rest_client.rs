@@ -8,7 +8,8 @@ use bobbinet_core::{
 
 use super::{client::write_send, names::state_name, push};
 use crate::{
-    rest_request::{RestRequest, Verb, segment},
+    rest::HttpMethod,
+    rest_request::{RestRequest, segment},
     write::object,
 };
 
@@ -23,10 +24,10 @@ pub fn request(operation: &Operation) -> Option<RestRequest> {
             let mut body = Vec::with_capacity(512);
             object(&mut body, |params| write_send(params, send));
             let path = if is_stream { "message:stream" } else { "message:send" };
-            (RestRequest { body: Some(body), ..RestRequest::new(Verb::Post, path) }, &send.tenant)
+            (RestRequest { body: Some(body), ..RestRequest::new(HttpMethod::Post, path) }, &send.tenant)
         }
         Operation::Get(get) => {
-            let mut request = RestRequest::of_task(Verb::Get, &get.id, "");
+            let mut request = RestRequest::of_task(HttpMethod::Get, &get.id, "");
             request.add("historyLength", get.history_length);
             (request, &get.tenant)
         }
@@ -35,15 +36,15 @@ pub fn request(operation: &Operation) -> Option<RestRequest> {
             let mut body = Vec::new();
             object(&mut body, |params| params.raw_if_some("metadata", cancel.metadata.as_ref()));
             (
-                RestRequest { body: Some(body), ..RestRequest::of_task(Verb::Post, &cancel.id, ":cancel") },
+                RestRequest { body: Some(body), ..RestRequest::of_task(HttpMethod::Post, &cancel.id, ":cancel") },
                 &cancel.tenant,
             )
         }
-        // Some agents take it by one verb, some by the other: the caller tries both.
+        // Some agents take it by one method, some by the other: the caller tries both.
         Operation::Subscribe(subscribe) => {
-            (RestRequest::of_task(Verb::Post, &subscribe.id, ":subscribe"), &subscribe.tenant)
+            (RestRequest::of_task(HttpMethod::Post, &subscribe.id, ":subscribe"), &subscribe.tenant)
         }
-        Operation::ExtendedCard(card) => (RestRequest::new(Verb::Get, "extendedAgentCard"), &card.tenant),
+        Operation::ExtendedCard(card) => (RestRequest::new(HttpMethod::Get, "extendedAgentCard"), &card.tenant),
         Operation::PushConfig(push) => push_request(push)?,
     };
     Some(request.for_tenant(tenant.as_deref()))
@@ -56,22 +57,22 @@ fn push_request(operation: &PushOperation) -> Option<(RestRequest, &Option<Strin
         PushOperation::Create(create) => {
             let mut body = Vec::with_capacity(512);
             object(&mut body, |fields| push::write_fields(fields, &create.config));
-            let request = RestRequest::of_task(Verb::Post, &create.task, CONFIGS);
+            let request = RestRequest::of_task(HttpMethod::Post, &create.task, CONFIGS);
             (RestRequest { body: Some(body), ..request }, &create.tenant)
         }
-        PushOperation::Get(get) => (one(Verb::Get, &get.task, get.id.as_deref()?), &get.tenant),
+        PushOperation::Get(get) => (one(HttpMethod::Get, &get.task, get.id.as_deref()?), &get.tenant),
         PushOperation::List(list) => {
-            let mut request = RestRequest::of_task(Verb::Get, &list.task, CONFIGS);
+            let mut request = RestRequest::of_task(HttpMethod::Get, &list.task, CONFIGS);
             request.add("pageSize", list.page_size);
             request.add("pageToken", list.page_token.as_ref());
             (request, &list.tenant)
         }
-        PushOperation::Delete(delete) => (one(Verb::Delete, &delete.task, &delete.id), &delete.tenant),
+        PushOperation::Delete(delete) => (one(HttpMethod::Delete, &delete.task, &delete.id), &delete.tenant),
     })
 }
 
 fn list_request(list: &ListParams) -> RestRequest {
-    let mut request = RestRequest::new(Verb::Get, "tasks");
+    let mut request = RestRequest::new(HttpMethod::Get, "tasks");
     request.add("contextId", list.context.as_ref());
     request.add("status", list.state.map(state_name));
     request.add("pageSize", Some(list.page_size));

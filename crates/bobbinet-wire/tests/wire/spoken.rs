@@ -11,7 +11,7 @@ use bobbinet_wire::{
     ErrorKind, ReplyError, envelope,
     push::without_secrets,
     rest::{self, HttpMethod},
-    rest_request::{RestRequest, Verb},
+    rest_request::RestRequest,
     v0_3, v1_0,
 };
 use expect_test::expect;
@@ -117,13 +117,8 @@ fn what_is_asked_about_webhooks_in_1_0_is_what_its_server_reads() {
         assert_eq!(v1_0::request::decode(method, request.params).unwrap(), operation);
         // The same over HTTP itself.
         let request = v1_0::rest_client::request(&operation).unwrap();
-        let http_method = match request.verb {
-            Verb::Get => HttpMethod::Get,
-            Verb::Post => HttpMethod::Post,
-            Verb::Delete => HttpMethod::Delete,
-        };
         let query: Vec<String> = request.query.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let route = v1_0::rest::route(http_method, &rest::segments(&request.path).unwrap()).unwrap();
+        let route = v1_0::rest::route(request.method, &rest::segments(&request.path).unwrap()).unwrap();
         let body = request.body.as_deref().unwrap_or_default();
         let params = route.params(Some(&query.join("&")), body).unwrap();
         assert_eq!(route.decode(&params).unwrap(), operation, "{request:?}");
@@ -197,7 +192,7 @@ fn a_result_that_the_python_sdk_leaves_out_in_0_3_is_null() {
 
 fn told(request: &RestRequest) -> String {
     let query: Vec<String> = request.query.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    format!("{:?} {} {}", request.verb, request.path, query.join("&"))
+    format!("{:?} {} {}", request.method, request.path, query.join("&"))
 }
 
 #[test]
@@ -225,6 +220,6 @@ fn over_http_an_operation_is_a_method_and_a_path() {
     // A tenant stands in the path alone.
     let of_tenant = Operation::Send(Box::new(SendParams { tenant: Some("acme".to_owned()), ..*send() }));
     let request = v1_0::rest_client::request(&of_tenant).unwrap();
-    assert_eq!((request.verb, request.path.as_str()), (Verb::Post, "acme/message:send"));
+    assert_eq!((request.method, request.path.as_str()), (HttpMethod::Post, "acme/message:send"));
     assert!(!String::from_utf8(request.body.unwrap()).unwrap().contains("acme"));
 }
