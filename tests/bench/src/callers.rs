@@ -6,6 +6,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::{Context, Result};
@@ -29,6 +30,9 @@ const TASKS: usize = 1_000;
 
 /// One who is not the node's owner.
 const PRINCIPAL: &str = "ci";
+
+/// How long a node may take to know of a new API key: it looks every quarter of a second.
+const UNTIL_KNOWN: Duration = Duration::from_secs(1);
 
 /// How a caller is known, and spoken with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -194,7 +198,11 @@ impl Callers {
         let shown = match way {
             Way::Owner | Way::Tls | Way::TlsNew => server.endpoint.shown.clone(),
             Way::Token | Way::TokenOfLines => Shown::This(self.wrapping.token_for(PRINCIPAL, server).await?),
-            Way::ApiKey => Shown::This(self.wrapping.api_key_for(PRINCIPAL, server).await?),
+            Way::ApiKey => {
+                let key = self.wrapping.api_key_for(PRINCIPAL, server).await?;
+                tokio::time::sleep(UNTIL_KNOWN).await;
+                Shown::This(key)
+            }
             Way::OidcKnown => Shown::This(minter().token()),
             Way::OidcNew => Shown::New(Arc::new(minter())),
         };
