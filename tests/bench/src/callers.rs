@@ -19,7 +19,7 @@ use crate::{
     load::{self, Ask, Shape, Work, pick, seed},
     measure::MANY,
     oidc::{Issuer, SUBJECT},
-    sample::Sample,
+    sample::{Sample, Spread},
     server::{Place, Recipe, Server},
     tls::Certificate,
     wrapping::{Wrapping, words},
@@ -108,6 +108,25 @@ impl std::fmt::Display for Way {
             Self::TlsNew => f.write_str("the owner, over TLS, a new connection each time"),
         }
     }
+}
+
+/// What each thing costs by itself, in microseconds of the server's: the medians of two rows that differ in nothing else.
+pub(crate) fn differences(found: &BTreeMap<Way, Vec<Sample>>) -> Vec<(&'static str, f64)> {
+    let median = |way| {
+        let samples: Option<&Vec<Sample>> = found.get(&way);
+        Spread::of(samples?.iter().map(|sample| sample.server_micros)).map(|spread| spread.median)
+    };
+    let more_lines = (LINES - 1) as f64;
+    let rows = [
+        ("a line of a policy", Way::TokenOfLines, Way::Token, more_lines),
+        ("an API key", Way::ApiKey, Way::Token, 1.0),
+        ("a known OIDC token", Way::OidcKnown, Way::Token, 1.0),
+        ("a new OIDC token", Way::OidcNew, Way::Token, 1.0),
+        ("TLS", Way::Tls, Way::Owner, 1.0),
+        ("a TLS connection", Way::TlsNew, Way::Tls, 1.0),
+    ];
+    let of_each = |(what, way, like, times)| Some((what, (median(way)? - median(like)?) / times));
+    rows.into_iter().filter_map(of_each).collect()
 }
 
 /// Those who call, and what they are known by.
@@ -256,6 +275,18 @@ impl Ask for Newcomer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_difference_is_one_of_medians_and_what_was_not_measured_has_none() {
+        let mut found = BTreeMap::new();
+        let mut add = |way, micros: [f64; 3]| {
+            found.insert(way, micros.map(|micros| Sample { server_micros: micros, ..Sample::default() }).to_vec());
+        };
+        add(Way::Token, [20.0, 1.0, 90.0]);
+        add(Way::TokenOfLines, [39.0, 0.0, 80.0]);
+        add(Way::OidcNew, [60.0, 60.0, 60.0]);
+        assert_eq!(differences(&found), [("a line of a policy", 1.0), ("a new OIDC token", 40.0)]);
+    }
 
     #[test]
     fn the_last_line_is_the_callers() {

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::{
+    callers,
     machine::Machine,
     measure::{MANY, Measure},
     sample::{Sample, Spread, megabytes},
@@ -117,6 +118,11 @@ impl Report {
             ]);
         }
         table(out, &format!("GetTask of bobbinet agent, {MANY} connections, by who calls"), &rows);
+        if rows.len() > 1 {
+            let differences = callers::differences(&self.findings.callers);
+            let differences: Vec<String> = differences.iter().map(|(what, by)| format!("{what} {by:+.1}")).collect();
+            let _ = writeln!(out, "\nProcessor time of the server beyond its like, µs: {}.", differences.join(", "));
+        }
     }
 
     fn webhooks(&self, out: &mut String) {

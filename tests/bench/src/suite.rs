@@ -365,7 +365,7 @@ impl Suite {
 fn say(round: usize, server: &str, measure: &str, sample: &Sample) {
     let p50 = sample.latency.map_or(f64::NAN, |latency| latency.p50);
     eprintln!(
-        "  round {}  {server:<12} {measure:<35} {:>9.0}/s  p50 {p50:.3} ms  {:.0} µs of the server",
+        "  round {}  {server:<12} {measure:<60} {:>9.0}/s  p50 {p50:.3} ms  {:.0} µs of the server",
         round + 1,
         sample.per_second,
         sample.server_micros
