@@ -32,11 +32,16 @@ const STEPS: [&str; 10] = [
     "extended card",
 ];
 
+/// Those of an agent framework, whose users see no tasks.
+const FRAMEWORK_STEPS: [&str; 4] = ["card", "send", "stream", "question and answer"];
+
 /// Who converses: what it is, which A2A it speaks, and over which bindings.
 struct Speaker {
     name: &'static str,
     version: &'static str,
     bindings: &'static [&'static str],
+    /// What it must tell of.
+    steps: &'static [&'static str],
     /// `None` where its language is not on this machine.
     command: fn() -> Option<Command>,
 }
@@ -46,42 +51,49 @@ const SPEAKERS: [Speaker; 8] = [
         name: "Python, a2a-sdk 1.3.0",
         version: "1.0",
         bindings: &["JSONRPC", "HTTP+JSON", "GRPC"],
+        steps: &STEPS,
         command: || Some(script(tools().join("python/bin/python"), "python_v1.py")),
     },
     Speaker {
         name: "Python, a2a-sdk 0.3.26",
         version: "0.3",
         bindings: &["JSONRPC", "HTTP+JSON", "GRPC"],
+        steps: &STEPS,
         command: || Some(script(tools().join("python-0.3/bin/python"), "python_v0_3.py")),
     },
     Speaker {
         name: "JavaScript, @a2a-js/sdk 1.3.0",
         version: "1.0",
         bindings: &["JSONRPC", "HTTP+JSON"],
+        steps: &STEPS,
         command: || Some(javascript("1.0")),
     },
     Speaker {
         name: "JavaScript, @a2a-js/sdk 1.3.0, its 0.3",
         version: "0.3",
         bindings: &["JSONRPC", "HTTP+JSON"],
+        steps: &STEPS,
         command: || Some(javascript("0.3")),
     },
     Speaker {
         name: "Rust, a2a-client-lf 0.2.9",
         version: "1.0",
         bindings: &["JSONRPC", "HTTP+JSON"],
+        steps: &STEPS,
         command: || Some(Command::new(tools().join("rust-interop/debug/interop"))),
     },
     Speaker {
         name: "Go, a2a-go 0.3.3",
         version: "0.3",
         bindings: &["JSONRPC", "GRPC"],
+        steps: &STEPS,
         command: || installed(tools().join("go/interop")).map(Command::new),
     },
     Speaker {
         name: "Java, a2a-java-sdk 0.3.3.Final",
         version: "0.3",
         bindings: &["JSONRPC"],
+        steps: &STEPS,
         command: || {
             let made = installed(tools().join("java/target"))?;
             let path = format!("{0}/interop-1.jar:{0}/lib/*", made.display());
@@ -94,11 +106,12 @@ const SPEAKERS: [Speaker; 8] = [
         name: "Google ADK 2.13.0",
         version: "1.0",
         bindings: &["JSONRPC"],
+        steps: &FRAMEWORK_STEPS,
         command: || Some(script(tools().join("adk/bin/python"), "adk_client.py")),
     },
 ];
 
-fn script(python: impl AsRef<std::ffi::OsStr>, name: &str) -> Command {
+pub(crate) fn script(python: impl AsRef<std::ffi::OsStr>, name: &str) -> Command {
     let mut command = Command::new(python);
     command.arg(repository("tests/interop").join(name));
     command
@@ -113,6 +126,11 @@ fn javascript(version: &str) -> Command {
 /// What is only there on machines that have its language. Elsewhere its row says so, and with `CI=true` the test fails.
 fn installed(path: std::path::PathBuf) -> Option<std::path::PathBuf> {
     path.exists().then_some(path)
+}
+
+/// Nothing may be left out here.
+fn is_complete_machine() -> bool {
+    std::env::var("CI").is_ok_and(|it| it == "true")
 }
 
 /// What a row of the table says of each step.
@@ -134,7 +152,7 @@ fn the_official_sdks_converse_over_every_binding_that_they_speak() {
         for binding in speaker.bindings {
             let hook = format!("{}/{}", hooks.url, rows.len());
             let Some(mut command) = (speaker.command)() else {
-                if std::env::var("CI").is_ok_and(|it| it == "true") {
+                if is_complete_machine() {
                     faults.push(format!("{} is missing: its language is not on this machine", speaker.name));
                 }
                 println!("left out: {}", speaker.name);
@@ -144,17 +162,23 @@ fn the_official_sdks_converse_over_every_binding_that_they_speak() {
             let agent = if speaker.name.starts_with("Google") { &for_framework } else { &agent };
             let said = within(command.args([&agent.url, &agent.token, *binding, &hook]));
             let row = steps(&said);
+            let missing: Vec<_> = speaker.steps.iter().filter(|step| !row.contains_key(**step)).collect();
             let what = format!("{} over {binding} of {}", speaker.name, speaker.version);
             let failed: Vec<_> = row.iter().filter(|(_, result)| is_fault(result)).collect();
-            if !said.status.success() || !failed.is_empty() {
+            if !said.status.success() || !failed.is_empty() || !missing.is_empty() {
                 let error = String::from_utf8_lossy(&said.stderr);
                 let last = error.lines().rev().take(8).collect::<Vec<_>>();
-                faults.push(format!("{what}: {failed:?} {last:?}"));
+                faults.push(format!("{what}: {failed:?}, not told of: {missing:?} {last:?}"));
             } else if row.get("push configuration").is_some_and(|it| it == "ok") && !hooks.has_completed(&hook) {
                 faults.push(format!("{what}: no notification came that its task has completed"));
             }
             rows.push((speaker, *binding, Some(row)));
         }
+    }
+    // Each script completes a task whose webhook it has deleted before, or says nothing of such a one.
+    let unasked = hooks.completed(|path| path.ends_with("/deleted"));
+    if !unasked.is_empty() {
+        faults.push(format!("webhooks that were deleted were told of a completion: {unasked:?}"));
     }
     let table = table(&rows);
     println!("{table}");
@@ -237,7 +261,7 @@ fn agents_made_with_the_official_sdks_are_called() {
         let port = free_port();
         let mut command = (served.command)(port);
         if installed(command.get_program().into()).is_none() && Path::new(command.get_program()).is_absolute() {
-            assert!(std::env::var("CI").is_err(), "{} is missing: its language is not on this machine", served.name);
+            assert!(!is_complete_machine(), "{} is missing: its language is not on this machine", served.name);
             println!("left out: {}", served.name);
             writeln!(table, "| {} | {} | left out here | |", served.name, served.version).unwrap();
             continue;
@@ -299,9 +323,12 @@ fn steps(said: &Output) -> Row {
     told.map(|told| (word(&told, "step"), word(&told, "result"))).collect()
 }
 
+/// What the framework's script says of a step that is no call of its own.
+const AS_ASKED: &str = "as the framework asks";
+
 /// A step is passed, or the SDK, the framework or 0.3 has no such call, which the script says in words of its own.
 fn is_fault(result: &str) -> bool {
-    let is_absent = ["no call for it", "as the framework asks"].iter().any(|it| result.contains(it));
+    let is_absent = ["no call for it", AS_ASKED].iter().any(|it| result.contains(it));
     result != "ok" && !is_absent
 }
 
@@ -315,6 +342,7 @@ fn table(rows: &[(&Speaker, &str, Option<Row>)]) -> String {
                 None => "left out here",
                 Some(row) => match row.get(step).map(String::as_str) {
                     Some("ok") => "ok",
+                    Some(told) if told.contains(AS_ASKED) => "within send",
                     Some(_) => "no such call",
                     None => "not asked",
                 },
@@ -373,7 +401,7 @@ fn within(command: &mut Command) -> Output {
 }
 
 /// A process that is killed when it is dropped.
-struct Started(Child);
+pub(crate) struct Started(pub(crate) Child);
 
 impl Drop for Started {
     fn drop(&mut self) {
@@ -383,11 +411,11 @@ impl Drop for Started {
 }
 
 /// A port that was free a moment ago: these agents take none of their own choosing.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-fn listens(port: u16) {
+pub(crate) fn listens(port: u16) {
     let end = Instant::now() + PATIENCE;
     while TcpStream::connect(("127.0.0.1", port)).is_err() {
         assert!(Instant::now() < end, "nobody listens at {port}");
@@ -396,17 +424,31 @@ fn listens(port: u16) {
 }
 
 /// A receiver of webhooks, for as long as the process lives.
-struct Hooks {
-    url: String,
-    /// What came to each path, oldest first.
-    taken: Arc<Mutex<Vec<(String, String)>>>,
+pub(crate) struct Hooks {
+    pub(crate) url: String,
+    /// Oldest first.
+    taken: Arc<Mutex<Vec<Taken>>>,
+}
+
+/// A request of a webhook.
+pub(crate) struct Taken {
+    path: String,
+    /// Its headers, their names in small letters.
+    pub(crate) head: String,
+    body: String,
+}
+
+impl Taken {
+    fn is_of_completed(&self) -> bool {
+        self.body.to_ascii_lowercase().contains("completed")
+    }
 }
 
 impl Hooks {
-    fn open() -> Self {
+    pub(crate) fn open() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let taken: Arc<Mutex<Vec<(String, String)>>> = Arc::default();
+        let taken: Arc<Mutex<Vec<Taken>>> = Arc::default();
         let to = taken.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -417,25 +459,45 @@ impl Hooks {
         Self { url, taken }
     }
 
+    /// The paths among these that were told that a task has completed.
+    fn completed(&self, is_wanted: impl Fn(&str) -> bool) -> Vec<String> {
+        let taken = self.taken.lock().unwrap();
+        taken
+            .iter()
+            .filter(|taken| is_wanted(&taken.path) && taken.is_of_completed())
+            .map(|it| it.path.clone())
+            .collect()
+    }
+
     /// Whether this hook is told, before long, that a task has completed.
     fn has_completed(&self, hook: &str) -> bool {
+        self.is_told(hook, Taken::is_of_completed)
+    }
+
+    /// Whether this hook is told something like that before long.
+    pub(crate) fn is_told(&self, hook: &str, is_so: impl Fn(&Taken) -> bool) -> bool {
         let path = hook.trim_start_matches(&self.url);
         let end = Instant::now() + PATIENCE;
-        let is_told = |(at, said): &(String, String)| at == path && said.to_ascii_lowercase().contains("completed");
         while Instant::now() < end {
-            if self.taken.lock().unwrap().iter().any(is_told) {
+            if self.taken.lock().unwrap().iter().any(|taken| taken.path == path && is_so(taken)) {
                 return true;
             }
             std::thread::sleep(Duration::from_millis(20));
         }
         false
     }
+
+    /// Whether this hook has been told anything.
+    pub(crate) fn has_heard(&self, hook: &str) -> bool {
+        let path = hook.trim_start_matches(&self.url);
+        self.taken.lock().unwrap().iter().any(|taken| taken.path == path)
+    }
 }
 
-fn take(stream: TcpStream, to: &Mutex<Vec<(String, String)>>) {
+fn take(stream: TcpStream, to: &Mutex<Vec<Taken>>) {
     let mut reader = BufReader::new(stream);
     loop {
-        let (mut path, mut length) = (String::new(), 0);
+        let (mut path, mut head, mut length) = (String::new(), String::new(), 0);
         for line in reader.by_ref().lines() {
             let Ok(line) = line else { return };
             if line.is_empty() {
@@ -443,7 +505,9 @@ fn take(stream: TcpStream, to: &Mutex<Vec<(String, String)>>) {
             }
             match line.split_once(": ") {
                 Some((name, value)) if name.eq_ignore_ascii_case("content-length") => length = value.parse().unwrap(),
-                Some(_) => {}
+                Some((name, value)) => {
+                    head.push_str(&format!("{}: {value}\n", name.to_ascii_lowercase()));
+                }
                 None => path = line.split(' ').nth(1).unwrap_or_default().to_owned(),
             }
         }
@@ -454,7 +518,7 @@ fn take(stream: TcpStream, to: &Mutex<Vec<(String, String)>>) {
         if reader.read_exact(&mut body).is_err() {
             return;
         }
-        to.lock().unwrap().push((path, String::from_utf8_lossy(&body).into_owned()));
+        to.lock().unwrap().push(Taken { path, head, body: String::from_utf8_lossy(&body).into_owned() });
         if reader.get_mut().write_all(b"HTTP/1.1 204 No Content\r\n\r\n").is_err() {
             return;
         }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test: what cannot be unwrapped has failed")]
 
+mod browser;
 mod by_url;
 mod callers;
 mod chart;
@@ -20,6 +21,7 @@ mod model;
 mod node;
 mod once;
 mod peers;
+mod push_config;
 mod readme;
 mod reload;
 mod sdk;

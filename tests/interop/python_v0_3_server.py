@@ -1,15 +1,18 @@
 """An agent made with the official Python SDK in its 0.3 line: it says back what it is told, in capitals and in two pieces. It asks when it
-is told to `ask`.
+is told to `ask`, and calls webhooks.
 
     python python_v0_3_server.py PORT
 """
 import sys
 
+import httpx
 import uvicorn
 from a2a.server.agent_execution import AgentExecutor
 from a2a.server.apps import A2AStarletteApplication
 from a2a.server.request_handlers import DefaultRequestHandler
-from a2a.server.tasks import InMemoryTaskStore, TaskUpdater
+from a2a.server.tasks import (
+    BasePushNotificationSender, InMemoryPushNotificationConfigStore, InMemoryTaskStore, TaskUpdater,
+)
 from a2a.types import AgentCapabilities, AgentCard, AgentSkill, Part, TextPart
 from a2a.utils import new_task
 
@@ -42,8 +45,11 @@ port = int(sys.argv[1])
 skill = AgentSkill(id="shout", name="shout", description="Says it in capitals.", tags=["text"])
 card = AgentCard(
     name="shouter", description="Says back what it is told, in capitals.", version="1", url=f"http://127.0.0.1:{port}/",
-    skills=[skill], capabilities=AgentCapabilities(streaming=True), default_input_modes=["text/plain"],
-    default_output_modes=["text/plain"],
+    skills=[skill], capabilities=AgentCapabilities(streaming=True, push_notifications=True),
+    default_input_modes=["text/plain"], default_output_modes=["text/plain"],
 )
-app = A2AStarletteApplication(card, DefaultRequestHandler(Shouter(), InMemoryTaskStore())).build()
+hooks = InMemoryPushNotificationConfigStore()
+sender = BasePushNotificationSender(httpx.AsyncClient(trust_env=False), hooks)
+handler = DefaultRequestHandler(Shouter(), InMemoryTaskStore(), push_config_store=hooks, push_sender=sender)
+app = A2AStarletteApplication(card, handler).build()
 uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning")

@@ -105,6 +105,7 @@ impl Card {
 
     pub(crate) fn checked(self) -> Result<Checked, IdError> {
         let Self { name, mut description, skills, only_for_known } = self;
+        description.capabilities.extensions.iter().try_for_each(check_params)?;
         description.skills = skills.into_iter().map(Skill::checked).collect::<Result<_, _>>()?;
         if description.skills.is_empty() {
             description.skills.push(Skill::new(&name, &description.description).checked()?);
@@ -114,6 +115,17 @@ impl Card {
             description.capabilities.extended = Some(Arc::new(Extended { description: None, skills: known }));
         }
         Ok(Checked { name: AgentName::parse(&name)?, description })
+    }
+}
+
+/// Parameters that are no object would keep the whole card from being signed.
+fn check_params(extension: &Extension) -> Result<(), IdError> {
+    match extension.params.as_ref().and_then(|params| params.as_str().chars().next()) {
+        Some('{' | 'n') | None => Ok(()),
+        Some(found) => {
+            let what = "the beginning of an extension's params, which are a JSON object,";
+            Err(IdError::Character { what, found })
+        }
     }
 }
 
@@ -176,5 +188,28 @@ impl Skill {
             skill.tags.push(self.id);
         }
         Ok(skill)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_extensions_params_are_an_object() {
+        let refused = |params: Option<&str>| {
+            let params = params.map(|text| serde_json::from_str(text).unwrap());
+            let (uri, description) = ("https://example.com/ext/1".to_owned(), String::new());
+            let card = Card::new("a", "b").extension(Extension { uri, description, required: false, params });
+            card.checked().err().map(|error| error.to_string())
+        };
+        for good in [None, Some("{}"), Some(r#"{"a":[1]}"#), Some("null")] {
+            assert_eq!(refused(good), None, "{good:?}");
+        }
+        for bad in ["[]", "7", r#""x""#, "true"] {
+            let first = &bad[..1];
+            let told = refused(Some(bad)).unwrap();
+            assert!(told.contains("params, which are a JSON object") && told.contains(first), "{told}");
+        }
     }
 }

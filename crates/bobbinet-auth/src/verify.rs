@@ -388,9 +388,10 @@ impl<'a> Unsigned<'a> {
     }
 }
 
+/// Whether it may name a key: a word, or a hash in either alphabet of base64, or the name of a key in a document, as issuers write them.
 pub(crate) fn is_key_id(kid: &str) -> bool {
-    let is_allowed = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'_' | b'-');
-    (1..=KEY_ID_LENGTH_MAX).contains(&kid.len()) && kid.bytes().all(is_allowed)
+    let is_allowed = |c: u8| c.is_ascii_alphanumeric() || b"._-+/=:#".contains(&c);
+    (1..=KEY_ID_LENGTH_MAX).contains(&kid.len()) && kid.bytes().all(is_allowed) && !kid.contains("..")
 }
 
 /// The text of a JSON object that all readers take for the same: with no member twice, also where we do not look. Nor is it an array.

@@ -6,12 +6,15 @@
 )]
 
 mod common;
+#[path = "common/signer.rs"]
+mod signer;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bobbinet_auth::{CardKeys, KeyRing};
 use common::{Node, at, claims, sign};
 use jsonwebtoken::Algorithm;
 use serde_json::json;
+use signer::Signer;
 
 const PAYLOAD: &str = "eyJuYW1lIjoiYSJ9";
 
@@ -93,4 +96,33 @@ fn what_is_no_thumbprint_is_refused() {
         assert_eq!(CardKeys::of_thumbprints([text.to_owned()]).err().as_deref(), Some(text));
     }
     assert!(CardKeys::of_set(br#"{"keys":[]}"#).is_err());
+}
+
+/// As the specification's example is signed, and cards of those who use the SDKs.
+#[test]
+fn a_card_that_is_signed_with_es256_is_believed_by_its_key_or_its_thumbprint() {
+    // As AWS Cognito and DIDs name keys.
+    for kid in ["key-1", "DGnOoTgq+5x1tlLY9XUmZFp4Qfm1BMyAFjRFMyVxv2o=", "did:web:a.example#key-1"] {
+        let signer = Signer::elliptic(kid);
+        let set = |jwk: &serde_json::Value| CardKeys::of_set(json!({ "keys": [jwk] }).to_string().as_bytes()).unwrap();
+        let header = json!({ "typ": "JOSE", "jwk": signer.jwk });
+        let jws = signer.token(header, json!({ "name": "a" }));
+        let (message, signature) = jws.rsplit_once('.').unwrap();
+        let protected = message.split('.').next().unwrap();
+        let thumbprint = CardKeys::brought(protected).unwrap();
+        for keys in [set(&signer.jwk), CardKeys::of_thumbprints([thumbprint]).unwrap()] {
+            assert!(keys.have_signed(protected, message, signature), "{kid}");
+            assert!(!keys.have_signed(protected, &format!("{protected}.e30"), signature), "{kid}: another card");
+            let mut reversed = signature.chars().rev().collect::<String>();
+            assert!(!keys.have_signed(protected, message, &reversed), "{kid}: another signature");
+            reversed.clear();
+            assert!(!keys.have_signed(protected, message, &reversed), "{kid}: no signature");
+        }
+        // Another key under the same name, and the same key for something else.
+        assert!(!set(&Signer::elliptic(kid).jwk).have_signed(protected, message, signature), "{kid}");
+        let mut for_encryption = signer.jwk.clone();
+        for_encryption["use"] = json!("enc");
+        let sets = json!({ "keys": [for_encryption] }).to_string();
+        assert!(CardKeys::of_set(sets.as_bytes()).is_err(), "{kid}");
+    }
 }

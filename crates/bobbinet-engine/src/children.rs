@@ -382,14 +382,15 @@ impl EngineInner {
         }
     }
 
-    /// Cancels a child that is to be run whose parent did not complete: its process died before it could say so. Whether it was so.
+    /// Cancels a child that is to be run whose parent did not complete: its process died before it could say so. Whether it was so. What
+    /// is not kept of that, the next look says again.
     pub(crate) async fn cancel_orphan(self: &Arc<Self>, task: &Task) -> Result<bool, EngineError> {
         let Some(parent) = &task.parent else { return Ok(false) };
         let Some((_, summary)) = self.store.summary(&parent.task.stream()).await? else { return Ok(false) };
         let has_failed = [State::Failed, State::Canceled, State::Rejected].map(State::code).contains(&summary.state);
         if has_failed {
             warn!(task = %task.id, parent = %parent.task, "a child was left by its parent, and is canceled");
-            self.insist(task.id, Command::Cancel);
+            self.send_command(task.id, Command::Cancel);
         }
         Ok(has_failed)
     }

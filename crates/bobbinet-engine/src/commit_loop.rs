@@ -25,12 +25,12 @@ use crate::{
     cache::{Cache, Place},
     live::{Batch, Live, Queued},
     record::{self, RecordedEvent},
-    unkept::Unkept,
+    unkept::{News, Unkept},
 };
 
 pub(crate) use beginning::Beginning;
 use beginning::Beginnings;
-pub(crate) use decided::{Decided, public_events};
+pub(crate) use decided::Decided;
 
 /// Every conflict means that somebody else got a step done, so a writer that loses this often is one of a great many.
 const CONFLICTS_MAX: u32 = 32;
@@ -164,15 +164,7 @@ impl<A: Aggregate> AggregateStreams<A> {
     /// known to others.
     pub(crate) async fn find_kept(&self, id: &A::Id) -> Result<Option<Arc<Live<A>>>, EngineError> {
         if let Some(live) = self.cache.get(id) {
-            loop {
-                let changed = live.changed.notified();
-                tokio::pin!(changed);
-                changed.as_mut().enable();
-                if !live.is_on_its_way() {
-                    break;
-                }
-                changed.await;
-            }
+            live.arrived().await;
         }
         self.find(id).await
     }
@@ -337,29 +329,29 @@ impl<A: Aggregate> AggregateStreams<A> {
             };
             // What is asked of one that is withheld is decided on that. A conflict, which nobody can cause who does not know of it, would
             // leave what is asked to be decided on what the store has.
-            let before = withheld.as_ref().map(|withheld| withheld.state.clone()).or_else(|| durable.clone());
+            let before = withheld.as_ref().map(|withheld| withheld.news.state.clone()).or_else(|| durable.clone());
             hooks.prepare(live, &mut batch);
             let now = self.env.now();
             // Taken apart here, so that what is not needed does not lie in every future that waits for its commit.
             let commands = batch.iter().map(|queued| &queued.command);
             let decided = self.decide(&live.id, before.as_deref(), commands, now);
-            let (news, answers) = decided.unkept(&live.id, before.as_deref(), now, &self.limits);
-            let news = match withheld.take() {
-                Some(withheld) => Some(withheld.then(news)),
-                None => news,
+            let (unkept, answers) = decided.unkept(&live.id, before.as_deref(), now, &self.limits);
+            let unkept = match withheld.take() {
+                Some(withheld) => Some(withheld.then(unkept)),
+                None => unkept,
             };
-            let Some(news) = news else {
+            let Some(unkept) = unkept else {
                 hooks.failed(live);
                 answer(batch, &answers, before.as_ref());
                 return None;
             };
-            if hooks.withholds(durable.as_deref(), &news.state, &batch)
-                && let Some(next) = hooks.next(live, None, &news.state, &mut batch)
+            if hooks.withholds(durable.as_deref(), &unkept.news.state, &batch)
+                && let Some(next) = hooks.next(live, None, &unkept.news.state, &mut batch)
             {
-                live.withhold(news);
+                live.withhold(unkept);
                 return Some(next);
             }
-            let Unkept { state: after, step, events } = news;
+            let Unkept { step, news: News { state: after, events } } = unkept;
             let idempotency = batch.iter_mut().find_map(|queued| queued.idempotency.clone());
             let on_its_way = hooks.begin(&after);
             let mut steps = vec![step];

@@ -149,7 +149,7 @@ impl Hooks<Task> for Arc<EngineInner> {
     }
 
     /// A call that only reads may be made again, and whoever waits for nothing but its outcome was promised nothing before: what leads to
-    /// such a call is kept with what it comes to.
+    /// such a call is kept with what it comes to. Unless the store keeps nothing now: then nothing is called, and who waits is told so.
     fn withholds(&self, before: Option<&Task>, after: &Task, batch: &VecDeque<Queued<Task>>) -> bool {
         let is_read = |task: &Task| task.planned_call.as_ref().is_some_and(|call| call.effect == Effect::ReadOnly);
         before.is_none()
@@ -158,6 +158,7 @@ impl Hooks<Task> for Arc<EngineInner> {
             && after.state == State::Working
             && is_read(after)
             && !self.lifecycle.is_draining()
+            && self.store.health().is_ok()
     }
 
     fn begin(&self, after: &Task) -> OnItsWay<'_> {

@@ -47,7 +47,7 @@ impl Engine {
             unserved: unserved::agents(&census, &agents),
             processes: Processes::new(&store, &env, &limits, &lifecycle),
             tasks: Arc::new(AggregateStreams::new(store.clone(), env.clone(), &limits)),
-            kinds: Kinds::default(),
+            kinds: Kinds::new(&store, &env, &limits, &lifecycle),
             damage: DamageLog::default(),
             uncertain: UncertainClaims::default(),
             clock: SteadyClock::begin(&*env),
@@ -204,11 +204,7 @@ impl Engine {
     ) -> Result<Resumed, EngineError> {
         let (live, task) = self.inner.find(caller, agent, id).await?;
         self.inner.admit_follower(&live)?;
-        if after > task.generation {
-            let follower = Follower::after(&self.inner.tasks, &live, task.generation);
-            return Ok(Resumed::Resync(task, follower));
-        }
-        Ok(Resumed::After(Follower::after(&self.inner.tasks, &live, after)))
+        Ok(Resumed::at(after, task, |cursor| Follower::after(&self.inner.tasks, &live, cursor)))
     }
 
     /// The same for a reader of the node's own, such as a webhook: it takes no place of a caller's, and is never refused for want of one.
@@ -223,11 +219,7 @@ impl Engine {
         after: Generation,
     ) -> Result<Resumed, EngineError> {
         let (live, task) = self.inner.find(caller, agent, id).await?;
-        if after > task.generation {
-            let follower = Follower::uncounted(&self.inner.tasks, &live, task.generation);
-            return Ok(Resumed::Resync(task, follower));
-        }
-        Ok(Resumed::After(Follower::uncounted(&self.inner.tasks, &live, after)))
+        Ok(Resumed::at(after, task, |cursor| Follower::uncounted(&self.inner.tasks, &live, cursor)))
     }
 
     /// Returns when a task's log has grown past a version, and keeps nothing of the task in memory meanwhile: for readers that wait long.
@@ -247,8 +239,7 @@ impl Engine {
 
     /// The aggregates of a kind. Registers it the first time: from then on those that are due are told so.
     pub fn aggregates<A: Aggregate>(&self) -> Aggregates<A> {
-        let EngineInner { kinds, store, env, limits, lifecycle, .. } = &*self.inner;
-        Aggregates { lifecycle: lifecycle.clone(), streams: kinds.of(store, env, limits) }
+        self.inner.kinds.of()
     }
 
     /// Whether the node can take work, and why not if it cannot.

@@ -48,6 +48,17 @@ pub enum Resumed {
     Resync(Arc<Task>, Follower),
 }
 
+impl Resumed {
+    /// After this cursor, if the task's log has come so far.
+    pub(crate) fn at(cursor: Generation, task: Arc<Task>, follow: impl FnOnce(Generation) -> Follower) -> Self {
+        if cursor > task.generation {
+            let follower = follow(task.generation);
+            return Self::Resync(task, follower);
+        }
+        Self::After(follow(cursor))
+    }
+}
+
 impl<A: Aggregate> Follower<A> {
     pub(crate) fn after(streams: &Arc<AggregateStreams<A>>, live: &Arc<Live<A>>, cursor: Generation) -> Self {
         live.lock().followers += 1;

@@ -68,11 +68,8 @@ impl Handle {
             match look(live) {
                 Look::Lost(EngineError::Repeated(first)) => {
                     // The first one's commit may be kept and not yet known: then it is waited for.
-                    let live = match self.tasks.cache.get(&first) {
-                        Some(live) => live,
-                        None => self.tasks.find(&first).await?.ok_or(EngineError::NotFound)?,
-                    };
-                    let _ = self.first.set(live);
+                    let first = self.tasks.find_kept(&first).await?.ok_or(EngineError::NotFound)?;
+                    let _ = self.first.set(first);
                 }
                 Look::Lost(error) => return Err(error),
                 Look::Known(task) if task.generation > self.since && is_it(&task) => return Ok(task),

@@ -1,6 +1,6 @@
 //! A task's whole log, internal records too, for the one who wants to know what really happened.
 
-use std::sync::Arc;
+use std::{ops::ControlFlow, sync::Arc};
 
 use bobbinet_core::{AgentName, Caller, Generation, Task, TaskId};
 use bobbinet_store::{Page, Version};
@@ -26,26 +26,23 @@ impl Engine {
         if newest.generation <= generation {
             return Ok(newest);
         }
-        let (mut read, mut task) = (Version::ZERO, None);
-        while read.0 < newest.version {
-            let records = match self.inner.store.read(&id.stream(), read, PAGE).await? {
-                Page::Records(records) if !records.is_empty() => records,
-                Page::Records(_) | Page::Trimmed { .. } => break,
-            };
-            for record in &records {
-                let RecordedEvent { at, generation: of, event } = record::decode(record)?;
-                // What is internal and follows it changes nothing that is shown.
-                if of.is_some_and(|of| of > generation) {
-                    return task.map(Arc::new).ok_or(EngineError::NotFound);
-                }
-                match &mut task {
-                    None => task = Task::fold(*id, [(at, &event)]),
-                    Some(task) => task.apply(at, &event),
-                }
-                read = read.plus(1);
+        let mut task: Option<Task> = None;
+        self.read_log(id, newest.version, |_, RecordedEvent { at, generation: of, event }| {
+            // What is internal and follows it changes nothing that is shown.
+            if of.is_some_and(|of| of > generation) {
+                return ControlFlow::Break(());
             }
-        }
-        task.map(Arc::new).ok_or_else(|| EngineError::Corrupt(format!("the log of {id} is shorter than it was")))
+            match &mut task {
+                None => task = Task::fold(*id, [(at, &event)]),
+                Some(task) => task.apply(at, &event),
+            }
+            ControlFlow::Continue(())
+        })
+        .await?;
+        task.map(Arc::new).ok_or_else(|| match generation {
+            Generation(0) => EngineError::NotFound,
+            Generation(_) => EngineError::Corrupt(format!("the log of {id} is shorter than it was")),
+        })
     }
 
     /// All records of a task that are still kept, oldest first, each with its version.
@@ -61,6 +58,21 @@ impl Engine {
         // As it stands now; what comes later is left out, so that a task at work cannot keep its reader for ever.
         let end = self.get(caller, agent, id).await?.version;
         let mut log = Vec::new();
+        self.read_log(id, end, |version, kept| {
+            log.push((version, kept));
+            ControlFlow::Continue(())
+        })
+        .await?;
+        Ok(log)
+    }
+
+    /// Shows the records of a task that are still kept, oldest first and each with its version, up to this one, or until enough is seen.
+    async fn read_log(
+        &self,
+        id: &TaskId,
+        end: u64,
+        mut look: impl FnMut(u64, RecordedEvent) -> ControlFlow<()>,
+    ) -> Result<(), EngineError> {
         let mut read = Version::ZERO;
         while read.0 < end {
             match self.inner.store.read(&id.stream(), read, PAGE).await? {
@@ -69,11 +81,13 @@ impl Engine {
                 Page::Records(records) => {
                     for record in &records {
                         read = read.plus(1);
-                        log.push((read.0, record::decode(record)?));
+                        if read.0 > end || look(read.0, record::decode(record)?).is_break() {
+                            return Ok(());
+                        }
                     }
                 }
             }
         }
-        Ok(log)
+        Ok(())
     }
 }

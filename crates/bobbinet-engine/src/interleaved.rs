@@ -28,7 +28,7 @@ use crate::{
     cache::{Cache, Place},
     live::{After, Drive, Live, Queued},
     task_live::{LiveTask, TaskHeld},
-    unkept::Unkept,
+    unkept::{News, Unkept},
 };
 
 /// How many orders each test goes through.
@@ -96,7 +96,7 @@ fn what_is_withheld_goes_out_once_and_before_what_is_asked() {
         let (state, _) = life().remove(0);
         let step =
             Step { stream: id(1).stream(), expected: Version::ZERO, records: vec![], cells: vec![], summary: None };
-        live.withhold(Unkept { state, step, events: Vec::new() });
+        live.withhold(Unkept { step, news: News { state, events: Vec::new() } });
         let (outs, asked) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let threads = (0..3).map(|number| {
             let (live, outs, asked) = (live.clone(), outs.clone(), asked.clone());

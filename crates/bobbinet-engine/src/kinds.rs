@@ -36,31 +36,34 @@ impl<A: Aggregate> Clone for Aggregates<A> {
 }
 
 /// The kinds that an engine knows, beside tasks.
-#[derive(Debug, Default)]
-pub(crate) struct Kinds(Mutex<BTreeMap<TypeId, Arc<dyn ErasedKind>>>);
+#[derive(Debug)]
+pub(crate) struct Kinds {
+    store: Arc<dyn Store>,
+    env: Arc<dyn Env>,
+    limits: Limits,
+    lifecycle: Arc<Lifecycle>,
+    known: Mutex<BTreeMap<TypeId, Arc<dyn ErasedKind>>>,
+}
 
 /// A kind, whatever its type.
 trait ErasedKind: Debug + Send + Sync {
-    /// The streams of it, to be told apart by their type again.
-    fn streams(&self) -> Arc<dyn Any + Send + Sync>;
+    /// Its aggregates, to be told apart by their type again.
+    fn aggregates(&self) -> &dyn Any;
 
     /// Tells a stream of this kind that it is due. Whether it is of this kind.
-    fn wake(&self, lifecycle: &Arc<Lifecycle>, stream: &StreamId, summary: &Summary) -> bool;
+    fn wake(&self, stream: &StreamId, summary: &Summary) -> bool;
 }
 
-#[derive(Debug)]
-struct TypedKind<A: Aggregate>(Arc<AggregateStreams<A>>);
-
-impl<A: Aggregate> ErasedKind for TypedKind<A> {
-    fn streams(&self) -> Arc<dyn Any + Send + Sync> {
-        self.0.clone()
+impl<A: Aggregate> ErasedKind for Aggregates<A> {
+    fn aggregates(&self) -> &dyn Any {
+        self
     }
 
-    fn wake(&self, lifecycle: &Arc<Lifecycle>, stream: &StreamId, summary: &Summary) -> bool {
+    fn wake(&self, stream: &StreamId, summary: &Summary) -> bool {
         let Some(id) = A::id_of(stream) else { return false };
         if let Some(command) = A::when_due(summary) {
-            let aggregates = Aggregates { lifecycle: lifecycle.clone(), streams: self.0.clone() };
-            lifecycle.start(async move {
+            let aggregates = self.clone();
+            self.lifecycle.start(async move {
                 match aggregates.command(&id, command).await {
                     // It has moved on meanwhile.
                     Ok(_) | Err(EngineError::Refused(_) | EngineError::Draining) => {}
@@ -73,24 +76,34 @@ impl<A: Aggregate> ErasedKind for TypedKind<A> {
 }
 
 impl Kinds {
-    /// The streams of a kind. Registers it the first time.
-    pub(crate) fn of<A: Aggregate>(
-        &self,
-        store: &Arc<dyn Store>,
-        env: &Arc<dyn Env>,
-        limits: &Limits,
-    ) -> Arc<AggregateStreams<A>> {
-        let mut kinds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let streams = || Arc::new(AggregateStreams::new(store.clone(), env.clone(), limits));
-        let kind = kinds.entry(TypeId::of::<A>()).or_insert_with(|| Arc::new(TypedKind::<A>(streams())));
-        kind.streams().downcast().unwrap_or_else(|_| unreachable!("each kind is filed under its type"))
+    pub(crate) fn new(store: &Arc<dyn Store>, env: &Arc<dyn Env>, limits: &Limits, lifecycle: &Arc<Lifecycle>) -> Self {
+        Self {
+            store: store.clone(),
+            env: env.clone(),
+            limits: limits.clone(),
+            lifecycle: lifecycle.clone(),
+            known: Mutex::default(),
+        }
+    }
+
+    /// The aggregates of a kind. Registers it the first time.
+    pub(crate) fn of<A: Aggregate>(&self) -> Aggregates<A> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let kind = known.entry(TypeId::of::<A>()).or_insert_with(|| Arc::new(self.begin::<A>()));
+        let aggregates = kind.aggregates().downcast_ref::<Aggregates<A>>();
+        aggregates.expect("each kind is filed under its type").clone()
     }
 
     /// Tells a stream that is no task's that it is due.
-    pub(crate) fn wake(&self, lifecycle: &Arc<Lifecycle>, stream: &StreamId, summary: &Summary) {
-        let kinds: Vec<_> = self.0.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+    pub(crate) fn wake(&self, stream: &StreamId, summary: &Summary) {
+        let known: Vec<_> = self.known.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
         // One of a kind that nobody has registered sleeps on.
-        let _ = kinds.iter().any(|kind| kind.wake(lifecycle, stream, summary));
+        let _ = known.iter().any(|kind| kind.wake(stream, summary));
+    }
+
+    fn begin<A: Aggregate>(&self) -> Aggregates<A> {
+        let streams = Arc::new(AggregateStreams::new(self.store.clone(), self.env.clone(), &self.limits));
+        Aggregates { lifecycle: self.lifecycle.clone(), streams }
     }
 }
 

@@ -105,9 +105,12 @@ impl EngineInner {
         let mut tasks = vec![None; streams.len()];
         let (mut cold, mut places) = (Vec::new(), Vec::new());
         for (place, (stream, version)) in streams.iter().enumerate() {
-            match stream.as_task().and_then(|id| self.tasks.cache.get(&id)) {
-                // As for everybody who asks for it: it is not there before its first commit is answered.
-                Some(live) if live.lock().is_new => {}
+            let in_memory = || stream.as_task().and_then(|id| self.tasks.cache.get(&id));
+            if let Some(live) = in_memory() {
+                // As for everybody who asks for what the store has told of: see `find_kept`.
+                live.arrived().await;
+            }
+            match in_memory() {
                 Some(live) => {
                     tasks[place] = self.or_damaged(stream, self.tasks.at_least(&live, *version).await).await?;
                 }

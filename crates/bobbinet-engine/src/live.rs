@@ -233,6 +233,19 @@ impl<A: Aggregate> Live<A> {
         state.is_new && state.lost.is_none() && state.durable.is_none()
     }
 
+    /// Returns once its first commit is not on its way any more.
+    pub(crate) async fn arrived(&self) {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if !self.is_on_its_way() {
+                return;
+            }
+            changed.await;
+        }
+    }
+
     pub(crate) fn durable(&self) -> Option<Arc<A>> {
         self.lock().durable.clone()
     }

@@ -94,7 +94,7 @@ impl EngineInner {
                         Err(EngineError::Corrupt(why)) => warn!(%runner, why, "a lease cannot be read"),
                         looked => looked?,
                     },
-                    None => self.kinds.wake(&self.lifecycle, &stream, &summary),
+                    None => self.kinds.wake(&stream, &summary),
                 }
                 continue;
             };
@@ -182,8 +182,10 @@ impl EngineInner {
         });
     }
 
-    /// Says something to a task, for which nobody waits and which no look would say again. A store that is away for a while is waited
-    /// for.
+    /// Says something to a task, for which nobody waits and which no look would say again: over and over while the store cannot answer or
+    /// keep anything, until this node takes no more work. What is not kept by then, or fails otherwise, is not said; a child that was to
+    /// be canceled is then found by [`Self::cancel_orphan`], if it has a run. Each call has a loop of its own: what each look says anyway
+    /// is for [`Self::send_command`].
     pub(crate) fn insist(self: &Arc<Self>, id: TaskId, command: Command) {
         let engine = self.clone();
         self.lifecycle.start(async move {

@@ -48,9 +48,6 @@ pub(crate) trait RunHost: Send + Sync + 'static {
     /// Other kinds of aggregates than tasks.
     fn kinds(&self) -> &Kinds;
 
-    /// The clock and ids, to be kept.
-    fn shared_env(&self) -> &Arc<dyn Env>;
-
     /// Takes the newest word of a run.
     fn report(&self, live: &Arc<LiveTask>, report: ProgressReport);
 
@@ -181,8 +178,7 @@ impl Run {
     pub fn aggregates<A: Aggregate>(&self) -> Aggregates<A> {
         // What is written there may tell of the task.
         self.host.let_go(&self.live);
-        let streams = self.host.kinds().of(&self.host.tasks().store, self.host.shared_env(), self.host.limits());
-        Aggregates { lifecycle: self.host.lifecycle().clone(), streams }
+        self.host.kinds().of()
     }
 
     /// The same for every attempt of this call, and for no other call: the key that a keyed tool drops repeats by.

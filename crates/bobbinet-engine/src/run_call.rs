@@ -104,6 +104,10 @@ impl EngineInner {
         (call_id, attempt): (CallId, u32),
         deadline: &Arc<Deadline>,
     ) -> Over {
+        if !self.processes.may_claim() {
+            // It may have to wait for long before it begins.
+            self.let_go(live);
+        }
         if self.lifecycle.is_stopping() || !self.processes.may_begin(term).await {
             return Over::Stopped;
         }

@@ -44,10 +44,6 @@ impl RunHost for Arc<EngineInner> {
         &self.kinds
     }
 
-    fn shared_env(&self) -> &Arc<dyn Env> {
-        &self.env
-    }
-
     fn report(&self, live: &Arc<LiveTask>, report: ProgressReport) {
         EngineInner::report(self, live, report);
     }

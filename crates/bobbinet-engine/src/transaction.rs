@@ -13,9 +13,9 @@ use tracing::warn;
 
 use crate::{
     Aggregate, Engine, EngineError, Env,
-    commit_loop::{Decided, public_events},
     kinds::Aggregates,
     live::{DecideTurn, Live},
+    unkept::{News, Unkept},
 };
 
 /// Every conflict means that somebody else got a step done.
@@ -51,14 +51,15 @@ struct Change<A: Aggregate> {
     id: A::Id,
     command: A::Command,
     turn: Option<DecideTurn<A>>,
-    decided: Option<(Timestamp, Decided<A>)>,
+    /// What is made known of it once it is kept.
+    news: Option<News<A>>,
 }
 
 impl Transaction {
     /// Adds a command to an aggregate that is not in it yet.
     #[must_use]
     pub fn with<A: Aggregate>(mut self, of: &Aggregates<A>, id: A::Id, command: A::Command) -> Self {
-        let change = Change { aggregates: of.clone(), id, command, turn: None, decided: None };
+        let change = Change { aggregates: of.clone(), id, command, turn: None, news: None };
         self.parts.push(Box::new(change));
         self
     }
@@ -140,17 +141,17 @@ impl<A: Aggregate> Part for Change<A> {
         let live = self.live().clone();
         let streams = &self.aggregates.streams;
         let before = streams.state_of(&live).await?;
-        let mut decided = streams.decide(&self.id, before.as_deref(), [&self.command].into_iter(), now);
-        decided.answers.pop().unwrap_or(Ok(()))?;
-        let step = decided.step(&self.id, before.as_deref(), now, streams.limits());
-        self.decided = Some((now, decided));
+        let decided = streams.decide(&self.id, before.as_deref(), [&self.command].into_iter(), now);
+        let (unkept, mut answers) = decided.unkept(&self.id, before.as_deref(), now, streams.limits());
+        answers.pop().unwrap_or(Ok(()))?;
+        let (step, news) = unkept.map(|Unkept { step, news }| (step, news)).unzip();
+        self.news = news;
         Ok(step)
     }
 
     fn publish(&mut self) {
-        if let Some((now, Decided { state: Some(state), events, .. })) = self.decided.take() {
-            let state = Arc::new(state);
-            self.live().publish(state.clone(), public_events(now, events));
+        if let Some(News { state, events }) = self.news.take() {
+            self.live().publish(state.clone(), events);
             self.aggregates.streams.cache.weigh(self.live(), &state);
         }
     }

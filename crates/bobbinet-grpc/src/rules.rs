@@ -176,12 +176,6 @@ pub(crate) fn time(at: Timestamp) -> prost_types::Timestamp {
     prost_types::Timestamp { seconds: millis / MILLIS, nanos }
 }
 
-/// The latest messages of a history.
-pub(crate) fn latest<T>(history: &[T], length: Option<u32>) -> &[T] {
-    let length = length.map_or(usize::MAX, |length| usize::try_from(length).unwrap_or(usize::MAX));
-    &history[history.len().saturating_sub(length)..]
-}
-
 /// Copies of texts that others hold.
 pub(crate) fn texts(words: &[Arc<str>]) -> Vec<String> {
     words.iter().map(|word| word.as_ref().to_owned()).collect()

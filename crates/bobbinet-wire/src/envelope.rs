@@ -196,6 +196,8 @@ pub fn write_request(out: &mut Vec<u8>, id: u64, method: &str, params: impl FnOn
 
 #[derive(Deserialize)]
 struct AnswerMembers<'a> {
+    #[serde(borrow, default)]
+    jsonrpc: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "given")]
     result: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -207,11 +209,22 @@ pub(crate) fn read_result(
     body: &[u8],
     error: impl FnOnce(RpcFault<'_>) -> RemoteError,
 ) -> Result<&RawValue, ReplyError> {
+    let nothing = || ReplyError::Malformed("it has neither a result nor an error".to_owned());
+    read_any_result(body, error)?.ok_or_else(nothing)
+}
+
+/// The same where an answer may have no result, though JSON-RPC wants one, as the SDK for Python leaves out a null.
+pub(crate) fn read_any_result(
+    body: &[u8],
+    error: impl FnOnce(RpcFault<'_>) -> RemoteError,
+) -> Result<Option<&RawValue>, ReplyError> {
     let answer: AnswerMembers<'_> =
         serde_json::from_slice(body).map_err(|error| ReplyError::Malformed(error.to_string()))?;
     match (answer.result, answer.error) {
         (_, Some(fault)) => Err(ReplyError::Remote(error(fault))),
-        (Some(result), None) => Ok(result),
+        (Some(result), None) => Ok(Some(result)),
+        // What is an answer at all says so.
+        (None, None) if answer.jsonrpc.is_some() => Ok(None),
         (None, None) => Err(ReplyError::Malformed("it has neither a result nor an error".to_owned())),
     }
 }

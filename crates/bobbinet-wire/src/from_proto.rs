@@ -1,7 +1,8 @@
 //! Reading JSON into our types in one pass, with every fault named by its path.
 //!
-//! A type is read in a [`Dialect`] `V` by its [`FromProto`]: simple values and lists alike in all of them (`scalar.rs`, `list.rs`), what
-//! is A2A's by each dialect for itself (`v1_0/`). An object is read by an [`ObjectBuilder`], a field at a time.
+//! A type is read in a [`Dialect`] `V` by its [`FromProto`]: simple values and lists alike in all of them (`scalar.rs`, `list.rs`), objects
+//! whose fields are called alike by one [`ObjectBuilder`] (`read_message.rs`, `read_task.rs`), what else is A2A's by each dialect for
+//! itself (`v1_0/`). An object is read a field at a time.
 //!
 //! Serde's derived readers stop at the first fault. Here a wrong value is noted and passed over, so that one answer names them all; what
 //! serde reports itself is only what is not JSON.

@@ -1,5 +1,7 @@
 //! Where an agent is reached, as its cards list it, and the forms that a card has.
 
+use crate::protocol::{Transport, Version};
+
 /// Which clients a card is written for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CardForm {
@@ -30,37 +32,6 @@ impl CardForm {
     }
 }
 
-/// How requests travel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
-    /// JSON-RPC over HTTP.
-    JsonRpc,
-    /// REST.
-    HttpJson,
-    /// gRPC.
-    Grpc,
-}
-
-impl Transport {
-    /// What cards call it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::JsonRpc => "JSONRPC",
-            Self::HttpJson => "HTTP+JSON",
-            Self::Grpc => "GRPC",
-        }
-    }
-}
-
-/// The version that an interface speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum InterfaceVersion {
-    /// 1.0.
-    V1_0,
-    /// 0.3.
-    V0_3,
-}
-
 /// One way to reach an agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CardInterface {
@@ -69,14 +40,14 @@ pub struct CardInterface {
     /// How they travel.
     pub transport: Transport,
     /// In which version.
-    pub version: InterfaceVersion,
+    pub version: Version,
     /// What each request must say as `tenant`, if anything.
     pub tenant: Option<String>,
 }
 
 impl CardInterface {
     /// Without a tenant.
-    pub fn new(url: impl Into<String>, transport: Transport, version: InterfaceVersion) -> Self {
+    pub fn new(url: impl Into<String>, transport: Transport, version: Version) -> Self {
         Self { url: url.into(), transport, version, tenant: None }
     }
 }

@@ -8,8 +8,10 @@
 //! JSON-RPC; [`bobbinet_core::Operation`] is what a caller can ask, [`view`] what a client reads and [`error`] what can fail, in any of
 //! them. A further version is a module beside `v1_0`, converts straight to the same types and never to another version, and brings a
 //! `Dialect` (`dialect.rs`), by which the one reader (`from_proto.rs`) is told which JSON it reads; [`v0_3`] is one, and [`v0_3_proto`],
-//! the other JSON that 0.3 has, another. What an event
-//! tells the world is decided once, by [`Update`](update::Update). Writers need no such thing: they are functions of their module over the one [`Sink`].
+//! the other JSON that 0.3 has, another. Where the fields of an object are called alike in several of them, one reader
+//! (`read_message.rs`, `read_task.rs`, `list_params.rs`) or writer (`task_write.rs`) serves all, with the dialect as its type; what differs
+//! each reads and writes by functions of its own over the one [`Sink`]. What an event tells the world is decided once, by
+//! [`Update`](update::Update).
 
 pub mod card_faults;
 pub mod envelope;
@@ -31,16 +33,22 @@ pub mod view;
 
 mod dialect;
 mod digest;
+mod error_details;
 mod faults;
 mod from_proto;
 mod json_value;
 mod list;
+mod list_params;
 pub mod login;
 pub mod pieces;
+mod proto_enum;
 pub mod push;
+mod read_message;
+mod read_task;
 mod rules;
 mod scalar;
 mod task_ids;
+mod task_write;
 mod write;
 
 pub use bobbinet_core::agent::EXTENSION_URI;

@@ -1,9 +1,13 @@
 //! What is asked of a webhook in whichever dialect it comes, and what is read of an authentication in all of them.
 
+use std::borrow::Cow;
+
 use bobbinet_core::{
     PushAuthentication, PushConfig, Secret,
     push::{PUSH_ID_LENGTH_MAX, PUSH_SECRET_LENGTH_MAX, PUSH_URL_LENGTH_MAX},
 };
+
+use serde_json::Value;
 
 use crate::{dialect::Dialect, faults::At, from_proto::Field, scalar::NonEmpty};
 
@@ -102,6 +106,33 @@ pub fn checked_url(url: String) -> Result<String, String> {
         return Err("it may have visible ASCII characters only".to_owned());
     }
     Ok(url)
+}
+
+/// The names of what only a receiver may know, in every dialect.
+const SECRETS: [&str; 2] = ["token", "credentials"];
+
+/// What is shown in place of a secret.
+const HIDDEN: &str = "***";
+
+/// A document about webhooks with nothing in it that only their receivers may know: some agents give back what they were told.
+pub fn without_secrets(json: &str) -> Cow<'_, str> {
+    let Ok(mut document) = serde_json::from_str::<Value>(json) else { return Cow::Borrowed(HIDDEN) };
+    if hide(&mut document) { Cow::Owned(document.to_string()) } else { Cow::Borrowed(json) }
+}
+
+/// Whether there was something to hide.
+fn hide(value: &mut Value) -> bool {
+    match value {
+        Value::Object(fields) => fields.iter_mut().fold(false, |hid, (name, value)| {
+            let is_secret = SECRETS.contains(&name.as_str()) && !value.is_null() && value != "";
+            if is_secret {
+                *value = Value::from(HIDDEN);
+            }
+            hide(value) || is_secret || hid
+        }),
+        Value::Array(items) => items.iter_mut().fold(false, |hid, item| hide(item) || hid),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
 }
 
 /// RFC 9110 section 5.6.2.

@@ -3,7 +3,12 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::error::{ErrorKind, FieldViolation};
+use crate::{
+    dialect::Dialect,
+    error::{ErrorKind, FieldViolation},
+    faults::{self, Author},
+    from_proto::{self, FromProto},
+};
 
 /// The error object of an answer, as far as JSON-RPC says what it is.
 #[derive(Deserialize)]
@@ -93,4 +98,20 @@ impl RemoteError {
             }));
         }
     }
+}
+
+/// Reads the result of an answer in this dialect.
+pub(crate) fn read<'de, V: Dialect, T: FromProto<'de, V>>(result: &'de RawValue) -> Result<T, ReplyError> {
+    from_proto::read::<V, _>(result.get(), Author::Agent).map_err(|faults| malformed(&faults))
+}
+
+/// The same for what may also be nothing.
+pub(crate) fn read_optional<'de, V: Dialect, T: FromProto<'de, V>>(
+    result: &'de RawValue,
+) -> Result<Option<T>, ReplyError> {
+    from_proto::read_optional::<V, _>(result.get(), Author::Agent).map_err(|faults| malformed(&faults))
+}
+
+fn malformed(faults: &[FieldViolation]) -> ReplyError {
+    ReplyError::Malformed(faults::tell(faults, "the result"))
 }

@@ -31,25 +31,44 @@ pub enum RouteFault {
     NotAllowed(&'static str),
 }
 
-/// A task at its URL, and what is asked about it.
+/// What is asked by a method at a place.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Target {
-    /// Send a message.
+pub(crate) enum Asked {
+    /// To take a message.
     Send,
-    /// Send one, and hear all that follows.
+    /// To take one, and tell all that follows.
     Stream,
     /// All tasks.
-    Tasks,
+    List,
     /// One task.
-    Task(String),
-    /// Stop it.
+    Get(String),
+    /// To stop it.
     Cancel(String),
-    /// Hear all that follows in it.
+    /// To tell all that follows in it.
     Subscribe(String),
+    /// To tell a webhook of it.
+    CreatePush(String),
     /// All its webhooks.
-    PushConfigs(String),
+    ListPush(String),
     /// One of them.
-    PushConfig(String, String),
+    GetPush(String, String),
+    /// To remove one.
+    DeletePush(String, String),
+    /// The card for whoever asks.
+    ExtendedCard,
+}
+
+/// What is at a path.
+enum Place<'a> {
+    Send,
+    Stream,
+    Tasks,
+    Task(&'a str),
+    Cancel(&'a str),
+    Subscribe(&'a str),
+    PushConfigs(&'a str),
+    PushConfig(&'a str, &'a str),
+    ExtendedCard,
 }
 
 /// The segments of a path, decoded, without empty ones: a slash at the end or twice in a row changes nothing. `None` if it cannot be
@@ -58,23 +77,48 @@ pub fn segments(path: &str) -> Option<Vec<String>> {
     path.split('/').filter(|segment| !segment.is_empty()).map(|segment| decoded(segment, false)).collect()
 }
 
-/// What is at these segments below an agent's URL.
-pub(crate) fn target(segments: &[String]) -> Option<Target> {
+/// What is asked by this method at these segments below an agent's URL, where the dialect calls the extended card so.
+pub(crate) fn asked(method: HttpMethod, segments: &[String], card: &str) -> Result<Asked, RouteFault> {
+    use HttpMethod::{Delete, Get, Post};
+    Ok(match (place(segments, card).ok_or(RouteFault::NotFound)?, method) {
+        (Place::Send, Post) => Asked::Send,
+        (Place::Stream, Post) => Asked::Stream,
+        (Place::Tasks, Get) => Asked::List,
+        (Place::Task(id), Get) => Asked::Get(id.to_owned()),
+        (Place::Cancel(id), Post) => Asked::Cancel(id.to_owned()),
+        // The specifications' texts say POST, their proto files GET.
+        (Place::Subscribe(id), Get | Post) => Asked::Subscribe(id.to_owned()),
+        (Place::PushConfigs(task), Post) => Asked::CreatePush(task.to_owned()),
+        (Place::PushConfigs(task), Get) => Asked::ListPush(task.to_owned()),
+        (Place::PushConfig(task, id), Get) => Asked::GetPush(task.to_owned(), id.to_owned()),
+        (Place::PushConfig(task, id), Delete) => Asked::DeletePush(task.to_owned(), id.to_owned()),
+        (Place::ExtendedCard, Get) => Asked::ExtendedCard,
+        (Place::Send | Place::Stream | Place::Cancel(_), Get | Delete) => return Err(RouteFault::NotAllowed("POST")),
+        (Place::Tasks | Place::Task(_) | Place::ExtendedCard, Post | Delete) => {
+            return Err(RouteFault::NotAllowed("GET, HEAD"));
+        }
+        (Place::Subscribe(_) | Place::PushConfigs(_), Delete) => return Err(RouteFault::NotAllowed("GET, HEAD, POST")),
+        (Place::PushConfig(..), Post) => return Err(RouteFault::NotAllowed("GET, HEAD, DELETE")),
+    })
+}
+
+fn place<'a>(segments: &'a [String], card: &str) -> Option<Place<'a>> {
     let words: Vec<&str> = segments.iter().map(String::as_str).collect();
     Some(match *words.as_slice() {
-        ["message:send"] => Target::Send,
-        ["message:stream"] => Target::Stream,
-        ["tasks"] => Target::Tasks,
+        ["message:send"] => Place::Send,
+        ["message:stream"] => Place::Stream,
+        ["tasks"] => Place::Tasks,
         // Some clients write the verb as a segment of its own.
-        ["tasks", id, "cancel"] => Target::Cancel(id.to_owned()),
-        ["tasks", id, "subscribe"] => Target::Subscribe(id.to_owned()),
+        ["tasks", id, "cancel"] => Place::Cancel(id),
+        ["tasks", id, "subscribe"] => Place::Subscribe(id),
         ["tasks", id] => match id.rsplit_once(':') {
-            Some((id, "cancel")) => Target::Cancel(id.to_owned()),
-            Some((id, "subscribe")) => Target::Subscribe(id.to_owned()),
-            Some(_) | None => Target::Task(id.to_owned()),
+            Some((id, "cancel")) => Place::Cancel(id),
+            Some((id, "subscribe")) => Place::Subscribe(id),
+            Some(_) | None => Place::Task(id),
         },
-        ["tasks", id, "pushNotificationConfigs"] => Target::PushConfigs(id.to_owned()),
-        ["tasks", id, "pushNotificationConfigs", config] => Target::PushConfig(id.to_owned(), config.to_owned()),
+        ["tasks", id, "pushNotificationConfigs"] => Place::PushConfigs(id),
+        ["tasks", id, "pushNotificationConfigs", config] => Place::PushConfig(id, config),
+        [word] if word == card => Place::ExtendedCard,
         _ => return None,
     })
 }
@@ -100,8 +144,8 @@ fn decoded(text: &str, is_query: bool) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// The parameters of a query by their names in camelCase, as JSON that a reader of `params` takes: the words true and false as what they
-/// mean, all else as texts. What is empty says nothing; the same name twice is refused, as readers differ in which one counts.
+/// The parameters of a query by their names in camelCase, as JSON that a reader of `params` takes: as texts, which it also takes for
+/// numbers, true and false. What is empty says nothing; the same name twice is refused, as readers differ in which one counts.
 pub(crate) fn query(query: Option<&str>, fields: &mut BTreeMap<String, Json>) -> Result<(), Error> {
     for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -114,15 +158,10 @@ pub(crate) fn query(query: Option<&str>, fields: &mut BTreeMap<String, Json>) ->
             continue;
         }
         let name = crate::dialect::camel(&name).into_owned();
-        let value = match value.as_str() {
-            "true" => Json::of(&true),
-            "false" => Json::of(&false),
-            text => Json::of(text),
-        };
         if fields.contains_key(&name) {
             return Err(Error::invalid_field(name, "is given twice"));
         }
-        fields.insert(name, value);
+        fields.insert(name, Json::of(value.as_str()));
     }
     Ok(())
 }
@@ -146,14 +185,28 @@ pub(crate) fn object_text(body: &[u8]) -> Result<&str, Error> {
     if text.trim_ascii_start().starts_with('{') { Ok(text) } else { Err(Error::invalid_field("", "must be an object")) }
 }
 
-/// The fields of a body that may also be empty.
+/// The fields of a body that may also be empty, by their names in camelCase.
 pub(crate) fn fields(body: &[u8]) -> Result<BTreeMap<String, Json>, Error> {
     if body.trim_ascii().is_empty() {
         return Ok(BTreeMap::new());
     }
     let text = object_text(body)?;
-    serde_json::from_str(text)
-        .map_err(|error| Error::new(ErrorKind::Parse).with_message(format!("Invalid JSON payload: {error}")))
+    let fields = serde_json::from_str(text)
+        .map_err(|error| Error::new(ErrorKind::Parse).with_message(format!("Invalid JSON payload: {error}")))?;
+    camel(fields)
+}
+
+/// The same fields by their names in camelCase: what the path names is to take the place of what the body says, however that is written.
+pub(crate) fn camel(fields: BTreeMap<String, Json>) -> Result<BTreeMap<String, Json>, Error> {
+    let mut named = BTreeMap::new();
+    for (name, value) in fields {
+        let name = crate::dialect::camel(&name).into_owned();
+        if named.contains_key(&name) {
+            return Err(Error::invalid_field(name, "is given twice"));
+        }
+        named.insert(name, value);
+    }
+    Ok(named)
 }
 
 /// Parameters put together from the path, the query and the body.

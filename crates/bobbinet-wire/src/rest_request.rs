@@ -2,22 +2,13 @@
 
 use std::fmt::{Display, Write as _};
 
-/// A method of HTTP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verb {
-    /// `GET`.
-    Get,
-    /// `POST`.
-    Post,
-    /// `DELETE`.
-    Delete,
-}
+use crate::rest::HttpMethod;
 
 /// A request as it goes to the URL of an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RestRequest {
     /// By which method.
-    pub verb: Verb,
+    pub method: HttpMethod,
     /// Below the URL, without a slash before it. What is not fit for a path is encoded.
     pub path: String,
     /// The query's parameters, not encoded.
@@ -27,13 +18,13 @@ pub struct RestRequest {
 }
 
 impl RestRequest {
-    pub(crate) fn new(verb: Verb, path: &str) -> Self {
-        Self { verb, path: path.to_owned(), query: Vec::new(), body: None }
+    pub(crate) fn new(method: HttpMethod, path: &str) -> Self {
+        Self { method, path: path.to_owned(), query: Vec::new(), body: None }
     }
 
     /// One about a task.
-    pub(crate) fn of_task(verb: Verb, id: &str, then: &str) -> Self {
-        Self::new(verb, &format!("tasks/{}{then}", segment(id)))
+    pub(crate) fn of_task(method: HttpMethod, id: &str, then: &str) -> Self {
+        Self::new(method, &format!("tasks/{}{then}", segment(id)))
     }
 
     pub(crate) fn add(&mut self, name: &'static str, value: Option<impl Display>) {
@@ -50,7 +41,7 @@ impl RestRequest {
 }
 
 /// One segment of a path (RFC 3986, section 3.3): ids are another's, and may have anything in them.
-fn segment(text: &str) -> String {
+pub(crate) fn segment(text: &str) -> String {
     let mut segment = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
@@ -71,8 +62,8 @@ mod tests {
         for (id, path) in
             [("t-1", "tasks/t-1:cancel"), ("a/b?c#d e", "tasks/a%2Fb%3Fc%23d%20e:cancel"), ("é", "tasks/%C3%A9:cancel")]
         {
-            assert_eq!(RestRequest::of_task(Verb::Post, id, ":cancel").path, path);
+            assert_eq!(RestRequest::of_task(HttpMethod::Post, id, ":cancel").path, path);
         }
-        assert_eq!(RestRequest::new(Verb::Get, "tasks").for_tenant(Some("a b")).path, "a%20b/tasks");
+        assert_eq!(RestRequest::new(HttpMethod::Get, "tasks").for_tenant(Some("a b")).path, "a%20b/tasks");
     }
 }

@@ -2,14 +2,18 @@
 
 use std::sync::Arc;
 
-use bobbinet_core::{ContextId, IdError, Part, Role};
+use bobbinet_core::{
+    ContextId, IdError, Part, Role,
+    operation::{Configuration, SendParams},
+};
 
 use crate::{
     dialect::Dialect,
     digest::sha256_hex,
     faults::{At, Author},
     from_proto::Field,
-    scalar::NonEmpty,
+    scalar::{NonEmpty, Struct},
+    view::MessageView,
 };
 
 /// Who speaks in a message.
@@ -71,4 +75,23 @@ pub(crate) fn shared(words: Field<Vec<NonEmpty<'_>>>) -> Vec<Arc<str>> {
 /// Zero is no history at all, nothing is all of it.
 pub(crate) fn history_length<V: Dialect>(length: Field<i32>, at: &At<'_, V>) -> Option<u32> {
     length.parse(at, "historyLength", |length| u32::try_from(length).map_err(|_| "it may not be negative")).optional()
+}
+
+/// A message of a client, with what was said beside it.
+pub(crate) fn sent(
+    said: MessageView,
+    configuration: Field<Configuration>,
+    metadata: Field<Struct>,
+    tenant: Option<String>,
+) -> Box<SendParams> {
+    let MessageView { message, task_id, context_id } = said;
+    Box::new(SendParams {
+        message,
+        // A message of a client has a context id that can be one, or it is not read at all.
+        context: context_id.and_then(|id| ContextId::parse(&id).ok()),
+        task: task_id,
+        configuration: configuration.optional().unwrap_or_default(),
+        metadata: metadata.optional().map(|object| object.0),
+        tenant,
+    })
 }

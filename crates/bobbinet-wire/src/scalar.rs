@@ -1,5 +1,5 @@
-//! Simple values, read alike in every dialect, as leniently as ProtoJSON says: integers also as texts, bytes in either base64 alphabet,
-//! null as absence. A dialect that wants one of them otherwise reads a type of its own.
+//! Simple values, read alike in every dialect, as leniently as ProtoJSON says, and as queries need it: integers, true and false also as
+//! texts, bytes in either base64 alphabet, null as absence. A dialect that wants one of them otherwise reads a type of its own.
 
 use std::borrow::Cow;
 
@@ -70,7 +70,15 @@ impl NonEmpty<'_> {
 impl<'de, V: Dialect> FromProto<'de, V> for bool {
     fn read<D: Deserializer<'de>>(from: D, at: &At<'_, V>) -> Result<Field<Self>, D::Error> {
         let scalar = Scalar::read(from)?;
-        Ok(if let Scalar::Boolean(value) = scalar { Field::Given(value) } else { scalar.mismatch(at, "true or false") })
+        let value = match &scalar {
+            Scalar::Boolean(value) => *value,
+            Scalar::Text(text) if text == "true" => true,
+            Scalar::Text(text) if text == "false" => false,
+            Scalar::Text(_) | Scalar::Null | Scalar::Integer(_) | Scalar::Float(_) | Scalar::Nested(_) => {
+                return Ok(scalar.mismatch(at, "true or false"));
+            }
+        };
+        Ok(Field::Given(value))
     }
 }
 

@@ -2,10 +2,11 @@
 
 mod flow;
 mod key;
+mod push_config;
 
-use std::{ffi::OsString, fmt, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 
-use bobbinet_core::{AgentName, ContextId, State};
+use bobbinet_core::{AgentName, ContextId, Secret, State};
 use bobbinet_http::client::{Origin, ServiceParameter};
 use bobbinet_mcp::{Isolation, ProtocolEra};
 use bobbinet_wire::{Transport, Version};
@@ -26,6 +27,7 @@ use crate::{
 
 pub(crate) use flow::{Flow, FlowCheck, FlowGraph, FlowRun};
 pub(crate) use key::{Key, KeyCreate, KeyRevoke, Policy, PolicyTest};
+pub(crate) use push_config::{PushConfig, PushConfigCreate};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -154,22 +156,6 @@ pub(crate) struct Global {
     version: Option<bool>,
 }
 
-/// A credential: it is never printed.
-#[derive(Clone)]
-pub(crate) struct Secret(pub(crate) String);
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("…")
-    }
-}
-
-impl From<String> for Secret {
-    fn from(text: String) -> Self {
-        Self(text)
-    }
-}
-
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run a node: every MCP server of a file as an agent
@@ -207,7 +193,9 @@ pub(crate) enum Command {
         #[command(flatten)]
         place: PeerPlace,
     },
-    /// What has not arrived at webhooks: list it, try it again, drop it
+    /// What a node of this machine has sent to webhooks in vain: list it, try it again, drop it
+    ///
+    /// To have an agent call a webhook in the first place, see `bobbinet task push-config`.
     #[command(subcommand)]
     Push(Push),
     /// A node's keys: those that sign its tokens, and API keys for callers that cannot renew a token
@@ -586,6 +574,11 @@ pub(crate) enum Task {
         #[command(flatten)]
         delivery: Delivery,
     },
+    /// Webhooks of a task, at an agent of any make: have it send what happens to a URL, list, show, delete
+    ///
+    /// They are A2A's push notifications. For what a node of this machine has sent in vain, see `bobbinet push`.
+    #[command(subcommand)]
+    PushConfig(PushConfig),
     /// Cancel a task
     Cancel {
         /// Its id

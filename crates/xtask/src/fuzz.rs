@@ -1,8 +1,10 @@
 //! libFuzzer on the stable toolchain: the compiler's own coverage counters, and a driver of its own (`tests/fuzz`).
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, process::Command};
 
 use anyhow::{Context, Result, bail};
+
+use crate::run::{own_cargo, root};
 
 /// What makes the compiler count which code is run, as cargo-fuzz asks for it.
 const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
@@ -14,7 +16,7 @@ const LENGTH_MAX: &str = "-max_len=4096";
 
 /// Tries one target, or all of them, for so many seconds each. What brings it down is left in `target/fuzz`.
 pub(crate) fn run(target: &str, seconds: &str) -> Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().context("finding the project")?;
+    let root = root();
     let (fuzz, found) = (root.join("tests/fuzz"), root.join("target/fuzz"));
     let mut targets = Vec::new();
     for folder in fs::read_dir(fuzz.join("seeds")).context("reading the seeds")? {
@@ -28,7 +30,7 @@ pub(crate) fn run(target: &str, seconds: &str) -> Result<()> {
         bail!("there is no target {target}");
     }
     let driver = found.join("driver");
-    let mut build = Command::new("cargo");
+    let mut build = own_cargo();
     // A target of its own is named, so that programs that run while building are built as ever.
     let host = host()?;
     build.args(["build", "--release", "--target", &host, "--target-dir"]).arg(&driver);

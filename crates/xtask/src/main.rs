@@ -15,8 +15,8 @@ const HELP: &str = "\
 cargo xtask test          install what the tests need, build, run all tests
 cargo xtask test --long   the same with the long ones: 300 kills, 20,000 seeds
 cargo xtask tools         only install what the tests need, and print where
-cargo xtask modules       only look for circles of modules
 cargo xtask fuzz T S      let libFuzzer try the target T, or all, for S seconds (tests/fuzz)
+cargo xtask modules       only look for circles of modules
 cargo xtask lint          that, format, clippy and docs, warnings denied";
 
 fn main() -> ExitCode {

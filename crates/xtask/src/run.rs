@@ -23,10 +23,14 @@ pub(crate) fn step<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T>
     Ok(result)
 }
 
+/// The cargo that runs this program.
+pub(crate) fn own_cargo() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
 /// Runs cargo in the project's root.
 pub(crate) fn cargo(arguments: &[&str], environment: &[(String, String)]) -> Result<()> {
-    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-    let mut command = Command::new(cargo);
+    let mut command = own_cargo();
     command.args(arguments).current_dir(root()).envs(environment.iter().map(|(name, value)| (name, value)));
     run(&mut command)
 }

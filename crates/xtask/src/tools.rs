@@ -1,9 +1,9 @@
 //! What the tests need beside Rust, installed below `target/tools` from PyPI and npm by their ordinary clients:
 //! real MCP servers that none of us wrote, the official A2A SDKs of other languages, an agent framework, and Helm's own library. What is on
-//! the official Rust, Go and Java SDKs is built.
+//! the official Rust, Go and Java SDKs is built, with what it needs from crates.io, the Go module proxy and Maven Central.
 //!
-//! Python (3.11 or newer) and Node (20 or newer) must be there; Go and Java need not, and what they are for is left out then. Everything has
-//! its exact version.
+//! Python (3.11 or newer) and Node (20 or newer) must be there; Go and Java need not, and what they are for is left out then. What is named
+//! here has its exact version; what that asks for in turn is as its registry resolves it, but for Rust and Go, which have lock files.
 
 use std::{
     fs,
@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use crate::run::{root, run};
+use crate::run::{own_cargo, root, run};
 
 /// Real MCP servers from npm, and the official A2A SDK for JavaScript with what it is served by.
 const NPM: [&str; 5] = [
@@ -41,6 +41,9 @@ const PYPI_FRAMEWORK: [&str; 2] = ["google-adk[a2a]==2.13.0", "uvicorn"];
 
 /// Helm's library in a wheel that says it wants Python 3.12, and runs on 3.11 through cffi.
 const HELM: &str = "helm-sdkpy==0.1.32";
+
+/// What a browser of Chromium's family is called: any will do.
+const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome-stable", "google-chrome"];
 
 /// Where things are.
 pub(crate) struct Tools {
@@ -79,7 +82,8 @@ pub(crate) fn install() -> Result<Tools> {
     rust(&tools.join("rust-interop"), "tests/interop/rust")?;
     go(&tools.join("go"))?;
     java(&tools.join("java"))?;
-    strace();
+    of_debian(&["strace"], "strace");
+    of_debian(&BROWSERS, "chromium");
     Ok(Tools { root: tools })
 }
 
@@ -90,8 +94,7 @@ fn rust(folder: &Path, source: &str) -> Result<()> {
     anew(folder, &built, || {
         eprintln!("   building {}", source.display());
         let build = ["build", "--quiet", "--locked", "--manifest-path"];
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        run(Command::new(cargo).args(build).arg(source.join("Cargo.toml")).arg("--target-dir").arg(folder))
+        run(own_cargo().args(build).arg(source.join("Cargo.toml")).arg("--target-dir").arg(folder))
     })
 }
 
@@ -159,19 +162,24 @@ fn anew(folder: &Path, from: &str, build: impl FnOnce() -> Result<()>) -> Result
     Ok(())
 }
 
-/// What shows that nothing is answered before it is synced. Debian's own package, where we may install it; without it that
-/// test says that it was not made, and with `CI=true` fails.
-fn strace() {
-    if is_on_path("strace") {
+/// What shows that nothing is answered before it is synced, and what a page is tried in, as whatever it is called: Debian's own packages,
+/// where we may install them. Without one its test says that it was not made, and with `CI=true` fails.
+fn of_debian(programs: &[&str], package: &str) {
+    if programs.iter().any(|program| is_on_path(program)) {
         return;
     }
     let user = Command::new("id").arg("-u").output();
     let may_install = is_on_path("apt-get") && user.is_ok_and(|user| user.stdout == b"0\n");
-    let install = ["-c", "apt-get install -qq -y strace || { apt-get update -qq && apt-get install -qq -y strace; }"];
-    let installed =
-        may_install && run(Command::new("sh").args(install).env("DEBIAN_FRONTEND", "noninteractive")).is_ok();
+    let install = format!("apt-get install -qq -y --no-install-recommends {package}");
+    let install = format!("{install} || {{ apt-get update -qq && {install}; }}");
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &install]).env("DEBIAN_FRONTEND", "noninteractive");
+    if may_install {
+        eprintln!("   installing {package}");
+    }
+    let installed = may_install && run(&mut shell).is_ok();
     if !installed {
-        eprintln!("   strace is missing, so one test is not made: install it; on Debian: apt-get install strace");
+        eprintln!("   {package} is missing, so one test is not made: install it; on Debian: apt-get install {package}");
     }
 }
 

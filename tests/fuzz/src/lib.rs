@@ -1,7 +1,8 @@
-//! What is tried with any bytes: each target reads them as something that comes from strangers, and panics if it is read in two ways.
+//! What is tried with any bytes: each target reads them as something that comes from strangers. None may panic; and a target that can
+//! tell says so if what is written again is read as something else, or if a stranger is believed.
 //!
 //! The seeds in `seeds/TARGET` are run as ordinary tests. `cargo xtask fuzz TARGET SECONDS` looks for more with libFuzzer, on the stable
-//! toolchain; what it finds is written to the working folder, and belongs among the seeds once it is mended.
+//! toolchain; what it finds is written to `target/fuzz`, and belongs among the seeds once it is mended.
 
 mod auth;
 mod cards;

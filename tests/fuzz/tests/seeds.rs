@@ -1,4 +1,4 @@
-//! Every seed of every target, as an ordinary test; and each with a byte less, a byte more and a byte that is another.
+//! Every seed of every target, as an ordinary test; and each cut off at a byte, with that byte changed, and with a quote before it.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::{ffi::OsString, fs, path::Path};

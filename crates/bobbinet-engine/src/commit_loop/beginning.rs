@@ -3,13 +3,14 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use bobbinet_core::{Generation, Timestamp};
+use bobbinet_core::Timestamp;
 use bobbinet_store::Step;
 
-use super::{AggregateStreams, Decided, Hooks, public_events};
+use super::{AggregateStreams, Hooks};
 use crate::{
     Aggregate, EngineError,
     live::{Live, Queued},
+    unkept::{News, Unkept},
 };
 
 /// A new aggregate, which nobody drives yet, and the command that it begins with.
@@ -28,17 +29,10 @@ pub(crate) struct Beginnings<'a, A: Aggregate, H: Hooks<A>> {
     why_not: Option<EngineError>,
 }
 
-/// What one comes to.
-struct Begun<A: Aggregate> {
-    after: Arc<A>,
-    events: Vec<(Option<Generation>, A::Event)>,
-}
-
 /// What those come to whose command is not refused.
 pub(crate) struct Together<'a, A: Aggregate, H: Hooks<A> + 'a> {
-    now: Timestamp,
     /// By their place among the open ones.
-    begun: Vec<(usize, Begun<A>, H::OnItsWay<'a>)>,
+    begun: Vec<(usize, News<A>, H::OnItsWay<'a>)>,
 }
 
 impl<'a, A: Aggregate, H: Hooks<A>> Beginnings<'a, A, H> {
@@ -64,30 +58,28 @@ impl<'a, A: Aggregate, H: Hooks<A>> Beginnings<'a, A, H> {
                 continue;
             }
             let decided = self.streams.decide(&live.id, None, std::iter::once(&queued.command), now);
-            let step = decided.step(&live.id, None, now, self.streams.limits());
-            let Decided { state, events, answers: _ } = decided;
-            if let (Some(after), Some(step)) = (state.map(Arc::new), step) {
+            let (unkept, _) = decided.unkept(&live.id, None, now, self.streams.limits());
+            if let Some(Unkept { step, news }) = unkept {
                 steps.push(step);
-                let on_its_way = self.hooks.begin(&after);
-                begun.push((place, Begun { after, events }, on_its_way));
+                let on_its_way = self.hooks.begin(&news.state);
+                begun.push((place, news, on_its_way));
             }
         }
-        Together { now, begun }
+        Together { begun }
     }
 
     /// They have begun: durable, and not known yet.
     pub(crate) fn begin(&mut self, together: Together<'a, A, H>) {
-        let Together { now, begun } = together;
-        let mut begun = begun.into_iter().peekable();
+        let mut begun = together.begun.into_iter().peekable();
         let open = std::mem::take(&mut self.open);
         for (place, (index, beginning)) in open.into_iter().enumerate() {
-            let Some((_, Begun { after, events }, on_its_way)) = begun.next_if(|(at, ..)| *at == place) else {
+            let Some((_, News { state: after, events }, on_its_way)) = begun.next_if(|(at, ..)| *at == place) else {
                 self.open.push((index, beginning));
                 continue;
             };
             let Beginning { live, queued } = beginning;
             self.hooks.kept(&live, None, &after, on_its_way);
-            live.publish(after.clone(), public_events(now, events));
+            live.publish(after.clone(), events);
             self.streams.cache.weigh(&live, &after);
             let mut batch = VecDeque::from([queued]);
             let next = self.hooks.next(&live, None, &after, &mut batch);
@@ -97,7 +89,7 @@ impl<'a, A: Aggregate, H: Hooks<A>> Beginnings<'a, A, H> {
 
     /// Nobody knows whether they have begun.
     pub(crate) fn doubt(&mut self, together: Together<'a, A, H>, why: &EngineError) {
-        for (place, Begun { after, .. }, _) in together.begun {
+        for (place, News { state: after, .. }, _) in together.begun {
             if let Some((_, Beginning { live, .. })) = self.open.get(place) {
                 self.hooks.doubt(live, None, &after);
             }

@@ -5,32 +5,23 @@ use std::sync::Arc;
 use bobbinet_core::{Generation, Limits, Timestamp};
 use bobbinet_store::{Step, Version};
 
-use crate::{Aggregate, EngineError, PublicEvent, record, unkept::Unkept};
+use crate::{
+    Aggregate, EngineError, PublicEvent, record,
+    unkept::{News, Unkept},
+};
 
 /// What some commands came to.
 #[derive(Debug)]
 pub(crate) struct Decided<A: Aggregate> {
-    pub(crate) state: Option<A>,
+    pub(super) state: Option<A>,
     /// What has happened, each with its generation if the world is told.
-    pub(crate) events: Vec<(Option<Generation>, A::Event)>,
-    pub(crate) answers: Vec<Result<(), EngineError>>,
+    pub(super) events: Vec<(Option<Generation>, A::Event)>,
+    pub(super) answers: Vec<Result<(), EngineError>>,
 }
 
 impl<A: Aggregate> Decided<A> {
-    /// What is to be kept of it; `None` if nothing has happened.
-    pub(crate) fn step(&self, id: &A::Id, before: Option<&A>, now: Timestamp, limits: &Limits) -> Option<Step> {
-        let after = self.state.as_ref()?;
-        Some(Step {
-            stream: A::stream(id),
-            expected: Version(before.map_or(0, A::version)),
-            records: record::encode(now, self.events.iter().map(|(generation, event)| (*generation, event))),
-            cells: Vec::new(),
-            summary: Some(after.summary(limits)),
-        })
-    }
-
-    /// All of it, ready to be kept; `None` if nothing has happened.
-    pub(super) fn unkept(
+    /// What is to be kept of it, `None` if nothing has happened; and the answers to the commands.
+    pub(crate) fn unkept(
         self,
         id: &A::Id,
         before: Option<&A>,
@@ -39,9 +30,8 @@ impl<A: Aggregate> Decided<A> {
     ) -> (Option<Unkept<A>>, Vec<Result<(), EngineError>>) {
         let step = self.step(id, before, now, limits);
         let unkept = self.state.zip(step).map(|(state, step)| Unkept {
-            state: Arc::new(state),
             step,
-            events: public_events(now, self.events).collect(),
+            news: News { state: Arc::new(state), events: public_events(now, self.events).collect() },
         });
         (unkept, self.answers)
     }
@@ -56,10 +46,21 @@ impl<A: Aggregate> Decided<A> {
         let generation = A::is_public(&event).then_some(state.generation());
         self.events.push((generation, event));
     }
+
+    fn step(&self, id: &A::Id, before: Option<&A>, now: Timestamp, limits: &Limits) -> Option<Step> {
+        let after = self.state.as_ref()?;
+        Some(Step {
+            stream: A::stream(id),
+            expected: Version(before.map_or(0, A::version)),
+            records: record::encode(now, self.events.iter().map(|(generation, event)| (*generation, event))),
+            cells: Vec::new(),
+            summary: Some(after.summary(limits)),
+        })
+    }
 }
 
 /// The public ones of some events.
-pub(crate) fn public_events<A: Aggregate>(
+fn public_events<A: Aggregate>(
     at: Timestamp,
     events: impl IntoIterator<Item = (Option<Generation>, A::Event)>,
 ) -> impl Iterator<Item = Arc<PublicEvent<A>>> {

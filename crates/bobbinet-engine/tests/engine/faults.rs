@@ -179,6 +179,36 @@ async fn a_call_that_is_stopped_with_its_process_goes_on_as_often_as_that_happen
     engine.shutdown(Duration::ZERO).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_child_that_was_left_is_canceled_once_a_look_while_the_store_keeps_nothing() {
+    const LOOKS: usize = 10;
+    let started = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let lab = Lab::new(Limits::default());
+    let (ann, agents) = (caller("ann"), ["tool", "other"]);
+    let engine = lab.open(&agents).await;
+    let parent = kept(&engine, &ann, "look child").await.id;
+    runs(&lab, 2).await;
+    let child = engine.get(&ann, &name_of("tool"), &parent).await.unwrap().children[0].task;
+    // Its process dies before it can tell the child.
+    lab.store.is_leaving.store(true, Ordering::SeqCst);
+    assert_eq!(engine.cancel(&ann, &name_of("tool"), &parent).await.unwrap().state, State::Canceled);
+    lab.kill(engine).await;
+    lab.store.is_away.store(true, Ordering::SeqCst);
+    let engine = lab.open(&agents).await;
+    // Between two looks.
+    tokio::time::sleep(Duration::from_millis(10_500)).await;
+    assert_eq!(engine.get(&ann, &name_of("other"), &child).await.unwrap().state, State::Working);
+    lab.refused();
+    let before = started();
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(started(), before, "no look leaves something that goes on");
+    assert_eq!(lab.refused(), LOOKS);
+    lab.store.is_away.store(false, Ordering::SeqCst);
+    until(&engine, &ann, "other", &child, State::Canceled).await;
+    assert_eq!(lab.runs(), 2);
+    engine.shutdown(Duration::ZERO).await;
+}
+
 /// Waits until the tool has been run so often.
 async fn runs(lab: &Lab, times: usize) {
     for _ in 0..1_000 {

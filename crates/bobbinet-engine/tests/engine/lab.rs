@@ -111,6 +111,11 @@ impl Lab {
         self.store.commits.swap(0, Ordering::SeqCst)
     }
 
+    /// How many commits were not kept since this was asked last, as the store was away.
+    pub(crate) fn refused(&self) -> usize {
+        self.store.refused.swap(0, Ordering::SeqCst)
+    }
+
     /// How often a log has been read since this was asked last.
     pub(crate) fn reads(&self) -> usize {
         self.store.reads.swap(0, Ordering::SeqCst)
@@ -364,6 +369,10 @@ pub(crate) struct Counting {
     pub(crate) panics: AtomicUsize,
     /// Whether nothing is kept.
     pub(crate) is_away: AtomicBool,
+    /// Whether nothing is kept after the next commit.
+    pub(crate) is_leaving: AtomicBool,
+    /// The commits that were not kept for that.
+    refused: AtomicUsize,
     /// Whether the commits with which children begin are on their way for as long.
     pub(crate) holds_children: AtomicBool,
     /// Whether one was held.
@@ -434,6 +443,7 @@ async fn pause(late: u64) {
 impl Store for Counting {
     async fn commit(&self, commit: Commit) -> Result<(), CommitError> {
         if self.is_away.load(Ordering::SeqCst) || self.is_cut_off.load(Ordering::SeqCst) {
+            self.refused.fetch_add(1, Ordering::SeqCst);
             return Err(CommitError::Unavailable("it is away".to_owned()));
         }
         if self.commits.fetch_add(1, Ordering::SeqCst) >= COMMITS_MAX {
@@ -449,6 +459,7 @@ impl Store for Counting {
         }
         let late = self.commit_late.swap(0, Ordering::SeqCst);
         self.memory.commit(commit).await?;
+        self.is_away.fetch_or(self.is_leaving.swap(false, Ordering::SeqCst), Ordering::SeqCst);
         pause(late).await;
         assert!(panics != AFTER, "a store that breaks when it has kept");
         match self.is_vague.load(Ordering::SeqCst) {
@@ -532,6 +543,9 @@ impl Store for Counting {
     }
 
     fn health(&self) -> Result<(), String> {
-        Ok(())
+        match self.is_away.load(Ordering::SeqCst) {
+            true => Err("it is away".to_owned()),
+            false => Ok(()),
+        }
     }
 }

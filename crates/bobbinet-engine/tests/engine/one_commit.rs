@@ -214,6 +214,32 @@ async fn an_outcome_that_was_not_kept_is_nobodys() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn while_nothing_can_be_kept_a_read_is_not_made_and_its_caller_is_told_at_once() {
+    let lab = Lab::new(Limits::default());
+    let (engine, ann) = (lab.open(&["tool"]).await, caller("ann"));
+    lab.store.is_away.store(true, Ordering::SeqCst);
+    let handle = ask_for_outcome(&engine, &ann, "look", None);
+    let told = tokio::time::timeout(Duration::from_millis(1), handle.settled()).await;
+    assert!(matches!(told, Ok(Err(EngineError::Unavailable(_)))), "{told:?}");
+    assert_eq!(lab.runs(), 0);
+    engine.shutdown(Duration::ZERO).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_that_cannot_begin_as_its_node_may_be_taken_for_dead_is_known() {
+    let lab = Lab::shared(Limits::default());
+    let (engine, ann) = (lab.open(&["tool"]).await, caller("ann"));
+    let handle = ask_for_outcome(&engine, &ann, "look", None);
+    // It had its slot before.
+    lab.clock.forward(Duration::from_secs(60));
+    let task = tokio::time::timeout(Duration::from_millis(1), handle.accepted()).await.expect("it is known").unwrap();
+    assert_eq!((task.state, lab.runs()), (State::Working, 0));
+    lab.let_go(1);
+    assert_eq!(handle.settled().await.unwrap().state, State::Completed, "it begins with the next renewal");
+    engine.shutdown(Duration::ZERO).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_run_whose_first_commit_is_in_doubt_goes_on_if_it_is_in_the_log_and_stops_if_not() {
     enum Store {
         Vague,

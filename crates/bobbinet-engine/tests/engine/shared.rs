@@ -100,8 +100,12 @@ async fn what_another_tells_of_is_found_where_it_began_though_nothing_is_heard_o
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         assert_eq!(one.runs(), 0, "where it began, nobody knows yet that it is kept");
-        let found = here.get(&ann, &tool, &handle.id()).await.map(|task| task.state);
+        let filter = Filter { page_size: 10, bytes_max: usize::MAX, ..Filter::default() };
+        let id = handle.id();
+        let (found, list) = tokio::join!(here.get(&ann, &tool, &id), here.list(&ann, &tool, filter));
+        let (found, list) = (found.map(|task| task.state), list.unwrap());
         assert_eq!(found, Ok(State::Working), "it was acknowledged; the answer is lost: {is_vague}");
+        assert_eq!((list.total, list.tasks.len()), (1, 1), "what is counted is shown");
         one.store.be_vague(false);
         here.shutdown(Duration::ZERO).await;
         there.shutdown(Duration::ZERO).await;

@@ -1,7 +1,13 @@
 //! An operation in the messages of a package.
 
-use bobbinet_core::operation::Operation;
-use bobbinet_wire::{v1_0::view_write, view::StreamEvent};
+use bobbinet_core::{PushOperation, operation::Operation};
+use bobbinet_wire::{
+    v1_0::{
+        push::{write_config, write_configs, write_deleted},
+        view_write,
+    },
+    view::StreamEvent,
+};
 use futures::StreamExt;
 use http::HeaderMap;
 use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
@@ -46,7 +52,23 @@ pub(super) async fn v1_0(
             let told = stub.subscribe_to_task(with(request::subscribe(&params), headers)).await?;
             return Ok(events(told, view::event));
         }
-        Operation::ExtendedCard(_) | Operation::PushConfig(_) => return Err(not_asked()),
+        Operation::PushConfig(PushOperation::Create(params)) => {
+            let made = stub.create_task_push_notification_config(with(request::create_push(&params), headers)).await?;
+            write_config(&mut out, &view::push(made.into_inner()));
+        }
+        Operation::PushConfig(PushOperation::Get(params)) => {
+            let told = stub.get_task_push_notification_config(with(request::get_push(&params), headers)).await?;
+            write_config(&mut out, &view::push(told.into_inner()));
+        }
+        Operation::PushConfig(PushOperation::List(params)) => {
+            let told = stub.list_task_push_notification_configs(with(request::list_push(&params), headers)).await?;
+            write_configs(&mut out, &view::push_page(told.into_inner()));
+        }
+        Operation::PushConfig(PushOperation::Delete(params)) => {
+            stub.delete_task_push_notification_config(with(request::delete_push(&params), headers)).await?;
+            write_deleted(&mut out);
+        }
+        Operation::ExtendedCard(_) => return Err(not_asked()),
     }
     Ok(Answer::Whole(out))
 }
@@ -83,7 +105,23 @@ pub(super) async fn v0_3(
             let told = stub.task_subscription(with(request::subscribe(&params), headers)).await?;
             return Ok(events(told, view::event));
         }
-        Operation::ExtendedCard(_) | Operation::PushConfig(_) => return Err(not_asked()),
+        Operation::PushConfig(PushOperation::Create(params)) => {
+            let made = stub.create_task_push_notification_config(with(request::create_push(&params), headers)).await?;
+            write_config(&mut out, &view::push(made.into_inner()));
+        }
+        Operation::PushConfig(PushOperation::Get(params)) => {
+            let told = stub.get_task_push_notification_config(with(request::get_push(&params), headers)).await?;
+            write_config(&mut out, &view::push(told.into_inner()));
+        }
+        Operation::PushConfig(PushOperation::List(params)) => {
+            let told = stub.list_task_push_notification_config(with(request::list_push(&params), headers)).await?;
+            write_configs(&mut out, &view::push_page(told.into_inner()));
+        }
+        Operation::PushConfig(PushOperation::Delete(params)) => {
+            stub.delete_task_push_notification_config(with(request::delete_push(&params), headers)).await?;
+            write_deleted(&mut out);
+        }
+        Operation::ExtendedCard(_) => return Err(not_asked()),
     }
     Ok(Answer::Whole(out))
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use bobbinet_core::{Description, agent::EXTENSION_URI};
 use bobbinet_wire::{
-    interface::{CardInterface, InterfaceVersion},
+    Version,
+    interface::CardInterface,
     v1_0::card::{CardContext, MODES, MODES_STRUCTURED, SecurityScheme},
 };
 
@@ -17,7 +18,7 @@ const VERSION: &str = "0.3.0";
 /// The card of an agent.
 pub fn write(description: &Description, context: CardContext<'_>) -> pb::AgentCard {
     let modes = || MODES.map(str::to_owned).to_vec();
-    let interfaces = || context.interfaces.iter().filter(|interface| interface.version == InterfaceVersion::V0_3);
+    let interfaces = || context.interfaces.iter().filter(|interface| interface.version == Version::V0_3);
     let preferred = interfaces().next();
     let interface = |interface: &CardInterface| pb::AgentInterface {
         url: interface.url.clone(),

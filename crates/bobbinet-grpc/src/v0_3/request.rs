@@ -1,8 +1,13 @@
 //! Writing what a client asks.
 
-use bobbinet_core::operation::{CancelParams, GetParams, SendParams, SubscribeParams};
+use bobbinet_core::{
+    PushAuthentication, PushConfig, Secret,
+    operation::{CancelParams, GetParams, SendParams, SubscribeParams},
+    push::{CreatePushParams, DeletePushParams, GetPushParams, ListPushParams},
+};
 
 use super::{
+    name::{CONFIGS, TASKS},
     pb,
     write::{Ids, message},
 };
@@ -17,7 +22,7 @@ pub fn send(params: &SendParams) -> pb::SendMessageRequest {
         request: Some(message(&params.message, ids)),
         configuration: Some(pb::SendMessageConfiguration {
             accepted_output_modes: given.accepted_output_modes.clone(),
-            push_notification: None,
+            push_notification: given.push_config.as_deref().map(push_config),
             history_length: history_length(given.history_length),
             blocking: !given.return_immediately,
         }),
@@ -40,8 +45,63 @@ pub fn subscribe(params: &SubscribeParams) -> pb::TaskSubscriptionRequest {
     pb::TaskSubscriptionRequest { name: name(&params.id) }
 }
 
+/// The webhook that is wanted.
+pub fn create_push(params: &CreatePushParams) -> pb::CreateTaskPushNotificationConfigRequest {
+    let id = params.config.id.clone().unwrap_or_default();
+    pb::CreateTaskPushNotificationConfigRequest {
+        parent: name(&params.task),
+        config: Some(pb::TaskPushNotificationConfig {
+            name: push_name(&params.task, &id),
+            push_notification_config: Some(push_config(&params.config)),
+        }),
+        config_id: id,
+    }
+}
+
+/// Which webhook to show.
+pub fn get_push(params: &GetPushParams) -> pb::GetTaskPushNotificationConfigRequest {
+    let id = params.id.as_deref().unwrap_or_default();
+    pb::GetTaskPushNotificationConfigRequest { name: push_name(&params.task, id) }
+}
+
+/// Whose webhooks to show.
+pub fn list_push(params: &ListPushParams) -> pb::ListTaskPushNotificationConfigRequest {
+    pb::ListTaskPushNotificationConfigRequest {
+        parent: name(&params.task),
+        page_size: params.page_size.map_or(0, |size| i32::try_from(size).unwrap_or(i32::MAX)),
+        page_token: params.page_token.clone().unwrap_or_default(),
+    }
+}
+
+/// Which webhook to remove.
+pub fn delete_push(params: &DeletePushParams) -> pb::DeleteTaskPushNotificationConfigRequest {
+    pb::DeleteTaskPushNotificationConfigRequest { name: push_name(&params.task, &params.id) }
+}
+
+/// A webhook, secrets and all.
+fn push_config(config: &PushConfig) -> pb::PushNotificationConfig {
+    let authentication = config.authentication.as_ref();
+    pb::PushNotificationConfig {
+        id: config.id.clone().unwrap_or_default(),
+        url: config.url.clone(),
+        token: revealed(config.token.as_ref()),
+        authentication: authentication.map(|PushAuthentication { scheme, credentials }| pb::AuthenticationInfo {
+            schemes: vec![scheme.clone()],
+            credentials: revealed(credentials.as_ref()),
+        }),
+    }
+}
+
+fn revealed(secret: Option<&Secret>) -> String {
+    secret.map_or_else(String::new, |secret| secret.reveal().to_owned())
+}
+
 fn name(id: &str) -> String {
-    format!("tasks/{id}")
+    format!("{TASKS}{id}")
+}
+
+fn push_name(task: &str, id: &str) -> String {
+    format!("{TASKS}{task}{CONFIGS}/{id}")
 }
 
 fn history_length(length: Option<u32>) -> i32 {

@@ -1,9 +1,9 @@
 //! Reading what an agent answers: leniently, and what is not known is passed over.
 
-use bobbinet_core::State;
+use bobbinet_core::{PushPage, PushView, State};
 use bobbinet_wire::view::{ArtifactUpdate, MessageView, Sent, StatusUpdate, StatusView, StreamEvent, TaskView};
 
-use super::{pb, read};
+use super::{name, pb, read};
 use crate::{
     faults::{At, Author, Faults},
     rules,
@@ -27,6 +27,23 @@ pub fn sent(response: pb::SendMessageResponse) -> Option<Sent> {
     match response.payload? {
         pb::send_message_response::Payload::Task(told) => Some(Sent::Task(task(told))),
         pb::send_message_response::Payload::Msg(said) => message(said).map(Sent::Message),
+    }
+}
+
+/// A webhook: what is secret in it is passed over. Where it is named, its name counts.
+pub fn push(told: pb::TaskPushNotificationConfig) -> PushView {
+    let config = told.push_notification_config.unwrap_or_default();
+    let named = name::webhook(&told.name, &mut Faults::new(Author::Agent));
+    let (task, id) = named.unwrap_or_else(|| (String::new(), config.id));
+    let schemes = config.authentication.map(|authentication| authentication.schemes);
+    PushView { task, id, url: config.url, scheme: schemes.into_iter().flatten().find_map(rules::given) }
+}
+
+/// Some of a task's webhooks.
+pub fn push_page(page: pb::ListTaskPushNotificationConfigResponse) -> PushPage {
+    PushPage {
+        configs: page.configs.into_iter().map(push).collect(),
+        next_page_token: rules::given(page.next_page_token),
     }
 }
 

@@ -25,7 +25,7 @@ pub fn task(task: &Task, selection: Selection) -> pb::Task {
     let id = task.id.to_string();
     let ids = Ids { task: &id, context: task.context.as_str() };
     let artifacts = if selection.artifacts { task.artifacts.as_slice() } else { &[] };
-    let history = rules::latest(&task.history, selection.history_length);
+    let history = selection.latest(&task.history);
     pb::Task {
         context_id: ids.context.to_owned(),
         status: Some(status(task.state, task.status_message.as_deref(), task.status_at, ids)),

@@ -4,12 +4,8 @@ use std::collections::BTreeMap;
 
 use bobbinet_core::{Description, Json, agent::EXTENSION_URI};
 use bobbinet_wire::{
-    interface::{CardInterface, InterfaceVersion},
-    v0_3,
-    v1_0::{
-        VERSION,
-        card::{CardContext, MODES, MODES_STRUCTURED, SecurityScheme},
-    },
+    interface::CardInterface,
+    v1_0::card::{CardContext, MODES, MODES_STRUCTURED, SecurityScheme},
 };
 use serde_json::{Map, Value};
 
@@ -70,10 +66,7 @@ fn interface(interface: &CardInterface) -> pb::AgentInterface {
         url: interface.url.clone(),
         protocol_binding: interface.transport.name().to_owned(),
         tenant: interface.tenant.clone().unwrap_or_default(),
-        protocol_version: match interface.version {
-            InterfaceVersion::V1_0 => VERSION.to_owned(),
-            InterfaceVersion::V0_3 => v0_3::VERSION.to_owned(),
-        },
+        protocol_version: interface.version.name().to_owned(),
     }
 }
 

@@ -1,6 +1,10 @@
 //! Writing what a client asks.
 
-use bobbinet_core::operation::{CancelParams, Configuration, GetParams, ListParams, SendParams, SubscribeParams};
+use bobbinet_core::{
+    PushAuthentication, PushConfig, Secret,
+    operation::{CancelParams, Configuration, GetParams, ListParams, SendParams, SubscribeParams},
+    push::{CreatePushParams, DeletePushParams, GetPushParams, ListPushParams},
+};
 
 use super::{
     pb,
@@ -24,7 +28,7 @@ fn configuration(given: &Configuration) -> Option<pb::SendMessageConfiguration> 
     let says_something = *given != Configuration::default();
     says_something.then(|| pb::SendMessageConfiguration {
         accepted_output_modes: given.accepted_output_modes.clone(),
-        task_push_notification_config: None,
+        task_push_notification_config: given.push_config.as_deref().map(push_config),
         history_length: given.history_length.map(number),
         return_immediately: given.return_immediately,
     })
@@ -65,6 +69,60 @@ pub fn cancel(params: &CancelParams) -> pb::CancelTaskRequest {
 /// Which task to follow.
 pub fn subscribe(params: &SubscribeParams) -> pb::SubscribeToTaskRequest {
     pb::SubscribeToTaskRequest { tenant: tenant(params.tenant.as_ref()), id: params.id.clone() }
+}
+
+/// The webhook that is wanted.
+pub fn create_push(params: &CreatePushParams) -> pb::TaskPushNotificationConfig {
+    let CreatePushParams { task, config, tenant: of } = params;
+    pb::TaskPushNotificationConfig { tenant: tenant(of.as_ref()), task_id: task.clone(), ..push_config(config) }
+}
+
+/// Which webhook to show.
+pub fn get_push(params: &GetPushParams) -> pb::GetTaskPushNotificationConfigRequest {
+    pb::GetTaskPushNotificationConfigRequest {
+        tenant: tenant(params.tenant.as_ref()),
+        task_id: params.task.clone(),
+        id: params.id.clone().unwrap_or_default(),
+    }
+}
+
+/// Whose webhooks to show.
+pub fn list_push(params: &ListPushParams) -> pb::ListTaskPushNotificationConfigsRequest {
+    pb::ListTaskPushNotificationConfigsRequest {
+        tenant: tenant(params.tenant.as_ref()),
+        task_id: params.task.clone(),
+        page_size: params.page_size.map_or(0, number),
+        page_token: params.page_token.clone().unwrap_or_default(),
+    }
+}
+
+/// Which webhook to remove.
+pub fn delete_push(params: &DeletePushParams) -> pb::DeleteTaskPushNotificationConfigRequest {
+    pb::DeleteTaskPushNotificationConfigRequest {
+        tenant: tenant(params.tenant.as_ref()),
+        task_id: params.task.clone(),
+        id: params.id.clone(),
+    }
+}
+
+/// A webhook, secrets and all.
+fn push_config(config: &PushConfig) -> pb::TaskPushNotificationConfig {
+    let authentication = config.authentication.as_ref();
+    pb::TaskPushNotificationConfig {
+        tenant: String::new(),
+        id: config.id.clone().unwrap_or_default(),
+        task_id: String::new(),
+        url: config.url.clone(),
+        token: revealed(config.token.as_ref()),
+        authentication: authentication.map(|PushAuthentication { scheme, credentials }| pb::AuthenticationInfo {
+            scheme: scheme.clone(),
+            credentials: revealed(credentials.as_ref()),
+        }),
+    }
+}
+
+fn revealed(secret: Option<&Secret>) -> String {
+    secret.map_or_else(String::new, |secret| secret.reveal().to_owned())
 }
 
 fn tenant(tenant: Option<&String>) -> String {

@@ -1,6 +1,6 @@
 //! Reading what an agent answers: leniently, and what is not known is passed over.
 
-use bobbinet_core::State;
+use bobbinet_core::{PushPage, PushView, State};
 use bobbinet_wire::view::{
     ArtifactUpdate, MessageView, PageView, Sent, StatusUpdate, StatusView, StreamEvent, TaskView,
 };
@@ -29,6 +29,20 @@ pub fn sent(response: pb::SendMessageResponse) -> Option<Sent> {
     match response.payload? {
         pb::send_message_response::Payload::Task(told) => Some(Sent::Task(task(told))),
         pb::send_message_response::Payload::Message(said) => message(said).map(Sent::Message),
+    }
+}
+
+/// A webhook: what is secret in it is passed over.
+pub fn push(config: pb::TaskPushNotificationConfig) -> PushView {
+    let scheme = config.authentication.and_then(|authentication| rules::given(authentication.scheme));
+    PushView { task: config.task_id, id: config.id, url: config.url, scheme }
+}
+
+/// Some of a task's webhooks.
+pub fn push_page(page: pb::ListTaskPushNotificationConfigsResponse) -> PushPage {
+    PushPage {
+        configs: page.configs.into_iter().map(push).collect(),
+        next_page_token: rules::given(page.next_page_token),
     }
 }
 

@@ -2,8 +2,9 @@
 
 use bobbinet_auth::NODE_OWNER;
 use bobbinet_core::{
-    Message, MessageId, Part, Role, State,
+    Message, MessageId, Part, PushAuthentication, PushConfig, PushView, Role, Secret, State,
     operation::{Configuration, ListParams, SendParams},
+    push::{CreatePushParams, DeletePushParams, GetPushParams, ListPushParams},
 };
 use bobbinet_http::{
     Credentials, SendOptions,
@@ -160,4 +161,52 @@ async fn of_several_agents_the_card_says_which_one_is_meant() {
     // No message of 0.3 says it, so its cards do not offer it.
     let older = Client::connect(&node.url, options(&node, Version::V0_3)).await;
     assert!(matches!(older, Err(ClientError::NoInterface { .. })));
+}
+
+#[tokio::test]
+async fn webhooks_are_made_shown_and_removed_in_both_versions() {
+    let hook = "http://127.0.0.1:9/hook";
+    let node = Node::with(Form { receiver: Some(hook.to_owned()), ..Form::default() }).await;
+    for version in Version::ALL {
+        let client = client(&node, version).await;
+        let task = send(&client, says("ask")).await.id;
+        let secret = |text: &str| Some(Secret::new(text));
+        let config = PushConfig {
+            id: Some("h".to_owned()),
+            url: hook.to_owned(),
+            token: secret("secret"),
+            authentication: Some(PushAuthentication { scheme: "Bearer".to_owned(), credentials: secret("secret") }),
+            dialect: version.name().into(),
+        };
+        let view = |id: &str, scheme: Option<&str>| PushView {
+            task: task.clone(),
+            id: id.to_owned(),
+            url: hook.to_owned(),
+            scheme: scheme.map(str::to_owned),
+        };
+        let create = |config| CreatePushParams { task: task.clone(), config, tenant: None };
+        let made = client.create_push_config(create(config.clone())).await.unwrap();
+        assert_eq!(made.value, view("h", Some("Bearer")));
+        assert!(!made.json.as_str().contains("secret"));
+        let bare = PushConfig { id: None, token: None, authentication: None, ..config.clone() };
+        let named = client.create_push_config(create(bare)).await.unwrap().value;
+        assert!(!named.id.is_empty() && named.scheme.is_none(), "{named:?}");
+        let get = |id: &str| GetPushParams { task: task.clone(), id: Some(id.to_owned()), tenant: None };
+        assert_eq!(client.get_push_config(get("h")).await.unwrap().value, made.value);
+        let list = ListPushParams { task: task.clone(), ..ListPushParams::default() };
+        let page = client.list_push_configs(list.clone()).await.unwrap().value;
+        assert_eq!(page.configs, [made.value.clone(), named]);
+        let delete = DeletePushParams { task: task.clone(), id: "h".to_owned(), tenant: None };
+        client.delete_push_config(delete).await.unwrap();
+        assert_eq!(client.list_push_configs(list).await.unwrap().value.configs.len(), 1);
+        let error = client.get_push_config(get("h")).await.unwrap_err();
+        let is_gone = matches!(&error, ClientError::Rpc(remote) if remote.kind == Some(ErrorKind::TaskNotFound));
+        assert!(is_gone, "{error:?}");
+
+        // One that comes with a message.
+        let configuration = Configuration { push_config: Some(Box::new(config)), ..Configuration::default() };
+        let with_hook = send(&client, SendParams { configuration, ..says("ask") }).await.id;
+        let of_it = ListPushParams { task: with_hook, ..ListPushParams::default() };
+        assert_eq!(client.list_push_configs(of_it).await.unwrap().value.configs[0].id, "h");
+    }
 }

@@ -10,8 +10,8 @@ use std::{
     time::Duration,
 };
 
-use bobbinet_core::{Json, operation::Operation};
-use bobbinet_wire::{Protocol, ReplyError, Transport, Version, v1_0::CardView};
+use bobbinet_core::{Json, PushOperation, operation::Operation};
+use bobbinet_wire::{Protocol, ReplyError, Transport, Version, push::without_secrets, v1_0::CardView};
 use reqwest::{
     Method, RequestBuilder, Response, StatusCode, Url,
     header::{self, HeaderMap, HeaderName, HeaderValue},
@@ -84,6 +84,8 @@ pub(super) struct Endpoint {
 pub(super) struct Answer {
     pub(super) response: Response,
     pub(super) protocol: Protocol,
+    /// Whether there may be in it what no log may have.
+    has_secrets: bool,
 }
 
 /// A result, in the words of a version.
@@ -196,7 +198,8 @@ impl Ways {
             match endpoint.request(&self.options, operation, timeout, options, last_event_id).await {
                 Ok(response) => {
                     self.open.store(at, Ordering::Relaxed);
-                    return Ok(Answer { response, protocol: endpoint.protocol });
+                    let has_secrets = has_secrets(operation);
+                    return Ok(Answer { response, protocol: endpoint.protocol, has_secrets });
                 }
                 Err(error) if error.is_unsent() => {
                     tracing::debug!(url = %endpoint.url, error = &error as &dyn std::error::Error, "not reached");
@@ -211,11 +214,11 @@ impl Ways {
 
     /// The result in an answer, or why there is none.
     pub(super) async fn result(&self, answer: Answer, timeout: Option<Duration>) -> Result<Told, ClientError> {
-        let Answer { response, protocol } = answer;
+        let Answer { response, protocol, has_secrets } = answer;
         let (status, url) = (response.status(), response.url().clone());
         let media_type = media_type(&response);
         let body = read_body_within(response, ANSWER_MAX, &url, timeout).await?;
-        tracing::debug!(%status, body = %String::from_utf8_lossy(&body), "answer");
+        tracing::debug!(%status, body = %logged(&body, has_secrets), "answer");
         let why = match speech::answer(protocol, status, &body) {
             Ok(json) => return Ok(Told { version: speech::form(protocol), json }),
             Err(ReplyError::Malformed(why)) => why,
@@ -263,7 +266,7 @@ impl Endpoint {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let mut said = speech::say(self.protocol, &self.url, id, &operation)?;
         let body = said.body.as_deref().unwrap_or_default();
-        tracing::debug!(url = %said.url, body = %String::from_utf8_lossy(body), "request");
+        tracing::debug!(url = %said.url, body = %logged(body, has_secrets(&operation)), "request");
         let subscribes = matches!(*operation, Operation::Subscribe(_)) && said.body.is_none();
         if subscribes && self.subscribes_by_get.load(Ordering::Relaxed) {
             said.method = Method::GET;
@@ -396,9 +399,34 @@ fn with_tenant<'o>(operation: &'o Operation, tenant: Option<&str>) -> Cow<'o, Op
         Operation::Cancel(cancel) => cancel.tenant = Some(tenant),
         Operation::Subscribe(subscribe) => subscribe.tenant = Some(tenant),
         Operation::ExtendedCard(card) => card.tenant = Some(tenant),
-        Operation::PushConfig(_) => {}
+        Operation::PushConfig(PushOperation::Create(create)) => create.tenant = Some(tenant),
+        Operation::PushConfig(PushOperation::Get(get)) => get.tenant = Some(tenant),
+        Operation::PushConfig(PushOperation::List(list)) => list.tenant = Some(tenant),
+        Operation::PushConfig(PushOperation::Delete(delete)) => delete.tenant = Some(tenant),
     }
     Cow::Owned(operation)
+}
+
+/// Whether it says, or is answered with, what only the receiver of a webhook may know.
+fn has_secrets(operation: &Operation) -> bool {
+    match operation {
+        Operation::PushConfig(_) => true,
+        Operation::Send(send) | Operation::SendStreaming(send) => send.configuration.push_config.is_some(),
+        Operation::Get(_)
+        | Operation::List(_)
+        | Operation::Cancel(_)
+        | Operation::Subscribe(_)
+        | Operation::ExtendedCard(_) => false,
+    }
+}
+
+/// A body as a log may have it.
+fn logged(body: &[u8], has_secrets: bool) -> Cow<'_, str> {
+    match (String::from_utf8_lossy(body), has_secrets) {
+        (text, false) => text,
+        (Cow::Borrowed(text), true) => without_secrets(text),
+        (Cow::Owned(text), true) => Cow::Owned(without_secrets(&text).into_owned()),
+    }
 }
 
 fn with(request: RequestBuilder, name: &str, value: Option<&str>) -> RequestBuilder {

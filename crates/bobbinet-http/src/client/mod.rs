@@ -18,8 +18,9 @@ mod stream;
 use std::{sync::Arc, time::Duration};
 
 use bobbinet_core::{
-    Json,
+    Json, PushOperation, PushPage, PushView,
     operation::{CancelParams, GetParams, ListParams, Operation, SendParams, SubscribeParams},
+    push::{CreatePushParams, DeletePushParams, GetPushParams, ListPushParams},
 };
 use bobbinet_outbound::ClientTls;
 use bobbinet_wire::{
@@ -262,12 +263,51 @@ impl Client {
         speech::task(version, json)
     }
 
+    /// Has the agent tell a receiver all that follows in a task, or changes what it is told.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says.
+    pub async fn create_push_config(&self, params: CreatePushParams) -> Result<WithJson<PushView>, ClientError> {
+        let Told { version, json } = self.call_push(PushOperation::Create(Box::new(params))).await?;
+        speech::push_config(version, &json)
+    }
+
+    /// Shows one webhook of a task, without what is secret in it.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says.
+    pub async fn get_push_config(&self, params: GetPushParams) -> Result<WithJson<PushView>, ClientError> {
+        let Told { version, json } = self.call_push(PushOperation::Get(params)).await?;
+        speech::push_config(version, &json)
+    }
+
+    /// Shows the webhooks of a task, without what is secret in them: a page, where the version of A2A has pages.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says.
+    pub async fn list_push_configs(&self, params: ListPushParams) -> Result<WithJson<PushPage>, ClientError> {
+        let Told { version, json } = self.call_push(PushOperation::List(params)).await?;
+        speech::push_configs(version, &json)
+    }
+
+    /// Removes a webhook of a task; what is answered says nothing.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says.
+    pub async fn delete_push_config(&self, params: DeletePushParams) -> Result<Json, ClientError> {
+        self.call_push(PushOperation::Delete(params)).await.map(|told| told.json)
+    }
+
     /// Hears all that follows in a task: after the event with the id `after`, or after the task as it stands.
     ///
     /// # Errors
     /// As [`ClientError`] says.
     pub async fn subscribe(&self, id: &str, after: Option<&str>) -> Result<TaskStream, ClientError> {
         TaskStream::subscribe(self.clone(), id, after).await
+    }
+
+    async fn call_push(&self, operation: PushOperation) -> Result<Told, ClientError> {
+        self.call(&Operation::PushConfig(operation)).await
     }
 
     async fn call(&self, operation: &Operation) -> Result<Told, ClientError> {

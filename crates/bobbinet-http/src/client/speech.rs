@@ -1,9 +1,12 @@
 //! An operation as it is said in a version of A2A over a binding, and what is answered there.
 
-use bobbinet_core::{Json, operation::Operation};
+use bobbinet_core::{Json, PushPage, PushView, operation::Operation};
 use bobbinet_wire::{
-    Protocol, ReplyError, Transport, Version, rest_error,
-    rest_request::{RestRequest, Verb},
+    Protocol, ReplyError, Transport, Version,
+    push::without_secrets,
+    rest::HttpMethod,
+    rest_error,
+    rest_request::RestRequest,
     v0_3, v1_0,
     view::{PageView, Sent, StreamEvent, TaskView},
 };
@@ -63,10 +66,10 @@ fn over_http(base: &Url, request: RestRequest) -> Said {
     if !request.query.is_empty() {
         url.query_pairs_mut().extend_pairs(request.query);
     }
-    let method = match request.verb {
-        Verb::Get => Method::GET,
-        Verb::Post => Method::POST,
-        Verb::Delete => Method::DELETE,
+    let method = match request.method {
+        HttpMethod::Get => Method::GET,
+        HttpMethod::Post => Method::POST,
+        HttpMethod::Delete => Method::DELETE,
     };
     Said { method, url, body: request.body }
 }
@@ -75,6 +78,8 @@ fn over_http(base: &Url, request: RestRequest) -> Said {
 pub(super) fn answer(protocol: Protocol, status: StatusCode, body: &[u8]) -> Result<Json, ReplyError> {
     let raw = match protocol.transport {
         Transport::JsonRpc => rpc_result(protocol.version, body)?,
+        // Some say nothing where there is nothing to say: that something is gone.
+        Transport::HttpJson if status == StatusCode::NO_CONTENT => return Ok(Json::of(&serde_json::Map::new())),
         Transport::HttpJson | Transport::Grpc if status.is_success() => {
             serde_json::from_slice(body).map_err(|error| ReplyError::Malformed(error.to_string()))?
         }
@@ -131,6 +136,26 @@ pub(super) fn page(version: Version, json: Json) -> Result<WithJson<PageView>, C
         Version::V1_0 => v1_0::client::read_page(raw),
         Version::V0_3 => v0_3::client::read_page(raw),
     })
+}
+
+/// A webhook. Some agents give back what only its receiver may know: here it ends.
+pub(super) fn push_config(version: Version, json: &Json) -> Result<WithJson<PushView>, ClientError> {
+    read(shown(json), |raw| match version {
+        Version::V1_0 => v1_0::client::read_push_config(raw),
+        Version::V0_3 => v0_3::client::read_push_config(raw),
+    })
+}
+
+/// The webhooks of a task, or some of them.
+pub(super) fn push_configs(version: Version, json: &Json) -> Result<WithJson<PushPage>, ClientError> {
+    read(shown(json), |raw| match version {
+        Version::V1_0 => v1_0::client::read_push_configs(raw),
+        Version::V0_3 => v0_3::client::read_push_configs(raw),
+    })
+}
+
+fn shown(json: &Json) -> Json {
+    Json::parse(&without_secrets(json.as_str())).unwrap_or_else(|_| json.clone())
 }
 
 /// An event of a stream, if it is one that is known here.

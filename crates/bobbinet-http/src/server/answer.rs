@@ -66,7 +66,7 @@ pub(super) fn error(binding: &Binding, error: &Error) -> Response {
 /// The answer to a request that failed, under another HTTP status than its error's own.
 pub(super) fn error_with_status(binding: &Binding, error: &Error, status: StatusCode) -> Response {
     let mut body = Vec::with_capacity(512);
-    binding.write_error(&mut body, error);
+    binding.write_error(&mut body, error, status);
     let mut response = json(status, body);
     if let Some(delay) = error.retry_after() {
         let seconds = delay.as_secs().max(1);

@@ -168,12 +168,12 @@ impl Binding {
         };
     }
 
-    /// Writes an error: the whole body of an answer, or an event of a stream.
-    pub(super) fn write_error(&self, out: &mut Vec<u8>, error: &Error) {
+    /// Writes an error: the whole body of an answer of this status, or an event of a stream that would else have been one.
+    pub(super) fn write_error(&self, out: &mut Vec<u8>, error: &Error, status: StatusCode) {
         match self {
             Self::Rpc1_0(id) => envelope::write_error(out, id, |out| v1_0::error::write(out, error)),
             Self::Rpc0_3(id) => envelope::write_error(out, id, |out| v0_3::error::write(out, error)),
-            Self::Rest1_0(_) => v1_0::error::write_status(out, error),
+            Self::Rest1_0(_) => v1_0::error::write_status(out, error, status.as_u16()),
             Self::Rest0_3 => v0_3::error::write(out, error),
         }
     }

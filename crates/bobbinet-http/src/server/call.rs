@@ -51,8 +51,6 @@ pub(super) enum CallAnswer {
     Stream(Box<Events>),
     /// A stream of one event, which is over with it.
     Event(Pieces),
-    /// A whole answer that is for this caller alone, over any binding, so nobody keeps it.
-    Private(Pieces, Option<Room>),
 }
 
 /// The tasks of a page, and where the next one begins.
@@ -130,6 +128,7 @@ impl Call<'_> {
 
     /// The card for this caller.
     async fn extended_card(&self) -> Result<CallAnswer, Error> {
+        self.server.gateway.await_start(&self.agent.name).await;
         let description = self.server.gateway.extended_card(&self.context).map_err(|error| self.fault(error))?;
         let Parts { headers, uri, extensions, .. } = self.parts;
         let origin = self.server.origin_of(headers, uri, extensions);
@@ -137,7 +136,7 @@ impl Call<'_> {
         let card = self.server.told(&self.agent.name).write(&description, &origin, form, &self.agent.base);
         let out = self.written(|out| self.binding.write_card(out, &card));
         let room = self.room(out.len()).await?;
-        Ok(CallAnswer::Private(out, room))
+        Ok(CallAnswer::Whole(out, room))
     }
 
     async fn send_streaming(&self, params: Box<SendParams>) -> Result<CallAnswer, Error> {

@@ -1,14 +1,17 @@
 //! Hands out the public card of an agent, which is written only once for each version of it.
 
 use axum::response::Response;
-use bobbinet_wire::interface::CardForm;
+use bobbinet_wire::{Version, interface::CardForm};
 use http::{HeaderValue, Request, StatusCode, header};
 
 use super::{
     a2a_server::{Mounted, Server},
     answer,
-    version::{self, Said, Version},
+    version::{self, Said},
 };
+
+/// Where a card is, below its agent's URL (A2A 1.0, section 8.2).
+pub(super) const PATH: &str = "/.well-known/agent-card.json";
 
 /// Where clients before 0.3 look for a card: what is there is always one of 0.3.
 pub(super) const OLD_PATH: &str = "/.well-known/agent.json";
@@ -46,15 +49,23 @@ pub(super) fn answer<B>(server: &Server, agent: &Mounted, request: &Request<B>) 
     answer_headers.insert(header::ETAG, card.etag.clone());
     answer_headers.insert(header::LAST_MODIFIED, card.modified.clone());
     answer_headers.insert(header::CACHE_CONTROL, cache);
-    answer_headers.insert(header::VARY, HeaderValue::from_static(vary(server)));
+    answer_headers.insert(header::VARY, vary(server));
     response
 }
 
 /// What of a request a card depends on, for caches between.
-fn vary(server: &Server) -> &'static str {
+fn vary(server: &Server) -> HeaderValue {
+    match origin_vary(server) {
+        Some(origin) => HeaderValue::try_from(format!("A2A-Version, {origin}")).expect("names of headers"),
+        None => HeaderValue::from_static("A2A-Version"),
+    }
+}
+
+/// What of a request it depends on where its sender finds the node; `None` if that is configured.
+pub(super) fn origin_vary(server: &Server) -> Option<&'static str> {
     match (server.public_url.is_some(), server.proxies.is_empty()) {
-        (true, _) => "A2A-Version",
-        (false, true) => "A2A-Version, Host",
-        (false, false) => "A2A-Version, Host, Forwarded, X-Forwarded-Host, X-Forwarded-Proto, X-Forwarded-Prefix",
+        (true, _) => None,
+        (false, true) => Some("Host"),
+        (false, false) => Some("Host, Forwarded, X-Forwarded-Host, X-Forwarded-Proto, X-Forwarded-Prefix"),
     }
 }

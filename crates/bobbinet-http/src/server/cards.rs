@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bobbinet_auth::{Accepted, KeyRing, MintError};
 use bobbinet_core::{Description, Timestamp};
 use bobbinet_wire::{
-    interface::{CardForm, CardInterface, InterfaceVersion, Transport},
+    Transport, Version,
+    interface::{CardForm, CardInterface},
     sha256_hex,
     signed_card::{self, CardSignature},
     v1_0::card::{self, CardContext, SecurityScheme},
@@ -155,18 +156,18 @@ impl Told<'_> {
         let url = format!("{origin}{base}");
         let rpc = if base.is_empty() { format!("{url}/") } else { url.clone() };
         let mut interfaces = vec![
-            CardInterface::new(rpc.clone(), Transport::JsonRpc, InterfaceVersion::V1_0),
-            CardInterface::new(url.clone(), Transport::HttpJson, InterfaceVersion::V1_0),
-            CardInterface::new(rpc, Transport::JsonRpc, InterfaceVersion::V0_3),
-            CardInterface::new(url, Transport::HttpJson, InterfaceVersion::V0_3),
+            CardInterface::new(rpc.clone(), Transport::JsonRpc, Version::V1_0),
+            CardInterface::new(url.clone(), Transport::HttpJson, Version::V1_0),
+            CardInterface::new(rpc, Transport::JsonRpc, Version::V0_3),
+            CardInterface::new(url, Transport::HttpJson, Version::V0_3),
         ];
         if let Some(address) = host_and_port(origin).filter(|_| self.has_grpc) {
             let name = base.rsplit('/').next().filter(|name| !name.is_empty());
             let tenant = name.filter(|_| !self.is_only).map(str::to_owned);
             if tenant.is_none() {
-                interfaces.push(CardInterface::new(address.clone(), Transport::Grpc, InterfaceVersion::V0_3));
+                interfaces.push(CardInterface::new(address.clone(), Transport::Grpc, Version::V0_3));
             }
-            let grpc = CardInterface::new(address, Transport::Grpc, InterfaceVersion::V1_0);
+            let grpc = CardInterface::new(address, Transport::Grpc, Version::V1_0);
             interfaces.insert(2, CardInterface { tenant, ..grpc });
         }
         interfaces

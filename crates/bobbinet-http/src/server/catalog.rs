@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{
     a2a_server::{Mounted, Server},
-    answer,
+    answer, card,
 };
 
 /// The version of the AI Catalog's specification that this goes by.
@@ -20,9 +20,6 @@ const SPEC_VERSION: &str = "0.9";
 
 /// An agent's card, among what a catalog may have.
 const CARD_TYPE: &str = "application/a2a-agent-card+json";
-
-/// Where a card is, below its agent's URL.
-const CARD_PATH: &str = "/.well-known/agent-card.json";
 
 /// `GET /.well-known/ai-catalog.json`
 pub(super) async fn ai(State(server): State<Arc<Server>>, request: Request) -> Response {
@@ -37,9 +34,10 @@ pub(super) async fn api(State(server): State<Arc<Server>>, request: Request) -> 
     let origin = server.origin(&request);
     let link = |agent: &Mounted| {
         let url = format!("{origin}{}", agent.base);
+        let card = format!("{url}{}", card::PATH);
         json!({
             "anchor": format!("{url}/"),
-            "service-desc": [{ "href": format!("{url}{CARD_PATH}"), "type": CARD_TYPE, "title": agent.name.as_str() }],
+            "service-desc": [{ "href": card, "type": CARD_TYPE, "title": agent.name.as_str() }],
         })
     };
     let linkset: Vec<Value> = server.agents.values().map(link).collect();
@@ -49,7 +47,7 @@ pub(super) async fn api(State(server): State<Arc<Server>>, request: Request) -> 
 
 /// What the card of an agent is found by. Its name and what it is for are the card's to say; they are repeated for those who list.
 fn entry(server: &Server, origin: &str, mounted: &Mounted) -> Value {
-    let url = format!("{origin}{}{CARD_PATH}", mounted.base);
+    let url = format!("{origin}{}{}", mounted.base, card::PATH);
     let identifier = format!("urn:air:{}:agents:{}", host(origin), mounted.name);
     // Until 0.9 it was called mediaType, and readers pass over what they do not know.
     let mut entry = json!({
@@ -84,8 +82,8 @@ fn respond(server: &Server, media_type: &'static str, document: &Value) -> Respo
     let age = server.limits.card_age_ms / 1_000;
     let cache = HeaderValue::try_from(format!("public, max-age={age}")).expect("words and a number");
     headers.insert(header::CACHE_CONTROL, cache);
-    if server.public_url.is_none() {
-        headers.insert(header::VARY, HeaderValue::from_static("Host"));
+    if let Some(vary) = card::origin_vary(server) {
+        headers.insert(header::VARY, HeaderValue::from_static(vary));
     }
     response
 }

@@ -29,7 +29,7 @@ pub(super) fn of_gateway(error: GatewayError, limits: &HttpLimits) -> Error {
             .with_hint("Name it in the header A2A-Extensions if you speak it; the agent's card declares it."),
         GatewayError::Unsupported(Unsupported::Streaming) => Error::new(ErrorKind::UnsupportedOperation)
             .with_message("The agent has no streams")
-            .with_hint("Use SendMessage, and GetTask for how far it is."),
+            .with_hint("Send the message without asking for a stream, and look at the task for how far it is."),
         GatewayError::Unsupported(Unsupported::PushNotifications) => ErrorKind::PushNotificationNotSupported.into(),
         GatewayError::Unsupported(Unsupported::ExtendedCard) => Error::new(ErrorKind::UnsupportedOperation)
             .with_message("The agent has no extended card")
@@ -79,7 +79,7 @@ fn of_refused(refused: Refused) -> Error {
         Refused::Ended => ended(),
         Refused::Busy => Error::new(ErrorKind::UnsupportedOperation)
             .with_message("The task is at work and takes no messages until it asks or ends")
-            .with_hint("Follow it with SubscribeToTask, or send a message without a taskId for a new task."),
+            .with_hint("Follow its stream until then, or send a message without a taskId for a new task."),
         Refused::BadAnswer(why) => Error::invalid_field("message.parts", format!("must answer the question: {why}")),
         Refused::Limit { what, max } => exhausted(what, max),
         Refused::KeyReused => key_reused(),
@@ -100,7 +100,7 @@ fn key_reused() -> Error {
 fn ended() -> Error {
     Error::new(ErrorKind::UnsupportedOperation)
         .with_message("The task has ended")
-        .with_hint("GetTask shows how; a message without a taskId begins a new task.")
+        .with_hint("The task itself shows how; a message without a taskId begins a new task.")
 }
 
 /// What policy said, to the one whom it concerns.
@@ -135,7 +135,7 @@ pub(super) fn of_body(fault: BodyFault, limits: &HttpLimits) -> Error {
 /// What whoever meets this bound of tasks can do about it.
 fn way_out(what: &str) -> &'static str {
     if what.starts_with("tasks_parked") {
-        return "Answer or cancel tasks that wait for an answer; ListTasks with the status TASK_STATE_INPUT_REQUIRED shows yours.";
+        return "Answer or cancel tasks that wait for an answer; a list of those that require input shows yours.";
     }
     if what.starts_with("tasks_stored") {
         return "Finished tasks are kept for a while; wait until some are dropped, or ask the agent's operator for more room.";
@@ -155,4 +155,38 @@ fn unavailable(limits: &HttpLimits) -> Error {
 
 fn retry_after(limits: &HttpLimits) -> Duration {
     Duration::from_secs(limits.retry_after_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use bobbinet_wire::{v0_3, v1_0};
+
+    use super::*;
+
+    /// Callers of all versions read these hints, which stand before those of their own version's table.
+    #[test]
+    fn no_hint_names_what_one_version_alone_knows() {
+        let limits = HttpLimits::default();
+        let limit = |what| EngineError::Limit { what, max: 1 };
+        let errors = [
+            GatewayError::Ended,
+            GatewayError::Unsupported(Unsupported::Streaming),
+            GatewayError::Unsupported(Unsupported::ExtendedCard),
+            GatewayError::ExtensionRequired("https://example.com/ext/1".to_owned()),
+            GatewayError::Engine(EngineError::Refused(Refused::Busy)),
+            GatewayError::Engine(EngineError::Refused(Refused::Ended)),
+            GatewayError::Engine(EngineError::IdempotencyConflict),
+            GatewayError::Engine(EngineError::UnknownAgent),
+            GatewayError::Engine(limit("tasks_parked_max")),
+            GatewayError::Engine(limit("tasks_stored_max")),
+            GatewayError::Engine(limit("tasks_open_max")),
+        ];
+        for error in errors {
+            let told = of_gateway(error, &limits);
+            let hint = told.hint().expect("a hint");
+            let mut names =
+                v1_0::Method::ALL.map(v1_0::Method::name).into_iter().chain(v0_3::Method::ALL.map(v0_3::Method::name));
+            assert!(!hint.contains("TASK_STATE_") && names.all(|name| !hint.contains(name)), "{hint}");
+        }
+    }
 }

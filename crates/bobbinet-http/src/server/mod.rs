@@ -18,6 +18,7 @@ mod held;
 mod letters;
 mod listen;
 pub mod other_binding;
+mod owner;
 mod pace;
 mod probe;
 mod receive;

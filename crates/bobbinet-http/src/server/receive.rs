@@ -60,7 +60,7 @@ pub(super) enum BodyRule {
 }
 
 impl At<'_> {
-    /// Whatever answers in the caller's trace, with the extensions that it has asked for.
+    /// Whatever answers in the caller's trace, with the extensions that it has asked for. It is for this caller alone, so nobody keeps it.
     pub(super) async fn traced(&self, answer: impl Future<Output = Response>) -> Response {
         let span = tracing::debug_span!(
             "request",
@@ -68,6 +68,8 @@ impl At<'_> {
             traceparent = self.parts.headers.get(TRACEPARENT).and_then(|value| value.to_str().ok()),
         );
         let mut response = answer.instrument(span).await;
+        // Whom it is for is told by an API key or a certificate, too, and no cache between looks at those (RFC 9111 section 3.5).
+        response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
         name_extensions(self.server, Some(&self.agent.name), &self.parts.headers, response.headers_mut());
         response
     }
@@ -131,13 +133,27 @@ impl At<'_> {
             agent: &self.agent.name,
             skill: self.skill.cloned().or_else(|| call::skill_in(&operation)),
             trace: is_send.then(|| traceparent(headers)).flatten().map(Arc::from),
-            idempotency: if is_send { idempotency(headers, what, params)? } else { None },
+            idempotency: if is_send { self.idempotency(what, params)? } else { None },
             extensions: &extensions,
         };
         let resume = if is_subscription { stream::cursor(headers) } else { None };
         Call { server: self.server, binding, context, parts: self.parts, agent: self.agent, resume }
             .answer(operation, permit)
             .await
+    }
+
+    /// The key that drops repeats, and what it stands for: the skill that the URL names is a part of what is asked.
+    fn idempotency(&self, what: &str, params: &[u8]) -> Result<Option<(String, [u8; 32])>, Error> {
+        let Some(key) = idempotency_key(&self.parts.headers)? else { return Ok(None) };
+        let mut hash = Sha256::new();
+        hash.update(what.as_bytes());
+        hash.update([0]);
+        if let Some(skill) = self.skill {
+            hash.update(skill.as_str().as_bytes());
+            hash.update([0]);
+        }
+        hash.update(params);
+        Ok(Some((key.to_owned(), hash.finalize().into())))
     }
 }
 
@@ -152,11 +168,6 @@ impl Received {
 pub(super) fn respond(binding: &Binding, answered: Result<CallAnswer, Error>, is_streaming: bool) -> Response {
     match answered {
         Ok(CallAnswer::Whole(body, room)) => answer::pieces(binding.media_type(), body, room),
-        Ok(CallAnswer::Private(body, room)) => {
-            let mut response = answer::pieces(binding.media_type(), body, room);
-            response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-            response
-        }
         Ok(CallAnswer::Stream(events)) => stream::response(events),
         Ok(CallAnswer::Event(event)) => stream::one_event(event),
         Err(error) if is_streaming && binding.streams_error(error.kind()) => stream::error(binding, &error),
@@ -258,16 +269,6 @@ pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Error
         return Err(Error::new(ErrorKind::InvalidRequest).with_message(message));
     };
     Ok(Some(key))
-}
-
-/// The key that drops repeats, and what it stands for.
-fn idempotency(headers: &HeaderMap, what: &str, params: &[u8]) -> Result<Option<(String, [u8; 32])>, Error> {
-    let Some(key) = idempotency_key(headers)? else { return Ok(None) };
-    let mut hash = Sha256::new();
-    hash.update(what.as_bytes());
-    hash.update([0]);
-    hash.update(params);
-    Ok(Some((key.to_owned(), hash.finalize().into())))
 }
 
 /// The caller's trace, if it is one: `00-<32 hex>-<16 hex>-<2 hex>`. Anything else is as if it were not there, as W3C says.

@@ -1,11 +1,11 @@
 //! One request over REST: the operation at its path, the dialect that the path and the version mean, and its answer.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, future::ready, sync::Arc};
 
 use axum::{body::Body, extract::Request, response::Response};
 use bobbinet_core::{Operation, SkillId};
 use bobbinet_wire::{
-    Error, ErrorKind,
+    Error, ErrorKind, Version,
     rest::{HttpMethod, RouteFault, segments},
     v0_3_proto::rest as v0_3,
     v1_0::rest as v1_0,
@@ -17,7 +17,7 @@ use super::{
     answer,
     binding::{A2A_JSON, Binding, JSON},
     receive::{At, BodyRule, respond},
-    version::{self, Said, Version},
+    version::{self, Said},
 };
 
 /// An operation at its URL, in the dialect that it is asked in.
@@ -43,7 +43,7 @@ pub(super) async fn answer(server: &Arc<Server>, agent: &Mounted, path: &str, re
     match route(&binding, &parts.method, segments) {
         Ok(route) => Some(at.traced(answer_to(at, route, &binding, body)).await),
         Err(RouteFault::NotFound) => None,
-        Err(RouteFault::NotAllowed(allowed)) => Some(not_allowed(&binding, allowed)),
+        Err(RouteFault::NotAllowed(allowed)) => Some(at.traced(ready(not_allowed(&binding, allowed))).await),
     }
 }
 
@@ -59,18 +59,14 @@ fn binding(parts: &Parts, segments: &[String]) -> Binding {
 
 fn route(binding: &Binding, method: &Method, segments: &[String]) -> Result<Route, RouteFault> {
     let method = match *method {
-        Method::GET => HttpMethod::Get,
+        Method::GET | Method::HEAD => HttpMethod::Get,
         Method::POST => HttpMethod::Post,
         Method::DELETE => HttpMethod::Delete,
-        // What is there, and by which methods, is found out by one that it may have.
+        // What is there, and by which methods, is told by any of ours that it is not there by.
         _ => {
-            let found = [HttpMethod::Get, HttpMethod::Post].map(|method| of_dialect(binding, method, segments));
-            return Err(match found {
-                [Err(fault), Err(_)] => fault,
-                [Ok(_), Err(_)] => RouteFault::NotAllowed("GET"),
-                [Err(_), Ok(_)] => RouteFault::NotAllowed("POST"),
-                [Ok(_), Ok(_)] => RouteFault::NotAllowed("GET, POST"),
-            });
+            let ours = [HttpMethod::Get, HttpMethod::Post, HttpMethod::Delete];
+            let fault = ours.into_iter().find_map(|method| of_dialect(binding, method, segments).err());
+            return Err(fault.unwrap_or(RouteFault::NotAllowed("GET, HEAD, POST, DELETE")));
         }
     };
     of_dialect(binding, method, segments)

@@ -11,23 +11,25 @@ use axum::{
 use bobbinet_core::SkillId;
 use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use serde_json::{Value, json};
-use tower_http::cors::{AllowOrigin, CorsLayer};
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use super::{
     a2a_server::{Mount, Mounted, Server},
     answer, card,
     cards::JWKS_PATH,
-    catalog, events, letters, probe, rest, rpc, show,
+    catalog, events,
+    owner::{self, Asked},
+    probe, rest, rpc,
 };
 
 /// How long the node's public keys may be taken from a cache: a rotation must get around.
 const KEYS_CACHE: HeaderValue = HeaderValue::from_static("public, max-age=300");
 
 /// Where a card is, below an agent's URL: as A2A 1.0 has it (section 8.2), and as it was before 0.3.
-const CARDS: [&str; 2] = ["/.well-known/agent-card.json", card::OLD_PATH];
+const CARDS: [&str; 2] = [card::PATH, card::OLD_PATH];
 
-/// How long a browser may go on without asking again what a page may do.
-const PREFLIGHT_AGE: Duration = Duration::from_secs(600);
+/// How long a browser may go on without asking again what a page may do at a URL: no longer than Chromium would.
+const PREFLIGHT_AGE: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// All URLs of a server.
 pub(super) fn router(server: Arc<Server>) -> Router {
@@ -74,14 +76,12 @@ fn cors(origins: &[HeaderValue]) -> Option<CorsLayer> {
         _ if origins.iter().any(|origin| origin == "*") => AllowOrigin::any(),
         _ => AllowOrigin::list(origins.iter().cloned()),
     };
-    let sent =
-        ["authorization", "content-type", "a2a-version", "a2a-extensions", "x-a2a-extensions", "idempotency-key"];
-    let sent = sent.into_iter().chain(["last-event-id", "traceparent", "if-none-match", "x-api-key"]);
-    let read = ["a2a-extensions", "x-a2a-extensions", "www-authenticate", "retry-after", "etag"];
+    let read = ["a2a-extensions", "x-a2a-extensions", "www-authenticate", "retry-after", "etag", "allow", "link"];
     let cors = CorsLayer::new()
         .allow_origin(allowed)
         .allow_methods([Method::GET, Method::POST, Method::DELETE])
-        .allow_headers(sent.map(HeaderName::from_static).collect::<Vec<_>>())
+        // A2A's service parameters are headers of any name, and so is what tracing or a library adds by itself.
+        .allow_headers(AllowHeaders::mirror_request())
         .expose_headers(read.map(HeaderName::from_static))
         .max_age(PREFLIGHT_AGE);
     Some(cors)
@@ -171,6 +171,7 @@ async fn show_card(State(server): State<Arc<Server>>, path: RawPathParams, reque
 async fn show_any_card(State(server): State<Arc<Server>>, request: Request) -> Response {
     let mut agents = server.agents.values();
     if let (Some(agent), None) = (agents.next(), agents.next()) {
+        server.gateway.await_start(&agent.name).await;
         return card::answer(&server, agent, &request);
     }
     let origin = server.origin(&request);
@@ -186,7 +187,7 @@ async fn show_any_card(State(server): State<Arc<Server>>, request: Request) -> R
 async fn show_task(State(server): State<Arc<Server>>, path: RawPathParams, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     match (known_at(&server, &path), named(&path, "task")) {
-        (Some(agent), Some(task)) => show::answer(&server, agent, task, show::Asked::Record, &parts).await,
+        (Some(agent), Some(task)) => owner::answer(&server, agent, Asked::Record(task), &parts).await,
         (Some(_) | None, _) => not_found().await,
     }
 }
@@ -194,7 +195,7 @@ async fn show_task(State(server): State<Arc<Server>>, path: RawPathParams, reque
 async fn show_tree(State(server): State<Arc<Server>>, path: RawPathParams, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     match (known_at(&server, &path), named(&path, "task")) {
-        (Some(agent), Some(task)) => show::answer(&server, agent, task, show::Asked::Tree, &parts).await,
+        (Some(agent), Some(task)) => owner::answer(&server, agent, Asked::Tree(task), &parts).await,
         (Some(_) | None, _) => not_found().await,
     }
 }
@@ -202,7 +203,7 @@ async fn show_tree(State(server): State<Arc<Server>>, path: RawPathParams, reque
 async fn show_letters(State(server): State<Arc<Server>>, path: RawPathParams, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     match known_at(&server, &path) {
-        Some(agent) => letters::answer(&server, agent, letters::Asked::List, &parts).await,
+        Some(agent) => owner::answer(&server, agent, Asked::Letters, &parts).await,
         None => not_found().await,
     }
 }
@@ -211,7 +212,7 @@ async fn retry_letter(State(server): State<Arc<Server>>, path: RawPathParams, re
     let (parts, _) = request.into_parts();
     match (known_at(&server, &path), named(&path, "task"), named(&path, "webhook")) {
         (Some(agent), Some(task), Some(id)) => {
-            letters::answer(&server, agent, letters::Asked::Retry(task, id), &parts).await
+            owner::answer(&server, agent, Asked::RetryLetter(task, id), &parts).await
         }
         (Some(_) | None, _, _) => not_found().await,
     }
@@ -220,9 +221,7 @@ async fn retry_letter(State(server): State<Arc<Server>>, path: RawPathParams, re
 async fn drop_letter(State(server): State<Arc<Server>>, path: RawPathParams, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     match (known_at(&server, &path), named(&path, "task"), named(&path, "webhook")) {
-        (Some(agent), Some(task), Some(id)) => {
-            letters::answer(&server, agent, letters::Asked::Drop(task, id), &parts).await
-        }
+        (Some(agent), Some(task), Some(id)) => owner::answer(&server, agent, Asked::DropLetter(task, id), &parts).await,
         (Some(_) | None, _, _) => not_found().await,
     }
 }
@@ -237,7 +236,7 @@ async fn list(State(server): State<Arc<Server>>, request: Request) -> Response {
 fn entries(server: &Server, origin: &str) -> Vec<Value> {
     let entry = |mounted: &Mounted| {
         let url = format!("{origin}{}", mounted.base);
-        json!({ "name": mounted.name.as_str(), "url": format!("{url}/"), "card": format!("{url}{}", CARDS[0]) })
+        json!({ "name": mounted.name.as_str(), "url": format!("{url}/"), "card": format!("{url}{}", card::PATH) })
     };
     server.agents.values().map(entry).collect()
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{body::Body, extract::Request, response::Response};
 use bobbinet_core::{Operation, SkillId};
-use bobbinet_wire::{Error, ErrorKind, RequestId, RpcRequest, envelope, v0_3, v1_0};
+use bobbinet_wire::{Error, ErrorKind, RequestId, RpcRequest, Version, envelope, v0_3, v1_0};
 use http::request::Parts;
 
 use super::{
@@ -12,7 +12,7 @@ use super::{
     answer,
     binding::Binding,
     receive::{At, BodyRule, respond},
-    version::{self, Said, Version},
+    version::{self, Said},
 };
 
 /// How much is shown of the name of a method that does not exist, in characters: more than any that does.

@@ -11,8 +11,9 @@ use http::{HeaderName, Request, StatusCode, Version, header, uri::Authority};
 use crate::HttpLimits;
 
 /// The headers that say something here and that may be there once.
-const SINGLE: [HeaderName; 7] = [
+const SINGLE: [HeaderName; 8] = [
     header::AUTHORIZATION,
+    HeaderName::from_static("x-api-key"),
     header::HOST,
     header::CONTENT_TYPE,
     HeaderName::from_static("a2a-version"),

@@ -1,70 +1,13 @@
 //! A task's record, for the node's owner: what no operation of A2A tells. Its calls and what is known of their effects,
 //! who runs it, what it asks, what its run has begun, and every line of its log.
 
-use std::sync::Arc;
-
-use axum::response::Response;
 use bobbinet_core::{CallRecord, Event, Question, QuestionKind, task::CallOutcome};
-use bobbinet_engine::{EngineError, RecordedEvent};
-use bobbinet_gateway::{GatewayError, RequestContext, TaskRecord, TreeTask};
-use bobbinet_wire::Error;
-use http::{HeaderValue, StatusCode, header, request::Parts};
+use bobbinet_engine::RecordedEvent;
+use bobbinet_gateway::{TaskRecord, TreeTask};
 use serde_json::{Value, json};
 
-use super::{
-    a2a_server::{Mounted, Server},
-    answer, auth, fault, receive,
-};
-
-/// What is asked about a task.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Asked {
-    /// All that is known of it.
-    Record,
-    /// Where it stands, and all that its run has begun.
-    Tree,
-}
-
-/// Answers `GET …/bobbinet/tasks/ID`, and `…/ID/tree`.
-pub(super) async fn answer(server: &Arc<Server>, agent: &Mounted, id: &str, asked: Asked, parts: &Parts) -> Response {
-    let caller = match auth::caller(server, agent, &parts.headers, &parts.extensions).await {
-        Ok(caller) => caller,
-        Err(rejected) => return receive::unauthenticated(&answer::UNREAD, &rejected),
-    };
-    let _permit = match server.gateway.admit(&caller) {
-        Ok(permit) => permit,
-        Err(full) => return answer::error(&answer::UNREAD, &fault::of_full(full, &server.limits)),
-    };
-    let context = RequestContext {
-        caller: &caller,
-        agent: &agent.name,
-        skill: None,
-        trace: None,
-        idempotency: None,
-        extensions: &[],
-    };
-    let found = match asked {
-        Asked::Record => server.gateway.record(&context, id).await.map(record),
-        Asked::Tree => server.gateway.tree(&context, id).await.map(|tree| nested(&tree)),
-    };
-    match found {
-        Ok(document) => {
-            let mut response = answer::json(StatusCode::OK, document.to_string());
-            response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-            response
-        }
-        // What somebody else may not see is not there.
-        Err(GatewayError::NotFound | GatewayError::Engine(EngineError::NotFound)) => not_found(),
-        Err(error) => answer::error(&answer::UNREAD, &fault::of_gateway(error, &server.limits)),
-    }
-}
-
-fn not_found() -> Response {
-    let error: Error = bobbinet_wire::ErrorKind::TaskNotFound.into();
-    answer::error_with_status(&answer::UNREAD, &error, StatusCode::NOT_FOUND)
-}
-
-fn record(record: TaskRecord) -> Value {
+/// All that is known of a task.
+pub(super) fn record(record: TaskRecord) -> Value {
     let TaskRecord { task, log, waits, tree } = record;
     let mut tree = nested(&tree);
     json!({
@@ -94,7 +37,7 @@ fn record(record: TaskRecord) -> Value {
 }
 
 /// A tree as JSON: each task has its children.
-fn nested(tree: &[TreeTask]) -> Value {
+pub(super) fn nested(tree: &[TreeTask]) -> Value {
     // From the last one up: by then a task's children are all there, the last one first.
     let mut levels: Vec<Vec<Value>> = Vec::new();
     for one in tree.iter().rev() {

@@ -171,7 +171,7 @@ const WRITABLE: &str = "a Vec takes all that is written to it";
 
 fn write_error(out: &mut Vec<u8>, binding: &Binding, error: &Error) {
     out.extend_from_slice(b"data: ");
-    binding.write_error(out, error);
+    binding.write_error(out, error, binding.status(error.kind()));
     out.extend_from_slice(b"\n\n");
 }
 

@@ -1,38 +1,20 @@
 //! Which version of A2A a request speaks: its header says so (specification section 3.6), and what it asks for.
 
-use bobbinet_wire::{Error, ErrorKind, v0_3, v1_0};
+use bobbinet_wire::{Error, ErrorKind, Version, v0_3, v1_0};
 use http::{HeaderMap, Uri};
 
 /// Where the version is said; also the name of a query parameter (specification section 3.6.1).
 const VERSION: &str = "a2a-version";
-
-/// A version of A2A that is spoken here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Version {
-    /// 1.0, and any later 1.x: what those add may be left out.
-    V1_0,
-    /// 0.3, which is also what a request means that says nothing.
-    V0_3,
-}
 
 /// What a request says of its version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Said<'a> {
     /// Nothing.
     Nothing,
-    /// One that is spoken here.
+    /// One that is spoken here. A later 1.x is 1.0: what those add may be left out.
     Known(Version),
     /// Another.
     Unknown(&'a str),
-}
-
-impl Version {
-    fn name(self) -> &'static str {
-        match self {
-            Self::V1_0 => v1_0::VERSION,
-            Self::V0_3 => v0_3::VERSION,
-        }
-    }
 }
 
 /// What the request says. The patch number has no say.

@@ -100,8 +100,21 @@ async fn a_card_behind_a_proxy_says_what_the_proxy_was_asked_at() {
     assert_eq!(url(&node).await, "https://agents.example/");
     assert_eq!(ask(&node, forwarded).await, StatusCode::UNAUTHORIZED);
     assert_eq!(ask(&node, &format!("{}/", node.url)).await, StatusCode::OK);
-    let told = Form { proxies: vec!["127.0.0.1/32"], public_url: Some("https://public.example"), ..Form::default() };
-    assert_eq!(url(&Node::with(told).await).await, "https://public.example/");
+    let form = Form { proxies: vec!["127.0.0.1/32"], public_url: Some("https://public.example"), ..Form::default() };
+    let told = Node::with(form).await;
+    assert_eq!(url(&told).await, "https://public.example/");
+    // What it depends on is said to caches, of the catalog too, which has the same URLs.
+    let vary = async |node: &Node, path: &str| {
+        let response = node.http.get(format!("http://{}{path}", node.address)).send().await.unwrap();
+        response.headers().get("vary").map(|value| value.to_str().unwrap().to_owned())
+    };
+    let (card, catalog) = ("/.well-known/agent-card.json", "/.well-known/ai-catalog.json");
+    let proxied = "Host, Forwarded, X-Forwarded-Host, X-Forwarded-Proto, X-Forwarded-Prefix";
+    for (node, origin) in [(&told, None), (&stranger, Some("Host")), (&node, Some(proxied))] {
+        assert_eq!(vary(node, catalog).await.as_deref(), origin);
+        let of_card = origin.map_or("A2A-Version".to_owned(), |origin| format!("A2A-Version, {origin}"));
+        assert_eq!(vary(node, card).await, Some(of_card));
+    }
 }
 
 #[tokio::test]
@@ -193,10 +206,12 @@ async fn every_way_to_join_a_url_and_the_cards_path_leads_to_a_card() {
 
 #[tokio::test]
 async fn pages_of_named_origins_may_call_from_a_browser_and_no_others() {
+    // A service parameter has any name.
+    const ASKED: &str = "authorization,a2a-version,last-event-id,x-of-an-extension";
     let preflight = async |node: &Node, origin: &str| {
         let request = node.http.request(reqwest::Method::OPTIONS, format!("{}/", node.url)).header("origin", origin);
         let request = request.header("access-control-request-method", "POST");
-        request.header("access-control-request-headers", "authorization,a2a-version").send().await.unwrap()
+        request.header("access-control-request-headers", ASKED).send().await.unwrap()
     };
     let allowed = |response: &Response| {
         response.headers().get("access-control-allow-origin").map(|value| value.to_str().unwrap().to_owned())
@@ -209,8 +224,13 @@ async fn pages_of_named_origins_may_call_from_a_browser_and_no_others() {
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(allowed(&response).as_deref(), Some("https://ui.example"));
     let headers = response.headers()["access-control-allow-headers"].to_str().unwrap();
-    assert!(["authorization", "content-type", "a2a-version"].iter().all(|name| headers.contains(name)), "{headers}");
-    assert!(response.headers()["access-control-allow-methods"].to_str().unwrap().contains("POST"));
+    assert_eq!(headers, ASKED);
+    let methods = response.headers()["access-control-allow-methods"].to_str().unwrap();
+    assert!(["GET", "POST", "DELETE"].iter().all(|method| methods.contains(method)), "{methods}");
+    let age: u64 = response.headers()["access-control-max-age"].to_str().unwrap().parse().unwrap();
+    assert!(age >= 600, "each call would be asked about: {age}");
+    let vary = response.headers().get_all("vary").iter().map(|value| value.to_str().unwrap()).collect::<Vec<_>>();
+    assert!(vary.join(",").contains("origin"), "a cache would give it to other origins: {vary:?}");
     assert_eq!(allowed(&preflight(&node, "https://evil.example").await), None);
     // An answer, and a refusal: a page has to be able to read why.
     for token in [Some(node.token()), None] {
@@ -218,7 +238,10 @@ async fn pages_of_named_origins_may_call_from_a_browser_and_no_others() {
         if let Some(token) = token {
             request = request.bearer_auth(token);
         }
-        assert_eq!(allowed(&request.body("{}").send().await.unwrap()).as_deref(), Some("https://ui.example"));
+        let response = request.body("{}").send().await.unwrap();
+        assert_eq!(allowed(&response).as_deref(), Some("https://ui.example"));
+        let shown = response.headers()["access-control-expose-headers"].to_str().unwrap();
+        assert!(["www-authenticate", "retry-after", "etag"].iter().all(|name| shown.contains(name)), "{shown}");
     }
 
     let node = Node::with(Form { cors: vec!["*"], ..Form::default() }).await;

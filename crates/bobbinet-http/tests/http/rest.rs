@@ -34,6 +34,8 @@ fn media_type(response: &Response) -> String {
 async fn answer(request: RequestBuilder) -> (StatusCode, String, Value) {
     let response = request.send().await.unwrap();
     let (status, media_type) = (response.status(), media_type(&response));
+    // An API key or a certificate says whom it is for, and no cache between looks at those.
+    assert_eq!(response.headers()["cache-control"], "no-store");
     let text = response.text().await.unwrap();
     (status, media_type, serde_json::from_str(&text).unwrap_or_else(|_| panic!("{status} {text}")))
 }
@@ -152,10 +154,24 @@ async fn an_error_has_the_status_and_the_details_of_its_kind() {
     let response = stranger.try_clone().unwrap().send().await.unwrap();
     assert!(response.headers().contains_key("www-authenticate"));
     check(stranger, 401, "UNAUTHENTICATED", "UNAUTHENTICATED").await;
-    let wrong = request(&node, Method::PUT, "/tasks", None).send().await.unwrap();
-    assert_eq!((wrong.status().as_u16(), wrong.headers()["allow"].to_str().unwrap()), (405, "GET"));
-    let wrong = request(&node, get, "/message:send", None).send().await.unwrap();
-    assert_eq!((wrong.status().as_u16(), wrong.headers()["allow"].to_str().unwrap()), (405, "POST"));
+    for (method, path, allowed) in [
+        (Method::PUT, "/tasks", "GET, HEAD"),
+        (Method::PATCH, "/tasks/t/pushNotificationConfigs/c", "GET, HEAD, DELETE"),
+        (Method::PUT, "/tasks/t/pushNotificationConfigs", "GET, HEAD, POST"),
+        (Method::PUT, "/v1/tasks/t:subscribe", "GET, HEAD, POST"),
+        (Method::HEAD, "/message:send", "POST"),
+        (Method::GET, "/message:send", "POST"),
+    ] {
+        let wrong = request(&node, method, path, None).send().await.unwrap();
+        assert_eq!((wrong.status().as_u16(), wrong.headers()["allow"].to_str().unwrap()), (405, allowed), "{path}");
+    }
+    // The body says the status that HTTP says, also where that is not the error's own.
+    check(request(&node, Method::PUT, "/tasks", None), 405, "UNIMPLEMENTED", "METHOD_NOT_FOUND").await;
+    let packed = request(&node, Method::POST, "/message:send", Some(&json!({}))).header("content-encoding", "gzip");
+    check(packed, 415, "INVALID_ARGUMENT", "CONTENT_TYPE_NOT_SUPPORTED").await;
+    let head = request(&node, Method::HEAD, "/tasks", None).send().await.unwrap();
+    assert_eq!((head.status(), media_type(&head).as_str()), (StatusCode::OK, A2A_JSON));
+    assert_eq!(head.bytes().await.unwrap().len(), 0);
     assert_eq!(request(&node, post, "/nowhere", None).send().await.unwrap().status(), StatusCode::NOT_FOUND);
 }
 
@@ -182,8 +198,19 @@ async fn a_key_drops_repeats_and_a_url_names_a_skill_over_rest_too() {
     let first = result(send("echo a", "k-1")).await;
     assert_eq!(result(send("echo a", "k-1")).await["task"]["id"], first["task"]["id"]);
     assert_ne!(result(send("echo a", "k-2")).await["task"]["id"], first["task"]["id"]);
-    let loud = result(request(&node, Method::POST, "/skills/shout/message:send", Some(&message("hey")))).await;
+    let skill = |name: &str, key: &str| {
+        let path = format!("/skills/{name}/message:send");
+        request(&node, Method::POST, &path, Some(&message("hey"))).header("idempotency-key", key.to_owned())
+    };
+    let loud = result(skill("shout", "k-3")).await;
     assert_eq!(loud["task"]["artifacts"][0]["parts"][0]["text"], "HEY");
+    assert_eq!(result(skill("shout", "k-3")).await["task"]["id"], loud["task"]["id"]);
+    // The same words to another skill are another request.
+    let (status, _, reused) = answer(skill("echo", "k-3")).await;
+    assert_eq!(
+        (status, &reused["error"]["details"][0]["reason"]),
+        (StatusCode::BAD_REQUEST, &json!("INVALID_REQUEST"))
+    );
     let mesh = Node::with(Form { is_root: false, ..Form::default() }).await;
     let sent = result(request(&mesh, Method::POST, "/message%3Asend", Some(&message("echo there")))).await;
     assert_eq!(sent["task"]["artifacts"][0]["parts"][0]["text"], "there");

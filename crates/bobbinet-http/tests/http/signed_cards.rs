@@ -232,3 +232,41 @@ async fn a_nodes_agents_are_listed_where_others_look() {
     assert!(card.starts_with(link["anchor"].as_str().unwrap()));
     assert_eq!(node.http.get(card).send().await.unwrap().status(), StatusCode::OK);
 }
+
+/// Cards that the SDKs for Python and JavaScript (both 1.3.0) have signed with ES256, each with its key.
+#[test]
+fn cards_that_the_sdks_have_signed_with_es256_are_believed() {
+    let cards = [
+        ("Python", include_str!("cards_of_sdks/python.json")),
+        ("JavaScript", include_str!("cards_of_sdks/javascript.json")),
+    ];
+    let read = |text: &str| {
+        let both: Value = serde_json::from_str(text).unwrap();
+        let keys = CardKeys::of_set(json!({ "keys": [both["key"]] }).to_string().as_bytes()).unwrap();
+        (both["card"].clone(), keys)
+    };
+    for (index, (sdk, text)) in cards.iter().enumerate() {
+        let (card, keys) = read(text);
+        let protected = card["signatures"][0]["protected"].as_str().unwrap();
+        let thumbprint = CardKeys::brought(protected).unwrap();
+        for keys in [&keys, &CardKeys::of_thumbprints([thumbprint]).unwrap()] {
+            let covered = covered_by(&card, keys).unwrap_or_else(|| panic!("{sdk}"));
+            assert_eq!(covered["supportedInterfaces"], card["supportedInterfaces"], "{sdk}");
+            // Of the security schemes that SDK signs nothing: so nobody can change what is read of them.
+            let schemes = (*sdk == "Python").then_some(&card["securitySchemes"]);
+            assert_eq!(covered.get("securitySchemes"), schemes, "{sdk}");
+            let mut changed = card.clone();
+            changed["securitySchemes"]["google"]["openIdConnectSecurityScheme"]["openIdConnectUrl"] =
+                json!("https://evil.example");
+            let read = covered_by(&changed, keys);
+            assert_eq!(read, schemes.is_none().then_some(covered), "{sdk}");
+            for place in ["/name", "/supportedInterfaces/0/url", "/skills/0/tags/0", "/signatures/0/signature"] {
+                let mut changed = card.clone();
+                *changed.pointer_mut(place).unwrap() = json!("https://elsewhere.example");
+                assert!(covered_by(&changed, keys).is_none(), "{sdk}: {place}");
+            }
+        }
+        let (_, of_other) = read(cards[1 - index].1);
+        assert!(covered_by(&card, &of_other).is_none(), "{sdk}: another key");
+    }
+}

@@ -8,7 +8,11 @@ use std::{
 use bobbinet_core::{State, Task};
 use serde_json::{Value, json};
 
-use crate::lab::{Form, Lab, Way, wait_for};
+use crate::{
+    far::{Form, Way},
+    lab::Lab,
+    node::wait_for,
+};
 
 fn result(task: Arc<Task>) -> Value {
     assert_eq!(task.state, State::Completed, "{task:?}");

@@ -2,7 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 mod by_url;
+mod far;
+mod far_task;
 mod lab;
+mod near;
+mod node;
 mod older;
 
 use std::{
@@ -11,12 +15,17 @@ use std::{
     time::Duration,
 };
 
+use bobbinet_auth::{CardKeys, KeyRing};
 use bobbinet_core::{Effect, State, chain::Chain};
 use bobbinet_engine::{Agent, Env, SystemEnv};
 use bobbinet_peer::{ClientCredentials, PeerAuth, PeerConfig, SecretSource, VIA_KEY};
 use serde_json::json;
 
-use crate::lab::{Form, Lab, Names, Way, name, said, wait_for};
+use crate::{
+    far::{Form, Way},
+    lab::{Lab, Names},
+    node::{Node, name, said, wait_for},
+};
 
 #[tokio::test]
 async fn what_the_peer_makes_becomes_ours() {
@@ -57,6 +66,25 @@ async fn an_answer_without_a_task_is_an_artifact() {
     let task = node.send("go").await;
     assert_eq!(task.state, State::Completed, "{task:?}");
     assert_eq!(task.artifacts[0].parts[0].as_text(), Some("just so"));
+}
+
+/// What another key has signed, or nobody, is not read: neither where the peer is nor what it can do is known then.
+#[tokio::test]
+async fn a_peer_whose_key_is_pinned_is_called_by_a_card_of_that_key_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let ring = |name: &str| Arc::new(KeyRing::open_or_create(&folder.path().join(name), SystemEnv.now()).unwrap());
+    let (ours, another) = (ring("ours"), ring("another"));
+    let pinned = CardKeys::of_set(ours.jwks().to_string().as_bytes()).unwrap();
+    for (signer, is_called) in [(Some(&ours), true), (Some(&another), false), (None, false)] {
+        let lab = Lab::new(Form { signer: signer.cloned(), ..Form::default() }).await;
+        let node = lab.node_with(|config| config.card_keys = Some(pinned.clone())).await;
+        if is_called {
+            assert_eq!(node.send("go").await.state, State::Completed);
+        } else {
+            wait_for(|| node.agent.ready().is_err_and(|why| why.contains("pinned"))).await;
+        }
+        assert_eq!(lab.sent().len(), usize::from(is_called));
+    }
 }
 
 #[tokio::test]
@@ -163,7 +191,7 @@ async fn what_an_agent_asks_that_stands_in_is_asked_of_our_caller() {
     }
 }
 
-async fn wait_for_task(node: &lab::Node, id: &bobbinet_core::TaskId, is_it: impl Fn(&bobbinet_core::Task) -> bool) {
+async fn wait_for_task(node: &Node, id: &bobbinet_core::TaskId, is_it: impl Fn(&bobbinet_core::Task) -> bool) {
     for _ in 0..2_000 {
         if is_it(&*node.settled(id).await) {
             return;

@@ -4,7 +4,11 @@ use bobbinet_core::State;
 use bobbinet_engine::Agent;
 use serde_json::{Value, json};
 
-use crate::lab::{Form, Lab, Way, wait_for};
+use crate::{
+    far::{Form, Way},
+    lab::Lab,
+    node::wait_for,
+};
 
 /// What the peer calls a method of 0.3.
 pub(crate) fn method(name: &str) -> &str {

@@ -1,7 +1,8 @@
 //! What a card of 0.3 has where one of 1.0 has something else (its specification, section 5.5).
 
 use crate::{
-    interface::{CardInterface, InterfaceVersion},
+    interface::CardInterface,
+    protocol::Version,
     write::{Object, array, object},
 };
 
@@ -10,7 +11,7 @@ const PROTOCOL_VERSION: &str = "0.3.0";
 
 /// Writes where the agent is reached: the first of these that speaks 0.3 is the preferred one, and all are listed again.
 pub(crate) fn write_interfaces(card: &mut Object<'_>, interfaces: &[CardInterface]) {
-    let ours = || interfaces.iter().filter(|interface| interface.version == InterfaceVersion::V0_3);
+    let ours = || interfaces.iter().filter(|interface| interface.version == Version::V0_3);
     card.text("protocolVersion", PROTOCOL_VERSION);
     if let Some(preferred) = ours().next() {
         card.text("url", &preferred.url);

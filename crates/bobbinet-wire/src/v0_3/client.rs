@@ -1,25 +1,22 @@
 //! The client's half: encoding requests, decoding answers and events.
 
 use bobbinet_core::{
-    PushOperation,
-    operation::{Configuration, ListParams, Operation, SendParams},
+    PushOperation, PushPage, PushView,
+    operation::{Configuration, Operation, SendParams},
 };
 use serde_json::value::RawValue;
 
 use super::{
     error,
     names::{Method, state_name},
-    push,
+    push, request,
     version::V0_3,
-    write,
 };
 use crate::{
-    envelope,
-    error::FieldViolation,
-    faults::{self, Author},
-    from_proto::{self, FromProto},
-    reply::{RemoteError, ReplyError},
+    envelope, list_params,
+    reply::{self, RemoteError, ReplyError},
     task_ids::TaskAndContext,
+    task_write::TaskWords,
     view::{PageView, Sent, StreamEvent, TaskView},
     write::{Object, object},
 };
@@ -62,7 +59,7 @@ fn write_params(params: &mut Object<'_>, operation: &Operation) {
                 params.number("historyLength", length);
             }
         }
-        Operation::List(list) => write_list(params, list),
+        Operation::List(list) => list_params::write(params, list, state_name, request::AFTER),
         Operation::Cancel(cancel) => {
             params.text("id", &cancel.id);
             params.raw_if_some("metadata", cancel.metadata.as_ref());
@@ -75,7 +72,7 @@ fn write_params(params: &mut Object<'_>, operation: &Operation) {
 
 fn write_message(params: &mut Object<'_>, send: &SendParams) {
     let ids = TaskAndContext { task: send.task.as_deref(), context: send.context.as_ref().map(|id| id.as_str()) };
-    write::message(params.field("message"), &send.message, ids);
+    V0_3::message(params.field("message"), &send.message, ids);
 }
 
 /// Whether to wait is said in any case, as agents differ in what they take it for; so are the modes, which 0.2 has to have.
@@ -94,50 +91,39 @@ fn write_configuration(params: &mut Object<'_>, said: &Configuration, blocking: 
     });
 }
 
-/// As the REST binding of 0.3 has them.
-fn write_list(params: &mut Object<'_>, list: &ListParams) {
-    params.text_if_some("contextId", list.context.as_ref().map(|id| id.as_str()));
-    params.text_if_some("status", list.state.map(state_name));
-    params.number("pageSize", list.page_size);
-    params.text_if_some("pageToken", list.page_token.as_deref());
-    if let Some(length) = list.history_length {
-        params.number("historyLength", length);
-    }
-    if let Some(after) = list.status_timestamp_after {
-        params.text("lastUpdatedAfter", &after.to_string());
-    }
-    params.flag_if_set("includeArtifacts", list.include_artifacts);
-}
-
-/// Reads the result out of an answer, or out of the data of one event of a stream.
+/// Reads the result out of an answer, or out of the data of one event of a stream. One that is left out is null, which says that a
+/// webhook is gone, and nothing else.
 pub fn read_reply(body: &[u8]) -> Result<&RawValue, ReplyError> {
-    envelope::read_result(body, |fault| RemoteError::of_rpc(fault, error::kind_of))
+    let result = envelope::read_any_result(body, |fault| RemoteError::of_rpc(fault, error::kind_of))?;
+    Ok(result.unwrap_or(RawValue::NULL))
 }
 
 /// Reads the result of `message/send`.
 pub fn read_sent(result: &RawValue) -> Result<Sent, ReplyError> {
-    read(result)
+    reply::read::<V0_3, _>(result)
 }
 
 /// Reads the result of `tasks/get` and of `tasks/cancel`.
 pub fn read_task(result: &RawValue) -> Result<TaskView, ReplyError> {
-    read(result)
+    reply::read::<V0_3, _>(result)
 }
 
 /// Reads the result of `tasks/list`.
 pub fn read_page(result: &RawValue) -> Result<PageView, ReplyError> {
-    read(result)
+    reply::read::<V0_3, _>(result)
+}
+
+/// Reads the result of `tasks/pushNotificationConfig/set` and of `tasks/pushNotificationConfig/get`.
+pub fn read_push_config(result: &RawValue) -> Result<PushView, ReplyError> {
+    reply::read::<V0_3, _>(result)
+}
+
+/// Reads the result of `tasks/pushNotificationConfig/list`, which is all of them.
+pub fn read_push_configs(result: &RawValue) -> Result<PushPage, ReplyError> {
+    Ok(PushPage { configs: reply::read::<V0_3, _>(result)?, next_page_token: None })
 }
 
 /// Reads one event of a stream; `None` if it is of no kind that is known here.
 pub fn read_event(result: &RawValue) -> Result<Option<StreamEvent>, ReplyError> {
-    from_proto::read_optional::<V0_3, _>(result.get(), Author::Agent).map_err(|faults| malformed(&faults))
-}
-
-fn read<'de, T: FromProto<'de, V0_3>>(result: &'de RawValue) -> Result<T, ReplyError> {
-    from_proto::read::<V0_3, _>(result.get(), Author::Agent).map_err(|faults| malformed(&faults))
-}
-
-fn malformed(faults: &[FieldViolation]) -> ReplyError {
-    ReplyError::Malformed(faults::tell(faults, "the result"))
+    reply::read_optional::<V0_3, _>(result)
 }

@@ -4,6 +4,7 @@
 
 use crate::{
     error::{Error, ErrorKind},
+    error_details,
     write::object,
 };
 
@@ -103,22 +104,12 @@ pub fn write(out: &mut Vec<u8>, error: &Error) {
         fields.text("message", error.message());
         fields.object("data", |data| {
             data.text("reason", row.reason);
-            data.object("metadata", |metadata| {
-                for (key, value) in error.metadata() {
-                    metadata.text(key, value);
-                }
-                metadata.text("hint", error.hint().unwrap_or(row.hint));
-            });
+            error_details::metadata(data, error, row.hint);
             if !error.violations().is_empty() {
-                data.list("fieldViolations", error.violations(), |out, violation| {
-                    object(out, |fields| {
-                        fields.text("field", &violation.field);
-                        fields.text("description", &violation.description);
-                    });
-                });
+                error_details::violations(data, error.violations());
             }
             if let Some(delay) = error.retry_after() {
-                data.text("retryDelay", &format!("{}s", delay.as_secs_f64()));
+                error_details::retry_delay(data, delay);
             }
         });
     });

@@ -15,7 +15,7 @@ pub mod error;
 mod names;
 pub mod push;
 mod read;
-mod read_task;
+mod read_event;
 pub mod request;
 pub mod response;
 pub mod task;
@@ -23,6 +23,7 @@ mod version;
 mod write;
 
 pub use names::Method;
-pub(crate) use read::data_of;
+pub(crate) use read::{File, FileFields, data_of};
+pub(crate) use request::List;
 pub use version::{VERSION, is_version};
 pub(crate) use write::{write_value, write_value_mark};

@@ -20,13 +20,18 @@ use crate::{
 pub fn write_config(out: &mut impl Sink, config: &PushView) {
     object(out, |fields| {
         fields.text("taskId", &config.task);
-        fields.object("pushNotificationConfig", |inner| {
-            inner.text("id", &config.id);
-            inner.text("url", &config.url);
-            if let Some(scheme) = &config.scheme {
-                inner.object("authentication", |fields| fields.texts("schemes", [scheme]));
-            }
-        });
+        write_shown(fields, config);
+    });
+}
+
+/// Writes the webhook itself, which is alike in both JSONs of 0.3.
+pub(crate) fn write_shown<S: Sink>(fields: &mut Object<'_, S>, config: &PushView) {
+    fields.object("pushNotificationConfig", |inner| {
+        inner.text("id", &config.id);
+        inner.text("url", &config.url);
+        if let Some(scheme) = &config.scheme {
+            inner.object("authentication", |fields| fields.texts("schemes", [scheme]));
+        }
     });
 }
 
@@ -235,5 +240,109 @@ impl<'de> FromProto<'de, V0_3> for DeletePushParams {
             Field::Absent => Field::Absent,
             Field::Wrong => Field::Wrong,
         })
+    }
+}
+
+/// A webhook as its agent shows it: what is secret in it is passed over.
+impl<'de> FromProto<'de, V0_3> for PushView {
+    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
+        read_object::<ViewFields<'de>, _, _>(from, at)
+    }
+}
+
+#[derive(Default)]
+struct ViewFields<'de> {
+    task: Field<NonEmpty<'de>>,
+    config: Field<Shown>,
+}
+
+impl<'de> ObjectBuilder<'de, V0_3> for ViewFields<'de> {
+    type Output = PushView;
+
+    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
+        match name {
+            "taskId" => read_field(&mut self.task, map, at, "taskId")?,
+            "pushNotificationConfig" => read_field(&mut self.config, map, at, "pushNotificationConfig")?,
+            _ => skip(map)?,
+        }
+        Ok(())
+    }
+
+    fn finish(self, at: &At<'_>) -> Option<PushView> {
+        let Shown { id, url, scheme } = self.config.required(at, "pushNotificationConfig")?;
+        let task = self.task.optional().map(NonEmpty::into_owned).unwrap_or_default();
+        Some(PushView { task, id, url, scheme })
+    }
+}
+
+/// What an agent shows of a webhook beside its task.
+struct Shown {
+    id: String,
+    url: String,
+    scheme: Option<String>,
+}
+
+impl<'de> FromProto<'de, V0_3> for Shown {
+    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
+        read_object::<ShownFields<'de>, _, _>(from, at)
+    }
+}
+
+#[derive(Default)]
+struct ShownFields<'de> {
+    id: Field<NonEmpty<'de>>,
+    url: Field<NonEmpty<'de>>,
+    scheme: Field<ShownScheme>,
+}
+
+impl<'de> ObjectBuilder<'de, V0_3> for ShownFields<'de> {
+    type Output = Shown;
+
+    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
+        match name {
+            "id" => read_field(&mut self.id, map, at, "id")?,
+            "url" => read_field(&mut self.url, map, at, "url")?,
+            "authentication" => read_field(&mut self.scheme, map, at, "authentication")?,
+            _ => skip(map)?,
+        }
+        Ok(())
+    }
+
+    fn finish(self, at: &At<'_>) -> Option<Shown> {
+        Some(Shown {
+            url: self.url.required(at, "url")?.into_owned(),
+            id: self.id.optional().map(NonEmpty::into_owned).unwrap_or_default(),
+            scheme: self.scheme.optional().and_then(|ShownScheme(scheme)| scheme),
+        })
+    }
+}
+
+/// The first of the schemes that an agent says it authenticates with, if it says any.
+struct ShownScheme(Option<String>);
+
+impl<'de> FromProto<'de, V0_3> for ShownScheme {
+    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
+        read_object::<ShownSchemesFields<'de>, _, _>(from, at)
+    }
+}
+
+#[derive(Default)]
+struct ShownSchemesFields<'de> {
+    schemes: Field<Vec<NonEmpty<'de>>>,
+}
+
+impl<'de> ObjectBuilder<'de, V0_3> for ShownSchemesFields<'de> {
+    type Output = ShownScheme;
+
+    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
+        match name {
+            "schemes" => read_field(&mut self.schemes, map, at, "schemes"),
+            _ => skip(map),
+        }
+    }
+
+    fn finish(self, _: &At<'_>) -> Option<ShownScheme> {
+        let first = self.schemes.optional().and_then(|schemes| schemes.into_iter().next());
+        Some(ShownScheme(first.map(NonEmpty::into_owned)))
     }
 }

@@ -1,10 +1,9 @@
 //! Decoding the parameters of a request; every fault is named, not the first one only.
 
 use bobbinet_core::{
-    ContextId, PushConfig, PushOperation, State, Timestamp,
+    PushConfig, PushOperation, State,
     operation::{
-        CancelParams, Configuration, ExtendedCardParams, GetParams, ListParams, Operation, PAGE_SIZE_DEFAULT,
-        PAGE_SIZE_MAX, SendParams, SubscribeParams,
+        CancelParams, Configuration, ExtendedCardParams, GetParams, ListParams, Operation, SendParams, SubscribeParams,
     },
 };
 use serde::de::{Deserializer, MapAccess};
@@ -15,9 +14,11 @@ use super::{
     version::{At, V0_3},
 };
 use crate::{
+    dialect::Dialect,
     error::Error,
-    faults::Author,
+    faults::{self, Author},
     from_proto::{self, Field, FromProto, ObjectBuilder, read_field, read_object, skip},
+    list_params::ListFields,
     rules,
     scalar::{NonEmpty, Struct},
     view::MessageView,
@@ -79,16 +80,8 @@ impl<'de> ObjectBuilder<'de, V0_3> for SendFields {
     }
 
     fn finish(self, at: &At<'_>) -> Option<Box<SendParams>> {
-        let MessageView { message, task_id, context_id } = self.message.required(at, "message")?;
-        Some(Box::new(SendParams {
-            message,
-            // A message of a client has a context id that can be one, or it is not read at all.
-            context: context_id.and_then(|id| ContextId::parse(&id).ok()),
-            task: task_id,
-            configuration: self.configuration.optional().unwrap_or_default(),
-            metadata: self.metadata.optional().map(|object| object.0),
-            tenant: None,
-        }))
+        let said = self.message.required(at, "message")?;
+        Some(rules::sent(said, self.configuration, self.metadata, None))
     }
 }
 
@@ -172,55 +165,33 @@ impl<'de> ObjectBuilder<'de, V0_3> for TaskFields<'de> {
     }
 }
 
-/// As its REST binding has them.
 impl<'de> FromProto<'de, V0_3> for ListParams {
     fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
-        read_object::<ListFields<'de>, _, _>(from, at)
+        read_object::<List<'de>, _, _>(from, at)
     }
 }
 
-#[derive(Default)]
-struct ListFields<'de> {
-    context: Field<NonEmpty<'de>>,
-    state: Field<State>,
-    after: Field<Timestamp>,
-    page_size: Field<i32>,
-    page_token: Field<NonEmpty<'de>>,
-    history_length: Field<i32>,
-    include_artifacts: Field<bool>,
-}
+/// What a list calls the time after which tasks have changed (section 7.4 of its specification).
+pub(super) const AFTER: &str = "lastUpdatedAfter";
 
-impl<'de> ObjectBuilder<'de, V0_3> for ListFields<'de> {
+/// What is asked of a list, in either JSON of 0.3.
+#[derive(Default)]
+pub(crate) struct List<'de>(ListFields<'de>);
+
+impl<'de, V: Dialect> ObjectBuilder<'de, V> for List<'de>
+where
+    State: FromProto<'de, V>,
+{
     type Output = ListParams;
 
-    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
+    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &faults::At<'_, V>) -> Result<(), A::Error> {
         match name {
-            "contextId" => read_field(&mut self.context, map, at, "contextId")?,
-            "status" => read_field(&mut self.state, map, at, "status")?,
-            "lastUpdatedAfter" => read_field(&mut self.after, map, at, "lastUpdatedAfter")?,
-            "pageSize" => read_field(&mut self.page_size, map, at, "pageSize")?,
-            "pageToken" => read_field(&mut self.page_token, map, at, "pageToken")?,
-            "historyLength" => read_field(&mut self.history_length, map, at, "historyLength")?,
-            "includeArtifacts" => read_field(&mut self.include_artifacts, map, at, "includeArtifacts")?,
-            _ => skip(map)?,
+            AFTER => read_field(&mut self.0.after, map, at, AFTER),
+            _ => self.0.field(name, map, at),
         }
-        Ok(())
     }
 
-    fn finish(self, at: &At<'_>) -> Option<ListParams> {
-        let page_size = self.page_size.parse(at, "pageSize", |size| match u32::try_from(size) {
-            Ok(size) if (1..=PAGE_SIZE_MAX).contains(&size) => Ok(size),
-            Ok(_) | Err(_) => Err(format!("it must be between 1 and {PAGE_SIZE_MAX}")),
-        });
-        Some(ListParams {
-            context: self.context.parse(at, "contextId", |id| ContextId::parse(&id.0)).optional(),
-            state: self.state.optional(),
-            status_timestamp_after: self.after.optional(),
-            page_size: page_size.optional().unwrap_or(PAGE_SIZE_DEFAULT),
-            page_token: self.page_token.optional().map(NonEmpty::into_owned),
-            history_length: rules::history_length(self.history_length, at),
-            include_artifacts: self.include_artifacts.optional().unwrap_or_default(),
-            tenant: None,
-        })
+    fn finish(self, at: &faults::At<'_, V>) -> Option<ListParams> {
+        self.0.finish(at)
     }
 }

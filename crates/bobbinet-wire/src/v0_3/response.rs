@@ -2,11 +2,12 @@
 
 use bobbinet_core::State;
 
-use super::{names::state_name, write};
+use super::version::V0_3;
 use crate::{
     task_ids::TaskAndContext,
+    task_write::{self, TaskWords},
     view::{ArtifactUpdate, MessageView, PageView, Sent, StatusUpdate, StatusView, StreamEvent, TaskView},
-    write::{Object, Sink, object},
+    write::{Sink, object},
 };
 
 /// Writes the result of `message/send`.
@@ -25,14 +26,7 @@ pub fn write_task(out: &mut impl Sink, task: &TaskView) {
         fields.text("id", &task.id);
         // 0.3 wants one, also where its agent names none.
         fields.text("contextId", task.context_id.as_deref().unwrap_or_default());
-        status(fields, &task.status, ids);
-        if !task.artifacts.is_empty() {
-            fields.list("artifacts", &task.artifacts, |out, artifact| write::artifact(out, artifact));
-        }
-        if !task.history.is_empty() {
-            fields.list("history", &task.history, |out, message| write::message(out, message, ids));
-        }
-        fields.raw_if_some("metadata", task.metadata.as_ref());
+        task_write::view::<V0_3, _>(fields, task, ids);
     });
 }
 
@@ -57,7 +51,7 @@ pub fn write_event(out: &mut impl Sink, event: &StreamEvent) {
 
 fn write_message(out: &mut impl Sink, view: &MessageView) {
     let ids = TaskAndContext { task: view.task_id.as_deref(), context: view.context_id.as_deref() };
-    write::message(out, &view.message, ids);
+    V0_3::message(out, &view.message, ids);
 }
 
 fn write_status_update(out: &mut impl Sink, update: &StatusUpdate) {
@@ -66,7 +60,8 @@ fn write_status_update(out: &mut impl Sink, update: &StatusUpdate) {
         fields.text("kind", "status-update");
         fields.text("taskId", &update.task_id);
         fields.text("contextId", update.context_id.as_deref().unwrap_or_default());
-        status(fields, &update.status, ids);
+        let StatusView { state, message, at } = &update.status;
+        task_write::status::<V0_3, _>(fields, *state, message.as_ref(), *at, ids);
         fields.flag("final", is_final(update.status.state));
         fields.raw_if_some("metadata", update.metadata.as_ref());
     });
@@ -82,21 +77,7 @@ fn write_artifact_update(out: &mut impl Sink, update: &ArtifactUpdate) {
         fields.text("kind", "artifact-update");
         fields.text("taskId", &update.task_id);
         fields.text("contextId", update.context_id.as_deref().unwrap_or_default());
-        write::artifact(fields.field("artifact"), &update.artifact);
-        fields.flag_if_set("append", update.append);
-        fields.flag_if_set("lastChunk", update.last_chunk);
+        task_write::artifact_added::<V0_3, _>(fields, &update.artifact, update.append, update.last_chunk);
         fields.raw_if_some("metadata", update.metadata.as_ref());
-    });
-}
-
-fn status<S: Sink>(fields: &mut Object<'_, S>, status: &StatusView, ids: TaskAndContext<'_>) {
-    fields.object("status", |fields| {
-        fields.text("state", state_name(status.state));
-        if let Some(message) = &status.message {
-            write::message(fields.field("message"), message, ids);
-        }
-        if let Some(at) = status.at {
-            fields.text("timestamp", &at.to_string());
-        }
     });
 }

@@ -1,44 +1,31 @@
 //! Writing a task of ours and what happens to it, straight from the core's types: what a server of 0.3 answers, and what its streams
 //! and webhooks tell.
 
-use std::io::Write as _;
+use bobbinet_core::{ContextId, Event, Message, Selection, Task, TaskId, Timestamp};
 
-use bobbinet_core::{ContextId, Event, Message, Selection, State, Task, TaskId, Timestamp};
-
-use super::{names::state_name, write};
+use super::version::V0_3;
 use crate::{
     page::TaskPage,
     task_ids::{TaskAndContext, TaskIdText},
+    task_write::{self, TaskWords},
     update::Update,
-    write::{Object, Sink, object},
+    write::{Sink, object},
 };
 
 /// Writes a task: the result of `message/send`, `tasks/get` and `tasks/cancel`, and the first event of a stream.
 pub fn write_task(out: &mut impl Sink, task: &Task, selection: Selection) {
-    let id = TaskIdText::of(&task.id);
-    let ids = TaskAndContext { task: Some(id.as_str()), context: Some(task.context.as_str()) };
     object(out, |fields| {
         fields.text("kind", "task");
-        fields.text("id", id.as_str());
-        fields.text("contextId", task.context.as_str());
-        write_status(fields, task.state, task.status_message.as_deref(), task.status_at, ids);
-        if selection.artifacts && !task.artifacts.is_empty() {
-            fields.list("artifacts", &task.artifacts, |out, artifact| write::artifact(out, artifact));
-        }
-        let history = selection.latest(&task.history);
-        if !history.is_empty() {
-            fields.list("history", history, |out, message| write::message(out, message, ids));
-        }
-        fields.raw_if_some("metadata", task.status_metadata.as_ref());
+        task_write::task::<V0_3, _>(fields, task, selection);
     });
 }
 
 /// Writes words that belong to no task: the result of `message/send`, or the one event of its stream.
 pub fn write_message(out: &mut impl Sink, message: &Message, context: &ContextId) {
-    write::message(out, message, TaskAndContext { task: None, context: Some(context.as_str()) });
+    V0_3::message(out, message, TaskAndContext { task: None, context: Some(context.as_str()) });
 }
 
-/// Writes a page of tasks, which only the other bindings of 0.3 have.
+/// Writes a page of tasks, which 0.3 has over REST, and other bindings alone.
 pub fn write_page(out: &mut Vec<u8>, page: TaskPage<'_>) {
     object(out, |fields| {
         page.tasks.write(fields.field("tasks"));
@@ -64,39 +51,16 @@ pub fn write_update(
     object(out, |fields| match update {
         Update::Status { state, message, metadata } => {
             fields.text("kind", "status-update");
-            write_ids(fields, ids);
-            write_status(fields, state, message, at, ids);
+            ids.write(fields);
+            task_write::status::<V0_3, _>(fields, state, message, Some(at), ids);
             fields.flag("final", is_last || state.is_terminal());
             fields.raw_if_some("metadata", metadata);
         }
         Update::Artifact { artifact, append, last_chunk } => {
             fields.text("kind", "artifact-update");
-            write_ids(fields, ids);
-            write::artifact(fields.field("artifact"), artifact);
-            fields.flag_if_set("append", append);
-            fields.flag_if_set("lastChunk", last_chunk);
+            ids.write(fields);
+            task_write::artifact_added::<V0_3, _>(fields, artifact, append, last_chunk);
         }
     });
     true
-}
-
-fn write_ids<S: Sink>(fields: &mut Object<'_, S>, ids: TaskAndContext<'_>) {
-    fields.text_if_some("taskId", ids.task);
-    fields.text_if_some("contextId", ids.context);
-}
-
-fn write_status<S: Sink>(
-    fields: &mut Object<'_, S>,
-    state: State,
-    message: Option<&Message>,
-    at: Timestamp,
-    ids: TaskAndContext<'_>,
-) {
-    fields.object("status", |status| {
-        status.text("state", state_name(state));
-        if let Some(message) = message {
-            write::message(status.field("message"), message, ids);
-        }
-        write!(status.field("timestamp").bytes(), "\"{at}\"").expect("a Vec takes all that is written to it");
-    });
 }

@@ -1,68 +1,62 @@
-//! Writing messages, artifacts and parts.
+//! Writing messages and parts.
 
-use bobbinet_core::{Artifact, Content, Json, Message, Part};
+use bobbinet_core::{Content, Json, Message, Part, State};
 
 use super::{
-    names::role_name,
-    version::{IS_VALUE, VALUE},
+    names::{role_name, state_name},
+    version::{IS_VALUE, V0_3, VALUE},
 };
 use crate::{
     task_ids::TaskAndContext,
+    task_write::TaskWords,
     write::{Object, Sink, object},
 };
 
-pub(super) fn message(out: &mut impl Sink, message: &Message, ids: TaskAndContext<'_>) {
-    object(out, |fields| {
-        fields.text("kind", "message");
-        fields.text("messageId", message.id.as_str());
-        fields.text_if_some("contextId", ids.context);
-        fields.text_if_some("taskId", ids.task);
-        fields.text("role", role_name(message.role));
-        fields.list("parts", &message.parts, part);
-        fields.raw_if_some("metadata", message.metadata.as_ref());
-        if !message.extensions.is_empty() {
-            fields.texts("extensions", &message.extensions);
-        }
-        if !message.reference_tasks.is_empty() {
-            fields.texts("referenceTaskIds", &message.reference_tasks);
-        }
-    });
-}
+impl TaskWords for V0_3 {
+    fn state_name(state: State) -> &'static str {
+        state_name(state)
+    }
 
-pub(super) fn artifact(out: &mut impl Sink, artifact: &Artifact) {
-    object(out, |fields| {
-        fields.text("artifactId", artifact.id.as_str());
-        fields.text_if_some("name", artifact.name.as_deref());
-        fields.text_if_some("description", artifact.description.as_deref());
-        fields.list("parts", &artifact.parts, part);
-        fields.raw_if_some("metadata", artifact.metadata.as_ref());
-        if !artifact.extensions.is_empty() {
-            fields.texts("extensions", &artifact.extensions);
-        }
-    });
-}
+    fn message<S: Sink>(out: &mut S, message: &Message, ids: TaskAndContext<'_>) {
+        object(out, |fields| {
+            fields.text("kind", "message");
+            fields.text("messageId", message.id.as_str());
+            fields.text_if_some("contextId", ids.context);
+            fields.text_if_some("taskId", ids.task);
+            fields.text("role", role_name(message.role));
+            fields.list("parts", &message.parts, Self::part);
+            fields.raw_if_some("metadata", message.metadata.as_ref());
+            if !message.extensions.is_empty() {
+                fields.texts("extensions", &message.extensions);
+            }
+            if !message.reference_tasks.is_empty() {
+                fields.texts("referenceTaskIds", &message.reference_tasks);
+            }
+        });
+    }
 
-fn part(out: &mut impl Sink, part: &Part) {
-    let metadata = part.metadata.as_ref();
-    object(out, |fields| match &part.content {
-        Content::Text(text) => {
-            fields.text("kind", "text");
-            fields.field("text").shared_text(text);
-            fields.raw_if_some("metadata", metadata);
-        }
-        Content::Data(data) if data.is_object() => {
-            fields.text("kind", "data");
-            fields.field("data").shared_raw(data);
-            fields.raw_if_some("metadata", metadata);
-        }
-        Content::Data(data) => {
-            fields.text("kind", "data");
-            fields.object("data", |inner| write_value(inner, data));
-            write_value_mark(fields, metadata);
-        }
-        Content::Raw(base64) => file(fields, part, |file| file.field("bytes").shared_text(base64.shared())),
-        Content::Url(url) => file(fields, part, |file| file.field("uri").shared_text(url)),
-    });
+    fn part<S: Sink>(out: &mut S, part: &Part) {
+        let metadata = part.metadata.as_ref();
+        object(out, |fields| match &part.content {
+            Content::Text(text) => {
+                fields.text("kind", "text");
+                fields.field("text").shared_text(text);
+                fields.raw_if_some("metadata", metadata);
+            }
+            Content::Data(data) if data.is_object() => {
+                fields.text("kind", "data");
+                fields.field("data").shared_raw(data);
+                fields.raw_if_some("metadata", metadata);
+            }
+            Content::Data(data) => {
+                fields.text("kind", "data");
+                fields.object("data", |inner| write_value(inner, data));
+                write_value_mark(fields, metadata);
+            }
+            Content::Raw(base64) => file(fields, part, |file| file.field("bytes").shared_text(base64.shared())),
+            Content::Url(url) => file(fields, part, |file| file.field("uri").shared_text(url)),
+        });
+    }
 }
 
 fn file<S: Sink>(fields: &mut Object<'_, S>, part: &Part, content: impl FnOnce(&mut Object<'_, S>)) {

@@ -2,19 +2,16 @@
 
 use bobbinet_core::{PushPage, PushView};
 
-use crate::write::{Sink, object};
+use crate::{
+    v0_3::push::write_shown,
+    write::{Sink, object},
+};
 
 /// Writes a `TaskPushNotificationConfig`, without what is secret.
 pub fn write_config(out: &mut impl Sink, config: &PushView) {
     object(out, |fields| {
         fields.text("name", &format!("tasks/{}/pushNotificationConfigs/{}", config.task, config.id));
-        fields.object("pushNotificationConfig", |inner| {
-            inner.text("id", &config.id);
-            inner.text("url", &config.url);
-            if let Some(scheme) = &config.scheme {
-                inner.object("authentication", |fields| fields.texts("schemes", [scheme]));
-            }
-        });
+        write_shown(fields, config);
     });
 }
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use bobbinet_core::{
-    Base64, Content, ContextId, Json, MessageId, Part, Role, State, Timestamp,
-    operation::{Configuration, ListParams, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, SendParams},
+    Content, Json, MessageId, Part, Role,
+    operation::{Configuration, ListParams, SendParams},
 };
 use serde::de::{Deserializer, MapAccess};
 
@@ -13,7 +13,7 @@ use crate::{
     from_proto::{Field, FromProto, ObjectBuilder, read_field, read_object, skip},
     rules,
     scalar::{NonEmpty, Struct, Text},
-    v0_3,
+    v0_3::{self, File, FileFields},
     view::MessageView,
 };
 
@@ -45,16 +45,8 @@ impl<'de> ObjectBuilder<'de, V0_3Proto> for SendFields {
     }
 
     fn finish(self, at: &At<'_>) -> Option<Box<SendParams>> {
-        let MessageView { message, task_id, context_id } = self.message.required(at, "message")?;
-        Some(Box::new(SendParams {
-            message,
-            // A message of a client has a context id that can be one, or it is not read at all.
-            context: context_id.and_then(|id| ContextId::parse(&id).ok()),
-            task: task_id,
-            configuration: self.configuration.optional().unwrap_or_default(),
-            metadata: self.metadata.optional().map(|object| object.0),
-            tenant: None,
-        }))
+        let said = self.message.required(at, "message")?;
+        Some(rules::sent(said, self.configuration, self.metadata, None))
     }
 }
 
@@ -217,21 +209,10 @@ impl<'de> ObjectBuilder<'de, V0_3Proto> for PartFields<'de> {
     }
 }
 
-/// A part of which only the file is known yet.
-struct File(Part);
-
 impl<'de> FromProto<'de, V0_3Proto> for File {
     fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
         read_object::<FileFields<'de>, _, _>(from, at)
     }
-}
-
-#[derive(Default)]
-struct FileFields<'de> {
-    bytes: Field<Base64>,
-    uri: Field<NonEmpty<'de>>,
-    media_type: Field<NonEmpty<'de>>,
-    name: Field<NonEmpty<'de>>,
 }
 
 impl<'de> ObjectBuilder<'de, V0_3Proto> for FileFields<'de> {
@@ -249,23 +230,7 @@ impl<'de> ObjectBuilder<'de, V0_3Proto> for FileFields<'de> {
     }
 
     fn finish(self, at: &At<'_>) -> Option<File> {
-        if self.bytes.is_wrong() || self.uri.is_wrong() {
-            return None;
-        }
-        let content = match (self.bytes.optional(), self.uri.optional()) {
-            (Some(bytes), None) => Content::Raw(bytes),
-            (None, Some(uri)) => Content::Url(Arc::from(uri.0)),
-            (None, None) | (Some(_), Some(_)) => {
-                at.wrong("must have one of fileWithBytes and fileWithUri");
-                return None;
-            }
-        };
-        Some(File(Part {
-            content,
-            media_type: self.media_type.optional().map(|media_type| Arc::from(media_type.0)),
-            filename: self.name.optional().map(|name| Arc::from(name.0)),
-            metadata: None,
-        }))
+        self.file(at, "fileWithBytes and fileWithUri")
     }
 }
 
@@ -300,53 +265,6 @@ impl<'de> ObjectBuilder<'de, V0_3Proto> for DataFields {
 
 impl<'de> FromProto<'de, V0_3Proto> for ListParams {
     fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
-        read_object::<ListFields<'de>, _, _>(from, at)
-    }
-}
-
-/// As the table of its specification has them (section 7.4); the proto file of 0.3 has none.
-#[derive(Default)]
-struct ListFields<'de> {
-    context: Field<NonEmpty<'de>>,
-    state: Field<State>,
-    after: Field<Timestamp>,
-    page_size: Field<i32>,
-    page_token: Field<NonEmpty<'de>>,
-    history_length: Field<i32>,
-    include_artifacts: Field<bool>,
-}
-
-impl<'de> ObjectBuilder<'de, V0_3Proto> for ListFields<'de> {
-    type Output = ListParams;
-
-    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
-        match name {
-            "contextId" => read_field(&mut self.context, map, at, "contextId")?,
-            "status" => read_field(&mut self.state, map, at, "status")?,
-            "lastUpdatedAfter" => read_field(&mut self.after, map, at, "lastUpdatedAfter")?,
-            "pageSize" => read_field(&mut self.page_size, map, at, "pageSize")?,
-            "pageToken" => read_field(&mut self.page_token, map, at, "pageToken")?,
-            "historyLength" => read_field(&mut self.history_length, map, at, "historyLength")?,
-            "includeArtifacts" => read_field(&mut self.include_artifacts, map, at, "includeArtifacts")?,
-            _ => skip(map)?,
-        }
-        Ok(())
-    }
-
-    fn finish(self, at: &At<'_>) -> Option<ListParams> {
-        let page_size = self.page_size.parse(at, "pageSize", |size| match u32::try_from(size) {
-            Ok(size) if (1..=PAGE_SIZE_MAX).contains(&size) => Ok(size),
-            Ok(_) | Err(_) => Err(format!("it must be between 1 and {PAGE_SIZE_MAX}")),
-        });
-        Some(ListParams {
-            context: self.context.parse(at, "contextId", |id| ContextId::parse(&id.0)).optional(),
-            state: self.state.optional(),
-            status_timestamp_after: self.after.optional(),
-            page_size: page_size.optional().unwrap_or(PAGE_SIZE_DEFAULT),
-            page_token: self.page_token.optional().map(NonEmpty::into_owned),
-            history_length: rules::history_length(self.history_length, at),
-            include_artifacts: self.include_artifacts.optional().unwrap_or_default(),
-            tenant: None,
-        })
+        read_object::<v0_3::List<'de>, _, _>(from, at)
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     error::Error,
     faults::Author,
     from_proto::{self, FromProto},
-    rest::{self, HttpMethod, RouteFault, Target},
+    rest::{self, Asked, HttpMethod, RouteFault},
     v0_3::{self, Method},
 };
 
@@ -33,39 +33,20 @@ pub struct Route {
 /// # Errors
 /// If there is nothing, or not by this method.
 pub fn route(http_method: HttpMethod, segments: &[String]) -> Result<Route, RouteFault> {
-    use HttpMethod::{Delete, Get, Post};
-    let route = |method, named| Ok(Route { method, named });
-    let Some(target) = rest::target(segments) else {
-        let is_card = matches!(segments, [word] if word == "card");
-        return match (is_card, http_method) {
-            (true, Get) => route(Method::GetExtendedCard, Vec::new()),
-            (true, Post | Delete) => Err(RouteFault::NotAllowed("GET")),
-            (false, _) => Err(RouteFault::NotFound),
-        };
+    let (method, named) = match rest::asked(http_method, segments, "card")? {
+        Asked::Send => (Method::SendMessage, Vec::new()),
+        Asked::Stream => (Method::StreamMessage, Vec::new()),
+        Asked::List => (Method::ListTasks, Vec::new()),
+        Asked::Get(id) => (Method::GetTask, vec![("id", id)]),
+        Asked::Cancel(id) => (Method::CancelTask, vec![("id", id)]),
+        Asked::Subscribe(id) => (Method::Resubscribe, vec![("id", id)]),
+        Asked::CreatePush(task) => (Method::SetPushConfig, vec![("taskId", task)]),
+        Asked::ListPush(task) => (Method::ListPushConfigs, vec![("id", task)]),
+        Asked::GetPush(task, id) => (Method::GetPushConfig, vec![("id", task), ("pushNotificationConfigId", id)]),
+        Asked::DeletePush(task, id) => (Method::DeletePushConfig, vec![("id", task), ("pushNotificationConfigId", id)]),
+        Asked::ExtendedCard => (Method::GetExtendedCard, Vec::new()),
     };
-    match (target, http_method) {
-        (Target::Send, Post) => route(Method::SendMessage, Vec::new()),
-        (Target::Stream, Post) => route(Method::StreamMessage, Vec::new()),
-        (Target::Send | Target::Stream, Get | Delete) => Err(RouteFault::NotAllowed("POST")),
-        (Target::Tasks, Get) => route(Method::ListTasks, Vec::new()),
-        (Target::Task(id), Get) => route(Method::GetTask, vec![("id", id)]),
-        (Target::Tasks | Target::Task(_), Post | Delete) => Err(RouteFault::NotAllowed("GET")),
-        (Target::Cancel(id), Post) => route(Method::CancelTask, vec![("id", id)]),
-        (Target::Cancel(_), Get | Delete) => Err(RouteFault::NotAllowed("POST")),
-        // Its specification's text says POST, its proto file GET.
-        (Target::Subscribe(id), Get | Post) => route(Method::Resubscribe, vec![("id", id)]),
-        (Target::Subscribe(_), Delete) => Err(RouteFault::NotAllowed("GET, POST")),
-        (Target::PushConfigs(task), Post) => route(Method::SetPushConfig, vec![("taskId", task)]),
-        (Target::PushConfigs(task), Get) => route(Method::ListPushConfigs, vec![("id", task)]),
-        (Target::PushConfigs(_), Delete) => Err(RouteFault::NotAllowed("GET, POST")),
-        (Target::PushConfig(task, id), Get) => {
-            route(Method::GetPushConfig, vec![("id", task), ("pushNotificationConfigId", id)])
-        }
-        (Target::PushConfig(task, id), Delete) => {
-            route(Method::DeletePushConfig, vec![("id", task), ("pushNotificationConfigId", id)])
-        }
-        (Target::PushConfig(..), Post) => Err(RouteFault::NotAllowed("GET, DELETE")),
-    }
+    Ok(Route { method, named })
 }
 
 impl Route {
@@ -81,9 +62,12 @@ impl Route {
         let mut fields: BTreeMap<String, Json> = rest::fields(body)?;
         // Some send the whole request of gRPC, whose `config` is what the body should be.
         if let Some(config) = fields.remove("config").and_then(|config| config.read::<BTreeMap<String, Json>>().ok()) {
-            fields.extend(config);
+            fields.extend(rest::camel(config)?);
         }
         rest::query(query, &mut fields)?;
+        if self.method == Method::SetPushConfig {
+            name_config(&mut fields);
+        }
         for (name, value) in &self.named {
             fields.insert((*name).to_owned(), Json::of(value));
         }
@@ -113,6 +97,17 @@ impl Route {
                 v0_3::request::decode(self.method, Some(params))
             }
         }
+    }
+}
+
+/// What the request calls the webhook, beside it, is the webhook's id, as in gRPC.
+fn name_config(fields: &mut BTreeMap<String, Json>) {
+    let is_said = |id: &Json| !matches!(id.as_str(), "null" | "\"\"");
+    let Some(id) = fields.remove("configId").filter(is_said) else { return };
+    let config = fields.get("pushNotificationConfig").map(Json::read::<BTreeMap<String, Json>>);
+    if let Some(Ok(mut config)) = config {
+        config.insert("id".to_owned(), id);
+        fields.insert("pushNotificationConfig".to_owned(), Json::of(&config));
     }
 }
 

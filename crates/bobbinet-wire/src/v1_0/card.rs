@@ -3,10 +3,10 @@
 
 use bobbinet_core::{Description, Extension, Json, Skill, agent::EXTENSION_URI};
 
-use super::version::VERSION;
 use crate::{
     digest::sha256_hex,
-    interface::{CardForm, CardInterface, InterfaceVersion},
+    interface::{CardForm, CardInterface},
+    protocol::Version,
     v0_3,
     write::{Object, array, object, raw},
 };
@@ -157,19 +157,15 @@ fn write_with(description: &Description, context: CardContext<'_>, schemas: Sche
 /// A card that is of 1.0 alone names nothing else; one for all says of each interface what it speaks.
 fn write_interfaces(card: &mut Object<'_>, context: CardContext<'_>) {
     let is_named = |interface: &&CardInterface| match interface.version {
-        InterfaceVersion::V1_0 => true,
-        InterfaceVersion::V0_3 => context.form.has_0_3(),
+        Version::V1_0 => true,
+        Version::V0_3 => context.form.has_0_3(),
     };
     array(card.field("supportedInterfaces"), context.interfaces.iter().filter(is_named), |out, interface| {
         object(out, |fields| {
             fields.text("url", &interface.url);
             fields.text("protocolBinding", interface.transport.name());
             fields.text_if_some("tenant", interface.tenant.as_deref());
-            let version = match interface.version {
-                InterfaceVersion::V1_0 => VERSION,
-                InterfaceVersion::V0_3 => v0_3::VERSION,
-            };
-            fields.text("protocolVersion", version);
+            fields.text("protocolVersion", interface.version.name());
         });
     });
 }

@@ -5,23 +5,20 @@ use serde_json::value::RawValue;
 use super::{
     error,
     names::{Method, state_name},
-    push,
+    push, request,
     version::V1_0,
-    write,
 };
 use crate::{
-    envelope,
-    error::FieldViolation,
-    faults::{self, Author},
-    from_proto::{self, FromProto},
-    reply::ReplyError,
+    envelope, list_params,
+    reply::{self, ReplyError},
     task_ids::TaskAndContext,
+    task_write::TaskWords,
     view::{PageView, Sent, StreamEvent, TaskView},
     write::{Object, object},
 };
 use bobbinet_core::{
-    PushOperation,
-    operation::{Configuration, ListParams, Operation, SendParams},
+    PushOperation, PushPage, PushView,
+    operation::{Configuration, Operation, SendParams},
 };
 
 /// Writes a request, envelope and all.
@@ -56,7 +53,7 @@ fn write_params(params: &mut Object<'_>, operation: &Operation) {
             &get.tenant
         }
         Operation::List(list) => {
-            write_list(params, list);
+            list_params::write(params, list, state_name, request::AFTER);
             &list.tenant
         }
         Operation::Cancel(cancel) => {
@@ -104,7 +101,7 @@ fn write_push<'o>(params: &mut Object<'_>, operation: &'o PushOperation) -> &'o 
 
 pub(super) fn write_send(params: &mut Object<'_>, send: &SendParams) {
     let ids = TaskAndContext { task: send.task.as_deref(), context: send.context.as_ref().map(|id| id.as_str()) };
-    write::message(params.field("message"), &send.message, ids);
+    V1_0::message(params.field("message"), &send.message, ids);
     if send.configuration != Configuration::default() {
         params.object("configuration", |configuration| {
             if !send.configuration.accepted_output_modes.is_empty() {
@@ -122,20 +119,6 @@ pub(super) fn write_send(params: &mut Object<'_>, send: &SendParams) {
     params.raw_if_some("metadata", send.metadata.as_ref());
 }
 
-fn write_list(params: &mut Object<'_>, list: &ListParams) {
-    params.text_if_some("contextId", list.context.as_ref().map(|id| id.as_str()));
-    params.text_if_some("status", list.state.map(state_name));
-    params.number("pageSize", list.page_size);
-    params.text_if_some("pageToken", list.page_token.as_deref());
-    if let Some(length) = list.history_length {
-        params.number("historyLength", length);
-    }
-    if let Some(after) = list.status_timestamp_after {
-        params.text("statusTimestampAfter", &after.to_string());
-    }
-    params.flag_if_set("includeArtifacts", list.include_artifacts);
-}
-
 /// Reads the result out of an answer, or out of the data of one event of a stream.
 pub fn read_reply(body: &[u8]) -> Result<&RawValue, ReplyError> {
     envelope::read_result(body, error::read)
@@ -143,28 +126,30 @@ pub fn read_reply(body: &[u8]) -> Result<&RawValue, ReplyError> {
 
 /// Reads the result of `SendMessage`.
 pub fn read_sent(result: &RawValue) -> Result<Sent, ReplyError> {
-    read(result)
+    reply::read::<V1_0, _>(result)
 }
 
 /// Reads the result of `GetTask` and of `CancelTask`.
 pub fn read_task(result: &RawValue) -> Result<TaskView, ReplyError> {
-    read(result)
+    reply::read::<V1_0, _>(result)
 }
 
 /// Reads the result of `ListTasks`.
 pub fn read_page(result: &RawValue) -> Result<PageView, ReplyError> {
-    read(result)
+    reply::read::<V1_0, _>(result)
+}
+
+/// Reads the result of `CreateTaskPushNotificationConfig` and of `GetTaskPushNotificationConfig`.
+pub fn read_push_config(result: &RawValue) -> Result<PushView, ReplyError> {
+    reply::read::<V1_0, _>(result)
+}
+
+/// Reads the result of `ListTaskPushNotificationConfigs`.
+pub fn read_push_configs(result: &RawValue) -> Result<PushPage, ReplyError> {
+    reply::read::<V1_0, _>(result)
 }
 
 /// Reads one event of a stream; `None` if it is of no kind that is known here.
 pub fn read_event(result: &RawValue) -> Result<Option<StreamEvent>, ReplyError> {
-    from_proto::read_optional::<V1_0, _>(result.get(), Author::Agent).map_err(|faults| malformed(&faults))
-}
-
-fn read<'de, T: FromProto<'de, V1_0>>(result: &'de RawValue) -> Result<T, ReplyError> {
-    from_proto::read::<V1_0, _>(result.get(), Author::Agent).map_err(|faults| malformed(&faults))
-}
-
-fn malformed(faults: &[FieldViolation]) -> ReplyError {
-    ReplyError::Malformed(faults::tell(faults, "the result"))
+    reply::read_optional::<V1_0, _>(result)
 }

@@ -3,6 +3,7 @@
 
 use crate::{
     error::{Error, ErrorKind, FieldViolation},
+    error_details,
     reply::{RemoteError, RpcFault},
     write::{Object, object},
 };
@@ -128,12 +129,13 @@ pub fn write(out: &mut Vec<u8>, error: &Error) {
     });
 }
 
-/// Writes the body of an error over REST: a `google.rpc.Status` under `error` (AIP-193), with the same details.
-pub fn write_status(out: &mut Vec<u8>, error: &Error) {
+/// Writes the body of an error over REST: a `google.rpc.Status` under `error` (AIP-193), with the same details. Its code is the HTTP
+/// status that it is answered with: [`http_status`], unless HTTP itself has a better one.
+pub fn write_status(out: &mut Vec<u8>, error: &Error, http_status: u16) {
     let row = row(error.kind());
     object(out, |body| {
         body.object("error", |fields| {
-            fields.number("code", row.http_status);
+            fields.number("code", http_status);
             fields.text("status", status_name(error.kind()));
             fields.text("message", error.message());
             write_details(fields.field("details"), error, &row);
@@ -175,7 +177,7 @@ fn write_details(details: &mut Vec<u8>, error: &Error, row: &Row) {
         details.push(b',');
         object(details, |retry| {
             retry.text("@type", "type.googleapis.com/google.rpc.RetryInfo");
-            retry.text("retryDelay", &format!("{}s", delay.as_secs_f64()));
+            error_details::retry_delay(retry, delay);
         });
     }
     details.push(b']');
@@ -185,22 +187,12 @@ fn write_info(info: &mut Object<'_>, error: &Error, row: &Row) {
     info.text("@type", "type.googleapis.com/google.rpc.ErrorInfo");
     info.text("reason", row.reason);
     info.text("domain", ERROR_DOMAIN);
-    info.object("metadata", |metadata| {
-        for (key, value) in error.metadata() {
-            metadata.text(key, value);
-        }
-        metadata.text("hint", error.hint().unwrap_or(row.hint));
-    });
+    error_details::metadata(info, error, row.hint);
 }
 
 fn write_violations(bad_request: &mut Object<'_>, violations: &[FieldViolation]) {
     bad_request.text("@type", "type.googleapis.com/google.rpc.BadRequest");
-    bad_request.list("fieldViolations", violations, |out, violation| {
-        object(out, |fields| {
-            fields.text("field", &violation.field);
-            fields.text("description", &violation.description);
-        });
-    });
+    error_details::violations(bad_request, violations);
 }
 
 /// Reads the error object of an answer, as far as it goes.

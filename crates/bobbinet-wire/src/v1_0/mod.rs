@@ -7,7 +7,7 @@ pub mod error;
 mod names;
 pub mod push;
 mod read;
-mod read_task;
+mod read_event;
 mod read_task_request;
 pub mod request;
 pub mod response;

@@ -1,13 +1,12 @@
-//! The names that 1.0 has for methods, states and roles.
+//! The names that 1.0 has for methods and states.
 
 use bobbinet_core::{Role, State};
 use serde::de::Deserializer;
 
 use super::version::{At, V1_0};
 use crate::{
-    faults::Author,
     from_proto::{Field, FromProto},
-    json_value::Scalar,
+    proto_enum,
 };
 
 /// A method of A2A 1.0 (specification section 9.4).
@@ -105,77 +104,14 @@ pub(super) fn state_name(state: State) -> &'static str {
     }
 }
 
-fn state_number(state: State) -> i64 {
-    match state {
-        State::Submitted => 1,
-        State::Working => 2,
-        State::Completed => 3,
-        State::Failed => 4,
-        State::Canceled => 5,
-        State::InputRequired => 6,
-        State::Rejected => 7,
-        State::AuthRequired => 8,
-    }
-}
-
-pub(super) fn role_name(role: Role) -> &'static str {
-    match role {
-        Role::User => "ROLE_USER",
-        Role::Agent => "ROLE_AGENT",
-    }
-}
-
-fn role_number(role: Role) -> i64 {
-    match role {
-        Role::User => 1,
-        Role::Agent => 2,
-    }
-}
-
-/// By name or by number; the number 0 and its name are what proto3 writes for none, as is a value that a later version may know when
-/// an agent says it.
 impl<'de> FromProto<'de, V1_0> for State {
     fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
-        let by_number = |number| State::ALL.into_iter().find(|state| state_number(*state) == number);
-        let by_name = |name: &str| State::ALL.into_iter().find(|state| state_name(*state) == name);
-        read_enum(from, at, "TASK_STATE_UNSPECIFIED", "a task state such as TASK_STATE_WORKING", by_number, by_name)
+        proto_enum::read_state(from, at, state_name)
     }
 }
 
-/// By name or by number, like a state.
 impl<'de> FromProto<'de, V1_0> for Role {
     fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
-        let roles = [Role::User, Role::Agent];
-        let by_number = |number| roles.into_iter().find(|role| role_number(*role) == number);
-        let by_name = |name: &str| roles.into_iter().find(|role| role_name(*role) == name);
-        read_enum(from, at, "ROLE_UNSPECIFIED", "ROLE_USER or ROLE_AGENT", by_number, by_name)
+        proto_enum::read_role(from, at)
     }
-}
-
-fn read_enum<'de, T, D: Deserializer<'de>>(
-    from: D,
-    at: &At<'_>,
-    unspecified: &str,
-    expected: &str,
-    by_number: impl FnOnce(i64) -> Option<T>,
-    by_name: impl FnOnce(&str) -> Option<T>,
-) -> Result<Field<T>, D::Error> {
-    let scalar = Scalar::read(from)?;
-    let found = match &scalar {
-        Scalar::Integer(0) => return Ok(Field::Absent),
-        Scalar::Integer(number) => by_number(*number),
-        Scalar::Text(name) if name == unspecified => return Ok(Field::Absent),
-        Scalar::Text(name) => by_name(name),
-        Scalar::Null | Scalar::Boolean(_) | Scalar::Float(_) | Scalar::Nested(_) => {
-            return Ok(scalar.mismatch(at, expected));
-        }
-    };
-    Ok(match found {
-        Some(value) => Field::Given(value),
-        None if at.author() == Author::Agent => Field::Absent,
-        None => {
-            at.wrong(format!("must be {expected}"));
-            Field::Wrong
-        }
-    })
 }

@@ -246,3 +246,104 @@ fn named(asked: Field<Asked>, at: &At<'_>) -> Field<(Asked, String)> {
         Field::Wrong => Field::Wrong,
     }
 }
+
+/// A webhook as its agent shows it: what is secret in it is passed over.
+impl<'de> FromProto<'de, V1_0> for PushView {
+    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
+        read_object::<ViewFields<'de>, _, _>(from, at)
+    }
+}
+
+#[derive(Default)]
+struct ViewFields<'de> {
+    id: Field<NonEmpty<'de>>,
+    task: Field<NonEmpty<'de>>,
+    url: Field<NonEmpty<'de>>,
+    scheme: Field<ShownScheme>,
+}
+
+impl<'de> ObjectBuilder<'de, V1_0> for ViewFields<'de> {
+    type Output = PushView;
+
+    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
+        match name {
+            "id" => read_field(&mut self.id, map, at, "id")?,
+            "taskId" => read_field(&mut self.task, map, at, "taskId")?,
+            "url" => read_field(&mut self.url, map, at, "url")?,
+            "authentication" => read_field(&mut self.scheme, map, at, "authentication")?,
+            _ => skip(map)?,
+        }
+        Ok(())
+    }
+
+    fn finish(self, at: &At<'_>) -> Option<PushView> {
+        let text = |text: Field<NonEmpty<'_>>| text.optional().map(NonEmpty::into_owned).unwrap_or_default();
+        Some(PushView {
+            url: self.url.required(at, "url")?.into_owned(),
+            task: text(self.task),
+            id: text(self.id),
+            scheme: self.scheme.optional().and_then(|ShownScheme(scheme)| scheme),
+        })
+    }
+}
+
+/// The scheme that an agent says it authenticates with, if it says one.
+struct ShownScheme(Option<String>);
+
+impl<'de> FromProto<'de, V1_0> for ShownScheme {
+    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
+        read_object::<ShownFields<'de>, _, _>(from, at)
+    }
+}
+
+#[derive(Default)]
+struct ShownFields<'de> {
+    scheme: Field<NonEmpty<'de>>,
+}
+
+impl<'de> ObjectBuilder<'de, V1_0> for ShownFields<'de> {
+    type Output = ShownScheme;
+
+    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
+        match name {
+            "scheme" => read_field(&mut self.scheme, map, at, "scheme"),
+            _ => skip(map),
+        }
+    }
+
+    fn finish(self, _: &At<'_>) -> Option<ShownScheme> {
+        Some(ShownScheme(self.scheme.optional().map(NonEmpty::into_owned)))
+    }
+}
+
+impl<'de> FromProto<'de, V1_0> for PushPage {
+    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
+        read_object::<PageFields<'de>, _, _>(from, at)
+    }
+}
+
+#[derive(Default)]
+struct PageFields<'de> {
+    configs: Field<Vec<PushView>>,
+    next_page_token: Field<NonEmpty<'de>>,
+}
+
+impl<'de> ObjectBuilder<'de, V1_0> for PageFields<'de> {
+    type Output = PushPage;
+
+    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
+        match name {
+            "configs" => read_field(&mut self.configs, map, at, "configs")?,
+            "nextPageToken" => read_field(&mut self.next_page_token, map, at, "nextPageToken")?,
+            _ => skip(map)?,
+        }
+        Ok(())
+    }
+
+    fn finish(self, _: &At<'_>) -> Option<PushPage> {
+        Some(PushPage {
+            configs: self.configs.optional().unwrap_or_default(),
+            next_page_token: self.next_page_token.optional().map(NonEmpty::into_owned),
+        })
+    }
+}

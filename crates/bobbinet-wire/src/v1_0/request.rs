@@ -1,8 +1,8 @@
 //! Decoding the parameters of a request; every fault is named, not the first one only.
 
 use bobbinet_core::{
-    ContextId, PushConfig, PushOperation, State, Timestamp,
-    operation::{Configuration, ListParams, Operation, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, SendParams},
+    PushConfig, PushOperation,
+    operation::{Configuration, ListParams, Operation, SendParams},
 };
 use serde::de::{Deserializer, MapAccess};
 use serde_json::value::RawValue;
@@ -15,6 +15,7 @@ use crate::{
     error::Error,
     faults::Author,
     from_proto::{self, Field, FromProto, ObjectBuilder, read_field, read_object, skip},
+    list_params::ListFields,
     rules,
     scalar::{NonEmpty, Struct},
     view::MessageView,
@@ -71,16 +72,9 @@ impl<'de> ObjectBuilder<'de, V1_0> for SendFields<'de> {
     }
 
     fn finish(self, at: &At<'_>) -> Option<Box<SendParams>> {
-        let MessageView { message, task_id, context_id } = self.message.required(at, "message")?;
-        Some(Box::new(SendParams {
-            message,
-            // A message of a client has a context id that can be one, or it is not read at all.
-            context: context_id.and_then(|id| ContextId::parse(&id).ok()),
-            task: task_id,
-            configuration: self.configuration.optional().unwrap_or_default(),
-            metadata: self.metadata.optional().map(|object| object.0),
-            tenant: self.tenant.optional().map(NonEmpty::into_owned),
-        }))
+        let said = self.message.required(at, "message")?;
+        let tenant = self.tenant.optional().map(NonEmpty::into_owned);
+        Some(rules::sent(said, self.configuration, self.metadata, tenant))
     }
 }
 
@@ -125,54 +119,28 @@ impl<'de> ObjectBuilder<'de, V1_0> for ConfigurationFields<'de> {
 
 impl<'de> FromProto<'de, V1_0> for ListParams {
     fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
-        read_object::<ListFields<'de>, _, _>(from, at)
+        read_object::<List<'de>, _, _>(from, at)
     }
 }
 
-#[derive(Default)]
-struct ListFields<'de> {
-    context: Field<NonEmpty<'de>>,
-    state: Field<State>,
-    status_timestamp_after: Field<Timestamp>,
-    page_size: Field<i32>,
-    page_token: Field<NonEmpty<'de>>,
-    history_length: Field<i32>,
-    include_artifacts: Field<bool>,
-    tenant: Field<NonEmpty<'de>>,
-}
+/// What a list calls the time after which tasks have changed.
+pub(super) const AFTER: &str = "statusTimestampAfter";
 
-impl<'de> ObjectBuilder<'de, V1_0> for ListFields<'de> {
+#[derive(Default)]
+struct List<'de>(ListFields<'de>);
+
+impl<'de> ObjectBuilder<'de, V1_0> for List<'de> {
     type Output = ListParams;
 
     fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
         match name {
-            "contextId" => read_field(&mut self.context, map, at, "contextId")?,
-            "status" => read_field(&mut self.state, map, at, "status")?,
-            "statusTimestampAfter" => read_field(&mut self.status_timestamp_after, map, at, "statusTimestampAfter")?,
-            "pageSize" => read_field(&mut self.page_size, map, at, "pageSize")?,
-            "pageToken" => read_field(&mut self.page_token, map, at, "pageToken")?,
-            "historyLength" => read_field(&mut self.history_length, map, at, "historyLength")?,
-            "includeArtifacts" => read_field(&mut self.include_artifacts, map, at, "includeArtifacts")?,
-            "tenant" => read_field(&mut self.tenant, map, at, "tenant")?,
-            _ => skip(map)?,
+            AFTER => read_field(&mut self.0.after, map, at, AFTER),
+            "tenant" => read_field(&mut self.0.tenant, map, at, "tenant"),
+            _ => self.0.field(name, map, at),
         }
-        Ok(())
     }
 
     fn finish(self, at: &At<'_>) -> Option<ListParams> {
-        let page_size = self.page_size.parse(at, "pageSize", |size| match u32::try_from(size) {
-            Ok(size) if (1..=PAGE_SIZE_MAX).contains(&size) => Ok(size),
-            Ok(_) | Err(_) => Err(format!("it must be between 1 and {PAGE_SIZE_MAX}")),
-        });
-        Some(ListParams {
-            context: self.context.parse(at, "contextId", |id| ContextId::parse(&id.0)).optional(),
-            state: self.state.optional(),
-            status_timestamp_after: self.status_timestamp_after.optional(),
-            page_size: page_size.optional().unwrap_or(PAGE_SIZE_DEFAULT),
-            page_token: self.page_token.optional().map(NonEmpty::into_owned),
-            history_length: rules::history_length(self.history_length, at),
-            include_artifacts: self.include_artifacts.optional().unwrap_or_default(),
-            tenant: self.tenant.optional().map(NonEmpty::into_owned),
-        })
+        self.0.finish(at)
     }
 }

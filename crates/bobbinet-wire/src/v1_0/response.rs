@@ -1,34 +1,19 @@
 //! Encoding what is answered, straight from the core's types into the answer's bytes.
 
-use std::io::Write as _;
+use bobbinet_core::{ContextId, Event, Message, Selection, Task, TaskId, Timestamp};
 
-use bobbinet_core::{ContextId, Event, Json, Message, Selection, State, Task, TaskId, Timestamp};
-
-use super::{names::state_name, write};
+use super::version::V1_0;
 use crate::{
     page::TaskPage,
     task_ids::{TaskAndContext, TaskIdText},
+    task_write::{self, TaskWords},
     update::Update,
-    write::{Object, Sink, object},
+    write::{Sink, object},
 };
 
 /// Writes a `Task`: the result of `GetTask` and `CancelTask`.
 pub fn write_task(out: &mut impl Sink, task: &Task, selection: Selection) {
-    let id = TaskIdText::of(&task.id);
-    let ids = TaskAndContext { task: Some(id.as_str()), context: Some(task.context.as_str()) };
-    object(out, |fields| {
-        fields.text("id", id.as_str());
-        fields.text("contextId", task.context.as_str());
-        write_status(fields, task.state, task.status_message.as_deref(), task.status_at, ids);
-        if selection.artifacts && !task.artifacts.is_empty() {
-            fields.list("artifacts", &task.artifacts, |out, artifact| write::artifact(out, artifact));
-        }
-        let history = selection.latest(&task.history);
-        if !history.is_empty() {
-            fields.list("history", history, |out, message| write::message(out, message, ids));
-        }
-        fields.raw_if_some("metadata", task.status_metadata.as_ref());
-    });
+    object(out, |fields| task_write::task::<V1_0, _>(fields, task, selection));
 }
 
 /// Writes a task as the one thing that a message came to, or as a snapshot within a stream: both are `{"task": …}`.
@@ -39,7 +24,7 @@ pub fn write_task_wrapped(out: &mut impl Sink, task: &Task, selection: Selection
 /// Writes words that belong to no task, as what a message came to, or as the one event of its stream: both are `{"message": …}`.
 pub fn write_message_wrapped(out: &mut impl Sink, message: &Message, context: &ContextId) {
     let ids = TaskAndContext { task: None, context: Some(context.as_str()) };
-    object(out, |fields| write::message(fields.field("message"), message, ids));
+    object(out, |fields| V1_0::message(fields.field("message"), message, ids));
 }
 
 /// Writes a page of tasks. What says how the page stands in the list is always there, also where it is empty or zero.
@@ -63,54 +48,16 @@ pub fn write_update(
     let Some(update) = Update::of(event) else { return false };
     let id = TaskIdText::of(task_id);
     let ids = TaskAndContext { task: Some(id.as_str()), context: Some(context_id.as_str()) };
-    match update {
-        Update::Status { state, message, metadata } => write_status_update(out, state, message, metadata, at, ids),
-        Update::Artifact { artifact, append, last_chunk } => object(out, |event| {
-            event.object("artifactUpdate", |update| {
-                write_ids(update, ids);
-                write::artifact(update.field("artifact"), artifact);
-                update.flag_if_set("append", append);
-                update.flag_if_set("lastChunk", last_chunk);
-            });
+    object(out, |event| match update {
+        Update::Status { state, message, metadata } => event.object("statusUpdate", |fields| {
+            ids.write(fields);
+            task_write::status::<V1_0, _>(fields, state, message, Some(at), ids);
+            fields.raw_if_some("metadata", metadata);
         }),
-    }
+        Update::Artifact { artifact, append, last_chunk } => event.object("artifactUpdate", |fields| {
+            ids.write(fields);
+            task_write::artifact_added::<V1_0, _>(fields, artifact, append, last_chunk);
+        }),
+    });
     true
-}
-
-fn write_status_update(
-    out: &mut impl Sink,
-    state: State,
-    message: Option<&Message>,
-    metadata: Option<&Json>,
-    at: Timestamp,
-    ids: TaskAndContext<'_>,
-) {
-    object(out, |event| {
-        event.object("statusUpdate", |update| {
-            write_ids(update, ids);
-            write_status(update, state, message, at, ids);
-            update.raw_if_some("metadata", metadata);
-        });
-    });
-}
-
-fn write_ids<S: Sink>(fields: &mut Object<'_, S>, ids: TaskAndContext<'_>) {
-    fields.text_if_some("taskId", ids.task);
-    fields.text_if_some("contextId", ids.context);
-}
-
-fn write_status<S: Sink>(
-    fields: &mut Object<'_, S>,
-    state: State,
-    message: Option<&Message>,
-    at: Timestamp,
-    ids: TaskAndContext<'_>,
-) {
-    fields.object("status", |status| {
-        status.text("state", state_name(state));
-        if let Some(message) = message {
-            write::message(status.field("message"), message, ids);
-        }
-        write!(status.field("timestamp").bytes(), "\"{at}\"").expect("a Vec takes all that is written to it");
-    });
 }

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::{names::Method, request};
 use crate::{
     error::Error,
-    rest::{self, HttpMethod, RouteFault, Target},
+    rest::{self, Asked, HttpMethod, RouteFault},
 };
 
 /// An operation at its URL.
@@ -37,39 +37,20 @@ pub fn route(http_method: HttpMethod, segments: &[String]) -> Result<Route, Rout
 }
 
 fn at(http_method: HttpMethod, segments: &[String]) -> Result<Route, RouteFault> {
-    use HttpMethod::{Delete, Get, Post};
-    let route = |method, named| Ok(Route { method, tenant: None, named });
-    let Some(target) = rest::target(segments) else {
-        let is_card = matches!(segments, [word] if word == "extendedAgentCard");
-        return match (is_card, http_method) {
-            (true, Get) => route(Method::GetExtendedAgentCard, Vec::new()),
-            (true, Post | Delete) => Err(RouteFault::NotAllowed("GET")),
-            (false, _) => Err(RouteFault::NotFound),
-        };
+    let (method, named) = match rest::asked(http_method, segments, "extendedAgentCard")? {
+        Asked::Send => (Method::SendMessage, Vec::new()),
+        Asked::Stream => (Method::SendStreamingMessage, Vec::new()),
+        Asked::List => (Method::ListTasks, Vec::new()),
+        Asked::Get(id) => (Method::GetTask, vec![("id", id)]),
+        Asked::Cancel(id) => (Method::CancelTask, vec![("id", id)]),
+        Asked::Subscribe(id) => (Method::SubscribeToTask, vec![("id", id)]),
+        Asked::CreatePush(task) => (Method::CreateTaskPushNotificationConfig, vec![("taskId", task)]),
+        Asked::ListPush(task) => (Method::ListTaskPushNotificationConfigs, vec![("taskId", task)]),
+        Asked::GetPush(task, id) => (Method::GetTaskPushNotificationConfig, vec![("taskId", task), ("id", id)]),
+        Asked::DeletePush(task, id) => (Method::DeleteTaskPushNotificationConfig, vec![("taskId", task), ("id", id)]),
+        Asked::ExtendedCard => (Method::GetExtendedAgentCard, Vec::new()),
     };
-    match (target, http_method) {
-        (Target::Send, Post) => route(Method::SendMessage, Vec::new()),
-        (Target::Stream, Post) => route(Method::SendStreamingMessage, Vec::new()),
-        (Target::Send | Target::Stream, Get | Delete) => Err(RouteFault::NotAllowed("POST")),
-        (Target::Tasks, Get) => route(Method::ListTasks, Vec::new()),
-        (Target::Task(id), Get) => route(Method::GetTask, vec![("id", id)]),
-        (Target::Tasks | Target::Task(_), Post | Delete) => Err(RouteFault::NotAllowed("GET")),
-        (Target::Cancel(id), Post) => route(Method::CancelTask, vec![("id", id)]),
-        (Target::Cancel(_), Get | Delete) => Err(RouteFault::NotAllowed("POST")),
-        // The specification's text says POST, its proto file GET.
-        (Target::Subscribe(id), Get | Post) => route(Method::SubscribeToTask, vec![("id", id)]),
-        (Target::Subscribe(_), Delete) => Err(RouteFault::NotAllowed("GET, POST")),
-        (Target::PushConfigs(task), Post) => route(Method::CreateTaskPushNotificationConfig, vec![("taskId", task)]),
-        (Target::PushConfigs(task), Get) => route(Method::ListTaskPushNotificationConfigs, vec![("taskId", task)]),
-        (Target::PushConfigs(_), Delete) => Err(RouteFault::NotAllowed("GET, POST")),
-        (Target::PushConfig(task, id), Get) => {
-            route(Method::GetTaskPushNotificationConfig, vec![("taskId", task), ("id", id)])
-        }
-        (Target::PushConfig(task, id), Delete) => {
-            route(Method::DeleteTaskPushNotificationConfig, vec![("taskId", task), ("id", id)])
-        }
-        (Target::PushConfig(..), Post) => Err(RouteFault::NotAllowed("GET, DELETE")),
-    }
+    Ok(Route { method, tenant: None, named })
 }
 
 impl Route {

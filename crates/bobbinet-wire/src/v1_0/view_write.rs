@@ -1,12 +1,11 @@
 //! Writing what a client has read elsewhere in the JSON of 1.0: what came over gRPC is shown in it.
 
-use std::io::Write as _;
-
-use super::{names::state_name, write};
+use super::version::V1_0;
 use crate::{
     task_ids::TaskAndContext,
-    view::{ArtifactUpdate, MessageView, PageView, Sent, StatusUpdate, StatusView, StreamEvent, TaskView},
-    write::{Object, Sink, object},
+    task_write::{self, TaskWords},
+    view::{ArtifactUpdate, MessageView, PageView, Sent, StatusUpdate, StreamEvent, TaskView},
+    write::{Sink, object},
 };
 
 /// Writes a task.
@@ -15,14 +14,7 @@ pub fn write_task(out: &mut impl Sink, task: &TaskView) {
     object(out, |fields| {
         fields.text("id", &task.id);
         fields.text_if_some("contextId", ids.context);
-        write_status(fields, &task.status, ids);
-        if !task.artifacts.is_empty() {
-            fields.list("artifacts", &task.artifacts, write::artifact);
-        }
-        if !task.history.is_empty() {
-            fields.list("history", &task.history, |out, message| write::message(out, message, ids));
-        }
-        fields.raw_if_some("metadata", task.metadata.as_ref());
+        task_write::view::<V1_0, _>(fields, task, ids);
     });
 }
 
@@ -52,8 +44,8 @@ pub fn write_event(out: &mut impl Sink, event: &StreamEvent) {
         StreamEvent::StatusUpdate(StatusUpdate { task_id, context_id, status, metadata }) => {
             let ids = TaskAndContext { task: Some(task_id), context: context_id.as_deref() };
             fields.object("statusUpdate", |update| {
-                write_ids(update, ids);
-                write_status(update, status, ids);
+                ids.write(update);
+                task_write::status::<V1_0, _>(update, status.state, status.message.as_ref(), status.at, ids);
                 update.raw_if_some("metadata", metadata.as_ref());
             });
         }
@@ -61,10 +53,8 @@ pub fn write_event(out: &mut impl Sink, event: &StreamEvent) {
             let ArtifactUpdate { task_id, context_id, artifact, append, last_chunk, metadata } = update;
             let ids = TaskAndContext { task: Some(task_id), context: context_id.as_deref() };
             fields.object("artifactUpdate", |update| {
-                write_ids(update, ids);
-                write::artifact(update.field("artifact"), artifact);
-                update.flag_if_set("append", *append);
-                update.flag_if_set("lastChunk", *last_chunk);
+                ids.write(update);
+                task_write::artifact_added::<V1_0, _>(update, artifact, *append, *last_chunk);
                 update.raw_if_some("metadata", metadata.as_ref());
             });
         }
@@ -73,24 +63,7 @@ pub fn write_event(out: &mut impl Sink, event: &StreamEvent) {
 
 fn write_message(out: &mut impl Sink, said: &MessageView) {
     let ids = TaskAndContext { task: said.task_id.as_deref(), context: said.context_id.as_deref() };
-    write::message(out, &said.message, ids);
-}
-
-fn write_ids<S: Sink>(fields: &mut Object<'_, S>, ids: TaskAndContext<'_>) {
-    fields.text_if_some("taskId", ids.task);
-    fields.text_if_some("contextId", ids.context);
-}
-
-fn write_status<S: Sink>(fields: &mut Object<'_, S>, stands: &StatusView, ids: TaskAndContext<'_>) {
-    fields.object("status", |status| {
-        status.text("state", state_name(stands.state));
-        if let Some(message) = &stands.message {
-            write::message(status.field("message"), message, ids);
-        }
-        if let Some(at) = stands.at {
-            write!(status.field("timestamp").bytes(), "\"{at}\"").expect("a Vec takes all that is written to it");
-        }
-    });
+    V1_0::message(out, &said.message, ids);
 }
 
 #[cfg(test)]

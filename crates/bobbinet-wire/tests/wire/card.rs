@@ -4,7 +4,8 @@ use std::sync::LazyLock;
 
 use bobbinet_core::{Capabilities, Description, Effect, Extension, Skill, SkillId, agent::EXTENSION_URI};
 use bobbinet_wire::{
-    interface::{CardForm, CardInterface, InterfaceVersion, Transport},
+    Transport, Version,
+    interface::{CardForm, CardInterface},
     v1_0::{
         CardView,
         card::{self, CARD_INLINE_MAX, CardContext, SecurityScheme},
@@ -18,10 +19,10 @@ const URL: &str = "https://mesh.example.com/agents/files/";
 
 static INTERFACES: LazyLock<[CardInterface; 4]> = LazyLock::new(|| {
     [
-        CardInterface::new(URL, Transport::JsonRpc, InterfaceVersion::V1_0),
-        CardInterface::new(URL, Transport::HttpJson, InterfaceVersion::V1_0),
-        CardInterface::new(URL, Transport::JsonRpc, InterfaceVersion::V0_3),
-        CardInterface::new(URL, Transport::HttpJson, InterfaceVersion::V0_3),
+        CardInterface::new(URL, Transport::JsonRpc, Version::V1_0),
+        CardInterface::new(URL, Transport::HttpJson, Version::V1_0),
+        CardInterface::new(URL, Transport::JsonRpc, Version::V0_3),
+        CardInterface::new(URL, Transport::HttpJson, Version::V0_3),
     ]
 });
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bobbinet_core::{
-    Content, Event, Message, Part, Question, QuestionKind, Role, Selection, State,
+    Content, ContextId, Event, Message, Part, PushOperation, Question, QuestionKind, Role, Selection, State,
     operation::{CancelParams, GetParams, ListParams, Operation, SubscribeParams},
 };
 use bobbinet_wire::{
@@ -40,24 +40,24 @@ fn each_path_of_1_0_means_one_operation_with_a_tenant_and_without() {
     for (path, get, post, delete) in [
         ("/message:send", not("POST"), Ok("SendMessage"), not("POST")),
         ("/message:stream", not("POST"), Ok("SendStreamingMessage"), not("POST")),
-        ("/tasks", Ok("ListTasks"), not("GET"), not("GET")),
-        ("/tasks/t-1", Ok("GetTask"), not("GET"), not("GET")),
+        ("/tasks", Ok("ListTasks"), not("GET, HEAD"), not("GET, HEAD")),
+        ("/tasks/t-1", Ok("GetTask"), not("GET, HEAD"), not("GET, HEAD")),
         ("/tasks/t-1:cancel", not("POST"), Ok("CancelTask"), not("POST")),
-        ("/tasks/t-1:subscribe", Ok("SubscribeToTask"), Ok("SubscribeToTask"), not("GET, POST")),
-        ("/tasks/t-1/subscribe", Ok("SubscribeToTask"), Ok("SubscribeToTask"), not("GET, POST")),
+        ("/tasks/t-1:subscribe", Ok("SubscribeToTask"), Ok("SubscribeToTask"), not("GET, HEAD, POST")),
+        ("/tasks/t-1/subscribe", Ok("SubscribeToTask"), Ok("SubscribeToTask"), not("GET, HEAD, POST")),
         (
             "/tasks/t-1/pushNotificationConfigs",
             Ok("ListTaskPushNotificationConfigs"),
             Ok("CreateTaskPushNotificationConfig"),
-            not("GET, POST"),
+            not("GET, HEAD, POST"),
         ),
         (
             "/tasks/t-1/pushNotificationConfigs/c",
             Ok("GetTaskPushNotificationConfig"),
-            not("GET, DELETE"),
+            not("GET, HEAD, DELETE"),
             Ok("DeleteTaskPushNotificationConfig"),
         ),
-        ("/extendedAgentCard", Ok("GetExtendedAgentCard"), not("GET"), not("GET")),
+        ("/extendedAgentCard", Ok("GetExtendedAgentCard"), not("GET, HEAD"), not("GET, HEAD")),
     ] {
         let expected = [get, post, delete];
         let escaped = path.replace(':', "%3A");
@@ -93,12 +93,22 @@ fn what_a_request_of_1_0_says_comes_from_its_path_its_query_and_its_body() {
     let snake = query.replace("pageSize", "page_size").replace("includeArtifacts", "include_artifacts");
     assert_eq!(asked(HttpMethod::Get, "/tasks", &snake, "").unwrap(), Operation::List(list));
     assert_eq!(asked(HttpMethod::Get, "/tasks", "contextId=&&x", "").unwrap(), Operation::List(ListParams::default()));
+    // A word is what its field makes of it.
+    let context = Some(ContextId::parse("true").unwrap());
+    let words = ListParams { context, page_token: Some("false".to_owned()), ..ListParams::default() };
+    let query = "contextId=true&pageToken=false&includeArtifacts=false";
+    assert_eq!(asked(HttpMethod::Get, "/tasks", query, "").unwrap(), Operation::List(words));
     for (body, metadata) in
         [("", None), (" ", None), ("{}", None), (r#"{"id":"t","metadata":{"a":1}}"#, Some(r#"{"a":1}"#))]
     {
         let cancel = CancelParams { id: "t".to_owned(), metadata: metadata.map(json), tenant: None };
         assert_eq!(asked(HttpMethod::Post, "/tasks/t:cancel", "", body).unwrap(), Operation::Cancel(cancel), "{body}");
     }
+    // The path has the last word, however the body spells the name.
+    let body = r#"{"task_id":"other","url":"https://a.example/"}"#;
+    let asked_for = asked(HttpMethod::Post, "/tasks/t/pushNotificationConfigs", "", body).unwrap();
+    let Operation::PushConfig(PushOperation::Create(create)) = asked_for else { panic!("{asked_for:?}") };
+    assert_eq!(create.task, "t");
     for method in [HttpMethod::Get, HttpMethod::Post] {
         let subscribe = SubscribeParams { id: "t".to_owned(), tenant: None };
         assert_eq!(asked(method, "/tasks/t:subscribe", "", "").unwrap(), Operation::Subscribe(subscribe));
@@ -157,9 +167,12 @@ fn a_message_of_0_3_over_rest_is_proto_json_of_its_own() {
         [true, false, true, false],
         "what is false is left out in proto3"
     );
+    // ProtoJSON has enums by number, too.
+    assert_eq!(sent(&message.replace(r#""ROLE_USER""#, "1"), None), sent(message, None));
     // Neither the JSON of its JSON-RPC nor that of 1.0 is taken for it.
     let field = |message: &str| sent(message, None).unwrap_err().violations()[0].field.clone();
     assert_eq!(field(r#"{"messageId":"m","role":"user","parts":[{"kind":"text","text":"a"}]}"#), "message.role");
+    assert_eq!(field(r#"{"messageId":"m","role":7,"content":[{"text":"a"}]}"#), "message.role");
     assert_eq!(field(r#"{"messageId":"m","role":"ROLE_USER","parts":[{"text":"a"}]}"#), "message.content");
     assert_eq!(
         field(r#"{"messageId":"m","role":"ROLE_USER","content":[{"text":"a"},{"raw":"aa"}]}"#),
@@ -193,6 +206,32 @@ fn paths_of_0_3_mean_what_they_do_in_json_rpc() {
     assert_eq!((list.state, list.page_size), (Some(State::Canceled), 3));
 }
 
+#[test]
+fn a_webhook_of_0_3_over_rest_is_called_as_the_request_says() {
+    let id = |query: Option<&str>, body: &str| {
+        let segments = segments("/tasks/t/pushNotificationConfigs").unwrap();
+        let route = v0_3_proto::rest::route(HttpMethod::Post, &segments).unwrap();
+        let asked = route.params(query, body.as_bytes()).and_then(|params| route.decode(&params));
+        let Ok(Operation::PushConfig(PushOperation::Create(create))) = asked else { panic!("{body}: {asked:?}") };
+        assert_eq!((create.task.as_str(), create.config.url.as_str()), ("t", "https://a.example/"), "{body}");
+        create.config.id
+    };
+    let config = r#"{"id":"own","url":"https://a.example/"}"#;
+    let body = format!(r#"{{"pushNotificationConfig":{config}}}"#);
+    let snake = format!(r#"{{"task_id":"other","push_notification_config":{config}}}"#);
+    let own = Some("own".to_owned());
+    for body in [&body, &snake, &format!(r#"{{"config":{body}}}"#), &format!(r#"{{"config_id":"","config":{snake}}}"#)]
+    {
+        assert_eq!(id(None, body), own, "{body}");
+        assert_eq!(id(Some("configId="), body), own, "{body}");
+    }
+    let said = Some("said".to_owned());
+    assert_eq!(id(Some("configId=said"), &body), said);
+    assert_eq!(id(Some("config_id=said"), &snake), said);
+    assert_eq!(id(None, &format!(r#"{{"parent":"tasks/t","configId":"said","config":{body}}}"#)), said);
+    assert_eq!(id(None, &format!(r#"{{"config_id":"said","config":{snake}}}"#)), said);
+}
+
 fn check(write: impl FnOnce(&mut Vec<u8>), expected: ExpectFile) {
     let mut out = Vec::new();
     write(&mut out);
@@ -222,10 +261,10 @@ fn what_0_3_is_answered_over_rest() {
 fn errors_over_rest_are_a_status_of_google_rpc() {
     let mut all = Vec::new();
     for kind in ErrorKind::ALL {
-        v1_0::error::write_status(&mut all, &Error::new(kind));
+        v1_0::error::write_status(&mut all, &Error::new(kind), v1_0::error::http_status(kind));
         all.push(b'\n');
     }
-    v1_0::error::write_status(&mut all, &Error::invalid_field("message.parts", "must have at least one part"));
+    v1_0::error::write_status(&mut all, &Error::invalid_field("message.parts", "must have at least one part"), 400);
     expect_file!["../../golden/rest_errors.txt"].assert_eq(&format!("{}\n", std::str::from_utf8(&all).unwrap()));
 }
 

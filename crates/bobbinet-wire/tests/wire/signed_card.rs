@@ -111,6 +111,11 @@ fn one_good_signature_among_others_is_enough() {
     let mut older = json!({ "name": "a", "url": "https://a.example", "protocolVersion": "0.3.0" });
     older["signatures"] = json!([{ "protected": "h", "signature": older.to_string() }]);
     assert_eq!(verified(&older).unwrap()["url"], "https://a.example");
+    // In its canonical form numbers are doubles, so another number of the same double is not read.
+    let mut large = json!({ "name": "a", "url": "https://a.example", "x": { "limit": 9_007_199_254_740_992_u64 } });
+    large["signatures"] = json!([{ "protected": "h", "signature": large.to_string() }]);
+    large["x"]["limit"] = json!(9_007_199_254_740_993_u64);
+    assert_eq!(verified(&large).unwrap()["x"]["limit"].to_string(), "9007199254740992.0");
 }
 
 #[test]

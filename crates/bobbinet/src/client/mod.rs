@@ -12,6 +12,7 @@ mod oauth;
 mod owner;
 mod progress;
 mod push;
+mod push_config;
 mod question;
 mod readiness;
 mod render;
@@ -26,12 +27,13 @@ mod verify;
 use std::{path::PathBuf, time::Duration};
 
 use bobbinet_auth::NODE_OWNER;
+use bobbinet_core::Secret;
 use bobbinet_http::client::{Origin, ServiceParameter};
 use bobbinet_outbound::{ClientTls, ClientTlsFiles};
 use bobbinet_wire::{Transport, Version};
 
 use crate::{
-    cli::{Auth, Call, Card, Delivery, Global, Push, Secret, Send, Target, Task, Token},
+    cli::{Auth, Call, Card, Delivery, Global, Push, Send, Target, Task, Token},
     config::DATA,
     failure::{Code, Failure},
     keys::{self, TokenFor},

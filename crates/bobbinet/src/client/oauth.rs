@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use bobbinet_core::Secret;
 use bobbinet_engine::{Env, SystemEnv};
 use reqwest::{Client as Http, Url};
 use serde::{Deserialize, de::DeserializeOwned};
 
 use super::kept_tokens::{Kept, Tokens};
 use crate::{
-    cli::Secret,
     failure::{Code, Failure},
     remark::{Remark, remark},
 };
@@ -77,7 +77,7 @@ impl OAuthClient<'_> {
         let mut form: Vec<(&str, &str)> = form.iter().copied().filter(|(_, value)| !value.is_empty()).collect();
         let mut request = self.http.post(checked(url)?);
         match self.secret {
-            Some(secret) => request = request.basic_auth(encoded(self.id), Some(encoded(&secret.0))),
+            Some(secret) => request = request.basic_auth(encoded(self.id), Some(encoded(secret.reveal()))),
             None => form.push(("client_id", self.id)),
         }
         let (status, body) =

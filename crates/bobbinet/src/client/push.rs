@@ -50,7 +50,7 @@ async fn ask(agent: &Agent, method: Method, what: &[&str]) -> Result<Value, Fail
         segments.extend(what);
     }
     // What a node of ours has for its owner is asked for where the node is: no proxy, no redirect.
-    let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build();
+    let http = agent.http().redirect(reqwest::redirect::Policy::none()).build();
     let unreachable = |source: reqwest::Error| {
         agent.fault(ClientError::Unreachable { url: url.to_string(), source: source.without_url() })
     };

@@ -230,9 +230,9 @@ impl Resolver {
 
     /// A key or a token of the caller's own, or a token made with the key of the node that the URL leads to.
     fn credentials(&self, url: &str) -> Credentials {
-        let bearer = self.options.bearer.as_ref().map(|bearer| Credentials::Bearer(bearer.0.clone()));
+        let bearer = self.options.bearer.as_ref().map(|bearer| Credentials::Bearer(bearer.reveal().to_owned()));
         if let Some(key) = &self.options.api_key {
-            return Credentials::ApiKey(key.0.clone(), Box::new(bearer.unwrap_or_default()));
+            return Credentials::ApiKey(key.reveal().to_owned(), Box::new(bearer.unwrap_or_default()));
         }
         if let Some(bearer) = bearer {
             return bearer;

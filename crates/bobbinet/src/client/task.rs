@@ -52,6 +52,7 @@ pub(super) async fn run(client: &Client, command: Task) -> Result<(), Failure> {
             let connected = agent.connect().await?;
             say(client, &agent, &connected, saying, &delivery, Telling::Whole).await
         }
+        Task::PushConfig(command) => super::push_config::run(client, command).await,
         Task::Cancel { id, target } => {
             let agent = owner(&client.resolver(target).await, &id).await?;
             let connected = agent.connect().await?;

@@ -23,6 +23,10 @@ pub(super) async fn verify(
     let (card, _) = agent.card().await?;
     let card = card.json.to_value();
     let Some((keys, whose)) = known else { return Err(unknown(&card)) };
+    if card.get("signatures").and_then(Value::as_array).is_none_or(Vec::is_empty) {
+        let failure = Failure::new(Code::CardInvalid, "the card has no signatures");
+        return Err(failure.hint("a card for A2A 0.3 alone has none: in a bobbinet.yaml, `card: hybrid` has a node serve one for both versions"));
+    }
     if covered_by(&card, &keys).is_none() {
         let failure = Failure::new(Code::CardInvalid, format!("none of the card's signatures is by {whose}"));
         return Err(failure.hint("somebody has changed the card, or signed it with another key: do not trust it"));

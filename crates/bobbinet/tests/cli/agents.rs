@@ -118,6 +118,65 @@ fn what_a_task_has_made_becomes_files() {
 }
 
 #[test]
+fn a_webhook_that_cannot_be_asked_for_is_refused_before_anything_is_sent() {
+    let folder = TestFolder::new();
+    let mut far = card("http://127.0.0.1:1/");
+    folder.write("deaf.json", &far.to_string());
+    far["capabilities"] = json!({"pushNotifications": true});
+    folder.write("far.json", &far.to_string());
+    folder.write("empty", "\n");
+    folder.write("long", &"x".repeat(5_000));
+    let run = |card: &str, words: &[&str]| {
+        let create = ["task", "push-config", "create", "t", "-a", card, "-o", "json"];
+        folder.run_with(&[&create, words].concat(), &[("EMPTY", ""), ("LINES", "a\nsecret"), ("GOOD", "secret")])
+    };
+    let hook = "https://hooks.example/a";
+    for (words, said) in [
+        (&["mailto:a@example.com"][..], "no URL of a webhook"),
+        (&[hook, "--token-env", "NO_SUCH"], "cannot be read from the variable NO_SUCH"),
+        (&[hook, "--token-env", "EMPTY"], "the variable EMPTY holds no token: it is empty"),
+        (&[hook, "--token-env", "LINES"], "the variable LINES holds no token"),
+        (&[hook, "--credentials-file", "no-such"], "cannot be read from no-such"),
+        (&[hook, "--credentials-file", "empty"], "empty holds no credentials"),
+        (&[hook, "--credentials-file", "long"], "long holds no credentials"),
+        (&[hook, "--token-env", "GOOD", "--token-file", "empty"], "cannot be used with"),
+        (&[hook, "--credentials-env", "GOOD", "--scheme", "Bea rer"], "must be a scheme of HTTP"),
+    ] {
+        let ran = run("far.json", words);
+        assert_eq!(ran.code, 2, "{words:?}: {ran:?}");
+        let all = format!("{}{}", ran.stdout, ran.stderr);
+        assert!(all.contains(said) && !all.contains("secret"), "{words:?}: {ran:?}");
+    }
+    // Who says that it calls nobody is not asked, and who is not there is not reached.
+    let deaf = run("deaf.json", &[hook]);
+    assert!(deaf.code == 1 && format!("{deaf:?}").contains("PushNotificationNotSupportedError"), "{deaf:?}");
+    let far = run("far.json", &[hook, "--token-env", "GOOD"]);
+    assert!(far.code == 3 && format!("{far:?}").contains("A2ACLI_ERR_UNREACHABLE"), "{far:?}");
+}
+
+#[test]
+fn a_card_that_an_sdk_has_signed_with_es256_is_verified_by_its_key() {
+    let folder = TestFolder::new();
+    let signed = include_str!("../../../bobbinet-http/tests/http/cards_of_sdks/python.json");
+    let mut signed: Value = serde_json::from_str(signed).unwrap();
+    folder.write("keys.json", &json!({ "keys": [signed["key"]] }).to_string());
+    folder.write("card.json", &signed["card"].to_string());
+    let ran = folder.run(&["card", "verify", "card.json", "--keys", "keys.json"]);
+    assert!(ran.code == 0 && ran.stdout.contains("Signed by: a key in keys.json"), "{ran:?}");
+    let thumbprint = ran.stdout.lines().find_map(|line| line.strip_prefix("Thumbprint: ")).unwrap();
+    let ran = folder.run(&["card", "verify", "card.json", "--thumbprint", thumbprint]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    signed["card"]["name"] = json!("another");
+    folder.write("card.json", &signed["card"].to_string());
+    let ran = folder.run(&["card", "verify", "card.json", "--keys", "keys.json"]);
+    assert!(ran.code == 1 && ran.stderr.contains("none of the card's signatures is by"), "{ran:?}");
+    signed["card"]["signatures"] = json!([]);
+    folder.write("card.json", &signed["card"].to_string());
+    let ran = folder.run(&["card", "verify", "card.json", "--keys", "keys.json"]);
+    assert!(ran.code == 1 && ran.stderr.contains("the card has no signatures"), "{ran:?}");
+}
+
+#[test]
 fn a_token_is_got_as_the_card_says_and_shown_from_then_on() {
     let polls = std::sync::atomic::AtomicUsize::new(0);
     let url = serve(move |url, line, headers, body| {

@@ -612,7 +612,7 @@ policy:
         ("api_keys: false\n", vec![]),
         ("api_keys: []\n", vec![format!("5: api_keys is a file, or false, and here is a list -> {api_keys}")]),
         ("trust:\n  - { issuer: idp }\n", vec![format!("6: an issuer's keys cannot be found by its name: \"idp\" is no URL -> {keys}")]),
-        ("trust:\n  - { issuer: http://idp.example }\n", vec![format!("6: an issuer's keys cannot be found by its name: \"http://idp.example/.well-known/openid-configuration\" is http, where anybody on the way could put keys of his: use https -> {keys}")]),
+        ("trust:\n  - { issuer: http://idp.example }\n", vec![format!("6: an issuer's keys cannot be found by its name: \"http://idp.example/.well-known/openid-configuration\" is http, where anybody on the way could put keys of his: use https, or say tls: off beside it if that is nobody whom you do not trust -> {keys}")]),
         ("trust:\n  - { issuer: https://x.example, typ: JWT }\n", vec!["6: typ cannot be \"JWT\"".to_owned()]),
         ("trust:\n  - jwks: { url: https://x.example }\n", vec!["6: an issuer has no name -> say what its tokens have as iss: issuer: https://idp.example.com".to_owned()]),
         ("trust:\n  - { issuer: https://us.example, jwks: { url: https://x.example } }\n", vec!["6: issuer \"https://us.example\" is this node itself, whose tokens are taken anyway -> take the iss of its tokens, as it is spelled there".to_owned()]),

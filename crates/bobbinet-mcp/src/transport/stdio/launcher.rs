@@ -2,7 +2,8 @@
 
 use std::{ffi::OsString, path::PathBuf};
 
-use super::shim::HIDE_FILE;
+/// The argument before each file that it must not see. They count only where there are such folders.
+pub(crate) const HIDE_FILE: &str = "--hide-file";
 
 /// The argument of [`exec_mcp`](crate::exec_mcp) that says how many files a server may have open.
 pub(crate) const OPEN_FILES: &str = "--open-files";

@@ -30,7 +30,7 @@ use nix::{
 
 use super::{
     isolation::{self, Hidden, IsolationMeans},
-    launcher::OPEN_FILES,
+    launcher::{HIDE_FILE, OPEN_FILES},
     procfs,
     sweep::MARK,
 };
@@ -43,9 +43,6 @@ const TRY: &str = "--try-isolation";
 
 /// The argument before each folder that the server must not see.
 pub(crate) const HIDE: &str = "--hide";
-
-/// The argument before each file that it must not see. They count only where there are such folders.
-pub(crate) const HIDE_FILE: &str = "--hide-file";
 
 /// The argument before the word that says whether a server may start that cannot be kept from seeing them.
 pub(crate) const ISOLATION: &str = "--isolation";

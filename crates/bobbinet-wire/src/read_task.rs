@@ -1,17 +1,24 @@
-//! Reading tasks, and what happens to them, as an agent shows them.
+//! Reading tasks, and what happens to them, as an agent shows them. What these are made of differs between the dialects, and what their
+//! fields are called does not; which of them an event of a stream is, each dialect says in its own way.
 
 use bobbinet_core::{Artifact, Message, State, Timestamp};
 use serde::de::{Deserializer, MapAccess};
 
-use super::version::{At, V1_0};
 use crate::{
+    dialect::Dialect,
+    faults::At,
     from_proto::{Field, FromProto, ObjectBuilder, read_field, read_object, skip},
     scalar::{NonEmpty, Struct},
-    view::{ArtifactUpdate, MessageView, PageView, Sent, StatusUpdate, StatusView, StreamEvent, TaskView},
+    view::{ArtifactUpdate, PageView, StatusUpdate, StatusView, TaskView},
 };
 
-impl<'de> FromProto<'de, V1_0> for TaskView {
-    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
+impl<'de, V: Dialect> FromProto<'de, V> for TaskView
+where
+    State: FromProto<'de, V>,
+    Message: FromProto<'de, V>,
+    Artifact: FromProto<'de, V>,
+{
+    fn read<D: Deserializer<'de>>(from: D, at: &At<'_, V>) -> Result<Field<Self>, D::Error> {
         read_object::<TaskFields<'de>, _, _>(from, at)
     }
 }
@@ -26,10 +33,15 @@ struct TaskFields<'de> {
     metadata: Field<Struct>,
 }
 
-impl<'de> ObjectBuilder<'de, V1_0> for TaskFields<'de> {
+impl<'de, V: Dialect> ObjectBuilder<'de, V> for TaskFields<'de>
+where
+    State: FromProto<'de, V>,
+    Message: FromProto<'de, V>,
+    Artifact: FromProto<'de, V>,
+{
     type Output = TaskView;
 
-    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
+    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_, V>) -> Result<(), A::Error> {
         match name {
             "id" => read_field(&mut self.id, map, at, "id")?,
             "contextId" => read_field(&mut self.context_id, map, at, "contextId")?,
@@ -42,7 +54,7 @@ impl<'de> ObjectBuilder<'de, V1_0> for TaskFields<'de> {
         Ok(())
     }
 
-    fn finish(self, at: &At<'_>) -> Option<TaskView> {
+    fn finish(self, at: &At<'_, V>) -> Option<TaskView> {
         let id = self.id.required(at, "id");
         let status = status(self.status);
         Some(TaskView {
@@ -56,8 +68,12 @@ impl<'de> ObjectBuilder<'de, V1_0> for TaskFields<'de> {
     }
 }
 
-impl<'de> FromProto<'de, V1_0> for StatusView {
-    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
+impl<'de, V: Dialect> FromProto<'de, V> for StatusView
+where
+    State: FromProto<'de, V>,
+    Message: FromProto<'de, V>,
+{
+    fn read<D: Deserializer<'de>>(from: D, at: &At<'_, V>) -> Result<Field<Self>, D::Error> {
         read_object::<StatusFields, _, _>(from, at)
     }
 }
@@ -69,10 +85,14 @@ struct StatusFields {
     at: Field<Timestamp>,
 }
 
-impl<'de> ObjectBuilder<'de, V1_0> for StatusFields {
+impl<'de, V: Dialect> ObjectBuilder<'de, V> for StatusFields
+where
+    State: FromProto<'de, V>,
+    Message: FromProto<'de, V>,
+{
     type Output = StatusView;
 
-    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
+    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_, V>) -> Result<(), A::Error> {
         match name {
             "state" => read_field(&mut self.state, map, at, "state")?,
             "message" => read_field(&mut self.message, map, at, "message")?,
@@ -82,7 +102,7 @@ impl<'de> ObjectBuilder<'de, V1_0> for StatusFields {
         Ok(())
     }
 
-    fn finish(self, _: &At<'_>) -> Option<StatusView> {
+    fn finish(self, _: &At<'_, V>) -> Option<StatusView> {
         // A state that is not known here has not been seen to end or to ask anything, so whoever waits goes on waiting.
         let state = if self.state.is_wrong() { return None } else { self.state.optional().unwrap_or(State::Working) };
         Some(StatusView { state, message: self.message.optional(), at: self.at.optional() })
@@ -97,8 +117,12 @@ fn status(slot: Field<StatusView>) -> Option<StatusView> {
     }
 }
 
-impl<'de> FromProto<'de, V1_0> for StatusUpdate {
-    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
+impl<'de, V: Dialect> FromProto<'de, V> for StatusUpdate
+where
+    State: FromProto<'de, V>,
+    Message: FromProto<'de, V>,
+{
+    fn read<D: Deserializer<'de>>(from: D, at: &At<'_, V>) -> Result<Field<Self>, D::Error> {
         read_object::<StatusUpdateFields<'de>, _, _>(from, at)
     }
 }
@@ -111,10 +135,14 @@ struct StatusUpdateFields<'de> {
     metadata: Field<Struct>,
 }
 
-impl<'de> ObjectBuilder<'de, V1_0> for StatusUpdateFields<'de> {
+impl<'de, V: Dialect> ObjectBuilder<'de, V> for StatusUpdateFields<'de>
+where
+    State: FromProto<'de, V>,
+    Message: FromProto<'de, V>,
+{
     type Output = StatusUpdate;
 
-    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
+    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_, V>) -> Result<(), A::Error> {
         match name {
             "taskId" => read_field(&mut self.task_id, map, at, "taskId")?,
             "contextId" => read_field(&mut self.context_id, map, at, "contextId")?,
@@ -125,7 +153,7 @@ impl<'de> ObjectBuilder<'de, V1_0> for StatusUpdateFields<'de> {
         Ok(())
     }
 
-    fn finish(self, _: &At<'_>) -> Option<StatusUpdate> {
+    fn finish(self, _: &At<'_, V>) -> Option<StatusUpdate> {
         Some(StatusUpdate {
             task_id: self.task_id.optional().map(NonEmpty::into_owned).unwrap_or_default(),
             context_id: self.context_id.optional().map(NonEmpty::into_owned),
@@ -135,8 +163,11 @@ impl<'de> ObjectBuilder<'de, V1_0> for StatusUpdateFields<'de> {
     }
 }
 
-impl<'de> FromProto<'de, V1_0> for ArtifactUpdate {
-    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
+impl<'de, V: Dialect> FromProto<'de, V> for ArtifactUpdate
+where
+    Artifact: FromProto<'de, V>,
+{
+    fn read<D: Deserializer<'de>>(from: D, at: &At<'_, V>) -> Result<Field<Self>, D::Error> {
         read_object::<ArtifactUpdateFields<'de>, _, _>(from, at)
     }
 }
@@ -151,10 +182,13 @@ struct ArtifactUpdateFields<'de> {
     metadata: Field<Struct>,
 }
 
-impl<'de> ObjectBuilder<'de, V1_0> for ArtifactUpdateFields<'de> {
+impl<'de, V: Dialect> ObjectBuilder<'de, V> for ArtifactUpdateFields<'de>
+where
+    Artifact: FromProto<'de, V>,
+{
     type Output = ArtifactUpdate;
 
-    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
+    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_, V>) -> Result<(), A::Error> {
         match name {
             "taskId" => read_field(&mut self.task_id, map, at, "taskId")?,
             "contextId" => read_field(&mut self.context_id, map, at, "contextId")?,
@@ -167,7 +201,7 @@ impl<'de> ObjectBuilder<'de, V1_0> for ArtifactUpdateFields<'de> {
         Ok(())
     }
 
-    fn finish(self, at: &At<'_>) -> Option<ArtifactUpdate> {
+    fn finish(self, at: &At<'_, V>) -> Option<ArtifactUpdate> {
         let artifact = self.artifact.required(at, "artifact")?;
         Some(ArtifactUpdate {
             task_id: self.task_id.optional().map(NonEmpty::into_owned).unwrap_or_default(),
@@ -180,83 +214,13 @@ impl<'de> ObjectBuilder<'de, V1_0> for ArtifactUpdateFields<'de> {
     }
 }
 
-/// An event in which nothing stands that is known here is nothing: a later version may have more kinds.
-impl<'de> FromProto<'de, V1_0> for StreamEvent {
-    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
-        Ok(match read_object::<EventFields, _, _>(from, at)? {
-            Field::Given(Some(event)) => Field::Given(event),
-            Field::Given(None) | Field::Absent => Field::Absent,
-            Field::Wrong => Field::Wrong,
-        })
-    }
-}
-
-/// Of a stream's events, only the first two can be the answer to a message.
-impl<'de> FromProto<'de, V1_0> for Sent {
-    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
-        Ok(match StreamEvent::read(from, at)? {
-            Field::Given(StreamEvent::Task(task)) => Field::Given(Self::Task(task)),
-            Field::Given(StreamEvent::Message(message)) => Field::Given(Self::Message(message)),
-            Field::Given(StreamEvent::StatusUpdate(_) | StreamEvent::ArtifactUpdate(_)) | Field::Absent => {
-                at.wrong("must have one of task and message");
-                Field::Wrong
-            }
-            Field::Wrong => Field::Wrong,
-        })
-    }
-}
-
-#[derive(Default)]
-struct EventFields {
-    task: Field<TaskView>,
-    message: Field<MessageView>,
-    status_update: Field<StatusUpdate>,
-    artifact_update: Field<ArtifactUpdate>,
-}
-
-impl<'de> ObjectBuilder<'de, V1_0> for EventFields {
-    type Output = Option<StreamEvent>;
-
-    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
-        match name {
-            "task" => read_field(&mut self.task, map, at, "task")?,
-            "message" => read_field(&mut self.message, map, at, "message")?,
-            "statusUpdate" => read_field(&mut self.status_update, map, at, "statusUpdate")?,
-            "artifactUpdate" => read_field(&mut self.artifact_update, map, at, "artifactUpdate")?,
-            _ => skip(map)?,
-        }
-        Ok(())
-    }
-
-    fn finish(self, at: &At<'_>) -> Option<Option<StreamEvent>> {
-        let is_wrong = self.task.is_wrong()
-            || self.message.is_wrong()
-            || self.status_update.is_wrong()
-            || self.artifact_update.is_wrong();
-        if is_wrong {
-            return None;
-        }
-        let mut given = [
-            self.task.optional().map(StreamEvent::Task),
-            self.message.optional().map(StreamEvent::Message),
-            self.status_update.optional().map(StreamEvent::StatusUpdate),
-            self.artifact_update.optional().map(StreamEvent::ArtifactUpdate),
-        ]
-        .into_iter()
-        .flatten();
-        match (given.next(), given.next()) {
-            (Some(event), None) => Some(Some(event)),
-            (None, _) => Some(None),
-            (Some(_), Some(_)) => {
-                at.wrong("must have only one of task, message, statusUpdate and artifactUpdate");
-                None
-            }
-        }
-    }
-}
-
-impl<'de> FromProto<'de, V1_0> for PageView {
-    fn read<D: Deserializer<'de>>(from: D, at: &At<'_>) -> Result<Field<Self>, D::Error> {
+impl<'de, V: Dialect> FromProto<'de, V> for PageView
+where
+    State: FromProto<'de, V>,
+    Message: FromProto<'de, V>,
+    Artifact: FromProto<'de, V>,
+{
+    fn read<D: Deserializer<'de>>(from: D, at: &At<'_, V>) -> Result<Field<Self>, D::Error> {
         read_object::<PageFields<'de>, _, _>(from, at)
     }
 }
@@ -268,10 +232,15 @@ struct PageFields<'de> {
     total_size: Field<i32>,
 }
 
-impl<'de> ObjectBuilder<'de, V1_0> for PageFields<'de> {
+impl<'de, V: Dialect> ObjectBuilder<'de, V> for PageFields<'de>
+where
+    State: FromProto<'de, V>,
+    Message: FromProto<'de, V>,
+    Artifact: FromProto<'de, V>,
+{
     type Output = PageView;
 
-    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_>) -> Result<(), A::Error> {
+    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, at: &At<'_, V>) -> Result<(), A::Error> {
         match name {
             "tasks" => read_field(&mut self.tasks, map, at, "tasks")?,
             "nextPageToken" => read_field(&mut self.next_page_token, map, at, "nextPageToken")?,
@@ -281,7 +250,7 @@ impl<'de> ObjectBuilder<'de, V1_0> for PageFields<'de> {
         Ok(())
     }
 
-    fn finish(self, at: &At<'_>) -> Option<PageView> {
+    fn finish(self, at: &At<'_, V>) -> Option<PageView> {
         let total_size = self.total_size.parse(at, "totalSize", u64::try_from);
         Some(PageView {
             tasks: self.tasks.optional().unwrap_or_default(),

@@ -1,0 +1,76 @@
+//! What the node's owner asks, and no operation of A2A tells: a task in full, and what has not arrived at webhooks.
+
+use std::sync::Arc;
+
+use axum::response::Response;
+use bobbinet_engine::EngineError;
+use bobbinet_gateway::{GatewayError, RequestContext};
+use bobbinet_wire::{Error, ErrorKind};
+use http::{HeaderValue, StatusCode, header, request::Parts};
+use serde_json::{Value, json};
+
+use super::{
+    a2a_server::{Mounted, Server},
+    answer, auth, fault, letters, receive, show,
+};
+
+/// What is asked of an agent.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Asked<'a> {
+    /// All that is known of this task: `GET …/bobbinet/tasks/TASK`.
+    Record(&'a str),
+    /// Where it stands, and all that its run has begun: `GET …/bobbinet/tasks/TASK/tree`.
+    Tree(&'a str),
+    /// What has not arrived: `GET …/bobbinet/push`.
+    Letters,
+    /// To try one again, of this task under this name: `POST …/bobbinet/push/TASK/WEBHOOK/retry`.
+    RetryLetter(&'a str, &'a str),
+    /// To remove one: `POST …/bobbinet/push/TASK/WEBHOOK/drop`.
+    DropLetter(&'a str, &'a str),
+}
+
+/// Answers it, to nobody but the one who asks.
+pub(super) async fn answer(server: &Arc<Server>, agent: &Mounted, asked: Asked<'_>, parts: &Parts) -> Response {
+    let mut response = told(server, agent, asked, parts).await;
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+async fn told(server: &Arc<Server>, agent: &Mounted, asked: Asked<'_>, parts: &Parts) -> Response {
+    let caller = match auth::caller(server, agent, &parts.headers, &parts.extensions).await {
+        Ok(caller) => caller,
+        Err(rejected) => return receive::unauthenticated(&answer::UNREAD, &rejected),
+    };
+    let _permit = match server.gateway.admit(&caller) {
+        Ok(permit) => permit,
+        Err(full) => return answer::error(&answer::UNREAD, &fault::of_full(full, &server.limits)),
+    };
+    let context = RequestContext {
+        caller: &caller,
+        agent: &agent.name,
+        skill: None,
+        trace: None,
+        idempotency: None,
+        extensions: &[],
+    };
+    match document(server, &context, asked).await {
+        Ok(document) => answer::json(StatusCode::OK, document.to_string()),
+        // What somebody else may not see is not there.
+        Err(GatewayError::NotFound | GatewayError::Engine(EngineError::NotFound)) => {
+            let error: Error = ErrorKind::TaskNotFound.into();
+            answer::error_with_status(&answer::UNREAD, &error, StatusCode::NOT_FOUND)
+        }
+        Err(error) => answer::error(&answer::UNREAD, &fault::of_gateway(error, &server.limits)),
+    }
+}
+
+async fn document(server: &Server, context: &RequestContext<'_>, asked: Asked<'_>) -> Result<Value, GatewayError> {
+    let gateway = &server.gateway;
+    match asked {
+        Asked::Record(id) => gateway.record(context, id).await.map(show::record),
+        Asked::Tree(id) => gateway.tree(context, id).await.map(|tree| show::nested(&tree)),
+        Asked::Letters => gateway.letters(context).await.map(|letters| letters::shown(&letters)),
+        Asked::RetryLetter(task, id) => gateway.retry_letter(context, task, id).await.map(|()| json!({})),
+        Asked::DropLetter(task, id) => gateway.drop_letter(context, task, id).await.map(|()| json!({})),
+    }
+}
