@@ -130,7 +130,14 @@ fn hide(value: &mut Value) -> bool {
             }
             hide(value) || is_secret || hid
         }),
-        Value::Array(items) => items.iter_mut().fold(false, |hid, item| hide(item) || hid),
+        // All of them, also after one that had something: `any` would stop there.
+        Value::Array(items) => {
+            let mut hid = false;
+            for item in items {
+                hid |= hide(item);
+            }
+            hid
+        }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
     }
 }
