@@ -10,6 +10,7 @@
 //! each further one has the next number.
 
 mod client;
+mod codec;
 mod faults;
 mod json;
 mod push;

@@ -152,6 +152,29 @@ pub(crate) fn read(status: &Status) -> RemoteError {
     error
 }
 
+/// Whether it is the agent that says this, and it has done nothing: a proxy, or what reads the answer here, may make up any other status,
+/// also when the work is done. One has said so that names an error of A2A; and some codes are given before there is any work.
+pub(crate) fn is_agents_word(status: &Status) -> bool {
+    let is_before_work = matches!(
+        status.code(),
+        Code::NotFound
+            | Code::InvalidArgument
+            | Code::Unimplemented
+            | Code::FailedPrecondition
+            | Code::Unauthenticated
+            | Code::PermissionDenied
+    );
+    is_before_work || has_error_of_a2a(status)
+}
+
+fn has_error_of_a2a(status: &Status) -> bool {
+    let details = RpcStatus::decode(status.details()).map(|status| status.details).unwrap_or_default();
+    details
+        .into_iter()
+        .filter(|detail| detail.type_url.ends_with("/google.rpc.ErrorInfo"))
+        .any(|detail| ErrorInfo::decode(detail.value.as_slice()).is_ok_and(|info| info.domain == ERROR_DOMAIN))
+}
+
 /// After how long a status says to try again.
 pub(crate) fn retry_after(status: &Status) -> Option<Duration> {
     let details = RpcStatus::decode(status.details()).ok()?.details;
@@ -212,6 +235,8 @@ mod tests {
         ] {
             assert_eq!(of(&kind.into()).code(), expected, "{kind:?}");
         }
+        assert!(ErrorKind::ALL.into_iter().all(|kind| is_agents_word(&of(&kind.into()))));
+        assert!(is_agents_word(&Status::not_found("x")) && !is_agents_word(&Status::unavailable("upstream reset")));
         assert_eq!(read(&Status::unavailable("away")).kind, Some(ErrorKind::Unavailable));
     }
 }

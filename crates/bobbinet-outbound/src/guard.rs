@@ -12,7 +12,7 @@ use reqwest::{Client, ClientBuilder, Method, RequestBuilder, Url, redirect};
 
 use crate::{
     ClientTls, Origin, OutboundLimits, Refused, Resolver, SystemResolver, address,
-    limits::{IDLE_CONNECTION_MAX, REDIRECTS_MAX},
+    limits::{IDLE_CONNECTION_MAX, PING_INTERVAL, PONG_MAX, REDIRECTS_MAX},
     resolve::Checked,
 };
 
@@ -224,7 +224,7 @@ impl Guard {
     /// # Errors
     /// As [`Self::http_at`].
     pub fn http2(&self, url: &Url, address: Option<IpAddr>) -> Result<Http, Refused> {
-        self.own(url, address, ClientBuilder::http2_prior_knowledge)
+        self.own(url, address, http2_alone)
     }
 
     /// All addresses that a URL's origin may be called at, as of now: each is a replica. None if a proxy stands in between, which
@@ -306,6 +306,11 @@ fn check_host(origin: &Origin) -> Result<(), Refused> {
         true => Err(Refused::LocalName { origin: origin.to_string() }),
         false => Ok(()),
     }
+}
+
+/// The same for HTTP/2 alone. A stream may be silent for as long as its task takes: pings tell whether the other side is still there.
+pub fn http2_alone(builder: ClientBuilder) -> ClientBuilder {
+    builder.http2_prior_knowledge().http2_keep_alive_interval(PING_INTERVAL).http2_keep_alive_timeout(PONG_MAX)
 }
 
 /// For origins that are configured, straight and through a proxy, and for all others.

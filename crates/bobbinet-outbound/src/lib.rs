@@ -17,7 +17,7 @@ mod tls;
 
 pub use address::refusal;
 pub use fetch::{Fetched, OutboundError, fetch, fetch_once};
-pub use guard::{Guard, Http, Trust};
+pub use guard::{Guard, Http, Trust, http2_alone};
 pub use limits::OutboundLimits;
 pub use origin::Origin;
 pub use refused::Refused;

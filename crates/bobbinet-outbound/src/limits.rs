@@ -41,3 +41,10 @@ pub(crate) const ADDRESSES_MAX: usize = 64;
 
 /// How long a connection that nobody uses is kept: shorter than servers and what stands before them close them.
 pub(crate) const IDLE_CONNECTION_MAX: Duration = Duration::from_secs(30);
+
+/// How long a connection of HTTP/2 alone may be silent before it is asked whether the other side is there: servers of gRPC are known to
+/// close the connections of those who ask more often than every five minutes.
+pub(crate) const PING_INTERVAL: Duration = Duration::from_secs(310);
+
+/// How long the answer to that may take.
+pub(crate) const PONG_MAX: Duration = Duration::from_secs(20);

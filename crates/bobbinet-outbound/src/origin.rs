@@ -58,7 +58,7 @@ impl Origin {
     }
 
     /// The same place; all names of this machine are one host.
-    pub(crate) fn is_same_place(&self, other: &Self) -> bool {
+    pub fn is_same_place(&self, other: &Self) -> bool {
         let is_same_host = self.host == other.host || (self.is_loopback() && other.is_loopback());
         self.scheme == other.scheme && self.port == other.port && is_same_host
     }

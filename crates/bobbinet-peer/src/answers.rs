@@ -189,10 +189,11 @@ impl Following<'_> {
     async fn hand_on(&mut self, answer: &Json, name: &str) -> Next {
         let message = message::handed_on(answer);
         let key = format!("{}/{}", self.run.key(), &hex::encode(Sha256::digest(name))[..16]);
-        let options = SendOptions {
+        let mut options = SendOptions {
             idempotency_key: Some(key),
             is_patient: true,
             traceparent: self.run.task().trace.as_deref().map(str::to_owned),
+            is_repeat: false,
         };
         let mut tries = 0;
         let event = loop {
@@ -208,6 +209,7 @@ impl Following<'_> {
             debug!(task, tries, error = &error as &dyn std::error::Error, "an answer was not taken");
             let kind = kind_of(&error);
             if kind == Failure::Unknown {
+                options.is_repeat = true;
                 // It may have got there all the same. Said twice, it would answer the next question too, unless the repeat is dropped.
                 let honours_keys = self.peer.cards.last().is_some_and(|known| known.honours_keys);
                 let looks = if honours_keys { 1 } else { 1 + self.peer.config.limits.retries_max };

@@ -125,7 +125,7 @@ pub(crate) async fn begin(
             let why = format!("that it is sent could not be kept: {}", in_full(&error));
             return not_sent(config, is_perhaps_taken, &why);
         }
-        let sent = send(peer, run, asked, &known, &lease, is_out).await;
+        let sent = send(peer, run, asked, &known, &lease, (is_perhaps_taken, is_out)).await;
         let error = match sent {
             Ok((client, first, stream)) => {
                 lease.succeeded();
@@ -216,15 +216,20 @@ fn is_key_honoured(run: &Run, known: &Known, checkpoint: &Checkpoint, config: &P
 }
 
 /// Waits before another try. While nothing was sent a node that stops does not wait too, and the next process begins anew: of a call
-/// that may be made only once it would not know that, so it is kept.
-async fn wait(run: &Run, checkpoint: &Checkpoint, is_kept: &mut bool, is_perhaps_taken: bool, pause: Duration) {
+/// that may be made only once it would not know that, so it is kept, also in place of a try that is known by now to have sent nothing.
+async fn wait(run: &Run, checkpoint: &mut Checkpoint, is_kept: &mut bool, is_perhaps_taken: bool, pause: Duration) {
     if is_perhaps_taken {
         return sleep(pause).await;
     }
-    if !*is_kept && !checkpoint.may_repeat(run) {
+    let is_once = !checkpoint.may_repeat(run);
+    let taken_back = checkpoint.sent_at.take_if(|_| is_once);
+    if is_once && (!*is_kept || taken_back.is_some()) {
         match run.checkpoint(checkpoint.to_json()).await {
             Ok(()) => *is_kept = true,
-            Err(error) => debug!(error = &error as &dyn std::error::Error, "it is not kept that nothing was sent"),
+            Err(error) => {
+                checkpoint.sent_at = taken_back;
+                debug!(error = &error as &dyn std::error::Error, "it is not kept that nothing was sent");
+            }
         }
     }
     let _elsewhere = run.works_elsewhere();
@@ -279,7 +284,7 @@ async fn send(
     asked: Option<&Asked>,
     known: &Known,
     lease: &Lease,
-    is_out: &AtomicBool,
+    (is_repeat, is_out): (bool, &AtomicBool),
 ) -> Result<(Client, StreamEvent, Option<TaskStream>), NotTaken> {
     let path_name = plan::path_name(&peer.config);
     let mut params = match asked {
@@ -294,6 +299,7 @@ async fn send(
         idempotency_key: Some(run.key()),
         is_patient: true,
         traceparent: run.task().trace.as_deref().map(str::to_owned),
+        is_repeat,
     };
     is_out.store(true, Ordering::Relaxed);
     let sent = say(&peer.config, &client, streams, params.clone(), &options).await;

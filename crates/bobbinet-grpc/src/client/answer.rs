@@ -47,6 +47,31 @@ impl Answer {
     }
 }
 
+/// What a status means that no agent has said: it may well be done.
+pub(super) fn made_up(url: &Url, status: &Status) -> ClientError {
+    let http_status = match status.code() {
+        Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Code::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
+        Code::Ok
+        | Code::Cancelled
+        | Code::Unknown
+        | Code::InvalidArgument
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::PermissionDenied
+        | Code::ResourceExhausted
+        | Code::FailedPrecondition
+        | Code::Aborted
+        | Code::OutOfRange
+        | Code::Unimplemented
+        | Code::Internal
+        | Code::DataLoss
+        | Code::Unauthenticated => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    let what = format!("the status {} of gRPC ({:?})", word(status.code()), status.message());
+    ClientError::NotAnAgent { url: url.to_string(), status: http_status.as_u16(), what }
+}
+
 /// A stream on its way to becoming one of `text/event-stream`.
 struct SseParts {
     events: BoxStream<'static, Result<Option<StreamEvent>, Status>>,
@@ -72,7 +97,7 @@ impl SseParts {
         };
         self.is_over = true;
         let is_broken = self.faults.take().is_some();
-        if !is_broken && !is_passing(status.code()) {
+        if !is_broken && !is_passing(status.code()) && status::is_agents_word(&status) {
             return Some(Ok(data(&error(&status))));
         }
         // Whoever hears of no end comes back.
@@ -85,7 +110,7 @@ impl SseParts {
 
     fn write(&mut self, event: Option<&StreamEvent>) -> Bytes {
         let id = self.next_id;
-        self.next_id = id.map(|id| id + 1);
+        self.next_id = id.and_then(|id| id.checked_add(1));
         let Some(event) = event else { return Bytes::from_static(b":\n\n") };
         let mut out = Vec::with_capacity(1 << 10);
         if let Some(id) = id {
@@ -169,5 +194,56 @@ fn word(code: Code) -> &'static str {
         Code::Unavailable => "UNAVAILABLE",
         Code::DataLoss => "DATA_LOSS",
         Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url() -> Url {
+        "http://127.0.0.1:1/".parse().unwrap()
+    }
+
+    #[test]
+    fn what_no_agent_has_said_leaves_open_what_became_of_it() {
+        let check = |status: Status, is_passing: bool| {
+            let error = made_up(&url(), &status);
+            assert!(error.leaves_outcome_open(), "{error:?}");
+            assert_eq!((error.is_passing(), error.is_unsent()), (is_passing, false), "{error:?}");
+        };
+        check(Status::unavailable("upstream connect error or disconnect/reset before headers"), true);
+        check(Status::deadline_exceeded("stream timeout"), true);
+        check(Status::unknown("grpc-status header missing"), false);
+        check(Status::internal("Missing response message."), false);
+        check(Status::out_of_range("message length too large"), false);
+        check(Status::resource_exhausted("too much"), false);
+        check(Status::cancelled("gone"), false);
+    }
+
+    async fn told(first: Option<u64>, last: Status) -> Result<String, String> {
+        let events = stream::iter([Ok(None), Ok(None), Err(last)]).boxed();
+        let answer = Answer::Events { first, events }.into_response(&url(), Faults::default()).unwrap();
+        answer.text().await.map_err(|error| format!("{error:?}"))
+    }
+
+    #[tokio::test]
+    async fn a_stream_ends_with_an_error_only_if_the_agent_says_so() {
+        for (status, is_said) in [
+            (Status::internal("h2 protocol error"), false),
+            (Status::unknown("grpc-status header missing"), false),
+            (Status::deadline_exceeded("stream timeout"), false),
+            (Status::unavailable("upstream reset"), false),
+            (status::of(&bobbinet_wire::ErrorKind::Internal.into()), true),
+            (Status::not_found("no such task"), true),
+        ] {
+            let what = format!("{status:?}");
+            assert_eq!(told(None, status).await.is_ok_and(|text| text.contains("data: {\"error\"")), is_said, "{what}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_agent_may_begin_to_count_anywhere() {
+        assert!(told(Some(u64::MAX), Status::not_found("no such task")).await.is_ok());
     }
 }

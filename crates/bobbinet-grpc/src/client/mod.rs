@@ -14,6 +14,8 @@ use reqwest::Response;
 use answer::Answer;
 use channel::Channel;
 
+use crate::status;
+
 /// Bytes of an answer: more than the largest task that a node of ours keeps by default.
 const ANSWER_MAX: usize = 96 << 20;
 
@@ -43,7 +45,8 @@ async fn call(request: GrpcRequest) -> Result<Response, ClientError> {
         Ok(answer) => answer,
         Err(status) => match faults.take() {
             Some(error) => return Err(error),
-            None => Answer::Refused(status),
+            None if status::is_agents_word(&status) => Answer::Refused(status),
+            None => return Err(answer::made_up(&url, &status)),
         },
     };
     answer.into_response(&url, faults)

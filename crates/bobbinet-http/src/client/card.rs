@@ -1,6 +1,6 @@
 //! An agent card that is kept for as long as it says (RFC 9111).
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bobbinet_wire::v1_0::CardView;
 use reqwest::{
@@ -21,30 +21,6 @@ pub struct FetchedCard {
     pub card: Arc<WithJson<CardView>>,
     /// For how long it is good.
     pub freshness: Freshness,
-}
-
-/// What looks at a card before it is believed: that it is signed by somebody who is known, say.
-#[derive(Clone)]
-pub struct CardCheck(Arc<CheckCard>);
-
-/// Looks at the bytes of the card from a URL, and says why it is not to be believed.
-type CheckCard = dyn Fn(&Url, &[u8]) -> Result<(), String> + Send + Sync;
-
-impl CardCheck {
-    /// One that believes what this does not mind.
-    pub fn new(check: impl Fn(&Url, &[u8]) -> Result<(), String> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(check))
-    }
-
-    pub(super) fn check(&self, url: &Url, bytes: &[u8]) -> Result<(), String> {
-        (self.0)(url, bytes)
-    }
-}
-
-impl fmt::Debug for CardCheck {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("CardCheck(…)")
-    }
 }
 
 /// What came of asking for a card.

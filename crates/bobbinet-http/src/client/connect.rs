@@ -137,9 +137,6 @@ async fn find_bytes(reference: &str, options: &ClientOptions) -> Result<(Near, U
 
 fn read_card(url: &Url, bytes: &[u8], options: &ClientOptions) -> Result<WithJson<CardView>, ClientError> {
     let bad = |why: String| ClientError::BadCard { url: url.to_string(), why };
-    if let Some(check) = &options.card_check {
-        check.check(url, bytes).map_err(bad)?;
-    }
     let bytes = &*pinned::covered(url, bytes, options)?;
     let value = CardView::parse(bytes).map_err(|error| {
         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
@@ -166,7 +163,7 @@ fn http2_sender(near: &Url, options: &ClientOptions) -> Result<Sender, ClientErr
     let unreachable = |source| ClientError::Unreachable { url: near.to_string(), source };
     match &options.outbound {
         Outbound::Straight => {
-            let http2 = client_builder(near, options).http2_prior_knowledge().build();
+            let http2 = bobbinet_outbound::http2_alone(client_builder(near, options)).build();
             http2.map(Sender::Straight).map_err(unreachable)
         }
         Outbound::Guarded { guard, at } => Ok(Sender::Guarded(Box::new(guard.http2(near, *at)?))),
@@ -178,7 +175,7 @@ fn http_client(near: &Url, options: &ClientOptions) -> Result<reqwest::Client, C
     built.map_err(|source| ClientError::Unreachable { url: near.to_string(), source })
 }
 
-fn client_builder(near: &Url, options: &ClientOptions) -> reqwest::ClientBuilder {
+pub(super) fn client_builder(near: &Url, options: &ClientOptions) -> reqwest::ClientBuilder {
     let mut builder = reqwest::Client::builder()
         .connect_timeout(options.connect_timeout)
         .tcp_nodelay(true)
@@ -220,18 +217,19 @@ fn read_file(path: &Path) -> Result<(Url, Vec<u8>), ClientError> {
     Ok((url, bytes))
 }
 
-/// What was typed; without a scheme, it is https, or http on this machine.
+/// What was typed, with a scheme: if it has none, https, or http on this machine.
+pub fn with_scheme(text: &str) -> String {
+    if text.contains("://") {
+        return text.to_owned();
+    }
+    let https = format!("https://{text}");
+    let is_here = Url::parse(&https).is_ok_and(|url| is_loopback(&url));
+    if is_here { format!("http://{text}") } else { https }
+}
+
 fn read_url(text: &str) -> Result<Url, ClientError> {
     let bad = || ClientError::BadUrl(text.to_owned());
-    let trimmed = text.trim();
-    let url = match trimmed.contains("://") {
-        true => Url::parse(trimmed).map_err(|_| bad())?,
-        false => {
-            let https = Url::parse(&format!("https://{trimmed}")).map_err(|_| bad())?;
-            let http = Url::parse(&format!("http://{trimmed}")).map_err(|_| bad())?;
-            if is_loopback(&https) { http } else { https }
-        }
-    };
+    let url = Url::parse(&with_scheme(text.trim())).map_err(|_| bad())?;
     let is_web = matches!(url.scheme(), "http" | "https") && url.has_host();
     let has_secrets = !url.username().is_empty() || url.password().is_some();
     if is_web && !has_secrets { Ok(url) } else { Err(bad()) }

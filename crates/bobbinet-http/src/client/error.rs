@@ -106,7 +106,7 @@ pub enum ClientError {
     NotAnAgent {
         /// The address that was called.
         url: String,
-        /// The HTTP status.
+        /// The HTTP status; over gRPC, the one that its code stands for.
         status: u16,
         /// What it says.
         what: String,

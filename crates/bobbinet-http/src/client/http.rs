@@ -4,7 +4,7 @@ use std::{
     borrow::Cow,
     future::Future,
     sync::{
-        Mutex, PoisonError,
+        Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -62,13 +62,23 @@ pub(super) struct Ways {
     pub(super) options: ClientOptions,
 }
 
+/// Which way the tries of one message go.
+#[derive(Debug, Default)]
+pub(super) struct Course {
+    /// The one that was tried last.
+    last: AtomicUsize,
+    /// The only one that is left, once the message may have been taken there: what makes a repeat known is how it was said, and over
+    /// another binding it is another request under the same key.
+    only: OnceLock<usize>,
+}
+
 /// One way: where requests go, and how.
 #[derive(Debug)]
 pub(super) struct Endpoint {
     pub(super) protocol: Protocol,
     pub(super) url: Url,
-    /// For whom a token is made.
-    audience: String,
+    /// For whom a token is made: the agent's URL over HTTP.
+    pub(super) audience: String,
     /// To be said in each request, if the card does.
     tenant: Option<String>,
     http: Sender,
@@ -106,9 +116,18 @@ impl Ways {
         &self.all[self.open.load(Ordering::Relaxed)]
     }
 
+    /// That of a new message, or of one that may have been taken already.
+    pub(super) fn course(&self, options: &SendOptions) -> Course {
+        let course = Course { last: AtomicUsize::new(self.open.load(Ordering::Relaxed)), only: OnceLock::new() };
+        if options.is_repeat {
+            course.stay();
+        }
+        course
+    }
+
     /// Calls, and gives the result as it came.
     pub(super) async fn call(&self, operation: &Operation, timeout: Option<Duration>) -> Result<Told, ClientError> {
-        let answer = self.request(operation, timeout, &SendOptions::default(), None).await?;
+        let answer = self.request(operation, timeout, &SendOptions::default(), None, &Course::default()).await?;
         self.result(answer, timeout).await
     }
 
@@ -119,11 +138,12 @@ impl Ways {
         timeout: Option<Duration>,
         options: &SendOptions,
     ) -> Result<Told, ClientError> {
-        self.repeat(operation, options, || async {
-            let answer = self.request(operation, timeout, options, None).await?;
+        let course = self.course(options);
+        let attempt = || async {
+            let answer = self.request(operation, timeout, options, None, &course).await?;
             self.result(answer, timeout).await
-        })
-        .await
+        };
+        self.repeat(operation, options, &course, attempt).await
     }
 
     /// Tries to send until it works, is refused for good, or was tried too often. What was sent is sent again only to an agent whose
@@ -132,6 +152,7 @@ impl Ways {
         &self,
         operation: &Operation,
         options: &SendOptions,
+        course: &Course,
         attempt: impl Fn() -> F,
     ) -> Result<T, ClientError> {
         let is_done_once = self.key(options).is_some();
@@ -142,7 +163,10 @@ impl Ways {
                 Ok(result) => return Ok(result),
                 Err(error) => error,
             };
-            is_open |= error.leaves_outcome_open();
+            if error.leaves_outcome_open() {
+                is_open = true;
+                self.open.store(course.stay(), Ordering::Relaxed);
+            }
             let is_refused = matches!(error, ClientError::Refused(_));
             let may_be_repeated = !is_refused && (error.is_unsent() || (is_done_once && error.is_passing()));
             if !may_be_repeated || retries == self.options.retries_max {
@@ -189,12 +213,17 @@ impl Ways {
         timeout: Option<Duration>,
         options: &SendOptions,
         last_event_id: Option<&str>,
+        course: &Course,
     ) -> Result<Answer, ClientError> {
-        let first = self.open.load(Ordering::Relaxed);
+        let (first, count) = match course.only.get() {
+            Some(only) => (*only, 1),
+            None => (self.open.load(Ordering::Relaxed), self.all.len()),
+        };
         let mut unsent = None;
-        for turn in 0..self.all.len() {
+        for turn in 0..count {
             let at = (first + turn) % self.all.len();
             let endpoint = &self.all[at];
+            course.last.store(at, Ordering::Relaxed);
             match endpoint.request(&self.options, operation, timeout, options, last_event_id).await {
                 Ok(response) => {
                     self.open.store(at, Ordering::Relaxed);
@@ -233,6 +262,13 @@ impl Ways {
             }
             (None, true) => ReplyError::Malformed(why).into(),
         })
+    }
+}
+
+impl Course {
+    /// Leaves it at the way that was tried last.
+    pub(super) fn stay(&self) -> usize {
+        *self.only.get_or_init(|| self.last.load(Ordering::Relaxed))
     }
 }
 

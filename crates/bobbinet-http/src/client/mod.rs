@@ -30,7 +30,8 @@ use bobbinet_wire::{
 };
 
 pub use bobbinet_auth::CardKeys;
-pub use card::{CardCheck, CardFetch, FetchedCard, Freshness};
+pub use card::{CardFetch, FetchedCard, Freshness};
+pub use connect::with_scheme;
 pub use credentials::{Credentials, Mint, ServiceParameter};
 pub use discovery::DiscoveredJwks;
 pub use error::ClientError;
@@ -58,12 +59,11 @@ pub struct ClientOptions {
     pub timeout: Duration,
     /// For the answer to a blocking send; `None` for as long as it takes.
     pub wait_timeout: Option<Duration>,
-    /// How long a stream may be silent, without even a comment, before it counts as broken.
+    /// How long a stream may be silent, without even a comment, before it counts as broken. Over gRPC, where there are none, it may be
+    /// for as long as HTTP/2 pings are answered.
     pub silence_max: Duration,
     /// How often in a row a broken stream, or a send that may be repeated, is tried again before it is given up.
     pub retries_max: u32,
-    /// What looks at its card before it is believed.
-    pub card_check: Option<CardCheck>,
     /// Over what it is called, the preferred first, whatever its card prefers; if empty, as the card says.
     pub transports: Vec<Transport>,
     /// In which version of A2A, and no other, whatever its card prefers.
@@ -93,7 +93,6 @@ impl Default for ClientOptions {
             wait_timeout: None,
             silence_max: Duration::from_secs(60),
             retries_max: 12,
-            card_check: None,
             transports: Vec::new(),
             version: None,
             grpc: None,
@@ -116,6 +115,8 @@ pub struct SendOptions {
     pub is_patient: bool,
     /// The trace that the caller is in (W3C Trace Context).
     pub traceparent: Option<String>,
+    /// Whether it may have been taken when it was sent before: then it goes the way that was tried last, and no other.
+    pub is_repeat: bool,
 }
 
 /// What an agent has answered, as a value, and with it the JSON that it came as.
@@ -133,6 +134,13 @@ pub struct Client {
     ways: Arc<Ways>,
     card: Arc<WithJson<CardView>>,
     detour: Option<Detour>,
+}
+
+impl ClientOptions {
+    /// What calls a URL as the agent is called, beside the agent: an authorization server, say. Without a guard.
+    pub fn builder_for(&self, url: &reqwest::Url) -> reqwest::ClientBuilder {
+        connect::client_builder(url, self)
+    }
 }
 
 impl Client {
@@ -193,6 +201,11 @@ impl Client {
     /// Where its requests go.
     pub fn url(&self) -> &str {
         self.ways.open().url.as_str()
+    }
+
+    /// The agent's URL over HTTP, also where it is called over gRPC: for whom tokens are made, and where a node has what A2A has no call for.
+    pub fn http_url(&self) -> &str {
+        &self.ways.open().audience
     }
 
     /// What is spoken there.

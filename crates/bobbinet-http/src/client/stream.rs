@@ -4,7 +4,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use bobbinet_core::{Json, State, operation::Operation};
 use bobbinet_wire::{
-    Protocol,
+    Protocol, Transport,
     sse::{SseEvent, SseParser},
     view::{StreamEvent, TaskView},
 };
@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     Client, ClientError, SendOptions, WithJson,
-    http::{Answer, Told, media_type, pause},
+    http::{Answer, Course, Told, media_type, pause},
     speech, subscription,
 };
 
@@ -73,6 +73,7 @@ pub struct TaskStream {
 struct Opening {
     operation: Operation,
     options: SendOptions,
+    course: Course,
 }
 
 /// How a connection came to its end.
@@ -86,7 +87,7 @@ enum End {
 
 impl TaskStream {
     pub(super) async fn open(client: Client, operation: Operation, options: &SendOptions) -> Result<Self, ClientError> {
-        let opening = Opening { operation, options: options.clone() };
+        let opening = Opening { operation, options: options.clone(), course: client.ways.course(options) };
         let opened = open(&client, &opening).await?;
         let mut stream = Self::new(client, opened);
         stream.opening = Some(opening);
@@ -94,7 +95,8 @@ impl TaskStream {
     }
 
     pub(super) async fn subscribe(client: Client, id: &str, after: Option<&str>) -> Result<Self, ClientError> {
-        let answer = client.ways.request(&subscription(id), None, &SendOptions::default(), after).await?;
+        let answer =
+            client.ways.request(&subscription(id), None, &SendOptions::default(), after, &Course::default()).await?;
         let answer = as_events(&client, answer).await?;
         let mut stream = Self::new(client, Opened::Events(answer));
         stream.task = Some(id.to_owned());
@@ -169,7 +171,7 @@ impl TaskStream {
         let is_told = matches!(error, ClientError::OutcomeUnknown { .. });
         let is_open = self.task.is_none() && !is_told && error.leaves_outcome_open();
         match &self.opening {
-            Some(Opening { operation, options }) if is_open => {
+            Some(Opening { operation, options, .. }) if is_open => {
                 self.client.ways.outcome_unknown(operation, options, error)
             }
             Some(_) | None => error,
@@ -255,9 +257,11 @@ impl TaskStream {
 
     /// Takes what comes next over the connection; its end, if it has ended.
     async fn receive(&mut self) -> Result<Option<End>, ClientError> {
-        let Some(Answer { response, .. }) = &mut self.response else { return Ok(Some(End::Broken)) };
+        let Some(Answer { response, protocol }) = &mut self.response else { return Ok(Some(End::Broken)) };
         let is_repeatable = self.opening.as_ref().is_none_or(|opening| opening.key(&self.client).is_some());
-        let chunk = match self.task.is_some() || is_repeatable {
+        // Over gRPC there are no comments: a task at work may well be silent, and pings tell whether somebody is there.
+        let says_that_it_lives = protocol.transport != Transport::Grpc;
+        let chunk = match (self.task.is_some() || is_repeatable) && says_that_it_lives {
             true => timeout(self.client.ways.options.silence_max, response.chunk()).await,
             // As long as the task has no name there is nothing that could be done about silence.
             false => Ok(response.chunk().await),
@@ -337,6 +341,7 @@ impl TaskStream {
             let ways = &self.client.ways;
             return Err(ways.outcome_unknown(&opening.operation, &opening.options, broken()));
         }
+        opening.course.stay();
         // The stream that broke had begun: whatever stands in the way of this one says nothing of what the message came to.
         let opened = open(&self.client, opening)
             .await
@@ -348,7 +353,8 @@ impl TaskStream {
     async fn connect(&mut self, operation: &Operation) -> Result<(), ClientError> {
         let ways = &self.client.ways;
         let options = SendOptions::default();
-        let request = ways.request(operation, None, &options, self.last_id.as_deref());
+        let course = Course::default();
+        let request = ways.request(operation, None, &options, self.last_id.as_deref(), &course);
         let seconds = ways.options.timeout.as_secs_f64();
         let answer = timeout(ways.options.timeout, request)
             .await
@@ -397,16 +403,16 @@ enum Opened {
 }
 
 async fn open(client: &Client, opening: &Opening) -> Result<Opened, ClientError> {
-    let Opening { operation, options } = opening;
+    let Opening { operation, options, course } = opening;
     let ways = &client.ways;
     let attempt = || async {
-        let answer = ways.request(operation, None, options, None).await?;
+        let answer = ways.request(operation, None, options, None, course).await?;
         if is_stream(&answer) {
             return Ok(Opened::Events(answer));
         }
         Ok(Opened::Whole(ways.result(answer, None).await?))
     };
-    ways.repeat(operation, options, attempt).await
+    ways.repeat(operation, options, course, attempt).await
 }
 
 fn is_stream(answer: &Answer) -> bool {

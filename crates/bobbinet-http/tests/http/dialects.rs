@@ -4,7 +4,7 @@ use bobbinet_core::{
     Message, MessageId, Part, Role, State,
     operation::{Configuration, ListParams, SendParams},
 };
-use bobbinet_http::{Client, ClientError, ClientOptions, SendOptions, TaskStream, client::CardCheck};
+use bobbinet_http::{Client, ClientError, ClientOptions, SendOptions, TaskStream};
 use bobbinet_wire::{
     ErrorKind, Transport, Version,
     view::{Sent, StreamEvent},
@@ -227,21 +227,4 @@ async fn another_way_is_taken_only_where_nobody_is_there() {
     let client = Client::connect(&agent.url, newest).await.unwrap();
     let unsent = client.send(says("hi"), &SendOptions::default()).await.unwrap_err();
     assert!(unsent.is_unsent(), "{unsent:?}");
-}
-
-#[tokio::test]
-async fn a_card_that_is_not_believed_leads_nowhere() {
-    let agent = Foreign::start(older, |_: &Asked| Does::Error(-32601)).await;
-    let check = |wanted: &'static str| {
-        CardCheck::new(move |_, bytes| match String::from_utf8_lossy(bytes).contains(wanted) {
-            true => Ok(()),
-            false => Err("nobody who is known has signed it".to_owned()),
-        })
-    };
-    let with = |check| ClientOptions { card_check: Some(check), ..ClientOptions::default() };
-    assert!(Client::connect(&agent.url, with(check("older"))).await.is_ok());
-    let refused = Client::connect(&agent.url, with(check("newer"))).await.unwrap_err();
-    assert!(refused.to_string().contains("nobody who is known has signed it"), "{refused}");
-    let refused = Client::fetch_card(&agent.url, &with(check("newer")), None).await.unwrap_err();
-    assert!(matches!(refused, ClientError::BadCard { .. }), "{refused}");
 }

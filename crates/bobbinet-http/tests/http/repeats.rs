@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bobbinet_http::{Client, ClientError, ClientOptions, SendOptions};
 use bobbinet_wire::view::Sent;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tokio::{io::AsyncReadExt, net::TcpListener};
 
 use crate::{
     client::says,
@@ -66,6 +66,35 @@ async fn what_was_sent_is_not_sent_again_to_an_agent_that_does_not_know_repeats(
 async fn an_agent_that_honours_keys_is_asked_again() {
     check(keyed, || Does::HangsUp, true, 2).await;
     check(keyed, || Does::Says(503, "text/html", "<html>Busy".to_owned()), true, 2).await;
+}
+
+#[tokio::test]
+async fn what_may_have_been_taken_is_said_again_only_as_it_was_said() {
+    // Takes the message, and is gone.
+    let first = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let there = format!("http://{}", first.local_addr().unwrap());
+    let taken = tokio::spawn(async move {
+        let (mut stream, _) = first.accept().await.unwrap();
+        stream.read(&mut [0; 1 << 10]).await.unwrap()
+    });
+    let card = |url: &str| {
+        let mut card = keyed(url);
+        let interfaces = card["supportedInterfaces"].as_array_mut().unwrap();
+        interfaces.insert(0, json!({ "url": there, "protocolBinding": "HTTP+JSON", "protocolVersion": "1.0" }));
+        card
+    };
+    let agent = Foreign::start(card, |_: &Asked| Does::Result(json!({ "task": task("COMPLETED") }))).await;
+    let options = ClientOptions { is_other_origin_allowed: true, ..hasty() };
+    let client = Client::connect(&agent.url, options).await.unwrap();
+    let error = client.send(says("pay 100"), &under("k")).await.unwrap_err();
+    assert!(matches!(error, ClientError::OutcomeUnknown { .. }), "{error:?}");
+    assert!(taken.await.unwrap() > 0);
+    let repeat = SendOptions { is_repeat: true, ..under("k") };
+    let error = client.send(says("pay 100"), &repeat).await.unwrap_err();
+    assert!(error.is_unsent(), "{error:?}");
+    assert_eq!(agent.count("SendMessage"), 0);
+    // Another message goes where there is somebody.
+    assert!(client.send(says("pay 100"), &under("l")).await.is_ok());
 }
 
 #[tokio::test]

@@ -435,6 +435,28 @@ async fn what_was_not_sent_is_no_question_when_the_time_is_up_or_the_node_stops(
 }
 
 #[tokio::test]
+async fn what_was_tried_in_vain_more_than_once_is_no_question_when_the_node_stops() {
+    let lab = Lab::new(Form::default()).await;
+    let patient = |config: &mut PeerConfig| {
+        config.limits.patience = Duration::from_secs(30);
+        // It is not left alone, but tried.
+        config.limits.failures_max = u32::MAX;
+    };
+    let node = lab.node_with(patient).await;
+    node.ready().await;
+    lab.stop();
+    let waiting = node.begin("go");
+    node.until(&waiting, |task| task.checkpoint.is_some()).await;
+    // Several tries later.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    node.stop(Duration::from_secs(15)).await;
+    let node = lab.node().await;
+    let task = node.settled(&waiting.id()).await;
+    let text = task.status_message.as_ref().unwrap().text();
+    assert!(task.state == State::Failed && text.contains("nothing was sent"), "{task:?}");
+}
+
+#[tokio::test]
 async fn no_other_agent_stands_in_once_something_was_sent() {
     let lab = Lab::new(Form { way: Way::Garbage, ..Form::default() }).await;
     let node = lab.node_with(|config| config.fallback = Some(name("near"))).await;

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bobbinet_engine::{Env, SystemEnv};
+use bobbinet_http::client::ClientOptions;
 use bobbinet_wire::login::{LoginFlow, Logins};
-use reqwest::{Client as Http, Url};
+use reqwest::Url;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use tokio::{
@@ -45,10 +46,10 @@ const REQUEST_MAX: usize = 16 << 10;
 pub(super) async fn login(output: Output, agent: &Agent, login: &Login) -> Result<(), Failure> {
     let tokens = Tokens::own().ok_or_else(|| Failure::new(Code::Internal, "there is no home folder to keep it in"))?;
     let (card, _) = agent.card().await?;
-    let http = http()?;
-    let flows = flows(&http, &Logins::of(&card.value)).await?;
+    let options = agent.options();
+    let flows = flows(options, &Logins::of(&card.value)).await?;
     let (flow, by) = chosen(&flows, login)?;
-    let client = OAuthClient { http, id: &login.client_id, secret: login.client_secret.as_ref() };
+    let client = OAuthClient { options, id: &login.client_id, secret: login.client_secret.as_ref() };
     client.check(agent, &flow.token_url, login.issuer.as_deref())?;
     let scope = match (&login.scope[..], &flow.scopes[..]) {
         ([], asked) | (asked, _) => asked.join(" "),
@@ -86,7 +87,7 @@ pub(super) fn logout(output: Output, agent: &Agent) -> Result<(), Failure> {
 }
 
 /// The flows that a card names, and those of the documents that it names.
-async fn flows(http: &Http, logins: &Logins) -> Result<Vec<LoginFlow>, Failure> {
+async fn flows(options: &ClientOptions, logins: &Logins) -> Result<Vec<LoginFlow>, Failure> {
     #[derive(Deserialize)]
     struct Metadata {
         #[serde(default)]
@@ -98,7 +99,8 @@ async fn flows(http: &Http, logins: &Logins) -> Result<Vec<LoginFlow>, Failure> 
     }
     let mut flows = logins.flows.clone();
     for url in &logins.metadata_urls {
-        let metadata: Metadata = answer(http.get(checked(url)?)).await?.1?;
+        let url = checked(url)?;
+        let metadata: Metadata = answer(http(options, &url)?.get(url)).await?.1?;
         let Some(token_url) = metadata.token_endpoint else { continue };
         let flow = |device: Option<String>, browser: Option<String>| LoginFlow {
             device_authorization_url: device,
@@ -173,7 +175,7 @@ impl OAuthClient<'_> {
         let url = checked(flow.device_authorization_url.as_deref().unwrap_or_default())?;
         let form: Vec<_> =
             [("client_id", self.id), ("scope", scope)].into_iter().filter(|(_, value)| !value.is_empty()).collect();
-        let request = self.http.post(url).body(form_of(&form)).header("content-type", FORM);
+        let request = http(self.options, &url)?.post(url).body(form_of(&form)).header("content-type", FORM);
         let (is_good, body) = answer::<serde_json::Value>(request).await?;
         let body = body?;
         if !is_good {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bobbinet_core::Secret;
 use bobbinet_engine::{Env, SystemEnv};
+use bobbinet_http::client::ClientOptions;
 use reqwest::{Client as Http, Url};
 use serde::{Deserialize, de::DeserializeOwned};
 
@@ -23,7 +24,8 @@ const LIFE_MAX: u64 = 366 * 24 * 60 * 60;
 pub(super) const FORM: &str = "application/x-www-form-urlencoded";
 
 pub(super) struct OAuthClient<'a> {
-    pub(super) http: Http,
+    /// As the agent is called, its authorization server is.
+    pub(super) options: &'a ClientOptions,
     pub(super) id: &'a str,
     pub(super) secret: Option<&'a Secret>,
 }
@@ -75,7 +77,8 @@ impl OAuthClient<'_> {
         form: &[(&str, &str)],
     ) -> Result<Result<TokenAnswer, OAuthError>, Failure> {
         let mut form: Vec<(&str, &str)> = form.iter().copied().filter(|(_, value)| !value.is_empty()).collect();
-        let mut request = self.http.post(checked(url)?);
+        let url = checked(url)?;
+        let mut request = http(self.options, &url)?.post(url);
         match self.secret {
             Some(secret) => request = request.basic_auth(encoded(self.id), Some(encoded(secret.reveal()))),
             None => form.push(("client_id", self.id)),
@@ -94,14 +97,14 @@ impl OAuthClient<'_> {
 }
 
 /// The token that is kept for the agent at a URL, got anew if it has run out and can be.
-pub(super) async fn kept(url: &str) -> Option<String> {
+pub(super) async fn kept(url: &str, options: &ClientOptions) -> Option<String> {
     let tokens = Tokens::own()?;
     let kept = tokens.get(url)?;
     if kept.is_good() {
         return Some(kept.access_token);
     }
     let refresh = kept.refresh_token.clone()?;
-    let client = OAuthClient { http: http().ok()?, id: &kept.client_id, secret: None };
+    let client = OAuthClient { options, id: &kept.client_id, secret: None };
     let form = [("grant_type", "refresh_token"), ("refresh_token", refresh.as_str())];
     match client.token(&kept.token_url, &form).await {
         Ok(Ok(answer)) => {
@@ -119,8 +122,9 @@ pub(super) async fn kept(url: &str) -> Option<String> {
     }
 }
 
-pub(super) fn http() -> Result<Http, Failure> {
-    let builder = Http::builder().timeout(ANSWER_MAX).redirect(reqwest::redirect::Policy::none());
+/// What calls an authorization server, or fetches what is said of one.
+pub(super) fn http(options: &ClientOptions, url: &Url) -> Result<Http, Failure> {
+    let builder = options.builder_for(url).timeout(ANSWER_MAX).redirect(reqwest::redirect::Policy::none());
     builder.build().map_err(|error| Failure::of(Code::Internal, &error))
 }
 

@@ -43,7 +43,7 @@ async fn any(client: &Client, target: crate::cli::Target) -> Result<Agent, Failu
 
 async fn ask(agent: &Agent, method: Method, what: &[&str]) -> Result<Value, Failure> {
     let connected = agent.connect().await?;
-    let base = connected.url().trim_end_matches('/');
+    let base = connected.http_url().trim_end_matches('/');
     let bad = |_| Failure::new(Code::Internal, format!("{base} is no URL of an agent"));
     let mut url = reqwest::Url::parse(&format!("{base}/bobbinet/push")).map_err(bad)?;
     if let Ok(mut segments) = url.path_segments_mut() {

@@ -12,7 +12,7 @@ use std::{
 
 use bobbinet_auth::owner_token;
 use bobbinet_engine::{Env, SystemEnv};
-use bobbinet_http::client::{Client, ClientError, ClientOptions, Credentials, WithJson};
+use bobbinet_http::client::{Client, ClientError, ClientOptions, Credentials, WithJson, with_scheme};
 use bobbinet_wire::v1_0::CardView;
 use tokio::time::{Instant, sleep};
 
@@ -264,7 +264,7 @@ impl Agent {
     async fn started(&self) -> Result<Client, ClientError> {
         let mut options = self.client.clone();
         if matches!(options.credentials, Credentials::None)
-            && let Some(token) = oauth::kept(&self.url_with_scheme()).await
+            && let Some(token) = oauth::kept(&self.url_with_scheme(), &options).await
         {
             options.credentials = Credentials::Bearer(token);
         }
@@ -334,6 +334,11 @@ impl Agent {
         }
     }
 
+    /// How it is called.
+    pub(super) fn options(&self) -> &ClientOptions {
+        &self.client
+    }
+
     /// Its URL, as a token for it names it.
     pub(crate) fn url_with_scheme(&self) -> String {
         with_scheme(&self.url)
@@ -378,10 +383,6 @@ fn is_place(text: &str) -> bool {
     text.contains([':', '/', '.']) || text == "localhost"
 }
 
-fn with_scheme(url: &str) -> String {
-    if url.contains("://") { url.to_owned() } else { format!("http://{url}") }
-}
-
 /// Host and port of a URL.
 fn authority(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
@@ -392,7 +393,8 @@ fn authority(url: &str) -> &str {
 fn is_local(url: &str) -> bool {
     let authority = authority(url);
     let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
-    let is_file = url.starts_with("file:") || Path::new(url.trim_start_matches("http://")).is_file();
+    let path = url.split_once("://").map_or(url, |(_, path)| path);
+    let is_file = url.starts_with("file:") || Path::new(path).is_file();
     !is_file && (host == "localhost" || host == "[::1]" || host.starts_with("127."))
 }
 
@@ -436,6 +438,7 @@ mod tests {
 
         check("https://agents.example.com/127.0.0.1", false);
         check("10.0.0.1:7420", false);
+        check("Cargo.toml", false);
         check("file:///nowhere/card.json", false);
     }
 }

@@ -24,7 +24,7 @@ pub(super) async fn show(output: Output, agent: &Agent, id: &str) -> Result<(), 
 
 /// What the node has of a task: `ID` is all of it, `ID/tree` what its run has begun.
 pub(super) async fn fetch(agent: &Agent, connected: &Connected, what: &str) -> Result<Value, Failure> {
-    let base = connected.url().trim_end_matches('/');
+    let base = connected.http_url().trim_end_matches('/');
     let url = format!("{base}/bobbinet/tasks/{what}");
     // What a node of ours has for its owner is asked for where the node is: no proxy, no redirect.
     let http = agent.http().redirect(reqwest::redirect::Policy::none()).build();

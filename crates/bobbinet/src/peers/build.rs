@@ -155,9 +155,46 @@ pub(crate) fn guard<'a>(
     }
     let mut guard =
         Guard::new(origins, OutboundLimits::default()).map_err(|error| Failure::of(Code::Internal, &error))?;
-    for (origin, files) in certificates {
+    for (origin, files) in one_for_each(certificates)? {
         let tls = files.read().map_err(|fault| Failure::of(Code::Config, &fault))?;
         guard = guard.with_tls(origin, tls).map_err(|error| Failure::of(Code::Config, &error))?;
     }
     Ok(guard)
+}
+
+/// Certificates go by where is called: two peers at one place cannot have different ones.
+fn one_for_each(all: Vec<(Origin, ClientTlsFiles)>) -> Result<Vec<(Origin, ClientTlsFiles)>, Failure> {
+    let mut each: Vec<(Origin, ClientTlsFiles)> = Vec::new();
+    for (origin, files) in all {
+        match each.iter().find(|(known, _)| known.is_same_place(&origin)) {
+            None => each.push((origin, files)),
+            Some((_, known)) if *known == files => {}
+            Some(_) => {
+                let text = format!("two peers at {origin} have different `tls`");
+                let hint = "what is called at one origin is called with one certificate: say the same for both";
+                return Err(Failure::new(Code::Config, text).hint(hint));
+            }
+        }
+    }
+    Ok(each)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_at_one_place_is_called_with_one_certificate() {
+        let check = |one: (&str, &str), other: (&str, &str), expected: Option<usize>| {
+            let named = [one, other].map(|(url, ca)| {
+                let files = ClientTlsFiles { ca: Some(ca.into()), identity: None };
+                (Origin::of(&Url::parse(url).unwrap()).unwrap(), files)
+            });
+            assert_eq!(one_for_each(named.into()).ok().map(|each| each.len()), expected, "{one:?} {other:?}");
+        };
+        check(("https://a.example/x", "a.pem"), ("https://a.example/y", "b.pem"), None);
+        check(("https://localhost:1/x", "a.pem"), ("https://127.0.0.1:1/y", "b.pem"), None);
+        check(("https://a.example/x", "a.pem"), ("https://a.example/y", "a.pem"), Some(1));
+        check(("https://a.example/x", "a.pem"), ("https://b.example/y", "b.pem"), Some(2));
+    }
 }
