@@ -127,17 +127,25 @@ pub fn without_secrets(json: &str) -> Cow<'_, str> {
 
 /// Whether there was something to hide.
 fn hide(value: &mut Value) -> bool {
+    let mut has_hidden = false;
     match value {
-        Value::Object(fields) => fields.iter_mut().fold(false, |hid, (name, value)| {
-            let is_secret = SECRETS.contains(&name.as_str()) && !value.is_null() && value != "";
-            if is_secret {
-                *value = Value::from(HIDDEN);
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                let is_secret = SECRETS.contains(&name.as_str()) && !value.is_null() && value != "";
+                if is_secret {
+                    *value = Value::from(HIDDEN);
+                }
+                has_hidden |= is_secret || hide(value);
             }
-            hide(value) || is_secret || hid
-        }),
-        Value::Array(items) => items.iter_mut().fold(false, |hid, item| hide(item) || hid),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+        }
+        Value::Array(items) => {
+            for item in items {
+                has_hidden |= hide(item);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
+    has_hidden
 }
 
 /// RFC 9110 section 5.6.2.

@@ -2,11 +2,11 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 
 use crate::{
-    a2a::{Endpoint, Saying},
+    a2a::{Dialect, Endpoint, Saying, Shown},
     load::{self, Shape, Work},
     process::Cores,
     server,
@@ -20,6 +20,9 @@ pub(crate) struct Alone {
     /// What is asked of it.
     #[arg(long, value_enum, default_value_t = Asked::Send)]
     work: Asked,
+    /// In which words: streams and lists in JSON-RPC of 1.0 alone.
+    #[arg(long, value_enum, default_value_t)]
+    dialect: Dialect,
     /// On how many connections.
     #[arg(long, default_value_t = 64)]
     connections: usize,
@@ -29,7 +32,7 @@ pub(crate) struct Alone {
     /// The process whose time is counted.
     #[arg(long)]
     pid: Option<u32>,
-    /// The token to show.
+    /// The token or API key to show.
     #[arg(long)]
     bearer: Option<String>,
 }
@@ -52,8 +55,16 @@ impl Alone {
     /// Runs it, and prints what came of it as JSON.
     pub(crate) async fn run(self) -> Result<()> {
         Cores::pin(Cores::choose()?.load)?;
-        let mut endpoint = Endpoint { address: self.address, path: "/".to_owned(), token: self.bearer };
-        server::find_path(&mut endpoint).await.context("reading the agent's card")?;
+        let is_plain = matches!(self.work, Asked::Send | Asked::Call | Asked::Get);
+        ensure!(
+            is_plain || self.dialect == Dialect::JsonRpc,
+            "in {} there are no streams and lists here",
+            self.dialect
+        );
+        let (path, dialect) = ("/".to_owned(), self.dialect);
+        let shown = self.bearer.map_or(Shown::Nothing, Shown::This);
+        let mut endpoint = Endpoint { address: self.address, path, dialect, shown, tls: None };
+        server::find_path(&mut endpoint, server::CARD).await.context("reading the agent's card")?;
         let work = match self.work {
             Asked::Send => Work::Send(Saying::Text),
             Asked::Call => Work::Send(Saying::Call),

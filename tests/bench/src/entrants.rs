@@ -6,8 +6,10 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 
 use crate::{
-    server::{CARD, DATA, Recipe, Token, URL},
+    measure::Measure,
+    server::{CARD, DATA, Recipe, Token},
     suite::Entrant,
+    wrapping::{Wrapping, words},
     yardsticks::{self, Folders},
 };
 
@@ -16,6 +18,8 @@ use crate::{
 pub(crate) enum Which {
     /// `examples/echo`: our agent, durable.
     Echo,
+    /// The same agent in all bindings of both versions, beside each other.
+    Bindings,
     /// A bare handler, in memory.
     FloorMemory,
     /// A bare handler on our store, with the same commits.
@@ -28,26 +32,42 @@ pub(crate) enum Which {
     Node,
     /// A tool call through `bobbinet`, next to the same call made directly.
     Wrapped,
+    /// `GetTask` by callers who are known in different ways.
+    Callers,
+    /// Tasks that are told to webhooks.
+    Webhooks,
 }
 
 /// Where Bobbinet says that it can work: store, listener, and the MCP server it wraps.
-const READY: &str = "/readyz";
+pub(crate) const READY: &str = "/readyz";
 
 /// How many times fewer tasks a slow server is filled with.
 const SLOW: u64 = 5;
 
-/// What takes part, what wraps the MCP server, and what could not be had.
-pub(crate) type Prepared = (Vec<Entrant>, Option<Recipe>, Vec<String>);
+/// What takes part, and what could not be had.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) entrants: Vec<Entrant>,
+    /// For tool calls, if they are wanted; so of the next two.
+    pub(crate) wrapped: Option<Wrapping>,
+    pub(crate) callers: Option<Wrapping>,
+    pub(crate) webhooks: Option<Wrapping>,
+    pub(crate) missing: Vec<String>,
+}
 
 /// Builds and installs what is asked for; all if nothing is said.
 pub(crate) fn prepare(folders: &Folders, only: &[Which], build: bool) -> Result<Prepared> {
     let is_wanted = |which: Which| only.is_empty() || only.contains(&which);
     let program = std::env::current_exe().context("finding this program")?;
-    let ours: Vec<&str> = [(Which::Echo, "echo"), (Which::Wrapped, "bobbinet")]
-        .into_iter()
-        .filter(|(which, _)| is_wanted(*which))
-        .map(|(_, package)| package)
-        .collect();
+    let is_any_wanted = |of: &[Which]| of.iter().any(|which| is_wanted(*which));
+    let ours: Vec<&str> = [
+        (is_any_wanted(&[Which::Echo, Which::Bindings]), "echo"),
+        (is_any_wanted(&[Which::Wrapped, Which::Callers, Which::Webhooks]), "bobbinet"),
+    ]
+    .into_iter()
+    .filter(|(is_wanted, _)| *is_wanted)
+    .map(|(_, package)| package)
+    .collect();
     if build && !ours.is_empty() {
         yardsticks::build(folders, &ours)?;
     }
@@ -56,31 +76,47 @@ pub(crate) fn prepare(folders: &Folders, only: &[Which], build: bool) -> Result<
     for which in Which::value_variants().iter().copied().filter(|which| is_wanted(*which)) {
         let entrant = match which {
             Which::Echo => Ok(echo(folders)),
+            Which::Bindings => Ok(bindings(folders)),
             Which::FloorMemory => Ok(floor_memory(&program)),
             Which::FloorSled => Ok(floor_sled(&program)),
             Which::Rust => yardsticks::rust(folders).map(|recipe| yardstick(recipe, 1)),
             Which::Python => yardsticks::python(folders).map(|recipe| yardstick(recipe, SLOW)),
             Which::Node => yardsticks::node(folders).map(|recipe| yardstick(recipe, SLOW)),
-            Which::Wrapped => continue,
+            Which::Wrapped | Which::Callers | Which::Webhooks => continue,
         };
         match entrant {
             Ok(entrant) => entrants.push(entrant),
             Err(error) => missing.push(format!("{which:?} does not take part: {error:#}")),
         }
     }
-    Ok((entrants, is_wanted(Which::Wrapped).then(|| wrapped(folders, &program)), missing))
+    let wrapping = Wrapping { bobbinet: folders.binaries.join("bobbinet"), program };
+    let wrapping = |which| is_wanted(which).then(|| wrapping.clone());
+    let [wrapped, callers, webhooks] = [Which::Wrapped, Which::Callers, Which::Webhooks].map(wrapping);
+    Ok(Prepared { entrants, wrapped, callers, webhooks, missing })
 }
 
 fn echo(folders: &Folders) -> Entrant {
-    let recipe = Recipe {
-        name: "echo",
-        title: "bobbinet, examples/echo, durable on sled".to_owned(),
+    let recipe = echo_with("echo", "bobbinet, examples/echo, durable on sled", &[], folders);
+    Entrant { recipe, measures: Measure::COMMON, gets: true, fill: Some(1), is_ours: true, is_timed: true }
+}
+
+fn bindings(folders: &Folders) -> Entrant {
+    let recipe = echo_with("bindings", "the same with --grpc, in each binding", &["--grpc"], folders);
+    Entrant { recipe, measures: Measure::BINDINGS, gets: true, fill: None, is_ours: false, is_timed: false }
+}
+
+fn echo_with(name: &'static str, title: &str, flags: &[&str], folders: &Folders) -> Recipe {
+    let usual = words(&["--listen", "127.0.0.1:0", "--data-dir", DATA, "--print-token"]);
+    Recipe {
+        name,
+        title: title.to_owned(),
         program: folders.binaries.join("echo"),
-        arguments: words(&["--listen", "127.0.0.1:0", "--data-dir", DATA, "--print-token"]),
+        arguments: [usual, words(flags)].concat(),
         token: Token::Printed,
         ready: READY,
-    };
-    Entrant { recipe, gets: true, fill: Some(1), is_ours: true }
+        below: "",
+        tls: None,
+    }
 }
 
 fn floor_memory(program: &Path) -> Entrant {
@@ -91,8 +127,10 @@ fn floor_memory(program: &Path) -> Entrant {
         arguments: words(&["floor", "memory"]),
         token: Token::None,
         ready: CARD,
+        below: "",
+        tls: None,
     };
-    Entrant { recipe, gets: true, fill: None, is_ours: false }
+    Entrant { recipe, measures: Measure::COMMON, gets: true, fill: None, is_ours: false, is_timed: true }
 }
 
 fn floor_sled(program: &Path) -> Entrant {
@@ -103,33 +141,12 @@ fn floor_sled(program: &Path) -> Entrant {
         arguments: words(&["floor", "sled", "--data-dir", DATA]),
         token: Token::None,
         ready: CARD,
+        below: "",
+        tls: None,
     };
-    Entrant { recipe, gets: false, fill: None, is_ours: false }
+    Entrant { recipe, measures: Measure::COMMON, gets: false, fill: None, is_ours: false, is_timed: true }
 }
 
 fn yardstick(recipe: Recipe, divisor: u64) -> Entrant {
-    Entrant { recipe, gets: true, fill: Some(divisor), is_ours: false }
-}
-
-/// Bobbinet around the MCP server of this program.
-fn wrapped(folders: &Folders, program: &Path) -> Recipe {
-    let bobbinet = folders.binaries.join("bobbinet");
-    let mut arguments =
-        words(&["agent", "--name", "bench", "--listen", "127.0.0.1:0", "--data-dir", DATA, "--trust-hints", "--"]);
-    arguments.extend([program.display().to_string(), "mcp-echo".to_owned()]);
-    Recipe {
-        name: "wrapped",
-        title: "bobbinet agent around an MCP server over stdio".to_owned(),
-        token: Token::Minted(
-            bobbinet.clone(),
-            words(&["token", "mint", "--data-dir", DATA, "--audience", URL, "--ttl", "10m"]),
-        ),
-        ready: READY,
-        program: bobbinet,
-        arguments,
-    }
-}
-
-fn words(words: &[&str]) -> Vec<String> {
-    words.iter().map(|word| (*word).to_owned()).collect()
+    Entrant { recipe, measures: Measure::COMMON, gets: true, fill: Some(divisor), is_ours: false, is_timed: true }
 }

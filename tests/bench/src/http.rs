@@ -2,7 +2,7 @@
 //!
 //! A general client costs more processor time than the servers under test, and would then be what is measured.
 
-use std::net::SocketAddr;
+use std::io;
 
 use anyhow::{Context, Result, bail, ensure};
 use memchr::{memchr, memmem};
@@ -10,6 +10,9 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
+use tokio_rustls::client::TlsStream;
+
+use crate::a2a::Endpoint;
 
 /// Room for one read. Most answers fit into it.
 const READ_SIZE: usize = 16 << 10;
@@ -20,13 +23,39 @@ const ANSWER_SIZE_MAX: usize = 32 << 20;
 /// One kept connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     /// What came, head included.
     raw: Vec<u8>,
     /// How much of `raw` is decoded.
     at: usize,
     body: Vec<u8>,
     framing: Framing,
+}
+
+/// What carries it.
+#[derive(Debug)]
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Stream {
+    async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Plain(stream) => stream.write_all(bytes).await,
+            Self::Tls(stream) => {
+                stream.write_all(bytes).await?;
+                stream.flush().await
+            }
+        }
+    }
+
+    async fn read_buf(&mut self, into: &mut Vec<u8>) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.read_buf(into).await,
+            Self::Tls(stream) => stream.read_buf(into).await,
+        }
+    }
 }
 
 /// How what is left of the body is framed (RFC 9112 section 6).
@@ -41,9 +70,13 @@ enum Framing {
 }
 
 impl Connection {
-    pub(crate) async fn open(address: SocketAddr) -> Result<Self> {
-        let stream = TcpStream::connect(address).await.context("connecting")?;
+    pub(crate) async fn open(endpoint: &Endpoint) -> Result<Self> {
+        let stream = TcpStream::connect(endpoint.address).await.context("connecting")?;
         stream.set_nodelay(true)?;
+        let stream = match &endpoint.tls {
+            None => Stream::Plain(stream),
+            Some(believer) => Stream::Tls(Box::new(believer.shake_hands(stream, endpoint.address.ip()).await?)),
+        };
         let raw = Vec::with_capacity(READ_SIZE);
         Ok(Self { stream, raw, at: 0, body: Vec::with_capacity(READ_SIZE), framing: Framing::Done })
     }
@@ -174,12 +207,19 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::a2a::{Dialect, Shown};
 
     /// Serves `answer` in pieces of every size to one request, and reads it.
     async fn check(answer: &str, expected: Result<(u16, &str), &str>) {
         for piece in [1, 2, 3, 7, answer.len()] {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let address = listener.local_addr().unwrap();
+            let endpoint = Endpoint {
+                address: listener.local_addr().unwrap(),
+                path: "/".to_owned(),
+                dialect: Dialect::default(),
+                shown: Shown::Nothing,
+                tls: None,
+            };
             let serve = async {
                 let (mut stream, _) = listener.accept().await.unwrap();
                 stream.set_nodelay(true).unwrap();
@@ -191,7 +231,7 @@ mod tests {
                 }
             };
             let read = async {
-                let mut connection = Connection::open(address).await.unwrap();
+                let mut connection = Connection::open(&endpoint).await.unwrap();
                 match connection.exchange(b"ping").await {
                     Ok((status, body)) => Ok((status, String::from_utf8(body.to_vec()).unwrap())),
                     Err(error) => Err(format!("{error:#}")),

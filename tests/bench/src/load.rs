@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::{
     a2a::{self, Endpoint, Saying, Writer, cut},
-    events,
+    events::{self, Streamed},
     http::Connection,
     process,
     sample::{Latencies, Sample},
@@ -47,19 +47,43 @@ pub(crate) struct Shape {
     pub(crate) window: Duration,
 }
 
+/// When answers are counted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Span {
+    from: Instant,
+    until: Instant,
+}
+
+/// One that asks one thing at a time.
+pub(crate) trait Ask: Send + Sized + 'static {
+    /// Asks once, and looks whether the answer is right. Of a stream it says what that was like.
+    fn ask(&mut self) -> impl Future<Output = Result<Option<Streamed>>> + Send;
+
+    /// Begins anew after an answer that was wrong.
+    fn begin_again(&mut self) -> impl Future<Output = Result<()>> + Send;
+}
+
 /// Puts the load on a server and says what came of it. `server` is the process whose time is counted.
 pub(crate) async fn measure(endpoint: &Endpoint, server: u32, work: &Work, shape: Shape) -> Result<Sample> {
-    let from = Instant::now() + shape.warm_up;
-    let until = from + shape.window;
-    let mut connections = JoinSet::new();
+    let mut workers = Vec::with_capacity(shape.connections);
     for number in 0..shape.connections {
-        let worker = Worker::new(endpoint, work, number).await?;
-        connections.spawn(worker.run(from, until));
+        workers.push(Worker::new(endpoint, work, number).await?);
+    }
+    watch(server, shape, workers).await
+}
+
+/// Lets all of them ask, and says what came of it.
+pub(crate) async fn watch<A: Ask>(server: u32, shape: Shape, askers: Vec<A>) -> Result<Sample> {
+    let from = Instant::now() + shape.warm_up;
+    let span = Span { from, until: from + shape.window };
+    let mut connections = JoinSet::new();
+    for asker in askers {
+        connections.spawn(keep_asking(asker, span));
     }
     let usage = || (process::time_of_tree(server), process::time_of_one(std::process::id()));
-    tokio::time::sleep_until(from.into()).await;
+    tokio::time::sleep_until(span.from.into()).await;
     let (before, at) = (usage(), Instant::now());
-    tokio::time::sleep_until(until.into()).await;
+    tokio::time::sleep_until(span.until.into()).await;
     let (after, seconds) = (usage(), at.elapsed().as_secs_f64());
     let mut tally = Tally::default();
     let gather = async {
@@ -70,7 +94,7 @@ pub(crate) async fn measure(endpoint: &Endpoint, server: u32, work: &Work, shape
     };
     tokio::time::timeout(LATE_MAX, gather).await.context("waiting for the last answers")??;
     let right = tally.latencies.len();
-    let streams = matches!(work, Work::Stream).then_some(right as f64);
+    let streams = (tally.events > 0).then_some(right as f64);
     Ok(Sample {
         per_second: right as f64 / shape.window.as_secs_f64(),
         server_micros: after.0.saturating_sub(before.0).as_secs_f64() * 1e6 / right.max(1) as f64,
@@ -115,7 +139,7 @@ pub(crate) async fn fill(endpoint: &Endpoint, saying: Saying, count: u64, keep: 
 /// The tokens of the pages of a list, the first page's `None` included, as far as `patience` goes.
 pub(crate) async fn page_tokens(endpoint: &Endpoint, patience: Duration) -> Result<Vec<Option<String>>> {
     const PAGES_MAX: usize = 400;
-    let mut connection = Connection::open(endpoint.address).await?;
+    let mut connection = Connection::open(endpoint).await?;
     let mut writer = endpoint.writer();
     let begin = Instant::now();
     let mut tokens = vec![None];
@@ -133,7 +157,7 @@ pub(crate) async fn page_tokens(endpoint: &Endpoint, patience: Duration) -> Resu
 
 /// One page, to see whether and what this server lists.
 pub(crate) async fn first_page(endpoint: &Endpoint) -> Result<a2a::Page> {
-    let mut connection = Connection::open(endpoint.address).await?;
+    let mut connection = Connection::open(endpoint).await?;
     let (status, body) = connection.exchange(endpoint.writer().list(None)).await?;
     ensure!(status == 200, "the status is {status}: {}", cut(body));
     a2a::page_of(body)
@@ -174,50 +198,34 @@ impl Tally {
 impl Worker {
     async fn new(endpoint: &Endpoint, work: &Work, number: usize) -> Result<Self> {
         Ok(Self {
-            connection: Connection::open(endpoint.address).await?,
+            connection: Connection::open(endpoint).await?,
             endpoint: endpoint.clone(),
             writer: endpoint.writer(),
             work: work.clone(),
             text: String::new(),
             number,
             asked: 0,
-            // Any start but zero: the same one in each run, so that runs differ in nothing that we choose.
-            random: 0x9e37_79b9_7f4a_7c15 ^ ((number as u64 + 1) << 32),
+            random: seed(number),
         })
     }
 
-    async fn run(mut self, from: Instant, until: Instant) -> Tally {
-        let mut tally = Tally::default();
-        loop {
-            let start = Instant::now();
-            if start >= until || tally.errors >= ERRORS_MAX {
-                return tally;
-            }
-            let asked = self.ask().await;
-            let end = Instant::now();
-            match asked {
-                // Counted where it ended, as the rate is one of answers.
-                Ok(streamed) if (from..until).contains(&end) => {
-                    tally.latencies.add(end - start);
-                    if let Some(streamed) = streamed {
-                        tally.first_events.add(streamed.first_event);
-                        tally.events += streamed.events;
-                    }
-                }
-                Ok(_) => {}
-                Err(error) => {
-                    tally.errors += 1;
-                    tally.first_error.get_or_insert_with(|| format!("{error:#}"));
-                    match Connection::open(self.endpoint.address).await {
-                        Ok(connection) => self.connection = connection,
-                        Err(_) => return tally,
-                    }
-                }
-            }
-        }
+    async fn send_and_look(&mut self, saying: Saying) -> Result<String> {
+        self.say_something_new();
+        let request = self.writer.send(saying, &self.text);
+        let (status, body) = self.connection.exchange(request).await?;
+        ensure!(status == 200, "the status is {status}: {}", cut(body));
+        self.endpoint.dialect.task_of(body, &self.text)
     }
 
-    async fn ask(&mut self) -> Result<Option<events::Streamed>> {
+    fn say_something_new(&mut self) {
+        self.asked += 1;
+        say_new(&mut self.text, self.number, self.asked);
+    }
+}
+
+impl Ask for Worker {
+    async fn ask(&mut self) -> Result<Option<Streamed>> {
+        let dialect = self.endpoint.dialect;
         match &self.work {
             Work::Send(saying) => {
                 let saying = *saying;
@@ -227,20 +235,20 @@ impl Worker {
                     return Ok(None);
                 }
                 self.say_something_new();
-                let request = self.writer.send("SendMessage", saying, &self.text);
+                let request = self.writer.send(saying, &self.text);
                 let (status, body) = self.connection.exchange(request).await?;
-                ensure!(status == 200 && a2a::is_echo(body, &self.text), "status {status}, no echo: {}", cut(body));
+                ensure!(status == 200 && dialect.is_echo(body, &self.text), "status {status}, no echo: {}", cut(body));
                 Ok(None)
             }
             Work::Stream => {
                 self.say_something_new();
-                let request = self.writer.send("SendStreamingMessage", Saying::Text, &self.text);
+                let request = self.writer.stream(&self.text);
                 events::stream(&mut self.connection, request, &self.text).await.map(Some)
             }
             Work::Get(ids) => {
                 let id = &ids[pick(&mut self.random, ids.len())];
                 let (status, body) = self.connection.exchange(self.writer.get(id)).await?;
-                ensure!(status == 200 && a2a::is_echo(body, id), "status {status}, not the task: {}", cut(body));
+                ensure!(status == 200 && dialect.is_echo(body, id), "status {status}, not the task: {}", cut(body));
                 Ok(None)
             }
             Work::List(tokens) => {
@@ -253,24 +261,56 @@ impl Worker {
         }
     }
 
-    async fn send_and_look(&mut self, saying: Saying) -> Result<String> {
-        self.say_something_new();
-        let request = self.writer.send("SendMessage", saying, &self.text);
-        let (status, body) = self.connection.exchange(request).await?;
-        ensure!(status == 200, "the status is {status}: {}", cut(body));
-        a2a::task_of(body, &self.text)
-    }
-
-    fn say_something_new(&mut self) {
-        use std::fmt::Write as _;
-        self.asked += 1;
-        self.text.clear();
-        let _ = write!(self.text, "say-{:03}-{:010}-again", self.number, self.asked);
+    async fn begin_again(&mut self) -> Result<()> {
+        self.connection = Connection::open(&self.endpoint).await?;
+        Ok(())
     }
 }
 
+async fn keep_asking(mut asker: impl Ask, Span { from, until }: Span) -> Tally {
+    let mut tally = Tally::default();
+    loop {
+        let start = Instant::now();
+        if start >= until || tally.errors >= ERRORS_MAX {
+            return tally;
+        }
+        let asked = asker.ask().await;
+        let end = Instant::now();
+        match asked {
+            // Counted where it ended, as the rate is one of answers.
+            Ok(streamed) if (from..until).contains(&end) => {
+                tally.latencies.add(end - start);
+                if let Some(streamed) = streamed {
+                    tally.first_events.add(streamed.first_event);
+                    tally.events += streamed.events;
+                }
+            }
+            Ok(_) => {}
+            Err(error) => {
+                tally.errors += 1;
+                tally.first_error.get_or_insert_with(|| format!("{error:#}"));
+                if asker.begin_again().await.is_err() {
+                    return tally;
+                }
+            }
+        }
+    }
+}
+
+/// The first number that [`pick`] begins with: any but zero, and the same one in each run, so that runs differ in nothing that we choose.
+pub(crate) fn seed(number: usize) -> u64 {
+    0x9e37_79b9_7f4a_7c15 ^ ((number as u64 + 1) << 32)
+}
+
+/// Another text each time.
+pub(crate) fn say_new(text: &mut String, number: usize, asked: u64) {
+    use std::fmt::Write as _;
+    text.clear();
+    let _ = write!(text, "say-{number:03}-{asked:010}-again");
+}
+
 /// A number below `count`, by xorshift: good enough to spread, and next to free.
-fn pick(random: &mut u64, count: usize) -> usize {
+pub(crate) fn pick(random: &mut u64, count: usize) -> usize {
     *random ^= *random << 13;
     *random ^= *random >> 7;
     *random ^= *random << 17;

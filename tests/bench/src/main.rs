@@ -4,20 +4,28 @@
 
 mod a2a;
 mod alone;
+mod callers;
 mod commits;
 mod entrants;
 mod events;
 mod floor;
+mod grpc;
 mod http;
 mod load;
 mod machine;
 mod mcp;
+mod measure;
+mod oidc;
 mod process;
+mod receiver;
 mod report;
 mod sample;
 mod server;
 mod suite;
 mod targets;
+mod tls;
+mod webhooks;
+mod wrapping;
 mod yardsticks;
 
 use std::{
@@ -33,7 +41,7 @@ use tokio::{
 };
 
 use crate::{
-    entrants::Which,
+    entrants::{Prepared, Which},
     process::Cores,
     report::Report,
     server::Place,
@@ -166,15 +174,16 @@ impl Run {
     fn go(self) -> Result<ExitCode> {
         let folders = Folders::find()?;
         let data = data_folder(&folders.target.join("bench-data"))?;
-        let (entrants, wrapped, missing) = entrants::prepare(&folders, &self.only, !self.no_build)?;
+        let prepared = entrants::prepare(&folders, &self.only, !self.no_build)?;
         let settings = self.settings();
         let machine = machine::Machine::look(&data, &folders.root);
         let place = Place { cores: Cores::choose()?, folder: data };
         // Before the runtime: all that this thread starts stays there.
         Cores::pin(place.cores.load)?;
+        let Prepared { entrants, wrapped, callers, webhooks, missing } = prepared;
         let servers = entrants.iter().map(|one| (one.recipe.name, one.recipe.title.clone())).collect();
         let findings = Findings { problems: missing, ..Findings::default() };
-        let mut suite = Suite { settings, place, entrants, wrapped, findings };
+        let mut suite = Suite { settings, place, entrants, wrapped, callers, webhooks, findings };
         let finished = single_threaded()?.block_on(async {
             let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
             tokio::select! {

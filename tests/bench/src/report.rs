@@ -5,10 +5,13 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::{
+    callers,
     machine::Machine,
+    measure::{MANY, Measure},
     sample::{Sample, Spread, megabytes},
-    suite::{Findings, Measure, Settings},
+    suite::{Findings, Settings},
     targets::Verdict,
+    webhooks::Delivered,
 };
 
 /// All of a run.
@@ -31,6 +34,8 @@ impl Report {
         self.heading(&mut out);
         self.rounds(&mut out);
         self.latencies(&mut out);
+        self.callers(&mut out);
+        self.webhooks(&mut out);
         self.tool_calls(&mut out);
         self.lists(&mut out);
         self.starts_and_memory(&mut out);
@@ -77,7 +82,7 @@ impl Report {
 
     fn by_server(&self, out: &mut String, title: &str, number: impl Fn(&Sample) -> Option<f64>, digits: usize) {
         let mut rows = vec![self.header()];
-        for measure in Measure::ALL {
+        for measure in Measure::all() {
             let cells: Vec<String> = self
                 .servers
                 .iter()
@@ -95,6 +100,50 @@ impl Report {
 
     fn header(&self) -> Vec<String> {
         [String::new()].into_iter().chain(self.servers.iter().map(|(name, _)| (*name).to_owned())).collect()
+    }
+
+    fn callers(&self, out: &mut String) {
+        let mut rows = vec![words(["who calls", "server µs", "a second", "p50 ms", "p99 ms", "load"])];
+        for (way, samples) in &self.findings.callers {
+            let of = |number: &dyn Fn(&Sample) -> Option<f64>, digits| {
+                cell(Spread::of(samples.iter().filter_map(number)), digits)
+            };
+            rows.push(vec![
+                way.to_string(),
+                of(&|sample| Some(sample.server_micros), 1),
+                of(&|sample| Some(sample.per_second), 0),
+                of(&|sample| sample.latency.map(|quantiles| quantiles.p50), 3),
+                of(&|sample| sample.latency.map(|quantiles| quantiles.p99), 3),
+                of(&|sample| Some(sample.load_share), 2),
+            ]);
+        }
+        table(out, &format!("GetTask of bobbinet agent, {MANY} connections, by who calls"), &rows);
+        if rows.len() > 1 {
+            let differences = callers::differences(&self.findings.callers);
+            let differences: Vec<String> = differences.iter().map(|(what, by)| format!("{what} {by:+.1}")).collect();
+            let _ = writeln!(out, "\nProcessor time of the server beyond its like, µs: {}.", differences.join(", "));
+        }
+    }
+
+    fn webhooks(&self, out: &mut String) {
+        let header =
+            ["", "deliveries a second", "to a task", "after its end, p50 ms", "p99 ms", "server µs a task", "load"];
+        let mut rows = vec![words(header)];
+        for (crowd, found) in &self.findings.webhooks {
+            let of = |number: &dyn Fn(&Delivered) -> Option<f64>, digits| {
+                cell(Spread::of(found.iter().filter_map(number)), digits)
+            };
+            rows.push(vec![
+                crowd.to_string(),
+                of(&|found| Some(found.deliveries_per_second), 0),
+                of(&|found| Some(found.deliveries_per_task), 2),
+                of(&|found| found.after_end.map(|quantiles| quantiles.p50), 1),
+                of(&|found| found.after_end.map(|quantiles| quantiles.p99), 1),
+                of(&|found| Some(found.server_micros_per_task), 0),
+                of(&|found| Some(found.load_share), 2),
+            ]);
+        }
+        table(out, "Webhooks of a wrapped tool call (the server's time includes its MCP server's)", &rows);
     }
 
     fn tool_calls(&self, out: &mut String) {

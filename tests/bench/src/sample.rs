@@ -40,7 +40,7 @@ pub(crate) struct Quantiles {
 }
 
 /// One measurement of one server.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Sample {
     /// Right answers a second.
     pub(crate) per_second: f64,

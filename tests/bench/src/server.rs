@@ -21,9 +21,10 @@ use tokio::{
 };
 
 use crate::{
-    a2a::{Endpoint, path_of},
+    a2a::{Dialect, Endpoint, Shown, path_of},
     http::Connection,
     process::{self, Cores},
+    tls::Believer,
 };
 
 /// How long a server may take until it is ready. The slowest one here takes half a second.
@@ -51,6 +52,10 @@ pub(crate) struct Recipe {
     pub(crate) token: Token,
     /// What is asked for until it answers with 200.
     pub(crate) ready: &'static str,
+    /// Where the agent is below the URL that is printed.
+    pub(crate) below: &'static str,
+    /// Who believes its certificate; `None`: it has none.
+    pub(crate) tls: Option<Believer>,
 }
 
 /// How to get a token for a server.
@@ -90,6 +95,8 @@ pub(crate) struct Server {
     child: Child,
     pub(crate) pid: u32,
     pub(crate) endpoint: Endpoint,
+    /// The agent's, as tokens have it.
+    url: String,
     /// From just before the start of its process to the first sign that it is ready.
     pub(crate) ready_after: Duration,
     /// Its data folder, if it has one.
@@ -124,20 +131,37 @@ impl Server {
         let pid = child.id().context("it ended at once")?;
         let stdout = child.stdout.take().expect("its output was asked for");
         let mut lines = BufReader::new(stdout).lines();
-        let url = listening(&mut lines).await?;
-        let address = address_in(&url)?;
-        let mut endpoint = Endpoint { address, path: "/".into(), token: None };
+        let root = listening(&mut lines).await?;
+        let url = format!("{root}{}", recipe.below);
+        let mut endpoint = Endpoint {
+            address: address_in(&root)?,
+            path: "/".to_owned(),
+            dialect: Dialect::JsonRpc,
+            shown: Shown::Nothing,
+            tls: recipe.tls.clone(),
+        };
         await_ok(&endpoint, recipe.ready).await;
         let ready_after = begin.elapsed();
-        endpoint.token = match &recipe.token {
-            Token::None => None,
-            Token::Printed => Some(printed(&mut lines).await?),
-            Token::Minted(program, arguments) => Some(minted(program, arguments, &url, data.as_ref()).await?),
+        let folder = data.as_ref().map(TempDir::path);
+        endpoint.shown = match &recipe.token {
+            Token::None => Shown::Nothing,
+            Token::Printed => Shown::This(printed(&mut lines).await?),
+            Token::Minted(program, arguments) => Shown::This(minted(program, arguments, &url, folder).await?),
         };
-        find_path(&mut endpoint).await?;
+        find_path(&mut endpoint, &format!("{}{CARD}", recipe.below)).await?;
         let mut output = JoinSet::new();
         output.spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Ok(Self { child, pid, endpoint, ready_after, data, _output: output })
+        Ok(Self { child, pid, endpoint, url, ready_after, data, _output: output })
+    }
+
+    /// The agent's URL, as tokens have it.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// What this program prints: a token or a key for the server, in whose arguments [`DATA`] and [`URL`] stand for what they say.
+    pub(crate) async fn credential(&self, program: &Path, arguments: &[String]) -> Result<String> {
+        minted(program, arguments, &self.url, self.data.as_ref().map(TempDir::path)).await
     }
 
     /// Asks it to stop, and returns when it has: its data folder.
@@ -227,9 +251,9 @@ fn address_in(url: &str) -> Result<SocketAddr> {
     host.parse().with_context(|| format!("reading its address in {url:?}"))
 }
 
-/// Asks for the card, and takes the path of its interface.
-pub(crate) async fn find_path(endpoint: &mut Endpoint) -> Result<()> {
-    endpoint.path = path_of(&await_ok(endpoint, CARD).await)?;
+/// Asks for the card at this path, and takes the path of its interface.
+pub(crate) async fn find_path(endpoint: &mut Endpoint, card: &str) -> Result<()> {
+    endpoint.path = path_of(&await_ok(endpoint, card).await)?;
     Ok(())
 }
 
@@ -237,7 +261,7 @@ pub(crate) async fn find_path(endpoint: &mut Endpoint) -> Result<()> {
 async fn await_ok(endpoint: &Endpoint, path: &str) -> Vec<u8> {
     let request = endpoint.get(path);
     loop {
-        if let Ok(mut connection) = Connection::open(endpoint.address).await
+        if let Ok(mut connection) = Connection::open(endpoint).await
             && let Ok((200, body)) = connection.exchange(&request).await
         {
             return body.to_vec();
@@ -246,8 +270,7 @@ async fn await_ok(endpoint: &Endpoint, path: &str) -> Vec<u8> {
     }
 }
 
-async fn minted(program: &Path, arguments: &[String], url: &str, data: Option<&TempDir>) -> Result<String> {
-    let data = data.map(TempDir::path);
+async fn minted(program: &Path, arguments: &[String], url: &str, data: Option<&Path>) -> Result<String> {
     let arguments = arguments.iter().map(|argument| if argument == URL { url.to_owned() } else { argument.clone() });
     let arguments: Vec<String> = arguments.collect();
     let mut command = Command::new(program);

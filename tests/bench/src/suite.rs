@@ -6,14 +6,19 @@ use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 
 use crate::{
-    a2a::{PAGE_SIZE, Saying},
+    a2a::{Endpoint, PAGE_SIZE, Saying},
+    callers::{Callers, Way},
     commits::{self, Commits},
     floor::{Synced, measure_sync},
+    grpc,
     load::{self, Shape, Work},
     mcp::Direct,
+    measure::{Binding, Measure},
     process::{self, Cores},
     sample::Sample,
     server::{Place, Recipe, Server},
+    webhooks::{Crowd, Delivered, Webhooks},
+    wrapping::Wrapping,
 };
 
 /// How many tasks `GetTask` chooses from: the most recent ones.
@@ -45,48 +50,16 @@ impl Settings {
 #[derive(Clone, Debug)]
 pub(crate) struct Entrant {
     pub(crate) recipe: Recipe,
+    /// What it is asked.
+    pub(crate) measures: &'static [Measure],
     /// Whether it answers `GetTask`.
     pub(crate) gets: bool,
     /// What it is filled with for lists and memory is divided by this; `None`: it is not filled.
     pub(crate) fill: Option<u64>,
     /// Whether it is our agent: its commits are counted, and it is started again on what it kept.
     pub(crate) is_ours: bool,
-}
-
-/// One thing that is measured in every round.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Measure {
-    Send(usize),
-    Get(usize),
-    Stream(usize),
-}
-
-impl Measure {
-    pub(crate) const ALL: [Self; 7] = [
-        Self::Send(1),
-        Self::Send(16),
-        Self::Send(64),
-        Self::Get(16),
-        Self::Get(64),
-        Self::Stream(1),
-        Self::Stream(16),
-    ];
-
-    fn connections(self) -> usize {
-        match self {
-            Self::Send(connections) | Self::Get(connections) | Self::Stream(connections) => connections,
-        }
-    }
-}
-
-impl std::fmt::Display for Measure {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Send(connections) => write!(f, "SendMessage, {connections}"),
-            Self::Get(connections) => write!(f, "GetTask, {connections}"),
-            Self::Stream(connections) => write!(f, "stream, {connections}"),
-        }
-    }
+    /// Whether its starts are timed.
+    pub(crate) is_timed: bool,
 }
 
 /// A server among so many tasks.
@@ -126,6 +99,9 @@ pub(crate) struct Findings {
     pub(crate) wrapped_idle_bytes: Vec<u64>,
     /// With its MCP server and what is between the two.
     pub(crate) wrapped_tree_bytes: Vec<u64>,
+    /// `GetTask` by callers who are known in different ways.
+    pub(crate) callers: BTreeMap<Way, Vec<Sample>>,
+    pub(crate) webhooks: BTreeMap<Crowd, Vec<Delivered>>,
     /// What went wrong.
     pub(crate) problems: Vec<String>,
 }
@@ -144,13 +120,24 @@ pub(crate) struct Suite {
     pub(crate) place: Place,
     pub(crate) entrants: Vec<Entrant>,
     /// Bobbinet around our MCP server.
-    pub(crate) wrapped: Option<Recipe>,
+    pub(crate) wrapped: Option<Wrapping>,
+    /// The same for callers, and for webhooks.
+    pub(crate) callers: Option<Wrapping>,
+    pub(crate) webhooks: Option<Wrapping>,
     pub(crate) findings: Findings,
 }
 
 impl Suite {
     /// Measures everything. What fails is a problem in the findings, and the rest goes on.
     pub(crate) async fn run(&mut self) {
+        let callers = match self.callers.clone() {
+            Some(wrapping) => self.begun(Callers::begin(wrapping, &self.place.folder.clone()).await),
+            None => None,
+        };
+        let webhooks = match self.webhooks.clone() {
+            Some(wrapping) => self.begun(Webhooks::begin(wrapping, &self.place.folder.clone()).await),
+            None => None,
+        };
         for round in 0..self.settings.rounds {
             self.sync();
             // Another one first each time, so that none has the machine's best moment to itself.
@@ -162,6 +149,14 @@ impl Suite {
             }
             let found = self.tool_calls(round).await;
             self.note(found, "measuring tool calls");
+            if let Some(callers) = &callers {
+                let found = self.ways(callers, round).await;
+                self.note(found, "measuring callers");
+            }
+            if let Some(webhooks) = &webhooks {
+                let found = self.crowds(webhooks, round).await;
+                self.note(found, "measuring webhooks");
+            }
         }
         for entrant in self.entrants.clone() {
             let found = self.starts(&entrant).await;
@@ -179,6 +174,10 @@ impl Suite {
         }
     }
 
+    fn begun<T>(&mut self, begun: Result<T>) -> Option<T> {
+        begun.map_err(|error| self.note(Err(error), "preparing")).ok()
+    }
+
     fn sync(&mut self) {
         // On the servers' core: there it happens.
         let pinned = Cores::pin(self.place.cores.server);
@@ -194,12 +193,12 @@ impl Suite {
         tokio::time::sleep(REST).await;
         self.findings.idle_bytes.entry(name).or_default().push(process::resident(&[server.pid]));
         let mut recent: Arc<[String]> = Arc::from([]);
-        for measure in Measure::ALL {
+        for measure in entrant.measures.iter().copied() {
             let work = match measure {
-                Measure::Send(_) => Work::Send(Saying::Text),
+                Measure::Send(_) | Measure::SendBy(_) => Work::Send(Saying::Text),
                 Measure::Stream(_) => Work::Stream,
-                Measure::Get(_) if !entrant.gets => continue,
-                Measure::Get(_) => {
+                Measure::Get(_) | Measure::GetBy(_) if !entrant.gets => continue,
+                Measure::Get(_) | Measure::GetBy(_) => {
                     if recent.is_empty() {
                         recent = load::fill(&server.endpoint, Saying::Text, RECENT as u64, RECENT).await?.into();
                     }
@@ -207,7 +206,13 @@ impl Suite {
                 }
             };
             let shape = self.settings.shape(measure.connections());
-            let sample = load::measure(&server.endpoint, server.pid, &work, shape).await?;
+            let sample = match measure.binding() {
+                Binding::Text(dialect) => {
+                    let endpoint = Endpoint { dialect, ..server.endpoint.clone() };
+                    load::measure(&endpoint, server.pid, &work, shape).await?
+                }
+                Binding::Grpc(channels) => grpc::measure(&server.endpoint, server.pid, &work, channels, shape).await?,
+            };
             say(round, name, &measure.to_string(), &sample);
             self.complain(name, &measure.to_string(), &sample);
             self.findings.rounds.entry((name, measure)).or_default().push(sample);
@@ -230,7 +235,8 @@ impl Suite {
     }
 
     async fn tool_calls(&mut self, round: usize) -> Result<()> {
-        let Some(recipe) = self.wrapped.clone() else { return Ok(()) };
+        let Some(wrapping) = &self.wrapped else { return Ok(()) };
+        let recipe = wrapping.agent("wrapped", "bobbinet agent around an MCP server over stdio", &[]);
         for calls in [1, 16] {
             let shape = self.settings.shape(calls);
             let direct = Direct::start(&self.place).await?;
@@ -256,7 +262,34 @@ impl Suite {
         Ok(())
     }
 
+    async fn ways(&mut self, callers: &Callers, round: usize) -> Result<()> {
+        let settings = self.settings;
+        for (way, sample) in callers.round(round, &self.place, |connections| settings.shape(connections)).await? {
+            say(round, "callers", &way.to_string(), &sample);
+            self.complain("callers", &way.to_string(), &sample);
+            self.findings.callers.entry(way).or_default().push(sample);
+        }
+        Ok(())
+    }
+
+    async fn crowds(&mut self, webhooks: &Webhooks, round: usize) -> Result<()> {
+        let settings = self.settings;
+        for (crowd, found) in webhooks.round(&self.place, |tasks| settings.shape(tasks)).await? {
+            let p99 = found.after_end.map_or(f64::NAN, |after_end| after_end.p99);
+            let rate = found.deliveries_per_second;
+            eprintln!("  round {}  webhooks     {crowd}: {rate:.0} deliveries/s, p99 {p99:.1} ms", round + 1);
+            if let Some(error) = &found.first_error {
+                self.note(Err(anyhow::anyhow!("{} went wrong: {error}", found.errors)), &format!("webhooks, {crowd}"));
+            }
+            self.findings.webhooks.entry(crowd).or_default().push(found);
+        }
+        Ok(())
+    }
+
     async fn starts(&mut self, entrant: &Entrant) -> Result<()> {
+        if !entrant.is_timed {
+            return Ok(());
+        }
         for _ in 0..self.settings.starts {
             let server = Server::start(&entrant.recipe, &self.place).await?;
             let took = server.ready_after.as_secs_f64() * 1e3;
@@ -332,7 +365,7 @@ impl Suite {
 fn say(round: usize, server: &str, measure: &str, sample: &Sample) {
     let p50 = sample.latency.map_or(f64::NAN, |latency| latency.p50);
     eprintln!(
-        "  round {}  {server:<12} {measure:<24} {:>9.0}/s  p50 {p50:.3} ms  {:.0} µs of the server",
+        "  round {}  {server:<12} {measure:<60} {:>9.0}/s  p50 {p50:.3} ms  {:.0} µs of the server",
         round + 1,
         sample.per_second,
         sample.server_micros

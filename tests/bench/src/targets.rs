@@ -4,8 +4,9 @@ use bobbinet_store::SledOptions;
 use serde::Serialize;
 
 use crate::{
+    measure::Measure,
     sample::{Sample, Spread, megabytes},
-    suite::{Filled, Findings, Measure},
+    suite::{Filled, Findings},
 };
 
 /// How much dearer a list may be among a hundred times the tasks and still count as flat: noise, not growth.

@@ -61,6 +61,8 @@ pub(crate) fn rust(folders: &Folders) -> Result<Recipe> {
         arguments: Vec::new(),
         token: Token::None,
         ready: CARD,
+        below: "",
+        tls: None,
     })
 }
 
@@ -82,6 +84,8 @@ pub(crate) fn python(folders: &Folders) -> Result<Recipe> {
         arguments: vec![source.join("agent.py").display().to_string()],
         token: Token::None,
         ready: CARD,
+        below: "",
+        tls: None,
     })
 }
 
@@ -105,6 +109,8 @@ pub(crate) fn node(folders: &Folders) -> Result<Recipe> {
         arguments: vec![cache.join("agent.js").display().to_string()],
         token: Token::None,
         ready: CARD,
+        below: "",
+        tls: None,
     })
 }
 

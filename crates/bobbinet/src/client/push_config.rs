@@ -36,8 +36,14 @@ pub(super) async fn run(client: &Client, command: PushConfig) -> Result<(), Fail
         }
         PushConfig::Get { task, webhook, target } => {
             let (agent, connected) = agent_of(client, target, &task).await?;
-            let params = GetPushParams { task, id: Some(webhook), tenant: None };
+            let params = GetPushParams { task, id: Some(webhook.clone()), tenant: None };
             let found = connected.get_push_config(params).await.map_err(|error| agent.fault(error))?;
+            // As agents made with the SDK for Python do in 0.3, which show the first one whatever is asked for.
+            if found.value.id != webhook && !found.value.id.is_empty() {
+                let text = format!("webhook {webhook} was asked for, and the agent shows {}", found.value.id);
+                let failure = Failure::new(Code::Protocol("InvalidAgentResponseError".to_owned()), text);
+                return Err(failure.hint("`bobbinet task push-config list` shows which there are"));
+            }
             if output.is_json() { output.raw(found.json.as_str()) } else { show(output, &found.value) }
         }
         PushConfig::List { task, page_size, page_token, target } => {
