@@ -288,9 +288,9 @@ async fn one_of_0_3_over_http_itself_is_spoken_to_in_the_json_of_its_proto_file(
     }
     assert_eq!((told.first(), told.last()), (Some(&State::Submitted), Some(&State::Completed)), "{told:?}");
     assert_eq!(texts, ["one"]);
-    let kind = |error: ClientError| match error {
-        ClientError::Rpc(remote) => (remote.kind, remote.hint),
-        other => panic!("{other:?}"),
+    let kind = |error: ClientError| {
+        let ClientError::Rpc(remote) = error else { panic!("{error:?}") };
+        (remote.kind, remote.hint)
     };
     assert_eq!(kind(client.cancel("t-1").await.unwrap_err()).0, Some(ErrorKind::TaskNotCancelable));
     assert_eq!(kind(client.get("gone", None).await.unwrap_err()).0, Some(ErrorKind::TaskNotFound));

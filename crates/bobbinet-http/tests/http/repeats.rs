@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bobbinet_http::{Client, ClientError, ClientOptions, SendOptions};
 use bobbinet_wire::view::Sent;
 use serde_json::{Value, json};
-use tokio::{io::AsyncReadExt, net::TcpListener};
+use tokio::{io::AsyncReadExt, net::TcpListener, task::JoinSet};
 
 use crate::{
     client::says,
@@ -73,7 +73,8 @@ async fn what_may_have_been_taken_is_said_again_only_as_it_was_said() {
     // Takes the message, and is gone.
     let first = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let there = format!("http://{}", first.local_addr().unwrap());
-    let taken = tokio::spawn(async move {
+    let mut taken = JoinSet::new();
+    taken.spawn(async move {
         let (mut stream, _) = first.accept().await.unwrap();
         stream.read(&mut [0; 1 << 10]).await.unwrap()
     });
@@ -88,7 +89,7 @@ async fn what_may_have_been_taken_is_said_again_only_as_it_was_said() {
     let client = Client::connect(&agent.url, options).await.unwrap();
     let error = client.send(says("pay 100"), &under("k")).await.unwrap_err();
     assert!(matches!(error, ClientError::OutcomeUnknown { .. }), "{error:?}");
-    assert!(taken.await.unwrap() > 0);
+    assert!(taken.join_next().await.unwrap().unwrap() > 0);
     let repeat = SendOptions { is_repeat: true, ..under("k") };
     let error = client.send(says("pay 100"), &repeat).await.unwrap_err();
     assert!(error.is_unsent(), "{error:?}");

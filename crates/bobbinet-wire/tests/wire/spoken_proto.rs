@@ -2,7 +2,7 @@
 
 use bobbinet_core::{
     Content, PushPage, PushView, Role, State,
-    operation::{CancelParams, Configuration, GetParams, Operation, Selection, SendParams},
+    operation::{Configuration, GetParams, Operation, Selection, SendParams},
     push::{GetPushParams, PushOperation},
 };
 use bobbinet_wire::{
@@ -49,12 +49,11 @@ fn an_operation_has_a_path_of_its_own_and_its_server_reads_it() {
         Get v1/tasks/t%2F1/pushNotificationConfigs 
         Delete v1/tasks/t%2F1/pushNotificationConfigs/h%20k "#]]
     .assert_eq(&requests.iter().map(told).collect::<Vec<_>>().join("\n"));
-    for (request, operation) in requests.iter().zip(operations) {
+    for (request, mut operation) in requests.iter().zip(operations) {
         // No word of the proto file's request to cancel says anything beside the task.
-        let operation = match operation {
-            Operation::Cancel(cancel) => Operation::Cancel(CancelParams { metadata: None, ..cancel }),
-            operation => operation,
-        };
+        if let Operation::Cancel(cancel) = &mut operation {
+            cancel.metadata = None;
+        }
         assert_eq!(read(request), operation);
     }
     let body = |operation: &Operation| String::from_utf8(request(operation).body.unwrap()).unwrap();
