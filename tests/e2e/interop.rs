@@ -1,5 +1,5 @@
 //! The official SDKs of five languages, in both lines where there are two, and an agent framework: each holds the same conversation with a
-//! wrapped MCP server over every binding that it speaks, and Bobbinet's client calls agents that are made with them.
+//! wrapped MCP server over every binding that it speaks. (Agents that are made with them: `called.rs`.)
 //!
 //! What ran is a table: printed, and kept in `docs/interop.md` if `BOBBINET_INTEROP` says so.
 
@@ -16,7 +16,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::node::{Node, PATIENCE, bobbinet, log_of, repository, tools};
+use crate::node::{Node, PATIENCE, log_of, repository, tools};
 
 /// The steps of the conversation, as the scripts name them.
 const STEPS: [&str; 10] = [
@@ -124,12 +124,12 @@ fn javascript(version: &str) -> Command {
 }
 
 /// What is only there on machines that have its language. Elsewhere its row says so, and with `CI=true` the test fails.
-fn installed(path: std::path::PathBuf) -> Option<std::path::PathBuf> {
+pub(crate) fn installed(path: std::path::PathBuf) -> Option<std::path::PathBuf> {
     path.exists().then_some(path)
 }
 
 /// Nothing may be left out here.
-fn is_complete_machine() -> bool {
+pub(crate) fn is_complete_machine() -> bool {
     std::env::var("CI").is_ok_and(|it| it == "true")
 }
 
@@ -187,120 +187,6 @@ fn the_official_sdks_converse_over_every_binding_that_they_speak() {
     assert!(node.stop().success() && plain.stop().success());
 }
 
-/// An agent that is made with an SDK, as it is started.
-struct Served {
-    name: &'static str,
-    version: &'static str,
-    command: fn(u16) -> Command,
-}
-
-const SERVED: [Served; 5] = [
-    Served {
-        name: "Python, a2a-sdk 1.3.0",
-        version: "1.0",
-        command: |port| {
-            let mut command = Command::new(tools().join("python/bin/python"));
-            command.arg(repository("tests/python/shouter.py")).arg(port.to_string());
-            command
-        },
-    },
-    Served {
-        name: "Python, a2a-sdk 0.3.26",
-        version: "0.3",
-        command: |port| {
-            let mut command = script(tools().join("python-0.3/bin/python"), "python_v0_3_server.py");
-            command.arg(port.to_string());
-            command
-        },
-    },
-    Served {
-        name: "JavaScript, @a2a-js/sdk 1.3.0",
-        version: "1.0",
-        command: |port| {
-            let mut command = Command::new("node");
-            command.arg(repository("tests/javascript/shouter.mjs")).arg(tools().join("npm/node_modules"));
-            command.arg(port.to_string());
-            command
-        },
-    },
-    Served {
-        name: "Go, a2a-go 0.3.3",
-        version: "0.3",
-        command: |port| {
-            let mut command = Command::new(tools().join("go/shouter"));
-            command.arg(port.to_string());
-            command
-        },
-    },
-    Served {
-        name: "Google ADK 2.13.0",
-        version: "1.0",
-        command: |port| {
-            let mut command = script(tools().join("adk/bin/python"), "adk_server.py");
-            command.arg(port.to_string());
-            command
-        },
-    },
-];
-
-/// A flow that asks two agents by their names, of 0.3 and of 1.0.
-const CROSSING: &str = "\
-document: { dsl: '1.0.3', namespace: interop, name: crossing, version: '1.0.0' }
-do:
-  - old: { call: a2a, with: { method: message/send, agentCard: { endpoint: OLD }, parameters: { message: { kind: message, messageId: one, role: user, parts: [ { kind: text, text: hello } ] } } } }
-  - new: { call: a2a, with: { method: message/send, agentCard: { endpoint: NEW }, parameters: { message: { kind: message, messageId: two, role: user, parts: [ { kind: text, text: '${ [.artifacts[].parts[].text] | join(\"\") }' } ] } } } }
-output: { as: '${ { said: ([.artifacts[].parts[].text] | join(\"\")) } }' }
-";
-
-#[test]
-fn agents_made_with_the_official_sdks_are_called() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut started = Vec::new();
-    let mut table = String::from("| agent | speaks | send | stream |\n|---|---|---|---|\n");
-    for served in &SERVED {
-        let port = free_port();
-        let mut command = (served.command)(port);
-        if installed(command.get_program().into()).is_none() && Path::new(command.get_program()).is_absolute() {
-            assert!(!is_complete_machine(), "{} is missing: its language is not on this machine", served.name);
-            println!("left out: {}", served.name);
-            writeln!(table, "| {} | {} | left out here | |", served.name, served.version).unwrap();
-            continue;
-        }
-        let agent = Started(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
-        let url = format!("http://127.0.0.1:{port}/");
-        listens(port);
-        let client = |extra: &[&str]| {
-            let said = bobbinet(folder.path())
-                .args(["send", "-a", &url, "-o", "json"])
-                .args(extra)
-                .arg("hello there")
-                .output();
-            let said = said.unwrap();
-            let text = String::from_utf8_lossy(&said.stdout).into_owned();
-            assert!(said.status.success(), "{}: {text} {}", served.name, String::from_utf8_lossy(&said.stderr));
-            text
-        };
-        let sent: Value = serde_json::from_str(&client(&[])).unwrap();
-        let is_there = |text: &str| text.contains("HELLO") && text.contains("THERE");
-        assert!(is_there(&sent.to_string()), "{}: {sent}", served.name);
-        assert!(is_there(&client(&["--stream"])), "{}", served.name);
-        writeln!(table, "| {} | {} | ok | ok |", served.name, served.version).unwrap();
-        started.push((served, url, agent));
-    }
-    println!("{table}");
-    let url_of = |version: &str| &started.iter().find(|(served, ..)| served.version == version).unwrap().1;
-    let flow = CROSSING.replace("OLD", url_of("0.3")).replace("NEW", url_of("1.0"));
-    std::fs::write(folder.path().join("crossing.yaml"), flow).unwrap();
-    let config = "node: { listen: \"127.0.0.1:0\", data: ./data }\nflows:\n  crossing: { file: ./crossing.yaml }\n";
-    std::fs::write(folder.path().join("bobbinet.yaml"), config).unwrap();
-    let run = bobbinet(folder.path()).args(["flow", "run", "crossing.yaml", "-o", "json"]).output().unwrap();
-    let said = String::from_utf8_lossy(&run.stdout);
-    assert!(run.status.success(), "{said} {}", String::from_utf8_lossy(&run.stderr));
-    assert!(said.contains("HELLO"), "{said}");
-    table.push_str("\nA flow crosses the first agent of 0.3 and the first of 1.0 (`call: a2a` twice): ok.\n");
-    keep("Agents that are called", &table);
-}
-
 fn everything(folder: &Path, hooks: &Hooks, has_grpc: bool) -> Node {
     let server = tools().join("npm/node_modules/.bin/mcp-server-everything");
     assert!(server.exists(), "{} is missing: cargo xtask tools", server.display());
@@ -355,12 +241,12 @@ fn table(rows: &[(&Speaker, &str, Option<Row>)]) -> String {
 }
 
 /// Keeps a table in the page that `BOBBINET_INTEROP` names, under its heading.
-fn keep(heading: &str, table: &str) {
+pub(crate) fn keep(heading: &str, table: &str) {
     static TURN: Mutex<()> = Mutex::new(());
     let Some(page) = std::env::var_os("BOBBINET_INTEROP") else { return };
     let _turn = TURN.lock().unwrap();
     let head = "# Interoperability\n\nWho converses with Bobbinet in its tests, each with the real SDK from its registry. This page is made by\n\
-                `BOBBINET_INTEROP=docs/interop.md cargo test -p bobbinet --test e2e -- interop::`, after `cargo xtask tools`.\n";
+                `BOBBINET_INTEROP=docs/interop.md cargo test -p bobbinet --test e2e -- interop:: called::`, after `cargo xtask tools`.\n";
     let page = repository(".").join(page);
     let known = std::fs::read_to_string(&page).unwrap_or_else(|_| head.to_owned());
     let mut sections: BTreeMap<String, String> = known

@@ -4,6 +4,7 @@
 
 mod browser;
 mod by_url;
+mod called;
 mod callers;
 mod chart;
 mod crash;
