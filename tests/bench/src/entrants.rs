@@ -7,8 +7,7 @@ use clap::ValueEnum;
 
 use crate::{
     measure::Measure,
-    server::{CARD, DATA, Recipe, Token},
-    suite::Entrant,
+    server::{CARD, DATA, READY, Recipe, Token},
     wrapping::{Wrapping, words},
     yardsticks::{self, Folders},
 };
@@ -37,9 +36,6 @@ pub(crate) enum Which {
     /// Tasks that are told to webhooks.
     Webhooks,
 }
-
-/// Where Bobbinet says that it can work: store, listener, and the MCP server it wraps.
-pub(crate) const READY: &str = "/readyz";
 
 /// How many times fewer tasks a slow server is filled with.
 const SLOW: u64 = 5;
@@ -93,6 +89,22 @@ pub(crate) fn prepare(folders: &Folders, only: &[Which], build: bool) -> Result<
     let wrapping = |which| is_wanted(which).then(|| wrapping.clone());
     let [wrapped, callers, webhooks] = [Which::Wrapped, Which::Callers, Which::Webhooks].map(wrapping);
     Ok(Prepared { entrants, wrapped, callers, webhooks, missing })
+}
+
+/// A server and what it takes part in.
+#[derive(Clone, Debug)]
+pub(crate) struct Entrant {
+    pub(crate) recipe: Recipe,
+    /// What it is asked.
+    pub(crate) measures: &'static [Measure],
+    /// Whether it answers `GetTask`.
+    pub(crate) gets: bool,
+    /// What it is filled with for lists and memory is divided by this; `None`: it is not filled.
+    pub(crate) fill: Option<u64>,
+    /// Whether it is our agent: its commits are counted, and it is started again on what it kept.
+    pub(crate) is_ours: bool,
+    /// Whether its starts are timed.
+    pub(crate) is_timed: bool,
 }
 
 fn echo(folders: &Folders) -> Entrant {

@@ -36,6 +36,9 @@ const STOP_MAX: Duration = Duration::from_secs(15);
 /// Where an agent says what it is: all that tells whether a server of an SDK is ready.
 pub(crate) const CARD: &str = "/.well-known/agent-card.json";
 
+/// Where Bobbinet says that it can work: store, listener, and the MCP server it wraps.
+pub(crate) const READY: &str = "/readyz";
+
 /// What every server here prints when it listens.
 const LISTENING: &str = "listening on ";
 

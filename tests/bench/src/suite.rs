@@ -9,6 +9,7 @@ use crate::{
     a2a::{Endpoint, PAGE_SIZE, Saying},
     callers::{Callers, Way},
     commits::{self, Commits},
+    entrants::Entrant,
     floor::{Synced, measure_sync},
     grpc,
     load::{self, Shape, Work},
@@ -16,7 +17,7 @@ use crate::{
     measure::{Binding, Measure},
     process::{self, Cores},
     sample::Sample,
-    server::{Place, Recipe, Server},
+    server::{Place, Server},
     webhooks::{Crowd, Delivered, Webhooks},
     wrapping::Wrapping,
 };
@@ -44,22 +45,6 @@ impl Settings {
         let warm_up = Duration::from_secs_f64(self.warm_up_seconds);
         Shape { connections, warm_up, window: Duration::from_secs_f64(self.window_seconds) }
     }
-}
-
-/// A server and what it takes part in.
-#[derive(Clone, Debug)]
-pub(crate) struct Entrant {
-    pub(crate) recipe: Recipe,
-    /// What it is asked.
-    pub(crate) measures: &'static [Measure],
-    /// Whether it answers `GetTask`.
-    pub(crate) gets: bool,
-    /// What it is filled with for lists and memory is divided by this; `None`: it is not filled.
-    pub(crate) fill: Option<u64>,
-    /// Whether it is our agent: its commits are counted, and it is started again on what it kept.
-    pub(crate) is_ours: bool,
-    /// Whether its starts are timed.
-    pub(crate) is_timed: bool,
 }
 
 /// A server among so many tasks.

@@ -4,10 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use crate::{
-    entrants::READY,
-    server::{DATA, Recipe, Server, Token, URL},
-};
+use crate::server::{DATA, READY, Recipe, Server, Token, URL};
 
 /// Its agent's name.
 const NAME: &str = "bench";
