@@ -13,6 +13,7 @@ mod limits;
 mod origin;
 mod refused;
 mod resolve;
+pub mod sse;
 mod tls;
 
 pub use address::refusal;

@@ -24,7 +24,6 @@ pub mod rest;
 pub mod rest_error;
 pub mod rest_request;
 pub mod signed_card;
-pub mod sse;
 pub mod update;
 pub mod v0_3;
 pub mod v0_3_proto;

@@ -1,11 +1,11 @@
 //! Requests, answers and streams.
 
 use bobbinet_core::Operation;
+use bobbinet_outbound::sse::{SseEvent, SseParser};
 use bobbinet_wire::{
     envelope,
     reply::ReplyError,
     rest::{HttpMethod, segments},
-    sse::{SseEvent, SseParser},
     v0_3, v0_3_proto, v1_0,
 };
 use serde_json::value::RawValue;

@@ -3,9 +3,9 @@
 use std::{collections::VecDeque, time::Duration};
 
 use bobbinet_core::{Json, State, operation::Operation};
+use bobbinet_outbound::sse::{SseEvent, SseParser};
 use bobbinet_wire::{
     Protocol, Transport,
-    sse::{SseEvent, SseParser},
     view::{StreamEvent, TaskView},
 };
 use tokio::time::{Instant, sleep, timeout};

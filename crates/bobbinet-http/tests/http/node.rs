@@ -10,13 +10,13 @@ use bobbinet_core::{AgentName, Limits, Principal, Tenant, Timestamp};
 use bobbinet_engine::{Agent, AllowAll, Engine, Env, Setup, SystemEnv};
 use bobbinet_gateway::{Gateway, GatewayLimits, GatewaySetup};
 use bobbinet_http::{HttpCourier, HttpLimits, Mount, Server, ServerSetup, Tls, TlsFiles, serve};
-use bobbinet_outbound::{Guard, Origin, OutboundLimits};
-use bobbinet_push::{Webhooks, WebhooksSetup};
-use bobbinet_store::{MemoryStore, Store};
-use bobbinet_wire::{
-    interface::CardForm,
+use bobbinet_outbound::{
+    Guard, Origin, OutboundLimits,
     sse::{SseEvent, SseParser},
 };
+use bobbinet_push::{Webhooks, WebhooksSetup};
+use bobbinet_store::{MemoryStore, Store};
+use bobbinet_wire::interface::CardForm;
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;

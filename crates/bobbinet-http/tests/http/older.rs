@@ -1,6 +1,6 @@
 //! A2A 0.3 over JSON-RPC, beside 1.0 at the same URL: the method's name says which.
 
-use bobbinet_wire::sse::SseEvent;
+use bobbinet_outbound::sse::SseEvent;
 use reqwest::{RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 

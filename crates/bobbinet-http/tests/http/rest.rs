@@ -1,6 +1,6 @@
 //! REST, in 1.0 and in 0.3: each operation at its URL, errors under their HTTP status, streams of bare events.
 
-use bobbinet_wire::sse::SseEvent;
+use bobbinet_outbound::sse::SseEvent;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 

@@ -14,4 +14,3 @@ mod rest;
 mod signed_card;
 mod spoken;
 mod spoken_proto;
-mod sse;

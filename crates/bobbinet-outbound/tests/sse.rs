@@ -1,8 +1,9 @@
 //! Event streams, however their bytes arrive.
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::time::Duration;
 
-use bobbinet_wire::sse::{SseError, SseEvent, SseParser};
+use bobbinet_outbound::sse::{SseError, SseEvent, SseParser};
 use proptest::prelude::*;
 
 fn all_at_once(stream: &[u8]) -> Vec<SseEvent> {

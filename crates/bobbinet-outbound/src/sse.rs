@@ -81,6 +81,13 @@ impl SseParser {
         self.id.as_deref()
     }
 
+    /// Goes on with another connection: what the last one has left unfinished is dropped, its place in the stream is kept.
+    pub fn begin_again(&mut self) {
+        self.line.clear();
+        self.data.clear();
+        (self.event, self.after_return, self.at_start) = (None, false, true);
+    }
+
     /// Takes the next bytes, and gives the events that they complete. What is incomplete when the stream ends is no event.
     pub fn feed(&mut self, mut chunk: &[u8]) -> Result<Vec<SseEvent>, SseError> {
         let mut events = Vec::new();
