@@ -5,17 +5,22 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use bobbinet_core::{Description, Fault, Outcome, Plan};
 use bobbinet_engine::{Agent, Request, Run};
+use bobbinet_outbound::Guard;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::{
     call,
-    config::McpConfig,
+    config::{McpConfig, ServerAddress},
     plan_message,
     pool::{SessionKey, SessionPool},
     server_profile::ServerProfile,
     supervised_session::SupervisedSession,
-    transport::stdio::{Launcher, StdioTransport},
+    transport::{
+        Transport,
+        http::HttpTransport,
+        stdio::{Launcher, StdioTransport},
+    },
 };
 
 /// An MCP server as an agent.
@@ -31,13 +36,16 @@ pub struct McpAgent {
 impl McpAgent {
     /// Starts the agent, and its server in the background: this does not wait for it. Must be called within a runtime.
     ///
-    /// `folder` is the agent's own: what may be left running is written down there. What an earlier life has left
-    /// running is ended first.
-    pub fn start(config: McpConfig, launcher: Launcher, folder: PathBuf) -> Arc<Self> {
+    /// A server that is a command is started by `launcher`, one that is a URL is reached as `guard` permits. `folder` is the agent's own: what
+    /// may be left running is written down there. What an earlier life has left running is ended first.
+    pub fn start(config: McpConfig, launcher: Launcher, guard: &Guard, folder: PathBuf) -> Arc<Self> {
         let tracker = TaskTracker::new();
         let config = Arc::new(config);
         let profile = Arc::new(ServerProfile::remembered(config.clone(), folder.clone()));
-        let transport = Arc::new(StdioTransport::new(config.clone(), launcher, tracker.clone()));
+        let transport: Arc<dyn Transport> = match config.server.clone() {
+            ServerAddress::Command(server) => Arc::new(StdioTransport::new(&config, server, launcher, tracker.clone())),
+            ServerAddress::Url(server) => Arc::new(HttpTransport::new(&config, server, guard.clone(), tracker.clone())),
+        };
         let sessions = SessionPool::new(config.clone(), profile.clone(), transport, folder, tracker.clone());
         sessions.session(SessionKey::Shared);
         tracker.close();

@@ -97,6 +97,9 @@ impl<'a> CallListener<'a> {
             Reply::Broken(ConnectionError::Died(why)) => {
                 RequestOutcome::Over(unknown("server-died", self.target, &why, true))
             }
+            Reply::Broken(expired @ ConnectionError::Expired) => {
+                RequestOutcome::Over(unknown("session-ended", self.target, &expired.to_string(), true))
+            }
             Reply::Broken(ConnectionError::Garbage(why)) => {
                 RequestOutcome::Over(unknown("bad-reply", self.target, &why, false))
             }

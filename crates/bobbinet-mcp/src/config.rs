@@ -1,8 +1,9 @@
 //! What is to be known of a server before it is started.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 use bobbinet_core::Effect;
+use reqwest::Url;
 use serde::{Deserialize, Serialize};
 
 /// One MCP server, and how it is to be presented.
@@ -10,14 +11,8 @@ use serde::{Deserialize, Serialize};
 pub struct McpConfig {
     /// The agent's name, for descriptions and messages.
     pub name: String,
-    /// The server's program, looked up in the `PATH` that the server gets.
-    pub command: String,
-    /// Its arguments.
-    pub args: Vec<String>,
-    /// Variables that it gets beside those that every server gets (`PATH`, proxies, locale …).
-    pub env: BTreeMap<String, String>,
-    /// Where it runs; our own working directory if not said.
-    pub cwd: Option<PathBuf>,
+    /// Where the server is, and how it is reached.
+    pub server: ServerAddress,
     /// Which generation of the protocol it is spoken to in.
     pub era: ProtocolEra,
     /// What it means to run each tool twice, by the operator's word.
@@ -51,8 +46,6 @@ pub struct McpConfig {
     pub max_concurrency: usize,
     /// The URI of the extension by which a message names its skill.
     pub extension_uri: &'static str,
-    /// Whether it is kept from seeing this node's keys and store.
-    pub isolation: Isolation,
     /// What it may take of us: time, memory, restarts.
     pub limits: McpLimits,
 }
@@ -63,12 +56,16 @@ impl McpConfig {
 
     /// A server of which only the command is known.
     pub fn new(name: &str, command: &str, args: &[&str]) -> Self {
+        let args = args.iter().map(|&arg| arg.to_owned()).collect();
+        let command = ServerCommand { command: command.to_owned(), args, ..ServerCommand::default() };
+        Self::of(name, ServerAddress::Command(command))
+    }
+
+    /// A server of which only the address is known.
+    pub fn of(name: &str, server: ServerAddress) -> Self {
         Self {
             name: name.to_owned(),
-            command: command.to_owned(),
-            args: args.iter().map(|&arg| arg.to_owned()).collect(),
-            env: BTreeMap::new(),
-            cwd: None,
+            server,
             era: ProtocolEra::Auto,
             effects: BTreeMap::new(),
             trust_hints: false,
@@ -85,7 +82,6 @@ impl McpConfig {
             timeouts: BTreeMap::new(),
             max_concurrency: Self::MAX_CONCURRENCY,
             extension_uri: "",
-            isolation: Isolation::Auto,
             limits: McpLimits::default(),
         }
     }
@@ -94,6 +90,98 @@ impl McpConfig {
     pub(crate) fn idle(&self, tool: &str) -> Duration {
         self.timeouts.get(tool).copied().unwrap_or(Duration::from_millis(self.limits.idle_ms))
     }
+}
+
+/// Where a server is, and how it is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServerAddress {
+    /// A program that we start, and speak to over its pipes (stdio).
+    Command(ServerCommand),
+    /// A program that runs elsewhere, and is spoken to over HTTP.
+    Url(ServerUrl),
+}
+
+impl ServerAddress {
+    /// What tells it from other servers: of another, what was learned of this one is not true. Without secrets.
+    pub(crate) fn words(&self) -> Vec<String> {
+        match self {
+            Self::Command(command) => std::iter::once(&command.command).chain(&command.args).cloned().collect(),
+            Self::Url(server) => vec![server.url.to_string()],
+        }
+    }
+}
+
+/// A server that is started by us.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct ServerCommand {
+    /// The server's program, looked up in the `PATH` that the server gets.
+    pub command: String,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// Variables that it gets beside those that every server gets (`PATH`, proxies, locale …).
+    pub env: BTreeMap<String, String>,
+    /// Where it runs; our own working directory if not said.
+    pub cwd: Option<PathBuf>,
+    /// Whether it is kept from seeing this node's keys and store.
+    pub isolation: Isolation,
+}
+
+/// Names variables, never their values: those are secrets as often as not.
+impl fmt::Debug for ServerCommand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { command, args, env, cwd, isolation } = self;
+        let mut shown = f.debug_struct("ServerCommand");
+        shown.field("command", command).field("args", args).field("env", &env.keys());
+        shown.field("cwd", cwd).field("isolation", isolation).finish()
+    }
+}
+
+/// A server that is reached by its URL.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ServerUrl {
+    /// Its MCP endpoint.
+    pub url: Url,
+    /// What goes with every request to it, credentials among it.
+    pub headers: BTreeMap<String, String>,
+    /// Over which of MCP's two HTTP transports.
+    pub transport: HttpTransportKind,
+}
+
+impl ServerUrl {
+    /// A server of which only the URL is known.
+    pub fn new(url: Url) -> Self {
+        Self { url, headers: BTreeMap::new(), transport: HttpTransportKind::Auto }
+    }
+
+    /// Its URL for people: without what may be a secret, as a query is as often as not.
+    pub fn shown(&self) -> String {
+        format!("{}{}", self.url.origin().ascii_serialization(), self.url.path())
+    }
+}
+
+/// Names headers, never their values.
+impl fmt::Debug for ServerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("ServerUrl");
+        shown
+            .field("url", &self.shown())
+            .field("headers", &self.headers.keys())
+            .field("transport", &self.transport)
+            .finish()
+    }
+}
+
+/// Which of MCP's HTTP transports a server speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HttpTransportKind {
+    /// Streamable HTTP, and HTTP+SSE where that is refused in the way that the specification names.
+    #[default]
+    Auto,
+    /// Streamable HTTP (from 2025-03-26 on).
+    Streamable,
+    /// HTTP+SSE (2024-11-05) first: one stream for all that the server says, and an address of its own to post to.
+    Sse,
 }
 
 /// Which generation of MCP a server is spoken to in.

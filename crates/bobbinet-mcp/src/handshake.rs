@@ -258,6 +258,7 @@ impl Handshake<'_> {
         match broken {
             ConnectionError::Died(why) => self.gone(headline(why)),
             ConnectionError::Garbage(why) => refused(why.clone(), None),
+            ConnectionError::Expired => refused(broken.to_string(), None),
         }
     }
 }

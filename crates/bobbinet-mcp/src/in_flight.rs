@@ -328,7 +328,8 @@ impl InFlight {
         let at_server = state.requests.values().filter(|request| request.id.is_some());
         let fingerprints =
             at_server.filter_map(|request| Some(request.tool_call.as_ref()?.fingerprint)).collect::<Vec<_>>();
-        state.was_foreseen = self.exclusive_tools.crashes.died(Instant::now(), &fingerprints);
+        state.was_foreseen =
+            broken != ConnectionError::Expired && self.exclusive_tools.crashes.died(Instant::now(), &fingerprints);
         for abandoned in std::mem::take(&mut state.abandoned) {
             self.exclusive_tools.end_abandoned(abandoned.tool_call.ticket);
         }

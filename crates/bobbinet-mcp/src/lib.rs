@@ -10,8 +10,8 @@
 //!   from its `handshake` on, with the capabilities that its server declared;
 //! - **the messages**: `rpc_channel` passes them between the protocol library and a transport, `in_flight` knows whose a
 //!   reply, a progress or a question is;
-//! - **the transport**: `transport` says what a session needs of one, `transport::stdio` is the one there is: a child
-//!   process behind a small program of ours ([`exec_mcp`]), so that its whole tree dies with us.
+//! - **the transport**: `transport` says what a session needs of one. `transport::stdio` is a child process behind a small
+//!   program of ours ([`exec_mcp`]), so that its whole tree dies with us; `transport::http` is a server that runs elsewhere.
 //!
 //! No two modules use each other, by whatever way round. Must not know: A2A's wire, HTTP as we serve it, the store. Nothing
 //! above `transport::stdio` starts, watches or ends a process.
@@ -54,7 +54,10 @@ mod supervised_session;
 mod transport;
 
 pub use agent::McpAgent;
-pub use config::{Isolation, McpConfig, McpLimits, ProtocolEra, SkillNotes};
+pub use config::{
+    HttpTransportKind, Isolation, McpConfig, McpLimits, ProtocolEra, ServerAddress, ServerCommand, ServerUrl,
+    SkillNotes,
+};
 pub use known_tools::remembered;
 pub use transport::stdio::{Launcher, adopt_orphans, exec_mcp};
 

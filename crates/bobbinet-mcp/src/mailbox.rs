@@ -68,12 +68,15 @@ pub(crate) enum ConnectionError {
     Died(String),
     /// The server wrote what cannot be read.
     Garbage(String),
+    /// The server has ended the session, and takes another.
+    Expired,
 }
 
 impl fmt::Display for ConnectionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Died(text) | Self::Garbage(text) => f.write_str(text),
+            Self::Expired => f.write_str("the server has ended the session"),
         }
     }
 }

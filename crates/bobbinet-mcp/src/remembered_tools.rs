@@ -16,7 +16,7 @@ const FILE: &str = "tools.json";
 /// What was learned of a server.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct RememberedTools {
-    /// What was started: of another program, these are not the tools.
+    /// What was started or called: of another server, these are not the tools.
     command: Vec<String>,
     pub(crate) info: Option<ServerPeerInfo>,
     pub(crate) tools: Vec<RawTool>,
@@ -24,13 +24,13 @@ pub(crate) struct RememberedTools {
 
 impl RememberedTools {
     pub(crate) fn new(config: &McpConfig, info: Option<&ServerPeerInfo>, tools: &[RawTool]) -> Self {
-        Self { command: command(config), info: info.cloned(), tools: tools.to_vec() }
+        Self { command: config.server.words(), info: info.cloned(), tools: tools.to_vec() }
     }
 
     /// What was learned of this server in an earlier life. A file that cannot be read is as good as none.
     pub(crate) fn read(config: &McpConfig, folder: &Path) -> Option<Self> {
         let read: Self = serde_json::from_slice(&fs::read(folder.join(FILE)).ok()?).ok()?;
-        (read.command == command(config)).then_some(read)
+        (read.command == config.server.words()).then_some(read)
     }
 
     /// The era that the server was spoken to in, which need not be asked for again: some servers end at that question.
@@ -46,10 +46,6 @@ impl RememberedTools {
         fs::write(&fresh, serde_json::to_vec(self)?)?;
         fs::rename(fresh, folder.join(FILE))
     }
-}
-
-fn command(config: &McpConfig) -> Vec<String> {
-    std::iter::once(&config.command).chain(&config.args).cloned().collect()
 }
 
 #[cfg(test)]

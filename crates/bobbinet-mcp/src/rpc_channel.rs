@@ -70,7 +70,7 @@ impl RpcChannel {
 
     /// Sends a message that is not the library's.
     pub(crate) async fn send_raw(&mut self, message: &serde_json::Value) -> io::Result<()> {
-        self.sink.send(serde_json::to_vec(message)?).await
+        self.sink.send(serde_json::to_vec(message)?.into()).await
     }
 
     /// Gives what came to whom it belongs, each message by itself.
@@ -193,7 +193,7 @@ impl rmcp::transport::Transport<RoleClient> for RpcChannel {
         };
         let (sink, in_flight) = (self.sink.clone(), self.in_flight.clone());
         async move {
-            let written = sink.send(text?).await;
+            let written = sink.send(text?.into()).await;
             if let Some(id) = answered {
                 in_flight.served(&id);
             }
@@ -219,6 +219,14 @@ impl rmcp::transport::Transport<RoleClient> for RpcChannel {
                 }
                 Received::TooLong { ids, bytes } => (self.dispatch_too_long(ids), bytes),
                 Received::StillTooLong { bytes } => (MessageQuality::Junk, bytes),
+                Received::Reply { id, reply } => {
+                    let owner = self.in_flight.reply(Some(&id), reply);
+                    (self.replied(owner, Some(id), ""), 0)
+                }
+                Received::Expired => {
+                    self.in_flight.close(ConnectionError::Expired);
+                    return None;
+                }
                 Received::End(why) => {
                     self.in_flight.close(ConnectionError::Died(why));
                     return None;

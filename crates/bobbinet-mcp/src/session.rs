@@ -23,7 +23,10 @@ use rmcp::{
     },
     service::{Peer, PeerRequestOptions, RequestHandle, RunningService},
 };
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, timeout},
+};
 use tokio_util::task::TaskTracker;
 
 use crate::{
@@ -219,7 +222,8 @@ impl Session {
                 if let Some(end) = own_end {
                     text = format!("it ended with {end} before it was ready");
                 }
-                Err(StartError { text: connection.explain(&text).await, was_connected: true, version })
+                let was_connected = connection.was_reached();
+                Err(StartError { text: connection.explain(&text).await, was_connected, version })
             }
         }
     }
@@ -272,9 +276,16 @@ async fn send_cancellations(peer: Peer<RoleClient>, mut canceled: mpsc::Receiver
     }
 }
 
+/// The first pause before a subscription that has broken off is made again; each further one in a row doubles it.
+const LISTEN_AGAIN_FIRST: Duration = Duration::from_secs(1);
+
+/// The longest such pause. A subscription that has lasted as long was none of those in a row.
+const LISTEN_AGAIN_MAX: Duration = Duration::from_secs(60);
+
 /// Subscribes to changes of the tool list, where the era knows no such message without being asked (2026-07-28).
 ///
-/// The changes themselves come through what reads along (`in_flight`). The reply comes only when the subscription is over.
+/// The changes themselves come through what reads along (`in_flight`). The reply comes only when the subscription is over. Over HTTP it may break
+/// off while the session goes on: what has changed meanwhile nobody was told, so it counts as a change.
 async fn listen(client: Arc<Client>) {
     let offers = client.capabilities().tools.as_ref().and_then(|tools| tools.list_changed) == Some(true);
     if !offers {
@@ -282,10 +293,23 @@ async fn listen(client: Arc<Client>) {
     }
     let params = Json::from(&serde_json::json!({"notifications": {"toolsListChanged": true}}));
     let in_flight = client.in_flight.clone();
+    let mut pause = LISTEN_AGAIN_FIRST;
+    let listening = async {
+        loop {
+            let begun = Instant::now();
+            if matches!(client.request("subscriptions/listen", params.clone()).await, Reply::Error(_)) {
+                return;
+            }
+            pause = if begun.elapsed() > LISTEN_AGAIN_MAX { LISTEN_AGAIN_FIRST } else { pause };
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LISTEN_AGAIN_MAX);
+            client.in_flight.change_tools();
+        }
+    };
     tokio::select! {
         biased;
         () = in_flight.ended() => {}
-        _ = client.request("subscriptions/listen", params) => {}
+        () = listening => {}
     }
 }
 

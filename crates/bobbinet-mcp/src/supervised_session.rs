@@ -29,6 +29,9 @@ use crate::{
 /// How soon a server that failed over the list of its tools is asked again; each further time after twice as long.
 const LIST_RETRY_FIRST: Duration = Duration::from_secs(1);
 
+/// A session that its server has ended sooner was no session: it counts as a death, so that nobody begins one after the other for ever.
+const EXPIRY_MIN: Duration = Duration::from_secs(1);
+
 /// The longest time between two such questions.
 const LIST_RETRY_MAX: Duration = Duration::from_secs(60);
 
@@ -274,6 +277,10 @@ impl SupervisedSession {
                     was_doubted = false;
                     why
                 }
+                SessionEnd::Expired => {
+                    tracing::info!(agent = self.config.name, "server has ended the session; another is begun");
+                    continue;
+                }
             };
             if matches!(self.pause_after(&mut breaker, why).await, NextStep::Stop) {
                 break;
@@ -354,7 +361,11 @@ impl SupervisedSession {
                 session.close(grace).await;
                 SessionEnd::Stopped
             }
-            NextStep::BeginAgain => SessionEnd::Died(self.close_dead(session, broken).await),
+            NextStep::BeginAgain => {
+                let has_expired = broken == Some(ConnectionError::Expired) && begun.elapsed() > EXPIRY_MIN;
+                let why = self.close_dead(session, broken).await;
+                if has_expired { SessionEnd::Expired } else { SessionEnd::Died(why) }
+            }
         }
     }
 
@@ -362,6 +373,7 @@ impl SupervisedSession {
     async fn close_dead(&self, mut session: Session, broken: Option<ConnectionError>) -> String {
         let why = match broken {
             Some(ConnectionError::Garbage(why)) => why,
+            Some(expired @ ConnectionError::Expired) => expired.to_string(),
             Some(ConnectionError::Died(_)) | None => match session.connection_mut().own_end().await {
                 Some(end) => format!("it ended with {end}"),
                 None => broken.map_or("it ended".to_owned(), |broken| headline(&broken.to_string()).to_owned()),
@@ -468,6 +480,8 @@ enum SessionEnd {
     Unanswered(StartError),
     /// It was up, and its server is gone, for this reason.
     Died(String),
+    /// It was up, and its server has ended it in good order.
+    Expired,
 }
 
 /// What comes after the end of a session, or after the pause that follows it.

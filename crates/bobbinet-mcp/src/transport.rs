@@ -1,12 +1,13 @@
 //! Transports: how a connection to an MCP server is made, by what it is seen to be alive, and how it is ended.
 //!
-//! A session knows these traits and nothing below them. Today there is one transport, [`stdio`]: a child process and its
-//! pipes. What only a process has (a pulse, an exit status, last words on standard error, a tree that must be swept away)
-//! stands behind methods whose defaults say what they mean to a server that is merely reached, as over HTTP.
+//! A session knows these traits and nothing below them. There is [`stdio`], a child process and its pipes, and [`http`], a server
+//! that is merely reached. What only a process has (a pulse, an exit status, last words on standard error, a tree that must be
+//! swept away) stands behind methods whose defaults say what they mean to the other.
 //!
 //! Not the protocol library's trait of the same name: that one is a connection that exists, and carries typed messages.
 //! Here a connection is made, again and again, and carries messages as bytes, so that values stay as they came.
 
+pub(crate) mod http;
 #[cfg(test)]
 pub(crate) mod memory;
 pub(crate) mod stdio;
@@ -15,6 +16,8 @@ use std::{fmt, io, path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use rmcp::model::RequestId;
+
+use crate::mailbox::Reply;
 
 /// A way to one MCP server. Each connection that it makes is the beginning of one session.
 #[async_trait]
@@ -65,6 +68,11 @@ pub(crate) trait Connection: fmt::Debug + Send + Sync {
         std::future::pending().await
     }
 
+    /// Whether there was a server at the other end at all. One that nobody could reach says nothing of how it wants to be spoken to.
+    fn was_reached(&self) -> bool {
+        true
+    }
+
     /// How the server has ended by itself ("with exit status: 1"), if it does so within a moment. Asked before
     /// [`Connection::close`]: how somebody ends whom we have ended says nothing.
     async fn own_end(&mut self) -> Option<String> {
@@ -100,15 +108,33 @@ pub(crate) enum Received {
     TooLong { ids: Vec<RequestId>, bytes: usize },
     /// Of the same message, so many bytes more.
     StillTooLong { bytes: usize },
+    /// What became of one request of ours, by the transport's own word.
+    Reply { id: RequestId, reply: Reply },
     /// There is no more, for this reason.
     End(String),
+    /// There is no more: the server is there, and has ended the session, as the transport allows.
+    Expired,
+}
+
+/// One JSON-RPC message of ours.
+#[derive(Debug)]
+pub(crate) struct OutgoingMessage {
+    pub(crate) text: Vec<u8>,
+    /// What is said of it outside, where the transport has headers.
+    pub(crate) headers: Vec<(String, String)>,
+}
+
+impl From<Vec<u8>> for OutgoingMessage {
+    fn from(text: Vec<u8>) -> Self {
+        Self { text, headers: Vec::new() }
+    }
 }
 
 /// Where messages to a server go.
 #[async_trait]
 pub(crate) trait MessageSink: fmt::Debug + Send + Sync {
-    /// Sends one JSON-RPC message.
-    async fn send(&self, message: Vec<u8>) -> io::Result<()>;
+    /// Sends one JSON-RPC message. Where each goes by itself, what becomes of a request is told by the [`MessageSource`].
+    async fn send(&self, message: OutgoingMessage) -> io::Result<()>;
 
     /// Lets the server know that nothing more will come.
     async fn close(&self);

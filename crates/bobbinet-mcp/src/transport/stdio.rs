@@ -30,8 +30,8 @@ use self::{
     stderr::StderrTail,
 };
 use crate::{
-    config::McpConfig,
-    transport::{Connection, ConnectionParts, MessageSink, MessageSource, Received, Transport},
+    config::{McpConfig, ServerCommand},
+    transport::{Connection, ConnectionParts, MessageSink, MessageSource, OutgoingMessage, Received, Transport},
 };
 
 pub use self::{launcher::Launcher, shim::exec_mcp, sweep::adopt_orphans};
@@ -42,24 +42,29 @@ const CLOSE_WAIT: Duration = Duration::from_millis(200);
 /// Starts a process for each connection.
 #[derive(Debug)]
 pub(crate) struct StdioTransport {
-    config: Arc<McpConfig>,
+    /// The agent's name.
+    agent: String,
+    server: ServerCommand,
+    line_bytes_max: usize,
     launcher: Launcher,
     /// Of the tasks that read what servers write.
     tracker: TaskTracker,
 }
 
 impl StdioTransport {
-    pub(crate) fn new(config: Arc<McpConfig>, launcher: Launcher, tracker: TaskTracker) -> Self {
-        Self { config, launcher, tracker }
+    /// For this server of the configuration's.
+    pub(crate) fn new(config: &McpConfig, server: ServerCommand, launcher: Launcher, tracker: TaskTracker) -> Self {
+        let line_bytes_max = config.limits.line_bytes_max;
+        Self { agent: config.name.clone(), server, line_bytes_max, launcher, tracker }
     }
 }
 
 #[async_trait]
 impl Transport for StdioTransport {
     async fn connect(&self, folder: &Path) -> io::Result<ConnectionParts> {
-        let (process, stdin, stdout) = ServerProcess::start(&self.config, &self.launcher, folder, &self.tracker)?;
-        let messages =
-            LineSource { lines: Lines::new(stdout, self.config.limits.line_bytes_max), tail: process.tail().clone() };
+        let Self { agent, server, launcher, tracker, .. } = self;
+        let (process, stdin, stdout) = ServerProcess::start(agent, server, launcher, folder, tracker)?;
+        let messages = LineSource { lines: Lines::new(stdout, self.line_bytes_max), tail: process.tail().clone() };
         Ok(ConnectionParts {
             messages: Box::new(messages),
             sink: Arc::new(LineSink::new(stdin)),
@@ -143,7 +148,8 @@ impl<W> LineSink<W> {
 
 #[async_trait]
 impl<W: AsyncWrite + fmt::Debug + Send + Unpin> MessageSink for LineSink<W> {
-    async fn send(&self, mut message: Vec<u8>) -> io::Result<()> {
+    async fn send(&self, message: OutgoingMessage) -> io::Result<()> {
+        let OutgoingMessage { text: mut message, .. } = message;
         // One message is one line (MCP, stdio transport), however its reader splits lines.
         line::escape_from(&mut message, 0);
         message.push(b'\n');
@@ -188,9 +194,9 @@ mod tests {
     async fn a_message_is_one_line_however_its_reader_splits_lines() {
         let (ours, mut theirs) = tokio::io::duplex(1 << 10);
         let sink = LineSink::new(ours);
-        sink.send("{\"a\":\"x\u{2028}\"}".as_bytes().to_vec()).await.unwrap();
+        sink.send("{\"a\":\"x\u{2028}\"}".as_bytes().to_vec().into()).await.unwrap();
         sink.close().await;
-        assert!(sink.send(b"{}".to_vec()).await.is_err(), "it is closed");
+        assert!(sink.send(b"{}".to_vec().into()).await.is_err(), "it is closed");
         let mut written = String::new();
         theirs.read_to_string(&mut written).await.unwrap();
         assert_eq!(written, "{\"a\":\"x\\u2028\"}\n");

@@ -5,7 +5,7 @@ use std::fs;
 use bobbinet_core::{Effect, Event, State};
 use bobbinet_engine::Agent;
 
-use crate::lab::{Lab, caller, limits, name_of, say, settled, until, view};
+use crate::lab::{self, Lab, caller, limits, name_of, say, settled, until, view};
 
 #[tokio::test]
 async fn arguments_and_results_keep_every_value_as_it_came() {
@@ -88,7 +88,7 @@ async fn a_keyed_tool_gets_its_key_and_the_trace_goes_along() {
 #[tokio::test]
 async fn a_server_finds_a_clean_environment() {
     let lab = Lab::with(&["good"], limits(), |config| {
-        config.env.insert("GIVEN".to_owned(), "x".to_owned());
+        lab::command(config).env.insert("GIVEN".to_owned(), "x".to_owned());
     })
     .await
     .ready()

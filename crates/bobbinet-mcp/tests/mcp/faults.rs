@@ -13,7 +13,7 @@ use bobbinet_core::{AgentName, Call, Caller, Description, Effect, Fault, Outcome
 use bobbinet_engine::{Agent, AllowAll, Authorizer, Engine, NewTask, Request, Run, Setup, SystemEnv};
 use bobbinet_store::MemoryStore;
 
-use crate::lab::{IDLE_MS, Lab, limits, say, view};
+use crate::lab::{self, IDLE_MS, Lab, limits, say, view};
 
 /// What a call of `do` comes to at a server of each kind.
 const FAULTS: [(&str, &str); 21] = [
@@ -149,7 +149,7 @@ async fn an_effect_that_may_have_happened_becomes_a_question() {
 #[tokio::test]
 async fn a_server_that_cannot_be_started_fails_calls_at_once() {
     let lab = Lab::with(&["exits", "silent", "refuses-to-start"], limits(), |config| {
-        config.env.insert("API_KEY".to_owned(), "hunter22".to_owned());
+        lab::command(config).env.insert("API_KEY".to_owned(), "hunter22".to_owned());
         if config.name == "silent" {
             config.limits.start_patience_ms = 700;
         }
@@ -297,7 +297,8 @@ async fn the_last_words_of_a_server_that_dies_under_a_call_are_told_once() {
 
 #[tokio::test]
 async fn a_program_that_is_not_there_is_named() {
-    let lab = Lab::with(&["good"], limits(), |config| config.command = "no-such-program".to_owned()).await;
+    let lab =
+        Lab::with(&["good"], limits(), |config| lab::command(config).command = "no-such-program".to_owned()).await;
     let why = lab.agents["good"].wait_ready(Duration::from_secs(20)).await.unwrap_err();
     assert!(why.contains("there is no program `no-such-program` to run"), "{why}");
     lab.close().await;

@@ -11,7 +11,7 @@ use bobbinet_engine::Agent;
 use bobbinet_mcp::{Isolation, Launcher, McpAgent, McpConfig};
 use nix::unistd::geteuid;
 
-use crate::lab::{launcher, until};
+use crate::lab::{self, launcher, until};
 
 /// No MCP server, but it runs where one would: it looks, tries to take the cover away, looks again, and makes files.
 const PEEK: &str = r#"
@@ -57,15 +57,15 @@ impl Scene {
         let launcher = launcher.with_hidden_files(["link", "secret/key", "gone"].map(|name| self.path(name)));
         let mut config = McpConfig::new("peeks", "sh", &["-c", PEEK]);
         let work = self.path("work");
-        config.cwd = Some(work.clone());
+        lab::command(&mut config).cwd = Some(work.clone());
         let paths = [("SECRET", self.path("secret")), ("KEY", self.path("tls/key"))];
         for (name, value) in paths.into_iter().chain([("HOME", work.clone()), ("TMPDIR", work.clone())]) {
-            config.env.insert(name.to_owned(), value.display().to_string());
+            lab::command(&mut config).env.insert(name.to_owned(), value.display().to_string());
         }
-        config.env.insert("NODE".to_owned(), std::process::id().to_string());
-        config.isolation = isolation;
+        lab::command(&mut config).env.insert("NODE".to_owned(), std::process::id().to_string());
+        lab::command(&mut config).isolation = isolation;
         config.limits.stop_grace_ms = 50;
-        let agent = McpAgent::start(config, launcher, self.path("agent"));
+        let agent = McpAgent::start(config, launcher, &lab::guard(), self.path("agent"));
         until("the server has looked", || work.join("done").exists()).await;
         agent.shutdown().await;
         let seen = fs::read_to_string(work.join("peeked")).unwrap();
@@ -110,10 +110,10 @@ async fn a_server_that_must_be_isolated_is_not_started_where_it_cannot_be() {
     // What is not there cannot be covered, and what lies below the server's own folder cannot be left out.
     launcher.hidden = vec![scene.path("work/gone")];
     let mut config = McpConfig::new("peeks", "sh", &["-c", "echo started > started"]);
-    config.cwd = Some(scene.path("work"));
-    config.isolation = Isolation::Required;
+    lab::command(&mut config).cwd = Some(scene.path("work"));
+    lab::command(&mut config).isolation = Isolation::Required;
     config.limits.restart_first_ms = 20;
-    let agent = McpAgent::start(config, launcher, scene.path("agent"));
+    let agent = McpAgent::start(config, launcher, &lab::guard(), scene.path("agent"));
     agent.wait_ready(crate::lab::PATIENCE).await.unwrap_err();
     assert!(!Path::new(&scene.path("work/started")).exists());
     agent.shutdown().await;
@@ -145,13 +145,13 @@ async fn where_isolation_is_permitted_by_half_a_server_is_no_stranger_to_itself(
         launcher.hidden = vec![scene.path("secret")];
         let mut config = McpConfig::new("looks", "sh", &["-c", "id -u > user; echo > done; sleep 60"]);
         let work = scene.path("work");
-        config.cwd = Some(work.clone());
+        lab::command(&mut config).cwd = Some(work.clone());
         for name in ["HOME", "TMPDIR"] {
-            config.env.insert(name.to_owned(), work.display().to_string());
+            lab::command(&mut config).env.insert(name.to_owned(), work.display().to_string());
         }
-        config.isolation = isolation;
+        lab::command(&mut config).isolation = isolation;
         config.limits.stop_grace_ms = 50;
-        let agent = McpAgent::start(config, launcher, scene.path("agent"));
+        let agent = McpAgent::start(config, launcher, &lab::guard(), scene.path("agent"));
         until("the server has looked", || work.join("done").exists()).await;
         agent.shutdown().await;
         users.push(fs::read_to_string(work.join("user")).unwrap());

@@ -13,7 +13,8 @@ use bobbinet_core::{
     Tenant,
 };
 use bobbinet_engine::{Agent, AllowAll, Authorizer, Engine, Env, Handle, NewTask, Reply, Setup, SystemEnv};
-use bobbinet_mcp::{Launcher, McpAgent, McpConfig};
+use bobbinet_mcp::{Launcher, McpAgent, McpConfig, ServerAddress, ServerCommand};
+use bobbinet_outbound::{Guard, OutboundLimits};
 use bobbinet_store::{Cursor, MemoryStore, Scope, Store};
 use tempfile::TempDir;
 
@@ -36,6 +37,19 @@ pub(crate) struct Lab {
 /// The shim of this crate as the launcher.
 pub(crate) fn launcher() -> Launcher {
     Launcher { program: PathBuf::from(env!("CARGO_BIN_EXE_bobbinet-exec-mcp")), args: Vec::new(), hidden: Vec::new() }
+}
+
+/// Lets everything on this machine be reached.
+pub(crate) fn guard() -> Guard {
+    Guard::new([], OutboundLimits::default()).unwrap().trusting_loopback()
+}
+
+/// The program that the server is, to be changed.
+pub(crate) fn command(config: &mut McpConfig) -> &mut ServerCommand {
+    match &mut config.server {
+        ServerAddress::Command(command) => command,
+        ServerAddress::Url(server) => panic!("{server:?} is no command"),
+    }
 }
 
 /// A scripted server with bounds that make a test short. Its tools may run again, but for `echo`.
@@ -95,7 +109,7 @@ impl Lab {
             fs::create_dir_all(&notes).unwrap();
             let mut config = config(mode, &notes);
             change(&mut config);
-            agents.insert((*mode).to_owned(), McpAgent::start(config, launcher(), notes.join("agent")));
+            agents.insert((*mode).to_owned(), McpAgent::start(config, launcher(), &guard(), notes.join("agent")));
         }
         let known = agents.iter().map(|(name, agent)| (name_of(name), agent.clone() as Arc<dyn Agent>));
         let setup =

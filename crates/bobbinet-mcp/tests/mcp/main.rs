@@ -8,5 +8,7 @@ mod faults;
 mod isolation;
 mod lab;
 mod over;
+mod over_http;
 mod questions;
 mod tree;
+mod web;

@@ -100,7 +100,7 @@ async fn helper_that_is_killed() {
     let mode = std::env::var("BOBBINET_TEST_MODE").unwrap();
     // As a node does, which has no other children.
     bobbinet_mcp::adopt_orphans().unwrap();
-    let agent = McpAgent::start(lab::config(&mode, notes), lab::launcher(), notes.join("agent"));
+    let agent = McpAgent::start(lab::config(&mode, notes), lab::launcher(), &lab::guard(), notes.join("agent"));
     agent.wait_ready(PATIENCE).await.unwrap();
     println!("ready");
     std::future::pending::<()>().await;
@@ -158,7 +158,12 @@ async fn what_is_left_when_the_shim_is_killed_too_is_swept_at_the_next_start() {
     until("the server dies with its shim", || !is_alive(server)).await;
     assert!(pids.iter().any(|pid| is_alive(*pid)), "the sleepers slipped away, as this test needs them to");
 
-    let agent = McpAgent::start(lab::config("good", folder.path()), lab::launcher(), folder.path().join("agent"));
+    let agent = McpAgent::start(
+        lab::config("good", folder.path()),
+        lab::launcher(),
+        &lab::guard(),
+        folder.path().join("agent"),
+    );
     agent.wait_ready(PATIENCE).await.unwrap();
     all_end("what an earlier life has left", &pids).await;
     agent.shutdown().await;

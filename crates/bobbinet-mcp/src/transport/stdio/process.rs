@@ -27,7 +27,7 @@ use super::{
     stderr::{StderrTail, read_stderr},
     sweep::{self, ListedShim, MARK, ProcessRecord},
 };
-use crate::config::{Isolation, McpConfig};
+use crate::config::{Isolation, ServerCommand};
 
 /// What every server gets of our environment, if it is set there; everything else must be given to it by name.
 ///
@@ -113,38 +113,39 @@ pub(crate) struct ServerProcess {
 impl ServerProcess {
     /// Starts the server. What it says on standard error is read by a task of `tracker`.
     pub(crate) fn start(
-        config: &McpConfig,
+        agent: &str,
+        server: &ServerCommand,
         launcher: &Launcher,
         folder: &Path,
         tracker: &TaskTracker,
     ) -> io::Result<(Self, ChildStdin, PulseReader<ChildStdout>)> {
-        let search = config.env.get("PATH").map(Into::into).or_else(|| env::var_os("PATH")).unwrap_or_default();
-        if !is_runnable(&config.command, &search, config.cwd.as_deref()) {
-            let text = format!("there is no program `{}` to run", config.command);
+        let search = server.env.get("PATH").map(Into::into).or_else(|| env::var_os("PATH")).unwrap_or_default();
+        if !is_runnable(&server.command, &search, server.cwd.as_deref()) {
+            let text = format!("there is no program `{}` to run", server.command);
             return Err(io::Error::new(io::ErrorKind::NotFound, text));
         }
-        let mark = fresh_mark(config);
+        let mark = fresh_mark(agent);
         // Written before there is a process, so that no moment of ours leaves one that nobody knows of.
         ProcessRecord::write(folder, &mark, None)?;
         let mut command = Command::new(&launcher.program);
         command
             .arg0("bobbinet-exec-mcp")
             .args(&launcher.args)
-            .args(hiding(config.isolation, &launcher.hidden))
+            .args(hiding(server.isolation, &launcher.hidden))
             .arg("--")
-            .arg(&config.command)
-            .args(&config.args)
+            .arg(&server.command)
+            .args(&server.args)
             .env_clear()
             .envs(env::vars_os().filter(|(name, _)| is_passed_on(name.as_bytes())))
-            .envs(&config.env)
+            .envs(&server.env)
             .env(MARK, &mark)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        if let Some(folder) = &config.cwd {
+        if let Some(folder) = &server.cwd {
             command.current_dir(folder);
         }
-        tell_withheld(config);
+        tell_withheld(agent, server);
         let (mut shim, listed) = ListedShim::spawn(&mut command)?;
         let pid = listed.pid();
         let record = ProcessRecord::write(folder, &mark, Some(pid))?;
@@ -154,9 +155,9 @@ impl ServerProcess {
         let stderr = shim.stderr.take().ok_or_else(missing)?;
         let pulse = Arc::new(Pulse::new());
         let stdout = PulseReader::new(stdout, pulse.clone());
-        let tail = Arc::new(StderrTail::new(config));
+        let tail = Arc::new(StderrTail::new(server));
         let stderr = PulseReader::new(stderr, pulse.clone());
-        let stderr = tracker.spawn(read_stderr(config.name.clone(), mark, stderr, tail.clone()));
+        let stderr = tracker.spawn(read_stderr(agent.to_owned(), mark, stderr, tail.clone()));
         let process = Self { shim, pid, listed: Some(listed), record: Some(record), pulse, tail, stderr };
         Ok((process, stdin, stdout))
     }
@@ -223,10 +224,10 @@ impl Drop for ServerProcess {
 }
 
 /// A text that nothing else on this machine has in its environment.
-fn fresh_mark(config: &McpConfig) -> String {
+fn fresh_mark(agent: &str) -> String {
     use std::hash::{BuildHasher, RandomState};
     let mut hash = Sha256::new();
-    hash.update(config.name.as_bytes());
+    hash.update(agent.as_bytes());
     for round in 0..2_u64 {
         hash.update(RandomState::new().hash_one((round, std::process::id())).to_le_bytes());
     }
@@ -238,16 +239,12 @@ fn is_passed_on(name: &[u8]) -> bool {
     ENVIRONMENT.iter().any(|known| known.as_bytes() == name) || ENVIRONMENT_FAMILIES.iter().any(is_of)
 }
 
-fn tell_withheld(config: &McpConfig) {
-    let is_missing = |name: &&str| env::var_os(name).is_some() && !config.env.contains_key(*name);
+fn tell_withheld(agent: &str, server: &ServerCommand) {
+    let is_missing = |name: &&str| env::var_os(name).is_some() && !server.env.contains_key(*name);
     let names = WITHHELD.into_iter().filter(is_missing).collect::<Vec<_>>();
     if !names.is_empty() {
         let names = names.join(", ");
-        tracing::info!(
-            agent = config.name,
-            names,
-            "the server does not get these variables: give them by name if it needs them"
-        );
+        tracing::info!(agent, names, "the server does not get these variables: give them by name if it needs them");
     }
 }
 

@@ -16,7 +16,7 @@ use super::{
     pulse::PulseReader,
     shim::{NOT_ISOLATED, SEEN},
 };
-use crate::{config::McpConfig, transport::with_last_words};
+use crate::{config::ServerCommand, transport::with_last_words};
 
 /// Lines of standard error that are kept for whoever asks why the server died.
 const TAIL_LINES: usize = 20;
@@ -46,9 +46,9 @@ pub(crate) struct StderrTail {
 }
 
 impl StderrTail {
-    pub(super) fn new(config: &McpConfig) -> Self {
+    pub(super) fn new(server: &ServerCommand) -> Self {
         let mut secrets: Vec<String> =
-            config.env.values().filter(|value| value.len() >= SECRET_LENGTH_MIN).cloned().collect();
+            server.env.values().filter(|value| value.len() >= SECRET_LENGTH_MIN).cloned().collect();
         // One may be part of another.
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         Self { secrets, ..Self::default() }
@@ -182,10 +182,10 @@ mod tests {
 
     #[tokio::test]
     async fn last_words_are_few_and_keep_secrets() {
-        let mut config = McpConfig::new("a", "x", &[]);
-        config.env.insert("TOKEN".to_owned(), "hunter22".to_owned());
-        config.env.insert("PORT".to_owned(), "80".to_owned());
-        let tail = StderrTail::new(&config);
+        let mut server = ServerCommand::default();
+        server.env.insert("TOKEN".to_owned(), "hunter22".to_owned());
+        server.env.insert("PORT".to_owned(), "80".to_owned());
+        let tail = StderrTail::new(&server);
         tail.ended.cancel();
         assert_eq!(tail.explain("it ended").await, "it ended");
         tail.push("port 80 with hunter22".to_owned());

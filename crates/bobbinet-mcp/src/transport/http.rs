@@ -1,0 +1,152 @@
+//! MCP over HTTP: the streamable transport, with sessions and without, and the HTTP+SSE that came before it.
+//!
+//! There is no connection: each message goes out by itself, and a session is a word that goes with all of them ([`link`]). One request
+//! is followed from its POST to its reply ([`exchange`]); what the server says unasked comes by a stream of its own ([`listening`]).
+//! What the transport must know of a message is read from it ([`outgoing`]).
+//!
+//! Only what surely did not reach the server is sent again from here: a connection that could not be made, a session that the server
+//! does not know any more. Everything else is the call's to decide.
+
+mod answers;
+mod exchange;
+mod link;
+mod listening;
+mod outgoing;
+
+use std::{fmt, io, path::Path, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use bobbinet_engine::watched;
+use bobbinet_outbound::Guard;
+use tokio::sync::mpsc;
+use tokio_util::task::TaskTracker;
+
+use self::{link::Link, outgoing::Outgoing};
+use crate::{
+    config::{McpConfig, McpLimits, ServerUrl},
+    transport::{Connection, ConnectionParts, MessageSink, MessageSource, OutgoingMessage, Received, Transport},
+};
+
+/// Messages of the server that wait to be looked at, over all its streams. A server that says more is made to wait.
+const MESSAGES_MAX: usize = 4;
+
+/// Reaches a server by its URL.
+#[derive(Debug)]
+pub(crate) struct HttpTransport {
+    server: ServerUrl,
+    limits: McpLimits,
+    guard: Guard,
+    /// Of the tasks that send and hear.
+    tracker: TaskTracker,
+}
+
+impl HttpTransport {
+    /// For this server of the configuration's.
+    pub(crate) fn new(config: &McpConfig, server: ServerUrl, guard: Guard, tracker: TaskTracker) -> Self {
+        Self { server, limits: config.limits.clone(), guard, tracker }
+    }
+}
+
+#[async_trait]
+impl Transport for HttpTransport {
+    async fn connect(&self, _folder: &Path) -> io::Result<ConnectionParts> {
+        let http = self.guard.http(&self.server.url).map_err(io::Error::other)?;
+        let (heard, messages) = mpsc::channel(MESSAGES_MAX);
+        let link = Link::new(self.server.clone(), http, self.limits.clone(), heard, self.tracker.clone())?;
+        let link = Arc::new(link);
+        Ok(ConnectionParts {
+            messages: Box::new(HttpSource { messages }),
+            sink: Arc::new(HttpSink { link: link.clone() }),
+            connection: Box::new(HttpConnection { link }),
+        })
+    }
+}
+
+/// What all exchanges and streams of a session have brought.
+#[derive(Debug)]
+struct HttpSource {
+    messages: mpsc::Receiver<Received>,
+}
+
+#[async_trait]
+impl MessageSource for HttpSource {
+    async fn next(&mut self) -> Received {
+        self.messages.recv().await.unwrap_or_else(|| Received::End("its connection was closed".to_owned()))
+    }
+}
+
+/// Sends each message by itself.
+struct HttpSink {
+    link: Arc<Link>,
+}
+
+impl fmt::Debug for HttpSink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpSink").finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl MessageSink for HttpSink {
+    async fn send(&self, message: OutgoingMessage) -> io::Result<()> {
+        let link = &self.link;
+        if link.is_closed() {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        let outgoing = Outgoing::read(message)?;
+        match (&outgoing.id, outgoing.method.as_deref()) {
+            (Some(id), Some(_)) => {
+                let (id, link) = (id.clone(), link.clone());
+                link.tracker.clone().spawn(watched("MCP request", exchange::run(link, id, outgoing)));
+            }
+            // What comes after it must find the server told.
+            (None, Some("notifications/initialized")) => {
+                exchange::tell(link, &outgoing).await;
+                link.tracker.spawn(watched("MCP stream", listening::listen(link.clone())));
+            }
+            (None, Some("notifications/cancelled")) => {
+                link.tracker.spawn(watched("MCP cancellation", exchange::cancel(link.clone(), outgoing)));
+            }
+            (_, _) => {
+                let link = link.clone();
+                let told = async move { exchange::tell(&link, &outgoing).await };
+                self.link.tracker.spawn(watched("MCP message", told));
+            }
+        }
+        Ok(())
+    }
+
+    async fn close(&self) {}
+}
+
+/// The life of a session over HTTP: from its first request to its `DELETE`.
+struct HttpConnection {
+    link: Arc<Link>,
+}
+
+impl fmt::Debug for HttpConnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpConnection").finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Connection for HttpConnection {
+    fn peer(&self) -> String {
+        self.link.peer()
+    }
+
+    fn was_reached(&self) -> bool {
+        self.link.was_reached()
+    }
+
+    async fn close(&mut self, grace: Duration) {
+        self.link.close(grace).await;
+    }
+}
+
+impl Drop for HttpConnection {
+    fn drop(&mut self) {
+        self.link.stop();
+    }
+}

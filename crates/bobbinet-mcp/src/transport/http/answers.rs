@@ -1,0 +1,44 @@
+//! What is read of an answer over HTTP, whichever way it came.
+
+use std::time::Duration;
+
+use bobbinet_outbound::sse::SseEvent;
+use reqwest::{Response, header::CONTENT_TYPE};
+
+use super::link::EVENT_STREAM;
+
+/// How long to wait before a stream that broke off is asked for again, if the server does not say.
+pub(super) const RESUME_PAUSE: Duration = Duration::from_secs(1);
+
+/// The longest such wait, whatever the server says.
+pub(super) const RESUME_PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// An error with what is behind it, in one line.
+pub(super) fn causes(error: &reqwest::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// Whether an answer says that it is of this media type.
+pub(super) fn is_of(response: &Response, media_type: &str) -> bool {
+    let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    content_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(media_type)
+}
+
+/// Whether an answer is a stream of events.
+pub(super) fn is_stream(response: &Response) -> bool {
+    is_of(response, EVENT_STREAM)
+}
+
+/// Events of other names are not JSON-RPC.
+pub(super) fn is_message(event: &SseEvent) -> bool {
+    event.event.as_deref().is_none_or(|name| name == "message")
+}

@@ -1,0 +1,248 @@
+//! What the messages of one session over HTTP share.
+
+use std::{
+    fmt, io,
+    sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use bobbinet_outbound::{Http, Refused};
+use reqwest::{
+    Method, RequestBuilder, Response, Url,
+    header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
+};
+use rmcp::model::RequestId;
+use serde::Deserialize;
+use tokio::sync::mpsc;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::outgoing::Outgoing;
+use crate::{
+    config::{McpLimits, ServerUrl},
+    transport::Received,
+};
+
+pub(super) const SESSION: &str = "mcp-session-id";
+pub(super) const VERSION: &str = "mcp-protocol-version";
+pub(super) const LAST_EVENT_ID: &str = "last-event-id";
+pub(super) const EVENT_STREAM: &str = "text/event-stream";
+
+/// How long the end of a session may take to be told.
+const DELETE_WAIT: Duration = Duration::from_secs(2);
+
+/// Bytes of a session's name, and how many a server may have us send along with every request.
+const SESSION_LENGTH_MAX: usize = 1_024;
+
+/// One session over HTTP: its words for the server, and where the server's words go.
+pub(super) struct Link {
+    pub(super) server: ServerUrl,
+    pub(super) limits: McpLimits,
+    pub(super) tracker: TaskTracker,
+    http: Http,
+    headers: HeaderMap,
+    heard: mpsc::Sender<Received>,
+    state: Mutex<LinkState>,
+    stop: CancellationToken,
+    was_reached: AtomicBool,
+}
+
+/// What is known of the session at one moment.
+#[derive(Default)]
+struct LinkState {
+    /// Its name, if the server has given it one.
+    session: Option<String>,
+    /// The version that was agreed on in the handshake.
+    version: Option<String>,
+    /// Where to post, by the word of a server of 2024-11-05.
+    post_url: Option<Url>,
+    exchanges: Vec<Exchange>,
+}
+
+/// A request under way.
+struct Exchange {
+    id: RequestId,
+    is_modern: bool,
+    end: CancellationToken,
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link").field("server", &self.server).finish_non_exhaustive()
+    }
+}
+
+impl Link {
+    pub(super) fn new(
+        server: ServerUrl,
+        http: Http,
+        limits: McpLimits,
+        heard: mpsc::Sender<Received>,
+        tracker: TaskTracker,
+    ) -> io::Result<Self> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in &server.headers {
+            let unusable = || io::Error::other(format!("the header {name:?} cannot be sent as it is"));
+            let name = HeaderName::try_from(name).map_err(|_| unusable())?;
+            let mut value = HeaderValue::try_from(value).map_err(|_| unusable())?;
+            value.set_sensitive(true);
+            headers.insert(name, value);
+        }
+        let (state, stop, was_reached) = (Mutex::default(), CancellationToken::new(), AtomicBool::new(false));
+        Ok(Self { server, limits, tracker, http, headers, heard, state, stop, was_reached })
+    }
+
+    fn state(&self) -> MutexGuard<'_, LinkState> {
+        self.state.lock().expect("nobody panics while looking at a session's name")
+    }
+
+    /// Hands on what was heard. `false` if nobody listens any more.
+    pub(super) async fn say(&self, heard: Received) -> bool {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => false,
+            said = self.heard.send(heard) => said.is_ok(),
+        }
+    }
+
+    /// A POST of this message.
+    pub(super) fn post(&self, outgoing: &Outgoing) -> Result<RequestBuilder, Refused> {
+        let url = self.state().post_url.clone();
+        let url = url.as_ref().unwrap_or(&self.server.url);
+        let mut request = self.request(Method::POST, url, outgoing.version.as_deref())?;
+        for (name, value) in outgoing.headers() {
+            request = request.header(name, value);
+        }
+        request =
+            request.header(ACCEPT, "application/json, text/event-stream").header(CONTENT_TYPE, "application/json");
+        Ok(request.body(outgoing.text.clone()))
+    }
+
+    /// A GET of a stream, from after this event on.
+    pub(super) fn get(&self, last_event: Option<&str>) -> Result<RequestBuilder, Refused> {
+        let request = self.request(Method::GET, &self.server.url, None)?.header(ACCEPT, EVENT_STREAM);
+        Ok(match last_event {
+            Some(id) => request.header(LAST_EVENT_ID, id),
+            None => request,
+        })
+    }
+
+    fn request(&self, method: Method, url: &Url, version: Option<&str>) -> Result<RequestBuilder, Refused> {
+        let mut request = self.http.request(method, url)?.headers(self.headers.clone());
+        let state = self.state();
+        let stands_alone = version.is_some();
+        if let Some(version) = version.or(state.version.as_deref()) {
+            request = request.header(VERSION, version);
+        }
+        if let Some(session) = state.session.as_ref().filter(|_| !stands_alone) {
+            request = request.header(SESSION, session);
+        }
+        Ok(request)
+    }
+
+    /// Takes what an answer says of the session.
+    pub(super) fn reached(&self, response: &Response, is_handshake: bool) {
+        self.was_reached.store(true, Ordering::Relaxed);
+        let session = response.headers().get(SESSION).and_then(|name| name.to_str().ok());
+        if let Some(session) = session.filter(|name| is_handshake && name.len() <= SESSION_LENGTH_MAX) {
+            self.state().session = Some(session.to_owned());
+        }
+    }
+
+    /// Whether any server has answered.
+    pub(super) fn was_reached(&self) -> bool {
+        self.was_reached.load(Ordering::Relaxed)
+    }
+
+    /// Takes the version from a server's answer to the handshake.
+    pub(super) fn agree(&self, reply: &[u8]) {
+        #[derive(Deserialize)]
+        struct Reply {
+            result: Initialized,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Initialized {
+            protocol_version: String,
+        }
+        let version = serde_json::from_slice::<Reply>(reply).map(|reply| reply.result.protocol_version);
+        // One that cannot stand in a header is none that anybody speaks.
+        if let Ok(version) = version
+            && HeaderValue::try_from(&version).is_ok()
+        {
+            self.state().version = Some(version);
+        }
+    }
+
+    /// Whether the session has a name, which the server may forget.
+    pub(super) fn has_session(&self) -> bool {
+        self.state().session.is_some()
+    }
+
+    /// Whether all that the server says comes by one stream, as in 2024-11-05.
+    pub(super) fn has_post_url(&self) -> bool {
+        self.state().post_url.is_some()
+    }
+
+    /// Where to post from now on, by the server's word: below its own origin only.
+    pub(super) fn post_to(&self, endpoint: &str) -> Result<(), String> {
+        let url =
+            self.server.url.join(endpoint).map_err(|error| format!("its endpoint {endpoint:?} is no URL: {error}"))?;
+        if url.origin() != self.server.url.origin() {
+            return Err(format!("it wants messages posted to another server, {}", url.origin().ascii_serialization()));
+        }
+        self.state().post_url = Some(url);
+        Ok(())
+    }
+
+    /// A request goes out. Returns what is canceled when nobody waits for it any more.
+    pub(super) fn begin(&self, id: &RequestId, is_modern: bool) -> CancellationToken {
+        let end = self.stop.child_token();
+        self.state().exchanges.push(Exchange { id: id.clone(), is_modern, end: end.clone() });
+        end
+    }
+
+    /// A request is over.
+    pub(super) fn end(&self, id: &RequestId) {
+        self.state().exchanges.retain(|exchange| exchange.id != *id);
+    }
+
+    /// What ends the request of this id, and whether that tells the server.
+    pub(super) fn under_way(&self, id: &RequestId) -> Option<(CancellationToken, bool)> {
+        let state = self.state();
+        let exchange = state.exchanges.iter().find(|exchange| exchange.id == *id)?;
+        Some((exchange.end.clone(), exchange.is_modern))
+    }
+
+    /// What is at the other end, for the log.
+    pub(super) fn peer(&self) -> String {
+        self.server.shown()
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
+    /// Returns when it is closed.
+    pub(super) async fn closed(&self) {
+        self.stop.cancelled().await;
+    }
+
+    /// Ends all that is under way.
+    pub(super) fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Ends all that is under way, and tells the server that the session is over, if it has `grace` to hear that.
+    pub(super) async fn close(&self, grace: Duration) {
+        self.stop();
+        if grace.is_zero() || !self.has_session() {
+            return;
+        }
+        let Ok(request) = self.request(Method::DELETE, &self.server.url, None) else { return };
+        // It may not permit that (405), and may be gone: nothing depends on it.
+        let _ = tokio::time::timeout(grace.min(DELETE_WAIT), request.send()).await;
+    }
+}

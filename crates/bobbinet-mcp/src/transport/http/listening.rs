@@ -1,0 +1,116 @@
+//! What a server says unasked: by a stream of its own beside the requests, or, in 2024-11-05, by the only stream there is.
+
+use std::{sync::Arc, time::Duration};
+
+use bobbinet_engine::watched;
+use bobbinet_outbound::sse::SseParser;
+use reqwest::{Response, StatusCode};
+
+use super::{
+    answers::{RESUME_PAUSE, RESUME_PAUSE_MAX, causes, is_message, is_stream},
+    link::Link,
+};
+use crate::transport::Received;
+
+/// How long a server of 2024-11-05 has to say where to post.
+const ENDPOINT_WAIT: Duration = Duration::from_secs(15);
+
+/// Listens beside the requests of a session (streamable HTTP, up to 2025-11-25), for as long as the server permits.
+pub(super) async fn listen(link: Arc<Link>) {
+    if link.has_post_url() {
+        return;
+    }
+    tokio::select! {
+        biased;
+        () = link.closed() => {}
+        () = keep_listening(&link) => {}
+    }
+}
+
+async fn keep_listening(link: &Link) {
+    let mut parser = SseParser::with_limit(link.limits.line_bytes_max);
+    let mut pause = RESUME_PAUSE;
+    loop {
+        let Ok(request) = link.get(parser.last_id()) else { return };
+        match request.send().await {
+            Ok(response) if response.status().is_success() && is_stream(&response) => {
+                if hear(link, response, &mut parser).await.is_err() {
+                    link.say(Received::TooLong { ids: Vec::new(), bytes: link.limits.line_bytes_max }).await;
+                    return;
+                }
+                pause = RESUME_PAUSE;
+            }
+            Ok(response) if response.status() == StatusCode::NOT_FOUND && link.has_session() => {
+                link.say(Received::Expired).await;
+                return;
+            }
+            // It has no such stream (405), or one is enough for it (409).
+            Ok(response) if !response.status().is_server_error() => return,
+            Ok(_) | Err(_) => pause = (pause * 2).min(RESUME_PAUSE_MAX),
+        }
+        parser.begin_again();
+        tokio::time::sleep(parser.retry().unwrap_or(pause).min(RESUME_PAUSE_MAX)).await;
+    }
+}
+
+/// An event was larger than what is read.
+struct TooLong;
+
+/// Hands on all that a stream says, to its end.
+async fn hear(link: &Link, mut response: Response, parser: &mut SseParser) -> Result<(), TooLong> {
+    while let Ok(Some(chunk)) = response.chunk().await {
+        let events = parser.feed(&chunk).map_err(|_| TooLong)?;
+        for event in events.into_iter().filter(is_message) {
+            link.say(Received::Message(event.data.into_bytes())).await;
+        }
+    }
+    Ok(())
+}
+
+/// Opens the stream of a server of 2024-11-05, and waits until it has said where to post.
+pub(super) async fn open_older(link: &Arc<Link>) -> Result<(), String> {
+    let opening = async {
+        let request = link.get(None).map_err(|refused| refused.to_string())?;
+        let mut response = request.send().await.map_err(|error| causes(&error.without_url()))?;
+        link.reached(&response, false);
+        if !response.status().is_success() || !is_stream(&response) {
+            return Err(format!("{} opens no stream: {}", link.peer(), response.status()));
+        }
+        let mut parser = SseParser::with_limit(link.limits.line_bytes_max);
+        loop {
+            let chunk = response.chunk().await.map_err(|error| causes(&error.without_url()))?;
+            let Some(chunk) = chunk else { return Err("its stream ended before it said where to post".to_owned()) };
+            let events = parser.feed(&chunk).map_err(|error| error.to_string())?;
+            let mut events = events.into_iter();
+            let endpoint = events.find(|event| event.event.as_deref() == Some("endpoint"));
+            if let Some(endpoint) = endpoint {
+                link.post_to(endpoint.data.trim())?;
+                return Ok((response, parser, events.filter(is_message).collect::<Vec<_>>()));
+            }
+        }
+    };
+    let opened = tokio::time::timeout(ENDPOINT_WAIT, opening).await;
+    let (response, mut parser, early) = opened.map_err(|_| "it does not say where to post".to_owned())??;
+    let (link, tracker) = (link.clone(), link.tracker.clone());
+    let hearing = async move {
+        let heard = async {
+            for event in early {
+                link.say(Received::Message(event.data.into_bytes())).await;
+            }
+            match hear(&link, response, &mut parser).await {
+                Ok(()) => "its stream ended",
+                Err(TooLong) => "an event of its stream is too long",
+            }
+        };
+        // All that it says comes this way: without it there is no session.
+        tokio::select! {
+            biased;
+            () = link.closed() => {}
+            why = heard => {
+                link.say(Received::End(why.to_owned())).await;
+            }
+        }
+    };
+    tracker.spawn(watched("MCP stream", hearing));
+    Ok(())
+}
