@@ -25,6 +25,7 @@ mod peers;
 mod push_config;
 mod readme;
 mod reload;
+mod remote;
 mod sdk;
 mod servers;
 mod typed;

@@ -3,8 +3,13 @@
 use std::{collections::BTreeMap, fmt, fs, path::PathBuf, time::Duration};
 
 use bobbinet_core::{Effect, agent::EXTENSION_URI};
-use bobbinet_mcp::{Isolation, McpConfig, McpLimits, ProtocolEra, SkillNotes};
+use bobbinet_mcp::{Isolation, McpConfig, McpLimits, ProtocolEra, ServerAddress, ServerCommand, ServerUrl, SkillNotes};
+use bobbinet_outbound::Origin;
 use bobbinet_text::nearest;
+use reqwest::{
+    Url,
+    header::{HeaderName, HeaderValue},
+};
 
 use super::{
     cards::{self, Card},
@@ -14,9 +19,6 @@ use super::{
     reader::{MapSettings, Reader},
     tree::{Node, Value},
 };
-
-/// What to do about a server that is not started by us.
-pub(crate) const STDIO_HINT: &str = "only servers that are started by a command (stdio) can be wrapped: take it out, or say disabled: true in an mcp.json";
 
 /// The settings of an agent beside how its server is started.
 pub(crate) const AGENT_KEYS: [&str; 13] = [
@@ -35,15 +37,36 @@ pub(crate) const AGENT_KEYS: [&str; 13] = [
     "limits",
 ];
 
-/// One MCP server that becomes an agent.
+/// Where an agent's server is.
+#[derive(Clone)]
+pub(crate) enum ServerConfig {
+    /// It is started by us.
+    Command(CommandConfig),
+    /// It runs elsewhere.
+    Url(ServerUrl),
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self::Command(CommandConfig::default())
+    }
+}
+
+/// How a server is started.
 #[derive(Clone, Default)]
-pub(crate) struct AgentConfig {
-    /// The program and its arguments.
-    pub(crate) command: Vec<String>,
+pub(crate) struct CommandConfig {
+    /// The program and its arguments. Empty if nobody said any, which has been told.
+    pub(crate) words: Vec<String>,
     /// Variables beside the few that every server gets.
     pub(crate) env: BTreeMap<String, String>,
     /// Where it runs.
     pub(crate) cwd: PathBuf,
+}
+
+/// One MCP server that becomes an agent.
+#[derive(Clone, Default)]
+pub(crate) struct AgentConfig {
+    pub(crate) server: ServerConfig,
     /// What is known of it.
     pub(crate) card: Option<Card>,
     /// Its name for people.
@@ -73,22 +96,49 @@ pub(crate) struct AgentConfig {
 /// Names variables, never their values: those are secrets as often as not.
 impl fmt::Debug for AgentConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AgentConfig")
-            .field("command", &self.command)
-            .field("env", &self.env.keys())
-            .field("cwd", &self.cwd)
-            .finish_non_exhaustive()
+        let mut shown = f.debug_struct("AgentConfig");
+        match &self.server {
+            ServerConfig::Command(CommandConfig { words, env, cwd }) => {
+                shown.field("command", words).field("env", &env.keys()).field("cwd", cwd)
+            }
+            ServerConfig::Url(server) => shown.field("server", server),
+        };
+        shown.finish_non_exhaustive()
     }
 }
 
 impl AgentConfig {
+    /// How its server is started, if it is.
+    pub(crate) fn command(&self) -> Option<&CommandConfig> {
+        match &self.server {
+            ServerConfig::Command(command) => Some(command),
+            ServerConfig::Url(_) => None,
+        }
+    }
+
+    /// Where its server is, if that is elsewhere.
+    pub(crate) fn origin(&self) -> Option<Origin> {
+        match &self.server {
+            ServerConfig::Command(_) => None,
+            ServerConfig::Url(server) => Origin::of(&server.url).ok(),
+        }
+    }
+
     /// The same for the crate that runs the server.
     pub(crate) fn into_mcp(self, name: &str) -> McpConfig {
-        let Self { command, env, cwd, card, title, description, trust_hints, effects, .. } = self;
+        let Self { server, card, title, description, trust_hints, effects, .. } = self;
         let Self { slots, era, isolation, timeouts, limits, .. } = self;
         let card = card.unwrap_or_default();
         let is_silent = self.interactive.as_ref().map_or(card.interactive == Some(false), Vec::is_empty);
-        let mut words = command.into_iter();
+        let server = match server {
+            ServerConfig::Command(CommandConfig { words, env, cwd }) => {
+                let mut words = words.into_iter();
+                let command = words.next().unwrap_or_default();
+                let cwd = Some(cwd);
+                ServerAddress::Command(ServerCommand { command, args: words.collect(), env, cwd, isolation })
+            }
+            ServerConfig::Url(server) => ServerAddress::Url(server),
+        };
         let mut all_effects: BTreeMap<String, Effect> = BTreeMap::new();
         let mut skills = BTreeMap::new();
         let mut interactive = self.interactive.unwrap_or_default();
@@ -109,12 +159,7 @@ impl AgentConfig {
         all_effects.extend(effects);
         all_timeouts.extend(timeouts);
         McpConfig {
-            command: words.next().unwrap_or_default(),
-            args: words.collect(),
-            env,
-            cwd: Some(cwd),
             era,
-            isolation,
             effects: all_effects,
             trust_hints,
             interactive,
@@ -128,22 +173,91 @@ impl AgentConfig {
             max_concurrency: slots.unwrap_or(McpConfig::MAX_CONCURRENCY),
             extension_uri: EXTENSION_URI,
             limits,
-            ..McpConfig::new(name, "", &[])
+            ..McpConfig::of(name, server)
         }
     }
 }
 
+/// Where the server is: what starts it, or its URL if that is said.
+pub(crate) fn server(reader: &mut Reader<'_>, fields: &MapSettings<'_>, env_file_key: &str) -> ServerConfig {
+    match fields.entry("url") {
+        Some((_, node)) => match server_url(reader, node, fields) {
+            Some(server) => ServerConfig::Url(server),
+            None => ServerConfig::default(),
+        },
+        None => server_of_command(reader, fields, env_file_key),
+    }
+}
+
+/// The same of a server that is started, whatever else is said.
+pub(crate) fn server_of_command(reader: &mut Reader<'_>, fields: &MapSettings<'_>, env_file_key: &str) -> ServerConfig {
+    ServerConfig::Command(server_command(reader, fields, env_file_key))
+}
+
+fn server_url(reader: &mut Reader<'_>, node: &Node, fields: &MapSettings<'_>) -> Option<ServerUrl> {
+    let text = reader.text(node, "url")?;
+    let headers = fields.get("headers").map(|node| headers(reader, node)).unwrap_or_default();
+    let kind = |text: &str| serde_json::from_value(serde_json::Value::from(text)).ok();
+    let transport = fields.get("transport").and_then(|node| reader.parsed(node, "transport", kind)).unwrap_or_default();
+    let url = text.parse::<Url>().map_err(|error| error.to_string());
+    match url.and_then(|url| Origin::of(&url).map(|_| url).map_err(|refused| refused.to_string())) {
+        Ok(url) => Some(ServerUrl { url, headers, transport }),
+        Err(why) => {
+            let hint = "for example url: https://mcp.example.com/mcp";
+            // As it was written: a variable in it may be a secret.
+            let text = node.as_written().unwrap_or_default();
+            reader.fault_with_hint(node.at, format!("{text:?} cannot be called: {why}"), hint);
+            None
+        }
+    }
+}
+
+/// What goes with every request to a server.
+fn headers(reader: &mut Reader<'_>, node: &Node) -> BTreeMap<String, String> {
+    let mut headers = BTreeMap::new();
+    for (key, node) in reader.entries(node, "headers") {
+        let Some(value) = reader.word(node, "a header") else { continue };
+        let name = key.text.to_ascii_lowercase();
+        if OUR_HEADERS.contains(&name.as_str()) {
+            reader.fault(key.at, format!("the header {:?} is the transport's own", key.text));
+        } else if HeaderName::try_from(&name).is_err() {
+            reader.fault(key.at, format!("{:?} is no name of a header", key.text));
+        } else if HeaderValue::try_from(&value).is_err() {
+            reader.fault(
+                node.at,
+                format!("the value of the header {:?} cannot be sent: it has a line break or the like", key.text),
+            );
+        } else {
+            headers.insert(name, value);
+        }
+    }
+    headers
+}
+
+/// Headers that say what our messages are.
+const OUR_HEADERS: [&str; 8] = [
+    "accept",
+    "content-type",
+    "content-length",
+    "host",
+    "connection",
+    "mcp-session-id",
+    "mcp-protocol-version",
+    "last-event-id",
+];
+
 /// How the server is started. Without a command that could work there is none; what else is said is read all the same,
 /// so that every mistake is found at once.
-pub(crate) fn server(reader: &mut Reader<'_>, fields: &MapSettings<'_>, env_file_key: &str) -> AgentConfig {
+fn server_command(reader: &mut Reader<'_>, fields: &MapSettings<'_>, env_file_key: &str) -> CommandConfig {
     let folder = reader.source().folder.clone();
     let mut command = match fields.get("command") {
         Some(node) => command_words(reader, node),
         None => {
             // One that is nearly there has been told.
             if !fields.has_near("command") {
-                let hint = r#"for example command: ["npx", "-y", "@scope/server"]"#;
-                reader.fault_with_hint(fields.at, "there is no command", hint);
+                let hint =
+                    r#"for example command: ["npx", "-y", "@scope/server"], or url: https://mcp.example.com/mcp"#;
+                reader.fault_with_hint(fields.at, "there is no command and no url", hint);
             }
             Vec::new()
         }
@@ -164,7 +278,7 @@ pub(crate) fn server(reader: &mut Reader<'_>, fields: &MapSettings<'_>, env_file
     }
     let cwd = fields.get("cwd").and_then(|node| reader.text(node, "cwd"));
     let cwd = cwd.map_or_else(|| folder.clone(), |cwd| folder.join(cwd));
-    AgentConfig { command, env, cwd, ..AgentConfig::default() }
+    CommandConfig { words: command, env, cwd }
 }
 
 fn command_words(reader: &mut Reader<'_>, node: &Node) -> Vec<String> {

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{AgentConfig, Config, Finding, Severity, cards};
+use super::{AgentConfig, CommandConfig, Config, Finding, Severity, cards};
 
 /// Looks at everything that a start would need, without starting anything.
 pub(crate) fn check(config: &Config, file: &str) -> Vec<Finding> {
@@ -21,15 +21,19 @@ pub(crate) fn check(config: &Config, file: &str) -> Vec<Finding> {
 
 fn check_agent(name: &str, agent: &AgentConfig, file: &str) -> Vec<Finding> {
     let mut findings = Vec::new();
-    if agent.command.is_empty() {
+    let Some(server) = agent.command() else {
+        // Who is there is seen when it is called.
+        return findings;
+    };
+    if server.words.is_empty() {
         // That has been told with its place.
         return findings;
     }
-    if !agent.cwd.is_dir() {
-        let message = format!("agent {name}: there is no folder {}", agent.cwd.display());
+    if !server.cwd.is_dir() {
+        let message = format!("agent {name}: there is no folder {}", server.cwd.display());
         findings.push(Finding::about(Severity::Error, file, message).hint("make it, or name another with cwd"));
-    } else if program(agent).is_none() {
-        let command = agent.command.first().map(String::as_str).unwrap_or_default();
+    } else if program(server).is_none() {
+        let command = server.words.first().map(String::as_str).unwrap_or_default();
         let message = format!("agent {name}: there is no program {command}");
         findings.push(Finding::about(Severity::Error, file, message).hint(install_hint(command)));
     }
@@ -40,7 +44,7 @@ fn check_agent(name: &str, agent: &AgentConfig, file: &str) -> Vec<Finding> {
 /// A word on the shipped card that the agent could use and does not.
 pub(crate) fn suggestion(name: &str, agent: &AgentConfig, file: &str) -> Option<Finding> {
     let is_told = agent.card.is_some() || agent.trust_hints || !agent.effects.is_empty();
-    let card = cards::suggested(&agent.command).filter(|_| !is_told)?;
+    let card = cards::suggested(&agent.command()?.words).filter(|_| !is_told)?;
     let message =
         format!("agent {name}: nothing is said of its tools, so each runs at most once, and asks after a crash");
     let hint =
@@ -64,14 +68,14 @@ fn check_address(listen: SocketAddr, file: &str) -> Option<Finding> {
     Some(Finding::about(Severity::Note, file, message).hint(hint))
 }
 
-/// The program that an agent's command starts, if it is there.
-pub(crate) fn program(agent: &AgentConfig) -> Option<PathBuf> {
-    let command = agent.command.first()?;
+/// The program that a command starts, if it is there.
+pub(crate) fn program(server: &CommandConfig) -> Option<PathBuf> {
+    let command = server.words.first()?;
     if command.contains('/') {
-        return Some(agent.cwd.join(command)).filter(|path| is_program(path));
+        return Some(server.cwd.join(command)).filter(|path| is_program(path));
     }
-    let path = agent.env.get("PATH").map(Into::into).or_else(|| env::var_os("PATH"))?;
-    env::split_paths(&path).map(|folder| agent.cwd.join(folder).join(command)).find(|path| is_program(path))
+    let path = server.env.get("PATH").map(Into::into).or_else(|| env::var_os("PATH"))?;
+    env::split_paths(&path).map(|folder| server.cwd.join(folder).join(command)).find(|path| is_program(path))
 }
 
 fn is_program(path: &Path) -> bool {

@@ -9,12 +9,13 @@ use std::{
 };
 
 use bobbinet_core::AgentName;
+use bobbinet_mcp::HttpTransportKind;
 use bobbinet_text::Position;
 use bobbinet_wire::sha256_hex;
 
 use super::{
     AgentConfig, Config,
-    agent::{self, AGENT_KEYS, STDIO_HINT},
+    agent::{self, AGENT_KEYS, ServerConfig},
     reader::{MapSettings, Reader},
     tree::{Key, Node, Value},
 };
@@ -36,7 +37,7 @@ const SERVER_KEYS: [&str; 16] = [
 ];
 
 /// What else the hosts call what we read of a server: Goose, OpenCode, Warp, Gemini CLI, Windsurf, Cline, Cherry Studio.
-const ALIASES: [(&str, &str); 22] = [
+const ALIASES: [(&str, &str); 23] = [
     ("cmd", "command"),
     ("arguments", "args"),
     ("environment", "env"),
@@ -52,6 +53,7 @@ const ALIASES: [(&str, &str); 22] = [
     ("server_url", "url"),
     ("baseUrl", "url"),
     ("uri", "url"),
+    ("http_headers", "headers"),
     ("transport", "type"),
     ("transportType", "type"),
     ("isActive", "enabled"),
@@ -211,28 +213,33 @@ fn read_server(reader: &mut Reader<'_>, key: &Key, node: &Node, what: &str) -> O
         reader.note(key.at, format!("{what} is disabled, and left out"), None);
         return None;
     }
-    if let Some((node, kind)) = fields.get("type").and_then(|node| Some((node, reader.text(node, "type")?))) {
-        match Kind::of(&kind) {
-            Some(Kind::Stdio) => {}
-            Some(Kind::Http) => {
-                reader.fault_with_hint(node.at, "servers over HTTP are not in this version yet", STDIO_HINT);
-                return None;
-            }
-            None => {
-                reader.fault_with_hint(
-                    node.at,
-                    format!("{kind:?} is no type of server"),
-                    "there is stdio, http and sse",
-                );
-                return None;
-            }
+    let mut kind = None;
+    if let Some((node, word)) = fields.get("type").and_then(|node| Some((node, reader.text(node, "type")?))) {
+        kind = Kind::of(&word);
+        if kind.is_none() {
+            let hint = "there is stdio, http and sse";
+            reader.fault_with_hint(node.at, format!("{word:?} is no type of server"), hint);
+            return None;
         }
     }
-    if let Some((url, _)) = fields.entry("url").filter(|_| fields.get("command").is_none()) {
-        reader.fault_with_hint(url.at, "servers over HTTP are not in this version yet", STDIO_HINT);
-        return None;
+    // A server that has both is started, unless its type says that it is called.
+    let is_called = match kind {
+        Some(Kind::Stdio) => false,
+        Some(Kind::Http | Kind::Sse) => true,
+        None => fields.get("command").is_none(),
+    };
+    let mut config = AgentConfig::default();
+    config.server = match is_called {
+        true if fields.get("url").is_some() => agent::server(reader, &fields, "envFile"),
+        true if kind.is_some() => {
+            reader.fault_with_hint(fields.at, format!("{what} has no url"), "or say type: stdio, and a command");
+            return None;
+        }
+        _ => agent::server_of_command(reader, &fields, "envFile"),
+    };
+    if let (ServerConfig::Url(server), Some(Kind::Sse)) = (&mut config.server, kind) {
+        server.transport = HttpTransportKind::Sse;
     }
-    let mut config = agent::server(reader, &fields, "envFile");
     if let Some(node) = fields.get("timeout") {
         match node.as_written().and_then(host_timeout) {
             Some(timeout) => {
@@ -286,9 +293,12 @@ fn flag(reader: &mut Reader<'_>, node: &Node, what: &str) -> Option<bool> {
 }
 
 /// How a server is reached.
+#[derive(Clone, Copy)]
 enum Kind {
     Stdio,
+    /// Streamable HTTP; some say so of any server with a URL.
     Http,
+    Sse,
 }
 
 impl Kind {
@@ -297,8 +307,11 @@ impl Kind {
         let simple: String = word.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
         match simple.as_str() {
             "stdio" | "local" | "command" | "process" => Some(Self::Stdio),
-            "http" | "https" | "sse" | "streamablehttp" | "httpstream" | "httpstreamable" | "streaming" | "ws"
-            | "websocket" | "remote" | "url" => Some(Self::Http),
+            "http" | "https" | "streamablehttp" | "httpstream" | "httpstreamable" | "streaming" | "remote" | "url" => {
+                Some(Self::Http)
+            }
+            // Some hosts say it of every server with a URL: a server that answers a POST there is believed.
+            "sse" => Some(Self::Sse),
             _ => None,
         }
     }

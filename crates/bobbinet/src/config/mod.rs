@@ -35,7 +35,7 @@ use bobbinet_http::{CardForm, HttpLimits};
 use bobbinet_outbound::Origin;
 use ipnet::IpNet;
 
-pub(crate) use agent::{AgentConfig, NoCard, find_card, whole_millis};
+pub(crate) use agent::{AgentConfig, CommandConfig, NoCard, ServerConfig, find_card, whole_millis};
 pub(crate) use callers::{ApiKeysConfig, CallersConfig};
 pub(crate) use cards::{Card, CardSkill};
 pub(crate) use check::{check, program, suggestion};

@@ -44,7 +44,10 @@ const NODE_KEYS: [&str; 16] = [
     "wait_max",
     "webhooks",
 ];
-const SERVER_KEYS: [&str; 6] = ["command", "args", "env", "env_file", "cwd", "url"];
+const SERVER_KEYS: [&str; 8] = ["command", "args", "env", "env_file", "cwd", "url", "headers", "transport"];
+
+/// What is said of a server that is started, and means nothing for one that is called.
+const COMMAND_KEYS: [&str; 5] = ["command", "args", "env", "env_file", "cwd"];
 
 /// Reads the whole file; what cannot be read is a finding, and left at its default.
 pub(crate) fn read(reader: &mut Reader<'_>, root: &Node) -> Config {
@@ -271,11 +274,22 @@ fn read_agent(reader: &mut Reader<'_>, node: &Node, name: &str) -> AgentConfig {
 
 fn read_server(reader: &mut Reader<'_>, node: &Node) -> AgentConfig {
     let fields = reader.fields(node, "mcp", &SERVER_KEYS);
-    match fields.entry("url") {
-        Some((key, _)) => {
-            reader.fault_with_hint(key.at, "servers over HTTP are not in this version yet", agent::STDIO_HINT);
-            AgentConfig::default()
+    if fields.get("url").is_some() {
+        for name in COMMAND_KEYS {
+            if let Some((key, _)) = fields.entry(name) {
+                reader.fault_with_hint(
+                    key.at,
+                    format!("a server that has a url has no {name}"),
+                    "say one or the other",
+                );
+            }
         }
-        None => agent::server(reader, &fields, "env_file"),
+    } else {
+        for name in ["headers", "transport"] {
+            if let Some((key, _)) = fields.entry(name) {
+                reader.fault_with_hint(key.at, format!("a server that is started has no {name}"), "they go with a url");
+            }
+        }
     }
+    AgentConfig { server: agent::server(reader, &fields, "env_file"), ..AgentConfig::default() }
 }

@@ -14,9 +14,9 @@ use super::{plan::Plan, reload::CallersSource};
 use crate::{
     cli::{Agent, Check, NodeArgs, Up},
     config::{
-        self, AgentConfig, CallersConfig, Config, Finding, FlowConfig, Flows, ModelSettings, NoCard, NodeConfig,
-        PeerSettings, Reading, Severity, Source, Strictness, TlsSettings, default_file, default_files, find_card,
-        program, suggestion, whole_millis,
+        self, AgentConfig, CallersConfig, CommandConfig, Config, Finding, FlowConfig, Flows, ModelSettings, NoCard,
+        NodeConfig, PeerSettings, Reading, ServerConfig, Severity, Source, Strictness, TlsSettings, default_file,
+        default_files, find_card, program, suggestion, whole_millis,
     },
     failure::{Code, Failure},
     output::Output,
@@ -64,10 +64,18 @@ pub(crate) fn agent(output: Output, command: Agent) -> Result<Plan, Failure> {
         limits.start_patience_ms = whole_millis(timeout);
         limits.start_limit_ms = limits.start_patience_ms;
     }
+    let cwd = cwd.map_or_else(|| here.clone(), |cwd| here.join(cwd));
+    let server = CommandConfig { words: command, env: variables(&env)?, cwd };
+    if !server.cwd.is_dir() {
+        return Err(Failure::new(Code::Usage, format!("there is no folder {}", server.cwd.display())));
+    }
+    if program(&server).is_none() {
+        let program = server.words.first().map(String::as_str).unwrap_or_default();
+        return Err(Failure::new(Code::Usage, format!("there is no program {program}"))
+            .hint("name it by its path, or put its folder into PATH"));
+    }
     let agent = AgentConfig {
-        command,
-        env: variables(&env)?,
-        cwd: cwd.map_or_else(|| here.clone(), |cwd| here.join(cwd)),
+        server: ServerConfig::Command(server),
         card,
         description,
         trust_hints,
@@ -76,14 +84,6 @@ pub(crate) fn agent(output: Output, command: Agent) -> Result<Plan, Failure> {
         limits,
         ..AgentConfig::default()
     };
-    if !agent.cwd.is_dir() {
-        return Err(Failure::new(Code::Usage, format!("there is no folder {}", agent.cwd.display())));
-    }
-    if program(&agent).is_none() {
-        let program = agent.command.first().map(String::as_str).unwrap_or_default();
-        return Err(Failure::new(Code::Usage, format!("there is no program {program}"))
-            .hint("name it by its path, or put its folder into PATH"));
-    }
     tell(output, suggestion(name.as_str(), &agent, "bobbinet agent").as_slice())?;
     let mut node = NodeConfig::default();
     over(&mut node, typed);
@@ -207,9 +207,15 @@ pub(crate) fn check(output: Output, command: Check) -> Result<(), Failure> {
     let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
     let (errors, warnings, notes) = (count(Severity::Error), count(Severity::Warning), count(Severity::Note));
     if output.is_json() {
-        let agent = |(name, agent): (&AgentName, &AgentConfig)| {
-            let variables: Vec<&String> = agent.env.keys().collect();
-            serde_json::json!({ "name": name, "command": agent.command, "cwd": agent.cwd, "env": variables })
+        let agent = |(name, agent): (&AgentName, &AgentConfig)| match &agent.server {
+            ServerConfig::Command(CommandConfig { words, env, cwd }) => {
+                let variables: Vec<&String> = env.keys().collect();
+                serde_json::json!({ "name": name, "command": words, "cwd": cwd, "env": variables })
+            }
+            ServerConfig::Url(server) => {
+                let headers: Vec<&String> = server.headers.keys().collect();
+                serde_json::json!({ "name": name, "url": server.shown(), "headers": headers })
+            }
         };
         let remote =
             |(name, peer): (&AgentName, &PeerSettings)| serde_json::json!({ "name": name, "a2a": peer.url.as_str() });

@@ -344,9 +344,11 @@ fn start_agents(
     for name in agents.keys() {
         folders.insert(name.clone(), agent_folder(data, name)?);
     }
+    let origins: Vec<Origin> = agents.values().filter_map(AgentConfig::origin).collect();
+    let guard = Guard::new(origins, OutboundLimits::default()).map_err(|error| Failure::of(Code::Internal, &error))?;
     let start = |(name, config): (AgentName, AgentConfig)| {
         let folder = folders.remove(&name).unwrap_or_else(|| data.join(AGENTS_FOLDER).join(name.as_str()));
-        let agent = McpAgent::start(config.into_mcp(name.as_str()), launcher.clone(), folder);
+        let agent = McpAgent::start(config.into_mcp(name.as_str()), launcher.clone(), &guard, folder);
         (name, agent as Arc<dyn Agent>)
     };
     Ok(agents.into_iter().map(start).collect())

@@ -159,7 +159,9 @@ fn an_agent_needs_a_server_that_can_be_started() {
     );
     check_yaml(
         "agents:\n  a:\n    mcp: {}\n",
-        &[r#"3: there is no command -> for example command: ["npx", "-y", "@scope/server"]"#],
+        &[
+            r#"3: there is no command and no url -> for example command: ["npx", "-y", "@scope/server"], or url: https://mcp.example.com/mcp"#,
+        ],
     );
     check_yaml(
         "agents:\n  a:\n    mcp: { command: npx -y thing }\n",
@@ -175,12 +177,25 @@ fn an_agent_needs_a_server_that_can_be_started() {
 }
 
 #[test]
-fn what_is_not_there_yet_says_so() {
+fn a_server_has_a_command_or_a_url() {
     check_yaml(
-        "agents:\n  a:\n    mcp: { url: http://127.0.0.1:1 }\n  b:\n    a2a: https://b.example\n",
+        "agents:\n  a:\n    mcp: { url: http://127.0.0.1:1, headers: { X-Key: k }, transport: streamable }\n",
+        &[],
+    );
+    check_yaml(
+        "agents:\n  a:\n    mcp: { url: http://127.0.0.1:1, command: [ls], cwd: . }\n",
         &[
-            "3: servers over HTTP are not in this version yet -> only servers that are started by a command (stdio) can be wrapped: take it out, or say disabled: true in an mcp.json",
+            "3: a server that has a url has no command -> say one or the other",
+            "3: a server that has a url has no cwd -> say one or the other",
         ],
+    );
+    check_yaml(
+        "agents:\n  a:\n    mcp: { command: [ls], headers: { A: b } }\n",
+        &["3: a server that is started has no headers -> they go with a url"],
+    );
+    check_yaml(
+        "agents:\n  a:\n    mcp: { url: ftp://x, headers: { \"a b\": c, Host: d, E: \"f\\ng\" }, transport: pigeon }\n",
+        &[],
     );
 }
 
@@ -340,9 +355,11 @@ fn an_mcp_json_is_read_in_its_dialects() {
 #[test]
 fn an_mcp_json_with_mistakes_is_told_where() {
     let check_json = |text: &str, expected: &[&str]| check("mcp.json", text, expected);
-    let http = "servers over HTTP are not in this version yet -> only servers that are started by a command (stdio) can be wrapped: take it out, or say disabled: true in an mcp.json";
-    check_json("{\n \"mcpServers\": {\n  \"a\": { \"url\": \"http://x\" } } }", &[&format!("3: {http}")]);
-    check_json("{ \"servers\": {\n \"a\": { \"type\": \"sse\", \"url\": \"http://x\" } } }", &[&format!("2: {http}")]);
+    check_json("{\n \"mcpServers\": {\n  \"a\": { \"url\": \"gopher://x\" } } }", &[]);
+    check_json(
+        "{ \"servers\": {\n \"a\": { \"type\": \"http\", \"command\": \"ls\" } } }",
+        &["2: server a has no url -> or say type: stdio, and a command"],
+    );
     check_json(
         "{ \"mcpServers\": {\n \"a\": { \"comand\": \"ls\" } } }",
         &[r#"2: server a has no setting "comand" -> did you mean "command"?"#],
@@ -391,23 +408,46 @@ fn lenient(text: &str, names: &[&str], warnings: &[&str]) {
 }
 
 #[test]
+fn a_server_that_is_called_is_read_in_every_hosts_words() {
+    let agents = |text: &str| {
+        let folder = TestFolder::new();
+        folder.write("mcp.json", text);
+        let ran = folder.run(&["check", "mcp.json", "--strict", "-o", "json"]);
+        let report: Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:?}"));
+        assert_eq!((ran.code, &report["ok"]), (0, &json!(true)), "{report:#}");
+        report["agents"][0].clone()
+    };
+    for server in [
+        r#"{ "url": "http://x/mcp?key=k" }"#,
+        r#"{ "httpUrl": "http://x/mcp" }"#,
+        r#"{ "serverUrl": "http://x/mcp" }"#,
+        r#"{ "type": "streamableHttp", "url": "http://x/mcp" }"#,
+        r#"{ "transport": "streamable-http", "url": "http://x/mcp" }"#,
+        r#"{ "transport": { "type": "sse", "url": "http://x/mcp" } }"#,
+        r#"{ "type": "sse", "url": "http://x/mcp", "command": "ls" }"#,
+    ] {
+        let agent = agents(&format!("{{ \"mcpServers\": {{ \"a\": {server} }} }}"));
+        assert_eq!(agent, json!({ "name": "a", "url": "http://x/mcp", "headers": [] }), "{server}");
+    }
+    // Their values are secrets as often as not.
+    let agent = agents(
+        r#"{ "servers": { "a": { "type": "http", "url": "https://x/mcp", "headers": { "X-Key": "${env:HOME}" } } } }"#,
+    );
+    assert_eq!(agent, json!({ "name": "a", "url": "https://x/mcp", "headers": ["x-key"] }));
+}
+
+#[test]
 fn one_server_that_cannot_be_started_does_not_stop_the_others() {
     let with = |server: &str| {
         format!("{{ \"mcpServers\": {{\n \"good\": {{ \"command\": \"ls\" }},\n \"bad\": {server} }} }}")
     };
     let check_bad =
         |server: &str, why: &str| lenient(&with(server), &["good"], &[&format!("3: server bad is left out: {why}")]);
-    let http = "servers over HTTP are not in this version yet";
-    for server in [
-        r#"{ "url": "http://x" }"#,
-        r#"{ "httpUrl": "http://x" }"#,
-        r#"{ "serverUrl": "http://x" }"#,
-        r#"{ "type": "streamableHttp", "url": "http://x" }"#,
-        r#"{ "transport": "streamable-http", "url": "http://x" }"#,
-        r#"{ "type": "sse", "url": "http://x" }"#,
-    ] {
-        check_bad(server, http);
-    }
+    check_bad(r#"{ "type": "ws", "url": "ws://x" }"#, "\"ws\" is no type of server");
+    check_bad(
+        r#"{ "url": "http://x", "headers": { "A": "${BOBBINET_TEST_UNSET}" } }"#,
+        "the variable BOBBINET_TEST_UNSET is not set",
+    );
     check_bad(
         r#"{ "command": "ls", "env": { "K": "${BOBBINET_TEST_UNSET}" } }"#,
         "the variable BOBBINET_TEST_UNSET is not set",
@@ -416,7 +456,7 @@ fn one_server_that_cannot_be_started_does_not_stop_the_others() {
         r#"{ "command": "ls", "env": { "K": "$BOBBINET_TEST_UNSET" } }"#,
         "the variable BOBBINET_TEST_UNSET is not set",
     );
-    check_bad("{}", "there is no command");
+    check_bad("{}", "there is no command and no url");
     check_bad("7", "server bad is a map, and here is a number");
     lenient(
         "{ \"mcpServers\": {\n \"a\": { \"command\": \"no\" },\n \"a\": { \"command\": \"ls\" } } }",

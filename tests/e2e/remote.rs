@@ -1,0 +1,140 @@
+//! MCP servers that run elsewhere, reached by their URL: published ones, over both of MCP's HTTP transports and in both eras.
+
+use std::{
+    net::{TcpListener, TcpStream},
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+
+use crate::node::{Agent, Node, PATIENCE, data_message, log_of, repository, tools};
+
+/// A server, until this is dropped.
+struct Remote(Child);
+
+impl Drop for Remote {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A port that was free a moment ago: these servers take none of their own choosing.
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn started(mut command: Command, port: u16) -> Remote {
+    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let remote = Remote(child);
+    let end = Instant::now() + PATIENCE;
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(Instant::now() < end, "nobody listens at {port}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    remote
+}
+
+/// The reference server of the MCP project, on its TypeScript SDK.
+fn everything(transport: &str, port: u16) -> Remote {
+    let mut command = Command::new(tools().join("npm/node_modules/.bin/mcp-server-everything"));
+    command.arg(transport).env("PORT", port.to_string());
+    started(command, port)
+}
+
+/// A few tools on the official Python SDK, in all revisions that it speaks.
+fn python(port: u16) -> Remote {
+    let mut command = Command::new(tools().join("servers/bin/python"));
+    command.arg(repository("tests/python/remote.py")).arg(port.to_string());
+    started(command, port)
+}
+
+fn node(folder: &Path, agents: &str) -> Node {
+    let config = format!("node: {{ listen: \"127.0.0.1:0\", data: ./data }}\nagents:\n{agents}");
+    std::fs::write(folder.join("bobbinet.yaml"), config).unwrap();
+    Node::start(folder, &[]).unwrap()
+}
+
+async fn called(agent: &Agent, skill: &str, arguments: Value) -> Value {
+    let message = data_message(&format!("m-{skill}-{arguments}"), &json!({"skill": skill, "arguments": arguments}));
+    said(agent, message).await
+}
+
+async fn said(agent: &Agent, message: Value) -> Value {
+    let sent = agent.call(&reqwest::Client::new(), "SendMessage", &json!({ "message": message })).await;
+    sent.unwrap_or_else(|error| panic!("{error}"))["task"].clone()
+}
+
+fn state(task: &Value) -> &str {
+    task["status"]["state"].as_str().unwrap_or_default()
+}
+
+#[tokio::test]
+async fn a_published_server_is_used_over_both_http_transports() {
+    let folder = tempfile::tempdir().unwrap();
+    let ports = [free_port(), free_port()];
+    let servers = [everything("streamableHttp", ports[0]), everything("sse", ports[1])];
+    let node = node(
+        folder.path(),
+        &format!(
+            "  streamable: {{ use: everything, mcp: {{ url: \"http://127.0.0.1:{}/mcp\" }} }}\n  \
+               older: {{ use: everything, mcp: {{ url: \"http://127.0.0.1:{}/sse\" }} }}\n",
+            ports[0], ports[1]
+        ),
+    );
+    for name in ["streamable", "older"] {
+        let agent = node.agent(name);
+        let sum = called(&agent, "get-sum", json!({"a": 2, "b": 40})).await;
+        assert!(state(&sum) == "TASK_STATE_COMPLETED" && sum["artifacts"].to_string().contains("42"), "{name}: {sum}");
+        // It says how far it is, and that goes with its task.
+        let long = called(&agent, "trigger-long-running-operation", json!({"duration": 1, "steps": 4})).await;
+        assert_eq!(state(&long), "TASK_STATE_COMPLETED", "{name}: {long}");
+        // It asks its user, who is asked by the task.
+        let asked = called(&agent, "trigger-elicitation-request", json!({})).await;
+        assert_eq!(state(&asked), "TASK_STATE_INPUT_REQUIRED", "{name}: {asked}");
+        let answer = json!({"name": "Ada"});
+        let mut message = data_message(&format!("answer-{name}"), &answer);
+        message["taskId"] = asked["id"].clone();
+        let done = said(&agent, message).await;
+        assert!(
+            state(&done) == "TASK_STATE_COMPLETED" && done["artifacts"].to_string().contains("Ada"),
+            "{name}: {done}"
+        );
+    }
+    // It is started again, and knows nothing of the session: another is begun, and the next call goes through.
+    let [streamable, older] = servers;
+    drop(streamable);
+    let again = everything("streamableHttp", ports[0]);
+    let sum = called(&node.agent("streamable"), "get-sum", json!({"a": 1, "b": 6})).await;
+    assert!(sum["artifacts"].to_string().contains('7'), "{sum} {}", log_of(folder.path()));
+    drop((again, older));
+    assert!(node.stop().success());
+}
+
+#[tokio::test]
+async fn a_server_of_both_eras_is_used_in_each() {
+    let folder = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let _server = python(port);
+    let url = format!("http://127.0.0.1:{port}/mcp");
+    let node = node(
+        folder.path(),
+        &format!(
+            "  auto: {{ effects: {{ add: read-only }}, mcp: {{ url: \"{url}\" }} }}\n  \
+               older: {{ era: legacy, mcp: {{ url: \"{url}\" }} }}\n"
+        ),
+    );
+    for name in ["auto", "older"] {
+        let agent = node.agent(name);
+        let sum = called(&agent, "add", json!({"a": 2, "b": 40})).await;
+        assert!(state(&sum) == "TASK_STATE_COMPLETED" && sum["artifacts"].to_string().contains("42"), "{name}: {sum}");
+        let counted = called(&agent, "count", json!({"to": 5})).await;
+        assert!(counted["artifacts"].to_string().contains("counted to 5"), "{name}: {counted}");
+        assert_eq!(state(&called(&agent, "fail", json!({})).await), "TASK_STATE_FAILED", "{name}");
+    }
+    let log = log_of(folder.path());
+    assert!(log.contains("Modern") && log.contains("Legacy"), "{log}");
+    assert!(node.stop().success());
+}
