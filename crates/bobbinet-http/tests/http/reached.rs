@@ -104,7 +104,7 @@ async fn why_not(kind: &'static str, body: String) -> String {
     error.to_string().replace(&agent.url, "URL")
 }
 
-const OURS: &str = "A2A 1.0 over JSONRPC, A2A 1.0 over HTTP+JSON, A2A 0.3 over JSONRPC";
+const OURS: &str = "A2A 1.0 over JSONRPC, A2A 1.0 over HTTP+JSON, A2A 0.3 over JSONRPC, A2A 0.3 over HTTP+JSON";
 
 #[tokio::test]
 async fn what_is_no_card_of_ours_is_called_by_its_name() {
