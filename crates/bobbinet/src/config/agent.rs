@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, fmt, fs, path::PathBuf, time::Duration};
 
 use bobbinet_core::{Effect, agent::EXTENSION_URI};
-use bobbinet_mcp::{Isolation, McpConfig, McpLimits, ProtocolEra, ServerAddress, ServerCommand, ServerUrl, SkillNotes};
+use bobbinet_mcp::{
+    HttpTransportKind, Isolation, McpConfig, McpLimits, ProtocolEra, ServerAddress, ServerCommand, ServerUrl,
+    SkillNotes,
+};
 use bobbinet_outbound::Origin;
 use bobbinet_text::nearest;
 use reqwest::{
@@ -178,38 +181,33 @@ impl AgentConfig {
     }
 }
 
-/// Where the server is: what starts it, or its URL if that is said.
-pub(crate) fn server(reader: &mut Reader<'_>, fields: &MapSettings<'_>, env_file_key: &str) -> ServerConfig {
-    match fields.entry("url") {
-        Some((_, node)) => match server_url(reader, node, fields) {
-            Some(server) => ServerConfig::Url(server),
-            None => ServerConfig::default(),
-        },
-        None => server_of_command(reader, fields, env_file_key),
-    }
-}
-
-/// The same of a server that is started, whatever else is said.
+/// A server that is started, whatever else is said.
 pub(crate) fn server_of_command(reader: &mut Reader<'_>, fields: &MapSettings<'_>, env_file_key: &str) -> ServerConfig {
     ServerConfig::Command(server_command(reader, fields, env_file_key))
 }
 
-fn server_url(reader: &mut Reader<'_>, node: &Node, fields: &MapSettings<'_>) -> Option<ServerUrl> {
-    let text = reader.text(node, "url")?;
+/// A server that is called at this URL.
+pub(crate) fn server_of_url(
+    reader: &mut Reader<'_>,
+    fields: &MapSettings<'_>,
+    url: &Node,
+    transport: HttpTransportKind,
+) -> ServerConfig {
     let headers = fields.get("headers").map(|node| headers(reader, node)).unwrap_or_default();
-    let kind = |text: &str| serde_json::from_value(serde_json::Value::from(text)).ok();
-    let transport = fields.get("transport").and_then(|node| reader.parsed(node, "transport", kind)).unwrap_or_default();
-    let url = text.parse::<Url>().map_err(|error| error.to_string());
-    match url.and_then(|url| Origin::of(&url).map(|_| url).map_err(|refused| refused.to_string())) {
-        Ok(url) => Some(ServerUrl { url, headers, transport }),
-        Err(why) => {
-            let hint = "for example url: https://mcp.example.com/mcp";
-            // As it was written: a variable in it may be a secret.
-            let text = node.as_written().unwrap_or_default();
-            reader.fault_with_hint(node.at, format!("{text:?} cannot be called: {why}"), hint);
-            None
-        }
-    }
+    let Some(text) = reader.text(url, "url") else { return ServerConfig::default() };
+    // What it comes to may be a secret: what is told of it is how it was written.
+    let written = url.as_written().unwrap_or_default().split('?').next().unwrap_or_default();
+    let fault = match text.parse::<Url>() {
+        Ok(parsed) if !matches!(parsed.scheme(), "http" | "https") => "it is neither http nor https".to_owned(),
+        Ok(parsed) => match Origin::of(&parsed) {
+            Ok(_) => return ServerConfig::Url(ServerUrl { url: parsed, headers, transport }),
+            Err(refused) => refused.to_string(),
+        },
+        Err(error) => error.to_string(),
+    };
+    let hint = "for example url: https://mcp.example.com/mcp";
+    reader.fault_with_hint(url.at, format!("{written:?} cannot be called: {fault}"), hint);
+    ServerConfig::default()
 }
 
 /// What goes with every request to a server.

@@ -15,7 +15,7 @@ use bobbinet_wire::sha256_hex;
 
 use super::{
     AgentConfig, Config,
-    agent::{self, AGENT_KEYS, ServerConfig},
+    agent::{self, AGENT_KEYS},
     reader::{MapSettings, Reader},
     tree::{Key, Node, Value},
 };
@@ -228,18 +228,16 @@ fn read_server(reader: &mut Reader<'_>, key: &Key, node: &Node, what: &str) -> O
         Some(Kind::Http | Kind::Sse) => true,
         None => fields.get("command").is_none(),
     };
-    let mut config = AgentConfig::default();
-    config.server = match is_called {
-        true if fields.get("url").is_some() => agent::server(reader, &fields, "envFile"),
-        true if kind.is_some() => {
+    let server = match (is_called, fields.get("url"), kind) {
+        (true, Some(url), Some(Kind::Sse)) => agent::server_of_url(reader, &fields, url, HttpTransportKind::Sse),
+        (true, Some(url), _) => agent::server_of_url(reader, &fields, url, HttpTransportKind::Auto),
+        (true, None, Some(_)) => {
             reader.fault_with_hint(fields.at, format!("{what} has no url"), "or say type: stdio, and a command");
             return None;
         }
-        _ => agent::server_of_command(reader, &fields, "envFile"),
+        (true, None, None) | (false, ..) => agent::server_of_command(reader, &fields, "envFile"),
     };
-    if let (ServerConfig::Url(server), Some(Kind::Sse)) = (&mut config.server, kind) {
-        server.transport = HttpTransportKind::Sse;
-    }
+    let mut config = AgentConfig { server, ..AgentConfig::default() };
     if let Some(node) = fields.get("timeout") {
         match node.as_written().and_then(host_timeout) {
             Some(timeout) => {

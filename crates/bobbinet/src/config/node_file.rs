@@ -274,7 +274,7 @@ fn read_agent(reader: &mut Reader<'_>, node: &Node, name: &str) -> AgentConfig {
 
 fn read_server(reader: &mut Reader<'_>, node: &Node) -> AgentConfig {
     let fields = reader.fields(node, "mcp", &SERVER_KEYS);
-    if fields.get("url").is_some() {
+    let server = if let Some(url) = fields.get("url") {
         for name in COMMAND_KEYS {
             if let Some((key, _)) = fields.entry(name) {
                 reader.fault_with_hint(
@@ -284,12 +284,16 @@ fn read_server(reader: &mut Reader<'_>, node: &Node) -> AgentConfig {
                 );
             }
         }
+        let kind = |text: &str| serde_json::from_value(serde_json::Value::from(text)).ok();
+        let transport = fields.get("transport").and_then(|node| reader.parsed(node, "transport", kind));
+        agent::server_of_url(reader, &fields, url, transport.unwrap_or_default())
     } else {
         for name in ["headers", "transport"] {
             if let Some((key, _)) = fields.entry(name) {
                 reader.fault_with_hint(key.at, format!("a server that is started has no {name}"), "they go with a url");
             }
         }
-    }
-    AgentConfig { server: agent::server(reader, &fields, "env_file"), ..AgentConfig::default() }
+        agent::server_of_command(reader, &fields, "env_file")
+    };
+    AgentConfig { server, ..AgentConfig::default() }
 }

@@ -195,7 +195,13 @@ fn a_server_has_a_command_or_a_url() {
     );
     check_yaml(
         "agents:\n  a:\n    mcp: { url: ftp://x, headers: { \"a b\": c, Host: d, E: \"f\\ng\" }, transport: pigeon }\n",
-        &[],
+        &[
+            "3: \"ftp://x\" cannot be called: it is neither http nor https -> for example url: https://mcp.example.com/mcp",
+            "3: \"a b\" is no name of a header",
+            "3: the header \"Host\" is the transport's own",
+            "3: the value of the header \"E\" cannot be sent: it has a line break or the like",
+            "3: transport cannot be \"pigeon\"",
+        ],
     );
 }
 
@@ -355,7 +361,12 @@ fn an_mcp_json_is_read_in_its_dialects() {
 #[test]
 fn an_mcp_json_with_mistakes_is_told_where() {
     let check_json = |text: &str, expected: &[&str]| check("mcp.json", text, expected);
-    check_json("{\n \"mcpServers\": {\n  \"a\": { \"url\": \"gopher://x\" } } }", &[]);
+    check_json(
+        "{\n \"mcpServers\": {\n  \"a\": { \"url\": \"gopher://x\" } } }",
+        &[
+            "3: \"gopher://x\" cannot be called: it is neither http nor https -> for example url: https://mcp.example.com/mcp",
+        ],
+    );
     check_json(
         "{ \"servers\": {\n \"a\": { \"type\": \"http\", \"command\": \"ls\" } } }",
         &["2: server a has no url -> or say type: stdio, and a command"],
@@ -464,11 +475,11 @@ fn one_server_that_cannot_be_started_does_not_stop_the_others() {
         &[r#"2: server a is left out: "a" stands here twice"#],
     );
     let folder = TestFolder::new();
-    folder.write("mcp.json", r#"{ "mcpServers": { "bad": { "url": "http://x" } } }"#);
+    folder.write("mcp.json", r#"{ "mcpServers": { "bad": { "url": "x" } } }"#);
     let ran = folder.run(&["up", "mcp.json"]);
     assert_eq!(ran.code, 2);
     assert!(ran.stderr.contains("there is no server that can be started"), "{}", ran.stderr);
-    folder.write("mcp.json", &with(r#"{ "url": "http://x" }"#));
+    folder.write("mcp.json", &with(r#"{ "url": "ws://x" }"#));
     let ran = folder.run(&["up", "mcp.json", "--strict"]);
     assert_eq!(ran.code, 2, "{}", ran.stderr);
 }
@@ -538,7 +549,7 @@ fn no_value_of_a_variable_or_a_header_is_ever_shown() {
     let folder = TestFolder::new();
     let faulty = [
         format!(
-            "{{ \"mcpServers\": {{ \"a\": {{ \"url\": \"http://x\", \"headers\": {{ \"Authorization\": \"Bearer {SECRET}\" }} }} }} }}"
+            "{{ \"mcpServers\": {{ \"a\": {{ \"url\": \"x?key={SECRET}\", \"headers\": {{ \"Authorization\": \"Bearer {SECRET}\" }} }} }} }}"
         ),
         format!("{{ \"mcpServers\": {{ \"a\": {{ \"comand\": \"x\", \"env\": {{ \"TOKEN\": \"{SECRET}\" }} }} }} }}"),
         format!(
