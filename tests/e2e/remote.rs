@@ -135,6 +135,6 @@ async fn a_server_of_both_eras_is_used_in_each() {
         assert_eq!(state(&called(&agent, "fail", json!({})).await), "TASK_STATE_FAILED", "{name}");
     }
     let log = log_of(folder.path());
-    assert!(log.contains("Modern") && log.contains("Legacy"), "{log}");
+    assert!(log.contains("2026-07-28") && log.contains("2025-11-25"), "{log}");
     assert!(node.stop().success());
 }

@@ -531,7 +531,7 @@ def free_port():
 
 def check_names(helm, bobbinet):
     """The configuration is one that a node takes as it is rendered, with the names of a cluster, which nobody here can look up."""
-    agents = "agents: { agent: { mcp: { command: [server] } } }\n"
+    agents = "agents: { agent: { mcp: { command: [sh] } } }\n"
     for scheme, tls in (("http", {}), ("https", {"tls__existingSecret": "files-tls"})):
         callers = ["triage-bobbinet:7421", "other-bobbinet.elsewhere", "https://far.example/"]
         wrapped = minimal(callers=callers, **tls)

@@ -332,8 +332,8 @@ impl SupervisedSession {
         *opening = Opening::first(config.era, Some(era));
         let tools = self.catalog().map_or(0, |catalog| catalog.tools().count());
         let millis = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let era = opening.era;
-        tracing::info!(agent = config.name, server = session.connection().peer(), tools, millis, ?era, "server is up");
+        let (server, revision) = (session.connection().peer(), client.info().protocol_version.as_str());
+        tracing::info!(agent = config.name, server, tools, millis, revision, "server is up");
         {
             let mut status = self.status();
             status.down_since = None;
