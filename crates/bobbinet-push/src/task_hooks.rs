@@ -49,6 +49,10 @@ pub struct NewHook {
     /// Its token and credentials, sealed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sealed: Option<Arc<str>>,
+    /// What this registration is called among all: whoever asked for it takes back this one, whatever else has its name by then. None of
+    /// what was kept before there was that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registration: Option<Arc<str>>,
 }
 
 /// A webhook.
@@ -58,6 +62,8 @@ pub struct Hook {
     pub asked: NewHook,
     /// Which registration of the task it is: another one under the same id has another.
     pub serial: u64,
+    /// Whether it has taken another one's place.
+    pub has_replaced: bool,
     /// Whether there is anything to do.
     pub state: HookState,
 }
@@ -94,8 +100,9 @@ pub enum HooksCommand {
     Register(Of, NewHook),
     /// Remove one. It may be gone.
     Remove(Arc<str>),
-    /// Remove the one of this serial, whatever it has been told: what asked for it does not count.
-    TakeBack(u64),
+    /// Remove the one of this registration, whatever it has been told, as what asked for it does not count; unless it has taken another's
+    /// place, or another one its.
+    TakeBack(Arc<str>),
     /// The task has ended, and the one of this serial has been told all.
     Finish(u64),
     /// The receiver of the one of this serial is given up.
@@ -157,13 +164,9 @@ impl TaskHooks {
         self.hooks.iter().find(|hook| *hook.asked.id == *id)
     }
 
-    fn of_serial(&self, serial: u64) -> Result<&Hook, EngineError> {
-        Ok(self.hooks.iter().find(|hook| hook.serial == serial).ok_or(Refused::NothingToDo)?)
-    }
-
     fn active(&self, serial: u64) -> Result<&Hook, EngineError> {
-        let hook = self.of_serial(serial)?;
-        Ok(Some(hook).filter(|hook| hook.is_active()).ok_or(Refused::NothingToDo)?)
+        let is_it = |hook: &&Hook| hook.serial == serial && hook.is_active();
+        Ok(self.hooks.iter().find(is_it).ok_or(Refused::NothingToDo)?)
     }
 
     fn set(&mut self, serial: u64, state: HookState) {
@@ -239,8 +242,11 @@ impl Aggregate for TaskHooks {
                 let serial = state.named(&id).ok_or(Refused::NothingToDo)?.serial;
                 HooksEvent::Removed { serial }
             }
-            (Some(state), HooksCommand::TakeBack(serial)) => {
-                HooksEvent::Removed { serial: state.of_serial(serial)?.serial }
+            (Some(state), HooksCommand::TakeBack(registration)) => {
+                let is_it =
+                    |hook: &&Hook| hook.asked.registration.as_ref() == Some(&registration) && !hook.has_replaced;
+                let hook = state.hooks.iter().find(is_it);
+                HooksEvent::Removed { serial: hook.ok_or(Refused::NothingToDo)?.serial }
             }
             (Some(state), HooksCommand::Drop(serial)) => HooksEvent::Removed { serial: state.active(serial)?.serial },
             (Some(state), HooksCommand::Finish(serial)) => {
@@ -269,9 +275,15 @@ impl Aggregate for TaskHooks {
         self.at = at;
         match event {
             HooksEvent::Registered { of: _, hook } => {
+                let before = self.hooks.len();
                 self.hooks.retain(|other| other.asked.id != hook.id);
-                let state = HookState::Active;
-                self.hooks.push(Hook { asked: hook.clone(), serial: self.version, state });
+                let has_replaced = self.hooks.len() < before;
+                self.hooks.push(Hook {
+                    asked: hook.clone(),
+                    serial: self.version,
+                    has_replaced,
+                    state: HookState::Active,
+                });
             }
             HooksEvent::Removed { serial } => self.hooks.retain(|hook| hook.serial != *serial),
             HooksEvent::Finished { serial } => self.set(*serial, HookState::Done),
@@ -302,8 +314,9 @@ impl Aggregate for TaskHooks {
 
     fn bytes(&self) -> usize {
         let of = |hook: &Hook| {
-            let NewHook { id, url, sealed, .. } = &hook.asked;
-            size_of::<Hook>() + id.len() + url.len() + sealed.as_ref().map_or(0, |sealed| sealed.len())
+            let NewHook { id, url, sealed, registration, .. } = &hook.asked;
+            let length = |text: &Option<Arc<str>>| text.as_ref().map_or(0, |text| text.len());
+            size_of::<Hook>() + id.len() + url.len() + length(sealed) + length(registration)
         };
         self.hooks.iter().map(of).sum()
     }
@@ -349,6 +362,7 @@ mod tests {
             from: None,
             scheme: None,
             sealed: None,
+            registration: None,
         }
     }
 
@@ -387,7 +401,7 @@ mod tests {
 
     #[test]
     fn what_each_command_comes_to() {
-        use HooksCommand::{Bury, Drop, Finish, Register, Remove, Revive, TakeBack};
+        use HooksCommand::{Bury, Drop, Finish, Register, Remove, Revive};
         let add = |id| Register(of(), hook(id));
         check([add("a")], "a.1 active, 111");
         check([add("a"), add("b"), add("c")], "webhooks_per_task_max is reached: 2, a.1 active, b.2 active, 111");
@@ -398,16 +412,30 @@ mod tests {
         check([add("a"), Bury(1, "no".into()), Revive("a".into())], "a.1 active, 111");
         check([add("a"), Remove("a".into())], "110");
         check([add("a"), Drop(1)], "110");
-        check([add("a"), Finish(1), TakeBack(1)], "110");
         // What was replaced, is done or was given up already does nothing to what stands there now.
         let nothing = "there is nothing to be done";
         check([add("a"), add("a"), Finish(1)], &format!("{nothing}, a.2 active, 111"));
         check([add("a"), add("a"), Bury(1, "no".into())], &format!("{nothing}, a.2 active, 111"));
-        check([add("a"), add("a"), TakeBack(1)], &format!("{nothing}, a.2 active, 111"));
         check([add("a"), Finish(1), Drop(1)], &format!("{nothing}, a.1 done, 110"));
         check([add("a"), Finish(1), Revive("a".into())], &format!("{nothing}, a.1 done, 110"));
         check([add("a"), Remove("b".into())], &format!("{nothing}, a.1 active, 111"));
         check([Remove("b".into())], "the task does not exist");
+    }
+
+    #[test]
+    fn what_is_taken_back_is_what_was_registered_and_stands_in_nobodys_place() {
+        use HooksCommand::{Finish, Register, Remove, TakeBack};
+        let add = |registration: &str| Register(of(), NewHook { registration: Some(registration.into()), ..hook("a") });
+        let take_back = |registration: &str| TakeBack(registration.into());
+        let nothing = "there is nothing to be done";
+        check([add("x"), take_back("x")], "110");
+        check([add("x"), Finish(1), take_back("x")], "110");
+        check([add("x"), Remove("a".into()), add("y"), take_back("y")], "110");
+        check([add("x"), Remove("a".into()), add("y"), take_back("x")], &format!("{nothing}, a.3 active, 111"));
+        check([add("x"), add("y"), take_back("x")], &format!("{nothing}, a.2 active, 111"));
+        check([add("x"), add("y"), take_back("y")], &format!("{nothing}, a.2 active, 111"));
+        // One that was kept before registrations had names.
+        check([Register(of(), hook("a")), take_back("x")], &format!("{nothing}, a.1 active, 111"));
     }
 
     #[test]

@@ -38,9 +38,7 @@ pub struct WebhooksSetup {
 pub struct Registered {
     /// As it is shown.
     pub view: PushView,
-    serial: u64,
-    /// Whether there was one of its name.
-    has_replaced: bool,
+    registration: Arc<str>,
 }
 
 /// The webhooks of a node.
@@ -113,16 +111,13 @@ impl Webhooks {
         self.shared.register(of, task, None, config).await
     }
 
-    /// Removes a webhook that was asked for by what does not count, and no other. One that has taken another's place stays: that other
-    /// one is gone, and whoever had it would be told nothing.
+    /// Removes a webhook that was asked for by what does not count, and no other, whatever has its name by now. One that has taken
+    /// another's place stays: that other one is gone, and whoever had it would be told nothing.
     ///
     /// # Errors
     /// If that was not kept.
     pub async fn take_back(&self, task: &TaskId, registered: &Registered) -> Result<(), WebhookError> {
-        if registered.has_replaced {
-            return Ok(());
-        }
-        match self.shared.ask(task, HooksCommand::TakeBack(registered.serial), None).await {
+        match self.shared.ask(task, HooksCommand::TakeBack(registered.registration.clone()), None).await {
             Ok(_) | Err(EngineError::Refused(_)) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -138,7 +133,7 @@ impl Webhooks {
             Some(id) => hooks.named(id),
             None => hooks.hooks().first(),
         };
-        Ok(view(task, hook.ok_or(WebhookError::NotFound)?))
+        Ok(view(task, &hook.ok_or(WebhookError::NotFound)?.asked))
     }
 
     /// The webhooks of a task, in the order of their registration.
@@ -158,7 +153,7 @@ impl Webhooks {
         let size = page_size.map_or(usize::MAX, |size| usize::try_from(size).unwrap_or(usize::MAX));
         let page = &rest[..rest.len().min(size)];
         let next = page.last().filter(|_| page.len() < rest.len()).map(|last| last.serial.to_string());
-        Ok(PushPage { configs: page.iter().map(|hook| view(task, hook)).collect(), next_page_token: next })
+        Ok(PushPage { configs: page.iter().map(|hook| view(task, &hook.asked)).collect(), next_page_token: next })
     }
 
     /// Removes a webhook. One that is gone is no fault. What is on its way arrives; nothing follows it.
@@ -258,22 +253,20 @@ impl Shared {
         self.courier.receiver(&config.url).map_err(WebhookError::Url)?;
         self.courier.check(&config.url).await.map_err(WebhookError::Url)?;
         let room = Room::of(&self.running, &of, &self.limits)?;
-        let id: Arc<str> = match &config.id {
-            Some(id) => id.as_str().into(),
-            None => self.engine.env().uuid().to_string().into(),
-        };
+        let registration: Arc<str> = self.engine.env().uuid().to_string().into();
         let hook = NewHook {
-            id: id.clone(),
+            id: config.id.as_deref().map_or_else(|| registration.clone(), Into::into),
             url: config.url.as_str().into(),
             dialect: config.dialect.clone(),
             from,
             scheme: config.authentication.as_ref().map(|authentication| authentication.scheme.as_str().into()),
             sealed: secrets::seal(&self.seal, task, config)?.map(Into::into),
+            registration: Some(registration.clone()),
         };
-        let has_replaced = self.hooks.get(task).await?.is_some_and(|before| before.named(&id).is_some());
-        let kept = self.ask(task, HooksCommand::Register(of, hook), Some(room)).await?;
-        let hook = kept.named(&id).ok_or(WebhookError::NotFound)?;
-        Ok(Registered { view: view(task, hook), serial: hook.serial, has_replaced })
+        // What stands under its name by then may be another's.
+        let view = view(task, &hook);
+        self.ask(task, HooksCommand::Register(of, hook), Some(room)).await?;
+        Ok(Registered { view, registration })
     }
 
     /// Asks something of a task's webhooks, and has those told that are to be told after it; also if whoever asks hangs up meanwhile.
@@ -413,11 +406,11 @@ async fn sweep(shared: Arc<Shared>) {
     }
 }
 
-fn view(task: &TaskId, hook: &Hook) -> PushView {
+fn view(task: &TaskId, asked: &NewHook) -> PushView {
     PushView {
         task: task.to_string(),
-        id: hook.asked.id.to_string(),
-        url: hook.asked.url.to_string(),
-        scheme: hook.asked.scheme.as_deref().map(str::to_owned),
+        id: asked.id.to_string(),
+        url: asked.url.to_string(),
+        scheme: asked.scheme.as_deref().map(str::to_owned),
     }
 }

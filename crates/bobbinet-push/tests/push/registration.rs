@@ -131,6 +131,25 @@ async fn what_is_taken_back_is_only_what_was_not_there_before() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_two_at_once_under_one_name_what_is_taken_back_is_not_the_others() {
+    let (a, b) = ("https://a.example", "https://b.example");
+    for loser in [0, 1] {
+        let lab = Lab::new();
+        let node = lab.start().await;
+        let task = node.begin("ask", &named("other")).await;
+        let [first, second] = [a, b].map(|url| PushConfig { id: Some("h".to_owned()), ..config(url) });
+        let register = |config| node.webhooks.register(of(), &task.id, task.generation, config);
+        let (first, second) = tokio::join!(register(&first), register(&second));
+        let both = [first.unwrap(), second.unwrap()];
+        assert_eq!([&*both[0].view.url, &*both[1].view.url], [a, b], "each is shown its own");
+        node.webhooks.take_back(&task.id, &both[loser]).await.unwrap();
+        let left = node.webhooks.get(&task.id, Some("h")).await.map(|view| view.url);
+        assert_eq!(left.as_deref(), Ok(b), "what stands has replaced another, whichever of them counts: {loser}");
+        lab.kill(node).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_whose_task_never_comes_to_be_is_forgotten() {
     let lab = Lab::new();
     let node = lab.start().await;
