@@ -16,6 +16,7 @@ mod secrets;
 mod shared;
 mod task_hooks;
 mod tell;
+mod unsure;
 mod webhooks;
 
 pub use courier::{Courier, Destination, Notification, Posted, Told, What};

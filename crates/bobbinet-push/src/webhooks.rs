@@ -17,6 +17,7 @@ use crate::{
     shared::Shared,
     task_hooks::{ACTIVE, ACTIVE_AND_DEAD, AT_REST, DEAD},
     tell::{AGAIN, Telling},
+    unsure::Unsure,
 };
 
 /// How often webhooks are looked for whose tasks were kept long enough.
@@ -59,6 +60,7 @@ impl Webhooks {
             hooks: engine.aggregates(),
             lanes: Lanes::new(&limits),
             running: Arc::default(),
+            unsure: Unsure::default(),
             tracker: TaskTracker::new(),
             stop: CancellationToken::new(),
             engine,
@@ -78,6 +80,7 @@ impl Webhooks {
             info!(webhooks = going_on, "going on with webhooks");
         }
         shared.tracker.spawn(sweep(shared.clone()));
+        shared.tracker.spawn(make_sure(shared.clone()));
         Ok(Arc::new(Self { shared }))
     }
 
@@ -252,8 +255,8 @@ impl Shared {
     ) -> Result<Registered, WebhookError> {
         self.courier.receiver(&config.url).map_err(WebhookError::Url)?;
         self.courier.check(&config.url).await.map_err(WebhookError::Url)?;
-        let room = Room::of(&self.running, &of, &self.limits)?;
         let registration: Arc<str> = self.engine.env().uuid().to_string().into();
+        let room = Room::of(&self.running, &registration, &of, &self.limits)?;
         let hook = NewHook {
             id: config.id.as_deref().map_or_else(|| registration.clone(), Into::into),
             url: config.url.as_str().into(),
@@ -279,9 +282,13 @@ impl Shared {
         let (shared, task) = (self.clone(), *task);
         let asked = self.tracker.spawn(async move {
             let asked = shared.hooks.command(&task, command).await;
-            // Whatever became of it: what was answered with a fault may have been kept.
-            shared.align(&task).await.ok();
-            // It is counted among those that are told.
+            if let Ok(kept) = &asked {
+                shared.align_from(&task, Some(kept.clone())).await.ok();
+            } else if let Err(EngineError::Unavailable(_)) = &asked {
+                // It may have been kept, but whoever asked need not wait until that is known.
+                shared.unsure.add(task);
+            }
+            // It is counted among those that are told, or is none of them.
             drop(room);
             asked
         });
@@ -290,14 +297,25 @@ impl Shared {
     }
 
     /// Has told what is kept to be told of a task, and nothing else, as of now. Whoever changes that comes here afterwards. What is kept,
-    /// as it was found last.
+    /// as it was found last. If it cannot be read now, all this is done once it can.
     pub(crate) async fn align(self: &Arc<Self>, task: &TaskId) -> Result<Option<Arc<TaskHooks>>, EngineError> {
-        let mut known = self.kept(task).await?;
+        let known = self.kept(task).await?;
+        self.align_from(task, known).await
+    }
+
+    /// The same, beginning with what is known.
+    async fn align_from(
+        self: &Arc<Self>,
+        task: &TaskId,
+        mut known: Option<Arc<TaskHooks>>,
+    ) -> Result<Option<Arc<TaskHooks>>, EngineError> {
         loop {
             let kept = known.as_deref().map_or(&[][..], TaskHooks::hooks);
             let is_told = |serial: u64| kept.iter().any(|hook| hook.serial == serial && hook.is_active());
+            // One that was registered later is not known here.
+            let is_known = |serial: u64| known.as_ref().is_none_or(|known| serial <= known.version());
             for (serial, told) in self.running.of(task) {
-                if !is_told(serial) {
+                if is_known(serial) && !is_told(serial) {
                     told.stop.cancel();
                 }
             }
@@ -325,20 +343,17 @@ impl Shared {
         }
     }
 
-    /// The webhooks of a task, once the store answers, unless the node stops before.
+    /// The webhooks of a task. They are looked at again if the store does not answer.
     async fn kept(&self, task: &TaskId) -> Result<Option<Arc<TaskHooks>>, EngineError> {
-        loop {
-            match self.hooks.get(task).await {
-                Err(error @ (EngineError::Draining | EngineError::Corrupt(_))) => return Err(error),
-                Ok(hooks) => return Ok(hooks),
-                Err(error) => warn!(%task, %error, "webhooks could not be read; trying again"),
-            }
-            tokio::select! {
-                biased;
-                () = self.stop.cancelled() => return Err(EngineError::Draining),
-                () = tokio::time::sleep(AGAIN) => {}
+        let kept = self.hooks.get(task).await;
+        match &kept {
+            Ok(_) | Err(EngineError::Draining | EngineError::Corrupt(_)) => {}
+            Err(error) => {
+                warn!(%task, %error, "webhooks could not be read; trying again");
+                self.unsure.add(*task);
             }
         }
+        kept
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
@@ -356,7 +371,8 @@ impl Shared {
             return;
         }
         let told = Told::new(of.clone(), hook.asked.id.clone(), self.receiver(&hook.asked.url));
-        let Some(told) = self.running.begin((*task, hook.serial), told, &self.stop) else { return };
+        let registration = hook.asked.registration.as_deref();
+        let Some(told) = self.running.begin((*task, hook.serial), registration, told, &self.stop) else { return };
         let telling = Telling {
             shared: self.clone(),
             task: *task,
@@ -403,6 +419,25 @@ async fn sweep(shared: Arc<Shared>) {
         biased;
         () = shared.stop.cancelled() => {}
         () = sweeping => {}
+    }
+}
+
+/// Has told what is kept of tasks of which that was not known, one after the other, until the node stops.
+async fn make_sure(shared: Arc<Shared>) {
+    let aligning = async {
+        let mut last = None;
+        loop {
+            let task = shared.unsure.next(last).await;
+            last = Some(task);
+            if shared.align(&task).await.is_err() {
+                tokio::time::sleep(AGAIN).await;
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        () = shared.stop.cancelled() => {}
+        () = aligning => {}
     }
 }
 
