@@ -64,6 +64,8 @@ pub struct Hook {
     pub serial: u64,
     /// Whether it has taken another one's place.
     pub has_replaced: bool,
+    /// The version since which it is told what happens: that of its registration, or of when it was tried again last.
+    pub active_since: u64,
     /// Whether there is anything to do.
     pub state: HookState,
 }
@@ -172,6 +174,9 @@ impl TaskHooks {
     fn set(&mut self, serial: u64, state: HookState) {
         if let Some(hook) = self.hooks.iter_mut().find(|hook| hook.serial == serial) {
             hook.state = state;
+            if hook.is_active() {
+                hook.active_since = self.version;
+            }
         }
     }
 }
@@ -195,6 +200,12 @@ impl Hook {
     /// What its mark is kept under.
     pub(crate) fn reader(&self) -> String {
         format!("webhook-{}", self.serial)
+    }
+
+    /// What is kept under this name is how long its next event was tried: another one each time that somebody tries again what was given
+    /// up, so that nothing of an earlier time counts.
+    pub(crate) fn trying(&self) -> String {
+        format!("webhook-{}-tried-{}", self.serial, self.active_since)
     }
 }
 
@@ -282,6 +293,7 @@ impl Aggregate for TaskHooks {
                     asked: hook.clone(),
                     serial: self.version,
                     has_replaced,
+                    active_since: self.version,
                     state: HookState::Active,
                 });
             }
@@ -436,6 +448,23 @@ mod tests {
         check([add("x"), add("y"), take_back("y")], &format!("{nothing}, a.2 active, 111"));
         // One that was kept before registrations had names.
         check([Register(of(), hook("a")), take_back("x")], &format!("{nothing}, a.1 active, 111"));
+    }
+
+    #[test]
+    fn what_was_tried_before_somebody_tries_again_does_not_count() {
+        let at = Timestamp::from_millis(5);
+        let mut state = TaskHooks::begin(
+            &TaskId::parse("01234567-89ab-7def-8123-456789abcdef").unwrap(),
+            at,
+            &HooksEvent::Registered { of: of(), hook: hook("a") },
+        )
+        .unwrap();
+        let first = state.hooks[0].trying();
+        state.apply(at, &HooksEvent::Buried { serial: 1, why: "no".into() });
+        assert_eq!(state.hooks[0].trying(), first);
+        state.apply(at, &HooksEvent::Revived { serial: 1 });
+        assert_eq!((first.as_str(), state.hooks[0].trying().as_str()), ("webhook-1-tried-1", "webhook-1-tried-3"));
+        assert_eq!(state.hooks[0].reader(), "webhook-1", "what it has taken it has taken");
     }
 
     #[test]

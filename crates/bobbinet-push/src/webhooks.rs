@@ -12,11 +12,13 @@ use crate::{
     Courier, Hook, HookState, HooksCommand, LETTERS_MAX, Letter, LetterState, Letters, NewHook, Of, TaskHooks,
     WebhookError,
     lanes::Lanes,
+    pauses::AGAIN,
     running::{Room, Told},
     secrets,
     shared::Shared,
     task_hooks::{ACTIVE, ACTIVE_AND_DEAD, AT_REST, DEAD},
-    tell::{AGAIN, Telling},
+    tell::Telling,
+    trying::Trying,
     unsure::Unsure,
 };
 
@@ -384,7 +386,7 @@ impl Shared {
             cursor: None,
             marked: Generation(0),
             attempts: 0,
-            failing: None,
+            trying: Trying::default(),
             begun: self.engine.env().monotonic(),
             since: None,
             turn: None,
