@@ -119,9 +119,13 @@ const SECRETS: [&str; 2] = ["token", "credentials"];
 /// What is shown in place of a secret.
 const HIDDEN: &str = "***";
 
-/// A document about webhooks with nothing in it that only their receivers may know: some agents give back what they were told.
+/// What is shown in place of a document that cannot be read: JSON too.
+const HIDDEN_DOCUMENT: &str = r#""***""#;
+
+/// A document about webhooks with nothing in it that only their receivers may know: some agents give back what they were told. One that
+/// cannot be read may have anything in it, and nothing of it is shown.
 pub fn without_secrets(json: &str) -> Cow<'_, str> {
-    let Ok(mut document) = serde_json::from_str::<Value>(json) else { return Cow::Borrowed(HIDDEN) };
+    let Ok(mut document) = serde_json::from_str::<Value>(json) else { return Cow::Borrowed(HIDDEN_DOCUMENT) };
     if hide(&mut document) { Cow::Owned(document.to_string()) } else { Cow::Borrowed(json) }
 }
 

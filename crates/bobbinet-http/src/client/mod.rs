@@ -283,7 +283,7 @@ impl Client {
     /// As [`ClientError`] says.
     pub async fn create_push_config(&self, params: CreatePushParams) -> Result<WithJson<PushView>, ClientError> {
         let Told { form, json } = self.call_push(PushOperation::Create(Box::new(params))).await?;
-        speech::push_config(form, &json)
+        speech::push_config(form, json)
     }
 
     /// Shows one webhook of a task, without what is secret in it.
@@ -292,7 +292,7 @@ impl Client {
     /// As [`ClientError`] says.
     pub async fn get_push_config(&self, params: GetPushParams) -> Result<WithJson<PushView>, ClientError> {
         let Told { form, json } = self.call_push(PushOperation::Get(params)).await?;
-        speech::push_config(form, &json)
+        speech::push_config(form, json)
     }
 
     /// Shows the webhooks of a task, without what is secret in them: a page, where the version of A2A has pages.
@@ -301,7 +301,7 @@ impl Client {
     /// As [`ClientError`] says.
     pub async fn list_push_configs(&self, params: ListPushParams) -> Result<WithJson<PushPage>, ClientError> {
         let Told { form, json } = self.call_push(PushOperation::List(params)).await?;
-        speech::push_configs(form, &json)
+        speech::push_configs(form, json)
     }
 
     /// Removes a webhook of a task; what is answered says nothing.
@@ -321,7 +321,8 @@ impl Client {
     }
 
     async fn call_push(&self, operation: PushOperation) -> Result<Told, ClientError> {
-        self.call(&Operation::PushConfig(operation)).await
+        let Told { form, json } = self.call(&Operation::PushConfig(operation)).await?;
+        Ok(Told { form, json: speech::shown(&json) })
     }
 
     async fn call(&self, operation: &Operation) -> Result<Told, ClientError> {
