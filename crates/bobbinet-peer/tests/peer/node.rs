@@ -77,6 +77,10 @@ impl Node {
         self.engine.cancel(&caller(), &self.at, id).await.unwrap()
     }
 
+    pub(crate) async fn task(&self, handle: &Handle) -> Arc<Task> {
+        self.engine.get(&caller(), &self.at, &handle.id()).await.unwrap()
+    }
+
     pub(crate) async fn until(&self, handle: &Handle, is_it: impl Fn(&Task) -> bool) {
         handle.accepted().await.unwrap();
         for _ in 0..1_000 {
