@@ -8,6 +8,7 @@ mod lab;
 mod near;
 mod node;
 mod older;
+mod ways;
 
 use std::{
     net::{IpAddr, Ipv4Addr},
