@@ -88,6 +88,9 @@ pub(crate) fn replies(bytes: &[u8]) {
     if let Ok(text) = std::str::from_utf8(bytes) {
         let shown = without_secrets(text);
         assert!(serde_json::from_str::<&RawValue>(&shown).is_ok(), "shown without its secrets it is no JSON: {shown}");
+        let planted = format!(r#"{{"token":"planted","more":{text}}}"#);
+        let shown = without_secrets(&planted);
+        assert!(text.contains("planted") || !shown.contains("planted"), "a secret is shown: {shown}");
     }
     let (newer, older) = (v1_0::client::read_reply(bytes), v0_3::client::read_reply(bytes));
     let result: &RawValue = match newer.or(older) {

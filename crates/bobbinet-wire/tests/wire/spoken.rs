@@ -165,6 +165,9 @@ fn a_webhook_that_is_shown_is_read_without_its_secrets() {
         assert!(Json::parse(&told).is_ok(), "it is JSON: {told}");
         assert_eq!(without_secrets(&told), "\"***\"", "{told}");
     }
+    for twice in [r#"{"token":"secret","token":""}"#, r#"{"token":"secret","token":null}"#] {
+        assert!(!without_secrets(twice).contains("secret"), "{twice}");
+    }
     let without = r#"{ "id":"h", "token":"" }"#;
     assert_eq!(without_secrets(without), without);
 }
