@@ -4,8 +4,7 @@ use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use bobbinet_core::{
-    Call, Description, Fault, Json, Message, MessageId, Outcome, Plan, QuestionKind, Skill, SkillId,
-    agent::skill_named_in,
+    Call, Description, Fault, Json, Message, MessageId, Outcome, Plan, QuestionKind, Skill, agent::skill_named_in,
 };
 use bobbinet_engine::{Request, Run};
 
@@ -29,11 +28,13 @@ impl<A: Agent> Adapter<A> {
         Self { agent, description: Arc::new(description), unnamed }
     }
 
-    fn call(&self, named: Option<SkillId>) -> Plan {
+    fn call(&self, named: Option<String>) -> Plan {
         let Some(named) = named else { return Plan::Call(self.unnamed.clone()) };
-        match all_skills(&self.description).find(|skill| skill.id == named) {
-            Some(skill) => Plan::Call(Arc::new(Call { skill: Some(named), ..Call::of_message(skill.effect) })),
-            None => Plan::Reject(Fault::new("unknown-skill", format!("the agent has no skill {named}"))),
+        match all_skills(&self.description).find(|skill| skill.id.as_str() == named) {
+            Some(skill) => {
+                Plan::Call(Arc::new(Call { skill: Some(skill.id.clone()), ..Call::of_message(skill.effect) }))
+            }
+            None => Plan::Reject(Fault::new("unknown-skill", format!("the agent has no skill {named:?}"))),
         }
     }
 }
@@ -57,7 +58,8 @@ impl<A: Agent> bobbinet_engine::Agent for Adapter<A> {
         {
             return Plan::Say(Arc::new(Message::from_agent(request.question_id.clone(), parts)));
         }
-        self.call(request.skill.cloned().or_else(|| request.message.metadata.as_ref().and_then(skill_named_in)))
+        let named = request.skill.map(|named| named.as_str().to_owned());
+        self.call(named.or_else(|| request.message.metadata.as_ref().and_then(skill_named_in)))
     }
 
     fn max_concurrency(&self) -> usize {

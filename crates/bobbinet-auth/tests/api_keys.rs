@@ -236,3 +236,22 @@ fn two_who_make_keys_at_once_make_both_and_there_are_so_many_at_most() {
     assert!(world.typed.revoke("0000000000000000").unwrap().is_some());
     assert!(world.typed.create(principal("ci"), None, Some(at(0).after(Duration::from_secs(1))), at(0)).is_ok());
 }
+
+#[test]
+fn what_lies_in_the_place_of_the_lock_is_not_taken_for_it() {
+    let world = World::new();
+    let lock = world.folder.path().join(".api-keys.json.lock");
+    let other = world.folder.path().join("other");
+    fs::write(&other, "mine").unwrap();
+    let refused = || world.typed.create(principal("ci"), None, None, at(0)).unwrap_err().to_string();
+    std::os::unix::fs::symlink(&other, &lock).unwrap();
+    assert!(refused().contains("it is a link"), "{}", refused());
+    fs::remove_file(&lock).unwrap();
+    std::os::unix::fs::symlink(world.folder.path().join("not-there"), &lock).unwrap();
+    assert!(refused().contains("it is a link"), "{}", refused());
+    fs::remove_file(&lock).unwrap();
+    fs::hard_link(&other, &lock).unwrap();
+    assert!(refused().contains("it is no file of its own"), "{}", refused());
+    fs::remove_file(&lock).unwrap();
+    world.typed.create(principal("ci"), None, None, at(0)).unwrap();
+}

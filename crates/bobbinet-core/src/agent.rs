@@ -10,8 +10,9 @@ use crate::{Effect, Json, SkillId};
 /// is meant (DESIGN section 7). A breaking change is another name.
 pub const EXTENSION_URI: &str = "urn:bobbinet:skills:v1";
 
-/// The skill that the metadata of a message, or of its request, names under our extension: as `{"skill": NAME}`, or by its name alone.
-pub fn skill_named_in(metadata: &Json) -> Option<SkillId> {
+/// The skill that the metadata of a message, or of its request, names under our extension: as `{"skill": NAME}`, or by its name alone. As it
+/// was written: what is no name of a skill was named all the same, and is not there.
+pub fn skill_named_in(metadata: &Json) -> Option<String> {
     // Most say nothing of ours, and to read them takes longer.
     let metadata = Some(metadata).filter(|metadata| metadata.as_str().contains(EXTENSION_URI))?;
     let ours = metadata.read::<BTreeMap<String, Json>>().ok()?.remove(EXTENSION_URI)?;
@@ -19,7 +20,7 @@ pub fn skill_named_in(metadata: &Json) -> Option<SkillId> {
         Ok(mut fields) => fields.remove("skill")?,
         Err(_) => ours,
     };
-    SkillId::parse(&skill.read::<String>().ok()?).ok()
+    Some(skill.read().unwrap_or_else(|_| skill.as_str().to_owned()))
 }
 
 /// An agent's description: the part of an Agent Card that does not depend on where it is served (A2A specification 4.4.1).

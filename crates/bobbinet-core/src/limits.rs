@@ -97,7 +97,9 @@ pub struct Limits {
     pub webhooks_max: usize,
     /// How long a receiver is given for its answer, in milliseconds.
     pub webhook_timeout_ms: u64,
-    /// How long it is tried to tell a receiver of an event, in milliseconds. Then its webhook is a dead letter.
+    /// How long it is tried to tell a receiver of an event, in milliseconds. Then its webhook is a dead letter. Only time while the node
+    /// runs counts, from the first try after each start on, over all its starts; of a start that ends with a kill, about the last twenty
+    /// minutes at most are not counted.
     pub webhook_retry_ms: u64,
     /// Notifications that are on their way at a time.
     pub webhooks_in_flight_max: usize,
@@ -185,7 +187,7 @@ impl Limits {
         Duration::from_millis(self.webhook_timeout_ms)
     }
 
-    /// How long it is tried to tell a receiver of an event.
+    /// How long it is tried to tell a receiver of an event, while the node runs.
     pub fn webhook_retry(&self) -> Duration {
         Duration::from_millis(self.webhook_retry_ms)
     }

@@ -69,6 +69,7 @@ pub use follow::{Follower, Resumed};
 pub use handle::Handle;
 pub use kinds::Aggregates;
 pub use list::{Filter, TaskList};
+pub use marks::Marks;
 pub use planned::{NewTask, PlannedReply, PlannedTask, Reply};
 pub use public_event::PublicEvent;
 pub use record::{FORMAT, RecordedEvent, decode, encode};

@@ -1,7 +1,7 @@
 //! Messages on the wire, of which none is decoded that would take much more memory than it has bytes: an empty part is two bytes there, and
 //! over a hundred here.
 
-use std::marker::PhantomData;
+use std::{marker::PhantomData, sync::Arc};
 
 use bobbinet_wire::{Error, ErrorKind};
 use bytes::Buf;
@@ -87,12 +87,20 @@ impl<D: Message + Name + Default> Decoder for BoundedDecoder<D> {
     fn decode(&mut self, buf: &mut DecodeBuf<'_>) -> Result<Option<D>, Status> {
         let bytes = buf.copy_to_bytes(buf.remaining());
         if !fits::<D>(&bytes) {
-            let why = "The message has too many elements in its lists for its size";
-            return Err(status::of(&Error::new(ErrorKind::InvalidParams).with_message(why)));
+            let mut status =
+                status::of(&Error::new(ErrorKind::InvalidParams).with_message(TooManyElements.to_string()));
+            // By that its reader knows that it is said here: of an answer, it is no refusal of whoever has sent it.
+            status.set_source(Arc::new(TooManyElements));
+            return Err(status);
         }
         D::decode(bytes).map(Some).map_err(|error| Status::internal(error.to_string()))
     }
 }
+
+/// Why a message is not decoded.
+#[derive(Debug, thiserror::Error)]
+#[error("The message has too many elements in its lists for its size")]
+struct TooManyElements;
 
 fn fits<D: Name>(bytes: &[u8]) -> bool {
     if bytes.len() < COUNTED_MIN {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use bobbinet_core::{Base64, ContextId, IdError, Json, Role, Timestamp};
+use bobbinet_core::{Base64, ContextId, IdError, Json, Role, Secret, Timestamp};
 use bobbinet_wire::sha256_hex;
 use bytes::Bytes;
 use prost_types::Struct;
@@ -35,6 +35,11 @@ pub(crate) fn required(text: String, at: At<'_>, faults: &mut Faults) -> Option<
         faults.wrong(at, "is required");
     }
     text
+}
+
+/// A secret as it goes out. In proto3 none is an empty text.
+pub(crate) fn revealed(secret: Option<&Secret>) -> String {
+    secret.map_or_else(String::new, |secret| secret.reveal().to_owned())
 }
 
 /// The same as [`given`], to be held by many.

@@ -155,6 +155,10 @@ pub(crate) fn read(status: &Status) -> RemoteError {
 /// Whether it is the agent that says this, and it has done nothing: a proxy, or what reads the answer here, may make up any other status,
 /// also when the work is done. One has said so that names an error of A2A; and some codes are given before there is any work.
 pub(crate) fn is_agents_word(status: &Status) -> bool {
+    // What has a source was made on this side: sources do not come over the wire.
+    if std::error::Error::source(status).is_some() {
+        return false;
+    }
     let is_before_work = matches!(
         status.code(),
         Code::NotFound
@@ -220,6 +224,8 @@ fn kind_of(code: Code) -> Option<ErrorKind> {
 
 #[cfg(test)]
 mod tests {
+    use std::{fmt, sync::Arc};
+
     use super::*;
 
     #[test]
@@ -250,6 +256,9 @@ mod tests {
         }
         assert!(ErrorKind::ALL.into_iter().all(|kind| is_agents_word(&of(&kind.into()))));
         assert!(is_agents_word(&Status::not_found("x")) && !is_agents_word(&Status::unavailable("upstream reset")));
+        let mut unread = of(&ErrorKind::InvalidParams.into());
+        unread.set_source(Arc::new(fmt::Error));
+        assert!(!is_agents_word(&unread), "an answer that is not read here");
         for (message, kind) in [
             ("TaskNotCancelableError: no", ErrorKind::TaskNotCancelable),
             ("PushNotificationNotSupportedError: no", ErrorKind::PushNotificationNotSupported),

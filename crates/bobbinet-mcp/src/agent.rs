@@ -36,7 +36,7 @@ pub struct McpAgent {
 impl McpAgent {
     /// Starts the agent, and its server in the background: this does not wait for it. Must be called within a runtime.
     ///
-    /// A server that is a command is started by `launcher`, one that is a URL is reached as `guard` permits. `folder` is the agent's own: what
+    /// A server that is a command is started by `launcher`, one that is a URL is reached as `guard` permits, which must follow no redirect: most would make a call a GET. `folder` is the agent's own: what
     /// may be left running is written down there. What an earlier life has left running is ended first.
     pub fn start(config: McpConfig, launcher: Launcher, guard: &Guard, folder: PathBuf) -> Arc<Self> {
         let tracker = TaskTracker::new();

@@ -261,7 +261,12 @@ impl CallAttempt<'_> {
                 params.set("requestState", Json::clone(state));
             }
             let tool_call = ToolCall { ticket: permit.ticket, owner, fingerprint: self.fingerprint };
-            let options = RequestOptions { meta: meta(run), call: Some(tool_call) };
+            let headers = match session.catalog() {
+                Some(catalog) => catalog.get(target.tool.as_str()).map(|tool| tool.headers.values(&target.arguments)),
+                None => None,
+            };
+            let headers = headers.unwrap_or_default();
+            let options = RequestOptions { meta: meta(run), call: Some(tool_call), headers };
             let sent = client.send("tools/call", params.to_json(), options).await;
             let (outcome, was_passed_over) = match sent {
                 Err(broken) => (RequestOutcome::NotSent(broken), false),

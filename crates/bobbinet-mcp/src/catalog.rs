@@ -7,8 +7,9 @@ use rmcp::model::ServerPeerInfo;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    config::{McpConfig, SkillNotes},
+    config::{McpConfig, ServerAddress, SkillNotes},
     listing::{RawTool, ToolHints},
+    parameter_headers::ParameterHeaders,
     rpc_message,
     schema::Schema,
 };
@@ -24,6 +25,8 @@ pub(crate) struct Tool {
     pub(crate) effect: Effect,
     pub(crate) input: Arc<Schema>,
     pub(crate) output: Option<Arc<Schema>>,
+    /// Arguments that its calls say again in headers. None but over HTTP.
+    pub(crate) headers: ParameterHeaders,
 }
 
 /// The tools of a server as skills of its agent. A new listing is a new catalog.
@@ -68,8 +71,15 @@ impl Catalog {
                     continue;
                 }
             };
+            let headers = match headers(config, info, raw) {
+                Ok(headers) => headers,
+                Err(why) => {
+                    tracing::warn!(agent = config.name, tool = raw.name, why, "a tool is left out");
+                    continue;
+                }
+            };
             let before = previous.and_then(|catalog| catalog.tools.get(&raw.name));
-            let tool = tool(config, &id, raw, before);
+            let tool = Tool { headers, ..tool(config, &id, raw, before) };
             skills.push(skill(config, raw, &tool));
             tools.insert(raw.name.clone(), tool);
         }
@@ -169,7 +179,17 @@ fn tool(config: &McpConfig, id: &SkillId, raw: &RawTool, before: Option<&Tool>) 
         description: raw.description.clone().unwrap_or_default(),
         effect: effect(config, &raw.name, raw.annotations.as_ref()),
         input: reuse(input, before.map(|tool| &tool.input)),
+        headers: ParameterHeaders::default(),
         output: raw.output_schema.as_ref().map(|json| reuse(json, before.and_then(|tool| tool.output.as_ref()))),
+    }
+}
+
+/// Where calls have headers, and the era knows of such: those that the tool asks for (2026-07-28, transports).
+fn headers(config: &McpConfig, info: Option<&ServerPeerInfo>, raw: &RawTool) -> Result<ParameterHeaders, String> {
+    let is_modern = info.is_some_and(|info| !info.protocol_version.has_initialize());
+    match (&config.server, &raw.input_schema) {
+        (ServerAddress::Url(_), Some(schema)) if is_modern => ParameterHeaders::of(&schema.to_value()),
+        (ServerAddress::Url(_) | ServerAddress::Command(_), _) => Ok(ParameterHeaders::default()),
     }
 }
 

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 use bobbinet_core::Effect;
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 /// One MCP server, and how it is to be presented.
 #[derive(Clone, Debug)]
@@ -106,7 +107,10 @@ impl ServerAddress {
     pub(crate) fn words(&self) -> Vec<String> {
         match self {
             Self::Command(command) => std::iter::once(&command.command).chain(&command.args).cloned().collect(),
-            Self::Url(server) => vec![server.url.to_string()],
+            Self::Url(ServerUrl { url, .. }) => {
+                let hash = Sha256::digest(format!("{}{}", url.origin().ascii_serialization(), url.path()));
+                vec![hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect()]
+            }
         }
     }
 }
@@ -153,9 +157,9 @@ impl ServerUrl {
         Self { url, headers: BTreeMap::new(), transport: HttpTransportKind::Auto }
     }
 
-    /// Its URL for people: without what may be a secret, as a query is as often as not.
+    /// Where it is, for people: its origin alone. The rest of such a URL is a secret as often as not.
     pub fn shown(&self) -> String {
-        format!("{}{}", self.url.origin().ascii_serialization(), self.url.path())
+        self.url.origin().ascii_serialization()
     }
 }
 

@@ -184,7 +184,10 @@ impl Handshake<'_> {
                         self.propose_another(&error).await?;
                     }
                 },
-                HandshakeEvent::Closed => return Err(self.gone("it closed its output")),
+                HandshakeEvent::Closed => {
+                    let known = self.channel.in_flight().broken();
+                    return Err(known.map_or_else(|| self.gone("it closed its output"), |broken| self.broken(&broken)));
+                }
             }
         }
     }

@@ -33,6 +33,8 @@ pub(crate) struct OutgoingRequest {
     pub(crate) serial: u64,
     /// Its parameters, without `_meta`: a JSON object.
     pub(crate) params: Json,
+    /// What is said of it outside, where the transport has headers.
+    pub(crate) headers: Vec<(String, String)>,
 }
 
 /// A request that is the call of a tool: by which permit it runs, whose it is, and what it does.

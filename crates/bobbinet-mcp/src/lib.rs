@@ -3,7 +3,7 @@
 //! Begin with [`McpAgent`] (`agent`): what the engine sees. From there,
 //!
 //! - **what is called**: `plan_message` makes a message a checked call, or the question that is missing for one (`skill_request`,
-//!   `arguments`, `schema`, `convert`, `answer`), from the tools that `catalog` and `server_profile` know;
+//!   `arguments`, `parameter_headers`, `schema`, `convert`, `answer`), from the tools that `catalog` and `server_profile` know;
 //! - **the call**: `call` takes it from its durable intent to its outcome, `call_listener` hears one request of it out,
 //!   `exclusive_tools` says who may call at the same time as whom, `result` makes artifacts of what came back;
 //! - **the sessions**: `pool` holds them by a key, `supervised_session` begins each again after its end, `session` is one
@@ -38,6 +38,7 @@ mod listing;
 mod listing_pace;
 mod mailbox;
 mod opening;
+mod parameter_headers;
 mod plan_message;
 mod pool;
 mod remembered_tools;

@@ -21,10 +21,10 @@ use serde::{Deserialize, Serialize};
 use crate::{
     in_flight::{InFlight, OutgoingRequest, ReplyOwner},
     json_object::JsonObject,
-    mailbox::ConnectionError,
+    mailbox::{ConnectionError, Reply},
     rpc_message::{self, RpcMessage},
     salvage,
-    transport::{MessageSink, MessageSource, Received},
+    transport::{MessageSink, MessageSource, OutgoingMessage, Received},
 };
 
 /// The parameters of a server's request, as they came. Travels inside of us, beside the request.
@@ -193,7 +193,7 @@ impl rmcp::transport::Transport<RoleClient> for RpcChannel {
         };
         let (sink, in_flight) = (self.sink.clone(), self.in_flight.clone());
         async move {
-            let written = sink.send(text?.into()).await;
+            let written = sink.send(text?).await;
             if let Some(id) = answered {
                 in_flight.served(&id);
             }
@@ -223,8 +223,12 @@ impl rmcp::transport::Transport<RoleClient> for RpcChannel {
                     let owner = self.in_flight.reply(Some(&id), reply);
                     (self.replied(owner, Some(id), ""), 0)
                 }
-                Received::Expired => {
-                    self.in_flight.close(ConnectionError::Expired);
+                Received::Lost { ids, broken } => {
+                    // In one step: nobody is to send one of them again over this connection.
+                    for id in ids {
+                        let _owner = self.in_flight.reply(Some(&id), Reply::NotSent(broken.clone()));
+                    }
+                    self.in_flight.close(broken);
                     return None;
                 }
                 Received::End(why) => {
@@ -257,7 +261,7 @@ impl Drop for RpcChannel {
 }
 
 /// The message to send. Our own requests keep their arguments as they came.
-fn encode(message: &ClientJsonRpcMessage, in_flight: &InFlight) -> io::Result<Vec<u8>> {
+fn encode(message: &ClientJsonRpcMessage, in_flight: &InFlight) -> io::Result<OutgoingMessage> {
     #[derive(Serialize)]
     struct Request<'a> {
         jsonrpc: &'static str,
@@ -271,6 +275,7 @@ fn encode(message: &ClientJsonRpcMessage, in_flight: &InFlight) -> io::Result<Ve
         id: &'a RequestId,
         result: Json,
     }
+    let mut headers = Vec::new();
     let mut text = match message {
         JsonRpcMessage::Request(request) => match request.request.extensions().get::<OutgoingRequest>() {
             Some(outgoing) => {
@@ -282,6 +287,7 @@ fn encode(message: &ClientJsonRpcMessage, in_flight: &InFlight) -> io::Result<Ve
                 if let RequestId::Number(id) = request.id {
                     in_flight.sent(outgoing.serial, id, token);
                 }
+                headers.clone_from(&outgoing.headers);
                 let params = with_meta(&outgoing.params, meta);
                 let method = request.request.method();
                 serde_json::to_vec(&Request { jsonrpc: "2.0", id: &request.id, method, params })?
@@ -303,7 +309,7 @@ fn encode(message: &ClientJsonRpcMessage, in_flight: &InFlight) -> io::Result<Ve
     {
         text = salvage::mend(written).into_bytes();
     }
-    Ok(text)
+    Ok(OutgoingMessage { text, headers })
 }
 
 fn with_meta(params: &Json, meta: &RequestMetaObject) -> Json {
@@ -328,9 +334,9 @@ mod tests {
             InFlight::new(McpLimits::default(), Arc::new(ExclusiveTools::of(&McpConfig::new("a", "x", &[]))));
         let mut request = CustomRequest::new("tools/call", None);
         let params = Json::parse("{\"a\":\n\"x\\ud800\u{2028}\",\"b\":\"\\ud83d\\ude00\"}").unwrap();
-        request.extensions_mut().insert(OutgoingRequest { serial: 1, params });
+        request.extensions_mut().insert(OutgoingRequest { serial: 1, params, headers: Vec::new() });
         let message = JsonRpcMessage::request(ClientRequest::CustomRequest(request), RequestId::Number(7));
-        let text = String::from_utf8(encode(&message, &in_flight).unwrap()).unwrap();
+        let text = String::from_utf8(encode(&message, &in_flight).unwrap().text).unwrap();
         let expected =
             r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"a":"x\ufffd ","b":"\ud83d\ude00","_meta":{}}}"#;
         assert_eq!(text, expected);

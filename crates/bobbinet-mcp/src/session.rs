@@ -63,6 +63,8 @@ pub(crate) struct RequestOptions {
     pub(crate) meta: RequestMetaObject,
     /// The call of a tool that it is, if it is one: then a question of the server may be its.
     pub(crate) call: Option<ToolCall>,
+    /// For its headers, where the transport has such.
+    pub(crate) headers: Vec<(String, String)>,
 }
 
 /// A request on its way. Dropped without a reply, the server is told that nobody waits any more.
@@ -104,11 +106,11 @@ impl Client {
         params: Json,
         options: RequestOptions,
     ) -> Result<PendingRequest, ConnectionError> {
-        let RequestOptions { meta, call } = options;
+        let RequestOptions { meta, call, headers } = options;
         let (serial, mailbox) = self.in_flight.begin(call)?;
         // The parameters travel beside the request, so that they go out as they came in.
         let mut request = CustomRequest::new(method, None);
-        request.extensions_mut().insert(OutgoingRequest { serial, params });
+        request.extensions_mut().insert(OutgoingRequest { serial, params, headers });
         *request.get_meta_mut() = meta;
         let sent = self
             .peer

@@ -17,7 +17,7 @@ use std::{fmt, io, path::Path, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use rmcp::model::RequestId;
 
-use crate::mailbox::Reply;
+use crate::mailbox::{ConnectionError, Reply};
 
 /// A way to one MCP server. Each connection that it makes is the beginning of one session.
 #[async_trait]
@@ -112,8 +112,8 @@ pub(crate) enum Received {
     Reply { id: RequestId, reply: Reply },
     /// There is no more, for this reason.
     End(String),
-    /// There is no more: the server is there, and has ended the session, as the transport allows.
-    Expired,
+    /// There is no more, for this reason; and these requests have surely not been seen by the server.
+    Lost { ids: Vec<RequestId>, broken: ConnectionError },
 }
 
 /// One JSON-RPC message of ours.

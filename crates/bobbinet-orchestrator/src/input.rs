@@ -50,9 +50,10 @@ pub(crate) fn plan(definition: &Definition, skill: &SkillId, request: &Request<'
 /// The input, and whether a person wrote it, who can be asked for what is missing.
 fn read(request: &Request<'_>, skill: &SkillId) -> Result<(Value, bool), Fault> {
     let message = request.message;
-    let named = request.skill.cloned().or_else(|| message.metadata.as_ref().and_then(skill_named_in));
-    if let Some(named) = named.filter(|named| named != skill) {
-        let text = format!("there is no skill {:?} here: this flow has one, {:?}", named.as_str(), skill.as_str());
+    let named = request.skill.map(|named| named.as_str().to_owned());
+    let named = named.or_else(|| message.metadata.as_ref().and_then(skill_named_in));
+    if let Some(named) = named.filter(|named| named != skill.as_str()) {
+        let text = format!("there is no skill {named:?} here: this flow has one, {:?}", skill.as_str());
         return Err(Fault::new("unknown-skill", text));
     }
     if let Some(data) = message.data() {

@@ -241,10 +241,8 @@ async fn wait(run: &Run, checkpoint: &mut Checkpoint, is_kept: &mut bool, is_per
     if is_once && (!*is_kept || taken_back.is_some()) {
         match run.checkpoint(checkpoint.to_json()).await {
             Ok(()) => *is_kept = true,
-            Err(error) => {
-                checkpoint.sent_at = taken_back;
-                debug!(error = &error as &dyn std::error::Error, "it is not kept that nothing was sent");
-            }
+            // It may be kept all the same. What is about to be sent is kept again before it is, whatever is kept now.
+            Err(error) => debug!(error = &error as &dyn std::error::Error, "it is not kept that nothing was sent"),
         }
     }
     let _elsewhere = run.works_elsewhere();

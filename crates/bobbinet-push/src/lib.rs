@@ -11,11 +11,14 @@ mod courier;
 mod error;
 mod lanes;
 mod letters;
+mod pauses;
 mod running;
 mod secrets;
 mod shared;
 mod task_hooks;
 mod tell;
+mod trying;
+mod unsure;
 mod webhooks;
 
 pub use courier::{Courier, Destination, Notification, Posted, Told, What};

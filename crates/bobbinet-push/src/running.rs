@@ -23,8 +23,8 @@ pub(crate) struct Running(Mutex<Table>);
 struct Table {
     hooks: BTreeMap<Key, Arc<Told>>,
     owners: BTreeMap<(Tenant, Principal), usize>,
-    /// Room that is taken by those that are about to be kept.
-    reserved: usize,
+    /// Room that is taken by those that are about to be kept, by their registrations.
+    rooms: BTreeMap<Arc<str>, (Tenant, Principal)>,
 }
 
 /// One that is told what happens.
@@ -48,11 +48,11 @@ pub(crate) struct Trouble {
     pub(crate) why: Arc<str>,
 }
 
-/// Room for one more webhook of an owner, until it is there.
+/// Room for one more webhook of an owner, until it is told what happens, which takes it over, or is not kept.
 #[derive(Debug)]
 pub(crate) struct Room {
     running: Arc<Running>,
-    owner: (Tenant, Principal),
+    registration: Arc<str>,
 }
 
 impl Running {
@@ -60,13 +60,21 @@ impl Running {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One more is told what happens from now on; `None` if it is already.
-    pub(crate) fn begin(&self, key: Key, told: Told, parent: &CancellationToken) -> Option<Arc<Told>> {
+    /// One more is told what happens from now on, in the room that was taken for its registration, if any was; `None` if it is already.
+    pub(crate) fn begin(
+        &self,
+        key: Key,
+        registration: Option<&str>,
+        told: Told,
+        parent: &CancellationToken,
+    ) -> Option<Arc<Told>> {
         let mut table = self.lock();
         let Entry::Vacant(place) = table.hooks.entry(key) else { return None };
         let told = Arc::new(Told { stop: parent.child_token(), ..told });
         place.insert(told.clone());
-        *table.owners.entry((told.of.tenant.clone(), told.of.owner.clone())).or_default() += 1;
+        if registration.and_then(|registration| table.rooms.remove(registration)).is_none() {
+            *table.owners.entry((told.of.tenant.clone(), told.of.owner.clone())).or_default() += 1;
+        }
         Some(told)
     }
 
@@ -106,10 +114,15 @@ impl Table {
 }
 
 impl Room {
-    pub(crate) fn of(running: &Arc<Running>, of: &Of, limits: &Limits) -> Result<Self, EngineError> {
+    pub(crate) fn of(
+        running: &Arc<Running>,
+        registration: &Arc<str>,
+        of: &Of,
+        limits: &Limits,
+    ) -> Result<Self, EngineError> {
         let full = |what, max| Err(EngineError::Limit { what, max: max as u64 });
         let mut table = running.lock();
-        if table.hooks.len() + table.reserved >= limits.webhooks_max {
+        if table.hooks.len() + table.rooms.len() >= limits.webhooks_max {
             return full("webhooks_max", limits.webhooks_max);
         }
         let owner = (of.tenant.clone(), of.owner.clone());
@@ -118,17 +131,18 @@ impl Room {
             return full("webhooks_per_owner_max", limits.webhooks_per_owner_max);
         }
         *count += 1;
-        table.reserved += 1;
+        table.rooms.insert(registration.clone(), owner);
         drop(table);
-        Ok(Self { running: running.clone(), owner })
+        Ok(Self { running: running.clone(), registration: registration.clone() })
     }
 }
 
 impl Drop for Room {
     fn drop(&mut self) {
         let mut table = self.running.lock();
-        table.reserved -= 1;
-        table.give_back(&self.owner);
+        if let Some(owner) = table.rooms.remove(&self.registration) {
+            table.give_back(&owner);
+        }
     }
 }
 
@@ -143,5 +157,41 @@ impl Told {
 
     pub(crate) fn set_trouble(&self, trouble: Option<Trouble>) {
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bobbinet_core::AgentName;
+
+    use super::*;
+
+    #[test]
+    fn one_that_begins_is_counted_once_while_its_room_is_held() {
+        let limits = Limits { webhooks_per_owner_max: 2, webhooks_max: 2, ..Limits::default() };
+        let of = Of {
+            tenant: Tenant::parse("t").unwrap(),
+            owner: Principal::parse("o").unwrap(),
+            agent: AgentName::parse("a").unwrap(),
+        };
+        let running = Arc::new(Running::default());
+        let room = |registration: &str| Room::of(&running, &registration.into(), &of, &limits);
+        let key = (TaskId::parse("01234567-89ab-7def-8123-456789abcdef").unwrap(), 1);
+        let told = || Told::new(of.clone(), "h".into(), "https://a.example".to_owned());
+        let first = room("x").unwrap();
+        assert!(running.begin(key, Some("x"), told(), &CancellationToken::new()).is_some());
+        let second = room("y").unwrap();
+        assert!(room("z").is_err(), "one is told, and there is room for one");
+        drop(first);
+        assert!(room("z").is_err(), "it is still told");
+        drop(second);
+        drop(room("z").unwrap());
+        // One without a room, as when the node starts, is counted too.
+        let other = (key.0, 2);
+        assert!(running.begin(other, None, told(), &CancellationToken::new()).is_some());
+        assert!(room("z").is_err());
+        running.end(&key);
+        running.end(&other);
+        assert!(running.lock().owners.is_empty());
     }
 }

@@ -7,7 +7,7 @@ use bobbinet_core::Limits;
 use bobbinet_engine::{Aggregates, Engine};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{Courier, TaskHooks, lanes::Lanes, running::Running};
+use crate::{Courier, TaskHooks, lanes::Lanes, running::Running, unsure::Unsure};
 
 /// What all that are told share.
 #[derive(Debug)]
@@ -19,6 +19,7 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) lanes: Lanes,
     pub(crate) running: Arc<Running>,
+    pub(crate) unsure: Unsure,
     pub(crate) tracker: TaskTracker,
     pub(crate) stop: CancellationToken,
 }

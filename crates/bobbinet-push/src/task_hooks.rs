@@ -49,6 +49,10 @@ pub struct NewHook {
     /// Its token and credentials, sealed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sealed: Option<Arc<str>>,
+    /// What this registration is called among all: whoever asked for it takes back this one, whatever else has its name by then. None of
+    /// what was kept before there was that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registration: Option<Arc<str>>,
 }
 
 /// A webhook.
@@ -58,6 +62,10 @@ pub struct Hook {
     pub asked: NewHook,
     /// Which registration of the task it is: another one under the same id has another.
     pub serial: u64,
+    /// Whether it has taken another one's place.
+    pub has_replaced: bool,
+    /// The version since which it is told what happens: that of its registration, or of when it was tried again last.
+    pub active_since: u64,
     /// Whether there is anything to do.
     pub state: HookState,
 }
@@ -94,8 +102,9 @@ pub enum HooksCommand {
     Register(Of, NewHook),
     /// Remove one. It may be gone.
     Remove(Arc<str>),
-    /// Remove the one of this serial, whatever it has been told: what asked for it does not count.
-    TakeBack(u64),
+    /// Remove the one of this registration, whatever it has been told, as what asked for it does not count; unless it has taken another's
+    /// place, or another one its.
+    TakeBack(Arc<str>),
     /// The task has ended, and the one of this serial has been told all.
     Finish(u64),
     /// The receiver of the one of this serial is given up.
@@ -157,18 +166,17 @@ impl TaskHooks {
         self.hooks.iter().find(|hook| *hook.asked.id == *id)
     }
 
-    fn of_serial(&self, serial: u64) -> Result<&Hook, EngineError> {
-        Ok(self.hooks.iter().find(|hook| hook.serial == serial).ok_or(Refused::NothingToDo)?)
-    }
-
     fn active(&self, serial: u64) -> Result<&Hook, EngineError> {
-        let hook = self.of_serial(serial)?;
-        Ok(Some(hook).filter(|hook| hook.is_active()).ok_or(Refused::NothingToDo)?)
+        let is_it = |hook: &&Hook| hook.serial == serial && hook.is_active();
+        Ok(self.hooks.iter().find(is_it).ok_or(Refused::NothingToDo)?)
     }
 
     fn set(&mut self, serial: u64, state: HookState) {
         if let Some(hook) = self.hooks.iter_mut().find(|hook| hook.serial == serial) {
             hook.state = state;
+            if hook.is_active() {
+                hook.active_since = self.version;
+            }
         }
     }
 }
@@ -192,6 +200,12 @@ impl Hook {
     /// What its mark is kept under.
     pub(crate) fn reader(&self) -> String {
         format!("webhook-{}", self.serial)
+    }
+
+    /// What is kept under this name is how long its next event was tried: another one each time that somebody tries again what was given
+    /// up, so that nothing of an earlier time counts.
+    pub(crate) fn trying(&self) -> String {
+        format!("webhook-{}-tried-{}", self.serial, self.active_since)
     }
 }
 
@@ -239,8 +253,11 @@ impl Aggregate for TaskHooks {
                 let serial = state.named(&id).ok_or(Refused::NothingToDo)?.serial;
                 HooksEvent::Removed { serial }
             }
-            (Some(state), HooksCommand::TakeBack(serial)) => {
-                HooksEvent::Removed { serial: state.of_serial(serial)?.serial }
+            (Some(state), HooksCommand::TakeBack(registration)) => {
+                let is_it =
+                    |hook: &&Hook| hook.asked.registration.as_ref() == Some(&registration) && !hook.has_replaced;
+                let hook = state.hooks.iter().find(is_it);
+                HooksEvent::Removed { serial: hook.ok_or(Refused::NothingToDo)?.serial }
             }
             (Some(state), HooksCommand::Drop(serial)) => HooksEvent::Removed { serial: state.active(serial)?.serial },
             (Some(state), HooksCommand::Finish(serial)) => {
@@ -269,9 +286,16 @@ impl Aggregate for TaskHooks {
         self.at = at;
         match event {
             HooksEvent::Registered { of: _, hook } => {
+                let before = self.hooks.len();
                 self.hooks.retain(|other| other.asked.id != hook.id);
-                let state = HookState::Active;
-                self.hooks.push(Hook { asked: hook.clone(), serial: self.version, state });
+                let has_replaced = self.hooks.len() < before;
+                self.hooks.push(Hook {
+                    asked: hook.clone(),
+                    serial: self.version,
+                    has_replaced,
+                    active_since: self.version,
+                    state: HookState::Active,
+                });
             }
             HooksEvent::Removed { serial } => self.hooks.retain(|hook| hook.serial != *serial),
             HooksEvent::Finished { serial } => self.set(*serial, HookState::Done),
@@ -302,8 +326,9 @@ impl Aggregate for TaskHooks {
 
     fn bytes(&self) -> usize {
         let of = |hook: &Hook| {
-            let NewHook { id, url, sealed, .. } = &hook.asked;
-            size_of::<Hook>() + id.len() + url.len() + sealed.as_ref().map_or(0, |sealed| sealed.len())
+            let NewHook { id, url, sealed, registration, .. } = &hook.asked;
+            let length = |text: &Option<Arc<str>>| text.as_ref().map_or(0, |text| text.len());
+            size_of::<Hook>() + id.len() + url.len() + length(sealed) + length(registration)
         };
         self.hooks.iter().map(of).sum()
     }
@@ -349,6 +374,7 @@ mod tests {
             from: None,
             scheme: None,
             sealed: None,
+            registration: None,
         }
     }
 
@@ -387,7 +413,7 @@ mod tests {
 
     #[test]
     fn what_each_command_comes_to() {
-        use HooksCommand::{Bury, Drop, Finish, Register, Remove, Revive, TakeBack};
+        use HooksCommand::{Bury, Drop, Finish, Register, Remove, Revive};
         let add = |id| Register(of(), hook(id));
         check([add("a")], "a.1 active, 111");
         check([add("a"), add("b"), add("c")], "webhooks_per_task_max is reached: 2, a.1 active, b.2 active, 111");
@@ -398,16 +424,47 @@ mod tests {
         check([add("a"), Bury(1, "no".into()), Revive("a".into())], "a.1 active, 111");
         check([add("a"), Remove("a".into())], "110");
         check([add("a"), Drop(1)], "110");
-        check([add("a"), Finish(1), TakeBack(1)], "110");
         // What was replaced, is done or was given up already does nothing to what stands there now.
         let nothing = "there is nothing to be done";
         check([add("a"), add("a"), Finish(1)], &format!("{nothing}, a.2 active, 111"));
         check([add("a"), add("a"), Bury(1, "no".into())], &format!("{nothing}, a.2 active, 111"));
-        check([add("a"), add("a"), TakeBack(1)], &format!("{nothing}, a.2 active, 111"));
         check([add("a"), Finish(1), Drop(1)], &format!("{nothing}, a.1 done, 110"));
         check([add("a"), Finish(1), Revive("a".into())], &format!("{nothing}, a.1 done, 110"));
         check([add("a"), Remove("b".into())], &format!("{nothing}, a.1 active, 111"));
         check([Remove("b".into())], "the task does not exist");
+    }
+
+    #[test]
+    fn what_is_taken_back_is_what_was_registered_and_stands_in_nobodys_place() {
+        use HooksCommand::{Finish, Register, Remove, TakeBack};
+        let add = |registration: &str| Register(of(), NewHook { registration: Some(registration.into()), ..hook("a") });
+        let take_back = |registration: &str| TakeBack(registration.into());
+        let nothing = "there is nothing to be done";
+        check([add("x"), take_back("x")], "110");
+        check([add("x"), Finish(1), take_back("x")], "110");
+        check([add("x"), Remove("a".into()), add("y"), take_back("y")], "110");
+        check([add("x"), Remove("a".into()), add("y"), take_back("x")], &format!("{nothing}, a.3 active, 111"));
+        check([add("x"), add("y"), take_back("x")], &format!("{nothing}, a.2 active, 111"));
+        check([add("x"), add("y"), take_back("y")], &format!("{nothing}, a.2 active, 111"));
+        // One that was kept before registrations had names.
+        check([Register(of(), hook("a")), take_back("x")], &format!("{nothing}, a.1 active, 111"));
+    }
+
+    #[test]
+    fn what_was_tried_before_somebody_tries_again_does_not_count() {
+        let at = Timestamp::from_millis(5);
+        let mut state = TaskHooks::begin(
+            &TaskId::parse("01234567-89ab-7def-8123-456789abcdef").unwrap(),
+            at,
+            &HooksEvent::Registered { of: of(), hook: hook("a") },
+        )
+        .unwrap();
+        let first = state.hooks[0].trying();
+        state.apply(at, &HooksEvent::Buried { serial: 1, why: "no".into() });
+        assert_eq!(state.hooks[0].trying(), first);
+        state.apply(at, &HooksEvent::Revived { serial: 1 });
+        assert_eq!((first.as_str(), state.hooks[0].trying().as_str()), ("webhook-1-tried-1", "webhook-1-tried-3"));
+        assert_eq!(state.hooks[0].reader(), "webhook-1", "what it has taken it has taken");
     }
 
     #[test]

@@ -11,14 +11,12 @@ use tracing::{debug, info, warn};
 use crate::{
     Destination, Hook, HooksCommand, Notification, Posted, What, courier,
     lanes::{Lane, OwnerShare, Turn},
+    pauses::{AGAIN, AGAIN_MAX, backoff},
     running::{Told, Trouble},
     secrets,
     shared::Shared,
+    trying::Trying,
 };
-
-/// How soon what was not taken is tried again, and how long that may grow to.
-pub(crate) const AGAIN: Duration = Duration::from_secs(1);
-const AGAIN_MAX: Duration = Duration::from_secs(10 * 60);
 
 /// An event is tried so often before it is given up, however long that takes.
 const ATTEMPTS_MIN: u32 = 3;
@@ -42,6 +40,9 @@ const LOOK_AGAIN: Duration = Duration::from_secs(60 * 60);
 /// After so many events the mark is kept, also if there are more to tell: so many come again at most after a crash.
 const UNMARKED_MAX: u32 = 16;
 
+/// How long the store is given to keep something for a node that stops.
+const LAST_WRITE_MAX: Duration = Duration::from_secs(5);
+
 /// What is shown of why something was not taken, in characters.
 const WHY_MAX: usize = 300;
 
@@ -60,9 +61,9 @@ pub(crate) struct Telling {
     pub(crate) marked: Generation,
     /// How often in a row it did not take an event.
     pub(crate) attempts: u32,
-    /// When that began, and when all of this did, in monotonic time: for as long as the node was down nobody tried, and no clock that is
-    /// set gives anything up.
-    pub(crate) failing: Option<Duration>,
+    /// For how long.
+    pub(crate) trying: Trying,
+    /// When all of this began, in monotonic time.
     pub(crate) begun: Duration,
     /// How often its receiver had come back when it was tried last, if that was in vain.
     pub(crate) since: Option<u64>,
@@ -110,7 +111,12 @@ impl Telling {
         self.shared.running.end(&(self.task, serial));
         self.turn = None;
         if !is_over {
+            self.keep_at_last().await;
             return;
+        }
+        if self.trying.is_kept() {
+            // What stays goes with its task, and nobody asks for it: whoever tries again does so under another name.
+            self.shared.engine.mark_time(&self.task, &self.hook.trying(), Duration::ZERO).await.ok();
         }
         // Somebody may have wanted it to be tried again before it was seen here that it is over.
         let Ok(kept) = self.shared.align(&self.task).await else { return };
@@ -135,7 +141,7 @@ impl Telling {
                     continue;
                 }
                 Pause::Crowded => {
-                    self.turn = Some(self.shared.lanes.turn(&self.lane, &self.share).await);
+                    self.wait_for_turn().await;
                     continue;
                 }
                 Pause::End => {
@@ -160,8 +166,13 @@ impl Telling {
                 Pause::Failed { why, retry_after } => {
                     let why = shortened(&why);
                     self.attempts = self.attempts.saturating_add(1);
+                    self.trying.failed(self.monotonic());
                     if self.is_hopeless() {
                         return self.bury(why).await;
+                    }
+                    if let Err(error) = self.keep_time().await {
+                        // The store is down: nothing of that is its receiver's fault, and it is tried all the same.
+                        debug!(task = %self.task, %error, "could not keep how long a webhook was tried");
                     }
                     let pause = retry_after.unwrap_or_default().max(backoff(self.attempts)).min(AGAIN_MAX);
                     debug!(task = %self.task, receiver = self.told.receiver, %why, ?pause, "not delivered; trying again");
@@ -192,6 +203,21 @@ impl Telling {
         }
     }
 
+    /// Waits until it may tell something, which may be long where many wait for a receiver that does not answer.
+    async fn wait_for_turn(&mut self) {
+        let (shared, lane, share) = (self.shared.clone(), self.lane.clone(), self.share.clone());
+        let turn = shared.lanes.turn(&lane, &share);
+        tokio::pin!(turn);
+        loop {
+            if let Ok(turn) = timeout(AGAIN_MAX, &mut turn).await {
+                self.turn = Some(turn);
+                return;
+            }
+            // What is not kept now is kept with the next try, or in a while.
+            self.keep_time().await.ok();
+        }
+    }
+
     /// Waits until there may be more to tell, and holds nothing of its task meanwhile. `false` if there was all the time, or nobody knows.
     async fn until_it_goes_on(&self) -> bool {
         let seen = match self.shared.engine.get(&self.caller, &self.told.of.agent, &self.task).await {
@@ -208,10 +234,32 @@ impl Telling {
     }
 
     /// Whether an event was tried for long enough.
-    fn is_hopeless(&mut self) -> bool {
-        let now = self.monotonic();
-        let failing = now.saturating_sub(*self.failing.get_or_insert(now));
-        self.attempts >= ATTEMPTS_MIN && failing >= self.shared.limits.webhook_retry()
+    fn is_hopeless(&self) -> bool {
+        let is_over = self.trying.time(self.monotonic()) >= self.shared.limits.webhook_retry();
+        self.attempts >= ATTEMPTS_MIN && is_over
+    }
+
+    /// Keeps how long an event was tried, now and then.
+    async fn keep_time(&mut self) -> Result<(), EngineError> {
+        if let Some(time) = self.trying.to_keep(self.monotonic()) {
+            self.shared.engine.mark_time(&self.task, &self.hook.trying(), time).await?;
+            self.trying.set_kept(time);
+        }
+        Ok(())
+    }
+
+    /// Keeps that before the node ends, if the store does so soon.
+    async fn keep_at_last(&self) {
+        let Some(time) = self.trying.to_keep_at_last(self.monotonic()) else { return };
+        let name = self.hook.trying();
+        let kept = self.shared.engine.mark_time(&self.task, &name, time);
+        match timeout(LAST_WRITE_MAX, kept).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => warn!(task = %self.task, %error, "could not keep how long a webhook was tried"),
+            Err(_) => {
+                warn!(task = %self.task, "could not keep how long a webhook was tried: the store does not answer")
+            }
+        }
     }
 
     /// Gives the webhook up. `false` if the node stops before that is kept.
@@ -263,7 +311,9 @@ impl Telling {
 
     /// Where it goes on: after its mark, else where it begins.
     async fn begin(&mut self) -> Result<Generation, Pause> {
-        let marked = self.shared.engine.mark_of(&self.task, &self.hook.reader()).await?;
+        let marks = self.shared.engine.marks_of(&self.task).await?;
+        self.trying.read(marks.time(&self.hook.trying()));
+        let marked = marks.told(&self.hook.reader());
         if let Some(marked) = marked {
             self.marked = marked;
         }
@@ -304,6 +354,8 @@ impl Telling {
     }
 
     async fn mark(&mut self) -> Result<(), Pause> {
+        // First, so that what was tried of one event never counts for the next.
+        self.keep_time().await?;
         let cursor = self.cursor.unwrap_or_default();
         if cursor > self.marked {
             self.shared.engine.mark(&self.task, &self.hook.reader(), cursor).await?;
@@ -384,7 +436,8 @@ impl Telling {
         match posted {
             Ok(Posted::Taken) => {
                 self.lane.taken();
-                (self.attempts, self.failing) = (0, None);
+                self.attempts = 0;
+                self.trying.taken();
                 self.told.set_trouble(None);
                 self.cursor = Some(notification.generation);
                 Ok(())
@@ -421,24 +474,4 @@ impl Telling {
 
 fn shortened(why: &str) -> Arc<str> {
     why.chars().take(WHY_MAX).collect::<String>().into()
-}
-
-/// How long to wait after so many attempts: twice as long each time, and not all at once.
-fn backoff(attempts: u32) -> Duration {
-    let longest = AGAIN.saturating_mul(1 << attempts.saturating_sub(1).min(16)).min(AGAIN_MAX);
-    longest.mul_f64(fastrand::f64().midpoint(1.0))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_grow_up_to_ten_minutes_and_are_not_alike() {
-        for (attempts, longest) in [(1, 1), (2, 2), (5, 16), (10, 512), (11, 600), (1_000, 600)] {
-            let pause = backoff(attempts).as_secs_f64();
-            assert!((f64::from(longest) / 2.0..=f64::from(longest)).contains(&pause), "{attempts}: {pause}");
-        }
-        assert_ne!(backoff(11), backoff(11));
-    }
 }

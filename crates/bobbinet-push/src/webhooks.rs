@@ -12,11 +12,14 @@ use crate::{
     Courier, Hook, HookState, HooksCommand, LETTERS_MAX, Letter, LetterState, Letters, NewHook, Of, TaskHooks,
     WebhookError,
     lanes::Lanes,
+    pauses::AGAIN,
     running::{Room, Told},
     secrets,
     shared::Shared,
     task_hooks::{ACTIVE, ACTIVE_AND_DEAD, AT_REST, DEAD},
-    tell::{AGAIN, Telling},
+    tell::Telling,
+    trying::Trying,
+    unsure::Unsure,
 };
 
 /// How often webhooks are looked for whose tasks were kept long enough.
@@ -38,9 +41,7 @@ pub struct WebhooksSetup {
 pub struct Registered {
     /// As it is shown.
     pub view: PushView,
-    serial: u64,
-    /// Whether there was one of its name.
-    has_replaced: bool,
+    registration: Arc<str>,
 }
 
 /// The webhooks of a node.
@@ -61,6 +62,7 @@ impl Webhooks {
             hooks: engine.aggregates(),
             lanes: Lanes::new(&limits),
             running: Arc::default(),
+            unsure: Unsure::default(),
             tracker: TaskTracker::new(),
             stop: CancellationToken::new(),
             engine,
@@ -80,6 +82,7 @@ impl Webhooks {
             info!(webhooks = going_on, "going on with webhooks");
         }
         shared.tracker.spawn(sweep(shared.clone()));
+        shared.tracker.spawn(make_sure(shared.clone()));
         Ok(Arc::new(Self { shared }))
     }
 
@@ -113,16 +116,13 @@ impl Webhooks {
         self.shared.register(of, task, None, config).await
     }
 
-    /// Removes a webhook that was asked for by what does not count, and no other. One that has taken another's place stays: that other
-    /// one is gone, and whoever had it would be told nothing.
+    /// Removes a webhook that was asked for by what does not count, and no other, whatever has its name by now. One that has taken
+    /// another's place stays: that other one is gone, and whoever had it would be told nothing.
     ///
     /// # Errors
     /// If that was not kept.
     pub async fn take_back(&self, task: &TaskId, registered: &Registered) -> Result<(), WebhookError> {
-        if registered.has_replaced {
-            return Ok(());
-        }
-        match self.shared.ask(task, HooksCommand::TakeBack(registered.serial), None).await {
+        match self.shared.ask(task, HooksCommand::TakeBack(registered.registration.clone()), None).await {
             Ok(_) | Err(EngineError::Refused(_)) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -138,7 +138,7 @@ impl Webhooks {
             Some(id) => hooks.named(id),
             None => hooks.hooks().first(),
         };
-        Ok(view(task, hook.ok_or(WebhookError::NotFound)?))
+        Ok(view(task, &hook.ok_or(WebhookError::NotFound)?.asked))
     }
 
     /// The webhooks of a task, in the order of their registration.
@@ -158,7 +158,7 @@ impl Webhooks {
         let size = page_size.map_or(usize::MAX, |size| usize::try_from(size).unwrap_or(usize::MAX));
         let page = &rest[..rest.len().min(size)];
         let next = page.last().filter(|_| page.len() < rest.len()).map(|last| last.serial.to_string());
-        Ok(PushPage { configs: page.iter().map(|hook| view(task, hook)).collect(), next_page_token: next })
+        Ok(PushPage { configs: page.iter().map(|hook| view(task, &hook.asked)).collect(), next_page_token: next })
     }
 
     /// Removes a webhook. One that is gone is no fault. What is on its way arrives; nothing follows it.
@@ -257,23 +257,21 @@ impl Shared {
     ) -> Result<Registered, WebhookError> {
         self.courier.receiver(&config.url).map_err(WebhookError::Url)?;
         self.courier.check(&config.url).await.map_err(WebhookError::Url)?;
-        let room = Room::of(&self.running, &of, &self.limits)?;
-        let id: Arc<str> = match &config.id {
-            Some(id) => id.as_str().into(),
-            None => self.engine.env().uuid().to_string().into(),
-        };
+        let registration: Arc<str> = self.engine.env().uuid().to_string().into();
+        let room = Room::of(&self.running, &registration, &of, &self.limits)?;
         let hook = NewHook {
-            id: id.clone(),
+            id: config.id.as_deref().map_or_else(|| registration.clone(), Into::into),
             url: config.url.as_str().into(),
             dialect: config.dialect.clone(),
             from,
             scheme: config.authentication.as_ref().map(|authentication| authentication.scheme.as_str().into()),
             sealed: secrets::seal(&self.seal, task, config)?.map(Into::into),
+            registration: Some(registration.clone()),
         };
-        let has_replaced = self.hooks.get(task).await?.is_some_and(|before| before.named(&id).is_some());
-        let kept = self.ask(task, HooksCommand::Register(of, hook), Some(room)).await?;
-        let hook = kept.named(&id).ok_or(WebhookError::NotFound)?;
-        Ok(Registered { view: view(task, hook), serial: hook.serial, has_replaced })
+        // What stands under its name by then may be another's.
+        let view = view(task, &hook);
+        self.ask(task, HooksCommand::Register(of, hook), Some(room)).await?;
+        Ok(Registered { view, registration })
     }
 
     /// Asks something of a task's webhooks, and has those told that are to be told after it; also if whoever asks hangs up meanwhile.
@@ -286,9 +284,13 @@ impl Shared {
         let (shared, task) = (self.clone(), *task);
         let asked = self.tracker.spawn(async move {
             let asked = shared.hooks.command(&task, command).await;
-            // Whatever became of it: what was answered with a fault may have been kept.
-            shared.align(&task).await.ok();
-            // It is counted among those that are told.
+            if let Ok(kept) = &asked {
+                shared.align_from(&task, Some(kept.clone())).await.ok();
+            } else if let Err(EngineError::Unavailable(_)) = &asked {
+                // It may have been kept, but whoever asked need not wait until that is known.
+                shared.unsure.add(task);
+            }
+            // It is counted among those that are told, or is none of them.
             drop(room);
             asked
         });
@@ -297,14 +299,25 @@ impl Shared {
     }
 
     /// Has told what is kept to be told of a task, and nothing else, as of now. Whoever changes that comes here afterwards. What is kept,
-    /// as it was found last.
+    /// as it was found last. If it cannot be read now, all this is done once it can.
     pub(crate) async fn align(self: &Arc<Self>, task: &TaskId) -> Result<Option<Arc<TaskHooks>>, EngineError> {
-        let mut known = self.kept(task).await?;
+        let known = self.kept(task).await?;
+        self.align_from(task, known).await
+    }
+
+    /// The same, beginning with what is known.
+    async fn align_from(
+        self: &Arc<Self>,
+        task: &TaskId,
+        mut known: Option<Arc<TaskHooks>>,
+    ) -> Result<Option<Arc<TaskHooks>>, EngineError> {
         loop {
             let kept = known.as_deref().map_or(&[][..], TaskHooks::hooks);
             let is_told = |serial: u64| kept.iter().any(|hook| hook.serial == serial && hook.is_active());
+            // One that was registered later is not known here.
+            let is_known = |serial: u64| known.as_ref().is_none_or(|known| serial <= known.version());
             for (serial, told) in self.running.of(task) {
-                if !is_told(serial) {
+                if is_known(serial) && !is_told(serial) {
                     told.stop.cancel();
                 }
             }
@@ -332,20 +345,17 @@ impl Shared {
         }
     }
 
-    /// The webhooks of a task, once the store answers, unless the node stops before.
+    /// The webhooks of a task. They are looked at again if the store does not answer.
     async fn kept(&self, task: &TaskId) -> Result<Option<Arc<TaskHooks>>, EngineError> {
-        loop {
-            match self.hooks.get(task).await {
-                Err(error @ (EngineError::Draining | EngineError::Corrupt(_))) => return Err(error),
-                Ok(hooks) => return Ok(hooks),
-                Err(error) => warn!(%task, %error, "webhooks could not be read; trying again"),
-            }
-            tokio::select! {
-                biased;
-                () = self.stop.cancelled() => return Err(EngineError::Draining),
-                () = tokio::time::sleep(AGAIN) => {}
+        let kept = self.hooks.get(task).await;
+        match &kept {
+            Ok(_) | Err(EngineError::Draining | EngineError::Corrupt(_)) => {}
+            Err(error) => {
+                warn!(%task, %error, "webhooks could not be read; trying again");
+                self.unsure.add(*task);
             }
         }
+        kept
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
@@ -363,7 +373,8 @@ impl Shared {
             return;
         }
         let told = Told::new(of.clone(), hook.asked.id.clone(), self.receiver(&hook.asked.url));
-        let Some(told) = self.running.begin((*task, hook.serial), told, &self.stop) else { return };
+        let registration = hook.asked.registration.as_deref();
+        let Some(told) = self.running.begin((*task, hook.serial), registration, told, &self.stop) else { return };
         let telling = Telling {
             shared: self.clone(),
             task: *task,
@@ -375,7 +386,7 @@ impl Shared {
             cursor: None,
             marked: Generation(0),
             attempts: 0,
-            failing: None,
+            trying: Trying::default(),
             begun: self.engine.env().monotonic(),
             since: None,
             turn: None,
@@ -413,11 +424,30 @@ async fn sweep(shared: Arc<Shared>) {
     }
 }
 
-fn view(task: &TaskId, hook: &Hook) -> PushView {
+/// Has told what is kept of tasks of which that was not known, one after the other, until the node stops.
+async fn make_sure(shared: Arc<Shared>) {
+    let aligning = async {
+        let mut last = None;
+        loop {
+            let task = shared.unsure.next(last).await;
+            last = Some(task);
+            if shared.align(&task).await.is_err() {
+                tokio::time::sleep(AGAIN).await;
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        () = shared.stop.cancelled() => {}
+        () = aligning => {}
+    }
+}
+
+fn view(task: &TaskId, asked: &NewHook) -> PushView {
     PushView {
         task: task.to_string(),
-        id: hook.asked.id.to_string(),
-        url: hook.asked.url.to_string(),
-        scheme: hook.asked.scheme.as_deref().map(str::to_owned),
+        id: asked.id.to_string(),
+        url: asked.url.to_string(),
+        scheme: asked.scheme.as_deref().map(str::to_owned),
     }
 }

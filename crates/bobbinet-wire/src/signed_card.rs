@@ -44,7 +44,9 @@ pub fn sign<E>(mut card: Vec<u8>, mut sign: impl FnMut(&[u8]) -> Result<CardSign
     if signatures.is_empty() || card.pop() != Some(b'}') {
         return Ok(serde_json::to_vec(&value).unwrap_or(card));
     }
-    card.extend_from_slice(b",\"signatures\":");
+    let comma: &[u8] = if value.as_object().is_some_and(Map::is_empty) { b"" } else { b"," };
+    card.extend_from_slice(comma);
+    card.extend_from_slice(b"\"signatures\":");
     array(&mut card, &signatures, |out, signature| {
         object(out, |fields| {
             fields.text("protected", &signature.protected);

@@ -2,8 +2,9 @@
 //! real MCP servers that none of us wrote, the official A2A SDKs of other languages, an agent framework, and Helm's own library. What is on
 //! the official Rust, Go and Java SDKs is built, with what it needs from crates.io, the Go module proxy and Maven Central.
 //!
-//! Python (3.11 or newer) and Node (20 or newer) must be there; Go and Java need not, and what they are for is left out then. What is named
-//! here has its exact version; what that asks for in turn is as its registry resolves it, but for Rust and Go, which have lock files.
+//! Python (3.11 or newer) and Node (20 or newer) must be there; Go and Java need not, and what they are for is left out then. The SDKs and
+//! the servers have their exact versions; what else is named here, and what all that asks for in turn, is as its registry resolves it, but for
+//! Rust and Go, which have lock files.
 
 use std::{
     fs,

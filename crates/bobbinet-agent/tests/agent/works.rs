@@ -41,6 +41,19 @@ async fn an_artifact_comes_in_pieces_with_words_between_them() {
 }
 
 #[tokio::test]
+async fn a_skill_that_is_named_and_is_not_there_is_refused_however_it_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let office = Office::open(folder.path()).await;
+    for named in [json!("no-such"), json!(""), json!("a b"), json!({ "skill": "../x" }), json!({ "skill": 7 })] {
+        let mut params = message("several");
+        params["message"]["metadata"] = json!({ "urn:bobbinet:skills:v1": named });
+        let task = office.result("SendMessage", params).await["task"].clone();
+        assert_eq!(state(&task), "REJECTED", "{named}");
+    }
+    office.serving.stop().await;
+}
+
+#[tokio::test]
 async fn a_task_has_several_artifacts() {
     let folder = tempfile::tempdir().unwrap();
     let office = Office::open(folder.path()).await;

@@ -9,6 +9,7 @@ use std::{
 };
 
 use bobbinet_core::{Principal, Tenant, Timestamp};
+use nix::{errno::Errno, fcntl::OFlag};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -171,9 +172,7 @@ pub(super) fn edit<T>(
     let fault = |error: io::Error| ApiKeysError(format!("writing {}: {error}", path.display()));
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     // The lock stands beside it: the file itself is another one after each change.
-    let lock =
-        OpenOptions::new().create(true).append(true).mode(0o600).open(path.with_file_name(format!(".{name}.lock")));
-    let lock = lock.map_err(fault)?;
+    let lock = open_lock(&path.with_file_name(format!(".{name}.lock")))?;
     lock.lock().map_err(fault)?;
     let standing = Standing::of(path).map_err(fault)?;
     let mut records = read(path).map_err(ApiKeysError)?;
@@ -206,6 +205,29 @@ pub(super) fn edit<T>(
         standing.hand_over(&lock).ok();
     }
     Ok(result)
+}
+
+/// The lock, which is a file of its own: who may write into the folder could have laid another one in its place, to be given it.
+fn open_lock(path: &Path) -> Result<File, ApiKeysError> {
+    let fault = |error: io::Error| ApiKeysError(format!("writing {}: {error}", path.display()));
+    let flags = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits();
+    let opened = OpenOptions::new().create(true).append(true).mode(0o600).custom_flags(flags).open(path);
+    let lock = opened.map_err(|error| match error.raw_os_error() {
+        Some(code) if code == Errno::ELOOP as i32 => odd(path, "it is a link"),
+        Some(_) | None => fault(error),
+    })?;
+    let metadata = lock.metadata().map_err(fault)?;
+    if !metadata.is_file() || metadata.nlink() != 1 {
+        return Err(odd(path, "it is no file of its own"));
+    }
+    Ok(lock)
+}
+
+fn odd(path: &Path, why: &str) -> ApiKeysError {
+    ApiKeysError(format!(
+        "{} is to be the lock of the API keys, and {why}: look who has laid it there, and remove it",
+        path.display()
+    ))
 }
 
 /// A first file that the system's own user makes is for whoever the folder belongs to, as far as he may give it away.

@@ -30,7 +30,7 @@ const REFUSED: [(&str, &str, &str); 4] = [
     (
         "mcp",
         "MCP servers are not called from flows yet",
-        "that comes with MCP over HTTP; until then configure the server as an agent, and call its tools as skills: call: agent.tool",
+        "configure the server as an agent (mcp: { command: … } or mcp: { url: … }), and call its tools as skills: call: agent.tool",
     ),
     (
         "openapi",

@@ -14,7 +14,7 @@ fn mcp() {
             broken.yaml:3:18: MCP servers are not called from flows yet (/do/0/one/call)
               3 |   - one: { call: mcp, with: { method: tools/list, transport: { http: { endpoint: 'https://example.com' } } } }
                 |                  ^
-              hint: that comes with MCP over HTTP; until then configure the server as an agent, and call its tools as skills: call: agent.tool
+              hint: configure the server as an agent (mcp: { command: … } or mcp: { url: … }), and call its tools as skills: call: agent.tool
         "#]],
     );
 }

@@ -1,7 +1,7 @@
 //! Writing what a client asks.
 
 use bobbinet_core::{
-    PushAuthentication, PushConfig, Secret,
+    PushAuthentication, PushConfig,
     operation::{CancelParams, GetParams, SendParams, SubscribeParams},
     push::{CreatePushParams, DeletePushParams, GetPushParams, ListPushParams},
 };
@@ -11,7 +11,7 @@ use super::{
     pb,
     write::{Ids, message},
 };
-use crate::json;
+use crate::{json, rules::revealed};
 
 /// What is said to an agent. No history at all is more than 0.3 can ask for: there zero is all of it, so one message is asked for.
 pub fn send(params: &SendParams) -> pb::SendMessageRequest {
@@ -90,10 +90,6 @@ fn push_config(config: &PushConfig) -> pb::PushNotificationConfig {
             credentials: revealed(credentials.as_ref()),
         }),
     }
-}
-
-fn revealed(secret: Option<&Secret>) -> String {
-    secret.map_or_else(String::new, |secret| secret.reveal().to_owned())
 }
 
 fn name(id: &str) -> String {

@@ -1,7 +1,7 @@
 //! Writing what a client asks.
 
 use bobbinet_core::{
-    PushAuthentication, PushConfig, Secret,
+    PushAuthentication, PushConfig,
     operation::{CancelParams, Configuration, GetParams, ListParams, SendParams, SubscribeParams},
     push::{CreatePushParams, DeletePushParams, GetPushParams, ListPushParams},
 };
@@ -10,7 +10,10 @@ use super::{
     pb,
     write::{Ids, message, state_number},
 };
-use crate::{json, rules};
+use crate::{
+    json,
+    rules::{self, revealed},
+};
 
 /// What is said to an agent.
 pub fn send(params: &SendParams) -> pb::SendMessageRequest {
@@ -119,10 +122,6 @@ fn push_config(config: &PushConfig) -> pb::TaskPushNotificationConfig {
             credentials: revealed(credentials.as_ref()),
         }),
     }
-}
-
-fn revealed(secret: Option<&Secret>) -> String {
-    secret.map_or_else(String::new, |secret| secret.reveal().to_owned())
 }
 
 fn tenant(tenant: Option<&String>) -> String {

@@ -61,9 +61,7 @@ impl HttpJwks {
             "https" => {}
             "http" if is_here || is_answered_for => {}
             "http" => {
-                let why = "is http, where anybody on the way could put keys of his: use https, or say tls: off beside it if that is nobody \
-                           whom you do not trust";
-                return Err(fault(why));
+                return Err(fault("is http, where anybody on the way could put keys of his: use https"));
             }
             _ => return Err(fault("is neither https nor http")),
         }

@@ -250,5 +250,5 @@ pub(super) fn skill_in(operation: &Operation) -> Option<SkillId> {
 
 /// The same of a message that is sent.
 pub(super) fn skill_of(params: &SendParams) -> Option<SkillId> {
-    params.metadata.as_ref().and_then(skill_named_in)
+    params.metadata.as_ref().and_then(skill_named_in).and_then(|named| SkillId::parse(&named).ok())
 }

@@ -96,8 +96,13 @@ impl MessageSink for HttpSink {
         let outgoing = Outgoing::read(message)?;
         match (&outgoing.id, outgoing.method.as_deref()) {
             (Some(id), Some(_)) => {
+                // Known before anybody can cancel it.
+                let end = link.begin(id, outgoing.is_modern());
                 let (id, link) = (id.clone(), link.clone());
-                link.tracker.clone().spawn(watched("MCP request", exchange::run(link, id, outgoing)));
+                link.tracker.clone().spawn(watched("MCP request", exchange::run(link, id, end, outgoing)));
+            }
+            (Some(_), None) => {
+                link.tracker.spawn(watched("MCP answer", exchange::answer(link.clone(), outgoing)));
             }
             // What comes after it must find the server told.
             (None, Some("notifications/initialized")) => {
@@ -107,7 +112,7 @@ impl MessageSink for HttpSink {
             (None, Some("notifications/cancelled")) => {
                 link.tracker.spawn(watched("MCP cancellation", exchange::cancel(link.clone(), outgoing)));
             }
-            (_, _) => {
+            (None, _) => {
                 let link = link.clone();
                 let told = async move { exchange::tell(&link, &outgoing).await };
                 self.link.tracker.spawn(watched("MCP message", told));

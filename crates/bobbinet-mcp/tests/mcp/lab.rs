@@ -41,7 +41,7 @@ pub(crate) fn launcher() -> Launcher {
 
 /// Lets everything on this machine be reached.
 pub(crate) fn guard() -> Guard {
-    Guard::new([], OutboundLimits::default()).unwrap().trusting_loopback()
+    Guard::new([], OutboundLimits::default()).unwrap().without_redirects().unwrap().trusting_loopback()
 }
 
 /// The program that the server is, to be changed.

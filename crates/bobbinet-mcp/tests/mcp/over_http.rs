@@ -6,7 +6,7 @@ use bobbinet_core::{Event, State};
 use bobbinet_mcp::{McpConfig, ServerAddress, ServerUrl};
 
 use crate::{
-    lab::{IDLE_MS, Lab, PATIENCE, limits, say, settled, until, view},
+    lab::{IDLE_MS, Lab, PATIENCE, caller, limits, name_of, say, settled, until, view},
     web::Web,
 };
 
@@ -26,6 +26,8 @@ async fn a_server_is_called_over_whichever_transport_it_speaks() {
     let modes = ["plain", "streams", "modern", "older", "older-said"];
     let lab = lab(&web, &modes).await;
     check(&web, &lab, "modern", "completed: modern").await;
+    let routed = lab.send("modern", say(r#"data:{"skill":"do","arguments":{"region":"eu"}}"#)).await;
+    assert_eq!(view(&routed), "completed: modern", "an argument is said again in a header");
     check(&web, &lab, "older", "completed: older").await;
     check(&web, &lab, "older-said", "completed: older").await;
     for mode in ["plain", "streams"] {
@@ -99,6 +101,9 @@ async fn every_fault_of_http_is_a_typed_failure_in_time() {
         "floods-events",
         "wrong-id",
         "empty",
+        "see-other",
+        "moved",
+        "own-session",
     ];
     let lab = Lab::with(&modes, limits(), |config| web.reach(config)).await.ready().await;
     let check = async |mode: &str, expected: &str| {
@@ -115,7 +120,7 @@ async fn every_fault_of_http_is_a_typed_failure_in_time() {
         assert!(view(&lab.send("plain", say("act")).await).starts_with("completed: s"), "{mode}");
     };
     // Whether it has acted nobody knows: its caller is asked what to do.
-    for mode in ["breaks", "gateway"] {
+    for mode in ["breaks", "gateway", "see-other"] {
         check(mode, "input-required: server-died").await;
     }
     check("nameless", "failed: ").await;
@@ -125,7 +130,11 @@ async fn every_fault_of_http_is_a_typed_failure_in_time() {
     for mode in ["page", "floods", "floods-events", "wrong-id", "empty"] {
         check(mode, "failed: bad-reply").await;
     }
-    check("elsewhere", "failed: ").await;
+    for mode in ["elsewhere", "moved", "own-session"] {
+        check(mode, "failed: ").await;
+        let calls = web.requests(mode).iter().filter(|it| it.contains("tools/call")).count();
+        assert_eq!(calls, 1, "{mode}: what was seen is not sent again");
+    }
     lab.close().await;
 }
 
@@ -149,5 +158,67 @@ async fn what_keeps_a_server_from_being_reached_is_said() {
         let task = lab.send(mode, say("do")).await;
         assert_eq!(task.state, State::Failed, "{mode}");
     }
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn calls_that_find_the_session_forgotten_together_all_go_through() {
+    let web = Web::open().await;
+    let lab = lab(&web, &["forgets"]).await;
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    let calls: Vec<_> = (0..4).map(|_| lab.submit("forgets", say("act"))).collect();
+    for call in &calls {
+        assert_eq!(view(&settled(call).await), "completed: s2", "{:?}", web.requests("forgets"));
+    }
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn a_call_that_is_canceled_is_canceled_at_its_server() {
+    let web = Web::open().await;
+    let lab = lab(&web, &["hangs", "older"]).await;
+    for (mode, tool) in [("hangs", "act"), ("older", "silent")] {
+        let call = lab.submit(mode, say(tool));
+        until("it is at the server", || web.requests(mode).iter().any(|it| it.contains("tools/call"))).await;
+        lab.engine.cancel(&caller(), &name_of(mode), &call.id()).await.unwrap();
+        until("the server is told", || web.requests(mode).iter().any(|it| it.contains("notifications/cancelled")))
+            .await;
+    }
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn an_answer_comes_to_its_server_though_something_is_away_for_a_moment() {
+    let web = Web::open().await;
+    let lab = lab(&web, &["asks"]).await;
+    let asked = lab.send("asks", say("act")).await;
+    assert_eq!(asked.state, State::InputRequired, "{}", view(&asked));
+    let done = lab.reply("asks", &asked.id, say(r#"data:{"name":"Ada"}"#)).await;
+    assert_eq!(view(&done), "completed: \"Ada\"", "{:?}", web.requests("asks"));
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn a_stream_that_is_not_there_or_ends_at_once_says_nothing_of_the_session() {
+    let web = Web::open().await;
+    let lab = lab(&web, &["no-stream", "zero"]).await;
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    for mode in ["no-stream", "zero"] {
+        assert!(view(&lab.send(mode, say("act")).await).starts_with("completed: s"), "{mode}");
+        let count = |what: &str| web.requests(mode).iter().filter(|it| it.contains(what)).count();
+        assert_eq!(count("initialize "), 1, "{mode}");
+        // It asks ever more rarely, whatever the server wants.
+        assert!((1..=3).contains(&count("GET - ")), "{mode}: {:?}", web.requests(mode));
+    }
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn nobody_but_its_owner_sees_the_path_of_a_server() {
+    let web = Web::open().await;
+    let lab = lab(&web, &["gateway"]).await;
+    let task = lab.send("gateway", say("act")).await;
+    let text = format!("{task:?}");
+    assert!(text.contains("502") && !text.contains("/gateway"), "{text}");
     lab.close().await;
 }

@@ -135,8 +135,22 @@ async fn answer(
                 let note = json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"});
                 events(vec![event(None, &note)])
             }
+            ("zero", _) => events(vec![Bytes::from("retry: 0\n\n")]),
+            ("no-stream", _) => StatusCode::NOT_FOUND.into_response(),
             _ => StatusCode::METHOD_NOT_ALLOWED.into_response(),
         };
+    }
+    if mode == "asks" && message["method"].is_null() {
+        // The first time something in between is away.
+        let answers = shared.seen.requests.lock().unwrap().iter().filter(|it| it.starts_with("asks POST - ")).count();
+        if answers < 2 {
+            return StatusCode::BAD_GATEWAY.into_response();
+        }
+        shared.older.send(message["result"]["content"]["name"].to_string()).unwrap();
+        return StatusCode::ACCEPTED.into_response();
+    }
+    if mode == "asks" && method == "tools/call" {
+        return asks(&shared, &message["id"]);
     }
     if verb == Method::DELETE {
         return StatusCode::NO_CONTENT.into_response();
@@ -161,7 +175,16 @@ fn modern(message: &Value, header: &dyn Fn(&str) -> String) -> Response {
     }
     let result = match method {
         "server/discover" => json!({"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}, "ttlMs": 0}),
-        "tools/list" => json!({"tools": [{"name": "do", "inputSchema": {"type": "object"}}], "ttlMs": 0}),
+        "tools/list" => json!({"tools": [
+            {"name": "do", "inputSchema": {"type": "object", "properties": {"region": {"type": "string", "x-mcp-header": "Region"}}}},
+            {"name": "broken", "inputSchema": {"type": "object", "x-mcp-header": "Whole"}},
+        ], "ttlMs": 0}),
+        _ if message["params"]["arguments"]["region"].as_str()
+            != Some(header("mcp-param-region").as_str()).filter(|it| *it != "-") =>
+        {
+            let error = json!({"code": -32020, "message": "the region is not said again"});
+            return json_body(&json!({"jsonrpc": "2.0", "id": message["id"], "error": error}));
+        }
         _ => json!({"content": [{"type": "text", "text": "modern"}], "resultType": "complete"}),
     };
     json_body(&reply(&message["id"], result))
@@ -184,16 +207,32 @@ fn older(shared: &Shared, verb: &Method, is_posted_aside: bool, message: &Value)
                 "initialize" => {
                     json!({"protocolVersion": "2024-11-05", "capabilities": {"tools": {}}, "serverInfo": {"name": "o", "version": "1"}})
                 }
-                "tools/list" => json!({"tools": [{"name": "do", "inputSchema": {"type": "object"}}]}),
+                "tools/list" => json!({"tools": [
+                    {"name": "do", "inputSchema": {"type": "object"}}, {"name": "silent", "inputSchema": {"type": "object"}},
+                ]}),
                 _ => json!({"content": [{"type": "text", "text": "older"}]}),
             };
-            if !message["id"].is_null() {
+            let is_silent = message["params"]["name"] == "silent";
+            if !message["id"].is_null() && !is_silent {
                 shared.older.send(reply(&message["id"], result).to_string()).unwrap();
             }
             (StatusCode::ACCEPTED, "Accepted").into_response()
         }
         _ => StatusCode::METHOD_NOT_ALLOWED.into_response(),
     }
+}
+
+/// Asks in the middle of a call, and says what it was told.
+fn asks(shared: &Shared, id: &Value) -> Response {
+    let schema = json!({"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]});
+    let question = json!({"jsonrpc": "2.0", "id": 77, "method": "elicitation/create", "params": {"message": "Who?", "requestedSchema": schema}});
+    let first = stream::once(async move { Ok::<_, Infallible>(event(None, &question)) });
+    let (mut told, id) = (shared.older.subscribe(), id.clone());
+    let last = stream::once(async move {
+        let name = told.recv().await.unwrap();
+        Ok(event(None, &reply(&id, json!({"content": [{"type": "text", "text": name}]}))))
+    });
+    ([("content-type", "text/event-stream")], Body::from_stream(first.chain(last))).into_response()
 }
 
 /// A server with sessions, and with one fault, or none.
@@ -243,7 +282,11 @@ fn call(
         "nameless" => error(StatusCode::OK, Value::Null, "something is wrong"),
         "gateway" => (StatusCode::BAD_GATEWAY, "upstream is away").into_response(),
         "page" => ([("content-type", "text/html")], "<h1>Log in</h1>").into_response(),
-        "elsewhere" => (StatusCode::FOUND, [("location", "http://example.com/")]).into_response(),
+        "elsewhere" => (StatusCode::PERMANENT_REDIRECT, [("location", "http://example.com/")]).into_response(),
+        "moved" => (StatusCode::MOVED_PERMANENTLY, [("location", "/plain")]).into_response(),
+        "see-other" => (StatusCode::SEE_OTHER, [("location", "/plain")]).into_response(),
+        "own-session" => error(StatusCode::BAD_REQUEST, id.clone(), "browser session crashed after submit"),
+        "hangs" => endless("text/event-stream", ": at work\n\n"),
         "drips" => endless("application/json", " "),
         "drips-events" => endless("text/event-stream", ": still here\n\n"),
         "floods" => json_body(&reply(id, json!({"content": [{"type": "text", "text": "x".repeat(2 << 20)}]}))),

@@ -6,8 +6,8 @@ use bobbinet_core::State;
 use bobbinet_push::LetterState;
 
 use crate::{
-    lab::{Lab, MANY, Manner, agent, caller, config, of, whole},
-    slow::Slow,
+    lab::{Lab, MANY, Manner, Node, agent, caller, config, of, whole},
+    slow::{Down, Slow},
 };
 
 const URL: &str = "https://a.example";
@@ -175,6 +175,100 @@ async fn a_node_that_was_down_for_days_tries_before_it_gives_up() {
     lab.pass(Duration::from_secs(700)).await;
     assert_eq!(lab.until(URL, 3).await.len(), 3);
     lab.kill(node).await;
+}
+
+/// Starts a node so many times, each for an hour; what is told of its only webhook then.
+async fn hours(lab: &Lab, count: usize) -> LetterState {
+    let mut state = None;
+    for _ in 0..count {
+        let node = lab.start().await;
+        state = after(lab, &node, Duration::from_secs(3600)).await;
+        lab.kill(node).await;
+    }
+    state.unwrap()
+}
+
+/// What is told of a node's only webhook after so long.
+async fn after(lab: &Lab, node: &Node, time: Duration) -> Option<LetterState> {
+    lab.pass(time).await;
+    let letters = node.webhooks.letters(&caller()).await.unwrap().letters;
+    letters.into_iter().next().map(|letter| letter.state)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_day_of_trying_is_a_day_also_for_a_node_that_restarts_every_hour() {
+    let lab = Lab::new();
+    lab.receivers.set(URL, Manner::Refuses);
+    let node = lab.start().await;
+    let task = node.begin("ask", &config(URL)).await.id;
+    lab.kill(node).await;
+    assert!(matches!(hours(&lab, 10).await, LetterState::Retrying { .. }));
+    // Neither a clock that is set nor a node that is down is anybody's trying.
+    lab.set_forward(Duration::from_secs(2 * 24 * 3600));
+    lab.pass(Duration::from_secs(2 * 24 * 3600)).await;
+    assert!(matches!(hours(&lab, 10).await, LetterState::Retrying { .. }));
+    // It has taken something: another day begins.
+    lab.receivers.set(URL, Manner::Takes);
+    let node = lab.start().await;
+    lab.until(URL, 2).await;
+    lab.pass(Duration::from_secs(1)).await;
+    lab.receivers.set(URL, Manner::Refuses);
+    let message = crate::lab::new("now").message;
+    let reply = bobbinet_engine::Reply { message, context: None, skill: None, idempotency: None };
+    node.engine.reply(&caller(), &agent(), &task, reply).await.unwrap();
+    lab.kill(node).await;
+    assert!(matches!(hours(&lab, 20).await, LetterState::Retrying { .. }));
+    assert!(matches!(hours(&lab, 10).await, LetterState::Dead { .. }));
+    // So it does when somebody tries again.
+    let node = lab.start().await;
+    node.webhooks.retry(&task, "h").await.unwrap();
+    lab.kill(node).await;
+    assert!(matches!(hours(&lab, 20).await, LetterState::Retrying { .. }));
+    assert!(matches!(hours(&lab, 10).await, LetterState::Dead { .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_node_that_is_killed_has_tried_is_counted_but_for_some_minutes() {
+    let mut lab = Lab::new();
+    let store = Down::new(lab.store.clone());
+    lab.store = store.clone();
+    lab.receivers.set(URL, Manner::Refuses);
+    let node = lab.start().await;
+    node.begin("ask", &config(URL)).await;
+    lab.kill(node).await;
+    // It keeps nothing at its end. Twenty minutes of each hour are lost at most.
+    for hour in 1..=37 {
+        let node = lab.start().await;
+        let state = after(&lab, &node, Duration::from_secs(3600)).await;
+        match state.unwrap() {
+            LetterState::Retrying { .. } => assert!(hour < 37, "36 times 40 minutes are a day"),
+            LetterState::Dead { .. } => assert!(hour > 23, "{hour}"),
+        }
+        store.set_down(true);
+        lab.kill(node).await;
+        store.set_down(false);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_orderly_stop_keeps_all_that_was_tried() {
+    let mut lab = Lab::new();
+    lab.limits.webhook_retry_ms = 3_600_000;
+    lab.receivers.set(URL, Manner::Refuses);
+    let node = lab.start().await;
+    node.begin("ask", &config(URL)).await;
+    lab.kill(node).await;
+    for start in 1..=14 {
+        let node = lab.start().await;
+        let state = after(&lab, &node, Duration::from_secs(300)).await;
+        match state.unwrap() {
+            LetterState::Retrying { .. } => assert!(start < 14, "more than an hour is over"),
+            LetterState::Dead { .. } => assert!(start > 11, "{start}"),
+        }
+        // In the order in which a node does it.
+        node.engine.shutdown(Duration::ZERO).await;
+        node.webhooks.stop().await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

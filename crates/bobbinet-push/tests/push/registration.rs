@@ -8,7 +8,10 @@ use bobbinet_push::WebhookError;
 use bobbinet_store::Page;
 use futures::FutureExt;
 
-use crate::lab::{Lab, Manner, agent, caller, config, of};
+use crate::{
+    lab::{Lab, Manner, agent, caller, config, of},
+    slow::Down,
+};
 
 const URL: &str = "https://a.example/path?key=1";
 
@@ -127,6 +130,58 @@ async fn what_is_taken_back_is_only_what_was_not_there_before() {
     }
     let left = node.webhooks.list(&task.id, None, None).await.unwrap().configs;
     assert_eq!(left.iter().map(|view| view.id.as_str()).collect::<Vec<_>>(), ["h", "taken"]);
+    lab.kill(node).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_at_once_under_one_name_what_is_taken_back_is_not_the_others() {
+    let (a, b) = ("https://a.example", "https://b.example");
+    for loser in [0, 1] {
+        let lab = Lab::new();
+        let node = lab.start().await;
+        let task = node.begin("ask", &named("other")).await;
+        let [first, second] = [a, b].map(|url| PushConfig { id: Some("h".to_owned()), ..config(url) });
+        let register = |config| node.webhooks.register(of(), &task.id, task.generation, config);
+        let (first, second) = tokio::join!(register(&first), register(&second));
+        let both = [first.unwrap(), second.unwrap()];
+        assert_eq!([&*both[0].view.url, &*both[1].view.url], [a, b], "each is shown its own");
+        node.webhooks.take_back(&task.id, &both[loser]).await.unwrap();
+        let left = node.webhooks.get(&task.id, Some("h")).await.map(|view| view.url);
+        assert_eq!(left.as_deref(), Ok(b), "what stands has replaced another, whichever of them counts: {loser}");
+        lab.kill(node).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_asks_while_the_store_is_down_is_told_so_and_what_it_kept_is_done_once_it_is_back() {
+    let mut lab = Lab::new();
+    let store = Down::new(lab.store.clone());
+    lab.store = store.clone();
+    let (other, removed) = ("https://b.example", "https://c.example");
+    let node = lab.start().await;
+    let task = node.begin("ask", &named("h")).await;
+    let gone = node.begin("ask", &PushConfig { url: removed.to_owned(), ..named("h") }).await;
+    lab.until(URL, 2).await;
+    lab.until(removed, 2).await;
+    store.set_down(true);
+    let soon = Duration::from_secs(60);
+    let late = PushConfig { id: Some("late".to_owned()), ..config(other) };
+    let is_down = |asked| matches!(asked, Err(WebhookError::Engine(EngineError::Unavailable(_))));
+    for _ in 0..20 {
+        let asked = node.webhooks.register(of(), &task.id, task.generation, &late);
+        let asked = tokio::time::timeout(soon, asked).await.expect("it is answered");
+        assert!(is_down(asked.map(drop)));
+        let asked = tokio::time::timeout(soon, node.webhooks.remove(&gone.id, "h")).await.expect("it is answered");
+        assert!(is_down(asked));
+    }
+    store.loads();
+    lab.pass(Duration::from_secs(100)).await;
+    let loads = store.loads();
+    assert!((50..150).contains(&loads), "it is looked about once a second, however often somebody asks: {loads}");
+    store.set_down(false);
+    lab.until(other, 1).await;
+    lab.pass(Duration::from_secs(10)).await;
+    assert_eq!(node.webhooks.letters(&caller()).await.unwrap().waiting, 2, "what is kept is told, and nothing else");
     lab.kill(node).await;
 }
 

@@ -1,6 +1,7 @@
 //! `bobbinet task push-config`: the webhooks of tasks, at whatever agent.
 
 use std::{
+    env::VarError,
     fs::File,
     io::{self, Read},
     path::Path,
@@ -104,7 +105,7 @@ fn wanted(create: &PushConfigCreate) -> Result<Wanted, Failure> {
 /// What is in this variable, or in this file.
 fn secret(what: &str, variable: Option<&str>, file: Option<&Path>) -> Result<Option<Secret>, Failure> {
     let (place, text) = match (variable, file) {
-        (Some(name), _) => (format!("the variable {name}"), std::env::var(name).map_err(|error| error.to_string())),
+        (Some(name), _) => (format!("the variable {name}"), std::env::var(name).map_err(|error| unread(&error))),
         (None, Some(path)) => (path.display().to_string(), read(path).map_err(|error| error.to_string())),
         (None, None) => return Ok(None),
     };
@@ -115,6 +116,14 @@ fn secret(what: &str, variable: Option<&str>, file: Option<&Path>) -> Result<Opt
     }
     let fit = checked_secret(text.to_owned()).map_err(|why| usage(format!("{place} holds no {what}: {why}")))?;
     Ok(Some(Secret::new(fit)))
+}
+
+/// Why there is no variable to read, without its value: the error itself would show it.
+fn unread(error: &VarError) -> String {
+    match error {
+        VarError::NotPresent => "it is not set".to_owned(),
+        VarError::NotUnicode(_) => "it is not UTF-8".to_owned(),
+    }
 }
 
 /// A file, as far as it can be a secret, and a little more.

@@ -419,7 +419,10 @@ fn read_jwks(reader: &mut Reader<'_>, fields: &MapSettings<'_>, algorithms: &[Al
                     Some(Arc::new(RemoteKeys::new(fetch.url().to_owned(), algorithms.to_vec(), Arc::new(fetch))))
                 }
                 Err(fault) => {
-                    reader.fault_with_hint(node.at, fault.to_string(), hint);
+                    let is_plain = url.starts_with("http://") && !is_without_tls;
+                    let answered =
+                        "where you answer for all that stands in between, say so: jwks: { url: http://…, tls: off }";
+                    reader.fault_with_hint(node.at, fault.to_string(), if is_plain { answered } else { hint });
                     None
                 }
             }

@@ -1,6 +1,11 @@
 //! Agents that are somewhere else: where, how they are shown who calls, and who stands in for them.
 
-use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use bobbinet_core::{AgentName, Effect};
 use bobbinet_http::client::{CardKeys, Origin as CalledAt};
@@ -103,6 +108,17 @@ pub(crate) struct ClientSettings {
     /// The secret, or the file with it.
     pub(crate) secret: Result<String, PathBuf>,
     pub(crate) scope: Option<String>,
+}
+
+impl AuthSettings {
+    /// The file that holds what is secret, if there is one.
+    pub(crate) fn secret_file(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Client(client) => client.secret.as_ref().err().map(PathBuf::as_path),
+            Self::Default | Self::None | Self::Node(_) | Self::Bearer(_) | Self::ApiKey(_) => None,
+        }
+    }
 }
 
 /// Without what is secret.

@@ -218,8 +218,9 @@ fn tls(node: &NodeConfig) -> Result<Option<Arc<Tls>>, Failure> {
     }
 }
 
-/// What the configuration names that is private and may lie anywhere: the key of the node's certificate, those that it shows to peers, and
-/// the hashes of its API keys, to which nobody else may add any.
+/// What the configuration names that is private and may lie anywhere: the key of the node's certificate, those that it shows to peers,
+/// the tokens and secrets that it calls them with, and the hashes of its API keys. One that is replaced is covered no more for servers that run
+/// by then: that goes by the file, and ends with their next start.
 fn private_files(
     node: &NodeConfig,
     remotes: &BTreeMap<AgentName, PeerSettings>,
@@ -236,8 +237,10 @@ fn private_files(
     };
     let shown = remotes.values().map(|peer| &peer.tls).chain(peers.iter().map(|peer| &peer.tls));
     let shown = shown.filter_map(|tls| tls.identity.as_ref().map(|(_, key)| key));
+    let own = own.into_iter().chain(api_keys).chain(shown).map(PathBuf::as_path);
+    let secrets = remotes.values().map(|peer| &peer.auth).chain(peers.iter().map(|peer| &peer.auth));
     // A server starts in a folder of its own.
-    own.into_iter().chain(api_keys).chain(shown).filter_map(|path| std::path::absolute(path).ok()).collect()
+    own.chain(secrets.filter_map(|auth| auth.secret_file())).filter_map(|path| std::path::absolute(path).ok()).collect()
 }
 
 fn bind(address: SocketAddr) -> Result<TcpSocket, Failure> {
@@ -345,7 +348,8 @@ fn start_agents(
         folders.insert(name.clone(), agent_folder(data, name)?);
     }
     let origins: Vec<Origin> = agents.values().filter_map(AgentConfig::origin).collect();
-    let guard = Guard::new(origins, OutboundLimits::default()).map_err(|error| Failure::of(Code::Internal, &error))?;
+    let guard = Guard::new(origins, OutboundLimits::default()).and_then(Guard::without_redirects);
+    let guard = guard.map_err(|error| Failure::of(Code::Internal, &error))?;
     let start = |(name, config): (AgentName, AgentConfig)| {
         let folder = folders.remove(&name).unwrap_or_else(|| data.join(AGENTS_FOLDER).join(name.as_str()));
         let agent = McpAgent::start(config.into_mcp(name.as_str()), launcher.clone(), &guard, folder);

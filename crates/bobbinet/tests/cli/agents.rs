@@ -1,10 +1,11 @@
 //! The command line at small agents of its own making: cards with faults, what tasks have made, and tokens.
 
 use std::{
+    ffi::OsStr,
     fs,
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
-    os::unix::fs::PermissionsExt,
+    os::unix::{ffi::OsStrExt, fs::PermissionsExt},
 };
 
 use serde_json::{Value, json};
@@ -128,12 +129,14 @@ fn a_webhook_that_cannot_be_asked_for_is_refused_before_anything_is_sent() {
     folder.write("long", &"x".repeat(5_000));
     let run = |card: &str, words: &[&str]| {
         let create = ["task", "push-config", "create", "t", "-a", card, "-o", "json"];
-        folder.run_with(&[&create, words].concat(), &[("EMPTY", ""), ("LINES", "a\nsecret"), ("GOOD", "secret")])
+        let said = [("EMPTY", &b""[..]), ("LINES", b"a\nsecret"), ("GOOD", b"secret"), ("ODD", b"secret\xff")];
+        folder.run_with(&[&create, words].concat(), &said.map(|(name, value)| (name, OsStr::from_bytes(value))))
     };
     let hook = "https://hooks.example/a";
     for (words, said) in [
         (&["mailto:a@example.com"][..], "no URL of a webhook"),
-        (&[hook, "--token-env", "NO_SUCH"], "cannot be read from the variable NO_SUCH"),
+        (&[hook, "--token-env", "NO_SUCH"], "cannot be read from the variable NO_SUCH: it is not set"),
+        (&[hook, "--token-env", "ODD"], "cannot be read from the variable ODD: it is not UTF-8"),
         (&[hook, "--token-env", "EMPTY"], "the variable EMPTY holds no token: it is empty"),
         (&[hook, "--token-env", "LINES"], "the variable LINES holds no token"),
         (&[hook, "--credentials-file", "no-such"], "cannot be read from no-such"),

@@ -438,13 +438,13 @@ fn a_server_that_is_called_is_read_in_every_hosts_words() {
         r#"{ "type": "sse", "url": "http://x/mcp", "command": "ls" }"#,
     ] {
         let agent = agents(&format!("{{ \"mcpServers\": {{ \"a\": {server} }} }}"));
-        assert_eq!(agent, json!({ "name": "a", "url": "http://x/mcp", "headers": [] }), "{server}");
+        assert_eq!(agent, json!({ "name": "a", "url": "http://x", "headers": [] }), "{server}");
     }
     // Their values are secrets as often as not.
     let agent = agents(
         r#"{ "servers": { "a": { "type": "http", "url": "https://x/mcp", "headers": { "X-Key": "${env:HOME}" } } } }"#,
     );
-    assert_eq!(agent, json!({ "name": "a", "url": "https://x/mcp", "headers": ["x-key"] }));
+    assert_eq!(agent, json!({ "name": "a", "url": "https://x", "headers": ["x-key"] }));
 }
 
 #[test]
@@ -663,13 +663,13 @@ policy:
         ("api_keys: false\n", vec![]),
         ("api_keys: []\n", vec![format!("5: api_keys is a file, or false, and here is a list -> {api_keys}")]),
         ("trust:\n  - { issuer: idp }\n", vec![format!("6: an issuer's keys cannot be found by its name: \"idp\" is no URL -> {keys}")]),
-        ("trust:\n  - { issuer: http://idp.example }\n", vec![format!("6: an issuer's keys cannot be found by its name: \"http://idp.example/.well-known/openid-configuration\" is http, where anybody on the way could put keys of his: use https, or say tls: off beside it if that is nobody whom you do not trust -> {keys}")]),
+        ("trust:\n  - { issuer: http://idp.example }\n", vec![format!("6: an issuer's keys cannot be found by its name: \"http://idp.example/.well-known/openid-configuration\" is http, where anybody on the way could put keys of his: use https -> {keys}")]),
         ("trust:\n  - { issuer: https://x.example, typ: JWT }\n", vec!["6: typ cannot be \"JWT\"".to_owned()]),
         ("trust:\n  - jwks: { url: https://x.example }\n", vec!["6: an issuer has no name -> say what its tokens have as iss: issuer: https://idp.example.com".to_owned()]),
         ("trust:\n  - { issuer: https://us.example, jwks: { url: https://x.example } }\n", vec!["6: issuer \"https://us.example\" is this node itself, whose tokens are taken anyway -> take the iss of its tokens, as it is spelled there".to_owned()]),
         ("trust:\n  - { issuer: bobbinet:node, jwks: { url: https://x.example } }\n", vec!["6: issuer \"bobbinet:node\" is this node itself, whose tokens are taken anyway -> another node needs a name of its own: say node: { issuer: … } there, and the same here".to_owned()]),
         ("trust:\n  - { issuer: 'https://x.example#y', jwks: { url: https://x.example } }\n", vec!["6: issuer \"https://x.example#y\" may not have a #: that is what ends an issuer's name in a principal's -> take the iss of its tokens, as it is spelled there".to_owned()]),
-        ("trust:\n  - { issuer: https://x.example, jwks: { url: http://x.example } }\n", vec!["6: \"http://x.example\" is http, where anybody on the way could put keys of his: use https, or say tls: off beside it if that is nobody whom you do not trust -> say where they are: jwks: { url: https://idp.example.com/jwks.json }, or jwks: { file: ./jwks.json }".to_owned()]),
+        ("trust:\n  - { issuer: https://x.example, jwks: { url: http://x.example } }\n", vec!["6: \"http://x.example\" is http, where anybody on the way could put keys of his: use https -> where you answer for all that stands in between, say so: jwks: { url: http://…, tls: off }".to_owned()]),
         ("trust:\n  - { issuer: https://x.example, jwks: { url: https://x.example }, algorithms: [HS256] }\n", vec!["6: \"HS256\" is no algorithm that an issuer may use -> there is EdDSA, ES256, RS256, ES384, RS384, RS512, PS256, PS384, PS512".to_owned()]),
         ("trust:\n  - { issuer: https://x.example, jwks: { url: https://x.example }, principals: { s: ci } }\n", vec!["6: there is no principal \"ci\" -> name his tenant: principals: { ci: { tenant: … } }".to_owned()]),
     ] {

@@ -1,6 +1,6 @@
 //! The program in a clean folder, with a home of its own.
 
-use std::{path::Path, process::Command};
+use std::{ffi::OsStr, path::Path, process::Command};
 
 use tempfile::TempDir;
 
@@ -31,17 +31,17 @@ impl TestFolder {
     }
 
     pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
-        self.run_with(arguments, &[])
+        self.run_with::<&str>(arguments, &[])
     }
 
-    pub(crate) fn run_with(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Ran {
+    pub(crate) fn run_with<V: AsRef<OsStr>>(&self, arguments: &[&str], environment: &[(&str, V)]) -> Ran {
         let output = Command::new(env!("CARGO_BIN_EXE_bobbinet"))
             .args(arguments)
             .current_dir(self.path())
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.path().join("home"))
-            .envs(environment.iter().copied())
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .output()
             .unwrap();
         Ran {

@@ -10,6 +10,9 @@ use super::link::EVENT_STREAM;
 /// How long to wait before a stream that broke off is asked for again, if the server does not say.
 pub(super) const RESUME_PAUSE: Duration = Duration::from_secs(1);
 
+/// The shortest such wait, whatever the server says.
+pub(super) const RESUME_PAUSE_MIN: Duration = Duration::from_millis(100);
+
 /// The longest such wait, whatever the server says.
 pub(super) const RESUME_PAUSE_MAX: Duration = Duration::from_secs(30);
 

@@ -1,6 +1,6 @@
 //! One request, from its POST to its reply, however that comes.
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bobbinet_outbound::{Refused, sse::SseParser};
 use reqwest::{
@@ -8,9 +8,10 @@ use reqwest::{
     header::{CONTENT_TYPE, WWW_AUTHENTICATE},
 };
 use rmcp::model::RequestId;
+use tokio_util::sync::CancellationToken;
 
 use super::{
-    answers::{RESUME_PAUSE, RESUME_PAUSE_MAX, causes, is_message, is_of, is_stream},
+    answers::{RESUME_PAUSE, RESUME_PAUSE_MAX, RESUME_PAUSE_MIN, causes, is_message, is_of, is_stream},
     link::Link,
     listening,
     outgoing::Outgoing,
@@ -19,7 +20,7 @@ use crate::{
     config::HttpTransportKind,
     mailbox::{ConnectionError, Reply, RpcError},
     rpc_message::{self, RpcMessage, shorten},
-    transport::Received,
+    transport::{Received, with_last_words},
 };
 
 /// How often a connection is tried that cannot be made: then the server has seen nothing.
@@ -30,6 +31,9 @@ const CONNECT_PAUSE: Duration = Duration::from_millis(250);
 
 /// How often in a row a stream that broke off is asked for again in vain.
 const RESUMES_MAX: u32 = 5;
+
+/// How often an answer of ours is sent that does not arrive: a caller has given it, and its call waits for it over there.
+const ANSWERS_MAX: u32 = 3;
 
 /// Bytes of an answer that is no MCP, to say what it was.
 const FOREIGN_BYTES_MAX: usize = 64 << 10;
@@ -55,15 +59,13 @@ enum ExchangeEnd {
 }
 
 /// Sends a request, and hands on what comes of it.
-pub(super) async fn run(link: Arc<Link>, id: RequestId, outgoing: Outgoing) {
-    let end = link.begin(&id, outgoing.is_modern());
+pub(super) async fn run(link: Arc<Link>, id: RequestId, end: CancellationToken, outgoing: Outgoing) {
     let ended = tokio::select! {
         biased;
         () = end.cancelled() => None,
         ended = carry(&link, &id, &outgoing) => Some(ended),
     };
     link.end(&id);
-    let not_sent = |broken| Received::Reply { id: id.clone(), reply: Reply::NotSent(broken) };
     match ended {
         None | Some(ExchangeEnd::Replied) => {}
         Some(ExchangeEnd::Told(reply)) => {
@@ -72,14 +74,41 @@ pub(super) async fn run(link: Arc<Link>, id: RequestId, outgoing: Outgoing) {
         Some(ExchangeEnd::TooLong) => {
             link.say(Received::TooLong { ids: vec![id], bytes: link.limits.line_bytes_max }).await;
         }
-        Some(ExchangeEnd::Expired) => {
-            link.say(not_sent(ConnectionError::Expired)).await;
-            link.say(Received::Expired).await;
+        Some(ExchangeEnd::Expired) => link.lose(Some(id), ConnectionError::Expired).await,
+        Some(ExchangeEnd::Unreachable(why)) => link.lose(Some(id), ConnectionError::Died(why)).await,
+    }
+}
+
+/// Sends the answer to a request of the server. One that cannot be brought to it ends the session: its call would wait for ever.
+pub(super) async fn answer(link: Arc<Link>, outgoing: Outgoing) {
+    let answering = async {
+        let mut pause = CONNECT_PAUSE;
+        let mut why = String::new();
+        for _ in 0..ANSWERS_MAX {
+            match send(&link, &outgoing).await {
+                Ok(response) if response.status() == StatusCode::NOT_FOUND && link.has_session() => {
+                    return Some(ConnectionError::Expired);
+                }
+                Ok(response) if !response.status().is_server_error() => {
+                    drain(&link, response).await;
+                    return None;
+                }
+                Ok(response) => why = format!("{} answers {}", link.peer(), response.status()),
+                Err(ExchangeEnd::Unreachable(text)) => why = text,
+                Err(_) => why = format!("{} broke off", link.peer()),
+            }
+            tokio::time::sleep(pause).await;
+            pause *= 4;
         }
-        Some(ExchangeEnd::Unreachable(why)) => {
-            link.say(not_sent(ConnectionError::Died(why.clone()))).await;
-            link.say(Received::End(why)).await;
-        }
+        Some(ConnectionError::Died(format!("an answer to its question could not be brought to it: {why}")))
+    };
+    let ended = tokio::select! {
+        biased;
+        () = link.closed() => None,
+        ended = answering => ended,
+    };
+    if let Some(broken) = ended {
+        link.lose(None, broken).await;
     }
 }
 
@@ -101,6 +130,10 @@ pub(super) async fn tell(link: &Link, outgoing: &Outgoing) {
 /// Nobody waits for a request any more. In the era without sessions the end of its stream says so; before, a message does, and the reply
 /// may still come.
 pub(super) async fn cancel(link: Arc<Link>, outgoing: Outgoing) {
+    // There the reply comes by the stream of the session, and nothing is under way any more.
+    if link.has_post_url() {
+        return tell(&link, &outgoing).await;
+    }
     let under_way = outgoing.cancels.as_ref().and_then(|id| link.under_way(id));
     let Some((end, is_modern)) = under_way else { return };
     if !is_modern {
@@ -117,7 +150,7 @@ pub(super) async fn cancel(link: Arc<Link>, outgoing: Outgoing) {
 
 /// Lets an answer that says nothing come to its end, so that its connection can be used again.
 async fn drain(link: &Link, mut response: Response) {
-    link.reached(&response, false);
+    link.reached();
     let mut rest = FOREIGN_BYTES_MAX;
     let draining = async {
         while let Ok(Some(chunk)) = response.chunk().await {
@@ -131,6 +164,9 @@ async fn drain(link: &Link, mut response: Response) {
 }
 
 async fn carry(link: &Arc<Link>, id: &RequestId, outgoing: &Outgoing) -> ExchangeEnd {
+    if link.is_over() {
+        return ExchangeEnd::Expired;
+    }
     let is_handshake = outgoing.method.as_deref() == Some("initialize");
     if is_handshake && link.server.transport == HttpTransportKind::Sse && !link.has_post_url() {
         // Some files say `sse` of any server that has a URL.
@@ -146,9 +182,12 @@ async fn post(link: &Arc<Link>, id: &RequestId, outgoing: &Outgoing, is_handshak
         Ok(response) => response,
         Err(end) => return end,
     };
-    link.reached(&response, is_handshake && response.status().is_success());
+    link.reached();
     let status = response.status();
     if status.is_success() {
+        if is_handshake && let Err(why) = link.begin_session(&response) {
+            return ExchangeEnd::Told(Reply::Unreadable(why));
+        }
         return take(link, id, outgoing, response).await;
     }
     // What a server of 2024-11-05 says to a POST at the address of its stream (2025-03-26, backwards compatibility).
@@ -208,23 +247,23 @@ async fn refusal(link: &Link, outgoing: &Outgoing, mut response: Response) -> Ex
     };
     let _ = tokio::time::timeout(DRAIN_WAIT, reading).await;
     let error = rpc_error(&body);
-    // Servers made with the TypeScript SDK that were started again answer 400, and name the session in words.
-    let is_forgotten = match status {
-        StatusCode::NOT_FOUND => error.as_ref().is_none_or(|error| error.code != METHOD_NOT_FOUND),
-        StatusCode::BAD_REQUEST => {
-            error.as_ref().is_some_and(|error| error.message.to_ascii_lowercase().contains("session"))
-        }
+    // Servers made with the TypeScript SDK that were started again answer 400, and name the session in words. What says whose reply it is comes
+    // from somebody who has read the request, and is that.
+    let is_forgotten = match (status, &error) {
+        (StatusCode::NOT_FOUND, None | Some((None, _))) => true,
+        (StatusCode::BAD_REQUEST, Some((None, error))) => error.message.to_ascii_lowercase().contains("session"),
         _ => false,
     };
     if is_forgotten && link.has_session() && !outgoing.is_modern() && !link.has_post_url() {
         return ExchangeEnd::Expired;
     }
-    if let Some(error) = error {
+    if let Some((_, error)) = error {
         return ExchangeEnd::Told(Reply::Error(error));
     }
     let said = String::from_utf8_lossy(&body);
+    // What it says is for its owner: a first line is for everybody.
     let said = shorten(said.trim(), FOREIGN_TEXT_MAX);
-    let said = if said.is_empty() { Cow::Borrowed("nothing more") } else { said };
+    let answers = |status: StatusCode| with_last_words(&format!("{} answers {status}", link.peer()), &said);
     let reply = |message: String| Reply::Error(RpcError { code: 0, message, data: None });
     ExchangeEnd::Told(match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
@@ -234,23 +273,24 @@ async fn refusal(link: &Link, outgoing: &Outgoing, mut response: Response) -> Ex
         }
         // What stands in between, or the server after it has begun: nobody knows how far it came.
         status if status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED => {
-            Reply::Broken(ConnectionError::Died(format!("{} answers {status}: {said}", link.peer())))
+            Reply::Broken(ConnectionError::Died(answers(status)))
+        }
+        // See what came of it, over there: so something has come of it.
+        StatusCode::FOUND | StatusCode::SEE_OTHER => {
+            Reply::Broken(ConnectionError::Died(format!("{} leads elsewhere ({status})", link.peer())))
         }
         status if status.is_redirection() => {
             reply(format!("{} leads elsewhere ({status}): write down the address that it leads to", link.peer()))
         }
-        status => reply(format!("{} answers {status}: {said}", link.peer())),
+        status => reply(answers(status)),
     })
 }
 
-/// JSON-RPC: no such method.
-const METHOD_NOT_FOUND: i64 = -32_601;
-
-/// The JSON-RPC error that a body holds, whether or not it says whose it is.
-fn rpc_error(body: &[u8]) -> Option<RpcError> {
+/// The JSON-RPC error that a body holds, and whose it says it is.
+fn rpc_error(body: &[u8]) -> Option<(Option<RequestId>, RpcError)> {
     rpc_message::read(body, |messages| {
         messages.into_iter().flatten().find_map(|message| match message {
-            RpcMessage::Reply { reply: Reply::Error(error), .. } => Some(error),
+            RpcMessage::Reply { id, reply: Reply::Error(error), .. } => Some((id, error)),
             RpcMessage::Reply { .. } | RpcMessage::Request { .. } | RpcMessage::Notification { .. } => None,
         })
     })
@@ -331,7 +371,9 @@ fn reply_in(message: &[u8], id: &RequestId) -> ReplyIn {
 /// Follows a stream to the reply. One that breaks off is asked for again from where it was, where the server has said where that is.
 async fn follow(link: &Arc<Link>, id: &RequestId, outgoing: &Outgoing, mut response: Response) -> ExchangeEnd {
     let mut parser = SseParser::with_limit(link.limits.line_bytes_max);
+    let mut pause = RESUME_PAUSE_MIN;
     loop {
+        let mut has_told = false;
         let why = loop {
             let events = match response.chunk().await {
                 Ok(Some(chunk)) => parser.feed(&chunk),
@@ -340,6 +382,7 @@ async fn follow(link: &Arc<Link>, id: &RequestId, outgoing: &Outgoing, mut respo
             };
             let Ok(events) = events else { return ExchangeEnd::TooLong };
             for event in events.into_iter().filter(is_message) {
+                has_told = true;
                 let message = event.data.into_bytes();
                 match reply_in(&message, id) {
                     ReplyIn::Ours => return hand_on(link, outgoing, message).await,
@@ -356,8 +399,10 @@ async fn follow(link: &Arc<Link>, id: &RequestId, outgoing: &Outgoing, mut respo
             ExchangeEnd::Told(Reply::Broken(ConnectionError::Died(text)))
         };
         let Some(last) = last else { return lost(why) };
-        let pause = parser.retry().unwrap_or(RESUME_PAUSE).min(RESUME_PAUSE_MAX);
-        response = match resume(link, &last, pause).await {
+        // A stream that brings nothing is asked for ever more rarely.
+        pause = if has_told { RESUME_PAUSE_MIN } else { (pause * 2).min(RESUME_PAUSE_MAX) };
+        let wanted = parser.retry().unwrap_or(RESUME_PAUSE).clamp(pause, RESUME_PAUSE_MAX);
+        response = match resume(link, &last, wanted).await {
             Ok(response) => response,
             Err(Resumed::Expired) => return lost("and the server has forgotten the session".to_owned()),
             Err(Resumed::Failed) => return lost(why),

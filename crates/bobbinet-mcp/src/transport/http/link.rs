@@ -22,6 +22,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::outgoing::Outgoing;
 use crate::{
     config::{McpLimits, ServerUrl},
+    mailbox::ConnectionError,
     transport::Received,
 };
 
@@ -33,8 +34,14 @@ pub(super) const EVENT_STREAM: &str = "text/event-stream";
 /// How long the end of a session may take to be told.
 const DELETE_WAIT: Duration = Duration::from_secs(2);
 
-/// Bytes of a session's name, and how many a server may have us send along with every request.
-const SESSION_LENGTH_MAX: usize = 1_024;
+/// Bytes of a session's name, which goes along with every request.
+pub(super) const SESSION_LENGTH_MAX: usize = 8 << 10;
+
+/// How long the requests under way of a session that is over have to tell how each of them has ended.
+const LAST_WORDS_WAIT: Duration = Duration::from_millis(300);
+
+/// How often it is looked whether they have.
+const LAST_WORDS_LOOK: Duration = Duration::from_millis(5);
 
 /// One session over HTTP: its words for the server, and where the server's words go.
 pub(super) struct Link {
@@ -59,6 +66,9 @@ struct LinkState {
     /// Where to post, by the word of a server of 2024-11-05.
     post_url: Option<Url>,
     exchanges: Vec<Exchange>,
+    /// Whether it is over, and which requests the server has surely not seen for that.
+    is_over: bool,
+    lost: Vec<RequestId>,
 }
 
 /// A request under way.
@@ -142,13 +152,48 @@ impl Link {
         Ok(request)
     }
 
-    /// Takes what an answer says of the session.
-    pub(super) fn reached(&self, response: &Response, is_handshake: bool) {
+    /// A server has answered.
+    pub(super) fn reached(&self) {
         self.was_reached.store(true, Ordering::Relaxed);
-        let session = response.headers().get(SESSION).and_then(|name| name.to_str().ok());
-        if let Some(session) = session.filter(|name| is_handshake && name.len() <= SESSION_LENGTH_MAX) {
-            self.state().session = Some(session.to_owned());
+    }
+
+    /// Takes the session's name from the answer to the handshake. `Err`: it cannot go along with requests.
+    pub(super) fn begin_session(&self, response: &Response) -> Result<(), String> {
+        let Some(session) = response.headers().get(SESSION) else { return Ok(()) };
+        match session.to_str() {
+            Ok(session) if session.len() <= SESSION_LENGTH_MAX => {
+                self.state().session = Some(session.to_owned());
+                Ok(())
+            }
+            Ok(_) => Err(format!("it names the session in more than {SESSION_LENGTH_MAX} bytes")),
+            Err(_) => Err("it names the session in bytes that no header may have".to_owned()),
         }
+    }
+
+    /// The session is over before this request was seen. All that were not are told together, and the others have a moment to tell how
+    /// they have ended: what is under way then, nobody knows.
+    pub(super) async fn lose(&self, id: Option<RequestId>, broken: ConnectionError) {
+        let is_first = {
+            let mut state = self.state();
+            state.lost.extend(id);
+            !std::mem::replace(&mut state.is_over, true)
+        };
+        if !is_first {
+            return;
+        }
+        let all_told = async {
+            while !self.state().exchanges.is_empty() {
+                tokio::time::sleep(LAST_WORDS_LOOK).await;
+            }
+        };
+        let _ = tokio::time::timeout(LAST_WORDS_WAIT, all_told).await;
+        let ids = std::mem::take(&mut self.state().lost);
+        self.say(Received::Lost { ids, broken }).await;
+    }
+
+    /// Whether the session is over, so that nothing more need be sent in it.
+    pub(super) fn is_over(&self) -> bool {
+        self.state().is_over
     }
 
     /// Whether any server has answered.
@@ -216,7 +261,7 @@ impl Link {
         Some((exchange.end.clone(), exchange.is_modern))
     }
 
-    /// What is at the other end, for the log.
+    /// What is at the other end, for people.
     pub(super) fn peer(&self) -> String {
         self.server.shown()
     }

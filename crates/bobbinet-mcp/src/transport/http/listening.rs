@@ -7,10 +7,14 @@ use bobbinet_outbound::sse::SseParser;
 use reqwest::{Response, StatusCode};
 
 use super::{
-    answers::{RESUME_PAUSE, RESUME_PAUSE_MAX, causes, is_message, is_stream},
+    answers::{RESUME_PAUSE, RESUME_PAUSE_MAX, RESUME_PAUSE_MIN, causes, is_message, is_stream},
     link::Link,
 };
-use crate::transport::Received;
+use crate::{
+    mailbox::ConnectionError,
+    rpc_message::{self, RpcMessage},
+    transport::Received,
+};
 
 /// How long a server of 2024-11-05 has to say where to post.
 const ENDPOINT_WAIT: Duration = Duration::from_secs(15);
@@ -30,41 +34,70 @@ pub(super) async fn listen(link: Arc<Link>) {
 async fn keep_listening(link: &Link) {
     let mut parser = SseParser::with_limit(link.limits.line_bytes_max);
     let mut pause = RESUME_PAUSE;
+    let mut was_open = false;
     loop {
         let Ok(request) = link.get(parser.last_id()) else { return };
-        match request.send().await {
+        let has_told = match request.send().await {
             Ok(response) if response.status().is_success() && is_stream(&response) => {
-                if hear(link, response, &mut parser).await.is_err() {
-                    link.say(Received::TooLong { ids: Vec::new(), bytes: link.limits.line_bytes_max }).await;
-                    return;
+                was_open = true;
+                match hear(link, response, &mut parser, Heard::Unasked).await {
+                    Ok(has_told) => has_told,
+                    // Nobody's reply is in it.
+                    Err(TooLong) => link.say(Received::StillTooLong { bytes: link.limits.line_bytes_max }).await,
                 }
-                pause = RESUME_PAUSE;
             }
-            Ok(response) if response.status() == StatusCode::NOT_FOUND && link.has_session() => {
-                link.say(Received::Expired).await;
+            // Many servers say so of a stream that they do not have: only of one that they had does it say something of the session.
+            Ok(response) if response.status() == StatusCode::NOT_FOUND && was_open && link.has_session() => {
+                link.lose(None, ConnectionError::Expired).await;
                 return;
             }
             // It has no such stream (405), or one is enough for it (409).
             Ok(response) if !response.status().is_server_error() => return,
-            Ok(_) | Err(_) => pause = (pause * 2).min(RESUME_PAUSE_MAX),
-        }
+            Ok(_) | Err(_) => false,
+        };
+        pause = if has_told { RESUME_PAUSE } else { (pause * 2).min(RESUME_PAUSE_MAX) };
         parser.begin_again();
-        tokio::time::sleep(parser.retry().unwrap_or(pause).min(RESUME_PAUSE_MAX)).await;
+        let wanted = parser.retry().unwrap_or(RESUME_PAUSE);
+        tokio::time::sleep(if has_told {
+            wanted.clamp(RESUME_PAUSE_MIN, RESUME_PAUSE_MAX)
+        } else {
+            wanted.clamp(pause, RESUME_PAUSE_MAX)
+        })
+        .await;
     }
+}
+
+/// What comes by a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Heard {
+    /// Requests and notifications. A reply there is nobody's: each comes by the answer to its request.
+    Unasked,
+    /// All that the server says.
+    All,
 }
 
 /// An event was larger than what is read.
 struct TooLong;
 
-/// Hands on all that a stream says, to its end.
-async fn hear(link: &Link, mut response: Response, parser: &mut SseParser) -> Result<(), TooLong> {
+/// Hands on what a stream says, to its end. Returns whether it said anything.
+async fn hear(link: &Link, mut response: Response, parser: &mut SseParser, heard: Heard) -> Result<bool, TooLong> {
+    let mut has_told = false;
     while let Ok(Some(chunk)) = response.chunk().await {
         let events = parser.feed(&chunk).map_err(|_| TooLong)?;
         for event in events.into_iter().filter(is_message) {
-            link.say(Received::Message(event.data.into_bytes())).await;
+            has_told = true;
+            if heard == Heard::All || !has_reply(event.data.as_bytes()) {
+                link.say(Received::Message(event.data.into_bytes())).await;
+            }
         }
     }
-    Ok(())
+    Ok(has_told)
+}
+
+fn has_reply(message: &[u8]) -> bool {
+    rpc_message::read(message, |messages| {
+        messages.into_iter().flatten().any(|message| matches!(message, RpcMessage::Reply { .. }))
+    })
 }
 
 /// Opens the stream of a server of 2024-11-05, and waits until it has said where to post.
@@ -72,7 +105,7 @@ pub(super) async fn open_older(link: &Arc<Link>) -> Result<(), String> {
     let opening = async {
         let request = link.get(None).map_err(|refused| refused.to_string())?;
         let mut response = request.send().await.map_err(|error| causes(&error.without_url()))?;
-        link.reached(&response, false);
+        link.reached();
         if !response.status().is_success() || !is_stream(&response) {
             return Err(format!("{} opens no stream: {}", link.peer(), response.status()));
         }
@@ -97,8 +130,8 @@ pub(super) async fn open_older(link: &Arc<Link>) -> Result<(), String> {
             for event in early {
                 link.say(Received::Message(event.data.into_bytes())).await;
             }
-            match hear(&link, response, &mut parser).await {
-                Ok(()) => "its stream ended",
+            match hear(&link, response, &mut parser, Heard::All).await {
+                Ok(_) => "its stream ended",
                 Err(TooLong) => "an event of its stream is too long",
             }
         };

@@ -2,13 +2,12 @@
 
 use std::{borrow::Cow, io};
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use rmcp::model::RequestId;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::transport::OutgoingMessage;
+use crate::{parameter_headers::header_value, transport::OutgoingMessage};
 
 /// The headers of 2026-07-28 that repeat what is called.
 const METHOD: &str = "mcp-method";
@@ -94,15 +93,6 @@ impl Outgoing {
     }
 }
 
-/// A text as the value of a header (2026-07-28): in Base64, with a mark, if it cannot stand there as it is.
-pub(crate) fn header_value(text: &str) -> String {
-    const MARK: &str = "=?base64?";
-    let is_plain = text.bytes().all(|byte| (b' '..=b'~').contains(&byte) || byte == b'\t')
-        && text.trim_matches([' ', '\t']) == text
-        && !(text.starts_with(MARK) && text.ends_with("?="));
-    if is_plain { text.to_owned() } else { format!("{MARK}{}?=", STANDARD.encode(text)) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,20 +127,5 @@ mod tests {
         check(r#"{"id":4,"method":"tools/call","params":{"name":"x"}}"#, "4 tools/call false -");
         check(r#"{"method":"notifications/cancelled","params":{"requestId":7}}"#, "- notifications/cancelled false 7");
         check(r#"{"id":"s","result":{}}"#, "s - false -");
-    }
-
-    #[test]
-    fn what_cannot_stand_in_a_header_is_encoded() {
-        for plain in ["", "a", "a b", "=?base64?x", "~"] {
-            assert_eq!(header_value(plain), plain);
-        }
-        for (text, expected) in [
-            (" a", "=?base64?IGE=?="),
-            ("a\n", "=?base64?YQo=?="),
-            ("ä", "=?base64?w6Q=?="),
-            ("=?base64?YQ==?=", "=?base64?PT9iYXNlNjQ/WVE9PT89?="),
-        ] {
-            assert_eq!(header_value(text), expected);
-        }
     }
 }
