@@ -8,6 +8,7 @@ pub(crate) mod env_file;
 mod excerpt;
 mod finding;
 mod flows;
+mod import;
 mod jsonc;
 mod limits;
 mod mcp_file;
@@ -44,6 +45,7 @@ pub(crate) use flows::{
     A2A_AGENT, FlowConfig, Flows, HTTP_AGENT, INTERNAL_AGENTS, NoFlow, PUBLIC_A2A_AGENT, PUBLIC_HTTP_AGENT,
     load as load_flow,
 };
+pub(crate) use import::Import;
 pub(crate) use mcp_file::Strictness;
 pub(crate) use models::ModelSettings;
 pub(crate) use node_file::{parse_address, parse_network};
