@@ -2,16 +2,19 @@
 //!
 //! There is no connection: each message goes out by itself, and a session is a word that goes with all of them ([`link`]). One request
 //! is followed from its POST to its reply ([`exchange`]); what the server says unasked comes by a stream of its own ([`listening`]).
-//! What the transport must know of a message is read from it ([`outgoing`]).
+//! What the transport must know of a message is read from it ([`outgoing`]). Where the server wants a token, it is got and got anew by
+//! [`authorization`], and goes along with whatever is sent ([`sending`]).
 //!
 //! Only what surely did not reach the server is sent again from here: a connection that could not be made, a session that the server
 //! does not know any more. Everything else is the call's to decide.
 
 mod answers;
+mod authorization;
 mod exchange;
 mod link;
 mod listening;
 mod outgoing;
+mod sending;
 
 use std::{fmt, io, path::Path, sync::Arc, time::Duration};
 
@@ -21,7 +24,7 @@ use bobbinet_outbound::Guard;
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
-use self::{link::Link, outgoing::Outgoing};
+use self::{authorization::Authorization, link::Link, outgoing::Outgoing};
 use crate::{
     config::{McpConfig, McpLimits, ServerUrl},
     transport::{Connection, ConnectionParts, MessageSink, MessageSource, OutgoingMessage, Received, Transport},
@@ -30,12 +33,17 @@ use crate::{
 /// Messages of the server that wait to be looked at, over all its streams. A server that says more is made to wait.
 const MESSAGES_MAX: usize = 4;
 
+/// How long the end of a session may take to be told.
+const DELETE_WAIT: Duration = Duration::from_secs(2);
+
 /// Reaches a server by its URL.
 #[derive(Debug)]
 pub(crate) struct HttpTransport {
     server: ServerUrl,
     limits: McpLimits,
     guard: Guard,
+    /// What all its sessions are shown to the server with.
+    authorization: Option<Arc<Authorization>>,
     /// Of the tasks that send and hear.
     tracker: TaskTracker,
 }
@@ -43,7 +51,9 @@ pub(crate) struct HttpTransport {
 impl HttpTransport {
     /// For this server of the configuration's.
     pub(crate) fn new(config: &McpConfig, server: ServerUrl, guard: Guard, tracker: TaskTracker) -> Self {
-        Self { server, limits: config.limits.clone(), guard, tracker }
+        let authorization =
+            server.auth.clone().map(|auth| Arc::new(Authorization::new(auth, server.url.clone(), guard.clone())));
+        Self { server, limits: config.limits.clone(), guard, authorization, tracker }
     }
 }
 
@@ -52,7 +62,8 @@ impl Transport for HttpTransport {
     async fn connect(&self, _folder: &Path) -> io::Result<ConnectionParts> {
         let http = self.guard.http(&self.server.url).map_err(io::Error::other)?;
         let (heard, messages) = mpsc::channel(MESSAGES_MAX);
-        let link = Link::new(self.server.clone(), http, self.limits.clone(), heard, self.tracker.clone())?;
+        let (server, authorization) = (self.server.clone(), self.authorization.clone());
+        let link = Link::new(server, http, authorization, self.limits.clone(), heard, self.tracker.clone())?;
         let link = Arc::new(link);
         Ok(ConnectionParts {
             messages: Box::new(HttpSource { messages }),
@@ -146,7 +157,13 @@ impl Connection for HttpConnection {
     }
 
     async fn close(&mut self, grace: Duration) {
-        self.link.close(grace).await;
+        let link = &self.link;
+        link.stop();
+        if grace.is_zero() || !link.has_session() {
+            return;
+        }
+        // It may not permit that (405), and may be gone: nothing depends on it.
+        let _ = tokio::time::timeout(grace.min(DELETE_WAIT), sending::send(link, || link.delete())).await;
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{
     fmt, io,
     sync::{
-        Mutex, MutexGuard,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -19,7 +19,7 @@ use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::outgoing::Outgoing;
+use super::{authorization::Authorization, outgoing::Outgoing};
 use crate::{
     config::{McpLimits, ServerUrl},
     mailbox::ConnectionError,
@@ -30,9 +30,6 @@ pub(super) const SESSION: &str = "mcp-session-id";
 pub(super) const VERSION: &str = "mcp-protocol-version";
 pub(super) const LAST_EVENT_ID: &str = "last-event-id";
 pub(super) const EVENT_STREAM: &str = "text/event-stream";
-
-/// How long the end of a session may take to be told.
-const DELETE_WAIT: Duration = Duration::from_secs(2);
 
 /// Bytes of a session's name, which goes along with every request.
 pub(super) const SESSION_LENGTH_MAX: usize = 8 << 10;
@@ -49,6 +46,7 @@ pub(super) struct Link {
     pub(super) limits: McpLimits,
     pub(super) tracker: TaskTracker,
     http: Http,
+    authorization: Option<Arc<Authorization>>,
     headers: HeaderMap,
     heard: mpsc::Sender<Received>,
     state: Mutex<LinkState>,
@@ -88,6 +86,7 @@ impl Link {
     pub(super) fn new(
         server: ServerUrl,
         http: Http,
+        authorization: Option<Arc<Authorization>>,
         limits: McpLimits,
         heard: mpsc::Sender<Received>,
         tracker: TaskTracker,
@@ -101,7 +100,7 @@ impl Link {
             headers.insert(name, value);
         }
         let (state, stop, was_reached) = (Mutex::default(), CancellationToken::new(), AtomicBool::new(false));
-        Ok(Self { server, limits, tracker, http, headers, heard, state, stop, was_reached })
+        Ok(Self { server, limits, tracker, http, authorization, headers, heard, state, stop, was_reached })
     }
 
     fn state(&self) -> MutexGuard<'_, LinkState> {
@@ -115,6 +114,11 @@ impl Link {
             () = self.stop.cancelled() => false,
             said = self.heard.send(heard) => said.is_ok(),
         }
+    }
+
+    /// What the server is shown with each request, beside its headers.
+    pub(super) fn authorization(&self) -> Option<&Authorization> {
+        self.authorization.as_deref()
     }
 
     /// A POST of this message.
@@ -280,14 +284,8 @@ impl Link {
         self.stop.cancel();
     }
 
-    /// Ends all that is under way, and tells the server that the session is over, if it has `grace` to hear that.
-    pub(super) async fn close(&self, grace: Duration) {
-        self.stop();
-        if grace.is_zero() || !self.has_session() {
-            return;
-        }
-        let Ok(request) = self.request(Method::DELETE, &self.server.url, None) else { return };
-        // It may not permit that (405), and may be gone: nothing depends on it.
-        let _ = tokio::time::timeout(grace.min(DELETE_WAIT), request.send()).await;
+    /// What tells the server that the session is over.
+    pub(super) fn delete(&self) -> Result<RequestBuilder, Refused> {
+        self.request(Method::DELETE, &self.server.url, None)
     }
 }
