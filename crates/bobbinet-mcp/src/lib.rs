@@ -36,6 +36,7 @@ mod json_object;
 mod known_tools;
 mod listing;
 mod listing_pace;
+mod login;
 mod mailbox;
 mod opening;
 mod parameter_headers;

@@ -45,11 +45,7 @@ impl LoginNeeded {
         }
         data.set(REFUSAL, Json::of(&self.refusal));
         let parts = vec![Part::text(self.words.as_str()), Part::data(data.to_json())];
-        Question {
-            kind: QuestionKind::Authorization,
-            message: Arc::new(Message::from_agent(id, parts)),
-            schema: None,
-        }
+        Question { kind: QuestionKind::Authorization, message: Arc::new(Message::from_agent(id, parts)), schema: None }
     }
 
     /// Whether the server should be asked again for somebody who wants something of it.
@@ -109,14 +105,8 @@ pub(crate) enum LoginStep<'a> {
 }
 
 /// Looks at a message before it is planned. `None`: it is planned as any other.
-pub(crate) fn look<'a>(
-    request: &Request<'a>,
-    is_known: bool,
-    needed: Option<&LoginNeeded>,
-) -> Option<LoginStep<'a>> {
-    let ask = |needed: &LoginNeeded| {
-        LoginStep::Plan(Plan::Ask(Arc::new(needed.question(request.question_id.clone()))))
-    };
+pub(crate) fn look<'a>(request: &Request<'a>, is_known: bool, needed: Option<&LoginNeeded>) -> Option<LoginStep<'a>> {
+    let ask = |needed: &LoginNeeded| LoginStep::Plan(Plan::Ask(Arc::new(needed.question(request.question_id.clone()))));
     let Some((question, task)) = request.task.and_then(|task| Some((task.question.as_deref()?, task))) else {
         return needed.filter(|_| !is_known).map(ask);
     };

@@ -13,6 +13,7 @@ mod authorization;
 mod exchange;
 mod link;
 mod listening;
+mod login_point;
 mod outgoing;
 mod sending;
 
@@ -24,9 +25,15 @@ use bobbinet_outbound::Guard;
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
-use self::{authorization::Authorization, link::Link, outgoing::Outgoing};
+use self::{
+    authorization::Authorization,
+    link::{Link, LinkCredentials},
+    login_point::LoginPoint,
+    outgoing::Outgoing,
+};
 use crate::{
     config::{McpConfig, McpLimits, ServerUrl},
+    login::{LoginNeeded, LoginWatch},
     transport::{Connection, ConnectionParts, MessageSink, MessageSource, OutgoingMessage, Received, Transport},
 };
 
@@ -44,6 +51,8 @@ pub(crate) struct HttpTransport {
     guard: Guard,
     /// What all its sessions are shown to the server with.
     authorization: Option<Arc<Authorization>>,
+    login: Arc<LoginWatch>,
+    login_point: Arc<LoginPoint>,
     /// Of the tasks that send and hear.
     tracker: TaskTracker,
 }
@@ -53,17 +62,26 @@ impl HttpTransport {
     pub(crate) fn new(config: &McpConfig, server: ServerUrl, guard: Guard, tracker: TaskTracker) -> Self {
         let authorization =
             server.auth.clone().map(|auth| Arc::new(Authorization::new(auth, server.url.clone(), guard.clone())));
-        Self { server, limits: config.limits.clone(), guard, authorization, tracker }
+        let login = Arc::new(LoginWatch::default());
+        let point = LoginPoint::new(server.url.clone(), server.auth.clone(), guard.clone(), login.clone());
+        let (limits, login_point) = (config.limits.clone(), Arc::new(point));
+        Self { server, limits, guard, authorization, login, login_point, tracker }
     }
 }
 
 #[async_trait]
 impl Transport for HttpTransport {
+    fn login(&self) -> Option<LoginNeeded> {
+        self.login.needed()
+    }
+
     async fn connect(&self, _folder: &Path) -> io::Result<ConnectionParts> {
         let http = self.guard.http(&self.server.url).map_err(io::Error::other)?;
         let (heard, messages) = mpsc::channel(MESSAGES_MAX);
-        let (server, authorization) = (self.server.clone(), self.authorization.clone());
-        let link = Link::new(server, http, authorization, self.limits.clone(), heard, self.tracker.clone())?;
+        let credentials =
+            LinkCredentials { authorization: self.authorization.clone(), login_point: self.login_point.clone() };
+        let server = self.server.clone();
+        let link = Link::new(server, http, credentials, self.limits.clone(), heard, self.tracker.clone())?;
         let link = Arc::new(link);
         Ok(ConnectionParts {
             messages: Box::new(HttpSource { messages }),

@@ -42,6 +42,8 @@ struct Known {
     forms: Vec<String>,
     /// Where the secret has come.
     secret_at: Vec<String>,
+    /// Servers that let everybody in.
+    open: Vec<String>,
 }
 
 struct Token {
@@ -94,6 +96,16 @@ impl Authority {
         let mut known = self.known();
         let resource = format!("{}/{server}", known.url);
         known.tokens.push(Token { text: text.to_owned(), resource, scope: String::new(), is_good: true });
+    }
+
+    /// Somebody has logged in: this server lets everybody in.
+    pub(crate) fn open_door(&self, server: &str) {
+        self.known().open.push(server.to_owned());
+    }
+
+    /// Nobody is let in any more without a token.
+    pub(crate) fn close_doors(&self) {
+        self.known().open.clear();
     }
 
     /// What was asked that begins so, in order.
@@ -221,8 +233,10 @@ fn server(shared: &Shared, name: &str, shown: &str, body: &[u8]) -> Response {
     let own = format!("{}/{name}", known.url);
     let shown = shown.strip_prefix("Bearer ").unwrap_or_default();
     let token = known.tokens.iter().find(|token| token.text == shown && token.is_good && token.resource == own);
-    let token = token.filter(|_| name != "never");
-    let Some(token) = token else {
+    let wants_scope = matches!(name, "named" | "steps");
+    let is_enough = |scope: &str| !wants_scope || scope.split(' ').any(|scope| scope == "read");
+    let token = token.filter(|token| !matches!(name, "never" | "leads-inside") && is_enough(&token.scope));
+    if token.is_none() && !known.open.iter().any(|open| open == name) {
         // Its words give away what it was shown.
         let named = match name {
             "named" | "steps" => format!(", scope=\"read\", resource_metadata=\"{}/metadata-of/{name}\"", known.url),
@@ -231,10 +245,10 @@ fn server(shared: &Shared, name: &str, shown: &str, body: &[u8]) -> Response {
         };
         let challenge = format!("Bearer error=\"invalid_token\", error_description=\"no {shown}\"{named}");
         return (StatusCode::UNAUTHORIZED, [("www-authenticate", challenge)], format!("no {shown}")).into_response();
-    };
+    }
     let message: Value = serde_json::from_slice(body).unwrap_or_default();
     let is_call = message["method"] == "tools/call";
-    if name == "steps" && is_call && !token.scope.split(' ').any(|scope| scope == "write") {
+    if name == "steps" && is_call && token.is_some_and(|token| !token.scope.split(' ').any(|scope| scope == "write")) {
         let challenge = "Bearer error=\"insufficient_scope\", scope=\"write\"";
         return (StatusCode::FORBIDDEN, [("www-authenticate", challenge)], "not enough").into_response();
     }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bobbinet_core::State;
-use bobbinet_mcp::ServerAuth;
+use bobbinet_mcp::{McpConfig, ServerAuth};
 use bobbinet_outbound::SecretSource;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -195,9 +195,54 @@ async fn a_token_in_a_file_is_read_again_once_it_is_refused() {
     assert_eq!(view(&lab.send("bare", say("act")).await), "completed: somebody's");
     authority.revoke();
     let task = lab.send("bare", say("act")).await;
-    assert!(view(&task).contains("wants other credentials: 401"), "{}", view(&task));
+    assert!(task.state == State::AuthRequired && view(&task).contains("Log in there"), "{}", view(&task));
+    let text = format!("{task:?}");
+    assert!(!text.contains("first") && !text.contains(folder.path().to_str().unwrap()), "{text}");
+    let task = lab.reply("bare", &task.id, say("done")).await;
+    assert_eq!(task.state, State::AuthRequired, "it is the same token still: {}", view(&task));
     authority.give("second", "bare");
     std::fs::write(&file, "second\n").unwrap();
+    assert_eq!(view(&lab.reply("bare", &task.id, say("done")).await), "completed: somebody's");
     assert_eq!(lab.send("bare", say("act")).await.state, State::Completed, "{:?}", authority.requests(""));
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn a_server_that_wants_a_login_has_its_tasks_say_so_and_they_go_on_when_their_callers_do() {
+    let authority = Authority::open().await;
+    let lab = Lab::with(&["plain"], limits(), |config| authority.reach(config, None)).await;
+    // Nobody knows its tools yet, and so not what is to be called.
+    let [first, second] = [lab.send("plain", say("act")).await, lab.send("plain", say("act")).await];
+    for task in [&first, &second] {
+        let data = task.status_message.as_ref().and_then(|message| message.data().cloned()).unwrap().to_value();
+        assert_eq!(data["url"].as_str(), Some(format!("{}/one", authority.url).as_str()), "{data}");
+        assert!(task.state == State::AuthRequired && task.calls.is_empty(), "{}", view(task));
+    }
+    let first = lab.reply("plain", &first.id, say("done")).await;
+    assert_eq!(first.state, State::AuthRequired, "nobody has: {}", view(&first));
+    let declined = lab.reply("plain", &second.id, say("decline")).await;
+    assert_eq!(declined.state, State::Rejected, "{}", view(&declined));
+    authority.open_door("plain");
+    let first = lab.reply("plain", &first.id, say("done")).await;
+    assert_eq!(view(&first), "completed: somebody's", "{:?}", authority.requests("POST"));
+    assert_eq!(authority.requests("POST /plain tools/call").len(), 1);
+    assert!(authority.forms().is_empty(), "nobody is asked for a token");
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn a_call_to_a_server_that_wants_a_login_waits_with_its_call_to_be_made() {
+    let authority = Authority::open().await;
+    authority.open_door("plain");
+    let reach = |config: &mut McpConfig| authority.reach(config, None);
+    let lab = Lab::with(&["plain"], limits(), reach).await.ready().await;
+    authority.close_doors();
+    // What it lists is known from here on, in the next life too.
+    let lab = lab.restart(reach).await;
+    let task = lab.send("plain", say("act")).await;
+    assert!(task.state == State::AuthRequired, "{}", view(&task));
+    authority.open_door("plain");
+    assert_eq!(view(&lab.reply("plain", &task.id, say("done")).await), "completed: somebody's");
+    assert_eq!(authority.requests("POST /plain tools/call").len(), 1);
     lab.close().await;
 }

@@ -14,25 +14,15 @@ use std::{
 };
 
 use bobbinet_outbound::{
-    Guard, OutboundLimits,
+    Guard,
     oauth::{BearerChallenge, IssuedToken, OAuthClient, request_token},
 };
 use reqwest::{Response, StatusCode, Url, header::HeaderValue};
 use tokio::{sync::Semaphore, time::Instant};
 
-use self::discovery::{Authority, Resource};
-pub(super) use self::fault::AuthFault;
+use self::discovery::{Authority, LIMITS, Resource};
+pub(super) use self::{discovery::issuers_of, fault::AuthFault};
 use crate::server_auth::{OAuthClientConfig, ServerAuth};
-
-/// The bounds of one request for metadata or a token.
-pub(super) const LIMITS: OutboundLimits = OutboundLimits {
-    connect: Duration::from_secs(5),
-    answer: Duration::from_secs(10),
-    silence: Duration::from_secs(10),
-    whole: Duration::from_secs(15),
-    bytes_max: 256 << 10,
-    idle_connections_max: 1,
-};
 
 /// How long it may take to get a token, with all that has to be found out for it.
 const WHOLE_MAX: Duration = Duration::from_secs(40);
@@ -233,8 +223,12 @@ impl Authorization {
                 Need::Fresh if now < last.fresh_until => return Ok(Some(Some(last.shown()))),
                 Need::After { serial, .. } if last.serial != *serial => return Ok(Some(Some(last.shown()))),
                 Need::After { refusal: Refusal::Rejected(_), .. } => {
-                    let is_in_vain =
-                        last.follows_refusal && !last.is_taken && now.duration_since(last.since) < REJECTED_PAUSE;
+                    // Somebody may have put another one into the file meanwhile.
+                    let is_own = matches!(self.auth, ServerAuth::ClientCredentials(_));
+                    let is_in_vain = is_own
+                        && last.follows_refusal
+                        && !last.is_taken
+                        && now.duration_since(last.since) < REJECTED_PAUSE;
                     if is_in_vain {
                         return Ok(Some(None));
                     }

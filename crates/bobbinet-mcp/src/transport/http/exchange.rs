@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     config::HttpTransportKind,
+    login::LOGIN_NEEDED,
     mailbox::{ConnectionError, Reply, RpcError},
     rpc_message::{self, RpcMessage, shorten},
     transport::{Received, with_last_words},
@@ -183,6 +184,7 @@ async fn post(link: &Arc<Link>, id: &RequestId, outgoing: &Outgoing, is_handshak
     link.reached();
     let status = response.status();
     if status.is_success() {
+        link.login_point().was_let_in();
         if is_handshake && let Err(why) = link.begin_session(&response) {
             return ExchangeEnd::Told(Reply::Unreadable(why));
         }
@@ -248,6 +250,11 @@ async fn refusal(link: &Link, outgoing: &Outgoing, mut response: Response) -> Ex
         }
     };
     let _ = tokio::time::timeout(DRAIN_WAIT, reading).await;
+    if status == StatusCode::UNAUTHORIZED
+        && let Some(message) = link.login_point().refused(challenge.as_ref()).await
+    {
+        return ExchangeEnd::Told(Reply::Error(RpcError { code: LOGIN_NEEDED, message, data: None }));
+    }
     let error = rpc_error(&body);
     // Servers made with the TypeScript SDK that were started again answer 400, and name the session in words. What says whose reply it is comes
     // from somebody who has read the request, and is that.

@@ -19,7 +19,7 @@ use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{authorization::Authorization, outgoing::Outgoing};
+use super::{authorization::Authorization, login_point::LoginPoint, outgoing::Outgoing};
 use crate::{
     config::{McpLimits, ServerUrl},
     mailbox::ConnectionError,
@@ -46,12 +46,19 @@ pub(super) struct Link {
     pub(super) limits: McpLimits,
     pub(super) tracker: TaskTracker,
     http: Http,
-    authorization: Option<Arc<Authorization>>,
+    credentials: LinkCredentials,
     headers: HeaderMap,
     heard: mpsc::Sender<Received>,
     state: Mutex<LinkState>,
     stop: CancellationToken,
     was_reached: AtomicBool,
+}
+
+/// What the server is shown, and what there is to do where it wants something else. Of all sessions.
+#[derive(Clone)]
+pub(super) struct LinkCredentials {
+    pub(super) authorization: Option<Arc<Authorization>>,
+    pub(super) login_point: Arc<LoginPoint>,
 }
 
 /// What is known of the session at one moment.
@@ -86,7 +93,7 @@ impl Link {
     pub(super) fn new(
         server: ServerUrl,
         http: Http,
-        authorization: Option<Arc<Authorization>>,
+        credentials: LinkCredentials,
         limits: McpLimits,
         heard: mpsc::Sender<Received>,
         tracker: TaskTracker,
@@ -100,7 +107,7 @@ impl Link {
             headers.insert(name, value);
         }
         let (state, stop, was_reached) = (Mutex::default(), CancellationToken::new(), AtomicBool::new(false));
-        Ok(Self { server, limits, tracker, http, authorization, headers, heard, state, stop, was_reached })
+        Ok(Self { server, limits, tracker, http, credentials, headers, heard, state, stop, was_reached })
     }
 
     fn state(&self) -> MutexGuard<'_, LinkState> {
@@ -118,7 +125,12 @@ impl Link {
 
     /// What the server is shown with each request, beside its headers.
     pub(super) fn authorization(&self) -> Option<&Authorization> {
-        self.authorization.as_deref()
+        self.credentials.authorization.as_deref()
+    }
+
+    /// Where it is found out what the server wants of people.
+    pub(super) fn login_point(&self) -> &LoginPoint {
+        &self.credentials.login_point
     }
 
     /// A POST of this message.

@@ -6,10 +6,7 @@ use bobbinet_outbound::{Guard, oauth::BearerChallenge};
 use reqwest::Url;
 
 use super::authorization::issuers_of;
-use crate::{
-    login::LoginWatch,
-    server_auth::{ServerAuth},
-};
+use crate::{login::LoginWatch, server_auth::ServerAuth};
 
 /// How long it may take to find out who lets people in: somebody waits for his answer meanwhile.
 const FIND_MAX: Duration = Duration::from_secs(5);

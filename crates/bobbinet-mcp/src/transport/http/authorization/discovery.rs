@@ -1,7 +1,9 @@
 //! Where tokens for a server are given out: by the server's word (RFC 9728), and by its authorization server's (RFC 8414).
 
+use std::time::Duration;
+
 use bobbinet_outbound::{
-    Fetched, Guard, OutboundError, Refused, fetch,
+    Fetched, Guard, OutboundError, OutboundLimits, Refused, fetch,
     oauth::{
         BearerChallenge, ClientAuthMethod, IssuerMetadata, MetadataFault, ResourceMetadata, canonical_resource,
         issuer_metadata_urls, may_carry_secrets, resource_metadata_urls,
@@ -9,11 +11,18 @@ use bobbinet_outbound::{
 };
 use reqwest::{Method, StatusCode, Url, header::ACCEPT};
 
-use super::{
-    LIMITS,
-    fault::{AuthFault, IssuerFault},
-};
+use super::fault::{AuthFault, IssuerFault};
 use crate::server_auth::TokenAuthority;
+
+/// The bounds of one request for metadata or a token.
+pub(super) const LIMITS: OutboundLimits = OutboundLimits {
+    connect: Duration::from_secs(5),
+    answer: Duration::from_secs(10),
+    silence: Duration::from_secs(10),
+    whole: Duration::from_secs(15),
+    bytes_max: 256 << 10,
+    idle_connections_max: 1,
+};
 
 /// The server, as authorization servers know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +70,19 @@ pub(super) async fn find(
         }
     };
     Ok((resource, authority))
+}
+
+/// Who gives out tokens for this server, by its own word, if it says that. None of them is shown anything.
+pub(in super::super) async fn issuers_of(
+    guard: &Guard,
+    server: &Url,
+    challenge: Option<&BearerChallenge>,
+) -> Vec<String> {
+    let issuers = match resource(guard, server, challenge).await {
+        Ok(Some(metadata)) => metadata.issuers,
+        Ok(None) | Err(_) => Vec::new(),
+    };
+    issuers.into_iter().filter(|issuer| issuer_metadata_urls(issuer).is_ok()).collect()
 }
 
 /// A slash after the host says nothing, and is added by some who write URLs. What the authorization server says of itself must be its name
