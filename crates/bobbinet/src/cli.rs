@@ -176,6 +176,8 @@ pub(crate) enum Command {
     Task(Box<Task>),
     /// Look for mistakes in a configuration without starting anything
     Check(Check),
+    /// Write a bobbinet.yaml with the MCP servers that another program knows
+    Import(Import),
     /// Run, check and draw flows: files in the Open Workflow DSL that say which agent does what, and in which order
     #[command(subcommand)]
     Flow(Flow),
@@ -625,6 +627,18 @@ pub(crate) struct Check {
     /// Take a server of an mcp.json that cannot be started for an error, and not for a warning
     #[arg(long)]
     pub(crate) strict: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    /// claude-desktop, claude-code, cursor, vscode, cline, or a file [default: show which are here]
+    pub(crate) from: Option<String>,
+    /// The file to write; - prints it
+    #[arg(long, value_name = "FILE", default_value = "bobbinet.yaml")]
+    pub(crate) to: PathBuf,
+    /// Write over a file that is there
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 #[derive(Debug, Subcommand)]
