@@ -16,6 +16,7 @@ use crate::{
     exclusive_tools::{CallOwner, CallPermit, CallProfile, ConcurrencyClass},
     in_flight::ToolCall,
     json_object::JsonObject,
+    login::{LOGIN_NEEDED, LoginNeeded},
     mailbox::RpcError,
     plan_message,
     pool::{SessionKey, SessionPool},
@@ -28,6 +29,9 @@ use crate::{
 
 /// Rounds of question and answer that one call may take (2026-07-28): a server that asks without an end is broken.
 const ROUNDS_MAX: u32 = 10;
+
+/// How often a caller is asked to log in who says each time that he has.
+const LOGINS_MAX: u32 = 10;
 
 /// Connections that may break under a request before the server has seen it.
 const SENDS_MAX: u32 = 5;
@@ -152,10 +156,30 @@ impl CallAttempt<'_> {
     }
 
     async fn connected(&self, session: &SupervisedSession, round: u32) -> Result<Arc<Client>, Outcome> {
-        match connected(session, self.run).await {
-            Connected::Yes(client) => Ok(client),
-            Connected::Canceled => Err(canceled(self.target, round)),
-            Connected::No(fault) => Err(unreachable(self.target, round, fault)),
+        let mut logins = 0;
+        loop {
+            match (connected(session, self.run).await, session.login()) {
+                (Connected::Yes(client), _) => return Ok(client),
+                (Connected::Canceled, _) => return Err(canceled(self.target, round)),
+                (Connected::No(_), Some(login)) if logins < LOGINS_MAX => {
+                    logins += 1;
+                    self.log_in(&login, round).await?;
+                    session.hurry();
+                }
+                (Connected::No(fault), _) => return Err(unreachable(self.target, round, fault)),
+            }
+        }
+    }
+
+    /// Has the caller log in, and waits until he says that he has. `Err`: the call is over.
+    async fn log_in(&self, login: &LoginNeeded, round: u32) -> Result<(), Outcome> {
+        let question = Arc::new(login.question(self.run.message_id(&format!("login{round}"))));
+        match self.run.ask(question).await {
+            Ok(answer) if is_accepted(&answer) => Ok(()),
+            Ok(_) => Err(declined_by_user(self.target)),
+            Err(Unanswered::Expired) => Err(Outcome::Declined),
+            Err(Unanswered::Over) => Err(canceled(self.target, round)),
+            Err(Unanswered::NotAsked(error)) => Err(not_asked(self.target, &error)),
         }
     }
 
@@ -244,7 +268,7 @@ impl CallAttempt<'_> {
         let (run, target) = (self.run, self.target);
         let mut answers = JsonObject::default();
         let mut state = None;
-        let mut unsent = 0;
+        let (mut unsent, mut logins) = (0, 0);
         let mut round = 0;
         loop {
             let CallRoute { session, client, permit, owner } = match self.admit(round).await {
@@ -287,6 +311,16 @@ impl CallAttempt<'_> {
                     if unsent >= SENDS_MAX {
                         let text = format!("the MCP server could not be reached: {broken}");
                         return unreachable(target, round, Fault::new("server-unavailable", text));
+                    }
+                    continue;
+                }
+                RequestOutcome::Error(error) if error.code == LOGIN_NEEDED && logins < LOGINS_MAX => {
+                    // It has done nothing. Whoever was let in meanwhile lets this call in too.
+                    if let Some(login) = session.last_login() {
+                        logins += 1;
+                        if let Err(outcome) = self.log_in(&login, round).await {
+                            return outcome;
+                        }
                     }
                     continue;
                 }
@@ -417,6 +451,6 @@ fn meta(run: &Run) -> RequestMetaObject {
 }
 
 fn declined_by_user(target: &Target) -> Outcome {
-    let text = format!("`{}` needs its user to visit an address first, and that was declined", target.tool);
+    let text = format!("`{}` needs its user to do something elsewhere first, and that was declined", target.tool);
     Outcome::Failed(Fault::new("declined", text))
 }

@@ -7,6 +7,8 @@ use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::server_auth::ServerAuth;
+
 /// One MCP server, and how it is to be presented.
 #[derive(Clone, Debug)]
 pub struct McpConfig {
@@ -147,6 +149,8 @@ pub struct ServerUrl {
     pub url: Url,
     /// What goes with every request to it, credentials among it.
     pub headers: BTreeMap<String, String>,
+    /// The token that goes with every request, if it is got by this node.
+    pub auth: Option<ServerAuth>,
     /// Over which of MCP's two HTTP transports.
     pub transport: HttpTransportKind,
 }
@@ -154,7 +158,7 @@ pub struct ServerUrl {
 impl ServerUrl {
     /// A server of which only the URL is known.
     pub fn new(url: Url) -> Self {
-        Self { url, headers: BTreeMap::new(), transport: HttpTransportKind::Auto }
+        Self { url, headers: BTreeMap::new(), auth: None, transport: HttpTransportKind::Auto }
     }
 
     /// Where it is, for people: its origin alone. The rest of such a URL is a secret as often as not.
@@ -170,6 +174,7 @@ impl fmt::Debug for ServerUrl {
         shown
             .field("url", &self.shown())
             .field("headers", &self.headers.keys())
+            .field("auth", &self.auth)
             .field("transport", &self.transport)
             .finish()
     }

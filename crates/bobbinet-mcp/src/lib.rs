@@ -36,6 +36,7 @@ mod json_object;
 mod known_tools;
 mod listing;
 mod listing_pace;
+mod login;
 mod mailbox;
 mod opening;
 mod parameter_headers;
@@ -48,6 +49,7 @@ mod rpc_message;
 mod salvage;
 mod schema;
 mod schema_check;
+mod server_auth;
 mod server_profile;
 mod session;
 mod skill_request;
@@ -60,6 +62,7 @@ pub use config::{
     SkillNotes,
 };
 pub use known_tools::remembered;
+pub use server_auth::{OAuthClientConfig, ServerAuth, TokenAuthority};
 pub use transport::stdio::{Launcher, adopt_orphans, exec_mcp};
 
 /// What a log filter should say of the protocol library, which logs whole messages at `info`.

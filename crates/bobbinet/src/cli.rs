@@ -317,7 +317,7 @@ pub(crate) struct Up {
 
 #[derive(Debug, Args)]
 pub(crate) struct Agent {
-    /// The agent's name [default: after the command]
+    /// The agent's name [default: after the command or the URL]
     #[arg(long, env = "BOBBINET_NAME", hide_env_values = true, value_parser = AgentName::parse)]
     pub(crate) name: Option<AgentName>,
     #[command(flatten)]
@@ -345,6 +345,12 @@ pub(crate) struct Agent {
     /// How long the server may take to start, instead of as long as it shows life and 15m at most
     #[arg(long, value_name = "TIME", env = "BOBBINET_START_TIMEOUT", hide_env_values = true, value_parser = positive_duration)]
     pub(crate) start_timeout: Option<Duration>,
+    /// A server that runs elsewhere, in place of a command: its MCP endpoint
+    #[arg(long, value_name = "URL", env = "BOBBINET_URL", hide_env_values = true, conflicts_with_all = ["command", "cwd", "env"])]
+    pub(crate) url: Option<String>,
+    /// What goes along with every request to it; a secret by its name alone: 'Authorization=Bearer ${env:MCP_TOKEN}'
+    #[arg(long = "header", value_name = "NAME=VALUE", requires = "url")]
+    pub(crate) headers: Vec<String>,
     /// Where the server runs [default: here]
     #[arg(long, value_name = "FOLDER")]
     pub(crate) cwd: Option<PathBuf>,
@@ -355,7 +361,7 @@ pub(crate) struct Agent {
     #[arg(long, value_name = "WORD", env = "BOBBINET_ISOLATION", hide_env_values = true, value_parser = isolation)]
     pub(crate) isolation: Option<Isolation>,
     /// How the server is started
-    #[arg(last = true, required = true, value_name = "COMMAND")]
+    #[arg(last = true, required_unless_present = "url", value_name = "COMMAND")]
     pub(crate) command: Vec<String>,
 }
 

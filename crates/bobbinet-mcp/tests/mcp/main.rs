@@ -2,13 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod authority;
+mod bad_http;
 mod calls;
 mod conversation;
 mod faults;
+mod front;
 mod isolation;
 mod lab;
 mod over;
 mod over_http;
+mod over_oauth;
 mod questions;
 mod tree;
 mod web;

@@ -118,7 +118,8 @@ async fn answer(
     let (session, version) = (text("mcp-session-id"), text("mcp-protocol-version"));
     let line = format!("{mode} {verb} {method} session={session} version={version} last={}", text("last-event-id"));
     shared.seen.requests.lock().unwrap().push(line);
-    if text("authorization") != "Bearer secret" || mode == "locked" {
+    let is_locked = mode == "locked" || (mode == "locks" && method == "tools/call");
+    if text("authorization") != "Bearer secret" || is_locked {
         return (StatusCode::UNAUTHORIZED, [("www-authenticate", "Bearer realm=\"x\"")], "who are you?")
             .into_response();
     }
@@ -250,7 +251,8 @@ fn legacy(shared: &Shared, mode: &str, message: &Value, session: &str) -> Respon
             *shared.seen.sessions.lock().unwrap() = number;
             let capabilities = json!({"tools": {"listChanged": true}});
             let result = json!({"protocolVersion": "2025-06-18", "capabilities": capabilities, "serverInfo": {"name": "l", "version": "1"}});
-            ([("mcp-session-id", format!("s{number}"))], json_body(&reply(id, result))).into_response()
+            let name = if mode == "long-session" { "s".repeat(9 << 10) } else { format!("s{number}") };
+            ([("mcp-session-id", name)], json_body(&reply(id, result))).into_response()
         }
         _ if id.is_null() => StatusCode::ACCEPTED.into_response(),
         "tools/list" => json_body(&reply(

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, fmt, fs, path::PathBuf, time::Duration};
 
 use bobbinet_core::{Effect, agent::EXTENSION_URI};
 use bobbinet_mcp::{
-    HttpTransportKind, Isolation, McpConfig, McpLimits, ProtocolEra, ServerAddress, ServerCommand, ServerUrl,
-    SkillNotes,
+    HttpTransportKind, Isolation, McpConfig, McpLimits, ProtocolEra, ServerAddress, ServerAuth, ServerCommand,
+    ServerUrl, SkillNotes,
 };
 use bobbinet_outbound::Origin;
 use bobbinet_text::nearest;
@@ -20,6 +20,7 @@ use super::{
     finding::{Finding, Severity, Source},
     limits::Bounds,
     reader::{MapSettings, Reader},
+    server_auth,
     tree::{Node, Value},
 };
 
@@ -119,11 +120,14 @@ impl AgentConfig {
         }
     }
 
-    /// Where its server is, if that is elsewhere.
-    pub(crate) fn origin(&self) -> Option<Origin> {
+    /// Where its server is, if that is elsewhere, and who gives out tokens for it, as it was written.
+    pub(crate) fn origins(&self) -> Vec<Origin> {
         match &self.server {
-            ServerConfig::Command(_) => None,
-            ServerConfig::Url(server) => Origin::of(&server.url).ok(),
+            ServerConfig::Command(_) => Vec::new(),
+            ServerConfig::Url(server) => {
+                let authority = server.auth.as_ref().and_then(ServerAuth::authority_url);
+                [Some(server.url.clone()), authority].iter().flatten().filter_map(|url| Origin::of(url).ok()).collect()
+            }
         }
     }
 
@@ -204,14 +208,19 @@ pub(crate) fn server_of_url(
     url: &Node,
     transport: HttpTransportKind,
 ) -> ServerConfig {
-    let headers = fields.get("headers").map(|node| headers(reader, node)).unwrap_or_default();
+    let (headers, has_secret) = fields.get("headers").map(|node| headers(reader, node)).unwrap_or_default();
     let Some(text) = reader.text(url, "url") else { return ServerConfig::default() };
     // What it comes to may be a secret: what is told of it is how it was written.
     let written = url.as_written().unwrap_or_default().split('?').next().unwrap_or_default();
     let fault = match text.parse::<Url>() {
         Ok(parsed) if !matches!(parsed.scheme(), "http" | "https") => "it is neither http nor https".to_owned(),
         Ok(parsed) => match Origin::of(&parsed) {
-            Ok(_) => return ServerConfig::Url(ServerUrl { url: parsed, headers, transport }),
+            Ok(_) => {
+                if has_secret {
+                    server_auth::warn_of_plain(reader, url, "a header with a secret", &parsed);
+                }
+                return ServerConfig::Url(ServerUrl { headers, transport, ..ServerUrl::new(parsed) });
+            }
             Err(refused) => refused.to_string(),
         },
         Err(error) => error.to_string(),
@@ -221,9 +230,22 @@ pub(crate) fn server_of_url(
     ServerConfig::default()
 }
 
-/// What goes with every request to a server.
-fn headers(reader: &mut Reader<'_>, node: &Node) -> BTreeMap<String, String> {
-    let mut headers = BTreeMap::new();
+/// How the server is shown who calls, if these settings say that.
+pub(crate) fn server_auth(reader: &mut Reader<'_>, fields: &MapSettings<'_>, config: &mut AgentConfig) {
+    let Some((key, node)) = fields.entry("auth") else { return };
+    match &mut config.server {
+        ServerConfig::Url(server) if server.headers.contains_key("authorization") => {
+            let what = "the header \"authorization\" and auth are one too many";
+            reader.fault_with_hint(key.at, what, "say one or the other");
+        }
+        ServerConfig::Url(server) => server.auth = server_auth::read(reader, node, &server.url),
+        ServerConfig::Command(_) => {}
+    }
+}
+
+/// What goes with every request to a server, and whether some of it is secret.
+fn headers(reader: &mut Reader<'_>, node: &Node) -> (BTreeMap<String, String>, bool) {
+    let (mut headers, mut has_secret) = (BTreeMap::new(), false);
     for (key, node) in reader.entries(node, "headers") {
         let Some(value) = reader.word(node, "a header") else { continue };
         let name = key.text.to_ascii_lowercase();
@@ -237,10 +259,11 @@ fn headers(reader: &mut Reader<'_>, node: &Node) -> BTreeMap<String, String> {
                 format!("the value of the header {:?} cannot be sent: it has a line break or the like", key.text),
             );
         } else {
+            has_secret |= server_auth::is_secret(&name, node.as_written().unwrap_or_default());
             headers.insert(name, value);
         }
     }
-    headers
+    (headers, has_secret)
 }
 
 /// Headers that say what our messages are.

@@ -290,8 +290,10 @@ fn read_server(reader: &mut Reader<'_>, key: &Key, node: &Node, what: &str) -> O
         }
     }
     if let Some(node) = fields.get("bobbinet") {
-        let ours = reader.fields(node, "bobbinet", &AGENT_KEYS);
+        let known: Vec<&str> = AGENT_KEYS.into_iter().chain(["auth"]).collect();
+        let ours = reader.fields(node, "bobbinet", &known);
         agent::settings(reader, &ours, &mut config);
+        agent::server_auth(reader, &ours, &mut config);
     }
     Some(config)
 }

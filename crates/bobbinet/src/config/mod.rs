@@ -17,8 +17,10 @@ mod node_file;
 mod peers;
 mod policy_cases;
 mod reader;
+mod server_auth;
 mod tls;
 mod tree;
+mod typed_server;
 mod variables;
 mod yaml;
 
@@ -53,6 +55,7 @@ pub(crate) use peers::{AuthSettings, ClientSettings, NodePeer, PeerSettings, pee
 pub(crate) use policy_cases::{CaseCaller, Expectation, PolicyCase, PolicyCases, read as read_policy_cases};
 
 pub(crate) use tls::TlsSettings;
+pub(crate) use typed_server::read_typed;
 
 use reader::Reader;
 use variables::Variables;
