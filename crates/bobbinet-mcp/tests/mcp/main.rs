@@ -7,6 +7,7 @@ mod conversation;
 mod faults;
 mod isolation;
 mod lab;
+mod offers;
 mod over;
 mod over_http;
 mod questions;
