@@ -35,6 +35,7 @@ mod replicas;
 mod results;
 mod retry_budget;
 mod schema;
+mod send;
 mod transient;
 
 pub use a2a_agent::{A2aAgent, CallCredentials};

@@ -17,7 +17,7 @@ use reqwest::{
 use super::{
     cards::{self, Card},
     env_file,
-    finding::Source,
+    finding::{Finding, Severity, Source},
     limits::Bounds,
     reader::{MapSettings, Reader},
     tree::{Node, Value},
@@ -128,6 +128,17 @@ impl AgentConfig {
             ServerConfig::Command(_) => None,
             ServerConfig::Url(server) => Origin::of(&server.url).ok(),
         }
+    }
+
+    /// Takes the shipped card of what it starts, if nothing else is said of its tools as a whole, and says so.
+    pub(crate) fn find_card(&mut self, name: &str, file: &str) -> Option<Finding> {
+        if self.card.is_some() || self.trust_hints {
+            return None;
+        }
+        let card = cards::of_command(&self.command()?.words)?;
+        self.card = cards::shipped(card);
+        let message = format!("agent {name} goes by the card {card}, which knows its tools");
+        Some(Finding::about(Severity::Note, file, message).hint("say `use: none` if it is another server"))
     }
 
     /// The same for the crate that runs the server.
@@ -396,11 +407,14 @@ pub(crate) enum NoCard {
     /// Nothing goes by that name.
     Unknown { hint: String },
     /// Its file has faults.
-    Faults(Vec<super::finding::Finding>),
+    Faults(Vec<Finding>),
 }
 
 /// The card of this name, or of this file.
 pub(crate) fn find_card(text: &str, source: &Source) -> Result<Card, NoCard> {
+    if text == cards::NONE {
+        return Ok(Card::default());
+    }
     let is_file = text.contains('/') || text.ends_with(".yaml") || text.ends_with(".yml");
     if is_file {
         let path = source.folder.join(text);

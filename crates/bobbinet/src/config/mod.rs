@@ -38,7 +38,7 @@ use ipnet::IpNet;
 pub(crate) use agent::{AgentConfig, CommandConfig, NoCard, ServerConfig, find_card, whole_millis};
 pub(crate) use callers::{ApiKeysConfig, CallersConfig};
 pub(crate) use cards::{Card, CardSkill};
-pub(crate) use check::{check, program, suggestion};
+pub(crate) use check::{check, program};
 pub(crate) use finding::{Finding, Severity, Source};
 pub(crate) use flows::{
     A2A_AGENT, FlowConfig, Flows, HTTP_AGENT, INTERNAL_AGENTS, NoFlow, PUBLIC_A2A_AGENT, PUBLIC_HTTP_AGENT,
@@ -298,11 +298,13 @@ pub(crate) fn read_source(source: &Source, environment: BTreeMap<String, String>
         is_foreign,
     };
     let mut reader = Reader::new(source, &variables);
-    let config = match is_foreign {
+    let mut config = match is_foreign {
         true => mcp_file::read(&mut reader, &root, strictness),
         false => node_file::read(&mut reader, &root),
     };
     let mut findings = reader.findings;
     findings.sort_by_key(|finding| (finding.line, finding.column));
+    let found = config.agents.iter_mut().filter_map(|(name, agent)| agent.find_card(name.as_str(), &source.name));
+    findings.extend(found);
     Reading { config, findings }
 }

@@ -16,7 +16,7 @@ use crate::{
     config::{
         self, AgentConfig, CallersConfig, CommandConfig, Config, Finding, FlowConfig, Flows, ModelSettings, NoCard,
         NodeConfig, PeerSettings, Reading, ServerConfig, Severity, Source, Strictness, TlsSettings, default_file,
-        default_files, find_card, program, suggestion, whole_millis,
+        default_files, find_card, program, whole_millis,
     },
     failure::{Code, Failure},
     output::Output,
@@ -32,10 +32,8 @@ pub(crate) fn up(output: Output, command: Up) -> Result<Plan, Failure> {
             .hint(format!("name a file: bobbinet up FILE; without one it is the first there is of {}", default_files()))
     })?;
     let callers_source = CallersSource::config(file.clone(), strictness(strict));
-    let Reading { mut config, mut findings } = config::read(&file, strictness(strict));
+    let Reading { mut config, findings } = config::read(&file, strictness(strict));
     over(&mut config.node, node);
-    let name = file.display().to_string();
-    findings.extend(config.agents.iter().filter_map(|(agent, config)| suggestion(agent.as_str(), config, &name)));
     tell(output, &findings)?;
     let Config { node, agents, remotes, models, peers, callers, flows } = config;
     let mount = Mount::EachByName;
@@ -74,7 +72,7 @@ pub(crate) fn agent(output: Output, command: Agent) -> Result<Plan, Failure> {
         return Err(Failure::new(Code::Usage, format!("there is no program {program}"))
             .hint("name it by its path, or put its folder into PATH"));
     }
-    let agent = AgentConfig {
+    let mut agent = AgentConfig {
         server: ServerConfig::Command(server),
         card,
         description,
@@ -84,7 +82,7 @@ pub(crate) fn agent(output: Output, command: Agent) -> Result<Plan, Failure> {
         limits,
         ..AgentConfig::default()
     };
-    tell(output, suggestion(name.as_str(), &agent, "bobbinet agent").as_slice())?;
+    tell(output, agent.find_card(name.as_str(), "bobbinet agent").as_slice())?;
     let mut node = NodeConfig::default();
     over(&mut node, typed);
     let (callers, callers_source) = match callers {
