@@ -82,6 +82,15 @@ async fn a_published_server_is_used_over_both_http_transports() {
         // The newest counts, so a step may go untold, but not the last one.
         assert_eq!(long.iter().filter_map(progress).last(), Some(4.0), "{name}: {long:?}");
         assert_eq!(state(&long.last().unwrap()["statusUpdate"]), "TASK_STATE_COMPLETED", "{name}: {long:?}");
+        // What is no tool is called like one.
+        let read = called(&agent, "resource:read", json!({"uri": "demo://resource/dynamic/text/7"})).await;
+        let part = &read["artifacts"][0]["parts"][0];
+        assert!(part["text"].as_str().is_some_and(|text| text.contains("Resource 7")), "{name}: {read}");
+        assert_eq!(part["metadata"]["uri"], "demo://resource/dynamic/text/7");
+        let prompt = called(&agent, "prompt:args-prompt", json!({"city": "Berlin"})).await;
+        let part = &prompt["artifacts"][0]["parts"][0];
+        assert!(part["text"].as_str().is_some_and(|text| text.contains("Berlin")), "{name}: {prompt}");
+        assert_eq!(part["metadata"]["role"], "user");
         // It asks its user, who is asked by the task.
         let asked = called(&agent, "trigger-elicitation-request", json!({})).await;
         assert_eq!(state(&asked), "TASK_STATE_INPUT_REQUIRED", "{name}: {asked}");

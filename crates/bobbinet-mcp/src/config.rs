@@ -31,6 +31,8 @@ pub struct McpConfig {
     /// Whether the server keeps nothing between two calls, in memory or in files: only then may several of its processes
     /// serve calls at the same time.
     pub stateless: bool,
+    /// The folders and files that the server is told to work with, if it asks (`roots/list`). It is guidance, and keeps it from nothing.
+    pub roots: Vec<PathBuf>,
     /// The agent's name for people, instead of the server's.
     pub title: Option<String>,
     /// What the agent is for, instead of the server's instructions.
@@ -76,6 +78,7 @@ impl McpConfig {
             silent: Vec::new(),
             is_silent: false,
             stateless: false,
+            roots: Vec::new(),
             title: None,
             description: None,
             version: None,
@@ -251,6 +254,10 @@ pub struct McpLimits {
     pub list_pages_max: usize,
     /// Tools of a listing.
     pub list_tools_max: usize,
+    /// Resources of a listing, and as many templates of such.
+    pub list_resources_max: usize,
+    /// Prompts of a listing.
+    pub list_prompts_max: usize,
     /// Bytes of a listing.
     pub list_bytes_max: usize,
     /// Bytes of one tool's schema; arguments are not checked against a larger one.
@@ -296,6 +303,8 @@ impl Default for McpLimits {
             server_requests_max: 64,
             list_pages_max: 50,
             list_tools_max: 1_000,
+            list_resources_max: 1_000,
+            list_prompts_max: 1_000,
             list_bytes_max: 4 << 20,
             schema_bytes_max: 256 << 10,
             start_patience_ms: 60_000,

@@ -325,7 +325,7 @@ impl SupervisedSession {
         let started = tokio::select! {
             biased;
             () = self.stop.cancelled() => None,
-            started = Session::open(&*self.transport, &self.folder, opening, &config.limits, self.exclusive_tools.clone(), tracker) => {
+            started = Session::open(&*self.transport, &self.folder, opening, config, self.exclusive_tools.clone(), tracker) => {
                 Some(started)
             }
         };
@@ -359,10 +359,10 @@ impl SupervisedSession {
         };
         let era = if client.is_modern() { ProtocolEra::Modern } else { ProtocolEra::Legacy };
         *opening = Opening::first(config.era, Some(era));
-        let tools = self.catalog().map_or(0, |catalog| catalog.tools().count());
+        let skills = self.catalog().map_or(0, |catalog| catalog.tools().count());
         let millis = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         let (server, revision) = (session.connection().peer(), client.info().protocol_version.as_str());
-        tracing::info!(agent = config.name, server, tools, millis, revision, "server is up");
+        tracing::info!(agent = config.name, server, skills, millis, revision, "server is up");
         {
             let mut status = self.status();
             status.down_since = None;
@@ -413,7 +413,7 @@ impl SupervisedSession {
         why
     }
 
-    /// Looks after a session: reads the tools again when they change. Returns when it is over.
+    /// Looks after a session: reads the lists again when one changes. Returns when it is over.
     async fn watch(&self, client: &Arc<Client>, session: &mut Session, is_cut_off: bool) -> NextStep {
         let mut pace = ListingPace::new(Duration::from_millis(self.config.limits.list_debounce_ms));
         let mut retry = is_cut_off.then_some(LIST_RETRY_FIRST);
@@ -424,7 +424,7 @@ impl SupervisedSession {
                 () = client.in_flight.ended() => return NextStep::BeginAgain,
                 () = session.connection_mut().gone() => return NextStep::BeginAgain,
                 // Some servers register their tools one by one, with a message for each.
-                () = client.in_flight.tools_changed() => pace.pause(Instant::now()),
+                () = client.in_flight.lists_changed() => pace.pause(Instant::now()),
                 () = sleep_or_never(retry) => Duration::ZERO,
             };
             let listed = async {

@@ -10,6 +10,7 @@ mod faults;
 mod front;
 mod isolation;
 mod lab;
+mod offers;
 mod over;
 mod over_http;
 mod over_oauth;

@@ -165,7 +165,8 @@ async fn answer(
 /// A server without sessions. It refuses what its headers do not say again.
 fn modern(message: &Value, header: &dyn Fn(&str) -> String) -> Response {
     let method = message["method"].as_str().unwrap_or_default();
-    let name = message["params"]["name"].as_str().unwrap_or("-");
+    let named = ["name", "uri"].into_iter().find_map(|field| message["params"][field].as_str());
+    let name = named.unwrap_or("-");
     let meta = &message["params"]["_meta"]["io.modelcontextprotocol/protocolVersion"];
     let found = (header("mcp-method"), header("mcp-name"), header("mcp-protocol-version"), header("mcp-session-id"));
     let expected = (method.to_owned(), name.to_owned(), meta.as_str().unwrap_or_default().to_owned(), "-".to_owned());
@@ -175,7 +176,18 @@ fn modern(message: &Value, header: &dyn Fn(&str) -> String) -> Response {
             .into_response();
     }
     let result = match method {
-        "server/discover" => json!({"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}, "ttlMs": 0}),
+        "server/discover" => {
+            json!({"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}, "resources": {}, "prompts": {}}, "ttlMs": 0})
+        }
+        "resources/list" => json!({"resources": [{"uri": "web://a", "name": "a"}], "ttlMs": 0}),
+        "resources/templates/list" => json!({"resourceTemplates": [], "ttlMs": 0}),
+        "prompts/list" => json!({"prompts": [{"name": "ask"}], "ttlMs": 0}),
+        "resources/read" => {
+            json!({"contents": [{"uri": name, "text": format!("read {name}")}], "resultType": "complete"})
+        }
+        "prompts/get" => {
+            json!({"messages": [{"role": "user", "content": {"type": "text", "text": "well?"}}], "resultType": "complete"})
+        }
         "tools/list" => json!({"tools": [
             {"name": "do", "inputSchema": {"type": "object", "properties": {"region": {"type": "string", "x-mcp-header": "Region"}}}},
             {"name": "broken", "inputSchema": {"type": "object", "x-mcp-header": "Whole"}},

@@ -25,7 +25,7 @@ use super::{
 };
 
 /// The settings of an agent beside how its server is started.
-pub(crate) const AGENT_KEYS: [&str; 13] = [
+pub(crate) const AGENT_KEYS: [&str; 14] = [
     "use",
     "title",
     "description",
@@ -36,6 +36,7 @@ pub(crate) const AGENT_KEYS: [&str; 13] = [
     "slots",
     "era",
     "isolation",
+    "roots",
     "timeout",
     "timeouts",
     "limits",
@@ -91,6 +92,8 @@ pub(crate) struct AgentConfig {
     pub(crate) era: ProtocolEra,
     /// Whether it is kept from seeing the node's keys and store.
     pub(crate) isolation: Isolation,
+    /// The folders and files that it is told to work with.
+    pub(crate) roots: Vec<PathBuf>,
     /// How long calls of single tools may go without a word of the server.
     pub(crate) timeouts: BTreeMap<String, Duration>,
     /// The bounds of its server: how long it may take, and how much it may say.
@@ -145,7 +148,7 @@ impl AgentConfig {
     /// The same for the crate that runs the server.
     pub(crate) fn into_mcp(self, name: &str) -> McpConfig {
         let Self { server, card, title, description, trust_hints, effects, .. } = self;
-        let Self { slots, era, isolation, timeouts, limits, .. } = self;
+        let Self { slots, era, isolation, roots, timeouts, limits, .. } = self;
         let card = card.unwrap_or_default();
         let is_silent = self.interactive.as_ref().map_or(card.interactive == Some(false), Vec::is_empty);
         let server = match server {
@@ -178,6 +181,7 @@ impl AgentConfig {
         all_timeouts.extend(timeouts);
         McpConfig {
             era,
+            roots,
             effects: all_effects,
             trust_hints,
             interactive,
@@ -374,6 +378,10 @@ pub(crate) fn settings(reader: &mut Reader<'_>, fields: &MapSettings<'_>, config
     let isolation = |text: &str| serde_json::from_value(serde_json::Value::from(text)).ok();
     config.isolation =
         fields.get("isolation").and_then(|node| reader.parsed(node, "isolation", isolation)).unwrap_or_default();
+    if let Some(node) = fields.get("roots") {
+        let folder = reader.source().folder.clone();
+        config.roots = reader.words(node, "roots").into_iter().map(|path| folder.join(path)).collect();
+    }
     if let Some(node) = fields.get("timeouts") {
         for (key, node) in reader.entries(node, "timeouts") {
             config.timeouts.extend(cards::timeout(reader, node).map(|timeout| (key.text.clone(), timeout)));
@@ -468,6 +476,17 @@ mod tests {
         assert_eq!(of(None, "everything"), (false, asks(&["trigger-elicitation-request"]), true));
         let config = AgentConfig { stateless: Some(false), card: cards::shipped("memory"), ..AgentConfig::default() };
         assert!(!config.into_mcp("a").stateless);
+    }
+
+    #[test]
+    fn roots_are_paths_from_the_folder_of_their_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("bobbinet.yaml");
+        std::fs::write(&file, "agents: { a: { mcp: { command: [ls] }, roots: [docs, /srv] } }\n").unwrap();
+        let read = crate::config::read(&file, crate::config::Strictness::Strict);
+        assert!(!read.findings.iter().any(|finding| finding.is_error()), "{:?}", read.findings);
+        let (name, config) = read.config.agents.into_iter().next().unwrap();
+        assert_eq!(config.into_mcp(name.as_str()).roots, [folder.path().join("docs"), PathBuf::from("/srv")]);
     }
 
     /// How long calls of `read`, `write` and any other tool may go without a word, as these files say it.
