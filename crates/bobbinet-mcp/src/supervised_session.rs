@@ -189,6 +189,7 @@ impl SupervisedSession {
 
     /// Tries again now, since somebody says that he has logged in.
     pub(crate) fn hurry(&self) {
+        self.transport.forget_login();
         self.hurry.notify_one();
     }
 

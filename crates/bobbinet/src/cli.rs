@@ -349,7 +349,7 @@ pub(crate) struct Agent {
     #[arg(long, value_name = "URL", env = "BOBBINET_URL", hide_env_values = true, conflicts_with_all = ["command", "cwd", "env"])]
     pub(crate) url: Option<String>,
     /// What goes along with every request to it; a secret by its name alone: 'Authorization=Bearer ${env:MCP_TOKEN}'
-    #[arg(long = "header", value_name = "NAME=VALUE", requires = "url")]
+    #[arg(long = "header", value_name = "NAME=VALUE", conflicts_with = "command")]
     pub(crate) headers: Vec<String>,
     /// Where the server runs [default: here]
     #[arg(long, value_name = "FOLDER")]
