@@ -2,6 +2,7 @@
 
 mod flow;
 mod key;
+mod mcp;
 mod push_config;
 
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
@@ -27,6 +28,7 @@ use crate::{
 
 pub(crate) use flow::{Flow, FlowCheck, FlowGraph, FlowRun};
 pub(crate) use key::{Key, KeyCreate, KeyRevoke, Policy, PolicyTest};
+pub(crate) use mcp::{Mcp, McpHost};
 pub(crate) use push_config::{PushConfig, PushConfigCreate};
 
 const STYLES: Styles = Styles::styled()
@@ -162,6 +164,8 @@ pub(crate) enum Command {
     Up(Up),
     /// Run one MCP server as an agent, at the root of an address
     Agent(Agent),
+    /// Be an MCP server on standard input and output whose tools are all agents of a node, for a host that starts its servers
+    Mcp(Mcp),
     /// See tasks survive a kill -9, with three agents and an orchestrator
     Demo(Demo),
     /// Look at an agent's card
