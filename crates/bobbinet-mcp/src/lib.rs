@@ -1,9 +1,11 @@
-//! Any MCP server as an agent: its tools become skills, its calls survive its deaths, and nothing of it outlives us.
+//! Any MCP server as an agent: what it offers becomes skills, its calls survive its deaths, and nothing of it outlives us.
 //!
 //! Begin with [`McpAgent`] (`agent`): what the engine sees. From there,
 //!
 //! - **what is called**: `plan_message` makes a message a checked call, or the question that is missing for one (`skill_request`,
-//!   `arguments`, `parameter_headers`, `schema`, `convert`, `answer`), from the tools that `catalog` and `server_profile` know;
+//!   `arguments`, `parameter_headers`, `schema`, `convert`, `answer`), from what `catalog` and `server_profile` know;
+//! - **what is offered**: `listing` reads a server's lists, each by `paged_list`: tools, `resources`, `prompts`; `server_feature` says
+//!   which request a skill is;
 //! - **the call**: `call` takes it from its durable intent to its outcome, `call_listener` hears one request of it out,
 //!   `exclusive_tools` says who may call at the same time as whom, `result` makes artifacts of what came back;
 //! - **the sessions**: `pool` holds them by a key, `supervised_session` begins each again after its end, `session` is one
@@ -36,18 +38,26 @@ mod json_object;
 mod known_tools;
 mod listing;
 mod listing_pace;
+mod login;
 mod mailbox;
 mod opening;
+mod paged_list;
 mod parameter_headers;
 mod plan_message;
 mod pool;
+mod prompts;
 mod remembered_tools;
+mod resources;
 mod result;
+mod roots;
 mod rpc_channel;
 mod rpc_message;
 mod salvage;
 mod schema;
 mod schema_check;
+mod server_auth;
+mod server_feature;
+mod server_log;
 mod server_profile;
 mod session;
 mod skill_request;
@@ -60,6 +70,7 @@ pub use config::{
     SkillNotes,
 };
 pub use known_tools::remembered;
+pub use server_auth::{OAuthClientConfig, ServerAuth, TokenAuthority};
 pub use transport::stdio::{Launcher, adopt_orphans, exec_mcp};
 
 /// What a log filter should say of the protocol library, which logs whole messages at `info`.

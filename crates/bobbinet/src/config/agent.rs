@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, fmt, fs, path::PathBuf, time::Duration};
 
 use bobbinet_core::{Effect, agent::EXTENSION_URI};
 use bobbinet_mcp::{
-    HttpTransportKind, Isolation, McpConfig, McpLimits, ProtocolEra, ServerAddress, ServerCommand, ServerUrl,
-    SkillNotes,
+    HttpTransportKind, Isolation, McpConfig, McpLimits, ProtocolEra, ServerAddress, ServerAuth, ServerCommand,
+    ServerUrl, SkillNotes,
 };
 use bobbinet_outbound::Origin;
 use bobbinet_text::nearest;
@@ -17,14 +17,15 @@ use reqwest::{
 use super::{
     cards::{self, Card},
     env_file,
-    finding::Source,
+    finding::{Finding, Severity, Source},
     limits::Bounds,
     reader::{MapSettings, Reader},
+    server_auth,
     tree::{Node, Value},
 };
 
 /// The settings of an agent beside how its server is started.
-pub(crate) const AGENT_KEYS: [&str; 13] = [
+pub(crate) const AGENT_KEYS: [&str; 14] = [
     "use",
     "title",
     "description",
@@ -35,6 +36,7 @@ pub(crate) const AGENT_KEYS: [&str; 13] = [
     "slots",
     "era",
     "isolation",
+    "roots",
     "timeout",
     "timeouts",
     "limits",
@@ -90,6 +92,8 @@ pub(crate) struct AgentConfig {
     pub(crate) era: ProtocolEra,
     /// Whether it is kept from seeing the node's keys and store.
     pub(crate) isolation: Isolation,
+    /// The folders and files that it is told to work with.
+    pub(crate) roots: Vec<PathBuf>,
     /// How long calls of single tools may go without a word of the server.
     pub(crate) timeouts: BTreeMap<String, Duration>,
     /// The bounds of its server: how long it may take, and how much it may say.
@@ -119,18 +123,32 @@ impl AgentConfig {
         }
     }
 
-    /// Where its server is, if that is elsewhere.
-    pub(crate) fn origin(&self) -> Option<Origin> {
+    /// Where its server is, if that is elsewhere, and who gives out tokens for it, as it was written.
+    pub(crate) fn origins(&self) -> Vec<Origin> {
         match &self.server {
-            ServerConfig::Command(_) => None,
-            ServerConfig::Url(server) => Origin::of(&server.url).ok(),
+            ServerConfig::Command(_) => Vec::new(),
+            ServerConfig::Url(server) => {
+                let authority = server.auth.as_ref().and_then(ServerAuth::authority_url);
+                [Some(server.url.clone()), authority].iter().flatten().filter_map(|url| Origin::of(url).ok()).collect()
+            }
         }
+    }
+
+    /// Takes the shipped card of what it starts, if nothing else is said of its tools as a whole, and says so.
+    pub(crate) fn find_card(&mut self, name: &str, file: &str) -> Option<Finding> {
+        if self.card.is_some() || self.trust_hints {
+            return None;
+        }
+        let card = cards::of_command(&self.command()?.words)?;
+        self.card = cards::shipped(card);
+        let message = format!("agent {name} goes by the card {card}, which knows its tools");
+        Some(Finding::about(Severity::Note, file, message).hint("say `use: none` if it is another server"))
     }
 
     /// The same for the crate that runs the server.
     pub(crate) fn into_mcp(self, name: &str) -> McpConfig {
         let Self { server, card, title, description, trust_hints, effects, .. } = self;
-        let Self { slots, era, isolation, timeouts, limits, .. } = self;
+        let Self { slots, era, isolation, roots, timeouts, limits, .. } = self;
         let card = card.unwrap_or_default();
         let is_silent = self.interactive.as_ref().map_or(card.interactive == Some(false), Vec::is_empty);
         let server = match server {
@@ -163,6 +181,7 @@ impl AgentConfig {
         all_timeouts.extend(timeouts);
         McpConfig {
             era,
+            roots,
             effects: all_effects,
             trust_hints,
             interactive,
@@ -193,14 +212,19 @@ pub(crate) fn server_of_url(
     url: &Node,
     transport: HttpTransportKind,
 ) -> ServerConfig {
-    let headers = fields.get("headers").map(|node| headers(reader, node)).unwrap_or_default();
+    let (headers, has_secret) = fields.get("headers").map(|node| headers(reader, node)).unwrap_or_default();
     let Some(text) = reader.text(url, "url") else { return ServerConfig::default() };
     // What it comes to may be a secret: what is told of it is how it was written.
     let written = url.as_written().unwrap_or_default().split('?').next().unwrap_or_default();
     let fault = match text.parse::<Url>() {
         Ok(parsed) if !matches!(parsed.scheme(), "http" | "https") => "it is neither http nor https".to_owned(),
         Ok(parsed) => match Origin::of(&parsed) {
-            Ok(_) => return ServerConfig::Url(ServerUrl { url: parsed, headers, transport }),
+            Ok(_) => {
+                if has_secret {
+                    server_auth::warn_of_plain(reader, url, "a header with a secret", &parsed);
+                }
+                return ServerConfig::Url(ServerUrl { headers, transport, ..ServerUrl::new(parsed) });
+            }
             Err(refused) => refused.to_string(),
         },
         Err(error) => error.to_string(),
@@ -210,9 +234,22 @@ pub(crate) fn server_of_url(
     ServerConfig::default()
 }
 
-/// What goes with every request to a server.
-fn headers(reader: &mut Reader<'_>, node: &Node) -> BTreeMap<String, String> {
-    let mut headers = BTreeMap::new();
+/// How the server is shown who calls, if these settings say that.
+pub(crate) fn server_auth(reader: &mut Reader<'_>, fields: &MapSettings<'_>, config: &mut AgentConfig) {
+    let Some((key, node)) = fields.entry("auth") else { return };
+    match &mut config.server {
+        ServerConfig::Url(server) if server.headers.contains_key("authorization") => {
+            let what = "the header \"authorization\" and auth are one too many";
+            reader.fault_with_hint(key.at, what, "say one or the other");
+        }
+        ServerConfig::Url(server) => server.auth = server_auth::read(reader, node, &server.url),
+        ServerConfig::Command(_) => {}
+    }
+}
+
+/// What goes with every request to a server, and whether some of it is secret.
+fn headers(reader: &mut Reader<'_>, node: &Node) -> (BTreeMap<String, String>, bool) {
+    let (mut headers, mut has_secret) = (BTreeMap::new(), false);
     for (key, node) in reader.entries(node, "headers") {
         let Some(value) = reader.word(node, "a header") else { continue };
         let name = key.text.to_ascii_lowercase();
@@ -226,10 +263,11 @@ fn headers(reader: &mut Reader<'_>, node: &Node) -> BTreeMap<String, String> {
                 format!("the value of the header {:?} cannot be sent: it has a line break or the like", key.text),
             );
         } else {
+            has_secret |= server_auth::is_secret(&name, node.as_written().unwrap_or_default());
             headers.insert(name, value);
         }
     }
-    headers
+    (headers, has_secret)
 }
 
 /// Headers that say what our messages are.
@@ -340,6 +378,10 @@ pub(crate) fn settings(reader: &mut Reader<'_>, fields: &MapSettings<'_>, config
     let isolation = |text: &str| serde_json::from_value(serde_json::Value::from(text)).ok();
     config.isolation =
         fields.get("isolation").and_then(|node| reader.parsed(node, "isolation", isolation)).unwrap_or_default();
+    if let Some(node) = fields.get("roots") {
+        let folder = reader.source().folder.clone();
+        config.roots = reader.words(node, "roots").into_iter().map(|path| folder.join(path)).collect();
+    }
     if let Some(node) = fields.get("timeouts") {
         for (key, node) in reader.entries(node, "timeouts") {
             config.timeouts.extend(cards::timeout(reader, node).map(|timeout| (key.text.clone(), timeout)));
@@ -388,11 +430,14 @@ pub(crate) enum NoCard {
     /// Nothing goes by that name.
     Unknown { hint: String },
     /// Its file has faults.
-    Faults(Vec<super::finding::Finding>),
+    Faults(Vec<Finding>),
 }
 
 /// The card of this name, or of this file.
 pub(crate) fn find_card(text: &str, source: &Source) -> Result<Card, NoCard> {
+    if text == cards::NONE {
+        return Ok(Card::default());
+    }
     let is_file = text.contains('/') || text.ends_with(".yaml") || text.ends_with(".yml");
     if is_file {
         let path = source.folder.join(text);
@@ -431,6 +476,17 @@ mod tests {
         assert_eq!(of(None, "everything"), (false, asks(&["trigger-elicitation-request"]), true));
         let config = AgentConfig { stateless: Some(false), card: cards::shipped("memory"), ..AgentConfig::default() };
         assert!(!config.into_mcp("a").stateless);
+    }
+
+    #[test]
+    fn roots_are_paths_from_the_folder_of_their_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("bobbinet.yaml");
+        std::fs::write(&file, "agents: { a: { mcp: { command: [ls] }, roots: [docs, /srv] } }\n").unwrap();
+        let read = crate::config::read(&file, crate::config::Strictness::Strict);
+        assert!(!read.findings.iter().any(|finding| finding.is_error()), "{:?}", read.findings);
+        let (name, config) = read.config.agents.into_iter().next().unwrap();
+        assert_eq!(config.into_mcp(name.as_str()).roots, [folder.path().join("docs"), PathBuf::from("/srv")]);
     }
 
     /// How long calls of `read`, `write` and any other tool may go without a word, as these files say it.

@@ -45,7 +45,7 @@ const NODE_KEYS: [&str; 17] = [
     "wait_max",
     "webhooks",
 ];
-const SERVER_KEYS: [&str; 8] = ["command", "args", "env", "env_file", "cwd", "url", "headers", "transport"];
+const SERVER_KEYS: [&str; 9] = ["command", "args", "env", "env_file", "cwd", "url", "headers", "auth", "transport"];
 
 /// What is said of a server that is started, and means nothing for one that is called.
 const COMMAND_KEYS: [&str; 5] = ["command", "args", "env", "env_file", "cwd"];
@@ -292,12 +292,14 @@ fn read_server(reader: &mut Reader<'_>, node: &Node) -> AgentConfig {
         let transport = fields.get("transport").and_then(|node| reader.parsed(node, "transport", kind));
         agent::server_of_url(reader, &fields, url, transport.unwrap_or_default())
     } else {
-        for name in ["headers", "transport"] {
+        for name in ["headers", "auth", "transport"] {
             if let Some((key, _)) = fields.entry(name) {
                 reader.fault_with_hint(key.at, format!("a server that is started has no {name}"), "they go with a url");
             }
         }
         agent::server_of_command(reader, &fields, "env_file")
     };
-    AgentConfig { server, ..AgentConfig::default() }
+    let mut config = AgentConfig { server, ..AgentConfig::default() };
+    agent::server_auth(reader, &fields, &mut config);
+    config
 }
