@@ -3,11 +3,13 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use bobbinet_core::{Description, Effect, Json, Skill, SkillId};
+use bobbinet_text::visible;
 use rmcp::model::ServerPeerInfo;
 use sha2::{Digest, Sha256};
 
 use crate::{
     config::{McpConfig, ServerAddress, SkillNotes},
+    hidden_words::warn_of_hidden,
     listing::{Offers, RawTool, ToolHints},
     parameter_headers::ParameterHeaders,
     resources, rpc_message,
@@ -90,6 +92,7 @@ impl Catalog {
                 otherwise: format!("The tool `{}`.", raw.name),
                 examples: Vec::new(),
             };
+            warn_of_hidden(&config.name, &about.title, &tool, before);
             skills.push(skill(config, &tool, about));
             tools.insert(raw.name.clone(), tool);
         }
@@ -115,6 +118,7 @@ impl Catalog {
                 headers: ParameterHeaders::default(),
                 id: reading.id,
             };
+            warn_of_hidden(&config.name, &about.title, &tool, before);
             skills.push(skill(config, &tool, about));
             tools.insert(name, tool);
         }
@@ -312,8 +316,8 @@ fn skill(config: &McpConfig, tool: &Tool, about: About) -> Skill {
     tags.extend(notes.tags.iter().cloned());
     Skill {
         id: tool.id.clone(),
-        name: name.unwrap_or(about.title),
-        description: if description.is_empty() { about.otherwise } else { description },
+        name: visible(&name.unwrap_or(about.title)).into_owned(),
+        description: if description.is_empty() { about.otherwise } else { visible(&description).into_owned() },
         tags,
         examples: if notes.examples.is_empty() { about.examples } else { notes.examples.clone() },
         input: Some(tool.input.json.clone()),

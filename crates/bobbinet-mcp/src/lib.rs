@@ -33,6 +33,7 @@ mod elicitation;
 mod elicitation_handler;
 mod exclusive_tools;
 mod handshake;
+mod hidden_words;
 mod in_flight;
 mod json_object;
 mod known_tools;
