@@ -21,6 +21,7 @@ mod endpoint;
 mod headers;
 mod limits;
 mod mesh;
+mod mesh_tools;
 pub mod names;
 mod object;
 mod progress;

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::{
     content::without_headers,
     limits::McpServerLimits,
-    mesh,
+    mesh_tools,
     names::{self, Target},
     object::Object,
     result,
@@ -99,7 +99,7 @@ pub(crate) async fn list(
     let (available, unavailable): (Vec<Known>, Vec<Known>) =
         known(gateway, caller).await.into_iter().partition(|known| known.unavailable.is_none());
     let by_name: BTreeMap<&AgentName, &Known> = available.iter().map(|known| (&known.name, known)).collect();
-    let mut tools: Vec<Json> = if after.is_none() { mesh::tools() } else { Vec::new() };
+    let mut tools: Vec<Json> = if after.is_none() { mesh_tools::tools() } else { Vec::new() };
     let (mut bytes, mut next) = (0, None);
     let mut last = None;
     for (name, target) in named(&available) {
