@@ -28,5 +28,6 @@ mod reload;
 mod remote;
 mod sdk;
 mod servers;
+mod shared;
 mod typed;
 mod webhooks;

@@ -76,7 +76,8 @@ impl EngineInner {
         while let Some((call_id, attempt)) = first.take().or_else(|| next_attempt(&task, claim)) {
             debug!(task = %task.id, agent = %task.agent, call = call_id.0, attempt, "call begins");
             let Some(term) = &term else { break };
-            let outcome = match self.carry_out(&live, &task, term, &permit, claim, (call_id, attempt), &deadline).await {
+            let outcome = match self.carry_out(&live, &task, term, &permit, claim, (call_id, attempt), &deadline).await
+            {
                 Over::Outcome(outcome) => outcome,
                 Over::Stopped => {
                     let released = self.command_of_run(&live, Command::Release { claim }).await;

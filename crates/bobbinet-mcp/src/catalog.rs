@@ -23,6 +23,8 @@ pub(crate) struct Tool {
     pub(crate) id: SkillId,
     pub(crate) description: String,
     pub(crate) effect: Effect,
+    /// Whether it only reads by its server's word, and nobody else has said what it does.
+    pub(crate) is_said_to_read: bool,
     pub(crate) input: Arc<Schema>,
     pub(crate) output: Option<Arc<Schema>>,
     /// Arguments that its calls say again in headers. None but over HTTP.
@@ -178,6 +180,8 @@ fn tool(config: &McpConfig, id: &SkillId, raw: &RawTool, before: Option<&Tool>) 
         id: id.clone(),
         description: raw.description.clone().unwrap_or_default(),
         effect: effect(config, &raw.name, raw.annotations.as_ref()),
+        is_said_to_read: !config.effects.contains_key(&raw.name)
+            && raw.annotations.as_ref().and_then(|hints| hints.read_only_hint) == Some(true),
         input: reuse(input, before.map(|tool| &tool.input)),
         headers: ParameterHeaders::default(),
         output: raw.output_schema.as_ref().map(|json| reuse(json, before.and_then(|tool| tool.output.as_ref()))),

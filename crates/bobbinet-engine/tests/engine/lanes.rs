@@ -10,7 +10,9 @@ use std::{
 };
 
 use async_trait::async_trait;
-use bobbinet_core::{Call, Description, Effect, Json, Limits, Message, Outcome, Part, Plan, Question, QuestionKind, State};
+use bobbinet_core::{
+    Call, Description, Effect, Json, Limits, Message, Outcome, Part, Plan, Question, QuestionKind, State,
+};
 use bobbinet_engine::{Agent, AllowAll, Engine, EngineError, Lane, Request, Run, Setup};
 use tokio::sync::Semaphore;
 

@@ -10,5 +10,6 @@ mod lab;
 mod over;
 mod over_http;
 mod questions;
+mod sharing;
 mod tree;
 mod web;

@@ -16,6 +16,7 @@ mod node_file;
 mod peers;
 mod policy_cases;
 mod reader;
+mod share;
 mod tls;
 mod tree;
 mod variables;
@@ -50,6 +51,7 @@ pub(crate) use node_file::{parse_address, parse_network};
 pub(crate) use peers::{AuthSettings, ClientSettings, NodePeer, PeerSettings, peer_url};
 pub(crate) use policy_cases::{CaseCaller, Expectation, PolicyCase, PolicyCases, read as read_policy_cases};
 
+pub(crate) use share::words as share_words;
 pub(crate) use tls::TlsSettings;
 
 use reader::Reader;

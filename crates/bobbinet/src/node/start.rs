@@ -347,7 +347,7 @@ fn start_agents(
     for name in agents.keys() {
         folders.insert(name.clone(), agent_folder(data, name)?);
     }
-    let origins: Vec<Origin> = agents.values().filter_map(AgentConfig::origin).collect();
+    let origins: Vec<Origin> = agents.values().flat_map(AgentConfig::origins).collect();
     let guard = Guard::new(origins, OutboundLimits::default()).and_then(Guard::without_redirects);
     let guard = guard.map_err(|error| Failure::of(Code::Internal, &error))?;
     let start = |(name, config): (AgentName, AgentConfig)| {
