@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::{
-    node::{Agent, data_message},
-    peers::{Mesh, Shouter, free_port, http, python_shouter, settled, until, wait_until},
+    node::{Agent, data_message, free_port},
+    peers::{Mesh, http, python_shouter, settled, until, wait_until},
 };
 
 /// Both agents in turn; the first one asks, and works for a while.
@@ -55,7 +55,7 @@ do:
 async fn a_flow_calls_agents_by_their_urls_and_goes_on_with_their_very_tasks_after_a_crash() {
     let mesh = Mesh::new();
     let python = free_port();
-    let _python: Shouter = python_shouter(&mesh, python);
+    let _python = python_shouter(&mesh, python);
     let back = mesh.start("back");
     std::fs::write(mesh.path("front/far.yaml"), flow(python, &back.agent("ledger"))).unwrap();
     mesh.configure("flows: { far: ./far.yaml }\n");

@@ -12,8 +12,8 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    interop::{Started, free_port, installed, is_complete_machine, keep, listens, script},
-    node::{bobbinet, repository, tools},
+    interop::{installed, keep, script},
+    node::{Started, bobbinet, free_port, is_complete_machine, listens, repository, tools},
 };
 
 /// An agent that is made with an SDK, as it is started.

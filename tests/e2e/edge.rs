@@ -4,7 +4,7 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -12,12 +12,13 @@ use reqwest::Url;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::node::PATIENCE;
+use crate::node::{PATIENCE, Started};
 
 /// A node with these agents, told what it may have; killed when dropped.
 struct Node {
+    /// Before its folder, as it must be gone before that is.
+    child: Started,
     folder: TempDir,
-    child: Child,
     /// The lines that it has printed: where it listens, then its agents.
     printed: Vec<String>,
 }
@@ -45,7 +46,7 @@ impl Node {
             .unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let printed = lines.take(1 + agents.len()).map(Result::unwrap).collect();
-        Self { folder, child, printed }
+        Self { folder, child: Started(child), printed }
     }
 
     fn log(&self) -> String {
@@ -58,13 +59,6 @@ impl Node {
 
     fn address(&self) -> SocketAddr {
         self.url().strip_prefix("http://").unwrap().parse().unwrap()
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -154,7 +148,7 @@ fn server_of(node: &Node) -> u32 {
 #[test]
 fn probes_are_answered_with_few_descriptors_and_many_connections() {
     let node = Node::start(&["greeter"], "--listen 127.0.0.1:0", "ulimit -Sn 200; ulimit -Hn 256;");
-    assert_eq!(open_files(node.child.id()), (256, 256), "the node takes what it may");
+    assert_eq!(open_files(node.child.0.id()), (256, 256), "the node takes what it may");
     assert_eq!(open_files(server_of(&node)), (200, 256), "its server has what it would have without it");
     let crowd: Vec<TcpStream> =
         (0..400).map(|_| TcpStream::connect_timeout(&node.address(), Duration::from_secs(5)).unwrap()).collect();

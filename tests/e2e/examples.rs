@@ -6,8 +6,8 @@
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use crate::{
-    node::{repository, tools},
-    readme::{Pasted, blocks, free_port},
+    node::{free_port, repository, tools},
+    readme::{Pasted, blocks},
 };
 
 /// An example in a folder of its own, with what stands for a reader's tools.
@@ -56,7 +56,7 @@ impl Example {
         let config = self.folder.path().join(name).join("bobbinet.yaml");
         let mut text = fs::read_to_string(&config).unwrap();
         for port in ports {
-            let free = free_port();
+            let free = free_port().to_string();
             text = text.replace(port, &free);
             self.script = self.script.replace(port, &free);
         }

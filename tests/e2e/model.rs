@@ -2,17 +2,17 @@
 
 use std::{
     io::{BufRead, BufReader},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
 
-use crate::node::{Agent, Node, PATIENCE, data_message, log_of, repository};
+use crate::node::{Agent, Node, PATIENCE, Started, data_message, log_of, repository};
 
 /// A scripted model. Killed when dropped.
 struct Model {
-    child: Child,
+    _process: Started,
     port: u16,
 }
 
@@ -28,14 +28,7 @@ impl Model {
             .unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        Self { child, port: line.trim().parse().unwrap() }
-    }
-}
-
-impl Drop for Model {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        Self { _process: Started(child), port: line.trim().parse().unwrap() }
     }
 }
 

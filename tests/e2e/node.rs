@@ -1,6 +1,7 @@
 //! A node under test: one `bobbinet up` process on a port of its own choosing.
 
 use std::{
+    net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
@@ -27,6 +28,37 @@ pub(crate) fn bobbinet(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bobbinet"));
     command.current_dir(folder).stdin(Stdio::null());
     command
+}
+
+/// Whether nothing may be left out here for want of a program.
+pub(crate) fn is_complete_machine() -> bool {
+    std::env::var("CI").is_ok_and(|it| it == "true")
+}
+
+/// A port that was free a moment ago, for those who take none of their own choosing.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Waits until somebody listens there.
+pub(crate) fn listens(port: u16) {
+    let end = Instant::now() + PATIENCE;
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(Instant::now() < end, "nobody listens at {port}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A process that is killed when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Started(pub(crate) Child);
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// A running node. Killed when dropped.

@@ -5,25 +5,18 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
 };
 
 use serde_json::Value;
 
-use crate::node::{bobbinet, repository, tools};
+use crate::node::{Started, bobbinet, repository, tools};
 
 /// The agent, and what stands in between: it takes requests on, and hangs up when the answer to one that is not a look comes.
 struct Teller {
-    child: Child,
+    _process: Started,
     url: String,
     ledger: PathBuf,
-}
-
-impl Drop for Teller {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 impl Teller {
@@ -48,7 +41,7 @@ impl Teller {
                 let _ = pass(near, port);
             }
         });
-        Self { child, url, ledger }
+        Self { _process: Started(child), url, ledger }
     }
 
     /// How often money was moved.

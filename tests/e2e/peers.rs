@@ -3,16 +3,15 @@
 
 use std::{
     fs::File,
-    net::TcpListener,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::node::{Agent, Node, PATIENCE, bobbinet, data_message, log_of, repository, tools};
+use crate::node::{Agent, Node, PATIENCE, Started, bobbinet, data_message, free_port, log_of, repository, tools};
 
 /// What the node in front is known by to the one behind.
 const FRONT: &str = "https://front.example";
@@ -75,11 +74,6 @@ impl Mesh {
     pub(crate) fn logs(&self) -> String {
         format!("front:\n{}\nback:\n{}", log_of(&self.path("front")), log_of(&self.path("back")))
     }
-}
-
-/// A port that nobody listens at now.
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// What a command prints.
@@ -290,28 +284,17 @@ async fn another_agent_stands_in_and_a_circle_is_refused() {
     assert!(front.stop().success());
 }
 
-/// An agent of another SDK. Killed when dropped.
-pub(crate) struct Shouter(Child);
-
-impl Shouter {
-    fn start(mut command: Command, log: &Path) -> Self {
-        let log = File::create(log).unwrap();
-        Self(command.stdout(log.try_clone().unwrap()).stderr(log).stdin(Stdio::null()).spawn().unwrap())
-    }
-}
-
-impl Drop for Shouter {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// An agent of another SDK.
+fn shouter(mut command: Command, log: &Path) -> Started {
+    let log = File::create(log).unwrap();
+    Started(command.stdout(log.try_clone().unwrap()).stderr(log).stdin(Stdio::null()).spawn().unwrap())
 }
 
 /// An agent of the official Python SDK, which writes down what it takes.
-pub(crate) fn python_shouter(mesh: &Mesh, port: u16) -> Shouter {
+pub(crate) fn python_shouter(mesh: &Mesh, port: u16) -> Started {
     let mut command = Command::new(tools().join("python/bin/python"));
     command.arg(repository("tests/python/shouter.py")).arg(port.to_string());
-    Shouter::start(command, &mesh.path("py.log"))
+    shouter(command, &mesh.path("py.log"))
 }
 
 #[tokio::test]
@@ -323,7 +306,7 @@ async fn agents_of_the_python_and_the_javascript_sdk_are_agents_like_any() {
     assert!(modules.join("@a2a-js/sdk").exists(), "the JavaScript SDK is missing: cargo xtask tools");
     let mut command = Command::new("node");
     command.arg(repository("tests/javascript/shouter.mjs")).arg(modules).arg(javascript.to_string());
-    let _javascript = Shouter::start(command, &mesh.path("js.log"));
+    let _javascript = shouter(command, &mesh.path("js.log"));
     mesh.configure(&format!(
         "agents:\n  py: {{ a2a: \"http://127.0.0.1:{python}\", timeout: 20s }}\n  js: {{ a2a: \"http://127.0.0.1:{javascript}\", timeout: 20s }}\n"
     ));

@@ -8,8 +8,8 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    interop::{Hooks, Started, free_port, listens, script},
-    node::{Node, bobbinet, log_of, tools},
+    interop::{Hooks, Taken, script},
+    node::{Node, Started, bobbinet, free_port, listens, log_of, tools},
 };
 
 const TOKEN: &str = "token-that-nobody-sees";
@@ -21,12 +21,19 @@ struct Way<'a> {
     arguments: Vec<&'a str>,
     /// What its agent asks something at.
     message: &'a str,
-    /// What ends that task, after `bobbinet task` and before its id.
-    end: &'a str,
-    /// And what is said with it.
-    last_words: &'a [&'a str],
+    ending: Ending<'a>,
     /// Whether its webhooks are authenticated as they say.
     authenticates: bool,
+}
+
+/// What ends a task.
+struct Ending<'a> {
+    /// After `bobbinet task` and before the task's id.
+    command: &'a str,
+    /// After that.
+    words: &'a [&'a str],
+    /// Where the task stands then, as its webhooks are told.
+    state: &'a str,
 }
 
 #[test]
@@ -45,7 +52,8 @@ fn webhooks_of_tasks_are_made_shown_and_removed_at_our_own_node() {
     for version in ["1.0", "0.3"] {
         for transport in ["jsonrpc", "http+json", "grpc"] {
             let arguments = vec!["--data-dir", "data", "--transport", transport, "--a2a-version", version];
-            let way = Way { arguments, message: "get-sum a=1", end: "cancel", last_words: &[], authenticates: true };
+            let ending = Ending { command: "cancel", words: &[], state: "canceled" };
+            let way = Way { arguments, message: "get-sum a=1", ending, authenticates: true };
             check(folder.path(), &way, &hooks);
         }
     }
@@ -76,12 +84,13 @@ fn webhooks_of_tasks_are_made_shown_and_removed_at_agents_of_the_official_sdk() 
         vec!["-a", &old_url],
     ] {
         // This SDK sends the token alone, and in 0.3 nothing of a task that is canceled.
-        let way = Way { arguments, message: "ask", end: "reply", last_words: &["hello"], authenticates: false };
+        let ending = Ending { command: "reply", words: &["hello"], state: "completed" };
+        let way = Way { arguments, message: "ask", ending, authenticates: false };
         check(folder.path(), &way, &hooks);
     }
 }
 
-/// A task that asks, a webhook with secrets and one without; what is told when the task ends.
+/// A task that asks, a webhook with secrets and one without; what is told when the task ends, and what is not.
 fn check(folder: &Path, way: &Way<'_>, hooks: &Hooks) {
     let what = way.arguments.join(" ");
     std::fs::write(folder.join("credentials"), format!("{CREDENTIALS}\n")).unwrap();
@@ -103,16 +112,25 @@ fn check(folder: &Path, way: &Way<'_>, hooks: &Hooks) {
     };
     let count = |list: &Value| list.as_array().or_else(|| list["configs"].as_array()).map_or(0, Vec::len);
 
-    let asked = json(&["send", way.message, "-o", "json"]);
-    let task = asked.pointer("/task/id").unwrap_or(&asked["id"]).as_str().unwrap().to_owned();
+    let begin = || {
+        let asked = json(&["send", way.message, "-o", "json"]);
+        asked.pointer("/task/id").unwrap_or(&asked["id"]).as_str().unwrap().to_owned()
+    };
+    let end = |task: &str| {
+        let (code, out, error) = run(&[&["task", way.ending.command, task], way.ending.words].concat());
+        assert_eq!(code, 0, "{what}: {out}{error}");
+    };
+    let is_of_end = |taken: &Taken| taken.says(way.ending.state);
     let name = what.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
-    let [url, removed_url] = ["first", "second"].map(|place| format!("{}/{name}/{place}", hooks.url));
+    let [url, removed_url, later_url] =
+        ["first", "second", "later"].map(|place| format!("{}/{name}/{place}", hooks.url));
     let secrets = ["--token-env", "HOOK_TOKEN", "--credentials-file", "credentials", "--debug"];
-    let create =
-        |url: &str, more: &[&str]| json(&[&["task", "push-config", "create", &task, url, "-o", "json"], more].concat());
-    let made = create(&url, &[&["--id", "first"], &secrets[..]].concat());
-    assert_eq!(id_of(&made), "first", "{what}");
-    let second = id_of(&create(&removed_url, &[]));
+    let create = |task: &str, url: &str, more: &[&str]| {
+        id_of(&json(&[&["task", "push-config", "create", task, url, "-o", "json"], more].concat()))
+    };
+    let task = begin();
+    assert_eq!(create(&task, &url, &[&["--id", "first"], &secrets[..]].concat()), "first", "{what}");
+    let second = create(&task, &removed_url, &[]);
 
     let (code, shown, error) = run(&["task", "push-config", "get", &task, "first"]);
     assert_eq!(code, 0, "{what}: {error}");
@@ -127,14 +145,18 @@ fn check(folder: &Path, way: &Way<'_>, hooks: &Hooks) {
     let (code, _, error) = run(&["task", "push-config", "get", &task, "no-such", "-o", "json"]);
     assert_eq!(code, 1, "{what}: {error}");
 
-    let (code, out, error) = run(&[&["task", way.end, &task], way.last_words].concat());
-    assert_eq!(code, 0, "{what}: {out}{error}");
+    end(&task);
     let (token, credentials) =
         (format!("x-a2a-notification-token: {TOKEN}"), format!("authorization: Bearer {CREDENTIALS}"));
     let is_told = hooks.is_told(&url, |taken| {
         let has = |line: &str| taken.head.lines().any(|it| it == line);
-        has(&token) && (!way.authenticates || has(&credentials))
+        is_of_end(taken) && has(&token) && (!way.authenticates || has(&credentials))
     });
-    assert!(is_told, "{what}: no notification came with what was said");
-    assert!(!hooks.has_heard(&removed_url) || way.authenticates, "{what}: one that was removed was told");
+    assert!(is_told, "{what}: no notification of the end came with what was said");
+    // What had gone to the webhook that was removed would be there before the end of a task that ends later.
+    let later = begin();
+    create(&later, &later_url, &[]);
+    end(&later);
+    assert!(hooks.is_told(&later_url, is_of_end), "{what}: no notification of a later end came");
+    assert!(!hooks.has_heard(&removed_url, is_of_end), "{what}: one that was removed was told of the end");
 }

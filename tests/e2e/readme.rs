@@ -17,7 +17,7 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::node::{PATIENCE, repository, tools};
+use crate::node::{PATIENCE, free_port, repository, tools};
 
 /// The `sh` blocks of a page, one after the other, as they stand there.
 pub(crate) fn blocks(page: &str) -> String {
@@ -30,11 +30,6 @@ pub(crate) fn blocks(page: &str) -> String {
         }
     }
     text
-}
-
-/// A port that nobody listens at now.
-pub(crate) fn free_port() -> String {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string()
 }
 
 /// Lines that are pasted into a shell.
@@ -105,7 +100,7 @@ fn the_blocks_of_the_readme_work_when_pasted() {
     std::os::unix::fs::symlink(tools().join("npm/node_modules"), folder.path().join("node_modules")).unwrap();
     let page = std::fs::read_to_string(repository("README.md")).unwrap();
     assert!(!page.contains("```console"), "a block with prompts cannot be pasted");
-    let (node, agent) = (free_port(), free_port());
+    let [node, agent] = [(); 2].map(|()| free_port().to_string());
     let pasted = Pasted {
         script: blocks(&page).replace("7420", &node).replace("7431", &agent),
         folder: folder.path().to_owned(),

@@ -1,51 +1,30 @@
 //! MCP servers that run elsewhere, reached by their URL: published ones, over both of MCP's HTTP transports and in both eras.
 
 use std::{
-    net::{TcpListener, TcpStream},
     path::Path,
-    process::{Child, Command, Stdio},
-    time::{Duration, Instant},
+    process::{Command, Stdio},
 };
 
 use serde_json::{Value, json};
 
-use crate::node::{Agent, Node, PATIENCE, data_message, log_of, repository, tools};
+use crate::node::{Agent, Node, Started, data_message, free_port, listens, log_of, repository, tools};
 
-/// A server, until this is dropped.
-struct Remote(Child);
-
-impl Drop for Remote {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// A port that was free a moment ago: these servers take none of their own choosing.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-fn started(mut command: Command, port: u16) -> Remote {
+fn started(mut command: Command, port: u16) -> Started {
     let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let remote = Remote(child);
-    let end = Instant::now() + PATIENCE;
-    while TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(Instant::now() < end, "nobody listens at {port}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    remote
+    let server = Started(child);
+    listens(port);
+    server
 }
 
 /// The reference server of the MCP project, on its TypeScript SDK.
-fn everything(transport: &str, port: u16) -> Remote {
+fn everything(transport: &str, port: u16) -> Started {
     let mut command = Command::new(tools().join("npm/node_modules/.bin/mcp-server-everything"));
     command.arg(transport).env("PORT", port.to_string());
     started(command, port)
 }
 
 /// A few tools on the official Python SDK, in all revisions that it speaks.
-fn python(port: u16) -> Remote {
+fn python(port: u16) -> Started {
     let mut command = Command::new(tools().join("servers/bin/python"));
     command.arg(repository("tests/python/remote.py")).arg(port.to_string());
     started(command, port)
@@ -65,6 +44,15 @@ async fn called(agent: &Agent, skill: &str, arguments: Value) -> Value {
 async fn said(agent: &Agent, message: Value) -> Value {
     let sent = agent.call(&reqwest::Client::new(), "SendMessage", &json!({ "message": message })).await;
     sent.unwrap_or_else(|error| panic!("{error}"))["task"].clone()
+}
+
+/// The events of a call that is streamed.
+async fn streamed(agent: &Agent, skill: &str, arguments: Value) -> Vec<Value> {
+    let message = data_message(&format!("s-{skill}-{arguments}"), &json!({"skill": skill, "arguments": arguments}));
+    let request = agent.request(&reqwest::Client::new(), "SendStreamingMessage", &json!({ "message": message }));
+    let told = request.send().await.unwrap().text().await.unwrap();
+    let events = told.lines().filter_map(|line| line.strip_prefix("data:"));
+    events.map(|event| serde_json::from_str::<Value>(event).unwrap()["result"].take()).collect()
 }
 
 fn state(task: &Value) -> &str {
@@ -89,8 +77,20 @@ async fn a_published_server_is_used_over_both_http_transports() {
         let sum = called(&agent, "get-sum", json!({"a": 2, "b": 40})).await;
         assert!(state(&sum) == "TASK_STATE_COMPLETED" && sum["artifacts"].to_string().contains("42"), "{name}: {sum}");
         // It says how far it is, and that goes with its task.
-        let long = called(&agent, "trigger-long-running-operation", json!({"duration": 1, "steps": 4})).await;
-        assert_eq!(state(&long), "TASK_STATE_COMPLETED", "{name}: {long}");
+        let long = streamed(&agent, "trigger-long-running-operation", json!({"duration": 1, "steps": 4})).await;
+        let progress = |event: &Value| event["statusUpdate"]["metadata"]["progress"]["value"].as_f64();
+        // The newest counts, so a step may go untold, but not the last one.
+        assert_eq!(long.iter().filter_map(progress).last(), Some(4.0), "{name}: {long:?}");
+        assert_eq!(state(&long.last().unwrap()["statusUpdate"]), "TASK_STATE_COMPLETED", "{name}: {long:?}");
+        // What is no tool is called like one.
+        let read = called(&agent, "resource:read", json!({"uri": "demo://resource/dynamic/text/7"})).await;
+        let part = &read["artifacts"][0]["parts"][0];
+        assert!(part["text"].as_str().is_some_and(|text| text.contains("Resource 7")), "{name}: {read}");
+        assert_eq!(part["metadata"]["uri"], "demo://resource/dynamic/text/7");
+        let prompt = called(&agent, "prompt:args-prompt", json!({"city": "Berlin"})).await;
+        let part = &prompt["artifacts"][0]["parts"][0];
+        assert!(part["text"].as_str().is_some_and(|text| text.contains("Berlin")), "{name}: {prompt}");
+        assert_eq!(part["metadata"]["role"], "user");
         // It asks its user, who is asked by the task.
         let asked = called(&agent, "trigger-elicitation-request", json!({})).await;
         assert_eq!(state(&asked), "TASK_STATE_INPUT_REQUIRED", "{name}: {asked}");
@@ -130,8 +130,9 @@ async fn a_server_of_both_eras_is_used_in_each() {
         let agent = node.agent(name);
         let sum = called(&agent, "add", json!({"a": 2, "b": 40})).await;
         assert!(state(&sum) == "TASK_STATE_COMPLETED" && sum["artifacts"].to_string().contains("42"), "{name}: {sum}");
-        let counted = called(&agent, "count", json!({"to": 5})).await;
-        assert!(counted["artifacts"].to_string().contains("counted to 5"), "{name}: {counted}");
+        let counted = streamed(&agent, "count", json!({"to": 5})).await;
+        let said: String = counted.iter().map(Value::to_string).collect();
+        assert!(said.contains("at 5") && said.contains("counted to 5"), "{name}: {counted:?}");
         assert_eq!(state(&called(&agent, "fail", json!({})).await), "TASK_STATE_FAILED", "{name}");
     }
     let log = log_of(folder.path());

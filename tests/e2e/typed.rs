@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::node::{Node, bobbinet};
+use crate::node::{Node, Started, bobbinet};
 
 /// A node with agents of our own, and a home that nobody else uses.
 struct Place {
@@ -237,7 +237,7 @@ fn a_name_means_the_node_of_this_folder_and_no_other() {
         .stderr(std::process::Stdio::null())
         .spawn()
         .unwrap();
-    let second = Ending(second);
+    let second = Started(second);
     // It is waited for, as it has said that it starts, or the command is quicker and finds one only.
     let patience = std::time::Instant::now() + crate::node::PATIENCE;
     while !there.join("second/node.json").exists() {
@@ -247,16 +247,6 @@ fn a_name_means_the_node_of_this_folder_and_no_other() {
     let ambiguous = add(&there, &[]);
     assert!(ambiguous.code == 2 && ambiguous.error.matches("http://127.0.0.1:").count() >= 2, "{ambiguous:?}");
     drop(second);
-}
-
-/// A process that is ended with the test.
-struct Ending(std::process::Child);
-
-impl Drop for Ending {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 #[test]

@@ -232,7 +232,7 @@ impl Node {
         let env = Arc::new(SystemEnv);
         let keys = KeyRing::open_or_create(&folder.join(KEYS_FOLDER), env.now());
         let keys = Arc::new(keys.map_err(|source| NodeError::Keys { folder: folder.clone(), source })?);
-        let store = SledStore::open(SledOptions::beside_witness(&folder, "store"));
+        let store = SledStore::open(SledOptions::beside_witness(&folder));
         let store = Arc::new(store.map_err(|source| NodeError::Store { folder: folder.clone(), source })?);
         let scheme = if tls.is_some() { "https" } else { "http" };
         let known_as = self.public_url.clone().unwrap_or_else(|| format!("{scheme}://{address}"));

@@ -285,6 +285,25 @@ fn a_call_of_a_skill_and_its_output() {
 }
 
 #[test]
+fn a_skill_may_have_a_colon_in_its_name() {
+    check(
+        r#"do:
+  - say: { call: 'files.prompt:sum up', with: { text: x } }
+  - read: { call: 'files.resource:read', with: { uri: 'demo://a' } }
+"#,
+        json!({}),
+        &[r#"ok say "words""#, r#"ok read "text""#],
+        expect![[r#"
+            call /do/0/say files.prompt:sum up {"text":"x"}
+            > ok say "words"
+            call /do/1/read files.resource:read {"uri":"demo://a"}
+            > ok read "text"
+            finish "text"
+        "#]],
+    );
+}
+
+#[test]
 fn a_call_that_fails_ends_the_run_with_its_step() {
     check(
         r#"do:

@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use crate::{
     call,
     config::{McpConfig, ServerAddress},
+    login::{self, LoginStep},
     plan_message,
     pool::{SessionKey, SessionPool},
     server_profile::ServerProfile,
@@ -82,7 +83,15 @@ impl Agent for McpAgent {
     }
 
     fn prepare(&self, request: &Request<'_>) -> Plan {
-        plan_message::plan(&self.config, self.profile.catalog().as_deref(), request)
+        let catalog = self.profile.catalog();
+        let plan = |request: &Request<'_>| plan_message::plan(&self.config, catalog.as_deref(), request);
+        match login::look(request, catalog.is_some(), self.shared().login().as_ref()) {
+            None => plan(request),
+            Some(LoginStep::Plan(plan)) => plan,
+            Some(LoginStep::GoOn(message)) => {
+                plan(&Request { message, skill: request.skill, task: None, question_id: request.question_id.clone() })
+            }
+        }
     }
 
     async fn ready_to_plan(&self) -> Result<(), Fault> {

@@ -44,9 +44,7 @@ pub(crate) fn part(block: &Json) -> Part {
     }
     let unknown = || {
         let kind = JsonObject::read(block).and_then(|fields| fields.text("type")).unwrap_or_default();
-        let mut metadata = JsonObject::default();
-        metadata.set("mcpType", Json::of(&kind));
-        Part { metadata: Some(metadata.to_json()), ..Part::data(block.clone()) }
+        whole(block, &kind)
     };
     let Ok(read) = block.read::<Block>() else { return unknown() };
     let metadata = |names: &[&str]| {
@@ -86,6 +84,21 @@ pub(crate) fn part(block: &Json) -> Part {
         },
         _ => unknown(),
     }
+}
+
+/// One of the contents of a resource that was read: text, or bytes.
+pub(crate) fn resource(contents: &Json) -> Part {
+    let meta = JsonObject::read(contents).and_then(|mut fields| fields.take("_meta"));
+    let meta = meta.map(|meta| [("_meta".to_owned(), meta)].into_iter().collect::<JsonObject>().to_json());
+    let read = contents.read::<Resource>().ok().and_then(|resource| resource.part(meta));
+    read.unwrap_or_else(|| whole(contents, "resource"))
+}
+
+/// What nobody can read, as it came.
+fn whole(json: &Json, kind: &str) -> Part {
+    let mut metadata = JsonObject::default();
+    metadata.set("mcpType", Json::of(kind));
+    Part { metadata: Some(metadata.to_json()), ..Part::data(json.clone()) }
 }
 
 /// A resource that came with the result.

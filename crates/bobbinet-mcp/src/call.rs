@@ -1,6 +1,6 @@
-//! One call of a tool, from the durable intent to its outcome. Nothing here waits without a bound.
+//! One call of a tool, a resource or a prompt, from the durable intent to its outcome. Nothing here waits without a bound.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use bobbinet_core::{Effect, Fault, Json, Message, Outcome, Part};
 use bobbinet_engine::{CANCEL_GRACE, Run, Unanswered};
@@ -16,12 +16,15 @@ use crate::{
     exclusive_tools::{CallOwner, CallPermit, CallProfile, ConcurrencyClass},
     in_flight::ToolCall,
     json_object::JsonObject,
+    login::{LOGIN_NEEDED, LoginNeeded},
     mailbox::RpcError,
     plan_message,
     pool::{Home, SessionKey, SessionPool},
     result::{self, CallResult, URL_REQUIRED},
+    roots,
     schema::Work,
     schema_check,
+    server_feature::ServerFeature,
     session::{Client, RequestOptions},
     supervised_session::SupervisedSession,
 };
@@ -29,11 +32,17 @@ use crate::{
 /// Rounds of question and answer that one call may take (2026-07-28): a server that asks without an end is broken.
 const ROUNDS_MAX: u32 = 10;
 
+/// How often a caller is asked to log in who says each time that he has.
+const LOGINS_MAX: u32 = 10;
+
 /// Connections that may break under a request before the server has seen it.
 const SENDS_MAX: u32 = 5;
 
 /// The name in `_meta` under which a keyed tool finds the key to drop repeats by.
 const KEY: &str = "bobbinet/idempotencyKey";
+
+/// The name in `_meta` under which a request says what of the server's log is wanted (2026-07-28).
+const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
 
 /// Carries out a run. Dropped, the server is told that nobody waits any more.
 pub(crate) async fn carry_out(sessions: &Arc<SessionPool>, run: Run) -> Outcome {
@@ -167,10 +176,30 @@ impl CallAttempt<'_> {
     }
 
     async fn connected(&self, session: &SupervisedSession, round: u32) -> Result<Arc<Client>, Outcome> {
-        match connected(session, self.run).await {
-            Connected::Yes(client) => Ok(client),
-            Connected::Canceled => Err(canceled(self.target, round)),
-            Connected::No(fault) => Err(unreachable(self.target, round, fault)),
+        let mut logins = 0;
+        loop {
+            match (connected(session, self.run).await, session.login()) {
+                (Connected::Yes(client), _) => return Ok(client),
+                (Connected::Canceled, _) => return Err(canceled(self.target, round)),
+                (Connected::No(_), Some(login)) if logins < LOGINS_MAX => {
+                    logins += 1;
+                    self.log_in(&login, round).await?;
+                    session.hurry();
+                }
+                (Connected::No(fault), _) => return Err(unreachable(self.target, round, fault)),
+            }
+        }
+    }
+
+    /// Has the caller log in, and waits until he says that he has. `Err`: the call is over.
+    async fn log_in(&self, login: &LoginNeeded, round: u32) -> Result<(), Outcome> {
+        let question = Arc::new(login.question(self.run.message_id(&format!("login{round}"))));
+        match self.run.ask(question).await {
+            Ok(answer) if is_accepted(&answer) => Ok(()),
+            Ok(_) => Err(declined_by_user(self.target)),
+            Err(Unanswered::Expired) => Err(Outcome::Declined),
+            Err(Unanswered::Over) => Err(canceled(self.target, round)),
+            Err(Unanswered::NotAsked(error)) => Err(not_asked(self.target, &error)),
         }
     }
 
@@ -194,7 +223,10 @@ async fn find(shared: &SupervisedSession, run: &Run) -> Result<Target, Outcome> 
     let call = run.call();
     match (&call.skill, &call.arguments) {
         (Some(tool), Some(arguments)) => {
-            checked(shared, Target { tool: tool.clone(), arguments: arguments.clone() }).await
+            let catalog = shared.catalog();
+            let known = catalog.as_deref().and_then(|catalog| catalog.get(tool.as_str())).map(|tool| tool.feature);
+            let feature = known.unwrap_or_else(|| ServerFeature::by_name(tool.as_str()));
+            checked(shared, Target { feature, tool: tool.clone(), arguments: arguments.clone() }).await
         }
         (Some(_) | None, _) => {
             let text = "an earlier version of this node kept the task before it was known what to call, and nobody has decided \
@@ -259,16 +291,14 @@ impl CallAttempt<'_> {
         let (run, target) = (self.run, self.target);
         let mut answers = JsonObject::default();
         let mut state = None;
-        let mut unsent = 0;
+        let (mut unsent, mut logins) = (0, 0);
         let mut round = 0;
         loop {
             let CallRoute { session, client, permit, owner } = match self.admit(round).await {
                 Ok(route) => route,
                 Err(outcome) => return outcome,
             };
-            let mut params = JsonObject::default();
-            params.set("name", Json::of(target.tool.as_str()));
-            params.set("arguments", target.arguments.clone());
+            let mut params = target.feature.params(target.tool.as_str(), &target.arguments);
             if !answers.is_empty() {
                 params.set("inputResponses", answers.to_json());
             }
@@ -281,8 +311,8 @@ impl CallAttempt<'_> {
                 None => None,
             };
             let headers = headers.unwrap_or_default();
-            let options = RequestOptions { meta: meta(run), call: Some(tool_call), headers };
-            let sent = client.send("tools/call", params.to_json(), options).await;
+            let options = RequestOptions { meta: meta(run, &client), call: Some(tool_call), headers };
+            let sent = client.send(target.feature.method(), params.to_json(), options).await;
             let (outcome, was_passed_over) = match sent {
                 Err(broken) => (RequestOutcome::NotSent(broken), false),
                 Ok(pending) => {
@@ -305,17 +335,27 @@ impl CallAttempt<'_> {
                     }
                     continue;
                 }
+                RequestOutcome::Error(error) if error.code == LOGIN_NEEDED && logins < LOGINS_MAX => {
+                    // It has done nothing. Whoever was let in meanwhile lets this call in too.
+                    if let Some(login) = session.last_login() {
+                        logins += 1;
+                        if let Err(outcome) = self.log_in(&login, round).await {
+                            return outcome;
+                        }
+                    }
+                    continue;
+                }
                 RequestOutcome::Error(error) => match links(&error) {
-                    Some(questions) => Questions { list: questions, state: None },
-                    None => return result::failed(&error, run.message_id("refused")),
+                    Some(questions) => Questions { list: questions, given: JsonObject::default(), state: None },
+                    None => return result::failed(&target.feature.error(error), run.message_id("refused")),
                 },
-                RequestOutcome::Result(json) => match CallResult::read_apart(json).await {
+                RequestOutcome::Result(json) => match CallResult::read_apart(target.feature, json).await {
                     Err(why) => return unreadable(target, run.call().effect, &why),
                     Ok(result) if !result.is_question() => {
                         return finished(&session, run, target, result, was_passed_over).await;
                     }
-                    Ok(result) => match read_questions(&result) {
-                        Ok(list) => Questions { list, state: result.request_state },
+                    Ok(result) => match read_questions(&result, &session.config.roots) {
+                        Ok((list, given)) => Questions { list, given, state: result.request_state },
                         Err(what) => {
                             let text = format!("`{}` asks for {what}, which is not offered to it", target.tool);
                             return Outcome::Failed(Fault::new("unsupported-question", text));
@@ -329,7 +369,7 @@ impl CallAttempt<'_> {
                 return Outcome::Failed(Fault::new("too-many-rounds", text));
             }
             state = questions.state;
-            answers = JsonObject::default();
+            answers = questions.given;
             for (number, (key, asked)) in questions.list.iter().enumerate() {
                 let question = Arc::new(asked.ask(run.message_id(&format!("q{round}.{number}"))));
                 match ask_caller(run, question).await {
@@ -350,26 +390,32 @@ impl CallAttempt<'_> {
 struct Questions {
     /// Each with the name that its answer goes under; without one, for an error that names addresses to visit.
     list: Vec<(String, Elicitation)>,
+    /// What nobody needs to be asked for.
+    given: JsonObject,
     state: Option<Json>,
 }
 
-fn read_questions(result: &CallResult) -> Result<Vec<(String, Elicitation)>, String> {
+fn read_questions(result: &CallResult, roots: &[PathBuf]) -> Result<(Vec<(String, Elicitation)>, JsonObject), String> {
     #[derive(serde::Deserialize)]
     struct Input {
         method: String,
         #[serde(default)]
         params: Option<Json>,
     }
-    let mut list = Vec::new();
+    let (mut list, mut given) = (Vec::new(), JsonObject::default());
     for (key, request) in result.input_requests.iter().flat_map(JsonObject::iter) {
         let input = request.read::<Input>().map_err(|_| "something unreadable".to_owned())?;
+        if input.method == roots::METHOD && !roots.is_empty() {
+            given.set(key, roots::answer(roots));
+            continue;
+        }
         let asked = input.params.as_ref().and_then(Elicitation::read);
         match asked.filter(|_| input.method == "elicitation/create") {
             Some(asked) => list.push((key.to_owned(), asked)),
             None => return Err(format!("`{}`", input.method)),
         }
     }
-    Ok(list)
+    Ok((list, given))
 }
 
 /// The addresses of an error that wants its user to visit them first (2025-11-25).
@@ -420,10 +466,13 @@ async fn finished(
 }
 
 /// What goes with every call beside its arguments. The progress token is the library's.
-fn meta(run: &Run) -> RequestMetaObject {
+fn meta(run: &Run, client: &Client) -> RequestMetaObject {
     let mut meta = RequestMetaObject::new();
     if run.call().effect == Effect::Keyed {
         meta.insert(KEY.to_owned(), run.key().into());
+    }
+    if let Some(level) = client.log_level().filter(|_| client.is_modern()) {
+        meta.insert(LOG_LEVEL.to_owned(), level.word().into());
     }
     if let Some(trace) = &run.task().trace {
         meta.insert("traceparent".to_owned(), trace.as_ref().into());
@@ -432,6 +481,6 @@ fn meta(run: &Run) -> RequestMetaObject {
 }
 
 fn declined_by_user(target: &Target) -> Outcome {
-    let text = format!("`{}` needs its user to visit an address first, and that was declined", target.tool);
+    let text = format!("`{}` needs its user to do something elsewhere first, and that was declined", target.tool);
     Outcome::Failed(Fault::new("declined", text))
 }

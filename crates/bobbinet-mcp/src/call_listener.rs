@@ -12,11 +12,14 @@ use crate::{
     json_object::JsonObject,
     mailbox::{ConnectionError, ElicitationRequest, Mail, Progress, Reply, RpcError},
     result::{self, CallResult},
+    server_feature::ServerFeature,
     session::PendingRequest,
 };
 
 /// What a run calls.
 pub(crate) struct Target {
+    /// What that is at the server.
+    pub(crate) feature: ServerFeature,
     pub(crate) tool: SkillId,
     pub(crate) arguments: Json,
 }
@@ -198,11 +201,13 @@ impl<'a> CallListener<'a> {
         self.pending.cancel();
         match tokio::time::timeout(CANCEL_GRACE, self.pending.mailbox.replied()).await {
             Ok(reply) => match self.outcome_of(reply) {
-                RequestOutcome::Result(json) => match CallResult::read(&json) {
+                RequestOutcome::Result(json) => match CallResult::read(self.target.feature, &json) {
                     Ok(result) => result.outcome(None, &[], self.run.message_id("refused"), JsonObject::default()),
                     Err(why) => unreadable(self.target, self.run.call().effect, &why),
                 },
-                RequestOutcome::Error(error) => result::failed(&error, self.run.message_id("refused")),
+                RequestOutcome::Error(error) => {
+                    result::failed(&self.target.feature.error(error), self.run.message_id("refused"))
+                }
                 RequestOutcome::Over(outcome) => outcome,
                 RequestOutcome::NotSent(_) => canceled(self.target, self.round),
             },

@@ -8,18 +8,21 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     config::{McpConfig, ServerAddress, SkillNotes},
-    listing::{RawTool, ToolHints},
+    listing::{Offers, RawTool, ToolHints},
     parameter_headers::ParameterHeaders,
-    rpc_message,
+    resources, rpc_message,
     schema::Schema,
+    server_feature::ServerFeature,
 };
 
 /// Bytes of a server's instructions that become its description.
 const DESCRIPTION_MAX: usize = 2_000;
 
-/// A tool that can be called.
+/// A tool that can be called, or what is called like one: a prompt, or the resources.
 #[derive(Debug)]
 pub(crate) struct Tool {
+    /// What it is at the server.
+    pub(crate) feature: ServerFeature,
     pub(crate) id: SkillId,
     pub(crate) description: String,
     pub(crate) effect: Effect,
@@ -31,7 +34,7 @@ pub(crate) struct Tool {
     pub(crate) headers: ParameterHeaders,
 }
 
-/// The tools of a server as skills of its agent. A new listing is a new catalog.
+/// What a server offers, as skills of its agent. A new listing is a new catalog.
 #[derive(Debug)]
 pub(crate) struct Catalog {
     tools: BTreeMap<String, Tool>,
@@ -43,12 +46,12 @@ impl Catalog {
     pub(crate) fn new(
         config: &McpConfig,
         info: Option<&ServerPeerInfo>,
-        listing: &[RawTool],
+        offers: &Offers,
         previous: Option<&Self>,
     ) -> Self {
         let mut tools = BTreeMap::new();
         let mut skills = Vec::new();
-        for raw in listing {
+        for raw in &offers.tools {
             let needs_task = raw.execution.as_ref().and_then(|it| it.task_support.as_deref()) == Some("required");
             let id = match SkillId::parse(&raw.name) {
                 Ok(_) if needs_task => {
@@ -82,8 +85,42 @@ impl Catalog {
             };
             let before = previous.and_then(|catalog| catalog.tools.get(&raw.name));
             let tool = Tool { headers, ..tool(config, &id, raw, before) };
-            skills.push(skill(config, raw, &tool));
+            let title = raw.title.clone().or_else(|| raw.annotations.as_ref().and_then(|hints| hints.title.clone()));
+            let about = About {
+                title: title.filter(|title| !title.trim().is_empty()).unwrap_or_else(|| raw.name.clone()),
+                description: raw.description.clone().unwrap_or_default(),
+                otherwise: format!("The tool `{}`.", raw.name),
+                examples: Vec::new(),
+            };
+            skills.push(skill(config, &tool, about));
             tools.insert(raw.name.clone(), tool);
+        }
+        for (reading, about) in reads(config, offers) {
+            let name = reading.id.as_str().to_owned();
+            if tools.contains_key(&name) {
+                tracing::warn!(
+                    agent = config.name,
+                    skill = name,
+                    "a prompt or the resources are left out: there is a tool of this name"
+                );
+                continue;
+            }
+            let before = previous.and_then(|catalog| catalog.tools.get(&name));
+            let input = compiled(config, &reading.id, &reading.input, before.map(|tool| &tool.input));
+            let effect = config.effects.get(&name).copied().unwrap_or(Effect::ReadOnly);
+            let tool = Tool {
+                feature: reading.feature,
+                description: about.description.clone(),
+                effect,
+                // They have an effect of their own.
+                is_said_to_read: false,
+                input,
+                output: None,
+                headers: ParameterHeaders::default(),
+                id: reading.id,
+            };
+            skills.push(skill(config, &tool, about));
+            tools.insert(name, tool);
         }
         let description = Arc::new(describe(config, info, skills));
         Self { tools, description }
@@ -93,12 +130,15 @@ impl Catalog {
         self.tools.get(name)
     }
 
-    /// The only tool, if there is only one.
+    /// The only tool, if there is only one; of a server without tools, the only skill.
     pub(crate) fn only(&self) -> Option<&Tool> {
-        self.tools.values().next().filter(|_| self.tools.len() == 1)
+        let is_tool = |tool: &&Tool| tool.feature == ServerFeature::Tool;
+        let has_tools = self.tools.values().any(|tool| is_tool(&tool));
+        let mut candidates = self.tools.values().filter(|tool| !has_tools || is_tool(tool));
+        candidates.next().filter(|_| candidates.next().is_none())
     }
 
-    /// All tools, in the order of their names.
+    /// All that can be called, in the order of the names.
     pub(crate) fn tools(&self) -> impl Iterator<Item = &Tool> {
         self.tools.values()
     }
@@ -164,7 +204,25 @@ pub(crate) fn describe(config: &McpConfig, info: Option<&ServerPeerInfo>, skills
 }
 
 fn tool(config: &McpConfig, id: &SkillId, raw: &RawTool, before: Option<&Tool>) -> Tool {
-    let reuse = |json: &Json, before: Option<&Arc<Schema>>| match before.filter(|schema| schema.json == *json) {
+    let anything = Json::from(&serde_json::json!({"type": "object"}));
+    let input = raw.input_schema.as_ref().unwrap_or(&anything);
+    let output = raw.output_schema.as_ref();
+    Tool {
+        feature: ServerFeature::Tool,
+        id: id.clone(),
+        description: raw.description.clone().unwrap_or_default(),
+        effect: effect(config, &raw.name, raw.annotations.as_ref()),
+        is_said_to_read: !config.effects.contains_key(&raw.name)
+            && raw.annotations.as_ref().and_then(|hints| hints.read_only_hint) == Some(true),
+        input: compiled(config, id, input, before.map(|tool| &tool.input)),
+        headers: ParameterHeaders::default(),
+        output: output.map(|json| compiled(config, id, json, before.and_then(|tool| tool.output.as_ref()))),
+    }
+}
+
+/// A schema, or the one that there was before it, if it is the same.
+fn compiled(config: &McpConfig, id: &SkillId, json: &Json, before: Option<&Arc<Schema>>) -> Arc<Schema> {
+    match before.filter(|schema| schema.json == *json) {
         Some(schema) => schema.clone(),
         None => {
             let schema = Schema::new(json.clone(), config.limits.schema_bytes_max);
@@ -173,19 +231,47 @@ fn tool(config: &McpConfig, id: &SkillId, raw: &RawTool, before: Option<&Tool>) 
             }
             Arc::new(schema)
         }
-    };
-    let anything = Json::from(&serde_json::json!({"type": "object"}));
-    let input = raw.input_schema.as_ref().unwrap_or(&anything);
-    Tool {
-        id: id.clone(),
-        description: raw.description.clone().unwrap_or_default(),
-        effect: effect(config, &raw.name, raw.annotations.as_ref()),
-        is_said_to_read: !config.effects.contains_key(&raw.name)
-            && raw.annotations.as_ref().and_then(|hints| hints.read_only_hint) == Some(true),
-        input: reuse(input, before.map(|tool| &tool.input)),
-        headers: ParameterHeaders::default(),
-        output: raw.output_schema.as_ref().map(|json| reuse(json, before.and_then(|tool| tool.output.as_ref()))),
     }
+}
+
+/// A skill that only reads what a server offers beside its tools.
+struct Reading {
+    feature: ServerFeature,
+    id: SkillId,
+    input: Json,
+}
+
+/// The skill that reads resources, if there are any, and one for each prompt.
+fn reads(config: &McpConfig, offers: &Offers) -> Vec<(Reading, About)> {
+    let mut reads = Vec::new();
+    let has_resources = !offers.resources.is_empty() || !offers.templates.is_empty();
+    if has_resources {
+        let id = SkillId::parse(resources::READ).expect("words are a skill's id");
+        let about = About {
+            title: "Read a resource".to_owned(),
+            description: resources::description(&offers.resources, &offers.templates),
+            otherwise: String::new(),
+            examples: resources::examples(&offers.resources),
+        };
+        reads.push((Reading { feature: ServerFeature::Resource, id, input: resources::input_schema() }, about));
+    }
+    for prompt in &offers.prompts {
+        let id = match SkillId::parse(&prompt.skill()) {
+            Ok(id) => id,
+            Err(error) => {
+                tracing::warn!(agent = config.name, %error, "a prompt is left out");
+                continue;
+            }
+        };
+        let about = About {
+            title: prompt.title.clone().filter(|it| !it.trim().is_empty()).unwrap_or_else(|| prompt.name.clone()),
+            description: prompt.description.clone().unwrap_or_default(),
+            otherwise: format!("The prompt `{}`.", prompt.name),
+            examples: Vec::new(),
+        };
+        reads.push((Reading { feature: ServerFeature::Prompt, id, input: prompt.input_schema() }, about));
+    }
+    reads
 }
 
 /// Where calls have headers, and the era knows of such: those that the tool asks for (2026-07-28, transports).
@@ -209,20 +295,33 @@ fn effect(config: &McpConfig, name: &str, hints: Option<&ToolHints>) -> Effect {
     }
 }
 
-fn skill(config: &McpConfig, raw: &RawTool, tool: &Tool) -> Skill {
+/// What a server says of a skill.
+struct About {
+    title: String,
+    description: String,
+    /// The description, if there is none.
+    otherwise: String,
+    examples: Vec<String>,
+}
+
+fn skill(config: &McpConfig, tool: &Tool, about: About) -> Skill {
     let none = SkillNotes::default();
-    let notes = config.skills.get(&raw.name).unwrap_or(&none);
-    let title = raw.title.clone().or_else(|| raw.annotations.as_ref().and_then(|hints| hints.title.clone()));
-    let name = notes.name.clone().or(title).filter(|name| !name.trim().is_empty());
-    let description = notes.description.clone().or_else(|| raw.description.clone());
+    let notes = config.skills.get(tool.id.as_str()).unwrap_or(&none);
+    let name = notes.name.clone().filter(|name| !name.trim().is_empty());
+    let description = notes.description.clone().unwrap_or(about.description);
     let mut tags = vec!["mcp".to_owned(), tool.effect.as_str().to_owned()];
+    match tool.feature {
+        ServerFeature::Tool => {}
+        ServerFeature::Resource => tags.push("resource".to_owned()),
+        ServerFeature::Prompt => tags.push("prompt".to_owned()),
+    }
     tags.extend(notes.tags.iter().cloned());
     Skill {
         id: tool.id.clone(),
-        name: name.unwrap_or_else(|| raw.name.clone()),
-        description: description.filter(|text| !text.is_empty()).unwrap_or_else(|| format!("The tool `{}`.", raw.name)),
+        name: name.unwrap_or(about.title),
+        description: if description.is_empty() { about.otherwise } else { description },
         tags,
-        examples: notes.examples.clone(),
+        examples: if notes.examples.is_empty() { about.examples } else { notes.examples.clone() },
         input: Some(tool.input.json.clone()),
         output: tool.output.as_ref().map(|schema| schema.json.clone()),
         effect: tool.effect,
@@ -243,7 +342,7 @@ mod tests {
 
     fn catalog(config: &McpConfig, tools: &[&str], previous: Option<&Catalog>) -> Catalog {
         let listing = tools.iter().map(|text| raw(text)).collect::<Vec<_>>();
-        Catalog::new(config, None, &listing, previous)
+        Catalog::new(config, None, &listing.into(), previous)
     }
 
     #[test]

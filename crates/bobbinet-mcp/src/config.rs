@@ -7,7 +7,7 @@ use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::sharing::Sharing;
+use crate::{server_auth::ServerAuth, sharing::Sharing};
 
 /// One MCP server, and how it is to be presented.
 #[derive(Clone, Debug)]
@@ -35,6 +35,8 @@ pub struct McpConfig {
     /// Whether the server keeps nothing between two calls, in memory or in files: only then may several of its processes
     /// serve calls at the same time.
     pub stateless: bool,
+    /// The folders and files that the server is told to work with, if it asks (`roots/list`). It is guidance, and keeps it from nothing.
+    pub roots: Vec<PathBuf>,
     /// The agent's name for people, instead of the server's.
     pub title: Option<String>,
     /// What the agent is for, instead of the server's instructions.
@@ -82,6 +84,7 @@ impl McpConfig {
             silent: Vec::new(),
             is_silent: false,
             stateless: false,
+            roots: Vec::new(),
             title: None,
             description: None,
             version: None,
@@ -155,6 +158,8 @@ pub struct ServerUrl {
     pub url: Url,
     /// What goes with every request to it, credentials among it.
     pub headers: BTreeMap<String, String>,
+    /// The token that goes with every request, if it is got by this node.
+    pub auth: Option<ServerAuth>,
     /// Over which of MCP's two HTTP transports.
     pub transport: HttpTransportKind,
 }
@@ -162,7 +167,7 @@ pub struct ServerUrl {
 impl ServerUrl {
     /// A server of which only the URL is known.
     pub fn new(url: Url) -> Self {
-        Self { url, headers: BTreeMap::new(), transport: HttpTransportKind::Auto }
+        Self { url, headers: BTreeMap::new(), auth: None, transport: HttpTransportKind::Auto }
     }
 
     /// Where it is, for people: its origin alone. The rest of such a URL is a secret as often as not.
@@ -178,6 +183,7 @@ impl fmt::Debug for ServerUrl {
         shown
             .field("url", &self.shown())
             .field("headers", &self.headers.keys())
+            .field("auth", &self.auth)
             .field("transport", &self.transport)
             .finish()
     }
@@ -254,6 +260,10 @@ pub struct McpLimits {
     pub list_pages_max: usize,
     /// Tools of a listing.
     pub list_tools_max: usize,
+    /// Resources of a listing, and as many templates of such.
+    pub list_resources_max: usize,
+    /// Prompts of a listing.
+    pub list_prompts_max: usize,
     /// Bytes of a listing.
     pub list_bytes_max: usize,
     /// Bytes of one tool's schema; arguments are not checked against a larger one.
@@ -307,6 +317,8 @@ impl Default for McpLimits {
             server_requests_max: 64,
             list_pages_max: 50,
             list_tools_max: 1_000,
+            list_resources_max: 1_000,
+            list_prompts_max: 1_000,
             list_bytes_max: 4 << 20,
             schema_bytes_max: 256 << 10,
             start_patience_ms: 60_000,

@@ -1,33 +1,36 @@
-//! What a server may ask of us: to answer a ping, and to ask a user. Nothing else is offered to it.
+//! What a server may ask of us: to answer a ping, to ask a user, and what to work with, if that is configured. Nothing else is
+//! offered to it.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use bobbinet_core::Json;
 use rmcp::{
     ClientHandler, ErrorData, RoleClient,
     model::{
         ClientCapabilities, ClientConfig, CustomRequest, CustomResult, ElicitationCapability, ErrorCode,
-        FormElicitationCapability, Implementation, ProtocolVersion, UrlElicitationCapability,
+        FormElicitationCapability, Implementation, ProtocolVersion, RootsCapabilities, UrlElicitationCapability,
     },
     service::RequestContext,
 };
 use tokio::sync::oneshot;
 
-use crate::{in_flight::InFlight, rpc_channel::RawParams};
+use crate::{in_flight::InFlight, roots, rpc_channel::RawParams};
 
 /// Answers what a server asks while the protocol library serves its session.
 #[derive(Debug)]
 pub(crate) struct ElicitationHandler {
     pub(crate) in_flight: Arc<InFlight>,
+    pub(crate) roots: Vec<PathBuf>,
 }
 
 /// Who we say we are, and what we offer.
-pub(crate) fn client_config() -> ClientConfig {
+pub(crate) fn client_config(roots: &[PathBuf]) -> ClientConfig {
     let elicitation = ElicitationCapability::new()
         .with_form(FormElicitationCapability::default())
         .with_url(UrlElicitationCapability::default());
     let mut capabilities = ClientCapabilities::default();
     capabilities.elicitation = Some(elicitation);
+    capabilities.roots = (!roots.is_empty()).then(RootsCapabilities::default);
     let mut config = ClientConfig::new(capabilities, Implementation::new("bobbinet", env!("CARGO_PKG_VERSION")));
     config.protocol_version = ProtocolVersion::V_2025_11_25;
     config
@@ -35,7 +38,7 @@ pub(crate) fn client_config() -> ClientConfig {
 
 impl ClientHandler for ElicitationHandler {
     fn get_info(&self) -> ClientConfig {
-        client_config()
+        client_config(&self.roots)
     }
 
     /// Every request but the ping arrives here (`rpc_channel`).
@@ -44,6 +47,9 @@ impl ClientHandler for ElicitationHandler {
         request: CustomRequest,
         context: RequestContext<RoleClient>,
     ) -> Result<CustomResult, ErrorData> {
+        if request.method == roots::METHOD && !self.roots.is_empty() {
+            return Ok(self.answer(&context, roots::answer(&self.roots)));
+        }
         if request.method != "elicitation/create" {
             return Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, request.method, None));
         }
@@ -61,10 +67,16 @@ impl ClientHandler for ElicitationHandler {
                 () = context.ct.cancelled() => action("cancel"),
             },
         };
+        Ok(self.answer(&context, answer))
+    }
+}
+
+impl ElicitationHandler {
+    fn answer(&self, context: &RequestContext<RoleClient>, answer: Json) -> CustomResult {
         let result = CustomResult::new(answer.to_value());
         // The library sorts the fields and changes numbers; the transport writes what was kept instead.
         self.in_flight.answer(&context.id, answer);
-        Ok(result)
+        result
     }
 }
 

@@ -8,8 +8,8 @@ use std::{sync::Arc, time::Duration};
 use bobbinet_core::Json;
 use rmcp::{
     model::{
-        EmptyResult, Implementation, JsonRpcMessage, ProtocolVersion, RequestMetaObject, ServerCapabilities,
-        ServerJsonRpcMessage, ServerPeerInfo, ServerRequest,
+        ClientConfig, EmptyResult, Implementation, JsonRpcMessage, ProtocolVersion, RequestMetaObject,
+        ServerCapabilities, ServerJsonRpcMessage, ServerPeerInfo, ServerRequest,
     },
     transport::Transport as _,
 };
@@ -18,7 +18,6 @@ use tokio::time::Instant;
 
 use crate::{
     config::ProtocolEra,
-    elicitation_handler::client_config,
     in_flight::{HANDSHAKE_ID_FIRST, InFlight},
     json_object::JsonObject,
     mailbox::{ConnectionError, Mailbox, Reply, RpcError},
@@ -88,11 +87,13 @@ pub(crate) async fn negotiate(
     channel: &mut RpcChannel,
     opening: &Opening,
     connection: &dyn Connection,
+    me: &ClientConfig,
 ) -> Result<ServerPeerInfo, HandshakeError> {
     let mut handshake = Handshake {
         channel,
         connection,
         opening,
+        me,
         next_id: HANDSHAKE_ID_FIRST,
         initialize: None,
         tried: Vec::new(),
@@ -110,6 +111,8 @@ struct Handshake<'a> {
     channel: &'a mut RpcChannel,
     connection: &'a dyn Connection,
     opening: &'a Opening,
+    /// Who we say we are, and what we offer.
+    me: &'a ClientConfig,
     next_id: i64,
     initialize: Option<HandshakeRequest>,
     /// The versions that were proposed.
@@ -207,14 +210,14 @@ impl Handshake<'_> {
     }
 
     async fn discover(&mut self) -> Result<HandshakeRequest, HandshakeError> {
-        let me = client_config();
+        let me = self.me.clone();
         let meta =
             RequestMetaObject::with_client_context(ProtocolVersion::V_2026_07_28, me.client_info, me.capabilities);
         self.ask("server/discover", json!({ "_meta": meta })).await
     }
 
     async fn initialize(&mut self, version: &'static str) -> Result<(), HandshakeError> {
-        let me = client_config();
+        let me = self.me;
         let params = json!({"protocolVersion": version, "capabilities": me.capabilities, "clientInfo": me.client_info});
         self.tried.push(version);
         self.initialize = Some(self.ask("initialize", params).await?);
@@ -379,7 +382,9 @@ mod tests {
     use super::*;
     use crate::{
         config::{McpConfig, McpLimits},
+        elicitation_handler::client_config,
         exclusive_tools::ExclusiveTools,
+        server_log::ServerLog,
         transport::{memory::Pipe, stdio::over_pipe},
     };
 
@@ -393,7 +398,7 @@ mod tests {
         let in_flight =
             Arc::new(InFlight::new(McpLimits::default(), Arc::new(ExclusiveTools::of(&McpConfig::new("a", "x", &[])))));
         let (source, sink) = over_pipe(input, output, 1 << 20);
-        let mut channel = RpcChannel::new(source, sink, in_flight);
+        let mut channel = RpcChannel::new(source, sink, in_flight, ServerLog::new(&McpConfig::new("a", "x", &[])));
         let mut methods = Vec::new();
         let server = async {
             let (input, mut output) = tokio::io::split::<DuplexStream>(theirs);
@@ -410,7 +415,7 @@ mod tests {
             }
         };
         let agreed = async {
-            let agreed = negotiate(&mut channel, opening, &Pipe).await;
+            let agreed = negotiate(&mut channel, opening, &Pipe, &client_config(&[])).await;
             drop(channel);
             agreed
         };

@@ -51,7 +51,7 @@ pub(crate) struct InFlight {
     limits: McpLimits,
     exclusive_tools: Arc<ExclusiveTools>,
     state: Mutex<InFlightState>,
-    tools_changed: Notify,
+    lists_changed: Notify,
     ended: CancellationToken,
 }
 
@@ -116,7 +116,7 @@ impl InFlight {
             limits,
             exclusive_tools,
             state: Mutex::default(),
-            tools_changed: Notify::new(),
+            lists_changed: Notify::new(),
             ended: CancellationToken::new(),
         }
     }
@@ -310,14 +310,14 @@ impl InFlight {
         })
     }
 
-    /// The tool list has changed, the server says.
-    pub(crate) fn change_tools(&self) {
-        self.tools_changed.notify_one();
+    /// One of its lists has changed, the server says.
+    pub(crate) fn change_lists(&self) {
+        self.lists_changed.notify_one();
     }
 
-    /// Returns when the server has said that its tools changed. Many times are one time.
-    pub(crate) async fn tools_changed(&self) {
-        self.tools_changed.notified().await;
+    /// Returns when the server has said that a list of its changed. Many times are one time.
+    pub(crate) async fn lists_changed(&self) {
+        self.lists_changed.notified().await;
     }
 
     /// The connection is over: everybody is told. Only the first reason counts.

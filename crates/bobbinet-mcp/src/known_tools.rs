@@ -10,5 +10,5 @@ use crate::{catalog::Catalog, config::McpConfig, remembered_tools::RememberedToo
 /// Starts nothing.
 pub fn remembered(config: &McpConfig, folder: &Path) -> Option<Arc<Description>> {
     let remembered = RememberedTools::read(config, folder)?;
-    Some(Catalog::new(config, remembered.info.as_ref(), &remembered.tools, None).description)
+    Some(Catalog::new(config, remembered.info.as_ref(), &remembered.offers(), None).description)
 }

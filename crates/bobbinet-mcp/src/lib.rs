@@ -1,9 +1,11 @@
-//! Any MCP server as an agent: its tools become skills, its calls survive its deaths, and nothing of it outlives us.
+//! Any MCP server as an agent: what it offers becomes skills, its calls survive its deaths, and nothing of it outlives us.
 //!
 //! Begin with [`McpAgent`] (`agent`): what the engine sees. From there,
 //!
 //! - **what is called**: `plan_message` makes a message a checked call, or the question that is missing for one (`skill_request`,
-//!   `arguments`, `parameter_headers`, `schema`, `convert`, `answer`), from the tools that `catalog` and `server_profile` know;
+//!   `arguments`, `parameter_headers`, `schema`, `convert`, `answer`), from what `catalog` and `server_profile` know;
+//! - **what is offered**: `listing` reads a server's lists, each by `paged_list`: tools, `resources`, `prompts`; `server_feature` says
+//!   which request a skill is;
 //! - **the call**: `call` takes it from its durable intent to its outcome, `call_listener` hears one request of it out,
 //!   `exclusive_tools` says who may call at the same time as whom, `result` makes artifacts of what came back;
 //! - **what callers share**: `sharing` is the operator's word on it, `write_lanes` says which calls run one at a time,
@@ -38,19 +40,27 @@ mod json_object;
 mod known_tools;
 mod listing;
 mod listing_pace;
+mod login;
 mod mailbox;
 mod opening;
+mod paged_list;
 mod parameter_headers;
 mod plan_message;
 mod pool;
+mod prompts;
 mod remembered_tools;
+mod resources;
 mod result;
+mod roots;
 mod rpc_channel;
 mod rpc_message;
 mod salvage;
 mod schema;
 mod schema_check;
 mod scoped_sessions;
+mod server_auth;
+mod server_feature;
+mod server_log;
 mod server_profile;
 mod session;
 mod sharing;
@@ -65,6 +75,7 @@ pub use config::{
     SkillNotes,
 };
 pub use known_tools::remembered;
+pub use server_auth::{OAuthClientConfig, ServerAuth, TokenAuthority};
 pub use sharing::{SessionScope, Sharing, WriteSharing};
 pub use transport::stdio::{Launcher, adopt_orphans, exec_mcp};
 

@@ -1,6 +1,6 @@
-//! A server's tools as it lists them, page by page, within bounds. One odd entry costs only itself: what was read is kept.
+//! All that a server offers, as it lists it: its tools, its resources and what they are made by, its prompts.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{sync::Arc, time::Duration};
 
 use bobbinet_core::Json;
 use serde::{Deserialize, Serialize};
@@ -8,12 +8,99 @@ use serde::{Deserialize, Serialize};
 use crate::{
     config::McpLimits,
     json_object::JsonObject,
-    mailbox::{ConnectionError, Reply, RpcError},
+    mailbox::ConnectionError,
+    paged_list::{self, Declared, ListEntry, PagedList},
+    prompts::RawPrompt,
+    resources::{RawResource, RawTemplate},
     session::Client,
 };
 
-/// JSON-RPC's code for a method that is not there.
-pub(crate) const METHOD_NOT_FOUND: i64 = -32601;
+/// How long a server may take for a page of what is no tool: its tools are not kept waiting for it any longer.
+const OTHERS_PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a server offers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Offers {
+    pub(crate) tools: Vec<RawTool>,
+    pub(crate) resources: Vec<RawResource>,
+    pub(crate) templates: Vec<RawTemplate>,
+    pub(crate) prompts: Vec<RawPrompt>,
+}
+
+#[cfg(test)]
+impl From<Vec<RawTool>> for Offers {
+    fn from(tools: Vec<RawTool>) -> Self {
+        Self { tools, ..Self::default() }
+    }
+}
+
+/// What came of asking a server for all that it offers.
+#[derive(Debug, Default)]
+pub(crate) struct Listing {
+    tools: PagedList<RawTool>,
+    resources: PagedList<RawResource>,
+    templates: PagedList<RawTemplate>,
+    prompts: PagedList<RawPrompt>,
+}
+
+impl Listing {
+    /// What is offered, where of a list that was cut off what was `known` before counts: it is better than a part of what there is.
+    pub(crate) fn offers(self, known: Option<&Offers>) -> Offers {
+        fn newest<T: Clone>(list: PagedList<T>, known: Option<&Vec<T>>) -> Vec<T> {
+            match known.filter(|_| list.is_cut_off) {
+                Some(known) => known.clone(),
+                None => list.entries,
+            }
+        }
+        Offers {
+            tools: newest(self.tools, known.map(|known| &known.tools)),
+            resources: newest(self.resources, known.map(|known| &known.resources)),
+            templates: newest(self.templates, known.map(|known| &known.templates)),
+            prompts: newest(self.prompts, known.map(|known| &known.prompts)),
+        }
+    }
+
+    /// What was left out, and why.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        let Self { tools, resources, templates, prompts } = self;
+        [&tools.notes, &resources.notes, &templates.notes, &prompts.notes].into_iter().flatten().cloned().collect()
+    }
+
+    /// Whether the server failed over any of its lists: it may say more when it is asked again.
+    pub(crate) fn is_cut_off(&self) -> bool {
+        let Self { tools, resources, templates, prompts } = self;
+        tools.is_cut_off || resources.is_cut_off || templates.is_cut_off || prompts.is_cut_off
+    }
+}
+
+/// Reads all lists that the server has declared. `Err`: the connection is over.
+pub(crate) async fn read(client: &Arc<Client>, limits: &McpLimits) -> Result<Listing, ConnectionError> {
+    let declared = client.capabilities();
+    let (has_resources, has_prompts) = (declared.resources.is_some(), declared.prompts.is_some());
+    // Some have tools and declare nothing. One that declares other things only may not answer at all.
+    let (tools_patience, tools_declared) = match declared.tools.is_none() && (has_resources || has_prompts) {
+        true => (limits.start_patience().min(OTHERS_PATIENCE), Declared::No),
+        false => (limits.start_patience(), Declared::Yes),
+    };
+    let (tools, resources, templates, prompts) = tokio::try_join!(
+        paged_list::read(client, limits, tools_patience, tools_declared),
+        read_if(has_resources, client, limits),
+        read_if(has_resources, client, limits),
+        read_if(has_prompts, client, limits),
+    )?;
+    Ok(Listing { tools, resources, templates, prompts })
+}
+
+async fn read_if<T: ListEntry>(
+    is_declared: bool,
+    client: &Arc<Client>,
+    limits: &McpLimits,
+) -> Result<PagedList<T>, ConnectionError> {
+    match is_declared {
+        true => paged_list::read(client, limits, limits.start_patience().min(OTHERS_PATIENCE), Declared::Yes).await,
+        false => Ok(PagedList::default()),
+    }
+}
 
 /// One tool as its server describes it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -50,19 +137,11 @@ pub(crate) struct ToolExecution {
     pub(crate) task_support: Option<String>,
 }
 
-/// What came of a listing.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Listing {
-    pub(crate) tools: Vec<RawTool>,
-    /// What was left out, and why.
-    pub(crate) notes: Vec<String>,
-    /// The server failed over it: it may say more when it is asked again.
-    pub(crate) is_cut_off: bool,
-}
+impl ListEntry for RawTool {
+    const METHOD: &'static str = "tools/list";
+    const FIELD: &'static str = "tools";
+    const NOUN: &'static str = "tool";
 
-impl RawTool {
-    /// Reads a tool as far as it can be read. `None` without a name; the names of fields that are not as they must be, and
-    /// are passed over, go into `odd`.
     fn read(json: &Json, odd: &mut Vec<String>) -> Option<Self> {
         let fields = JsonObject::read(json)?;
         let name = fields.text("name")?;
@@ -94,198 +173,19 @@ impl RawTool {
         let execution = execution.map(|it| ToolExecution { task_support: text(field(&it, "taskSupport", &is_text)) });
         Some(Self { name, title, description, input_schema, output_schema, annotations, execution })
     }
-}
 
-/// Reads all pages. `Err`: the connection is over.
-pub(crate) async fn read(client: &Arc<Client>, limits: &McpLimits) -> Result<Listing, ConnectionError> {
-    let mut reading = ListingReader::default();
-    let mut cursor = None;
-    for _ in 0..limits.list_pages_max {
-        let params = match &cursor {
-            Some(cursor) => [("cursor".to_owned(), Json::clone(cursor))].into_iter().collect::<JsonObject>().to_json(),
-            None => JsonObject::default().to_json(),
-        };
-        let reply = tokio::time::timeout(limits.start_patience(), client.request("tools/list", params)).await;
-        let page = match reply {
-            Err(_) => {
-                return Ok(reading.cut_off(format!("it did not list its tools within {:?}", limits.start_patience())));
-            }
-            Ok(Reply::Error(RpcError { code: METHOD_NOT_FOUND, .. })) => return Ok(reading.done()),
-            Ok(Reply::Error(error)) => {
-                return Ok(reading.cut_off(format!("it did not list its tools: {} ({})", error.message, error.code)));
-            }
-            Ok(Reply::NotSent(broken) | Reply::Broken(broken)) => return Err(broken),
-            Ok(Reply::Unreadable(why)) => return Ok(reading.cut_off(why)),
-            Ok(Reply::Result(page)) => page,
-        };
-        match reading.page(&page, limits) {
-            Some(next) => cursor = Some(next),
-            None => return Ok(reading.done()),
-        }
-    }
-    reading.notes.push(format!("its tool list has more than {} pages", limits.list_pages_max));
-    Ok(reading.done())
-}
-
-/// A listing that is being read.
-#[derive(Debug, Default)]
-struct ListingReader {
-    tools: Vec<RawTool>,
-    names: BTreeSet<String>,
-    cursors: BTreeSet<String>,
-    bytes: usize,
-    nameless: usize,
-    twice: usize,
-    odd: Vec<String>,
-    notes: Vec<String>,
-}
-
-impl ListingReader {
-    /// Takes in a page. Returns where the next one is, if there is one that is to be read.
-    fn page(&mut self, page: &Json, limits: &McpLimits) -> Option<Json> {
-        self.bytes += page.as_str().len();
-        if self.bytes > limits.list_bytes_max {
-            self.notes.push(format!("its tool list is longer than {} bytes", limits.list_bytes_max));
-            return None;
-        }
-        let Some(fields) = JsonObject::read(page) else {
-            self.notes.push("its tool list is no object".to_owned());
-            return None;
-        };
-        let tools = fields.get("tools").filter(|tools| tools.as_str() != "null");
-        match tools.map(Json::read::<Vec<Json>>) {
-            Some(Ok(tools)) => {
-                for tool in &tools {
-                    if !self.tool(tool, limits) {
-                        return None;
-                    }
-                }
-            }
-            Some(Err(_)) => self.notes.push("its tools are no list".to_owned()),
-            None => {}
-        }
-        let is_cursor = |json: &&Json| match json.as_str().as_bytes() {
-            [b'"', inner @ .., b'"'] => !inner.is_empty(),
-            [first, ..] => first.is_ascii_digit() || *first == b'-',
-            [] => false,
-        };
-        let next = fields.get("nextCursor").filter(is_cursor)?;
-        if !self.cursors.insert(next.as_str().to_owned()) {
-            self.notes.push(format!("its tool list leads back to the page {}", shorten(next.as_str())));
-            return None;
-        }
-        Some(next.clone())
+    fn key(&self) -> &str {
+        &self.name
     }
 
-    /// Takes in a tool. `false` if there are too many.
-    fn tool(&mut self, json: &Json, limits: &McpLimits) -> bool {
-        let Some(tool) = RawTool::read(json, &mut self.odd) else {
-            self.nameless += 1;
-            return true;
-        };
-        if self.names.contains(&tool.name) {
-            self.twice += 1;
-            return true;
-        }
-        if self.tools.len() == limits.list_tools_max {
-            self.notes.push(format!("it has more than {} tools", limits.list_tools_max));
-            return false;
-        }
-        self.names.insert(tool.name.clone());
-        self.tools.push(tool);
-        true
-    }
-
-    fn done(mut self) -> Listing {
-        if self.nameless > 0 {
-            self.notes.push(format!("{} of its tools have no name", self.nameless));
-        }
-        if self.twice > 0 {
-            self.notes.push(format!("{} of its tools have the name of another", self.twice));
-        }
-        if !self.odd.is_empty() {
-            let first = self.odd.iter().take(ODD_NAMED_MAX).map(|name| shorten(name)).collect::<Vec<_>>().join(", ");
-            let more = self.odd.len().saturating_sub(ODD_NAMED_MAX);
-            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-            self.notes.push(format!("not as they must be, and passed over: {first}{more}"));
-        }
-        Listing { tools: self.tools, notes: self.notes, is_cut_off: false }
-    }
-
-    fn cut_off(mut self, why: String) -> Listing {
-        self.notes.push(why);
-        Listing { is_cut_off: true, ..self.done() }
-    }
-}
-
-/// Odd fields that are named in a warning.
-const ODD_NAMED_MAX: usize = 3;
-
-/// Characters of a server's own words in a warning.
-const QUOTED_MAX: usize = 80;
-
-fn shorten(text: &str) -> String {
-    match text.char_indices().nth(QUOTED_MAX) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
+    fn count_max(limits: &McpLimits) -> usize {
+        limits.list_tools_max
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn check(pages: &[&str], names: &str, notes: &str) {
-        let mut reading = ListingReader::default();
-        let mut pages = pages.iter();
-        for page in pages.by_ref() {
-            if reading.page(&Json::parse(page).unwrap(), &McpLimits::default()).is_none() {
-                break;
-            }
-        }
-        assert_eq!(pages.len(), 0, "all pages were asked for");
-        let listing = reading.done();
-        let found = listing.tools.iter().map(|tool| tool.name.as_str()).collect::<Vec<_>>().join(" ");
-        assert_eq!((found.as_str(), listing.notes.join("; ").as_str()), (names, notes));
-    }
-
-    #[test]
-    fn one_odd_entry_costs_only_itself() {
-        check(&[r#"{"tools":null}"#], "", "");
-        check(&["{}"], "", "");
-        check(&["null"], "", "its tool list is no object");
-        check(&[r#"{"tools":{"a":1}}"#], "", "its tools are no list");
-        check(
-            &[r#"{"tools":[7,{"name":"a"},null,{"name":7},{"name":"b"},{"name":"a"}]}"#],
-            "a b",
-            "3 of its tools have no name; 1 of its tools have the name of another",
-        );
-        check(
-            &[
-                r#"{"tools":[{"name":"a","title":7,"inputSchema":[],"annotations":{"readOnlyHint":"yes","title":"A"}},{"name":"b"}]}"#,
-            ],
-            "a b",
-            "not as they must be, and passed over: title of a, inputSchema of a, readOnlyHint of a",
-        );
-        check(&[r#"{"tools":[{"name":"a","title":null,"annotations":null,"outputSchema":null}]}"#], "a", "");
-    }
-
-    #[test]
-    fn a_cursor_is_followed_unless_it_leads_back() {
-        check(
-            &[r#"{"tools":[{"name":"a"}],"nextCursor":2}"#, r#"{"tools":[{"name":"b"}],"nextCursor":""}"#],
-            "a b",
-            "",
-        );
-        check(
-            &[r#"{"tools":[{"name":"a"}],"nextCursor":"x"}"#, r#"{"tools":[{"name":"a"}],"nextCursor":"x"}"#],
-            "a",
-            "its tool list leads back to the page \"x\"; 1 of its tools have the name of another",
-        );
-        for end in ["null", "false", "{}", "[]"] {
-            check(&[&format!(r#"{{"tools":[{{"name":"a"}}],"nextCursor":{end}}}"#)], "a", "");
-        }
-    }
 
     #[test]
     fn good_fields_of_an_odd_tool_are_kept() {

@@ -1,4 +1,4 @@
-//! A server's newest tool list, kept in the agent's folder: an agent that starts again knows its tools, and what running
+//! What a server offers, as it listed it last, kept in the agent's folder: an agent that starts again knows its tools, and what running
 //! them twice means, before its server is up.
 
 use std::{fs, io, path::Path};
@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     config::{McpConfig, ProtocolEra},
-    listing::RawTool,
+    listing::{Offers, RawTool},
+    prompts::RawPrompt,
+    resources::{RawResource, RawTemplate},
 };
 
 const FILE: &str = "tools.json";
@@ -19,12 +21,27 @@ pub(crate) struct RememberedTools {
     /// What was started or called: of another server, these are not the tools.
     command: Vec<String>,
     pub(crate) info: Option<ServerPeerInfo>,
-    pub(crate) tools: Vec<RawTool>,
+    tools: Vec<RawTool>,
+    // Earlier versions kept nothing but tools.
+    #[serde(default)]
+    resources: Vec<RawResource>,
+    #[serde(default)]
+    templates: Vec<RawTemplate>,
+    #[serde(default)]
+    prompts: Vec<RawPrompt>,
 }
 
 impl RememberedTools {
-    pub(crate) fn new(config: &McpConfig, info: Option<&ServerPeerInfo>, tools: &[RawTool]) -> Self {
-        Self { command: config.server.words(), info: info.cloned(), tools: tools.to_vec() }
+    pub(crate) fn new(config: &McpConfig, info: Option<&ServerPeerInfo>, offers: &Offers) -> Self {
+        let Offers { tools, resources, templates, prompts } = offers.clone();
+        Self { command: config.server.words(), info: info.cloned(), tools, resources, templates, prompts }
+    }
+
+    /// What was offered.
+    pub(crate) fn offers(&self) -> Offers {
+        let Self { tools, resources, templates, prompts, .. } = self;
+        let (tools, resources) = (tools.clone(), resources.clone());
+        Offers { tools, resources, templates: templates.clone(), prompts: prompts.clone() }
     }
 
     /// What was learned of this server in an earlier life. A file that cannot be read is as good as none.
@@ -61,10 +78,18 @@ mod tests {
         )
         .unwrap();
         assert!(RememberedTools::read(&config("a"), folder.path()).is_none());
-        RememberedTools::new(&config("a"), None, std::slice::from_ref(&tool)).write(folder.path()).unwrap();
+        let prompt = serde_json::from_str(r#"{"name":"p","arguments":[{"name":"x","required":true}]}"#).unwrap();
+        let resource = serde_json::from_str(r#"{"uri":"u:a"}"#).unwrap();
+        let offers = Offers { prompts: vec![prompt], resources: vec![resource], ..Offers::from(vec![tool]) };
+        RememberedTools::new(&config("a"), None, &offers).write(folder.path()).unwrap();
         let read = RememberedTools::read(&config("a"), folder.path()).unwrap();
-        assert_eq!(read.tools, [tool]);
+        assert_eq!(read.offers(), offers);
         assert!(RememberedTools::read(&config("b"), folder.path()).is_none());
+        // What an earlier version has kept is known too.
+        let command = serde_json::to_string(&config("a").server.words()).unwrap();
+        fs::write(folder.path().join(FILE), format!(r#"{{"command":{command},"info":null,"tools":[{{"name":"t"}}]}}"#))
+            .unwrap();
+        assert_eq!(RememberedTools::read(&config("a"), folder.path()).unwrap().offers().tools.len(), 1);
         fs::write(folder.path().join(FILE), "{").unwrap();
         assert!(RememberedTools::read(&config("a"), folder.path()).is_none());
     }

@@ -7,7 +7,10 @@ use bobbinet_core::{
     json::strict::{self, StrictFault},
 };
 
-use crate::{block, json_object::JsonObject, mailbox::RpcError, schema, schema::Violation, schema_check};
+use crate::{
+    block, json_object::JsonObject, mailbox::RpcError, prompts, resources, schema, schema::Violation, schema_check,
+    server_feature::ServerFeature,
+};
 
 /// JSON-RPC's codes for a request that cannot be carried out as such.
 const INVALID_PARAMS: i64 = -32602;
@@ -21,9 +24,12 @@ pub(crate) const URL_REQUIRED: i64 = -32042;
 /// Content blocks that become parts of their own. What comes after them is kept as it came, in one part.
 const BLOCKS_MAX: usize = 10_000;
 
-/// The result of `tools/call`, of any generation, in whatever form it can be read.
-#[derive(Debug, Default)]
+/// The result of a call, of any generation, in whatever form it can be read.
+#[derive(Debug)]
 pub(crate) struct CallResult {
+    feature: ServerFeature,
+    /// Of a prompt: what its server says of it, once its arguments are in it.
+    description: Option<String>,
     content: Vec<Json>,
     structured_content: Option<Json>,
     is_error: Option<bool>,
@@ -38,13 +44,13 @@ pub(crate) struct CallResult {
 impl CallResult {
     /// Reads a result. What is not as the protocol has it is content all the same; the error says why a question,
     /// which must be understood to be asked, is none.
-    pub(crate) fn read(json: &Json) -> Result<Self, String> {
+    pub(crate) fn read(feature: ServerFeature, json: &Json) -> Result<Self, String> {
         let Some(fields) = JsonObject::read(json) else {
-            return Ok(Self { content: content(json), bytes: json.as_str().len(), ..Self::default() });
+            return Ok(Self { content: content(json), bytes: json.as_str().len(), ..Self::nothing() });
         };
         let get = |name: &str| fields.get(name).filter(|value| value.as_str() != "null");
         // The first revision had one value of any kind in place of a content.
-        let mut content = get("content").map(content).unwrap_or_default();
+        let mut content = get(feature.content_field()).map(content).unwrap_or_default();
         content.extend(get("toolResult").filter(|_| get("content").is_none()).map(content_of_one));
         let input_requests = match get("inputRequests") {
             Some(requests) => Some(
@@ -52,22 +58,56 @@ impl CallResult {
             ),
             None => None,
         };
+        let result_type = get("resultType").map(|word| word.read().unwrap_or_else(|_| word.as_str().to_owned()));
+        let result = Self {
+            feature,
+            result_type,
+            input_requests,
+            request_state: get("requestState").cloned(),
+            meta: get("_meta").cloned(),
+            bytes: json.as_str().len(),
+            ..Self::nothing()
+        };
+        let is_tool = match feature {
+            ServerFeature::Tool => true,
+            ServerFeature::Resource | ServerFeature::Prompt => false,
+        };
+        if !is_tool {
+            // Without it there is nothing to be told from an empty one.
+            if get(feature.content_field()).is_none() && result.result_type.as_deref().is_none_or(|it| it == "complete")
+            {
+                return Err(format!("it has no `{}`", feature.content_field()));
+            }
+            return Ok(Self { content, description: fields.text("description"), ..result });
+        }
         let is_error = get("isError").and_then(flag);
         Ok(Self {
             is_error: is_error.or(content.iter().take(BLOCKS_MAX).any(block::is_error).then_some(true)),
             content,
             structured_content: get("structuredContent").cloned(),
-            meta: get("_meta").cloned(),
-            result_type: get("resultType").map(|word| word.read().unwrap_or_else(|_| word.as_str().to_owned())),
-            input_requests,
-            request_state: get("requestState").cloned(),
-            bytes: json.as_str().len(),
+            ..result
         })
     }
 
+    /// A result with nothing in it.
+    fn nothing() -> Self {
+        Self {
+            feature: ServerFeature::Tool,
+            description: None,
+            content: Vec::new(),
+            structured_content: None,
+            is_error: None,
+            meta: None,
+            result_type: None,
+            input_requests: None,
+            request_state: None,
+            bytes: 0,
+        }
+    }
+
     /// The same, where a large one keeps nobody waiting.
-    pub(crate) async fn read_apart(json: Json) -> Result<Self, String> {
-        schema_check::apart(json.as_str().len(), move || Self::read(&json)).await
+    pub(crate) async fn read_apart(feature: ServerFeature, json: Json) -> Result<Self, String> {
+        schema_check::apart(json.as_str().len(), move || Self::read(feature, &json)).await
     }
 
     /// Whether it is a question instead (2026-07-28).
@@ -119,6 +159,7 @@ impl CallResult {
                 let id = ArtifactId::parse("result").expect("a word is an id");
                 vec![Arc::new(Artifact {
                     name: tool.map(|tool| Arc::from(tool.as_str())),
+                    description: self.description.map(Arc::from),
                     metadata,
                     ..Artifact::new(id, parts)
                 })]
@@ -129,7 +170,12 @@ impl CallResult {
 
     /// The structured content first; its copy as text, which servers add for old clients, is dropped and marked.
     fn parts(&self) -> Vec<Part> {
-        let mut blocks = self.content.iter().take(BLOCKS_MAX).map(block::part).collect::<Vec<_>>();
+        let content = self.content.iter().take(BLOCKS_MAX);
+        let mut blocks = match self.feature {
+            ServerFeature::Tool => content.map(block::part).collect::<Vec<_>>(),
+            ServerFeature::Resource => content.map(resources::part).collect(),
+            ServerFeature::Prompt => content.flat_map(prompts::parts).collect(),
+        };
         if let Some(rest) = self.content.get(BLOCKS_MAX..).filter(|rest| !rest.is_empty()) {
             let metadata = Some(Json::from(&serde_json::json!({"mcpType": "content"})));
             blocks.push(Part { metadata, ..Part::data(Json::of(rest)) });
@@ -238,7 +284,7 @@ mod tests {
     };
 
     fn outcome(text: &str, tool: Option<&Tool>) -> Outcome {
-        let result = CallResult::read(&Json::parse(text).unwrap()).unwrap();
+        let result = CallResult::read(ServerFeature::Tool, &Json::parse(text).unwrap()).unwrap();
         let violations = result.structured().zip(tool.and_then(|tool| tool.output.as_ref()));
         let violations = violations.map(|(json, schema)| schema.check(&json.to_value())).unwrap_or_default();
         result.outcome(tool.map(|tool| &tool.id), &violations, MessageId::parse("m").unwrap(), JsonObject::default())
@@ -301,6 +347,51 @@ mod tests {
     }
 
     #[test]
+    fn what_was_read_and_what_a_prompt_says_become_parts_in_their_order() {
+        let check = |feature, text: &str, expected: &[&str]| {
+            let result = CallResult::read(feature, &Json::parse(text).unwrap()).unwrap();
+            let outcome = result.outcome(None, &[], MessageId::parse("m").unwrap(), JsonObject::default());
+            let Outcome::Completed { artifacts, message: None } = outcome else { panic!("{text}") };
+            assert_eq!(artifacts.iter().flat_map(|artifact| &artifact.parts).map(say).collect::<Vec<_>>(), expected);
+            artifacts.first().and_then(|artifact| artifact.description.clone())
+        };
+        let text = r#"{"contents":[
+            {"uri":"demo://a/b.md","mimeType":"text/markdown","text":"isError","_meta":{"n":1.0}},
+            {"uri":"demo://c","mimeType":"image/png","blob":"AAEC"},{"uri":"demo://d"}],"ttlMs":0}"#;
+        check(
+            ServerFeature::Resource,
+            text,
+            &[
+                r#"text isError | text/markdown | b.md | {"_meta":{"n":1.0},"uri":"demo://a/b.md"}"#,
+                r#"raw AAEC | image/png | c | {"uri":"demo://c"}"#,
+                r#"data {"uri":"demo://d"} | {"mcpType":"resource"}"#,
+            ],
+        );
+        check(ServerFeature::Resource, r#"{"contents":[]}"#, &[]);
+        let text = r#"{"description":"A talk","messages":[
+            {"role":"user","content":{"type":"text","text":"hi","annotations":{"priority":1}}},
+            {"role":"assistant","content":[{"type":"text","text":"a"},{"type":"resource_link","uri":"u:a","name":"a"}]},
+            {"role":"user"}],"isError":true}"#;
+        let said = check(
+            ServerFeature::Prompt,
+            text,
+            &[
+                r#"text hi | {"annotations":{"priority":1},"role":"user"}"#,
+                r#"text a | {"role":"assistant"}"#,
+                r#"url u:a | a | {"role":"assistant"}"#,
+                r#"data {"role":"user"} | {"mcpType":""}"#,
+            ],
+        );
+        assert_eq!(said.as_deref(), Some("A talk"));
+        for (feature, missing) in [(ServerFeature::Resource, "contents"), (ServerFeature::Prompt, "messages")] {
+            let error = CallResult::read(feature, &Json::parse(r#"{"content":[]}"#).unwrap()).unwrap_err();
+            assert_eq!(error, format!("it has no `{missing}`"));
+            let asks = r#"{"resultType":"input_required","inputRequests":{}}"#;
+            assert!(CallResult::read(feature, &Json::parse(asks).unwrap()).unwrap().is_question());
+        }
+    }
+
+    #[test]
     fn however_much_there_is_it_is_kept_in_time() {
         crate::schema_check::in_good_time(|| {
             let keys = (0..1_000_000).map(|n| format!(r#""k{n}":{n}"#)).collect::<Vec<_>>().join(",");
@@ -338,7 +429,7 @@ mod tests {
             r#"{"content":[{"type":"image","data":"data:image/png;base64,AAEC"},{"type":"audio","data":"DATA:audio/ogg;base64,AAEC","mimeType":"audio/wav"}]}"#,
             &["raw AAEC | image/png", "raw AAEC | audio/wav"],
         );
-        assert!(CallResult::read(&Json::parse(r#"{"inputRequests":[1]}"#).unwrap()).is_err());
+        assert!(CallResult::read(ServerFeature::Tool, &Json::parse(r#"{"inputRequests":[1]}"#).unwrap()).is_err());
     }
 
     #[test]
@@ -360,7 +451,7 @@ mod tests {
         let listing =
             serde_json::from_value(json!([{"name":"t","outputSchema":{"type":"object","required":["n"]}}])).unwrap();
         let listing: Vec<crate::listing::RawTool> = listing;
-        let catalog = Catalog::new(&McpConfig::new("a", "x", &[]), None, &listing, None);
+        let catalog = Catalog::new(&McpConfig::new("a", "x", &[]), None, &listing.into(), None);
         for (structured, is_marked) in [(r#"{"n":1}"#, false), (r#"{"m":1}"#, true)] {
             let text = format!(r#"{{"content":[],"structuredContent":{structured}}}"#);
             let Outcome::Completed { artifacts, .. } = outcome(&text, catalog.get("t")) else { panic!("{text}") };

@@ -17,6 +17,7 @@ use rmcp::{
     service::TxJsonRpcMessage,
 };
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use crate::{
     in_flight::{InFlight, OutgoingRequest, ReplyOwner},
@@ -24,6 +25,7 @@ use crate::{
     mailbox::{ConnectionError, Reply},
     rpc_message::{self, RpcMessage},
     salvage,
+    server_log::ServerLog,
     transport::{MessageSink, MessageSource, OutgoingMessage, Received},
 };
 
@@ -47,13 +49,19 @@ pub(crate) struct RpcChannel {
     source: Box<dyn MessageSource>,
     sink: Arc<dyn MessageSink>,
     in_flight: Arc<InFlight>,
+    log: ServerLog,
     /// Messages for the library that came together.
     ready: VecDeque<ServerJsonRpcMessage>,
 }
 
 impl RpcChannel {
-    pub(crate) fn new(source: Box<dyn MessageSource>, sink: Arc<dyn MessageSink>, in_flight: Arc<InFlight>) -> Self {
-        Self { source, sink, in_flight, ready: VecDeque::new() }
+    pub(crate) fn new(
+        source: Box<dyn MessageSource>,
+        sink: Arc<dyn MessageSink>,
+        in_flight: Arc<InFlight>,
+        log: ServerLog,
+    ) -> Self {
+        Self { source, sink, in_flight, log, ready: VecDeque::new() }
     }
 
     /// What it passes by the library.
@@ -130,10 +138,10 @@ impl RpcChannel {
     fn notified(&mut self, method: &str, params: Option<&Json>) {
         match method {
             "notifications/progress" => self.in_flight.progress(params),
-            "notifications/tools/list_changed" => self.in_flight.change_tools(),
-            "notifications/message" => {
-                tracing::debug!(params = params.map_or("", Json::as_str), "server's log message");
-            }
+            "notifications/tools/list_changed"
+            | "notifications/resources/list_changed"
+            | "notifications/prompts/list_changed" => self.in_flight.change_lists(),
+            "notifications/message" => self.log.write(params, Instant::now()),
             "notifications/cancelled" => {
                 #[derive(Deserialize)]
                 #[serde(rename_all = "camelCase")]

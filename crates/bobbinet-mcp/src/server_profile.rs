@@ -1,4 +1,4 @@
-//! What is known of a server: its tools and its description, from its newest listing or from an earlier life of ours.
+//! What is known of a server: what it offers and its description, from its newest listing or from an earlier life of ours.
 
 use std::{
     path::{Path, PathBuf},
@@ -11,11 +11,11 @@ use rmcp::model::ServerPeerInfo;
 use crate::{
     catalog::{self, Catalog},
     config::{McpConfig, ProtocolEra},
-    listing::{Listing, RawTool},
+    listing::{Listing, Offers},
     remembered_tools::RememberedTools,
 };
 
-/// The newest tools and description of a server. It outlives the sessions that it was learned in: they take their listings in, whoever plans a call or
+/// What a server offers, and its description, by the newest listing. It outlives the sessions that it was learned in: they take their listings in, whoever plans a call or
 /// writes a card reads it.
 #[derive(Debug)]
 pub(crate) struct ServerProfile {
@@ -28,6 +28,7 @@ pub(crate) struct ServerProfile {
 
 #[derive(Debug)]
 struct KnownTools {
+    offers: Option<Arc<Offers>>,
     catalog: Option<Arc<Catalog>>,
     description: Arc<Description>,
     /// What was last said of the listing.
@@ -39,12 +40,14 @@ impl ServerProfile {
     pub(crate) fn remembered(config: Arc<McpConfig>, folder: PathBuf) -> Self {
         let remembered = RememberedTools::read(&config, &folder);
         let remembered_era = remembered.as_ref().and_then(RememberedTools::era);
-        let catalog = remembered.map(|known| Arc::new(Catalog::new(&config, known.info.as_ref(), &known.tools, None)));
+        let offers = remembered.as_ref().map(|known| Arc::new(known.offers()));
+        let info = remembered.as_ref().and_then(|known| known.info.as_ref());
+        let catalog = offers.as_ref().map(|offers| Arc::new(Catalog::new(&config, info, offers, None)));
         let description = match &catalog {
             Some(catalog) => catalog.description.clone(),
             None => Arc::new(catalog::describe(&config, None, Vec::new())),
         };
-        let known = Mutex::new(KnownTools { catalog, description, notes: Vec::new() });
+        let known = Mutex::new(KnownTools { offers, catalog, description, notes: Vec::new() });
         Self { config, folder, remembered_era, known }
     }
 
@@ -74,7 +77,7 @@ impl ServerProfile {
 
     /// Makes a listing known, and what was left out of it, once. Returns whether the server should be asked again.
     pub(crate) async fn take_in(&self, info: &ServerPeerInfo, listing: Listing) -> bool {
-        let Listing { tools, notes, is_cut_off } = listing;
+        let (notes, is_cut_off) = (listing.notes(), listing.is_cut_off());
         let is_new = {
             let mut known = self.known();
             let is_new = known.notes != notes;
@@ -85,19 +88,22 @@ impl ServerProfile {
             let notes = notes.join("; ");
             tracing::warn!(agent = self.config.name, notes, "not all that the server lists is taken");
         }
-        // What was known is better than a part of what there is.
-        if !is_cut_off || self.catalog().is_none() {
-            self.publish(info, &tools).await;
+        let known = self.known().offers.clone();
+        let offers = listing.offers(known.as_deref());
+        let says_nothing_new = is_cut_off && known.is_some_and(|known| *known == offers);
+        if !says_nothing_new {
+            self.publish(info, offers).await;
         }
         is_cut_off
     }
 
-    async fn publish(&self, info: &ServerPeerInfo, tools: &[RawTool]) {
-        self.remember(RememberedTools::new(&self.config, Some(info), tools)).await;
+    async fn publish(&self, info: &ServerPeerInfo, offers: Offers) {
+        self.remember(RememberedTools::new(&self.config, Some(info), &offers)).await;
         let before = self.catalog();
-        let catalog = Arc::new(Catalog::new(&self.config, Some(info), tools, before.as_deref()));
+        let catalog = Arc::new(Catalog::new(&self.config, Some(info), &offers, before.as_deref()));
         let description = catalog.description.clone();
         let mut known = self.known();
+        known.offers = Some(Arc::new(offers));
         known.catalog = Some(catalog);
         if known.description != description {
             known.description = description;

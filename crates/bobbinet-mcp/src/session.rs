@@ -30,14 +30,16 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    config::McpLimits,
-    elicitation_handler::ElicitationHandler,
+    config::McpConfig,
+    elicitation_handler::{ElicitationHandler, client_config},
     exclusive_tools::ExclusiveTools,
     handshake::{self, HandshakeError},
     in_flight::{InFlight, OutgoingRequest, ToolCall},
+    json_object::JsonObject,
     mailbox::{ConnectionError, Mailbox, Reply},
     opening::Opening,
     rpc_channel::RpcChannel,
+    server_log::{LogLevel, ServerLog},
     transport::{Connection, ConnectionParts, Transport},
 };
 
@@ -149,6 +151,11 @@ impl Client {
         &self.info.capabilities
     }
 
+    /// How grave what the server says for the log must be to be wanted, if it says anything for it.
+    pub(crate) fn log_level(&self) -> Option<LogLevel> {
+        self.capabilities().logging.as_ref().and_then(|_| LogLevel::wanted())
+    }
+
     /// Whether the server speaks the era without a handshake: its questions name their calls.
     pub(crate) fn is_modern(&self) -> bool {
         !self.info.protocol_version.has_initialize()
@@ -188,23 +195,24 @@ impl Session {
         transport: &dyn Transport,
         folder: &Path,
         opening: &Opening,
-        limits: &McpLimits,
+        config: &McpConfig,
         exclusive_tools: Arc<ExclusiveTools>,
         tracker: &TaskTracker,
     ) -> Result<Self, StartError> {
         let ConnectionParts { messages, sink, mut connection } = transport.connect(folder).await?;
+        let (limits, me) = (&config.limits, client_config(&config.roots));
         let in_flight = Arc::new(InFlight::new(limits.clone(), exclusive_tools));
-        let mut channel = RpcChannel::new(messages, sink, in_flight.clone());
+        let mut channel = RpcChannel::new(messages, sink, in_flight.clone(), ServerLog::new(config));
         let agreed = tokio::select! {
             biased;
-            agreed = handshake::negotiate(&mut channel, opening, &*connection) => agreed,
+            agreed = handshake::negotiate(&mut channel, opening, &*connection, &me) => agreed,
             text = connection.given_up(limits.start_patience(), limits.start_limit()) => {
                 Err(HandshakeError { text, version: None, is_gone: false })
             }
         };
         match agreed {
             Ok(info) => {
-                let host = ElicitationHandler { in_flight: in_flight.clone() };
+                let host = ElicitationHandler { in_flight: in_flight.clone(), roots: config.roots.clone() };
                 let running = rmcp::service::serve_directly(host, channel, Some(info.clone()));
                 let (cancellations, canceled) = mpsc::channel(CANCELLATIONS_MAX);
                 let peer = running.peer().clone();
@@ -213,6 +221,8 @@ impl Session {
                 let client = Arc::new(Client { peer, in_flight, cancellations, info });
                 if client.is_modern() {
                     tracker.spawn(watched("MCP subscription", listen(client.clone())));
+                } else {
+                    tracker.spawn(watched("MCP log level", set_log_level(client.clone())));
                 }
                 Ok(Self { client, running, connection })
             }
@@ -278,22 +288,45 @@ async fn send_cancellations(peer: Peer<RoleClient>, mut canceled: mpsc::Receiver
     }
 }
 
+/// How long a server may take to answer that it has heard how much to log. Nothing waits for it.
+const LOG_LEVEL_WAIT: Duration = Duration::from_secs(10);
+
+/// Has the server say for the log what is written there, and no more; where each request says so by itself, nothing is to be done.
+async fn set_log_level(client: Arc<Client>) {
+    let Some(level) = client.log_level() else { return };
+    let params = Json::from(&serde_json::json!({ "level": level.word() }));
+    let in_flight = client.in_flight.clone();
+    tokio::select! {
+        biased;
+        () = in_flight.ended() => {}
+        // Whatever it answers: what comes is written as far as it is wanted.
+        _ = timeout(LOG_LEVEL_WAIT, client.request("logging/setLevel", params)) => {}
+    }
+}
+
 /// The first pause before a subscription that has broken off is made again; each further one in a row doubles it.
 const LISTEN_AGAIN_FIRST: Duration = Duration::from_secs(1);
 
 /// The longest such pause. A subscription that has lasted as long was none of those in a row.
 const LISTEN_AGAIN_MAX: Duration = Duration::from_secs(60);
 
-/// Subscribes to changes of the tool list, where the era knows no such message without being asked (2026-07-28).
+/// Subscribes to changes of the lists, where the era knows no such message without being asked (2026-07-28).
 ///
 /// The changes themselves come through what reads along (`in_flight`). The reply comes only when the subscription is over. Over HTTP it may break
 /// off while the session goes on: what has changed meanwhile nobody was told, so it counts as a change.
 async fn listen(client: Arc<Client>) {
-    let offers = client.capabilities().tools.as_ref().and_then(|tools| tools.list_changed) == Some(true);
-    if !offers {
+    let declared = client.capabilities();
+    let changes = [
+        ("toolsListChanged", declared.tools.as_ref().and_then(|tools| tools.list_changed)),
+        ("resourcesListChanged", declared.resources.as_ref().and_then(|resources| resources.list_changed)),
+        ("promptsListChanged", declared.prompts.as_ref().and_then(|prompts| prompts.list_changed)),
+    ];
+    let told = changes.into_iter().filter(|(_, is_told)| *is_told == Some(true));
+    let told = told.map(|(name, _)| (name.to_owned(), Json::of(&true))).collect::<JsonObject>();
+    if told.is_empty() {
         return;
     }
-    let params = Json::from(&serde_json::json!({"notifications": {"toolsListChanged": true}}));
+    let params = [("notifications".to_owned(), told.to_json())].into_iter().collect::<JsonObject>().to_json();
     let in_flight = client.in_flight.clone();
     let mut pause = LISTEN_AGAIN_FIRST;
     let listening = async {
@@ -305,7 +338,7 @@ async fn listen(client: Arc<Client>) {
             pause = if begun.elapsed() > LISTEN_AGAIN_MAX { LISTEN_AGAIN_FIRST } else { pause };
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LISTEN_AGAIN_MAX);
-            client.in_flight.change_tools();
+            client.in_flight.change_lists();
         }
     };
     tokio::select! {
@@ -318,18 +351,15 @@ async fn listen(client: Arc<Client>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        config::{McpConfig, ProtocolEra},
-        transport::memory::MemoryTransport,
-    };
+    use crate::{config::ProtocolEra, transport::memory::MemoryTransport};
 
     #[tokio::test]
     async fn a_session_over_any_transport_knows_what_was_declared_and_makes_any_request() {
         let (transport, tracker) = (MemoryTransport::default(), TaskTracker::new());
         let opening = Opening::first(ProtocolEra::Auto, None);
-        let (limits, exclusive_tools) =
-            (McpLimits::default(), Arc::new(ExclusiveTools::of(&McpConfig::new("a", "", &[]))));
-        let session = Session::open(&transport, Path::new("one"), &opening, &limits, exclusive_tools, &tracker)
+        let config = McpConfig::new("a", "", &[]);
+        let exclusive_tools = Arc::new(ExclusiveTools::of(&config));
+        let session = Session::open(&transport, Path::new("one"), &opening, &config, exclusive_tools, &tracker)
             .await
             .expect("it answers");
         let client = session.client().clone();

@@ -138,13 +138,13 @@ mod tests {
     use bobbinet_core::{MessageId, Part, Role};
 
     use super::*;
-    use crate::config::McpConfig;
+    use crate::{config::McpConfig, listing::RawTool};
 
     const EXTENSION: &str = "https://example.com/skills";
 
     fn catalog(names: &[&str]) -> Catalog {
         let tools = names.iter().map(|name| serde_json::from_value(serde_json::json!({"name": name})).unwrap());
-        Catalog::new(&McpConfig::new("a", "x", &[]), None, &tools.collect::<Vec<_>>(), None)
+        Catalog::new(&McpConfig::new("a", "x", &[]), None, &tools.collect::<Vec<RawTool>>().into(), None)
     }
 
     fn check(skills: &[&str], metadata: Option<&str>, url: Option<&str>, part: &str, expected: &str) {

@@ -19,6 +19,7 @@ use crate::{
     exclusive_tools::ExclusiveTools,
     listing,
     listing_pace::ListingPace,
+    login::LoginNeeded,
     mailbox::ConnectionError,
     opening::Opening,
     server_profile::ServerProfile,
@@ -49,6 +50,8 @@ pub(crate) struct SupervisedSession {
     folder: PathBuf,
     status: Mutex<SupervisionStatus>,
     changed: Notify,
+    /// Somebody says that it is worth trying again now.
+    hurry: Notify,
     stop: CancellationToken,
 }
 
@@ -115,6 +118,7 @@ impl SupervisedSession {
             folder,
             status: Mutex::new(status),
             changed: Notify::new(),
+            hurry: Notify::new(),
             stop,
         }
     }
@@ -158,7 +162,8 @@ impl SupervisedSession {
 
     /// Whether a call could go to the server, or would fail at once. While the server is left alone, calls wait.
     pub(crate) fn takes_calls(&self) -> bool {
-        self.status().waits_until(&self.config).is_none_or(|until| until <= Instant::now())
+        // Where somebody has to log in, calls are there to say so.
+        self.login().is_some() || self.status().waits_until(&self.config).is_none_or(|until| until <= Instant::now())
     }
 
     /// Whether it is starting, and was never up: in no earlier life either.
@@ -169,6 +174,22 @@ impl SupervisedSession {
     /// Whether the server was up at least once.
     pub(crate) fn was_up(&self) -> bool {
         self.status().was_up
+    }
+
+    /// What somebody has to do before the server takes calls, if it wants that and is not up.
+    pub(crate) fn login(&self) -> Option<LoginNeeded> {
+        let is_up = matches!(&self.status().stage, SessionStage::Up(client) if client.in_flight.broken().is_none());
+        self.transport.login().filter(|_| !is_up)
+    }
+
+    /// The same, whether it is up or not: it may have refused a call.
+    pub(crate) fn last_login(&self) -> Option<LoginNeeded> {
+        self.transport.login()
+    }
+
+    /// Tries again now, since somebody says that he has logged in.
+    pub(crate) fn hurry(&self) {
+        self.hurry.notify_one();
     }
 
     /// Waits for a session until `deadline`, or says why there is none. Safe to drop.
@@ -182,6 +203,10 @@ impl SupervisedSession {
     }
 
     async fn find_client(&self, deadline: impl Fn() -> Instant, rest: RestPolicy) -> Result<Arc<Client>, Fault> {
+        let refusal = self.login();
+        if refusal.as_ref().is_some_and(LoginNeeded::is_old) {
+            self.hurry();
+        }
         let name = &self.config.name;
         // A call waits no longer than a start may take.
         let limit = Instant::now() + self.config.limits.start_limit();
@@ -194,6 +219,10 @@ impl SupervisedSession {
                 let until = status.waits_until(&self.config).filter(|until| *until > Instant::now());
                 (status.stage.clone(), until.filter(|_| rest == RestPolicy::WaitOut))
             };
+            // One that wants somebody to log in is not waited for: that may take days. It was asked again if that was some time ago.
+            if let Some(login) = self.login().filter(|login| !login.is_old() || refusal.as_ref() != Some(login)) {
+                return Err(login.fault());
+            }
             let mut look_again = deadline();
             let last = match stage {
                 SessionStage::Up(client) if client.in_flight.broken().is_none() => return Ok(client),
@@ -237,9 +266,9 @@ impl SupervisedSession {
             return Ok(());
         }
         let limit = self.config.limits.start_limit();
-        // They are known with the first connection.
+        // They are known with the first connection. Where somebody has to log in first, that is what there is to be said.
         let linked = self.client(|| Instant::now() + limit).await;
-        if self.catalog().is_some() { Ok(()) } else { linked.map(drop) }
+        if self.catalog().is_some() || self.login().is_some() { Ok(()) } else { linked.map(drop) }
     }
 
     /// All sessions of this entry, one after the other, until [`SupervisedSession::stop`]. Returns when nothing of it is left.
@@ -296,7 +325,7 @@ impl SupervisedSession {
         let started = tokio::select! {
             biased;
             () = self.stop.cancelled() => None,
-            started = Session::open(&*self.transport, &self.folder, opening, &config.limits, self.exclusive_tools.clone(), tracker) => {
+            started = Session::open(&*self.transport, &self.folder, opening, config, self.exclusive_tools.clone(), tracker) => {
                 Some(started)
             }
         };
@@ -330,10 +359,10 @@ impl SupervisedSession {
         };
         let era = if client.is_modern() { ProtocolEra::Modern } else { ProtocolEra::Legacy };
         *opening = Opening::first(config.era, Some(era));
-        let tools = self.catalog().map_or(0, |catalog| catalog.tools().count());
+        let skills = self.catalog().map_or(0, |catalog| catalog.tools().count());
         let millis = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         let (server, revision) = (session.connection().peer(), client.info().protocol_version.as_str());
-        tracing::info!(agent = config.name, server, tools, millis, revision, "server is up");
+        tracing::info!(agent = config.name, server, skills, millis, revision, "server is up");
         {
             let mut status = self.status();
             status.down_since = None;
@@ -384,7 +413,7 @@ impl SupervisedSession {
         why
     }
 
-    /// Looks after a session: reads the tools again when they change. Returns when it is over.
+    /// Looks after a session: reads the lists again when one changes. Returns when it is over.
     async fn watch(&self, client: &Arc<Client>, session: &mut Session, is_cut_off: bool) -> NextStep {
         let mut pace = ListingPace::new(Duration::from_millis(self.config.limits.list_debounce_ms));
         let mut retry = is_cut_off.then_some(LIST_RETRY_FIRST);
@@ -395,7 +424,7 @@ impl SupervisedSession {
                 () = client.in_flight.ended() => return NextStep::BeginAgain,
                 () = session.connection_mut().gone() => return NextStep::BeginAgain,
                 // Some servers register their tools one by one, with a message for each.
-                () = client.in_flight.tools_changed() => pace.pause(Instant::now()),
+                () = client.in_flight.lists_changed() => pace.pause(Instant::now()),
                 () = sleep_or_never(retry) => Duration::ZERO,
             };
             let listed = async {
@@ -451,6 +480,7 @@ impl SupervisedSession {
         tokio::select! {
             biased;
             () = self.stop.cancelled() => return NextStep::Stop,
+            () = self.hurry.notified() => {}
             () = tokio::time::sleep(pause) => {}
         }
         self.enter(again);

@@ -17,7 +17,10 @@ use std::{fmt, io, path::Path, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use rmcp::model::RequestId;
 
-use crate::mailbox::{ConnectionError, Reply};
+use crate::{
+    login::LoginNeeded,
+    mailbox::{ConnectionError, Reply},
+};
 
 /// A way to one MCP server. Each connection that it makes is the beginning of one session.
 #[async_trait]
@@ -27,6 +30,11 @@ pub(crate) trait Transport: fmt::Debug + Send + Sync {
     /// # Errors
     /// There is no connection, and nothing that would have to be ended.
     async fn connect(&self, folder: &Path) -> io::Result<ConnectionParts>;
+
+    /// What somebody has to do before the server takes calls, if it has said so last.
+    fn login(&self) -> Option<LoginNeeded> {
+        None
+    }
 
     /// Ends what a connection of this folder has left running that nobody holds any more, perhaps in an earlier life of
     /// ours. Returns how many processes that were.

@@ -50,6 +50,7 @@ mod tests {
     use bobbinet_core::{Json, SkillId};
 
     use super::*;
+    use crate::listing::RawTool;
 
     fn call(skill: &str, arguments: &str, effect: Effect) -> Call {
         let skill = Some(SkillId::parse(skill).unwrap());
@@ -59,10 +60,11 @@ mod tests {
     #[test]
     fn what_may_change_something_has_a_lane_and_what_reads_by_anybodys_word_has_none() {
         let tools = [r#"{"name":"look","annotations":{"readOnlyHint":true}}"#, r#"{"name":"put"}"#]
-            .map(|text| serde_json::from_str(text).unwrap());
+            .map(|text| serde_json::from_str::<RawTool>(text).unwrap());
+        let offers = tools.to_vec().into();
         let mut config = McpConfig::new("a", "x", &[]);
         let of = |config: &McpConfig, skill: &str, effect| {
-            let catalog = Catalog::new(config, None, &tools, None);
+            let catalog = Catalog::new(config, None, &offers, None);
             lane_of(config, Some(&catalog), &call(skill, "{}", effect))
         };
         for effect in [Effect::AtMostOnce, Effect::Idempotent, Effect::Keyed] {

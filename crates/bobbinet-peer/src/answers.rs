@@ -11,11 +11,11 @@ use tokio::time::{sleep, timeout};
 use tracing::debug;
 
 use crate::{
-    begin,
     causes::in_full,
     fault::{self, Failure, kind_of},
     follow::{Following, Next, STORE_AGAIN, Source},
     message,
+    send::{self, Answered, Bound},
 };
 
 /// How often it is looked whether the task over there has ended meanwhile: somebody else may have answered, or authorised.
@@ -31,16 +31,29 @@ enum Asked {
     Over(Outcome),
 }
 
+/// Why an answer was not handed on.
+enum NotAnswered {
+    /// Which way it goes could not be kept.
+    NotKept,
+    /// The way that it may have gone before is not on the peer's card any more.
+    NoWay,
+    Error(ClientError),
+}
+
 impl Following<'_> {
     /// Asks our caller what the task over there asks, and hands the answer on.
     pub(crate) async fn ask(&mut self, status: StatusView) -> Next {
         let name = name_of(&status);
         let question = self.question(&status);
+        let mut bound = self.bound_answer(&name);
         let asked = match self.earlier_answer(&name, &question).await {
             Some(answer) => Asked::Answer(answer),
             None => {
                 self.checkpoint.asking = Some(name.clone());
                 self.checkpoint.answered = self.answers_before();
+                // It most likely goes that way, and is then not kept anew.
+                self.checkpoint.answer_way = self.drops_repeats().then(|| self.client.way());
+                bound = Bound::Free;
                 if let Err(error) = self.keep().await {
                     debug!(error = &error as &dyn std::error::Error, "a question is not asked any more");
                     return Next::Over(Outcome::Declined);
@@ -49,7 +62,7 @@ impl Following<'_> {
             }
         };
         match asked {
-            Asked::Answer(answer) => self.hand_on(&answer, &name).await,
+            Asked::Answer(answer) => self.hand_on(&answer, &name, bound).await,
             Asked::Ended(event) => self.take(event).await,
             Asked::MovedOn(event) => match self.withdraw().await {
                 Ok(()) => self.take(event).await,
@@ -79,6 +92,16 @@ impl Following<'_> {
         let task = self.checkpoint.task.as_deref().unwrap_or_default();
         let message = message::with_origin(said, config.name.as_str(), task);
         Question { kind, message: Arc::new(message), schema }
+    }
+
+    /// Which way the answer to a question goes: an earlier run may have handed on one that had been given before this one began.
+    fn bound_answer(&self, name: &str) -> Bound {
+        let is_asked = self.checkpoint.asking.as_deref() == Some(name);
+        match &self.checkpoint.answer_way {
+            _ if !is_asked || self.run.task().answers.len() <= self.checkpoint.answered => Bound::Free,
+            Some(way) => Bound::To(way.clone()),
+            None => Bound::ToPreferred,
+        }
     }
 
     /// How many answers our caller had given before this question.
@@ -176,7 +199,7 @@ impl Following<'_> {
             }
         }
         let Ok(own) = self.run.current().await else { return Err(Outcome::Declined) };
-        self.checkpoint.asking = None;
+        (self.checkpoint.asking, self.checkpoint.answer_way) = (None, None);
         self.checkpoint.answered = self.checkpoint.answered.max(own.answers.len());
         self.source = Source::Look;
         self.keep().await.map_err(|error| {
@@ -186,32 +209,39 @@ impl Following<'_> {
     }
 
     /// Sends an answer, until it is there: whether it is, the task over there says.
-    async fn hand_on(&mut self, answer: &Json, name: &str) -> Next {
+    async fn hand_on(&mut self, answer: &Json, name: &str, mut bound: Bound) -> Next {
         let message = message::handed_on(answer);
         let key = format!("{}/{}", self.run.key(), &hex::encode(Sha256::digest(name))[..16]);
         let mut options = SendOptions {
             idempotency_key: Some(key),
             is_patient: true,
             traceparent: self.run.task().trace.as_deref().map(str::to_owned),
-            is_repeat: false,
+            way: None,
         };
         let mut tries = 0;
         let event = loop {
             let task = self.checkpoint.task.clone().unwrap_or_default();
-            let (config, client, streams) = (&self.peer.config, self.client.clone(), self.streams);
-            let error = match begin::answer(config, &client, streams, (&task, message.clone()), &options).await {
+            let error = match self.answer_over(&bound, (&task, &message), &mut options).await {
                 Ok((event, stream)) => {
                     self.source = stream.map_or(Source::Look, |stream| Source::Stream(Box::new(stream)));
                     break event;
                 }
-                Err(error) => error,
+                Err(NotAnswered::NotKept) => return Next::Over(Outcome::Declined),
+                Err(NotAnswered::NoWay) => {
+                    let why =
+                        "whether it has the answer is not known: what that was sent over is not on its card any more";
+                    return Next::Over(fault::unknown(&self.peer.config, why, false));
+                }
+                Err(NotAnswered::Error(error)) => error,
             };
             debug!(task, tries, error = &error as &dyn std::error::Error, "an answer was not taken");
             let kind = kind_of(&error);
             if kind == Failure::Unknown {
-                options.is_repeat = true;
+                if let (Bound::Free, Some(way)) = (&bound, &options.way) {
+                    bound = Bound::To(way.clone());
+                }
                 // It may have got there all the same. Said twice, it would answer the next question too, unless the repeat is dropped.
-                let honours_keys = self.peer.cards.last().is_some_and(|known| known.honours_keys);
+                let honours_keys = self.drops_repeats();
                 let looks = if honours_keys { 1 } else { 1 + self.peer.config.limits.retries_max };
                 if let Some(event) = self.has_moved_on(name, looks).await {
                     self.source = Source::Look;
@@ -232,7 +262,7 @@ impl Following<'_> {
             sleep(self.peer.config.limits.pause(tries)).await;
             tries += 1;
         };
-        self.checkpoint.asking = None;
+        (self.checkpoint.asking, self.checkpoint.answer_way) = (None, None);
         self.checkpoint.answered = self.answers_before().max(self.checkpoint.answered + 1);
         if let Err(error) = self.keep().await {
             debug!(error = &error as &dyn std::error::Error, "it is not kept that an answer was handed on");
@@ -245,6 +275,40 @@ impl Following<'_> {
             | StreamEvent::StatusUpdate(_)
             | StreamEvent::ArtifactUpdate(_) => self.take(event).await,
         }
+    }
+
+    /// Sends an answer one way after another until one is open. Which one it is, is kept before.
+    async fn answer_over(
+        &mut self,
+        bound: &Bound,
+        (task, message): (&str, &Message),
+        options: &mut SendOptions,
+    ) -> Result<Answered, NotAnswered> {
+        let ways = match self.drops_repeats() {
+            true => bound.ways(&self.client).into_iter().map(Some).collect(),
+            false => vec![None],
+        };
+        let mut unsent = None;
+        for way in ways {
+            if way.is_some() && self.checkpoint.answer_way != way && *bound != Bound::ToPreferred {
+                self.checkpoint.answer_way.clone_from(&way);
+                self.keep().await.map_err(|error| {
+                    debug!(task, error = &error as &dyn std::error::Error, "it is not kept which way an answer goes");
+                    NotAnswered::NotKept
+                })?;
+            }
+            options.way = way;
+            let (config, client) = (&self.peer.config, &self.client);
+            match send::answer(config, client, self.streams, (task, message.clone()), options).await {
+                Err(error) if error.is_unsent() => drop(unsent.get_or_insert(error)),
+                sent => return sent.map_err(NotAnswered::Error),
+            }
+        }
+        Err(unsent.map_or(NotAnswered::NoWay, NotAnswered::Error))
+    }
+
+    fn drops_repeats(&self) -> bool {
+        self.peer.cards.last().is_some_and(|known| known.honours_keys)
     }
 
     /// The task over there, if one of so many looks finds it elsewhere than at this question.

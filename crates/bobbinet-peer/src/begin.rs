@@ -10,30 +10,22 @@ use std::{
     time::Duration,
 };
 
-use bobbinet_core::{
-    Effect, Message, Outcome,
-    operation::{Configuration, SendParams},
-};
+use bobbinet_core::{Effect, Outcome};
 use bobbinet_engine::Run;
-use bobbinet_http::{Client, ClientError, SendOptions, TaskStream};
-use bobbinet_wire::{
-    ErrorKind, RemoteError,
-    view::{Sent, StreamEvent},
-};
-use tokio::time::{Instant, sleep, timeout};
+use bobbinet_http::{Client, ClientError, TaskStream};
+use bobbinet_wire::{ErrorKind, view::StreamEvent};
+use tokio::time::{Instant, sleep};
 use tracing::{debug, warn};
 
 use crate::{
     asked::Asked,
     card::Known,
-    causes::in_full,
     checkpoint::Checkpoint,
     config::PeerConfig,
     fault::{self, Failure, kind_of},
-    message,
     peer::Peer,
-    plan,
     replicas::Lease,
+    send::{Bound, NotTaken, Try},
 };
 
 /// After so many pauses, each twice the last, they grow no more while a peer is waited for that may be starting again.
@@ -63,8 +55,8 @@ pub(crate) fn is_perhaps_sent(run: &Run, checkpoint: &Checkpoint) -> bool {
     checkpoint.replica.is_some() || (run.attempt() > 1 && checkpoint.may_repeat(run))
 }
 
-/// Sends the message of a run. What may have been taken is sent again only to the replica that may have taken it, under the same key,
-/// and only if the call may be repeated. Safe to drop while `is_out` is not set: then nothing was sent.
+/// Sends the message of a run. What may have been taken is sent again only to the replica that may have taken it, the same way, under the
+/// same key, and only if the call may be repeated. Safe to drop while `is_out` is not set: then nothing was sent.
 pub(crate) async fn begin(
     peer: &Arc<Peer>,
     run: &Run,
@@ -86,6 +78,11 @@ pub(crate) async fn begin(
             return Begun::Over(fault::unknown(config, why, true));
         }
     }
+    let mut bound_to_way = match &checkpoint.way {
+        Some(way) => Bound::To(way.clone()),
+        None if is_perhaps_taken && checkpoint.rests_on_key(run) => Bound::ToPreferred,
+        None => Bound::Free,
+    };
     let mut is_kept = run.checkpointed().is_some();
     let mut tried = BTreeSet::new();
     // Whoever has somebody to stand in need not wait for one who is being started again.
@@ -119,20 +116,20 @@ pub(crate) async fn begin(
             };
             return not_sent(config, is_perhaps_taken, why);
         };
-        if must_be_kept(run, &known, &lease, checkpoint, is_kept)
-            && let Err(error) = run.checkpoint(checkpoint.to_json()).await
-        {
-            let why = format!("that it is sent could not be kept: {}", in_full(&error));
-            return not_sent(config, is_perhaps_taken, &why);
-        }
-        let sent = send(peer, run, asked, &known, &lease, (is_perhaps_taken, is_out)).await;
-        let error = match sent {
-            Ok((client, first, stream)) => {
+        let (known, bound) = (&known, &bound_to_way);
+        let this = Try { peer, run, asked, known, lease: &lease, bound, is_kept, is_perhaps_taken, is_out };
+        let (error, way) = match this.send(checkpoint).await {
+            Ok((client, (first, stream))) => {
                 lease.succeeded();
                 return Begun::Taken(Box::new(Taken { client, lease, first, stream }));
             }
             Err(NotTaken::Chain(outcome)) => return Begun::NotSent(outcome),
-            Err(NotTaken::Error(error)) => error,
+            Err(NotTaken::NotKept(why)) => return not_sent(config, is_perhaps_taken, &why),
+            Err(NotTaken::NoWay) => {
+                let why = "what it was sent over is not on the peer's card any more";
+                return Begun::Over(fault::unknown(config, why, true));
+            }
+            Err(NotTaken::Error(error, way)) => (error, way),
         };
         let kind = kind_of(&error);
         debug!(peer = %config.name, tries, ?kind, error = &error as &dyn std::error::Error, "not taken");
@@ -164,6 +161,10 @@ pub(crate) async fn begin(
             Failure::Unknown => {
                 lease.failed(limits);
                 is_perhaps_taken = true;
+                bound_to_way = match (bound_to_way, way) {
+                    (Bound::Free, Some(way)) => Bound::To(way),
+                    (bound @ (Bound::Free | Bound::To(_) | Bound::ToPreferred), _) => bound,
+                };
                 match checkpoint.rests_on_key(run) {
                     true => bound_to = Some(lease.address),
                     false => drop(tried.insert(lease.address)),
@@ -195,6 +196,9 @@ pub(crate) async fn begin(
                 (Failure::Refused, true) if !matches!(error, ClientError::Rpc(_)) => {
                     Begun::Over(fault::unknown(config, &fault::told(&error), true))
                 }
+                (Failure::Refused, true) if is_of_another_request(&error, &bound_to_way) => {
+                    Begun::Over(fault::unknown(config, &fault::told(&error), true))
+                }
                 (Failure::Unsent, false) => Begun::NotSent(fault::not_taken(config, &error)),
                 (Failure::Busy | Failure::Unauthorized, false) | (Failure::Refused | Failure::Unknown, _) => {
                     Begun::Over(fault::not_taken(config, &error))
@@ -206,6 +210,17 @@ pub(crate) async fn begin(
         let pause = limits.pause(if is_patient { tries.min(PATIENT_PAUSES) } else { tries });
         wait(run, checkpoint, &mut is_kept, is_perhaps_taken, pause).await;
         tries = tries.saturating_add(1);
+    }
+}
+
+/// Whether an agent may refuse a repeat since there was another request under its key: so it says nothing of that one. Over gRPC and over
+/// HTTP itself that is told as what is wrong with parameters is, which closes the outcome of what surely comes as it came before.
+fn is_of_another_request(error: &ClientError, bound: &Bound) -> bool {
+    let ClientError::Rpc(remote) = error else { return false };
+    match bound {
+        Bound::Free => false,
+        Bound::To(_) => remote.kind == Some(ErrorKind::InvalidRequest),
+        Bound::ToPreferred => matches!(remote.kind, Some(ErrorKind::InvalidRequest | ErrorKind::InvalidParams)),
     }
 }
 
@@ -234,22 +249,6 @@ async fn wait(run: &Run, checkpoint: &mut Checkpoint, is_kept: &mut bool, is_per
     sleep(pause).await;
 }
 
-/// Whether something is to be kept before the message is sent. Where a repeat is dropped, that is which replica drops it, if there are
-/// several. Else nothing: a task without a checkpoint is not sent again by itself. But one that is kept already says that there
-/// is something to go on with, so that has to say that there is not.
-fn must_be_kept(run: &Run, known: &Known, lease: &Lease, checkpoint: &mut Checkpoint, is_kept: bool) -> bool {
-    let before = checkpoint.clone();
-    checkpoint.is_keyed = known.honours_keys && !run.call().effect.may_run_again();
-    if checkpoint.rests_on_key(run) {
-        checkpoint.replica = lease.address;
-    } else if checkpoint.may_repeat(run) {
-        checkpoint.replica = None;
-    } else if is_kept {
-        checkpoint.sent_at = Some(run.task().counted.len());
-    }
-    *checkpoint != before
-}
-
 /// The replica to send to next. When all were tried, they are tried again.
 fn next(peer: &Peer, bound_to: Option<Option<IpAddr>>, tried: &mut BTreeSet<Option<IpAddr>>) -> Option<Lease> {
     if let Some(address) = bound_to {
@@ -267,100 +266,4 @@ fn not_sent(config: &PeerConfig, is_perhaps_taken: bool, why: &str) -> Begun {
     }
     let text = format!("nothing was sent: {why}. See whether it runs: bobbinet peers test {}", config.name);
     Begun::NotSent(Outcome::Failed(fault::of_peer(config, "peer-unreachable", &text)))
-}
-
-/// Why a message was not taken.
-enum NotTaken {
-    /// It may not be passed on.
-    Chain(Outcome),
-    Error(ClientError),
-}
-
-async fn send(
-    peer: &Peer,
-    run: &Run,
-    asked: Option<&Asked>,
-    known: &Known,
-    lease: &Lease,
-    (is_repeat, is_out): (bool, &AtomicBool),
-) -> Result<(Client, StreamEvent, Option<TaskStream>), NotTaken> {
-    let path_name = plan::path_name(&peer.config);
-    let mut params = match asked {
-        Some(asked) => asked.outgoing(run, &path_name, &peer.config.url),
-        None => message::outgoing(run, &path_name, known.is_ours)
-            .map(|message| SendParams { context: Some(message::context_for(run.task())), ..params(message) }),
-    }
-    .map_err(|fault| NotTaken::Chain(Outcome::Failed(plan::of_chain(&fault))))?;
-    let streams = known.streams && asked.is_none_or(|asked| !asked.is_plain());
-    let client = peer.client(known, lease.address).await.map_err(NotTaken::Error)?;
-    let options = SendOptions {
-        idempotency_key: Some(run.key()),
-        is_patient: true,
-        traceparent: run.task().trace.as_deref().map(str::to_owned),
-        is_repeat,
-    };
-    is_out.store(true, Ordering::Relaxed);
-    let sent = say(&peer.config, &client, streams, params.clone(), &options).await;
-    let sent = match sent {
-        // Some take no context that they have not made.
-        Err(ClientError::Rpc(remote)) if asked.is_none() && is_about_context(&remote) => {
-            params.context = None;
-            say(&peer.config, &client, streams, params, &options).await
-        }
-        sent => sent,
-    };
-    let (first, stream) = sent.map_err(NotTaken::Error)?;
-    Ok((client, first, stream))
-}
-
-/// Whether an agent refuses a message for its context, before it does anything about it. Any other error may well have the word in it:
-/// Go's of a time that is up, after the work was begun.
-fn is_about_context(remote: &RemoteError) -> bool {
-    let is_refused =
-        matches!(remote.kind, Some(ErrorKind::InvalidParams | ErrorKind::InvalidRequest | ErrorKind::TaskNotFound));
-    is_refused && remote.message.to_ascii_lowercase().contains("context")
-}
-
-fn params(message: Message) -> SendParams {
-    let configuration = Configuration::default();
-    SendParams { message, context: None, task: None, configuration, metadata: None, tenant: None }
-}
-
-/// Sends a message of a task that is there already, and gives what comes of it.
-pub(crate) async fn answer(
-    config: &PeerConfig,
-    client: &Client,
-    streams: bool,
-    (task, message): (&str, Message),
-    options: &SendOptions,
-) -> Result<(StreamEvent, Option<TaskStream>), ClientError> {
-    let params = SendParams { task: Some(task.to_owned()), ..params(message) };
-    say(config, client, streams, params, options).await
-}
-
-async fn say(
-    config: &PeerConfig,
-    client: &Client,
-    streams: bool,
-    params: SendParams,
-    options: &SendOptions,
-) -> Result<(StreamEvent, Option<TaskStream>), ClientError> {
-    let silence = config.limits.silence_max;
-    let said = async {
-        if streams {
-            let mut stream = client.send_streaming(params, options).await?;
-            let first = stream.next().await?;
-            let nothing = || ClientError::Protocol("its stream ended before its first event".to_owned());
-            return Ok((first.ok_or_else(nothing)?.value, Some(stream)));
-        }
-        let configuration = Configuration { return_immediately: true, ..params.configuration };
-        let sent = client.send(SendParams { configuration, ..params }, options).await?;
-        let event = match sent.value {
-            Sent::Task(task) => StreamEvent::Task(task),
-            Sent::Message(message) => StreamEvent::Message(message),
-        };
-        Ok((event, None))
-    };
-    let late = |_| ClientError::Timeout { url: client.url().to_owned(), seconds: silence.as_secs_f64() };
-    timeout(silence, said).await.map_err(late)?
 }

@@ -182,7 +182,9 @@ impl Following<'_> {
     /// There is nothing to go on with any more: who wants it done has to say so.
     async fn forgotten(&mut self) -> Outcome {
         let task = self.checkpoint.task.take().unwrap_or_default();
-        self.checkpoint = Checkpoint { sent_at: Some(self.run.task().counted.len()), ..Checkpoint::default() };
+        // Said again, it has the same key.
+        let (sent_at, way) = (Some(self.run.task().counted.len()), self.checkpoint.way.take());
+        self.checkpoint = Checkpoint { sent_at, way, ..Checkpoint::default() };
         if let Err(error) = self.keep().await {
             debug!(error = &error as &dyn std::error::Error, "it is not kept that a task is gone");
         }

@@ -35,12 +35,14 @@ mod replicas;
 mod results;
 mod retry_budget;
 mod schema;
+mod send;
 mod transient;
 
 pub use a2a_agent::{A2aAgent, CallCredentials};
 pub use agent::PeerAgent;
+pub use bobbinet_outbound::SecretSource;
 pub use catalog::{CatalogEntry, catalog};
 pub use config::{PeerConfig, PeerLimits};
-pub use credentials::{ClientCredentials, MintToken, PeerAuth, SecretSource};
+pub use credentials::{ClientCredentials, MintToken, PeerAuth};
 pub use message::VIA_KEY;
 pub use peer::{PeerTest, test};

@@ -33,8 +33,8 @@ pub use listing::Listing;
 pub use memory::MemoryStore;
 pub use query::{Census, Cursor, Query, Scope, Tail, TailEntry};
 pub use sled::{
-    CACHE_BYTES, CheckReport, Durability, ExportCounts, ExportError, FREE_SPACE_MIN, OpenError, SledOptions, SledStore,
-    TornTail, check, export, make_folder, salvage,
+    CACHE_BYTES, CheckReport, Durability, ExportCounts, ExportError, FREE_SPACE_MIN, OpenError, STORE_FOLDER,
+    SledOptions, SledStore, TornTail, check, export, make_folder, salvage,
 };
 pub use stream::{Cell, Key, Loaded, Page, Record, Summary, Version};
 

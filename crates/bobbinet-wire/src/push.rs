@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use bobbinet_core::{
-    PushAuthentication, PushConfig, PushPage, PushView, Secret,
+    Json, PushAuthentication, PushConfig, PushPage, PushView, Secret,
     push::{PUSH_ID_LENGTH_MAX, PUSH_SECRET_LENGTH_MAX, PUSH_URL_LENGTH_MAX},
 };
 use serde::de::{Deserializer, MapAccess};
@@ -119,10 +119,16 @@ const SECRETS: [&str; 2] = ["token", "credentials"];
 /// What is shown in place of a secret.
 const HIDDEN: &str = "***";
 
-/// A document about webhooks with nothing in it that only their receivers may know: some agents give back what they were told.
+/// What is shown in place of a document that cannot be read: JSON too.
+const HIDDEN_DOCUMENT: &str = r#""***""#;
+
+/// A document about webhooks with nothing in it that only their receivers may know: some agents give back what they were told. One that
+/// cannot be read may have anything in it, and nothing of it is shown.
 pub fn without_secrets(json: &str) -> Cow<'_, str> {
-    let Ok(mut document) = serde_json::from_str::<Value>(json) else { return Cow::Borrowed(HIDDEN) };
-    if hide(&mut document) { Cow::Owned(document.to_string()) } else { Cow::Borrowed(json) }
+    let Ok(mut document) = serde_json::from_str::<Value>(json) else { return Cow::Borrowed(HIDDEN_DOCUMENT) };
+    // Of a field that is there twice, one was not looked at.
+    let is_shown = !hide(&mut document) && Json::parse_strict(json).is_ok();
+    if is_shown { Cow::Borrowed(json) } else { Cow::Owned(document.to_string()) }
 }
 
 /// Whether there was something to hide.

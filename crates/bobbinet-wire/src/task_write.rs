@@ -1,9 +1,9 @@
-//! Writing tasks and artifacts, ours and those of others. What their fields are called is alike in all dialects; what a state is called,
-//! and what messages and parts are made of, each dialect says by its [`TaskWords`].
+//! Writing tasks and artifacts, ours and those of others. What their fields are called is alike in all dialects; what states and
+//! roles are called, what a message has beside that, and what a part is made of, each dialect says by its [`TaskWords`].
 
 use std::io::Write as _;
 
-use bobbinet_core::{Artifact, Message, Part, Selection, State, Task, Timestamp};
+use bobbinet_core::{Artifact, Message, Part, Role, Selection, State, Task, Timestamp};
 
 use crate::{
     task_ids::{TaskAndContext, TaskIdText},
@@ -13,14 +13,46 @@ use crate::{
 
 /// What a dialect writes in its own way, by a type without values.
 pub(crate) trait TaskWords {
+    /// What it calls the parts of a message.
+    const PARTS: &'static str;
+
     /// What it calls a state.
     fn state_name(state: State) -> &'static str;
+
+    /// What it calls a role.
+    fn role_name(role: Role) -> &'static str;
 
     /// Writes a message that stands in this task and context.
     fn message<S: Sink>(out: &mut S, message: &Message, ids: TaskAndContext<'_>);
 
     /// Writes a part.
     fn part<S: Sink>(out: &mut S, part: &Part);
+}
+
+/// Writes the fields of a message that all dialects have.
+#[inline]
+pub(crate) fn message_fields<W: TaskWords, S: Sink>(
+    fields: &mut Object<'_, S>,
+    message: &Message,
+    ids: TaskAndContext<'_>,
+) {
+    fields.text("messageId", message.id.as_str());
+    fields.text_if_some("contextId", ids.context);
+    fields.text_if_some("taskId", ids.task);
+    fields.text("role", W::role_name(message.role));
+    fields.list(W::PARTS, &message.parts, W::part);
+    fields.raw_if_some("metadata", message.metadata.as_ref());
+    if !message.extensions.is_empty() {
+        fields.texts("extensions", &message.extensions);
+    }
+}
+
+/// Writes which tasks a message refers to, for the dialects that can say it.
+#[inline]
+pub(crate) fn reference_tasks<S: Sink>(fields: &mut Object<'_, S>, message: &Message) {
+    if !message.reference_tasks.is_empty() {
+        fields.texts("referenceTaskIds", &message.reference_tasks);
+    }
 }
 
 /// Writes the fields of a task of ours.

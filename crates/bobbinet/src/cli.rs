@@ -1,12 +1,20 @@
 //! What can be typed. The flags that the A2A project's CLI specification has are spelled as it spells them.
 
+mod card;
 mod flow;
 mod key;
+mod peers;
+mod push;
 mod push_config;
+mod send;
+mod store;
+mod task;
+mod token;
+mod values;
 
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 
-use bobbinet_core::{AgentName, ContextId, Secret, State};
+use bobbinet_core::{AgentName, Secret};
 use bobbinet_http::client::{Origin, ServiceParameter};
 use bobbinet_mcp::{Isolation, ProtocolEra};
 use bobbinet_wire::{Transport, Version};
@@ -16,18 +24,20 @@ use clap::{
 };
 use clap_complete::Shell;
 use ipnet::IpNet;
-use tokio::time::Instant;
 
-use crate::{
-    config::{parse_address, parse_network},
-    demo_servers,
-    format::Format,
-    parts::Parts,
-};
+use crate::{demo_servers, format::Format};
+use values::{address, duration, era, isolation, network, positive_duration, transport, version};
 
+pub(crate) use card::Card;
 pub(crate) use flow::{Flow, FlowCheck, FlowGraph, FlowRun};
 pub(crate) use key::{Key, KeyCreate, KeyRevoke, Policy, PolicyTest};
+pub(crate) use peers::{PeerAdd, PeerAuthArgs, PeerPlace, Peers};
+pub(crate) use push::Push;
 pub(crate) use push_config::{PushConfig, PushConfigCreate};
+pub(crate) use send::{Call, Delivery, Ending, Send, Waiting};
+pub(crate) use store::{DataDir, Store};
+pub(crate) use task::{Task, TaskList};
+pub(crate) use token::Token;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -176,6 +186,8 @@ pub(crate) enum Command {
     Task(Box<Task>),
     /// Look for mistakes in a configuration without starting anything
     Check(Check),
+    /// Write a bobbinet.yaml with the MCP servers that another program knows
+    Import(Import),
     /// Run, check and draw flows: files in the Open Workflow DSL that say which agent does what, and in which order
     #[command(subcommand)]
     Flow(Flow),
@@ -305,7 +317,7 @@ pub(crate) struct Up {
 
 #[derive(Debug, Args)]
 pub(crate) struct Agent {
-    /// The agent's name [default: after the command]
+    /// The agent's name [default: after the command or the URL]
     #[arg(long, env = "BOBBINET_NAME", hide_env_values = true, value_parser = AgentName::parse)]
     pub(crate) name: Option<AgentName>,
     #[command(flatten)]
@@ -333,6 +345,12 @@ pub(crate) struct Agent {
     /// How long the server may take to start, instead of as long as it shows life and 15m at most
     #[arg(long, value_name = "TIME", env = "BOBBINET_START_TIMEOUT", hide_env_values = true, value_parser = positive_duration)]
     pub(crate) start_timeout: Option<Duration>,
+    /// A server that runs elsewhere, in place of a command: its MCP endpoint
+    #[arg(long, value_name = "URL", env = "BOBBINET_URL", hide_env_values = true, conflicts_with_all = ["command", "cwd", "env"])]
+    pub(crate) url: Option<String>,
+    /// What goes along with every request to it; a secret by its name alone: 'Authorization=Bearer ${env:MCP_TOKEN}'
+    #[arg(long = "header", value_name = "NAME=VALUE", requires = "url")]
+    pub(crate) headers: Vec<String>,
     /// Where the server runs [default: here]
     #[arg(long, value_name = "FOLDER")]
     pub(crate) cwd: Option<PathBuf>,
@@ -343,7 +361,7 @@ pub(crate) struct Agent {
     #[arg(long, value_name = "WORD", env = "BOBBINET_ISOLATION", hide_env_values = true, value_parser = isolation)]
     pub(crate) isolation: Option<Isolation>,
     /// How the server is started
-    #[arg(last = true, required = true, value_name = "COMMAND")]
+    #[arg(last = true, required_unless_present = "url", value_name = "COMMAND")]
     pub(crate) command: Vec<String>,
 }
 
@@ -359,259 +377,6 @@ pub(crate) struct Target {
     pub(crate) data_dir: Option<PathBuf>,
 }
 
-/// How to wait for a task.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct Waiting {
-    /// How long to wait before giving up; the task goes on
-    #[arg(long, value_name = "TIME", env = "A2ACLI_TIMEOUT", hide_env = true, value_parser = duration)]
-    pub(crate) timeout: Option<Duration>,
-    /// How often to look, where an agent cannot stream
-    #[arg(long, value_name = "TIME", hide_short_help = true, env = "A2ACLI_POLL_INTERVAL", hide_env = true, default_value = "2s", value_parser = duration)]
-    pub(crate) poll_interval: Duration,
-}
-
-impl Waiting {
-    /// When to give up, counted from now.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.timeout.map(|timeout| Instant::now() + timeout)
-    }
-}
-
-/// What to do with what a task comes to.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct Ending {
-    /// Say by the exit code how the task stands
-    ///
-    /// 0 completed, 10 failed, 11 rejected, 12 canceled, 13 not ended: it asks, or is at work. Without this the exit
-    /// code says only whether the command did its job.
-    #[arg(long)]
-    pub(crate) fail: bool,
-    /// Write the files that the task has made into this folder; nothing is overwritten
-    #[arg(long, value_name = "FOLDER")]
-    pub(crate) save: Option<PathBuf>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Card {
-    /// Fetch a card and show it
-    Get {
-        /// The agent: its URL, its name on a node of this machine, or a file with its card
-        url: Option<String>,
-        /// Say all that is wrong with it, and where, in place of showing it
-        #[arg(long)]
-        validate: bool,
-        #[command(flatten)]
-        target: Target,
-    },
-    /// See whether a card is signed, and by whom
-    Verify {
-        /// The agent: its URL, its name on a node of this machine, or a file with its card
-        url: Option<String>,
-        /// A file with the JWK set that its key must be in [default: the keys of its node, if that is on this machine]
-        #[arg(long, value_name = "FILE")]
-        keys: Option<PathBuf>,
-        /// The thumbprint (RFC 7638, SHA-256) that its key must have; may be repeated
-        #[arg(long, value_name = "HASH", conflicts_with = "keys")]
-        thumbprint: Vec<String>,
-        #[command(flatten)]
-        target: Target,
-    },
-}
-
-/// How to send, and what to do then.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct Delivery {
-    /// Follow what happens, as it happens
-    #[arg(long, conflicts_with = "is_async")]
-    pub(crate) stream: bool,
-    /// Do not wait for the task to end or to ask
-    #[arg(long = "async", visible_alias = "no-wait", env = "A2ACLI_ASYNC", hide_env = true, value_parser = FalseyValueParser::new())]
-    pub(crate) is_async: bool,
-    /// Wait for the task to end or to ask, which is the default
-    #[arg(long, conflicts_with = "is_async", hide_short_help = true)]
-    pub(crate) wait: bool,
-    #[command(flatten)]
-    pub(crate) waiting: Waiting,
-    #[command(flatten)]
-    pub(crate) ending: Ending,
-    /// How many messages of the history to show
-    #[arg(long, value_name = "N", env = "A2ACLI_HISTORY", hide_env = true)]
-    pub(crate) history: Option<u32>,
-    /// A key under which a repetition of this request finds the same task
-    #[arg(long, value_name = "KEY", hide_short_help = true)]
-    pub(crate) idempotency_key: Option<String>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Send {
-    #[command(flatten)]
-    pub(crate) parts: Parts,
-    #[command(flatten)]
-    pub(crate) target: Target,
-    /// Go on with this task: answer what it asks
-    #[arg(long, value_name = "ID", env = "A2ACLI_TASK_ID", hide_env = true)]
-    pub(crate) task_id: Option<String>,
-    /// Group the message with what has this context
-    #[arg(long, value_name = "ID", env = "A2ACLI_CONTEXT_ID", hide_env = true, value_parser = ContextId::parse)]
-    pub(crate) context_id: Option<ContextId>,
-    /// A JSON object that goes with the message
-    #[arg(long, value_name = "JSON", env = "A2ACLI_METADATA", hide_env = true, hide_short_help = true)]
-    pub(crate) metadata: Option<String>,
-    #[command(flatten)]
-    pub(crate) delivery: Delivery,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Call {
-    /// The skill: AGENT.SKILL, or only SKILL with -a
-    pub(crate) skill: String,
-    /// Its arguments: NAME=VALUE, or NAME:=JSON; or all of them as one JSON object
-    #[arg(value_name = "NAME=VALUE")]
-    pub(crate) arguments: Vec<String>,
-    #[command(flatten)]
-    pub(crate) target: Target,
-    /// Group the call with what has this context
-    #[arg(long, value_name = "ID", env = "A2ACLI_CONTEXT_ID", hide_env = true, value_parser = ContextId::parse)]
-    pub(crate) context_id: Option<ContextId>,
-    #[command(flatten)]
-    pub(crate) delivery: Delivery,
-}
-
-/// Webhooks whose receivers have not taken an event.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Push {
-    /// List the dead letters of a node of this machine, and what is tried again
-    List {
-        #[command(flatten)]
-        target: Target,
-    },
-    /// Try a webhook again: now if it waits, and from where it was given up if it is a dead letter
-    Retry {
-        /// The task's id
-        task: String,
-        /// The webhook's id
-        webhook: String,
-        #[command(flatten)]
-        target: Target,
-    },
-    /// Remove a webhook, with what it was not told
-    Drop {
-        /// The task's id
-        task: String,
-        /// The webhook's id
-        webhook: String,
-        #[command(flatten)]
-        target: Target,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Task {
-    /// List tasks, the newest first
-    List(TaskList),
-    /// Show a task
-    Get {
-        /// Its id
-        id: String,
-        /// Wait until it has ended or asks
-        #[arg(long, visible_alias = "watch")]
-        wait: bool,
-        /// How many messages of the history to show
-        #[arg(long, value_name = "N", env = "A2ACLI_HISTORY", hide_env = true)]
-        history: Option<u32>,
-        #[command(flatten)]
-        waiting: Waiting,
-        #[command(flatten)]
-        ending: Ending,
-        #[command(flatten)]
-        target: Target,
-    },
-    /// Show all that a node of this machine knows of a task: its log, its calls and what is known of their effects
-    Show {
-        /// Its id
-        id: String,
-        #[command(flatten)]
-        target: Target,
-    },
-    /// Follow a task until it has ended or asks
-    Subscribe {
-        /// Its id
-        id: String,
-        /// Give each event as it comes
-        #[arg(long)]
-        stream: bool,
-        /// Go on after this event
-        #[arg(long, value_name = "EVENT")]
-        after: Option<String>,
-        #[command(flatten)]
-        waiting: Waiting,
-        #[command(flatten)]
-        ending: Ending,
-        #[command(flatten)]
-        target: Target,
-    },
-    /// Write what a task has made into files; nothing is overwritten
-    Download {
-        /// Its id
-        id: String,
-        /// Only the artifact of this id
-        #[arg(long = "artifact-id", visible_alias = "artifact", value_name = "ID")]
-        artifact: Option<String>,
-        /// Where to
-        #[arg(short = 'd', long = "dir", visible_alias = "save", value_name = "FOLDER", default_value = ".")]
-        folder: PathBuf,
-        #[command(flatten)]
-        target: Target,
-    },
-    /// Answer what a task asks
-    Reply {
-        /// Its id
-        id: String,
-        #[command(flatten)]
-        parts: Parts,
-        #[command(flatten)]
-        target: Target,
-        #[command(flatten)]
-        delivery: Delivery,
-    },
-    /// Webhooks of a task, at an agent of any make: have it send what happens to a URL, list, show, delete
-    ///
-    /// They are A2A's push notifications. For what a node of this machine has sent in vain, see `bobbinet push`.
-    #[command(subcommand)]
-    PushConfig(PushConfig),
-    /// Cancel a task
-    Cancel {
-        /// Its id
-        id: String,
-        #[command(flatten)]
-        target: Target,
-    },
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct TaskList {
-    /// Only those in this state, such as working or input-required
-    #[arg(long, visible_alias = "status", value_parser = state)]
-    pub(crate) state: Option<State>,
-    /// Only those of this context
-    #[arg(long, value_name = "ID", env = "A2ACLI_CONTEXT_ID", hide_env = true, value_parser = ContextId::parse)]
-    pub(crate) context_id: Option<ContextId>,
-    /// How many at most
-    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100))]
-    pub(crate) page_size: u32,
-    /// Where the page before ended
-    #[arg(long, value_name = "TOKEN")]
-    pub(crate) page_token: Option<String>,
-    #[command(flatten)]
-    pub(crate) target: Target,
-    /// One task to a line, with -o json
-    #[arg(long)]
-    pub(crate) stream: bool,
-    /// Show with each task those that its run has begun. For the owner of the node
-    #[arg(long, conflicts_with = "stream")]
-    pub(crate) tree: bool,
-}
-
 #[derive(Debug, Args)]
 pub(crate) struct Check {
     /// A bobbinet.yaml or an mcp.json [default: the first that is there]
@@ -619,6 +384,18 @@ pub(crate) struct Check {
     /// Take a server of an mcp.json that cannot be started for an error, and not for a warning
     #[arg(long)]
     pub(crate) strict: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    /// claude-desktop, claude-code, cursor, vscode, cline, or a file [default: show which are here]
+    pub(crate) from: Option<String>,
+    /// The file to write; - prints it
+    #[arg(long, value_name = "FILE", default_value = "bobbinet.yaml")]
+    pub(crate) to: PathBuf,
+    /// Write over a file that is there
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -665,169 +442,7 @@ pub(crate) enum LoginBy {
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Token {
-    /// Make a token for one agent, and print it alone
-    Mint {
-        /// The URL that it is for, if not that of the agent
-        #[arg(long, value_name = "URL", conflicts_with = "agent")]
-        audience: Option<String>,
-        /// Who it is for, by his name under `principals` of the node's bobbinet.yaml [default: the node's owner]
-        #[arg(long = "for", value_name = "NAME")]
-        named: Option<String>,
-        /// Who it is for, by a name that the node's bobbinet.yaml does not have
-        #[arg(long, value_name = "NAME", conflicts_with = "named", hide_short_help = true)]
-        sub: Option<String>,
-        /// How long it is good for: up to 15 minutes, or to the principal's `life` [default: 5m, or that]
-        #[arg(long, visible_alias = "life", value_name = "TIME", value_parser = duration)]
-        ttl: Option<Duration>,
-        #[command(flatten)]
-        target: Target,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Peers {
-    /// List the peers of a node, and whether each is there
-    #[command(visible_alias = "list")]
-    Ls {
-        #[command(flatten)]
-        place: PeerPlace,
-    },
-    /// Add an agent by its URL, or all agents of a node; kept in the node's data folder
-    Add(Box<PeerAdd>),
-    /// Remove one that was added
-    Rm {
-        /// Its URL, or its name
-        peer: String,
-        #[command(flatten)]
-        place: PeerPlace,
-    },
-    /// Try one out: its card, how quick it is, and whether it lets this node in
-    Test {
-        /// Its name, or a URL
-        peer: String,
-        #[command(flatten)]
-        place: PeerPlace,
-        #[command(flatten)]
-        auth: PeerAuthArgs,
-    },
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct PeerAdd {
-    /// The URL of an agent, of its card, or of a node
-    pub(crate) url: String,
-    /// What it is called here, if it is one agent [default: after its card]
-    #[arg(long, value_parser = AgentName::parse)]
-    pub(crate) name: Option<AgentName>,
-    #[command(flatten)]
-    pub(crate) auth: PeerAuthArgs,
-    #[command(flatten)]
-    pub(crate) place: PeerPlace,
-}
-
-/// How a peer is shown who calls.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct PeerAuthArgs {
-    /// Show it a token of this node (node), or nothing (none) [default: node, if the node has an issuer's name]
-    #[arg(long, value_name = "WORD", conflicts_with = "auth_file")]
-    pub(crate) auth: Option<String>,
-    /// Show it the token in this file, which is read anew as it changes
-    #[arg(long, value_name = "FILE")]
-    pub(crate) auth_file: Option<PathBuf>,
-}
-
-/// The node whose peers are meant.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct PeerPlace {
-    /// The node's bobbinet.yaml [default: the first that is there]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) file: Option<PathBuf>,
-    /// The node's data folder [default: that of the file]
-    #[arg(long, value_name = "FOLDER", env = "BOBBINET_DATA", hide_env_values = true)]
-    pub(crate) data_dir: Option<PathBuf>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Store {
-    /// Read all of it, and say what is damaged
-    Check(DataDir),
-    /// Write all of it to standard output, one JSON object to a line
-    Export(Export),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Export {
-    #[command(flatten)]
-    pub(crate) place: DataDir,
-    /// Go on where something is damaged, say so in a line of its own, and read a store that does not open from a copy
-    #[arg(long)]
-    pub(crate) salvage: bool,
-}
-
-#[derive(Debug, Subcommand)]
 pub(crate) enum Config {
     /// Show each setting, its value and where that comes from: a flag, the environment, a file or the default
     Show,
-}
-
-#[derive(Clone, Debug, Args)]
-pub(crate) struct DataDir {
-    /// The node's data folder
-    #[arg(long, value_name = "FOLDER", env = "BOBBINET_DATA", hide_env_values = true, default_value = crate::config::DATA)]
-    pub(crate) data_dir: PathBuf,
-}
-
-fn address(text: &str) -> Result<SocketAddr, String> {
-    parse_address(text).ok_or_else(|| "write an IP address and a port, such as 127.0.0.1:7420".to_owned())
-}
-
-fn network(text: &str) -> Result<IpNet, String> {
-    parse_network(text).ok_or_else(|| "write an IP address, or a network such as 10.0.0.0/8".to_owned())
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let seconds = text.parse::<u32>().map(|seconds| Duration::from_secs(seconds.into()));
-    seconds.or_else(|_| humantime::parse_duration(text)).map_err(|_| "write a time such as 500ms, 30s or 5m".to_owned())
-}
-
-fn transport(text: &str) -> Result<Transport, String> {
-    match text.trim().to_lowercase().as_str() {
-        "jsonrpc" | "json-rpc" => Ok(Transport::JsonRpc),
-        "http+json" | "rest" => Ok(Transport::HttpJson),
-        "grpc" => Ok(Transport::Grpc),
-        _ => Err("there is jsonrpc, http+json and grpc".to_owned()),
-    }
-}
-
-fn version(text: &str) -> Result<Version, String> {
-    Version::ALL.into_iter().find(|version| version.name() == text.trim()).ok_or_else(|| {
-        let all = Version::ALL.map(Version::name).join(" and ");
-        format!("there is {all}")
-    })
-}
-
-fn isolation(text: &str) -> Result<Isolation, String> {
-    let word = serde_json::Value::from(text.to_lowercase());
-    serde_json::from_value(word).map_err(|_| "there is auto, required and off".to_owned())
-}
-
-fn positive_duration(text: &str) -> Result<Duration, String> {
-    match duration(text)? {
-        Duration::ZERO => Err("write a time that is longer than none, such as 30s or 5m".to_owned()),
-        time => Ok(time),
-    }
-}
-
-fn era(text: &str) -> Result<ProtocolEra, String> {
-    serde_json::from_value(serde_json::Value::from(text)).map_err(|_| "there is auto, modern and legacy".to_owned())
-}
-
-fn state(text: &str) -> Result<State, String> {
-    let simple = text.to_lowercase().replace('_', "-");
-    let simple = simple.strip_prefix("task-state-").unwrap_or(&simple);
-    State::ALL.into_iter().find(|state| state.as_str() == simple).ok_or_else(|| {
-        let all = State::ALL.map(State::as_str).join(", ");
-        format!("there is {all}")
-    })
 }

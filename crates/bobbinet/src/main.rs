@@ -15,6 +15,7 @@ mod demo_servers;
 mod failure;
 mod flow;
 mod format;
+mod import;
 mod keys;
 mod node;
 mod output;
@@ -139,6 +140,7 @@ fn run(global: &Global, command: Command, sources: &Sources) -> Result<ExitCode,
         Command::Task(task) => done(block_on(global, client()?.task(*task))?),
         Command::Push(push) => done(block_on(global, client()?.push(push))?),
         Command::Check(check) => done(node::check(output, check)),
+        Command::Import(command) => done(import::run(output, command)),
         Command::Flow(cli::Flow::Check(check)) => done(block_on(global, flow::check(output, check))?),
         Command::Flow(cli::Flow::Graph(graph)) => done(flow::graph(output, graph)),
         Command::Auth(auth) => done(block_on(global, client()?.auth(auth))?),

@@ -2,12 +2,12 @@
 
 use std::io::{self, BufWriter, Write};
 
-use bobbinet_store::{OpenError, TornTail};
+use bobbinet_store::{OpenError, STORE_FOLDER, TornTail};
 
 use crate::{
     cli::{DataDir, Store},
     failure::{Code, Failure},
-    node::{STORE_FOLDER, of_store, store_options},
+    node::{of_store, store_options},
     output::{Documents, Output},
     remark::{Remark, remark},
 };

@@ -10,6 +10,8 @@ mod configuration;
 mod conventions;
 #[path = "cli/flow.rs"]
 mod flow;
+#[path = "cli/import.rs"]
+mod import;
 #[path = "cli/owner.rs"]
 mod owner;
 #[path = "cli/policy.rs"]

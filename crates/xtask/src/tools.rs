@@ -43,8 +43,8 @@ const PYPI_FRAMEWORK: [&str; 2] = ["google-adk[a2a]==2.13.0", "uvicorn"];
 /// Helm's library in a wheel that says it wants Python 3.12, and runs on 3.11 through cffi.
 const HELM: &str = "helm-sdkpy==0.1.32";
 
-/// What a browser of Chromium's family is called: any will do.
-const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome-stable", "google-chrome"];
+/// What a browser of Chromium's family is called, one name to a line: any will do. Its test reads it too.
+const BROWSERS: &str = include_str!("../../../tests/browser/browsers.txt");
 
 /// Where things are.
 pub(crate) struct Tools {
@@ -84,7 +84,7 @@ pub(crate) fn install() -> Result<Tools> {
     go(&tools.join("go"))?;
     java(&tools.join("java"))?;
     of_debian(&["strace"], "strace");
-    of_debian(&BROWSERS, "chromium");
+    of_debian(&BROWSERS.lines().collect::<Vec<_>>(), "chromium");
     Ok(Tools { root: tools })
 }
 

@@ -13,10 +13,10 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use crate::{
-    a2a::{Endpoint, Saying, Shown, cut},
+    a2a::{Endpoint, Saying, Shown},
+    asker::{Chance, Line},
     events::Streamed,
-    http::Connection,
-    load::{self, Ask, Shape, Work, pick, seed},
+    load::{self, Ask, Shape, Work},
     measure::MANY,
     oidc::{Issuer, SUBJECT},
     sample::{Sample, Spread},
@@ -248,22 +248,18 @@ fn callers_file(issuer: &str, lines: usize) -> String {
 struct Newcomer {
     endpoint: Endpoint,
     ids: Arc<[String]>,
-    random: u64,
+    chance: Chance,
 }
 
 fn newcomers(endpoint: &Endpoint, ids: &Arc<[String]>) -> Vec<Newcomer> {
-    let newcomer = |number| Newcomer { endpoint: endpoint.clone(), ids: ids.clone(), random: seed(number) };
+    let newcomer = |number| Newcomer { endpoint: endpoint.clone(), ids: ids.clone(), chance: Chance::of(number) };
     (0..MANY).map(newcomer).collect()
 }
 
 impl Ask for Newcomer {
     async fn ask(&mut self) -> Result<Option<Streamed>> {
-        let id = &self.ids[pick(&mut self.random, self.ids.len())];
-        let mut connection = Connection::open(&self.endpoint).await?;
-        let mut writer = self.endpoint.writer();
-        let (status, body) = connection.exchange(writer.get(id)).await?;
-        let is_it = status == 200 && self.endpoint.dialect.is_echo(body, id);
-        anyhow::ensure!(is_it, "status {status}, not the task: {}", cut(body));
+        let id = self.chance.pick(&self.ids);
+        Line::open(&self.endpoint).await?.ask_for(id, |writer| writer.get(id)).await?;
         Ok(None)
     }
 

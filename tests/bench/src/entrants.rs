@@ -44,10 +44,9 @@ const SLOW: u64 = 5;
 #[derive(Debug)]
 pub(crate) struct Prepared {
     pub(crate) entrants: Vec<Entrant>,
-    /// For tool calls, if they are wanted; so of the next two.
-    pub(crate) wrapped: Option<Wrapping>,
-    pub(crate) callers: Option<Wrapping>,
-    pub(crate) webhooks: Option<Wrapping>,
+    /// What else is wanted, of the kinds that are measured around our MCP server.
+    pub(crate) wrapped: Vec<Which>,
+    pub(crate) wrapping: Wrapping,
     pub(crate) missing: Vec<String>,
 }
 
@@ -67,7 +66,7 @@ pub(crate) fn prepare(folders: &Folders, only: &[Which], build: bool) -> Result<
     if build && !ours.is_empty() {
         yardsticks::build(folders, &ours)?;
     }
-    let mut entrants = Vec::new();
+    let (mut entrants, mut wrapped) = (Vec::new(), Vec::new());
     let mut missing = Vec::new();
     for which in Which::value_variants().iter().copied().filter(|which| is_wanted(*which)) {
         let entrant = match which {
@@ -78,7 +77,10 @@ pub(crate) fn prepare(folders: &Folders, only: &[Which], build: bool) -> Result<
             Which::Rust => yardsticks::rust(folders).map(|recipe| yardstick(recipe, 1)),
             Which::Python => yardsticks::python(folders).map(|recipe| yardstick(recipe, SLOW)),
             Which::Node => yardsticks::node(folders).map(|recipe| yardstick(recipe, SLOW)),
-            Which::Wrapped | Which::Callers | Which::Webhooks => continue,
+            Which::Wrapped | Which::Callers | Which::Webhooks => {
+                wrapped.push(which);
+                continue;
+            }
         };
         match entrant {
             Ok(entrant) => entrants.push(entrant),
@@ -86,9 +88,7 @@ pub(crate) fn prepare(folders: &Folders, only: &[Which], build: bool) -> Result<
         }
     }
     let wrapping = Wrapping { bobbinet: folders.binaries.join("bobbinet"), program };
-    let wrapping = |which| is_wanted(which).then(|| wrapping.clone());
-    let [wrapped, callers, webhooks] = [Which::Wrapped, Which::Callers, Which::Webhooks].map(wrapping);
-    Ok(Prepared { entrants, wrapped, callers, webhooks, missing })
+    Ok(Prepared { entrants, wrapped, wrapping, missing })
 }
 
 /// A server and what it takes part in.

@@ -13,8 +13,9 @@ use tonic::{
 
 use crate::{
     a2a::{Endpoint, Shown},
+    asker::{Chance, Sayings},
     events::Streamed,
-    load::{self, Ask, Shape, Work, pick, say_new, seed},
+    load::{self, Ask, Shape, Work},
     measure::Channels,
     sample::Sample,
 };
@@ -54,10 +55,8 @@ struct Worker {
     client: A2aServiceClient<Channel>,
     authorization: Option<MetadataValue<Ascii>>,
     work: Work,
-    text: String,
-    number: usize,
-    asked: u64,
-    random: u64,
+    sayings: Sayings,
+    chance: Chance,
 }
 
 impl Worker {
@@ -68,7 +67,7 @@ impl Worker {
             Shown::New(_) => bail!("over gRPC no new token is shown with each request"),
         };
         let (client, work) = (A2aServiceClient::new(channel), work.clone());
-        Ok(Self { client, authorization, work, text: String::new(), number, asked: 0, random: seed(number) })
+        Ok(Self { client, authorization, work, sayings: Sayings::of(number), chance: Chance::of(number) })
     }
 
     fn request<T>(&self, message: T) -> Request<T> {
@@ -82,16 +81,16 @@ impl Worker {
     }
 
     async fn send(&mut self) -> Result<()> {
-        self.asked += 1;
-        say_new(&mut self.text, self.number, self.asked);
-        let part = Part { content: Some(Content::Text(self.text.clone())), ..Part::default() };
+        self.sayings.say_new();
+        let text = &self.sayings.text;
+        let part = Part { content: Some(Content::Text(text.clone())), ..Part::default() };
         let message =
-            Message { message_id: self.text.clone(), role: Role::User.into(), parts: vec![part], ..Message::default() };
+            Message { message_id: text.clone(), role: Role::User.into(), parts: vec![part], ..Message::default() };
         let request = self.request(SendMessageRequest { message: Some(message), ..SendMessageRequest::default() });
         let answer = self.client.send_message(request).await.context("sending a message")?.into_inner();
         match answer.payload.context("an answer of nothing")? {
             Payload::Task(task) => {
-                let is_echo = is_completed(&task) && said_in(&task).any(|text| *text == self.text);
+                let is_echo = is_completed(&task) && said_in(&task).any(|said| *said == self.sayings.text);
                 ensure!(is_echo, "no echo: {task:?}");
                 Ok(())
             }
@@ -125,7 +124,7 @@ impl Ask for Worker {
         match &self.work {
             Work::Send(_) => self.send().await?,
             Work::Get(ids) => {
-                let id = ids[pick(&mut self.random, ids.len())].clone();
+                let id = self.chance.pick(ids).clone();
                 self.get(id).await?;
             }
             Work::Stream | Work::List(_) => bail!("over gRPC there are no streams and lists here"),

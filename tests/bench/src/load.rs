@@ -12,9 +12,9 @@ use anyhow::{Context, Result, ensure};
 use tokio::task::JoinSet;
 
 use crate::{
-    a2a::{self, Endpoint, Saying, Writer, cut},
+    a2a::{self, Endpoint, Saying, cut},
+    asker::{Chance, Line, Sayings},
     events::{self, Streamed},
-    http::Connection,
     process,
     sample::{Latencies, Sample},
 };
@@ -122,7 +122,7 @@ pub(crate) async fn fill(endpoint: &Endpoint, saying: Saying, count: u64, keep: 
                 if mine >= count {
                     return anyhow::Ok(ids);
                 }
-                let id = worker.send_and_look(saying).await?;
+                let id = worker.send_and_read(saying).await?;
                 if mine + keep as u64 >= count {
                     ids.push(id);
                 }
@@ -139,15 +139,12 @@ pub(crate) async fn fill(endpoint: &Endpoint, saying: Saying, count: u64, keep: 
 /// The tokens of the pages of a list, the first page's `None` included, as far as `patience` goes.
 pub(crate) async fn page_tokens(endpoint: &Endpoint, patience: Duration) -> Result<Vec<Option<String>>> {
     const PAGES_MAX: usize = 400;
-    let mut connection = Connection::open(endpoint).await?;
-    let mut writer = endpoint.writer();
+    let mut line = Line::open(endpoint).await?;
     let begin = Instant::now();
     let mut tokens = vec![None];
     while begin.elapsed() < patience && tokens.len() < PAGES_MAX {
         let token = tokens.last().and_then(Option::as_deref);
-        let (status, body) = connection.exchange(writer.list(token)).await?;
-        ensure!(status == 200, "the status is {status}: {}", cut(body));
-        match a2a::page_of(body)?.next {
+        match a2a::page_of(line.ask(|writer| writer.list(token)).await?)?.next {
             Some(next) => tokens.push(Some(next)),
             None => break,
         }
@@ -157,23 +154,17 @@ pub(crate) async fn page_tokens(endpoint: &Endpoint, patience: Duration) -> Resu
 
 /// One page, to see whether and what this server lists.
 pub(crate) async fn first_page(endpoint: &Endpoint) -> Result<a2a::Page> {
-    let mut connection = Connection::open(endpoint).await?;
-    let (status, body) = connection.exchange(endpoint.writer().list(None)).await?;
-    ensure!(status == 200, "the status is {status}: {}", cut(body));
-    a2a::page_of(body)
+    let mut line = Line::open(endpoint).await?;
+    a2a::page_of(line.ask(|writer| writer.list(None)).await?)
 }
 
 /// One connection and what it asks.
 #[derive(Debug)]
 struct Worker {
-    endpoint: Endpoint,
-    connection: Connection,
-    writer: Writer,
+    line: Line,
     work: Work,
-    text: String,
-    number: usize,
-    asked: u64,
-    random: u64,
+    sayings: Sayings,
+    chance: Chance,
 }
 
 #[derive(Debug, Default)]
@@ -198,72 +189,56 @@ impl Tally {
 impl Worker {
     async fn new(endpoint: &Endpoint, work: &Work, number: usize) -> Result<Self> {
         Ok(Self {
-            connection: Connection::open(endpoint).await?,
-            endpoint: endpoint.clone(),
-            writer: endpoint.writer(),
+            line: Line::open(endpoint).await?,
             work: work.clone(),
-            text: String::new(),
-            number,
-            asked: 0,
-            random: seed(number),
+            sayings: Sayings::of(number),
+            chance: Chance::of(number),
         })
     }
 
-    async fn send_and_look(&mut self, saying: Saying) -> Result<String> {
-        self.say_something_new();
-        let request = self.writer.send(saying, &self.text);
-        let (status, body) = self.connection.exchange(request).await?;
-        ensure!(status == 200, "the status is {status}: {}", cut(body));
-        self.endpoint.dialect.task_of(body, &self.text)
-    }
-
-    fn say_something_new(&mut self) {
-        self.asked += 1;
-        say_new(&mut self.text, self.number, self.asked);
+    async fn send_and_read(&mut self, saying: Saying) -> Result<String> {
+        self.sayings.say_new();
+        let text = &self.sayings.text;
+        self.line.ask_and_read(text, |writer| writer.send(saying, text)).await
     }
 }
 
 impl Ask for Worker {
     async fn ask(&mut self) -> Result<Option<Streamed>> {
-        let dialect = self.endpoint.dialect;
         match &self.work {
             Work::Send(saying) => {
                 let saying = *saying;
-                // Looked at in full once; after that for its words, which costs less than the server's own work.
-                if self.asked == 0 {
-                    self.send_and_look(saying).await?;
+                // Read in full once; after that only searched.
+                if self.sayings.said == 0 {
+                    self.send_and_read(saying).await?;
                     return Ok(None);
                 }
-                self.say_something_new();
-                let request = self.writer.send(saying, &self.text);
-                let (status, body) = self.connection.exchange(request).await?;
-                ensure!(status == 200 && dialect.is_echo(body, &self.text), "status {status}, no echo: {}", cut(body));
+                self.sayings.say_new();
+                let text = &self.sayings.text;
+                self.line.ask_for(text, |writer| writer.send(saying, text)).await?;
                 Ok(None)
             }
             Work::Stream => {
-                self.say_something_new();
-                let request = self.writer.stream(&self.text);
-                events::stream(&mut self.connection, request, &self.text).await.map(Some)
+                self.sayings.say_new();
+                let Line { connection, writer, .. } = &mut self.line;
+                events::stream(connection, writer.stream(&self.sayings.text), &self.sayings.text).await.map(Some)
             }
             Work::Get(ids) => {
-                let id = &ids[pick(&mut self.random, ids.len())];
-                let (status, body) = self.connection.exchange(self.writer.get(id)).await?;
-                ensure!(status == 200 && dialect.is_echo(body, id), "status {status}, not the task: {}", cut(body));
+                let id = self.chance.pick(ids);
+                self.line.ask_for(id, |writer| writer.get(id)).await?;
                 Ok(None)
             }
             Work::List(tokens) => {
-                let token = &tokens[pick(&mut self.random, tokens.len())];
-                let (status, body) = self.connection.exchange(self.writer.list(token.as_deref())).await?;
-                let is_list = memchr::memmem::find(body, b"\"tasks\"").is_some();
-                ensure!(status == 200 && is_list, "status {status}, not a list: {}", cut(body));
+                let token = self.chance.pick(tokens);
+                let body = self.line.ask(|writer| writer.list(token.as_deref())).await?;
+                ensure!(memchr::memmem::find(body, b"\"tasks\"").is_some(), "not a list: {}", cut(body));
                 Ok(None)
             }
         }
     }
 
     async fn begin_again(&mut self) -> Result<()> {
-        self.connection = Connection::open(&self.endpoint).await?;
-        Ok(())
+        self.line.open_again().await
     }
 }
 
@@ -295,24 +270,4 @@ async fn keep_asking(mut asker: impl Ask, Span { from, until }: Span) -> Tally {
             }
         }
     }
-}
-
-/// The first number that [`pick`] begins with: any but zero, and the same one in each run, so that runs differ in nothing that we choose.
-pub(crate) fn seed(number: usize) -> u64 {
-    0x9e37_79b9_7f4a_7c15 ^ ((number as u64 + 1) << 32)
-}
-
-/// Another text each time.
-pub(crate) fn say_new(text: &mut String, number: usize, asked: u64) {
-    use std::fmt::Write as _;
-    text.clear();
-    let _ = write!(text, "say-{number:03}-{asked:010}-again");
-}
-
-/// A number below `count`, by xorshift: good enough to spread, and next to free.
-pub(crate) fn pick(random: &mut u64, count: usize) -> usize {
-    *random ^= *random << 13;
-    *random ^= *random >> 7;
-    *random ^= *random << 17;
-    usize::try_from(*random % count as u64).expect("less than a length")
 }

@@ -4,6 +4,7 @@
 
 mod a2a;
 mod alone;
+mod asker;
 mod callers;
 mod commits;
 mod entrants;
@@ -31,6 +32,7 @@ mod yardsticks;
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
+    time::Instant,
 };
 
 use anyhow::{Context, Result};
@@ -180,10 +182,11 @@ impl Run {
         let place = Place { cores: Cores::choose()?, folder: data };
         // Before the runtime: all that this thread starts stays there.
         Cores::pin(place.cores.load)?;
-        let Prepared { entrants, wrapped, callers, webhooks, missing } = prepared;
+        let Prepared { entrants, wrapped, wrapping, missing } = prepared;
         let servers = entrants.iter().map(|one| (one.recipe.name, one.recipe.title.clone())).collect();
         let findings = Findings { problems: missing, ..Findings::default() };
-        let mut suite = Suite { settings, place, entrants, wrapped, callers, webhooks, findings };
+        let mut suite = Suite { settings, place, entrants, wrapped, wrapping, findings };
+        let begin = Instant::now();
         let finished = single_threaded()?.block_on(async {
             let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
             tokio::select! {
@@ -197,8 +200,10 @@ impl Run {
             eprintln!("interrupted: all servers are stopped");
             return Ok(ExitCode::from(130));
         }
+        let took_seconds = begin.elapsed().as_secs_f64();
         let targets = targets::judge(&suite.findings);
-        let report = Report { date: self.date, machine, settings, servers, findings: suite.findings, targets };
+        let findings = suite.findings;
+        let report = Report { date: self.date, took_seconds, machine, settings, servers, findings, targets };
         match self.output {
             Output::Text => print!("{}", report.text()),
             Output::Json => println!("{}", serde_json::to_string_pretty(&report)?),

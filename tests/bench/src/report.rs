@@ -19,6 +19,8 @@ use crate::{
 pub(crate) struct Report {
     /// As it was given on the command line.
     pub(crate) date: Option<String>,
+    /// How long it was measured, without building and installing.
+    pub(crate) took_seconds: f64,
     pub(crate) machine: Machine,
     pub(crate) settings: Settings,
     /// Names and titles, in the order of the columns.
@@ -57,6 +59,7 @@ impl Report {
             out,
             "{rounds} rounds of {window_seconds} s after {warm_up_seconds} s of warm-up; the server on one core, the load on the other."
         );
+        let _ = writeln!(out, "All of it took {:.1} min.", self.took_seconds / 60.0);
         let _ = writeln!(out, "Medians of the rounds, with the least and the most in parentheses.\n");
         for (program, version) in versions.iter().filter(|(_, version)| !version.is_empty()) {
             let _ = writeln!(out, "- {program}: {version}");

@@ -9,7 +9,7 @@ use crate::{
     a2a::{Endpoint, PAGE_SIZE, Saying},
     callers::{Callers, Way},
     commits::{self, Commits},
-    entrants::Entrant,
+    entrants::{Entrant, Which},
     floor::{Synced, measure_sync},
     grpc,
     load::{self, Shape, Work},
@@ -104,22 +104,20 @@ pub(crate) struct Suite {
     pub(crate) settings: Settings,
     pub(crate) place: Place,
     pub(crate) entrants: Vec<Entrant>,
-    /// Bobbinet around our MCP server.
-    pub(crate) wrapped: Option<Wrapping>,
-    /// The same for callers, and for webhooks.
-    pub(crate) callers: Option<Wrapping>,
-    pub(crate) webhooks: Option<Wrapping>,
+    /// What is measured around our MCP server.
+    pub(crate) wrapped: Vec<Which>,
+    pub(crate) wrapping: Wrapping,
     pub(crate) findings: Findings,
 }
 
 impl Suite {
     /// Measures everything. What fails is a problem in the findings, and the rest goes on.
     pub(crate) async fn run(&mut self) {
-        let callers = match self.callers.clone() {
+        let callers = match self.around(Which::Callers) {
             Some(wrapping) => self.begun(Callers::begin(wrapping, &self.place.folder.clone()).await),
             None => None,
         };
-        let webhooks = match self.webhooks.clone() {
+        let webhooks = match self.around(Which::Webhooks) {
             Some(wrapping) => self.begun(Webhooks::begin(wrapping, &self.place.folder.clone()).await),
             None => None,
         };
@@ -149,6 +147,11 @@ impl Suite {
             let found = self.fill(&entrant).await;
             self.note(found, &format!("filling {}", entrant.recipe.name));
         }
+    }
+
+    /// Bobbinet around our MCP server, if this is wanted of it.
+    fn around(&self, which: Which) -> Option<Wrapping> {
+        self.wrapped.contains(&which).then(|| self.wrapping.clone())
     }
 
     fn note(&mut self, found: Result<()>, doing: &str) {
@@ -198,8 +201,7 @@ impl Suite {
                 }
                 Binding::Grpc(channels) => grpc::measure(&server.endpoint, server.pid, &work, channels, shape).await?,
             };
-            say(round, name, &measure.to_string(), &sample);
-            self.complain(name, &measure.to_string(), &sample);
+            self.tell(round, name, &measure.to_string(), &sample);
             self.findings.rounds.entry((name, measure)).or_default().push(sample);
         }
         let data = server.stop().await?;
@@ -209,25 +211,28 @@ impl Suite {
         Ok(())
     }
 
-    fn complain(&mut self, server: &str, measure: &str, sample: &Sample) {
-        if sample.errors > 0 {
-            let first = sample.first_error.as_deref().unwrap_or_default();
-            self.note(
-                Err(anyhow::anyhow!("{} wrong answers: {first}", sample.errors)),
-                &format!("{server}, {measure}"),
-            );
+    /// A line of progress, and a problem if any answer was wrong.
+    fn tell(&mut self, round: usize, server: &str, measure: &str, sample: &Sample) {
+        say(round, server, measure, sample);
+        self.complain(server, measure, sample.errors, sample.first_error.as_deref());
+    }
+
+    fn complain(&mut self, server: &str, measure: &str, errors: u64, first: Option<&str>) {
+        if errors > 0 {
+            let found = Err(anyhow::anyhow!("{errors} wrong answers: {}", first.unwrap_or_default()));
+            self.note(found, &format!("{server}, {measure}"));
         }
     }
 
     async fn tool_calls(&mut self, round: usize) -> Result<()> {
-        let Some(wrapping) = &self.wrapped else { return Ok(()) };
+        let Some(wrapping) = self.around(Which::Wrapped) else { return Ok(()) };
         let recipe = wrapping.agent("wrapped", "bobbinet agent around an MCP server over stdio", &[]);
         for calls in [1, 16] {
             let shape = self.settings.shape(calls);
             let direct = Direct::start(&self.place).await?;
             let sample = direct.measure(shape).await?;
             direct.stop().await?;
-            say(round, "direct", &format!("tool call, {calls}"), &sample);
+            self.tell(round, "direct", &format!("tool call, {calls}"), &sample);
             self.findings.direct.entry(calls).or_default().push(sample);
 
             let server = Server::start(&recipe, &self.place).await?;
@@ -236,8 +241,7 @@ impl Suite {
             self.findings.wrapped_idle_bytes.push(process::resident(&[server.pid]));
             self.findings.wrapped_tree_bytes.push(process::resident(&process::tree(server.pid)));
             let sample = load::measure(&server.endpoint, server.pid, &Work::Send(Saying::Call), shape).await?;
-            say(round, recipe.name, &format!("tool call, {calls}"), &sample);
-            self.complain(recipe.name, &format!("tool call, {calls}"), &sample);
+            self.tell(round, recipe.name, &format!("tool call, {calls}"), &sample);
             self.findings.wrapped.entry(calls).or_default().push(sample);
             let data = server.stop().await?;
             if let (None, Some(data)) = (&self.findings.wrapped_commits, data) {
@@ -250,8 +254,7 @@ impl Suite {
     async fn ways(&mut self, callers: &Callers, round: usize) -> Result<()> {
         let settings = self.settings;
         for (way, sample) in callers.round(round, &self.place, |connections| settings.shape(connections)).await? {
-            say(round, "callers", &way.to_string(), &sample);
-            self.complain("callers", &way.to_string(), &sample);
+            self.tell(round, "callers", &way.to_string(), &sample);
             self.findings.callers.entry(way).or_default().push(sample);
         }
         Ok(())
@@ -263,9 +266,7 @@ impl Suite {
             let p99 = found.after_end.map_or(f64::NAN, |after_end| after_end.p99);
             let rate = found.deliveries_per_second;
             eprintln!("  round {}  webhooks     {crowd}: {rate:.0} deliveries/s, p99 {p99:.1} ms", round + 1);
-            if let Some(error) = &found.first_error {
-                self.note(Err(anyhow::anyhow!("{} went wrong: {error}", found.errors)), &format!("webhooks, {crowd}"));
-            }
+            self.complain("webhooks", &crowd.to_string(), found.errors, found.first_error.as_deref());
             self.findings.webhooks.entry(crowd).or_default().push(found);
         }
         Ok(())
@@ -332,14 +333,13 @@ impl Suite {
         let shape = Shape { warm_up: Duration::from_millis(200), ..self.settings.shape(1) };
         let first: Arc<[Option<String>]> = Arc::from([None]);
         let first_page = load::measure(&server.endpoint, server.pid, &Work::List(first), shape).await?;
-        say(0, name, &format!("ListTasks among {tasks}"), &first_page);
-        self.complain(name, "ListTasks", &first_page);
+        self.tell(0, name, &format!("ListTasks among {tasks}"), &first_page);
         let tokens = load::page_tokens(&server.endpoint, shape.window).await.context("walking through the list")?;
         let later: Arc<[Option<String>]> = tokens.into_iter().filter(Option::is_some).collect();
         let mut later_page = None;
         if !later.is_empty() {
             let sample = load::measure(&server.endpoint, server.pid, &Work::List(later), shape).await?;
-            self.complain(name, "ListTasks, a later page", &sample);
+            self.tell(0, name, &format!("ListTasks among {tasks}, a later page"), &sample);
             later_page = Some(sample);
         }
         Ok(Filled { tasks, first_page: Some(first_page), later_page, resident_bytes })

@@ -7,15 +7,14 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use tokio::{net::TcpListener, sync::oneshot};
 
 use crate::{
-    a2a::{Dialect, Endpoint, Writer, cut},
+    asker::{Line, Sayings},
     events::Streamed,
-    http::Connection,
-    load::{self, Ask, Shape, say_new},
+    load::{self, Ask, Shape},
     receiver::{Board, Receivers},
     sample::{Quantiles, Sample},
     server::{Place, Server},
@@ -141,20 +140,15 @@ impl Webhooks {
 
     async fn sender(&self, server: &Server, crowd: Crowd, number: usize) -> Result<Sender> {
         let hook = |origin: &str| format!("{origin}/hook");
-        let endpoint = server.endpoint.clone();
         Ok(Sender {
-            connection: Connection::open(&endpoint).await?,
-            writer: endpoint.writer(),
-            endpoint,
+            line: Line::open(&server.endpoint).await?,
             receiver: hook(&self.receivers.origins[number % RECEIVERS]),
             dead: match crowd {
                 Crowd::Few | Crowd::Many => None,
                 Crowd::ManyAndOneDead => Some(hook(&self.dead)),
             },
             board: self.receivers.board.clone(),
-            text: String::new(),
-            number,
-            asked: 0,
+            sayings: Sayings::of(number),
         })
     }
 }
@@ -162,48 +156,34 @@ impl Webhooks {
 /// One that sends a message, and waits until its receiver has been told of the end.
 #[derive(Debug)]
 struct Sender {
-    endpoint: Endpoint,
-    connection: Connection,
-    writer: Writer,
+    line: Line,
     receiver: String,
     dead: Option<String>,
     board: Arc<Board>,
-    text: String,
-    number: usize,
-    asked: u64,
+    sayings: Sayings,
 }
 
-impl Sender {
-    async fn send(&mut self, receiver: &str) -> Result<()> {
-        let request = self.writer.send_told(&self.text, receiver);
-        let (status, body) = self.connection.exchange(request).await?;
-        ensure!(status == 200 && Dialect::JsonRpc.is_echo(body, &self.text), "status {status}, no echo: {}", cut(body));
-        Ok(())
-    }
-
-    fn say_something_new(&mut self) {
-        self.asked += 1;
-        say_new(&mut self.text, self.number, self.asked);
-    }
+/// Sends what is said now, and has this receiver told of it.
+async fn send(line: &mut Line, text: &str, receiver: &str) -> Result<()> {
+    line.ask_for(text, |writer| writer.send_told(text, receiver)).await
 }
 
 impl Ask for Sender {
     async fn ask(&mut self) -> Result<Option<Streamed>> {
-        self.say_something_new();
-        if let Some(dead) = self.dead.clone()
-            && self.asked % DEAD_EVERY == self.number as u64 % DEAD_EVERY
+        let Self { line, receiver, dead, board, sayings } = self;
+        sayings.say_new();
+        if let Some(dead) = dead
+            && sayings.said % DEAD_EVERY == sayings.number as u64 % DEAD_EVERY
         {
-            self.send(&dead).await?;
-            self.say_something_new();
+            send(line, &sayings.text, dead).await?;
+            sayings.say_new();
         }
         let (told, hears) = oneshot::channel();
-        self.board.expect(&self.text, told);
-        let receiver = self.receiver.clone();
-        let sent = self.send(&receiver).await;
-        let heard = match sent {
+        board.expect(&sayings.text, told);
+        let heard = match send(line, &sayings.text, receiver).await {
             Ok(()) => tokio::time::timeout(PATIENCE, hears).await,
             Err(error) => {
-                self.board.forget(&self.text);
+                board.forget(&sayings.text);
                 return Err(error);
             }
         };
@@ -211,14 +191,13 @@ impl Ask for Sender {
             Ok(Ok(arrived)) => arrived.map(Some),
             Ok(Err(_)) => bail!("the receivers have ended"),
             Err(_) => {
-                self.board.forget(&self.text);
+                board.forget(&sayings.text);
                 bail!("the end of a task has not arrived within {} s", PATIENCE.as_secs())
             }
         }
     }
 
     async fn begin_again(&mut self) -> Result<()> {
-        self.connection = Connection::open(&self.endpoint).await?;
-        Ok(())
+        self.line.open_again().await
     }
 }

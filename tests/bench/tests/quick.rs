@@ -15,6 +15,7 @@ fn a_run_measures_without_a_wrong_answer_and_leaves_nothing_running() {
     assert!(output.status.success(), "{output:?}");
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["findings"]["problems"], serde_json::json!([]));
+    assert!(report["took_seconds"].as_f64().unwrap() > 0.2);
 
     let rounds = report["findings"]["rounds"].as_object().unwrap();
     // Seven measures of the one, and five of the other, which has no tasks to get.

@@ -4,6 +4,7 @@ use bobbinet_core::Operation;
 use bobbinet_outbound::sse::{SseEvent, SseParser};
 use bobbinet_wire::{
     envelope,
+    push::without_secrets,
     reply::ReplyError,
     rest::{HttpMethod, segments},
     v0_3, v0_3_proto, v1_0,
@@ -82,9 +83,17 @@ fn text(query: &[(&str, String)]) -> String {
     query.iter().map(|(name, value)| format!("{name}={}", escaped(value))).collect::<Vec<_>>().join("&")
 }
 
-/// What an agent elsewhere answers, in either version, whatever was asked.
+/// What an agent elsewhere answers, in either version, whatever was asked. What is shown of it without its secrets is JSON.
 pub(crate) fn replies(bytes: &[u8]) {
-    let result: &RawValue = match v1_0::client::read_reply(bytes) {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        let shown = without_secrets(text);
+        assert!(serde_json::from_str::<&RawValue>(&shown).is_ok(), "shown without its secrets it is no JSON: {shown}");
+        let planted = format!(r#"{{"token":"planted","more":{text}}}"#);
+        let shown = without_secrets(&planted);
+        assert!(text.contains("planted") || !shown.contains("planted"), "a secret is shown: {shown}");
+    }
+    let (newer, older) = (v1_0::client::read_reply(bytes), v0_3::client::read_reply(bytes));
+    let result: &RawValue = match newer.or(older) {
         Ok(result) => result,
         Err(ReplyError::Remote(_) | ReplyError::Malformed(_)) => match serde_json::from_slice(bytes) {
             Ok(result) => result,
@@ -95,14 +104,19 @@ pub(crate) fn replies(bytes: &[u8]) {
     v1_0::client::read_task(result).ok();
     v1_0::client::read_page(result).ok();
     v1_0::client::read_event(result).ok();
+    v1_0::client::read_push_config(result).ok();
+    v1_0::client::read_push_configs(result).ok();
     v0_3::client::read_sent(result).ok();
     v0_3::client::read_task(result).ok();
     v0_3::client::read_page(result).ok();
     v0_3::client::read_event(result).ok();
+    v0_3::client::read_push_config(result).ok();
+    v0_3::client::read_push_configs(result).ok();
     v0_3_proto::client::read_sent(result).ok();
     v0_3_proto::client::read_task(result).ok();
     v0_3_proto::client::read_page(result).ok();
     v0_3_proto::client::read_event(result).ok();
+    v0_3_proto::client::read_push_config(result).ok();
     v0_3_proto::client::read_push_configs(result).ok();
 }
 

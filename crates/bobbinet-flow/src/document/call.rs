@@ -79,7 +79,9 @@ impl Reader<'_> {
         if functions.contains(&name) {
             return Some(CallTarget::Function(name.to_owned(), None));
         }
-        if name.contains("://") || name.contains('@') || name.contains(':') {
+        // A skill may have a colon in its name, as `prompt:NAME` and `resource:read` have; an agent may not.
+        let (agent, _) = name.split_once('.').unwrap_or((name, ""));
+        if name.contains("://") || name.contains('@') || agent.contains(':') {
             let hint = "call a skill of an agent (call: agent.skill), or write the function under use.functions";
             self.fault(node, format!("the function {name:?} would have to be fetched from a catalog"), hint);
             return None;

@@ -6,6 +6,8 @@ use bobbinet_outbound::Refused;
 use bobbinet_wire::{ErrorKind, RemoteError, ReplyError};
 use reqwest::Url;
 
+use super::Way;
+
 /// What proxies answer while an agent is away or busy (RFC 9110, section 15.6; RFC 6585, section 4).
 const PASSING_STATUS: [u16; 4] = [429, 502, 503, 504];
 
@@ -89,10 +91,10 @@ pub enum ClientError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The request was sent, and nothing came back that tells what became of it: it may have been carried out.
-    #[error("the outcome is unknown: the message was sent to {url}, and no answer that can be read came back")]
+    #[error("the outcome is unknown: the message was sent to {}, and no answer that can be read came back", .way.url())]
     OutcomeUnknown {
-        /// Where it was sent.
-        url: String,
+        /// Which way it was sent: the only one that the same may be sent again.
+        way: Way,
         /// The task that the message was for, if it said one.
         task: Option<String>,
         /// The key under which the agent does the same message only once, if it says that it does.

@@ -19,7 +19,7 @@ use reqwest::{
 use tokio::time::{Instant, sleep};
 
 use super::{
-    ClientError, ClientOptions, Credentials, Detour, GrpcChannel, GrpcRequest, SendOptions, body,
+    ClientError, ClientOptions, Credentials, Detour, GrpcChannel, GrpcRequest, SendOptions, Way, body,
     credentials::Extras,
     error::unreachable,
     outbound::Sender,
@@ -116,13 +116,23 @@ impl Ways {
         &self.all[self.open.load(Ordering::Relaxed)]
     }
 
-    /// That of a new message, or of one that may have been taken already.
-    pub(super) fn course(&self, options: &SendOptions) -> Course {
-        let course = Course { last: AtomicUsize::new(self.open.load(Ordering::Relaxed)), only: OnceLock::new() };
-        if options.is_repeat {
-            course.stay();
+    /// All of them, by their names.
+    pub(super) fn names(&self) -> Vec<Way> {
+        self.all.iter().map(Endpoint::way).collect()
+    }
+
+    /// That of a new message, or of one that may have been taken already, some way that is said.
+    pub(super) fn course(&self, operation: &Operation, options: &SendOptions) -> Result<Course, ClientError> {
+        let Some(way) = &options.way else {
+            return Ok(Course { last: AtomicUsize::new(self.open.load(Ordering::Relaxed)), only: OnceLock::new() });
+        };
+        match self.all.iter().position(|endpoint| endpoint.way() == *way) {
+            Some(at) => Ok(Course { last: AtomicUsize::new(at), only: OnceLock::from(at) }),
+            None => {
+                let gone = ClientError::Protocol(format!("the agent's card does not name this way any more: {way}"));
+                Err(self.unknown(operation, options, way.clone(), gone))
+            }
         }
-        course
     }
 
     /// Calls, and gives the result as it came.
@@ -137,13 +147,13 @@ impl Ways {
         operation: &Operation,
         timeout: Option<Duration>,
         options: &SendOptions,
+        course: &Course,
     ) -> Result<Told, ClientError> {
-        let course = self.course(options);
         let attempt = || async {
-            let answer = self.request(operation, timeout, options, None, &course).await?;
+            let answer = self.request(operation, timeout, options, None, course).await?;
             self.result(answer, timeout).await
         };
-        self.repeat(operation, options, &course, attempt).await
+        self.repeat(operation, options, course, attempt).await
     }
 
     /// Tries to send until it works, is refused for good, or was tried too often. What was sent is sent again only to an agent whose
@@ -170,7 +180,7 @@ impl Ways {
             let is_refused = matches!(error, ClientError::Refused(_));
             let may_be_repeated = !is_refused && (error.is_unsent() || (is_done_once && error.is_passing()));
             if !may_be_repeated || retries == self.options.retries_max {
-                return Err(if is_open { self.still_open(operation, options, error) } else { error });
+                return Err(if is_open { self.still_open(operation, options, course, error) } else { error });
             }
             tracing::debug!(error = &error as &dyn std::error::Error, retries, "trying again");
             sleep(pause(retries)).await;
@@ -184,10 +194,16 @@ impl Ways {
     }
 
     /// The error of a send that was tried before, with an outcome that is open: only the agent's own word closes it.
-    pub(super) fn still_open(&self, operation: &Operation, options: &SendOptions, error: ClientError) -> ClientError {
+    pub(super) fn still_open(
+        &self,
+        operation: &Operation,
+        options: &SendOptions,
+        course: &Course,
+        error: ClientError,
+    ) -> ClientError {
         let is_told = matches!(error, ClientError::OutcomeUnknown { .. });
         let is_answered = matches!(error, ClientError::Rpc(_)) && !error.is_passing();
-        if is_told || is_answered { error } else { self.outcome_unknown(operation, options, error) }
+        if is_told || is_answered { error } else { self.outcome_unknown(operation, options, course, error) }
     }
 
     /// The error of a send that may have been carried out.
@@ -195,10 +211,16 @@ impl Ways {
         &self,
         operation: &Operation,
         options: &SendOptions,
+        course: &Course,
         source: ClientError,
     ) -> ClientError {
+        let way = self.all[course.last.load(Ordering::Relaxed)].way();
+        self.unknown(operation, options, way, source)
+    }
+
+    fn unknown(&self, operation: &Operation, options: &SendOptions, way: Way, source: ClientError) -> ClientError {
         ClientError::OutcomeUnknown {
-            url: self.open().url.to_string(),
+            way,
             task: task_of(operation).map(str::to_owned),
             key: self.key(options).map(str::to_owned),
             source: Box::new(source),
@@ -357,6 +379,11 @@ impl Endpoint {
             }
             _ => Ok(response),
         }
+    }
+
+    /// Its name.
+    pub(super) fn way(&self) -> Way {
+        Way::new(self.protocol, &self.url, self.tenant.as_deref())
     }
 
     /// What goes with an operation over gRPC.

@@ -14,6 +14,7 @@ mod outbound;
 mod pinned;
 mod speech;
 mod stream;
+mod way;
 
 use std::{sync::Arc, time::Duration};
 
@@ -41,6 +42,7 @@ pub use origin::{Detour, Origin};
 pub use outbound::Outbound;
 pub use pinned::covered_by;
 pub use stream::{Event, TaskStream};
+pub use way::Way;
 
 use http::{Told, Ways};
 
@@ -115,8 +117,9 @@ pub struct SendOptions {
     pub is_patient: bool,
     /// The trace that the caller is in (W3C Trace Context).
     pub traceparent: Option<String>,
-    /// Whether it may have been taken when it was sent before: then it goes the way that was tried last, and no other.
-    pub is_repeat: bool,
+    /// The only way that it goes, where it may have been taken before: what an agent knows a repeat by is how it was said, too.
+    /// [`ClientError::OutcomeUnknown`] says which it was.
+    pub way: Option<Way>,
 }
 
 /// What an agent has answered, as a value, and with it the JSON that it came as.
@@ -208,6 +211,16 @@ impl Client {
         &self.ways.open().audience
     }
 
+    /// All ways that it may be called, the one that its card prefers first.
+    pub fn ways(&self) -> Vec<Way> {
+        self.ways.names()
+    }
+
+    /// The one that was open last: a new message tries it first, and then those that come after it, round and round.
+    pub fn way(&self) -> Way {
+        self.ways.open().way()
+    }
+
     /// What is spoken there.
     pub fn protocol(&self) -> Protocol {
         self.ways.open().protocol
@@ -229,8 +242,9 @@ impl Client {
             false => self.ways.options.wait_timeout,
         };
         let operation = Operation::Send(Box::new(params));
-        let Told { form, json } = self.ways.call_with(&operation, timeout, options).await?;
-        speech::sent(form, json).map_err(|error| self.ways.outcome_unknown(&operation, options, error))
+        let course = self.ways.course(&operation, options)?;
+        let Told { form, json } = self.ways.call_with(&operation, timeout, options, &course).await?;
+        speech::sent(form, json).map_err(|error| self.ways.outcome_unknown(&operation, options, &course, error))
     }
 
     /// Says something, and hears all that follows.
@@ -283,7 +297,7 @@ impl Client {
     /// As [`ClientError`] says.
     pub async fn create_push_config(&self, params: CreatePushParams) -> Result<WithJson<PushView>, ClientError> {
         let Told { form, json } = self.call_push(PushOperation::Create(Box::new(params))).await?;
-        speech::push_config(form, &json)
+        speech::push_config(form, json)
     }
 
     /// Shows one webhook of a task, without what is secret in it.
@@ -292,7 +306,7 @@ impl Client {
     /// As [`ClientError`] says.
     pub async fn get_push_config(&self, params: GetPushParams) -> Result<WithJson<PushView>, ClientError> {
         let Told { form, json } = self.call_push(PushOperation::Get(params)).await?;
-        speech::push_config(form, &json)
+        speech::push_config(form, json)
     }
 
     /// Shows the webhooks of a task, without what is secret in them: a page, where the version of A2A has pages.
@@ -301,7 +315,7 @@ impl Client {
     /// As [`ClientError`] says.
     pub async fn list_push_configs(&self, params: ListPushParams) -> Result<WithJson<PushPage>, ClientError> {
         let Told { form, json } = self.call_push(PushOperation::List(params)).await?;
-        speech::push_configs(form, &json)
+        speech::push_configs(form, json)
     }
 
     /// Removes a webhook of a task; what is answered says nothing.
@@ -321,7 +335,8 @@ impl Client {
     }
 
     async fn call_push(&self, operation: PushOperation) -> Result<Told, ClientError> {
-        self.call(&Operation::PushConfig(operation)).await
+        let Told { form, json } = self.call(&Operation::PushConfig(operation)).await?;
+        Ok(Told { form, json: speech::shown(&json) })
     }
 
     async fn call(&self, operation: &Operation) -> Result<Told, ClientError> {

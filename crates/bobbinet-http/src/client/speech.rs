@@ -155,9 +155,14 @@ pub(super) fn page(form: Form, json: Json) -> Result<WithJson<PageView>, ClientE
     })
 }
 
-/// A webhook. Some agents give back what only its receiver may know: here it ends.
-pub(super) fn push_config(form: Form, json: &Json) -> Result<WithJson<PushView>, ClientError> {
-    read(shown(json), |raw| match form {
+/// What is answered about webhooks. Some agents give back what only a receiver may know: here it ends.
+pub(super) fn shown(json: &Json) -> Json {
+    Json::parse(&without_secrets(json.as_str())).expect("what is shown of JSON is JSON")
+}
+
+/// A webhook.
+pub(super) fn push_config(form: Form, json: Json) -> Result<WithJson<PushView>, ClientError> {
+    read(json, |raw| match form {
         Form::V1_0 => v1_0::client::read_push_config(raw),
         Form::V0_3 => v0_3::client::read_push_config(raw),
         Form::V0_3Proto => v0_3_proto::client::read_push_config(raw),
@@ -165,16 +170,12 @@ pub(super) fn push_config(form: Form, json: &Json) -> Result<WithJson<PushView>,
 }
 
 /// The webhooks of a task, or some of them.
-pub(super) fn push_configs(form: Form, json: &Json) -> Result<WithJson<PushPage>, ClientError> {
-    read(shown(json), |raw| match form {
+pub(super) fn push_configs(form: Form, json: Json) -> Result<WithJson<PushPage>, ClientError> {
+    read(json, |raw| match form {
         Form::V1_0 => v1_0::client::read_push_configs(raw),
         Form::V0_3 => v0_3::client::read_push_configs(raw),
         Form::V0_3Proto => v0_3_proto::client::read_push_configs(raw),
     })
-}
-
-fn shown(json: &Json) -> Json {
-    Json::parse(&without_secrets(json.as_str())).unwrap_or_else(|_| json.clone())
 }
 
 /// An event of a stream, if it is one that is known here.

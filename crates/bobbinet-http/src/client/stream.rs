@@ -87,7 +87,8 @@ enum End {
 
 impl TaskStream {
     pub(super) async fn open(client: Client, operation: Operation, options: &SendOptions) -> Result<Self, ClientError> {
-        let opening = Opening { operation, options: options.clone(), course: client.ways.course(options) };
+        let course = client.ways.course(&operation, options)?;
+        let opening = Opening { operation, options: options.clone(), course };
         let opened = open(&client, &opening).await?;
         let mut stream = Self::new(client, opened);
         stream.opening = Some(opening);
@@ -171,8 +172,8 @@ impl TaskStream {
         let is_told = matches!(error, ClientError::OutcomeUnknown { .. });
         let is_open = self.task.is_none() && !is_told && error.leaves_outcome_open();
         match &self.opening {
-            Some(Opening { operation, options, .. }) if is_open => {
-                self.client.ways.outcome_unknown(operation, options, error)
+            Some(Opening { operation, options, course }) if is_open => {
+                self.client.ways.outcome_unknown(operation, options, course, error)
             }
             Some(_) | None => error,
         }
@@ -338,14 +339,15 @@ impl TaskStream {
         let waited = self.wait().await;
         let Some(opening) = &self.opening else { return Err(broken()) };
         if waited.is_err() || opening.key(&self.client).is_none() {
-            let ways = &self.client.ways;
-            return Err(ways.outcome_unknown(&opening.operation, &opening.options, broken()));
+            let Opening { operation, options, course } = opening;
+            return Err(self.client.ways.outcome_unknown(operation, options, course, broken()));
         }
         opening.course.stay();
         // The stream that broke had begun: whatever stands in the way of this one says nothing of what the message came to.
-        let opened = open(&self.client, opening)
-            .await
-            .map_err(|error| self.client.ways.still_open(&opening.operation, &opening.options, error))?;
+        let opened = open(&self.client, opening).await.map_err(|error| {
+            let Opening { operation, options, course } = opening;
+            self.client.ways.still_open(operation, options, course, error)
+        })?;
         self.begin(opened);
         Ok(())
     }

@@ -3,6 +3,7 @@
 use bobbinet_core::{
     Message, MessageId, Part, Role, State,
     operation::{Configuration, ListParams, SendParams},
+    push::{DeletePushParams, GetPushParams, ListPushParams},
 };
 use bobbinet_http::{Client, ClientError, ClientOptions, SendOptions, TaskStream};
 use bobbinet_wire::{
@@ -11,7 +12,7 @@ use bobbinet_wire::{
 };
 use serde_json::{Value, json};
 
-use crate::foreign::{Asked, Does, Foreign};
+use crate::foreign::{Asked, Does, Foreign, card};
 
 /// The card of an agent of 0.3.
 fn older(url: &str) -> Value {
@@ -304,4 +305,33 @@ async fn one_of_0_3_over_http_itself_is_spoken_to_in_the_json_of_its_proto_file(
     let by_rpc = ClientOptions { transports: vec![Transport::JsonRpc], ..ClientOptions::default() };
     let by_rpc = Client::connect(&agent.url, by_rpc).await.unwrap();
     assert!(by_rpc.protocol().transport == Transport::JsonRpc && by_rpc.url().ends_with("/rpc"));
+}
+
+#[tokio::test]
+async fn what_only_a_receiver_may_know_ends_at_the_client_whatever_an_agent_gives_back() {
+    let agent = Foreign::start(card, |asked: &Asked| {
+        let webhook = r#"{ "id": "h", "taskId": "t-1", "url": "https://a.example", "token": "secret" }"#;
+        let result = match asked.method.as_str() {
+            "DeleteTaskPushNotificationConfig" => webhook.to_owned(),
+            // JSON, with a number that is none of those that are read here.
+            "GetTaskPushNotificationConfig" => webhook.replace("}", r#", "size": 1e999 }"#),
+            "ListTaskPushNotificationConfigs" => format!(r#"{{ "configs": [{webhook}] }}"#),
+            _ => return Does::Error(-32601),
+        };
+        let id = &asked.body["id"];
+        let body = format!(r#"{{ "jsonrpc": "2.0", "id": {id}, "result": {result} }}"#);
+        Does::Says(200, "application/json", body)
+    })
+    .await;
+    let client = connect(&agent).await;
+    let delete = DeletePushParams { task: "t-1".to_owned(), id: "h".to_owned(), tenant: None };
+    let removed = client.delete_push_config(delete).await.unwrap();
+    assert!(removed.as_str().contains("***") && !removed.as_str().contains("secret"), "{}", removed.as_str());
+    let get = GetPushParams { task: "t-1".to_owned(), id: Some("h".to_owned()), tenant: None };
+    let got = client.get_push_config(get).await;
+    assert!(matches!(got, Err(ClientError::Protocol(_))), "{got:?}");
+    assert!(!format!("{got:?}").contains("secret"), "{got:?}");
+    let list = ListPushParams { task: "t-1".to_owned(), ..ListPushParams::default() };
+    let listed = client.list_push_configs(list).await.unwrap();
+    assert!(listed.json.as_str().contains("***") && !listed.json.as_str().contains("secret"), "{listed:?}");
 }

@@ -2,8 +2,8 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bobbinet_http::{Client, ClientError, ClientOptions, SendOptions};
-use bobbinet_wire::view::Sent;
+use bobbinet_http::{Client, ClientError, ClientOptions, SendOptions, client::Way};
+use bobbinet_wire::{Transport, view::Sent};
 use serde_json::{Value, json};
 use tokio::{io::AsyncReadExt, net::TcpListener, task::JoinSet};
 
@@ -86,16 +86,32 @@ async fn what_may_have_been_taken_is_said_again_only_as_it_was_said() {
     };
     let agent = Foreign::start(card, |_: &Asked| Does::Result(json!({ "task": task("COMPLETED") }))).await;
     let options = ClientOptions { is_other_origin_allowed: true, ..hasty() };
-    let client = Client::connect(&agent.url, options).await.unwrap();
+    let client = Client::connect(&agent.url, options.clone()).await.unwrap();
     let error = client.send(says("pay 100"), &under("k")).await.unwrap_err();
-    assert!(matches!(error, ClientError::OutcomeUnknown { .. }), "{error:?}");
+    assert!(error.to_string().contains(&there), "where it went: {error}");
+    let ClientError::OutcomeUnknown { way, .. } = error else { panic!("{error:?}") };
     assert!(taken.join_next().await.unwrap().unwrap() > 0);
-    let repeat = SendOptions { is_repeat: true, ..under("k") };
-    let error = client.send(says("pay 100"), &repeat).await.unwrap_err();
-    assert!(error.is_unsent(), "{error:?}");
-    assert_eq!(agent.count("SendMessage"), 0);
-    // Another message goes where there is somebody.
+    // Another message goes where there is somebody, and so does what comes after it.
     assert!(client.send(says("pay 100"), &under("l")).await.is_ok());
+    assert!(client.url().starts_with(&agent.url));
+    // The way is known by its words, by the same client and by another one.
+    let words = serde_json::to_value(&way).unwrap();
+    let way = || Some(serde_json::from_value::<Way>(words.clone()).unwrap());
+    let another = Client::connect(&agent.url, options.clone()).await.unwrap();
+    for client in [&client, &another] {
+        let error = client.send(says("pay 100"), &SendOptions { way: way(), ..under("k") }).await.unwrap_err();
+        assert!(error.is_unsent(), "{error:?}");
+        let stream = client.send_streaming(says("pay 100"), &SendOptions { way: way(), ..under("k") }).await;
+        assert!(stream.unwrap_err().is_unsent());
+    }
+    // One that is not on the card: nobody knows, and nobody is asked.
+    let by_rpc = ClientOptions { transports: vec![Transport::JsonRpc], ..options };
+    let by_rpc = Client::connect(&agent.url, by_rpc).await.unwrap();
+    let error = by_rpc.send(says("pay 100"), &SendOptions { way: way(), ..under("k") }).await.unwrap_err();
+    assert!(matches!(&error, ClientError::OutcomeUnknown { key: Some(_), .. }), "{error:?}");
+    assert!(error.to_string().contains(&there), "{error}");
+    assert_eq!((agent.count("SendMessage"), agent.count("SendStreamingMessage")), (1, 0));
+    assert_eq!(another.ways().first().map(Way::to_string), words.as_str().map(str::to_owned), "as the card prefers");
 }
 
 #[tokio::test]

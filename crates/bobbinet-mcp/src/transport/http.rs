@@ -2,16 +2,20 @@
 //!
 //! There is no connection: each message goes out by itself, and a session is a word that goes with all of them ([`link`]). One request
 //! is followed from its POST to its reply ([`exchange`]); what the server says unasked comes by a stream of its own ([`listening`]).
-//! What the transport must know of a message is read from it ([`outgoing`]).
+//! What the transport must know of a message is read from it ([`outgoing`]). Where the server wants a token, it is got and got anew by
+//! [`authorization`], and goes along with whatever is sent ([`sending`]).
 //!
 //! Only what surely did not reach the server is sent again from here: a connection that could not be made, a session that the server
 //! does not know any more. Everything else is the call's to decide.
 
 mod answers;
+mod authorization;
 mod exchange;
 mod link;
 mod listening;
+mod login_point;
 mod outgoing;
+mod sending;
 
 use std::{fmt, io, path::Path, sync::Arc, time::Duration};
 
@@ -21,14 +25,23 @@ use bobbinet_outbound::Guard;
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
-use self::{link::Link, outgoing::Outgoing};
+use self::{
+    authorization::Authorization,
+    link::{Link, LinkCredentials},
+    login_point::LoginPoint,
+    outgoing::Outgoing,
+};
 use crate::{
     config::{McpConfig, McpLimits, ServerUrl},
+    login::{LoginNeeded, LoginWatch},
     transport::{Connection, ConnectionParts, MessageSink, MessageSource, OutgoingMessage, Received, Transport},
 };
 
 /// Messages of the server that wait to be looked at, over all its streams. A server that says more is made to wait.
 const MESSAGES_MAX: usize = 4;
+
+/// How long the end of a session may take to be told.
+const DELETE_WAIT: Duration = Duration::from_secs(2);
 
 /// Reaches a server by its URL.
 #[derive(Debug)]
@@ -36,6 +49,10 @@ pub(crate) struct HttpTransport {
     server: ServerUrl,
     limits: McpLimits,
     guard: Guard,
+    /// What all its sessions are shown to the server with.
+    authorization: Option<Arc<Authorization>>,
+    login: Arc<LoginWatch>,
+    login_point: Arc<LoginPoint>,
     /// Of the tasks that send and hear.
     tracker: TaskTracker,
 }
@@ -43,16 +60,28 @@ pub(crate) struct HttpTransport {
 impl HttpTransport {
     /// For this server of the configuration's.
     pub(crate) fn new(config: &McpConfig, server: ServerUrl, guard: Guard, tracker: TaskTracker) -> Self {
-        Self { server, limits: config.limits.clone(), guard, tracker }
+        let authorization =
+            server.auth.clone().map(|auth| Arc::new(Authorization::new(auth, server.url.clone(), guard.clone())));
+        let login = Arc::new(LoginWatch::default());
+        let point = LoginPoint::new(server.url.clone(), server.auth.clone(), guard.clone(), login.clone());
+        let (limits, login_point) = (config.limits.clone(), Arc::new(point));
+        Self { server, limits, guard, authorization, login, login_point, tracker }
     }
 }
 
 #[async_trait]
 impl Transport for HttpTransport {
+    fn login(&self) -> Option<LoginNeeded> {
+        self.login.needed()
+    }
+
     async fn connect(&self, _folder: &Path) -> io::Result<ConnectionParts> {
         let http = self.guard.http(&self.server.url).map_err(io::Error::other)?;
         let (heard, messages) = mpsc::channel(MESSAGES_MAX);
-        let link = Link::new(self.server.clone(), http, self.limits.clone(), heard, self.tracker.clone())?;
+        let credentials =
+            LinkCredentials { authorization: self.authorization.clone(), login_point: self.login_point.clone() };
+        let server = self.server.clone();
+        let link = Link::new(server, http, credentials, self.limits.clone(), heard, self.tracker.clone())?;
         let link = Arc::new(link);
         Ok(ConnectionParts {
             messages: Box::new(HttpSource { messages }),
@@ -146,7 +175,13 @@ impl Connection for HttpConnection {
     }
 
     async fn close(&mut self, grace: Duration) {
-        self.link.close(grace).await;
+        let link = &self.link;
+        link.stop();
+        if grace.is_zero() || !link.has_session() {
+            return;
+        }
+        // It may not permit that (405), and may be gone: nothing depends on it.
+        let _ = tokio::time::timeout(grace.min(DELETE_WAIT), sending::send(link, || link.delete())).await;
     }
 }
 

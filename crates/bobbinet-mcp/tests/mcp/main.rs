@@ -2,13 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod authority;
+mod bad_http;
 mod calls;
 mod conversation;
 mod faults;
+mod front;
 mod isolation;
 mod lab;
+mod offers;
 mod over;
 mod over_http;
+mod over_oauth;
 mod questions;
 mod sharing;
 mod tree;

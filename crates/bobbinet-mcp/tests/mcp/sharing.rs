@@ -147,10 +147,12 @@ async fn sessions_have_a_bound_and_the_one_that_was_idle_for_longest_makes_room(
 
 /// How many servers run on these notes.
 fn servers(notes: &Path) -> usize {
-    let is_one = |pid: &fs::DirEntry| {
-        let command = fs::read(pid.path().join("cmdline")).unwrap_or_default();
-        let words = String::from_utf8_lossy(&command).into_owned();
-        words.starts_with("python3") && words.contains(notes.to_str().unwrap())
+    // Not the shim in front of each, which is called with the same words.
+    let is_one = |process: &fs::DirEntry| {
+        let program = fs::read_link(process.path().join("exe")).unwrap_or_default();
+        let command = fs::read(process.path().join("cmdline")).unwrap_or_default();
+        let is_ours = String::from_utf8_lossy(&command).contains(notes.to_str().unwrap());
+        is_ours && program.to_string_lossy().contains("python")
     };
     fs::read_dir("/proc").unwrap().flatten().filter(is_one).count()
 }

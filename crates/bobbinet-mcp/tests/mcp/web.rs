@@ -118,7 +118,8 @@ async fn answer(
     let (session, version) = (text("mcp-session-id"), text("mcp-protocol-version"));
     let line = format!("{mode} {verb} {method} session={session} version={version} last={}", text("last-event-id"));
     shared.seen.requests.lock().unwrap().push(line);
-    if text("authorization") != "Bearer secret" || mode == "locked" {
+    let is_locked = mode == "locked" || (mode == "locks" && method == "tools/call");
+    if text("authorization") != "Bearer secret" || is_locked {
         return (StatusCode::UNAUTHORIZED, [("www-authenticate", "Bearer realm=\"x\"")], "who are you?")
             .into_response();
     }
@@ -164,7 +165,8 @@ async fn answer(
 /// A server without sessions. It refuses what its headers do not say again.
 fn modern(message: &Value, header: &dyn Fn(&str) -> String) -> Response {
     let method = message["method"].as_str().unwrap_or_default();
-    let name = message["params"]["name"].as_str().unwrap_or("-");
+    let named = ["name", "uri"].into_iter().find_map(|field| message["params"][field].as_str());
+    let name = named.unwrap_or("-");
     let meta = &message["params"]["_meta"]["io.modelcontextprotocol/protocolVersion"];
     let found = (header("mcp-method"), header("mcp-name"), header("mcp-protocol-version"), header("mcp-session-id"));
     let expected = (method.to_owned(), name.to_owned(), meta.as_str().unwrap_or_default().to_owned(), "-".to_owned());
@@ -174,7 +176,18 @@ fn modern(message: &Value, header: &dyn Fn(&str) -> String) -> Response {
             .into_response();
     }
     let result = match method {
-        "server/discover" => json!({"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}, "ttlMs": 0}),
+        "server/discover" => {
+            json!({"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}, "resources": {}, "prompts": {}}, "ttlMs": 0})
+        }
+        "resources/list" => json!({"resources": [{"uri": "web://a", "name": "a"}], "ttlMs": 0}),
+        "resources/templates/list" => json!({"resourceTemplates": [], "ttlMs": 0}),
+        "prompts/list" => json!({"prompts": [{"name": "ask"}], "ttlMs": 0}),
+        "resources/read" => {
+            json!({"contents": [{"uri": name, "text": format!("read {name}")}], "resultType": "complete"})
+        }
+        "prompts/get" => {
+            json!({"messages": [{"role": "user", "content": {"type": "text", "text": "well?"}}], "resultType": "complete"})
+        }
         "tools/list" => json!({"tools": [
             {"name": "do", "inputSchema": {"type": "object", "properties": {"region": {"type": "string", "x-mcp-header": "Region"}}}},
             {"name": "broken", "inputSchema": {"type": "object", "x-mcp-header": "Whole"}},
@@ -250,7 +263,8 @@ fn legacy(shared: &Shared, mode: &str, message: &Value, session: &str) -> Respon
             *shared.seen.sessions.lock().unwrap() = number;
             let capabilities = json!({"tools": {"listChanged": true}});
             let result = json!({"protocolVersion": "2025-06-18", "capabilities": capabilities, "serverInfo": {"name": "l", "version": "1"}});
-            ([("mcp-session-id", format!("s{number}"))], json_body(&reply(id, result))).into_response()
+            let name = if mode == "long-session" { "s".repeat(9 << 10) } else { format!("s{number}") };
+            ([("mcp-session-id", name)], json_body(&reply(id, result))).into_response()
         }
         _ if id.is_null() => StatusCode::ACCEPTED.into_response(),
         "tools/list" => json_body(&reply(

@@ -78,11 +78,21 @@ pub(crate) struct Form {
     pub(crate) is_older: bool,
     /// Whose key signs its card.
     pub(crate) signer: Option<Arc<KeyRing>>,
+    /// What its card says that it is called over, if it speaks 1.0.
+    pub(crate) bindings: &'static [&'static str],
 }
 
 impl Default for Form {
     fn default() -> Self {
-        Self { way: Way::Works, streams: true, keys: false, token: None, is_older: false, signer: None }
+        Self {
+            way: Way::Works,
+            streams: true,
+            keys: false,
+            token: None,
+            is_older: false,
+            signer: None,
+            bindings: &["JSONRPC"],
+        }
     }
 }
 
@@ -99,6 +109,7 @@ pub(crate) struct Far {
     pub(crate) way: Mutex<Way>,
     pub(crate) skill: Mutex<&'static str>,
     pub(crate) leads: Mutex<Option<&'static str>>,
+    pub(crate) bindings: Mutex<&'static [&'static str]>,
     pub(crate) sent: Mutex<Vec<Sent>>,
     /// The task's status and parts, as far as it is.
     pub(crate) answer: Mutex<Option<String>>,
@@ -115,6 +126,7 @@ impl Far {
     pub(crate) fn new(form: Form, origin: String) -> Arc<Self> {
         Arc::new(Self {
             way: Mutex::new(form.way),
+            bindings: Mutex::new(form.bindings),
             form,
             origin,
             skill: Mutex::new("work"),
@@ -148,6 +160,7 @@ async fn card(Shared(far): Shared<Arc<Far>>, headers: HeaderMap) -> Response {
     far.cards.fetch_add(1, Ordering::SeqCst);
     let skill = *far.skill.lock().unwrap();
     let leads = *far.leads.lock().unwrap();
+    let bindings = *far.bindings.lock().unwrap();
     let schema = json!({"type": "object", "properties": {"n": {"type": "integer"}}});
     let params =
         json!({"idempotencyKeys": far.form.keys, "skills": {skill: {"input": schema, "effects": "idempotent"}}});
@@ -169,8 +182,8 @@ async fn card(Shared(far): Shared<Arc<Far>>, headers: HeaderMap) -> Response {
             card["protocolVersion"] = json!("0.3.0");
         }
         false => {
-            let interface = json!({"url": url, "protocolBinding": "JSONRPC", "protocolVersion": "1.0"});
-            card["supportedInterfaces"] = json!([interface]);
+            let interface = |binding: &&str| json!({"url": url, "protocolBinding": binding, "protocolVersion": "1.0"});
+            card["supportedInterfaces"] = bindings.iter().map(interface).collect();
         }
     }
     if let Some(keys) = &far.form.signer {

@@ -82,6 +82,10 @@ impl Lab {
         *self.far.leads.lock().unwrap() = Some("http://elsewhere.example/");
     }
 
+    pub(crate) fn set_bindings(&self, bindings: &'static [&'static str]) {
+        *self.far.bindings.lock().unwrap() = bindings;
+    }
+
     /// What hangs has ended, and its stream does not say so.
     pub(crate) fn end_in_silence(&self) {
         self.far.is_free.store(true, Ordering::SeqCst);

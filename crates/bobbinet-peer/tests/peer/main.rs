@@ -8,6 +8,7 @@ mod lab;
 mod near;
 mod node;
 mod older;
+mod ways;
 
 use std::{
     net::{IpAddr, Ipv4Addr},
@@ -447,8 +448,13 @@ async fn what_was_tried_in_vain_more_than_once_is_no_question_when_the_node_stop
     lab.stop();
     let waiting = node.begin("go");
     node.until(&waiting, |task| task.checkpoint.is_some()).await;
-    // Several tries later.
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    // Each try after the first is kept before it is made, and taken back once it is known that nothing was sent.
+    let (seen, tries) = (node.task(&waiting).await.version, 3);
+    node.until(&waiting, |task| {
+        let may_be_sent = task.checkpoint.as_ref().is_some_and(|kept| kept.as_str().contains("sentAt"));
+        task.version >= seen + 2 * tries && !may_be_sent
+    })
+    .await;
     node.stop(Duration::from_secs(15)).await;
     let node = lab.node().await;
     let task = node.settled(&waiting.id()).await;

@@ -54,9 +54,13 @@ impl Node {
     }
 
     pub(crate) async fn answer(&self, id: &TaskId, text: &str) -> Arc<Task> {
-        let reply = Reply { message: said(text), context: None, skill: None, idempotency: None };
-        let handle = self.engine.reply(&caller(), &self.at, id, reply).await.unwrap();
+        let handle = self.begin_answer(id, text).await;
         tokio::time::timeout(PATIENCE, handle.settled()).await.expect("it comes to something").unwrap()
+    }
+
+    pub(crate) async fn begin_answer(&self, id: &TaskId, text: &str) -> Handle {
+        let reply = Reply { message: said(text), context: None, skill: None, idempotency: None };
+        self.engine.reply(&caller(), &self.at, id, reply).await.unwrap()
     }
 
     /// A call of a flow: of this method, of the agent at this URL.
@@ -75,6 +79,10 @@ impl Node {
 
     pub(crate) async fn cancel(&self, id: &TaskId) -> Arc<Task> {
         self.engine.cancel(&caller(), &self.at, id).await.unwrap()
+    }
+
+    pub(crate) async fn task(&self, handle: &Handle) -> Arc<Task> {
+        self.engine.get(&caller(), &self.at, &handle.id()).await.unwrap()
     }
 
     pub(crate) async fn until(&self, handle: &Handle, is_it: impl Fn(&Task) -> bool) {

@@ -112,7 +112,7 @@ use readers::Readers;
 pub use check::{CheckReport, check};
 pub use export::{ExportCounts, ExportError, export};
 pub use folder::make as make_folder;
-pub use options::{CACHE_BYTES, Durability, FREE_SPACE_MIN, OpenError, SledOptions};
+pub use options::{CACHE_BYTES, Durability, FREE_SPACE_MIN, OpenError, STORE_FOLDER, SledOptions};
 pub use salvage::salvage;
 use shared::Shared;
 pub use watermark::TornTail;

@@ -7,6 +7,9 @@ use std::{
 
 use crate::IDEMPOTENCY_KEYS_MAX;
 
+/// Where a node's store is, in its data folder.
+pub const STORE_FOLDER: &str = "store";
+
 /// How much of the data sled keeps in memory, in bytes. Small: what is read again soon is in the kernel's cache too.
 pub const CACHE_BYTES: u64 = 8 << 20;
 
@@ -62,8 +65,8 @@ pub struct SledOptions {
 impl SledOptions {
     /// The defaults, in a node's data folder. That there has been a store is said beside it, so that a node whose store is deleted, or lies
     /// on a disk that is not mounted, does not begin anew.
-    pub fn beside_witness(data: &Path, store: &str) -> Self {
-        Self { witness: Some(data.join(format!("{store}.witness"))), ..Self::new(data.join(store)) }
+    pub fn beside_witness(data: &Path) -> Self {
+        Self { witness: Some(data.join(format!("{STORE_FOLDER}.witness"))), ..Self::new(data.join(STORE_FOLDER)) }
     }
 
     /// The defaults, in this folder.

@@ -1,6 +1,6 @@
 //! Writing messages and parts.
 
-use bobbinet_core::{Content, Json, Message, Part, State};
+use bobbinet_core::{Content, Json, Message, Part, Role, State};
 
 use super::{
     names::{role_name, state_name},
@@ -8,30 +8,26 @@ use super::{
 };
 use crate::{
     task_ids::TaskAndContext,
-    task_write::TaskWords,
+    task_write::{TaskWords, message_fields, reference_tasks},
     write::{Object, Sink, object},
 };
 
 impl TaskWords for V0_3 {
+    const PARTS: &'static str = "parts";
+
     fn state_name(state: State) -> &'static str {
         state_name(state)
+    }
+
+    fn role_name(role: Role) -> &'static str {
+        role_name(role)
     }
 
     fn message<S: Sink>(out: &mut S, message: &Message, ids: TaskAndContext<'_>) {
         object(out, |fields| {
             fields.text("kind", "message");
-            fields.text("messageId", message.id.as_str());
-            fields.text_if_some("contextId", ids.context);
-            fields.text_if_some("taskId", ids.task);
-            fields.text("role", role_name(message.role));
-            fields.list("parts", &message.parts, Self::part);
-            fields.raw_if_some("metadata", message.metadata.as_ref());
-            if !message.extensions.is_empty() {
-                fields.texts("extensions", &message.extensions);
-            }
-            if !message.reference_tasks.is_empty() {
-                fields.texts("referenceTaskIds", &message.reference_tasks);
-            }
+            message_fields::<Self, S>(fields, message, ids);
+            reference_tasks(fields, message);
         });
     }
 

@@ -1,33 +1,29 @@
 //! Writing messages and parts.
 
-use bobbinet_core::{Content, Message, Part, State};
+use bobbinet_core::{Content, Message, Part, Role, State};
 
 use super::{V0_3Proto, names::state_name};
 use crate::{
     proto_enum::role_name,
     task_ids::TaskAndContext,
-    task_write::TaskWords,
+    task_write::{TaskWords, message_fields},
     v0_3,
     write::{Object, Sink, object},
 };
 
 impl TaskWords for V0_3Proto {
+    const PARTS: &'static str = "content";
+
     fn state_name(state: State) -> &'static str {
         state_name(state)
     }
 
+    fn role_name(role: Role) -> &'static str {
+        role_name(role)
+    }
+
     fn message<S: Sink>(out: &mut S, message: &Message, ids: TaskAndContext<'_>) {
-        object(out, |fields| {
-            fields.text("messageId", message.id.as_str());
-            fields.text_if_some("contextId", ids.context);
-            fields.text_if_some("taskId", ids.task);
-            fields.text("role", role_name(message.role));
-            fields.list("content", &message.parts, Self::part);
-            fields.raw_if_some("metadata", message.metadata.as_ref());
-            if !message.extensions.is_empty() {
-                fields.texts("extensions", &message.extensions);
-            }
-        });
+        object(out, |fields| message_fields::<Self, S>(fields, message, ids));
     }
 
     fn part<S: Sink>(out: &mut S, part: &Part) {

@@ -1,7 +1,7 @@
 //! What a client asks in each version and over each binding is what a server of it reads.
 
 use bobbinet_core::{
-    ContextId, Part, PushAuthentication, PushConfig, PushOperation, PushPage, PushView, Role, Secret, State,
+    ContextId, Json, Part, PushAuthentication, PushConfig, PushOperation, PushPage, PushView, Role, Secret, State,
     operation::{
         CancelParams, Configuration, ExtendedCardParams, GetParams, ListParams, Operation, SendParams, SubscribeParams,
     },
@@ -157,6 +157,16 @@ fn a_webhook_that_is_shown_is_read_without_its_secrets() {
     for told in [whole, whole_of_old, &format!("[{whole_of_old}]"), r#"{"params":{"token":7}}"#, "no JSON: secret"] {
         let shown = without_secrets(told);
         assert!(!shown.contains("secret") && shown.contains("***"), "{shown}");
+    }
+    // JSON, and more than is read of it here: what is shown in its place is JSON too.
+    let too_large = r#"{"token":"secret","size":1e999}"#.to_owned();
+    let too_deep = format!(r#"{{"token":"secret","deep":{}{}}}"#, "[".repeat(200), "]".repeat(200));
+    for told in [too_large, too_deep] {
+        assert!(Json::parse(&told).is_ok(), "it is JSON: {told}");
+        assert_eq!(without_secrets(&told), "\"***\"", "{told}");
+    }
+    for twice in [r#"{"token":"secret","token":""}"#, r#"{"token":"secret","token":null}"#] {
+        assert!(!without_secrets(twice).contains("secret"), "{twice}");
     }
     let without = r#"{ "id":"h", "token":"" }"#;
     assert_eq!(without_secrets(without), without);

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, fmt, fs, path::PathBuf, time::Duration};
 
 use bobbinet_core::{Effect, agent::EXTENSION_URI};
 use bobbinet_mcp::{
-    HttpTransportKind, Isolation, McpConfig, McpLimits, ProtocolEra, ServerAddress, ServerCommand, ServerUrl, Sharing,
-    SkillNotes, WriteSharing,
+    HttpTransportKind, Isolation, McpConfig, McpLimits, ProtocolEra, ServerAddress, ServerAuth, ServerCommand,
+    ServerUrl, Sharing, SkillNotes, WriteSharing,
 };
 use bobbinet_outbound::Origin;
 use bobbinet_text::nearest;
@@ -17,10 +17,10 @@ use reqwest::{
 use super::{
     cards::{self, Card},
     env_file,
-    finding::Source,
+    finding::{Finding, Severity, Source},
     limits::Bounds,
     reader::{MapSettings, Reader},
-    share,
+    server_auth, share,
     tree::{Node, Value},
 };
 
@@ -37,6 +37,7 @@ pub(crate) const AGENT_KEYS: [&str; 14] = [
     "share",
     "era",
     "isolation",
+    "roots",
     "timeout",
     "timeouts",
     "limits",
@@ -98,6 +99,8 @@ pub(crate) struct AgentConfig {
     pub(crate) era: ProtocolEra,
     /// Whether it is kept from seeing the node's keys and store.
     pub(crate) isolation: Isolation,
+    /// The folders and files that it is told to work with.
+    pub(crate) roots: Vec<PathBuf>,
     /// How long calls of single tools may go without a word of the server.
     pub(crate) timeouts: BTreeMap<String, Duration>,
     /// The bounds of its server: how long it may take, and how much it may say.
@@ -127,12 +130,15 @@ impl AgentConfig {
         }
     }
 
-    /// Where its server is, if that is elsewhere.
+    /// Where its server is, if that is elsewhere, and who gives out tokens for it, as it was written.
     pub(crate) fn origins(&self) -> Vec<Origin> {
         match &self.server {
             ServerConfig::Command(_) => Vec::new(),
             ServerConfig::Url(server) => {
-                std::iter::once(&server.url).chain(&self.other_urls).filter_map(|url| Origin::of(url).ok()).collect()
+                let authority = server.auth.as_ref().and_then(ServerAuth::authority_url);
+                let urls =
+                    [Some(server.url.clone()), authority].into_iter().flatten().chain(self.other_urls.iter().cloned());
+                urls.filter_map(|url| Origin::of(&url).ok()).collect()
             }
         }
     }
@@ -155,11 +161,22 @@ impl AgentConfig {
         }
     }
 
+    /// Takes the shipped card of what it starts, if nothing else is said of its tools as a whole, and says so.
+    pub(crate) fn find_card(&mut self, name: &str, file: &str) -> Option<Finding> {
+        if self.card.is_some() || self.trust_hints {
+            return None;
+        }
+        let card = cards::of_command(&self.command()?.words)?;
+        self.card = cards::shipped(card);
+        let message = format!("agent {name} goes by the card {card}, which knows its tools");
+        Some(Finding::about(Severity::Note, file, message).hint("say `use: none` if it is another server"))
+    }
+
     /// The same for the crate that runs the server.
     pub(crate) fn into_mcp(self, name: &str) -> McpConfig {
         let (stateless, copies) = (self.keeps_nothing(), self.replica_count());
         let Self { server, other_urls, share, card, title, description, trust_hints, effects, .. } = self;
-        let Self { slots, era, isolation, timeouts, limits, .. } = self;
+        let Self { slots, era, isolation, roots, timeouts, limits, .. } = self;
         let card = card.unwrap_or_default();
         let is_silent = self.interactive.as_ref().map_or(card.interactive == Some(false), Vec::is_empty);
         let server = match server {
@@ -201,6 +218,7 @@ impl AgentConfig {
             replicas,
             share,
             era,
+            roots,
             effects: all_effects,
             trust_hints,
             interactive,
@@ -231,11 +249,12 @@ pub(crate) fn server_of_url(
     url: &Node,
     transport: HttpTransportKind,
 ) -> ServerConfig {
-    let headers = fields.get("headers").map(|node| headers(reader, node)).unwrap_or_default();
-    match server_url(reader, url) {
-        Some(url) => ServerConfig::Url(ServerUrl { url, headers, transport }),
-        None => ServerConfig::default(),
+    let (headers, has_secret) = fields.get("headers").map(|node| headers(reader, node)).unwrap_or_default();
+    let Some(parsed) = server_url(reader, url) else { return ServerConfig::default() };
+    if has_secret {
+        server_auth::warn_of_plain(reader, url, "a header with a secret", &parsed);
     }
+    ServerConfig::Url(ServerUrl { headers, transport, ..ServerUrl::new(parsed) })
 }
 
 /// An address that a server can be called at.
@@ -256,9 +275,22 @@ pub(crate) fn server_url(reader: &mut Reader<'_>, url: &Node) -> Option<Url> {
     None
 }
 
-/// What goes with every request to a server.
-fn headers(reader: &mut Reader<'_>, node: &Node) -> BTreeMap<String, String> {
-    let mut headers = BTreeMap::new();
+/// How the server is shown who calls, if these settings say that.
+pub(crate) fn server_auth(reader: &mut Reader<'_>, fields: &MapSettings<'_>, config: &mut AgentConfig) {
+    let Some((key, node)) = fields.entry("auth") else { return };
+    match &mut config.server {
+        ServerConfig::Url(server) if server.headers.contains_key("authorization") => {
+            let what = "the header \"authorization\" and auth are one too many";
+            reader.fault_with_hint(key.at, what, "say one or the other");
+        }
+        ServerConfig::Url(server) => server.auth = server_auth::read(reader, node, &server.url),
+        ServerConfig::Command(_) => {}
+    }
+}
+
+/// What goes with every request to a server, and whether some of it is secret.
+fn headers(reader: &mut Reader<'_>, node: &Node) -> (BTreeMap<String, String>, bool) {
+    let (mut headers, mut has_secret) = (BTreeMap::new(), false);
     for (key, node) in reader.entries(node, "headers") {
         let Some(value) = reader.word(node, "a header") else { continue };
         let name = key.text.to_ascii_lowercase();
@@ -272,10 +304,11 @@ fn headers(reader: &mut Reader<'_>, node: &Node) -> BTreeMap<String, String> {
                 format!("the value of the header {:?} cannot be sent: it has a line break or the like", key.text),
             );
         } else {
+            has_secret |= server_auth::is_secret(&name, node.as_written().unwrap_or_default());
             headers.insert(name, value);
         }
     }
-    headers
+    (headers, has_secret)
 }
 
 /// Headers that say what our messages are.
@@ -387,6 +420,10 @@ pub(crate) fn settings(reader: &mut Reader<'_>, fields: &MapSettings<'_>, config
     let isolation = |text: &str| serde_json::from_value(serde_json::Value::from(text)).ok();
     config.isolation =
         fields.get("isolation").and_then(|node| reader.parsed(node, "isolation", isolation)).unwrap_or_default();
+    if let Some(node) = fields.get("roots") {
+        let folder = reader.source().folder.clone();
+        config.roots = reader.words(node, "roots").into_iter().map(|path| folder.join(path)).collect();
+    }
     if let Some(node) = fields.get("timeouts") {
         for (key, node) in reader.entries(node, "timeouts") {
             config.timeouts.extend(cards::timeout(reader, node).map(|timeout| (key.text.clone(), timeout)));
@@ -435,11 +472,14 @@ pub(crate) enum NoCard {
     /// Nothing goes by that name.
     Unknown { hint: String },
     /// Its file has faults.
-    Faults(Vec<super::finding::Finding>),
+    Faults(Vec<Finding>),
 }
 
 /// The card of this name, or of this file.
 pub(crate) fn find_card(text: &str, source: &Source) -> Result<Card, NoCard> {
+    if text == cards::NONE {
+        return Ok(Card::default());
+    }
     let is_file = text.contains('/') || text.ends_with(".yaml") || text.ends_with(".yml");
     if is_file {
         let path = source.folder.join(text);
@@ -478,6 +518,17 @@ mod tests {
         assert_eq!(of(None, "everything"), (false, asks(&["trigger-elicitation-request"]), true));
         let config = AgentConfig { stateless: Some(false), card: cards::shipped("memory"), ..AgentConfig::default() };
         assert!(!config.into_mcp("a").stateless);
+    }
+
+    #[test]
+    fn roots_are_paths_from_the_folder_of_their_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("bobbinet.yaml");
+        std::fs::write(&file, "agents: { a: { mcp: { command: [ls] }, roots: [docs, /srv] } }\n").unwrap();
+        let read = crate::config::read(&file, crate::config::Strictness::Strict);
+        assert!(!read.findings.iter().any(|finding| finding.is_error()), "{:?}", read.findings);
+        let (name, config) = read.config.agents.into_iter().next().unwrap();
+        assert_eq!(config.into_mcp(name.as_str()).roots, [folder.path().join("docs"), PathBuf::from("/srv")]);
     }
 
     /// How long calls of `read`, `write` and any other tool may go without a word, as these files say it.

@@ -13,10 +13,20 @@ use super::{
 };
 
 /// The cards that come with the program, by the word that `use` takes.
-const SHIPPED: [(&str, &str); 3] = [
+const SHIPPED: [(&str, &str); 13] = [
+    ("calculator", include_str!("../../../../agent-cards/calculator.yaml")),
+    ("duckdb", include_str!("../../../../agent-cards/duckdb.yaml")),
     ("everything", include_str!("../../../../agent-cards/everything.yaml")),
+    ("excel", include_str!("../../../../agent-cards/excel.yaml")),
+    ("fetch", include_str!("../../../../agent-cards/fetch.yaml")),
     ("filesystem", include_str!("../../../../agent-cards/filesystem.yaml")),
+    ("git", include_str!("../../../../agent-cards/git.yaml")),
+    ("markitdown", include_str!("../../../../agent-cards/markitdown.yaml")),
     ("memory", include_str!("../../../../agent-cards/memory.yaml")),
+    ("playwright", include_str!("../../../../agent-cards/playwright.yaml")),
+    ("sequential-thinking", include_str!("../../../../agent-cards/sequential-thinking.yaml")),
+    ("sqlite", include_str!("../../../../agent-cards/sqlite.yaml")),
+    ("time", include_str!("../../../../agent-cards/time.yaml")),
 ];
 
 /// What somebody who knows a server's tools says of them: descriptions, effects, examples.
@@ -58,7 +68,10 @@ pub(crate) struct CardSkill {
     pub(crate) examples: Vec<String>,
 }
 
-/// The words that `use` takes.
+/// What `use` says where a server's own words are all that is to be known of it.
+pub(crate) const NONE: &str = "none";
+
+/// The words that `use` takes for a card.
 pub(crate) fn names() -> [&'static str; SHIPPED.len()] {
     SHIPPED.map(|(name, _)| name)
 }
@@ -73,8 +86,8 @@ pub(crate) fn shipped(name: &str) -> Option<Card> {
     Some(read(&source).unwrap_or_else(|findings| panic!("a shipped card has faults: {findings:?}")))
 }
 
-/// The shipped card that is meant for what this command starts, by the package or program that it names.
-pub(crate) fn suggested(command: &[String]) -> Option<&'static str> {
+/// The shipped card of what this command starts, by the package or program that it names.
+pub(crate) fn of_command(command: &[String]) -> Option<&'static str> {
     let names = |card: &Card| command.iter().any(|word| card.packages.iter().any(|it| it == package(word)));
     names_of_shipped().find(|name| shipped(name).is_some_and(|card| names(&card)))
 }
@@ -176,11 +189,11 @@ mod tests {
 
     fn check(command: &[&str], expected: Option<&str>) {
         let command: Vec<String> = command.iter().map(|&word| word.to_owned()).collect();
-        assert_eq!(suggested(&command), expected, "{command:?}");
+        assert_eq!(of_command(&command), expected, "{command:?}");
     }
 
     #[test]
-    fn a_card_is_suggested_for_its_package() {
+    fn a_card_is_found_by_its_package() {
         check(&["npx", "-y", "@modelcontextprotocol/server-filesystem", "docs"], Some("filesystem"));
         check(&["npx", "-y", "@modelcontextprotocol/server-memory@2026.8.31"], Some("memory"));
         check(&["npx", "-y", "@somebody/server-memory"], None);

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{AgentConfig, CommandConfig, Config, Finding, Severity, cards};
+use super::{AgentConfig, CommandConfig, Config, Finding, Severity};
 
 /// Looks at everything that a start would need, without starting anything.
 pub(crate) fn check(config: &Config, file: &str) -> Vec<Finding> {
@@ -37,19 +37,7 @@ fn check_agent(name: &str, agent: &AgentConfig, file: &str) -> Vec<Finding> {
         let message = format!("agent {name}: there is no program {command}");
         findings.push(Finding::about(Severity::Error, file, message).hint(install_hint(command)));
     }
-    findings.extend(suggestion(name, agent, file));
     findings
-}
-
-/// A word on the shipped card that the agent could use and does not.
-pub(crate) fn suggestion(name: &str, agent: &AgentConfig, file: &str) -> Option<Finding> {
-    let is_told = agent.card.is_some() || agent.trust_hints || !agent.effects.is_empty();
-    let card = cards::suggested(&agent.command()?.words).filter(|_| !is_told)?;
-    let message =
-        format!("agent {name}: nothing is said of its tools, so each runs at most once, and asks after a crash");
-    let hint =
-        format!("the card {card} knows them: say `use: {card}` (in an mcp.json \"bobbinet\": {{\"use\": \"{card}\"}})");
-    Some(Finding::about(Severity::Note, file, message).hint(hint))
 }
 
 fn install_hint(command: &str) -> String {

@@ -2,11 +2,7 @@
 //! file is theirs: it is only read, and settings that we do not know are passed over, unless they look like a slip of the pen. A
 //! server that cannot be started is left out with a warning, as it would be by its host; with `--strict` it is an error.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    slice,
-    time::Duration,
-};
+use std::{collections::BTreeSet, slice, time::Duration};
 
 use bobbinet_core::AgentName;
 use bobbinet_mcp::HttpTransportKind;
@@ -179,7 +175,7 @@ pub(crate) fn read(reader: &mut Reader<'_>, root: &Node, strictness: Strictness)
             continue;
         }
         if let Some(agent) = agent {
-            let name = agent_name(reader, key, &servers, &config.agents);
+            let name = agent_name(reader, key, &servers, &|name| config.agents.contains_key(name));
             config.agents.insert(name, agent);
         }
     }
@@ -189,6 +185,58 @@ pub(crate) fn read(reader: &mut Reader<'_>, root: &Node, strictness: Strictness)
         reader.fault(servers.at, why);
     }
     config
+}
+
+/// The servers of a file as it says them, each by its agent's name, but for those that are switched off, or say nothing that could be
+/// started or called. None where the file has none.
+pub(crate) fn written<'n>(reader: &mut Reader<'_>, root: &'n Node) -> Vec<(AgentName, MapSettings<'n>)> {
+    let Some(servers) = Servers::find(root) else { return Vec::new() };
+    let mut found: Vec<(AgentName, MapSettings<'n>)> = Vec::new();
+    for (index, (key, node)) in servers.entries.iter().enumerate() {
+        let is_repeated = servers.entries[index + 1..].iter().any(|(other, _)| other.text == key.text);
+        if is_repeated || is_comment(reader, key, node) {
+            continue;
+        }
+        let what = format!("server {}", key.text);
+        let fields = fields_of(reader, node, &what);
+        if !node.is_map() || is_off(reader, key, &fields, &what) {
+            continue;
+        }
+        if fields.get("command").is_none() && fields.get("url").is_none() {
+            reader.note(key.at, format!("{what} has no command and no url, and is left out"), None);
+            continue;
+        }
+        let name = agent_name(reader, key, &servers, &|name| found.iter().any(|(other, _)| other == name));
+        found.push((name, fields));
+    }
+    found
+}
+
+/// Where a server is called, and whether that is known to be by HTTP+SSE; `None` if it is started.
+pub(crate) fn called<'n>(fields: &MapSettings<'n>) -> Option<(&'n Node, bool)> {
+    let kind = fields.get("type").and_then(Node::as_written).and_then(Kind::of);
+    fields.get("url").filter(|_| is_called(kind, fields)).map(|url| (url, kind == Some(Kind::Sse)))
+}
+
+/// Whether it is called: one that has a command and a URL is started, unless its type says so.
+fn is_called(kind: Option<Kind>, fields: &MapSettings<'_>) -> bool {
+    match kind {
+        Some(Kind::Stdio) => false,
+        Some(Kind::Http | Kind::Sse) => true,
+        None => fields.get("command").is_none(),
+    }
+}
+
+/// Whether it is switched off, and then says so.
+fn is_off(reader: &mut Reader<'_>, key: &Key, fields: &MapSettings<'_>, what: &str) -> bool {
+    let mut says = |name: &str, when: bool| {
+        fields.get(name).and_then(|node| flag(reader, node, name)).is_some_and(|flag| flag == when)
+    };
+    let is_off = says("disabled", true) || says("enabled", false);
+    if is_off {
+        reader.note(key.at, format!("{what} is disabled, and left out"), None);
+    }
+    is_off
 }
 
 /// Whether it is none, but a word to people, or a server that was taken out as people take things out of JSON.
@@ -206,11 +254,7 @@ fn read_server(reader: &mut Reader<'_>, key: &Key, node: &Node, what: &str) -> O
         // That has been told.
         return None;
     }
-    let is_off = |reader: &mut Reader<'_>, name: &str, when: bool| {
-        fields.get(name).and_then(|node| flag(reader, node, name)).is_some_and(|flag| flag == when)
-    };
-    if is_off(reader, "disabled", true) || is_off(reader, "enabled", false) {
-        reader.note(key.at, format!("{what} is disabled, and left out"), None);
+    if is_off(reader, key, &fields, what) {
         return None;
     }
     let mut kind = None;
@@ -222,12 +266,7 @@ fn read_server(reader: &mut Reader<'_>, key: &Key, node: &Node, what: &str) -> O
             return None;
         }
     }
-    // A server that has both is started, unless its type says that it is called.
-    let is_called = match kind {
-        Some(Kind::Stdio) => false,
-        Some(Kind::Http | Kind::Sse) => true,
-        None => fields.get("command").is_none(),
-    };
+    let is_called = is_called(kind, &fields);
     let server = match (is_called, fields.get("url"), kind) {
         (true, Some(url), Some(Kind::Sse)) => agent::server_of_url(reader, &fields, url, HttpTransportKind::Sse),
         (true, Some(url), _) => agent::server_of_url(reader, &fields, url, HttpTransportKind::Auto),
@@ -251,8 +290,10 @@ fn read_server(reader: &mut Reader<'_>, key: &Key, node: &Node, what: &str) -> O
         }
     }
     if let Some(node) = fields.get("bobbinet") {
-        let ours = reader.fields(node, "bobbinet", &AGENT_KEYS);
+        let known: Vec<&str> = AGENT_KEYS.into_iter().chain(["auth"]).collect();
+        let ours = reader.fields(node, "bobbinet", &known);
         agent::settings(reader, &ours, &mut config);
+        agent::server_auth(reader, &ours, &mut config);
     }
     Some(config)
 }
@@ -275,7 +316,7 @@ const SECONDS_MAX: f64 = 3_600.0;
 
 /// A `timeout` of another program's. Cline and Roo Code mean seconds, from 1 to 3,600; Claude Code, Gemini CLI, Copilot, Amazon Q
 /// and others mean milliseconds, of which so few would be no time for a tool.
-fn host_timeout(text: &str) -> Option<Duration> {
+pub(crate) fn host_timeout(text: &str) -> Option<Duration> {
     let number = text.parse::<f64>().ok().filter(|number| *number > 0.0)?;
     let seconds = if number <= SECONDS_MAX { number } else { number / 1_000.0 };
     Duration::try_from_secs_f64(seconds).ok().filter(|time| !time.is_zero())
@@ -291,7 +332,7 @@ fn flag(reader: &mut Reader<'_>, node: &Node, what: &str) -> Option<bool> {
 }
 
 /// How a server is reached.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Stdio,
     /// Streamable HTTP; some say so of any server with a URL.
@@ -321,10 +362,10 @@ fn agent_name(
     reader: &mut Reader<'_>,
     key: &Key,
     servers: &Servers<'_>,
-    taken: &BTreeMap<AgentName, AgentConfig>,
+    is_taken: &dyn Fn(&AgentName) -> bool,
 ) -> AgentName {
     let written = AgentName::parse(&key.text).ok().filter(|name| name.as_str().len() <= NAME_LENGTH_MAX);
-    if let Some(name) = written.filter(|name| !taken.contains_key(name)) {
+    if let Some(name) = written.filter(|name| !is_taken(name)) {
         return name;
     }
     let is_kept = |c: char| c.is_ascii_alphanumeric() || c == '_';
@@ -333,7 +374,7 @@ fn agent_name(
     let hash = &sha256_hex(key.text.as_bytes())[..HASH_LENGTH];
     let is_free = |name: &AgentName| {
         let is_of_another = servers.entries.iter().any(|(other, _)| other.text == name.as_str());
-        !taken.contains_key(name) && !is_of_another
+        !is_taken(name) && !is_of_another
     };
     let simple = if simple.chars().any(is_kept) { simple } else { "server".to_owned() };
     let plain = AgentName::parse(&simple).ok().filter(|name| name.as_str() != "server" && is_free(name));

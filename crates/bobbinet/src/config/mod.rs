@@ -8,6 +8,7 @@ pub(crate) mod env_file;
 mod excerpt;
 mod finding;
 mod flows;
+mod import;
 mod jsonc;
 mod limits;
 mod mcp_file;
@@ -16,9 +17,11 @@ mod node_file;
 mod peers;
 mod policy_cases;
 mod reader;
+mod server_auth;
 mod share;
 mod tls;
 mod tree;
+mod typed_server;
 mod variables;
 mod yaml;
 
@@ -39,12 +42,13 @@ use ipnet::IpNet;
 pub(crate) use agent::{AgentConfig, CommandConfig, NoCard, ServerConfig, find_card, whole_millis};
 pub(crate) use callers::{ApiKeysConfig, CallersConfig};
 pub(crate) use cards::{Card, CardSkill};
-pub(crate) use check::{check, program, suggestion};
+pub(crate) use check::{check, program};
 pub(crate) use finding::{Finding, Severity, Source};
 pub(crate) use flows::{
     A2A_AGENT, FlowConfig, Flows, HTTP_AGENT, INTERNAL_AGENTS, NoFlow, PUBLIC_A2A_AGENT, PUBLIC_HTTP_AGENT,
     load as load_flow,
 };
+pub(crate) use import::Import;
 pub(crate) use mcp_file::Strictness;
 pub(crate) use models::ModelSettings;
 pub(crate) use node_file::{parse_address, parse_network};
@@ -53,6 +57,7 @@ pub(crate) use policy_cases::{CaseCaller, Expectation, PolicyCase, PolicyCases, 
 
 pub(crate) use share::words as share_words;
 pub(crate) use tls::TlsSettings;
+pub(crate) use typed_server::read_typed;
 
 use reader::Reader;
 use variables::Variables;
@@ -300,11 +305,13 @@ pub(crate) fn read_source(source: &Source, environment: BTreeMap<String, String>
         is_foreign,
     };
     let mut reader = Reader::new(source, &variables);
-    let config = match is_foreign {
+    let mut config = match is_foreign {
         true => mcp_file::read(&mut reader, &root, strictness),
         false => node_file::read(&mut reader, &root),
     };
     let mut findings = reader.findings;
     findings.sort_by_key(|finding| (finding.line, finding.column));
+    let found = config.agents.iter_mut().filter_map(|(name, agent)| agent.find_card(name.as_str(), &source.name));
+    findings.extend(found);
     Reading { config, findings }
 }

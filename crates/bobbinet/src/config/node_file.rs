@@ -44,8 +44,8 @@ const NODE_KEYS: [&str; 16] = [
     "wait_max",
     "webhooks",
 ];
-const SERVER_KEYS: [&str; 10] =
-    ["command", "args", "env", "env_file", "cwd", "replicas", "url", "urls", "headers", "transport"];
+const SERVER_KEYS: [&str; 11] =
+    ["command", "args", "env", "env_file", "cwd", "replicas", "url", "urls", "headers", "auth", "transport"];
 
 /// What is said of a server that is started, and means nothing for one that is called.
 const COMMAND_KEYS: [&str; 6] = ["command", "args", "env", "env_file", "cwd", "replicas"];
@@ -296,7 +296,7 @@ fn read_server(reader: &mut Reader<'_>, node: &Node) -> AgentConfig {
         let transport = fields.get("transport").and_then(|node| reader.parsed(node, "transport", kind));
         agent::server_of_url(reader, &fields, url, transport.unwrap_or_default())
     } else {
-        for name in ["headers", "transport"] {
+        for name in ["headers", "auth", "transport"] {
             if let Some((key, _)) = fields.entry(name) {
                 reader.fault_with_hint(key.at, format!("a server that is started has no {name}"), "they go with a url");
             }
@@ -305,7 +305,9 @@ fn read_server(reader: &mut Reader<'_>, node: &Node) -> AgentConfig {
         replicas = fields.get("replicas").and_then(|node| reader.parsed(node, "replicas", count));
         agent::server_of_command(reader, &fields, "env_file")
     };
-    AgentConfig { server, other_urls, replicas, ..AgentConfig::default() }
+    let mut config = AgentConfig { server, other_urls, replicas, ..AgentConfig::default() };
+    agent::server_auth(reader, &fields, &mut config);
+    config
 }
 
 /// Processes of one server. Each takes some 50 to 130 MB.

@@ -82,6 +82,11 @@ impl<'a> Reader<'a> {
         self.findings.iter().any(|finding| (Position { line: finding.line, column: finding.column }) >= at)
     }
 
+    /// Something that works, and should not be so.
+    pub(crate) fn warn(&mut self, at: Position, message: impl Into<String>, hint: impl Into<String>) {
+        self.findings.push(Finding::at(Severity::Warning, self.source, at, message).hint(hint));
+    }
+
     /// Something that somebody should know.
     pub(crate) fn note(&mut self, at: Position, message: impl Into<String>, hint: Option<String>) {
         let finding = Finding::at(Severity::Note, self.source, at, message);

@@ -108,8 +108,7 @@ impl Variables {
     }
 
     fn input(&self, id: &str) -> Unset {
-        let name: String =
-            id.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect();
+        let name = input_variable(id);
         let message = match self.inputs.contains(id) {
             true => format!("${{input:{id}}} would ask a person, and there is nobody to ask"),
             false => format!("${{input:{id}}} names an input that the file does not declare"),
@@ -118,8 +117,13 @@ impl Variables {
     }
 }
 
+/// The variable that can be set in place of an input.
+pub(crate) fn input_variable(id: &str) -> String {
+    id.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect()
+}
+
 /// The name in `$NAME` or `{env:NAME}`, if that is all there is.
-fn bare_name(text: &str) -> Option<&str> {
+pub(crate) fn bare_name(text: &str) -> Option<&str> {
     let braced = text.strip_prefix("{env:").and_then(|rest| rest.strip_suffix('}'));
     let name = braced.or_else(|| text.strip_prefix('$'))?;
     let is_word = name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');

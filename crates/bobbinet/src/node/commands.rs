@@ -16,7 +16,7 @@ use crate::{
     config::{
         self, AgentConfig, CallersConfig, CommandConfig, Config, Finding, FlowConfig, Flows, ModelSettings, NoCard,
         NodeConfig, PeerSettings, Reading, ServerConfig, Severity, Source, Strictness, TlsSettings, default_file,
-        default_files, find_card, program, share_words, suggestion, whole_millis,
+        default_files, find_card, program, share_words, whole_millis,
     },
     failure::{Code, Failure},
     output::Output,
@@ -32,10 +32,8 @@ pub(crate) fn up(output: Output, command: Up) -> Result<Plan, Failure> {
             .hint(format!("name a file: bobbinet up FILE; without one it is the first there is of {}", default_files()))
     })?;
     let callers_source = CallersSource::config(file.clone(), strictness(strict));
-    let Reading { mut config, mut findings } = config::read(&file, strictness(strict));
+    let Reading { mut config, findings } = config::read(&file, strictness(strict));
     over(&mut config.node, node);
-    let name = file.display().to_string();
-    findings.extend(config.agents.iter().filter_map(|(agent, config)| suggestion(agent.as_str(), config, &name)));
     tell(output, &findings)?;
     let Config { node, agents, remotes, models, peers, callers, flows } = config;
     let mount = Mount::EachByName;
@@ -49,10 +47,10 @@ fn strictness(strict: bool) -> Strictness {
 /// The plan of `bobbinet agent`.
 pub(crate) fn agent(output: Output, command: Agent) -> Result<Plan, Failure> {
     let Agent { era, idle, start_timeout, isolation, callers, .. } = command;
-    let Agent { name, node: typed, card, trust_hints, description, cwd, env, command, .. } = command;
+    let Agent { name, node: typed, card, trust_hints, description, cwd, env, url, headers, command, .. } = command;
     let name = match name {
         Some(name) => name,
-        None => name_of(&command),
+        None => url.as_deref().map_or_else(|| name_of(&command), name_of_url),
     };
     let here = env::current_dir().map_err(|error| Failure::of(Code::Internal, &error))?;
     let card = card.map(|text| find(output, &text, &here)).transpose()?;
@@ -64,18 +62,19 @@ pub(crate) fn agent(output: Output, command: Agent) -> Result<Plan, Failure> {
         limits.start_patience_ms = whole_millis(timeout);
         limits.start_limit_ms = limits.start_patience_ms;
     }
-    let cwd = cwd.map_or_else(|| here.clone(), |cwd| here.join(cwd));
-    let server = CommandConfig { words: command, env: variables(&env)?, cwd };
-    if !server.cwd.is_dir() {
-        return Err(Failure::new(Code::Usage, format!("there is no folder {}", server.cwd.display())));
-    }
-    if program(&server).is_none() {
-        let program = server.words.first().map(String::as_str).unwrap_or_default();
-        return Err(Failure::new(Code::Usage, format!("there is no program {program}"))
-            .hint("name it by its path, or put its folder into PATH"));
-    }
-    let agent = AgentConfig {
-        server: ServerConfig::Command(server),
+    let server = match url {
+        Some(url) => {
+            let (agent, findings) = config::read_typed(&name, &url, &headers, &here, env::vars().collect());
+            tell(output, &findings)?;
+            agent.server
+        }
+        None => {
+            let cwd = cwd.map_or_else(|| here.clone(), |cwd| here.join(cwd));
+            ServerConfig::Command(started(CommandConfig { words: command, env: variables(&env)?, cwd })?)
+        }
+    };
+    let mut agent = AgentConfig {
+        server,
         card,
         description,
         trust_hints,
@@ -84,7 +83,7 @@ pub(crate) fn agent(output: Output, command: Agent) -> Result<Plan, Failure> {
         limits,
         ..AgentConfig::default()
     };
-    tell(output, suggestion(name.as_str(), &agent, "bobbinet agent").as_slice())?;
+    tell(output, agent.find_card(name.as_str(), "bobbinet agent").as_slice())?;
     let mut node = NodeConfig::default();
     over(&mut node, typed);
     let (callers, callers_source) = match callers {
@@ -100,6 +99,19 @@ pub(crate) fn agent(output: Output, command: Agent) -> Result<Plan, Failure> {
     let (remotes, models, peers, flows) = (BTreeMap::new(), BTreeMap::new(), Vec::new(), Flows::default());
     let mount = Mount::Root(name);
     Ok(Plan { node, agents, remotes, models, peers, home: None, callers, callers_source, flows, mount })
+}
+
+/// A command whose program is there.
+fn started(server: CommandConfig) -> Result<CommandConfig, Failure> {
+    if !server.cwd.is_dir() {
+        return Err(Failure::new(Code::Usage, format!("there is no folder {}", server.cwd.display())));
+    }
+    if program(&server).is_none() {
+        let program = server.words.first().map(String::as_str).unwrap_or_default();
+        return Err(Failure::new(Code::Usage, format!("there is no program {program}"))
+            .hint("name it by its path, or put its folder into PATH"));
+    }
+    Ok(server)
 }
 
 /// What was typed of TLS, if anything was.
@@ -173,6 +185,16 @@ fn name_of(command: &[String]) -> AgentName {
     let clean: String =
         stem.to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' }).collect();
     AgentName::parse(clean.trim_matches('-')).unwrap_or_else(|_| AgentName::parse("agent").expect("a well-formed name"))
+}
+
+/// A name after where a server is: `https://mcp.example.com/mcp` is `example`.
+fn name_of_url(url: &str) -> AgentName {
+    let usual = || AgentName::parse("agent").expect("a well-formed name");
+    let Some(host) = reqwest::Url::parse(url).ok().and_then(|url| url.domain().map(str::to_lowercase)) else {
+        return usual();
+    };
+    let is_telling = |label: &&str| !matches!(*label, "mcp" | "api" | "www" | "localhost");
+    host.split('.').find(is_telling).and_then(|label| AgentName::parse(label).ok()).unwrap_or_else(usual)
 }
 
 /// Says what was found. What must be mended first is the failure.
@@ -278,6 +300,15 @@ mod tests {
         check_name("python3 ./My_Server.py --x", "my_server");
         check_name("/opt/bin/everything", "everything");
         check_name("python3 -m", "agent");
+        for (url, expected) in [
+            ("https://mcp.example.com/mcp", "example"),
+            ("https://api.Example.com", "example"),
+            ("http://127.0.0.1:8000/mcp", "agent"),
+            ("http://localhost:8000", "agent"),
+            ("no url", "agent"),
+        ] {
+            assert_eq!(name_of_url(url).as_str(), expected, "{url}");
+        }
     }
 
     #[test]
@@ -304,5 +335,9 @@ mod tests {
         // Said so, it is all the time there is, however much life the server shows.
         assert_eq!(of(&["--start-timeout", "2m"]), (ProtocolEra::Auto, usual.idle_ms, 120_000, 120_000));
         assert!(Cli::try_parse_from(["bobbinet", "agent", "--idle", "0s", "--", "ls"]).is_err());
+        let parsed = |words: &[&str]| Cli::try_parse_from([&["bobbinet", "agent"], words].concat()).is_ok();
+        assert!(parsed(&["--url", "https://a.example/mcp", "--header", "X-Region=eu"]));
+        assert!(!parsed(&[]) && !parsed(&["--url", "https://a.example", "--", "ls"]));
+        assert!(!parsed(&["--header", "X-Region=eu", "--", "ls"]) && !parsed(&["--url", "https://a", "--cwd", "."]));
     }
 }

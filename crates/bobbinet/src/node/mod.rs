@@ -17,4 +17,5 @@ pub(crate) use plan::Plan;
 pub(crate) use reload::CallersSource;
 pub(crate) use run::{run, run_until};
 pub(crate) use running::{Running, Whose, is_starting};
-pub(crate) use start::{AGENTS_FOLDER, SHIM, STORE_FOLDER, of_store, store_options};
+pub(crate) use say::finding as tell_finding;
+pub(crate) use start::{AGENTS_FOLDER, SHIM, of_store, store_options};

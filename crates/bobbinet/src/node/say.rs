@@ -40,7 +40,7 @@ pub(super) fn ready(output: Output, node: &Running, starting: &[&AgentName]) -> 
 }
 
 /// Something that was found in a configuration, on standard error.
-pub(super) fn finding(finding: &Finding) {
+pub(crate) fn finding(finding: &Finding) {
     match finding.severity {
         Severity::Error => remark(Remark::Error, finding),
         Severity::Warning => remark(Remark::Warning, finding),

@@ -22,7 +22,7 @@ use bobbinet_orchestrator::Scheduler;
 use bobbinet_outbound::{Guard, Origin, OutboundLimits};
 use bobbinet_peer::PeerAgent;
 use bobbinet_push::{Webhooks, WebhooksSetup};
-use bobbinet_store::{OpenError, SledOptions, SledStore};
+use bobbinet_store::{OpenError, STORE_FOLDER, SledOptions, SledStore};
 use nix::{ifaddrs::getifaddrs, sys::socket::SockaddrStorage};
 use tokio::{
     net::{TcpListener, TcpSocket},
@@ -45,9 +45,6 @@ use crate::{
     peers::{self, Maker, PEERS_FOLDER},
     principals::KnownPrincipals,
 };
-
-/// Where tasks are kept, in the data folder.
-pub(crate) const STORE_FOLDER: &str = "store";
 
 /// Where agents keep what is theirs, in the data folder.
 pub(crate) const AGENTS_FOLDER: &str = "agents";
@@ -286,7 +283,7 @@ async fn open(data: &Path, now: bobbinet_core::Timestamp) -> Result<(Arc<SledSto
 
 /// How the store of a data folder is opened.
 pub(crate) fn store_options(data: &Path) -> SledOptions {
-    SledOptions::beside_witness(data, STORE_FOLDER)
+    SledOptions::beside_witness(data)
 }
 
 /// What a store that does not open means for the one who started the node.

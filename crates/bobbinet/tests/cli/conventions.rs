@@ -187,6 +187,7 @@ fn help_names_every_command_and_hides_what_is_not_for_people() {
         "call",
         "task",
         "check",
+        "import",
         "flow",
         "auth",
         "token",

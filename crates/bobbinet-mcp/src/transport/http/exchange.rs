@@ -2,11 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bobbinet_outbound::{Refused, sse::SseParser};
-use reqwest::{
-    Response, StatusCode,
-    header::{CONTENT_TYPE, WWW_AUTHENTICATE},
-};
+use bobbinet_outbound::{Refused, oauth::BearerChallenge, sse::SseParser};
+use reqwest::{Response, StatusCode, header::CONTENT_TYPE};
 use rmcp::model::RequestId;
 use tokio_util::sync::CancellationToken;
 
@@ -15,9 +12,11 @@ use super::{
     link::Link,
     listening,
     outgoing::Outgoing,
+    sending::{self, SendFault},
 };
 use crate::{
     config::HttpTransportKind,
+    login::LOGIN_NEEDED,
     mailbox::{ConnectionError, Reply, RpcError},
     rpc_message::{self, RpcMessage, shorten},
     transport::{Received, with_last_words},
@@ -185,6 +184,7 @@ async fn post(link: &Arc<Link>, id: &RequestId, outgoing: &Outgoing, is_handshak
     link.reached();
     let status = response.status();
     if status.is_success() {
+        link.login_point().was_let_in();
         if is_handshake && let Err(why) = link.begin_session(&response) {
             return ExchangeEnd::Told(Reply::Unreadable(why));
         }
@@ -212,10 +212,14 @@ async fn send(link: &Link, outgoing: &Outgoing) -> Result<Response, ExchangeEnd>
     let mut tries = 0;
     loop {
         tries += 1;
-        let request = link.post(outgoing).map_err(|refused| ExchangeEnd::Unreachable(refused.to_string()))?;
-        let error = match request.send().await {
+        let error = match sending::send(link, || link.post(outgoing)).await {
             Ok(response) => return Ok(response),
-            Err(error) => error.without_url(),
+            Err(SendFault::Refused(refused)) => return Err(ExchangeEnd::Unreachable(refused.to_string())),
+            Err(SendFault::Unauthorized(fault)) => {
+                let message = format!("{} wants a token, and there is none: {}", link.peer(), fault.in_full());
+                return Err(ExchangeEnd::Told(Reply::Error(RpcError { code: 0, message, data: None })));
+            }
+            Err(SendFault::Http(error)) => error.without_url(),
         };
         if let Some(refused) = Refused::among(&error) {
             return Err(ExchangeEnd::Unreachable(refused.to_string()));
@@ -235,7 +239,7 @@ async fn send(link: &Link, outgoing: &Outgoing) -> Result<Response, ExchangeEnd>
 /// An answer that is none to our liking: what it says, and what that means for the request.
 async fn refusal(link: &Link, outgoing: &Outgoing, mut response: Response) -> ExchangeEnd {
     let status = response.status();
-    let challenge = response.headers().get(WWW_AUTHENTICATE).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let challenge = BearerChallenge::of_headers(response.headers());
     let mut body = Vec::new();
     let reading = async {
         while let Ok(Some(chunk)) = response.chunk().await {
@@ -246,6 +250,11 @@ async fn refusal(link: &Link, outgoing: &Outgoing, mut response: Response) -> Ex
         }
     };
     let _ = tokio::time::timeout(DRAIN_WAIT, reading).await;
+    if status == StatusCode::UNAUTHORIZED
+        && let Some(message) = link.login_point().refused(challenge.as_ref()).await
+    {
+        return ExchangeEnd::Told(Reply::Error(RpcError { code: LOGIN_NEEDED, message, data: None }));
+    }
     let error = rpc_error(&body);
     // Servers made with the TypeScript SDK that were started again answer 400, and name the session in words. What says whose reply it is comes
     // from somebody who has read the request, and is that.
@@ -267,9 +276,7 @@ async fn refusal(link: &Link, outgoing: &Outgoing, mut response: Response) -> Ex
     let reply = |message: String| Reply::Error(RpcError { code: 0, message, data: None });
     ExchangeEnd::Told(match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            let challenge =
-                challenge.map(|text| format!(" ({})", shorten(&text, FOREIGN_TEXT_MAX))).unwrap_or_default();
-            reply(format!("{} wants other credentials: {status}{challenge}", link.peer()))
+            reply(format!("{} wants other credentials: {status}{}", link.peer(), wanted(challenge.as_ref())))
         }
         // What stands in between, or the server after it has begun: nobody knows how far it came.
         status if status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED => {
@@ -284,6 +291,17 @@ async fn refusal(link: &Link, outgoing: &Outgoing, mut response: Response) -> Ex
         }
         status => reply(answers(status)),
     })
+}
+
+/// What a server says that it wants. Its own words are not told: what it was shown may stand in them.
+fn wanted(challenge: Option<&BearerChallenge>) -> String {
+    let Some(challenge) = challenge else { return String::new() };
+    let error = challenge.error.as_deref().map(|error| format!(" ({error})")).unwrap_or_default();
+    let scope = match challenge.scopes.is_empty() {
+        true => String::new(),
+        false => format!(", and the scope {:?}", shorten(&challenge.scopes.join(" "), FOREIGN_TEXT_MAX)),
+    };
+    format!("{error}{scope}")
 }
 
 /// The JSON-RPC error that a body holds, and whose it says it is.
@@ -421,12 +439,12 @@ enum Resumed {
 async fn resume(link: &Link, last: &str, pause: Duration) -> Result<Response, Resumed> {
     for _ in 0..RESUMES_MAX {
         tokio::time::sleep(pause).await;
-        let Ok(request) = link.get(Some(last)) else { return Err(Resumed::Failed) };
-        match request.send().await {
+        match sending::send(link, || link.get(Some(last))).await {
             Ok(response) if response.status().is_success() && is_stream(&response) => return Ok(response),
             Ok(response) if response.status() == StatusCode::NOT_FOUND => return Err(Resumed::Expired),
             Ok(response) if response.status().is_client_error() => return Err(Resumed::Failed),
-            Ok(_) | Err(_) => {}
+            Err(SendFault::Refused(_)) => return Err(Resumed::Failed),
+            Ok(_) | Err(SendFault::Http(_) | SendFault::Unauthorized(_)) => {}
         }
     }
     Err(Resumed::Failed)

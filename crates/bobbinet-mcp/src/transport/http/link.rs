@@ -3,7 +3,7 @@
 use std::{
     fmt, io,
     sync::{
-        Mutex, MutexGuard,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -19,7 +19,7 @@ use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::outgoing::Outgoing;
+use super::{authorization::Authorization, login_point::LoginPoint, outgoing::Outgoing};
 use crate::{
     config::{McpLimits, ServerUrl},
     mailbox::ConnectionError,
@@ -30,9 +30,6 @@ pub(super) const SESSION: &str = "mcp-session-id";
 pub(super) const VERSION: &str = "mcp-protocol-version";
 pub(super) const LAST_EVENT_ID: &str = "last-event-id";
 pub(super) const EVENT_STREAM: &str = "text/event-stream";
-
-/// How long the end of a session may take to be told.
-const DELETE_WAIT: Duration = Duration::from_secs(2);
 
 /// Bytes of a session's name, which goes along with every request.
 pub(super) const SESSION_LENGTH_MAX: usize = 8 << 10;
@@ -49,11 +46,19 @@ pub(super) struct Link {
     pub(super) limits: McpLimits,
     pub(super) tracker: TaskTracker,
     http: Http,
+    credentials: LinkCredentials,
     headers: HeaderMap,
     heard: mpsc::Sender<Received>,
     state: Mutex<LinkState>,
     stop: CancellationToken,
     was_reached: AtomicBool,
+}
+
+/// What the server is shown, and what there is to do where it wants something else. Of all sessions.
+#[derive(Clone)]
+pub(super) struct LinkCredentials {
+    pub(super) authorization: Option<Arc<Authorization>>,
+    pub(super) login_point: Arc<LoginPoint>,
 }
 
 /// What is known of the session at one moment.
@@ -88,6 +93,7 @@ impl Link {
     pub(super) fn new(
         server: ServerUrl,
         http: Http,
+        credentials: LinkCredentials,
         limits: McpLimits,
         heard: mpsc::Sender<Received>,
         tracker: TaskTracker,
@@ -101,7 +107,7 @@ impl Link {
             headers.insert(name, value);
         }
         let (state, stop, was_reached) = (Mutex::default(), CancellationToken::new(), AtomicBool::new(false));
-        Ok(Self { server, limits, tracker, http, headers, heard, state, stop, was_reached })
+        Ok(Self { server, limits, tracker, http, credentials, headers, heard, state, stop, was_reached })
     }
 
     fn state(&self) -> MutexGuard<'_, LinkState> {
@@ -115,6 +121,16 @@ impl Link {
             () = self.stop.cancelled() => false,
             said = self.heard.send(heard) => said.is_ok(),
         }
+    }
+
+    /// What the server is shown with each request, beside its headers.
+    pub(super) fn authorization(&self) -> Option<&Authorization> {
+        self.credentials.authorization.as_deref()
+    }
+
+    /// Where it is found out what the server wants of people.
+    pub(super) fn login_point(&self) -> &LoginPoint {
+        &self.credentials.login_point
     }
 
     /// A POST of this message.
@@ -280,14 +296,8 @@ impl Link {
         self.stop.cancel();
     }
 
-    /// Ends all that is under way, and tells the server that the session is over, if it has `grace` to hear that.
-    pub(super) async fn close(&self, grace: Duration) {
-        self.stop();
-        if grace.is_zero() || !self.has_session() {
-            return;
-        }
-        let Ok(request) = self.request(Method::DELETE, &self.server.url, None) else { return };
-        // It may not permit that (405), and may be gone: nothing depends on it.
-        let _ = tokio::time::timeout(grace.min(DELETE_WAIT), request.send()).await;
+    /// What tells the server that the session is over.
+    pub(super) fn delete(&self) -> Result<RequestBuilder, Refused> {
+        self.request(Method::DELETE, &self.server.url, None)
     }
 }

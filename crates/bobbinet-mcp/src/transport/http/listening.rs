@@ -9,6 +9,7 @@ use reqwest::{Response, StatusCode};
 use super::{
     answers::{RESUME_PAUSE, RESUME_PAUSE_MAX, RESUME_PAUSE_MIN, causes, is_message, is_stream},
     link::Link,
+    sending::{self, SendFault},
 };
 use crate::{
     mailbox::ConnectionError,
@@ -36,8 +37,7 @@ async fn keep_listening(link: &Link) {
     let mut pause = RESUME_PAUSE;
     let mut was_open = false;
     loop {
-        let Ok(request) = link.get(parser.last_id()) else { return };
-        let has_told = match request.send().await {
+        let has_told = match sending::send(link, || link.get(parser.last_id())).await {
             Ok(response) if response.status().is_success() && is_stream(&response) => {
                 was_open = true;
                 match hear(link, response, &mut parser, Heard::Unasked).await {
@@ -53,7 +53,8 @@ async fn keep_listening(link: &Link) {
             }
             // It has no such stream (405), or one is enough for it (409).
             Ok(response) if !response.status().is_server_error() => return,
-            Ok(_) | Err(_) => false,
+            Err(SendFault::Refused(_)) => return,
+            Ok(_) | Err(SendFault::Http(_) | SendFault::Unauthorized(_)) => false,
         };
         pause = if has_told { RESUME_PAUSE } else { (pause * 2).min(RESUME_PAUSE_MAX) };
         parser.begin_again();
@@ -103,8 +104,12 @@ fn has_reply(message: &[u8]) -> bool {
 /// Opens the stream of a server of 2024-11-05, and waits until it has said where to post.
 pub(super) async fn open_older(link: &Arc<Link>) -> Result<(), String> {
     let opening = async {
-        let request = link.get(None).map_err(|refused| refused.to_string())?;
-        let mut response = request.send().await.map_err(|error| causes(&error.without_url()))?;
+        let sent = sending::send(link, || link.get(None)).await;
+        let mut response = sent.map_err(|fault| match fault {
+            SendFault::Refused(refused) => refused.to_string(),
+            SendFault::Http(error) => causes(&error.without_url()),
+            SendFault::Unauthorized(fault) => fault.in_full(),
+        })?;
         link.reached();
         if !response.status().is_success() || !is_stream(&response) {
             return Err(format!("{} opens no stream: {}", link.peer(), response.status()));

@@ -1,0 +1,204 @@
+//! What a server says for its client's log, in ours: as one line each, cut, without the secrets that it was given, and no more of
+//! it than anybody reads.
+
+use std::{fmt, time::Duration};
+
+use bobbinet_core::{Json, text};
+use tokio::time::Instant;
+
+use crate::{
+    config::{McpConfig, ServerAddress},
+    json_object::JsonObject,
+    rpc_message,
+};
+
+/// Messages that are taken in one [`WINDOW`]. What is more is counted.
+const MESSAGES_MAX: u32 = 50;
+
+/// The time in which [`MESSAGES_MAX`] messages are taken.
+const WINDOW: Duration = Duration::from_secs(10);
+
+/// Characters of one message.
+const TEXT_MAX: usize = 2_000;
+
+/// Characters of the name of who says it.
+const LOGGER_MAX: usize = 100;
+
+/// A value that is shorter is no secret, but a word like any other.
+const SECRET_LENGTH_MIN: usize = 6;
+
+/// The log of one session with a server.
+pub(crate) struct ServerLog {
+    agent: String,
+    /// What it was given, which is not to be repeated.
+    secrets: Vec<String>,
+    window: Option<Instant>,
+    taken: u32,
+    passed_over: u64,
+}
+
+/// Says nothing of what the server was given.
+impl fmt::Debug for ServerLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { agent, taken, passed_over, .. } = self;
+        let mut shown = f.debug_struct("ServerLog");
+        shown.field("agent", agent).field("taken", taken).field("passed_over", passed_over).finish_non_exhaustive()
+    }
+}
+
+/// How grave a message is, in the words of our log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum LogLevel {
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+impl LogLevel {
+    /// The least grave that this process writes at all. `None`: it writes nothing.
+    pub(crate) fn wanted() -> Option<Self> {
+        // Asked where the messages are written, as what is written may differ from module to module.
+        if tracing::enabled!(tracing::Level::DEBUG) {
+            Some(Self::Debug)
+        } else if tracing::enabled!(tracing::Level::INFO) {
+            Some(Self::Info)
+        } else if tracing::enabled!(tracing::Level::WARN) {
+            Some(Self::Warn)
+        } else {
+            tracing::enabled!(tracing::Level::ERROR).then_some(Self::Error)
+        }
+    }
+
+    /// The protocol's word for it, which is that of syslog (RFC 5424).
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warn => "warning",
+            Self::Error => "error",
+        }
+    }
+
+    /// What is meant by a word of the protocol, or one that others use for it.
+    fn read(word: &str) -> Self {
+        match word.to_ascii_lowercase().as_str() {
+            "debug" | "trace" => Self::Debug,
+            "warning" | "warn" => Self::Warn,
+            "error" | "critical" | "alert" | "emergency" | "fatal" => Self::Error,
+            _ => Self::Info,
+        }
+    }
+}
+
+impl ServerLog {
+    pub(crate) fn new(config: &McpConfig) -> Self {
+        let given: Vec<&String> = match &config.server {
+            ServerAddress::Command(command) => command.env.values().collect(),
+            ServerAddress::Url(server) => server.headers.values().collect(),
+        };
+        let words = given.iter().flat_map(|value| std::iter::once(value.as_str()).chain(value.split_whitespace()));
+        let mut secrets: Vec<String> =
+            words.filter(|word| word.len() >= SECRET_LENGTH_MIN).map(str::to_owned).collect();
+        // One may be part of another.
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        secrets.dedup();
+        Self { agent: config.name.clone(), secrets, window: None, taken: 0, passed_over: 0 }
+    }
+
+    /// Writes a message, by the parameters of its notification.
+    pub(crate) fn write(&mut self, params: Option<&Json>, now: Instant) {
+        let Some(fields) = params.and_then(JsonObject::read) else { return };
+        let level = LogLevel::read(&fields.text("level").unwrap_or_default());
+        // What is not written anyway takes nobody's place.
+        if LogLevel::wanted().is_none_or(|wanted| level < wanted) {
+            return;
+        }
+        let Some(passed_over) = self.take(now) else { return };
+        if passed_over > 0 {
+            tracing::warn!(agent = self.agent, messages = passed_over, "server said more for the log than is written");
+        }
+        let (logger, said) = self.read(&fields);
+        let agent = self.agent.as_str();
+        match level {
+            LogLevel::Debug => tracing::debug!(agent, logger, said, "server's log"),
+            LogLevel::Info => tracing::info!(agent, logger, said, "server's log"),
+            LogLevel::Warn => tracing::warn!(agent, logger, said, "server's log"),
+            LogLevel::Error => tracing::error!(agent, logger, said, "server's log"),
+        }
+    }
+
+    /// Whether one more is written, and then how many were not since the last one.
+    fn take(&mut self, now: Instant) -> Option<u64> {
+        let is_over = self.window.is_none_or(|begun| now.duration_since(begun) >= WINDOW);
+        if is_over {
+            (self.window, self.taken) = (Some(now), 0);
+        }
+        if self.taken == MESSAGES_MAX {
+            self.passed_over += 1;
+            return None;
+        }
+        self.taken += 1;
+        Some(std::mem::take(&mut self.passed_over))
+    }
+
+    /// Who says what.
+    fn read(&self, fields: &JsonObject) -> (String, String) {
+        let logger = self.shown(&fields.text("logger").unwrap_or_default(), LOGGER_MAX);
+        let said = fields.get("data").map(|data| data.read().unwrap_or_else(|_| data.as_str().to_owned()));
+        (logger, self.shown(&said.unwrap_or_default(), TEXT_MAX))
+    }
+
+    fn shown(&self, said: &str, max: usize) -> String {
+        // Before it is cut: half of a secret is known for none.
+        let mut said = said.to_owned();
+        for secret in &self.secrets {
+            said = said.replace(secret.as_str(), "…");
+        }
+        text::line(&rpc_message::shorten(&said, max)).into_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ServerCommand;
+
+    fn log() -> ServerLog {
+        let mut command = ServerCommand::default();
+        command.env.insert("TOKEN".to_owned(), "hunter22".to_owned());
+        ServerLog::new(&McpConfig::of("a", ServerAddress::Command(command)))
+    }
+
+    #[test]
+    fn a_message_is_one_line_without_secrets() {
+        let read = |params: &str| {
+            let fields = JsonObject::read(&Json::parse(params).unwrap()).unwrap();
+            let (logger, said) = log().read(&fields);
+            (LogLevel::read(&fields.text("level").unwrap_or_default()), logger, said)
+        };
+        let check = |params: &str, expected: (LogLevel, &str, &str)| {
+            let found = read(params);
+            assert_eq!((found.0, found.1.as_str(), found.2.as_str()), expected, "{params}");
+        };
+        check(
+            r#"{"level":"warning","logger":"db\u001b[2J","data":"a\nb hunter22"}"#,
+            (LogLevel::Warn, "db\u{fffd}[2J", "a b …"),
+        );
+        check(r#"{"level":"alert","data":{"n":1.0,"t":["x"]}}"#, (LogLevel::Error, "", r#"{"n":1.0,"t":["x"]}"#));
+        check(r#"{"level":"notice","data":"x"}"#, (LogLevel::Info, "", "x"));
+        check(r#"{"level":7}"#, (LogLevel::Info, "", ""));
+        let long = format!(r#"{{"level":"debug","data":"{}"}}"#, "x".repeat(10_000));
+        let (level, _, said) = read(&long);
+        assert_eq!((level, said.chars().count()), (LogLevel::Debug, TEXT_MAX + 1));
+    }
+
+    #[test]
+    fn a_flood_is_counted_and_not_written() {
+        let (mut log, mut now) = (log(), Instant::now());
+        let taken = (0..1_000).filter(|_| log.take(now).is_some()).count();
+        assert_eq!(taken, MESSAGES_MAX as usize);
+        now += WINDOW;
+        assert_eq!((log.take(now), log.take(now)), (Some(1_000 - u64::from(MESSAGES_MAX)), Some(0)));
+    }
+}
