@@ -80,7 +80,7 @@ async fn a_published_server_is_used_over_both_http_transports() {
         let long = streamed(&agent, "trigger-long-running-operation", json!({"duration": 1, "steps": 4})).await;
         let progress = |event: &Value| event["statusUpdate"]["metadata"]["progress"]["value"].as_f64();
         // The newest counts, so a step may go untold, but not the last one.
-        assert_eq!(long.iter().filter_map(progress).last(), Some(4.0), "{name}: {long:?}");
+        assert_eq!(long.iter().filter_map(progress).next_back(), Some(4.0), "{name}: {long:?}");
         assert_eq!(state(&long.last().unwrap()["statusUpdate"]), "TASK_STATE_COMPLETED", "{name}: {long:?}");
         // What is no tool is called like one.
         let read = called(&agent, "resource:read", json!({"uri": "demo://resource/dynamic/text/7"})).await;

@@ -279,6 +279,7 @@ impl Node {
             is_version_required: true,
             card: self.card_form,
             grpc: self.has_grpc.then_some(bobbinet_grpc::routes),
+            mcp: None,
             stop: stop.clone(),
         };
         let server = match tls {

@@ -4,10 +4,11 @@ use std::{future::pending, sync::Arc, time::Duration};
 
 use bobbinet_auth::{Action, Policy};
 use bobbinet_core::{
-    AgentName, Call, Caller, CloudEvent, Description, Effect, Extension, Plan, SkillId, State, Task, TaskId, Timestamp,
+    AgentName, Call, Caller, CloudEvent, Description, Effect, Extension, Plan, Refused, SkillId, State, Task, TaskId,
+    Timestamp,
     operation::{CancelParams, GetParams, ListParams, SendParams, SubscribeParams},
 };
-use bobbinet_engine::{Agent, Engine, Handle, NewTask, RecordedEvent, Reply, Resumed};
+use bobbinet_engine::{Agent, Engine, EngineError, Handle, NewTask, RecordedEvent, Reply, Resumed};
 use bobbinet_events::{Events, Published};
 use bobbinet_push::Webhooks;
 use futures::future::join_all;
@@ -193,6 +194,41 @@ impl Gateway {
         };
         drop(permit);
         Ok(Answer::Task(self.wait(context, &handle).await?))
+    }
+
+    /// The same for a caller who may take it back while it waits: once `canceled` is told the task is stopped, and returned as it stands
+    /// then.
+    ///
+    /// # Errors
+    /// If it is not allowed, or not kept.
+    pub async fn send_or_cancel(
+        &self,
+        context: &RequestContext<'_>,
+        params: Box<SendParams>,
+        permit: AdmissionPermit,
+        canceled: &CancellationToken,
+    ) -> Result<Answer<Arc<Task>>, GatewayError> {
+        self.allow_send(context, &params)?;
+        let _waiting = self.admission.wait(context.caller)?;
+        let handle = match self.submit(context, params, Wants::Outcome).await? {
+            Answer::Task(handle) => handle,
+            Answer::Message(said) => return Ok(Answer::Message(said)),
+        };
+        drop(permit);
+        tokio::select! {
+            biased;
+            task = self.wait(context, &handle) => return Ok(Answer::Task(task?)),
+            () = canceled.cancelled() => {}
+        }
+        let id = handle.accepted().await?.id;
+        let stopped = self.cancel(context, &CancelParams { id: id.to_string(), ..CancelParams::default() }).await;
+        Ok(Answer::Task(match stopped {
+            // It has ended meanwhile.
+            Err(GatewayError::Cancel(EngineError::Refused(Refused::Ended))) => {
+                self.engine.get(context.caller, context.agent, &id).await?
+            }
+            stopped => stopped?,
+        }))
     }
 
     /// Says something to an agent, and returns all that follows, until the task ends or asks; or the agent's own words, if it needs no

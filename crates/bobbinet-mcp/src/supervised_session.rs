@@ -189,6 +189,15 @@ impl SupervisedSession {
 
     /// Tries again now, since somebody says that he has logged in.
     pub(crate) fn hurry(&self) {
+        self.transport.forget_login();
+        // Nobody is to find it left alone in between.
+        let resting = match &self.status().stage {
+            SessionStage::Resting { why, .. } => Some(why.clone()),
+            SessionStage::Starting(_) | SessionStage::Up(_) | SessionStage::Stopped => None,
+        };
+        if let Some(why) = resting {
+            self.enter(SessionStage::Starting(Some(why)));
+        }
         self.hurry.notify_one();
     }
 

@@ -36,6 +36,9 @@ pub(crate) trait Transport: fmt::Debug + Send + Sync {
         None
     }
 
+    /// Somebody says that it was done, or time has passed: what the server said last counts no more.
+    fn forget_login(&self) {}
+
     /// Ends what a connection of this folder has left running that nobody holds any more, perhaps in an earlier life of
     /// ours. Returns how many processes that were.
     async fn clean_up(&self, _folder: &Path) -> usize {

@@ -3,6 +3,7 @@
 mod card;
 mod flow;
 mod key;
+mod mcp;
 mod peers;
 mod push;
 mod push_config;
@@ -31,6 +32,7 @@ use values::{address, duration, era, isolation, network, positive_duration, tran
 pub(crate) use card::Card;
 pub(crate) use flow::{Flow, FlowCheck, FlowGraph, FlowRun};
 pub(crate) use key::{Key, KeyCreate, KeyRevoke, Policy, PolicyTest};
+pub(crate) use mcp::{Mcp, McpHost};
 pub(crate) use peers::{PeerAdd, PeerAuthArgs, PeerPlace, Peers};
 pub(crate) use push::Push;
 pub(crate) use push_config::{PushConfig, PushConfigCreate};
@@ -172,6 +174,8 @@ pub(crate) enum Command {
     Up(Up),
     /// Run one MCP server as an agent, at the root of an address
     Agent(Agent),
+    /// Be an MCP server on standard input and output whose tools are all agents of a node, for a host that starts its servers
+    Mcp(Mcp),
     /// See tasks survive a kill -9, with three agents and an orchestrator
     Demo(Demo),
     /// Look at an agent's card
@@ -349,7 +353,7 @@ pub(crate) struct Agent {
     #[arg(long, value_name = "URL", env = "BOBBINET_URL", hide_env_values = true, conflicts_with_all = ["command", "cwd", "env"])]
     pub(crate) url: Option<String>,
     /// What goes along with every request to it; a secret by its name alone: 'Authorization=Bearer ${env:MCP_TOKEN}'
-    #[arg(long = "header", value_name = "NAME=VALUE", requires = "url")]
+    #[arg(long = "header", value_name = "NAME=VALUE", conflicts_with = "command")]
     pub(crate) headers: Vec<String>,
     /// Where the server runs [default: here]
     #[arg(long, value_name = "FOLDER")]

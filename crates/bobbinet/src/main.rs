@@ -17,6 +17,7 @@ mod flow;
 mod format;
 mod import;
 mod keys;
+mod mcp_host;
 mod node;
 mod output;
 mod own_folder;
@@ -130,6 +131,7 @@ fn run(global: &Global, command: Command, sources: &Sources) -> Result<ExitCode,
     match command {
         Command::Up(up) => done(run_node(global, node::up(output, up)?)),
         Command::Agent(agent) => done(run_node(global, node::agent(output, agent)?)),
+        Command::Mcp(args) => done(run_mcp(global, args)),
         Command::Demo(args) => block_on(global, demo::run(args, global.output))?,
         Command::DemoServer(args) => block_on(global, demo::serve(args))?,
         Command::Card(card) => done(block_on(global, client()?.card(card))?),
@@ -184,6 +186,23 @@ fn run_flow(global: &Global, command: cli::FlowRun) -> Result<(), Failure> {
     let _open = telemetry::start(&telemetry)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     runtime(Builder::new_multi_thread().worker_threads(cores))?.block_on(flow::run_once(global, command, prepared))
+}
+
+/// Is an MCP server for a host, until that has gone; with a node of its own on all cores, if it has none.
+fn run_mcp(global: &Global, command: cli::Mcp) -> Result<(), Failure> {
+    let output = Output { format: global.output, is_verbose: global.verbose };
+    if let Some(host) = command.print_config {
+        return mcp_host::print_entry(output, &command, host);
+    }
+    let prepared = mcp_host::prepare(output, &command)?;
+    let telemetry = Telemetry { filter: global.log.as_deref(), is_debug: global.debug, ..Telemetry::default() };
+    let _open = telemetry::start(&telemetry)?;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let runtime = runtime(Builder::new_multi_thread().worker_threads(if prepared.has_node() { cores } else { 1 }))?;
+    let result = runtime.block_on(mcp_host::run(global, command, prepared));
+    // Standard input may be read still, and nobody ends that.
+    runtime.shutdown_background();
+    result
 }
 
 /// Runs a command, for which one thread is plenty.

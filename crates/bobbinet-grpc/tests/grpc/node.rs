@@ -117,6 +117,7 @@ impl Node {
             is_version_required: true,
             card: CardForm::default(),
             grpc: Some(bobbinet_grpc::routes),
+            mcp: None,
             stop: stop.clone(),
         })
         .unwrap();

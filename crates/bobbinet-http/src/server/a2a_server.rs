@@ -18,7 +18,7 @@ use bobbinet_wire::interface::CardForm;
 use http::{Extensions, HeaderMap, HeaderValue, Request, Uri, header, uri::Authority};
 use ipnet::IpNet;
 use tokio::{net::TcpStream, time::Instant};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     cards::{Cards, Told},
@@ -71,6 +71,8 @@ pub struct ServerSetup {
     pub is_version_required: bool,
     /// gRPC, if it is spoken: on the same port, over HTTP/2.
     pub grpc: Option<OtherBinding>,
+    /// MCP, if it is spoken: all agents as one server of it.
+    pub mcp: Option<OtherBinding>,
     /// Which card is shown to those who do not say which version they speak.
     pub card: CardForm,
     /// Told when the server is to stop: nothing more is accepted, streams and waits end.
@@ -121,6 +123,9 @@ pub struct Server {
     /// What its connections begin with; `None` if they are plain.
     pub(super) tls: Option<Arc<Tls>>,
     pub(super) grpc: Option<OtherBinding>,
+    pub(super) mcp: Option<OtherBinding>,
+    /// What goes on beside the connections, until [`super::serve`] returns.
+    pub(super) work: TaskTracker,
     pub(super) stop: CancellationToken,
     /// Whether those who route to the node are to turn away.
     is_retired: AtomicBool,
@@ -191,6 +196,8 @@ impl Server {
             unsent: Unsent::new(&setup.limits),
             tls,
             grpc: setup.grpc,
+            mcp: setup.mcp,
+            work: TaskTracker::new(),
             gateway: setup.gateway,
             keys: setup.keys,
             verifier: setup.verifier,
@@ -257,6 +264,11 @@ impl Server {
     /// The URLs that a token for this agent may be made for; the first is the one to prefer.
     pub fn audiences(&self, agent: &AgentName) -> &[String] {
         self.agents.get(agent.as_str()).map_or(&[], |mounted| &mounted.audiences)
+    }
+
+    /// The URLs that a token for what is at this path of the node may name, such as `/mcp`.
+    pub fn audiences_at(&self, path: &str) -> Vec<String> {
+        self.origins.iter().flat_map(|origin| [format!("{origin}{path}"), format!("{origin}{path}/")]).collect()
     }
 
     /// The agent of this name, also one that is only known by the tasks that it has left.

@@ -81,7 +81,12 @@ pub async fn serve(listener: TcpListener, server: Arc<Server>) {
         }
     }
     drop(listener);
-    let all_ended = async { while connections.join_next().await.is_some() {} };
+    let work = listening.server.work.clone();
+    work.close();
+    let all_ended = async {
+        while connections.join_next().await.is_some() {}
+        work.wait().await;
+    };
     let is_late = tokio::time::timeout(listening.limits.drain() + LAST_WRITE_MAX, all_ended).await.is_err();
     if is_late {
         tracing::warn!(connections = connections.len(), "cut connections that did not end in time");

@@ -9,8 +9,8 @@ use bobbinet_engine::EngineError;
 use bobbinet_gateway::{Full, Gateway, GatewayError, Resume};
 use bobbinet_wire::{Error, interface::CardForm, v1_0::card::CardContext};
 use bytes::Bytes;
-use http::{Extensions, HeaderMap, Uri};
-use tokio_util::sync::CancellationToken;
+use http::{Extensions, HeaderMap, Uri, header};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{a2a_server::Server, auth, body, call, fault, receive, stream};
 pub use super::{body::BodyFault, unsent::Room};
@@ -45,6 +45,39 @@ impl Server {
     /// For the log alone.
     pub async fn caller_of_any(&self, headers: &HeaderMap, extensions: &Extensions) -> Result<Arc<Caller>, Rejected> {
         auth::caller_at(self, &self.agents_audiences, headers, extensions).await
+    }
+
+    /// Who calls, if his token is for one of these URLs.
+    ///
+    /// # Errors
+    /// For the log alone.
+    pub async fn caller_at(
+        &self,
+        audiences: &[String],
+        headers: &HeaderMap,
+        extensions: &Extensions,
+    ) -> Result<Arc<Caller>, Rejected> {
+        auth::caller_at(self, audiences, headers, extensions).await
+    }
+
+    /// Whether a page that a browser has loaded from the origin that the request names may call: without one it is no page's. Pages of the
+    /// node's own origins may, and those that the configuration names. (Else a page that has made its own name lead to this machine could.)
+    pub fn is_page_allowed(&self, headers: &HeaderMap) -> bool {
+        let Some(origin) = headers.get(header::ORIGIN) else { return true };
+        let Ok(text) = origin.to_str() else { return false };
+        let is_allowed =
+            |allowed: &http::HeaderValue| allowed == "*" || allowed.as_bytes().eq_ignore_ascii_case(text.as_bytes());
+        // A public URL may have a path, which no origin has.
+        let is_own = |own: &String| {
+            let begin = own.get(..text.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(text));
+            begin && own[text.len()..].bytes().next().is_none_or(|next| next == b'/')
+        };
+        self.cors.iter().any(is_allowed) || text.contains("://") && self.origins.iter().any(is_own)
+    }
+
+    /// Work beside the connections: [`super::serve`] returns when it has ended, for which it has as long as requests in flight.
+    pub fn work(&self) -> &TaskTracker {
+        &self.work
     }
 
     /// Who calls this agent.

@@ -56,12 +56,9 @@ pub(super) fn router(server: Arc<Server>) -> Router {
             agent(router, base).route(base, post(call)).route(&format!("{base}/{{*rest}}"), any(rest_of_agent))
         }
     };
-    let grpc = server.grpc.map(|binding| binding(server.clone()));
+    let others = [server.grpc, server.mcp].map(|binding| binding.map(|binding| binding(server.clone())));
     let router = router.fallback(rest_of_root).with_state(server);
-    let router = match grpc {
-        Some(grpc) => router.merge(grpc),
-        None => router,
-    };
+    let router = others.into_iter().flatten().fold(router, Router::merge);
     match cors {
         Some(cors) => router.layer(cors),
         None => router,
@@ -76,7 +73,16 @@ fn cors(origins: &[HeaderValue]) -> Option<CorsLayer> {
         _ if origins.iter().any(|origin| origin == "*") => AllowOrigin::any(),
         _ => AllowOrigin::list(origins.iter().cloned()),
     };
-    let read = ["a2a-extensions", "x-a2a-extensions", "www-authenticate", "retry-after", "etag", "allow", "link"];
+    let read = [
+        "a2a-extensions",
+        "x-a2a-extensions",
+        "www-authenticate",
+        "retry-after",
+        "etag",
+        "allow",
+        "link",
+        "mcp-session-id",
+    ];
     let cors = CorsLayer::new()
         .allow_origin(allowed)
         .allow_methods([Method::GET, Method::POST, Method::DELETE])

@@ -160,6 +160,7 @@ impl Node {
             limits: form.limits,
             is_version_required: true,
             grpc: None,
+            mcp: None,
             card: form.card,
             stop: stop.clone(),
         };

@@ -75,6 +75,10 @@ impl Transport for HttpTransport {
         self.login.needed()
     }
 
+    fn forget_login(&self) {
+        self.login.forget();
+    }
+
     async fn connect(&self, _folder: &Path) -> io::Result<ConnectionParts> {
         let http = self.guard.http(&self.server.url).map_err(io::Error::other)?;
         let (heard, messages) = mpsc::channel(MESSAGES_MAX);

@@ -8,6 +8,7 @@ mod follow;
 mod kept_tokens;
 mod list;
 mod login;
+mod mcp;
 mod oauth;
 mod owner;
 mod progress;
@@ -29,6 +30,7 @@ use std::{path::PathBuf, time::Duration};
 use bobbinet_auth::NODE_OWNER;
 use bobbinet_core::Secret;
 use bobbinet_http::client::{Origin, ServiceParameter};
+use bobbinet_mcp_server::NodeDoor;
 use bobbinet_outbound::{ClientTls, ClientTlsFiles};
 use bobbinet_wire::{Transport, Version};
 
@@ -190,6 +192,11 @@ impl Client {
     /// `bobbinet push …`
     pub(crate) async fn push(&self, command: Push) -> Result<(), Failure> {
         push::run(self, command).await
+    }
+
+    /// The way to a node's MCP server: that of this URL, or the one node that is meant.
+    pub(crate) async fn mcp_door(&self, url: Option<String>, data_dir: Option<PathBuf>) -> Result<NodeDoor, Failure> {
+        mcp::door(self, url, data_dir).await
     }
 
     async fn resolver(&self, target: Target) -> Resolver {

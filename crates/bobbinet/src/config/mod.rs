@@ -132,6 +132,8 @@ pub(crate) struct NodeConfig {
     /// Whether A2A is spoken over gRPC, too. Its address on a card is a host and a port, which some clients take for a URL that is
     /// none of the node's, and then refuse the whole card.
     pub(crate) has_grpc: bool,
+    /// Whether the agents are an MCP server at `/mcp`, too. Who may call them elsewhere may there, and nobody else.
+    pub(crate) has_mcp: bool,
     /// How long a blocking send waits at most.
     pub(crate) wait_max: Option<Duration>,
     /// Receivers of webhooks that may be anywhere, also inside.
@@ -159,6 +161,7 @@ impl Default for NodeConfig {
             is_version_required: true,
             card: CardForm::default(),
             has_grpc: false,
+            has_mcp: true,
             wait_max: None,
             webhooks: Vec::new(),
         }

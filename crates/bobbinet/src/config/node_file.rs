@@ -26,7 +26,7 @@ use super::{
 
 pub(super) const ROOT_KEYS: [&str; 8] =
     ["node", "agents", "peers", "principals", "trust", "api_keys", "policy", "flows"];
-const NODE_KEYS: [&str; 16] = [
+const NODE_KEYS: [&str; 17] = [
     "listen",
     "tls",
     "data",
@@ -41,6 +41,7 @@ const NODE_KEYS: [&str; 16] = [
     "version_required",
     "card",
     "grpc",
+    "mcp",
     "wait_max",
     "webhooks",
 ];
@@ -124,6 +125,9 @@ fn read_node(reader: &mut Reader<'_>, node: &Node, config: &mut Config) {
     }
     if let Some(flag) = fields.get("grpc").and_then(|node| reader.flag(node, "grpc")) {
         settings.has_grpc = flag;
+    }
+    if let Some(flag) = fields.get("mcp").and_then(|node| reader.flag(node, "mcp")) {
+        settings.has_mcp = flag;
     }
     settings.wait_max = duration(reader, &fields, "wait_max");
     if let Some(node) = fields.get("limits") {

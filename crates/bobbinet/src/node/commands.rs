@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     env,
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
 };
 
@@ -31,9 +32,25 @@ pub(crate) fn up(output: Output, command: Up) -> Result<Plan, Failure> {
         failure
             .hint(format!("name a file: bobbinet up FILE; without one it is the first there is of {}", default_files()))
     })?;
-    let callers_source = CallersSource::config(file.clone(), strictness(strict));
-    let Reading { mut config, findings } = config::read(&file, strictness(strict));
-    over(&mut config.node, node);
+    let mut plan = of_file(output, file, strictness(strict))?;
+    over(&mut plan.node, node);
+    Ok(plan)
+}
+
+/// The plan of a node that a command has for itself: the agents of a file, at any port of this machine. What it keeps is beside the file, or
+/// in the folder that is named.
+pub(crate) fn of_own(output: Output, file: PathBuf, data: Option<PathBuf>) -> Result<Plan, Failure> {
+    let folder = file.parent().map(Path::to_owned).unwrap_or_default();
+    let mut plan = of_file(output, file, Strictness::Lenient)?;
+    plan.node.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    plan.node.tls = TlsSettings::Off;
+    plan.node.data = data.unwrap_or_else(|| folder.join(&plan.node.data));
+    Ok(plan)
+}
+
+fn of_file(output: Output, file: PathBuf, strictness: Strictness) -> Result<Plan, Failure> {
+    let callers_source = CallersSource::config(file.clone(), strictness);
+    let Reading { config, findings } = config::read(&file, strictness);
     tell(output, &findings)?;
     let Config { node, agents, remotes, models, peers, callers, flows } = config;
     let mount = Mount::EachByName;

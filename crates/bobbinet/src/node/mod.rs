@@ -12,7 +12,7 @@ mod schedules;
 mod start;
 mod stop;
 
-pub(crate) use commands::{agent, check, tell, up};
+pub(crate) use commands::{agent, check, of_own, tell, up};
 pub(crate) use plan::Plan;
 pub(crate) use reload::CallersSource;
 pub(crate) use run::{run, run_until};

@@ -465,6 +465,7 @@ fn server(
         limits: node.http.clone(),
         is_version_required: node.is_version_required,
         grpc: node.has_grpc.then_some(bobbinet_grpc::routes),
+        mcp: node.has_mcp.then_some(bobbinet_mcp_server::routes),
         card: node.card,
         stop,
     };

@@ -1,0 +1,362 @@
+//! A tool call as a task: begun or gone on with through the gateway, heard out, and its questions asked.
+
+use std::sync::Arc;
+
+use bobbinet_core::{
+    AgentName, Caller, ContextId, Event, Json, Message, MessageId, Part, Role, SkillId, Task, TaskId,
+    operation::{CancelParams, Configuration, GetParams, SendParams, SubscribeParams},
+};
+use bobbinet_engine::EngineError;
+use bobbinet_gateway::{AdmissionPermit, Answer, GatewayError, RequestContext, StreamItem, TaskStream};
+use bobbinet_wire::EXTENSION_URI;
+use serde_json::json;
+use tokio::{sync::mpsc, time::sleep};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::{
+    client::McpClient,
+    door::{Door, Outgoing},
+    object::Object,
+    progress::Progress,
+    question::{Answered, Elicitation},
+    result::CallResult,
+    rpc::{self, RpcError},
+    sessions::Session,
+    tools,
+};
+
+/// The key of the one question that a result asks (2026-07-28).
+const QUESTION_KEY: &str = "answer";
+
+/// A call at work.
+pub(crate) struct Call {
+    pub(crate) door: Arc<Door>,
+    pub(crate) caller: Arc<Caller>,
+    pub(crate) client: McpClient,
+    /// The session that it came in, of an older revision.
+    pub(crate) session: Option<Arc<Session>>,
+    pub(crate) agent: AgentName,
+    pub(crate) skill: Option<SkillId>,
+    /// Whether its tool has promised a structure.
+    pub(crate) is_strict: bool,
+    /// Under which token the client wants to hear how far it is.
+    pub(crate) progress: Option<Json>,
+    pub(crate) trace: Option<Arc<str>>,
+    /// Told when the client takes it back.
+    pub(crate) canceled: CancellationToken,
+    /// What the client is told before the answer.
+    pub(crate) out: mpsc::Sender<Outgoing>,
+}
+
+/// What a call is to do.
+pub(crate) enum Work {
+    /// Begin a task with this message.
+    Begin { parts: Vec<Part>, context: Option<ContextId> },
+    /// The same, and no longer than until the task is kept.
+    Submit { parts: Vec<Part>, context: Option<ContextId> },
+    /// Tell a task this.
+    Tell { task: String, parts: Vec<Part> },
+    /// Go on with a task that has asked, with the client's answers, if it has any (2026-07-28).
+    GoOn { state: String, answers: Option<Json> },
+    /// Wait until a task ends or asks.
+    Wait { task: String },
+}
+
+/// What comes of it.
+pub(crate) enum Done {
+    Result(CallResult),
+    /// A result that asks, as it is written.
+    Asks(Json),
+    /// Nobody waits for an answer.
+    Unheard,
+}
+
+/// Why nothing more is heard.
+enum Over {
+    /// The client has gone. The task goes on.
+    Gone,
+    Failed(RpcError),
+}
+
+impl From<RpcError> for Over {
+    fn from(error: RpcError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl Call {
+    /// Carries it out, until there is a result, or a question that the client has to answer first.
+    pub(crate) async fn run(self, work: Work, permit: AdmissionPermit) -> Result<Done, RpcError> {
+        match self.carry_out(work, permit).await {
+            Ok(_) if self.canceled.is_cancelled() => Ok(Done::Unheard),
+            Ok(done) => Ok(done),
+            Err(Over::Gone) => Ok(Done::Unheard),
+            Err(Over::Failed(error)) => Err(error),
+        }
+    }
+
+    async fn carry_out(&self, work: Work, permit: AdmissionPermit) -> Result<Done, Over> {
+        let mut answer = match work {
+            Work::Begin { parts, context } => self.send(self.begins(parts, context), permit).await?,
+            Work::Submit { parts, context } => {
+                let mut params = self.begins(parts, context);
+                params.configuration.return_immediately = true;
+                let gateway = self.door.server.gateway();
+                let sent = gateway.send(&self.context(true), Box::new(params), permit).await;
+                return Ok(match self.told(sent)? {
+                    Answer::Task(task) => Done::Result(self.result(&task)),
+                    Answer::Message(said) => Done::Result(CallResult::said(&said, self.client.revision)),
+                });
+            }
+            Work::Tell { task, parts } => self.send(self.tells(task, parts), permit).await?,
+            Work::Wait { task } => {
+                drop(permit);
+                Answer::Task(self.wait(task).await?)
+            }
+            Work::GoOn { state, answers } => match self.go_on(&state, answers, permit).await? {
+                Ok(answer) => answer,
+                Err(task) => return Ok(self.asks_or_ends(&task)),
+            },
+        };
+        loop {
+            let task = match &answer {
+                Answer::Task(task) => task,
+                Answer::Message(said) => return Ok(Done::Result(CallResult::said(said, self.client.revision))),
+            };
+            if self.client.revision.is_stateless() || self.canceled.is_cancelled() {
+                return Ok(self.asks_or_ends(task));
+            }
+            let (Some(session), Some(elicitation)) = (&self.session, self.elicitation(task)) else {
+                return Ok(Done::Result(self.result(task)));
+            };
+            let parts = match self.ask(session, &elicitation).await? {
+                Answered::Tell(parts) => parts,
+                Answered::Refused => {
+                    let task = self.cancel(&task.id).await?;
+                    return Ok(Done::Result(self.result(&task)));
+                }
+                Answered::Unclear => return Ok(Done::Result(self.result(task))),
+            };
+            let permit = self.door.admit(&self.caller)?;
+            answer = self.send(self.tells(task.id.to_string(), parts), permit).await?;
+        }
+    }
+
+    fn result(&self, task: &Task) -> CallResult {
+        CallResult::of(task, self.client.revision, self.is_strict)
+    }
+
+    fn elicitation(&self, task: &Task) -> Option<Elicitation> {
+        let question = task.question.as_ref().filter(|_| task.state.is_interrupted())?;
+        Elicitation::of(question, self.client, &state_of(task))
+    }
+
+    /// The question as a result of its own, where there are no handshakes and the client can be asked; else how the task stands.
+    fn asks_or_ends(&self, task: &Task) -> Done {
+        match self.elicitation(task).filter(|_| self.client.revision.is_stateless()) {
+            Some(elicitation) => {
+                let request =
+                    Object::default().with("method", "elicitation/create").with("params", &elicitation.params);
+                let asks = Object::default()
+                    .with("resultType", "input_required")
+                    .with("inputRequests", &Object::default().with(QUESTION_KEY, &request))
+                    .with("requestState", &state_of(task));
+                Done::Asks(asks.to_json())
+            }
+            None => Done::Result(self.result(task)),
+        }
+    }
+
+    /// Answers the question that this state stands for, if it is still open. What a client makes up names a task of his own, or none.
+    async fn go_on(
+        &self,
+        state: &str,
+        answers: Option<Json>,
+        permit: AdmissionPermit,
+    ) -> Result<Result<Answer<Arc<Task>>, Arc<Task>>, Over> {
+        let task = state.split_once(':').map_or(state, |(task, _)| task);
+        let task = self.get(task).await?;
+        let answer = answers
+            .as_ref()
+            .and_then(|answers| answers.read::<std::collections::BTreeMap<String, Json>>().ok())
+            .and_then(|mut answers| answers.remove(QUESTION_KEY));
+        let (Some(elicitation), Some(answer)) = (self.elicitation(&task).filter(|_| state_of(&task) == state), answer)
+        else {
+            // It has been answered already, or nobody has: what is there to be said is said anew.
+            return if task.state.is_terminal() || task.state.is_interrupted() {
+                Ok(Err(task))
+            } else {
+                drop(permit);
+                Ok(Ok(Answer::Task(self.wait(task.id.to_string()).await?)))
+            };
+        };
+        match elicitation.read(&answer) {
+            Answered::Tell(parts) => Ok(Ok(self.send(self.tells(task.id.to_string(), parts), permit).await?)),
+            Answered::Refused => Ok(Err(self.cancel(&task.id).await?)),
+            Answered::Unclear => Ok(Err(task)),
+        }
+    }
+
+    fn begins(&self, parts: Vec<Part>, context: Option<ContextId>) -> SendParams {
+        SendParams { context, ..self.says(None, parts) }
+    }
+
+    fn tells(&self, task: String, parts: Vec<Part>) -> SendParams {
+        self.says(Some(task), parts)
+    }
+
+    fn says(&self, task: Option<String>, parts: Vec<Part>) -> SendParams {
+        // Only a first message says which skill is meant: an answer is the question's.
+        let skill = self.skill.as_ref().filter(|_| task.is_none());
+        let metadata = skill.map(|skill| Json::from(&json!({ EXTENSION_URI: {"skill": skill.as_str()} })));
+        let message = Message {
+            id: MessageId::parse(&Uuid::new_v4().to_string()).expect("a UUID is an id"),
+            role: Role::User,
+            parts,
+            extensions: metadata.iter().map(|_| Arc::from(EXTENSION_URI)).collect(),
+            metadata,
+            reference_tasks: Vec::new(),
+        };
+        let configuration = Configuration { history_length: Some(0), ..Configuration::default() };
+        SendParams { message, context: None, task, configuration, metadata: None, tenant: None }
+    }
+
+    fn context(&self, is_new: bool) -> RequestContext<'_> {
+        RequestContext {
+            skill: self.skill.clone().filter(|_| is_new),
+            trace: self.trace.clone(),
+            ..tools::context(&self.caller, &self.agent)
+        }
+    }
+
+    /// Says something, and waits for what comes of it.
+    async fn send(&self, params: SendParams, permit: AdmissionPermit) -> Result<Answer<Arc<Task>>, Over> {
+        let gateway = self.door.server.gateway();
+        let context = self.context(params.task.is_none());
+        let streams = gateway.agent(&self.agent).is_some_and(|agent| agent.describe().capabilities.streaming);
+        if self.progress.is_some() && streams {
+            let sent = gateway.send_streaming(&context, Box::new(params)).await;
+            drop(permit);
+            return match self.told(sent)? {
+                Answer::Task(stream) => Ok(Answer::Task(self.follow(stream).await?)),
+                Answer::Message(said) => Ok(Answer::Message(said)),
+            };
+        }
+        let sent = gateway.send_or_cancel(&context, Box::new(params), permit, &self.canceled);
+        let sent = tokio::select! {
+            biased;
+            sent = sent => sent,
+            () = self.gone() => return Err(Over::Gone),
+        };
+        Ok(self.told(sent)?)
+    }
+
+    /// Waits until a task ends or asks.
+    async fn wait(&self, task: String) -> Result<Arc<Task>, Over> {
+        let gateway = self.door.server.gateway();
+        let now = self.get(&task).await?;
+        if now.state.is_terminal() || now.state.is_interrupted() {
+            return Ok(now);
+        }
+        let params = SubscribeParams { id: task, tenant: None };
+        match gateway.subscribe(&self.context(false), params, None).await {
+            Ok(stream) => self.follow(stream).await,
+            Err(GatewayError::Ended) => Ok(self.get(&now.id.to_string()).await?),
+            Err(error) => Err(self.error(error).into()),
+        }
+    }
+
+    /// Tells how far the task is, until it ends or asks.
+    async fn follow(&self, mut stream: TaskStream) -> Result<Arc<Task>, Over> {
+        let id = *stream.task();
+        let mut progress = Progress::default();
+        loop {
+            let item = tokio::select! {
+                biased;
+                item = stream.next() => item,
+                () = self.canceled.cancelled() => return Ok(self.cancel(&id).await?),
+                () = self.gone() => return Err(Over::Gone),
+                () = self.stopped() => break,
+            };
+            match item {
+                Ok(Some(StreamItem::Event(told))) => {
+                    if matches!(told.event, Event::Asked { .. }) {
+                        let task = self.get(&id.to_string()).await?;
+                        // A stream goes on behind what is authorised elsewhere; and what was asked before is answered.
+                        if task.state.is_interrupted() {
+                            return Ok(task);
+                        }
+                    }
+                    if let (Some(token), Event::Progressed { message, metadata }) = (&self.progress, &told.event)
+                        && let Some(params) = progress.next(token, message.as_deref(), metadata.as_ref())
+                    {
+                        self.say(rpc::notification("notifications/progress", &params)).await?;
+                    }
+                }
+                Ok(Some(StreamItem::Task { .. })) => {}
+                Ok(None) | Err(EngineError::Draining | EngineError::Unavailable(_)) => break,
+                Err(error) => return Err(RpcError::inside(&self.door.server.fault_of_engine(error)).into()),
+            }
+        }
+        Ok(self.get(&id.to_string()).await?)
+    }
+
+    async fn get(&self, task: &str) -> Result<Arc<Task>, RpcError> {
+        let params = GetParams { id: task.to_owned(), ..GetParams::default() };
+        self.told(self.door.server.gateway().get(&self.context(false), &params).await)
+    }
+
+    /// Stops the task. One that has ended meanwhile is as it is.
+    pub(crate) async fn cancel(&self, task: &TaskId) -> Result<Arc<Task>, RpcError> {
+        let params = CancelParams { id: task.to_string(), ..CancelParams::default() };
+        match self.door.server.gateway().cancel(&self.context(false), &params).await {
+            Ok(task) => Ok(task),
+            Err(_) => self.get(&task.to_string()).await,
+        }
+    }
+
+    /// Asks the client, on the stream of its request.
+    async fn ask(&self, session: &Arc<Session>, elicitation: &Elicitation) -> Result<Answered, Over> {
+        let mut asked = session.ask();
+        self.say(rpc::request(&asked.id, "elicitation/create", &elicitation.params)).await?;
+        tokio::select! {
+            biased;
+            answer = asked.answered() => Ok(answer.map_or(Answered::Unclear, |answer| elicitation.read(&answer))),
+            () = self.canceled.cancelled() => Ok(Answered::Refused),
+            () = self.gone() => Err(Over::Gone),
+            () = self.stopped() => Ok(Answered::Unclear),
+        }
+    }
+
+    async fn say(&self, message: Json) -> Result<(), Over> {
+        self.out.send(Outgoing::plain(message)).await.map_err(|_| Over::Gone)
+    }
+
+    /// The client reads no more. Where that takes the call back, it is told so.
+    async fn gone(&self) {
+        self.out.closed().await;
+        if self.client.revision.is_stateless() {
+            std::future::pending().await
+        }
+    }
+
+    /// The node stops, and what it has in flight has had its time.
+    async fn stopped(&self) {
+        self.door.server.stop().cancelled().await;
+        sleep(self.door.server.limits().drain()).await;
+    }
+
+    fn told<T>(&self, done: Result<T, GatewayError>) -> Result<T, RpcError> {
+        done.map_err(|error| self.error(error))
+    }
+
+    fn error(&self, error: GatewayError) -> RpcError {
+        RpcError::inside(&self.door.server.fault_of(error))
+    }
+}
+
+/// What a question of a task is known by.
+fn state_of(task: &Task) -> String {
+    format!("{}:{}", task.id, task.asked.0)
+}

@@ -1,0 +1,63 @@
+//! What is known of a client of MCP: by its handshake, or by its request.
+
+use std::collections::BTreeMap;
+
+use bobbinet_core::Json;
+
+use crate::revision::Revision;
+
+/// A client, and what it can be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct McpClient {
+    pub(crate) revision: Revision,
+    /// Whether its user fills in forms.
+    pub(crate) fills_forms: bool,
+    /// Whether its user visits URLs.
+    pub(crate) visits_urls: bool,
+}
+
+impl McpClient {
+    /// One that can be asked nothing.
+    pub(crate) fn silent(revision: Revision) -> Self {
+        Self { revision, fills_forms: false, visits_urls: false }
+    }
+
+    /// One with these capabilities.
+    pub(crate) fn with(revision: Revision, capabilities: Option<&Json>) -> Self {
+        let fields = |json: &Json| json.read::<BTreeMap<String, Json>>().ok();
+        let elicitation = capabilities.and_then(fields).and_then(|fields| fields.get("elicitation").cloned());
+        let Some(elicitation) = elicitation.filter(|_| revision.has_elicitation()) else {
+            return Self::silent(revision);
+        };
+        let modes = fields(&elicitation).unwrap_or_default();
+        let visits_urls = modes.contains_key("url") && revision.has_url_elicitation();
+        // Whoever names no mode fills in forms.
+        Self { revision, fills_forms: modes.contains_key("form") || !modes.contains_key("url"), visits_urls }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_can_be_asked_what_it_says() {
+        for (capabilities, fills_forms, visits_urls) in [
+            ("{}", false, false),
+            (r#"{"elicitation":{}}"#, true, false),
+            (r#"{"elicitation":{"form":{}}}"#, true, false),
+            (r#"{"elicitation":{"url":{}}}"#, false, true),
+            (r#"{"elicitation":{"form":{},"url":{}}}"#, true, true),
+        ] {
+            let capabilities = Json::parse(capabilities).unwrap();
+            let client = McpClient::with(Revision::V2025_11_25, Some(&capabilities));
+            assert_eq!((client.fills_forms, client.visits_urls), (fills_forms, visits_urls), "{capabilities:?}");
+            let older = McpClient::with(Revision::V2025_06_18, Some(&capabilities));
+            assert_eq!((older.fills_forms, older.visits_urls), (fills_forms, false));
+            assert_eq!(
+                McpClient::with(Revision::V2025_03_26, Some(&capabilities)),
+                McpClient::silent(Revision::V2025_03_26)
+            );
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! What all requests of this door have in common.
+
+use std::sync::Arc;
+
+use bobbinet_core::{Caller, Json};
+use bobbinet_gateway::AdmissionPermit;
+use bobbinet_http::{Server, server::other_binding::Room};
+use http::StatusCode;
+
+use crate::{
+    limits::McpServerLimits,
+    rpc::{self, RpcError},
+    sessions::Sessions,
+};
+
+/// Where it is, below the node's URL.
+pub(crate) const PATH: &str = "/mcp";
+
+/// The door.
+#[derive(Debug)]
+pub(crate) struct Door {
+    pub(crate) server: Arc<Server>,
+    pub(crate) sessions: Sessions,
+    /// The URLs that a token for this door may name.
+    pub(crate) audiences: Vec<String>,
+    pub(crate) limits: McpServerLimits,
+}
+
+/// A message on its way out.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) message: Json,
+    /// The status that it has alone.
+    pub(crate) status: StatusCode,
+    /// Whether it is the answer to a request.
+    pub(crate) is_answer: bool,
+    /// Of what is large.
+    pub(crate) room: Option<Room>,
+}
+
+impl Outgoing {
+    /// What is no answer.
+    pub(crate) fn plain(message: Json) -> Self {
+        Self { message, status: StatusCode::OK, is_answer: false, room: None }
+    }
+
+    pub(crate) fn result(id: &Json, result: &Json, room: Option<Room>) -> Self {
+        Self { message: rpc::response(id, result), status: StatusCode::OK, is_answer: true, room }
+    }
+
+    pub(crate) fn error(id: &Json, error: &RpcError) -> Self {
+        Self { message: error.to_json(Some(id)), status: error.status(), is_answer: true, room: None }
+    }
+}
+
+impl Door {
+    pub(crate) fn new(server: Arc<Server>, limits: McpServerLimits) -> Arc<Self> {
+        let audiences = server.audiences_at(PATH);
+        Arc::new(Self { sessions: Sessions::new(&limits), audiences, limits, server })
+    }
+
+    /// Leave for one more thing that this caller asks for.
+    pub(crate) fn admit(&self, caller: &Caller) -> Result<AdmissionPermit, RpcError> {
+        self.server.gateway().admit(caller).map_err(|full| RpcError::inside(&self.server.fault_of_full(full)))
+    }
+
+    /// The answer with this result, if there is room for it.
+    pub(crate) async fn answer(&self, caller: &Caller, id: &Json, result: &Json) -> Outgoing {
+        match self.server.room_for(caller, result.as_str().len()).await {
+            Ok(room) => Outgoing::result(id, result, room),
+            Err(error) => Outgoing::error(id, &RpcError::inside(&error)),
+        }
+    }
+}

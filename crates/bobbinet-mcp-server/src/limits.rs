@@ -1,0 +1,42 @@
+//! Every bound of this door that is not one of HTTP or of the gateway, with its name and its reason.
+
+use std::time::Duration;
+
+/// The bounds of the MCP server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct McpServerLimits {
+    /// Sessions of older revisions, all callers together; 503 beyond.
+    pub sessions_max: usize,
+    /// Sessions of one caller. One beyond takes the place of his that was idle for the longest: few hosts say goodbye.
+    pub sessions_per_caller_max: usize,
+    /// How long a session may do nothing: 404 after that, and the host begins another.
+    pub session_idle: Duration,
+    /// Calls of one session at work at a time; an error beyond.
+    pub calls_per_session_max: usize,
+    /// Messages of one batch (2025-03-26); an error beyond.
+    pub batch_max: usize,
+    /// Tools of one page of the list.
+    pub page_tools_max: usize,
+    /// Bytes of one page of the list, roughly. A single tool may be larger.
+    pub page_bytes_max: usize,
+    /// How long a list of tools may be taken from a cache (2026-07-28).
+    pub list_ttl: Duration,
+    /// How long an answer may take and still be plain JSON. One that takes longer is a stream, which shows that it lives.
+    pub plain_answer: Duration,
+}
+
+impl Default for McpServerLimits {
+    fn default() -> Self {
+        Self {
+            sessions_max: 16_384,
+            sessions_per_caller_max: 256,
+            session_idle: Duration::from_secs(24 * 60 * 60),
+            calls_per_session_max: 256,
+            batch_max: 64,
+            page_tools_max: 1_000,
+            page_bytes_max: 2 << 20,
+            list_ttl: Duration::from_secs(10),
+            plain_answer: Duration::from_millis(100),
+        }
+    }
+}

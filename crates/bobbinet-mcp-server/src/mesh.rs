@@ -1,0 +1,220 @@
+//! The tools for what is not a tool call: which agents there are, a message in words, and a task that somebody comes back for.
+
+use std::collections::BTreeMap;
+
+use bobbinet_core::{AgentName, Caller, ContextId, Json, Part, SkillId, operation::GetParams};
+use bobbinet_engine::EngineError;
+use bobbinet_gateway::{Gateway, GatewayError};
+use serde_json::json;
+
+use crate::{
+    call::Work,
+    names::MESH_TOOLS,
+    object::Object,
+    result::CallResult,
+    rpc::{Params, RpcError},
+    tools,
+};
+
+/// What one of these tools is to do.
+pub(crate) enum Asked {
+    /// Show the agents.
+    Agents,
+    /// Work with this agent.
+    Work { agent: AgentName, skill: Option<SkillId>, work: Work },
+    /// Stop this task of this agent.
+    Cancel { agent: AgentName, task: String },
+    /// Show this task of this agent.
+    Show { agent: AgentName, task: String },
+}
+
+/// How they are listed.
+pub(crate) fn tools() -> Vec<Json> {
+    let [agents, send, task] = MESH_TOOLS;
+    let tool = |name: &str,
+                title: &str,
+                description: &str,
+                read_only: bool,
+                properties: &serde_json::Value,
+                required: &[&str]| {
+        let mut schema = json!({"type": "object", "properties": properties});
+        if !required.is_empty() {
+            schema["required"] = json!(required);
+        }
+        Object::default()
+            .with("name", name)
+            .with("title", title)
+            .with("description", description)
+            .with("inputSchema", &schema)
+            .with("annotations", &json!({"title": title, "readOnlyHint": read_only, "openWorldHint": false}))
+            .to_json()
+    };
+    let id = json!({"type": "string", "description": "The task's id, as a result names it."});
+    vec![
+        tool(
+            agents,
+            "Agents of the mesh",
+            "Lists the agents, what each is for, and the tools that it has.",
+            true,
+            &json!({}),
+            &[],
+        ),
+        tool(
+            send,
+            "Message to an agent",
+            "Sends a message to an agent as a task, for what is not one of the tools: a conversation, a flow, an agent that reads \
+             words. The result names the task.",
+            false,
+            &json!({
+                "agent": {"type": "string", "description": "The agent's name, as mesh_agents lists it."},
+                "message": {"type": "string", "description": "What to tell it, in words."},
+                "data": {"type": "object", "description": "What to tell it as data, in place of words or beside them."},
+                "skill": {"type": "string", "description": "The skill that is meant, if the agent has several."},
+                "context": {"type": "string", "description": "The conversation that it belongs to, as an earlier result names it."},
+                "wait": {"type": "boolean", "description": "Whether to wait until it ends or asks; true unless said otherwise."},
+            }),
+            &["agent"],
+        ),
+        tool(
+            task,
+            "Task of the mesh",
+            "Looks at a task that was begun earlier, also over another connection; waits for it, cancels it, or answers what it asks.",
+            false,
+            &json!({
+                "task": id,
+                "agent": {"type": "string", "description": "Its agent, if that is known."},
+                "action": {"type": "string", "enum": ["get", "cancel", "answer"], "description": "What to do; get unless said otherwise."},
+                "answer": {"description": "The answer: a text, or an object with the fields that are asked for.", "type": ["string", "object"]},
+                "wait": {"type": "boolean", "description": "With get: whether to wait until it ends or asks."},
+            }),
+            &["task"],
+        ),
+    ]
+}
+
+/// What a call of one of these tools asks for; `None` if it is none of them.
+pub(crate) async fn asked(
+    gateway: &Gateway,
+    caller: &Caller,
+    name: &str,
+    arguments: Option<&Json>,
+) -> Option<Result<Asked, RpcError>> {
+    let arguments = match arguments.map(Params::of_arguments).transpose() {
+        Ok(arguments) => arguments.unwrap_or_default(),
+        Err(error) => return MESH_TOOLS.contains(&name).then_some(Err(error)),
+    };
+    let [agents, send, task] = MESH_TOOLS;
+    match name {
+        name if name == agents => Some(Ok(Asked::Agents)),
+        name if name == send => Some(sends(gateway, &arguments)),
+        name if name == task => Some(of_task(gateway, caller, &arguments).await),
+        _ => None,
+    }
+}
+
+fn sends(gateway: &Gateway, arguments: &Params) -> Result<Asked, RpcError> {
+    let agent = agent(gateway, &arguments.required::<String>("agent")?)?;
+    let words = arguments.optional::<String>("message")?.map(Part::text);
+    let data = arguments.get("data").cloned().map(Part::data);
+    let parts: Vec<Part> = words.into_iter().chain(data).collect();
+    if parts.is_empty() {
+        return Err(RpcError::invalid_params("a message has words (`message`) or data (`data`)"));
+    }
+    let skill = arguments.optional::<String>("skill")?.map(|skill| SkillId::parse(&skill)).transpose();
+    let skill = skill.map_err(|error| RpcError::invalid_params(&format!("`skill`: {error}")))?;
+    let context = context(arguments.optional::<String>("context")?)?;
+    let work = match arguments.optional::<bool>("wait")? {
+        Some(false) => Work::Submit { parts, context },
+        Some(true) | None => Work::Begin { parts, context },
+    };
+    Ok(Asked::Work { agent, skill, work })
+}
+
+/// A context that a caller names.
+pub(crate) fn context(name: Option<String>) -> Result<Option<ContextId>, RpcError> {
+    let parse = |name: String| {
+        ContextId::parse(&name)
+            .map_err(|error| RpcError::invalid_params(&format!("the context cannot be that: {error}")))
+    };
+    name.map(parse).transpose()
+}
+
+async fn of_task(gateway: &Gateway, caller: &Caller, arguments: &Params) -> Result<Asked, RpcError> {
+    let task: String = arguments.required("task")?;
+    let named = arguments.optional::<String>("agent")?.map(|name| agent(gateway, &name)).transpose()?;
+    let Some(agent) = (match named {
+        Some(agent) => Some(agent),
+        None => agent_of(gateway, caller, &task).await,
+    }) else {
+        let task: String = task.chars().take(100).collect();
+        return Err(RpcError::invalid_params(&format!("there is no task {task:?} of yours here")));
+    };
+    let action = arguments.optional::<String>("action")?;
+    match action.as_deref() {
+        None | Some("get") => Ok(match arguments.optional::<bool>("wait")? {
+            Some(true) => Asked::Work { agent, skill: None, work: Work::Wait { task } },
+            Some(false) | None => Asked::Show { agent, task },
+        }),
+        Some("cancel") => Ok(Asked::Cancel { agent, task }),
+        Some("answer") => {
+            let answer: Json = arguments.required("answer")?;
+            let part = match answer.read::<String>() {
+                Ok(words) => Part::text(words),
+                Err(_) => Part::data(answer),
+            };
+            Ok(Asked::Work { agent, skill: None, work: Work::Tell { task, parts: vec![part] } })
+        }
+        Some(_) => Err(RpcError::invalid_params("`action` is get, cancel or answer")),
+    }
+}
+
+/// The agent of this name, also one that is not configured any more: its tasks are there.
+fn agent(gateway: &Gateway, name: &str) -> Result<AgentName, RpcError> {
+    let found = gateway.agents().chain(gateway.unserved()).find(|agent| agent.as_str() == name);
+    found.cloned().ok_or_else(|| {
+        let name: String = name.chars().take(100).collect();
+        RpcError::invalid_params(&format!("there is no agent {name:?} here: mesh_agents lists which there are"))
+    })
+}
+
+/// The agent under whose name this caller finds a task.
+async fn agent_of(gateway: &Gateway, caller: &Caller, task: &str) -> Option<AgentName> {
+    let params = GetParams { id: task.to_owned(), history_length: Some(0), tenant: None };
+    for agent in gateway.agents().chain(gateway.unserved()) {
+        match gateway.get(&tools::context(caller, agent), &params).await {
+            Ok(_) => return Some(agent.clone()),
+            Err(GatewayError::NotFound | GatewayError::Engine(EngineError::NotFound)) => {}
+            // The one that is asked for says what is wrong.
+            Err(_) => return Some(agent.clone()),
+        }
+    }
+    None
+}
+
+/// The agents that a caller may call, in words and as data.
+pub(crate) async fn agents(gateway: &Gateway, caller: &Caller) -> CallResult {
+    let known = tools::known(gateway, caller).await;
+    let mut tools_of: BTreeMap<AgentName, Vec<String>> = BTreeMap::new();
+    for (name, target) in tools::named(&known) {
+        tools_of.entry(target.agent).or_default().push(name);
+    }
+    let none = Vec::new();
+    let entry = |agent: &tools::Known| {
+        Object::default()
+            .with("name", agent.name.as_str())
+            .with("title", &agent.description.name)
+            .with("description", &agent.description.description)
+            .with("tools", tools_of.get(&agent.name).unwrap_or(&none))
+            .with_some("unavailable", agent.unavailable.as_ref())
+            .to_json()
+    };
+    let line = |agent: &tools::Known| {
+        let tools = tools_of.get(&agent.name).map(|tools| tools.join(", ")).unwrap_or_default();
+        let state = agent.unavailable.as_ref().map(|why| format!(" (unavailable: {why})")).unwrap_or_default();
+        format!("{}{state}: {}\n  tools: {tools}", agent.name, agent.description.description.trim())
+    };
+    let words = known.iter().map(line).collect::<Vec<_>>().join("\n");
+    let words = if words.is_empty() { "there are no agents for you here".to_owned() } else { words };
+    let entries: Vec<Json> = known.iter().map(entry).collect();
+    CallResult::words(&words, false).with_structure(Object::default().with("agents", &entries).to_json())
+}

@@ -1,0 +1,171 @@
+//! What a task comes to, as the result of the tool call that it is.
+
+use bobbinet_core::{Json, Part, State, Task};
+use bobbinet_gateway::PlainMessage;
+
+use crate::{
+    content::{Blocks, is_unmarked_data, text_block},
+    object::Object,
+    revision::Revision,
+};
+
+/// The key that a result says under which task it comes from.
+pub(crate) const TASK_KEY: &str = "bobbinet/task";
+
+/// Who a server says that it is, in each result of a revision without handshakes.
+const SERVER_INFO_KEY: &str = "io.modelcontextprotocol/serverInfo";
+
+/// The result of a tool call.
+#[derive(Debug)]
+pub(crate) struct CallResult {
+    pub(crate) content: Vec<Json>,
+    pub(crate) structured: Option<Json>,
+    pub(crate) is_error: bool,
+    /// What the server that made it says of it, and which task it comes from.
+    pub(crate) meta: Object,
+    /// Bytes of it, roughly.
+    pub(crate) bytes: usize,
+}
+
+impl CallResult {
+    /// Words alone.
+    pub(crate) fn words(words: &str, is_error: bool) -> Self {
+        let meta = Object::default();
+        Self { content: vec![text_block(words)], structured: None, is_error, meta, bytes: words.len() }
+    }
+
+    /// The same with data for programs.
+    pub(crate) fn with_structure(self, structured: Json) -> Self {
+        Self { bytes: self.bytes + structured.as_str().len(), structured: Some(structured), ..self }
+    }
+
+    /// What an agent says without a task.
+    pub(crate) fn said(said: &PlainMessage, revision: Revision) -> Self {
+        let Blocks { blocks, structured } = Blocks::of(&said.message.parts, revision, "message:");
+        Self { content: blocks, structured, is_error: false, meta: Object::default(), bytes: said.message.bytes() }
+    }
+
+    /// What a task stands at. One that is not over says how it is come back to. `is_strict`: the tool has promised a structure, and a result
+    /// without it would be none, so what is none is an error.
+    pub(crate) fn of(task: &Task, revision: Revision, is_strict: bool) -> Self {
+        let status = task.status_message.as_ref();
+        let status_parts = status.map(|message| message.parts.as_slice()).unwrap_or_default();
+        let place = format!("a2a://tasks/{}", task.id);
+        let artifacts = || task.artifacts.iter().flat_map(|artifact| artifact.parts.iter()).collect::<Vec<&Part>>();
+        let (parts, is_error): (Vec<&Part>, bool) = match task.state {
+            State::Completed if task.artifacts.is_empty() => (status_parts.iter().collect(), false),
+            State::Completed => (artifacts(), false),
+            State::Failed | State::Rejected | State::Canceled => {
+                // What programs are told of a fault beside its words is no result.
+                let is_told = |part: &&Part| !is_unmarked_data(part);
+                (artifacts().into_iter().chain(status_parts).filter(is_told).collect(), true)
+            }
+            State::InputRequired | State::AuthRequired | State::Submitted | State::Working => {
+                (status_parts.iter().filter(|part| part.as_text().is_some()).collect(), is_strict)
+            }
+        };
+        let Blocks { blocks: mut content, structured } = Blocks::of(parts, revision, &place);
+        content.extend(help(task).map(|help| text_block(&help)));
+        if content.is_empty() && is_error {
+            content.push(text_block(state_word(task.state)));
+        }
+        let from_server = match task.state {
+            State::Completed => task.artifacts.last().and_then(|artifact| artifact.metadata.as_ref()),
+            State::Failed => status.and_then(|message| message.metadata.as_ref()),
+            State::Submitted
+            | State::Working
+            | State::InputRequired
+            | State::AuthRequired
+            | State::Canceled
+            | State::Rejected => None,
+        };
+        // A task that is not over has no result yet.
+        let structured = structured.filter(|_| task.state.is_terminal());
+        Self { content, structured, is_error, meta: meta(task, from_server), bytes: task.bytes }
+    }
+
+    /// As JSON, in the words of this revision.
+    pub(crate) fn to_json(&self, revision: Revision) -> Json {
+        let mut result = Object::default()
+            .with("content", &self.content)
+            .with_some("structuredContent", self.structured.as_ref())
+            .with_some("isError", self.is_error.then_some(true));
+        let mut meta = self.meta.clone();
+        if revision.is_stateless() {
+            result = result.with("resultType", "complete");
+            meta = meta.with(SERVER_INFO_KEY, &server_info());
+        }
+        if !meta.is_empty() {
+            result = result.with("_meta", &meta);
+        }
+        result.to_json()
+    }
+}
+
+/// Who this server is.
+pub(crate) fn server_info() -> Json {
+    Object::default()
+        .with("name", "bobbinet")
+        .with("title", "Bobbinet")
+        .with("version", env!("CARGO_PKG_VERSION"))
+        .to_json()
+}
+
+/// A result of a revision without handshakes: of which kind it is, and whose.
+pub(crate) fn stateless(result: Object, meta: Object) -> Object {
+    result.with("resultType", "complete").with("_meta", &meta.with(SERVER_INFO_KEY, &server_info()))
+}
+
+/// The state, as a word.
+pub(crate) fn state_word(state: State) -> &'static str {
+    match state {
+        State::Submitted => "submitted",
+        State::Working => "working",
+        State::InputRequired => "input-required",
+        State::AuthRequired => "auth-required",
+        State::Completed => "completed",
+        State::Failed => "failed",
+        State::Canceled => "canceled",
+        State::Rejected => "rejected",
+    }
+}
+
+/// What a task is known by, for programs.
+pub(crate) fn task_note(task: &Task) -> Object {
+    Object::default()
+        .with("id", &task.id.to_string())
+        .with("agent", task.agent.as_str())
+        .with("state", state_word(task.state))
+        .with("context", task.context.as_str())
+}
+
+fn meta(task: &Task, from_server: Option<&Json>) -> Object {
+    #[derive(serde::Deserialize)]
+    struct Kept {
+        #[serde(default)]
+        _meta: Option<std::collections::BTreeMap<String, Json>>,
+    }
+    let kept = from_server.and_then(|metadata| metadata.read::<Kept>().ok()).and_then(|kept| kept._meta);
+    let meta = Object::default().with(TASK_KEY, &task_note(task));
+    kept.into_iter().flatten().fold(meta, |meta, (name, value)| meta.with_owned(name, value))
+}
+
+/// How somebody comes back to a task that is not over.
+fn help(task: &Task) -> Option<String> {
+    let (id, agent) = (task.id, &task.agent);
+    match task.state {
+        State::Submitted | State::Working => Some(format!(
+            "Task {id} of agent {agent} is not over, and goes on. Look at it with mesh_task {{\"task\": \"{id}\"}}, or wait \
+             for it with {{\"task\": \"{id}\", \"wait\": true}}."
+        )),
+        State::InputRequired => Some(format!(
+            "Task {id} of agent {agent} waits for this answer, however long it takes. Answer with mesh_task {{\"task\": \
+             \"{id}\", \"action\": \"answer\", \"answer\": …}}: a text, or an object with the fields that are asked for."
+        )),
+        State::AuthRequired => Some(format!(
+            "Task {id} of agent {agent} waits until its user has done that. Say so with mesh_task {{\"task\": \"{id}\", \
+             \"action\": \"answer\", \"answer\": \"done\"}}."
+        )),
+        State::Completed | State::Failed | State::Canceled | State::Rejected => None,
+    }
+}

@@ -1,0 +1,312 @@
+//! The sessions of older revisions: what a client said in its handshake, and what is at work for it. A session is its caller's, and for
+//! anybody else as if it were not there.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use bobbinet_core::{Caller, ContextId, Json, Principal, Tenant};
+use tokio::{sync::oneshot, time::Instant};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::{client::McpClient, limits::McpServerLimits};
+
+/// Whose a session is.
+type Owner = (Tenant, Principal);
+
+/// All sessions of a node.
+#[derive(Debug)]
+pub(crate) struct Sessions {
+    limits: McpServerLimits,
+    open: Mutex<BTreeMap<String, Arc<Session>>>,
+}
+
+/// One session.
+#[derive(Debug)]
+pub(crate) struct Session {
+    id: String,
+    owner: Owner,
+    /// What its client is.
+    pub(crate) client: McpClient,
+    /// The conversation that its calls belong to.
+    pub(crate) context: ContextId,
+    calls_max: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    used: Instant,
+    /// The calls at work, by the ids of their requests.
+    calls: BTreeMap<String, CancellationToken>,
+    /// Requests of ours that wait for the client, by their ids.
+    asked: BTreeMap<String, oneshot::Sender<Option<Json>>>,
+    count: u64,
+}
+
+/// A call at work, known by its session until this is dropped.
+#[derive(Debug)]
+pub(crate) struct CallEntry {
+    session: Arc<Session>,
+    id: String,
+}
+
+/// A request of ours that waits, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    session: Arc<Session>,
+    pub(crate) id: String,
+    answer: oneshot::Receiver<Option<Json>>,
+}
+
+/// Why a call does not begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotBegun {
+    /// One with this id is at work.
+    Twice,
+    /// So many are at work as may be.
+    Full(usize),
+}
+
+/// There are as many sessions as may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TooMany;
+
+impl Sessions {
+    pub(crate) fn new(limits: &McpServerLimits) -> Self {
+        Self { limits: limits.clone(), open: Mutex::default() }
+    }
+
+    /// A new session of this caller. If he has as many as he may, the one that was idle for the longest makes room.
+    pub(crate) fn begin(&self, caller: &Caller, client: McpClient) -> Result<Arc<Session>, TooMany> {
+        let owner = owner(caller);
+        let mut open = self.lock();
+        self.sweep(&mut open);
+        let mut own: Vec<_> = open
+            .values()
+            .filter(|session| session.owner == owner)
+            .map(|session| (session.is_busy(), session.used(), session.id.clone()))
+            .collect();
+        own.sort();
+        let excess = (own.len() + 1).saturating_sub(self.limits.sessions_per_caller_max);
+        let ended: Vec<_> = own.iter().take(excess).filter_map(|(_, _, id)| open.remove(id)).collect();
+        if open.len() >= self.limits.sessions_max {
+            return Err(TooMany);
+        }
+        let context = ContextId::parse(&Uuid::new_v4().to_string()).map_err(|_| TooMany)?;
+        let session = Arc::new(Session {
+            // Nobody guesses it; and who has overheard it is not its caller.
+            id: Uuid::new_v4().to_string(),
+            owner,
+            client,
+            context,
+            calls_max: self.limits.calls_per_session_max,
+            state: Mutex::new(State { used: Instant::now(), calls: BTreeMap::new(), asked: BTreeMap::new(), count: 0 }),
+        });
+        open.insert(session.id.clone(), session.clone());
+        drop(open);
+        ended.iter().for_each(|session| session.end());
+        Ok(session)
+    }
+
+    /// This caller's session of this id.
+    pub(crate) fn find(&self, caller: &Caller, id: &str) -> Option<Arc<Session>> {
+        let mut open = self.lock();
+        let session = open.get(id)?.clone();
+        if session.owner != owner(caller) {
+            return None;
+        }
+        if self.is_stale(&session) {
+            open.remove(id);
+            return None;
+        }
+        drop(open);
+        session.lock().used = Instant::now();
+        Some(session)
+    }
+
+    /// Ends this caller's session of this id; `false` if there is none.
+    pub(crate) fn end(&self, caller: &Caller, id: &str) -> bool {
+        let Some(session) = self.find(caller, id) else { return false };
+        let is_ended = self.lock().remove(id).is_some();
+        session.end();
+        is_ended
+    }
+
+    fn is_stale(&self, session: &Session) -> bool {
+        session.used().elapsed() > self.limits.session_idle && !session.is_busy()
+    }
+
+    fn sweep(&self, open: &mut BTreeMap<String, Arc<Session>>) {
+        if open.len() >= self.limits.sessions_max.min(self.limits.sessions_per_caller_max) {
+            open.retain(|_, session| !self.is_stale(session));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Session>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Session {
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Notes that the request of this id is at work, and how it is taken back.
+    pub(crate) fn begin_call(self: &Arc<Self>, id: &Json, canceled: &CancellationToken) -> Result<CallEntry, NotBegun> {
+        let mut state = self.lock();
+        if state.calls.contains_key(id.as_str()) {
+            return Err(NotBegun::Twice);
+        }
+        if state.calls.len() >= self.calls_max {
+            return Err(NotBegun::Full(self.calls_max));
+        }
+        state.calls.insert(id.as_str().to_owned(), canceled.clone());
+        Ok(CallEntry { session: self.clone(), id: id.as_str().to_owned() })
+    }
+
+    /// Takes the request of this id back, if it is at work.
+    pub(crate) fn cancel(&self, id: &Json) {
+        let canceled = self.lock().calls.get(id.as_str()).cloned();
+        if let Some(canceled) = canceled {
+            canceled.cancel();
+        }
+    }
+
+    /// A request of ours, whose answer is waited for.
+    pub(crate) fn ask(self: &Arc<Self>) -> Asked {
+        let (sender, answer) = oneshot::channel();
+        let mut state = self.lock();
+        state.count += 1;
+        let id = format!("bobbinet-{}", state.count);
+        state.asked.insert(id.clone(), sender);
+        drop(state);
+        Asked { session: self.clone(), id, answer }
+    }
+
+    /// What the client answers to a request of ours.
+    pub(crate) fn answer(&self, id: &Json, result: Option<Json>) {
+        let waiting = id.read::<String>().ok().and_then(|id| self.lock().asked.remove(&id));
+        if let Some(waiting) = waiting {
+            waiting.send(result).ok();
+        }
+    }
+
+    fn used(&self) -> Instant {
+        self.lock().used
+    }
+
+    fn is_busy(&self) -> bool {
+        !self.lock().calls.is_empty()
+    }
+
+    /// Nobody answers any more. Its tasks go on.
+    fn end(&self) {
+        self.lock().asked.clear();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for CallEntry {
+    fn drop(&mut self) {
+        let mut state = self.session.lock();
+        state.calls.remove(&self.id);
+        state.used = Instant::now();
+    }
+}
+
+impl Asked {
+    /// The client's result; `None` if it answers with an error, or not at all.
+    pub(crate) async fn answered(&mut self) -> Option<Json> {
+        (&mut self.answer).await.ok().flatten()
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        self.session.lock().asked.remove(&self.id);
+    }
+}
+
+fn owner(caller: &Caller) -> Owner {
+    (caller.tenant.clone(), caller.principal.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::revision::Revision;
+
+    fn caller(name: &str) -> Caller {
+        Caller::new(Principal::parse(name).unwrap(), Tenant::parse("here").unwrap())
+    }
+
+    fn client() -> McpClient {
+        McpClient::silent(Revision::V2025_11_25)
+    }
+
+    fn sessions(sessions_max: usize, sessions_per_caller_max: usize) -> Sessions {
+        Sessions::new(&McpServerLimits { sessions_max, sessions_per_caller_max, ..McpServerLimits::default() })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_session_is_its_callers_and_nobody_elses() {
+        let (sessions, ann, bob) = (sessions(9, 9), caller("ann"), caller("bob"));
+        let session = sessions.begin(&ann, client()).unwrap();
+        assert!(sessions.find(&ann, session.id()).is_some());
+        assert!(sessions.find(&bob, session.id()).is_none() && !sessions.end(&bob, session.id()));
+        let elsewhere = Caller { tenant: Tenant::parse("there").unwrap(), ..ann.clone() };
+        assert!(sessions.find(&elsewhere, session.id()).is_none());
+        assert!(sessions.end(&ann, session.id()) && !sessions.end(&ann, session.id()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_one_that_was_idle_for_the_longest_makes_room_and_others_are_left_alone() {
+        let (sessions, ann, bob) = (sessions(4, 2), caller("ann"), caller("bob"));
+        let his = sessions.begin(&bob, client()).unwrap();
+        let first = sessions.begin(&ann, client()).unwrap();
+        let canceled = CancellationToken::new();
+        let at_work = first.begin_call(&Json::of(&1), &canceled).unwrap();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let second = sessions.begin(&ann, client()).unwrap();
+        let third = sessions.begin(&ann, client()).unwrap();
+        let is_there = |session: &Session| sessions.find(&ann, session.id()).is_some();
+        assert!(is_there(&first), "it is at work");
+        assert!(!is_there(&second) && is_there(&third) && sessions.find(&bob, his.id()).is_some());
+        drop(at_work);
+        for name in ["cat", "dan"] {
+            let begun = sessions.begin(&caller(name), client());
+            assert_eq!(begun.is_ok(), name == "cat", "{name}");
+        }
+        tokio::time::advance(Duration::from_secs(25 * 60 * 60)).await;
+        assert!(!is_there(&third), "a day is over");
+        assert!(sessions.begin(&caller("dan"), client()).is_ok(), "the forgotten ones make room");
+    }
+
+    #[tokio::test]
+    async fn a_call_is_taken_back_by_its_id_and_a_question_answered_by_its_own() {
+        let sessions = sessions(9, 9);
+        let session = sessions.begin(&caller("ann"), client()).unwrap();
+        let (one, text_one) = (CancellationToken::new(), CancellationToken::new());
+        let _calls = [(Json::of(&1), &one), (Json::of("1"), &text_one)]
+            .map(|(id, canceled)| session.begin_call(&id, canceled).unwrap());
+        assert_eq!(session.begin_call(&Json::of(&1), &one).unwrap_err(), NotBegun::Twice);
+        session.cancel(&Json::of("1"));
+        assert!(text_one.is_cancelled() && !one.is_cancelled());
+        let mut asked = session.ask();
+        session.answer(&Json::of("bobbinet-99"), None);
+        session.answer(&Json::of(&asked.id), Some(Json::of(&7)));
+        assert_eq!(asked.answered().await, Some(Json::of(&7)));
+        let mut asked = session.ask();
+        session.end();
+        assert_eq!(asked.answered().await, None);
+    }
+}

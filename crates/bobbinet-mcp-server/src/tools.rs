@@ -1,0 +1,233 @@
+//! The agents of the node as tools: which there are for a caller, and what one of them is.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bobbinet_core::{AgentName, Caller, Description, Effect, Json, Skill, SkillId};
+use bobbinet_gateway::{Gateway, GatewayError, RequestContext};
+use bobbinet_wire::EXTENSION_URI;
+use futures::future::join_all;
+use serde_json::{Value, json};
+
+use crate::{
+    content::without_headers,
+    limits::McpServerLimits,
+    mesh,
+    names::{self, Target},
+    object::Object,
+    result,
+    revision::Revision,
+    rpc::RpcError,
+};
+
+/// The extensions of A2A that this door speaks.
+pub(crate) const EXTENSIONS: [&str; 1] = [EXTENSION_URI];
+
+/// How a cursor begins.
+const AFTER: &str = "after:";
+
+/// An agent, as a caller may know it.
+#[derive(Clone, Debug)]
+pub(crate) struct Known {
+    pub(crate) name: AgentName,
+    pub(crate) description: Arc<Description>,
+    /// Why it takes no calls now, if it does not.
+    pub(crate) unavailable: Option<String>,
+}
+
+/// A tool that was found by its name.
+#[derive(Debug)]
+pub(crate) struct Tool {
+    pub(crate) target: Target,
+    /// Whether its arguments are a message in words.
+    pub(crate) takes_words: bool,
+    /// Whether it has promised a structure for its result.
+    pub(crate) is_strict: bool,
+}
+
+/// What asks for nothing of a task's.
+pub(crate) fn context<'a>(caller: &'a Caller, agent: &'a AgentName) -> RequestContext<'a> {
+    RequestContext { caller, agent, skill: None, trace: None, idempotency: None, extensions: &EXTENSIONS }
+}
+
+/// The agents that this caller may call, each with the skills that he may. One that is just starting is given a moment.
+pub(crate) async fn known(gateway: &Gateway, caller: &Caller) -> Vec<Known> {
+    join_all(gateway.agents().map(|name| gateway.await_start(name))).await;
+    gateway
+        .agents()
+        .filter_map(|name| {
+            let agent = gateway.agent(name)?;
+            let description = match gateway.extended_card(&context(caller, name)) {
+                Ok(description) => description,
+                Err(GatewayError::Unsupported(_)) => agent.describe(),
+                // What he may not call is not there for him.
+                Err(_) => return None,
+            };
+            let why_not = if agent.is_starting() { Some("it is starting".to_owned()) } else { agent.ready().err() };
+            // The reason may name what is the owner's to know.
+            let unavailable = why_not.map(|why| if caller.is_node_owner { why } else { "not ready now".to_owned() });
+            Some(Known { name: name.clone(), description, unavailable })
+        })
+        .collect()
+}
+
+/// The tools of these agents by their names, each with the place of its agent.
+pub(crate) fn named(agents: &[Known]) -> BTreeMap<String, Target> {
+    names::name_all(agents.iter().flat_map(targets))
+}
+
+fn targets(known: &Known) -> Vec<Target> {
+    let target = |skill: Option<SkillId>| Target { agent: known.name.clone(), skill };
+    match known.description.skills.as_slice() {
+        [] => vec![target(None)],
+        skills => skills.iter().map(|skill| target(Some(skill.id.clone()))).collect(),
+    }
+}
+
+/// One page of the list.
+pub(crate) async fn list(
+    gateway: &Gateway,
+    caller: &Caller,
+    cursor: Option<&str>,
+    revision: Revision,
+    limits: &McpServerLimits,
+) -> Result<Json, RpcError> {
+    let after = match cursor.map(|cursor| cursor.strip_prefix(AFTER)) {
+        Some(None) => return Err(RpcError::invalid_params("`cursor` must be the nextCursor of the page before")),
+        Some(after) => after,
+        None => None,
+    };
+    let (available, unavailable): (Vec<Known>, Vec<Known>) =
+        known(gateway, caller).await.into_iter().partition(|known| known.unavailable.is_none());
+    let by_name: BTreeMap<&AgentName, &Known> = available.iter().map(|known| (&known.name, known)).collect();
+    let mut tools: Vec<Json> = if after.is_none() { mesh::tools() } else { Vec::new() };
+    let (mut bytes, mut next) = (0, None);
+    let mut last = None;
+    for (name, target) in named(&available) {
+        if after.is_some_and(|after| name.as_str() <= after) {
+            continue;
+        }
+        let Some(known) = by_name.get(&target.agent) else { continue };
+        let tool = describe(&name, &target, &known.description, revision);
+        bytes += tool.as_str().len();
+        let is_full = tools.len() >= limits.page_tools_max || bytes > limits.page_bytes_max;
+        if let Some(last) = last.take().filter(|_| is_full) {
+            next = Some(format!("{AFTER}{last}"));
+            break;
+        }
+        tools.push(tool);
+        last = Some(name);
+    }
+    let mut page = Object::default().with("tools", &tools).with_some("nextCursor", next);
+    let missing: BTreeMap<&str, &str> =
+        unavailable.iter().filter_map(|known| Some((known.name.as_str(), known.unavailable.as_deref()?))).collect();
+    let mut meta = Object::default();
+    if !missing.is_empty() {
+        meta = meta.with("unavailable", &missing);
+    }
+    if revision.is_stateless() {
+        let ttl = u64::try_from(limits.list_ttl.as_millis()).unwrap_or(u64::MAX);
+        // What a caller may call is nobody else's to know.
+        page = page.with("ttlMs", &ttl).with("cacheScope", "private");
+        return Ok(result::stateless(page, meta).to_json());
+    }
+    Ok(if meta.is_empty() { page } else { page.with("_meta", &meta) }.to_json())
+}
+
+/// The tool that is called so. One whose agent is just starting is waited for a moment.
+pub(crate) async fn find(gateway: &Gateway, caller: &Caller, name: &str, revision: Revision) -> Option<Tool> {
+    let plain = names::split(name).and_then(|(agent, skill)| Some((AgentName::parse(agent).ok()?, skill)));
+    if let Some((agent, skill)) = &plain
+        && gateway.agent(agent).is_some_and(|agent| !agent.is_internal())
+    {
+        let found = found(gateway, agent, *skill, name, revision);
+        if found.is_some() {
+            return found;
+        }
+        gateway.await_start(agent).await;
+        let found = self::found(gateway, agent, *skill, name, revision);
+        if found.is_some() {
+            return found;
+        }
+    }
+    let target = named(&known(gateway, caller).await).remove(name)?;
+    let skill = target.skill.as_ref().map(SkillId::as_str);
+    self::found(gateway, &target.agent, skill, &target.tool_name(), revision)
+}
+
+fn found(gateway: &Gateway, agent: &AgentName, skill: Option<&str>, name: &str, revision: Revision) -> Option<Tool> {
+    let description = gateway.agent(agent)?.describe();
+    let more = description.capabilities.extended.as_ref().map(|more| more.skills.as_slice()).unwrap_or_default();
+    let mut skills = description.skills.iter().chain(more);
+    let (skill, is_none) = match skill {
+        Some(id) => (Some(skills.find(|skill| skill.id.as_str() == id)?), false),
+        None => (None, skills.next().is_none()),
+    };
+    let target = Target { agent: agent.clone(), skill: skill.map(|skill| skill.id.clone()) };
+    let is_it = (skill.is_some() || is_none) && target.tool_name() == name;
+    is_it.then(|| Tool {
+        takes_words: skill.and_then(input_of).is_none(),
+        is_strict: skill.and_then(|skill| output_of(skill, revision)).is_some(),
+        target,
+    })
+}
+
+/// The schema of a skill's arguments, if they are an object.
+fn input_of(skill: &Skill) -> Option<Json> {
+    let input = skill.input.as_ref()?;
+    let value = input.to_value();
+    match value.get("type") {
+        Some(kind) => (kind == "object").then(|| without_headers(input)),
+        None if value.is_object() => {
+            let mut value = value;
+            value["type"] = "object".into();
+            Some(without_headers(&Json::from(&value)))
+        }
+        None => None,
+    }
+}
+
+/// The schema of its structured result, where this revision can say it.
+fn output_of(skill: &Skill, revision: Revision) -> Option<Json> {
+    let output = skill.output.as_ref()?;
+    let is_object = || output.to_value().get("type").is_some_and(|kind| kind == "object");
+    (revision.has_any_structure() || is_object()).then(|| output.clone())
+}
+
+fn words() -> Json {
+    Json::from(&json!({
+        "type": "object",
+        "properties": {"message": {"type": "string", "description": "What to tell the agent, in words."}},
+        "required": ["message"],
+    }))
+}
+
+fn describe(name: &str, target: &Target, description: &Description, revision: Revision) -> Json {
+    let skill = target.skill.as_ref().and_then(|id| description.skills.iter().find(|skill| skill.id == *id));
+    let meta = Object::default().with("bobbinet/agent", target.agent.as_str());
+    let tool = Object::default().with("name", name);
+    let Some(skill) = skill else {
+        return tool
+            .with("title", &description.name)
+            .with("description", &description.description)
+            .with("inputSchema", &words())
+            .with("_meta", &meta)
+            .to_json();
+    };
+    tool.with("title", &skill.name)
+        .with("description", &skill.description)
+        .with("inputSchema", &input_of(skill).unwrap_or_else(words))
+        .with_some("outputSchema", output_of(skill, revision))
+        .with("annotations", &annotations(&skill.name, skill.effect))
+        .with("_meta", &meta.with("bobbinet/skill", skill.id.as_str()))
+        .to_json()
+}
+
+/// What the effect class means in hints. It is the operator's word, or the server's where that is trusted.
+fn annotations(title: &str, effect: Effect) -> Value {
+    match effect {
+        Effect::ReadOnly => json!({"title": title, "readOnlyHint": true, "idempotentHint": true}),
+        Effect::Idempotent => json!({"title": title, "readOnlyHint": false, "idempotentHint": true}),
+        // A repeat is dropped only if it carries the key of the first.
+        Effect::Keyed | Effect::AtMostOnce => json!({"title": title, "readOnlyHint": false, "idempotentHint": false}),
+    }
+}

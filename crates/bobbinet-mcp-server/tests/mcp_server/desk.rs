@@ -1,0 +1,223 @@
+//! The agents under test.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use async_trait::async_trait;
+use bobbinet_core::{
+    Artifact, ArtifactId, Base64, Call, Content, Description, Effect, Fault, Json, Message, Outcome, Part, Plan,
+    Question, QuestionKind, Skill, SkillId,
+};
+use bobbinet_engine::{Agent, Request, Run};
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+
+/// An agent with the skills that are named after what they do.
+#[derive(Debug, Default)]
+pub(crate) struct Desk {
+    /// Whether `hang` was told to stop.
+    pub(crate) is_stopped: AtomicBool,
+    /// Lets `hang` end.
+    pub(crate) go: Notify,
+    pub(crate) hangs: Notify,
+}
+
+/// One without skills, which repeats what it is told.
+#[derive(Debug)]
+pub(crate) struct Talker;
+
+/// One whose server is gone.
+#[derive(Debug)]
+pub(crate) struct Dead;
+
+fn skill(id: &str, input: Option<Value>, output: Option<Value>, effect: Effect) -> Skill {
+    Skill {
+        id: SkillId::parse(id).unwrap(),
+        name: id.to_uppercase(),
+        description: format!("{id} something"),
+        tags: Vec::new(),
+        examples: Vec::new(),
+        input: input.as_ref().map(Json::from),
+        output: output.as_ref().map(Json::from),
+        effect,
+    }
+}
+
+fn described(name: &str, skills: Vec<Skill>) -> Arc<Description> {
+    let description = format!("The {name}.");
+    Arc::new(Description {
+        name: name.to_owned(),
+        description,
+        version: "1".to_owned(),
+        skills,
+        ..Description::default()
+    })
+}
+
+fn artifact(parts: Vec<Part>) -> Arc<Artifact> {
+    Arc::new(Artifact::new(ArtifactId::parse("result").unwrap(), parts))
+}
+
+fn done(text: &str) -> Outcome {
+    Outcome::Completed { artifacts: vec![artifact(vec![Part::text(text)])], message: None }
+}
+
+fn call(request: &Request<'_>) -> Plan {
+    let arguments =
+        request.message.data().cloned().or_else(|| Some(Json::from(&json!({"text": request.message.text()}))));
+    let skill = request.skill.cloned();
+    Plan::Call(Arc::new(Call { skill, arguments, converted: Vec::new(), effect: Effect::ReadOnly }))
+}
+
+#[async_trait]
+impl Agent for Desk {
+    fn describe(&self) -> Arc<Description> {
+        let text = json!({"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]});
+        let none = json!({"type": "object"});
+        described(
+            "desk",
+            vec![
+                skill("echo", Some(text), None, Effect::ReadOnly),
+                skill("blocks.all", Some(none.clone()), Some(none.clone()), Effect::Idempotent),
+                skill("fail", Some(none.clone()), None, Effect::AtMostOnce),
+                skill("steps", Some(none.clone()), None, Effect::ReadOnly),
+                skill("name", Some(none.clone()), None, Effect::ReadOnly),
+                skill("hang", Some(none), None, Effect::ReadOnly),
+            ],
+        )
+    }
+
+    fn prepare(&self, request: &Request<'_>) -> Plan {
+        match request.question().map(|question| question.kind) {
+            Some(QuestionKind::Elicitation) => {
+                let words = || Json::from(&json!({"action": "accept", "content": {"name": request.message.text()}}));
+                Plan::Answer(request.message.data().cloned().unwrap_or_else(words))
+            }
+            Some(_) | None => call(request),
+        }
+    }
+
+    fn max_concurrency(&self) -> usize {
+        64
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    async fn run(&self, run: Run) -> Outcome {
+        let arguments = run.call().arguments.as_ref().unwrap().to_value();
+        match run.call().skill.as_ref().unwrap().as_str() {
+            "blocks.all" => {
+                let note = |text: &str| Some(Json::parse(text).unwrap());
+                let data = Json::parse(r#"{"z":1.0,"a":2}"#).unwrap();
+                let parts = vec![
+                    Part { metadata: note(r#"{"role":"structured","textCopy":true}"#), ..Part::data(data) },
+                    Part {
+                        media_type: Some("image/png".into()),
+                        ..Part::new(Content::Raw(Base64::from_checked("AAEC")))
+                    },
+                    Part { metadata: note(r#"{"size":3}"#), ..Part::url("file:///a").named("a", "x/y") },
+                ];
+                Outcome::Completed { artifacts: vec![artifact(parts)], message: None }
+            }
+            "fail" => {
+                let message = Message::from_agent(run.message_id("no"), vec![Part::text("no luck")]);
+                Outcome::ToolError { artifacts: Vec::new(), message: Arc::new(message) }
+            }
+            "steps" => {
+                for step in 1..=3 {
+                    let message = Message::from_agent(run.message_id("step"), vec![Part::text(format!("step {step}"))]);
+                    let numbers = json!({"progress": {"value": step, "total": 3}});
+                    run.progress(Some(Arc::new(message)), Some(Json::from(&numbers)));
+                    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                }
+                done("three steps")
+            }
+            "name" => {
+                let schema =
+                    json!({"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]});
+                let data = json!({"type": "elicitation", "message": "Who are you?", "requestedSchema": schema});
+                let parts = vec![Part::text("Who are you?"), Part::data(Json::from(&data))];
+                let message = Arc::new(Message::from_agent(run.message_id("who"), parts));
+                let kind = QuestionKind::Elicitation;
+                let question = Question { kind, message, schema: Some(Json::from(&schema)) };
+                match run.ask(Arc::new(question)).await {
+                    Ok(answer) => {
+                        let answer = answer.to_value();
+                        match answer["content"]["name"].as_str() {
+                            Some(name) => done(&format!("hello {name}")),
+                            None => done(&format!("{}d", answer["action"].as_str().unwrap())),
+                        }
+                    }
+                    Err(_) => Outcome::Failed(Fault::new("unanswered", "nobody answered")),
+                }
+            }
+            "hang" => {
+                self.hangs.notify_one();
+                tokio::select! {
+                    () = self.go.notified() => done("went on"),
+                    () = run.canceled() => {
+                        self.is_stopped.store(true, Ordering::SeqCst);
+                        Outcome::Failed(Fault::new("canceled", "told to stop"))
+                    }
+                }
+            }
+            _ => done(arguments["text"].as_str().unwrap_or_default()),
+        }
+    }
+
+    async fn shutdown(&self) {}
+}
+
+#[async_trait]
+impl Agent for Talker {
+    fn describe(&self) -> Arc<Description> {
+        described("talker", Vec::new())
+    }
+
+    fn prepare(&self, request: &Request<'_>) -> Plan {
+        call(request)
+    }
+
+    fn max_concurrency(&self) -> usize {
+        64
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    async fn run(&self, run: Run) -> Outcome {
+        done(&format!("you said: {}", run.message().text()))
+    }
+
+    async fn shutdown(&self) {}
+}
+
+#[async_trait]
+impl Agent for Dead {
+    fn describe(&self) -> Arc<Description> {
+        described("dead", vec![skill("never", None, None, Effect::ReadOnly)])
+    }
+
+    fn prepare(&self, request: &Request<'_>) -> Plan {
+        call(request)
+    }
+
+    fn max_concurrency(&self) -> usize {
+        1
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        Err("its server is gone".to_owned())
+    }
+
+    async fn run(&self, _: Run) -> Outcome {
+        done("")
+    }
+
+    async fn shutdown(&self) {}
+}
