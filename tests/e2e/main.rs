@@ -29,5 +29,6 @@ mod reload;
 mod remote;
 mod sdk;
 mod servers;
+mod shared;
 mod typed;
 mod webhooks;

@@ -3,9 +3,9 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use bobbinet_core::{Description, Fault, Message, MessageId, Outcome, Plan, Question, SkillId, Task};
+use bobbinet_core::{Call, Description, Fault, Message, MessageId, Outcome, Plan, Question, SkillId, Task};
 
-use crate::run::Run;
+use crate::{lanes::Lane, run::Run};
 
 /// An agent: a wrapped MCP server, a flow, a handler.
 #[async_trait]
@@ -27,6 +27,17 @@ pub trait Agent: fmt::Debug + Send + Sync + 'static {
 
     /// How many calls it takes at a time. A task beyond that waits, submitted.
     fn max_concurrency(&self) -> usize;
+
+    /// What this call keeps for itself while it runs. `None`: it runs beside all others. Pure and quick.
+    fn lane(&self, call: &Call) -> Option<Lane> {
+        let _ = call;
+        None
+    }
+
+    /// How many calls may wait for their lanes. One more is refused.
+    fn lane_queue_max(&self) -> usize {
+        usize::MAX
+    }
 
     /// Whether it can take calls now, and why not if it cannot. For `/readyz`; tasks are accepted all the same.
     fn ready(&self) -> Result<(), String>;

@@ -7,12 +7,12 @@ use std::{
     sync::Arc,
 };
 
-use bobbinet_core::{AgentName, Fault, Plan};
+use bobbinet_core::{AgentName, Call, Fault, Plan, Task, TaskId};
 
 use crate::{
-    Agent, Request,
+    Agent, EngineError, Request,
     plan_queue::PlanQueue,
-    slots::{Callee, Slots},
+    slots::{Callee, Permit, SlotOwner, Slots},
 };
 
 /// All agents that are configured.
@@ -57,6 +57,36 @@ impl RegisteredAgent {
             tracing::error!(message = %request.message.id, "the agent panicked over a message");
             Plan::Reject(Fault::new("agent-panicked", "the agent failed inside when it read the message"))
         })
+    }
+}
+
+impl RegisteredAgent {
+    /// A slot for this call and its lane, if both are free.
+    pub(crate) fn try_take(&self, owner: &Arc<impl SlotOwner>, call: &Call) -> Option<Permit> {
+        self.slots.try_take(owner, self.agent.lane(call))
+    }
+
+    /// The same for the call of a task that is planned, if it is.
+    pub(crate) fn try_take_for(&self, owner: &Arc<impl SlotOwner>, task: &Task) -> Option<Permit> {
+        let lane = task.planned_call.as_deref().and_then(|call| self.agent.lane(call));
+        self.slots.try_take(owner, lane)
+    }
+
+    /// The same for the call of a new task. If its lane is not free, the task stands in the queue from now on.
+    ///
+    /// # Errors
+    /// If too many wait there.
+    pub(crate) fn take_or_wait(
+        &self,
+        owner: &Arc<impl SlotOwner>,
+        id: TaskId,
+        call: &Call,
+    ) -> Result<Option<Permit>, EngineError> {
+        let Some(lane) = self.agent.lane(call) else { return Ok(self.slots.try_take(owner, None)) };
+        match self.slots.try_take(owner, Some(lane.clone())) {
+            Some(permit) => Ok(Some(permit)),
+            None => self.slots.wait_in_lane(id, lane, self.agent.lane_queue_max()).map(|()| None),
+        }
     }
 }
 

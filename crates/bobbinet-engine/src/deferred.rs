@@ -83,7 +83,7 @@ impl EngineInner {
         let permit = match &plan {
             // The agent does not know after all: the next look asks again.
             Ok(Plan::Defer) => return Ok(()),
-            Ok(Plan::Call(_)) => registered.slots.try_take(self),
+            Ok(Plan::Call(call)) => registered.try_take(self, call),
             Ok(Plan::Ask(_) | Plan::Answer(_) | Plan::Reject(_) | Plan::Say(_)) | Err(_) => None,
         };
         let slot_held_by = permit.is_some().then(|| self.processes.own());

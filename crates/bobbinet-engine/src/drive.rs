@@ -182,11 +182,14 @@ impl Hooks<Task> for Arc<EngineInner> {
         batch: &mut VecDeque<Queued<Task>>,
     ) -> Option<Launch> {
         let permit = batch.iter_mut().find_map(|queued| queued.held.permit.take());
+        if after.state != State::Submitted && before.is_some_and(|before| before.state == State::Submitted) {
+            self.leave_line(after.agent.as_str(), &after.id);
+        }
         match after.state {
             State::Submitted => {
                 drop(permit);
                 match after.deferred {
-                    None => self.line_up(after.agent.as_str(), after.id),
+                    None => self.line_up(after.agent.as_str(), after.id, after.planned_call.as_deref()),
                     Some(_) => self.plan_later(after.agent.as_str(), after.id),
                 }
                 None
@@ -245,6 +248,10 @@ impl Hooks<Task> for Arc<EngineInner> {
     }
 
     fn failed(&self, live: &LiveTask) {
+        // Whatever it has stood in line for before its first commit. What is in the log comes back to the line from there.
+        for (_, registered) in self.agents.iter() {
+            registered.slots.leave(self, &live.id);
+        }
         let (account, admitted) = {
             let mut state = live.lock();
             (state.local.account.clone(), state.local.admitted.take())

@@ -29,6 +29,7 @@ mod history;
 #[cfg(test)]
 mod interleaved;
 mod kinds;
+mod lanes;
 mod lease;
 mod lifecycle;
 mod list;
@@ -68,6 +69,7 @@ pub use error::EngineError;
 pub use follow::{Follower, Resumed};
 pub use handle::Handle;
 pub use kinds::Aggregates;
+pub use lanes::Lane;
 pub use list::{Filter, TaskList};
 pub use marks::Marks;
 pub use planned::{NewTask, PlannedReply, PlannedTask, Reply};

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bobbinet_core::{Claim, Command, Principal, State, Task, TaskId, Tenant};
+use bobbinet_core::{Call, Claim, Command, Principal, State, Task, TaskId, Tenant};
 use bobbinet_store::Summary;
 use tokio::time::sleep;
 use tracing::{info, warn};
@@ -161,7 +161,7 @@ impl EngineInner {
     /// it is back.
     fn wait_in_line(self: &Arc<Self>, id: TaskId, summary: &Summary) {
         match WaitsFor::of(summary) {
-            WaitsFor::Slot => self.line_up(&summary.agent, id),
+            WaitsFor::Slot => self.line_up(&summary.agent, id, None),
             WaitsFor::Plan => self.plan_later(&summary.agent, id),
             WaitsFor::Agent => self.send_command(id, Command::Serve),
         }
@@ -269,7 +269,7 @@ impl EngineInner {
             return;
         }
         let Lost { claim, has_run } = lost;
-        let permit = self.agents.get(task.agent.as_str()).and_then(|registered| registered.slots.try_take(self));
+        let permit = self.agents.get(task.agent.as_str()).and_then(|registered| registered.try_take_for(self, task));
         let slot_held_by = permit.is_some().then(|| self.processes.own());
         info!(task = %task.id, agent = %task.agent, "taking over from a process that is gone");
         let engine = self.clone();
@@ -282,23 +282,40 @@ impl EngineInner {
         });
     }
 
-    /// Puts a submitted task in line for a call slot; runs the first of the line if one is free.
-    pub(crate) fn line_up(self: &Arc<Self>, agent: &str, id: TaskId) {
+    /// Puts a submitted task in line for a call slot, or in the queue for its lane; runs the first of the line if one is free. Where it
+    /// is not known what the task calls, its lane is seen to when it has a slot.
+    pub(crate) fn line_up(self: &Arc<Self>, agent: &str, id: TaskId, call: Option<&Call>) {
         let Some(registered) = self.agents.get(agent) else { return };
         if self.lifecycle.is_draining() {
             return;
         }
-        if let Some((first, permit)) = registered.slots.line_up(self, id) {
+        let lane = call.and_then(|call| registered.agent.lane(call));
+        if let Some((first, permit)) = registered.slots.line_up(self, id, lane) {
             self.clone().claim(first, permit);
         }
     }
 
-    /// A task whose turn it is, unless it is to wait for the next look.
-    async fn claimable(self: &Arc<Self>, id: &TaskId) -> Result<Option<Arc<LiveTask>>, EngineError> {
+    /// A task whose turn it is, unless it is to wait: for its lane, or for the next look.
+    async fn claimable(
+        self: &Arc<Self>,
+        id: &TaskId,
+        permit: Permit,
+    ) -> Result<Option<(Arc<LiveTask>, Permit)>, EngineError> {
         let Some(live) = self.tasks.find(id).await? else { return Ok(None) };
-        let Some(task) = live.durable() else { return Ok(Some(live)) };
-        let is_to_wait = self.is_spaced(&task) || self.cancel_orphan(&task).await?;
-        Ok((!is_to_wait).then_some(live))
+        let Some(task) = live.durable() else { return Ok(Some((live, permit))) };
+        if self.is_spaced(&task) || self.cancel_orphan(&task).await? {
+            return Ok(None);
+        }
+        let registered = self.agents.get(task.agent.as_str());
+        let lane = registered.zip(task.planned_call.as_deref()).and_then(|(known, call)| known.agent.lane(call));
+        Ok(permit.in_lane(*id, lane).map(|permit| (live, permit)))
+    }
+
+    /// A task that was to wait for its turn does not any more.
+    pub(crate) fn leave_line(self: &Arc<Self>, agent: &str, id: &TaskId) {
+        if let Some(registered) = self.agents.get(agent) {
+            registered.slots.leave(self, id);
+        }
     }
 }
 
@@ -315,8 +332,8 @@ impl SlotOwner for EngineInner {
     fn claim(self: Arc<Self>, id: TaskId, permit: Permit) {
         let engine = self.clone();
         self.lifecycle.start(async move {
-            match engine.claimable(&id).await {
-                Ok(Some(live)) => {
+            match engine.claimable(&id, permit).await {
+                Ok(Some((live, permit))) => {
                     let command = Command::Claim { runner: engine.processes.own() };
                     if let Err(error) = engine.command(&live, command, Some(permit)).await {
                         tracing::debug!(task = %id, %error, "not claimed");

@@ -83,7 +83,12 @@ impl Engine {
             Planned::Repeat(handle) => return Ok(handle),
         };
         let registered = inner.agents.get(task.agent.as_str());
-        let permit = registered.filter(|_| task.is_parked()).and_then(|registered| registered.slots.try_take(inner));
+        let permit = registered.filter(|_| task.is_parked()).and_then(|registered| match &plan {
+            Plan::Call(call) => registered.try_take(inner, call),
+            Plan::Ask(_) | Plan::Answer(_) | Plan::Reject(_) | Plan::Defer | Plan::Say(_) => {
+                registered.try_take_for(inner, &task)
+            }
+        });
         let command = Command::Reply {
             said,
             plan,

@@ -23,6 +23,7 @@ use crate::{
     deadline::Deadline,
     follow::Follower,
     kinds::Kinds,
+    lanes::Lane,
     lifecycle::{Idle, Lifecycle},
     planned::{NewTask, PlannedTask},
     slots::Lent,
@@ -95,10 +96,10 @@ pub(crate) trait RunHost: Send + Sync + 'static {
 }
 
 /// Who is to have a slot that a run lends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LentFor {
-    /// Any task, as far as not too many are lent.
-    Anybody,
+    /// Any task, as far as not too many are lent; and this lane with it.
+    Anybody(Option<Lane>),
     /// Tasks that this run waits for, and so as many as there are.
     Children,
 }
@@ -112,6 +113,8 @@ pub struct Run {
     pub(crate) claim: Claim,
     pub(crate) call_id: CallId,
     pub(crate) attempt: u32,
+    /// What the call keeps for itself.
+    pub(crate) lane: Option<Lane>,
     pub(crate) deadline: Arc<Deadline>,
     pub(crate) canceled: CancellationToken,
     /// Whether it has had the answer to what an earlier run asked.
@@ -291,7 +294,8 @@ impl Run {
         };
         let _hold = self.deadline.hold();
         let _idle = Idle::begin(self.host.lifecycle());
-        let _aside = self.step_aside();
+        // Others may go on in its lane meanwhile: a caller who thinks it over is in nobody's way.
+        let _aside = LentSlot(self.host.lend(&self.task.agent, LentFor::Anybody(self.lane.clone())));
         loop {
             let event = tokio::select! {
                 biased;
@@ -374,9 +378,9 @@ impl Run {
         }
     }
 
-    /// Lends the run's call slot while it waits for its turn: whoever waits is in nobody's way.
+    /// Lends the run's call slot while it waits for its turn: whoever waits is in nobody's way. Its lane it keeps.
     pub fn step_aside(&self) -> LentSlot {
-        LentSlot(self.host.lend(&self.task.agent, LentFor::Anybody))
+        LentSlot(self.host.lend(&self.task.agent, LentFor::Anybody(None)))
     }
 
     /// Returns when the task was canceled. The agent should tell the other side, and may take [`CANCEL_GRACE`] to learn

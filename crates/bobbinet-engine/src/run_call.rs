@@ -76,7 +76,8 @@ impl EngineInner {
         while let Some((call_id, attempt)) = first.take().or_else(|| next_attempt(&task, claim)) {
             debug!(task = %task.id, agent = %task.agent, call = call_id.0, attempt, "call begins");
             let Some(term) = &term else { break };
-            let outcome = match self.carry_out(&live, &task, term, claim, (call_id, attempt), &deadline).await {
+            let outcome = match self.carry_out(&live, &task, term, &permit, claim, (call_id, attempt), &deadline).await
+            {
                 Over::Outcome(outcome) => outcome,
                 Over::Stopped => {
                     let released = self.command_of_run(&live, Command::Release { claim }).await;
@@ -100,6 +101,7 @@ impl EngineInner {
         live: &Arc<LiveTask>,
         task: &Arc<Task>,
         term: &Term,
+        permit: &Permit,
         claim: Claim,
         (call_id, attempt): (CallId, u32),
         deadline: &Arc<Deadline>,
@@ -128,6 +130,7 @@ impl EngineInner {
             claim,
             call_id,
             attempt,
+            lane: permit.lane().cloned(),
             deadline: deadline.clone(),
             canceled: canceled.clone(),
             has_taken_answer: Arc::default(),

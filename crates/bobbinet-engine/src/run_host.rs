@@ -59,7 +59,7 @@ impl RunHost for Arc<EngineInner> {
     fn lend(&self, agent: &AgentName, whom: LentFor) -> Option<Lent> {
         let slots = &self.agents.get(agent.as_str())?.slots;
         Some(match whom {
-            LentFor::Anybody => slots.lend(self),
+            LentFor::Anybody(lane) => slots.lend(self, lane),
             LentFor::Children => slots.lend_to_children(self),
         })
     }

@@ -100,7 +100,9 @@ impl EngineInner {
         let account = self.accounts.of(&caller.tenant, &caller.principal);
         self.accounts.admit(&account, class, &self.limits)?;
         let permit = match &plan {
-            Plan::Call(_) => registered.slots.try_take(self),
+            Plan::Call(call) => registered.take_or_wait(self, id, call).inspect_err(|_| {
+                self.accounts.finish_admission(&account, class, None);
+            })?,
             Plan::Ask(_) | Plan::Answer(_) | Plan::Reject(_) | Plan::Defer | Plan::Say(_) => None,
         };
         let deferred = deferred(&plan, caller, new.skill, None);

@@ -3,8 +3,8 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use bobbinet_core::{Description, Fault, Outcome, Plan};
-use bobbinet_engine::{Agent, Request, Run};
+use bobbinet_core::{Call, Description, Fault, Outcome, Plan};
+use bobbinet_engine::{Agent, Lane, Request, Run};
 use bobbinet_outbound::Guard;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -22,6 +22,7 @@ use crate::{
         http::HttpTransport,
         stdio::{Launcher, StdioTransport},
     },
+    write_lanes,
 };
 
 /// An MCP server as an agent.
@@ -43,12 +44,19 @@ impl McpAgent {
         let tracker = TaskTracker::new();
         let config = Arc::new(config);
         let profile = Arc::new(ServerProfile::remembered(config.clone(), folder.clone()));
-        let transport: Arc<dyn Transport> = match config.server.clone() {
-            ServerAddress::Command(server) => Arc::new(StdioTransport::new(&config, server, launcher, tracker.clone())),
-            ServerAddress::Url(server) => Arc::new(HttpTransport::new(&config, server, guard.clone(), tracker.clone())),
+        let transport = |server: &ServerAddress| -> Arc<dyn Transport> {
+            match server.clone() {
+                ServerAddress::Command(server) => {
+                    Arc::new(StdioTransport::new(&config, server, launcher.clone(), tracker.clone()))
+                }
+                ServerAddress::Url(server) => {
+                    Arc::new(HttpTransport::new(&config, server, guard.clone(), tracker.clone()))
+                }
+            }
         };
-        let sessions = SessionPool::new(config.clone(), profile.clone(), transport, folder, tracker.clone());
-        sessions.session(SessionKey::Shared);
+        let transports = std::iter::once(&config.server).chain(&config.replicas).map(transport).collect();
+        let sessions = SessionPool::new(config.clone(), profile.clone(), transports, folder, tracker.clone());
+        sessions.replicas();
         tracker.close();
         Arc::new(Self { config, profile, sessions, tracker })
     }
@@ -87,7 +95,15 @@ impl Agent for McpAgent {
     }
 
     async fn ready_to_plan(&self) -> Result<(), Fault> {
-        self.shared().tools_known().await.map_err(call::nothing_called)
+        self.sessions.tools_known().await.map_err(call::nothing_called)
+    }
+
+    fn lane(&self, call: &Call) -> Option<Lane> {
+        write_lanes::lane_of(&self.config, self.profile.catalog().as_deref(), call)
+    }
+
+    fn lane_queue_max(&self) -> usize {
+        self.config.limits.lane_queue_max
     }
 
     fn max_concurrency(&self) -> usize {
@@ -95,15 +111,15 @@ impl Agent for McpAgent {
     }
 
     fn ready(&self) -> Result<(), String> {
-        self.shared().ready()
+        self.sessions.ready()
     }
 
     fn takes_calls(&self) -> bool {
-        self.shared().takes_calls()
+        self.sessions.takes_calls()
     }
 
     fn has_started(&self) -> bool {
-        self.shared().was_up()
+        self.sessions.was_up()
     }
 
     fn is_starting(&self) -> bool {

@@ -19,7 +19,7 @@ use crate::{
     login::{LOGIN_NEEDED, LoginNeeded},
     mailbox::RpcError,
     plan_message,
-    pool::{SessionKey, SessionPool},
+    pool::{Home, SessionKey, SessionPool},
     result::{self, CallResult, URL_REQUIRED},
     roots,
     schema::Work,
@@ -64,14 +64,24 @@ async fn call(sessions: &Arc<SessionPool>, shared: &Arc<SupervisedSession>, run:
         Err(outcome) => return outcome,
     };
     let fingerprint = CallFingerprint::of(target.tool.as_str(), &target.arguments);
-    let attempt = CallAttempt { sessions, shared, run, target: &target, fingerprint };
+    let home = tokio::select! {
+        biased;
+        () = run.canceled() => return canceled(&target, 0),
+        home = sessions.home(run.task()) => home,
+    };
+    let home = match home {
+        Ok(home) => home,
+        Err(fault) => return not_called(fault),
+    };
+    let attempt = CallAttempt { sessions, home, shared, run, target: &target, fingerprint };
     attempt.talk().await
 }
 
 /// A run on its way to a server: one attempt at its call, with all its rounds.
 struct CallAttempt<'a> {
     sessions: &'a Arc<SessionPool>,
-    /// The session that the call is made in, unless it would have to wait there.
+    /// Where the call is made, unless it would have to wait there.
+    home: Home,
     shared: &'a Arc<SupervisedSession>,
     run: &'a Run,
     target: &'a Target,
@@ -90,18 +100,23 @@ impl CallAttempt<'_> {
     /// A session that is up, and leave to call through it, when it is the call's turn.
     async fn admit(&self, round: u32) -> Result<CallRoute, Outcome> {
         loop {
-            let client = self.connected(self.shared, round).await?;
-            let profile = self.profile(&client)?;
-            if let Ok(permit) = self.shared.exclusive_tools.try_acquire(&profile) {
-                return Ok(CallRoute { session: self.shared.clone(), client, permit, owner: profile.owner });
+            let (home, may_overflow) = match &self.home {
+                Home::Shared => (self.sessions.least_busy(), self.shared.config.replicas.is_empty()),
+                Home::Scoped(lease) => (lease.session.clone(), false),
+            };
+            let client = self.connected(&home, round).await?;
+            let profile = self.profile(&home, &client)?;
+            if let Ok(permit) = home.exclusive_tools.try_acquire(&profile) {
+                return Ok(CallRoute { session: home, client, permit, owner: profile.owner });
             }
-            let (session, permit) = match self.sessions.try_acquire_overflow(&profile) {
+            let overflow = if may_overflow { self.sessions.try_acquire_overflow(&profile) } else { None };
+            let (session, permit) = match overflow {
                 Some(found) => found,
-                None => (self.shared.clone(), self.wait(&profile, round).await?),
+                None => (home.clone(), self.wait(&home, &profile, round).await?),
             };
             // It may have been restarted, or is only being started, and more may be known of the call.
             let client = self.connected(&session, round).await?;
-            let is_as_thought = self.profile(&client)?.class == profile.class;
+            let is_as_thought = self.profile(&home, &client)?.class == profile.class;
             if is_as_thought {
                 return Ok(CallRoute { session, client, permit, owner: profile.owner });
             }
@@ -109,12 +124,12 @@ impl CallAttempt<'_> {
     }
 
     /// What is known of the call before it is made. `Err`: it is not made.
-    fn profile(&self, client: &Client) -> Result<CallProfile, Outcome> {
-        let (config, run, tool) = (&self.shared.config, self.run, self.target.tool.as_str());
+    fn profile(&self, home: &SupervisedSession, client: &Client) -> Result<CallProfile, Outcome> {
+        let (config, run, tool) = (&home.config, self.run, self.target.tool.as_str());
         let says = |list: &[String]| list.iter().any(|known| known == tool);
         let asks = says(&config.interactive);
         let is_silent = client.is_modern() || (!asks && (config.is_silent || says(&config.silent)));
-        let class = match self.shared.exclusive_tools.crashes.standing(Instant::now(), self.fingerprint) {
+        let class = match home.exclusive_tools.crashes.standing(Instant::now(), self.fingerprint) {
             CrashStanding::Banned(deaths, rest) => return Err(self.banned(deaths, rest)),
             CrashStanding::Suspect => ConcurrencyClass::CrashSuspect,
             CrashStanding::Clear if is_silent => ConcurrencyClass::Silent,
@@ -129,12 +144,12 @@ impl CallAttempt<'_> {
     }
 
     /// Waits for the call's turn; its task says why, and others have its slot.
-    async fn wait(&self, profile: &CallProfile, round: u32) -> Result<CallPermit, Outcome> {
+    async fn wait(&self, home: &SupervisedSession, profile: &CallProfile, round: u32) -> Result<CallPermit, Outcome> {
         let say = |why: String| {
             let message = Message::from_agent(self.run.message_id("waits"), vec![Part::text(why)]);
             self.run.progress(Some(Arc::new(message)), None);
         };
-        let queued = self.shared.exclusive_tools.enqueue(profile);
+        let queued = home.exclusive_tools.enqueue(profile);
         let turn = async {
             loop {
                 let aside = self.run.step_aside();

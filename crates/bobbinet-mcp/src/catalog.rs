@@ -28,6 +28,8 @@ pub(crate) struct Tool {
     pub(crate) id: SkillId,
     pub(crate) description: String,
     pub(crate) effect: Effect,
+    /// Whether it only reads by its server's word, and nobody else has said what it does.
+    pub(crate) is_said_to_read: bool,
     pub(crate) input: Arc<Schema>,
     pub(crate) output: Option<Arc<Schema>>,
     /// Arguments that its calls say again in headers. None but over HTTP.
@@ -113,6 +115,8 @@ impl Catalog {
                 feature: reading.feature,
                 description: about.description.clone(),
                 effect,
+                // They have an effect of their own.
+                is_said_to_read: false,
                 input,
                 output: None,
                 headers: ParameterHeaders::default(),
@@ -212,6 +216,8 @@ fn tool(config: &McpConfig, id: &SkillId, raw: &RawTool, before: Option<&Tool>) 
         id: id.clone(),
         description: raw.description.clone().unwrap_or_default(),
         effect: effect(config, &raw.name, raw.annotations.as_ref()),
+        is_said_to_read: !config.effects.contains_key(&raw.name)
+            && raw.annotations.as_ref().and_then(|hints| hints.read_only_hint) == Some(true),
         input: compiled(config, id, input, before.map(|tool| &tool.input)),
         headers: ParameterHeaders::default(),
         output: output.map(|json| compiled(config, id, json, before.and_then(|tool| tool.output.as_ref()))),

@@ -7,7 +7,7 @@ use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::server_auth::ServerAuth;
+use crate::{server_auth::ServerAuth, sharing::Sharing};
 
 /// One MCP server, and how it is to be presented.
 #[derive(Clone, Debug)]
@@ -16,6 +16,10 @@ pub struct McpConfig {
     pub name: String,
     /// Where the server is, and how it is reached.
     pub server: ServerAddress,
+    /// Where the same server is beside that, if it is in several places.
+    pub replicas: Vec<ServerAddress>,
+    /// What callers share of it.
+    pub share: Sharing,
     /// Which generation of the protocol it is spoken to in.
     pub era: ProtocolEra,
     /// What it means to run each tool twice, by the operator's word.
@@ -71,6 +75,8 @@ impl McpConfig {
         Self {
             name: name.to_owned(),
             server,
+            replicas: Vec::new(),
+            share: Sharing::default(),
             era: ProtocolEra::Auto,
             effects: BTreeMap::new(),
             trust_hints: false,
@@ -291,6 +297,14 @@ pub struct McpLimits {
     pub list_debounce_ms: u64,
     /// How long after an abandoned call a question may still be its own, so that nobody else is asked it.
     pub ghost_ms: u64,
+    /// Calls that wait for others to be over, where they run one at a time. One more is refused.
+    pub lane_queue_max: usize,
+    /// Sessions at a time that not all callers share. Each is a process that takes some 50 to 130 MB.
+    pub sessions_max: usize,
+    /// How long such a session is kept without a call.
+    pub session_idle_ms: u64,
+    /// How long such a session is kept at all. One in use ends after its last call.
+    pub session_life_ms: u64,
 }
 
 impl Default for McpLimits {
@@ -323,6 +337,10 @@ impl Default for McpLimits {
             hold_for_others_ms: 60_000,
             list_debounce_ms: 250,
             ghost_ms: 60_000,
+            lane_queue_max: 1_000,
+            sessions_max: 16,
+            session_idle_ms: 15 * 60 * 1_000,
+            session_life_ms: 8 * 60 * 60 * 1_000,
         }
     }
 }

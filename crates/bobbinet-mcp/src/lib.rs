@@ -8,6 +8,8 @@
 //!   which request a skill is;
 //! - **the call**: `call` takes it from its durable intent to its outcome, `call_listener` hears one request of it out,
 //!   `exclusive_tools` says who may call at the same time as whom, `result` makes artifacts of what came back;
+//! - **what callers share**: `sharing` is the operator's word on it, `write_lanes` says which calls run one at a time,
+//!   `scoped_sessions` which sessions belong to whom;
 //! - **the sessions**: `pool` holds them by a key, `supervised_session` begins each again after its end, `session` is one
 //!   from its `handshake` on, with the capabilities that its server declared;
 //! - **the messages**: `rpc_channel` passes them between the protocol library and a transport, `in_flight` knows whose a
@@ -56,14 +58,17 @@ mod rpc_message;
 mod salvage;
 mod schema;
 mod schema_check;
+mod scoped_sessions;
 mod server_auth;
 mod server_feature;
 mod server_log;
 mod server_profile;
 mod session;
+mod sharing;
 mod skill_request;
 mod supervised_session;
 mod transport;
+mod write_lanes;
 
 pub use agent::McpAgent;
 pub use config::{
@@ -72,6 +77,7 @@ pub use config::{
 };
 pub use known_tools::remembered;
 pub use server_auth::{OAuthClientConfig, ServerAuth, TokenAuthority};
+pub use sharing::{SessionScope, Sharing, WriteSharing};
 pub use transport::stdio::{Launcher, adopt_orphans, exec_mcp};
 
 /// What a log filter should say of the protocol library, which logs whole messages at `info`.

@@ -9,18 +9,21 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
+use bobbinet_core::{Fault, Task};
 use bobbinet_engine::watched;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     config::McpConfig,
     exclusive_tools::{CallPermit, CallProfile},
+    scoped_sessions::{ScopeId, ScopedSessions, SessionLease},
     server_profile::ServerProfile,
+    sharing::SessionScope,
     supervised_session::{self, SupervisedSession},
     transport::Transport,
 };
@@ -40,6 +43,8 @@ pub(crate) enum SessionKey {
     /// One of a few more, for calls that would have to wait for a question of somebody else's call. Only where the server
     /// keeps no state.
     Overflow(usize),
+    /// One with another replica of the server, counted from 1: [`SessionKey::Shared`] is with the first.
+    Replica(usize),
 }
 
 impl SessionKey {
@@ -48,16 +53,47 @@ impl SessionKey {
         match self {
             Self::Shared => agent.to_owned(),
             Self::Overflow(number) => agent.join(format!("beside-{number}")),
+            Self::Replica(number) => agent.join(format!("{REPLICA}{number}")),
         }
     }
 
     /// Whether the session ends when no call needs it any more.
     fn ends_when_idle(self) -> bool {
         match self {
-            Self::Shared => false,
+            Self::Shared | Self::Replica(_) => false,
             Self::Overflow(_) => true,
         }
     }
+
+    /// With which replica of the server it is.
+    fn replica(self) -> usize {
+        match self {
+            Self::Shared | Self::Overflow(_) => 0,
+            Self::Replica(number) => number,
+        }
+    }
+
+    fn of_replica(number: usize) -> Self {
+        if number == 0 { Self::Shared } else { Self::Replica(number) }
+    }
+}
+
+/// What the folder of a replica's session begins with.
+const REPLICA: &str = "replica-";
+
+/// The folder, in the agent's, that has those of all sessions which belong to somebody.
+const SCOPED: &str = "sessions";
+
+/// How often it is looked for the tools of a server that is in several places.
+const TOOLS_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Where a run makes its calls.
+#[derive(Debug)]
+pub(crate) enum Home {
+    /// In the one session that there is, or the least busy of several that are alike.
+    Shared,
+    /// In a session of its caller, context or task.
+    Scoped(SessionLease),
 }
 
 /// The sessions of one agent. They are begun when they are asked for, and end with the pool.
@@ -65,7 +101,8 @@ impl SessionKey {
 pub(crate) struct SessionPool {
     config: Arc<McpConfig>,
     profile: Arc<ServerProfile>,
-    transport: Arc<dyn Transport>,
+    /// One for each replica of the server.
+    transports: Vec<Arc<dyn Transport>>,
     /// The agent's.
     folder: PathBuf,
     tracker: TaskTracker,
@@ -74,6 +111,11 @@ pub(crate) struct SessionPool {
     /// Whether what an earlier life has left running under the keys of the overflow was ended.
     is_overflow_open: AtomicBool,
     sessions: Mutex<BTreeMap<SessionKey, Arc<SupervisedSession>>>,
+    scoped: Arc<ScopedSessions>,
+    /// Over when nothing is left of the sessions that belonged to somebody in an earlier life.
+    is_swept: CancellationToken,
+    /// Which replica was the last to be called.
+    turn: AtomicUsize,
 }
 
 impl SessionPool {
@@ -81,21 +123,25 @@ impl SessionPool {
     pub(crate) fn new(
         config: Arc<McpConfig>,
         profile: Arc<ServerProfile>,
-        transport: Arc<dyn Transport>,
+        transports: Vec<Arc<dyn Transport>>,
         folder: PathBuf,
         tracker: TaskTracker,
     ) -> Arc<Self> {
         let is_stateless = config.stateless;
         let pool = Arc::new(Self {
+            scoped: Arc::new(ScopedSessions::new(&config)),
+            is_swept: CancellationToken::new(),
+            turn: AtomicUsize::new(0),
             config,
             profile,
-            transport,
+            transports,
             folder,
             tracker,
             stop: CancellationToken::new(),
             is_overflow_open: AtomicBool::new(false),
             sessions: Mutex::default(),
         });
+        pool.tracker.spawn(watched("MCP server", pool.clone().keep_scoped()));
         if is_stateless {
             pool.tracker.spawn(watched("MCP server", pool.clone().open_overflow()));
         }
@@ -122,19 +168,150 @@ impl SessionPool {
         }
         let folder = key.folder(&self.folder);
         let profile = match key {
-            SessionKey::Shared => self.profile.clone(),
+            SessionKey::Shared | SessionKey::Replica(_) => self.profile.clone(),
             // What one of several processes lists at some moment is not to change the agent's card.
             SessionKey::Overflow(_) => Arc::new(ServerProfile::remembered(self.config.clone(), folder.clone())),
         };
-        let stop = self.stop.child_token();
-        let session =
-            Arc::new(SupervisedSession::new(self.config.clone(), profile, self.transport.clone(), folder, stop));
+        let session = self.new_session(profile, key.replica(), folder);
         self.tracker.spawn(supervised_session::run(session.clone(), self.tracker.clone()));
         if key.ends_when_idle() {
             self.tracker.spawn(watched("MCP server", self.clone().end_when_idle(key, session.clone())));
         }
         sessions.insert(key, session.clone());
         session
+    }
+
+    fn new_session(&self, profile: Arc<ServerProfile>, replica: usize, folder: PathBuf) -> Arc<SupervisedSession> {
+        let (config, transport) = (self.config.clone(), self.transports[replica].clone());
+        Arc::new(SupervisedSession::new(config, profile, transport, folder, self.stop.child_token()))
+    }
+
+    /// The sessions with each replica of the server, the first one first. All of them are begun.
+    pub(crate) fn replicas(self: &Arc<Self>) -> Vec<Arc<SupervisedSession>> {
+        let mut sessions = self.sessions();
+        let keys = (0..self.transports.len()).map(SessionKey::of_replica);
+        keys.map(|key| self.session_in(&mut sessions, key)).collect()
+    }
+
+    /// Whether the server can be called in any of its places, and why not in the first if not.
+    pub(crate) fn ready(self: &Arc<Self>) -> Result<(), String> {
+        let first = self.session(SessionKey::Shared).ready();
+        if first.is_err() && self.replicas().iter().any(|session| session.ready().is_ok()) { Ok(()) } else { first }
+    }
+
+    /// Whether a call could go to the server in any of its places.
+    pub(crate) fn takes_calls(self: &Arc<Self>) -> bool {
+        self.session(SessionKey::Shared).takes_calls() || self.replicas().iter().any(|session| session.takes_calls())
+    }
+
+    /// Whether the server was up at least once in any of its places.
+    pub(crate) fn was_up(self: &Arc<Self>) -> bool {
+        self.session(SessionKey::Shared).was_up() || self.replicas().iter().any(|session| session.was_up())
+    }
+
+    /// Waits until the tools are known, from whichever place, or says why nobody waits for them any longer. Safe to drop.
+    pub(crate) async fn tools_known(self: &Arc<Self>) -> Result<(), Fault> {
+        let first = self.session(SessionKey::Shared);
+        let from_another = async {
+            while self.transports.len() == 1 || self.profile.catalog().is_none() {
+                tokio::time::sleep(TOOLS_INTERVAL).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            known = first.tools_known() => known,
+            () = from_another => Ok(()),
+        }
+    }
+
+    /// The session for a call that any replica can take: of those that are up, the one with the fewest calls; of several, each in
+    /// its turn.
+    pub(crate) fn least_busy(self: &Arc<Self>) -> Arc<SupervisedSession> {
+        if self.transports.len() == 1 {
+            return self.session(SessionKey::Shared);
+        }
+        let replicas = self.replicas();
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let standing = |number: usize| {
+            let session = &replicas[number];
+            (session.ready().is_err(), !session.takes_calls(), session.exclusive_tools.count())
+        };
+        let in_turn = (0..replicas.len()).map(|number| (number + turn) % replicas.len());
+        let chosen = in_turn.min_by_key(|number| standing(*number)).unwrap_or_default();
+        replicas[chosen].clone()
+    }
+
+    /// Where the calls of this task are made. Safe to drop.
+    ///
+    /// # Errors
+    /// If there is no room for a session of its own.
+    pub(crate) async fn home(self: &Arc<Self>, task: &Task) -> Result<Home, Fault> {
+        let Some(id) = ScopeId::of(self.config.share.session, task) else { return Ok(Home::Shared) };
+        self.is_swept.cancelled().await;
+        let replicas = if self.transports.len() == 1 { Vec::new() } else { self.replicas() };
+        let all = 0..self.transports.len();
+        let up = all.clone().filter(|number| replicas.get(*number).is_none_or(|session| session.ready().is_ok()));
+        let up = up.collect::<Vec<_>>();
+        let open = if up.is_empty() { all.collect() } else { up };
+        let begin = |number: u64, replica: usize| {
+            let folder = self.folder.join(SCOPED).join(number.to_string());
+            let profile = ServerProfile::beside(self.config.clone(), &self.folder, folder.clone());
+            let session = self.new_session(Arc::new(profile), replica, folder.clone());
+            let (run, tracker) = (session.clone(), self.tracker.clone());
+            self.tracker.spawn(watched("MCP server", async move {
+                supervised_session::run(run, tracker).await;
+                // Nothing of it is left that anybody would have to end.
+                let _ = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(folder)).await;
+            }));
+            session
+        };
+        self.scoped.enter(id, &open, begin).map(Home::Scoped)
+    }
+
+    /// Ends what earlier sessions have left running that belonged to somebody or were with a replica that there is no more; then, again
+    /// and again, those whose time is up.
+    async fn keep_scoped(self: Arc<Self>) {
+        let mut ended = 0;
+        for folder in self.left_folders() {
+            // Processes are known by what is written down in the folder, whichever replica they were.
+            ended += self.transports[0].clean_up(&folder).await;
+            let _ = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(folder)).await;
+        }
+        if ended > 0 {
+            tracing::warn!(
+                agent = self.config.name,
+                ended,
+                "ended what an earlier life had left running for single callers"
+            );
+        }
+        self.is_swept.cancel();
+        if self.config.share.session == SessionScope::Shared {
+            return;
+        }
+        loop {
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return,
+                () = tokio::time::sleep(self.scoped.look_interval()) => {}
+            }
+            self.scoped.end_idle();
+        }
+    }
+
+    /// The folders of sessions that none of this life has.
+    fn left_folders(&self) -> Vec<PathBuf> {
+        let entries = |folder: &Path| {
+            let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+            entries.map(|entry| entry.path()).collect::<Vec<_>>()
+        };
+        let is_left = |path: &PathBuf| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let number = name.strip_prefix(REPLICA).and_then(|number| number.parse::<usize>().ok());
+            number.is_some_and(|number| number >= self.transports.len())
+        };
+        let mut left = entries(&self.folder.join(SCOPED));
+        left.extend(entries(&self.folder).into_iter().filter(is_left));
+        left
     }
 
     /// Ends a session when it has nothing to do any more.
@@ -158,7 +335,7 @@ impl SessionPool {
     async fn open_overflow(self: Arc<Self>) {
         let mut ended = 0;
         for number in 0..OVERFLOW_MAX {
-            ended += self.transport.clean_up(&SessionKey::Overflow(number).folder(&self.folder)).await;
+            ended += self.transports[0].clean_up(&SessionKey::Overflow(number).folder(&self.folder)).await;
         }
         if ended > 0 {
             tracing::warn!(agent = self.config.name, "ended what an earlier life had left running beside the first");
@@ -229,7 +406,7 @@ mod tests {
         let (config, folder, tracker) = (Arc::new(config), folder.path().join("agent"), TaskTracker::new());
         let profile = Arc::new(ServerProfile::remembered(config.clone(), folder.clone()));
         let transport = Arc::new(MemoryTransport::default());
-        let pool = SessionPool::new(config, profile.clone(), transport, folder, tracker.clone());
+        let pool = SessionPool::new(config, profile.clone(), vec![transport], folder, tracker.clone());
 
         let shared = pool.session(SessionKey::Shared);
         let first = client(&shared).await;

@@ -1,7 +1,7 @@
 //! What is known of a server: what it offers and its description, from its newest listing or from an earlier life of ours.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard},
 };
 
@@ -49,6 +49,12 @@ impl ServerProfile {
         };
         let known = Mutex::new(KnownTools { offers, catalog, description, notes: Vec::new() });
         Self { config, folder, remembered_era, known }
+    }
+
+    /// For a session beside those that the agent's own profile is of, which begins with what that has kept. What it lists changes nothing
+    /// of the agent's.
+    pub(crate) fn beside(config: Arc<McpConfig>, agents: &Path, folder: PathBuf) -> Self {
+        Self { folder, ..Self::remembered(config, agents.to_owned()) }
     }
 
     fn known(&self) -> MutexGuard<'_, KnownTools> {

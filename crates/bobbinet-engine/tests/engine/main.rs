@@ -13,6 +13,7 @@ mod deferred;
 mod faults;
 mod golden;
 mod lab;
+mod lanes;
 mod nested;
 mod one_commit;
 mod reads;

@@ -129,6 +129,12 @@ impl ExclusiveTools {
         self.change(queue);
     }
 
+    /// How many calls run or wait.
+    pub(crate) fn count(&self) -> usize {
+        let queue = self.queue();
+        queue.running.len() + queue.waiting.len()
+    }
+
     /// Whether no call runs, and none waits.
     pub(crate) fn is_empty(&self) -> bool {
         let mut queue = self.queue();

@@ -15,5 +15,6 @@ mod over;
 mod over_http;
 mod over_oauth;
 mod questions;
+mod sharing;
 mod tree;
 mod web;

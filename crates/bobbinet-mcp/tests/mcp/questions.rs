@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bobbinet_core::{Effect, Limits, QuestionKind, State};
+use bobbinet_mcp::WriteSharing;
 
 use crate::lab::{Lab, PATIENCE, caller_named, limits, name_of, say, settled, until, view};
 
@@ -163,6 +164,8 @@ async fn more_calls_in_line_than_slots_are_lent_all_come_to_their_end() {
     let lab = Lab::with(&["good"], limits(), |config| {
         config.max_concurrency = 1;
         config.interactive = vec!["ask".to_owned(), "echo".to_owned()];
+        // They wait for one another for the question's sake alone.
+        config.share.writes = Some(WriteSharing::Concurrent);
     });
     let lab = lab.await.ready().await;
     let asked = lab.send("good", say("ask")).await;

@@ -145,6 +145,17 @@ async fn nothing_is_left_when_we_are_killed() {
 
 #[tokio::test]
 async fn what_is_left_when_the_shim_is_killed_too_is_swept_at_the_next_start() {
+    sweeps_what_is_left_in("").await;
+}
+
+#[tokio::test]
+async fn so_is_what_is_left_of_a_session_of_somebodys_own_and_of_a_replica_that_there_is_no_more() {
+    sweeps_what_is_left_in("sessions/7").await;
+    sweeps_what_is_left_in("replica-3").await;
+}
+
+/// The next life finds the server's record in this folder of the agent's.
+async fn sweeps_what_is_left_in(place: &str) {
     let folder = tempfile::tempdir().unwrap();
     let mut victim = victim("boot-forks", folder.path()).await;
     let shim = shim(folder.path());
@@ -158,6 +169,9 @@ async fn what_is_left_when_the_shim_is_killed_too_is_swept_at_the_next_start() {
     until("the server dies with its shim", || !is_alive(server)).await;
     assert!(pids.iter().any(|pid| is_alive(*pid)), "the sleepers slipped away, as this test needs them to");
 
+    let place = folder.path().join("agent").join(place);
+    fs::create_dir_all(&place).unwrap();
+    fs::rename(folder.path().join("agent/server.pid"), place.join("server.pid")).unwrap();
     let agent = McpAgent::start(
         lab::config("good", folder.path()),
         lab::launcher(),

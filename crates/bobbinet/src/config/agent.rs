@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, fs, path::PathBuf, time::Duration};
 use bobbinet_core::{Effect, agent::EXTENSION_URI};
 use bobbinet_mcp::{
     HttpTransportKind, Isolation, McpConfig, McpLimits, ProtocolEra, ServerAddress, ServerAuth, ServerCommand,
-    ServerUrl, SkillNotes,
+    ServerUrl, Sharing, SkillNotes, WriteSharing,
 };
 use bobbinet_outbound::Origin;
 use bobbinet_text::nearest;
@@ -20,7 +20,7 @@ use super::{
     finding::{Finding, Severity, Source},
     limits::Bounds,
     reader::{MapSettings, Reader},
-    server_auth,
+    server_auth, share,
     tree::{Node, Value},
 };
 
@@ -34,6 +34,7 @@ pub(crate) const AGENT_KEYS: [&str; 14] = [
     "interactive",
     "stateless",
     "slots",
+    "share",
     "era",
     "isolation",
     "roots",
@@ -72,6 +73,12 @@ pub(crate) struct CommandConfig {
 #[derive(Clone, Default)]
 pub(crate) struct AgentConfig {
     pub(crate) server: ServerConfig,
+    /// Where the same server is beside that, if it is called.
+    pub(crate) other_urls: Vec<Url>,
+    /// How many processes of it there are, if it is started, if that was said.
+    pub(crate) replicas: Option<usize>,
+    /// What callers share of it.
+    pub(crate) share: Sharing,
     /// What is known of it.
     pub(crate) card: Option<Card>,
     /// Its name for people.
@@ -129,8 +136,28 @@ impl AgentConfig {
             ServerConfig::Command(_) => Vec::new(),
             ServerConfig::Url(server) => {
                 let authority = server.auth.as_ref().and_then(ServerAuth::authority_url);
-                [Some(server.url.clone()), authority].iter().flatten().filter_map(|url| Origin::of(url).ok()).collect()
+                let urls =
+                    [Some(server.url.clone()), authority].into_iter().flatten().chain(self.other_urls.iter().cloned());
+                urls.filter_map(|url| Origin::of(&url).ok()).collect()
             }
+        }
+    }
+
+    /// Whether its server keeps nothing between two calls: by the operator's word, or its card's.
+    pub(crate) fn keeps_nothing(&self) -> bool {
+        self.stateless.unwrap_or(self.card.as_ref().is_some_and(|card| card.stateless))
+    }
+
+    /// Which of its calls that may change something run at the same time.
+    pub(crate) fn write_sharing(&self) -> &WriteSharing {
+        self.share.effective_writes(self.keeps_nothing())
+    }
+
+    /// In how many places its server is.
+    pub(crate) fn replica_count(&self) -> usize {
+        match &self.server {
+            ServerConfig::Command(_) => self.replicas.unwrap_or(1),
+            ServerConfig::Url(_) => 1 + self.other_urls.len(),
         }
     }
 
@@ -147,7 +174,8 @@ impl AgentConfig {
 
     /// The same for the crate that runs the server.
     pub(crate) fn into_mcp(self, name: &str) -> McpConfig {
-        let Self { server, card, title, description, trust_hints, effects, .. } = self;
+        let (stateless, copies) = (self.keeps_nothing(), self.replica_count());
+        let Self { server, other_urls, share, card, title, description, trust_hints, effects, .. } = self;
         let Self { slots, era, isolation, roots, timeouts, limits, .. } = self;
         let card = card.unwrap_or_default();
         let is_silent = self.interactive.as_ref().map_or(card.interactive == Some(false), Vec::is_empty);
@@ -159,6 +187,13 @@ impl AgentConfig {
                 ServerAddress::Command(ServerCommand { command, args: words.collect(), env, cwd, isolation })
             }
             ServerConfig::Url(server) => ServerAddress::Url(server),
+        };
+        let replicas = match &server {
+            ServerAddress::Command(_) => vec![server.clone(); copies - 1],
+            ServerAddress::Url(first) => {
+                let other = |url| ServerAddress::Url(ServerUrl { url, ..first.clone() });
+                other_urls.into_iter().map(other).collect()
+            }
         };
         let mut all_effects: BTreeMap<String, Effect> = BTreeMap::new();
         let mut skills = BTreeMap::new();
@@ -180,6 +215,8 @@ impl AgentConfig {
         all_effects.extend(effects);
         all_timeouts.extend(timeouts);
         McpConfig {
+            replicas,
+            share,
             era,
             roots,
             effects: all_effects,
@@ -187,7 +224,7 @@ impl AgentConfig {
             interactive,
             silent,
             is_silent,
-            stateless: self.stateless.unwrap_or(card.stateless),
+            stateless,
             title: title.or(card.name),
             description: description.or(card.description),
             skills,
@@ -213,25 +250,29 @@ pub(crate) fn server_of_url(
     transport: HttpTransportKind,
 ) -> ServerConfig {
     let (headers, has_secret) = fields.get("headers").map(|node| headers(reader, node)).unwrap_or_default();
-    let Some(text) = reader.text(url, "url") else { return ServerConfig::default() };
+    let Some(parsed) = server_url(reader, url) else { return ServerConfig::default() };
+    if has_secret {
+        server_auth::warn_of_plain(reader, url, "a header with a secret", &parsed);
+    }
+    ServerConfig::Url(ServerUrl { headers, transport, ..ServerUrl::new(parsed) })
+}
+
+/// An address that a server can be called at.
+pub(crate) fn server_url(reader: &mut Reader<'_>, url: &Node) -> Option<Url> {
+    let text = reader.text(url, "url")?;
     // What it comes to may be a secret: what is told of it is how it was written.
     let written = url.as_written().unwrap_or_default().split('?').next().unwrap_or_default();
     let fault = match text.parse::<Url>() {
         Ok(parsed) if !matches!(parsed.scheme(), "http" | "https") => "it is neither http nor https".to_owned(),
         Ok(parsed) => match Origin::of(&parsed) {
-            Ok(_) => {
-                if has_secret {
-                    server_auth::warn_of_plain(reader, url, "a header with a secret", &parsed);
-                }
-                return ServerConfig::Url(ServerUrl { headers, transport, ..ServerUrl::new(parsed) });
-            }
+            Ok(_) => return Some(parsed),
             Err(refused) => refused.to_string(),
         },
         Err(error) => error.to_string(),
     };
     let hint = "for example url: https://mcp.example.com/mcp";
     reader.fault_with_hint(url.at, format!("{written:?} cannot be called: {fault}"), hint);
-    ServerConfig::default()
+    None
 }
 
 /// How the server is shown who calls, if these settings say that.
@@ -373,6 +414,7 @@ pub(crate) fn settings(reader: &mut Reader<'_>, fields: &MapSettings<'_>, config
     config.stateless = fields.get("stateless").and_then(|node| reader.flag(node, "stateless"));
     let positive = |text: &str| text.parse().ok().filter(|slots| *slots > 0);
     config.slots = fields.get("slots").and_then(|node| reader.parsed(node, "slots", positive));
+    config.share = fields.get("share").map(|node| share::read(reader, node)).unwrap_or_default();
     let era = |text: &str| serde_json::from_value(serde_json::Value::from(text)).ok();
     config.era = fields.get("era").and_then(|node| reader.parsed(node, "era", era)).unwrap_or_default();
     let isolation = |text: &str| serde_json::from_value(serde_json::Value::from(text)).ok();

@@ -18,6 +18,7 @@ mod peers;
 mod policy_cases;
 mod reader;
 mod server_auth;
+mod share;
 mod tls;
 mod tree;
 mod typed_server;
@@ -54,6 +55,7 @@ pub(crate) use node_file::{parse_address, parse_network};
 pub(crate) use peers::{AuthSettings, ClientSettings, NodePeer, PeerSettings, peer_url};
 pub(crate) use policy_cases::{CaseCaller, Expectation, PolicyCase, PolicyCases, read as read_policy_cases};
 
+pub(crate) use share::words as share_words;
 pub(crate) use tls::TlsSettings;
 pub(crate) use typed_server::read_typed;
 

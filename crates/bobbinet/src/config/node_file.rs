@@ -20,8 +20,8 @@ use super::{
     models::{self, ModelSettings},
     peers::{self, PeerSettings},
     reader::{MapSettings, Reader},
-    tls,
-    tree::Node,
+    share, tls,
+    tree::{Node, Value},
 };
 
 pub(super) const ROOT_KEYS: [&str; 8] =
@@ -45,10 +45,11 @@ const NODE_KEYS: [&str; 17] = [
     "wait_max",
     "webhooks",
 ];
-const SERVER_KEYS: [&str; 9] = ["command", "args", "env", "env_file", "cwd", "url", "headers", "auth", "transport"];
+const SERVER_KEYS: [&str; 11] =
+    ["command", "args", "env", "env_file", "cwd", "replicas", "url", "urls", "headers", "auth", "transport"];
 
 /// What is said of a server that is started, and means nothing for one that is called.
-const COMMAND_KEYS: [&str; 5] = ["command", "args", "env", "env_file", "cwd"];
+const COMMAND_KEYS: [&str; 6] = ["command", "args", "env", "env_file", "cwd", "replicas"];
 
 /// Reads the whole file; what cannot be read is a finding, and left at its default.
 pub(crate) fn read(reader: &mut Reader<'_>, root: &Node) -> Config {
@@ -257,11 +258,8 @@ fn read_agents(reader: &mut Reader<'_>, node: &Node) -> Agents {
 
 fn read_agent(reader: &mut Reader<'_>, node: &Node, name: &str) -> AgentConfig {
     let what = format!("agent {name}");
-    let known: Vec<&str> = AGENT_KEYS.iter().copied().chain(["mcp", "a2a", "model", "share"]).collect();
+    let known: Vec<&str> = AGENT_KEYS.iter().copied().chain(["mcp", "a2a", "model"]).collect();
     let fields = reader.fields(node, &what, &known);
-    if let Some((key, _)) = fields.entry("share") {
-        reader.fault_with_hint(key.at, "\"share\" is not in this version yet", "take it out");
-    }
     let mut config = match fields.get("mcp") {
         Some(server) => read_server(reader, server),
         None => {
@@ -273,12 +271,22 @@ fn read_agent(reader: &mut Reader<'_>, node: &Node, name: &str) -> AgentConfig {
         }
     };
     agent::settings(reader, &fields, &mut config);
+    if let Some(server) = fields.get("mcp") {
+        share::check_replicas(reader, server, &config);
+    }
     config
 }
 
 fn read_server(reader: &mut Reader<'_>, node: &Node) -> AgentConfig {
     let fields = reader.fields(node, "mcp", &SERVER_KEYS);
-    let server = if let Some(url) = fields.get("url") {
+    let urls = fields.get("urls").map(|node| several_urls(reader, node)).unwrap_or_default();
+    let mut other_urls = Vec::new();
+    let mut replicas = None;
+    if let (Some((key, _)), Some(_)) = (fields.entry("urls"), fields.get("url")) {
+        reader.fault_with_hint(key.at, "url and urls are the same setting", "say one or the other");
+    }
+    let server = if let Some(url) = fields.get("url").or(urls.first().copied()) {
+        other_urls.extend(urls.iter().skip(1).filter_map(|url| agent::server_url(reader, url)));
         for name in COMMAND_KEYS {
             if let Some((key, _)) = fields.entry(name) {
                 reader.fault_with_hint(
@@ -297,9 +305,30 @@ fn read_server(reader: &mut Reader<'_>, node: &Node) -> AgentConfig {
                 reader.fault_with_hint(key.at, format!("a server that is started has no {name}"), "they go with a url");
             }
         }
+        let count = |text: &str| text.parse().ok().filter(|count| (1..=REPLICAS_MAX).contains(count));
+        replicas = fields.get("replicas").and_then(|node| reader.parsed(node, "replicas", count));
         agent::server_of_command(reader, &fields, "env_file")
     };
-    let mut config = AgentConfig { server, ..AgentConfig::default() };
+    let mut config = AgentConfig { server, other_urls, replicas, ..AgentConfig::default() };
     agent::server_auth(reader, &fields, &mut config);
     config
+}
+
+/// Processes of one server. Each takes some 50 to 130 MB.
+const REPLICAS_MAX: usize = 64;
+
+/// The addresses of one server that is in several places.
+fn several_urls<'n>(reader: &mut Reader<'_>, node: &'n Node) -> Vec<&'n Node> {
+    match &node.value {
+        Value::List(urls) if !urls.is_empty() => urls.iter().collect(),
+        Value::List(_) => {
+            reader.fault(node.at, "urls has no address");
+            Vec::new()
+        }
+        Value::Null(_) | Value::Flag(..) | Value::Number(_) | Value::Text(_) | Value::Map(_) => {
+            let hint = "for example urls: [https://a.example.com/mcp, https://b.example.com/mcp]";
+            reader.fault_with_hint(node.at, format!("urls is a list of addresses, and here is {}", node.kind()), hint);
+            Vec::new()
+        }
+    }
 }

@@ -17,7 +17,7 @@ use crate::{
     config::{
         self, AgentConfig, CallersConfig, CommandConfig, Config, Finding, FlowConfig, Flows, ModelSettings, NoCard,
         NodeConfig, PeerSettings, Reading, ServerConfig, Severity, Source, Strictness, TlsSettings, default_file,
-        default_files, find_card, program, whole_millis,
+        default_files, find_card, program, share_words, whole_millis,
     },
     failure::{Code, Failure},
     output::Output,
@@ -249,11 +249,11 @@ pub(crate) fn check(output: Output, command: Check) -> Result<(), Failure> {
         let agent = |(name, agent): (&AgentName, &AgentConfig)| match &agent.server {
             ServerConfig::Command(CommandConfig { words, env, cwd }) => {
                 let variables: Vec<&String> = env.keys().collect();
-                serde_json::json!({ "name": name, "command": words, "cwd": cwd, "env": variables })
+                serde_json::json!({ "name": name, "command": words, "cwd": cwd, "env": variables, "share": share_words(agent) })
             }
             ServerConfig::Url(server) => {
                 let headers: Vec<&String> = server.headers.keys().collect();
-                serde_json::json!({ "name": name, "url": server.shown(), "headers": headers })
+                serde_json::json!({ "name": name, "url": server.shown(), "headers": headers, "share": share_words(agent) })
             }
         };
         let remote =
@@ -274,6 +274,11 @@ pub(crate) fn check(output: Output, command: Check) -> Result<(), Failure> {
             names.map(AgentName::as_str).collect()
         };
         output.field("Agents", names.join(", "))?;
+        if output.is_verbose {
+            for (name, agent) in &config.agents {
+                output.field(name.as_str(), share_words(agent))?;
+            }
+        }
         if !config.flows.is_empty() {
             output.field("Flows", config.flows.names().map(AgentName::as_str).collect::<Vec<_>>().join(", "))?;
         }
