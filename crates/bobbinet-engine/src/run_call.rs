@@ -8,8 +8,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, debug_span, error, warn};
 
 use crate::{
-    CANCEL_GRACE, EngineError, Run, deadline::Deadline, engine_inner::EngineInner, lifecycle::Busy, processes::Term,
-    run::next_attempt, slots::Permit, task_live::LiveTask,
+    CANCEL_GRACE, EngineError, Run, deadline::Deadline, engine_inner::EngineInner, lanes::Lane, lifecycle::Busy,
+    processes::Term, run::next_attempt, slots::Permit, task_live::LiveTask,
 };
 
 /// How long the outcome of a call waits between two tries to keep it, at the most.
@@ -48,6 +48,14 @@ impl Drop for RunGuard<'_> {
     }
 }
 
+/// One attempt at a call, by whom, and what it keeps for itself.
+struct Attempt {
+    claim: Claim,
+    call_id: CallId,
+    number: u32,
+    lane: Option<Lane>,
+}
+
 /// How the work of a run ended.
 enum Over {
     /// The agent, or the limit that it ran into, says what came of the call.
@@ -76,8 +84,8 @@ impl EngineInner {
         while let Some((call_id, attempt)) = first.take().or_else(|| next_attempt(&task, claim)) {
             debug!(task = %task.id, agent = %task.agent, call = call_id.0, attempt, "call begins");
             let Some(term) = &term else { break };
-            let outcome = match self.carry_out(&live, &task, term, &permit, claim, (call_id, attempt), &deadline).await
-            {
+            let attempt = Attempt { claim, call_id, number: attempt, lane: permit.lane().cloned() };
+            let outcome = match self.carry_out(&live, &task, term, attempt, &deadline).await {
                 Over::Outcome(outcome) => outcome,
                 Over::Stopped => {
                     let released = self.command_of_run(&live, Command::Release { claim }).await;
@@ -101,9 +109,7 @@ impl EngineInner {
         live: &Arc<LiveTask>,
         task: &Arc<Task>,
         term: &Term,
-        permit: &Permit,
-        claim: Claim,
-        (call_id, attempt): (CallId, u32),
+        Attempt { claim, call_id, number: attempt, lane }: Attempt,
         deadline: &Arc<Deadline>,
     ) -> Over {
         if !self.processes.may_claim() {
@@ -130,7 +136,7 @@ impl EngineInner {
             claim,
             call_id,
             attempt,
-            lane: permit.lane().cloned(),
+            lane,
             deadline: deadline.clone(),
             canceled: canceled.clone(),
             has_taken_answer: Arc::default(),

@@ -173,7 +173,7 @@ pub(crate) enum Command {
     /// Run a node: every MCP server of a file as an agent
     Up(Up),
     /// Run one MCP server as an agent, at the root of an address
-    Agent(Agent),
+    Agent(Box<Agent>),
     /// Be an MCP server on standard input and output whose tools are all agents of a node, for a host that starts its servers
     Mcp(Mcp),
     /// See tasks survive a kill -9, with three agents and an orchestrator

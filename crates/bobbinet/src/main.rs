@@ -130,7 +130,7 @@ fn run(global: &Global, command: Command, sources: &Sources) -> Result<ExitCode,
     let done = |result: Result<(), Failure>| result.map(|()| ExitCode::SUCCESS);
     match command {
         Command::Up(up) => done(run_node(global, node::up(output, up)?)),
-        Command::Agent(agent) => done(run_node(global, node::agent(output, agent)?)),
+        Command::Agent(agent) => done(run_node(global, node::agent(output, *agent)?)),
         Command::Mcp(args) => done(run_mcp(global, args)),
         Command::Demo(args) => block_on(global, demo::run(args, global.output))?,
         Command::DemoServer(args) => block_on(global, demo::serve(args))?,

@@ -2,6 +2,9 @@ use serde_json::{Value, json};
 
 use crate::host::{Node, STATELESS, texts};
 
+/// What is wrong, the message, its headers, and the status and the code that it is answered with.
+type Case<'a> = (&'a str, &'a Value, Vec<(&'a str, &'a str)>, u16, i64);
+
 #[tokio::test]
 async fn each_request_stands_alone() {
     let node = Node::start().await;
@@ -38,7 +41,7 @@ async fn headers_say_what_the_body_says() {
     let mut newer = call.clone();
     newer["params"]["_meta"]["io.modelcontextprotocol/protocolVersion"] = "2099-01-01".into();
     let unknown = host.request(&json!(1), "resources/burn", &json!({}));
-    let cases: [(&str, &Value, Vec<(&str, &str)>, u16, i64); 10] = [
+    let cases: [Case<'_>; 10] = [
         ("all of them", &call, vec![version, method, name], 200, 0),
         ("an encoded name", &call, vec![version, method, encoded], 200, 0),
         ("no version", &call, vec![method, name], 400, -32020),

@@ -25,7 +25,7 @@ use super::{
 };
 
 /// The settings of an agent beside how its server is started.
-pub(crate) const AGENT_KEYS: [&str; 14] = [
+pub(crate) const AGENT_KEYS: [&str; 15] = [
     "use",
     "title",
     "description",
@@ -49,7 +49,7 @@ pub(crate) enum ServerConfig {
     /// It is started by us.
     Command(CommandConfig),
     /// It runs elsewhere.
-    Url(ServerUrl),
+    Url(Box<ServerUrl>),
 }
 
 impl Default for ServerConfig {
@@ -186,7 +186,7 @@ impl AgentConfig {
                 let cwd = Some(cwd);
                 ServerAddress::Command(ServerCommand { command, args: words.collect(), env, cwd, isolation })
             }
-            ServerConfig::Url(server) => ServerAddress::Url(server),
+            ServerConfig::Url(server) => ServerAddress::Url(*server),
         };
         let replicas = match &server {
             ServerAddress::Command(_) => vec![server.clone(); copies - 1],
@@ -254,7 +254,7 @@ pub(crate) fn server_of_url(
     if has_secret {
         server_auth::warn_of_plain(reader, url, "a header with a secret", &parsed);
     }
-    ServerConfig::Url(ServerUrl { headers, transport, ..ServerUrl::new(parsed) })
+    ServerConfig::Url(Box::new(ServerUrl { headers, transport, ..ServerUrl::new(parsed) }))
 }
 
 /// An address that a server can be called at.

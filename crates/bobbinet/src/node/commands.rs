@@ -335,7 +335,7 @@ mod tests {
             let Command::Agent(command) = Cli::try_parse_from(words).unwrap().command else {
                 panic!("another command")
             };
-            let mut agents = agent(Output { format: Format::Text, is_verbose: false }, command).unwrap().agents;
+            let mut agents = agent(Output { format: Format::Text, is_verbose: false }, *command).unwrap().agents;
             let (name, config) = agents.pop_first().unwrap();
             config.into_mcp(name.as_str())
         };
