@@ -25,7 +25,7 @@ use super::{
 };
 
 /// The settings of an agent beside how its server is started.
-pub(crate) const AGENT_KEYS: [&str; 14] = [
+pub(crate) const AGENT_KEYS: [&str; 15] = [
     "use",
     "title",
     "description",

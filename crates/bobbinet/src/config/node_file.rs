@@ -12,7 +12,7 @@ use bobbinet_outbound::Origin;
 use ipnet::IpNet;
 
 use super::{
-    AgentConfig, Config,
+    AgentConfig, Config, ServerConfig,
     agent::{self, AGENT_KEYS},
     callers,
     flows::{self, INTERNAL_AGENTS},
@@ -299,6 +299,9 @@ fn read_server(reader: &mut Reader<'_>, node: &Node) -> AgentConfig {
         let kind = |text: &str| serde_json::from_value(serde_json::Value::from(text)).ok();
         let transport = fields.get("transport").and_then(|node| reader.parsed(node, "transport", kind));
         agent::server_of_url(reader, &fields, url, transport.unwrap_or_default())
+    } else if fields.get("urls").is_some() {
+        // What is wrong with them has been told.
+        ServerConfig::default()
     } else {
         for name in ["headers", "auth", "transport"] {
             if let Some((key, _)) = fields.entry(name) {
