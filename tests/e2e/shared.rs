@@ -40,7 +40,7 @@ async fn fifty_who_write_at_the_same_time_have_all_written() {
     };
     (0..50).map(write).collect::<JoinSet<()>>().join_all().await;
     let graph = call(&agent, &http, "r", "read_graph", json!({})).await.to_string();
-    let missing: Vec<usize> = (0..50).filter(|number| !graph.contains(&format!("e{number}\\\""))).collect();
+    let missing: Vec<usize> = (0..50).filter(|number| !graph.contains(&format!("\"e{number}\""))).collect();
     let kept = std::fs::read_to_string(folder.path().join("graph.json")).unwrap();
     assert_eq!((kept.lines().count(), missing), (50, Vec::new()), "{graph}");
     node.stop();

@@ -48,6 +48,14 @@ impl Drop for RunGuard<'_> {
     }
 }
 
+/// By what right a run works on its task.
+#[derive(Clone, Copy)]
+struct Right<'a> {
+    term: &'a Term,
+    claim: Claim,
+    permit: &'a Permit,
+}
+
 /// How the work of a run ended.
 enum Over {
     /// The agent, or the limit that it ran into, says what came of the call.
@@ -76,8 +84,8 @@ impl EngineInner {
         while let Some((call_id, attempt)) = first.take().or_else(|| next_attempt(&task, claim)) {
             debug!(task = %task.id, agent = %task.agent, call = call_id.0, attempt, "call begins");
             let Some(term) = &term else { break };
-            let outcome = match self.carry_out(&live, &task, term, &permit, claim, (call_id, attempt), &deadline).await
-            {
+            let right = Right { term, claim, permit: &permit };
+            let outcome = match self.carry_out(&live, &task, right, (call_id, attempt), &deadline).await {
                 Over::Outcome(outcome) => outcome,
                 Over::Stopped => {
                     let released = self.command_of_run(&live, Command::Release { claim }).await;
@@ -100,9 +108,7 @@ impl EngineInner {
         self: &Arc<Self>,
         live: &Arc<LiveTask>,
         task: &Arc<Task>,
-        term: &Term,
-        permit: &Permit,
-        claim: Claim,
+        Right { term, claim, permit }: Right<'_>,
         (call_id, attempt): (CallId, u32),
         deadline: &Arc<Deadline>,
     ) -> Over {
