@@ -20,7 +20,7 @@ use super::{
     models::{self, ModelSettings},
     peers::{self, PeerSettings},
     reader::{MapSettings, Reader},
-    share, tls,
+    share_check, tls,
     tree::{Node, Value},
 };
 
@@ -272,7 +272,7 @@ fn read_agent(reader: &mut Reader<'_>, node: &Node, name: &str) -> AgentConfig {
     };
     agent::settings(reader, &fields, &mut config);
     if let Some(server) = fields.get("mcp") {
-        share::check_replicas(reader, server, &config);
+        share_check::check_replicas(reader, server, &config);
     }
     config
 }
