@@ -40,7 +40,7 @@ async fn fifty_who_write_at_the_same_time_have_all_written() {
     };
     (0..50).map(write).collect::<JoinSet<()>>().join_all().await;
     let graph = call(&agent, &http, "r", "read_graph", json!({})).await.to_string();
-    let missing: Vec<usize> = (0..50).filter(|number| !graph.contains(&format!("e{number}\\\""))).collect();
+    let missing: Vec<usize> = (0..50).filter(|number| !graph.contains(&format!("\"e{number}\""))).collect();
     let kept = std::fs::read_to_string(folder.path().join("graph.json")).unwrap();
     assert_eq!((kept.lines().count(), missing), (50, Vec::new()), "{graph}");
     node.stop();
@@ -50,7 +50,7 @@ async fn fifty_who_write_at_the_same_time_have_all_written() {
 fn a_check_says_what_callers_share() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("bobbinet.yaml"), memory(folder.path())).unwrap();
-    let told = bobbinet(folder.path()).args(["check", "-v", "bobbinet.yaml"]).output().unwrap();
+    let told = bobbinet(folder.path()).args(["check", "--verbose", "bobbinet.yaml"]).output().unwrap();
     let told = String::from_utf8_lossy(&told.stdout).into_owned();
     assert!(told.contains("session shared, writes one at a time"), "{told}");
 }

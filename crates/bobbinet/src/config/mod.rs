@@ -19,6 +19,7 @@ mod policy_cases;
 mod reader;
 mod server_auth;
 mod share;
+mod share_check;
 mod tls;
 mod tree;
 mod typed_server;
@@ -55,7 +56,7 @@ pub(crate) use node_file::{parse_address, parse_network};
 pub(crate) use peers::{AuthSettings, ClientSettings, NodePeer, PeerSettings, peer_url};
 pub(crate) use policy_cases::{CaseCaller, Expectation, PolicyCase, PolicyCases, read as read_policy_cases};
 
-pub(crate) use share::words as share_words;
+pub(crate) use share_check::words as share_words;
 pub(crate) use tls::TlsSettings;
 pub(crate) use typed_server::read_typed;
 

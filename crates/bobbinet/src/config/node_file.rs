@@ -12,7 +12,7 @@ use bobbinet_outbound::Origin;
 use ipnet::IpNet;
 
 use super::{
-    AgentConfig, Config,
+    AgentConfig, Config, ServerConfig,
     agent::{self, AGENT_KEYS},
     callers,
     flows::{self, INTERNAL_AGENTS},
@@ -20,7 +20,7 @@ use super::{
     models::{self, ModelSettings},
     peers::{self, PeerSettings},
     reader::{MapSettings, Reader},
-    share, tls,
+    share_check, tls,
     tree::{Node, Value},
 };
 
@@ -272,7 +272,7 @@ fn read_agent(reader: &mut Reader<'_>, node: &Node, name: &str) -> AgentConfig {
     };
     agent::settings(reader, &fields, &mut config);
     if let Some(server) = fields.get("mcp") {
-        share::check_replicas(reader, server, &config);
+        share_check::check_replicas(reader, server, &config);
     }
     config
 }
@@ -299,6 +299,9 @@ fn read_server(reader: &mut Reader<'_>, node: &Node) -> AgentConfig {
         let kind = |text: &str| serde_json::from_value(serde_json::Value::from(text)).ok();
         let transport = fields.get("transport").and_then(|node| reader.parsed(node, "transport", kind));
         agent::server_of_url(reader, &fields, url, transport.unwrap_or_default())
+    } else if fields.get("urls").is_some() {
+        // What is wrong with them has been told.
+        ServerConfig::default()
     } else {
         for name in ["headers", "auth", "transport"] {
             if let Some((key, _)) = fields.entry(name) {
