@@ -94,7 +94,7 @@ impl Catalog {
                 otherwise: format!("The tool `{}`.", raw.name),
                 examples: Vec::new(),
             };
-            warn_of_hidden(&config.name, &about.title, &tool, before);
+            look_at_words(config, &about.title, &tool, before);
             skills.push(skill(config, &tool, about));
             tools.insert(raw.name.clone(), tool);
         }
@@ -122,7 +122,7 @@ impl Catalog {
                 headers: ParameterHeaders::default(),
                 id: reading.id,
             };
-            warn_of_hidden(&config.name, &about.title, &tool, before);
+            look_at_words(config, &about.title, &tool, before);
             skills.push(skill(config, &tool, about));
             tools.insert(name, tool);
         }
@@ -306,6 +306,15 @@ struct About {
     /// The description, if there is none.
     otherwise: String,
     examples: Vec<String>,
+}
+
+/// Looks for what is hidden in the words of a tool, each time that they are other words.
+fn look_at_words(config: &McpConfig, title: &str, tool: &Tool, before: Option<&Tool>) {
+    let is_same = |before: &Tool| before.description == tool.description && before.input.json == tool.input.json;
+    if !before.is_some_and(is_same) {
+        let schemas = std::iter::once(&tool.input).chain(&tool.output).map(|schema| &schema.json);
+        warn_of_hidden(&config.name, tool.id.as_str(), [title, &tool.description], schemas);
+    }
 }
 
 fn skill(config: &McpConfig, tool: &Tool, about: About) -> Skill {

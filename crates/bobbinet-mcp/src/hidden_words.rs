@@ -1,33 +1,23 @@
 //! What a server says of its tools that people do not see, or that speaks to a model behind their backs.
 
-use std::{borrow::Cow, collections::BTreeSet};
+use std::collections::BTreeSet;
 
 use bobbinet_core::Json;
 use bobbinet_text::{Hidden, hidden};
 use serde_json::Value;
 
-use crate::catalog::Tool;
-
 /// How deep schemas are looked into. One that is deeper was not written by anybody.
 const DEPTH_MAX: usize = 64;
 
-/// Says in the log what is hidden in the words of a tool, each time that they are other words.
-pub(crate) fn warn_of_hidden(agent: &str, title: &str, tool: &Tool, before: Option<&Tool>) {
-    let is_known =
-        before.is_some_and(|before| before.description == tool.description && before.input.json == tool.input.json);
-    if is_known {
-        return;
-    }
-    let mut found = hidden(title);
-    found.extend(hidden(&tool.description));
-    for schema in std::iter::once(&tool.input).chain(&tool.output) {
-        found.extend(in_json(&schema.json));
-    }
+/// Says in the log what is hidden in what a server says of a tool: in these texts, and in its schemas.
+pub(crate) fn warn_of_hidden<'j>(agent: &str, tool: &str, texts: [&str; 2], schemas: impl Iterator<Item = &'j Json>) {
+    let mut found: BTreeSet<Hidden> = texts.into_iter().flat_map(hidden).collect();
+    found.extend(schemas.flat_map(in_json));
     if !found.is_empty() {
-        let found = found.iter().map(|it| Cow::Borrowed(it.as_str())).collect::<Vec<_>>().join(", ");
+        let found = found.iter().map(|it| it.as_str()).collect::<Vec<_>>().join(", ");
         tracing::warn!(
             agent,
-            tool = %tool.id,
+            tool,
             found,
             "the words of this tool hide something from people: look at them before a model does"
         );

@@ -1,6 +1,6 @@
 //! Who takes part: our agent, the floors, the yardsticks.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
@@ -50,8 +50,8 @@ pub(crate) struct Prepared {
     pub(crate) missing: Vec<String>,
 }
 
-/// Builds and installs what is asked for; all if nothing is said.
-pub(crate) fn prepare(folders: &Folders, only: &[Which], build: bool) -> Result<Prepared> {
+/// Builds and installs what is asked for; all if nothing is said. With the `echo` of another build it is asked what this one is.
+pub(crate) fn prepare(folders: &Folders, only: &[Which], before: Option<&Path>, build: bool) -> Result<Prepared> {
     let is_wanted = |which: Which| only.is_empty() || only.contains(&which);
     let program = std::env::current_exe().context("finding this program")?;
     let is_any_wanted = |of: &[Which]| of.iter().any(|which| is_wanted(*which));
@@ -66,7 +66,8 @@ pub(crate) fn prepare(folders: &Folders, only: &[Which], build: bool) -> Result<
     if build && !ours.is_empty() {
         yardsticks::build(folders, &ours)?;
     }
-    let (mut entrants, mut wrapped) = (Vec::new(), Vec::new());
+    let (mut entrants, mut wrapped): (Vec<Entrant>, Vec<Which>) =
+        (before.map(echo_before).into_iter().collect(), Vec::new());
     let mut missing = Vec::new();
     for which in Which::value_variants().iter().copied().filter(|which| is_wanted(*which)) {
         let entrant = match which {
@@ -112,17 +113,26 @@ fn echo(folders: &Folders) -> Entrant {
     Entrant { recipe, measures: Measure::COMMON, gets: true, fill: Some(1), is_ours: true, is_timed: true }
 }
 
+fn echo_before(program: &Path) -> Entrant {
+    let recipe = echo_by("before", "examples/echo of another build", &[], program.to_owned());
+    Entrant { recipe, measures: Measure::COMMON, gets: true, fill: None, is_ours: false, is_timed: false }
+}
+
 fn bindings(folders: &Folders) -> Entrant {
     let recipe = echo_with("bindings", "the same with --grpc, in each binding", &["--grpc"], folders);
     Entrant { recipe, measures: Measure::BINDINGS, gets: true, fill: None, is_ours: false, is_timed: false }
 }
 
 fn echo_with(name: &'static str, title: &str, flags: &[&str], folders: &Folders) -> Recipe {
+    echo_by(name, title, flags, folders.binaries.join("echo"))
+}
+
+fn echo_by(name: &'static str, title: &str, flags: &[&str], program: PathBuf) -> Recipe {
     let usual = words(&["--listen", "127.0.0.1:0", "--data-dir", DATA, "--print-token"]);
     Recipe {
         name,
         title: title.to_owned(),
-        program: folders.binaries.join("echo"),
+        program,
         arguments: [usual, words(flags)].concat(),
         token: Token::Printed,
         ready: READY,

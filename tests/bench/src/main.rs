@@ -110,6 +110,9 @@ struct Run {
     /// Measures only these.
     #[arg(long, value_delimiter = ',', value_enum)]
     only: Vec<Which>,
+    /// The `echo` of another build, measured beside this one's: what a change costs.
+    #[arg(long, value_name = "PROGRAM")]
+    before: Option<PathBuf>,
     /// Takes the binaries and yardsticks as they are.
     #[arg(long)]
     no_build: bool,
@@ -176,7 +179,7 @@ impl Run {
     fn go(self) -> Result<ExitCode> {
         let folders = Folders::find()?;
         let data = data_folder(&folders.target.join("bench-data"))?;
-        let prepared = entrants::prepare(&folders, &self.only, !self.no_build)?;
+        let prepared = entrants::prepare(&folders, &self.only, self.before.as_deref(), !self.no_build)?;
         let settings = self.settings();
         let machine = machine::Machine::look(&data, &folders.root);
         let place = Place { cores: Cores::choose()?, folder: data };

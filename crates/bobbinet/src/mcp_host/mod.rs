@@ -21,6 +21,9 @@ pub(crate) use entry::print_entry;
 /// ended goes on with the next start.
 const OWN_GRACE: Duration = Duration::from_secs(1);
 
+/// How often it is looked whether a node of its own has started.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+
 /// The node that is meant.
 #[derive(Debug)]
 pub(crate) struct Prepared {
@@ -53,7 +56,12 @@ pub(crate) fn prepare(output: Output, command: &Mcp) -> Result<Prepared, Failure
 /// Passes messages on until the host says no more.
 pub(crate) async fn run(global: &Global, command: Mcp, prepared: Prepared) -> Result<(), Failure> {
     let client = Client::new(global)?;
+    let own = prepared.plan.as_ref().and(prepared.data.clone());
     let passing = async {
+        // A node that cannot start ends, and this with it.
+        while own.as_deref().is_some_and(|data| Running::at(data).is_none()) {
+            tokio::time::sleep(LOOK_INTERVAL).await;
+        }
         let door = client.mcp_door(command.node, prepared.data).await?;
         let passed = bridge(tokio::io::stdin(), tokio::io::stdout(), door).await;
         passed.map_err(|error| Failure::of(Code::Internal, &error))

@@ -76,7 +76,7 @@ fn unknown_settings_are_refused_wherever_they_stand() {
         "node:\n  listne: 127.0.0.1:1\n  colour: red\nagents: { a: { mcp: { command: [ls] } } }\n",
         &[
             r#"2: node has no setting "listne" -> did you mean "listen"?"#,
-            r#"3: node has no setting "colour" -> there is listen, tls, data, public_url, issuer, proxies, cors, limits, pre_stop_delay, grace, otlp, version_required, card, grpc, wait_max, webhooks"#,
+            r#"3: node has no setting "colour" -> there is listen, tls, data, public_url, issuer, proxies, cors, limits, pre_stop_delay, grace, otlp, version_required, card, grpc, mcp, wait_max, webhooks"#,
         ],
     );
     check_yaml(
@@ -320,6 +320,8 @@ fn agents(file: &str, text: &str, expected: &Value) {
     assert_eq!(report["ok"], true, "{report:#}");
     let root = folder.path().canonicalize().unwrap();
     for agent in report["agents"].as_array_mut().unwrap() {
+        assert_eq!(agent["share"].take(), "session shared, writes one at a time");
+        agent.as_object_mut().unwrap().remove("share");
         let cwd = folder.path().join(agent["cwd"].as_str().unwrap()).canonicalize().unwrap();
         agent["cwd"] = Value::from(cwd.strip_prefix(&root).unwrap().display().to_string());
     }
@@ -426,7 +428,9 @@ fn a_server_that_is_called_is_read_in_every_hosts_words() {
         let ran = folder.run(&["check", "mcp.json", "--strict", "-o", "json"]);
         let report: Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:?}"));
         assert_eq!((ran.code, &report["ok"]), (0, &json!(true)), "{report:#}");
-        report["agents"][0].clone()
+        let mut agent = report["agents"][0].clone();
+        agent.as_object_mut().unwrap().remove("share");
+        agent
     };
     for server in [
         r#"{ "url": "http://x/mcp?key=k" }"#,

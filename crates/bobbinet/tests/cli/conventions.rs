@@ -181,6 +181,7 @@ fn help_names_every_command_and_hides_what_is_not_for_people() {
     let expected = [
         "up",
         "agent",
+        "mcp",
         "demo",
         "card",
         "send",
