@@ -103,8 +103,16 @@ pub async fn bridge(input: impl AsyncRead + Unpin, output: impl AsyncWrite + Unp
             let mut text = Vec::with_capacity(message.as_str().len() + 1);
             line::push(&mut text, message.as_str());
             text.push(b'\n');
-            output.write_all(&text).await?;
-            output.flush().await?;
+            let written = match output.write_all(&text).await {
+                Ok(()) => output.flush().await,
+                Err(error) => Err(error),
+            };
+            match written {
+                Ok(()) => {}
+                // A host that has gone is no fault.
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => break,
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     };
