@@ -5,7 +5,7 @@
 //! Begin with [`routes`] and follow a message from `endpoint` (who calls, which session) through `dispatch` (the methods) to `call` (a
 //! tool call as a task); `tools` and `names` say which tools there are, `content` and `result` what comes back.
 //!
-//! [`bridge`] is the same for a host that starts its servers itself: it passes lines on to a node's door.
+//! [`bridge()`] is the same for a host that starts its servers itself: it passes lines on to a node's door.
 //!
 //! The revisions from 2024-11-05 to 2025-11-25 have sessions: an id for each `initialize`, which is its caller's. In 2026-07-28 each request
 //! stands alone. A connection that breaks under a call cancels its task there, as that revision wants it; in the older ones the task goes
