@@ -162,7 +162,7 @@ impl AgentConfig {
     }
 
     /// Takes the shipped card of what it starts, if nothing else is said of its tools as a whole, and says so.
-    pub(crate) fn find_card(&mut self, name: &str, file: &str) -> Option<Finding> {
+    pub(crate) fn take_known_card(&mut self, name: &str, file: &str) -> Option<Finding> {
         if self.card.is_some() || self.trust_hints {
             return None;
         }

@@ -46,9 +46,12 @@ impl Import {
         let is_json = source.text.trim_start_matches('\u{feff}').trim_start().starts_with(['{', '[', '/']);
         let root = if is_json { jsonc::parse(&source) } else { yaml::parse(&source) }?;
         // A file that belongs to a folder has its servers start there, and one of the user's where he is.
-        let home = std::env::home_dir();
+        let is_of_user = std::env::home_dir().is_some_and(|home| {
+            let settings = [home.join(".config"), home.join("Library/Application Support")];
+            source.folder == home || settings.iter().any(|folder| path.starts_with(folder))
+        });
         let is_of_user =
-            home.as_ref().is_some_and(|home| source.folder == *home || path.starts_with(home.join(".config")));
+            is_of_user || std::env::var_os("XDG_CONFIG_HOME").is_some_and(|folder| path.starts_with(folder));
         let folder = Some(source.folder.clone()).filter(|folder| !is_of_user && folder != here);
         let variables = Variables { is_foreign: true, ..Variables::default() };
         let mut reader = Reader::new(&source, &variables);

@@ -78,8 +78,8 @@ const CALLERS_KEYS: [&str; 4] = ["principals", "trust", "api_keys", "policy"];
 /// Files that are taken if none is named, the first that is there.
 const DEFAULT_FILES: [&str; 5] = ["bobbinet.yaml", "bobbinet.yml", "mcp.json", ".mcp.json", ".vscode/mcp.json"];
 
-/// Bytes of a configuration; a larger file is something else.
-const FILE_LENGTH_MAX: u64 = 1 << 20;
+/// Bytes of a configuration; a larger file is something else. Claude Code keeps a history of megabytes beside its servers.
+const FILE_LENGTH_MAX: u64 = 16 << 20;
 
 /// A node and its agents.
 #[derive(Clone, Debug, Default)]
@@ -315,7 +315,7 @@ pub(crate) fn read_source(source: &Source, environment: BTreeMap<String, String>
     };
     let mut findings = reader.findings;
     findings.sort_by_key(|finding| (finding.line, finding.column));
-    let found = config.agents.iter_mut().filter_map(|(name, agent)| agent.find_card(name.as_str(), &source.name));
+    let found = config.agents.iter_mut().filter_map(|(name, agent)| agent.take_known_card(name.as_str(), &source.name));
     findings.extend(found);
     Reading { config, findings }
 }

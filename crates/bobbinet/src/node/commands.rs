@@ -100,7 +100,7 @@ pub(crate) fn agent(output: Output, command: Agent) -> Result<Plan, Failure> {
         limits,
         ..AgentConfig::default()
     };
-    tell(output, agent.find_card(name.as_str(), "bobbinet agent").as_slice())?;
+    tell(output, agent.take_known_card(name.as_str(), "bobbinet agent").as_slice())?;
     let mut node = NodeConfig::default();
     over(&mut node, typed);
     let (callers, callers_source) = match callers {

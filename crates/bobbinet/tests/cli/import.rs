@@ -127,3 +127,23 @@ fn without_a_name_it_shows_what_is_here() {
         shown.as_array().unwrap().iter().map(|it| (it["program"].as_str().unwrap(), it["servers"].as_u64())).collect();
     assert_eq!(found, [("claude-desktop", Some(1)), ("vscode", Some(2))]);
 }
+
+#[test]
+fn servers_of_the_users_own_file_start_where_he_is_and_those_of_another_folder_there() {
+    let folder = TestFolder::new();
+    let servers = r#"{"mcpServers": {"a": {"command": "true"}}}"#;
+    // Its host keeps much beside them.
+    let with_history = format!(r#"{{"history": "{}", {}"#, "x".repeat(2 << 20), &servers[1..]);
+    for (file, is_there) in [
+        ("home/.config/Claude/claude_desktop_config.json", false),
+        ("home/Library/Application Support/Claude/claude_desktop_config.json", false),
+        ("home/.claude.json", false),
+        ("other/mcp.json", true),
+    ] {
+        folder.write(file, if file.ends_with(".claude.json") { &with_history } else { servers });
+        let path = folder.path().join(file).display().to_string();
+        let ran = folder.run(&["import", &path, "--to", "-"]);
+        assert!(ran.code == 0 && ran.stdout.contains("  a:"), "{file}: {ran:?}");
+        assert_eq!(ran.stdout.contains("cwd:"), is_there, "{file}: {}", ran.stdout);
+    }
+}
