@@ -18,6 +18,7 @@ mod foreign;
 mod guarded;
 mod hostile;
 mod interop;
+mod mcp_conformance;
 mod mcp_hosts;
 mod model;
 mod node;

@@ -371,6 +371,7 @@ fn stateless(method: &str, params: &Params) -> Vec<(HeaderName, HeaderValue)> {
     let name = match method {
         "tools/call" | "prompts/get" => params.optional::<String>("name"),
         "resources/read" => params.optional::<String>("uri"),
+        "tasks/get" | "tasks/update" | "tasks/cancel" => params.optional::<String>("taskId"),
         _ => Ok(None),
     };
     let said = [

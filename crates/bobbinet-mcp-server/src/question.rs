@@ -81,6 +81,11 @@ impl Elicitation {
         Some(Self { params: params.to_json(), answer_is })
     }
 
+    /// As the request that a result or a task has in it.
+    pub(crate) fn request(&self) -> Json {
+        Object::default().with("method", "elicitation/create").with("params", &self.params).to_json()
+    }
+
     /// What the client's result means.
     pub(crate) fn read(&self, result: &Json) -> Answered {
         let Ok(fields) = result.read::<BTreeMap<String, Json>>() else { return Answered::Unclear };
@@ -153,7 +158,7 @@ mod tests {
     }
 
     fn client(revision: Revision) -> McpClient {
-        McpClient { revision, fills_forms: true, visits_urls: true }
+        McpClient { revision, fills_forms: true, visits_urls: true, takes_tasks: false }
     }
 
     fn check(question: &Question, params: &Value, answers: &[(Value, Answered)]) {

@@ -50,6 +50,11 @@ impl Revision {
         self >= Self::V2025_06_18
     }
 
+    /// Whether the arguments of prompts and templates are completed.
+    pub(crate) fn has_completions(self) -> bool {
+        self >= Self::V2025_03_26
+    }
+
     pub(crate) fn has_elicitation(self) -> bool {
         self >= Self::V2025_06_18
     }
@@ -57,6 +62,11 @@ impl Revision {
     /// Whether a question may send its user to a URL.
     pub(crate) fn has_url_elicitation(self) -> bool {
         self >= Self::V2025_11_25
+    }
+
+    /// Whether a request may ask to be a task (2025-11-25): later it is an extension, and the server's to say.
+    pub(crate) fn has_core_tasks(self) -> bool {
+        self == Self::V2025_11_25
     }
 
     /// Whether structured content, and its schema, may be anything but an object.

@@ -43,6 +43,8 @@ struct State {
     calls: BTreeMap<String, CancellationToken>,
     /// Requests of ours that wait for the client, by their ids.
     asked: BTreeMap<String, oneshot::Sender<Option<Json>>>,
+    /// Ends the stream that listens for changes.
+    listening: CancellationToken,
     count: u64,
 }
 
@@ -103,7 +105,13 @@ impl Sessions {
             client,
             context,
             calls_max: self.limits.calls_per_session_max,
-            state: Mutex::new(State { used: Instant::now(), calls: BTreeMap::new(), asked: BTreeMap::new(), count: 0 }),
+            state: Mutex::new(State {
+                used: Instant::now(),
+                calls: BTreeMap::new(),
+                asked: BTreeMap::new(),
+                listening: CancellationToken::new(),
+                count: 0,
+            }),
         });
         open.insert(session.id.clone(), session.clone());
         drop(open);
@@ -120,6 +128,7 @@ impl Sessions {
         }
         if self.is_stale(&session) {
             open.remove(id);
+            session.end();
             return None;
         }
         drop(open);
@@ -168,6 +177,19 @@ impl Session {
         Ok(CallEntry { session: self.clone(), id: id.as_str().to_owned() })
     }
 
+    /// Begins to listen for changes, in place of whoever did: no message goes out twice. Told when that ends.
+    pub(crate) fn listen(&self) -> CancellationToken {
+        let mut state = self.lock();
+        state.listening.cancel();
+        state.listening = CancellationToken::new();
+        state.listening.clone()
+    }
+
+    /// Somebody is there.
+    pub(crate) fn touch(&self) {
+        self.lock().used = Instant::now();
+    }
+
     /// Takes the request of this id back, if it is at work.
     pub(crate) fn cancel(&self, id: &Json) {
         let canceled = self.lock().calls.get(id.as_str()).cloned();
@@ -205,7 +227,9 @@ impl Session {
 
     /// Nobody answers any more. Its tasks go on.
     fn end(&self) {
-        self.lock().asked.clear();
+        let mut state = self.lock();
+        state.asked.clear();
+        state.listening.cancel();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

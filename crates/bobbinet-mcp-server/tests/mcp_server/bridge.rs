@@ -3,7 +3,7 @@ use std::{sync::Arc, sync::atomic::Ordering, time::Duration};
 use axum::Router;
 use bobbinet_auth::NODE_OWNER;
 use bobbinet_http::Server;
-use bobbinet_mcp_server::{McpServerLimits, NodeDoor, bridge, routes_with};
+use bobbinet_mcp_server::{McpServerLimits, names::Naming, NodeDoor, bridge, routes_with};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, Lines, duplex, split},
@@ -60,7 +60,7 @@ impl Pipe {
 }
 
 fn one_session(server: Arc<Server>) -> Router {
-    routes_with(server, McpServerLimits { sessions_per_caller_max: 1, ..McpServerLimits::default() })
+    routes_with(server, McpServerLimits { sessions_per_caller_max: 1, ..McpServerLimits::default() }, Naming::default())
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ use bobbinet_engine::{Agent, Engine, EngineError, Env, Setup, SystemEnv};
 use bobbinet_gateway::{Gateway, GatewaySetup, PolicyAuthorizer};
 use bobbinet_http::{HttpCourier, Mount, Server, ServerSetup, SetupError, Tls};
 use bobbinet_mcp::{Launcher, McpAgent};
+use bobbinet_mcp_server::names::Naming;
 use bobbinet_model::{ModelAgent, ModelConfig};
 use bobbinet_orchestrator::Scheduler;
 use bobbinet_outbound::{Guard, Origin, OutboundLimits};
@@ -465,7 +466,10 @@ fn server(
         limits: node.http.clone(),
         is_version_required: node.is_version_required,
         grpc: node.has_grpc.then_some(bobbinet_grpc::routes),
-        mcp: node.has_mcp.then_some(bobbinet_mcp_server::routes),
+        mcp: node.has_mcp.then_some(match node.mcp_naming {
+            Naming::AgentAndSkill => bobbinet_mcp_server::routes,
+            Naming::SkillAlone => bobbinet_mcp_server::transparent_routes,
+        }),
         card: node.card,
         stop,
     };
