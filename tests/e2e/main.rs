@@ -29,6 +29,7 @@ mod readme;
 mod reload;
 mod remote;
 mod sdk;
+mod server_calls_server;
 mod servers;
 mod shared;
 mod typed;

@@ -26,12 +26,13 @@ use crate::{
     reading::{self, Shape},
     result::{self, CallResult},
     rpc::{self, RpcError},
+    server_error::ServerError,
     sessions::Session,
     tasks::{self, state_of},
     tools,
 };
 
-/// The key of the one question that a result asks (2026-07-28).
+/// The key of the one question that a result asks (2026-07-28), if the server that asks has no name for it.
 const QUESTION_KEY: &str = "answer";
 
 /// A call at work.
@@ -163,7 +164,10 @@ impl Call {
     fn result(&self, task: &Task) -> Result<Done, RpcError> {
         let revision = self.client.revision;
         match &self.shape {
-            Shape::Tool => Ok(Done::Result(CallResult::of(task, revision, self.is_strict))),
+            Shape::Tool => match ServerError::of(task).and_then(|error| error.missing_capability(self.client)) {
+                Some(error) => Err(error),
+                None => Ok(Done::Result(CallResult::of(task, revision, self.is_strict))),
+            },
             Shape::Payload => {
                 let mut result = CallResult::of(task, revision, self.is_strict);
                 let related = Object::default().with("taskId", &task.id.to_string());
@@ -191,7 +195,7 @@ impl Call {
             Some(elicitation) => {
                 let asks = Object::default()
                     .with("resultType", "input_required")
-                    .with("inputRequests", &Object::default().with(QUESTION_KEY, &elicitation.request()))
+                    .with("inputRequests", &Object::default().with_owned(key_of(&elicitation), elicitation.request()))
                     .with("requestState", &state_of(task));
                 Ok(Done::Written(asks.to_json()))
             }
@@ -224,14 +228,15 @@ impl Call {
         answers: Option<Json>,
         permit: AdmissionPermit,
     ) -> Result<Result<Answer<Arc<Task>>, Arc<Task>>, Over> {
-        let task = state.split_once(':').map_or(state, |(task, _)| task);
+        let (task, asked) = tasks::read_state(state)?;
         let task = self.get(task).await?;
-        let answer = answers
-            .as_ref()
-            .and_then(|answers| answers.read::<BTreeMap<String, Json>>().ok())
-            .and_then(|mut answers| answers.remove(QUESTION_KEY));
-        let (Some(elicitation), Some(answer)) = (tasks::elicitation(&task, self.client).filter(|_| state_of(&task) == state), answer)
-        else {
+        if asked > task.asked.0 {
+            return Err(RpcError::invalid_params("`requestState` is none that was given out here").into());
+        }
+        let asked = tasks::elicitation(&task, self.client).filter(|_| state_of(&task) == state);
+        let answers: Option<BTreeMap<String, Json>> = answers.and_then(|answers| answers.read().ok());
+        let answer = asked.as_ref().and_then(|elicitation| answers?.remove(&key_of(elicitation)));
+        let (Some(elicitation), Some(answer)) = (asked, answer) else {
             // It has been answered already, or nobody has: what is there to be said is said anew.
             return if task.state.is_terminal() || task.state.is_interrupted() {
                 Ok(Err(task))
@@ -424,4 +429,9 @@ impl Call {
     fn error(&self, error: GatewayError) -> RpcError {
         RpcError::inside(&self.door.server.fault_of(error))
     }
+}
+
+/// Under which name a question is asked in a result.
+fn key_of(elicitation: &Elicitation) -> String {
+    elicitation.key.clone().unwrap_or_else(|| QUESTION_KEY.to_owned())
 }

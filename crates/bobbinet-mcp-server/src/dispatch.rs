@@ -144,8 +144,7 @@ impl Request {
     }
 
     fn discover(&self) -> Json {
-        let versions: Vec<&str> =
-            Revision::ALL.into_iter().filter(|revision| revision.is_stateless()).map(Revision::as_str).collect();
+        let versions: Vec<&str> = Revision::stateless().map(Revision::as_str).collect();
         let discovered = Object::default()
             .with("supportedVersions", &versions)
             .with("capabilities", &capabilities(self.client.revision))

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bobbinet_core::{Caller, Json};
+use bobbinet_core::{Caller, Json, Timestamp};
 use bobbinet_gateway::AdmissionPermit;
 use bobbinet_http::{Server, server::other_binding::Room};
 use http::StatusCode;
@@ -63,7 +63,15 @@ impl Door {
     pub(crate) fn new(server: Arc<Server>, limits: McpServerLimits, naming: Naming) -> Arc<Self> {
         let audiences = server.audiences_at(PATH);
         let listeners = Arc::new(Semaphore::new(limits.listeners_max));
-        Arc::new(Self { sessions: Sessions::new(&limits), audiences, limits, naming, listeners, server })
+        let seal = server.sealing_key().inspect_err(|error| {
+            tracing::warn!(%error, "MCP sessions end with this process");
+        });
+        Arc::new(Self { sessions: Sessions::new(&limits, seal.ok()), audiences, limits, naming, listeners, server })
+    }
+
+    /// What time it is.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.server.gateway().now()
     }
 
     /// Leave for one more thing that this caller asks for.

@@ -104,7 +104,7 @@ pub(crate) async fn get(State(door): State<Arc<Door>>, request: HttpRequest<Body
     if !accepts.events {
         return refused("what a session is told is text/event-stream: accept it", StatusCode::NOT_ACCEPTABLE);
     }
-    let Some(session) = door.sessions.find(&caller, id) else { return reply::error(&no_session(), None) };
+    let Some(session) = door.sessions.find(&caller, id, door.now()) else { return reply::error(&no_session(), None) };
     let (out, told) = mpsc::channel(OUT_MAX);
     let listener = match Listener::of_session(door.clone(), caller, out, session.listen()) {
         Ok(listener) => listener,
@@ -127,7 +127,7 @@ pub(crate) async fn delete(State(door): State<Arc<Door>>, request: HttpRequest<B
     };
     match headers::text(&parts.headers, headers::SESSION) {
         None => reply::error(&no_session_named(), None),
-        Some(id) if door.sessions.end(&caller, id) => reply::empty(StatusCode::NO_CONTENT),
+        Some(id) if door.sessions.end(&caller, id, door.now()) => reply::empty(StatusCode::NO_CONTENT),
         Some(_) => reply::error(&no_session(), None),
     }
 }
@@ -175,7 +175,7 @@ async fn read(door: &Arc<Door>, entered: Entered) -> Response {
 /// The session that a message belongs to, which is its caller's.
 fn session(door: &Door, entered: &Entered) -> Result<Arc<Session>, RpcError> {
     let id = headers::text(&entered.headers, headers::SESSION).ok_or_else(no_session_named)?;
-    door.sessions.find(&entered.caller, id).ok_or_else(no_session)
+    door.sessions.find(&entered.caller, id, door.now()).ok_or_else(no_session)
 }
 
 fn no_session_named() -> RpcError {
@@ -264,7 +264,7 @@ fn initialize(door: &Door, entered: &Entered, id: &Json, params: &Params) -> Res
     let known = Revision::read(&version).filter(|revision| !revision.is_stateless());
     let revision = known.unwrap_or(Revision::NEWEST_WITH_SESSIONS);
     let client = McpClient::with(revision, params.get("capabilities"));
-    let Ok(session) = door.sessions.begin(&entered.caller, client) else {
+    let Ok(session) = door.sessions.begin(&entered.caller, client, door.now()) else {
         let error = Error::new(ErrorKind::Unavailable)
             .with_message("This node has as many MCP sessions as it may (sessions_max)")
             .with_retry_after(Duration::from_millis(door.server.limits().retry_after_ms));

@@ -186,7 +186,8 @@ fn fingerprints(gateway: &Gateway, caller: &Caller) -> Fingerprints {
         for skill in &known.description.skills {
             let is_prompt = offers.prompts.iter().any(|(prompt, _)| *prompt == skill.id);
             let schema = |schema: &Option<Json>| schema.as_ref().map(|schema| schema.as_str().to_owned());
-            let said = (skill.id.as_str(), &skill.name, &skill.description, schema(&skill.input), schema(&skill.output));
+            let said =
+                (skill.id.as_str(), &skill.name, &skill.description, schema(&skill.input), schema(&skill.output));
             said.hash(if is_prompt { &mut *prompts } else { &mut *tools });
         }
         offers.prompts.iter().for_each(|(_, listed)| listed.as_str().hash(prompts));

@@ -106,9 +106,7 @@ fn name_by_skill(targets: impl IntoIterator<Item = Target>) -> BTreeMap<String, 
         let name = target.skill.as_ref().map_or(target.agent.as_str(), SkillId::as_str).to_owned();
         by_skill.entry(name).or_default().push(target);
     }
-    let is_fit = |name: &str| {
-        name.len() <= TOOL_NAME_MAX && name.chars().all(is_legal) && !MESH_TOOLS.contains(&name)
-    };
+    let is_fit = |name: &str| name.len() <= TOOL_NAME_MAX && name.chars().all(is_legal) && !MESH_TOOLS.contains(&name);
     let (mut named, mut others) = (BTreeMap::new(), Vec::new());
     for (name, mut targets) in by_skill {
         targets.sort();
@@ -246,7 +244,13 @@ mod tests {
     fn a_skill_is_called_by_its_own_name_where_no_other_has_it() {
         let named = name_all(
             Naming::SkillAlone,
-            [target("a", "read"), target("b", "read"), target("b", "b.c"), target("c", "mesh_task"), target("d", "write")],
+            [
+                target("a", "read"),
+                target("b", "read"),
+                target("b", "b.c"),
+                target("c", "mesh_task"),
+                target("d", "write"),
+            ],
         );
         let (write, hashed) = (target("d", "write"), target("b", "b.c").tool_name());
         assert_eq!(named.get("write"), Some(&write));

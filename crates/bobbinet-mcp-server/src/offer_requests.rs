@@ -99,7 +99,9 @@ impl Request {
         let params = Object::default().with("ref", &reference).with("argument", &argument);
         let params = params.with_some("context", self.params.get("context")).to_json();
         let proposed = match gateway.agent(&agent) {
-            Some(agent) => agent.complete(&params).await.map_err(|fault| RpcError::of_server(-32603, &fault.text, None))?,
+            Some(agent) => {
+                agent.complete(&params).await.map_err(|fault| RpcError::of_server(-32603, &fault.text, None))?
+            }
             None => Json::of(&Object::default().with("values", &Vec::<String>::new())),
         };
         let completed = Object::default().with("completion", &proposed);

@@ -68,7 +68,13 @@ impl Page {
     }
 
     /// As the result of a list whose entries are under this name.
-    pub(crate) fn to_json(&self, field: &'static str, meta: Object, revision: Revision, limits: &McpServerLimits) -> Json {
+    pub(crate) fn to_json(
+        &self,
+        field: &'static str,
+        meta: Object,
+        revision: Revision,
+        limits: &McpServerLimits,
+    ) -> Json {
         let page = Object::default().with(field, &self.entries).with_some("nextCursor", self.next.as_ref());
         if revision.is_stateless() {
             // What a caller may call is nobody else's to know.

@@ -33,12 +33,7 @@ pub(crate) enum Shape {
 }
 
 /// The result that a host is given, or the error.
-pub(crate) fn result(
-    task: &Task,
-    shape: &Shape,
-    revision: Revision,
-    list_ttl_ms: u64,
-) -> Result<Json, RpcError> {
+pub(crate) fn result(task: &Task, shape: &Shape, revision: Revision, list_ttl_ms: u64) -> Result<Json, RpcError> {
     match task.state {
         State::Completed => {}
         State::Canceled => return Err(RpcError::canceled()),
@@ -88,13 +83,15 @@ fn refused(task: &Task, shape: &Shape, revision: Revision) -> RpcError {
         return RpcError::of_server(code, &words, None);
     };
     let is_resource = matches!(shape, Shape::Resource { .. });
-    let code = if is_resource && code == INVALID_PARAMS && !revision.is_stateless() { RESOURCE_NOT_FOUND } else { code };
+    let code =
+        if is_resource && code == INVALID_PARAMS && !revision.is_stateless() { RESOURCE_NOT_FOUND } else { code };
     RpcError::of_server(code, &message, data)
 }
 
 /// A resource that nobody here has.
 pub(crate) fn no_resource(uri: &str, revision: Revision) -> RpcError {
     let code = if revision.is_stateless() { INVALID_PARAMS } else { RESOURCE_NOT_FOUND };
-    let text = "there is no such resource for you here: resources/list and resources/templates/list say which there are";
+    let text =
+        "there is no such resource for you here: resources/list and resources/templates/list say which there are";
     RpcError::of_server(code, text, Some(Object::default().with("uri", uri).to_json()))
 }

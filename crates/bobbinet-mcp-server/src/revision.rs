@@ -15,6 +15,11 @@ impl Revision {
     pub(crate) const ALL: [Self; 5] =
         [Self::V2026_07_28, Self::V2025_11_25, Self::V2025_06_18, Self::V2025_03_26, Self::V2024_11_05];
 
+    /// Those whose requests stand alone, the newest first.
+    pub(crate) fn stateless() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(|revision| revision.is_stateless())
+    }
+
     /// The newest that begins with a handshake: what a client is offered that asks for one that is not known.
     pub(crate) const NEWEST_WITH_SESSIONS: Self = Self::V2025_11_25;
 

@@ -178,7 +178,8 @@ impl RpcError {
 
     pub(crate) fn unsupported_version(requested: &str) -> Self {
         let requested: String = requested.chars().take(100).collect();
-        let supported = Revision::ALL.map(Revision::as_str);
+        // As `server/discover` says: the others begin with a handshake.
+        let supported: Vec<&str> = Revision::stateless().map(Revision::as_str).collect();
         let data = Object::default().with("supported", &supported).with("requested", &requested).to_json();
         let text = format!("revision {requested:?} of MCP is not spoken here, but {}", supported.join(", "));
         Self { data: Some(data), ..Self::new(UNSUPPORTED_VERSION, text, StatusCode::BAD_REQUEST) }

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use bobbinet_core::{Json, Part, State, Task};
 
-use crate::content::is_unmarked_data;
+use crate::{client::McpClient, content::is_unmarked_data, object::Object, rpc::RpcError};
+
+/// The client has not declared what a request takes (2026-07-28).
+const MISSING_CAPABILITY: i64 = -32021;
 
 /// What a server has said no with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +31,16 @@ impl ServerError {
         }
         let parts = task.status_message.as_ref()?.parts.iter();
         parts.filter(|part| is_unmarked_data(part)).filter_map(Part::as_data).find_map(Self::read)
+    }
+
+    /// The error that the client is given, if what the server misses is what the client has not declared either (2026-07-28).
+    pub(crate) fn missing_capability(&self, client: McpClient) -> Option<RpcError> {
+        let wants_model =
+            self.data.as_ref().is_some_and(|data| data.to_value()["requiredCapabilities"]["sampling"].is_object());
+        let is_missing =
+            self.code == MISSING_CAPABILITY && client.revision.is_stateless() && wants_model && !client.samples;
+        let sampling = Object::default().with("sampling", &Object::default());
+        is_missing.then(|| RpcError::missing_capability(&self.message, &sampling))
     }
 
     fn read(data: &Json) -> Option<Self> {

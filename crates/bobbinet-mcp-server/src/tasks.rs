@@ -70,6 +70,12 @@ pub(crate) fn state_of(task: &Task) -> String {
     format!("{}:{}", task.id, task.asked.0)
 }
 
+/// The task and the number of the question that such a state names.
+pub(crate) fn read_state(state: &str) -> Result<(&str, u64), RpcError> {
+    let read = state.split_once(':').and_then(|(task, asked)| Some((task, asked.parse().ok()?)));
+    read.ok_or_else(|| RpcError::invalid_params("`requestState` is none that was given out here"))
+}
+
 /// The key of a task's question: no two questions of a task have the same.
 pub(crate) fn question_key(task: &Task) -> String {
     format!("question-{}", task.asked.0)

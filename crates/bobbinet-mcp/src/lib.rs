@@ -81,7 +81,7 @@ pub use config::{
 pub use known_tools::remembered;
 pub use server_auth::{OAuthClientConfig, ServerAuth, TokenAuthority};
 pub use sharing::{SessionScope, Sharing, WriteSharing};
-pub use transport::stdio::{Launcher, adopt_orphans, exec_mcp};
+pub use transport::stdio::{FreshEnv, Launcher, adopt_orphans, exec_mcp};
 
 /// What a log filter should say of the protocol library, which logs whole messages at `info`.
 pub const LOG_DIRECTIVE: &str = "rmcp=warn";

@@ -50,7 +50,8 @@ impl ServerProfile {
             Some(catalog) => catalog.description.clone(),
             None => Arc::new(catalog::describe(&config, None, Vec::new())),
         };
-        let shown = offers.as_deref().zip(catalog.as_deref()).map(|(offers, catalog)| shown_offers::shown(offers, catalog));
+        let shown =
+            offers.as_deref().zip(catalog.as_deref()).map(|(offers, catalog)| shown_offers::shown(offers, catalog));
         let shown = Arc::new(shown.unwrap_or_default());
         let known = Mutex::new(KnownTools { offers, catalog, description, shown, notes: Vec::new() });
         Self { config, folder, remembered_era, known }

@@ -261,7 +261,8 @@ impl Agent for Shelf {
             "resource:read" => match arguments["uri"].as_str().unwrap() {
                 uri @ ("book:1" | "book:7/page") => {
                     let part = Part::text(format!("{uri} of {}", run.task().agent));
-                    let part = Part { media_type: Some("text/plain".into()), metadata: note(json!({"uri": uri})), ..part };
+                    let part =
+                        Part { media_type: Some("text/plain".into()), metadata: note(json!({"uri": uri})), ..part };
                     Outcome::Completed { artifacts: vec![artifact(vec![part])], message: None }
                 }
                 uri => {
@@ -270,8 +271,10 @@ impl Agent for Shelf {
                 }
             },
             "prompt:review" => {
-                let said = |role: &str, words: String| Part { metadata: note(json!({"role": role})), ..Part::text(words) };
-                let parts = vec![said("user", format!("look at {}", arguments["code"])), said("assistant", "well".into())];
+                let said =
+                    |role: &str, words: String| Part { metadata: note(json!({"role": role})), ..Part::text(words) };
+                let parts =
+                    vec![said("user", format!("look at {}", arguments["code"])), said("assistant", "well".into())];
                 Outcome::Completed { artifacts: vec![artifact(parts)], message: None }
             }
             _ => done("clean"),

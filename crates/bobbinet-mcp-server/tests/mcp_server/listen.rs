@@ -32,7 +32,8 @@ async fn get(host: &Host) -> Events {
 async fn whoever_listens_hears_what_he_asked_for_and_no_more() {
     let (node, shelf) = node().await;
     let host = node.open(STATELESS, json!({})).await;
-    let mut prompts = subscribe(&host, 5, &json!({"promptsListChanged": true, "resourceSubscriptions": ["book:1"]})).await;
+    let mut prompts =
+        subscribe(&host, 5, &json!({"promptsListChanged": true, "resourceSubscriptions": ["book:1"]})).await;
     let mut tools = subscribe(&host, 6, &json!({"toolsListChanged": true})).await;
     let stranger = node.host_of("ann", STATELESS, json!({}));
     let mut strange = subscribe(&stranger, 7, &json!({"promptsListChanged": true})).await;
@@ -50,7 +51,10 @@ async fn whoever_listens_hears_what_he_asked_for_and_no_more() {
     let mut got = get(&session).await;
     shelf.has_more.store(true, Ordering::SeqCst);
     let told = prompts.next().await.unwrap();
-    assert_eq!((&told["method"], &told["params"]["_meta"][key]), (&json!("notifications/prompts/list_changed"), &json!(5)));
+    assert_eq!(
+        (&told["method"], &told["params"]["_meta"][key]),
+        (&json!("notifications/prompts/list_changed"), &json!(5))
+    );
     assert_eq!(got.next().await.unwrap()["method"], "notifications/prompts/list_changed");
     // The newer stream of a session takes the place of the older one.
     let mut newer = get(&session).await;
@@ -58,7 +62,11 @@ async fn whoever_listens_hears_what_he_asked_for_and_no_more() {
     node.stop().await;
     for (mut events, id) in [(tools, 6), (strange, 7)] {
         let last = events.next().await.unwrap();
-        assert_eq!((&last["id"], &last["result"]["_meta"][key]), (&json!(id), &json!(id)), "nothing but the end: {last}");
+        assert_eq!(
+            (&last["id"], &last["result"]["_meta"][key]),
+            (&json!(id), &json!(id)),
+            "nothing but the end: {last}"
+        );
     }
     assert_eq!(newer.next().await, None);
 }
@@ -75,7 +83,8 @@ async fn a_session_that_ends_is_told_nothing_more() {
     let lost = lost.header("mcp-session-id", host.session.as_deref().unwrap()).send().await.unwrap();
     assert_eq!(lost.status(), 404);
     let plain = host.http.post(&host.url).bearer_auth(&host.token).header("accept", "application/json");
-    let listen = node.host(STATELESS, json!({})).request(&json!(1), "subscriptions/listen", &json!({"notifications": {}}));
+    let listen =
+        node.host(STATELESS, json!({})).request(&json!(1), "subscriptions/listen", &json!({"notifications": {}}));
     let plain = plain.header("content-type", "application/json").header("mcp-protocol-version", STATELESS);
     let refused = plain.header("mcp-method", "subscriptions/listen").body(listen.to_string()).send().await.unwrap();
     assert_eq!(refused.status(), 406);

@@ -39,11 +39,14 @@ async fn a_prompt_is_listed_filled_in_and_completed_as_such() {
         assert_eq!(filled["messages"], expected, "{version}: {filled}");
         let unknown = host.ask("prompts/get", &json!({"name": "review"})).await;
         assert_eq!(unknown["error"]["code"], -32602, "{unknown}");
-        let params = json!({"ref": {"type": "ref/prompt", "name": "shelf__review"}, "argument": {"name": "code", "value": ""}});
+        let params =
+            json!({"ref": {"type": "ref/prompt", "name": "shelf__review"}, "argument": {"name": "code", "value": ""}});
         let completed = host.ask("completion/complete", &params).await;
         match version {
             "2024-11-05" => assert_eq!(completed["error"]["code"], -32601),
-            _ => assert_eq!(completed["result"]["completion"]["values"], json!(["review"]), "its own name: {completed}"),
+            _ => {
+                assert_eq!(completed["result"]["completion"]["values"], json!(["review"]), "its own name: {completed}")
+            }
         }
     }
     node.stop().await;

@@ -24,7 +24,8 @@ async fn until(host: &Host, task: &Value, status: &str) -> Value {
 }
 
 async fn create(host: &Host, tool: &str) -> Value {
-    host.ask("tools/call", &json!({"name": tool, "arguments": {}, "task": {"ttl": 60000}})).await["result"]["task"].clone()
+    host.ask("tools/call", &json!({"name": tool, "arguments": {}, "task": {"ttl": 60000}})).await["result"]["task"]
+        .clone()
 }
 
 #[tokio::test]
@@ -117,7 +118,8 @@ async fn an_older_host_asks_for_a_task() {
     // Another session of his comes back for it.
     let again = node.open("2025-11-25", json!({})).await;
     let listed = again.ask("tasks/list", &json!({})).await;
-    let listed: Vec<&Value> = listed["result"]["tasks"].as_array().unwrap().iter().map(|task| &task["taskId"]).collect();
+    let listed: Vec<&Value> =
+        listed["result"]["tasks"].as_array().unwrap().iter().map(|task| &task["taskId"]).collect();
     assert!(listed.contains(&&created["taskId"]), "{listed:?}");
     let result = again.request(&json!(9), "tasks/result", &json!({"taskId": created["taskId"]}));
     let waiting = again.send(&result);

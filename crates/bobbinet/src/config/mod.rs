@@ -41,7 +41,7 @@ use bobbinet_mcp_server::names::Naming;
 use bobbinet_outbound::Origin;
 use ipnet::IpNet;
 
-pub(crate) use agent::{AgentConfig, CommandConfig, NoCard, ServerConfig, find_card, whole_millis};
+pub(crate) use agent::{AgentConfig, CommandConfig, NoCard, ServerConfig, find_card, mesh_subject, whole_millis};
 pub(crate) use callers::{ApiKeysConfig, CallersConfig};
 pub(crate) use cards::{Card, CardSkill};
 pub(crate) use check::{check, program};

@@ -83,6 +83,8 @@ pub(crate) fn read(reader: &mut Reader<'_>, root: &Node) -> Config {
     // What a node calls its agents is known when it is asked.
     let known = if config.peers.is_empty() { callers::Agents::These(&own) } else { callers::Agents::AndOthers };
     config.callers = callers::read(reader, &fields, config.node.issuer.as_deref(), &config.node.gateway, known);
+    let calling = config.agents.iter().filter(|(_, agent)| agent.calls_mesh).map(|(name, _)| name.as_str());
+    config.callers.know_servers(calling);
     config
 }
 
