@@ -13,4 +13,6 @@ pub struct Offers {
     pub templates: Vec<Json>,
     /// The prompts, each a JSON object as MCP has it (`name`, `arguments` …), by the skills that fill them in.
     pub prompts: Vec<(SkillId, Json)>,
+    /// The skills that are there for callers who see nothing but skills: who sees all of the above needs none of them as tools.
+    pub beside: Vec<SkillId>,
 }

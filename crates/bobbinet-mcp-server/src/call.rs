@@ -261,19 +261,7 @@ impl Call {
     }
 
     fn says(&self, task: Option<String>, parts: Vec<Part>) -> SendParams {
-        // Only a first message says which skill is meant: an answer is the question's.
-        let skill = self.skill.as_ref().filter(|_| task.is_none());
-        let metadata = skill.map(|skill| Json::from(&json!({ EXTENSION_URI: {"skill": skill.as_str()} })));
-        let message = Message {
-            id: MessageId::parse(&Uuid::new_v4().to_string()).expect("a UUID is an id"),
-            role: Role::User,
-            parts,
-            extensions: metadata.iter().map(|_| Arc::from(EXTENSION_URI)).collect(),
-            metadata,
-            reference_tasks: Vec::new(),
-        };
-        let configuration = Configuration { history_length: Some(0), ..Configuration::default() };
-        SendParams { message, context: None, task, configuration, metadata: None, tenant: None }
+        says(self.skill.as_ref(), task, parts)
     }
 
     fn context(&self, is_new: bool) -> RequestContext<'_> {
@@ -434,4 +422,21 @@ impl Call {
 /// Under which name a question is asked in a result.
 fn key_of(elicitation: &Elicitation) -> String {
     elicitation.key.clone().unwrap_or_else(|| QUESTION_KEY.to_owned())
+}
+
+/// A message to an agent, or to a task of it.
+pub(crate) fn says(skill: Option<&SkillId>, task: Option<String>, parts: Vec<Part>) -> SendParams {
+    // Only a first message says which skill is meant: an answer is the question's.
+    let skill = skill.filter(|_| task.is_none());
+    let metadata = skill.map(|skill| Json::from(&json!({ EXTENSION_URI: {"skill": skill.as_str()} })));
+    let message = Message {
+        id: MessageId::parse(&Uuid::new_v4().to_string()).expect("a UUID is an id"),
+        role: Role::User,
+        parts,
+        extensions: metadata.iter().map(|_| Arc::from(EXTENSION_URI)).collect(),
+        metadata,
+        reference_tasks: Vec::new(),
+    };
+    let configuration = Configuration { history_length: Some(0), ..Configuration::default() };
+    SendParams { message, context: None, task, configuration, metadata: None, tenant: None }
 }

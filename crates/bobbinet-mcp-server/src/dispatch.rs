@@ -81,7 +81,7 @@ fn capabilities(revision: Revision) -> Object {
     let capabilities = Object::default()
         .with("tools", &changes)
         .with("prompts", &changes)
-        .with("resources", &changes)
+        .with("resources", &Object::default().with("subscribe", &true).with("listChanged", &true))
         .with_some("completions", revision.has_completions().then_some(&nothing));
     if revision.has_core_tasks() {
         let of_calls = Object::default().with("tools", &Object::default().with("call", &nothing));
@@ -102,7 +102,7 @@ impl Request {
         let step = match method {
             "subscriptions/listen" if is_stateless => {
                 drop(permit);
-                return self.subscribe();
+                return self.subscribe().await;
             }
             "tools/call" => self.call().await,
             "prompts/get" => self.prompt().await,
@@ -130,6 +130,8 @@ impl Request {
             "tasks/get" if has_tasks => self.task().await,
             "tasks/cancel" if has_tasks => self.cancel_task().await,
             "tasks/list" if revision.has_core_tasks() => self.tasks().await,
+            "resources/subscribe" if !revision.is_stateless() => self.watch().await,
+            "resources/unsubscribe" if !revision.is_stateless() => self.unwatch(),
             "ping" if !revision.is_stateless() => Ok(Object::default().to_json()),
             "server/discover" if revision.is_stateless() => Ok(self.discover()),
             _ => Err(RpcError::method_not_found(method)),

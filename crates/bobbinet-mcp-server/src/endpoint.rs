@@ -106,7 +106,7 @@ pub(crate) async fn get(State(door): State<Arc<Door>>, request: HttpRequest<Body
     }
     let Some(session) = door.sessions.find(&caller, id, door.now()) else { return reply::error(&no_session(), None) };
     let (out, told) = mpsc::channel(OUT_MAX);
-    let listener = match Listener::of_session(door.clone(), caller, out, session.listen()) {
+    let listener = match Listener::of_session(door.clone(), caller, &session, out) {
         Ok(listener) => listener,
         Err(error) => return reply::error(&error, None),
     };

@@ -24,6 +24,7 @@ mod listen;
 mod mesh;
 mod mesh_tools;
 pub mod names;
+mod notes;
 mod object;
 mod offer_requests;
 mod offered;
@@ -41,6 +42,7 @@ mod sessions;
 mod task_requests;
 mod tasks;
 mod tools;
+mod watch;
 
 use std::sync::Arc;
 

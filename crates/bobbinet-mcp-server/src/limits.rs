@@ -29,6 +29,8 @@ pub struct McpServerLimits {
     pub page_tasks_max: u32,
     /// How often it is looked whether the lists of a host that listens have changed.
     pub list_watch: Duration,
+    /// Resources that one session, or one stream, is told the changes of; an error beyond.
+    pub watched_max: usize,
     /// Streams that listen for changes of lists, all callers together; refused beyond.
     pub listeners_max: usize,
     /// How long an answer may take and still be plain JSON. One that takes longer is a stream, which shows that it lives.
@@ -50,6 +52,7 @@ impl Default for McpServerLimits {
             task_poll: Duration::from_millis(500),
             page_tasks_max: 50,
             list_watch: Duration::from_millis(250),
+            watched_max: 64,
             listeners_max: 4_096,
             plain_answer: Duration::from_millis(100),
         }

@@ -2,6 +2,7 @@
 //! is nothing that changes for him.
 
 use std::{
+    collections::BTreeMap,
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
 };
@@ -18,10 +19,13 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     dispatch::Request,
     door::{Door, Outgoing},
+    notes::Notes,
     object::Object,
     result,
     rpc::{self, RpcError},
+    sessions::Session,
     tasks, tools,
+    watch::Watch,
 };
 
 /// The key under which a notification says which subscription it is of.
@@ -47,6 +51,8 @@ pub(crate) struct Listener {
     wanted: Wanted,
     /// What its notifications say beside.
     meta: Option<Object>,
+    /// What it is told beside changes of lists.
+    notes: Arc<Notes>,
     pub(crate) out: mpsc::Sender<Outgoing>,
     /// Told when it is to end without a word.
     pub(crate) ended: CancellationToken,
@@ -56,9 +62,9 @@ pub(crate) struct Listener {
 
 impl Request {
     /// Tells of changes until it is taken back.
-    pub(crate) fn subscribe(self) -> Option<Outgoing> {
-        match self.listener() {
-            Ok((listener, granted)) => {
+    pub(crate) async fn subscribe(self) -> Option<Outgoing> {
+        match self.listener().await {
+            Ok((listener, granted, watches)) => {
                 let id = self.id.clone();
                 let closing = Object::default().with(SUBSCRIPTION_KEY, &id);
                 let server = self.door.server.clone();
@@ -66,7 +72,16 @@ impl Request {
                     let params = Object::default().with_some("_meta", listener.meta.clone());
                     let params = params.with("notifications", &granted);
                     let ack = rpc::notification("notifications/subscriptions/acknowledged", &params);
-                    if listener.out.send(Outgoing::plain(ack)).await.is_ok() && listener.tell(|| {}).await {
+                    if listener.out.send(Outgoing::plain(ack)).await.is_err() {
+                        return;
+                    }
+                    let ended = CancellationToken::new();
+                    let _ends = ended.clone().drop_guard();
+                    for watch in watches {
+                        let telling = watch.tell(listener.notes.clone(), listener.meta.clone(), ended.clone());
+                        listener.door.server.work().spawn(watched("MCP resource", telling));
+                    }
+                    if listener.tell(|| {}).await {
                         let closed = result::stateless(Object::default(), closing).to_json();
                         listener.out.send(Outgoing::result(&id, &closed, None)).await.ok();
                     }
@@ -78,8 +93,8 @@ impl Request {
         }
     }
 
-    fn listener(&self) -> Result<(Listener, Object), RpcError> {
-        let filter: std::collections::BTreeMap<String, Json> = self.params.required("notifications")?;
+    async fn listener(&self) -> Result<(Listener, Object, Vec<Watch>), RpcError> {
+        let filter: BTreeMap<String, Json> = self.params.required("notifications")?;
         if filter.contains_key("taskIds")
             && let Some(error) = tasks::unknown_to(self.client)
         {
@@ -88,10 +103,65 @@ impl Request {
         let wanted = KINDS.map(|(name, _)| filter.get(name).is_some_and(|value| value.as_str() == "true"));
         let granted = KINDS.iter().zip(wanted).filter(|(_, wanted)| *wanted);
         let granted = granted.fold(Object::default(), |granted, ((name, _), _)| granted.with(name, &true));
+        let (mut watches, mut uris) = (Vec::new(), Vec::new());
+        for uri in self.uris(&filter)? {
+            // What cannot be followed is left out of what is granted.
+            match Watch::begin(&self.door, &self.caller, &uri, self.client.revision).await {
+                Ok(watch) => {
+                    watches.push(watch);
+                    uris.push(uri);
+                }
+                Err(error) => tracing::debug!(why = error.text(), "a resource is not followed"),
+            }
+        }
+        let granted = granted.with_some("resourceSubscriptions", (!uris.is_empty()).then_some(uris));
         let meta = Object::default().with(SUBSCRIPTION_KEY, &self.id);
         let (door, caller) = (self.door.clone(), self.caller.clone());
-        let listener = Listener::new(door, caller, wanted, Some(meta), self.out.clone(), self.canceled.clone())?;
-        Ok((listener, granted))
+        let told = (Arc::default(), self.out.clone());
+        let listener = Listener::new(door, caller, wanted, Some(meta), told, self.canceled.clone())?;
+        Ok((listener, granted, watches))
+    }
+
+    fn uris(&self, filter: &BTreeMap<String, Json>) -> Result<Vec<String>, RpcError> {
+        let Some(uris) = filter.get("resourceSubscriptions") else { return Ok(Vec::new()) };
+        let unfit = |_| RpcError::invalid_params("`resourceSubscriptions` is a list of addresses");
+        let uris: Vec<String> = uris.read().map_err(unfit)?;
+        let max = self.door.limits.watched_max;
+        match uris.len() <= max {
+            true => Ok(uris),
+            false => Err(RpcError::invalid_params(&format!("one stream follows {max} resources at the most (watched_max)"))),
+        }
+    }
+
+    /// Tells the session of each change of a resource, from now on.
+    pub(crate) async fn watch(&self) -> Result<Json, RpcError> {
+        let uri: String = self.params.required("uri")?;
+        let Some(session) = &self.session else { return Err(RpcError::invalid_request("that is for sessions")) };
+        let ended = CancellationToken::new();
+        if !session.watch(&uri, &ended, self.door.limits.watched_max) {
+            let max = self.door.limits.watched_max;
+            return Err(RpcError::invalid_params(&format!("one session follows {max} resources at the most (watched_max)")));
+        }
+        match Watch::begin(&self.door, &self.caller, &uri, self.client.revision).await {
+            Ok(watch) => {
+                let telling = watch.tell(session.notes.clone(), None, ended);
+                self.door.server.work().spawn(watched("MCP resource", telling));
+                Ok(Object::default().to_json())
+            }
+            Err(error) => {
+                session.unwatch(&uri);
+                Err(error)
+            }
+        }
+    }
+
+    /// Tells the session no more of a resource.
+    pub(crate) fn unwatch(&self) -> Result<Json, RpcError> {
+        let uri: String = self.params.required("uri")?;
+        if let Some(session) = &self.session {
+            session.unwatch(&uri);
+        }
+        Ok(Object::default().to_json())
     }
 }
 
@@ -100,10 +170,10 @@ impl Listener {
     pub(crate) fn of_session(
         door: Arc<Door>,
         caller: Arc<Caller>,
+        session: &Session,
         out: mpsc::Sender<Outgoing>,
-        ended: CancellationToken,
     ) -> Result<Self, RpcError> {
-        Self::new(door, caller, [true; 3], None, out, ended)
+        Self::new(door, caller, [true; 3], None, (session.notes.clone(), out), session.listen())
     }
 
     fn new(
@@ -111,7 +181,7 @@ impl Listener {
         caller: Arc<Caller>,
         wanted: Wanted,
         meta: Option<Object>,
-        out: mpsc::Sender<Outgoing>,
+        (notes, out): (Arc<Notes>, mpsc::Sender<Outgoing>),
         ended: CancellationToken,
     ) -> Result<Self, RpcError> {
         let room = door.listeners.clone().try_acquire_owned().map_err(|_| {
@@ -119,7 +189,7 @@ impl Listener {
             let text = format!("{max} streams listen for changes already: try again later (listeners_max)");
             RpcError::at_the_door(&text, http::StatusCode::SERVICE_UNAVAILABLE)
         })?;
-        Ok(Self { door, caller, wanted, meta, out, ended, _room: room })
+        Ok(Self { door, caller, wanted, meta, notes, out, ended, _room: room })
     }
 
     /// Tells what changes, until nobody listens; whether it is the node that ends it. `lives` is called now and then.
@@ -133,6 +203,12 @@ impl Listener {
                 () = self.out.closed() => return false,
                 () = self.ended.cancelled() => return false,
                 () = self.door.server.stop().cancelled() => return true,
+                note = self.notes.next() => {
+                    if self.out.send(Outgoing::plain(note)).await.is_err() {
+                        return false;
+                    }
+                    continue;
+                }
                 () = sleep(self.door.limits.list_watch) => {}
             }
             lives();

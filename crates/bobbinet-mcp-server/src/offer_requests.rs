@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bobbinet_core::{AgentName, Json, Part};
+use bobbinet_core::{Json, Part};
 
 use crate::{
     dispatch::{Request, Start, Step},
@@ -62,7 +62,7 @@ impl Request {
         let (agent, skill, own) = match found {
             Found::One { agent, skill, own } => (agent, skill, own),
             Found::None => return Err(reading::no_resource(&shown, self.client.revision)),
-            Found::Several(agents) => return Err(several(&agents, &shown)),
+            Found::Several(agents) => return Err(offered::several(&agents, &shown)),
         };
         let work = self.work(vec![Part::data(Object::default().with("uri", &own).to_json())])?;
         let shape = Shape::Resource { shown, own };
@@ -88,7 +88,7 @@ impl Request {
                 match (template, offered::find(gateway, &self.caller, &uri).await) {
                     (Some(template), _) => (template.agent, "uri", template.own),
                     (None, Found::One { agent, own, .. }) => (agent, "uri", own),
-                    (None, Found::Several(agents)) => return Err(several(&agents, &uri)),
+                    (None, Found::Several(agents)) => return Err(offered::several(&agents, &uri)),
                     (None, Found::None) => return Err(reading::no_resource(&uri, self.client.revision)),
                 }
             }
@@ -110,9 +110,4 @@ impl Request {
             false => completed.to_json(),
         })
     }
-}
-
-fn several(agents: &[AgentName], uri: &str) -> RpcError {
-    let addresses: Vec<String> = agents.iter().map(|agent| offered::long_address(agent, uri)).collect();
-    RpcError::invalid_params(&format!("several agents may have that resource: name one by {}", addresses.join(" or ")))
 }

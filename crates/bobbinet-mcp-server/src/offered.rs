@@ -10,6 +10,7 @@ use bobbinet_gateway::Gateway;
 
 use crate::{
     names::{self, Naming, Target},
+    rpc::RpcError,
     tools::{self, Known},
 };
 
@@ -163,9 +164,10 @@ pub(crate) async fn find(gateway: &Gateway, caller: &Caller, uri: &str) -> Found
     }
 }
 
-/// The long address of a resource of this agent.
-pub(crate) fn long_address(agent: &AgentName, uri: &str) -> String {
-    format!("{MESH}{agent}/{uri}")
+/// Nobody knows which of these agents is meant.
+pub(crate) fn several(agents: &[AgentName], uri: &str) -> RpcError {
+    let addresses: Vec<String> = agents.iter().map(|agent| format!("{MESH}{agent}/{uri}")).collect();
+    RpcError::invalid_params(&format!("several agents may have that resource: name one by {}", addresses.join(" or ")))
 }
 
 /// Whether an address can be one of a template's (RFC 6570): what stands between its names is there, in that order.

@@ -13,7 +13,7 @@ use tokio::{sync::oneshot, time::Instant};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{client::McpClient, limits::McpServerLimits, sealed_session::SealedSession};
+use crate::{client::McpClient, limits::McpServerLimits, notes::Notes, sealed_session::SealedSession};
 
 /// Whose a session is.
 type Owner = (Tenant, Principal);
@@ -50,6 +50,8 @@ pub(crate) struct Session {
     pub(crate) context: ContextId,
     calls_max: usize,
     state: Mutex<State>,
+    /// What it is to be told when it listens.
+    pub(crate) notes: Arc<Notes>,
 }
 
 #[derive(Debug)]
@@ -61,6 +63,8 @@ struct State {
     asked: BTreeMap<String, oneshot::Sender<Option<Json>>>,
     /// Ends the stream that listens for changes.
     listening: CancellationToken,
+    /// Ends that a resource is followed, by its address.
+    watched: BTreeMap<String, CancellationToken>,
     count: u64,
 }
 
@@ -134,8 +138,10 @@ impl Sessions {
                 calls: BTreeMap::new(),
                 asked: BTreeMap::new(),
                 listening: CancellationToken::new(),
+                watched: BTreeMap::new(),
                 count: 0,
             }),
+            notes: Arc::default(),
         });
         table.open.insert(session.id.clone(), session.clone());
         drop(table);
@@ -243,6 +249,25 @@ impl Session {
         state.listening.clone()
     }
 
+    /// Follows a resource until that is told to end; `false` if it follows so many as it may.
+    pub(crate) fn watch(&self, uri: &str, ended: &CancellationToken, max: usize) -> bool {
+        let mut state = self.lock();
+        if state.watched.len() >= max && !state.watched.contains_key(uri) {
+            return false;
+        }
+        if let Some(before) = state.watched.insert(uri.to_owned(), ended.clone()) {
+            before.cancel();
+        }
+        true
+    }
+
+    pub(crate) fn unwatch(&self, uri: &str) {
+        let watched = self.lock().watched.remove(uri);
+        if let Some(ended) = watched {
+            ended.cancel();
+        }
+    }
+
     /// Somebody is there.
     pub(crate) fn touch(&self) {
         self.lock().used = Instant::now();
@@ -296,6 +321,7 @@ impl Session {
         let mut state = self.lock();
         state.asked.clear();
         state.listening.cancel();
+        std::mem::take(&mut state.watched).values().for_each(CancellationToken::cancel);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -71,7 +71,7 @@ pub(crate) fn known_now(gateway: &Gateway, caller: &Caller) -> Vec<Known> {
         .collect()
 }
 
-/// The tools of these agents by their names. What fills in a prompt is none: it is listed as what it is.
+/// The tools of these agents by their names. What fills in a prompt is none: that is listed as what it is.
 pub(crate) fn named(gateway: &Gateway, agents: &[Known], naming: Naming) -> BTreeMap<String, Target> {
     names::name_all(naming, agents.iter().flat_map(|known| targets(gateway, known)))
 }
@@ -82,7 +82,7 @@ fn targets(gateway: &Gateway, known: &Known) -> Vec<Target> {
     match known.description.skills.as_slice() {
         [] => vec![target(None)],
         skills => {
-            let is_tool = |skill: &&Skill| !offers.prompts.iter().any(|(prompt, _)| *prompt == skill.id);
+            let is_tool = |skill: &&Skill| !offers.beside.contains(&skill.id);
             skills.iter().filter(is_tool).map(|skill| target(Some(skill.id.clone()))).collect()
         }
     }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    call, completion,
+    argument_completion, call,
     config::{McpConfig, ServerAddress},
     login::{self, LoginStep},
     plan_message,
@@ -87,7 +87,7 @@ impl Agent for McpAgent {
     }
 
     async fn complete(&self, params: &Json) -> Result<Json, Fault> {
-        completion::complete(self.shared(), params).await
+        argument_completion::complete(self.shared(), params).await
     }
 
     fn prepare(&self, request: &Request<'_>) -> Plan {

@@ -22,13 +22,13 @@
 
 mod agent;
 mod answer;
+mod argument_completion;
 mod arguments;
 mod block;
 mod breaker;
 mod call;
 mod call_listener;
 mod catalog;
-mod completion;
 mod config;
 mod convert;
 mod crash_history;

@@ -26,6 +26,7 @@ pub(crate) fn shown(offers: &Offers, catalog: &Catalog) -> bobbinet_engine::Offe
         resources: offers.resources.iter().filter(|_| is_read).map(resource_json).collect(),
         templates: offers.templates.iter().filter(|_| is_read).map(template_json).collect(),
         prompts: offers.prompts.iter().filter_map(prompt).collect(),
+        beside: catalog.beside().cloned().collect(),
     }
 }
 

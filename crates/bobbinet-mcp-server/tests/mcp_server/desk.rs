@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use async_trait::async_trait;
@@ -33,6 +33,10 @@ pub(crate) struct Talker;
 pub(crate) struct Shelf {
     /// Whether it has one more prompt.
     pub(crate) has_more: AtomicBool,
+    /// Says that what is followed has changed.
+    pub(crate) changed: Notify,
+    /// How often one who followed was told to stop.
+    pub(crate) unfollowed: AtomicUsize,
 }
 
 /// One whose server is gone.
@@ -208,7 +212,8 @@ impl Agent for Talker {
 impl Agent for Shelf {
     fn describe(&self) -> Arc<Description> {
         let none = json!({"type": "object"});
-        let uri = json!({"type": "object", "properties": {"uri": {"type": "string"}}});
+        let follow = json!({"type": "boolean"});
+        let uri = json!({"type": "object", "properties": {"uri": {"type": "string"}, "follow": follow}});
         let mut skills = vec![
             skill("dust", Some(none.clone()), None, Effect::ReadOnly),
             skill("resource:read", Some(uri), None, Effect::ReadOnly),
@@ -234,6 +239,7 @@ impl Agent for Shelf {
             reader: Some(SkillId::parse("resource:read").unwrap()),
             resources: vec![json(json!({"uri": "book:1", "name": "one", "mimeType": "text/plain"}))],
             templates: vec![json(json!({"uriTemplate": "book:{number}/page", "name": "page"}))],
+            beside: prompts.iter().map(|(skill, _)| skill.clone()).collect(),
             prompts,
         })
     }
@@ -258,6 +264,18 @@ impl Agent for Shelf {
         let arguments = run.call().arguments.as_ref().unwrap().to_value();
         let note = |value: Value| Some(Json::from(&value));
         match run.call().skill.as_ref().unwrap().as_str() {
+            "resource:read" if arguments["follow"] == true => {
+                for count in 0.. {
+                    let id = ArtifactId::parse(&format!("read-{count}")).unwrap();
+                    run.add(Arc::new(Artifact::new(id, vec![Part::text("now")])), false, true).await.unwrap();
+                    tokio::select! {
+                        () = self.changed.notified() => {}
+                        () = run.canceled() => break,
+                    }
+                }
+                self.unfollowed.fetch_add(1, Ordering::SeqCst);
+                Outcome::Failed(Fault::new("canceled", "told to stop"))
+            }
             "resource:read" => match arguments["uri"].as_str().unwrap() {
                 uri @ ("book:1" | "book:7/page") => {
                     let part = Part::text(format!("{uri} of {}", run.task().agent));

@@ -33,7 +33,7 @@ async fn whoever_listens_hears_what_he_asked_for_and_no_more() {
     let (node, shelf) = node().await;
     let host = node.open(STATELESS, json!({})).await;
     let mut prompts =
-        subscribe(&host, 5, &json!({"promptsListChanged": true, "resourceSubscriptions": ["book:1"]})).await;
+        subscribe(&host, 5, &json!({"promptsListChanged": true, "resourceSubscriptions": ["mesh://desk/x"]})).await;
     let mut tools = subscribe(&host, 6, &json!({"toolsListChanged": true})).await;
     let stranger = node.host_of("ann", STATELESS, json!({}));
     let mut strange = subscribe(&stranger, 7, &json!({"promptsListChanged": true})).await;
@@ -88,5 +88,46 @@ async fn a_session_that_ends_is_told_nothing_more() {
     let plain = plain.header("content-type", "application/json").header("mcp-protocol-version", STATELESS);
     let refused = plain.header("mcp-method", "subscriptions/listen").body(listen.to_string()).send().await.unwrap();
     assert_eq!(refused.status(), 406);
+    node.stop().await;
+}
+
+async fn until(is_so: impl Fn() -> bool) {
+    for _ in 0..800 {
+        if is_so() {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+    }
+    panic!("it never came to that");
+}
+
+#[tokio::test]
+async fn a_resource_that_changes_is_told_to_those_who_follow_it_and_nobody_else() {
+    let (node, shelf) = node().await;
+    let session = node.open("2025-11-25", json!({})).await;
+    let other = node.open("2025-11-25", json!({})).await;
+    let (mut told, mut untold) = (get(&session).await, get(&other).await);
+    let followed = session.ask("resources/subscribe", &json!({"uri": "book:1"})).await;
+    assert_eq!(followed["result"], json!({}), "{followed}");
+    let unknown = session.ask("resources/subscribe", &json!({"uri": "mesh://desk/x"})).await;
+    assert_eq!(unknown["error"]["code"], -32002, "{unknown}");
+    let host = node.open(STATELESS, json!({})).await;
+    let mut stream = subscribe(&host, 5, &json!({"resourceSubscriptions": ["mesh://shelf/book:1"]})).await;
+    let granted = stream.next().await.unwrap()["params"]["notifications"].clone();
+    assert_eq!(granted, json!({"resourceSubscriptions": ["mesh://shelf/book:1"]}));
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    shelf.changed.notify_waiters();
+    let update = told.next().await.unwrap();
+    assert_eq!((&update["method"], &update["params"]["uri"]), (&json!("notifications/resources/updated"), &json!("book:1")));
+    let update = stream.next().await.unwrap();
+    assert_eq!(update["params"]["uri"], "mesh://shelf/book:1", "as it was asked for: {update}");
+    assert_eq!(update["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"], 5);
+    assert_eq!(session.ask("resources/unsubscribe", &json!({"uri": "book:1"})).await["result"], json!({}));
+    until(|| shelf.unfollowed.load(Ordering::SeqCst) == 1).await;
+    drop(stream);
+    until(|| shelf.unfollowed.load(Ordering::SeqCst) == 2).await;
+    shelf.has_more.store(true, Ordering::SeqCst);
+    let next = untold.next().await.unwrap();
+    assert_eq!(next["method"], "notifications/prompts/list_changed", "nothing of a resource before: {next}");
     node.stop().await;
 }
