@@ -130,7 +130,8 @@ impl Request {
                 return Ok(Some(self.written(shown).await));
             }
             None => {
-                let found = tools::find(gateway, &self.caller, &name, self.client.revision).await;
+                let (revision, patience) = (self.client.revision, self.door.limits.start_wait);
+                let found = tools::find(gateway, &self.caller, &name, revision, patience).await;
                 let Some(tool) = found else { return Err(failed(RpcError::unknown_tool(&name))) };
                 let parts = match message(&tool, arguments.as_ref()) {
                     Ok(parts) => parts,

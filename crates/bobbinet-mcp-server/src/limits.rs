@@ -19,6 +19,9 @@ pub struct McpServerLimits {
     pub page_tools_max: usize,
     /// Bytes of one page of the list, roughly. A single tool may be larger.
     pub page_bytes_max: usize,
+    /// How long a list waits for agents that were never seen. Most hosts list once, when they start, and give it a minute; many do not
+    /// look again when they are told that there are more tools.
+    pub start_wait: Duration,
     /// How long a list of tools may be taken from a cache (2026-07-28).
     pub list_ttl: Duration,
     /// How long an answer may take and still be plain JSON. One that takes longer is a stream, which shows that it lives.
@@ -35,6 +38,7 @@ impl Default for McpServerLimits {
             batch_max: 64,
             page_tools_max: 1_000,
             page_bytes_max: 2 << 20,
+            start_wait: Duration::from_secs(15),
             list_ttl: Duration::from_secs(10),
             plain_answer: Duration::from_millis(100),
         }

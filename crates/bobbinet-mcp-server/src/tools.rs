@@ -1,6 +1,6 @@
 //! The agents of the node as tools: which there are for a caller, and what one of them is.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bobbinet_core::{AgentName, Caller, Description, Effect, Json, Skill, SkillId};
 use bobbinet_gateway::{Gateway, GatewayError, RequestContext};
@@ -50,8 +50,8 @@ pub(crate) fn context<'a>(caller: &'a Caller, agent: &'a AgentName) -> RequestCo
 }
 
 /// The agents that this caller may call, each with the skills that he may. One that is just starting is given a moment.
-pub(crate) async fn known(gateway: &Gateway, caller: &Caller) -> Vec<Known> {
-    join_all(gateway.agents().map(|name| gateway.await_start(name))).await;
+pub(crate) async fn known(gateway: &Gateway, caller: &Caller, patience: Duration) -> Vec<Known> {
+    join_all(gateway.agents().map(|name| gateway.await_start_within(name, patience))).await;
     gateway
         .agents()
         .filter_map(|name| {
@@ -97,7 +97,7 @@ pub(crate) async fn list(
         None => None,
     };
     let (available, unavailable): (Vec<Known>, Vec<Known>) =
-        known(gateway, caller).await.into_iter().partition(|known| known.unavailable.is_none());
+        known(gateway, caller, limits.start_wait).await.into_iter().partition(|known| known.unavailable.is_none());
     let by_name: BTreeMap<&AgentName, &Known> = available.iter().map(|known| (&known.name, known)).collect();
     let mut tools: Vec<Json> = if after.is_none() { mesh_tools::tools() } else { Vec::new() };
     let (mut bytes, mut next) = (0, None);
@@ -134,7 +134,13 @@ pub(crate) async fn list(
 }
 
 /// The tool that is called so. One whose agent is just starting is waited for a moment.
-pub(crate) async fn find(gateway: &Gateway, caller: &Caller, name: &str, revision: Revision) -> Option<Tool> {
+pub(crate) async fn find(
+    gateway: &Gateway,
+    caller: &Caller,
+    name: &str,
+    revision: Revision,
+    patience: Duration,
+) -> Option<Tool> {
     let plain = names::split(name).and_then(|(agent, skill)| Some((AgentName::parse(agent).ok()?, skill)));
     if let Some((agent, skill)) = &plain
         && gateway.agent(agent).is_some_and(|agent| !agent.is_internal())
@@ -143,13 +149,13 @@ pub(crate) async fn find(gateway: &Gateway, caller: &Caller, name: &str, revisio
         if found.is_some() {
             return found;
         }
-        gateway.await_start(agent).await;
+        gateway.await_start_within(agent, patience).await;
         let found = self::found(gateway, agent, *skill, name, revision);
         if found.is_some() {
             return found;
         }
     }
-    let target = named(&known(gateway, caller).await).remove(name)?;
+    let target = named(&known(gateway, caller, patience).await).remove(name)?;
     let skill = target.skill.as_ref().map(SkillId::as_str);
     self::found(gateway, &target.agent, skill, &target.tool_name(), revision)
 }
