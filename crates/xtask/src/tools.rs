@@ -93,7 +93,7 @@ pub(crate) fn install() -> Result<Tools> {
     let tools = root().join("target/tools");
     fs::create_dir_all(&tools)?;
     for (name, packages) in [("npm", &NPM[..]), ("npm-servers", &NPM_SERVERS), ("npm-hosts", &NPM_HOSTS)] {
-        once(&tools.join(name), &packages.join("\n"), |folder| npm(folder, packages))?;
+        npm(&tools, name, packages)?;
     }
     once(&tools.join("servers"), &PYPI_SERVERS.join("\n"), |folder| venv(folder, &PYPI_SERVERS))?;
     once(&tools.join("servers-1"), &PYPI_SERVERS_OLD.join("\n"), |folder| venv(folder, &PYPI_SERVERS_OLD))?;
@@ -115,6 +115,21 @@ pub(crate) fn install() -> Result<Tools> {
     of_debian(&["strace"], "strace");
     of_debian(&BROWSERS.lines().collect::<Vec<_>>(), "chromium");
     Ok(Tools { root: tools })
+}
+
+/// Installs only what comes from npm: its `node_modules`.
+pub(crate) fn install_npm() -> Result<PathBuf> {
+    let tools = root().join("target/tools");
+    npm(&tools, "npm", &NPM)?;
+    Ok(tools.join("npm/node_modules"))
+}
+
+fn npm(tools: &Path, name: &str, packages: &[&str]) -> Result<()> {
+    once(&tools.join(name), &packages.join("\n"), |folder| {
+        fs::write(folder.join("package.json"), "{\"private\":true}\n")?;
+        let npm = ["install", "--no-audit", "--no-fund", "--no-package-lock", "--loglevel=error"];
+        run(program("npm")?.args(npm).args(packages).current_dir(folder))
+    })
 }
 
 /// A program on the official Rust SDK, built again when its source has changed.
@@ -227,12 +242,6 @@ fn once(folder: &Path, versions: &str, fill: impl FnOnce(&Path) -> Result<()>) -
     fill(folder)?;
     fs::write(stamp, versions)?;
     Ok(())
-}
-
-fn npm(folder: &Path, packages: &[&str]) -> Result<()> {
-    fs::write(folder.join("package.json"), "{\"private\":true}\n")?;
-    let npm = ["install", "--no-audit", "--no-fund", "--no-package-lock", "--loglevel=error"];
-    run(program("npm")?.args(npm).args(packages).current_dir(folder))
 }
 
 fn venv(folder: &Path, packages: &[&str]) -> Result<()> {
