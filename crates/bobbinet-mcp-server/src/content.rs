@@ -84,9 +84,9 @@ impl Blocks {
         blocks
     }
 
-    /// Takes a value as structured content, if it can be that; whether it is.
+    /// Takes a value as structured content, if it can be that; whether it is. Where there is no such thing it is told as text.
     fn structure(&mut self, json: &Json, revision: Revision) -> bool {
-        let can_be = revision.has_any_structure() || json.is_object();
+        let can_be = revision.has_structure() && (revision.has_any_structure() || json.is_object());
         if can_be {
             self.structured = Some(json.clone());
         }

@@ -177,7 +177,8 @@ impl Request {
             Some(Ok(asked)) => return Ok(Step::Answer(self.mesh(asked).await?.to_json(revision))),
             None => {}
         }
-        let found = tools::find(gateway, &self.caller, &name, revision, self.door.naming).await;
+        let (naming, patience) = (self.door.naming, self.door.limits.start_wait);
+        let found = tools::find(gateway, &self.caller, &name, revision, naming, patience).await;
         let Some(tool) = found else { return Err(RpcError::unknown_tool(&name)) };
         let parts = match message(&tool, arguments.as_ref()) {
             Ok(parts) => parts,
@@ -207,10 +208,16 @@ impl Request {
     /// The same, as a task where the request asks for one (2025-11-25).
     fn as_asked(&self, work: Work) -> Result<Work, RpcError> {
         let asks = self.client.revision.has_core_tasks() && self.params.get("task").is_some();
-        Ok(match work {
-            Work::Begin { parts, context } if asks => Work::Create { parts, context },
-            work => work,
-        })
+        match work {
+            Work::Begin { parts, context } if asks => Ok(Work::Create { parts, context }),
+            work @ (Work::Begin { .. }
+            | Work::Create { .. }
+            | Work::Submit { .. }
+            | Work::Tell { .. }
+            | Work::GoOn { .. }
+            | Work::Update { .. }
+            | Work::Wait { .. }) => Ok(work),
+        }
     }
 
     /// Begins what takes its time. The answer goes out by itself.

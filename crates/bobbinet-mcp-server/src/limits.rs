@@ -19,6 +19,9 @@ pub struct McpServerLimits {
     pub page_tools_max: usize,
     /// Bytes of one page of the list, roughly. A single tool may be larger.
     pub page_bytes_max: usize,
+    /// How long a list waits for agents that were never seen. Most hosts list once, when they start, and give it a minute; many do not
+    /// look again when they are told that there are more tools.
+    pub start_wait: Duration,
     /// How long a list of tools may be taken from a cache (2026-07-28).
     pub list_ttl: Duration,
     /// How long a host that knows tasks waits for a call before it gets the task's name in place of its result.
@@ -47,6 +50,7 @@ impl Default for McpServerLimits {
             batch_max: 64,
             page_tools_max: 1_000,
             page_bytes_max: 2 << 20,
+            start_wait: Duration::from_secs(15),
             list_ttl: Duration::from_secs(10),
             task_after: Duration::from_millis(500),
             task_poll: Duration::from_millis(500),

@@ -129,7 +129,9 @@ impl Request {
         let max = self.door.limits.watched_max;
         match uris.len() <= max {
             true => Ok(uris),
-            false => Err(RpcError::invalid_params(&format!("one stream follows {max} resources at the most (watched_max)"))),
+            false => {
+                Err(RpcError::invalid_params(&format!("one stream follows {max} resources at the most (watched_max)")))
+            }
         }
     }
 
@@ -140,7 +142,9 @@ impl Request {
         let ended = CancellationToken::new();
         if !session.watch(&uri, &ended, self.door.limits.watched_max) {
             let max = self.door.limits.watched_max;
-            return Err(RpcError::invalid_params(&format!("one session follows {max} resources at the most (watched_max)")));
+            return Err(RpcError::invalid_params(&format!(
+                "one session follows {max} resources at the most (watched_max)"
+            )));
         }
         match Watch::begin(&self.door, &self.caller, &uri, self.client.revision).await {
             Ok(watch) => {

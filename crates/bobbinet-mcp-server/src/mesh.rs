@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bobbinet_core::{AgentName, Caller, ContextId, Json, Part, SkillId, operation::GetParams};
 use bobbinet_engine::EngineError;
-use bobbinet_gateway::{Gateway, GatewayError};
+use bobbinet_gateway::{Gateway, GatewayError, START_WAIT_MAX};
 
 use crate::{
     call::Work,
@@ -128,7 +128,7 @@ pub(crate) async fn agent_of(gateway: &Gateway, caller: &Caller, task: &str) -> 
 
 /// The agents that a caller may call, in words and as data.
 pub(crate) async fn agents(gateway: &Gateway, caller: &Caller, naming: Naming) -> CallResult {
-    let known = tools::known(gateway, caller).await;
+    let known = tools::known(gateway, caller, START_WAIT_MAX).await;
     let mut tools_of: BTreeMap<AgentName, Vec<String>> = BTreeMap::new();
     for (name, target) in tools::named(gateway, &known, naming) {
         tools_of.entry(target.agent).or_default().push(name);

@@ -12,16 +12,21 @@ use crate::{
     reading::{self, Shape},
     result,
     rpc::RpcError,
+    tools::await_started,
 };
 
 impl Request {
     pub(crate) async fn prompts(&self) -> Result<Json, RpcError> {
-        let named = offered::prompts(self.door.server.gateway(), &self.caller, self.door.naming).await;
+        let gateway = self.door.server.gateway();
+        await_started(gateway, self.door.limits.start_wait).await;
+        let named = offered::prompts(gateway, &self.caller, self.door.naming).await;
         self.page("prompts", "name", named)
     }
 
     pub(crate) async fn resources(&self, address: Address) -> Result<Json, RpcError> {
-        let shown = offered::resources(self.door.server.gateway(), &self.caller, address).await;
+        let gateway = self.door.server.gateway();
+        await_started(gateway, self.door.limits.start_wait).await;
+        let shown = offered::resources(gateway, &self.caller, address).await;
         match address {
             Address::Resource => self.page("resources", "uri", shown),
             Address::Template => self.page("resourceTemplates", "uriTemplate", shown),

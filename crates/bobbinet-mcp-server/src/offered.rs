@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use bobbinet_core::{AgentName, Caller, Json, SkillId};
-use bobbinet_gateway::Gateway;
+use bobbinet_gateway::{Gateway, START_WAIT_MAX};
 
 use crate::{
     names::{self, Naming, Target},
@@ -59,7 +59,7 @@ impl Offered {
 
 /// What those agents offer that take calls now, as far as this caller may read it.
 async fn available(gateway: &Gateway, caller: &Caller) -> Vec<Known> {
-    let known = tools::known(gateway, caller).await;
+    let known = tools::known(gateway, caller, START_WAIT_MAX).await;
     known.into_iter().filter(|known| known.unavailable.is_none()).collect()
 }
 

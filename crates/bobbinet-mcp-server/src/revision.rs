@@ -74,6 +74,11 @@ impl Revision {
         self == Self::V2025_11_25
     }
 
+    /// Whether a result may have structured content beside its blocks.
+    pub(crate) fn has_structure(self) -> bool {
+        self >= Self::V2025_06_18
+    }
+
     /// Whether structured content, and its schema, may be anything but an object.
     pub(crate) fn has_any_structure(self) -> bool {
         self.is_stateless()

@@ -98,12 +98,12 @@ impl Request {
             Some(Some((agent, token))) => (Some(agent), (!token.is_empty()).then(|| token.to_owned())),
             Some(None) => return Err(RpcError::invalid_params("`cursor` must be the nextCursor of the page before")),
         };
-        let mut agents = gateway
+        let agents = gateway
             .agents()
             .chain(gateway.unserved())
             .skip_while(|agent| first.is_some_and(|first| agent.as_str() != first));
         let (limits, mut listed, mut next) = (&self.door.limits, Vec::new(), None);
-        while let Some(agent) = agents.next() {
+        for agent in agents {
             let left = limits.page_tasks_max.saturating_sub(u32::try_from(listed.len()).unwrap_or(u32::MAX));
             if left == 0 {
                 next = Some(format!("{agent}{SEPARATOR}"));

@@ -1,6 +1,6 @@
 //! The agents of the node as tools: which there are for a caller, and what one of them is.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bobbinet_core::{AgentName, Caller, Description, Effect, Json, Skill, SkillId};
 use bobbinet_gateway::{Gateway, GatewayError, RequestContext};
@@ -46,9 +46,14 @@ pub(crate) fn context<'a>(caller: &'a Caller, agent: &'a AgentName) -> RequestCo
 }
 
 /// The agents that this caller may call, each with the skills that he may. One that is just starting is given a moment.
-pub(crate) async fn known(gateway: &Gateway, caller: &Caller) -> Vec<Known> {
-    join_all(gateway.agents().map(|name| gateway.await_start(name))).await;
+pub(crate) async fn known(gateway: &Gateway, caller: &Caller, patience: Duration) -> Vec<Known> {
+    await_started(gateway, patience).await;
     known_now(gateway, caller)
+}
+
+/// Waits so long for agents that were never seen.
+pub(crate) async fn await_started(gateway: &Gateway, patience: Duration) {
+    join_all(gateway.agents().map(|name| gateway.await_start_within(name, patience))).await;
 }
 
 /// The same, as they are.
@@ -98,7 +103,7 @@ pub(crate) async fn list(
     limits: &McpServerLimits,
 ) -> Json {
     let (available, unavailable): (Vec<Known>, Vec<Known>) =
-        known(gateway, caller).await.into_iter().partition(|known| known.unavailable.is_none());
+        known(gateway, caller, limits.start_wait).await.into_iter().partition(|known| known.unavailable.is_none());
     let by_name: BTreeMap<&AgentName, &Known> = available.iter().map(|known| (&known.name, known)).collect();
     let first = if cursor.is_first() { mesh_tools::tools() } else { Vec::new() };
     let write = |name: &str, target: &Target| {
@@ -119,6 +124,7 @@ pub(crate) async fn find(
     name: &str,
     revision: Revision,
     naming: Naming,
+    patience: Duration,
 ) -> Option<Tool> {
     let plain = names::split(name).and_then(|(agent, skill)| Some((AgentName::parse(agent).ok()?, skill)));
     if let Some((agent, skill)) = &plain
@@ -130,13 +136,13 @@ pub(crate) async fn find(
         if found.is_some() {
             return found;
         }
-        gateway.await_start(agent).await;
+        gateway.await_start_within(agent, patience).await;
         let found = plainly();
         if found.is_some() {
             return found;
         }
     }
-    let target = named(gateway, &known(gateway, caller).await, naming).remove(name)?;
+    let target = named(gateway, &known(gateway, caller, patience).await, naming).remove(name)?;
     found(gateway, &target.agent, target.skill.as_ref().map(SkillId::as_str), revision)
 }
 

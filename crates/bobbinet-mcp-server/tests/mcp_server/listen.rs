@@ -118,7 +118,10 @@ async fn a_resource_that_changes_is_told_to_those_who_follow_it_and_nobody_else(
     tokio::time::sleep(std::time::Duration::from_millis(300)).await;
     shelf.changed.notify_waiters();
     let update = told.next().await.unwrap();
-    assert_eq!((&update["method"], &update["params"]["uri"]), (&json!("notifications/resources/updated"), &json!("book:1")));
+    assert_eq!(
+        (&update["method"], &update["params"]["uri"]),
+        (&json!("notifications/resources/updated"), &json!("book:1"))
+    );
     let update = stream.next().await.unwrap();
     assert_eq!(update["params"]["uri"], "mesh://shelf/book:1", "as it was asked for: {update}");
     assert_eq!(update["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"], 5);

@@ -9,6 +9,7 @@ mod conversation;
 mod faults;
 mod front;
 mod isolation;
+mod killed;
 mod lab;
 mod offers;
 mod over;
