@@ -130,6 +130,14 @@ impl Engine {
 }
 
 impl Upload {
+    /// Whether there would be room if it came to this length.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub fn expect(&mut self, length: u64) -> Result<(), BlobError> {
+        self.writer.expect(length)
+    }
+
     /// Adds some. After an error it is of no more use.
     ///
     /// # Errors

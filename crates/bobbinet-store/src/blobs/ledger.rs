@@ -69,11 +69,11 @@ impl Ledger {
             return full("blobs_max", limits.blobs_max as u64);
         }
         let after = |taken: Option<&u64>| taken.copied().unwrap_or_default().saturating_add(more);
-        if after(self.of_tenant.get(&owner.tenant)) > limits.blobs_bytes_per_tenant_max {
-            return full("blobs_bytes_per_tenant_max", limits.blobs_bytes_per_tenant_max);
-        }
         if after(self.of_owner.get(owner)) > limits.blobs_bytes_per_owner_max {
             return full("blobs_bytes_per_owner_max", limits.blobs_bytes_per_owner_max);
+        }
+        if after(self.of_tenant.get(&owner.tenant)) > limits.blobs_bytes_per_tenant_max {
+            return full("blobs_bytes_per_tenant_max", limits.blobs_bytes_per_tenant_max);
         }
         self.charge(owner, more);
         Ok(())

@@ -66,6 +66,19 @@ impl BlobWriter {
         self.state.as_ref().map_or(0, |state| state.room.bytes)
     }
 
+    /// Whether there would be room if it came to this length: so that nobody sends a gigabyte to hear that it is too much.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub fn expect(&mut self, length: u64) -> Result<(), BlobError> {
+        let Some(state) = &mut self.state else { return Err(broken()) };
+        let (known, more) = (state.room.bytes, length.saturating_sub(state.room.bytes));
+        let mut ledger = state.room.blobs.ledger();
+        ledger.reserve(&state.room.owner, known, more)?;
+        ledger.unreserve(&state.room.owner, more);
+        Ok(())
+    }
+
     /// Adds some. After an error it is of no more use.
     ///
     /// # Errors

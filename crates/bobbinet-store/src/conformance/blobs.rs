@@ -35,7 +35,9 @@ pub fn bytes(length: usize) -> Bytes {
 
 /// Whatever size it has, in whatever pieces it comes.
 pub async fn what_was_written_is_read_back(blobs: &Arc<Blobs>) {
-    for (length, cut) in [(0, 1), (1, 1), (PIECE - 1, 7_000), (PIECE, PIECE), (3 * PIECE + 5, PIECE / 3), (2 * PIECE, 3 * PIECE)] {
+    for (length, cut) in
+        [(0, 1), (1, 1), (PIECE - 1, 7_000), (PIECE, PIECE), (3 * PIECE + 5, PIECE / 3), (2 * PIECE, 3 * PIECE)]
+    {
         let whole = bytes(length);
         let said = BlobLabel { media_type: Some("x/y".into()), filename: Some("a".into()), ..label("ann") };
         let mut writer = blobs.begin(said.owner.clone()).await.unwrap();
@@ -123,7 +125,8 @@ pub async fn bounds_are_kept<F: AsyncFn(BlobLimits) -> Arc<Blobs>>(make: F) {
         let content = bytes(length + 200).slice(200..);
         blobs.keep(&holder(name), label, content).await.err()
     };
-    let other = |owner: &str| BlobLabel { owner: BlobOwner { tenant: "other".into(), owner: owner.into() }, ..label("") };
+    let other =
+        |owner: &str| BlobLabel { owner: BlobOwner { tenant: "other".into(), owner: owner.into() }, ..label("") };
     assert_eq!(keep("t1", label("ann"), 61).await, Some(BlobError::Large { max: 60 }));
     assert_eq!(keep("t1", label("ann"), 60).await, None);
     assert_eq!(keep("t2", label("ann"), 41).await, full("blobs_bytes_per_owner_max", 100));
