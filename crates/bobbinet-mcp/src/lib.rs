@@ -49,6 +49,7 @@ mod parameter_headers;
 mod plan_message;
 mod pool;
 mod prompts;
+mod references;
 mod remembered_tools;
 mod resources;
 mod result;
@@ -68,6 +69,7 @@ mod sharing;
 mod skill_request;
 mod supervised_session;
 mod transport;
+mod uploads;
 mod write_lanes;
 
 pub use agent::McpAgent;
