@@ -123,3 +123,75 @@ pub(crate) enum SweepError {
 pub(crate) fn account(tenant: &Tenant, owner: &Principal) -> BlobOwner {
     BlobOwner { tenant: Arc::from(tenant.as_str()), owner: Arc::from(owner.as_str()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use bobbinet_store::{
+        Commit, MemoryStore, Record, Step, Summary, Version,
+        blobs::{BlobLabel, BlobLimits},
+    };
+    use bytes::Bytes;
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct NoUrls;
+
+    impl BlobUrls for NoUrls {
+        fn url(&self, _: &AgentName, _: &BlobPlace) -> String {
+            String::new()
+        }
+
+        fn place(&self, _: &str) -> Option<BlobPlace> {
+            None
+        }
+    }
+
+    fn task(number: u128) -> StreamId {
+        TaskId::new(Uuid::from_u128(number)).stream()
+    }
+
+    #[tokio::test]
+    async fn a_blob_goes_when_its_stream_is_gone_and_an_upload_in_its_time() {
+        let store = MemoryStore::new();
+        let kept = task(1);
+        let word = || Arc::from("w");
+        let summary = Summary {
+            tenant: word(),
+            owner: word(),
+            agent: word(),
+            context: word(),
+            state: 1,
+            status_at: Timestamp::from_millis(0),
+            due: None,
+        };
+        let records = vec![Record { format: 1, body: Bytes::from_static(b"r") }];
+        let (stream, expected, cells) = (kept.clone(), Version(0), Vec::new());
+        let step = Step { stream, expected, records, cells, summary: Some(summary) };
+        store.commit(Commit { steps: vec![step], idempotency: None }).await.unwrap();
+        let blobs = TaskBlobs::new(Blobs::in_memory(BlobLimits::default()), Arc::new(NoUrls));
+        let owner = BlobOwner { tenant: "t".into(), owner: "o".into() };
+        let label = |expires| BlobLabel {
+            owner: owner.clone(),
+            media_type: None,
+            filename: None,
+            made: Timestamp::from_millis(0),
+            expires,
+        };
+        let upload = BlobPlace::Upload(AgentName::parse("a").unwrap(), UploadId::new(Uuid::from_u128(3))).holder();
+        let end = Timestamp::from_millis(0).after(UNKEPT_GRACE * 2);
+        for (holder, expires) in [(&kept, None), (&task(2), None), (&upload, Some(end))] {
+            blobs.blobs.keep(holder, label(expires), Bytes::from_static(b"x")).await.unwrap();
+        }
+        let held = async |now: Timestamp| {
+            blobs.sweep(&store, now).await.unwrap();
+            [&kept, &task(2), &upload].map(|holder| blobs.blobs.held_by(holder).len())
+        };
+        assert_eq!(held(Timestamp::from_millis(0).after(UNKEPT_GRACE)).await, [1, 1, 1], "its commit may be on its way");
+        assert_eq!(held(Timestamp::from_millis(1).after(UNKEPT_GRACE)).await, [1, 0, 1]);
+        assert_eq!(held(end).await, [1, 0, 0]);
+        store.forget(&kept).await.unwrap();
+        assert_eq!(held(end).await, [0, 0, 0]);
+        assert_eq!(blobs.blobs.bytes(), 0);
+    }
+}

@@ -12,6 +12,8 @@ pub(super) struct Ledger {
     holdings: BTreeMap<(StreamId, BlobHash), Arc<Holding>>,
     /// How many streams hold each content.
     holders: BTreeMap<BlobHash, usize>,
+    /// How many streams hold each content on each account, where it counts once.
+    holders_of_owner: BTreeMap<(BlobOwner, BlobHash), usize>,
     /// Contents that are just being written or shared, and how often.
     pinned: BTreeMap<BlobHash, usize>,
     /// Bytes of each account, also those that are only being written.
@@ -29,6 +31,7 @@ impl Ledger {
             limits,
             holdings: BTreeMap::new(),
             holders: BTreeMap::new(),
+            holders_of_owner: BTreeMap::new(),
             pinned: BTreeMap::new(),
             of_owner: BTreeMap::new(),
             of_tenant: BTreeMap::new(),
@@ -58,8 +61,13 @@ impl Ledger {
         Ok(())
     }
 
-    /// The same of what is there already: it is on one more account, and takes no more room.
-    pub(super) fn admit(&mut self, owner: &BlobOwner, known: u64, more: u64) -> Result<(), BlobError> {
+    /// The same of a content that is there already, and takes no more room. How much of it is more on this account.
+    pub(super) fn admit_shared(&mut self, owner: &BlobOwner, hash: BlobHash, length: u64) -> Result<u64, BlobError> {
+        let more = if self.holders_of_owner.contains_key(&(owner.clone(), hash)) { 0 } else { length };
+        self.admit(owner, 0, more).map(|()| more)
+    }
+
+    fn admit(&mut self, owner: &BlobOwner, known: u64, more: u64) -> Result<(), BlobError> {
         let limits = &self.limits;
         let full = |what, max| Err(BlobError::Full { what, max });
         if known.saturating_add(more) > limits.blob_bytes_max {
@@ -86,24 +94,25 @@ impl Ledger {
     }
 
     pub(super) fn add(&mut self, holding: Arc<Holding>) {
+        self.remove(&holding.holder, holding.hash);
         let (owner, hash, length) = (holding.label.owner.clone(), holding.hash, holding.length);
-        if let Some(before) = self.holdings.insert((holding.holder.clone(), hash), holding) {
-            self.discharge(&before.label.owner, before.length);
-        } else {
-            let holders = self.holders.entry(hash).or_default();
-            *holders += 1;
-            if *holders == 1 {
-                self.kept += length;
-            }
+        self.holdings.insert((holding.holder.clone(), hash), holding);
+        if add_one(&mut self.holders, hash) {
+            self.kept += length;
         }
-        self.charge(&owner, length);
+        if add_one(&mut self.holders_of_owner, (owner.clone(), hash)) {
+            self.charge(&owner, length);
+        }
     }
 
     pub(super) fn remove(&mut self, holder: &StreamId, hash: BlobHash) {
         let Some(holding) = self.holdings.remove(&(holder.clone(), hash)) else { return };
-        self.discharge(&holding.label.owner, holding.length);
         if take_one(&mut self.holders, hash) {
             self.kept -= holding.length;
+        }
+        let owner = &holding.label.owner;
+        if take_one(&mut self.holders_of_owner, (owner.clone(), hash)) {
+            self.discharge(owner, holding.length);
         }
     }
 
@@ -139,7 +148,7 @@ impl Ledger {
     }
 
     pub(super) fn pin(&mut self, hash: BlobHash) {
-        *self.pinned.entry(hash).or_default() += 1;
+        add_one(&mut self.pinned, hash);
     }
 
     pub(super) fn unpin(&mut self, hash: BlobHash) {
@@ -166,13 +175,20 @@ impl Ledger {
     }
 }
 
+/// One more; whether it is the first.
+fn add_one<K: Ord>(counts: &mut BTreeMap<K, usize>, key: K) -> bool {
+    let count = counts.entry(key).or_default();
+    *count += 1;
+    *count == 1
+}
+
 /// One less; whether none is left.
-fn take_one(counts: &mut BTreeMap<BlobHash, usize>, hash: BlobHash) -> bool {
-    let Some(count) = counts.get_mut(&hash) else { return false };
+fn take_one<K: Ord>(counts: &mut BTreeMap<K, usize>, key: K) -> bool {
+    let Some(count) = counts.get_mut(&key) else { return false };
     *count -= 1;
     let is_last = *count == 0;
     if is_last {
-        counts.remove(&hash);
+        counts.remove(&key);
     }
     is_last
 }

@@ -107,15 +107,15 @@ impl Blobs {
         holder: &StreamId,
         label: BlobLabel,
     ) -> Result<Arc<Holding>, BlobError> {
-        let holding = {
+        let (holding, more) = {
             let mut ledger = self.ledger();
             let length = ledger.find(from, hash).ok_or(BlobError::NotFound)?.length;
             if let Some(known) = ledger.find(holder, hash) {
                 return Ok(known);
             }
-            ledger.admit(&label.owner, 0, length)?;
+            let more = ledger.admit_shared(&label.owner, hash, length)?;
             ledger.pin(hash);
-            Arc::new(Holding { holder: holder.clone(), hash, length, label })
+            (Arc::new(Holding { holder: holder.clone(), hash, length, label }), more)
         };
         self.blocking(move |blobs| {
             let kept = match &blobs.place {
@@ -124,7 +124,7 @@ impl Blobs {
             };
             let mut ledger = blobs.ledger();
             ledger.unpin(hash);
-            ledger.discharge(&holding.label.owner, holding.length);
+            ledger.discharge(&holding.label.owner, more);
             kept.map_err(BlobError::unavailable)?;
             ledger.add(holding.clone());
             Ok(holding)
