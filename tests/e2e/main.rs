@@ -28,6 +28,7 @@ mod push_config;
 mod readme;
 mod reload;
 mod remote;
+mod reproductions;
 mod sdk;
 mod servers;
 mod shared;

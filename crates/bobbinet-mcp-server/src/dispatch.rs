@@ -20,7 +20,7 @@ use crate::{
     result::{self, CallResult},
     revision::Revision,
     rpc::{Params, RpcError},
-    sessions::{NotBegun, Session},
+    sessions::{Session, TooManyCalls},
     tools,
 };
 
@@ -148,12 +148,7 @@ impl Request {
         let entry = match self.session.as_ref().map(|session| session.begin_call(&self.id, &self.canceled)).transpose()
         {
             Ok(entry) => entry,
-            Err(NotBegun::Twice) => {
-                return Err(failed(
-                    RpcError::invalid_request("a request of this id is at work").with_status(http::StatusCode::OK),
-                ));
-            }
-            Err(NotBegun::Full(max)) => {
+            Err(TooManyCalls(max)) => {
                 let text =
                     format!("{max} calls of this session are at work: wait for one of them (calls_per_session_max)");
                 return Err(failed(RpcError::at_the_door(&text, http::StatusCode::OK)));

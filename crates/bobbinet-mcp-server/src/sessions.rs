@@ -39,8 +39,8 @@ pub(crate) struct Session {
 #[derive(Debug)]
 struct State {
     used: Instant,
-    /// The calls at work, by the ids of their requests.
-    calls: BTreeMap<String, CancellationToken>,
+    /// The calls at work, by the ids of their requests; and by a number, since agents that share a session may use the same ids.
+    calls: BTreeMap<(String, u64), CancellationToken>,
     /// Requests of ours that wait for the client, by their ids.
     asked: BTreeMap<String, oneshot::Sender<Option<Json>>>,
     count: u64,
@@ -50,7 +50,7 @@ struct State {
 #[derive(Debug)]
 pub(crate) struct CallEntry {
     session: Arc<Session>,
-    id: String,
+    key: (String, u64),
 }
 
 /// A request of ours that waits, until this is dropped.
@@ -61,14 +61,9 @@ pub(crate) struct Asked {
     answer: oneshot::Receiver<Option<Json>>,
 }
 
-/// Why a call does not begin.
+/// So many calls of a session are at work as may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NotBegun {
-    /// One with this id is at work.
-    Twice,
-    /// So many are at work as may be.
-    Full(usize),
-}
+pub(crate) struct TooManyCalls(pub(crate) usize);
 
 /// There are as many sessions as may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,22 +150,34 @@ impl Session {
         &self.id
     }
 
-    /// Notes that the request of this id is at work, and how it is taken back.
-    pub(crate) fn begin_call(self: &Arc<Self>, id: &Json, canceled: &CancellationToken) -> Result<CallEntry, NotBegun> {
+    /// Notes that a request of this id is at work, and how it is taken back. Others may be at work under the same id: each has its
+    /// answer on its own connection.
+    pub(crate) fn begin_call(
+        self: &Arc<Self>,
+        id: &Json,
+        canceled: &CancellationToken,
+    ) -> Result<CallEntry, TooManyCalls> {
         let mut state = self.lock();
-        if state.calls.contains_key(id.as_str()) {
-            return Err(NotBegun::Twice);
-        }
         if state.calls.len() >= self.calls_max {
-            return Err(NotBegun::Full(self.calls_max));
+            return Err(TooManyCalls(self.calls_max));
         }
-        state.calls.insert(id.as_str().to_owned(), canceled.clone());
-        Ok(CallEntry { session: self.clone(), id: id.as_str().to_owned() })
+        state.count += 1;
+        let key = (id.as_str().to_owned(), state.count);
+        state.calls.insert(key.clone(), canceled.clone());
+        Ok(CallEntry { session: self.clone(), key })
     }
 
-    /// Takes the request of this id back, if it is at work.
+    /// Takes the request of this id back, if it is at work. Where there are several, nobody knows which is meant, and all go on.
     pub(crate) fn cancel(&self, id: &Json) {
-        let canceled = self.lock().calls.get(id.as_str()).cloned();
+        let id = id.as_str();
+        let canceled = {
+            let state = self.lock();
+            let mut of_this_id = state.calls.range((id.to_owned(), 0)..=(id.to_owned(), u64::MAX));
+            match (of_this_id.next(), of_this_id.next()) {
+                (Some((_, canceled)), None) => Some(canceled.clone()),
+                (None | Some(_), _) => None,
+            }
+        };
         if let Some(canceled) = canceled {
             canceled.cancel();
         }
@@ -216,7 +223,7 @@ impl Session {
 impl Drop for CallEntry {
     fn drop(&mut self) {
         let mut state = self.session.lock();
-        state.calls.remove(&self.id);
+        state.calls.remove(&self.key);
         state.used = Instant::now();
     }
 }
@@ -298,7 +305,10 @@ mod tests {
         let (one, text_one) = (CancellationToken::new(), CancellationToken::new());
         let _calls = [(Json::of(&1), &one), (Json::of("1"), &text_one)]
             .map(|(id, canceled)| session.begin_call(&id, canceled).unwrap());
-        assert_eq!(session.begin_call(&Json::of(&1), &one).unwrap_err(), NotBegun::Twice);
+        let (other, another) = (CancellationToken::new(), CancellationToken::new());
+        let _others = [&other, &another].map(|canceled| session.begin_call(&Json::of(&2), canceled).unwrap());
+        session.cancel(&Json::of(&2));
+        assert!(!other.is_cancelled() && !another.is_cancelled(), "nobody knows which of the two is meant");
         session.cancel(&Json::of("1"));
         assert!(text_one.is_cancelled() && !one.is_cancelled());
         let mut asked = session.ask();

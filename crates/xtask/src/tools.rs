@@ -62,11 +62,7 @@ impl Tools {
 pub(crate) fn install() -> Result<Tools> {
     let tools = root().join("target/tools");
     fs::create_dir_all(&tools)?;
-    once(&tools.join("npm"), &NPM.join("\n"), |folder| {
-        fs::write(folder.join("package.json"), "{\"private\":true}\n")?;
-        let npm = ["install", "--no-audit", "--no-fund", "--no-package-lock", "--loglevel=error"];
-        run(program("npm")?.args(npm).args(NPM).current_dir(folder))
-    })?;
+    npm(&tools)?;
     once(&tools.join("servers"), &PYPI_SERVERS.join("\n"), |folder| venv(folder, &PYPI_SERVERS))?;
     once(&tools.join("rust-sdk"), &RUST_SDK_SERVER.join("\n"), |folder| venv(folder, &RUST_SDK_SERVER))?;
     once(&tools.join("python"), &PYPI_CLIENT.join("\n"), |folder| venv(folder, &PYPI_CLIENT))?;
@@ -86,6 +82,21 @@ pub(crate) fn install() -> Result<Tools> {
     of_debian(&["strace"], "strace");
     of_debian(&BROWSERS.lines().collect::<Vec<_>>(), "chromium");
     Ok(Tools { root: tools })
+}
+
+/// Installs only what comes from npm: its `node_modules`.
+pub(crate) fn install_npm() -> Result<PathBuf> {
+    let tools = root().join("target/tools");
+    npm(&tools)?;
+    Ok(tools.join("npm/node_modules"))
+}
+
+fn npm(tools: &Path) -> Result<()> {
+    once(&tools.join("npm"), &NPM.join("\n"), |folder| {
+        fs::write(folder.join("package.json"), "{\"private\":true}\n")?;
+        let npm = ["install", "--no-audit", "--no-fund", "--no-package-lock", "--loglevel=error"];
+        run(program("npm")?.args(npm).args(NPM).current_dir(folder))
+    })
 }
 
 /// A program on the official Rust SDK, built again when its source has changed.

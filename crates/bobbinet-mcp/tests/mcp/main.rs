@@ -14,6 +14,7 @@ mod offers;
 mod over;
 mod over_http;
 mod over_oauth;
+mod places;
 mod questions;
 mod sharing;
 mod tree;
