@@ -115,6 +115,30 @@ async fn eight_megabytes_through_a_published_server_arrive_whole() {
     }
     assert!(told.iter().all(|one| *one == told[0]), "{told:?}");
 
+    // A host that has the result as a link fetches it with the token that it has for the door.
+    let door = format!("{}/mcp", running.url);
+    let minted =
+        bobbinet(folder.path()).args(["token", "mint", "--data-dir", "data", "--audience", &door]).output().unwrap();
+    let token = String::from_utf8(minted.stdout).unwrap().trim().to_owned();
+    let host = Agent { url: door.clone(), token };
+    assert_eq!(fetch(&http, &host, url, Some("bytes=0-3")).await.text().await.unwrap(), "line");
+    let request = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {
+        "name": "files__read_text_file", "arguments": {"path": path}, "_meta": {
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
+            "io.modelcontextprotocol/clientCapabilities": {}}}});
+    let called = http
+        .post(&door)
+        .bearer_auth(&host.token)
+        .header("accept", "application/json, text/event-stream")
+        .header("mcp-protocol-version", "2026-07-28")
+        .header("mcp-method", "tools/call")
+        .header("mcp-name", "files__read_text_file")
+        .json(&request);
+    let said = called.send().await.unwrap().text().await.unwrap();
+    let link = said.find("\"resource_link\"").unwrap_or_else(|| panic!("{said}"));
+    assert!(said.len() < 8_000 && said[link..].contains("\"size\":8388608") && said.contains("line 1 of"), "{said}");
+
     // Over a restart, and not any more once a byte has flipped.
     running.kill();
     let running = node(folder.path(), &json!({}));

@@ -187,7 +187,11 @@ mod tests {
             blobs.sweep(&store, now).await.unwrap();
             [&kept, &task(2), &upload].map(|holder| blobs.blobs.held_by(holder).len())
         };
-        assert_eq!(held(Timestamp::from_millis(0).after(UNKEPT_GRACE)).await, [1, 1, 1], "its commit may be on its way");
+        assert_eq!(
+            held(Timestamp::from_millis(0).after(UNKEPT_GRACE)).await,
+            [1, 1, 1],
+            "its commit may be on its way"
+        );
         assert_eq!(held(Timestamp::from_millis(1).after(UNKEPT_GRACE)).await, [1, 0, 1]);
         assert_eq!(held(end).await, [1, 0, 0]);
         store.forget(&kept).await.unwrap();

@@ -60,6 +60,12 @@ pub(crate) async fn apply(run: &Run, inline_max: usize, outcome: Outcome) -> Out
 
 /// The parts, the largest by reference, as many as it takes; and before them what there is to say of those.
 async fn parts(run: &Run, inline_max: usize, parts: &[Part]) -> Result<Vec<Part>, BlobError> {
+    let owned = parts.to_vec();
+    let bytes = parts.iter().map(Part::bytes).sum();
+    let once = schema_check::apart(bytes, move || without_wrapped_copy(owned)).await;
+    // What would stay in its task if it came once stays as it came, as far as it may.
+    let is_still_large = once.iter().map(Part::bytes).sum::<usize>() > inline_max;
+    let parts = if is_still_large { once } else { parts.to_vec() };
     let mut by_size: Vec<usize> = (0..parts.len()).collect();
     by_size.sort_by_key(|place| std::cmp::Reverse(parts[*place].bytes()));
     let mut left: usize = parts.iter().map(Part::bytes).sum();
@@ -73,7 +79,7 @@ async fn parts(run: &Run, inline_max: usize, parts: &[Part]) -> Result<Vec<Part>
     }
     if large.len() > REFERENCES_MAX {
         let whole = schema_check::apart(left.max(inline_max + 1), {
-            let parts = parts.to_vec();
+            let parts = parts.clone();
             move || as_list(&parts)
         });
         let (preview, reference) = refer(run, &whole.await).await?;
@@ -92,6 +98,26 @@ async fn parts(run: &Run, inline_max: usize, parts: &[Part]) -> Result<Vec<Part>
     }
     kept.insert(0, preview_part(&previews.join("\n")));
     Ok(kept)
+}
+
+/// Without the structured copy of a text that is nothing but that text under a name, as servers give it that promise a structure: it is
+/// large once. The text says which name that is.
+fn without_wrapped_copy(mut parts: Vec<Part>) -> Vec<Part> {
+    let wrapped = parts.iter().enumerate().find_map(|(place, part)| {
+        let fields = JsonObject::read(part.as_data()?)?;
+        let mut members = fields.iter();
+        let (Some((name, value)), None) = (members.next(), members.next()) else { return None };
+        let value: String = value.read().ok()?;
+        let text = parts.iter().position(|part| part.as_text() == Some(value.as_str()))?;
+        Some((place, text, name.to_owned()))
+    });
+    if let Some((structured, text, name)) = wrapped {
+        let mut metadata = parts[text].metadata.as_ref().and_then(JsonObject::read).unwrap_or_default();
+        metadata.set("structuredAs", Json::of(&name));
+        parts[text].metadata = Some(metadata.to_json());
+        parts.remove(structured);
+    }
+    parts
 }
 
 /// Keeps a part as a blob: what there is to say of it, and what stands in its place.
@@ -227,6 +253,17 @@ mod tests {
         assert!(whole(&Content::Raw(Base64::from_checked(&STANDARD.encode(&bytes)))) == bytes);
         let text = "ä".repeat(PIECE);
         assert!(whole(&Content::Text(text.as_str().into())) == text.as_bytes());
+    }
+
+    #[test]
+    fn a_text_that_came_twice_is_large_once() {
+        let structured = |json: &str| Part::data(Json::parse(json).unwrap());
+        let parts = without_wrapped_copy(vec![structured(r#"{"content":"a\nb"}"#), Part::text("a\nb")]);
+        assert_eq!(parts.len(), 1);
+        assert_eq!(parts[0].metadata.as_ref().unwrap().as_str(), r#"{"structuredAs":"content"}"#);
+        for other in [r#"{"content":"c"}"#, r#"{"content":"a\nb","n":1}"#, r#"["a\nb"]"#] {
+            assert_eq!(without_wrapped_copy(vec![structured(other), Part::text("a\nb")]).len(), 2, "{other}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use std::{fmt::Write as _, io, sync::Arc, time::Duration};
 
 use axum::{body::Body, extract::Request, response::Response};
+use bobbinet_auth::Rejected;
 use bobbinet_core::Caller;
 use bobbinet_engine::{BlobError, BlobKind, BlobReader, EngineError, OpenBlob, Uploaded};
 use bobbinet_gateway::{BlobRefusal, GatewayError, RequestContext};
@@ -36,6 +37,9 @@ const UPLOAD_RATE_MIN: u64 = 16 << 10;
 /// Characters of a media type or a file's name that are kept.
 const LABEL_LENGTH_MAX: usize = 255;
 
+/// Where all agents are one MCP server, if that is spoken.
+const MCP_PATH: &str = "/mcp";
+
 /// What is asked for.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Asked<'a> {
@@ -48,7 +52,7 @@ pub(super) enum Asked<'a> {
 /// `GET` and `HEAD` of a blob.
 pub(super) async fn show(server: &Arc<Server>, agent: &Mounted, asked: Asked<'_>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
-    let caller = match auth::caller(server, agent, &parts.headers, &parts.extensions).await {
+    let caller = match caller(server, agent, &parts).await {
         Ok(caller) => caller,
         Err(rejected) => return Problem::unauthenticated(server, &rejected),
     };
@@ -58,7 +62,7 @@ pub(super) async fn show(server: &Arc<Server>, agent: &Mounted, asked: Asked<'_>
 /// `DELETE` of an upload.
 pub(super) async fn remove(server: &Arc<Server>, agent: &Mounted, id: &str, request: Request) -> Response {
     let (parts, _) = request.into_parts();
-    let caller = match auth::caller(server, agent, &parts.headers, &parts.extensions).await {
+    let caller = match caller(server, agent, &parts).await {
         Ok(caller) => caller,
         Err(rejected) => return Problem::unauthenticated(server, &rejected),
     };
@@ -76,7 +80,7 @@ pub(super) async fn remove(server: &Arc<Server>, agent: &Mounted, id: &str, requ
 pub(super) async fn upload(server: &Arc<Server>, agent: &Mounted, request: Request) -> Response {
     let (parts, mut body) = request.into_parts();
     // Who is not known takes no permit from those who are, however slowly he sends.
-    let caller = match auth::caller(server, agent, &parts.headers, &parts.extensions).await {
+    let caller = match caller(server, agent, &parts).await {
         Ok(caller) => caller,
         Err(rejected) => return body::refused(&body, Problem::unauthenticated(server, &rejected)),
     };
@@ -84,6 +88,16 @@ pub(super) async fn upload(server: &Arc<Server>, agent: &Mounted, request: Reque
         Ok(uploaded) => told(&uploaded),
         Err(problem) => body::refused(&body, problem.response(server)),
     }
+}
+
+/// Who calls: a token may be made for the agent, or for the door through which a host has the agent's results.
+async fn caller(server: &Server, agent: &Mounted, parts: &Parts) -> Result<Arc<Caller>, Rejected> {
+    let Parts { headers, extensions, .. } = parts;
+    let mut audiences = agent.audiences.clone();
+    if server.mcp.is_some() {
+        audiences.extend(server.audiences_at(MCP_PATH));
+    }
+    auth::caller_at(server, &audiences, headers, extensions).await
 }
 
 async fn shown(

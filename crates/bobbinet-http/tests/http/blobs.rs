@@ -28,7 +28,10 @@ async fn send(node: &Node, who: &str, text: &str) -> String {
     let request = of(node, who, Method::POST, &format!("{}/", node.url)).header("content-type", "application/json");
     let (status, answer) = whole(request.header("a2a-version", "1.0").body(body.to_string())).await;
     assert_eq!(status, StatusCode::OK, "{answer}");
-    answer["result"]["task"]["artifacts"][0]["parts"][0]["text"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+    answer["result"]["task"]["artifacts"][0]["parts"][0]["text"]
+        .as_str()
+        .unwrap_or_else(|| panic!("{answer}"))
+        .to_owned()
 }
 
 async fn told(request: RequestBuilder) -> (StatusCode, String) {

@@ -87,9 +87,7 @@ impl Agent for Worker {
                 let words = vec![Part::text(words.collect::<Vec<_>>().join(" "))];
                 Plan::Say(Arc::new(Message::from_agent(request.question_id.clone(), words)))
             }
-            Some(word @ ("keep" | "fetch")) => {
-                call(json!({ "do": word, "text": words.collect::<Vec<_>>().join(" ") }))
-            }
+            Some(word @ ("keep" | "fetch")) => call(json!({ "do": word, "text": words.collect::<Vec<_>>().join(" ") })),
             Some("back") => call(json!({ "do": "back" })),
             Some("panic") => panic!("as the message says"),
             Some("steps") => {
@@ -130,7 +128,8 @@ impl Agent for Worker {
         }
         if arguments["do"] == "fetch" {
             let read = run.read_blob(arguments["text"].as_str().unwrap(), 1 << 20).await;
-            let told = read.map(|(bytes, _)| String::from_utf8(bytes).unwrap()).unwrap_or_else(|error| error.to_string());
+            let told =
+                read.map(|(bytes, _)| String::from_utf8(bytes).unwrap()).unwrap_or_else(|error| error.to_string());
             return Outcome::Completed { artifacts: vec![artifact(told)], message: None };
         }
         if arguments["do"] == "back" {
