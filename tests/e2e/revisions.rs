@@ -234,7 +234,8 @@ async fn every_revision_of_a_server_answers_every_revision_of_a_host_alike() {
     for revision in REVISIONS {
         let begun = Instant::now();
         loop {
-            let list = ["task", "list", "--data-dir", "data", "-a", &agent(revision), "--state", "canceled", "-o", "json"];
+            let list =
+                ["task", "list", "--data-dir", "data", "-a", &agent(revision), "--state", "canceled", "-o", "json"];
             let listed = bobbinet(folder.path()).args(list).output().unwrap();
             let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
             let canceled = listed["tasks"].as_array().unwrap().len();
