@@ -140,10 +140,13 @@ fn a_host_in_typescript_has_them_too() {
 fn the_inspector_lists_calls_and_answers_over_both_doors_in_both_eras() {
     let mesh = Mesh::start();
     let home = tempfile::tempdir().unwrap();
+    // It says that it wants a newer Node than others do.
+    let path = std::env::var("PATH").unwrap_or_default();
+    let path = format!("{}:{path}", tools().join("conformance/node_modules/.bin").display());
     let run = |program: &str, arguments: &[&str]| -> Value {
         let mut command = Command::new(tools().join("npm-hosts/node_modules/.bin").join(program));
         command.args(arguments).current_dir(&mesh.folder);
-        command.env("HOME", home.path()).env("MCP_INSPECTOR_SECRET_STORE", "memory");
+        command.env("PATH", &path).env("HOME", home.path()).env("MCP_INSPECTOR_SECRET_STORE", "memory");
         said(&mut command)
     };
     let bearer = format!("Authorization: Bearer {}", mesh.token);

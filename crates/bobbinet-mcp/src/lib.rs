@@ -22,6 +22,7 @@
 
 mod agent;
 mod answer;
+mod argument_completion;
 mod arguments;
 mod block;
 mod breaker;
@@ -39,6 +40,7 @@ mod hidden_words;
 mod in_flight;
 mod json_object;
 mod known_tools;
+mod listed_entry;
 mod listing;
 mod listing_pace;
 mod login;
@@ -65,6 +67,7 @@ mod server_log;
 mod server_profile;
 mod session;
 mod sharing;
+mod shown_offers;
 mod skill_request;
 mod supervised_session;
 mod transport;
@@ -78,7 +81,7 @@ pub use config::{
 pub use known_tools::remembered;
 pub use server_auth::{OAuthClientConfig, ServerAuth, TokenAuthority};
 pub use sharing::{SessionScope, Sharing, WriteSharing};
-pub use transport::stdio::{Launcher, adopt_orphans, exec_mcp};
+pub use transport::stdio::{FreshEnv, Launcher, adopt_orphans, exec_mcp};
 
 /// What a log filter should say of the protocol library, which logs whole messages at `info`.
 pub const LOG_DIRECTIVE: &str = "rmcp=warn";

@@ -40,6 +40,9 @@ const NPM_HOSTS: [&str; 3] = [
     "@modelcontextprotocol/inspector@2.12.0",
 ];
 
+/// MCP's official conformance suite, and the Node that it wants whichever other there is. (Its `latest` knows nothing of 2026-07-28.)
+const CONFORMANCE: [&str; 2] = ["@modelcontextprotocol/conformance@0.2.0-alpha.12", "node@24.21.0"];
+
 /// Real MCP servers from PyPI: they share one MCP SDK, which is not the one that the A2A SDK wants, so they live apart.
 const PYPI_SERVERS: [&str; 5] = [
     "mcp==2.3.0",
@@ -92,7 +95,9 @@ impl Tools {
 pub(crate) fn install() -> Result<Tools> {
     let tools = root().join("target/tools");
     fs::create_dir_all(&tools)?;
-    for (name, packages) in [("npm", &NPM[..]), ("npm-servers", &NPM_SERVERS), ("npm-hosts", &NPM_HOSTS)] {
+    for (name, packages) in
+        [("npm", &NPM[..]), ("npm-servers", &NPM_SERVERS), ("npm-hosts", &NPM_HOSTS), ("conformance", &CONFORMANCE)]
+    {
         npm(&tools, name, packages)?;
     }
     once(&tools.join("servers"), &PYPI_SERVERS.join("\n"), |folder| venv(folder, &PYPI_SERVERS))?;

@@ -2,7 +2,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 use axum::Router;
 use bobbinet_http::Server;
-use bobbinet_mcp_server::{McpServerLimits, routes_with};
+use bobbinet_mcp_server::{McpServerLimits, names::Naming, routes_with};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
@@ -43,7 +43,7 @@ async fn every_agent_is_listed_but_one_whose_server_is_gone() {
 }
 
 fn small_pages(server: Arc<Server>) -> Router {
-    routes_with(server, McpServerLimits { page_tools_max: 4, ..McpServerLimits::default() })
+    routes_with(server, McpServerLimits { page_tools_max: 4, ..McpServerLimits::default() }, Naming::default())
 }
 
 #[tokio::test]

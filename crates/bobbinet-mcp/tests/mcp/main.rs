@@ -15,6 +15,7 @@ mod offers;
 mod over;
 mod over_http;
 mod over_oauth;
+mod places;
 mod questions;
 mod sharing;
 mod tree;
