@@ -29,6 +29,10 @@ pub(crate) struct LoginNeeded {
     pub(crate) words: String,
     /// Who lets people in, if that is known.
     pub(crate) url: Option<String>,
+    /// How many logins had come back by then.
+    pub(crate) logins: u64,
+    /// Whether one more has.
+    pub(crate) is_done: bool,
     /// Which refusal it was.
     refusal: String,
     at: Instant,
@@ -44,13 +48,15 @@ impl LoginNeeded {
             data.set("url", Json::of(url));
         }
         data.set(REFUSAL, Json::of(&self.refusal));
-        let parts = vec![Part::text(self.words.as_str()), Part::data(data.to_json())];
+        // The whole address, so that whoever opens it knows where it leads.
+        let text = self.url.as_ref().map_or_else(|| self.words.clone(), |url| format!("{}\n{url}", self.words));
+        let parts = vec![Part::text(text), Part::data(data.to_json())];
         Question { kind: QuestionKind::Authorization, message: Arc::new(Message::from_agent(id, parts)), schema: None }
     }
 
     /// Whether the server should be asked again for somebody who wants something of it.
     pub(crate) fn is_old(&self) -> bool {
-        self.at.elapsed() > ASK_AGAIN_AFTER
+        self.is_done || self.at.elapsed() > ASK_AGAIN_AFTER
     }
 
     /// Why nothing was called.
@@ -79,11 +85,11 @@ impl LoginWatch {
     }
 
     /// It wants that.
-    pub(crate) fn refused(&self, words: String, url: Option<String>) {
+    pub(crate) fn refused(&self, words: String, url: Option<String>, logins: u64) {
         let mut state = self.state();
         state.0 += 1;
         let refusal = format!("{:x}-{}", self.life, state.0);
-        state.1 = Some(LoginNeeded { words, url, refusal, at: Instant::now() });
+        state.1 = Some(LoginNeeded { words, url, logins, is_done: false, refusal, at: Instant::now() });
     }
 
     /// It has taken something, or nobody knows any more.

@@ -187,6 +187,11 @@ impl SupervisedSession {
         self.transport.login()
     }
 
+    /// Returns when somebody has done that, as far as it is seen here. Safe to drop.
+    pub(crate) async fn logged_in(&self, login: &LoginNeeded) {
+        self.transport.logged_in(login).await;
+    }
+
     /// Tries again now, since somebody says that he has logged in.
     pub(crate) fn hurry(&self) {
         self.transport.forget_login();
