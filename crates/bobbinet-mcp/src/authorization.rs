@@ -427,6 +427,15 @@ impl Authorization {
     /// # Errors
     /// [`ReturnFault`]: nobody is logged in by that.
     pub(crate) async fn complete(&self, response: LoginResponse) -> Result<(), ReturnFault> {
+        let completed = self.take_login(response).await;
+        // Whatever came of it, its address is used up, and whoever waits finds out what there is to do now.
+        if !matches!(completed, Err(ReturnFault::Unknown)) {
+            self.logins.send_modify(|logins| *logins += 1);
+        }
+        completed
+    }
+
+    async fn take_login(&self, response: LoginResponse) -> Result<(), ReturnFault> {
         let ServerAuth::Login(config) = &self.auth else { return Err(ReturnFault::Unknown) };
         let Ok(_turn) = self.turn.acquire().await else { return Err(ReturnFault::Unknown) };
         let mut record = self.state().record.clone();
@@ -459,11 +468,10 @@ impl Authorization {
             issuer = kept.issuer,
             "somebody has logged in"
         );
-        self.logins.send_modify(|logins| *logins += 1);
         Ok(())
     }
 
-    /// How many logins have come back.
+    /// How many browsers have come back, with a login or without.
     pub(crate) fn logins(&self) -> u64 {
         *self.logins.borrow()
     }

@@ -114,7 +114,7 @@ pub(crate) enum LoginStep<'a> {
 pub(crate) fn look<'a>(request: &Request<'a>, is_known: bool, needed: Option<&LoginNeeded>) -> Option<LoginStep<'a>> {
     let ask = |needed: &LoginNeeded| LoginStep::Plan(Plan::Ask(Arc::new(needed.question(request.question_id.clone()))));
     let Some((question, task)) = request.task.and_then(|task| Some((task.question.as_deref()?, task))) else {
-        return needed.filter(|_| !is_known).map(ask);
+        return needed.filter(|needed| !is_known && !needed.is_done).map(ask);
     };
     let data = question.message.data().and_then(JsonObject::read).unwrap_or_default();
     let asked = data.text(REFUSAL).filter(|_| question.kind == QuestionKind::Authorization)?;
@@ -130,7 +130,7 @@ pub(crate) fn look<'a>(request: &Request<'a>, is_known: bool, needed: Option<&Lo
     Some(match (begun, needed) {
         (Some(message), _) if is_known => LoginStep::GoOn(message),
         // It was asked since, and wants the same.
-        (_, Some(needed)) if needed.refusal != asked => ask(needed),
+        (_, Some(needed)) if needed.refusal != asked && !needed.is_done => ask(needed),
         (Some(_) | None, _) => LoginStep::Plan(Plan::Defer),
     })
 }

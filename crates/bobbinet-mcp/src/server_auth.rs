@@ -1,5 +1,7 @@
 //! How this node is shown to a server at a URL as who it is: what stands in the configuration of that.
 
+use std::path::Path;
+
 use bobbinet_outbound::{SecretSource, oauth::ClientCredential};
 use reqwest::Url;
 
@@ -48,6 +50,15 @@ pub enum TokenAuthority {
 }
 
 impl ServerAuth {
+    /// The file that holds what is secret of it, if one does.
+    pub fn secret_file(&self) -> Option<&Path> {
+        match self {
+            Self::Bearer(secret) => secret.file(),
+            Self::ClientCredentials(client) => client.credential.file(),
+            Self::Login(login) => login.client.as_ref().and_then(|(_, credential)| credential.file()),
+        }
+    }
+
     /// The URL that the operator has written of who gives out tokens, if any.
     pub fn authority_url(&self) -> Option<Url> {
         match self {

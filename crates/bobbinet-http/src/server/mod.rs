@@ -17,6 +17,8 @@ mod heads;
 mod held;
 mod letters;
 mod listen;
+mod login_pages;
+mod logins;
 pub mod other_binding;
 mod owner;
 mod pace;
@@ -37,4 +39,5 @@ mod version;
 
 pub use a2a_server::{Mount, OtherBinding, Server, ServerSetup, SetupError};
 pub use listen::serve;
+pub use logins::{CALLBACK_PATH, CLIENT_PATH, Logins};
 pub use tls::{Tls, TlsFault, TlsFiles};

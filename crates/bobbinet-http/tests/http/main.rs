@@ -15,6 +15,7 @@ mod framing;
 mod http2;
 mod jwks;
 mod large;
+mod logins;
 mod limits;
 mod methods;
 mod node;

@@ -1,6 +1,12 @@
 //! How a client shows an authorization server who it is (RFC 6749 section 2.3.1, RFC 7523 section 2.2).
 
-use std::{fs::File, io, io::Read, path::PathBuf, time::Duration};
+use std::{
+    fs::File,
+    io,
+    io::Read,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::header::{AUTHORIZATION, HeaderValue};
@@ -70,6 +76,15 @@ pub enum ClientCredential {
 }
 
 impl ClientCredential {
+    /// The file that it is in, if it is in one.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::Secret(secret) => secret.file(),
+            Self::Key(key) => Some(&key.file),
+            Self::None => None,
+        }
+    }
+
     /// The ways in which it can be shown, the usual one first.
     pub fn methods(&self) -> &'static [ClientAuthMethod] {
         match self {

@@ -16,7 +16,7 @@ use bobbinet_core::AgentName;
 use bobbinet_engine::{Agent, Engine, EngineError, Env, Setup, SystemEnv};
 use bobbinet_gateway::{Gateway, GatewaySetup, PolicyAuthorizer};
 use bobbinet_http::{HttpCourier, Mount, Server, ServerSetup, SetupError, Tls};
-use bobbinet_mcp::{Launcher, McpAgent};
+use bobbinet_mcp::{Launcher, LoginDesk, McpAgent};
 use bobbinet_model::{ModelAgent, ModelConfig};
 use bobbinet_orchestrator::Scheduler;
 use bobbinet_outbound::{Guard, Origin, OutboundLimits};
@@ -32,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     descriptors, flows,
+    logins::{self, LoginPages},
     plan::{Plan, Whom},
     reload::{self, Reload},
     running::{self, Announcement, Running},
@@ -103,9 +104,11 @@ pub(super) async fn start(
     // What servers must not see though they run as the same user. The agents' folder has to be there to be covered.
     make_folder(&data.join(PEERS_FOLDER))?;
     let hidden = [KEYS_FOLDER, STORE_FOLDER, AGENTS_FOLDER, PEERS_FOLDER].map(|folder| data.join(folder)).to_vec();
-    let files = private_files(&node, &remotes, &peers, &callers);
+    let files = private_files(&node, &agents, &remotes, &peers, &callers);
     let launcher = Launcher::this_program(SHIM, hidden).with_hidden_files(files).with_open_files(descriptors.before);
-    let mut agents = start_agents(agents, &launcher, &data)?;
+    let listen = socket.local_addr().map_err(|error| in_use(node.listen, &error))?;
+    let logins = logins::open(&node, listen, tls.is_some(), &data)?;
+    let mut agents = start_agents(agents, &launcher, &logins, &data)?;
     agents.extend(start_models(models)?);
     agents.extend(flows::agents(flows, &path_name(&node, &keys), &env)?);
     // Where one agent stands at the root, no other is found.
@@ -120,7 +123,6 @@ pub(super) async fn start(
     let engine = Engine::open(Setup { store: store.clone(), agents, env, limits: node.limits.clone(), authorizer });
     let engine = engine.await.map_err(|error| of_engine(&error))?;
     let scheduler = schedules::start(&engine, &policy, scheduled).await;
-    let listen = socket.local_addr().map_err(|error| in_use(node.listen, &error))?;
     let believed = reload::believed(node.issuer.as_deref(), &callers, &keys, &data);
     let (issuers, api_keys) = believed.map_err(|error| Failure::of(Code::Config, &error))?;
     let verifier = Verifier::with_api_keys(VerifierConfig::default(), issuers, api_keys)
@@ -149,6 +151,7 @@ pub(super) async fn start(
         longest_life: reload::longest_life(&callers),
     };
     let server = server(&node, tls, mount, gateway, (keys, verifier), listen, stop)?;
+    server.take_logins(Arc::new(LoginPages(logins)));
     // As late as can be: who is let in finds by the announcement with whose key to sign.
     let listener = socket.listen(BACKLOG).map_err(|error| in_use(node.listen, &error))?;
     let running = running(&engine, &server, &data, listen);
@@ -216,10 +219,11 @@ fn tls(node: &NodeConfig) -> Result<Option<Arc<Tls>>, Failure> {
 }
 
 /// What the configuration names that is private and may lie anywhere: the key of the node's certificate, those that it shows to peers,
-/// the tokens and secrets that it calls them with, and the hashes of its API keys. One that is replaced is covered no more for servers that run
+/// the tokens and secrets that it calls them and MCP servers with, and the hashes of its API keys. One that is replaced is covered no more for servers that run
 /// by then: that goes by the file, and ends with their next start.
 fn private_files(
     node: &NodeConfig,
+    agents: &BTreeMap<AgentName, AgentConfig>,
     remotes: &BTreeMap<AgentName, PeerSettings>,
     peers: &[NodePeer],
     callers: &CallersConfig,
@@ -237,7 +241,11 @@ fn private_files(
     let own = own.into_iter().chain(api_keys).chain(shown).map(PathBuf::as_path);
     let secrets = remotes.values().map(|peer| &peer.auth).chain(peers.iter().map(|peer| &peer.auth));
     // A server starts in a folder of its own.
-    own.chain(secrets.filter_map(|auth| auth.secret_file())).filter_map(|path| std::path::absolute(path).ok()).collect()
+    let of_servers = agents.values().filter_map(AgentConfig::secret_file);
+    own.chain(secrets.filter_map(|auth| auth.secret_file()))
+        .chain(of_servers)
+        .filter_map(|path| std::path::absolute(path).ok())
+        .collect()
 }
 
 fn bind(address: SocketAddr) -> Result<TcpSocket, Failure> {
@@ -338,6 +346,7 @@ fn agent_folder(data: &Path, name: &AgentName) -> Result<PathBuf, Failure> {
 fn start_agents(
     agents: BTreeMap<AgentName, AgentConfig>,
     launcher: &Launcher,
+    logins: &Arc<LoginDesk>,
     data: &Path,
 ) -> Result<BTreeMap<AgentName, Arc<dyn Agent>>, Failure> {
     let mut folders = BTreeMap::new();
@@ -349,7 +358,9 @@ fn start_agents(
     let guard = guard.map_err(|error| Failure::of(Code::Internal, &error))?;
     let start = |(name, config): (AgentName, AgentConfig)| {
         let folder = folders.remove(&name).unwrap_or_else(|| data.join(AGENTS_FOLDER).join(name.as_str()));
-        let agent = McpAgent::start(config.into_mcp(name.as_str()), launcher.clone(), &guard, folder);
+        let mut config = config.into_mcp(name.as_str());
+        config.logins = logins.clone();
+        let agent = McpAgent::start(config, launcher.clone(), &guard, folder);
         (name, agent as Arc<dyn Agent>)
     };
     Ok(agents.into_iter().map(start).collect())
