@@ -39,5 +39,4 @@ async fn a_browser_that_comes_back_is_heard_and_leaves_nothing_behind() {
     assert_eq!(*heard.0.lock().unwrap(), ["code=a%2Fb&state=s"]);
     let answer = get(CLIENT_PATH.to_owned()).await.unwrap();
     assert_eq!(answer.text().await.unwrap(), r#"{"client_id":"x"}"#);
-    node.stop().await;
 }
