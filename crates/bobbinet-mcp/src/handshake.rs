@@ -241,7 +241,9 @@ impl Handshake<'_> {
                 self.initialize(version).await
             }
             None => {
-                let why = format!("it refused the handshake: {} ({})", error.message, error.code);
+                // 0: it has none, and the words are ours.
+                let code = if error.code == 0 { String::new() } else { format!(" ({})", error.code) };
+                let why = format!("it refused the handshake: {}{code}", error.message);
                 Err(refused(why, None))
             }
         }

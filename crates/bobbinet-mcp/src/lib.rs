@@ -24,6 +24,7 @@
 
 mod agent;
 mod answer;
+mod argument_completion;
 mod arguments;
 mod authorization;
 mod block;
@@ -42,6 +43,7 @@ mod hidden_words;
 mod in_flight;
 mod json_object;
 mod known_tools;
+mod listed_entry;
 mod listing;
 mod listing_pace;
 mod login;
@@ -71,6 +73,7 @@ mod server_log;
 mod server_profile;
 mod session;
 mod sharing;
+mod shown_offers;
 mod skill_request;
 mod supervised_session;
 mod transport;
@@ -86,7 +89,7 @@ pub use login_desk::{LoginDesk, LoginReturn};
 pub use login_place::LoginAddress;
 pub use server_auth::{LoginConfig, OAuthClientConfig, ServerAuth, TokenAuthority};
 pub use sharing::{SessionScope, Sharing, WriteSharing};
-pub use transport::stdio::{Launcher, adopt_orphans, exec_mcp};
+pub use transport::stdio::{FreshEnv, Launcher, adopt_orphans, exec_mcp};
 
 /// What a log filter should say of the protocol library, which logs whole messages at `info`.
 pub const LOG_DIRECTIVE: &str = "rmcp=warn";

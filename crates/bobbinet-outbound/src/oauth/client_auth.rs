@@ -21,6 +21,9 @@ use crate::SecretSource;
 /// Bytes of a file with a key.
 const KEY_LENGTH_MAX: u64 = 64 << 10;
 
+/// Reads a key of one kind.
+type ReadKey = fn(&[u8]) -> jsonwebtoken::errors::Result<EncodingKey>;
+
 /// How long what is signed is good: it is used at once, and clocks differ.
 const ASSERTION_LIFE: Duration = Duration::from_secs(60);
 
@@ -166,13 +169,13 @@ impl OAuthClient<'_> {
             "iat": seconds, "exp": seconds + ASSERTION_LIFE.as_secs(),
         });
         let pem = key.read()?;
-        let kinds: [(Algorithm, fn(&[u8]) -> jsonwebtoken::errors::Result<EncodingKey>); 4] = [
+        let kinds: [(Algorithm, ReadKey); 4] = [
             (Algorithm::ES256, EncodingKey::from_ec_pem),
             (Algorithm::ES384, EncodingKey::from_ec_pem),
             (Algorithm::EdDSA, EncodingKey::from_ed_pem),
             (Algorithm::RS256, EncodingKey::from_rsa_pem),
         ];
-        let sign = |(algorithm, read): (Algorithm, fn(&[u8]) -> jsonwebtoken::errors::Result<EncodingKey>)| {
+        let sign = |(algorithm, read): (Algorithm, ReadKey)| {
             let header = Header { kid: key.id.clone(), ..Header::new(algorithm) };
             read(&pem).and_then(|key| jsonwebtoken::encode(&header, &claims, &key)).ok()
         };

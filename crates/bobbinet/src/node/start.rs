@@ -17,6 +17,7 @@ use bobbinet_engine::{Agent, Engine, EngineError, Env, Setup, SystemEnv};
 use bobbinet_gateway::{Gateway, GatewaySetup, PolicyAuthorizer};
 use bobbinet_http::{HttpCourier, Mount, Server, ServerSetup, SetupError, Tls};
 use bobbinet_mcp::{Launcher, LoginDesk, McpAgent};
+use bobbinet_mcp_server::names::Naming;
 use bobbinet_model::{ModelAgent, ModelConfig};
 use bobbinet_orchestrator::Scheduler;
 use bobbinet_outbound::{Guard, Origin, OutboundLimits};
@@ -33,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     descriptors, flows,
     logins::{self, LoginPages},
+    mesh_access::MeshAccess,
     plan::{Plan, Whom},
     reload::{self, Reload},
     running::{self, Announcement, Running},
@@ -108,7 +110,8 @@ pub(super) async fn start(
     let launcher = Launcher::this_program(SHIM, hidden).with_hidden_files(files).with_open_files(descriptors.before);
     let listen = socket.local_addr().map_err(|error| in_use(node.listen, &error))?;
     let logins = logins::open(&node, listen, tls.is_some(), &data)?;
-    let mut agents = start_agents(agents, &launcher, &logins, &data)?;
+    let mesh = MeshAccess::new(&node, listen, tls.is_some(), keys.clone(), &callers.principals);
+    let mut agents = start_agents(agents, &launcher, (&mesh, &logins), &data)?;
     agents.extend(start_models(models)?);
     agents.extend(flows::agents(flows, &path_name(&node, &keys), &env)?);
     // Where one agent stands at the root, no other is found.
@@ -346,7 +349,7 @@ fn agent_folder(data: &Path, name: &AgentName) -> Result<PathBuf, Failure> {
 fn start_agents(
     agents: BTreeMap<AgentName, AgentConfig>,
     launcher: &Launcher,
-    logins: &Arc<LoginDesk>,
+    (mesh, logins): (&MeshAccess, &Arc<LoginDesk>),
     data: &Path,
 ) -> Result<BTreeMap<AgentName, Arc<dyn Agent>>, Failure> {
     let mut folders = BTreeMap::new();
@@ -358,9 +361,10 @@ fn start_agents(
     let guard = guard.map_err(|error| Failure::of(Code::Internal, &error))?;
     let start = |(name, config): (AgentName, AgentConfig)| {
         let folder = folders.remove(&name).unwrap_or_else(|| data.join(AGENTS_FOLDER).join(name.as_str()));
+        let launcher = launcher.clone().with_fresh_env(mesh.env_of(&name, &config));
         let mut config = config.into_mcp(name.as_str());
         config.logins = logins.clone();
-        let agent = McpAgent::start(config, launcher.clone(), &guard, folder);
+        let agent = McpAgent::start(config, launcher, &guard, folder);
         (name, agent as Arc<dyn Agent>)
     };
     Ok(agents.into_iter().map(start).collect())
@@ -476,7 +480,10 @@ fn server(
         limits: node.http.clone(),
         is_version_required: node.is_version_required,
         grpc: node.has_grpc.then_some(bobbinet_grpc::routes),
-        mcp: node.has_mcp.then_some(bobbinet_mcp_server::routes),
+        mcp: node.has_mcp.then_some(match node.mcp_naming {
+            Naming::AgentAndSkill => bobbinet_mcp_server::routes,
+            Naming::SkillAlone => bobbinet_mcp_server::transparent_routes,
+        }),
         card: node.card,
         stop,
     };
