@@ -185,7 +185,7 @@ impl CallAttempt<'_> {
                 (Connected::Canceled, _) => return Err(canceled(self.target, round)),
                 (Connected::No(_), Some(login)) if logins < LOGINS_MAX => {
                     logins += 1;
-                    self.log_in(&login, round).await?;
+                    self.log_in(session, &login, round).await?;
                     session.hurry();
                 }
                 (Connected::No(fault), _) => return Err(unreachable(self.target, round, fault)),
@@ -193,10 +193,21 @@ impl CallAttempt<'_> {
         }
     }
 
-    /// Has the caller log in, and waits until he says that he has. `Err`: the call is over.
-    async fn log_in(&self, login: &LoginNeeded, round: u32) -> Result<(), Outcome> {
+    /// Has the caller log in, and waits until he says that he has, or it is seen. `Err`: the call is over.
+    async fn log_in(&self, session: &SupervisedSession, login: &LoginNeeded, round: u32) -> Result<(), Outcome> {
         let question = Arc::new(login.question(self.run.message_id(&format!("login{round}"))));
-        match self.run.ask(question).await {
+        let answered = tokio::select! {
+            biased;
+            answered = self.run.ask(question) => answered,
+            () = session.logged_in(login) => {
+                // He may have answered just now, or it was not kept yet: then there is no question to take back.
+                if let Err(error) = self.run.withdraw_question().await {
+                    tracing::debug!(%error, "a question for a login was not taken back");
+                }
+                return Ok(());
+            }
+        };
+        match answered {
             Ok(answer) if is_accepted(&answer) => Ok(()),
             Ok(_) => Err(declined_by_user(self.target)),
             Err(Unanswered::Expired) => Err(Outcome::Declined),
@@ -345,7 +356,7 @@ impl CallAttempt<'_> {
                     // It has done nothing. Whoever was let in meanwhile lets this call in too.
                     if let Some(login) = session.last_login() {
                         logins += 1;
-                        if let Err(outcome) = self.log_in(&login, round).await {
+                        if let Err(outcome) = self.log_in(&session, &login, round).await {
                             return outcome;
                         }
                     }

@@ -1,13 +1,13 @@
 //! What is to be known of a server before it is started.
 
-use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use bobbinet_core::Effect;
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{server_auth::ServerAuth, sharing::Sharing};
+use crate::{login_desk::LoginDesk, server_auth::ServerAuth, sharing::Sharing};
 
 /// One MCP server, and how it is to be presented.
 #[derive(Clone, Debug)]
@@ -57,6 +57,8 @@ pub struct McpConfig {
     pub extension_uri: &'static str,
     /// What it may take of us: time, memory, restarts.
     pub limits: McpLimits,
+    /// Where logins come back, and what agents share of them. One for all agents of a node.
+    pub logins: Arc<LoginDesk>,
 }
 
 impl McpConfig {
@@ -95,6 +97,7 @@ impl McpConfig {
             max_concurrency: Self::MAX_CONCURRENCY,
             extension_uri: "",
             limits: McpLimits::default(),
+            logins: Arc::default(),
         }
     }
 

@@ -15,7 +15,9 @@
 //! - **the messages**: `rpc_channel` passes them between the protocol library and a transport, `in_flight` knows whose a
 //!   reply, a progress or a question is;
 //! - **the transport**: `transport` says what a session needs of one. `transport::stdio` is a child process behind a small
-//!   program of ours ([`exec_mcp`]), so that its whole tree dies with us; `transport::http` is a server that runs elsewhere.
+//!   program of ours ([`exec_mcp`]), so that its whole tree dies with us; `transport::http` is a server that runs elsewhere;
+//! - **what a server is shown**: `authorization` gets the token of one server and gets it anew, by itself or through somebody's browser;
+//!   `login_desk` is where all browsers come back, `login_record` what is kept of a login, `login` what tasks say of one.
 //!
 //! No two modules use each other, by whatever way round. Must not know: A2A's wire, HTTP as we serve it, the store. Nothing
 //! above `transport::stdio` starts, watches or ends a process.
@@ -24,6 +26,7 @@ mod agent;
 mod answer;
 mod argument_completion;
 mod arguments;
+mod authorization;
 mod block;
 mod breaker;
 mod call;
@@ -44,6 +47,9 @@ mod listed_entry;
 mod listing;
 mod listing_pace;
 mod login;
+mod login_desk;
+mod login_place;
+mod login_record;
 mod mailbox;
 mod opening;
 mod paged_list;
@@ -81,7 +87,9 @@ pub use config::{
     SkillNotes,
 };
 pub use known_tools::remembered;
-pub use server_auth::{OAuthClientConfig, ServerAuth, TokenAuthority};
+pub use login_desk::{LoginDesk, LoginReturn};
+pub use login_place::LoginAddress;
+pub use server_auth::{LoginConfig, OAuthClientConfig, ServerAuth, TokenAuthority};
 pub use sharing::{SessionScope, Sharing, WriteSharing};
 pub use transport::stdio::{FreshEnv, Launcher, adopt_orphans, exec_mcp};
 

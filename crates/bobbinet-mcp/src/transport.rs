@@ -36,6 +36,11 @@ pub(crate) trait Transport: fmt::Debug + Send + Sync {
         None
     }
 
+    /// Returns when that was done, as far as it is seen here. Safe to drop.
+    async fn logged_in(&self, _login: &LoginNeeded) {
+        std::future::pending().await
+    }
+
     /// Somebody says that it was done, or time has passed: what the server said last counts no more.
     fn forget_login(&self) {}
 

@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -23,6 +23,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     cards::{Cards, Told},
     forwarded,
+    logins::Logins,
     tls::Tls,
     unsent::Unsent,
 };
@@ -124,6 +125,7 @@ pub struct Server {
     pub(super) tls: Option<Arc<Tls>>,
     pub(super) grpc: Option<OtherBinding>,
     pub(super) mcp: Option<OtherBinding>,
+    pub(super) logins: OnceLock<Arc<dyn Logins>>,
     /// What goes on beside the connections, until [`super::serve`] returns.
     pub(super) work: TaskTracker,
     pub(super) stop: CancellationToken,
@@ -197,6 +199,7 @@ impl Server {
             tls,
             grpc: setup.grpc,
             mcp: setup.mcp,
+            logins: OnceLock::new(),
             work: TaskTracker::new(),
             gateway: setup.gateway,
             keys: setup.keys,
@@ -216,6 +219,11 @@ impl Server {
             is_retired: AtomicBool::new(false),
             begun: Instant::now(),
         }))
+    }
+
+    /// Lets browsers come back from logins elsewhere. The first word counts.
+    pub fn take_logins(&self, logins: Arc<dyn Logins>) {
+        let _ = self.logins.set(logins);
     }
 
     /// Says from now on that the node is not ready, and works all the same: those who route to it turn away before it stops.

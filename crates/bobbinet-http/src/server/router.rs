@@ -17,7 +17,7 @@ use super::{
     a2a_server::{Mount, Mounted, Server},
     answer, blobs, card,
     cards::JWKS_PATH,
-    catalog, events,
+    catalog, events, login_pages, logins,
     owner::{self, Asked},
     probe, rest, rpc,
 };
@@ -40,6 +40,8 @@ pub(super) fn router(server: Arc<Server>) -> Router {
         .route(JWKS_PATH, get(keys))
         .route("/.well-known/ai-catalog.json", get(catalog::ai))
         .route("/.well-known/api-catalog", get(catalog::api))
+        .route(logins::CALLBACK_PATH, get(login_pages::come_back))
+        .route(logins::CLIENT_PATH, get(login_pages::client))
         .route("/events", post(publish))
         .route("/events/", post(publish));
     let router = match &server.mount {

@@ -17,6 +17,7 @@ mod http2;
 mod jwks;
 mod large;
 mod limits;
+mod logins;
 mod methods;
 mod node;
 mod older;

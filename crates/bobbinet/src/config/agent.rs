@@ -1,6 +1,11 @@
 //! One agent's settings, in whichever file they stand: how its server is started, and what is said of its tools.
 
-use std::{collections::BTreeMap, fmt, fs, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt, fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use bobbinet_core::{Effect, agent::EXTENSION_URI};
 use bobbinet_mcp::{
@@ -148,6 +153,14 @@ impl AgentConfig {
                     [Some(server.url.clone()), authority].into_iter().flatten().chain(self.other_urls.iter().cloned());
                 urls.filter_map(|url| Origin::of(&url).ok()).collect()
             }
+        }
+    }
+
+    /// The file that holds what its server is shown, if one does.
+    pub(crate) fn secret_file(&self) -> Option<&Path> {
+        match &self.server {
+            ServerConfig::Command(_) => None,
+            ServerConfig::Url(server) => server.auth.as_ref().and_then(ServerAuth::secret_file),
         }
     }
 

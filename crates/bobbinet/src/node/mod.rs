@@ -3,6 +3,7 @@
 mod commands;
 mod descriptors;
 mod flows;
+mod logins;
 mod mesh_access;
 mod plan;
 mod reload;

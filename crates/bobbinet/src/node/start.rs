@@ -16,7 +16,7 @@ use bobbinet_core::AgentName;
 use bobbinet_engine::{Agent, Engine, EngineError, Env, Setup, SystemEnv, TaskBlobs};
 use bobbinet_gateway::{Gateway, GatewaySetup, PolicyAuthorizer};
 use bobbinet_http::{HttpBlobUrls, HttpCourier, Mount, Server, ServerSetup, SetupError, Tls};
-use bobbinet_mcp::{Launcher, McpAgent};
+use bobbinet_mcp::{Launcher, LoginDesk, McpAgent};
 use bobbinet_mcp_server::names::Naming;
 use bobbinet_model::{ModelAgent, ModelConfig};
 use bobbinet_orchestrator::Scheduler;
@@ -36,6 +36,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     descriptors, flows,
+    logins::{self, LoginPages},
     mesh_access::MeshAccess,
     plan::{Plan, Whom},
     reload::{self, Reload},
@@ -110,11 +111,12 @@ pub(super) async fn start(
     let blobs = blobs(&data, &node.blobs).await?;
     let hidden =
         [KEYS_FOLDER, STORE_FOLDER, BLOBS_FOLDER, AGENTS_FOLDER, PEERS_FOLDER].map(|folder| data.join(folder)).to_vec();
-    let files = private_files(&node, &remotes, &peers, &callers);
+    let files = private_files(&node, &agents, &remotes, &peers, &callers);
     let launcher = Launcher::this_program(SHIM, hidden).with_hidden_files(files).with_open_files(descriptors.before);
-    let here = socket.local_addr().map_err(|error| in_use(node.listen, &error))?;
-    let mesh = MeshAccess::new(&node, here, tls.is_some(), keys.clone(), &callers.principals);
-    let mut agents = start_agents(agents, &launcher, &mesh, &data)?;
+    let listen = socket.local_addr().map_err(|error| in_use(node.listen, &error))?;
+    let logins = logins::open(&node, listen, tls.is_some(), &data)?;
+    let mesh = MeshAccess::new(&node, listen, tls.is_some(), keys.clone(), &callers.principals);
+    let mut agents = start_agents(agents, &launcher, (&mesh, &logins), &data)?;
     agents.extend(start_models(models)?);
     agents.extend(flows::agents(flows, &path_name(&node, &keys), &env)?);
     // Where one agent stands at the root, no other is found.
@@ -126,7 +128,6 @@ pub(super) async fn start(
     }
     let policy = callers.policy.clone().unwrap_or_else(Policy::owner_only);
     let authorizer = Arc::new(PolicyAuthorizer::new(policy.clone()));
-    let listen = socket.local_addr().map_err(|error| in_use(node.listen, &error))?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     let urls = HttpBlobUrls::new((node.public_url.as_deref(), scheme), (listen, &addresses()), mount.clone());
     let blobs = TaskBlobs::new(blobs, Arc::new(urls));
@@ -160,6 +161,7 @@ pub(super) async fn start(
         longest_life: reload::longest_life(&callers),
     };
     let server = server(&node, tls, mount, gateway, (keys, verifier), listen, stop)?;
+    server.take_logins(Arc::new(LoginPages(logins)));
     // As late as can be: who is let in finds by the announcement with whose key to sign.
     let listener = socket.listen(BACKLOG).map_err(|error| in_use(node.listen, &error))?;
     let running = running(&engine, &server, &data, listen);
@@ -227,10 +229,11 @@ fn tls(node: &NodeConfig) -> Result<Option<Arc<Tls>>, Failure> {
 }
 
 /// What the configuration names that is private and may lie anywhere: the key of the node's certificate, those that it shows to peers,
-/// the tokens and secrets that it calls them with, and the hashes of its API keys. One that is replaced is covered no more for servers that run
+/// the tokens and secrets that it calls them and MCP servers with, and the hashes of its API keys. One that is replaced is covered no more for servers that run
 /// by then: that goes by the file, and ends with their next start.
 fn private_files(
     node: &NodeConfig,
+    agents: &BTreeMap<AgentName, AgentConfig>,
     remotes: &BTreeMap<AgentName, PeerSettings>,
     peers: &[NodePeer],
     callers: &CallersConfig,
@@ -248,7 +251,11 @@ fn private_files(
     let own = own.into_iter().chain(api_keys).chain(shown).map(PathBuf::as_path);
     let secrets = remotes.values().map(|peer| &peer.auth).chain(peers.iter().map(|peer| &peer.auth));
     // A server starts in a folder of its own.
-    own.chain(secrets.filter_map(|auth| auth.secret_file())).filter_map(|path| std::path::absolute(path).ok()).collect()
+    let of_servers = agents.values().filter_map(AgentConfig::secret_file);
+    own.chain(secrets.filter_map(|auth| auth.secret_file()))
+        .chain(of_servers)
+        .filter_map(|path| std::path::absolute(path).ok())
+        .collect()
 }
 
 fn bind(address: SocketAddr) -> Result<TcpSocket, Failure> {
@@ -363,7 +370,7 @@ fn agent_folder(data: &Path, name: &AgentName) -> Result<PathBuf, Failure> {
 fn start_agents(
     agents: BTreeMap<AgentName, AgentConfig>,
     launcher: &Launcher,
-    mesh: &MeshAccess,
+    (mesh, logins): (&MeshAccess, &Arc<LoginDesk>),
     data: &Path,
 ) -> Result<BTreeMap<AgentName, Arc<dyn Agent>>, Failure> {
     let mut folders = BTreeMap::new();
@@ -376,7 +383,9 @@ fn start_agents(
     let start = |(name, config): (AgentName, AgentConfig)| {
         let folder = folders.remove(&name).unwrap_or_else(|| data.join(AGENTS_FOLDER).join(name.as_str()));
         let launcher = launcher.clone().with_fresh_env(mesh.env_of(&name, &config));
-        let agent = McpAgent::start(config.into_mcp(name.as_str()), launcher, &guard, folder);
+        let mut config = config.into_mcp(name.as_str());
+        config.logins = logins.clone();
+        let agent = McpAgent::start(config, launcher, &guard, folder);
         (name, agent as Arc<dyn Agent>)
     };
     Ok(agents.into_iter().map(start).collect())

@@ -11,10 +11,12 @@ use super::{
     answers::{RESUME_PAUSE, RESUME_PAUSE_MAX, RESUME_PAUSE_MIN, causes, is_message, is_of, is_stream},
     link::Link,
     listening,
+    login_point::LoginAdvice,
     outgoing::Outgoing,
     sending::{self, SendFault},
 };
 use crate::{
+    authorization::Refusal,
     config::HttpTransportKind,
     login::LOGIN_NEEDED,
     mailbox::{ConnectionError, Reply, RpcError},
@@ -240,6 +242,7 @@ async fn send(link: &Link, outgoing: &Outgoing) -> Result<Response, ExchangeEnd>
 async fn refusal(link: &Link, id: &RequestId, outgoing: &Outgoing, mut response: Response) -> ExchangeEnd {
     let status = response.status();
     let challenge = BearerChallenge::of_headers(response.headers());
+    let refused = Refusal::of(&response);
     let mut body = Vec::new();
     let reading = async {
         while let Ok(Some(chunk)) = response.chunk().await {
@@ -250,10 +253,13 @@ async fn refusal(link: &Link, id: &RequestId, outgoing: &Outgoing, mut response:
         }
     };
     let _ = tokio::time::timeout(DRAIN_WAIT, reading).await;
-    if status == StatusCode::UNAUTHORIZED
-        && let Some(message) = link.login_point().refused(challenge.as_ref()).await
-    {
-        return ExchangeEnd::Told(Reply::Error(RpcError { code: LOGIN_NEEDED, message, data: None }));
+    if let Some(refusal) = refused {
+        let told = |code, message| ExchangeEnd::Told(Reply::Error(RpcError { code, message, data: None }));
+        match link.login_point().refused(&refusal).await {
+            LoginAdvice::LogIn(message) => return told(LOGIN_NEEDED, message),
+            LoginAdvice::Failed(message) => return told(0, message),
+            LoginAdvice::None => {}
+        }
     }
     let error = rpc_error(&body);
     // Servers made with the TypeScript SDK that were started again answer 400, and name the session in words; with the Python SDK they
