@@ -106,12 +106,9 @@ impl Host {
         let mut calling = std::pin::pin!(self.post(&request).send());
         // The node has it once it is listed; its answer never comes.
         let listing = async {
-            loop {
-                let found = self.ask("tools/call", json!({"name": "mesh_agents", "arguments": {}})).await;
-                assert!(found["result"].is_object(), "{found}");
-                tokio::time::sleep(Duration::from_millis(300)).await;
-                return;
-            }
+            let found = self.ask("tools/call", json!({"name": "mesh_agents", "arguments": {}})).await;
+            assert!(found["result"].is_object(), "{found}");
+            tokio::time::sleep(Duration::from_millis(300)).await;
         };
         tokio::select! {
             answer = calling.as_mut() => drop(answer),

@@ -205,9 +205,9 @@ mod tests {
         let mut request = SkillRequest {
             skill: Some("write".to_owned()),
             is_named: true,
-            input: match input {
-                Value::String(text) => SkillInput::Text(text.clone()),
-                input => SkillInput::Data(Json::from(input)),
+            input: match input.as_str() {
+                Some(text) => SkillInput::Text(text.to_owned()),
+                None => SkillInput::Data(Json::from(input)),
             },
             asks: false,
         };

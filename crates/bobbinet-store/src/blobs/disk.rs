@@ -176,10 +176,10 @@ fn with_suffix(path: &Path) -> PathBuf {
 /// What is held and is not there is damage, unless it was released this moment.
 fn gone(hash: BlobHash, error: &io::Error) -> BlobError {
     tracing::error!(%hash, %error, "a blob cannot be read");
-    match error.kind() {
-        io::ErrorKind::NotFound => BlobError::Corrupt("it is not there any more".to_owned()),
-        _ => BlobError::Unavailable(error.to_string()),
+    if error.kind() == io::ErrorKind::NotFound {
+        return BlobError::Corrupt("it is not there any more".to_owned());
     }
+    BlobError::Unavailable(error.to_string())
 }
 
 /// The files in the folders of a folder.

@@ -71,7 +71,7 @@ async fn blobs_are_there_after_a_restart_and_what_was_half_done_is_not() {
     assert_eq!(files(folder.path()).len(), 5);
     let blobs = open(folder.path());
     assert_eq!(files(folder.path()).len(), 3);
-    assert_eq!(blobs.held_by(&holder("u1")), [kept.clone()]);
+    assert_eq!(blobs.held_by(&holder("u1")), std::slice::from_ref(&kept));
     assert_eq!(blobs.bytes(), kept.length);
     let reader = blobs.read(&kept).await.unwrap();
     assert_eq!(reader.read_whole(u64::MAX).await.unwrap(), bytes(PIECE + 1));
