@@ -4,16 +4,19 @@
 
 mod authority;
 mod bad_http;
+mod by_address;
 mod calls;
 mod conversation;
 mod faults;
 mod front;
+mod hygiene;
 mod isolation;
 mod lab;
 mod offers;
 mod over;
 mod over_http;
 mod over_oauth;
+mod pinned;
 mod questions;
 mod sharing;
 mod tree;
