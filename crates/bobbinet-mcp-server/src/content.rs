@@ -111,6 +111,25 @@ fn foreign(json: &Json) -> Json {
     if is_block { json.clone() } else { text(json.as_str()).to_json() }
 }
 
+/// One of the contents of a resource: what its server calls by its `own` address is `shown` under another, if that is what was asked for.
+pub(crate) fn contents(part: &Part, shown: &str, own: &str) -> Json {
+    let notes = Notes::of(part);
+    let uri = notes.text("uri").filter(|uri| uri != own).unwrap_or_else(|| shown.to_owned());
+    let contents = Object::default().with("uri", &uri).with_some("mimeType", part.media_type.as_deref());
+    let contents = match &part.content {
+        Content::Text(words) => contents.with("text", words),
+        Content::Raw(base64) => contents.with("blob", base64.as_str()),
+        Content::Url(url) => contents.with("text", url),
+        Content::Data(json) => contents.with("text", json.as_str()),
+    };
+    contents.with_some("_meta", notes.get("_meta")).to_json()
+}
+
+/// Whose words a part of a prompt is.
+pub(crate) fn role(part: &Part) -> String {
+    Notes::of(part).text("role").filter(|role| role == "assistant").unwrap_or_else(|| "user".to_owned())
+}
+
 fn text(words: &str) -> Object {
     Object::default().with("type", "text").with("text", words)
 }

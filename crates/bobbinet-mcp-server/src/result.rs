@@ -113,7 +113,12 @@ pub(crate) fn server_info() -> Json {
 
 /// A result of a revision without handshakes: of which kind it is, and whose.
 pub(crate) fn stateless(result: Object, meta: Object) -> Object {
-    result.with("resultType", "complete").with("_meta", &meta.with(SERVER_INFO_KEY, &server_info()))
+    typed(result, "complete", meta)
+}
+
+/// The same of another kind.
+pub(crate) fn typed(result: Object, kind: &str, meta: Object) -> Object {
+    result.with("resultType", kind).with("_meta", &meta.with(SERVER_INFO_KEY, &server_info()))
 }
 
 /// The state, as a word.
@@ -139,7 +144,8 @@ pub(crate) fn task_note(task: &Task) -> Object {
         .with("context", task.context.as_str())
 }
 
-fn meta(task: &Task, from_server: Option<&Json>) -> Object {
+/// What a result says beside itself: which task it comes from, and what its server says.
+pub(crate) fn meta(task: &Task, from_server: Option<&Json>) -> Object {
     #[derive(serde::Deserialize)]
     struct Kept {
         #[serde(default)]
@@ -151,7 +157,7 @@ fn meta(task: &Task, from_server: Option<&Json>) -> Object {
 }
 
 /// How somebody comes back to a task that is not over.
-fn help(task: &Task) -> Option<String> {
+pub(crate) fn help(task: &Task) -> Option<String> {
     let (id, agent) = (task.id, &task.agent);
     match task.state {
         State::Submitted | State::Working => Some(format!(

@@ -3,14 +3,14 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use bobbinet_core::{Call, Description, Fault, Outcome, Plan};
-use bobbinet_engine::{Agent, Lane, Request, Run};
+use bobbinet_core::{Call, Description, Fault, Json, Outcome, Plan};
+use bobbinet_engine::{Agent, Lane, Offers, Request, Run};
 use bobbinet_outbound::Guard;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    call,
+    argument_completion, call,
     config::{McpConfig, ServerAddress},
     login::{self, LoginStep},
     pinned_tools::PinnedTools,
@@ -95,6 +95,14 @@ impl McpAgent {
 impl Agent for McpAgent {
     fn describe(&self) -> Arc<Description> {
         self.profile.description()
+    }
+
+    fn offers(&self) -> Arc<Offers> {
+        self.profile.shown()
+    }
+
+    async fn complete(&self, params: &Json) -> Result<Json, Fault> {
+        argument_completion::complete(self.shared(), params).await
     }
 
     fn prepare(&self, request: &Request<'_>) -> Plan {

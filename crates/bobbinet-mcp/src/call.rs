@@ -462,7 +462,7 @@ fn read_questions(result: &CallResult, roots: &[PathBuf]) -> Result<(Vec<(String
         }
         let asked = input.params.as_ref().and_then(Elicitation::read);
         match asked.filter(|_| input.method == "elicitation/create") {
-            Some(asked) => list.push((key.to_owned(), asked)),
+            Some(asked) => list.push((key.to_owned(), asked.named(key))),
             None => return Err(format!("`{}`", input.method)),
         }
     }

@@ -33,7 +33,7 @@ use crate::{
     plan_message, prompts, resources,
     server_feature::ServerFeature,
     tool_definition::hex,
-    transport::stdio::Launcher,
+    transport::stdio::{FreshEnv, Launcher},
 };
 
 /// Calls of one node that are on their way at the same time.
@@ -323,7 +323,7 @@ fn key(task: &Task, config: &McpConfig) -> String {
 
 /// For a server that is not started.
 fn no_launcher() -> Launcher {
-    Launcher { program: PathBuf::new(), args: Vec::new(), hidden: Vec::new() }
+    Launcher { program: PathBuf::new(), args: Vec::new(), hidden: Vec::new(), fresh_env: FreshEnv::default() }
 }
 
 #[async_trait]

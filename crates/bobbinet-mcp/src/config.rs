@@ -7,7 +7,7 @@ use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{process_limits::ProcessLimits, read_cache::CacheConfig, server_auth::ServerAuth, sharing::Sharing};
+use crate::{cache_config::CacheConfig, process_limits::ProcessLimits, server_auth::ServerAuth, sharing::Sharing};
 
 /// One MCP server, and how it is to be presented.
 #[derive(Clone, Debug)]

@@ -24,9 +24,11 @@
 
 mod agent;
 mod answer;
+mod argument_completion;
 mod arguments;
 mod block;
 mod breaker;
+mod cache_config;
 mod call;
 mod call_by_address;
 mod call_listener;
@@ -45,6 +47,7 @@ mod in_flight;
 mod json_object;
 mod known_tools;
 mod list_call;
+mod listed_entry;
 mod listing;
 mod listing_pace;
 mod login;
@@ -76,6 +79,7 @@ mod server_log;
 mod server_profile;
 mod session;
 mod sharing;
+mod shown_offers;
 mod skill_request;
 mod supervised_session;
 mod tool_definition;
@@ -84,6 +88,7 @@ mod transport;
 mod write_lanes;
 
 pub use agent::McpAgent;
+pub use cache_config::{CacheConfig, CachedTools};
 pub use call_by_address::{McpCallAgent, ServerCredentials};
 pub use config::{
     HttpTransportKind, Isolation, McpConfig, McpLimits, PinPolicy, ProtocolEra, ServerAddress, ServerCommand,
@@ -92,10 +97,9 @@ pub use config::{
 pub use known_tools::remembered;
 pub use owner_question::ask_owner;
 pub use process_limits::ProcessLimits;
-pub use read_cache::{CacheConfig, CachedTools};
 pub use server_auth::{OAuthClientConfig, ServerAuth, TokenAuthority};
 pub use sharing::{SessionScope, Sharing, WriteSharing};
-pub use transport::stdio::{Launcher, adopt_orphans, exec_mcp};
+pub use transport::stdio::{FreshEnv, Launcher, adopt_orphans, exec_mcp};
 
 /// What a log filter should say of the protocol library, which logs whole messages at `info`.
 pub const LOG_DIRECTIVE: &str = "rmcp=warn";

@@ -4,11 +4,18 @@ use std::time::Duration;
 
 use bobbinet_core::{AgentName, Caller, ContextId, State, Task, TaskId};
 use bobbinet_engine::{Engine, EngineError, Filter, NewTask};
+use tokio::time::Instant;
 
 use crate::{agent::McpAgent, tool_question};
 
 /// How soon what the node could not do is tried again.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+/// How often it is looked whether a question is still open: one that nobody answers ends some day.
+const LOOK_EVERY: Duration = Duration::from_secs(60 * 60);
+
+/// How long after a question that was canceled, or has ended without an answer, the same is asked again.
+const ASK_AGAIN: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Open questions about one agent's tools that are looked at. There is one, as a rule.
 const OPEN_MAX: usize = 100;
@@ -21,7 +28,11 @@ pub async fn ask_owner(agent: &McpAgent, name: &AgentName, engine: &Engine, owne
     loop {
         let changed = agent.pins().changed();
         match look(agent, name, engine, owner, &context, &mut asked).await {
-            Ok(()) => changed.await,
+            Ok(()) => tokio::select! {
+                biased;
+                () = changed => {}
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            },
             Err(EngineError::Draining) => return,
             Err(error) => {
                 tracing::warn!(agent = %name, %error, "the node's owner could not be asked about changed tools; trying again");
@@ -38,7 +49,7 @@ async fn look(
     engine: &Engine,
     owner: &Caller,
     context: &ContextId,
-    asked: &mut Option<String>,
+    asked: &mut Option<(String, Instant)>,
 ) -> Result<(), EngineError> {
     let open = agent.pins().open().map(|open| open.id);
     let mut is_asked = false;
@@ -54,16 +65,19 @@ async fn look(
         }
     }
     let Some(open) = open else { return Ok(()) };
-    // Who has canceled the question is not asked it again, until the next start.
-    if is_asked || asked.as_ref() == Some(&open) {
-        *asked = Some(open);
+    if is_asked {
+        *asked = Some((open, Instant::now()));
+        return Ok(());
+    }
+    let was_asked = asked.as_ref().is_some_and(|(known, at)| *known == open && at.elapsed() < ASK_AGAIN);
+    if was_asked {
         return Ok(());
     }
     let message = tool_question::opening(agent.pins(), agent.pins().message_id(&open));
     let new = NewTask { message, context: Some(context.clone()), skill: None, trace: None, idempotency: None };
     let task = engine.submit(owner, name, new)?.accepted().await?;
     tracing::info!(agent = %name, task = %task.id, "the node's owner is asked about changed tools");
-    *asked = Some(open);
+    *asked = Some((open, Instant::now()));
     Ok(())
 }
 

@@ -11,11 +11,11 @@ use std::{
 };
 
 use bobbinet_core::{Effect, Json, Task};
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::{sync::Notify, time::Instant};
 
 use crate::{
+    cache_config::{CacheConfig, CachedTools},
     config::{McpConfig, McpLimits},
     json_object::JsonObject,
     scoped_sessions::ScopeId,
@@ -25,38 +25,6 @@ use crate::{
 
 /// The longest time that a result is kept, whatever is said.
 const KEPT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// Which results are kept for later calls, by the operator's word. What a server itself says of its resources counts beside it (`ttlMs` and
-/// `cacheScope`, 2026-07-28).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CacheConfig {
-    /// Whether what servers say of their resources counts.
-    pub is_on: bool,
-    /// The tools and prompts whose results are kept too. Only calls whose effect is read-only ever are.
-    pub tools: CachedTools,
-    /// For how long. Nothing is kept if it is zero, and equal calls that come at the same time are one all the same.
-    pub ttl: Duration,
-    /// Whether they are the same for all callers.
-    pub is_public: bool,
-}
-
-impl Default for CacheConfig {
-    fn default() -> Self {
-        Self { is_on: true, tools: CachedTools::None, ttl: Duration::ZERO, is_public: false }
-    }
-}
-
-/// Of which tools results are kept.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum CachedTools {
-    /// Of none.
-    #[default]
-    None,
-    /// Of all whose effect is read-only.
-    Reads,
-    /// Of those among these whose effect is read-only.
-    These(Vec<String>),
-}
 
 /// What holds for the result of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

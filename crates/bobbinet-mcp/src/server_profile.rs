@@ -14,6 +14,7 @@ use crate::{
     listing::{Listing, Offers},
     pinned_tools::{ListedBy, PinnedTools, Sifted},
     remembered_tools::RememberedTools,
+    shown_offers,
 };
 
 /// What a server offers, and its description, by the newest listing. It outlives the sessions that it was learned in: they take their listings in, whoever plans a call or
@@ -39,16 +40,21 @@ struct KnownTools {
     decisions: u64,
     catalog: Option<Arc<Catalog>>,
     description: Arc<Description>,
+    /// What is offered beside the tools, as others are shown it.
+    shown: Arc<bobbinet_engine::Offers>,
     /// What was last said of the listing.
     notes: Vec<String>,
 }
 
 impl KnownTools {
-    fn take(&mut self, catalog: Arc<Catalog>) {
+    fn take(&mut self, catalog: Catalog, shown: bobbinet_engine::Offers) {
         if self.description != catalog.description {
             self.description = catalog.description.clone();
         }
-        self.catalog = Some(catalog);
+        if *self.shown != shown {
+            self.shown = Arc::new(shown);
+        }
+        self.catalog = Some(Arc::new(catalog));
     }
 }
 
@@ -64,7 +70,15 @@ impl ServerProfile {
         let offers = remembered.as_ref().map(|known| Arc::new(known.offers()));
         let info = remembered.and_then(|known| known.info);
         let description = Arc::new(catalog::describe(&config, None, Vec::new()));
-        let known = KnownTools { offers, info, decisions: 0, catalog: None, description, notes: Vec::new() };
+        let known = KnownTools {
+            offers,
+            info,
+            decisions: 0,
+            catalog: None,
+            description,
+            shown: Arc::default(),
+            notes: Vec::new(),
+        };
         let profile = Self { config, folder, remembered_era, pins, is_beside, known: Mutex::new(known) };
         profile.make_catalog(&mut profile.state());
         profile
@@ -100,12 +114,21 @@ impl ServerProfile {
         let Some(offers) = known.offers.clone() else { return };
         let by = if self.is_beside { ListedBy::Beside } else { ListedBy::Memory };
         let sifted = self.pins.sift(&offers, None, by);
-        known.take(self.catalog_of(sifted, known.info.as_ref(), known.catalog.as_deref()));
+        let (catalog, shown) = self.catalog_of(sifted, known.info.as_ref(), known.catalog.as_deref());
+        known.take(catalog, shown);
     }
 
-    fn catalog_of(&self, sifted: Sifted, info: Option<&ServerPeerInfo>, before: Option<&Catalog>) -> Arc<Catalog> {
+    /// The catalog of what is not withheld, and what others are shown of it.
+    fn catalog_of(
+        &self,
+        sifted: Sifted,
+        info: Option<&ServerPeerInfo>,
+        before: Option<&Catalog>,
+    ) -> (Catalog, bobbinet_engine::Offers) {
         let Sifted { offers, withheld, .. } = sifted;
-        Arc::new(Catalog::new(&self.config, info, &offers, before).without(withheld))
+        let catalog = Catalog::new(&self.config, info, &offers, before).without(withheld);
+        let shown = shown_offers::shown(&offers, &catalog);
+        (catalog, shown)
     }
 
     /// The newest tools, if there ever were any: in this life, or in an earlier one.
@@ -115,6 +138,11 @@ impl ServerProfile {
 
     pub(crate) fn description(&self) -> Arc<Description> {
         self.known().description.clone()
+    }
+
+    /// What it offers beside its tools.
+    pub(crate) fn shown(&self) -> Arc<bobbinet_engine::Offers> {
+        self.known().shown.clone()
     }
 
     /// The era that the server was spoken to in, in an earlier life.
@@ -151,10 +179,10 @@ impl ServerProfile {
         let sifted = self.pins.sift(&offers, version, if self.is_beside { ListedBy::Beside } else { ListedBy::Agent });
         self.pins.keep(&sifted).await;
         let before = self.state().catalog.clone();
-        let catalog = self.catalog_of(sifted, Some(info), before.as_deref());
+        let (catalog, shown) = self.catalog_of(sifted, Some(info), before.as_deref());
         let mut known = self.state();
         (known.offers, known.info, known.decisions) = (Some(Arc::new(offers)), Some(info.clone()), decisions);
-        known.take(catalog);
+        known.take(catalog, shown);
     }
 
     async fn remember(&self, remembered: RememberedTools) {

@@ -25,6 +25,9 @@ const NPM: [&str; 5] = [
     "express@5.3.0",
 ];
 
+/// MCP's official conformance suite, and the Node that it wants whichever other there is. (Its `latest` knows nothing of 2026-07-28.)
+const CONFORMANCE: [&str; 2] = ["@modelcontextprotocol/conformance@0.2.0-alpha.12", "node@24.21.0"];
+
 /// Real MCP servers from PyPI: they share one MCP SDK, which is not the one that the A2A SDK wants, so they live apart.
 const PYPI_SERVERS: [&str; 2] = ["mcp-server-time==2026.10.19", "mcp-server-git==2026.10.19"];
 
@@ -62,11 +65,8 @@ impl Tools {
 pub(crate) fn install() -> Result<Tools> {
     let tools = root().join("target/tools");
     fs::create_dir_all(&tools)?;
-    once(&tools.join("npm"), &NPM.join("\n"), |folder| {
-        fs::write(folder.join("package.json"), "{\"private\":true}\n")?;
-        let npm = ["install", "--no-audit", "--no-fund", "--no-package-lock", "--loglevel=error"];
-        run(program("npm")?.args(npm).args(NPM).current_dir(folder))
-    })?;
+    npm(&tools)?;
+    once(&tools.join("conformance"), &CONFORMANCE.join("\n"), |folder| npm_packages(folder, &CONFORMANCE))?;
     once(&tools.join("servers"), &PYPI_SERVERS.join("\n"), |folder| venv(folder, &PYPI_SERVERS))?;
     once(&tools.join("rust-sdk"), &RUST_SDK_SERVER.join("\n"), |folder| venv(folder, &RUST_SDK_SERVER))?;
     once(&tools.join("python"), &PYPI_CLIENT.join("\n"), |folder| venv(folder, &PYPI_CLIENT))?;
@@ -86,6 +86,17 @@ pub(crate) fn install() -> Result<Tools> {
     of_debian(&["strace"], "strace");
     of_debian(&BROWSERS.lines().collect::<Vec<_>>(), "chromium");
     Ok(Tools { root: tools })
+}
+
+/// Installs only what comes from npm: its `node_modules`.
+pub(crate) fn install_npm() -> Result<PathBuf> {
+    let tools = root().join("target/tools");
+    npm(&tools)?;
+    Ok(tools.join("npm/node_modules"))
+}
+
+fn npm(tools: &Path) -> Result<()> {
+    once(&tools.join("npm"), &NPM.join("\n"), |folder| npm_packages(folder, &NPM))
 }
 
 /// A program on the official Rust SDK, built again when its source has changed.
@@ -198,6 +209,12 @@ fn once(folder: &Path, versions: &str, fill: impl FnOnce(&Path) -> Result<()>) -
     fill(folder)?;
     fs::write(stamp, versions)?;
     Ok(())
+}
+
+fn npm_packages(folder: &Path, packages: &[&str]) -> Result<()> {
+    fs::write(folder.join("package.json"), "{\"private\":true}\n")?;
+    let npm = ["install", "--no-audit", "--no-fund", "--no-package-lock", "--loglevel=error"];
+    run(program("npm")?.args(npm).args(packages).current_dir(folder))
 }
 
 fn venv(folder: &Path, packages: &[&str]) -> Result<()> {

@@ -11,7 +11,7 @@ use std::{
 };
 
 use axum::Router;
-use bobbinet_auth::{KeyRing, Verifier};
+use bobbinet_auth::{KeyRing, KeysError, SealingKey, Verifier};
 use bobbinet_core::AgentName;
 use bobbinet_gateway::{Gateway, START_WAIT_MAX};
 use bobbinet_wire::interface::CardForm;
@@ -269,6 +269,14 @@ impl Server {
     /// The URLs that a token for what is at this path of the node may name, such as `/mcp`.
     pub fn audiences_at(&self, path: &str) -> Vec<String> {
         self.origins.iter().flat_map(|origin| [format!("{origin}{path}"), format!("{origin}{path}/")]).collect()
+    }
+
+    /// What seals texts that another process of this node is to read.
+    ///
+    /// # Errors
+    /// If the folder of the node's keys cannot be used.
+    pub fn sealing_key(&self) -> Result<SealingKey, KeysError> {
+        self.keys.sealing_key()
     }
 
     /// The agent of this name, also one that is only known by the tasks that it has left.

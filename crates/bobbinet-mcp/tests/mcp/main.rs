@@ -17,6 +17,7 @@ mod over;
 mod over_http;
 mod over_oauth;
 mod pinned;
+mod places;
 mod questions;
 mod sharing;
 mod tree;

@@ -25,7 +25,7 @@ use super::{
 };
 
 /// The settings of an agent beside how its server is started.
-pub(crate) const AGENT_KEYS: [&str; 18] = [
+pub(crate) const AGENT_KEYS: [&str; 19] = [
     "use",
     "title",
     "description",
@@ -41,10 +41,16 @@ pub(crate) const AGENT_KEYS: [&str; 18] = [
     "rlimits",
     "pin",
     "roots",
+    "mesh",
     "timeout",
     "timeouts",
     "limits",
 ];
+
+/// Who a server is that calls other agents.
+pub(crate) fn mesh_subject(agent: &str) -> String {
+    format!("agent:{agent}")
+}
 
 /// Where an agent's server is.
 #[derive(Clone)]
@@ -90,6 +96,8 @@ pub(crate) struct AgentConfig {
     pub(crate) description: Option<String>,
     /// Whether the server's own hints count.
     pub(crate) trust_hints: bool,
+    /// Whether its server gets the mesh's address and a token, and so may call what a line of the policy lets it.
+    pub(crate) calls_mesh: bool,
     /// What running a tool twice means, by the operator's word: above the card's.
     pub(crate) effects: BTreeMap<String, Effect>,
     /// Tools that ask their user; an empty list says that none does.
@@ -417,6 +425,14 @@ pub(crate) fn settings(reader: &mut Reader<'_>, fields: &MapSettings<'_>, config
     config.description = fields.get("description").and_then(|node| reader.text(node, "description"));
     let trust_hints = fields.get("trust_hints").and_then(|node| reader.flag(node, "trust_hints"));
     config.trust_hints = trust_hints.unwrap_or_default();
+    if let Some(node) = fields.get("mesh") {
+        config.calls_mesh = reader.flag(node, "mesh").unwrap_or_default();
+        if config.calls_mesh && matches!(config.server, ServerConfig::Url(_)) {
+            let hint =
+                "a server elsewhere is given a token by its own operator: see `principals` and `bobbinet key create`";
+            reader.fault_with_hint(node.at, "mesh is for servers that this node starts", hint);
+        }
+    }
     if let Some(node) = fields.get("effects") {
         for (key, node) in reader.entries(node, "effects") {
             config.effects.extend(cards::effect(reader, node).map(|effect| (key.text.clone(), effect)));

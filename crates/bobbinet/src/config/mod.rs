@@ -38,10 +38,11 @@ use std::{
 use bobbinet_core::{AgentName, Limits};
 use bobbinet_gateway::GatewayLimits;
 use bobbinet_http::{CardForm, HttpLimits};
+use bobbinet_mcp_server::names::Naming;
 use bobbinet_outbound::Origin;
 use ipnet::IpNet;
 
-pub(crate) use agent::{AgentConfig, CommandConfig, NoCard, ServerConfig, find_card, whole_millis};
+pub(crate) use agent::{AgentConfig, CommandConfig, NoCard, ServerConfig, find_card, mesh_subject, whole_millis};
 pub(crate) use callers::{ApiKeysConfig, CallersConfig};
 pub(crate) use cards::{Card, CardSkill};
 pub(crate) use check::{check, program};
@@ -136,6 +137,8 @@ pub(crate) struct NodeConfig {
     pub(crate) has_grpc: bool,
     /// Whether the agents are an MCP server at `/mcp`, too. Who may call them elsewhere may there, and nobody else.
     pub(crate) has_mcp: bool,
+    /// What the tools of that server are called.
+    pub(crate) mcp_naming: Naming,
     /// How long a blocking send waits at most.
     pub(crate) wait_max: Option<Duration>,
     /// Receivers of webhooks that may be anywhere, also inside.
@@ -164,6 +167,7 @@ impl Default for NodeConfig {
             card: CardForm::default(),
             has_grpc: false,
             has_mcp: true,
+            mcp_naming: Naming::default(),
             wait_max: None,
             webhooks: Vec::new(),
         }

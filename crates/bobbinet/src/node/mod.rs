@@ -3,6 +3,7 @@
 mod commands;
 mod descriptors;
 mod flows;
+mod mesh_access;
 mod plan;
 mod reload;
 mod run;

@@ -17,6 +17,7 @@ use bobbinet_engine::{Agent, Engine, EngineError, Env, Setup, SystemEnv};
 use bobbinet_gateway::{Gateway, GatewaySetup, PolicyAuthorizer};
 use bobbinet_http::{HttpCourier, Mount, Server, ServerSetup, SetupError, Tls};
 use bobbinet_mcp::{Launcher, McpAgent, ask_owner};
+use bobbinet_mcp_server::names::Naming;
 use bobbinet_model::{ModelAgent, ModelConfig};
 use bobbinet_orchestrator::Scheduler;
 use bobbinet_outbound::{Guard, Origin, OutboundLimits};
@@ -32,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     descriptors, flows,
+    mesh_access::MeshAccess,
     plan::{Plan, Whom},
     reload::{self, Reload},
     running::{self, Announcement, Running},
@@ -106,7 +108,9 @@ pub(super) async fn start(
     let hidden = [KEYS_FOLDER, STORE_FOLDER, AGENTS_FOLDER, PEERS_FOLDER].map(|folder| data.join(folder)).to_vec();
     let files = private_files(&node, &remotes, &peers, &callers);
     let launcher = Launcher::this_program(SHIM, hidden).with_hidden_files(files).with_open_files(descriptors.before);
-    let servers = start_agents(agents, &launcher, &data)?;
+    let here = socket.local_addr().map_err(|error| in_use(node.listen, &error))?;
+    let mesh = MeshAccess::new(&node, here, tls.is_some(), keys.clone(), &callers.principals);
+    let servers = start_agents(agents, &launcher, &mesh, &data)?;
     let mut agents: BTreeMap<AgentName, Arc<dyn Agent>> =
         servers.iter().map(|(name, agent)| (name.clone(), agent.clone() as Arc<dyn Agent>)).collect();
     agents.extend(start_models(models)?);
@@ -355,6 +359,7 @@ fn agent_folder(data: &Path, name: &AgentName) -> Result<PathBuf, Failure> {
 fn start_agents(
     agents: BTreeMap<AgentName, AgentConfig>,
     launcher: &Launcher,
+    mesh: &MeshAccess,
     data: &Path,
 ) -> Result<BTreeMap<AgentName, Arc<McpAgent>>, Failure> {
     let mut folders = BTreeMap::new();
@@ -366,7 +371,8 @@ fn start_agents(
     let guard = guard.map_err(|error| Failure::of(Code::Internal, &error))?;
     let start = |(name, config): (AgentName, AgentConfig)| {
         let folder = folders.remove(&name).unwrap_or_else(|| data.join(AGENTS_FOLDER).join(name.as_str()));
-        let agent = McpAgent::start(config.into_mcp(name.as_str()), launcher.clone(), &guard, folder);
+        let launcher = launcher.clone().with_fresh_env(mesh.env_of(&name, &config));
+        let agent = McpAgent::start(config.into_mcp(name.as_str()), launcher, &guard, folder);
         (name, agent)
     };
     Ok(agents.into_iter().map(start).collect())
@@ -482,7 +488,10 @@ fn server(
         limits: node.http.clone(),
         is_version_required: node.is_version_required,
         grpc: node.has_grpc.then_some(bobbinet_grpc::routes),
-        mcp: node.has_mcp.then_some(bobbinet_mcp_server::routes),
+        mcp: node.has_mcp.then_some(match node.mcp_naming {
+            Naming::AgentAndSkill => bobbinet_mcp_server::routes,
+            Naming::SkillAlone => bobbinet_mcp_server::transparent_routes,
+        }),
         card: node.card,
         stop,
     };
