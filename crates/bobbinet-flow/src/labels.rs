@@ -12,6 +12,7 @@ pub(crate) fn what(task: &Task) -> String {
             CallTarget::Skill { agent, skill } => format!("{agent}.{skill}"),
             CallTarget::Function(name, _) => name.clone(),
             CallTarget::A2a { method, .. } => format!("A2A {method}"),
+            CallTarget::Mcp { method, .. } => format!("MCP {method}"),
             CallTarget::Http { method, endpoint, .. } => match &endpoint.uri {
                 Uri::Template(uri) => format!("{method} {uri}"),
                 Uri::Computed(_) => method.clone(),
@@ -61,6 +62,7 @@ pub(crate) fn more(task: &Task) -> String {
             CallTarget::Function(name, _) => format!("function {name}"),
             CallTarget::Skill { .. }
             | CallTarget::A2a { .. }
+            | CallTarget::Mcp { .. }
             | CallTarget::Http { .. }
             | CallTarget::Workflow { .. } => what(task),
         },

@@ -13,10 +13,12 @@ use crate::{
     argument_completion, call,
     config::{McpConfig, ServerAddress},
     login::{self, LoginStep},
+    pinned_tools::PinnedTools,
     plan_message,
     pool::{SessionKey, SessionPool},
     server_profile::ServerProfile,
     supervised_session::SupervisedSession,
+    tool_question,
     transport::{
         Transport,
         http::HttpTransport,
@@ -34,6 +36,8 @@ pub struct McpAgent {
     config: Arc<McpConfig>,
     /// What is known of its server, whichever session it was learned in.
     profile: Arc<ServerProfile>,
+    /// What its server said of its tools when they were first seen.
+    pins: Arc<PinnedTools>,
     sessions: Arc<SessionPool>,
     tracker: TaskTracker,
 }
@@ -46,7 +50,8 @@ impl McpAgent {
     pub fn start(config: McpConfig, launcher: Launcher, guard: &Guard, folder: PathBuf) -> Arc<Self> {
         let tracker = TaskTracker::new();
         let config = Arc::new(config);
-        let profile = Arc::new(ServerProfile::remembered(config.clone(), folder.clone()));
+        let pins = Arc::new(PinnedTools::read(config.clone(), &folder));
+        let profile = Arc::new(ServerProfile::remembered(config.clone(), folder.clone(), pins.clone()));
         let transport = |server: &ServerAddress| -> Arc<dyn Transport> {
             match server.clone() {
                 ServerAddress::Command(server) => {
@@ -61,12 +66,22 @@ impl McpAgent {
         let sessions = SessionPool::new(config.clone(), profile.clone(), transports, folder, tracker.clone());
         sessions.replicas();
         tracker.close();
-        Arc::new(Self { config, profile, sessions, tracker })
+        Arc::new(Self { config, profile, pins, sessions, tracker })
     }
 
     /// The session whose state is the agent's.
     fn shared(&self) -> Arc<SupervisedSession> {
         self.sessions.session(SessionKey::Shared)
+    }
+
+    /// Its sessions.
+    pub(crate) fn sessions(&self) -> &Arc<SessionPool> {
+        &self.sessions
+    }
+
+    /// What is remembered of its tools.
+    pub(crate) fn pins(&self) -> &PinnedTools {
+        &self.pins
     }
 
     /// Waits until the server can be called for the first time, and so its tools are known.
@@ -94,6 +109,9 @@ impl Agent for McpAgent {
     }
 
     fn prepare(&self, request: &Request<'_>) -> Plan {
+        if let Some(plan) = tool_question::plan(&self.config.name, &self.pins, request) {
+            return plan;
+        }
         let catalog = self.profile.catalog();
         let plan = |request: &Request<'_>| plan_message::plan(&self.config, catalog.as_deref(), request);
         match login::look(request, catalog.is_some(), self.shared().login().as_ref()) {
@@ -110,6 +128,9 @@ impl Agent for McpAgent {
     }
 
     fn lane(&self, call: &Call) -> Option<Lane> {
+        if tool_question::is_answer(call) {
+            return None;
+        }
         write_lanes::lane_of(&self.config, self.profile.catalog().as_deref(), call)
     }
 
@@ -151,6 +172,9 @@ impl Agent for McpAgent {
     }
 
     async fn run(&self, run: Run) -> Outcome {
+        if tool_question::is_answer(run.call()) {
+            return tool_question::carry_out(&self.pins, &run).await;
+        }
         call::carry_out(&self.sessions, run).await
     }
 

@@ -14,13 +14,16 @@ use crate::{
     crash_history::{CallFingerprint, CrashStanding},
     elicitation::Elicitation,
     exclusive_tools::{CallOwner, CallPermit, CallProfile, ConcurrencyClass},
+    finished_call::finished,
     in_flight::ToolCall,
     json_object::JsonObject,
     login::{LOGIN_NEEDED, LoginNeeded},
     mailbox::RpcError,
+    pinned_tools::TOOL_WITHHELD,
     plan_message,
     pool::{Home, SessionKey, SessionPool},
-    references,
+    read_cache::LeadingCall,
+    read_once::{self, ReadOnce},
     result::{self, CallResult, URL_REQUIRED},
     roots,
     schema::Work,
@@ -61,22 +64,53 @@ pub(crate) async fn carry_out(sessions: &Arc<SessionPool>, run: Run) -> Outcome 
 }
 
 async fn call(sessions: &Arc<SessionPool>, shared: &Arc<SupervisedSession>, run: &Run) -> Outcome {
-    let target = match find(shared, run).await {
-        Ok(target) => target,
-        Err(outcome) => return outcome,
+    match find(shared, run).await {
+        Ok(target) => call_target(sessions, shared, run, &target, Gives::Parts).await,
+        Err(outcome) => outcome,
+    }
+}
+
+/// What is made of a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Gives {
+    /// An artifact with a part for each block of it.
+    Parts,
+    /// The result as it came, as data.
+    Whole,
+}
+
+/// Carries out a run that names its call in words of its own, and gives its result as it came.
+pub(crate) async fn carry_out_whole(sessions: &Arc<SessionPool>, run: &Run, target: Target) -> Outcome {
+    let shared = sessions.session(SessionKey::Shared);
+    call_target(sessions, &shared, run, &target, Gives::Whole).await
+}
+
+async fn call_target(
+    sessions: &Arc<SessionPool>,
+    shared: &Arc<SupervisedSession>,
+    run: &Run,
+    target: &Target,
+    gives: Gives,
+) -> Outcome {
+    let write = (run.call().effect != Effect::ReadOnly).then(|| sessions.cache.write());
+    let lead = match read_once::look(&sessions.cache, shared, run, target).await {
+        ReadOnce::Done(outcome) => return outcome,
+        ReadOnce::Call(lead) => lead,
     };
     let fingerprint = CallFingerprint::of(target.tool.as_str(), &target.arguments);
     let home = tokio::select! {
         biased;
-        () = run.canceled() => return canceled(&target, 0),
+        () = run.canceled() => return canceled(target, 0),
         home = sessions.home(run.task()) => home,
     };
     let home = match home {
         Ok(home) => home,
         Err(fault) => return not_called(fault),
     };
-    let attempt = CallAttempt { sessions, home, shared, run, target: &target, fingerprint };
-    attempt.talk().await
+    let attempt = CallAttempt { sessions, home, shared, run, target, fingerprint, gives };
+    let outcome = attempt.talk(lead).await;
+    drop(write);
+    outcome
 }
 
 /// A run on its way to a server: one attempt at its call, with all its rounds.
@@ -88,6 +122,7 @@ struct CallAttempt<'a> {
     run: &'a Run,
     target: &'a Target,
     fingerprint: CallFingerprint,
+    gives: Gives,
 }
 
 /// Where one request of a call is made.
@@ -297,6 +332,7 @@ pub(crate) fn nothing_called(fault: Fault) -> Fault {
 /// There is no server for the next round of a call. What the rounds before it did, nobody but the server knows.
 fn unreachable(target: &Target, round: u32, fault: Fault) -> Outcome {
     match round {
+        0 if fault.code == TOOL_WITHHELD => Outcome::Failed(fault),
         0 => not_called(fault),
         _ => unknown(fault.code, target, &format!("it asked for more, and then {}", fault.text), false),
     }
@@ -304,7 +340,7 @@ fn unreachable(target: &Target, round: u32, fault: Fault) -> Outcome {
 
 impl CallAttempt<'_> {
     /// Calls, answers the server's questions, calls again where the era wants that.
-    async fn talk(&self) -> Outcome {
+    async fn talk(&self, mut lead: Option<LeadingCall>) -> Outcome {
         let (run, target) = (self.run, self.target);
         let mut answers = JsonObject::default();
         let mut state = None;
@@ -315,6 +351,10 @@ impl CallAttempt<'_> {
                 Ok(route) => route,
                 Err(outcome) => return outcome,
             };
+            // What was planned while it was still as it had been, or is something else in this session.
+            if let Some(why) = session.catalog().and_then(|catalog| catalog.withheld(target.tool.as_str())) {
+                return unreachable(target, round, why.fault(&session.config.name, target.tool.as_str()));
+            }
             let mut params = target.feature.params(target.tool.as_str(), &target.arguments);
             if !answers.is_empty() {
                 params.set("inputResponses", answers.to_json());
@@ -366,10 +406,19 @@ impl CallAttempt<'_> {
                     Some(questions) => Questions { list: questions, given: JsonObject::default(), state: None },
                     None => return result::failed(&target.feature.error(error), run.message_id("refused")),
                 },
-                RequestOutcome::Result(json) => match CallResult::read_apart(target.feature, json).await {
+                RequestOutcome::Result(json) => match CallResult::read_apart(target.feature, json.clone()).await {
                     Err(why) => return unreadable(target, run.call().effect, &why),
                     Ok(result) if !result.is_question() => {
-                        return finished(&session, run, target, result, was_passed_over).await;
+                        // What somebody has answered a question for is his, and what nobody knows the cause of is nobody's.
+                        if let Some(lead) = lead.take().filter(|_| round == 0 && !was_passed_over) {
+                            lead.land(&json, !result.is_error());
+                        }
+                        return match self.gives {
+                            Gives::Whole if !result.is_error() => result::whole(&json),
+                            Gives::Whole | Gives::Parts => {
+                                finished(&session, run, target, result, was_passed_over).await
+                            }
+                        };
                     }
                     Ok(result) => match read_questions(&result, &session.config.roots) {
                         Ok((list, given)) => Questions { list, given, state: result.request_state },
@@ -380,6 +429,7 @@ impl CallAttempt<'_> {
                     },
                 },
             };
+            drop(lead.take());
             round += 1;
             if round > ROUNDS_MAX {
                 let text = format!("`{}` asked {ROUNDS_MAX} times over and came to no end", target.tool);
@@ -450,37 +500,6 @@ fn links(error: &RpcError) -> Option<Vec<(String, Elicitation)>> {
 
 fn is_accepted(answer: &Json) -> bool {
     JsonObject::read(answer).and_then(|fields| fields.text("action")).as_deref() == Some("accept")
-}
-
-async fn finished(
-    shared: &SupervisedSession,
-    run: &Run,
-    target: &Target,
-    result: CallResult,
-    was_passed_over: bool,
-) -> Outcome {
-    if was_passed_over && run.call().effect.may_run_again() {
-        // It may be the result of a question that nobody was asked. Next time it runs alone, and the question has an owner.
-        let why = "the server asked something while several calls were in flight, and did not say for which";
-        return unknown("question-unattributed", target, why, true);
-    }
-    let catalog = shared.catalog();
-    let tool = catalog.as_deref().and_then(|catalog| catalog.get(target.tool.as_str()));
-    let mut notes = JsonObject::default();
-    if was_passed_over {
-        notes.set("questionDeclined", Json::of(&true));
-    }
-    let converted = &run.call().converted;
-    if !converted.is_empty() {
-        notes.set("converted", Json::of(converted));
-    }
-    let violations = match (result.structured(), tool.and_then(|tool| tool.output.as_ref())) {
-        (Some(json), Some(schema)) => schema_check::check(schema, json).await,
-        (Some(_) | None, _) => Vec::new(),
-    };
-    let (tool, id) = (tool.map(|tool| tool.id.clone()), run.message_id("refused"));
-    let read = schema_check::apart(result.bytes, move || result.outcome(tool.as_ref(), &violations, id, notes));
-    references::apply(run, shared.config.limits.result_inline_max, read.await).await
 }
 
 /// What goes with every call beside its arguments. The progress token is the library's.

@@ -12,9 +12,11 @@ use crate::{
     hidden_words::warn_of_hidden,
     listing::{Offers, RawTool, ToolHints},
     parameter_headers::ParameterHeaders,
+    pinned_tools::WithheldFor,
     resources, rpc_message,
     schema::Schema,
     server_feature::ServerFeature,
+    tool_question,
 };
 
 /// Bytes of a server's instructions that become its description.
@@ -40,6 +42,8 @@ pub(crate) struct Tool {
 #[derive(Debug)]
 pub(crate) struct Catalog {
     tools: BTreeMap<String, Tool>,
+    /// What is listed and cannot be called, because it is not what it was.
+    withheld: BTreeMap<String, WithheldFor>,
     pub(crate) description: Arc<Description>,
 }
 
@@ -70,6 +74,10 @@ impl Catalog {
                         tool = raw.name,
                         "a tool is left out: there is one of this name"
                     );
+                    continue;
+                }
+                Ok(_) if raw.name == tool_question::ANSWER => {
+                    tracing::warn!(agent = config.name, tool = raw.name, "a tool is left out: the name is not free");
                     continue;
                 }
                 Ok(id) => id,
@@ -127,11 +135,31 @@ impl Catalog {
             tools.insert(name, tool);
         }
         let description = Arc::new(describe(config, info, skills));
-        Self { tools, description }
+        Self { tools, withheld: BTreeMap::new(), description }
+    }
+
+    /// The same with what was left out of the listing, and why.
+    pub(crate) fn without(self, withheld: BTreeMap<String, WithheldFor>) -> Self {
+        Self { withheld, ..self }
+    }
+
+    /// Why this is not to be called, if that is so.
+    pub(crate) fn withheld(&self, name: &str) -> Option<WithheldFor> {
+        self.withheld.get(name).copied()
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&Tool> {
         self.tools.get(name)
+    }
+
+    /// All names that mean something here, those of what is withheld among them: who says one means that.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.tools.keys().chain(self.withheld.keys()).map(String::as_str)
+    }
+
+    /// Whether this is one of them.
+    pub(crate) fn is_named(&self, name: &str) -> bool {
+        self.tools.contains_key(name) || self.withheld.contains_key(name)
     }
 
     /// The skills that are neither a tool nor what reads resources.
@@ -142,6 +170,9 @@ impl Catalog {
 
     /// The only tool, if there is only one; of a server without tools, the only skill.
     pub(crate) fn only(&self) -> Option<&Tool> {
+        if !self.withheld.is_empty() {
+            return None;
+        }
         let is_tool = |tool: &&Tool| tool.feature == ServerFeature::Tool;
         let has_tools = self.tools.values().any(|tool| is_tool(&tool));
         let mut candidates = self.tools.values().filter(|tool| !has_tools || is_tool(tool));

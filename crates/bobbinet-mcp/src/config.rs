@@ -7,7 +7,10 @@ use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{login_desk::LoginDesk, server_auth::ServerAuth, sharing::Sharing};
+use crate::{
+    cache_config::CacheConfig, login_desk::LoginDesk, process_limits::ProcessLimits, server_auth::ServerAuth,
+    sharing::Sharing,
+};
 
 /// One MCP server, and how it is to be presented.
 #[derive(Clone, Debug)]
@@ -20,8 +23,12 @@ pub struct McpConfig {
     pub replicas: Vec<ServerAddress>,
     /// What callers share of it.
     pub share: Sharing,
+    /// Which results are kept for others who ask for the same.
+    pub cache: CacheConfig,
     /// Which generation of the protocol it is spoken to in.
     pub era: ProtocolEra,
+    /// What becomes of a tool of which its server says something else than when it was first seen.
+    pub pin: PinPolicy,
     /// What it means to run each tool twice, by the operator's word.
     pub effects: BTreeMap<String, Effect>,
     /// Whether the server's own hints count for tools that `effects` does not name.
@@ -79,7 +86,9 @@ impl McpConfig {
             server,
             replicas: Vec::new(),
             share: Sharing::default(),
+            cache: CacheConfig::default(),
             era: ProtocolEra::Auto,
+            pin: PinPolicy::Ask,
             effects: BTreeMap::new(),
             trust_hints: false,
             interactive: Vec::new(),
@@ -142,15 +151,17 @@ pub struct ServerCommand {
     pub cwd: Option<PathBuf>,
     /// Whether it is kept from seeing this node's keys and store.
     pub isolation: Isolation,
+    /// What its processes may take of the machine.
+    pub rlimits: ProcessLimits,
 }
 
 /// Names variables, never their values: those are secrets as often as not.
 impl fmt::Debug for ServerCommand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { command, args, env, cwd, isolation } = self;
+        let Self { command, args, env, cwd, isolation, rlimits } = self;
         let mut shown = f.debug_struct("ServerCommand");
         shown.field("command", command).field("args", args).field("env", &env.keys());
-        shown.field("cwd", cwd).field("isolation", isolation).finish()
+        shown.field("cwd", cwd).field("isolation", isolation).field("rlimits", rlimits).finish()
     }
 }
 
@@ -216,6 +227,20 @@ pub enum ProtocolEra {
     Modern,
     /// Up to 2025-11-25: `initialize` first. Some servers that speak both can ask their user only in this one.
     Legacy,
+}
+
+/// What becomes of a tool of which its server says something else than when it was first seen: another description, other schemas, other
+/// hints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PinPolicy {
+    /// It is withheld until the node's owner has answered the question that shows the difference.
+    #[default]
+    Ask,
+    /// The log says so, and what is said now counts from then on.
+    Warn,
+    /// Nothing: what its server says is taken, and not remembered.
+    Off,
 }
 
 /// Whether a server is kept from seeing what is the node's own: its keys, its store, what it keeps of its agents.
@@ -306,6 +331,10 @@ pub struct McpLimits {
     pub ghost_ms: u64,
     /// Calls that wait for others to be over, where they run one at a time. One more is refused.
     pub lane_queue_max: usize,
+    /// Results that are kept for later calls.
+    pub cache_entries_max: usize,
+    /// Bytes of them. One that is more than the sixteenth part of that is not kept.
+    pub cache_bytes_max: usize,
     /// Sessions at a time that not all callers share. Each is a process that takes some 50 to 130 MB.
     pub sessions_max: usize,
     /// How long such a session is kept without a call.
@@ -347,6 +376,8 @@ impl Default for McpLimits {
             list_debounce_ms: 250,
             ghost_ms: 60_000,
             lane_queue_max: 1_000,
+            cache_entries_max: 1_000,
+            cache_bytes_max: 16 << 20,
             sessions_max: 16,
             session_idle_ms: 15 * 60 * 1_000,
             session_life_ms: 8 * 60 * 60 * 1_000,

@@ -4,6 +4,8 @@
 //!
 //! - **what is called**: `plan_message` makes a message a checked call, or the question that is missing for one (`skill_request`,
 //!   `arguments`, `parameter_headers`, `schema`, `convert`, `answer`), from what `catalog` and `server_profile` know;
+//! - **what it must not become unseen**: `pinned_tools` remembers what was said of each tool (`tool_definition`) and withholds those of which
+//!   something else is said, `tool_question` is the question that shows the difference, `owner_question` puts it to the node's owner;
 //! - **what is offered**: `listing` reads a server's lists, each by `paged_list`: tools, `resources`, `prompts`; `server_feature` says
 //!   which request a skill is;
 //! - **the call**: `call` takes it from its durable intent to its outcome, `call_listener` hears one request of it out,
@@ -29,7 +31,9 @@ mod arguments;
 mod authorization;
 mod block;
 mod breaker;
+mod cache_config;
 mod call;
+mod call_by_address;
 mod call_listener;
 mod catalog;
 mod config;
@@ -38,11 +42,14 @@ mod crash_history;
 mod elicitation;
 mod elicitation_handler;
 mod exclusive_tools;
+mod finished_call;
 mod handshake;
+mod hidden_results;
 mod hidden_words;
 mod in_flight;
 mod json_object;
 mod known_tools;
+mod list_call;
 mod listed_entry;
 mod listing;
 mod listing_pace;
@@ -52,11 +59,16 @@ mod login_place;
 mod login_record;
 mod mailbox;
 mod opening;
+mod owner_question;
 mod paged_list;
 mod parameter_headers;
+mod pinned_tools;
 mod plan_message;
 mod pool;
+mod process_limits;
 mod prompts;
+mod read_cache;
+mod read_once;
 mod references;
 mod remembered_tools;
 mod resources;
@@ -77,18 +89,24 @@ mod sharing;
 mod shown_offers;
 mod skill_request;
 mod supervised_session;
+mod tool_definition;
+mod tool_question;
 mod transport;
 mod uploads;
 mod write_lanes;
 
 pub use agent::McpAgent;
+pub use cache_config::{CacheConfig, CachedTools};
+pub use call_by_address::{McpCallAgent, ServerCredentials};
 pub use config::{
-    HttpTransportKind, Isolation, McpConfig, McpLimits, ProtocolEra, ServerAddress, ServerCommand, ServerUrl,
-    SkillNotes,
+    HttpTransportKind, Isolation, McpConfig, McpLimits, PinPolicy, ProtocolEra, ServerAddress, ServerCommand,
+    ServerUrl, SkillNotes,
 };
 pub use known_tools::remembered;
 pub use login_desk::{LoginDesk, LoginReturn};
 pub use login_place::LoginAddress;
+pub use owner_question::ask_owner;
+pub use process_limits::ProcessLimits;
 pub use server_auth::{LoginConfig, OAuthClientConfig, ServerAuth, TokenAuthority};
 pub use sharing::{SessionScope, Sharing, WriteSharing};
 pub use transport::stdio::{FreshEnv, Launcher, adopt_orphans, exec_mcp};

@@ -128,6 +128,11 @@ pub(crate) struct ToolHints {
     pub(crate) title: Option<String>,
     pub(crate) read_only_hint: Option<bool>,
     pub(crate) idempotent_hint: Option<bool>,
+    // What these say changes nothing here, but that they have changed is worth a look.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) destructive_hint: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) open_world_hint: Option<bool>,
 }
 
 /// How a tool can be called (2025-11-25).
@@ -168,6 +173,8 @@ impl ListEntry for RawTool {
             title: text(field(&hints, "title", &is_text)),
             read_only_hint: flag(field(&hints, "readOnlyHint", &is_flag)),
             idempotent_hint: flag(field(&hints, "idempotentHint", &is_flag)),
+            destructive_hint: flag(field(&hints, "destructiveHint", &is_flag)),
+            open_world_hint: flag(field(&hints, "openWorldHint", &is_flag)),
         });
         let execution = field(&fields, "execution", &Json::is_object).as_ref().and_then(JsonObject::read);
         let execution = execution.map(|it| ToolExecution { task_support: text(field(&it, "taskSupport", &is_text)) });

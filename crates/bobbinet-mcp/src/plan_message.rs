@@ -90,6 +90,9 @@ impl Resolver<'_> {
             };
         };
         let Some(tool) = self.catalog.get(&name) else {
+            if let Some(why) = self.catalog.withheld(&name) {
+                return Plan::Reject(why.fault(self.agent, &name));
+            }
             return match on_fault {
                 OnFault::AskAll => self.ask_skill(None, Some(&name), id),
                 OnFault::Reject | OnFault::AskMissing => Plan::Reject(self.unknown(&name)),

@@ -21,6 +21,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     config::McpConfig,
     exclusive_tools::{CallPermit, CallProfile},
+    read_cache::ReadCache,
     scoped_sessions::{ScopeId, ScopedSessions, SessionLease},
     server_profile::ServerProfile,
     sharing::SessionScope,
@@ -101,6 +102,8 @@ pub(crate) enum Home {
 pub(crate) struct SessionPool {
     config: Arc<McpConfig>,
     profile: Arc<ServerProfile>,
+    /// What was read through any of its sessions.
+    pub(crate) cache: Arc<ReadCache>,
     /// One for each replica of the server.
     transports: Vec<Arc<dyn Transport>>,
     /// The agent's.
@@ -132,6 +135,7 @@ impl SessionPool {
             scoped: Arc::new(ScopedSessions::new(&config)),
             is_swept: CancellationToken::new(),
             turn: AtomicUsize::new(0),
+            cache: Arc::new(ReadCache::new(&config)),
             config,
             profile,
             transports,
@@ -170,7 +174,7 @@ impl SessionPool {
         let profile = match key {
             SessionKey::Shared | SessionKey::Replica(_) => self.profile.clone(),
             // What one of several processes lists at some moment is not to change the agent's card.
-            SessionKey::Overflow(_) => Arc::new(ServerProfile::remembered(self.config.clone(), folder.clone())),
+            SessionKey::Overflow(_) => Arc::new(self.profile.apart(folder.clone())),
         };
         let session = self.new_session(profile, key.replica(), folder);
         self.tracker.spawn(supervised_session::run(session.clone(), self.tracker.clone()));
@@ -255,7 +259,7 @@ impl SessionPool {
         let open = if up.is_empty() { all.collect() } else { up };
         let begin = |number: u64, replica: usize| {
             let folder = self.folder.join(SCOPED).join(number.to_string());
-            let profile = ServerProfile::beside(self.config.clone(), &self.folder, folder.clone());
+            let profile = self.profile.beside(folder.clone());
             let session = self.new_session(Arc::new(profile), replica, folder.clone());
             let (run, tracker) = (session.clone(), self.tracker.clone());
             self.tracker.spawn(watched("MCP server", async move {
@@ -380,6 +384,7 @@ mod tests {
     use crate::{
         exclusive_tools::{CallOwner, ConcurrencyClass},
         mailbox::Reply,
+        pinned_tools::PinnedTools,
         session::Client,
         transport::memory::MemoryTransport,
     };
@@ -404,7 +409,8 @@ mod tests {
         let mut config = McpConfig::new("a", "", &[]);
         config.limits.restart_first_ms = 1;
         let (config, folder, tracker) = (Arc::new(config), folder.path().join("agent"), TaskTracker::new());
-        let profile = Arc::new(ServerProfile::remembered(config.clone(), folder.clone()));
+        let pins = Arc::new(PinnedTools::read(config.clone(), &folder));
+        let profile = Arc::new(ServerProfile::remembered(config.clone(), folder.clone(), pins));
         let transport = Arc::new(MemoryTransport::default());
         let pool = SessionPool::new(config, profile.clone(), vec![transport], folder, tracker.clone());
 

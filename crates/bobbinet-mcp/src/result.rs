@@ -115,6 +115,11 @@ impl CallResult {
         self.result_type.as_deref() == Some("input_required")
     }
 
+    /// Whether the tool says that it has failed.
+    pub(crate) fn is_error(&self) -> bool {
+        self.is_error == Some(true)
+    }
+
     /// What is to be checked against the tool's output schema.
     pub(crate) fn structured(&self) -> Option<&Json> {
         self.structured_content.as_ref().filter(|_| self.is_error != Some(true))
@@ -241,6 +246,13 @@ fn refused(parts: Vec<Part>, metadata: Option<Json>, id: MessageId) -> Outcome {
         if parts.is_empty() { vec![Part::text("the tool reported an error, without a word about it")] } else { parts };
     let message = Message { metadata, ..Message::from_agent(id, parts) };
     Outcome::ToolError { artifacts: Vec::new(), message: Arc::new(message) }
+}
+
+/// A result as it came, for whoever reads it himself.
+pub(crate) fn whole(json: &Json) -> Outcome {
+    let id = ArtifactId::parse("result").expect("a word is an id");
+    let artifact = Artifact::new(id, vec![Part::data(json.clone())]);
+    Outcome::Completed { artifacts: vec![Arc::new(artifact)], message: None }
 }
 
 /// What a JSON-RPC error comes to. It is an answer: the server has said no.

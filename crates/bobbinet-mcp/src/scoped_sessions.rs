@@ -36,6 +36,10 @@ impl ScopeId {
         }
         Some(Self(hash.finalize().into()))
     }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 /// The sessions of one agent that belong to somebody.

@@ -1,7 +1,7 @@
 //! What is known of a server: what it offers and its description, from its newest listing or from an earlier life of ours.
 
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard},
 };
 
@@ -12,6 +12,7 @@ use crate::{
     catalog::{self, Catalog},
     config::{McpConfig, ProtocolEra},
     listing::{Listing, Offers},
+    pinned_tools::{ListedBy, PinnedTools, Sifted},
     remembered_tools::RememberedTools,
     shown_offers,
 };
@@ -24,12 +25,19 @@ pub(crate) struct ServerProfile {
     /// Where it is kept for the next life.
     folder: PathBuf,
     remembered_era: Option<ProtocolEra>,
+    /// What the agent's tools were when they were first seen.
+    pins: Arc<PinnedTools>,
+    is_beside: bool,
     known: Mutex<KnownTools>,
 }
 
 #[derive(Debug)]
 struct KnownTools {
+    /// As it was listed: with what is withheld.
     offers: Option<Arc<Offers>>,
+    info: Option<ServerPeerInfo>,
+    /// How many decisions there were about what is withheld when the catalog was made.
+    decisions: u64,
     catalog: Option<Arc<Catalog>>,
     description: Arc<Description>,
     /// What is offered beside the tools, as others are shown it.
@@ -38,33 +46,89 @@ struct KnownTools {
     notes: Vec<String>,
 }
 
+impl KnownTools {
+    fn take(&mut self, catalog: Catalog, shown: bobbinet_engine::Offers) {
+        if self.description != catalog.description {
+            self.description = catalog.description.clone();
+        }
+        if *self.shown != shown {
+            self.shown = Arc::new(shown);
+        }
+        self.catalog = Some(Arc::new(catalog));
+    }
+}
+
 impl ServerProfile {
     /// What is kept in the folder, if it is this server's.
-    pub(crate) fn remembered(config: Arc<McpConfig>, folder: PathBuf) -> Self {
+    pub(crate) fn remembered(config: Arc<McpConfig>, folder: PathBuf, pins: Arc<PinnedTools>) -> Self {
+        Self::new(config, folder, pins, false)
+    }
+
+    fn new(config: Arc<McpConfig>, folder: PathBuf, pins: Arc<PinnedTools>, is_beside: bool) -> Self {
         let remembered = RememberedTools::read(&config, &folder);
         let remembered_era = remembered.as_ref().and_then(RememberedTools::era);
         let offers = remembered.as_ref().map(|known| Arc::new(known.offers()));
-        let info = remembered.as_ref().and_then(|known| known.info.as_ref());
-        let catalog = offers.as_ref().map(|offers| Arc::new(Catalog::new(&config, info, offers, None)));
-        let description = match &catalog {
-            Some(catalog) => catalog.description.clone(),
-            None => Arc::new(catalog::describe(&config, None, Vec::new())),
+        let info = remembered.and_then(|known| known.info);
+        let description = Arc::new(catalog::describe(&config, None, Vec::new()));
+        let known = KnownTools {
+            offers,
+            info,
+            decisions: 0,
+            catalog: None,
+            description,
+            shown: Arc::default(),
+            notes: Vec::new(),
         };
-        let shown =
-            offers.as_deref().zip(catalog.as_deref()).map(|(offers, catalog)| shown_offers::shown(offers, catalog));
-        let shown = Arc::new(shown.unwrap_or_default());
-        let known = Mutex::new(KnownTools { offers, catalog, description, shown, notes: Vec::new() });
-        Self { config, folder, remembered_era, known }
+        let profile = Self { config, folder, remembered_era, pins, is_beside, known: Mutex::new(known) };
+        profile.make_catalog(&mut profile.state());
+        profile
     }
 
     /// For a session beside those that the agent's own profile is of, which begins with what that has kept. What it lists changes nothing
     /// of the agent's.
-    pub(crate) fn beside(config: Arc<McpConfig>, agents: &Path, folder: PathBuf) -> Self {
-        Self { folder, ..Self::remembered(config, agents.to_owned()) }
+    pub(crate) fn beside(&self, folder: PathBuf) -> Self {
+        Self { folder, ..Self::new(self.config.clone(), self.folder.clone(), self.pins.clone(), true) }
     }
 
-    fn known(&self) -> MutexGuard<'_, KnownTools> {
+    /// The same for one that begins with what it has kept itself.
+    pub(crate) fn apart(&self, folder: PathBuf) -> Self {
+        Self::new(self.config.clone(), folder, self.pins.clone(), true)
+    }
+
+    fn state(&self) -> MutexGuard<'_, KnownTools> {
         self.known.lock().expect("nobody panics while looking at what is known of a server")
+    }
+
+    /// What is known, by what is decided about changes of it.
+    fn known(&self) -> MutexGuard<'_, KnownTools> {
+        let mut known = self.state();
+        if known.decisions != self.pins.decisions() {
+            self.make_catalog(&mut known);
+        }
+        known
+    }
+
+    /// Makes the catalog of what is known to be offered, if anything is.
+    fn make_catalog(&self, known: &mut KnownTools) {
+        known.decisions = self.pins.decisions();
+        let Some(offers) = known.offers.clone() else { return };
+        let by = if self.is_beside { ListedBy::Beside } else { ListedBy::Memory };
+        let sifted = self.pins.sift(&offers, None, by);
+        let (catalog, shown) = self.catalog_of(sifted, known.info.as_ref(), known.catalog.as_deref());
+        known.take(catalog, shown);
+    }
+
+    /// The catalog of what is not withheld, and what others are shown of it.
+    fn catalog_of(
+        &self,
+        sifted: Sifted,
+        info: Option<&ServerPeerInfo>,
+        before: Option<&Catalog>,
+    ) -> (Catalog, bobbinet_engine::Offers) {
+        let Sifted { offers, withheld, .. } = sifted;
+        let catalog = Catalog::new(&self.config, info, &offers, before).without(withheld);
+        let shown = shown_offers::shown(&offers, &catalog);
+        (catalog, shown)
     }
 
     /// The newest tools, if there ever were any: in this life, or in an earlier one.
@@ -110,19 +174,15 @@ impl ServerProfile {
 
     async fn publish(&self, info: &ServerPeerInfo, offers: Offers) {
         self.remember(RememberedTools::new(&self.config, Some(info), &offers)).await;
-        let before = self.catalog();
-        let catalog = Arc::new(Catalog::new(&self.config, Some(info), &offers, before.as_deref()));
-        let description = catalog.description.clone();
-        let shown = shown_offers::shown(&offers, &catalog);
-        let mut known = self.known();
-        if *known.shown != shown {
-            known.shown = Arc::new(shown);
-        }
-        known.offers = Some(Arc::new(offers));
-        known.catalog = Some(catalog);
-        if known.description != description {
-            known.description = description;
-        }
+        let version = info.server_info.as_ref().map(|server| server.version.as_str());
+        let decisions = self.pins.decisions();
+        let sifted = self.pins.sift(&offers, version, if self.is_beside { ListedBy::Beside } else { ListedBy::Agent });
+        self.pins.keep(&sifted).await;
+        let before = self.state().catalog.clone();
+        let (catalog, shown) = self.catalog_of(sifted, Some(info), before.as_deref());
+        let mut known = self.state();
+        (known.offers, known.info, known.decisions) = (Some(Arc::new(offers)), Some(info.clone()), decisions);
+        known.take(catalog, shown);
     }
 
     async fn remember(&self, remembered: RememberedTools) {

@@ -90,7 +90,7 @@ fn form(data: &Json, catalog: &Catalog) -> Option<(String, Json)> {
         .find(|word| fields.get(word).is_some_and(|value| value.is_object() || is_nothing(value)));
     for word in SKILL_WORDS {
         let Some(skill) = fields.text(word) else { continue };
-        let is_known = catalog.get(&skill).is_some();
+        let is_known = catalog.is_named(&skill);
         // With one skill only, the object may as well be its arguments, and one of them be called that.
         let is_plainly_meant = catalog.only().is_none() && (word != "name" || arguments_word.is_some());
         let is_shaped_so = word != "name" && arguments_word.is_some();
@@ -118,12 +118,12 @@ fn spoken(text: &str, catalog: &Catalog) -> Option<(String, String)> {
     let text = text.trim();
     let text = text.strip_prefix('/').filter(|rest| !rest.is_empty()).unwrap_or(text);
     if let Some((name, rest)) = text.strip_prefix('"').and_then(|text| text.split_once('"'))
-        && catalog.get(name).is_some()
+        && catalog.is_named(name)
     {
         return Some((name.to_owned(), rest.trim().to_owned()));
     }
     // A name may have spaces in it, and begin as another does: the longest is meant.
-    let names = catalog.tools().map(|tool| tool.id.as_str()).filter(|name| without_name(text, name).is_some());
+    let names = catalog.names().filter(|name| without_name(text, name).is_some());
     let name = names.max_by_key(|name| name.len())?;
     Some((name.to_owned(), without_name(text, name)?.to_owned()))
 }

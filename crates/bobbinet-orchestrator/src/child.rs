@@ -1,6 +1,6 @@
 //! A step's call as a child of the run's task, and what becomes of it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bobbinet_core::{AgentName, Json, Message, MessageId, Part, Role, SkillId, State, Task, cloud_event::HOPS};
 use bobbinet_engine::{ChildError, EngineError, NewChild, Run};
@@ -17,6 +17,7 @@ const STEP_NAME_MAX: usize = 100;
 /// # Errors
 /// If nothing in the mesh can be called so.
 pub(crate) fn new_child(run: &Run, mesh: &Mesh, call: &Calling, hops: u32) -> Result<NewChild, Error> {
+    let mut time = None;
     let (agent, skill, arguments) = match &call.target {
         Target::Skill { agent, skill } => {
             let name = agent_name(agent)?;
@@ -51,21 +52,28 @@ pub(crate) fn new_child(run: &Run, mesh: &Mesh, call: &Calling, hops: u32) -> Re
             });
             (agent.clone(), Some(skill_id(method)?), Json::from(&request))
         }
+        Target::Mcp { method, uri, authentication, timeout_ms } => {
+            let agent = mesh.mcp().ok_or_else(|| configuration("this node calls no MCP servers for flows"))?;
+            if uri.is_none() && !mesh.has_commands() {
+                return Err(configuration("this flow may not start MCP servers"));
+            }
+            time = timeout_ms.map(Duration::from_millis);
+            let request = json!({
+                "method": method, "uri": uri, "with": &*call.arguments,
+                "authenticated": authentication.as_ref().map(|_| call.call.0),
+            });
+            (agent.clone(), Some(skill_id(method)?), Json::from(&request))
+        }
     };
-    Ok(NewChild {
-        name: name(call),
-        agent,
-        message: message(run, call, arguments, hops),
-        skill,
-        time: None,
-        budget: None,
-    })
+    Ok(NewChild { name: name(call), agent, message: message(run, call, arguments, hops), skill, time, budget: None })
 }
 
 /// How a call authenticates, if its target says so.
 pub(crate) fn authentication(call: &Calling) -> Option<&Value> {
     match &call.target {
-        Target::Http { authentication, .. } | Target::A2a { authentication, .. } => authentication.as_ref(),
+        Target::Http { authentication, .. }
+        | Target::A2a { authentication, .. }
+        | Target::Mcp { authentication, .. } => authentication.as_ref(),
         Target::Skill { .. } | Target::Workflow { .. } => None,
     }
 }

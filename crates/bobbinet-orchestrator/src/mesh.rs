@@ -14,6 +14,8 @@ pub struct Mesh {
     flows: BTreeMap<(String, String), Vec<(String, AgentName)>>,
     http: Option<AgentName>,
     a2a: Option<AgentName>,
+    mcp: Option<AgentName>,
+    has_commands: bool,
     credentials: Arc<CredentialsInHand>,
 }
 
@@ -48,6 +50,18 @@ impl Mesh {
         Self { a2a: Some(agent), ..self }
     }
 
+    /// With the agent that calls MCP servers by URL.
+    #[must_use]
+    pub fn with_mcp(self, agent: AgentName) -> Self {
+        Self { mcp: Some(agent), ..self }
+    }
+
+    /// For flows that may have it start MCP servers.
+    #[must_use]
+    pub fn with_commands(self) -> Self {
+        Self { has_commands: true, ..self }
+    }
+
     /// The agent of a flow: in this version, or in the newest if that is `latest`.
     pub(crate) fn flow(&self, namespace: &str, name: &str, version: &str) -> Option<&AgentName> {
         let versions = self.flows.get(&(namespace.to_owned(), name.to_owned()))?;
@@ -57,6 +71,14 @@ impl Mesh {
 
     pub(crate) fn http(&self) -> Option<&AgentName> {
         self.http.as_ref()
+    }
+
+    pub(crate) fn mcp(&self) -> Option<&AgentName> {
+        self.mcp.as_ref()
+    }
+
+    pub(crate) fn has_commands(&self) -> bool {
+        self.has_commands
     }
 
     pub(crate) fn a2a(&self) -> Option<&AgentName> {

@@ -71,10 +71,16 @@ impl MessageFlowAgent {
             let text = format!("the flow reads the secret {name}: a flow in a message reads none");
             return Err(Fault::new("bad-flow", text));
         }
-        let computed = definition.reaches().find(|(_, reach)| matches!(reach, Reach::Http(None) | Reach::A2a(None)));
+        let computed = definition
+            .reaches()
+            .find(|(_, reach)| matches!(reach, Reach::Http(None) | Reach::A2a(None) | Reach::Mcp(None)));
         if let Some((task, _)) = computed {
             let text =
                 format!("step {} computes its address: in a flow in a message it stands there as it is", task.pointer);
+            return Err(Fault::new("bad-flow", text));
+        }
+        if let Some((task, _)) = definition.reaches().find(|(_, reach)| matches!(reach, Reach::Command)) {
+            let text = format!("step {} starts an MCP server: a flow in a message starts none", task.pointer);
             return Err(Fault::new("bad-flow", text));
         }
         Ok(Arc::new(definition))
@@ -97,7 +103,8 @@ impl MessageFlowAgent {
                 Reach::Workflow { namespace, name, version } => {
                     self.mesh.flow(namespace, name, version).map(|agent| (agent.clone(), call(None, None)))
                 }
-                Reach::Events => None,
+                Reach::Mcp(uri) => self.mesh.mcp().map(|agent| (agent.clone(), call(None, uri_of(uri)))),
+                Reach::Events | Reach::Command => None,
             };
             // What does not exist fails when it is called.
             let Some((agent, call)) = asked else { continue };

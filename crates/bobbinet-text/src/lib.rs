@@ -3,11 +3,13 @@
 //! Configuration and flows are both read through this, so that what is wrong with a file is said in the same way. It knows nothing of
 //! what the files are for. Begin with [`yaml::parse`].
 
+mod alike;
 mod hidden;
 mod nearest;
 mod position;
 pub mod yaml;
 
-pub use hidden::{Hidden, hidden, visible};
+pub use alike::{Alike, alike, skeleton};
+pub use hidden::{Hidden, hidden, hidden_in_document, revealed, visible};
 pub use nearest::nearest;
 pub use position::Position;

@@ -7,6 +7,7 @@
 //! It must not decide what a task does, nor how a message looks: it wires the other crates together, and talks to the person.
 //! Begin with `run` below, then `node/start.rs`, which puts a node together, and `node/run.rs`, which is its life.
 
+mod alike_names;
 mod cli;
 mod client;
 mod config;

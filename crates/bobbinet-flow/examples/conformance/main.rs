@@ -86,7 +86,7 @@ How flows here do with the conformance kit and the examples of the Open Workflow
 The kit and the examples call public addresses; a stand-in answers for them, in the process. What is refused is refused by
 `bobbinet flow check` and when a flow is loaded, with the step, its place and what to do instead: OpenAPI, gRPC and AsyncAPI, containers,
 scripts and shells (wrap them as MCP servers, which become agents whose skills a flow calls), functions of catalogs (the agents of the
-mesh are the catalog), extensions, and `call: mcp` (MCP servers are agents here, whose skills a flow calls).
+mesh are the catalog), and extensions.
 ";
 
 /// The files of a folder that end so, by name.

@@ -91,7 +91,9 @@ fn answer(target: &Target, arguments: &Json) -> Result<Json, Error> {
                 }),
             })
         }
-        Target::Skill { .. } | Target::A2a { .. } | Target::Workflow { .. } => Ok(json!({"with": arguments})),
+        Target::Skill { .. } | Target::A2a { .. } | Target::Mcp { .. } | Target::Workflow { .. } => {
+            Ok(json!({"with": arguments}))
+        }
     }
 }
 

@@ -45,7 +45,10 @@ impl Callees {
                     CallTarget::Workflow { namespace, name, version, .. } => {
                         search.flow(task, call, namespace, name, version)
                     }
-                    CallTarget::Function(..) | CallTarget::A2a { .. } | CallTarget::Http { .. } => None,
+                    CallTarget::Function(..)
+                    | CallTarget::A2a { .. }
+                    | CallTarget::Mcp { .. }
+                    | CallTarget::Http { .. } => None,
                 };
                 all.by_task.extend(found.map(|found| (TaskId(at), found)));
             }

@@ -26,12 +26,7 @@ const METHODS: [&str; 11] = [
 ];
 
 /// What else the DSL can call, and what to do instead.
-const REFUSED: [(&str, &str, &str); 4] = [
-    (
-        "mcp",
-        "MCP servers are not called from flows yet",
-        "configure the server as an agent (mcp: { command: … } or mcp: { url: … }), and call its tools as skills: call: agent.tool",
-    ),
+const REFUSED: [(&str, &str, &str); 3] = [
     (
         "openapi",
         "OpenAPI services are not called from flows",
@@ -56,6 +51,7 @@ impl Reader<'_> {
         let (target, with) = match name.as_str() {
             "http" => self.http(node, with, draft)?,
             "a2a" => self.a2a(node, with, draft)?,
+            "mcp" => self.mcp(node, with, draft)?,
             _ => {
                 let target = self.mesh_target(node, &name, draft)?;
                 if let Some(with) = with
@@ -92,7 +88,7 @@ impl Reader<'_> {
         {
             return Some(CallTarget::Skill { agent: agent.to_owned(), skill: skill.to_owned() });
         }
-        let known: Vec<&str> = functions.into_iter().chain(["http", "a2a"]).collect();
+        let known: Vec<&str> = functions.into_iter().chain(["http", "a2a", "mcp"]).collect();
         let hint = match self.meant(name, &known) {
             Some(meant) => format!("did you mean {meant:?}?"),
             None => format!("a skill is called with its agent's name: call: AGENT.{name}"),
@@ -169,7 +165,7 @@ impl Reader<'_> {
         Some((CallTarget::A2a { method: method?.to_owned(), endpoint: endpoint?, is_card }, parameters))
     }
 
-    fn endpoint(&mut self, node: &Node, draft: &Draft) -> Option<Endpoint> {
+    pub(super) fn endpoint(&mut self, node: &Node, draft: &Draft) -> Option<Endpoint> {
         if let Value::Map(_) = node.value {
             let fields = self.fields(node, "endpoint", &["uri", "authentication"])?;
             let uri = self.required(node, &fields, "endpoint", "uri").and_then(|node| self.uri(node));

@@ -8,6 +8,7 @@ mod card;
 mod draft;
 mod duration;
 mod events;
+mod mcp_call;
 mod read;
 mod reuse;
 mod schema;
@@ -404,6 +405,15 @@ pub enum CallTarget {
         endpoint: Endpoint,
         /// Whether the address is that of its card.
         is_card: bool,
+    },
+    /// A request to an MCP server.
+    Mcp {
+        /// The request's method.
+        method: String,
+        /// Where the server is, if it is called over HTTP; else it is started, by words that are arguments of the call.
+        endpoint: Option<Endpoint>,
+        /// How long it may take, if that is said.
+        timeout: Option<std::time::Duration>,
     },
     /// An HTTP request.
     Http {

@@ -16,6 +16,10 @@ pub enum Reach<'d> {
     A2a(Option<&'d str>),
     /// An HTTP server by URL; likewise.
     Http(Option<&'d str>),
+    /// An MCP server by URL; likewise.
+    Mcp(Option<&'d str>),
+    /// An MCP server that the step starts.
+    Command,
     /// Another flow.
     Workflow {
         /// Its namespace.
@@ -42,6 +46,8 @@ fn reach(task: &Task) -> Option<Reach<'_>> {
             CallTarget::Skill { agent, skill } => Some(Reach::Skill { agent, skill }),
             CallTarget::A2a { endpoint, .. } => Some(Reach::A2a(address(&endpoint.uri))),
             CallTarget::Http { endpoint, .. } => Some(Reach::Http(address(&endpoint.uri))),
+            CallTarget::Mcp { endpoint: Some(endpoint), .. } => Some(Reach::Mcp(address(&endpoint.uri))),
+            CallTarget::Mcp { endpoint: None, .. } => Some(Reach::Command),
             CallTarget::Workflow { namespace, name, version, waits: _ } => {
                 Some(Reach::Workflow { namespace, name, version })
             }

@@ -31,6 +31,17 @@ impl<'a> Turn<'a> {
                 let (uri, authentication) = self.address(endpoint, &entry)?;
                 Target::A2a { method: method.clone(), uri, is_card: *is_card, authentication }
             }
+            CallTarget::Mcp { method, endpoint, timeout } => {
+                let (uri, authentication) = match endpoint {
+                    Some(endpoint) => {
+                        let (uri, authentication) = self.address(endpoint, &entry)?;
+                        (Some(uri), authentication)
+                    }
+                    None => (None, None),
+                };
+                let timeout_ms = timeout.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+                Target::Mcp { method: method.clone(), uri, authentication, timeout_ms }
+            }
             CallTarget::Http { method, endpoint, output, redirect } => {
                 let (uri, authentication) = self.address(endpoint, &entry)?;
                 Target::Http { method: method.clone(), uri, authentication, output: *output, redirect: *redirect }

@@ -211,6 +211,17 @@ pub enum Target {
         /// How to authenticate.
         authentication: Option<Json>,
     },
+    /// A request to an MCP server; the arguments are its `parameters`, and `headers` or the words of `stdio`.
+    Mcp {
+        /// The request's method.
+        method: String,
+        /// Where the server is; nothing if it is started.
+        uri: Option<String>,
+        /// How to authenticate.
+        authentication: Option<Json>,
+        /// How long it may take, in milliseconds.
+        timeout_ms: Option<u64>,
+    },
     /// An HTTP request; the arguments are `headers`, `query` and `body`.
     Http {
         /// The method.

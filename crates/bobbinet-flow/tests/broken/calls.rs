@@ -5,17 +5,14 @@ use expect_test::expect;
 use super::check;
 
 #[test]
-fn mcp() {
+fn mcp_without_a_server() {
     check(
         r#"do:
-  - one: { call: mcp, with: { method: tools/list, transport: { http: { endpoint: 'https://example.com' } } } }
+  - one: { call: mcp, with: { method: tools/list, transport: {} } }
+  - two: { call: mcp, with: { method: tools/run, transport: { http: { endpoint: 'https://example.com' } } } }
+  - three: { call: mcp, with: { method: tools/list, transport: { stdio: { comand: ls } } } }
 "#,
-        expect![[r#"
-            broken.yaml:3:18: MCP servers are not called from flows yet (/do/0/one/call)
-              3 |   - one: { call: mcp, with: { method: tools/list, transport: { http: { endpoint: 'https://example.com' } } } }
-                |                  ^
-              hint: configure the server as an agent (mcp: { command: … } or mcp: { url: … }), and call its tools as skills: call: agent.tool
-        "#]],
+        expect![[""]],
     );
 }
 

@@ -75,9 +75,10 @@ impl<'d> Driver<'d> {
                 }
                 let target = match &call.target {
                     Target::Skill { agent, skill } => format!("{agent}.{skill}"),
-                    other @ (Target::A2a { .. } | Target::Http { .. } | Target::Workflow { .. }) => {
-                        serde_json::to_value(other).unwrap().to_string()
-                    }
+                    other @ (Target::A2a { .. }
+                    | Target::Mcp { .. }
+                    | Target::Http { .. }
+                    | Target::Workflow { .. }) => serde_json::to_value(other).unwrap().to_string(),
                 };
                 let attempt = if call.attempt > 1 { format!(" attempt {}", call.attempt) } else { String::new() };
                 let detached = if call.is_detached { " detached" } else { "" };

@@ -10,6 +10,7 @@ mod lines;
 mod process;
 mod procfs;
 mod pulse;
+mod rlimits;
 mod shim;
 mod stderr;
 mod sweep;

@@ -4,10 +4,12 @@
 
 mod authority;
 mod bad_http;
+mod by_address;
 mod calls;
 mod conversation;
 mod faults;
 mod front;
+mod hygiene;
 mod isolation;
 mod killed;
 mod lab;
@@ -17,6 +19,7 @@ mod over_http;
 mod over_login;
 mod over_oauth;
 mod people;
+mod pinned;
 mod places;
 mod questions;
 mod sharing;

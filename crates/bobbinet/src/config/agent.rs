@@ -9,8 +9,8 @@ use std::{
 
 use bobbinet_core::{Effect, agent::EXTENSION_URI};
 use bobbinet_mcp::{
-    HttpTransportKind, Isolation, McpConfig, McpLimits, ProtocolEra, ServerAddress, ServerAuth, ServerCommand,
-    ServerUrl, Sharing, SkillNotes, WriteSharing,
+    CacheConfig, HttpTransportKind, Isolation, McpConfig, McpLimits, PinPolicy, ProcessLimits, ProtocolEra,
+    ServerAddress, ServerAuth, ServerCommand, ServerUrl, Sharing, SkillNotes, WriteSharing,
 };
 use bobbinet_outbound::Origin;
 use bobbinet_text::nearest;
@@ -25,12 +25,12 @@ use super::{
     finding::{Finding, Severity, Source},
     limits::Bounds,
     reader::{MapSettings, Reader},
-    server_auth, share,
+    server_auth, server_bounds, share,
     tree::{Node, Value},
 };
 
 /// The settings of an agent beside how its server is started.
-pub(crate) const AGENT_KEYS: [&str; 16] = [
+pub(crate) const AGENT_KEYS: [&str; 19] = [
     "use",
     "title",
     "description",
@@ -40,8 +40,11 @@ pub(crate) const AGENT_KEYS: [&str; 16] = [
     "stateless",
     "slots",
     "share",
+    "cache",
     "era",
     "isolation",
+    "rlimits",
+    "pin",
     "roots",
     "mesh",
     "timeout",
@@ -112,6 +115,12 @@ pub(crate) struct AgentConfig {
     pub(crate) era: ProtocolEra,
     /// Whether it is kept from seeing the node's keys and store.
     pub(crate) isolation: Isolation,
+    /// What its processes may take of the machine, if it is started.
+    pub(crate) rlimits: ProcessLimits,
+    /// Which of its results are kept.
+    pub(crate) cache: CacheConfig,
+    /// What becomes of a tool of which its server says something else than when it was first seen.
+    pub(crate) pin: PinPolicy,
     /// The folders and files that it is told to work with.
     pub(crate) roots: Vec<PathBuf>,
     /// How long calls of single tools may go without a word of the server.
@@ -197,7 +206,7 @@ impl AgentConfig {
     pub(crate) fn into_mcp(self, name: &str) -> McpConfig {
         let (stateless, copies) = (self.keeps_nothing(), self.replica_count());
         let Self { server, other_urls, share, card, title, description, trust_hints, effects, .. } = self;
-        let Self { slots, era, isolation, roots, timeouts, limits, .. } = self;
+        let Self { slots, cache, era, isolation, rlimits, pin, roots, timeouts, limits, .. } = self;
         let card = card.unwrap_or_default();
         let is_silent = self.interactive.as_ref().map_or(card.interactive == Some(false), Vec::is_empty);
         let server = match server {
@@ -205,7 +214,8 @@ impl AgentConfig {
                 let mut words = words.into_iter();
                 let command = words.next().unwrap_or_default();
                 let cwd = Some(cwd);
-                ServerAddress::Command(ServerCommand { command, args: words.collect(), env, cwd, isolation })
+                let args = words.collect();
+                ServerAddress::Command(ServerCommand { command, args, env, cwd, isolation, rlimits })
             }
             ServerConfig::Url(server) => ServerAddress::Url(*server),
         };
@@ -238,7 +248,9 @@ impl AgentConfig {
         McpConfig {
             replicas,
             share,
+            cache,
             era,
+            pin,
             roots,
             effects: all_effects,
             trust_hints,
@@ -449,6 +461,10 @@ pub(crate) fn settings(reader: &mut Reader<'_>, fields: &MapSettings<'_>, config
     let isolation = |text: &str| serde_json::from_value(serde_json::Value::from(text)).ok();
     config.isolation =
         fields.get("isolation").and_then(|node| reader.parsed(node, "isolation", isolation)).unwrap_or_default();
+    config.rlimits = fields.get("rlimits").map(|node| server_bounds::rlimits(reader, node)).unwrap_or_default();
+    config.cache = fields.get("cache").map(|node| server_bounds::cache(reader, node)).unwrap_or_default();
+    let pin = |text: &str| serde_json::from_value(serde_json::Value::from(text)).ok();
+    config.pin = fields.get("pin").and_then(|node| reader.parsed(node, "pin", pin)).unwrap_or_default();
     if let Some(node) = fields.get("roots") {
         let folder = reader.source().folder.clone();
         config.roots = reader.words(node, "roots").into_iter().map(|path| folder.join(path)).collect();

@@ -3,7 +3,11 @@
 use std::{collections::BTreeMap, fs, path::PathBuf, sync::Arc};
 
 use bobbinet_core::AgentName;
-use bobbinet_flow::{document::Definition, finding as flow, limits::Limits};
+use bobbinet_flow::{
+    document::{Definition, Reach},
+    finding as flow,
+    limits::Limits,
+};
 use bobbinet_orchestrator::{Flow, FlowAgent};
 use bobbinet_text::nearest;
 
@@ -26,10 +30,17 @@ pub(crate) const A2A_AGENT: &str = "call-a2a";
 /// The same for flows that come in messages.
 pub(crate) const PUBLIC_A2A_AGENT: &str = "call-a2a-public";
 
-/// The agents that a node with flows has of itself.
-pub(crate) const INTERNAL_AGENTS: [&str; 4] = [HTTP_AGENT, PUBLIC_HTTP_AGENT, A2A_AGENT, PUBLIC_A2A_AGENT];
+/// The agent that calls MCP servers for flows.
+pub(crate) const MCP_AGENT: &str = "call-mcp";
 
-const FLOW_KEYS: [&str; 4] = ["file", "as", "secrets", "from"];
+/// The same for flows that come in messages: it starts none.
+pub(crate) const PUBLIC_MCP_AGENT: &str = "call-mcp-public";
+
+/// The agents that a node with flows has of itself.
+pub(crate) const INTERNAL_AGENTS: [&str; 6] =
+    [HTTP_AGENT, PUBLIC_HTTP_AGENT, A2A_AGENT, PUBLIC_A2A_AGENT, MCP_AGENT, PUBLIC_MCP_AGENT];
+
+const FLOW_KEYS: [&str; 5] = ["file", "as", "secrets", "from", "commands"];
 
 /// A flow that becomes an agent.
 #[derive(Clone, Debug)]
@@ -42,6 +53,8 @@ pub(crate) struct FlowConfig {
     pub(crate) path: PathBuf,
     /// The principal under whom it runs by itself, if it has a schedule.
     pub(crate) runs_as: Option<String>,
+    /// Whether its steps may start MCP servers.
+    pub(crate) has_commands: bool,
 }
 
 /// The agents that flows are.
@@ -118,7 +131,7 @@ enum Read {
 
 fn read_flow(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<Read> {
     let what = format!("flow {name}");
-    let (file, secrets) = if node.is_map() {
+    let (file, secrets, has_commands) = if node.is_map() {
         let fields = reader.fields(node, &what, &FLOW_KEYS);
         if let Some(from) = fields.get("from") {
             let word = reader.word(from, "from")?;
@@ -144,9 +157,15 @@ fn read_flow(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<Read> {
                 secrets.extend(value.map(|value| (key.text.clone(), serde_json::Value::from(value))));
             }
         }
-        (file, secrets)
+        let allowed = |text: &str| match text {
+            "allowed" => Some(true),
+            "off" | "false" => Some(false),
+            _ => None,
+        };
+        let has_commands = fields.get("commands").and_then(|node| reader.parsed(node, "commands", allowed));
+        (file, secrets, has_commands.unwrap_or_default())
     } else {
-        (node, BTreeMap::new())
+        (node, BTreeMap::new(), false)
     };
     let path = reader.source().folder.join(reader.text(file, "file")?);
     match load(path, secrets) {
@@ -159,7 +178,13 @@ fn read_flow(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<Read> {
                 };
                 reader.fault_with_hint(file.at, format!("{what} reads a secret {name}, which it is not given"), hint);
             }
-            Some(Read::File(Box::new(flow)))
+            let starts = flow.definition.reaches().find(|(_, reach)| matches!(reach, Reach::Command));
+            if let Some((task, _)) = starts.filter(|_| !has_commands) {
+                let hint = format!("if it may, say so: {name}: {{ file: …, commands: allowed }}");
+                let what = format!("step {} of {what} starts an MCP server, and flows start no programs", task.pointer);
+                reader.fault_with_hint(file.at, what, hint);
+            }
+            Some(Read::File(Box::new(FlowConfig { has_commands, ..flow })))
         }
         Err(NoFlow::Unreadable { path, why }) => {
             let hint = "name a file with a flow in it, from the folder of this file";
@@ -230,7 +255,7 @@ pub(crate) fn load(path: PathBuf, secrets: BTreeMap<String, serde_json::Value>) 
     };
     let flow = Flow { file: path.display().to_string(), text: text.into(), secrets };
     match FlowAgent::read(&flow, &limits) {
-        Ok(definition) => Ok(FlowConfig { flow, definition, path, runs_as: None }),
+        Ok(definition) => Ok(FlowConfig { flow, definition, path, runs_as: None, has_commands: false }),
         Err(fault) => Err(NoFlow::Faulty(fault.findings.iter().map(Finding::of_flow).collect())),
     }
 }

@@ -52,7 +52,7 @@ impl Bounds {
 }
 
 /// A whole number, or a size with its unit.
-fn size(text: &str) -> Option<u64> {
+pub(super) fn size(text: &str) -> Option<u64> {
     let units = [("KiB", 10), ("MiB", 20), ("GiB", 30)];
     let unit = units.iter().find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, shift)));
     match unit {

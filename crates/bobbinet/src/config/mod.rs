@@ -18,6 +18,7 @@ mod peers;
 mod policy_cases;
 mod reader;
 mod server_auth;
+mod server_bounds;
 mod share;
 mod share_check;
 mod tls;
@@ -48,8 +49,8 @@ pub(crate) use cards::{Card, CardSkill};
 pub(crate) use check::{check, program};
 pub(crate) use finding::{Finding, Severity, Source};
 pub(crate) use flows::{
-    A2A_AGENT, FlowConfig, Flows, HTTP_AGENT, INTERNAL_AGENTS, NoFlow, PUBLIC_A2A_AGENT, PUBLIC_HTTP_AGENT,
-    load as load_flow,
+    A2A_AGENT, FlowConfig, Flows, HTTP_AGENT, INTERNAL_AGENTS, MCP_AGENT, NoFlow, PUBLIC_A2A_AGENT, PUBLIC_HTTP_AGENT,
+    PUBLIC_MCP_AGENT, load as load_flow,
 };
 pub(crate) use import::Import;
 pub(crate) use mcp_file::Strictness;

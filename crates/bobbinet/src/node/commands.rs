@@ -11,8 +11,9 @@ use bobbinet_core::AgentName;
 use bobbinet_http::{Mount, TlsFiles};
 use bobbinet_mcp::McpLimits;
 
-use super::{plan::Plan, reload::CallersSource};
+use super::{plan::Plan, reload::CallersSource, start::AGENTS_FOLDER};
 use crate::{
+    alike_names,
     cli::{Agent, Check, NodeArgs, Up},
     config::{
         self, AgentConfig, CallersConfig, CommandConfig, Config, Finding, FlowConfig, Flows, ModelSettings, NoCard,
@@ -233,6 +234,17 @@ pub(crate) fn tell(output: Output, findings: &[Finding]) -> Result<(), Failure> 
     }
 }
 
+/// What there is to say of the names of a configuration's agents, and of their tools' as far as a node has seen them.
+fn names_alike(config: &Config, file: &str) -> Vec<Finding> {
+    let folder = config.node.data.join(AGENTS_FOLDER);
+    let known = |(name, agent): (&AgentName, &AgentConfig)| {
+        bobbinet_mcp::remembered(&agent.clone().into_mcp(name.as_str()), &folder.join(name.as_str()))
+            .unwrap_or_default()
+    };
+    let agents = config.agents.iter().map(|agent| (agent.0, known(agent)));
+    alike_names::remarks(agents).into_iter().map(|text| Finding::about(Severity::Note, file, text)).collect()
+}
+
 /// `bobbinet check`
 pub(crate) fn check(output: Output, command: Check) -> Result<(), Failure> {
     let Check { file, strict } = command;
@@ -243,6 +255,7 @@ pub(crate) fn check(output: Output, command: Check) -> Result<(), Failure> {
     let name = file.display().to_string();
     let Reading { config, mut findings } = config::read(&file, strictness(strict));
     findings.extend(config::check(&config, &name));
+    findings.extend(names_alike(&config, &name));
     let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
     let (errors, warnings, notes) = (count(Severity::Error), count(Severity::Warning), count(Severity::Note));
     if output.is_json() {

@@ -11,12 +11,12 @@ use std::{
     time::Duration,
 };
 
-use bobbinet_auth::{KEYS_FOLDER, KeyRing, Policy, SealingKey, Verifier, VerifierConfig};
-use bobbinet_core::AgentName;
+use bobbinet_auth::{KEYS_FOLDER, KeyRing, NODE_OWNER, NODE_TENANT, Policy, SealingKey, Verifier, VerifierConfig};
+use bobbinet_core::{AgentName, Caller, Principal, Tenant};
 use bobbinet_engine::{Agent, Engine, EngineError, Env, Setup, SystemEnv, TaskBlobs};
 use bobbinet_gateway::{Gateway, GatewaySetup, PolicyAuthorizer};
 use bobbinet_http::{HttpBlobUrls, HttpCourier, Mount, Server, ServerSetup, SetupError, Tls};
-use bobbinet_mcp::{Launcher, LoginDesk, McpAgent};
+use bobbinet_mcp::{Launcher, LoginDesk, McpAgent, ask_owner};
 use bobbinet_mcp_server::names::Naming;
 use bobbinet_model::{ModelAgent, ModelConfig};
 use bobbinet_orchestrator::Scheduler;
@@ -44,6 +44,7 @@ use super::{
     say, schedules,
 };
 use crate::{
+    alike_names,
     config::{
         AgentConfig, ApiKeysConfig, CallersConfig, ModelSettings, NodeConfig, NodePeer, PeerSettings, TlsSettings,
     },
@@ -81,7 +82,7 @@ pub(super) struct Node {
     pub(super) server: Arc<Server>,
     pub(super) listener: TcpListener,
     pub(super) announcement: Announcement,
-    /// Tell how the start of each agent ends that was never seen before.
+    /// Tell how the start of each agent ends that was never seen before, and ask about tools that change.
     pub(super) starts: JoinSet<()>,
     /// Follows who may call.
     pub(super) reload: Reload,
@@ -116,9 +117,11 @@ pub(super) async fn start(
     let listen = socket.local_addr().map_err(|error| in_use(node.listen, &error))?;
     let logins = logins::open(&node, listen, tls.is_some(), &data)?;
     let mesh = MeshAccess::new(&node, listen, tls.is_some(), keys.clone(), &callers.principals);
-    let mut agents = start_agents(agents, &launcher, (&mesh, &logins), &data)?;
+    let servers = start_agents(agents, &launcher, (&mesh, &logins), &data)?;
+    let mut agents: BTreeMap<AgentName, Arc<dyn Agent>> =
+        servers.iter().map(|(name, agent)| (name.clone(), agent.clone() as Arc<dyn Agent>)).collect();
     agents.extend(start_models(models)?);
-    agents.extend(flows::agents(flows, &path_name(&node, &keys), &env)?);
+    agents.extend(flows::agents(flows, &path_name(&node, &keys), &env, &launcher, &data.join(AGENTS_FOLDER))?);
     // Where one agent stands at the root, no other is found.
     if matches!(mount, Mount::EachByName) {
         agents.extend(start_peers(remotes, peers, home.as_deref(), &node, &keys, &agents, &data).await?);
@@ -181,7 +184,10 @@ pub(super) async fn start(
         Whom::Everybody(output) => say::ready(output, &running, &starting)?,
         Whom::Nobody => {}
     }
-    let starts = starts(&engine, &starting);
+    let mut starts = starts(&engine, &starting);
+    ask_about_tools(&mut starts, &engine, servers);
+    let named = engine.clone();
+    starts.spawn(async move { alike_names::watch(&named).await });
     tracing::info!(url = running.url, agents = running.agents.len(), data = %data.display(), "ready");
     Ok(Node { store, engine, scheduler, webhooks, server, listener, announcement, starts, reload })
 }
@@ -203,6 +209,17 @@ fn starts(engine: &Engine, starting: &[&AgentName]) -> JoinSet<()> {
         });
     }
     starts
+}
+
+/// Asks the node's owner about tools of which a server says something else than it did.
+fn ask_about_tools(starts: &mut JoinSet<()>, engine: &Engine, servers: BTreeMap<AgentName, Arc<McpAgent>>) {
+    let principal = Principal::parse(NODE_OWNER).expect("a well-formed principal");
+    let tenant = Tenant::parse(NODE_TENANT).expect("a well-formed tenant");
+    let owner = Caller { is_node_owner: true, ..Caller::new(principal, tenant) };
+    for (name, agent) in servers {
+        let (engine, owner) = (engine.clone(), owner.clone());
+        starts.spawn(async move { ask_owner(&agent, &name, &engine, &owner).await });
+    }
 }
 
 /// What the node's connections begin with. Tokens in clear go over no network unless the operator says that what is before the node
@@ -372,7 +389,7 @@ fn start_agents(
     launcher: &Launcher,
     (mesh, logins): (&MeshAccess, &Arc<LoginDesk>),
     data: &Path,
-) -> Result<BTreeMap<AgentName, Arc<dyn Agent>>, Failure> {
+) -> Result<BTreeMap<AgentName, Arc<McpAgent>>, Failure> {
     let mut folders = BTreeMap::new();
     for name in agents.keys() {
         folders.insert(name.clone(), agent_folder(data, name)?);
@@ -386,7 +403,7 @@ fn start_agents(
         let mut config = config.into_mcp(name.as_str());
         config.logins = logins.clone();
         let agent = McpAgent::start(config, launcher, &guard, folder);
-        (name, agent as Arc<dyn Agent>)
+        (name, agent)
     };
     Ok(agents.into_iter().map(start).collect())
 }

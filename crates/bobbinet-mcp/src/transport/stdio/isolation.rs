@@ -51,7 +51,7 @@ impl Hidden {
 }
 
 /// The rights by which the superuser could undo it, or look past it. A server that is no superuser has none of them.
-const TAKEN: [Capability; 12] = [
+const TAKEN: [Capability; 13] = [
     Capability::CAP_SYS_ADMIN,
     Capability::CAP_SYS_PTRACE,
     Capability::CAP_SYS_MODULE,
@@ -60,6 +60,8 @@ const TAKEN: [Capability; 12] = [
     Capability::CAP_MKNOD,
     Capability::CAP_DAC_READ_SEARCH,
     Capability::CAP_SYSLOG,
+    // With it limits can be raised again.
+    Capability::CAP_SYS_RESOURCE,
     Capability::CAP_MAC_ADMIN,
     Capability::CAP_MAC_OVERRIDE,
     Capability::CAP_BPF,

@@ -23,11 +23,15 @@ use super::{
     launcher::Launcher,
     procfs,
     pulse::{Pulse, PulseReader},
+    rlimits::LIMIT,
     shim::{HIDE, ISOLATION, REQUIRED},
     stderr::{StderrTail, read_stderr},
     sweep::{self, ListedShim, MARK, ProcessRecord},
 };
-use crate::config::{Isolation, ServerCommand};
+use crate::{
+    config::{Isolation, ServerCommand},
+    process_limits::ProcessLimits,
+};
 
 /// What every server gets of our environment, if it is set there; everything else must be given to it by name.
 ///
@@ -132,6 +136,7 @@ impl ServerProcess {
             .arg0("bobbinet-exec-mcp")
             .args(&launcher.args)
             .args(hiding(server.isolation, &launcher.hidden))
+            .args(limiting(&server.rlimits))
             .arg("--")
             .arg(&server.command)
             .args(&server.args)
@@ -267,6 +272,11 @@ fn hiding(isolation: Isolation, hidden: &[PathBuf]) -> Vec<OsString> {
     };
     words.extend(hidden.iter().flat_map(|folder| [HIDE.into(), folder.clone().into_os_string()]));
     words
+}
+
+/// What the shim is told of how much the server may take.
+fn limiting(limits: &ProcessLimits) -> Vec<OsString> {
+    limits.said().flat_map(|(name, max)| [LIMIT.into(), format!("{name}={max}").into()]).collect()
 }
 
 #[cfg(test)]

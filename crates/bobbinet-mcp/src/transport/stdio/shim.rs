@@ -20,7 +20,6 @@ use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
         prctl,
-        resource::{Resource, getrlimit, setrlimit},
         signal::{SigSet, Signal},
         signalfd::{SfdFlags, SignalFd},
         wait::{WaitPidFlag, WaitStatus, waitpid},
@@ -30,8 +29,8 @@ use nix::{
 
 use super::{
     isolation::{self, Hidden, IsolationMeans},
-    launcher::{HIDE_FILE, OPEN_FILES},
-    procfs,
+    launcher::HIDE_FILE,
+    procfs, rlimits,
     sweep::MARK,
 };
 
@@ -94,21 +93,13 @@ pub fn exec_mcp(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// Gives the server the limit of open files that it would have without us. One that is not told, or refused, stays as it is.
-fn limit_open_files(prefix: &[OsString]) {
-    let max = prefix.iter().skip_while(|arg| *arg != OPEN_FILES).nth(1).and_then(|text| text.to_str()?.parse().ok());
-    let hard = getrlimit(Resource::RLIMIT_NOFILE).map(|(_, hard)| hard);
-    if let (Some(max), Ok(hard)) = (max, hard) {
-        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard.min(max), hard);
-    }
-}
-
 /// The second stage: dies with the shim, sees no more than it should, and becomes the server.
 fn become_server(prefix: &[OsString], parent: &OsStr, program: &OsStr, arguments: &[OsString]) -> ExitCode {
-    limit_open_files(prefix);
     if let Err(why) = isolate(prefix) {
         return fail(&format!("the server is not started: isolation is required, and {why}"), 1);
     }
+    // After it too, as to hide things may take another process.
+    rlimits::limit(prefix);
     // After that, for a change of rights would undo it.
     if let Err(error) = prctl::set_pdeathsig(Signal::SIGKILL) {
         return fail(&format!("cannot bind the server's life to ours: {error}"), 1);

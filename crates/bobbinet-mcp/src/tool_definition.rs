@@ -1,0 +1,156 @@
+//! What a server says of a tool or a prompt, as one thing: its hash, by which a change is known, and as text for the one who is to look at it.
+
+use std::fmt::Write as _;
+
+use bobbinet_core::{Json, json::strict};
+use bobbinet_text::{hidden, revealed};
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+use crate::{listing::RawTool, prompts::RawPrompt, rpc_message::shorten};
+
+/// Bytes of a definition that are kept to be shown.
+const SHOWN_MAX: usize = 16 << 10;
+
+/// What is said of a tool or a prompt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ToolDefinition {
+    /// Of its canonical form (RFC 8785): the order of names and what stands between them are no change.
+    pub(crate) hash: String,
+    /// For people, with all that is invisible written out.
+    pub(crate) shown: String,
+}
+
+impl ToolDefinition {
+    pub(crate) fn of_tool(tool: &RawTool) -> Self {
+        let mut fields = Map::new();
+        let mut set = |name: &str, value: Option<Value>| fields.extend(value.map(|value| (name.to_owned(), value)));
+        set("name", Some(tool.name.as_str().into()));
+        set("title", tool.title.as_deref().map(Value::from));
+        set("description", tool.description.as_deref().map(Value::from));
+        // Of what comes later than its time there are no hints: only those that are said count.
+        let hints = tool.annotations.as_ref().and_then(|hints| serde_json::to_value(hints).ok());
+        set("annotations", hints.map(without_nulls));
+        set("inputSchema", tool.input_schema.as_ref().map(value_of));
+        set("outputSchema", tool.output_schema.as_ref().map(value_of));
+        Self::of(fields)
+    }
+
+    pub(crate) fn of_prompt(prompt: &RawPrompt) -> Self {
+        match serde_json::to_value(prompt).map(without_nulls) {
+            Ok(Value::Object(fields)) => Self::of(fields),
+            Ok(_) | Err(_) => Self::of(Map::new()),
+        }
+    }
+
+    fn of(fields: Map<String, Value>) -> Self {
+        let shown = shown(&fields);
+        let value = Value::Object(fields);
+        // What has no canonical form is told apart by how it is written.
+        let canonical = serde_json_canonicalizer::to_vec(&value).unwrap_or_else(|_| value.to_string().into_bytes());
+        Self { hash: hex(&Sha256::digest(canonical)), shown }
+    }
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// A schema's value. Of one that says a name twice readers see this or that, so it is what it is letter for letter.
+fn value_of(json: &Json) -> Value {
+    match strict::check(json.as_str().as_bytes()) {
+        Ok(()) => json.to_value(),
+        Err(_) => Value::from(json.as_str()),
+    }
+}
+
+fn without_nulls(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => fields
+            .into_iter()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(name, value)| (name, without_nulls(value)))
+            .collect::<Map<_, _>>()
+            .into(),
+        Value::Array(items) => items.into_iter().map(without_nulls).collect(),
+        other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => other,
+    }
+}
+
+/// One field after the other, a text as it is read, anything else as JSON.
+fn shown(fields: &Map<String, Value>) -> String {
+    let mut shown = String::new();
+    for (name, value) in fields.iter().filter(|(name, _)| *name != "name") {
+        let text = match value {
+            Value::String(text) => text.clone(),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+                serde_json::to_string_pretty(value).unwrap_or_default()
+            }
+        };
+        let mut lines = text.lines();
+        let _ = writeln!(shown, "{name}: {}", lines.next().unwrap_or_default());
+        for line in lines {
+            let _ = writeln!(shown, "  {line}");
+        }
+        let found = hidden(&text).iter().map(|it| it.as_str()).collect::<Vec<_>>().join(", ");
+        if !found.is_empty() {
+            let _ = writeln!(shown, "  ({name} hides something from people: {found})");
+        }
+    }
+    shorten(&revealed(&shown), SHOWN_MAX).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tool(text: &str) -> ToolDefinition {
+        ToolDefinition::of_tool(&serde_json::from_str(text).unwrap())
+    }
+
+    #[test]
+    fn a_definition_is_the_same_however_it_is_written_and_another_with_each_word() {
+        let first = tool(r#"{"name":"t","description":"Reads.","inputSchema":{"type":"object","required":["a"]}}"#);
+        let check = |text: &str, is_same: bool| assert_eq!(tool(text).hash == first.hash, is_same, "{text}");
+        check(r#"{"name":"t","description":"Reads.","inputSchema":{"required": ["a"], "type":"object"},"x":1}"#, true);
+        check(
+            r#"{"name":"t","description":"Reads.","title":null,"inputSchema":{"type":"object","required":["a"]}}"#,
+            true,
+        );
+        for other in [
+            r#"{"name":"t","description":"Reads!","inputSchema":{"type":"object","required":["a"]}}"#,
+            r#"{"name":"t","description":"Reads.\u200b","inputSchema":{"type":"object","required":["a"]}}"#,
+            r#"{"name":"t","description":"Reads.","inputSchema":{"type":"object","required":["b"]}}"#,
+            r#"{"name":"t","description":"Reads.","inputSchema":{"type":"object","type":"object","required":["a"]}}"#,
+            r#"{"name":"t","description":"Reads.","inputSchema":{"type":"object","required":["a"]},"outputSchema":{}}"#,
+            r#"{"name":"t","description":"Reads.","inputSchema":{"type":"object","required":["a"]},"title":"T"}"#,
+            r#"{"name":"t","description":"Reads.","inputSchema":{"type":"object","required":["a"]},"annotations":{"readOnlyHint":true}}"#,
+            r#"{"name":"t","description":"Reads.","inputSchema":{"type":"object","required":["a"]},"annotations":{"destructiveHint":false}}"#,
+        ] {
+            check(other, false);
+        }
+    }
+
+    #[test]
+    fn what_is_shown_has_nothing_hidden_in_it() {
+        let shown =
+            tool(r#"{"name":"t","description":"Reads.\n\u001b[8mAnd sends\u200b.","inputSchema":{"a":"x\u202e"}}"#)
+                .shown;
+        assert_eq!(
+            shown,
+            "description: Reads.\n  \\u{1b}[8mAnd sends\\u{200b}.\n  (description hides something from people: control characters, \
+             invisible characters)\ninputSchema: {\n    \"a\": \"x\\u{202e}\"\n  }\n  (inputSchema hides something from people: \
+             overrides of direction)\n"
+        );
+        let long = format!(r#"{{"name":"t","description":"{}"}}"#, "x".repeat(100_000));
+        assert!(tool(&long).shown.len() < SHOWN_MAX + 100);
+        let prompt = |about: &str| {
+            let text = format!(r#"{{"name":"p","arguments":[{{"name":"a","description":"{about}"}}]}}"#);
+            ToolDefinition::of_prompt(&serde_json::from_str(&text).unwrap()).hash
+        };
+        assert!(prompt("x") == prompt("x") && prompt("x") != prompt("y"));
+    }
+}
