@@ -86,7 +86,8 @@ async fn run() -> Result<(), Failure> {
     if std::env::var("MCP_CONFORMANCE_PROTOCOL_VERSION").is_ok_and(|version| version == "2026-07-28") {
         config.era = ProtocolEra::Modern;
     }
-    let launcher = Launcher { program: "none".into(), args: Vec::new(), hidden: Vec::new() };
+    // Nothing is started here.
+    let launcher = Launcher::this_program("none", Vec::new());
     let agent = McpAgent::start(config, launcher, &guard, folder.path().join("agent"));
     let name = AgentName::parse("server")?;
     let agents = [(name.clone(), agent.clone() as Arc<dyn Agent>)].into();
