@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test: what cannot be unwrapped has failed")]
 
+mod blobs;
 mod browser;
 mod by_url;
 mod called;

@@ -140,10 +140,13 @@ fn a_host_in_typescript_has_them_too() {
 fn the_inspector_lists_calls_and_answers_over_both_doors_in_both_eras() {
     let mesh = Mesh::start();
     let home = tempfile::tempdir().unwrap();
+    // It says that it wants a newer Node than others do.
+    let path = std::env::var("PATH").unwrap_or_default();
+    let path = format!("{}:{path}", tools().join("conformance/node_modules/.bin").display());
     let run = |program: &str, arguments: &[&str]| -> Value {
         let mut command = Command::new(tools().join("npm-hosts/node_modules/.bin").join(program));
         command.args(arguments).current_dir(&mesh.folder);
-        command.env("HOME", home.path()).env("MCP_INSPECTOR_SECRET_STORE", "memory");
+        command.env("PATH", &path).env("HOME", home.path()).env("MCP_INSPECTOR_SECRET_STORE", "memory");
         said(&mut command)
     };
     let bearer = format!("Authorization: Bearer {}", mesh.token);
@@ -171,13 +174,13 @@ fn the_inspector_lists_calls_and_answers_over_both_doors_in_both_eras() {
         }
         // What is asked in a call is answered by a later command.
         let opened = run("mcpdo", &["--format", "json", "connect", &mesh.url, "--era", era, "--header", &bearer]);
-        let connection = format!("@{}", opened["name"].as_str().unwrap());
-        let asks =
-            run("mcpdo", &["--format", "json", &connection, "tools/call", "everything__trigger-elicitation-request"]);
+        let name = opened["name"].as_str().unwrap();
+        let stays = |command: &[&str]| run("mcpdo", &[&["--format", "json", "--connection", name], command].concat());
+        let asks = stays(&["tools/call", "everything__trigger-elicitation-request"]);
         let id = asks["elicitationPending"]["elicitationId"].as_str().unwrap_or_else(|| panic!("{era}: {asks}"));
-        let answered = run("mcpdo", &["--format", "json", &connection, "elicitation/respond", id, "name:=Ann"]);
+        let answered = stays(&["elicitation/respond", id, "name:=Ann"]);
         assert!(answered["content"].to_string().contains("Name: Ann"), "{era}: {answered}");
-        run("mcpdo", &["--format", "json", &connection, "disconnect"]);
+        stays(&["disconnect"]);
     }
     run("mcpdo", &["--format", "json", "daemon", "stop"]);
 }

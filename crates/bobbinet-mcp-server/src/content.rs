@@ -99,6 +99,11 @@ pub(crate) fn is_unmarked_data(part: &Part) -> bool {
     part.as_data().is_some() && !is_foreign(part) && Notes::of(part).get("role").is_none()
 }
 
+/// Whether it tells of what has gone by reference.
+pub(crate) fn is_preview(part: &Part) -> bool {
+    Notes::of(part).text("role").as_deref() == Some("preview")
+}
+
 /// Whether it is a block that nobody knew, kept as it came.
 fn is_foreign(part: &Part) -> bool {
     part.metadata.as_ref().is_some_and(|metadata| metadata.as_str().contains("\"mcpType\""))

@@ -145,7 +145,7 @@ pub(crate) async fn find(gateway: &Gateway, caller: &Caller, uri: &str) -> Found
         None => Found::None,
     };
     if let Some((agent, own)) = uri.strip_prefix(MESH).and_then(|rest| rest.split_once('/'))
-        && let Some(agent) = readers.keys().find(|name| name.as_str() == agent)
+        && let Some(agent) = gateway.agents().find(|name| name.as_str() == agent)
     {
         return one(agent, own);
     }

@@ -25,6 +25,9 @@ use crate::{
     write_lanes,
 };
 
+/// How long a reader of its description waits, at the most, for a server that could not be started and is started again.
+const FAILED_WAIT: Duration = Duration::from_secs(3);
+
 /// An MCP server as an agent.
 #[derive(Debug)]
 pub struct McpAgent {
@@ -135,11 +138,13 @@ impl Agent for McpAgent {
     }
 
     async fn started(&self, patience: Duration) {
-        let deadline = Instant::now() + patience;
-        // What was wrong is said by `ready`, and by every call.
+        let begun = Instant::now();
         let shared = self.shared();
-        while shared.is_starting() && Instant::now() < deadline {
-            if shared.client(|| deadline).await.is_err() {
+        // Nobody's list waits long for a server that has failed to start and may do so again.
+        let deadline = || begun + if shared.has_failed_to_start() { patience.min(FAILED_WAIT) } else { patience };
+        // What was wrong is said by `ready`, and by every call.
+        while shared.is_starting() && Instant::now() < deadline() {
+            if shared.client_unless_resting(deadline).await.is_err() {
                 return;
             }
         }

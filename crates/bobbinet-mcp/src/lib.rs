@@ -57,6 +57,7 @@ mod parameter_headers;
 mod plan_message;
 mod pool;
 mod prompts;
+mod references;
 mod remembered_tools;
 mod resources;
 mod result;
@@ -77,6 +78,7 @@ mod shown_offers;
 mod skill_request;
 mod supervised_session;
 mod transport;
+mod uploads;
 mod write_lanes;
 
 pub use agent::McpAgent;

@@ -171,6 +171,11 @@ impl SupervisedSession {
         self.profile.catalog().is_none() && matches!(self.status().stage, SessionStage::Starting(_))
     }
 
+    /// Whether it is being started again after it could not be.
+    pub(crate) fn has_failed_to_start(&self) -> bool {
+        matches!(self.status().stage, SessionStage::Starting(Some(_)))
+    }
+
     /// Whether the server was up at least once.
     pub(crate) fn was_up(&self) -> bool {
         self.status().was_up

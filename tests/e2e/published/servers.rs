@@ -49,7 +49,7 @@ const MINUTE: Cancel = Long("trigger-long-running-operation duration=60 steps=60
 const EXCEL: &str = "excel-mcp-server==0.1.8";
 const DUCKDB: &str = "mcp-server-motherduck==1.1.0";
 /// A query of a few seconds. It goes on with it when it is canceled, and does nothing else before.
-const BUSY: Cancel = Long("execute_query sql='SELECT sum(sqrt(range) * sin(range)) FROM range(60000000)'");
+const BUSY: Cancel = Long("execute_query sql='SELECT sum(sqrt(range) * sin(range)) FROM range(25000000)'");
 
 pub(super) const SERVERS: [Server; 21] = [
     // The MCP project's own on its TypeScript SDK, which all speak revisions up to 2025-11-25.
@@ -157,7 +157,7 @@ pub(super) const SERVERS: [Server; 21] = [
         // It has one thread and does nothing else meanwhile, for a few seconds.
         cancel: Long(
             "read_query query='SELECT count(*) FROM (WITH RECURSIVE c(x) AS \
-             (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 8000000) SELECT x FROM c)'",
+             (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 3000000) SELECT x FROM c)'",
         ),
     },
     // Others' on npm.

@@ -391,7 +391,7 @@ fn checked_origin(text: &str) -> Result<HeaderValue, SetupError> {
 
 /// Where the node can be reached: as configured, on this machine by its address and, on loopback, by name, and, where it listens
 /// at every address, by those that are known.
-fn origins(
+pub(super) fn origins(
     public_url: Option<&str>,
     (scheme, default_port): (&str, u16),
     listen: SocketAddr,

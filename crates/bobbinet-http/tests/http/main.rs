@@ -3,6 +3,7 @@
 
 mod bad_requests;
 mod bindings;
+mod blobs;
 mod callers;
 mod cards;
 mod client;

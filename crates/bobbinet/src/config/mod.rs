@@ -39,6 +39,7 @@ use bobbinet_gateway::GatewayLimits;
 use bobbinet_http::{CardForm, HttpLimits};
 use bobbinet_mcp_server::names::Naming;
 use bobbinet_outbound::Origin;
+use bobbinet_store::blobs::BlobLimits;
 use ipnet::IpNet;
 
 pub(crate) use agent::{AgentConfig, CommandConfig, NoCard, ServerConfig, find_card, mesh_subject, whole_millis};
@@ -119,6 +120,8 @@ pub(crate) struct NodeConfig {
     pub(crate) limits: Limits,
     /// Bounds of what callers may have at work.
     pub(crate) gateway: GatewayLimits,
+    /// Bounds of what is kept beside the log.
+    pub(crate) blobs: BlobLimits,
     /// Bounds of HTTP.
     pub(crate) http: HttpLimits,
     /// How long it goes on taking work after it has said that it is not ready, so that those who route to it can turn away.
@@ -157,6 +160,7 @@ impl Default for NodeConfig {
             limits: Limits::default(),
             gateway: GatewayLimits::default(),
             // By then all runs have ended or were stopped, and there is nothing left to wait for.
+            blobs: BlobLimits::default(),
             http: HttpLimits { drain_ms: 1_000, ..HttpLimits::default() },
             // Nobody routes to a node on a laptop. In a pod it is 3 s.
             pre_stop_delay: Duration::ZERO,

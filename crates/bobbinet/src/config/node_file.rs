@@ -135,8 +135,8 @@ fn read_node(reader: &mut Reader<'_>, node: &Node, config: &mut Config) {
     settings.wait_max = duration(reader, &fields, "wait_max");
     if let Some(node) = fields.get("limits") {
         let (mut tasks, mut http) = (Bounds::of(&settings.limits), Bounds::of(&settings.http));
-        let mut gateway = Bounds::of(&settings.gateway);
-        let known = tasks.names().into_iter().chain(http.names()).chain(gateway.names());
+        let (mut gateway, mut blobs) = (Bounds::of(&settings.gateway), Bounds::of(&settings.blobs));
+        let known = tasks.names().into_iter().chain(http.names()).chain(gateway.names()).chain(blobs.names());
         let known: Vec<String> = known.map(str::to_owned).collect();
         let known: Vec<&str> = known.iter().map(String::as_str).collect();
         let entries = reader.fields(node, "limits", &known);
@@ -145,11 +145,13 @@ fn read_node(reader: &mut Reader<'_>, node: &Node, config: &mut Config) {
                 tasks.take(reader, name, node);
                 http.take(reader, name, node);
                 gateway.take(reader, name, node);
+                blobs.take(reader, name, node);
             }
         }
         settings.limits = tasks.into_limits();
         settings.http = http.into_limits();
         settings.gateway = gateway.into_limits();
+        settings.blobs = blobs.into_limits();
     }
 }
 

@@ -13,9 +13,9 @@ use std::{
 
 use bobbinet_auth::{KEYS_FOLDER, KeyRing, Policy, SealingKey, Verifier, VerifierConfig};
 use bobbinet_core::AgentName;
-use bobbinet_engine::{Agent, Engine, EngineError, Env, Setup, SystemEnv};
+use bobbinet_engine::{Agent, Engine, EngineError, Env, Setup, SystemEnv, TaskBlobs};
 use bobbinet_gateway::{Gateway, GatewaySetup, PolicyAuthorizer};
-use bobbinet_http::{HttpCourier, Mount, Server, ServerSetup, SetupError, Tls};
+use bobbinet_http::{HttpBlobUrls, HttpCourier, Mount, Server, ServerSetup, SetupError, Tls};
 use bobbinet_mcp::{Launcher, LoginDesk, McpAgent};
 use bobbinet_mcp_server::names::Naming;
 use bobbinet_model::{ModelAgent, ModelConfig};
@@ -23,7 +23,10 @@ use bobbinet_orchestrator::Scheduler;
 use bobbinet_outbound::{Guard, Origin, OutboundLimits};
 use bobbinet_peer::PeerAgent;
 use bobbinet_push::{Webhooks, WebhooksSetup};
-use bobbinet_store::{OpenError, STORE_FOLDER, SledOptions, SledStore};
+use bobbinet_store::{
+    OpenError, STORE_FOLDER, SledOptions, SledStore,
+    blobs::{BLOBS_FOLDER, BlobLimits, Blobs},
+};
 use nix::{ifaddrs::getifaddrs, sys::socket::SockaddrStorage};
 use tokio::{
     net::{TcpListener, TcpSocket},
@@ -105,7 +108,9 @@ pub(super) async fn start(
     // After the store: its folder's lock is the proof that no other node has started servers from here.
     // What servers must not see though they run as the same user. The agents' folder has to be there to be covered.
     make_folder(&data.join(PEERS_FOLDER))?;
-    let hidden = [KEYS_FOLDER, STORE_FOLDER, AGENTS_FOLDER, PEERS_FOLDER].map(|folder| data.join(folder)).to_vec();
+    let blobs = blobs(&data, &node.blobs).await?;
+    let hidden =
+        [KEYS_FOLDER, STORE_FOLDER, BLOBS_FOLDER, AGENTS_FOLDER, PEERS_FOLDER].map(|folder| data.join(folder)).to_vec();
     let files = private_files(&node, &agents, &remotes, &peers, &callers);
     let launcher = Launcher::this_program(SHIM, hidden).with_hidden_files(files).with_open_files(descriptors.before);
     let listen = socket.local_addr().map_err(|error| in_use(node.listen, &error))?;
@@ -123,14 +128,16 @@ pub(super) async fn start(
     }
     let policy = callers.policy.clone().unwrap_or_else(Policy::owner_only);
     let authorizer = Arc::new(PolicyAuthorizer::new(policy.clone()));
-    let engine = Engine::open(Setup { store: store.clone(), agents, env, limits: node.limits.clone(), authorizer });
-    let engine = engine.await.map_err(|error| of_engine(&error))?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let urls = HttpBlobUrls::new((node.public_url.as_deref(), scheme), (listen, &addresses()), mount.clone());
+    let blobs = TaskBlobs::new(blobs, Arc::new(urls));
+    let setup = Setup { store: store.clone(), agents, env, limits: node.limits.clone(), authorizer };
+    let engine = Engine::open_with_blobs(setup, blobs).await.map_err(|error| of_engine(&error))?;
     let scheduler = schedules::start(&engine, &policy, scheduled).await;
     let believed = reload::believed(node.issuer.as_deref(), &callers, &keys, &data);
     let (issuers, api_keys) = believed.map_err(|error| Failure::of(Code::Config, &error))?;
     let verifier = Verifier::with_api_keys(VerifierConfig::default(), issuers, api_keys)
         .with_certificates(callers.certified.clone());
-    let scheme = if tls.is_some() { "https" } else { "http" };
     let known_as = node.public_url.clone().unwrap_or_else(|| format!("{scheme}://{listen}"));
     let webhooks = start_webhooks(&node, &engine, &keys, &data, known_as).await?;
     let setup = GatewaySetup {
@@ -290,6 +297,20 @@ async fn open(data: &Path, now: bobbinet_core::Timestamp) -> Result<(Arc<SledSto
     let store = store.map_err(died)?.map_err(|error| of_store(&error))?;
     let keys = keys.map_err(died)?.map_err(|error| Failure::of(Code::Config, &error))?;
     Ok((Arc::new(store), Arc::new(keys)))
+}
+
+/// What is kept beside the store, whose lock is for both.
+async fn blobs(data: &Path, limits: &BlobLimits) -> Result<Arc<Blobs>, Failure> {
+    let (folder, limits) = (data.join(BLOBS_FOLDER), limits.clone());
+    let opened = spawn_blocking(move || Blobs::open(&folder, true, limits)).await;
+    let opened = opened.map_err(|error| Failure::of(Code::Internal, &error))?;
+    opened.map_err(|error| {
+        Failure::new(
+            Code::Internal,
+            format!("the folder {} cannot be used: {error}", data.join(BLOBS_FOLDER).display()),
+        )
+        .hint("it must be the node's own, as the rest of its data folder")
+    })
 }
 
 /// How the store of a data folder is opened.
