@@ -86,6 +86,7 @@ async fn run() -> Result<(), Failure> {
     if std::env::var("MCP_CONFORMANCE_PROTOCOL_VERSION").is_ok_and(|version| version == "2026-07-28") {
         config.era = ProtocolEra::Modern;
     }
+    // Nothing is started here.
     let launcher = Launcher::this_program("none", Vec::new());
     let agent = McpAgent::start(config, launcher, &guard, folder.path().join("agent"));
     let name = AgentName::parse("server")?;

@@ -94,6 +94,12 @@ pub(super) async fn find_login(
             let named = named.iter().map(|issuer| origin_of(issuer)).collect();
             return Err(AuthFault::OtherIssuer { configured: issuer.to_owned(), named });
         }
+        // Somebody's password goes there, by the word of the server alone.
+        (None, Some(issuer)) if !Url::parse(issuer).is_ok_and(|url| may_carry_secrets(&url, server)) => {
+            let why = format!("{} is not https", origin_of(issuer));
+            let source = IssuerFault::Metadata(MetadataFault::Endpoint { what: "issuer", why });
+            return Err(AuthFault::Issuer { issuer: origin_of(issuer), source });
+        }
         (None, Some(issuer)) => issuer.clone(),
         (None, None) => server.origin().ascii_serialization(),
     };

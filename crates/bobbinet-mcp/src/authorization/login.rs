@@ -27,6 +27,9 @@ use crate::{
 /// Bytes of chance in what nobody may guess.
 const CHANCE_LENGTH: usize = 32;
 
+/// How long the same address is given to all who ask, in milliseconds: seven days. What comes back later finds another in its place.
+const ADDRESS_LIFE: u64 = 7 * 24 * 60 * 60 * 1_000;
+
 /// The scope by which some authorization servers are asked for what gets the next token.
 const OFFLINE: &str = "offline_access";
 
@@ -149,7 +152,9 @@ pub(super) async fn begin(
         (&pending.issuer, &pending.client, &pending.resource, &pending.redirect, &pending.scopes)
             == (&issuer, &client.id, &resource, &redirect, &scopes)
     };
-    if let Some(pending) = record.pending.as_ref().filter(is_same) {
+    let now = SystemEnv.now().as_millis();
+    let is_young = |pending: &&PendingLogin| now.saturating_sub(pending.begun_at) < ADDRESS_LIFE;
+    if let Some(pending) = record.pending.as_ref().filter(is_same).filter(is_young) {
         return Ok(pending.clone());
     }
     let (state, verifier) = (chance()?, chance()?);
@@ -174,7 +179,7 @@ pub(super) async fn begin(
         resource,
         scopes,
         url,
-        begun_at: SystemEnv.now().as_millis(),
+        begun_at: now,
     };
     record.pending = Some(pending.clone());
     Ok(pending)
