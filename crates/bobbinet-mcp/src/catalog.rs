@@ -15,6 +15,7 @@ use crate::{
     resources, rpc_message,
     schema::Schema,
     server_feature::ServerFeature,
+    server_task::TaskSupport,
 };
 
 /// Bytes of a server's instructions that become its description.
@@ -34,6 +35,7 @@ pub(crate) struct Tool {
     pub(crate) output: Option<Arc<Schema>>,
     /// Arguments that its calls say again in headers. None but over HTTP.
     pub(crate) headers: ParameterHeaders,
+    pub(crate) task_support: TaskSupport,
 }
 
 /// What a server offers, as skills of its agent. A new listing is a new catalog.
@@ -54,13 +56,12 @@ impl Catalog {
         let mut tools = BTreeMap::new();
         let mut skills = Vec::new();
         for raw in &offers.tools {
-            let needs_task = raw.execution.as_ref().and_then(|it| it.task_support.as_deref()) == Some("required");
             let id = match SkillId::parse(&raw.name) {
-                Ok(_) if needs_task => {
+                Ok(_) if !task_support(raw).is_callable(info) => {
                     tracing::warn!(
                         agent = config.name,
                         tool = raw.name,
-                        "a tool is left out: it runs only as an MCP task"
+                        "a tool is left out: it runs only as an MCP task, and its server has declared none"
                     );
                     continue;
                 }
@@ -120,6 +121,7 @@ impl Catalog {
                 input,
                 output: None,
                 headers: ParameterHeaders::default(),
+                task_support: TaskSupport::Forbidden,
                 id: reading.id,
             };
             look_at_words(config, &about.title, &tool, before);
@@ -220,8 +222,13 @@ fn tool(config: &McpConfig, id: &SkillId, raw: &RawTool, before: Option<&Tool>) 
             && raw.annotations.as_ref().and_then(|hints| hints.read_only_hint) == Some(true),
         input: compiled(config, id, input, before.map(|tool| &tool.input)),
         headers: ParameterHeaders::default(),
+        task_support: task_support(raw),
         output: output.map(|json| compiled(config, id, json, before.and_then(|tool| tool.output.as_ref()))),
     }
+}
+
+fn task_support(raw: &RawTool) -> TaskSupport {
+    TaskSupport::read(raw.execution.as_ref().and_then(|it| it.task_support.as_deref()))
 }
 
 /// A schema, or the one that there was before it, if it is the same.

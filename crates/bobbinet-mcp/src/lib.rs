@@ -6,8 +6,9 @@
 //!   `arguments`, `parameter_headers`, `schema`, `convert`, `answer`), from what `catalog` and `server_profile` know;
 //! - **what is offered**: `listing` reads a server's lists, each by `paged_list`: tools, `resources`, `prompts`; `server_feature` says
 //!   which request a skill is;
-//! - **the call**: `call` takes it from its durable intent to its outcome, `call_listener` hears one request of it out,
-//!   `exclusive_tools` says who may call at the same time as whom, `result` makes artifacts of what came back;
+//! - **the call**: `call` takes it from its durable intent to its outcome, `call_attempt` to where it is made, `call_listener` hears
+//!   one request of it out, `server_questions` are what its server wants to know, `sampling` what it wants a model to say, `task_follower` follows what has become a
+//!   `server_task`, `call_checkpoint` is what the next run goes on with; `exclusive_tools` says who may call at the same time as whom, `result` makes artifacts of what came back;
 //! - **what callers share**: `sharing` is the operator's word on it, `write_lanes` says which calls run one at a time,
 //!   `scoped_sessions` which sessions belong to whom;
 //! - **the sessions**: `pool` holds them by a key, `supervised_session` begins each again after its end, `session` is one
@@ -26,6 +27,8 @@ mod arguments;
 mod block;
 mod breaker;
 mod call;
+mod call_attempt;
+mod call_checkpoint;
 mod call_listener;
 mod catalog;
 mod config;
@@ -56,6 +59,7 @@ mod roots;
 mod rpc_channel;
 mod rpc_message;
 mod salvage;
+mod sampling;
 mod schema;
 mod schema_check;
 mod scoped_sessions;
@@ -63,10 +67,13 @@ mod server_auth;
 mod server_feature;
 mod server_log;
 mod server_profile;
+mod server_questions;
+mod server_task;
 mod session;
 mod sharing;
 mod skill_request;
 mod supervised_session;
+mod task_follower;
 mod transport;
 mod write_lanes;
 
@@ -76,6 +83,7 @@ pub use config::{
     SkillNotes,
 };
 pub use known_tools::remembered;
+pub use sampling::Sampling;
 pub use server_auth::{OAuthClientConfig, ServerAuth, TokenAuthority};
 pub use sharing::{SessionScope, Sharing, WriteSharing};
 pub use transport::stdio::{Launcher, adopt_orphans, exec_mcp};

@@ -15,6 +15,8 @@ mod over;
 mod over_http;
 mod over_oauth;
 mod questions;
+mod samples;
+mod server_tasks;
 mod sharing;
 mod tree;
 mod web;
