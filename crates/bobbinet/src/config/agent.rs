@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, fmt, fs, path::PathBuf, time::Duration};
 
 use bobbinet_core::{Effect, agent::EXTENSION_URI};
 use bobbinet_mcp::{
-    HttpTransportKind, Isolation, McpConfig, McpLimits, ProtocolEra, ServerAddress, ServerAuth, ServerCommand,
-    ServerUrl, Sharing, SkillNotes, WriteSharing,
+    HttpTransportKind, Isolation, McpConfig, McpLimits, ProtocolEra, Sampling, ServerAddress, ServerAuth,
+    ServerCommand, ServerUrl, Sharing, SkillNotes, WriteSharing,
 };
 use bobbinet_outbound::Origin;
 use bobbinet_text::nearest;
@@ -20,12 +20,13 @@ use super::{
     finding::{Finding, Severity, Source},
     limits::Bounds,
     reader::{MapSettings, Reader},
+    sampling::{self, SamplingSettings},
     server_auth, share,
     tree::{Node, Value},
 };
 
 /// The settings of an agent beside how its server is started.
-pub(crate) const AGENT_KEYS: [&str; 15] = [
+pub(crate) const AGENT_KEYS: [&str; 16] = [
     "use",
     "title",
     "description",
@@ -38,6 +39,7 @@ pub(crate) const AGENT_KEYS: [&str; 15] = [
     "era",
     "isolation",
     "roots",
+    "sampling",
     "timeout",
     "timeouts",
     "limits",
@@ -101,6 +103,8 @@ pub(crate) struct AgentConfig {
     pub(crate) isolation: Isolation,
     /// The folders and files that it is told to work with.
     pub(crate) roots: Vec<PathBuf>,
+    /// Who says what it wants a language model to say.
+    pub(crate) sampling: Option<SamplingSettings>,
     /// How long calls of single tools may go without a word of the server.
     pub(crate) timeouts: BTreeMap<String, Duration>,
     /// The bounds of its server: how long it may take, and how much it may say.
@@ -176,7 +180,7 @@ impl AgentConfig {
     pub(crate) fn into_mcp(self, name: &str) -> McpConfig {
         let (stateless, copies) = (self.keeps_nothing(), self.replica_count());
         let Self { server, other_urls, share, card, title, description, trust_hints, effects, .. } = self;
-        let Self { slots, era, isolation, roots, timeouts, limits, .. } = self;
+        let Self { slots, era, isolation, roots, sampling, timeouts, limits, .. } = self;
         let card = card.unwrap_or_default();
         let is_silent = self.interactive.as_ref().map_or(card.interactive == Some(false), Vec::is_empty);
         let server = match server {
@@ -219,6 +223,7 @@ impl AgentConfig {
             share,
             era,
             roots,
+            sampling: sampling.and_then(|it| it.agent().cloned()).map(|agent| Sampling { agent }),
             effects: all_effects,
             trust_hints,
             interactive,
@@ -424,6 +429,7 @@ pub(crate) fn settings(reader: &mut Reader<'_>, fields: &MapSettings<'_>, config
         let folder = reader.source().folder.clone();
         config.roots = reader.words(node, "roots").into_iter().map(|path| folder.join(path)).collect();
     }
+    config.sampling = fields.get("sampling").and_then(|node| sampling::read(reader, node));
     if let Some(node) = fields.get("timeouts") {
         for (key, node) in reader.entries(node, "timeouts") {
             config.timeouts.extend(cards::timeout(reader, node).map(|timeout| (key.text.clone(), timeout)));
