@@ -19,6 +19,7 @@ mod guarded;
 mod hostile;
 mod interop;
 mod mcp_hosts;
+mod mcp_tasks;
 mod model;
 mod node;
 mod once;
