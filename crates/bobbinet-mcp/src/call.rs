@@ -16,6 +16,7 @@ use crate::{
     login::LOGIN_NEEDED,
     plan_message,
     pool::{SessionKey, SessionPool},
+    resource_follower,
     result::{self, CallResult},
     schema::Work,
     schema_check,
@@ -69,6 +70,9 @@ async fn call(sessions: &Arc<SessionPool>, shared: &Arc<SupervisedSession>, run:
         Err(fault) => return not_called(fault),
     };
     let attempt = CallAttempt { sessions, home, shared, run, target: &target, fingerprint };
+    if let Some(uri) = resource_follower::followed(&target) {
+        return resource_follower::follow(&attempt, &uri).await;
+    }
     attempt.talk().await
 }
 
@@ -250,7 +254,10 @@ impl CallAttempt<'_> {
     fn task_of(&self, result: &Json, client: &Client) -> Option<ServerTask> {
         match self.target.feature {
             ServerFeature::Tool => ServerTask::created(result, server_task::dialect(client.info())?),
-            ServerFeature::Resource | ServerFeature::Prompt => None,
+            ServerFeature::Resource
+            | ServerFeature::ResourceList
+            | ServerFeature::Prompt
+            | ServerFeature::Completion => None,
         }
     }
 

@@ -8,6 +8,7 @@ use rmcp::model::ServerPeerInfo;
 use sha2::{Digest, Sha256};
 
 use crate::{
+    completion_skill,
     config::{McpConfig, ServerAddress, SkillNotes},
     hidden_words::warn_of_hidden,
     listing::{Offers, RawTool, ToolHints},
@@ -99,7 +100,7 @@ impl Catalog {
             skills.push(skill(config, &tool, about));
             tools.insert(raw.name.clone(), tool);
         }
-        for (reading, about) in reads(config, offers) {
+        for (reading, about) in reads(config, info, offers) {
             let name = reading.id.as_str().to_owned();
             if tools.contains_key(&name) {
                 tracing::warn!(
@@ -140,7 +141,12 @@ impl Catalog {
     pub(crate) fn only(&self) -> Option<&Tool> {
         let is_tool = |tool: &&Tool| tool.feature == ServerFeature::Tool;
         let has_tools = self.tools.values().any(|tool| is_tool(&tool));
-        let mut candidates = self.tools.values().filter(|tool| !has_tools || is_tool(tool));
+        let mut candidates = self.tools.values().filter(|tool| match tool.feature {
+            ServerFeature::Tool => true,
+            ServerFeature::Resource | ServerFeature::Prompt => !has_tools,
+            // Whoever wants these says so.
+            ServerFeature::ResourceList | ServerFeature::Completion => false,
+        });
         candidates.next().filter(|_| candidates.next().is_none())
     }
 
@@ -253,18 +259,43 @@ struct Reading {
 }
 
 /// The skill that reads resources, if there are any, and one for each prompt.
-fn reads(config: &McpConfig, offers: &Offers) -> Vec<(Reading, About)> {
+fn reads(config: &McpConfig, info: Option<&ServerPeerInfo>, offers: &Offers) -> Vec<(Reading, About)> {
     let mut reads = Vec::new();
     let has_resources = !offers.resources.is_empty() || !offers.templates.is_empty();
     if has_resources {
         let id = SkillId::parse(resources::READ).expect("words are a skill's id");
+        let declared = info.and_then(|info| info.capabilities.resources.as_ref());
+        let subscribes = declared.and_then(|resources| resources.subscribe) == Some(true);
         let about = About {
             title: "Read a resource".to_owned(),
             description: resources::description(&offers.resources, &offers.templates),
             otherwise: String::new(),
             examples: resources::examples(&offers.resources),
         };
-        reads.push((Reading { feature: ServerFeature::Resource, id, input: resources::input_schema() }, about));
+        reads.push((
+            Reading { feature: ServerFeature::Resource, id, input: resources::input_schema(subscribes) },
+            about,
+        ));
+        let about = About {
+            title: "List the resources".to_owned(),
+            description: "Lists the resources of the server, page by page.".to_owned(),
+            otherwise: String::new(),
+            examples: vec![resources::LIST.to_owned()],
+        };
+        let id = SkillId::parse(resources::LIST).expect("words are a skill's id");
+        reads.push((Reading { feature: ServerFeature::ResourceList, id, input: resources::list_schema() }, about));
+    }
+    if info.is_some_and(|info| info.capabilities.completions.is_some()) {
+        let about = About {
+            title: "Complete an argument".to_owned(),
+            description: "Says what an argument of a prompt, or a name in the URI template of a resource, may be."
+                .to_owned(),
+            otherwise: String::new(),
+            examples: Vec::new(),
+        };
+        let id = SkillId::parse(completion_skill::SKILL).expect("words are a skill's id");
+        reads
+            .push((Reading { feature: ServerFeature::Completion, id, input: completion_skill::input_schema() }, about));
     }
     for prompt in &offers.prompts {
         let id = match SkillId::parse(&prompt.skill()) {
@@ -332,7 +363,8 @@ fn skill(config: &McpConfig, tool: &Tool, about: About) -> Skill {
     let mut tags = vec!["mcp".to_owned(), tool.effect.as_str().to_owned()];
     match tool.feature {
         ServerFeature::Tool => {}
-        ServerFeature::Resource => tags.push("resource".to_owned()),
+        ServerFeature::Resource | ServerFeature::ResourceList => tags.push("resource".to_owned()),
+        ServerFeature::Completion => tags.push("completion".to_owned()),
         ServerFeature::Prompt => tags.push("prompt".to_owned()),
     }
     tags.extend(notes.tags.iter().cloned());

@@ -2,12 +2,12 @@
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
-use bobbinet_core::Effect;
+use bobbinet_core::{AgentName, Effect};
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{sampling::Sampling, server_auth::ServerAuth, sharing::Sharing};
+use crate::{server_auth::ServerAuth, sharing::Sharing};
 
 /// One MCP server, and how it is to be presented.
 #[derive(Clone, Debug)]
@@ -105,6 +105,13 @@ impl McpConfig {
     pub(crate) fn idle(&self, tool: &str) -> Duration {
         self.timeouts.get(tool).copied().unwrap_or(Duration::from_millis(self.limits.idle_ms))
     }
+}
+
+/// Who says what a server wants a language model to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sampling {
+    /// An agent that takes `{prompt, system?, maxTokens?}`, as every model of the configuration does.
+    pub agent: AgentName,
 }
 
 /// Where a server is, and how it is reached.

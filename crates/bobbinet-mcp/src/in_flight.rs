@@ -22,6 +22,7 @@ use crate::{
     json_object::JsonObject,
     mailbox::{Asks, ConnectionError, ElicitationRequest, Mailbox, Progress, Reply},
     rpc_message,
+    watched_resources::WatchedResources,
 };
 
 /// The ids of the handshake's requests, which are not the library's. Numbers, since some servers take no others; apart from the library's, which count from 0;
@@ -55,6 +56,8 @@ pub(crate) struct InFlight {
     exclusive_tools: Arc<ExclusiveTools>,
     state: Mutex<InFlightState>,
     lists_changed: Notify,
+    /// The resources that somebody follows.
+    pub(crate) resources: Arc<WatchedResources>,
     ended: CancellationToken,
 }
 
@@ -120,6 +123,7 @@ impl InFlight {
             exclusive_tools,
             state: Mutex::default(),
             lists_changed: Notify::new(),
+            resources: Arc::default(),
             ended: CancellationToken::new(),
         }
     }
@@ -270,6 +274,12 @@ impl InFlight {
                 false
             }
         }
+    }
+
+    /// A resource has changed, the server says.
+    pub(crate) fn resource_updated(&self, params: Option<&Json>) {
+        let uri = params.and_then(JsonObject::read).and_then(|fields| fields.text("uri"));
+        uri.into_iter().for_each(|uri| self.resources.updated(&uri));
     }
 
     /// A task of the server's stands otherwise than before, it says: whoever follows it looks.

@@ -4,11 +4,13 @@
 //!
 //! - **what is called**: `plan_message` makes a message a checked call, or the question that is missing for one (`skill_request`,
 //!   `arguments`, `parameter_headers`, `schema`, `convert`, `answer`), from what `catalog` and `server_profile` know;
-//! - **what is offered**: `listing` reads a server's lists, each by `paged_list`: tools, `resources`, `prompts`; `server_feature` says
+//! - **what is offered**: `listing` reads a server's lists, each by `paged_list`: tools, `resources`, `prompts`, `completion_skill`; `server_feature` says
 //!   which request a skill is;
 //! - **the call**: `call` takes it from its durable intent to its outcome, `call_attempt` to where it is made, `call_listener` hears
 //!   one request of it out, `server_questions` are what its server wants to know, `sampling` what it wants a model to say, `task_follower` follows what has become a
 //!   `server_task`, `call_checkpoint` is what the next run goes on with; `exclusive_tools` says who may call at the same time as whom, `result` makes artifacts of what came back;
+//! - **what is followed**: `resource_follower` is a task that does, `watched_resources` count who follows what in a session, and
+//!   `resource_watcher` subscribes to it once;
 //! - **what callers share**: `sharing` is the operator's word on it, `write_lanes` says which calls run one at a time,
 //!   `scoped_sessions` which sessions belong to whom;
 //! - **the sessions**: `pool` holds them by a key, `supervised_session` begins each again after its end, `session` is one
@@ -31,6 +33,7 @@ mod call_attempt;
 mod call_checkpoint;
 mod call_listener;
 mod catalog;
+mod completion_skill;
 mod config;
 mod convert;
 mod crash_history;
@@ -53,6 +56,8 @@ mod plan_message;
 mod pool;
 mod prompts;
 mod remembered_tools;
+mod resource_follower;
+mod resource_watcher;
 mod resources;
 mod result;
 mod roots;
@@ -75,15 +80,15 @@ mod skill_request;
 mod supervised_session;
 mod task_follower;
 mod transport;
+mod watched_resources;
 mod write_lanes;
 
 pub use agent::McpAgent;
 pub use config::{
-    HttpTransportKind, Isolation, McpConfig, McpLimits, ProtocolEra, ServerAddress, ServerCommand, ServerUrl,
+    HttpTransportKind, Isolation, McpConfig, McpLimits, ProtocolEra, Sampling, ServerAddress, ServerCommand, ServerUrl,
     SkillNotes,
 };
 pub use known_tools::remembered;
-pub use sampling::Sampling;
 pub use server_auth::{OAuthClientConfig, ServerAuth, TokenAuthority};
 pub use sharing::{SessionScope, Sharing, WriteSharing};
 pub use transport::stdio::{Launcher, adopt_orphans, exec_mcp};

@@ -13,12 +13,10 @@ use crate::{
     call_listener::{Target, canceled, time_is_up, unreadable},
     json_object::JsonObject,
     mailbox::Reply,
+    resources::FOLLOW,
     result::{self, CallResult},
     server_feature::ServerFeature,
 };
-
-/// The argument that asks for it.
-pub(crate) const FOLLOW: &str = "follow";
 
 /// How soon a server that was lost is looked for again.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(500);

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use bobbinet_core::{AgentName, Json, Message, MessageId, Part, Role, State, Task};
+use bobbinet_core::{Json, Message, MessageId, Part, Role, State, Task};
 use bobbinet_engine::{ChildError, NewChild, Run};
 use rmcp::model::SamplingCapability;
 use serde::Deserialize;
@@ -18,13 +18,6 @@ pub(crate) const METHOD: &str = "sampling/createMessage";
 
 /// What the tasks of a run are called that answer such a request.
 const CHILD: &str = "sample-";
-
-/// Who says what a server wants a language model to say.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sampling {
-    /// An agent that takes `{prompt, system?, maxTokens?}`, as every model of the configuration does.
-    pub agent: AgentName,
-}
 
 /// What is offered to a server of this.
 pub(crate) fn capability(config: &McpConfig) -> Option<SamplingCapability> {

@@ -156,6 +156,11 @@ impl Client {
         self.capabilities().logging.as_ref().and_then(|_| LogLevel::wanted())
     }
 
+    /// Whether the server says when a resource changes that somebody follows.
+    pub(crate) fn subscribes(&self) -> bool {
+        self.capabilities().resources.as_ref().and_then(|resources| resources.subscribe) == Some(true)
+    }
+
     /// Whether the server speaks the era without a handshake: its questions name their calls.
     pub(crate) fn is_modern(&self) -> bool {
         !self.info.protocol_version.has_initialize()

@@ -1,22 +1,23 @@
 //! A call that has become a task of the server's own: it is followed to its end, by whichever run and over whichever connection, and is
 //! not called again.
 
+mod extension;
+mod of_core;
+
 use std::{sync::Arc, time::Duration};
 
 use bobbinet_core::{Fault, Json, Message, Outcome, Part};
 use bobbinet_engine::{Run, WorksElsewhere};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
     call_attempt::{CallAttempt, CallRoute, NotAdmitted, Place},
     call_checkpoint::CallCheckpoint,
-    call_listener::{AnswerEnd, CallListener, time_is_up, unknown, unreadable},
+    call_listener::{time_is_up, unknown},
     config::ServerAddress,
     json_object::JsonObject,
-    mailbox::{Mail, Reply, RpcError},
-    server_questions::{Questions, not_offered},
-    server_task::{ServerTask, TaskDialect, TaskStatus, dialect},
-    session::{PendingRequest, RequestOptions},
+    mailbox::{Reply, RpcError},
+    server_task::{ServerTask, TaskDialect, dialect},
     supervised_session::SupervisedSession,
 };
 
@@ -29,20 +30,11 @@ const GET_WAIT: Duration = Duration::from_secs(30);
 /// Answers in a row that cannot be read, after which nothing more is expected.
 const GARBAGE_MAX: u32 = 5;
 
-/// How often it is looked at the most how a task stands, however often its server says that this has changed.
-const LOOK_PAUSE: Duration = Duration::from_millis(50);
-
 /// How soon a server that was lost is looked for again.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
 
 /// How long a server may take to hear that its task is canceled: shorter than the engine waits for us.
 const CANCEL_WAIT: Duration = Duration::from_secs(4);
-
-/// How long the result of a task that has failed may take: the error is in it.
-const RESULT_WAIT: Duration = Duration::from_secs(10);
-
-/// How often, at the most, it is looked after a task that waits for our caller, which may take days.
-const ASKING_POLL: Duration = Duration::from_secs(15);
 
 /// How a server's task has ended.
 pub(crate) enum TaskEnd {
@@ -247,269 +239,7 @@ impl<'a> TaskFollower<'a> {
         }
     }
 
-    /// 2026-07-28: everything is said of the task by the server's answer to how it stands.
-    async fn follow_extension(&mut self, route: &CallRoute) -> Leg {
-        loop {
-            let elsewhere = self.works_elsewhere();
-            tokio::select! {
-                biased;
-                () = self.run.canceled() => return Leg::End(TaskEnd::Over(self.cancel(route, "canceled", "it was canceled").await)),
-                () = time_is_up(self.run) => return Leg::End(TaskEnd::Over(self.cancel(route, "timed-out", "its time was up").await)),
-                () = sleep(self.poll) => {}
-            }
-            drop(elsewhere);
-            let task = match self.get(route).await {
-                Ok(Some(task)) => task,
-                Ok(None) => continue,
-                Err(leg) => return leg,
-            };
-            match task.status {
-                TaskStatus::Working => self.withdraw_old().await,
-                TaskStatus::InputRequired(ref asked) => {
-                    if let Some(leg) = self.tell(route, asked).await {
-                        return leg;
-                    }
-                }
-                TaskStatus::Completed(Some(result)) => return Leg::End(TaskEnd::Result(route.session.clone(), result)),
-                TaskStatus::Completed(None) => {
-                    let outcome = unreadable(self.attempt.target, self.run.call().effect, "its task has no result");
-                    return Leg::End(TaskEnd::Over(outcome));
-                }
-                TaskStatus::Failed(Some(error)) => return Leg::End(TaskEnd::Error(error)),
-                TaskStatus::Failed(None) => return Leg::End(self.failed_without_error(&task)),
-                TaskStatus::Canceled => return Leg::End(self.canceled_by_server(&task)),
-            }
-        }
-    }
-
-    /// Tells the server what it asks for, as far as it was not told yet, when our caller has said it.
-    async fn tell(&mut self, route: &CallRoute, asked: &JsonObject) -> Option<Leg> {
-        let is_new = |key: &str| !self.checkpoint.told.iter().any(|told| told == key);
-        let fresh = asked.iter().filter(|(key, _)| is_new(key)).collect::<Vec<_>>();
-        // It has been told, and does not show it yet.
-        let names = fresh.iter().map(|(key, _)| (*key).to_owned()).collect::<Vec<_>>();
-        if names.is_empty() {
-            return None;
-        }
-        let target = self.attempt.target;
-        let questions = match Questions::read(fresh.into_iter(), &route.session.config) {
-            Ok(questions) => questions,
-            Err(what) => {
-                let _ = self.cancel(route, "unsupported-question", "it asks for what it was not offered").await;
-                return Some(Leg::End(TaskEnd::Over(not_offered(target, &what))));
-            }
-        };
-        let (run, answered) = (self.run, self.checkpoint.answered);
-        let round = u32::try_from(self.checkpoint.told.len()).unwrap_or(u32::MAX).saturating_add(1);
-        let answer = {
-            let asking = questions.answer(run, &route.session.config, target, round, answered);
-            tokio::pin!(asking);
-            tokio::select! {
-                biased;
-                answer = &mut asking => Some(answer),
-                () = self.until_moved_on(route, &names) => None,
-            }
-        };
-        self.heard = Instant::now();
-        let answers = match answer {
-            // What was asked nobody wants to know any more.
-            None => {
-                let _ = self.run.withdraw_question().await;
-                return None;
-            }
-            Some(Ok(answers)) => answers,
-            Some(Err(_)) if self.is_canceled().await => {
-                return Some(Leg::End(TaskEnd::Over(self.cancel(route, "canceled", "it was canceled").await)));
-            }
-            // Its task waits at the server, and whoever answers goes on with it.
-            Some(Err(outcome)) => return Some(Leg::End(TaskEnd::Over(outcome))),
-        };
-        self.has_old_question = false;
-        let mut params = self.params();
-        params.set("inputResponses", answers.to_json());
-        match timeout(GET_WAIT, route.client.request("tasks/update", params.to_json())).await {
-            Ok(Reply::Result(_)) => {}
-            Ok(Reply::NotSent(_) | Reply::Broken(_)) => return Some(Leg::Lost),
-            // What it has not understood, it will ask again; how it stands is what counts.
-            Ok(Reply::Error(_) | Reply::Unreadable(_)) | Err(_) => self.garbage += 1,
-        }
-        self.checkpoint.told(self.run, names.into_iter()).await;
-        None
-    }
-
     async fn is_canceled(&self) -> bool {
         timeout(Duration::ZERO, self.run.canceled()).await.is_ok()
-    }
-
-    /// Returns when the server waits for none of this any more.
-    async fn until_moved_on(&self, route: &CallRoute, names: &[String]) {
-        loop {
-            sleep(self.poll.max(ASKING_POLL)).await;
-            let reply = timeout(GET_WAIT, route.client.request("tasks/get", self.params().to_json())).await;
-            let Ok(Reply::Result(json)) = reply else { continue };
-            let Ok(task) = ServerTask::read(&json) else { continue };
-            match task.status {
-                TaskStatus::InputRequired(asked) if names.iter().any(|name| asked.get(name).is_some()) => {}
-                TaskStatus::InputRequired(_)
-                | TaskStatus::Working
-                | TaskStatus::Completed(_)
-                | TaskStatus::Failed(_)
-                | TaskStatus::Canceled => return,
-            }
-        }
-    }
-
-    /// 2025-11-25: the result is asked for, which waits for the end and brings the server's questions; and how it stands meanwhile.
-    async fn follow_core(&mut self, route: &CallRoute) -> Leg {
-        let mut result = None;
-        let mut looked = Instant::now();
-        let mut look_at = looked + self.poll;
-        let mut give_up_at = None;
-        loop {
-            if result.is_none() && self.waits {
-                let options = RequestOptions {
-                    call: Some(self.attempt.tool_call(route, Some(&self.id))),
-                    ..RequestOptions::default()
-                };
-                match route.client.send("tasks/result", self.params().to_json(), options).await {
-                    Ok(pending) => result = Some(pending),
-                    Err(_) => return Leg::Lost,
-                }
-            }
-            let elsewhere = self.works_elsewhere();
-            let event = tokio::select! {
-                biased;
-                () = self.run.canceled() => return Leg::End(TaskEnd::Over(self.cancel(route, "canceled", "it was canceled").await)),
-                mail = next_mail(result.as_ref()) => Some(mail),
-                () = time_is_up(self.run) => return Leg::End(TaskEnd::Over(self.cancel(route, "timed-out", "its time was up").await)),
-                () = sleep_until(look_at) => None,
-            };
-            drop(elsewhere);
-            let looks = match event {
-                None => true,
-                Some(mail) => match self.take(route, result.as_ref(), mail).await {
-                    Taken::GoOn => false,
-                    Taken::Look => {
-                        look_at = look_at.min(looked + LOOK_PAUSE);
-                        false
-                    }
-                    Taken::Refused(error) => {
-                        result = None;
-                        if let Some(leg) = self.look_after(route, error).await {
-                            return leg;
-                        }
-                        true
-                    }
-                    Taken::Leg(leg) => return leg,
-                },
-            };
-            if !looks {
-                continue;
-            }
-            match self.get(route).await {
-                Err(leg) => return leg,
-                Ok(None) => {}
-                Ok(Some(task)) => match task.status {
-                    TaskStatus::Working => {
-                        // Whoever is asked now is asked through the result, and is not left alone by this.
-                        self.withdraw_old().await;
-                    }
-                    TaskStatus::InputRequired(_) | TaskStatus::Completed(_) => self.waits = true,
-                    TaskStatus::Canceled => return Leg::End(self.canceled_by_server(&task)),
-                    TaskStatus::Failed(_) => {
-                        self.waits = true;
-                        let give_up_at = *give_up_at.get_or_insert_with(|| Instant::now() + RESULT_WAIT);
-                        if give_up_at <= Instant::now() {
-                            return Leg::End(self.failed_without_error(&task));
-                        }
-                    }
-                },
-            }
-            looked = Instant::now();
-            look_at = looked + self.poll.max(LOOK_PAUSE);
-        }
-    }
-
-    /// The server will not give the result: either that is the result, or it is too early to ask for it.
-    async fn look_after(&mut self, route: &CallRoute, error: RpcError) -> Option<Leg> {
-        match self.get(route).await {
-            Err(leg) => Some(leg),
-            Ok(Some(ServerTask { status: TaskStatus::Completed(_) | TaskStatus::Failed(_), .. })) => {
-                Some(Leg::End(TaskEnd::Error(error)))
-            }
-            Ok(Some(task @ ServerTask { status: TaskStatus::Canceled, .. })) => {
-                Some(Leg::End(self.canceled_by_server(&task)))
-            }
-            Ok(Some(ServerTask { status: TaskStatus::Working | TaskStatus::InputRequired(_), .. }) | None) => {
-                self.waits = false;
-                None
-            }
-        }
-    }
-
-    /// One thing that came while the result is waited for.
-    async fn take(&mut self, route: &CallRoute, result: Option<&PendingRequest>, mail: Mail) -> Taken {
-        let Some(pending) = result else { return Taken::GoOn };
-        let target = self.attempt.target;
-        self.heard = Instant::now();
-        let config = &route.session.config;
-        match mail {
-            Mail::Progress(progress) => {
-                CallListener::new(config, self.run, target, 1, pending).report(&progress);
-                Taken::GoOn
-            }
-            // Something has changed, and nobody says what.
-            Mail::Alive => Taken::Look,
-            Mail::Question(asked) => {
-                self.has_old_question = false;
-                let mut listener =
-                    CallListener::new(config, self.run, target, 1, pending).of_task(self.checkpoint.answered);
-                match listener.answer(asked).await {
-                    None => {
-                        self.checkpoint.told(self.run, std::iter::empty()).await;
-                        Taken::GoOn
-                    }
-                    Some(AnswerEnd::Reply(reply @ Reply::Result(_))) => self.take_reply(route, reply),
-                    Some(AnswerEnd::Reply(reply)) => {
-                        // It may be asked again, over another connection.
-                        let _ = self.run.withdraw_question().await;
-                        self.take_reply(route, reply)
-                    }
-                    Some(AnswerEnd::Over(_)) if self.is_canceled().await => {
-                        Taken::Leg(Leg::End(TaskEnd::Over(self.cancel(route, "canceled", "it was canceled").await)))
-                    }
-                    Some(AnswerEnd::Over(outcome)) => Taken::Leg(Leg::End(TaskEnd::Over(outcome))),
-                }
-            }
-            Mail::Reply(reply) => self.take_reply(route, reply),
-        }
-    }
-
-    fn take_reply(&self, route: &CallRoute, reply: Reply) -> Taken {
-        match reply {
-            Reply::Result(json) => Taken::Leg(Leg::End(TaskEnd::Result(route.session.clone(), json))),
-            Reply::Error(error) => Taken::Refused(error),
-            Reply::Unreadable(why) => {
-                let outcome = unreadable(self.attempt.target, self.run.call().effect, &why);
-                Taken::Leg(Leg::End(TaskEnd::Over(outcome)))
-            }
-            Reply::NotSent(_) | Reply::Broken(_) => Taken::Leg(Leg::Lost),
-        }
-    }
-}
-
-/// What comes of one thing that the server said.
-enum Taken {
-    GoOn,
-    /// It is to be looked how the task stands.
-    Look,
-    Refused(RpcError),
-    Leg(Leg),
-}
-
-async fn next_mail(result: Option<&PendingRequest>) -> Mail {
-    match result {
-        Some(pending) => pending.mailbox.next().await,
-        None => std::future::pending().await,
     }
 }

@@ -129,6 +129,12 @@ mod tests {
         assert_eq!(resources.uris().len(), 2, "somebody else follows it still");
         drop(eve);
         assert_eq!(resources.uris().into_iter().collect::<Vec<_>>(), ["b"]);
-        assert!((0..WATCHED_MAX - 1).map(|number| resources.watch(&format!("{number}"))).collect::<Vec<_>>().iter().all(Option::is_some));
+        assert!(
+            (0..WATCHED_MAX - 1)
+                .map(|number| resources.watch(&format!("{number}")))
+                .collect::<Vec<_>>()
+                .iter()
+                .all(Option::is_some)
+        );
     }
 }
